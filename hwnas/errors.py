@@ -1,0 +1,68 @@
+"""Every error says four things: what was met, where, what is allowed, what to do next."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+
+class HwnasError(Exception):
+    """Base of all errors that hwnas raises on purpose; the command line prints it without a traceback."""
+
+    def __init__(self, met: str, *, where: str, allowed: str, do: str) -> None:
+        super().__init__(met)
+        self.met, self.where, self.allowed, self.do = met, where, allowed, do
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.met}. {self.allowed}. {self.do}."
+
+    def __reduce__(self) -> Any:
+        return (_rebuild, (type(self), self.met, self.where, self.allowed, self.do))
+
+
+def _rebuild(kind: type[HwnasError], met: str, where: str, allowed: str, do: str) -> HwnasError:
+    return kind(met, where=where, allowed=allowed, do=do)
+
+
+class ConfigError(HwnasError, ValueError):
+    """An experiment, a flag or a path that cannot be used."""
+
+
+class SpaceError(HwnasError, ValueError):
+    """A search space or an architecture that does not fit it."""
+
+
+class DataError(HwnasError, ValueError):
+    """A data set that is missing or malformed."""
+
+
+class TableError(HwnasError, ValueError):
+    """A latency table that is damaged, of another set-up, or lacks rows."""
+
+
+class RunError(HwnasError, RuntimeError):
+    """A run folder, a checkpoint or a study that cannot be continued."""
+
+
+class TrainingError(HwnasError, RuntimeError):
+    """Training that diverged."""
+
+
+class ExportError(HwnasError, RuntimeError):
+    """A file that could not be made, or that disagrees with PyTorch."""
+
+
+class MissingExtra(HwnasError, ImportError):
+    """An optional package that is not installed."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The known words as a sentence, led by the nearest one if there is one.
+
+    >>> did_you_mean("kernal", ["kernel", "expand"])
+    'Did you mean `kernel`? Known: expand, kernel'
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    return (f"Did you mean `{near[0]}`? " if near else "") + f"Known: {', '.join(names) or 'none'}"

@@ -1,0 +1,224 @@
+"""Networks: the operators of one architecture, lowered once; modules and costs are read off them."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from hwnas.errors import SpaceError, did_you_mean
+from hwnas.lookup import member
+from hwnas.ops import OPERATORS, Operator, Shape
+from hwnas.space import AnySpace, Architecture, FunctionSpace, Knob, Space, Stage, Value
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from hwnas.ops.costs import Costs
+
+
+@dataclass(frozen=True)
+class Network:
+    """A chain of operators at one input shape. `slots` names each operator's place, and so its shared weights."""
+
+    operators: tuple[Operator, ...]
+    slots: tuple[str, ...]
+    input_shape: Shape
+
+    @cached_property
+    def shapes(self) -> tuple[Shape, ...]:
+        """The input shape of every operator."""
+        from hwnas.ops.costs import operator_costs
+
+        shapes = [self.input_shape]
+        for operator in self.operators[:-1]:
+            shapes.append(operator_costs(operator, shapes[-1]).output_shape)
+        return tuple(shapes)
+
+    @property
+    def links(self) -> Iterator[tuple[Operator, Shape]]:
+        """Operators with their input shapes: what a latency table is asked for."""
+        return zip(self.operators, self.shapes, strict=True)
+
+
+def lower(space: AnySpace, architecture: Architecture) -> Network:
+    """The network of an architecture; the same architecture always gives the same network.
+
+    Raises:
+        SpaceError: the architecture does not fit the space, or an operator refuses its knobs.
+    """
+    if architecture.space != space.name:
+        raise SpaceError(
+            f"the architecture is of space `{architecture.space}`", where=f"space `{space.name}`",
+            allowed="An architecture is lowered by its own space", do="Name the space that it came from",
+        )
+    blueprint = space.blueprint(architecture)
+    if isinstance(space, FunctionSpace):
+        return _returned(space, blueprint)
+    channels, operators = blueprint.channels, []
+    for layer in blueprint.layers:
+        operators.append(make_operator(layer.op, {"in_channels": channels, **layer.knobs}, where=f"{space.name}: {layer.slot}"))
+        channels = operators[-1].out_channels
+    shape = (blueprint.channels, blueprint.resolution, blueprint.resolution)
+    return Network(tuple(operators), tuple(layer.slot for layer in blueprint.layers), shape)
+
+
+def _returned(space: FunctionSpace, built: Any) -> Network:
+    try:
+        input_shape, chain = built
+        network = Network(tuple(chain.values()), tuple(chain), tuple(map(int, input_shape)))
+    except (TypeError, ValueError, AttributeError) as error:
+        network = None
+        cause: Exception | None = error
+    else:
+        cause = None
+    if network is None or not network.operators or not all(isinstance(op, Operator) for op in network.operators):
+        raise SpaceError(
+            f"the function returns {type(built).__name__}", where=f"space `{space.name}`",
+            allowed="It returns (input_shape, {slot: Operator}), input_shape without the batch axis",
+            do="Return the shape and the operators by slot",
+        ) from cause
+    return network
+
+
+def make_operator(kind: str, knobs: Mapping[str, Any], *, where: str) -> Operator:
+    """The operator of a kind with these knobs.
+
+    Raises:
+        SpaceError: unknown kind, unknown or missing knob.
+        ConfigError: the kind stands in no table.
+    """
+    known, needed = _fields(kind, where)
+    for name in knobs:
+        if name not in known:
+            raise SpaceError(
+                f"`{kind}` has no knob `{name}`", where=where, allowed=did_you_mean(name, known), do="Correct or remove it"
+            )
+    if missing := sorted(needed - set(knobs)):
+        knob = "width" if missing[0] == "out_channels" else missing[0]
+        raise SpaceError(
+            f"`{kind}` lacks its knob `{knob}`", where=where, allowed=f"It needs {', '.join(sorted(needed))}",
+            do=f"Write `{knob}: VALUE` or `{knob}: [OPTION, OPTION]` in the stage",
+        )
+    operator: Operator = member(OPERATORS, kind, what="operator", where=where)(**knobs)
+    return operator
+
+
+@lru_cache(maxsize=None)
+def _fields(kind: str, where: str) -> tuple[frozenset[str], frozenset[str]]:
+    fields = dataclasses.fields(member(OPERATORS, kind, what="operator", where=where))
+    needed = frozenset(f.name for f in fields if f.default is dataclasses.MISSING)
+    return frozenset(f.name for f in fields), needed
+
+
+def build(network: Network) -> nn.Sequential:
+    """A new stand-alone module, one child for each slot."""
+    from torch import nn
+
+    return nn.Sequential(OrderedDict((slot, op.module()) for slot, op in zip(network.slots, network.operators, strict=True)))
+
+
+def costs(network: Network) -> Costs:
+    """Parameters and MACs are sums over the operators, activation bytes their maximum."""
+    from hwnas.ops.costs import Costs, operator_costs
+
+    parts = [operator_costs(operator, shape) for operator, shape in network.links]
+    return Costs(
+        params=sum(part.params for part in parts), macs=sum(part.macs for part in parts),
+        activation_bytes=max(part.activation_bytes for part in parts), output_shape=parts[-1].output_shape,
+    )
+
+
+def operators_by_slot(space: AnySpace) -> dict[str, dict[tuple[Operator, Shape], None]]:
+    """Every (operator, input shape) that the space can put into each slot, in a fixed order.
+
+    Exact for spaces of stages, and for functions with at most `hwnas.space.function.COUNTABLE` architectures; of
+    larger functions, those met in 5,000 random architectures.
+    """
+    found: dict[str, dict[tuple[Operator, Shape], None]] = {}
+    if isinstance(space, Space):
+        _enumerate_stages(space, found)
+        return found
+    rng = random.Random(0)
+    everything = space.enumerate() if space._all is not None else (space.random(rng) for _ in range(5000))
+    for architecture in everything:
+        network = lower(space, architecture)
+        for slot, link in zip(network.slots, network.links, strict=True):
+            found.setdefault(slot, {})[link] = None
+    return found
+
+
+def operators_of(space: AnySpace) -> dict[tuple[Operator, Shape], None]:
+    """Every (operator, input shape) that the space can produce: the rows that a latency table needs."""
+    return {link: None for links in operators_by_slot(space).values() for link in links}
+
+
+def _enumerate_stages(space: Space, found: dict[str, dict[tuple[Operator, Shape], None]]) -> None:
+    for picked in product(*space.shared.values()):
+        shared = dict(zip(space.shared, picked, strict=True))
+
+        def options(knob: Knob | None, shared: Mapping[str, Value] = shared) -> tuple[Value, ...]:
+            if knob is None:
+                return (space.classes,)
+            return (shared[knob.shared],) if knob.shared is not None else knob.options
+
+        shapes: dict[Shape, None] = {(space.channels, int(r), int(r)): None for r in options(space.resolution)}
+        for stage in space.stages:
+            leaving: dict[Shape, None] = {}
+            depths = {int(depth) for depth in options(stage.depth)}
+            last = stage is space.stages[-1]
+            for width in options(stage.width) if stage.width is not None or last else (None,):
+                layer_shapes = shapes
+                for index in range(1, max(depths) + 1):
+                    links = found.setdefault(f"{stage.name}_{index}", {})
+                    layer_shapes = _layer_links(stage, index, width, layer_shapes, options, links, space.name)
+                    if index in depths:
+                        leaving |= layer_shapes
+            shapes = leaving
+
+
+def _layer_links(
+    stage: Stage, index: int, width: Value | None, shapes: Mapping[Shape, None],
+    options: Callable[[Knob | None], tuple[Value, ...]], links: dict[tuple[Operator, Shape], None], space: str,
+) -> dict[Shape, None]:
+    """Add one layer's operators to `links`; the shapes that leave it."""
+    from hwnas.ops.costs import operator_costs
+
+    fixed = {} if width is None else {"out_channels": width}
+    if stage.stride is not None and index == 1:
+        fixed["stride"] = stage.stride
+    leaving: dict[Shape, None] = {}
+    for block in stage.blocks:
+        names = [*block.knobs, *stage.knobs]
+        for values in product(*map(options, [*block.knobs.values(), *stage.knobs.values()])):
+            for shape in shapes:
+                knobs = {"in_channels": shape[0], **fixed, **dict(zip(names, values, strict=True))}
+                operator = make_operator(block.op, knobs, where=f"{space}: stage `{stage.name}`")
+                links[operator, shape] = None
+                leaving[operator_costs(operator, shape).output_shape] = None
+    return leaving
+
+
+def check_space(space: AnySpace) -> None:
+    """Lower the smallest and the largest architecture and run them on the meta device, so that a space that cannot
+    be built is refused before any work.
+
+    Raises:
+        SpaceError: an operator refuses its knobs, a stride finds too small an input, or an operator does not run.
+    """
+    for architecture in (space.smallest(), space.largest()):
+        network = lower(space, architecture)
+        for slot, (operator, shape) in zip(network.slots, network.links, strict=True):
+            stride = operator.knobs.get("stride", 1)
+            if min(shape[1:], default=stride) < stride:
+                raise SpaceError(
+                    f"`{slot}` strides {stride} at resolution {min(shape[1:])}", where=f"space `{space.name}`",
+                    allowed="A stride is at most the resolution that reaches it",
+                    do="Use a larger input resolution, or stride 1 there",
+                )
+        costs(network)

@@ -1,0 +1,14 @@
+"""Operators: the links of a network. A new one is one file and one row here."""
+
+from collections.abc import Mapping
+
+from hwnas.ops.operator import Operator, Shape
+
+OPERATORS: Mapping[str, str] = {  # name in YAML -> where it lives; imported on use
+    "conv": "hwnas.ops.conv:Conv",
+    "mbconv": "hwnas.ops.mbconv:MBConv",
+    "bottleneck": "hwnas.ops.bottleneck:Bottleneck",
+    "classifier": "hwnas.ops.classifier:Classifier",
+}
+
+__all__ = ["OPERATORS", "Operator", "Shape"]

@@ -1,0 +1,24 @@
+"""Convolution, normalisation, activation: a stem, or a layer of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+from torch import nn
+
+from hwnas.ops.layers import conv_norm
+from hwnas.ops.operator import Operator
+
+
+@final
+@dataclass(frozen=True)
+class Conv(Operator):
+    """(in_channels, H, W) -> (out_channels, ceil(H / stride), ceil(W / stride)) for an odd kernel."""
+
+    kernel: int = 3
+    stride: int = 1
+    activation: str = "relu"
+
+    def module(self) -> nn.Module:
+        return conv_norm(self.in_channels, self.out_channels, self.kernel, stride=self.stride, act=self.activation)

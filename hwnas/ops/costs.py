@@ -1,0 +1,100 @@
+"""What an operator costs, derived by running its module on the meta device: no formula is written by hand."""
+
+from __future__ import annotations
+
+import copy
+import weakref
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+from hwnas.errors import SpaceError
+from hwnas.ops.operator import Operator, Shape
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Costs of one operator or network at batch 1 in float32."""
+
+    params: int
+    """Trainable numbers, normalisation included."""
+    macs: int
+    """Multiply-adds of convolutions, linear layers and matrix products; one multiply-add counts 1."""
+    activation_bytes: int
+    """Most bytes of activations alive at once while it runs, input included."""
+    output_shape: Shape
+
+
+class _LiveBytes(TorchDispatchMode):
+    """Follows the storages that operations allocate and free; `peak` is the most bytes that lived at once."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.peak = 0
+        self._live: dict[int, int] = {}  # address of a storage -> its bytes
+        self._constant = {t.untyped_storage()._cdata for t in [*module.parameters(), *module.buffers()]}
+
+    def count(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        address = storage._cdata
+        if address not in self._live and address not in self._constant:
+            self._live[address] = storage.nbytes()
+            self.peak = max(self.peak, sum(self._live.values()))
+            weakref.finalize(storage, self._live.pop, address, None)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(out):
+            if isinstance(leaf, Tensor):
+                self.count(leaf)
+        return out
+
+
+def _as_a_runtime_fuses(module: nn.Module) -> nn.Module:
+    """The module as an inference runtime holds it: normalisation folded away, activations in place."""
+    for child in module.modules():
+        for name, grandchild in child.named_children():
+            if isinstance(grandchild, nn.modules.batchnorm._BatchNorm):
+                setattr(child, name, nn.Identity())
+        if hasattr(child, "inplace"):
+            child.inplace = True
+    return module
+
+
+def module_costs(module: nn.Module, input_shape: Shape) -> Costs:
+    """Costs of a module at one input shape. The module itself is neither run nor changed: a copy on `meta` is."""
+    twin = copy.deepcopy(module).to("meta").eval()
+    params = sum(p.numel() for p in twin.parameters())
+    with torch.no_grad(), FlopCounterMode(display=False) as flops:
+        output: Tensor = twin(torch.empty(1, *input_shape, device="meta"))
+    fused = _as_a_runtime_fuses(twin)
+    given = [torch.empty(1, *input_shape, device="meta")]
+    with torch.no_grad(), _LiveBytes(fused) as live:
+        live.count(given[0])
+        fused(given.pop())
+    return Costs(params, flops.get_total_flops() // 2, live.peak, tuple(output.shape[1:]))
+
+
+@lru_cache(maxsize=None)
+def operator_costs(operator: Operator, input_shape: Shape) -> Costs:
+    """Costs of one operator at one input shape, cached.
+
+    Raises:
+        SpaceError: the operator's module does not run at that input shape.
+    """
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        module = operator.module()
+    try:
+        return module_costs(module, input_shape)
+    except (RuntimeError, ValueError) as error:
+        raise SpaceError(
+            f"the module fails at input {'x'.join(map(str, input_shape))} ({str(error).splitlines()[0]})",
+            where=operator.describe(), allowed="An operator must run at every input shape that the space gives it",
+            do="Correct the operator's knobs, or the resolution and strides before it",
+        ) from error

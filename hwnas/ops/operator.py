@@ -1,0 +1,51 @@
+"""What an operator is: one frozen dataclass with one method. Everything else is derived from its module."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Shape = tuple[int, ...]
+"""A tensor's shape without the batch axis: (channels, height, width)."""
+
+
+@dataclass(frozen=True)
+class Operator(ABC):
+    """One link of a network's chain, and the unit that is timed.
+
+    A subclass adds its knobs as fields and implements `module`; it is final. Shapes, MACs, parameters,
+    activation bytes, shared weights, artifacts and the row in a latency table follow from that module.
+    """
+
+    in_channels: int
+    out_channels: int
+
+    @abstractmethod
+    def module(self) -> nn.Module:
+        """A new, ordinary module; its parameter names do not depend on sizes, so that weights can be shared."""
+
+    @property
+    def kind(self) -> str:
+        """The operator's name in YAML, tables and weight names: the class name in lower case."""
+        return type(self).__name__.lower()
+
+    @property
+    def knobs(self) -> dict[str, Any]:
+        """Field values by name, in the order of the fields."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    def describe(self) -> str:
+        """One line that identifies the operator: `mbconv {"in_channels": 16, ...}`."""
+        return f"{self.kind} {json.dumps(self.knobs)}"
+
+
+def make_divisible(value: float, divisor: int = 8) -> int:
+    """The multiple of `divisor` nearest to `value` that is not more than 10 % below it (MobileNet's rule)."""
+    rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * value else rounded

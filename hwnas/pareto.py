@@ -1,0 +1,131 @@
+"""Objectives, fronts, picks and hypervolume: arithmetic on scores, nothing about networks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import moocore
+import numpy as np
+from numpy.typing import NDArray
+
+Scores = Mapping[str, float]
+"""Values by metric; a metric is `quantity_unit@source`, such as `latency_ms@pi4` or `top1@inherited`."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A metric to be low or high. Values keep their natural direction; `cost` turns them into minimisation."""
+
+    metric: str
+    goal: Literal["min", "max"]
+
+    def cost(self, value: float) -> float:
+        """The value, negated if high is good."""
+        return value if self.goal == "min" else -value
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A metric that must not exceed (`most`) or fall below (`least`) a bound."""
+
+    metric: str
+    bound: float
+    side: Literal["most", "least"] = "most"
+
+    def excess(self, value: float) -> float:
+        """By how much the value breaks the limit, in the metric's unit; zero or less when it holds."""
+        return value - self.bound if self.side == "most" else self.bound - value
+
+    def __str__(self) -> str:
+        return f"{self.metric} {'<=' if self.side == 'most' else '>='} {self.bound:g}"
+
+
+@dataclass(frozen=True)
+class Tier:
+    """A set-up with limits, for which a front is wanted."""
+
+    name: str
+    objectives: tuple[Objective, ...]
+    limits: tuple[Limit, ...] = ()
+
+    def excesses(self, scores: Scores) -> dict[str, float]:
+        """Excess of each limit whose metric is scored, by the limit's text."""
+        return {str(limit): limit.excess(scores[limit.metric]) for limit in self.limits if limit.metric in scores}
+
+    def broken(self, scores: Scores) -> tuple[str, ...]:
+        """The limits that the scores break."""
+        return tuple(text for text, excess in self.excesses(scores).items() if excess > 0)
+
+
+def costs_of(rows: Sequence[Scores], objectives: Sequence[Objective]) -> NDArray[np.float64]:
+    """(rows, objectives) array in which lower is better.
+
+    Raises:
+        KeyError: a row lacks an objective.
+        ValueError: a value is not finite.
+    """
+    costs = np.array([[o.cost(row[o.metric]) for o in objectives] for row in rows], dtype=float)
+    costs = costs.reshape(len(rows), len(objectives))
+    if not np.isfinite(costs).all():
+        raise ValueError("a score is not finite; leave the row out and record why")
+    return costs
+
+
+def front(rows: Sequence[Scores], objectives: Sequence[Objective]) -> list[int]:
+    """Indices of the rows that no other row beats, in input order; equal rows all stay.
+
+    >>> front([{"ms": 9, "acc": .7}, {"ms": 9, "acc": .6}], [Objective("acc", "max")])
+    [0]
+    """
+    if not rows:
+        return []
+    best = moocore.is_nondominated(costs_of(rows, objectives), keep_weakly=True)
+    return [int(i) for i in np.flatnonzero(best)]
+
+
+def hypervolume(rows: Sequence[Scores], objectives: Sequence[Objective], reference: Scores) -> float:
+    """Volume between the front of the rows and the reference point, in the product of the objectives' units.
+
+    Rows that are worse than the reference in any objective add nothing.
+    """
+    if not rows:
+        return 0.0
+    bound = np.array([o.cost(reference[o.metric]) for o in objectives])
+    return float(moocore.hypervolume(costs_of(rows, objectives), ref=bound))
+
+
+def knee(rows: Sequence[Scores], objectives: Sequence[Objective]) -> int:
+    """Index of the row farthest below the hyperplane through the front's extremes, after scaling to [0, 1].
+
+    The normal-boundary-intersection knee of Das (1999); with a straight or single-point front, the most central row.
+    """
+    costs = costs_of(rows, objectives)
+    span = np.ptp(costs, axis=0)
+    scaled = (costs - costs.min(axis=0)) / np.where(span > 0, span, 1)
+    return int(np.lexsort((np.abs(scaled - 0.5).sum(axis=1), scaled.sum(axis=1).round(12)))[0])
+
+
+def picks(rows: Sequence[Scores], objectives: Sequence[Objective]) -> dict[str, int]:
+    """The front's `best` (first objective), `fastest` (second objective) and `knee`, as indices into the rows."""
+    costs = costs_of(rows, objectives)
+    first, second = costs[:, 0], costs[:, min(1, costs.shape[1] - 1)]
+    return {
+        "fastest": int(np.lexsort((first, second))[0]),
+        "best": int(np.lexsort((second, first))[0]),
+        "knee": knee(rows, objectives),
+    }
+
+
+def reference_point(rows: Sequence[Scores], objectives: Sequence[Objective]) -> dict[str, float]:
+    """A point just worse than every row: each objective's worst value, moved by a tenth of its range."""
+    costs = costs_of(rows, objectives)
+    worst = costs.max(axis=0) + 0.1 * np.maximum(np.ptp(costs, axis=0), 1e-9)
+    return {o.metric: o.cost(float(w)) for o, w in zip(objectives, worst, strict=True)}
+
+
+def finite(value: float) -> bool:
+    """Whether a score may be recorded; NaN and infinities are no score."""
+    return math.isfinite(value)

@@ -1,0 +1,45 @@
+"""What a timing is valid for. Board side: Python 3.9 syntax, no torch."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Dict, List
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Device + runtime + runtime version + threads + precision + batch: rows of unlike set-ups never mix."""
+
+    device: str
+    """The processor's own name, such as `Intel(R) Xeon(R) Processor, 2 cores`."""
+    runtime: str
+    runtime_version: str
+    threads: int = 1
+    precision: str = "fp32"
+    batch: int = 1
+
+    def as_dict(self) -> Dict[str, Any]:
+        """A JSON-ready form, the inverse of `Setup(**raw)`."""
+        return asdict(self)
+
+    def differences(self, other: Setup) -> List[str]:
+        """One line for each field in which two set-ups differ."""
+        return [
+            f"{field.name}: {getattr(self, field.name)} / {getattr(other, field.name)}"
+            for field in fields(self) if getattr(self, field.name) != getattr(other, field.name)
+        ]
+
+
+def cpu_name() -> str:
+    """The processor's name and how many cores the system shows."""
+    name = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
+            found = dict(line.split(":", 1) for line in lines if ":" in line)
+        found = {key.strip(): value.strip() for key, value in found.items()}
+        name = found.get("model name") or found.get("Model") or found.get("Hardware") or name
+    except OSError:
+        pass
+    return f"{name}, {os.cpu_count()} cores"

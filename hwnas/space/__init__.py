@@ -1,0 +1,13 @@
+"""Search spaces: what is open, how it is decided, how many architectures that makes. No torch in here."""
+
+from hwnas.space.architecture import Architecture, Choice, Suggest, Value
+from hwnas.space.function import FunctionSpace
+from hwnas.space.reader import parse_space, read_space
+from hwnas.space.space import Blueprint, Knob, Layer, Space, Stage
+
+AnySpace = Space | FunctionSpace
+
+__all__ = [
+    "AnySpace", "Architecture", "Blueprint", "Choice", "FunctionSpace", "Knob", "Layer", "Space", "Stage", "Suggest",
+    "Value", "parse_space", "read_space",
+]

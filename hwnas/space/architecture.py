@@ -1,0 +1,59 @@
+"""Choices and architectures: what is open in a space, and one way to decide it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from hwnas.errors import SpaceError
+
+Value = int | float | str | bool
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One open decision: a name and its options.
+
+    `weights` holds, for each option, to how many architectures it leads (up to a common factor; None: all alike);
+    drawing by weight at every choice is uniform over architectures.
+    """
+
+    name: str
+    options: tuple[Value, ...]
+    weights: tuple[int, ...] | None = field(default=None, compare=False)
+
+
+Suggest = Callable[[Choice], Value]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One value for every active choice of a space; picks are sorted by name."""
+
+    space: str
+    picks: tuple[tuple[str, Value], ...]
+
+    @cached_property
+    def key(self) -> str:
+        """Twelve hexadecimal digits, the same in every process and on every machine."""
+        return hashlib.sha256(json.dumps([self.space, self.picks]).encode()).hexdigest()[:12]
+
+    def as_dict(self) -> dict[str, Any]:
+        """A JSON-ready form that `Architecture.from_dict` reads back."""
+        return {"space": self.space, "picks": dict(self.picks)}
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any], *, where: str = "architecture") -> Architecture:
+        """Read `{"space": name, "picks": {choice: value}}`; whether it fits the space is checked by `Space.replay`."""
+        picks = raw.get("picks")
+        if not isinstance(picks, Mapping) or not isinstance(raw.get("space"), str):
+            raise SpaceError(
+                f"keys {sorted(raw)} do not describe an architecture", where=where,
+                allowed='The form is {"space": name, "picks": {choice: value}}',
+                do="Take one from fronts/<tier>.json, or print one with `hwnas cost SPACE --architecture random:0 --json`",
+            )
+        return cls(raw["space"], tuple(sorted(picks.items())))

@@ -1,0 +1,147 @@
+"""A space written as a Python function that is handed `choose(name, options)` and returns a network."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, final
+
+from hwnas.errors import SpaceError
+from hwnas.space.architecture import Architecture, Choice, Suggest, Value
+
+Choose = Callable[[str, Sequence[Value]], Any]
+COUNTABLE = 200_000
+"""A function's decisions are counted by walking all of them; beyond this many architectures that is not tried."""
+
+
+@final
+@dataclass(frozen=True)
+class FunctionSpace:
+    """`build(choose)` decides by calling `choose(name, options)` and returns `(input_shape, {slot: operator})`.
+
+    Which choices are asked may depend on what was chosen before; a name always comes with the same options.
+    Up to `COUNTABLE` architectures are counted exactly and drawn uniformly; beyond, each decision is drawn uniformly.
+    """
+
+    name: str
+    build: Callable[[Choose], Any]
+    source: str = ""
+
+    def walk(self, suggest: Suggest) -> Any:
+        """What `build` returns when `suggest` decides."""
+        asked: dict[str, tuple[tuple[Value, ...], Value]] = {}
+
+        def choose(name: str, options: Sequence[Value]) -> Value:
+            options = tuple(options)
+            if not options:
+                raise self._error(f"the choice `{name}` has no options", "A choice has at least one option")
+            if name in asked:
+                if asked[name][0] != options:
+                    raise self._error(f"the choice `{name}` is asked with two lists of options",
+                                      "A name always comes with the same options")
+                return asked[name][1]
+            value = suggest(Choice(name, options)) if len(options) > 1 else options[0]
+            if value not in options:
+                raise self._error(f"`{value}` is no option of choice `{name}`", f"Options: {', '.join(map(str, options))}")
+            asked[name] = options, options[options.index(value)]
+            return asked[name][1]
+
+        return self.build(choose)
+
+    def sample(self, suggest: Suggest) -> Architecture:
+        """The architecture that `suggest` decides; it is asked for active choices only."""
+        picks: dict[str, Value] = {}
+
+        def record(choice: Choice) -> Value:
+            picks[choice.name] = suggest(choice)
+            return picks[choice.name]
+
+        self.walk(record)
+        return Architecture(self.name, tuple(sorted(picks.items())))
+
+    def largest(self) -> Architecture:
+        """The last option at every choice."""
+        return self.sample(lambda choice: choice.options[-1])
+
+    def smallest(self) -> Architecture:
+        """The first option at every choice."""
+        return self.sample(lambda choice: choice.options[0])
+
+    def random(self, rng: random.Random) -> Architecture:
+        """An architecture drawn uniformly if the space is countable, else uniformly at each decision."""
+        if self._all is not None:
+            return rng.choice(self._all)
+        return self.sample(lambda choice: rng.choice(choice.options))
+
+    def blueprint(self, architecture: Architecture) -> Any:
+        """What `build` returns for an architecture; SpaceError when the picks do not fit."""
+        picks, asked = dict(architecture.picks), set()
+
+        def replay(choice: Choice) -> Value:
+            asked.add(choice.name)
+            if choice.name not in picks:
+                raise self._error(f"the architecture decides nothing for choice `{choice.name}`",
+                                  f"Options: {', '.join(map(str, choice.options))}")
+            return picks[choice.name]
+
+        built = self.walk(replay)
+        if extra := sorted(set(picks) - asked):
+            raise self._error(f"the architecture picks `{extra[0]}`, which is not active in it",
+                              f"Active: {', '.join(sorted(asked))}")
+        return built
+
+    @cached_property
+    def count(self) -> int:
+        """How many architectures the function can decide; SpaceError beyond `COUNTABLE`."""
+        if self._all is None:
+            raise self._error(f"the function decides more than {COUNTABLE:,} architectures",
+                              "That many are counted by walking all of them")
+        return len(self._all)
+
+    @cached_property
+    def choices(self) -> tuple[Choice, ...]:
+        """Every choice that was met in a walk over all architectures, or over 2,000 random ones beyond `COUNTABLE`."""
+        met: dict[str, Choice] = {}
+
+        def note(hand: Suggest) -> Suggest:
+            return lambda choice: hand(met.setdefault(choice.name, choice))
+
+        if self._all is not None:
+            for architecture in self._all:
+                picks = dict(architecture.picks)
+                self.walk(note(lambda choice, picks=picks: picks[choice.name]))  # type: ignore[misc]
+        else:
+            rng = random.Random(0)
+            for _ in range(2000):
+                self.walk(note(lambda choice: rng.choice(choice.options)))
+        return tuple(met.values())
+
+    @cached_property
+    def _all(self) -> list[Architecture] | None:
+        found: list[Architecture] = []
+        for architecture in self.enumerate():
+            found.append(architecture)
+            if len(found) > COUNTABLE:
+                return None
+        return found
+
+    def enumerate(self) -> Iterator[Architecture]:
+        """All architectures, options counted up from the last choice that was asked."""
+        prefix: list[int] | None = []
+        while prefix is not None:
+            trail: list[tuple[int, int]] = []
+
+            def follow(choice: Choice, prefix: list[int] = prefix, trail: list[tuple[int, int]] = trail) -> Value:
+                index = prefix[len(trail)] if len(trail) < len(prefix) else 0
+                trail.append((index, len(choice.options)))
+                return choice.options[index]
+
+            yield self.sample(follow)
+            while trail and trail[-1][0] + 1 == trail[-1][1]:
+                trail.pop()
+            prefix = [i for i, _ in trail[:-1]] + [trail[-1][0] + 1] if trail else None
+
+    def _error(self, met: str, allowed: str) -> SpaceError:
+        return SpaceError(met, where=f"space `{self.name}`", allowed=allowed, do=f"Change the function in {self.source or self.name}")

@@ -1,0 +1,178 @@
+"""A space file: a list is a choice, a scalar is a decision already made."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hwnas.errors import SpaceError, did_you_mean
+from hwnas.space.architecture import Value
+from hwnas.space.space import Block, Knob, Space, Stage
+from hwnas.yaml_file import read_yaml
+
+_SPACE_KEYS = ("name", "source", "input", "classes", "choices", "blocks", "stages")
+_INPUT_KEYS = ("channels", "resolution")
+_CHAIN_KEYS = ("name", "op", "depth", "width", "stride", "per")
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+def read_space(path: Path) -> Space:
+    """The space in a YAML file.
+
+    Raises:
+        SpaceError: with the file, the stage and the knob in question.
+        ConfigError: the file is missing or no YAML.
+    """
+    return parse_space(read_yaml(path), where=str(path))
+
+
+def parse_space(raw: Mapping[str, Any], *, where: str) -> Space:
+    """The space that a mapping describes; `where` stands in its errors."""
+    known_keys(raw, _SPACE_KEYS, where)
+    for key in ("name", "input", "classes", "stages"):
+        if key not in raw:
+            raise _error("the key `" + key + "` is missing", where, f"A space needs name, input, classes, stages", "Add it")
+    name = _name(raw["name"], where)
+    reader = _Reader(where, _shared(raw.get("choices", {}), where))
+    given = raw["input"]
+    if not isinstance(given, Mapping):
+        raise _error("`input` is no mapping", where, "Write `input: {channels: 3, resolution: 32}`", "Correct it")
+    known_keys(given, _INPUT_KEYS, f"{where}: input")
+    blocks = reader.blocks(raw.get("blocks", {}))
+    if not isinstance(raw["stages"], Sequence) or isinstance(raw["stages"], str) or not raw["stages"]:
+        raise _error("`stages` is no list of stages", where, "A space has at least one stage", "List the stages")
+    stages = tuple(reader.stage(stage, blocks, index) for index, stage in enumerate(raw["stages"], 1))
+    names = [stage.name for stage in stages]
+    if twice := sorted({n for n in names if names.count(n) > 1}):
+        raise _error(f"two stages are named `{twice[0]}`", where, "Stage names are unique", "Rename one")
+    resolution = reader.knob(given.get("resolution"), f"{where}: input", "resolution", whole=True)
+    if unused := sorted(set(reader.shared) - reader.used):
+        raise _error(
+            f"the choice `{unused[0]}` is used nowhere", f"{where}: choices",
+            "A choice that decides nothing would make equal networks look different", f"Use `${unused[0]}` or remove it",
+        )
+    return Space(
+        name=name, channels=_whole(given.get("channels"), f"{where}: input", "channels"),
+        classes=_whole(raw["classes"], where, "classes"), resolution=resolution, stages=stages,
+        shared=reader.shared, source=str(raw.get("source", "")),
+    )
+
+
+@dataclass
+class _Reader:
+    where: str
+    shared: dict[str, tuple[Value, ...]]
+
+    def __post_init__(self) -> None:
+        self.used: set[str] = set()
+
+    def blocks(self, raw: Any) -> dict[str, Block]:
+        where = f"{self.where}: blocks"
+        if not isinstance(raw, Mapping):
+            raise _error("`blocks` is no mapping", self.where, "Write `blocks: {label: {op: mbconv, kernel: 3}}`", "Correct it")
+        blocks: dict[str, Block] = {}
+        for label, spec in raw.items():
+            if not isinstance(spec, Mapping) or not isinstance(spec.get("op"), str):
+                raise _error(f"block `{label}` names no operator", where, "A block is `{op: NAME, knob: value}`", "Add `op`")
+            knobs = {k: self.knob(v, f"{where}: {label}", k, sharable=False) for k, v in spec.items() if k != "op"}
+            blocks[_name(label, where)] = Block(label, spec["op"], knobs)
+        same = {(b.op, tuple(sorted(b.knobs.items()))): b.label for b in blocks.values()}
+        if len(same) < len(blocks):
+            raise _error("two blocks are the same", where, "Blocks differ, or equal networks would count twice", "Remove one")
+        return blocks
+
+    def stage(self, raw: Any, blocks: Mapping[str, Block], index: int) -> Stage:
+        if not isinstance(raw, Mapping) or not {"name", "op"} <= set(raw):
+            raise _error(
+                f"stage {index} has no `name` or no `op`", self.where, "A stage is `{name: s1, op: mbconv, ...}`", "Add it"
+            )
+        where = f"{self.where}: stage `{raw['name']}`"
+        knobs = {k: self.knob(v, where, k) for k, v in raw.items() if k not in _CHAIN_KEYS}
+        stride = raw.get("stride")
+        return Stage(
+            name=_name(raw["name"], where), blocks=self._ops(raw["op"], blocks, where),
+            depth=self.knob(raw.get("depth", 1), where, "depth", whole=True),
+            width=self.knob(raw["width"], where, "width", whole=True) if "width" in raw else None,
+            stride=None if stride is None else _whole(stride, where, "stride"), knobs=knobs,
+            per_stage=_per_stage(raw.get("per", "layer"), knobs, where),
+        )
+
+    def _ops(self, raw: Any, blocks: Mapping[str, Block], where: str) -> tuple[Block, ...]:
+        labels = _options(raw, where, "op")
+        return tuple(blocks.get(str(label), Block(str(label), str(label))) for label in labels)
+
+    def knob(self, raw: Any, where: str, name: str, *, whole: bool = False, sharable: bool = True) -> Knob:
+        if isinstance(raw, str) and raw.startswith("$"):
+            if not sharable or raw[1:] not in self.shared:
+                raise _error(
+                    f"knob `{name}` refers to `{raw}`", where,
+                    did_you_mean(raw[1:], self.shared) if sharable else "A block's own knobs cannot be shared choices",
+                    "Declare it under `choices:`" if sharable else "Write the options out",
+                )
+            self.used.add(raw[1:])
+            knob = Knob(self.shared[raw[1:]], raw[1:])
+        else:
+            knob = Knob(_options(raw, where, name))
+        if whole:
+            for option in knob.options:
+                _whole(option, where, name)
+        return knob
+
+
+def known_keys(raw: Mapping[str, Any], known: Sequence[str], where: str) -> None:
+    """Refuse a key that nothing reads, naming the nearest one that is read."""
+    for key in raw:
+        if key not in known:
+            raise _error(f"unknown key `{key}`", where, did_you_mean(str(key), known), "Correct or remove it")
+
+
+def _shared(raw: Any, where: str) -> dict[str, tuple[Value, ...]]:
+    if not isinstance(raw, Mapping):
+        raise _error("`choices` is no mapping", where, "Write `choices: {name: [option, option]}`", "Correct it")
+    for name in raw:
+        if _name(name, f"{where}: choices") == "resolution":
+            raise _error("a shared choice is named `resolution`", where, "That name is the input's own", "Rename it")
+    return {name: _options(options, f"{where}: choices", name) for name, options in raw.items()}
+
+
+def _per_stage(raw: Any, knobs: Mapping[str, Knob], where: str) -> frozenset[str]:
+    if raw in ("layer", "stage"):
+        return frozenset(knobs) if raw == "stage" else frozenset()
+    if isinstance(raw, Mapping):
+        for knob, per in raw.items():
+            if knob not in knobs or per not in ("layer", "stage"):
+                raise _error(f"`per: {{{knob}: {per}}}` names no knob or no level", where,
+                             did_you_mean(str(knob), knobs), "Write `per: {KNOB: stage}` or `per: {KNOB: layer}`")
+        return frozenset(knob for knob, per in raw.items() if per == "stage")
+    raise _error(f"`per: {raw}` is not understood", where, "`per` is layer, stage, or {KNOB: layer | stage}", "Correct it")
+
+
+def _options(raw: Any, where: str, name: str) -> tuple[Value, ...]:
+    options = tuple(raw) if isinstance(raw, list) else (raw,)
+    if not options:
+        raise _error(f"the choice `{name}` has no options", where, "A list holds at least one option", "Add an option")
+    for option in options:
+        if not isinstance(option, int | float | str | bool):
+            raise _error(f"`{name}` holds {option!r}", where, "An option is a number, a word or true/false", "Correct it")
+    if len({(type(o), o) for o in options}) < len(options):
+        raise _error(f"the choice `{name}` repeats an option", where, "Options differ from each other", "Remove the repeat")
+    return options
+
+
+def _whole(raw: Any, where: str, name: str) -> int:
+    if not isinstance(raw, int) or isinstance(raw, bool) or raw < 1:
+        raise _error(f"`{name}` is {raw!r}", where, f"`{name}` is a whole number from 1 on", "Correct it")
+    return raw
+
+
+def _name(raw: Any, where: str) -> str:
+    if not isinstance(raw, str) or not _NAME.fullmatch(raw):
+        raise _error(f"`{raw}` is no name", where, "Names are lower-case letters, digits and `_`, a letter first", "Rename it")
+    return raw
+
+
+def _error(met: str, where: str, allowed: str, do: str) -> SpaceError:
+    return SpaceError(met, where=where, allowed=allowed, do=do)
