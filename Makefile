@@ -1,0 +1,66 @@
+# make quickstart: a first search, end to end. make test: the tests. Both set up what they need, and are instant to repeat.
+# Another Python: make quickstart PYTHON=python3.12
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+INPUTS := pyproject.toml constraints.txt hwnas/__init__.py
+
+.PHONY: help venv install dev quickstart test lint format bench clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make quickstart  install into $(VENV) and run experiments/quickstart.yaml"
+	@echo "make test        install what the tests need and run them"
+	@echo "make lint        ruff and mypy      make format  ruff's formatter"
+	@echo "make bench       every benchmark    make clean   remove $(VENV) and caches (runs/ stays)"
+
+venv: $(BIN)/python
+
+install: $(VENV)/.installed
+
+dev: $(VENV)/.installed-dev
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { echo "There is no '$(PYTHON)' here. hwnas needs Python 3.11, 3.12 or 3.13:" \
+		"install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { \
+		echo "'$(PYTHON)' is $$($(PYTHON) --version). hwnas needs Python 3.11, 3.12 or 3.13:" \
+		"name one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "'$(PYTHON)' cannot make virtual environments (no ensurepip). On Debian and Ubuntu:" \
+		"apt-get install python3-venv" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+# The pip that Python 3.11 brings (23.2.1) cannot resolve litert-torch; constraints.txt pins one that can.
+$(VENV)/.installed: $(INPUTS) | $(BIN)/python
+	$(PIP) install --upgrade -c constraints.txt pip
+	$(PIP) install -c constraints.txt -e ".[tflite,convert]"
+	@touch $@
+
+$(VENV)/.installed-dev: $(INPUTS) | $(VENV)/.installed
+	$(PIP) install -c constraints.txt -e ".[tflite,convert,dev]"
+	@touch $@
+
+quickstart: install
+	$(BIN)/hwnas run experiments/quickstart.yaml
+
+test: dev
+	$(BIN)/python -m pytest
+
+lint: dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: dev
+	@set -e; for file in benchmarks/[!_]*.py; do echo "== $$file"; $(BIN)/python $$file; done
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

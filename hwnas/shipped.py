@@ -1,0 +1,102 @@
+"""Files that come with hwnas: at the top level of a checkout, inside the package of a wheel."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from hwnas.errors import ConfigError, did_you_mean
+
+Folder = Literal["search_spaces", "latency_tables", "experiments"]
+
+_STARTER: tuple[tuple[Folder, str], ...] = (("experiments", "quickstart.yaml"), ("search_spaces", "digits.yaml"))
+_README = """\
+# A search of your own
+
+    hwnas run quickstart.yaml      # trains, times, searches, exports; results go to runs/quickstart/
+    hwnas cost digits.yaml         # what the networks of the space cost
+
+- `quickstart.yaml` is the experiment: data, training, set-ups, tiers and their limits.
+- `digits.yaml` is the search space: a list is a choice, a scalar is a decision already made.
+
+Both are yours to edit; a key that is not understood is an error that names the nearest one.
+"""
+
+
+def shipped_folder(folder: Folder) -> Path:
+    """The folder as it was installed with hwnas."""
+    package = Path(__file__).resolve().parent
+    inside = package / "_shipped" / folder
+    return inside if inside.is_dir() else package.parent / folder
+
+
+def shipped_names(folder: Folder) -> list[str]:
+    """Names of the files that come with hwnas, without `.yaml`, sorted."""
+    return sorted(_without_yaml(path.name) for path in shipped_folder(folder).glob("[!._]*") if path.is_file())
+
+
+def find_file(name: str | Path, folder: Folder, base: Path | None = None) -> Path:
+    """The file that a name stands for: a path from here, a path from `base`, else one that comes with hwnas.
+
+    `.yaml` may be left out.
+
+    Raises:
+        ConfigError: there is no such file; it lists where was looked and the near names.
+    """
+    looked = list(dict.fromkeys(_candidates(Path(name).expanduser(), folder, base)))
+    for path in looked:
+        if path.is_file():
+            return path
+    local = [path.stem for path in (base or Path()).glob("*.yaml")]
+    raise ConfigError(
+        f"there is no file `{name}`",
+        where=folder.replace("_", " "),
+        allowed=f"{did_you_mean(_without_yaml(Path(name).name), {*shipped_names(folder), *local})}. "
+        f"Looked for {', '.join(map(str, looked))}",
+        do="Correct the name, or give the path of a file of your own",
+    )
+
+
+def _candidates(name: Path, folder: Folder, base: Path | None) -> Iterator[Path]:
+    within = name.relative_to(folder) if name.parts[:1] == (folder,) else name
+    for path in (name, *([base / name] if base is not None else []), shipped_folder(folder) / within):
+        yield path
+        if path.suffix != ".yaml":
+            yield path.with_name(f"{path.name}.yaml") if path.name else path
+
+
+def _without_yaml(name: str) -> str:
+    return name.removesuffix(".yaml")
+
+
+def copy_starter(destination: Path) -> list[Path]:
+    """Write a working experiment, its search space and a short README into a folder; returns what was written.
+
+    Raises:
+        ConfigError: one of the files exists already (nothing is written then), or the folder cannot be written.
+    """
+    sources = [shipped_folder(folder) / name for folder, name in _STARTER]
+    readme = destination / "README.md"
+    targets = [*(destination / source.name for source in sources), readme]
+    if existing := [path for path in targets if path.exists()]:
+        raise ConfigError(
+            f"`{existing[0].name}` exists already",
+            where=str(destination),
+            allowed="A starter overwrites nothing",
+            do="Name a new folder",
+        )
+    try:
+        destination.mkdir(parents=True, exist_ok=True)
+        for source, target in zip(sources, targets, strict=False):
+            shutil.copyfile(source, target)
+        readme.write_text(_README, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"the starter cannot be written ({error})",
+            where=str(destination),
+            allowed="A folder that can be created and written is needed",
+            do="Name another folder",
+        ) from error
+    return targets
