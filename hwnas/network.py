@@ -7,7 +7,7 @@ import random
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -54,15 +54,19 @@ def lower(space: AnySpace, architecture: Architecture) -> Network:
     """
     if architecture.space != space.name:
         raise SpaceError(
-            f"the architecture is of space `{architecture.space}`", where=f"space `{space.name}`",
-            allowed="An architecture is lowered by its own space", do="Name the space that it came from",
+            f"the architecture is of space `{architecture.space}`",
+            where=f"space `{space.name}`",
+            allowed="An architecture is lowered by its own space",
+            do="Name the space that it came from",
         )
     blueprint = space.blueprint(architecture)
     if isinstance(space, FunctionSpace):
         return _returned(space, blueprint)
     channels, operators = blueprint.channels, []
     for layer in blueprint.layers:
-        operators.append(make_operator(layer.op, {"in_channels": channels, **layer.knobs}, where=f"{space.name}: {layer.slot}"))
+        operators.append(
+            make_operator(layer.op, {"in_channels": channels, **layer.knobs}, where=f"{space.name}: {layer.slot}")
+        )
         channels = operators[-1].out_channels
     shape = (blueprint.channels, blueprint.resolution, blueprint.resolution)
     return Network(tuple(operators), tuple(layer.slot for layer in blueprint.layers), shape)
@@ -79,7 +83,8 @@ def _returned(space: FunctionSpace, built: Any) -> Network:
         cause = None
     if network is None or not network.operators or not all(isinstance(op, Operator) for op in network.operators):
         raise SpaceError(
-            f"the function returns {type(built).__name__}", where=f"space `{space.name}`",
+            f"the function returns {type(built).__name__}",
+            where=f"space `{space.name}`",
             allowed="It returns (input_shape, {slot: Operator}), input_shape without the batch axis",
             do="Return the shape and the operators by slot",
         ) from cause
@@ -97,19 +102,24 @@ def make_operator(kind: str, knobs: Mapping[str, Any], *, where: str) -> Operato
     for name in knobs:
         if name not in known:
             raise SpaceError(
-                f"`{kind}` has no knob `{name}`", where=where, allowed=did_you_mean(name, known), do="Correct or remove it"
+                f"`{kind}` has no knob `{name}`",
+                where=where,
+                allowed=did_you_mean(name, known),
+                do="Correct or remove it",
             )
     if missing := sorted(needed - set(knobs)):
         knob = "width" if missing[0] == "out_channels" else missing[0]
         raise SpaceError(
-            f"`{kind}` lacks its knob `{knob}`", where=where, allowed=f"It needs {', '.join(sorted(needed))}",
+            f"`{kind}` lacks its knob `{knob}`",
+            where=where,
+            allowed=f"It needs {', '.join(sorted(needed))}",
             do=f"Write `{knob}: VALUE` or `{knob}: [OPTION, OPTION]` in the stage",
         )
     operator: Operator = member(OPERATORS, kind, what="operator", where=where)(**knobs)
     return operator
 
 
-@lru_cache(maxsize=None)
+@cache
 def _fields(kind: str, where: str) -> tuple[frozenset[str], frozenset[str]]:
     fields = dataclasses.fields(member(OPERATORS, kind, what="operator", where=where))
     needed = frozenset(f.name for f in fields if f.default is dataclasses.MISSING)
@@ -120,7 +130,9 @@ def build(network: Network) -> nn.Sequential:
     """A new stand-alone module, one child for each slot."""
     from torch import nn
 
-    return nn.Sequential(OrderedDict((slot, op.module()) for slot, op in zip(network.slots, network.operators, strict=True)))
+    return nn.Sequential(
+        OrderedDict((slot, op.module()) for slot, op in zip(network.slots, network.operators, strict=True))
+    )
 
 
 def costs(network: Network) -> Costs:
@@ -129,8 +141,10 @@ def costs(network: Network) -> Costs:
 
     parts = [operator_costs(operator, shape) for operator, shape in network.links]
     return Costs(
-        params=sum(part.params for part in parts), macs=sum(part.macs for part in parts),
-        activation_bytes=max(part.activation_bytes for part in parts), output_shape=parts[-1].output_shape,
+        params=sum(part.params for part in parts),
+        macs=sum(part.macs for part in parts),
+        activation_bytes=max(part.activation_bytes for part in parts),
+        output_shape=parts[-1].output_shape,
     )
 
 
@@ -183,8 +197,13 @@ def _enumerate_stages(space: Space, found: dict[str, dict[tuple[Operator, Shape]
 
 
 def _layer_links(
-    stage: Stage, index: int, width: Value | None, shapes: Mapping[Shape, None],
-    options: Callable[[Knob | None], tuple[Value, ...]], links: dict[tuple[Operator, Shape], None], space: str,
+    stage: Stage,
+    index: int,
+    width: Value | None,
+    shapes: Mapping[Shape, None],
+    options: Callable[[Knob | None], tuple[Value, ...]],
+    links: dict[tuple[Operator, Shape], None],
+    space: str,
 ) -> dict[Shape, None]:
     """Add one layer's operators to `links`; the shapes that leave it."""
     from hwnas.ops.costs import operator_costs
@@ -217,7 +236,8 @@ def check_space(space: AnySpace) -> None:
             stride = operator.knobs.get("stride", 1)
             if min(shape[1:], default=stride) < stride:
                 raise SpaceError(
-                    f"`{slot}` strides {stride} at resolution {min(shape[1:])}", where=f"space `{space.name}`",
+                    f"`{slot}` strides {stride} at resolution {min(shape[1:])}",
+                    where=f"space `{space.name}`",
                     allowed="A stride is at most the resolution that reaches it",
                     do="Use a larger input resolution, or stride 1 there",
                 )

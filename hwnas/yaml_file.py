@@ -17,7 +17,9 @@ class _UniqueKeys(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, Hashable) or key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key `{key}` stands here twice", key_node.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key `{key}` stands here twice", key_node.start_mark
+                )
             seen.add(key)
         return super().construct_mapping(node, deep)
 
@@ -32,7 +34,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
-            f"the file cannot be read ({error})", where=str(path), allowed="A readable UTF-8 YAML file is needed",
+            f"the file cannot be read ({error})",
+            where=str(path),
+            allowed="A readable UTF-8 YAML file is needed",
             do="Check the path, or run `hwnas init DIR` for a folder with working examples",
         ) from error
     try:
@@ -41,12 +45,16 @@ def read_yaml(path: Path) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         at = f"{path}:{mark.line + 1}" if mark else str(path)
         raise ConfigError(
-            f"this is not valid YAML ({getattr(error, 'problem', error)})", where=at,
-            allowed="Keys are unique and nested by indentation", do="Correct the line and run the same command again",
+            f"this is not valid YAML ({getattr(error, 'problem', error)})",
+            where=at,
+            allowed="Keys are unique and nested by indentation",
+            do="Correct the line and run the same command again",
         ) from error
     if not isinstance(loaded, dict) or not all(isinstance(key, str) for key in loaded):
         raise ConfigError(
-            f"the file holds {type(loaded).__name__} instead of named keys", where=str(path),
-            allowed="The top level is a mapping `key: value`", do="See docs/ for the keys, or start from an example",
+            f"the file holds {type(loaded).__name__} instead of named keys",
+            where=str(path),
+            allowed="The top level is a mapping `key: value`",
+            do="See docs/ for the keys, or start from an example",
         )
     return loaded

@@ -15,7 +15,7 @@ from hwnas.ops.operator import Operator, make_divisible
 @final
 @dataclass(frozen=True)
 class Bottleneck(Operator):
-    """1x1, kernel, 1x1 with a shortcut (He et al. 2016); a changing shape pools, then projects (ResNet-D, He et al. 2019).
+    """1x1, kernel, 1x1 with a shortcut (He et al. 2016); a changing shape pools, then projects (ResNet-D).
 
     The hidden width is `out_channels * expand` rounded to a multiple of 8.
     """
@@ -27,11 +27,13 @@ class Bottleneck(Operator):
 
     def module(self) -> nn.Module:
         hidden = make_divisible(round(self.out_channels * self.expand))
-        body = nn.Sequential(OrderedDict(
-            reduce=conv_norm(self.in_channels, hidden, act=self.activation),
-            conv=conv_norm(hidden, hidden, self.kernel, stride=self.stride, act=self.activation),
-            expand=conv_norm(hidden, self.out_channels),
-        ))
+        body = nn.Sequential(
+            OrderedDict(
+                reduce=conv_norm(self.in_channels, hidden, act=self.activation),
+                conv=conv_norm(hidden, hidden, self.kernel, stride=self.stride, act=self.activation),
+                expand=conv_norm(hidden, self.out_channels),
+            )
+        )
         return Residual(body, self._shortcut(), self.activation)
 
     def _shortcut(self) -> nn.Module | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import weakref
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import torch
@@ -31,11 +31,11 @@ class Costs:
     output_shape: Shape
 
 
-class _LiveBytes(TorchDispatchMode):
+class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Follows the storages that operations allocate and free; `peak` is the most bytes that lived at once."""
 
     def __init__(self, module: nn.Module) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.peak = 0
         self._live: dict[int, int] = {}  # address of a storage -> its bytes
         self._constant = {t.untyped_storage()._cdata for t in [*module.parameters(), *module.buffers()]}
@@ -63,7 +63,7 @@ def _as_a_runtime_fuses(module: nn.Module) -> nn.Module:
             if isinstance(grandchild, nn.modules.batchnorm._BatchNorm):
                 setattr(child, name, nn.Identity())
         if hasattr(child, "inplace"):
-            child.inplace = True
+            child.inplace = True  # type: ignore[assignment]
     return module
 
 
@@ -81,7 +81,7 @@ def module_costs(module: nn.Module, input_shape: Shape) -> Costs:
     return Costs(params, flops.get_total_flops() // 2, live.peak, tuple(output.shape[1:]))
 
 
-@lru_cache(maxsize=None)
+@cache
 def operator_costs(operator: Operator, input_shape: Shape) -> Costs:
     """Costs of one operator at one input shape, cached.
 
@@ -95,6 +95,7 @@ def operator_costs(operator: Operator, input_shape: Shape) -> Costs:
     except (RuntimeError, ValueError) as error:
         raise SpaceError(
             f"the module fails at input {'x'.join(map(str, input_shape))} ({str(error).splitlines()[0]})",
-            where=operator.describe(), allowed="An operator must run at every input shape that the space gives it",
+            where=operator.describe(),
+            allowed="An operator must run at every input shape that the space gives it",
             do="Correct the operator's knobs, or the resolution and strides before it",
         ) from error

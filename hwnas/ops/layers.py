@@ -24,7 +24,9 @@ def activation(name: str) -> nn.Module:
     """A new activation module by its name in YAML."""
     if name not in ACTIVATIONS:
         raise SpaceError(
-            f"unknown activation `{name}`", where="operator", allowed=did_you_mean(name, ACTIVATIONS),
+            f"unknown activation `{name}`",
+            where="operator",
+            allowed=did_you_mean(name, ACTIVATIONS),
             do="Use a known activation",
         )
     return ACTIVATIONS[name]()

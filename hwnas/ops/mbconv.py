@@ -15,7 +15,7 @@ from hwnas.ops.operator import Operator, make_divisible
 @final
 @dataclass(frozen=True)
 class MBConv(Operator):
-    """1x1 expansion, depthwise kernel, optional squeeze-excite, 1x1 projection (Sandler et al. 2018, Howard et al. 2019).
+    """1x1 expansion, depthwise kernel, optional squeeze-excite, 1x1 projection (MobileNetV2 and V3).
 
     The hidden width is `in_channels * expand` rounded to a multiple of 8; expansion 1 has no expanding
     convolution and keeps `in_channels`. A shortcut is added at stride 1 and equal widths.
@@ -37,6 +37,8 @@ class MBConv(Operator):
             layers["se"] = SqueezeExcite(hidden)
         layers["project"] = conv_norm(hidden, self.out_channels)
         body = nn.Sequential(layers)
-        return Residual(body) if self.stride == 1 and self.in_channels == self.out_channels else nn.Sequential(
-            OrderedDict(body=body)
+        return (
+            Residual(body)
+            if self.stride == 1 and self.in_channels == self.out_channels
+            else nn.Sequential(OrderedDict(body=body))
         )

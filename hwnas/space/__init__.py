@@ -8,6 +8,17 @@ from hwnas.space.space import Blueprint, Knob, Layer, Space, Stage
 AnySpace = Space | FunctionSpace
 
 __all__ = [
-    "AnySpace", "Architecture", "Blueprint", "Choice", "FunctionSpace", "Knob", "Layer", "Space", "Stage", "Suggest",
-    "Value", "parse_space", "read_space",
+    "AnySpace",
+    "Architecture",
+    "Blueprint",
+    "Choice",
+    "FunctionSpace",
+    "Knob",
+    "Layer",
+    "Space",
+    "Stage",
+    "Suggest",
+    "Value",
+    "parse_space",
+    "read_space",
 ]

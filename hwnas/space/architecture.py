@@ -52,8 +52,9 @@ class Architecture:
         picks = raw.get("picks")
         if not isinstance(picks, Mapping) or not isinstance(raw.get("space"), str):
             raise SpaceError(
-                f"keys {sorted(raw)} do not describe an architecture", where=where,
+                f"keys {sorted(raw)} do not describe an architecture",
+                where=where,
                 allowed='The form is {"space": name, "picks": {choice: value}}',
-                do="Take one from fronts/<tier>.json, or print one with `hwnas cost SPACE --architecture random:0 --json`",
+                do="Take one from fronts/TIER.json, or print one: `hwnas cost SPACE --architecture random:0 --json`",
             )
         return cls(raw["space"], tuple(sorted(picks.items())))

@@ -39,12 +39,16 @@ class FunctionSpace:
                 raise self._error(f"the choice `{name}` has no options", "A choice has at least one option")
             if name in asked:
                 if asked[name][0] != options:
-                    raise self._error(f"the choice `{name}` is asked with two lists of options",
-                                      "A name always comes with the same options")
+                    raise self._error(
+                        f"the choice `{name}` is asked with two lists of options",
+                        "A name always comes with the same options",
+                    )
                 return asked[name][1]
             value = suggest(Choice(name, options)) if len(options) > 1 else options[0]
             if value not in options:
-                raise self._error(f"`{value}` is no option of choice `{name}`", f"Options: {', '.join(map(str, options))}")
+                raise self._error(
+                    f"`{value}` is no option of choice `{name}`", f"Options: {', '.join(map(str, options))}"
+                )
             asked[name] = options, options[options.index(value)]
             return asked[name][1]
 
@@ -82,22 +86,27 @@ class FunctionSpace:
         def replay(choice: Choice) -> Value:
             asked.add(choice.name)
             if choice.name not in picks:
-                raise self._error(f"the architecture decides nothing for choice `{choice.name}`",
-                                  f"Options: {', '.join(map(str, choice.options))}")
+                raise self._error(
+                    f"the architecture decides nothing for choice `{choice.name}`",
+                    f"Options: {', '.join(map(str, choice.options))}",
+                )
             return picks[choice.name]
 
         built = self.walk(replay)
         if extra := sorted(set(picks) - asked):
-            raise self._error(f"the architecture picks `{extra[0]}`, which is not active in it",
-                              f"Active: {', '.join(sorted(asked))}")
+            raise self._error(
+                f"the architecture picks `{extra[0]}`, which is not active in it", f"Active: {', '.join(sorted(asked))}"
+            )
         return built
 
     @cached_property
     def count(self) -> int:
         """How many architectures the function can decide; SpaceError beyond `COUNTABLE`."""
         if self._all is None:
-            raise self._error(f"the function decides more than {COUNTABLE:,} architectures",
-                              "That many are counted by walking all of them")
+            raise self._error(
+                f"the function decides more than {COUNTABLE:,} architectures",
+                "That many are counted by walking all of them",
+            )
         return len(self._all)
 
     @cached_property
@@ -144,4 +153,6 @@ class FunctionSpace:
             prefix = [i for i, _ in trail[:-1]] + [trail[-1][0] + 1] if trail else None
 
     def _error(self, met: str, allowed: str) -> SpaceError:
-        return SpaceError(met, where=f"space `{self.name}`", allowed=allowed, do=f"Change the function in {self.source or self.name}")
+        return SpaceError(
+            met, where=f"space `{self.name}`", allowed=allowed, do=f"Change the function in {self.source or self.name}"
+        )

@@ -34,7 +34,9 @@ def parse_space(raw: Mapping[str, Any], *, where: str) -> Space:
     known_keys(raw, _SPACE_KEYS, where)
     for key in ("name", "input", "classes", "stages"):
         if key not in raw:
-            raise _error("the key `" + key + "` is missing", where, f"A space needs name, input, classes, stages", "Add it")
+            raise _error(
+                "the key `" + key + "` is missing", where, "A space needs name, input, classes, stages", "Add it"
+            )
     name = _name(raw["name"], where)
     reader = _Reader(where, _shared(raw.get("choices", {}), where))
     given = raw["input"]
@@ -51,13 +53,19 @@ def parse_space(raw: Mapping[str, Any], *, where: str) -> Space:
     resolution = reader.knob(given.get("resolution"), f"{where}: input", "resolution", whole=True)
     if unused := sorted(set(reader.shared) - reader.used):
         raise _error(
-            f"the choice `{unused[0]}` is used nowhere", f"{where}: choices",
-            "A choice that decides nothing would make equal networks look different", f"Use `${unused[0]}` or remove it",
+            f"the choice `{unused[0]}` is used nowhere",
+            f"{where}: choices",
+            "A choice that decides nothing would make equal networks look different",
+            f"Use `${unused[0]}` or remove it",
         )
     return Space(
-        name=name, channels=_whole(given.get("channels"), f"{where}: input", "channels"),
-        classes=_whole(raw["classes"], where, "classes"), resolution=resolution, stages=stages,
-        shared=reader.shared, source=str(raw.get("source", "")),
+        name=name,
+        channels=_whole(given.get("channels"), f"{where}: input", "channels"),
+        classes=_whole(raw["classes"], where, "classes"),
+        resolution=resolution,
+        stages=stages,
+        shared=reader.shared,
+        source=str(raw.get("source", "")),
     )
 
 
@@ -72,31 +80,42 @@ class _Reader:
     def blocks(self, raw: Any) -> dict[str, Block]:
         where = f"{self.where}: blocks"
         if not isinstance(raw, Mapping):
-            raise _error("`blocks` is no mapping", self.where, "Write `blocks: {label: {op: mbconv, kernel: 3}}`", "Correct it")
+            raise _error(
+                "`blocks` is no mapping", self.where, "Write `blocks: {label: {op: mbconv, kernel: 3}}`", "Correct it"
+            )
         blocks: dict[str, Block] = {}
         for label, spec in raw.items():
             if not isinstance(spec, Mapping) or not isinstance(spec.get("op"), str):
-                raise _error(f"block `{label}` names no operator", where, "A block is `{op: NAME, knob: value}`", "Add `op`")
+                raise _error(
+                    f"block `{label}` names no operator", where, "A block is `{op: NAME, knob: value}`", "Add `op`"
+                )
             knobs = {k: self.knob(v, f"{where}: {label}", k, sharable=False) for k, v in spec.items() if k != "op"}
             blocks[_name(label, where)] = Block(label, spec["op"], knobs)
         same = {(b.op, tuple(sorted(b.knobs.items()))): b.label for b in blocks.values()}
         if len(same) < len(blocks):
-            raise _error("two blocks are the same", where, "Blocks differ, or equal networks would count twice", "Remove one")
+            raise _error(
+                "two blocks are the same", where, "Blocks differ, or equal networks would count twice", "Remove one"
+            )
         return blocks
 
     def stage(self, raw: Any, blocks: Mapping[str, Block], index: int) -> Stage:
         if not isinstance(raw, Mapping) or not {"name", "op"} <= set(raw):
             raise _error(
-                f"stage {index} has no `name` or no `op`", self.where, "A stage is `{name: s1, op: mbconv, ...}`", "Add it"
+                f"stage {index} has no `name` or no `op`",
+                self.where,
+                "A stage is `{name: s1, op: mbconv, ...}`",
+                "Add it",
             )
         where = f"{self.where}: stage `{raw['name']}`"
         knobs = {k: self.knob(v, where, k) for k, v in raw.items() if k not in _CHAIN_KEYS}
         stride = raw.get("stride")
         return Stage(
-            name=_name(raw["name"], where), blocks=self._ops(raw["op"], blocks, where),
+            name=_name(raw["name"], where),
+            blocks=self._ops(raw["op"], blocks, where),
             depth=self.knob(raw.get("depth", 1), where, "depth", whole=True),
             width=self.knob(raw["width"], where, "width", whole=True) if "width" in raw else None,
-            stride=None if stride is None else _whole(stride, where, "stride"), knobs=knobs,
+            stride=None if stride is None else _whole(stride, where, "stride"),
+            knobs=knobs,
             per_stage=_per_stage(raw.get("per", "layer"), knobs, where),
         )
 
@@ -108,7 +127,8 @@ class _Reader:
         if isinstance(raw, str) and raw.startswith("$"):
             if not sharable or raw[1:] not in self.shared:
                 raise _error(
-                    f"knob `{name}` refers to `{raw}`", where,
+                    f"knob `{name}` refers to `{raw}`",
+                    where,
                     did_you_mean(raw[1:], self.shared) if sharable else "A block's own knobs cannot be shared choices",
                     "Declare it under `choices:`" if sharable else "Write the options out",
                 )
@@ -144,10 +164,16 @@ def _per_stage(raw: Any, knobs: Mapping[str, Knob], where: str) -> frozenset[str
     if isinstance(raw, Mapping):
         for knob, per in raw.items():
             if knob not in knobs or per not in ("layer", "stage"):
-                raise _error(f"`per: {{{knob}: {per}}}` names no knob or no level", where,
-                             did_you_mean(str(knob), knobs), "Write `per: {KNOB: stage}` or `per: {KNOB: layer}`")
+                raise _error(
+                    f"`per: {{{knob}: {per}}}` names no knob or no level",
+                    where,
+                    did_you_mean(str(knob), knobs),
+                    "Write `per: {KNOB: stage}` or `per: {KNOB: layer}`",
+                )
         return frozenset(knob for knob, per in raw.items() if per == "stage")
-    raise _error(f"`per: {raw}` is not understood", where, "`per` is layer, stage, or {KNOB: layer | stage}", "Correct it")
+    raise _error(
+        f"`per: {raw}` is not understood", where, "`per` is layer, stage, or {KNOB: layer | stage}", "Correct it"
+    )
 
 
 def _options(raw: Any, where: str, name: str) -> tuple[Value, ...]:
@@ -156,9 +182,13 @@ def _options(raw: Any, where: str, name: str) -> tuple[Value, ...]:
         raise _error(f"the choice `{name}` has no options", where, "A list holds at least one option", "Add an option")
     for option in options:
         if not isinstance(option, int | float | str | bool):
-            raise _error(f"`{name}` holds {option!r}", where, "An option is a number, a word or true/false", "Correct it")
+            raise _error(
+                f"`{name}` holds {option!r}", where, "An option is a number, a word or true/false", "Correct it"
+            )
     if len({(type(o), o) for o in options}) < len(options):
-        raise _error(f"the choice `{name}` repeats an option", where, "Options differ from each other", "Remove the repeat")
+        raise _error(
+            f"the choice `{name}` repeats an option", where, "Options differ from each other", "Remove the repeat"
+        )
     return options
 
 
@@ -170,7 +200,9 @@ def _whole(raw: Any, where: str, name: str) -> int:
 
 def _name(raw: Any, where: str) -> str:
     if not isinstance(raw, str) or not _NAME.fullmatch(raw):
-        raise _error(f"`{raw}` is no name", where, "Names are lower-case letters, digits and `_`, a letter first", "Rename it")
+        raise _error(
+            f"`{raw}` is no name", where, "Names are lower-case letters, digits and `_`, a letter first", "Rename it"
+        )
     return raw
 
 

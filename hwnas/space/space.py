@@ -89,8 +89,10 @@ class Space:
             value = suggest(choice)
             if value not in choice.options:
                 raise SpaceError(
-                    f"`{value}` is no option of choice `{name}`", where=f"space `{self.name}`",
-                    allowed=f"Options: {', '.join(map(str, choice.options))}", do="Pick one of the options",
+                    f"`{value}` is no option of choice `{name}`",
+                    where=f"space `{self.name}`",
+                    allowed=f"Options: {', '.join(map(str, choice.options))}",
+                    do="Pick one of the options",
                 )
             return choice.options[choice.options.index(value)]
 
@@ -150,16 +152,20 @@ class Space:
             asked.add(choice.name)
             if choice.name not in picks:
                 raise SpaceError(
-                    f"the architecture decides nothing for choice `{choice.name}`", where=f"space `{self.name}`",
-                    allowed=f"Options: {', '.join(map(str, choice.options))}", do="Add the pick",
+                    f"the architecture decides nothing for choice `{choice.name}`",
+                    where=f"space `{self.name}`",
+                    allowed=f"Options: {', '.join(map(str, choice.options))}",
+                    do="Add the pick",
                 )
             return picks[choice.name]
 
         blueprint = self.walk(replay)
         if extra := sorted(set(picks) - asked):
             raise SpaceError(
-                f"the architecture picks `{extra[0]}`, which is not active in it", where=f"space `{self.name}`",
-                allowed=did_you_mean(extra[0], asked), do="Remove the pick, or correct its name",
+                f"the architecture picks `{extra[0]}`, which is not active in it",
+                where=f"space `{self.name}`",
+                allowed=did_you_mean(extra[0], asked),
+                do="Remove the pick, or correct its name",
             )
         return blueprint
 
