@@ -1,0 +1,57 @@
+"""Normalisation statistics and accuracy of a stand-alone network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from hwnas.data import Dataset, Split, batches
+from hwnas.network import Network
+from hwnas.supernet.weights import Supernet, resized
+
+
+def calibration_images(dataset: Dataset, *, count: int, batch_size: int, seed: int) -> list[Tensor]:
+    """`count` batches of training images, fixed by the seed and not augmented, on which statistics are recomputed."""
+    generator = torch.Generator().manual_seed(seed)
+    drawn = batches(dataset.train, min(batch_size, len(dataset.train)), generator=generator, drop_last=True)
+    return [images for images, _ in (next(drawn, (None, None)) for _ in range(count)) if images is not None]
+
+
+def recalibrate(module: nn.Module, network: Network, images: Iterable[Tensor]) -> nn.Module:
+    """Recompute the normalisation statistics of a module from a few batches, in place; returned in eval mode.
+
+    Statistics are plain averages over the batches. Only normalisation layers run in training mode, so dropout is off.
+    """
+    module.eval()
+    norms = [child for child in module.modules() if isinstance(child, _BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+        norm.train()
+    device = next(module.parameters()).device
+    with torch.no_grad():
+        for batch in images:
+            module(resized(batch.to(device), network))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    return module.eval()
+
+
+def settled(supernet: Supernet, network: Network, images: Iterable[Tensor]) -> nn.Module:
+    """A stand-alone copy of a sub-network with statistics of its own, in eval mode: what is scored and exported."""
+    return recalibrate(supernet.extract(network), network, images)
+
+
+def accuracy(module: nn.Module, network: Network, split: Split, *, batch_size: int = 256) -> float:
+    """Share of a split's images that a module in eval mode classifies correctly, 0 to 1."""
+    device = next(module.parameters()).device
+    hits = 0
+    with torch.no_grad():
+        for images, labels in batches(split, batch_size):
+            logits = module(resized(images.to(device), network))
+            hits += int((logits.argmax(1) == labels.to(device)).sum())
+    return hits / len(split)

@@ -1,0 +1,190 @@
+"""A supernet is a dictionary of the largest tensors; a sub-network runs on slices of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from hwnas.errors import SpaceError
+from hwnas.network import Network, build, operators_by_slot
+from hwnas.ops import Operator
+from hwnas.space import AnySpace
+
+Size = tuple[int, ...]
+
+
+def centre(largest: Tensor, size: Size) -> Tensor:
+    """The part of a shared tensor that a tensor of `size` uses: leading channels, and the centre of a kernel.
+
+    The first two axes are (output, input) channels and are cut at the end; any further axis is spatial and is cut on
+    both sides. A tensor of full size is returned as it is.
+    """
+    for axis, (whole, part) in enumerate(zip(largest.shape, size, strict=True)):
+        if part != whole:
+            largest = largest.narrow(axis, (whole - part) // 2 if axis >= 2 else 0, part)
+    return largest
+
+
+@final
+class Supernet(nn.Module):
+    """Shared weights of a space: `supernet(images, network)` runs any of its networks.
+
+    Parameters are named `slot/operator/parameter`, dots written as slashes, so optimizers, DDP, EMA and `state_dict`
+    work as on any module. The architecture is an argument; there is no active sub-network. Normalisation statistics
+    are not shared: in training mode a batch's own are used, in eval mode the untouched initial ones; `extract` and
+    recalibration make a network with statistics of its own.
+
+    Args:
+        space: whose networks are to be run.
+        seed: of the initial weights; the global generator is left as it was.
+    """
+
+    def __init__(self, space: AnySpace, *, seed: int = 0) -> None:
+        super().__init__()
+        self.space_name = space.name
+        self._templates: dict[tuple[str, Operator], _Template] = {}
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            for slot, links in operators_by_slot(space).items():
+                for name, value in _largest(slot, {operator: None for operator, _ in links}):
+                    self.register_parameter(name, nn.Parameter(value))
+
+    def forward(self, images: Tensor, network: Network) -> Tensor:
+        """Logits of one network.
+
+        Shape:
+            images: (N, C, H, W), resized bilinearly when the network's resolution is another one;
+            output: (N, classes).
+        """
+        x = resized(images, network)
+        for slot, operator in zip(network.slots, network.operators, strict=True):
+            x = self._template(slot, operator).run(self._parameters, x, training=self.training)
+        return x
+
+    def extract(self, network: Network) -> nn.Sequential:
+        """A stand-alone module of the network holding copies of its slices, on their device; statistics are initial."""
+        with torch.random.fork_rng(devices=[]):
+            module = build(network)
+        state = module.state_dict()
+        for slot, operator in zip(network.slots, network.operators, strict=True):
+            for name, value in self._template(slot, operator).slices(self._parameters).items():
+                state[f"{slot}.{name}"] = value.detach().clone()
+        module.load_state_dict(state)
+        return module.to(next(self.parameters()).device)
+
+    def _template(self, slot: str, operator: Operator) -> _Template:
+        template = self._templates.get((slot, operator))
+        if template is None:
+            template = self._templates[slot, operator] = _Template(slot, operator, self._parameters)
+        return template
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_templates": {}}
+
+
+class _Template:
+    """One operator's module without weights of its own: slices are wired in for the length of a call.
+
+    Wiring by hand instead of `torch.func.functional_call` halves the overhead of a step on small networks.
+    """
+
+    def __init__(self, slot: str, operator: Operator, weights: Mapping[str, Tensor | None]) -> None:
+        with torch.random.fork_rng(devices=[]):
+            self.module = operator.module()
+        self._wires: list[tuple[dict[str, Any], str, str, str, Size]] = []
+        for prefix, child in self.module.named_modules():
+            for name, value in child._parameters.items():
+                if value is not None:
+                    full = f"{prefix}.{name}" if prefix else name
+                    wire = child._parameters, name, full, _key(slot, operator, full), tuple(value.shape)
+                    _check_fits(wire[3], wire[4], weights, operator)
+                    self._wires.append(wire)
+            if isinstance(child, _BatchNorm):
+                child.track_running_stats = False  # statistics stay as they are: a template is shared by all steps
+        self._unwire()
+        self._device = torch.device("cpu")
+
+    def run(self, weights: Mapping[str, Tensor | None], x: Tensor, *, training: bool) -> Tensor:
+        if self.module.training != training:
+            self.module.train(training)
+        if x.device != self._device:
+            self.module.to(x.device)  # buffers alone: no parameter is wired in
+            self._device = x.device
+        try:
+            for store, name, _, key, size in self._wires:
+                store[name] = _slice(weights, key, size)
+            out: Tensor = self.module(x)
+        finally:
+            self._unwire()
+        return out
+
+    def slices(self, weights: Mapping[str, Tensor | None]) -> dict[str, Tensor]:
+        return {full: _slice(weights, key, size) for _, _, full, key, size in self._wires}
+
+    def _unwire(self) -> None:
+        for store, name, *_ in self._wires:
+            store[name] = None
+
+
+def _slice(weights: Mapping[str, Tensor | None], key: str, size: Size) -> Tensor:
+    value = weights[key]
+    assert value is not None
+    return value if value.shape == size else centre(value, size)
+
+
+def _check_fits(key: str, size: Size, weights: Mapping[str, Tensor | None], operator: Operator) -> None:
+    held = weights.get(key)
+    if held is None or held.ndim != len(size) or any(p > w for p, w in zip(size, held.shape, strict=True)):
+        raise SpaceError(
+            f"the supernet holds no weights `{key}` of size {size}", where=operator.describe(),
+            allowed="It runs the networks of the space it was made for", do="Use a network of that space",
+        )
+
+
+def resized(images: Tensor, network: Network) -> Tensor:
+    """The images at the network's input resolution."""
+    size = network.input_shape[1:]
+    if tuple(images.shape[-len(size):]) == size:
+        return images
+    return functional.interpolate(images, size=size, mode="bilinear", antialias=True, align_corners=False)
+
+
+def _key(slot: str, operator: Operator, parameter: str) -> str:
+    return f"{slot}/{operator.kind}/{parameter.replace('.', '/')}"
+
+
+def _largest(slot: str, operators: Iterable[Operator]) -> Iterator[tuple[str, Tensor]]:
+    """Each parameter's largest tensor over the slot's operators, initialised as an operator initialises it.
+
+    Where no operator holds the whole tensor (one is longer along one axis, another along another), it is filled from
+    the smaller operators to the larger ones, so that every slice in use is initialised.
+    """
+    sizes = {operator: _sizes(slot, operator) for operator in operators}
+    sizes = dict(sorted(sizes.items(), key=lambda item: sum(math.prod(size) for size in item[1].values())))
+    initial: dict[Operator, dict[str, Tensor]] = {}
+    for key in {key: None for held in sizes.values() for key in held}:
+        holders = [operator for operator, held in sizes.items() if key in held]
+        if len({len(sizes[operator][key]) for operator in holders}) > 1:
+            raise SpaceError(
+                f"shared parameter `{key}` has different numbers of axes", where=f"slot `{slot}`",
+                allowed="Parameters of one name are slices of one tensor", do="Give the forms different parameter names",
+            )
+        size = tuple(map(max, zip(*(sizes[operator][key] for operator in holders), strict=True)))
+        whole = [operator for operator in holders if sizes[operator][key] == size]
+        value = torch.zeros(size)
+        for operator in whole[-1:] or holders:
+            if operator not in initial:
+                initial[operator] = {_key(slot, operator, n): p.detach() for n, p in operator.module().named_parameters()}
+            centre(value, sizes[operator][key]).copy_(initial[operator][key])
+        yield key, value
+
+
+def _sizes(slot: str, operator: Operator) -> dict[str, Size]:
+    with torch.device("meta"):
+        return {_key(slot, operator, name): tuple(p.shape) for name, p in operator.module().named_parameters()}
