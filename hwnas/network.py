@@ -8,18 +8,21 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
-from itertools import product
+from itertools import combinations, product
 from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import SpaceError, did_you_mean
 from hwnas.lookup import member
 from hwnas.ops import OPERATORS, Operator, Shape
-from hwnas.space import AnySpace, Architecture, FunctionSpace, Knob, Space, Stage, Value
+from hwnas.space import AnySpace, Architecture, Block, Choice, FunctionSpace, Knob, Space, Stage, Value
 
 if TYPE_CHECKING:
     from torch import nn
 
     from hwnas.ops.costs import Costs
+
+
+_CHAIN_KEYS = ("depth", "per", "stride", "width")  # what a stage understands besides its operator's knobs
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ def make_operator(kind: str, knobs: Mapping[str, Any], *, where: str) -> Operato
             raise SpaceError(
                 f"`{kind}` has no knob `{name}`",
                 where=where,
-                allowed=did_you_mean(name, known),
+                allowed=did_you_mean(name, {*known, *_CHAIN_KEYS} - {"in_channels", "out_channels"}),
                 do="Correct or remove it",
             )
     if missing := sorted(needed - set(knobs)):
@@ -185,12 +188,14 @@ def _enumerate_stages(space: Space, found: dict[str, dict[tuple[Operator, Shape]
         for stage in space.stages:
             leaving: dict[Shape, None] = {}
             depths = {int(depth) for depth in options(stage.depth)}
-            last = stage is space.stages[-1]
-            for width in options(stage.width) if stage.width is not None or last else (None,):
-                layer_shapes = shapes
+            decisions = {name: options(stage.knobs[name]) for name in stage.per_stage}
+            if stage.width is not None or stage is space.stages[-1]:
+                decisions["out_channels"] = options(stage.width)
+            for decided in product(*decisions.values()):
+                fixed, layer_shapes = dict(zip(decisions, decided, strict=True)), shapes
                 for index in range(1, max(depths) + 1):
                     links = found.setdefault(f"{stage.name}_{index}", {})
-                    layer_shapes = _layer_links(stage, index, width, layer_shapes, options, links, space.name)
+                    layer_shapes = _layer_links(stage, index, fixed, layer_shapes, options, links, space.name)
                     if index in depths:
                         leaving |= layer_shapes
             shapes = leaving
@@ -199,7 +204,7 @@ def _enumerate_stages(space: Space, found: dict[str, dict[tuple[Operator, Shape]
 def _layer_links(
     stage: Stage,
     index: int,
-    width: Value | None,
+    fixed: Mapping[str, Value],
     shapes: Mapping[Shape, None],
     options: Callable[[Knob | None], tuple[Value, ...]],
     links: dict[tuple[Operator, Shape], None],
@@ -208,15 +213,13 @@ def _layer_links(
     """Add one layer's operators to `links`; the shapes that leave it."""
     from hwnas.ops.costs import operator_costs
 
-    fixed = {} if width is None else {"out_channels": width}
-    if stage.stride is not None and index == 1:
-        fixed["stride"] = stage.stride
+    stride = {"stride": stage.stride} if stage.stride is not None and index == 1 else {}
     leaving: dict[Shape, None] = {}
     for block in stage.blocks:
-        names = [*block.knobs, *stage.knobs]
-        for values in product(*map(options, [*block.knobs.values(), *stage.knobs.values()])):
+        own = {name: knob for name, knob in {**block.knobs, **stage.knobs}.items() if name not in fixed}
+        for values in product(*map(options, own.values())):
             for shape in shapes:
-                knobs = {"in_channels": shape[0], **fixed, **dict(zip(names, values, strict=True))}
+                knobs = {"in_channels": shape[0], **fixed, **stride, **dict(zip(own, values, strict=True))}
                 operator = make_operator(block.op, knobs, where=f"{space}: stage `{stage.name}`")
                 links[operator, shape] = None
                 leaving[operator_costs(operator, shape).output_shape] = None
@@ -224,12 +227,25 @@ def _layer_links(
 
 
 def check_space(space: AnySpace) -> None:
-    """Lower the smallest and the largest architecture and run them on the meta device, so that a space that cannot
-    be built is refused before any work.
+    """Refuse a space that cannot be built, before any work: every option is lowered once, the smallest and the
+    largest architecture are run on the meta device.
 
     Raises:
-        SpaceError: an operator refuses its knobs, a stride finds too small an input, or an operator does not run.
+        SpaceError: an operator refuses its knobs, a stride finds too small an input, an operator does not run, or
+            two blocks of a stage can become the same operator.
     """
+    index, most = 0, 1
+    while index < most:
+
+        def pick(choice: Choice, index: int = index) -> Value:
+            nonlocal most
+            most = max(most, len(choice.options))
+            return choice.options[min(index, len(choice.options) - 1)]
+
+        lower(space, space.sample(pick))
+        index += 1
+    if isinstance(space, Space):
+        _refuse_overlaps(space)
     for architecture in (space.smallest(), space.largest()):
         network = lower(space, architecture)
         for slot, (operator, shape) in zip(network.slots, network.links, strict=True):
@@ -242,3 +258,25 @@ def check_space(space: AnySpace) -> None:
                     do="Use a larger input resolution, or stride 1 there",
                 )
         costs(network)
+
+
+def _refuse_overlaps(space: Space) -> None:
+    """Blocks of one stage must never become the same operator, or equal networks would have unequal architectures."""
+    for stage in space.stages:
+        for one, other in combinations(stage.blocks, 2):
+            names = {*one.knobs, *other.knobs}
+            if one.op == other.op and all(_options_of(one, n) & _options_of(other, n) for n in names):
+                raise SpaceError(
+                    f"the blocks `{one.label}` and `{other.label}` can become the same `{one.op}`",
+                    where=f"space `{space.name}`: stage `{stage.name}`",
+                    allowed="Blocks of a stage differ in at least one knob, whatever is picked",
+                    do="Make their options disjoint in one knob, or merge the two blocks",
+                )
+
+
+def _options_of(block: Block, knob: str) -> set[Value]:
+    if knob in block.knobs:
+        return set(block.knobs[knob].options)
+    kind = member(OPERATORS, block.op, what="operator", where=block.label)
+    defaults: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(kind)}
+    return {defaults[knob]}

@@ -3,13 +3,14 @@
 from hwnas.space.architecture import Architecture, Choice, Suggest, Value
 from hwnas.space.function import FunctionSpace
 from hwnas.space.reader import parse_space, read_space
-from hwnas.space.space import Blueprint, Knob, Layer, Space, Stage
+from hwnas.space.space import Block, Blueprint, Knob, Layer, Space, Stage
 
 AnySpace = Space | FunctionSpace
 
 __all__ = [
     "AnySpace",
     "Architecture",
+    "Block",
     "Blueprint",
     "Choice",
     "FunctionSpace",

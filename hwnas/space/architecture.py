@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import accumulate
 from typing import Any
 
 from hwnas.errors import SpaceError
@@ -25,6 +27,24 @@ class Choice:
     name: str
     options: tuple[Value, ...]
     weights: tuple[int, ...] | None = field(default=None, compare=False)
+
+    def option(self, value: Value, *, where: str) -> Value:
+        """The option that equals the value; SpaceError if none does."""
+        if value not in self.options:
+            raise SpaceError(
+                f"`{value}` is no option of choice `{self.name}`",
+                where=where,
+                allowed=f"Options: {', '.join(map(str, self.options))}",
+                do="Pick one of the options",
+            )
+        return self.options[self.options.index(value)]
+
+    def draw(self, rng: random.Random) -> Value:
+        """An option, each as likely as its weight; exact for weights of any size."""
+        if self.weights is None:
+            return rng.choice(self.options)
+        drawn = rng.randrange(sum(self.weights))
+        return next(option for option, upto in zip(self.options, accumulate(self.weights), strict=True) if drawn < upto)
 
 
 Suggest = Callable[[Choice], Value]
@@ -48,7 +68,7 @@ class Architecture:
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any], *, where: str = "architecture") -> Architecture:
-        """Read `{"space": name, "picks": {choice: value}}`; whether it fits the space is checked by `Space.replay`."""
+        """Read `{"space": name, "picks": {choice: value}}`; whether it fits is checked when it is lowered."""
         picks = raw.get("picks")
         if not isinstance(picks, Mapping) or not isinstance(raw.get("space"), str):
             raise SpaceError(

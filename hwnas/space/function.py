@@ -37,6 +37,8 @@ class FunctionSpace:
             options = tuple(options)
             if not options:
                 raise self._error(f"the choice `{name}` has no options", "A choice has at least one option")
+            if len(set(options)) < len(options):
+                raise self._error(f"the choice `{name}` repeats an option", "Options differ from each other")
             if name in asked:
                 if asked[name][0] != options:
                     raise self._error(
@@ -44,12 +46,9 @@ class FunctionSpace:
                         "A name always comes with the same options",
                     )
                 return asked[name][1]
-            value = suggest(Choice(name, options)) if len(options) > 1 else options[0]
-            if value not in options:
-                raise self._error(
-                    f"`{value}` is no option of choice `{name}`", f"Options: {', '.join(map(str, options))}"
-                )
-            asked[name] = options, options[options.index(value)]
+            choice = Choice(name, options)
+            value = suggest(choice) if len(options) > 1 else options[0]
+            asked[name] = options, choice.option(value, where=f"space `{self.name}`")
             return asked[name][1]
 
         return self.build(choose)
@@ -59,7 +58,7 @@ class FunctionSpace:
         picks: dict[str, Value] = {}
 
         def record(choice: Choice) -> Value:
-            picks[choice.name] = suggest(choice)
+            picks[choice.name] = choice.option(suggest(choice), where=f"space `{self.name}`")
             return picks[choice.name]
 
         self.walk(record)

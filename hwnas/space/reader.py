@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -50,6 +51,13 @@ def parse_space(raw: Mapping[str, Any], *, where: str) -> Space:
     names = [stage.name for stage in stages]
     if twice := sorted({n for n in names if names.count(n) > 1}):
         raise _error(f"two stages are named `{twice[0]}`", where, "Stage names are unique", "Rename one")
+    if stages[-1].width is not None:
+        raise _error(
+            f"the last stage `{names[-1]}` has a width",
+            where,
+            "The last stage is as wide as there are classes",
+            "Remove its `width`",
+        )
     resolution = reader.knob(given.get("resolution"), f"{where}: input", "resolution", whole=True)
     if unused := sorted(set(reader.shared) - reader.used):
         raise _error(
@@ -90,6 +98,7 @@ class _Reader:
                     f"block `{label}` names no operator", where, "A block is `{op: NAME, knob: value}`", "Add `op`"
                 )
             knobs = {k: self.knob(v, f"{where}: {label}", k, sharable=False) for k, v in spec.items() if k != "op"}
+            _refuse_derived(knobs, f"{where}: {label}")
             blocks[_name(label, where)] = Block(label, spec["op"], knobs)
         same = {(b.op, tuple(sorted(b.knobs.items()))): b.label for b in blocks.values()}
         if len(same) < len(blocks):
@@ -108,10 +117,13 @@ class _Reader:
             )
         where = f"{self.where}: stage `{raw['name']}`"
         knobs = {k: self.knob(v, where, k) for k, v in raw.items() if k not in _CHAIN_KEYS}
+        ops = self._ops(raw["op"], blocks, where)
+        _refuse_derived(knobs, where)
+        _refuse_twice_set({*knobs, *({"stride"} & set(raw))}, ops, where)
         stride = raw.get("stride")
         return Stage(
             name=_name(raw["name"], where),
-            blocks=self._ops(raw["op"], blocks, where),
+            blocks=ops,
             depth=self.knob(raw.get("depth", 1), where, "depth", whole=True),
             width=self.knob(raw["width"], where, "width", whole=True) if "width" in raw else None,
             stride=None if stride is None else _whole(stride, where, "stride"),
@@ -158,6 +170,23 @@ def _shared(raw: Any, where: str) -> dict[str, tuple[Value, ...]]:
     return {name: _options(options, f"{where}: choices", name) for name, options in raw.items()}
 
 
+def _refuse_derived(knobs: Mapping[str, Knob], where: str) -> None:
+    for name, do in (("in_channels", "Remove it"), ("out_channels", "Write `width` in the stage")):
+        if name in knobs:
+            raise _error(f"`{name}` is set", where, "It follows from the widths of this stage and the one before", do)
+
+
+def _refuse_twice_set(knobs: set[str], blocks: Sequence[Block], where: str) -> None:
+    for block in blocks:
+        if twice := sorted(knobs & set(block.knobs)):
+            raise _error(
+                f"`{twice[0]}` is set by the stage and by its block `{block.label}`",
+                where,
+                "A knob is set in one place",
+                "Remove one of them",
+            )
+
+
 def _per_stage(raw: Any, knobs: Mapping[str, Knob], where: str) -> frozenset[str]:
     if raw in ("layer", "stage"):
         return frozenset(knobs) if raw == "stage" else frozenset()
@@ -181,11 +210,11 @@ def _options(raw: Any, where: str, name: str) -> tuple[Value, ...]:
     if not options:
         raise _error(f"the choice `{name}` has no options", where, "A list holds at least one option", "Add an option")
     for option in options:
-        if not isinstance(option, int | float | str | bool):
+        if not isinstance(option, int | float | str | bool) or option in (math.inf, -math.inf) or option != option:
             raise _error(
-                f"`{name}` holds {option!r}", where, "An option is a number, a word or true/false", "Correct it"
+                f"`{name}` holds {option!r}", where, "An option is a finite number, a word or true/false", "Correct it"
             )
-    if len({(type(o), o) for o in options}) < len(options):
+    if len(set(options)) < len(options):  # 1, 1.0 and true are equal, and so would be the networks
         raise _error(
             f"the choice `{name}` repeats an option", where, "Options differ from each other", "Remove the repeat"
         )

@@ -86,15 +86,7 @@ class Space:
 
         def ask(name: str) -> Value:
             choice = self._choice[name]
-            value = suggest(choice)
-            if value not in choice.options:
-                raise SpaceError(
-                    f"`{value}` is no option of choice `{name}`",
-                    where=f"space `{self.name}`",
-                    allowed=f"Options: {', '.join(map(str, choice.options))}",
-                    do="Pick one of the options",
-                )
-            return choice.options[choice.options.index(value)]
+            return choice.option(suggest(choice), where=f"space `{self.name}`")
 
         decided = {name: ask(name) for name in self.shared if name in self._choice}
 
@@ -122,7 +114,7 @@ class Space:
         picks: dict[str, Value] = {}
 
         def record(choice: Choice) -> Value:
-            picks[choice.name] = choice.options[choice.options.index(suggest(choice))]
+            picks[choice.name] = choice.option(suggest(choice), where=f"space `{self.name}`")
             return picks[choice.name]
 
         self.walk(record)
@@ -138,7 +130,7 @@ class Space:
 
     def random(self, rng: random.Random) -> Architecture:
         """An architecture drawn uniformly from all of the space."""
-        return self.sample(lambda choice: rng.choices(choice.options, choice.weights)[0])
+        return self.sample(lambda choice: choice.draw(rng))
 
     def blueprint(self, architecture: Architecture) -> Blueprint:
         """What an architecture decides.

@@ -1,0 +1,67 @@
+"""Small spaces that tests share: each turns one kind of decision around, and can be enumerated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from hwnas.space import Architecture, Choice, Space, Value, parse_space
+
+HEAD = {"name": "head", "op": "classifier"}
+INPUT = {"channels": 3, "resolution": 8}
+
+
+def space_of(*stages: dict[str, Any], **more: Any) -> Space:
+    raw = {"name": "small", "input": INPUT, "classes": 4, "stages": [*stages, HEAD], **more}
+    return parse_space(raw, where="small.yaml")
+
+
+def mb(name: str = "s1", **knobs: Any) -> dict[str, Any]:
+    return {"name": name, "op": "mbconv", "width": 8, "kernel": 3, "expand": 2, **knobs}
+
+
+SMALL: dict[str, Space] = {
+    "one network": space_of(mb()),
+    "per layer": space_of(mb(depth=[1, 2], kernel=[3, 5], expand=[1, 2])),
+    "per stage": space_of(mb(depth=[1, 3], kernel=[3, 5], expand=[1, 2], per={"kernel": "stage"})),
+    "widths and strides": space_of(
+        mb(depth=[1, 2], width=[8, 16], stride=2), mb("s2", width=[8, 24], stride=2, se=[False, True])
+    ),
+    "resolutions": space_of(mb(depth=[1, 2], kernel=[3, 5]), input={"channels": 1, "resolution": [4, 6, 8]}),
+    "shared knob": space_of(mb(kernel="$k", depth=[1, 2]), mb("s2", kernel="$k"), choices={"k": [3, 5, 7]}),
+    "shared depth": space_of(
+        mb(kernel=[3, 5], depth="$d"), mb("s2", kernel=[3, 5, 7], depth="$d"), choices={"d": [1, 2]}
+    ),
+    "blocks": space_of(
+        {"name": "s1", "op": ["thin", "wide", "conv"], "width": 8, "depth": [1, 2]},
+        blocks={
+            "thin": {"op": "mbconv", "kernel": 3, "expand": [1, 2]},
+            "wide": {"op": "mbconv", "kernel": [5, 7], "expand": [2, 4]},
+        },
+    ),
+    "two operators": space_of(
+        {"name": "stem", "op": "conv", "width": [8, 16]},
+        {"name": "s1", "op": ["conv", "bottleneck"], "width": 16, "depth": [1, 2, 3], "kernel": [1, 3], "per": "stage"},
+        input={"channels": 1, "resolution": "$r"},
+        choices={"r": [6, 8]},
+    ),
+}
+
+
+def enumerate_architectures(space: Space) -> Iterator[Architecture]:
+    """All architectures, by brute force: every answer to every question that the walk asks."""
+    todo: list[dict[str, Value]] = [{}]
+    while todo:
+        known = todo.pop()
+        asked: list[Choice] = []
+
+        def answer(choice: Choice, known: dict[str, Value] = known, asked: list[Choice] = asked) -> Value:
+            if choice.name not in known:
+                asked.append(choice)
+            return known.get(choice.name, choice.options[0])
+
+        architecture = space.sample(answer)
+        if asked:
+            todo += [{**known, asked[0].name: option} for option in asked[0].options]
+        else:
+            yield architecture

@@ -1,0 +1,174 @@
+"""The contract that every operator keeps."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import pytest
+import torch
+from torch import nn
+
+from hwnas.errors import ConfigError, SpaceError
+from hwnas.lookup import member
+from hwnas.network import make_operator
+from hwnas.ops import OPERATORS, Operator, Shape
+from hwnas.ops.costs import operator_costs
+from hwnas.ops.operator import make_divisible
+
+# For each kind, operators that differ in sizes alone share a line; the first of a line is the largest.
+EXAMPLES: Mapping[str, tuple[tuple[dict[str, object], ...], ...]] = {
+    "conv": (
+        ({"in_channels": 16, "out_channels": 24, "kernel": 5}, {"in_channels": 8, "out_channels": 8, "kernel": 1}),
+        ({"in_channels": 3, "out_channels": 8, "stride": 2, "activation": "hswish"},),
+    ),
+    "mbconv": (
+        (
+            {"in_channels": 16, "out_channels": 24, "kernel": 7, "expand": 6, "se": True},
+            {"in_channels": 8, "out_channels": 16, "kernel": 3, "expand": 0.5, "se": True},
+        ),
+        ({"in_channels": 16, "out_channels": 16, "kernel": 5, "expand": 4, "activation": "silu"},),
+        ({"in_channels": 16, "out_channels": 16, "kernel": 3, "expand": 1, "stride": 2},),
+    ),
+    "bottleneck": (
+        (
+            {"in_channels": 16, "out_channels": 64, "kernel": 5, "expand": 0.5, "stride": 2},
+            {"in_channels": 8, "out_channels": 32, "kernel": 3, "stride": 2},
+        ),
+        ({"in_channels": 32, "out_channels": 32},),
+        ({"in_channels": 32, "out_channels": 64},),
+    ),
+    "classifier": (
+        (
+            {"in_channels": 32, "out_channels": 10, "features": 64, "hidden": 96},
+            {"in_channels": 8, "out_channels": 10, "features": 16, "hidden": 24},
+        ),
+        ({"in_channels": 32, "out_channels": 10, "dropout": 0.2},),
+    ),
+}
+RESOLUTIONS = (8, 7)
+
+each = pytest.mark.parametrize(
+    "operator",
+    [make_operator(kind, knobs, where="test") for kind, lines in EXAMPLES.items() for line in lines for knobs in line],
+    ids=lambda operator: operator.describe(),
+)
+
+
+def test_every_operator_has_examples() -> None:
+    assert EXAMPLES.keys() == OPERATORS.keys()
+
+
+@pytest.mark.parametrize("kind", OPERATORS)
+def test_the_kind_is_the_name_in_the_table(kind: str) -> None:
+    operator_class = member(OPERATORS, kind, what="operator", where="test")
+    assert operator_class.__name__.lower() == kind
+    assert issubclass(operator_class, Operator)
+    assert operator_class.__final__
+    assert operator_class.__dataclass_params__.frozen
+
+
+@each
+def test_it_is_a_hashable_fact(operator: Operator) -> None:
+    twin = make_operator(operator.kind, operator.knobs, where="test")
+    assert twin == operator
+    assert hash(twin) == hash(operator)
+    assert dataclasses.replace(operator, out_channels=operator.out_channels + 8) != operator
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        operator.in_channels = 1  # type: ignore[misc]
+
+
+def run(operator: Operator, shape: Shape) -> torch.Tensor:
+    module = operator.module().eval()
+    with torch.inference_mode():
+        return module(torch.randn(2, *shape))  # type: ignore[no-any-return]
+
+
+@each
+@pytest.mark.parametrize("resolution", RESOLUTIONS)
+def test_the_derived_output_shape_is_that_of_the_module(operator: Operator, resolution: int) -> None:
+    shape = (operator.in_channels, resolution, resolution)
+    assert tuple(run(operator, shape).shape[1:]) == operator_costs(operator, shape).output_shape
+    assert run(operator, shape).shape[1] == operator.out_channels
+
+
+@each
+def test_derived_costs_are_positive_and_plausible(operator: Operator) -> None:
+    shape = (operator.in_channels, 8, 8)
+    costs = operator_costs(operator, shape)
+    assert costs.params == sum(parameter.numel() for parameter in operator.module().parameters())
+    assert costs.macs > 0
+    into, out = 4 * operator.in_channels * 64, 4 * torch.Size(costs.output_shape).numel()
+    assert costs.activation_bytes >= max(into, out)
+
+
+@pytest.mark.parametrize("line", [line for lines in EXAMPLES.values() for line in lines if len(line) > 1], ids=str)
+def test_names_of_weights_do_not_depend_on_sizes(line: tuple[dict[str, object], ...], request: object) -> None:
+    kind = next(kind for kind, lines in EXAMPLES.items() if line in lines)
+    largest, *rest = [make_operator(kind, knobs, where="test").module().state_dict() for knobs in line]
+    for state in rest:
+        assert state.keys() == largest.keys()
+        assert all(
+            small <= big for name in state for small, big in zip(state[name].shape, largest[name].shape, strict=True)
+        )
+
+
+@each
+def test_module_is_new_each_time_and_ordinary(operator: Operator) -> None:
+    one, other = operator.module(), operator.module()
+    assert isinstance(one, nn.Module)
+    assert not {id(p) for p in one.parameters()} & {id(p) for p in other.parameters()}
+    assert not any(type(child).__module__.startswith("hwnas.supernet") for child in one.modules())
+
+
+@pytest.mark.parametrize(
+    ("macs", "knobs"),
+    [
+        (5 * 5 * 16 * 24 * 64, {"in_channels": 16, "out_channels": 24, "kernel": 5}),
+        (3 * 3 * 3 * 8 * 16, {"in_channels": 3, "out_channels": 8, "stride": 2}),
+    ],
+)
+def test_macs_count_a_multiply_add_as_one(macs: int, knobs: dict[str, object]) -> None:
+    operator = make_operator("conv", knobs, where="test")
+    assert operator_costs(operator, (operator.in_channels, 8, 8)).macs == macs
+
+
+def test_costs_are_worked_out_once_and_draw_no_random_numbers() -> None:
+    operator = make_operator("conv", EXAMPLES["conv"][0][0], where="test")
+    operator_costs.cache_clear()
+    before = torch.get_rng_state()
+    assert operator_costs(operator, (16, 6, 6)) is operator_costs(operator, (16, 6, 6))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_peak_memory_counts_what_lives_at_once() -> None:
+    """A residual keeps its input while the expanded tensor lives; a plain chain needs input and output of one layer."""
+    shape = (8, 4, 4)
+    plain = make_operator("conv", {"in_channels": 8, "out_channels": 16}, where="test")
+    assert operator_costs(plain, shape).activation_bytes == 4 * 16 * (8 + 16)
+    residual = make_operator("mbconv", {"in_channels": 8, "out_channels": 8, "kernel": 3, "expand": 4}, where="test")
+    assert operator_costs(residual, shape).activation_bytes == 4 * 16 * (8 + 32 + 32)
+
+
+def test_a_module_that_does_not_run_names_the_input() -> None:
+    operator = make_operator("conv", {"in_channels": 8, "out_channels": 8, "kernel": 5, "stride": 1}, where="test")
+    with pytest.raises(SpaceError, match=r'conv \{"in_channels": 8.*the module fails at input 3x8x8'):
+        operator_costs(operator, (3, 8, 8))
+
+
+def test_bad_operators_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"s1: unknown operator `mbcnv`\. Did you mean `mbconv`\?"):
+        make_operator("mbcnv", {}, where="s1")
+    with pytest.raises(SpaceError, match="`conv` lacks its knob `width`"):
+        make_operator("conv", {"in_channels": 3}, where="s1")
+    with pytest.raises(SpaceError, match="unknown activation `rleu`. Did you mean `relu`"):
+        operator_costs(
+            make_operator("conv", {"in_channels": 3, "out_channels": 8, "activation": "rleu"}, where="s"), (3, 4, 4)
+        )
+
+
+@pytest.mark.parametrize("value", [1, 3, 8, 11, 12, 15.9, 16, 36, 44, 100.5, 960])
+def test_widths_are_rounded_to_eight_and_never_far_down(value: float) -> None:
+    rounded = make_divisible(value)
+    assert rounded % 8 == 0
+    assert 0.9 * value <= rounded <= max(8, value + 8)
