@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Dict, List
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -20,15 +20,16 @@ class Setup:
     precision: str = "fp32"
     batch: int = 1
 
-    def as_dict(self) -> Dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """A JSON-ready form, the inverse of `Setup(**raw)`."""
         return asdict(self)
 
-    def differences(self, other: Setup) -> List[str]:
+    def differences(self, other: Setup) -> list[str]:
         """One line for each field in which two set-ups differ."""
         return [
             f"{field.name}: {getattr(self, field.name)} / {getattr(other, field.name)}"
-            for field in fields(self) if getattr(self, field.name) != getattr(other, field.name)
+            for field in fields(self)
+            if getattr(self, field.name) != getattr(other, field.name)
         ]
 
 

@@ -1,0 +1,88 @@
+"""A bundle: model files that were run, compared with PyTorch and timed, and a manifest that says so."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from hwnas.errors import ExportError
+from hwnas.runtimes import Loaded
+
+Images = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """One exported file, and what was seen when it was run on the test images."""
+
+    name: str
+    format: str
+    runtime: str
+    bytes: int
+    sha256: str
+    batch: int
+    max_difference: float
+    """Largest absolute difference of any logit from PyTorch's."""
+    top1_agreement: float
+    """Share of the test images on which file and PyTorch name the same class."""
+    test_top1: float
+    """Accuracy of the file itself on the test images."""
+    latency_ms: float
+    """A low quantile over rounds of one call, that is of a whole batch."""
+    latency_median_ms: float
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How a file's outputs compare with PyTorch's."""
+
+    max_difference: float
+    top1_agreement: float
+    top1: float
+
+
+def logits_of(module: nn.Module, images: Images, *, batch_size: int = 256) -> Images:
+    """What PyTorch gives for the images, on the CPU in eval mode. Shapes: (N, C, H, W) to (N, classes)."""
+    module = module.cpu().eval()
+    with torch.no_grad():
+        parts = [module(torch.from_numpy(images[i : i + batch_size])) for i in range(0, len(images), batch_size)]
+    out: Images = torch.cat(parts).numpy()
+    return out
+
+
+def compare(expected: Images, loaded: Loaded, images: Images, labels: NDArray[np.int64], *, path: Path, tolerance: float) -> Parity:
+    """Run a file on the images and compare it with PyTorch's logits.
+
+    Raises:
+        ExportError: the difference exceeds the tolerance, or is not finite.
+    """
+    got = loaded.run(images)
+    difference = float(np.abs(got - expected).max())
+    if not difference <= tolerance:
+        raise ExportError(
+            f"its logits differ from PyTorch's by up to {difference:.3g}", where=str(path),
+            allowed=f"A shipped file agrees within {tolerance:g}",
+            do="Look at the operators that the converter replaced, or raise `export.tolerance` knowingly",
+        )
+    agreement = float((got.argmax(1) == expected.argmax(1)).mean())
+    return Parity(difference, agreement, float((got.argmax(1) == labels).mean()))
+
+
+def sha256(path: Path) -> str:
+    """The file's SHA-256 as hexadecimal digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def write_model(
+    module: nn.Module, shape: tuple[int, ...], path: Path, export: Callable[[nn.Module, tuple[int, ...], Path], Path]
+) -> Path:
+    """Export on the CPU, whatever device the module was scored on."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return export(module.cpu().eval(), shape, path)

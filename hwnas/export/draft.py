@@ -1,0 +1,52 @@
+"""A model file in the making: it gets its name when it is whole."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from hwnas.errors import ExportError, MissingExtra
+
+
+@contextlib.contextmanager
+def drafted(module: nn.Module, path: Path, *, to: str) -> Iterator[Path]:
+    """A path beside `path` to write to; on leaving it takes `path`'s place at once. Meanwhile the module is in eval
+    mode and without gradients, and converters' warnings, which speak to their own developers, are dropped.
+
+    Raises:
+        ExportError: whatever the body raises, with the operator types of the module.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    modes = {child: child.training for child in module.modules()}
+    module.eval()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield draft
+        os.replace(draft, path)
+    except MissingExtra:
+        raise
+    except Exception as error:  # converters raise anything
+        raise _failed(module, path, to, error) from error
+    finally:
+        draft.unlink(missing_ok=True)
+        for child, training in modes.items():
+            child.training = training
+
+
+def _failed(module: nn.Module, path: Path, to: str, cause: Exception) -> ExportError:
+    kinds = sorted({type(child).__name__ for child in module.modules() if not any(child.children())})
+    lines = str(cause).strip().splitlines()
+    return ExportError(
+        f"the conversion to {to} failed ({type(cause).__name__}: {lines[0] if lines else 'no reason given'})",
+        where=f"{path} from a module of {', '.join(kinds)}",
+        allowed=f"Every operation of a module must be known to the {to} converter, and the folder be writable",
+        do="Replace the operation in the operator's module(), or leave this runtime out of the experiment",
+    )

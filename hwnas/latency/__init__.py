@@ -1,0 +1,1 @@
+"""Latency: files are measured, samples kept in tables, and the latency of any network inferred from them."""

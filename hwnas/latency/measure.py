@@ -1,0 +1,192 @@
+"""How long callables take: the protocol as data, raw samples out. Board side: Python 3.9 syntax, no torch."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import gc
+import itertools
+import math
+import os
+import platform
+import random
+import time
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+
+from hwnas.errors import ConfigError
+
+Key = TypeVar("Key", bound=Hashable)
+Invoke = Callable[[], None]
+Clock = Callable[[], int]
+
+LOW = 0.1
+"""Which quantile over rounds is `low_ms`: noise only ever adds, and a minimum would hang on a single sample."""
+FEWEST_ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The measuring protocol. In each round every callable of a group gives one sample, in shuffled order, so that a
+    slow spell of the machine hits all of them instead of one."""
+
+    warm_up_ms: float = 20.0
+    """How long each callable runs before its first sample."""
+    sample_ms: float = 2.0
+    """Least duration of a sample: fast callables are repeated within it, and the sample is divided."""
+    rounds: int = 50
+    group: int = 16
+    """How many callables are interleaved at once."""
+    seed: int = 0
+    max_seconds: float | None = None
+    """No round of a group begins after so many seconds, but three rounds there are at least."""
+
+    def __post_init__(self) -> None:
+        least = {"warm_up_ms": 0, "sample_ms": 0, "rounds": FEWEST_ROUNDS, "group": 1, "max_seconds": 0}
+        for name, bound in least.items():
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value >= bound):
+                raise ConfigError(
+                    f"`{name}: {value}`", where="timing", allowed=f"`{name}` is {bound} or more", do=f"Correct `{name}`"
+                )
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Nanoseconds per call, one number for each round, and what the machine was doing meanwhile."""
+
+    rounds_ns: tuple[float, ...]
+    conditions: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.rounds_ns or not all(math.isfinite(ns) and ns > 0 for ns in self.rounds_ns):
+            raise ValueError("samples are finite numbers above 0, and there is at least one")
+
+    @property
+    def low_ms(self) -> float:
+        """The time on a quiet machine, a low quantile over rounds: what predictions are made of."""
+        return self.quantile_ms(LOW)
+
+    @property
+    def median_ms(self) -> float:
+        """The middle over rounds."""
+        return self.quantile_ms(0.5)
+
+    @property
+    def p90_ms(self) -> float:
+        """Nine rounds in ten were at most this slow."""
+        return self.quantile_ms(0.9)
+
+    @property
+    def p99_ms(self) -> float:
+        """The slow tail; with fewer than a hundred rounds it is close to the slowest."""
+        return self.quantile_ms(0.99)
+
+    @property
+    def spread(self) -> float | None:
+        """Interquartile range over median, None under four rounds; above 0.1 the measurement is noisy."""
+        if len(self.rounds_ns) < 4:
+            return None
+        low, middle, high = np.quantile(self.rounds_ns, (0.25, 0.5, 0.75))
+        return float((high - low) / middle)
+
+    def quantile_ms(self, q: float) -> float:
+        """The quantile `q` over rounds, interpolated."""
+        return float(np.quantile(self.rounds_ns, q)) / 1e6
+
+
+def measure(
+    invokes: Mapping[Key, Invoke],
+    timing: Timing,
+    on_round: Callable[[int, int], None] | None = None,
+    *,
+    clock: Clock = time.perf_counter_ns,
+) -> dict[Key, Measurement]:
+    """Warm up all callables, then sample them in interleaved rounds.
+
+    All of `invokes` are one group; `timing.group` is for the caller, who knows what fits into memory together.
+    `on_round` is told (rounds done, rounds planned); its own time is not measured.
+    """
+    loops = {key: _warmed_up_loops(invoke, timing, clock) for key, invoke in invokes.items()}
+    samples: dict[Key, list[float]] = {key: [] for key in invokes}
+    order, rng = list(invokes), random.Random(timing.seed)
+    before, begin = _machine(), clock()
+    for done in range(1, timing.rounds + 1):
+        rng.shuffle(order)
+        for key in order:
+            samples[key].append(_sample_ns(invokes[key], loops[key], clock) / loops[key])
+        if on_round is not None:
+            on_round(done, timing.rounds)
+        if timing.max_seconds is not None and done >= FEWEST_ROUNDS and clock() - begin > timing.max_seconds * 1e9:
+            break
+    conditions = _conditions(before, _machine())
+    return {
+        key: Measurement(tuple(round(ns, 1) for ns in samples[key]), {**conditions, "loops": loops[key]})
+        for key in invokes
+    }
+
+
+def _warmed_up_loops(invoke: Invoke, timing: Timing, clock: Clock) -> int:
+    """Run a callable for the warm-up time; how often it has to be repeated for one sample."""
+    invoke()  # the first call may allocate and tune, and says nothing about the others
+    loops, sample_ns, begin = 1, timing.sample_ms * 1e6, clock()
+    while True:
+        elapsed_ns = _sample_ns(invoke, loops, clock)
+        if elapsed_ns < sample_ns:
+            loops = max(loops + 1, min(loops * 8, math.ceil(loops * sample_ns / max(elapsed_ns, 1))))
+        elif clock() - begin >= timing.warm_up_ms * 1e6:
+            return max(1, math.ceil(loops * sample_ns / elapsed_ns)) if sample_ns > 0 else 1
+
+
+def _sample_ns(invoke: Invoke, loops: int, clock: Clock) -> int:
+    with _no_garbage_collection():
+        begin = clock()
+        for _ in itertools.repeat(None, loops):
+            invoke()
+        return clock() - begin
+
+
+@contextlib.contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _machine() -> dict[str, float | None]:
+    """What can be read of the machine's state now; None where the system does not tell."""
+    stat = _read("/proc/stat").split("\n", 1)[0].split()
+    mhz = _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq")
+    degrees = _read("/sys/class/thermal/thermal_zone0/temp")
+    return {
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "steal_ticks": float(stat[8]) if len(stat) > 8 else None,
+        "cpu_mhz": float(mhz) / 1e3 if mhz else None,
+        "celsius": float(degrees) / 1e3 if degrees else None,
+    }
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read().strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _conditions(before: Mapping[str, float | None], after: Mapping[str, float | None]) -> dict[str, Any]:
+    """Machine state before and after as pairs, stolen time as a difference (1/100 s that the host gave to others)."""
+    found: dict[str, Any] = {
+        name: [before[name], after[name]] for name in ("load", "cpu_mhz", "celsius") if before[name] is not None
+    }
+    if before["steal_ticks"] is not None and after["steal_ticks"] is not None:
+        found["steal_ticks"] = after["steal_ticks"] - before["steal_ticks"]
+    at = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    return {"at": at, **found, "python": platform.python_version(), "os": platform.platform()}

@@ -1,0 +1,222 @@
+"""Latency tables: what was observed on one set-up, one JSON line each. Board side: Python 3.9 syntax, no torch."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from hwnas.errors import TableError
+from hwnas.latency.measure import Measurement
+from hwnas.runtimes.setup import Setup
+
+FORMAT = 1
+DAMAGE = (AttributeError, KeyError, TypeError, ValueError)
+"""What reading a line that is no row, check or overhead raises."""
+RowKey = tuple[str, str, tuple[int, ...]]
+"""An operator's kind, its knobs as canonical JSON, its input shape."""
+
+
+class Knobbed(Protocol):
+    """What a row is about: an operator, or anything with its kind and knobs."""
+
+    @property
+    def kind(self) -> str:
+        """The operator's name in YAML."""
+
+    @property
+    def knobs(self) -> dict[str, Any]:
+        """Its settings by name."""
+
+
+class Linked(Protocol):
+    """What a check is about: a network, or anything that lists its operators with their input shapes."""
+
+    @property
+    def links(self) -> Iterable[tuple[Knobbed, tuple[int, ...]]]:
+        """Operators with their input shapes, in order."""
+
+
+def row_key(operator: Knobbed, input_shape: Iterable[int]) -> RowKey:
+    """The key of an operator's row; knobs that are equal numbers (4 and 4.0) make equal keys."""
+    return _key(operator.kind, operator.knobs, input_shape)
+
+
+def check_key(network: Linked) -> tuple[RowKey, ...]:
+    """The key of a whole network's samples: those of its rows."""
+    return tuple(row_key(operator, shape) for operator, shape in network.links)
+
+
+def _key(kind: str, knobs: Mapping[str, Any], shape: Iterable[int]) -> RowKey:
+    whole = {name: int(v) if isinstance(v, float) and v.is_integer() else v for name, v in knobs.items()}
+    return kind, json.dumps(whole, sort_keys=True), tuple(int(size) for size in shape)
+
+
+@dataclass
+class LatencyTable:
+    """The rows, checks and overhead of one set-up, and the file that they are appended to.
+
+    Made by `open_table` or `read_table`. Of anything observed twice the first observation stays.
+    """
+
+    path: Path
+    setup: Setup
+    rows: dict[RowKey, Measurement] = field(default_factory=dict)
+    checks: dict[tuple[RowKey, ...], Measurement] = field(default_factory=dict)
+    overhead: Measurement | None = None
+    """An identity model's samples: what a call costs before any operator runs."""
+    notices: tuple[str, ...] = ()
+    """What the user should know about the file, such as a line that was cut and dropped."""
+
+    def append_row(self, operator: Knobbed, input_shape: Iterable[int], measurement: Measurement) -> None:
+        """Store an operator's samples; on return they are on the disk."""
+        shape = [int(size) for size in input_shape]
+        self._append({"op": operator.kind, "knobs": operator.knobs, "input": shape}, measurement)
+
+    def append_check(self, network: Linked, measurement: Measurement) -> None:
+        """Store a whole network's samples."""
+        links = [[operator.kind, operator.knobs, list(shape)] for operator, shape in network.links]
+        self._append({"network": links}, measurement)
+
+    def append_overhead(self, measurement: Measurement) -> None:
+        """Store an identity model's samples."""
+        self._append({"overhead": True}, measurement)
+
+    def _append(self, subject: dict[str, Any], measurement: Measurement) -> None:
+        line = {**subject, "rounds_ns": list(measurement.rounds_ns), "conditions": dict(measurement.conditions)}
+        if self._take(line):
+            _append(self.path, _encoded(line))
+
+    def _take(self, line: Mapping[str, Any]) -> bool:
+        """Add one line's content; False if its subject stands here already.
+
+        Raises:
+            one of DAMAGE: the line is no row, check or overhead.
+        """
+        measurement = Measurement(tuple(map(float, line["rounds_ns"])), dict(line["conditions"]))
+        if "op" in line:
+            row = _key(line["op"], line["knobs"], line["input"])
+            return self.rows.setdefault(row, measurement) is measurement
+        if "network" in line:
+            check = tuple(_key(*link) for link in line["network"])
+            return self.checks.setdefault(check, measurement) is measurement
+        if line["overhead"] is not True:
+            raise ValueError("`overhead` is always true")
+        fresh = self.overhead is None
+        self.overhead = measurement if fresh else self.overhead
+        return fresh
+
+
+def open_table(path: Path, setup: Setup) -> LatencyTable:
+    """The table of this set-up at `path`, created if there is none; a line that a kill cut short is cut off the file.
+
+    Raises:
+        TableError: the table is damaged, or of another set-up.
+    """
+    header = _encoded({"hwnas_table": FORMAT, "setup": setup.as_dict()})
+    begun = _content(path) if path.exists() else b""
+    if begun != header and header.startswith(begun):  # no table yet, or one whose creation was cut short
+        _append(path, header[len(begun) :])
+    table = read_table(path)
+    if unlike := table.setup.differences(setup):
+        raise TableError(
+            f"the table is of another set-up ({'; '.join(unlike)}; first the table's, then this one)", where=str(path),
+            allowed="Rows of unlike set-ups never mix", do="Measure into a new file, or restore the set-up",
+        )  # fmt: skip
+    with contextlib.suppress(OSError, TableError):  # a read-only table can be read, and refuses to be appended to
+        _end_with_a_whole_line(path, keep=not table.notices)
+    return table
+
+
+def read_table(path: Path) -> LatencyTable:
+    """The table at `path`, whatever its set-up; the file is not touched.
+
+    Raises:
+        TableError: it cannot be read, or a line other than the last one is damaged.
+    """
+    lines = _content(path).split(b"\n")
+    cut = lines.pop()
+    table = LatencyTable(path, _header(path, lines[0] if lines else cut))
+    for number, line in enumerate(lines[1:], start=2):
+        try:
+            table._take(json.loads(line))
+        except DAMAGE as error:
+            raise _damaged(path, number, error) from error
+    if cut and lines:
+        try:
+            table._take(json.loads(cut))
+        except DAMAGE:
+            table.notices = (f"{path}: the last line was cut short, by a kill perhaps, and is left out",)
+    return table
+
+
+def _header(path: Path, line: bytes) -> Setup:
+    try:
+        header = json.loads(line)
+        if header["hwnas_table"] != FORMAT:
+            raise ValueError(f"format {header['hwnas_table']}, this version of hwnas reads {FORMAT}")
+        return Setup(**header["setup"])
+    except DAMAGE as error:
+        raise _damaged(path, 1, error) from error
+
+
+def _damaged(path: Path, number: int, error: Exception) -> TableError:
+    return TableError(
+        f"this line is damaged ({type(error).__name__}: {error})", where=f"{path}:{number}",
+        allowed="Line 1 is the set-up, each other line one row, check or overhead with samples above 0",
+        do="Delete the line to have it measured again, or restore the file",
+    )  # fmt: skip
+
+
+def _end_with_a_whole_line(path: Path, *, keep: bool) -> None:
+    content = _content(path)
+    if content.endswith(b"\n"):
+        return
+    if keep:
+        _append(path, b"\n")
+    else:
+        os.truncate(path, content.rfind(b"\n") + 1)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise TableError(
+            f"the table cannot be read ({error.strerror or error})", where=str(path),
+            allowed="A file of JSON lines that `hwnas bench` wrote is needed", do="Check the path",
+        ) from error  # fmt: skip
+
+
+def _append(path: Path, content: bytes) -> None:
+    """Append to the file, on the disk on return, or leave it as it was.
+
+    Raises:
+        TableError: the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "ab") as file:
+            end = file.tell()
+            try:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError:
+                with contextlib.suppress(OSError):
+                    os.truncate(path, end)
+                raise
+    except OSError as error:
+        raise TableError(
+            f"the table cannot be written ({error.strerror or error})", where=str(path),
+            allowed="A table that is added to must be writable, on a disk with free space",
+            do="Free the disk, or name a table in a folder of your own",
+        ) from error  # fmt: skip
+
+
+def _encoded(line: Mapping[str, Any]) -> bytes:
+    return (json.dumps(line, allow_nan=False) + "\n").encode()
