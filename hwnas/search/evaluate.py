@@ -1,0 +1,108 @@
+"""Evaluating an architecture: cheap scores before dear ones, and none after a broken limit."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from hwnas.errors import ConfigError, HwnasError, MissingExtra, did_you_mean
+from hwnas.pareto import Scores, Tier
+from hwnas.search.store import ScoreStore
+from hwnas.space import Architecture
+
+Scorer = Callable[[Architecture], float]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """An architecture with its scores. After a broken limit or a failure the dearer scores are missing."""
+
+    architecture: Architecture
+    scores: Scores
+    broken: tuple[str, ...] = ()
+    """The limits that the scores break, as text."""
+    elapsed_s: float = 0.0
+    failed: str | None = None
+    """Why a score could not be computed."""
+
+    def competes(self, tier: Tier) -> bool:
+        """Whether it may stand on the tier's front: all objectives scored, no limit broken, nothing failed."""
+        scored = all(objective.metric in self.scores for objective in tier.objectives)
+        return self.failed is None and scored and not tier.broken(self.scores)
+
+
+def evaluate(
+    architecture: Architecture,
+    scorers: Mapping[str, Scorer],
+    tier: Tier,
+    store: ScoreStore | None = None,
+    producers: Mapping[str, str] | None = None,
+) -> Evaluation:
+    """Ask the scorers (metric -> function) in order, until one breaks a limit of the tier or fails.
+
+    A metric that `producers` lists is looked up in the store and computed only if it is not there. A scorer that
+    raises or gives NaN makes a failed evaluation: the reason is recorded, the search goes on.
+
+    Raises:
+        ConfigError: no scorer for a metric of the tier; or raised by a scorer, as MissingExtra is: such an error is
+            about the set-up, so every other architecture would meet it too.
+    """
+    _check(scorers, tier)
+    started = time.monotonic()
+    scores: dict[str, float] = {}
+    broken: tuple[str, ...] = ()
+    failed: str | None = None
+    for metric, scorer in scorers.items():
+        producer = (producers or {}).get(metric)
+        if store is None or producer is None:
+            value, failed = _call(scorer, architecture)
+        else:
+            value, failed = _stored(scorer, architecture, metric, store, producer)
+        if value is None:
+            failed = f"{metric}: {failed}"
+            break
+        scores[metric] = value
+        if broken := tier.broken(scores):
+            break
+    return Evaluation(architecture, scores, broken, time.monotonic() - started, failed)
+
+
+def _stored(
+    scorer: Scorer, architecture: Architecture, metric: str, store: ScoreStore, producer: str
+) -> tuple[float | None, str | None]:
+    score = store.get(architecture, metric, producer)
+    if score is None:
+        started = time.monotonic()
+        value, failed = _call(scorer, architecture)
+        elapsed_s = time.monotonic() - started
+        if value is None:
+            score = store.record_failure(architecture, metric, str(failed), producer=producer, elapsed_s=elapsed_s)
+        else:
+            score = store.record(architecture, metric, value, producer=producer, elapsed_s=elapsed_s)
+    return score.value, score.failed
+
+
+def _call(scorer: Scorer, architecture: Architecture) -> tuple[float | None, str | None]:
+    try:
+        value = float(scorer(architecture))
+    except (ConfigError, MissingExtra):
+        raise
+    except (HwnasError, RuntimeError, ValueError, FloatingPointError) as error:
+        return None, f"{type(error).__name__}: {error}"
+    if not math.isfinite(value):
+        return None, f"the score is {value}"
+    return value, None
+
+
+def _check(scorers: Mapping[str, Scorer], tier: Tier) -> None:
+    wanted = [objective.metric for objective in tier.objectives] + [limit.metric for limit in tier.limits]
+    for metric in wanted:
+        if metric not in scorers:
+            raise ConfigError(
+                f"nothing scores the metric `{metric}`",
+                where=f"tier `{tier.name}`",
+                allowed=did_you_mean(metric, scorers),
+                do="Add a scorer, or remove the objective or limit",
+            )

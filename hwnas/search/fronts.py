@@ -1,0 +1,208 @@
+"""Fronts of evaluations: who stands on them, how they grew, and the files they are kept in."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+
+from hwnas.errors import HwnasError, RunError
+from hwnas.pareto import Scores, Tier, costs_of, front, hypervolume, picks, reference_point
+from hwnas.search.evaluate import Evaluation
+from hwnas.space import Architecture
+
+
+@dataclass(frozen=True)
+class FrontPoint:
+    """One network of a tier's front."""
+
+    architecture: Architecture
+    scores: Scores
+    origin: Mapping[str, str] = field(default_factory=dict)
+    """Where each score came from, by metric: `inherited`, `predicted`, `derived`, ..."""
+    picks: tuple[str, ...] = ()
+    """Which of `fastest`, `best` and `knee` it is."""
+    measured: Scores = field(default_factory=dict)
+    """Scores by metric as the device gave them afterwards; empty if it was not asked."""
+    kept: bool | None = None
+    """Whether it still stands on the front with what was measured; None if nothing was."""
+
+    @property
+    def final(self) -> dict[str, float]:
+        """The scores, measured ones in place of predicted ones."""
+        return {**self.scores, **self.measured}
+
+
+def tier_front(
+    evaluations: Iterable[Evaluation], tier: Tier, origin: Mapping[str, str] | None = None
+) -> list[FrontPoint]:
+    """The tier's front among the evaluations that compete for it, by its last objective, picks marked."""
+    rows = list({e.architecture.key: e for e in evaluations if e.competes(tier)}.values())
+    chosen = [rows[index] for index in front([row.scores for row in rows], tier.objectives)]
+    last = tier.objectives[-1]
+    chosen.sort(key=lambda row: (last.cost(row.scores[last.metric]), row.architecture.key))
+    return mark_picks([FrontPoint(row.architecture, dict(row.scores), dict(origin or {})) for row in chosen], tier)
+
+
+def mark_picks(points: Sequence[FrontPoint], tier: Tier) -> list[FrontPoint]:
+    """The same points with `fastest`, `best` and `knee` marked among those that were not struck off."""
+    standing = [index for index, point in enumerate(points) if point.kept is not False]
+    names: dict[int, tuple[str, ...]] = {}
+    if standing:
+        for name, place in picks([points[index].final for index in standing], tier.objectives).items():
+            names[standing[place]] = (*names.get(standing[place], ()), name)
+    return [replace(point, picks=names.get(index, ())) for index, point in enumerate(points)]
+
+
+def remeasured(points: Sequence[FrontPoint], tier: Tier, measured: Mapping[str, Scores]) -> list[FrontPoint]:
+    """The points with what the device gave (architecture key -> scores), ranked again.
+
+    A point is not kept when another one beats it, or it breaks a limit, with what was measured.
+    """
+    known = [replace(point, measured=dict(measured.get(point.architecture.key, {}))) for point in points]
+    fit = [index for index, point in enumerate(known) if not tier.broken(point.final)]
+    kept = {fit[place] for place in front([known[index].final for index in fit], tier.objectives)}
+    return mark_picks([replace(point, kept=index in kept) for index, point in enumerate(known)], tier)
+
+
+@final
+class Archive:
+    """A front that grows evaluation by evaluation, in time that goes with the front and not with the trials."""
+
+    def __init__(self, tier: Tier) -> None:
+        self.tier = tier
+        self.front: list[Evaluation] = []
+        self._costs = np.empty((0, len(tier.objectives)))
+        self._corners: list[Scores] = []
+
+    @property
+    def reference(self) -> dict[str, float]:
+        """A point just worse than all that was taken in; it only ever moves outwards."""
+        return reference_point(self._corners, self.tier.objectives)
+
+    def add(self, evaluation: Evaluation) -> bool:
+        """Take in an evaluation; whether the front's outline changed."""
+        if not evaluation.competes(self.tier):
+            return False
+        self._widen(evaluation.scores)
+        cost = costs_of([evaluation.scores], self.tier.objectives)
+        if (self._costs <= cost).all(axis=1).any():
+            if (self._costs == cost).all(axis=1).any():
+                self._keep(evaluation, cost, np.ones(len(self.front), dtype=bool))
+            return False
+        self._keep(evaluation, cost, ~(cost <= self._costs).all(axis=1))
+        return True
+
+    def hypervolume(self, reference: Scores) -> float:
+        """Of the front, against a reference point."""
+        return hypervolume([evaluation.scores for evaluation in self.front], self.tier.objectives, reference)
+
+    def _widen(self, scores: Scores) -> None:
+        seen = [*self._corners, scores]
+        self._corners = [
+            {o.metric: edge(row[o.metric] for row in seen) for o in self.tier.objectives} for edge in (min, max)
+        ]
+
+    def _keep(self, evaluation: Evaluation, cost: Any, stays: Any) -> None:
+        self.front = [old for old, stay in zip(self.front, stays, strict=True) if stay] + [evaluation]
+        self._costs = np.concatenate([self._costs[stays], cost])
+
+
+def hypervolume_history(evaluations: Iterable[Evaluation], tier: Tier, reference: Scores) -> list[float]:
+    """The hypervolume after each evaluation, against one reference point."""
+    archive, history = Archive(tier), [0.0]
+    for evaluation in evaluations:
+        history.append(archive.hypervolume(reference) if archive.add(evaluation) else history[-1])
+    return history[1:]
+
+
+# --- files ---
+
+
+def write_front(path_json: Path, path_csv: Path, points: Sequence[FrontPoint]) -> None:
+    """Write the front as a JSON list and as a flat CSV; each file is whole at every moment."""
+    write_whole(path_json, json.dumps([_as_dict(point) for point in points], indent=1, allow_nan=False) + "\n")
+    rows = [_flat(point) for point in points]
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(path_csv, text.getvalue())
+
+
+def read_front(path: Path) -> list[FrontPoint]:
+    """The front in a JSON file that `write_front` wrote.
+
+    Raises:
+        RunError: the file is missing or damaged.
+    """
+    try:
+        return [
+            FrontPoint(
+                Architecture.from_dict(raw["architecture"], where=str(path)),
+                raw["scores"],
+                raw["origin"],
+                tuple(raw["picks"]),
+                raw.get("measured", {}),
+                raw.get("kept"),
+            )
+            for raw in json.loads(path.read_text(encoding="utf-8"))
+        ]
+    except (OSError, KeyError, TypeError, ValueError, HwnasError) as error:
+        raise RunError(
+            f"no front can be read here ({type(error).__name__}: {error})",
+            where=str(path),
+            allowed="A front is a list of objects with key, architecture, scores, origin and picks",
+            do="Run the search again; scores that are stored are not computed again",
+        ) from error
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that a reader, or a crash, meets the old or the new text and nothing between.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        raise RunError(
+            f"the file cannot be written ({error.strerror})",
+            where=str(path),
+            allowed="The folder must be writable and the disk not full",
+            do="Correct that and run the same command again",
+        ) from error
+
+
+def _as_dict(point: FrontPoint) -> dict[str, Any]:
+    after = {} if point.kept is None else {"measured": dict(point.measured), "kept": point.kept}
+    return {
+        "key": point.architecture.key,
+        "architecture": point.architecture.as_dict(),
+        "scores": dict(point.scores),
+        "origin": dict(point.origin),
+        "picks": list(point.picks),
+        **after,
+    }
+
+
+def _flat(point: FrontPoint) -> dict[str, Any]:
+    row: dict[str, Any] = {"key": point.architecture.key, "picks": " ".join(point.picks), **point.scores}
+    row |= {f"{metric} origin": word for metric, word in point.origin.items()}
+    if point.kept is not None:
+        row |= {f"{metric} measured": value for metric, value in point.measured.items()} | {"kept": point.kept}
+    return row | {f"choice {name}": value for name, value in point.architecture.picks}

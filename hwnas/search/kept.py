@@ -1,0 +1,136 @@
+"""What is kept of a study: an Optuna study for each plan, an entry for each trial, written when it is told."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from hwnas.errors import HwnasError, RunError
+from hwnas.pareto import Tier
+from hwnas.search.evaluate import Evaluation
+from hwnas.search.plan import Plan
+from hwnas.search.storage import damaged, journal, quiet
+from hwnas.space import Architecture
+
+_TRANSIENT = ("gp:relative_params", "tpe:relative_params")
+"""Attributes by which Optuna's samplers share open trials; of no use once a trial is told."""
+
+
+def open_kept(plan: Plan, storage: Path | str, name: str) -> tuple[optuna.Study, tuple[str, ...]]:
+    """The kept study of a plan, made if it is not there, and notices; a path is a journal file, a text is a URL.
+
+    A changed plan is another study in the same storage, so trials under other limits or scores never mix.
+
+    Raises:
+        RunError: the storage is damaged or cannot be used.
+    """
+    backend: BaseStorage | str
+    backend, notices = journal(storage) if isinstance(storage, Path) else (storage, ())
+    try:
+        with quiet(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # metric names are experimental; they label the dashboard
+            study = optuna.create_study(
+                storage=backend,
+                study_name=f"{name}-{plan.digest}",
+                directions=directions(plan.tier),
+                load_if_exists=True,
+                sampler=optuna.samplers.RandomSampler(),
+            )
+            if "plan" not in study.user_attrs:
+                study.set_metric_names([objective.metric for objective in plan.tier.objectives])
+                study.set_user_attr("plan", plan.identity)
+                notices += _others(study, plan, storage, name)
+    except (OSError, KeyError, TypeError, ValueError, optuna.exceptions.OptunaError, ImportError) as error:
+        raise damaged(storage, error) from error
+    except Exception as error:  # a database's own errors have no common base
+        raise RunError(
+            f"the study cannot be kept here ({type(error).__name__}: {error})",
+            where=str(storage).split("@")[-1],
+            allowed="A path, or a URL that Optuna accepts, such as sqlite:///study.db",
+            do="Correct the URL, or leave it out",
+        ) from error
+    return study, notices
+
+
+def directions(tier: Tier) -> list[StudyDirection]:
+    """The natural directions of the tier's objectives."""
+    return [StudyDirection.MINIMIZE if o.goal == "min" else StudyDirection.MAXIMIZE for o in tier.objectives]
+
+
+def keep(study: optuna.Study, trial: FrozenTrial) -> None:
+    """Append a told trial as one entry.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    entry = copy.copy(trial)
+    entry.system_attrs = {k: v for k, v in trial.system_attrs.items() if not k.startswith(_TRANSIENT)}
+    try:
+        study.add_trial(entry)
+    except (OSError, optuna.exceptions.OptunaError) as error:
+        raise RunError(
+            f"trial {trial.number} cannot be kept ({error})",
+            where=f"study `{study.study_name}`",
+            allowed="The storage must be writable and not full",
+            do="Correct that and run the same command again; only this trial is lost",
+        ) from error
+
+
+def attributes(evaluation: Evaluation, unscored: Sequence[str]) -> dict[str, Any]:
+    """An evaluation as attributes of a trial."""
+    found: dict[str, Any] = {
+        "key": evaluation.architecture.key,
+        "architecture": evaluation.architecture.as_dict(),
+        "scores": dict(evaluation.scores),
+        "broken": list(evaluation.broken),
+        "elapsed_s": evaluation.elapsed_s,
+    }
+    if evaluation.failed is not None:
+        found["reason"] = evaluation.failed
+    elif unscored:
+        found["unscored"] = list(unscored)
+    return found
+
+
+def evaluation_of(trial: FrozenTrial) -> Evaluation | None:
+    """The evaluation that a kept trial was told with; None for a trial that hwnas did not tell.
+
+    Raises:
+        RunError: the attributes are damaged.
+    """
+    raw = trial.user_attrs
+    if "key" not in raw or trial.state not in (TrialState.COMPLETE, TrialState.FAIL):
+        return None
+    where = f"trial {trial.number}"
+    try:
+        return Evaluation(
+            Architecture.from_dict(raw["architecture"], where=where),
+            raw["scores"],
+            tuple(raw["broken"]),
+            raw["elapsed_s"],
+            raw.get("reason"),
+        )
+    except (KeyError, TypeError, HwnasError) as error:
+        raise damaged(where, error) from error
+
+
+def _others(study: optuna.Study, plan: Plan, storage: Path | str, name: str) -> tuple[str, ...]:
+    """A notice if the storage holds a study of this name that was made by another plan."""
+    summaries = optuna.get_all_study_summaries(study._storage, include_best_trial=False)
+    others = [s for s in summaries if s.study_name.startswith(f"{name}-") and s.study_name != study.study_name]
+    if not others:
+        return ()
+    before = others[-1].user_attrs.get("plan", {})
+    changed = [part for part, text in plan.identity.items() if before.get(part) != text]
+    return (
+        f"{storage}: a new study begins, for {' and '.join(changed)} changed; the {others[-1].n_trials} trials before "
+        "stay as they are, and scores that are stored are not computed again",
+    )

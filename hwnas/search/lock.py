@@ -1,0 +1,60 @@
+"""One process to a run folder; the kernel frees the lock of a process that was killed."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import final
+
+from hwnas.errors import RunError
+
+
+@final
+class RunLock:
+    """Holds `<folder>/.lock` while its `with` block runs. The file stays; what counts is the lock on it.
+
+    Raises:
+        RunError: on entering, when another process holds the folder, or the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / ".lock"
+        self._descriptor: int | None = None
+
+    def __enter__(self) -> RunLock:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise RunError(
+                f"the run folder cannot be written ({error.strerror})",
+                where=str(self.path.parent),
+                allowed="A run keeps its scores and files there",
+                do="Correct its permissions, or name another folder",
+            ) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.read(descriptor, 1000).decode(errors="replace").strip()
+            os.close(descriptor)
+            raise RunError(
+                f"another process works on this run ({holder or 'it has not said which'})",
+                where=str(self.path.parent),
+                allowed="A run belongs to one process at a time",
+                do="Wait for it, stop it, or give this run another name",
+            ) from error
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"pid {os.getpid()}: {' '.join(sys.argv)}"[:900].encode(errors="replace"))
+        self._descriptor = descriptor
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._descriptor is not None:
+            os.ftruncate(self._descriptor, 0)
+            os.close(self._descriptor)
+            self._descriptor = None

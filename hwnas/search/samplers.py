@@ -1,0 +1,76 @@
+"""Samplers by name. Each is made afresh for every trial, so nothing that decides a proposal lives outside the study."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from hwnas.errors import ConfigError
+from hwnas.lookup import member
+
+if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
+
+SAMPLERS: Mapping[str, str] = {  # name in YAML -> factory(seed, population)
+    "random": "hwnas.search.samplers:random",
+    "nsga2": "hwnas.search.samplers:nsga2",
+    "nsga3": "hwnas.search.samplers:nsga3",
+    "tpe": "hwnas.search.samplers:tpe",
+    "gp": "hwnas.search.samplers:gp",
+}
+
+
+def make_sampler(name: str, seed: int, population: int) -> BaseSampler:
+    """A sampler that knows nothing yet; `population` matters to nsga2 and nsga3 alone.
+
+    Raises:
+        ConfigError: unknown name, or a population under two.
+    """
+    if population < 2:
+        raise ConfigError(
+            f"a population of {population} cannot be crossed",
+            where="search: population",
+            allowed="A population is 2 or more",
+            do="Use 20 to 50",
+        )
+    factory = member(SAMPLERS, name, what="sampler", where="search: sampler")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Optuna calls NSGA-III experimental at every turn
+        sampler: BaseSampler = factory(seed, population)
+    return sampler
+
+
+def random(seed: int, population: int) -> BaseSampler:
+    """Uniform over the architectures of the space."""
+    from optuna.samplers import RandomSampler
+
+    return RandomSampler(seed=seed)
+
+
+def nsga2(seed: int, population: int) -> BaseSampler:
+    """A genetic algorithm that keeps what is not dominated and what is far from its neighbours."""
+    from optuna.samplers import NSGAIISampler
+
+    return NSGAIISampler(seed=seed, population_size=population)
+
+
+def nsga3(seed: int, population: int) -> BaseSampler:
+    """As nsga2, kept apart by reference directions; for three objectives and more."""
+    from optuna.samplers import NSGAIIISampler
+
+    return NSGAIIISampler(seed=seed, population_size=population, dividing_parameter=min(population - 1, 24))
+
+
+def tpe(seed: int, population: int) -> BaseSampler:
+    """Densities of good and other architectures, all choices together."""
+    from optuna.samplers import TPESampler
+
+    return TPESampler(seed=seed, multivariate=True)
+
+
+def gp(seed: int, population: int) -> BaseSampler:
+    """Gaussian processes; imports torch and takes about a second a proposal, for when a score takes minutes."""
+    from optuna.samplers import GPSampler
+
+    return GPSampler(seed=seed, warn_independent_sampling=False)

@@ -1,0 +1,150 @@
+"""The store: every score that was ever computed in a run, shared by its tiers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, final
+
+from hwnas.errors import HwnasError, RunError
+from hwnas.search.lines import Lines, append_line, drop_cut_line, read_lines
+from hwnas.space import Architecture
+
+
+@dataclass(frozen=True)
+class Score:
+    """What scoring an architecture gave: a value, or the reason why there is none."""
+
+    architecture: Architecture
+    metric: str
+    producer: str
+    """What made the score: for an inherited accuracy, the checkpoint's hash and the protocol."""
+    value: float | None
+    failed: str | None
+    elapsed_s: float
+    at: str
+
+
+@final
+class ScoreStore:
+    """Scores by architecture, metric and producer, kept in a file of one JSON object a line.
+
+    A score is on the disk before `record` returns. Of two scores for the same thing the later one counts. A last
+    line that was cut off is left out (see `notices`) and dropped from the file before the next line is written;
+    reading alone never changes the file.
+    """
+
+    def __init__(self, path: Path, lines: Lines) -> None:
+        self.path = path
+        self.notices: tuple[str, ...] = ()
+        self._cut = lines
+        self._scores: dict[tuple[str, str, str], Score] = {}
+        for number, record in enumerate(lines.records, 1):
+            self._index(_score(record, f"{path}:{number}"))
+        if lines.cut_bytes:
+            self.notices = (f"{path}: the last line was cut off while it was written; what it held is scored again",)
+
+    @classmethod
+    def open(cls, path: Path) -> ScoreStore:
+        """The store in a file, an empty one if there is no file.
+
+        Raises:
+            RunError: a line other than the last is damaged; it is named.
+        """
+        return cls(path, read_lines(path))
+
+    def __len__(self) -> int:
+        return len(self._scores)
+
+    @property
+    def scores(self) -> tuple[Score, ...]:
+        """All scores, oldest first."""
+        return tuple(self._scores.values())
+
+    @property
+    def architectures(self) -> tuple[Architecture, ...]:
+        """Every architecture that has a score or a failure, each once."""
+        return tuple({score.architecture.key: score.architecture for score in self._scores.values()}.values())
+
+    def get(self, architecture: Architecture, metric: str, producer: str) -> Score | None:
+        """The score, or None if that producer has not scored the architecture yet."""
+        return self._scores.get((architecture.key, metric, producer))
+
+    def record(
+        self, architecture: Architecture, metric: str, value: float, *, producer: str, elapsed_s: float
+    ) -> Score:
+        """Append a value.
+
+        Raises:
+            RunError: the value is NaN or infinite, or the file cannot be written.
+        """
+        if not math.isfinite(value):
+            raise RunError(
+                f"the score {value} for `{metric}` is no number to keep",
+                where=str(self.path),
+                allowed="Finite numbers are kept; a failure is kept with its reason",
+                do="Record the failure instead of the number",
+            )
+        return self._append(Score(architecture, metric, producer, float(value), None, elapsed_s, _now()))
+
+    def record_failure(
+        self, architecture: Architecture, metric: str, reason: str, *, producer: str, elapsed_s: float
+    ) -> Score:
+        """Append that scoring failed, and why."""
+        return self._append(Score(architecture, metric, producer, None, reason, elapsed_s, _now()))
+
+    def _append(self, score: Score) -> Score:
+        drop_cut_line(self.path, self._cut)
+        self._cut = Lines((), 0, 0)
+        append_line(self.path, _record(score))
+        self._index(score)
+        return score
+
+    def _index(self, score: Score) -> None:
+        self._scores[score.architecture.key, score.metric, score.producer] = score
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _record(score: Score) -> dict[str, Any]:
+    outcome = {"failed": score.failed} if score.failed is not None else {"value": score.value}
+    return {
+        "key": score.architecture.key,
+        "architecture": score.architecture.as_dict(),
+        "metric": score.metric,
+        **outcome,
+        "producer": score.producer,
+        "elapsed_s": round(score.elapsed_s, 6),
+        "at": score.at,
+    }
+
+
+def _score(record: Mapping[str, Any], where: str) -> Score:
+    try:
+        architecture = Architecture.from_dict(record["architecture"], where=where)
+        if architecture.key != record["key"]:
+            raise ValueError(f"its key is {record['key']}, its architecture's is {architecture.key}")
+        value, failed = record.get("value"), record.get("failed")
+        if (value is None) == (failed is None) or isinstance(value, bool) or not isinstance(value, int | float | None):
+            raise ValueError("it holds neither one `value` nor one `failed`")
+        return Score(
+            architecture,
+            str(record["metric"]),
+            str(record["producer"]),
+            None if value is None else float(value),
+            None if failed is None else str(failed),
+            float(record["elapsed_s"]),
+            str(record["at"]),
+        )
+    except (KeyError, TypeError, ValueError, HwnasError) as error:
+        raise RunError(
+            f"the line is no score ({type(error).__name__}: {error})",
+            where=where,
+            allowed="A score has key, architecture, metric, value or failed, producer, elapsed_s, at",
+            do="Remove that line; what it held is scored again when asked for",
+        ) from error

@@ -1,0 +1,245 @@
+"""A study: ask, evaluate, tell; kept so that the next process goes on where this one stopped."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import final
+
+import optuna
+from optuna.samplers import BaseGASampler, BaseSampler
+from optuna.storages import InMemoryStorage
+from optuna.trial import TrialState
+
+from hwnas.errors import RunError, SpaceError
+from hwnas.pareto import Objective
+from hwnas.search.evaluate import Evaluation
+from hwnas.search.fronts import Archive
+from hwnas.search.kept import attributes, directions, evaluation_of, keep, open_kept
+from hwnas.search.plan import Plan
+from hwnas.search.propose import REPEATS, Genome, NothingNew, Proposer, trial_seed
+from hwnas.search.samplers import make_sampler
+from hwnas.search.storage import quiet
+from hwnas.space import AnySpace, Architecture
+
+
+@dataclass(frozen=True)
+class Trial:
+    """An architecture to evaluate, to be told with its evaluation."""
+
+    number: int
+    architecture: Architecture
+    handle: optuna.trial.Trial = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a search has come."""
+
+    trials: int
+    total: int
+    front_size: int
+    hypervolume: float
+    """Against a point just worse than all that competed so far; it never falls."""
+    best: float | None
+    """Of the first objective, on the front."""
+    elapsed_s: float
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a search ended."""
+
+    trials: int
+    failed: int
+    stopped: str
+    """Why: the number of trials was reached, or there was nothing new to try."""
+
+
+@final
+class Study:
+    """Asks and tells; made by `open_study`.
+
+    Proposals are made by a working copy in memory. What is kept gets each trial once, whole, when it is told: a killed
+    process leaves nothing half-done behind. Every trial has a sampler of its own, seeded by the plan's seed and the
+    trial's number, so a study that was continued is the study that was never interrupted; with several trials open at
+    a time, only if they are told in the order in which they were asked.
+    """
+
+    def __init__(self, plan: Plan, kept: optuna.Study | None = None, notices: tuple[str, ...] = ()) -> None:
+        self.plan = plan
+        self.notices = notices
+        self.ended = ""
+        """Why there is nothing new to try; empty as long as there may be."""
+        self._kept = kept
+        self._genome = Genome(plan.space)
+        self._count = _count(plan.space)
+        self._archive = Archive(plan.tier)
+        self._told: dict[str, Evaluation] = {}
+        self._open: set[str] = set()
+        self._storage = InMemoryStorage()
+        with quiet():
+            self._memory = optuna.create_study(storage=self._storage, directions=directions(plan.tier))
+        self._replay()
+
+    @property
+    def evaluations(self) -> tuple[Evaluation, ...]:
+        """All that was told, in order."""
+        return tuple(self._told.values())
+
+    @property
+    def front(self) -> tuple[Evaluation, ...]:
+        """The evaluations that no other one beats."""
+        return tuple(self._archive.front)
+
+    def ask(self) -> Trial | None:
+        """An architecture that was neither told nor asked before; None if there is none, `ended` says why."""
+        number = len(self._told) + len(self._open)
+        if self._count is not None and number >= self._count:
+            self.ended = f"all {self._count:,} architectures of the space were tried"
+            return None
+        seed, first = trial_seed(self.plan.seed, number), self.plan.first
+        self._memory.sampler = Proposer(
+            self._genome,
+            self._sampler(number),
+            random.Random(seed),
+            self._knows,
+            next((architecture for architecture in first if not self._knows(architecture.key)), None),
+        )
+        try:
+            handle = self._memory.ask(self._genome.distributions)
+        except NothingNew:
+            self._memory.tell(len(self._memory.get_trials(deepcopy=False)) - 1, state=TrialState.FAIL)
+            self.ended = f"{REPEATS} proposals in a row were known"
+            return None
+        architecture = self._genome.decode(handle.params)
+        self._open.add(architecture.key)
+        return Trial(number, architecture, handle)
+
+    def tell(self, trial: Trial, evaluation: Evaluation) -> None:
+        """Take in the evaluation of an asked trial; it is kept when this returns.
+
+        An evaluation that a limit ended early lacks its dear objectives, but Optuna wants a number for each: it gets
+        the worst one told so far, named in the trial's attribute `unscored`. Constrained domination never looks at
+        it, and it enters neither evaluations nor fronts.
+
+        Raises:
+            RunError: the evaluation is another architecture's or incomplete, or cannot be kept.
+        """
+        self._check(trial, evaluation)
+        handle, tier = trial.handle, self.plan.tier
+        unscored = [o.metric for o in tier.objectives if o.metric not in evaluation.scores]
+        for name, value in attributes(evaluation, unscored).items():
+            handle.set_user_attr(name, value)
+        for limit in tier.limits:
+            excess = limit.excess(evaluation.scores[limit.metric]) if limit.metric in evaluation.scores else 0.0
+            handle.set_constraint(str(limit), excess / (abs(limit.bound) or 1.0))
+        if evaluation.failed is not None:
+            told = self._memory.tell(handle, state=TrialState.FAIL)
+        else:
+            values = [evaluation.scores.get(o.metric, self._worst(o)) for o in tier.objectives]
+            told = self._memory.tell(handle, values)
+        if self._kept is not None:
+            keep(self._kept, told)
+        self._open.discard(evaluation.architecture.key)
+        self._index(evaluation)
+
+    def run(
+        self,
+        evaluate: Callable[[Architecture], Evaluation],
+        trials: int,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> Finished:
+        """Ask, evaluate, tell, until `trials` are told (those of earlier processes included) or nothing is new."""
+        started = time.monotonic()
+        while len(self._told) < trials:
+            trial = self.ask()
+            if trial is None:
+                break
+            self.tell(trial, evaluate(trial.architecture))
+            if progress is not None:
+                progress(self.progress(trials, time.monotonic() - started))
+        failed = sum(evaluation.failed is not None for evaluation in self._told.values())
+        return Finished(len(self._told), failed, self.ended or f"{trials} trials were asked for")
+
+    def progress(self, total: int, elapsed_s: float) -> Progress:
+        """Where the study stands."""
+        objective, front = self.plan.tier.objectives[0], self._archive.front
+        best = min((e.scores[objective.metric] for e in front), key=objective.cost, default=None)
+        volume = self._archive.hypervolume(self._archive.reference) if front else 0.0
+        return Progress(len(self._told), total, len(front), volume, best, elapsed_s)
+
+    # --- inside ---
+
+    def _sampler(self, number: int) -> BaseSampler:
+        return make_sampler(self.plan.sampler, trial_seed(self.plan.seed, number), self.plan.population)
+
+    def _knows(self, key: str) -> bool:
+        return key in self._told or key in self._open
+
+    def _worst(self, objective: Objective) -> float:
+        told = (e.scores[objective.metric] for e in self._told.values() if objective.metric in e.scores)
+        return max(told, key=objective.cost, default=0.0)
+
+    def _index(self, evaluation: Evaluation) -> None:
+        self._told[evaluation.architecture.key] = evaluation
+        self._archive.add(evaluation)
+
+    def _check(self, trial: Trial, evaluation: Evaluation) -> None:
+        met, key = "", trial.architecture.key
+        if evaluation.architecture != trial.architecture:
+            met = f"architecture {key} was asked, {evaluation.architecture.key} was told"
+        elif key not in self._open:
+            met = f"architecture {key} was told before"
+        elif not (evaluation.failed or evaluation.broken):
+            missing = [o.metric for o in self.plan.tier.objectives if o.metric not in evaluation.scores]
+            met = f"architecture {key} has no score for {', '.join(missing)}" if missing else ""
+        if met:
+            raise RunError(
+                met,
+                where=f"study of tier `{self.plan.tier.name}`",
+                allowed="Each asked trial is told once, with all objectives unless it failed or broke a limit",
+                do="Tell what `evaluate` returned for the trial's architecture",
+            )
+
+    def _replay(self) -> None:
+        """Take over the kept trials; what a genetic sampler chose as parents then, it chooses again."""
+        last = 0
+        for kept in self._kept.get_trials(deepcopy=False) if self._kept is not None else ():
+            if (evaluation := evaluation_of(kept)) is None:
+                continue
+            sampler = self._sampler(len(self._told))
+            if isinstance(sampler, BaseGASampler) and self._genome.distributions:
+                generation = sampler.get_trial_generation(self._memory, kept)
+                if generation > last:  # as a study of its own, which has no stale copy of the trials
+                    view = optuna.load_study(study_name=self._memory.study_name, storage=self._storage, sampler=sampler)
+                    sampler.get_parent_population(view, generation)
+                    last = generation
+            self._memory.add_trial(kept)
+            self._index(evaluation)
+
+
+def open_study(plan: Plan, storage: Path | str | None = None, *, name: str | None = None) -> Study:
+    """The study of a plan, with all trials that were told to it before.
+
+    `storage` is a journal file (a Path), an Optuna storage URL (a str), or None for a study that is not kept. One
+    process writes to a study at a time; see `RunLock`. `name` begins the study's name in the storage (default: the
+    tier's).
+
+    Raises:
+        RunError: the storage is damaged or cannot be used.
+    """
+    if storage is None:
+        return Study(plan)
+    kept, notices = open_kept(plan, storage, name or plan.tier.name)
+    return Study(plan, kept, notices)
+
+
+def _count(space: AnySpace) -> int | None:
+    try:
+        return space.count
+    except SpaceError:
+        return None
