@@ -161,7 +161,7 @@ def test_bad_operators_are_refused() -> None:
         make_operator("mbcnv", {}, where="s1")
     with pytest.raises(SpaceError, match="`conv` lacks its knob `width`"):
         make_operator("conv", {"in_channels": 3}, where="s1")
-    with pytest.raises(SpaceError, match="unknown activation `rleu`. Did you mean `relu`"):
+    with pytest.raises(SpaceError, match=r"unknown activation `rleu`\. Did you mean `relu`"):
         operator_costs(
             make_operator("conv", {"in_channels": 3, "out_channels": 8, "activation": "rleu"}, where="s"), (3, 4, 4)
         )

@@ -126,7 +126,7 @@ class TestMisfits:
         self.refuse(r"`4` is no option of choice `s1\.1\.kernel`.*Options: 3, 5", **{"s1.1.kernel": 4})
 
     def test_a_hand_that_invents_options(self) -> None:
-        with pytest.raises(SpaceError, match="`99` is no option of choice `s1.depth`"):
+        with pytest.raises(SpaceError, match=r"`99` is no option of choice `s1\.depth`"):
             self.space.sample(lambda _: 99)
 
     def test_another_space(self) -> None:

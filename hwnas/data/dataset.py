@@ -1,0 +1,104 @@
+"""What a data set is to everyone else: facts, and three splits that hand out normalised batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import final
+
+import torch
+from torch import Tensor
+
+from hwnas.data.source import Images
+from hwnas.errors import DataError
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Some of the images of a pool, in random order. `mean` and `std` (C, 1, 1) are those of the training split."""
+
+    images: Images
+    indices: Tensor
+    """(N,) places in `images`."""
+    labels: Tensor
+    """(N,) int64."""
+    mean: Tensor
+    std: Tensor
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def batch(self, indices: Tensor) -> Tensor:
+        """(N, C, H, W) float32, normalised; `indices` count within the split."""
+        return pixels(self.images, self.indices[indices]).sub_(self.mean).div_(self.std)
+
+    def first(self, count: int) -> Split:
+        """The first `count` images; the order is random, so they are a fair sample."""
+        return replace(self, indices=self.indices[:count], labels=self.labels[:count])
+
+    def every(self) -> Tensor:
+        """All images as one batch."""
+        return self.batch(torch.arange(len(self)))
+
+
+def pixels(images: Images, indices: Tensor) -> Tensor:
+    """(N, C, H, W) float32; bytes are brought to 0..1."""
+    taken = images.take(indices)
+    return taken.float().div_(255) if taken.dtype == torch.uint8 else taken.float()  # `take` made a copy
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Images of square shape (channels, resolution, resolution) in `classes` classes.
+
+    `name` tells unlike data apart: it holds every option that is not at its default.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    train: Split
+    validation: Split
+    held_back: Split | None
+    """The test split; None in what a search is given."""
+
+    @property
+    def classes(self) -> int:
+        """How many classes there are."""
+        return len(self.class_names)
+
+    @property
+    def channels(self) -> int:
+        """1 for grey images, 3 for coloured ones."""
+        return self.train.images.shape[0]
+
+    @property
+    def resolution(self) -> int:
+        """Height, and width, in pixels."""
+        return self.train.images.shape[1]
+
+    @property
+    def preprocessing(self) -> dict[str, list[float] | str]:
+        """What a shipped model expects of its input, JSON-ready."""
+        numbers = {name: getattr(self.train, name).flatten().tolist() for name in ("mean", "std")}
+        return {"form": "(pixel / 255 - mean) / std, channels first", **numbers}
+
+    @property
+    def test(self) -> Split:
+        """The test split, for the final report alone.
+
+        Raises:
+            DataError: this data set is for a search, which never sees test data.
+        """
+        if self.held_back is None:
+            raise DataError(
+                "the test split was asked for in a search",
+                where=f"data set `{self.name}`",
+                allowed="A search sees the training and the validation split",
+                do="Score on `validation`, and leave `test` to the final report",
+            )
+        return self.held_back
+
+    def without_test(self) -> Dataset:
+        """The same data for a search: touching `test` is an error."""
+        return replace(self, held_back=None)

@@ -1,0 +1,73 @@
+"""Data from a function of the user's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hwnas.data.dataset import Dataset
+from hwnas.data.source import Pool, Source, SplitName, Stored
+from hwnas.errors import DataError
+from hwnas.lookup import named
+
+_SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
+_ALLOWED = (
+    'It returns a hwnas.data.Dataset, or {"train": (images, labels)} with, if there are any, "validation", "test" and '
+    '"class_names"'
+)
+
+
+def read(base: Path, *, function: str) -> Source | Dataset:
+    """What `module:function` or `path.py:function` returns when it is called without arguments.
+
+    Images are (N, C, H, W) or (N, H, W), uint8 or float; labels are whole numbers from 0 on.
+    """
+    returned = named(function, base=base, where="data")()
+    if isinstance(returned, Dataset):
+        return returned
+    if not isinstance(returned, Mapping) or "train" not in returned:
+        raise _error(f"the function returns {type(returned).__name__} without `train`", function)
+    if unknown := sorted(str(key) for key in returned if key not in (*_SPLITS, "class_names")):
+        raise _error(f"the function returns a split `{unknown[0]}`", function)
+    pools = {split: _pool(returned[split], f"{function}: {split}") for split in _SPLITS if split in returned}
+    classes = 1 + max(int(pool.labels.max()) if len(pool.labels) else 0 for pool in pools.values())
+    names = tuple(map(str, returned.get("class_names", range(classes))))
+    return Source(names, pools)
+
+
+def _pool(pair: Any, where: str) -> Pool:
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        raise _error("a split is no pair of images and labels", where)
+    images, labels = (_tensor(part, where) for part in pair)
+    images = images.unsqueeze(1) if images.ndim == 3 else images
+    if images.ndim != 4 or labels.ndim != 1 or labels.is_floating_point() or labels.dtype == torch.bool:
+        raise DataError(
+            f"images are {images.dtype} {tuple(images.shape)}, labels {labels.dtype} {tuple(labels.shape)}",
+            where=where,
+            allowed="Images are (N, C, H, W) or (N, H, W), labels (N,) whole numbers",
+            do="Return arrays of these shapes",
+        )
+    if images.dtype != torch.uint8 and not (images.is_floating_point() and bool(images.isfinite().all())):
+        raise DataError(
+            f"images are {images.dtype}, or some are not finite",
+            where=where,
+            allowed="Images are bytes (uint8), or finite floating-point numbers",
+            do="Convert them",
+        )
+    return Pool(Stored(images), labels.long(), where)
+
+
+def _tensor(part: Any, where: str) -> Tensor:
+    try:
+        return part if isinstance(part, Tensor) else torch.from_numpy(np.ascontiguousarray(part))
+    except (TypeError, ValueError) as error:
+        raise _error(f"images and labels are no arrays ({error})", where) from error
+
+
+def _error(met: str, where: str) -> DataError:
+    return DataError(met, where=where, allowed=_ALLOWED, do="Change the function")

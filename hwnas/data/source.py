@@ -1,0 +1,173 @@
+"""What a reader of data returns: images and labels, in one pool or in several."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol, final
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from hwnas.errors import DataError
+
+CACHE_BYTES = 2 * 1024**3
+"""Decoded images are kept in memory up to this size of all of them; larger sets are decoded each time."""
+
+SplitName = Literal["train", "validation", "test"]
+
+
+class Images(Protocol):
+    """Images by number."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width), the same for all."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, indices: Tensor) -> Tensor:
+        """(N, channels, height, width), uint8 or float; a copy."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """Images held in memory: (N, channels, height, width), uint8 or float."""
+
+    data: Tensor
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        channels, height, width = self.data.shape[1:]
+        return channels, height, width
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def take(self, indices: Tensor) -> Tensor:
+        return self.data.index_select(0, indices)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """Images that are decoded when they are first taken, then kept if all of them fit into `CACHE_BYTES`."""
+
+    count: int
+    shape: tuple[int, int, int]
+    decode: Callable[[int], Tensor]
+    """Number of an image -> (channels, height, width) uint8."""
+    _kept: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def take(self, indices: Tensor) -> Tensor:
+        if self.count * torch.Size(self.shape).numel() > CACHE_BYTES:
+            return self._decoded(indices)
+        if not self._kept:
+            self._kept["known"] = torch.zeros(self.count, dtype=torch.bool)
+            self._kept["pixels"] = torch.empty(self.count, *self.shape, dtype=torch.uint8)
+        known, kept = self._kept["known"], self._kept["pixels"]
+        new = torch.unique(indices[~known[indices]])
+        if len(new):
+            kept[new] = self._decoded(new)
+            known[new] = True
+        return kept.index_select(0, indices)
+
+    def _decoded(self, indices: Tensor) -> Tensor:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return torch.stack(list(pool.map(self.decode, indices.tolist())))
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Images with a label each; `where` stands in errors."""
+
+    images: Images
+    labels: Tensor
+    where: str
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Pools by split; what is missing beside `train` is split off from it."""
+
+    class_names: tuple[str, ...]
+    pools: Mapping[SplitName, Pool]
+
+
+def check_pool(pool: Pool, classes: int) -> Pool:
+    """The pool, if its labels belong to its images and lie in 0..classes - 1.
+
+    Raises:
+        DataError: otherwise.
+    """
+    labels = pool.labels
+    if len(labels) != len(pool.images) or not len(labels):
+        raise DataError(
+            f"there are {len(labels)} labels for {len(pool.images)} images",
+            where=pool.where,
+            allowed="Every image has one label, and there is at least one",
+            do="Check that the files belong together",
+        )
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= classes:
+        raise DataError(
+            f"label {low if low < 0 else high} is out of range",
+            where=pool.where,
+            allowed=f"Labels of {classes} classes are 0 to {classes - 1}",
+            do="Number the classes from 0 on",
+        )
+    return pool
+
+
+def squared(pool: Pool, resolution: int | None) -> Pool:
+    """The pool with its images cropped to the centre square and resized; without a resolution they must be square.
+
+    Raises:
+        DataError: they are not.
+    """
+    _, height, width = pool.images.shape
+    if resolution in (None, height) and height == width:
+        return pool
+    if resolution is None:
+        raise DataError(
+            f"images are {height} pixels high and {width} wide",
+            where=pool.where,
+            allowed="Networks take square images",
+            do="Give a `resolution`; images are then cropped to the centre square and resized",
+        )
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    parts = []
+    for indices in torch.split(torch.arange(len(pool.images)), 1024):
+        taken = pool.images.take(indices)[:, :, top : top + side, left : left + side]
+        part = interpolate(taken.float(), (resolution, resolution), mode="bilinear", antialias=True)
+        parts.append(part.round().clamp(0, 255).byte() if taken.dtype == torch.uint8 else part)
+    return Pool(Stored(torch.cat(parts)), pool.labels, pool.where)
+
+
+def find(path: Path, base: Path, *, what: str, do: str) -> Path:
+    """The file or folder at a path taken from here, else from `base`.
+
+    Raises:
+        DataError: it is in neither place.
+    """
+    looked = list(dict.fromkeys([path.expanduser(), base / path.expanduser()]))
+    for place in looked:
+        if place.exists():
+            return place
+    raise DataError(
+        f"there is no {what} `{path}`",
+        where="data",
+        allowed=f"Looked for {' and '.join(str(place.absolute()) for place in looked)}",
+        do=do,
+    )
