@@ -1,0 +1,230 @@
+"""What a report tells: a tree of frozen facts that the pipeline fills, and the few numbers that follow from them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from hwnas.errors import RunError
+from hwnas.pareto import Limit, Scores
+
+Origin = Literal["measured", "predicted", "published", "emulated", "derived"]
+"""Where a number comes from; `derived` is counted from the network itself, such as parameters and MACs."""
+
+
+@dataclass(frozen=True)
+class ObjectiveFacts:
+    """A metric that a tier is searched over, with the origin of its scores."""
+
+    metric: str
+    goal: Literal["min", "max"]
+    origin: Origin
+    meaning: str = ""
+    """A few words beside the plot, such as `validation images, inherited weights`."""
+
+
+@dataclass(frozen=True)
+class CostFacts:
+    """Costs of one architecture."""
+
+    params: int
+    macs: int
+    activation_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class SpaceFacts:
+    """The search space."""
+
+    name: str
+    source: str
+    count: int | None
+    """How many architectures it holds; None where it cannot be counted."""
+    choices: int
+    smallest: CostFacts
+    largest: CostFacts
+
+
+@dataclass(frozen=True)
+class EpochFacts:
+    """One epoch of the supernet; accuracies are fractions on the validation images."""
+
+    epoch: int
+    loss: float
+    smallest_top1: float | None
+    largest_top1: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TrainingFacts:
+    """The training of the supernet."""
+
+    epochs: tuple[EpochFacts, ...]
+    data: str = ""
+    """The data set and its split, such as `digits: 1,078 train, 359 validation, 360 test images`."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One evaluated architecture."""
+
+    key: str
+    scores: Scores
+    broken: tuple[str, ...] = ()
+    """The limits that it breaks, as `str(limit)`."""
+    summary: str = ""
+    params: int | None = None
+    macs: int | None = None
+
+    def value(self, metric: str) -> float | None:
+        """A score, or the cost of that name; None if neither is known."""
+        return self.scores.get(metric, {"params": self.params, "macs": self.macs}.get(metric))
+
+
+@dataclass(frozen=True)
+class FrontPoint:
+    """One architecture of a front. `kept` says whether it stayed on the front after re-timing, None if not re-timed."""
+
+    key: str
+    scores: Scores
+    predicted_ms: float
+    low_ms: float | None = None
+    high_ms: float | None = None
+    measured_ms: float | None = None
+    measured_spread: float | None = None
+    """Interquartile range of the samples over their median."""
+    kept: bool | None = None
+    picks: tuple[str, ...] = ()
+    description: tuple[str, ...] = ()
+    """One line for each stage or operator."""
+    test_accuracy: float | None = None
+    params: int | None = None
+    macs: int | None = None
+    activation_bytes: int | None = None
+
+    @property
+    def error_percent(self) -> float | None:
+        """How far the prediction lies above (+) or below (-) the measured latency."""
+        if not self.measured_ms:
+            return None
+        return 100 * (self.predicted_ms - self.measured_ms) / self.measured_ms
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """One exported file, and what was seen when it was run. Accuracies and agreement are fractions."""
+
+    pick: str
+    format: str
+    name: str
+    bytes: int
+    sha256: str
+    max_difference: float | None = None
+    """Largest difference from PyTorch on any logit."""
+    top1_agreement: float | None = None
+    test_accuracy: float | None = None
+    predicted_ms: float | None = None
+    measured_ms: float | None = None
+
+
+@dataclass(frozen=True)
+class LatencyErrors:
+    """How well the latency model did on re-timed networks that it may not have seen."""
+
+    count: int
+    mean_percent: float
+    worst_percent: float
+    worst_key: str
+    inside: int
+    """How many measurements lie within the predicted interval, of `intervals` that have one."""
+    intervals: int
+
+
+@dataclass(frozen=True)
+class TierFacts:
+    """One tier: its set-up, everything evaluated for it, its front and the files made of it."""
+
+    name: str
+    setup: Mapping[str, str | int | float]
+    accuracy: ObjectiveFacts
+    latency: ObjectiveFacts
+    limits: tuple[Limit, ...] = ()
+    points: tuple[Point, ...] = ()
+    front: tuple[FrontPoint, ...] = ()
+    hypervolume: tuple[float, ...] = ()
+    """After each trial."""
+    files: tuple[FileFacts, ...] = ()
+    notes: tuple[str, ...] = ()
+    """Sentences to print under the front."""
+
+    @property
+    def ordered(self) -> tuple[FrontPoint, ...]:
+        """The front by rising latency."""
+        return tuple(sorted(self.front, key=lambda p: (p.scores[self.latency.metric], p.scores[self.accuracy.metric])))
+
+    def picked(self, pick: str) -> FrontPoint | None:
+        """The front's network of that pick."""
+        return next((point for point in self.front if pick in point.picks), None)
+
+    @property
+    def errors(self) -> LatencyErrors | None:
+        """Predicted against measured over the front; None if nothing was re-timed."""
+        found = {p.key: abs(p.error_percent) for p in self.front if p.error_percent is not None}
+        if not found:
+            return None
+        worst = max(found, key=found.__getitem__)
+        bounded = [(p.low_ms, p.measured_ms, p.high_ms) for p in self.front]
+        within = [low <= ms <= high for low, ms, high in bounded if low is not None and ms and high is not None]
+        mean = sum(found.values()) / len(found)
+        return LatencyErrors(len(found), mean, found[worst], worst, sum(within), len(within))
+
+
+@dataclass(frozen=True)
+class ReportFacts:
+    """Everything on the page."""
+
+    experiment: str
+    title: str
+    created_at: str
+    hwnas_version: str
+    machine: Mapping[str, str]
+    space: SpaceFacts
+    tiers: tuple[TierFacts, ...]
+    training: TrainingFacts | None = None
+    config_yaml: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    elapsed: Mapping[str, float] = field(default_factory=dict)
+    """Seconds by stage, in order."""
+
+
+def require_finite(facts: ReportFacts) -> None:
+    """Refuse facts with a NaN or an infinity anywhere.
+
+    Raises:
+        RunError: the first such number.
+    """
+    for where, value in _numbers(facts, "report"):
+        if value != value or value in (float("inf"), float("-inf")):
+            raise RunError(
+                f"the number is {value}",
+                where=where,
+                allowed="A report holds finite numbers, and None for a gap",
+                do="Leave the value out where it was recorded, and record why",
+            )
+
+
+def _numbers(value: Any, where: str) -> Iterator[tuple[str, float]]:
+    if isinstance(value, float):
+        yield where, value
+    elif dataclasses.is_dataclass(value):
+        for item in dataclasses.fields(value):
+            yield from _numbers(getattr(value, item.name), f"{where}.{item.name}")
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _numbers(item, f"{where}[{key!r}]")
+    elif isinstance(value, tuple | list):
+        for index, item in enumerate(value):
+            yield from _numbers(item, f"{where}[{index}]")

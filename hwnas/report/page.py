@@ -1,0 +1,293 @@
+"""The report: one self-contained HTML page that needs no network and may not use one."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from hwnas.report import plots, units
+from hwnas.report.facts import CostFacts, ReportFacts, TierFacts, TrainingFacts, require_finite
+from hwnas.report.markup import Child, Html, el, join
+from hwnas.report.parts import legend, origin, pairs, plot, section
+from hwnas.report.tiers import agreement_card, files_card, networks_card, tier_card
+
+ORIGINS: Mapping[str, str] = {
+    "measured": "observed in this run",
+    "predicted": "inferred by a model",
+    "published": "from a published table",
+    "emulated": "timed on an emulated device",
+    "derived": "counted from the network",
+}
+
+_MARK = Html(
+    '<svg viewBox="0 0 22 22" aria-hidden="true"><path d="M2 19V14H7V9H13V4H20" fill="none" stroke="currentColor" '
+    'stroke-width="2.2"/><circle cx="7" cy="9" r="2.6" fill="currentColor"/></svg>'
+)
+_ICON = (
+    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 22 22'%3E"
+    "%3Cpath d='M2 19V14H7V9H13V4H20' fill='none' stroke='%230b7285' stroke-width='2.6'/%3E%3C/svg%3E"
+)
+
+
+def render(facts: ReportFacts) -> str:
+    """The page as text.
+
+    Raises:
+        RunError: a number is NaN or infinite.
+    """
+    require_finite(facts)
+    from plotly.offline import get_plotlyjs
+
+    here = Path(__file__)
+    style, behaviour = (Html(here.with_name(name).read_text("utf-8")) for name in ("page.css", "page.js"))
+    scripts = (Html(get_plotlyjs()), behaviour)
+    head = el(
+        "head",
+        Html('<meta charset="utf-8">'),
+        _content_policy(scripts),
+        Html('<meta name="viewport" content="width=device-width, initial-scale=1">'),
+        Html(f'<link rel="icon" href="{_ICON}">'),
+        el("title", f"{facts.title} · hwnas"),
+        el("style", style),
+    )
+    sections = _sections(facts)
+    body = el(
+        "body",
+        _header(facts, list(sections)),
+        el("main", *sections.values()),
+        _footer(facts),
+        *(el("script", script) for script in scripts),
+    )
+    return f"<!doctype html>\n{el('html', head, body, lang='en')}\n"
+
+
+def write_page(facts: ReportFacts, path: Path) -> Path:
+    """Write the page as a whole or not at all; the path that was written."""
+    text = render(facts)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        unfinished.write_text(text, encoding="utf-8", newline="\n")
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return path
+
+
+def _content_policy(scripts: tuple[str, ...]) -> Html:
+    """Only these very scripts run, and nothing is fetched, whatever stands in the facts."""
+    hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    allowed = " ".join(f"'sha256-{value}'" for value in hashes)
+    policy = f"default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src {allowed}"
+    return Html(f'<meta http-equiv="Content-Security-Policy" content="{policy}">')
+
+
+def _sections(facts: ReportFacts) -> dict[str, Html]:
+    """Sections by their anchor, in order; those without anything to tell are left out."""
+    cards = {
+        make: [card for index, tier in enumerate(facts.tiers) if (card := make(tier, index)) is not None]
+        for make in (agreement_card, networks_card, files_card)
+    }
+    found: dict[str, Html | None] = {
+        "Fronts": section(
+            "Fronts",
+            "Fronts",
+            el("div", *(tier_card(t, i) for i, t in enumerate(facts.tiers)), class_="grid"),
+            say="Every mark is a network. Hover over it, or tap it, to see what it is.",
+        ),
+        "Latency": _section_of(
+            "Latency",
+            "Predicted against measured",
+            cards[agreement_card],
+            "grid",
+            "The front was timed again, each network as a whole; on the dotted line a prediction is exact.",
+        ),
+        "Networks": _section_of(
+            "Networks",
+            "Networks on the fronts",
+            cards[networks_card],
+            "stack",
+            "Picks come first. A header sorts its column; a network opens to show its layers.",
+        ),
+        "Files": _section_of(
+            "Files",
+            "Exported files",
+            cards[files_card],
+            "stack",
+            "Each file was run in its own runtime and compared with PyTorch.",
+        ),
+        "Search": _search(facts),
+        "Training": None if facts.training is None else _training(facts.training),
+        "Set-up": _setup(facts),
+    }
+    return {anchor: made for anchor, made in found.items() if made is not None}
+
+
+def _section_of(anchor: str, title: str, cards: list[Html], layout: str, say: str) -> Html | None:
+    return section(anchor, title, el("div", *cards, class_=layout), say=say) if cards else None
+
+
+def _header(facts: ReportFacts, anchors: list[str]) -> Html:
+    evaluated = len({point.key for tier in facts.tiers for point in tier.points})
+    lead = [f"{evaluated:,} evaluated", f"{len(facts.tiers)} tier{'' if len(facts.tiers) == 1 else 's'}"]
+    if facts.space.count is not None:
+        lead.insert(0, f"{units.architectures(facts.space.count)} networks in the space")
+    if facts.elapsed:
+        lead.append(units.seconds(sum(facts.elapsed.values())))
+    shown = _origins_shown(facts)
+    return el(
+        "header",
+        el("p", _MARK, f"hwnas · {facts.experiment}", class_="brand"),
+        el("h1", facts.title),
+        el("p", " · ".join(lead), class_="lead"),
+        el("nav", el("ul", *(el("li", el("a", name, href=f"#{name}")) for name in anchors)), aria_label="Sections"),
+        el("p", *(el("span", origin(name), f" {ORIGINS[name]}") for name in shown), class_="origins"),
+    )
+
+
+def _origins_shown(facts: ReportFacts) -> list[str]:
+    used = {objective.origin for tier in facts.tiers for objective in (tier.accuracy, tier.latency)}
+    return [name for name in ORIGINS if name in used | {"measured", "derived"}]
+
+
+def _search(facts: ReportFacts) -> Html:
+    space = facts.space
+    costs = [("Smallest", _costs(space.smallest)), ("Largest", _costs(space.largest))]
+    about = el(
+        "article",
+        el("h3", f"Space {space.name}"),
+        pairs(
+            [
+                ("Networks", "not counted" if space.count is None else units.architectures(space.count)),
+                ("Choices", str(space.choices)),
+                *costs,
+                ("Source", space.source),
+            ]
+        ),
+        class_="card",
+    )
+    figure = plots.hypervolume_figure(facts)
+    if not figure.data:
+        return section("Search", "Search", el("div", about, class_="grid"), say="The space that was searched.")
+    entries = [
+        (
+            ("solid", "dash", "dot")[i % 3],
+            plots.tier_colour(i),
+            f"{t.name}: {t.hypervolume[-1]:.4g} after {len(t.hypervolume):,} trials",
+        )
+        for i, t in enumerate(facts.tiers)
+        if t.hypervolume and t.hypervolume[-1] > 0
+    ]
+    curve = el(
+        "article",
+        el("h3", "Hypervolume against trials"),
+        el("p", el("b", "↑ Share of the last value"), class_="axis"),
+        plot(figure),
+        legend(entries),
+        class_="card",
+    )
+    say = "Hypervolume is the area that a front dominates: it grows while the search still finds better networks."
+    return section("Search", "Search", el("div", curve, about, class_="grid"), say=say)
+
+
+def _costs(costs: CostFacts) -> Html:
+    parts = [f"{units.count(costs.params)} parameters", units.macs(costs.macs)]
+    if costs.activation_bytes is not None:
+        parts.append(f"{units.size(costs.activation_bytes)} activations")
+    return join(", ".join(parts), " ", origin("derived"))
+
+
+def _training(training: TrainingFacts) -> Html | None:
+    if not training.epochs:
+        return None
+    last = training.epochs[-1]
+    took = f"{len(training.epochs)} epochs in {units.seconds(sum(epoch.seconds for epoch in training.epochs))}"
+    curves = [
+        ("solid", "--accent", f"largest {units.percent(last.largest_top1)}"),
+        ("dash", "--accent-2", f"smallest {units.percent(last.smallest_top1)}"),
+    ]
+    loss = el(
+        "article",
+        el("h3", "Loss"),
+        el("p", el("b", "↑ Training loss"), class_="axis"),
+        plot(plots.loss_figure(training)),
+        class_="card",
+    )
+    accuracy = el(
+        "article",
+        el("h3", "Accuracy"),
+        el("p", el("b", "↑ Top-1 accuracy"), " · validation images ", origin("measured"), class_="axis"),
+        plot(plots.learning_figure(training)),
+        legend(curves),
+        class_="card",
+    )
+    known = any(e.largest_top1 is not None or e.smallest_top1 is not None for e in training.epochs)
+    return section(
+        "Training",
+        "Training of the supernet",
+        el("div", loss, accuracy if known else None, class_="grid"),
+        say=" · ".join(part for part in (took, training.data) if part),
+    )
+
+
+def _setup(facts: ReportFacts) -> Html:
+    cards = [_setup_card(tier, index) for index, tier in enumerate(facts.tiers)]
+    for title, rows in (("Machine", facts.machine), ("Versions", {"hwnas": facts.hwnas_version, **facts.versions})):
+        if rows:
+            cards.append(
+                el(
+                    "article",
+                    el("h3", title),
+                    pairs((_term(name), value) for name, value in rows.items()),
+                    class_="card",
+                )
+            )
+    if facts.elapsed:
+        cards.append(el("article", el("h3", "Time spent"), pairs(_elapsed(facts.elapsed)), class_="card"))
+    config: Child = None
+    if facts.config_yaml:
+        config = el(
+            "details",
+            el("summary", "The experiment, resolved"),
+            el("pre", el("code", facts.config_yaml)),
+            class_="card yaml",
+        )
+    return section(
+        "Set-up", "Set-up", el("div", *cards, class_="grid"), config, say="What the numbers on this page are valid for."
+    )
+
+
+def _setup_card(tier: TierFacts, index: int) -> Html:
+    rows = [(_term(name), str(value)) for name, value in tier.setup.items()]
+    rows += [("Limits", " · ".join(map(units.limit, tier.limits)))] if tier.limits else []
+    return el(
+        "article", el("h3", tier.name, class_="name"), pairs(rows), class_=f"card tier t{index % plots.TIER_COLOURS}"
+    )
+
+
+def _term(name: str) -> str:
+    words = name.replace("_", " ")
+    return words[:1].upper() + words[1:]
+
+
+def _elapsed(elapsed: Mapping[str, float]) -> list[tuple[str, Html]]:
+    most = max([*elapsed.values(), 1e-9])
+    return [
+        (stage, join(units.seconds(value), el("span", class_="bar", style=f"width:{100 * value / most:.1f}%")))
+        for stage, value in elapsed.items()
+    ]
+
+
+def _footer(facts: ReportFacts) -> Html:
+    return el(
+        "footer",
+        el(
+            "p",
+            f"Written by hwnas {facts.hwnas_version} on {facts.created_at}. "
+            "This page is one file; it needs no network.",
+        ),
+        el("noscript", el("p", "The plots need JavaScript; every number also stands in the tables.")),
+    )

@@ -1,0 +1,86 @@
+"""The parts that every section of the page is made of: origin tags, plots, legends, tables, lists of pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from hwnas.report import plots
+from hwnas.report.markup import Child, Html, el, join, safe_json
+
+_BARE: Mapping[str, str] = {  # a legend's shapes; {0} is the colour
+    "front": '<path d="M0 11H6V6H12V1H18" fill="none" stroke="{0}" stroke-width="2"/>'
+    '<circle cx="9" cy="6" r="3.8" fill="{0}"/>',
+    "evaluated": '<circle cx="9" cy="6" r="3.4" fill="{0}" opacity=".55"/>',
+    "network": '<circle cx="9" cy="6" r="4" fill="{0}"/>',
+    "broken": '<path d="M6 3l6 6M12 3l-6 6" stroke="{0}" stroke-width="1.4"/>',
+    "measured": '<path d="M9 1.5l4.5 4.5L9 10.5 4.5 6z" fill="none" stroke="{0}" stroke-width="1.5"/>',
+    "off": '<circle cx="9" cy="6" r="5" fill="none" stroke="{0}" stroke-width="1.6"/>'
+    '<path d="M5.5 2.5l7 7M12.5 2.5l-7 7" stroke="{0}" stroke-width="1.4"/>',
+    "interval": '<path d="M1 6H17M1 3v6M17 3v6" stroke="{0}" stroke-width="1.3"/>',
+    "solid": '<path d="M0 6H18" stroke="{0}" stroke-width="2.2"/>',
+    "dash": '<path d="M0 6H18" stroke="{0}" stroke-width="2" stroke-dasharray="6 3"/>',
+    "dot": '<path d="M0 6H18" stroke="{0}" stroke-width="2" stroke-dasharray="2 3"/>',
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a table; `sort` is what its column is ordered by, None for a gap."""
+
+    shown: str
+    sort: float | str | None = None
+
+
+def origin(name: str) -> Html:
+    """The small tag that says where a number comes from."""
+    return el("span", name, class_=f"origin {name}")
+
+
+def plot(figure: plots.Figure) -> Html:
+    """A plot with its tip and its notes; `page.js` draws it."""
+    spec = el("script", safe_json(figure.as_dict()), type="application/json")
+    height = f"min-height:{figure.layout['height']}px"
+    canvas = el("div", class_="canvas", role="img", aria_label=figure.label, style=height)
+    box = el("div", spec, canvas, el("div", class_="tip", role="status", hidden=""), class_="plot")
+    return join(box, *(el("p", note, class_="note") for note in figure.notes))
+
+
+def legend(entries: Iterable[tuple[str, str, str]]) -> Html:
+    """A legend from (shape, CSS variable, meaning)."""
+    items = []
+    for shape, colour, meaning in entries:
+        drawing = Html(_BARE[shape].replace("{0}", f"var({colour})"))
+        items.append(el("li", el("svg", drawing, viewBox="0 0 18 12", aria_hidden="true"), meaning))
+    return el("ul", *items, class_="legend")
+
+
+def pairs(rows: Iterable[tuple[str, Child]], class_: str = "pairs") -> Html:
+    """Terms with their values."""
+    return el("dl", *(el("div", el("dt", term), el("dd", value)) for term, value in rows), class_=class_)
+
+
+def table(caption: str, headers: Sequence[tuple[str, str | None]], rows: Sequence[Sequence[Cell]]) -> Html:
+    """A table that scrolls sideways where it is too wide; a click on a header of (name, origin or None) sorts it.
+
+    The first column names the row and is left aligned; a column of gaps alone is left out.
+    """
+    known = [i for i in range(len(headers)) if any(row[i].sort is not None for row in rows)]
+    heads = [
+        el("th", el("button", name, type="button"), None if source is None else origin(source), scope="col")
+        for name, source in (headers[i] for i in known)
+    ]
+    body = [el("tr", *(_cell(row[i], first=i == 0) for i in known)) for row in rows]
+    made = el("table", el("thead", el("tr", *heads)), el("tbody", *body), class_="sortable", aria_label=caption)
+    return el("div", made, class_="scroll", role="region", aria_label=caption, tabindex="0")
+
+
+def _cell(cell: Cell, *, first: bool) -> Html:
+    sort = "" if cell.sort is None else str(cell.sort)
+    return el("th", cell.shown, scope="row", data_sort=sort) if first else el("td", cell.shown, data_sort=sort)
+
+
+def section(anchor: str, title: str, *children: Child, say: str | None = None) -> Html:
+    """A section with its heading and a sentence on how to read it."""
+    told = None if say is None else el("p", say, class_="say")
+    return el("section", el("h2", title, id=anchor), told, *children, aria_labelledby=anchor)

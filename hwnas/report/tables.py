@@ -1,0 +1,106 @@
+"""Tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from hwnas.report import units
+from hwnas.report.facts import FrontPoint, TierFacts
+
+OperatorRow = tuple[str, str, int, int, int, float | None]
+"""Slot, description, parameters, MACs, activation bytes, milliseconds (None where no table has them)."""
+
+
+def cost_rows(
+    params: int,
+    macs: int,
+    activation_bytes: int,
+    *,
+    file_bytes: int | None = None,
+    ms: float | None = None,
+) -> list[tuple[str, str]]:
+    """Costs as (name, value with unit); what is None is left out.
+
+    >>> cost_rows(1_200_000, 45_300_000, 12_800)
+    [('parameters', '1.20 M'), ('MACs', '45.3 MMACs'), ('activations', '12.5 KiB')]
+    """
+    rows = [
+        ("parameters", units.count(params)),
+        ("MACs", units.macs(macs)),
+        ("activations", units.size(activation_bytes)),
+    ]
+    if file_bytes is not None:
+        rows.append(("file", units.size(file_bytes)))
+    if ms is not None:
+        rows.append(("latency", units.milliseconds(ms)))
+    return rows
+
+
+def front_table(tier: TierFacts) -> Table:
+    """The front by rising latency, picks marked, predicted beside measured."""
+    table = Table(
+        title=Text(f"Front of {tier.name}"), caption=_caption(tier), title_justify="left", caption_justify="left"
+    )
+    table.add_column("network", no_wrap=True)
+    columns = [
+        units.label(tier.accuracy.metric),
+        f"latency\n{tier.latency.origin}",
+        "latency\nmeasured",
+        "parameters",
+        "MACs",
+    ]
+    for name in columns:
+        table.add_column(Text(name), justify="right")
+    table.add_column("pick")
+    for point in tier.ordered:
+        table.add_row(*map(Text, _front_row(tier, point)), style="bold" if point.picks else None)
+    return table
+
+
+def _front_row(tier: TierFacts, point: FrontPoint) -> list[str]:
+    accuracy = units.scored(tier.accuracy.metric, point.scores[tier.accuracy.metric])
+    fell = ["fell off"] if point.kept is False else []
+    return [
+        point.key,
+        accuracy,
+        units.milliseconds(point.predicted_ms),
+        units.milliseconds(point.measured_ms),
+        units.count(point.params),
+        units.macs(point.macs),
+        ", ".join([*point.picks, *fell]),
+    ]
+
+
+def _caption(tier: TierFacts) -> Text:
+    limits = ", ".join(map(units.limit, tier.limits)) or "no limits"
+    evaluated = f" of {len(tier.points):,} evaluated" if tier.points else " networks"
+    return Text(f"{len(tier.front)}{evaluated}; {limits}")
+
+
+def costs_table(operators: Sequence[OperatorRow]) -> Table:
+    """Operators in order with their costs, and the network's: sums, and the most activation bytes."""
+    timed = any(ms is not None for *_, ms in operators)
+    table = Table(show_footer=True)
+    names = ("slot", "operator", "parameters", "MACs", "activations", *(("latency",) if timed else ()))
+    _, _, params, macs, activations, latencies = zip(*operators, strict=True) if operators else ((),) * 6
+    known = [ms for ms in latencies if ms is not None]
+    latency = units.milliseconds(sum(known)) if len(known) == len(operators) else units.GAP
+    footers = (
+        "",
+        "network",
+        units.count(sum(params)),
+        units.macs(sum(macs)),
+        units.size(max(activations, default=0)),
+        latency,
+    )
+    for index, name in enumerate(names):
+        table.add_column(
+            name, footer=Text(footers[index]), justify="left" if index < 2 else "right", no_wrap=index != 1
+        )
+    for slot, description, *costs in operators:
+        shown = [units.count(costs[0]), units.macs(costs[1]), units.size(costs[2]), units.milliseconds(costs[3])]
+        table.add_row(*map(Text, [slot, description, *shown[: len(names) - 2]]))
+    return table

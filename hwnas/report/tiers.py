@@ -1,0 +1,221 @@
+"""What the page tells of each tier: key figures and front, predicted against measured, networks, files."""
+
+from __future__ import annotations
+
+from hwnas.pareto import Limit
+from hwnas.report import plots, units
+from hwnas.report.facts import FileFacts, FrontPoint, TierFacts
+from hwnas.report.front_plot import front_figure
+from hwnas.report.markup import Html, el, join
+from hwnas.report.parts import Cell, legend, origin, pairs, plot, table
+
+
+def tier_card(tier: TierFacts, index: int) -> Html:
+    """Key figures over the front of one tier; where the front is empty, why."""
+    name = el("h3", tier.name, class_="name")
+    setup = el("p", units.setup_line(tier.setup), class_="under")
+    limits = el("ul", *(el("li", units.limit(limit)) for limit in tier.limits), class_="chips", aria_label="Limits")
+    body = [_key_figures(tier) if tier.front else _empty(tier), limits if tier.limits else None]
+    if tier.points or tier.front:
+        body += [_axis_line(tier), plot(front_figure(tier, plots.tier_colour(index))), _front_legend(tier)]
+    told = [f"Latency: {tier.latency.meaning}.", *tier.notes] if tier.latency.meaning else tier.notes
+    body += [el("p", note, class_="note") for note in told]
+    return el("article", name, setup, *body, class_=f"card tier t{index % plots.TIER_COLOURS}")
+
+
+def _key_figures(tier: TierFacts) -> Html:
+    accuracy, latency = tier.accuracy.metric, tier.latency.metric
+    best = tier.picked("best") or max(tier.front, key=lambda p: p.scores[accuracy])
+    fastest = tier.picked("fastest") or min(tier.front, key=lambda p: p.scores[latency])
+    knee = tier.picked("knee")
+    shown: list[tuple[str, str, str, str | None]] = [
+        ("On the front", f"{len(tier.front)}", f"of {len(tier.points):,} evaluated", None),
+        (
+            "Best accuracy",
+            units.scored(accuracy, best.scores[accuracy]),
+            f"at {units.scored(latency, best.scores[latency])}",
+            tier.accuracy.origin,
+        ),
+        (
+            "Fastest",
+            units.scored(latency, fastest.scores[latency]),
+            f"at {units.scored(accuracy, fastest.scores[accuracy])}",
+            tier.latency.origin,
+        ),
+    ]
+    if knee is not None:
+        shown.append(
+            (
+                "Knee",
+                units.scored(latency, knee.scores[latency]),
+                f"at {units.scored(accuracy, knee.scores[accuracy])}",
+                tier.latency.origin,
+            )
+        )
+    rows = [
+        (term, join(_large(value), el("small", under), None if source is None else origin(source)))
+        for term, value, under, source in shown
+    ]
+    return pairs(rows, class_="figures")
+
+
+def _large(value: str) -> Html:
+    number, _, unit = value.partition(" ")
+    return join(number, el("span", f" {unit}", class_="unit") if unit else None)
+
+
+def _empty(tier: TierFacts) -> Html:
+    if not tier.points:
+        return el("div", el("p", "The front is empty: nothing has been evaluated for this tier yet."), class_="empty")
+    reasons = [el("li", text) for limit in tier.limits if (text := _reach(tier, limit))]
+    said = f"The front is empty: none of the {len(tier.points):,} evaluated networks meets every limit."
+    return el("div", el("p", said), el("ul", *reasons) if reasons else None, class_="empty")
+
+
+def _reach(tier: TierFacts, limit: Limit) -> str:
+    broken = sum(str(limit) in point.broken for point in tier.points)
+    if not broken:
+        return ""
+    values = [value for point in tier.points if (value := point.value(limit.metric)) is not None]
+    said = f"{units.limit(limit)}: broken by {broken:,} of {len(tier.points):,}"
+    if not values:
+        return said
+    return f"{said}; they reach {units.scored(limit.metric, min(values))} to {units.scored(limit.metric, max(values))}"
+
+
+def _axis_line(tier: TierFacts) -> Html:
+    said = f" {tier.accuracy.meaning}" if tier.accuracy.meaning else None
+    name = el("b", f"↑ {units.label(tier.accuracy.metric)}")
+    return el("p", name, " ", origin(tier.accuracy.origin), said, class_="axis")
+
+
+def _front_legend(tier: TierFacts) -> Html:
+    entries = [("front", "--tier", "front")] if tier.front else []
+    if sum(not point.broken for point in tier.points) > len(tier.front):
+        entries.append(("evaluated", "--muted", "evaluated"))
+    if any(point.broken for point in tier.points):
+        entries.append(("broken", "--warn", "breaks a limit"))
+    if any(limit.metric in (tier.latency.metric, tier.accuracy.metric) for limit in tier.limits):
+        entries.append(("dash", "--warn", "limit"))
+    if any(point.measured_ms is not None for point in tier.front):
+        entries.append(("measured", "--tier", "re-timed"))
+    if any(point.kept is False for point in tier.front):
+        entries.append(("off", "--tier", "fell off"))
+    return legend(entries)
+
+
+def agreement_card(tier: TierFacts, index: int) -> Html | None:
+    """Predicted against measured latency; None if nothing was re-timed."""
+    errors = tier.errors
+    if errors is None:
+        return None
+    stats = [
+        ("Mean error (MAPE)", f"{errors.mean_percent:.1f} %"),
+        ("Worst", f"{errors.worst_percent:.1f} %"),
+        ("Re-timed", str(errors.count)),
+    ]
+    if errors.intervals:
+        stats.append(("In the interval", f"{errors.inside} of {errors.intervals}"))
+    fallen = sum(point.kept is False for point in tier.front)
+    stats.append(("Fell off the front", str(fallen)))
+    entries = [("network", "--tier", "front network"), ("dot", "--muted", "exact")]
+    if errors.intervals:
+        entries.append(("interval", "--tier", "interval"))
+    if fallen:
+        entries.append(("off", "--tier", "fell off"))
+    return el(
+        "article",
+        el("h3", tier.name, class_="name"),
+        pairs(stats, class_="stats"),
+        el("p", el("b", "↑ Measured latency (ms)"), class_="axis"),
+        plot(plots.agreement_figure(tier, plots.tier_colour(index))),
+        legend(entries),
+        el("p", f"The worst prediction is that of {errors.worst_key}.", class_="note"),
+        class_=f"card tier t{index % plots.TIER_COLOURS}",
+    )
+
+
+def networks_card(tier: TierFacts, index: int) -> Html | None:
+    """The front as a table, picks first; None if the front is empty."""
+    if not tier.front:
+        return None
+    headers: list[tuple[str, str | None]] = [
+        ("Network", None),
+        (units.label(tier.accuracy.metric), tier.accuracy.origin),
+        ("Test accuracy", "measured"),
+        ("Latency", tier.latency.origin),
+        ("Latency", "measured"),
+        ("Error", None),
+        ("Parameters", "derived"),
+        ("MACs", "derived"),
+        ("Activations", "derived"),
+    ]
+    ordered = sorted(tier.ordered, key=lambda point: not point.picks)
+    rows = [_network_row(tier, point) for point in ordered]
+    made = table(f"Front networks of {tier.name}", headers, rows)
+    return el("article", el("h3", tier.name, class_="name"), made, class_=f"card tier t{index % plots.TIER_COLOURS}")
+
+
+def _network_row(tier: TierFacts, point: FrontPoint) -> list[Cell]:
+    accuracy, error = point.scores[tier.accuracy.metric], point.error_percent
+    interval = None
+    if point.low_ms is not None and point.high_ms is not None:
+        interval = el("small", f" {units.digits(point.low_ms)} to {units.digits(point.high_ms)}")
+    spread = None if point.measured_spread is None else el("small", f" ±{50 * point.measured_spread:.0f} %")
+    return [
+        Cell(_who(point), f"{'0' if point.picks else '1'} {point.key}"),
+        Cell(units.scored(tier.accuracy.metric, accuracy), accuracy),
+        Cell(units.percent(point.test_accuracy), point.test_accuracy),
+        Cell(join(units.milliseconds(point.predicted_ms), interval), point.predicted_ms),
+        Cell(join(units.milliseconds(point.measured_ms), spread), point.measured_ms),
+        Cell(
+            units.GAP if error is None else f"{error:+.1f} %".replace("-", "\N{MINUS SIGN}"),
+            None if error is None else abs(error),
+        ),
+        Cell(units.count(point.params), point.params),
+        Cell(units.macs(point.macs), point.macs),
+        Cell(units.size(point.activation_bytes), point.activation_bytes),
+    ]
+
+
+def _who(point: FrontPoint) -> Html:
+    key = el("code", point.key)
+    fell = el("small", " fell off", class_="bad") if point.kept is False else None
+    marks = [el("span", pick, class_="pick") for pick in point.picks]
+    if not point.description:
+        return join(*marks, key, fell)
+    return el("details", el("summary", *marks, key, fell), el("pre", "\n".join(point.description)))
+
+
+def files_card(tier: TierFacts, index: int) -> Html | None:
+    """The exported files with what was seen when they were run; None if there are none."""
+    if not tier.files:
+        return None
+    headers: list[tuple[str, str | None]] = [
+        ("File", None),
+        ("Format", None),
+        ("Size", "measured"),
+        ("Largest difference", "measured"),
+        ("Same top class", "measured"),
+        ("Test accuracy", "measured"),
+        ("Latency", tier.latency.origin),
+        ("Latency", "measured"),
+        ("SHA-256", None),
+    ]
+    made = table(f"Files of {tier.name}", headers, [_file_row(file) for file in tier.files])
+    return el("article", el("h3", tier.name, class_="name"), made, class_=f"card tier t{index % plots.TIER_COLOURS}")
+
+
+def _file_row(file: FileFacts) -> list[Cell]:
+    difference = units.GAP if file.max_difference is None else f"{file.max_difference:.1e}"
+    return [
+        Cell(join(el("span", file.pick, class_="pick"), el("code", file.name)), file.name),
+        Cell(file.format, file.format),
+        Cell(units.size(file.bytes), file.bytes),
+        Cell(difference, file.max_difference),
+        Cell(units.percent(file.top1_agreement), file.top1_agreement),
+        Cell(units.percent(file.test_accuracy), file.test_accuracy),
+        Cell(units.milliseconds(file.predicted_ms), file.predicted_ms),
+        Cell(units.milliseconds(file.measured_ms), file.measured_ms),
+        Cell(el("code", file.sha256[:12], title=file.sha256), file.sha256),
+    ]

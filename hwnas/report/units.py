@@ -1,0 +1,136 @@
+"""Numbers as text, with units: the one place where hwnas formats them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from hwnas.pareto import Limit
+
+GAP = "\N{EN DASH}"
+"""Stands where there is no number."""
+
+
+def _scaled(value: float, base: int, prefixes: str) -> str:
+    size, prefix = float(value), ""
+    for larger in prefixes:
+        if abs(size) < base:
+            break
+        size, prefix = size / base, larger
+    return f"{digits(size)} {prefix}"
+
+
+def digits(value: float) -> str:
+    """Three significant digits without exponent; whole numbers under 1,000 as they are.
+
+    >>> digits(0.0412345), digits(0.05), digits(12.0), digits(4567.8)
+    ('0.0412', '0.0500', '12', '4,568')
+    """
+    if value == int(value) and abs(value) < 1000:
+        return str(int(value))
+    decimals = 2 - math.floor(math.log10(abs(value)))
+    return f"{value:,.{max(decimals, 0)}f}" if decimals <= 8 else f"{value:.1e}"
+
+
+def count(value: float | None) -> str:
+    """`1.20 M`, `45.3 k`, `812`."""
+    return GAP if value is None else _scaled(value, 1000, "kMGT").strip()
+
+
+def macs(value: float | None) -> str:
+    """`45.3 MMACs`."""
+    return GAP if value is None else f"{_scaled(value, 1000, 'kMGT')}MACs"
+
+
+def size(value_bytes: float | None) -> str:
+    """`12.5 KiB`."""
+    if value_bytes is None:
+        return GAP
+    text = _scaled(value_bytes, 1024, "KMGT")
+    return f"{text}iB" if text[-1] in "KMGT" else f"{text}B"
+
+
+def milliseconds(value: float | None) -> str:
+    """`0.0412 ms`: latencies are always in milliseconds."""
+    return GAP if value is None else f"{digits(value)} ms"
+
+
+def percent(fraction: float | None) -> str:
+    """`97.42 %` of the fraction 0.9742."""
+    return GAP if fraction is None else f"{100 * fraction:.2f} %"
+
+
+def seconds(value: float) -> str:
+    """`41 s`, `3 min 20 s`, `1 h 05 min`."""
+    if value < 10:
+        return f"{value:.1f} s"
+    whole = round(value)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def architectures(value: int) -> str:
+    """`13,824`, and `2.31 × 10¹⁹` from a billion on."""
+    if value < 10**9:
+        return f"{value:,}"
+    power = len(str(value)) - 1
+    raised = str(power).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{value / 10**power:.2f} \N{MULTIPLICATION SIGN} 10{raised}"
+
+
+def quantity(metric: str) -> str:
+    """`latency_ms` of `latency_ms@pi4`."""
+    return metric.partition("@")[0]
+
+
+def is_fraction(metric: str) -> bool:
+    """Whether the metric is a share of images, shown in percent."""
+    return quantity(metric) in ("top1", "top5", "accuracy")
+
+
+NAMES = {"top1": "Top-1 accuracy", "top5": "Top-5 accuracy", "params": "Parameters", "macs": "MACs"}
+
+
+def label(metric: str) -> str:
+    """`Latency` of `latency_ms@pi4`, `Top-1 accuracy` of `top1@inherited`."""
+    name = quantity(metric)
+    if name in NAMES:
+        return NAMES[name]
+    for unit in ("_ms", "_bytes"):
+        name = name.removesuffix(unit)
+    return name.replace("_", " ").capitalize()
+
+
+def scored(metric: str, value: float | None) -> str:
+    """A value in the unit that its metric names."""
+    name = quantity(metric)
+    if is_fraction(metric):
+        return percent(value)
+    if name.endswith("_ms"):
+        return milliseconds(value)
+    if name.endswith("_bytes"):
+        return size(value)
+    if name == "macs":
+        return macs(value)
+    return count(value) if name == "params" or value is None else digits(value)
+
+
+def limit(bound: Limit) -> str:
+    """`Latency ≤ 0.25 ms`: without the zeros that measured values end in."""
+    value, _, unit = scored(bound.metric, bound.bound).partition(" ")
+    value = value.rstrip("0").rstrip(".") if "." in value and "e" not in value else value
+    return f"{label(bound.metric)} {'≤' if bound.side == 'most' else '≥'} {value} {unit}".rstrip()
+
+
+def setup_line(setup: Mapping[str, str | int | float]) -> str:
+    """`Cortex-A72 · onnxruntime 1.32.0 · 4 threads · fp32 · batch 1`."""
+    rest = dict(setup)
+    device, precision = rest.pop("device", None), rest.pop("precision", None)
+    runtime = " ".join(str(rest.pop(name)) for name in ("runtime", "runtime_version") if name in rest)
+    threads = rest.pop("threads", None)
+    said = None if threads is None else f"{threads} thread{'' if threads == 1 else 's'}"
+    others = (f"{name.replace('_', ' ')} {value}" for name, value in rest.items())
+    return " · ".join(str(part) for part in (device, runtime, said, precision, *others) if part)

@@ -1,0 +1,301 @@
+"""A report tells what the facts tell: escaped, finite, self-contained; and figures that plotly accepts."""
+
+from __future__ import annotations
+
+import html.parser
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import plotly.graph_objects as go
+import pytest
+from rich.console import Console
+
+from hwnas.errors import RunError
+from hwnas.pareto import Limit
+from hwnas.report import EpochFacts, ReportFacts, TrainingFacts, plots, render, units, write_page
+from hwnas.report.front_plot import front_figure
+from hwnas.report.markup import el, join, safe_json
+from hwnas.report.tables import cost_rows, costs_table, front_table
+from tests.synthetic_report import hostile, synthetic_facts, synthetic_tier
+
+FACTS = synthetic_facts(count=40)
+
+
+class Reader(html.parser.HTMLParser):
+    """Collects elements, text outside scripts, and the data of each script."""
+
+    VOID = ("meta", "link", "path", "circle")
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.scripts: list[str] = []
+        self.open: list[str] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "script":
+            self.scripts.append(data)
+        elif not self.open or self.open[-1] != "style":
+            self.words.append(data)
+
+
+def figures(facts: ReportFacts) -> Iterator[plots.Figure]:
+    for index, tier in enumerate(facts.tiers):
+        yield front_figure(tier, plots.tier_colour(index))
+        if tier.errors is not None:
+            yield plots.agreement_figure(tier, plots.tier_colour(index))
+    yield plots.hypervolume_figure(facts)
+    if facts.training is not None:
+        yield plots.loss_figure(facts.training)
+        yield plots.learning_figure(facts.training)
+
+
+def in_black(value: Any) -> Any:
+    """A specification with each CSS variable replaced by a colour."""
+    if isinstance(value, dict):
+        return {key: in_black(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [in_black(item) for item in value]
+    return "#000000" if isinstance(value, str) and value.startswith("--") else value
+
+
+class TestPage:
+    def test_every_element_is_closed_and_nothing_is_fetched(self) -> None:
+        page = Reader(render(FACTS))
+        assert page.open == []
+        links = [value for _, attrs in page.elements for name, value in attrs.items() if name in ("src", "href")]
+        assert all(link is not None and link.startswith(("#", "data:")) for link in links)
+        assert not any(tag in ("iframe", "img", "object", "form") for tag, _ in page.elements)
+
+    def test_sections_are_reached_by_their_links(self) -> None:
+        page = Reader(render(FACTS))
+        anchors = {attrs["href"] for tag, attrs in page.elements if tag == "a"}
+        assert anchors == {f"#{attrs['id']}" for tag, attrs in page.elements if tag == "h2"}
+
+    def test_every_plot_says_what_it_shows(self) -> None:
+        canvases = [
+            attrs for tag, attrs in Reader(render(FACTS)).elements if attrs.get("role") == "img" and tag == "div"
+        ]
+        assert len(canvases) == len(list(figures(FACTS)))
+        assert all(attrs["aria-label"] for attrs in canvases)
+
+    @pytest.mark.parametrize("origin", ["measured", "predicted", "derived"])
+    def test_origins_are_told_and_explained(self, origin: str) -> None:
+        assert f'class="origin {origin}"' in render(FACTS)
+
+    def test_an_origin_of_a_tier_reaches_its_numbers(self) -> None:
+        tier = replace(FACTS.tiers[0], latency=replace(FACTS.tiers[0].latency, origin="emulated"))
+        words = Reader(render(replace(FACTS, tiers=(tier,)))).words
+        assert words.count("emulated") > 3
+        assert "predicted" not in words
+
+    def test_text_in_the_facts_stays_text(self) -> None:
+        plain, attacked = Reader(render(FACTS)), Reader(render(hostile(FACTS)))
+        assert {tag for tag, _ in attacked.elements} <= {tag for tag, _ in plain.elements}
+        assert [len(script) > 0 for script in attacked.scripts] == [len(script) > 0 for script in plain.scripts]
+        assert not any(name.startswith("on") for _, attrs in attacked.elements for name in attrs)
+        assert sum("<script>" in word for word in attacked.words) > 100
+
+    def test_a_number_that_is_none_is_refused_with_its_place(self) -> None:
+        point = replace(FACTS.tiers[1].points[3], scores={"top1@inherited": float("nan")})
+        points = (*FACTS.tiers[1].points[:3], point)
+        facts = replace(FACTS, tiers=(FACTS.tiers[0], replace(FACTS.tiers[1], points=points)))
+        with pytest.raises(RunError, match=r"report\.tiers\[1\]\.points\[3\]\.scores\['top1@inherited'\]: .* nan"):
+            render(facts)
+
+    def test_an_empty_front_says_why(self) -> None:
+        limits = (Limit("latency_ms@edge", 0.001), Limit("params", 10**9))
+        words = " ".join(Reader(render(replace(FACTS, tiers=(synthetic_tier("edge", count=30, limits=limits),)))).words)
+        assert "none of the 30 evaluated networks meets every limit" in words
+        assert "broken by 30 of 30; they reach" in words
+        assert "1.00 G: broken" not in words
+
+    @pytest.mark.parametrize("count", [0, 1])
+    def test_hardly_any_points(self, count: int) -> None:
+        tier = synthetic_tier("edge", count=count, limits=(Limit("latency_ms@edge", 3.0),))
+        assert Reader(render(replace(FACTS, tiers=(tier,), training=None, elapsed={}, config_yaml=""))).open == []
+
+    def test_what_was_not_done_has_no_section(self) -> None:
+        tier = replace(synthetic_tier("edge", count=20, measured=False), files=())
+        page = render(replace(FACTS, tiers=(tier,), training=None))
+        assert not any(f'id="{name}"' in page for name in ("Latency", "Files", "Training"))
+
+    def test_epochs_without_accuracies_show_the_loss(self) -> None:
+        training = TrainingFacts((EpochFacts(1, 2.0, None, None, 1.0), EpochFacts(2, 1.0, None, None, 1.0)))
+        page = render(replace(FACTS, training=training))
+        assert "Training loss by epoch" in page
+        assert "Validation accuracy of the largest" not in page
+
+    def test_a_space_that_cannot_be_counted_says_so(self) -> None:
+        words = Reader(render(replace(FACTS, space=replace(FACTS.space, count=None)))).words
+        assert "not counted" in words
+        assert not any("networks in the space" in word for word in words)
+
+    def test_writing_leaves_one_file(self, tmp_path: Path) -> None:
+        path = tmp_path / "run" / "report.html"
+        assert write_page(FACTS, path) == path
+        assert write_page(FACTS, path).read_text("utf-8") == render(FACTS)
+        assert list(path.parent.iterdir()) == [path]
+
+    def test_a_failed_write_keeps_the_old_page(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = tmp_path / "report.html"
+        path.write_text("old")
+
+        def full(self: Path, text: str, **how: Any) -> int:
+            self.write_bytes(text[:100].encode())
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(Path, "write_text", full)
+        with pytest.raises(OSError, match="No space"):
+            write_page(FACTS, path)
+        assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+        assert path.read_bytes() == b"old"
+
+    def test_a_report_is_made_without_torch(self) -> None:
+        code = "import sys, hwnas.report, hwnas.report.tables; sys.exit('torch' in sys.modules)"
+        assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+class TestPlots:
+    @pytest.mark.parametrize("figure", list(figures(FACTS)), ids=lambda figure: figure.label[:30])
+    def test_plotly_knows_every_property(self, figure: plots.Figure) -> None:
+        spec = in_black(figure.as_dict())
+        go.Figure(data=spec["data"], layout=spec["layout"])
+
+    @pytest.mark.parametrize("figure", list(figures(FACTS)), ids=lambda figure: figure.label[:30])
+    def test_every_point_that_can_be_met_has_a_tip(self, figure: plots.Figure) -> None:
+        for trace, tips in zip(figure.data, figure.tips, strict=True):
+            assert len(tips) == (0 if trace["hoverinfo"] == "skip" else len(trace["x"]))
+
+    def test_every_evaluated_network_is_drawn_once(self) -> None:
+        tier = FACTS.tiers[0]
+        drawn = {trace["name"]: len(trace["x"]) for trace in front_figure(tier, "--tier-0").data}
+        assert drawn["evaluated"] + drawn["breaks a limit"] + drawn["front"] == len(tier.points)
+
+    def test_thinning_says_so(self) -> None:
+        count = plots.MOST_DRAWN + 500
+        tier = synthetic_tier("edge", count=20)
+        points = tuple(replace(tier.points[i % 20], key=str(i)) for i in range(count))
+        figure = front_figure(replace(tier, points=points, front=()), "--tier-0")
+        assert sum(len(trace["x"]) for trace in figure.data) == plots.MOST_DRAWN
+        assert figure.notes == (f"500 of {count:,} evaluated networks are not drawn, so that the page stays quick.",)
+
+    def test_networks_that_were_stopped_early_are_counted(self) -> None:
+        tier = synthetic_tier("edge", count=20)
+        stopped = replace(
+            tier.points[0], key="stopped", scores={"latency_ms@edge": 9.0}, broken=("latency_ms@edge <= 1",)
+        )
+        figure = front_figure(replace(tier, points=(*tier.points, stopped)), "--tier-0")
+        assert figure.notes == ("1 of 21 evaluated networks broke a limit before both axes were scored.",)
+
+    def test_points_and_picks_lie_inside_the_axes(self) -> None:
+        layout = front_figure(FACTS.tiers[0], "--tier-0").layout
+        (left, right), (bottom, top) = layout["xaxis"]["range"], layout["yaxis"]["range"]
+        for trace in front_figure(FACTS.tiers[0], "--tier-0").data:
+            assert all(left <= x <= right for x in trace["x"])
+            assert all(bottom < y < top for y in trace["y"])
+
+    def test_errors_are_those_of_the_front(self) -> None:
+        points = FACTS.tiers[0].front[:2]
+        first = replace(points[0], predicted_ms=11.0, measured_ms=10.0, low_ms=9.5, high_ms=12.0)
+        second = replace(points[1], predicted_ms=8.0, measured_ms=10.0, low_ms=7.0, high_ms=9.0)
+        errors = replace(FACTS.tiers[0], front=(first, second)).errors
+        assert errors is not None
+        assert errors.mean_percent == pytest.approx(15)
+        assert (errors.worst_percent, errors.worst_key) == (pytest.approx(20), second.key)
+        assert (errors.count, errors.inside, errors.intervals) == (2, 1, 2)
+
+
+class TestMarkup:
+    def test_only_markup_is_markup(self) -> None:
+        made = el("p", "<b>", el("b", "&"), None, title='"', aria_label=None)
+        assert made == '<p title="&quot;">&lt;b&gt;<b>&amp;</b></p>'
+        assert join("<", made) == f"&lt;{made}"
+
+    def test_json_in_a_script_cannot_end_it(self) -> None:
+        value = ["</script><!--", "a&b\u2028"]
+        text = safe_json(value)
+        assert not set("<>&\u2028") & set(text)
+        assert json.loads(text) == value
+
+    def test_json_holds_no_nan(self) -> None:
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            safe_json([float("nan")])
+
+
+class TestUnits:
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            (units.count(1_200_000), "1.20 M"), (units.count(812), "812"), (units.count(None), units.GAP),
+            (units.macs(45_300_000), "45.3 MMACs"), (units.macs(12), "12 MACs"), (units.size(12_800), "12.5 KiB"),
+            (units.size(100), "100 B"), (units.milliseconds(0.05), "0.0500 ms"), (units.milliseconds(0.0), "0 ms"),
+            (units.percent(0.9742), "97.42 %"), (units.seconds(41.4), "41 s"), (units.seconds(200), "3 min 20 s"),
+            (units.seconds(3900), "1 h 05 min"), (units.architectures(13_824), "13,824"),
+            (units.architectures(23 * 10**18), "2.30 \N{MULTIPLICATION SIGN} 10¹⁹"),
+            (units.label("latency_ms@pi4"), "Latency"), (units.scored("file_bytes", 2048), "2 KiB"),
+            (units.limit(Limit("latency_ms@pi4", 0.25)), "Latency ≤ 0.25 ms"),
+            (units.limit(Limit("top1@inherited", 0.9, "least")), "Top-1 accuracy ≥ 90 %"),
+            (units.limit(Limit("params", 100)), "Parameters ≤ 100"),
+            (units.setup_line({"device": "Pi", "runtime": "tflite", "threads": 4}), "Pi · tflite · 4 threads"),
+            (units.setup_line({"threads": 1, "precision": "int8", "batch": 2}), "1 thread · int8 · batch 2"),
+        ],
+    )  # fmt: skip
+    def test_numbers_read_well(self, text: str, expected: str) -> None:
+        assert text == expected
+
+
+def printed(renderable: Any) -> str:
+    console = Console(width=140, file=io.StringIO())
+    console.print(renderable)
+    return console.file.getvalue()
+
+
+class TestTables:
+    def test_the_front_is_listed_by_rising_latency(self) -> None:
+        tier = FACTS.tiers[0]
+        text = printed(front_table(tier))
+        places = [text.index(point.key) for point in tier.ordered]
+        assert places == sorted(places)
+        assert "knee" in text
+        assert f"{len(tier.front)} networks of 40 evaluated" in text
+
+    def test_brackets_in_names_are_not_styles(self) -> None:
+        assert "[bold]x[/]" in printed(front_table(replace(FACTS.tiers[0], name="[bold]x[/]")))
+
+    def test_a_network_costs_its_operators(self) -> None:
+        rows = [("stem", "conv 3x3", 1000, 2_000_000, 2048, 0.5), ("head", "classifier", 500, 1_000_000, 1024, 0.25)]
+        foot = printed(costs_table(rows)).splitlines()[-2]
+        assert [cell.strip() for cell in foot.strip("│").split("│")][1:] == [
+            "network", "1.50 k", "3 MMACs", "2 KiB", "0.750 ms",
+        ]  # fmt: skip
+
+    def test_a_missing_latency_leaves_the_sum_open(self) -> None:
+        rows = [("stem", "conv", 1, 1, 1, 0.5), ("head", "classifier", 1, 1, 1, None)]
+        assert units.GAP in printed(costs_table(rows)).splitlines()[-2]
+        assert "latency" not in printed(costs_table([("head", "classifier", 1, 1, 1, None)]))
+
+    def test_costs_name_their_units(self) -> None:
+        assert dict(cost_rows(1000, 2000, 4096, file_bytes=5120, ms=0.1)) == {
+            "parameters": "1 k", "MACs": "2 kMACs", "activations": "4 KiB", "file": "5 KiB", "latency": "0.100 ms",
+        }  # fmt: skip
