@@ -12,8 +12,9 @@ from collections.abc import Iterator
 def muted() -> Iterator[None]:
     """Send whatever the process, native code included, prints meanwhile to nowhere.
 
-    Works on file descriptors 1 and 2, because compiled libraries do not print through `sys.stdout`. For short
-    sections around such a library's calls: other threads are muted as well.
+    Works on file descriptors 1 and 2, because compiled libraries do not print through `sys.stdout`; that object is left
+    alone, because libraries that are imported meanwhile keep it. For short sections around such a library's calls:
+    other threads are muted as well.
     """
     with contextlib.ExitStack() as stack:
         nowhere = os.open(os.devnull, os.O_WRONLY)

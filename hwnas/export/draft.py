@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from hwnas.errors import ExportError, MissingExtra
+from hwnas.quiet import muted
 
 
 @contextlib.contextmanager
@@ -20,23 +21,29 @@ def drafted(module: nn.Module, path: Path, *, to: str) -> Iterator[Path]:
     mode and without gradients, and converters' warnings, which speak to their own developers, are dropped.
 
     Raises:
-        ExportError: whatever the body raises, with the operator types of the module.
+        ExportError: the file cannot be written, or whatever the body raises, with the operator types of the module.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     modes = {child: child.training for child in module.modules()}
     module.eval()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with torch.no_grad(), warnings.catch_warnings():
+        with torch.no_grad(), muted(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield draft
         os.replace(draft, path)
     except MissingExtra:
         raise
+    except OSError as error:
+        raise ExportError(
+            f"the file cannot be written ({error.strerror or error})", where=str(path),
+            allowed="The folder must be writable, on a disk with free space", do="Free the disk or use another folder",
+        ) from error  # fmt: skip
     except Exception as error:  # converters raise anything
         raise _failed(module, path, to, error) from error
     finally:
-        draft.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
         for child, training in modes.items():
             child.training = training
 
@@ -47,6 +54,6 @@ def _failed(module: nn.Module, path: Path, to: str, cause: Exception) -> ExportE
     return ExportError(
         f"the conversion to {to} failed ({type(cause).__name__}: {lines[0] if lines else 'no reason given'})",
         where=f"{path} from a module of {', '.join(kinds)}",
-        allowed=f"Every operation of a module must be known to the {to} converter, and the folder be writable",
+        allowed=f"Every operation of a module must be known to the {to} converter",
         do="Replace the operation in the operator's module(), or leave this runtime out of the experiment",
     )

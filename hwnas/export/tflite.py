@@ -13,7 +13,6 @@ from torch import nn
 from hwnas.export.draft import drafted
 from hwnas.lookup import optional
 from hwnas.ops import Shape
-from hwnas.quiet import muted
 
 
 def export_tflite(module: nn.Module, input_shape: Shape, path: Path, *, batch: int = 1) -> Path:
@@ -38,12 +37,11 @@ def export_tflite(module: nn.Module, input_shape: Shape, path: Path, *, batch: i
 
 @contextlib.contextmanager
 def _silent_litert() -> Iterator[ModuleType]:
-    """litert-torch without its progress lines and its libraries' notes."""
-    with muted():
-        litert = optional("litert_torch", extra="convert", why="exporting to TFLite")
-        shown = litert.config.show_progress
-        litert.config.show_progress = False
-        try:
-            yield litert
-        finally:
-            litert.config.show_progress = shown
+    """litert-torch without its progress lines."""
+    litert = optional("litert_torch", extra="convert", why="exporting to TFLite")
+    shown = litert.config.show_progress
+    litert.config.show_progress = False
+    try:
+        yield litert
+    finally:
+        litert.config.show_progress = shown

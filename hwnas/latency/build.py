@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hwnas.errors import MissingExtra, TableError
+from hwnas.errors import HwnasError, MissingExtra, TableError
 from hwnas.latency.measure import Invoke, Measurement, Timing, measure
 from hwnas.latency.table import LatencyTable, check_key, open_table, row_key
 from hwnas.network import Network, build
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Export = Callable[["nn.Module", Shape, Path], Path]
 Progress = Callable[[int, int, str], None]
 OVERHEAD_SHAPE: Shape = (8, 1, 1)
+SHOWN = 5
+"""How many failures an error spells out."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,8 @@ def build_table(
     """The table at `path` with a row for every operator, a check for every network and the per-call overhead.
 
     What stands there is not measured again, so a run that was killed continues; model files are kept in `artifacts`
-    and used again. `export` writes a module of the runtime's batch to a path. `progress` is told (done, planned, what
-    comes next).
+    and used again. `export` writes a module at the runtime's batch to a path. `progress` is told (files made, files
+    planned, what comes next).
 
     Raises:
         TableError: the table is damaged or of another set-up, or files could not be made or run; those are listed,
@@ -74,10 +76,10 @@ def build_table(
             except MissingExtra:
                 raise
             except Exception as error:  # one operator that a runtime refuses must not cost the others their rows
-                failures.append(f"{job.name}: {getattr(error, 'met', error)}")
+                failures.append(f"{job.name}: {_first_line(error)}")
             else:
                 ready[job] = loaded.invoke
-        tell(start, len(jobs), f"timing {len(ready)} files")
+        tell(min(start + timing.group, len(jobs)), len(jobs), f"timing {len(ready)} files")
         for job, measurement in measure(ready, timing).items():
             job.store(measurement)
     tell(len(jobs), len(jobs), "done")
@@ -127,9 +129,15 @@ def _file_of(job: _Job, runtime: Runtime, export: Export, artifacts: Path) -> Pa
     return path if path.is_file() else export(module, job.input_shape, path)
 
 
+def _first_line(error: Exception) -> str:
+    lines = (error.met if isinstance(error, HwnasError) else str(error)).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 def _unmeasured(path: Path, runtime: Runtime, failures: Sequence[str], planned: int) -> TableError:
+    listed = "; ".join(failures[:SHOWN]) + (f"; and {len(failures) - SHOWN} more" if len(failures) > SHOWN else "")
     return TableError(
-        f"{len(failures)} of {planned} could not be timed: {'; '.join(failures)}", where=str(path),
+        f"{len(failures)} of {planned} could not be timed: {listed}", where=str(path),
         allowed=f"Every operator of the space must be exported and run by {runtime.setup.runtime}",
         do="Change these operators or leave the runtime out; what was measured is stored, the same command continues",
     )  # fmt: skip

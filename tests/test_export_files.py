@@ -1,0 +1,130 @@
+"""Exported files: what they compute is what PyTorch computes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from hwnas.errors import ExportError
+from hwnas.export import EXPORTERS
+from hwnas.lookup import member
+from hwnas.network import build, lower
+from hwnas.ops import Operator, Shape
+from hwnas.ops.bottleneck import Bottleneck
+from hwnas.ops.classifier import Classifier
+from hwnas.ops.conv import Conv
+from hwnas.ops.mbconv import MBConv
+from hwnas.runtimes import RUNTIMES, open_runtime
+from hwnas.space import read_space
+
+OPERATORS: dict[str, tuple[Operator, Shape]] = {
+    "conv": (Conv(3, 8, kernel=3, stride=2), (3, 9, 9)),
+    "mbconv": (MBConv(8, 8, kernel=5, expand=2), (8, 6, 6)),
+    "mbconv with squeeze-excite": (MBConv(8, 16, 3, 4, stride=2, se=True, activation="hswish"), (8, 8, 8)),
+    "bottleneck": (Bottleneck(16, 32, stride=2), (16, 7, 7)),
+    "classifier": (Classifier(16, 10, features=32, hidden=24), (16, 4, 4)),
+}
+
+
+class Sorted(nn.Module):
+    """Neither converter takes it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.linalg.eigvals(x).real
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> Iterator[None]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
+
+
+def trained_looking(module: nn.Module) -> nn.Module:
+    """The module with normalisation statistics that folding must get right."""
+    for child in module.modules():
+        if isinstance(child, nn.BatchNorm2d):
+            child.running_mean = torch.randn(child.num_features)
+            child.running_var = torch.rand(child.num_features) + 0.5
+            nn.init.normal_(child.weight, 1, 0.3)
+            nn.init.normal_(child.bias)
+    return module
+
+
+def export(runtime: str, module: nn.Module, input_shape: Shape, path: Path, batch: int = 1) -> Path:
+    made = member(EXPORTERS, runtime, what="exporter", where="test")(module, input_shape, path, batch=batch)
+    assert made == path
+    return path
+
+
+def assert_same(runtime: str, module: nn.Module, input_shape: Shape, path: Path, batch: int = 1) -> None:
+    images = torch.randn(5, *input_shape)
+    with torch.no_grad():
+        expected = module.eval()(images).numpy()
+    found = (
+        open_runtime(runtime, batch=batch).load(export(runtime, module, input_shape, path, batch)).run(images.numpy())
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_every_runtime_has_an_exporter() -> None:
+    assert EXPORTERS.keys() == RUNTIMES.keys()
+
+
+@pytest.mark.parametrize("runtime", EXPORTERS)
+@pytest.mark.parametrize("name", OPERATORS)
+def test_an_operators_file_equals_pytorch(runtime: str, name: str, tmp_path: Path) -> None:
+    operator, shape = OPERATORS[name]
+    assert_same(runtime, trained_looking(operator.module()), shape, tmp_path / "model")
+
+
+@pytest.mark.parametrize("runtime", EXPORTERS)
+def test_a_networks_file_equals_pytorch(runtime: str, tmp_path: Path, repository: Path) -> None:
+    space = read_space(repository / "search_spaces" / "digits.yaml")
+    network = lower(space, space.random(random.Random(0)))
+    assert_same(runtime, trained_looking(build(network)), network.input_shape, tmp_path / "model", batch=2)
+
+
+@pytest.mark.parametrize("runtime", EXPORTERS)
+def test_exporting_is_silent_and_leaves_the_module_as_it_was(
+    runtime: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    module = trained_looking(MBConv(4, 4, 3, 2).module())
+    module.train()
+    frozen = next(child for child in module.modules() if isinstance(child, nn.BatchNorm2d)).eval()
+    state = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    export(runtime, module, (4, 4, 4), tmp_path / "model")
+    assert capfd.readouterr() == ("", "")
+    assert all(child.training != (child is frozen) for child in module.modules())
+    assert all(torch.equal(state[name], tensor) for name, tensor in module.state_dict().items())
+    assert all(parameter.requires_grad for parameter in module.parameters())
+
+
+@pytest.mark.parametrize("runtime", EXPORTERS)
+def test_a_failed_conversion_names_the_modules_and_leaves_the_old_file(
+    runtime: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "model"
+    path.write_bytes(b"old")
+    module = nn.Sequential(nn.ReLU(), Sorted())
+    with pytest.raises(ExportError, match=r"the conversion to \w+ failed") as caught:
+        export(runtime, module, (3, 3), path)
+    assert "ReLU, Sorted" in caught.value.where
+    assert len(caught.value.met.splitlines()) == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["model"]
+    assert path.read_bytes() == b"old"
+    assert module.training
+    assert capfd.readouterr().out == ""
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ExportError, match="cannot be written") as caught:
+        export("onnxruntime", nn.ReLU(), (1, 2, 2), tmp_path / "file" / "model.onnx")
+    assert str(tmp_path / "file") in caught.value.where

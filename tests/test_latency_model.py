@@ -1,0 +1,197 @@
+"""The latency model on tables whose truth is known."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hwnas.errors import TableError
+from hwnas.latency import posterior
+from hwnas.latency.measure import Measurement
+from hwnas.latency.model import FEWEST_CHECKS, LatencyModel
+from hwnas.latency.table import LatencyTable, row_key
+from hwnas.network import Network, lower, operators_of
+from hwnas.ops import Operator, Shape
+from hwnas.runtimes import Setup
+from hwnas.space import Space, read_space
+
+OVERHEAD_MS = 0.002
+Costs = dict[tuple[Operator, Shape], float]
+Truth = Callable[[Network], float]
+
+
+@pytest.fixture(scope="module")
+def space(repository: Path) -> Space:
+    return read_space(repository / "search_spaces" / "digits.yaml")
+
+
+@pytest.fixture(scope="module")
+def costs(space: Space) -> Costs:
+    """What each operator costs alone, without overhead, in ms."""
+    rng = random.Random(0)
+    return {link: rng.uniform(0.001, 0.01) for link in operators_of(space)}
+
+
+def steady(ms: float) -> Measurement:
+    return Measurement((ms * 1e6,) * 5)
+
+
+def table_of(costs: Costs, checks: Sequence[Network] = (), truth: Truth = lambda network: 0.0) -> LatencyTable:
+    """Rows of steady samples, and checks that take what `truth` says."""
+    table = LatencyTable(Path("table.jsonl"), Setup("my board", "fake", "1"), overhead=steady(OVERHEAD_MS))
+    table.rows = {row_key(*link): steady(OVERHEAD_MS + ms) for link, ms in costs.items()}
+    table.checks = {tuple(row_key(*link) for link in network.links): steady(truth(network)) for network in checks}
+    return table
+
+
+def networks(space: Space, count: int, seed: int = 0) -> list[Network]:
+    rng = random.Random(seed)
+    return [lower(space, space.random(rng)) for _ in range(count)]
+
+
+def summed(costs: Costs, network: Network) -> float:
+    return OVERHEAD_MS + sum(costs[link] for link in network.links)
+
+
+@pytest.mark.parametrize("count", range(FEWEST_CHECKS))
+def test_without_enough_checks_a_network_is_the_overhead_and_its_rows(space: Space, costs: Costs, count: int) -> None:
+    checks = networks(space, count)
+    model = LatencyModel.of(table_of(costs, checks, lambda network: 99.0))
+    for network in networks(space, 5, seed=1):
+        estimate = model.predict(network)
+        assert estimate.ms == pytest.approx(summed(costs, network))
+        assert estimate.low_ms == pytest.approx(estimate.ms)
+        assert estimate.high_ms == pytest.approx(estimate.ms)
+        assert model.predict_ms(network) == estimate.ms
+
+
+def test_without_checks_the_interval_is_the_spread_of_the_rows(space: Space, costs: Costs) -> None:
+    table, network = table_of(costs), lower(space, space.smallest())
+    noisy = row_key(*next(iter(network.links)))
+    table.rows[noisy] = Measurement(tuple(float(ns) for ns in range(10_000, 20_100, 100)))
+    estimate = LatencyModel.of(table).predict(network)
+    assert estimate.high_ms - estimate.low_ms == pytest.approx(0.009)  # from the 5 % to the 95 % quantile
+    assert estimate.ms - estimate.low_ms == pytest.approx(0.0005)
+
+
+def test_a_table_without_overhead_sums_its_rows(space: Space, costs: Costs) -> None:
+    table, network = table_of(costs), lower(space, space.largest())
+    table.overhead = None
+    rows = [table.rows[row_key(*link)].low_ms for link in network.links]
+    assert LatencyModel.of(table).predict_ms(network) == pytest.approx(sum(rows))
+
+
+def test_a_missing_row_raises_with_the_command_that_adds_it(space: Space, costs: Costs) -> None:
+    network = lower(space, space.smallest())
+    table = table_of(costs)
+    gap = row_key(*list(network.links)[1])
+    del table.rows[gap]
+    model = LatencyModel.of(table, bench="hwnas bench digits")
+    with pytest.raises(TableError, match=r"1 of 1 operators|no row") as caught:
+        model.predict(network)
+    assert gap[1] in caught.value.met
+    assert "hwnas bench digits" in caught.value.do
+    with pytest.raises(TableError, match="no row"):
+        model.predict(network)
+
+
+def test_checks_reveal_scale_and_overhead(space: Space, costs: Costs) -> None:
+    def truth(network: Network) -> float:
+        return 0.005 + 0.75 * (summed(costs, network) - OVERHEAD_MS)
+
+    unseen = networks(space, 30, seed=9)
+    model = LatencyModel.of(table_of(costs, networks(space, 8), truth))
+    plain = LatencyModel.of(table_of(costs))
+    errors = [abs(model.predict_ms(n) / truth(n) - 1) for n in unseen]
+    assert max(errors) < 0.01
+    assert min(abs(plain.predict_ms(n) / truth(n) - 1) for n in unseen) > 0.03
+
+
+def test_checks_reveal_an_operator_that_differs_in_company(space: Space, costs: Costs) -> None:
+    heads = {link for link in costs if link[0].kind == "classifier"}
+
+    def truth(network: Network) -> float:
+        return summed(costs, network) + sum(0.5 * costs[link] for link in network.links if link in heads)
+
+    unseen = networks(space, 30, seed=9)
+
+    def error(count: int) -> float:
+        model = LatencyModel.of(table_of(costs, networks(space, count), truth))
+        return float(np.mean([abs(model.predict_ms(n) / truth(n) - 1) for n in unseen]))
+
+    assert error(40) < 0.5 * error(0)
+    assert error(40) < 0.02
+
+
+def test_nine_of_ten_new_timings_fall_into_the_interval(space: Space, costs: Costs) -> None:
+    hits = list[bool]()
+    for seed in range(25):
+        rng = random.Random(seed)
+        deviating = {link: ms * rng.gauss(1, 0.1) for link, ms in costs.items()}
+        scale, overhead = rng.gauss(0.9, 0.2), rng.uniform(0.001, 0.006)
+
+        def truth(network: Network, rng: random.Random = rng, scale: float = scale, overhead: float = overhead,
+                  costs: Costs = deviating) -> float:  # fmt: skip
+            return (overhead + scale * sum(costs[link] for link in network.links)) * rng.gauss(1, 0.02)
+
+        model = LatencyModel.of(table_of(costs, networks(space, 10, seed), truth))
+        for network in networks(space, 12, seed=1000 + seed):
+            estimate = model.predict(network)
+            hits.append(estimate.low_ms <= truth(network) <= estimate.high_ms)
+    assert 0.83 < np.mean(hits) < 0.97
+
+
+def test_every_check_narrows_the_interval(space: Space, costs: Costs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(posterior, "NOISE", (0.02,))
+    monkeypatch.setattr(posterior, "DEVIATION", (0.1,))
+    largest, checks = lower(space, space.largest()), networks(space, 12)
+    widths = []
+    for count in range(FEWEST_CHECKS, 13):
+        table = table_of(costs, checks[:count], lambda network: 1.3 * summed(costs, network))
+        estimate = LatencyModel.of(table).predict(largest)
+        assert estimate.low_ms < estimate.ms < estimate.high_ms
+        widths.append(estimate.high_ms - estimate.low_ms)
+    assert all(wide > narrow for wide, narrow in itertools.pairwise(widths))
+
+
+def test_left_out_errors_are_those_of_fitting_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(posterior, "NOISE", (0.02,))
+    monkeypatch.setattr(posterior, "DEVIATION", (0.1,))
+    rng = np.random.default_rng(0)
+    costs = rng.uniform(1, 5, size=9)
+    checks = [rng.integers(0, 9, size=rng.integers(2, 8)) for _ in range(7)]
+    timed = np.array([2 + 0.8 * costs[check].sum() * rng.normal(1, 0.05) for check in checks])
+    left_out = posterior.fit(0.5, costs, checks, timed).left_out_ms
+    for index, check in enumerate(checks):
+        others = [other for number, other in enumerate(checks) if number != index]
+        mean, _ = posterior.fit(0.5, costs, others, np.delete(timed, index)).predict(check)
+        assert left_out[index] == pytest.approx(timed[index] - mean)
+
+
+def test_the_posterior_is_that_of_all_unknowns_written_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The textbook form, with one column for the overhead, the scale and each operator, gives the same numbers."""
+    noise, deviation, overhead_ms = 0.02, 0.1, 0.5
+    monkeypatch.setattr(posterior, "NOISE", (noise,))
+    monkeypatch.setattr(posterior, "DEVIATION", (deviation,))
+    rng = np.random.default_rng(1)
+    costs = rng.uniform(1, 5, size=6)
+    *checks, new = [rng.integers(0, 6, size=5) for _ in range(6)]
+    timed = np.array([2 + 0.8 * costs[check].sum() for check in checks])
+
+    def row(places: np.ndarray) -> np.ndarray:
+        counts = np.bincount(places, minlength=6)
+        return np.array([1, counts @ costs, *(counts * costs)])
+
+    x, prior = np.stack([row(check) for check in checks]), np.array([overhead_ms, 1, *np.zeros(6)])
+    variances = np.array([(overhead_ms + np.median(costs)) ** 2, posterior.SCALE_SD**2, *[deviation**2] * 6])
+    weights = np.diag(1 / (noise * (x @ prior)) ** 2)
+    covariance = np.linalg.inv(np.diag(1 / variances) + x.T @ weights @ x)
+    mean = prior + covariance @ x.T @ weights @ (timed - x @ prior)
+    found_mean, found_sd = posterior.fit(overhead_ms, costs, checks, timed).predict(new)
+    assert found_mean == pytest.approx(row(new) @ mean)
+    assert found_sd**2 == pytest.approx(row(new) @ covariance @ row(new) + (noise * (row(new) @ prior)) ** 2)
