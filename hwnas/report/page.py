@@ -197,7 +197,7 @@ def _costs(costs: CostFacts) -> Html:
     parts = [f"{units.count(costs.params)} parameters", units.macs(costs.macs)]
     if costs.activation_bytes is not None:
         parts.append(f"{units.size(costs.activation_bytes)} activations")
-    return join(", ".join(parts), " ", origin("derived"))
+    return join(", ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in parts), " ", origin("derived"))
 
 
 def _training(training: TrainingFacts) -> Html | None:
