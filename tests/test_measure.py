@@ -52,6 +52,13 @@ def test_no_sample_is_shorter_than_asked(cost_ns: int) -> None:
     assert loops == 1 or (loops - 1) * cost_ns < 2e6
 
 
+def test_a_slow_spell_in_the_warm_up_does_not_shorten_the_samples() -> None:
+    clock = Clock()
+    stumbles = clock.worker("", lambda now: 90_000 if now > 15e6 and now < 25e6 else 10_000)
+    loops = measure({0: stumbles}, Timing(warm_up_ms=20, sample_ms=2, rounds=3), clock=clock)[0].conditions["loops"]
+    assert loops * 10_000 >= 2e6
+
+
 def test_the_warm_up_is_over_before_the_first_sample() -> None:
     clock = Clock()
     cools_down = clock.worker("", lambda now: 10_000 if now > 15e6 else 70_000)

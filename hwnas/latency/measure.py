@@ -132,13 +132,14 @@ def measure(
 def _warmed_up_loops(invoke: Invoke, timing: Timing, clock: Clock) -> int:
     """Run a callable for the warm-up time; how often it has to be repeated for one sample."""
     invoke()  # the first call may allocate and tune, and says nothing about the others
-    loops, sample_ns, begin = 1, timing.sample_ms * 1e6, clock()
+    loops, sample_ns, fastest_ns, begin = 1, timing.sample_ms * 1e6, math.inf, clock()
     while True:
         elapsed_ns = _sample_ns(invoke, loops, clock)
+        fastest_ns = min(fastest_ns, max(elapsed_ns, 1) / loops)  # a slow spell must not make the samples short
         if elapsed_ns < sample_ns:
-            loops = max(loops + 1, min(loops * 8, math.ceil(loops * sample_ns / max(elapsed_ns, 1))))
+            loops = max(loops + 1, min(loops * 8, math.ceil(sample_ns / fastest_ns)))
         elif clock() - begin >= timing.warm_up_ms * 1e6:
-            return max(1, math.ceil(loops * sample_ns / elapsed_ns)) if sample_ns > 0 else 1
+            return max(1, math.ceil(sample_ns / fastest_ns))
 
 
 def _sample_ns(invoke: Invoke, loops: int, clock: Clock) -> int:
