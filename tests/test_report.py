@@ -278,7 +278,11 @@ class TestTables:
         places = [text.index(point.key) for point in tier.ordered]
         assert places == sorted(places)
         assert "knee" in text
-        assert f"{len(tier.front)} networks of 40 evaluated" in text
+        assert f"{len(tier.front)} of 40 evaluated" in text
+
+    def test_a_front_whose_points_are_unknown_is_still_counted(self) -> None:
+        tier = replace(FACTS.tiers[0], points=())
+        assert f"{len(tier.front)} networks;" in printed(front_table(tier))
 
     def test_brackets_in_names_are_not_styles(self) -> None:
         assert "[bold]x[/]" in printed(front_table(replace(FACTS.tiers[0], name="[bold]x[/]")))
