@@ -11,6 +11,7 @@ from hwnas.errors import ConfigError, did_you_mean
 
 Folder = Literal["search_spaces", "latency_tables", "experiments"]
 
+_SUFFIX: dict[Folder, str] = {"search_spaces": ".yaml", "latency_tables": ".jsonl", "experiments": ".yaml"}
 _STARTER: tuple[tuple[Folder, str], ...] = (("experiments", "quickstart.yaml"), ("search_spaces", "digits.yaml"))
 _README = """\
 # A search of your own
@@ -33,14 +34,14 @@ def shipped_folder(folder: Folder) -> Path:
 
 
 def shipped_names(folder: Folder) -> list[str]:
-    """Names of the files that come with hwnas, without `.yaml`, sorted."""
-    return sorted(_without_yaml(path.name) for path in shipped_folder(folder).glob("[!._]*") if path.is_file())
+    """Names of the files that come with hwnas, without their suffix, sorted."""
+    return sorted(path.stem for path in shipped_folder(folder).glob(f"[!._]*{_SUFFIX[folder]}"))
 
 
 def find_file(name: str | Path, folder: Folder, base: Path | None = None) -> Path:
     """The file that a name stands for: a path from here, a path from `base`, else one that comes with hwnas.
 
-    `.yaml` may be left out.
+    The suffix (`.yaml`, of tables `.jsonl`) may be left out.
 
     Raises:
         ConfigError: there is no such file; it lists where was looked and the near names.
@@ -49,11 +50,11 @@ def find_file(name: str | Path, folder: Folder, base: Path | None = None) -> Pat
     for path in looked:
         if path.is_file():
             return path
-    local = [path.stem for path in (base or Path()).glob("*.yaml")]
+    local = [path.stem for path in (base or Path()).glob(f"*{_SUFFIX[folder]}")]
     raise ConfigError(
         f"there is no file `{name}`",
         where=folder.replace("_", " "),
-        allowed=f"{did_you_mean(_without_yaml(Path(name).name), {*shipped_names(folder), *local})}. "
+        allowed=f"{did_you_mean(Path(name).name.removesuffix(_SUFFIX[folder]), {*shipped_names(folder), *local})}. "
         f"Looked for {', '.join(map(str, looked))}",
         do="Correct the name, or give the path of a file of your own",
     )
@@ -63,12 +64,8 @@ def _candidates(name: Path, folder: Folder, base: Path | None) -> Iterator[Path]
     within = name.relative_to(folder) if name.parts[:1] == (folder,) else name
     for path in (name, *([base / name] if base is not None else []), shipped_folder(folder) / within):
         yield path
-        if path.suffix != ".yaml":
-            yield path.with_name(f"{path.name}.yaml") if path.name else path
-
-
-def _without_yaml(name: str) -> str:
-    return name.removesuffix(".yaml")
+        if path.name and path.suffix != _SUFFIX[folder]:
+            yield path.with_name(path.name + _SUFFIX[folder])
 
 
 def copy_starter(destination: Path) -> list[Path]:

@@ -32,7 +32,8 @@ class _Job:
     name: str
     make: Callable[[], nn.Module]
     input_shape: Shape
-    store: Callable[[Measurement], None]
+    store: Callable[[Measurement, int], None]
+    """Takes the samples and the file's size."""
 
 
 def plan_table(operators: Iterable[tuple[Operator, Shape]], table: LatencyTable) -> list[tuple[Operator, Shape]]:
@@ -68,20 +69,22 @@ def build_table(
     failures: list[str] = []
     for start in range(0, len(jobs), timing.group):
         ready: dict[_Job, Invoke] = {}
+        sizes: dict[_Job, int] = {}
         for number, job in enumerate(jobs[start : start + timing.group], start=start):
             tell(number, len(jobs), f"exporting {job.name}")
             try:
-                loaded = runtime.load(_file_of(job, runtime, export, artifacts))
+                file = _file_of(job, runtime, export, artifacts)
+                loaded = runtime.load(file)
                 loaded.invoke()
             except MissingExtra:
                 raise
             except Exception as error:  # one operator that a runtime refuses must not cost the others their rows
                 failures.append(f"{job.name}: {_first_line(error)}")
             else:
-                ready[job] = loaded.invoke
+                ready[job], sizes[job] = loaded.invoke, file.stat().st_size
         tell(min(start + timing.group, len(jobs)), len(jobs), f"timing {len(ready)} files")
         for job, measurement in measure(ready, timing).items():
-            job.store(measurement)
+            job.store(measurement, sizes[job])
     tell(len(jobs), len(jobs), "done")
     if failures:
         raise _unmeasured(path, runtime, failures, len(jobs))
@@ -96,7 +99,7 @@ def _jobs(
     for operator, shape in plan_table(operators, table):
         yield _Job(
             f"{operator.describe()} at {'x'.join(map(str, shape))}", operator.module, shape,
-            lambda taken, operator=operator, shape=shape: table.append_row(operator, shape, taken),  # type: ignore[misc]
+            lambda taken, size, operator=operator, shape=shape: table.append_row(operator, shape, taken, size),  # type: ignore[misc]
         )  # fmt: skip
     missing = {check_key(network): network for network in networks}
     for key, network in missing.items():
@@ -105,7 +108,7 @@ def _jobs(
                 f"network of {len(network.operators)} operators",
                 lambda network=network: build(network),  # type: ignore[misc]
                 network.input_shape,
-                lambda taken, network=network: table.append_check(network, taken),  # type: ignore[misc]
+                lambda taken, size, network=network: table.append_check(network, taken, size),  # type: ignore[misc]
             )
 
 

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Optional, Protocol
 
 from hwnas.errors import TableError
 from hwnas.latency.measure import Measurement
@@ -69,25 +69,33 @@ class LatencyTable:
     checks: dict[tuple[RowKey, ...], Measurement] = field(default_factory=dict)
     overhead: Measurement | None = None
     """An identity model's samples: what a call costs before any operator runs."""
+    file_bytes: dict[RowKey, int] = field(default_factory=dict)
+    """The size of each operator's model file."""
+    overhead_bytes: int = 0
+    """The identity model's size: what a file holds beside its operators."""
     notices: tuple[str, ...] = ()
     """What the user should know about the file, such as a line that was cut and dropped."""
 
-    def append_row(self, operator: Knobbed, input_shape: Iterable[int], measurement: Measurement) -> None:
-        """Store an operator's samples; on return they are on the disk."""
+    def append_row(
+        self, operator: Knobbed, input_shape: Iterable[int], measurement: Measurement, file_bytes: Optional[int] = None
+    ) -> None:
+        """Store an operator's samples, and its file's size if it is known; on return they are on the disk."""
         shape = [int(size) for size in input_shape]
-        self._append({"op": operator.kind, "knobs": operator.knobs, "input": shape}, measurement)
+        self._append({"op": operator.kind, "knobs": operator.knobs, "input": shape}, measurement, file_bytes)
 
-    def append_check(self, network: Linked, measurement: Measurement) -> None:
+    def append_check(self, network: Linked, measurement: Measurement, file_bytes: Optional[int] = None) -> None:
         """Store a whole network's samples."""
         links = [[operator.kind, operator.knobs, list(shape)] for operator, shape in network.links]
-        self._append({"network": links}, measurement)
+        self._append({"network": links}, measurement, file_bytes)
 
-    def append_overhead(self, measurement: Measurement) -> None:
+    def append_overhead(self, measurement: Measurement, file_bytes: Optional[int] = None) -> None:
         """Store an identity model's samples."""
-        self._append({"overhead": True}, measurement)
+        self._append({"overhead": True}, measurement, file_bytes)
 
-    def _append(self, subject: dict[str, Any], measurement: Measurement) -> None:
+    def _append(self, subject: dict[str, Any], measurement: Measurement, file_bytes: Optional[int]) -> None:
         line = {**subject, "rounds_ns": list(measurement.rounds_ns), "conditions": dict(measurement.conditions)}
+        if file_bytes is not None:
+            line["file_bytes"] = file_bytes
         if self._take(line):
             _append(self.path, _encoded(line))
 
@@ -100,6 +108,8 @@ class LatencyTable:
         measurement = Measurement(tuple(map(float, line["rounds_ns"])), dict(line["conditions"]))
         if "op" in line:
             row = _key(line["op"], line["knobs"], line["input"])
+            if "file_bytes" in line:
+                self.file_bytes.setdefault(row, int(line["file_bytes"]))
             return self.rows.setdefault(row, measurement) is measurement
         if "network" in line:
             check = tuple(_key(*link) for link in line["network"])
@@ -107,7 +117,8 @@ class LatencyTable:
         if line["overhead"] is not True:
             raise ValueError("`overhead` is always true")
         fresh = self.overhead is None
-        self.overhead = measurement if fresh else self.overhead
+        if fresh:
+            self.overhead, self.overhead_bytes = measurement, int(line.get("file_bytes", 0))
         return fresh
 
 

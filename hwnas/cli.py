@@ -1,0 +1,206 @@
+"""The command line: reads arguments, calls one function of the pipeline, prints what it returns."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hwnas import __version__
+from hwnas.errors import ConfigError, DataError, HwnasError, SpaceError
+from hwnas.terminal import Terminal, show_error
+
+app = typer.Typer(
+    name="hwnas", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Finds neural networks that are Pareto-best on the hardware they will run on.",
+    epilog="Start with: hwnas init my_project && cd my_project && hwnas run quickstart.yaml",
+)
+
+Reference = Annotated[str, typer.Argument(metavar="EXPERIMENT", help="An experiment's YAML file, the name of a shipped one, or a run's folder.")]
+SpaceReference = Annotated[str, typer.Argument(metavar="SPACE", help="A space's YAML file, the name of a shipped one, or file.py:function.")]
+Runs = Annotated[Path, typer.Option("--runs", help="Folder that runs are kept in.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else.")]
+Trials = Annotated[int | None, typer.Option("--trials", min=1, help="Trials for each tier, instead of the experiment's number.")]
+RUNS = Path("runs")
+
+
+@app.callback(invoke_without_command=True)
+def _main(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def init(folder: Annotated[Path, typer.Argument(help="Where to put it; created if missing.")], as_json: Json = False) -> None:
+    """Copy a working experiment and its space into a folder of your own."""
+    from hwnas.shipped import copy_starter
+
+    written = copy_starter(folder)
+    _print({"written": written}, as_json, [f"wrote {path}" for path in written])
+
+
+@app.command()
+def run(experiment: Reference, runs: Runs = RUNS, trials: Trials = None, as_json: Json = False) -> None:
+    """Do all of it: latency tables, training, search, files, report. The same command resumes."""
+    from hwnas import pipeline
+
+    outcome = pipeline.run(experiment, runs=runs, trials=trials, narrator=Terminal())
+    if not as_json:
+        _show_fronts(experiment, runs)
+    lines = [f"{path.parent}: model files and manifest" for path in outcome.manifests] + [f"report: {outcome.report}"]
+    found = {"folder": outcome.folder, "report": outcome.report, "manifests": outcome.manifests,
+             "tiers": {tier.tier.name: _searched(tier) for tier in outcome.tiers}}
+    _print(found, as_json, lines)
+
+
+@app.command()
+def train(experiment: Reference, runs: Runs = RUNS, as_json: Json = False) -> None:
+    """Train the experiment's supernet, or continue where training stopped."""
+    from hwnas import pipeline
+
+    history = pipeline.train(experiment, runs=runs, narrator=Terminal())
+    last = history[-1]
+    line = f"epoch {last.epoch}: loss {last.loss:.3f}, validation accuracy smallest {last.smallest:.1%}, largest {last.largest:.1%}"
+    _print([vars(epoch) for epoch in history], as_json, [line])
+
+
+@app.command()
+def bench(
+    target: Annotated[str, typer.Argument(metavar="EXPERIMENT|SPACE", help="An experiment, or with --runtime a space.")],
+    runtime: Annotated[str | None, typer.Option(help="onnxruntime or tflite: time a space on one set-up.")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of the set-up.")] = 1,
+    batch: Annotated[int, typer.Option(min=1, help="Batch of the set-up.")] = 1,
+    precision: Annotated[str, typer.Option(help="Precision of the set-up.")] = "fp32",
+    table: Annotated[Path | None, typer.Option(help="Table file to write or to continue.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which rows are missing.")] = False,
+    runs: Runs = RUNS, as_json: Json = False,
+) -> None:
+    """Time every operator that can occur; rows that are there are not measured again."""
+    from hwnas import pipeline
+
+    if runtime is None:
+        tables = pipeline.bench(target, runs=runs, dry_run=dry_run, narrator=Terminal())
+    else:
+        path = table or Path("latency_tables") / f"{Path(target).stem}-{runtime}-{precision}-{threads}t.jsonl"
+        tables = [pipeline.bench_space(target, runtime=runtime, threads=threads, batch=batch, precision=precision,
+                                       table=path, dry_run=dry_run, narrator=Terminal())]
+    lines = [f"{found.table}: {found.rows} rows, {found.checks} checks" +
+             (f", {found.missing} rows missing" if dry_run else "") for found in tables]
+    _print([vars(found) for found in tables], as_json, lines)
+
+
+@app.command()
+def search(experiment: Reference, runs: Runs = RUNS, trials: Trials = None, as_json: Json = False) -> None:
+    """Search the tiers of an experiment that is trained and timed, or continue the search."""
+    from hwnas import pipeline
+
+    tiers = pipeline.search(experiment, runs=runs, trials=trials, narrator=Terminal())
+    if not as_json:
+        _show_fronts(experiment, runs)
+    _print({tier.tier.name: _searched(tier) for tier in tiers}, as_json, [])
+
+
+@app.command()
+def export(experiment: Reference, runs: Runs = RUNS, as_json: Json = False) -> None:
+    """Write the picks of each front as ONNX and TFLite files, run them and compare them with PyTorch."""
+    from hwnas import pipeline
+
+    manifests = pipeline.export(experiment, runs=runs, narrator=Terminal())
+    _print({path.parent.name: json.loads(path.read_text()) for path in manifests}, as_json, [f"wrote {path}" for path in manifests])
+
+
+@app.command()
+def report(experiment: Reference, runs: Runs = RUNS, as_json: Json = False) -> None:
+    """Write the report of a searched run again."""
+    from hwnas import pipeline
+
+    path = pipeline.report(experiment, runs=runs)
+    _print({"report": path}, as_json, [f"wrote {path}"])
+
+
+@app.command()
+def cost(
+    space: SpaceReference,
+    architecture: Annotated[str, typer.Option(help="largest, smallest, random:SEED, or a JSON file.")] = "largest",
+    table: Annotated[Path | None, typer.Option(help="A latency table: adds the predicted latency.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Parameters, MACs, activation bytes and operators of one architecture."""
+    from hwnas import pipeline
+
+    found = pipeline.cost(space, architecture, table=table)
+    if as_json:
+        _print(found, True, [])
+    else:
+        from hwnas.terminal import show_costs
+
+        show_costs(found)
+
+
+@app.command()
+def show(
+    target: Annotated[str, typer.Argument(metavar="SPACE|RUN", help="A space, or the folder of a searched run.")],
+    as_json: Json = False,
+) -> None:
+    """What a space holds, or the fronts of a run."""
+    from hwnas import pipeline
+
+    if (Path(target) / "experiment.yaml").is_file():
+        if as_json:
+            _print({tier.name: [dataclasses.asdict(p) for p in tier.front] for tier in pipeline.fronts(target)}, True, [])
+        else:
+            _show_fronts(target, RUNS)
+        return
+    opened, _ = pipeline.open_space(target)
+    facts = pipeline.space_facts(opened)
+    if as_json:
+        _print(facts, True, [])
+    else:
+        from hwnas.terminal import show_space
+
+        show_space(facts)
+
+
+def main() -> None:
+    """The entry point: exit code 0 for done, 1 for a failure, 2 for input that cannot be used, 130 for Ctrl-C."""
+    try:
+        app()
+    except (ConfigError, SpaceError, DataError) as error:
+        show_error(error)
+        sys.exit(2)
+    except HwnasError as error:
+        show_error(error)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("stopped; the same command continues", file=sys.stderr)
+        sys.exit(130)
+
+
+def _searched(tier: Any) -> dict[str, Any]:
+    return {"trials": tier.finished.trials, "failed": tier.finished.failed, "stopped": tier.finished.stopped,
+            "front": [{"key": p.architecture.key, "scores": dict(p.scores), "measured": dict(p.measured), "kept": p.kept,
+                       "picks": list(p.picks)} for p in tier.front]}
+
+
+def _show_fronts(reference: str, runs: Path) -> None:
+    from hwnas import pipeline
+    from hwnas.terminal import show_fronts
+
+    show_fronts(pipeline.fronts(reference, runs=runs))
+
+
+def _print(found: Any, as_json: bool, lines: list[str]) -> None:
+    if as_json:
+        print(json.dumps(found, indent=1, default=str, allow_nan=False))
+    for line in [] if as_json else lines:
+        print(line)
+
+
+if __name__ == "__main__":
+    main()

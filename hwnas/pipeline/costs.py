@@ -1,0 +1,94 @@
+"""What one architecture costs, and what a space holds."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+from hwnas.errors import SpaceError
+from hwnas.network import costs, lower
+from hwnas.ops.costs import operator_costs
+from hwnas.pipeline.workspace import open_space
+from hwnas.space import AnySpace, Architecture
+
+
+def cost(space: str | Path, architecture: str = "largest", *, table: Path | None = None) -> dict[str, Any]:
+    """Parameters, MACs, activation bytes and operators of an architecture; with a table, its latency as well.
+
+    Args:
+        space: a space file, a shipped name, or `file.py:function`.
+        architecture: `largest`, `smallest`, `random:SEED`, or a JSON file with `{"space", "picks"}`, such as an entry
+            of a front.
+        table: a latency table that holds the operators' rows.
+    """
+    opened, _ = open_space(space)
+    chosen = pick_architecture(opened, architecture)
+    network = lower(opened, chosen)
+    total = costs(network)
+    operators = []
+    for slot, (operator, shape) in zip(network.slots, network.links, strict=True):
+        part = operator_costs(operator, shape)
+        operators.append({
+            "slot": slot, "op": operator.kind, "knobs": operator.knobs, "input": list(shape),
+            "output": list(part.output_shape), "params": part.params, "macs": part.macs,
+            "activation_bytes": part.activation_bytes,
+        })
+    found: dict[str, Any] = {
+        "space": opened.name, "key": chosen.key, "architecture": chosen.as_dict(), "input": list(network.input_shape),
+        "params": total.params, "macs": total.macs, "activation_bytes": total.activation_bytes, "operators": operators,
+    }
+    if table is not None:
+        from hwnas.latency.model import LatencyModel
+        from hwnas.latency.table import read_table
+
+        read = read_table(table)
+        estimate = LatencyModel.of(read).predict(network)
+        found |= {"latency_ms": estimate.ms, "low_ms": estimate.low_ms, "high_ms": estimate.high_ms,
+                  "latency_origin": estimate.origin, "setup": read.setup.as_dict()}
+    return found
+
+
+def pick_architecture(space: AnySpace, which: str) -> Architecture:
+    """The architecture that a command line names.
+
+    Raises:
+        SpaceError: it is no name, or the file does not hold an architecture of the space.
+    """
+    if which in ("largest", "smallest"):
+        return space.largest() if which == "largest" else space.smallest()
+    if which.startswith("random:") and which.removeprefix("random:").isdigit():
+        return space.random(random.Random(int(which.removeprefix("random:"))))
+    path = Path(which)
+    if not path.is_file():
+        raise SpaceError(
+            f"`{which}` names no architecture and no file", where="--architecture",
+            allowed="largest, smallest, random:SEED, or a JSON file", do="Use one of these",
+        )
+    try:
+        raw = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise SpaceError(
+            f"the file is no JSON ({error})", where=which, allowed='The form is {"space": name, "picks": {...}}',
+            do="Take one from fronts/<tier>.json",
+        ) from error
+    raw = raw.get("architecture", raw) if isinstance(raw, dict) else {}
+    architecture = Architecture.from_dict(raw, where=which)
+    space.blueprint(architecture)
+    return architecture
+
+
+def space_facts(space: AnySpace) -> dict[str, Any]:
+    """Name, source, number of architectures, choices, and the costs of the smallest and the largest network."""
+    try:
+        count: int | None = space.count
+    except SpaceError:
+        count = None
+    ends = {end: pick_architecture(space, end) for end in ("smallest", "largest")}
+    return {
+        "name": space.name, "source": space.source, "architectures": count,
+        "choices": [{"name": choice.name, "options": list(choice.options)} for choice in space.choices],
+        **{end: {k: getattr(costs(lower(space, a)), k) for k in ("params", "macs", "activation_bytes")}
+           for end, a in ends.items()},
+    }

@@ -1,0 +1,42 @@
+"""The main job: tables, training, search, files, report, in that order, each step resumable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hwnas.pipeline.timing import bench_run
+from hwnas.pipeline.exporting import export_run
+from hwnas.pipeline.narrate import Narrator, Silent
+from hwnas.pipeline.reporting import report_run
+from hwnas.pipeline.workspace import open_run
+from hwnas.pipeline.searching import Searched, check_limits, priced_setups, search_run
+from hwnas.pipeline.training import train_run
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run left: its folder, its tiers, its manifests and its report."""
+
+    folder: Path
+    tiers: tuple[Searched, ...]
+    manifests: tuple[Path, ...]
+    report: Path
+
+
+def run(reference: str | Path, *, runs: Path = Path("runs"), trials: int | None = None, narrator: Narrator | None = None) -> Outcome:
+    """Do all that an experiment asks for; what is done already is not done again.
+
+    Latency comes before training, so that a limit that no network meets is found in time.
+    """
+    opened, narrator = open_run(reference, runs=runs), narrator or Silent()
+    opened.dataset  # noqa: B018 - missing data is told before an hour of work
+    with opened.opened():
+        bench_run(opened, narrator)
+        prices = priced_setups(opened)
+        check_limits(opened, prices)
+        trained = train_run(opened, narrator)
+        searched = search_run(opened, trained, prices, narrator, trials=trials)
+        manifests = export_run(opened, trained, narrator)
+        page = report_run(opened, trained, prices, searched)
+    return Outcome(opened.folder, tuple(searched), tuple(manifests), page)

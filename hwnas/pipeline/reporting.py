@@ -1,0 +1,178 @@
+"""The report of a run, filled from the files that it left."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hwnas
+from hwnas.errors import SpaceError
+from hwnas.latency.model import LatencyModel
+from hwnas.latency.table import LatencyTable, check_key, read_table
+from hwnas.network import Network, costs
+from hwnas.pareto import reference_point
+from hwnas.pipeline.exporting import machine, versions
+from hwnas.pipeline.workspace import ACCURACY, Run, open_run
+from hwnas.pipeline.searching import Priced, Searched, priced_setups, searched_before
+from hwnas.report import facts
+from hwnas.report.page import write_page
+from hwnas.runtimes.setup import Setup
+from hwnas.search.evaluate import Evaluation
+from hwnas.search.fronts import FrontPoint, hypervolume_history, read_front
+from hwnas.space import Architecture
+
+if TYPE_CHECKING:
+    from hwnas.pipeline.training import Trained
+
+
+def report(reference: str | Path, *, runs: Path = Path("runs")) -> Path:
+    """Write report.html of a searched run again, from what stands in its folder."""
+    from hwnas.pipeline.training import load_run
+
+    run = open_run(reference, runs=runs)
+    with run.opened():
+        trained = load_run(run)
+        prices = priced_setups(run)
+        return report_run(run, trained, prices, searched_before(run, trained, prices))
+
+
+def report_run(run: Run, trained: Trained, prices: dict[str, Priced], searched: list[Searched]) -> Path:
+    """Write report.html of a run that was searched, and exported or not."""
+    config = run.experiment
+    page = facts.ReportFacts(
+        experiment=config.name, title=config.title or config.name,
+        created_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"), hwnas_version=hwnas.__version__, machine=machine(),
+        space=facts.SpaceFacts(
+            run.space.name, run.space.source, _count(run), len(run.space.choices),
+            _costs(run, run.space.smallest()), _costs(run, run.space.largest()),
+        ),
+        tiers=tuple(_tier(run, tier, prices) for tier in searched), training=_training(run, trained),
+        config_yaml=(run.folder / "experiment.yaml").read_text(encoding="utf-8"), versions=versions(), elapsed=run.elapsed,
+    )
+    return write_page(page, run.folder / "report.html")
+
+
+def describe(network: Network) -> tuple[str, ...]:
+    """One line for each operator: slot, kind, channels, then the other knobs."""
+    lines = []
+    for slot, operator in zip(network.slots, network.operators, strict=True):
+        rest = [f"{k} {v}" for k, v in operator.knobs.items() if k not in ("in_channels", "out_channels") and v]
+        lines.append(f"{slot}: {operator.kind} {operator.in_channels} to {operator.out_channels}, {', '.join(rest)}".rstrip(", "))
+    return tuple(lines)
+
+
+def _tier(run: Run, searched: Searched, prices: dict[str, Priced]) -> facts.TierFacts:
+    tier, name = searched.tier, searched.tier.name
+    latency = tier.objectives[1].metric
+    setup = run.experiment.tiers[name].setup
+    manifest = _manifest(run, name)
+    tested = {model["key"]: model["test_top1"]["value"] for model in manifest.get("models", [])}
+    again = run.folder / "latency" / f"{setup}-front.jsonl"
+    table = read_table(again) if again.is_file() else None
+    competing = [e.scores for e in searched.evaluations if e.competes(tier)]
+    volume = hypervolume_history(searched.evaluations, tier, reference_point(competing, tier.objectives)) if competing else []
+    return facts.TierFacts(
+        name=name, setup=_setup_facts(prices[setup].model.setup),
+        accuracy=facts.ObjectiveFacts(ACCURACY, "max", "measured", "validation images, inherited weights"),
+        latency=facts.ObjectiveFacts(latency, "min", "predicted", f"one call, batch {prices[setup].model.setup.batch}"),
+        limits=tier.limits, points=tuple(_point(run, e) for e in searched.evaluations if e.failed is None),
+        front=tuple(_front_point(run, point, prices[setup].model, latency, table, tested) for point in searched.front),
+        hypervolume=tuple(volume), files=_files(run, manifest, latency), notes=_notes(searched),
+    )
+
+
+def _point(run: Run, evaluation: Evaluation) -> facts.Point:
+    total = costs(run.network(evaluation.architecture))
+    return facts.Point(
+        evaluation.architecture.key, evaluation.scores, evaluation.broken, summary(evaluation.architecture),
+        total.params, total.macs,
+    )
+
+
+def summary(architecture: Architecture) -> str:
+    """The picks on one line."""
+    return ", ".join(f"{name} {value}" for name, value in architecture.picks)
+
+
+def _front_point(
+    run: Run, point: FrontPoint, model: LatencyModel, latency: str, table: LatencyTable | None, tested: dict[str, float]
+) -> facts.FrontPoint:
+    network = run.network(point.architecture)
+    estimate, total = model.predict(network), costs(network)
+    again = table.checks.get(check_key(network)) if table is not None else None
+    return facts.FrontPoint(
+        point.architecture.key, point.scores, point.scores[latency], estimate.low_ms, estimate.high_ms,
+        point.measured.get(latency), again.spread if again is not None else None, point.kept, point.picks, describe(network),
+        tested.get(point.architecture.key), total.params, total.macs, total.activation_bytes,
+    )
+
+
+def _files(run: Run, manifest: dict[str, Any], latency: str) -> tuple[facts.FileFacts, ...]:
+    found = []
+    for model in manifest.get("models", []):
+        predicted = model["scores"][latency]["value"]
+        for file in model["files"]:
+            own = file["runtime"].split()[0] == manifest["setup"]["runtime"]
+            found.append(facts.FileFacts(
+                " / ".join(model["picks"]), file["format"], file["name"], file["bytes"], file["sha256"], file["max_difference"],
+                file["top1_agreement"], file["test_top1"], predicted if own else None, file["latency_ms"],
+            ))
+    return tuple(found)
+
+
+def _manifest(run: Run, tier: str) -> dict[str, Any]:
+    path = run.folder / "bundle" / tier / "manifest.json"
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+def _notes(searched: Searched) -> tuple[str, ...]:
+    notes = [f"{searched.finished.trials} networks were tried; the search ended because {searched.finished.stopped}."]
+    if searched.finished.failed:
+        notes.append(f"{searched.finished.failed} could not be scored; scores.jsonl holds the reasons.")
+    return tuple(notes)
+
+
+def _setup_facts(setup: Setup) -> dict[str, str | int | float]:
+    return dict(setup.as_dict())
+
+
+def _training(run: Run, trained: Trained) -> facts.TrainingFacts:
+    epochs = tuple(facts.EpochFacts(e.epoch, e.loss, e.smallest, e.largest, e.seconds) for e in trained.history)
+    sizes = {name: f"{len(getattr(run.dataset, name)):,} {name}" for name in ("train", "validation", "test")}
+    return facts.TrainingFacts(epochs, f"{run.dataset.name}: {', '.join(sizes.values())} images")
+
+
+def _costs(run: Run, architecture: Architecture) -> facts.CostFacts:
+    total = costs(run.network(architecture))
+    return facts.CostFacts(total.params, total.macs, total.activation_bytes)
+
+
+def _count(run: Run) -> int | None:
+    try:
+        return run.space.count
+    except SpaceError:
+        return None
+
+
+def fronts(reference: str | Path, *, runs: Path = Path("runs")) -> list[facts.TierFacts]:
+    """The fronts of a searched run as its folder holds them; needs no supernet and no table."""
+    run = open_run(reference, runs=runs)
+    found = []
+    for name, config in run.experiment.tiers.items():
+        tier = run.tier(name)
+        latency = tier.objectives[1].metric
+        points = tuple(
+            facts.FrontPoint(
+                p.architecture.key, p.scores, p.scores[latency], measured_ms=p.measured.get(latency), kept=p.kept,
+                picks=p.picks, params=int(p.scores["params"]), macs=int(p.scores["macs"]),
+            )
+            for p in read_front(run.front_path(name))
+        )
+        found.append(facts.TierFacts(
+            name, run.experiment.setups[config.setup].model_dump(exclude_none=True),
+            facts.ObjectiveFacts(ACCURACY, "max", "measured"), facts.ObjectiveFacts(latency, "min", "predicted"),
+            tier.limits, front=points,
+        ))
+    return found

@@ -1,0 +1,117 @@
+"""Latency tables: what the set-ups of a run, or a space on one set-up, need measured."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from hwnas.config import SetupConfig, TimingConfig
+from hwnas.export import EXPORTERS
+from hwnas.latency.build import build_table, plan_table
+from hwnas.latency.measure import Timing
+from hwnas.latency.table import LatencyTable, open_table
+from hwnas.lookup import member
+from hwnas.network import Network, lower, operators_of
+from hwnas.pipeline.narrate import Narrator, Silent
+from hwnas.pipeline.workspace import Run, open_run, open_space
+from hwnas.runtimes import Runtime, open_runtime
+from hwnas.space import AnySpace
+
+
+@dataclass(frozen=True)
+class Benched:
+    """A table after `bench`: where it is, what it holds, what was measured now."""
+
+    table: Path
+    setup: dict[str, object]
+    rows: int
+    checks: int
+    missing: int
+    """Rows that a dry run found missing; 0 after measuring."""
+
+
+def bench(reference: str | Path, *, runs: Path = Path("runs"), dry_run: bool = False, narrator: Narrator | None = None) -> list[Benched]:
+    """Measure what the tables of an experiment's set-ups lack; rows that are there stay."""
+    run = open_run(reference, runs=runs)
+    with run.opened():
+        return bench_run(run, narrator or Silent(), dry_run=dry_run)
+
+
+def bench_run(run: Run, narrator: Narrator, *, dry_run: bool = False) -> list[Benched]:
+    """The same for an opened run."""
+    with run.timed("latency"):
+        return [
+            _benched(
+                run.space, setup, run.table_path(name), run.experiment.timing, run.folder / "artifacts",
+                run.experiment.seed, dry_run, narrator, name,
+            )
+            for name, setup in run.experiment.setups.items()
+        ]
+
+
+def bench_space(
+    space: str | Path, *, runtime: str, threads: int = 1, batch: int = 1, precision: str = "fp32", table: Path,
+    dry_run: bool = False, narrator: Narrator | None = None,
+) -> Benched:
+    """Measure what a table lacks of one space's operators."""
+    opened, _ = open_space(space)
+    setup = SetupConfig.model_validate({"runtime": runtime, "threads": threads, "batch": batch, "precision": precision})
+    with tempfile.TemporaryDirectory(prefix="hwnas-") as artifacts:
+        return _benched(opened, setup, table, TimingConfig(), Path(artifacts), 0, dry_run, narrator or Silent(), table.stem)
+
+
+def _benched(
+    space: AnySpace, setup: SetupConfig, path: Path, timing: TimingConfig, artifacts: Path, seed: int, dry_run: bool,
+    narrator: Narrator, name: str,
+) -> Benched:
+    runtime = runtime_of(setup)
+    operators = operators_of(space)
+    if dry_run:
+        table = open_table(path, runtime.setup)
+        missing = len(plan_table(operators, table))
+    else:
+        networks = check_networks(space, timing.checks, seed)
+        table = fill(runtime, path, timing, artifacts, narrator, f"timing {name}", list(operators), networks)
+        missing = 0
+    for notice in table.notices:
+        narrator.say(notice)
+    return Benched(path, runtime.setup.as_dict(), len(table.rows), len(table.checks), missing)
+
+
+def fill(
+    runtime: Runtime, path: Path, timing: TimingConfig, artifacts: Path, narrator: Narrator, title: str,
+    operators: Sequence[object], networks: Sequence[Network],
+) -> LatencyTable:
+    """Measure what a table lacks, with a bar."""
+    with narrator.bar(title) as bar:
+        return build_table(
+            operators, runtime, exporter_of(runtime), protocol(timing, 0), path,  # type: ignore[arg-type]
+            artifacts=artifacts / runtime.setup.runtime, networks=networks, progress=bar.update,
+        )
+
+
+def check_networks(space: AnySpace, count: int, seed: int) -> list[Network]:
+    """Random networks, fixed by the seed, that are timed whole: evidence on what operators cost together."""
+    rng = random.Random(seed)
+    return [lower(space, architecture) for architecture in {space.random(rng): None for _ in range(count)}]
+
+
+def runtime_of(setup: SetupConfig) -> Runtime:
+    """The runtime of a set-up on this machine."""
+    return open_runtime(
+        setup.runtime, threads=setup.threads, precision=setup.precision, batch=setup.batch, device=setup.device
+    )
+
+
+def exporter_of(runtime: Runtime):  # type: ignore[no-untyped-def]
+    """The function that writes a module as the runtime's file, at the set-up's batch."""
+    return partial(member(EXPORTERS, runtime.setup.runtime, what="runtime", where="export"), batch=runtime.setup.batch)
+
+
+def protocol(timing: TimingConfig, seed: int) -> Timing:
+    """The measuring protocol of an experiment."""
+    return Timing(**timing.model_dump(exclude={"checks"}), seed=seed)

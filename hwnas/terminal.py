@@ -1,0 +1,122 @@
+"""What a person sees while a verb works: bars and lines on standard error, errors in four parts."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from hwnas.errors import HwnasError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from hwnas.pipeline.narrate import Bar
+    from hwnas.report.facts import TierFacts
+
+
+class _Bar:
+    """One bar; on a terminal it moves, in a log it leaves a line now and then."""
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self._progress, self._task = progress, task
+
+    def update(self, done: float, total: float, text: str = "") -> None:
+        self._progress.update(self._task, completed=done, total=total, text=text)
+
+
+class _LogBar:
+    """Tenths of the work as lines, for a log without a cursor."""
+
+    def __init__(self, title: str) -> None:
+        self._title, self._tenth = title, -1
+
+    def update(self, done: float, total: float, text: str = "") -> None:
+        tenth = int(10 * done / total) if total else 10
+        if tenth > self._tenth:
+            self._tenth = tenth
+            print(f"{self._title}: {10 * tenth} % {text}".rstrip(), file=sys.stderr, flush=True)
+
+
+class Terminal:
+    """Tells on standard error, so that standard output stays the command's own."""
+
+    def say(self, text: str) -> None:
+        """One line that stays."""
+        print(text, file=sys.stderr, flush=True)
+
+    @contextmanager
+    def bar(self, title: str) -> Iterator[Bar]:
+        """A bar with time left, while the block runs."""
+        if not sys.stderr.isatty():
+            yield _LogBar(title)
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        columns = (
+            TextColumn("[bold]{task.description}"), BarColumn(bar_width=24), TextColumn("{task.percentage:>3.0f}%"),
+            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), TextColumn("[dim]{task.fields[text]}", markup=True),
+        )
+        with Progress(*columns, console=Console(stderr=True)) as progress:
+            yield _Bar(progress, progress.add_task(title, total=1, text=""))
+
+
+def show_error(error: HwnasError) -> None:
+    """The four parts of an error, each on a line of its own."""
+    print(f"error: {error.met}", file=sys.stderr)
+    for label, part in (("where", error.where), ("allowed", error.allowed), ("next", error.do)):
+        print(f"  {label + ':':<9}{part}", file=sys.stderr)
+
+
+def show_fronts(tiers: Sequence[TierFacts]) -> None:
+    """A table for each tier, on standard output."""
+    from rich.console import Console
+
+    from hwnas.report.tables import front_table
+
+    for tier in tiers:
+        Console().print(front_table(tier))
+
+
+def show_costs(found: Mapping[str, Any]) -> None:
+    """What `hwnas cost` found, as tables on standard output."""
+    from rich.console import Console
+
+    from hwnas.report.tables import cost_rows, costs_table
+
+    console = Console()
+    console.print(f"[bold]{found['space']}[/] architecture {found['key']}, input {'x'.join(map(str, found['input']))}")
+    rows = [
+        (op["slot"], _words(op), op["params"], op["macs"], op["activation_bytes"], None) for op in found["operators"]
+    ]
+    console.print(costs_table(rows))
+    for name, value in cost_rows(found["params"], found["macs"], found["activation_bytes"], ms=found.get("latency_ms")):
+        console.print(f"{name:>12}  {value}")
+    if "latency_ms" in found:
+        console.print(f"{'':>12}  {found['low_ms']:.4g} to {found['high_ms']:.4g} ms, from {found['latency_origin']}")
+
+
+def show_space(found: Mapping[str, Any]) -> None:
+    """What `hwnas show SPACE` found, on standard output."""
+    from rich.console import Console
+
+    from hwnas.report.tables import cost_rows
+
+    console = Console(highlight=False)
+    count = found["architectures"]
+    console.print(f"[bold]{found['name']}[/]  {found['source']}")
+    console.print(f"{count:,} architectures" if count is not None else "more architectures than can be counted", end="")
+    console.print(f", {len(found['choices'])} choices")
+    for choice in found["choices"]:
+        console.print(f"  {choice['name']:<24} {', '.join(map(str, choice['options']))}")
+    for end in ("smallest", "largest"):
+        costs = found[end]
+        parts = cost_rows(costs["params"], costs["macs"], costs["activation_bytes"])
+        console.print(f"{end:>10}: " + ", ".join(f"{value} {name}" for name, value in parts))
+
+
+def _words(operator: Mapping[str, Any]) -> str:
+    knobs = ", ".join(f"{name} {value}" for name, value in operator["knobs"].items() if value)
+    return f"{operator['op']}: {knobs}"
