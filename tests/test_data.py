@@ -74,7 +74,7 @@ class TestSplits:
         searched = digits.without_test()
         assert searched.train is digits.train
         assert searched.validation is digits.validation
-        with pytest.raises(DataError, match="the test split was asked for in a search.*Score on `validation`"):
+        with pytest.raises(DataError, match=r"the test split was asked for in a search\..*Score on `validation`"):
             _ = searched.test
         assert len(digits.test) > 0
 
@@ -98,11 +98,11 @@ class TestBatches:
         drawn = list(batches(digits.validation, 50, generator=generator))
         assert [len(labels) for _, labels in drawn] == [50, 50, 50, 29]
         assert len(list(batches(digits.validation, 50, drop_last=True))) == 3
-        found = {
-            (tuple(image.flatten().tolist()), int(label)) for x, y in drawn for image, label in zip(x, y, strict=True)
-        }
-        images, labels = everything(digits.validation), digits.validation.labels
-        assert found == {(tuple(i.flatten().tolist()), int(n)) for i, n in zip(images, labels, strict=True)}
+        found = torch.cat([torch.cat([images.flatten(1), labels[:, None]], 1) for images, labels in drawn])
+        split = digits.validation
+        expected = torch.cat([everything(split).flatten(1), split.labels[:, None]], 1)
+        assert not torch.equal(found, expected)
+        assert sorted(found.tolist()) == sorted(expected.tolist())
 
     def test_without_a_generator_order_is_that_of_the_split(self, digits: Dataset) -> None:
         images, labels = zip(*batches(digits.test, 100), strict=True)
@@ -327,8 +327,9 @@ def test_images_are_resized_cropped_and_made_grey(tmp_path: Path) -> None:
     dataset = load_data({"name": "images", "path": str(tmp_path), "resolution": 10, "channels": 1}, seed=0)
     raw = (everything(dataset.train) * dataset.train.std + dataset.train.mean) * 255
     assert raw.shape[1:] == (1, 10, 10)
-    assert_close(raw, raw[:, :, :1, :1].expand_as(raw), atol=1e-3, rtol=0)
-    assert set(raw[:, 0, 0, 0].round().int().tolist()) <= {*range(10, 20), *range(240, 250)}
+    inner = raw[:, :, :, 1:-1]  # at the crop's edge the resampling reaches over
+    assert_close(inner, inner[:, :, :1, :1].expand_as(inner), atol=1e-3, rtol=0)
+    assert set(inner[:, 0, 0, 0].round().int().tolist()) <= {*range(10, 20), *range(240, 250)}
 
 
 def test_images_beyond_the_cache_are_decoded_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -479,8 +480,8 @@ REFUSED: dict[str, tuple[Callable[[Path], str | dict[str, Any]], str]] = {
         r"class0/000\.png: the image cannot be read",
     ),
     "no archive": (
-        lambda f: {"name": "cifar10", "path": str(write_function(f, WHOLE).split(":")[0])},
-        "cannot be read",
+        lambda f: {"name": "cifar10", "path": write_function(f, WHOLE).removesuffix(":load")},
+        r"mine\.py: the file cannot be read",
     ),
     "archive without keys": (
         lambda f: cifar_with(f, y_test=None, offset_test=None),
@@ -508,7 +509,7 @@ REFUSED: dict[str, tuple[Callable[[Path], str | dict[str, Any]], str]] = {
         r"labels torch\.float64",
     ),
     "undefined pixels": (
-        lambda f: write_function(f, f"{ONE}return {{'train': (x.astype('f4') / 0 * 0, y)}}").replace("/ 0", "/ 1"),
+        lambda f: write_function(f, f"{ONE}return {{'train': (x.astype('f4') * np.nan, y)}}"),
         "some are not finite",
     ),
     "wide images": (
@@ -530,7 +531,7 @@ REFUSED: dict[str, tuple[Callable[[Path], str | dict[str, Any]], str]] = {
 @pytest.mark.parametrize(("prepare", "message"), REFUSED.values(), ids=REFUSED)
 def test_what_cannot_be_used_is_refused(prepare: Callable[[Path], Any], message: str, tmp_path: Path) -> None:
     spec = prepare(tmp_path)
-    with pytest.raises((DataError, ConfigError), match=message) as caught, np.errstate(all="ignore"):
+    with pytest.raises((DataError, ConfigError), match=message) as caught:
         everything(load_data(spec, seed=0).train)
     error = caught.value
     assert isinstance(error, HwnasError)

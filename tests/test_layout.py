@@ -22,6 +22,7 @@ FLOORS = (  # bottom to top
     ("supernet", "latency", "search"),
     ("collaborate", "proxies", "report"),
     ("pipeline",),
+    ("terminal",),
     ("cli",),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -13,9 +14,15 @@ from numpy.typing import NDArray
 from torch import nn
 
 from hwnas.errors import ExportError
-from hwnas.runtimes import Loaded
 
 Images = NDArray[np.float32]
+
+
+class Loaded(Protocol):
+    """A model file in its runtime; any of `hwnas.runtimes` fits."""
+
+    def run(self, images: Images) -> Images:
+        """(N, C, H, W) to (N, classes)."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,9 @@ def logits_of(module: nn.Module, images: Images, *, batch_size: int = 256) -> Im
     return out
 
 
-def compare(expected: Images, loaded: Loaded, images: Images, labels: NDArray[np.int64], *, path: Path, tolerance: float) -> Parity:
+def compare(
+    expected: Images, loaded: Loaded, images: Images, labels: NDArray[np.int64], *, path: Path, tolerance: float
+) -> Parity:
     """Run a file on the images and compare it with PyTorch's logits.
 
     Raises:
@@ -67,7 +76,8 @@ def compare(expected: Images, loaded: Loaded, images: Images, labels: NDArray[np
     difference = float(np.abs(got - expected).max())
     if not difference <= tolerance:
         raise ExportError(
-            f"its logits differ from PyTorch's by up to {difference:.3g}", where=str(path),
+            f"its logits differ from PyTorch's by up to {difference:.3g}",
+            where=str(path),
             allowed=f"A shipped file agrees within {tolerance:g}",
             do="Look at the operators that the converter replaced, or raise `export.tolerance` knowingly",
         )
