@@ -29,6 +29,7 @@ import numpy as np
 import optuna
 
 from hwnas.pareto import Limit, Objective, Scores, Tier, front, hypervolume, reference_point
+from hwnas.runtimes.setup import cpu_name
 from hwnas.search.evaluate import Evaluation, evaluate
 from hwnas.search.fronts import hypervolume_history
 from hwnas.search.plan import Plan
@@ -60,8 +61,13 @@ def benchmarks() -> Iterator[Benchmark]:
     """NAS-Bench-Macro over FLOPs, NAS-Bench-201 over Raspberry Pi latency, and that again under a limit."""
     macro = np.load(DATA / "accuracy/nasbench_macro_cifar10.npz")
     yield _benchmark(
-        "NAS-Bench-Macro, accuracy / FLOPs", macro["op_names"], macro["ops"], Objective("top1@nasbench_macro", "max"),
-        macro["mean_acc"], Objective("mflops@nasbench_macro", "min"), macro["flops"] / 1e6,
+        "NAS-Bench-Macro, accuracy / FLOPs",
+        macro["op_names"],
+        macro["ops"],
+        Objective("top1@nasbench_macro", "max"),
+        macro["mean_acc"],
+        Objective("mflops@nasbench_macro", "min"),
+        macro["flops"] / 1e6,
     )
     cells = np.load(DATA / "accuracy/nasbench201_cifar10.npz")
     with gzip.open(DATA / "latency/nasbench201_help_ms.csv.gz", "rt") as file:
@@ -70,20 +76,33 @@ def benchmarks() -> Iterator[Benchmark]:
     for limit_ms in (None, float(round(np.quantile(latency_ms, 0.25), 1))):
         yield _benchmark(
             "NAS-Bench-201, accuracy / latency on Raspberry Pi 4" + (f" <= {limit_ms} ms" if limit_ms else ""),
-            cells["op_names"], cells["ops"], Objective("top1@nasbench201", "max"), cells["test_cifar10"],
-            Objective("latency_ms@raspi4", "min"), latency_ms, limit_ms,
+            cells["op_names"],
+            cells["ops"],
+            Objective("top1@nasbench201", "max"),
+            cells["test_cifar10"],
+            Objective("latency_ms@raspi4", "min"),
+            latency_ms,
+            limit_ms,
         )
 
 
 def _benchmark(
-    name: str, op_names: Any, ops: Any, accuracy: Objective, accuracies: Any, cost: Objective, costs: Any,
+    name: str,
+    op_names: Any,
+    ops: Any,
+    accuracy: Objective,
+    accuracies: Any,
+    cost: Objective,
+    costs: Any,
     limit: float | None = None,
 ) -> Benchmark:
     words, slots = [str(op) for op in op_names], [f"op{index}" for index in range(ops.shape[1])]
     space = FunctionSpace(name, lambda choose: [choose(slot, words) for slot in slots])
     rows = {
-        Architecture(name, tuple(zip(slots, (words[op] for op in row), strict=True))).key:
-            {accuracy.metric: float(a), cost.metric: float(c)}
+        Architecture(name, tuple(zip(slots, (words[op] for op in row), strict=True))).key: {
+            accuracy.metric: float(a),
+            cost.metric: float(c),
+        }
         for row, a, c in zip(ops, accuracies, costs, strict=True)
     }
     limits = (Limit(cost.metric, limit),) if limit is not None else ()
@@ -109,8 +128,13 @@ def race(benchmark: Benchmark, samplers: list[str], trials: list[int], seeds: in
                 found[sampler][n].append(history[n - 1] / best)
         seconds[sampler] = time.perf_counter() - started
     return {
-        "benchmark": benchmark.name, "architectures": len(benchmark.rows), "true_front": len(true_front),
-        "reference": reference, "true_hypervolume": best, "hypervolume_fraction": found, "seconds": seconds,
+        "benchmark": benchmark.name,
+        "architectures": len(benchmark.rows),
+        "true_front": len(true_front),
+        "reference": reference,
+        "true_hypervolume": best,
+        "hypervolume_fraction": found,
+        "seconds": seconds,
     }
 
 
@@ -142,11 +166,14 @@ def overhead_ms(trials: int = 300, choices: int = 20) -> dict[str, float]:
 def markdown(report: dict[str, Any]) -> str:
     """The report as a page."""
     lines = [
-        "# Search against random search, at equal trials", "",
-        f"`{report['command']}`, {report['date']}, {report['machine']}, Python {report['python']}, Optuna {report['optuna']}.",
-        f"{report['seeds']} seeds, population {report['population']}. A trial is an architecture that was not tried before.",
-        "Hypervolume is a fraction of the benchmark's own (its reference point is just worse than the true front): median,",
-        "and in brackets in how many seeds it is above random search with the same seed.", "",
+        "# Search against random search, at equal trials",
+        "",
+        f"`{report['command']}`, {report['date']}, {report['machine']}, Python {report['python']}, "
+        f"Optuna {report['optuna']}. {report['seeds']} seeds, population {report['population']}.",
+        "A trial is an architecture that was not tried before. Hypervolume is a fraction of the benchmark's own (its",
+        "reference point is just worse than the true front): median, and in brackets in how many seeds it is above random",
+        "search with the same seed.",
+        "",
     ]
     for result in report["results"]:
         of = result["hypervolume_fraction"]
@@ -155,14 +182,17 @@ def markdown(report: dict[str, Any]) -> str:
         lines += ["| trials | " + " | ".join(of) + " |", "|---" * (len(of) + 1) + "|"]
         for n in report["trials"]:
             cells = [
-                f"{statistics.median(of[s][n]):.4f}" + ("" if s == "random" else f" ({wins(result, s, n)}/{report['seeds']})")
+                f"{statistics.median(of[s][n]):.4f}"
+                + ("" if s == "random" else f" ({wins(result, s, n)}/{report['seeds']})")
                 for s in of
             ]
             lines.append(f"| {n} | " + " | ".join(cells) + " |")
         seconds = ", ".join(f"{s} {result['seconds'][s]:.1f} s" for s in of)
         lines += ["", f"All seeds together took: {seconds}.", ""]
-    spent = ", ".join(f"{ms:.1f} ms in {where}" if where == "memory" else f"{ms:.1f} ms with a {where}"
-                      for where, ms in report["overhead_ms"].items())
+    spent = ", ".join(
+        f"{ms:.1f} ms in {where}" if where == "memory" else f"{ms:.1f} ms with a {where}"
+        for where, ms in report["overhead_ms"].items()
+    )
     return "\n".join([*lines, "## Overhead", "", f"Asking and telling (nsga2, 20 choices) costs a trial {spent}.", ""])
 
 
@@ -179,9 +209,15 @@ def main() -> None:
     results = [race(b, samplers, asked.trials, asked.seeds, asked.population) for b in benchmarks()]
     report = {
         "command": shlex.join(["python", "benchmarks/search_vs_random.py", *sys.argv[1:]]),
-        "date": datetime.now(UTC).date().isoformat(), "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "python": platform.python_version(), "optuna": optuna.__version__, "seeds": asked.seeds,
-        "population": asked.population, "trials": asked.trials, "results": results, "overhead_ms": overhead_ms(),
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": cpu_name(),
+        "python": platform.python_version(),
+        "optuna": optuna.__version__,
+        "seeds": asked.seeds,
+        "population": asked.population,
+        "trials": asked.trials,
+        "results": results,
+        "overhead_ms": overhead_ms(),
     }
     asked.out.mkdir(parents=True, exist_ok=True)
     (asked.out / "search_vs_random.json").write_text(json.dumps(report, indent=1) + "\n")

@@ -140,7 +140,8 @@ class Study:
         if evaluation.failed is not None:
             told = self._memory.tell(handle, state=TrialState.FAIL)
         else:
-            values = [evaluation.scores.get(o.metric, self._worst(o)) for o in tier.objectives]
+            scores = evaluation.scores
+            values = [self._worst(o) if o.metric in unscored else scores[o.metric] for o in tier.objectives]
             told = self._memory.tell(handle, values)
         if self._kept is not None:
             keep(self._kept, told)
