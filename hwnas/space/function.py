@@ -12,7 +12,7 @@ from hwnas.errors import SpaceError
 from hwnas.space.architecture import Architecture, Choice, Suggest, Value
 
 Choose = Callable[[str, Sequence[Value]], Any]
-COUNTABLE = 200_000
+COUNTABLE = 20_000
 """A function's decisions are counted by walking all of them; beyond this many architectures that is not tried."""
 
 
