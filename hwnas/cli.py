@@ -15,17 +15,30 @@ from hwnas.errors import ConfigError, DataError, HwnasError, SpaceError
 from hwnas.terminal import Terminal, show_error
 
 app = typer.Typer(
-    name="hwnas", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich",
+    name="hwnas",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Finds neural networks that are Pareto-best on the hardware they will run on.",
     epilog="Start with: hwnas init my_project && cd my_project && hwnas run quickstart.yaml",
 )
 
-Reference = Annotated[str, typer.Argument(metavar="EXPERIMENT", help="An experiment's YAML file, the name of a shipped one, or a run's folder.")]
-SpaceReference = Annotated[str, typer.Argument(metavar="SPACE", help="A space's YAML file, the name of a shipped one, or file.py:function.")]
+Reference = Annotated[
+    str,
+    typer.Argument(
+        metavar="EXPERIMENT", help="An experiment's YAML file, the name of a shipped one, or a run's folder."
+    ),
+]
+SpaceReference = Annotated[
+    str, typer.Argument(metavar="SPACE", help="A space's YAML file, the name of a shipped one, or file.py:function.")
+]
 Runs = Annotated[Path, typer.Option("--runs", help="Folder that runs are kept in.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else.")]
-Trials = Annotated[int | None, typer.Option("--trials", min=1, help="Trials for each tier, instead of the experiment's number.")]
+Trials = Annotated[
+    int | None, typer.Option("--trials", min=1, help="Trials for each tier, instead of the experiment's number.")
+]
 RUNS = Path("runs")
 
 
@@ -37,7 +50,9 @@ def _main(version: Annotated[bool, typer.Option("--version", help="Print the ver
 
 
 @app.command()
-def init(folder: Annotated[Path, typer.Argument(help="Where to put it; created if missing.")], as_json: Json = False) -> None:
+def init(
+    folder: Annotated[Path, typer.Argument(help="Where to put it; created if missing.")], as_json: Json = False
+) -> None:
     """Copy a working experiment and its space into a folder of your own."""
     from hwnas.shipped import copy_starter
 
@@ -54,8 +69,12 @@ def run(experiment: Reference, runs: Runs = RUNS, trials: Trials = None, as_json
     if not as_json:
         _show_fronts(experiment, runs)
     lines = [f"{path.parent}: model files and manifest" for path in outcome.manifests] + [f"report: {outcome.report}"]
-    found = {"folder": outcome.folder, "report": outcome.report, "manifests": outcome.manifests,
-             "tiers": {tier.tier.name: _searched(tier) for tier in outcome.tiers}}
+    found = {
+        "folder": outcome.folder,
+        "report": outcome.report,
+        "manifests": outcome.manifests,
+        "tiers": {tier.tier.name: _searched(tier) for tier in outcome.tiers},
+    }
     _print(found, as_json, lines)
 
 
@@ -66,20 +85,23 @@ def train(experiment: Reference, runs: Runs = RUNS, as_json: Json = False) -> No
 
     history = pipeline.train(experiment, runs=runs, narrator=Terminal())
     last = history[-1]
-    line = f"epoch {last.epoch}: loss {last.loss:.3f}, validation accuracy smallest {last.smallest:.1%}, largest {last.largest:.1%}"
-    _print([vars(epoch) for epoch in history], as_json, [line])
+    scores = f"validation accuracy smallest {last.smallest:.1%}, largest {last.largest:.1%}"
+    _print([vars(epoch) for epoch in history], as_json, [f"epoch {last.epoch}: loss {last.loss:.3f}, {scores}"])
 
 
 @app.command()
 def bench(
-    target: Annotated[str, typer.Argument(metavar="EXPERIMENT|SPACE", help="An experiment, or with --runtime a space.")],
+    target: Annotated[
+        str, typer.Argument(metavar="EXPERIMENT|SPACE", help="An experiment, or with --runtime a space.")
+    ],
     runtime: Annotated[str | None, typer.Option(help="onnxruntime or tflite: time a space on one set-up.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of the set-up.")] = 1,
     batch: Annotated[int, typer.Option(min=1, help="Batch of the set-up.")] = 1,
     precision: Annotated[str, typer.Option(help="Precision of the set-up.")] = "fp32",
     table: Annotated[Path | None, typer.Option(help="Table file to write or to continue.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which rows are missing.")] = False,
-    runs: Runs = RUNS, as_json: Json = False,
+    runs: Runs = RUNS,
+    as_json: Json = False,
 ) -> None:
     """Time every operator that can occur; rows that are there are not measured again."""
     from hwnas import pipeline
@@ -88,10 +110,23 @@ def bench(
         tables = pipeline.bench(target, runs=runs, dry_run=dry_run, narrator=Terminal())
     else:
         path = table or Path("latency_tables") / f"{Path(target).stem}-{runtime}-{precision}-{threads}t.jsonl"
-        tables = [pipeline.bench_space(target, runtime=runtime, threads=threads, batch=batch, precision=precision,
-                                       table=path, dry_run=dry_run, narrator=Terminal())]
-    lines = [f"{found.table}: {found.rows} rows, {found.checks} checks" +
-             (f", {found.missing} rows missing" if dry_run else "") for found in tables]
+        tables = [
+            pipeline.bench_space(
+                target,
+                runtime=runtime,
+                threads=threads,
+                batch=batch,
+                precision=precision,
+                table=path,
+                dry_run=dry_run,
+                narrator=Terminal(),
+            )
+        ]
+    lines = [
+        f"{found.table}: {found.rows} rows, {found.checks} checks"
+        + (f", {found.missing} rows missing" if dry_run else "")
+        for found in tables
+    ]
     _print([vars(found) for found in tables], as_json, lines)
 
 
@@ -112,7 +147,11 @@ def export(experiment: Reference, runs: Runs = RUNS, as_json: Json = False) -> N
     from hwnas import pipeline
 
     manifests = pipeline.export(experiment, runs=runs, narrator=Terminal())
-    _print({path.parent.name: json.loads(path.read_text()) for path in manifests}, as_json, [f"wrote {path}" for path in manifests])
+    _print(
+        {path.parent.name: json.loads(path.read_text()) for path in manifests},
+        as_json,
+        [f"wrote {path}" for path in manifests],
+    )
 
 
 @app.command()
@@ -153,7 +192,9 @@ def show(
 
     if (Path(target) / "experiment.yaml").is_file():
         if as_json:
-            _print({tier.name: [dataclasses.asdict(p) for p in tier.front] for tier in pipeline.fronts(target)}, True, [])
+            _print(
+                {tier.name: [dataclasses.asdict(p) for p in tier.front] for tier in pipeline.fronts(target)}, True, []
+            )
         else:
             _show_fronts(target, RUNS)
         return
@@ -183,9 +224,21 @@ def main() -> None:
 
 
 def _searched(tier: Any) -> dict[str, Any]:
-    return {"trials": tier.finished.trials, "failed": tier.finished.failed, "stopped": tier.finished.stopped,
-            "front": [{"key": p.architecture.key, "scores": dict(p.scores), "measured": dict(p.measured), "kept": p.kept,
-                       "picks": list(p.picks)} for p in tier.front]}
+    return {
+        "trials": tier.finished.trials,
+        "failed": tier.finished.failed,
+        "stopped": tier.finished.stopped,
+        "front": [
+            {
+                "key": p.architecture.key,
+                "scores": dict(p.scores),
+                "measured": dict(p.measured),
+                "kept": p.kept,
+                "picks": list(p.picks),
+            }
+            for p in tier.front
+        ],
+    }
 
 
 def _show_fronts(reference: str, runs: Path) -> None:

@@ -26,13 +26,13 @@ class TrainConfig(_Model):
     epochs: Positive = 30
     batch_size: Positive = 128
     optimizer: Literal["sgd", "adamw"] = "sgd"
-    learning_rate: float = Field(0.05, gt=0)
-    warm_up_epochs: float = Field(1.0, ge=0)
-    momentum: float = Field(0.9, ge=0, lt=1)
-    weight_decay: float = Field(1e-4, ge=0)
-    label_smoothing: float = Field(0.1, ge=0, lt=1)
-    clip_norm: float = Field(5.0, gt=0)
-    middles: int = Field(2, ge=0)
+    learning_rate: float = Field(default=0.05, gt=0)
+    warm_up_epochs: float = Field(default=1.0, ge=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    weight_decay: float = Field(default=1e-4, ge=0)
+    label_smoothing: float = Field(default=0.1, ge=0, lt=1)
+    clip_norm: float = Field(default=5.0, gt=0)
+    middles: int = Field(default=2, ge=0)
     augment: str = "none"
     precision: Literal["fp32", "bf16"] = "fp32"
     channels_last: bool = False
@@ -64,11 +64,11 @@ class SetupConfig(_Model):
 class LimitsConfig(_Model):
     """Hard limits of a tier; a network that breaks one is on no front."""
 
-    latency_ms: float | None = Field(None, gt=0)
-    params: float | None = Field(None, gt=0)
-    macs: float | None = Field(None, gt=0)
-    file_kib: float | None = Field(None, gt=0)
-    top1: float | None = Field(None, ge=0, le=1)
+    latency_ms: float | None = Field(default=None, gt=0)
+    params: float | None = Field(default=None, gt=0)
+    macs: float | None = Field(default=None, gt=0)
+    file_kib: float | None = Field(default=None, gt=0)
+    top1: float | None = Field(default=None, ge=0, le=1)
     """At least this accuracy, 0 to 1; the others are upper bounds."""
 
 
@@ -84,7 +84,7 @@ class SearchConfig(_Model):
 
     trials: Positive = 200
     sampler: Literal["nsga2", "nsga3", "tpe", "gp", "random"] = "nsga2"
-    population: int = Field(20, ge=2)
+    population: int = Field(default=20, ge=2)
     storage: str | None = None
     """An Optuna storage URL; by default a journal file for each tier in the run folder."""
 
@@ -92,12 +92,12 @@ class SearchConfig(_Model):
 class TimingConfig(_Model):
     """The measuring protocol; the fields of `hwnas.latency.measure.Timing`."""
 
-    warm_up_ms: float = Field(20.0, ge=0)
-    sample_ms: float = Field(2.0, gt=0)
-    rounds: int = Field(50, ge=3)
+    warm_up_ms: float = Field(default=20.0, ge=0)
+    sample_ms: float = Field(default=2.0, gt=0)
+    rounds: int = Field(default=50, ge=3)
     group: Positive = 16
-    max_seconds: float | None = Field(None, gt=0)
-    checks: int = Field(12, ge=0)
+    max_seconds: float | None = Field(default=None, gt=0)
+    checks: int = Field(default=12, ge=0)
     """Random whole networks timed beside the operators, from which the latency model corrects itself."""
 
 
@@ -106,7 +106,7 @@ class ExportConfig(_Model):
 
     picks: tuple[Literal["fastest", "best", "knee"], ...] = ("best", "knee", "fastest")
     formats: tuple[Literal["onnx", "tflite"], ...] = ("onnx", "tflite")
-    tolerance: float = Field(1e-4, gt=0)
+    tolerance: float = Field(default=1e-4, gt=0)
     """Largest allowed difference of a file's logits from PyTorch's."""
 
 
@@ -117,7 +117,7 @@ class Experiment(_Model):
     title: str = ""
     space: str
     data: str | dict[str, Any]
-    seed: int = Field(0, ge=0, lt=2**31)
+    seed: int = Field(default=0, ge=0, lt=2**31)
     device: str = "auto"
     """Where PyTorch trains: auto, cpu, cuda, cuda:1, ..."""
     train: TrainConfig = TrainConfig()
@@ -139,7 +139,9 @@ class Experiment(_Model):
     def _setups_exist(self) -> Experiment:
         for name, tier in self.tiers.items():
             if tier.setup not in self.setups:
-                raise ValueError(f"tiers.{name}.setup: `{tier.setup}` is no set-up. {did_you_mean(tier.setup, self.setups)}")
+                raise ValueError(
+                    f"tiers.{name}.setup: `{tier.setup}` is no set-up. {did_you_mean(tier.setup, self.setups)}"
+                )
         return self
 
 
@@ -172,22 +174,46 @@ def _explained(error: ValidationError, where: str) -> ConfigError:
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":
         known = _known_keys(trail[:-1])
-        return ConfigError(f"unknown key `{trail[-1]}`{more}", where=at, allowed=did_you_mean(trail[-1], known),
-                           do="Correct or remove it")
+        return ConfigError(
+            f"unknown key `{trail[-1]}`{more}",
+            where=at,
+            allowed=did_you_mean(trail[-1], known),
+            do="Correct or remove it",
+        )
     if first["type"] == "missing":
-        return ConfigError(f"the key `{trail[-1]}` is missing{more}", where=at,
-                           allowed=f"Keys here: {', '.join(_known_keys(trail[:-1]))}", do="Add it")
+        return ConfigError(
+            f"the key `{trail[-1]}` is missing{more}",
+            where=at,
+            allowed=f"Keys here: {', '.join(_known_keys(trail[:-1]))}",
+            do="Add it",
+        )
     if not trail:
-        return ConfigError(first["msg"].removeprefix("Value error, "), where=where, allowed="Names refer to what is declared",
-                           do="Correct the name or declare it")
-    return ConfigError(f"`{trail[-1]}` is {first['input']!r}{more}", where=at, allowed=first["msg"].removeprefix("Value error, "),
-                       do="Correct the value")
+        return ConfigError(
+            first["msg"].removeprefix("Value error, "),
+            where=where,
+            allowed="Names refer to what is declared",
+            do="Correct the name or declare it",
+        )
+    return ConfigError(
+        f"`{trail[-1]}` is {first['input']!r}{more}",
+        where=at,
+        allowed=first["msg"].removeprefix("Value error, "),
+        do="Correct the value",
+    )
 
 
 def _known_keys(trail: list[str]) -> list[str]:
     model: type[BaseModel] = Experiment
-    inner: dict[str, type[BaseModel]] = {"setups": SetupConfig, "tiers": TierConfig, "limits": LimitsConfig, "train": TrainConfig,
-             "accuracy": AccuracyConfig, "search": SearchConfig, "timing": TimingConfig, "export": ExportConfig}
+    inner: dict[str, type[BaseModel]] = {
+        "setups": SetupConfig,
+        "tiers": TierConfig,
+        "limits": LimitsConfig,
+        "train": TrainConfig,
+        "accuracy": AccuracyConfig,
+        "search": SearchConfig,
+        "timing": TimingConfig,
+        "export": ExportConfig,
+    }
     for part in trail:
         model = inner.get(part, model)
     return list(model.model_fields)

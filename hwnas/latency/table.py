@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional, Protocol
+from typing import Any, Protocol
 
 from hwnas.errors import TableError
 from hwnas.latency.measure import Measurement
@@ -77,22 +77,22 @@ class LatencyTable:
     """What the user should know about the file, such as a line that was cut and dropped."""
 
     def append_row(
-        self, operator: Knobbed, input_shape: Iterable[int], measurement: Measurement, file_bytes: Optional[int] = None
+        self, operator: Knobbed, input_shape: Iterable[int], measurement: Measurement, file_bytes: int | None = None
     ) -> None:
         """Store an operator's samples, and its file's size if it is known; on return they are on the disk."""
         shape = [int(size) for size in input_shape]
         self._append({"op": operator.kind, "knobs": operator.knobs, "input": shape}, measurement, file_bytes)
 
-    def append_check(self, network: Linked, measurement: Measurement, file_bytes: Optional[int] = None) -> None:
+    def append_check(self, network: Linked, measurement: Measurement, file_bytes: int | None = None) -> None:
         """Store a whole network's samples."""
         links = [[operator.kind, operator.knobs, list(shape)] for operator, shape in network.links]
         self._append({"network": links}, measurement, file_bytes)
 
-    def append_overhead(self, measurement: Measurement, file_bytes: Optional[int] = None) -> None:
+    def append_overhead(self, measurement: Measurement, file_bytes: int | None = None) -> None:
         """Store an identity model's samples."""
         self._append({"overhead": True}, measurement, file_bytes)
 
-    def _append(self, subject: dict[str, Any], measurement: Measurement, file_bytes: Optional[int]) -> None:
+    def _append(self, subject: dict[str, Any], measurement: Measurement, file_bytes: int | None) -> None:
         line = {**subject, "rounds_ns": list(measurement.rounds_ns), "conditions": dict(measurement.conditions)}
         if file_bytes is not None:
             line["file_bytes"] = file_bytes

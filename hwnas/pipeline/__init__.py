@@ -9,19 +9,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hwnas.pipeline.timing import bench as bench
-    from hwnas.pipeline.timing import bench_space as bench_space
     from hwnas.pipeline.costs import cost as cost
     from hwnas.pipeline.costs import space_facts as space_facts
     from hwnas.pipeline.everything import run as run
     from hwnas.pipeline.exporting import export as export
     from hwnas.pipeline.reporting import fronts as fronts
     from hwnas.pipeline.reporting import report as report
+    from hwnas.pipeline.searching import search as search
+    from hwnas.pipeline.timing import bench as bench
+    from hwnas.pipeline.timing import bench_space as bench_space
+    from hwnas.pipeline.training import train as train
     from hwnas.pipeline.workspace import open_run as open_run
     from hwnas.pipeline.workspace import open_space as open_space
-    from hwnas.pipeline.searching import search as search
-    from hwnas.pipeline.training import train as train
-    from hwnas.shipped import copy_starter as init
 
 _VERBS = {  # name -> "module:attribute"; the block above says the same to type checkers
     "bench": "hwnas.pipeline.timing:bench",
@@ -29,7 +28,6 @@ _VERBS = {  # name -> "module:attribute"; the block above says the same to type 
     "cost": "hwnas.pipeline.costs:cost",
     "export": "hwnas.pipeline.exporting:export",
     "fronts": "hwnas.pipeline.reporting:fronts",
-    "init": "hwnas.shipped:copy_starter",
     "open_run": "hwnas.pipeline.workspace:open_run",
     "open_space": "hwnas.pipeline.workspace:open_space",
     "report": "hwnas.pipeline.reporting:report",

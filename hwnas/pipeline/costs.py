@@ -30,14 +30,27 @@ def cost(space: str | Path, architecture: str = "largest", *, table: Path | None
     operators = []
     for slot, (operator, shape) in zip(network.slots, network.links, strict=True):
         part = operator_costs(operator, shape)
-        operators.append({
-            "slot": slot, "op": operator.kind, "knobs": operator.knobs, "input": list(shape),
-            "output": list(part.output_shape), "params": part.params, "macs": part.macs,
-            "activation_bytes": part.activation_bytes,
-        })
+        operators.append(
+            {
+                "slot": slot,
+                "op": operator.kind,
+                "knobs": operator.knobs,
+                "input": list(shape),
+                "output": list(part.output_shape),
+                "params": part.params,
+                "macs": part.macs,
+                "activation_bytes": part.activation_bytes,
+            }
+        )
     found: dict[str, Any] = {
-        "space": opened.name, "key": chosen.key, "architecture": chosen.as_dict(), "input": list(network.input_shape),
-        "params": total.params, "macs": total.macs, "activation_bytes": total.activation_bytes, "operators": operators,
+        "space": opened.name,
+        "key": chosen.key,
+        "architecture": chosen.as_dict(),
+        "input": list(network.input_shape),
+        "params": total.params,
+        "macs": total.macs,
+        "activation_bytes": total.activation_bytes,
+        "operators": operators,
     }
     if table is not None:
         from hwnas.latency.model import LatencyModel
@@ -45,8 +58,13 @@ def cost(space: str | Path, architecture: str = "largest", *, table: Path | None
 
         read = read_table(table)
         estimate = LatencyModel.of(read).predict(network)
-        found |= {"latency_ms": estimate.ms, "low_ms": estimate.low_ms, "high_ms": estimate.high_ms,
-                  "latency_origin": estimate.origin, "setup": read.setup.as_dict()}
+        found |= {
+            "latency_ms": estimate.ms,
+            "low_ms": estimate.low_ms,
+            "high_ms": estimate.high_ms,
+            "latency_origin": estimate.origin,
+            "setup": read.setup.as_dict(),
+        }
     return found
 
 
@@ -63,14 +81,18 @@ def pick_architecture(space: AnySpace, which: str) -> Architecture:
     path = Path(which)
     if not path.is_file():
         raise SpaceError(
-            f"`{which}` names no architecture and no file", where="--architecture",
-            allowed="largest, smallest, random:SEED, or a JSON file", do="Use one of these",
+            f"`{which}` names no architecture and no file",
+            where="--architecture",
+            allowed="largest, smallest, random:SEED, or a JSON file",
+            do="Use one of these",
         )
     try:
         raw = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise SpaceError(
-            f"the file is no JSON ({error})", where=which, allowed='The form is {"space": name, "picks": {...}}',
+            f"the file is no JSON ({error})",
+            where=which,
+            allowed='The form is {"space": name, "picks": {...}}',
             do="Take one from fronts/<tier>.json",
         ) from error
     raw = raw.get("architecture", raw) if isinstance(raw, dict) else {}
@@ -87,8 +109,12 @@ def space_facts(space: AnySpace) -> dict[str, Any]:
         count = None
     ends = {end: pick_architecture(space, end) for end in ("smallest", "largest")}
     return {
-        "name": space.name, "source": space.source, "architectures": count,
+        "name": space.name,
+        "source": space.source,
+        "architectures": count,
         "choices": [{"name": choice.name, "options": list(choice.options)} for choice in space.choices],
-        **{end: {k: getattr(costs(lower(space, a)), k) for k in ("params", "macs", "activation_bytes")}
-           for end, a in ends.items()},
+        **{
+            end: {k: getattr(costs(lower(space, a)), k) for k in ("params", "macs", "activation_bytes")}
+            for end, a in ends.items()
+        },
     }

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from hwnas.pipeline.timing import bench_run
 from hwnas.pipeline.exporting import export_run
 from hwnas.pipeline.narrate import Narrator, Silent
 from hwnas.pipeline.reporting import report_run
-from hwnas.pipeline.workspace import open_run
 from hwnas.pipeline.searching import Searched, check_limits, priced_setups, search_run
+from hwnas.pipeline.timing import bench_run
 from hwnas.pipeline.training import train_run
+from hwnas.pipeline.workspace import open_run
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,9 @@ class Outcome:
     report: Path
 
 
-def run(reference: str | Path, *, runs: Path = Path("runs"), trials: int | None = None, narrator: Narrator | None = None) -> Outcome:
+def run(
+    reference: str | Path, *, runs: Path = Path("runs"), trials: int | None = None, narrator: Narrator | None = None
+) -> Outcome:
     """Do all that an experiment asks for; what is done already is not done again.
 
     Latency comes before training, so that a limit that no network meets is found in time.

@@ -7,15 +7,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import hwnas
+from hwnas import __version__
 from hwnas.errors import SpaceError
 from hwnas.latency.model import LatencyModel
 from hwnas.latency.table import LatencyTable, check_key, read_table
 from hwnas.network import Network, costs
 from hwnas.pareto import reference_point
 from hwnas.pipeline.exporting import machine, versions
-from hwnas.pipeline.workspace import ACCURACY, Run, open_run
 from hwnas.pipeline.searching import Priced, Searched, priced_setups, searched_before
+from hwnas.pipeline.workspace import ACCURACY, Run, open_run
 from hwnas.report import facts
 from hwnas.report.page import write_page
 from hwnas.runtimes.setup import Setup
@@ -42,14 +42,24 @@ def report_run(run: Run, trained: Trained, prices: dict[str, Priced], searched: 
     """Write report.html of a run that was searched, and exported or not."""
     config = run.experiment
     page = facts.ReportFacts(
-        experiment=config.name, title=config.title or config.name,
-        created_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"), hwnas_version=hwnas.__version__, machine=machine(),
+        experiment=config.name,
+        title=config.title or config.name,
+        created_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        hwnas_version=__version__,
+        machine=machine(),
         space=facts.SpaceFacts(
-            run.space.name, run.space.source, _count(run), len(run.space.choices),
-            _costs(run, run.space.smallest()), _costs(run, run.space.largest()),
+            run.space.name,
+            run.space.source,
+            _count(run),
+            len(run.space.choices),
+            _costs(run, run.space.smallest()),
+            _costs(run, run.space.largest()),
         ),
-        tiers=tuple(_tier(run, tier, prices) for tier in searched), training=_training(run, trained),
-        config_yaml=(run.folder / "experiment.yaml").read_text(encoding="utf-8"), versions=versions(), elapsed=run.elapsed,
+        tiers=tuple(_tier(run, tier, prices) for tier in searched),
+        training=_training(run, trained),
+        config_yaml=(run.folder / "experiment.yaml").read_text(encoding="utf-8"),
+        versions=versions(),
+        elapsed=run.elapsed,
     )
     return write_page(page, run.folder / "report.html")
 
@@ -59,7 +69,9 @@ def describe(network: Network) -> tuple[str, ...]:
     lines = []
     for slot, operator in zip(network.slots, network.operators, strict=True):
         rest = [f"{k} {v}" for k, v in operator.knobs.items() if k not in ("in_channels", "out_channels") and v]
-        lines.append(f"{slot}: {operator.kind} {operator.in_channels} to {operator.out_channels}, {', '.join(rest)}".rstrip(", "))
+        lines.append(
+            f"{slot}: {operator.kind} {operator.in_channels} to {operator.out_channels}, {', '.join(rest)}".rstrip(", ")
+        )
     return tuple(lines)
 
 
@@ -72,22 +84,34 @@ def _tier(run: Run, searched: Searched, prices: dict[str, Priced]) -> facts.Tier
     again = run.folder / "latency" / f"{setup}-front.jsonl"
     table = read_table(again) if again.is_file() else None
     competing = [e.scores for e in searched.evaluations if e.competes(tier)]
-    volume = hypervolume_history(searched.evaluations, tier, reference_point(competing, tier.objectives)) if competing else []
+    volume = (
+        hypervolume_history(searched.evaluations, tier, reference_point(competing, tier.objectives))
+        if competing
+        else []
+    )
     return facts.TierFacts(
-        name=name, setup=_setup_facts(prices[setup].model.setup),
+        name=name,
+        setup=_setup_facts(prices[setup].model.setup),
         accuracy=facts.ObjectiveFacts(ACCURACY, "max", "measured", "validation images, inherited weights"),
         latency=facts.ObjectiveFacts(latency, "min", "predicted", f"one call, batch {prices[setup].model.setup.batch}"),
-        limits=tier.limits, points=tuple(_point(run, e) for e in searched.evaluations if e.failed is None),
+        limits=tier.limits,
+        points=tuple(_point(run, e) for e in searched.evaluations if e.failed is None),
         front=tuple(_front_point(run, point, prices[setup].model, latency, table, tested) for point in searched.front),
-        hypervolume=tuple(volume), files=_files(run, manifest, latency), notes=_notes(searched),
+        hypervolume=tuple(volume),
+        files=_files(run, manifest, latency),
+        notes=_notes(searched),
     )
 
 
 def _point(run: Run, evaluation: Evaluation) -> facts.Point:
     total = costs(run.network(evaluation.architecture))
     return facts.Point(
-        evaluation.architecture.key, evaluation.scores, evaluation.broken, summary(evaluation.architecture),
-        total.params, total.macs,
+        evaluation.architecture.key,
+        evaluation.scores,
+        evaluation.broken,
+        summary(evaluation.architecture),
+        total.params,
+        total.macs,
     )
 
 
@@ -103,9 +127,20 @@ def _front_point(
     estimate, total = model.predict(network), costs(network)
     again = table.checks.get(check_key(network)) if table is not None else None
     return facts.FrontPoint(
-        point.architecture.key, point.scores, point.scores[latency], estimate.low_ms, estimate.high_ms,
-        point.measured.get(latency), again.spread if again is not None else None, point.kept, point.picks, describe(network),
-        tested.get(point.architecture.key), total.params, total.macs, total.activation_bytes,
+        point.architecture.key,
+        point.scores,
+        point.scores[latency],
+        estimate.low_ms,
+        estimate.high_ms,
+        point.measured.get(latency),
+        again.spread if again is not None else None,
+        point.kept,
+        point.picks,
+        describe(network),
+        tested.get(point.architecture.key),
+        total.params,
+        total.macs,
+        total.activation_bytes,
     )
 
 
@@ -115,10 +150,20 @@ def _files(run: Run, manifest: dict[str, Any], latency: str) -> tuple[facts.File
         predicted = model["scores"][latency]["value"]
         for file in model["files"]:
             own = file["runtime"].split()[0] == manifest["setup"]["runtime"]
-            found.append(facts.FileFacts(
-                " / ".join(model["picks"]), file["format"], file["name"], file["bytes"], file["sha256"], file["max_difference"],
-                file["top1_agreement"], file["test_top1"], predicted if own else None, file["latency_ms"],
-            ))
+            found.append(
+                facts.FileFacts(
+                    " / ".join(model["picks"]),
+                    file["format"],
+                    file["name"],
+                    file["bytes"],
+                    file["sha256"],
+                    file["max_difference"],
+                    file["top1_agreement"],
+                    file["test_top1"],
+                    predicted if own else None,
+                    file["latency_ms"],
+                )
+            )
     return tuple(found)
 
 
@@ -165,14 +210,25 @@ def fronts(reference: str | Path, *, runs: Path = Path("runs")) -> list[facts.Ti
         latency = tier.objectives[1].metric
         points = tuple(
             facts.FrontPoint(
-                p.architecture.key, p.scores, p.scores[latency], measured_ms=p.measured.get(latency), kept=p.kept,
-                picks=p.picks, params=int(p.scores["params"]), macs=int(p.scores["macs"]),
+                p.architecture.key,
+                p.scores,
+                p.scores[latency],
+                measured_ms=p.measured.get(latency),
+                kept=p.kept,
+                picks=p.picks,
+                params=int(p.scores["params"]),
+                macs=int(p.scores["macs"]),
             )
             for p in read_front(run.front_path(name))
         )
-        found.append(facts.TierFacts(
-            name, run.experiment.setups[config.setup].model_dump(exclude_none=True),
-            facts.ObjectiveFacts(ACCURACY, "max", "measured"), facts.ObjectiveFacts(latency, "min", "predicted"),
-            tier.limits, front=points,
-        ))
+        found.append(
+            facts.TierFacts(
+                name,
+                run.experiment.setups[config.setup].model_dump(exclude_none=True),
+                facts.ObjectiveFacts(ACCURACY, "max", "measured"),
+                facts.ObjectiveFacts(latency, "min", "predicted"),
+                tier.limits,
+                front=points,
+            )
+        )
     return found

@@ -15,8 +15,8 @@ from hwnas.latency.size import predict_file_bytes
 from hwnas.latency.table import LatencyTable, check_key, open_table
 from hwnas.network import costs
 from hwnas.pareto import Tier
-from hwnas.pipeline.timing import exporter_of, fill, runtime_of
 from hwnas.pipeline.narrate import Narrator, Silent
+from hwnas.pipeline.timing import fill, runtime_of
 from hwnas.pipeline.workspace import ACCURACY, Run, open_run
 from hwnas.search.evaluate import Evaluation, Scorer, evaluate
 from hwnas.search.fronts import FrontPoint, read_front, remeasured, tier_front, write_front
@@ -25,6 +25,7 @@ from hwnas.search.store import ScoreStore
 from hwnas.search.study import Finished, Progress, Study, open_study
 
 if TYPE_CHECKING:
+    from hwnas.proxies.inherited import InheritedAccuracy
     from hwnas.pipeline.training import Trained
 
 PROBES = 2000
@@ -63,7 +64,9 @@ def searched_before(run: Run, trained: Trained, prices: Mapping[str, Priced]) ->
     found, producers = [], {ACCURACY: inherited(run, trained).producer}
     for name in run.experiment.tiers:
         study = _open_study(run, run.tier(name), run.experiment.search, producers)
-        finished = Finished(len(study.evaluations), sum(e.failed is not None for e in study.evaluations), "all were told")
+        finished = Finished(
+            len(study.evaluations), sum(e.failed is not None for e in study.evaluations), "all were told"
+        )
         found.append(Searched(study.plan.tier, finished, study.evaluations, tuple(read_front(run.front_path(name)))))
     return found
 
@@ -111,12 +114,18 @@ def check_limits(run: Run, prices: Mapping[str, Priced]) -> None:
     probes = [run.space.smallest(), run.space.largest(), *(run.space.random(rng) for _ in range(PROBES))]
     for name, config in run.experiment.tiers.items():
         tier = run.tier(name)
-        scorers = {m: s for m, s in cheap_scorers(run, config.setup, prices).items() if m in {li.metric for li in tier.limits}}
+        scorers = {
+            m: s for m, s in cheap_scorers(run, config.setup, prices).items() if m in {li.metric for li in tier.limits}
+        }
         scored = [{metric: scorer(probe) for metric, scorer in scorers.items()} for probe in probes] if scorers else []
         if scored and all(tier.broken(scores) for scores in scored):
-            ranges = (f"{metric} {min(s[metric] for s in scored):.4g} to {max(s[metric] for s in scored):.4g}" for metric in scorers)
+            ranges = (
+                f"{metric} {min(s[metric] for s in scored):.4g} to {max(s[metric] for s in scored):.4g}"
+                for metric in scorers
+            )
             raise ConfigError(
-                f"no network meets the limits {', '.join(map(str, tier.limits))}", where=f"tier `{name}`",
+                f"no network meets the limits {', '.join(map(str, tier.limits))}",
+                where=f"tier `{name}`",
                 allowed=f"Reachable ({len(probes):,} networks looked at): {'; '.join(ranges)}",
                 do="Loosen a limit, or give the space smaller options",
             )
@@ -136,7 +145,7 @@ def search_run(
         return [_timed_again(run, tier, narrator) for tier in searched]
 
 
-def inherited(run: Run, trained: Trained):  # type: ignore[no-untyped-def]
+def inherited(run: Run, trained: Trained) -> InheritedAccuracy:
     """The accuracy score of a run: inherited from its supernet, on validation images."""
     from hwnas.proxies.inherited import InheritedAccuracy
     from hwnas.supernet import calibration_images
@@ -150,7 +159,12 @@ def inherited(run: Run, trained: Trained):  # type: ignore[no-untyped-def]
 
 
 def _search_tier(
-    run: Run, name: str, proxy, prices: Mapping[str, Priced], store: ScoreStore, narrator: Narrator,  # type: ignore[no-untyped-def]
+    run: Run,
+    name: str,
+    proxy: InheritedAccuracy,
+    prices: Mapping[str, Priced],
+    store: ScoreStore,
+    narrator: Narrator,
     trials: int | None,
 ) -> Searched:
     tier, config = run.tier(name), run.experiment.search
@@ -173,7 +187,12 @@ def _search_tier(
 
 def _open_study(run: Run, tier: Tier, config: SearchConfig, producers: Mapping[str, str]) -> Study:
     plan = Plan(
-        run.space, tier, config.sampler, config.population, run.experiment.seed, producers,
+        run.space,
+        tier,
+        config.sampler,
+        config.population,
+        run.experiment.seed,
+        producers,
         first=(run.space.smallest(), run.space.largest()),
     )
     storage = config.storage or run.folder / f"study-{tier.name}.log"
@@ -193,7 +212,16 @@ def _timed_again(run: Run, searched: Searched, narrator: Narrator) -> Searched:
     runtime = runtime_of(run.experiment.setups[setup])
     networks = [run.network(point.architecture) for point in searched.front]
     path = run.folder / "latency" / f"{setup}-front.jsonl"
-    table = fill(runtime, path, run.experiment.timing, run.folder / "artifacts", narrator, f"timing the {name} front", [], networks)
+    table = fill(
+        runtime,
+        path,
+        run.experiment.timing,
+        run.folder / "artifacts",
+        narrator,
+        f"timing the {name} front",
+        [],
+        networks,
+    )
     measured = {
         point.architecture.key: {latency: table.checks[check_key(network)].low_ms}
         for point, network in zip(searched.front, networks, strict=True)

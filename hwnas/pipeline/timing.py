@@ -11,11 +11,12 @@ from pathlib import Path
 
 from hwnas.config import SetupConfig, TimingConfig
 from hwnas.export import EXPORTERS
-from hwnas.latency.build import build_table, plan_table
+from hwnas.latency.build import Export, build_table, plan_table
 from hwnas.latency.measure import Timing
 from hwnas.latency.table import LatencyTable, open_table
 from hwnas.lookup import member
 from hwnas.network import Network, lower, operators_of
+from hwnas.ops import Operator, Shape
 from hwnas.pipeline.narrate import Narrator, Silent
 from hwnas.pipeline.workspace import Run, open_run, open_space
 from hwnas.runtimes import Runtime, open_runtime
@@ -34,7 +35,9 @@ class Benched:
     """Rows that a dry run found missing; 0 after measuring."""
 
 
-def bench(reference: str | Path, *, runs: Path = Path("runs"), dry_run: bool = False, narrator: Narrator | None = None) -> list[Benched]:
+def bench(
+    reference: str | Path, *, runs: Path = Path("runs"), dry_run: bool = False, narrator: Narrator | None = None
+) -> list[Benched]:
     """Measure what the tables of an experiment's set-ups lack; rows that are there stay."""
     run = open_run(reference, runs=runs)
     with run.opened():
@@ -46,27 +49,50 @@ def bench_run(run: Run, narrator: Narrator, *, dry_run: bool = False) -> list[Be
     with run.timed("latency"):
         return [
             _benched(
-                run.space, setup, run.table_path(name), run.experiment.timing, run.folder / "artifacts",
-                run.experiment.seed, dry_run, narrator, name,
+                run.space,
+                setup,
+                run.table_path(name),
+                run.experiment.timing,
+                run.folder / "artifacts",
+                run.experiment.seed,
+                dry_run,
+                narrator,
+                name,
             )
             for name, setup in run.experiment.setups.items()
         ]
 
 
 def bench_space(
-    space: str | Path, *, runtime: str, threads: int = 1, batch: int = 1, precision: str = "fp32", table: Path,
-    dry_run: bool = False, narrator: Narrator | None = None,
+    space: str | Path,
+    *,
+    runtime: str,
+    threads: int = 1,
+    batch: int = 1,
+    precision: str = "fp32",
+    table: Path,
+    dry_run: bool = False,
+    narrator: Narrator | None = None,
 ) -> Benched:
     """Measure what a table lacks of one space's operators."""
     opened, _ = open_space(space)
     setup = SetupConfig.model_validate({"runtime": runtime, "threads": threads, "batch": batch, "precision": precision})
     with tempfile.TemporaryDirectory(prefix="hwnas-") as artifacts:
-        return _benched(opened, setup, table, TimingConfig(), Path(artifacts), 0, dry_run, narrator or Silent(), table.stem)
+        return _benched(
+            opened, setup, table, TimingConfig(), Path(artifacts), 0, dry_run, narrator or Silent(), table.stem
+        )
 
 
 def _benched(
-    space: AnySpace, setup: SetupConfig, path: Path, timing: TimingConfig, artifacts: Path, seed: int, dry_run: bool,
-    narrator: Narrator, name: str,
+    space: AnySpace,
+    setup: SetupConfig,
+    path: Path,
+    timing: TimingConfig,
+    artifacts: Path,
+    seed: int,
+    dry_run: bool,
+    narrator: Narrator,
+    name: str,
 ) -> Benched:
     runtime = runtime_of(setup)
     operators = operators_of(space)
@@ -83,14 +109,26 @@ def _benched(
 
 
 def fill(
-    runtime: Runtime, path: Path, timing: TimingConfig, artifacts: Path, narrator: Narrator, title: str,
-    operators: Sequence[object], networks: Sequence[Network],
+    runtime: Runtime,
+    path: Path,
+    timing: TimingConfig,
+    artifacts: Path,
+    narrator: Narrator,
+    title: str,
+    operators: Sequence[tuple[Operator, Shape]],
+    networks: Sequence[Network],
 ) -> LatencyTable:
     """Measure what a table lacks, with a bar."""
     with narrator.bar(title) as bar:
         return build_table(
-            operators, runtime, exporter_of(runtime), protocol(timing, 0), path,  # type: ignore[arg-type]
-            artifacts=artifacts / runtime.setup.runtime, networks=networks, progress=bar.update,
+            operators,
+            runtime,
+            exporter_of(runtime),
+            protocol(timing, 0),
+            path,
+            artifacts=artifacts / runtime.setup.runtime,
+            networks=networks,
+            progress=bar.update,
         )
 
 
@@ -107,7 +145,7 @@ def runtime_of(setup: SetupConfig) -> Runtime:
     )
 
 
-def exporter_of(runtime: Runtime):  # type: ignore[no-untyped-def]
+def exporter_of(runtime: Runtime) -> Export:
     """The function that writes a module as the runtime's file, at the set-up's batch."""
     return partial(member(EXPORTERS, runtime.setup.runtime, what="runtime", where="export"), batch=runtime.setup.batch)
 

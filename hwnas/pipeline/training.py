@@ -53,7 +53,14 @@ def train_run(run: Run, narrator: Narrator) -> Trained:
             bar.update(epoch.epoch, recipe.epochs, f"{last}loss {epoch.loss:.3f}")
 
         history = train_supernet(
-            supernet, run.space, dataset, recipe, run.train_folder, seed=experiment.seed, on_step=on_step, on_epoch=on_epoch
+            supernet,
+            run.space,
+            dataset,
+            recipe,
+            run.train_folder,
+            seed=experiment.seed,
+            on_step=on_step,
+            on_epoch=on_epoch,
         )
     return _trained(run, supernet, history)
 
@@ -92,7 +99,9 @@ def torch_device(name: str) -> str:
         return "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise ConfigError(
-            f"`device: {name}` is asked for, but PyTorch finds no CUDA device", where="experiment",
-            allowed="auto, cpu, or a device that `torch.cuda.is_available()` confirms", do="Use `device: auto`",
+            f"`device: {name}` is asked for, but PyTorch finds no CUDA device",
+            where="experiment",
+            allowed="auto, cpu, or a device that `torch.cuda.is_available()` confirms",
+            do="Use `device: auto`",
         )
     return name

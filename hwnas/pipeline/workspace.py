@@ -81,7 +81,8 @@ class Run:
             raise ConfigError(
                 f"the data has {dataset.channels} channels and {dataset.classes} classes, the space expects "
                 f"{shape[0]} and {classes}",
-                where=f"experiment `{self.experiment.name}`", allowed="Data and space agree on channels and classes",
+                where=f"experiment `{self.experiment.name}`",
+                allowed="Data and space agree on channels and classes",
                 do="Change `input.channels` and `classes` of the space, or choose other data",
             )
         return dataset
@@ -93,7 +94,9 @@ class Run:
         yield
         path = self.folder / "elapsed.json"
         known = self.elapsed
-        write_whole(path, json.dumps({**known, stage: round(known.get(stage, 0.0) + time.monotonic() - start, 2)}) + "\n")
+        write_whole(
+            path, json.dumps({**known, stage: round(known.get(stage, 0.0) + time.monotonic() - start, 2)}) + "\n"
+        )
 
     @property
     def elapsed(self) -> dict[str, float]:
@@ -161,14 +164,17 @@ def open_space(reference: str | Path, *, base: Path | None = None) -> tuple[AnyS
 
 def _function_space(path: Path, function: str) -> FunctionSpace:
     spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
         build = getattr(module, function)
     except Exception as error:  # a user's file may raise anything
         raise SpaceError(
-            f"`{function}` cannot be taken from the file ({type(error).__name__}: {error})", where=str(path),
-            allowed="The file imports cleanly and defines the function", do="Correct the file or the name after the colon",
+            f"`{function}` cannot be taken from the file ({type(error).__name__}: {error})",
+            where=str(path),
+            allowed="The file imports cleanly and defines the function",
+            do="Correct the file or the name after the colon",
         ) from error
     return FunctionSpace(function, build, source=str(path))

@@ -5,6 +5,14 @@ from hwnas.supernet.train import Epoch, Recipe, Step, load_trained, train
 from hwnas.supernet.weights import Supernet
 
 __all__ = [
-    "Epoch", "Recipe", "Step", "Supernet", "accuracy", "calibration_images", "load_trained", "recalibrate", "settled",
+    "Epoch",
+    "Recipe",
+    "Step",
+    "Supernet",
+    "accuracy",
+    "calibration_images",
+    "load_trained",
+    "recalibrate",
+    "settled",
     "train",
 ]

@@ -29,8 +29,10 @@ def save(folder: Path, epoch: int, content: dict[str, Any]) -> Path:
     except OSError as error:
         part.unlink(missing_ok=True)
         raise RunError(
-            f"the checkpoint of epoch {epoch} cannot be written ({error.strerror or error})", where=str(path),
-            allowed="Earlier checkpoints are untouched", do="Free space or restore write access, then run the command again",
+            f"the checkpoint of epoch {epoch} cannot be written ({error.strerror or error})",
+            where=str(path),
+            allowed="Earlier checkpoints are untouched",
+            do="Free space or restore write access, then run the command again",
         ) from error
     for old in checkpoints(folder)[:-KEPT]:
         old.unlink()
@@ -59,9 +61,11 @@ def load(path: Path) -> dict[str, Any]:
     except Exception as error:  # torch.load raises many kinds on damaged files
         earlier = [other for other in checkpoints(path.parent) if other.name < path.name]
         raise RunError(
-            f"the checkpoint is damaged or not one of hwnas ({error})", where=str(path),
+            f"the checkpoint is damaged or not one of hwnas ({error})",
+            where=str(path),
             allowed="A checkpoint is read whole or not at all",
-            do=f"Delete {path.name} to go on from {earlier[-1].name}" if earlier
+            do=f"Delete {path.name} to go on from {earlier[-1].name}"
+            if earlier
             else f"Delete {path.name} to train from the beginning",
         ) from error
     return content

@@ -78,8 +78,15 @@ def sandwich(space: AnySpace, rng: random.Random, middles: int) -> list[Architec
 
 
 def train(
-    supernet: Supernet, space: AnySpace, dataset: Dataset, recipe: Recipe, folder: Path, *, seed: int = 0,
-    on_step: Callable[[Step], None] | None = None, on_epoch: Callable[[Epoch], None] | None = None,
+    supernet: Supernet,
+    space: AnySpace,
+    dataset: Dataset,
+    recipe: Recipe,
+    folder: Path,
+    *,
+    seed: int = 0,
+    on_step: Callable[[Step], None] | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
 ) -> list[Epoch]:
     """Train in place and return the epochs' records; a folder with checkpoints is continued from the last one.
 
@@ -93,15 +100,15 @@ def train(
     steps = len(dataset.train) // recipe.batch_size
     if steps == 0:
         raise ConfigError(
-            f"batch_size {recipe.batch_size} exceeds the {len(dataset.train)} training images", where="train",
-            allowed="An epoch holds at least one whole batch", do="Use a smaller batch_size",
+            f"batch_size {recipe.batch_size} exceeds the {len(dataset.train)} training images",
+            where="train",
+            allowed="An epoch holds at least one whole batch",
+            do="Use a smaller batch_size",
         )
     optimizer = _optimizer(supernet, recipe)
     identity = {"space": space.name, "dataset": dataset.name, "seed": seed, "recipe": asdict(recipe)}
     history = _resume(folder, supernet, optimizer, identity)
-    calibration = calibration_images(
-        dataset, count=recipe.calibration_batches, batch_size=recipe.batch_size, seed=seed
-    )
+    calibration = calibration_images(dataset, count=recipe.calibration_batches, batch_size=recipe.batch_size, seed=seed)
     for epoch in range(len(history) + 1, recipe.epochs + 1):
         start = time.monotonic()
         with torch.random.fork_rng():
@@ -113,18 +120,32 @@ def train(
         ]
         rate = optimizer.param_groups[0]["lr"]
         history.append(Epoch(epoch, loss, scores[0], scores[1], rate, time.monotonic() - start))
-        checkpoint.save(folder, epoch, {
-            "identity": identity, "weights": supernet.state_dict(), "optimizer": optimizer.state_dict(),
-            "history": [asdict(record) for record in history],
-        })
+        checkpoint.save(
+            folder,
+            epoch,
+            {
+                "identity": identity,
+                "weights": supernet.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "history": [asdict(record) for record in history],
+            },
+        )
         if on_epoch:
             on_epoch(history[-1])
     return history
 
 
 def _epoch(
-    supernet: Supernet, space: AnySpace, dataset: Dataset, recipe: Recipe, optimizer: torch.optim.Optimizer,
-    epoch: int, steps: int, seed: int, folder: Path, on_step: Callable[[Step], None] | None,
+    supernet: Supernet,
+    space: AnySpace,
+    dataset: Dataset,
+    recipe: Recipe,
+    optimizer: torch.optim.Optimizer,
+    epoch: int,
+    steps: int,
+    seed: int,
+    folder: Path,
+    on_step: Callable[[Step], None] | None,
 ) -> float:
     rng = random.Random(_seed(seed, epoch))
     generator = torch.Generator().manual_seed(_seed(seed, epoch))
@@ -142,9 +163,10 @@ def _epoch(
         except FloatingPointError as error:
             last = checkpoint.checkpoints(folder)
             raise TrainingError(
-                f"the loss is not finite in epoch {epoch}, step {step}, at {error}", where="train",
+                f"the loss is not finite in epoch {epoch}, step {step}, at {error}",
+                where="train",
                 allowed=f"Last good checkpoint: {last[-1] if last else 'none, it was the first epoch'}",
-                do="Lower train.learning_rate or train.clip_norm, or lengthen train.warm_up_epochs, in a run of a new name",
+                do="Lower train.learning_rate or lengthen train.warm_up_epochs, in an experiment of a new name",
             ) from error
         total += loss
         if on_step:
@@ -153,12 +175,18 @@ def _epoch(
 
 
 def sandwich_step(
-    supernet: Supernet, space: AnySpace, images: Tensor, labels: Tensor, recipe: Recipe, rng: random.Random,
+    supernet: Supernet,
+    space: AnySpace,
+    images: Tensor,
+    labels: Tensor,
+    recipe: Recipe,
+    rng: random.Random,
     optimizer: torch.optim.Optimizer,
 ) -> float:
     """One optimizer step over a sandwich; the loss of the largest network.
 
-    The largest network learns from the labels, the others from its predictions (in-place distillation, Yu & Huang 2019).
+    The largest network learns from the labels, the others from its predictions (in-place distillation, Yu and Huang
+    2019).
 
     Raises:
         FloatingPointError: a loss is not finite; names the architecture, and no weight was changed.
@@ -195,7 +223,9 @@ def load_trained(supernet: Supernet, folder: Path) -> tuple[list[Epoch], Path]:
     found = checkpoint.checkpoints(folder)
     if not found:
         raise RunError(
-            "there is no checkpoint", where=str(folder), allowed="A supernet is trained before it is searched",
+            "there is no checkpoint",
+            where=str(folder),
+            allowed="A supernet is trained before it is searched",
             do="Run `hwnas train EXPERIMENT` first",
         )
     content = checkpoint.load(found[-1])
@@ -207,7 +237,8 @@ def _optimizer(supernet: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     decayed = [p for p in supernet.parameters() if p.ndim > 1]
     others = [p for p in supernet.parameters() if p.ndim <= 1]
     groups: list[dict[str, Any]] = [
-        {"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}
+        {"params": decayed, "weight_decay": recipe.weight_decay},
+        {"params": others, "weight_decay": 0.0},
     ]
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=recipe.learning_rate)
@@ -227,11 +258,13 @@ def _resume(
         for name, before, now in [
             *((key, was[key], identity[key]) for key in ("space", "dataset", "seed")),
             *((f"train.{key}", was["recipe"].get(key), value) for key, value in identity["recipe"].items()),
-        ] if before != now
+        ]
+        if before != now
     ]
     if changed:
         raise RunError(
-            f"training was begun differently ({'; '.join(changed)})", where=str(found[-1]),
+            f"training was begun differently ({'; '.join(changed)})",
+            where=str(found[-1]),
             allowed="A training is resumed with the settings that it was begun with",
             do="Restore them, give the experiment a new `name`, or delete the checkpoints",
         )

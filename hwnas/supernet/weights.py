@@ -142,15 +142,17 @@ def _check_fits(key: str, size: Size, weights: Mapping[str, Tensor | None], oper
     held = weights.get(key)
     if held is None or held.ndim != len(size) or any(p > w for p, w in zip(size, held.shape, strict=True)):
         raise SpaceError(
-            f"the supernet holds no weights `{key}` of size {size}", where=operator.describe(),
-            allowed="It runs the networks of the space it was made for", do="Use a network of that space",
+            f"the supernet holds no weights `{key}` of size {size}",
+            where=operator.describe(),
+            allowed="It runs the networks of the space it was made for",
+            do="Use a network of that space",
         )
 
 
 def resized(images: Tensor, network: Network) -> Tensor:
     """The images at the network's input resolution."""
     size = network.input_shape[1:]
-    if tuple(images.shape[-len(size):]) == size:
+    if tuple(images.shape[-len(size) :]) == size:
         return images
     return functional.interpolate(images, size=size, mode="bilinear", antialias=True, align_corners=False)
 
@@ -172,15 +174,19 @@ def _largest(slot: str, operators: Iterable[Operator]) -> Iterator[tuple[str, Te
         holders = [operator for operator, held in sizes.items() if key in held]
         if len({len(sizes[operator][key]) for operator in holders}) > 1:
             raise SpaceError(
-                f"shared parameter `{key}` has different numbers of axes", where=f"slot `{slot}`",
-                allowed="Parameters of one name are slices of one tensor", do="Give the forms different parameter names",
+                f"shared parameter `{key}` has different numbers of axes",
+                where=f"slot `{slot}`",
+                allowed="Parameters of one name are slices of one tensor",
+                do="Give the forms different parameter names",
             )
         size = tuple(map(max, zip(*(sizes[operator][key] for operator in holders), strict=True)))
         whole = [operator for operator in holders if sizes[operator][key] == size]
         value = torch.zeros(size)
         for operator in whole[-1:] or holders:
             if operator not in initial:
-                initial[operator] = {_key(slot, operator, n): p.detach() for n, p in operator.module().named_parameters()}
+                initial[operator] = {
+                    _key(slot, operator, n): p.detach() for n, p in operator.module().named_parameters()
+                }
             centre(value, sizes[operator][key]).copy_(initial[operator][key])
         yield key, value
 
