@@ -105,14 +105,14 @@ def train(
             allowed="An epoch holds at least one whole batch",
             do="Use a smaller batch_size",
         )
-    optimizer = _optimizer(supernet, recipe)
+    optimizer = make_optimizer(supernet, recipe)
     identity = {"space": space.name, "dataset": dataset.name, "seed": seed, "recipe": asdict(recipe)}
     history = _resume(folder, supernet, optimizer, identity)
     calibration = calibration_images(dataset, count=recipe.calibration_batches, batch_size=recipe.batch_size, seed=seed)
     for epoch in range(len(history) + 1, recipe.epochs + 1):
         start = time.monotonic()
         with torch.random.fork_rng():
-            torch.manual_seed(_seed(seed, epoch))
+            torch.manual_seed(epoch_seed(seed, epoch))
             loss = _epoch(supernet, space, dataset, recipe, optimizer, epoch, steps, seed, folder, on_step)
         scores = [
             accuracy(settled(supernet, network, calibration), network, dataset.validation)
@@ -147,8 +147,8 @@ def _epoch(
     folder: Path,
     on_step: Callable[[Step], None] | None,
 ) -> float:
-    rng = random.Random(_seed(seed, epoch))
-    generator = torch.Generator().manual_seed(_seed(seed, epoch))
+    rng = random.Random(epoch_seed(seed, epoch))
+    generator = torch.Generator().manual_seed(epoch_seed(seed, epoch))
     device = next(supernet.parameters()).device
     supernet.train()
     total = 0.0
@@ -233,7 +233,8 @@ def load_trained(supernet: Supernet, folder: Path) -> tuple[list[Epoch], Path]:
     return [Epoch(**record) for record in content["history"]], found[-1]
 
 
-def _optimizer(supernet: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+def make_optimizer(supernet: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """The recipe's optimizer; weight decay acts on matrices and kernels, not on biases and normalisation."""
     decayed = [p for p in supernet.parameters() if p.ndim > 1]
     others = [p for p in supernet.parameters() if p.ndim <= 1]
     groups: list[dict[str, Any]] = [
@@ -273,5 +274,6 @@ def _resume(
     return [Epoch(**record) for record in content["history"]]
 
 
-def _seed(seed: int, epoch: int) -> int:
+def epoch_seed(seed: int, epoch: int) -> int:
+    """The seed of everything that is drawn in an epoch."""
     return seed * 1_000_003 + epoch

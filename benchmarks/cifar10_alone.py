@@ -1,0 +1,76 @@
+"""What a network of a searched run reaches when it is trained alone, under the supernet's own budget.
+
+    python benchmarks/cifar10_alone.py runs/cifar10 --tier edge --pick best
+
+Same images, epochs, batch size, learning rates and augmentation; labels instead of a teacher. Printed beside it: what the
+network inherited from the supernet. Test images are looked at here, after the search, and nowhere before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import torch
+
+from hwnas.network import costs
+from hwnas.pipeline.exporting import machine, versions
+from hwnas.pipeline.training import load_run
+from hwnas.pipeline.workspace import open_run
+from hwnas.search.fronts import read_front
+from hwnas.supernet import Recipe, accuracy, calibration_images, settled
+from hwnas.supernet.alone import train_alone
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--tier", required=True)
+    parser.add_argument("--pick", default="best", choices=["best", "knee", "fastest"])
+    parser.add_argument("--output", type=Path, help="a JSON file to write the result to")
+    args = parser.parse_args()
+    run = open_run(args.run)
+    point = next(p for p in read_front(run.front_path(args.tier)) if args.pick in p.picks)
+    network, recipe, dataset = run.network(point.architecture), Recipe(**run.experiment.train.model_dump()), run.dataset
+    config = run.experiment.accuracy
+    images = calibration_images(
+        dataset, count=config.calibration_batches, batch_size=config.batch_size, seed=run.experiment.seed
+    )
+    inherited = settled(load_run(run).supernet, network, images)
+    start = time.monotonic()
+    alone = train_alone(
+        network,
+        dataset.without_test(),
+        recipe,
+        seed=run.experiment.seed,
+        on_epoch=lambda epoch, loss: print(f"epoch {epoch}/{recipe.epochs}: loss {loss:.3f}", flush=True),
+    )
+    found = {
+        "run": run.experiment.name,
+        "tier": args.tier,
+        "pick": args.pick,
+        "key": point.architecture.key,
+        "params": costs(network).params,
+        "macs": costs(network).macs,
+        "epochs": recipe.epochs,
+        **{
+            f"{name}_top1_{split}": round(accuracy(module, network, getattr(dataset, split)), 4)
+            for name, module in {"inherited": inherited, "alone": alone}.items()
+            for split in ("validation", "test")
+        },
+        "seconds_alone": round(time.monotonic() - start),
+        "threads": torch.get_num_threads(),
+        "machine": dict(machine()),
+        "versions": versions(),
+        "date": time.strftime("%Y-%m-%d"),
+    }
+    text = json.dumps(found, indent=1)
+    print(text)
+    if args.output:
+        args.output.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()
