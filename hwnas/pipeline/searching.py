@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hwnas.config import SearchConfig
 from hwnas.errors import ConfigError
 from hwnas.latency.model import LatencyModel
 from hwnas.latency.size import predict_file_bytes
@@ -61,9 +61,9 @@ def searched_before(run: Run, trained: Trained, prices: Mapping[str, Priced]) ->
     Raises:
         RunError: a front is missing or damaged.
     """
-    found, producers = [], {ACCURACY: inherited(run, trained).producer}
+    found, proxy = [], inherited(run, trained)
     for name in run.experiment.tiers:
-        study = _open_study(run, run.tier(name), run.experiment.search, producers)
+        study = _open_study(run, name, proxy, prices)
         finished = Finished(
             len(study.evaluations), sum(e.failed is not None for e in study.evaluations), "all were told"
         )
@@ -77,6 +77,11 @@ class Priced:
 
     table: LatencyTable
     model: LatencyModel
+
+    @property
+    def digest(self) -> str:
+        """What the model was inferred from: latencies of unlike tables do not mix in a study."""
+        return hashlib.sha256(self.table.path.read_bytes()).hexdigest()[:12]
 
 
 def priced_setups(run: Run) -> dict[str, Priced]:
@@ -95,11 +100,12 @@ def priced_setups(run: Run) -> dict[str, Priced]:
 def cheap_scorers(run: Run, setup: str, prices: Mapping[str, Priced]) -> dict[str, Scorer]:
     """Everything about an architecture that needs no training, by metric."""
     price = prices[setup]
+    sized = {f"file_kib@{setup}": lambda a: predict_file_bytes(price.table, run.network(a)) / 1024}
     return {
         "params": lambda a: costs(run.network(a)).params,
         "macs": lambda a: costs(run.network(a)).macs,
         f"latency_ms@{setup}": lambda a: price.model.predict_ms(run.network(a)),
-        f"file_kib@{setup}": lambda a: predict_file_bytes(price.table, run.network(a)) / 1024,
+        **(sized if price.table.file_bytes else {}),
     }
 
 
@@ -170,7 +176,7 @@ def _search_tier(
     tier, config = run.tier(name), run.experiment.search
     scorers: dict[str, Scorer] = {**cheap_scorers(run, run.experiment.tiers[name].setup, prices), ACCURACY: proxy}
     producers = {ACCURACY: proxy.producer}
-    study = _open_study(run, tier, config, producers)
+    study = _open_study(run, name, proxy, prices)
     for notice in study.notices:
         narrator.say(notice)
     with narrator.bar(f"searching {name}") as bar:
@@ -185,14 +191,15 @@ def _search_tier(
     return Searched(tier, finished, evaluations, tuple(tier_front(evaluations, tier, _origins(tier))))
 
 
-def _open_study(run: Run, tier: Tier, config: SearchConfig, producers: Mapping[str, str]) -> Study:
+def _open_study(run: Run, name: str, proxy: InheritedAccuracy, prices: Mapping[str, Priced]) -> Study:
+    tier, config = run.tier(name), run.experiment.search
     plan = Plan(
         run.space,
         tier,
         config.sampler,
         config.population,
         run.experiment.seed,
-        producers,
+        {ACCURACY: proxy.producer, tier.objectives[1].metric: prices[run.experiment.tiers[name].setup].digest},
         first=(run.space.smallest(), run.space.largest()),
     )
     storage = config.storage or run.folder / f"study-{tier.name}.log"
