@@ -63,14 +63,22 @@ def main() -> None:
             times[name].append(1e3 * (time.perf_counter() - start))
     warm = {name: values[2:] for name, values in times.items()}
     median = {name: statistics.median(values) for name, values in warm.items()}
-    print(json.dumps({
-        "space": space.name, "architecture": args.architecture, "batch": args.batch, "steps": len(warm["plain"]),
-        "median_ms": {name: round(value, 3) for name, value in median.items()},
-        "ratio": round(median["supernet"] / median["plain"], 4),
-        "ratio_of_minima": round(min(warm["supernet"]) / min(warm["plain"]), 4),
-        "noise_floor": round(median["plain again"] / median["plain"], 4),
-        "threads": torch.get_num_threads(), "torch": torch.__version__,
-    }))
+    print(
+        json.dumps(
+            {
+                "space": space.name,
+                "architecture": args.architecture,
+                "batch": args.batch,
+                "steps": len(warm["plain"]),
+                "median_ms": {name: round(value, 3) for name, value in median.items()},
+                "ratio": round(median["supernet"] / median["plain"], 4),
+                "ratio_of_minima": round(min(warm["supernet"]) / min(warm["plain"]), 4),
+                "noise_floor": round(median["plain again"] / median["plain"], 4),
+                "threads": torch.get_num_threads(),
+                "torch": torch.__version__,
+            }
+        )
+    )
 
 
 def chosen(space: Space, which: str):  # type: ignore[no-untyped-def]

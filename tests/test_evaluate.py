@@ -76,7 +76,6 @@ def test_a_stored_score_is_not_computed_again(store: ScoreStore) -> None:
     "error",
     [
         TrainingError("the loss is NaN", where="x", allowed="y", do="z"),
-        TableError("no row", where="x", allowed="y", do="z"),
         RuntimeError("out of memory"), ValueError("bad shape"), FloatingPointError("overflow"),
     ],
     ids=lambda error: type(error).__name__,
@@ -109,7 +108,12 @@ def test_a_stored_failure_stays_a_failure(store: ScoreStore) -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [ConfigError("x", where="x", allowed="y", do="z"), MissingExtra("x", where="x", allowed="y", do="z"), KeyError()],
+    [
+        ConfigError("x", where="x", allowed="y", do="z"),
+        MissingExtra("x", where="x", allowed="y", do="z"),
+        TableError("no row", where="x", allowed="y", do="z"),
+        KeyError(),
+    ],
 )
 def test_an_error_of_the_setup_stops_the_search(store: ScoreStore, error: Exception) -> None:
     with pytest.raises(type(error)):

@@ -291,15 +291,16 @@ def test_seeds_lead_elsewhere() -> None:
     assert len(set(found)) == 3
 
 
-@pytest.mark.parametrize("sampler", ["nsga2", "nsga3", "tpe"])
+@pytest.mark.parametrize("sampler", ["nsga2", "tpe"])
 @pytest.mark.parametrize("tier", [TIER, LIMITED], ids=["free", "limited"])
 def test_the_search_beats_random_search(sampler: str, tier: Tier) -> None:
     reference, ahead = {TOP1: 50.0, LATENCY: 60.0}, 0
     for seed in range(5):
         volume = {}
         for name in (sampler, "random"):
-            study = open_study(Plan(SPACE, tier, name, population=16, seed=seed))
-            study.run(lambda a: score(a, tier), 120)
+            ends = (SPACE.smallest(), SPACE.largest())
+            study = open_study(Plan(SPACE, tier, name, population=12, seed=seed, first=ends))
+            study.run(lambda a: score(a, tier), 120 if sampler == "tpe" else 200)
             volume[name] = hypervolume_history(study.evaluations, tier, reference)[-1]
         ahead += volume[sampler] > volume["random"]
     assert ahead >= 4

@@ -25,8 +25,8 @@ from hwnas.search.store import ScoreStore
 from hwnas.search.study import Finished, Progress, Study, open_study
 
 if TYPE_CHECKING:
-    from hwnas.proxies.inherited import InheritedAccuracy
     from hwnas.pipeline.training import Trained
+    from hwnas.proxies.inherited import InheritedAccuracy
 
 PROBES = 2000
 """Random networks from which the reachable range of a limited metric is told."""
