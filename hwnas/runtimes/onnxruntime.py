@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OnnxRuntime:
-    """All graph optimisations, sequential execution, `setup.threads` threads that spin only if there are several."""
+    """All graph optimisations, sequential execution, `setup.threads` threads that spin, if there are several, within a
+    call only."""
 
     setup: Setup
     suffix: ClassVar[str] = ".onnx"
@@ -60,6 +61,8 @@ class OnnxRuntime:
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
         options.add_session_config_entry("session.intra_op.allow_spinning", "1" if self.setup.threads > 1 else "0")
+        # Threads that go on spinning after a call would take the cores from the next model in an interleaved round.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         options.log_severity_level = 3  # errors; those are raised as well
         return options
 
