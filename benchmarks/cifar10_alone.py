@@ -2,8 +2,8 @@
 
     python benchmarks/cifar10_alone.py runs/cifar10 --tier edge --pick best
 
-Same images, epochs, batch size, learning rates and augmentation; labels instead of a teacher. Printed beside it: what the
-network inherited from the supernet. Test images are looked at here, after the search, and nowhere before.
+Same images, epochs, batch size, learning rates and augmentation; labels instead of a teacher. Printed beside it: what
+the network inherited from the supernet. Test images are looked at here, after the search, and nowhere before.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from hwnas.supernet.alone import train_alone
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--tier", required=True)
+    parser.add_argument("run", type=Path, nargs="?", default=Path("runs/cifar10"))
+    parser.add_argument("--tier", default="edge")
     parser.add_argument("--pick", default="best", choices=["best", "knee", "fastest"])
     parser.add_argument("--output", type=Path, help="a JSON file to write the result to")
     args = parser.parse_args()

@@ -83,7 +83,7 @@ class SearchConfig(_Model):
     """How each tier is searched."""
 
     trials: Positive = 200
-    sampler: Literal["nsga2", "nsga3", "tpe", "gp", "random"] = "nsga2"
+    sampler: Literal["nsga2", "nsga3", "tpe", "gp", "random"] = "tpe"
     population: int = Field(default=20, ge=2)
     storage: str | None = None
     """An Optuna storage URL; by default a journal file for each tier in the run folder."""
