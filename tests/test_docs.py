@@ -1,0 +1,306 @@
+"""The pages in docs/ are true: their examples run, their tables hold what the code holds, their links lead somewhere.
+
+A block that begins with `# file: NAME` is a file of that name; the other blocks find it there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import json
+import re
+import shlex
+import typing
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from hwnas.config import Experiment, parse_experiment
+from hwnas.data import AUGMENTATIONS, DATA_SETS
+from hwnas.errors import SpaceError
+from hwnas.latency.table import read_table
+from hwnas.lookup import member
+from hwnas.network import check_space
+from hwnas.ops import OPERATORS
+from hwnas.ops.layers import ACTIVATIONS
+from hwnas.search.samplers import SAMPLERS
+from hwnas.space import parse_space
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+DOCS = REPOSITORY / "docs"
+PAGES = sorted([*DOCS.glob("*.md"), REPOSITORY / "CHANGELOG.md", REPOSITORY / "CONTRIBUTING.md"])
+LANGUAGES = ("bash", "json", "jsonl", "python", "text", "yaml")
+MINIMAL = {
+    "name": "x",
+    "space": "digits",
+    "data": "digits",
+    "setups": {"a": {"runtime": "tflite"}},
+    "tiers": {"t": {"setup": "a"}},
+}
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return [body for tag, body in fences(page) if tag == language]
+
+
+def fences(page: Path) -> list[tuple[str, str]]:
+    return re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def prose(page: Path) -> str:
+    return re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+def rows(page: Path) -> list[list[str]]:
+    """The cells of all table rows, heads and rules left out."""
+    lines = [line for line in prose(page).splitlines() if line.startswith("|")]
+    found = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    rules = {index for index, cells in enumerate(found) if set("".join(cells)) <= set("-:")}
+    return [cells for index, cells in enumerate(found) if index not in rules and index + 1 not in rules]
+
+
+def first_words(page: Path) -> list[str]:
+    """What stands in backticks in the first cells of a page's tables."""
+    return [word for cells in rows(page) for word in re.findall(r"`([^`]+)`", cells[0])]
+
+
+def of_name(block: str) -> str | None:
+    named = re.match(r"# file: (\S+)\n", block)
+    return named[1] if named else None
+
+
+# --- examples ---
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of all pages, and what the run of docs/python.md leaves beside them."""
+    place = tmp_path_factory.mktemp("docs")
+    for page in PAGES:
+        for _, block in fences(page):
+            if name := of_name(block):
+                assert not (place / name).exists(), f"two blocks are the file {name}"
+                (place / name).write_text(block, encoding="utf-8")
+    execute(DOCS / "python.md", place)
+    return place
+
+
+def execute(page: Path, place: Path) -> dict[str, Any]:
+    """Run a page's Python blocks one after the other, as one program; what they define."""
+    names: dict[str, Any] = {}
+    with contextlib.chdir(place), contextlib.redirect_stdout(io.StringIO()):
+        for number, block in enumerate(blocks(page, "python"), 1):
+            if of_name(block) is None:
+                exec(compile(block, f"{page.name}, block {number}", "exec"), names)  # noqa: S102 - our own pages
+    return names
+
+
+@pytest.mark.parametrize("name", ["data", "latency", "search", "spaces"])
+def test_python_examples_run(name: str, folder: Path) -> None:
+    assert blocks(DOCS / f"{name}.md", "python")
+    execute(DOCS / f"{name}.md", folder)
+
+
+def test_the_exported_files_are_used_as_the_page_says(folder: Path) -> None:
+    found = execute(DOCS / "export.md", folder)
+    np.testing.assert_allclose(found["logits"], found["tflite_logits"], atol=1e-4)
+
+
+def test_no_page_with_python_is_left_out() -> None:
+    assert {page.stem for page in PAGES if blocks(page, "python")} == {
+        "data", "export", "latency", "python", "search", "spaces",
+    }  # fmt: skip
+
+
+@each_page
+def test_every_block_names_its_language(page: Path) -> None:
+    assert all(tag in LANGUAGES for tag, _ in fences(page))
+    assert page.read_text(encoding="utf-8").count("\n```") == 2 * len(fences(page))
+
+
+@each_page
+def test_yaml_is_understood(page: Path) -> None:
+    for block in blocks(page, "yaml"):
+        found = yaml.safe_load(block)
+        if "stages" in found:
+            check_space(parse_space(found, where=page.name))
+        else:
+            setups = {"tiers": {"t": {"setup": next(iter(found["setups"]))}}} if "setups" in found else {}
+            parse_experiment({**MINIMAL, **setups, **found}, where=page.name)
+
+
+@each_page
+def test_json_is_understood(page: Path, tmp_path: Path) -> None:
+    for block in blocks(page, "json"):
+        json.loads(block)
+    for block in blocks(page, "jsonl"):
+        (tmp_path / "table.jsonl").write_text(block)
+        table = read_table(tmp_path / "table.jsonl")
+        assert (len(table.rows), len(table.checks), table.notices) == (1, 1, ())
+        assert table.overhead
+
+
+def test_the_architecture_on_the_page_is_one_of_the_space(folder: Path) -> None:
+    from hwnas.pipeline import cost
+
+    [block] = blocks(DOCS / "spaces.md", "json")
+    (folder / "architecture.json").write_text(block)
+    assert cost(folder / "small.yaml", str(folder / "architecture.json"))["architecture"] == json.loads(block)
+
+
+@each_page
+def test_commands_exist_with_their_options(page: Path) -> None:
+    from typer.main import get_command
+
+    from hwnas.cli import app
+
+    known: Mapping[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
+    targets = set(re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
+    for line in "\n".join(blocks(page, "bash")).splitlines():
+        words = shlex.split(line, comments=True)
+        if not words:
+            continue
+        if words[0] == "make":
+            assert set(words[1:]) <= targets, line
+            continue
+        assert words[0] == "hwnas", f"`{line}`: teach this test how to check it"
+        options = {option for parameter in known[words[1]].params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= options, line
+        assert all((REPOSITORY / word).is_file() for word in words if word.startswith("experiments/")), line
+
+
+# --- tables ---
+
+
+def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every key of the experiment as it is written, dotted, with its default."""
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        dotted = f"{prefix}{name}"
+        if typing.get_origin(inner) is dict and isinstance(typing.get_args(inner)[1], type):
+            inner, dotted = typing.get_args(inner)[1], f"{dotted}.NAME"
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from keys_of(inner, f"{dotted}.")
+        else:
+            yield dotted, field.default
+
+
+def test_every_key_of_an_experiment_stands_on_the_page_with_its_default() -> None:
+    keys = dict(keys_of(Experiment))
+    told = {cells[0].strip("`"): cells for cells in rows(DOCS / "experiments.md") if len(cells) == 4}
+    assert told.keys() == keys.keys()
+    for key, default in keys.items():
+        _, kind, shown, meaning = told[key]
+        assert shown == ("required" if default is PydanticUndefined else f"`{json.dumps(default)}`"), key
+        assert kind
+        assert meaning, key
+
+
+def test_words_that_a_key_allows_are_the_families_members() -> None:
+    page = DOCS / "experiments.md"
+    told = {cells[0].strip("`"): set(re.findall(r"`(\w+)`", cells[1])) for cells in rows(page) if len(cells) == 4}
+    assert told["train.augment"] == AUGMENTATIONS.keys()
+    assert told["search.sampler"] == SAMPLERS.keys()
+    page = DOCS / "search.md"
+    assert SAMPLERS.keys() <= set(first_words(page))
+    [default] = [cells[0].strip("`") for cells in rows(page) if "The default" in cells[-1]]
+    assert default == Experiment.model_fields["search"].default.sampler
+
+
+def test_everything_in_a_run_folder_stands_on_the_page(folder: Path) -> None:
+    [layout] = [block for block in blocks(DOCS / "experiments.md", "text") if "report.html" in block]
+    left = [path.relative_to(folder / "runs" / "tiny") for path in (folder / "runs" / "tiny").rglob("*")]
+    for path in left:
+        if (folder / "runs" / "tiny" / path).is_file() and path.parts[0] not in ("artifacts", "bundle"):
+            told = str(path).replace("edge", "<tier>").replace("laptop", "<setup>").replace("0001", "NNNN")
+            assert re.search(rf"(?m)^  {re.escape(told)}\b|\b{re.escape(told)}\b", layout) or path.suffix == ".csv", (
+                told
+            )
+
+
+def test_a_front_is_what_the_page_says(folder: Path) -> None:
+    points = json.loads((folder / "runs/tiny/fronts/edge.json").read_text())
+    assert {key for point in points for key in point} <= set(first_words(DOCS / "search.md"))
+
+
+def fields_of(value: Any, prefix: str = "") -> Iterator[str]:
+    """Dotted names of a manifest, down to what is keyed by names of the user's."""
+    for key, inner in value.items():
+        name = f"{prefix}{key}"
+        if isinstance(inner, list) and inner and isinstance(inner[0], dict):
+            yield from fields_of(inner[0], f"{name}[].")
+        elif key == "supernet":
+            yield from fields_of(inner, f"{name}.")
+        else:
+            yield name
+
+
+def test_a_manifest_is_what_the_page_says(folder: Path) -> None:
+    manifest = json.loads((folder / "runs/tiny/bundle/edge/manifest.json").read_text())
+    assert sorted(fields_of(manifest)) == sorted(first_words(DOCS / "export.md"))
+
+
+def test_every_key_of_a_space_stands_on_the_page() -> None:
+    told = set(first_words(DOCS / "spaces.md"))
+    for raw in ({"zz": 1}, {"name": "x", "input": {"zz": 1}, "classes": 2, "stages": [1]}):
+        with pytest.raises(SpaceError) as met:
+            parse_space(raw, where="x")
+        known = met.value.allowed.partition("Known: ")[2].split(", ")
+        missing = [key for key in known if key not in told and f"`{key}`" not in prose(DOCS / "spaces.md")]
+        assert known
+        assert not missing
+
+
+def test_every_operator_stands_on_the_page_with_its_knobs() -> None:
+    found: dict[str, dict[str, str]] = {}
+    for cells in rows(DOCS / "spaces.md"):
+        if len(cells) == 4:
+            operator, knob, default = (cell.strip("`") for cell in cells[:3])
+            found.setdefault(operator or list(found)[-1], {})[knob] = default
+    for kind in OPERATORS:
+        fields = dataclasses.fields(member(OPERATORS, kind, what="operator", where="docs"))[2:]  # after the channels
+        defaults = {f.name: "required" if f.default is dataclasses.MISSING else str(f.default).lower() for f in fields}
+        assert found[kind] == defaults
+    assert found.keys() == OPERATORS.keys()
+    assert all(f"`{name}`" in prose(DOCS / "spaces.md") for name in ACTIVATIONS)
+
+
+def test_every_kind_of_data_stands_on_the_page() -> None:
+    assert DATA_SETS.keys() | AUGMENTATIONS.keys() <= set(first_words(DOCS / "data.md"))
+
+
+def test_every_room_and_every_verb_stands_on_a_page() -> None:
+    package = REPOSITORY / "hwnas"
+    rooms = {path.name for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
+    layout = (DOCS / "layout.md").read_text(encoding="utf-8")
+    assert not [room for room in rooms - {"__init__.py"} if f"  {room} " not in layout and f"  {room}/ " not in layout]
+    verbs = set(re.findall(r"import (\w+) as \1$", (package / "pipeline" / "__init__.py").read_text(), re.MULTILINE))
+    told = {word.partition("(")[0] for word in first_words(DOCS / "python.md")}
+    assert verbs
+    assert verbs <= told
+
+
+# --- links ---
+
+
+def anchors(page: Path) -> set[str]:
+    heads = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@each_page
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\((?!https?:|mailto:)([^)\s]+)\)", prose(page)):
+        target, _, anchor = link.partition("#")
+        path = (page.parent / target).resolve() if target else page
+        assert path.exists(), f"{link} leads nowhere"
+        assert not anchor or anchor in anchors(path), f"{link} has no such heading"
