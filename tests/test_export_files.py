@@ -23,6 +23,7 @@ from hwnas.ops.mbconv import MBConv
 from hwnas.runtimes import RUNTIMES, open_runtime
 from hwnas.space import read_space
 
+SPACES = sorted((Path(__file__).resolve().parent.parent / "search_spaces").glob("*.yaml"))
 OPERATORS: dict[str, tuple[Operator, Shape]] = {
     "conv": (Conv(3, 8, kernel=3, stride=2), (3, 9, 9)),
     "mbconv": (MBConv(8, 8, kernel=5, expand=2), (8, 6, 6)),
@@ -85,9 +86,12 @@ def test_an_operators_file_equals_pytorch(runtime: str, name: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("runtime", EXPORTERS)
-def test_a_networks_file_equals_pytorch(runtime: str, tmp_path: Path, repository: Path) -> None:
-    space = read_space(repository / "search_spaces" / "digits.yaml")
-    network = lower(space, space.random(random.Random(0)))
+@pytest.mark.parametrize("file", SPACES, ids=lambda file: file.stem)
+def test_a_networks_file_equals_pytorch(runtime: str, file: Path, tmp_path: Path) -> None:
+    space = read_space(file)
+    rng = random.Random(0)
+    drawn = space.sample(lambda choice: min(choice.options) if choice.name == "resolution" else choice.draw(rng))
+    network = lower(space, drawn)
     assert_same(runtime, trained_looking(build(network)), network.input_shape, tmp_path / "model", batch=2)
 
 
