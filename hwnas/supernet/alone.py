@@ -10,8 +10,8 @@ from torch.nn.functional import cross_entropy
 
 from hwnas.data import Dataset, batches
 from hwnas.network import Network, build
+from hwnas.supernet.recipe import Recipe, epoch_seed, learning_rate, make_optimizer
 from hwnas.supernet.statistics import calibration_images, recalibrate
-from hwnas.supernet.train import Recipe, epoch_seed, learning_rate, make_optimizer
 from hwnas.supernet.weights import resized
 
 

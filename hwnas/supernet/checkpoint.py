@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import zipfile
 from pathlib import Path
@@ -13,29 +14,32 @@ from hwnas.errors import RunError
 
 FORMAT = 1
 KEPT = 2
+KEYS = ("format", "epoch", "identity", "weights", "optimizer", "history")
 
 
 def save(folder: Path, epoch: int, content: dict[str, Any]) -> Path:
     """Write `checkpoint-<epoch>.pt` under a temporary name, then rename it; the last two are kept."""
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"checkpoint-{epoch:04d}.pt"
     part = path.with_suffix(".part")
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:
             torch.save({"format": FORMAT, "epoch": epoch, **content}, file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
+    except (OSError, RuntimeError) as error:  # torch covers what the disk said with an error of its own
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        cause = error.__context__ if isinstance(error.__context__, OSError) else error
         raise RunError(
-            f"the checkpoint of epoch {epoch} cannot be written ({error.strerror or error})",
+            f"the checkpoint of epoch {epoch} cannot be written ({getattr(cause, 'strerror', None) or cause})",
             where=str(path),
             allowed="Earlier checkpoints are untouched",
             do="Free space or restore write access, then run the command again",
         ) from error
     for old in checkpoints(folder)[:-KEPT]:
-        old.unlink()
+        old.unlink(missing_ok=True)
     return path
 
 
@@ -56,12 +60,14 @@ def load(path: Path) -> dict[str, Any]:
         if damaged is not None:
             raise zipfile.BadZipFile(f"checksum of {damaged}")
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        if lacking := [key for key in KEYS if key not in content]:
+            raise KeyError(f"it lacks {', '.join(lacking)}")
         if content["format"] != FORMAT:
-            raise KeyError("format")
+            raise ValueError(f"format {content['format']}, this version of hwnas reads {FORMAT}")
     except Exception as error:  # torch.load raises many kinds on damaged files
         earlier = [other for other in checkpoints(path.parent) if other.name < path.name]
         raise RunError(
-            f"the checkpoint is damaged or not one of hwnas ({error})",
+            f"the checkpoint is damaged or not one of hwnas ({type(error).__name__}: {_first_line(error)})",
             where=str(path),
             allowed="A checkpoint is read whole or not at all",
             do=f"Delete {path.name} to go on from {earlier[-1].name}"
@@ -69,3 +75,7 @@ def load(path: Path) -> dict[str, Any]:
             else f"Delete {path.name} to train from the beginning",
         ) from error
     return content
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip("'").splitlines()), "")

@@ -1,0 +1,462 @@
+"""Training: resumed is uninterrupted, divergence stops it, checkpoints are whole or refused."""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn.functional import cross_entropy
+from torch.testing import assert_close
+
+from hwnas.data import Dataset, load_data
+from hwnas.errors import ConfigError, RunError, TrainingError
+from hwnas.network import lower
+from hwnas.space import parse_space
+from hwnas.supernet import Recipe, Step, Supernet, checkpoint, identity_of, load_trained, train
+from hwnas.supernet.recipe import learning_rate, make_optimizer
+from hwnas.supernet.train import sandwich, sandwich_step
+
+RAW: dict[str, Any] = {
+    "name": "tiny",
+    "input": {"channels": 1, "resolution": 8},
+    "classes": 10,
+    "stages": [
+        {"name": "stem", "op": "conv", "stride": 2, "width": [8, 16]},
+        {"name": "s1", "op": "mbconv", "width": 16, "depth": [1, 2], "kernel": [3, 5], "expand": 1},
+        {"name": "head", "op": "classifier", "dropout": 0.2},
+    ],
+}
+SPACE = parse_space(RAW, where="tiny.yaml")
+RECIPE = Recipe(epochs=3, batch_size=32, learning_rate=0.1, augment="shift", calibration_batches=2)
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    return small_data()
+
+
+def small_data() -> Dataset:
+    return load_data({"name": "digits", "limit": 200}, seed=0).without_test()
+
+
+def weights(folder: Path) -> dict[str, Any]:
+    """All that the last checkpoint holds, but how long the epochs took."""
+    content = checkpoint.load(checkpoint.checkpoints(folder)[-1])
+    return {**content, "history": [{**epoch, "seconds": 0} for epoch in content["history"]]}
+
+
+def assert_equal(one: Any, other: Any) -> None:
+    if isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key in one:
+            assert_equal(one[key], other[key])
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other)
+        for a, b in zip(one, other, strict=True):
+            assert_equal(a, b)
+    elif isinstance(one, torch.Tensor):
+        assert torch.equal(one, other)
+    else:
+        assert one == other
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory, data: Dataset) -> Path:
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    train(Supernet(SPACE), SPACE, data, RECIPE, folder)
+    return folder
+
+
+# --- resume ---
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_resumed_equals_uninterrupted(optimizer: Any, tmp_path: Path, data: Dataset) -> None:
+    recipe = replace(RECIPE, optimizer=optimizer, learning_rate=0.01)
+    whole = train(Supernet(SPACE), SPACE, data, recipe, tmp_path / "whole")
+
+    def stop(epoch: object) -> None:
+        raise KeyboardInterrupt
+
+    for _ in range(2):
+        torch.manual_seed(random.randrange(10**6))  # what happened in the process before is of no account
+        with pytest.raises(KeyboardInterrupt):
+            train(Supernet(SPACE), SPACE, data, recipe, tmp_path / "parts", on_epoch=stop)
+    history = train(Supernet(SPACE), SPACE, data, recipe, tmp_path / "parts")
+    assert [replace(e, seconds=0) for e in history] == [replace(e, seconds=0) for e in whole]
+    assert_equal(weights(tmp_path / "parts"), weights(tmp_path / "whole"))
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from hwnas.supernet import Supernet, train
+from tests.test_train import RECIPE, SPACE, small_data
+train(Supernet(SPACE), SPACE, small_data(), RECIPE, Path(sys.argv[1]),
+      on_step=lambda step: print(step.epoch, step.step, flush=True))
+"""
+
+
+def test_killed_in_an_epoch_and_continued_equals_uninterrupted(
+    tmp_path: Path, data: Dataset, uninterrupted: Path, repository: Path
+) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(repository), "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=repository,
+        env=environment,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line == "2 3\n":
+            process.send_signal(signal.SIGKILL)
+            break
+    process.stdout.close()
+    assert process.wait() == -signal.SIGKILL
+    assert [path.name for path in checkpoint.checkpoints(tmp_path)] == ["checkpoint-0001.pt"]
+    train(Supernet(SPACE), SPACE, data, RECIPE, tmp_path)
+    assert_equal(weights(tmp_path), weights(uninterrupted))
+
+
+def test_a_finished_training_is_loaded_and_nothing_is_written(uninterrupted: Path, data: Dataset) -> None:
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in uninterrupted.iterdir()}
+    supernet = Supernet(SPACE, seed=9)
+
+    def refuse(step: Step) -> None:
+        raise AssertionError("a step was made")
+
+    assert len(train(supernet, SPACE, data, RECIPE, uninterrupted, on_step=refuse)) == 3
+    assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in uninterrupted.iterdir()} == before
+    other = Supernet(SPACE)
+    history, path = load_trained(other, uninterrupted, identity_of(SPACE, data, RECIPE, 0))
+    assert [epoch.epoch for epoch in history] == [1, 2, 3]
+    assert path.name == "checkpoint-0003.pt"
+    assert_equal(other.state_dict(), supernet.state_dict())
+
+
+def test_the_last_two_checkpoints_are_kept(uninterrupted: Path) -> None:
+    assert sorted(path.name for path in uninterrupted.iterdir()) == ["checkpoint-0002.pt", "checkpoint-0003.pt"]
+
+
+def test_a_checkpoint_holds_what_it_always_held(uninterrupted: Path) -> None:
+    """Trainings that were begun by an earlier hwnas are continued."""
+    content = checkpoint.load(checkpoint.checkpoints(uninterrupted)[-1])
+    assert set(content) == {"format", "epoch", "identity", "weights", "optimizer", "history"}
+    assert content["identity"].keys() == {"space", "dataset", "seed", "recipe"}
+    assert content["identity"]["recipe"] == vars(RECIPE)
+    assert set(content["history"][0]) == {"epoch", "loss", "smallest", "largest", "learning_rate", "seconds"}
+
+
+def test_training_learns_and_tells_where_it_is(tmp_path: Path, data: Dataset) -> None:
+    steps: list[Step] = []
+    recipe = replace(RECIPE, epochs=6, augment="none", learning_rate=0.2)
+    history = train(Supernet(SPACE), SPACE, data, recipe, tmp_path, on_step=steps.append)
+    assert history[-1].loss < 0.8 * history[0].loss
+    assert history[-1].largest > 0.3 > 0.1
+    assert [(s.epoch, s.step) for s in steps] == [(epoch, step) for epoch in range(1, 7) for step in range(1, 7)]
+    assert {(s.epochs, s.steps) for s in steps} == {(6, 200 // 32)}
+    assert steps[-1].loss == history[-1].loss
+
+
+def test_a_training_leaves_the_global_generator_alone(tmp_path: Path, data: Dataset) -> None:
+    before = torch.get_rng_state()
+    train(Supernet(SPACE), SPACE, data, replace(RECIPE, epochs=1), tmp_path)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "train.learning_rate: 0.1 then, 0.2 now": {"recipe": replace(RECIPE, learning_rate=0.2)},
+    "train.epochs: 3 then, 4 now": {"recipe": replace(RECIPE, epochs=4)},
+    "train.augment: 'shift' then, 'none' now": {"recipe": replace(RECIPE, augment="none")},
+    "seed: 0 then, 1 now": {"seed": 1},
+    "space: 'tiny' then, 'other' now": {"space": parse_space({**RAW, "name": "other"}, where="other.yaml")},
+    "dataset: 'digits limit=200' then, 'digits' now": {"data": {"name": "digits"}},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_recipe_is_refused_by_name(change: str, uninterrupted: Path, data: Dataset) -> None:
+    given = {"space": SPACE, "recipe": RECIPE, "seed": 0, **CHANGES[change]}
+    dataset = load_data(given["data"], seed=0) if "data" in given else data
+    space = given["space"]
+    with pytest.raises(RunError, match="training was begun differently") as caught:
+        train(Supernet(space), space, dataset, given["recipe"], uninterrupted, seed=given["seed"])
+    assert f"({change})" in caught.value.met
+    assert "checkpoint-0003.pt" in caught.value.where
+    with pytest.raises(RunError, match="training was begun differently"):
+        load_trained(Supernet(space), uninterrupted, identity_of(space, dataset, given["recipe"], given["seed"]))
+
+
+def test_weights_of_an_edited_space_are_refused(uninterrupted: Path, data: Dataset) -> None:
+    wider = {**RAW, "stages": [{**RAW["stages"][0], "width": [8, 24]}, *RAW["stages"][1:]]}
+    space = parse_space(wider, where="tiny.yaml")
+    message = r"weights do not fit space `tiny`, first `\S+`: \[\S.*\] then, \[\S.*\] now"
+    with pytest.raises(RunError, match=message):
+        load_trained(Supernet(space), uninterrupted)
+    with pytest.raises(RunError, match=message):
+        train(Supernet(space), space, data, RECIPE, uninterrupted)
+    fewer = parse_space({**RAW, "stages": [RAW["stages"][0], RAW["stages"][2]]}, where="tiny.yaml")
+    with pytest.raises(RunError, match="now"):
+        load_trained(Supernet(fewer), uninterrupted)
+
+
+# --- divergence ---
+
+
+def poisoned(data: Dataset, from_epoch: int) -> Dataset:
+    """The same data, whose training images turn into NaN when they are read in that epoch."""
+
+    class Poisoned:
+        shape = data.train.images.shape
+        reads = 0
+
+        def __len__(self) -> int:
+            return len(data.train.images)
+
+        def take(self, indices: torch.Tensor) -> torch.Tensor:
+            self.reads += 1
+            images = data.train.images.take(indices).float()
+            steps = 200 // RECIPE.batch_size
+            calibration = RECIPE.calibration_batches
+            return images * float("nan") if self.reads > calibration + (from_epoch - 1) * steps + 3 else images
+
+    return replace(data, train=replace(data.train, images=Poisoned()))
+
+
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_what_is_not_finite_stops_training_with_the_last_good_checkpoint(
+    epoch: int, tmp_path: Path, data: Dataset
+) -> None:
+    with pytest.raises(TrainingError) as caught:
+        train(Supernet(SPACE), SPACE, poisoned(data, epoch), RECIPE, tmp_path)
+    assert f"diverged in epoch {epoch}, step 4: the loss of architecture {SPACE.largest().key} {{" in caught.value.met
+    good = checkpoint.checkpoints(tmp_path)
+    if epoch == 1:
+        assert (good, caught.value.allowed) == ([], "Last good checkpoint: none, it was the first epoch")
+    else:
+        assert caught.value.allowed == f"Last good checkpoint: {good[-1]}"
+        assert good[-1].name == "checkpoint-0002.pt"
+        assert all(value.isfinite().all() for value in weights(tmp_path)["weights"].values())
+
+
+def test_a_far_too_high_rate_stops_training_and_keeps_no_checkpoint(tmp_path: Path, data: Dataset) -> None:
+    with pytest.raises(TrainingError, match="diverged in epoch 1, step"):
+        train(Supernet(SPACE), SPACE, data, replace(RECIPE, learning_rate=1e30, clip_norm=1e30), tmp_path)
+    assert checkpoint.checkpoints(tmp_path) == []
+
+
+def one_step(supernet: Supernet, images: torch.Tensor) -> float:
+    labels = torch.arange(len(images)) % 10
+    return sandwich_step(
+        supernet.train(), SPACE, images, labels, RECIPE, random.Random(0), make_optimizer(supernet, RECIPE)
+    )
+
+
+@pytest.mark.parametrize("what", ["loss", "gradients"])
+def test_a_step_that_is_not_finite_changes_no_weight(what: str) -> None:
+    supernet, images = Supernet(SPACE), torch.randn(8, 1, 8, 8)
+    if what == "loss":
+        images[0, 0, 0, 0] = float("nan")
+    else:
+        with torch.no_grad():  # finite logits and losses, whose gradients overflow
+            supernet.get_parameter("head_1/classifier/linear/weight").mul_(1e25)
+    before = {name: value.clone() for name, value in supernet.state_dict().items()}
+    with pytest.raises(FloatingPointError, match=f"the {what} of architecture .* (is|are) not finite"):
+        one_step(supernet, images)
+    assert_equal(supernet.state_dict(), before)
+
+
+def test_a_batch_that_does_not_fit_is_refused(tmp_path: Path, data: Dataset) -> None:
+    with pytest.raises(ConfigError, match="batch_size 201 exceeds the 200 training images"):
+        train(Supernet(SPACE), SPACE, data, replace(RECIPE, batch_size=201), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+# --- checkpoints on the disk ---
+
+
+def copied(folder: Path, to: Path) -> Path:
+    for path in folder.iterdir():
+        (to / path.name).write_bytes(path.read_bytes())
+    return checkpoint.checkpoints(to)[-1]
+
+
+DAMAGES = {
+    "cut": lambda content: content[: len(content) // 2],
+    "empty": lambda content: b"",
+    "a flipped byte": lambda content: _flipped(content),
+    "something else": lambda content: b"name: digits\n" * 100,
+}
+
+
+def _flipped(content: bytes) -> bytes:
+    """One bit inside the first weights: a place that no header and no padding covers."""
+    place = content.index(b"data/0") + 600
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_checkpoint_names_the_earlier_one(
+    damage: str, uninterrupted: Path, tmp_path: Path, data: Dataset
+) -> None:
+    path = copied(uninterrupted, tmp_path)
+    path.write_bytes(DAMAGES[damage](path.read_bytes()))
+    with pytest.raises(RunError, match="damaged or not one of hwnas") as caught:
+        load_trained(Supernet(SPACE), tmp_path)
+    assert caught.value.where == str(path)
+    assert caught.value.do == "Delete checkpoint-0003.pt to go on from checkpoint-0002.pt"
+    path.unlink()
+    train(Supernet(SPACE), SPACE, data, RECIPE, tmp_path)
+    assert_equal(weights(tmp_path), weights(uninterrupted))
+
+
+def test_the_only_checkpoint_is_damaged(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint-0001.pt").write_bytes(b"PK")
+    with pytest.raises(RunError) as caught:
+        load_trained(Supernet(SPACE), tmp_path)
+    assert caught.value.do == "Delete checkpoint-0001.pt to train from the beginning"
+    (tmp_path / "checkpoint-0002.pt").mkdir()
+    with pytest.raises(RunError, match="damaged or not one of hwnas"):
+        load_trained(Supernet(SPACE), tmp_path)
+
+
+class Malicious:
+    """Unpickling it makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return os.system, (f"touch {self.path}",)
+
+
+def test_a_pickled_program_is_not_run(tmp_path: Path) -> None:
+    mark = tmp_path / "executed"
+    torch.save({"format": 1, "weights": Malicious(mark)}, tmp_path / "checkpoint-0001.pt")
+    with pytest.raises(RunError, match="damaged or not one of hwnas"):
+        load_trained(Supernet(SPACE), tmp_path)
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"weights": {}}, torch.zeros(3), {"format": 99}], ids=str)
+def test_another_file_of_torch_is_refused(content: Any, tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "checkpoint-0001.pt")
+    with pytest.raises(RunError, match="damaged or not one of hwnas"):
+        load_trained(Supernet(SPACE), tmp_path)
+
+
+def test_a_checkpoint_of_another_format_says_so(uninterrupted: Path, tmp_path: Path) -> None:
+    torch.save({**weights(uninterrupted), "format": 99}, tmp_path / "checkpoint-0001.pt")
+    with pytest.raises(RunError, match="format 99, this version of hwnas reads 1"):
+        load_trained(Supernet(SPACE), tmp_path)
+
+
+def test_nothing_to_load_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="there is no checkpoint") as caught:
+        load_trained(Supernet(SPACE), tmp_path / "train")
+    assert "hwnas train" in caught.value.do
+
+
+@contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """No file of this process may grow beyond `size` bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_leaves_the_earlier_checkpoints(uninterrupted: Path, tmp_path: Path) -> None:
+    copied(uninterrupted, tmp_path)
+    content = {key: value for key, value in weights(uninterrupted).items() if key not in ("format", "epoch")}
+    with full_disk(4096), pytest.raises(RunError, match=r"epoch 4 cannot be written \(File too large\)") as caught:
+        checkpoint.save(tmp_path, 4, content)
+    assert caught.value.allowed == "Earlier checkpoints are untouched"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-0002.pt", "checkpoint-0003.pt"]
+    checkpoint.save(tmp_path, 4, content)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-0003.pt", "checkpoint-0004.pt"]
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match="cannot be written") as caught:
+        checkpoint.save(tmp_path / "file" / "train", 1, {})
+    assert str(tmp_path / "file" / "train") in caught.value.where
+
+
+# --- recipe ---
+
+
+@given(st.integers(0, 5), st.integers(0, 10**6))
+def test_a_sandwich_holds_the_largest_and_the_smallest(middles: int, seed: int) -> None:
+    found = sandwich(SPACE, random.Random(seed), middles)
+    assert found[:2] == [SPACE.largest(), SPACE.smallest()]
+    assert len(found) == 2 + middles
+    assert found == sandwich(SPACE, random.Random(seed), middles)
+
+
+@given(st.integers(1, 50), st.floats(0, 60), st.floats(1e-4, 10))
+def test_the_rate_rises_to_its_peak_and_falls_to_zero(epochs: int, warm_up: float, peak: float) -> None:
+    recipe = Recipe(epochs=epochs, warm_up_epochs=warm_up, learning_rate=peak)
+    rates = [learning_rate(recipe, epochs * part / 200) for part in range(201)]
+    turn = min(range(201), key=lambda part: abs(epochs * part / 200 - warm_up))
+    assert all(0 <= rate <= peak * (1 + 1e-9) for rate in rates)
+    assert all(a <= b * (1 + 1e-9) for a, b in pairwise(rates[:turn]))
+    assert all(a >= b * (1 - 1e-9) for a, b in pairwise(rates[turn + 1 :]))
+    assert rates[0] > 0
+    if warm_up < epochs:
+        assert learning_rate(recipe, warm_up) == pytest.approx(peak)
+        assert learning_rate(recipe, epochs) == pytest.approx(0, abs=1e-9 * peak)
+
+
+def test_decay_spares_biases_and_normalisation() -> None:
+    supernet = Supernet(SPACE)
+    decayed, spared = make_optimizer(supernet, RECIPE).param_groups
+    assert {p.ndim for p in decayed["params"]} == {2, 4}
+    assert {p.ndim for p in spared["params"]} == {1}
+    assert (decayed["weight_decay"], spared["weight_decay"]) == (RECIPE.weight_decay, 0)
+    assert len(decayed["params"]) + len(spared["params"]) == len(list(supernet.parameters()))
+
+
+def test_the_largest_network_learns_from_labels_and_the_others_from_it() -> None:
+    supernet, images, labels = Supernet(SPACE).train(), torch.randn(8, 1, 8, 8), torch.arange(8)
+    recipe = replace(RECIPE, middles=0, label_smoothing=0.0, clip_norm=1e9)
+    largest, smallest = (lower(SPACE, a) for a in (SPACE.largest(), SPACE.smallest()))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        loss = cross_entropy(supernet(images, largest), labels)
+        torch.manual_seed(0)
+        teacher = supernet(images, largest).detach().softmax(1)
+        (loss + cross_entropy(supernet(images, smallest), teacher)).backward()
+        expected = {name: value.grad for name, value in supernet.named_parameters()}
+        torch.manual_seed(0)
+        optimizer = torch.optim.SGD(supernet.parameters(), lr=0.0)
+        told = sandwich_step(supernet, SPACE, images, labels, recipe, random.Random(0), optimizer)
+    assert told == pytest.approx(loss.item())
+    for name, value in supernet.named_parameters():
+        assert_close(value.grad, expected[name])
+
+
+@pytest.mark.parametrize("change", [{"precision": "bf16"}, {"channels_last": True}, {"middles": 0}], ids=str)
+def test_other_recipes_train(change: dict[str, Any], tmp_path: Path, data: Dataset) -> None:
+    history = train(Supernet(SPACE), SPACE, data, replace(RECIPE, epochs=2, **change), tmp_path)
+    assert history[-1].loss < history[0].loss
+    assert all(value.dtype == torch.float32 for value in weights(tmp_path)["weights"].values())
