@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from hwnas import __version__
-from hwnas.errors import ConfigError, DataError, HwnasError, SpaceError
+from hwnas.errors import ConfigError, DataError, HwnasError, RunError, SpaceError
 from hwnas.terminal import Terminal, show_error
 
 app = typer.Typer(
@@ -40,6 +40,7 @@ Trials = Annotated[
     int | None, typer.Option("--trials", min=1, help="Trials for each tier, instead of the experiment's number.")
 ]
 RUNS = Path("runs")
+INTERRUPTED = 130
 
 
 @app.callback(invoke_without_command=True)
@@ -95,33 +96,31 @@ def bench(
         str, typer.Argument(metavar="EXPERIMENT|SPACE", help="An experiment, or with --runtime a space.")
     ],
     runtime: Annotated[str | None, typer.Option(help="onnxruntime or tflite: time a space on one set-up.")] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of the set-up.")] = 1,
-    batch: Annotated[int, typer.Option(min=1, help="Batch of the set-up.")] = 1,
-    precision: Annotated[str, typer.Option(help="Precision of the set-up.")] = "fp32",
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the set-up; 1 if left out.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Batch of the set-up; 1 if left out.")] = None,
+    precision: Annotated[str | None, typer.Option(help="Precision of the set-up; fp32 if left out.")] = None,
     table: Annotated[Path | None, typer.Option(help="Table file to write or to continue.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which rows are missing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count the rows that are missing.")] = False,
     runs: Runs = RUNS,
     as_json: Json = False,
 ) -> None:
     """Time every operator that can occur; rows that are there are not measured again."""
     from hwnas import pipeline
 
-    if runtime is None:
-        tables = pipeline.bench(target, runs=runs, dry_run=dry_run, narrator=Terminal())
+    given = {"threads": threads, "batch": batch, "precision": precision, "table": table}
+    if runtime is not None:
+        setup: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        setup.setdefault("table", _table_path(target, runtime, precision or "fp32", threads or 1))
+        tables = [pipeline.bench_space(target, runtime=runtime, **setup, dry_run=dry_run, narrator=Terminal())]
+    elif unused := [f"--{name}" for name, value in given.items() if value is not None]:
+        raise ConfigError(
+            f"{unused[0]} stands without --runtime",
+            where="hwnas bench",
+            allowed="An experiment names its set-ups itself; with --runtime, a space is timed on one set-up",
+            do=f"Add --runtime, or leave out {' and '.join(unused)}",
+        )
     else:
-        path = table or Path("latency_tables") / f"{Path(target).stem}-{runtime}-{precision}-{threads}t.jsonl"
-        tables = [
-            pipeline.bench_space(
-                target,
-                runtime=runtime,
-                threads=threads,
-                batch=batch,
-                precision=precision,
-                table=path,
-                dry_run=dry_run,
-                narrator=Terminal(),
-            )
-        ]
+        tables = pipeline.bench(target, runs=runs, dry_run=dry_run, narrator=Terminal())
     lines = [
         f"{found.table}: {found.rows} rows, {found.checks} checks"
         + (f", {found.missing} rows missing" if dry_run else "")
@@ -159,7 +158,7 @@ def report(experiment: Reference, runs: Runs = RUNS, as_json: Json = False) -> N
     """Write the report of a searched run again."""
     from hwnas import pipeline
 
-    path = pipeline.report(experiment, runs=runs)
+    path = pipeline.report(experiment, runs=runs, narrator=Terminal())
     _print({"report": path}, as_json, [f"wrote {path}"])
 
 
@@ -218,9 +217,25 @@ def main() -> None:
     except HwnasError as error:
         show_error(error)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("stopped; the same command continues", file=sys.stderr)
-        sys.exit(130)
+    except OSError as error:  # what no room expected: a folder where a file should be, a device that is gone
+        show_error(
+            RunError(
+                f"the system refused ({error.strerror or error})",
+                where=str(error.filename or "a file"),
+                allowed="Files and folders of a run can be read and written",
+                do="Correct that and run the same command again",
+            )
+        )
+        sys.exit(1)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            print("stopped; the same command continues", file=sys.stderr)
+        raise
+
+
+def _table_path(space: str, runtime: str, precision: str, threads: int) -> Path:
+    name = Path(space).name.removesuffix(".yaml").replace(".py:", "-")
+    return Path("latency_tables") / f"{name}-{runtime}-{precision}-{threads}t.jsonl"
 
 
 def _searched(tier: Any) -> dict[str, Any]:

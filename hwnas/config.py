@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from hwnas.errors import ConfigError, did_you_mean
 from hwnas.yaml_file import read_yaml
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
 Positive = Annotated[int, Field(ge=1)]
+Pick = Literal["fastest", "best", "knee"]
 
 
 class _Model(BaseModel):
+    """Strict about keys; numbers may be text, because YAML 1.1 reads `1e-3` as one."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _yes_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
+            raise ValueError(f"`{info.field_name}` is neither yes nor no")
+        return value
 
 
 class TrainConfig(_Model):
@@ -104,10 +115,15 @@ class TimingConfig(_Model):
 class ExportConfig(_Model):
     """What becomes files."""
 
-    picks: tuple[Literal["fastest", "best", "knee"], ...] = ("best", "knee", "fastest")
-    formats: tuple[Literal["onnx", "tflite"], ...] = ("onnx", "tflite")
+    picks: tuple[Pick, ...] = ("best", "knee", "fastest")
+    formats: tuple[Literal["onnx", "tflite"], ...] = Field(default=("onnx", "tflite"), min_length=1)
     tolerance: float = Field(default=1e-4, gt=0)
     """Largest allowed difference of a file's logits from PyTorch's."""
+
+    @field_validator("picks", "formats")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(value))
 
 
 class Experiment(_Model):
@@ -120,6 +136,12 @@ class Experiment(_Model):
     seed: int = Field(default=0, ge=0, lt=2**31)
     device: str = "auto"
     """Where PyTorch trains: auto, cpu, cuda, cuda:1, ..."""
+    threads: Positive | None = None
+    """Threads of PyTorch's own, for training and scoring on a CPU; as many as PyTorch chooses if left out. They change
+    how fast a training is and not which one it is; the threads that are timed are those of a set-up."""
+    base: str | None = None
+    """Folder in which relative paths of data and tables begin, beside the one that hwnas is started in; this file's own
+    if left out."""
     train: TrainConfig = TrainConfig()
     accuracy: AccuracyConfig = AccuracyConfig()
     setups: dict[Name, SetupConfig] = Field(min_length=1)
@@ -132,7 +154,7 @@ class Experiment(_Model):
     @classmethod
     def _known_device(cls, value: str) -> str:
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", value):
-            raise ValueError("a device is auto, cpu, cuda, cuda:N or mps")
+            raise ValueError("A device is auto, cpu, cuda, cuda:N or mps")
         return value
 
     @model_validator(mode="after")
@@ -156,10 +178,12 @@ def read_experiment(path: Path) -> Experiment:
 
 def parse_experiment(raw: dict[str, Any], *, where: str) -> Experiment:
     """The experiment that a mapping describes; `where` stands in its errors."""
-    try:
-        return Experiment.model_validate(raw)
-    except ValidationError as error:
-        raise _explained(error, where) from None
+    return _parsed(Experiment, raw, where)
+
+
+def parse_setup(raw: dict[str, Any], *, where: str) -> SetupConfig:
+    """The set-up that a mapping describes; `where` stands in its errors."""
+    return _parsed(SetupConfig, raw, where)
 
 
 def dump_experiment(experiment: Experiment) -> str:
@@ -167,53 +191,93 @@ def dump_experiment(experiment: Experiment) -> str:
     return yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-def _explained(error: ValidationError, where: str) -> ConfigError:
-    first = error.errors(include_url=False)[0]
-    trail = [str(part) for part in first["loc"]]
-    at = f"{where}: {'.'.join(trail[:-1])}" if len(trail) > 1 else where
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    if first["type"] == "extra_forbidden":
-        known = _known_keys(trail[:-1])
-        return ConfigError(
-            f"unknown key `{trail[-1]}`{more}",
-            where=at,
-            allowed=did_you_mean(trail[-1], known),
-            do="Correct or remove it",
-        )
-    if first["type"] == "missing":
-        return ConfigError(
-            f"the key `{trail[-1]}` is missing{more}",
-            where=at,
-            allowed=f"Keys here: {', '.join(_known_keys(trail[:-1]))}",
-            do="Add it",
-        )
+def published(experiment: Experiment) -> Experiment:
+    """The experiment as it may leave this machine: without the storage's password and without local folders."""
+    storage = experiment.search.storage
+    hidden = storage and re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", storage)
+    search = experiment.search.model_copy(update={"storage": hidden})
+    return experiment.model_copy(update={"search": search, "base": None})
+
+
+# --- pydantic's errors in hwnas's words ---
+
+_Config = TypeVar("_Config", bound=_Model)
+
+
+def _parsed(model: type[_Config], raw: dict[str, Any], where: str) -> _Config:
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        raise _explained(model, raw, error, where) from None
+
+
+def _explained(model: type[_Model], raw: Any, error: ValidationError, where: str) -> ConfigError:
+    """The first error; a misspelt key comes before the key that is missing because of it."""
+    all_errors = error.errors(include_url=False)
+    first = min(all_errors, key=lambda found: found["type"] not in ("extra_forbidden", "invalid_key"))
+    message = first["msg"].removeprefix("Value error, ")
+    trail = _trail(raw, first["loc"])
     if not trail:
-        return ConfigError(
-            first["msg"].removeprefix("Value error, "),
-            where=where,
-            allowed="Names refer to what is declared",
-            do="Correct the name or declare it",
-        )
+        met, _, allowed = message.partition(". ")
+        return ConfigError(met, where=where, allowed=allowed, do="Correct the name or declare it")
+    name, at = trail[-1], f"{where}: {'.'.join(trail[:-1])}" if len(trail) > 1 else where
+    more = f" (and {len(all_errors) - 1} more)" if len(all_errors) > 1 else ""
+    if first["type"] in ("extra_forbidden", "invalid_key"):
+        known = did_you_mean(name, _model_at(model, trail[:-1]).model_fields)
+        return ConfigError(f"unknown key `{name}`{more}", where=at, allowed=known, do="Correct or remove it")
+    if first["type"] == "missing":
+        keys = ", ".join(_model_at(model, trail[:-1]).model_fields)
+        return ConfigError(f"the key `{name}` is missing{more}", where=at, allowed=f"Keys here: {keys}", do="Add it")
+    given = "empty" if first["input"] is None else repr(first["input"])
     return ConfigError(
-        f"`{trail[-1]}` is {first['input']!r}{more}",
+        f"`{name}` is {given if len(given) < 60 else given[:56] + ' ...'}{more}",
         where=at,
-        allowed=first["msg"].removeprefix("Value error, "),
+        allowed=_allowed(model, trail, first["type"], message, first["input"]),
         do="Correct the value",
     )
 
 
-def _known_keys(trail: list[str]) -> list[str]:
-    model: type[BaseModel] = Experiment
-    inner: dict[str, type[BaseModel]] = {
-        "setups": SetupConfig,
-        "tiers": TierConfig,
-        "limits": LimitsConfig,
-        "train": TrainConfig,
-        "accuracy": AccuracyConfig,
-        "search": SearchConfig,
-        "timing": TimingConfig,
-        "export": ExportConfig,
-    }
-    for part in trail:
-        model = inner.get(part, model)
-    return list(model.model_fields)
+def _allowed(model: type[_Model], trail: Sequence[str], kind: str, message: str, given: Any) -> str:
+    if kind == "literal_error":
+        return did_you_mean(str(given), re.findall("'([^']+)'", message))
+    if kind == "model_type":
+        return f"A section with keys: {', '.join(_model_at(model, trail).model_fields)}"
+    if kind == "string_type" and trail == ["data"]:
+        return "The name of a data set, or a section with its `name` and options"
+    if kind in _ALLOWED:
+        return _ALLOWED[kind]
+    return message.replace("Input should", f"`{trail[-1]}` should")
+
+
+_ALLOWED = {
+    "string_pattern_mismatch": "A name begins with a letter or a digit, and holds these and `_`, `.`, `-`",
+    "string_type": "Text; quote a number or a date that is meant as text",
+    "dict_type": "A section of names, each with keys of its own",
+    "tuple_type": "A list, such as `[a, b]`",
+    "too_short": "There is at least one",
+}
+"""What is allowed, by pydantic's kinds of errors; the others say it well themselves."""
+
+
+def _trail(raw: Any, location: Sequence[int | str]) -> list[str]:
+    """The keys that lead to an error; pydantic adds steps of its own, such as `[key]` and the members of a union."""
+    trail: list[str] = []
+    for step in location:
+        if isinstance(raw, list | tuple) and isinstance(step, int):
+            trail[-1] += f"[{step}]"
+            raw = raw[step]
+        elif isinstance(raw, dict) and step != "[key]":
+            trail.append(str(step))
+            raw = raw.get(step)
+        else:
+            break
+    return trail
+
+
+def _model_at(model: type[_Model], trail: Sequence[str]) -> type[_Model]:
+    """The section that a trail of keys leads to."""
+    kind: Any = model
+    for key in trail:
+        kind = get_args(kind)[1] if get_origin(kind) is dict else kind.model_fields[key].annotation
+    found: type[_Model] = kind
+    return found

@@ -56,13 +56,13 @@ class Terminal:
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
         columns = (
-            TextColumn("[bold]{task.description}"),
+            TextColumn("{task.description}", style="bold", markup=False),
             BarColumn(bar_width=24),
             TextColumn("{task.percentage:>3.0f}%"),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            TextColumn("[dim]{task.fields[text]}", markup=True),
+            TextColumn("{task.fields[text]}", style="dim", markup=False),
         )
         with Progress(*columns, console=Console(stderr=True)) as progress:
             yield _Bar(progress, progress.add_task(title, total=1, text=""))
@@ -88,16 +88,18 @@ def show_fronts(tiers: Sequence[TierFacts]) -> None:
 def show_costs(found: Mapping[str, Any]) -> None:
     """What `hwnas cost` found, as tables on standard output."""
     from rich.console import Console
+    from rich.text import Text
 
-    from hwnas.report.tables import cost_rows, costs_table
+    from hwnas.report.tables import costs_table
 
-    console = Console()
-    console.print(f"[bold]{found['space']}[/] architecture {found['key']}, input {'x'.join(map(str, found['input']))}")
+    console = Console(markup=False, highlight=False)
+    shape = "x".join(map(str, found["input"]))
+    console.print(Text.assemble((found["space"], "bold"), f" architecture {found['key']}, input {shape}"))
     rows = [
         (op["slot"], _words(op), op["params"], op["macs"], op["activation_bytes"], None) for op in found["operators"]
     ]
     console.print(costs_table(rows))
-    for name, value in cost_rows(found["params"], found["macs"], found["activation_bytes"], ms=found.get("latency_ms")):
+    for name, value in _cost_words(found):
         console.print(f"{name:>12}  {value}")
     if "latency_ms" in found:
         console.print(f"{'':>12}  {found['low_ms']:.4g} to {found['high_ms']:.4g} ms, from {found['latency_origin']}")
@@ -106,20 +108,25 @@ def show_costs(found: Mapping[str, Any]) -> None:
 def show_space(found: Mapping[str, Any]) -> None:
     """What `hwnas show SPACE` found, on standard output."""
     from rich.console import Console
+    from rich.text import Text
 
-    from hwnas.report.tables import cost_rows
-
-    console = Console(highlight=False)
+    console = Console(markup=False, highlight=False)
     count = found["architectures"]
-    console.print(f"[bold]{found['name']}[/]  {found['source']}")
+    console.print(Text.assemble((found["name"], "bold"), f"  {found['source']}"))
     console.print(f"{count:,} architectures" if count is not None else "more architectures than can be counted", end="")
     console.print(f", {len(found['choices'])} choices")
     for choice in found["choices"]:
         console.print(f"  {choice['name']:<24} {', '.join(map(str, choice['options']))}")
     for end in ("smallest", "largest"):
-        costs = found[end]
-        parts = cost_rows(costs["params"], costs["macs"], costs["activation_bytes"])
-        console.print(f"{end:>10}: " + ", ".join(f"{value} {name}" for name, value in parts))
+        console.print(f"{end:>10}: " + ", ".join(f"{value} {name}" for name, value in _cost_words(found[end])))
+
+
+def _cost_words(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Costs with their names; MACs are named once."""
+    from hwnas.report.tables import cost_rows
+
+    rows = cost_rows(found["params"], found["macs"], found["activation_bytes"], ms=found.get("latency_ms"))
+    return [(name, value.removesuffix("MACs").rstrip()) for name, value in rows]
 
 
 def _words(operator: Mapping[str, Any]) -> str:

@@ -70,9 +70,16 @@ def compare(
     """Run a file on the images and compare it with PyTorch's logits.
 
     Raises:
-        ExportError: the difference exceeds the tolerance, or is not finite.
+        ExportError: the difference exceeds the tolerance or is not finite, or the outputs have another shape.
     """
     got = loaded.run(images)
+    if got.shape != expected.shape:
+        raise ExportError(
+            f"it gives outputs of shape {got.shape}, PyTorch gives {expected.shape}",
+            where=str(path),
+            allowed="A file gives one row of logits for each image",
+            do="Look at the last operators of the network",
+        )
     difference = float(np.abs(got - expected).max())
     if not difference <= tolerance:
         raise ExportError(

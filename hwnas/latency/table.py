@@ -71,6 +71,8 @@ class LatencyTable:
     """An identity model's samples: what a call costs before any operator runs."""
     file_bytes: dict[RowKey, int] = field(default_factory=dict)
     """The size of each operator's model file."""
+    check_bytes: dict[tuple[RowKey, ...], int] = field(default_factory=dict)
+    """The size of each whole network's model file."""
     overhead_bytes: int = 0
     """The identity model's size: what a file holds beside its operators."""
     notices: tuple[str, ...] = ()
@@ -113,6 +115,8 @@ class LatencyTable:
             return self.rows.setdefault(row, measurement) is measurement
         if "network" in line:
             check = tuple(_key(*link) for link in line["network"])
+            if "file_bytes" in line:
+                self.check_bytes.setdefault(check, int(line["file_bytes"]))
             return self.checks.setdefault(check, measurement) is measurement
         if line["overhead"] is not True:
             raise ValueError("`overhead` is always true")

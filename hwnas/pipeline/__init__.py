@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from hwnas.pipeline.reporting import fronts as fronts
     from hwnas.pipeline.reporting import report as report
     from hwnas.pipeline.searching import search as search
+    from hwnas.pipeline.spaces import open_space as open_space
     from hwnas.pipeline.timing import bench as bench
     from hwnas.pipeline.timing import bench_space as bench_space
     from hwnas.pipeline.training import train as train
     from hwnas.pipeline.workspace import open_run as open_run
-    from hwnas.pipeline.workspace import open_space as open_space
 
 _VERBS = {  # name -> "module:attribute"; the block above says the same to type checkers
     "bench": "hwnas.pipeline.timing:bench",
@@ -29,7 +29,7 @@ _VERBS = {  # name -> "module:attribute"; the block above says the same to type 
     "export": "hwnas.pipeline.exporting:export",
     "fronts": "hwnas.pipeline.reporting:fronts",
     "open_run": "hwnas.pipeline.workspace:open_run",
-    "open_space": "hwnas.pipeline.workspace:open_space",
+    "open_space": "hwnas.pipeline.spaces:open_space",
     "report": "hwnas.pipeline.reporting:report",
     "run": "hwnas.pipeline.everything:run",
     "search": "hwnas.pipeline.searching:search",

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from pathlib import Path
 from typing import Any
 
 from hwnas.errors import SpaceError
-from hwnas.network import costs, lower
+from hwnas.network import Network, costs, lower
+from hwnas.ops import Operator, Shape
 from hwnas.ops.costs import operator_costs
-from hwnas.pipeline.workspace import open_space
+from hwnas.pipeline.spaces import open_space
 from hwnas.space import AnySpace, Architecture
 
 
@@ -27,21 +29,6 @@ def cost(space: str | Path, architecture: str = "largest", *, table: Path | None
     chosen = pick_architecture(opened, architecture)
     network = lower(opened, chosen)
     total = costs(network)
-    operators = []
-    for slot, (operator, shape) in zip(network.slots, network.links, strict=True):
-        part = operator_costs(operator, shape)
-        operators.append(
-            {
-                "slot": slot,
-                "op": operator.kind,
-                "knobs": operator.knobs,
-                "input": list(shape),
-                "output": list(part.output_shape),
-                "params": part.params,
-                "macs": part.macs,
-                "activation_bytes": part.activation_bytes,
-            }
-        )
     found: dict[str, Any] = {
         "space": opened.name,
         "key": chosen.key,
@@ -50,22 +37,38 @@ def cost(space: str | Path, architecture: str = "largest", *, table: Path | None
         "params": total.params,
         "macs": total.macs,
         "activation_bytes": total.activation_bytes,
-        "operators": operators,
+        "operators": [_operator(*link) for link in zip(network.slots, network.operators, network.shapes, strict=True)],
     }
-    if table is not None:
-        from hwnas.latency.model import LatencyModel
-        from hwnas.latency.table import read_table
+    return found | (_latency(table, network) if table is not None else {})
 
-        read = read_table(table)
-        estimate = LatencyModel.of(read).predict(network)
-        found |= {
-            "latency_ms": estimate.ms,
-            "low_ms": estimate.low_ms,
-            "high_ms": estimate.high_ms,
-            "latency_origin": estimate.origin,
-            "setup": read.setup.as_dict(),
-        }
-    return found
+
+def _operator(slot: str, operator: Operator, shape: Shape) -> dict[str, Any]:
+    part = operator_costs(operator, shape)
+    return {
+        "slot": slot,
+        "op": operator.kind,
+        "knobs": operator.knobs,
+        "input": list(shape),
+        "output": list(part.output_shape),
+        "params": part.params,
+        "macs": part.macs,
+        "activation_bytes": part.activation_bytes,
+    }
+
+
+def _latency(path: Path, network: Network) -> dict[str, Any]:
+    from hwnas.latency.model import LatencyModel
+    from hwnas.latency.table import read_table
+
+    table = read_table(path)
+    estimate = LatencyModel.of(table).predict(network)
+    return {
+        "latency_ms": estimate.ms,
+        "low_ms": estimate.low_ms,
+        "high_ms": estimate.high_ms,
+        "latency_origin": estimate.origin,
+        "setup": table.setup.as_dict(),
+    }
 
 
 def pick_architecture(space: AnySpace, which: str) -> Architecture:
@@ -76,8 +79,8 @@ def pick_architecture(space: AnySpace, which: str) -> Architecture:
     """
     if which in ("largest", "smallest"):
         return space.largest() if which == "largest" else space.smallest()
-    if which.startswith("random:") and which.removeprefix("random:").isdigit():
-        return space.random(random.Random(int(which.removeprefix("random:"))))
+    if seed := re.fullmatch(r"random:([0-9]+)", which):
+        return space.random(random.Random(int(seed[1])))
     path = Path(which)
     if not path.is_file():
         raise SpaceError(
@@ -87,7 +90,7 @@ def pick_architecture(space: AnySpace, which: str) -> Architecture:
             do="Use one of these",
         )
     try:
-        raw = json.loads(path.read_text())
+        raw = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise SpaceError(
             f"the file is no JSON ({error})",
@@ -95,7 +98,14 @@ def pick_architecture(space: AnySpace, which: str) -> Architecture:
             allowed='The form is {"space": name, "picks": {...}}',
             do="Take one from fronts/<tier>.json",
         ) from error
-    raw = raw.get("architecture", raw) if isinstance(raw, dict) else {}
+    if not isinstance(raw, dict):
+        raise SpaceError(
+            f"the file holds a {type(raw).__name__}",
+            where=which,
+            allowed='It holds one architecture, {"space": name, "picks": {...}}',
+            do="Save one entry of a front in a file of its own",
+        )
+    raw = raw.get("architecture", raw)
     architecture = Architecture.from_dict(raw, where=which)
     space.blueprint(architecture)
     return architecture

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from hwnas.pipeline.exporting import export_run
 from hwnas.pipeline.narrate import Narrator, Silent
+from hwnas.pipeline.pricing import check_limits, priced_setups
 from hwnas.pipeline.reporting import report_run
-from hwnas.pipeline.searching import Searched, check_limits, priced_setups, search_run
+from hwnas.pipeline.searching import Searched, search_run
 from hwnas.pipeline.timing import bench_run
 from hwnas.pipeline.training import train_run
 from hwnas.pipeline.workspace import open_run

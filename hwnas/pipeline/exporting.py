@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from hwnas import __version__
-from hwnas.config import SetupConfig
+from hwnas.config import Pick, SetupConfig, published
+from hwnas.errors import ExportError
 from hwnas.latency.measure import measure
-from hwnas.network import costs
+from hwnas.network import Network, costs
 from hwnas.pipeline.narrate import Narrator, Silent
 from hwnas.pipeline.timing import exporter_of, protocol, runtime_of
 from hwnas.pipeline.workspace import Run, open_run
 from hwnas.search.fronts import FrontPoint, read_front, write_whole
 
 if TYPE_CHECKING:
-    from hwnas.export.bundle import FileRecord
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import nn
+
+    from hwnas.export.bundle import FileRecord, Images
     from hwnas.pipeline.training import Trained
     from hwnas.runtimes import Runtime
 
@@ -43,9 +49,9 @@ def export(reference: str | Path, *, runs: Path = Path("runs"), narrator: Narrat
     """Export the picks of every tier of a searched run; the manifests that were written."""
     from hwnas.pipeline.training import load_run
 
-    run = open_run(reference, runs=runs)
+    run, narrator = open_run(reference, runs=runs), narrator or Silent()
     with run.opened():
-        return export_run(run, load_run(run), narrator or Silent())
+        return export_run(run, load_run(run, narrator), narrator)
 
 
 def export_run(run: Run, trained: Trained, narrator: Narrator) -> list[Path]:
@@ -59,6 +65,8 @@ def _export_tier(run: Run, name: str, trained: Trained, narrator: Narrator) -> P
     points = [(point, tuple(p for p in wanted if p in point.picks)) for point in read_front(run.front_path(name))]
     chosen = [(point, names) for point, names in points if names]
     folder = run.folder / "bundle" / name
+    path = folder / "manifest.json"
+    path.unlink(missing_ok=True)  # a bundle with a manifest is whole
     models = []
     with narrator.bar(f"exporting {name}") as bar:
         for number, (point, names) in enumerate(chosen):
@@ -75,79 +83,97 @@ def _export_tier(run: Run, name: str, trained: Trained, narrator: Narrator) -> P
         "limits": list(map(str, run.tier(name).limits)),
         "supernet": {"weights": trained.weights, "epochs": len(trained.history)},
         "models": models,
-        "experiment": run.experiment.model_dump(mode="json"),
+        "experiment": published(run.resolved).model_dump(mode="json"),
     }
-    path = folder / "manifest.json"
     write_whole(path, json.dumps(manifest, indent=1, allow_nan=False) + "\n")
+    _drop_stale(folder, {file["name"] for model in models for file in model["files"]})
     return path
+
+
+def _drop_stale(folder: Path, listed: Collection[str]) -> None:
+    """Remove files of an earlier export that the manifest no longer lists."""
+    for pick, suffix in product(get_args(Pick), RUNTIME_OF):
+        if f"{pick}.{suffix}" not in listed:
+            (folder / f"{pick}.{suffix}").unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, eq=False)
+class _Settled:
+    """A network that is about to be written, and what PyTorch says to the test images."""
+
+    module: nn.Module
+    network: Network
+    images: Images
+    labels: NDArray[np.int64]
+    logits: Images
 
 
 def _export_point(
     run: Run, tier: str, point: FrontPoint, names: tuple[str, ...], trained: Trained, folder: Path
 ) -> dict[str, Any]:
-    from hwnas.export.bundle import logits_of
-    from hwnas.supernet import calibration_images, settled
-    from hwnas.supernet.weights import resized
-
-    config, network = run.experiment.accuracy, run.network(point.architecture)
-    calibration = calibration_images(
-        run.dataset, count=config.calibration_batches, batch_size=config.batch_size, seed=run.experiment.seed
-    )
-    module = settled(trained.supernet, network, calibration)
-    test = run.dataset.test
-    images = resized(test.every(), network).numpy()
-    expected = logits_of(module, images)
+    settled = _settled(run, point, trained)
     files = [
-        _export_file(
-            run, tier, names[0], format_, module, network.input_shape, images, test.labels.numpy(), expected, folder
-        )
-        for format_ in run.experiment.export.formats
+        _export_file(run, tier, settled, folder / f"{names[0]}.{suffix}") for suffix in run.experiment.export.formats
     ]
-    total = costs(network)
+    total, top1 = costs(settled.network), float((settled.logits.argmax(1) == settled.labels).mean())
     return {
         "picks": list(names),
         "key": point.architecture.key,
         "architecture": point.architecture.as_dict(),
-        "input_shape": list(network.input_shape),
+        "input_shape": list(settled.network.input_shape),
         "preprocessing": run.dataset.preprocessing,
         "classes": list(run.dataset.class_names),
         "scores": {
             metric: {"value": value, "origin": point.origin.get(metric, "")} for metric, value in point.scores.items()
         },
         "measured": {metric: {"value": value, "origin": "measured"} for metric, value in point.measured.items()},
-        "test_top1": {
-            "value": float((expected.argmax(1) == test.labels.numpy()).mean()),
-            "origin": "measured",
-            "in": "PyTorch",
-        },
+        "test_top1": {"value": top1, "origin": "measured", "in": "PyTorch"},
         "params": total.params,
         "macs": total.macs,
         "files": [asdict(record) for record in files],
     }
 
 
-def _export_file(  # type: ignore[no-untyped-def]
-    run: Run, tier: str, pick: str, format_: str, module, shape: tuple[int, ...], images, labels, expected, folder: Path
-) -> FileRecord:
+def _settled(run: Run, point: FrontPoint, trained: Trained) -> _Settled:
+    from hwnas.export.bundle import logits_of
+    from hwnas.supernet import calibration_images, settled
+    from hwnas.supernet.weights import resized
+
+    config, network, test = run.experiment.accuracy, run.network(point.architecture), run.dataset.test
+    calibration = calibration_images(
+        run.dataset, count=config.calibration_batches, batch_size=config.batch_size, seed=run.experiment.seed
+    )
+    module = settled(trained.supernet, network, calibration)
+    images = resized(test.every(), network).numpy()
+    return _Settled(module, network, images, test.labels.numpy(), logits_of(module, images))
+
+
+def _export_file(run: Run, tier: str, settled: _Settled, path: Path) -> FileRecord:
+    """Write one file, run it on the test images, compare and time it."""
     from hwnas.export.bundle import FileRecord, compare, sha256, write_model
 
+    format_ = path.suffix.removeprefix(".")
     runtime = _runtime_for(run, tier, format_)
-    path = write_model(module, shape, folder / f"{pick}.{format_}", exporter_of(runtime))
-    loaded = runtime.load(path)
-    parity = compare(expected, loaded, images, labels, path=path, tolerance=run.experiment.export.tolerance)
+    write_model(settled.module, settled.network.input_shape, path, exporter_of(runtime))
+    loaded, tolerance = runtime.load(path), run.experiment.export.tolerance
+    try:
+        parity = compare(settled.logits, loaded, settled.images, settled.labels, path=path, tolerance=tolerance)
+    except ExportError:
+        path.unlink()  # what was refused is not left where files are shipped from
+        raise
     timed = measure({path.name: loaded.invoke}, protocol(run.experiment.timing, run.experiment.seed))[path.name]
     return FileRecord(
-        path.name,
-        format_,
-        f"{runtime.setup.runtime} {runtime.setup.runtime_version}, {runtime.setup.threads} threads",
-        path.stat().st_size,
-        sha256(path),
-        runtime.setup.batch,
-        parity.max_difference,
-        parity.top1_agreement,
-        parity.top1,
-        timed.low_ms,
-        timed.median_ms,
+        name=path.name,
+        format=format_,
+        runtime=f"{runtime.setup.runtime} {runtime.setup.runtime_version}, {runtime.setup.threads} threads",
+        bytes=path.stat().st_size,
+        sha256=sha256(path),
+        batch=runtime.setup.batch,
+        max_difference=parity.max_difference,
+        top1_agreement=parity.top1_agreement,
+        test_top1=parity.top1,
+        latency_ms=timed.low_ms,
+        latency_median_ms=timed.median_ms,
     )
 
 

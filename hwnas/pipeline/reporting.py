@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas import __version__
-from hwnas.errors import SpaceError
+from hwnas.config import dump_experiment, published
+from hwnas.errors import RunError, SpaceError
 from hwnas.latency.model import LatencyModel
 from hwnas.latency.table import LatencyTable, check_key, read_table
 from hwnas.network import Network, costs
 from hwnas.pareto import reference_point
 from hwnas.pipeline.exporting import machine, versions
-from hwnas.pipeline.searching import Priced, Searched, priced_setups, searched_before
+from hwnas.pipeline.narrate import Narrator, Silent
+from hwnas.pipeline.pricing import Priced, priced_setups
+from hwnas.pipeline.searching import Searched, nothing_found, searched_before
 from hwnas.pipeline.workspace import ACCURACY, Run, open_run
 from hwnas.report import facts
 from hwnas.report.page import write_page
@@ -27,13 +31,13 @@ if TYPE_CHECKING:
     from hwnas.pipeline.training import Trained
 
 
-def report(reference: str | Path, *, runs: Path = Path("runs")) -> Path:
+def report(reference: str | Path, *, runs: Path = Path("runs"), narrator: Narrator | None = None) -> Path:
     """Write report.html of a searched run again, from what stands in its folder."""
     from hwnas.pipeline.training import load_run
 
     run = open_run(reference, runs=runs)
     with run.opened():
-        trained = load_run(run)
+        trained = load_run(run, narrator or Silent())
         prices = priced_setups(run)
         return report_run(run, trained, prices, searched_before(run, trained, prices))
 
@@ -57,7 +61,7 @@ def report_run(run: Run, trained: Trained, prices: dict[str, Priced], searched: 
         ),
         tiers=tuple(_tier(run, tier, prices) for tier in searched),
         training=_training(run, trained),
-        config_yaml=(run.folder / "experiment.yaml").read_text(encoding="utf-8"),
+        config_yaml=dump_experiment(published(run.resolved)),
         versions=versions(),
         elapsed=run.elapsed,
     )
@@ -81,7 +85,7 @@ def _tier(run: Run, searched: Searched, prices: dict[str, Priced]) -> facts.Tier
     setup = run.experiment.tiers[name].setup
     manifest = _manifest(run, name)
     tested = {model["key"]: model["test_top1"]["value"] for model in manifest.get("models", [])}
-    again = run.folder / "latency" / f"{setup}-front.jsonl"
+    again = run.front_table_path(setup)
     table = read_table(again) if again.is_file() else None
     competing = [e.scores for e in searched.evaluations if e.competes(tier)]
     volume = (
@@ -98,7 +102,7 @@ def _tier(run: Run, searched: Searched, prices: dict[str, Priced]) -> facts.Tier
         points=tuple(_point(run, e) for e in searched.evaluations if e.failed is None),
         front=tuple(_front_point(run, point, prices[setup].model, latency, table, tested) for point in searched.front),
         hypervolume=tuple(volume),
-        files=_files(run, manifest, latency),
+        files=_files(manifest, latency, {point.architecture.key for point in searched.front}),
         notes=_notes(searched),
     )
 
@@ -144,9 +148,10 @@ def _front_point(
     )
 
 
-def _files(run: Run, manifest: dict[str, Any], latency: str) -> tuple[facts.FileFacts, ...]:
+def _files(manifest: dict[str, Any], latency: str, front: Collection[str]) -> tuple[facts.FileFacts, ...]:
+    """The files of networks that still stand on the front."""
     found = []
-    for model in manifest.get("models", []):
+    for model in (model for model in manifest.get("models", []) if model["key"] in front):
         predicted = model["scores"][latency]["value"]
         for file in model["files"]:
             own = file["runtime"].split()[0] == manifest["setup"]["runtime"]
@@ -168,13 +173,27 @@ def _files(run: Run, manifest: dict[str, Any], latency: str) -> tuple[facts.File
 
 
 def _manifest(run: Run, tier: str) -> dict[str, Any]:
+    """What was exported, nothing yet perhaps."""
     path = run.folder / "bundle" / tier / "manifest.json"
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return {}
+    except (OSError, TypeError, ValueError) as error:
+        raise RunError(
+            f"the manifest cannot be read ({type(error).__name__}: {error})",
+            where=str(path),
+            allowed="A manifest is one JSON object that `hwnas export` wrote",
+            do="Run `hwnas export` again, which writes it anew",
+        ) from error
 
 
 def _notes(searched: Searched) -> tuple[str, ...]:
-    notes = [f"{searched.finished.trials} networks were tried; the search ended because {searched.finished.stopped}."]
-    if searched.finished.failed:
+    why = f"; the search ended because {searched.finished.stopped}" if searched.finished.stopped else ""
+    notes = [f"{searched.finished.trials} networks were tried{why}."]
+    if not searched.front:
+        notes.append(f"The front is empty: {nothing_found(searched)}.")
+    elif searched.finished.failed:
         notes.append(f"{searched.finished.failed} could not be scored; scores.jsonl holds the reasons.")
     return tuple(notes)
 

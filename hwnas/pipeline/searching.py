@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import random
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hwnas.errors import ConfigError
-from hwnas.latency.model import LatencyModel
-from hwnas.latency.size import predict_file_bytes
-from hwnas.latency.table import LatencyTable, check_key, open_table
-from hwnas.network import costs
+from hwnas.latency.table import check_key
 from hwnas.pareto import Tier
 from hwnas.pipeline.narrate import Narrator, Silent
+from hwnas.pipeline.pricing import Priced, cheap_scorers, check_limits, priced_setups
 from hwnas.pipeline.timing import fill, runtime_of
 from hwnas.pipeline.workspace import ACCURACY, Run, open_run
 from hwnas.search.evaluate import Evaluation, Scorer, evaluate
@@ -27,9 +23,6 @@ from hwnas.search.study import Finished, Progress, Study, open_study
 if TYPE_CHECKING:
     from hwnas.pipeline.training import Trained
     from hwnas.proxies.inherited import InheritedAccuracy
-
-PROBES = 2000
-"""Random networks from which the reachable range of a limited metric is told."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +41,11 @@ def search(
     """Search all tiers of an experiment whose tables and supernet are there; started again, it continues."""
     from hwnas.pipeline.training import load_run
 
-    run = open_run(reference, runs=runs)
+    run, narrator = open_run(reference, runs=runs), narrator or Silent()
     with run.opened():
         prices = priced_setups(run)
         check_limits(run, prices)
-        return search_run(run, load_run(run), prices, narrator or Silent(), trials=trials)
+        return search_run(run, load_run(run, narrator), prices, narrator, trials=trials)
 
 
 def searched_before(run: Run, trained: Trained, prices: Mapping[str, Priced]) -> list[Searched]:
@@ -64,77 +57,9 @@ def searched_before(run: Run, trained: Trained, prices: Mapping[str, Priced]) ->
     found, proxy = [], inherited(run, trained)
     for name in run.experiment.tiers:
         study = _open_study(run, name, proxy, prices)
-        finished = Finished(
-            len(study.evaluations), sum(e.failed is not None for e in study.evaluations), "all were told"
-        )
+        finished = Finished(len(study.evaluations), sum(e.failed is not None for e in study.evaluations), "")
         found.append(Searched(study.plan.tier, finished, study.evaluations, tuple(read_front(run.front_path(name)))))
     return found
-
-
-@dataclass(frozen=True)
-class Priced:
-    """A set-up's table and the model that was inferred from it."""
-
-    table: LatencyTable
-    model: LatencyModel
-
-    @property
-    def digest(self) -> str:
-        """What the model was inferred from: latencies of unlike tables do not mix in a study."""
-        return hashlib.sha256(self.table.path.read_bytes()).hexdigest()[:12]
-
-
-def priced_setups(run: Run) -> dict[str, Priced]:
-    """Table and model of each set-up that a tier uses.
-
-    Raises:
-        TableError: a table is missing, damaged or of another set-up.
-    """
-    found = {}
-    for name in dict.fromkeys(tier.setup for tier in run.experiment.tiers.values()):
-        table = open_table(run.table_path(name), runtime_of(run.experiment.setups[name]).setup)
-        found[name] = Priced(table, LatencyModel.of(table, bench=f"hwnas bench {run.experiment.name}"))
-    return found
-
-
-def cheap_scorers(run: Run, setup: str, prices: Mapping[str, Priced]) -> dict[str, Scorer]:
-    """Everything about an architecture that needs no training, by metric."""
-    price = prices[setup]
-    sized = {f"file_kib@{setup}": lambda a: predict_file_bytes(price.table, run.network(a)) / 1024}
-    return {
-        "params": lambda a: costs(run.network(a)).params,
-        "macs": lambda a: costs(run.network(a)).macs,
-        f"latency_ms@{setup}": lambda a: price.model.predict_ms(run.network(a)),
-        **(sized if price.table.file_bytes else {}),
-    }
-
-
-def check_limits(run: Run, prices: Mapping[str, Priced]) -> None:
-    """Refuse a limit that no network meets, before anything is trained.
-
-    Raises:
-        ConfigError: none of the smallest, the largest and `PROBES` random networks meets all limits of a tier; it tells
-            the range that they reach.
-    """
-    rng = random.Random(0)
-    probes = [run.space.smallest(), run.space.largest(), *(run.space.random(rng) for _ in range(PROBES))]
-    for name, config in run.experiment.tiers.items():
-        tier = run.tier(name)
-        scorers = {
-            m: s for m, s in cheap_scorers(run, config.setup, prices).items() if m in {li.metric for li in tier.limits}
-        }
-        scored = [{metric: scorer(probe) for metric, scorer in scorers.items()} for probe in probes] if scorers else []
-        if scored and all(tier.broken(scores) for scores in scored):
-            ranges = (
-                f"{metric} {min(s[metric] for s in scored):.4g} to {max(s[metric] for s in scored):.4g}"
-                for metric in scorers
-            )
-            raise ConfigError(
-                f"no network meets the limits {', '.join(map(str, tier.limits))}",
-                where=f"tier `{name}`",
-                allowed=f"Reachable ({len(probes):,} networks looked at): {'; '.join(ranges)}",
-                do="Loosen a limit, or give the space smaller options",
-            )
 
 
 def search_run(
@@ -147,8 +72,20 @@ def search_run(
         for notice in store.notices:
             narrator.say(notice)
         searched = [_search_tier(run, name, proxy, prices, store, narrator, trials) for name in run.experiment.tiers]
+    for tier in searched:
+        if not tier.front:
+            narrator.say(f"{tier.tier.name}: {nothing_found(tier)}")
     with run.timed("timing the fronts"):
         return [_timed_again(run, tier, narrator) for tier in searched]
+
+
+def nothing_found(searched: Searched) -> str:
+    """Why a front is empty, as a sentence."""
+    tried, failed = len(searched.evaluations), searched.finished.failed
+    broken = Counter(limit for evaluation in searched.evaluations for limit in evaluation.broken)
+    limits = ", ".join(f"{limit} by {count}" for limit, count in broken.most_common())
+    told = f"; limits were broken: {limits}" if limits else ""
+    return f"none of {tried} networks stands on the front, {failed} could not be scored{told}"
 
 
 def inherited(run: Run, trained: Trained) -> InheritedAccuracy:
@@ -218,10 +155,9 @@ def _timed_again(run: Run, searched: Searched, narrator: Narrator) -> Searched:
     setup = run.experiment.tiers[name].setup
     runtime = runtime_of(run.experiment.setups[setup])
     networks = [run.network(point.architecture) for point in searched.front]
-    path = run.folder / "latency" / f"{setup}-front.jsonl"
     table = fill(
         runtime,
-        path,
+        run.front_table_path(setup),
         run.experiment.timing,
         run.folder / "artifacts",
         narrator,

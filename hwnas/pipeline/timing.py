@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from hwnas.config import SetupConfig, TimingConfig
+from hwnas.config import SetupConfig, TimingConfig, parse_setup
 from hwnas.export import EXPORTERS
 from hwnas.latency.build import Export, build_table, plan_table
 from hwnas.latency.measure import Timing
@@ -18,7 +18,8 @@ from hwnas.lookup import member
 from hwnas.network import Network, lower, operators_of
 from hwnas.ops import Operator, Shape
 from hwnas.pipeline.narrate import Narrator, Silent
-from hwnas.pipeline.workspace import Run, open_run, open_space
+from hwnas.pipeline.spaces import open_space
+from hwnas.pipeline.workspace import Run, open_run
 from hwnas.runtimes import Runtime, open_runtime
 from hwnas.space import AnySpace
 
@@ -40,27 +41,27 @@ def bench(
 ) -> list[Benched]:
     """Measure what the tables of an experiment's set-ups lack; rows that are there stay."""
     run = open_run(reference, runs=runs)
+    if dry_run:
+        operators = list(operators_of(run.space))
+        return [_lacking(operators, setup, run.table_path(name)) for name, setup in run.experiment.setups.items()]
     with run.opened():
-        return bench_run(run, narrator or Silent(), dry_run=dry_run)
+        return bench_run(run, narrator or Silent())
 
 
-def bench_run(run: Run, narrator: Narrator, *, dry_run: bool = False) -> list[Benched]:
-    """The same for an opened run."""
+def bench_run(run: Run, narrator: Narrator) -> list[Benched]:
+    """Measure, for an opened run."""
+    config, artifacts = run.experiment, run.folder / "artifacts"
     with run.timed("latency"):
+        operators = list(operators_of(run.space))
+        networks = check_networks(run.space, config.timing.checks, config.seed)
         return [
-            _benched(
-                run.space,
-                setup,
-                run.table_path(name),
-                run.experiment.timing,
-                run.folder / "artifacts",
-                run.experiment.seed,
-                dry_run,
+            _measured(
+                fill(runtime_of(setup), run.table_path(name), config.timing, artifacts, narrator, f"timing {name}",
+                     operators, networks),
                 narrator,
-                name,
             )
-            for name, setup in run.experiment.setups.items()
-        ]
+            for name, setup in config.setups.items()
+        ]  # fmt: skip
 
 
 def bench_space(
@@ -76,36 +77,29 @@ def bench_space(
 ) -> Benched:
     """Measure what a table lacks of one space's operators."""
     opened, _ = open_space(space)
-    setup = SetupConfig.model_validate({"runtime": runtime, "threads": threads, "batch": batch, "precision": precision})
-    with tempfile.TemporaryDirectory(prefix="hwnas-") as artifacts:
-        return _benched(
-            opened, setup, table, TimingConfig(), Path(artifacts), 0, dry_run, narrator or Silent(), table.stem
-        )
-
-
-def _benched(
-    space: AnySpace,
-    setup: SetupConfig,
-    path: Path,
-    timing: TimingConfig,
-    artifacts: Path,
-    seed: int,
-    dry_run: bool,
-    narrator: Narrator,
-    name: str,
-) -> Benched:
-    runtime = runtime_of(setup)
-    operators = operators_of(space)
+    wanted = {"runtime": runtime, "threads": threads, "batch": batch, "precision": precision}
+    setup, timing, narrator = parse_setup(wanted, where="set-up"), TimingConfig(), narrator or Silent()
+    operators = list(operators_of(opened))
     if dry_run:
-        table = open_table(path, runtime.setup)
-        missing = len(plan_table(operators, table))
-    else:
-        networks = check_networks(space, timing.checks, seed)
-        table = fill(runtime, path, timing, artifacts, narrator, f"timing {name}", list(operators), networks)
-        missing = 0
+        return _lacking(operators, setup, table)
+    networks = check_networks(opened, timing.checks, 0)
+    with tempfile.TemporaryDirectory(prefix="hwnas-") as artifacts:
+        title = f"timing {table.stem}"
+        filled = fill(runtime_of(setup), table, timing, Path(artifacts), narrator, title, operators, networks)
+    return _measured(filled, narrator)
+
+
+def _lacking(operators: Sequence[tuple[Operator, Shape]], setup: SetupConfig, path: Path) -> Benched:
+    """What would be measured; where there is no table, none is begun."""
+    wanted = runtime_of(setup).setup
+    table = open_table(path, wanted) if path.exists() else LatencyTable(path, wanted)
+    return Benched(path, wanted.as_dict(), len(table.rows), len(table.checks), len(plan_table(operators, table)))
+
+
+def _measured(table: LatencyTable, narrator: Narrator) -> Benched:
     for notice in table.notices:
         narrator.say(notice)
-    return Benched(path, runtime.setup.as_dict(), len(table.rows), len(table.checks), missing)
+    return Benched(table.path, table.setup.as_dict(), len(table.rows), len(table.checks), 0)
 
 
 def fill(

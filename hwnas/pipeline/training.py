@@ -12,7 +12,7 @@ from hwnas.pipeline.narrate import Narrator, Silent
 from hwnas.pipeline.workspace import Run, open_run
 
 if TYPE_CHECKING:
-    from hwnas.supernet import Epoch, Supernet
+    from hwnas.supernet import Epoch, Recipe, Step, Supernet
 
 
 @dataclass(frozen=True)
@@ -34,18 +34,14 @@ def train(reference: str | Path, *, runs: Path = Path("runs"), narrator: Narrato
 
 def train_run(run: Run, narrator: Narrator) -> Trained:
     """Train, or continue, or just load what is finished."""
-    from hwnas.supernet import Recipe, Supernet
     from hwnas.supernet import train as train_supernet
 
-    experiment = run.experiment
-    dataset = run.dataset.without_test()
-    supernet = Supernet(run.space, seed=experiment.seed).to(torch_device(experiment.device))
-    recipe = Recipe(**experiment.train.model_dump())
+    supernet, recipe = _prepared(run), _recipe(run)
     with run.timed("training"), narrator.bar("training the supernet") as bar:
         last = ""
 
-        def on_step(step: object) -> None:
-            bar.update((step.epoch - 1) + step.step / step.steps, step.epochs, f"{last}loss {step.loss:.3f}")  # type: ignore[attr-defined]
+        def on_step(step: Step) -> None:
+            bar.update((step.epoch - 1) + step.step / step.steps, step.epochs, f"{last}loss {step.loss:.3f}")
 
         def on_epoch(epoch: Epoch) -> None:
             nonlocal last
@@ -55,27 +51,49 @@ def train_run(run: Run, narrator: Narrator) -> Trained:
         history = train_supernet(
             supernet,
             run.space,
-            dataset,
+            run.dataset.without_test(),
             recipe,
             run.train_folder,
-            seed=experiment.seed,
+            seed=run.experiment.seed,
             on_step=on_step,
             on_epoch=on_epoch,
         )
     return _trained(run, supernet, history)
 
 
-def load_run(run: Run) -> Trained:
-    """The trained supernet of a run.
+def load_run(run: Run, narrator: Narrator) -> Trained:
+    """The trained supernet of a run; a training that stopped early is told.
 
     Raises:
-        RunError: it was not trained yet, or the checkpoint is damaged.
+        RunError: it was not trained yet, the checkpoint is damaged, or it is of other data, seed or recipe.
     """
-    from hwnas.supernet import Supernet, load_trained
+    from hwnas.supernet import identity_of, load_trained
 
-    supernet = Supernet(run.space, seed=run.experiment.seed)
-    history, _ = load_trained(supernet, run.train_folder)
-    return _trained(run, supernet.to(torch_device(run.experiment.device)), history)
+    supernet, recipe = _prepared(run), _recipe(run)
+    identity = identity_of(run.space, run.dataset, recipe, run.experiment.seed)
+    history, path = load_trained(supernet, run.train_folder, identity)
+    if len(history) < recipe.epochs:
+        narrator.say(
+            f"{path}: training stopped after {len(history)} of {recipe.epochs} epochs; `hwnas train` continues it"
+        )
+    return _trained(run, supernet, history)
+
+
+def _prepared(run: Run) -> Supernet:
+    """The untrained supernet on its device, PyTorch's threads set as the experiment says."""
+    import torch
+
+    from hwnas.supernet import Supernet
+
+    if run.experiment.threads is not None:
+        torch.set_num_threads(run.experiment.threads)
+    return Supernet(run.space, seed=run.experiment.seed).to(torch_device(run.experiment.device))
+
+
+def _recipe(run: Run) -> Recipe:
+    from hwnas.supernet import Recipe
+
+    return Recipe(**run.experiment.train.model_dump())
 
 
 def _trained(run: Run, supernet: Supernet, history: list[Epoch]) -> Trained:
@@ -97,11 +115,13 @@ def torch_device(name: str) -> str:
 
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
+    device = torch.device(name)
+    there = {"cpu": 1, "mps": int(torch.backends.mps.is_available()), "cuda": torch.cuda.device_count()}
+    if (device.index or 0) >= there[device.type]:
         raise ConfigError(
-            f"`device: {name}` is asked for, but PyTorch finds no CUDA device",
+            f"`device: {name}` is asked for, but PyTorch finds {there[device.type]} {device.type} devices",
             where="experiment",
-            allowed="auto, cpu, or a device that `torch.cuda.is_available()` confirms",
+            allowed="auto, cpu, or a device that PyTorch finds",
             do="Use `device: auto`",
         )
     return name

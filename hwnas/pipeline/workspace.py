@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 import time
@@ -14,13 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwnas.config import Experiment, dump_experiment, read_experiment
-from hwnas.errors import ConfigError, SpaceError
-from hwnas.network import Network, check_space, lower
+from hwnas.errors import ConfigError, RunError, did_you_mean
+from hwnas.network import Network, lower
 from hwnas.pareto import Limit, Objective, Tier
+from hwnas.pipeline.spaces import open_space, split_reference
 from hwnas.search.fronts import write_whole
 from hwnas.search.lock import RunLock
 from hwnas.shipped import find_file
-from hwnas.space import AnySpace, Architecture, FunctionSpace, read_space
+from hwnas.space import AnySpace, Architecture, FunctionSpace
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset
@@ -37,7 +37,7 @@ class Run:
     space_file: Path
     folder: Path
     base: Path
-    """Where relative paths in the experiment begin: its file's folder."""
+    """Where relative paths in the experiment begin, beside the current folder: its file's folder."""
 
     @property
     def train_folder(self) -> Path:
@@ -47,7 +47,14 @@ class Run:
     def table_path(self, setup: str) -> Path:
         """The latency table of a set-up: the experiment's own choice, else one in the run's folder."""
         chosen = self.experiment.setups[setup].table
-        return Path(chosen) if chosen else self.folder / "latency" / f"{setup}.jsonl"
+        if chosen is None:
+            return self.folder / "latency" / f"{setup}.jsonl"
+        path = Path(chosen).expanduser()
+        return self.base / path if not path.exists() and (self.base / path).exists() else path
+
+    def front_table_path(self, setup: str) -> Path:
+        """The table of the set-up's fronts, timed as whole networks."""
+        return self.folder / "latency" / f"{setup}-front.jsonl"
 
     def front_path(self, tier: str) -> Path:
         """The front of a tier."""
@@ -72,8 +79,15 @@ class Run:
     @cached_property
     def dataset(self) -> Dataset:
         """The data with its test split; only the final report may touch that."""
-        from hwnas.data import load_data
+        from hwnas.data import AUGMENTATIONS, load_data
 
+        if (augment := self.experiment.train.augment) not in AUGMENTATIONS:
+            raise ConfigError(
+                f"`augment` is {augment!r}",
+                where=f"experiment `{self.experiment.name}`: train",
+                allowed=did_you_mean(augment, AUGMENTATIONS),
+                do="Use a known augmentation",
+            )
         dataset = load_data(self.experiment.data, seed=self.experiment.seed, base=self.base)
         shape = self.network(self.space.smallest()).input_shape
         classes = self.network(self.space.smallest()).operators[-1].out_channels
@@ -100,21 +114,53 @@ class Run:
 
     @property
     def elapsed(self) -> dict[str, float]:
-        """Seconds by stage, over all processes that worked on the run."""
+        """Seconds by stage, over all processes that worked on the run.
+
+        Raises:
+            RunError: the file that keeps them is damaged.
+        """
         path = self.folder / "elapsed.json"
-        return dict(json.loads(path.read_text())) if path.is_file() else {}
+        try:
+            return {name: float(seconds) for name, seconds in json.loads(path.read_text()).items()}
+        except FileNotFoundError:
+            return {}
+        except (OSError, AttributeError, TypeError, ValueError) as error:
+            raise RunError(
+                f"the seconds by stage cannot be read ({type(error).__name__}: {error})",
+                where=str(path),
+                allowed="It holds one JSON object of stages and seconds",
+                do="Delete it: only the report tells them",
+            ) from error
 
     @contextmanager
     def opened(self) -> Iterator[Run]:
         """Lock the folder and write the resolved experiment and the space there."""
         with RunLock(self.folder):
             kept = self.folder / f"space{self.space_file.suffix}"
-            if kept != self.space_file:
-                shutil.copyfile(self.space_file, kept)
-            reference = kept.name if not isinstance(self.space, FunctionSpace) else f"{kept.name}:{self.space.name}"
-            resolved = self.experiment.model_copy(update={"space": reference})
-            write_whole(self.folder / "experiment.yaml", dump_experiment(resolved))
+            try:
+                if not (kept.exists() and kept.samefile(self.space_file)):
+                    shutil.copyfile(self.space_file, kept)
+            except OSError as error:
+                raise RunError(
+                    f"the space cannot be copied here ({error.strerror})",
+                    where=str(kept),
+                    allowed="The folder must be writable and the disk not full",
+                    do="Correct that and run the same command again",
+                ) from error
+            write_whole(self.folder / "experiment.yaml", dump_experiment(self.resolved))
             yield self
+
+    @property
+    def resolved(self) -> Experiment:
+        """The experiment that is kept in the folder: it means the same when it is read from there."""
+        name = f"space{self.space_file.suffix}"
+        space = name if not isinstance(self.space, FunctionSpace) else f"{name}:{self.space.name}"
+        setups = {
+            name: setup.model_copy(update={"table": str(self.table_path(name).absolute())} if setup.table else {})
+            for name, setup in self.experiment.setups.items()
+        }
+        update = {"space": space, "setups": setups, "base": str(self.base.absolute())}
+        return self.experiment.model_copy(update=update)
 
 
 class _Lower:
@@ -132,49 +178,11 @@ def open_run(reference: str | Path, *, runs: Path = Path("runs")) -> Run:
         ConfigError, SpaceError: the experiment or its space is at fault; nothing was written.
     """
     given = Path(reference)
-    if (given / "experiment.yaml").is_file():
-        path, folder = given / "experiment.yaml", given
-        experiment = read_experiment(path)
-    else:
-        path = find_file(reference, "experiments")
-        experiment = read_experiment(path)
-        folder = runs / experiment.name
-    space, space_file = open_space(experiment.space, base=path.parent)
-    return Run(experiment, space, space_file, folder, path.parent)
-
-
-def open_space(reference: str | Path, *, base: Path | None = None) -> tuple[AnySpace, Path]:
-    """The checked space that a reference stands for, and its file: YAML, a shipped name, or `file.py:function`.
-
-    Raises:
-        ConfigError, SpaceError: it is missing, malformed, or its networks cannot be built.
-    """
-    text = str(reference)
-    space: AnySpace
-    if ".py:" in text:
-        name, function = text.rsplit(":", 1)
-        path = find_file(name, "search_spaces", base)
-        space = _function_space(path, function)
-    else:
-        path = find_file(reference, "search_spaces", base)
-        space = read_space(path)
-    check_space(space)
-    return space, path
-
-
-def _function_space(path: Path, function: str) -> FunctionSpace:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-        build = getattr(module, function)
-    except Exception as error:  # a user's file may raise anything
-        raise SpaceError(
-            f"`{function}` cannot be taken from the file ({type(error).__name__}: {error})",
-            where=str(path),
-            allowed="The file imports cleanly and defines the function",
-            do="Correct the file or the name after the colon",
-        ) from error
-    return FunctionSpace(function, build, source=str(path))
+    inside = (given / "experiment.yaml").is_file()
+    path = given / "experiment.yaml" if inside else find_file(reference, "experiments")
+    experiment = read_experiment(path)
+    base = path.parent / Path(experiment.base or "").expanduser()
+    # a run's own space counts, even where the current folder holds one of that name
+    own = inside and (path.parent / split_reference(experiment.space)[0]).is_file()
+    space, space_file = open_space(path.parent / experiment.space if own else experiment.space, base=path.parent)
+    return Run(experiment, space, space_file, given if inside else runs / experiment.name, base)

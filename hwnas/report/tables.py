@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -40,24 +41,26 @@ def cost_rows(
 
 
 def front_table(tier: TierFacts) -> Table:
-    """The front by rising latency, picks marked, predicted beside measured."""
+    """The front by rising latency, picks marked, predicted beside measured; it fits 80 columns."""
     table = Table(
-        title=Text(f"Front of {tier.name}"), caption=_caption(tier), title_justify="left", caption_justify="left"
+        title=Text(f"Front of {tier.name}"),
+        caption=_caption(tier),
+        title_justify="left",
+        caption_justify="left",
+        box=SIMPLE_HEAD,
     )
     table.add_column("network", no_wrap=True)
-    columns = [
-        units.label(tier.accuracy.metric),
-        f"latency\n{tier.latency.origin}",
-        "latency\nmeasured",
-        "parameters",
-        "MACs",
-    ]
-    for name in columns:
-        table.add_column(Text(name), justify="right")
-    table.add_column("pick")
+    latency = {"predicted": "pred.", "measured": "meas."}.get(tier.latency.origin, tier.latency.origin)
+    for name in (_accuracy_head(tier.accuracy.metric), f"{latency} ms", "meas. ms", "params", "MACs"):
+        table.add_column(Text(name), justify="right", no_wrap=True)
+    table.add_column("pick", min_width=8)
     for point in tier.ordered:
         table.add_row(*map(Text, _front_row(tier, point)), style="bold" if point.picks else None)
     return table
+
+
+def _accuracy_head(metric: str) -> str:
+    return {"top1": "top-1 val", "top5": "top-5 val"}.get(units.quantity(metric), units.label(metric))
 
 
 def _front_row(tier: TierFacts, point: FrontPoint) -> list[str]:
@@ -66,17 +69,18 @@ def _front_row(tier: TierFacts, point: FrontPoint) -> list[str]:
     return [
         point.key,
         accuracy,
-        units.milliseconds(point.predicted_ms),
-        units.milliseconds(point.measured_ms),
+        units.digits(point.predicted_ms),
+        units.GAP if point.measured_ms is None else units.digits(point.measured_ms),
         units.count(point.params),
-        units.macs(point.macs),
+        units.count(point.macs),
         ", ".join([*point.picks, *fell]),
     ]
 
 
 def _caption(tier: TierFacts) -> Text:
     limits = ", ".join(map(units.limit, tier.limits)) or "no limits"
-    evaluated = f" of {len(tier.points):,} evaluated" if tier.points else " networks"
+    networks = " network" if len(tier.front) == 1 else " networks"
+    evaluated = f" of {len(tier.points):,} evaluated" if tier.points else networks
     return Text(f"{len(tier.front)}{evaluated}; {limits}")
 
 

@@ -91,7 +91,13 @@ def is_fraction(metric: str) -> bool:
     return quantity(metric) in ("top1", "top5", "accuracy")
 
 
-NAMES = {"top1": "Top-1 accuracy", "top5": "Top-5 accuracy", "params": "Parameters", "macs": "MACs"}
+NAMES = {
+    "top1": "Top-1 accuracy",
+    "top5": "Top-5 accuracy",
+    "params": "Parameters",
+    "macs": "MACs",
+    "file_kib": "File size",
+}
 
 
 def label(metric: str) -> str:
@@ -99,7 +105,7 @@ def label(metric: str) -> str:
     name = quantity(metric)
     if name in NAMES:
         return NAMES[name]
-    for unit in ("_ms", "_bytes"):
+    for unit in ("_ms", "_bytes", "_kib"):
         name = name.removesuffix(unit)
     return name.replace("_", " ").capitalize()
 
@@ -113,6 +119,8 @@ def scored(metric: str, value: float | None) -> str:
         return milliseconds(value)
     if name.endswith("_bytes"):
         return size(value)
+    if name.endswith("_kib"):
+        return size(None if value is None else 1024 * value)
     if name == "macs":
         return macs(value)
     return count(value) if name == "params" or value is None else digits(value)

@@ -1,0 +1,99 @@
+"""What is known of an architecture before anything is trained: parameters, MACs, predicted latency and file size."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hwnas.errors import ConfigError
+from hwnas.latency.model import LatencyModel
+from hwnas.latency.size import predict_file_bytes
+from hwnas.latency.table import LatencyTable, open_table
+from hwnas.network import costs
+from hwnas.pipeline.timing import runtime_of
+from hwnas.pipeline.workspace import Run
+from hwnas.search.evaluate import Scorer
+
+PROBES = 2000
+"""Random networks from which the reachable range of a limited metric is told."""
+
+
+@dataclass(frozen=True)
+class Priced:
+    """A set-up's table and the model that was inferred from it."""
+
+    table: LatencyTable
+    model: LatencyModel
+
+    @property
+    def digest(self) -> str:
+        """What the model was inferred from: latencies of unlike tables do not mix in a study."""
+        return hashlib.sha256(self.table.path.read_bytes()).hexdigest()[:12]
+
+
+def priced_setups(run: Run) -> dict[str, Priced]:
+    """Table and model of each set-up that a tier uses.
+
+    Raises:
+        TableError: a table is missing, damaged or of another set-up.
+    """
+    found = {}
+    for name in dict.fromkeys(tier.setup for tier in run.experiment.tiers.values()):
+        table = open_table(run.table_path(name), runtime_of(run.experiment.setups[name]).setup)
+        found[name] = Priced(table, LatencyModel.of(table, bench=f"hwnas bench {run.experiment.name}"))
+    return found
+
+
+def cheap_scorers(run: Run, setup: str, prices: Mapping[str, Priced]) -> dict[str, Scorer]:
+    """Everything about an architecture that needs no training, by metric."""
+    price = prices[setup]
+    sized = {f"file_kib@{setup}": lambda a: predict_file_bytes(price.table, run.network(a)) / 1024}
+    return {
+        "params": lambda a: costs(run.network(a)).params,
+        "macs": lambda a: costs(run.network(a)).macs,
+        f"latency_ms@{setup}": lambda a: price.model.predict_ms(run.network(a)),
+        **(sized if price.table.file_bytes else {}),
+    }
+
+
+def check_limits(run: Run, prices: Mapping[str, Priced]) -> None:
+    """Refuse a limit that no network meets, before anything is trained.
+
+    Raises:
+        ConfigError: none of the smallest, the largest and `PROBES` random networks meets all limits of a tier; it tells
+            the range that they reach. Or a limit is on file sizes, and the table holds none.
+        TableError: one of them has an operator without a row.
+    """
+    rng = random.Random(0)
+    drawn = (run.space.smallest(), run.space.largest(), *(run.space.random(rng) for _ in range(PROBES)))
+    probes = list(dict.fromkeys(drawn))
+    for name, config in run.experiment.tiers.items():
+        tier, known = run.tier(name), cheap_scorers(run, config.setup, prices)
+        latency, limited = tier.objectives[1].metric, {limit.metric for limit in tier.limits}
+        if f"file_kib@{config.setup}" in limited - known.keys():
+            raise _no_sizes(name, prices[config.setup].table)
+        scorers = {metric: scorer for metric, scorer in known.items() if metric in {*limited, latency}}
+        scored = [{metric: scorer(probe) for metric, scorer in scorers.items()} for probe in probes]
+        if all(tier.broken(scores) for scores in scored):
+            ranges = (
+                f"{metric} {min(s[metric] for s in scored):.4g} to {max(s[metric] for s in scored):.4g}"
+                for metric in scorers
+                if metric in limited
+            )
+            raise ConfigError(
+                f"no network meets the limits {', '.join(map(str, tier.limits))}",
+                where=f"tier `{name}`",
+                allowed=f"Reachable ({len(probes):,} networks looked at): {'; '.join(ranges)}",
+                do="Loosen a limit, or give the space smaller options",
+            )
+
+
+def _no_sizes(tier: str, table: LatencyTable) -> ConfigError:
+    return ConfigError(
+        "the file size is limited, but the set-up's table holds no file sizes",
+        where=f"tier `{tier}`: {table.path}",
+        allowed="A row that this version of `hwnas bench` writes holds its file's size",
+        do="Measure into a new table, or leave out the limit on the file size",
+    )
