@@ -50,7 +50,7 @@ def find_file(name: str | Path, folder: Folder, base: Path | None = None) -> Pat
     for path in looked:
         if path.is_file():
             return path
-    local = [path.stem for path in (base or Path()).glob(f"*{_SUFFIX[folder]}")]
+    local = [path.stem for path in (base or Path()).glob(f"[!.]*{_SUFFIX[folder]}") if path.is_file()]
     raise ConfigError(
         f"there is no file `{name}`",
         where=folder.replace("_", " "),

@@ -81,7 +81,9 @@ class Dataset:
     def preprocessing(self) -> dict[str, list[float] | str]:
         """What a shipped model expects of its input, JSON-ready."""
         numbers = {name: getattr(self.train, name).flatten().tolist() for name in ("mean", "std")}
-        return {"form": "(pixel / 255 - mean) / std, channels first", **numbers}
+        bytes_ = self.train.images.take(self.train.indices[:1]).dtype == torch.uint8
+        pixel = "pixel / 255" if bytes_ else "pixel"
+        return {"form": f"({pixel} - mean) / std, channels first", **numbers}
 
     @property
     def test(self) -> Split:

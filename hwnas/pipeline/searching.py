@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwnas.latency.table import check_key
+from hwnas.lookup import member
 from hwnas.pareto import Tier
 from hwnas.pipeline.narrate import Narrator, Silent
 from hwnas.pipeline.pricing import Priced, cheap_scorers, check_limits, priced_setups
@@ -90,15 +91,16 @@ def nothing_found(searched: Searched) -> str:
 
 def inherited(run: Run, trained: Trained) -> InheritedAccuracy:
     """The accuracy score of a run: inherited from its supernet, on validation images."""
-    from hwnas.proxies.inherited import InheritedAccuracy
+    from hwnas.proxies import PROXIES
     from hwnas.supernet import calibration_images
 
+    kind: type[InheritedAccuracy] = member(PROXIES, ACCURACY.partition("@")[2], what="proxy", where="accuracy")
     dataset, config = run.dataset.without_test(), run.experiment.accuracy
     calibration = calibration_images(
         dataset, count=config.calibration_batches, batch_size=config.batch_size, seed=run.experiment.seed
     )
     split = dataset.validation if config.images is None else dataset.validation.first(config.images)
-    return InheritedAccuracy(trained.supernet, run.network, tuple(calibration), split, trained.weights)
+    return kind(trained.supernet, run.network, tuple(calibration), split, trained.weights)
 
 
 def _search_tier(

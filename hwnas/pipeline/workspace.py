@@ -105,12 +105,11 @@ class Run:
     def timed(self, stage: str) -> Iterator[None]:
         """Add the seconds of a `with` block to `elapsed.json`, under the stage's name."""
         start = time.monotonic()
-        yield
-        path = self.folder / "elapsed.json"
-        known = self.elapsed
-        write_whole(
-            path, json.dumps({**known, stage: round(known.get(stage, 0.0) + time.monotonic() - start, 2)}) + "\n"
-        )
+        try:
+            yield
+        finally:
+            spent = round(self.elapsed.get(stage, 0.0) + time.monotonic() - start, 2)
+            write_whole(self.folder / "elapsed.json", json.dumps({**self.elapsed, stage: spent}) + "\n")
 
     @property
     def elapsed(self) -> dict[str, float]:
