@@ -210,7 +210,7 @@ def show(
 def main() -> None:
     """The entry point: exit code 0 for done, 1 for a failure, 2 for input that cannot be used, 130 for Ctrl-C."""
     try:
-        app()
+        app(prog_name="hwnas")
     except (ConfigError, SpaceError, DataError) as error:
         show_error(error)
         sys.exit(2)

@@ -230,7 +230,7 @@ def _explained(model: type[_Model], raw: Any, error: ValidationError, where: str
         return ConfigError(f"the key `{name}` is missing{more}", where=at, allowed=f"Keys here: {keys}", do="Add it")
     given = "empty" if first["input"] is None else repr(first["input"])
     return ConfigError(
-        f"`{name}` is {given if len(given) < 60 else given[:56] + ' ...'}{more}",
+        f"`{name}` is {given if len(given) < 60 else given[:56] + ' …'}{more}",
         where=at,
         allowed=_allowed(model, trail, first["type"], message, first["input"]),
         do="Correct the value",

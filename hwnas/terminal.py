@@ -113,8 +113,9 @@ def show_space(found: Mapping[str, Any]) -> None:
     console = Console(markup=False, highlight=False)
     count = found["architectures"]
     console.print(Text.assemble((found["name"], "bold"), f"  {found['source']}"))
-    console.print(f"{count:,} architectures" if count is not None else "more architectures than can be counted", end="")
-    console.print(f", {len(found['choices'])} choices")
+    held = "more architectures than can be counted" if count is None else f"{count:,} architecture{'s'[: count > 1]}"
+    console.print(held, end="")
+    console.print(f", {len(found['choices'])} choice{'' if len(found['choices']) == 1 else 's'}")
     for choice in found["choices"]:
         console.print(f"  {choice['name']:<24} {', '.join(map(str, choice['options']))}")
     for end in ("smallest", "largest"):

@@ -54,7 +54,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(loaded, dict) or not all(isinstance(key, str) for key in loaded):
         raise ConfigError(
-            f"the file holds {type(loaded).__name__} instead of named keys",
+            "the file is empty" if loaded is None else f"the file holds {type(loaded).__name__} instead of named keys",
             where=str(path),
             allowed="The top level is a mapping `key: value`",
             do="See docs/ for the keys, or start from an example",

@@ -166,7 +166,7 @@ class TestPage:
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr(Path, "write_text", full)
-        with pytest.raises(OSError, match="No space"):
+        with pytest.raises(RunError, match=r"the report cannot be written \(No space"):
             write_page(FACTS, path)
         assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
         assert path.read_bytes() == b"old"
@@ -257,6 +257,7 @@ class TestUnits:
             (units.limit(Limit("latency_ms@pi4", 0.25)), "Latency ≤ 0.25 ms"),
             (units.limit(Limit("top1@inherited", 0.9, "least")), "Top-1 accuracy ≥ 90 %"),
             (units.limit(Limit("params", 100)), "Parameters ≤ 100"),
+            (units.limit(Limit("file_kib@pi4", 200)), "File size ≤ 200 KiB"),
             (units.setup_line({"device": "Pi", "runtime": "tflite", "threads": 4}), "Pi · tflite · 4 threads"),
             (units.setup_line({"threads": 1, "precision": "int8", "batch": 2}), "1 thread · int8 · batch 2"),
         ],
@@ -265,8 +266,8 @@ class TestUnits:
         assert text == expected
 
 
-def printed(renderable: Any) -> str:
-    console = Console(width=140, file=io.StringIO())
+def printed(renderable: Any, width: int = 140) -> str:
+    console = Console(width=width, file=io.StringIO())
     console.print(renderable)
     return console.file.getvalue()
 
@@ -283,6 +284,27 @@ class TestTables:
     def test_a_front_whose_points_are_unknown_is_still_counted(self) -> None:
         tier = replace(FACTS.tiers[0], points=())
         assert f"{len(tier.front)} networks;" in printed(front_table(tier))
+
+    def test_a_front_fits_a_terminal_of_eighty_columns(self) -> None:
+        tier = FACTS.tiers[0]
+        longest = replace(tier.ordered[0], picks=("fastest", "best", "knee"), kept=False, params=123_456, macs=123_456)
+        text = printed(front_table(replace(tier, front=(longest, *tier.ordered[1:]))), width=80)
+        assert max(map(len, text.splitlines())) <= 80
+        assert "…" not in text
+        for word in (
+            "network",
+            "top-1 val",
+            "pred. ms",
+            "meas. ms",
+            "params",
+            "MACs",
+            "fastest",
+            "best",
+            "knee",
+            "123 k",
+        ):
+            assert word in text
+        assert all(point.key in text for point in tier.front)
 
     def test_brackets_in_names_are_not_styles(self) -> None:
         assert "[bold]x[/]" in printed(front_table(replace(FACTS.tiers[0], name="[bold]x[/]")))

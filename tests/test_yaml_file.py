@@ -32,7 +32,7 @@ def test_anchors_and_merge_keys_work(tmp_path: Path) -> None:
         ("s:\n  - {kernel: 3, kernel: 5}", r"x\.yaml:2: .*key `kernel` stands here twice"),
         ("a: [1, 2", r"x\.yaml:\d: this is not valid YAML"),
         ("- a\n- b", r"x\.yaml: the file holds list instead of named keys"),
-        ("", r"the file holds NoneType instead of named keys"),
+        ("", r"x\.yaml: the file is empty"),
         ("1: a", r"instead of named keys"),
         ("a: !!python/object/apply:os.getcwd []", r"this is not valid YAML"),
     ],

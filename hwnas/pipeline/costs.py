@@ -107,7 +107,7 @@ def pick_architecture(space: AnySpace, which: str) -> Architecture:
         )
     raw = raw.get("architecture", raw)
     architecture = Architecture.from_dict(raw, where=which)
-    space.blueprint(architecture)
+    lower(space, architecture)
     return architecture
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from hwnas.errors import RunError
 from hwnas.report import plots, units
 from hwnas.report.facts import CostFacts, ReportFacts, TierFacts, TrainingFacts, require_finite
 from hwnas.report.markup import Child, Html, el, join
@@ -65,15 +67,27 @@ def render(facts: ReportFacts) -> str:
 
 
 def write_page(facts: ReportFacts, path: Path) -> Path:
-    """Write the page as a whole or not at all; the path that was written."""
+    """Write the page as a whole or not at all; the path that was written.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
     text = render(facts)
-    path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         unfinished.write_text(text, encoding="utf-8", newline="\n")
         unfinished.replace(path)
+    except OSError as error:
+        raise RunError(
+            f"the report cannot be written ({error.strerror})",
+            where=str(path),
+            allowed="The folder must be writable and the disk not full",
+            do="Correct that and run `hwnas report` on the run",
+        ) from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
     return path
 
 
