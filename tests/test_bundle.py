@@ -1,0 +1,82 @@
+"""A shipped file agrees with PyTorch, or it is refused."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from hwnas.errors import ExportError
+from hwnas.export.bundle import Images, compare, logits_of, sha256, write_model
+from hwnas.export.onnx import export_onnx
+from hwnas.runtimes import open_runtime
+
+LOGITS = np.array([[0.0, 1.0], [3.0, 2.0], [0.5, 0.6], [9.0, 0.0]], dtype=np.float32)
+LABELS = np.array([1, 0, 0, 0])
+IMAGES = np.zeros((4, 1, 2, 2), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class File:
+    """A model file that always gives the same."""
+
+    gives: Images
+
+    def run(self, images: Images) -> Images:
+        assert images is IMAGES
+        return self.gives
+
+
+def test_equal_outputs_agree() -> None:
+    parity = compare(LOGITS, File(LOGITS.copy()), IMAGES, LABELS, path=Path("x"), tolerance=1e-9)
+    assert (parity.max_difference, parity.top1_agreement, parity.top1) == (0.0, 1.0, 0.75)
+
+
+def test_a_small_difference_is_told_with_what_it_changes() -> None:
+    moved = LOGITS + np.array([[0, 0], [0, 0], [0.2, 0], [0, 0]], dtype=np.float32)
+    parity = compare(LOGITS, File(moved), IMAGES, LABELS, path=Path("x"), tolerance=0.25)
+    assert parity.max_difference == pytest.approx(0.2)
+    assert (parity.top1_agreement, parity.top1) == (0.75, 1.0)
+
+
+@pytest.mark.parametrize("value", [0.3, -0.3, float("nan"), float("inf"), -float("inf")])
+def test_a_difference_beyond_the_tolerance_is_refused(value: float) -> None:
+    off = LOGITS.copy()
+    off[2, 1] += value
+    with pytest.raises(ExportError, match="differ from PyTorch's by up to") as caught:
+        compare(LOGITS, File(off), IMAGES, LABELS, path=Path("b/best.onnx"), tolerance=0.25)
+    assert (caught.value.where, caught.value.allowed) == ("b/best.onnx", "A shipped file agrees within 0.25")
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (4, 1), (3, 2), (4,), (4, 2, 1)], ids=str)
+def test_outputs_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ExportError, match="it gives outputs of shape"):
+        compare(LOGITS, File(np.zeros(shape, np.float32)), IMAGES, LABELS, path=Path("x"), tolerance=100)
+
+
+def test_logits_do_not_depend_on_batches_and_modes() -> None:
+    module = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(4), nn.Dropout(0.5), nn.Linear(4, 3))
+    images = np.random.default_rng(0).standard_normal((10, 1, 2, 2), dtype=np.float32)
+    with torch.no_grad():
+        expected = module.eval()(torch.from_numpy(images)).numpy()
+    for batch_size in (1, 3, 10, 99):
+        np.testing.assert_allclose(logits_of(module.train(), images, batch_size=batch_size), expected, atol=1e-6)
+
+
+def test_a_written_model_is_checked_as_a_whole(tmp_path: Path) -> None:
+    module = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    path = write_model(module, (1, 2, 2), tmp_path / "new" / "folder" / "best.onnx", export_onnx)
+    images = np.random.default_rng(0).standard_normal((5, 1, 2, 2), dtype=np.float32)
+    loaded, expected = open_runtime("onnxruntime").load(path), logits_of(module, images)
+    parity = compare(expected, loaded, images, np.zeros(5, np.int64), path=path, tolerance=1e-4)
+    assert (parity.max_difference < 1e-5, parity.top1_agreement) == (True, 1.0)
+    with torch.no_grad():
+        module[1].bias.add_(1)
+    with pytest.raises(ExportError, match="differ from PyTorch's by up to 1"):
+        compare(logits_of(module, images), loaded, images, np.zeros(5, np.int64), path=path, tolerance=1e-4)
+    assert sha256(path) == hashlib.sha256(path.read_bytes()).hexdigest()
