@@ -18,22 +18,30 @@ import torch
 from hwnas.network import costs
 from hwnas.pipeline.exporting import machine, versions
 from hwnas.pipeline.training import load_run
-from hwnas.pipeline.workspace import open_run
+from hwnas.pipeline.workspace import Run, open_run
 from hwnas.search.fronts import read_front
+from hwnas.space import Architecture
 from hwnas.supernet import Recipe, accuracy, calibration_images, settled
 from hwnas.supernet.alone import train_alone
+
+
+def picked(run: Run, tier: str, pick: str) -> Architecture:
+    """A pick of a tier's front, or the largest network of the space."""
+    if pick == "largest":
+        return run.space.largest()
+    return next(point for point in read_front(run.front_path(tier)) if pick in point.picks).architecture
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, nargs="?", default=Path("runs/cifar10"))
     parser.add_argument("--tier", default="edge")
-    parser.add_argument("--pick", default="best", choices=["best", "knee", "fastest"])
+    parser.add_argument("--pick", default="best", choices=["best", "knee", "fastest", "largest"])
     parser.add_argument("--output", type=Path, help="a JSON file to write the result to")
     args = parser.parse_args()
     run = open_run(args.run)
-    point = next(p for p in read_front(run.front_path(args.tier)) if args.pick in p.picks)
-    network, recipe, dataset = run.network(point.architecture), Recipe(**run.experiment.train.model_dump()), run.dataset
+    architecture = picked(run, args.tier, args.pick)
+    network, recipe, dataset = run.network(architecture), Recipe(**run.experiment.train.model_dump()), run.dataset
     config = run.experiment.accuracy
     images = calibration_images(
         dataset, count=config.calibration_batches, batch_size=config.batch_size, seed=run.experiment.seed
@@ -49,9 +57,9 @@ def main() -> None:
     )
     found = {
         "run": run.experiment.name,
-        "tier": args.tier,
+        "tier": args.tier if args.pick != "largest" else None,
         "pick": args.pick,
-        "key": point.architecture.key,
+        "key": architecture.key,
         "params": costs(network).params,
         "macs": costs(network).macs,
         "epochs": recipe.epochs,
