@@ -17,6 +17,7 @@ import torch
 
 from hwnas.network import costs
 from hwnas.pipeline.exporting import machine, versions
+from hwnas.pipeline.narrate import Silent
 from hwnas.pipeline.training import load_run
 from hwnas.pipeline.workspace import Run, open_run
 from hwnas.search.fronts import read_front
@@ -46,7 +47,7 @@ def main() -> None:
     images = calibration_images(
         dataset, count=config.calibration_batches, batch_size=config.batch_size, seed=run.experiment.seed
     )
-    inherited = settled(load_run(run).supernet, network, images)
+    inherited = settled(load_run(run, Silent()).supernet, network, images)
     start = time.monotonic()
     alone = train_alone(
         network,
