@@ -1,0 +1,618 @@
+"""The main job, end to end in miniature, and what must not happen on the way."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from hwnas import cli, pipeline
+from hwnas.config import read_experiment
+from hwnas.errors import ConfigError, DataError, ExportError, HwnasError, RunError, SpaceError, TableError
+from hwnas.latency.table import read_table
+from hwnas.pipeline.narrate import Bar, Silent
+from hwnas.proxies.inherited import InheritedAccuracy
+from hwnas.search.fronts import read_front
+from hwnas.search.lock import RunLock
+from hwnas.space import Architecture
+
+FEW = """\
+name: few
+input: {channels: 1, resolution: 8}
+classes: 10
+stages:
+  - {name: stem, op: conv, stride: 2, width: [4, 16], kernel: [1, 3]}
+  - {name: head, op: classifier}
+"""
+MANY = """\
+name: many
+input: {channels: 1, resolution: 8}
+classes: 10
+stages:
+  - {name: stem, op: conv, stride: 2, width: [4, 8, 16], kernel: [1, 3]}
+  - {name: s1, op: conv, depth: [1, 2], width: [8, 16], kernel: [1, 3]}
+  - {name: head, op: classifier}
+"""
+EXPERIMENT: dict[str, Any] = {
+    "name": "mini",
+    "space": "space.yaml",
+    "data": {"name": "digits", "limit": 256},
+    "train": {"epochs": 2, "batch_size": 64, "learning_rate": 0.1},
+    "accuracy": {"images": 100, "calibration_batches": 2},
+    "setups": {"cpu": {"runtime": "onnxruntime"}},
+    "tiers": {"cloud": {"setup": "cpu"}},
+    "search": {"trials": 12, "sampler": "nsga2", "population": 4},
+    "timing": {"rounds": 3, "warm_up_ms": 0, "sample_ms": 0.1, "checks": 4},
+}
+
+
+def written(folder: Path, content: str = MANY, **changes: Any) -> Path:
+    """An experiment and its space in a folder; the experiment's file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "space.yaml").write_text(content)
+    path = folder / "mini.yaml"
+    path.write_text(yaml.safe_dump({**EXPERIMENT, **changes}))
+    return path
+
+
+class Telling(Silent):
+    """Keeps the lines that stay."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def digest(folder: Path, *patterns: str) -> dict[str, str]:
+    """What the files hold, by name."""
+    found = (path for pattern in patterns for path in folder.glob(pattern))
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
+
+
+# --- all of it, on both runtimes ---
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run."""
+    top = tmp_path_factory.mktemp("whole")
+    tiers = {"edge": {"setup": "phone", "limits": {"params": 10_000, "file_kib": 100}}, "cloud": {"setup": "server"}}
+    setups = {"phone": {"runtime": "tflite"}, "server": {"runtime": "onnxruntime", "batch": 4}}
+    path = written(top, FEW, setups=setups, tiers=tiers, search={"trials": 4})
+    outcome = pipeline.run(path, runs=top / "runs")
+    assert outcome.folder == top / "runs" / "mini"
+    return outcome.folder
+
+
+def test_the_files_have_their_fixed_names(whole: Path) -> None:
+    for name in ("experiment.yaml", "scores.jsonl", "report.html"):
+        assert (whole / name).is_file(), name
+    for tier in ("edge", "cloud"):
+        for name in (f"study-{tier}.log", f"fronts/{tier}.json", f"fronts/{tier}.csv", f"bundle/{tier}/manifest.json"):
+            assert (whole / name).is_file(), name
+    assert not [path.name for path in whole.rglob("*") if path.suffix in (".part", ".tmp")]
+
+
+def test_the_resolved_experiment_is_the_experiment(whole: Path) -> None:
+    given, kept = read_experiment(whole.parent.parent / "mini.yaml"), read_experiment(whole / "experiment.yaml")
+    assert (kept.space, kept.base) == ("space.yaml", str(whole.parent.parent))
+    assert kept.model_copy(update={"base": None}) == given
+
+
+def test_fronts_are_lists_of_networks_with_their_scores(whole: Path) -> None:
+    for tier, setup in (("edge", "phone"), ("cloud", "server")):
+        front = json.loads((whole / "fronts" / f"{tier}.json").read_text())
+        assert front
+        metrics = {"params", "macs", f"latency_ms@{setup}", f"file_kib@{setup}", "top1@inherited"}
+        for point in front:
+            assert point["key"] == Architecture.from_dict(point["architecture"]).key
+            assert point["scores"].keys() == metrics == point["origin"].keys()
+            assert point["measured"].keys() == {f"latency_ms@{setup}"}
+            assert 0 <= point["scores"]["top1@inherited"] <= 1
+        named = [pick for point in front for pick in point["picks"]]
+        assert sorted(named) == ["best", "fastest", "knee"]
+        accuracies = [point["scores"]["top1@inherited"] for point in front]
+        assert accuracies == sorted(accuracies), "a front by rising latency rises in accuracy"
+
+
+def test_bundles_hold_checked_files_and_say_all_about_them(whole: Path) -> None:
+    for tier in ("edge", "cloud"):
+        folder = whole / "bundle" / tier
+        manifest = json.loads((folder / "manifest.json").read_text())
+        listed = {file["name"] for model in manifest["models"] for file in model["files"]}
+        assert {path.name for path in folder.iterdir()} == listed | {"manifest.json"}
+        assert {Path(name).suffix for name in listed} == {".onnx", ".tflite"}
+        assert sorted(pick for model in manifest["models"] for pick in model["picks"]) == ["best", "fastest", "knee"]
+        assert {"python", "torch", "hwnas"} <= manifest["versions"].keys()
+        assert (manifest["experiment"]["name"], manifest["experiment"]["base"]) == ("mini", None)
+        for model in manifest["models"]:
+            assert model["test_top1"]["origin"] == "measured"
+            for file in model["files"]:
+                content = (folder / file["name"]).read_bytes()
+                assert (file["bytes"], file["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
+                assert file["max_difference"] <= 1e-4
+                assert file["top1_agreement"] == 1
+                assert file["test_top1"] == model["test_top1"]["value"]
+                assert 0 < file["latency_ms"] <= file["latency_median_ms"]
+                assert file["batch"] == {"edge": 1, "cloud": 4}[tier]
+
+
+def test_predicted_file_sizes_are_those_of_the_bundle(whole: Path) -> None:
+    for tier, setup, suffix in (("edge", "phone", ".tflite"), ("cloud", "server", ".onnx")):
+        for model in json.loads((whole / "bundle" / tier / "manifest.json").read_text())["models"]:
+            (real,) = (file["bytes"] for file in model["files"] if file["name"].endswith(suffix))
+            assert model["scores"][f"file_kib@{setup}"]["value"] * 1024 == pytest.approx(real, rel=0.1)
+
+
+def test_tiers_share_accuracies(whole: Path) -> None:
+    lines = [json.loads(line) for line in (whole / "scores.jsonl").read_text().splitlines()]
+    assert len({line["key"] for line in lines}) == len(lines) == 4
+    assert {line["metric"] for line in lines} == {"top1@inherited"}
+
+
+def test_the_report_names_tiers_and_networks(whole: Path) -> None:
+    page = (whole / "report.html").read_text(encoding="utf-8")
+    for tier in ("edge", "cloud"):
+        assert all(point.architecture.key in page for point in read_front(whole / "fronts" / f"{tier}.json"))
+
+
+def printed(*arguments: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> str:
+    """What a command prints on standard output."""
+    monkeypatch.setattr(sys, "argv", ["hwnas", *arguments])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert not end.value.code
+    return capfd.readouterr().out
+
+
+def test_a_second_run_does_nothing_twice(
+    whole: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Through the command line, which prints one JSON document and nothing else on standard output."""
+    kept = ("scores.jsonl", "latency/*", "train/*", "artifacts/*/*", "fronts/*", "space.yaml", "experiment.yaml")
+    before = digest(whole, *kept)
+
+    def refuse(*given: Any) -> float:
+        raise AssertionError("it was done before")
+
+    monkeypatch.setattr(sys.modules["hwnas.supernet.train"], "sandwich_step", refuse)
+    monkeypatch.setattr(InheritedAccuracy, "__call__", refuse)
+    monkeypatch.setattr("hwnas.latency.build.measure", lambda ready, timing: refuse() if ready else {})
+    found = json.loads(printed("run", str(whole), "--json", monkeypatch=monkeypatch, capfd=capfd))
+    assert digest(whole, *kept) == before
+    assert found["tiers"].keys() == {"edge", "cloud"}
+    assert found["tiers"]["edge"]["trials"] == 4
+    assert Path(found["report"]) == whole / "report.html"
+
+
+def test_fronts_are_shown(whole: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    keys = {
+        tier: [p.architecture.key for p in read_front(whole / "fronts" / f"{tier}.json")] for tier in ("edge", "cloud")
+    }
+    found = json.loads(printed("show", str(whole), "--json", monkeypatch=monkeypatch, capfd=capfd))
+    assert {tier: [point["key"] for point in points] for tier, points in found.items()} == keys
+    out = printed("show", str(whole), monkeypatch=monkeypatch, capfd=capfd)
+    assert "File size ≤ 100 KiB" in out
+    assert all(key in out for tier in keys.values() for key in tier)
+
+
+# --- from here on ONNX Runtime alone, which is quick ---
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that is timed and trained, and not searched; tests work on copies."""
+    top = tmp_path_factory.mktemp("trained")
+    path = written(top)
+    pipeline.bench(path, runs=top)
+    history = pipeline.train(path, runs=top)
+    assert len(history) == 2
+    return top / "mini"
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    """A copy to work on."""
+    return Path(shutil.copytree(trained, tmp_path / "run"))
+
+
+def edited(run: Path, **changes: Any) -> Path:
+    """The run with keys of its experiment changed."""
+    path = run / "experiment.yaml"
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **changes}))
+    return run
+
+
+def found(run: Path) -> list[tuple[str, dict[str, float]]]:
+    return [(point.architecture.key, dict(point.scores)) for point in read_front(run / "fronts" / "cloud.json")]
+
+
+KILLED = """
+import os, signal, sys
+from contextlib import contextmanager
+from pathlib import Path
+from hwnas import pipeline
+from hwnas.pipeline.narrate import Silent
+
+class Bar:
+    def update(self, done, total, text=""):
+        if done == 5:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+class Fatal(Silent):
+    @contextmanager
+    def bar(self, title):
+        yield Bar()
+
+pipeline.search(sys.argv[1], narrator=Fatal())
+"""
+
+
+def test_a_killed_search_continues_to_the_fronts_of_an_uninterrupted_one(
+    run: Path, trained: Path, tmp_path: Path, repository: Path
+) -> None:
+    other = Path(shutil.copytree(trained, tmp_path / "other"))
+    (expected,) = pipeline.search(other)
+    environment = {**os.environ, "PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", KILLED, str(run)], env=environment, capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert not (run / "fronts").exists()
+    assert len((run / "scores.jsonl").read_text().splitlines()) == 5
+    (searched,) = pipeline.search(run)
+    assert [e.architecture for e in searched.evaluations] == [e.architecture for e in expected.evaluations]
+    assert [dict(e.scores) for e in searched.evaluations] == [dict(e.scores) for e in expected.evaluations]
+    assert found(run) == found(other)
+    (more,) = pipeline.search(run, trials=15)
+    assert more.finished.trials == 15
+    assert more.evaluations[:12] == searched.evaluations
+
+
+def test_a_score_that_fails_is_recorded_and_the_search_goes_on(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, largest = InheritedAccuracy.__call__, pipeline.open_run(run).space.largest()
+
+    def fails(self: InheritedAccuracy, architecture: Architecture) -> float:
+        if architecture == largest:
+            raise RuntimeError("out of memory")
+        return real(self, architecture)
+
+    monkeypatch.setattr(InheritedAccuracy, "__call__", fails)
+    (searched,) = pipeline.search(run)
+    assert (searched.finished.trials, searched.finished.failed) == (12, 1)
+    assert largest.key not in [key for key, _ in found(run)]
+    (failure,) = [line for line in map(json.loads, (run / "scores.jsonl").read_text().splitlines()) if "failed" in line]
+    assert (failure["key"], "out of memory" in failure["failed"]) == (largest.key, True)
+    pipeline.report(run)
+    assert "1 could not be scored" in (run / "report.html").read_text(encoding="utf-8")
+
+
+DATA = """
+import numpy as np
+rng = np.random.default_rng(0)
+labels = np.arange(600) % 10
+images = rng.integers(0, 100, (600, 8, 8)).astype(np.uint8) + (labels * 15)[:, None, None].astype(np.uint8)
+
+def data():
+    return {"train": (images[:400], labels[:400]), "validation": (images[400:500], labels[400:500]),
+            "test": (images[500:], labels[500:])}
+
+def other_test():
+    return {**data(), "test": (images[500:] // 3, labels[500:][::-1].copy())}
+"""
+
+
+def test_test_images_are_of_no_account_to_the_search(tmp_path: Path) -> None:
+    scores, tests = [], []
+    for name in ("data", "other_test"):
+        folder = tmp_path / name
+        path = written(folder, data=f"data.py:{name}", search={"trials": 6}, export={"formats": ["onnx"]})
+        (folder / "data.py").write_text(DATA)
+        pipeline.run(path, runs=folder)
+        lines = map(json.loads, (folder / "mini" / "scores.jsonl").read_text().splitlines())
+        scores.append({line["key"]: line["value"] for line in lines})
+        manifest = json.loads((folder / "mini" / "bundle" / "cloud" / "manifest.json").read_text())
+        tests.append([model["test_top1"]["value"] for model in manifest["models"]])
+    shared = scores[0].keys() & scores[1].keys()
+    assert len(shared) >= 2
+    assert {key: scores[0][key] for key in shared} == {key: scores[1][key] for key in shared}
+    assert tests[0] != tests[1], "the final report does look at them"
+
+
+def test_a_run_means_the_same_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Data beside the experiment is found, and neither a file of the current folder nor a changed one is taken."""
+    home, away = tmp_path / "home", tmp_path / "away"
+    path = written(home, data={"function": "data.py:data"}, search={"trials": 3}, export={"formats": ["onnx"]})
+    (home / "data.py").write_text(DATA)
+    away.mkdir()
+    (away / "space.yaml").write_text(FEW)
+    monkeypatch.chdir(home)
+    pipeline.run(path.name)
+    before = digest(home / "runs" / "mini", "scores.jsonl", "latency/*", "train/*", "space.yaml", "experiment.yaml")
+    assert len(before) == 7
+    for place, reference in ((away, "../home/runs/mini"), (tmp_path, "home/runs/mini"), (home / "runs" / "mini", ".")):
+        monkeypatch.chdir(place)
+        assert pipeline.open_run(reference).space.name == "many"
+        pipeline.export(reference)
+        pipeline.report(reference)
+        pipeline.search(reference)
+    monkeypatch.chdir(tmp_path)
+    pipeline.bench(tmp_path / "home" / "runs" / "mini" / "experiment.yaml", runs=Path("home/runs"))
+    after = digest(home / "runs" / "mini", "scores.jsonl", "latency/*", "train/*", "space.yaml", "experiment.yaml")
+    assert after == before
+
+
+FUNCTION = """
+from dataclasses import dataclass
+from hwnas.ops.classifier import Classifier
+from hwnas.ops.conv import Conv
+
+@dataclass(frozen=True)
+class Width:
+    stem: int
+
+def net(choose):
+    width = Width(choose("width", [4, 8, 16]))
+    return (1, 8, 8), {"stem": Conv(1, width.stem, 3, 2), "head": Classifier(width.stem, 10)}
+
+def single(choose):
+    return (1, 8, 8), {"stem": Conv(1, 4, 3, 2), "head": Classifier(4, 10)}
+
+def late(choose):
+    chain = net(choose)
+    return {}["x"] if choose("width", [4, 8, 16]) == 8 else chain
+"""
+
+
+@pytest.mark.parametrize(("function", "count"), [("net", 3), ("single", 1)])
+def test_a_space_in_python_goes_all_the_way(function: str, count: int, tmp_path: Path) -> None:
+    path = written(tmp_path, space=f"net.py:{function}", export={"formats": ["onnx"]})
+    (tmp_path / "net.py").write_text(FUNCTION)
+    (tier,) = pipeline.run(path, runs=tmp_path / "runs").tiers
+    assert tier.finished.trials == count
+    assert tier.finished.stopped == f"all {count} architectures of the space were tried"
+    (again,) = pipeline.search(tmp_path / "runs" / "mini")
+    assert again.evaluations == tier.evaluations
+
+
+def test_a_function_that_raises_names_its_line(tmp_path: Path) -> None:
+    path = written(tmp_path, space="net.py:late")
+    (tmp_path / "net.py").write_text(FUNCTION)
+    with pytest.raises(SpaceError, match="`late` raised KeyError: 'x'") as caught:
+        pipeline.run(path, runs=tmp_path / "runs")
+    assert caught.value.where == f"{tmp_path / 'net.py'}:{len(FUNCTION.splitlines())}"
+
+
+# --- refused, and nothing spent ---
+
+
+def test_a_limit_that_no_network_meets_is_refused_before_training(tmp_path: Path) -> None:
+    tiers = {"cloud": {"setup": "cpu", "limits": {"params": 100, "macs": 1e9}}}
+    with pytest.raises(ConfigError, match="no network meets the limits params <= 100") as caught:
+        pipeline.run(written(tmp_path, tiers=tiers), runs=tmp_path)
+    ends = [pipeline.cost(tmp_path / "space.yaml", end)["params"] for end in ("smallest", "largest")]
+    assert f"Reachable (72 networks looked at): params {ends[0]} to {ends[1]}; macs " in caught.value.allowed
+    assert not (tmp_path / "mini" / "train").exists()
+
+
+def test_a_limit_on_file_sizes_needs_sizes_in_the_table(run: Path) -> None:
+    path = run / "latency" / "cpu.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps({k: v for k, v in line.items() if k != "file_bytes"}) + "\n" for line in lines))
+    (tier,) = pipeline.search(run, trials=3)
+    assert "file_kib@cpu" not in tier.front[0].scores
+    limited = edited(run, tiers={"cloud": {"setup": "cpu", "limits": {"file_kib": 100}}})
+    with pytest.raises(ConfigError, match="the set-up's table holds no file sizes"):
+        pipeline.search(limited)
+
+
+def test_a_search_without_its_table_names_the_command(run: Path) -> None:
+    (run / "latency" / "cpu.jsonl").unlink()
+    with pytest.raises(TableError) as caught:
+        pipeline.search(run)
+    assert "hwnas bench mini" in caught.value.do
+
+
+def test_a_damaged_table_is_named_by_its_line(run: Path) -> None:
+    path = run / "latency" / "cpu.jsonl"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], lines[1][:40], *lines[2:]]) + "\n")
+    with pytest.raises(TableError, match=r"cpu\.jsonl:2: this line is damaged"):
+        pipeline.search(run)
+    path.write_text("\n".join(lines)[:-30])
+    (benched,) = pipeline.bench(run)
+    assert (benched.rows, benched.missing) == (len(read_table(path).rows), 0)
+
+
+def test_a_second_process_on_one_run_is_refused(run: Path) -> None:
+    with RunLock(run):
+        for verb in (pipeline.run, pipeline.train, pipeline.bench, pipeline.search, pipeline.export, pipeline.report):
+            with pytest.raises(RunError, match="another process works on this run"):
+                verb(run)
+
+
+def test_a_run_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    (tmp_path / "mini").touch()
+    with pytest.raises(RunError, match="the run folder cannot be written"):
+        pipeline.run(path, runs=tmp_path)
+    if os.geteuid() != 0:  # root may write anywhere
+        (tmp_path / "closed").mkdir(mode=0o500)
+        with pytest.raises(RunError, match="the run folder cannot be written"):
+            pipeline.run(path, runs=tmp_path / "closed")
+
+
+@pytest.mark.parametrize(
+    "name", ["space.yaml", "elapsed.json", "experiment.yaml", "report.html", "fronts", "scores.jsonl"]
+)
+def test_a_folder_where_a_file_belongs_is_named(name: str, run: Path) -> None:
+    pipeline.search(run, trials=3)
+    reference = run
+    if name == "experiment.yaml":
+        reference = Path(shutil.copy(run / name, run.parent / "mini.yaml"))
+        shutil.copy(run / "space.yaml", run.parent)
+        run = run.rename(run.parent / "mini")
+    place = run / name
+    shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
+    place.touch() if name == "fronts" else place.mkdir()
+
+    def work() -> None:
+        pipeline.search(reference, runs=run.parent)
+        pipeline.report(reference, runs=run.parent)
+
+    with pytest.raises((HwnasError, OSError)) as caught:  # the command line shows both in four parts
+        work()
+    where = caught.value.where if isinstance(caught.value, HwnasError) else str(caught.value.filename)
+    assert name in where or name in str(caught.value)
+
+
+def test_missing_data_is_told_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="Looked for"):
+        pipeline.run(written(tmp_path, data={"name": "cifar10", "path": "nowhere.npz"}), runs=tmp_path)
+    assert not (tmp_path / "mini").exists()
+
+
+def test_data_and_space_must_agree(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="the data has 1 channels and 10 classes, the space expects 3 and 7"):
+        pipeline.run(written(tmp_path, MANY.replace("channels: 1", "channels: 3").replace("classes: 10", "classes: 7")))
+
+
+def test_weights_of_an_edited_space_are_refused(run: Path) -> None:
+    (run / "space.yaml").write_text(MANY.replace("[4, 8, 16]", "[4, 8, 24]"))
+    with pytest.raises(RunError, match="weights do not fit space `many`"):
+        pipeline.run(run)
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"train": {"epochs": 3}}, {"data": "digits"}], ids=str)
+def test_a_supernet_of_another_training_is_not_searched(change: dict[str, Any], run: Path) -> None:
+    """With another seed, images that it was trained on would stand among those that it is scored on."""
+    with pytest.raises(RunError, match="training was begun differently"):
+        pipeline.search(edited(run, **change))
+
+
+def test_what_is_not_there_yet_names_the_step_before(tmp_path: Path, run: Path) -> None:
+    with pytest.raises(RunError, match="no front can be read here"):
+        pipeline.fronts(run)
+    with pytest.raises(RunError, match="no front can be read here"):
+        pipeline.export(run)
+    shutil.rmtree(run / "train")
+    with pytest.raises(RunError, match="there is no checkpoint"):
+        pipeline.search(run)
+
+
+# --- told on the way ---
+
+
+def test_a_training_that_stopped_early_is_told(run: Path) -> None:
+    (run / "train" / "checkpoint-0002.pt").unlink()
+    narrator = Telling()
+    pipeline.search(run, trials=3, narrator=narrator)
+    assert any("training stopped after 1 of 2 epochs" in line for line in narrator.lines)
+
+
+def test_an_empty_front_is_told_with_the_limits_that_broke(run: Path) -> None:
+    narrator = Telling()
+    limited = edited(run, tiers={"cloud": {"setup": "cpu", "limits": {"top1": 1.0}}}, export={"formats": ["onnx"]})
+    outcome = pipeline.run(limited, trials=4, narrator=narrator)
+    assert outcome.tiers[0].front == ()
+    told = "none of 4 networks stands on the front, 0 could not be scored; limits were broken: top1@inherited >= 1 by 4"
+    assert f"cloud: {told}" in narrator.lines
+    assert "none of 4 networks stands on the front" in outcome.report.read_text(encoding="utf-8")
+    assert json.loads((run / "bundle" / "cloud" / "manifest.json").read_text())["models"] == []
+    assert pipeline.fronts(run)[0].front == ()
+
+
+def test_bars_tell_all_of_the_work(run: Path) -> None:
+    seen: dict[str, list[tuple[float, float]]] = {}
+
+    class Watching(Silent):
+        @contextmanager
+        def bar(self, title: str) -> Iterator[Bar]:
+            class Seen:
+                def update(self, done: float, total: float, text: str = "") -> None:
+                    seen.setdefault(title, []).append((done, total))
+
+            yield Seen()
+
+    pipeline.search(run, trials=3, narrator=Watching())
+    shutil.rmtree(run / "train")
+    pipeline.train(run, narrator=Watching())
+    assert seen.keys() == {"searching cloud", "timing the cloud front", "training the supernet"}
+    for title, steps in seen.items():
+        assert steps[-1][0] == steps[-1][1], title
+        assert [done for done, _ in steps] == sorted(done for done, _ in steps)
+
+
+# --- export ---
+
+
+def test_an_export_leaves_no_file_of_an_earlier_one(run: Path) -> None:
+    pipeline.search(edited(run, export={"formats": ["onnx"]}))
+    (path,) = pipeline.export(run)
+    picked = {model["files"][0]["name"] for model in json.loads(path.read_text())["models"]}
+    assert "best.onnx" in picked
+    (path.parent / "knee.onnx").write_bytes(b"of an earlier search")
+    (path.parent / "mine.txt").touch()
+    pipeline.export(edited(run, export={"formats": ["onnx"], "picks": ["best"]}))
+    assert sorted(found.name for found in path.parent.iterdir()) == ["best.onnx", "manifest.json", "mine.txt"]
+
+
+def test_a_file_that_disagrees_is_neither_listed_nor_left(run: Path) -> None:
+    pipeline.search(run, trials=3)
+    pipeline.export(edited(run, export={"formats": ["onnx"], "picks": ["best"]}))
+    with pytest.raises(ExportError, match="differ from PyTorch's"):
+        pipeline.export(edited(run, export={"formats": ["onnx"], "picks": ["best"], "tolerance": 1e-12}))
+    assert list((run / "bundle" / "cloud").iterdir()) == []
+
+
+# --- settings ---
+
+
+def test_the_threads_of_pytorch_are_those_of_the_experiment(run: Path) -> None:
+    before = torch.get_num_threads()
+    try:
+        for threads in (2, 1):
+            pipeline.search(edited(run, threads=threads), trials=2)
+            assert torch.get_num_threads() == threads
+        pipeline.train(edited(run, threads=3))
+        assert torch.get_num_threads() == 3, "they are no part of what a training is"
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_table_of_ones_own_is_used_and_added_to(
+    tmp_path: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setups = {"cpu": {"runtime": "onnxruntime", "table": "tables/mine.jsonl"}}
+    path = written(tmp_path / "home", setups=setups)
+    table = tmp_path / "home" / "tables" / "mine.jsonl"
+    table.parent.mkdir()
+    shutil.copy(trained / "latency" / "cpu.jsonl", table)
+    before = table.read_bytes()
+    monkeypatch.chdir(tmp_path)
+    (benched,) = pipeline.bench(path, runs=Path("runs"))
+    assert (benched.table.resolve(), table.read_bytes()) == (table.resolve(), before)
+    assert read_experiment(tmp_path / "runs" / "mini" / "experiment.yaml").setups["cpu"].table == str(table)
+
+
+def test_passwords_of_a_storage_stay_at_home(run: Path) -> None:
+    url = f"sqlite:///{run}/study.db"
+    pipeline.search(edited(run, search={**EXPERIMENT["search"], "storage": url}), trials=2)
+    assert (run / "study.db").is_file()
+    shown = pipeline.open_run(edited(run, search={"storage": "postgresql://me:secret@host/db"}))
+    from hwnas.config import dump_experiment, published
+
+    assert "secret" in dump_experiment(shown.resolved)
+    assert "secret" not in dump_experiment(published(shown.resolved))
