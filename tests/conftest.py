@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-"""Of PyTorch, and of what tests start: their networks are tiny, and two threads on a busy machine are 30 times slower."""
+# tiny networks, and on a busy machine two threads of PyTorch are 30 times slower than one
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
