@@ -18,7 +18,10 @@ NOISE = (0.003, 0.006, 0.012, 0.025, 0.05, 0.1)
 DEVIATION = (0.01, 0.03, 0.1, 0.3)
 """Standard deviations of an operator's cost in a network around its cost alone, relative to it; weighed likewise."""
 SCALE_SD = 0.3
-"""Prior standard deviation of the scale; that of the overhead is the overhead plus a typical operator."""
+"""Prior standard deviation of the scale."""
+OVERHEAD_SD = 1.0
+"""Prior standard deviation of the overhead, relative to the identity model's. Looser, it takes up what grows faster than
+linearly in large networks (caches), and the smallest networks come out below zero."""
 Z90 = 1.6449
 
 
@@ -80,7 +83,7 @@ def fit(overhead_ms: float, costs: Floats, checks: list[Places], timed_ms: Float
     features = np.stack([_features(costs, places) for places in checks])
     prior = np.array([overhead_ms, 1.0])
     expected = features @ prior
-    prior_variance = np.array([overhead_ms + float(np.median(costs)), SCALE_SD]) ** 2
+    prior_variance = np.array([OVERHEAD_SD * max(overhead_ms, 1e-6), SCALE_SD]) ** 2
     shares = np.zeros((len(checks), len(costs)))
     for row, places in zip(shares, checks, strict=True):
         np.add.at(row, places, costs[places])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import tempfile
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from hwnas.pipeline.narrate import Narrator, Silent
 from hwnas.pipeline.spaces import open_space
 from hwnas.pipeline.workspace import Run, open_run
 from hwnas.runtimes import Runtime, open_runtime
-from hwnas.space import AnySpace
+from hwnas.space import AnySpace, Suggest
 
 
 @dataclass(frozen=True)
@@ -127,9 +128,16 @@ def fill(
 
 
 def check_networks(space: AnySpace, count: int, seed: int) -> list[Network]:
-    """Random networks, fixed by the seed, that are timed whole: evidence on what operators cost together."""
+    """Networks, fixed by the seed, that are timed whole: evidence on what operators cost together.
+
+    The smallest and the largest, then random ones; every other one is uniform at each choice instead of over all
+    architectures, most of which are deep.
+    """
     rng = random.Random(seed)
-    return [lower(space, architecture) for architecture in {space.random(rng): None for _ in range(count)}]
+    hands: tuple[Suggest, ...] = (lambda choice: choice.draw(rng), lambda choice: rng.choice(choice.options))
+    drawn = (space.sample(hands[number % 2]) for number in range(count))
+    chosen = dict.fromkeys(itertools.islice(itertools.chain((space.smallest(), space.largest()), drawn), count))
+    return [lower(space, architecture) for architecture in chosen]
 
 
 def runtime_of(setup: SetupConfig) -> Runtime:
