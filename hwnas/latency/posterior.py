@@ -20,8 +20,8 @@ DEVIATION = (0.01, 0.03, 0.1, 0.3)
 SCALE_SD = 0.3
 """Prior standard deviation of the scale."""
 OVERHEAD_SD = 1.0
-"""Prior standard deviation of the overhead, relative to the identity model's. Looser, it takes up what grows faster than
-linearly in large networks (caches), and the smallest networks come out below zero."""
+"""Prior standard deviation of the overhead, relative to the identity model's. Looser, it takes up what grows faster
+than linearly in large networks (caches), and the smallest networks come out below zero."""
 Z90 = 1.6449
 
 

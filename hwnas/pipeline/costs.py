@@ -13,6 +13,7 @@ from hwnas.network import Network, costs, lower
 from hwnas.ops import Operator, Shape
 from hwnas.ops.costs import operator_costs
 from hwnas.pipeline.spaces import open_space
+from hwnas.shipped import find_file
 from hwnas.space import AnySpace, Architecture
 
 
@@ -23,7 +24,7 @@ def cost(space: str | Path, architecture: str = "largest", *, table: Path | None
         space: a space file, a shipped name, or `file.py:function`.
         architecture: `largest`, `smallest`, `random:SEED`, or a JSON file with `{"space", "picks"}`, such as an entry
             of a front.
-        table: a latency table that holds the operators' rows.
+        table: a latency table that holds the operators' rows, or the name of a shipped one.
     """
     opened, _ = open_space(space)
     chosen = pick_architecture(opened, architecture)
@@ -60,7 +61,7 @@ def _latency(path: Path, network: Network) -> dict[str, Any]:
     from hwnas.latency.model import LatencyModel
     from hwnas.latency.table import read_table
 
-    table = read_table(path)
+    table = read_table(find_file(path, "latency_tables"))
     estimate = LatencyModel.of(table).predict(network)
     return {
         "latency_ms": estimate.ms,

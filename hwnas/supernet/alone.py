@@ -29,8 +29,14 @@ def train_alone(
     a sub-network are.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        module = build(network)
+        return _train_alone(network, dataset, recipe, seed, on_epoch)
+
+
+def _train_alone(
+    network: Network, dataset: Dataset, recipe: Recipe, seed: int, on_epoch: Callable[[int, float], None] | None
+) -> nn.Module:
+    torch.manual_seed(seed)
+    module = build(network)
     optimizer = make_optimizer(module, recipe)
     steps = len(dataset.train) // recipe.batch_size
     layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
@@ -39,6 +45,7 @@ def train_alone(
         drawn = batches(dataset.train, recipe.batch_size, generator=generator, augment=recipe.augment, drop_last=True)
         module.train()
         total = 0.0
+        torch.manual_seed(epoch_seed(seed, epoch))  # dropout
         for step, (images, labels) in enumerate(drawn):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(recipe, (epoch - 1) + step / steps)
