@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -124,8 +123,3 @@ def reference_point(rows: Sequence[Scores], objectives: Sequence[Objective]) -> 
     costs = costs_of(rows, objectives)
     worst = costs.max(axis=0) + 0.1 * np.maximum(np.ptp(costs, axis=0), 1e-9)
     return {o.metric: o.cost(float(w)) for o, w in zip(objectives, worst, strict=True)}
-
-
-def finite(value: float) -> bool:
-    """Whether a score may be recorded; NaN and infinities are no score."""
-    return math.isfinite(value)
