@@ -1,0 +1,105 @@
+"""How far predictions agree with measurements: errors, ranks, and how often intervals held."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+ROUNDING = 1e-9
+"""What floating point may add to an error that is exactly on a bound."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Errors are relative to what was measured; errors and shares are fractions, so 0.05 is 5 %.
+
+    Ranks are None where all predictions or all measurements are equal, coverage where there are no intervals.
+    """
+
+    networks: int
+    mape: float
+    """Mean absolute error."""
+    bias: float
+    """Mean error: above 0, predictions are too slow."""
+    nine_in_ten: float
+    """The absolute error that nine networks in ten stay within (0.9 quantile, interpolated)."""
+    worst: float
+    """Largest absolute error."""
+    within_5: float
+    """Share of networks whose absolute error is at most 5 %."""
+    within_10: float
+    spearman: float | None
+    """Spearman's rank correlation; ties share their mean rank."""
+    kendall: float | None
+    """Kendall's rank correlation, tau-b, which corrects for ties."""
+    coverage_90: float | None = None
+    """Share of measurements that lie in the 90 % interval of their prediction, its ends included."""
+
+    @classmethod
+    def of(
+        cls,
+        predicted: Sequence[float],
+        measured: Sequence[float],
+        *,
+        low: Sequence[float] | None = None,
+        high: Sequence[float] | None = None,
+    ) -> Agreement:
+        """Compare predictions, one for each network, with what was measured, in the same unit.
+
+        Raises:
+            ValueError: there is none, numbers of values differ, one is not finite, or a measurement is not above 0.
+        """
+        guess, truth = _column("predicted", predicted, len(measured)), _column("measured", measured, len(measured))
+        if (truth <= 0).any():
+            raise ValueError("measured times are above 0")
+        error = guess / truth - 1
+        size = np.abs(error)
+        covered = None
+        if low is not None and high is not None:
+            ends = _column("low", low, len(truth)), _column("high", high, len(truth))
+            covered = float(np.mean((ends[0] <= truth) & (truth <= ends[1])))
+        spearman, kendall = _ranks(guess, truth)
+        return cls(
+            networks=len(truth),
+            mape=float(size.mean()),
+            bias=float(error.mean()),
+            nine_in_ten=float(np.quantile(size, 0.9)),
+            worst=float(size.max()),
+            within_5=float(np.mean(size <= 0.05 + ROUNDING)),
+            within_10=float(np.mean(size <= 0.10 + ROUNDING)),
+            spearman=spearman,
+            kendall=kendall,
+            coverage_90=covered,
+        )
+
+    def as_dict(self) -> dict[str, float | int | None]:
+        """A JSON-ready form."""
+        return asdict(self)
+
+
+def _column(name: str, values: Sequence[float], length: int) -> Floats:
+    column = np.asarray(values, dtype=np.float64)
+    if column.shape != (length,) or not length:
+        raise ValueError(f"`{name}` has shape {column.shape}; one value for each of at least one network is needed")
+    if not np.isfinite(column).all():
+        raise ValueError(f"`{name}` holds a value that is not finite")
+    return column
+
+
+def _ranks(guess: Floats, truth: Floats) -> tuple[float | None, float | None]:
+    from scipy import stats
+
+    if len(truth) < 2 or np.ptp(guess) == 0 or np.ptp(truth) == 0:
+        return None, None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of p-values, which are not asked for
+        return (
+            float(stats.spearmanr(guess, truth).statistic),
+            float(stats.kendalltau(guess, truth, variant="b").statistic),
+        )
