@@ -13,7 +13,7 @@ import pytest
 
 from hwnas.errors import TableError
 from hwnas.latency.measure import Measurement
-from hwnas.latency.table import check_key, open_table, read_table, row_key
+from hwnas.latency.table import Origin, check_key, open_table, read_table, row_key
 from hwnas.runtimes import Setup
 
 SETUP = Setup("my board", "onnxruntime", "1.32.0")
@@ -111,6 +111,7 @@ def test_unlike_set_ups_never_mix(path: Path) -> None:
         b'{"op": "conv", "knobs": 3, "input": [1], "rounds_ns": [1], "conditions": {}}',
         b'{"network": [["conv", {}]], "rounds_ns": [1], "conditions": {}}',
         b'{"overhead": false, "rounds_ns": [1], "conditions": {}}',
+        b'{"space": {"name": "digits"}}', b'{"space": "digits"}', b'{"space": {"name": 3, "reference": "digits"}}',
         b'{"overhead": true, "rounds_ns": [], "conditions": {}}',
         b'{"overhead": true, "rounds_ns": [1, -5], "conditions": {}}',
         b'{"overhead": true, "rounds_ns": [NaN], "conditions": {}}',
@@ -128,8 +129,13 @@ def test_a_damaged_line_is_named_and_nothing_is_changed(path: Path, damage: byte
 
 
 @pytest.mark.parametrize(
-    "header", ["", "{}", '{"hwnas_table": 2, "setup": {}}', '{"hwnas_table": 1, "setup": {"cores": 2}}']
-)
+    "header",
+    [
+        "", "{}", '{"hwnas_table": 3, "setup": {}}', '{"hwnas_table": 1, "setup": {"cores": 2}}',
+        json.dumps({"hwnas_table": 2, "setup": SETUP.as_dict(), "origin": {"kind": "guessed"}}),
+        json.dumps({"hwnas_table": 2, "setup": SETUP.as_dict(), "origin": {"by": "hand"}}),
+    ],
+)  # fmt: skip
 def test_a_file_that_is_no_table_is_not_taken_for_one(tmp_path: Path, header: str) -> None:
     path = tmp_path / "notes.txt"
     path.write_text(f"{header}\nbuy milk\n")
@@ -194,7 +200,40 @@ def test_a_table_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None
 
 def test_every_line_is_plain_json(path: Path) -> None:
     header, *lines = map(json.loads, path.read_text().splitlines())
-    assert header == {"hwnas_table": 1, "setup": SETUP.as_dict()}
+    assert header == {"hwnas_table": 2, "setup": SETUP.as_dict()}
     assert [sorted(line)[:2] for line in lines] == [
         ["conditions", "overhead"], ["conditions", "input"], ["conditions", "input"], ["conditions", "network"],
     ]  # fmt: skip
+
+
+def test_spaces_are_kept_and_written_once(path: Path) -> None:
+    table = open_table(path, SETUP)
+    table.append_space("digits", "digits")
+    table.append_space("own", "old/own.yaml")
+    written = path.read_bytes()
+    table.append_space("digits", "digits")
+    open_table(path, SETUP).append_space("own", "old/own.yaml")
+    assert path.read_bytes() == written
+    table.append_space("own", "new/own.yaml")
+    assert read_table(path).spaces == table.spaces == {"digits": "digits", "own": "new/own.yaml"}
+    assert read_table(path).rows == table.rows
+
+
+def test_a_table_of_format_1_is_read_and_continued(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b'"hwnas_table": 2', b'"hwnas_table": 1'))
+    table = open_table(path, SETUP)
+    assert (len(table.rows), table.spaces, table.origin) == (2, {}, Origin("measured"))
+    table.append_space("digits", "digits")
+    table.append_row(Op("new", {}), (1,), samples(5))
+    assert len(open_table(path, SETUP).rows) == 3
+
+
+def test_published_rows_and_measured_rows_never_mix(path: Path, tmp_path: Path) -> None:
+    origin = Origin("published", "Somebody et al., 2020", "MIT", "ofa")
+    other = tmp_path / "published.jsonl"
+    open_table(other, SETUP, origin).append_row(CONV, (1, 8, 8), samples(7))
+    assert read_table(other).origin == open_table(other, SETUP, origin).origin == origin
+    with pytest.raises(TableError, match="published by Somebody"):
+        open_table(other, SETUP)
+    with pytest.raises(TableError, match="measured by hwnas"):
+        open_table(path, SETUP, origin)

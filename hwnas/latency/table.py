@@ -14,11 +14,48 @@ from hwnas.errors import TableError
 from hwnas.latency.measure import Measurement
 from hwnas.runtimes.setup import Setup
 
-FORMAT = 1
+FORMAT = 2
+FORMATS = (1, FORMAT)
+"""Formats that are read; format 1 has no origin and no spaces."""
 DAMAGE = (AttributeError, KeyError, TypeError, ValueError)
-"""What reading a line that is no row, check or overhead raises."""
+"""What reading a line that is no row, check, overhead or space raises."""
 RowKey = tuple[str, str, tuple[int, ...]]
 """An operator's kind, its knobs as canonical JSON, its input shape."""
+CheckKey = tuple[RowKey, ...]
+"""The keys of a whole network's rows, in order."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a table comes from: measured here, or somebody's publication."""
+
+    kind: str = "measured"
+    """`measured` or `published`."""
+    source: str = ""
+    """Who published it, and where."""
+    licence: str = ""
+    format: str = ""
+    """The publication's format: a name of `hwnas bench import --format`."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("measured", "published") or not all(isinstance(v, str) for v in vars(self).values()):
+            raise ValueError("an origin's kind is `measured` or `published`, its other fields are text")
+
+    def __str__(self) -> str:
+        return f"published by {self.source or 'nobody named'}" if self.kind == "published" else "measured by hwnas"
+
+
+MEASURED = Origin()
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a line is about; two lines about one subject are two observations of it."""
+
+    kind: str
+    """`row`, `check`, `overhead` or `space`."""
+    key: RowKey | CheckKey | str | None = None
+    """The row's or check's key, the space's name, None for the overhead."""
 
 
 class Knobbed(Protocol):
@@ -46,7 +83,7 @@ def row_key(operator: Knobbed, input_shape: Iterable[int]) -> RowKey:
     return _key(operator.kind, operator.knobs, input_shape)
 
 
-def check_key(network: Linked) -> tuple[RowKey, ...]:
+def check_key(network: Linked) -> CheckKey:
     """The key of a whole network's samples: those of its rows."""
     return tuple(row_key(operator, shape) for operator, shape in network.links)
 
@@ -54,6 +91,26 @@ def check_key(network: Linked) -> tuple[RowKey, ...]:
 def _key(kind: str, knobs: Mapping[str, Any], shape: Iterable[int]) -> RowKey:
     whole = {name: int(v) if isinstance(v, float) and v.is_integer() else v for name, v in knobs.items()}
     return kind, json.dumps(whole, sort_keys=True), tuple(int(size) for size in shape)
+
+
+def subject_of(line: Mapping[str, Any]) -> Subject:
+    """What a line after the first one is about.
+
+    Raises:
+        one of DAMAGE: the line is no row, check, overhead or space.
+    """
+    if "op" in line:
+        return Subject("row", _key(line["op"], line["knobs"], line["input"]))
+    if "network" in line:
+        return Subject("check", tuple(_key(*link) for link in line["network"]))
+    if "space" in line:
+        name, reference = line["space"]["name"], line["space"]["reference"]
+        if not (isinstance(name, str) and isinstance(reference, str)):
+            raise ValueError("a space's name and reference are text")
+        return Subject("space", name)
+    if line["overhead"] is not True:
+        raise ValueError("`overhead` is always true")
+    return Subject("overhead")
 
 
 @dataclass
@@ -66,15 +123,18 @@ class LatencyTable:
     path: Path
     setup: Setup
     rows: dict[RowKey, Measurement] = field(default_factory=dict)
-    checks: dict[tuple[RowKey, ...], Measurement] = field(default_factory=dict)
+    checks: dict[CheckKey, Measurement] = field(default_factory=dict)
     overhead: Measurement | None = None
     """An identity model's samples: what a call costs before any operator runs."""
     file_bytes: dict[RowKey, int] = field(default_factory=dict)
     """The size of each operator's model file."""
-    check_bytes: dict[tuple[RowKey, ...], int] = field(default_factory=dict)
+    check_bytes: dict[CheckKey, int] = field(default_factory=dict)
     """The size of each whole network's model file."""
     overhead_bytes: int = 0
     """The identity model's size: what a file holds beside its operators."""
+    spaces: dict[str, str] = field(default_factory=dict)
+    """The spaces that it was measured for: name -> what opens it; a later reference replaces an earlier one."""
+    origin: Origin = MEASURED
     notices: tuple[str, ...] = ()
     """What the user should know about the file, such as a line that was cut and dropped."""
 
@@ -94,6 +154,12 @@ class LatencyTable:
         """Store an identity model's samples."""
         self._append({"overhead": True}, measurement, file_bytes)
 
+    def append_space(self, name: str, reference: str) -> None:
+        """Store that the table was measured for this space; nothing is written where that stands already."""
+        line = {"space": {"name": name, "reference": reference}}
+        if self._take(line):
+            _append(self.path, _encoded(line))
+
     def _append(self, subject: dict[str, Any], measurement: Measurement, file_bytes: int | None) -> None:
         line = {**subject, "rounds_ns": list(measurement.rounds_ns), "conditions": dict(measurement.conditions)}
         if file_bytes is not None:
@@ -102,37 +168,38 @@ class LatencyTable:
             _append(self.path, _encoded(line))
 
     def _take(self, line: Mapping[str, Any]) -> bool:
-        """Add one line's content; False if its subject stands here already.
+        """Add one line's content; False if it stands here already.
 
         Raises:
-            one of DAMAGE: the line is no row, check or overhead.
+            one of DAMAGE: the line is no row, check, overhead or space.
         """
+        subject = subject_of(line)
+        key: Any = subject.key
+        if subject.kind == "space":
+            reference: str = line["space"]["reference"]
+            fresh = self.spaces.get(key) != reference
+            self.spaces[key] = reference
+            return fresh
         measurement = Measurement(tuple(map(float, line["rounds_ns"])), dict(line["conditions"]))
-        if "op" in line:
-            row = _key(line["op"], line["knobs"], line["input"])
-            if "file_bytes" in line:
-                self.file_bytes.setdefault(row, int(line["file_bytes"]))
-            return self.rows.setdefault(row, measurement) is measurement
-        if "network" in line:
-            check = tuple(_key(*link) for link in line["network"])
-            if "file_bytes" in line:
-                self.check_bytes.setdefault(check, int(line["file_bytes"]))
-            return self.checks.setdefault(check, measurement) is measurement
-        if line["overhead"] is not True:
-            raise ValueError("`overhead` is always true")
-        fresh = self.overhead is None
-        if fresh:
-            self.overhead, self.overhead_bytes = measurement, int(line.get("file_bytes", 0))
-        return fresh
+        size = int(line["file_bytes"]) if "file_bytes" in line else None
+        if subject.kind == "overhead":
+            fresh = self.overhead is None
+            if fresh:
+                self.overhead, self.overhead_bytes = measurement, size or 0
+            return fresh
+        taken, sizes = (self.rows, self.file_bytes) if subject.kind == "row" else (self.checks, self.check_bytes)
+        if size is not None:
+            sizes.setdefault(key, size)
+        return taken.setdefault(key, measurement) is measurement
 
 
-def open_table(path: Path, setup: Setup) -> LatencyTable:
+def open_table(path: Path, setup: Setup, origin: Origin = MEASURED) -> LatencyTable:
     """The table of this set-up at `path`, created if there is none; a line that a kill cut short is cut off the file.
 
     Raises:
-        TableError: the table is damaged, or of another set-up.
+        TableError: the table is damaged, of another set-up or of another origin.
     """
-    header = _encoded({"hwnas_table": FORMAT, "setup": setup.as_dict()})
+    header = header_line(setup, origin)
     begun = _content(path) if path.exists() else b""
     if begun != header and header.startswith(begun):  # no table yet, or one whose creation was cut short
         _append(path, header[len(begun) :])
@@ -141,6 +208,11 @@ def open_table(path: Path, setup: Setup) -> LatencyTable:
         raise TableError(
             f"the table is of another set-up ({'; '.join(unlike)}; first the table's, then this one)", where=str(path),
             allowed="Rows of unlike set-ups never mix", do="Measure into a new file, or restore the set-up",
+        )  # fmt: skip
+    if table.origin != origin:
+        raise TableError(
+            f"the table was {table.origin}, what would be added was {origin}", where=str(path),
+            allowed="Rows of unlike origin never mix", do="Write into a new file",
         )  # fmt: skip
     with contextlib.suppress(OSError, TableError):  # a read-only table can be read, and refuses to be appended to
         _end_with_a_whole_line(path, keep=not table.notices)
@@ -155,7 +227,11 @@ def read_table(path: Path) -> LatencyTable:
     """
     lines = _content(path).split(b"\n")
     cut = lines.pop()
-    table = LatencyTable(path, _header(path, lines[0] if lines else cut))
+    try:
+        setup, origin = read_header(lines[0] if lines else cut)
+    except DAMAGE as error:
+        raise _damaged(path, 1, error) from error
+    table = LatencyTable(path, setup, origin=origin)
     for number, line in enumerate(lines[1:], start=2):
         try:
             table._take(json.loads(line))
@@ -169,20 +245,28 @@ def read_table(path: Path) -> LatencyTable:
     return table
 
 
-def _header(path: Path, line: bytes) -> Setup:
-    try:
-        header = json.loads(line)
-        if header["hwnas_table"] != FORMAT:
-            raise ValueError(f"format {header['hwnas_table']}, this version of hwnas reads {FORMAT}")
-        return Setup(**header["setup"])
-    except DAMAGE as error:
-        raise _damaged(path, 1, error) from error
+def header_line(setup: Setup, origin: Origin = MEASURED) -> bytes:
+    """The first line of a table's file; what was measured by hwnas needs no origin."""
+    published = {"origin": vars(origin)} if origin != MEASURED else {}
+    return _encoded({"hwnas_table": FORMAT, "setup": setup.as_dict(), **published})
+
+
+def read_header(line: bytes) -> tuple[Setup, Origin]:
+    """Set-up and origin from the first line of a table's file.
+
+    Raises:
+        one of DAMAGE: the line is no header, or of a format that this version does not know.
+    """
+    header = json.loads(line)
+    if header["hwnas_table"] not in FORMATS:
+        raise ValueError(f"format {header['hwnas_table']}, this version of hwnas reads {FORMAT} and older")
+    return Setup(**header["setup"]), Origin(**header.get("origin", {}))
 
 
 def _damaged(path: Path, number: int, error: Exception) -> TableError:
     return TableError(
         f"this line is damaged ({type(error).__name__}: {error})", where=f"{path}:{number}",
-        allowed="Line 1 is the set-up, each other line one row, check or overhead with samples above 0",
+        allowed="Line 1 is the set-up; each other line one row, check or overhead with samples above 0, or a space",
         do="Delete the line to have it measured again, or restore the file",
     )  # fmt: skip
 
