@@ -27,7 +27,10 @@ FLOORS = (  # bottom to top
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
-BOARD = ("runtimes/*.py", "latency/__init__.py", "latency/measure.py", "latency/table.py")
+BOARD = (
+    "runtimes/*.py",
+    *(f"latency/{name}.py" for name in ("__init__", "disturbance", "drift", "measure", "sitting", "table", "worker")),
+)
 TORCH_FREE = (
     *BOARD,
     "errors.py",

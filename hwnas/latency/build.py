@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hwnas.errors import HwnasError, MissingExtra, TableError
-from hwnas.latency.measure import Invoke, Measurement, Timing, measure
+from hwnas.errors import ExportError, HwnasError, MissingExtra, TableError
+from hwnas.latency.measure import Measurement, Timing
+from hwnas.latency.sitting import sittings, time_files
 from hwnas.latency.table import LatencyTable, check_key, open_table, row_key
 from hwnas.network import Network, build
 from hwnas.ops import Operator, Shape
@@ -56,8 +58,9 @@ def build_table(
     """The table at `path` with a row for every operator, a check for every network and the per-call overhead.
 
     What stands there is not measured again, so a run that was killed continues; model files are kept in `artifacts`
-    and used again. `export` writes a module at the runtime's batch to a path. `progress` is told (files made, files
-    planned, what comes next).
+    and used again. `export` writes a module at the runtime's batch to a path. Rows and checks are timed together, and
+    with them a reference operator, by which sittings are compared. `progress` is told (work done, work planned, what
+    comes next).
 
     Raises:
         TableError: the table is damaged or of another set-up, or files could not be made or run; those are listed,
@@ -65,30 +68,74 @@ def build_table(
     """
     table = open_table(path, runtime.setup)
     jobs = list(_jobs(table, operators, networks))
-    tell = progress or (lambda done, planned, what: None)
     failures: list[str] = []
-    for start in range(0, len(jobs), timing.group):
-        ready: dict[_Job, Invoke] = {}
-        sizes: dict[_Job, int] = {}
-        for number, job in enumerate(jobs[start : start + timing.group], start=start):
-            tell(number, len(jobs), f"exporting {job.name}")
-            try:
-                file = _file_of(job, runtime, export, artifacts)
-                loaded = runtime.load(file)
-                loaded.invoke()
-            except MissingExtra:
-                raise
-            except Exception as error:  # one operator that a runtime refuses must not cost the others their rows
-                failures.append(f"{job.name}: {_first_line(error)}")
-            else:
-                ready[job], sizes[job] = loaded.invoke, file.stat().st_size
-        tell(min(start + timing.group, len(jobs)), len(jobs), f"timing {len(ready)} files")
-        for job, measurement in measure(ready, timing).items():
-            job.store(measurement, sizes[job])
-    tell(len(jobs), len(jobs), "done")
+    for job, outcome in _timed(jobs, runtime, export, timing, artifacts, progress):
+        if isinstance(outcome, str):
+            failures.append(f"{job.name}: {outcome}")
+        else:
+            job.store(*outcome)
     if failures:
         raise _unmeasured(path, runtime, failures, len(jobs))
     return table
+
+
+def time_networks(
+    networks: Sequence[Network],
+    runtime: Runtime,
+    export: Export,
+    timing: Timing,
+    *,
+    artifacts: Path,
+    progress: Progress | None = None,
+) -> list[Measurement]:
+    """Whole networks, timed together as `build_table` times its checks.
+
+    Raises:
+        ExportError: one cannot be made or run.
+    """
+    found: list[Measurement] = []
+    jobs = [_network_job(network, lambda taken, size: found.append(taken)) for network in networks]
+    for job, outcome in _timed(jobs, runtime, export, timing, artifacts, progress):
+        if isinstance(outcome, str):
+            raise ExportError(
+                f"{job.name} could not be timed: {outcome}", where=runtime.setup.runtime,
+                allowed="Every network must be exported and run", do="Leave the operator or the runtime out",
+            )  # fmt: skip
+        job.store(*outcome)
+    return found
+
+
+def _timed(
+    jobs: Sequence[_Job], runtime: Runtime, export: Export, timing: Timing, artifacts: Path, progress: Progress | None
+) -> Iterator[tuple[_Job, tuple[Measurement, int] | str]]:
+    """Samples and file size of each job, sitting by sitting, or why there are none."""
+    if not jobs:
+        return
+    tell = progress or (lambda done, planned, what: None)
+    reference = _file_of(_REFERENCE, runtime, export, artifacts)
+    files: dict[_Job, Path] = {}
+    for number, job in enumerate(jobs):
+        tell(number, 2 * len(jobs), f"exporting {job.name}")
+        try:
+            files[job] = _file_of(job, runtime, export, artifacts)
+        except MissingExtra:
+            raise
+        except Exception as error:  # one operator that a converter refuses must not cost the others their rows
+            yield job, _first_line(error)
+    made = list(files)
+    for places in sittings(list(files.values()), timing):
+        group = [made[place] for place in places]
+
+        def further(now: int, planned: int, first: int = places[0], count: int = len(group)) -> None:
+            tell(len(jobs) + first + count * now // planned, 2 * len(jobs), f"timing {count} files together")
+
+        sitting = time_files([files[job] for job in group], runtime, timing, reference=reference, progress=further)
+        for number, job in enumerate(group):
+            if number in sitting.measured:
+                yield job, (sitting.measured[number], files[job].stat().st_size)
+            else:
+                yield job, sitting.failed.get(number, "it gave no samples")
+    tell(2 * len(jobs), 2 * len(jobs), "done")
 
 
 def _jobs(
@@ -99,23 +146,35 @@ def _jobs(
     for operator, shape in plan_table(operators, table):
         yield _Job(
             f"{operator.describe()} at {'x'.join(map(str, shape))}", operator.module, shape,
-            lambda taken, size, operator=operator, shape=shape: table.append_row(operator, shape, taken, size),  # type: ignore[misc]
+            partial(table.append_row, operator, shape),
         )  # fmt: skip
     missing = {check_key(network): network for network in networks}
     for key, network in missing.items():
         if key not in table.checks:
-            yield _Job(
-                f"network of {len(network.operators)} operators",
-                lambda network=network: build(network),  # type: ignore[misc]
-                network.input_shape,
-                lambda taken, size, network=network: table.append_check(network, taken, size),  # type: ignore[misc]
-            )
+            yield _network_job(network, partial(table.append_check, network))
+
+
+def _network_job(network: Network, store: Callable[[Measurement, int], None]) -> _Job:
+    return _Job(f"network of {len(network.operators)} operators", partial(build, network), network.input_shape, store)
 
 
 def _identity() -> nn.Module:
     from torch import nn
 
     return nn.Identity()
+
+
+def _reference() -> nn.Module:
+    """Dense, depthwise and pointwise convolutions, at a size that leaves no cache: what the machine's state acts on."""
+    from torch import nn
+
+    return nn.Sequential(
+        nn.Conv2d(32, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 32, 5, padding=2, groups=32), nn.ReLU(),
+        nn.Conv2d(32, 64, 1),
+    )  # fmt: skip
+
+
+_REFERENCE = _Job("reference", _reference, (32, 28, 28), lambda taken, size: None)
 
 
 def _file_of(job: _Job, runtime: Runtime, export: Export, artifacts: Path) -> Path:

@@ -11,21 +11,34 @@ import os
 import platform
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, Union
 
 import numpy as np
 
 from hwnas.errors import ConfigError
+from hwnas.latency.disturbance import SystemWatch, Undisturbed, Watch
 
 Key = TypeVar("Key", bound=Hashable)
-Invoke = Callable[[], None]
 Clock = Callable[[], int]
+
+
+class Sampled(Protocol):
+    """What takes its own samples, such as an accelerator with events."""
+
+    def sample_ns(self, loops: int) -> float:
+        """Nanoseconds that `loops` calls took, as the device saw them."""
+
+
+Target = Union[Callable[[], None], Sampled]
 
 LOW = 0.1
 """Which quantile over rounds is `low_ms`: noise only ever adds, and a minimum would hang on a single sample."""
 FEWEST_ROUNDS = 3
+OFTEN = 8
+"""The reference is sampled after so many others."""
 
 
 @dataclass(frozen=True)
@@ -35,17 +48,28 @@ class Timing:
 
     warm_up_ms: float = 20.0
     """How long each callable runs before its first sample."""
-    sample_ms: float = 2.0
+    sample_ms: float = 5.0
     """Least duration of a sample: fast callables are repeated within it, and the sample is divided."""
-    rounds: int = 50
-    group: int = 16
-    """How many callables are interleaved at once."""
+    rounds: int = 60
+    """Samples of each callable, over all processes."""
+    processes: int = 3
+    """Fresh processes among which the rounds are divided: where a process places code and data in memory shifts its
+    times. 0 measures in the calling process."""
+    group: int = 256
+    """How many files are interleaved at once, if they fit into an eighth of the memory."""
+    retakes: float = 0.5
+    """Samples that were taken while others used the processor are taken again, up to this share of all samples."""
+    pin: bool = True
+    """Whether a process keeps to as many processors as the set-up has threads."""
     seed: int = 0
     max_seconds: float | None = None
-    """No round of a group begins after so many seconds, but three rounds there are at least."""
+    """No round begins after so many seconds of measuring, but three rounds there are at least."""
 
     def __post_init__(self) -> None:
-        least = {"warm_up_ms": 0, "sample_ms": 0, "rounds": FEWEST_ROUNDS, "group": 1, "max_seconds": 0}
+        least = {
+            "warm_up_ms": 0, "sample_ms": 0, "rounds": FEWEST_ROUNDS, "processes": 0, "group": 1, "retakes": 0,
+            "max_seconds": 0,
+        }  # fmt: skip
         for name, bound in least.items():
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value >= bound):
@@ -99,55 +123,90 @@ class Measurement:
 
 
 def measure(
-    invokes: Mapping[Key, Invoke],
+    targets: Mapping[Key, Target],
     timing: Timing,
     on_round: Callable[[int, int], None] | None = None,
     *,
+    often: Key | None = None,
     clock: Clock = time.perf_counter_ns,
+    watch: Watch | None = None,
 ) -> dict[Key, Measurement]:
-    """Warm up all callables, then sample them in interleaved rounds.
+    """Warm up all targets, then sample them in interleaved rounds, in this process.
 
-    All of `invokes` are one group; `timing.group` is for the caller, who knows what fits into memory together.
-    `on_round` is told (rounds done, rounds planned); its own time is not measured.
+    All of `targets` are one group; `timing.group` and `timing.processes` are for the caller, who knows what fits into
+    memory together. A sample that the watch calls disturbed is taken again while `timing.retakes` lasts. The target
+    named by `often` gives a sample after every few others as well. `on_round` is told (rounds done, rounds planned);
+    its own time is not measured.
     """
-    loops = {key: _warmed_up_loops(invoke, timing, clock) for key, invoke in invokes.items()}
-    samples: dict[Key, list[float]] = {key: [] for key in invokes}
-    order, rng = list(invokes), random.Random(timing.seed)
-    before, begin = _machine(), clock()
+    sampler = _Sampler(timing, clock, watch or (SystemWatch() if clock is time.perf_counter_ns else Undisturbed()))
+    loops = {key: sampler.warmed_up_loops(target) for key, target in targets.items()}
+    samples: dict[Key, list[float]] = {key: [] for key in targets}
+    order, rng = [key for key in targets if key != often], random.Random(timing.seed)
+    sampler.spare = int(timing.retakes * timing.rounds * len(targets))
+    before, begin = machine_state(), clock()
     for done in range(1, timing.rounds + 1):
         rng.shuffle(order)
-        for key in order:
-            samples[key].append(_sample_ns(invokes[key], loops[key], clock) / loops[key])
+        for number, key in enumerate(order):
+            if often is not None and number % OFTEN == 0:
+                samples[often].append(sampler.clean_sample_ns(often, targets[often], loops[often]))
+            samples[key].append(sampler.clean_sample_ns(key, targets[key], loops[key]))
         if on_round is not None:
             on_round(done, timing.rounds)
         if timing.max_seconds is not None and done >= FEWEST_ROUNDS and clock() - begin > timing.max_seconds * 1e9:
             break
-    conditions = _conditions(before, _machine())
+    conditions = conditions_between(before, machine_state())
     return {
-        key: Measurement(tuple(round(ns, 1) for ns in samples[key]), {**conditions, "loops": loops[key]})
-        for key in invokes
+        key: Measurement(
+            tuple(round(ns, 1) for ns in samples[key]),
+            {**conditions, "loops": loops[key], "retaken": sampler.retaken[key], "disturbed": sampler.disturbed[key]},
+        )
+        for key in targets
+        if samples[key]
     }
 
 
-def _warmed_up_loops(invoke: Invoke, timing: Timing, clock: Clock) -> int:
-    """Run a callable for the warm-up time; how often it has to be repeated for one sample."""
-    invoke()  # the first call may allocate and tune, and says nothing about the others
-    loops, sample_ns, fastest_ns, begin = 1, timing.sample_ms * 1e6, math.inf, clock()
-    while True:
-        elapsed_ns = _sample_ns(invoke, loops, clock)
-        fastest_ns = min(fastest_ns, max(elapsed_ns, 1) / loops)  # a slow spell must not make the samples short
-        if elapsed_ns < sample_ns:
-            loops = max(loops + 1, min(loops * 8, math.ceil(sample_ns / fastest_ns)))
-        elif clock() - begin >= timing.warm_up_ms * 1e6:
-            return max(1, math.ceil(sample_ns / fastest_ns))
+class _Sampler:
+    """Takes samples, and takes a disturbed one again while there is time to spare."""
 
+    def __init__(self, timing: Timing, clock: Clock, watch: Watch) -> None:
+        self._timing, self._clock, self._watch = timing, clock, watch
+        self.spare = 0
+        self.retaken: Counter[Hashable] = Counter()
+        self.disturbed: Counter[Hashable] = Counter()
 
-def _sample_ns(invoke: Invoke, loops: int, clock: Clock) -> int:
-    with _no_garbage_collection():
-        begin = clock()
-        for _ in itertools.repeat(None, loops):
-            invoke()
-        return clock() - begin
+    def clean_sample_ns(self, key: Hashable, target: Target, loops: int) -> float:
+        """Nanoseconds a call in one sample: the first undisturbed one, or the last if all are."""
+        while True:
+            self._watch.begin()
+            elapsed_ns = self._sample_ns(target, loops)
+            if not self._watch.disturbed(elapsed_ns):
+                return elapsed_ns / loops
+            if self.spare < 1:
+                self.disturbed[key] += 1
+                return elapsed_ns / loops
+            self.spare -= 1
+            self.retaken[key] += 1
+
+    def warmed_up_loops(self, target: Target) -> int:
+        """Run a target for the warm-up time; how often it has to be repeated for one sample."""
+        self._sample_ns(target, 1)  # the first call may allocate and tune, and says nothing about the others
+        loops, sample_ns, fastest_ns, begin = 1, self._timing.sample_ms * 1e6, math.inf, self._clock()
+        while True:
+            elapsed_ns = self._sample_ns(target, loops)
+            fastest_ns = min(fastest_ns, max(elapsed_ns, 1) / loops)  # a slow spell must not make the samples short
+            if elapsed_ns < sample_ns:
+                loops = max(loops + 1, min(loops * 8, math.ceil(sample_ns / fastest_ns)))
+            elif self._clock() - begin >= self._timing.warm_up_ms * 1e6:
+                return max(1, math.ceil(sample_ns / fastest_ns))
+
+    def _sample_ns(self, target: Target, loops: int) -> float:
+        with _no_garbage_collection():
+            if not callable(target):
+                return target.sample_ns(loops)
+            begin = self._clock()
+            for _ in itertools.repeat(None, loops):
+                target()
+            return self._clock() - begin
 
 
 @contextlib.contextmanager
@@ -161,7 +220,7 @@ def _no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _machine() -> dict[str, float | None]:
+def machine_state() -> dict[str, float | None]:
     """What can be read of the machine's state now; None where the system does not tell."""
     stat = _read("/proc/stat").split("\n", 1)[0].split()
     mhz = _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq")
@@ -182,7 +241,7 @@ def _read(path: str) -> str:
         return ""
 
 
-def _conditions(before: Mapping[str, float | None], after: Mapping[str, float | None]) -> dict[str, Any]:
+def conditions_between(before: Mapping[str, float | None], after: Mapping[str, float | None]) -> dict[str, Any]:
     """Machine state before and after as pairs, stolen time as a difference (1/100 s that the host gave to others)."""
     found: dict[str, Any] = {
         name: [before[name], after[name]] for name in ("load", "cpu_mhz", "celsius") if before[name] is not None

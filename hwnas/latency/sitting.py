@@ -1,0 +1,213 @@
+"""A sitting: files that are timed together, by several fresh processes one after the other. Board side, no torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import hwnas
+from hwnas.latency.drift import REFERENCE
+from hwnas.latency.measure import FEWEST_ROUNDS, Measurement, Timing
+from hwnas.latency.worker import REFERENCE as REFERENCE_PLACE
+from hwnas.latency.worker import take
+from hwnas.runtimes import Runtime
+
+Progress = Callable[[int, int], None]
+CRASHES = 3
+"""After so many crashed processes a sitting gives up."""
+
+
+@dataclass(frozen=True)
+class Sitting:
+    """What came of one, by place in the list of files: measurements, and why there is none."""
+
+    measured: dict[int, Measurement]
+    failed: dict[int, str]
+
+
+def time_files(
+    files: Sequence[Path],
+    runtime: Runtime,
+    timing: Timing,
+    *,
+    reference: Path | None = None,
+    progress: Progress | None = None,
+) -> Sitting:
+    """Time all files together, `timing.rounds` rounds divided among `timing.processes` fresh processes.
+
+    Every measurement tells the reference file's low time in this sitting. A file at which a process crashes is left out
+    of the next ones. `progress` is told (rounds done, rounds planned).
+    """
+    heard, done = _Heard(files, reference), 0
+    for share in _shares(timing):
+        if progress is not None:
+            heard.on_round = partial(_further, progress, done, timing.rounds)
+        _one_process(heard, runtime, share)
+        done += share.rounds
+    measured = {place: merged(parts) for place, parts in heard.parts.items() if place not in heard.failed}
+    usual = measured.pop(REFERENCE_PLACE, None)
+    if usual is not None:
+        low = round(usual.low_ms * 1e6, 1)
+        measured = {place: replace(m, conditions={**m.conditions, REFERENCE: low}) for place, m in measured.items()}
+    return Sitting(measured, {place: why for place, why in heard.failed.items() if place != REFERENCE_PLACE})
+
+
+def merged(parts: Sequence[Measurement]) -> Measurement:
+    """The samples of several processes as one measurement: conditions from the first's begin to the last's end."""
+    conditions: dict[str, Any] = dict(parts[-1].conditions)
+    for name in ("load", "cpu_mhz", "celsius"):
+        if name in conditions and name in parts[0].conditions:
+            conditions[name] = [parts[0].conditions[name][0], conditions[name][1]]
+    for name in ("steal_ticks", "retaken", "disturbed"):
+        if name in conditions:
+            conditions[name] = sum(part.conditions.get(name, 0) for part in parts)
+    conditions["processes"] = [len(part.rounds_ns) for part in parts]
+    return Measurement(tuple(ns for part in parts for ns in part.rounds_ns), conditions)
+
+
+def sittings(files: Sequence[Path], timing: Timing) -> Iterator[range]:
+    """Consecutive places in `files` that can be timed together: at most `timing.group`, and an eighth of the memory."""
+    budget, begin, held = _memory_bytes() / 8, 0, 0.0
+    for place, file in enumerate(files):
+        size = 3.0 * file.stat().st_size  # a runtime keeps packed weights and buffers beside the file
+        if place > begin and (place - begin >= timing.group or held + size > budget):
+            yield range(begin, place)
+            begin, held = place, 0.0
+        held += size
+    if len(files) > begin:
+        yield range(begin, len(files))
+
+
+def _memory_bytes() -> float:
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (ValueError, OSError, AttributeError):
+        return 4e9
+
+
+def _shares(timing: Timing) -> list[Timing]:
+    """The protocol of each process: its rounds, its seed, its part of the time."""
+    count = max(1, min(timing.processes, timing.rounds // FEWEST_ROUNDS))
+    seconds = None if timing.max_seconds is None else timing.max_seconds / count
+    rounds = [timing.rounds // count + (number < timing.rounds % count) for number in range(count)]
+    return [
+        replace(timing, rounds=share, seed=timing.seed + number, max_seconds=seconds)
+        for number, share in enumerate(rounds)
+    ]
+
+
+def _further(progress: Progress, done: int, rounds: int, now: int, planned: int) -> None:
+    progress(done + now, rounds)
+
+
+class _Heard:
+    """What the processes of a sitting have told."""
+
+    def __init__(self, files: Sequence[Path], reference: Path | None) -> None:
+        self._files, self._reference = files, reference
+        self.parts: dict[int, list[Measurement]] = {}
+        self.failed: dict[int, str] = {}
+        self.loading: int | None = None
+        self.finished = False
+        self.on_round: Callable[[int, int], object] = lambda now, planned: None
+        self._places: list[int] = []
+
+    def begin(self) -> tuple[list[Path], Path | None]:
+        """A process begins: the files that it is given."""
+        self._places = [place for place in range(len(self._files)) if place not in self.failed]
+        self.loading, self.finished = None, False
+        reference = None if REFERENCE_PLACE in self.failed else self._reference
+        return [self._files[place] for place in self._places], reference
+
+    def hear(self, line: Mapping[str, Any]) -> None:
+        """One line of a worker."""
+        if "round" in line:
+            self.on_round(*line["round"])
+        elif "loading" in line:
+            self.loading = None if line["loading"] is None else self._place(line["loading"])
+        elif "failed" in line:
+            self.failed[self._place(line["failed"])] = line["why"]
+        elif "timed" in line:
+            found = Measurement(tuple(map(float, line["rounds_ns"])), line["conditions"])
+            self.parts.setdefault(self._place(line["timed"]), []).append(found)
+        else:
+            self.finished = True
+
+    def crashed(self, why: str) -> None:
+        """The process ended early: the file that it was loading is to blame, or else all of them."""
+        blamed = self._places if self.loading is None else [self.loading]
+        self.failed.update(dict.fromkeys(blamed, why))
+
+    def _place(self, told: int) -> int:
+        return told if told == REFERENCE_PLACE else self._places[told]
+
+
+def _one_process(heard: _Heard, runtime: Runtime, timing: Timing) -> None:
+    """Run one share; again, without the file at hand, if the process crashes."""
+    for _ in range(CRASHES):
+        files, reference = heard.begin()
+        if timing.processes == 0:
+            take(runtime, files, reference, timing, heard.hear)
+            return
+        crash = _in_a_worker(heard, runtime, timing, files, reference)
+        if not crash:
+            return
+        heard.crashed(crash)
+    heard.loading = None
+    heard.crashed(crash)
+
+
+def _in_a_worker(heard: _Heard, runtime: Runtime, timing: Timing, files: Sequence[Path], reference: Path | None) -> str:
+    """Run a worker on a job; why it ended early, or nothing."""
+    job = {
+        "setup": runtime.setup.as_dict(),
+        "timing": asdict(timing),
+        "files": [str(file.absolute()) for file in files],
+        "reference": reference and str(reference.absolute()),
+    }
+    with tempfile.TemporaryFile("w+") as complaints, _worker(complaints, runtime.setup.threads) as worker:
+        assert worker.stdin is not None
+        assert worker.stdout is not None
+        worker.stdin.write(json.dumps(job))
+        worker.stdin.close()
+        for line in worker.stdout:
+            if not line.endswith("\n"):
+                break
+            heard.hear(json.loads(line))
+        code = worker.wait()
+        if heard.finished and code == 0:
+            return ""
+        complaints.seek(0)
+        said = complaints.read().strip().splitlines()
+        return f"the measuring process ended with code {code}" + (f" ({said[-1]})" if said else "")
+
+
+@contextmanager
+def _worker(complaints: Any, threads: int) -> Iterator[subprocess.Popen[str]]:
+    """A measuring process; killed if it is left early."""
+    paths = [str(Path(hwnas.__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
+    environment = {
+        **os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "OMP_NUM_THREADS": str(threads),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }  # fmt: skip
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "hwnas.latency.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=complaints, text=True, env=environment,
+    )  # fmt: skip
+    try:
+        yield worker
+    finally:
+        worker.kill()
+        worker.wait()
+        for stream in (worker.stdin, worker.stdout):
+            if stream is not None:
+                stream.close()

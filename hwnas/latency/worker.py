@@ -1,0 +1,74 @@
+"""A fresh process that times model files: a job as JSON on standard input, what it sees as JSON lines on standard
+output. Board side: Python 3.9 syntax, no torch. Run as `python -m hwnas.latency.worker`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hwnas.latency.measure import Target, Timing, measure
+from hwnas.lookup import member
+from hwnas.runtimes import RUNTIMES, Runtime, Setup
+
+REFERENCE = -1
+"""Stands for the reference file where others stand for a place in the list of files."""
+Tell = Callable[[dict[str, Any]], None]
+
+
+def pinned(threads: int) -> list[int]:
+    """Keep this process to as many processors as it has threads, the last ones it may use; the processors, sorted."""
+    if not hasattr(os, "sched_setaffinity"):
+        return []
+    cpus = sorted(os.sched_getaffinity(0))[-threads:]
+    try:
+        os.sched_setaffinity(0, cpus)
+    except OSError:
+        return []
+    return cpus
+
+
+def take(runtime: Runtime, files: list[Path], reference: Path | None, timing: Timing, tell: Tell) -> None:
+    """Load the files, time them together, and tell: what is being loaded, what failed, rounds, and the samples."""
+    named = dict(enumerate(files)) if reference is None else {REFERENCE: reference, **dict(enumerate(files))}
+    targets: dict[int, Target] = {}
+    for place, file in named.items():
+        tell({"loading": place})
+        try:
+            loaded: Any = runtime.load(file)
+            loaded.invoke()
+        except Exception as error:  # one file that a runtime refuses must not cost the others their samples
+            lines = str(getattr(error, "met", error)).strip().splitlines()
+            tell({"failed": place, "why": lines[0] if lines else type(error).__name__})
+        else:
+            targets[place] = loaded if hasattr(loaded, "sample_ns") else loaded.invoke
+    tell({"loading": None})
+    often = REFERENCE if REFERENCE in targets else None
+    for place, found in measure(targets, timing, lambda *at: tell({"round": at}), often=often).items():
+        tell({"timed": place, "rounds_ns": found.rounds_ns, "conditions": found.conditions})
+
+
+def main() -> None:
+    """Read one job and do it."""
+    channel = os.dup(1)
+    os.dup2(2, 1)  # what a runtime prints is no answer
+    job = json.loads(sys.stdin.read())
+    setup, timing = Setup(**job["setup"]), Timing(**job["timing"])
+    cpus = pinned(setup.threads) if timing.pin else []
+    reference = job["reference"] and Path(job["reference"])
+    with os.fdopen(channel, "w", encoding="utf-8") as answers:
+
+        def tell(line: dict[str, Any]) -> None:
+            answers.write(json.dumps(line) + "\n")
+            answers.flush()
+
+        runtime: Runtime = member(RUNTIMES, setup.runtime, what="runtime", where="set-up").open(setup)
+        take(runtime, [Path(file) for file in job["files"]], reference, timing, tell)
+        tell({"done": True, "cpus": cpus})
+
+
+if __name__ == "__main__":
+    main()
