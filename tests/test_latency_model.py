@@ -173,6 +173,19 @@ def test_every_check_narrows_the_interval(space: Space, costs: Costs, monkeypatc
     assert all(wide > narrow for wide, narrow in itertools.pairwise(widths))
 
 
+def prices(costs: np.ndarray, checks: Sequence[np.ndarray], doubts: np.ndarray | None = None) -> posterior.Costs:
+    """What `fit` and `terms` are told, of checks that are given as places of their operators."""
+    counts = np.stack([np.bincount(check, minlength=len(costs)) for check in checks]).astype(float)
+    return posterior.Costs(costs, np.zeros(len(costs)) if doubts is None else doubts, counts)
+
+
+def predicted(overhead_ms: float, known: posterior.Costs, timed: np.ndarray, new: np.ndarray) -> tuple[float, float]:
+    """Mean and standard deviation of a network that is given as places of its operators."""
+    terms = posterior.fit(overhead_ms, known, timed).terms(known)
+    counts = np.bincount(new, minlength=len(known.ms))[None].astype(float)
+    return float(terms.constant_ms + counts[0] @ terms.ms), float(terms.deviations_ms(counts)[0])
+
+
 def test_left_out_errors_are_those_of_fitting_without(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(posterior, "NOISE", (0.02,))
     monkeypatch.setattr(posterior, "DEVIATION", (0.1,))
@@ -180,10 +193,10 @@ def test_left_out_errors_are_those_of_fitting_without(monkeypatch: pytest.Monkey
     costs = rng.uniform(1, 5, size=9)
     checks = [rng.integers(0, 9, size=rng.integers(2, 8)) for _ in range(7)]
     timed = np.array([2 + 0.8 * costs[check].sum() * rng.normal(1, 0.05) for check in checks])
-    left_out = posterior.fit(0.5, costs, checks, timed).left_out_ms
+    left_out = posterior.fit(0.5, prices(costs, checks), timed).left_out_ms
     for index, check in enumerate(checks):
         others = [other for number, other in enumerate(checks) if number != index]
-        mean, _ = posterior.fit(0.5, costs, others, np.delete(timed, index)).predict(check)
+        mean, _ = predicted(0.5, prices(costs, others), np.delete(timed, index), check)
         assert left_out[index] == pytest.approx(timed[index] - mean)
 
 
@@ -206,6 +219,6 @@ def test_the_posterior_is_that_of_all_unknowns_written_out(monkeypatch: pytest.M
     weights = np.diag(1 / (noise * (x @ prior)) ** 2)
     covariance = np.linalg.inv(np.diag(1 / variances) + x.T @ weights @ x)
     mean = prior + covariance @ x.T @ weights @ (timed - x @ prior)
-    found_mean, found_sd = posterior.fit(overhead_ms, costs, checks, timed).predict(new)
+    found_mean, found_sd = predicted(overhead_ms, prices(costs, checks), timed, new)
     assert found_mean == pytest.approx(row(new) @ mean)
     assert found_sd**2 == pytest.approx(row(new) @ covariance @ row(new) + (noise * (row(new) @ prior)) ** 2)

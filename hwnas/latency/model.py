@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import final
+from typing import Protocol, final
 
 import numpy as np
 
-from hwnas.errors import TableError
-from hwnas.latency.posterior import Z90, Floats, Places, Posterior, fit
-from hwnas.latency.table import LatencyTable, RowKey, row_key
+from hwnas.latency.posterior import Costs, Floats, Posterior, fit
+from hwnas.latency.rows import Link, Missing, Places, Rows
+from hwnas.latency.table import LatencyTable
 from hwnas.network import Network
-from hwnas.ops import Operator, Shape
 from hwnas.runtimes.setup import Setup
 
 FEWEST_CHECKS = 3
 """With fewer whole networks there is nothing to tell noise from bias by."""
+INTERVAL = 0.05, 0.95
+"""The quantiles between which nine of ten timings lie."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,41 @@ class Estimate:
     low_ms: float
     high_ms: float
     origin: str
+    estimated_rows: int = 0
+    """How many of the network's operators have no row: their times are inferred from those of others."""
+
+
+class Terms(Protocol):
+    """What each of some operators adds to a network's latency, for networks given as counts of these operators.
+
+    The expected latency is linear in the counts: `constant_ms + counts @ ms`.
+    """
+
+    @property
+    def constant_ms(self) -> float:
+        """What a network costs whatever its operators."""
+
+    @property
+    def ms(self) -> Floats:
+        """(operators,) what each operator adds."""
+
+    def quantile_ms(self, counts: Floats, q: float) -> Floats:
+        """(networks,) what the next timing stays below with probability `q`; counts are (networks, operators)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Summed:
+    """Terms without checks: the plain sum, with the rows' own quantiles."""
+
+    constant_ms: float
+    ms: Floats
+    rows: Rows
+    places: Places
+
+    def quantile_ms(self, counts: Floats, q: float) -> Floats:
+        """The same quantile of every row, added up."""
+        quantiles: Floats = self.constant_ms + counts @ self.rows.quantile_ms(self.places, q)
+        return quantiles
 
 
 @final
@@ -41,34 +77,66 @@ class LatencyModel:
     """
 
     setup: Setup
-    overhead_ms: float
-    costs_ms: Floats
-    """(rows, 3) each row's 5 %, low and 95 % time, overhead taken off."""
     posterior: Posterior | None
     origin: str
-    _place: Mapping[RowKey, int] = field(repr=False)
-    _source: Path
-    _bench: str
-    _seen: dict[tuple[Operator, Shape], int] = field(default_factory=dict, repr=False, compare=False)
+    _rows: Rows
+    _counts: Floats
+    """(checks, operators) how often each check holds the operator at each place."""
+    _effective_ms: dict[Link, float] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def of(cls, table: LatencyTable, *, bench: str = "hwnas bench SPACE") -> LatencyModel:
-        """Infer from a table as it is now. `bench` is the command that an error about a missing row recommends.
+    def of(cls, table: LatencyTable, *, missing: Missing = "refuse", bench: str = "hwnas bench SPACE") -> LatencyModel:
+        """Infer from a table as it is now.
+
+        Args:
+            table: rows, checks and overhead.
+            missing: whether an operator without a row is an error, or is estimated from the rows that there are.
+            bench: the command that an error about a missing row recommends.
 
         Raises:
             TableError: a check holds an operator that has no row.
         """
-        overhead_ms = table.overhead.low_ms if table.overhead is not None else 0.0
-        times = [(row.quantile_ms(0.05), row.low_ms, row.quantile_ms(0.95)) for row in table.rows.values()]
-        costs_ms = np.maximum(np.array(times).reshape(-1, 3) - overhead_ms, 0.0)
-        place = {key: index for index, key in enumerate(table.rows)}
-        posterior = None
+        rows, posterior, counts = Rows(table, missing, bench), None, np.zeros((0, 0))
         if len(table.checks) >= FEWEST_CHECKS:
-            checks = [_places(place, keys, table.path, bench) for keys in table.checks]
-            timed_ms = np.array([check.low_ms for check in table.checks.values()])
-            posterior = fit(overhead_ms, costs_ms[:, 1], checks, timed_ms)
-        origin = f"{len(table.checks)} checks and {len(place)} rows" if posterior else f"sum of rows, of {len(place)}"
-        return cls(table.setup, overhead_ms, costs_ms, posterior, origin, place, table.path, bench)
+            held = [rows.places_of(keys) for keys in table.checks]
+            counts = np.array([np.bincount(places, minlength=len(rows)) for places in held], dtype=float)
+            costs = Costs(*rows.costs(np.arange(len(rows))), counts)
+            posterior = fit(rows.overhead_ms, costs, np.array(rows.low_ms(list(table.checks.values()))))
+        origin = (
+            f"{len(table.checks)} checks and {len(table.rows)} rows"
+            if posterior
+            else f"sum of rows, of {len(table.rows)}"
+        )
+        return cls(table.setup, posterior, origin, rows, counts)
+
+    def linear(self, links: Sequence[Link]) -> tuple[float, Floats]:
+        """A constant and what each of these operators adds, both in ms: the expected latency of a network is the
+        constant and the sum over its operators.
+
+        Raises:
+            TableError: an operator has no row; the message holds the command that adds it.
+        """
+        if unseen := [link for link in dict.fromkeys(links) if link not in self._effective_ms]:
+            places = self._rows.places(unseen)
+            effective = self.posterior.linear(self._costs(places))[1] if self.posterior else self._rows.costs(places)[0]
+            self._effective_ms.update(zip(unseen, effective.tolist(), strict=True))
+        constant_ms = self.posterior.constant_ms if self.posterior else self._rows.overhead_ms
+        return constant_ms, np.array([self._effective_ms[link] for link in links])
+
+    def terms(self, links: Sequence[Link]) -> Terms:
+        """The same with all that an interval needs; `links` are distinct.
+
+        Raises:
+            TableError: as `linear`.
+        """
+        places = self._rows.places(links)
+        if self.posterior is not None:
+            return self.posterior.terms(self._costs(places))
+        return Summed(*self.linear(links), self._rows, places)
+
+    def estimated_rows(self, links: Sequence[Link]) -> int:
+        """How many of these operators have no row and are estimated."""
+        return self._rows.estimated(self._rows.places(links))
 
     def predict(self, network: Network) -> Estimate:
         """The latency of a network.
@@ -76,28 +144,29 @@ class LatencyModel:
         Raises:
             TableError: an operator has no row; the message holds the command that adds it.
         """
-        links = list(network.links)
-        if unseen := [link for link in links if link not in self._seen]:
-            found = _places(self._place, [row_key(*link) for link in unseen], self._source, self._bench)
-            self._seen.update(zip(unseen, found.tolist(), strict=True))
-        places = np.array([self._seen[link] for link in links], dtype=np.intp)
-        if self.posterior is None:
-            low, ms, high = (float(ms) for ms in self.overhead_ms + self.costs_ms[places].sum(axis=0))
-            return Estimate(ms, low, high, self.origin)
-        ms, deviation = self.posterior.predict(places)
-        return Estimate(ms, max(0.0, ms - Z90 * deviation), ms + Z90 * deviation, self.origin)
+        held = Counter(network.links)
+        terms, counts = self.terms(list(held)), np.array([list(held.values())], dtype=float)
+        low, high = (float(terms.quantile_ms(counts, q)[0]) for q in INTERVAL)
+        ms = float(terms.constant_ms + counts[0] @ terms.ms)
+        gaps = self.estimated_rows(list(network.links))
+        return Estimate(ms, low, high, self._resting_on(gaps, len(network.operators)), gaps)
 
     def predict_ms(self, network: Network) -> float:
         """The expected latency alone: what a search minimises."""
-        return self.predict(network).ms
+        constant_ms, effective_ms = self.linear(list(network.links))
+        return constant_ms + float(effective_ms.sum())
 
+    def upper_ms(self, network: Network, confidence: float) -> float:
+        """The latency that the next timing stays below with a probability of `confidence`."""
+        held = Counter(network.links)
+        counts = np.array([list(held.values())], dtype=float)
+        return float(self.terms(list(held)).quantile_ms(counts, confidence)[0])
 
-def _places(place: Mapping[RowKey, int], keys: Sequence[RowKey], table: Path, bench: str) -> Places:
-    if missing := [key for key in keys if key not in place]:
-        kind, knobs, shape = missing[0]
-        raise TableError(
-            f"{len(missing)} of {len(keys)} operators have no row, first {kind} {knobs} at {'x'.join(map(str, shape))}",
-            where=str(table), allowed="The latency of a network is known when each of its operators was measured",
-            do=f"Run `{bench}`, which measures the missing rows only",
-        )  # fmt: skip
-    return np.array([place[key] for key in keys], dtype=np.intp)
+    def _costs(self, places: Places) -> Costs:
+        counts = np.zeros((len(self._counts), len(places)))
+        checked = places < self._counts.shape[1]
+        counts[:, checked] = self._counts[:, places[checked]]
+        return Costs(*self._rows.costs(places), counts)
+
+    def _resting_on(self, estimated: int, operators: int) -> str:
+        return self.origin + (f"; {estimated} of {operators} operators estimated" if estimated else "")

@@ -1,0 +1,129 @@
+"""A table's rows as costs of operators: corrected for drift, the overhead taken off, gaps refused or estimated."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwnas.errors import ConfigError, SpaceError, TableError
+from hwnas.latency.drift import drift_factors, reference_ns
+from hwnas.latency.measure import Measurement
+from hwnas.latency.posterior import Floats
+from hwnas.latency.table import LatencyTable, RowKey, row_key
+from hwnas.network import make_operator
+from hwnas.ops import Operator, Shape
+
+if TYPE_CHECKING:
+    from hwnas.latency.missing import MissingRows
+
+Link = tuple[Operator, Shape]
+Missing = Literal["refuse", "estimate"]
+"""What becomes of an operator without a row: an error, or a time that is inferred from the rows there are."""
+Places = NDArray[np.intp]
+
+
+class Rows:
+    """Costs by place: the table's rows in order, then estimated operators in the order in which they were asked for."""
+
+    def __init__(self, table: LatencyTable, missing: Missing, bench: str) -> None:
+        self._source, self._missing, self._bench = table.path, missing, bench
+        self._keys, self._rows = list(table.rows), list(table.rows.values())
+        self._usual_ns = reference_ns(self._rows)
+        self.overhead_ms = self.low_ms([table.overhead])[0] if table.overhead is not None else 0.0
+        self._alone_ms = self.low_ms(self._rows)
+        self._factors = drift_factors(self._rows, self._usual_ns)
+        self._place = {key: place for place, key in enumerate(self._keys)}
+        self._of_link: dict[Link, int] = {}
+        self._ms = [max(ms - self.overhead_ms, 0.0) for ms in self._alone_ms]
+        self._doubts = [0.0] * len(self._ms)
+        self._fitted: MissingRows | None = None
+
+    def __len__(self) -> int:
+        return len(self._ms)
+
+    def low_ms(self, measurements: Sequence[Measurement]) -> list[float]:
+        """Low times as they would be in the usual state of the machine, that of the rows."""
+        factors = drift_factors(measurements, self._usual_ns)
+        return [found.low_ms * factor for found, factor in zip(measurements, factors, strict=True)]
+
+    def places(self, links: Iterable[Link]) -> Places:
+        """Where each operator's cost stands.
+
+        Raises:
+            TableError: an operator has no row, and is not to be estimated, or cannot be.
+        """
+        links = list(links)
+        if unseen := [link for link in dict.fromkeys(links) if link not in self._of_link]:
+            keys = [row_key(*link) for link in unseen]
+            self._fill({key: link for key, link in zip(keys, unseen, strict=True) if key not in self._place}, len(keys))
+            self._of_link.update((link, self._place[key]) for link, key in zip(unseen, keys, strict=True))
+        return np.array([self._of_link[link] for link in links], dtype=np.intp)
+
+    def places_of(self, keys: Sequence[RowKey]) -> Places:
+        """The same for operators that are known by their keys only, as those of a check."""
+        gaps = {key: None for key in keys if key not in self._place}
+        self._fill({key: self._link(key) for key in gaps} if self._missing == "estimate" else gaps, len(keys))
+        return np.array([self._place[key] for key in keys], dtype=np.intp)
+
+    def costs(self, places: Places) -> tuple[Floats, Floats]:
+        """Times in ms, and the relative variances of what is not known of them: 0 where a row was measured."""
+        at = places.tolist()
+        return np.array([self._ms[place] for place in at]), np.array([self._doubts[place] for place in at])
+
+    def quantile_ms(self, places: Places, q: float) -> Floats:
+        """The quantile over each row's own samples; of an estimated one, that of its error."""
+        return np.array([self._quantile_ms(place, q) for place in places.tolist()])
+
+    def estimated(self, places: Places) -> int:
+        """How many of the operators have no row."""
+        return int(np.count_nonzero(places >= len(self._rows)))
+
+    def _quantile_ms(self, place: int, q: float) -> float:
+        if place < len(self._rows):
+            return max(self._rows[place].quantile_ms(q) * self._factors[place] - self.overhead_ms, 0.0)
+        spread = NormalDist().inv_cdf(q) * self._doubts[place] ** 0.5
+        return self._ms[place] * float(np.exp(spread))
+
+    def _fill(self, gaps: Mapping[RowKey, Link | None], asked: int) -> None:
+        if not gaps:
+            return
+        wanted = [link for link in gaps.values() if link is not None]
+        if self._missing == "refuse" or len(wanted) < len(gaps):
+            raise self._lacking(next(iter(gaps)), len(gaps), asked)
+        alone_ms, relative_sd = self._regressor().predict(wanted)
+        for key, ms, sd in zip(gaps, alone_ms.tolist(), relative_sd.tolist(), strict=True):
+            cost = max(ms - self.overhead_ms, 0.1 * ms)
+            self._place[key] = len(self._ms)
+            self._ms.append(cost)
+            self._doubts.append((sd * ms / cost) ** 2)
+
+    def _regressor(self) -> MissingRows:
+        from hwnas.latency.missing import MissingRows  # it needs scikit-learn, which takes a second to import
+
+        if self._fitted is None:
+            known = [
+                (link, ms) for key, ms in zip(self._keys, self._alone_ms, strict=True) if (link := self._link(key))
+            ]
+            self._fitted = MissingRows.fit([link for link, _ in known], [ms for _, ms in known])
+        return self._fitted
+
+    def _link(self, key: RowKey) -> Link | None:
+        """The operator of a row; None for one that only its own space can make."""
+        kind, knobs, shape = key
+        try:
+            return make_operator(kind, json.loads(knobs), where=str(self._source)), shape
+        except (ConfigError, SpaceError):
+            return None
+
+    def _lacking(self, key: RowKey, missing: int, asked: int) -> TableError:
+        kind, knobs, shape = key
+        return TableError(
+            f"{missing} of {asked} operators have no row, first {kind} {knobs} at {'x'.join(map(str, shape))}",
+            where=str(self._source), allowed="A network's latency is known when each of its operators was measured",
+            do=f"Run `{self._bench}`, which measures the missing rows only, or ask for `missing: estimate`",
+        )  # fmt: skip
