@@ -1,0 +1,285 @@
+"""Model files that are to be timed: each made once, found again by name, on several cores where making them is slow."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from queue import SimpleQueue
+from statistics import fmean
+from threading import Thread
+from typing import TYPE_CHECKING
+
+from hwnas.errors import ExportError, HwnasError, MissingExtra
+from hwnas.ops import Shape
+from hwnas.runtimes import Setup
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Export = Callable[["nn.Module", Shape, Path], Path]
+Progress = Callable[[int, int, str], None]
+
+POOL_PAYS_S = 20.0
+"""Work left, in seconds, from which other processes are started: each takes about 5 s to import its converter."""
+WORKER_BYTES = 3 * 2**29
+"""Memory set aside for one process: with litert-torch and a network of 25 operators it takes 0.8 GiB."""
+
+FILE_SERVES_ANY = ("device", "runtime_version", "threads")
+"""Fields of a set-up that leave the file as it is."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A module that is to become a model file."""
+
+    name: str
+    """What a person is told is being made."""
+    make: Callable[[], nn.Module]
+    """Gives the module anew, its weights from PyTorch's global seed. Other processes can only make what can be
+    pickled, such as a bound method of an operator or a partial of `hwnas.network.build`."""
+    input_shape: Shape
+    key: str = ""
+    """Whatever else tells it apart from a target of the same name whose module prints the same."""
+
+
+class _Unloadable:
+    """A worker's answer to a target whose code it cannot import."""
+
+
+_Task = tuple[Target, Export, Path]
+_Answer = HwnasError | _Unloadable | None
+_Begin = Callable[[Target], None]
+
+
+def make_files(
+    targets: Sequence[Target],
+    setup: Setup,
+    suffix: str,
+    export: Export,
+    folder: Path,
+    *,
+    progress: Progress | None = None,
+    workers: int | None = None,
+) -> list[Path | HwnasError]:
+    """The targets' files in `folder`, in their order; in place of one that cannot be made stands the error.
+
+    A file that is there is used again: its name holds what would change its content; weights are those of seed 0. Files
+    are made in this process until the work left promises to take longer than `POOL_PAYS_S`, then in up to `workers`
+    others (default: a core each, fewer where memory is short), which end with this one, however it ends. `export` must
+    put a file in its place at once, so that none is ever half there. `progress` is told (files there, files planned,
+    what comes next).
+
+    Raises:
+        MissingExtra: the exporter's package is not installed.
+    """
+    planned = [_planned(target, setup, suffix, export, folder) for target in targets]
+    tasks = {path: (target, export, path) for path, target in zip(planned, targets, strict=True)
+             if isinstance(path, Path)}  # fmt: skip
+    total, lacking = len(tasks), [task for path, task in tasks.items() if not path.is_file()]
+    made, failures = total - len(lacking), dict[Path, HwnasError]()
+
+    def begin(target: Target) -> None:
+        if progress:
+            progress(made, total, f"exporting {target.name}")
+
+    with closing(_made_all(lacking, _workers() if workers is None else workers, begin)) as answers:
+        for (_, _, path), answer in answers:
+            if isinstance(answer, MissingExtra):
+                raise answer
+            if answer is not None:
+                failures[path] = answer
+            made += 1
+    return [failures.get(path, path) if isinstance(path, Path) else path for path in planned]
+
+
+def _planned(target: Target, setup: Setup, suffix: str, export: Export, folder: Path) -> Path | HwnasError:
+    """The target's path; its name changes with whatever would change the file."""
+    import torch
+
+    try:
+        module = _module(target)
+    except Exception as error:  # a user's operator may raise anything
+        return _as_error(target, error)
+    sizes = [(name, tuple(tensor.shape)) for name, tensor in module.state_dict().items()]
+    function = export.func if isinstance(export, partial) else export
+    exporter = (function.__module__, getattr(function, "__qualname__", "")) if hasattr(function, "__module__") else ()
+    made_for = {name: value for name, value in setup.as_dict().items() if name not in FILE_SERVES_ANY}
+    identity = repr(
+        (target.name, target.key, target.input_shape, made_for, exporter,
+         str(module), sizes, torch.__version__)
+    )  # fmt: skip
+    return folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}{suffix}"
+
+
+def _module(target: Target) -> nn.Module:
+    """The target's module with the weights of seed 0; the global seed stays as it is."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return target.make().eval()
+
+
+def _made(task: _Task) -> HwnasError | None:
+    target, export, path = task
+    try:
+        export(_module(target), target.input_shape, path)
+    except Exception as error:  # one target that an exporter refuses must not cost the others their files
+        return _as_error(target, error)
+    return None
+
+
+def _as_error(target: Target, error: Exception) -> HwnasError:
+    if isinstance(error, HwnasError):
+        return error
+    lines = str(error).strip().splitlines()
+    return _unmade(target, f"making its file raised {type(error).__name__}: {lines[0] if lines else 'no reason given'}")
+
+
+def _unmade(target: Target, met: str) -> ExportError:
+    return ExportError(
+        met, where=target.name, allowed="Every module that is to be timed must become a model file",
+        do="Correct the operator, or leave it out",
+    )  # fmt: skip
+
+
+def _made_all(
+    tasks: Sequence[_Task], workers: int, begin: _Begin
+) -> Generator[tuple[_Task, HwnasError | None], None, None]:
+    """Make the files here while that is quick, then side by side; here again what other processes cannot make."""
+    todo, seconds = list(reversed(tasks)), list[float]()
+    while todo:
+        # The first file's time holds the import of the converter.
+        if workers > 1 and len(seconds) > 1 and fmean(seconds[1:]) * len(todo) > POOL_PAYS_S:
+            refused = list[_Task]()
+            # The last ones first: whole networks stand there, and no long one should be left to a single process.
+            with closing(_side_by_side(todo, workers, begin)) as answers:
+                for task, answer in answers:
+                    if isinstance(answer, _Unloadable):
+                        refused.append(task)
+                    else:
+                        yield task, answer
+            todo, workers = refused, 1
+            continue
+        task = todo.pop()
+        begin(task[0])
+        start = time.perf_counter()
+        failure = _made(task)
+        seconds.append(time.perf_counter() - start)
+        yield task, failure
+
+
+def _side_by_side(tasks: Sequence[_Task], workers: int, begin: _Begin) -> Generator[tuple[_Task, _Answer], None, None]:
+    """Answers as they come; tasks that cannot be pickled are unloadable."""
+    todo, idle, busy = list(reversed(tasks)), list[_Worker](), dict[Connection, _Worker]()
+    with ExitStack() as stack:
+        while todo or busy:
+            while todo and len(busy) < workers:
+                task = todo.pop()
+                try:
+                    message = pickle.dumps(task)
+                except Exception:  # closures, classes made in functions: pickle raises several types
+                    yield task, _Unloadable()
+                    continue
+                if not idle:
+                    idle.append(_Worker())
+                    stack.callback(idle[-1].end)
+                worker = idle.pop()
+                busy[worker.pipe] = worker
+                begin(task[0])
+                worker.take(task, message)
+            for pipe in wait(list(busy)):
+                worker = busy.pop(pipe)  # type: ignore[call-overload]
+                answer = worker.answer()
+                if worker.alive:
+                    idle.append(worker)
+                yield worker.task, answer
+
+
+class _Worker:
+    """Another process that makes files, one at a time. It ends when its pipe does, so it outlives no parent.
+
+    No `multiprocessing.Process`: that would run the caller's script again.
+    """
+
+    task: _Task
+
+    def __init__(self) -> None:
+        self.pipe, theirs = Pipe()
+        self.alive = True
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-c", "from hwnas.latency.artifacts import _serve; _serve()",
+                 str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(p or "." for p in sys.path)},
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is answered by the parent, which ends it
+            )  # fmt: skip
+
+    def take(self, task: _Task, message: bytes) -> None:
+        self.task = task
+        with suppress(OSError):  # that of a process that is gone; `answer` tells
+            self.pipe.send_bytes(message)
+
+    def answer(self) -> _Answer:
+        try:
+            answer: _Answer = self.pipe.recv()
+        except (EOFError, OSError):
+            self.alive = False
+            self.end()
+            code = self._process.returncode
+            how = f"was ended by signal {-code}, as when memory is short" if code < 0 else f"ended with status {code}"
+            return _unmade(self.task[0], f"the process that made its file {how}")
+        return answer
+
+    def end(self) -> None:
+        self.pipe.close()
+        if self.alive:
+            self._process.kill()
+        self._process.wait()
+
+
+def _serve() -> None:
+    """A worker's life: make files, and end at once when the parent is gone."""
+    pipe, tasks = Connection(int(sys.argv[1])), SimpleQueue[_Task | None]()
+
+    def receive() -> None:
+        while True:
+            try:
+                tasks.put(pipe.recv())
+            except (EOFError, OSError):
+                os._exit(0)
+            except Exception:  # the target's code cannot be imported here
+                tasks.put(None)
+
+    Thread(target=receive, daemon=True).start()
+    while True:
+        task = tasks.get()
+        pipe.send(_Unloadable() if task is None else _made(task))
+
+
+def _workers() -> int:
+    """As many as cores, fewer where memory is short."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min([cores, *(free // WORKER_BYTES for free in _free_bytes())]))
+
+
+def _free_bytes() -> Iterator[int]:
+    """Memory that the system and the container say is left, where they say it."""
+    with suppress(OSError, StopIteration, ValueError):
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        yield int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]) * 1024
+    with suppress(OSError, ValueError):  # `max` where there is no bound
+        yield int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii"))
