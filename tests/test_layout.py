@@ -29,7 +29,10 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 BOARD = (
     "runtimes/*.py",
-    *(f"latency/{name}.py" for name in ("__init__", "disturbance", "drift", "measure", "sitting", "table", "worker")),
+    *(
+        f"latency/{name}.py"
+        for name in ("__init__", "disturbance", "drift", "file", "measure", "sitting", "table", "worker")
+    ),
 )
 TORCH_FREE = (
     *BOARD,

@@ -77,6 +77,7 @@ def test_a_key_is_the_operator_and_its_input() -> None:
     ]
     assert key not in {row_key(Op(*other), (8, 4, 4)) for other in others}
     assert key != row_key(Op("mbconv", {"expand": 4, "se": True}), (8, 2, 2))
+    assert row_key(HEAD, (8, 8, 8)) == row_key(Op("classifier", {"width": 10, "dropout": 0.1}), (8, 8, 8))
 
 
 def test_a_kill_at_any_byte_loses_at_most_the_line_in_hand(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

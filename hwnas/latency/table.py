@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from hwnas.errors import TableError
+from hwnas.latency.file import append, content_of, end_with_a_whole_line
 from hwnas.latency.measure import Measurement
 from hwnas.runtimes.setup import Setup
 
@@ -19,6 +19,8 @@ FORMATS = (1, FORMAT)
 """Formats that are read; format 1 has no origin and no spaces."""
 DAMAGE = (AttributeError, KeyError, TypeError, ValueError)
 """What reading a line that is no row, check, overhead or space raises."""
+TRAINING_ONLY = frozenset({"dropout"})
+"""Knobs that change how an operator is trained and not the file that is timed: rows do not differ by them."""
 RowKey = tuple[str, str, tuple[int, ...]]
 """An operator's kind, its knobs as canonical JSON, its input shape."""
 CheckKey = tuple[RowKey, ...]
@@ -79,7 +81,7 @@ class Linked(Protocol):
 
 
 def row_key(operator: Knobbed, input_shape: Iterable[int]) -> RowKey:
-    """The key of an operator's row; knobs that are equal numbers (4 and 4.0) make equal keys."""
+    """The key of an operator's row; equal numbers (4 and 4.0) and any dropout make equal keys."""
     return _key(operator.kind, operator.knobs, input_shape)
 
 
@@ -89,7 +91,11 @@ def check_key(network: Linked) -> CheckKey:
 
 
 def _key(kind: str, knobs: Mapping[str, Any], shape: Iterable[int]) -> RowKey:
-    whole = {name: int(v) if isinstance(v, float) and v.is_integer() else v for name, v in knobs.items()}
+    whole = {
+        name: int(v) if isinstance(v, float) and v.is_integer() else v
+        for name, v in knobs.items()
+        if name not in TRAINING_ONLY
+    }
     return kind, json.dumps(whole, sort_keys=True), tuple(int(size) for size in shape)
 
 
@@ -158,14 +164,14 @@ class LatencyTable:
         """Store that the table was measured for this space; nothing is written where that stands already."""
         line = {"space": {"name": name, "reference": reference}}
         if self._take(line):
-            _append(self.path, _encoded(line))
+            append(self.path, encoded(line))
 
     def _append(self, subject: dict[str, Any], measurement: Measurement, file_bytes: int | None) -> None:
         line = {**subject, "rounds_ns": list(measurement.rounds_ns), "conditions": dict(measurement.conditions)}
         if file_bytes is not None:
             line["file_bytes"] = file_bytes
         if self._take(line):
-            _append(self.path, _encoded(line))
+            append(self.path, encoded(line))
 
     def _take(self, line: Mapping[str, Any]) -> bool:
         """Add one line's content; False if it stands here already.
@@ -200,9 +206,9 @@ def open_table(path: Path, setup: Setup, origin: Origin = MEASURED) -> LatencyTa
         TableError: the table is damaged, of another set-up or of another origin.
     """
     header = header_line(setup, origin)
-    begun = _content(path) if path.exists() else b""
+    begun = content_of(path) if path.exists() else b""
     if begun != header and header.startswith(begun):  # no table yet, or one whose creation was cut short
-        _append(path, header[len(begun) :])
+        append(path, header[len(begun) :])
     table = read_table(path)
     if unlike := table.setup.differences(setup):
         raise TableError(
@@ -215,7 +221,7 @@ def open_table(path: Path, setup: Setup, origin: Origin = MEASURED) -> LatencyTa
             allowed="Rows of unlike origin never mix", do="Write into a new file",
         )  # fmt: skip
     with contextlib.suppress(OSError, TableError):  # a read-only table can be read, and refuses to be appended to
-        _end_with_a_whole_line(path, keep=not table.notices)
+        end_with_a_whole_line(path, keep=not table.notices)
     return table
 
 
@@ -225,7 +231,7 @@ def read_table(path: Path) -> LatencyTable:
     Raises:
         TableError: it cannot be read, or a line other than the last one is damaged.
     """
-    lines = _content(path).split(b"\n")
+    lines = content_of(path).split(b"\n")
     cut = lines.pop()
     try:
         setup, origin = read_header(lines[0] if lines else cut)
@@ -248,7 +254,7 @@ def read_table(path: Path) -> LatencyTable:
 def header_line(setup: Setup, origin: Origin = MEASURED) -> bytes:
     """The first line of a table's file; what was measured by hwnas needs no origin."""
     published = {"origin": vars(origin)} if origin != MEASURED else {}
-    return _encoded({"hwnas_table": FORMAT, "setup": setup.as_dict(), **published})
+    return encoded({"hwnas_table": FORMAT, "setup": setup.as_dict(), **published})
 
 
 def read_header(line: bytes) -> tuple[Setup, Origin]:
@@ -271,51 +277,6 @@ def _damaged(path: Path, number: int, error: Exception) -> TableError:
     )  # fmt: skip
 
 
-def _end_with_a_whole_line(path: Path, *, keep: bool) -> None:
-    content = _content(path)
-    if content.endswith(b"\n"):
-        return
-    if keep:
-        _append(path, b"\n")
-    else:
-        os.truncate(path, content.rfind(b"\n") + 1)
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise TableError(
-            f"the table cannot be read ({error.strerror or error})", where=str(path),
-            allowed="A file of JSON lines that `hwnas bench` wrote is needed", do="Check the path",
-        ) from error  # fmt: skip
-
-
-def _append(path: Path, content: bytes) -> None:
-    """Append to the file, on the disk on return, or leave it as it was.
-
-    Raises:
-        TableError: the file cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "ab") as file:
-            end = file.tell()
-            try:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            except OSError:
-                with contextlib.suppress(OSError):
-                    os.truncate(path, end)
-                raise
-    except OSError as error:
-        raise TableError(
-            f"the table cannot be written ({error.strerror or error})", where=str(path),
-            allowed="A table that is added to must be writable, on a disk with free space",
-            do="Free the disk, or name a table in a folder of your own",
-        ) from error  # fmt: skip
-
-
-def _encoded(line: Mapping[str, Any]) -> bytes:
+def encoded(line: Mapping[str, Any]) -> bytes:
+    """A line of a table's file."""
     return (json.dumps(line, allow_nan=False) + "\n").encode()
