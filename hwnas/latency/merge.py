@@ -1,0 +1,86 @@
+"""Several tables of one set-up become one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hwnas.errors import TableError
+from hwnas.latency.file import content_of, create
+from hwnas.latency.table import DAMAGE, LatencyTable, Subject, encoded, header_line, read_table, subject_of
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What came of a merge."""
+
+    table: LatencyTable
+    alike: int
+    """Lines that stood in more than one place, the same each time."""
+    again: int
+    """Subjects' further observations, which are left out: of anything observed twice the first one stays."""
+    notices: tuple[str, ...]
+
+
+def merge_tables(paths: Sequence[Path], out: Path) -> Merged:
+    """Write the union of tables to a new file: rows, checks, overhead and spaces, in the tables' order.
+
+    Lines are kept as they stand, conditions included. Merging is associative, and a table merged with itself is itself.
+
+    Raises:
+        TableError: a table is damaged, its set-up or origin is unlike the first one's, or `out` exists.
+    """
+    tables = [read_table(path) for path in paths]
+    for other in tables[1:]:
+        _refuse_unlike(tables[0], other)
+    spaces: dict[str, str] = {}
+    for table in tables:
+        spaces = {**table.spaces, **spaces}
+    kept: dict[Subject, dict[str, Any]] = {}
+    alike = again = 0
+    for line in (line for path in paths for line in _lines(path)):
+        subject = subject_of(line)
+        if subject.kind == "space":
+            line = {"space": {"name": subject.key, "reference": spaces[str(subject.key)]}}
+        first = kept.setdefault(subject, line)
+        if first is line or subject.kind == "space":
+            continue
+        if _observed(first) == _observed(line):
+            alike += 1
+        else:
+            again += 1
+        if "file_bytes" in line:
+            first.setdefault("file_bytes", line["file_bytes"])
+    create(out, header_line(tables[0].setup, tables[0].origin) + b"".join(map(encoded, kept.values())))
+    return Merged(read_table(out), alike, again, tuple(notice for table in tables for notice in table.notices))
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """The lines after the first one, without a last one that was cut short."""
+    *whole, last = content_of(path).split(b"\n")[1:] or [b""]
+    found = [json.loads(line) for line in whole]
+    try:
+        line = json.loads(last)
+        subject_of(line)
+    except DAMAGE:
+        return found
+    return [*found, line]
+
+
+def _observed(line: dict[str, Any]) -> tuple[Any, Any]:
+    return line["rounds_ns"], line["conditions"]
+
+
+def _refuse_unlike(one: LatencyTable, other: LatencyTable) -> None:
+    unlike = one.setup.differences(other.setup)
+    if one.origin != other.origin:
+        unlike.append(f"origin: {one.origin} / {other.origin}")
+    if unlike:
+        raise TableError(
+            f"the tables are of unlike set-ups ({'; '.join(unlike)})", where=f"{one.path} / {other.path}",
+            allowed="Tables of one device, runtime, version, threads, precision, batch and origin are merged",
+            do="Keep them apart: a set-up of an experiment names its own table",
+        )  # fmt: skip
