@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 ROUNDING = 1e-9
-"""What floating point may add to an error that is exactly on a bound."""
+"""What floating point may add to what is exactly on a bound, relative to it."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,8 @@ class Agreement:
         covered = None
         if low is not None and high is not None:
             ends = _column("low", low, len(truth)), _column("high", high, len(truth))
-            covered = float(np.mean((ends[0] <= truth) & (truth <= ends[1])))
+            slack = ROUNDING * truth
+            covered = float(np.mean((ends[0] - slack <= truth) & (truth <= ends[1] + slack)))
         spearman, kendall = _ranks(guess, truth)
         return cls(
             networks=len(truth),

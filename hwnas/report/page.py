@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import contextlib
-import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from hwnas.errors import RunError
 from hwnas.report import plots, units
+from hwnas.report.document import brand, document, footer, section_links, write_document
 from hwnas.report.facts import CostFacts, ReportFacts, TierFacts, TrainingFacts, require_finite
 from hwnas.report.markup import Child, Html, el, join
 from hwnas.report.parts import legend, origin, pairs, plot, section
@@ -24,15 +20,6 @@ ORIGINS: Mapping[str, str] = {
     "derived": "counted from the network",
 }
 
-_MARK = Html(
-    '<svg viewBox="0 0 22 22" aria-hidden="true"><path d="M2 19V14H7V9H13V4H20" fill="none" stroke="currentColor" '
-    'stroke-width="2.2"/><circle cx="7" cy="9" r="2.6" fill="currentColor"/></svg>'
-)
-_ICON = (
-    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 22 22'%3E"
-    "%3Cpath d='M2 19V14H7V9H13V4H20' fill='none' stroke='%230b7285' stroke-width='2.6'/%3E%3C/svg%3E"
-)
-
 
 def render(facts: ReportFacts) -> str:
     """The page as text.
@@ -41,29 +28,13 @@ def render(facts: ReportFacts) -> str:
         RunError: a number is NaN or infinite.
     """
     require_finite(facts)
-    from plotly.offline import get_plotlyjs
-
-    here = Path(__file__)
-    style, behaviour = (Html(here.with_name(name).read_text("utf-8")) for name in ("page.css", "page.js"))
-    scripts = (Html(get_plotlyjs()), behaviour)
-    head = el(
-        "head",
-        Html('<meta charset="utf-8">'),
-        _content_policy(scripts),
-        Html('<meta name="viewport" content="width=device-width, initial-scale=1">'),
-        Html(f'<link rel="icon" href="{_ICON}">'),
-        el("title", f"{facts.title} · hwnas"),
-        el("style", style),
-    )
     sections = _sections(facts)
-    body = el(
-        "body",
+    return document(
+        facts.title,
         _header(facts, list(sections)),
         el("main", *sections.values()),
-        _footer(facts),
-        *(el("script", script) for script in scripts),
+        footer(facts.hwnas_version, facts.created_at),
     )
-    return f"<!doctype html>\n{el('html', head, body, lang='en')}\n"
 
 
 def write_page(facts: ReportFacts, path: Path) -> Path:
@@ -72,31 +43,7 @@ def write_page(facts: ReportFacts, path: Path) -> Path:
     Raises:
         RunError: the file cannot be written.
     """
-    text = render(facts)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(text, encoding="utf-8", newline="\n")
-        unfinished.replace(path)
-    except OSError as error:
-        raise RunError(
-            f"the report cannot be written ({error.strerror})",
-            where=str(path),
-            allowed="The folder must be writable and the disk not full",
-            do="Correct that and run `hwnas report` on the run",
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)
-    return path
-
-
-def _content_policy(scripts: tuple[str, ...]) -> Html:
-    """Only these very scripts run, and nothing is fetched, whatever stands in the facts."""
-    hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
-    allowed = " ".join(f"'sha256-{value}'" for value in hashes)
-    policy = f"default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src {allowed}"
-    return Html(f'<meta http-equiv="Content-Security-Policy" content="{policy}">')
+    return write_document(render(facts), path, do="Correct that and run `hwnas report` on the run")
 
 
 def _sections(facts: ReportFacts) -> dict[str, Html]:
@@ -154,10 +101,10 @@ def _header(facts: ReportFacts, anchors: list[str]) -> Html:
     shown = _origins_shown(facts)
     return el(
         "header",
-        el("p", _MARK, f"hwnas · {facts.experiment}", class_="brand"),
+        brand(facts.experiment),
         el("h1", facts.title),
         el("p", " · ".join(lead), class_="lead"),
-        el("nav", el("ul", *(el("li", el("a", name, href=f"#{name}")) for name in anchors)), aria_label="Sections"),
+        section_links(anchors),
         el("p", *(el("span", origin(name), f" {ORIGINS[name]}") for name in shown), class_="origins"),
     )
 
@@ -293,15 +240,3 @@ def _elapsed(elapsed: Mapping[str, float]) -> list[tuple[str, Html]]:
         (stage, join(units.seconds(value), el("span", class_="bar", style=f"width:{100 * value / most:.1f}%")))
         for stage, value in elapsed.items()
     ]
-
-
-def _footer(facts: ReportFacts) -> Html:
-    return el(
-        "footer",
-        el(
-            "p",
-            f"Written by hwnas {facts.hwnas_version} on {facts.created_at}. "
-            "This page is one file; it needs no network.",
-        ),
-        el("noscript", el("p", "The plots need JavaScript; every number also stands in the tables.")),
-    )

@@ -1,0 +1,235 @@
+"""How far a latency table can be trusted: its predictions against whole networks that it has not seen."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import cycle
+from pathlib import Path
+
+from hwnas.config import TimingConfig
+from hwnas.errors import ConfigError, HwnasError, SpaceError, TableError
+from hwnas.latency import build
+from hwnas.latency.agreement import Agreement, Floats
+from hwnas.latency.drift import drift_factors, reference_ns
+from hwnas.latency.measure import Measurement, Timing
+from hwnas.latency.model import Estimate, LatencyModel
+from hwnas.latency.table import CheckKey, LatencyTable, check_key, read_table
+from hwnas.network import Network, costs, lower
+from hwnas.pipeline.baselines import baselines
+from hwnas.pipeline.narrate import Narrator, Silent
+from hwnas.pipeline.spaces import open_space
+from hwnas.pipeline.timing import exporter_of, protocol
+from hwnas.report.check import Checked, CheckedNetwork
+from hwnas.report.units import seconds
+from hwnas.runtimes import Runtime, open_runtime
+from hwnas.shipped import find_file
+from hwnas.space import AnySpace, Architecture, Suggest
+
+EXPORT_S = {"tflite": 8.0}
+"""Seconds that one model file takes, roughly; 0.4 where nothing stands here."""
+PATIENCE = 200
+"""After so many draws in a row that bring nothing new, a space is taken to hold no more."""
+
+
+def check(
+    table: str | Path,
+    *,
+    networks: int = 60,
+    space: str | Path | None = None,
+    seed: int = 0,
+    artifacts: Path | None = None,
+    narrator: Narrator | None = None,
+) -> Checked:
+    """Predict fresh networks of the table's spaces, time them whole in two sittings, and compare.
+
+    Half of the networks are uniform over architectures, half uniform at each choice; none is among the table's checks.
+    Nothing is written into the table. Model files go to `artifacts`, or to a folder that is thrown away.
+
+    Args:
+        table: a table measured on this machine, or the name of a shipped one.
+        networks: how many to draw; fewer if the spaces hold fewer.
+        space: the space to draw from, instead of those that stand in the table.
+        seed: draws the networks and shuffles the sittings.
+
+    Raises:
+        TableError: this is not the table's set-up, a network's operator has no row, or a file could not be timed.
+        ConfigError, SpaceError: no space is known, or it cannot be opened.
+    """
+    narrator, found = narrator or Silent(), read_table(find_file(table, "latency_tables"))
+    runtime = _runtime_of(found)
+    spaces = _spaces(found, space)
+    command = _bench_command(found, space or next(iter(found.spaces.values()), "SPACE"))
+    drawn = draw_unseen([opened for _, opened in spaces], networks, seed, set(found.checks))
+    if len(drawn) < networks:
+        narrator.say(f"the space holds only {len(drawn)} networks that are not among the table's checks")
+    chains = [network for _, network in drawn]
+    model = LatencyModel.of(found, bench=command)
+    estimates = [model.predict(network) for network in chains]
+    guesses, absent = baselines(found, [opened for _, opened in spaces], chains)
+    timing = protocol(TimingConfig(), seed)
+    narrator.say(_forecast(runtime, timing, estimates))
+    with _folder(artifacts) as folder:
+        sittings = [
+            _sitting(chains, runtime, replace(timing, seed=seed + 100 * number), folder, narrator, words)
+            for number, words in enumerate(("timing unseen networks", "timing them again"))
+        ]
+    return _checked(found, model, seed, drawn, estimates, sittings, guesses, absent)
+
+
+def draw_unseen(
+    spaces: Sequence[AnySpace], count: int, seed: int, seen: set[CheckKey]
+) -> list[tuple[Architecture, Network]]:
+    """Networks that differ from each other and from those seen, fixed by the seed; the spaces take turns.
+
+    Raises:
+        SpaceError: there is none.
+    """
+    rng = random.Random(f"unseen {seed}")  # not the numbers that chose the table's checks
+    hands: tuple[Suggest, ...] = (lambda choice: choice.draw(rng), lambda choice: rng.choice(choice.options))
+    drawn: dict[CheckKey, tuple[Architecture, Network]] = {}
+    turns = [(hand, space) for hand in hands for space in spaces]
+    in_vain = 0
+    for hand, space in cycle(turns):
+        if len(drawn) == count or in_vain == len(turns):
+            break
+        in_vain += 1
+        for architecture in (space.sample(hand) for _ in range(PATIENCE)):
+            network = lower(space, architecture)
+            key = check_key(network)
+            if key not in seen and key not in drawn:
+                drawn[key], in_vain = (architecture, network), 0
+                break
+    if not drawn:
+        raise SpaceError(
+            "every network is among the table's checks", where=", ".join(space.name for space in spaces),
+            allowed="A table is checked on networks that it holds no timing of", do="Name a larger space with --space",
+        )  # fmt: skip
+    return list(drawn.values())
+
+
+def _runtime_of(table: LatencyTable) -> Runtime:
+    """The table's runtime on this machine; refused unless the whole set-up agrees."""
+    setup, where = table.setup, str(table.path)
+    allowed = "A table is checked on the machine and the runtime that it was measured on"
+    try:
+        runtime = open_runtime(setup.runtime, threads=setup.threads, precision=setup.precision, batch=setup.batch)
+    except ConfigError as error:
+        raise TableError(
+            f"its set-up is not to be had here ({error.met})", where=where, allowed=allowed, do=error.do
+        ) from error
+    if unlike := setup.differences(runtime.setup):
+        raise TableError(
+            f"the table is of another set-up ({'; '.join(unlike)}; first the table's, then this one)", where=where,
+            allowed=allowed, do="Check it there, or measure a table of this machine with `hwnas bench`",
+        )  # fmt: skip
+    return runtime
+
+
+def _spaces(table: LatencyTable, space: str | Path | None) -> list[tuple[str, AnySpace]]:
+    """References and spaces: the one that is named, else those that the table was measured for."""
+    if space is not None:
+        return [(str(space), open_space(space)[0])]
+    if not table.spaces:
+        raise ConfigError(
+            "the table does not say which space it was measured for", where=str(table.path),
+            allowed="Networks are drawn from the space that stands in the table, or from one that is named",
+            do="Name the space with --space SPACE",
+        )  # fmt: skip
+    opened = []
+    for name, reference in table.spaces.items():
+        try:
+            opened.append((reference, open_space(reference, base=table.path.parent)[0]))
+        except HwnasError as error:
+            raise ConfigError(
+                f"the table's space `{name}` cannot be opened as `{reference}`: {error.met}", where=str(table.path),
+                allowed=error.allowed, do="Name the space with --space SPACE",
+            ) from error  # fmt: skip
+    return opened
+
+
+def _bench_command(table: LatencyTable, space: str | Path) -> str:
+    setup = table.setup
+    command = f"hwnas bench {space} --runtime {setup.runtime} --precision {setup.precision} --threads {setup.threads}"
+    return f"{command}{f' --batch {setup.batch}' if setup.batch > 1 else ''} --table {table.path}"
+
+
+def _forecast(runtime: Runtime, timing: Timing, estimates: Sequence[Estimate]) -> str:
+    count, each_s = len(estimates), EXPORT_S.get(runtime.setup.runtime, 0.4)
+    warm_up_ms = timing.warm_up_ms * max(timing.processes, 1)
+    sitting_s = sum(warm_up_ms + timing.rounds * (timing.sample_ms + estimate.ms) for estimate in estimates) / 1e3
+    total = seconds(count * each_s + 2 * sitting_s)
+    return f"{count} networks: about {total}, {seconds(count * each_s)} of it for model files"
+
+
+@contextmanager
+def _folder(artifacts: Path | None) -> Iterator[Path]:
+    if artifacts is not None:
+        yield artifacts
+        return
+    with tempfile.TemporaryDirectory(prefix="hwnas-check-") as folder:
+        yield Path(folder)
+
+
+def _sitting(
+    networks: Sequence[Network], runtime: Runtime, timing: Timing, folder: Path, narrator: Narrator, title: str
+) -> list[Measurement]:
+    with narrator.bar(title) as bar:
+        return build.time_networks(
+            networks, runtime, exporter_of(runtime), timing, artifacts=folder, progress=bar.update
+        )
+
+
+def _checked(
+    table: LatencyTable,
+    model: LatencyModel,
+    seed: int,
+    drawn: Sequence[tuple[Architecture, Network]],
+    estimates: Sequence[Estimate],
+    sittings: Sequence[Sequence[Measurement]],
+    guesses: dict[str, Floats | None],
+    absent: dict[str, str],
+) -> Checked:
+    usual_ns = reference_ns(table.rows.values())
+    (measured, again), raw = [_corrected(sitting, usual_ns) for sitting in sittings], [m.low_ms for m in sittings[0]]
+    predicted = [estimate.ms for estimate in estimates]
+    low, high = [estimate.low_ms for estimate in estimates], [estimate.high_ms for estimate in estimates]
+    networks = tuple(
+        CheckedNetwork(
+            architecture.key, architecture.space, len(network.operators), costs(network).macs,
+            predicted[i], low[i], high[i], measured[i], again[i], raw[i],
+            {name: float(guess[i]) for name, guess in guesses.items() if guess is not None},
+        )
+        for i, (architecture, network) in enumerate(drawn)
+    )  # fmt: skip
+    return Checked(
+        table=table.path,
+        setup=table.setup.as_dict(),
+        spaces=tuple(dict.fromkeys(architecture.space for architecture, _ in drawn)),
+        seed=seed,
+        origin=model.origin,
+        model=Agreement.of(predicted, measured, low=low, high=high),
+        uncorrected=Agreement.of(predicted, raw, low=low, high=high),
+        noise=Agreement.of(again, measured),
+        baselines={
+            name: None if guess is None else Agreement.of(guess.tolist(), measured) for name, guess in guesses.items()
+        },
+        absent=absent,
+        drift=_drift(sittings[0], usual_ns),
+        drift_again=_drift(sittings[1], usual_ns),
+        networks=networks,
+    )
+
+
+def _corrected(sitting: Sequence[Measurement], usual_ns: float | None) -> list[float]:
+    """Low times in ms, as they would be in the machine's state when the table was measured."""
+    factors = drift_factors(sitting, usual_ns) if usual_ns is not None else [1.0] * len(sitting)
+    return [found.low_ms * factor for found, factor in zip(sitting, factors, strict=True)]
+
+
+def _drift(sitting: Sequence[Measurement], usual_ns: float | None) -> float | None:
+    now_ns = reference_ns(sitting)
+    return None if now_ns is None or usual_ns is None else now_ns / usual_ns - 1

@@ -1,0 +1,90 @@
+"""What every page is: one self-contained HTML file that needs no network and may not use one."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import os
+from pathlib import Path
+
+from hwnas.errors import RunError
+from hwnas.report.markup import Html, el
+
+_MARK = Html(
+    '<svg viewBox="0 0 22 22" aria-hidden="true"><path d="M2 19V14H7V9H13V4H20" fill="none" stroke="currentColor" '
+    'stroke-width="2.2"/><circle cx="7" cy="9" r="2.6" fill="currentColor"/></svg>'
+)
+_ICON = (
+    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 22 22'%3E"
+    "%3Cpath d='M2 19V14H7V9H13V4H20' fill='none' stroke='%230b7285' stroke-width='2.6'/%3E%3C/svg%3E"
+)
+
+
+def brand(what: str) -> Html:
+    """The line above a page's title."""
+    return el("p", _MARK, f"hwnas · {what}", class_="brand")
+
+
+def document(title: str, *body: Html) -> str:
+    """A whole page as text, with the style, the behaviour and plotly in it."""
+    from plotly.offline import get_plotlyjs
+
+    here = Path(__file__)
+    style, behaviour = (Html(here.with_name(name).read_text("utf-8")) for name in ("page.css", "page.js"))
+    scripts = (Html(get_plotlyjs()), behaviour)
+    head = el(
+        "head",
+        Html('<meta charset="utf-8">'),
+        _content_policy(scripts),
+        Html('<meta name="viewport" content="width=device-width, initial-scale=1">'),
+        Html(f'<link rel="icon" href="{_ICON}">'),
+        el("title", f"{title} · hwnas"),
+        el("style", style),
+    )
+    whole = el("html", head, el("body", *body, *(el("script", script) for script in scripts)), lang="en")
+    return f"<!doctype html>\n{whole}\n"
+
+
+def footer(hwnas_version: str, created_at: str) -> Html:
+    """Who wrote the page and when."""
+    said = f"Written by hwnas {hwnas_version} on {created_at}. This page is one file; it needs no network."
+    unseen = "The plots need JavaScript; every number also stands in the tables."
+    return el("footer", el("p", said), el("noscript", el("p", unseen)))
+
+
+def section_links(anchors: list[str]) -> Html:
+    """Links to the sections of the page."""
+    return el("nav", el("ul", *(el("li", el("a", name, href=f"#{name}")) for name in anchors)), aria_label="Sections")
+
+
+def write_document(text: str, path: Path, *, do: str) -> Path:
+    """Write a page as a whole or not at all; the path that was written. `do` is what its error recommends.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.write_text(text, encoding="utf-8", newline="\n")
+        unfinished.replace(path)
+    except OSError as error:
+        raise RunError(
+            f"the report cannot be written ({error.strerror})",
+            where=str(path),
+            allowed="The folder must be writable and the disk not full",
+            do=do,
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+    return path
+
+
+def _content_policy(scripts: tuple[str, ...]) -> Html:
+    """Only these very scripts run, and nothing is fetched, whatever stands in the facts."""
+    hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    allowed = " ".join(f"'sha256-{value}'" for value in hashes)
+    policy = f"default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src {allowed}"
+    return Html(f'<meta http-equiv="Content-Security-Policy" content="{policy}">')
