@@ -6,7 +6,7 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -95,10 +95,13 @@ def bench(
     target: Annotated[
         str, typer.Argument(metavar="EXPERIMENT|SPACE", help="An experiment, or with --runtime a space.")
     ],
-    runtime: Annotated[str | None, typer.Option(help="onnxruntime or tflite: time a space on one set-up.")] = None,
+    runtime: Annotated[
+        str | None, typer.Option(help="onnxruntime, tflite or pytorch: time a space on one set-up.")
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of the set-up; 1 if left out.")] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Batch of the set-up; 1 if left out.")] = None,
     precision: Annotated[str | None, typer.Option(help="Precision of the set-up; fp32 if left out.")] = None,
+    accelerator: Annotated[str | None, typer.Option(help="cpu or cuda; cpu if left out.")] = None,
     table: Annotated[Path | None, typer.Option(help="Table file to write or to continue.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count the rows that are missing.")] = False,
     runs: Runs = RUNS,
@@ -107,10 +110,12 @@ def bench(
     """Time every operator that can occur; rows that are there are not measured again."""
     from hwnas import pipeline
 
-    given = {"threads": threads, "batch": batch, "precision": precision, "table": table}
+    given = {
+        "threads": threads, "batch": batch, "precision": precision, "accelerator": accelerator, "table": table,
+    }  # fmt: skip
     if runtime is not None:
         setup: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-        setup.setdefault("table", _table_path(target, runtime, precision or "fp32", threads or 1))
+        setup.setdefault("table", _table_path(target, runtime, accelerator, precision or "fp32", threads or 1))
         tables = [pipeline.bench_space(target, runtime=runtime, **setup, dry_run=dry_run, narrator=Terminal())]
     elif unused := [f"--{name}" for name, value in given.items() if value is not None]:
         raise ConfigError(
@@ -127,6 +132,37 @@ def bench(
         for found in tables
     ]
     _print([vars(found) for found in tables], as_json, lines)
+
+
+@app.command()
+def check(
+    table: Annotated[Path, typer.Argument(help="A latency table of this machine.")],
+    networks: Annotated[int, typer.Option(min=1, help="How many unseen networks to draw.")] = 60,
+    space: Annotated[str | None, typer.Option(help="Draw from this space, not from those the table names.")] = None,
+    seed: Annotated[int, typer.Option(help="Another seed draws other networks.")] = 0,
+    device: Annotated[str | None, typer.Option(help="This machine's name, if the set-up gave it one.")] = None,
+    artifacts: Annotated[Path | None, typer.Option(help="Keep the model files here; thrown away if left out.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Write a page with plots, such as check.html.")] = None,
+    as_json: Json = False,
+) -> None:
+    """How far to trust a table: its error on whole networks that it has not seen.
+
+    They are predicted, timed twice, and shown beside simpler models and the machine's own noise. Errors and shares in
+    --json are fractions: a `mape` of 0.015 is 1.5 %. The table is not written to.
+    """
+    from hwnas import pipeline
+
+    found = pipeline.check(
+        table, networks=networks, space=space, seed=seed, device=device, artifacts=artifacts, plot=plot,
+        narrator=Terminal(),
+    )  # fmt: skip
+    if as_json:
+        _print(found.as_dict(), True, [])
+        return
+    from hwnas.terminal import show_check
+
+    show_check(found)
+    _print(None, False, [f"wrote {plot}"] if plot else [])
 
 
 @app.command()
@@ -167,12 +203,15 @@ def cost(
     space: SpaceReference,
     architecture: Annotated[str, typer.Option(help="largest, smallest, random:SEED, or a JSON file.")] = "largest",
     table: Annotated[Path | None, typer.Option(help="A latency table: adds the predicted latency.")] = None,
+    missing: Annotated[
+        Literal["refuse", "estimate"], typer.Option(help="What becomes of an operator that the table has no row for.")
+    ] = "refuse",
     as_json: Json = False,
 ) -> None:
     """Parameters, MACs, activation bytes and operators of one architecture."""
     from hwnas import pipeline
 
-    found = pipeline.cost(space, architecture, table=table)
+    found = pipeline.cost(space, architecture, table=table, missing=missing)
     if as_json:
         _print(found, True, [])
     else:
@@ -233,9 +272,10 @@ def main() -> None:
         raise
 
 
-def _table_path(space: str, runtime: str, precision: str, threads: int) -> Path:
+def _table_path(space: str, runtime: str, accelerator: str | None, precision: str, threads: int) -> Path:
     name = Path(space).name.removesuffix(".yaml").replace(".py:", "-")
-    return Path("latency_tables") / f"{name}-{runtime}-{precision}-{threads}t.jsonl"
+    on = "" if accelerator in (None, "cpu") else f"-{accelerator}"
+    return Path("latency_tables") / f"{name}-{runtime}{on}-{precision}-{threads}t.jsonl"
 
 
 def _searched(tier: Any) -> dict[str, Any]:

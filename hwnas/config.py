@@ -62,25 +62,37 @@ class AccuracyConfig(_Model):
 class SetupConfig(_Model):
     """A device, a runtime on it and how it is used. A table is valid for one set-up."""
 
-    runtime: Literal["onnxruntime", "tflite"]
+    runtime: Literal["onnxruntime", "pytorch", "tflite"]
     threads: Positive = 1
     batch: Positive = 1
     precision: Literal["fp32"] = "fp32"
+    accelerator: Literal["cpu", "cuda"] = "cpu"
+    """What computes: the processor, or an NVIDIA GPU."""
     device: str | None = None
-    """The processor's name; found out if left out."""
+    """The processor's or the GPU's name; found out if left out."""
     table: str | None = None
     """A table file to use and to add to; by default one beside the run."""
+    missing: Literal["refuse", "estimate"] = "refuse"
+    """What becomes of an operator that the table has no row for."""
 
 
 class LimitsConfig(_Model):
     """Hard limits of a tier; a network that breaks one is on no front."""
 
     latency_ms: float | None = Field(default=None, gt=0)
+    confidence: float | None = Field(default=None, ge=0.5, lt=1)
+    """The predicted latency limit is held with this probability; if left out, the expected latency holds it."""
     params: float | None = Field(default=None, gt=0)
     macs: float | None = Field(default=None, gt=0)
     file_kib: float | None = Field(default=None, gt=0)
     top1: float | None = Field(default=None, ge=0, le=1)
     """At least this accuracy, 0 to 1; the others are upper bounds."""
+
+    @model_validator(mode="after")
+    def _confidence_of_a_limit(self) -> LimitsConfig:
+        if self.confidence is not None and self.latency_ms is None:
+            raise ValueError("`confidence` says how surely `latency_ms` is held: give both")
+        return self
 
 
 class TierConfig(_Model):
@@ -116,7 +128,7 @@ class ExportConfig(_Model):
     """What becomes files."""
 
     picks: tuple[Pick, ...] = ("best", "knee", "fastest")
-    formats: tuple[Literal["onnx", "tflite"], ...] = Field(default=("onnx", "tflite"), min_length=1)
+    formats: tuple[Literal["onnx", "tflite", "pt2"], ...] = Field(default=("onnx", "tflite"), min_length=1)
     tolerance: float = Field(default=1e-4, gt=0)
     """Largest allowed difference of a file's logits from PyTorch's."""
 

@@ -6,7 +6,7 @@ import json
 import random
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import SpaceError
 from hwnas.network import Network, costs, lower
@@ -16,8 +16,13 @@ from hwnas.pipeline.spaces import open_space
 from hwnas.shipped import find_file
 from hwnas.space import AnySpace, Architecture
 
+if TYPE_CHECKING:
+    from hwnas.latency.rows import Missing
 
-def cost(space: str | Path, architecture: str = "largest", *, table: Path | None = None) -> dict[str, Any]:
+
+def cost(
+    space: str | Path, architecture: str = "largest", *, table: Path | None = None, missing: Missing = "refuse"
+) -> dict[str, Any]:
     """Parameters, MACs, activation bytes and operators of an architecture; with a table, its latency as well.
 
     Args:
@@ -25,6 +30,7 @@ def cost(space: str | Path, architecture: str = "largest", *, table: Path | None
         architecture: `largest`, `smallest`, `random:SEED`, or a JSON file with `{"space", "picks"}`, such as an entry
             of a front.
         table: a latency table that holds the operators' rows, or the name of a shipped one.
+        missing: whether an operator without a row is an error, or is estimated from the table's rows.
     """
     opened, _ = open_space(space)
     chosen = pick_architecture(opened, architecture)
@@ -40,7 +46,7 @@ def cost(space: str | Path, architecture: str = "largest", *, table: Path | None
         "activation_bytes": total.activation_bytes,
         "operators": [_operator(*link) for link in zip(network.slots, network.operators, network.shapes, strict=True)],
     }
-    return found | (_latency(table, network) if table is not None else {})
+    return found | (_latency(table, network, missing) if table is not None else {})
 
 
 def _operator(slot: str, operator: Operator, shape: Shape) -> dict[str, Any]:
@@ -57,17 +63,18 @@ def _operator(slot: str, operator: Operator, shape: Shape) -> dict[str, Any]:
     }
 
 
-def _latency(path: Path, network: Network) -> dict[str, Any]:
+def _latency(path: Path, network: Network, missing: Missing) -> dict[str, Any]:
     from hwnas.latency.model import LatencyModel
     from hwnas.latency.table import read_table
 
     table = read_table(find_file(path, "latency_tables"))
-    estimate = LatencyModel.of(table).predict(network)
+    estimate = LatencyModel.of(table, missing=missing).predict(network)
     return {
         "latency_ms": estimate.ms,
         "low_ms": estimate.low_ms,
         "high_ms": estimate.high_ms,
         "latency_origin": estimate.origin,
+        "estimated_rows": estimate.estimated_rows,
         "setup": table.setup.as_dict(),
     }
 

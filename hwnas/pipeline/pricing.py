@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hwnas.errors import ConfigError
-from hwnas.latency.model import LatencyModel
+from hwnas.latency.model import FEWEST_CHECKS, LatencyModel
 from hwnas.latency.size import predict_file_bytes
 from hwnas.latency.table import LatencyTable, open_table
-from hwnas.network import costs
+from hwnas.network import Network, costs
 from hwnas.pipeline.timing import runtime_of
-from hwnas.pipeline.workspace import Run
+from hwnas.pipeline.workspace import Run, quantile_metric
 from hwnas.search.evaluate import Scorer
 
 PROBES = 2000
@@ -42,20 +42,47 @@ def priced_setups(run: Run) -> dict[str, Priced]:
     found = {}
     for name in dict.fromkeys(tier.setup for tier in run.experiment.tiers.values()):
         table = open_table(run.table_path(name), runtime_of(run.experiment.setups[name]).setup)
-        found[name] = Priced(table, LatencyModel.of(table, bench=f"hwnas bench {run.experiment.name}"))
+        missing = run.experiment.setups[name].missing
+        model = LatencyModel.of(table, missing=missing, bench=f"hwnas bench {run.experiment.name}")
+        found[name] = Priced(table, model)
     return found
 
 
-def cheap_scorers(run: Run, setup: str, prices: Mapping[str, Priced]) -> dict[str, Scorer]:
+def cheap_scorers(run: Run, tier: str, prices: Mapping[str, Priced]) -> dict[str, Scorer]:
     """Everything about an architecture that needs no training, by metric."""
-    price = prices[setup]
+    config = run.experiment.tiers[tier]
+    setup, confidence, price = config.setup, config.limits.confidence, prices[config.setup]
+    latency = f"latency_ms@{setup}"
+    surely: dict[str, Scorer] = {}
+    if confidence is not None:
+        surely[quantile_metric(latency, confidence)] = lambda a: price.model.upper_ms(run.network(a), confidence)
     sized = {f"file_kib@{setup}": lambda a: predict_file_bytes(price.table, run.network(a)) / 1024}
     return {
         "params": lambda a: costs(run.network(a)).params,
         "macs": lambda a: costs(run.network(a)).macs,
-        f"latency_ms@{setup}": lambda a: price.model.predict_ms(run.network(a)),
+        latency: lambda a: price.model.predict_ms(run.network(a)),
+        **surely,
         **(sized if price.table.file_bytes else {}),
     }
+
+
+def notices(run: Run, prices: Mapping[str, Priced]) -> list[str]:
+    """What the user should know of the latencies that the tiers are searched with."""
+    told = []
+    for name, tier in run.experiment.tiers.items():
+        model, confidence = prices[tier.setup].model, tier.limits.confidence
+        if confidence is not None and model.posterior is None:
+            told.append(
+                f"{name}: the table of `{tier.setup}` holds under {FEWEST_CHECKS} whole networks, so the limit's "
+                f"confidence of {confidence:g} rests on the spread of the rows alone, not on how far their sum is off"
+            )
+    return told
+
+
+def latency_origin(model: LatencyModel, network: Network) -> str:
+    """Where a predicted latency comes from, in a front's words."""
+    estimated = model.estimated_rows(list(network.links))
+    return f"predicted, {estimated} of {len(network.operators)} operators estimated" if estimated else "predicted"
 
 
 def check_limits(run: Run, prices: Mapping[str, Priced]) -> None:
@@ -70,7 +97,7 @@ def check_limits(run: Run, prices: Mapping[str, Priced]) -> None:
     drawn = (run.space.smallest(), run.space.largest(), *(run.space.random(rng) for _ in range(PROBES)))
     probes = list(dict.fromkeys(drawn))
     for name, config in run.experiment.tiers.items():
-        tier, known = run.tier(name), cheap_scorers(run, config.setup, prices)
+        tier, known = run.tier(name), cheap_scorers(run, name, prices)
         latency, limited = tier.objectives[1].metric, {limit.metric for limit in tier.limits}
         if f"file_kib@{config.setup}" in limited - known.keys():
             raise _no_sizes(name, prices[config.setup].table)

@@ -145,7 +145,13 @@ def _front_point(
         total.params,
         total.macs,
         total.activation_bytes,
+        _estimated(point, latency),
     )
+
+
+def _estimated(point: FrontPoint, latency: str) -> str:
+    """`3 of 20 operators estimated`, or empty."""
+    return point.origin.get(latency, "").partition(", ")[2]
 
 
 def _files(manifest: dict[str, Any], latency: str, front: Collection[str]) -> tuple[facts.FileFacts, ...]:
@@ -237,6 +243,7 @@ def fronts(reference: str | Path, *, runs: Path = Path("runs")) -> list[facts.Ti
                 picks=p.picks,
                 params=int(p.scores["params"]),
                 macs=int(p.scores["macs"]),
+                estimated=_estimated(p, latency),
             )
             for p in read_front(run.front_path(name))
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from hwnas.latency.table import check_key
 from hwnas.lookup import member
 from hwnas.pareto import Tier
 from hwnas.pipeline.narrate import Narrator, Silent
-from hwnas.pipeline.pricing import Priced, cheap_scorers, check_limits, priced_setups
+from hwnas.pipeline.pricing import Priced, cheap_scorers, check_limits, latency_origin, notices, priced_setups
 from hwnas.pipeline.timing import fill, runtime_of
 from hwnas.pipeline.workspace import ACCURACY, Run, open_run
 from hwnas.search.evaluate import Evaluation, Scorer, evaluate
@@ -68,6 +68,8 @@ def search_run(
 ) -> list[Searched]:
     """Search every tier, time its front again and write it; accuracies are shared between tiers."""
     proxy = inherited(run, trained)
+    for notice in notices(run, prices):
+        narrator.say(notice)
     with run.timed("search"):
         store = ScoreStore.open(run.folder / "scores.jsonl")
         for notice in store.notices:
@@ -113,7 +115,7 @@ def _search_tier(
     trials: int | None,
 ) -> Searched:
     tier, config = run.tier(name), run.experiment.search
-    scorers: dict[str, Scorer] = {**cheap_scorers(run, run.experiment.tiers[name].setup, prices), ACCURACY: proxy}
+    scorers: dict[str, Scorer] = {**cheap_scorers(run, name, prices), ACCURACY: proxy}
     producers = {ACCURACY: proxy.producer}
     study = _open_study(run, name, proxy, prices)
     for notice in study.notices:
@@ -126,8 +128,13 @@ def _search_tier(
             bar.update(progress.trials, progress.total, text)
 
         finished = study.run(lambda a: evaluate(a, scorers, tier, store, producers), trials or config.trials, show)
-    evaluations = study.evaluations
-    return Searched(tier, finished, evaluations, tuple(tier_front(evaluations, tier, _origins(tier))))
+    evaluations, latency = study.evaluations, tier.objectives[1].metric
+    model = prices[run.experiment.tiers[name].setup].model
+    front = [
+        replace(point, origin={**point.origin, latency: latency_origin(model, run.network(point.architecture))})
+        for point in tier_front(evaluations, tier, _origins(tier))
+    ]
+    return Searched(tier, finished, evaluations, tuple(front))
 
 
 def _open_study(run: Run, name: str, proxy: InheritedAccuracy, prices: Mapping[str, Priced]) -> Study:
@@ -148,7 +155,10 @@ def _open_study(run: Run, name: str, proxy: InheritedAccuracy, prices: Mapping[s
 def _origins(tier: Tier) -> dict[str, str]:
     latency = tier.objectives[1].metric
     size = latency.replace("latency_ms", "file_kib")
-    return {ACCURACY: "measured", latency: "predicted", size: "predicted", "params": "derived", "macs": "derived"}
+    limited = {limit.metric: "predicted" for limit in tier.limits if limit.metric.startswith(latency)}
+    return {
+        ACCURACY: "measured", latency: "predicted", **limited, size: "predicted", "params": "derived", "macs": "derived"
+    }  # fmt: skip
 
 
 def _timed_again(run: Run, searched: Searched, narrator: Narrator) -> Searched:
@@ -171,6 +181,6 @@ def _timed_again(run: Run, searched: Searched, narrator: Narrator) -> Searched:
         point.architecture.key: {latency: table.checks[check_key(network)].low_ms}
         for point, network in zip(searched.front, networks, strict=True)
     }
-    front = remeasured(searched.front, searched.tier, measured)
+    front = remeasured(searched.front, run.tier(name, measured=True), measured)
     write_front(run.front_path(name), run.front_path(name).with_suffix(".csv"), front)
     return Searched(searched.tier, searched.finished, searched.evaluations, tuple(front))

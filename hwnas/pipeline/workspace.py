@@ -60,11 +60,16 @@ class Run:
         """The front of a tier."""
         return self.folder / "fronts" / f"{tier}.json"
 
-    def tier(self, name: str) -> Tier:
-        """A tier's objectives and limits over metrics."""
+    def tier(self, name: str, *, measured: bool = False) -> Tier:
+        """A tier's objectives and limits over metrics.
+
+        A limit with a confidence is on that quantile of the predicted latency; once `measured`, the latency itself is.
+        """
         config = self.experiment.tiers[name]
         latency, size = f"latency_ms@{config.setup}", f"file_kib@{config.setup}"
-        metrics = {"latency_ms": latency, "params": "params", "macs": "macs", "file_kib": size}
+        confidence = None if measured else config.limits.confidence
+        limited = latency if confidence is None else quantile_metric(latency, confidence)
+        metrics = {"latency_ms": limited, "params": "params", "macs": "macs", "file_kib": size}
         given = {field: getattr(config.limits, field) for field in metrics}
         limits = [Limit(metrics[field], bound) for field, bound in given.items() if bound is not None]
         if config.limits.top1 is not None:
@@ -160,6 +165,11 @@ class Run:
         }
         update = {"space": space, "setups": setups, "base": str(self.base.absolute())}
         return self.experiment.model_copy(update=update)
+
+
+def quantile_metric(latency: str, confidence: float) -> str:
+    """The metric of a quantile of the predicted latency, such as `latency_ms@board:p90`."""
+    return f"{latency}:p{100 * confidence:g}"
 
 
 class _Lower:

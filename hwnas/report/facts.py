@@ -104,6 +104,8 @@ class FrontPoint:
     params: int | None = None
     macs: int | None = None
     activation_bytes: int | None = None
+    estimated: str = ""
+    """Of the predicted latency, if not all of its rows were measured: `3 of 20 operators estimated`."""
 
     @property
     def error_percent(self) -> float | None:

@@ -76,6 +76,8 @@ def front_tip(tier: TierFacts, point: FrontPoint) -> Tip:
         rows.append(
             ("Interval", f"{units.digits(point.low_ms)} to {units.milliseconds(point.high_ms)}", tier.latency.origin)
         )
+    if point.estimated:
+        rows.append(("Without a row", point.estimated, tier.latency.origin))
     if point.measured_ms is not None:
         rows.append(("Re-timed", units.milliseconds(point.measured_ms), "measured"))
     if point.test_accuracy is not None:

@@ -73,15 +73,17 @@ def _front_row(tier: TierFacts, point: FrontPoint) -> list[str]:
         units.GAP if point.measured_ms is None else units.digits(point.measured_ms),
         units.count(point.params),
         units.count(point.macs),
-        ", ".join([*point.picks, *fell]),
+        ", ".join([*point.picks, *fell, *(["estimated"] if point.estimated else [])]),
     ]
 
 
 def _caption(tier: TierFacts) -> Text:
     limits = ", ".join(map(units.limit, tier.limits)) or "no limits"
+    estimated = sum(bool(point.estimated) for point in tier.front)
+    rests = f"; estimated: {estimated} latencies rest on operators without a row" if estimated else ""
     networks = " network" if len(tier.front) == 1 else " networks"
     evaluated = f" of {len(tier.points):,} evaluated" if tier.points else networks
-    return Text(f"{len(tier.front)}{evaluated}; {limits}")
+    return Text(f"{len(tier.front)}{evaluated}; {limits}{rests}")
 
 
 def costs_table(operators: Sequence[OperatorRow]) -> Table:

@@ -161,12 +161,13 @@ def _network_row(tier: TierFacts, point: FrontPoint) -> list[Cell]:
     interval = None
     if point.low_ms is not None and point.high_ms is not None:
         interval = el("small", f" {units.digits(point.low_ms)} to {units.digits(point.high_ms)}")
+    estimated = el("small", f" {point.estimated}") if point.estimated else None
     spread = None if point.measured_spread is None else el("small", f" ±{50 * point.measured_spread:.0f} %")
     return [
         Cell(_who(point), f"{'0' if point.picks else '1'} {point.key}"),
         Cell(units.scored(tier.accuracy.metric, accuracy), accuracy),
         Cell(units.percent(point.test_accuracy), point.test_accuracy),
-        Cell(join(units.milliseconds(point.predicted_ms), interval), point.predicted_ms),
+        Cell(join(units.milliseconds(point.predicted_ms), interval, estimated), point.predicted_ms),
         Cell(join(units.milliseconds(point.measured_ms), spread), point.measured_ms),
         Cell(
             units.GAP if error is None else f"{error:+.1f} %".replace("-", "\N{MINUS SIGN}"),

@@ -127,10 +127,12 @@ def scored(metric: str, value: float | None) -> str:
 
 
 def limit(bound: Limit) -> str:
-    """`Latency ≤ 0.25 ms`: without the zeros that measured values end in."""
+    """`Latency ≤ 0.25 ms`, `Latency (90 %) ≤ 0.25 ms`: without the zeros that measured values end in."""
     value, _, unit = scored(bound.metric, bound.bound).partition(" ")
     value = value.rstrip("0").rstrip(".") if "." in value and "e" not in value else value
-    return f"{label(bound.metric)} {'≤' if bound.side == 'most' else '≥'} {value} {unit}".rstrip()
+    share = bound.metric.partition(":p")[2]  # of a quantile of the predicted latency
+    surely = f" ({share} %)" if share else ""
+    return f"{label(bound.metric)}{surely} {'≤' if bound.side == 'most' else '≥'} {value} {unit}".rstrip()
 
 
 def setup_line(setup: Mapping[str, str | int | float]) -> str:

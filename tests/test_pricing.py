@@ -1,0 +1,122 @@
+"""Limits with a confidence and operators without a row, from the experiment to the scores; nothing is timed."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from hwnas.errors import ConfigError, TableError
+from hwnas.latency.measure import Measurement
+from hwnas.latency.table import open_table
+from hwnas.network import lower, operators_of
+from hwnas.pipeline.costs import cost
+from hwnas.pipeline.pricing import cheap_scorers, check_limits, latency_origin, notices, priced_setups
+from hwnas.pipeline.timing import runtime_of
+from hwnas.pipeline.workspace import Run, open_run
+
+LATENCY = "latency_ms@board"
+
+
+def run_of(folder: Path, limits: Mapping[str, Any], *, checks: int = 12, gaps: int = 0, **setup: Any) -> Run:
+    """An experiment on the digits space, with a made-up table of this machine that lacks its last `gaps` rows."""
+    experiment = {
+        "name": "made_up",
+        "space": "digits",
+        "data": "digits",
+        "setups": {"board": {"runtime": "onnxruntime", "table": str(folder / "table.jsonl"), **setup}},
+        "tiers": {"edge": {"setup": "board", "limits": dict(limits)}},
+    }
+    (folder / "made_up.yaml").write_text(yaml.safe_dump(experiment))
+    run, rng = open_run(folder / "made_up.yaml", runs=folder / "runs"), random.Random(0)
+    table = open_table(folder / "table.jsonl", runtime_of(run.experiment.setups["board"]).setup)
+    costs_ns = {link: rng.uniform(1e6, 1e7) for link in operators_of(run.space)}
+    table.append_overhead(Measurement((1e4,) * 3))
+    for link, ns in list(costs_ns.items())[: len(costs_ns) - gaps]:
+        table.append_row(*link, Measurement(tuple(ns * rng.uniform(1, 1.1) for _ in range(20))))
+    for _ in range(checks):
+        network = lower(run.space, run.space.random(rng))
+        ns = 0.9 * sum(costs_ns[link] for link in network.links) * rng.gauss(1, 0.02)
+        table.append_check(network, Measurement((ns,) * 3))
+    return run
+
+
+def test_a_confidence_limits_a_quantile_of_the_prediction(tmp_path: Path) -> None:
+    run = run_of(tmp_path, {"latency_ms": 30, "confidence": 0.9})
+    prices, architecture = priced_setups(run), run.space.random(random.Random(1))
+    (limit,) = run.tier("edge").limits
+    scores = {metric: scorer(architecture) for metric, scorer in cheap_scorers(run, "edge", prices).items()}
+    model, network = prices["board"].model, lower(run.space, architecture)
+    assert (limit.metric, limit.bound) == (f"{LATENCY}:p90", 30)
+    assert scores[limit.metric] == model.upper_ms(network, 0.9)
+    assert scores[LATENCY] == model.predict_ms(network)
+    assert scores[LATENCY] < scores[limit.metric] < model.predict(network).high_ms
+
+
+def test_what_was_measured_is_compared_with_the_limit_itself(tmp_path: Path) -> None:
+    run = run_of(tmp_path, {"latency_ms": 30, "confidence": 0.9}, checks=0)
+    (limit,) = run.tier("edge", measured=True).limits
+    assert (limit.metric, limit.bound) == (LATENCY, 30)
+    assert run.tier("edge", measured=True).objectives == run.tier("edge").objectives
+
+
+def test_a_limit_that_no_quantile_meets_tells_what_is_reachable(tmp_path: Path) -> None:
+    run = run_of(tmp_path, {"latency_ms": 0.1, "confidence": 0.975})
+    with pytest.raises(ConfigError, match=r"latency_ms@board:p97\.5 <= 0\.1") as caught:
+        check_limits(run, priced_setups(run))
+    assert f"{LATENCY}:p97.5" in caught.value.allowed
+
+
+@pytest.mark.parametrize(("checks", "told"), [(12, 0), (2, 1)])
+def test_a_confidence_that_rests_on_rows_alone_is_told(tmp_path: Path, checks: int, told: int) -> None:
+    run = run_of(tmp_path, {"latency_ms": 30, "confidence": 0.9}, checks=checks)
+    assert len(notices(run, priced_setups(run))) == told
+
+
+def test_a_confidence_without_a_latency_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="limits"):
+        run_of(tmp_path, {"confidence": 0.9})
+
+
+def test_a_gap_is_an_error_or_is_marked(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("refused", "estimated")]
+    for folder in folders:
+        folder.mkdir()
+    refused = run_of(folders[0], {}, checks=0, gaps=1)
+    largest = lower(refused.space, refused.space.largest())
+    gap = next(reversed(list(operators_of(refused.space))))
+    with pytest.raises(TableError, match="no row") as caught:
+        priced_setups(refused)["board"].model.linear([gap])
+    assert "hwnas bench made_up" in caught.value.do
+
+    pytest.importorskip("hwnas.latency.missing")
+    estimated = run_of(folders[1], {}, checks=0, gaps=1, missing="estimate")
+    model = priced_setups(estimated)["board"].model
+    (ms,) = model.linear([gap])[1]
+    assert ms > 0
+    holding = next(
+        network
+        for network in (lower(estimated.space, estimated.space.random(random.Random(seed))) for seed in range(1000))
+        if gap in network.links
+    )
+    assert latency_origin(model, holding) == f"predicted, 1 of {len(holding.operators)} operators estimated"
+    if gap not in largest.links:
+        assert latency_origin(model, largest) == "predicted"
+
+
+def test_the_cost_of_a_network_tells_how_much_of_it_is_estimated(tmp_path: Path) -> None:
+    pytest.importorskip("hwnas.latency.missing")
+    run = run_of(tmp_path, {}, checks=0, gaps=30)
+    with pytest.raises(TableError, match="no row"):
+        cost("digits", "largest", table=tmp_path / "table.jsonl")
+    found = cost("digits", "largest", table=tmp_path / "table.jsonl", missing="estimate")
+    assert 1 <= found["estimated_rows"] <= len(found["operators"])
+    assert f"{found['estimated_rows']} of {len(found['operators'])} operators estimated" in found["latency_origin"]
+    assert found["low_ms"] < found["latency_ms"] < found["high_ms"]
+    assert json.dumps(found)
+    assert run.space.name == found["space"]
