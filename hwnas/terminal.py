@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from hwnas.pipeline.narrate import Bar
+    from hwnas.report.check import Checked
     from hwnas.report.facts import TierFacts
 
 
@@ -83,6 +84,20 @@ def show_fronts(tiers: Sequence[TierFacts]) -> None:
 
     for tier in tiers:
         Console().print(front_table(tier))
+
+
+def show_check(checked: Checked) -> None:
+    """What `hwnas check` found, on standard output."""
+    from rich.console import Console
+
+    from hwnas.report.check import check_table, verdict
+
+    console = Console(markup=False, highlight=False)
+    console.print(check_table(checked))
+    for sentence in verdict(checked):
+        console.print(sentence)
+    for name, reason in checked.absent.items():
+        console.print(f"{name}: none, {reason}")
 
 
 def show_costs(found: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import random
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,7 @@ from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
 
+from hwnas import __version__
 from hwnas.config import TimingConfig
 from hwnas.errors import ConfigError, HwnasError, SpaceError, TableError
 from hwnas.latency import build
@@ -24,6 +26,7 @@ from hwnas.pipeline.narrate import Narrator, Silent
 from hwnas.pipeline.spaces import open_space
 from hwnas.pipeline.timing import exporter_of, protocol
 from hwnas.report.check import Checked, CheckedNetwork
+from hwnas.report.check_page import write_check_page
 from hwnas.report.units import seconds
 from hwnas.runtimes import Runtime, open_runtime
 from hwnas.shipped import find_file
@@ -41,26 +44,31 @@ def check(
     networks: int = 60,
     space: str | Path | None = None,
     seed: int = 0,
+    device: str | None = None,
     artifacts: Path | None = None,
+    plot: Path | None = None,
     narrator: Narrator | None = None,
 ) -> Checked:
     """Predict fresh networks of the table's spaces, time them whole in two sittings, and compare.
 
     Half of the networks are uniform over architectures, half uniform at each choice; none is among the table's checks.
-    Nothing is written into the table. Model files go to `artifacts`, or to a folder that is thrown away.
+    Nothing is written into the table.
 
     Args:
         table: a table measured on this machine, or the name of a shipped one.
         networks: how many to draw; fewer if the spaces hold fewer.
         space: the space to draw from, instead of those that stand in the table.
         seed: draws the networks and shuffles the sittings.
+        device: this machine's name, where the table's set-up gave it one of its own.
+        artifacts: a folder for the model files; those that are there are used.
+        plot: an HTML file to write.
 
     Raises:
         TableError: this is not the table's set-up, a network's operator has no row, or a file could not be timed.
         ConfigError, SpaceError: no space is known, or it cannot be opened.
     """
     narrator, found = narrator or Silent(), read_table(find_file(table, "latency_tables"))
-    runtime = _runtime_of(found)
+    runtime = _runtime_of(found, device)
     spaces = _spaces(found, space)
     command = _bench_command(found, space or next(iter(found.spaces.values()), "SPACE"))
     drawn = draw_unseen([opened for _, opened in spaces], networks, seed, set(found.checks))
@@ -77,7 +85,11 @@ def check(
             _sitting(chains, runtime, replace(timing, seed=seed + 100 * number), folder, narrator, words)
             for number, words in enumerate(("timing unseen networks", "timing them again"))
         ]
-    return _checked(found, model, seed, drawn, estimates, sittings, guesses, absent)
+    checked = _checked(found, model, seed, drawn, estimates, sittings, guesses, absent)
+    if plot is not None:
+        now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
+        write_check_page(checked, plot, hwnas_version=__version__, created_at=now)
+    return checked
 
 
 def draw_unseen(
@@ -111,12 +123,15 @@ def draw_unseen(
     return list(drawn.values())
 
 
-def _runtime_of(table: LatencyTable) -> Runtime:
+def _runtime_of(table: LatencyTable, device: str | None) -> Runtime:
     """The table's runtime on this machine; refused unless the whole set-up agrees."""
     setup, where = table.setup, str(table.path)
     allowed = "A table is checked on the machine and the runtime that it was measured on"
     try:
-        runtime = open_runtime(setup.runtime, threads=setup.threads, precision=setup.precision, batch=setup.batch)
+        runtime = open_runtime(
+            setup.runtime, threads=setup.threads, precision=setup.precision, batch=setup.batch, device=device,
+            accelerator=setup.accelerator,
+        )  # fmt: skip
     except ConfigError as error:
         raise TableError(
             f"its set-up is not to be had here ({error.met})", where=where, allowed=allowed, do=error.do
@@ -124,7 +139,8 @@ def _runtime_of(table: LatencyTable) -> Runtime:
     if unlike := setup.differences(runtime.setup):
         raise TableError(
             f"the table is of another set-up ({'; '.join(unlike)}; first the table's, then this one)", where=where,
-            allowed=allowed, do="Check it there, or measure a table of this machine with `hwnas bench`",
+            allowed=allowed,
+            do="Check it there, measure a table here with `hwnas bench`, or give this machine its name with --device",
         )  # fmt: skip
     return runtime
 
@@ -154,7 +170,9 @@ def _spaces(table: LatencyTable, space: str | Path | None) -> list[tuple[str, An
 def _bench_command(table: LatencyTable, space: str | Path) -> str:
     setup = table.setup
     command = f"hwnas bench {space} --runtime {setup.runtime} --precision {setup.precision} --threads {setup.threads}"
-    return f"{command}{f' --batch {setup.batch}' if setup.batch > 1 else ''} --table {table.path}"
+    command += f" --batch {setup.batch}" if setup.batch > 1 else ""
+    command += f" --accelerator {setup.accelerator}" if setup.accelerator != "cpu" else ""
+    return f"{command} --table {table.path}"
 
 
 def _forecast(runtime: Runtime, timing: Timing, estimates: Sequence[Estimate]) -> str:

@@ -13,7 +13,7 @@ from hwnas.report import units
 if TYPE_CHECKING:
     from rich.table import Table
 
-NAMES = {"sum": "sum of rows", "macs": "line on MACs", "ridge": "ridge on operators"}
+NAMES = {"sum": "sum of rows", "macs": "line on MACs", "ridge": "ridge on counts"}
 """Baselines as they are shown."""
 FEW = 20
 """With fewer networks, the verdict says that they are few."""
@@ -138,8 +138,8 @@ METRICS: Mapping[str, Callable[[Agreement], str]] = {
     "MAPE": lambda found: error(found.mape),
     "9 in 10": lambda found: error(found.nine_in_ten),
     "worst": lambda found: error(found.worst),
-    "in ±5 %": lambda found: f"{100 * found.within_5:.0f} %",
-    "in ±10 %": lambda found: f"{100 * found.within_10:.0f} %",
+    "±5 %": lambda found: f"{100 * found.within_5:.0f} %",
+    "±10 %": lambda found: f"{100 * found.within_10:.0f} %",
     "Spearman": lambda found: _rank(found.spearman),
     "Kendall": lambda found: _rank(found.kendall),
     "in 90 %": lambda found: units.GAP if found.coverage_90 is None else f"{100 * found.coverage_90:.0f} %",
@@ -163,7 +163,7 @@ def check_table(checked: Checked) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(box=SIMPLE_HEAD, padding=0)
     table.add_column("predicted by", no_wrap=True)
     for name in METRICS:
         table.add_column(Text(name), justify="right", no_wrap=True)

@@ -106,7 +106,8 @@ def _baselines(checked: Checked) -> Html:
     why = [el("p", f"No {NAMES[name]}: {reason}.", class_="note") for name, reason in checked.absent.items()]
     say = "The line and the ridge are fitted to the same whole networks of the table that the model learns from."
     beside = el("article", table("Model and baselines", headers, rows), class_="card")
-    return section("Baselines", "Beside simpler models", beside, *why, el("div", *cards, class_="grid more"), say=say)
+    stack = el("div", beside, *why, el("div", *cards, class_="grid small"), class_="stack")
+    return section("Baselines", "Beside simpler models", stack, say=say)
 
 
 def _metric(shown: str) -> Cell:
