@@ -11,27 +11,54 @@ import torch
 from torch import nn
 
 from hwnas.export.draft import drafted
+from hwnas.export.quantize import Images, calibration_batches, check_precision, integer_friendly
 from hwnas.lookup import optional
 from hwnas.ops import Shape
 
 
-def export_tflite(module: nn.Module, input_shape: Shape, path: Path, *, batch: int = 1) -> Path:
+def export_tflite(
+    module: nn.Module,
+    input_shape: Shape,
+    path: Path,
+    *,
+    batch: int = 1,
+    precision: str = "fp32",
+    calibration: Images | None = None,
+    whole: bool = True,
+) -> Path:
     """Write the module as a TFLite file of a fixed batch and return its path; 4-D inputs and outputs are channel-last.
 
     Activations stay channel-last all through, so an operator that is timed alone carries no transposes.
 
+    Args:
+        precision: fp32, int8, or fp16, which stores weights in fp16 and leaves it to the runtime to compute in it.
+        calibration: inputs (N, C, H, W) that int8 takes the ranges of activations from; random ones if left out.
+        whole: the file takes and gives float32 at every precision. Otherwise an int8 file takes and gives int8: an
+            operator that is timed alone has no conversions around it, because it has none inside a network.
+
     Raises:
+        ConfigError: an unknown precision.
         ExportError: the module cannot be converted, or the file cannot be written.
-        MissingExtra: litert-torch is not installed.
+        MissingExtra: litert-torch or ai-edge-quantizer is not installed.
     """
+    check_precision(precision, to="TFLite")
     with drafted(module, path, to="TFLite") as draft, _silent_litert() as litert:
+        shipped = integer_friendly(module) if precision == "int8" else module
         images = torch.zeros(batch, *input_shape)
-        outputs = module(images)
+        outputs = shipped(images)
         channel_last = litert.to_channel_last_io(
-            module, args=[0] if images.ndim == 4 else [], outputs=[0] if outputs.ndim == 4 else []
+            shipped, args=[0] if images.ndim == 4 else [], outputs=[0] if outputs.ndim == 4 else []
         )
         given = images.permute(0, 2, 3, 1).contiguous() if images.ndim == 4 else images
         litert.convert(channel_last.eval(), (given,)).export(str(draft))
+        if precision == "int8":
+            from hwnas.export.quantize_tflite import quantize_tflite
+
+            quantize_tflite(draft, calibration_batches(calibration, input_shape, batch), whole=whole)
+        elif precision == "fp16":
+            from hwnas.export.quantize_tflite import halve_tflite
+
+            halve_tflite(draft)
     return path
 
 

@@ -1,0 +1,61 @@
+"""A TFLite file at int8 or fp16."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+from hwnas.export.quantize import Images
+from hwnas.lookup import optional
+
+
+def quantize_tflite(path: Path, batches: Sequence[Images], *, whole: bool) -> None:
+    """Quantise the float file in place to full integers: signed activations, signed weights, one scale a channel.
+
+    Raises:
+        MissingExtra: ai-edge-quantizer is not installed.
+    """
+    quantizer = _package("quantizer").Quantizer(str(path))
+    quantizer.load_quantization_recipe(_package("recipe").static_wi8_ai8())
+    if whole:
+        types, algorithms = _package("qtyping"), _package("algorithm_manager")
+        for end in (types.TFLOperationName.INPUT, types.TFLOperationName.OUTPUT):
+            quantizer.update_quantization_recipe(
+                regex=".*", operation_name=end, algorithm_key=algorithms.AlgorithmName.NO_QUANTIZE
+            )
+    interpreter = optional("ai_edge_litert.interpreter", extra="convert", why="calibrating a TFLite file")
+    ((key, signature),) = interpreter.Interpreter(model_path=str(path)).get_signature_list().items()
+    samples = [{signature["inputs"][0]: batch.transpose(0, 2, 3, 1) if batch.ndim == 4 else batch} for batch in batches]
+    if ranges := quantizer.calibrate({key: samples}, num_threads=1):  # a file without operators has nothing to quantise
+        _write(quantizer, path, ranges)
+
+
+def halve_tflite(path: Path) -> None:
+    """Turn the weights of convolutions and linear layers into fp16 in place; inputs and outputs stay float32.
+
+    Raises:
+        MissingExtra: ai-edge-quantizer is not installed.
+    """
+    types, algorithms = _package("qtyping"), _package("algorithm_manager")
+    config = types.OpQuantizationConfig(
+        weight_tensor_config=types.TensorQuantizationConfig(num_bits=16, dtype=types.TensorDataType.FLOAT),
+        compute_precision=types.ComputePrecision.FLOAT,
+        explicit_dequantize=True,
+    )
+    quantizer = _package("quantizer").Quantizer(str(path))
+    for name in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
+        quantizer.update_quantization_recipe(
+            regex=".*", operation_name=types.TFLOperationName(name), op_config=config,
+            algorithm_key=algorithms.AlgorithmName.FLOAT_CASTING,
+        )  # fmt: skip
+    _write(quantizer, path, None)
+
+
+def _write(quantizer: object, path: Path, ranges: object) -> None:
+    done = quantizer.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)  # type: ignore[attr-defined]
+    path.write_bytes(bytes(done.quantized_model))
+
+
+def _package(module: str) -> ModuleType:
+    return optional(f"ai_edge_quantizer.{module}", extra="convert", why="quantising a TFLite file")
