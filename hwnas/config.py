@@ -116,11 +116,14 @@ class TimingConfig(_Model):
     """The measuring protocol; the fields of `hwnas.latency.measure.Timing`."""
 
     warm_up_ms: float = Field(default=20.0, ge=0)
-    sample_ms: float = Field(default=2.0, gt=0)
-    rounds: int = Field(default=50, ge=3)
-    group: Positive = 16
+    sample_ms: float = Field(default=5.0, gt=0)
+    rounds: int = Field(default=60, ge=3)
+    processes: int = Field(default=6, ge=0)
+    group: Positive = 256
+    retakes: float = Field(default=0.5, ge=0)
+    pin: bool = True
     max_seconds: float | None = Field(default=None, gt=0)
-    checks: int = Field(default=12, ge=0)
+    checks: int = Field(default=20, ge=0)
     """Random whole networks timed beside the operators, from which the latency model corrects itself."""
 
 

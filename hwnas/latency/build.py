@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hwnas.errors import ExportError, HwnasError, MissingExtra, TableError
+from hwnas.errors import ExportError, HwnasError, TableError
+from hwnas.latency.artifacts import Export, Progress, Target, make_files
 from hwnas.latency.measure import Measurement, Timing
 from hwnas.latency.sitting import sittings, time_files
 from hwnas.latency.table import LatencyTable, check_key, open_table, row_key
@@ -20,8 +20,6 @@ from hwnas.runtimes import Runtime
 if TYPE_CHECKING:
     from torch import nn
 
-Export = Callable[["nn.Module", Shape, Path], Path]
-Progress = Callable[[int, int, str], None]
 OVERHEAD_SHAPE: Shape = (8, 1, 1)
 SHOWN = 5
 """How many failures an error spells out."""
@@ -31,9 +29,9 @@ SHOWN = 5
 class _Job:
     """One file to be timed and where its samples go."""
 
-    name: str
-    make: Callable[[], nn.Module]
-    input_shape: Shape
+    target: Target
+    whole: bool
+    """Whether it is a network as it ships, or an operator as it stands within one."""
     store: Callable[[Measurement, int], None]
     """Takes the samples and the file's size."""
 
@@ -53,12 +51,14 @@ def build_table(
     *,
     artifacts: Path,
     networks: Sequence[Network] = (),
+    export_network: Export | None = None,
     progress: Progress | None = None,
 ) -> LatencyTable:
     """The table at `path` with a row for every operator, a check for every network and the per-call overhead.
 
     What stands there is not measured again, so a run that was killed continues; model files are kept in `artifacts`
-    and used again. `export` writes a module at the runtime's batch to a path. Rows and checks are timed together, and
+    and used again. `export` writes an operator as it stands within a network; `export_network` writes whole networks as
+    they ship, and is `export` itself if left out. Rows and checks are timed together, and
     with them a reference operator, by which sittings are compared. `progress` is told (work done, work planned, what
     comes next).
 
@@ -69,9 +69,9 @@ def build_table(
     table = open_table(path, runtime.setup)
     jobs = list(_jobs(table, operators, networks))
     failures: list[str] = []
-    for job, outcome in _timed(jobs, runtime, export, timing, artifacts, progress):
+    for job, outcome in _timed(jobs, runtime, (export, export_network or export), timing, artifacts, progress):
         if isinstance(outcome, str):
-            failures.append(f"{job.name}: {outcome}")
+            failures.append(f"{job.target.name}: {outcome}")
         else:
             job.store(*outcome)
     if failures:
@@ -95,10 +95,10 @@ def time_networks(
     """
     found: list[Measurement] = []
     jobs = [_network_job(network, lambda taken, size: found.append(taken)) for network in networks]
-    for job, outcome in _timed(jobs, runtime, export, timing, artifacts, progress):
+    for job, outcome in _timed(jobs, runtime, (export, export), timing, artifacts, progress):
         if isinstance(outcome, str):
             raise ExportError(
-                f"{job.name} could not be timed: {outcome}", where=runtime.setup.runtime,
+                f"{job.target.name} could not be timed: {outcome}", where=runtime.setup.runtime,
                 allowed="Every network must be exported and run", do="Leave the operator or the runtime out",
             )  # fmt: skip
         job.store(*outcome)
@@ -106,48 +106,66 @@ def time_networks(
 
 
 def _timed(
-    jobs: Sequence[_Job], runtime: Runtime, export: Export, timing: Timing, artifacts: Path, progress: Progress | None
+    jobs: Sequence[_Job],
+    runtime: Runtime,
+    exports: tuple[Export, Export],
+    timing: Timing,
+    artifacts: Path,
+    progress: Progress | None,
 ) -> Iterator[tuple[_Job, tuple[Measurement, int] | str]]:
     """Samples and file size of each job, sitting by sitting, or why there are none."""
     if not jobs:
         return
     tell = progress or (lambda done, planned, what: None)
-    reference = _file_of(_REFERENCE, runtime, export, artifacts)
-    files: dict[_Job, Path] = {}
-    for number, job in enumerate(jobs):
-        tell(number, 2 * len(jobs), f"exporting {job.name}")
-        try:
-            files[job] = _file_of(job, runtime, export, artifacts)
-        except MissingExtra:
-            raise
-        except Exception as error:  # one operator that a converter refuses must not cost the others their rows
-            yield job, _first_line(error)
-    made = list(files)
-    for places in sittings(list(files.values()), timing):
-        group = [made[place] for place in places]
+    made: list[tuple[_Job, Path]] = []
+    for job, file in zip(
+        [_REFERENCE, *jobs], _files([_REFERENCE, *jobs], runtime, exports, artifacts, tell), strict=True
+    ):
+        if isinstance(file, HwnasError):
+            yield job, _first_line(file)
+        else:
+            made.append((job, file))
+    reference = made.pop(0)[1] if made and made[0][0] is _REFERENCE else None
+    for places in sittings([file for _, file in made], timing):
+        group = made[places.start : places.stop]
 
-        def further(now: int, planned: int, first: int = places[0], count: int = len(group)) -> None:
-            tell(len(jobs) + first + count * now // planned, 2 * len(jobs), f"timing {count} files together")
+        def further(now: int, planned: int, before: int = places.start, count: int = len(group)) -> None:
+            tell(len(jobs) + before + count * now // planned, 2 * len(jobs), f"timing {count} files together")
 
-        sitting = time_files([files[job] for job in group], runtime, timing, reference=reference, progress=further)
-        for number, job in enumerate(group):
-            if number in sitting.measured:
-                yield job, (sitting.measured[number], files[job].stat().st_size)
+        found = time_files([file for _, file in group], runtime, timing, reference=reference, progress=further)
+        for number, (job, file) in enumerate(group):
+            if number in found.measured:
+                yield job, (found.measured[number], file.stat().st_size)
             else:
-                yield job, sitting.failed.get(number, "it gave no samples")
+                yield job, found.failed.get(number, "it gave no samples")
     tell(2 * len(jobs), 2 * len(jobs), "done")
+
+
+def _files(
+    jobs: Sequence[_Job], runtime: Runtime, exports: tuple[Export, Export], artifacts: Path, tell: Progress
+) -> list[Path | HwnasError]:
+    """Each job's model file; networks last, since they take longest."""
+    found: dict[int, Path | HwnasError] = {}
+    for whole, export in zip((False, True), exports, strict=True):
+        places = [place for place, job in enumerate(jobs) if job.whole is whole]
+
+        def further(done: int, planned: int, what: str, before: int = len(found)) -> None:
+            tell(before + done, 2 * len(jobs), what)
+
+        targets = [jobs[place].target for place in places]
+        files = make_files(targets, runtime.setup, runtime.suffix, export, artifacts, progress=further)
+        found.update(zip(places, files, strict=True))
+    return [found[place] for place in range(len(jobs))]
 
 
 def _jobs(
     table: LatencyTable, operators: Iterable[tuple[Operator, Shape]], networks: Sequence[Network]
 ) -> Iterator[_Job]:
     if table.overhead is None:
-        yield _Job("identity", _identity, OVERHEAD_SHAPE, table.append_overhead)
+        yield _Job(Target("identity", _identity, OVERHEAD_SHAPE), False, table.append_overhead)
     for operator, shape in plan_table(operators, table):
-        yield _Job(
-            f"{operator.describe()} at {'x'.join(map(str, shape))}", operator.module, shape,
-            partial(table.append_row, operator, shape),
-        )  # fmt: skip
+        name = f"{operator.describe()} at {'x'.join(map(str, shape))}"
+        yield _Job(Target(name, operator.module, shape), False, partial(table.append_row, operator, shape))
     missing = {check_key(network): network for network in networks}
     for key, network in missing.items():
         if key not in table.checks:
@@ -155,7 +173,8 @@ def _jobs(
 
 
 def _network_job(network: Network, store: Callable[[Measurement, int], None]) -> _Job:
-    return _Job(f"network of {len(network.operators)} operators", partial(build, network), network.input_shape, store)
+    name = f"network of {len(network.operators)} operators"
+    return _Job(Target(name, partial(build, network), network.input_shape, "whole"), True, store)
 
 
 def _identity() -> nn.Module:
@@ -165,7 +184,7 @@ def _identity() -> nn.Module:
 
 
 def _reference() -> nn.Module:
-    """Dense, depthwise and pointwise convolutions, at a size that leaves no cache: what the machine's state acts on."""
+    """Dense, depthwise and pointwise convolutions: the machine's state acts on them as on a network's operators."""
     from torch import nn
 
     return nn.Sequential(
@@ -174,21 +193,7 @@ def _reference() -> nn.Module:
     )  # fmt: skip
 
 
-_REFERENCE = _Job("reference", _reference, (32, 28, 28), lambda taken, size: None)
-
-
-def _file_of(job: _Job, runtime: Runtime, export: Export, artifacts: Path) -> Path:
-    """The job's model file, made unless it is there; its name changes with whatever would change the file."""
-    import torch
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        module = job.make().eval()
-    setup = runtime.setup
-    sizes = [(name, tuple(tensor.shape)) for name, tensor in module.state_dict().items()]
-    identity = repr((job.name, job.input_shape, setup.batch, setup.precision, str(module), sizes, torch.__version__))
-    path = artifacts / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}{runtime.suffix}"
-    return path if path.is_file() else export(module, job.input_shape, path)
+_REFERENCE = _Job(Target("reference", _reference, (32, 28, 28)), False, lambda taken, size: None)
 
 
 def _first_line(error: Exception) -> str:

@@ -1,29 +1,37 @@
-"""Drift: the machine of one sitting against that of another, seen by a reference operator. Board side."""
+"""Drift: a machine is faster in one minute than in another, which a reference operator sees. Board side, no torch."""
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterable, Sequence
 
-from hwnas.latency.measure import Measurement
+import numpy as np
 
-REFERENCE = "reference_ns"
-"""The condition that holds the reference operator's low time in the sitting in which something was timed."""
+from hwnas.latency.measure import LOW, REFERENCE, Measurement
+
+STEADY = 0.5
+"""Which quantile over rounds is taken once each sample is divided by the reference's time in its round."""
 
 
 def reference_ns(measurements: Iterable[Measurement]) -> float | None:
-    """The usual time of the reference operator: the median over measurements; None where none has it."""
-    known = [float(found.conditions[REFERENCE]) for found in measurements if found.conditions.get(REFERENCE)]
-    return statistics.median(known) if known else None
+    """The reference operator's time on a quiet machine, a low quantile over all rounds; None where it was not timed."""
+    rounds = {tuple(found.conditions[REFERENCE]) for found in measurements if found.conditions.get(REFERENCE)}
+    return float(np.quantile([ns for taken in rounds for ns in taken], LOW)) if rounds else None
 
 
 def drift_factors(measurements: Sequence[Measurement], usual_ns: float | None = None) -> list[float]:
-    """By what each measurement's times are multiplied to be those of the usual state of the machine.
+    """By what each measurement's low time is multiplied to be that of the machine's usual state.
 
-    `usual_ns` is the reference operator's time in that state; if left out, its median over the measurements. The factor
-    is 1 where the reference was not timed.
+    Each sample is divided by the reference's time in the same round, which takes the machine's slow and fast spells out
+    of it; the median over rounds is what the operator takes in units of the reference. `usual_ns` is the reference's
+    time in the usual state; if left out, that of `measurements`. Without a reference the factor is 1.
     """
     usual_ns = usual_ns if usual_ns is not None else reference_ns(measurements)
-    if usual_ns is None:
-        return [1.0] * len(measurements)
-    return [usual_ns / float(found.conditions.get(REFERENCE) or usual_ns) for found in measurements]
+    return [1.0 if usual_ns is None else _factor(found, usual_ns) for found in measurements]
+
+
+def _factor(found: Measurement, usual_ns: float) -> float:
+    reference = found.conditions.get(REFERENCE)
+    if not reference or len(reference) != len(found.rounds_ns):
+        return 1.0
+    relative = np.asarray(found.rounds_ns) / np.asarray(reference)
+    return float(np.quantile(relative, STEADY)) * usual_ns / (found.low_ms * 1e6)

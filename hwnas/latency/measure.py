@@ -10,6 +10,7 @@ import math
 import os
 import platform
 import random
+import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping
@@ -39,6 +40,8 @@ LOW = 0.1
 FEWEST_ROUNDS = 3
 OFTEN = 8
 """The reference is sampled after so many others."""
+REFERENCE = "reference_ns"
+"""The condition that holds, for each round, the reference's time in it: what the machine's state was."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +55,9 @@ class Timing:
     """Least duration of a sample: fast callables are repeated within it, and the sample is divided."""
     rounds: int = 60
     """Samples of each callable, over all processes."""
-    processes: int = 3
-    """Fresh processes among which the rounds are divided: where a process places code and data in memory shifts its
-    times. 0 measures in the calling process."""
+    processes: int = 6
+    """Fresh processes among which the rounds are divided, each of which loads the files in another order: where weights
+    and buffers come to lie in memory shifts a file's times by a percent or two. 0 measures in the calling process."""
     group: int = 256
     """How many files are interleaved at once, if they fit into an eighth of the memory."""
     retakes: float = 0.5
@@ -127,41 +130,47 @@ def measure(
     timing: Timing,
     on_round: Callable[[int, int], None] | None = None,
     *,
-    often: Key | None = None,
+    reference: Target | None = None,
     clock: Clock = time.perf_counter_ns,
     watch: Watch | None = None,
 ) -> dict[Key, Measurement]:
     """Warm up all targets, then sample them in interleaved rounds, in this process.
 
     All of `targets` are one group; `timing.group` and `timing.processes` are for the caller, who knows what fits into
-    memory together. A sample that the watch calls disturbed is taken again while `timing.retakes` lasts. The target
-    named by `often` gives a sample after every few others as well. `on_round` is told (rounds done, rounds planned);
-    its own time is not measured.
+    memory together. A sample that the watch calls disturbed is taken again while `timing.retakes` lasts. The reference
+    gives a sample after every few others; every measurement tells the median of these in each round. `on_round` is told
+    (rounds done, rounds planned); its own time is not measured.
     """
     sampler = _Sampler(timing, clock, watch or (SystemWatch() if clock is time.perf_counter_ns else Undisturbed()))
     loops = {key: sampler.warmed_up_loops(target) for key, target in targets.items()}
     samples: dict[Key, list[float]] = {key: [] for key in targets}
-    order, rng = [key for key in targets if key != often], random.Random(timing.seed)
+    reference_loops = 0 if reference is None else sampler.warmed_up_loops(reference)
+    reference_ns: list[float] = []
+    order, rng = list(targets), random.Random(timing.seed)
     sampler.spare = int(timing.retakes * timing.rounds * len(targets))
     before, begin = machine_state(), clock()
     for done in range(1, timing.rounds + 1):
         rng.shuffle(order)
+        often: list[float] = []
         for number, key in enumerate(order):
-            if often is not None and number % OFTEN == 0:
-                samples[often].append(sampler.clean_sample_ns(often, targets[often], loops[often]))
+            if reference is not None and number % OFTEN == 0:
+                often.append(sampler.clean_sample_ns(REFERENCE, reference, reference_loops))
             samples[key].append(sampler.clean_sample_ns(key, targets[key], loops[key]))
+        if often:
+            reference_ns.append(round(statistics.median(often), 1))
         if on_round is not None:
             on_round(done, timing.rounds)
         if timing.max_seconds is not None and done >= FEWEST_ROUNDS and clock() - begin > timing.max_seconds * 1e9:
             break
     conditions = conditions_between(before, machine_state())
+    seen = {REFERENCE: reference_ns} if reference_ns else {}
     return {
         key: Measurement(
             tuple(round(ns, 1) for ns in samples[key]),
-            {**conditions, "loops": loops[key], "retaken": sampler.retaken[key], "disturbed": sampler.disturbed[key]},
+            {**conditions, "loops": loops[key], "retaken": sampler.retaken[key], "disturbed": sampler.disturbed[key]}
+            | seen,
         )
         for key in targets
-        if samples[key]
     }
 
 

@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import hwnas
-from hwnas.latency.drift import REFERENCE
-from hwnas.latency.measure import FEWEST_ROUNDS, Measurement, Timing
+from hwnas.latency.measure import FEWEST_ROUNDS, REFERENCE, Measurement, Timing
 from hwnas.latency.worker import REFERENCE as REFERENCE_PLACE
 from hwnas.latency.worker import take
 from hwnas.runtimes import Runtime
@@ -44,7 +43,7 @@ def time_files(
 ) -> Sitting:
     """Time all files together, `timing.rounds` rounds divided among `timing.processes` fresh processes.
 
-    Every measurement tells the reference file's low time in this sitting. A file at which a process crashes is left out
+    Every measurement tells the reference file's time in each round. A file at which a process crashes is left out
     of the next ones. `progress` is told (rounds done, rounds planned).
     """
     heard, done = _Heard(files, reference), 0
@@ -54,10 +53,6 @@ def time_files(
         _one_process(heard, runtime, share)
         done += share.rounds
     measured = {place: merged(parts) for place, parts in heard.parts.items() if place not in heard.failed}
-    usual = measured.pop(REFERENCE_PLACE, None)
-    if usual is not None:
-        low = round(usual.low_ms * 1e6, 1)
-        measured = {place: replace(m, conditions={**m.conditions, REFERENCE: low}) for place, m in measured.items()}
     return Sitting(measured, {place: why for place, why in heard.failed.items() if place != REFERENCE_PLACE})
 
 
@@ -70,6 +65,8 @@ def merged(parts: Sequence[Measurement]) -> Measurement:
     for name in ("steal_ticks", "retaken", "disturbed"):
         if name in conditions:
             conditions[name] = sum(part.conditions.get(name, 0) for part in parts)
+    if all(REFERENCE in part.conditions for part in parts):
+        conditions[REFERENCE] = [ns for part in parts for ns in part.conditions[REFERENCE]]
     conditions["processes"] = [len(part.rounds_ns) for part in parts]
     return Measurement(tuple(ns for part in parts for ns in part.rounds_ns), conditions)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from hwnas.errors import MissingExtra
 from hwnas.latency.measure import Target, Timing, measure
 from hwnas.lookup import member
 from hwnas.runtimes import RUNTIMES, Runtime, Setup
@@ -32,23 +34,31 @@ def pinned(threads: int) -> list[int]:
 
 
 def take(runtime: Runtime, files: list[Path], reference: Path | None, timing: Timing, tell: Tell) -> None:
-    """Load the files, time them together, and tell: what is being loaded, what failed, rounds, and the samples."""
+    """Load the files, time them together, and tell: what is being loaded, what failed, rounds, and the samples.
+
+    The order of loading is shuffled by the protocol's seed.
+    """
     named = dict(enumerate(files)) if reference is None else {REFERENCE: reference, **dict(enumerate(files))}
-    targets: dict[int, Target] = {}
-    for place, file in named.items():
+    order = list(named)
+    random.Random(timing.seed).shuffle(order)
+    loaded: dict[int, Target] = {}
+    for place in order:
         tell({"loading": place})
         try:
-            loaded: Any = runtime.load(file)
-            loaded.invoke()
+            model: Any = runtime.load(named[place])
+            model.invoke()
+        except MissingExtra:
+            raise
         except Exception as error:  # one file that a runtime refuses must not cost the others their samples
             lines = str(getattr(error, "met", error)).strip().splitlines()
             tell({"failed": place, "why": lines[0] if lines else type(error).__name__})
         else:
-            targets[place] = loaded if hasattr(loaded, "sample_ns") else loaded.invoke
+            loaded[place] = model if hasattr(model, "sample_ns") else model.invoke
     tell({"loading": None})
-    often = REFERENCE if REFERENCE in targets else None
-    for place, found in measure(targets, timing, lambda *at: tell({"round": at}), often=often).items():
-        tell({"timed": place, "rounds_ns": found.rounds_ns, "conditions": found.conditions})
+    often = loaded.pop(REFERENCE, None)
+    if loaded:
+        for place, found in measure(loaded, timing, lambda *at: tell({"round": at}), reference=often).items():
+            tell({"timed": place, "rounds_ns": found.rounds_ns, "conditions": found.conditions})
 
 
 def main() -> None:
