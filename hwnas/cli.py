@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperGroup
 
 from hwnas import __version__
 from hwnas.errors import ConfigError, DataError, HwnasError, RunError, SpaceError
@@ -40,6 +41,8 @@ Trials = Annotated[
     int | None, typer.Option("--trials", min=1, help="Trials for each tier, instead of the experiment's number.")
 ]
 RUNS = Path("runs")
+TIMING = "EXPERIMENT|SPACE"
+"""The command of `hwnas bench` that has no name of its own."""
 INTERRUPTED = 130
 
 
@@ -90,7 +93,36 @@ def train(experiment: Reference, runs: Runs = RUNS, as_json: Json = False) -> No
     _print([vars(epoch) for epoch in history], as_json, [f"epoch {last.epoch}: loss {last.loss:.3f}, {scores}"])
 
 
-@app.command()
+class _Bench(TyperGroup):
+    """`hwnas bench WORD ...`: WORD is one of the commands, else what is to be timed."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in (*self.commands, *ctx.help_option_names):
+            args = [TIMING, *args]
+        return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        return ("" if name == TIMING else name), command, rest
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        timing = self.commands[TIMING]
+        with timing.make_context(ctx.command_path, [], resilient_parsing=True) as inner:
+            timing.format_help(inner, formatter)
+        super().format_help(ctx, formatter)
+
+
+bench_app = typer.Typer(
+    cls=_Bench,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    subcommand_metavar="lint|merge|import ...",
+    help="Tables that are there already, as files.",
+)
+app.add_typer(bench_app, name="bench", short_help="Time every operator that can occur; lint, merge and import tables.")
+
+
+@bench_app.command(TIMING, hidden=True)
 def bench(
     target: Annotated[
         str, typer.Argument(metavar="EXPERIMENT|SPACE", help="An experiment, or with --runtime a space.")
@@ -134,35 +166,77 @@ def bench(
     _print([vars(found) for found in tables], as_json, lines)
 
 
-@app.command()
-def check(
-    table: Annotated[Path, typer.Argument(help="A latency table of this machine.")],
-    networks: Annotated[int, typer.Option(min=1, help="How many unseen networks to draw.")] = 60,
-    space: Annotated[str | None, typer.Option(help="Draw from this space, not from those the table names.")] = None,
-    seed: Annotated[int, typer.Option(help="Another seed draws other networks.")] = 0,
-    device: Annotated[str | None, typer.Option(help="This machine's name, if the set-up gave it one.")] = None,
-    artifacts: Annotated[Path | None, typer.Option(help="Keep the model files here; thrown away if left out.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Write a page with plots, such as check.html.")] = None,
+@bench_app.command("lint")
+def lint_table(
+    tables: Annotated[list[str], typer.Argument(metavar="TABLE...", help="Tables, hwnas's own or published ones.")],
+    format: Annotated[
+        str | None, typer.Option("--format", help="The published format, if it is not told by the content.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """How far to trust a table: its error on whole networks that it has not seen.
-
-    They are predicted, timed twice, and shown beside simpler models and the machine's own noise. Errors and shares in
-    --json are fractions: a `mape` of 0.015 is 1.5 %. The table is not written to.
-    """
+    """Look for impossible values, damage, copies and noise. Exit code 1 if there are errors, 0 if only warnings."""
     from hwnas import pipeline
 
-    found = pipeline.check(
-        table, networks=networks, space=space, seed=seed, device=device, artifacts=artifacts, plot=plot,
-        narrator=Terminal(),
-    )  # fmt: skip
+    findings = pipeline.lint(tables, format=format)
+    errors = sum(found.severity == "error" for found in findings)
     if as_json:
-        _print(found.as_dict(), True, [])
-        return
-    from hwnas.terminal import show_check
+        counted = {"errors": errors, "warnings": len(findings) - errors}
+        _print({"tables": tables, **counted, "findings": [vars(found) for found in findings]}, True, [])
+    else:
+        from hwnas.terminal import show_findings
 
-    show_check(found)
-    _print(None, False, [f"wrote {plot}"] if plot else [])
+        show_findings(findings)
+    raise typer.Exit(1 if errors else 0)
+
+
+@bench_app.command("merge")
+def merge_table(
+    tables: Annotated[list[str], typer.Argument(metavar="TABLE...", help="Tables of one set-up.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The new table.")],
+    as_json: Json = False,
+) -> None:
+    """Write the union of tables to a new one; of anything observed twice the first observation stays."""
+    from hwnas import pipeline
+
+    merged = pipeline.merge(tables, out, narrator=Terminal())
+    found = _counts(merged.table) | {"alike": merged.alike, "again": merged.again}
+    lines = [f"{out}: {found['rows']} rows, {found['checks']} checks"]
+    if merged.alike or merged.again:
+        lines.append(
+            f"{merged.alike} lines stand in several tables; of {merged.again} further observations the first stays"
+        )
+    _print(found, as_json, lines)
+
+
+@bench_app.command("import")
+def import_published(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Published files of one set-up; .gz too.")],
+    format: Annotated[str, typer.Option("--format", help="ofa, proxyless, tinynas or fbnet.")],
+    out: Annotated[Path, typer.Option("-o", "--table", help="The new table.")],
+    source: Annotated[str | None, typer.Option(help="Whose the numbers are; the format's authors if left out.")] = None,
+    licence: Annotated[str | None, typer.Option(help="What may be done with them.")] = None,
+    device: Annotated[str | None, typer.Option(help="What was timed, such as 'Samsung Note 10'.")] = None,
+    runtime: Annotated[str | None, typer.Option(help="The runtime that it was timed with.")] = None,
+    runtime_version: Annotated[str | None, typer.Option(help="The runtime's version.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the set-up.")] = None,
+    precision: Annotated[str | None, typer.Option(help="Precision of the set-up.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Batch of the set-up; other rows are left out.")] = None,
+    drop_bad: Annotated[bool, typer.Option("--drop-bad", help="Leave out values that are no durations.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Make a table of published latencies: one value a row, spread unknown, with source and licence."""
+    from hwnas import pipeline
+
+    given = {"device": device, "runtime": runtime, "runtime_version": runtime_version, "threads": threads,
+             "precision": precision, "batch": batch}  # fmt: skip
+    setup = {name: value for name, value in given.items() if value is not None}
+    imported = pipeline.import_table(
+        files, out, format=format, source=source, licence=licence, drop_bad=drop_bad, narrator=Terminal(), **setup
+    )
+    origin = imported.table.origin
+    found = _counts(imported.table) | {"origin": vars(origin), "notices": imported.notices}
+    line = f"{out}: {found['rows']} rows, published by {origin.source}, licence: {origin.licence}"
+    _print(found, as_json, [line])
 
 
 @app.command()
@@ -307,6 +381,12 @@ def _table_path(space: str, runtime: str, accelerator: str | None, precision: st
     name = Path(space).name.removesuffix(".yaml").replace(".py:", "-")
     on = "" if accelerator in (None, "cpu") else f"-{accelerator}"
     return Path("latency_tables") / f"{name}-{runtime}{on}-{precision}-{threads}t.jsonl"
+
+
+def _counts(table: Any) -> dict[str, Any]:
+    return {
+        "table": table.path, "setup": table.setup.as_dict(), "rows": len(table.rows), "checks": len(table.checks)
+    }  # fmt: skip
 
 
 def _searched(tier: Any) -> dict[str, Any]:

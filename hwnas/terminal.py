@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -12,9 +13,13 @@ from hwnas.errors import HwnasError
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from hwnas.latency.findings import Finding
     from hwnas.pipeline.narrate import Bar
     from hwnas.report.check import Checked
     from hwnas.report.facts import TierFacts
+
+WARNINGS = 10
+"""So many warnings of one kind are spelled out."""
 
 
 class _Bar:
@@ -74,6 +79,20 @@ def show_error(error: HwnasError) -> None:
     print(f"error: {error.met}", file=sys.stderr)
     for label, part in (("where", error.where), ("allowed", error.allowed), ("next", error.do)):
         print(f"  {label + ':':<9}{part}", file=sys.stderr)
+
+
+def show_findings(findings: Sequence[Finding]) -> None:
+    """What lint found, on standard output: every error, and of each kind of warning the first few."""
+    warnings: Counter[str] = Counter()
+    for found in findings:
+        warnings[found.rule] += found.severity == "warning"
+        if warnings[found.rule] <= WARNINGS:
+            print(f"{found.where}: {found.severity}: {found.what}\n    {found.why}; {found.do}")
+    for rule, count in warnings.items():
+        if count > WARNINGS:
+            print(f"and {count - WARNINGS:,} more warnings of the kind {rule}; --json lists them")
+    errors = sum(found.severity == "error" for found in findings)
+    print(f"{errors:,} errors, {len(findings) - errors:,} warnings")
 
 
 def show_fronts(tiers: Sequence[TierFacts]) -> None:

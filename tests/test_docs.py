@@ -161,7 +161,7 @@ def test_the_architecture_on_the_page_is_one_of_the_space(folder: Path) -> None:
 def test_commands_exist_with_their_options(page: Path) -> None:
     from typer.main import get_command
 
-    from hwnas.cli import app
+    from hwnas.cli import TIMING, app
 
     known: Mapping[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
     targets = set(re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
@@ -173,7 +173,10 @@ def test_commands_exist_with_their_options(page: Path) -> None:
             assert set(words[1:]) <= targets, line
             continue
         assert words[0] == "hwnas", f"`{line}`: teach this test how to check it"
-        options = {option for parameter in known[words[1]].params for option in parameter.opts}
+        command = known[words[1]]
+        if commands := getattr(command, "commands", None):
+            command = commands.get(words[2], commands[TIMING])
+        options = {option for parameter in command.params for option in parameter.opts}
         assert {word for word in words if word.startswith("--")} <= options, line
         assert all((REPOSITORY / word).is_file() for word in words if word.startswith("experiments/")), line
 

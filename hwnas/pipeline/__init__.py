@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from hwnas.pipeline.reporting import report as report
     from hwnas.pipeline.searching import search as search
     from hwnas.pipeline.spaces import open_space as open_space
+    from hwnas.pipeline.tables import import_table as import_table
+    from hwnas.pipeline.tables import lint as lint
+    from hwnas.pipeline.tables import merge as merge
     from hwnas.pipeline.timing import bench as bench
     from hwnas.pipeline.timing import bench_space as bench_space
     from hwnas.pipeline.training import train as train
@@ -30,6 +33,9 @@ _VERBS = {  # name -> "module:attribute"; the block above says the same to type 
     "cost": "hwnas.pipeline.costs:cost",
     "export": "hwnas.pipeline.exporting:export",
     "fronts": "hwnas.pipeline.reporting:fronts",
+    "import_table": "hwnas.pipeline.tables:import_table",
+    "lint": "hwnas.pipeline.tables:lint",
+    "merge": "hwnas.pipeline.tables:merge",
     "open_run": "hwnas.pipeline.workspace:open_run",
     "open_space": "hwnas.pipeline.spaces:open_space",
     "report": "hwnas.pipeline.reporting:report",

@@ -1,0 +1,76 @@
+"""What lint tells, and what it looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong."""
+
+    severity: Literal["error", "warning"]
+    rule: str
+    where: str
+    """file:line"""
+    what: str
+    why: str
+    do: str
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A kind of finding: how grave, why it matters, what to do."""
+
+    severity: Literal["error", "warning"]
+    why: str
+    do: str
+
+
+RULES: Mapping[str, Rule] = {
+    "damage": Rule(
+        "error", "the table is refused as a whole", "delete the line to have it measured again, or restore the file"
+    ),
+    "cut": Rule("warning", "a kill cut it short; it is left out", "bench again: the row is measured anew"),
+    "no-duration": Rule(
+        "error", "a time that is not above 0 makes every sum with it wrong", "measure anew, or leave the value out"
+    ),
+    "copied": Rule(
+        "error", "nobody measured this: clocks never give the same samples twice", "delete the line and measure it"
+    ),
+    "same": Rule("warning", "it is one observation, not two", "merge the tables, or keep one of them"),
+    "duplicate": Rule("warning", "the first observation is used, this one never", "delete the line"),
+    "spread": Rule(
+        "warning", "the machine was busy or its clock changed", "close other programs, delete the line and bench again"
+    ),
+    "disturbed": Rule(
+        "warning", "others used the processor meanwhile", "close other programs, delete the line and bench again"
+    ),
+    "faster-though-larger": Rule(
+        "warning", "more work in less time: one of the two is off, or the runtime has a better kernel for the larger",
+        "delete both lines and bench again; if it stays, the runtime is so",
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A value or samples, and what they are about."""
+
+    where: str
+    about: str
+    subject: Any
+    """Equal for two observations of the same thing."""
+    ms: float
+    spread: float | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    samples: tuple[float, ...] = ()
+    setup: Any = None
+
+
+def finding(rule: str, where: str, what: str) -> Finding:
+    """A finding of a rule."""
+    kind = RULES[rule]
+    return Finding(kind.severity, rule, where, what, kind.why, kind.do)

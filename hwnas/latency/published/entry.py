@@ -1,0 +1,62 @@
+"""What a published file says, value by value, and what that is in hwnas."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hwnas.errors import TableError
+from hwnas.ops import Operator, Shape
+
+Fact = int | float | str
+Link = tuple[Operator, Shape]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One value of a published file."""
+
+    line: int
+    """Where it stands, counted from 1."""
+    key: str
+    """What it is about, as it is written there."""
+    ms: float
+    """Milliseconds a call, which is a whole batch; whatever the file says, negative values included."""
+    layer: str
+    """The kind of layer, as the format calls it."""
+    facts: Mapping[str, Fact] = field(default_factory=dict)
+    """What the key says by name, `height` and `width` of the input among them."""
+    links: tuple[Link, ...] = ()
+    """The operators that it is the latency of, exactly."""
+    more: Mapping[str, Any] = field(default_factory=dict)
+    """Other numbers of the file about it, such as how often it was timed."""
+    absent: bool = False
+    """The format's own mark for a value that is not known."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row to be written: the latency of an operator as one value or a sum of several."""
+
+    link: Link
+    parts: tuple[Entry, ...]
+
+    @property
+    def ms(self) -> float:
+        """The sum of the parts."""
+        return sum(part.ms for part in self.parts)
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        """Where it comes from: the published keys, and what else was told of them."""
+        told = {part.key: dict(part.more) for part in self.parts if part.more}
+        return {"published": [part.key for part in self.parts], **({"told": told} if told else {})}
+
+
+def unreadable(where: str, met: str) -> TableError:
+    """The error about a published file that cannot be understood."""
+    return TableError(
+        met, where=where, allowed="docs/tables.md describes the published formats that are read",
+        do="Check the file and its format (--format)",
+    )  # fmt: skip

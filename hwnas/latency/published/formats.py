@@ -1,0 +1,121 @@
+"""The published formats: what each is read by, whose it is, and what its set-up is if nobody says otherwise."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hwnas.errors import ConfigError, did_you_mean
+from hwnas.latency.file import content_of
+from hwnas.latency.published import fbnet, mobile, tfnas, tinynas
+from hwnas.latency.published.entry import Entry, Row, unreadable
+
+UNKNOWN = "not told"
+
+
+@dataclass(frozen=True)
+class Format:
+    """How files of one kind are read."""
+
+    read: Callable[[str, str], list[Entry]]
+    """(path, text) -> entries."""
+    source: str
+    licence: str = UNKNOWN
+    setup: Mapping[str, Any] = field(default_factory=dict)
+    """What is known of the set-up of the files that were published in it."""
+    compose: Callable[[Sequence[Entry]], Iterator[Row]] = lambda entries: iter(())
+    """Rows of several entries each."""
+    usual: Callable[[Sequence[Entry]], list[Entry]] = list
+    """Entries about the same thing as one."""
+    rows: bool = True
+    """Whether entries are mapped to operators; others are for linting."""
+
+
+FORMATS: Mapping[str, Format] = {
+    "ofa": Format(
+        partial(mobile.read, ofa=True), "Cai et al., Once-for-All, ICLR 2020, mit-han-lab/once-for-all",
+        setup={"runtime": "tflite"}, compose=partial(mobile.compose, ofa=True),
+    ),
+    "proxyless": Format(
+        partial(mobile.read, ofa=False), "Cai et al., ProxylessNAS, ICLR 2019, mit-han-lab/proxylessnas",
+        setup={"runtime": "tflite"}, compose=partial(mobile.compose, ofa=False),
+    ),
+    "tinynas": Format(
+        tinynas.read, "alibaba/lightweight-neural-architecture-search", "Apache-2.0",
+        setup={"device": "NVIDIA V100", "runtime": "tensorrt", "accelerator": "cuda"},
+    ),
+    "fbnet": Format(
+        fbnet.read, "Wu et al., FBNet, CVPR 2019, facebookresearch/mobile-vision", "CC-BY-NC-4.0",
+        setup={"device": "Samsung Galaxy S8 (SM-G950U-7.0-24)", "runtime": "caffe2", "precision": "int8"},
+        compose=fbnet.compose, usual=fbnet.usual,
+    ),
+    "tfnas": Format(tfnas.read, "Hu et al., TF-NAS, ECCV 2020, AberHu/TF-NAS", "MIT", rows=False),
+}  # fmt: skip
+
+
+def named(name: str) -> Format:
+    """A format by its name.
+
+    Raises:
+        ConfigError: there is none of this name.
+    """
+    if name not in FORMATS:
+        raise ConfigError(
+            f"there is no format `{name}`", where="--format", allowed=did_you_mean(name, FORMATS), do="Use one of these"
+        )
+    return FORMATS[name]
+
+
+def bytes_of(path: Path) -> bytes:
+    """The content of a file, gzip or not.
+
+    Raises:
+        TableError: it cannot be read.
+    """
+    content = content_of(path)
+    try:
+        return gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
+    except (OSError, EOFError, zlib.error) as error:
+        raise unreadable(str(path), f"the file cannot be unpacked ({error})") from error
+
+
+def detect(path: Path, text: str) -> str | None:
+    """The name of the format, or None for a table of hwnas.
+
+    Raises:
+        TableError: it is neither.
+    """
+    begin = text.lstrip()[:4096]
+    if '"hwnas_table"' in begin or '"rounds_ns"' in text:
+        return None
+    if re.match(r"\{\w+,\d", begin):
+        return "tinynas"
+    if begin.startswith("{") and '"op_type"' in begin:
+        return "fbnet"
+    if re.search(r"expanded_conv-input:", text):
+        return "ofa" if re.search(r"-se:\d+-hs:\d+", text) else "proxyless"
+    if begin.startswith("{"):
+        try:
+            values = json.loads(text).values()
+        except (AttributeError, ValueError):
+            values = []
+        if any(isinstance(value, dict) for value in values):
+            return "tfnas"
+    raise unreadable(str(path), "the file is of no format that is known here")
+
+
+def read_entries(path: Path, name: str) -> list[Entry]:
+    """What a file of a published format says; bytes that are no text become question marks.
+
+    Raises:
+        TableError: it cannot be read.
+        ConfigError: there is no such format.
+    """
+    return named(name).read(str(path), bytes_of(path).decode(errors="replace"))

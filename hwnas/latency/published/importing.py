@@ -1,0 +1,137 @@
+"""Published tables become tables of hwnas: rows of one sample each, with source and licence."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hwnas.errors import ConfigError, TableError
+from hwnas.latency.file import create
+from hwnas.latency.published.entry import Entry, Row
+from hwnas.latency.published.formats import UNKNOWN, named, read_entries
+from hwnas.latency.table import LatencyTable, Origin, RowKey, encoded, header_line, read_table, row_key
+from hwnas.runtimes.setup import Setup
+
+SHOWN = 5
+"""How many examples a message spells out."""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What came of an import."""
+
+    table: LatencyTable
+    notices: tuple[str, ...]
+    """What did not become a row, with counts."""
+
+
+def import_tables(
+    paths: Sequence[Path],
+    out: Path,
+    *,
+    format: str,
+    source: str | None = None,
+    licence: str | None = None,
+    drop_bad: bool = False,
+    **setup: Any,
+) -> Imported:
+    """Write the rows of published files of one set-up to a new table.
+
+    Args:
+        format: a key of `FORMATS` that can be imported.
+        source, licence: whose the numbers are and what may be done with them; the format's own if left out.
+        drop_bad: leave values that are no durations out, with a notice, instead of refusing the file.
+        setup: fields of `Setup`; what is left out is the format's usual, else unknown.
+
+    Raises:
+        TableError: a file cannot be read, a value is no duration, nothing is an operator of hwnas, or `out` exists.
+        ConfigError: there is no such format, or it is for linting only.
+    """
+    kind = named(format)
+    if not kind.rows:
+        raise ConfigError(
+            f"tables of the format `{format}` are not imported", where="--format",
+            allowed="Their keys stand for no operators of hwnas; `hwnas bench lint` reads them", do="Lint it instead",
+        )  # fmt: skip
+    valid = Setup(**{"device": UNKNOWN, "runtime": UNKNOWN, "runtime_version": UNKNOWN, **kind.setup, **setup})
+    files, notices = _known({path: read_entries(path, format) for path in paths}, drop_bad=drop_bad)
+    rows: dict[RowKey, Row] = {}
+    unlike, layers, unused = 0, Counter[str](), Counter[str]()
+    for entries in files.values():
+        usual = kind.usual(entries)
+        mine = [entry for entry in usual if entry.facts.get("batch", valid.batch) == valid.batch]
+        found = [*_alone(mine), *kind.compose(mine)]
+        unlike += sum(rows.setdefault(row_key(*row.link), row).ms != row.ms for row in found)
+        used = {id(part) for row in found for part in row.parts}
+        layers.update(entry.layer for entry in usual)
+        unused.update(entry.layer for entry in usual if id(entry) not in used)
+    if not rows:
+        raise TableError(
+            f"none of {layers.total():,} values is that of an operator of hwnas ({_counted(layers)})",
+            where=", ".join(map(str, paths)), allowed=f"A table of the format `{format}` at batch {valid.batch}",
+            do="Check --format and --batch",
+        )  # fmt: skip
+    if unused:
+        notices.append(
+            f"{unused.total():,} of {layers.total():,} values stand for no operator of hwnas at batch {valid.batch} "
+            f"and are not in the table: {_counted(unused)}"
+        )
+    if unlike:
+        notices.append(
+            f"{unlike:,} operators have several values; the first ones are used. Where files are of one resolution "
+            "each, import each into a table of its own"
+        )
+    origin = Origin("published", source or kind.source, licence or kind.licence, format)
+    create(out, header_line(valid, origin) + b"".join(map(_line, rows.values())))
+    return Imported(read_table(out), tuple(notices))
+
+
+def _alone(entries: Iterable[Entry]) -> Iterable[Row]:
+    return (Row(link, (entry,)) for entry in entries for link in entry.links)
+
+
+def _line(row: Row) -> bytes:
+    operator, shape = row.link
+    about = {"op": operator.kind, "knobs": operator.knobs, "input": list(shape)}
+    return encoded({**about, "rounds_ns": [row.ms * 1e6], "conditions": row.conditions})
+
+
+def _known(files: Mapping[Path, list[Entry]], *, drop_bad: bool) -> tuple[dict[Path, list[Entry]], list[str]]:
+    """The entries that are durations, and what to say of the others.
+
+    Raises:
+        TableError: there are values that are no durations, and they are not to be dropped.
+    """
+    told = {path: [entry for entry in entries if not entry.absent] for path, entries in files.items()}
+    bad = [
+        f"{path}:{entry.line}: {entry.key}: {entry.ms:g} ms"
+        for path, entries in told.items()
+        for entry in entries
+        if not is_duration(entry.ms)
+    ]
+    absent = sum(map(len, files.values())) - sum(map(len, told.values()))
+    notices = [f"{absent:,} values are marked as having no result"] if absent else []
+    if bad and not drop_bad:
+        raise TableError(
+            f"{len(bad)} values are no durations: {'; '.join(bad)}", where=", ".join(map(str, files)),
+            allowed="A latency is a finite number above 0",
+            do="Find out why, or leave these values out with --drop-bad",
+        )  # fmt: skip
+    if bad:
+        notices.append(f"{len(bad)} values are no durations and are left out: {'; '.join(bad)}")
+    return {path: [entry for entry in entries if is_duration(entry.ms)] for path, entries in told.items()}, notices
+
+
+def is_duration(ms: float) -> bool:
+    """Whether a number can be a latency."""
+    return math.isfinite(ms) and ms > 0
+
+
+def _counted(layers: Counter[str]) -> str:
+    found = layers.most_common()
+    more = f", and {len(found) - SHOWN} kinds more" if len(found) > SHOWN else ""
+    return ", ".join(f"{count:,} {layer}" for layer, count in found[:SHOWN]) + more

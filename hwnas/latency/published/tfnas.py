@@ -1,0 +1,45 @@
+"""Tables of TF-NAS (AberHu/TF-NAS): JSON, `{block: {hidden width: ms}}`, and `base`, all layers that are not searched.
+
+A block is `MBInvertedResBlock_RESOLUTION_IN_SE_OUT_kKERNEL_sSTRIDE_ACTIVATION`. Read for linting only.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from hwnas.latency.published.entry import Entry, Fact, unreadable
+
+KEY = re.compile(r"(?P<layer>[A-Za-z]+)_(\d+)_(\d+)_(\d+)_(\d+)_k(\d+)_s(\d+)_(?P<activation>\w+)")
+NAMES = ("resolution", "in_channels", "se", "out_channels", "kernel", "stride")
+
+
+def read(path: str, text: str) -> list[Entry]:
+    """The entries of a file; of a key that stands there twice both.
+
+    Raises:
+        TableError: it is no JSON of this form.
+    """
+    try:
+        pairs = json.loads(text, object_pairs_hook=lambda found: found)
+        entries, place, line, counted = [], 0, 1, 0
+        for key, value in pairs:
+            place = text.index(json.dumps(key), place)
+            inner = value if isinstance(value, list) else [("", value)]
+            for name, ms in inner:
+                place = text.index(f'"{name}"', place) if name else place
+                line, counted = line + text.count("\n", counted, place), place
+                entries.append(_entry(line, key, name, ms))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise unreadable(path, f"this is no JSON of blocks with times ({error})") from error
+    return entries
+
+
+def _entry(line: int, key: str, name: str, ms: Any) -> Entry:
+    facts: dict[str, Fact] = {}
+    matched = KEY.fullmatch(key)
+    if matched is not None and name.isdigit():
+        sizes = dict(zip(NAMES, map(int, matched.groups()[1:7]), strict=True))
+        facts = {"layer": matched["layer"], "activation": matched["activation"], **sizes, "expand": int(name)}
+    return Entry(line, f"{key}[{name}]" if name else key, float(ms), key.split("_")[0], facts)

@@ -1,0 +1,53 @@
+"""Latency tables as files: linted, merged, imported."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hwnas.latency.findings import Finding
+from hwnas.latency.lint import lint_tables
+from hwnas.latency.merge import Merged, merge_tables
+from hwnas.latency.published import Imported, import_tables
+from hwnas.pipeline.narrate import Narrator, Silent
+from hwnas.shipped import find_file
+
+
+def lint(tables: Sequence[str | Path], *, format: str | None = None) -> list[Finding]:
+    """What is wrong with tables, hwnas's own or published ones: damage, impossible values, copies, noise.
+
+    Args:
+        tables: files, or names of shipped tables; copies are looked for across all of them.
+        format: the published format of all files; told from their content if left out.
+    """
+    return lint_tables([find_file(table, "latency_tables") for table in tables], format)
+
+
+def merge(tables: Sequence[str | Path], out: Path, *, narrator: Narrator | None = None) -> Merged:
+    """Write the union of tables of one set-up to a new file; of anything observed twice the first one stays."""
+    merged = merge_tables([find_file(table, "latency_tables") for table in tables], out)
+    for notice in merged.notices:
+        (narrator or Silent()).say(notice)
+    return merged
+
+
+def import_table(
+    files: Sequence[str | Path],
+    out: Path,
+    *,
+    format: str,
+    source: str | None = None,
+    licence: str | None = None,
+    drop_bad: bool = False,
+    narrator: Narrator | None = None,
+    **setup: Any,
+) -> Imported:
+    """Write a published table as one of hwnas; `setup` are fields of the set-up that the file does not tell."""
+    imported = import_tables(
+        [find_file(file, "latency_tables") for file in files], out,
+        format=format, source=source, licence=licence, drop_bad=drop_bad, **setup,
+    )  # fmt: skip
+    for notice in imported.notices:
+        (narrator or Silent()).say(notice)
+    return imported
