@@ -56,7 +56,7 @@ class Machine:
 
 
 def steady(ms: float, reference_ns: float | None = REFERENCE_NS) -> Measurement:
-    return Measurement((ms * 1e6,) * 5, {} if reference_ns is None else {"reference_ns": reference_ns})
+    return Measurement((ms * 1e6,) * 5, {} if reference_ns is None else {"reference_ns": [reference_ns] * 5})
 
 
 @pytest.fixture(scope="module")
