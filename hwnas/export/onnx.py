@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from hwnas.export.draft import drafted
-from hwnas.export.quantize import Images, calibration_batches, check_precision, integer_friendly
+from hwnas.export.quantize import Images, check_precision, prepared
+from hwnas.export.quantize_onnx import halve_onnx, quantize_onnx
 from hwnas.ops import Shape
 
 
@@ -29,7 +30,8 @@ def export_onnx(
 
     Args:
         precision: fp32, fp16 or int8.
-        calibration: inputs (N, C, H, W) that int8 takes the ranges of activations from; random ones if left out.
+        calibration: inputs (N, C, H, W) that int8 takes the ranges of activations from. Without any, the file is for
+            timing only (`hwnas.export.quantize.prepared`).
         whole: the file takes and gives float32 at every precision. Otherwise its ends are in its own precision: an
             operator that is timed alone has no conversions around it, because it has none inside a network.
 
@@ -39,16 +41,15 @@ def export_onnx(
     """
     check_precision(precision, to="ONNX")
     with drafted(module, path, to="ONNX") as draft:
+        batches: list[Images] = []
+        if precision == "int8":
+            module, batches = prepared(module, calibration, input_shape, batch)
         torch.onnx.export(
-            integer_friendly(module) if precision == "int8" else module, (torch.zeros(batch, *input_shape),),
-            str(draft), dynamo=False, input_names=["input"], output_names=["output"],
+            module, (torch.zeros(batch, *input_shape),), str(draft), dynamo=False, input_names=["input"],
+            output_names=["output"],
         )  # fmt: skip
         if precision == "int8":
-            from hwnas.export.quantize_onnx import quantize_onnx
-
-            quantize_onnx(draft, calibration_batches(calibration, input_shape, batch), whole=whole)
+            quantize_onnx(draft, batches, whole=whole)
         elif precision == "fp16":
-            from hwnas.export.quantize_onnx import halve_onnx
-
             halve_onnx(draft, whole=whole)
     return path

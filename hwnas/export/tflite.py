@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -11,7 +12,9 @@ import torch
 from torch import nn
 
 from hwnas.export.draft import drafted
-from hwnas.export.quantize import Images, calibration_batches, check_precision, integer_friendly
+from hwnas.export.fold import folded
+from hwnas.export.quantize import Images, check_precision, prepared
+from hwnas.export.quantize_tflite import halve_tflite, quantize_tflite
 from hwnas.lookup import optional
 from hwnas.ops import Shape
 
@@ -32,7 +35,8 @@ def export_tflite(
 
     Args:
         precision: fp32, int8, or fp16, which stores weights in fp16 and leaves it to the runtime to compute in it.
-        calibration: inputs (N, C, H, W) that int8 takes the ranges of activations from; random ones if left out.
+        calibration: inputs (N, C, H, W) that int8 takes the ranges of activations from. Without any, the file is for
+            timing only (`hwnas.export.quantize.prepared`).
         whole: the file takes and gives float32 at every precision. Otherwise an int8 file takes and gives int8: an
             operator that is timed alone has no conversions around it, because it has none inside a network.
 
@@ -43,23 +47,35 @@ def export_tflite(
     """
     check_precision(precision, to="TFLite")
     with drafted(module, path, to="TFLite") as draft, _silent_litert() as litert:
-        shipped = integer_friendly(module) if precision == "int8" else module
+        batches: list[Images] = []
+        if precision == "int8":
+            module, batches = prepared(module, calibration, input_shape, batch)
+        module = folded(module)
         images = torch.zeros(batch, *input_shape)
-        outputs = shipped(images)
+        outputs = module(images)
         channel_last = litert.to_channel_last_io(
-            shipped, args=[0] if images.ndim == 4 else [], outputs=[0] if outputs.ndim == 4 else []
+            module, args=[0] if images.ndim == 4 else [], outputs=[0] if outputs.ndim == 4 else []
         )
         given = images.permute(0, 2, 3, 1).contiguous() if images.ndim == 4 else images
-        litert.convert(channel_last.eval(), (given,)).export(str(draft))
+        with _uncollected():
+            litert.convert(channel_last.eval(), (given,)).export(str(draft))
         if precision == "int8":
-            from hwnas.export.quantize_tflite import quantize_tflite
-
-            quantize_tflite(draft, calibration_batches(calibration, input_shape, batch), whole=whole)
+            quantize_tflite(draft, batches, whole=whole)
         elif precision == "fp16":
-            from hwnas.export.quantize_tflite import halve_tflite
-
             halve_tflite(draft)
     return path
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without searches for unreachable cycles, which take a fifth of a conversion."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 @contextlib.contextmanager
