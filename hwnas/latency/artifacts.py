@@ -112,14 +112,21 @@ def _planned(target: Target, setup: Setup, suffix: str, export: Export, folder: 
     except Exception as error:  # a user's operator may raise anything
         return _as_error(target, error)
     sizes = [(name, tuple(tensor.shape)) for name, tensor in module.state_dict().items()]
-    function = export.func if isinstance(export, partial) else export
-    exporter = (function.__module__, getattr(function, "__qualname__", "")) if hasattr(function, "__module__") else ()
     made_for = {name: value for name, value in setup.as_dict().items() if name not in FILE_SERVES_ANY}
     identity = repr(
-        (target.name, target.key, target.input_shape, made_for, exporter,
+        (target.name, target.key, target.input_shape, made_for, *_spelled(export),
          str(module), sizes, torch.__version__)
     )  # fmt: skip
     return folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}{suffix}"
+
+
+def _spelled(export: Export) -> Iterator[str]:
+    """The exporter and its options, such as a precision or calibration images, as text."""
+    function, options = (export.func, export.keywords) if isinstance(export, partial) else (export, {})
+    yield f"{function.__module__}:{getattr(function, '__qualname__', type(function).__qualname__)}"
+    for name, value in sorted(options.items()):
+        text = hashlib.sha256(value.tobytes()).hexdigest() if hasattr(value, "tobytes") else repr(value)
+        yield f"{name}={text}"
 
 
 def _module(target: Target) -> nn.Module:
