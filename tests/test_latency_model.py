@@ -12,7 +12,7 @@ import pytest
 
 from hwnas.errors import TableError
 from hwnas.latency import posterior
-from hwnas.latency.measure import Measurement
+from hwnas.latency.measure import REFERENCE, Measurement
 from hwnas.latency.model import FEWEST_CHECKS, LatencyModel
 from hwnas.latency.table import LatencyTable, row_key
 from hwnas.network import Network, lower, operators_of
@@ -160,9 +160,8 @@ def test_nine_of_ten_new_timings_fall_into_the_interval(space: Space, costs: Cos
     assert 0.83 < np.mean(hits) < 0.97
 
 
-def test_every_check_narrows_the_interval(space: Space, costs: Costs, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(posterior, "NOISE", (0.02,))
-    monkeypatch.setattr(posterior, "DEVIATION", (0.1,))
+@pytest.mark.usefixtures("known_sizes")
+def test_every_check_narrows_the_interval(space: Space, costs: Costs) -> None:
     largest, checks = lower(space, space.largest()), networks(space, 12)
     widths = []
     for count in range(FEWEST_CHECKS, 13):
@@ -174,9 +173,17 @@ def test_every_check_narrows_the_interval(space: Space, costs: Costs, monkeypatc
 
 
 def prices(costs: np.ndarray, checks: Sequence[np.ndarray], doubts: np.ndarray | None = None) -> posterior.Costs:
-    """What `fit` and `terms` are told, of checks that are given as places of their operators."""
+    """What `fit` and `terms` are told, of checks that are given as places of their operators; two by two are alike."""
     counts = np.stack([np.bincount(check, minlength=len(costs)) for check in checks]).astype(float)
-    return posterior.Costs(costs, np.zeros(len(costs)) if doubts is None else doubts, counts)
+    doubts = np.zeros(len(costs)) if doubts is None else doubts
+    return posterior.Costs(costs, doubts, np.arange(len(costs)) // 2, counts)
+
+
+@pytest.fixture
+def known_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One member in the mixture: noise, deviations and slope of known sizes."""
+    for name, size in {"NOISE": 0.02, "DEVIATION": 0.1, "ALIKE": 0.2, "SLOPE": 0.05}.items():
+        monkeypatch.setattr(posterior, name, (size,))
 
 
 def predicted(overhead_ms: float, known: posterior.Costs, timed: np.ndarray, new: np.ndarray) -> tuple[float, float]:
@@ -186,9 +193,8 @@ def predicted(overhead_ms: float, known: posterior.Costs, timed: np.ndarray, new
     return float(terms.constant_ms + counts[0] @ terms.ms), float(terms.deviations_ms(counts)[0])
 
 
-def test_left_out_errors_are_those_of_fitting_without(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(posterior, "NOISE", (0.02,))
-    monkeypatch.setattr(posterior, "DEVIATION", (0.1,))
+@pytest.mark.usefixtures("known_sizes")
+def test_left_out_errors_are_those_of_fitting_without() -> None:
     rng = np.random.default_rng(0)
     costs = rng.uniform(1, 5, size=9)
     checks = [rng.integers(0, 9, size=rng.integers(2, 8)) for _ in range(7)]
@@ -200,25 +206,76 @@ def test_left_out_errors_are_those_of_fitting_without(monkeypatch: pytest.Monkey
         assert left_out[index] == pytest.approx(timed[index] - mean)
 
 
-def test_the_posterior_is_that_of_all_unknowns_written_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The textbook form, with one column for the overhead, the scale and each operator, gives the same numbers."""
-    noise, deviation, overhead_ms = 0.02, 0.1, 0.5
-    monkeypatch.setattr(posterior, "NOISE", (noise,))
-    monkeypatch.setattr(posterior, "DEVIATION", (deviation,))
-    rng = np.random.default_rng(1)
-    costs = rng.uniform(1, 5, size=6)
+@pytest.mark.usefixtures("known_sizes")
+def test_the_posterior_is_that_of_all_unknowns_written_out() -> None:
+    """The textbook form, with one column for each unknown, gives the same numbers."""
+    overhead_ms, rng = 0.5, np.random.default_rng(1)
+    costs, doubts = rng.uniform(1, 5, size=6), rng.uniform(0, 0.01, size=6)
     *checks, new = [rng.integers(0, 6, size=5) for _ in range(6)]
     timed = np.array([2 + 0.8 * costs[check].sum() for check in checks])
+    known = prices(costs, checks, doubts)
+    usual = posterior.fit(overhead_ms, known, timed).usual
 
     def row(places: np.ndarray) -> np.ndarray:
-        counts = np.bincount(places, minlength=6)
-        return np.array([1, counts @ costs, *(counts * costs)])
+        shares = np.bincount(places, minlength=6) * costs
+        return np.array([1, shares.sum(), shares @ (np.log(costs) - usual), *shares, *shares.reshape(3, 2).sum(axis=1)])
 
-    x, prior = np.stack([row(check) for check in checks]), np.array([overhead_ms, 1, *np.zeros(6)])
-    variances = np.array([(posterior.OVERHEAD_SD * overhead_ms) ** 2, posterior.SCALE_SD**2, *[deviation**2] * 6])
-    weights = np.diag(1 / (noise * (x @ prior)) ** 2)
-    covariance = np.linalg.inv(np.diag(1 / variances) + x.T @ weights @ x)
-    mean = prior + covariance @ x.T @ weights @ (timed - x @ prior)
-    found_mean, found_sd = predicted(overhead_ms, prices(costs, checks), timed, new)
+    x, prior = np.stack([row(check) for check in checks]), np.array([overhead_ms, 1, *np.zeros(10)])
+    variances = np.array([overhead_ms**2, 0.3**2, 0.05**2, *(0.1**2 + doubts), *[0.2**2] * 3])
+    expected = overhead_ms + x[:, 1]
+    covariance = np.linalg.inv(np.diag(1 / variances) + x.T @ np.diag(1 / (0.02 * expected) ** 2) @ x)
+    mean = prior + covariance @ x.T @ ((timed - x @ prior) / (0.02 * expected) ** 2)
+    found_mean, found_sd = predicted(overhead_ms, known, timed, new)
     assert found_mean == pytest.approx(row(new) @ mean)
-    assert found_sd**2 == pytest.approx(row(new) @ covariance @ row(new) + (noise * (row(new) @ prior)) ** 2)
+    assert found_sd**2 == pytest.approx(row(new) @ covariance @ row(new) + (0.02 * (row(new) @ prior)) ** 2)
+
+
+def test_terms_answer_for_any_operators_as_each_network_does_alone(space: Space, costs: Costs) -> None:
+    """Also for operators that no check holds, and in any order: the vectorised form is the one truth."""
+    rng, unseen = random.Random(3), networks(space, 10, seed=9)
+    table = table_of(costs, networks(space, 8), lambda network: 0.9 * summed(costs, network) * rng.gauss(1, 0.02))
+    model, links = LatencyModel.of(table), list(costs)
+    rng.shuffle(links)
+    terms, (constant_ms, ms) = model.terms(links), model.linear(links)
+    counts = np.array([[list(network.links).count(link) for link in links] for network in unseen], dtype=float)
+    assert terms.constant_ms == pytest.approx(constant_ms)
+    assert terms.ms == pytest.approx(ms)
+    estimates = [model.predict(network) for network in unseen]
+    assert constant_ms + counts @ ms == pytest.approx([estimate.ms for estimate in estimates])
+    assert constant_ms + counts @ ms == pytest.approx([model.predict_ms(network) for network in unseen])
+    assert terms.quantile_ms(counts, 0.05) == pytest.approx([estimate.low_ms for estimate in estimates])
+    assert terms.quantile_ms(counts, 0.9) == pytest.approx([model.upper_ms(network, 0.9) for network in unseen])
+
+
+def test_a_slow_sitting_changes_no_prediction(space: Space, costs: Costs) -> None:
+    """What was timed while the reference operator took half as long again counts as in its usual state."""
+    checks = networks(space, 6)
+    table = table_of(costs, checks, lambda network: 0.9 * summed(costs, network))
+    calm = LatencyModel.of(table)
+
+    def slowed(found: Measurement, by: float) -> Measurement:
+        return Measurement(tuple(ns * by for ns in found.rounds_ns), {REFERENCE: [1000.0 * by] * len(found.rounds_ns)})
+
+    table.rows = {key: slowed(row, 1.5 if place % 5 == 0 else 1) for place, (key, row) in enumerate(table.rows.items())}
+    table.checks = {key: slowed(check, 1.5) for key, check in table.checks.items()}
+    drifted = LatencyModel.of(table)
+    for network in networks(space, 5, seed=9):
+        found, wanted = drifted.predict(network), calm.predict(network)
+        assert (found.low_ms, found.ms, found.high_ms) == pytest.approx((wanted.low_ms, wanted.ms, wanted.high_ms))
+
+
+def test_operators_that_are_alike_teach_of_each_other(space: Space, costs: Costs) -> None:
+    """All operators of one kind at one resolution are a third slower in company; checks hold only some of them."""
+    slow = next(link for link in costs if link[0].kind == "mbconv")[1][1:]
+
+    def truth(network: Network) -> float:
+        return summed(costs, network) + sum(
+            costs[link] / 3 for link in network.links if link[0].kind == "mbconv" and link[1][1:] == slow
+        )
+
+    checks = networks(space, 12)
+    model = LatencyModel.of(table_of(costs, checks, truth))
+    timed = {link for network in checks for link in network.links}
+    fresh = [link for link in costs if link[0].kind == "mbconv" and link[1][1:] == slow and link not in timed]
+    ratios = model.linear(fresh)[1] / [costs[link] for link in fresh]
+    assert np.mean(ratios) == pytest.approx(4 / 3, rel=0.1)

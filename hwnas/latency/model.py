@@ -9,8 +9,8 @@ from typing import Protocol, final
 
 import numpy as np
 
-from hwnas.latency.posterior import Costs, Floats, Posterior, fit
-from hwnas.latency.rows import Link, Missing, Places, Rows
+from hwnas.latency.posterior import Costs, Floats, Places, Posterior, fit
+from hwnas.latency.rows import Link, Missing, Rows
 from hwnas.latency.table import LatencyTable
 from hwnas.network import Network
 from hwnas.runtimes.setup import Setup
@@ -100,7 +100,7 @@ class LatencyModel:
         if len(table.checks) >= FEWEST_CHECKS:
             held = [rows.places_of(keys) for keys in table.checks]
             counts = np.array([np.bincount(places, minlength=len(rows)) for places in held], dtype=float)
-            costs = Costs(*rows.costs(np.arange(len(rows))), counts)
+            costs = rows.costs(np.arange(len(rows)), counts)
             posterior = fit(rows.overhead_ms, costs, np.array(rows.low_ms(list(table.checks.values()))))
         origin = (
             f"{len(table.checks)} checks and {len(table.rows)} rows"
@@ -118,7 +118,8 @@ class LatencyModel:
         """
         if unseen := [link for link in dict.fromkeys(links) if link not in self._effective_ms]:
             places = self._rows.places(unseen)
-            effective = self.posterior.linear(self._costs(places))[1] if self.posterior else self._rows.costs(places)[0]
+            costs = self._costs(places)
+            effective = self.posterior.linear(costs)[1] if self.posterior else costs.ms
             self._effective_ms.update(zip(unseen, effective.tolist(), strict=True))
         constant_ms = self.posterior.constant_ms if self.posterior else self._rows.overhead_ms
         return constant_ms, np.array([self._effective_ms[link] for link in links])
@@ -166,7 +167,7 @@ class LatencyModel:
         counts = np.zeros((len(self._counts), len(places)))
         checked = places < self._counts.shape[1]
         counts[:, checked] = self._counts[:, places[checked]]
-        return Costs(*self._rows.costs(places), counts)
+        return self._rows.costs(places, counts)
 
     def _resting_on(self, estimated: int, operators: int) -> str:
         return self.origin + (f"; {estimated} of {operators} operators estimated" if estimated else "")

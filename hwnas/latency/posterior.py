@@ -12,16 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats: TypeAlias = NDArray[np.float64]
+Places: TypeAlias = NDArray[np.intp]
 
 NOISE = (0.003, 0.006, 0.012, 0.025, 0.05, 0.1)
 """Standard deviations of a timed network around the model, relative to the network; weighed by the evidence."""
 DEVIATION = (0.01, 0.03, 0.1, 0.3)
 """Standard deviations of an operator's cost in a network around its cost alone, relative to it; weighed likewise."""
+ALIKE = (0.0, 0.03, 0.1, 0.3)
+"""The same of the deviation that operators which are alike have in common."""
+SLOPE = (0.0, 0.03, 0.1)
+"""Prior standard deviations of how much more an operator deviates that costs e times as much: a large operator fits
+into the caches while it is timed alone, and finds them full in a network. Weighed likewise."""
 SCALE_SD = 0.3
 """Prior standard deviation of the scale."""
 OVERHEAD_SD = 1.0
 """Prior standard deviation of the overhead, relative to the identity model's. Looser, it takes up what grows faster
 than linearly in large networks (caches), and the smallest networks come out below zero."""
+NEGLIGIBLE = 0.01
+"""Members of the mixture with a smaller share of the largest weight are left out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +40,8 @@ class Costs:
     """(operators,) each one's time alone, overhead taken off."""
     doubts: Floats
     """(operators,) relative variances of what is not known of these times: 0 for a row that was measured."""
+    alike: Places
+    """(operators,) equal numbers, counted from 0, for operators that are alike."""
     counts: Floats
     """(checks, operators) how often each check holds each operator."""
 
@@ -53,7 +63,7 @@ class Inferred:
     def deviations_ms(self, counts: Floats) -> Floats:
         """(networks,) standard deviations of one timing of each of the networks, given as (networks, operators)."""
         whole = np.column_stack([np.ones(len(counts)), counts])
-        variances: Floats = np.einsum("no,no->n", whole @ self.covariance, whole)
+        variances: Floats = ((whole @ self.covariance) * whole).sum(axis=1)
         return np.sqrt(np.maximum(variances, 0.0))
 
     def quantile_ms(self, counts: Floats, q: float) -> Floats:
@@ -64,67 +74,80 @@ class Inferred:
 
 @dataclass(frozen=True, eq=False)
 class Posterior:
-    """Latency is `overhead + scale * sum(costs) + the operators' own deviations + noise`.
+    """Latency is `overhead + scale * sum(costs) + slope * sum(costs * log(costs)) + deviations + noise`.
 
-    All unknowns are Gaussian a priori: the overhead about the identity model's, the scale about 1, each deviation about
-    0. Noise and deviations have unknown sizes; every combination of `NOISE` and `DEVIATION` is one
-    closed-form posterior, and predictions are their mixture, weighed by marginal likelihood.
+    A deviation is an operator's own and that of all operators which are alike. All unknowns are Gaussian a priori: the
+    overhead about the identity model's, the scale about 1, the others about 0. The sizes of noise, deviations and slope
+    are not known; every combination of `NOISE`, `DEVIATION`, `ALIKE` and `SLOPE` is one closed-form posterior, and
+    predictions are their mixture, weighed by marginal likelihood (Rasmussen and Williams, Gaussian Processes for
+    Machine Learning, 2006, chapters 2 and 5). The mixture is taken as one Gaussian with its mean and its variance.
     """
 
     overhead_ms: float
-    prior_variance: Floats
-    """(2,) prior variances of overhead and scale."""
+    usual: float
+    """Mean logarithm of a cost in ms, weighed by cost, from which the slope counts: scale and slope stay apart."""
     features: Floats
-    """(checks, 2) what overhead and scale are multiplied with in each check."""
+    """(checks, 3) what overhead, scale and slope are multiplied with in each check."""
+    groups: Floats
+    """(checks, groups) ms of each check in operators that are alike."""
     residuals: Floats
     """(checks,) timed minus expected a priori."""
     weights: Floats
-    """(members,) posterior weights of the combinations of noise and deviation."""
+    """(members,) posterior weights of the combinations."""
+    prior_variance: Floats
+    """(members, 3) prior variances of overhead, scale and slope."""
     noise: Floats
     """(members,) squares of the relative noise."""
     deviation: Floats
-    """(members,) squares of the relative deviation."""
+    """(members,) squares of the relative deviation of each operator."""
+    alike: Floats
+    """(members,) squares of the relative deviation that operators which are alike have in common."""
     precision: Floats
     """(members, checks, checks) inverse covariances of the checks."""
 
     @cached_property
     def constant_ms(self) -> float:
         """The overhead's posterior mean."""
-        return self.linear(Costs(np.zeros(0), np.zeros(0), np.zeros((len(self.residuals), 0))))[0]
+        nothing = np.zeros(0)
+        costs = Costs(nothing, nothing, np.zeros(0, dtype=np.intp), np.zeros((len(self.residuals), 0)))
+        return self.linear(costs)[0]
 
     def linear(self, costs: Costs) -> tuple[float, Floats]:
         """The constant and the (operators,) effective times in ms, means over the posterior."""
-        means = self._means(costs, self._across(costs))
-        mean: Floats = self.weights @ means
+        mean: Floats = self.weights @ self._means(costs, self._across(costs))
         return float(mean[0]), mean[1:]
 
     def terms(self, costs: Costs) -> Inferred:
-        """The same with their covariance: O(checks * operators²)."""
-        across = self._across(costs)
+        """The same with their covariance: O(members * checks * operators²)."""
+        across, weights = self._across(costs), self.weights
         means = self._means(costs, across)
-        mean: Floats = self.weights @ means
-        units = _features(costs)
-        own = np.zeros(len(units))
-        own[1:] = (self.weights @ self.deviation + costs.doubts) * costs.ms**2
-        expected = units @ (self.overhead_ms, 1.0)
-        covariance = (units * self.prior_variance) @ units.T + np.diag(own)
-        covariance += float(self.weights @ self.noise) * np.outer(expected, expected)
-        covariance -= np.einsum("m,mia,mij,mjb->ab", self.weights, across, self.precision, across, optimize=True)
-        covariance += np.einsum("m,ma,mb->ab", self.weights, means - mean, means - mean, optimize=True)
+        mean: Floats = weights @ means
+        units = _units(costs.ms, self.usual)
+        expected = units[:, :2] @ (self.overhead_ms, 1.0)
+        covariance = (units * (weights @ self.prior_variance)) @ units.T
+        covariance += float(weights @ self.noise) * np.outer(expected, expected)
+        own = (costs.alike[:, None] == costs.alike) * float(weights @ self.alike)
+        own = own + np.diag(float(weights @ self.deviation) + costs.doubts)
+        covariance[1:, 1:] += own * np.outer(costs.ms, costs.ms)
+        gain = (weights[:, None, None] * self.precision) @ across
+        covariance -= np.tensordot(across, gain, axes=((0, 1), (0, 1)))
+        covariance += (weights[:, None] * (means - mean)).T @ (means - mean)
         return Inferred(float(mean[0]), mean[1:], covariance)
 
     def _across(self, costs: Costs) -> Floats:
         """(members, checks, 1 + operators) prior covariance of each check with the constant and each operator."""
-        shared = (self.features * self.prior_variance) @ _features(costs).T
+        across: Floats = (self.features * self.prior_variance[:, None]) @ _units(costs.ms, self.usual).T
+        beside = np.zeros((len(self.residuals), len(costs.ms)))
+        known = costs.alike < self.groups.shape[1]
+        beside[:, known] = self.groups[:, costs.alike[known]] * costs.ms[known]
         own = (self.deviation[:, None] + costs.doubts) * costs.ms**2
-        across = np.repeat(shared[None], len(self.weights), axis=0)
-        across[:, :, 1:] += own[:, None, :] * costs.counts
+        across[:, :, 1:] += self.alike[:, None, None] * beside + own[:, None] * costs.counts
         return across
 
     def _means(self, costs: Costs, across: Floats) -> Floats:
         """(members, 1 + operators) posterior means."""
-        expected = _features(costs) @ (self.overhead_ms, 1.0)
-        means: Floats = expected + np.einsum("mia,mij,j->ma", across, self.precision, self.residuals, optimize=True)
+        expected = _units(costs.ms, self.usual)[:, :2] @ (self.overhead_ms, 1.0)
+        means: Floats = expected + ((self.precision @ self.residuals)[:, None] @ across)[:, 0]
         return means
 
     @property
@@ -137,30 +160,37 @@ class Posterior:
 
 def fit(overhead_ms: float, costs: Costs, timed_ms: Floats) -> Posterior:
     """The posterior after whole networks, the rows of `costs.counts`, took `timed_ms`."""
-    counts = np.column_stack([np.ones(len(timed_ms)), costs.counts])
-    features = counts @ _features(costs)
-    prior_variance = np.array([OVERHEAD_SD * max(overhead_ms, 1e-6), SCALE_SD]) ** 2
-    expected = features @ (overhead_ms, 1.0)
-    residuals = timed_ms - expected
-    shared = (features * prior_variance) @ features.T
     shares = costs.counts * costs.ms
-    squares = np.array([(noise**2, deviation**2) for noise, deviation in product(NOISE, DEVIATION)])
-    own = shares @ shares.T, (shares * costs.doubts) @ shares.T
-    covariances = shared + own[1] + squares[:, 1, None, None] * own[0]
-    covariances = covariances + squares[:, 0, None, None] * np.diag(expected**2)
+    usual = float(costs.ms @ _logs(costs.ms) / max(costs.ms.sum(), 1e-9))
+    features = np.column_stack([np.ones(len(timed_ms)), costs.counts]) @ _units(costs.ms, usual)
+    groups = shares @ (costs.alike[:, None] == np.arange(costs.alike.max(initial=-1) + 1))
+    expected = features[:, :2] @ (overhead_ms, 1.0)
+    residuals = timed_ms - expected
+    squares = np.array(list(product(NOISE, DEVIATION, ALIKE, SLOPE))) ** 2
+    noise, deviation, alike, slope = squares.T
+    shared = np.array([OVERHEAD_SD * max(overhead_ms, 1e-6), SCALE_SD]) ** 2
+    prior_variance = np.column_stack([np.broadcast_to(shared, (len(squares), 2)), slope])
+    covariances = (features * prior_variance[:, None]) @ features.T + (shares * costs.doubts) @ shares.T
+    covariances += deviation[:, None, None] * (shares @ shares.T) + alike[:, None, None] * (groups @ groups.T)
+    covariances += noise[:, None, None] * np.diag(expected**2)
     precision = np.linalg.inv(covariances)
-    fits = np.einsum("i,mij,j->m", residuals, precision, residuals)
+    fits = ((precision @ residuals) * residuals).sum(axis=1)
     evidence = -0.5 * (fits + np.linalg.slogdet(covariances)[1])
     weights = np.exp(evidence - evidence.max())
-    kept = weights > 1e-3 * weights.sum()
+    kept = weights > NEGLIGIBLE
     return Posterior(
-        overhead_ms, prior_variance, features, residuals, weights[kept] / weights[kept].sum(),
-        squares[kept, 0], squares[kept, 1], precision[kept],
+        overhead_ms, usual, features, groups, residuals, weights[kept] / weights[kept].sum(), prior_variance[kept],
+        noise[kept], deviation[kept], alike[kept], precision[kept],
     )  # fmt: skip
 
 
-def _features(costs: Costs) -> Floats:
-    """(1 + operators, 2) what overhead and scale are multiplied with in the constant and in each operator."""
-    units = np.zeros((1 + len(costs.ms), 2))
-    units[0, 0], units[1:, 1] = 1.0, costs.ms
+def _units(ms: Floats, usual: float) -> Floats:
+    """(1 + operators, 3) what overhead, scale and slope are multiplied with in the constant and in each operator."""
+    units = np.zeros((1 + len(ms), 3))
+    units[0, 0], units[1:, 1], units[1:, 2] = 1.0, ms, ms * (_logs(ms) - usual)
     return units
+
+
+def _logs(ms: Floats) -> Floats:
+    """Logarithms, those of rows that cost no more than nothing at all low but finite."""
+    return np.log(np.maximum(ms, 1e-9))

@@ -8,12 +8,11 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hwnas.errors import ConfigError, SpaceError, TableError
 from hwnas.latency.drift import drift_factors, reference_ns
 from hwnas.latency.measure import Measurement
-from hwnas.latency.posterior import Floats
+from hwnas.latency.posterior import Costs, Floats, Places
 from hwnas.latency.table import LatencyTable, RowKey, row_key
 from hwnas.network import make_operator
 from hwnas.ops import Operator, Shape
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 Link = tuple[Operator, Shape]
 Missing = Literal["refuse", "estimate"]
 """What becomes of an operator without a row: an error, or a time that is inferred from the rows there are."""
-Places = NDArray[np.intp]
 
 
 class Rows:
@@ -41,6 +39,8 @@ class Rows:
         self._of_link: dict[Link, int] = {}
         self._ms = [max(ms - self.overhead_ms, 0.0) for ms in self._alone_ms]
         self._doubts = [0.0] * len(self._ms)
+        self._groups: dict[tuple[str, tuple[int, ...]], int] = {}
+        self._alike = [self._group(key) for key in self._keys]
         self._fitted: MissingRows | None = None
 
     def __len__(self) -> int:
@@ -70,10 +70,11 @@ class Rows:
         self._fill({key: self._link(key) for key in gaps} if self._missing == "estimate" else gaps, len(keys))
         return np.array([self._place[key] for key in keys], dtype=np.intp)
 
-    def costs(self, places: Places) -> tuple[Floats, Floats]:
-        """Times in ms, and the relative variances of what is not known of them: 0 where a row was measured."""
+    def costs(self, places: Places, counts: Floats) -> Costs:
+        """What the posterior is told of these operators, which `counts` (checks, operators) are of."""
         at = places.tolist()
-        return np.array([self._ms[place] for place in at]), np.array([self._doubts[place] for place in at])
+        ms, doubts = np.array([self._ms[place] for place in at]), np.array([self._doubts[place] for place in at])
+        return Costs(ms, doubts, np.array([self._alike[place] for place in at], dtype=np.intp), counts)
 
     def quantile_ms(self, places: Places, q: float) -> Floats:
         """The quantile over each row's own samples; of an estimated one, that of its error."""
@@ -101,6 +102,12 @@ class Rows:
             self._place[key] = len(self._ms)
             self._ms.append(cost)
             self._doubts.append((sd * ms / cost) ** 2)
+            self._alike.append(self._group(key))
+
+    def _group(self, key: RowKey) -> int:
+        """Operators of one kind at one resolution are alike: they meet the same caches, kernels and layouts."""
+        kind, _, shape = key
+        return self._groups.setdefault((kind, shape[1:]), len(self._groups))
 
     def _regressor(self) -> MissingRows:
         from hwnas.latency.missing import MissingRows  # it needs scikit-learn, which takes a second to import
