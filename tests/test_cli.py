@@ -176,6 +176,90 @@ def test_a_space_is_timed_into_a_table_that_prices_networks(hwnas: Call, tmp_pat
     assert (lacking.code, lacking.out, lacking.parts) == (1, "", ["error", "where", "allowed", "next"])
 
 
+# --- tables as files ---
+
+BLOCK = "expanded_conv-input:{0}x{0}x{1}-output:{2}x{2}x{3}-expand:{4}-kernel:{5}-stride:{6}-idskip:{7}-se:{8}-hs:{9}"
+
+
+def smallest_of_once_for_all() -> dict[str, float]:
+    """The keys of the smallest network at 192, each with a mean; written down by hand, layer by layer."""
+    blocks = [
+        (96, 16, 96, 16, 16, 3, 1, 1, 0, 0),
+        (96, 16, 48, 24, 48, 3, 2, 0, 0, 0), (48, 24, 48, 24, 72, 3, 1, 1, 0, 0),
+        (48, 24, 24, 40, 72, 3, 2, 0, 1, 0), (24, 40, 24, 40, 120, 3, 1, 1, 1, 0),
+        (24, 40, 12, 80, 120, 3, 2, 0, 0, 1), (12, 80, 12, 80, 240, 3, 1, 1, 0, 1),
+        (12, 80, 12, 112, 240, 3, 1, 0, 1, 1), (12, 112, 12, 112, 336, 3, 1, 1, 1, 1),
+        (12, 112, 6, 160, 336, 3, 2, 0, 1, 1), (6, 160, 6, 160, 480, 3, 1, 1, 1, 1),
+    ]  # fmt: skip
+    ends = [
+        "Conv-input:192x192x3-output:96x96x16", "Conv_1-input:6x6x160-output:6x6x960",
+        "AvgPool2D-input:6x6x960-output:1x1x960", "Conv_2-input:1x1x960-output:1x1x1280",
+        "Logits-input:1x1x1280-output:1000",
+    ]  # fmt: skip
+    keys = [*(BLOCK.format(*sizes) for sizes in blocks), *ends]
+    return {key: 0.1 + 0.7 ** (number + 1) for number, key in enumerate(keys)}
+
+
+def test_a_published_table_prices_a_network_as_its_authors_do(hwnas: Call, tmp_path: Path) -> None:
+    means = smallest_of_once_for_all()
+    lines = [f"{key}: {{count: 50, mean: {mean!r}}}\n" for key, mean in reversed(means.items())]
+    (tmp_path / "192_lookup_table.yaml").write_text("".join(lines))
+    done = hwnas("bench", "import", "--format", "ofa", "192_lookup_table.yaml", "-o", "T", "--json")
+    found = json.loads(done.out)
+    assert (done.code, done.err, found["notices"], found["origin"]["kind"]) == (0, "", [], "published")
+    picks = {"resolution": 192}
+    for stage in range(1, 6):
+        picks[f"s{stage}.depth"] = 2
+        picks |= {f"s{stage}.{layer}.{knob}": 3 for layer in (1, 2) for knob in ("kernel", "expand")}
+    (tmp_path / "arch.json").write_text(json.dumps({"space": "ofa_mobilenet_v3_w1_0", "picks": picks}))
+    done = hwnas("cost", "ofa_mobilenet_v3_w1.0", "--architecture", "arch.json", "--table", "T", "--json")
+    assert json.loads(done.out)["latency_ms"] == pytest.approx(sum(means.values()), abs=1e-9)
+
+
+def test_lint_merge_and_import_are_commands_and_all_else_is_timed(hwnas: Call, tmp_path: Path) -> None:
+    text = hwnas("bench", "--help").out
+    assert all(word in text for word in ("EXPERIMENT|SPACE", "--runtime", "lint", "merge", "import"))
+    for command in ("lint", "merge", "import"):
+        done = hwnas("bench", command, "--help")
+        assert (done.code, f"Usage: hwnas bench {command}" in done.out, "--json" in done.out) == (0, True, True)
+    written(tmp_path)
+    for place in ("lint", "merge.yaml", "import.yaml"):
+        (tmp_path / place).write_text(SPACE)
+        options = ["--runtime", "onnxruntime", "--dry-run", "--json"]
+        for arguments in ([f"./{place}", *options], [*options, f"./{place}"]):
+            assert json.loads(hwnas("bench", *arguments).out)[0]["missing"] == 4
+
+
+def test_lint_exits_with_1_when_there_are_errors(hwnas: Call, tmp_path: Path, repository: Path) -> None:
+    lines = (repository / "latency_tables" / "xeon_tflite_fp32_1t.jsonl").read_text().splitlines()
+    (tmp_path / "a.jsonl").write_text("\n".join(lines) + "\n")
+    clean = hwnas("bench", "lint", "a.jsonl", "--json")
+    found = json.loads(clean.out)
+    assert (clean.code, found["errors"]) == (0, 0)
+    lines[3] = lines[3].replace('"rounds_ns": [', '"rounds_ns": [-')
+    (tmp_path / "a.jsonl").write_text("\n".join(lines) + "\n")
+    (error,) = (one for one in json.loads(hwnas("bench", "lint", "a.jsonl", "--json").out)["findings"]
+                if one["severity"] == "error")  # fmt: skip
+    assert (error["rule"], error["where"]) == ("no-duration", "a.jsonl:4")
+    shown = hwnas("bench", "lint", "a.jsonl")
+    assert (shown.code, "a.jsonl:4: error: " in shown.out, "1 errors" in shown.out) == (1, True, True)
+
+
+def test_merge_says_what_it_did(hwnas: Call, tmp_path: Path, repository: Path) -> None:
+    table = (repository / "latency_tables" / "xeon_tflite_fp32_1t.jsonl").read_text()
+    lines = table.splitlines(keepends=True)
+    (tmp_path / "a.jsonl").write_text("".join(lines[:9]))
+    (tmp_path / "b.jsonl").write_text("".join([lines[0], *lines[7:12]]))
+    done = hwnas("bench", "merge", "a.jsonl", "b.jsonl", "-o", "c.jsonl", "--json")
+    found = json.loads(done.out)
+    assert (done.code, found["alike"], found["again"]) == (0, 2, 0)
+    assert (tmp_path / "c.jsonl").read_text().splitlines()[1:] == [line.rstrip() for line in lines[1:12]]
+    assert hwnas("bench", "merge", "a.jsonl", "b.jsonl", "-o", "c.jsonl").code == 1
+    (tmp_path / "b.jsonl").write_text(lines[0].replace('"threads": 1', '"threads": 2'))
+    refused = hwnas("bench", "merge", "a.jsonl", "b.jsonl", "-o", "d.jsonl")
+    assert (refused.code, "threads: 1 / 2" in refused.err) == (1, True)
+
+
 # --- for people ---
 
 
