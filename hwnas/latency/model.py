@@ -9,7 +9,7 @@ from typing import Protocol, final
 
 import numpy as np
 
-from hwnas.latency.posterior import Costs, Floats, Places, Posterior, fit
+from hwnas.latency.posterior import Floats, Places, Posterior, fit
 from hwnas.latency.rows import Link, Missing, Rows
 from hwnas.latency.table import LatencyTable
 from hwnas.network import Network
@@ -96,18 +96,11 @@ class LatencyModel:
         Raises:
             TableError: a check holds an operator that has no row.
         """
-        rows, posterior, counts = Rows(table, missing, bench), None, np.zeros((0, 0))
-        if len(table.checks) >= FEWEST_CHECKS:
-            held = [rows.places_of(keys) for keys in table.checks]
-            counts = np.array([np.bincount(places, minlength=len(rows)) for places in held], dtype=float)
-            costs = rows.costs(np.arange(len(rows)), counts)
-            posterior = fit(rows.overhead_ms, costs, np.array(rows.low_ms(list(table.checks.values()))))
-        origin = (
-            f"{len(table.checks)} checks and {len(table.rows)} rows"
-            if posterior
-            else f"sum of rows, of {len(table.rows)}"
-        )
-        return cls(table.setup, posterior, origin, rows, counts)
+        rows = Rows(table, missing, bench)
+        if len(table.checks) < FEWEST_CHECKS:
+            return cls(table.setup, None, f"sum of rows, of {len(table.rows)}", rows, np.zeros((0, len(rows))))
+        posterior, counts = infer(table, rows)
+        return cls(table.setup, posterior, f"{len(table.checks)} checks and {len(table.rows)} rows", rows, counts)
 
     def linear(self, links: Sequence[Link]) -> tuple[float, Floats]:
         """A constant and what each of these operators adds, both in ms: the expected latency of a network is the
@@ -118,7 +111,7 @@ class LatencyModel:
         """
         if unseen := [link for link in dict.fromkeys(links) if link not in self._effective_ms]:
             places = self._rows.places(unseen)
-            costs = self._costs(places)
+            costs = self._rows.costs(places, self._counts)
             effective = self.posterior.linear(costs)[1] if self.posterior else costs.ms
             self._effective_ms.update(zip(unseen, effective.tolist(), strict=True))
         constant_ms = self.posterior.constant_ms if self.posterior else self._rows.overhead_ms
@@ -132,7 +125,7 @@ class LatencyModel:
         """
         places = self._rows.places(links)
         if self.posterior is not None:
-            return self.posterior.terms(self._costs(places))
+            return self.posterior.terms(self._rows.costs(places, self._counts))
         return Summed(*self.linear(links), self._rows, places)
 
     def estimated_rows(self, links: Sequence[Link]) -> int:
@@ -163,11 +156,19 @@ class LatencyModel:
         counts = np.array([list(held.values())], dtype=float)
         return float(self.terms(list(held)).quantile_ms(counts, confidence)[0])
 
-    def _costs(self, places: Places) -> Costs:
-        counts = np.zeros((len(self._counts), len(places)))
-        checked = places < self._counts.shape[1]
-        counts[:, checked] = self._counts[:, places[checked]]
-        return self._rows.costs(places, counts)
-
     def _resting_on(self, estimated: int, operators: int) -> str:
         return self.origin + (f"; {estimated} of {operators} operators estimated" if estimated else "")
+
+
+def infer(table: LatencyTable, rows: Rows) -> tuple[Posterior, Floats]:
+    """The posterior after a table's checks, and (checks, operators) how often each holds the operator at each place.
+
+    Raises:
+        TableError: a check holds an operator that has no row.
+    """
+    held = [rows.places_of(keys) for keys in table.checks]
+    counts = np.zeros((len(held), len(rows)))
+    for row, places in zip(counts, held, strict=True):
+        np.add.at(row, places, 1.0)
+    costs = rows.costs(np.arange(len(rows)), counts)
+    return fit(rows.overhead_ms, costs, np.array(rows.low_ms(list(table.checks.values())))), counts

@@ -50,21 +50,25 @@ class Costs:
 class Inferred:
     """What each of some operators adds to a network's latency, and how sure that is.
 
-    The latency of a network that holds them `counts` times is `constant_ms + counts @ ms`; the variance of one timing
-    of it is the quadratic form of `covariance` in `(1, *counts)`.
+    With `whole = (1, *counts)`, the latency of a network that holds them `counts` times is `constant_ms + counts @ ms`.
+    The variance of one timing of it is `whole @ covariance @ whole + noise * (whole @ expected) ** 2`.
     """
 
     constant_ms: float
     ms: Floats
     """(operators,)"""
     covariance: Floats
-    """(1 + operators, 1 + operators) of the constant and the operators, the noise of a timing included, in ms²."""
+    """(1 + operators, 1 + operators) of the constant and the operators, in ms²."""
+    noise: float
+    """Relative variance of one timing."""
+    expected: Floats
+    """(1 + operators,) the constant and the operators as they were expected a priori, in ms."""
 
     def deviations_ms(self, counts: Floats) -> Floats:
         """(networks,) standard deviations of one timing of each of the networks, given as (networks, operators)."""
         whole = np.column_stack([np.ones(len(counts)), counts])
-        variances: Floats = ((whole @ self.covariance) * whole).sum(axis=1)
-        return np.sqrt(np.maximum(variances, 0.0))
+        known = np.maximum(((whole @ self.covariance) * whole).sum(axis=1), 0.0)
+        return np.sqrt(known + self.noise * (whole @ self.expected) ** 2)
 
     def quantile_ms(self, counts: Floats, q: float) -> Floats:
         """(networks,) the latency that the next timing stays below with probability `q`."""
@@ -125,14 +129,13 @@ class Posterior:
         units = _units(costs.ms, self.usual)
         expected = units[:, :2] @ (self.overhead_ms, 1.0)
         covariance = (units * (weights @ self.prior_variance)) @ units.T
-        covariance += float(weights @ self.noise) * np.outer(expected, expected)
         own = (costs.alike[:, None] == costs.alike) * float(weights @ self.alike)
         own = own + np.diag(float(weights @ self.deviation) + costs.doubts)
         covariance[1:, 1:] += own * np.outer(costs.ms, costs.ms)
         gain = (weights[:, None, None] * self.precision) @ across
         covariance -= np.tensordot(across, gain, axes=((0, 1), (0, 1)))
         covariance += (weights[:, None] * (means - mean)).T @ (means - mean)
-        return Inferred(float(mean[0]), mean[1:], covariance)
+        return Inferred(float(mean[0]), mean[1:], covariance, float(weights @ self.noise), expected)
 
     def _across(self, costs: Costs) -> Floats:
         """(members, checks, 1 + operators) prior covariance of each check with the constant and each operator."""
@@ -159,7 +162,7 @@ class Posterior:
 
 
 def fit(overhead_ms: float, costs: Costs, timed_ms: Floats) -> Posterior:
-    """The posterior after whole networks, the rows of `costs.counts`, took `timed_ms`."""
+    """The posterior after whole networks, the rows of `costs.counts`, took `timed_ms`; with none, the prior."""
     shares = costs.counts * costs.ms
     usual = float(costs.ms @ _logs(costs.ms) / max(costs.ms.sum(), 1e-9))
     features = np.column_stack([np.ones(len(timed_ms)), costs.counts]) @ _units(costs.ms, usual)

@@ -25,6 +25,11 @@ Missing = Literal["refuse", "estimate"]
 """What becomes of an operator without a row: an error, or a time that is inferred from the rows there are."""
 
 
+def likeness(kind: str, shape: Shape) -> tuple[str, Shape]:
+    """Equal for operators that are alike: of one kind at one resolution, they meet the same kernels and caches."""
+    return kind, shape[1:]
+
+
 class Rows:
     """Costs by place: the table's rows in order, then estimated operators in the order in which they were asked for."""
 
@@ -39,7 +44,7 @@ class Rows:
         self._of_link: dict[Link, int] = {}
         self._ms = [max(ms - self.overhead_ms, 0.0) for ms in self._alone_ms]
         self._doubts = [0.0] * len(self._ms)
-        self._groups: dict[tuple[str, tuple[int, ...]], int] = {}
+        self._groups: dict[tuple[str, Shape], int] = {}
         self._alike = [self._group(key) for key in self._keys]
         self._fitted: MissingRows | None = None
 
@@ -70,9 +75,16 @@ class Rows:
         self._fill({key: self._link(key) for key in gaps} if self._missing == "estimate" else gaps, len(keys))
         return np.array([self._place[key] for key in keys], dtype=np.intp)
 
-    def costs(self, places: Places, counts: Floats) -> Costs:
-        """What the posterior is told of these operators, which `counts` (checks, operators) are of."""
+    def costs(self, places: Places, held: Floats) -> Costs:
+        """What the posterior is told of these operators.
+
+        Args:
+            places: of the operators.
+            held: (checks, places) how often each check holds the operator at each place; at places after these, never.
+        """
         at = places.tolist()
+        counts = np.zeros((len(held), len(at)))
+        counts[:, places < held.shape[1]] = held[:, places[places < held.shape[1]]]
         ms, doubts = np.array([self._ms[place] for place in at]), np.array([self._doubts[place] for place in at])
         return Costs(ms, doubts, np.array([self._alike[place] for place in at], dtype=np.intp), counts)
 
@@ -105,9 +117,7 @@ class Rows:
             self._alike.append(self._group(key))
 
     def _group(self, key: RowKey) -> int:
-        """Operators of one kind at one resolution are alike: they meet the same caches, kernels and layouts."""
-        kind, _, shape = key
-        return self._groups.setdefault((kind, shape[1:]), len(self._groups))
+        return self._groups.setdefault(likeness(key[0], key[2]), len(self._groups))
 
     def _regressor(self) -> MissingRows:
         from hwnas.latency.missing import MissingRows  # it needs scikit-learn, which takes a second to import
