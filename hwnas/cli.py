@@ -134,8 +134,13 @@ def bench(
     batch: Annotated[int | None, typer.Option(min=1, help="Batch of the set-up; 1 if left out.")] = None,
     precision: Annotated[str | None, typer.Option(help="Precision of the set-up; fp32 if left out.")] = None,
     accelerator: Annotated[str | None, typer.Option(help="cpu or cuda; cpu if left out.")] = None,
+    checks: Annotated[
+        int | None, typer.Option(min=0, help="Whole networks to time beside the operators; 20 if left out.")
+    ] = None,
     table: Annotated[Path | None, typer.Option(help="Table file to write or to continue.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count the rows that are missing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only tell what is missing and how long it will take.")
+    ] = False,
     runs: Runs = RUNS,
     as_json: Json = False,
 ) -> None:
@@ -143,7 +148,8 @@ def bench(
     from hwnas import pipeline
 
     given = {
-        "threads": threads, "batch": batch, "precision": precision, "accelerator": accelerator, "table": table,
+        "threads": threads, "batch": batch, "precision": precision, "accelerator": accelerator, "checks": checks,
+        "table": table,
     }  # fmt: skip
     if runtime is not None:
         setup: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
@@ -160,7 +166,11 @@ def bench(
         tables = pipeline.bench(target, runs=runs, dry_run=dry_run, narrator=Terminal())
     lines = [
         f"{found.table}: {found.rows} rows, {found.checks} checks"
-        + (f", {found.missing} rows missing" if dry_run else "")
+        + (
+            f"; missing: {found.missing} rows, {found.missing_checks} checks, {_spell(found.seconds)}"
+            if dry_run
+            else ""
+        )
         for found in tables
     ]
     _print([vars(found) for found in tables], as_json, lines)
@@ -375,6 +385,10 @@ def main() -> None:
         if end.code == INTERRUPTED:
             print("stopped; the same command continues", file=sys.stderr)
         raise
+
+
+def _spell(seconds: float) -> str:
+    return f"about {max(1, round(seconds))} s" if seconds < 90 else f"about {seconds / 60:.0f} min"
 
 
 def _table_path(space: str, runtime: str, accelerator: str | None, precision: str, threads: int) -> Path:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from hwnas.errors import ExportError, HwnasError, TableError
 from hwnas.latency.artifacts import Export, Progress, Target, make_files
-from hwnas.latency.measure import Measurement, Timing
+from hwnas.latency.choose import rough_cost_ms
+from hwnas.latency.measure import OFTEN, Measurement, Timing
 from hwnas.latency.sitting import sittings, time_files
 from hwnas.latency.table import LatencyTable, check_key, open_table, row_key
 from hwnas.network import Network, build
@@ -21,6 +25,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 OVERHEAD_SHAPE: Shape = (8, 1, 1)
+START_S, LOAD_S = 1.0, 0.02
+"""Roughly how long a measuring process takes to start, and to load an operator's file."""
 SHOWN = 5
 """How many failures an error spells out."""
 
@@ -40,6 +46,12 @@ def plan_table(operators: Iterable[tuple[Operator, Shape]], table: LatencyTable)
     """The operators that the table has no row for, each once, in their order."""
     missing = {row_key(operator, shape): (operator, shape) for operator, shape in operators}
     return [link for key, link in missing.items() if key not in table.rows]
+
+
+def plan_checks(networks: Iterable[Network], table: LatencyTable) -> list[Network]:
+    """The networks that the table has no check for, each once, in their order."""
+    missing = {check_key(network): network for network in networks}
+    return [network for key, network in missing.items() if key not in table.checks]
 
 
 def build_table(
@@ -105,6 +117,47 @@ def time_networks(
     return found
 
 
+def expected_seconds(
+    rows: Sequence[tuple[Operator, Shape]],
+    checks: Sequence[Network],
+    runtime: Runtime,
+    export: Export,
+    export_network: Export,
+    timing: Timing,
+) -> float:
+    """About how long measuring will take: the protocol's own time, and files at the pace of the first ones.
+
+    A few files are made for that and thrown away.
+    """
+    if not rows and not checks:
+        return 0.0
+    sums = [sum(rough_cost_ms(*link) for link in network.links) for network in checks]
+    with tempfile.TemporaryDirectory(prefix="hwnas-") as folder:
+        operator_s = _pace([Target("operator", op.module, shape) for op, shape in rows], runtime, export, Path(folder))
+        by_size = sorted(checks, key=lambda network: len(network.operators))
+        middle = by_size[len(by_size) // 2 :][:1]
+        network_s = _pace(
+            [Target("network", partial(build, network), network.input_shape) for network in middle], runtime,
+            export_network, Path(folder),
+        )  # fmt: skip
+    making_s = len(rows) * operator_s + len(checks) * network_s
+    samples_ms = sum(max(timing.sample_ms, ms) for ms in [*(rough_cost_ms(*link) for link in rows), *sums])
+    starting_s = max(1, timing.processes) * (START_S + (len(rows) + 3 * len(checks)) * LOAD_S)
+    warming_s = max(1, timing.processes) * (len(rows) + len(checks)) * timing.warm_up_ms / 1e3
+    return making_s + starting_s + warming_s + timing.rounds * samples_ms * (1 + 1 / OFTEN) / 1e3
+
+
+def _pace(targets: Sequence[Target], runtime: Runtime, export: Export, folder: Path) -> float:
+    """Seconds that making one of the files takes, once the exporter is warm."""
+    begin = seconds = 0.0
+    for target in [*targets[:1], *targets[:2]][: 1 + len(targets)]:
+        begin = time.perf_counter()
+        with suppress(HwnasError):  # measuring will say so; a plan need not
+            export(target.make().eval(), target.input_shape, folder / f"any{runtime.suffix}")
+        seconds = time.perf_counter() - begin
+    return seconds
+
+
 def _timed(
     jobs: Sequence[_Job],
     runtime: Runtime,
@@ -166,10 +219,8 @@ def _jobs(
     for operator, shape in plan_table(operators, table):
         name = f"{operator.describe()} at {'x'.join(map(str, shape))}"
         yield _Job(Target(name, operator.module, shape), False, partial(table.append_row, operator, shape))
-    missing = {check_key(network): network for network in networks}
-    for key, network in missing.items():
-        if key not in table.checks:
-            yield _network_job(network, partial(table.append_check, network))
+    for network in plan_checks(networks, table):
+        yield _network_job(network, partial(table.append_check, network))
 
 
 def _network_job(network: Network, store: Callable[[Measurement, int], None]) -> _Job:

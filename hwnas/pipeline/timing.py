@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import random
-import tempfile
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,17 +11,23 @@ from pathlib import Path
 
 from hwnas.config import SetupConfig, TimingConfig, parse_setup
 from hwnas.export import EXPORTERS
-from hwnas.latency.build import Export, build_table, plan_table
+from hwnas.latency.artifacts import Export
+from hwnas.latency.build import build_table, expected_seconds, plan_checks, plan_table
+from hwnas.latency.choose import choose_checks
 from hwnas.latency.measure import Timing
 from hwnas.latency.table import LatencyTable, open_table
 from hwnas.lookup import member
 from hwnas.network import Network, lower, operators_of
 from hwnas.ops import Operator, Shape
 from hwnas.pipeline.narrate import Narrator, Silent
-from hwnas.pipeline.spaces import open_space
+from hwnas.pipeline.spaces import open_space, split_reference
 from hwnas.pipeline.workspace import Run, open_run
 from hwnas.runtimes import Runtime, open_runtime
 from hwnas.space import AnySpace, Suggest
+
+Link = tuple[Operator, Shape]
+POOL = 400
+"""Networks among which the checks are chosen."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +38,12 @@ class Benched:
     setup: dict[str, object]
     rows: int
     checks: int
-    missing: int
+    missing: int = 0
     """Rows that a dry run found missing; 0 after measuring."""
+    missing_checks: int = 0
+    """Checks likewise."""
+    seconds: float = 0.0
+    """What a dry run expects measuring to take."""
 
 
 def bench(
@@ -44,7 +53,11 @@ def bench(
     run = open_run(reference, runs=runs)
     if dry_run:
         operators = list(operators_of(run.space))
-        return [_lacking(operators, setup, run.table_path(name)) for name, setup in run.experiment.setups.items()]
+        networks = check_networks(run.space, run.experiment.timing.checks)
+        return [
+            _lacking(operators, networks, runtime_of(setup), run.experiment.timing, run.table_path(name))
+            for name, setup in run.experiment.setups.items()
+        ]
     with run.opened():
         return bench_run(run, narrator or Silent())
 
@@ -54,11 +67,11 @@ def bench_run(run: Run, narrator: Narrator) -> list[Benched]:
     config, artifacts = run.experiment, run.folder / "artifacts"
     with run.timed("latency"):
         operators = list(operators_of(run.space))
-        networks = check_networks(run.space, config.timing.checks, config.seed)
+        networks = check_networks(run.space, config.timing.checks)
         return [
             _measured(
                 fill(runtime_of(setup), run.table_path(name), config.timing, artifacts, narrator, f"timing {name}",
-                     operators, networks),
+                     operators, networks, (run.space.name, _reference(config.space, run.space_file))),
                 narrator,
             )
             for name, setup in config.setups.items()
@@ -72,35 +85,57 @@ def bench_space(
     threads: int = 1,
     batch: int = 1,
     precision: str = "fp32",
+    accelerator: str = "cpu",
+    checks: int | None = None,
     table: Path,
     dry_run: bool = False,
     narrator: Narrator | None = None,
 ) -> Benched:
-    """Measure what a table lacks of one space's operators."""
-    opened, _ = open_space(space)
-    wanted = {"runtime": runtime, "threads": threads, "batch": batch, "precision": precision}
-    setup, timing, narrator = parse_setup(wanted, where="set-up"), TimingConfig(), narrator or Silent()
+    """Measure what a table lacks of one space's operators, and of the `checks` networks that teach most.
+
+    Model files are kept beside the table until all of it is measured.
+    """
+    opened, file = open_space(space)
+    wanted = {
+        "runtime": runtime, "threads": threads, "batch": batch, "precision": precision, "accelerator": accelerator,
+    }  # fmt: skip
+    setup, timing = runtime_of(parse_setup(wanted, where="set-up")), TimingConfig()
     operators = list(operators_of(opened))
+    networks = check_networks(opened, timing.checks if checks is None else checks)
     if dry_run:
-        return _lacking(operators, setup, table)
-    networks = check_networks(opened, timing.checks, 0)
-    with tempfile.TemporaryDirectory(prefix="hwnas-") as artifacts:
-        title = f"timing {table.stem}"
-        filled = fill(runtime_of(setup), table, timing, Path(artifacts), narrator, title, operators, networks)
+        return _lacking(operators, networks, setup, timing, table)
+    artifacts, narrator = table.with_name(f"{table.name}.files"), narrator or Silent()
+    known = (opened.name, _reference(space, file))
+    filled = fill(setup, table, timing, artifacts, narrator, f"timing {table.stem}", operators, networks, known)
+    shutil.rmtree(artifacts, ignore_errors=True)
     return _measured(filled, narrator)
 
 
-def _lacking(operators: Sequence[tuple[Operator, Shape]], setup: SetupConfig, path: Path) -> Benched:
+def _reference(given: str | Path, file: Path) -> str:
+    """How a table names its space: a shipped one as it was given, a file by its whole path."""
+    name, function = split_reference(given)
+    if not name.suffix:
+        return str(given)
+    return str(file.absolute()) + (f":{function}" if function else "")
+
+
+def _lacking(
+    operators: Sequence[Link], networks: Sequence[Network], runtime: Runtime, timing: TimingConfig, path: Path
+) -> Benched:
     """What would be measured; where there is no table, none is begun."""
-    wanted = runtime_of(setup).setup
-    table = open_table(path, wanted) if path.exists() else LatencyTable(path, wanted)
-    return Benched(path, wanted.as_dict(), len(table.rows), len(table.checks), len(plan_table(operators, table)))
+    setup = runtime.setup
+    table = open_table(path, setup) if path.exists() else LatencyTable(path, setup)
+    rows, checks = plan_table(operators, table), plan_checks(networks, table)
+    seconds = expected_seconds(
+        rows, checks, runtime, exporter_of(runtime, whole=False), exporter_of(runtime), protocol(timing, 0)
+    )
+    return Benched(path, setup.as_dict(), len(table.rows), len(table.checks), len(rows), len(checks), seconds)
 
 
 def _measured(table: LatencyTable, narrator: Narrator) -> Benched:
     for notice in table.notices:
         narrator.say(notice)
-    return Benched(table.path, table.setup.as_dict(), len(table.rows), len(table.checks), 0)
+    return Benched(table.path, table.setup.as_dict(), len(table.rows), len(table.checks))
 
 
 def fill(
@@ -110,46 +145,58 @@ def fill(
     artifacts: Path,
     narrator: Narrator,
     title: str,
-    operators: Sequence[tuple[Operator, Shape]],
+    operators: Sequence[Link],
     networks: Sequence[Network],
+    space: tuple[str, str] | None = None,
 ) -> LatencyTable:
-    """Measure what a table lacks, with a bar."""
+    """Measure what a table lacks, with a bar. `space` is the name and the reference of the space that it is for."""
     with narrator.bar(title) as bar:
-        return build_table(
+        table = build_table(
             operators,
             runtime,
-            exporter_of(runtime),
+            exporter_of(runtime, whole=False),
             protocol(timing, 0),
             path,
             artifacts=artifacts / runtime.setup.runtime,
             networks=networks,
+            export_network=exporter_of(runtime),
             progress=bar.update,
         )
+    if space is not None:
+        table.append_space(*space)
+    return table
 
 
-def check_networks(space: AnySpace, count: int, seed: int) -> list[Network]:
-    """Networks, fixed by the seed, that are timed whole: evidence on what operators cost together.
+def check_networks(space: AnySpace, count: int) -> list[Network]:
+    """Networks that are timed whole, evidence on what operators cost together: those of a pool that teach most.
 
-    The smallest and the largest, then random ones; every other one is uniform at each choice instead of over all
-    architectures, most of which are deep.
+    The pool is fixed. Every other one of it is uniform at each choice instead of over all architectures, most of which
+    are deep.
     """
-    rng = random.Random(seed)
+    rng = random.Random(0)
     hands: tuple[Suggest, ...] = (lambda choice: choice.draw(rng), lambda choice: rng.choice(choice.options))
-    drawn = (space.sample(hands[number % 2]) for number in range(count))
-    chosen = dict.fromkeys(itertools.islice(itertools.chain((space.smallest(), space.largest()), drawn), count))
-    return [lower(space, architecture) for architecture in chosen]
+    drawn = [space.sample(hands[number % 2]) for number in range(POOL)] if count else []
+    pool = dict.fromkeys([space.smallest(), space.largest(), *drawn])
+    return choose_checks([lower(space, architecture) for architecture in pool], count)
 
 
 def runtime_of(setup: SetupConfig) -> Runtime:
     """The runtime of a set-up on this machine."""
     return open_runtime(
-        setup.runtime, threads=setup.threads, precision=setup.precision, batch=setup.batch, device=setup.device
-    )
+        setup.runtime, threads=setup.threads, precision=setup.precision, batch=setup.batch, device=setup.device,
+        accelerator=setup.accelerator,
+    )  # fmt: skip
 
 
-def exporter_of(runtime: Runtime) -> Export:
-    """The function that writes a module as the runtime's file, at the set-up's batch."""
-    return partial(member(EXPORTERS, runtime.setup.runtime, what="runtime", where="export"), batch=runtime.setup.batch)
+def exporter_of(runtime: Runtime, *, whole: bool = True) -> Export:
+    """The function that writes a module as the runtime's file, at the set-up's batch and precision.
+
+    A whole network takes and gives float32. An operator that is timed alone begins and ends in the set-up's precision,
+    as it does inside a network.
+    """
+    setup = runtime.setup
+    export = member(EXPORTERS, setup.runtime, what="runtime", where="export")
+    return partial(export, batch=setup.batch, precision=setup.precision, whole=whole)
 
 
 def protocol(timing: TimingConfig, seed: int) -> Timing:
