@@ -251,7 +251,7 @@ def import_published(
 
 @app.command()
 def check(
-    table: Annotated[Path, typer.Argument(help="A latency table of this machine.")],
+    table: Annotated[Path, typer.Argument(metavar="TABLE", help="A latency table of this machine.")],
     networks: Annotated[int, typer.Option(min=1, help="How many unseen networks to draw.")] = 60,
     space: Annotated[str | None, typer.Option(help="Draw from this space, not from those the table names.")] = None,
     seed: Annotated[int, typer.Option(help="Another seed draws other networks.")] = 0,

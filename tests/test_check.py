@@ -20,7 +20,6 @@ from hwnas.latency.table import LatencyTable, check_key, open_table, read_table
 from hwnas.network import Network, costs, lower, operators_of
 from hwnas.pipeline import checking
 from hwnas.pipeline.checking import check, draw_unseen
-from hwnas.pipeline.timing import check_networks
 from hwnas.report.check import Checked
 from hwnas.runtimes import Setup
 from hwnas.space import Space, read_space
@@ -74,6 +73,12 @@ def summed(space: Space) -> Truth:
     return truth
 
 
+def some_networks(space: Space, count: int) -> list[Network]:
+    rng = random.Random(0)
+    drawn = [space.smallest(), space.largest(), *(space.random(rng) for _ in range(count))]
+    return [lower(space, architecture) for architecture in drawn[:count]]
+
+
 def write_table(
     path: Path, space: Space, summed: Truth, checks: int = 0, truth: Truth | None = None, *, spaces: bool = True
 ) -> LatencyTable:
@@ -81,7 +86,7 @@ def write_table(
     table.append_overhead(steady(OVERHEAD_MS))
     for (operator, shape), ms in summed.alone.items():  # type: ignore[attr-defined]
         table.append_row(operator, shape, steady(OVERHEAD_MS + ms))
-    for network in check_networks(space, checks, 0):
+    for network in some_networks(space, checks):
         table.append_check(network, steady((truth or summed)(network)))
     if spaces:
         table.append_space(space.name, space.name)
@@ -94,6 +99,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, summed: Truth) -> Machine:
     made = Machine(summed)
     monkeypatch.setattr(checking, "open_runtime", lambda name, **more: FakeRuntime())
     monkeypatch.setattr(build, "time_networks", made.time_networks)
+    monkeypatch.setattr(build, "expected_seconds", lambda *given: 60.0)
     return made
 
 
@@ -184,6 +190,20 @@ def test_without_a_reference_nothing_is_corrected(
     found = check(table.path, networks=5)
     assert (found.drift, found.drift_again) == (None, None)
     assert found.model == found.uncorrected
+
+
+def test_a_table_without_a_reference_is_compared_with_sittings_in_one_state(
+    tmp_path: Path, space: Space, summed: Truth, machine: Machine
+) -> None:
+    machine.pace = (1.25, 2.0)
+    table = open_table(tmp_path / "t.jsonl", SETUP)
+    for (operator, shape), ms in summed.alone.items():  # type: ignore[attr-defined]
+        table.append_row(operator, shape, steady(ms, None))
+    table.append_space(space.name, space.name)
+    found = check(table.path, networks=5)
+    assert (found.drift, found.drift_again) == (None, None)
+    assert found.noise.mape == pytest.approx(0)
+    assert found.model.mape == pytest.approx(found.uncorrected.mape)
 
 
 def test_checks_correct_what_the_sum_gets_wrong(tmp_path: Path, space: Space, summed: Truth, machine: Machine) -> None:

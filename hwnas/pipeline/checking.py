@@ -32,8 +32,6 @@ from hwnas.runtimes import Runtime, open_runtime
 from hwnas.shipped import find_file
 from hwnas.space import AnySpace, Architecture, Suggest
 
-EXPORT_S = {"tflite": 8.0}
-"""Seconds that one model file takes, roughly; 0.4 where nothing stands here."""
 PATIENCE = 200
 """After so many draws in a row that bring nothing new, a space is taken to hold no more."""
 
@@ -79,7 +77,7 @@ def check(
     estimates = [model.predict(network) for network in chains]
     guesses, absent = baselines(found, [opened for _, opened in spaces], chains)
     timing = protocol(TimingConfig(), seed)
-    narrator.say(_forecast(runtime, timing, estimates))
+    narrator.say(_forecast(chains, runtime, timing))
     with _folder(artifacts) as folder:
         sittings = [
             _sitting(chains, runtime, replace(timing, seed=seed + 100 * number), folder, narrator, words)
@@ -175,12 +173,11 @@ def _bench_command(table: LatencyTable, space: str | Path) -> str:
     return f"{command} --table {table.path}"
 
 
-def _forecast(runtime: Runtime, timing: Timing, estimates: Sequence[Estimate]) -> str:
-    count, each_s = len(estimates), EXPORT_S.get(runtime.setup.runtime, 0.4)
-    warm_up_ms = timing.warm_up_ms * max(timing.processes, 1)
-    sitting_s = sum(warm_up_ms + timing.rounds * (timing.sample_ms + estimate.ms) for estimate in estimates) / 1e3
-    total = seconds(count * each_s + 2 * sitting_s)
-    return f"{count} networks: about {total}, {seconds(count * each_s)} of it for model files"
+def _forecast(networks: Sequence[Network], runtime: Runtime, timing: Timing) -> str:
+    both = replace(timing, rounds=2 * timing.rounds, processes=2 * max(1, timing.processes))
+    export = exporter_of(runtime)
+    expected_s = build.expected_seconds([], networks, runtime, export, export, both)
+    return f"{len(networks)} networks, model files and two timings of each: about {seconds(expected_s)}"
 
 
 @contextmanager
@@ -212,7 +209,8 @@ def _checked(
     absent: dict[str, str],
 ) -> Checked:
     usual_ns = reference_ns(table.rows.values())
-    (measured, again), raw = [_corrected(sitting, usual_ns) for sitting in sittings], [m.low_ms for m in sittings[0]]
+    state_ns = usual_ns or reference_ns(sittings[0])  # a table without reference: one sitting at least as the other
+    (measured, again), raw = [_corrected(sitting, state_ns) for sitting in sittings], [m.low_ms for m in sittings[0]]
     predicted = [estimate.ms for estimate in estimates]
     low, high = [estimate.low_ms for estimate in estimates], [estimate.high_ms for estimate in estimates]
     networks = tuple(
