@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import combinations, product
@@ -151,6 +151,23 @@ def costs(network: Network) -> Costs:
     )
 
 
+@dataclass(frozen=True)
+class Placed:
+    """One operator that a space of stages can put into a slot: what decides it, what enters it and what leaves it."""
+
+    slot: str
+    picks: Mapping[str, Value]
+    """What the choices that it depends on decide, choices with a single option included, its stage's depth excepted."""
+    operator: Operator
+    shape: Shape
+    leaving: Shape
+
+    @property
+    def link(self) -> tuple[Operator, Shape]:
+        """Its row in a latency table."""
+        return self.operator, self.shape
+
+
 def operators_by_slot(space: AnySpace) -> dict[str, dict[tuple[Operator, Shape], None]]:
     """Every (operator, input shape) that the space can put into each slot, in a fixed order.
 
@@ -159,7 +176,8 @@ def operators_by_slot(space: AnySpace) -> dict[str, dict[tuple[Operator, Shape],
     """
     found: dict[str, dict[tuple[Operator, Shape], None]] = {}
     if isinstance(space, Space):
-        _enumerate_stages(space, found)
+        for placed in placements(space):
+            found.setdefault(placed.slot, {})[placed.link] = None
         return found
     rng = random.Random(0)
     everything = space.enumerate() if space._all is not None else (space.random(rng) for _ in range(5000))
@@ -175,55 +193,59 @@ def operators_of(space: AnySpace) -> dict[tuple[Operator, Shape], None]:
     return {link: None for links in operators_by_slot(space).values() for link in links}
 
 
-def _enumerate_stages(space: Space, found: dict[str, dict[tuple[Operator, Shape], None]]) -> None:
+def placements(space: Space) -> Iterator[Placed]:
+    """Every operator that any architecture puts anywhere, for each input shape and each set of picks that lead there.
+
+    A stage is walked once for each decision that its layers share, because shapes follow such decisions together.
+    """
     for picked in product(*space.shared.values()):
         shared = dict(zip(space.shared, picked, strict=True))
-
-        def options(knob: Knob | None, shared: Mapping[str, Value] = shared) -> tuple[Value, ...]:
-            if knob is None:
-                return (space.classes,)
-            return (shared[knob.shared],) if knob.shared is not None else knob.options
-
-        shapes: dict[Shape, None] = {(space.channels, int(r), int(r)): None for r in options(space.resolution)}
+        shapes: dict[Shape, None] = {(space.channels, int(r), int(r)): None for r in _open(space.resolution, shared)}
         for stage in space.stages:
             leaving: dict[Shape, None] = {}
-            depths = {int(depth) for depth in options(stage.depth)}
-            decisions = {name: options(stage.knobs[name]) for name in stage.per_stage}
+            depths = {int(depth) for depth in _open(stage.depth, shared)}
+            per_stage = {name: stage.knobs[name] for name in sorted(stage.per_stage)}
             if stage.width is not None or stage is space.stages[-1]:
-                decisions["out_channels"] = options(stage.width)
-            for decided in product(*decisions.values()):
-                fixed, layer_shapes = dict(zip(decisions, decided, strict=True)), shapes
+                per_stage["out_channels"] = stage.width or Knob((space.classes,))
+            for decided in product(*(_open(knob, shared) for knob in per_stage.values())):
+                fixed, entering = dict(zip(per_stage, decided, strict=True)), shapes
                 for index in range(1, max(depths) + 1):
-                    links = found.setdefault(f"{stage.name}_{index}", {})
-                    layer_shapes = _layer_links(stage, index, fixed, layer_shapes, options, links, space.name)
+                    left: dict[Shape, None] = {}
+                    for placed in _layer_placements(space.name, stage, index, fixed, entering, shared):
+                        left[placed.leaving] = None
+                        yield placed
                     if index in depths:
-                        leaving |= layer_shapes
+                        leaving |= left
+                    entering = left
             shapes = leaving
 
 
-def _layer_links(
+def _open(knob: Knob, shared: Mapping[str, Value]) -> tuple[Value, ...]:
+    return (shared[knob.shared],) if knob.shared is not None else knob.options
+
+
+def _layer_placements(
+    space: str,
     stage: Stage,
     index: int,
     fixed: Mapping[str, Value],
-    shapes: Mapping[Shape, None],
-    options: Callable[[Knob | None], tuple[Value, ...]],
-    links: dict[tuple[Operator, Shape], None],
-    space: str,
-) -> dict[Shape, None]:
-    """Add one layer's operators to `links`; the shapes that leave it."""
+    shapes: Iterable[Shape],
+    shared: Mapping[str, Value],
+) -> Iterator[Placed]:
+    """What one layer can become, `fixed` being decided for the whole stage."""
     from hwnas.ops.costs import operator_costs
 
     stride = {"stride": stage.stride} if stage.stride is not None and index == 1 else {}
-    leaving: dict[Shape, None] = {}
     for block in stage.blocks:
         own = {name: knob for name, knob in {**block.knobs, **stage.knobs}.items() if name not in fixed}
-        for values in product(*map(options, own.values())):
+        for values in product(*(_open(knob, shared) for knob in own.values())):
+            layer = dict(zip(own, values, strict=True))
+            picks = stage.picks(index, block, {**fixed, **layer})
             for shape in shapes:
-                knobs = {"in_channels": shape[0], **fixed, **stride, **dict(zip(own, values, strict=True))}
+                knobs = {"in_channels": shape[0], **fixed, **stride, **layer}
                 operator = make_operator(block.op, knobs, where=f"{space}: stage `{stage.name}`")
-                links[operator, shape] = None
-                leaving[operator_costs(operator, shape).output_shape] = None
-    return leaving
+                leaving = operator_costs(operator, shape).output_shape
+                yield Placed(f"{stage.name}_{index}", picks, operator, shape, leaving)
 
 
 def check_space(space: AnySpace) -> None:

@@ -19,6 +19,7 @@ FLOORS = (  # bottom to top
     ("lookup", "quiet", "shipped", "yaml_file"),
     ("space", "ops", "pareto"),
     ("network", "runtimes", "export", "config", "data"),
+    ("population",),
     ("supernet", "latency", "search"),
     ("collaborate", "proxies", "report"),
     ("pipeline",),
@@ -45,7 +46,7 @@ TORCH_FREE = (
     "network.py",
     "pareto.py",
 )
-TORCH_FREE_ROOMS = ("space", "search", "report")
+TORCH_FREE_ROOMS = ("space", "population", "search", "report")
 TABLE_ENTRY = re.compile(r"(hwnas(?:\.\w+)+):\w+")
 
 

@@ -42,6 +42,24 @@ class Stage:
     knobs: Mapping[str, Knob]
     per_stage: frozenset[str] = frozenset()
 
+    def picks(self, index: int, block: Block, decided: Mapping[str, Value]) -> dict[str, Value]:
+        """By the names of the choices, the picks that make layer `index` this block with these knobs decided."""
+        slot, picks = f"{self.name}.{index}", {f"{self.name}.{index}.op": block.label}
+        for name, value in decided.items():
+            if name == "out_channels":
+                knob, own = self.width, f"{self.name}.width"
+            elif name in block.knobs:
+                knob, own = block.knobs[name], f"{slot}.{block.label}.{name}"
+            else:
+                knob, own = self.knobs[name], f"{self.name if name in self.per_stage else slot}.{name}"
+            picks[own if knob is None or knob.shared is None else knob.shared] = value
+        return picks
+
+    @property
+    def depth_choice(self) -> str:
+        """The choice that decides how many layers there are."""
+        return self.depth.shared or f"{self.name}.depth"
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -167,6 +185,27 @@ class Space:
     def choices(self) -> tuple[Choice, ...]:
         """Every choice that can be active, in the order of the walk."""
         return tuple(self._choice.values())
+
+    @cached_property
+    def conditions(self) -> Mapping[str, Mapping[str, tuple[Value, ...]]]:
+        """For each choice that is not always active: the choices that it hangs on, and with which of their options."""
+        found: dict[str, dict[str, tuple[Value, ...]]] = {}
+        for stage in self.stages:
+            depths = stage.depth.options
+            for index in range(1, max(map(int, depths)) + 1):
+                slot = f"{stage.name}.{index}"
+                deep = {stage.depth_choice: tuple(depth for depth in depths if int(depth) >= index)}
+                found |= {f"{slot}.{name}": deep for name in ("op", *stage.knobs)}
+                for block in stage.blocks:
+                    found |= {f"{slot}.{block.label}.{n}": deep | {f"{slot}.op": (block.label,)} for n in block.knobs}
+        return {
+            choice.name: needs
+            for choice in self.choices
+            if (needs := {n: o for n, o in found.get(choice.name, {}).items() if self._hangs_on(n, o)})
+        }
+
+    def _hangs_on(self, name: str, options: tuple[Value, ...]) -> bool:
+        return name in self._choice and len(options) < len(self._choice[name].options)
 
     @cached_property
     def count(self) -> int:

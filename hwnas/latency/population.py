@@ -1,0 +1,95 @@
+"""Latencies of whole populations: what `LatencyModel` says of one network, of many at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwnas.errors import TableError
+from hwnas.latency.model import INTERVAL, LatencyModel
+from hwnas.latency.posterior import Floats, Places
+from hwnas.population import NOTHING, Codebook, Codes, Link
+
+CHUNK = 2048
+"""Networks of which the operators are counted at a time."""
+
+
+@dataclass(frozen=True, eq=False)
+class Estimates:
+    """(networks,) latencies with their intervals, and what they rest on: see `Estimate`."""
+
+    ms: Floats
+    low_ms: Floats
+    high_ms: Floats
+    origin: str
+    estimated_rows: NDArray[np.intp]
+
+
+def predict_many_ms(model: LatencyModel, codebook: Codebook, codes: Codes) -> Floats:
+    """(networks,) the expected latency of each: as `LatencyModel.predict_ms`, millions of times a second.
+
+    Raises:
+        TableError: an operator of one of these networks has no row; the message holds the command that adds it.
+    """
+    codebook.meet(codes)
+    try:
+        constant_ms, effective_ms = model.linear(codebook.links)
+    except TableError:  # rows are missing; these networks may not need them
+        held = _held(codebook.places(codes))
+        effective_ms = np.full(len(codebook.links), np.nan)
+        constant_ms, effective_ms[held] = model.linear(_links(codebook, held))
+    sums: Floats = codebook.total(codes, effective_ms)
+    return constant_ms + sums
+
+
+def predict_many(model: LatencyModel, codebook: Codebook, codes: Codes) -> Estimates:
+    """The latency of each network with its interval: as `LatencyModel.predict`.
+
+    Much dearer than `predict_many_ms`, because the doubts about operators are summed over pairs of them: the time grows
+    with the square of the number of distinct operators in the population.
+
+    Raises:
+        TableError: as `predict_many_ms`.
+    """
+    ms, places = predict_many_ms(model, codebook, codes), codebook.places(codes)
+    low_ms, high_ms = _quantiles_ms(model, codebook, places, *INTERVAL)
+    held = _held(places)
+    estimated = np.zeros(len(codebook.links), dtype=np.intp)
+    estimated[held] = [model.estimated_rows([link]) for link in _links(codebook, held)]
+    return Estimates(ms, low_ms, high_ms, model.origin, codebook.total(codes, estimated))
+
+
+def upper_many_ms(model: LatencyModel, codebook: Codebook, codes: Codes, confidence: float) -> Floats:
+    """(networks,) what the next timing of each stays below with a probability of `confidence`; dear as `predict_many`.
+
+    Raises:
+        TableError: as `predict_many_ms`.
+    """
+    upper_ms: Floats = _quantiles_ms(model, codebook, codebook.places(codes), confidence)[0]
+    return upper_ms
+
+
+def _quantiles_ms(model: LatencyModel, codebook: Codebook, places: Places, *quantiles: float) -> Floats:
+    """(quantiles, networks)"""
+    held = _held(places)
+    terms = model.terms(_links(codebook, held))
+    found = np.empty((len(quantiles), len(places)))
+    for start in range(0, len(places), CHUNK):
+        part = places[start : start + CHUNK]
+        rows, slots = np.nonzero(part != NOTHING)
+        cells = rows * len(held) + np.searchsorted(held, part[rows, slots])
+        counts = np.bincount(cells, minlength=len(part) * len(held)).reshape(len(part), len(held)).astype(float)
+        found[:, start : start + CHUNK] = [terms.quantile_ms(counts, q) for q in quantiles]
+    return found
+
+
+def _held(places: Places) -> Places:
+    """The places that occur, ascending."""
+    return np.unique(places[places != NOTHING])
+
+
+def _links(codebook: Codebook, held: Places) -> list[Link]:
+    links = codebook.links
+    return [links[place] for place in held.tolist()]

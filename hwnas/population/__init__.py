@@ -1,0 +1,15 @@
+"""Many architectures at once: encoded as rows of small integers, their costs looked up instead of walked."""
+
+from __future__ import annotations
+
+from hwnas.population.codebook import NOTHING, Codebook, Codes, Link
+from hwnas.population.functions import FunctionCodebook
+from hwnas.population.stages import StageCodebook
+from hwnas.space import AnySpace, FunctionSpace
+
+__all__ = ["NOTHING", "Codebook", "Codes", "FunctionCodebook", "Link", "StageCodebook", "codebook_of"]
+
+
+def codebook_of(space: AnySpace) -> Codebook:
+    """The codebook of a space. It takes as long as `operators_of(space)`: make it once."""
+    return FunctionCodebook(space) if isinstance(space, FunctionSpace) else StageCodebook(space)
