@@ -7,11 +7,14 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
 from hwnas.errors import ConfigError
-from hwnas.latency.measure import FEWEST_ROUNDS, Measurement, Timing, measure
+from hwnas.latency.disturbance import SystemWatch
+from hwnas.latency.drift import drift_factors, reference_ns
+from hwnas.latency.measure import FEWEST_ROUNDS, OFTEN, REFERENCE, Measurement, Timing, measure
 
 
 @dataclass
@@ -69,7 +72,7 @@ def test_the_warm_up_is_over_before_the_first_sample() -> None:
 def test_each_round_holds_every_callable_once_in_an_order_that_changes() -> None:
     def orders(seed: int) -> list[tuple[str, ...]]:
         clock, cuts = Clock(), list[int]()
-        invokes = {name: clock.worker(name, lambda now: 3_000_000) for name in "abcde"}  # one call is one sample
+        invokes = {name: clock.worker(name, lambda now: 6_000_000) for name in "abcde"}  # one call is one sample
         measure(
             invokes, Timing(warm_up_ms=0, rounds=6, seed=seed), lambda *_: cuts.append(len(clock.calls)), clock=clock
         )
@@ -140,8 +143,134 @@ def test_what_is_no_duration_is_no_sample(samples: tuple[float, ...]) -> None:
         Measurement(samples)
 
 
-@pytest.mark.parametrize("name", ["warm_up_ms", "sample_ms", "rounds", "group", "max_seconds"])
+@pytest.mark.parametrize("name", ["warm_up_ms", "sample_ms", "rounds", "processes", "group", "retakes", "max_seconds"])
 @pytest.mark.parametrize("value", [-1, math.nan])
 def test_a_protocol_that_measures_nothing_is_refused(name: str, value: float) -> None:
     with pytest.raises(ConfigError, match=name):
         Timing(**{name: value})  # type: ignore[arg-type]
+
+
+@dataclass
+class Watching:
+    """Calls a sample disturbed when a list says so."""
+
+    verdicts: list[bool]
+    asked: int = 0
+
+    def begin(self) -> None:
+        pass
+
+    def disturbed(self, elapsed_ns: float) -> bool:
+        self.asked += 1
+        return self.verdicts.pop(0) if self.verdicts else False
+
+
+def test_a_disturbed_sample_is_dropped_and_taken_again() -> None:
+    clock, calls = Clock(), list[int]()
+    watch = Watching([False, True, True, False])
+
+    def cost_ns(now: int) -> int:
+        calls.append(now)
+        return 50_000_000 if watch.asked in (1, 2) else 6_000_000  # the disturbed ones are slow
+
+    timing = Timing(warm_up_ms=0, rounds=4, retakes=1.0)
+    found = measure({0: clock.worker("", cost_ns)}, timing, clock=clock, watch=watch)[0]
+    assert found.rounds_ns == (6e6,) * 4
+    assert (found.conditions["retaken"], found.conditions["disturbed"]) == (2, 0)
+
+
+def test_retakes_are_bounded_and_what_is_kept_disturbed_is_told() -> None:
+    clock = Clock()
+    timing = Timing(warm_up_ms=0, rounds=4, retakes=0.5)
+    watch = Watching([True] * 100)
+    found = measure({0: clock.worker("", lambda now: 6_000_000)}, timing, clock=clock, watch=watch)[0]
+    assert len(found.rounds_ns) == 4
+    assert (found.conditions["retaken"], found.conditions["disturbed"]) == (2, 4)
+
+
+def test_what_takes_its_own_samples_is_asked_for_them() -> None:
+    @dataclass
+    class Accelerator:
+        asked: list[int] = field(default_factory=list)
+
+        def sample_ns(self, loops: int) -> float:
+            self.asked.append(loops)
+            return 40_000.0 * loops
+
+    device = Accelerator()
+    found = measure({0: device}, Timing(warm_up_ms=0, sample_ms=2, rounds=3), clock=Clock())[0]
+    assert set(found.rounds_ns) == {40_000.0}
+    assert device.asked[-3:] == [50, 50, 50]
+
+
+def drifting(speeds: list[float]) -> tuple[Clock, Callable[[float], Callable[[], None]]]:
+    """A clock, and callables whose cost follows the machine's speed, which changes every two seconds."""
+    clock = Clock()
+
+    def worker(cost_ns: float) -> Callable[[], None]:
+        return clock.worker("", lambda now: int(cost_ns * speeds[int(now / 2e9) % len(speeds)]))
+
+    return clock, worker
+
+
+def test_the_reference_takes_drift_out_of_a_sitting_and_between_sittings() -> None:
+    taken = {}
+    for name, speeds in (("steady", [1.0]), ("wandering", [1.0, 1.3, 0.9]), ("slow", [1.25])):
+        clock, worker = drifting(speeds)
+        found = measure(
+            {n: worker(1e6 * (n + 1)) for n in range(20)}, Timing(warm_up_ms=0, rounds=60), reference=worker(5e5),
+            clock=clock,
+        )  # fmt: skip
+        taken[name] = list(found.values())
+        assert all(len(m.conditions[REFERENCE]) == 60 for m in found.values())
+    usual = reference_ns(taken["steady"])
+    assert usual == pytest.approx(5e5, rel=1e-3)
+    for measurements in taken.values():
+        corrected = [m.low_ms * f for m, f in zip(measurements, drift_factors(measurements, usual), strict=True)]
+        assert corrected == pytest.approx([n + 1.0 for n in range(20)], rel=0.02)
+
+
+def test_without_a_reference_nothing_is_corrected() -> None:
+    plain = [Measurement((1e6, 2e6, 3e6)), Measurement((5e6,), {REFERENCE: []})]
+    assert reference_ns(plain) is None
+    assert drift_factors(plain) == [1.0, 1.0]
+
+
+def test_the_reference_is_sampled_between_the_others() -> None:
+    clock = Clock()
+    invokes = {n: clock.worker("other", lambda now: 6_000_000) for n in range(2 * OFTEN)}
+    measure(
+        invokes, Timing(warm_up_ms=0, rounds=3), reference=clock.worker("reference", lambda now: 6_000_000), clock=clock
+    )
+    first_round = clock.calls[-3 * (2 * OFTEN + 2) :][: 2 * OFTEN + 2]
+    assert [place for place, name in enumerate(first_round) if name == "reference"] == [0, OFTEN + 1]
+
+
+def test_the_system_is_asked_about_stolen_time_of_ones_own_processors_and_the_queue(tmp_path: Path) -> None:
+    (tmp_path / "self").mkdir()
+
+    def system(stolen_0: int, stolen_1: int, queued_ns: int) -> None:
+        rows = (f"cpu{n} 1 2 3 4 5 6 7 {ticks} 0 0\n" for n, ticks in enumerate((stolen_0, stolen_1)))
+        (tmp_path / "stat").write_text("cpu  9 9 9 9 9 9 9 99 0 0\n" + "".join(rows) + "intr 1\n")
+        (tmp_path / "self" / "schedstat").write_text(f"123 {queued_ns} 7\n")
+
+    system(5, 5, 100)
+    watch = SystemWatch([1], proc=str(tmp_path))
+    watch._readers = watch._readers[-1:]  # this test's own context switches are beside the point
+    for after, disturbed in (
+        ((6, 5, 100), False),
+        ((5, 6, 100), True),
+        ((5, 5, 2_000_000), True),
+        ((5, 5, 900), False),
+    ):
+        system(5, 5, 100)
+        watch.begin()
+        system(*after)
+        assert watch.disturbed(50e6) is disturbed, after
+
+
+def test_a_system_that_tells_nothing_disturbs_nothing(tmp_path: Path) -> None:
+    watch = SystemWatch([0], proc=str(tmp_path))
+    watch._readers = watch._readers[-1:]
+    watch.begin()
+    assert watch.disturbed(1.0) is False

@@ -40,7 +40,7 @@ class SystemWatch:
     About 20 microseconds a sample, outside of it.
     """
 
-    def __init__(self, cpus: Iterable[int] | None = None) -> None:
+    def __init__(self, cpus: Iterable[int] | None = None, *, proc: str = "/proc") -> None:
         """`cpus`: the processors whose stolen time counts, those of this process if left out."""
         if cpus is None:
             cpus = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
@@ -50,8 +50,8 @@ class SystemWatch:
             import resource
 
             self._readers.append(lambda: resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw)
-        self._readers.append(_reader("/proc/stat", 1 << 16, self._stolen))
-        self._queued = _reader("/proc/self/schedstat", 128, lambda text: float(text.split()[1]))
+        self._readers.append(_reader(f"{proc}/stat", 1 << 16, self._stolen))
+        self._queued = _reader(f"{proc}/self/schedstat", 128, lambda text: float(text.split()[1]))
         self._before: list[float] = []
 
     def begin(self) -> None:
