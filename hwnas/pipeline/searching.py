@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hwnas.latency.table import check_key
+from hwnas.latency.drift import drift_factors, reference_ns
+from hwnas.latency.table import check_key, open_table
 from hwnas.lookup import member
 from hwnas.pareto import Tier
 from hwnas.pipeline.narrate import Narrator, Silent
@@ -157,12 +158,15 @@ def _origins(tier: Tier) -> dict[str, str]:
     size = latency.replace("latency_ms", "file_kib")
     limited = {limit.metric: "predicted" for limit in tier.limits if limit.metric.startswith(latency)}
     return {
-        ACCURACY: "measured", latency: "predicted", **limited, size: "predicted", "params": "derived", "macs": "derived"
+        ACCURACY: "measured", latency: "predicted", **limited, size: "predicted", **dict.fromkeys(DERIVED, "derived")
     }  # fmt: skip
 
 
 def _timed_again(run: Run, searched: Searched, narrator: Narrator) -> Searched:
-    """Time the front's networks as whole files, and rank it by what was measured."""
+    """Time the front's networks as whole files, and rank it by what was measured.
+
+    Times are those of the machine's state in which the set-up's table was made, as predictions are.
+    """
     name, latency = searched.tier.name, searched.tier.objectives[1].metric
     setup = run.experiment.tiers[name].setup
     runtime = runtime_of(run.experiment.setups[setup])
@@ -177,9 +181,12 @@ def _timed_again(run: Run, searched: Searched, narrator: Narrator) -> Searched:
         [],
         networks,
     )
+    usual_ns = reference_ns(open_table(run.table_path(setup), runtime.setup).rows.values())
+    found = [table.checks[check_key(network)] for network in networks]
+    factors = drift_factors(found, usual_ns)
     measured = {
-        point.architecture.key: {latency: table.checks[check_key(network)].low_ms}
-        for point, network in zip(searched.front, networks, strict=True)
+        point.architecture.key: {latency: check.low_ms * factor}
+        for point, check, factor in zip(searched.front, found, factors, strict=True)
     }
     front = remeasured(searched.front, run.tier(name, measured=True), measured)
     write_front(run.front_path(name), run.front_path(name).with_suffix(".csv"), front)
