@@ -34,10 +34,10 @@ OPERATORS: dict[str, tuple[Operator, Shape]] = {
 
 
 class Sorted(nn.Module):
-    """Neither converter takes it."""
+    """No converter takes it: two know no eigenvalues, and one wants no branch that hangs on values."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.linalg.eigvals(x).real
+        return torch.linalg.eigvals(x).real if x.sum() < 1 else x
 
 
 @pytest.fixture(autouse=True)

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 EXPORTERS: Mapping[
     str, str
-] = {  # name of the runtime -> function(module, input_shape, path, *, batch); imported on use
+] = {  # name of the runtime -> see hwnas.export.onnx.export_onnx for the arguments; imported on use
     "onnxruntime": "hwnas.export.onnx:export_onnx",
+    "pytorch": "hwnas.export.pytorch:export_pytorch",
     "tflite": "hwnas.export.tflite:export_tflite",
 }
 

@@ -59,7 +59,7 @@ def time_files(
 def merged(parts: Sequence[Measurement]) -> Measurement:
     """The samples of several processes as one measurement: conditions from the first's begin to the last's end."""
     conditions: dict[str, Any] = dict(parts[-1].conditions)
-    for name in ("load", "cpu_mhz", "celsius"):
+    for name in ("load", "cpu_mhz", "celsius", "gpu"):
         if name in conditions and name in parts[0].conditions:
             conditions[name] = [parts[0].conditions[name][0], conditions[name][1]]
     for name in ("steal_ticks", "retaken", "disturbed"):

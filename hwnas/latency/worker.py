@@ -15,6 +15,7 @@ from hwnas.errors import MissingExtra
 from hwnas.latency.measure import Target, Timing, measure
 from hwnas.lookup import member
 from hwnas.runtimes import RUNTIMES, Runtime, Setup
+from hwnas.runtimes.cuda import gpu_state
 
 REFERENCE = -1
 """Stands for the reference file where others stand for a place in the list of files."""
@@ -55,10 +56,13 @@ def take(runtime: Runtime, files: list[Path], reference: Path | None, timing: Ti
         else:
             loaded[place] = model if hasattr(model, "sample_ns") else model.invoke
     tell({"loading": None})
-    often = loaded.pop(REFERENCE, None)
+    often, gpu = loaded.pop(REFERENCE, None), runtime.setup.accelerator == "cuda"
+    before = gpu_state() if gpu else None
     if loaded:
-        for place, found in measure(loaded, timing, lambda *at: tell({"round": at}), reference=often).items():
-            tell({"timed": place, "rounds_ns": found.rounds_ns, "conditions": found.conditions})
+        measured = measure(loaded, timing, lambda *at: tell({"round": at}), reference=often)
+        seen = {"gpu": [before, gpu_state()]} if gpu else {}
+        for place, found in measured.items():
+            tell({"timed": place, "rounds_ns": found.rounds_ns, "conditions": {**found.conditions, **seen}})
 
 
 def main() -> None:

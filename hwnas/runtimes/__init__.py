@@ -5,28 +5,36 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hwnas.lookup import member
-from hwnas.runtimes.runtime import Loaded, Runtime, checked_setup
+from hwnas.runtimes.runtime import Loaded, Runtime, checked_setup, offered
 from hwnas.runtimes.setup import Setup, cpu_name
 
 RUNTIMES: Mapping[str, str] = {  # name in YAML -> where it lives; imported on use
     "onnxruntime": "hwnas.runtimes.onnxruntime:OnnxRuntime",
+    "pytorch": "hwnas.runtimes.pytorch:PyTorch",
     "tflite": "hwnas.runtimes.tflite:TFLite",
 }
 
 
 def open_runtime(
-    name: str, *, threads: int = 1, precision: str = "fp32", batch: int = 1, device: str | None = None
+    name: str,
+    *,
+    threads: int = 1,
+    precision: str = "fp32",
+    batch: int = 1,
+    device: str | None = None,
+    accelerator: str = "cpu",
 ) -> Runtime:
-    """The runtime of that name on this machine; `device` defaults to the processor's own name.
+    """The runtime of that name on this machine; `device` defaults to the processor's or the GPU's own name.
 
     Raises:
         ConfigError: unknown runtime, or a set-up that no runtime here offers.
         MissingExtra: the runtime's package is not installed.
     """
     kind = member(RUNTIMES, name, what="runtime", where="set-up")
-    setup = checked_setup(Setup(device or cpu_name(), name, "", threads, precision, batch))
+    device = device or (cpu_name() if accelerator == "cpu" else "")
+    setup = checked_setup(Setup(device, name, "", threads, precision, batch, accelerator))
     runtime: Runtime = kind.open(setup)
     return runtime
 
 
-__all__ = ["RUNTIMES", "Loaded", "Runtime", "Setup", "open_runtime"]
+__all__ = ["RUNTIMES", "Loaded", "Runtime", "Setup", "offered", "open_runtime"]

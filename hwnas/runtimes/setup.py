@@ -10,15 +10,18 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Setup:
-    """Device + runtime + runtime version + threads + precision + batch: rows of unlike set-ups never mix."""
+    """Device + runtime + runtime version + threads + precision + batch + accelerator: rows of unlike set-ups never
+    mix."""
 
     device: str
-    """The processor's own name, such as `Intel(R) Xeon(R) Processor, 2 cores`."""
+    """The own name of what computes: a processor, such as `Intel(R) Xeon(R) Processor, 2 cores`, or a GPU."""
     runtime: str
     runtime_version: str
     threads: int = 1
     precision: str = "fp32"
     batch: int = 1
+    accelerator: str = "cpu"
+    """`cpu` or `cuda`; a table that does not tell is of a CPU."""
 
     def as_dict(self) -> dict[str, Any]:
         """A JSON-ready form, the inverse of `Setup(**raw)`."""

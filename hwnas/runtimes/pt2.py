@@ -1,0 +1,140 @@
+"""PyTorch's .pt2 archives as plain data: nothing in the file is unpickled, evaluated or imported.
+
+`torch.export.load` unpickles sample inputs and whatever an archive declares as pickled, without `weights_only`, so a
+file from outside could run code there. What hwnas needs of it, a graph as JSON and tensors as bytes, is read here.
+Format: https://docs.pytorch.org/docs/stable/export/pt2_archive.html. Board side: Python 3.9 syntax, no torch.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SCHEMA = 8
+"""The major version of the graph's schema that is read; PyTorch 2.13 writes it."""
+DAMAGE = (AttributeError, IndexError, KeyError, OSError, TypeError, ValueError, zipfile.BadZipFile)
+"""What reading a file that is no such archive raises."""
+MODEL = "model"
+DTYPES: Mapping[int, str] = {
+    1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 6: "float16", 7: "float32", 8: "float64", 12: "bool",
+    13: "bfloat16",
+}  # fmt: skip
+"""Numbers in the file -> names in PyTorch and, but for the last, numpy."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A tensor: its bytes and how they are laid out, in elements."""
+
+    data: bytes
+    dtype: str
+    sizes: tuple[int, ...]
+    strides: tuple[int, ...]
+    offset: int
+
+
+@dataclass(frozen=True)
+class Call:
+    """One operator call. Arguments are (name, kind, value, by position); `results` names what it gives."""
+
+    target: str
+    arguments: tuple[tuple[str, str, Any, bool], ...]
+    results: tuple[str, ...]
+    one: bool
+    """Whether it gives a tensor rather than several."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A graph with one input and one output."""
+
+    given: str
+    shape: tuple[int, ...]
+    dtype: str
+    tensors: Mapping[str, Stored]
+    calls: tuple[Call, ...]
+    taken: str
+
+
+def read_program(path: Path) -> Program:
+    """The program in an archive.
+
+    Raises:
+        one of DAMAGE: it is no archive of this schema with tensors as bytes, one input, one output and fixed shapes.
+    """
+    with zipfile.ZipFile(path) as archive:
+        names = {name.partition("/")[2]: name for name in archive.namelist()}
+
+        def content(name: str) -> bytes:
+            if name not in names:
+                raise ValueError(f"the archive holds no {name}, which PyTorch 2.13 writes")
+            return archive.read(names[name])
+
+        model = json.loads(content(f"models/{MODEL}.json"))
+        if model["schema_version"]["major"] != SCHEMA:
+            raise ValueError(f"the graph's schema is {model['schema_version']['major']}, {SCHEMA} is read")
+        stored = {
+            name: _stored(meta, f"data/{folder}/", content)
+            for folder in ("weights", "constants")
+            for name, meta in json.loads(content(f"data/{folder}/{MODEL}_{folder}_config.json"))["config"].items()
+        }
+    graph, signature = model["graph_module"]["graph"], model["graph_module"]["signature"]
+    given, tensors = [], {}
+    for spec in signature["input_specs"]:
+        kind, held = _only(spec)
+        if kind == "user_input":
+            given.append(held["arg"]["as_tensor"]["name"])
+        elif kind in ("parameter", "buffer", "tensor_constant"):
+            tensors[held["arg"]["name"]] = stored[held[f"{kind}_name"]]
+        else:
+            raise ValueError(f"an input is a {kind}")
+    taken = [_only(spec) for spec in signature["output_specs"]]
+    if len(given) != 1 or [kind for kind, _ in taken] != ["user_output"]:
+        raise ValueError(f"{len(given)} inputs, and outputs {', '.join(kind for kind, _ in taken)}")
+    meta = graph["tensor_values"][given[0]]
+    return Program(
+        given[0], _whole(meta["sizes"]), DTYPES[meta["dtype"]], tensors, tuple(map(_call, graph["nodes"])),
+        taken[0][1]["arg"]["as_tensor"]["name"],
+    )  # fmt: skip
+
+
+def _stored(meta: Mapping[str, Any], folder: str, content: Any) -> Stored:
+    if meta["use_pickle"] is not False:
+        raise ValueError(f"{meta['path_name']} is a pickle, which may run code")
+    tensor = meta["tensor_meta"]
+    return Stored(
+        content(folder + meta["path_name"]), DTYPES[tensor["dtype"]], _whole(tensor["sizes"]),
+        _whole(tensor["strides"]), *_whole([tensor["storage_offset"]]),
+    )  # fmt: skip
+
+
+def _call(node: Mapping[str, Any]) -> Call:
+    arguments = tuple((each["name"], *_only(each["arg"]), each.get("kind") != 2) for each in node["inputs"])
+    return Call(str(node["target"]), arguments, tuple(_results(node["outputs"])), _is_one(node["outputs"]))
+
+
+def _results(outputs: list[Mapping[str, Any]]) -> Iterator[str]:
+    for output in outputs:
+        kind, held = _only(output)
+        if kind not in ("as_tensor", "as_tensors"):
+            raise ValueError(f"an operator gives {kind}")
+        for tensor in [held] if kind == "as_tensor" else held:
+            yield tensor["name"]
+
+
+def _is_one(outputs: list[Mapping[str, Any]]) -> bool:
+    return len(outputs) == 1 and "as_tensor" in outputs[0]
+
+
+def _only(union: Mapping[str, Any]) -> tuple[str, Any]:
+    """The one kind that a union holds, and its value."""
+    ((kind, value),) = union.items()
+    return kind, value
+
+
+def _whole(sizes: list[Mapping[str, Any]]) -> tuple[int, ...]:
+    return tuple(int(size["as_int"]) for size in sizes)
