@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from hwnas.cli import app
 from hwnas.errors import ConfigError, SpaceError, TableError
 from hwnas.latency import build
 from hwnas.latency.baselines import fit_line, fit_ridge
@@ -20,7 +22,6 @@ from hwnas.latency.table import LatencyTable, check_key, open_table, read_table
 from hwnas.network import Network, costs, lower, operators_of
 from hwnas.pipeline import checking
 from hwnas.pipeline.checking import check, draw_unseen
-from hwnas.report.check import Checked
 from hwnas.runtimes import Setup
 from hwnas.space import Space, read_space
 from tests.spaces import SMALL
@@ -342,12 +343,6 @@ def test_operators_of_a_users_own_have_macs(tmp_path: Path, space: Space, summed
     assert guesses["ridge"] is not None
 
 
-@pytest.fixture
-def checked(tmp_path: Path, space: Space, summed: Truth, machine: Machine) -> Checked:
-    machine.pace = (1.1, 1.0)
-    return check(write_table(tmp_path / "t.jsonl", space, summed, 6).path, networks=8)
-
-
 def test_the_protocol_has_an_order_of_its_own_in_each_sitting(
     tmp_path: Path, space: Space, summed: Truth, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -363,3 +358,17 @@ def test_the_protocol_has_an_order_of_its_own_in_each_sitting(
     one, other = protocols
     assert one.seed != other.seed
     assert replace(one, seed=other.seed) == other
+
+
+def test_the_command_prints_json_or_words_and_writes_a_page(
+    tmp_path: Path, space: Space, summed: Truth, machine: Machine
+) -> None:
+    machine.pace = (1.1, 1.0) * 2
+    table, page = str(write_table(tmp_path / "t.jsonl", space, summed, 6).path), tmp_path / "check.html"
+    run = CliRunner().invoke
+    told = json.loads(run(app, ["check", table, "--networks", "5", "--json"], catch_exceptions=False).stdout)
+    assert (told["networks"], told["drift"]) == (5, pytest.approx(0.1))
+    words = run(app, ["check", table, "--networks", "5", "--plot", str(page)], catch_exceptions=False).stdout
+    assert "Nine networks in ten are predicted to" in words
+    assert "sum of rows" in words
+    assert all(network["key"] in page.read_text() for network in told["networks_detail"])

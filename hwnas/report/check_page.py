@@ -49,7 +49,7 @@ def _trust(checked: Checked) -> Html:
     shown = [
         ("Mean error (MAPE)", error(model.mape), f"{error(checked.noise.mape)} timed twice"),
         ("Nine in ten within", f"±{error(model.nine_in_ten)}", f"worst {error(model.worst)}"),
-        ("Within ±5 %", f"{100 * model.within_5:.0f} %", f"within ±10 %: {100 * model.within_10:.0f} %"),
+        ("Within ±5 %", f"{100 * model.within_5:.0f} %", f"±10 %: {100 * model.within_10:.0f} %"),
         ("Spearman", METRICS["Spearman"](model), f"Kendall {METRICS['Kendall'](model)}"),
         ("In the 90 % interval", METRICS["in 90 %"](model), f"of {model.networks} networks"),
         ("Bias", error(model.bias), "above 0: predicted too slow"),
