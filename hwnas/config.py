@@ -65,7 +65,8 @@ class SetupConfig(_Model):
     runtime: Literal["onnxruntime", "pytorch", "tflite"]
     threads: Positive = 1
     batch: Positive = 1
-    precision: Literal["fp32"] = "fp32"
+    precision: Literal["fp32", "fp16", "int8"] = "fp32"
+    """What a network computes in; not every runtime offers each."""
     accelerator: Literal["cpu", "cuda"] = "cpu"
     """What computes: the processor, or an NVIDIA GPU."""
     device: str | None = None
@@ -84,6 +85,8 @@ class LimitsConfig(_Model):
     """The predicted latency limit is held with this probability; if left out, the expected latency holds it."""
     params: float | None = Field(default=None, gt=0)
     macs: float | None = Field(default=None, gt=0)
+    activation_kib: float | None = Field(default=None, gt=0)
+    """Peak memory of activations for one image in float32."""
     file_kib: float | None = Field(default=None, gt=0)
     top1: float | None = Field(default=None, ge=0, le=1)
     """At least this accuracy, 0 to 1; the others are upper bounds."""
@@ -133,7 +136,11 @@ class ExportConfig(_Model):
     picks: tuple[Pick, ...] = ("best", "knee", "fastest")
     formats: tuple[Literal["onnx", "tflite", "pt2"], ...] = Field(default=("onnx", "tflite"), min_length=1)
     tolerance: float = Field(default=1e-4, gt=0)
-    """Largest allowed difference of a file's logits from PyTorch's."""
+    """Largest allowed difference of an fp32 file's logits from PyTorch's."""
+    agreement: float = Field(default=0.95, ge=0, le=1)
+    """Least allowed share of the test images on which an fp16 or int8 file names the same class as PyTorch."""
+    calibration_images: Positive = 128
+    """So many training images tell the ranges of an int8 file's activations."""
 
     @field_validator("picks", "formats")
     @classmethod

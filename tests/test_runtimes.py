@@ -43,7 +43,7 @@ def test_a_runtime_says_what_it_is_valid_for() -> None:
     ("arguments", "expected"),
     [
         ({"name": "onnxruntim"}, "Did you mean `onnxruntime`"),
-        ({"name": "tflite", "precision": "int8"}, "precision `int8`"),
+        ({"name": "onnxruntime", "precision": "fp16"}, "precision `fp16`"),
         ({"name": "tflite", "threads": 0}, "threads: 0"),
         ({"name": "onnxruntime", "batch": -1}, "batch: -1"),
     ],

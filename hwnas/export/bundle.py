@@ -35,6 +35,8 @@ class FileRecord:
     bytes: int
     sha256: str
     batch: int
+    precision: str
+    """fp32, fp16 or int8; below fp32 a file is judged by its agreement."""
     max_difference: float
     """Largest absolute difference of any logit from PyTorch's."""
     top1_agreement: float
@@ -64,13 +66,24 @@ def logits_of(module: nn.Module, images: Images, *, batch_size: int = 256) -> Im
     return out
 
 
+@dataclass(frozen=True)
+class Criterion:
+    """What a file is held to. One that computes as PyTorch does may differ by rounding, `tolerance`; one of a lower
+    precision differs visibly in its logits, and what counts is that it names the same classes."""
+
+    tolerance: float | None = None
+    """Largest allowed difference of a logit."""
+    agreement: float = 0.0
+    """Least allowed share of images on which file and PyTorch name the same class."""
+
+
 def compare(
-    expected: Images, loaded: Loaded, images: Images, labels: NDArray[np.int64], *, path: Path, tolerance: float
+    expected: Images, loaded: Loaded, images: Images, labels: NDArray[np.int64], *, path: Path, criterion: Criterion
 ) -> Parity:
     """Run a file on the images and compare it with PyTorch's logits.
 
     Raises:
-        ExportError: the difference exceeds the tolerance or is not finite, or the outputs have another shape.
+        ExportError: the criterion is not met, logits are not finite, or the outputs have another shape.
     """
     got = loaded.run(images)
     if got.shape != expected.shape:
@@ -81,15 +94,25 @@ def compare(
             do="Look at the last operators of the network",
         )
     difference = float(np.abs(got - expected).max())
-    if not difference <= tolerance:
+    limit = np.finfo(np.float32).max if criterion.tolerance is None else criterion.tolerance
+    if not difference <= limit:
         raise ExportError(
             f"its logits differ from PyTorch's by up to {difference:.3g}",
             where=str(path),
-            allowed=f"A shipped file agrees within {tolerance:g}",
+            allowed=f"A shipped file agrees within {limit:g}",
             do="Look at the operators that the converter replaced, or raise `export.tolerance` knowingly",
         )
     agreement = float((got.argmax(1) == expected.argmax(1)).mean())
-    return Parity(difference, agreement, float((got.argmax(1) == labels).mean()))
+    top1 = float((got.argmax(1) == labels).mean())
+    if agreement < criterion.agreement:
+        before = float((expected.argmax(1) == labels).mean())
+        raise ExportError(
+            f"it names PyTorch's class on {agreement:.1%} of the images (accuracy {top1:.1%}, PyTorch's {before:.1%})",
+            where=str(path),
+            allowed=f"A shipped file of a lower precision agrees on at least {criterion.agreement:.1%}",
+            do="Raise `export.calibration_images`, ship the tier in fp32, or lower `export.agreement` knowingly",
+        )
+    return Parity(difference, agreement, top1)
 
 
 def sha256(path: Path) -> str:

@@ -39,8 +39,8 @@ def prepared(
     """A copy of the module that quantises well, and the inputs to calibrate it with, in whole batches.
 
     `calibration` holds representative inputs (N, C, H, W); the last batch is filled up from the first of them. Without
-    any, seeded standard-normal ones stand in, and the copy's normalisation statistics are recomputed on them. It is then
-    good for timing only, and for that it must be done: in a network of random weights activations vanish otherwise, and
+    any, seeded standard-normal ones stand in, and the copy's normalisation statistics are recomputed on them. It is
+    then good for timing only, and must be so: in a network of random weights activations vanish otherwise, and
     XNNPACK refuses the scales that follow (the smallest once-for-all network took three times as long).
     """
     friendly = integer_friendly(module)

@@ -24,11 +24,8 @@ def quantize_tflite(path: Path, batches: Sequence[Images], *, whole: bool) -> No
             quantizer.update_quantization_recipe(
                 regex=".*", operation_name=end, algorithm_key=algorithms.AlgorithmName.NO_QUANTIZE
             )
-    interpreter = optional("ai_edge_litert.interpreter", extra="convert", why="calibrating a TFLite file")
-    ((key, signature),) = interpreter.Interpreter(model_path=str(path)).get_signature_list().items()
-    samples = [{signature["inputs"][0]: batch.transpose(0, 2, 3, 1) if batch.ndim == 4 else batch} for batch in batches]
-    if ranges := quantizer.calibrate({key: samples}, num_threads=1):  # a file without operators has nothing to quantise
-        _write(quantizer, path, ranges)
+    if ranges := _ranges(quantizer.get_quantization_recipe(), path, batches):
+        _write(quantizer, path, ranges)  # a file without operators has no ranges, and nothing to quantise
 
 
 def halve_tflite(path: Path) -> None:
@@ -50,6 +47,22 @@ def halve_tflite(path: Path) -> None:
             algorithm_key=algorithms.AlgorithmName.FLOAT_CASTING,
         )  # fmt: skip
     _write(quantizer, path, None)
+
+
+def _ranges(recipe: object, path: Path, batches: Sequence[Images]) -> object:
+    """Smallest and largest value of each tensor over all batches. By default the package takes a moving average over
+    them, which cuts off what lies beyond a typical batch: on digits, batch 1, 16 dB of noise instead of 34."""
+    interpreter = optional("ai_edge_litert.interpreter", extra="convert", why="calibrating a TFLite file")
+    ((key, signature),) = interpreter.Interpreter(model_path=str(path)).get_signature_list().items()
+    name = signature["inputs"][0]
+    samples = [{name: batch.transpose(0, 2, 3, 1) if batch.ndim == 4 else batch} for batch in batches]
+    manager = _package("recipe_manager").RecipeManager()
+    manager.load_quantization_recipe(recipe)
+    update = _package("utils.qsv_utils").min_max_update
+    calibrator = _package("calibrator").Calibrator(str(path), num_threads=1, qsv_update_func=update)
+    calibrator.calibrate({key: samples}, manager)
+    ranges: object = calibrator.get_model_qsvs()
+    return ranges
 
 
 def _write(quantizer: object, path: Path, ranges: object) -> None:

@@ -20,6 +20,7 @@ from hwnas.network import Network, costs
 from hwnas.pipeline.narrate import Narrator, Silent
 from hwnas.pipeline.timing import exporter_of, protocol, runtime_of
 from hwnas.pipeline.workspace import Run, open_run
+from hwnas.runtimes import offered
 from hwnas.search.fronts import FrontPoint, read_front, write_whole
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from hwnas.pipeline.training import Trained
     from hwnas.runtimes import Runtime
 
-RUNTIME_OF = {"onnx": "onnxruntime", "tflite": "tflite"}
+RUNTIME_OF = {"onnx": "onnxruntime", "tflite": "tflite", "pt2": "pytorch"}
 PACKAGES = (
     "torch",
     "numpy",
@@ -40,6 +41,7 @@ PACKAGES = (
     "onnxruntime",
     "ai-edge-litert",
     "litert-torch",
+    "ai-edge-quantizer",
     "moocore",
     "scikit-learn",
 )
@@ -103,6 +105,8 @@ class _Settled:
 
     module: nn.Module
     network: Network
+    calibration: Images
+    """Training images, which int8 files take the ranges of their activations from."""
     images: Images
     labels: NDArray[np.int64]
     logits: Images
@@ -135,6 +139,8 @@ def _export_point(
 
 
 def _settled(run: Run, point: FrontPoint, trained: Trained) -> _Settled:
+    import torch
+
     from hwnas.export.bundle import logits_of
     from hwnas.supernet import calibration_images, settled
     from hwnas.supernet.weights import resized
@@ -145,19 +151,28 @@ def _settled(run: Run, point: FrontPoint, trained: Trained) -> _Settled:
     )
     module = settled(trained.supernet, network, calibration)
     images = resized(test.every(), network).numpy()
-    return _Settled(module, network, images, test.labels.numpy(), logits_of(module, images))
+    seen = torch.cat(calibration)[: run.experiment.export.calibration_images]
+    return _Settled(
+        module, network, resized(seen, network).numpy(), images, test.labels.numpy(), logits_of(module, images)
+    )
 
 
 def _export_file(run: Run, tier: str, settled: _Settled, path: Path) -> FileRecord:
     """Write one file, run it on the test images, compare and time it."""
-    from hwnas.export.bundle import FileRecord, compare, sha256, write_model
+    from hwnas.export.bundle import Criterion, FileRecord, compare, sha256, write_model
 
-    format_ = path.suffix.removeprefix(".")
+    format_, config = path.suffix.removeprefix("."), run.experiment.export
     runtime = _runtime_for(run, tier, format_)
-    write_model(settled.module, settled.network.input_shape, path, exporter_of(runtime))
-    loaded, tolerance = runtime.load(path), run.experiment.export.tolerance
+    precision = runtime.setup.precision
+    write_model(
+        settled.module, settled.network.input_shape, path, exporter_of(runtime, calibration=settled.calibration)
+    )
+    loaded = runtime.load(path)
     try:
-        parity = compare(settled.logits, loaded, settled.images, settled.labels, path=path, tolerance=tolerance)
+        parity = compare(
+            settled.logits, loaded, settled.images, settled.labels, path=path,
+            criterion=Criterion(config.tolerance) if precision == "fp32" else Criterion(agreement=config.agreement),
+        )  # fmt: skip
     except ExportError:
         path.unlink()  # what was refused is not left where files are shipped from
         raise
@@ -169,6 +184,7 @@ def _export_file(run: Run, tier: str, settled: _Settled, path: Path) -> FileReco
         bytes=path.stat().st_size,
         sha256=sha256(path),
         batch=runtime.setup.batch,
+        precision=precision,
         max_difference=parity.max_difference,
         top1_agreement=parity.top1_agreement,
         test_top1=parity.top1,
@@ -182,8 +198,12 @@ def _setup(run: Run, tier: str) -> SetupConfig:
 
 
 def _runtime_for(run: Run, tier: str, format_: str) -> Runtime:
-    """The tier's own set-up for its format; the same threads and batch for the other one."""
-    return runtime_of(_setup(run, tier).model_copy(update={"runtime": RUNTIME_OF[format_]}))
+    """The tier's own set-up for its format; for the others the same threads and batch, on the processor, and the same
+    precision or, where that is not offered, fp32."""
+    setup, runtime = _setup(run, tier), RUNTIME_OF[format_]
+    precision = setup.precision if setup.precision in offered(runtime) else "fp32"
+    other = {"runtime": runtime, "accelerator": "cpu", "device": None, "precision": precision}
+    return runtime_of(setup if runtime == setup.runtime else setup.model_copy(update=other))
 
 
 def versions() -> dict[str, str]:

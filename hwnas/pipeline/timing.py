@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hwnas.config import SetupConfig, TimingConfig, parse_setup
 from hwnas.export import EXPORTERS
@@ -24,6 +25,9 @@ from hwnas.pipeline.spaces import open_space, split_reference
 from hwnas.pipeline.workspace import Run, open_run
 from hwnas.runtimes import Runtime, open_runtime
 from hwnas.space import AnySpace, Suggest
+
+if TYPE_CHECKING:
+    from hwnas.export.quantize import Images
 
 Link = tuple[Operator, Shape]
 POOL = 400
@@ -188,15 +192,15 @@ def runtime_of(setup: SetupConfig) -> Runtime:
     )  # fmt: skip
 
 
-def exporter_of(runtime: Runtime, *, whole: bool = True) -> Export:
+def exporter_of(runtime: Runtime, *, whole: bool = True, calibration: Images | None = None) -> Export:
     """The function that writes a module as the runtime's file, at the set-up's batch and precision.
 
     A whole network takes and gives float32. An operator that is timed alone begins and ends in the set-up's precision,
-    as it does inside a network.
+    as it does inside a network. Without `calibration`, inputs (N, C, H, W), an int8 file is good for timing only.
     """
     setup = runtime.setup
     export = member(EXPORTERS, setup.runtime, what="runtime", where="export")
-    return partial(export, batch=setup.batch, precision=setup.precision, whole=whole)
+    return partial(export, batch=setup.batch, precision=setup.precision, whole=whole, calibration=calibration)
 
 
 def protocol(timing: TimingConfig, seed: int) -> Timing:

@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU. Board side: Python 3.9 syntax, no torch."""
+"""ONNX Runtime. Board side: Python 3.9 syntax, no torch."""
 
 from __future__ import annotations
 
@@ -7,37 +7,75 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hwnas.errors import MissingExtra
-from hwnas.runtimes.runtime import check_batch, in_batches, random_images, unreadable
+from hwnas.runtimes.cuda import gpu_name, no_cuda
+from hwnas.runtimes.onnxruntime_cuda import PROVIDER, SweptModel, providers, sweeper
+from hwnas.runtimes.port import Port
+from hwnas.runtimes.runtime import check_batch, check_known, in_batches, unreadable
 from hwnas.runtimes.setup import Setup
 
 if TYPE_CHECKING:
     from hwnas.runtimes.runtime import Array
 
+DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(int8)": "int8",
+    "tensor(uint8)": "uint8",
+}
+"""ONNX Runtime's names of what files may take and give -> numpy's."""
+
 
 @dataclass(frozen=True)
 class OnnxRuntime:
     """All graph optimisations, sequential execution, `setup.threads` threads that spin, if there are several, within a
-    call only."""
+    call only. On CUDA a session is captured as a graph where that succeeds."""
 
     setup: Setup
     suffix: ClassVar[str] = ".onnx"
 
     @staticmethod
     def open(setup: Setup) -> OnnxRuntime:
-        """The runtime with the installed package's version written into its set-up."""
-        return OnnxRuntime(replace(setup, runtime_version=str(_package().__version__)))
+        """The runtime with the installed package's version, and on CUDA the GPU's name, written into its set-up.
 
-    def load(self, path: Path) -> OnnxModel:
+        Raises:
+            ConfigError: a GPU is asked for, and there is none or the package is not built for it.
+            MissingExtra: the package is not installed.
+        """
+        ort, device = _package(), setup.device
+        if setup.accelerator == "cuda":
+            if PROVIDER not in ort.get_available_providers():
+                raise no_cuda(setup.runtime, f"the installed onnxruntime {ort.__version__} is not built for CUDA")
+            device = device or gpu_name()
+            if not device:
+                raise no_cuda(setup.runtime, "neither NVML nor nvidia-smi names a GPU")
+        return OnnxRuntime(replace(setup, device=device, runtime_version=str(ort.__version__)))
+
+    def load(self, path: Path) -> OnnxModel | SweptModel:
         """Read a model file; inputs and outputs are bound to fixed buffers, so that `invoke` copies nothing."""
-        import numpy as np
-
         ort = _package()
+        if self.setup.accelerator == "cpu":
+            return self._loaded(ort, path, ["CPUExecutionProvider"])
+        for graph in (True, False):
+            try:
+                model = self._loaded(ort, path, providers(graph=graph))
+                for _ in range(2 * graph):  # the first call captures, the next one replays
+                    model.invoke()
+            except Exception:  # what cannot be captured, or replayed, fails in ways of its own
+                if not graph:
+                    raise
+            else:
+                return SweptModel(model, sweeper(ort), captured=graph)
+        raise AssertionError("the last try returns or raises")
+
+    def _loaded(self, ort: Any, path: Path, on: list[Any]) -> OnnxModel:
         try:
-            session = ort.InferenceSession(str(path), self._options(ort), providers=["CPUExecutionProvider"])
+            session = ort.InferenceSession(str(path), self._options(ort), providers=on)
         except Exception as error:  # its exceptions share no narrower base
             raise unreadable(path, self.setup.runtime, error) from error
+        if self.setup.accelerator == "cuda" and session.get_providers()[0] != PROVIDER:
+            raise no_cuda(self.setup.runtime, "ONNX Runtime went back to the CPU")
         inputs, outputs = session.get_inputs(), session.get_outputs()
-        if len(inputs) != 1 or len(outputs) != 1 or inputs[0].type != "tensor(float)":
+        if len(inputs) != 1 or len(outputs) != 1 or not {inputs[0].type, outputs[0].type} <= DTYPES.keys():
             found = ", ".join(f"{tensor.name}: {tensor.type}" for tensor in [*inputs, *outputs])
             raise unreadable(path, self.setup.runtime, f"its inputs and outputs are {found}")
         shape = tuple(inputs[0].shape)
@@ -45,14 +83,17 @@ class OnnxRuntime:
             raise unreadable(path, self.setup.runtime, f"its input has the open shape {shape}")
         batch = shape[0] if isinstance(shape[0], int) else self.setup.batch
         check_batch(path, self.setup, batch)
-        images = random_images((batch, *shape[1:]))
-        given = ort.OrtValue.ortvalue_from_numpy(images)
-        out_shape = session.run(None, {inputs[0].name: images})[0].shape
-        taken = ort.OrtValue.ortvalue_from_shape_and_type(out_shape, np.float32)
+        ports = _port(session, inputs[0], "input_quantization"), _port(session, outputs[0], "output_quantization")
+        images = ports[0].random((batch, *shape[1:]))
+        given = ort.OrtValue.ortvalue_from_numpy(images, self.setup.accelerator, 0)
+        out_shape = tuple(outputs[0].shape)
+        if not all(isinstance(size, int) for size in out_shape):
+            out_shape = session.run(None, {inputs[0].name: images})[0].shape
+        taken = ort.OrtValue.ortvalue_from_shape_and_type(out_shape, ports[1].dtype, self.setup.accelerator, 0)
         binding = session.io_binding()
         binding.bind_ortvalue_input(inputs[0].name, given)
         binding.bind_ortvalue_output(outputs[0].name, taken)
-        return OnnxModel(session, binding, given, taken, batch)
+        return OnnxModel(path, session, binding, given, taken, batch, *ports)
 
     def _options(self, ort: Any) -> Any:
         options = ort.SessionOptions()
@@ -71,14 +112,18 @@ class OnnxRuntime:
 class OnnxModel:
     """A session with its buffers."""
 
+    path: Path
     session: Any
     binding: Any
     given: Any
     taken: Any
     batch: int
+    input: Port
+    output: Port
 
     def run(self, images: Array) -> Array:
         """Outputs for any number of inputs."""
+        check_known(self.path, self.input, self.output)
         return in_batches(images, self.batch, self._infer)
 
     def invoke(self) -> None:
@@ -86,10 +131,15 @@ class OnnxModel:
         self.session.run_with_iobinding(self.binding)
 
     def _infer(self, images: Array) -> Array:
-        self.given.update_inplace(images)
+        self.given.update_inplace(self.input.encode(images))
         self.invoke()
-        outputs: Array = self.taken.numpy().copy()  # newer releases hand out a view of the buffer
-        return outputs
+        return self.output.decode(self.taken.numpy().copy())  # newer releases hand out a view of the buffer
+
+
+def _port(session: Any, tensor: Any, key: str) -> Port:
+    """What stands at one end; `hwnas.export` writes there what integers stand for."""
+    scale, _, zero_point = session.get_modelmeta().custom_metadata_map.get(key, "0 0").partition(" ")
+    return Port(DTYPES[tensor.type], float(scale), int(zero_point))
 
 
 def _package() -> Any:

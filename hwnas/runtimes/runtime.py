@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Protocol
 
 from hwnas.errors import ConfigError, ExportError
+from hwnas.runtimes.port import Port
 from hwnas.runtimes.setup import Setup
 
 if TYPE_CHECKING:
@@ -14,14 +16,26 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-PRECISIONS = ("fp32",)
+PRECISIONS: Mapping[tuple[str, str], tuple[str, ...]] = {  # what a runtime computes in on an accelerator; else fp32
+    ("onnxruntime", "cpu"): ("fp32", "int8"),  # of fp16 it makes fp32 on a CPU, by casts around every operator
+    ("onnxruntime", "cuda"): ("fp32", "fp16"),
+    ("pytorch", "cpu"): ("fp32",),
+    ("pytorch", "cuda"): ("fp32", "fp16"),
+    ("tflite", "cpu"): ("fp32", "fp16", "int8"),
+}
 
 
 class Loaded(Protocol):
     """A model file in its runtime, ready to run."""
 
     def run(self, images: Array) -> Array:
-        """Outputs for any number of inputs, (N, C, H, W) in and, of 4-D outputs, out, whatever the file's layout."""
+        """Outputs for any number of inputs, (N, C, H, W) in and, of 4-D outputs, out, whatever the file's layout.
+
+        Both are float32, whatever the file's own numbers are.
+
+        Raises:
+            ExportError: the file takes or gives integers and does not say what they stand for.
+        """
 
     def invoke(self) -> None:
         """One inference on inputs that are already set, random and finite: the runtime's own work and nothing else."""
@@ -36,28 +50,42 @@ class Runtime(Protocol):
 
     @property
     def suffix(self) -> str:
-        """How its model files end, `.onnx` or `.tflite`."""
+        """How its model files end, such as `.onnx`."""
 
     def load(self, path: Path) -> Loaded:
         """Read a model file.
 
         Raises:
-            ExportError: the file is missing, damaged, or no float32 model of the set-up's batch.
+            ExportError: the file is missing, damaged, or no model of the set-up's batch with one input and one output.
         """
+
+
+def offered(runtime: str, accelerator: str = "cpu") -> tuple[str, ...]:
+    """The precisions that a runtime computes in on an accelerator."""
+    return PRECISIONS.get((runtime, accelerator), ("fp32",))
 
 
 def checked_setup(setup: Setup) -> Setup:
     """The set-up itself, if the runtimes offer it.
 
     Raises:
-        ConfigError: a precision that is not offered, or less than one thread or image.
+        ConfigError: an accelerator or a precision that is not offered, or less than one thread or image.
     """
-    if setup.precision not in PRECISIONS:
+    accelerators = [accelerator for runtime, accelerator in PRECISIONS if runtime == setup.runtime] or ["cpu"]
+    if setup.accelerator not in accelerators:
         raise ConfigError(
-            f"precision `{setup.precision}` is not offered by `{setup.runtime}`",
+            f"accelerator `{setup.accelerator}` is not offered by `{setup.runtime}`",
             where="set-up",
-            allowed=f"Known: {', '.join(PRECISIONS)}",
-            do="Set `precision: fp32`",
+            allowed=f"It offers {', '.join(accelerators)}",
+            do="Correct `accelerator`, or use another runtime",
+        )
+    precisions = offered(setup.runtime, setup.accelerator)
+    if setup.precision not in precisions:
+        raise ConfigError(
+            f"precision `{setup.precision}` is not offered by `{setup.runtime}` on `{setup.accelerator}`",
+            where="set-up",
+            allowed=f"It offers {', '.join(precisions)}",
+            do="Set `precision` to one of them, or use another runtime",
         )
     for name, value in (("threads", setup.threads), ("batch", setup.batch)):
         if value < 1:
@@ -76,7 +104,7 @@ def unreadable(path: Path, runtime: str, cause: object) -> ExportError:
     return ExportError(
         f"{runtime} cannot load the file ({lines[0] if lines else type(cause).__name__})",
         where=str(path),
-        allowed="A whole model file with one float32 input, one output and the set-up's batch is needed",
+        allowed="A whole file of the set-up's batch is needed, with one input and one output, floats or 8-bit integers",
         do="Delete the file and run the same command again, which makes it anew",
     )
 
@@ -85,6 +113,17 @@ def check_batch(path: Path, setup: Setup, batch: Any) -> None:
     """Refuse a file that was made for another batch than the set-up's."""
     if batch != setup.batch:
         raise unreadable(path, setup.runtime, f"it takes batches of {batch}, the set-up is batch {setup.batch}")
+
+
+def check_known(path: Path, given: Port, taken: Port) -> None:
+    """Refuse to compute with integers that stand for unknown numbers; such a file can be timed, not evaluated."""
+    if not (given.known and taken.known):
+        raise ExportError(
+            f"it takes {given.dtype} and gives {taken.dtype}, and does not say what the integers stand for",
+            where=str(path),
+            allowed="A file with integers at its ends must hold their scales, as those that hwnas writes do",
+            do="Export the model with float inputs and outputs",
+        )
 
 
 def in_batches(images: Array, batch: int, infer: Callable[[Array], Array]) -> Array:
@@ -103,6 +142,5 @@ def in_batches(images: Array, batch: int, infer: Callable[[Array], Array]) -> Ar
 
 def random_images(shape: tuple[int, ...]) -> Array:
     """Standard normal numbers, the same for the same shape: finite, and free of the zeros that kernels may skip."""
-    import numpy as np
-
-    return np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+    images: Array = Port("float32").random(shape)
+    return images

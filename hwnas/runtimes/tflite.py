@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from importlib import metadata, util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hwnas.lookup import optional
 from hwnas.quiet import muted
-from hwnas.runtimes.runtime import check_batch, in_batches, random_images, unreadable
+from hwnas.runtimes.port import Port
+from hwnas.runtimes.runtime import check_batch, check_known, in_batches, unreadable
 from hwnas.runtimes.setup import Setup
 
 if TYPE_CHECKING:
@@ -17,6 +21,9 @@ if TYPE_CHECKING:
 
 PACKAGES = ("ai_edge_litert", "tflite_runtime")
 """Both hold the same `interpreter.Interpreter`; the first one that is installed is used."""
+DTYPES = ("float32", "int8", "uint8")
+FORCE_FP16 = 4
+"""XNNPACK's flag for computing in fp16 whatever a file's floats are; it fails where the processor has no fp16."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,7 @@ class TFLite:
         name = package.replace("_", "-")
         return TFLite(replace(setup, runtime_version=f"{name} {metadata.version(name)}"))
 
-    def load(self, path: Path) -> TFLiteModel:
+    def load(self, path: Path) -> TFLiteModel | Fp16Model:
         """Read a model file and set random inputs."""
         import numpy as np
 
@@ -46,26 +53,35 @@ class TFLite:
         except (ValueError, RuntimeError) as error:
             raise unreadable(path, self.setup.runtime, error) from error
         inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
-        if len(inputs) != 1 or len(outputs) != 1 or inputs[0]["dtype"] != np.float32:
-            found = ", ".join(f"{tensor['name']}: {np.dtype(tensor['dtype'])}" for tensor in [*inputs, *outputs])
+        dtypes = [np.dtype(tensor["dtype"]).name for tensor in [*inputs, *outputs]]
+        if len(inputs) != 1 or len(outputs) != 1 or not set(dtypes) <= set(DTYPES):
+            names = [tensor["name"] for tensor in [*inputs, *outputs]]
+            found = ", ".join(f"{name}: {dtype}" for name, dtype in zip(names, dtypes))
             raise unreadable(path, self.setup.runtime, f"its inputs and outputs are {found}")
         shape = tuple(int(size) for size in inputs[0]["shape"])
         check_batch(path, self.setup, shape[0])
-        interpreter.set_tensor(inputs[0]["index"], random_images(shape))
-        return TFLiteModel(interpreter, inputs[0]["index"], outputs[0]["index"], shape[0])
+        if self.setup.precision == "fp16":
+            return Fp16Model.of(path, self.setup, shape, tuple(int(size) for size in outputs[0]["shape"]))
+        ports = [Port(dtype, *tensor["quantization"]) for dtype, tensor in zip(dtypes, [inputs[0], outputs[0]])]
+        interpreter.set_tensor(inputs[0]["index"], ports[0].random(shape))
+        return TFLiteModel(path, interpreter, inputs[0]["index"], outputs[0]["index"], shape[0], *ports)
 
 
 @dataclass(frozen=True)
 class TFLiteModel:
     """An interpreter with its one input and one output."""
 
+    path: Path
     interpreter: Any
     given: int
     taken: int
     batch: int
+    input: Port
+    output: Port
 
     def run(self, images: Array) -> Array:
         """Outputs for any number of inputs."""
+        check_known(self.path, self.input, self.output)
         return in_batches(images, self.batch, self._infer)
 
     def invoke(self) -> None:
@@ -73,10 +89,82 @@ class TFLiteModel:
         self.interpreter.invoke()
 
     def _infer(self, images: Array) -> Array:
-        self.interpreter.set_tensor(self.given, images.transpose(0, 2, 3, 1) if images.ndim == 4 else images)
+        self.interpreter.set_tensor(self.given, self.input.encode(_channel_last(images)))
         self.invoke()
-        outputs: Array = self.interpreter.get_tensor(self.taken)
-        return outputs.transpose(0, 3, 1, 2) if outputs.ndim == 4 else outputs
+        return _channel_first(self.output.decode(self.interpreter.get_tensor(self.taken)))
+
+
+@dataclass(frozen=True)
+class Fp16Model:
+    """A file that XNNPACK computes in fp16, through LiteRT's compiled models: the interpreter cannot ask for that.
+
+    Inputs and outputs are float32; the conversions at both ends belong to the call.
+    """
+
+    model: Any
+    given: Any
+    taken: Any
+    batch: int
+    shape: tuple[int, ...]
+    """Of the output."""
+
+    @staticmethod
+    def of(path: Path, setup: Setup, shape: tuple[int, ...], out_shape: tuple[int, ...]) -> Fp16Model:
+        """The file ready to be called on random inputs of the shape."""
+        package, options, cpu = (
+            optional(f"{PACKAGES[0]}.{name}", extra="tflite", why="runtime `tflite` in fp16")
+            for name in ("compiled_model", "options", "cpu_options")
+        )
+        wanted = options.Options(
+            hardware_accelerators=package.HardwareAccelerator.CPU,
+            cpu_options=cpu.CpuOptions(num_threads=setup.threads, xnnpack_flags=FORCE_FP16),
+        )
+        try:
+            with muted():
+                model = package.CompiledModel.from_file(str(path), options=wanted, environment=_environment(package))
+                (given,), (taken,) = model.create_input_buffers(0), model.create_output_buffers(0)
+                given.write(Port("float32").random(shape))
+        except (ValueError, RuntimeError) as error:
+            raise unreadable(path, setup.runtime, f"{error}; does the processor compute in fp16?") from error
+        return Fp16Model(model, given, taken, shape[0], out_shape)
+
+    def run(self, images: Array) -> Array:
+        """Outputs for any number of inputs."""
+        return in_batches(images, self.batch, self._infer)
+
+    def invoke(self) -> None:
+        """One inference on the input as it is."""
+        self.model.run_by_index(0, [self.given], [self.taken])
+
+    def _infer(self, images: Array) -> Array:
+        import numpy as np
+
+        self.given.write(np.ascontiguousarray(_channel_last(images)))
+        self.invoke()
+        outputs = self.taken.read(int(np.prod(self.shape)), np.float32)
+        return _channel_first(outputs.reshape(self.shape))
+
+
+def _channel_last(images: Array) -> Array:
+    return images.transpose(0, 2, 3, 1) if images.ndim == 4 else images
+
+
+def _channel_first(outputs: Array) -> Array:
+    return outputs.transpose(0, 3, 1, 2) if outputs.ndim == 4 else outputs
+
+
+@lru_cache(maxsize=1)
+def _environment(package: Any) -> Any:
+    """LiteRT's own state, one for the process: it announces its beginning on standard error, and its end as well."""
+    atexit.register(_no_more_messages)
+    return package.Environment.create()
+
+
+def _no_more_messages() -> None:
+    """As the process ends, tracebacks included; what native code prints after this is lost."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
 
 
 def _package() -> str:

@@ -1,0 +1,54 @@
+"""How a model file takes and gives numbers. Board side: Python 3.9 syntax, no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hwnas.runtimes.runtime import Array
+
+
+@dataclass(frozen=True)
+class Port:
+    """The numbers at one end of a file: floats, or integers q that stand for (q - zero_point) * scale."""
+
+    dtype: str
+    """Name in numpy: float32, float16, int8 or uint8."""
+    scale: float = 0.0
+    """0 where floats need none, or where the file does not tell it."""
+    zero_point: int = 0
+
+    @property
+    def known(self) -> bool:
+        """Whether the numbers can be told in float32."""
+        return self.dtype.startswith("float") or self.scale > 0
+
+    def encode(self, values: Array) -> Any:
+        """float32 numbers as the file takes them; what lies outside an integer's range is clipped."""
+        import numpy as np
+
+        if self.dtype.startswith("float"):
+            return values.astype(self.dtype, copy=False)
+        ends = np.iinfo(self.dtype)
+        return np.clip(np.rint(values / self.scale) + self.zero_point, ends.min, ends.max).astype(self.dtype)
+
+    def decode(self, values: Any) -> Array:
+        """The file's numbers as float32."""
+        import numpy as np
+
+        if self.dtype.startswith("float"):
+            floats: Array = values.astype(np.float32, copy=False)
+            return floats
+        integers: Array = (values.astype(np.float32) - self.zero_point) * np.float32(self.scale)
+        return integers
+
+    def random(self, shape: tuple[int, ...]) -> Any:
+        """Valid inputs, the same for the same shape: finite, and free of the zeros that kernels may skip."""
+        import numpy as np
+
+        generator = np.random.default_rng(0)
+        if self.dtype.startswith("float"):
+            return generator.standard_normal(shape, dtype=np.float32).astype(self.dtype, copy=False)
+        ends = np.iinfo(self.dtype)
+        return generator.integers(ends.min, ends.max, shape, dtype=self.dtype, endpoint=True)
