@@ -68,7 +68,8 @@ class Inferred:
         """(networks,) standard deviations of one timing of each of the networks, given as (networks, operators)."""
         whole = np.column_stack([np.ones(len(counts)), counts])
         known = np.maximum(((whole @ self.covariance) * whole).sum(axis=1), 0.0)
-        return np.sqrt(known + self.noise * (whole @ self.expected) ** 2)
+        deviations: Floats = np.sqrt(known + self.noise * (whole @ self.expected) ** 2)
+        return deviations
 
     def quantile_ms(self, counts: Floats, q: float) -> Floats:
         """(networks,) the latency that the next timing stays below with probability `q`."""
