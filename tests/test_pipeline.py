@@ -117,7 +117,7 @@ def test_fronts_are_lists_of_networks_with_their_scores(whole: Path) -> None:
     for tier, setup in (("edge", "phone"), ("cloud", "server")):
         front = json.loads((whole / "fronts" / f"{tier}.json").read_text())
         assert front
-        metrics = {"params", "macs", f"latency_ms@{setup}", f"file_kib@{setup}", "top1@inherited"}
+        metrics = {"params", "macs", "activation_kib", f"latency_ms@{setup}", f"file_kib@{setup}", "top1@inherited"}
         for point in front:
             assert point["key"] == Architecture.from_dict(point["architecture"]).key
             assert point["scores"].keys() == metrics == point["origin"].keys()

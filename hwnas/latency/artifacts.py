@@ -33,7 +33,7 @@ Progress = Callable[[int, int, str], None]
 POOL_PAYS_S = 20.0
 """Work left, in seconds, from which other processes are started: each takes about 5 s to import its converter."""
 WORKER_BYTES = 3 * 2**29
-"""Memory set aside for one process: with litert-torch and a network of 25 operators it takes 0.8 GiB."""
+"""Memory set aside for one process: with litert-torch, once-for-all networks take it to 1.0 GiB."""
 
 FILE_SERVES_ANY = ("device", "runtime_version", "threads")
 """Fields of a set-up that leave the file as it is."""

@@ -60,6 +60,7 @@ def cheap_scorers(run: Run, tier: str, prices: Mapping[str, Priced]) -> dict[str
     return {
         "params": lambda a: costs(run.network(a)).params,
         "macs": lambda a: costs(run.network(a)).macs,
+        "activation_kib": lambda a: costs(run.network(a)).activation_bytes / 1024,
         latency: lambda a: price.model.predict_ms(run.network(a)),
         **surely,
         **(sized if price.table.file_bytes else {}),

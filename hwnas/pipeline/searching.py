@@ -15,7 +15,7 @@ from hwnas.pareto import Tier
 from hwnas.pipeline.narrate import Narrator, Silent
 from hwnas.pipeline.pricing import Priced, cheap_scorers, check_limits, latency_origin, notices, priced_setups
 from hwnas.pipeline.timing import fill, runtime_of
-from hwnas.pipeline.workspace import ACCURACY, Run, open_run
+from hwnas.pipeline.workspace import ACCURACY, DERIVED, Run, open_run
 from hwnas.search.evaluate import Evaluation, Scorer, evaluate
 from hwnas.search.fronts import FrontPoint, read_front, remeasured, tier_front, write_front
 from hwnas.search.plan import Plan

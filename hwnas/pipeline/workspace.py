@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from hwnas.data import Dataset
 
 ACCURACY = "top1@inherited"
+DERIVED = ("params", "macs", "activation_kib")
+"""Metrics that an architecture alone decides."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Run:
         latency, size = f"latency_ms@{config.setup}", f"file_kib@{config.setup}"
         confidence = None if measured else config.limits.confidence
         limited = latency if confidence is None else quantile_metric(latency, confidence)
-        metrics = {"latency_ms": limited, "params": "params", "macs": "macs", "file_kib": size}
+        metrics = {"latency_ms": limited, "file_kib": size, **{plain: plain for plain in DERIVED}}
         given = {field: getattr(config.limits, field) for field in metrics}
         limits = [Limit(metrics[field], bound) for field, bound in given.items() if bound is not None]
         if config.limits.top1 is not None:

@@ -96,6 +96,7 @@ NAMES = {
     "top5": "Top-5 accuracy",
     "params": "Parameters",
     "macs": "MACs",
+    "activation_kib": "Activation memory",
     "file_kib": "File size",
 }
 
