@@ -47,8 +47,7 @@ def predict_many_ms(model: LatencyModel, codebook: Codebook, codes: Codes) -> Fl
 def predict_many(model: LatencyModel, codebook: Codebook, codes: Codes) -> Estimates:
     """The latency of each network with its interval: as `LatencyModel.predict`.
 
-    Much dearer than `predict_many_ms`, because the doubts about operators are summed over pairs of them: the time grows
-    with the square of the number of distinct operators in the population.
+    Much dearer than `predict_many_ms`, because the doubts about operators are summed over pairs of them.
 
     Raises:
         TableError: as `predict_many_ms`.
@@ -72,16 +71,18 @@ def upper_many_ms(model: LatencyModel, codebook: Codebook, codes: Codes, confide
 
 
 def _quantiles_ms(model: LatencyModel, codebook: Codebook, places: Places, *quantiles: float) -> Floats:
-    """(quantiles, networks)"""
-    held = _held(places)
-    terms = model.terms(_links(codebook, held))
+    """(quantiles, networks) in groups that begin alike: networks at one resolution hold few distinct operators."""
     found = np.empty((len(quantiles), len(places)))
+    order = np.argsort(places[:, 0], kind="stable")
     for start in range(0, len(places), CHUNK):
-        part = places[start : start + CHUNK]
+        group = order[start : start + CHUNK]
+        part = places[group]
+        held = _held(part)
         rows, slots = np.nonzero(part != NOTHING)
         cells = rows * len(held) + np.searchsorted(held, part[rows, slots])
         counts = np.bincount(cells, minlength=len(part) * len(held)).reshape(len(part), len(held)).astype(float)
-        found[:, start : start + CHUNK] = [terms.quantile_ms(counts, q) for q in quantiles]
+        terms = model.terms(_links(codebook, held))
+        found[:, group] = [terms.quantile_ms(counts, q) for q in quantiles]
     return found
 
 
