@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +15,9 @@ import pytest
 import torch
 from torch import nn
 
+from hwnas import pipeline
 from hwnas.errors import ConfigError, ExportError, MissingExtra
-from hwnas.export import EXPORTERS
+from hwnas.export import EXPORTERS, quantize_onnx
 from hwnas.lookup import member
 from hwnas.network import build, lower
 from hwnas.ops import Operator, Shape
@@ -22,9 +25,11 @@ from hwnas.ops.bottleneck import Bottleneck
 from hwnas.ops.classifier import Classifier
 from hwnas.ops.conv import Conv
 from hwnas.ops.mbconv import MBConv
+from hwnas.pipeline.workspace import open_run
 from hwnas.runtimes import offered, open_runtime
 from hwnas.space import read_space
 from tests.test_export_files import trained_looking
+from tests.test_pipeline import FEW, written
 
 CASES = [(name, precision) for name in EXPORTERS for precision in offered(name) if precision != "fp32"]
 INTEGER = [name for name, precision in CASES if precision == "int8"]
@@ -204,3 +209,34 @@ def test_without_the_quantiser_the_command_is_named(tmp_path: Path, monkeypatch:
     monkeypatch.setitem(sys.modules, "ai_edge_quantizer", None)
     with pytest.raises(MissingExtra, match=r'pip install "hwnas\[convert\]"'):
         export("tflite", nn.ReLU(), (1, 2, 2), tmp_path / "m", precision="int8")
+
+
+def test_a_tier_of_int8_ships_int8_files_calibrated_on_training_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[np.ndarray] = []
+    quantize = quantize_onnx.quantize_onnx
+
+    def spied(path: Path, batches: Sequence[np.ndarray], *, whole: bool) -> None:
+        seen.extend(batches if whole else [])
+        quantize(path, batches, whole=whole)
+
+    setups = {"cpu": {"runtime": "onnxruntime", "precision": "int8"}}
+    export = {"picks": ["best"], "formats": ["onnx"], "agreement": 0.5, "calibration_images": 20}
+    path = written(tmp_path, FEW, setups=setups, search={"trials": 4}, export=export)
+    for verb in (pipeline.train, pipeline.bench, pipeline.search):
+        verb(path, runs=tmp_path / "runs")
+    monkeypatch.setattr("hwnas.export.onnx.quantize_onnx", spied)
+    (manifest,) = pipeline.export(path, runs=tmp_path / "runs")
+    (model,) = json.loads(manifest.read_text())["models"]
+    (file,) = model["files"]
+    assert (file["precision"], file["name"]) == ("int8", "best.onnx")
+    assert file["max_difference"] > 1e-4
+    assert 0.5 <= file["top1_agreement"] <= 1
+    assert 0 < file["test_top1"] <= 1
+    dataset = open_run(path, runs=tmp_path / "runs").dataset
+    known = {image.tobytes() for image in dataset.train.every().numpy()}
+    assert len(seen) == 20
+    assert all(image.tobytes() in known for batch in seen for image in batch)
+    kinds = {node.op_type for node in onnx.load(manifest.parent / file["name"]).graph.node}
+    assert {"QuantizeLinear", "DequantizeLinear"} <= kinds

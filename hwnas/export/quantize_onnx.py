@@ -18,7 +18,7 @@ def quantize_onnx(path: Path, batches: Sequence[Images], *, whole: bool) -> None
     """Quantise the float file in place: quantise-dequantise pairs, which ONNX Runtime fuses into integer operators.
 
     Activations are unsigned and weights signed, one scale a channel. Measured on a Xeon with VNNI, whose instruction
-    multiplies unsigned by signed bytes: signed activations leave residual additions and products in floats (1.0 to 4.6
+    multiplies unsigned by signed bytes: signed activations leave residual additions and products in floats (1.1 to 11
     times as long), and unsigned weights take up to 2.3 times as long. `whole` keeps float inputs and outputs; otherwise
     the file begins and ends with integers, as an operator inside a network does.
     """
