@@ -44,7 +44,8 @@ class Stage:
 
     def picks(self, index: int, block: Block, decided: Mapping[str, Value]) -> dict[str, Value]:
         """By the names of the choices, the picks that make layer `index` this block with these knobs decided."""
-        slot, picks = f"{self.name}.{index}", {f"{self.name}.{index}.op": block.label}
+        slot = f"{self.name}.{index}"
+        picks: dict[str, Value] = {f"{slot}.op": block.label}
         for name, value in decided.items():
             if name == "out_channels":
                 knob, own = self.width, f"{self.name}.width"
