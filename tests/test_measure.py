@@ -9,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from hwnas.errors import ConfigError
 from hwnas.latency.disturbance import SystemWatch
@@ -215,7 +217,7 @@ def drifting(speeds: list[float]) -> tuple[Clock, Callable[[float], Callable[[],
 
 def test_the_reference_takes_drift_out_of_a_sitting_and_between_sittings() -> None:
     taken = {}
-    for name, speeds in (("steady", [1.0]), ("wandering", [1.0, 1.3, 0.9]), ("slow", [1.25])):
+    for name, speeds in (("steady", [1.0]), ("wandering", [1.0, 1.3, 0.9]), ("slow", [1.25, 1.2])):
         clock, worker = drifting(speeds)
         found = measure(
             {n: worker(1e6 * (n + 1)) for n in range(20)}, Timing(warm_up_ms=0, rounds=60), reference=worker(5e5),
@@ -228,6 +230,21 @@ def test_the_reference_takes_drift_out_of_a_sitting_and_between_sittings() -> No
     for measurements in taken.values():
         corrected = [m.low_ms * f for m, f in zip(measurements, drift_factors(measurements, usual), strict=True)]
         assert corrected == pytest.approx([n + 1.0 for n in range(20)], rel=0.02)
+
+
+def test_what_follows_the_reference_by_half_is_corrected_by_half() -> None:
+    rng = np.random.default_rng(0)
+    early, late = (np.exp(rng.normal(level, 0.04, 60)) for level in (0.0, 0.1))
+
+    def timed(reference: NDArray[np.float64], power: float) -> Measurement:
+        samples = 1e6 * reference**power * np.exp(rng.normal(0, 0.01, 60))
+        return Measurement(tuple(samples), {REFERENCE: (1e5 * reference).tolist()})
+
+    for power in (0.0, 0.5, 1.0):
+        one, other = timed(early, power), timed(late, power)
+        usual = reference_ns([one])
+        times = [m.low_ms * f for m, f in zip((one, other), drift_factors([one, other], usual), strict=True)]
+        assert times[1] == pytest.approx(times[0], rel=0.015), power
 
 
 def test_without_a_reference_nothing_is_corrected() -> None:
