@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import hwnas
 from hwnas.latency.measure import FEWEST_ROUNDS, REFERENCE, Measurement, Timing
 from hwnas.latency.worker import REFERENCE as REFERENCE_PLACE
 from hwnas.latency.worker import take
@@ -191,7 +190,7 @@ def _in_a_worker(heard: _Heard, runtime: Runtime, timing: Timing, files: Sequenc
 @contextmanager
 def _worker(complaints: Any, threads: int) -> Iterator[subprocess.Popen[str]]:
     """A measuring process; killed if it is left early."""
-    paths = [str(Path(hwnas.__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
+    paths = [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")]
     environment = {
         **os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "OMP_NUM_THREADS": str(threads),
         "PYTHONDONTWRITEBYTECODE": "1",
