@@ -55,8 +55,15 @@ class Machine:
         return [steady(slow * self.truth(network), reference) for network in networks]
 
 
+WOBBLE = (0.9, 0.95, 1.0, 1.05, 1.1)
+"""The machine's pace from round to round, by which a file shows that it follows the reference."""
+
+
 def steady(ms: float, reference_ns: float | None = REFERENCE_NS) -> Measurement:
-    return Measurement((ms * 1e6,) * 5, {} if reference_ns is None else {"reference_ns": [reference_ns] * 5})
+    if reference_ns is None:
+        return Measurement((ms * 1e6,) * 5)
+    wobbling = tuple(ms * 1e6 * pace for pace in WOBBLE)
+    return Measurement(wobbling, {"reference_ns": [reference_ns * pace for pace in WOBBLE]})
 
 
 @pytest.fixture(scope="module")
@@ -174,10 +181,12 @@ def test_drift_is_corrected_and_told(tmp_path: Path, space: Space, summed: Truth
     machine.pace = (1.25, 0.8)
     found = check(write_table(tmp_path / "t.jsonl", space, summed).path, networks=10)
     assert (found.drift, found.drift_again) == (pytest.approx(0.25), pytest.approx(-0.2))
-    assert found.model.mape == pytest.approx(0)
-    assert found.uncorrected.mape == pytest.approx(0.2)
-    assert found.noise.mape == pytest.approx(0)
-    assert [n.uncorrected_ms for n in found.networks] == pytest.approx([1.25 * n.measured_ms for n in found.networks])
+    assert found.model.mape == pytest.approx(0, abs=1e-3)
+    assert found.uncorrected.mape == pytest.approx(0.2, abs=1e-3)
+    assert found.noise.mape == pytest.approx(0, abs=1e-3)
+    assert [n.uncorrected_ms for n in found.networks] == pytest.approx(
+        [1.25 * n.measured_ms for n in found.networks], rel=1e-3
+    )
 
 
 def test_without_a_reference_nothing_is_corrected(
@@ -191,20 +200,6 @@ def test_without_a_reference_nothing_is_corrected(
     found = check(table.path, networks=5)
     assert (found.drift, found.drift_again) == (None, None)
     assert found.model == found.uncorrected
-
-
-def test_a_table_without_a_reference_is_compared_with_sittings_in_one_state(
-    tmp_path: Path, space: Space, summed: Truth, machine: Machine
-) -> None:
-    machine.pace = (1.25, 2.0)
-    table = open_table(tmp_path / "t.jsonl", SETUP)
-    for (operator, shape), ms in summed.alone.items():  # type: ignore[attr-defined]
-        table.append_row(operator, shape, steady(ms, None))
-    table.append_space(space.name, space.name)
-    found = check(table.path, networks=5)
-    assert (found.drift, found.drift_again) == (None, None)
-    assert found.noise.mape == pytest.approx(0)
-    assert found.model.mape == pytest.approx(found.uncorrected.mape)
 
 
 def test_checks_correct_what_the_sum_gets_wrong(tmp_path: Path, space: Space, summed: Truth, machine: Machine) -> None:

@@ -209,8 +209,8 @@ def _checked(
     absent: dict[str, str],
 ) -> Checked:
     usual_ns = reference_ns(table.rows.values())
-    state_ns = usual_ns or reference_ns(sittings[0])  # a table without reference: one sitting at least as the other
-    (measured, again), raw = [_corrected(sitting, state_ns) for sitting in sittings], [m.low_ms for m in sittings[0]]
+    measured, again = (_corrected(sitting, usual_ns) for sitting in sittings)
+    raw = [m.low_ms if usual_ns is None else m.median_ms for m in sittings[0]]  # what is corrected are medians
     predicted = [estimate.ms for estimate in estimates]
     low, high = [estimate.low_ms for estimate in estimates], [estimate.high_ms for estimate in estimates]
     networks = tuple(
@@ -241,7 +241,7 @@ def _checked(
 
 
 def _corrected(sitting: Sequence[Measurement], usual_ns: float | None) -> list[float]:
-    """Low times in ms, as they would be in the machine's state when the table was measured."""
+    """Times in ms as they would be in the machine's state when the table was measured, if that is known."""
     factors = drift_factors(sitting, usual_ns) if usual_ns is not None else [1.0] * len(sitting)
     return [found.low_ms * factor for found, factor in zip(sitting, factors, strict=True)]
 

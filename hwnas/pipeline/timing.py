@@ -166,7 +166,7 @@ def fill(
             export_network=exporter_of(runtime),
             progress=bar.update,
         )
-    if space is not None:
+    if space is not None and space[0] not in table.spaces:
         table.append_space(*space)
     return table
 
