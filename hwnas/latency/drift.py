@@ -23,9 +23,9 @@ STEPS = 10
 
 
 def reference_ns(measurements: Iterable[Measurement]) -> float | None:
-    """The reference operator's usual time, the median over all rounds; None where it was not timed."""
-    rounds = {tuple(found.conditions[REFERENCE]) for found in measurements if found.conditions.get(REFERENCE)}
-    return float(np.median([ns for taken in rounds for ns in taken])) if rounds else None
+    """The reference operator's usual time, a median over measurements of medians over rounds; None without any."""
+    known = [float(np.median(found.conditions[REFERENCE])) for found in measurements if found.conditions.get(REFERENCE)]
+    return float(np.median(known)) if known else None
 
 
 def drift_factors(measurements: Sequence[Measurement], usual_ns: float | None = None) -> list[float]:
