@@ -10,11 +10,12 @@ each head and each head's channels, for each layer of the encoder that attention
 layer, as the published averages allow.
 
 Keys: `table`, `networks`, `train`, `splits`, and median, least and most over the splits of `mape`, `within_5`,
-`within_10`, `coverage_90`, `noise` (the relative deviation that the model infers); `ridge_mape` (ten published features,
-penalty by leave-one-out) and `ridge_parts_mape` (the model's own parts); beside them what cannot be had from the file:
-`single_run_mape` (mean error of one run, if each had the file's own standard deviation: the means of the file are of
-many runs, so their own noise is lower where runs are independent, and higher where the machine drifted), and `all_rows_mape`
-(the same model fitted on nine tenths of the networks: what is left is noise, and what averages over layers leave out).
+`within_10`, `coverage_90`, `noise` (the relative deviation that the model infers); `ridge_mape` (ten published
+features, penalty by leave-one-out) and `ridge_parts_mape` (the model's own parts); beside them what cannot be had from
+the file: `single_run_mape` (mean error of one run, if each had the file's own standard deviation: the means of the file
+are of many runs, so their own noise is lower where runs are independent, and higher where the machine drifted), and
+`all_rows_mape` (the same model fitted on nine tenths of the networks: what is left is noise, and what averages over
+layers leave out).
 """
 
 from __future__ import annotations

@@ -68,6 +68,8 @@ class MissingRows:
                     allowed=f"A missing row is estimated from rows of its own kind: {', '.join(self.kinds)}",
                     do="Measure some operators of that kind with `hwnas bench`",
                 )  # fmt: skip
+        if not links:
+            return np.zeros(0), np.zeros(0)
         return self.regressor.predict(_described(links, self.kinds, self.knobs, self.words))
 
 
@@ -101,8 +103,6 @@ def _described(
 ) -> Described:
     from hwnas.ops.costs import operator_costs
 
-    if not links:
-        return Described(np.zeros((0, 2)), np.zeros((0, 8)), np.zeros((0, 1)), np.zeros(0, dtype=np.intp))
     costs = [operator_costs(operator, shape) for operator, shape in links]
     own = np.array([kinds[operator.kind] for operator, _ in links], dtype=np.intp)
     values = np.array([[float(operator.knobs.get(name) or 0) for name in knobs] for operator, _ in links])
