@@ -139,8 +139,9 @@ def test_no_network_was_seen_before(tmp_path: Path, space: Space, summed: Truth,
     found = check(table.path, networks=30)
     assert machine.timed is not None
     first, second = machine.timed
-    keys = {check_key(network) for network in first}
+    keys = {check_key(network) for network in first[:30]}
     assert first == second
+    assert {check_key(network) for network in first[30:]} <= table.checks.keys(), "anchors follow"
     assert len(keys) == len(found.networks) == 30
     assert not keys & table.checks.keys()
 
@@ -187,6 +188,18 @@ def test_drift_is_corrected_and_told(tmp_path: Path, space: Space, summed: Truth
     assert [n.uncorrected_ms for n in found.networks] == pytest.approx(
         [1.25 * n.measured_ms for n in found.networks], rel=1e-3
     )
+
+
+def test_networks_that_drift_otherwise_than_the_reference_are_told_by_anchors(
+    tmp_path: Path, space: Space, summed: Truth, machine: Machine
+) -> None:
+    """The machine of the check runs networks a third slower, and the reference as before."""
+    table = write_table(tmp_path / "t.jsonl", space, summed, 12)
+    machine.truth = lambda network: 4 / 3 * summed(network)
+    found = check(table.path, networks=15)
+    assert found.drift == pytest.approx(1 / 3, abs=1e-3)
+    assert found.model.mape == pytest.approx(0, abs=3e-3)
+    assert found.uncorrected.mape == pytest.approx(0.25, abs=3e-3)
 
 
 def test_without_a_reference_nothing_is_corrected(

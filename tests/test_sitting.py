@@ -96,7 +96,7 @@ def test_sittings_hold_everything_once_in_order_within_their_bounds(
         file.write_bytes(b"x" * 1000)
     by_count = list(sittings(files, replace(QUICK, group=4)))
     assert by_count == [range(4), range(4, 8), range(8, 10)]
-    monkeypatch.setattr(sitting, "_memory_bytes", lambda: 8 * 3 * 2500)
+    monkeypatch.setattr(sitting, "_memory_bytes", lambda: 4 * 3 * 2500)
     assert list(sittings(files, QUICK)) == [range(n, n + 2) for n in range(0, 10, 2)]
     monkeypatch.setattr(sitting, "_memory_bytes", lambda: 8.0)
     assert list(sittings(files, QUICK)) == [range(n, n + 1) for n in range(10)], "a file that is too large goes alone"

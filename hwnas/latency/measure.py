@@ -59,7 +59,7 @@ class Timing:
     """Fresh processes among which the rounds are divided, each of which loads the files in another order: where weights
     and buffers come to lie in memory shifts a file's times by a percent or two. 0 measures in the calling process."""
     group: int = 256
-    """How many files are interleaved at once, if they fit into an eighth of the memory."""
+    """How many files are interleaved at once, if they fit into a quarter of the memory."""
     retakes: float = 0.5
     """Samples that were taken while others used the processor are taken again, up to this share of all samples."""
     pin: bool = True

@@ -71,8 +71,8 @@ def merged(parts: Sequence[Measurement]) -> Measurement:
 
 
 def sittings(files: Sequence[Path], timing: Timing) -> Iterator[range]:
-    """Consecutive places in `files` that can be timed together: at most `timing.group`, and an eighth of the memory."""
-    budget, begin, held = _memory_bytes() / 8, 0, 0.0
+    """Consecutive places in `files` that can be timed together: at most `timing.group`, and a quarter of the memory."""
+    budget, begin, held = _memory_bytes() / 4, 0, 0.0
     for place, file in enumerate(files):
         size = 3.0 * file.stat().st_size  # a runtime keeps packed weights and buffers beside the file
         if place > begin and (place - begin >= timing.group or held + size > budget):

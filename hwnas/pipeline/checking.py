@@ -16,7 +16,8 @@ from hwnas.config import TimingConfig
 from hwnas.errors import ConfigError, HwnasError, SpaceError, TableError
 from hwnas.latency import build
 from hwnas.latency.agreement import Agreement, Floats
-from hwnas.latency.drift import drift_factors, reference_ns
+from hwnas.latency.anchors import anchors_of, table_state
+from hwnas.latency.drift import reference_ns
 from hwnas.latency.measure import Measurement, Timing
 from hwnas.latency.model import Estimate, LatencyModel
 from hwnas.latency.table import CheckKey, LatencyTable, check_key, read_table
@@ -76,14 +77,23 @@ def check(
     model = LatencyModel.of(found, bench=command)
     estimates = [model.predict(network) for network in chains]
     guesses, absent = baselines(found, [opened for _, opened in spaces], chains)
-    timing = protocol(TimingConfig(), seed)
-    narrator.say(_forecast(chains, runtime, timing))
+    timing, anchors = protocol(TimingConfig(), seed), anchors_of(found)
+    narrator.say(_forecast([*chains, *anchors.values()], runtime, timing))
     with _folder(artifacts) as folder:
         sittings = [
-            _sitting(chains, runtime, replace(timing, seed=seed + 100 * number), folder, narrator, words)
+            _sitting(
+                [*chains, *anchors.values()],
+                runtime,
+                replace(timing, seed=seed + 100 * number),
+                folder,
+                narrator,
+                words,
+            )
             for number, words in enumerate(("timing unseen networks", "timing them again"))
         ]
-    checked = _checked(found, model, seed, drawn, estimates, sittings, guesses, absent)
+    count = len(chains)
+    states = [table_state(found, sitting[:count], list(anchors), sitting[count:]) for sitting in sittings]
+    checked = _checked(found, model, seed, drawn, estimates, sittings[0][:count], states, guesses, absent)
     if plot is not None:
         now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
         write_check_page(checked, plot, hwnas_version=__version__, created_at=now)
@@ -204,13 +214,14 @@ def _checked(
     seed: int,
     drawn: Sequence[tuple[Architecture, Network]],
     estimates: Sequence[Estimate],
-    sittings: Sequence[Sequence[Measurement]],
+    sitting: Sequence[Measurement],
+    states: Sequence[tuple[Floats, float | None]],
     guesses: dict[str, Floats | None],
     absent: dict[str, str],
 ) -> Checked:
-    usual_ns = reference_ns(table.rows.values())
-    measured, again = (_corrected(sitting, usual_ns) for sitting in sittings)
-    raw = [m.low_ms if usual_ns is None else m.median_ms for m in sittings[0]]  # what is corrected are medians
+    (measured, drift), (again, drift_again) = ((times.tolist(), drift) for times, drift in states)
+    told = reference_ns(table.rows.values()) is not None
+    raw = [m.median_ms if told else m.low_ms for m in sitting]  # what is corrected are medians
     predicted = [estimate.ms for estimate in estimates]
     low, high = [estimate.low_ms for estimate in estimates], [estimate.high_ms for estimate in estimates]
     networks = tuple(
@@ -234,18 +245,7 @@ def _checked(
             name: None if guess is None else Agreement.of(guess.tolist(), measured) for name, guess in guesses.items()
         },
         absent=absent,
-        drift=_drift(sittings[0], usual_ns),
-        drift_again=_drift(sittings[1], usual_ns),
+        drift=drift,
+        drift_again=drift_again,
         networks=networks,
     )
-
-
-def _corrected(sitting: Sequence[Measurement], usual_ns: float | None) -> list[float]:
-    """Times in ms as they would be in the machine's state when the table was measured, if that is known."""
-    factors = drift_factors(sitting, usual_ns) if usual_ns is not None else [1.0] * len(sitting)
-    return [found.low_ms * factor for found, factor in zip(sitting, factors, strict=True)]
-
-
-def _drift(sitting: Sequence[Measurement], usual_ns: float | None) -> float | None:
-    now_ns = reference_ns(sitting)
-    return None if now_ns is None or usual_ns is None else now_ns / usual_ns - 1

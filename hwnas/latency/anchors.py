@@ -1,0 +1,58 @@
+"""Anchors: whole networks of a table that are timed again, to tell the machine's state now from that of the table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+
+import numpy as np
+
+from hwnas.errors import ConfigError, SpaceError
+from hwnas.latency.drift import drift_factors, reference_ns
+from hwnas.latency.measure import Measurement
+from hwnas.latency.table import CheckKey, LatencyTable
+from hwnas.network import Network, make_operator
+
+ANCHORS = 10
+"""How many are timed again."""
+
+
+def anchors_of(table: LatencyTable, count: int = ANCHORS) -> dict[CheckKey, Network]:
+    """Some of the networks that the table holds whole, evenly from all; not those with operators of a user's own."""
+    found = {}
+    for key in table.checks:
+        with suppress(ConfigError, SpaceError):
+            found[key] = _network(key)
+    keys = list(found)
+    chosen = np.linspace(0, len(keys) - 1, min(count, len(keys))).round().astype(int)
+    return {keys[place]: found[keys[place]] for place in chosen}
+
+
+def steady_ms(measurements: Sequence[Measurement], usual_ns: float | None) -> np.ndarray:
+    """Times in ms in the state of the machine in which the reference takes `usual_ns`."""
+    factors = drift_factors(measurements, usual_ns) if usual_ns is not None else [1.0] * len(measurements)
+    return np.array([found.low_ms * factor for found, factor in zip(measurements, factors, strict=True)])
+
+
+def table_state(
+    table: LatencyTable, sitting: Sequence[Measurement], anchors: Sequence[CheckKey], again: Sequence[Measurement]
+) -> tuple[np.ndarray, float | None]:
+    """A sitting's times in ms as they would be in the table's state, and how much slower the machine was than then.
+
+    In one sitting, samples are compared with the reference of their round. Between the table and the sitting stands
+    what anchors, timed `again` in it, took in both: networks slow down as networks do, which a reference operator
+    tells roughly. Without anchors the reference has to do; without either, nothing is corrected.
+    """
+    usual_ns, now_ns = reference_ns(table.rows.values()), reference_ns([*sitting, *again])
+    if not anchors:
+        drift = None if now_ns is None or usual_ns is None else now_ns / usual_ns - 1
+        return steady_ms(sitting, usual_ns), drift
+    then_ms = steady_ms([table.checks[key] for key in anchors], usual_ns)
+    slower = float(np.exp(np.mean(np.log(steady_ms(again, now_ns) / then_ms))))
+    return steady_ms(sitting, now_ns) / slower, slower - 1
+
+
+def _network(key: CheckKey) -> Network:
+    operators = tuple(make_operator(kind, json.loads(knobs), where="a table's check") for kind, knobs, _ in key)
+    return Network(operators, tuple(f"link_{number}" for number in range(len(key))), key[0][2])
