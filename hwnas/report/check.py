@@ -110,8 +110,8 @@ def verdict(checked: Checked) -> list[str]:
     if checked.drift is not None and abs(checked.drift) >= 0.005:
         pace = "slower" if checked.drift > 0 else "faster"
         said.append(
-            f"The machine was {error(abs(checked.drift))} {pace} than when the table was measured, by the reference "
-            f"operator; this is corrected (without: error {error(checked.uncorrected.mape)})."
+            f"The machine was {error(abs(checked.drift))} {pace} than when the table was measured; this is corrected "
+            f"(without: error {error(checked.uncorrected.mape)})."
         )
     if checked.absent:
         said.append("The table holds too few checks to correct its sum of rows; `hwnas bench` with checks adds some.")

@@ -121,7 +121,7 @@ def _networks(checked: Checked) -> Html:
         ("Latency", "measured"), ("Again", "measured"), ("Error", None), ("Noise", None),
     ]  # fmt: skip
     made = table("Networks", headers, [_row(network) for network in checked.networks])
-    say = "Times are corrected for drift, where the reference operator was timed. A header sorts its column."
+    say = "Times are corrected for drift. A header sorts its column."
     return section("Networks", "Networks", el("article", made, class_="card"), say=say)
 
 
