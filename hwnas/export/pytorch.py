@@ -31,7 +31,7 @@ def export_pytorch(
 
     The archive holds a graph of ATen operators as JSON and the weights as bytes. Normalisation is folded into the
     convolution before it, so that whoever runs the file has that too. It carries no stack traces: they would hold this
-    machine's folders. Takes about 60 ms a module, after 1 s for the first.
+    machine's folders. Takes 20 to 70 ms a module, after 1 s for the first.
 
     Args:
         precision: fp32 or fp16.
