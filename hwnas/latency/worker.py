@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import MissingExtra
+from hwnas.latency.disturbance import Undisturbed
 from hwnas.latency.measure import Target, Timing, measure
 from hwnas.lookup import member
 from hwnas.runtimes import RUNTIMES, Runtime, Setup
@@ -59,7 +60,9 @@ def take(runtime: Runtime, files: list[Path], reference: Path | None, timing: Ti
     often, gpu = loaded.pop(REFERENCE, None), runtime.setup.accelerator == "cuda"
     before = gpu_state() if gpu else None
     if loaded:
-        measured = measure(loaded, timing, lambda *at: tell({"round": at}), reference=often)
+        # A GPU's own time is not what the process waits for, so what the system counts of the process says nothing.
+        watch = Undisturbed() if gpu else None
+        measured = measure(loaded, timing, lambda *at: tell({"round": at}), reference=often, watch=watch)
         seen = {"gpu": [before, gpu_state()]} if gpu else {}
         for place, found in measured.items():
             tell({"timed": place, "rounds_ns": found.rounds_ns, "conditions": {**found.conditions, **seen}})

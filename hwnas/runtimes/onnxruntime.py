@@ -104,6 +104,9 @@ class OnnxRuntime:
         options.add_session_config_entry("session.intra_op.allow_spinning", "1" if self.setup.threads > 1 else "0")
         # Threads that go on spinning after a call would take the cores from the next model in an interleaved round.
         options.add_session_config_entry("session.force_spinning_stop", "1")
+        options.add_session_config_entry(
+            "session.set_denormal_as_zero", "1"
+        )  # random weights may make some; data do not
         options.log_severity_level = 3  # errors; those are raised as well
         return options
 
