@@ -103,7 +103,8 @@ def _distances(near: Floats) -> Floats:
     """(points, neighbours, neighbours)"""
     squares = np.sum(near**2, axis=2)
     products = near @ near.transpose(0, 2, 1)
-    return np.sqrt(np.maximum(squares[:, :, None] + squares[:, None] - 2 * products, 0.0))
+    distances: Floats = np.sqrt(np.maximum(squares[:, :, None] + squares[:, None] - 2 * products, 0.0))
+    return distances
 
 
 def _matern(distances: Floats) -> Floats:
