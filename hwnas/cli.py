@@ -165,12 +165,7 @@ def bench(
     else:
         tables = pipeline.bench(target, runs=runs, dry_run=dry_run, narrator=Terminal())
     lines = [
-        f"{found.table}: {found.rows} rows, {found.checks} checks"
-        + (
-            f"; missing: {found.missing} rows, {found.missing_checks} checks, {_spell(found.seconds)}"
-            if dry_run
-            else ""
-        )
+        f"{found.table}: {found.rows} rows, {found.checks} checks" + (_lacking(found) if dry_run else "")
         for found in tables
     ]
     _print([vars(found) for found in tables], as_json, lines)
@@ -387,8 +382,12 @@ def main() -> None:
         raise
 
 
-def _spell(seconds: float) -> str:
-    return f"about {max(1, round(seconds))} s" if seconds < 90 else f"about {seconds / 60:.0f} min"
+def _lacking(found: Any) -> str:
+    if not found.missing and not found.missing_checks:
+        return "; nothing is missing"
+    seconds = found.seconds
+    about = f"about {max(1, round(seconds))} s" if seconds < 90 else f"about {seconds / 60:.0f} min"
+    return f"; missing: {found.missing} rows, {found.missing_checks} checks, {about}"
 
 
 def _table_path(space: str, runtime: str, accelerator: str | None, precision: str, threads: int) -> Path:
