@@ -5,7 +5,8 @@
 Random networks of three spaces are run in fresh processes, in which every buffer has pages of its own that go back to
 the system when it is freed. Told is by how many bytes a process's private pages grow:
 
-- ONNX Runtime: from the loaded model to its third inference, input included. Weights are loaded and packed before.
+- ONNX Runtime: from the loaded model to its third inference, input included. Weights are loaded and packed before. The
+  second inference plans one block for all tensors and keeps what the first one took; told is the first one's too.
 - LiteRT: from the empty interpreter to its third inference, less the same for the same operators on the smallest input
   that they take. LiteRT packs weights where it plans its tensors, so the second file is what tells them apart; counted
   is the difference of the two networks as well.
@@ -63,9 +64,7 @@ def onnxruntime(path):
     before = private()
     (given,) = model.get_inputs()
     images = {given.name: np.ones(given.shape, dtype=np.float32)}
-    for _ in range(3):
-        outputs = model.run(None, images)
-    return before, (model, images, outputs)
+    return before, lambda: model.run(None, images)
 def tflite(path):
     from ai_edge_litert.interpreter import Interpreter
     before = private()
@@ -73,16 +72,17 @@ def tflite(path):
     model.allocate_tensors()
     (given,) = model.get_input_details()
     model.set_tensor(given["index"], np.ones(given["shape"], dtype=np.float32))
-    for _ in range(3):
-        model.invoke()
-    return before, model
+    return before, model.invoke
 private()
 kept = []
 for path in paths:
-    before, alive = {"onnxruntime": onnxruntime, "tflite": tflite}[kind](path)
-    grown = private() - before
-    kept.append(alive)
-print(grown)
+    before, run = {"onnxruntime": onnxruntime, "tflite": tflite}[kind](path)
+    kept.append(run)
+    grown = []
+    for _ in range(3):
+        run()
+        grown.append(private() - before)
+print(grown[0], grown[2])
 """
 
 
@@ -127,10 +127,12 @@ def shrunk(network: Network) -> Network:
     raise SystemExit("no operator takes a smaller image")
 
 
-def grown_bytes(kind: str, files: list[Path]) -> int:
+def grown_bytes(kind: str, files: list[Path]) -> tuple[int, int]:
+    """After the first and after the third inference of the last file."""
     command = [sys.executable, "-c", GROWTH, kind, *map(str, files)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **OWN_PAGES})
-    return int(done.stdout.split()[-1])
+    first, third = map(int, done.stdout.split()[-2:])
+    return first, third
 
 
 def study(kind: str, space: str, count: int, folder: Path) -> list[dict[str, Any]]:
@@ -145,20 +147,22 @@ def study(kind: str, space: str, count: int, folder: Path) -> list[dict[str, Any
         files.append(file)
     told = []
     for number, network in enumerate(networks):
+        first, third = median_growth(kind, files[0], files[1 + number])
         one: dict[str, Any] = {"space": space, "input": list(network.input_shape)}
-        one["counted"] = costs(network).activation_bytes
-        one["taken"] = median_growth(kind, files[0], files[1 + number])
+        one |= {"counted": costs(network).activation_bytes, "first": first, "taken": third}
         if small:
+            less = median_growth(kind, files[0], files[1 + len(networks) + number])
             one["counted"] -= costs(small[number]).activation_bytes
-            one["taken"] -= median_growth(kind, files[0], files[1 + len(networks) + number])
+            one |= {"first": first - less[0], "taken": third - less[1]}
             one["pointers"] = pointer_bytes(network) - pointer_bytes(small[number])
         told.append(one)
         print(kind, told[-1], file=sys.stderr, flush=True)
     return told
 
 
-def median_growth(kind: str, identity: Path, file: Path) -> float:
-    return statistics.median(grown_bytes(kind, [identity, file]) for _ in range(3))
+def median_growth(kind: str, identity: Path, file: Path) -> tuple[int, int]:
+    firsts, thirds = zip(*(grown_bytes(kind, [identity, file]) for _ in range(3)), strict=True)
+    return statistics.median(firsts), statistics.median(thirds)
 
 
 def summary(found: list[dict[str, Any]]) -> dict[str, Any]:
@@ -171,6 +175,7 @@ def summary(found: list[dict[str, Any]]) -> dict[str, Any]:
         ranks[space] = round(float(spearmanr(*zip(*pairs, strict=True))[0]), 4)
     large = [one for one in found if one["counted"] >= LEAST_BYTES]
     told: dict[str, Any] = {"networks": len(found), "spearman": ranks, "large_networks": len(large)}
+    told["first_over_counted"] = spread([one["first"] / one["counted"] for one in large])
     told["taken_over_counted"] = spread([one["taken"] / one["counted"] for one in large])
     if all("pointers" in one for one in found):
         told["without_pointers"] = spread([(one["taken"] - one["pointers"]) / one["counted"] for one in large])
