@@ -51,6 +51,12 @@ def drift_factors(measurements: Sequence[Measurement], usual_ns: float | None = 
     return factors
 
 
+def steady_ms(measurements: Sequence[Measurement], usual_ns: float | None = None) -> list[float]:
+    """Each measurement's time in ms in the machine's usual state: its low time, multiplied by its drift factor."""
+    factors = drift_factors(measurements, usual_ns)
+    return [found.low_ms * factor for found, factor in zip(measurements, factors)]  # noqa: B905 - Python 3.9
+
+
 def _rounds_are_told(found: Measurement) -> bool:
     reference = found.conditions.get(REFERENCE)
     return isinstance(reference, Sequence) and len(reference) == len(found.rounds_ns)

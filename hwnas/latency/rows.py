@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from hwnas.errors import ConfigError, SpaceError, TableError
-from hwnas.latency.drift import drift_factors, reference_ns
+from hwnas.latency.drift import drift_factors, reference_ns, steady_ms
 from hwnas.latency.measure import Measurement
 from hwnas.latency.posterior import Costs, Floats, Places
 from hwnas.latency.table import LatencyTable, RowKey, row_key
@@ -38,8 +38,8 @@ class Rows:
         self._keys, self._rows = list(table.rows), list(table.rows.values())
         self._usual_ns = reference_ns(self._rows)
         self.overhead_ms = self.low_ms([table.overhead])[0] if table.overhead is not None else 0.0
-        self._alone_ms = self.low_ms(self._rows)
         self._factors = drift_factors(self._rows, self._usual_ns)
+        self._alone_ms = [row.low_ms * factor for row, factor in zip(self._rows, self._factors, strict=True)]
         self._place = {key: place for place, key in enumerate(self._keys)}
         self._of_link: dict[Link, int] = {}
         self._ms = [max(ms - self.overhead_ms, 0.0) for ms in self._alone_ms]
@@ -53,8 +53,7 @@ class Rows:
 
     def low_ms(self, measurements: Sequence[Measurement]) -> list[float]:
         """Low times as they would be in the usual state of the machine, that of the rows."""
-        factors = drift_factors(measurements, self._usual_ns)
-        return [found.low_ms * factor for found, factor in zip(measurements, factors, strict=True)]
+        return steady_ms(measurements, self._usual_ns)
 
     def places(self, links: Iterable[Link]) -> Places:
         """Where each operator's cost stands.

@@ -11,7 +11,7 @@ import numpy as np
 from hwnas.errors import ConfigError, HwnasError, SpaceError
 from hwnas.latency.agreement import Floats
 from hwnas.latency.baselines import Predict, fit_line, fit_ridge
-from hwnas.latency.drift import drift_factors, reference_ns
+from hwnas.latency.drift import reference_ns, steady_ms
 from hwnas.latency.model import FEWEST_CHECKS, LatencyModel
 from hwnas.latency.table import CheckKey, LatencyTable, RowKey, check_key, row_key
 from hwnas.network import Network, make_operator, operators_of
@@ -29,9 +29,7 @@ def baselines(
     guesses: dict[str, Floats | None] = {"sum": np.array([plain.predict_ms(network) for network in networks])}
     absent: dict[str, str] = {}
     usual_ns = reference_ns(table.rows.values())
-    timed = list(table.checks.values())
-    factors = drift_factors(timed, usual_ns)
-    timed_ms = np.array([found.low_ms * factor for found, factor in zip(timed, factors, strict=True)])
+    timed_ms = np.array(steady_ms(list(table.checks.values()), usual_ns))
     learnt = list(table.checks)
     asked = [check_key(network) for network in networks]
     fits: dict[str, tuple[Callable[[Floats, Floats], Predict], Callable[[Sequence[CheckKey]], Floats]]] = {

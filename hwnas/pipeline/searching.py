@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hwnas.latency.drift import drift_factors, reference_ns
+from hwnas.latency.drift import reference_ns, steady_ms
 from hwnas.latency.table import check_key, open_table
 from hwnas.lookup import member
 from hwnas.pareto import Tier
@@ -183,10 +183,9 @@ def _timed_again(run: Run, searched: Searched, narrator: Narrator) -> Searched:
     )
     usual_ns = reference_ns(open_table(run.table_path(setup), runtime.setup).rows.values())
     found = [table.checks[check_key(network)] for network in networks]
-    factors = drift_factors(found, usual_ns)
     measured = {
-        point.architecture.key: {latency: check.low_ms * factor}
-        for point, check, factor in zip(searched.front, found, factors, strict=True)
+        point.architecture.key: {latency: ms}
+        for point, ms in zip(searched.front, steady_ms(found, usual_ns), strict=True)
     }
     front = remeasured(searched.front, run.tier(name, measured=True), measured)
     write_front(run.front_path(name), run.front_path(name).with_suffix(".csv"), front)
