@@ -1,8 +1,9 @@
-"""Native libraries that talk on standard output or standard error. Board side: Python 3.9 syntax, no torch."""
+"""Peace for a while: from native libraries that talk, from the garbage collector. Board side: Python 3.9, no torch."""
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -29,6 +30,18 @@ def muted() -> Iterator[None]:
         os.dup2(nowhere, 2)
         stack.callback(_flush)
         yield
+
+
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """No search for unreachable cycles meanwhile."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _flush() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +16,7 @@ from hwnas.export.quantize import Images, check_precision, prepared
 from hwnas.export.quantize_tflite import halve_tflite, quantize_tflite
 from hwnas.lookup import optional
 from hwnas.ops import Shape
+from hwnas.quiet import uncollected
 
 
 def export_tflite(
@@ -57,25 +57,13 @@ def export_tflite(
             module, args=[0] if images.ndim == 4 else [], outputs=[0] if outputs.ndim == 4 else []
         )
         given = images.permute(0, 2, 3, 1).contiguous() if images.ndim == 4 else images
-        with _uncollected():
+        with uncollected():  # searches for unreachable cycles take a fifth of a conversion
             litert.convert(channel_last.eval(), (given,)).export(str(draft))
         if precision == "int8":
             quantize_tflite(draft, batches, whole=whole)
         elif precision == "fp16":
             halve_tflite(draft)
     return path
-
-
-@contextlib.contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without searches for unreachable cycles, which take a fifth of a conversion."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 @contextlib.contextmanager

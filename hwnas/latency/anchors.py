@@ -9,7 +9,7 @@ from contextlib import suppress
 import numpy as np
 
 from hwnas.errors import ConfigError, SpaceError
-from hwnas.latency.drift import drift_factors, reference_ns
+from hwnas.latency.drift import reference_ns, steady_ms
 from hwnas.latency.measure import Measurement
 from hwnas.latency.table import CheckKey, LatencyTable
 from hwnas.network import Network, make_operator
@@ -29,10 +29,11 @@ def anchors_of(table: LatencyTable, count: int = ANCHORS) -> dict[CheckKey, Netw
     return {keys[place]: found[keys[place]] for place in chosen}
 
 
-def steady_ms(measurements: Sequence[Measurement], usual_ns: float | None) -> np.ndarray:
-    """Times in ms in the state of the machine in which the reference takes `usual_ns`."""
-    factors = drift_factors(measurements, usual_ns) if usual_ns is not None else [1.0] * len(measurements)
-    return np.array([found.low_ms * factor for found, factor in zip(measurements, factors, strict=True)])
+def _times_ms(measurements: Sequence[Measurement], usual_ns: float | None) -> np.ndarray:
+    """Times in the state in which the reference takes `usual_ns`; as they are if that is not known."""
+    if usual_ns is None:
+        return np.array([found.low_ms for found in measurements])
+    return np.array(steady_ms(measurements, usual_ns))
 
 
 def table_state(
@@ -47,10 +48,10 @@ def table_state(
     usual_ns, now_ns = reference_ns(table.rows.values()), reference_ns([*sitting, *again])
     if not anchors:
         drift = None if now_ns is None or usual_ns is None else now_ns / usual_ns - 1
-        return steady_ms(sitting, usual_ns), drift
-    then_ms = steady_ms([table.checks[key] for key in anchors], usual_ns)
-    slower = float(np.exp(np.mean(np.log(steady_ms(again, now_ns) / then_ms))))
-    return steady_ms(sitting, now_ns) / slower, slower - 1
+        return _times_ms(sitting, usual_ns), drift
+    then_ms = _times_ms([table.checks[key] for key in anchors], usual_ns)
+    slower = float(np.exp(np.mean(np.log(_times_ms(again, now_ns) / then_ms))))
+    return _times_ms(sitting, now_ns) / slower, slower - 1
 
 
 def _network(key: CheckKey) -> Network:

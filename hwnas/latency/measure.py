@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
-import gc
 import itertools
 import math
 import os
@@ -13,7 +11,7 @@ import random
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, Union
 
@@ -21,6 +19,7 @@ import numpy as np
 
 from hwnas.errors import ConfigError
 from hwnas.latency.disturbance import SystemWatch, Undisturbed, Watch
+from hwnas.quiet import uncollected
 
 Key = TypeVar("Key", bound=Hashable)
 Clock = Callable[[], int]
@@ -209,24 +208,13 @@ class _Sampler:
                 return max(1, math.ceil(sample_ns / fastest_ns))
 
     def _sample_ns(self, target: Target, loops: int) -> float:
-        with _no_garbage_collection():
+        with uncollected():
             if not callable(target):
                 return target.sample_ns(loops)
             begin = self._clock()
             for _ in itertools.repeat(None, loops):
                 target()
             return self._clock() - begin
-
-
-@contextlib.contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def machine_state() -> dict[str, float | None]:
