@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import ExportError, HwnasError, TableError
 from hwnas.latency.artifacts import Export, Progress, Target, make_files
 from hwnas.latency.choose import rough_cost_ms
 from hwnas.latency.measure import OFTEN, Measurement, Timing
-from hwnas.latency.sitting import sittings, time_files
-from hwnas.latency.table import LatencyTable, check_key, open_table, row_key
+from hwnas.latency.sitting import time_in_sittings
+from hwnas.latency.table import OVERHEAD_LINE, LatencyTable, check_key, check_line, open_table, row_key, row_line
 from hwnas.network import Network, build
 from hwnas.ops import Operator, Shape
-from hwnas.runtimes import Runtime
+from hwnas.runtimes import Runtime, Setup
 
 if TYPE_CHECKING:
     from torch import nn
@@ -32,14 +32,18 @@ SHOWN = 5
 
 
 @dataclass(frozen=True)
-class _Job:
-    """One file to be timed and where its samples go."""
+class Job:
+    """One file to be timed, and what its samples are about."""
 
     target: Target
     whole: bool
     """Whether it is a network as it ships, or an operator as it stands within one."""
-    store: Callable[[Measurement, int], None]
-    """Takes the samples and the file's size."""
+    line: Mapping[str, Any]
+    """The subject as it stands in a table."""
+
+
+Exports = tuple[Export, Export]
+"""What writes an operator as it stands within a network, and what writes whole networks as they ship."""
 
 
 def plan_table(operators: Iterable[tuple[Operator, Shape]], table: LatencyTable) -> list[tuple[Operator, Shape]]:
@@ -79,13 +83,13 @@ def build_table(
             all others are stored.
     """
     table = open_table(path, runtime.setup)
-    jobs = list(_jobs(table, operators, networks))
+    jobs = jobs_of(table, operators, networks)
     failures: list[str] = []
     for job, outcome in _timed(jobs, runtime, (export, export_network or export), timing, artifacts, progress):
         if isinstance(outcome, str):
             failures.append(f"{job.target.name}: {outcome}")
         else:
-            job.store(*outcome)
+            table.append(job.line, *outcome)
     if failures:
         raise _unmeasured(path, runtime, failures, len(jobs))
     return table
@@ -106,14 +110,14 @@ def time_networks(
         ExportError: one cannot be made or run.
     """
     found: list[Measurement] = []
-    jobs = [_network_job(network, lambda taken, size: found.append(taken)) for network in networks]
+    jobs = [_network_job(network) for network in networks]
     for job, outcome in _timed(jobs, runtime, (export, export), timing, artifacts, progress):
         if isinstance(outcome, str):
             raise ExportError(
                 f"{job.target.name} could not be timed: {outcome}", where=runtime.setup.runtime,
                 allowed="Every network must be exported and run", do="Leave the operator or the runtime out",
             )  # fmt: skip
-        job.store(*outcome)
+        found.append(outcome[0])
     return found
 
 
@@ -159,43 +163,38 @@ def _pace(targets: Sequence[Target], runtime: Runtime, export: Export, folder: P
 
 
 def _timed(
-    jobs: Sequence[_Job],
+    jobs: Sequence[Job],
     runtime: Runtime,
-    exports: tuple[Export, Export],
+    exports: Exports,
     timing: Timing,
     artifacts: Path,
     progress: Progress | None,
-) -> Iterator[tuple[_Job, tuple[Measurement, int] | str]]:
+) -> Iterator[tuple[Job, tuple[Measurement, int] | str]]:
     """Samples and file size of each job, sitting by sitting, or why there are none."""
     if not jobs:
         return
     tell = progress or (lambda done, planned, what: None)
-    made: list[tuple[_Job, Path]] = []
-    for job, file in zip(
-        [_REFERENCE, *jobs], _files([_REFERENCE, *jobs], runtime, exports, artifacts, tell), strict=True
-    ):
+    made: list[tuple[Job, Path]] = []
+    every = [REFERENCE, *jobs]
+    for job, file in zip(every, job_files(every, runtime.setup, runtime.suffix, exports, artifacts, tell), strict=True):
         if isinstance(file, HwnasError):
-            yield job, _first_line(file)
+            yield job, first_line(file)
         else:
             made.append((job, file))
-    reference = made.pop(0)[1] if made and made[0][0] is _REFERENCE else None
-    for places in sittings([file for _, file in made], timing):
-        group = made[places.start : places.stop]
+    reference = made.pop(0)[1] if made and made[0][0] is REFERENCE else None
 
-        def further(now: int, planned: int, before: int = places.start, count: int = len(group)) -> None:
-            tell(len(jobs) + before + count * now // planned, 2 * len(jobs), f"timing {count} files together")
+    def further(done: int, planned: int, what: str) -> None:
+        tell(len(jobs) + done, 2 * len(jobs), what)
 
-        found = time_files([file for _, file in group], runtime, timing, reference=reference, progress=further)
-        for number, (job, file) in enumerate(group):
-            if number in found.measured:
-                yield job, (found.measured[number], file.stat().st_size)
-            else:
-                yield job, found.failed.get(number, "it gave no samples")
+    files = [file for _, file in made]
+    for place, outcome in time_in_sittings(files, runtime, timing, reference=reference, progress=further):
+        job, file = made[place]
+        yield job, outcome if isinstance(outcome, str) else (outcome, file.stat().st_size)
     tell(2 * len(jobs), 2 * len(jobs), "done")
 
 
-def _files(
-    jobs: Sequence[_Job], runtime: Runtime, exports: tuple[Export, Export], artifacts: Path, tell: Progress
+def job_files(
+    jobs: Sequence[Job], setup: Setup, suffix: str, exports: Exports, artifacts: Path, tell: Progress
 ) -> list[Path | HwnasError]:
     """Each job's model file; networks last, since they take longest."""
     found: dict[int, Path | HwnasError] = {}
@@ -206,26 +205,25 @@ def _files(
             tell(before + done, 2 * len(jobs), what)
 
         targets = [jobs[place].target for place in places]
-        files = make_files(targets, runtime.setup, runtime.suffix, export, artifacts, progress=further)
+        files = make_files(targets, setup, suffix, export, artifacts, progress=further)
         found.update(zip(places, files, strict=True))
     return [found[place] for place in range(len(jobs))]
 
 
-def _jobs(
-    table: LatencyTable, operators: Iterable[tuple[Operator, Shape]], networks: Sequence[Network]
-) -> Iterator[_Job]:
+def jobs_of(table: LatencyTable, operators: Iterable[tuple[Operator, Shape]], networks: Sequence[Network]) -> list[Job]:
+    """What the table lacks of the overhead, the operators and the networks."""
+    jobs = []
     if table.overhead is None:
-        yield _Job(Target("identity", _identity, OVERHEAD_SHAPE), False, table.append_overhead)
+        jobs.append(Job(Target("identity", _identity, OVERHEAD_SHAPE), False, OVERHEAD_LINE))
     for operator, shape in plan_table(operators, table):
         name = f"{operator.describe()} at {'x'.join(map(str, shape))}"
-        yield _Job(Target(name, operator.module, shape), False, partial(table.append_row, operator, shape))
-    for network in plan_checks(networks, table):
-        yield _network_job(network, partial(table.append_check, network))
+        jobs.append(Job(Target(name, operator.module, shape), False, row_line(operator, shape)))
+    return jobs + [_network_job(network) for network in plan_checks(networks, table)]
 
 
-def _network_job(network: Network, store: Callable[[Measurement, int], None]) -> _Job:
+def _network_job(network: Network) -> Job:
     name = f"network of {len(network.operators)} operators"
-    return _Job(Target(name, partial(build, network), network.input_shape, "whole"), True, store)
+    return Job(Target(name, partial(build, network), network.input_shape, "whole"), True, check_line(network))
 
 
 def _identity() -> nn.Module:
@@ -244,10 +242,12 @@ def _reference() -> nn.Module:
     )  # fmt: skip
 
 
-_REFERENCE = _Job(Target("reference", _reference, (32, 28, 28), "whole"), True, lambda taken, size: None)
+REFERENCE = Job(Target("reference", _reference, (32, 28, 28), "whole"), True, {})
+"""What every table is timed with, and no row."""
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error met, in one line."""
     lines = (error.met if isinstance(error, HwnasError) else str(error)).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 

@@ -55,6 +55,31 @@ def time_files(
     return Sitting(measured, {place: why for place, why in heard.failed.items() if place != REFERENCE_PLACE})
 
 
+def time_in_sittings(
+    files: Sequence[Path],
+    runtime: Runtime,
+    timing: Timing,
+    *,
+    reference: Path | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Iterator[tuple[int, Measurement | str]]:
+    """Any number of files, sitting by sitting: the place in `files`, and its samples or why there are none.
+
+    `progress` is told (files done, files planned, what is done).
+    """
+    for places in sittings(files, timing):
+
+        def further(now: int, planned: int, places: range = places) -> None:
+            if progress is not None:
+                progress(
+                    places.start + len(places) * now // planned, len(files), f"timing {len(places)} files together"
+                )
+
+        found = time_files(files[places.start : places.stop], runtime, timing, reference=reference, progress=further)
+        for number, place in enumerate(places):
+            yield place, found.measured.get(number) or found.failed.get(number, "it gave no samples")
+
+
 def merged(parts: Sequence[Measurement]) -> Measurement:
     """The samples of several processes as one measurement: conditions from the first's begin to the last's end."""
     conditions: dict[str, Any] = dict(parts[-1].conditions)

@@ -21,6 +21,8 @@ DAMAGE = (AttributeError, KeyError, TypeError, ValueError)
 """What reading a line that is no row, check, overhead or space raises."""
 TRAINING_ONLY = frozenset({"dropout"})
 """Knobs that change how an operator is trained and not the file that is timed: rows do not differ by them."""
+OVERHEAD_LINE: Mapping[str, Any] = {"overhead": True}
+"""What the overhead's line is about, as it stands in the table."""
 RowKey = tuple[str, str, tuple[int, ...]]
 """An operator's kind, its knobs as canonical JSON, its input shape."""
 CheckKey = tuple[RowKey, ...]
@@ -90,6 +92,16 @@ def check_key(network: Linked) -> CheckKey:
     return tuple(row_key(operator, shape) for operator, shape in network.links)
 
 
+def row_line(operator: Knobbed, input_shape: Iterable[int]) -> dict[str, Any]:
+    """What a row's line is about, as it stands in the table."""
+    return {"op": operator.kind, "knobs": operator.knobs, "input": [int(size) for size in input_shape]}
+
+
+def check_line(network: Linked) -> dict[str, Any]:
+    """What a check's line is about, as it stands in the table."""
+    return {"network": [[operator.kind, operator.knobs, list(shape)] for operator, shape in network.links]}
+
+
 def _key(kind: str, knobs: Mapping[str, Any], shape: Iterable[int]) -> RowKey:
     whole = {
         name: int(v) if isinstance(v, float) and v.is_integer() else v
@@ -148,17 +160,22 @@ class LatencyTable:
         self, operator: Knobbed, input_shape: Iterable[int], measurement: Measurement, file_bytes: int | None = None
     ) -> None:
         """Store an operator's samples, and its file's size if it is known; on return they are on the disk."""
-        shape = [int(size) for size in input_shape]
-        self._append({"op": operator.kind, "knobs": operator.knobs, "input": shape}, measurement, file_bytes)
+        self.append(row_line(operator, input_shape), measurement, file_bytes)
 
     def append_check(self, network: Linked, measurement: Measurement, file_bytes: int | None = None) -> None:
         """Store a whole network's samples."""
-        links = [[operator.kind, operator.knobs, list(shape)] for operator, shape in network.links]
-        self._append({"network": links}, measurement, file_bytes)
+        self.append(check_line(network), measurement, file_bytes)
 
     def append_overhead(self, measurement: Measurement, file_bytes: int | None = None) -> None:
         """Store an identity model's samples."""
-        self._append({"overhead": True}, measurement, file_bytes)
+        self.append(OVERHEAD_LINE, measurement, file_bytes)
+
+    def holds(self, subject: Mapping[str, Any]) -> bool:
+        """Whether samples stand here of what a `row_line`, a `check_line` or `OVERHEAD_LINE` is about."""
+        found: Any = subject_of(subject)
+        if found.kind == "overhead":
+            return self.overhead is not None
+        return found.key in (self.rows if found.kind == "row" else self.checks)
 
     def append_space(self, name: str, reference: str) -> None:
         """Store that the table was measured for this space; nothing is written where that stands already."""
@@ -166,7 +183,8 @@ class LatencyTable:
         if self._take(line):
             append(self.path, encoded(line))
 
-    def _append(self, subject: dict[str, Any], measurement: Measurement, file_bytes: int | None) -> None:
+    def append(self, subject: Mapping[str, Any], measurement: Measurement, file_bytes: int | None = None) -> None:
+        """Store the samples of what a `row_line`, a `check_line` or `OVERHEAD_LINE` is about."""
         line = {**subject, "rounds_ns": list(measurement.rounds_ns), "conditions": dict(measurement.conditions)}
         if file_bytes is not None:
             line["file_bytes"] = file_bytes
