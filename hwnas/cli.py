@@ -311,7 +311,12 @@ def report(experiment: Reference, runs: Runs = RUNS, as_json: Json = False) -> N
 @app.command()
 def cost(
     space: SpaceReference,
-    architecture: Annotated[str, typer.Option(help="largest, smallest, random:SEED, or a JSON file.")] = "largest",
+    architecture: Annotated[
+        str,
+        typer.Option(
+            help="largest, smallest, random:SEED, a JSON file, or |a string| of the project the space is from."
+        ),
+    ] = "largest",
     table: Annotated[Path | None, typer.Option(help="A latency table: adds the predicted latency.")] = None,
     missing: Annotated[
         Literal["refuse", "estimate"], typer.Option(help="What becomes of an operator that the table has no row for.")

@@ -217,7 +217,7 @@ def placements(space: Space) -> Iterator[Placed]:
                     if index in depths:
                         leaving |= left
                     entering = left
-            shapes = leaving
+            shapes = leaving | shapes if 0 in depths else leaving
 
 
 def _open(knob: Knob, shared: Mapping[str, Value]) -> tuple[Value, ...]:

@@ -39,6 +39,12 @@ SMALL: dict[str, Space] = {
             "wide": {"op": "mbconv", "kernel": [5, 7], "expand": [2, 4]},
         },
     ),
+    "empty stages": space_of(
+        mb(width="$w", stride=2),
+        mb("s2", width="$w", depth=[0, 1, 2], kernel=[3, 5]),
+        mb("s3", width=16, depth=[0, 1], stride=2, expand=[2, 4]),
+        choices={"w": [8, 16]},
+    ),
     "two operators": space_of(
         {"name": "stem", "op": "conv", "width": [8, 16]},
         {"name": "s1", "op": ["conv", "bottleneck"], "width": 16, "depth": [1, 2, 3], "kernel": [1, 3], "per": "stage"},

@@ -302,7 +302,7 @@ REFUSED: dict[str, tuple[Sequence[str], int, str]] = {
     "no YAML": (["run", "bytes.yaml"], 2, "the file cannot be read"),
     "an empty file": (["run", "empty.yaml"], 2, "the file is empty"),
     "an empty space": (["show", "empty.yaml"], 2, "the file is empty"),
-    "many architectures": (["cost", "digits", "--architecture", "list.json"], 2, "the file holds a list"),
+    "many architectures": (["cost", "digits", "--architecture", "list.json"], 2, "a list without `picks`"),
     "another space's": (["cost", "digits", "--architecture", "other.json"], 2, "the architecture is of space `x`"),
     "no JSON": (["cost", "digits", "--architecture", "empty.yaml"], 2, "the file is no JSON"),
     "not trained": (["search", "tiny.yaml"], 1, "hwnas bench"),

@@ -18,7 +18,7 @@ FLOORS = (  # bottom to top
     ("errors",),
     ("lookup", "quiet", "shipped", "yaml_file"),
     ("space", "ops", "pareto"),
-    ("network", "runtimes", "export", "config", "data"),
+    ("network", "notation", "runtimes", "export", "config", "data"),
     ("population",),
     ("supernet", "latency", "search"),
     ("collaborate", "proxies", "report"),
@@ -46,7 +46,7 @@ TORCH_FREE = (
     "network.py",
     "pareto.py",
 )
-TORCH_FREE_ROOMS = ("space", "population", "search", "report")
+TORCH_FREE_ROOMS = ("space", "notation", "population", "search", "report")
 TABLE_ENTRY = re.compile(r"(hwnas(?:\.\w+)+):\w+")
 
 

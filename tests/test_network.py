@@ -14,7 +14,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from hwnas.network import Network, build, check_space, costs, lower, operators_by_slot, operators_of
-from hwnas.space import Architecture, Space, read_space
+from hwnas.notation import read_architecture
+from hwnas.space import Space, read_space
 from tests.spaces import SMALL, enumerate_architectures, mb, space_of
 
 small_spaces = pytest.mark.parametrize("space", SMALL.values(), ids=SMALL)
@@ -106,24 +107,13 @@ def layer_macs(network: Network) -> list[int]:
     return macs
 
 
-def once_for_all(space: Space, golden: dict[str, Any]) -> Architecture:
-    """The architecture that once-for-all writes as kernel sizes, expansions (4 a stage) and depths."""
-    picks = {"resolution": golden["r"]}
-    for stage, depth in enumerate(golden["d"]):
-        picks[f"s{stage + 1}.depth"] = depth
-        for layer in range(depth):
-            picks[f"s{stage + 1}.{layer + 1}.kernel"] = golden["ks"][4 * stage + layer]
-            picks[f"s{stage + 1}.{layer + 1}.expand"] = golden["e"][4 * stage + layer]
-    return Architecture(space.name, tuple(sorted(picks.items())))
-
-
 @pytest.mark.parametrize("name", ["ofa_mobilenet_v3_w1.0"])
 def test_costs_equal_those_that_once_for_all_counts(name: str, repository: Path, shared_data: Path) -> None:
     """Parameters are equal. That project sums MACs layer by layer in float32, which holds whole numbers up to 2^24:
     summed in the same order and precision, MACs are equal as well; exact sums lie within the rounding of that."""
     space = read_space(repository / "search_spaces" / f"{name}.yaml")
     for golden in json.loads((shared_data / "golden" / f"{name}.json").read_text()):
-        network = lower(space, once_for_all(space, golden))
+        network = lower(space, read_architecture(space, golden, where=name))
         found, layers = costs(network), layer_macs(network)
         assert found.params == golden["params"]
         assert found.macs == sum(layers)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import SpaceError
 from hwnas.network import Network, costs, lower
+from hwnas.notation import read_architecture, write_architecture
 from hwnas.ops import Operator, Shape
 from hwnas.ops.costs import operator_costs
 from hwnas.pipeline.spaces import open_space
@@ -28,7 +29,7 @@ def cost(
     Args:
         space: a space file, a shipped name, or `file.py:function`.
         architecture: `largest`, `smallest`, `random:SEED`, or a JSON file with `{"space", "picks"}`, such as an entry
-            of a front.
+            of a front, or in the notation of the space's project.
         table: a latency table that holds the operators' rows, or the name of a shipped one.
         missing: whether an operator without a row is an error, or is estimated from the table's rows.
     """
@@ -40,6 +41,7 @@ def cost(
         "space": opened.name,
         "key": chosen.key,
         "architecture": chosen.as_dict(),
+        "notation": write_architecture(opened, chosen),
         "input": list(network.input_shape),
         "params": total.params,
         "macs": total.macs,
@@ -91,10 +93,12 @@ def pick_architecture(space: AnySpace, which: str) -> Architecture:
         return space.random(random.Random(int(seed[1])))
     path = Path(which)
     if not path.is_file():
+        if which.startswith("|"):
+            return read_architecture(space, which, where="--architecture")
         raise SpaceError(
             f"`{which}` names no architecture and no file",
             where="--architecture",
-            allowed="largest, smallest, random:SEED, or a JSON file",
+            allowed="largest, smallest, random:SEED, a JSON file, or a string such as '|nor_conv_3x3~0|+...'",
             do="Use one of these",
         )
     try:
@@ -106,15 +110,9 @@ def pick_architecture(space: AnySpace, which: str) -> Architecture:
             allowed='The form is {"space": name, "picks": {...}}',
             do="Take one from fronts/<tier>.json",
         ) from error
-    if not isinstance(raw, dict):
-        raise SpaceError(
-            f"the file holds a {type(raw).__name__}",
-            where=which,
-            allowed='It holds one architecture, {"space": name, "picks": {...}}',
-            do="Save one entry of a front in a file of its own",
-        )
-    raw = raw.get("architecture", raw)
-    architecture = Architecture.from_dict(raw, where=which)
+    raw = raw.get("architecture", raw) if isinstance(raw, dict) else raw
+    own = isinstance(raw, dict) and "picks" in raw
+    architecture = Architecture.from_dict(raw, where=which) if own else read_architecture(space, raw, where=which)
     lower(space, architecture)
     return architecture
 

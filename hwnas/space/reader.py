@@ -14,7 +14,7 @@ from hwnas.space.architecture import Value
 from hwnas.space.space import Block, Knob, Space, Stage
 from hwnas.yaml_file import read_yaml
 
-_SPACE_KEYS = ("name", "source", "input", "classes", "choices", "blocks", "stages")
+_SPACE_KEYS = ("name", "source", "notation", "input", "classes", "choices", "blocks", "stages")
 _INPUT_KEYS = ("channels", "resolution")
 _CHAIN_KEYS = ("name", "op", "depth", "width", "stride", "per")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -58,7 +58,8 @@ def parse_space(raw: Mapping[str, Any], *, where: str) -> Space:
             "The last stage is as wide as there are classes",
             "Remove its `width`",
         )
-    resolution = reader.knob(given.get("resolution"), f"{where}: input", "resolution", whole=True)
+    resolution = reader.knob(given.get("resolution"), f"{where}: input", "resolution", least=1)
+    _refuse_idle_choices(stages, resolution, where)
     if unused := sorted(set(reader.shared) - reader.used):
         raise _error(
             f"the choice `{unused[0]}` is used nowhere",
@@ -74,6 +75,7 @@ def parse_space(raw: Mapping[str, Any], *, where: str) -> Space:
         stages=stages,
         shared=reader.shared,
         source=str(raw.get("source", "")),
+        notation=_name(raw["notation"], where) if "notation" in raw else "",
     )
 
 
@@ -124,8 +126,8 @@ class _Reader:
         return Stage(
             name=_name(raw["name"], where),
             blocks=ops,
-            depth=self.knob(raw.get("depth", 1), where, "depth", whole=True),
-            width=self.knob(raw["width"], where, "width", whole=True) if "width" in raw else None,
+            depth=self.knob(raw.get("depth", 1), where, "depth", least=0),
+            width=self.knob(raw["width"], where, "width", least=1) if "width" in raw else None,
             stride=None if stride is None else _whole(stride, where, "stride"),
             knobs=knobs,
             per_stage=_per_stage(raw.get("per", "layer"), knobs, where),
@@ -135,7 +137,8 @@ class _Reader:
         labels = _options(raw, where, "op")
         return tuple(blocks.get(str(label), Block(str(label), str(label))) for label in labels)
 
-    def knob(self, raw: Any, where: str, name: str, *, whole: bool = False, sharable: bool = True) -> Knob:
+    def knob(self, raw: Any, where: str, name: str, *, least: int | None = None, sharable: bool = True) -> Knob:
+        """A knob's options; with `least`, whole numbers from there on."""
         if isinstance(raw, str) and raw.startswith("$"):
             if not sharable or raw[1:] not in self.shared:
                 raise _error(
@@ -148,9 +151,9 @@ class _Reader:
             knob = Knob(self.shared[raw[1:]], raw[1:])
         else:
             knob = Knob(_options(raw, where, name))
-        if whole:
+        if least is not None:
             for option in knob.options:
-                _whole(option, where, name)
+                _whole(option, where, name, least)
         return knob
 
 
@@ -187,6 +190,28 @@ def _refuse_twice_set(knobs: set[str], blocks: Sequence[Block], where: str) -> N
             )
 
 
+def _refuse_idle_choices(stages: Sequence[Stage], resolution: Knob, where: str) -> None:
+    """Refuse stages that are always empty, and choices that an empty stage would leave without effect."""
+    present = [knob for stage in stages if not stage.may_be_empty for knob in stage.stage_knobs.values()]
+    always = {knob.shared for knob in (resolution, *present, *(stage.depth for stage in stages))}
+    for stage in stages:
+        at = f"{where}: stage `{stage.name}`"
+        if stage.depth.options == (0,):
+            raise _error("the stage never has a layer", at, "A depth above 0 is among the options", "Remove the stage")
+        if not stage.may_be_empty:
+            continue
+        if stage is stages[-1]:
+            raise _error("the last stage may be empty", at, "It gives the classes", "Leave 0 out of its `depth`")
+        for name, knob in stage.stage_knobs.items():
+            if len(knob.options) > 1 and (knob.shared is None or knob.shared not in always):
+                raise _error(
+                    f"`{name}` is open once for a stage that may be empty",
+                    at,
+                    "Without layers it would decide nothing, and equal networks would look different",
+                    f"Decide `{name}`, or share a choice with a stage that is never empty",
+                )
+
+
 def _per_stage(raw: Any, knobs: Mapping[str, Knob], where: str) -> frozenset[str]:
     if raw in ("layer", "stage"):
         return frozenset(knobs) if raw == "stage" else frozenset()
@@ -221,9 +246,9 @@ def _options(raw: Any, where: str, name: str) -> tuple[Value, ...]:
     return options
 
 
-def _whole(raw: Any, where: str, name: str) -> int:
-    if not isinstance(raw, int) or isinstance(raw, bool) or raw < 1:
-        raise _error(f"`{name}` is {raw!r}", where, f"`{name}` is a whole number from 1 on", "Correct it")
+def _whole(raw: Any, where: str, name: str, least: int = 1) -> int:
+    if not isinstance(raw, int) or isinstance(raw, bool) or raw < least:
+        raise _error(f"`{name}` is {raw!r}", where, f"`{name}` is a whole number from {least} on", "Correct it")
     return raw
 
 

@@ -57,6 +57,18 @@ class Stage:
         return picks
 
     @property
+    def may_be_empty(self) -> bool:
+        """Whether it may have no layer at all."""
+        return 0 in self.depth.options
+
+    @property
+    def stage_knobs(self) -> dict[str, Knob]:
+        """What is decided once for all layers: width, knobs per stage, and knobs that a shared choice decides."""
+        width = {} if self.width is None else {"width": self.width}
+        once = {n: knob for n, knob in self.knobs.items() if n in self.per_stage or knob.shared is not None}
+        return width | once
+
+    @property
     def depth_choice(self) -> str:
         """The choice that decides how many layers there are."""
         return self.depth.shared or f"{self.name}.depth"
@@ -97,6 +109,8 @@ class Space:
     stages: tuple[Stage, ...]
     shared: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
     source: str = ""
+    notation: str = ""
+    """In which project's notation its architectures can be written, a name in `hwnas.notation.NOTATIONS`."""
 
     # --- the one walk ---
 

@@ -1,0 +1,58 @@
+"""Architectures in the notations of their projects. A space file names its notation; a new one is one file, one row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hwnas.errors import SpaceError
+from hwnas.lookup import member
+from hwnas.space import AnySpace, Architecture, Space
+
+NOTATIONS: Mapping[str, str] = {  # name in a space file -> where it lives; imported on use
+    "ofa": "hwnas.notation.ofa:OFA",
+}
+
+
+@dataclass(frozen=True)
+class Notation:
+    """How one project writes down an architecture."""
+
+    read: Callable[[Space, Any, str], Architecture]
+    """(space, what JSON or the command line holds, where it stands) -> architecture.
+
+    Raises:
+        SpaceError: a key, an entry or a value that does not fit the space, by its name.
+    """
+    write: Callable[[Space, Architecture], Any]
+    """(space, architecture) -> JSON-ready form that `read` reads back."""
+
+
+def read_architecture(space: AnySpace, raw: Any, *, where: str) -> Architecture:
+    """The architecture that `raw` describes in the notation of its space.
+
+    Raises:
+        SpaceError: the space has no notation, or `raw` does not fit.
+    """
+    held = _notation_of(space)
+    if held is None:
+        raise SpaceError(
+            f"a {type(raw).__name__} without `picks` describes no architecture of space `{space.name}`",
+            where=where,
+            allowed='The space has no notation of its own: the form is {"space": name, "picks": {choice: value}}',
+            do="Print one: `hwnas cost SPACE --architecture random:0 --json`",
+        )
+    return held[1].read(held[0], raw, where)
+
+
+def write_architecture(space: AnySpace, architecture: Architecture) -> Any:
+    """The architecture in the notation of its space, ready for JSON; None where the space has none."""
+    held = _notation_of(space)
+    return None if held is None else held[1].write(held[0], architecture)
+
+
+def _notation_of(space: AnySpace) -> tuple[Space, Notation] | None:
+    if not isinstance(space, Space) or not space.notation:
+        return None
+    return space, member(NOTATIONS, space.notation, what="notation", where=f"space `{space.name}`")
