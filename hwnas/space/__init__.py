@@ -3,7 +3,8 @@
 from hwnas.space.architecture import Architecture, Choice, Suggest, Value
 from hwnas.space.function import FunctionSpace
 from hwnas.space.reader import parse_space, read_space
-from hwnas.space.space import Block, Blueprint, Knob, Layer, Space, Stage
+from hwnas.space.space import Space
+from hwnas.space.stage import Block, Blueprint, Knob, Layer, Stage
 
 AnySpace = Space | FunctionSpace
 

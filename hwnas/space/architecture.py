@@ -30,14 +30,19 @@ class Choice:
 
     def option(self, value: Value, *, where: str) -> Value:
         """The option that equals the value; SpaceError if none does."""
-        if value not in self.options:
+        try:
+            return self._option[value]
+        except (KeyError, TypeError):  # a list, from a file
             raise SpaceError(
                 f"`{value}` is no option of choice `{self.name}`",
                 where=where,
                 allowed=f"Options: {', '.join(map(str, self.options))}",
                 do="Pick one of the options",
-            )
-        return self.options[self.options.index(value)]
+            ) from None
+
+    @cached_property
+    def _option(self) -> dict[Value, Value]:
+        return {option: option for option in self.options}
 
     def draw(self, rng: random.Random) -> Value:
         """An option, each as likely as its weight; exact for weights of any size."""

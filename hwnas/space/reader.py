@@ -11,7 +11,8 @@ from typing import Any
 
 from hwnas.errors import SpaceError, did_you_mean
 from hwnas.space.architecture import Value
-from hwnas.space.space import Block, Knob, Space, Stage
+from hwnas.space.space import Space
+from hwnas.space.stage import Block, Knob, Stage
 from hwnas.yaml_file import read_yaml
 
 _SPACE_KEYS = ("name", "source", "notation", "input", "classes", "choices", "blocks", "stages")

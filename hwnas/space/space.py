@@ -7,90 +7,12 @@ import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, final
+from typing import final
 
 from hwnas.errors import SpaceError, did_you_mean
 from hwnas.space.architecture import Architecture, Choice, Suggest, Value
-
-
-@dataclass(frozen=True)
-class Knob:
-    """One or more options for one knob; `shared` names the space-wide choice that decides it."""
-
-    options: tuple[Value, ...]
-    shared: str | None = None
-
-
-@dataclass(frozen=True)
-class Block:
-    """An operator with knobs of its own; `label` is what a choice between blocks is decided by."""
-
-    label: str
-    op: str
-    knobs: Mapping[str, Knob] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Stage:
-    """`depth` layers of one width. The first layer takes the stride; `per_stage` knobs are decided once."""
-
-    name: str
-    blocks: tuple[Block, ...]
-    depth: Knob
-    width: Knob | None
-    stride: int | None
-    knobs: Mapping[str, Knob]
-    per_stage: frozenset[str] = frozenset()
-
-    def picks(self, index: int, block: Block, decided: Mapping[str, Value]) -> dict[str, Value]:
-        """By the names of the choices, the picks that make layer `index` this block with these knobs decided."""
-        slot = f"{self.name}.{index}"
-        picks: dict[str, Value] = {f"{slot}.op": block.label}
-        for name, value in decided.items():
-            if name == "out_channels":
-                knob, own = self.width, f"{self.name}.width"
-            elif name in block.knobs:
-                knob, own = block.knobs[name], f"{slot}.{block.label}.{name}"
-            else:
-                knob, own = self.knobs[name], f"{self.name if name in self.per_stage else slot}.{name}"
-            picks[own if knob is None or knob.shared is None else knob.shared] = value
-        return picks
-
-    @property
-    def may_be_empty(self) -> bool:
-        """Whether it may have no layer at all."""
-        return 0 in self.depth.options
-
-    @property
-    def stage_knobs(self) -> dict[str, Knob]:
-        """What is decided once for all layers: width, knobs per stage, and knobs that a shared choice decides."""
-        width = {} if self.width is None else {"width": self.width}
-        once = {n: knob for n, knob in self.knobs.items() if n in self.per_stage or knob.shared is not None}
-        return width | once
-
-    @property
-    def depth_choice(self) -> str:
-        """The choice that decides how many layers there are."""
-        return self.depth.shared or f"{self.name}.depth"
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One operator yet to be made: its place in the space, its kind, its knobs (input channels excepted)."""
-
-    slot: str
-    op: str
-    knobs: Mapping[str, Value]
-
-
-@dataclass(frozen=True)
-class Blueprint:
-    """All that one architecture decides: input channels, resolution, classes and layers."""
-
-    channels: int
-    resolution: int
-    classes: int
-    layers: tuple[Layer, ...]
+from hwnas.space.questions import Question, Questions
+from hwnas.space.stage import Block, Blueprint, Knob, Layer, Stage
 
 
 @final
@@ -117,27 +39,25 @@ class Space:
     def walk(self, suggest: Suggest) -> Blueprint:
         """Ask `suggest` for every active choice, in order, and return what was decided."""
 
-        def ask(name: str) -> Value:
-            choice = self._choice[name]
-            return choice.option(suggest(choice), where=f"space `{self.name}`")
+        where = f"space `{self.name}`"
 
-        decided = {name: ask(name) for name in self.shared if name in self._choice}
+        def ask(choice: Choice) -> Value:
+            return choice.option(suggest(choice), where=where)
 
-        def decide(name: str, knob: Knob) -> Value:
-            if knob.shared is not None:
-                return decided.get(knob.shared, knob.options[0])
-            return ask(name) if len(knob.options) > 1 else knob.options[0]
+        decided = {name: ask(self._choice[name]) for name in self.shared if name in self._choice}
 
-        resolution = decide("resolution", self.resolution)
+        def decide(question: Question) -> Value:
+            if question.choice is not None:
+                return ask(question.choice)
+            return decided.get(question.shared, question.value) if question.shared is not None else question.value
+
+        resolution = decide(self._questions.resolution)
         layers: list[Layer] = []
-        for stage in self.stages:
-            per_stage = {name: decide(f"{stage.name}.{name}", stage.knobs[name]) for name in sorted(stage.per_stage)}
-            if stage.width is not None:
-                per_stage["out_channels"] = decide(f"{stage.name}.width", stage.width)
-            elif stage is self.stages[-1]:
-                per_stage["out_channels"] = self.classes
-            for index in range(1, int(decide(f"{stage.name}.depth", stage.depth)) + 1):
-                layers.append(_layer(stage, index, per_stage, decide))
+        for stage in self._questions.stages:
+            once = tuple([decide(question) for question in stage.once])
+            for place in stage.layers[: int(decide(stage.depth))]:
+                label = decide(place.op)
+                layers.append(place.layer(label, once, tuple([decide(own) for own in place.questions[label]])))
         return Blueprint(self.channels, int(resolution), self.classes, tuple(layers))
 
     # --- hands for the walk ---
@@ -239,6 +159,10 @@ class Space:
         return tuple(math.prod(_layer_count(stage) ** int(value) for stage in deep) for value in options)
 
     @cached_property
+    def _questions(self) -> Questions:
+        return Questions.of(self.resolution, self.stages, self.classes, self._choice)
+
+    @cached_property
     def _choice(self) -> dict[str, Choice]:
         return {choice.name: choice for choice in self._all_choices() if len(choice.options) > 1}
 
@@ -285,18 +209,3 @@ def _layer_choices(stage: Stage, index: int) -> Iterator[Choice]:
     for name, knob in stage.knobs.items():
         if name not in stage.per_stage:
             yield _choice(f"{slot}.{name}", knob)
-
-
-def _layer(stage: Stage, index: int, per_stage: Mapping[str, Value], decide: Any) -> Layer:
-    slot = f"{stage.name}.{index}"
-    label = decide(f"{slot}.op", Knob(tuple(block.label for block in stage.blocks)))
-    block = next(block for block in stage.blocks if block.label == label)
-    knobs: dict[str, Value] = dict(per_stage)
-    for name, knob in block.knobs.items():
-        knobs[name] = decide(f"{slot}.{block.label}.{name}", knob)
-    for name, knob in stage.knobs.items():
-        if name not in stage.per_stage:
-            knobs[name] = decide(f"{slot}.{name}", knob)
-    if stage.stride is not None and index == 1:
-        knobs["stride"] = stage.stride
-    return Layer(f"{stage.name}_{index}", block.op, knobs)
