@@ -23,7 +23,7 @@ from hwnas.network import costs, lower, operators_of
 from hwnas.ops.classifier import Classifier
 from hwnas.ops.conv import Conv
 from hwnas.ops.costs import operator_costs
-from hwnas.population import NOTHING, codebook_of
+from hwnas.population import NOTHING, codebook_of, population_costs
 from hwnas.runtimes import Setup
 from hwnas.space import AnySpace, Architecture, FunctionSpace, Space, parse_space
 from hwnas.space.function import Choose
@@ -259,3 +259,14 @@ def test_a_missing_row_matters_to_networks_that_hold_it_only() -> None:
     assert len(predict_many(model, codebook, codebook.encode(without)).ms) == len(without)
     with pytest.raises(TableError, match="no row"):
         predict_many_ms(model, codebook, codebook.encode([space.largest()]))
+
+
+@pytest.mark.parametrize("space", SMALL.values(), ids=SMALL)
+def test_costs_of_a_population_are_those_of_its_networks(space: Space) -> None:
+    codebook = codebook_of(space)
+    architectures = list(enumerate_architectures(space))
+    found = population_costs(codebook, codebook.encode(architectures))
+    for index, architecture in enumerate(architectures):
+        alone = costs(lower(space, architecture))
+        held = found.params[index], found.macs[index], found.activation_bytes[index]
+        assert held == (alone.params, alone.macs, alone.activation_bytes)

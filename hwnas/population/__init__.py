@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from hwnas.population.codebook import NOTHING, Codebook, Codes, Link
+from hwnas.population.costs import PopulationCosts, population_costs
 from hwnas.population.functions import FunctionCodebook
 from hwnas.population.stages import StageCodebook
 from hwnas.space import AnySpace, FunctionSpace
 
-__all__ = ["NOTHING", "Codebook", "Codes", "FunctionCodebook", "Link", "StageCodebook", "codebook_of"]
+__all__ = [
+    "NOTHING",
+    "Codebook",
+    "Codes",
+    "FunctionCodebook",
+    "Link",
+    "PopulationCosts",
+    "StageCodebook",
+    "codebook_of",
+    "population_costs",
+]
 
 
 def codebook_of(space: AnySpace) -> Codebook:
