@@ -19,7 +19,11 @@ from hwnas.ops import Operator, Shape
 from hwnas.ops.bottleneck import Bottleneck
 from hwnas.ops.classifier import Classifier
 from hwnas.ops.conv import Conv
+from hwnas.ops.deepstem import DeepStem
+from hwnas.ops.expandhead import ExpandHead
+from hwnas.ops.fbconv import FBConv
 from hwnas.ops.mbconv import MBConv
+from hwnas.ops.resmbconv import ResMBConv
 from hwnas.runtimes import RUNTIMES, open_runtime
 from hwnas.space import read_space
 
@@ -29,6 +33,11 @@ OPERATORS: dict[str, tuple[Operator, Shape]] = {
     "mbconv": (MBConv(8, 8, kernel=5, expand=2), (8, 6, 6)),
     "mbconv with squeeze-excite": (MBConv(8, 16, 3, 4, stride=2, se=True, activation="hswish"), (8, 8, 8)),
     "bottleneck": (Bottleneck(16, 32, stride=2), (16, 7, 7)),
+    "fbconv": (FBConv(8, 8, kernel=3, expand=3), (8, 6, 6)),
+    "fbconv with groups": (FBConv(8, 16, kernel=5, expand=1, stride=2, groups=2), (8, 7, 7)),
+    "resmbconv": (ResMBConv(8, 16, 3, 4, stride=2, se=True, activation="silu"), (8, 8, 8)),
+    "deepstem": (DeepStem(3, 16, hidden=8), (3, 14, 14)),
+    "expandhead": (ExpandHead(8, 10, expand=6, hidden=24, activation="silu"), (8, 4, 4)),
     "classifier": (Classifier(16, 10, features=32, hidden=24), (16, 4, 4)),
 }
 

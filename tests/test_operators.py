@@ -38,6 +38,39 @@ EXAMPLES: Mapping[str, tuple[tuple[dict[str, object], ...], ...]] = {
         ({"in_channels": 32, "out_channels": 32},),
         ({"in_channels": 32, "out_channels": 64},),
     ),
+    "fbconv": (
+        (
+            {"in_channels": 16, "out_channels": 24, "kernel": 5, "expand": 3},
+            {"in_channels": 8, "out_channels": 16, "kernel": 3, "expand": 1},
+        ),
+        (
+            {"in_channels": 16, "out_channels": 24, "kernel": 5, "expand": 1, "groups": 2},
+            {"in_channels": 8, "out_channels": 8, "kernel": 3, "expand": 1, "groups": 2},
+        ),
+        ({"in_channels": 16, "out_channels": 24, "kernel": 3, "expand": 1, "stride": 2},),
+    ),
+    "resmbconv": (
+        (
+            {"in_channels": 16, "out_channels": 24, "kernel": 5, "expand": 6, "stride": 2, "se": True},
+            {"in_channels": 8, "out_channels": 16, "kernel": 3, "expand": 4, "stride": 2, "se": True},
+        ),
+        ({"in_channels": 16, "out_channels": 16, "kernel": 3, "expand": 1, "activation": "silu"},),
+        ({"in_channels": 16, "out_channels": 16, "kernel": 3, "expand": 4, "stride": 2},),
+    ),
+    "deepstem": (
+        (
+            {"in_channels": 3, "out_channels": 16, "hidden": 16},
+            {"in_channels": 3, "out_channels": 8, "hidden": 8},
+        ),
+        ({"in_channels": 3, "out_channels": 16, "hidden": 8, "residual": False},),
+    ),
+    "expandhead": (
+        (
+            {"in_channels": 16, "out_channels": 10, "expand": 6, "hidden": 32},
+            {"in_channels": 8, "out_channels": 10, "expand": 4, "hidden": 16},
+        ),
+        ({"in_channels": 16, "out_channels": 10, "expand": 2},),
+    ),
     "classifier": (
         (
             {"in_channels": 32, "out_channels": 10, "features": 64, "hidden": 96},

@@ -8,6 +8,10 @@ OPERATORS: Mapping[str, str] = {  # name in YAML -> where it lives; imported on 
     "conv": "hwnas.ops.conv:Conv",
     "mbconv": "hwnas.ops.mbconv:MBConv",
     "bottleneck": "hwnas.ops.bottleneck:Bottleneck",
+    "fbconv": "hwnas.ops.fbconv:FBConv",
+    "resmbconv": "hwnas.ops.resmbconv:ResMBConv",
+    "deepstem": "hwnas.ops.deepstem:DeepStem",
+    "expandhead": "hwnas.ops.expandhead:ExpandHead",
     "classifier": "hwnas.ops.classifier:Classifier",
 }
 

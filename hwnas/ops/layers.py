@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 
+import torch
 from torch import Tensor, nn
 
 from hwnas.errors import SpaceError, did_you_mean
@@ -74,3 +75,33 @@ class Residual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.act(self.body(x) + self.shortcut(x))
         return out
+
+
+class Shuffle(nn.Module):
+    """Interleave the channels of `groups` groups, so that the next grouped convolution sees all of them."""
+
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.unflatten(x, 1, (self.groups, -1)).transpose(1, 2).flatten(1, 2)
+
+
+def inverted(
+    in_channels: int, out_channels: int, kernel: int, expand: float, *, stride: int, se: bool, act: str
+) -> nn.Sequential:
+    """1x1 expansion, depthwise kernel, optional squeeze-excite, 1x1 projection: what inverted residuals have in common.
+
+    The hidden width is `in_channels * expand` rounded to a multiple of 8; expansion 1 has no expanding convolution and
+    keeps `in_channels`.
+    """
+    hidden = in_channels if expand == 1 else make_divisible(round(in_channels * expand))
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    if expand != 1:
+        layers["expand"] = conv_norm(in_channels, hidden, act=act)
+    layers["depth"] = conv_norm(hidden, hidden, kernel, stride=stride, groups=hidden, act=act)
+    if se:
+        layers["se"] = SqueezeExcite(hidden)
+    layers["project"] = conv_norm(hidden, out_channels)
+    return nn.Sequential(layers)

@@ -8,8 +8,8 @@ from typing import final
 
 from torch import nn
 
-from hwnas.ops.layers import Residual, SqueezeExcite, conv_norm
-from hwnas.ops.operator import Operator, make_divisible
+from hwnas.ops.layers import Residual, inverted
+from hwnas.ops.operator import Operator
 
 
 @final
@@ -28,17 +28,9 @@ class MBConv(Operator):
     activation: str = "relu"
 
     def module(self) -> nn.Module:
-        hidden = self.in_channels if self.expand == 1 else make_divisible(round(self.in_channels * self.expand))
-        layers: OrderedDict[str, nn.Module] = OrderedDict()
-        if self.expand != 1:
-            layers["expand"] = conv_norm(self.in_channels, hidden, act=self.activation)
-        layers["depth"] = conv_norm(hidden, hidden, self.kernel, stride=self.stride, groups=hidden, act=self.activation)
-        if self.se:
-            layers["se"] = SqueezeExcite(hidden)
-        layers["project"] = conv_norm(hidden, self.out_channels)
-        body = nn.Sequential(layers)
-        return (
-            Residual(body)
-            if self.stride == 1 and self.in_channels == self.out_channels
-            else nn.Sequential(OrderedDict(body=body))
-        )
+        body = inverted(
+            self.in_channels, self.out_channels, self.kernel, self.expand, stride=self.stride, se=self.se,
+            act=self.activation,
+        )  # fmt: skip
+        same = self.stride == 1 and self.in_channels == self.out_channels
+        return Residual(body) if same else nn.Sequential(OrderedDict(body=body))
