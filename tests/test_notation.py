@@ -39,8 +39,8 @@ def ofa() -> Space:
     [
         ({"wid": [1]}, "unknown key `wid`"),
         ({"ks": [3] * 19}, "`ks` holds 19 entries"),
-        ({"d": None}, "`d` holds 1 entries"),
-        ({"ks": [4] * 20}, "`4` is no option"),
+        ({"d": None}, "`None` is no option of `d`, entry 1"),
+        ({"ks": [4] * 20}, "`4` is no option of `ks`, entry 1"),
         ({"r": 225}, "`225` is no option"),
     ],
     ids=str,

@@ -12,6 +12,10 @@ from hwnas.space import AnySpace, Architecture, Space
 
 NOTATIONS: Mapping[str, str] = {  # name in a space file -> where it lives; imported on use
     "ofa": "hwnas.notation.ofa:OFA",
+    "ofa_resnet": "hwnas.notation.ofa_resnet:OFA_RESNET",
+    "attentive_nas": "hwnas.notation.attentive_nas:ATTENTIVE_NAS",
+    "fbnet": "hwnas.notation.fbnet:FBNET",
+    "nas_bench_macro": "hwnas.notation.nas_bench_macro:NAS_BENCH_MACRO",
 }
 
 

@@ -1,0 +1,130 @@
+"""What notations of lists by key have in common: an entry of a list decides one choice, or says what is decided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hwnas.errors import SpaceError, did_you_mean
+from hwnas.space import Architecture, Choice, Knob, Space, Stage, Value
+
+FACTS = frozenset({"params", "macs", "flops"})
+"""What projects write beside an architecture; it follows from it and is not read."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of a list."""
+
+    choice: str
+    """The choice that it decides, by name; the name of none where only one option is allowed."""
+    meanings: Mapping[Value, Value]
+    """What each value stands for, small to large; of values that stand for one option the first is written."""
+
+    @classmethod
+    def of(cls, choice: str, knob: Knob) -> Entry:
+        """An entry that holds the options themselves."""
+        return cls(choice, dict(zip(knob.options, knob.options, strict=True)))
+
+    @classmethod
+    def index(cls, choice: str, options: Sequence[Value]) -> Entry:
+        """An entry that holds an option's place, from 0; options may repeat."""
+        return cls(choice, dict(enumerate(options)))
+
+
+@dataclass(frozen=True)
+class Lists:
+    """The form of a space's architectures: `{key: [entry, ...]}`."""
+
+    entries: Mapping[str, Sequence[Entry]]
+    scalars: frozenset[str]
+    """Keys that hold their one entry as it is; a list of one is read as well."""
+    optional: int = 0
+    """So many entries at the end of each list may be left out; they then mean the largest."""
+
+    def read(self, space: Space, raw: Any, where: str) -> Architecture:
+        """The architecture of a mapping in this form."""
+        if not isinstance(raw, Mapping):
+            raise _error(f"a {type(raw).__name__} is no architecture", where, self._form())
+        for key in raw:
+            if key not in self.entries and key not in FACTS:
+                raise _error(f"unknown key `{key}`", where, did_you_mean(str(key), self.entries))
+        decided: dict[str, Value] = {}
+        wrong: dict[str, SpaceError] = {}
+        for key, entries in self.entries.items():
+            for place, (entry, value) in enumerate(zip(entries, self._held(raw, key, where), strict=True)):
+                if isinstance(value, int | float | str) and value in entry.meanings:
+                    decided[entry.choice] = entry.meanings[value]
+                else:
+                    at = f"`{key}`" if key in self.scalars else f"`{key}`, entry {place + 1}"
+                    wrong[entry.choice] = _error(
+                        f"`{value}` is no option of {at}", where, f"Options: {', '.join(map(str, entry.meanings))}"
+                    )
+
+        def pick(choice: Choice) -> Value:
+            if choice.name in wrong:  # of a layer that is there: what the others hold means nothing
+                raise wrong[choice.name]
+            return decided[choice.name]
+
+        for name, error in wrong.items():
+            if not any(choice.name == name for choice in space.choices):
+                raise error
+        return space.sample(pick)
+
+    def write(self, space: Space, architecture: Architecture) -> dict[str, Any]:
+        """The architecture in this form; an entry of a layer that is not there holds its smallest value."""
+        picks = dict(architecture.picks)
+
+        def written(entry: Entry) -> Value:
+            option = picks.get(entry.choice, next(iter(entry.meanings.values())))
+            return next(value for value, meant in entry.meanings.items() if meant == option)
+
+        found = {key: [written(entry) for entry in entries] for key, entries in self.entries.items()}
+        return {key: held[0] if key in self.scalars else held for key, held in found.items()}
+
+    def _held(self, raw: Mapping[str, Any], key: str, where: str) -> Sequence[Any]:
+        """A value for each entry of a key."""
+        entries = self.entries[key]
+        largest = [list(entry.meanings)[-1] for entry in entries]
+        if key not in raw:
+            if all(len(entry.meanings) == 1 for entry in entries):
+                return largest
+            raise _error(f"the key `{key}` is missing", where, self._form())
+        held = raw[key] if isinstance(raw[key], list) else [raw[key]] * len(entries)  # one value stands for all
+        least = len(entries) if key in self.scalars else len(entries) - self.optional
+        if not least <= len(held) <= len(entries):
+            allowed = " or ".join(map(str, sorted({least, len(entries)})))
+            raise _error(f"`{key}` holds {len(held)} entries", where, f"It holds {allowed} for this space")
+        return [*held, *largest[len(held) :]]
+
+    def _form(self) -> str:
+        return f"The form is {{{', '.join(k if k in self.scalars else f'{k}: [...]' for k in self.entries)}}}"
+
+
+def covering(space: Space, lists: Lists) -> Lists:
+    """The lists, if they decide every choice of the space.
+
+    Raises:
+        SpaceError: the space has a choice that its notation knows nothing of.
+    """
+    known = {entry.choice for entries in lists.entries.values() for entry in entries}
+    for choice in space.choices:
+        if choice.name not in known:
+            raise SpaceError(
+                f"the choice `{choice.name}` has no place in the notation `{space.notation}`",
+                where=f"space `{space.name}`",
+                allowed=f"It decides {', '.join(sorted(known)[:6])} and the like",
+                do="Make it no choice, or remove `notation` from the space",
+            )
+    return lists
+
+
+def layer_entries(stage: Stage, knob: str) -> list[Entry]:
+    """An entry for the knob of every layer that a stage can have."""
+    layers = range(1, max(map(int, stage.depth.options)) + 1)
+    return [Entry.of(f"{stage.name}.{layer}.{knob}", stage.knobs[knob]) for layer in layers]
+
+
+def _error(met: str, where: str, allowed: str) -> SpaceError:
+    return SpaceError(met, where=where, allowed=allowed, do="Correct the architecture, or name the space it is of")
