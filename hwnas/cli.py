@@ -134,6 +134,9 @@ def bench(
     batch: Annotated[int | None, typer.Option(min=1, help="Batch of the set-up; 1 if left out.")] = None,
     precision: Annotated[str | None, typer.Option(help="Precision of the set-up; fp32 if left out.")] = None,
     accelerator: Annotated[str | None, typer.Option(help="cpu or cuda; cpu if left out.")] = None,
+    cores: Annotated[
+        str | None, typer.Option(help="Cores to keep to: big, little, or numbers such as 0,1; any if left out.")
+    ] = None,
     checks: Annotated[
         int | None, typer.Option(min=0, help="Whole networks to time beside the operators; 20 if left out.")
     ] = None,
@@ -148,12 +151,12 @@ def bench(
     from hwnas import pipeline
 
     given = {
-        "threads": threads, "batch": batch, "precision": precision, "accelerator": accelerator, "checks": checks,
-        "table": table,
+        "threads": threads, "batch": batch, "precision": precision, "accelerator": accelerator, "cores": cores,
+        "checks": checks, "table": table,
     }  # fmt: skip
     if runtime is not None:
         setup: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-        setup.setdefault("table", _table_path(target, runtime, accelerator, precision or "fp32", threads or 1))
+        setup.setdefault("table", _table_path(target, runtime, accelerator, precision or "fp32", threads or 1, cores))
         tables = [pipeline.bench_space(target, runtime=runtime, **setup, dry_run=dry_run, narrator=Terminal())]
     elif unused := [f"--{name}" for name, value in given.items() if value is not None]:
         raise ConfigError(
@@ -395,10 +398,12 @@ def _lacking(found: Any) -> str:
     return f"; missing: {found.missing} rows, {found.missing_checks} checks, {about}"
 
 
-def _table_path(space: str, runtime: str, accelerator: str | None, precision: str, threads: int) -> Path:
+def _table_path(
+    space: str, runtime: str, accelerator: str | None, precision: str, threads: int, cores: str | None
+) -> Path:
     name = Path(space).name.removesuffix(".yaml").replace(".py:", "-")
     on = "" if accelerator in (None, "cpu") else f"-{accelerator}"
-    return Path("latency_tables") / f"{name}-{runtime}{on}-{precision}-{threads}t.jsonl"
+    return Path("latency_tables") / f"{name}-{runtime}{on}-{precision}-{threads}t{f'-{cores}' if cores else ''}.jsonl"
 
 
 def _counts(table: Any) -> dict[str, Any]:

@@ -71,10 +71,20 @@ class SetupConfig(_Model):
     """What computes: the processor, or an NVIDIA GPU."""
     device: str | None = None
     """The processor's or the GPU's name; found out if left out."""
+    cores: str | None = None
+    """The cores that are used: a cluster (`big`, `little`) or numbers; any if left out."""
     table: str | None = None
     """A table file to use and to add to; by default one beside the run."""
     missing: Literal["refuse", "estimate"] = "refuse"
     """What becomes of an operator that the table has no row for."""
+
+    @field_validator("cores", mode="before")
+    @classmethod
+    def _cluster_or_numbers(cls, value: Any) -> Any:
+        text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+        if value is not None and not re.fullmatch(r"[a-z]+[0-9]?|\d+(-\d+)?(,\d+(-\d+)?)*", text):
+            raise ValueError("`cores` is a cluster, such as `big` or `little`, or a list of numbers, such as [0, 1]")
+        return None if value is None else text
 
 
 class LimitsConfig(_Model):
@@ -126,6 +136,9 @@ class TimingConfig(_Model):
     retakes: float = Field(default=0.5, ge=0)
     pin: bool = True
     max_seconds: float | None = Field(default=None, gt=0)
+    pause_above_c: float | None = Field(default=None, gt=0)
+    resume_below_c: float | None = Field(default=None, gt=0)
+    pause_seconds: float = Field(default=300.0, ge=0)
     checks: int = Field(default=20, ge=0)
     """Random whole networks timed beside the operators, from which the latency model corrects itself."""
 

@@ -30,6 +30,7 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 BOARD = (
     "runtimes/*.py",
+    "latency/conditions/*.py",
     *(
         f"latency/{name}.py"
         for name in ("__init__", "disturbance", "drift", "file", "measure", "sitting", "table", "worker")

@@ -125,8 +125,11 @@ def test_a_bound_on_seconds_ends_after_the_round_in_hand() -> None:
 
 def test_conditions_can_be_stored() -> None:
     clock = Clock()
-    found = measure({0: clock.worker("", lambda now: 10_000)}, Timing(rounds=3), clock=clock)[0].conditions
-    assert {"at", "load", "python", "os", "loops"} <= json.loads(json.dumps(found)).keys()
+    watch = Timing().watch()
+    found = measure({0: clock.worker("", lambda now: 10_000)}, Timing(rounds=3), clock=clock, rounds=watch)[
+        0
+    ].conditions
+    assert {"at", "machine", "load", "python", "os", "loops"} <= json.loads(json.dumps(found)).keys()
 
 
 def test_statistics_are_those_of_the_rounds() -> None:

@@ -17,9 +17,10 @@ from torch import nn
 
 from hwnas.export.onnx import export_onnx
 from hwnas.latency import sitting
+from hwnas.latency.conditions.cores import chosen, kept_to
+from hwnas.latency.conditions.tree import Tree
 from hwnas.latency.measure import REFERENCE, Measurement, Timing
 from hwnas.latency.sitting import merged, sittings, time_files
-from hwnas.latency.worker import pinned
 from hwnas.runtimes import Runtime, open_runtime
 
 QUICK = Timing(warm_up_ms=0, sample_ms=0.05, rounds=6, processes=2)
@@ -150,8 +151,6 @@ def test_a_worker_ends_when_nobody_listens_any_more(files: list[Path], repositor
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system does not pin processes")
 def test_a_process_keeps_to_as_many_processors_as_it_has_threads() -> None:
     before = os.sched_getaffinity(0)
-    try:
-        cpus = pinned(1)
+    with kept_to(chosen("", 1, True, Tree()), surely=False) as cpus:
         assert os.sched_getaffinity(0) == set(cpus) == {max(before)}
-    finally:
-        os.sched_setaffinity(0, before)
+    assert os.sched_getaffinity(0) == before

@@ -48,6 +48,10 @@ RULES: Mapping[str, Rule] = {
     "disturbed": Rule(
         "warning", "others used the processor meanwhile", "close other programs, delete the line and bench again"
     ),
+    "throttled": Rule(
+        "warning", "the machine had slowed itself down, and its times are those of a slower one",
+        "cool it or lower its clock, set `timing.pause_above_c`, delete the line and bench again",
+    ),
     "faster-though-larger": Rule(
         "warning", "more work in less time: one of the two is off, or the runtime has a better kernel for the larger",
         "delete both lines and bench again; if it stays, the runtime is so",

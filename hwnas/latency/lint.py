@@ -11,7 +11,7 @@ from typing import Any
 from hwnas.latency.comparing import copies, faster_though_larger
 from hwnas.latency.drift import drift_factors
 from hwnas.latency.findings import Finding, Observed, finding
-from hwnas.latency.measure import REFERENCE, Measurement
+from hwnas.latency.measure import REFERENCE, THROTTLED, Measurement
 from hwnas.latency.published.formats import bytes_of, detect, named
 from hwnas.latency.published.importing import is_duration
 from hwnas.latency.table import DAMAGE, Subject, read_header, subject_of
@@ -124,6 +124,11 @@ def _noise(where: str, about: str, measurement: Measurement) -> list[Finding]:
         found.append(
             finding("disturbed", where, f"{about}: {disturbed} of {len(measurement.rounds_ns)} samples are disturbed")
         )
+    rounds = measurement.conditions.get(THROTTLED, 0)
+    if isinstance(rounds, int) and rounds:
+        why = ", ".join(measurement.conditions.get("throttled", ()))
+        said = f"{about}: {rounds} of {len(measurement.rounds_ns)} rounds while the machine was throttled ({why})"
+        found.append(finding("throttled", where, said))
     return found
 
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import datetime
 import itertools
 import math
-import os
-import platform
 import random
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, Union
 
 import numpy as np
 
 from hwnas.errors import ConfigError
+from hwnas.latency.conditions.rounds import BoardWatch, RoundWatch, Unwatched, conditions_between
 from hwnas.latency.disturbance import SystemWatch, Undisturbed, Watch
 from hwnas.quiet import uncollected
 
@@ -39,6 +37,10 @@ LOW = 0.1
 FEWEST_ROUNDS = 3
 OFTEN = 8
 """The reference is sampled after so many others."""
+THROTTLED = "throttled_rounds"
+"""The condition that holds how many rounds were kept although the machine was throttled meanwhile."""
+COOLER_C = 5.0
+"""So much cooler than where it paused a processor has to be before measuring goes on, if nothing else is said."""
 REFERENCE = "reference_ns"
 """The condition that holds, for each round, the reference's time in it: what the machine's state was."""
 
@@ -60,17 +62,24 @@ class Timing:
     group: int = 256
     """How many files are interleaved at once, if they fit into a quarter of the memory."""
     retakes: float = 0.5
-    """Samples that were taken while others used the processor are taken again, up to this share of all samples."""
+    """Samples that were taken while others used the processor, and rounds during which the machine was throttled, are
+    taken again, up to this share of all."""
     pin: bool = True
     """Whether a process keeps to as many processors as the set-up has threads."""
     seed: int = 0
     max_seconds: float | None = None
     """No round begins after so many seconds of measuring, but three rounds there are at least."""
+    pause_above_c: float | None = None
+    """No round begins while the processor is warmer than so many °C, until it is cooler than `resume_below_c`."""
+    resume_below_c: float | None = None
+    """5 °C less than `pause_above_c` if left out."""
+    pause_seconds: float = 300.0
+    """A process waits so long for cooler times, all its rounds together; then it goes on, and its rounds are marked."""
 
     def __post_init__(self) -> None:
         least = {
             "warm_up_ms": 0, "sample_ms": 0, "rounds": FEWEST_ROUNDS, "processes": 0, "group": 1, "retakes": 0,
-            "max_seconds": 0,
+            "max_seconds": 0, "pause_above_c": 0, "resume_below_c": 0, "pause_seconds": 0,
         }  # fmt: skip
         for name, bound in least.items():
             value = getattr(self, name)
@@ -78,6 +87,21 @@ class Timing:
                 raise ConfigError(
                     f"`{name}: {value}`", where="timing", allowed=f"`{name}` is {bound} or more", do=f"Correct `{name}`"
                 )
+        if (self.resume_below_c or 0) > (self.pause_above_c or 0):
+            raise ConfigError(
+                f"`resume_below_c: {self.resume_below_c}` is above `pause_above_c: {self.pause_above_c}`",
+                where="timing", allowed="The processor cools down before measuring goes on",
+                do="Lower `resume_below_c`",
+            )  # fmt: skip
+
+    def watch(self, cpus: Sequence[int] = (), *, gpu: bool = False) -> BoardWatch:
+        """What looks at this machine's heat, clocks and throttling between rounds.
+
+        Raises:
+            ConfigError: `pause_above_c` is given, and no temperature can be read.
+        """
+        resume_c = self.resume_below_c if self.resume_below_c is not None else (self.pause_above_c or 0) - COOLER_C
+        return BoardWatch.here(self.pause_above_c, resume_c, self.pause_seconds, cpus, gpu)
 
 
 @dataclass(frozen=True)
@@ -132,45 +156,91 @@ def measure(
     reference: Target | None = None,
     clock: Clock = time.perf_counter_ns,
     watch: Watch | None = None,
+    rounds: RoundWatch | None = None,
 ) -> dict[Key, Measurement]:
     """Warm up all targets, then sample them in interleaved rounds, in this process.
 
     All of `targets` are one group; `timing.group` and `timing.processes` are for the caller, who knows what fits into
-    memory together. A sample that the watch calls disturbed is taken again while `timing.retakes` lasts. The reference
-    gives a sample after every few others; every measurement tells the median of these in each round. `on_round` is told
-    (rounds done, rounds planned); its own time is not measured.
+    memory together. A sample that the watch calls disturbed is taken again while `timing.retakes` lasts, and so is a
+    round during which the machine was throttled. The reference gives a sample after every few others; every measurement
+    tells the median of these in each round. `on_round` is told (rounds done, rounds planned); its own time is not
+    measured.
     """
-    sampler = _Sampler(timing, clock, watch or (SystemWatch() if clock is time.perf_counter_ns else Undisturbed()))
+    real = clock is time.perf_counter_ns
+    sampler = _Sampler(timing, clock, watch or (SystemWatch() if real else Undisturbed()))
+    about = rounds or (timing.watch() if real else Unwatched())
     loops = {key: sampler.warmed_up_loops(target) for key, target in targets.items()}
-    samples: dict[Key, list[float]] = {key: [] for key in targets}
     reference_loops = 0 if reference is None else sampler.warmed_up_loops(reference)
-    reference_ns: list[float] = []
+    taken = _Rounds([], [])
     order, rng = list(targets), random.Random(timing.seed)
     sampler.spare = int(timing.retakes * timing.rounds * len(targets))
-    before, begin = machine_state(), clock()
-    for done in range(1, timing.rounds + 1):
+    before, begin, paused_ns = about.state(), clock(), 0
+    while len(taken.samples) < timing.rounds:
         rng.shuffle(order)
+        waiting = clock()
+        about.begin()
+        paused_ns += clock() - waiting
         often: list[float] = []
+        samples: dict[Hashable, float] = {}
         for number, key in enumerate(order):
             if reference is not None and number % OFTEN == 0:
                 often.append(sampler.clean_sample_ns(REFERENCE, reference, reference_loops))
-            samples[key].append(sampler.clean_sample_ns(key, targets[key], loops[key]))
-        if often:
-            reference_ns.append(round(statistics.median(often), 1))
+            samples[key] = sampler.clean_sample_ns(key, targets[key], loops[key])
+        if not taken.keep(samples, often, about.mhz(), about.end(), spare=timing.retakes * timing.rounds):
+            continue
         if on_round is not None:
-            on_round(done, timing.rounds)
-        if timing.max_seconds is not None and done >= FEWEST_ROUNDS and clock() - begin > timing.max_seconds * 1e9:
+            on_round(len(taken.samples), timing.rounds)
+        late = timing.max_seconds is not None and clock() - begin - paused_ns > timing.max_seconds * 1e9
+        if late and len(taken.samples) >= FEWEST_ROUNDS:
             break
-    conditions = conditions_between(before, machine_state())
-    seen = {REFERENCE: reference_ns} if reference_ns else {}
+    conditions = {**conditions_between(before, about.state()), **about.facts(), **taken.conditions(told=about.told)}
     return {
         key: Measurement(
-            tuple(round(ns, 1) for ns in samples[key]),
-            {**conditions, "loops": loops[key], "retaken": sampler.retaken[key], "disturbed": sampler.disturbed[key]}
-            | seen,
+            tuple(round(samples[key], 1) for samples in taken.samples),
+            {**conditions, "loops": loops[key], "retaken": sampler.retaken[key], "disturbed": sampler.disturbed[key]},
         )
         for key in targets
     }
+
+
+@dataclass
+class _Rounds:
+    """The rounds that were kept, with what stands beside them."""
+
+    samples: list[dict[Hashable, float]]
+    reference_ns: list[float]
+    mhz: list[float] = field(default_factory=list)
+    throttled: Counter[str] = field(default_factory=Counter)
+    """How many of the kept rounds were throttled, by reason."""
+    marked: int = 0
+    retaken: int = 0
+
+    def keep(
+        self, samples: dict[Hashable, float], often: list[float], mhz: float | None, slowed: list[str], spare: float
+    ) -> bool:
+        """Add a round; one that was slowed down is thrown away instead, and false, up to `spare` times."""
+        if slowed and self.retaken < int(spare):
+            self.retaken += 1
+            return False
+        self.samples.append(samples)
+        self.throttled.update(slowed)
+        self.marked += bool(slowed)
+        if often:
+            self.reference_ns.append(round(statistics.median(often), 1))
+        if mhz is not None:
+            self.mhz.append(round(mhz, 1))
+        return True
+
+    def conditions(self, *, told: bool) -> dict[str, Any]:
+        """What a measurement tells of its rounds; of throttling only where the machine does."""
+        found: dict[str, Any] = {}
+        if told:
+            found = {THROTTLED: self.marked, "throttled_retaken": self.retaken}
+        if self.throttled:
+            found["throttled"] = dict(sorted(self.throttled.items()))
+        if self.mhz:
+            found["round_mhz"] = self.mhz
+        return found | ({REFERENCE: self.reference_ns} if self.reference_ns else {})
 
 
 class _Sampler:
@@ -215,35 +285,3 @@ class _Sampler:
             for _ in itertools.repeat(None, loops):
                 target()
             return self._clock() - begin
-
-
-def machine_state() -> dict[str, float | None]:
-    """What can be read of the machine's state now; None where the system does not tell."""
-    stat = _read("/proc/stat").split("\n", 1)[0].split()
-    mhz = _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq")
-    degrees = _read("/sys/class/thermal/thermal_zone0/temp")
-    return {
-        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-        "steal_ticks": float(stat[8]) if len(stat) > 8 else None,
-        "cpu_mhz": float(mhz) / 1e3 if mhz else None,
-        "celsius": float(degrees) / 1e3 if degrees else None,
-    }
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path, encoding="ascii") as file:
-            return file.read().strip()
-    except (OSError, UnicodeDecodeError):
-        return ""
-
-
-def conditions_between(before: Mapping[str, float | None], after: Mapping[str, float | None]) -> dict[str, Any]:
-    """Machine state before and after as pairs, stolen time as a difference (1/100 s that the host gave to others)."""
-    found: dict[str, Any] = {
-        name: [before[name], after[name]] for name in ("load", "cpu_mhz", "celsius") if before[name] is not None
-    }
-    if before["steal_ticks"] is not None and after["steal_ticks"] is not None:
-        found["steal_ticks"] = after["steal_ticks"] - before["steal_ticks"]
-    at = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    return {"at": at, **found, "python": platform.python_version(), "os": platform.platform()}

@@ -9,6 +9,7 @@ from typing import Protocol, final
 
 import numpy as np
 
+from hwnas.latency.measure import THROTTLED
 from hwnas.latency.posterior import Floats, Places, Posterior, fit
 from hwnas.latency.rows import Link, Missing, Rows
 from hwnas.latency.table import LatencyTable
@@ -98,9 +99,11 @@ class LatencyModel:
         """
         rows = Rows(table, missing, bench)
         if len(table.checks) < FEWEST_CHECKS:
-            return cls(table.setup, None, f"sum of rows, of {len(table.rows)}", rows, np.zeros((0, len(rows))))
+            origin = f"sum of rows, of {len(table.rows)}{throttled(table)}"
+            return cls(table.setup, None, origin, rows, np.zeros((0, len(rows))))
         posterior, counts = infer(table, rows)
-        return cls(table.setup, posterior, f"{len(table.checks)} checks and {len(table.rows)} rows", rows, counts)
+        origin = f"{len(table.checks)} checks and {len(table.rows)} rows{throttled(table)}"
+        return cls(table.setup, posterior, origin, rows, counts)
 
     def linear(self, links: Sequence[Link]) -> tuple[float, Floats]:
         """A constant and what each of these operators adds, both in ms: the expected latency of a network is the
@@ -158,6 +161,13 @@ class LatencyModel:
 
     def _resting_on(self, estimated: int, operators: int) -> str:
         return self.origin + (f"; {estimated} of {operators} operators estimated" if estimated else "")
+
+
+def throttled(table: LatencyTable) -> str:
+    """How many rows and checks were taken while the machine was throttled, as the end of a sentence; empty if none."""
+    taken = [*table.rows.values(), *table.checks.values()]
+    count = sum(bool(found.conditions.get(THROTTLED)) for found in taken)
+    return f"; {count} of them taken while the machine was throttled" if count else ""
 
 
 def infer(table: LatencyTable, rows: Rows) -> tuple[Posterior, Floats]:

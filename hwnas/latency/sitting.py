@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -14,7 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hwnas.latency.measure import FEWEST_ROUNDS, REFERENCE, Measurement, Timing
+from hwnas.latency.conditions.cores import chosen, kept_to
+from hwnas.latency.conditions.rounds import PAIRED
+from hwnas.latency.conditions.tree import Tree
+from hwnas.latency.measure import FEWEST_ROUNDS, REFERENCE, THROTTLED, Measurement, Timing
 from hwnas.latency.worker import REFERENCE as REFERENCE_PLACE
 from hwnas.latency.worker import take
 from hwnas.runtimes import Runtime
@@ -45,6 +49,7 @@ def time_files(
     Every measurement tells the reference file's time in each round. A file at which a process crashes is left out
     of the next ones. `progress` is told (rounds done, rounds planned).
     """
+    chosen(runtime.setup.cores, runtime.setup.threads, timing.pin, Tree())  # told here, not by each process
     heard, done = _Heard(files, reference), 0
     for share in _shares(timing):
         if progress is not None:
@@ -83,14 +88,18 @@ def time_in_sittings(
 def merged(parts: Sequence[Measurement]) -> Measurement:
     """The samples of several processes as one measurement: conditions from the first's begin to the last's end."""
     conditions: dict[str, Any] = dict(parts[-1].conditions)
-    for name in ("load", "cpu_mhz", "celsius", "gpu"):
+    for name in (*PAIRED, "gpu"):
         if name in conditions and name in parts[0].conditions:
             conditions[name] = [parts[0].conditions[name][0], conditions[name][1]]
-    for name in ("steal_ticks", "retaken", "disturbed"):
+    for name in ("steal_ticks", "retaken", "disturbed", THROTTLED, "throttled_retaken"):
         if name in conditions:
             conditions[name] = sum(part.conditions.get(name, 0) for part in parts)
-    if all(REFERENCE in part.conditions for part in parts):
-        conditions[REFERENCE] = [ns for part in parts for ns in part.conditions[REFERENCE]]
+    for name in (REFERENCE, "round_mhz"):
+        if all(name in part.conditions for part in parts):
+            conditions[name] = [value for part in parts for value in part.conditions[name]]
+    reasons: Counter[str] = sum((Counter(part.conditions.get("throttled", {})) for part in parts), Counter())
+    if reasons:
+        conditions["throttled"] = dict(sorted(reasons.items()))
     conditions["processes"] = [len(part.rounds_ns) for part in parts]
     return Measurement(tuple(ns for part in parts for ns in part.rounds_ns), conditions)
 
@@ -177,7 +186,10 @@ def _one_process(heard: _Heard, runtime: Runtime, timing: Timing) -> None:
     for _ in range(CRASHES):
         files, reference = heard.begin()
         if timing.processes == 0:
-            take(runtime, files, reference, timing, heard.hear)
+            setup = runtime.setup
+            wanted = chosen(setup.cores, setup.threads, False, Tree())
+            with kept_to(wanted, surely=bool(setup.cores)) as cpus:
+                take(runtime, files, reference, timing, heard.hear, cpus)
             return
         crash = _in_a_worker(heard, runtime, timing, files, reference)
         if not crash:

@@ -7,11 +7,13 @@ import json
 import os
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from hwnas.errors import MissingExtra
+from hwnas.latency.conditions.cores import chosen, kept_to
+from hwnas.latency.conditions.tree import Tree
 from hwnas.latency.disturbance import Undisturbed
 from hwnas.latency.measure import Target, Timing, measure
 from hwnas.lookup import member
@@ -23,27 +25,23 @@ REFERENCE = -1
 Tell = Callable[[dict[str, Any]], None]
 
 
-def pinned(threads: int) -> list[int]:
-    """Keep this process to as many processors as it has threads, the last ones it may use; the processors, sorted."""
-    if not hasattr(os, "sched_setaffinity"):
-        return []
-    cpus = sorted(os.sched_getaffinity(0))[-threads:]
-    try:
-        os.sched_setaffinity(0, cpus)
-    except OSError:
-        return []
-    return cpus
-
-
-def take(runtime: Runtime, files: list[Path], reference: Path | None, timing: Timing, tell: Tell) -> None:
+def take(
+    runtime: Runtime,
+    files: list[Path],
+    reference: Path | None,
+    timing: Timing,
+    tell: Tell,
+    cpus: Sequence[int] = (),
+) -> None:
     """Load the files, time them together, and tell: what is being loaded, what failed, rounds, and the samples.
 
-    The order of loading is shuffled by the protocol's seed.
+    The order of loading is shuffled by the protocol's seed. `cpus` are the processors that this process keeps to.
     """
     named = dict(enumerate(files)) if reference is None else {REFERENCE: reference, **dict(enumerate(files))}
     order = list(named)
     random.Random(timing.seed).shuffle(order)
     loaded: dict[int, Target] = {}
+    delegates: dict[int, str] = {}
     for place in order:
         tell({"loading": place})
         try:
@@ -56,16 +54,22 @@ def take(runtime: Runtime, files: list[Path], reference: Path | None, timing: Ti
             tell({"failed": place, "why": lines[0] if lines else type(error).__name__})
         else:
             loaded[place] = model if hasattr(model, "sample_ns") else model.invoke
+            if delegate := getattr(model, "delegate", ""):
+                delegates[place] = delegate
     tell({"loading": None})
     often, gpu = loaded.pop(REFERENCE, None), runtime.setup.accelerator == "cuda"
     before = gpu_state() if gpu else None
     if loaded:
         # A GPU's own time is not what the process waits for, so what the system counts of the process says nothing.
         watch = Undisturbed() if gpu else None
-        measured = measure(loaded, timing, lambda *at: tell({"round": at}), reference=often, watch=watch)
+        measured = measure(
+            loaded, timing, lambda *at: tell({"round": at}), reference=often, watch=watch,
+            rounds=timing.watch(cpus, gpu=gpu),
+        )  # fmt: skip
         seen = {"gpu": [before, gpu_state()]} if gpu else {}
         for place, found in measured.items():
-            tell({"timed": place, "rounds_ns": found.rounds_ns, "conditions": {**found.conditions, **seen}})
+            by = {"delegate": delegates[place]} if place in delegates else {}
+            tell({"timed": place, "rounds_ns": found.rounds_ns, "conditions": {**found.conditions, **seen, **by}})
 
 
 def main() -> None:
@@ -74,17 +78,17 @@ def main() -> None:
     os.dup2(2, 1)  # what a runtime prints is no answer
     job = json.loads(sys.stdin.read())
     setup, timing = Setup(**job["setup"]), Timing(**job["timing"])
-    cpus = pinned(setup.threads) if timing.pin else []
     reference = job["reference"] and Path(job["reference"])
-    with os.fdopen(channel, "w", encoding="utf-8") as answers:
+    wanted = chosen(setup.cores, setup.threads, timing.pin, Tree())
+    with os.fdopen(channel, "w", encoding="utf-8") as answers, kept_to(wanted, surely=bool(setup.cores)) as cpus:
 
         def tell(line: dict[str, Any]) -> None:
             answers.write(json.dumps(line) + "\n")
             answers.flush()
 
         runtime: Runtime = member(RUNTIMES, setup.runtime, what="runtime", where="set-up").open(setup)
-        take(runtime, [Path(file) for file in job["files"]], reference, timing, tell)
-        tell({"done": True, "cpus": cpus})
+        take(runtime, [Path(file) for file in job["files"]], reference, timing, tell, cpus)
+        tell({"done": True})
 
 
 if __name__ == "__main__":

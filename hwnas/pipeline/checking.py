@@ -139,6 +139,7 @@ def _runtime_of(table: LatencyTable, device: str | None) -> Runtime:
         runtime = open_runtime(
             setup.runtime, threads=setup.threads, precision=setup.precision, batch=setup.batch, device=device,
             accelerator=setup.accelerator,
+            cores=setup.cores,
         )  # fmt: skip
     except ConfigError as error:
         raise TableError(
@@ -180,6 +181,7 @@ def _bench_command(table: LatencyTable, space: str | Path) -> str:
     command = f"hwnas bench {space} --runtime {setup.runtime} --precision {setup.precision} --threads {setup.threads}"
     command += f" --batch {setup.batch}" if setup.batch > 1 else ""
     command += f" --accelerator {setup.accelerator}" if setup.accelerator != "cpu" else ""
+    command += f" --cores {setup.cores}" if setup.cores else ""
     return f"{command} --table {table.path}"
 
 

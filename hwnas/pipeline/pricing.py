@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hwnas.errors import ConfigError
-from hwnas.latency.model import FEWEST_CHECKS, LatencyModel
+from hwnas.latency.model import FEWEST_CHECKS, LatencyModel, throttled
 from hwnas.latency.size import predict_file_bytes
 from hwnas.latency.table import LatencyTable, open_table
 from hwnas.network import Network, costs
@@ -72,6 +72,8 @@ def notices(run: Run, prices: Mapping[str, Priced]) -> list[str]:
     told = []
     for name, tier in run.experiment.tiers.items():
         model, confidence = prices[tier.setup].model, tier.limits.confidence
+        if slowed := throttled(prices[tier.setup].table):
+            told.append(f"{name}: the table of `{tier.setup}`: {len(prices[tier.setup].table.rows)} rows{slowed}")
         if confidence is not None and model.posterior is None:
             told.append(
                 f"{name}: the table of `{tier.setup}` holds under {FEWEST_CHECKS} whole networks, so the limit's "

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hwnas import __version__
 from hwnas.config import dump_experiment, published
 from hwnas.errors import RunError, SpaceError
-from hwnas.latency.model import LatencyModel
+from hwnas.latency.model import LatencyModel, throttled
 from hwnas.latency.table import LatencyTable, check_key, read_table
 from hwnas.network import Network, costs
 from hwnas.pareto import reference_point
@@ -103,7 +103,7 @@ def _tier(run: Run, searched: Searched, prices: dict[str, Priced]) -> facts.Tier
         front=tuple(_front_point(run, point, prices[setup].model, latency, table, tested) for point in searched.front),
         hypervolume=tuple(volume),
         files=_files(manifest, latency, {point.architecture.key for point in searched.front}),
-        notes=_notes(searched),
+        notes=(*_notes(searched), *_throttled(prices[setup])),
     )
 
 
@@ -202,6 +202,11 @@ def _notes(searched: Searched) -> tuple[str, ...]:
     elif searched.finished.failed:
         notes.append(f"{searched.finished.failed} could not be scored; scores.jsonl holds the reasons.")
     return tuple(notes)
+
+
+def _throttled(price: Priced) -> tuple[str, ...]:
+    slowed = throttled(price.table)
+    return (f"The latencies rest on {len(price.table.rows)} rows{slowed}.",) if slowed else ()
 
 
 def _setup_facts(setup: Setup) -> dict[str, str | int | float]:

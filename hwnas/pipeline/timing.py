@@ -90,6 +90,7 @@ def bench_space(
     batch: int = 1,
     precision: str = "fp32",
     accelerator: str = "cpu",
+    cores: str | None = None,
     checks: int | None = None,
     table: Path,
     dry_run: bool = False,
@@ -102,6 +103,7 @@ def bench_space(
     opened, file = open_space(space)
     wanted = {
         "runtime": runtime, "threads": threads, "batch": batch, "precision": precision, "accelerator": accelerator,
+        "cores": cores,
     }  # fmt: skip
     setup, timing = runtime_of(parse_setup(wanted, where="set-up")), TimingConfig()
     operators = list(operators_of(opened))
@@ -188,7 +190,7 @@ def runtime_of(setup: SetupConfig) -> Runtime:
     """The runtime of a set-up on this machine."""
     return open_runtime(
         setup.runtime, threads=setup.threads, precision=setup.precision, batch=setup.batch, device=setup.device,
-        accelerator=setup.accelerator,
+        accelerator=setup.accelerator, cores=setup.cores or "",
     )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ def open_runtime(
     batch: int = 1,
     device: str | None = None,
     accelerator: str = "cpu",
+    cores: str = "",
 ) -> Runtime:
     """The runtime of that name on this machine; `device` defaults to the processor's or the GPU's own name.
 
@@ -32,7 +33,7 @@ def open_runtime(
     """
     kind = member(RUNTIMES, name, what="runtime", where="set-up")
     device = device or (cpu_name() if accelerator == "cpu" else "")
-    setup = checked_setup(Setup(device, name, "", threads, precision, batch, accelerator))
+    setup = checked_setup(Setup(device, name, "", threads, precision, batch, accelerator, cores))
     runtime: Runtime = kind.open(setup)
     return runtime
 

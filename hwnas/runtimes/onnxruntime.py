@@ -124,6 +124,11 @@ class OnnxModel:
     input: Port
     output: Port
 
+    @property
+    def delegate(self) -> str:
+        """What computes within the session, such as `CPUExecutionProvider`."""
+        return "+".join(self.session.get_providers())
+
     def run(self, images: Array) -> Array:
         """Outputs for any number of inputs."""
         check_known(self.path, self.input, self.output)

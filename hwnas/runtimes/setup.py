@@ -10,8 +10,8 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Setup:
-    """Device + runtime + runtime version + threads + precision + batch + accelerator: rows of unlike set-ups never
-    mix."""
+    """Device + runtime + runtime version + threads + precision + batch + accelerator + cores: rows of unlike set-ups
+    never mix."""
 
     device: str
     """The own name of what computes: a processor, such as `Intel(R) Xeon(R) Processor, 2 cores`, or a GPU."""
@@ -22,10 +22,12 @@ class Setup:
     batch: int = 1
     accelerator: str = "cpu"
     """`cpu` or `cuda`; a table that does not tell is of a CPU."""
+    cores: str = ""
+    """The cores that are used, `big`, `little` or numbers such as `0,1`; empty, and then not told, if any may be."""
 
     def as_dict(self) -> dict[str, Any]:
         """A JSON-ready form, the inverse of `Setup(**raw)`."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if value or name != "cores"}
 
     def differences(self, other: Setup) -> list[str]:
         """One line for each field in which two set-ups differ."""

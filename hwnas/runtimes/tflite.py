@@ -79,6 +79,12 @@ class TFLiteModel:
     input: Port
     output: Port
 
+    @property
+    def delegate(self) -> str:
+        """`XNNPACK` if it took operators of the graph, else `none`: the interpreter's own kernels compute."""
+        names = {operator.get("op_name") for operator in self.interpreter._get_ops_details()}
+        return "XNNPACK" if "DELEGATE" in names else "none"
+
     def run(self, images: Array) -> Array:
         """Outputs for any number of inputs."""
         check_known(self.path, self.input, self.output)
