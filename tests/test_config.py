@@ -200,6 +200,20 @@ def test_a_set_up_is_read_alone() -> None:
 # --- a dump reads back ---
 
 
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [("big", "big"), ([0, 1], "0,1"), (3, "3"), ("0-3", "0-3"), (None, None)],
+)
+def test_cores_are_a_cluster_or_numbers(given: Any, read: str | None) -> None:
+    assert parse_setup({"runtime": "tflite", "cores": given}, where="set-up").cores == read
+
+
+@pytest.mark.parametrize("given", ["Big Cores", "-1", [], [-1], {"big": 1}, "0,", "1;2"])
+def test_cores_of_another_form_are_refused(given: Any) -> None:
+    with pytest.raises(ConfigError, match="a cluster, such as `big`"):
+        parse_setup({"runtime": "tflite", "cores": given}, where="set-up")
+
+
 def test_a_resolved_experiment_reads_back_equal(tmp_path: Path, repository: Path) -> None:
     files = sorted((repository / "experiments").glob("*.yaml"))
     assert files

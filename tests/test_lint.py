@@ -18,7 +18,8 @@ from hwnas.latency.findings import RULES, Finding
 from hwnas.latency.lint import lint_tables
 from hwnas.latency.measure import Measurement
 from hwnas.latency.merge import merge_tables
-from hwnas.latency.table import open_table
+from hwnas.latency.model import LatencyModel
+from hwnas.latency.table import open_table, read_table
 from hwnas.ops.conv import Conv
 from hwnas.ops.mbconv import MBConv
 from hwnas.runtimes.setup import Setup
@@ -188,6 +189,17 @@ def test_duplicates_noise_and_disturbed_samples(clean: Path) -> None:
     planted(clean, 5, lambda row: row.update(rounds_ns=[1e6, 1.3e6, 1e6, 1.3e6]))
     findings = [pair for pair in found(lint_tables([clean])) if pair[0] != "faster-though-larger"]
     assert findings == [("disturbed", 2), ("spread", 5), ("duplicate", len(lines) + 1)]
+
+
+def test_rows_that_were_taken_while_the_machine_was_throttled_are_told(clean: Path) -> None:
+    told = {"throttled_rounds": 2, "throttled": {"cooling by thermal-cpufreq-0": 1, "under-voltage": 1}}
+    planted(clean, 2, lambda row: row["conditions"].update(throttled_rounds=0))
+    planted(clean, 4, lambda row: row["conditions"].update(told))
+    (one,) = [finding for finding in lint_tables([clean]) if finding.rule != "faster-though-larger"]
+    assert (one.rule, one.severity, one.where) == ("throttled", "warning", f"{clean}:4")
+    assert "2 of 20 rounds" in one.what
+    assert "thermal-cpufreq-0, under-voltage" in one.what
+    assert LatencyModel.of(read_table(clean)).origin.endswith("; 1 of them taken while the machine was throttled")
 
 
 def test_every_finding_says_where_what_why_and_what_to_do(clean: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from torch import nn
 
+from hwnas.errors import ConfigError
 from hwnas.export.onnx import export_onnx
 from hwnas.latency import sitting
 from hwnas.latency.conditions.cores import chosen, kept_to
@@ -102,6 +103,29 @@ def test_sittings_hold_everything_once_in_order_within_their_bounds(
     monkeypatch.setattr(sitting, "_memory_bytes", lambda: 8.0)
     assert list(sittings(files, QUICK)) == [range(n, n + 1) for n in range(10)], "a file that is too large goes alone"
     assert list(sittings([], QUICK)) == []
+
+
+def test_conditions_tell_the_machine_the_cores_and_what_computes(files: list[Path]) -> None:
+    found = time_files(files[:1], open_runtime("onnxruntime", cores="0"), QUICK).measured[0].conditions
+    assert found["machine"]["kernel"]
+    assert found["cpus"] == [0]
+    assert found["delegate"] == "CPUExecutionProvider"
+    assert len(found["memory_free_mb"]) == 2
+
+
+@pytest.mark.parametrize("processes", [0, 2])
+def test_cores_that_this_machine_lacks_are_refused_before_anything_is_timed(files: list[Path], processes: int) -> None:
+    with pytest.raises(ConfigError, match="cores: 4000"):
+        time_files(files, open_runtime("onnxruntime", cores="4000"), replace(QUICK, processes=processes))
+
+
+def test_what_processes_tell_of_throttling_is_added_up() -> None:
+    one = Measurement((1.0, 2.0), {"throttled_rounds": 1, "throttled_retaken": 3, "throttled": {"a": 1}})
+    two = Measurement((3.0,), {"throttled_rounds": 1, "throttled_retaken": 0, "throttled": {"a": 1, "b": 1}})
+    three = Measurement((4.0,), {"throttled_rounds": 0, "throttled_retaken": 0})
+    both = merged([one, two, three]).conditions
+    assert both == {"throttled_rounds": 2, "throttled_retaken": 3, "throttled": {"a": 2, "b": 1},
+                    "processes": [2, 1, 1]}  # fmt: skip
 
 
 def test_measurements_of_several_processes_are_joined() -> None:
