@@ -167,6 +167,8 @@ class Experiment(_Model):
     name: Name
     title: str = ""
     space: str
+    plugins: tuple[str, ...] = ()
+    """Python files with operators of a user's own, by paths from this file."""
     data: str | dict[str, Any]
     seed: int = Field(default=0, ge=0, lt=2**31)
     device: str = "auto"

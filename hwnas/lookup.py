@@ -1,12 +1,14 @@
-"""Late imports: a family's member from its table, an optional package from its extra."""
+"""Late imports: a family's member from its table, an optional package from its extra, a user's file."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib
-import importlib.util
+import re
 import sys
+import traceback
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -64,16 +66,106 @@ def named(reference: str, *, base: Path, where: str) -> Any:
 
 
 def _module_of_file(path: Path, base: Path) -> ModuleType:
-    path = next((place for place in (path.expanduser(), base / path) if place.is_file()), path).resolve()
-    label = f"{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
-    spec = importlib.util.spec_from_file_location(label, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is no Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[label] = module  # dataclasses look their module up while it is being run
+    path = path.expanduser()
+    return load_source(read_source(path if path.is_file() else base / path))
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A Python file of a user's, as it was when it was read. One file of one content is one module in a process."""
+
+    path: Path
+    digest: str
+
+    @property
+    def module_name(self) -> str:
+        """What `sys.modules` has it under: another file, or the same one after a change, has another name."""
+        told = hashlib.sha256(f"{self.path} {self.digest}".encode()).hexdigest()
+        return re.sub(r"\W", "_", self.path.stem) + "_" + told[:8]
+
+
+def read_source(path: Path) -> SourceFile:
+    """The file as it is now; OSError if it cannot be read."""
+    path = path.resolve()
+    return SourceFile(path, _digest(path.read_bytes()))
+
+
+def plugin_files(names: object, *, base: Path, where: str) -> tuple[SourceFile, ...]:
+    """The files that `plugins: [my_ops.py]` names, as they are now; paths begin at `base`. None of them is run.
+
+    Raises:
+        ConfigError: it is no list of Python files, or one of them cannot be read.
+    """
+    if not isinstance(names, (list, tuple)) or not all(isinstance(n, str) and n.endswith(".py") for n in names):
+        raise ConfigError(
+            f"`plugins` is {names!r}",
+            where=where,
+            allowed="It lists Python files, by paths from the file that names them: `plugins: [my_ops.py]`",
+            do="Correct it",
+        )
+    found: dict[SourceFile, None] = {}
+    for name in names:
+        try:
+            found[read_source(base / Path(name).expanduser())] = None
+        except OSError as error:
+            raise ConfigError(
+                f"the plugin `{name}` cannot be read ({error.strerror})",
+                where=where,
+                allowed=f"Paths begin at {base.resolve()}",
+                do="Correct the path",
+            ) from error
+    return tuple(found)
+
+
+def load_source(source: SourceFile) -> ModuleType:
+    """The module of a user's file. The file is run when its module is first asked for, and may raise anything.
+
+    It is run as it was read: no bytecode is kept beside it, which could be of an older content.
+
+    Raises:
+        ConfigError: the file is no longer what it was.
+    """
+    name = source.module_name
+    if name in sys.modules:
+        return sys.modules[name]
+    content = source.path.read_bytes()
+    if _digest(content) != source.digest:
+        raise ConfigError(
+            "the file has changed since it was read",
+            where=str(source.path),
+            allowed="All processes of a run use the same code",
+            do="Run the command again",
+        )
+    module = ModuleType(name)
+    module.__file__ = str(source.path)
+    vars(module)[_SOURCE] = source
+    sys.modules[name] = module  # dataclasses look their module up while it is being run
     try:
-        spec.loader.exec_module(module)
+        exec(compile(content, str(source.path), "exec", dont_inherit=True), vars(module))  # noqa: S102 - a user's own
     except BaseException:
-        del sys.modules[label]
+        del sys.modules[name]
         raise
     return module
+
+
+def source_of(kind: type) -> SourceFile | None:
+    """The user's file that defines a class; None for a class of an importable module."""
+    found: SourceFile | None = vars(sys.modules[kind.__module__]).get(_SOURCE)
+    return found
+
+
+def place_of(error: BaseException, path: Path) -> str:
+    """Where in a user's file an error arose: `FILE:LINE`, or the file alone if none of its lines was running."""
+    path = path.resolve()
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        lines.append(error.lineno)
+    return f"{path}:{lines[-1]}" if lines else str(path)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+_SOURCE = "__hwnas_source__"
+"""The name in a module's namespace that holds the file which it was made of."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import random
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,9 +12,10 @@ from functools import cache, cached_property
 from itertools import combinations, product
 from typing import TYPE_CHECKING, Any
 
-from hwnas.errors import SpaceError, did_you_mean
+from hwnas.errors import HwnasError, SpaceError, did_you_mean
 from hwnas.lookup import member
 from hwnas.ops import OPERATORS, Operator, Shape
+from hwnas.ops.plugins import operators_with
 from hwnas.space import AnySpace, Architecture, Block, Choice, FunctionSpace, Knob, Space, Stage, Value
 
 if TYPE_CHECKING:
@@ -65,11 +67,10 @@ def lower(space: AnySpace, architecture: Architecture) -> Network:
     blueprint = space.blueprint(architecture)
     if isinstance(space, FunctionSpace):
         return _returned(space, blueprint)
-    channels, operators = blueprint.channels, []
+    channels, operators, known = blueprint.channels, [], known_operators(space)
     for layer in blueprint.layers:
-        operators.append(
-            make_operator(layer.op, {"in_channels": channels, **layer.knobs}, where=f"{space.name}: {layer.slot}")
-        )
+        where, knobs = f"{space.name}: {layer.slot}", {"in_channels": channels, **layer.knobs}
+        operators.append(make_operator(layer.op, knobs, where=where, operators=known))
         channels = operators[-1].out_channels
     shape = (blueprint.channels, blueprint.resolution, blueprint.resolution)
     return Network(tuple(operators), tuple(layer.slot for layer in blueprint.layers), shape)
@@ -94,14 +95,26 @@ def _returned(space: FunctionSpace, built: Any) -> Network:
     return network
 
 
-def make_operator(kind: str, knobs: Mapping[str, Any], *, where: str) -> Operator:
-    """The operator of a kind with these knobs.
+def known_operators(*spaces: AnySpace) -> Mapping[str, str]:
+    """The table of all operators that these spaces can name: the built-in ones and those of plugins.
 
     Raises:
-        SpaceError: unknown kind, unknown or missing knob.
+        ConfigError: a plugin is at fault.
+    """
+    return operators_with(tuple(dict.fromkeys(plugin for space in spaces for plugin in space.plugins)))
+
+
+def make_operator(
+    kind: str, knobs: Mapping[str, Any], *, where: str, operators: Mapping[str, str] = OPERATORS
+) -> Operator:
+    """The operator of a kind with these knobs; the table of `known_operators` knows a user's own kinds as well.
+
+    Raises:
+        SpaceError: unknown or missing knob, or the operator refuses its knobs.
         ConfigError: the kind stands in no table.
     """
-    known, needed = _fields(kind, where)
+    found: type[Operator] = member(operators, kind, what="operator", where=where)
+    known, needed = _fields(found)
     for name in knobs:
         if name not in known:
             raise SpaceError(
@@ -118,13 +131,22 @@ def make_operator(kind: str, knobs: Mapping[str, Any], *, where: str) -> Operato
             allowed=f"It needs {', '.join(sorted(needed))}",
             do=f"Write `{knob}: VALUE` or `{knob}: [OPTION, OPTION]` in the stage",
         )
-    operator: Operator = member(OPERATORS, kind, what="operator", where=where)(**knobs)
-    return operator
+    try:
+        return found(**knobs)
+    except HwnasError:
+        raise
+    except Exception as error:  # a user's `__post_init__` may raise anything
+        raise SpaceError(
+            f"`{kind}` refuses its knobs ({type(error).__name__}: {error})",
+            where=where,
+            allowed=f"Given: {json.dumps(knobs, default=repr)}",
+            do="Correct the knobs, or the operator",
+        ) from error
 
 
 @cache
-def _fields(kind: str, where: str) -> tuple[frozenset[str], frozenset[str]]:
-    fields = dataclasses.fields(member(OPERATORS, kind, what="operator", where=where))
+def _fields(kind: type[Operator]) -> tuple[frozenset[str], frozenset[str]]:
+    fields = dataclasses.fields(kind)
     needed = frozenset(f.name for f in fields if f.default is dataclasses.MISSING)
     return frozenset(f.name for f in fields), needed
 
@@ -211,7 +233,7 @@ def placements(space: Space) -> Iterator[Placed]:
                 fixed, entering = dict(zip(per_stage, decided, strict=True)), shapes
                 for index in range(1, max(depths) + 1):
                     left: dict[Shape, None] = {}
-                    for placed in _layer_placements(space.name, stage, index, fixed, entering, shared):
+                    for placed in _layer_placements(space, stage, index, fixed, entering, shared):
                         left[placed.leaving] = None
                         yield placed
                     if index in depths:
@@ -225,7 +247,7 @@ def _open(knob: Knob, shared: Mapping[str, Value]) -> tuple[Value, ...]:
 
 
 def _layer_placements(
-    space: str,
+    space: Space,
     stage: Stage,
     index: int,
     fixed: Mapping[str, Value],
@@ -235,6 +257,7 @@ def _layer_placements(
     """What one layer can become, `fixed` being decided for the whole stage."""
     from hwnas.ops.costs import operator_costs
 
+    known = known_operators(space)
     stride = {"stride": stage.stride} if stage.stride is not None and index == 1 else {}
     for block in stage.blocks:
         own = {name: knob for name, knob in {**block.knobs, **stage.knobs}.items() if name not in fixed}
@@ -243,7 +266,8 @@ def _layer_placements(
             picks = stage.picks(index, block, {**fixed, **layer})
             for shape in shapes:
                 knobs = {"in_channels": shape[0], **fixed, **stride, **layer}
-                operator = make_operator(block.op, knobs, where=f"{space}: stage `{stage.name}`")
+                where = f"{space.name}: stage `{stage.name}`"
+                operator = make_operator(block.op, knobs, where=where, operators=known)
                 leaving = operator_costs(operator, shape).output_shape
                 yield Placed(f"{stage.name}_{index}", picks, operator, shape, leaving)
 
@@ -287,7 +311,7 @@ def _refuse_overlaps(space: Space) -> None:
     for stage in space.stages:
         for one, other in combinations(stage.blocks, 2):
             names = {*one.knobs, *other.knobs}
-            if one.op == other.op and all(_options_of(one, n) & _options_of(other, n) for n in names):
+            if one.op == other.op and all(_options_of(space, one, n) & _options_of(space, other, n) for n in names):
                 raise SpaceError(
                     f"the blocks `{one.label}` and `{other.label}` can become the same `{one.op}`",
                     where=f"space `{space.name}`: stage `{stage.name}`",
@@ -296,9 +320,9 @@ def _refuse_overlaps(space: Space) -> None:
                 )
 
 
-def _options_of(block: Block, knob: str) -> set[Value]:
+def _options_of(space: Space, block: Block, knob: str) -> set[Value]:
     if knob in block.knobs:
         return set(block.knobs[knob].options)
-    kind = member(OPERATORS, block.op, what="operator", where=block.label)
+    kind = member(known_operators(space), block.op, what="operator", where=block.label)
     defaults: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(kind)}
     return {defaults[knob]}

@@ -128,11 +128,11 @@ def test_every_block_names_its_language(page: Path) -> None:
 
 
 @each_page
-def test_yaml_is_understood(page: Path) -> None:
+def test_yaml_is_understood(page: Path, folder: Path) -> None:
     for block in blocks(page, "yaml"):
         found = yaml.safe_load(block)
         if "stages" in found:
-            check_space(parse_space(found, where=page.name))
+            check_space(parse_space(found, where=page.name, base=folder))
         else:
             setups = {"tiers": {"t": {"setup": next(iter(found["setups"]))}}} if "setups" in found else {}
             parse_experiment({**MINIMAL, **setups, **found}, where=page.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 import numpy as np
@@ -13,17 +13,20 @@ from hwnas.latency.drift import reference_ns, steady_ms
 from hwnas.latency.measure import Measurement
 from hwnas.latency.table import CheckKey, LatencyTable
 from hwnas.network import Network, make_operator
+from hwnas.ops import OPERATORS
 
 ANCHORS = 10
 """How many are timed again."""
 
 
-def anchors_of(table: LatencyTable, count: int = ANCHORS) -> dict[CheckKey, Network]:
-    """Some of the networks that the table holds whole, evenly from all; not those with operators of a user's own."""
+def anchors_of(
+    table: LatencyTable, count: int = ANCHORS, *, operators: Mapping[str, str] = OPERATORS
+) -> dict[CheckKey, Network]:
+    """Some of the networks that the table holds whole, evenly from all; not those with operators that are not known."""
     found = {}
     for key in table.checks:
         with suppress(ConfigError, SpaceError):
-            found[key] = _network(key)
+            found[key] = _network(key, operators)
     keys = list(found)
     chosen = np.linspace(0, len(keys) - 1, min(count, len(keys))).round().astype(int)
     return {keys[place]: found[keys[place]] for place in chosen}
@@ -54,6 +57,8 @@ def table_state(
     return _times_ms(sitting, now_ns) / slower, slower - 1
 
 
-def _network(key: CheckKey) -> Network:
-    operators = tuple(make_operator(kind, json.loads(knobs), where="a table's check") for kind, knobs, _ in key)
-    return Network(operators, tuple(f"link_{number}" for number in range(len(key))), key[0][2])
+def _network(key: CheckKey, operators: Mapping[str, str]) -> Network:
+    chain = tuple(
+        make_operator(kind, json.loads(knobs), where="a table's check", operators=operators) for kind, knobs, _ in key
+    )
+    return Network(chain, tuple(f"link_{number}" for number in range(len(key))), key[0][2])

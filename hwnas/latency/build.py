@@ -17,6 +17,7 @@ from hwnas.latency.choose import rough_cost_ms
 from hwnas.latency.measure import OFTEN, Measurement, Timing
 from hwnas.latency.sitting import time_in_sittings
 from hwnas.latency.table import OVERHEAD_LINE, LatencyTable, check_key, check_line, open_table, row_key, row_line
+from hwnas.lookup import source_of
 from hwnas.network import Network, build
 from hwnas.ops import Operator, Shape
 from hwnas.runtimes import Runtime, Setup
@@ -217,13 +218,21 @@ def jobs_of(table: LatencyTable, operators: Iterable[tuple[Operator, Shape]], ne
         jobs.append(Job(Target("identity", _identity, OVERHEAD_SHAPE), False, OVERHEAD_LINE))
     for operator, shape in plan_table(operators, table):
         name = f"{operator.describe()} at {'x'.join(map(str, shape))}"
-        jobs.append(Job(Target(name, operator.module, shape), False, row_line(operator, shape)))
+        jobs.append(Job(Target(name, operator.module, shape, _code([operator])), False, row_line(operator, shape)))
     return jobs + [_network_job(network) for network in plan_checks(networks, table)]
 
 
 def _network_job(network: Network) -> Job:
     name = f"network of {len(network.operators)} operators"
-    return Job(Target(name, partial(build, network), network.input_shape, "whole"), True, check_line(network))
+    key = "whole" + _code(network.operators)
+    return Job(Target(name, partial(build, network), network.input_shape, key), True, check_line(network))
+
+
+def _code(operators: Iterable[Operator]) -> str:
+    """The users' files that these operators come from, as they are now: a module that prints the same may compute
+    something else after a change."""
+    sources = {source.digest for operator in operators if (source := source_of(type(operator)))}
+    return "".join(f" {digest}" for digest in sorted(sources))
 
 
 def _identity() -> nn.Module:

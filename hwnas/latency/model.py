@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, final
 
@@ -14,6 +14,7 @@ from hwnas.latency.posterior import Floats, Places, Posterior, fit
 from hwnas.latency.rows import Link, Missing, Rows
 from hwnas.latency.table import LatencyTable
 from hwnas.network import Network
+from hwnas.ops import OPERATORS
 from hwnas.runtimes.setup import Setup
 
 FEWEST_CHECKS = 3
@@ -86,18 +87,26 @@ class LatencyModel:
     _effective_ms: dict[Link, float] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def of(cls, table: LatencyTable, *, missing: Missing = "refuse", bench: str = "hwnas bench SPACE") -> LatencyModel:
+    def of(
+        cls,
+        table: LatencyTable,
+        *,
+        missing: Missing = "refuse",
+        bench: str = "hwnas bench SPACE",
+        operators: Mapping[str, str] = OPERATORS,
+    ) -> LatencyModel:
         """Infer from a table as it is now.
 
         Args:
             table: rows, checks and overhead.
             missing: whether an operator without a row is an error, or is estimated from the rows that there are.
             bench: the command that an error about a missing row recommends.
+            operators: what rows of a user's own operators are understood by, see `hwnas.network.known_operators`.
 
         Raises:
             TableError: a check holds an operator that has no row.
         """
-        rows = Rows(table, missing, bench)
+        rows = Rows(table, missing, bench, operators)
         if len(table.checks) < FEWEST_CHECKS:
             origin = f"sum of rows, of {len(table.rows)}{throttled(table)}"
             return cls(table.setup, None, origin, rows, np.zeros((0, len(rows))))

@@ -15,7 +15,7 @@ from hwnas.latency.measure import Measurement
 from hwnas.latency.posterior import Costs, Floats, Places
 from hwnas.latency.table import LatencyTable, RowKey, row_key
 from hwnas.network import make_operator
-from hwnas.ops import Operator, Shape
+from hwnas.ops import OPERATORS, Operator, Shape
 
 if TYPE_CHECKING:
     from hwnas.latency.missing import MissingRows
@@ -33,8 +33,10 @@ def likeness(kind: str, shape: Shape) -> tuple[str, Shape]:
 class Rows:
     """Costs by place: the table's rows in order, then estimated operators in the order in which they were asked for."""
 
-    def __init__(self, table: LatencyTable, missing: Missing, bench: str) -> None:
-        self._source, self._missing, self._bench = table.path, missing, bench
+    def __init__(
+        self, table: LatencyTable, missing: Missing, bench: str, operators: Mapping[str, str] = OPERATORS
+    ) -> None:
+        self._source, self._missing, self._bench, self._operators = table.path, missing, bench, operators
         self._keys, self._rows = list(table.rows), list(table.rows.values())
         self._usual_ns = reference_ns(self._rows)
         self.overhead_ms = self.low_ms([table.overhead])[0] if table.overhead is not None else 0.0
@@ -132,7 +134,7 @@ class Rows:
         """The operator of a row; None for one that only its own space can make."""
         kind, knobs, shape = key
         try:
-            return make_operator(kind, json.loads(knobs), where=str(self._source)), shape
+            return make_operator(kind, json.loads(knobs), where=str(self._source), operators=self._operators), shape
         except (ConfigError, SpaceError):
             return None
 

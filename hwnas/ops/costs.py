@@ -13,7 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from hwnas.errors import SpaceError
+from hwnas.errors import HwnasError, SpaceError
+from hwnas.lookup import place_of, source_of
 from hwnas.ops.operator import Operator, Shape
 
 
@@ -79,7 +80,9 @@ def _run(params: int, fused: nn.Module, input_shape: Shape) -> Costs:
     given = [torch.empty(1, *input_shape, device="meta")]
     with torch.no_grad(), FlopCounterMode(display=False) as flops, _LiveBytes(fused) as live:
         live.count(given[0])
-        output: Tensor = fused(given.pop())
+        output = fused(given.pop())
+    if not isinstance(output, Tensor):
+        raise TypeError(f"it returned {type(output).__name__}, no tensor")
     return Costs(params, flops.get_total_flops() // 2, live.peak, tuple(output.shape[1:]))
 
 
@@ -87,7 +90,10 @@ def _run(params: int, fused: nn.Module, input_shape: Shape) -> Costs:
 def _fused(operator: Operator) -> tuple[int, nn.Module]:
     """Parameters of an operator, and its module on `meta`; an operator is met at one input shape after another."""
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        module = operator.module().to("meta").eval()
+        module = operator.module()
+        if not isinstance(module, nn.Module):
+            raise TypeError(f"`module` returned {type(module).__name__}, no torch.nn.Module")
+        module = module.to("meta").eval()
     return _params(module), _as_a_runtime_fuses(module)
 
 
@@ -96,15 +102,28 @@ def operator_costs(operator: Operator, input_shape: Shape) -> Costs:
     """Costs of one operator at one input shape, cached.
 
     Raises:
-        SpaceError: the operator's module does not run at that input shape.
+        SpaceError: the operator's module cannot be built, or does not run at that input shape.
     """
-    params, fused = _fused(operator)
+    try:
+        params, fused = _fused(operator)
+    except HwnasError:
+        raise
+    except Exception as error:
+        raise _failed(operator, "the module cannot be built", error) from error
     try:
         return _run(params, fused, input_shape)
-    except (RuntimeError, ValueError) as error:
-        raise SpaceError(
-            f"the module fails at input {'x'.join(map(str, input_shape))} ({str(error).splitlines()[0]})",
-            where=operator.describe(),
-            allowed="An operator must run at every input shape that the space gives it",
-            do="Correct the operator's knobs, or the resolution and strides before it",
-        ) from error
+    except HwnasError:
+        raise
+    except Exception as error:  # a user's module may raise anything
+        raise _failed(operator, f"the module fails at input {'x'.join(map(str, input_shape))}", error) from error
+
+
+def _failed(operator: Operator, met: str, error: Exception) -> SpaceError:
+    source = source_of(type(operator))
+    lines = str(error).strip().splitlines() or ["no reason given"]
+    return SpaceError(
+        f"{met} ({type(error).__name__}: {lines[0]})",
+        where=operator.describe() + (f" in {place_of(error, source.path)}" if source else ""),
+        allowed="An operator must run at every input shape that the space gives it",
+        do="Correct the operator's knobs, or the resolution and strides before it",
+    )

@@ -8,6 +8,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hwnas.lookup import SourceFile, load_source, source_of
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -43,6 +45,18 @@ class Operator(ABC):
     def describe(self) -> str:
         """One line that identifies the operator: `mbconv {"in_channels": 16, ...}`."""
         return f"{self.kind} {json.dumps(self.knobs)}"
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Of a class in a user's file, another process loads the file: its module cannot be imported by name."""
+        source = source_of(type(self))
+        if source is None:
+            return super().__reduce_ex__(protocol)
+        return _of_file, (source, type(self).__qualname__, self.knobs)
+
+
+def _of_file(source: SourceFile, name: str, knobs: dict[str, Any]) -> Operator:
+    operator: Operator = getattr(load_source(source), name)(**knobs)
+    return operator
 
 
 def make_divisible(value: float, divisor: int = 8) -> int:

@@ -14,7 +14,7 @@ from hwnas.latency.baselines import Predict, fit_line, fit_ridge
 from hwnas.latency.drift import reference_ns, steady_ms
 from hwnas.latency.model import FEWEST_CHECKS, LatencyModel
 from hwnas.latency.table import CheckKey, LatencyTable, RowKey, check_key, row_key
-from hwnas.network import Network, make_operator, operators_of
+from hwnas.network import Network, known_operators, make_operator, operators_of
 from hwnas.ops import Operator, Shape
 from hwnas.ops.costs import operator_costs
 from hwnas.space import AnySpace
@@ -69,13 +69,14 @@ def _macs_reader(spaces: Sequence[AnySpace]) -> Callable[[Sequence[CheckKey]], F
     """Multiply-accumulates of networks that are known by their keys alone; operators of a user's own are looked for in
     the spaces."""
     known: dict[RowKey, int] = {}
+    operators = known_operators(*spaces)
 
     def macs_of(key: RowKey) -> int:
         if key not in known:
             kind, knobs, shape = key
             link: tuple[Operator, Shape] | None
             try:
-                link = make_operator(kind, json.loads(knobs), where="a check of the table"), shape
+                link = make_operator(kind, json.loads(knobs), where="a check of the table", operators=operators), shape
             except (ConfigError, SpaceError):
                 links = (link for space in spaces for link in operators_of(space))
                 link = next((link for link in links if row_key(*link) == key), None)

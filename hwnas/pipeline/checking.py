@@ -21,7 +21,7 @@ from hwnas.latency.drift import reference_ns
 from hwnas.latency.measure import Measurement, Timing
 from hwnas.latency.model import Estimate, LatencyModel
 from hwnas.latency.table import CheckKey, LatencyTable, check_key, read_table
-from hwnas.network import Network, costs, lower
+from hwnas.network import Network, costs, known_operators, lower
 from hwnas.pipeline.baselines import baselines
 from hwnas.pipeline.narrate import Narrator, Silent
 from hwnas.pipeline.spaces import open_space
@@ -74,10 +74,11 @@ def check(
     if len(drawn) < networks:
         narrator.say(f"the space holds only {len(drawn)} networks that are not among the table's checks")
     chains = [network for _, network in drawn]
-    model = LatencyModel.of(found, bench=command)
+    operators = known_operators(*(opened for _, opened in spaces))
+    model = LatencyModel.of(found, bench=command, operators=operators)
     estimates = [model.predict(network) for network in chains]
     guesses, absent = baselines(found, [opened for _, opened in spaces], chains)
-    timing, anchors = protocol(TimingConfig(), seed), anchors_of(found)
+    timing, anchors = protocol(TimingConfig(), seed), anchors_of(found, operators=operators)
     narrator.say(_forecast([*chains, *anchors.values()], runtime, timing))
     with _folder(artifacts) as folder:
         sittings = [

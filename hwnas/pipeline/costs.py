@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import SpaceError
-from hwnas.network import Network, costs, lower
+from hwnas.network import Network, costs, known_operators, lower
 from hwnas.notation import read_architecture, write_architecture
 from hwnas.ops import Operator, Shape
 from hwnas.ops.costs import operator_costs
@@ -48,7 +48,7 @@ def cost(
         "activation_bytes": total.activation_bytes,
         "operators": [_operator(*link) for link in zip(network.slots, network.operators, network.shapes, strict=True)],
     }
-    return found | (_latency(table, network, missing) if table is not None else {})
+    return found | (_latency(table, opened, network, missing) if table is not None else {})
 
 
 def _operator(slot: str, operator: Operator, shape: Shape) -> dict[str, Any]:
@@ -65,12 +65,12 @@ def _operator(slot: str, operator: Operator, shape: Shape) -> dict[str, Any]:
     }
 
 
-def _latency(path: Path, network: Network, missing: Missing) -> dict[str, Any]:
+def _latency(path: Path, space: AnySpace, network: Network, missing: Missing) -> dict[str, Any]:
     from hwnas.latency.model import LatencyModel
     from hwnas.latency.table import read_table
 
     table = read_table(find_file(path, "latency_tables"))
-    estimate = LatencyModel.of(table, missing=missing).predict(network)
+    estimate = LatencyModel.of(table, missing=missing, operators=known_operators(space)).predict(network)
     return {
         "latency_ms": estimate.ms,
         "low_ms": estimate.low_ms,

@@ -11,7 +11,7 @@ from hwnas.errors import ConfigError
 from hwnas.latency.model import FEWEST_CHECKS, LatencyModel, throttled
 from hwnas.latency.size import predict_file_bytes
 from hwnas.latency.table import LatencyTable, open_table
-from hwnas.network import Network, costs
+from hwnas.network import Network, costs, known_operators
 from hwnas.pipeline.timing import runtime_of
 from hwnas.pipeline.workspace import Run, quantile_metric
 from hwnas.search.evaluate import Scorer
@@ -43,7 +43,9 @@ def priced_setups(run: Run) -> dict[str, Priced]:
     for name in dict.fromkeys(tier.setup for tier in run.experiment.tiers.values()):
         table = open_table(run.table_path(name), runtime_of(run.experiment.setups[name]).setup)
         missing = run.experiment.setups[name].missing
-        model = LatencyModel.of(table, missing=missing, bench=f"hwnas bench {run.experiment.name}")
+        model = LatencyModel.of(
+            table, missing=missing, bench=f"hwnas bench {run.experiment.name}", operators=known_operators(run.space)
+        )
         found[name] = Priced(table, model)
     return found
 

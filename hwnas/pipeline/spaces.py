@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import traceback
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hwnas.errors import HwnasError, SpaceError
-from hwnas.lookup import named
+from hwnas.lookup import SourceFile, named, place_of
 from hwnas.network import check_space
 from hwnas.shipped import find_file
 from hwnas.space import AnySpace, FunctionSpace, read_space
@@ -16,8 +17,15 @@ from hwnas.space.function import Choose
 FORM = "A space is a function that is handed `choose` and returns (input_shape, {slot: Operator})"
 
 
-def open_space(reference: str | Path, *, base: Path | None = None) -> tuple[AnySpace, Path]:
+def open_space(
+    reference: str | Path, *, base: Path | None = None, plugins: Sequence[SourceFile] = ()
+) -> tuple[AnySpace, Path]:
     """The checked space that a reference stands for, and its file: YAML, a shipped name, or `file.py:function`.
+
+    Args:
+        reference: of the space.
+        base: where its path begins, beside the current folder.
+        plugins: files with operators, beside those that the space itself names.
 
     Raises:
         ConfigError, SpaceError: it is missing, malformed, or its networks cannot be built.
@@ -28,7 +36,8 @@ def open_space(reference: str | Path, *, base: Path | None = None) -> tuple[AnyS
         raise SpaceError(
             "the file's function is not named", where=str(path), allowed=FORM, do=f"Write `{name}:FUNCTION`"
         )
-    space = _function_space(path, function) if function is not None else read_space(path)
+    space: AnySpace = _function_space(path, function) if function is not None else read_space(path)
+    space = replace(space, plugins=tuple(dict.fromkeys([*space.plugins, *plugins])))
     check_space(space)
     return space, path
 
@@ -67,12 +76,9 @@ def _function_space(path: Path, function: str) -> FunctionSpace:
 
 def _raised(what: str, path: Path, error: Exception) -> SpaceError:
     """The error of a user's code that raised, with the line in the user's own file."""
-    lines = [
-        frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path.resolve()
-    ]
     return SpaceError(
         f"{what} raised {type(error).__name__}: {error}",
-        where=f"{path}:{lines[-1]}" if lines else str(path),
+        where=place_of(error, path),
         allowed=FORM,
         do="Correct the file",
     )

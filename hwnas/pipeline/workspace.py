@@ -12,15 +12,19 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import yaml
+
 from hwnas.config import Experiment, dump_experiment, read_experiment
 from hwnas.errors import ConfigError, RunError, did_you_mean
+from hwnas.lookup import plugin_files
 from hwnas.network import Network, lower
 from hwnas.pareto import Limit, Objective, Tier
 from hwnas.pipeline.spaces import open_space, split_reference
 from hwnas.search.fronts import write_whole
 from hwnas.search.lock import RunLock
 from hwnas.shipped import find_file
-from hwnas.space import AnySpace, Architecture, FunctionSpace
+from hwnas.space import AnySpace, Architecture, FunctionSpace, Space
+from hwnas.yaml_file import read_yaml
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset
@@ -142,19 +146,42 @@ class Run:
     def opened(self) -> Iterator[Run]:
         """Lock the folder and write the resolved experiment and the space there."""
         with RunLock(self.folder):
-            kept = self.folder / f"space{self.space_file.suffix}"
             try:
-                if not (kept.exists() and kept.samefile(self.space_file)):
-                    shutil.copyfile(self.space_file, kept)
+                self._keep_space()
             except OSError as error:
                 raise RunError(
                     f"the space cannot be copied here ({error.strerror})",
-                    where=str(kept),
+                    where=str(error.filename or self.folder),
                     allowed="The folder must be writable and the disk not full",
                     do="Correct that and run the same command again",
                 ) from error
             write_whole(self.folder / "experiment.yaml", dump_experiment(self.resolved))
             yield self
+
+    def _keep_space(self) -> None:
+        """Copy the space's file and its plugins into the folder; a copied space names the copied plugins."""
+        kept = self.folder / f"space{self.space_file.suffix}"
+        if kept.exists() and kept.samefile(self.space_file):
+            return
+        for plugin, name in zip(self.space.plugins, self._plugin_names, strict=True):
+            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(plugin.path, self.folder / name)
+        if isinstance(self.space, Space) and self.space.plugins:
+            raw = {**read_yaml(self.space_file), "plugins": self._plugin_names}
+            write_whole(kept, yaml.safe_dump(raw, sort_keys=False, allow_unicode=True))
+        else:
+            shutil.copyfile(self.space_file, kept)
+
+    @property
+    def _plugin_names(self) -> list[str]:
+        """Where the folder keeps the space's plugins: each in a folder of its own, because two may have one name."""
+        folder = self.folder.resolve()
+        return [
+            str(plugin.path.relative_to(folder))
+            if plugin.path.is_relative_to(folder)
+            else f"plugins/{number}/{plugin.path.name}"
+            for number, plugin in enumerate(self.space.plugins, 1)
+        ]
 
     @property
     def resolved(self) -> Experiment:
@@ -165,7 +192,8 @@ class Run:
             name: setup.model_copy(update={"table": str(self.table_path(name).absolute())} if setup.table else {})
             for name, setup in self.experiment.setups.items()
         }
-        update = {"space": space, "setups": setups, "base": str(self.base.absolute())}
+        plugins = tuple(self._plugin_names)
+        update = {"space": space, "plugins": plugins, "setups": setups, "base": str(self.base.absolute())}
         return self.experiment.model_copy(update=update)
 
 
@@ -195,5 +223,8 @@ def open_run(reference: str | Path, *, runs: Path = Path("runs")) -> Run:
     base = path.parent / Path(experiment.base or "").expanduser()
     # a run's own space counts, even where the current folder holds one of that name
     own = inside and (path.parent / split_reference(experiment.space)[0]).is_file()
-    space, space_file = open_space(path.parent / experiment.space if own else experiment.space, base=path.parent)
+    plugins = plugin_files(experiment.plugins, base=path.parent, where=str(path))
+    space, space_file = open_space(
+        path.parent / experiment.space if own else experiment.space, base=path.parent, plugins=plugins
+    )
     return Run(experiment, space, space_file, given if inside else runs / experiment.name, base)

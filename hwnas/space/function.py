@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, final
 
 from hwnas.errors import SpaceError
+from hwnas.lookup import SourceFile
 from hwnas.space.architecture import Architecture, Choice, Suggest, Value
 
 Choose = Callable[[str, Sequence[Value]], Any]
@@ -28,6 +29,8 @@ class FunctionSpace:
     name: str
     build: Callable[[Choose], Any]
     source: str = ""
+    plugins: tuple[SourceFile, ...] = ()
+    """Files of a user's with operators that a latency table's rows name; `build` makes its operators itself."""
 
     def walk(self, suggest: Suggest) -> Any:
         """What `build` returns when `suggest` decides."""

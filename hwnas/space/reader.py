@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import SpaceError, did_you_mean
+from hwnas.lookup import plugin_files
 from hwnas.space.architecture import Value
 from hwnas.space.space import Space
 from hwnas.space.stage import Block, Knob, Stage
 from hwnas.yaml_file import read_yaml
 
-_SPACE_KEYS = ("name", "source", "notation", "input", "classes", "choices", "blocks", "stages")
+_SPACE_KEYS = ("name", "source", "plugins", "notation", "input", "classes", "choices", "blocks", "stages")
 _INPUT_KEYS = ("channels", "resolution")
 _CHAIN_KEYS = ("name", "op", "depth", "width", "stride", "per")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -28,11 +29,11 @@ def read_space(path: Path) -> Space:
         SpaceError: with the file, the stage and the knob in question.
         ConfigError: the file is missing or no YAML.
     """
-    return parse_space(read_yaml(path), where=str(path))
+    return parse_space(read_yaml(path), where=str(path), base=path.parent)
 
 
-def parse_space(raw: Mapping[str, Any], *, where: str) -> Space:
-    """The space that a mapping describes; `where` stands in its errors."""
+def parse_space(raw: Mapping[str, Any], *, where: str, base: Path | None = None) -> Space:
+    """The space that a mapping describes; `where` stands in its errors, paths begin at `base` or here."""
     known_keys(raw, _SPACE_KEYS, where)
     for key in ("name", "input", "classes", "stages"):
         if key not in raw:
@@ -77,6 +78,7 @@ def parse_space(raw: Mapping[str, Any], *, where: str) -> Space:
         shared=reader.shared,
         source=str(raw.get("source", "")),
         notation=_name(raw["notation"], where) if "notation" in raw else "",
+        plugins=plugin_files(raw.get("plugins", []), base=base or Path(), where=where),
     )
 
 

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import final
 
 from hwnas.errors import SpaceError, did_you_mean
+from hwnas.lookup import SourceFile
 from hwnas.space.architecture import Architecture, Choice, Suggest, Value
 from hwnas.space.questions import Question, Questions
 from hwnas.space.stage import Block, Blueprint, Knob, Layer, Stage
@@ -33,6 +34,8 @@ class Space:
     source: str = ""
     notation: str = ""
     """In which project's notation its architectures can be written, a name in `hwnas.notation.NOTATIONS`."""
+    plugins: tuple[SourceFile, ...] = ()
+    """Files of a user's with operators that the stages name."""
 
     # --- the one walk ---
 

@@ -1,0 +1,104 @@
+"""Operators of a user's own: the classes of the files that a space or an experiment names."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Mapping, Sequence
+from functools import cache
+
+from hwnas.errors import ConfigError
+from hwnas.lookup import SourceFile, load_source, place_of
+from hwnas.ops import OPERATORS
+from hwnas.ops.operator import Operator
+
+ALLOWED = "An operator is a class `@dataclass(frozen=True)` of `hwnas.Operator` with knobs and a method `module(self)`"
+PLAIN = (bool, int, float, str, type(None))
+"""What a knob's default can be: what YAML writes, and a row of a latency table keeps."""
+
+
+@cache
+def operators_with(plugins: tuple[SourceFile, ...]) -> Mapping[str, str]:
+    """The built-in operators and those of the plugins: a table like `OPERATORS`. The files are run if they were not.
+
+    Raises:
+        ConfigError: a file raises, holds no operator, or one that is none; two operators have one name.
+    """
+    table = dict(OPERATORS)
+    own: dict[str, type[Operator]] = {}
+    for source in plugins:
+        for operator in operators_of_file(source):
+            kind = operator.__name__.lower()
+            if kind in table:
+                other = f"one in {line_of(own[kind])}" if kind in own else "a built-in one"
+                raise ConfigError(
+                    f"the operator `{kind}` has the name of {other}", where=line_of(operator),
+                    allowed="An operator's name is its class's in lower case, and no two operators have the same",
+                    do="Rename the class",
+                )  # fmt: skip
+            own[kind] = operator
+            table[kind] = f"{source.module_name}:{operator.__name__}"
+    return table
+
+
+def operators_of_file(source: SourceFile) -> Sequence[type[Operator]]:
+    """The operators that a user's file defines; classes that begin with `_` are its own affair.
+
+    Raises:
+        ConfigError: the file raises, holds none, or one that breaks a rule that can be seen without building it.
+    """
+    try:
+        module = load_source(source)
+    except (Exception, SystemExit) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(
+            f"the file raised {type(error).__name__}: {getattr(error, 'msg', error)}",
+            where=place_of(error, source.path),
+            allowed=ALLOWED,
+            do="Correct the file",
+        ) from error
+    found = [
+        kind
+        for kind in vars(module).values()
+        if isinstance(kind, type) and issubclass(kind, Operator) and kind.__module__ == module.__name__
+        and not kind.__name__.startswith("_")
+    ]  # fmt: skip
+    if not found:
+        raise ConfigError("the file defines no operator", where=str(source.path), allowed=ALLOWED, do="Add one")
+    for kind in found:
+        if fault := fault_of(kind):
+            raise ConfigError(
+                f"`{kind.__name__}` {fault}", where=line_of(kind), allowed=ALLOWED, do="Correct the class"
+            )
+    return found
+
+
+def fault_of(kind: type[Operator]) -> str | None:
+    """What keeps a class from being an operator, seen without building it; None if nothing does."""
+    if "__dataclass_fields__" not in vars(kind):
+        return "is no dataclass of its own"
+    if object.__hash__ is kind.__hash__ or not callable(kind.__hash__):
+        return "has no hash by its knobs, so its costs cannot be kept"
+    if inspect.isabstract(kind):
+        return "has no method `module`"
+    module = inspect.getattr_static(kind, "module")
+    if not inspect.isfunction(module):
+        return f"has `module` as {type(module).__name__}, not as a method"
+    needed = [p.name for p in list(inspect.signature(module).parameters.values())[1:] if p.default is p.empty]
+    if needed:
+        return f"has a method `module` that wants `{needed[0]}`; it is called without arguments"
+    for name in ("kind", "knobs", "describe"):
+        if inspect.getattr_static(kind, name) is not inspect.getattr_static(Operator, name):
+            return f"replaces `{name}`, which follows from the class"
+    for field in dataclasses.fields(kind):
+        if not field.init or field.default_factory is not dataclasses.MISSING:
+            return f"has a knob `{field.name}` that is not given by value: a list or a dictionary can be no knob"
+        if field.default is not dataclasses.MISSING and not isinstance(field.default, PLAIN):
+            return f"has a knob `{field.name}` with a default that is {type(field.default).__name__}, no number or word"
+    return None
+
+
+def line_of(kind: type) -> str:
+    """`FILE:LINE` of a class."""
+    return f"{inspect.getsourcefile(kind)}:{inspect.getsourcelines(kind)[1]}"
