@@ -2,8 +2,9 @@
 
     python benchmarks/costing_speed.py --json     # a minute; writes to docs/results/
 
-Parameters, MACs and activation bytes of random architectures, after warm-up (every operator of the space was costed once).
-Told are medians over repeats, on one thread; the noise floor is the largest repeat over the smallest. Both ways are compared.
+Parameters, MACs and activation bytes of random architectures, after warm-up: every operator of the space was costed
+once. Told are medians over repeats on one thread, and as noise the longest repeat over the shortest. Both ways are
+compared.
 """
 
 from __future__ import annotations

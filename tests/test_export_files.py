@@ -25,9 +25,8 @@ from hwnas.ops.fbconv import FBConv
 from hwnas.ops.mbconv import MBConv
 from hwnas.ops.resmbconv import ResMBConv
 from hwnas.runtimes import RUNTIMES, open_runtime
-from hwnas.space import read_space
+from tests.tiny import SPACES, tiny
 
-SPACES = sorted((Path(__file__).resolve().parent.parent / "search_spaces").glob("*.yaml"))
 OPERATORS: dict[str, tuple[Operator, Shape]] = {
     "conv": (Conv(3, 8, kernel=3, stride=2), (3, 9, 9)),
     "mbconv": (MBConv(8, 8, kernel=5, expand=2), (8, 6, 6)),
@@ -95,16 +94,14 @@ def test_an_operators_file_equals_pytorch(runtime: str, name: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("runtime", EXPORTERS)
-@pytest.mark.parametrize("file", SPACES, ids=lambda file: file.stem)
-def test_a_networks_file_equals_pytorch(runtime: str, file: Path, tmp_path: Path) -> None:
-    """On a small input and as shallow as the space allows without empty stages, because conversions are slow."""
-    space = read_space(file)
-    rng = random.Random(0)
-    small = ("resolution", "depth")
-    drawn = space.sample(
-        lambda choice: min(filter(None, choice.options)) if choice.name.endswith(small) else choice.draw(rng)
+@pytest.mark.parametrize("name", SPACES)
+def test_a_networks_file_equals_pytorch(runtime: str, name: str, tmp_path: Path) -> None:
+    """On a tiny input and as shallow as the space allows without empty stages, because conversions are slow."""
+    space, rng = tiny(name), random.Random(0)
+    shallow = space.sample(
+        lambda choice: min(filter(None, choice.options)) if choice.name.endswith("depth") else choice.draw(rng)
     )
-    network = lower(space, drawn)
+    network = lower(space, shallow)
     assert_same(runtime, trained_looking(build(network)), network.input_shape, tmp_path / "model", batch=2)
 
 

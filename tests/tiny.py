@@ -1,0 +1,30 @@
+"""The shipped spaces at the smallest input they take, so that laws can be tried on each of them in little time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+from hwnas.errors import SpaceError
+from hwnas.network import check_space
+from hwnas.space import Knob, Space, read_space
+
+FOLDER = Path(__file__).resolve().parent.parent / "search_spaces"
+SAME = ("ofa_mobilenet_v3_224",)  # as `ofa_mobilenet_v3_w1.0`, but for the resolution
+SPACES = {path.stem: path for path in sorted(FOLDER.glob("*.yaml")) if path.stem not in SAME}
+RESOLUTIONS = (8, 16, 32, 64)
+
+
+@cache
+def tiny(name: str) -> Space:
+    """A shipped space with 10 classes, at the least of `RESOLUTIONS` that its networks can be built at."""
+    space = replace(read_space(SPACES[name]), classes=10)
+    for resolution in RESOLUTIONS:
+        small = replace(space, resolution=Knob((resolution,)))
+        try:
+            check_space(small)
+        except SpaceError:
+            continue
+        return small
+    raise AssertionError(f"{name} cannot be built at a resolution up to {RESOLUTIONS[-1]}")
