@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import combinations, product
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from hwnas.errors import HwnasError, SpaceError, did_you_mean
 from hwnas.lookup import member
 from hwnas.ops import OPERATORS, Operator, Shape
 from hwnas.ops.plugins import operators_with
-from hwnas.space import AnySpace, Architecture, Block, Choice, FunctionSpace, Knob, Space, Stage, Value
+from hwnas.space import AnySpace, Architecture, Block, Choice, FunctionSpace, Knob, Layer, Space, Stage, Value
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,14 +37,20 @@ class Network:
     input_shape: Shape
 
     @cached_property
-    def shapes(self) -> tuple[Shape, ...]:
-        """The input shape of every operator."""
+    def costs(self) -> tuple[Costs, ...]:
+        """The costs of every operator at the shape that enters it."""
         from hwnas.ops.costs import operator_costs
 
-        shapes = [self.input_shape]
-        for operator in self.operators[:-1]:
-            shapes.append(operator_costs(operator, shapes[-1]).output_shape)
-        return tuple(shapes)
+        found, shape = [], self.input_shape
+        for operator in self.operators:
+            found.append(operator_costs(operator, shape))
+            shape = found[-1].output_shape
+        return tuple(found)
+
+    @cached_property
+    def shapes(self) -> tuple[Shape, ...]:
+        """The input shape of every operator."""
+        return (self.input_shape, *(part.output_shape for part in self.costs[:-1]))
 
     @property
     def links(self) -> Iterator[tuple[Operator, Shape]]:
@@ -67,13 +74,25 @@ def lower(space: AnySpace, architecture: Architecture) -> Network:
     blueprint = space.blueprint(architecture)
     if isinstance(space, FunctionSpace):
         return _returned(space, blueprint)
-    channels, operators, known = blueprint.channels, [], known_operators(space)
+    channels, operators = blueprint.channels, list[Operator]()
     for layer in blueprint.layers:
-        where, knobs = f"{space.name}: {layer.slot}", {"in_channels": channels, **layer.knobs}
-        operators.append(make_operator(layer.op, knobs, where=where, operators=known))
+        made = _MADE.get(layer)
+        operator = made.get(channels) if made is not None else None
+        operators.append(operator if operator is not None else _made(space, layer, channels))
         channels = operators[-1].out_channels
     shape = (blueprint.channels, blueprint.resolution, blueprint.resolution)
     return Network(tuple(operators), tuple(layer.slot for layer in blueprint.layers), shape)
+
+
+_MADE: WeakKeyDictionary[Layer, dict[int, Operator]] = WeakKeyDictionary()
+"""By layer and input channels, the operators that were made: kept as long as the space keeps the layer."""
+
+
+def _made(space: Space, layer: Layer, channels: int) -> Operator:
+    where, knobs = f"{space.name}: {layer.slot}", {"in_channels": channels, **layer.knobs}
+    operator = make_operator(layer.op, knobs, where=where, operators=known_operators(space))
+    _MADE.setdefault(layer, {})[channels] = operator
+    return operator
 
 
 def _returned(space: FunctionSpace, built: Any) -> Network:
@@ -162,13 +181,13 @@ def build(network: Network) -> nn.Sequential:
 
 def costs(network: Network) -> Costs:
     """Parameters and MACs are sums over the operators, activation bytes their maximum."""
-    from hwnas.ops.costs import Costs, operator_costs
+    from hwnas.ops.costs import Costs
 
-    parts = [operator_costs(operator, shape) for operator, shape in network.links]
+    parts = network.costs
     return Costs(
-        params=sum(part.params for part in parts),
-        macs=sum(part.macs for part in parts),
-        activation_bytes=max(part.activation_bytes for part in parts),
+        params=sum([part.params for part in parts]),
+        macs=sum([part.macs for part in parts]),
+        activation_bytes=max([part.activation_bytes for part in parts]),
         output_shape=parts[-1].output_shape,
     )
 
