@@ -46,7 +46,7 @@ class Lists:
     def read(self, space: Space, raw: Any, where: str) -> Architecture:
         """The architecture of a mapping in this form."""
         if not isinstance(raw, Mapping):
-            raise _error(f"a {type(raw).__name__} is no architecture", where, self._form())
+            raise _error(f"`{type(raw).__name__}` is no architecture", where, self._form())
         for key in raw:
             if key not in self.entries and key not in FACTS:
                 raise _error(f"unknown key `{key}`", where, did_you_mean(str(key), self.entries))

@@ -93,7 +93,7 @@ def pick_architecture(space: AnySpace, which: str) -> Architecture:
         return space.random(random.Random(int(seed[1])))
     path = Path(which)
     if not path.is_file():
-        if which.startswith("|"):
+        if which.startswith("|") or which.isdigit():
             return read_architecture(space, which, where="--architecture")
         raise SpaceError(
             f"`{which}` names no architecture and no file",
