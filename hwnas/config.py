@@ -47,6 +47,7 @@ class TrainConfig(_Model):
     augment: str = "none"
     precision: Literal["fp32", "bf16"] = "fp32"
     channels_last: bool = False
+    kernel_transform: bool = False
     calibration_batches: Positive = 8
 
 

@@ -26,7 +26,8 @@ from hwnas.runtimes import open_runtime
 from hwnas.space import AnySpace, FunctionSpace, parse_space
 from hwnas.space.function import Choose
 from hwnas.supernet import Supernet, accuracy, calibration_images, recalibrate, settled
-from hwnas.supernet.weights import centre, resized
+from hwnas.supernet.kernels import centre
+from hwnas.supernet.weights import resized
 from hwnas.yaml_file import read_yaml
 from tests.conftest import REPOSITORY
 from tests.spaces import SMALL, mb, space_of

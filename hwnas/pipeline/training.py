@@ -87,7 +87,9 @@ def _prepared(run: Run) -> Supernet:
 
     if run.experiment.threads is not None:
         torch.set_num_threads(run.experiment.threads)
-    return Supernet(run.space, seed=run.experiment.seed).to(torch_device(run.experiment.device))
+    transform = run.experiment.train.kernel_transform
+    supernet = Supernet(run.space, seed=run.experiment.seed, kernel_transform=transform)
+    return supernet.to(torch_device(run.experiment.device))
 
 
 def _recipe(run: Run) -> Recipe:

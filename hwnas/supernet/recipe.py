@@ -32,6 +32,8 @@ class Recipe:
     """bf16 runs forward and backward under autocast; weights and their update stay in fp32."""
     channels_last: bool = False
     """Memory layout of the activations; with bf16 it is the faster one on CPUs with matrix units, and on GPUs."""
+    kernel_transform: bool = False
+    """Smaller kernels are learned maps of the centres of larger ones, as in once-for-all, not the centres alone."""
     calibration_batches: int = 8
     """Batches from which the normalisation statistics of a network are recomputed before it is scored."""
 

@@ -78,11 +78,12 @@ def _taken_up(supernet: Supernet, path: Path, identity: Identity | None) -> tupl
 
 
 def _check_identity(was: Identity, now: Identity, path: Path) -> None:
+    begun = {**asdict(Recipe()), **was["recipe"]}  # what an earlier hwnas did not know is off by default
     changed = [
         f"{name}: {before!r} then, {after!r} now"
         for name, before, after in [
             *((key, was[key], now[key]) for key in ("space", "dataset", "seed")),
-            *((f"train.{key}", was["recipe"].get(key), value) for key, value in now["recipe"].items()),
+            *((f"train.{key}", begun[key], value) for key, value in now["recipe"].items()),
         ]
         if before != after
     ]

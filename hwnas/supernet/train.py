@@ -61,6 +61,7 @@ def train(
         RunError: the checkpoints were made by another recipe, space or seed, or the last one is damaged.
     """
     steps = _steps(dataset, recipe)
+    _check_kernels(supernet, recipe)
     optimizer = make_optimizer(supernet, recipe)
     identity = identity_of(space, dataset, recipe, seed)
     history = resume(folder, supernet, optimizer, identity)
@@ -95,6 +96,17 @@ def _steps(dataset: Dataset, recipe: Recipe) -> int:
             do="Use a smaller batch_size",
         )
     return steps
+
+
+def _check_kernels(supernet: Supernet, recipe: Recipe) -> None:
+    if supernet.kernel_transform != recipe.kernel_transform:
+        raise ConfigError(
+            f"the recipe says `kernel_transform={recipe.kernel_transform}`, the supernet was made with "
+            f"`kernel_transform={supernet.kernel_transform}`",
+            where="train",
+            allowed="A supernet has matrices for its kernels, or it has none",
+            do="Give both the same value",
+        )
 
 
 def _epoch(

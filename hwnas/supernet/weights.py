@@ -15,20 +15,9 @@ from hwnas.errors import SpaceError
 from hwnas.network import Network, build, operators_by_slot
 from hwnas.ops import Operator
 from hwnas.space import AnySpace
+from hwnas.supernet.kernels import Size, centre, is_kernel, kernel_sizes, matrices, steps_to, transformed
 
-Size = tuple[int, ...]
-
-
-def centre(largest: Tensor, size: Size) -> Tensor:
-    """The part of a shared tensor that a tensor of `size` uses: leading channels, and the centre of a kernel.
-
-    The first two axes are (output, input) channels and are cut at the end; any further axis is spatial and is cut on
-    both sides. A tensor of full size is returned as it is.
-    """
-    for axis, (whole, part) in enumerate(zip(largest.shape, size, strict=True)):
-        if part != whole:
-            largest = largest.narrow(axis, (whole - part) // 2 if axis >= 2 else 0, part)
-    return largest
+Steps = tuple[tuple[str, Size], ...]
 
 
 @final
@@ -43,17 +32,26 @@ class Supernet(nn.Module):
     Args:
         space: whose networks are to be run.
         seed: of the initial weights; the global generator is left as it was.
+        kernel_transform: whether a smaller kernel is a learned map of the larger one's centre, not the centre itself.
     """
 
-    def __init__(self, space: AnySpace, *, seed: int = 0) -> None:
+    def __init__(self, space: AnySpace, *, seed: int = 0, kernel_transform: bool = False) -> None:
         super().__init__()
         self.space_name = space.name
+        self.kernel_transform = kernel_transform
+        self._kernels: dict[str, tuple[Size, ...]] = {}
         self._templates: dict[tuple[str, Operator], _Template] = {}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             for slot, links in operators_by_slot(space).items():
-                for name, value in _largest(slot, {operator: None for operator, _ in links}):
+                operators = list(dict.fromkeys(operator for operator, _ in links))
+                for name, value in _largest(slot, operators):
                     self.register_parameter(name, nn.Parameter(value))
+                if kernel_transform:
+                    self._kernels |= _elastic_kernels(slot, operators)
+        for key, sizes in self._kernels.items():
+            for name, value in matrices(key, sizes):
+                self.register_parameter(name, nn.Parameter(value))
 
     def forward(self, images: Tensor, network: Network) -> Tensor:
         """Logits of one network.
@@ -81,7 +79,7 @@ class Supernet(nn.Module):
     def _template(self, slot: str, operator: Operator) -> _Template:
         template = self._templates.get((slot, operator))
         if template is None:
-            template = self._templates[slot, operator] = _Template(slot, operator, self._parameters)
+            template = self._templates[slot, operator] = _Template(slot, operator, self._parameters, self._kernels)
         return template
 
     def __getstate__(self) -> dict[str, Any]:
@@ -94,17 +92,24 @@ class _Template:
     Wiring by hand instead of `torch.func.functional_call` halves the overhead of a step on small networks.
     """
 
-    def __init__(self, slot: str, operator: Operator, weights: Mapping[str, Tensor | None]) -> None:
+    def __init__(
+        self,
+        slot: str,
+        operator: Operator,
+        weights: Mapping[str, Tensor | None],
+        kernels: Mapping[str, tuple[Size, ...]],
+    ) -> None:
         with torch.random.fork_rng(devices=[]):
             self.module = operator.module()
-        self._wires: list[tuple[dict[str, Any], str, str, str, Size]] = []
+        self._wires: list[tuple[dict[str, Any], str, str, str, Size, Steps]] = []
         for prefix, child in self.module.named_modules():
             for name, value in child._parameters.items():
                 if value is not None:
                     full = f"{prefix}.{name}" if prefix else name
-                    wire = child._parameters, name, full, _key(slot, operator, full), tuple(value.shape)
-                    _check_fits(wire[3], wire[4], weights, operator)
-                    self._wires.append(wire)
+                    key, size = _key(slot, operator, full), tuple(value.shape)
+                    _check_fits(key, size, weights, operator)
+                    steps = steps_to(key, kernels[key], size) if key in kernels else ()
+                    self._wires.append((child._parameters, name, full, key, size, steps))
             if isinstance(child, _BatchNorm):
                 child.track_running_stats = False  # statistics stay as they are: a template is shared by all steps
         self._unwire()
@@ -117,24 +122,26 @@ class _Template:
             self.module.to(x.device)  # buffers alone: no parameter is wired in
             self._device = x.device
         try:
-            for store, name, _, key, size in self._wires:
-                store[name] = _slice(weights, key, size)
+            for store, name, _, key, size, steps in self._wires:
+                store[name] = _slice(weights, key, size, steps)
             out: Tensor = self.module(x)
         finally:
             self._unwire()
         return out
 
     def slices(self, weights: Mapping[str, Tensor | None]) -> dict[str, Tensor]:
-        return {full: _slice(weights, key, size) for _, _, full, key, size in self._wires}
+        return {full: _slice(weights, key, size, steps) for _, _, full, key, size, steps in self._wires}
 
     def _unwire(self) -> None:
         for store, name, *_ in self._wires:
             store[name] = None
 
 
-def _slice(weights: Mapping[str, Tensor | None], key: str, size: Size) -> Tensor:
+def _slice(weights: Mapping[str, Tensor | None], key: str, size: Size, steps: Steps) -> Tensor:
     value = weights[key]
     assert value is not None
+    if steps:
+        return transformed(value, size, steps, weights)
     return value if value.shape == size else centre(value, size)
 
 
@@ -194,3 +201,18 @@ def _largest(slot: str, operators: Iterable[Operator]) -> Iterator[tuple[str, Te
 def _sizes(slot: str, operator: Operator) -> dict[str, Size]:
     with torch.device("meta"):
         return {_key(slot, operator, name): tuple(p.shape) for name, p in operator.module().named_parameters()}
+
+
+def _elastic_kernels(slot: str, operators: Iterable[Operator]) -> dict[str, tuple[Size, ...]]:
+    """The spatial sizes, largest first, of the slot's convolution kernels that come in several."""
+    found: dict[str, list[Size]] = {}
+    for operator in operators:
+        with torch.device("meta"):
+            module = operator.module()
+        for prefix, child in module.named_modules():
+            for name, value in child.named_parameters(recurse=False):
+                if is_kernel(child, name):
+                    key = _key(slot, operator, f"{prefix}.{name}" if prefix else name)
+                    found.setdefault(key, []).append(tuple(value.shape))
+    chains = {key: kernel_sizes(key, sizes) for key, sizes in found.items()}
+    return {key: sizes for key, sizes in chains.items() if len(sizes) > 1}

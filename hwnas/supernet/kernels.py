@@ -1,0 +1,86 @@
+"""Kernel transformation: a smaller kernel is the centre of the next larger one, times a learned matrix.
+
+As in once-for-all (Cai et al., ICLR 2020): 7 -> 5 -> 3, one square matrix a step, shared by all channels of a
+layer and at first the identity. There only depthwise kernels are elastic; here all kernels of convolutions are mapped.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from hwnas.errors import SpaceError
+
+Size = tuple[int, ...]
+
+
+def centre(largest: Tensor, size: Size) -> Tensor:
+    """The part of a shared tensor that a tensor of `size` uses: leading channels, and the centre of a kernel.
+
+    The first two axes are (output, input) channels and are cut at the end; any further axis is spatial and is cut on
+    both sides. A tensor of full size is returned as it is.
+    """
+    for axis, (whole, part) in enumerate(zip(largest.shape, size, strict=True)):
+        if part != whole:
+            largest = largest.narrow(axis, (whole - part) // 2 if axis >= 2 else 0, part)
+    return largest
+
+
+def is_kernel(module: nn.Module, parameter: str) -> bool:
+    """Whether a module's own parameter is the kernel of a convolution, so that its last axes are places."""
+    return isinstance(module, nn.modules.conv._ConvNd) and parameter == "weight"
+
+
+def kernel_sizes(key: str, found: Iterable[Size]) -> tuple[Size, ...]:
+    """The spatial sizes of a shared kernel, largest first.
+
+    Raises:
+        SpaceError: of two of them neither lies within the other.
+    """
+    sizes = sorted({size[2:] for size in found}, key=math.prod, reverse=True)
+    for larger, smaller in pairwise(sizes):
+        if any(part > whole for whole, part in zip(larger, smaller, strict=True)):
+            raise SpaceError(
+                f"of the kernels {_text(larger)} and {_text(smaller)} neither lies within the other",
+                where=f"shared parameter `{key}`",
+                allowed="With `kernel_transform` each kernel size of a slot holds the next smaller one",
+                do="Leave `train.kernel_transform` out, or give the kernels operators of different names",
+            )
+    return tuple(sizes)
+
+
+def matrices(key: str, sizes: tuple[Size, ...]) -> Iterator[tuple[str, Tensor]]:
+    """The transforming matrices of a shared kernel by name, as identities."""
+    for larger, smaller in pairwise(sizes):
+        yield _name(key, larger, smaller), torch.eye(math.prod(smaller))
+
+
+def steps_to(key: str, sizes: tuple[Size, ...], size: Size) -> tuple[tuple[str, Size], ...]:
+    """By which matrices, and over which spatial sizes, the largest kernel becomes one of `size`."""
+    return tuple((_name(key, a, b), b) for a, b in pairwise(sizes) if math.prod(b) >= math.prod(size[2:]))
+
+
+def transformed(
+    largest: Tensor, size: Size, steps: Iterable[tuple[str, Size]], weights: Mapping[str, Tensor | None]
+) -> Tensor:
+    """The kernel of `size` that the steps make of a shared one."""
+    kernel = centre(largest, (*size[:2], *largest.shape[2:]))
+    for name, spatial in steps:
+        matrix = weights[name]
+        assert matrix is not None
+        within = centre(kernel, (*size[:2], *spatial))
+        kernel = linear(within.flatten(2), matrix).reshape(within.shape)
+    return kernel
+
+
+def _name(key: str, larger: Size, smaller: Size) -> str:
+    return f"{key}/{_text(larger)}to{_text(smaller)}"
+
+
+def _text(size: Size) -> str:
+    return str(size[0]) if len(set(size)) == 1 else "x".join(map(str, size))
