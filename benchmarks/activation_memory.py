@@ -141,7 +141,7 @@ def study(kind: str, space: str, count: int, folder: Path) -> list[dict[str, Any
     targets = [Target("identity", nn.Identity, (8, 1, 1))]
     targets += [Target("network", partial(build, n), n.input_shape, repr(n)) for n in [*networks, *small]]
     files: list[Path] = []
-    for file in make_files(targets, runtime.setup, runtime.suffix, exporter_of(runtime), folder / kind):
+    for file in make_files(targets, runtime.setup, runtime.suffix, exporter_of(runtime.setup), folder / kind):
         if isinstance(file, HwnasError):
             raise SystemExit(str(file))
         files.append(file)

@@ -116,10 +116,14 @@ bench_app = typer.Typer(
     cls=_Bench,
     no_args_is_help=True,
     rich_markup_mode="rich",
-    subcommand_metavar="lint|merge|import ...",
-    help="Tables that are there already, as files.",
+    subcommand_metavar="pack|lint|merge|import ...",
+    help="Kits for boards; tables that are there already, as files.",
 )
-app.add_typer(bench_app, name="bench", short_help="Time every operator that can occur; lint, merge and import tables.")
+app.add_typer(
+    bench_app,
+    name="bench",
+    short_help="Time every operator that can occur, here or on boards; lint, merge and import tables.",
+)
 
 
 @bench_app.command(TIMING, hidden=True)
@@ -172,6 +176,35 @@ def bench(
         for found in tables
     ]
     _print([vars(found) for found in tables], as_json, lines)
+
+
+@bench_app.command("pack")
+def pack_kit(
+    space: SpaceReference,
+    out: Annotated[Path, typer.Option("-o", "--out", help="The kit's file, such as kit.pyz.")],
+    runtime: Annotated[str, typer.Option(help="onnxruntime or tflite.")],
+    threads: Annotated[int, typer.Option(min=1, help="Threads of the set-up.")] = 1,
+    batch: Annotated[int, typer.Option(min=1, help="Batch of the set-up.")] = 1,
+    precision: Annotated[str, typer.Option(help="Precision of the set-up.")] = "fp32",
+    accelerator: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: Annotated[str | None, typer.Option(help="The board's name; found out there if left out.")] = None,
+    checks: Annotated[
+        int | None, typer.Option(min=0, help="Whole networks to time beside the operators; 20 if left out.")
+    ] = None,
+    lacking: Annotated[str | None, typer.Option(help="Pack only what this table of the board lacks.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Pack all that a board needs into one file: `python3 kit.pyz` there writes the table, without PyTorch."""
+    from hwnas import pipeline
+
+    packed = pipeline.pack(
+        space, out, checks=checks, lacking=lacking, runtime=runtime, threads=threads, batch=batch,
+        precision=precision, accelerator=accelerator, device=device, narrator=Terminal(),
+    )  # fmt: skip
+    line = (
+        f"{out}: {packed.files} model files, {packed.bytes / 1e6:.1f} MB, {packed.unpacked_bytes / 1e6:.1f} MB unpacked"
+    )
+    _print(vars(packed), as_json, [line, f"next: copy it to the board, and run there: python3 {out.name}"])
 
 
 @bench_app.command("lint")

@@ -219,7 +219,7 @@ def test_a_published_table_prices_a_network_as_its_authors_do(hwnas: Call, tmp_p
 def test_lint_merge_and_import_are_commands_and_all_else_is_timed(hwnas: Call, tmp_path: Path) -> None:
     text = hwnas("bench", "--help").out
     assert all(word in text for word in ("EXPERIMENT|SPACE", "--runtime", "lint", "merge", "import"))
-    for command in ("lint", "merge", "import"):
+    for command in ("pack", "lint", "merge", "import"):
         done = hwnas("bench", command, "--help")
         assert (done.code, f"Usage: hwnas bench {command}" in done.out, "--json" in done.out) == (0, True, True)
     written(tmp_path)

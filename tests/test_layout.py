@@ -21,7 +21,7 @@ FLOORS = (  # bottom to top
     ("network", "notation", "runtimes", "export", "config", "data"),
     ("population",),
     ("supernet", "latency", "search"),
-    ("collaborate", "proxies", "report"),
+    ("boards", "collaborate", "proxies", "report"),
     ("pipeline",),
     ("terminal",),
     ("cli",),
@@ -31,6 +31,7 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 BOARD = (
     "runtimes/*.py",
     "latency/conditions/*.py",
+    *(f"boards/{name}.py" for name in ("__init__", "contents", "kit", "needs", "start", "teller")),
     *(
         f"latency/{name}.py"
         for name in ("__init__", "disturbance", "drift", "file", "measure", "sitting", "table", "worker")

@@ -16,7 +16,16 @@ from hwnas.latency.artifacts import Export, Progress, Target, make_files
 from hwnas.latency.choose import rough_cost_ms
 from hwnas.latency.measure import OFTEN, Measurement, Timing
 from hwnas.latency.sitting import time_in_sittings
-from hwnas.latency.table import OVERHEAD_LINE, LatencyTable, check_key, check_line, open_table, row_key, row_line
+from hwnas.latency.table import (
+    OVERHEAD_LINE,
+    LatencyTable,
+    check_key,
+    check_line,
+    open_table,
+    origin_here,
+    row_key,
+    row_line,
+)
 from hwnas.lookup import source_of
 from hwnas.network import Network, build
 from hwnas.ops import Operator, Shape
@@ -83,7 +92,7 @@ def build_table(
         TableError: the table is damaged or of another set-up, or files could not be made or run; those are listed,
             all others are stored.
     """
-    table = open_table(path, runtime.setup)
+    table = open_table(path, runtime.setup, origin_here())
     jobs = jobs_of(table, operators, networks)
     failures: list[str] = []
     for job, outcome in _timed(jobs, runtime, (export, export_network or export), timing, artifacts, progress):

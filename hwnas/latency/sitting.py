@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,9 @@ from hwnas.runtimes import Runtime
 Progress = Callable[[int, int], None]
 CRASHES = 3
 """After so many crashed processes a sitting gives up."""
+LAUNCHER = "HWNAS_LAUNCHER"
+"""The environment variable that holds what stands before `python` in the command of a measuring process, such as an
+emulator with its options."""
 
 
 @dataclass(frozen=True)
@@ -227,14 +231,13 @@ def _in_a_worker(heard: _Heard, runtime: Runtime, timing: Timing, files: Sequenc
 @contextmanager
 def _worker(complaints: Any, threads: int) -> Iterator[subprocess.Popen[str]]:
     """A measuring process; killed if it is left early."""
-    paths = [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")]
-    environment = {
-        **os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "OMP_NUM_THREADS": str(threads),
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }  # fmt: skip
+    # What holds `hwnas` is a folder, or on a board the kit's archive.
+    home = str(Path(__file__).resolve().parents[2])
+    code = "import sys; sys.path.insert(0, sys.argv[1]); from hwnas.latency.worker import main; main()"
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONDONTWRITEBYTECODE": "1"}
     worker = subprocess.Popen(
-        [sys.executable, "-m", "hwnas.latency.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=complaints, text=True, env=environment,
+        [*shlex.split(os.environ.get(LAUNCHER, "")), sys.executable, "-c", code, home],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints, text=True, env=environment,
     )  # fmt: skip
     try:
         yield worker

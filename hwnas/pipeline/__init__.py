@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hwnas.pipeline.costs import space_facts as space_facts
     from hwnas.pipeline.everything import run as run
     from hwnas.pipeline.exporting import export as export
+    from hwnas.pipeline.kits import pack as pack
     from hwnas.pipeline.reporting import fronts as fronts
     from hwnas.pipeline.reporting import report as report
     from hwnas.pipeline.searching import search as search
@@ -38,6 +39,7 @@ _VERBS = {  # name -> "module:attribute"; the block above says the same to type 
     "merge": "hwnas.pipeline.tables:merge",
     "open_run": "hwnas.pipeline.workspace:open_run",
     "open_space": "hwnas.pipeline.spaces:open_space",
+    "pack": "hwnas.pipeline.kits:pack",
     "report": "hwnas.pipeline.reporting:report",
     "run": "hwnas.pipeline.everything:run",
     "search": "hwnas.pipeline.searching:search",

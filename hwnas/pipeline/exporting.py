@@ -165,7 +165,7 @@ def _export_file(run: Run, tier: str, settled: _Settled, path: Path) -> FileReco
     runtime = _runtime_for(run, tier, format_)
     precision = runtime.setup.precision
     write_model(
-        settled.module, settled.network.input_shape, path, exporter_of(runtime, calibration=settled.calibration)
+        settled.module, settled.network.input_shape, path, exporter_of(runtime.setup, calibration=settled.calibration)
     )
     loaded = runtime.load(path)
     try:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from hwnas.config import SetupConfig, TimingConfig, parse_setup
 from hwnas.export import EXPORTERS
 from hwnas.latency.artifacts import Export
-from hwnas.latency.build import build_table, expected_seconds, plan_checks, plan_table
+from hwnas.latency.build import Exports, build_table, expected_seconds, plan_checks, plan_table
 from hwnas.latency.choose import choose_checks
 from hwnas.latency.measure import Timing
 from hwnas.latency.table import LatencyTable, open_table
@@ -23,7 +23,7 @@ from hwnas.ops import Operator, Shape
 from hwnas.pipeline.narrate import Narrator, Silent
 from hwnas.pipeline.spaces import open_space, split_reference
 from hwnas.pipeline.workspace import Run, open_run
-from hwnas.runtimes import Runtime, open_runtime
+from hwnas.runtimes import Runtime, Setup, checked_setup, open_runtime
 from hwnas.space import AnySpace, Suggest
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def bench_run(run: Run, narrator: Narrator) -> list[Benched]:
         return [
             _measured(
                 fill(runtime_of(setup), run.table_path(name), config.timing, artifacts, narrator, f"timing {name}",
-                     operators, networks, (run.space.name, _reference(config.space, run.space_file))),
+                     operators, networks, (run.space.name, reference_of(config.space, run.space_file))),
                 narrator,
             )
             for name, setup in config.setups.items()
@@ -111,13 +111,13 @@ def bench_space(
     if dry_run:
         return _lacking(operators, networks, setup, timing, table)
     artifacts, narrator = table.with_name(f"{table.name}.files"), narrator or Silent()
-    known = (opened.name, _reference(space, file))
+    known = (opened.name, reference_of(space, file))
     filled = fill(setup, table, timing, artifacts, narrator, f"timing {table.stem}", operators, networks, known)
     shutil.rmtree(artifacts, ignore_errors=True)
     return _measured(filled, narrator)
 
 
-def _reference(given: str | Path, file: Path) -> str:
+def reference_of(given: str | Path, file: Path) -> str:
     """How a table names its space: a shipped one as it was given, a file by its whole path."""
     name, function = split_reference(given)
     if not name.suffix:
@@ -133,7 +133,7 @@ def _lacking(
     table = open_table(path, setup) if path.exists() else LatencyTable(path, setup)
     rows, checks = plan_table(operators, table), plan_checks(networks, table)
     seconds = expected_seconds(
-        rows, checks, runtime, exporter_of(runtime, whole=False), exporter_of(runtime), protocol(timing, 0)
+        rows, checks, runtime, exporter_of(runtime.setup, whole=False), exporter_of(runtime.setup), protocol(timing, 0)
     )
     return Benched(path, setup.as_dict(), len(table.rows), len(table.checks), len(rows), len(checks), seconds)
 
@@ -160,12 +160,12 @@ def fill(
         table = build_table(
             operators,
             runtime,
-            exporter_of(runtime, whole=False),
+            exporter_of(runtime.setup, whole=False),
             protocol(timing, 0),
             path,
             artifacts=artifacts / runtime.setup.runtime,
             networks=networks,
-            export_network=exporter_of(runtime),
+            export_network=exporter_of(runtime.setup),
             progress=bar.update,
         )
     if space is not None and space[0] not in table.spaces:
@@ -194,13 +194,28 @@ def runtime_of(setup: SetupConfig) -> Runtime:
     )  # fmt: skip
 
 
-def exporter_of(runtime: Runtime, *, whole: bool = True, calibration: Images | None = None) -> Export:
-    """The function that writes a module as the runtime's file, at the set-up's batch and precision.
+def wished(setup: SetupConfig) -> Setup:
+    """A set-up of a board: what only the board can tell is empty, unless it was given a name.
+
+    Raises:
+        ConfigError: the runtime does not offer the precision or the accelerator.
+    """
+    return checked_setup(
+        Setup(setup.device or "", setup.runtime, "", setup.threads, setup.precision, setup.batch, setup.accelerator)
+    )
+
+
+def exports_of(setup: Setup) -> Exports:
+    """What writes the files of a table's rows, and those of its checks."""
+    return exporter_of(setup, whole=False), exporter_of(setup)
+
+
+def exporter_of(setup: Setup, *, whole: bool = True, calibration: Images | None = None) -> Export:
+    """The function that writes a module as the file of the set-up's runtime, at the set-up's batch and precision.
 
     A whole network takes and gives float32. An operator that is timed alone begins and ends in the set-up's precision,
     as it does inside a network. Without `calibration`, inputs (N, C, H, W), an int8 file is good for timing only.
     """
-    setup = runtime.setup
     export = member(EXPORTERS, setup.runtime, what="runtime", where="export")
     return partial(export, batch=setup.batch, precision=setup.precision, whole=whole, calibration=calibration)
 

@@ -38,4 +38,4 @@ def open_runtime(
     return runtime
 
 
-__all__ = ["RUNTIMES", "Loaded", "Runtime", "Setup", "offered", "open_runtime"]
+__all__ = ["RUNTIMES", "Loaded", "Runtime", "Setup", "checked_setup", "offered", "open_runtime"]

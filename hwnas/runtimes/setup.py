@@ -7,6 +7,8 @@ import platform
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from hwnas.runtimes.emulation import emulator
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -45,7 +47,17 @@ def cpu_name() -> str:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
             found = dict(line.split(":", 1) for line in lines if ":" in line)
         found = {key.strip(): value.strip() for key, value in found.items()}
-        name = found.get("model name") or found.get("Model") or found.get("Hardware") or name
+        name = found.get("model name") or found.get("Model") or _board() or found.get("Hardware") or name
     except OSError:
         pass
-    return f"{name}, {os.cpu_count()} cores"
+    emulated = f"{platform.machine()} emulated on " if emulator() else ""
+    return f"{emulated}{name}, {os.cpu_count()} cores"
+
+
+def _board() -> str:
+    """What the board's firmware calls it, such as `NVIDIA Jetson Orin Nano Developer Kit`; nothing on a PC."""
+    try:
+        with open("/proc/device-tree/model", encoding="utf-8", errors="replace") as file:
+            return file.read().strip("\0 \n")
+    except OSError:
+        return ""

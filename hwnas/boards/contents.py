@@ -1,0 +1,171 @@
+"""What a kit holds: a zip archive of code and model files, and `kit.json`, which says what each is for and its SHA-256.
+Board side: Python 3.9 syntax, no numpy."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hwnas.errors import TableError
+
+FORMAT = 1
+MANIFEST = "kit.json"
+SEAL = b"hwnas kit, sha256 of its manifest: "
+"""The archive's comment, before the digest: what the manifest vouches for, this vouches for."""
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A model file in a kit."""
+
+    name: str
+    """What a person is told is timed."""
+    file: str
+    """Its place in the archive."""
+    bytes: int
+    line: Mapping[str, Any] = field(default_factory=dict)
+    """What its samples are about, as it stands in a table; nothing for the reference."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All that a kit knows, but for the files themselves."""
+
+    hwnas: str
+    """The version that packed it."""
+    setup: Mapping[str, Any]
+    """The set-up that is wanted; what only the board can tell is empty."""
+    timing: Mapping[str, Any]
+    """The protocol's fields."""
+    table: str
+    """How the table's file is called."""
+    jobs: Sequence[Packed]
+    reference: Packed | None
+    space: Sequence[str] = ()
+    """Name and reference of the space that it is for."""
+    sha256: Mapping[str, str] = field(default_factory=dict)
+    """The digest of every member of the archive but the manifest."""
+
+    def encoded(self) -> bytes:
+        """As it stands in the archive."""
+        return json.dumps({"hwnas_kit": FORMAT, **asdict(self)}, indent=1).encode()
+
+    @staticmethod
+    def decoded(content: bytes) -> Manifest:
+        """The inverse.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is none of this format.
+        """
+        raw = json.loads(content)
+        if raw.pop("hwnas_kit") != FORMAT:
+            raise ValueError(f"it is of another format than {FORMAT}")
+        reference = raw.pop("reference")
+        jobs = [Packed(**job) for job in raw.pop("jobs")]
+        return Manifest(jobs=jobs, reference=Packed(**reference) if reference else None, **raw)
+
+
+def seal(manifest: bytes) -> bytes:
+    """The archive's comment for a manifest."""
+    return SEAL + hashlib.sha256(manifest).hexdigest().encode()
+
+
+@dataclass(frozen=True)
+class Kit:
+    """A kit's file whose code and manifest are as they were packed; model files are checked when they are taken out."""
+
+    path: Path
+    manifest: Manifest
+
+    def extract(self, wanted: Sequence[Packed], folder: Path) -> list[Path]:
+        """Model files in the folder, each made if it is not there as it was packed.
+
+        Raises:
+            TableError: the kit is damaged, or the disk does not take a file.
+        """
+        with zipfile.ZipFile(self.path) as archive:
+            return [self._extracted(archive, packed, folder) for packed in wanted]
+
+    def _extracted(self, archive: zipfile.ZipFile, packed: Packed, folder: Path) -> Path:
+        path, digest = folder / os.path.basename(packed.file), self.manifest.sha256[packed.file]
+        if path.is_file() and sha256_of(path) == digest:
+            return path
+        draft = path.with_name(f".{path.name}")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with archive.open(packed.file) as source, open(draft, "wb") as target:
+                shutil.copyfileobj(source, target, CHUNK)
+        except OSError as error:
+            with suppress(OSError):
+                draft.unlink()
+            raise TableError(
+                f"a model file of {packed.bytes:,} bytes cannot be written ({error.strerror or error})",
+                where=str(folder), allowed="Model files are taken out of the kit to be timed, and removed afterwards",
+                do="Free the disk, or name a table on another one with --out; the same command continues",
+            ) from error  # fmt: skip
+        except Exception as error:  # a checksum of the archive's own, or what does not unpack
+            draft.unlink()
+            raise damaged(self.path, f"`{packed.file}`: {error}") from error
+        if sha256_of(draft) != digest:
+            draft.unlink()
+            raise damaged(self.path, f"the SHA-256 of `{packed.file}` is not the one that it was packed with")
+        os.replace(draft, path)
+        return path
+
+
+def open_kit(path: Path) -> Kit:
+    """The kit in a file, its code checked.
+
+    Raises:
+        TableError: it is cut short, was changed, or is no kit.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            content = archive.read(MANIFEST)
+            manifest = Manifest.decoded(content)
+            if archive.comment != seal(content):
+                raise damaged(path, "its manifest was changed after it was packed")
+            _check_members(path, archive, manifest)
+    except TableError:
+        raise
+    except Exception as error:  # of zlib, JSON and the archive, which share no base
+        raise damaged(path, f"{type(error).__name__}: {error}") from error
+    return Kit(path, manifest)
+
+
+def _check_members(path: Path, archive: zipfile.ZipFile, manifest: Manifest) -> None:
+    files = {packed.file for packed in manifest.jobs} | ({manifest.reference.file} if manifest.reference else set())
+    names = [name for name in archive.namelist() if name != MANIFEST]
+    if sorted(names) != sorted(manifest.sha256):
+        odd = sorted(set(names) ^ set(manifest.sha256)) or ["a name that occurs twice"]
+        raise damaged(path, f"its members are not those that were packed: {', '.join(odd[:3])}")
+    for name in names:
+        if name not in files and hashlib.sha256(archive.read(name)).hexdigest() != manifest.sha256[name]:
+            raise damaged(path, f"the SHA-256 of `{name}` is not the one that it was packed with")
+
+
+def sha256_of(path: Path) -> str:
+    """A file's digest."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for chunk in iter(lambda: file.read(CHUNK), b""):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def damaged(path: Path, met: str) -> TableError:
+    """The error of a kit that is not as it was packed."""
+    return TableError(
+        f"the kit is damaged ({met})", where=str(path),
+        allowed="A kit is run as it was packed: every file in it has its SHA-256 there",
+        do="Copy it again, or pack it again with `hwnas bench pack`",
+    )  # fmt: skip

@@ -1,0 +1,206 @@
+"""A kit on its board, `python3 kit.pyz`: the files are timed, the table stands beside it; started again it continues.
+Board side: Python 3.9 syntax, no numpy at module level."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hwnas.boards.contents import Kit, Packed, open_kit
+from hwnas.boards.needs import check_needs
+from hwnas.boards.teller import Attended, Person, Stopped, Teller, alone_with, stop_when_alone
+from hwnas.errors import ConfigError, HwnasError, RunError, TableError
+
+if TYPE_CHECKING:
+    from hwnas.latency.measure import Timing
+    from hwnas.latency.table import LatencyTable
+    from hwnas.runtimes import Runtime
+
+SHOWN = 5
+"""How many failures an error spells out."""
+STOPPED = 130
+
+
+def main(path: str, arguments: Sequence[str]) -> int:
+    """Run the kit in a file: exit code 0 for done, 1 for a failure, 2 for arguments that cannot be used, 130 if it was
+    stopped."""
+    options = _parser().parse_args(arguments)
+    teller: Teller = Attended() if options.attended else Person()
+    if options.attended:
+        stop_when_alone()
+    try:
+        _run(open_kit(Path(path)), options, teller)
+    except ConfigError as error:
+        teller.error(error)
+        return 2
+    except HwnasError as error:
+        teller.error(error)
+        return 1
+    except OSError as error:  # what no room expected
+        teller.error(_refused(error))
+        return 1
+    except (KeyboardInterrupt, Stopped):
+        with suppress(Stopped):
+            teller.say("stopped; the same command continues")
+        return STOPPED
+    return 0
+
+
+def _refused(error: OSError) -> RunError:
+    return RunError(
+        f"the system refused ({error.strerror or error})", where=str(error.filename or "a file"),
+        allowed="The table's folder can be written, and has room", do="Correct that, or name a table with --out",
+    )  # fmt: skip
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python3 kit.pyz", description="Times the operators in this file, and writes the table beside it.",
+        epilog="What the table holds is not timed again.",
+    )  # fmt: skip
+    parser.add_argument("--out", metavar="FILE", help="the table's file; beside the kit if left out")
+    parser.add_argument("--threads", type=int, metavar="N", help="threads of the runtime, instead of the kit's number")
+    parser.add_argument("--cores", metavar="LIST", help="the processors that may be used, such as 4-7 or 0,2")
+    parser.add_argument("--device", metavar="NAME", help="what the board is called; found out if left out")
+    parser.add_argument("--list", action="store_true", help="list what is in the kit and what the table lacks of it")
+    parser.add_argument("--dry-run", action="store_true", help="only tell the set-up, what is missing and how long")
+    parser.add_argument("--attended", action="store_true", help=argparse.SUPPRESS)  # for `hwnas bench --host`
+    return parser
+
+
+def _run(kit: Kit, options: argparse.Namespace, teller: Teller) -> None:
+    setup = dict(kit.manifest.setup)
+    check_needs(setup["runtime"])
+    from hwnas.latency.measure import Timing
+    from hwnas.latency.table import LatencyTable, open_table, origin_here
+    from hwnas.runtimes import open_runtime
+
+    if options.cores is not None:
+        _keep_to(_cores(options.cores))
+    runtime = open_runtime(
+        setup["runtime"], threads=setup["threads"] if options.threads is None else options.threads,
+        precision=setup["precision"], batch=setup["batch"], accelerator=setup["accelerator"],
+        device=options.device or setup["device"] or None,
+    )  # fmt: skip
+    timing, out = Timing(**kit.manifest.timing), _out(kit, options)
+    if options.list or options.dry_run:
+        there = open_table(out, runtime.setup, origin_here()) if out.exists() else LatencyTable(out, runtime.setup)
+        _look(kit, options, there, timing, teller)
+        return
+    with alone_with(out, teller.patience_s):
+        table = open_table(out, runtime.setup, origin_here())
+        for notice in table.notices:
+            teller.say(notice)
+        if table.origin.kind == "emulated":
+            teller.say(f"the table is {table.origin}: it shows that the kit runs, no search accepts it")
+        _fill(kit, table, runtime, timing, teller)
+        if kit.manifest.space:
+            table.append_space(*kit.manifest.space)
+    teller.done(out, len(table.rows), len(table.checks))
+
+
+def _out(kit: Kit, options: argparse.Namespace) -> Path:
+    if options.out:
+        return Path(options.out)
+    name = kit.manifest.table
+    if options.threads is not None and options.threads != kit.manifest.setup["threads"]:
+        name = f"{options.threads}t-{name}"
+    return kit.path.with_name(name)
+
+
+def _missing(kit: Kit, table: LatencyTable) -> list[Packed]:
+    return [job for job in kit.manifest.jobs if not table.holds(job.line)]
+
+
+def _fill(kit: Kit, table: LatencyTable, runtime: Runtime, timing: Timing, teller: Teller) -> None:
+    """Time what the table lacks, and store it; what could not be timed does not cost the others their rows."""
+    from hwnas.latency.sitting import time_in_sittings
+
+    missing = _missing(kit, table)
+    if not missing:
+        return
+    folder = table.path.with_name(f"{table.path.name}.files")
+    teller.progress(0, len(missing), "unpacking")
+    reference = [kit.manifest.reference] if kit.manifest.reference else []
+    _check_space(folder, [*reference, *missing])
+    files = kit.extract([*reference, *missing], folder)
+    first = files.pop(0) if reference else None
+    failures = []
+    for place, outcome in time_in_sittings(files, runtime, timing, reference=first, progress=teller.progress):
+        if isinstance(outcome, str):
+            failures.append(f"{missing[place].name}: {outcome}")
+        else:
+            table.append(missing[place].line, outcome, missing[place].bytes)
+    shutil.rmtree(folder, ignore_errors=True)
+    if failures:
+        listed = "; ".join(failures[:SHOWN]) + (f"; and {len(failures) - SHOWN} more" if len(failures) > SHOWN else "")
+        raise TableError(
+            f"{len(failures)} of {len(missing)} could not be timed: {listed}", where=str(table.path),
+            allowed=f"Every file of the kit must be run by {runtime.setup.runtime} {runtime.setup.runtime_version}",
+            do="Try another version of the runtime; what was measured is stored, the same command continues",
+        )  # fmt: skip
+
+
+def _check_space(folder: Path, wanted: Sequence[Packed]) -> None:
+    """Refuse to begin what the disk has no room for."""
+    there = {path.name for path in folder.glob("*")} if folder.is_dir() else set()
+    lacking = sum(packed.bytes for packed in wanted if os.path.basename(packed.file) not in there)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder.parent).free
+    if free < lacking:
+        raise TableError(
+            f"the model files take {lacking / 1e6:.1f} MB, {free / 1e6:.1f} MB are free", where=str(folder.parent),
+            allowed="Model files are taken out of the kit to be timed, and removed afterwards",
+            do="Free the disk, or name a table on another one with --out",
+        )  # fmt: skip
+
+
+def _look(kit: Kit, options: argparse.Namespace, table: LatencyTable, timing: Timing, teller: Teller) -> None:
+    missing = _missing(kit, table)
+    if options.list:
+        lacking = {packed.file for packed in missing}
+        for job in kit.manifest.jobs:
+            teller.say(f"{'missing' if job.file in lacking else 'there':<8} {job.bytes:>12,} bytes  {job.name}")
+    samples_s = timing.rounds * (1 + 1 / 8) * timing.sample_ms / 1e3
+    least_s = len(missing) * (samples_s + max(1, timing.processes) * timing.warm_up_ms / 1e3)
+    size = sum(packed.bytes for packed in missing)
+    teller.say(", ".join(f"{name} {value}" for name, value in asdict(table.setup).items()))
+    teller.say(
+        f"{len(missing)} of {len(kit.manifest.jobs)} are missing in {table.path}: at least "
+        f"{least_s:.0f} s, {size / 1e6:.1f} MB of model files meanwhile"
+    )
+
+
+def _keep_to(cores: set[int]) -> None:
+    """Keep this process, and those that it starts, to some of the processors."""
+    if not hasattr(os, "sched_setaffinity"):
+        raise _no_cores(f"{sys.platform} does not let a process choose", "Leave `--cores` out")
+    usable = os.sched_getaffinity(0)
+    if not cores <= usable:
+        raise _no_cores(f"processors {sorted(cores - usable)} are not to be had", f"There are {sorted(usable)}")
+    os.sched_setaffinity(0, cores)
+
+
+def _cores(text: str) -> set[int]:
+    """Processors of a list such as `0,4-7`."""
+    found: set[int] = set()
+    try:
+        for part in text.split(","):
+            first, _, last = part.partition("-")
+            found |= set(range(int(first), int(last or first) + 1))
+    except ValueError:
+        found = set()
+    if not found:
+        raise _no_cores(f"`{text}` is no list of processors", "Write it as 4-7 or 0,2")
+    return found
+
+
+def _no_cores(met: str, do: str) -> ConfigError:
+    return ConfigError(met, where="--cores", allowed="Numbers of processors that this process may use", do=do)

@@ -1,0 +1,186 @@
+"""Packing a kit: model files are made, and put into one archive with the code that times them. Desk side."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import os
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from hwnas import __version__
+from hwnas.boards.contents import MANIFEST, Manifest, Packed, seal, sha256_of
+from hwnas.boards.needs import NEEDS
+from hwnas.errors import ConfigError, ExportError, HwnasError, RunError
+from hwnas.latency.artifacts import Progress
+from hwnas.latency.build import REFERENCE, Exports, Job, first_line, job_files
+from hwnas.latency.measure import Timing
+from hwnas.lookup import member
+from hwnas.runtimes import RUNTIMES, Setup
+
+PACKAGE = Path(__file__).resolve().parents[1]
+ENTRIES = ("boards/start.py", "latency/worker.py")
+"""What runs on a board; with all that these import."""
+SHEBANG = b"#!/usr/bin/env python3\n"
+EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The time of every member: equal contents make equal kits."""
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class PackedKit:
+    """A kit after packing."""
+
+    path: Path
+    files: int
+    """Model files in it."""
+    bytes: int
+    unpacked_bytes: int
+    """What the model files take on a board."""
+
+
+def suffix_of(setup: Setup) -> str:
+    """How the model files of a set-up end, although its runtime may be missing here.
+
+    Raises:
+        ConfigError: no kit can be packed for the runtime.
+    """
+    if setup.runtime not in NEEDS:
+        raise ConfigError(
+            f"no kit can be packed for runtime `{setup.runtime}`", where="hwnas bench pack",
+            allowed=f"On a board run {', '.join(NEEDS)}", do="Use one of them",
+        )  # fmt: skip
+    suffix: str = member(RUNTIMES, setup.runtime, what="runtime", where="set-up").suffix
+    return suffix
+
+
+def pack_kit(
+    path: Path,
+    jobs: Sequence[Job],
+    setup: Setup,
+    exports: Exports,
+    timing: Timing,
+    *,
+    table: str,
+    space: tuple[str, str] | None,
+    artifacts: Path,
+    progress: Progress | None = None,
+) -> PackedKit:
+    """Write a kit of these jobs, and of the reference that all tables are timed with.
+
+    Model files are kept in `artifacts`, and used again. In `setup`, what only the board can tell is empty. `table` is
+    the name of the file that the board writes.
+
+    Raises:
+        ExportError: a job's file cannot be made; all of them are listed.
+        ConfigError: no kit can be packed for the runtime.
+        RunError: the kit cannot be written.
+    """
+    every, suffix = [REFERENCE, *jobs], suffix_of(setup)
+    made = job_files(every, setup, suffix, exports, artifacts, progress or (lambda done, planned, what: None))
+    _refuse_failures(path, every, made)
+    files = {f"files/{file.name}": file for file in made if isinstance(file, Path)}
+    packed = [
+        Packed(job.target.name, f"files/{file.name}", file.stat().st_size, job.line)
+        for job, file in zip(every, made, strict=True) if isinstance(file, Path)
+    ]  # fmt: skip
+    code = board_code()
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in code.items()}
+    digests |= {name: sha256_of(file) for name, file in files.items()}
+    manifest = Manifest(
+        __version__, setup.as_dict(), asdict(timing), table, packed[1:], packed[0], space or (), digests
+    )
+    _write(path, manifest.encoded(), code, files)
+    return PackedKit(path, len(files), path.stat().st_size, sum(file.stat().st_size for file in files.values()))
+
+
+def board_code() -> Mapping[str, bytes]:
+    """The files of this package that run on a board, by their place in a kit: `ENTRIES` and what they import."""
+    todo, found = [PACKAGE / "__init__.py", *(PACKAGE / entry for entry in ENTRIES)], set[Path]()
+    while todo:
+        path = todo.pop()
+        if path not in found:
+            found.add(path)
+            todo += [file for module in _imported(path) for file in _files_of(module)]
+    code = {str(path.relative_to(PACKAGE.parent)): path.read_bytes() for path in sorted(found)}
+    return {"__main__.py": (PACKAGE / ENTRIES[0]).read_bytes(), **code}
+
+
+def _imported(path: Path) -> Iterator[str]:
+    """Modules of this package that a file imports when it runs, and those in its tables of "module:attribute"."""
+    todo: list[ast.AST] = [ast.parse(path.read_bytes())]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and path.parent.name == "runtimes":
+            yield node.value.partition(":")[0]
+        todo += ast.iter_child_nodes(node)
+
+
+def _files_of(module: str) -> Iterator[Path]:
+    """A module's file and those of the packages that it lies in; nothing for modules of others and for attributes."""
+    parts = module.split(".")
+    if parts[0] != PACKAGE.name:
+        return
+    for count in range(1, len(parts) + 1):
+        stem = PACKAGE.parent.joinpath(*parts[:count])
+        yield from (file for file in (stem / "__init__.py", stem.with_suffix(".py")) if file.is_file())
+
+
+def _refuse_failures(path: Path, jobs: Sequence[Job], made: Sequence[Path | HwnasError]) -> None:
+    failures = [
+        f"{job.target.name}: {first_line(file)}"
+        for job, file in zip(jobs, made, strict=True) if isinstance(file, HwnasError)
+    ]  # fmt: skip
+    if failures:
+        listed = "; ".join(failures[:SHOWN])
+        more = f"; and {len(failures) - SHOWN} more" if len(failures) > SHOWN else ""
+        raise ExportError(
+            f"{len(failures)} of {len(jobs)} files cannot be made: {listed}{more}", where=str(path),
+            allowed="Every operator of the space must become a file of the kit",
+            do="Change these operators, or pack for another runtime",
+        )  # fmt: skip
+
+
+def _write(path: Path, manifest: bytes, code: Mapping[str, bytes], files: Mapping[str, Path]) -> None:
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(draft, "wb") as file:
+                file.write(SHEBANG)
+                with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+                    archive.comment = seal(manifest)
+                    for name, content in _members(manifest, code, files):
+                        archive.writestr(_info(name), content)
+            draft.chmod(0o755)
+            os.replace(draft, path)
+        finally:
+            draft.unlink(missing_ok=True)
+    except OSError as error:
+        raise RunError(
+            f"the kit cannot be written ({error.strerror or error})", where=str(path),
+            allowed="A kit is a file in a folder that can be written, on a disk with room",
+            do="Name another file, or free the disk",
+        ) from error  # fmt: skip
+
+
+def _members(manifest: bytes, code: Mapping[str, bytes], files: Mapping[str, Path]) -> Iterable[tuple[str, bytes]]:
+    yield from code.items()
+    yield MANIFEST, manifest
+    for name, file in files.items():
+        yield name, file.read_bytes()
+
+
+def _info(name: str) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name, EPOCH)
+    info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+    return info

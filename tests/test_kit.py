@@ -1,0 +1,214 @@
+"""A kit in one file: what is in it, that it runs by itself, continues, and is refused where it is not as packed."""
+
+from __future__ import annotations
+
+import ast
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import hwnas
+from hwnas.boards.contents import open_kit
+from hwnas.boards.needs import NEEDS, check_needs
+from hwnas.boards.pack import board_code, pack_kit, suffix_of
+from hwnas.errors import ConfigError, MissingExtra, TableError
+from hwnas.latency.merge import merge_tables
+from hwnas.latency.table import LatencyTable, read_table
+from hwnas.pipeline.timing import exports_of
+from hwnas.runtimes import Setup
+from tests.kits import FAST, WISH, run_kit, small_kit, spoil
+
+PACKAGE = Path(hwnas.__file__).parent
+
+
+@pytest.fixture(scope="module")
+def kit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_kit(tmp_path_factory.mktemp("packed") / "kit.pyz").path
+
+
+@pytest.fixture
+def board(kit: Path, tmp_path: Path) -> Path:
+    """The kit alone in a folder."""
+    return Path(shutil.copy(kit, tmp_path / "kit.pyz"))
+
+
+def test_a_kit_writes_the_table_beside_it(board: Path) -> None:
+    done = run_kit(board)
+    assert (done.returncode, done.stdout) == (0, f"{board.with_name('board.jsonl')}: 9 rows, 1 checks\n"), done.stderr
+    table = read_table(board.with_name("board.jsonl"))
+    assert len(table.rows) == len(table.file_bytes) == 9
+    assert table.overhead is not None
+    assert table.spaces == {"small": "small.yaml"}
+    assert table.setup.runtime_version
+    assert table.setup.device
+    assert all(len(row.rounds_ns) == FAST.rounds and row.conditions["reference_ns"] for row in table.rows.values())
+    assert sorted(path.name for path in board.parent.iterdir()) == ["board.jsonl", "kit.pyz"]
+
+
+def test_the_code_in_a_kit_is_the_package_s_own_byte_for_byte_and_python_3_9(kit: Path) -> None:
+    import zipfile
+
+    with zipfile.ZipFile(kit) as archive:
+        code = {name: archive.read(name) for name in archive.namelist() if name.endswith(".py")}
+    assert code.pop("__main__.py") == (PACKAGE / "boards" / "start.py").read_bytes()
+    for name, content in code.items():
+        assert content == (PACKAGE.parent / name).read_bytes(), name
+        ast.parse(content, feature_version=(3, 9))
+    needed = ("latency/measure", "latency/table", "latency/sitting", "latency/worker", "runtimes/tflite", "boards/kit")
+    assert {f"hwnas/{name}.py" for name in needed} <= code.keys()
+    assert not any("export" in name or "network" in name for name in code)
+
+
+def test_the_code_of_a_kit_is_imported_by_the_oldest_python_that_is_at_hand(tmp_path: Path) -> None:
+    """Nothing but the standard library: what needs numpy is imported later."""
+    python = shutil.which("python3.9") or sys.executable
+    if subprocess.run([python, "-c", ""], check=False, capture_output=True).returncode:  # pyenv's name of none
+        python = sys.executable
+    for name, content in board_code().items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    without_numpy = (f"hwnas.boards.{name}" for name in ("kit", "contents", "needs", "teller"))
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import {', '.join(without_numpy)}"
+    subprocess.run([python, "-I", "-W", "error", "-S", "-c", code], check=True)
+
+
+def test_what_the_table_holds_is_not_timed_again(board: Path) -> None:
+    run_kit(board)
+    table = board.with_name("board.jsonl")
+    lines = table.read_text().splitlines(keepends=True)
+    table.write_text("".join(lines[:6]))
+    assert run_kit(board).returncode == 0
+    again = table.read_text().splitlines(keepends=True)
+    assert again[:6] == lines[:6]
+    assert len(again) == len(lines)
+    assert again != lines
+
+
+def test_a_look_writes_nothing(board: Path) -> None:
+    listed, planned = run_kit(board, "--list"), run_kit(board, "--dry-run", "--threads", "2")
+    assert listed.stdout.count("missing  ") == 11
+    assert "threads 2" in planned.stdout
+    assert "11 of 11 are missing" in planned.stdout
+    assert [path.name for path in board.parent.iterdir()] == ["kit.pyz"]
+
+
+def test_a_table_goes_where_it_is_told_to(board: Path) -> None:
+    done = run_kit(board, "--out", "a/b.jsonl", "--device", "my board", "--threads", "2")
+    assert done.returncode == 0, done.stderr
+    setup = read_table(board.parent / "a" / "b.jsonl").setup
+    assert (setup.device, setup.threads) == ("my board", 2)
+
+
+def test_a_kit_s_tables_are_merged(board: Path, tmp_path: Path) -> None:
+    run_kit(board)
+    (lines := (tmp_path / "board.jsonl").read_text().splitlines(keepends=True))
+    (tmp_path / "half.jsonl").write_text("".join(lines[:5]))
+    merged = merge_tables([tmp_path / "half.jsonl", tmp_path / "board.jsonl"], tmp_path / "all.jsonl")
+    assert (len(merged.table.rows), len(merged.table.checks), merged.again) == (9, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (lambda name, content: content + b"0" if name.endswith(".onnx") else content, "SHA-256 of `files/"),
+        (lambda name, content: content + b"\n" if name.endswith("measure.py") else content, "measure.py"),
+        (lambda name, content: content.replace(b'"rounds": 3', b'"rounds": 4'), "its manifest was changed"),
+    ],
+)
+def test_a_kit_that_was_changed_is_refused(board: Path, change, what: str) -> None:
+    spoilt = spoil(board, board.with_name("spoilt.pyz"), change)
+    done = run_kit(spoilt)
+    assert done.returncode == 1
+    assert what in done.stderr
+    assert "Copy it again" in done.stderr
+
+
+def test_a_kit_that_was_cut_short_does_not_run(board: Path) -> None:
+    board.write_bytes(board.read_bytes()[:-1000])
+    assert run_kit(board).returncode != 0
+    with pytest.raises(TableError, match="damaged"):
+        open_kit(board)
+
+
+def test_a_member_too_many_is_refused(board: Path) -> None:
+    import zipfile
+
+    with zipfile.ZipFile(board, "a") as archive:
+        archive.writestr("hwnas/more.py", "")
+    with pytest.raises(TableError, match=r"hwnas/more\.py"):
+        open_kit(board)
+
+
+def test_equal_kits_are_equal_files(kit: Path, tmp_path: Path) -> None:
+    assert small_kit(tmp_path / "kit.pyz").path.read_bytes() == kit.read_bytes()
+
+
+def test_a_missing_package_is_told_with_its_pip_command(board: Path, tmp_path: Path) -> None:
+    """A Python without packages: the environment's own interpreter without its site-packages."""
+    base = Path(sys.base_prefix) / "bin" / f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    subprocess.run([str(base), "-m", "venv", "--without-pip", str(tmp_path / "bare")], check=True)
+    done = run_kit(board, python=str(tmp_path / "bare" / "bin" / "python"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "numpy cannot be imported" in done.stderr
+    assert "-m pip install numpy onnxruntime" in done.stderr
+
+
+def test_an_old_python_is_told_what_it_can_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hwnas.boards.needs._loaded", lambda modules: "no" if "numpy" not in modules else "")
+    monkeypatch.setattr("hwnas.boards.needs.LITERT_FROM", (99, 0))
+    with pytest.raises(MissingExtra, match="ai_edge_litert or tflite_runtime") as caught:
+        check_needs("tflite")
+    assert "pip install tflite-runtime==2.14.0 'numpy<2'" in caught.value.do
+
+
+@pytest.mark.parametrize("cores", ["x", "4-2", "", "90001"])
+def test_processors_that_are_not_there_are_refused(board: Path, cores: str) -> None:
+    done = run_kit(board, "--cores", cores)
+    assert done.returncode == 2
+    assert "  where:   --cores" in done.stderr
+
+
+def test_a_file_that_does_not_run_costs_the_others_nothing(board: Path, tmp_path: Path) -> None:
+    """The manifest vouches for a file that is no model."""
+    from hwnas.latency.build import jobs_of
+    from hwnas.network import operators_of
+    from tests.spaces import SMALL
+
+    def export(module, input_shape, path: Path) -> Path:
+        if tuple(input_shape) == (8, 8, 8):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"no model")
+            return path
+        return exports_of(WISH)[0](module, input_shape, path)
+
+    jobs = jobs_of(LatencyTable(tmp_path / "t", WISH), operators_of(SMALL["per layer"]), [])
+    pack_kit(tmp_path / "bad.pyz", jobs, WISH, (export, export), FAST, table="bad.jsonl", space=None,
+             artifacts=tmp_path / "made")  # fmt: skip
+    done = run_kit(tmp_path / "bad.pyz")
+    bad = sum(tuple(job.target.input_shape) == (8, 8, 8) for job in jobs)
+    assert done.returncode == 1
+    assert f"{bad} of {len(jobs)} could not be timed" in done.stderr
+    assert len(read_table(tmp_path / "bad.jsonl").rows) == len(jobs) - bad - 1
+
+
+def test_no_kit_is_packed_for_what_needs_torch() -> None:
+    with pytest.raises(ConfigError, match="no kit can be packed for runtime `pytorch`"):
+        suffix_of(replace(WISH, runtime="pytorch"))
+    assert {suffix_of(Setup("", name, "")) for name in NEEDS} == {".onnx", ".tflite"}
+
+
+def test_rows_made_under_an_emulator_are_no_timings(board: Path) -> None:
+    done = run_kit(board, HWNAS_EMULATED="qemu-aarch64")
+    assert "made under emulation (qemu-aarch64)" in done.stdout
+    table = read_table(board.with_name("board.jsonl"))
+    assert (table.origin.kind, table.origin.source) == ("emulated", "qemu-aarch64")
+    assert "emulated on" in table.setup.device
+    assert json.loads(board.with_name("board.jsonl").read_text().splitlines()[0])["origin"]["kind"] == "emulated"
+    refused = run_kit(board, "--device", table.setup.device)
+    assert "made under emulation" in refused.stderr
+    assert "Rows of unlike origin never mix" in refused.stderr
