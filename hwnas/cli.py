@@ -187,6 +187,7 @@ def pack_kit(
     batch: Annotated[int, typer.Option(min=1, help="Batch of the set-up.")] = 1,
     precision: Annotated[str, typer.Option(help="Precision of the set-up.")] = "fp32",
     accelerator: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    cores: Annotated[str | None, typer.Option(help="The cores that are used: big, little, or 4-7.")] = None,
     device: Annotated[str | None, typer.Option(help="The board's name; found out there if left out.")] = None,
     checks: Annotated[
         int | None, typer.Option(min=0, help="Whole networks to time beside the operators; 20 if left out.")
@@ -199,7 +200,7 @@ def pack_kit(
 
     packed = pipeline.pack(
         space, out, checks=checks, lacking=lacking, runtime=runtime, threads=threads, batch=batch,
-        precision=precision, accelerator=accelerator, device=device, narrator=Terminal(),
+        precision=precision, accelerator=accelerator, cores=cores, device=device, narrator=Terminal(),
     )  # fmt: skip
     line = (
         f"{out}: {packed.files} model files, {packed.bytes / 1e6:.1f} MB, {packed.unpacked_bytes / 1e6:.1f} MB unpacked"

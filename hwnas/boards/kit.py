@@ -6,12 +6,11 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hwnas.boards.contents import Kit, Packed, open_kit
 from hwnas.boards.needs import check_needs
@@ -67,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument("--out", metavar="FILE", help="the table's file; beside the kit if left out")
     parser.add_argument("--threads", type=int, metavar="N", help="threads of the runtime, instead of the kit's number")
-    parser.add_argument("--cores", metavar="LIST", help="the processors that may be used, such as 4-7 or 0,2")
+    parser.add_argument("--cores", metavar="LIST", help="the processors that are used: big, little, 4-7 or 0,2")
     parser.add_argument("--device", metavar="NAME", help="what the board is called; found out if left out")
     parser.add_argument("--list", action="store_true", help="list what is in the kit and what the table lacks of it")
     parser.add_argument("--dry-run", action="store_true", help="only tell the set-up, what is missing and how long")
@@ -76,20 +75,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(kit: Kit, options: argparse.Namespace, teller: Teller) -> None:
-    setup = dict(kit.manifest.setup)
-    check_needs(setup["runtime"])
+    check_needs(kit.manifest.setup["runtime"])
+    from hwnas.latency.conditions.cores import chosen
+    from hwnas.latency.conditions.tree import Tree
     from hwnas.latency.measure import Timing
     from hwnas.latency.table import LatencyTable, open_table, origin_here
     from hwnas.runtimes import open_runtime
 
-    if options.cores is not None:
-        _keep_to(_cores(options.cores))
-    runtime = open_runtime(
-        setup["runtime"], threads=setup["threads"] if options.threads is None else options.threads,
-        precision=setup["precision"], batch=setup["batch"], accelerator=setup["accelerator"],
-        device=options.device or setup["device"] or None,
-    )  # fmt: skip
+    runtime = open_runtime(**_setup(kit, options))
     timing, out = Timing(**kit.manifest.timing), _out(kit, options)
+    chosen(runtime.setup.cores, runtime.setup.threads, timing.pin, Tree())  # refused before anything is unpacked
     if options.list or options.dry_run:
         there = open_table(out, runtime.setup, origin_here()) if out.exists() else LatencyTable(out, runtime.setup)
         _look(kit, options, there, timing, teller)
@@ -106,13 +101,18 @@ def _run(kit: Kit, options: argparse.Namespace, teller: Teller) -> None:
     teller.done(out, len(table.rows), len(table.checks))
 
 
+def _setup(kit: Kit, options: argparse.Namespace) -> dict[str, Any]:
+    """What the runtime is opened with: the kit's wish, and what the command says instead."""
+    wish = {name: value for name, value in kit.manifest.setup.items() if name != "runtime_version"}
+    asked = {name: getattr(options, name) for name in ("threads", "cores", "device")}
+    return {"name": wish.pop("runtime"), **wish, **{name: value for name, value in asked.items() if value is not None}}
+
+
 def _out(kit: Kit, options: argparse.Namespace) -> Path:
     if options.out:
         return Path(options.out)
-    name = kit.manifest.table
-    if options.threads is not None and options.threads != kit.manifest.setup["threads"]:
-        name = f"{options.threads}t-{name}"
-    return kit.path.with_name(name)
+    asked = (f"{options.threads}t" if options.threads is not None else "", options.cores or "")
+    return kit.path.with_name("-".join([*filter(None, asked), kit.manifest.table]))
 
 
 def _missing(kit: Kit, table: LatencyTable) -> list[Packed]:
@@ -176,31 +176,3 @@ def _look(kit: Kit, options: argparse.Namespace, table: LatencyTable, timing: Ti
         f"{len(missing)} of {len(kit.manifest.jobs)} are missing in {table.path}: at least "
         f"{least_s:.0f} s, {size / 1e6:.1f} MB of model files meanwhile"
     )
-
-
-def _keep_to(cores: set[int]) -> None:
-    """Keep this process, and those that it starts, to some of the processors."""
-    if not hasattr(os, "sched_setaffinity"):
-        raise _no_cores(f"{sys.platform} does not let a process choose", "Leave `--cores` out")
-    usable = os.sched_getaffinity(0)
-    if not cores <= usable:
-        raise _no_cores(f"processors {sorted(cores - usable)} are not to be had", f"There are {sorted(usable)}")
-    os.sched_setaffinity(0, cores)
-
-
-def _cores(text: str) -> set[int]:
-    """Processors of a list such as `0,4-7`."""
-    found: set[int] = set()
-    try:
-        for part in text.split(","):
-            first, _, last = part.partition("-")
-            found |= set(range(int(first), int(last or first) + 1))
-    except ValueError:
-        found = set()
-    if not found:
-        raise _no_cores(f"`{text}` is no list of processors", "Write it as 4-7 or 0,2")
-    return found
-
-
-def _no_cores(met: str, do: str) -> ConfigError:
-    return ConfigError(met, where="--cores", allowed="Numbers of processors that this process may use", do=do)

@@ -37,6 +37,10 @@ RULES: Mapping[str, Rule] = {
     "no-duration": Rule(
         "error", "a time that is not above 0 makes every sum with it wrong", "measure anew, or leave the value out"
     ),
+    "emulated": Rule(
+        "warning", "an emulator's times are no board's: no search, check or experiment takes them",
+        "measure on the board itself",
+    ),
     "copied": Rule(
         "error", "nobody measured this: clocks never give the same samples twice", "delete the line and measure it"
     ),

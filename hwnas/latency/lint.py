@@ -52,7 +52,9 @@ def _own(path: Path, content: bytes) -> tuple[list[Finding], list[Observed]]:
     setup: Setup | None = None
     first, *lines = content.split(b"\n")
     try:
-        setup, _ = read_header(first)
+        setup, origin = read_header(first)
+        if origin.kind == "emulated":
+            findings.append(finding("emulated", f"{path}:1", f"the table was {origin}"))
     except DAMAGE as error:
         findings.append(finding("damage", f"{path}:1", f"no set-up stands here ({type(error).__name__}: {error})"))
     for number, line in enumerate(lines, start=2):

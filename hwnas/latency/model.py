@@ -108,10 +108,10 @@ class LatencyModel:
         """
         rows = Rows(table, missing, bench, operators)
         if len(table.checks) < FEWEST_CHECKS:
-            origin = f"sum of rows, of {len(table.rows)}{throttled(table)}"
+            origin = f"sum of rows, of {len(table.rows)}{throttled(table)}{emulated(table)}"
             return cls(table.setup, None, origin, rows, np.zeros((0, len(rows))))
         posterior, counts = infer(table, rows)
-        origin = f"{len(table.checks)} checks and {len(table.rows)} rows{throttled(table)}"
+        origin = f"{len(table.checks)} checks and {len(table.rows)} rows{throttled(table)}{emulated(table)}"
         return cls(table.setup, posterior, origin, rows, counts)
 
     def linear(self, links: Sequence[Link]) -> tuple[float, Floats]:
@@ -177,6 +177,11 @@ def throttled(table: LatencyTable) -> str:
     taken = [*table.rows.values(), *table.checks.values()]
     count = sum(bool(found.conditions.get(THROTTLED)) for found in taken)
     return f"; {count} of them taken while the machine was throttled" if count else ""
+
+
+def emulated(table: LatencyTable) -> str:
+    """That no processor took these times, as the end of a sentence; empty where one did."""
+    return f"; the table was {table.origin}" if table.origin.kind == "emulated" else ""
 
 
 def infer(table: LatencyTable, rows: Rows) -> tuple[Posterior, Floats]:

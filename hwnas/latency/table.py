@@ -240,15 +240,16 @@ def open_table(path: Path, setup: Setup, origin: Origin = MEASURED) -> LatencyTa
     if begun != header and header.startswith(begun):  # no table yet, or one whose creation was cut short
         append(path, header[len(begun) :])
     table = read_table(path)
+    if table.origin != origin:
+        raise TableError(
+            f"the table was {table.origin}, what is wanted was {origin}", where=str(path),
+            allowed="Rows of unlike origin never mix, and only what a processor took counts as a timing",
+            do="Use another table, or write into a new file",
+        )  # fmt: skip
     if unlike := table.setup.differences(setup):
         raise TableError(
             f"the table is of another set-up ({'; '.join(unlike)}; first the table's, then this one)", where=str(path),
             allowed="Rows of unlike set-ups never mix", do="Measure into a new file, or restore the set-up",
-        )  # fmt: skip
-    if table.origin != origin:
-        raise TableError(
-            f"the table was {table.origin}, what would be added was {origin}", where=str(path),
-            allowed="Rows of unlike origin never mix", do="Write into a new file",
         )  # fmt: skip
     with contextlib.suppress(OSError, TableError):  # a read-only table can be read, and refuses to be appended to
         end_with_a_whole_line(path, keep=not table.notices)

@@ -136,6 +136,10 @@ def _runtime_of(table: LatencyTable, device: str | None) -> Runtime:
     """The table's runtime on this machine; refused unless the whole set-up agrees."""
     setup, where = table.setup, str(table.path)
     allowed = "A table is checked on the machine and the runtime that it was measured on"
+    if table.origin.kind == "emulated":
+        raise TableError(
+            f"the table was {table.origin}", where=where, allowed=allowed, do="Measure on the board itself"
+        )
     try:
         runtime = open_runtime(
             setup.runtime, threads=setup.threads, precision=setup.precision, batch=setup.batch, device=device,

@@ -201,7 +201,16 @@ def wished(setup: SetupConfig) -> Setup:
         ConfigError: the runtime does not offer the precision or the accelerator.
     """
     return checked_setup(
-        Setup(setup.device or "", setup.runtime, "", setup.threads, setup.precision, setup.batch, setup.accelerator)
+        Setup(
+            setup.device or "",
+            setup.runtime,
+            "",
+            setup.threads,
+            setup.precision,
+            setup.batch,
+            setup.accelerator,
+            setup.cores or "",
+        )
     )
 
 
