@@ -152,6 +152,8 @@ def make_operator(
         )
     try:
         return found(**knobs)
+    except SpaceError as error:
+        raise SpaceError(error.met, where=f"{where}: {error.where}", allowed=error.allowed, do=error.do) from error
     except HwnasError:
         raise
     except Exception as error:  # a user's `__post_init__` may raise anything
@@ -299,6 +301,8 @@ def check_space(space: AnySpace) -> None:
         SpaceError: an operator refuses its knobs, a stride finds too small an input, an operator does not run, or
             two blocks of a stage can become the same operator.
     """
+    if isinstance(space, Space):
+        _refuse_pairs(space)
     index, most = 0, 1
     while index < most:
 
@@ -323,6 +327,35 @@ def check_space(space: AnySpace) -> None:
                     do="Use a larger input resolution, or stride 1 there",
                 )
         costs(network)
+
+
+def _refuse_pairs(space: Space) -> None:
+    """Refuse knobs of which each is allowed and two together are not, wherever the space can put them together.
+
+    Looked at are operators that check themselves when they are made, with every width that can enter their stage.
+    """
+    entering = Knob((space.channels,))
+    for stage in space.stages:
+        leaving = stage.width or Knob((space.classes,))
+        where = f"space `{space.name}`: stage `{stage.name}`"
+        for block in stage.blocks:
+            if hasattr(member(OPERATORS, block.op, what="operator", where=where), "__post_init__"):
+                knobs = {"out_channels": leaving, **block.knobs, **stage.knobs}
+                for decided in _decisions({"in_channels": entering, **knobs}):
+                    make_operator(block.op, decided, where=where)
+                if max(map(int, stage.depth.options)) > 1:
+                    for decided in _decisions(knobs):
+                        make_operator(block.op, {"in_channels": decided["out_channels"], **decided}, where=where)
+        entering = leaving
+
+
+def _decisions(knobs: Mapping[str, Knob]) -> Iterator[dict[str, Value]]:
+    """Everything that knobs can be together; those that name one shared choice are the same."""
+    groups = {name: knob.shared or f".{name}" for name, knob in knobs.items()}
+    options = {groups[name]: knob.options for name, knob in knobs.items()}
+    for picked in product(*options.values()):
+        decided = dict(zip(options, picked, strict=True))
+        yield {name: decided[group] for name, group in groups.items()}
 
 
 def _refuse_overlaps(space: Space) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
+
 from hwnas.export.quantize import Images
 from hwnas.lookup import optional
 
@@ -55,7 +57,7 @@ def _ranges(recipe: object, path: Path, batches: Sequence[Images]) -> object:
     interpreter = optional("ai_edge_litert.interpreter", extra="convert", why="calibrating a TFLite file")
     ((key, signature),) = interpreter.Interpreter(model_path=str(path)).get_signature_list().items()
     name = signature["inputs"][0]
-    samples = [{name: batch.transpose(0, 2, 3, 1) if batch.ndim == 4 else batch} for batch in batches]
+    samples = [{name: np.moveaxis(batch, 1, -1)} for batch in batches]
     manager = _package("recipe_manager").RecipeManager()
     manager.load_quantization_recipe(recipe)
     update = _package("utils.qsv_utils").min_max_update

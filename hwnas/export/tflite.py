@@ -29,9 +29,10 @@ def export_tflite(
     calibration: Images | None = None,
     whole: bool = True,
 ) -> Path:
-    """Write the module as a TFLite file of a fixed batch and return its path; 4-D inputs and outputs are channel-last.
+    """Write the module as a TFLite file of a fixed batch and return its path.
 
-    Activations stay channel-last all through, so an operator that is timed alone carries no transposes.
+    Inputs and outputs of more than two axes are channel-last. Activations stay channel-last all through, so an operator
+    that is timed alone carries no transposes.
 
     Args:
         precision: fp32, int8, or fp16, which stores weights in fp16 and leaves it to the runtime to compute in it.
@@ -54,9 +55,9 @@ def export_tflite(
         images = torch.zeros(batch, *input_shape)
         outputs = module(images)
         channel_last = litert.to_channel_last_io(
-            module, args=[0] if images.ndim == 4 else [], outputs=[0] if outputs.ndim == 4 else []
+            module, args=[0] if images.ndim > 2 else [], outputs=[0] if outputs.ndim > 2 else []
         )
-        given = images.permute(0, 2, 3, 1).contiguous() if images.ndim == 4 else images
+        given = images.movedim(1, -1).contiguous()
         with uncollected():  # searches for unreachable cycles take a fifth of a conversion
             litert.convert(channel_last.eval(), (given,)).export(str(draft))
         if precision == "int8":

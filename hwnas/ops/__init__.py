@@ -13,6 +13,9 @@ OPERATORS: Mapping[str, str] = {  # name in YAML -> where it lives; imported on 
     "deepstem": "hwnas.ops.deepstem:DeepStem",
     "expandhead": "hwnas.ops.expandhead:ExpandHead",
     "classifier": "hwnas.ops.classifier:Classifier",
+    "patchembed": "hwnas.ops.patchembed:PatchEmbed",
+    "transformer": "hwnas.ops.transformer:Transformer",
+    "tokenclassifier": "hwnas.ops.tokenclassifier:TokenClassifier",
 }
 
 __all__ = ["OPERATORS", "Operator", "Shape"]

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hwnas.errors import SpaceError
 from hwnas.lookup import SourceFile, load_source, source_of
 
 if TYPE_CHECKING:
@@ -57,6 +58,19 @@ class Operator(ABC):
 def _of_file(source: SourceFile, name: str, knobs: dict[str, Any]) -> Operator:
     operator: Operator = getattr(load_source(source), name)(**knobs)
     return operator
+
+
+def check_whole(operator: Operator, **least: int) -> None:
+    """Refuse knobs that are no whole numbers, or smaller than this."""
+    for name, smallest in least.items():
+        value = getattr(operator, name)
+        if not isinstance(value, int) or value < smallest:
+            raise SpaceError(
+                f"`{name}` is {value!r}",
+                where=operator.kind,
+                allowed=f"`{name}` is a whole number from {smallest} on",
+                do="Correct it",
+            )
 
 
 def make_divisible(value: float, divisor: int = 8) -> int:

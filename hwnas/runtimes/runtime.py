@@ -29,7 +29,7 @@ class Loaded(Protocol):
     """A model file in its runtime, ready to run."""
 
     def run(self, images: Array) -> Array:
-        """Outputs for any number of inputs, (N, C, H, W) in and, of 4-D outputs, out, whatever the file's layout.
+        """Outputs for any number of inputs, channels second as PyTorch has them, whatever the file's layout.
 
         Both are float32, whatever the file's own numbers are.
 

@@ -28,7 +28,8 @@ FORCE_FP16 = 4
 
 @dataclass(frozen=True)
 class TFLite:
-    """The interpreter with its default delegate, XNNPACK; files take and give 4-D tensors channel-last."""
+    """The interpreter with its default delegate, XNNPACK; files take and give tensors of more than two axes
+    channel-last."""
 
     setup: Setup
     suffix: ClassVar[str] = ".tflite"
@@ -95,9 +96,11 @@ class TFLiteModel:
         self.interpreter.invoke()
 
     def _infer(self, images: Array) -> Array:
-        self.interpreter.set_tensor(self.given, self.input.encode(_channel_last(images)))
+        import numpy as np
+
+        self.interpreter.set_tensor(self.given, self.input.encode(np.moveaxis(images, 1, -1)))
         self.invoke()
-        return _channel_first(self.output.decode(self.interpreter.get_tensor(self.taken)))
+        return np.moveaxis(self.output.decode(self.interpreter.get_tensor(self.taken)), -1, 1)
 
 
 @dataclass(frozen=True)
@@ -145,18 +148,10 @@ class Fp16Model:
     def _infer(self, images: Array) -> Array:
         import numpy as np
 
-        self.given.write(np.ascontiguousarray(_channel_last(images)))
+        self.given.write(np.ascontiguousarray(np.moveaxis(images, 1, -1)))
         self.invoke()
         outputs = self.taken.read(int(np.prod(self.shape)), np.float32)
-        return _channel_first(outputs.reshape(self.shape))
-
-
-def _channel_last(images: Array) -> Array:
-    return images.transpose(0, 2, 3, 1) if images.ndim == 4 else images
-
-
-def _channel_first(outputs: Array) -> Array:
-    return outputs.transpose(0, 3, 1, 2) if outputs.ndim == 4 else outputs
+        return np.moveaxis(outputs.reshape(self.shape), -1, 1)
 
 
 @lru_cache(maxsize=1)

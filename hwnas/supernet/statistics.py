@@ -24,9 +24,12 @@ def recalibrate(module: nn.Module, network: Network, images: Iterable[Tensor]) -
     """Recompute the normalisation statistics of a module from a few batches, in place; returned in eval mode.
 
     Statistics are plain averages over the batches. Only normalisation layers run in training mode, so dropout is off.
+    Where none keeps statistics, no image is looked at.
     """
     module.eval()
     norms = [child for child in module.modules() if isinstance(child, _BatchNorm)]
+    if not norms:
+        return module
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()

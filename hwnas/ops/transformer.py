@@ -1,0 +1,78 @@
+"""Transformer encoder layer."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import final
+
+from torch import Tensor, nn
+
+from hwnas.errors import SpaceError
+from hwnas.ops.attention import Attention, linear
+from hwnas.ops.layers import activation
+from hwnas.ops.operator import Operator, check_whole
+
+
+@final
+@dataclass(frozen=True)
+class Transformer(Operator):
+    """(width, tokens) -> (width, tokens): attention, then two linear layers, each behind a normalisation and beside a
+    shortcut (ViT, Dosovitskiy et al. 2021).
+
+    A head is `head_width` wide; 0 divides the width by the heads. The hidden width is `mlp_ratio` times the width.
+    `relative` above 0 adds AutoFormer's relative position of keys and values, up to that distance; the first token is
+    then the class token, and the others are a square of patches.
+    """
+
+    heads: int
+    mlp_ratio: float = 4.0
+    head_width: int = 64
+    relative: int = 0
+    activation: str = "gelu"
+
+    def __post_init__(self) -> None:
+        if self.in_channels != self.out_channels:
+            raise SpaceError(
+                f"width {self.out_channels} comes after width {self.in_channels}",
+                where="transformer: `width`",
+                allowed="A transformer layer keeps the width of its tokens",
+                do="Give all stages from the embedding on one width, such as a shared choice: `width: $NAME`",
+            )
+        check_whole(self, heads=1, head_width=0, relative=0)
+        if not self.head_width and self.out_channels % self.heads:
+            raise SpaceError(
+                f"width {self.out_channels} is not divisible by {self.heads} heads",
+                where="transformer: `heads`",
+                allowed="With `head_width: 0` all heads together are as wide as the tokens",
+                do="Use widths that are multiples of every number of heads, or set `head_width`",
+            )
+
+    def module(self) -> nn.Module:
+        hidden = int(self.out_channels * self.mlp_ratio)
+        return EncoderLayer(
+            Attention(self.out_channels, self.heads, self.head_width or self.out_channels // self.heads, self.relative),
+            nn.Sequential(
+                OrderedDict(
+                    expand=linear(self.out_channels, hidden),
+                    act=activation(self.activation),
+                    reduce=linear(hidden, self.out_channels),
+                )
+            ),
+            self.out_channels,
+        )
+
+
+class EncoderLayer(nn.Module):
+    """Attention and a perceptron, normalised before. Shape: (N, width, tokens) to the same."""
+
+    def __init__(self, attention: nn.Module, mlp: nn.Module, width: int) -> None:
+        super().__init__()
+        self.attention_norm, self.attention = nn.LayerNorm(width), attention
+        self.mlp_norm, self.mlp = nn.LayerNorm(width), mlp
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.transpose(1, 2)
+        x = x + self.attention(self.attention_norm(x))
+        x = x + self.mlp(self.mlp_norm(x))
+        return x.transpose(1, 2)
