@@ -18,6 +18,7 @@ from hwnas.lookup import member
 from hwnas.ops import OPERATORS, Operator, Shape
 from hwnas.ops.plugins import operators_with
 from hwnas.space import AnySpace, Architecture, Block, Choice, FunctionSpace, Knob, Layer, Space, Stage, Value
+from hwnas.space.together import layers_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -330,32 +331,15 @@ def check_space(space: AnySpace) -> None:
 
 
 def _refuse_pairs(space: Space) -> None:
-    """Refuse knobs of which each is allowed and two together are not, wherever the space can put them together.
-
-    Looked at are operators that check themselves when they are made, with every width that can enter their stage.
-    """
-    entering = Knob((space.channels,))
+    """Refuse knobs of which each is allowed and two together are not, by operators that check what they are made of."""
+    known = known_operators(space)
     for stage in space.stages:
-        leaving = stage.width or Knob((space.classes,))
         where = f"space `{space.name}`: stage `{stage.name}`"
         for block in stage.blocks:
-            if hasattr(member(OPERATORS, block.op, what="operator", where=where), "__post_init__"):
-                knobs = {"out_channels": leaving, **block.knobs, **stage.knobs}
-                for decided in _decisions({"in_channels": entering, **knobs}):
-                    make_operator(block.op, decided, where=where)
-                if max(map(int, stage.depth.options)) > 1:
-                    for decided in _decisions(knobs):
-                        make_operator(block.op, {"in_channels": decided["out_channels"], **decided}, where=where)
-        entering = leaving
-
-
-def _decisions(knobs: Mapping[str, Knob]) -> Iterator[dict[str, Value]]:
-    """Everything that knobs can be together; those that name one shared choice are the same."""
-    groups = {name: knob.shared or f".{name}" for name, knob in knobs.items()}
-    options = {groups[name]: knob.options for name, knob in knobs.items()}
-    for picked in product(*options.values()):
-        decided = dict(zip(options, picked, strict=True))
-        yield {name: decided[group] for name, group in groups.items()}
+            if hasattr(member(known, block.op, what="operator", where=where), "__post_init__"):
+                stride = {} if stage.stride is None else {"stride": stage.stride}
+                for knobs in layers_of(space, stage, block):
+                    make_operator(block.op, {**knobs, **stride}, where=where, operators=known)
 
 
 def _refuse_overlaps(space: Space) -> None:

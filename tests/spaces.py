@@ -11,13 +11,21 @@ HEAD = {"name": "head", "op": "classifier"}
 INPUT = {"channels": 3, "resolution": 8}
 
 
-def space_of(*stages: dict[str, Any], **more: Any) -> Space:
-    raw = {"name": "small", "input": INPUT, "classes": 4, "stages": [*stages, HEAD], **more}
+def space_of(*stages: dict[str, Any], head: dict[str, Any] = HEAD, **more: Any) -> Space:
+    raw = {"name": "small", "input": INPUT, "classes": 4, "stages": [*stages, head], **more}
     return parse_space(raw, where="small.yaml")
 
 
 def mb(name: str = "s1", **knobs: Any) -> dict[str, Any]:
     return {"name": name, "op": "mbconv", "width": 8, "kernel": 3, "expand": 2, **knobs}
+
+
+def vit(**knobs: Any) -> Space:
+    """Four patches and a class token, one width for all stages."""
+    embed = {"name": "embed", "op": "patchembed", "width": "$dim", "patch": 4, "grid": 2}
+    layers = {"name": "s1", "op": "transformer", "width": "$dim", "heads": [1, 2], "head_width": 4, **knobs}
+    head = {"name": "head", "op": "tokenclassifier", "pool": "mean"}
+    return space_of(embed, layers, head=head, choices={"dim": [8, 12]})
 
 
 SMALL: dict[str, Space] = {
@@ -45,6 +53,7 @@ SMALL: dict[str, Space] = {
         mb("s3", width=16, depth=[0, 1], stride=2, expand=[2, 4]),
         choices={"w": [8, 16]},
     ),
+    "transformers": vit(depth=[1, 2], mlp_ratio=[1, 1.5], relative=1),
     "two operators": space_of(
         {"name": "stem", "op": "conv", "width": [8, 16]},
         {"name": "s1", "op": ["conv", "bottleneck"], "width": 16, "depth": [1, 2, 3], "kernel": [1, 3], "per": "stage"},

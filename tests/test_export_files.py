@@ -23,7 +23,10 @@ from hwnas.ops.deepstem import DeepStem
 from hwnas.ops.expandhead import ExpandHead
 from hwnas.ops.fbconv import FBConv
 from hwnas.ops.mbconv import MBConv
+from hwnas.ops.patchembed import Embedding, PatchEmbed
 from hwnas.ops.resmbconv import ResMBConv
+from hwnas.ops.tokenclassifier import TokenClassifier
+from hwnas.ops.transformer import EncoderLayer, Transformer
 from hwnas.runtimes import RUNTIMES, open_runtime
 from tests.tiny import SPACES, tiny
 
@@ -38,6 +41,10 @@ OPERATORS: dict[str, tuple[Operator, Shape]] = {
     "deepstem": (DeepStem(3, 16, hidden=8), (3, 14, 14)),
     "expandhead": (ExpandHead(8, 10, expand=6, hidden=24, activation="silu"), (8, 4, 4)),
     "classifier": (Classifier(16, 10, features=32, hidden=24), (16, 4, 4)),
+    "patchembed": (PatchEmbed(3, 16, patch=4, grid=2), (3, 8, 8)),
+    "transformer": (Transformer(24, 24, heads=3, head_width=0), (24, 5)),
+    "transformer with relative positions": (Transformer(16, 16, 2, 1.5, head_width=8, relative=1), (16, 10)),
+    "tokenclassifier": (TokenClassifier(16, 10, pool="mean"), (16, 5)),
 }
 
 
@@ -56,8 +63,11 @@ def _seed() -> Iterator[None]:
 
 
 def trained_looking(module: nn.Module) -> nn.Module:
-    """The module with normalisation statistics that folding must get right."""
+    """The module with normalisation statistics that folding must get right, and with positions that count."""
     for child in module.modules():
+        if isinstance(child, Embedding | EncoderLayer):
+            for parameter in child.parameters():
+                parameter.data += torch.randn_like(parameter) / parameter.shape[-1] ** 0.5
         if isinstance(child, nn.BatchNorm2d):
             child.running_mean = torch.randn(child.num_features)
             child.running_var = torch.rand(child.num_features) + 0.5

@@ -23,26 +23,15 @@ from hwnas.export.onnx import export_onnx
 from hwnas.network import Network, lower, make_operator
 from hwnas.ops import OPERATORS
 from hwnas.runtimes import open_runtime
-from hwnas.space import AnySpace, FunctionSpace, parse_space
+from hwnas.space import AnySpace, FunctionSpace
 from hwnas.space.function import Choose
 from hwnas.supernet import Supernet, accuracy, calibration_images, recalibrate, settled
 from hwnas.supernet.kernels import centre
 from hwnas.supernet.weights import resized
-from hwnas.yaml_file import read_yaml
-from tests.conftest import REPOSITORY
 from tests.spaces import SMALL, mb, space_of
-from tests.test_operators import EXAMPLES
-
-FILES = sorted(path.stem for path in (REPOSITORY / "search_spaces").glob("*.yaml"))
-
-
-def space_of_file(name: str) -> AnySpace:
-    """A space that comes with hwnas; with fewer classes and resolutions where it is large."""
-    path = REPOSITORY / "search_spaces" / f"{name}.yaml"
-    raw = read_yaml(path)
-    if isinstance(raw["input"]["resolution"], list):
-        raw["input"] = {**raw["input"], "resolution": [32, 40]}
-    return parse_space({**raw, "classes": 10}, where=str(path))
+from tests.test_operators import EXAMPLES, inputs
+from tests.tiny import SPACES as SHIPPED
+from tests.tiny import tiny
 
 
 def space_of_operators(kind: str, line: int) -> AnySpace:
@@ -51,13 +40,13 @@ def space_of_operators(kind: str, line: int) -> AnySpace:
 
     def build(choose: Choose) -> Any:
         operator = operators[choose("operator", range(len(operators)))]
-        return (operator.in_channels, 8, 8), {"only": operator}
+        return inputs(operator)[0], {"only": operator}
 
     return FunctionSpace(f"{kind}_{line}", build)
 
 
 OPERATOR_LINES = [(kind, line) for kind in OPERATORS for line in range(len(EXAMPLES[kind]))]
-SPACES = [*FILES, *SMALL, *(f"operator {kind} {line}" for kind, line in OPERATOR_LINES)]
+SPACES = [*SHIPPED, *SMALL, *(f"operator {kind} {line}" for kind, line in OPERATOR_LINES)]
 each_space = pytest.mark.parametrize("name", SPACES)
 
 
@@ -70,7 +59,7 @@ def opened(name: str) -> tuple[AnySpace, Supernet]:
         _, kind, line = name.split()
         space = space_of_operators(kind, int(line))
     else:
-        space = space_of_file(name)
+        space = tiny(name)
     supernet = Supernet(space)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():

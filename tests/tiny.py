@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hwnas.errors import SpaceError
 from hwnas.network import check_space
-from hwnas.space import Knob, Space, read_space
+from hwnas.space import Knob, Space, Stage, read_space
 
 FOLDER = Path(__file__).resolve().parent.parent / "search_spaces"
 SAME = ("ofa_mobilenet_v3_224",)  # as `ofa_mobilenet_v3_w1.0`, but for the resolution
@@ -18,8 +18,10 @@ RESOLUTIONS = (8, 16, 32, 64)
 
 @cache
 def tiny(name: str) -> Space:
-    """A shipped space with 10 classes, at the least of `RESOLUTIONS` that its networks can be built at."""
-    space = replace(read_space(SPACES[name]), classes=10)
+    """A shipped space with 10 classes, at the least of `RESOLUTIONS` that its networks can be built at; of transformers
+    two layers on four patches."""
+    space = read_space(SPACES[name])
+    space = replace(space, classes=10, stages=tuple(map(_shallow, space.stages)))
     for resolution in RESOLUTIONS:
         small = replace(space, resolution=Knob((resolution,)))
         try:
@@ -28,3 +30,10 @@ def tiny(name: str) -> Space:
             continue
         return small
     raise AssertionError(f"{name} cannot be built at a resolution up to {RESOLUTIONS[-1]}")
+
+
+def _shallow(stage: Stage) -> Stage:
+    ops = {block.op for block in stage.blocks}
+    if "transformer" in ops:
+        return replace(stage, depth=Knob((1, 2)))
+    return replace(stage, knobs={**stage.knobs, "grid": Knob((2,))}) if "patchembed" in ops else stage
