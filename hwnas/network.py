@@ -8,7 +8,7 @@ import random
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from itertools import combinations, product
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -19,6 +19,8 @@ from hwnas.ops import OPERATORS, Operator, Shape
 from hwnas.ops.plugins import operators_with
 from hwnas.space import AnySpace, Architecture, Block, Choice, FunctionSpace, Knob, Layer, Space, Stage, Value
 from hwnas.space.together import layers_of
+from hwnas.traced.call import call
+from hwnas.traced.together import together
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
     from hwnas.ops.costs import Costs
 
 
+SAMPLED = 5000
+"""Random architectures that a function which cannot be counted is known by."""
+UNFRUITFUL = 300
+"""As many in a row without a new operator end the search for them where a function returns modules."""
 _CHAIN_KEYS = ("depth", "per", "stride", "width")  # what a stage understands besides its operator's knobs
 
 
@@ -72,9 +78,9 @@ def lower(space: AnySpace, architecture: Architecture) -> Network:
             allowed="An architecture is lowered by its own space",
             do="Name the space that it came from",
         )
-    blueprint = space.blueprint(architecture)
     if isinstance(space, FunctionSpace):
-        return _returned(space, blueprint)
+        return _called(space, architecture)
+    blueprint = space.blueprint(architecture)
     channels, operators = blueprint.channels, list[Operator]()
     for layer in blueprint.layers:
         made = _MADE.get(layer)
@@ -96,23 +102,11 @@ def _made(space: Space, layer: Layer, channels: int) -> Operator:
     return operator
 
 
-def _returned(space: FunctionSpace, built: Any) -> Network:
-    try:
-        input_shape, chain = built
-        network = Network(tuple(chain.values()), tuple(chain), tuple(map(int, input_shape)))
-    except (TypeError, ValueError, AttributeError) as error:
-        network = None
-        cause: Exception | None = error
-    else:
-        cause = None
-    if network is None or not network.operators or not all(isinstance(op, Operator) for op in network.operators):
-        raise SpaceError(
-            f"the function returns {type(built).__name__}",
-            where=f"space `{space.name}`",
-            allowed="It returns (input_shape, {slot: Operator}), input_shape without the batch axis",
-            do="Return the shape and the operators by slot",
-        ) from cause
-    return network
+@lru_cache(maxsize=10_000)
+def _called(space: FunctionSpace, architecture: Architecture) -> Network:
+    """What the function returns for an architecture; kept, because calling it and tracing a module take a while."""
+    shape, chain = call(space, architecture)
+    return Network(tuple(chain.values()), tuple(chain), shape)
 
 
 def known_operators(*spaces: AnySpace) -> Mapping[str, str]:
@@ -177,9 +171,10 @@ def build(network: Network) -> nn.Sequential:
     """A new stand-alone module, one child for each slot."""
     from torch import nn
 
-    return nn.Sequential(
-        OrderedDict((slot, op.module()) for slot, op in zip(network.slots, network.operators, strict=True))
-    )
+    with together():
+        return nn.Sequential(
+            OrderedDict((slot, op.module()) for slot, op in zip(network.slots, network.operators, strict=True))
+        )
 
 
 def costs(network: Network) -> Costs:
@@ -215,21 +210,35 @@ class Placed:
 def operators_by_slot(space: AnySpace) -> dict[str, dict[tuple[Operator, Shape], None]]:
     """Every (operator, input shape) that the space can put into each slot, in a fixed order.
 
-    Exact for spaces of stages, and for functions with at most `hwnas.space.function.COUNTABLE` architectures; of
-    larger functions, those met in 5,000 random architectures.
+    Exact for spaces of stages, and for functions whose architectures are counted; of larger functions, those met in
+    5,000 random architectures, or, where `lower` takes a while because they return modules, in as many as it takes
+    until 300 in a row bring nothing new.
     """
     found: dict[str, dict[tuple[Operator, Shape], None]] = {}
     if isinstance(space, Space):
         for placed in placements(space):
             found.setdefault(placed.slot, {})[placed.link] = None
         return found
-    rng = random.Random(0)
-    everything = space.enumerate() if space._all is not None else (space.random(rng) for _ in range(5000))
-    for architecture in everything:
-        network = lower(space, architecture)
+    patience = UNFRUITFUL if space.returns_module else SAMPLED
+    for architecture in _looked_through(space):
+        network, fruitful = lower(space, architecture), False
         for slot, link in zip(network.slots, network.links, strict=True):
-            found.setdefault(slot, {})[link] = None
+            fruitful |= link not in found.setdefault(slot, {})
+            found[slot].setdefault(link)
+        patience = UNFRUITFUL if fruitful and space.returns_module else patience - 1
+        if patience == 0 and space._all is None:
+            break
     return found
+
+
+def _looked_through(space: FunctionSpace) -> Iterator[Architecture]:
+    """All architectures if they are counted, else the ends of the space and random ones."""
+    if space._all is not None:
+        yield from space._all
+        return
+    rng = random.Random(0)
+    yield from (space.largest(), space.smallest())
+    yield from (space.random(rng) for _ in range(SAMPLED))
 
 
 def operators_of(space: AnySpace) -> dict[tuple[Operator, Shape], None]:

@@ -152,6 +152,8 @@ def show_space(found: Mapping[str, Any]) -> None:
     console.print(f", {len(found['choices'])} choice{'' if len(found['choices']) == 1 else 's'}")
     for choice in found["choices"]:
         console.print(f"  {choice['name']:<24} {', '.join(map(str, choice['options']))}")
+    if found["uncut"] is not None:
+        console.print(f"one operator for the whole network: {found['uncut']}")
     for end in ("smallest", "largest"):
         console.print(f"{end:>10}: " + ", ".join(f"{value} {name}" for name, value in _cost_words(found[end])))
 

@@ -16,8 +16,9 @@ PACKAGE = Path(__file__).resolve().parent.parent / "hwnas"
 
 FLOORS = (  # bottom to top
     ("errors",),
-    ("lookup", "quiet", "shipped", "yaml_file"),
+    ("lookup", "quiet", "shipped", "weightless", "yaml_file"),
     ("space", "ops", "pareto"),
+    ("traced",),
     ("network", "notation", "runtimes", "export", "config", "data"),
     ("population",),
     ("supernet", "latency", "search"),
@@ -44,6 +45,7 @@ TORCH_FREE = (
     "quiet.py",
     "yaml_file.py",
     "shipped.py",
+    "weightless.py",
     "config.py",
     "network.py",
     "pareto.py",

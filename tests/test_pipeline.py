@@ -371,13 +371,19 @@ def net(choose):
 def single(choose):
     return (1, 8, 8), {"stem": Conv(1, 4, 3, 2), "head": Classifier(4, 10)}
 
+def module(choose):
+    from torch import nn
+    width = choose("width", [4, 8, 16])
+    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 10))
+    return (1, 8, 8), nn.Sequential(nn.Conv2d(1, width, 3, 2), nn.BatchNorm2d(width), nn.ReLU(), head)
+
 def late(choose):
     chain = net(choose)
     return {}["x"] if choose("width", [4, 8, 16]) == 8 else chain
 """
 
 
-@pytest.mark.parametrize(("function", "count"), [("net", 3), ("single", 1)])
+@pytest.mark.parametrize(("function", "count"), [("net", 3), ("single", 1), ("module", 3)])
 def test_a_space_in_python_goes_all_the_way(function: str, count: int, tmp_path: Path) -> None:
     path = written(tmp_path, space=f"net.py:{function}", export={"formats": ["onnx"]})
     (tmp_path / "net.py").write_text(FUNCTION)

@@ -26,6 +26,8 @@ def drafted(module: nn.Module, path: Path, *, to: str) -> Iterator[Path]:
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     modes = {child: child.training for child in module.modules()}
     module.eval()
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # attention in one operation, which no converter knows
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with torch.no_grad(), muted(), warnings.catch_warnings():
@@ -42,6 +44,7 @@ def drafted(module: nn.Module, path: Path, *, to: str) -> Iterator[Path]:
     except Exception as error:  # converters raise anything
         raise _failed(module, path, to, error) from error
     finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
         with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)
         for child, training in modes.items():

@@ -43,6 +43,10 @@ class Operator(ABC):
         """Field values by name, in the order of the fields."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
+    def scope(self, slot: str) -> str:
+        """Where the supernet keeps its weights: operators of one scope share parameters of one name."""
+        return f"{slot}/{self.kind}"
+
     def describe(self) -> str:
         """One line that identifies the operator: `mbconv {"in_channels": 16, ...}`."""
         return f"{self.kind} {json.dumps(self.knobs)}"

@@ -16,6 +16,7 @@ from hwnas.ops.costs import operator_costs
 from hwnas.pipeline.spaces import open_space
 from hwnas.shipped import find_file
 from hwnas.space import AnySpace, Architecture
+from hwnas.traced.operator import Traced
 
 if TYPE_CHECKING:
     from hwnas.latency.rows import Missing
@@ -118,16 +119,21 @@ def pick_architecture(space: AnySpace, which: str) -> Architecture:
 
 
 def space_facts(space: AnySpace) -> dict[str, Any]:
-    """Name, source, number of architectures, choices, and the costs of the smallest and the largest network."""
+    """Name, source, number of architectures, choices, and the costs of the smallest and the largest network.
+
+    `uncut` tells why a module is one operator, where it is one.
+    """
     try:
         count: int | None = space.count
     except SpaceError:
         count = None
     ends = {end: pick_architecture(space, end) for end in ("smallest", "largest")}
+    first = lower(space, ends["largest"]).operators[0]
     return {
         "name": space.name,
         "source": space.source,
         "architectures": count,
+        "uncut": first.uncut if isinstance(first, Traced) else None,
         "choices": [{"name": choice.name, "options": list(choice.options)} for choice in space.choices],
         **{
             end: {k: getattr(costs(lower(space, a)), k) for k in ("params", "macs", "activation_bytes")}

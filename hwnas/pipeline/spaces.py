@@ -2,19 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from hwnas.errors import HwnasError, SpaceError
-from hwnas.lookup import SourceFile, named, place_of
+from hwnas.lookup import SourceFile, load_source, named, place_of, read_source
 from hwnas.network import check_space
 from hwnas.shipped import find_file
 from hwnas.space import AnySpace, FunctionSpace, read_space
 from hwnas.space.function import Choose
 
-FORM = "A space is a function that is handed `choose` and returns (input_shape, {slot: Operator})"
+FORM = (
+    "A space is a function that is handed `choose` and returns (input_shape, {slot: Operator}) or (input_shape, module)"
+)
+
+
+@dataclass(frozen=True)
+class UserFunction:
+    """A function of a file; it goes to other processes as the file, unchanged since, and the function's name."""
+
+    file: SourceFile
+    name: str
+    function: Callable[[Choose], Any]
+
+    def __call__(self, choose: Choose) -> Any:
+        try:
+            return self.function(choose)
+        except HwnasError:
+            raise
+        except Exception as error:
+            raise _raised(f"`{self.name}`", self.file.path, error) from error
+
+    @property
+    def input_shape(self) -> Any:
+        """What the function says of its networks' images; None if it says nothing."""
+        return getattr(self.function, "input_shape", None)
+
+    def __reduce__(self) -> Any:
+        return _reopened, (self.file, self.name)
+
+
+@cache
+def _reopened(file: SourceFile, name: str) -> UserFunction:
+    return UserFunction(file, name, getattr(load_source(file), name))
 
 
 def open_space(
@@ -49,8 +82,13 @@ def split_reference(reference: str | Path) -> tuple[Path, str | None]:
 
 
 def _function_space(path: Path, function: str) -> FunctionSpace:
+    build = UserFunction(read_source(path), function, _loaded(path, function))
+    return FunctionSpace(function, build, source=str(path))
+
+
+def _loaded(path: Path, function: str) -> Callable[[Choose], Any]:
     try:
-        build = named(f"{path.absolute()}:{function}", base=path.parent, where="space")
+        build: Callable[[Choose], Any] = named(f"{path.absolute()}:{function}", base=path.parent, where="space")
     except HwnasError:
         raise
     except Exception as error:  # a user's file may raise anything
@@ -62,16 +100,7 @@ def _function_space(path: Path, function: str) -> FunctionSpace:
             allowed=FORM,
             do="Name such a function after the colon",
         )
-
-    def guarded(choose: Choose) -> Any:
-        try:
-            return build(choose)
-        except HwnasError:
-            raise
-        except Exception as error:
-            raise _raised(f"`{function}`", path, error) from error
-
-    return FunctionSpace(function, guarded, source=str(path))
+    return build
 
 
 def _raised(what: str, path: Path, error: Exception) -> SpaceError:

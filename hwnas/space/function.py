@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, final
 
 from hwnas.errors import SpaceError
 from hwnas.lookup import SourceFile
 from hwnas.space.architecture import Architecture, Choice, Suggest, Value
+from hwnas.weightless import weightless
 
 Choose = Callable[[str, Sequence[Value]], Any]
 COUNTABLE = 20_000
 """A function's decisions are counted by walking all of them; beyond this many architectures that is not tried."""
+COUNTABLE_MODULES = 1_000
+"""The same for a function that returns modules: building and tracing one takes ten milliseconds and more."""
 
 
 @final
@@ -23,7 +26,8 @@ class FunctionSpace:
     """`build(choose)` decides by calling `choose(name, options)` and returns `(input_shape, {slot: operator})`.
 
     Which choices are asked may depend on what was chosen before; a name always comes with the same options.
-    Up to `COUNTABLE` architectures are counted exactly and drawn uniformly; beyond, each decision is drawn uniformly.
+    In place of the operators it may return a `torch.nn.Module`. Up to `COUNTABLE` architectures (of modules
+    `COUNTABLE_MODULES`) are counted exactly and drawn uniformly; beyond, each decision is drawn uniformly.
     """
 
     name: str
@@ -32,8 +36,8 @@ class FunctionSpace:
     plugins: tuple[SourceFile, ...] = ()
     """Files of a user's with operators that a latency table's rows name; `build` makes its operators itself."""
 
-    def walk(self, suggest: Suggest) -> Any:
-        """What `build` returns when `suggest` decides."""
+    def walk(self, suggest: Suggest, *, weights: bool = False) -> Any:
+        """What `build` returns when `suggest` decides. A module has its `weights` on demand only: they take memory."""
         asked: dict[str, tuple[tuple[Value, ...], Value]] = {}
 
         def choose(name: str, options: Sequence[Value]) -> Value:
@@ -54,7 +58,7 @@ class FunctionSpace:
             asked[name] = options, choice.option(value, where=f"space `{self.name}`")
             return asked[name][1]
 
-        return self.build(choose)
+        return self.build(choose) if weights else weightless(lambda: self.build(choose))
 
     def sample(self, suggest: Suggest) -> Architecture:
         """The architecture that `suggest` decides; it is asked for active choices only."""
@@ -81,7 +85,7 @@ class FunctionSpace:
             return rng.choice(self._all)
         return self.sample(lambda choice: rng.choice(choice.options))
 
-    def blueprint(self, architecture: Architecture) -> Any:
+    def blueprint(self, architecture: Architecture, *, weights: bool = False) -> Any:
         """What `build` returns for an architecture; SpaceError when the picks do not fit."""
         picks, asked = dict(architecture.picks), set()
 
@@ -94,7 +98,7 @@ class FunctionSpace:
                 )
             return picks[choice.name]
 
-        built = self.walk(replay)
+        built = self.walk(replay, weights=weights)
         if extra := sorted(set(picks) - asked):
             raise self._error(
                 f"the architecture picks `{extra[0]}`, which is not active in it", f"Active: {', '.join(sorted(asked))}"
@@ -106,14 +110,14 @@ class FunctionSpace:
         """How many architectures the function can decide; SpaceError beyond `COUNTABLE`."""
         if self._all is None:
             raise self._error(
-                f"the function decides more than {COUNTABLE:,} architectures",
+                f"the function decides more than {self._countable:,} architectures",
                 "That many are counted by walking all of them",
             )
         return len(self._all)
 
     @cached_property
     def choices(self) -> tuple[Choice, ...]:
-        """Every choice that was met in a walk over all architectures, or over 2,000 random ones beyond `COUNTABLE`."""
+        """Every choice that was met in all architectures, or in 2,000 random ones where they are not counted."""
         met: dict[str, Choice] = {}
 
         def note(hand: Suggest) -> Suggest:
@@ -130,11 +134,21 @@ class FunctionSpace:
         return tuple(met.values())
 
     @cached_property
+    def returns_module(self) -> bool:
+        """Whether it builds modules, rather than operators by slot."""
+        built = self.walk(lambda choice: choice.options[0])
+        return not (isinstance(built, tuple) and len(built) == 2 and isinstance(built[1], Mapping))
+
+    @property
+    def _countable(self) -> int:
+        return COUNTABLE_MODULES if self.returns_module else COUNTABLE
+
+    @cached_property
     def _all(self) -> list[Architecture] | None:
         found: list[Architecture] = []
         for architecture in self.enumerate():
             found.append(architecture)
-            if len(found) > COUNTABLE:
+            if len(found) > self._countable:
                 return None
         return found
 
@@ -153,6 +167,9 @@ class FunctionSpace:
             while trail and trail[-1][0] + 1 == trail[-1][1]:
                 trail.pop()
             prefix = [i for i, _ in trail[:-1]] + [trail[-1][0] + 1] if trail else None
+
+    def __reduce__(self) -> Any:
+        return FunctionSpace, tuple(getattr(self, field.name) for field in fields(self))  # without what was counted
 
     def _error(self, met: str, allowed: str) -> SpaceError:
         return SpaceError(

@@ -43,12 +43,11 @@ class Supernet(nn.Module):
         self._templates: dict[tuple[str, Operator], _Template] = {}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            for slot, links in operators_by_slot(space).items():
-                operators = list(dict.fromkeys(operator for operator, _ in links))
-                for name, value in _largest(slot, operators):
+            for scope, operators in _by_scope(space).items():
+                for name, value in _largest(scope, operators):
                     self.register_parameter(name, nn.Parameter(value))
                 if kernel_transform:
-                    self._kernels |= _elastic_kernels(slot, operators)
+                    self._kernels |= _elastic_kernels(scope, operators)
         for key, sizes in self._kernels.items():
             for name, value in matrices(key, sizes):
                 self.register_parameter(name, nn.Parameter(value))
@@ -102,11 +101,12 @@ class _Template:
         with torch.random.fork_rng(devices=[]):
             self.module = operator.module()
         self._wires: list[tuple[dict[str, Any], str, str, str, Size, Steps]] = []
+        named: dict[int, str] = {}  # a tied parameter goes by the first of its names
         for prefix, child in self.module.named_modules():
             for name, value in child._parameters.items():
                 if value is not None:
                     full = f"{prefix}.{name}" if prefix else name
-                    key, size = _key(slot, operator, full), tuple(value.shape)
+                    key, size = _key(operator.scope(slot), named.setdefault(id(value), full)), tuple(value.shape)
                     _check_fits(key, size, weights, operator)
                     steps = steps_to(key, kernels[key], size) if key in kernels else ()
                     self._wires.append((child._parameters, name, full, key, size, steps))
@@ -164,47 +164,57 @@ def resized(images: Tensor, network: Network) -> Tensor:
     return functional.interpolate(images, size=size, mode="bilinear", antialias=True, align_corners=False)
 
 
-def _key(slot: str, operator: Operator, parameter: str) -> str:
-    return f"{slot}/{operator.kind}/{parameter.replace('.', '/')}"
+def _key(scope: str, parameter: str) -> str:
+    return f"{scope}/{parameter.replace('.', '/')}"
 
 
-def _largest(slot: str, operators: Iterable[Operator]) -> Iterator[tuple[str, Tensor]]:
-    """Each parameter's largest tensor over the slot's operators, initialised as an operator initialises it.
+def _by_scope(space: AnySpace) -> dict[str, list[Operator]]:
+    """The operators of a space whose parameters of one name are slices of one tensor.
+
+    Equal ones stand there several times if they come from several slots: their parameters may be named by the slot.
+    """
+    found: dict[str, list[Operator]] = {}
+    for slot, links in operators_by_slot(space).items():
+        for operator in dict.fromkeys(operator for operator, _ in links):
+            found.setdefault(operator.scope(slot), []).append(operator)
+    return found
+
+
+def _largest(scope: str, operators: Iterable[Operator]) -> Iterator[tuple[str, Tensor]]:
+    """Each parameter's largest tensor over the operators of one scope, initialised as an operator initialises it.
 
     Where no operator holds the whole tensor (one is longer along one axis, another along another), it is filled from
     the smaller operators to the larger ones, so that every slice in use is initialised.
     """
-    sizes = {operator: _sizes(slot, operator) for operator in operators}
-    sizes = dict(sorted(sizes.items(), key=lambda item: sum(math.prod(size) for size in item[1].values())))
-    initial: dict[Operator, dict[str, Tensor]] = {}
-    for key in {key: None for held in sizes.values() for key in held}:
-        holders = [operator for operator, held in sizes.items() if key in held]
-        if len({len(sizes[operator][key]) for operator in holders}) > 1:
+    forms = [(operator, _sizes(scope, operator)) for operator in operators]
+    forms.sort(key=lambda form: sum(math.prod(size) for size in form[1].values()))
+    initial: dict[int, dict[str, Tensor]] = {}
+    for key in {key: None for _, sizes in forms for key in sizes}:
+        held = {place: sizes[key] for place, (_, sizes) in enumerate(forms) if key in sizes}
+        if len({len(size) for size in held.values()}) > 1:
             raise SpaceError(
                 f"shared parameter `{key}` has different numbers of axes",
-                where=f"slot `{slot}`",
+                where=f"weights of `{scope}`",
                 allowed="Parameters of one name are slices of one tensor",
                 do="Give the forms different parameter names",
             )
-        size = tuple(map(max, zip(*(sizes[operator][key] for operator in holders), strict=True)))
-        whole = [operator for operator in holders if sizes[operator][key] == size]
-        value = torch.zeros(size)
-        for operator in whole[-1:] or holders:
-            if operator not in initial:
-                initial[operator] = {
-                    _key(slot, operator, n): p.detach() for n, p in operator.module().named_parameters()
-                }
-            centre(value, sizes[operator][key]).copy_(initial[operator][key])
+        largest = tuple(map(max, zip(*held.values(), strict=True)))
+        whole = [place for place, size in held.items() if size == largest]
+        value = torch.zeros(largest)
+        for place in whole[-1:] or held:
+            if place not in initial:
+                initial[place] = {_key(scope, n): p.detach() for n, p in forms[place][0].module().named_parameters()}
+            centre(value, held[place]).copy_(initial[place][key])
         yield key, value
 
 
-def _sizes(slot: str, operator: Operator) -> dict[str, Size]:
+def _sizes(scope: str, operator: Operator) -> dict[str, Size]:
     with torch.device("meta"):
-        return {_key(slot, operator, name): tuple(p.shape) for name, p in operator.module().named_parameters()}
+        return {_key(scope, name): tuple(p.shape) for name, p in operator.module().named_parameters()}
 
 
-def _elastic_kernels(slot: str, operators: Iterable[Operator]) -> dict[str, tuple[Size, ...]]:
-    """The spatial sizes, largest first, of the slot's convolution kernels that come in several."""
+def _elastic_kernels(scope: str, operators: Iterable[Operator]) -> dict[str, tuple[Size, ...]]:
+    """The spatial sizes, largest first, of the scope's convolution kernels that come in several."""
     found: dict[str, list[Size]] = {}
     for operator in operators:
         with torch.device("meta"):
@@ -212,7 +222,7 @@ def _elastic_kernels(slot: str, operators: Iterable[Operator]) -> dict[str, tupl
         for prefix, child in module.named_modules():
             for name, value in child.named_parameters(recurse=False):
                 if is_kernel(child, name):
-                    key = _key(slot, operator, f"{prefix}.{name}" if prefix else name)
+                    key = _key(scope, f"{prefix}.{name}" if prefix else name)
                     found.setdefault(key, []).append(tuple(value.shape))
     chains = {key: kernel_sizes(key, sizes) for key, sizes in found.items()}
     return {key: sizes for key, sizes in chains.items() if len(sizes) > 1}

@@ -1,0 +1,176 @@
+"""A module as a chain of operators."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from torch import Tensor, nn
+
+from hwnas.errors import SpaceError
+from hwnas.ops import Shape
+from hwnas.space import Architecture, FunctionSpace
+from hwnas.traced import graph
+from hwnas.traced.graph import Pass, Untraceable
+from hwnas.traced.identity import digest, digest_of_module, structures
+from hwnas.traced.operator import MODES, Origin, Traced
+from hwnas.traced.root import does_not_run, materialise, module_in, on_meta
+from hwnas.traced.segment import part_of
+
+WHOLE = "network"
+"""The slot of a network that is not cut."""
+LONGEST = 40
+"""Characters of a slot, and of what it says of its children."""
+
+
+def chain_of(space: FunctionSpace, architecture: Architecture, shape: Shape, built: Any) -> dict[str, Traced]:
+    """The operators of the network that a function returned, by slot: cut between its top-level children, or whole.
+
+    Raises:
+        SpaceError: the network does not run, gives no tensor, or holds a layer that cannot share weights.
+    """
+    root = module_in(built)
+    materialise(root, shape, space)
+    _refuse_recurrent(root, space)
+    try:
+        graphs = {mode: graph.graph_of(root, training=mode) for mode in MODES}
+    except Untraceable as error:
+        return _whole(space, architecture, shape, root, str(error))
+    told = structures(root, graphs.values())
+    try:
+        with on_meta(root):
+            passes = {mode: graph.run(root, graphs[mode], shape, told, training=mode) for mode in MODES}
+    except Exception as error:
+        raise does_not_run(space, shape, error) from error
+    _check_outputs({mode: passes[mode].output for mode in MODES}, space)
+    spans = {mode: list(_spans(root, passes[mode])) for mode in MODES}
+    if [_children(passes[False], *span) for span in spans[False]] != [
+        _children(passes[True], *span) for span in spans[True]
+    ]:
+        return _whole(space, architecture, shape, root, "in training its forward calls other children")
+    if not spans[False]:
+        return _whole(space, architecture, shape, root, "its forward calls no child")
+    chain: dict[str, Traced] = {}
+    for evaluated, trained in zip(spans[False], spans[True], strict=True):
+        piece = _Piece(root, passes[False], evaluated)
+        parts = {False: part_of(graphs[False], *evaluated), True: part_of(graphs[True], *trained)}
+        origin = Origin(space, architecture, shape, (evaluated, trained))
+        channels = _channels(piece.entering), _channels(piece.leaving)
+        operator = Traced(*channels, piece.classes, digest(root, parts, told), origin)
+        chain[_free(piece.slot, chain)] = operator
+    return chain
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """One segment: the children that a pass calls between two positions."""
+
+    root: nn.Module
+    found: Pass
+    span: tuple[int, int]
+
+    @property
+    def classes(self) -> str:
+        names = _children(self.found, *self.span)
+        kinds = [type(self.root.get_submodule(name)).__name__ for name in names]
+        return _short(" ".join(kind if n == 1 else f"{n}x{kind}" for kind, n in _runs(kinds)))
+
+    @property
+    def slot(self) -> str:
+        """Named after what holds its parameters, so that equal operators of one slot name their parameters alike."""
+        body = self.found.body[slice(*self.span)]
+        held = {str(node.target): graph.state_of(self.root, node) for node in body}
+        holders = [name for name, tensors in held.items() if any(isinstance(t, nn.Parameter) for t in tensors)]
+        names = holders or _children(self.found, *self.span)[:1]
+        return _short("-".join(names).replace(".", "_"))
+
+    @property
+    def entering(self) -> Shape:
+        return self._shape(self.span[0])
+
+    @property
+    def leaving(self) -> Shape:
+        return self._shape(self.span[1])
+
+    def _shape(self, place: int) -> Shape:
+        (node,) = graph.crossing(self.found, place)
+        return tuple(self.found.values[node].shape[1:])
+
+
+def _spans(root: nn.Module, found: Pass) -> Iterator[tuple[int, int]]:
+    if not any(node.op == "call_module" for node in found.body):
+        return
+    start = 0
+    for place in [*graph.cuts(root, found), len(found.body)]:
+        yield start, place
+        start = place
+
+
+def _children(found: Pass, start: int, stop: int) -> list[str]:
+    """Names of the children that a segment calls, each once."""
+    nodes = found.body[start:stop]
+    return list(dict.fromkeys(str(node.target) for node in nodes if node.op == "call_module"))
+
+
+def _whole(
+    space: FunctionSpace, architecture: Architecture, shape: Shape, root: nn.Module, why: str
+) -> dict[str, Traced]:
+    told = digest_of_module(root)
+    try:
+        with on_meta(root):
+            outputs = {mode: graph.run_whole(root, shape, training=mode) for mode in MODES}
+    except Exception as error:
+        raise does_not_run(space, shape, error) from error
+    _check_outputs(outputs, space)
+    channels = _channels(shape), _channels(tuple(outputs[False].shape[1:]))
+    origin = Origin(space, architecture, shape, None)
+    return {WHOLE: Traced(*channels, _short(type(root).__name__), told, origin, uncut=why)}
+
+
+def _check_outputs(outputs: Mapping[bool, Any], space: FunctionSpace) -> None:
+    for training, output in outputs.items():
+        if not isinstance(output, Tensor) or output.ndim < 2 or len(output) != graph.BATCH:
+            what = f"a tensor of shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
+            raise SpaceError(
+                f"the network returns {what} for {graph.BATCH} images" + (" in training" if training else ""),
+                where=f"space `{space.name}`",
+                allowed="It returns one tensor, (batch, classes), in training and in evaluation",
+                do="Return the logits alone; further outputs have no place in a chain of operators",
+            )
+
+
+def _refuse_recurrent(root: nn.Module, space: FunctionSpace) -> None:
+    for name, child in root.named_modules():
+        if isinstance(child, nn.RNNBase):
+            raise SpaceError(
+                f"`{name}` is {type(child).__name__}, which keeps its weights in a list beside its parameters",
+                where=f"space `{space.name}`",
+                allowed="The supernet hands a module its weights through its parameters",
+                do="Write the recurrence with `nn.Linear`, or with `nn.GRUCell` and its like",
+            )
+
+
+def _channels(shape: Shape) -> int:
+    """Channels of a map (channels, height, width), width of tokens (tokens, width), or length of a vector."""
+    return shape[-1] if len(shape) == 2 else shape[0]
+
+
+def _free(slot: str, taken: Iterable[str]) -> str:
+    names, number = {*taken}, 2
+    while (named := slot if number == 2 else f"{slot}-{number - 1}") in names:
+        number += 1
+    return named
+
+
+def _runs(words: Iterable[str]) -> list[tuple[str, int]]:
+    return [(word, len(list(same))) for word, same in groupby(words)]
+
+
+def _short(text: str) -> str:
+    """The text, or its beginning and a hash of all of it."""
+    if len(text) <= LONGEST:
+        return text
+    return f"{text[: LONGEST - 9]}~{hashlib.sha256(text.encode()).hexdigest()[:8]}"

@@ -1,0 +1,202 @@
+"""What a module's `forward` does between its children, and where it can be cut."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn.modules import activation
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+
+from hwnas.ops import Shape
+
+BATCH = 13
+"""Images that a module is traced with: a number that no other axis is likely to have."""
+
+
+class Untraceable(Exception):
+    """Why a `forward` is not cut into segments."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One run of a `forward` on `meta`: its graph, and what each node gave."""
+
+    graph: fx.Graph
+    values: dict[fx.Node, Any]
+
+    @property
+    def output(self) -> Any:
+        """What the network returned."""
+        return self.values[self.graph.output_node()]
+
+    @property
+    def body(self) -> list[fx.Node]:
+        """The nodes between input and output, in order."""
+        return [node for node in self.graph.nodes if node.op not in ("placeholder", "output")]
+
+
+class _Tracer(fx.Tracer):
+    """Goes into plain `nn.Sequential`s that hold blocks; every other child is a leaf."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return not holds_blocks(m)
+
+
+def holds_blocks(module: nn.Module) -> bool:
+    """Whether it is a plain `nn.Sequential` of which some child has children: blocks, not the layers of one block."""
+    return type(module) is nn.Sequential and not has_hooks(module) and any(list(c.children()) for c in module)
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Whether calling the module does more than its `forward`."""
+    return bool(
+        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    )
+
+
+def graph_of(root: nn.Module, *, training: bool) -> fx.Graph:
+    """The graph of `forward` over the children, in one mode.
+
+    Raises:
+        Untraceable: `forward` cannot be followed, or calling the module does more than it.
+    """
+    if has_hooks(root):
+        raise Untraceable("the network has hooks of its own")
+    names = list(inspect.signature(root.forward).parameters.values())
+    if len(names) != 1 or names[0].kind in (names[0].VAR_POSITIONAL, names[0].VAR_KEYWORD):
+        raise Untraceable(f"its forward takes {len(names)} arguments")
+    modes = {module: module.training for module in root.modules()}
+    root.train(training)
+    try:
+        return _Tracer().trace(root)
+    except Exception as error:  # a user's forward may do anything with what it is handed
+        lines = str(error).strip().splitlines()
+        raise Untraceable(f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}") from error
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+class _Recorder(fx.Interpreter):
+    """Runs a graph on `meta` and keeps what each node gave; a child that was met before is not run again."""
+
+    def __init__(self, root: nn.Module, graph: fx.Graph, told: Mapping[str, str]) -> None:
+        super().__init__(root, garbage_collect_values=False, graph=graph)
+        self.values: dict[fx.Node, Any] = {}
+        self._told = told
+
+    def run_node(self, n: fx.Node) -> Any:
+        self.values[n] = super().run_node(n)
+        return self.values[n]
+
+    def call_module(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if kwargs or not all(isinstance(value, Tensor) for value in args):
+            return super().call_module(target, args, kwargs)
+        key = self._told[target], self.module.training, tuple((value.shape, value.dtype) for value in args)
+        if key not in _SHAPES:
+            output = super().call_module(target, args, kwargs)
+            if not isinstance(output, Tensor):
+                return output
+            _SHAPES[key] = output.shape, output.dtype
+        size, dtype = _SHAPES[key]
+        return torch.empty(size, dtype=dtype, device="meta")
+
+
+_SHAPES: dict[tuple[Any, ...], tuple[torch.Size, torch.dtype]] = {}
+"""What children give: by structure, mode, and shapes of what they get."""
+
+
+def run(root: nn.Module, graph: fx.Graph, shape: Shape, told: Mapping[str, str], *, training: bool) -> Pass:
+    """Run the graph of a module on `meta`, `told` being the children's structures by name.
+
+    Raises:
+        whatever the module raises.
+    """
+    root.train(training)
+    recorder = _Recorder(root, graph, told)
+    with torch.no_grad():
+        recorder.run(torch.empty(BATCH, *shape, device="meta"))
+    return Pass(graph, recorder.values)
+
+
+def run_whole(root: nn.Module, shape: Shape, *, training: bool) -> Any:
+    """What a module on `meta` gives."""
+    with torch.no_grad():
+        return root.train(training)(torch.empty(BATCH, *shape, device="meta"))
+
+
+def cuts(root: nn.Module, found: Pass) -> list[int]:
+    """Positions in the body, in order: a segment ends before each.
+
+    A cut lies between two children, as late as possible, where one tensor is all that is still needed of what was
+    computed, and where no parameter or buffer is used on both sides.
+    """
+    open_at = set(_narrow(found)) - set(_held_together(root, found.body))
+    starts = [place for place, node in enumerate(found.body) if node.op == "call_module"]
+    starts = [place for place in starts if place == starts[0] or not _follows(root, found.body[place])]
+    places_found = []
+    for before, after in pairwise(starts):
+        places = [place for place in range(before + 1, after + 1) if place in open_at]
+        places_found += places[-1:]
+    return places_found
+
+
+def crossing(found: Pass, place: int) -> list[fx.Node]:
+    """The nodes before a position in the body that are used at or after it."""
+    nodes = list(found.graph.nodes)
+    position = {node: number for number, node in enumerate(nodes)}
+    first = position[found.body[place]] if place < len(found.body) else len(nodes) - 1
+    return [node for node in nodes[:first] if any(position[user] >= first for user in node.users)]
+
+
+def _narrow(found: Pass) -> Iterator[int]:
+    for place in range(len(found.body)):
+        alive = crossing(found, place)
+        if len(alive) == 1:
+            value = found.values[alive[0]]
+            if isinstance(value, Tensor) and value.ndim > 1 and len(value) == BATCH and value.is_floating_point():
+                yield place
+
+
+def _held_together(root: nn.Module, body: Iterable[fx.Node]) -> Iterator[int]:
+    """Positions between the first and the last use of one and the same parameter or buffer."""
+    met: dict[int, tuple[int, int]] = {}
+    for place, node in enumerate(body):
+        for tensor in state_of(root, node):
+            first, _ = met.get(id(tensor), (place, place))
+            met[id(tensor)] = first, place
+    for first, last in met.values():
+        yield from range(first + 1, last + 1)
+
+
+def state_of(root: nn.Module, node: fx.Node) -> list[Tensor]:
+    """The parameters and buffers that a node uses."""
+    if node.op == "call_module":
+        module = root.get_submodule(str(node.target))
+        return [*module.parameters(), *module.buffers()]
+    if node.op == "get_attr":
+        value = attribute(root, str(node.target))
+        return [value] if isinstance(value, Tensor) else []
+    return []
+
+
+def attribute(root: nn.Module, target: str) -> Any:
+    """The attribute of a module that a dotted name leads to."""
+    value: Any = root
+    for name in target.split("."):
+        value = getattr(value, name)
+    return value
+
+
+def _follows(root: nn.Module, node: fx.Node) -> bool:
+    """Whether a child takes no time of its own: a runtime computes it with the one before, or it only renames axes."""
+    child = root.get_submodule(str(node.target))
+    own = type(child).__module__ == activation.__name__ and not isinstance(child, nn.MultiheadAttention)
+    return own or isinstance(child, _BatchNorm | _DropoutNd | nn.Flatten | nn.Unflatten | nn.Identity)
