@@ -169,6 +169,14 @@ def test_a_space_file_states_its_own_count(name: str) -> None:
     assert int(stated[1].replace(",", "")) == space_named(name).count
 
 
+def test_the_documentation_tells_the_counts_of_the_files() -> None:
+    text = (SPACES.parent / "docs" / "spaces.md").read_text()
+    told = re.findall(r"^\| `(\w[\w.]*)` \| ([\d,]+) \|", text, re.MULTILINE)
+    assert len(told) >= 9
+    for name, count in told:
+        assert int(count.replace(",", "")) == space_named(name).count
+
+
 def test_the_command_line_takes_a_golden_entry_with_its_counts(shared_data: Path, tmp_path: Path) -> None:
     golden = json.loads((shared_data / "golden" / "ofa_mobilenet_v3_w1.0.json").read_text())[2]
     (tmp_path / "arch.json").write_text(json.dumps(golden))

@@ -99,7 +99,7 @@ def pick_architecture(space: AnySpace, which: str) -> Architecture:
         raise SpaceError(
             f"`{which}` names no architecture and no file",
             where="--architecture",
-            allowed="largest, smallest, random:SEED, a JSON file, or a string such as '|nor_conv_3x3~0|+...'",
+            allowed="largest, smallest, random:SEED, a JSON file, or a string as '|nor_conv_3x3~0|+...' or 01201202",
             do="Use one of these",
         )
     try:
