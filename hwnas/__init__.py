@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from hwnas.errors import HwnasError as HwnasError
     from hwnas.network import Network as Network
     from hwnas.network import build as build
-    from hwnas.network import check_space as check_space
     from hwnas.network import costs as costs
     from hwnas.network import lower as lower
     from hwnas.network import operators_of as operators_of
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from hwnas.pareto import front as front
     from hwnas.pareto import hypervolume as hypervolume
     from hwnas.pareto import picks as picks
+    from hwnas.soundness import check_space as check_space
     from hwnas.space import Architecture as Architecture
     from hwnas.space import Choice as Choice
     from hwnas.space import FunctionSpace as FunctionSpace
@@ -46,7 +46,7 @@ _FACE = {  # name -> the module it is imported from; the block above says the sa
     "Space": "hwnas.space",
     "Tier": "hwnas.pareto",
     "build": "hwnas.network",
-    "check_space": "hwnas.network",
+    "check_space": "hwnas.soundness",
     "costs": "hwnas.network",
     "front": "hwnas.pareto",
     "hypervolume": "hwnas.pareto",

@@ -27,10 +27,10 @@ from hwnas.data import AUGMENTATIONS, DATA_SETS
 from hwnas.errors import SpaceError
 from hwnas.latency.table import read_table
 from hwnas.lookup import member
-from hwnas.network import check_space
 from hwnas.ops import OPERATORS
 from hwnas.ops.layers import ACTIVATIONS
 from hwnas.search.samplers import SAMPLERS
+from hwnas.soundness import check_space
 from hwnas.space import parse_space
 
 REPOSITORY = Path(__file__).resolve().parent.parent

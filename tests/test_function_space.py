@@ -11,9 +11,10 @@ import pytest
 from scipy.stats import chisquare
 
 from hwnas.errors import SpaceError
-from hwnas.network import check_space, lower, operators_of
+from hwnas.network import lower, operators_of
 from hwnas.ops.classifier import Classifier
 from hwnas.ops.conv import Conv
+from hwnas.soundness import check_space
 from hwnas.space import Architecture, Choice, FunctionSpace
 from hwnas.space.function import Choose
 

@@ -20,7 +20,7 @@ FLOORS = (  # bottom to top
     ("space", "ops", "pareto"),
     ("traced",),
     ("network", "notation", "runtimes", "export", "config", "data"),
-    ("population",),
+    ("population", "soundness"),
     ("supernet", "latency", "search"),
     ("boards", "collaborate", "proxies", "report"),
     ("pipeline",),
@@ -48,6 +48,7 @@ TORCH_FREE = (
     "weightless.py",
     "config.py",
     "network.py",
+    "soundness.py",
     "pareto.py",
 )
 TORCH_FREE_ROOMS = ("space", "notation", "population", "search", "report")

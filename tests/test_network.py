@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from hwnas.network import Network, build, check_space, costs, lower, operators_by_slot, operators_of
+from hwnas.network import Network, build, costs, lower, operators_by_slot, operators_of
+from hwnas.soundness import check_space
 from hwnas.space import Space
 from tests.spaces import SMALL, enumerate_architectures, mb, space_of
 

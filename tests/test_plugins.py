@@ -26,11 +26,12 @@ from hwnas.latency.measure import Measurement
 from hwnas.latency.model import LatencyModel
 from hwnas.latency.table import LatencyTable, open_table, row_key
 from hwnas.lookup import read_source
-from hwnas.network import check_space, costs, known_operators, lower, make_operator, operators_of
+from hwnas.network import costs, known_operators, lower, make_operator, operators_of
 from hwnas.ops import OPERATORS, Operator
 from hwnas.ops.plugins import operators_with
 from hwnas.pipeline import open_run, open_space
 from hwnas.runtimes import Setup, open_runtime
+from hwnas.soundness import check_space
 from hwnas.space import Space, parse_space, read_space
 from hwnas.supernet import Supernet
 from tests import fake_exporters

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from hwnas.errors import ConfigError, SpaceError
-from hwnas.network import check_space, lower
+from hwnas.network import lower
+from hwnas.soundness import check_space
 from hwnas.space import Architecture, Choice, Space, parse_space, read_space
 from tests.spaces import HEAD, INPUT, SMALL, enumerate_architectures, mb, space_of
 

@@ -20,8 +20,9 @@ from torch.testing import assert_close
 from hwnas import cli, pipeline
 from hwnas.errors import SpaceError
 from hwnas.export.onnx import export_onnx
-from hwnas.network import Network, build, check_space, costs, lower, operators_of
+from hwnas.network import Network, build, costs, lower, operators_of
 from hwnas.runtimes import open_runtime
+from hwnas.soundness import check_space
 from hwnas.space import FunctionSpace
 from hwnas.supernet import Supernet
 from hwnas.traced.operator import Traced

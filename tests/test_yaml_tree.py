@@ -10,8 +10,9 @@ import pytest
 from hwnas.config import read_experiment
 from hwnas.data import DATA_SETS
 from hwnas.data.batches import AUGMENTATIONS
-from hwnas.network import check_space, lower
+from hwnas.network import lower
 from hwnas.shipped import find_file
+from hwnas.soundness import check_space
 from hwnas.space import read_space
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from hwnas.errors import SpaceError
-from hwnas.network import check_space
+from hwnas.soundness import check_space
 from hwnas.space import Knob, Space, Stage, read_space
 
 FOLDER = Path(__file__).resolve().parent.parent / "search_spaces"

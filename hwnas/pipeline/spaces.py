@@ -10,8 +10,8 @@ from typing import Any
 
 from hwnas.errors import HwnasError, SpaceError
 from hwnas.lookup import SourceFile, load_source, named, place_of, read_source
-from hwnas.network import check_space
 from hwnas.shipped import find_file
+from hwnas.soundness import check_space
 from hwnas.space import AnySpace, FunctionSpace, read_space
 from hwnas.space.function import Choose
 
