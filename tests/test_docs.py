@@ -161,7 +161,8 @@ def test_the_architecture_on_the_page_is_one_of_the_space(folder: Path) -> None:
 def test_commands_exist_with_their_options(page: Path) -> None:
     from typer.main import get_command
 
-    from hwnas.cli import TIMING, app
+    from hwnas.cli import app
+    from hwnas.cli.bench import TIMING
 
     known: Mapping[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
     targets = set(re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))

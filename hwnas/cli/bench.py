@@ -1,96 +1,20 @@
-"""The command line: reads arguments, calls one function of the pipeline, prints what it returns."""
+"""`hwnas bench`: latency tables are measured, packed for boards, looked over, joined and imported."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from hwnas import __version__
-from hwnas.errors import ConfigError, DataError, HwnasError, RunError, SpaceError
-from hwnas.terminal import Terminal, show_error
+from hwnas.cli.arguments import RUNS, Json, Runs, SpaceReference
+from hwnas.cli.printing import print_found
+from hwnas.errors import ConfigError
+from hwnas.terminal import Terminal
 
-app = typer.Typer(
-    name="hwnas",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="Finds neural networks that are Pareto-best on the hardware they will run on.",
-    epilog="Start with: hwnas init my_project && cd my_project && hwnas run quickstart.yaml",
-)
-
-Reference = Annotated[
-    str,
-    typer.Argument(
-        metavar="EXPERIMENT", help="An experiment's YAML file, the name of a shipped one, or a run's folder."
-    ),
-]
-SpaceReference = Annotated[
-    str, typer.Argument(metavar="SPACE", help="A space's YAML file, the name of a shipped one, or file.py:function.")
-]
-Runs = Annotated[Path, typer.Option("--runs", help="Folder that runs are kept in.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else.")]
-Trials = Annotated[
-    int | None, typer.Option("--trials", min=1, help="Trials for each tier, instead of the experiment's number.")
-]
-RUNS = Path("runs")
 TIMING = "EXPERIMENT|SPACE"
 """The command of `hwnas bench` that has no name of its own."""
-INTERRUPTED = 130
-
-
-@app.callback(invoke_without_command=True)
-def _main(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
-    if version:
-        print(__version__)
-        raise typer.Exit
-
-
-@app.command()
-def init(
-    folder: Annotated[Path, typer.Argument(help="Where to put it; created if missing.")], as_json: Json = False
-) -> None:
-    """Copy a working experiment and its space into a folder of your own."""
-    from hwnas.shipped import copy_starter
-
-    written = copy_starter(folder)
-    _print({"written": written}, as_json, [f"wrote {path}" for path in written])
-
-
-@app.command()
-def run(experiment: Reference, runs: Runs = RUNS, trials: Trials = None, as_json: Json = False) -> None:
-    """Do all of it: latency tables, training, search, files, report. The same command resumes."""
-    from hwnas import pipeline
-
-    outcome = pipeline.run(experiment, runs=runs, trials=trials, narrator=Terminal())
-    if not as_json:
-        _show_fronts(experiment, runs)
-    lines = [f"{path.parent}: model files and manifest" for path in outcome.manifests] + [f"report: {outcome.report}"]
-    found = {
-        "folder": outcome.folder,
-        "report": outcome.report,
-        "manifests": outcome.manifests,
-        "tiers": {tier.tier.name: _searched(tier) for tier in outcome.tiers},
-    }
-    _print(found, as_json, lines)
-
-
-@app.command()
-def train(experiment: Reference, runs: Runs = RUNS, as_json: Json = False) -> None:
-    """Train the experiment's supernet, or continue where training stopped."""
-    from hwnas import pipeline
-
-    history = pipeline.train(experiment, runs=runs, narrator=Terminal())
-    last = history[-1]
-    scores = f"validation accuracy smallest {last.smallest:.1%}, largest {last.largest:.1%}"
-    _print([vars(epoch) for epoch in history], as_json, [f"epoch {last.epoch}: loss {last.loss:.3f}, {scores}"])
 
 
 class _Bench(TyperGroup):
@@ -118,11 +42,6 @@ bench_app = typer.Typer(
     rich_markup_mode="rich",
     subcommand_metavar="pack|lint|merge|import ...",
     help="Kits for boards; tables that are there already, as files.",
-)
-app.add_typer(
-    bench_app,
-    name="bench",
-    short_help="Time every operator that can occur, here or on boards; lint, merge and import tables.",
 )
 
 
@@ -175,7 +94,7 @@ def bench(
         f"{found.table}: {found.rows} rows, {found.checks} checks" + (_lacking(found) if dry_run else "")
         for found in tables
     ]
-    _print([vars(found) for found in tables], as_json, lines)
+    print_found([vars(found) for found in tables], as_json, lines)
 
 
 @bench_app.command("pack")
@@ -205,7 +124,7 @@ def pack_kit(
     line = (
         f"{out}: {packed.files} model files, {packed.bytes / 1e6:.1f} MB, {packed.unpacked_bytes / 1e6:.1f} MB unpacked"
     )
-    _print(vars(packed), as_json, [line, f"next: copy it to the board, and run there: python3 {out.name}"])
+    print_found(vars(packed), as_json, [line, f"next: copy it to the board, and run there: python3 {out.name}"])
 
 
 @bench_app.command("lint")
@@ -223,7 +142,7 @@ def lint_table(
     errors = sum(found.severity == "error" for found in findings)
     if as_json:
         counted = {"errors": errors, "warnings": len(findings) - errors}
-        _print({"tables": tables, **counted, "findings": [vars(found) for found in findings]}, True, [])
+        print_found({"tables": tables, **counted, "findings": [vars(found) for found in findings]}, True, [])
     else:
         from hwnas.terminal import show_findings
 
@@ -247,7 +166,7 @@ def merge_table(
         lines.append(
             f"{merged.alike} lines stand in several tables; of {merged.again} further observations the first stays"
         )
-    _print(found, as_json, lines)
+    print_found(found, as_json, lines)
 
 
 @bench_app.command("import")
@@ -278,150 +197,7 @@ def import_published(
     origin = imported.table.origin
     found = _counts(imported.table) | {"origin": vars(origin), "notices": imported.notices}
     line = f"{out}: {found['rows']} rows, published by {origin.source}, licence: {origin.licence}"
-    _print(found, as_json, [line])
-
-
-@app.command()
-def check(
-    table: Annotated[Path, typer.Argument(metavar="TABLE", help="A latency table of this machine.")],
-    networks: Annotated[int, typer.Option(min=1, help="How many unseen networks to draw.")] = 60,
-    space: Annotated[str | None, typer.Option(help="Draw from this space, not from those the table names.")] = None,
-    seed: Annotated[int, typer.Option(help="Another seed draws other networks.")] = 0,
-    device: Annotated[str | None, typer.Option(help="This machine's name, if the set-up gave it one.")] = None,
-    artifacts: Annotated[Path | None, typer.Option(help="Keep the model files here; thrown away if left out.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Write a page with plots, such as check.html.")] = None,
-    as_json: Json = False,
-) -> None:
-    """How far to trust a table: its error on whole networks that it has not seen.
-
-    They are predicted, timed twice, and shown beside simpler models and the machine's own noise. Errors and shares in
-    --json are fractions: a `mape` of 0.015 is 1.5 %. The table is not written to.
-    """
-    from hwnas import pipeline
-
-    found = pipeline.check(
-        table, networks=networks, space=space, seed=seed, device=device, artifacts=artifacts, plot=plot,
-        narrator=Terminal(),
-    )  # fmt: skip
-    if as_json:
-        _print(found.as_dict(), True, [])
-        return
-    from hwnas.terminal import show_check
-
-    show_check(found)
-    _print(None, False, [f"wrote {plot}"] if plot else [])
-
-
-@app.command()
-def search(experiment: Reference, runs: Runs = RUNS, trials: Trials = None, as_json: Json = False) -> None:
-    """Search the tiers of an experiment that is trained and timed, or continue the search."""
-    from hwnas import pipeline
-
-    tiers = pipeline.search(experiment, runs=runs, trials=trials, narrator=Terminal())
-    if not as_json:
-        _show_fronts(experiment, runs)
-    _print({tier.tier.name: _searched(tier) for tier in tiers}, as_json, [])
-
-
-@app.command()
-def export(experiment: Reference, runs: Runs = RUNS, as_json: Json = False) -> None:
-    """Write the picks of each front as ONNX and TFLite files, run them and compare them with PyTorch."""
-    from hwnas import pipeline
-
-    manifests = pipeline.export(experiment, runs=runs, narrator=Terminal())
-    _print(
-        {path.parent.name: json.loads(path.read_text()) for path in manifests},
-        as_json,
-        [f"wrote {path}" for path in manifests],
-    )
-
-
-@app.command()
-def report(experiment: Reference, runs: Runs = RUNS, as_json: Json = False) -> None:
-    """Write the report of a searched run again."""
-    from hwnas import pipeline
-
-    path = pipeline.report(experiment, runs=runs, narrator=Terminal())
-    _print({"report": path}, as_json, [f"wrote {path}"])
-
-
-@app.command()
-def cost(
-    space: SpaceReference,
-    architecture: Annotated[
-        str,
-        typer.Option(
-            help="largest, smallest, random:SEED, a JSON file, or |a string| of the project the space is from."
-        ),
-    ] = "largest",
-    table: Annotated[Path | None, typer.Option(help="A latency table: adds the predicted latency.")] = None,
-    missing: Annotated[
-        Literal["refuse", "estimate"], typer.Option(help="What becomes of an operator that the table has no row for.")
-    ] = "refuse",
-    as_json: Json = False,
-) -> None:
-    """Parameters, MACs, activation bytes and operators of one architecture."""
-    from hwnas import pipeline
-
-    found = pipeline.cost(space, architecture, table=table, missing=missing)
-    if as_json:
-        _print(found, True, [])
-    else:
-        from hwnas.terminal import show_costs
-
-        show_costs(found)
-
-
-@app.command()
-def show(
-    target: Annotated[str, typer.Argument(metavar="SPACE|RUN", help="A space, or the folder of a searched run.")],
-    as_json: Json = False,
-) -> None:
-    """What a space holds, or the fronts of a run."""
-    from hwnas import pipeline
-
-    if (Path(target) / "experiment.yaml").is_file():
-        if as_json:
-            _print(
-                {tier.name: [dataclasses.asdict(p) for p in tier.front] for tier in pipeline.fronts(target)}, True, []
-            )
-        else:
-            _show_fronts(target, RUNS)
-        return
-    opened, _ = pipeline.open_space(target)
-    facts = pipeline.space_facts(opened)
-    if as_json:
-        _print(facts, True, [])
-    else:
-        from hwnas.terminal import show_space
-
-        show_space(facts)
-
-
-def main() -> None:
-    """The entry point: exit code 0 for done, 1 for a failure, 2 for input that cannot be used, 130 for Ctrl-C."""
-    try:
-        app(prog_name="hwnas")
-    except (ConfigError, SpaceError, DataError) as error:
-        show_error(error)
-        sys.exit(2)
-    except HwnasError as error:
-        show_error(error)
-        sys.exit(1)
-    except OSError as error:  # what no room expected: a folder where a file should be, a device that is gone
-        show_error(
-            RunError(
-                f"the system refused ({error.strerror or error})",
-                where=str(error.filename or "a file"),
-                allowed="Files and folders of a run can be read and written",
-                do="Correct that and run the same command again",
-            )
-        )
-        sys.exit(1)
-    except SystemExit as end:
-        if end.code == INTERRUPTED:
-            print("stopped; the same command continues", file=sys.stderr)
-        raise
+    print_found(found, as_json, [line])
 
 
 def _lacking(found: Any) -> str:
@@ -444,39 +220,3 @@ def _counts(table: Any) -> dict[str, Any]:
     return {
         "table": table.path, "setup": table.setup.as_dict(), "rows": len(table.rows), "checks": len(table.checks)
     }  # fmt: skip
-
-
-def _searched(tier: Any) -> dict[str, Any]:
-    return {
-        "trials": tier.finished.trials,
-        "failed": tier.finished.failed,
-        "stopped": tier.finished.stopped,
-        "front": [
-            {
-                "key": p.architecture.key,
-                "scores": dict(p.scores),
-                "measured": dict(p.measured),
-                "kept": p.kept,
-                "picks": list(p.picks),
-            }
-            for p in tier.front
-        ],
-    }
-
-
-def _show_fronts(reference: str, runs: Path) -> None:
-    from hwnas import pipeline
-    from hwnas.terminal import show_fronts
-
-    show_fronts(pipeline.fronts(reference, runs=runs))
-
-
-def _print(found: Any, as_json: bool, lines: list[str]) -> None:
-    if as_json:
-        print(json.dumps(found, indent=1, default=str, allow_nan=False))
-    for line in [] if as_json else lines:
-        print(line)
-
-
-if __name__ == "__main__":
-    main()

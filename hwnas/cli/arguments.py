@@ -1,0 +1,24 @@
+"""Arguments and options that several commands take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Reference = Annotated[
+    str,
+    typer.Argument(
+        metavar="EXPERIMENT", help="An experiment's YAML file, the name of a shipped one, or a run's folder."
+    ),
+]
+SpaceReference = Annotated[
+    str, typer.Argument(metavar="SPACE", help="A space's YAML file, the name of a shipped one, or file.py:function.")
+]
+Runs = Annotated[Path, typer.Option("--runs", help="Folder that runs are kept in.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else.")]
+Trials = Annotated[
+    int | None, typer.Option("--trials", min=1, help="Trials for each tier, instead of the experiment's number.")
+]
+RUNS = Path("runs")

@@ -1,0 +1,42 @@
+"""`hwnas check`: how far a latency table can be trusted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hwnas.cli.arguments import Json
+from hwnas.cli.printing import print_found
+from hwnas.terminal import Terminal
+
+
+def check(
+    table: Annotated[Path, typer.Argument(metavar="TABLE", help="A latency table of this machine.")],
+    networks: Annotated[int, typer.Option(min=1, help="How many unseen networks to draw.")] = 60,
+    space: Annotated[str | None, typer.Option(help="Draw from this space, not from those the table names.")] = None,
+    seed: Annotated[int, typer.Option(help="Another seed draws other networks.")] = 0,
+    device: Annotated[str | None, typer.Option(help="This machine's name, if the set-up gave it one.")] = None,
+    artifacts: Annotated[Path | None, typer.Option(help="Keep the model files here; thrown away if left out.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Write a page with plots, such as check.html.")] = None,
+    as_json: Json = False,
+) -> None:
+    """How far to trust a table: its error on whole networks that it has not seen.
+
+    They are predicted, timed twice, and shown beside simpler models and the machine's own noise. Errors and shares in
+    --json are fractions: a `mape` of 0.015 is 1.5 %. The table is not written to.
+    """
+    from hwnas import pipeline
+
+    found = pipeline.check(
+        table, networks=networks, space=space, seed=seed, device=device, artifacts=artifacts, plot=plot,
+        narrator=Terminal(),
+    )  # fmt: skip
+    if as_json:
+        print_found(found.as_dict(), True, [])
+        return
+    from hwnas.terminal import show_check
+
+    show_check(found)
+    print_found(None, False, [f"wrote {plot}"] if plot else [])

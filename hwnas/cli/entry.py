@@ -1,0 +1,78 @@
+"""The command line: reads arguments, calls one function of the pipeline, prints what it returns."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import Annotated
+
+import typer
+
+from hwnas import __version__
+from hwnas.cli import bench, check, experiments, spaces
+from hwnas.errors import ConfigError, DataError, HwnasError, RunError, SpaceError
+from hwnas.terminal import show_error
+
+COMMANDS: Mapping[str, Callable[..., None]] = {  # in the order in which help lists them
+    "init": experiments.init,
+    "run": experiments.run,
+    "train": experiments.train,
+    "check": check.check,
+    "search": experiments.search,
+    "export": experiments.export,
+    "report": experiments.report,
+    "cost": spaces.cost,
+    "show": spaces.show,
+}
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="hwnas",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Finds neural networks that are Pareto-best on the hardware they will run on.",
+    epilog="Start with: hwnas init my_project && cd my_project && hwnas run quickstart.yaml",
+)
+for _name, _command in COMMANDS.items():
+    app.command(_name)(_command)
+app.add_typer(
+    bench.bench_app,
+    name="bench",
+    short_help="Time every operator that can occur, here or on boards; lint, merge and import tables.",
+)
+
+
+@app.callback(invoke_without_command=True)
+def _main(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """The entry point: exit code 0 for done, 1 for a failure, 2 for input that cannot be used, 130 for Ctrl-C."""
+    try:
+        app(prog_name="hwnas")
+    except (ConfigError, SpaceError, DataError) as error:
+        show_error(error)
+        sys.exit(2)
+    except HwnasError as error:
+        show_error(error)
+        sys.exit(1)
+    except OSError as error:  # what no room expected: a folder where a file should be, a device that is gone
+        show_error(
+            RunError(
+                f"the system refused ({error.strerror or error})",
+                where=str(error.filename or "a file"),
+                allowed="Files and folders of a run can be read and written",
+                do="Correct that and run the same command again",
+            )
+        )
+        sys.exit(1)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            print("stopped; the same command continues", file=sys.stderr)
+        raise

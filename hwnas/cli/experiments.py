@@ -1,0 +1,98 @@
+"""Commands on an experiment and its run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hwnas.cli.arguments import RUNS, Json, Reference, Runs, Trials
+from hwnas.cli.printing import print_found, print_fronts
+from hwnas.terminal import Terminal
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(help="Where to put it; created if missing.")], as_json: Json = False
+) -> None:
+    """Copy a working experiment and its space into a folder of your own."""
+    from hwnas.shipped import copy_starter
+
+    written = copy_starter(folder)
+    print_found({"written": written}, as_json, [f"wrote {path}" for path in written])
+
+
+def run(experiment: Reference, runs: Runs = RUNS, trials: Trials = None, as_json: Json = False) -> None:
+    """Do all of it: latency tables, training, search, files, report. The same command resumes."""
+    from hwnas import pipeline
+
+    outcome = pipeline.run(experiment, runs=runs, trials=trials, narrator=Terminal())
+    if not as_json:
+        print_fronts(experiment, runs)
+    lines = [f"{path.parent}: model files and manifest" for path in outcome.manifests] + [f"report: {outcome.report}"]
+    found = {
+        "folder": outcome.folder,
+        "report": outcome.report,
+        "manifests": outcome.manifests,
+        "tiers": {tier.tier.name: _searched(tier) for tier in outcome.tiers},
+    }
+    print_found(found, as_json, lines)
+
+
+def train(experiment: Reference, runs: Runs = RUNS, as_json: Json = False) -> None:
+    """Train the experiment's supernet, or continue where training stopped."""
+    from hwnas import pipeline
+
+    history = pipeline.train(experiment, runs=runs, narrator=Terminal())
+    last = history[-1]
+    scores = f"validation accuracy smallest {last.smallest:.1%}, largest {last.largest:.1%}"
+    print_found([vars(epoch) for epoch in history], as_json, [f"epoch {last.epoch}: loss {last.loss:.3f}, {scores}"])
+
+
+def search(experiment: Reference, runs: Runs = RUNS, trials: Trials = None, as_json: Json = False) -> None:
+    """Search the tiers of an experiment that is trained and timed, or continue the search."""
+    from hwnas import pipeline
+
+    tiers = pipeline.search(experiment, runs=runs, trials=trials, narrator=Terminal())
+    if not as_json:
+        print_fronts(experiment, runs)
+    print_found({tier.tier.name: _searched(tier) for tier in tiers}, as_json, [])
+
+
+def export(experiment: Reference, runs: Runs = RUNS, as_json: Json = False) -> None:
+    """Write the picks of each front as ONNX and TFLite files, run them and compare them with PyTorch."""
+    from hwnas import pipeline
+
+    manifests = pipeline.export(experiment, runs=runs, narrator=Terminal())
+    print_found(
+        {path.parent.name: json.loads(path.read_text()) for path in manifests},
+        as_json,
+        [f"wrote {path}" for path in manifests],
+    )
+
+
+def report(experiment: Reference, runs: Runs = RUNS, as_json: Json = False) -> None:
+    """Write the report of a searched run again."""
+    from hwnas import pipeline
+
+    path = pipeline.report(experiment, runs=runs, narrator=Terminal())
+    print_found({"report": path}, as_json, [f"wrote {path}"])
+
+
+def _searched(tier: Any) -> dict[str, Any]:
+    return {
+        "trials": tier.finished.trials,
+        "failed": tier.finished.failed,
+        "stopped": tier.finished.stopped,
+        "front": [
+            {
+                "key": p.architecture.key,
+                "scores": dict(p.scores),
+                "measured": dict(p.measured),
+                "kept": p.kept,
+                "picks": list(p.picks),
+            }
+            for p in tier.front
+        ],
+    }

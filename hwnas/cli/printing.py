@@ -1,0 +1,23 @@
+"""What commands print: one JSON document, or lines and tables."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+def print_found(found: Any, as_json: bool, lines: list[str]) -> None:
+    """The document if it is asked for, else the lines."""
+    if as_json:
+        print(json.dumps(found, indent=1, default=str, allow_nan=False))
+    for line in [] if as_json else lines:
+        print(line)
+
+
+def print_fronts(reference: str, runs: Path) -> None:
+    """The fronts of a run as tables."""
+    from hwnas import pipeline
+    from hwnas.terminal import show_fronts
+
+    show_fronts(pipeline.fronts(reference, runs=runs))

@@ -1,0 +1,63 @@
+"""Commands on a space: what it holds, and what one of its architectures costs."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from hwnas.cli.arguments import RUNS, Json, SpaceReference
+from hwnas.cli.printing import print_found, print_fronts
+
+
+def cost(
+    space: SpaceReference,
+    architecture: Annotated[
+        str,
+        typer.Option(
+            help="largest, smallest, random:SEED, a JSON file, or |a string| of the project the space is from."
+        ),
+    ] = "largest",
+    table: Annotated[Path | None, typer.Option(help="A latency table: adds the predicted latency.")] = None,
+    missing: Annotated[
+        Literal["refuse", "estimate"], typer.Option(help="What becomes of an operator that the table has no row for.")
+    ] = "refuse",
+    as_json: Json = False,
+) -> None:
+    """Parameters, MACs, activation bytes and operators of one architecture."""
+    from hwnas import pipeline
+
+    found = pipeline.cost(space, architecture, table=table, missing=missing)
+    if as_json:
+        print_found(found, True, [])
+    else:
+        from hwnas.terminal import show_costs
+
+        show_costs(found)
+
+
+def show(
+    target: Annotated[str, typer.Argument(metavar="SPACE|RUN", help="A space, or the folder of a searched run.")],
+    as_json: Json = False,
+) -> None:
+    """What a space holds, or the fronts of a run."""
+    from hwnas import pipeline
+
+    if (Path(target) / "experiment.yaml").is_file():
+        if as_json:
+            print_found(
+                {tier.name: [dataclasses.asdict(p) for p in tier.front] for tier in pipeline.fronts(target)}, True, []
+            )
+        else:
+            print_fronts(target, RUNS)
+        return
+    opened, _ = pipeline.open_space(target)
+    facts = pipeline.space_facts(opened)
+    if as_json:
+        print_found(facts, True, [])
+    else:
+        from hwnas.terminal import show_space
+
+        show_space(facts)
