@@ -15,6 +15,7 @@ NOTATIONS: Mapping[str, str] = {  # name in a space file -> where it lives; impo
     "ofa_resnet": "hwnas.notation.ofa_resnet:OFA_RESNET",
     "attentive_nas": "hwnas.notation.attentive_nas:ATTENTIVE_NAS",
     "fbnet": "hwnas.notation.fbnet:FBNET",
+    "autoformer": "hwnas.notation.autoformer:AUTOFORMER",
     "nas_bench_macro": "hwnas.notation.nas_bench_macro:NAS_BENCH_MACRO",
 }
 

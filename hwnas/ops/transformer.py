@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import final
 
@@ -49,30 +48,25 @@ class Transformer(Operator):
             )
 
     def module(self) -> nn.Module:
-        hidden = int(self.out_channels * self.mlp_ratio)
+        width, hidden = self.out_channels, int(self.out_channels * self.mlp_ratio)
         return EncoderLayer(
-            Attention(self.out_channels, self.heads, self.head_width or self.out_channels // self.heads, self.relative),
-            nn.Sequential(
-                OrderedDict(
-                    expand=linear(self.out_channels, hidden),
-                    act=activation(self.activation),
-                    reduce=linear(hidden, self.out_channels),
-                )
-            ),
-            self.out_channels,
+            Attention(width, self.heads, self.head_width or width // self.heads, self.relative),
+            linear(width, hidden),
+            activation(self.activation),
+            linear(hidden, width),
         )
 
 
 class EncoderLayer(nn.Module):
-    """Attention and a perceptron, normalised before. Shape: (N, width, tokens) to the same."""
+    """Attention and two linear layers, normalised before. Shape: (N, width, tokens) to the same."""
 
-    def __init__(self, attention: nn.Module, mlp: nn.Module, width: int) -> None:
+    def __init__(self, attention: nn.Module, expand: nn.Linear, act: nn.Module, reduce: nn.Linear) -> None:
         super().__init__()
-        self.attention_norm, self.attention = nn.LayerNorm(width), attention
-        self.mlp_norm, self.mlp = nn.LayerNorm(width), mlp
+        self.attention_norm, self.attention = nn.LayerNorm(expand.in_features), attention
+        self.mlp_norm, self.expand, self.act, self.reduce = nn.LayerNorm(expand.in_features), expand, act, reduce
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.transpose(1, 2)
         x = x + self.attention(self.attention_norm(x))
-        x = x + self.mlp(self.mlp_norm(x))
+        x = x + self.reduce(self.act(self.expand(self.mlp_norm(x))))
         return x.transpose(1, 2)
