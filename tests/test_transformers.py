@@ -14,13 +14,14 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from hwnas.errors import SpaceError
-from hwnas.network import check_space, costs, lower
+from hwnas.network import costs, lower
 from hwnas.notation import read_architecture, write_architecture
 from hwnas.ops.attention import Attention, RelativePosition
 from hwnas.ops.costs import operator_costs
 from hwnas.ops.patchembed import PatchEmbed
 from hwnas.ops.tokenclassifier import TokenClassifier
 from hwnas.ops.transformer import Transformer
+from hwnas.soundness import check_space
 from hwnas.space import Space, read_space
 from hwnas.supernet import Supernet, recalibrate
 from tests.conftest import REPOSITORY
