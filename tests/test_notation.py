@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ def test_one_value_stands_for_all_layers_and_a_resolution_may_stand_in_a_list() 
     space = WRITTEN["ofa_mobilenet_v3_w1.0"]
     read = read_architecture(space, {"wid": None, "ks": 7, "e": 6, "d": 4, "r": [224]}, where="test")
     assert read == space.largest()
+    fixed = WRITTEN["ofa_mobilenet_v3_224"]
+    assert read_architecture(fixed, {"ks": 7, "e": 6, "d": 4}, where="test") == fixed.largest()
 
 
 def test_a_last_layer_that_once_for_all_leaves_out_is_the_largest() -> None:
@@ -89,6 +92,8 @@ def test_a_string_of_digits_may_be_a_list() -> None:
         ("ofa_mobilenet_v3_w1.0", {"ks": [3] * 19}, "`ks` holds 19 entries. It holds 20"),
         ("ofa_mobilenet_v3_w1.0", {"d": None}, "`None` is no option of `d`, entry 1"),
         ("ofa_mobilenet_v3_w1.0", {"ks": [4] * 20}, "`4` is no option of `ks`, entry 1. Options: 3, 5, 7"),
+        ("ofa_mobilenet_v3_w1.0", {"ks": [[3]] * 20}, "`[3]` is no option of `ks`, entry 1"),
+        ("ofa_resnet50d", {"d": True}, "`True` is no option of `d`, entry 1"),
         ("ofa_mobilenet_v3_w1.0", {"r": 225}, "`225` is no option of `r`"),
         ("ofa_mobilenet_v3_w1.0", {"r": [224, 192]}, "`r` holds 2 entries"),
         ("ofa_mobilenet_v3_224", {"r": 192}, "`192` is no option of `r`. Options: 224"),
@@ -133,6 +138,23 @@ def refuse(space: Space, raw: Any, told: str) -> None:
     assert told in str(error)
     assert error.where == "arch.json"
     assert all((error.met, error.allowed, error.do))
+
+
+def test_what_a_narrower_space_has_decided_must_fit_where_the_layer_is_there() -> None:
+    raw = read_yaml(SPACES / "ofa_mobilenet_v3_224.yaml")
+    raw["stages"][2]["expand"] = 6
+    space = parse_space(raw, where="x.yaml")
+    written = write_architecture(space, space.smallest())
+    absent = {**written, "e": [*written["e"][:2], 3, 3, *written["e"][4:]]}
+    assert read_architecture(space, absent, where="arch.json") == space.smallest()
+    refuse(space, {**written, "e": [3, *written["e"][1:]]}, "`3` is no option of `e`, entry 1. Options: 6")
+
+
+@pytest.mark.parametrize("notation", ["ofa", "ofa_resnet", "attentive_nas", "fbnet", "nas_bench_macro"])
+def test_a_space_that_is_built_otherwise_is_refused(notation: str) -> None:
+    space = replace(read_space(SPACES / "cifar10_bottleneck.yaml"), notation=notation)
+    with pytest.raises(SpaceError):
+        read_architecture(space, {"ks": 3, "r": 32, "resolution": 32}, where="arch.json")
 
 
 @pytest.mark.parametrize("notation", ["ofa", "ofa_resnet", "attentive_nas", "fbnet", "nas_bench_macro"])

@@ -67,14 +67,17 @@ def test_every_network_of_nas_bench_macro_counts_what_is_published(shared_data: 
     space = space_named("nas_bench_macro")
     published = np.load(shared_data / "accuracy" / "nasbench_macro_cifar10.npz")
     records: dict[Architecture, tuple[float, ...]] = {}
+    networks: set[Network] = set()
     for string, params, flops, accuracies in zip(
         *(published[key].tolist() for key in ("arch", "params", "flops", "test_acc")), strict=True
     ):
         architecture = read_architecture(space, string, where=string)
-        found = costs(lower(space, architecture))
+        network = lower(space, architecture)
+        networks.add(network)
+        found = costs(network)
         assert (found.params, found.macs) == (params, flops)
         assert records.setdefault(architecture, tuple(accuracies)) == tuple(accuracies)
-    assert len(records) == space.count == 3969
+    assert len(records) == len(networks) == space.count == 3969
 
 
 ATTENTIVE_NAS = {  # MFLOPs of README.md, architectures of configs/eval_attentive_nas_models.yml
@@ -104,7 +107,7 @@ def test_attentive_nas_a0_to_a6_take_the_published_flops(mflops: int) -> None:
     assert write_architecture(space, read_architecture(space, written, where="test")) == written
 
 
-FBNETS = {  # architectures of maskrcnn-benchmark's modeldef, FLOPs and parameters of mobile-vision's model_info.json
+FBNETS = {  # architectures of Facebook's fbnet_modeldef.py, FLOPs and parameters of mobile-vision's model_info.json
     "fbnet_a": (
         "skip k3_e3 k3_e1 skip skip k5_e6 k3_e3 k5_e1 k3_e3 k5_e6 k5_e3 k5_e1_g2 k5_e6 k3_e6 k5_e1_g2 k5_e3 k3_e1_g2 "
         "k5_e6 k5_e6 k5_e3 k5_e6 k5_e6",

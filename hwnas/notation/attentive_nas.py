@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from hwnas.notation import Notation
-from hwnas.notation.lists import Entry, Lists, covering
+from hwnas.notation.lists import Entry, Lists, covering, layer_entries, stage_entries
 from hwnas.space import Architecture, Space
 
 
@@ -30,11 +30,11 @@ def _lists(space: Space) -> Lists:
         "resolution": [Entry.of("resolution", space.resolution)],
         "width": [
             *(Entry.of(f"{stage.name}.width", stage.width) for stage in stages if stage.width is not None),
-            Entry.of(f"{head.name}.1.hidden", head.knobs["hidden"]),
+            *layer_entries(head, "hidden"),
         ],
         "depth": [Entry.of(stage.depth_choice, stage.depth) for stage in blocks],
-        "kernel_size": [Entry.of(f"{stage.name}.kernel", stage.knobs["kernel"]) for stage in blocks],
-        "expand_ratio": [Entry.of(f"{stage.name}.expand", stage.knobs["expand"]) for stage in blocks],
+        "kernel_size": stage_entries(blocks, "kernel"),
+        "expand_ratio": stage_entries(blocks, "expand"),
     }
     return covering(space, Lists(entries, frozenset({"resolution"})))
 

@@ -54,7 +54,7 @@ class Lists:
         wrong: dict[str, SpaceError] = {}
         for key, entries in self.entries.items():
             for place, (entry, value) in enumerate(zip(entries, self._held(raw, key, where), strict=True)):
-                if isinstance(value, int | float | str) and value in entry.meanings:
+                if _plain(value) and value in entry.meanings:
                     decided[entry.choice] = entry.meanings[value]
                 else:
                     at = f"`{key}`" if key in self.scalars else f"`{key}`, entry {place + 1}"
@@ -67,10 +67,12 @@ class Lists:
                 raise wrong[choice.name]
             return decided[choice.name]
 
+        architecture = space.sample(pick)
+        open_choices = {choice.name for choice in space.choices}
         for name, error in wrong.items():
-            if not any(choice.name == name for choice in space.choices):
+            if name not in open_choices and _is_there(name, space, architecture):
                 raise error
-        return space.sample(pick)
+        return architecture
 
     def write(self, space: Space, architecture: Architecture) -> dict[str, Any]:
         """The architecture in this form; an entry of a layer that is not there holds its smallest value."""
@@ -122,8 +124,26 @@ def covering(space: Space, lists: Lists) -> Lists:
 
 def layer_entries(stage: Stage, knob: str) -> list[Entry]:
     """An entry for the knob of every layer that a stage can have."""
-    layers = range(1, max(map(int, stage.depth.options)) + 1)
+    layers = range(1, max(map(int, stage.depth.options)) + 1 if knob in stage.knobs else 1)
     return [Entry.of(f"{stage.name}.{layer}.{knob}", stage.knobs[knob]) for layer in layers]
+
+
+def stage_entries(stages: Sequence[Stage], knob: str) -> list[Entry]:
+    """An entry for the knob of every stage that has it and decides it once."""
+    return [Entry.of(f"{stage.name}.{knob}", stage.knobs[knob]) for stage in stages if knob in stage.per_stage]
+
+
+def _is_there(name: str, space: Space, architecture: Architecture) -> bool:
+    """Whether the layer of `stage.layer.knob` is in the network; what is decided for a stage or the input always is."""
+    stage, _, rest = name.partition(".")
+    layer = rest.partition(".")[0]
+    slots = {layer.slot for layer in space.blueprint(architecture).layers}
+    return not layer.isdigit() or f"{stage}_{layer}" in slots
+
+
+def _plain(value: Any) -> bool:
+    """A number or a word: JSON's true is no 1, and a list cannot be looked up."""
+    return isinstance(value, int | float | str) and not isinstance(value, bool)
 
 
 def _error(met: str, where: str, allowed: str) -> SpaceError:

@@ -26,7 +26,7 @@ def write(space: Space, architecture: Architecture) -> dict[str, Any]:
 
 
 def _lists(space: Space) -> Lists:
-    stem, *stages, _ = space.stages
+    stem, stages = space.stages[0], space.stages[1:-1]
     outer = _options(stem.width)
     inner = [make_divisible(int(width) // 2) for width in outer]
     entries = {
