@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import random
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
+from functools import cached_property, lru_cache
 from itertools import product
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from hwnas.errors import HwnasError, SpaceError, did_you_mean
+from hwnas.errors import SpaceError
 from hwnas.lookup import member
 from hwnas.ops import OPERATORS, Operator, Shape
+from hwnas.ops.make import operator_of
 from hwnas.ops.plugins import operators_with
 from hwnas.space import AnySpace, Architecture, FunctionSpace, Knob, Layer, Space, Stage, Value
 from hwnas.traced.call import call
@@ -31,7 +30,6 @@ SAMPLED = 5000
 """Random architectures that a function which cannot be counted is known by."""
 UNFRUITFUL = 300
 """As many in a row without a new operator end the search for them where a function returns modules."""
-_CHAIN_KEYS = ("depth", "per", "stride", "width")  # what a stage understands besides its operator's knobs
 
 
 @dataclass(frozen=True)
@@ -126,44 +124,7 @@ def make_operator(
         SpaceError: unknown or missing knob, or the operator refuses its knobs.
         ConfigError: the kind stands in no table.
     """
-    found: type[Operator] = member(operators, kind, what="operator", where=where)
-    known, needed = _fields(found)
-    for name in knobs:
-        if name not in known:
-            raise SpaceError(
-                f"`{kind}` has no knob `{name}`",
-                where=where,
-                allowed=did_you_mean(name, {*known, *_CHAIN_KEYS} - {"in_channels", "out_channels"}),
-                do="Correct or remove it",
-            )
-    if missing := sorted(needed - set(knobs)):
-        knob = "width" if missing[0] == "out_channels" else missing[0]
-        raise SpaceError(
-            f"`{kind}` lacks its knob `{knob}`",
-            where=where,
-            allowed=f"It needs {', '.join(sorted(needed))}",
-            do=f"Write `{knob}: VALUE` or `{knob}: [OPTION, OPTION]` in the stage",
-        )
-    try:
-        return found(**knobs)
-    except SpaceError as error:
-        raise SpaceError(error.met, where=f"{where}: {error.where}", allowed=error.allowed, do=error.do) from error
-    except HwnasError:
-        raise
-    except Exception as error:  # a user's `__post_init__` may raise anything
-        raise SpaceError(
-            f"`{kind}` refuses its knobs ({type(error).__name__}: {error})",
-            where=where,
-            allowed=f"Given: {json.dumps(knobs, default=repr)}",
-            do="Correct the knobs, or the operator",
-        ) from error
-
-
-@cache
-def _fields(kind: type[Operator]) -> tuple[frozenset[str], frozenset[str]]:
-    fields = dataclasses.fields(kind)
-    needed = frozenset(f.name for f in fields if f.default is dataclasses.MISSING)
-    return frozenset(f.name for f in fields), needed
+    return operator_of(member(operators, kind, what="operator", where=where), knobs, where=where)
 
 
 def build(network: Network) -> nn.Sequential:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hwnas.pipeline.narrate import Bar
     from hwnas.report.check import Checked
     from hwnas.report.facts import TierFacts
+    from hwnas.testing import Certificate
 
 WARNINGS = 10
 """So many warnings of one kind are spelled out."""
@@ -117,6 +118,23 @@ def show_check(checked: Checked) -> None:
         console.print(sentence)
     for name, reason in checked.absent.items():
         console.print(f"{name}: none, {reason}")
+
+
+def show_certificates(found: Sequence[Certificate]) -> None:
+    """What `hwnas test-operator` found, on standard output."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(markup=False, highlight=False)
+    styles = {"passed": "green", "failed": "bold red", "skipped": "yellow"}
+    for certificate in found:
+        console.print(Text(certificate.operator, "bold"))
+        for tried in certificate.tried:
+            console.print(f"  tried    {tried}", style="dim", soft_wrap=True)
+        for verdict in certificate.verdicts:
+            console.print(Text.assemble("  ", (f"{verdict.outcome:<8}", styles[verdict.outcome]), f" {verdict.check}"))
+            if verdict.why:
+                console.print(f"           {verdict.why}", soft_wrap=True)
 
 
 def show_costs(found: Mapping[str, Any]) -> None:

@@ -22,7 +22,7 @@ FLOORS = (  # bottom to top
     ("network", "notation", "runtimes", "export", "config", "data"),
     ("population", "soundness"),
     ("supernet", "latency", "search"),
-    ("boards", "collaborate", "proxies", "report"),
+    ("boards", "collaborate", "proxies", "report", "testing"),
     ("pipeline",),
     ("terminal",),
     ("cli",),

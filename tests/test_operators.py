@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pytest
 import torch
-from torch import nn
 
 from hwnas.errors import ConfigError, SpaceError
 from hwnas.lookup import member
@@ -15,6 +13,7 @@ from hwnas.network import make_operator
 from hwnas.ops import OPERATORS, Operator, Shape
 from hwnas.ops.costs import operator_costs
 from hwnas.ops.operator import make_divisible
+from hwnas.testing import Case, OperatorContract
 
 # For each kind, operators that differ in sizes alone share a line; the first of a line is the largest.
 EXAMPLES: Mapping[str, tuple[tuple[dict[str, object], ...], ...]] = {
@@ -98,22 +97,14 @@ EXAMPLES: Mapping[str, tuple[tuple[dict[str, object], ...], ...]] = {
 }
 
 
-def inputs(operator: Operator) -> tuple[Shape, Shape]:
-    """Two shapes that the operator takes."""
-    width = operator.in_channels
+def input_of(operator: Operator) -> Shape:
+    """A shape that it takes, with unequal axes where it does not mind."""
     if operator.kind in ("transformer", "tokenclassifier"):
-        return (width, 5), (width, 10)
+        return operator.in_channels, 5
     if operator.kind == "patchembed":
         whole = operator.knobs["patch"] * operator.knobs["grid"]
-        return (width, whole, whole), (width, whole + 1, whole + 2)
-    return (width, 8, 8), (width, 7, 7)
-
-
-each = pytest.mark.parametrize(
-    "operator",
-    [make_operator(kind, knobs, where="test") for kind, lines in EXAMPLES.items() for line in lines for knobs in line],
-    ids=lambda operator: operator.describe(),
-)
+        return operator.in_channels, whole + 1, whole + 2
+    return operator.in_channels, 8, 7
 
 
 def test_every_operator_has_examples() -> None:
@@ -129,58 +120,17 @@ def test_the_kind_is_the_name_in_the_table(kind: str) -> None:
     assert operator_class.__dataclass_params__.frozen
 
 
-@each
-def test_it_is_a_hashable_fact(operator: Operator) -> None:
-    twin = make_operator(operator.kind, operator.knobs, where="test")
-    assert twin == operator
-    assert hash(twin) == hash(operator)
-    wider = {"in_channels": 2 * operator.in_channels, "out_channels": 2 * operator.out_channels}
-    assert dataclasses.replace(operator, **wider) != operator
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        operator.in_channels = 1  # type: ignore[misc]
+@pytest.mark.parametrize(
+    ("kind", "line"),
+    [(kind, line) for kind, lines in EXAMPLES.items() for line in range(len(lines))],
+)
+class TestBuiltIn(OperatorContract):
+    """Each keeps the contract that users' operators are held to."""
 
-
-def run(operator: Operator, shape: Shape) -> torch.Tensor:
-    module = operator.module().eval()
-    with torch.inference_mode():
-        return module(torch.randn(2, *shape))  # type: ignore[no-any-return]
-
-
-@each
-@pytest.mark.parametrize("which", [0, 1])
-def test_the_derived_output_shape_is_that_of_the_module(operator: Operator, which: int) -> None:
-    shape = inputs(operator)[which]
-    assert tuple(run(operator, shape).shape[1:]) == operator_costs(operator, shape).output_shape
-    assert run(operator, shape).shape[1] == operator.out_channels
-
-
-@each
-def test_derived_costs_are_positive_and_plausible(operator: Operator) -> None:
-    shape = inputs(operator)[0]
-    costs = operator_costs(operator, shape)
-    assert costs.params == sum(parameter.numel() for parameter in operator.module().parameters())
-    assert costs.macs > 0
-    into, out = 4 * torch.Size(shape).numel(), 4 * torch.Size(costs.output_shape).numel()
-    assert costs.activation_bytes >= max(into, out)
-
-
-@pytest.mark.parametrize("line", [line for lines in EXAMPLES.values() for line in lines if len(line) > 1], ids=str)
-def test_names_of_weights_do_not_depend_on_sizes(line: tuple[dict[str, object], ...], request: object) -> None:
-    kind = next(kind for kind, lines in EXAMPLES.items() if line in lines)
-    largest, *rest = [make_operator(kind, knobs, where="test").module().state_dict() for knobs in line]
-    for state in rest:
-        assert state.keys() == largest.keys()
-        assert all(
-            small <= big for name in state for small, big in zip(state[name].shape, largest[name].shape, strict=True)
-        )
-
-
-@each
-def test_module_is_new_each_time_and_ordinary(operator: Operator) -> None:
-    one, other = operator.module(), operator.module()
-    assert isinstance(one, nn.Module)
-    assert not {id(p) for p in one.parameters()} & {id(p) for p in other.parameters()}
-    assert not any(type(child).__module__.startswith("hwnas.supernet") for child in one.modules())
+    @pytest.fixture
+    def cases(self, kind: str, line: int) -> Sequence[Case]:
+        operators = [make_operator(kind, knobs, where="test") for knobs in EXAMPLES[kind][line]]
+        return [Case(tuple(operators), input_of(operators[0])[1:])]
 
 
 @pytest.mark.parametrize(

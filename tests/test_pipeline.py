@@ -191,7 +191,7 @@ def test_a_second_run_does_nothing_twice(
 
     monkeypatch.setattr(sys.modules["hwnas.supernet.train"], "sandwich_step", refuse)
     monkeypatch.setattr(InheritedAccuracy, "__call__", refuse)
-    monkeypatch.setattr("hwnas.latency.build.time_files", refuse)
+    monkeypatch.setattr("hwnas.latency.sitting.time_files", refuse)
     found = json.loads(printed("run", str(whole), "--json", monkeypatch=monkeypatch, capfd=capfd))
     assert digest(whole, *kept) == before
     assert found["tiers"].keys() == {"edge", "cloud"}

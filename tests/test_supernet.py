@@ -29,7 +29,7 @@ from hwnas.supernet import Supernet, accuracy, calibration_images, recalibrate, 
 from hwnas.supernet.kernels import centre
 from hwnas.supernet.weights import resized
 from tests.spaces import SMALL, mb, space_of
-from tests.test_operators import EXAMPLES, inputs
+from tests.test_operators import EXAMPLES, input_of
 from tests.tiny import SPACES as SHIPPED
 from tests.tiny import tiny
 
@@ -40,7 +40,7 @@ def space_of_operators(kind: str, line: int) -> AnySpace:
 
     def build(choose: Choose) -> Any:
         operator = operators[choose("operator", range(len(operators)))]
-        return inputs(operator)[0], {"only": operator}
+        return input_of(operator), {"only": operator}
 
     return FunctionSpace(f"{kind}_{line}", build)
 

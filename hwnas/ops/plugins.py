@@ -42,10 +42,28 @@ def operators_with(plugins: tuple[SourceFile, ...]) -> Mapping[str, str]:
 
 
 def operators_of_file(source: SourceFile) -> Sequence[type[Operator]]:
-    """The operators that a user's file defines; classes that begin with `_` are its own affair.
+    """The operators that a user's file defines.
 
     Raises:
         ConfigError: the file raises, holds none, or one that breaks a rule that can be seen without building it.
+    """
+    found = classes_of_file(source)
+    for kind in found:
+        if fault := fault_of(kind):
+            raise ConfigError(
+                f"`{kind.__name__}` {fault}",
+                where=line_of(kind),
+                allowed=ALLOWED,
+                do=f"Correct the class; `hwnas test-operator {source.path}` tells more",
+            )
+    return found
+
+
+def classes_of_file(source: SourceFile) -> Sequence[type[Operator]]:
+    """The classes of a user's file that are meant as operators; those that begin with `_` are its own affair.
+
+    Raises:
+        ConfigError: the file raises, or holds none.
     """
     try:
         module = load_source(source)
@@ -60,17 +78,12 @@ def operators_of_file(source: SourceFile) -> Sequence[type[Operator]]:
         ) from error
     found = [
         kind
-        for kind in vars(module).values()
-        if isinstance(kind, type) and issubclass(kind, Operator) and kind.__module__ == module.__name__
+        for kind in dict.fromkeys(value for value in vars(module).values() if isinstance(value, type))
+        if issubclass(kind, Operator) and kind.__module__ == module.__name__
         and not kind.__name__.startswith("_")
     ]  # fmt: skip
     if not found:
         raise ConfigError("the file defines no operator", where=str(source.path), allowed=ALLOWED, do="Add one")
-    for kind in found:
-        if fault := fault_of(kind):
-            raise ConfigError(
-                f"`{kind.__name__}` {fault}", where=line_of(kind), allowed=ALLOWED, do="Correct the class"
-            )
     return found
 
 

@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hwnas.pipeline.certifying import certify as certify
     from hwnas.pipeline.checking import check as check
     from hwnas.pipeline.costs import cost as cost
     from hwnas.pipeline.costs import space_facts as space_facts
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _VERBS = {  # name -> "module:attribute"; the block above says the same to type checkers
     "bench": "hwnas.pipeline.timing:bench",
     "bench_space": "hwnas.pipeline.timing:bench_space",
+    "certify": "hwnas.pipeline.certifying:certify",
     "check": "hwnas.pipeline.checking:check",
     "cost": "hwnas.pipeline.costs:cost",
     "export": "hwnas.pipeline.exporting:export",

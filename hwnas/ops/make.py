@@ -1,0 +1,60 @@
+"""An operator of a class, made of knobs that a person or a table wrote down."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from hwnas.errors import HwnasError, SpaceError, did_you_mean
+from hwnas.ops.operator import Operator
+
+_CHAIN_KEYS = ("depth", "per", "stride", "width")  # what a stage understands besides its operator's knobs
+
+
+def operator_of(kind: type[Operator], knobs: Mapping[str, Any], *, where: str) -> Operator:
+    """The operator of a class with these knobs.
+
+    Raises:
+        SpaceError: unknown or missing knob, or the operator refuses its knobs.
+    """
+    name = kind.__name__.lower()
+    known, needed = _fields(kind)
+    for knob in knobs:
+        if knob not in known:
+            raise SpaceError(
+                f"`{name}` has no knob `{knob}`",
+                where=where,
+                allowed=did_you_mean(knob, {*known, *_CHAIN_KEYS} - {"in_channels", "out_channels"}),
+                do="Correct or remove it",
+            )
+    if missing := sorted(needed - set(knobs)):
+        knob = "width" if missing[0] == "out_channels" else missing[0]
+        raise SpaceError(
+            f"`{name}` lacks its knob `{knob}`",
+            where=where,
+            allowed=f"It needs {', '.join(sorted(needed))}",
+            do=f"Write `{knob}: VALUE` or `{knob}: [OPTION, OPTION]` in the stage",
+        )
+    try:
+        return kind(**knobs)
+    except SpaceError as error:
+        raise SpaceError(error.met, where=f"{where}: {error.where}", allowed=error.allowed, do=error.do) from error
+    except HwnasError:
+        raise
+    except Exception as error:  # a user's `__post_init__` may raise anything
+        raise SpaceError(
+            f"`{name}` refuses its knobs ({type(error).__name__}: {error})",
+            where=where,
+            allowed=f"Given: {json.dumps(knobs, default=repr)}",
+            do="Correct the knobs, or the operator",
+        ) from error
+
+
+@cache
+def _fields(kind: type[Operator]) -> tuple[frozenset[str], frozenset[str]]:
+    fields = dataclasses.fields(kind)
+    needed = frozenset(f.name for f in fields if f.default is dataclasses.MISSING)
+    return frozenset(f.name for f in fields), needed
