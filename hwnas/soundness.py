@@ -9,13 +9,13 @@ from typing import Any
 from hwnas.errors import SpaceError
 from hwnas.lookup import member
 from hwnas.network import costs, known_operators, lower, make_operator
-from hwnas.space import AnySpace, Block, Choice, Space, Value
+from hwnas.space import AnySpace, Block, Choice, FunctionSpace, Space, Value
 from hwnas.space.together import layers_of
 
 
 def check_space(space: AnySpace) -> None:
     """Refuse a space that cannot be built, before any work: every option is lowered once, the smallest and the
-    largest architecture are run on the meta device.
+    largest architecture are run on the meta device; modules that a function returns with weights as well.
 
     Raises:
         SpaceError: an operator refuses its knobs, a stride finds too small an input, an operator does not run, or
@@ -47,6 +47,10 @@ def check_space(space: AnySpace) -> None:
                     do="Use a larger input resolution, or stride 1 there",
                 )
         costs(network)
+        if isinstance(space, FunctionSpace) and space.returns_module:
+            from hwnas.traced.trial import try_out
+
+            try_out(space, architecture, network.input_shape, dict(zip(network.slots, network.operators, strict=True)))
 
 
 def _refuse_pairs(space: Space) -> None:

@@ -19,7 +19,8 @@ from torch.testing import assert_close
 
 from hwnas import cli, pipeline
 from hwnas.errors import SpaceError
-from hwnas.export.onnx import export_onnx
+from hwnas.export import EXPORTERS
+from hwnas.lookup import member
 from hwnas.network import Network, build, costs, lower, operators_of
 from hwnas.runtimes import open_runtime
 from hwnas.soundness import check_space
@@ -103,15 +104,18 @@ def test_costs_are_those_of_the_module(name: str) -> None:
         assert costs(network).output_shape == (10,)
 
 
-@each_net
-def test_onnx_is_pytorch(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "runtime"), [*((name, "onnxruntime") for name in NETS), ("skips", "tflite"), ("skips", "pytorch")]
+)
+def test_a_file_is_pytorch(name: str, runtime: str, tmp_path: Path) -> None:
     space, supernet = opened(name)
-    network = some_networks(space)[-1]
+    network = some_networks(space)[1]
     module = supernet.extract(network).eval()
-    path = export_onnx(module, network.input_shape, tmp_path / "net.onnx", batch=4)
+    export = member(EXPORTERS, runtime, what="exporter", where="test")
+    path = export(module, network.input_shape, tmp_path / "net", batch=4)
     with torch.no_grad():
         expected = module(IMAGES).numpy()
-    assert np.abs(open_runtime("onnxruntime", batch=4).load(path).run(IMAGES.numpy()) - expected).max() < 1e-4
+    assert np.abs(open_runtime(runtime, batch=4).load(path).run(IMAGES.numpy()) - expected).max() < 1e-4
 
 
 @each_net
@@ -324,6 +328,46 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "no batch": (lambda: ((4, 4), nn.Flatten(0)), "the network returns a tensor of shape"),
     "recurrent": (lambda: ((4, 4), nn.Sequential(nn.LSTM(4, 4))), "`0` is LSTM, which keeps its weights in a list"),
 }
+
+
+class Buffered(nn.Module):
+    """What a buffer may do wrong: be drawn by chance, or count while it runs."""
+
+    def __init__(self, table: Tensor, counts: bool) -> None:
+        super().__init__()
+        self.register_buffer("table", table)
+        self.head, self.counts = nn.Linear(4, 10), counts
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.counts:
+            self.table += x.mean(0)
+        return self.head(x + self.table)
+
+
+class Whisper(nn.Module):
+    """Its second child hears from the first behind `forward`'s back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two, self.head = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 10)
+        self.one.register_forward_hook(lambda module, given, x: setattr(self, "heard", x))
+        self.heard = torch.zeros(1, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.two(self.one(x)) + self.heard)
+
+
+REFUSED |= {
+    "chance in a buffer": (lambda: ((4,), Buffered(torch.randn(4), False)), "`table` differs from build to build"),
+    "a buffer that counts": (
+        lambda: ((4,), nn.Sequential(Buffered(torch.zeros(4), True))), "`0.table` changes while the network runs"
+    ),
+    "instance statistics": (
+        lambda: ((1, 4, 4), nn.Sequential(nn.InstanceNorm2d(1, track_running_stats=True), nn.Flatten())),
+        "`0.running_mean` changes while the network runs",
+    ),
+    "a channel beside forward": (lambda: ((4,), Whisper()), "computes something else than the network"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("make", "message"), REFUSED.values(), ids=REFUSED)

@@ -23,6 +23,7 @@ class FunctionCodebook(Codebook):
         self._column = {choice.name: column for column, choice in enumerate(self.choices)}
         self._links = {link: place for place, link in enumerate(operators_of(space))}
         self._met: dict[bytes, list[int]] = {}
+        self._walked: dict[bytes, Architecture] = {}
         self._longest = 1
 
     @property
@@ -39,7 +40,7 @@ class FunctionCodebook(Codebook):
     def active(self, codes: Codes) -> NDArray[np.bool_]:
         active = np.zeros(codes.shape, dtype=np.bool_)
         for row, asked in zip(codes, active, strict=True):
-            asked[[self._column[name] for name, _ in self._walk(row).picks]] = True
+            asked[[self._column[name] for name, _ in self._walk(row.astype(self._dtype)).picks]] = True
         return active
 
     def draw(self, count: int, rng: np.random.Generator) -> Codes:
@@ -57,9 +58,14 @@ class FunctionCodebook(Codebook):
         yield from (places - NOTHING).T
 
     def _walk(self, row: Codes) -> Architecture:
+        """The architecture of a row; of a function that builds modules each walk takes a while."""
+        if (known := row.tobytes()) in self._walked:
+            return self._walked[known]
+
         def pick(choice: Choice) -> Value:
             if choice.name not in self._column:
                 raise self._unmet()
             return choice.options[int(row[self._column[choice.name]])]
 
-        return self.space.sample(pick)
+        self._walked[known] = self.space.sample(pick)
+        return self._walked[known]
