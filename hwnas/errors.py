@@ -53,6 +53,10 @@ class ExportError(HwnasError, RuntimeError):
     """A file that could not be made, or that disagrees with PyTorch."""
 
 
+class SensorError(HwnasError, RuntimeError):
+    """A sensor that is not there, or cannot carry a figure."""
+
+
 class MissingExtra(HwnasError, ImportError):
     """An optional package that is not installed."""
 

@@ -32,10 +32,11 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 BOARD = (
     "runtimes/*.py",
     "latency/conditions/*.py",
+    "latency/energy/*.py",
     *(f"boards/{name}.py" for name in ("__init__", "contents", "kit", "needs", "start", "teller")),
     *(
         f"latency/{name}.py"
-        for name in ("__init__", "disturbance", "drift", "file", "measure", "sitting", "table", "worker")
+        for name in ("__init__", "disturbance", "drift", "file", "measure", "memory", "process", "sitting", "table", "worker")
     ),
 )
 TORCH_FREE = (

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shlex
-import subprocess
-import sys
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +14,7 @@ from hwnas.latency.conditions.cores import chosen, kept_to
 from hwnas.latency.conditions.rounds import PAIRED
 from hwnas.latency.conditions.tree import Tree
 from hwnas.latency.measure import FEWEST_ROUNDS, REFERENCE, THROTTLED, Measurement, Timing
+from hwnas.latency.process import run_worker
 from hwnas.latency.worker import REFERENCE as REFERENCE_PLACE
 from hwnas.latency.worker import take
 from hwnas.runtimes import Runtime
@@ -211,39 +206,5 @@ def _in_a_worker(heard: _Heard, runtime: Runtime, timing: Timing, files: Sequenc
         "files": [str(file.absolute()) for file in files],
         "reference": reference and str(reference.absolute()),
     }
-    with tempfile.TemporaryFile("w+") as complaints, _worker(complaints, runtime.setup.threads) as worker:
-        assert worker.stdin is not None
-        assert worker.stdout is not None
-        worker.stdin.write(json.dumps(job))
-        worker.stdin.close()
-        for line in worker.stdout:
-            if not line.endswith("\n"):
-                break
-            heard.hear(json.loads(line))
-        code = worker.wait()
-        if heard.finished and code == 0:
-            return ""
-        complaints.seek(0)
-        said = complaints.read().strip().splitlines()
-        return f"the measuring process ended with code {code}" + (f" ({said[-1]})" if said else "")
-
-
-@contextmanager
-def _worker(complaints: Any, threads: int) -> Iterator[subprocess.Popen[str]]:
-    """A measuring process; killed if it is left early."""
-    # What holds `hwnas` is a folder, or on a board the kit's archive.
-    home = str(Path(__file__).resolve().parents[2])
-    code = "import sys; sys.path.insert(0, sys.argv[1]); from hwnas.latency.worker import main; main()"
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONDONTWRITEBYTECODE": "1"}
-    worker = subprocess.Popen(
-        [*shlex.split(os.environ.get(LAUNCHER, "")), sys.executable, "-c", code, home],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints, text=True, env=environment,
-    )  # fmt: skip
-    try:
-        yield worker
-    finally:
-        worker.kill()
-        worker.wait()
-        for stream in (worker.stdin, worker.stdout):
-            if stream is not None:
-                stream.close()
+    why = run_worker(job, runtime.setup.threads, heard.hear)
+    return "" if heard.finished and not why else why or "the measuring process ended early"

@@ -7,7 +7,7 @@ import json
 import os
 import random
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,14 +72,27 @@ def take(
             tell({"timed": place, "rounds_ns": found.rounds_ns, "conditions": {**found.conditions, **seen, **by}})
 
 
+def take_times(runtime: Runtime, job: Mapping[str, Any], tell: Tell, cpus: Sequence[int]) -> None:
+    """Time the job's files together."""
+    reference = job["reference"] and Path(job["reference"])
+    take(runtime, [Path(file) for file in job["files"]], reference, Timing(**job["timing"]), tell, cpus)
+
+
+TASKS: Mapping[str, str] = {  # what a job asks for -> what does it; imported on use
+    "times": "hwnas.latency.worker:take_times",
+    "energy": "hwnas.latency.energy.take:take_energy",
+    "memory": "hwnas.latency.memory:take_memory",
+}
+
+
 def main() -> None:
     """Read one job and do it."""
     channel = os.dup(1)
     os.dup2(2, 1)  # what a runtime prints is no answer
     job = json.loads(sys.stdin.read())
-    setup, timing = Setup(**job["setup"]), Timing(**job["timing"])
-    reference = job["reference"] and Path(job["reference"])
-    wanted = chosen(setup.cores, setup.threads, timing.pin, Tree())
+    setup = Setup(**job["setup"])
+    act = member(TASKS, job.get("task", "times"), what="task", where="job")
+    wanted = chosen(setup.cores, setup.threads, job["timing"].get("pin", True), Tree())
     with os.fdopen(channel, "w", encoding="utf-8") as answers, kept_to(wanted, surely=bool(setup.cores)) as cpus:
 
         def tell(line: dict[str, Any]) -> None:
@@ -87,7 +100,7 @@ def main() -> None:
             answers.flush()
 
         runtime: Runtime = member(RUNTIMES, setup.runtime, what="runtime", where="set-up").open(setup)
-        take(runtime, [Path(file) for file in job["files"]], reference, timing, tell, cpus)
+        act(runtime, job, tell, cpus)
         tell({"done": True})
 
 

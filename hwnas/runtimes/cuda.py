@@ -124,6 +124,12 @@ def _selected() -> str:
     return os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip() or "0"
 
 
+def selected_gpu(nvml: Any) -> Any:
+    """NVML's handle of the first visible GPU."""
+    place = _selected()
+    return nvml.nvmlDeviceGetHandleByIndex(int(place)) if place.isdigit() else nvml.nvmlDeviceGetHandleByUUID(place)
+
+
 def _from_smi() -> dict[str, Any] | None:
     command = [
         "nvidia-smi", f"--id={_selected()}", f"--query-gpu={','.join(FIELDS)}", "--format=csv,noheader,nounits",
@@ -145,10 +151,7 @@ def _from_nvml() -> dict[str, Any] | None:
     except nvml.NVMLError:
         return None
     try:
-        place = _selected()
-        handle = (
-            nvml.nvmlDeviceGetHandleByIndex(int(place)) if place.isdigit() else nvml.nvmlDeviceGetHandleByUUID(place)
-        )
+        handle = selected_gpu(nvml)
         name = nvml.nvmlDeviceGetName(handle)
     except nvml.NVMLError:
         return None
