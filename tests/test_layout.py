@@ -36,7 +36,18 @@ BOARD = (
     *(f"boards/{name}.py" for name in ("__init__", "contents", "kit", "needs", "start", "teller")),
     *(
         f"latency/{name}.py"
-        for name in ("__init__", "disturbance", "drift", "file", "measure", "memory", "process", "sitting", "table", "worker")
+        for name in (
+            "__init__",
+            "disturbance",
+            "drift",
+            "file",
+            "measure",
+            "memory",
+            "process",
+            "sitting",
+            "table",
+            "worker",
+        )
     ),
 )
 TORCH_FREE = (

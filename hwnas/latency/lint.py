@@ -14,7 +14,7 @@ from hwnas.latency.findings import Finding, Observed, finding
 from hwnas.latency.measure import REFERENCE, THROTTLED, Measurement
 from hwnas.latency.published.formats import bytes_of, detect, named
 from hwnas.latency.published.importing import is_duration
-from hwnas.latency.table import DAMAGE, Subject, read_header, subject_of
+from hwnas.latency.table import DAMAGE, Subject, other_of, read_header, subject_of
 from hwnas.runtimes.setup import Setup
 
 NOISY = 0.1
@@ -66,9 +66,8 @@ def _own(path: Path, content: bytes) -> tuple[list[Finding], list[Observed]]:
             subject = subject_of(parsed)
             if subject.kind == "space":
                 continue
-            samples, conditions = tuple(map(float, parsed["rounds_ns"])), dict(parsed["conditions"])
             about, facts = _named(parsed, subject), _facts(parsed) if subject.kind == "row" else {}
-            _check_numbers(samples, conditions.get(REFERENCE, []))
+            samples, conditions = _observation(parsed, subject)
         except DAMAGE as error:
             what = "the last line is cut short" if last else f"the line is damaged ({type(error).__name__}: {error})"
             findings.append(finding("cut" if last else "damage", where, what))
@@ -80,6 +79,8 @@ def _own(path: Path, content: bytes) -> tuple[list[Finding], list[Observed]]:
             findings.append(
                 finding("no-duration", where, f"{about}: {len(bad)} of {len(samples)} samples, {bad[0]:g} ns")
             )
+            continue
+        if subject.quantity != "time":
             continue
         measurement = Measurement(samples, conditions)
         findings += _noise(where, about, measurement)
@@ -108,12 +109,19 @@ def _published(path: Path, name: str, text: str) -> tuple[list[Finding], list[Ob
     return findings, observed
 
 
-def _check_numbers(samples: Sequence[float], reference: Any) -> None:
-    """Raise ValueError if there are no samples, or the reference's are no durations."""
+def _observation(line: Mapping[str, Any], subject: Subject) -> tuple[tuple[float, ...], dict[str, Any]]:
+    """Samples and conditions of a line, no samples where it tells of energy or memory; raises ValueError if there are
+    none, or the reference's are no durations."""
+    conditions = dict(line["conditions"])
+    if subject.quantity != "time":
+        other_of(line)
+        return (), conditions
+    samples = tuple(map(float, line["rounds_ns"]))
     if not samples:
         raise ValueError("there are no samples")
-    if not all(is_duration(float(ns)) for ns in reference):
+    if not all(is_duration(float(ns)) for ns in conditions.get(REFERENCE, [])):
         raise ValueError(f"`{REFERENCE}` holds what is no duration")
+    return samples, conditions
 
 
 def _noise(where: str, about: str, measurement: Measurement) -> list[Finding]:

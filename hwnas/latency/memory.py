@@ -16,6 +16,7 @@ from hwnas.latency.measure import Timing
 from hwnas.latency.process import run_worker
 from hwnas.runtimes import Runtime
 
+Tell = Callable[[dict[str, Any]], None]
 STATUS, RESET = "proc/self/status", "proc/self/clear_refs"
 CALLS = 3
 """How often a file is run: some runtimes allocate in the second call once more."""
@@ -36,7 +37,11 @@ class Memory:
 
 
 def measure_memory(
-    files: Sequence[Path], runtime: Runtime, *, limit_s: float = 600.0, progress: Callable[[int, int], None] | None = None
+    files: Sequence[Path],
+    runtime: Runtime,
+    *,
+    limit_s: float = 600.0,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[tuple[int, Memory | str]]:
     """The place in `files`, and the memory that it takes or why that is not known; each file in a process of its own.
 
@@ -65,7 +70,7 @@ def measure_memory(
             progress(place + 1, len(files))
 
 
-def take_memory(runtime: Runtime, job: Mapping[str, Any], tell: Callable[[dict[str, Any]], None], cpus: Sequence[int]) -> None:
+def take_memory(runtime: Runtime, job: Mapping[str, Any], tell: Tell, cpus: Sequence[int]) -> None:
     """Load the one file and run it, in this process, which has to be fresh."""
     try:
         tell({"memory": asdict(peak_of(lambda: runtime.load(Path(job["files"][0])), Tree()))})

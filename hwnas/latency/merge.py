@@ -71,7 +71,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 
 def _observed(line: dict[str, Any]) -> tuple[Any, Any]:
-    return line["rounds_ns"], line["conditions"]
+    return line.get("rounds_ns") or line.get("energy") or line["memory"], line["conditions"]
 
 
 def _refuse_unlike(one: LatencyTable, other: LatencyTable) -> None:

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,9 @@ def run_worker(job: Mapping[str, Any], threads: int, hear: Hear, *, limit_s: flo
         assert worker.stdin is not None
         assert worker.stdout is not None
         with _killed_after(worker, limit_s, late):
-            try:
+            with suppress(BrokenPipeError):  # it ended before it read its job; its code and its complaints say why
                 worker.stdin.write(json.dumps(job))
                 worker.stdin.close()
-            except BrokenPipeError:  # it ended before it read its job; its code and its complaints say why
-                pass
             for line in worker.stdout:
                 if not line.endswith("\n"):
                     break
@@ -82,7 +80,5 @@ def _worker(complaints: Any, threads: int) -> Iterator[subprocess.Popen[str]]:
         worker.wait()
         for stream in (worker.stdin, worker.stdout):
             if stream is not None:
-                try:
+                with suppress(BrokenPipeError):
                     stream.close()
-                except BrokenPipeError:
-                    pass

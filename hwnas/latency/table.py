@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hwnas.errors import TableError
+from hwnas.latency.energy.meter import Energy
 from hwnas.latency.file import append, content_of, end_with_a_whole_line
 from hwnas.latency.measure import Measurement
+from hwnas.latency.memory import Memory
 from hwnas.runtimes.emulation import emulator
 from hwnas.runtimes.setup import Setup
 
@@ -72,6 +74,8 @@ class Subject:
     """`row`, `check`, `overhead` or `space`."""
     key: RowKey | CheckKey | str | None = None
     """The row's or check's key, the space's name, None for the overhead."""
+    quantity: str = "time"
+    """`time`, `energy` or `memory`: each is observed in a line of its own."""
 
 
 class Knobbed(Protocol):
@@ -129,10 +133,11 @@ def subject_of(line: Mapping[str, Any]) -> Subject:
     Raises:
         one of DAMAGE: the line is no row, check, overhead or space.
     """
+    quantity = next((name for name in ("energy", "memory") if name in line), "time")
     if "op" in line:
-        return Subject("row", _key(line["op"], line["knobs"], line["input"]))
+        return Subject("row", _key(line["op"], line["knobs"], line["input"]), quantity)
     if "network" in line:
-        return Subject("check", tuple(_key(*link) for link in line["network"]))
+        return Subject("check", tuple(_key(*link) for link in line["network"]), quantity)
     if "space" in line:
         name, reference = line["space"]["name"], line["space"]["reference"]
         if not (isinstance(name, str) and isinstance(reference, str)):
@@ -140,7 +145,7 @@ def subject_of(line: Mapping[str, Any]) -> Subject:
         return Subject("space", name)
     if line["overhead"] is not True:
         raise ValueError("`overhead` is always true")
-    return Subject("overhead")
+    return Subject("overhead", None, quantity)
 
 
 @dataclass
@@ -164,6 +169,10 @@ class LatencyTable:
     """The identity model's size: what a file holds beside its operators."""
     spaces: dict[str, str] = field(default_factory=dict)
     """The spaces that it was measured for: name -> what opens it; a later reference replaces an earlier one."""
+    energy: dict[RowKey | CheckKey | None, Energy] = field(default_factory=dict)
+    """Of rows and checks by their keys, and of the overhead (None), where it was measured."""
+    memory: dict[RowKey | CheckKey | None, Memory] = field(default_factory=dict)
+    """The same of the peak of memory."""
     origin: Origin = MEASURED
     notices: tuple[str, ...] = ()
     """What the user should know about the file, such as a line that was cut and dropped."""
@@ -191,15 +200,24 @@ class LatencyTable:
 
     def append_space(self, name: str, reference: str) -> None:
         """Store that the table was measured for this space; nothing is written where that stands already."""
-        line = {"space": {"name": name, "reference": reference}}
-        if self._take(line):
-            append(self.path, encoded(line))
+        self._append({"space": {"name": name, "reference": reference}})
 
     def append(self, subject: Mapping[str, Any], measurement: Measurement, file_bytes: int | None = None) -> None:
         """Store the samples of what a `row_line`, a `check_line` or `OVERHEAD_LINE` is about."""
         line = {**subject, "rounds_ns": list(measurement.rounds_ns), "conditions": dict(measurement.conditions)}
         if file_bytes is not None:
             line["file_bytes"] = file_bytes
+        self._append(line)
+
+    def append_energy(self, subject: Mapping[str, Any], energy: Energy) -> None:
+        """Store the energy of what a `row_line`, a `check_line` or `OVERHEAD_LINE` is about."""
+        self._append({**subject, "energy": {"mj": list(energy.mj)}, "conditions": dict(energy.conditions)})
+
+    def append_memory(self, subject: Mapping[str, Any], memory: Memory) -> None:
+        """Store its peak of memory."""
+        self._append({**subject, "memory": {"peak_mb": memory.peak_mb}, "conditions": dict(memory.conditions)})
+
+    def _append(self, line: Mapping[str, Any]) -> None:
         if self._take(line):
             append(self.path, encoded(line))
 
@@ -216,6 +234,8 @@ class LatencyTable:
             fresh = self.spaces.get(key) != reference
             self.spaces[key] = reference
             return fresh
+        if subject.quantity != "time":
+            return self._take_other(key, other_of(line))
         measurement = Measurement(tuple(map(float, line["rounds_ns"])), dict(line["conditions"]))
         size = int(line["file_bytes"]) if "file_bytes" in line else None
         if subject.kind == "overhead":
@@ -227,6 +247,24 @@ class LatencyTable:
         if size is not None:
             sizes.setdefault(key, size)
         return taken.setdefault(key, measurement) is measurement
+
+    def _take_other(self, key: Any, other: Energy | Memory) -> bool:
+        """Add what a line tells of energy or memory; False if it stands here already."""
+        if isinstance(other, Energy):
+            return self.energy.setdefault(key, other) is other
+        return self.memory.setdefault(key, other) is other
+
+
+def other_of(line: Mapping[str, Any]) -> Energy | Memory:
+    """What a line of another quantity than time tells.
+
+    Raises:
+        one of DAMAGE: it tells no such thing.
+    """
+    conditions = dict(line["conditions"])
+    if "energy" in line:
+        return Energy(tuple(map(float, line["energy"]["mj"])), conditions)
+    return Memory(float(line["memory"]["peak_mb"]), conditions)
 
 
 def open_table(path: Path, setup: Setup, origin: Origin = MEASURED) -> LatencyTable:

@@ -13,7 +13,7 @@ DEVICES = "sys/bus/iio/devices/iio:device*", "sys/bus/i2c/drivers/ina3221x/*/iio
 
 
 def find(tree: Tree, command: str) -> Sensor | str:
-    """The rail through which all power comes, else all rails of the first device that has some. Or why there is none."""
+    """The rail through which all power comes, else all rails of the first device that has some; or why none."""
     for device in (device for pattern in DEVICES for device in tree.places(pattern)):
         paths = tree.places(f"{device}/in_power*_input") or tree.places(f"{device}/in_power*_raw")
         rails = {_label(tree, device, path): path for path in paths}
@@ -39,6 +39,6 @@ def _watts(tree: Tree, path: str) -> float:
     value = number_in(tree, path, "iio")
     if path.endswith("_raw"):
         own = path.replace("_raw", "_scale")
-        scale = tree.number(own)
-        value *= scale if scale is not None else number_in(tree, re.sub(r"in_power\d*_scale", "in_power_scale", own), "iio")
+        shared = re.sub(r"in_power\d*_scale", "in_power_scale", own)
+        value *= number_in(tree, own if tree.text(own) else shared, "iio")
     return value / 1e3

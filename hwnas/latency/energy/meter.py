@@ -21,7 +21,9 @@ PROBES = 20
 LEAST_INTERVALS = 10
 """A loop lasts so many renewals at least."""
 LEAST_S = 0.5
-BATCH_S = 0.001
+BATCH_S, PAUSE_S = 0.001, 0.1
+POLL = 0.005
+"""A sensor is read again after so much of the time for which it has been looked at."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class EnergyProtocol:
     command: str = ""
     """What prints watts, for the sensor `command`."""
     error: float = 0.05
-    """By so much, relatively, the sensor may be off at most: its slowness, its steps and the noise of idling, together."""
+    """By so much, relatively, the sensor may be off at most: slowness, steps and the noise of idling, together."""
     repeats: int = 3
     """Loops of each file, and as many spells of idling."""
     longest_s: float = 30.0
@@ -103,14 +105,14 @@ class Meter:
         self.sensor, self._clock, self._sleep = sensor, clock, sleep
         gaps, steps = self._watched()
         if sensor.tells == "joules" and len(gaps) < 2:
-            raise refused(sensor, f"its counter stands still: {len(gaps)} changes in {PROBE_S:g} s")
-        seen_s = statistics.median(gaps) if gaps else (sensor.interval_s or PROBE_S)
-        self.interval_s = max(seen_s, sensor.interval_s or 0.0)
+            raise refused(sensor, f"its counter stands still, or is too coarse: {len(steps)} changes in {PROBE_S:g} s")
+        self.interval_s = _interval_s(sensor, gaps)
         self.step = sensor.step if sensor.step is not None else min(steps, default=0.0)
 
     def idle(self, seconds: float) -> Spell:
         """What the machine takes while this process sleeps."""
-        return self._spell(seconds, lambda: self._sleep(min(self.interval_s, seconds) / 2))
+        pause_s = min(self.interval_s / 2 if self.sensor.tells == "watts" else PAUSE_S, seconds)
+        return self._spell(seconds, lambda: self._sleep(pause_s))
 
     def loop(self, seconds: float, call: Callable[[], object]) -> Spell:
         """What it takes while `call` is called again and again, some calls at a time: looking at the clock takes energy
@@ -137,6 +139,7 @@ class Meter:
             if self.sensor.tells == "watts" and self._clock() - before >= self.interval_s:
                 watts, now = self.sensor.read(), self._clock()
                 joules += (watts + power) / 2 * (now - before)
+                self._learn(watts, power)
                 before, power = now, watts
         last, end = self.sensor.read(), self._clock()
         if self.sensor.tells == "watts":
@@ -145,15 +148,19 @@ class Meter:
             raise refused(self.sensor, f"its counter stood still for {end - begin:.1f} s")
         return Spell(last - first, end - begin, calls)
 
+    def _learn(self, watts: float, before: float) -> None:
+        """The least difference that was seen is the sensor's step, or more."""
+        if self.sensor.step is None and watts != before:
+            self.step = min(self.step or math.inf, abs(watts - before))
+
     def _watched(self) -> tuple[list[float], list[float]]:
         """Seconds between renewals, and by how much the figure changed in each."""
         begin = self._clock()
         figure, changed = self.sensor.read(), math.nan
         gaps: list[float] = []
         steps: list[float] = []
-        pause_s = min(0.0005, (self.sensor.interval_s or 1.0) / 10)
         while self._clock() - begin < PROBE_S and len(gaps) < PROBES:
-            self._sleep(pause_s)
+            self._sleep(max(BATCH_S / 2, POLL * (self._clock() - begin)))
             told, now = self.sensor.read(), self._clock()
             if told != figure:
                 steps.append(abs(told - figure))
@@ -161,6 +168,14 @@ class Meter:
                     gaps.append(now - changed)
                 figure, changed = told, now
         return gaps, steps
+
+
+def _interval_s(sensor: Sensor, gaps: list[float]) -> float:
+    """How often a figure is renewed. A power may be renewed without a change: what the sensor says counts, else the
+    shortest time between two changes. A counter changes whenever it is renewed."""
+    if sensor.tells == "watts":
+        return sensor.interval_s or min(gaps, default=PROBE_S)
+    return max(statistics.median(gaps), sensor.interval_s or 0.0)
 
 
 def energy_of(call: Callable[[], object], meter: Meter, protocol: EnergyProtocol) -> Energy:
@@ -207,8 +222,8 @@ def _seconds_needed(pair: tuple[Spell, Spell], meter: Meter, protocol: EnergyPro
         why = "too slow" if slow_j >= coarse_j else "too coarse"
         raise refused(
             meter.sensor,
-            f"{why}: renewed every {meter.interval_s * 1e3:.3g} ms in steps of {meter.step:.3g}, it would need loops of "
-            f"{seconds:.0f} s for an error of {protocol.error:.0%}",
+            f"{why}: renewed every {meter.interval_s * 1e3:.3g} ms in steps of {meter.step:.3g}, it would need "
+            f"loops of {seconds:.0f} s for an error of {protocol.error:.0%}",
         )  # fmt: skip
     return seconds
 
@@ -250,5 +265,5 @@ def refused(sensor: Sensor, why: str) -> SensorError:
     return SensorError(
         f"the sensor {sensor.name} cannot tell the energy ({why})", where="energy",
         allowed="Its slowness, its steps and the noise of idling together stay within `energy.error`",
-        do="Close other programs, allow a larger `energy.error` or longer loops (`energy.longest_s`), or use another sensor",
+        do="Close other programs, allow a larger `energy.error` or a longer `energy.longest_s`, or use another sensor",
     )  # fmt: skip

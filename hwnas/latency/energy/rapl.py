@@ -19,7 +19,8 @@ def find(tree: Tree, command: str) -> Sensor | str:
     counters = [Counter(tree, zone, named[zone]) for zone in used]
     for counter in counters:
         counter.joules()  # what cannot be read is told now
-    return Sensor(f"RAPL {' + '.join(named[zone] for zone in used)}", "joules", lambda: sum(c.joules() for c in counters))
+    name = f"RAPL {' + '.join(named[zone] for zone in used)}"
+    return Sensor(name, "joules", lambda: sum(counter.joules() for counter in counters))
 
 
 @dataclass

@@ -42,18 +42,19 @@ def measure_energy(
     waiting = list(range(len(files)))
     while waiting:
         told: list[tuple[int, Energy | str]] = []
+        before = len(files) - len(waiting)
         job = {
             "task": "energy", "setup": runtime.setup.as_dict(), "timing": asdict(Timing(pin=pin)),
             "files": [str(files[place].absolute()) for place in waiting], "energy": asdict(protocol),
         }  # fmt: skip
 
-        def hear(line: Mapping[str, Any], told: list[tuple[int, Energy | str]] = told) -> None:
+        def hear(line: Mapping[str, Any], told: list[tuple[int, Energy | str]] = told, before: int = before) -> None:
             if "took" in line:
                 told.append((line["took"], Energy(tuple(line["mj"]), line["conditions"])))
             elif "failed" in line:
                 told.append((line["failed"], line["why"]))
             if progress is not None:
-                progress(len(files) - len(waiting) + len(told), len(files))
+                progress(before + len(told), len(files))
 
         why = run_worker(job, runtime.setup.threads, hear)
         if len(told) < len(waiting):
