@@ -349,7 +349,7 @@ def test_noise_of_idling_above_the_difference_is_refused(tmp_path: Path) -> None
 
 def test_a_call_that_takes_no_more_than_idling_is_refused(tmp_path: Path) -> None:
     machine, sensor = monitor(tmp_path, more_w=0.0)
-    with pytest.raises(SensorError, match="no difference is seen"):
+    with pytest.raises(SensorError, match=r"no difference is seen|too coarse"):
         energy(machine, sensor)
 
 
