@@ -26,7 +26,7 @@ def anchors_of(
     found = {}
     for key in table.checks:
         with suppress(ConfigError, SpaceError):
-            found[key] = _network(key, operators)
+            found[key] = network_of(key, operators)
     keys = list(found)
     chosen = np.linspace(0, len(keys) - 1, min(count, len(keys))).round().astype(int)
     return {keys[place]: found[keys[place]] for place in chosen}
@@ -57,7 +57,12 @@ def table_state(
     return _times_ms(sitting, now_ns) / slower, slower - 1
 
 
-def _network(key: CheckKey, operators: Mapping[str, str]) -> Network:
+def network_of(key: CheckKey, operators: Mapping[str, str] = OPERATORS) -> Network:
+    """The network of a check.
+
+    Raises:
+        ConfigError, SpaceError: it has an operator that is not among these.
+    """
     chain = tuple(
         make_operator(kind, json.loads(knobs), where="a table's check", operators=operators) for kind, knobs, _ in key
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -12,6 +13,7 @@ from hwnas.latency.model import LatencyModel
 from hwnas.latency.rows import Missing
 from hwnas.latency.table import LatencyTable
 from hwnas.network import Network
+from hwnas.ops import OPERATORS
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,14 @@ class EnergyModel:
     """By how much the sensor may be off, relatively: the most of all rows."""
 
     @classmethod
-    def of(cls, table: LatencyTable, *, missing: Missing = "refuse", bench: str = "hwnas bench SPACE") -> EnergyModel:
+    def of(
+        cls,
+        table: LatencyTable,
+        *,
+        missing: Missing = "refuse",
+        bench: str = "hwnas bench SPACE",
+        operators: Mapping[str, str] = OPERATORS,
+    ) -> EnergyModel:
         """Infer from a table's energies.
 
         Raises:
@@ -59,7 +68,7 @@ class EnergyModel:
             overhead=_as_time(table.energy[None]) if None in table.energy else None,
             origin=table.origin,
         )
-        model = LatencyModel.of(view, missing=missing, bench=f"{bench} --energy auto")
+        model = LatencyModel.of(view, missing=missing, bench=f"{bench} --energy auto", operators=operators)
         return cls(model, max(energy.error for energy in table.energy.values()))
 
     def predict(self, network: Network) -> EnergyEstimate:

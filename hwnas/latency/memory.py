@@ -112,7 +112,8 @@ def resident_mb(tree: Tree, name: str = "VmHWM") -> float:
 
 def _reset(tree: Tree) -> bool:
     try:
-        (tree.root / RESET).write_text("5")
+        with open(tree.root / RESET, "r+", encoding="ascii") as file:
+            file.write("5")
     except OSError:
         return False
     return True

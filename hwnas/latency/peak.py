@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -12,9 +11,11 @@ from typing import final
 import numpy as np
 
 from hwnas.errors import ConfigError, SpaceError, TableError
+from hwnas.latency.anchors import network_of
 from hwnas.latency.posterior import Floats
-from hwnas.latency.table import CheckKey, LatencyTable
-from hwnas.network import Network, costs, make_operator
+from hwnas.latency.table import LatencyTable
+from hwnas.network import Network, costs
+from hwnas.ops import OPERATORS
 
 FEWEST = 6
 """With fewer networks, three unknowns leave nothing to tell the error by."""
@@ -36,8 +37,8 @@ class PeakEstimate:
 class PeakModel:
     """Peaks of networks on the set-up of one table.
 
-    `peak = constant + weights * parameters + activations * activation bytes + noise`, by least squares over the networks
-    that were measured whole. The interval holds the next measurement with 90 % probability.
+    `peak = constant + a * parameters + b * activation bytes + noise`, by least squares over the networks that were
+    measured whole. The interval holds the next measurement with 90 % probability.
     """
 
     coefficients: Floats
@@ -49,14 +50,18 @@ class PeakModel:
     origin: str
 
     @classmethod
-    def of(cls, table: LatencyTable, *, bench: str = "hwnas bench SPACE") -> PeakModel:
+    def of(
+        cls, table: LatencyTable, *, bench: str = "hwnas bench SPACE", operators: Mapping[str, str] = OPERATORS
+    ) -> PeakModel:
         """Fit to the networks of which the table tells the peak.
 
         Raises:
             TableError: there are fewer than `FEWEST` of hwnas's own operators.
         """
-        known = [(network, table.memory[key].peak_mb) for key in table.checks if key in table.memory
-                 for network in _networks(key)]  # fmt: skip
+        known: list[tuple[Network, float]] = []
+        for key in table.checks:
+            with suppress(ConfigError, SpaceError):
+                known += [(network_of(key, operators), table.memory[key].peak_mb)] if key in table.memory else []
         if len(known) < FEWEST:
             raise TableError(
                 f"the table tells the memory of {len(known)} whole networks", where=str(table.path),
@@ -64,10 +69,12 @@ class PeakModel:
                 do=f"Run `{bench} --memory` with `timing.checks` of {FEWEST} or more, or leave out what asks for it",
             )  # fmt: skip
         features, peaks = _features([network for network, _ in known]), np.array([mb for _, mb in known])
-        coefficients = np.linalg.lstsq(features, peaks, rcond=None)[0]
+        coefficients: Floats = np.linalg.lstsq(features, peaks, rcond=None)[0]
         freedom = len(known) - features.shape[1]
         noise = float(np.sqrt(((peaks - features @ coefficients) ** 2).sum() / freedom))
-        return cls(coefficients, np.linalg.pinv(features.T @ features), noise, freedom, f"{len(known)} networks measured")
+        return cls(
+            coefficients, np.linalg.pinv(features.T @ features), noise, freedom, f"{len(known)} networks measured"
+        )
 
     def predict(self, network: Network) -> PeakEstimate:
         """The peak of a network."""
@@ -85,17 +92,9 @@ def student(q: float, freedom: int) -> float:
         (3 * x**7 + 19 * x**5 + 17 * x**3 - 15 * x) / 384,
         (79 * x**9 + 776 * x**7 + 1482 * x**5 - 1920 * x**3 - 945 * x) / 92160,
     )  # fmt: skip
-    return x + sum(term / n ** (power + 1) for power, term in enumerate(terms))
+    return float(x + sum(term / n ** (power + 1) for power, term in enumerate(terms)))
 
 
 def _features(networks: Sequence[Network]) -> Floats:
     found = [costs(network) for network in networks]
     return np.array([[1.0, total.params / 1e6, total.activation_bytes / 1e6] for total in found])
-
-
-def _networks(key: CheckKey) -> list[Network]:
-    """The network of a check, none if only its own space can make it."""
-    with suppress(ConfigError, SpaceError):
-        operators = tuple(make_operator(kind, json.loads(knobs), where="a table's check") for kind, knobs, _ in key)
-        return [Network(operators, tuple(f"link_{number}" for number in range(len(key))), key[0][2])]
-    return []

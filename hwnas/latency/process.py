@@ -15,6 +15,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+LAUNCHER = "HWNAS_LAUNCHER"
+"""The environment variable that holds what stands before `python` in the command of a measuring process, such as an
+emulator with its options."""
 Hear = Callable[[Mapping[str, Any]], None]
 
 

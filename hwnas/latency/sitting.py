@@ -22,9 +22,6 @@ from hwnas.runtimes import Runtime
 Progress = Callable[[int, int], None]
 CRASHES = 3
 """After so many crashed processes a sitting gives up."""
-LAUNCHER = "HWNAS_LAUNCHER"
-"""The environment variable that holds what stands before `python` in the command of a measuring process, such as an
-emulator with its options."""
 
 
 @dataclass(frozen=True)
