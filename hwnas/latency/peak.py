@@ -72,9 +72,8 @@ class PeakModel:
         coefficients: Floats = np.linalg.lstsq(features, peaks, rcond=None)[0]
         freedom = len(known) - features.shape[1]
         noise = float(np.sqrt(((peaks - features @ coefficients) ** 2).sum() / freedom))
-        return cls(
-            coefficients, np.linalg.pinv(features.T @ features), noise, freedom, f"{len(known)} networks measured"
-        )
+        spread = np.asarray(np.linalg.pinv(features.T @ features), dtype=np.float64)
+        return cls(coefficients, spread, noise, freedom, f"{len(known)} networks measured")
 
     def predict(self, network: Network) -> PeakEstimate:
         """The peak of a network."""
