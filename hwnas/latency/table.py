@@ -341,7 +341,8 @@ def read_header(line: bytes) -> tuple[Setup, Origin]:
 def _damaged(path: Path, number: int, error: Exception) -> TableError:
     return TableError(
         f"this line is damaged ({type(error).__name__}: {error})", where=f"{path}:{number}",
-        allowed="Line 1 is the set-up; each other line one row, check or overhead with samples above 0 or an energy or memory, or a space",
+        allowed="Line 1 is the set-up; each other line one row, check or overhead with samples above 0, energy or "
+        "memory, or a space",
         do="Delete the line to have it measured again, or restore the file",
     )  # fmt: skip
 
