@@ -127,6 +127,13 @@ def make_operator(
     return operator_of(member(operators, kind, what="operator", where=where), knobs, where=where)
 
 
+def _output_shape(operator: Operator, shape: Shape) -> Shape:
+    """The shape that leaves an operator, found by running it where the operator does not say it."""
+    from hwnas.ops.costs import operator_costs
+
+    return shape if operator.keeps_shape else operator_costs(operator, shape).output_shape
+
+
 def build(network: Network) -> nn.Sequential:
     """A new stand-alone module, one child for each slot."""
     from torch import nn
@@ -211,8 +218,7 @@ def placements(space: Space) -> Iterator[Placed]:
 
     A stage is walked once for each decision that its layers share, because shapes follow such decisions together.
     """
-    for picked in product(*space.shared.values()):
-        shared = dict(zip(space.shared, picked, strict=True))
+    for shared in space.distinct:
         shapes: dict[Shape, None] = {(space.channels, int(r), int(r)): None for r in _open(space.resolution, shared)}
         for stage in space.stages:
             leaving: dict[Shape, None] = {}
@@ -246,8 +252,6 @@ def _layer_placements(
     shared: Mapping[str, Value],
 ) -> Iterator[Placed]:
     """What one layer can become, `fixed` being decided for the whole stage."""
-    from hwnas.ops.costs import operator_costs
-
     known = known_operators(space)
     stride = {"stride": stage.stride} if stage.stride is not None and index == 1 else {}
     for block in stage.blocks:
@@ -259,5 +263,4 @@ def _layer_placements(
                 knobs = {"in_channels": shape[0], **fixed, **stride, **layer}
                 where = f"{space.name}: stage `{stage.name}`"
                 operator = make_operator(block.op, knobs, where=where, operators=known)
-                leaving = operator_costs(operator, shape).output_shape
-                yield Placed(f"{stage.name}_{index}", picks, operator, shape, leaving)
+                yield Placed(f"{stage.name}_{index}", picks, operator, shape, _output_shape(operator, shape))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hwnas.space import Architecture, Choice, Space, Value, parse_space
@@ -26,6 +26,11 @@ def vit(**knobs: Any) -> Space:
     layers = {"name": "s1", "op": "transformer", "width": "$dim", "heads": [1, 2], "head_width": 4, **knobs}
     head = {"name": "head", "op": "tokenclassifier", "pool": "mean"}
     return space_of(embed, layers, head=head, choices={"dim": [8, 12]})
+
+
+def flat(picks: Mapping[str, Value]) -> Mapping[str, Value]:
+    """As if the kernel of the second stage mattered to deep networks only."""
+    return {**picks, "k": 3} if picks["n"] == 1 else picks
 
 
 SMALL: dict[str, Space] = {
@@ -54,6 +59,12 @@ SMALL: dict[str, Space] = {
         choices={"w": [8, 16]},
     ),
     "transformers": vit(depth=[1, 2], mlp_ratio=[1, 1.5], relative=1),
+    "canonical": space_of(
+        mb(depth="$n", expand=[1, 2]),
+        mb("s2", kernel="$k", se=[False, True]),
+        choices={"n": [1, 2], "k": [3, 5]},
+        canonical="tests.spaces:flat",
+    ),
     "two operators": space_of(
         {"name": "stem", "op": "conv", "width": [8, 16]},
         {"name": "s1", "op": ["conv", "bottleneck"], "width": 16, "depth": [1, 2, 3], "kernel": [1, 3], "per": "stage"},
@@ -65,6 +76,10 @@ SMALL: dict[str, Space] = {
 
 def enumerate_architectures(space: Space) -> Iterator[Architecture]:
     """All architectures, by brute force: every answer to every question that the walk asks."""
+    yield from dict.fromkeys(_enumerate(space))
+
+
+def _enumerate(space: Space) -> Iterator[Architecture]:
     todo: list[dict[str, Value]] = [{}]
     while todo:
         known = todo.pop()

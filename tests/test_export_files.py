@@ -17,6 +17,7 @@ from hwnas.lookup import member
 from hwnas.network import build, lower
 from hwnas.ops import Operator, Shape
 from hwnas.ops.bottleneck import Bottleneck
+from hwnas.ops.cell import Cell
 from hwnas.ops.classifier import Classifier
 from hwnas.ops.conv import Conv
 from hwnas.ops.deepstem import DeepStem
@@ -24,6 +25,8 @@ from hwnas.ops.expandhead import ExpandHead
 from hwnas.ops.fbconv import FBConv
 from hwnas.ops.mbconv import MBConv
 from hwnas.ops.patchembed import Embedding, PatchEmbed
+from hwnas.ops.readout import Readout
+from hwnas.ops.reduction import Reduction
 from hwnas.ops.resmbconv import ResMBConv
 from hwnas.ops.tokenclassifier import TokenClassifier
 from hwnas.ops.transformer import EncoderLayer, Transformer
@@ -45,6 +48,11 @@ OPERATORS: dict[str, tuple[Operator, Shape]] = {
     "transformer": (Transformer(24, 24, heads=3, head_width=0), (24, 5)),
     "transformer with relative positions": (Transformer(16, 16, 2, 1.5, head_width=8, relative=1), (16, 10)),
     "tokenclassifier": (TokenClassifier(16, 10, pool="mean"), (16, 5)),
+    "cell": (Cell(8, 8, "nor_conv_3x3", "avg_pool_3x3", "skip_connect", "none", "nor_conv_1x1", "none"), (8, 5, 5)),
+    "cell without a path": (Cell(8, 8, "none", "none", "nor_conv_3x3", "none", "none", "nor_conv_3x3"), (8, 5, 5)),
+    "cell that skips": (Cell(8, 8, *["skip_connect"] * 6), (8, 5, 5)),
+    "reduction": (Reduction(8, 16), (8, 6, 6)),
+    "readout": (Readout(16, 10), (16, 4, 4)),
 }
 
 

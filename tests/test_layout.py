@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "hwnas"
 
 FLOORS = (  # bottom to top
     ("errors",),
-    ("lookup", "quiet", "shipped", "weightless", "yaml_file"),
+    ("cell", "lookup", "quiet", "shipped", "weightless", "yaml_file"),
     ("space", "ops", "pareto"),
     ("traced",),
     ("network", "notation", "runtimes", "export", "config", "data"),
@@ -53,6 +53,7 @@ BOARD = (
 TORCH_FREE = (
     *BOARD,
     "errors.py",
+    "cell.py",
     "lookup.py",
     "quiet.py",
     "yaml_file.py",

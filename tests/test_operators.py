@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 
 import pytest
 import torch
 
+from hwnas.cell import KNOBS
 from hwnas.errors import ConfigError, SpaceError
 from hwnas.lookup import member
 from hwnas.network import make_operator
@@ -14,6 +16,12 @@ from hwnas.ops import OPERATORS, Operator, Shape
 from hwnas.ops.costs import operator_costs
 from hwnas.ops.operator import make_divisible
 from hwnas.testing import Case, OperatorContract
+
+
+def cell(*operations: str) -> dict[str, str]:
+    """Operations for the first edges; the others pool what they read."""
+    return dict(zip_longest(KNOBS, operations, fillvalue="avg_pool_3x3"))
+
 
 # For each kind, operators that differ in sizes alone share a line; the first of a line is the largest.
 EXAMPLES: Mapping[str, tuple[tuple[dict[str, object], ...], ...]] = {
@@ -94,6 +102,18 @@ EXAMPLES: Mapping[str, tuple[tuple[dict[str, object], ...], ...]] = {
         ({"in_channels": 24, "out_channels": 10}, {"in_channels": 16, "out_channels": 10}),
         ({"in_channels": 24, "out_channels": 10, "pool": "mean"},),
     ),
+    "cell": (
+        (
+            {"in_channels": 16, "out_channels": 16, **cell("nor_conv_3x3", "nor_conv_1x1", "skip_connect")},
+            {"in_channels": 8, "out_channels": 8, **cell("nor_conv_3x3", "nor_conv_1x1", "skip_connect")},
+        ),
+        ({"in_channels": 8, "out_channels": 8, **cell("none", "nor_conv_3x3", "nor_conv_3x3")},),
+    ),
+    "reduction": (
+        ({"in_channels": 16, "out_channels": 24}, {"in_channels": 8, "out_channels": 16}),
+        ({"in_channels": 8, "out_channels": 16, "stride": 1, "activation": "silu"},),
+    ),
+    "readout": (({"in_channels": 24, "out_channels": 10}, {"in_channels": 8, "out_channels": 10}),),
 }
 
 

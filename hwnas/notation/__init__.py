@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from hwnas.errors import SpaceError
 from hwnas.lookup import member
+from hwnas.ops import Operator, Shape
 from hwnas.space import AnySpace, Architecture, Space
 
 NOTATIONS: Mapping[str, str] = {  # name in a space file -> where it lives; imported on use
@@ -17,6 +18,7 @@ NOTATIONS: Mapping[str, str] = {  # name in a space file -> where it lives; impo
     "fbnet": "hwnas.notation.fbnet:FBNET",
     "autoformer": "hwnas.notation.autoformer:AUTOFORMER",
     "nas_bench_macro": "hwnas.notation.nas_bench_macro:NAS_BENCH_MACRO",
+    "nas_bench_201": "hwnas.notation.nas_bench_201:NAS_BENCH_201",
 }
 
 
@@ -32,6 +34,8 @@ class Notation:
     """
     write: Callable[[Space, Architecture], Any]
     """(space, architecture) -> JSON-ready form that `read` reads back."""
+    as_written: Callable[[Any, Iterable[tuple[Operator, Shape]]], Mapping[str, int]] | None = None
+    """(the form, links of its network) -> what the project's own tables say, where they count what is not built."""
 
 
 def read_architecture(space: AnySpace, raw: Any, *, where: str) -> Architecture:
@@ -55,6 +59,12 @@ def write_architecture(space: AnySpace, architecture: Architecture) -> Any:
     """The architecture in the notation of its space, ready for JSON; None where the space has none."""
     held = _notation_of(space)
     return None if held is None else held[1].write(held[0], architecture)
+
+
+def counted_as_written(space: AnySpace, raw: Any, links: Iterable[tuple[Operator, Shape]]) -> Mapping[str, int] | None:
+    """What the project's own tables say of a form whose network has these links; None where hwnas counts the same."""
+    held = _notation_of(space)
+    return None if held is None or held[1].as_written is None else held[1].as_written(raw, links)
 
 
 def _notation_of(space: AnySpace) -> tuple[Space, Notation] | None:

@@ -16,6 +16,9 @@ OPERATORS: Mapping[str, str] = {  # name in YAML -> where it lives; imported on 
     "patchembed": "hwnas.ops.patchembed:PatchEmbed",
     "transformer": "hwnas.ops.transformer:Transformer",
     "tokenclassifier": "hwnas.ops.tokenclassifier:TokenClassifier",
+    "cell": "hwnas.ops.cell:Cell",
+    "reduction": "hwnas.ops.reduction:Reduction",
+    "readout": "hwnas.ops.readout:Readout",
 }
 
 __all__ = ["OPERATORS", "Operator", "Shape"]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hwnas.errors import SpaceError
 from hwnas.lookup import SourceFile, load_source, source_of
@@ -26,12 +27,23 @@ class Operator(ABC):
     activation bytes, shared weights, artifacts and the row in a latency table follow from that module.
     """
 
+    keeps_shape: ClassVar[bool] = False
+    """Whether what leaves always has the shape of what enters, so that the module need not run to tell."""
+
     in_channels: int
     out_channels: int
 
     @abstractmethod
     def module(self) -> nn.Module:
         """A new, ordinary module; its parameter names do not depend on sizes, so that weights can be shared."""
+
+    @classmethod
+    def holders(cls, operators: Sequence[Operator]) -> Iterable[Operator]:
+        """Of operators of this kind, enough of them to hold each of their parameters at its largest: all of them.
+
+        A kind with more forms than parameters can name a few: a supernet builds these only.
+        """
+        return operators
 
     @property
     def kind(self) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import SpaceError
 from hwnas.network import Network, costs, known_operators, lower
-from hwnas.notation import read_architecture, write_architecture
+from hwnas.notation import counted_as_written, read_architecture, write_architecture
 from hwnas.ops import Operator, Shape
 from hwnas.ops.costs import operator_costs
 from hwnas.pipeline.spaces import open_space
@@ -27,28 +27,33 @@ def cost(
 ) -> dict[str, Any]:
     """Parameters, MACs, activation bytes and operators of an architecture; with a table, its latency as well.
 
+    What is told is of the network that is built. Where the project of the space counts what is not built, its numbers
+    stand under `as_written`.
+
     Args:
         space: a space file, a shipped name, or `file.py:function`.
-        architecture: `largest`, `smallest`, `random:SEED`, or a JSON file with `{"space", "picks"}`, such as an entry
-            of a front, or in the notation of the space's project.
+        architecture: `largest`, `smallest`, `random:SEED`, a JSON file with `{"space", "picks"}`, such as an entry of
+            a front, or in the notation of the space's project, or a string of that notation that starts with a bar.
         table: a latency table that holds the operators' rows, or the name of a shipped one.
         missing: whether an operator without a row is an error, or is estimated from the table's rows.
     """
     opened, _ = open_space(space)
-    chosen = pick_architecture(opened, architecture)
+    chosen, form = _given(opened, architecture)
     network = lower(opened, chosen)
     total = costs(network)
     found: dict[str, Any] = {
         "space": opened.name,
         "key": chosen.key,
         "architecture": chosen.as_dict(),
-        "notation": write_architecture(opened, chosen),
+        "notation": (written := write_architecture(opened, chosen)),
         "input": list(network.input_shape),
         "params": total.params,
         "macs": total.macs,
         "activation_bytes": total.activation_bytes,
         "operators": [_operator(*link) for link in zip(network.slots, network.operators, network.shapes, strict=True)],
     }
+    if (counted := counted_as_written(opened, written if form is None else form, network.links)) is not None:
+        found["as_written"] = dict(counted)
     return found | (_latency(table, opened, network, missing) if table is not None else {})
 
 
@@ -88,34 +93,42 @@ def pick_architecture(space: AnySpace, which: str) -> Architecture:
     Raises:
         SpaceError: it is no name, or the file does not hold an architecture of the space.
     """
+    return _given(space, which)[0]
+
+
+def _given(space: AnySpace, which: str) -> tuple[Architecture, Any]:
+    """The architecture, and the form in its project's notation; None where it was given otherwise."""
     if which in ("largest", "smallest"):
-        return space.largest() if which == "largest" else space.smallest()
+        return space.largest() if which == "largest" else space.smallest(), None
     if seed := re.fullmatch(r"random:([0-9]+)", which):
-        return space.random(random.Random(int(seed[1])))
-    path = Path(which)
+        return space.random(random.Random(int(seed[1]))), None
+    if which.lstrip().startswith("|") or (which.isdigit() and not Path(which).is_file()):
+        return read_architecture(space, which, where="--architecture"), which
+    raw = _read_json(Path(which))
+    raw = raw.get("architecture", raw) if isinstance(raw, dict) else raw
+    own = isinstance(raw, dict) and "picks" in raw
+    architecture = Architecture.from_dict(raw, where=which) if own else read_architecture(space, raw, where=which)
+    lower(space, architecture)
+    return architecture, None if own else raw
+
+
+def _read_json(path: Path) -> Any:
     if not path.is_file():
-        if which.startswith("|") or which.isdigit():
-            return read_architecture(space, which, where="--architecture")
         raise SpaceError(
-            f"`{which}` names no architecture and no file",
+            f"`{path}` names no architecture and no file",
             where="--architecture",
             allowed="largest, smallest, random:SEED, a JSON file, or a string as '|nor_conv_3x3~0|+...' or 01201202",
             do="Use one of these",
         )
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise SpaceError(
             f"the file is no JSON ({error})",
-            where=which,
+            where=str(path),
             allowed='The form is {"space": name, "picks": {...}}',
             do="Take one from fronts/<tier>.json",
         ) from error
-    raw = raw.get("architecture", raw) if isinstance(raw, dict) else raw
-    own = isinstance(raw, dict) and "picks" in raw
-    architecture = Architecture.from_dict(raw, where=which) if own else read_architecture(space, raw, where=which)
-    lower(space, architecture)
-    return architecture
 
 
 def space_facts(space: AnySpace) -> dict[str, Any]:

@@ -76,6 +76,10 @@ class Codebook(ABC):
     def _entries(self, codes: Codes) -> Iterator[Ints]:
         """For each slot, the entry of its table at which each network stands."""
 
+    def _settled(self, codes: Codes) -> Codes:
+        """Codes of the architectures that stand for the same networks, where a space tells some."""
+        return codes
+
     def encode(self, architectures: Sequence[Architecture]) -> Codes:
         """(networks, choices) codes of architectures.
 
@@ -93,7 +97,7 @@ class Codebook(ABC):
         codes[rows, columns], given[rows, columns] = values, True
         if any(architecture.space != self.space.name for architecture in architectures):
             raise self._misfit(architectures)
-        if (wrong := (given != self.active(codes)).any(axis=1)).any():
+        if (wrong := ((given != self.active(codes)) | (codes != self._settled(codes))).any(axis=1)).any():
             raise self._misfit([architectures[index] for index in np.flatnonzero(wrong).tolist()])
         return codes
 
@@ -109,7 +113,7 @@ class Codebook(ABC):
         ]
 
     def canonical(self, codes: Codes) -> Codes:
-        """The codes with 0 wherever a choice is not active: of equal networks they are equal."""
+        """The codes of the architectures that stand for the networks, 0 where a choice is not active."""
         codes = self._checked(codes)
         return np.where(self.active(codes), codes, 0).astype(self._dtype)
 
@@ -173,7 +177,7 @@ class Codebook(ABC):
                 allowed=f"Integers of shape (networks, {len(self.choices)}), each an index into its choice's options",
                 do="Take codes from `encode` or `draw`",
             )
-        return codes
+        return self._settled(codes)
 
     def _misfit(self, architectures: Sequence[Architecture]) -> SpaceError:
         for architecture in architectures:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from hwnas.network import Placed, placements
 from hwnas.ops import Shape
 from hwnas.population.codebook import NOTHING, Codebook, Codes, Ints, Link
+from hwnas.population.shared import SharedCodes
 from hwnas.space import Choice, Space, Value
 
 States = dict[Shape, int]
@@ -44,6 +45,7 @@ class StageCodebook(Codebook):
     def __init__(self, space: Space) -> None:
         super().__init__(space)
         self._space = space
+        self._shared = SharedCodes.of(space)
         self._columns = {choice.name: column for column, choice in enumerate(self.choices)}
         self._needs = [
             (self._columns[name], self._columns[other], np.isin(range(len(known)), [known.index(o) for o in options]))
@@ -74,7 +76,11 @@ class StageCodebook(Codebook):
     def meet(self, codes: Codes) -> None:
         pass
 
+    def _settled(self, codes: Codes) -> Codes:
+        return codes if self._shared is None else self._shared.settle(codes)
+
     def active(self, codes: Codes) -> NDArray[np.bool_]:
+        codes = self._settled(codes)
         active = np.ones(codes.shape, dtype=np.bool_)
         for column, other, opens in self._needs:
             active[:, column] &= opens[codes[:, other]]
@@ -84,6 +90,8 @@ class StageCodebook(Codebook):
         codes = np.empty((count, len(self.choices)), dtype=self._dtype)
         for column, choice in enumerate(self.choices):
             codes[:, column] = _drawn(choice, count, rng)
+        if self._shared is not None:
+            codes[:, self._shared.columns] = self._shared.distinct[_drawn(self._shared.joint, count, rng)]
         return self.canonical(codes)
 
     def _tables(self) -> list[Ints]:

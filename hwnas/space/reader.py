@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import SpaceError, did_you_mean
-from hwnas.lookup import plugin_files
+from hwnas.lookup import named, plugin_files
 from hwnas.space.architecture import Value
+from hwnas.space.canonical import Canonical
 from hwnas.space.space import Space
 from hwnas.space.stage import Block, Knob, Stage
 from hwnas.yaml_file import read_yaml
 
-_SPACE_KEYS = ("name", "source", "plugins", "notation", "input", "classes", "choices", "blocks", "stages")
+_SPACE_KEYS = (
+    "name", "source", "plugins", "notation", "canonical", "input", "classes", "choices", "blocks", "stages",
+)  # fmt: skip
 _INPUT_KEYS = ("channels", "resolution")
 _CHAIN_KEYS = ("name", "op", "depth", "width", "stride", "per")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -79,7 +82,16 @@ def parse_space(raw: Mapping[str, Any], *, where: str, base: Path | None = None)
         source=str(raw.get("source", "")),
         notation=_name(raw["notation"], where) if "notation" in raw else "",
         plugins=plugin_files(raw.get("plugins", []), base=base or Path(), where=where),
+        canonical=_canonical(raw["canonical"], base, where) if "canonical" in raw else None,
     )
+
+
+def _canonical(raw: Any, base: Path | None, where: str) -> Canonical:
+    found = named(str(raw), base=base or Path(), where=f"{where}: canonical")
+    if not callable(found):
+        raise _error(f"`{raw}` is no function", where, "`canonical` is handed picks and returns picks", "Correct it")
+    function: Canonical = found
+    return function
 
 
 @dataclass

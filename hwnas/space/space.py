@@ -12,6 +12,7 @@ from typing import final
 from hwnas.errors import SpaceError, did_you_mean
 from hwnas.lookup import SourceFile
 from hwnas.space.architecture import Architecture, Choice, Suggest, Value
+from hwnas.space.canonical import Canonical, Picks, combinations, distinct, settled
 from hwnas.space.questions import Question, Questions
 from hwnas.space.stage import Block, Blueprint, Knob, Layer, Stage
 
@@ -36,6 +37,8 @@ class Space:
     """In which project's notation its architectures can be written, a name in `hwnas.notation.NOTATIONS`."""
     plugins: tuple[SourceFile, ...] = ()
     """Files of a user's with operators that the stages name."""
+    canonical: Canonical | None = None
+    """What the shared choices decide -> what they decide in the one architecture that stands for the same network."""
 
     # --- the one walk ---
 
@@ -47,7 +50,7 @@ class Space:
         def ask(choice: Choice) -> Value:
             return choice.option(suggest(choice), where=where)
 
-        decided = {name: ask(self._choice[name]) for name in self.shared if name in self._choice}
+        decided = self.settle({name: ask(self._choice[name]) for name in self.shared if name in self._choice})
 
         def decide(question: Question) -> Value:
             if question.choice is not None:
@@ -74,7 +77,7 @@ class Space:
             return picks[choice.name]
 
         self.walk(record)
-        return Architecture(self.name, tuple(sorted(picks.items())))
+        return Architecture(self.name, tuple(sorted(self.settle(picks).items())))
 
     def largest(self) -> Architecture:
         """The last option at every choice; options are written from small to large."""
@@ -86,13 +89,15 @@ class Space:
 
     def random(self, rng: random.Random) -> Architecture:
         """An architecture drawn uniformly from all of the space."""
-        return self.sample(lambda choice: choice.draw(rng))
+        together: Picks = {} if self.joint is None else self.distinct[int(self.joint.draw(rng))]
+        return self.sample(lambda choice: together[choice.name] if choice.name in together else choice.draw(rng))
 
     def blueprint(self, architecture: Architecture) -> Blueprint:
         """What an architecture decides.
 
         Raises:
-            SpaceError: it lacks an active choice, names another one, or picks a value that is no option.
+            SpaceError: it lacks an active choice, names another one, picks a value that is no option, or is not the one
+                that stands for its network.
         """
         picks, asked = dict(architecture.picks), set()
 
@@ -115,7 +120,42 @@ class Space:
                 allowed=did_you_mean(extra[0], asked),
                 do="Remove the pick, or correct its name",
             )
+        if (image := self.settle(picks)) is not picks and image != picks:
+            changed = {name: value for name, value in image.items() if value != picks[name]}
+            raise SpaceError(
+                f"another architecture stands for this network: {', '.join(f'{n} {picks[n]}' for n in changed)}",
+                where=f"space `{self.name}`",
+                allowed=f"In that one: {', '.join(f'{name} {value}' for name, value in changed.items())}",
+                do="Correct the picks, or have `space.sample` do it",
+            )
         return blueprint
+
+    # --- what shared choices decide together ---
+
+    def settle(self, picks: Picks) -> Picks:
+        """The picks, shared ones as they are in the architecture that stands for the same network."""
+        if self.canonical is None:
+            return picks
+        decided = {name: picks.get(name, options[0]) for name, options in self.shared.items()}
+        image = settled(self.canonical, decided, self.shared, where=f"space `{self.name}`")
+        return {name: image.get(name, value) for name, value in picks.items()}
+
+    @cached_property
+    def distinct(self) -> tuple[Picks, ...]:
+        """All that the shared choices can decide together, once for each network that comes of it."""
+        if self.canonical is None:
+            return tuple(combinations(self.shared))
+        return distinct(self.canonical, self.shared, where=f"space `{self.name}`")
+
+    @cached_property
+    def joint(self) -> Choice | None:
+        """With `canonical`, the shared choices as one, between the places of `distinct`: they are drawn together."""
+        if self.canonical is None:
+            return None
+        weights = {name: self._shared_weights(name, options) for name, options in self.shared.items()}
+        by_value = {name: dict(zip(self.shared[name], weights[name], strict=True)) for name in self.shared}
+        leads_to = tuple(math.prod(by_value[name][value] for name, value in picks.items()) for picks in self.distinct)
+        return Choice("shared", tuple(range(len(leads_to))), leads_to)
 
     # --- what can be said without walking ---
 
@@ -149,8 +189,10 @@ class Space:
     def count(self) -> int:
         """How many architectures the space holds, exactly."""
         total = len(self.resolution.options) if self.resolution.shared is None else 1
-        for name, options in self.shared.items():
-            total *= sum(self._shared_weights(name, options))
+        if self.joint is not None:
+            total *= sum(self.joint.weights or ())
+        else:
+            total *= math.prod(sum(self._shared_weights(name, options)) for name, options in self.shared.items())
         for stage in self.stages:
             total *= math.prod(len(k.options) for k in _stage_knobs(stage) if k.shared is None)
             if stage.depth.shared is None:

@@ -175,7 +175,10 @@ def _by_scope(space: AnySpace) -> dict[str, list[Operator]]:
     """
     found: dict[str, list[Operator]] = {}
     for slot, links in operators_by_slot(space).items():
-        for operator in dict.fromkeys(operator for operator, _ in links):
+        kinds: dict[type[Operator], dict[Operator, None]] = {}
+        for operator, _ in links:
+            kinds.setdefault(type(operator), {})[operator] = None
+        for operator in (one for kind, operators in kinds.items() for one in kind.holders(tuple(operators))):
             found.setdefault(operator.scope(slot), []).append(operator)
     return found
 

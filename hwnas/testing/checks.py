@@ -106,6 +106,8 @@ def output(case: Case) -> None:
         derived = (BATCH, *operator_costs(operator, shape).output_shape)
         _hold(tuple(found.shape) == derived, operator, f"it gives {tuple(found.shape)}, derived was {derived}")
         _hold(found.shape[1] == operator.out_channels, operator, f"it gives {found.shape[1]} channels")
+        kept = not operator.keeps_shape or found.shape[1:] == shape
+        _hold(kept, operator, f"it says that it keeps the shape {shape}, and gives {tuple(found.shape[1:])}")
         _hold(bool(found.isfinite().all()), operator, "it gives what is not finite")
         _hold(torch.equal(found, again), operator, "in eval mode, two calls differ")
         _hold(_close(found[:1], alone), operator, "in eval mode, an image's output depends on the rest of its batch")

@@ -1,0 +1,84 @@
+"""The cell of NAS-Bench-201 as a graph: which of its edges live, and which cells are the same network. No torch here.
+
+A cell has four nodes: 0 is the input, 3 the output, and a node is the sum of the edges that enter it.
+Source: Dong and Yang, ICLR 2020.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from itertools import product
+
+EDGES = ((1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2))
+"""(node that is entered, node that is left), in the order in which a string writes them."""
+KNOBS = tuple(f"edge_{node}_{source}" for node, source in EDGES)
+OPERATIONS = ("skip_connect", "none", "avg_pool_3x3", "nor_conv_1x1", "nor_conv_3x3")
+"""What an edge can do, from small to large. `none` is not the first: a cell of six would have no path."""
+
+Cell = tuple[str, ...]
+"""An operation for each of `EDGES`."""
+Terms = tuple[object, ...]
+"""What a node is the sum of; equal tuples are equal sums. Empty: nothing reaches the node."""
+
+
+def live(cell: Cell) -> Cell:
+    """The cell with `none` on every edge that nothing reaches, or that leads nowhere."""
+    joined = [edge for edge, operation in zip(EDGES, cell, strict=True) if operation != "none"]
+    reached, useful = {0}, {3}
+    for node, source in joined:  # sources stand before what they reach
+        if source in reached:
+            reached.add(node)
+    for node, source in reversed(joined):
+        if node in useful:
+            useful.add(source)
+    return tuple(
+        operation if source in reached and node in useful else "none"
+        for (node, source), operation in zip(EDGES, cell, strict=True)
+    )
+
+
+def form(cell: Cell) -> Terms:
+    """Equal for two cells if, and only if, both do the same operations on the same sums.
+
+    Skip connections only carry sums on and inner nodes have no names, so neither shows. What an operation computes may
+    enter more than one sum; two operations of one kind on one sum are still two, because their weights differ. Only
+    what enters node 1 can be used twice (node 2 has one way out), so a mark on it tells the two cases apart.
+    """
+    into_1, into_2, across, past, from_1, from_2 = live(cell)
+    twice = across != "none" and from_1 != "none"
+    source: Terms = ("input",)
+    first = _through(into_1, source, twice)
+    second = _sum(_through(into_2, source), _through(across, first))
+    return _sum(_through(past, source), _through(from_1, first), _through(from_2, second))
+
+
+def _through(operation: str, terms: Terms, twice: bool = False) -> Terms:
+    carried: Mapping[str, Terms] = {"none": (), "skip_connect": terms}
+    return carried.get(operation, ((operation, twice, terms),))
+
+
+def _sum(*parts: Terms) -> Terms:
+    return tuple(sorted((term for part in parts for term in part), key=repr))
+
+
+@cache
+def representatives() -> Mapping[Terms, Cell]:
+    """For each network that a cell can be, of the equal cells that with the fewest edges, then the smallest."""
+    cells = [cell for cell in product(OPERATIONS, repeat=len(EDGES)) if live(cell) == cell]
+    cells.sort(key=lambda cell: len(EDGES) - cell.count("none"))  # stable: the product counts up from the smallest
+    found: dict[Terms, Cell] = {}
+    for cell in cells:
+        found.setdefault(form(cell), cell)
+    return found
+
+
+@cache
+def representative(cell: Cell) -> Cell:
+    """The one cell that stands for this one and all that are equal to it."""
+    return representatives()[form(cell)]
+
+
+def canonical(picks: Mapping[str, int | float | str | bool]) -> dict[str, int | float | str | bool]:
+    """For a space file's `canonical`: the picks of the edges become those of the cell that stands for them."""
+    return {**picks, **dict(zip(KNOBS, representative(tuple(str(picks[knob]) for knob in KNOBS)), strict=True))}

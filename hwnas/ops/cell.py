@@ -1,0 +1,100 @@
+"""The cell of NAS-Bench-201, without its dead parts."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, cast, final
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hwnas.cell import EDGES, KNOBS, OPERATIONS, live
+from hwnas.errors import SpaceError, did_you_mean
+from hwnas.ops.layers import conv_norm
+from hwnas.ops.operator import Operator
+
+
+class _ReluConv(nn.Module):
+    """ReLU, convolution, normalisation. The ReLU is never in place: other edges read what it reads."""
+
+    def __init__(self, channels: int, kernel: int) -> None:
+        super().__init__()
+        self.body = conv_norm(channels, channels, kernel)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.body(functional.relu(x))
+        return out
+
+
+_MODULES: Mapping[str, Callable[[int], nn.Module]] = {
+    "skip_connect": lambda channels: nn.Identity(),
+    "avg_pool_3x3": lambda channels: nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False),
+    "nor_conv_1x1": lambda channels: _ReluConv(channels, 1),
+    "nor_conv_3x3": lambda channels: _ReluConv(channels, 3),
+}
+
+
+class _Cell(nn.Module):
+    """Edges as children, `edge_<node>_<source>` holding its operation under the operation's name."""
+
+    def __init__(self, channels: int, operations: Mapping[tuple[int, int], str]) -> None:
+        super().__init__()
+        self.edges = tuple(operations)
+        for (node, source), operation in operations.items():
+            edge = nn.Sequential(OrderedDict({operation: _MODULES[operation](channels)}))
+            self.add_module(f"edge_{node}_{source}", edge)
+
+    def forward(self, x: Tensor) -> Tensor:
+        nodes = {0: x}
+        for node, source in self.edges:
+            term = self.get_submodule(f"edge_{node}_{source}")(nodes[source])
+            nodes[node] = nodes[node] + term if node in nodes else term
+        return nodes[3] if 3 in nodes else x * 0
+
+
+@final
+@dataclass(frozen=True)
+class Cell(Operator):
+    """(channels, H, W) -> (channels, H, W): four nodes, each the sum of the edges that enter it (Dong and Yang 2020).
+
+    `edge_2_1` is what the edge from node 1 to node 2 does: `none`, `skip_connect`, `avg_pool_3x3`, `nor_conv_1x1` or
+    `nor_conv_3x3`. Edges that nothing reaches or that lead nowhere are not built. Without any path the output is zero.
+    """
+
+    keeps_shape: ClassVar[bool] = True
+
+    edge_1_0: str
+    edge_2_0: str
+    edge_2_1: str
+    edge_3_0: str
+    edge_3_1: str
+    edge_3_2: str
+
+    @property
+    def operations(self) -> tuple[str, ...]:
+        """What the edges do, in the order of `hwnas.cell.EDGES`."""
+        return tuple(getattr(self, knob) for knob in KNOBS)
+
+    def module(self) -> nn.Module:
+        for knob, operation in zip(KNOBS, self.operations, strict=True):
+            if operation not in OPERATIONS:
+                raise self._error(f"`{knob}` is `{operation}`", did_you_mean(str(operation), OPERATIONS))
+        if self.in_channels != self.out_channels:
+            widths = f"{self.in_channels} channels enter and {self.out_channels} leave"
+            raise self._error(widths, "A cell keeps its width; an operator before it changes it")
+        held = zip(EDGES, live(self.operations), strict=True)
+        return _Cell(self.in_channels, {edge: operation for edge, operation in held if operation != "none"})
+
+    @classmethod
+    def holders(cls, operators: Sequence[Operator]) -> Iterable[Operator]:
+        """One cell for each operation that an edge is seen with, at each width."""
+        found: dict[tuple[int, str, str], Operator] = {}
+        for operator in operators:
+            for knob, operation in zip(KNOBS, live(cast("Cell", operator).operations), strict=True):
+                found.setdefault((operator.in_channels, knob, operation), operator)
+        return dict.fromkeys(found.values())
+
+    def _error(self, met: str, allowed: str) -> SpaceError:
+        return SpaceError(met, where=self.describe(), allowed=allowed, do="Correct the stage")

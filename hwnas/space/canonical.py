@@ -1,0 +1,75 @@
+"""Equal networks as equal architectures, where unlike decisions make one network: a function names those that count."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from itertools import product
+
+from hwnas.errors import HwnasError, SpaceError
+from hwnas.space.architecture import Value
+
+Picks = Mapping[str, Value]
+Canonical = Callable[[Picks], Picks]
+"""What the shared choices decide -> what they decide in the architecture that stands for the same network."""
+Shared = Mapping[str, tuple[Value, ...]]
+MOST = 200_000
+"""So many combinations of shared choices are walked to find the unlike ones; a space with more is refused."""
+
+
+def combinations(shared: Shared) -> Iterator[Picks]:
+    """Everything that shared choices can decide together."""
+    for picked in product(*shared.values()):
+        yield dict(zip(shared, picked, strict=True))
+
+
+def settled(canonical: Canonical, picks: Picks, shared: Shared, *, where: str) -> dict[str, Value]:
+    """What `canonical` makes of the picks.
+
+    Raises:
+        SpaceError: it raises, leaves a choice out, adds one, or picks what is no option.
+    """
+    try:
+        image = dict(canonical(picks))
+    except HwnasError:
+        raise
+    except Exception as error:  # a user's function may raise anything
+        raise _error(f"the function raised {type(error).__name__}: {error}", picks, where) from error
+    if image.keys() != shared.keys():
+        raise _error(f"the function returns picks of {', '.join(map(str, image))}", picks, where)
+    for name, value in image.items():
+        if value not in shared[name]:
+            raise _error(f"the function picks {value!r} for `{name}`, which is no option", picks, where)
+    return image
+
+
+def distinct(canonical: Canonical, shared: Shared, *, where: str) -> tuple[Picks, ...]:
+    """The combinations that stand for a network, each once, in the order in which they are met.
+
+    Raises:
+        SpaceError: there are too many combinations, or an image of the function has another image.
+    """
+    if (count := math.prod(map(len, shared.values()))) > MOST:
+        raise SpaceError(
+            f"the shared choices have {count:,} combinations",
+            where=f"{where}: canonical",
+            allowed=f"Up to {MOST:,} are walked to count the unlike ones",
+            do="Share fewer choices, or give them fewer options",
+        )
+    found: dict[tuple[Value, ...], Picks] = {}
+    for picks in combinations(shared):
+        made = settled(canonical, picks, shared, where=where)
+        found.setdefault(tuple(made[name] for name in shared), made)
+    for image in found.values():
+        if settled(canonical, image, shared, where=where) != dict(image):
+            raise _error("the function maps what it returned to something else", image, where)
+    return tuple(found.values())
+
+
+def _error(met: str, picks: Picks, where: str) -> SpaceError:
+    return SpaceError(
+        met,
+        where=f"{where}: canonical of {dict(picks)}",
+        allowed="It maps all shared picks to such picks, every one an option, and applied again it changes no more",
+        do="Correct the function",
+    )
