@@ -17,13 +17,14 @@ from torch import Tensor, nn
 
 from hwnas.cell import EDGES, KNOBS, OPERATIONS, Cell, form, live, representative
 from hwnas.errors import SpaceError
-from hwnas.network import check_space, costs, lower, operators_of
+from hwnas.network import costs, lower, operators_of
 from hwnas.notation import read_architecture, write_architecture
 from hwnas.notation.nas_bench_201 import as_written
 from hwnas.ops import cell as operator
 from hwnas.ops.costs import operator_costs
 from hwnas.pipeline import cost
 from hwnas.population import codebook_of
+from hwnas.soundness import check_space
 from hwnas.space import Architecture, Space, read_space
 from hwnas.supernet import Supernet
 from tests.conftest import REPOSITORY
