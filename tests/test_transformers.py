@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
+from hwnas.data import load_data
 from hwnas.errors import SpaceError
+from hwnas.export import EXPORTERS
+from hwnas.export.onnx import export_onnx
+from hwnas.lookup import member
 from hwnas.network import costs, lower
 from hwnas.notation import read_architecture, write_architecture
 from hwnas.ops.attention import Attention, RelativePosition
@@ -21,11 +26,13 @@ from hwnas.ops.costs import operator_costs
 from hwnas.ops.patchembed import PatchEmbed
 from hwnas.ops.tokenclassifier import TokenClassifier
 from hwnas.ops.transformer import Transformer
+from hwnas.runtimes import open_runtime
 from hwnas.soundness import check_space
 from hwnas.space import Space, read_space
-from hwnas.supernet import Supernet, recalibrate
+from hwnas.supernet import Recipe, Supernet, recalibrate, settled, train
 from tests.conftest import REPOSITORY
-from tests.spaces import vit
+from tests.spaces import space_of, vit
+from tests.test_export_files import trained_looking
 
 # Searched by AutoFormer, as its project publishes them (microsoft/Cream, AutoFormer/experiments/subnet/*.yaml).
 PUBLISHED: dict[str, dict[str, Any]] = {
@@ -290,6 +297,43 @@ def test_a_grid_that_is_not_the_images_is_refused() -> None:
         operator_costs(PatchEmbed(3, 8, patch=4, grid=3), (3, 8, 8))
     with pytest.raises(SpaceError, match="7 tokens are no class token and a square of patches"):
         operator_costs(Transformer(8, 8, 1, relative=2), (8, 7))
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "tflite"])
+@pytest.mark.parametrize("whole", [True, False], ids=["shipped", "timed alone"])
+def test_an_int8_layer_is_near_to_pytorch(runtime: str, whole: bool, tmp_path: Path) -> None:
+    module = trained_looking(Transformer(16, 16, 2, 2, head_width=8, relative=2).module()).eval()
+    tokens = torch.randn(16, 16, 10)
+    export = member(EXPORTERS, runtime, what="exporter", where="test")
+    path = export(module, (16, 10), tmp_path / "m", precision="int8", calibration=tokens.numpy(), whole=whole)
+    loaded = open_runtime(runtime, precision="int8").load(path)
+    assert whole == (loaded.input.dtype == "float32")
+    with torch.no_grad():
+        expected = module(tokens).numpy()
+    error = loaded.run(tokens.numpy()) - expected
+    assert 1e-6 < (error**2).sum() / (expected**2).sum() < 1e-2
+
+
+def test_a_transformer_learns_and_its_file_is_what_was_learnt(tmp_path: Path) -> None:
+    """From a supernet without any batch normalisation to a file."""
+    dataset = load_data({"name": "digits", "limit": 600}, seed=0).without_test()
+    embed = {"name": "embed", "op": "patchembed", "width": "$dim", "patch": 2, "grid": 4}
+    layers = {"name": "s1", "op": "transformer", "width": "$dim", "depth": [1, 2], "heads": [1, 2], "head_width": 8}
+    head = {"name": "head", "op": "tokenclassifier", "pool": "mean"}
+    given = {"channels": 1, "resolution": 8}
+    space = space_of(embed, layers, head=head, input=given, classes=10, choices={"dim": [16, 24]})
+    recipe = Recipe(epochs=6, batch_size=16, optimizer="adamw", learning_rate=5e-3, middles=1, calibration_batches=1)
+    supernet = Supernet(space)
+    history = train(supernet, space, dataset, recipe, tmp_path)
+    assert history[-1].loss < history[0].loss - 0.2
+    assert min(history[-1].smallest, history[-1].largest) > 0.2  # by chance 0.1
+    network = lower(space, space.largest())
+    module = settled(supernet, network, [])
+    images = dataset.validation.first(20).every()
+    path = export_onnx(module, network.input_shape, tmp_path / "m.onnx", batch=20)
+    with torch.no_grad():
+        expected = module(images)
+    assert_close(torch.from_numpy(open_runtime("onnxruntime", batch=20).load(path).run(images.numpy())), expected)
 
 
 def test_a_network_without_statistics_is_recalibrated_without_images() -> None:
