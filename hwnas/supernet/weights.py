@@ -106,7 +106,7 @@ class _Template:
             for name, value in child._parameters.items():
                 if value is not None:
                     full = f"{prefix}.{name}" if prefix else name
-                    key, size = _key(operator.scope(slot), named.setdefault(id(value), full)), tuple(value.shape)
+                    key, size = key_of(operator.scope(slot), named.setdefault(id(value), full)), tuple(value.shape)
                     _check_fits(key, size, weights, operator)
                     steps = steps_to(key, kernels[key], size) if key in kernels else ()
                     self._wires.append((child._parameters, name, full, key, size, steps))
@@ -164,7 +164,8 @@ def resized(images: Tensor, network: Network) -> Tensor:
     return functional.interpolate(images, size=size, mode="bilinear", antialias=True, align_corners=False)
 
 
-def _key(scope: str, parameter: str) -> str:
+def key_of(scope: str, parameter: str) -> str:
+    """The name of a shared parameter."""
     return f"{scope}/{parameter.replace('.', '/')}"
 
 
@@ -206,14 +207,14 @@ def _largest(scope: str, operators: Iterable[Operator]) -> Iterator[tuple[str, T
         value = torch.zeros(largest)
         for place in whole[-1:] or held:
             if place not in initial:
-                initial[place] = {_key(scope, n): p.detach() for n, p in forms[place][0].module().named_parameters()}
+                initial[place] = {key_of(scope, n): p.detach() for n, p in forms[place][0].module().named_parameters()}
             centre(value, held[place]).copy_(initial[place][key])
         yield key, value
 
 
 def _sizes(scope: str, operator: Operator) -> dict[str, Size]:
     with torch.device("meta"):
-        return {_key(scope, name): tuple(p.shape) for name, p in operator.module().named_parameters()}
+        return {key_of(scope, name): tuple(p.shape) for name, p in operator.module().named_parameters()}
 
 
 def _elastic_kernels(scope: str, operators: Iterable[Operator]) -> dict[str, tuple[Size, ...]]:
@@ -225,7 +226,7 @@ def _elastic_kernels(scope: str, operators: Iterable[Operator]) -> dict[str, tup
         for prefix, child in module.named_modules():
             for name, value in child.named_parameters(recurse=False):
                 if is_kernel(child, name):
-                    key = _key(scope, f"{prefix}.{name}" if prefix else name)
+                    key = key_of(scope, f"{prefix}.{name}" if prefix else name)
                     found.setdefault(key, []).append(tuple(value.shape))
     chains = {key: kernel_sizes(key, sizes) for key, sizes in found.items()}
     return {key: sizes for key, sizes in chains.items() if len(sizes) > 1}

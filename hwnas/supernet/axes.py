@@ -1,0 +1,181 @@
+"""Identities of channels: which axes of which tensors list the same things, so that one order holds for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from math import prod
+
+
+@dataclass(eq=False)
+class Axis:
+    """Things in a row whose order may be free: channels, heads, hidden units.
+
+    Axes that are joined list the same things. An axis that is looked at in two parts, such as heads times what a head
+    holds, is split: each part has an order of its own.
+    """
+
+    name: str
+    fixed: str | None = None
+    """Why the order must stay, if it must."""
+    joined: Axis | None = field(default=None, repr=False)
+    parts: tuple[Axis, Axis] | None = field(default=None, repr=False)
+    inner: int = 1
+    """Length of the second part."""
+
+    @property
+    def root(self) -> Axis:
+        axis = self
+        while axis.joined is not None:
+            axis = axis.joined
+        return axis
+
+    def fix(self, why: str) -> None:
+        """Keep the order as it is."""
+        root = self.root
+        root.fixed = root.fixed or why
+        for part in root.parts or ():
+            part.fix(why)
+
+    def split(self, inner: int) -> tuple[Axis, Axis]:
+        """The axis as two, the second one `inner` long; it is split only once."""
+        root = self.root
+        if root.parts is None:
+            root.parts = Axis(f"{root.name}, in runs of {inner}", root.fixed), Axis(f"{root.name}, within", root.fixed)
+            root.inner = inner
+        return root.parts
+
+
+Factor = tuple[Axis | None, int]
+"""A run of things: what they are (None: an order that stays) and how many."""
+Label = tuple[Factor, ...]
+"""One axis of a tensor, as a product of runs; empty for a length of 1."""
+Labels = tuple[Label, ...]
+
+
+def inert(shape: Sequence[int]) -> Labels:
+    """The labels of a tensor whose order stays on all axes."""
+    return tuple(_tidy([(None, int(size))]) for size in shape)
+
+
+def fix(label: Label, why: str) -> None:
+    """Keep the order of all runs of an axis."""
+    for axis, _ in label:
+        if axis is not None:
+            axis.fix(why)
+
+
+def size_of(label: Label) -> int:
+    """The length of an axis."""
+    return prod(size for _, size in label)
+
+
+def unite(one: Label, other: Label) -> None:
+    """Two axes list the same things in the same order."""
+    left, right = _expanded(one), _expanded(other)
+    while left and right:
+        (a, n), (b, m) = left.pop(0), right.pop(0)
+        if n != m and max(n, m) % min(n, m):
+            for axis in (a, b, *(axis for axis, _ in left + right)):
+                if axis is not None:
+                    axis.fix("two views of it do not fit together")
+            return
+        if n > m:
+            (a, n), rest = _divided(a, n, n // m)
+            left.insert(0, rest)
+        elif m > n:
+            (b, m), rest = _divided(b, m, m // n)
+            right.insert(0, rest)
+        _join(a, b)
+
+
+def regrouped(labels: Iterable[Label], shape: Sequence[int]) -> Labels | None:
+    """The labels of the same things under another shape; None if its axes cut across runs."""
+    left = [factor for label in labels for factor in _expanded(label)]
+    found: list[Label] = []
+    for size in shape:
+        taken: list[Factor] = []
+        need = int(size)
+        while need > 1:
+            if not left:
+                return None
+            axis, length = left.pop(0)
+            if need % length == 0:
+                taken.append((axis, length))
+                need //= length
+            elif length % need == 0:
+                head, rest = _divided(axis, length, length // need)
+                taken.append(head)
+                left.insert(0, rest)
+                need = 1
+            else:
+                return None
+        found.append(_tidy(taken))
+    return tuple(found) if not left else None
+
+
+def _join(one: Axis | None, other: Axis | None) -> None:
+    if one is None or other is None:
+        for axis in (one, other):
+            if axis is not None:
+                axis.fix("it meets something whose order stays")
+        return
+    a, b = one.root, other.root
+    if a is b:
+        return
+    if a.parts is None:
+        a, b = b, a
+    if a.parts is not None and b.parts is not None:
+        if a.inner != b.inner:
+            for axis in (a, b):
+                axis.fix("it is split into runs of two lengths")
+            return
+        for part, twin in zip(a.parts, b.parts, strict=True):
+            _join(part, twin)
+    why = a.fixed or b.fixed
+    b.joined = a
+    if why:
+        a.fix(why)
+
+
+def _expanded(label: Label) -> list[Factor]:
+    """The label with every split axis as its parts."""
+    found: list[Factor] = []
+    for axis, size in label:
+        root = axis.root if axis is not None else None
+        if root is None or root.parts is None:
+            found.append((root, size))
+        elif size % root.inner and root.inner % size:
+            root.fix("it is cut within a run")
+            found.append((None, size))
+        else:
+            within = min(size, root.inner)
+            outer, inner = root.parts
+            found += _expanded(_tidy([(outer, size // within), (inner, within)]))
+    return list(_tidy(found))
+
+
+def _divided(axis: Axis | None, size: int, inner: int) -> tuple[Factor, Factor]:
+    if axis is None:
+        return (None, size // inner), (None, inner)
+    outer, within = axis.split(inner)
+    return (outer, size // inner), (within, inner)
+
+
+def _tidy(factors: Iterable[Factor]) -> Label:
+    """Without runs of one, neighbours whose order stays as one run."""
+    found: list[Factor] = []
+    for axis, size in factors:
+        if size == 1:
+            continue
+        if axis is None and found and found[-1][0] is None:
+            found[-1] = None, found[-1][1] * size
+        else:
+            found.append((axis, size))
+    return tuple(found)
+
+
+def runs(axis: Axis, size: int) -> list[tuple[Axis, int]]:
+    """An axis of a whole parameter as the runs that it is made of; one that cannot be divided stays as it is."""
+    found = [(part, length) for part, length in _expanded(((axis, size),)) if part is not None]
+    return found if prod(length for _, length in found) == size else [(axis.root, size)]
