@@ -48,7 +48,15 @@ class TrainConfig(_Model):
     precision: Literal["fp32", "bf16"] = "fp32"
     channels_last: bool = False
     kernel_transform: bool = False
+    largest_epochs: int = Field(default=0, ge=0)
+    sort_channels_at: tuple[Annotated[int, Field(ge=2)], ...] = ()
     calibration_batches: Positive = 8
+
+    @model_validator(mode="after")
+    def _sorted_within_the_training(self) -> TrainConfig:
+        if never := [epoch for epoch in self.sort_channels_at if epoch > self.epochs]:
+            raise ValueError(f"`sort_channels_at` names epoch {never[0]} of {self.epochs}")
+        return self
 
 
 class AccuracyConfig(_Model):

@@ -263,9 +263,8 @@ def test_a_far_too_high_rate_stops_training_and_keeps_no_checkpoint(tmp_path: Pa
 
 def one_step(supernet: Supernet, images: torch.Tensor) -> float:
     labels = torch.arange(len(images)) % 10
-    return sandwich_step(
-        supernet.train(), SPACE, images, labels, RECIPE, random.Random(0), make_optimizer(supernet, RECIPE)
-    )
+    drawn = sandwich(SPACE, random.Random(0), RECIPE.middles)
+    return sandwich_step(supernet.train(), SPACE, drawn, images, labels, RECIPE, make_optimizer(supernet, RECIPE))
 
 
 @pytest.mark.parametrize("what", ["loss", "gradients"])
@@ -449,7 +448,8 @@ def test_the_largest_network_learns_from_labels_and_the_others_from_it() -> None
         expected = {name: value.grad for name, value in supernet.named_parameters()}
         torch.manual_seed(0)
         optimizer = torch.optim.SGD(supernet.parameters(), lr=0.0)
-        told = sandwich_step(supernet, SPACE, images, labels, recipe, random.Random(0), optimizer)
+        drawn = [SPACE.largest(), SPACE.smallest()]
+        told = sandwich_step(supernet, SPACE, drawn, images, labels, recipe, optimizer)
     assert told == pytest.approx(loss.item())
     for name, value in supernet.named_parameters():
         assert_close(value.grad, expected[name])

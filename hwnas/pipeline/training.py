@@ -12,7 +12,7 @@ from hwnas.pipeline.narrate import Narrator, Silent
 from hwnas.pipeline.workspace import Run, open_run
 
 if TYPE_CHECKING:
-    from hwnas.supernet import Epoch, Recipe, Step, Supernet
+    from hwnas.supernet import Epoch, Recipe, Sorting, Step, Supernet
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,9 @@ def train_run(run: Run, narrator: Narrator) -> Trained:
             last = f"validation: smallest {epoch.smallest:.1%}, largest {epoch.largest:.1%} · "
             bar.update(epoch.epoch, recipe.epochs, f"{last}loss {epoch.loss:.3f}")
 
+        def on_sort(epoch: int, sorting: Sorting) -> None:
+            narrator.say(_sorted(epoch, sorting))
+
         history = train_supernet(
             supernet,
             run.space,
@@ -57,8 +60,16 @@ def train_run(run: Run, narrator: Narrator) -> Trained:
             seed=run.experiment.seed,
             on_step=on_step,
             on_epoch=on_epoch,
+            on_sort=on_sort,
         )
     return _trained(run, supernet, history)
+
+
+def _sorted(epoch: int, sorting: Sorting) -> str:
+    """What a sorting did, in a line; groups that stay are named with their reason."""
+    stay = "; ".join(f"{group.name} ({group.fixed})" for group in sorting.fixed)
+    kept = f", {len(sorting.fixed)} stay as they are: {stay}" if stay else ""
+    return f"before epoch {epoch}: {len(sorting.sorted)} groups of channels sorted{kept}"
 
 
 def load_run(run: Run, narrator: Narrator) -> Trained:

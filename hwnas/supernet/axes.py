@@ -15,7 +15,6 @@ class Axis:
     holds, is split: each part has an order of its own.
     """
 
-    name: str
     fixed: str | None = None
     """Why the order must stay, if it must."""
     joined: Axis | None = field(default=None, repr=False)
@@ -41,7 +40,7 @@ class Axis:
         """The axis as two, the second one `inner` long; it is split only once."""
         root = self.root
         if root.parts is None:
-            root.parts = Axis(f"{root.name}, in runs of {inner}", root.fixed), Axis(f"{root.name}, within", root.fixed)
+            root.parts = Axis(root.fixed), Axis(root.fixed)
             root.inner = inner
         return root.parts
 
@@ -60,9 +59,7 @@ def inert(shape: Sequence[int]) -> Labels:
 
 def fix(label: Label, why: str) -> None:
     """Keep the order of all runs of an axis."""
-    for axis, _ in label:
-        if axis is not None:
-            axis.fix(why)
+    _fix_all(why, *(axis for axis, _ in label))
 
 
 def size_of(label: Label) -> int:
@@ -76,9 +73,7 @@ def unite(one: Label, other: Label) -> None:
     while left and right:
         (a, n), (b, m) = left.pop(0), right.pop(0)
         if n != m and max(n, m) % min(n, m):
-            for axis in (a, b, *(axis for axis, _ in left + right)):
-                if axis is not None:
-                    axis.fix("two views of it do not fit together")
+            _fix_all("two views of it do not fit together", a, b, *(axis for axis, _ in left + right))
             return
         if n > m:
             (a, n), rest = _divided(a, n, n // m)
@@ -116,19 +111,19 @@ def regrouped(labels: Iterable[Label], shape: Sequence[int]) -> Labels | None:
 
 def _join(one: Axis | None, other: Axis | None) -> None:
     if one is None or other is None:
-        for axis in (one, other):
-            if axis is not None:
-                axis.fix("it meets something whose order stays")
+        _fix_all("it meets something whose order stays", one, other)
         return
     a, b = one.root, other.root
     if a is b:
+        return
+    if _holds(a, b) or _holds(b, a):
+        _fix_all("it is tied to a part of itself", a, b)
         return
     if a.parts is None:
         a, b = b, a
     if a.parts is not None and b.parts is not None:
         if a.inner != b.inner:
-            for axis in (a, b):
-                axis.fix("it is split into runs of two lengths")
+            _fix_all("it is split into runs of two lengths", a, b)
             return
         for part, twin in zip(a.parts, b.parts, strict=True):
             _join(part, twin)
@@ -136,6 +131,16 @@ def _join(one: Axis | None, other: Axis | None) -> None:
     b.joined = a
     if why:
         a.fix(why)
+
+
+def _fix_all(why: str, *axes: Axis | None) -> None:
+    for axis in axes:
+        if axis is not None:
+            axis.fix(why)
+
+
+def _holds(whole: Axis, part: Axis) -> bool:
+    return any(one.root is part or _holds(one.root, part) for one in whole.root.parts or ())
 
 
 def _expanded(label: Label) -> list[Factor]:

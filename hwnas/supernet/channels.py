@@ -38,11 +38,15 @@ class Place:
 class Group:
     """Channels, heads or hidden units: `size` of them, in all the places that list them."""
 
-    name: str
     size: int
     places: tuple[Place, ...]
     fixed: str | None
     """Why their order must stay; None where it is free."""
+
+    @property
+    def name(self) -> str:
+        """Its first place, as text."""
+        return f"axis {self.places[0].axis} of {self.places[0].parameter}"
 
 
 def elastic_groups(space: AnySpace) -> tuple[Group, ...]:
@@ -50,7 +54,7 @@ def elastic_groups(space: AnySpace) -> tuple[Group, ...]:
 
     Each operator of the space is run once on `meta`. What its operations tie is tied, through slots that follow each
     other as well; where something is met that is not understood, the order stays. So does that of the network's input
-    and of its classes.
+    and of its classes, and that of a group of which the largest network itself takes a part.
     """
     shared = _Shared()
     links = _neighbours(space)
@@ -67,6 +71,7 @@ def elastic_groups(space: AnySpace) -> tuple[Group, ...]:
             if slot in ends:
                 for label in leaving:
                     fix(label, "the network's output")
+    shared.keep(lower(space, space.largest()))
     return tuple(shared.groups())
 
 
@@ -83,7 +88,7 @@ class _Shared:
         """What enters a slot; its axes but the batch's may list channels."""
         found = [inert([2])[0]]
         for place, size in enumerate(shape):
-            axis = self.flows.setdefault((slot, len(shape), place), Axis(f"input of {slot}"))
+            axis = self.flows.setdefault((slot, len(shape), place), Axis())
             found.append(((axis, size),) if size > 1 else ())
         return tuple(found)
 
@@ -103,11 +108,23 @@ class _Shared:
         labels: list[Label] = []
         for number, size in enumerate(value.shape):
             place = key, number
-            axis = self.parameters.setdefault(place, Axis(f"axis {number} of {key}"))
+            axis = self.parameters.setdefault(place, Axis())
             self.largest[place] = max(size, self.largest.get(place, 0))
             self.smallest[place] = min(size, self.smallest.get(place, size))
             labels.append(((axis, size),) if size > 1 else ())
         return tuple(labels)
+
+    def keep(self, network: Network) -> None:
+        """A network takes all of each group, or the group's order stays."""
+        for slot, operator in zip(network.slots, network.operators, strict=True):
+            with torch.device("meta"):
+                module = operator.module()
+            for name, value in module.named_parameters():
+                for number, size in enumerate(value.shape[:LEADING]):
+                    place = key_of(operator.scope(slot), name), number
+                    if size < self.largest[place]:
+                        part, _ = runs(self.parameters[place], self.largest[place])[0]
+                        part.fix("the largest network takes a part of it")
 
     def groups(self) -> Iterator[Group]:
         found: dict[Axis, list[tuple[int, Place]]] = {}
@@ -127,7 +144,7 @@ class _Shared:
             sizes = {size for size, _ in placed}
             if part in elastic and max(sizes) > 1:
                 unlike = "it is tied to an axis of another length" if len(sizes) > 1 else None
-                yield Group(part.name, max(sizes), tuple(place for _, place in placed), part.fixed or unlike)
+                yield Group(max(sizes), tuple(place for _, place in placed), part.fixed or unlike)
 
 
 def _neighbours(space: AnySpace) -> dict[str | None, dict[str | None, None]]:

@@ -34,6 +34,10 @@ class Recipe:
     """Memory layout of the activations; with bf16 it is the faster one on CPUs with matrix units, and on GPUs."""
     kernel_transform: bool = False
     """Smaller kernels are learned maps of the centres of larger ones, as in once-for-all, not the centres alone."""
+    largest_epochs: int = 0
+    """Epochs at the beginning in which the largest network is trained alone, before narrower ones are."""
+    sort_channels_at: tuple[int, ...] = ()
+    """Epochs, from 2 to the last, at whose beginning the most important channels are brought to the front."""
     calibration_batches: int = 8
     """Batches from which the normalisation statistics of a network are recomputed before it is scored."""
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from hwnas.supernet.axes import Label, Labels, fix, inert, regrouped, size_of, unite
+from hwnas.supernet.axes import Axis, Label, Labels, fix, inert, regrouped, size_of, unite
 
 
 class Following(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -29,11 +29,13 @@ class Following(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return self._held[id(tensor)][1] if id(tensor) in self._held else inert(tensor.shape)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
+        name = func.overloadpacket.__name__
+        out = _as_the_first(name, args)
+        if out is None:
+            out = func(*args, **(kwargs or {}))
         tensors = [leaf for leaf in tree_leaves(out) if isinstance(leaf, Tensor)]
         if not tensors:
             return out
-        name = func.overloadpacket.__name__
         rule = RULES.get(name) or (_pointwise if torch.Tag.pointwise in func.tags else None)
         found = rule(self, list(args), tensors[0]) if rule is not None else None
         if found is None or tuple(map(size_of, found)) != tuple(tensors[0].shape):
@@ -46,6 +48,26 @@ class Following(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for tensor in tensors[1:]:  # statistics and indices, whose order stays
             self.label(tensor, inert(tensor.shape))
         return out
+
+
+def _as_the_first(name: str, args: Any) -> Any:
+    """The result of an operation that is like its first argument; torch's own rules on `meta` take a hundred times as
+    long."""
+    plain = name.removesuffix("_")
+    if plain in NORMS:
+        return (torch.empty_like(args[0]), *(torch.empty(0, device="meta") for _ in range(2)))
+    if plain not in UNARY and not (plain in BINARY and isinstance(args[1], Tensor) and _alike(*args[:2])):
+        return None
+    return args[0] if plain != name else torch.empty_like(args[0])
+
+
+def _alike(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and one.dtype == other.dtype
+
+
+NORMS = ("native_batch_norm", "_native_batch_norm_legit_no_training")
+UNARY = ("relu", "hardtanh", "hardswish", "hardsigmoid", "silu", "gelu", "sigmoid")
+BINARY = ("add", "mul")
 
 
 Rule = Callable[[Following, list[Any], Tensor], Labels | None]
@@ -147,8 +169,10 @@ def _transposed(following: Following, args: list[Any], out: Tensor) -> Labels:
 
 
 def _expanded(following: Following, args: list[Any], out: Tensor) -> Labels:
-    """What is repeated is alike, but nothing else tells where it goes: it takes the order of what it meets."""
-    return _broadcast(following.labels(args[0]), ((),) * out.ndim)
+    """What is repeated is all alike, so it has any order that is asked of it."""
+    labels = _broadcast(following.labels(args[0]), ((),) * out.ndim)
+    anyhow = [((Axis(), size),) if size > 1 else () for size in out.shape]
+    return tuple(label or free for label, free in zip(labels, anyhow, strict=True))
 
 
 def _same(following: Following, args: list[Any], out: Tensor) -> Labels:
@@ -182,6 +206,24 @@ def _cut(following: Following, args: list[Any], out: Tensor) -> Labels | None:
     return _fixed_where_it_changes(following.labels(args[0]), out, "a part of it is taken")
 
 
+def _selected(following: Following, args: list[Any], out: Tensor) -> Labels:
+    """One member of an axis."""
+    labels = list(following.labels(args[0]))
+    fix(labels.pop(args[1]), "one member of it is taken")
+    return tuple(labels)
+
+
+def _indexed(following: Following, args: list[Any], out: Tensor) -> Labels | None:
+    """Members of one axis, by a tensor of their numbers."""
+    labels = following.labels(args[0])
+    by = [(axis, index) for axis, index in enumerate(args[1]) if index is not None]
+    if len(by) != 1:
+        return None
+    ((axis, index),) = by
+    fix(labels[axis], "members of it are taken by number")
+    return *labels[:axis], *inert(index.shape), *labels[axis + 1 :]
+
+
 def _concatenated(following: Following, args: list[Any], out: Tensor) -> Labels:
     several = [following.labels(tensor) for tensor in args[0]]
     along = (args[1] if len(args) > 1 else 0) % out.ndim
@@ -213,14 +255,16 @@ RULES: Mapping[str, Rule] = {  # an operation of ATen -> its rule; pointwise ope
     "cat": _concatenated,
     "constant_pad_nd": _padded,
     "expand": _expanded,
+    "index": _indexed,
     "permute": _permuted,
+    "select": _selected,
     "slice": _cut,
     **_over(["mm", "bmm"], _product),
     **_over(["t", "transpose"], _transposed),
     **_over(["view", "_unsafe_view", "reshape", "unsqueeze", "squeeze"], _view),
     **_over(["clone", "detach", "alias", "_to_copy", "lift_fresh", "_softmax", "_log_softmax"], _same),
     **_over(["mean", "sum", "amax", "amin"], _reduced),
-    **_over(["native_batch_norm", "_native_batch_norm_legit_no_training", "_batch_norm_no_update"], _channel_norm),
+    **_over(NORMS, _channel_norm),
     **_over(["hardswish", "hardswish_"], _pointwise),
     **_over(
         ["avg_pool2d", "max_pool2d_with_indices", "_adaptive_avg_pool2d", "adaptive_max_pool2d", "upsample_nearest2d",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from hwnas.space import AnySpace
-from hwnas.supernet.channels import Group, Place, elastic_groups
+from hwnas.supernet.channels import Group, Place
 from hwnas.supernet.weights import Supernet
 
 
@@ -21,13 +20,14 @@ class Sorting:
     fixed: tuple[Group, ...]
 
 
-def sort_channels(supernet: Supernet, space: AnySpace, optimizer: torch.optim.Optimizer | None = None) -> Sorting:
-    """Reorder shared channels, heads and hidden units in place by falling importance.
+def sort_channels(
+    supernet: Supernet, groups: Sequence[Group], optimizer: torch.optim.Optimizer | None = None
+) -> Sorting:
+    """Reorder shared channels, heads and hidden units in place by falling importance; `elastic_groups` tells which.
 
     The largest network computes what it did before; narrower ones get other members. What the optimizer keeps for each
     weight, such as momentum, moves along. Equals keep their order, so sorting twice changes nothing.
     """
-    groups = elastic_groups(space)
     free = tuple(group for group in groups if group.fixed is None)
     for group in free:
         order = torch.argsort(importance(supernet, group), descending=True, stable=True)

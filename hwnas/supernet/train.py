@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -18,8 +18,10 @@ from hwnas.errors import ConfigError, TrainingError
 from hwnas.network import lower
 from hwnas.space import AnySpace, Architecture
 from hwnas.supernet import checkpoint
+from hwnas.supernet.channels import elastic_groups
 from hwnas.supernet.recipe import Recipe, epoch_seed, learning_rate, make_optimizer
 from hwnas.supernet.resume import Epoch, identity_of, resume
+from hwnas.supernet.sorting import Sorting, sort_channels
 from hwnas.supernet.statistics import accuracy, calibration_images, settled
 from hwnas.supernet.weights import Supernet
 
@@ -40,6 +42,11 @@ def sandwich(space: AnySpace, rng: random.Random, middles: int) -> list[Architec
     return [space.largest(), space.smallest(), *(space.random(rng) for _ in range(middles))]
 
 
+def _drawn(space: AnySpace, rng: random.Random, recipe: Recipe, epoch: int) -> list[Architecture]:
+    """What a step of an epoch trains."""
+    return [space.largest()] if epoch <= recipe.largest_epochs else sandwich(space, rng, recipe.middles)
+
+
 def train(
     supernet: Supernet,
     space: AnySpace,
@@ -50,24 +57,30 @@ def train(
     seed: int = 0,
     on_step: Callable[[Step], None] | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
+    on_sort: Callable[[int, Sorting], None] | None = None,
 ) -> list[Epoch]:
     """Train in place and return the epochs' records; a folder with checkpoints is continued from the last one.
 
     All that is drawn in an epoch (order, augmentation, architectures, dropout) follows from the seed and the epoch's
-    number, so an interrupted and resumed training gives the same weights as an uninterrupted one.
+    number, so an interrupted and resumed training gives the same weights as an uninterrupted one. `on_sort` is told
+    the epoch before which channels were sorted, and which.
 
     Raises:
         TrainingError: a loss, a gradient or a weight is not finite; the checkpoints so far stay as they are.
         RunError: the checkpoints were made by another recipe, space or seed, or the last one is damaged.
     """
     steps = _steps(dataset, recipe)
-    _check_kernels(supernet, recipe)
+    _check(supernet, recipe)
     optimizer = make_optimizer(supernet, recipe)
     identity = identity_of(space, dataset, recipe, seed)
     history = resume(folder, supernet, optimizer, identity)
     calibration = calibration_images(dataset, count=recipe.calibration_batches, batch_size=recipe.batch_size, seed=seed)
     for epoch in range(len(history) + 1, recipe.epochs + 1):
         start, begin = time.monotonic(), Step(epoch, recipe.epochs, 0, steps, 0.0)
+        if epoch in recipe.sort_channels_at:
+            sorting = sort_channels(supernet, elastic_groups(space), optimizer)
+            if on_sort:
+                on_sort(epoch, sorting)
         try:
             with torch.random.fork_rng():
                 loss = _epoch(supernet, space, dataset, recipe, optimizer, begin, epoch_seed(seed, epoch), on_step)
@@ -98,7 +111,7 @@ def _steps(dataset: Dataset, recipe: Recipe) -> int:
     return steps
 
 
-def _check_kernels(supernet: Supernet, recipe: Recipe) -> None:
+def _check(supernet: Supernet, recipe: Recipe) -> None:
     if supernet.kernel_transform != recipe.kernel_transform:
         raise ConfigError(
             f"the recipe says `kernel_transform={recipe.kernel_transform}`, the supernet was made with "
@@ -106,6 +119,13 @@ def _check_kernels(supernet: Supernet, recipe: Recipe) -> None:
             where="train",
             allowed="A supernet has matrices for its kernels, or it has none",
             do="Give both the same value",
+        )
+    if never := [epoch for epoch in recipe.sort_channels_at if not 2 <= epoch <= recipe.epochs]:
+        raise ConfigError(
+            f"channels are to be sorted at epoch {never[0]} of {recipe.epochs}",
+            where="train: sort_channels_at",
+            allowed="An epoch from 2 to the last: before the first one the weights are chance",
+            do="Correct the epoch",
         )
 
 
@@ -130,13 +150,14 @@ def _epoch(
     layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
     supernet.train()
     total = 0.0
-    drawn = batches(dataset.train, recipe.batch_size, generator=generator, augment=recipe.augment, drop_last=True)
-    for step, (images, labels) in enumerate(drawn, 1):
+    loaded = batches(dataset.train, recipe.batch_size, generator=generator, augment=recipe.augment, drop_last=True)
+    for step, (images, labels) in enumerate(loaded, 1):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(recipe, (begin.epoch - 1) + (step - 1) / begin.steps)
         images = images.to(device).contiguous(memory_format=layout)
         try:
-            total += sandwich_step(supernet, space, images, labels.to(device), recipe, rng, optimizer)
+            drawn = _drawn(space, rng, recipe, begin.epoch)
+            total += sandwich_step(supernet, space, drawn, images, labels.to(device), recipe, optimizer)
         except FloatingPointError as error:
             raise FloatingPointError(f"step {step}: {error}") from error
         if on_step:
@@ -159,13 +180,13 @@ def _diverged(error: FloatingPointError, epoch: int, folder: Path) -> TrainingEr
 def sandwich_step(
     supernet: Supernet,
     space: AnySpace,
+    drawn: Sequence[Architecture],
     images: Tensor,
     labels: Tensor,
     recipe: Recipe,
-    rng: random.Random,
     optimizer: torch.optim.Optimizer,
 ) -> float:
-    """One optimizer step over a sandwich; the loss of the largest network.
+    """One optimizer step over a sandwich of architectures, the largest one first; its loss.
 
     The largest network learns from the labels, the others from its predictions (in-place distillation, Yu and Huang
     2019).
@@ -176,7 +197,6 @@ def sandwich_step(
     optimizer.zero_grad(set_to_none=True)
     teacher: Tensor | None = None
     first = 0.0
-    drawn = sandwich(space, rng, recipe.middles)
     for architecture in drawn:
         with torch.autocast(images.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
             logits = supernet(images, lower(space, architecture)).float()
