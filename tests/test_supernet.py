@@ -287,6 +287,9 @@ def test_parameters_of_one_name_have_one_number_of_axes() -> None:
             super().__init__()
             self.weight = nn.Parameter(torch.ones((3,) * axes))
 
+        def forward(self, x: Tensor) -> Tensor:
+            return x
+
     conv = make_operator("conv", {"in_channels": 3, "out_channels": 8}, where="test")
     wide = make_operator("conv", {"in_channels": 3, "out_channels": 16}, where="test")
 
