@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from hwnas.network import Network, build, costs, lower
-from hwnas.notation import read_architecture, write_architecture
+from hwnas.notation import counted_as_written, read_architecture, write_architecture
 from hwnas.pipeline.costs import cost
 from hwnas.space import Architecture, Space, Value, parse_space, read_space
 from hwnas.yaml_file import read_yaml
@@ -58,6 +58,8 @@ def test_costs_equal_those_that_once_for_all_counts(name: str, shared_data: Path
         assert found.params == golden["params"]
         assert found.macs == sum(layers)
         assert int(np.cumsum(layers, dtype=np.float32)[-1]) == golden["macs"]
+        written = counted_as_written(space, golden, network.links)
+        assert written == {"params": golden["params"], "macs": golden["macs"]}
         assert abs(found.macs - golden["macs"]) <= len(layers) * np.spacing(np.float32(golden["macs"])) / 2
 
 

@@ -35,7 +35,7 @@ class Notation:
     write: Callable[[Space, Architecture], Any]
     """(space, architecture) -> JSON-ready form that `read` reads back."""
     as_written: Callable[[Any, Iterable[tuple[Operator, Shape]]], Mapping[str, int]] | None = None
-    """(the form, links of its network) -> what the project's own tables say, where they count what is not built."""
+    """(the form, links of its network) -> what the project's own tables say, where it counts otherwise than hwnas."""
 
 
 def read_architecture(space: AnySpace, raw: Any, *, where: str) -> Architecture:

@@ -11,6 +11,7 @@ from typing import Any
 
 from hwnas.notation import Notation
 from hwnas.notation.lists import Entry, Lists, covering, layer_entries
+from hwnas.notation.ofa import as_written
 from hwnas.ops.operator import make_divisible
 from hwnas.space import Architecture, Knob, Space
 
@@ -49,4 +50,4 @@ def _options(width: Knob | None) -> tuple[Any, ...]:
     return () if width is None else width.options
 
 
-OFA_RESNET = Notation(read, write)
+OFA_RESNET = Notation(read, write, as_written)

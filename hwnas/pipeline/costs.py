@@ -27,7 +27,7 @@ def cost(
 ) -> dict[str, Any]:
     """Parameters, MACs, activation bytes and operators of an architecture; with a table, its latency as well.
 
-    What is told is of the network that is built. Where the project of the space counts what is not built, its numbers
+    What is told is of the network that is built. Where the project of the space counts otherwise, its numbers
     stand under `as_written`.
 
     Args:
