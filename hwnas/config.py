@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
@@ -68,6 +69,24 @@ class AccuracyConfig(_Model):
     batch_size: Positive = 128
 
 
+class EnergyConfig(_Model):
+    """How the energy of a call is measured; the fields of `hwnas.latency.energy.meter.EnergyProtocol`."""
+
+    sensor: Literal["auto", "rapl", "hwmon", "iio", "nvml", "command"] = "auto"
+    command: str = ""
+    """What prints watts; it is run without a shell."""
+    error: float = Field(default=0.05, gt=0, lt=1)
+    """By so much, relatively, the sensor may be off at most."""
+    repeats: int = Field(default=3, ge=2)
+    longest_s: float = Field(default=30.0, gt=0)
+    """A sensor that needs longer loops is refused."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sensor_alone(cls, value: Any) -> Any:
+        return {"sensor": value} if isinstance(value, str) else value
+
+
 class SetupConfig(_Model):
     """A device, a runtime on it and how it is used. A table is valid for one set-up."""
 
@@ -86,6 +105,10 @@ class SetupConfig(_Model):
     """A table file to use and to add to; by default one beside the run."""
     missing: Literal["refuse", "estimate"] = "refuse"
     """What becomes of an operator that the table has no row for."""
+    energy: EnergyConfig | None = None
+    """Whether energy is measured beside time, and how."""
+    memory: bool = False
+    """Whether the memory of whole networks is measured."""
 
     @field_validator("cores", mode="before")
     @classmethod
@@ -107,6 +130,10 @@ class LimitsConfig(_Model):
     activation_kib: float | None = Field(default=None, gt=0)
     """Peak memory of activations for one image in float32."""
     file_kib: float | None = Field(default=None, gt=0)
+    energy_mj: float | None = Field(default=None, gt=0)
+    """Of one call, above idling."""
+    peak_mb: float | None = Field(default=None, gt=0)
+    """Peak of resident memory, above the runtime alone."""
     top1: float | None = Field(default=None, ge=0, le=1)
     """At least this accuracy, 0 to 1; the others are upper bounds."""
 
@@ -122,6 +149,13 @@ class TierConfig(_Model):
 
     setup: str
     limits: LimitsConfig = LimitsConfig()
+    minimise: tuple[Literal["latency_ms", "energy_mj"], ...] = ("latency_ms",)
+    """What is traded against accuracy; latency always is."""
+
+    @field_validator("minimise")
+    @classmethod
+    def _latency_first(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(["latency_ms", *value]))
 
 
 class SearchConfig(_Model):
@@ -325,5 +359,6 @@ def _model_at(model: type[_Model], trail: Sequence[str]) -> type[_Model]:
     kind: Any = model
     for key in trail:
         kind = get_args(kind)[1] if get_origin(kind) is dict else kind.model_fields[key].annotation
+        kind = next((arm for arm in get_args(kind) if get_origin(kind) is UnionType and arm is not NoneType), kind)
     found: type[_Model] = kind
     return found

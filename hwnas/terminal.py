@@ -158,6 +158,12 @@ def show_costs(found: Mapping[str, Any]) -> None:
         console.print(f"{'as written':>12}  {counted}; the project of the space counts dead parts")
     if "latency_ms" in found:
         console.print(f"{'':>12}  {found['low_ms']:.4g} to {found['high_ms']:.4g} ms, from {found['latency_origin']}")
+    for name, unit in (("energy", "mj"), ("peak", "mb")):
+        if f"{name}_{unit}" in found:
+            shown = {"mj": "mJ", "mb": "MB"}[unit]
+            console.print(f"{name.capitalize():>12}  {found[f'{name}_{unit}']:.4g} {shown}")
+            ends = f"{found[f'low_{unit}']:.4g} to {found[f'high_{unit}']:.4g} {shown}"
+            console.print(f"{'':>12}  {ends}, from {found[f'{name}_origin']}")
 
 
 def show_space(found: Mapping[str, Any]) -> None:

@@ -60,6 +60,11 @@ def bench(
     cores: Annotated[
         str | None, typer.Option(help="Cores to keep to: big, little, or numbers such as 0,1; any if left out.")
     ] = None,
+    energy: Annotated[
+        str | None, typer.Option(help="Measure energy too, with: auto, rapl, hwmon, iio, nvml or command.")
+    ] = None,
+    energy_command: Annotated[str | None, typer.Option(help="A command that prints watts.")] = None,
+    memory: Annotated[bool | None, typer.Option("--memory", help="Measure the memory of whole networks too.")] = None,
     checks: Annotated[
         int | None, typer.Option(min=0, help="Whole networks to time beside the operators; 20 if left out.")
     ] = None,
@@ -75,13 +80,13 @@ def bench(
 
     given = {
         "threads": threads, "batch": batch, "precision": precision, "accelerator": accelerator, "cores": cores,
-        "checks": checks, "table": table,
+        "energy": energy, "energy_command": energy_command, "memory": memory, "checks": checks, "table": table,
     }  # fmt: skip
     if runtime is not None:
         setup: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         setup.setdefault("table", _table_path(target, runtime, accelerator, precision or "fp32", threads or 1, cores))
         tables = [pipeline.bench_space(target, runtime=runtime, **setup, dry_run=dry_run, narrator=Terminal())]
-    elif unused := [f"--{name}" for name, value in given.items() if value is not None]:
+    elif unused := [f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None]:
         raise ConfigError(
             f"{unused[0]} stands without --runtime",
             where="hwnas bench",

@@ -20,6 +20,7 @@ from hwnas.traced.operator import Traced
 
 if TYPE_CHECKING:
     from hwnas.latency.rows import Missing
+    from hwnas.latency.table import LatencyTable
 
 
 def cost(
@@ -84,7 +85,25 @@ def _latency(path: Path, space: AnySpace, network: Network, missing: Missing) ->
         "latency_origin": estimate.origin,
         "estimated_rows": estimate.estimated_rows,
         "setup": table.setup.as_dict(),
+        **_others(table, space, network, missing),
     }
+
+
+def _others(table: LatencyTable, space: AnySpace, network: Network, missing: Missing) -> dict[str, Any]:
+    """Energy and memory, where the table tells enough of them."""
+    from hwnas.latency.consumption import EnergyModel
+    from hwnas.latency.peak import FEWEST, PeakModel
+
+    found: dict[str, Any] = {}
+    if any(key in table.energy for key in table.rows):
+        energy = EnergyModel.of(table, missing=missing, operators=known_operators(space)).predict(network)
+        found |= {f"energy_{name}" if name == "origin" else name: value for name, value in vars(energy).items()}
+        found["energy_mj"] = found.pop("mj")
+        found.pop("estimated_rows")
+    if len(table.memory) >= FEWEST:
+        peak = PeakModel.of(table, operators=known_operators(space)).predict(network)
+        found |= {"peak_mb": peak.mb, "low_mb": peak.low_mb, "high_mb": peak.high_mb, "peak_origin": peak.origin}
+    return found
 
 
 def pick_architecture(space: AnySpace, which: str) -> Architecture:

@@ -6,15 +6,19 @@ import hashlib
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from hwnas.errors import ConfigError
+from hwnas.latency.consumption import EnergyModel
 from hwnas.latency.model import FEWEST_CHECKS, LatencyModel, throttled
+from hwnas.latency.peak import PeakModel
 from hwnas.latency.size import predict_file_bytes
 from hwnas.latency.table import LatencyTable, open_table
 from hwnas.network import Network, costs, known_operators
 from hwnas.pipeline.timing import runtime_of
 from hwnas.pipeline.workspace import Run, quantile_metric
 from hwnas.search.evaluate import Scorer
+from hwnas.space import Architecture
 
 PROBES = 2000
 """Random networks from which the reachable range of a limited metric is told."""
@@ -26,6 +30,9 @@ class Priced:
 
     table: LatencyTable
     model: LatencyModel
+    energy: EnergyModel | None = None
+    """Where a tier asks for it."""
+    peak: PeakModel | None = None
 
     @property
     def digest(self) -> str:
@@ -43,10 +50,14 @@ def priced_setups(run: Run) -> dict[str, Priced]:
     for name in dict.fromkeys(tier.setup for tier in run.experiment.tiers.values()):
         table = open_table(run.table_path(name), runtime_of(run.experiment.setups[name]).setup)
         missing = run.experiment.setups[name].missing
-        model = LatencyModel.of(
-            table, missing=missing, bench=f"hwnas bench {run.experiment.name}", operators=known_operators(run.space)
-        )
-        found[name] = Priced(table, model)
+        bench, known = f"hwnas bench {run.experiment.name}", known_operators(run.space)
+        model = LatencyModel.of(table, missing=missing, bench=bench, operators=known)
+        energy = peak = None
+        if run.asked(name, "energy_mj"):
+            energy = EnergyModel.of(table, missing=missing, bench=bench, operators=known)
+        if run.asked(name, "peak_mb"):
+            peak = PeakModel.of(table, bench=bench, operators=known)
+        found[name] = Priced(table, model, energy, peak)
     return found
 
 
@@ -66,7 +77,17 @@ def cheap_scorers(run: Run, tier: str, prices: Mapping[str, Priced]) -> dict[str
         latency: lambda a: price.model.predict_ms(run.network(a)),
         **surely,
         **(sized if price.table.file_bytes else {}),
+        **({f"energy_mj@{setup}": partial(_energy_mj, run, price.energy)} if price.energy else {}),
+        **({f"peak_mb@{setup}": partial(_peak_mb, run, price.peak)} if price.peak else {}),
     }
+
+
+def _energy_mj(run: Run, model: EnergyModel, architecture: Architecture) -> float:
+    return model.predict_mj(run.network(architecture))
+
+
+def _peak_mb(run: Run, model: PeakModel, architecture: Architecture) -> float:
+    return model.predict(run.network(architecture)).mb
 
 
 def notices(run: Run, prices: Mapping[str, Priced]) -> list[str]:

@@ -146,6 +146,7 @@ def _front_point(
         total.macs,
         total.activation_bytes,
         _estimated(point, latency),
+        point.measured,
     )
 
 

@@ -8,13 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hwnas.config import EnergyConfig
+from hwnas.errors import SensorError, TableError
 from hwnas.latency.drift import reference_ns, steady_ms
-from hwnas.latency.table import check_key, open_table
+from hwnas.latency.table import LatencyTable, check_key, open_table
 from hwnas.lookup import member
+from hwnas.network import Network
 from hwnas.pareto import Tier
 from hwnas.pipeline.narrate import Narrator, Silent
 from hwnas.pipeline.pricing import Priced, cheap_scorers, check_limits, latency_origin, notices, priced_setups
-from hwnas.pipeline.timing import fill, runtime_of
+from hwnas.pipeline.timing import fill, fill_others, runtime_of
 from hwnas.pipeline.workspace import ACCURACY, DERIVED, Run, open_run
 from hwnas.search.evaluate import Evaluation, Scorer, evaluate
 from hwnas.search.fronts import FrontPoint, read_front, remeasured, tier_front, write_front
@@ -25,6 +28,10 @@ from hwnas.search.study import Finished, Progress, Study, open_study
 if TYPE_CHECKING:
     from hwnas.pipeline.training import Trained
     from hwnas.proxies.inherited import InheritedAccuracy
+
+
+OTHERS = ("energy_mj", "peak_mb")
+"""Quantities of a set-up that are predicted beside latency where a tier asks for them."""
 
 
 @dataclass(frozen=True)
@@ -156,9 +163,11 @@ def _open_study(run: Run, name: str, proxy: InheritedAccuracy, prices: Mapping[s
 def _origins(tier: Tier) -> dict[str, str]:
     latency = tier.objectives[1].metric
     size = latency.replace("latency_ms", "file_kib")
+    setup = latency.partition("@")[2]
+    others = dict.fromkeys((size, *(f"{name}@{setup}" for name in OTHERS)), "predicted")
     limited = {limit.metric: "predicted" for limit in tier.limits if limit.metric.startswith(latency)}
     return {
-        ACCURACY: "measured", latency: "predicted", **limited, size: "predicted", **dict.fromkeys(DERIVED, "derived")
+        ACCURACY: "measured", latency: "predicted", **limited, **others, **dict.fromkeys(DERIVED, "derived")
     }  # fmt: skip
 
 
@@ -183,10 +192,33 @@ def _timed_again(run: Run, searched: Searched, narrator: Narrator) -> Searched:
     )
     usual_ns = reference_ns(open_table(run.table_path(setup), runtime.setup).rows.values())
     found = [table.checks[check_key(network)] for network in networks]
+    _measure_others(run, setup, table, networks, narrator, f"the {name} front")
     measured = {
-        point.architecture.key: {latency: ms}
-        for point, ms in zip(searched.front, steady_ms(found, usual_ns), strict=True)
+        point.architecture.key: {latency: ms, **_others(table, network, setup)}
+        for point, network, ms in zip(searched.front, networks, steady_ms(found, usual_ns), strict=True)
     }
     front = remeasured(searched.front, run.tier(name, measured=True), measured)
     write_front(run.front_path(name), run.front_path(name).with_suffix(".csv"), front)
     return Searched(searched.tier, searched.finished, searched.evaluations, tuple(front))
+
+
+def _measure_others(
+    run: Run, setup: str, table: LatencyTable, networks: list[Network], narrator: Narrator, title: str
+) -> None:
+    """Energy and memory of a front's networks, as far as a tier asks for them; where no sensor can, that is said."""
+    config, timing = run.experiment.setups[setup], run.experiment.timing
+    energy = (config.energy or EnergyConfig()) if run.asked(setup, "energy_mj") else None
+    also = config.model_copy(update={"energy": energy, "memory": run.asked(setup, "peak_mb")})
+    runtime = runtime_of(config)
+    artifacts = run.folder / "artifacts" / runtime.setup.runtime
+    try:
+        fill_others(table, runtime, timing, artifacts, narrator, f"measuring {title}", [], networks, also)
+    except (SensorError, TableError) as error:
+        narrator.say(f"{title} keeps predicted energies and memory where they could not be measured: {error.met}")
+
+
+def _others(table: LatencyTable, network: Network, setup: str) -> dict[str, float]:
+    """What was measured of a network beside its time."""
+    key = check_key(network)
+    found = {f"energy_mj@{setup}": table.energy[key].median_mj} if key in table.energy else {}
+    return found | ({f"peak_mb@{setup}": table.memory[key].peak_mb} if key in table.memory else {})

@@ -8,14 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hwnas.config import SetupConfig, TimingConfig, parse_setup
 from hwnas.export import EXPORTERS
 from hwnas.latency.artifacts import Export
 from hwnas.latency.build import Exports, build_table, expected_seconds, plan_checks, plan_table
 from hwnas.latency.choose import choose_checks
+from hwnas.latency.energy.meter import EnergyProtocol
 from hwnas.latency.measure import Timing
+from hwnas.latency.quantities import fill_energy, fill_memory
 from hwnas.latency.table import LatencyTable, open_table
 from hwnas.lookup import member
 from hwnas.network import Network, lower, operators_of
@@ -75,7 +77,7 @@ def bench_run(run: Run, narrator: Narrator) -> list[Benched]:
         return [
             _measured(
                 fill(runtime_of(setup), run.table_path(name), config.timing, artifacts, narrator, f"timing {name}",
-                     operators, networks, (run.space.name, reference_of(config.space, run.space_file))),
+                     operators, networks, (run.space.name, reference_of(config.space, run.space_file)), setup),
                 narrator,
             )
             for name, setup in config.setups.items()
@@ -91,6 +93,9 @@ def bench_space(
     precision: str = "fp32",
     accelerator: str = "cpu",
     cores: str | None = None,
+    energy: str | None = None,
+    energy_command: str | None = None,
+    memory: bool = False,
     checks: int | None = None,
     table: Path,
     dry_run: bool = False,
@@ -98,21 +103,25 @@ def bench_space(
 ) -> Benched:
     """Measure what a table lacks of one space's operators, and of the `checks` networks that teach most.
 
+    `energy` names a sensor, or is `auto`; `energy_command` prints watts.
     Model files are kept beside the table until all of it is measured.
     """
     opened, file = open_space(space)
-    wanted = {
+    wanted: dict[str, Any] = {
         "runtime": runtime, "threads": threads, "batch": batch, "precision": precision, "accelerator": accelerator,
-        "cores": cores,
+        "cores": cores, "memory": memory,
     }  # fmt: skip
-    setup, timing = runtime_of(parse_setup(wanted, where="set-up")), TimingConfig()
+    if energy is not None or energy_command is not None:
+        wanted["energy"] = {"sensor": energy or "auto", "command": energy_command or ""}
+    config = parse_setup(wanted, where="set-up")
+    setup, timing = runtime_of(config), TimingConfig()
     operators = list(operators_of(opened))
     networks = check_networks(opened, timing.checks if checks is None else checks)
     if dry_run:
         return _lacking(operators, networks, setup, timing, table)
     artifacts, narrator = table.with_name(f"{table.name}.files"), narrator or Silent()
     known = (opened.name, reference_of(space, file))
-    filled = fill(setup, table, timing, artifacts, narrator, f"timing {table.stem}", operators, networks, known)
+    filled = fill(setup, table, timing, artifacts, narrator, f"timing {table.stem}", operators, networks, known, config)
     shutil.rmtree(artifacts, ignore_errors=True)
     return _measured(filled, narrator)
 
@@ -154,8 +163,10 @@ def fill(
     operators: Sequence[Link],
     networks: Sequence[Network],
     space: tuple[str, str] | None = None,
+    also: SetupConfig | None = None,
 ) -> LatencyTable:
-    """Measure what a table lacks, with a bar. `space` is the name and the reference of the space that it is for."""
+    """Measure what a table lacks, with a bar. `space` is the name and the reference of the space that it is for; `also`
+    says whether energy and memory are measured beside time."""
     with narrator.bar(title) as bar:
         table = build_table(
             operators,
@@ -170,7 +181,36 @@ def fill(
         )
     if space is not None and space[0] not in table.spaces:
         table.append_space(*space)
+    if also is not None:
+        fill_others(
+            table, runtime, timing, artifacts / runtime.setup.runtime, narrator, title, operators, networks, also
+        )
     return table
+
+
+def fill_others(
+    table: LatencyTable,
+    runtime: Runtime,
+    timing: TimingConfig,
+    artifacts: Path,
+    narrator: Narrator,
+    title: str,
+    operators: Sequence[Link],
+    networks: Sequence[Network],
+    also: SetupConfig,
+) -> None:
+    """Measure what a table lacks of energy and memory, if the set-up asks for them."""
+    exports = exports_of(runtime.setup)
+    if also.energy is not None:
+        meter = EnergyProtocol(**also.energy.model_dump())
+        with narrator.bar(f"{title}: energy") as bar:
+            fill_energy(
+                table, operators, networks, runtime, exports, meter, pin=timing.pin, artifacts=artifacts,
+                progress=bar.update,
+            )  # fmt: skip
+    if also.memory:
+        with narrator.bar(f"{title}: memory") as bar:
+            fill_memory(table, networks, runtime, exports, artifacts=artifacts, progress=bar.update)
 
 
 def check_networks(space: AnySpace, count: int) -> list[Network]:

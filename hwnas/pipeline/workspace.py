@@ -75,12 +75,22 @@ class Run:
         latency, size = f"latency_ms@{config.setup}", f"file_kib@{config.setup}"
         confidence = None if measured else config.limits.confidence
         limited = latency if confidence is None else quantile_metric(latency, confidence)
-        metrics = {"latency_ms": limited, "file_kib": size, **{plain: plain for plain in DERIVED}}
+        others = {name: f"{name}@{config.setup}" for name in ("energy_mj", "peak_mb")}
+        metrics = {"latency_ms": limited, "file_kib": size, **others, **{plain: plain for plain in DERIVED}}
         given = {field: getattr(config.limits, field) for field in metrics}
         limits = [Limit(metrics[field], bound) for field, bound in given.items() if bound is not None]
         if config.limits.top1 is not None:
             limits.append(Limit(ACCURACY, config.limits.top1, "least"))
-        return Tier(name, (Objective(ACCURACY, "max"), Objective(latency, "min")), tuple(limits))
+        costs = (Objective(f"{quantity}@{config.setup}", "min") for quantity in config.minimise)
+        return Tier(name, (Objective(ACCURACY, "max"), *costs), tuple(limits))
+
+    def asked(self, setup: str, quantity: str) -> bool:
+        """Whether a tier of the set-up limits a quantity, such as `energy_mj`, or minimises it."""
+        return any(
+            quantity in tier.minimise or getattr(tier.limits, quantity) is not None
+            for tier in self.experiment.tiers.values()
+            if tier.setup == setup
+        )
 
     @cached_property
     def network(self) -> _Lower:

@@ -106,6 +106,8 @@ class FrontPoint:
     activation_bytes: int | None = None
     estimated: str = ""
     """Of the predicted latency, if not all of its rows were measured: `3 of 20 operators estimated`."""
+    measured: Scores = field(default_factory=dict)
+    """What was measured afterwards, by metric."""
 
     @property
     def error_percent(self) -> float | None:
@@ -161,6 +163,13 @@ class TierFacts:
     files: tuple[FileFacts, ...] = ()
     notes: tuple[str, ...] = ()
     """Sentences to print under the front."""
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Metrics of the set-up beside latency that the front was scored with, such as `energy_mj@pi4`."""
+        setup = self.latency.metric.partition("@")[2]
+        wanted = (f"energy_mj@{setup}", f"peak_mb@{setup}")
+        return tuple(metric for metric in wanted if any(metric in point.scores for point in self.front))
 
     @property
     def ordered(self) -> tuple[FrontPoint, ...]:

@@ -146,6 +146,7 @@ def networks_card(tier: TierFacts, index: int) -> Html | None:
         ("Latency", tier.latency.origin),
         ("Latency", "measured"),
         ("Error", None),
+        *((units.label(metric), origin) for metric in tier.others for origin in ("predicted", "measured")),
         ("Parameters", "derived"),
         ("MACs", "derived"),
         ("Activations", "derived"),
@@ -172,6 +173,11 @@ def _network_row(tier: TierFacts, point: FrontPoint) -> list[Cell]:
         Cell(
             units.GAP if error is None else f"{error:+.1f} %".replace("-", "\N{MINUS SIGN}"),
             None if error is None else abs(error),
+        ),
+        *(
+            Cell(units.scored(metric, told.get(metric)), told.get(metric))
+            for metric in tier.others
+            for told in (point.scores, point.measured)
         ),
         Cell(units.count(point.params), point.params),
         Cell(units.macs(point.macs), point.macs),

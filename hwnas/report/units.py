@@ -98,6 +98,8 @@ NAMES = {
     "macs": "MACs",
     "activation_kib": "Activation memory",
     "file_kib": "File size",
+    "energy_mj": "Energy",
+    "peak_mb": "Peak memory",
 }
 
 
@@ -122,6 +124,10 @@ def scored(metric: str, value: float | None) -> str:
         return size(value)
     if name.endswith("_kib"):
         return size(None if value is None else 1024 * value)
+    if name.endswith("_mj"):
+        return GAP if value is None else f"{digits(value)} mJ"
+    if name.endswith("_mb"):
+        return GAP if value is None else f"{digits(value)} MB"
     if name == "macs":
         return macs(value)
     return count(value) if name == "params" or value is None else digits(value)
