@@ -192,10 +192,17 @@ def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any
         dotted = f"{prefix}{name}"
         if typing.get_origin(inner) is dict and isinstance(typing.get_args(inner)[1], type):
             inner, dotted = typing.get_args(inner)[1], f"{dotted}.NAME"
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            yield from keys_of(inner, f"{dotted}.")
+        section = next((arm for arm in typing.get_args(inner) if is_section(arm)), inner)
+        if section is not inner:  # a section that may be left out
+            yield dotted, field.default
+        if is_section(section):
+            yield from keys_of(section, f"{dotted}.")
         else:
             yield dotted, field.default
+
+
+def is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
 def test_every_key_of_an_experiment_stands_on_the_page_with_its_default() -> None:
