@@ -259,7 +259,7 @@ def test_a_supernet_holds_every_weight_of_every_network(space: Space) -> None:
             for edge, operation in zip(KNOBS, cell.operations, strict=True):
                 if operation.startswith("nor_conv"):
                     size = int(operation[-1])
-                    assert weights[f"s3_5/cell/{edge}/{operation}/body/conv/weight"].shape == (64, 64, size, size)
+                    assert weights[f"s3_5/cell/{edge}/{operation}/conv/weight"].shape == (64, 64, size, size)
 
 
 # --- as published ---

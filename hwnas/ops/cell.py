@@ -15,25 +15,13 @@ from hwnas.errors import SpaceError, did_you_mean
 from hwnas.ops.layers import conv_norm
 from hwnas.ops.operator import Operator
 
-
-class _ReluConv(nn.Module):
-    """ReLU, convolution, normalisation. The ReLU is never in place: other edges read what it reads."""
-
-    def __init__(self, channels: int, kernel: int) -> None:
-        super().__init__()
-        self.body = conv_norm(channels, channels, kernel)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.body(functional.relu(x))
-        return out
-
-
 _MODULES: Mapping[str, Callable[[int], nn.Module]] = {
     "skip_connect": lambda channels: nn.Identity(),
     "avg_pool_3x3": lambda channels: nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False),
-    "nor_conv_1x1": lambda channels: _ReluConv(channels, 1),
-    "nor_conv_3x3": lambda channels: _ReluConv(channels, 3),
+    "nor_conv_1x1": lambda channels: conv_norm(channels, channels, 1),
+    "nor_conv_3x3": lambda channels: conv_norm(channels, channels, 3),
 }
+_BEHIND_RELU = ("nor_conv_1x1", "nor_conv_3x3")
 
 
 class _Cell(nn.Module):
@@ -41,15 +29,20 @@ class _Cell(nn.Module):
 
     def __init__(self, channels: int, operations: Mapping[tuple[int, int], str]) -> None:
         super().__init__()
-        self.edges = tuple(operations)
+        self.operations = dict(operations)
         for (node, source), operation in operations.items():
             edge = nn.Sequential(OrderedDict({operation: _MODULES[operation](channels)}))
             self.add_module(f"edge_{node}_{source}", edge)
 
     def forward(self, x: Tensor) -> Tensor:
-        nodes = {0: x}
-        for node, source in self.edges:
-            term = self.get_submodule(f"edge_{node}_{source}")(nodes[source])
+        nodes, positive = {0: x}, dict[int, Tensor]()
+        for (node, source), operation in self.operations.items():
+            entering = nodes[source]
+            if operation in _BEHIND_RELU:  # one ReLU for all convolutions of a node, not in place: others read the node
+                if source not in positive:
+                    positive[source] = functional.relu(entering)
+                entering = positive[source]
+            term = self.get_submodule(f"edge_{node}_{source}")(entering)
             nodes[node] = nodes[node] + term if node in nodes else term
         return nodes[3] if 3 in nodes else x * 0
 

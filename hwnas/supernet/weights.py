@@ -17,6 +17,8 @@ from hwnas.ops import Operator
 from hwnas.space import AnySpace
 from hwnas.supernet.kernels import Size, centre, is_kernel, kernel_sizes, matrices, steps_to, transformed
 
+TEMPLATES = 4096
+"""So many modules without weights are kept for the next step that needs them; then all are let go."""
 Steps = tuple[tuple[str, Size], ...]
 
 
@@ -78,6 +80,8 @@ class Supernet(nn.Module):
     def _template(self, slot: str, operator: Operator) -> _Template:
         template = self._templates.get((slot, operator))
         if template is None:
+            if len(self._templates) >= TEMPLATES:
+                self._templates.clear()
             template = self._templates[slot, operator] = _Template(slot, operator, self._parameters, self._kernels)
         return template
 
