@@ -129,9 +129,11 @@ def make_operator(
 
 def _output_shape(operator: Operator, shape: Shape) -> Shape:
     """The shape that leaves an operator, found by running it where the operator does not say it."""
+    if operator.keeps_shape:
+        return shape
     from hwnas.ops.costs import operator_costs
 
-    return shape if operator.keeps_shape else operator_costs(operator, shape).output_shape
+    return operator_costs(operator, shape).output_shape
 
 
 def build(network: Network) -> nn.Sequential:

@@ -251,15 +251,34 @@ def test_another_architecture_of_the_same_network_is_refused_by_name(space: Spac
     assert dict(space.sample(lambda choice: picks[choice.name]).picks)["edge_3_0"] == "nor_conv_3x3"
 
 
-def test_a_supernet_holds_every_weight_of_every_network(space: Space) -> None:
+@pytest.fixture(scope="module")
+def supernet(space: Space) -> Supernet:
+    return Supernet(space).eval()
+
+
+def test_a_supernet_holds_every_weight_of_every_network(space: Space, supernet: Supernet) -> None:
     """Though it builds few of the operators."""
-    weights = dict(Supernet(space).named_parameters())
+    weights = dict(supernet.named_parameters())
     for cell, _ in operators_of(space):
         if cell.kind == "cell" and cell.in_channels == 64:
             for edge, operation in zip(KNOBS, cell.operations, strict=True):
                 if operation.startswith("nor_conv"):
                     size = int(operation[-1])
                     assert weights[f"s3_5/cell/{edge}/{operation}/conv/weight"].shape == (64, 64, size, size)
+
+
+def test_a_supernet_keeps_so_many_templates_at_most(
+    space: Space, supernet: Supernet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hwnas.supernet.weights.TEMPLATES", 30)
+    rng, images = random.Random(0), torch.ones(1, 3, 32, 32)
+    networks = [lower(space, space.random(rng)) for _ in range(4)]
+    with torch.no_grad():
+        first = [supernet(images, network) for network in networks]
+        assert all(
+            torch.equal(supernet(images, network), logits) for network, logits in zip(networks, first, strict=True)
+        )
+    assert len(supernet._templates) <= 30
 
 
 # --- as published ---
