@@ -29,12 +29,12 @@ from hwnas.space import Space, read_space
 from hwnas.supernet.weights import Supernet
 
 ROOT = Path(__file__).resolve().parent.parent
-SPACES = {
+SPACES = {  # with the batch to step on
     "digits": 64,
     "cifar10_bottleneck": 128,
     "cifar10_vit": 64,
     "ofa_mobilenet_v3_w1.0": 8,
-}  # with the batch to step on
+}
 ARCHITECTURES = ("largest", "random:0", "smallest")
 
 

@@ -39,6 +39,13 @@ class Transformer(Operator):
                 do="Give all stages from the embedding on one width, such as a shared choice: `width: $NAME`",
             )
         check_whole(self, heads=1, head_width=0, relative=0)
+        if not isinstance(self.mlp_ratio, int | float) or int(self.out_channels * self.mlp_ratio) < 1:
+            raise SpaceError(
+                f"`mlp_ratio` is {self.mlp_ratio!r}",
+                where="transformer",
+                allowed="`mlp_ratio` times the width is at least 1",
+                do="Correct it",
+            )
         if not self.head_width and self.out_channels % self.heads:
             raise SpaceError(
                 f"width {self.out_channels} is not divisible by {self.heads} heads",
