@@ -39,9 +39,10 @@ class Transformer(Operator):
                 do="Give all stages from the embedding on one width, such as a shared choice: `width: $NAME`",
             )
         check_whole(self, heads=1, head_width=0, relative=0)
-        if not isinstance(self.mlp_ratio, int | float) or int(self.out_channels * self.mlp_ratio) < 1:
+        ratio = self.knobs["mlp_ratio"]
+        if not isinstance(ratio, int | float) or int(self.out_channels * ratio) < 1:
             raise SpaceError(
-                f"`mlp_ratio` is {self.mlp_ratio!r}",
+                f"`mlp_ratio` is {ratio!r}",
                 where="transformer",
                 allowed="`mlp_ratio` times the width is at least 1",
                 do="Correct it",
