@@ -117,7 +117,7 @@ def test_the_exported_files_are_used_as_the_page_says(folder: Path) -> None:
 
 def test_no_page_with_python_is_left_out() -> None:
     assert {page.stem for page in PAGES if blocks(page, "python")} == {
-        "data", "export", "latency", "python", "search", "spaces", "supernet", "tables",
+        "data", "export", "latency", "operators", "python", "search", "spaces", "supernet", "tables",
     }  # fmt: skip
 
 
