@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import combinations
 from typing import Any
 
-from hwnas.errors import SpaceError
+from hwnas.errors import SpaceError, did_you_mean
 from hwnas.lookup import member
-from hwnas.network import costs, known_operators, lower, make_operator
-from hwnas.space import AnySpace, Block, Choice, FunctionSpace, Space, Value
+from hwnas.network import Network, known_operators, lower, make_operator
+from hwnas.ops import Operator
+from hwnas.ops.costs import check_built, operator_costs
+from hwnas.space import AnySpace, Block, Choice, Space, Value
 from hwnas.space.together import layers_of
 
 
 def check_space(space: AnySpace) -> None:
-    """Refuse a space that cannot be built, before any work: every option is lowered once, the smallest and the
-    largest architecture are run on the meta device; modules that a function returns with weights as well.
+    """Refuse a space that cannot be built, before any work: every option is built once, the smallest and the largest
+    architecture are run on the meta device.
 
     Raises:
-        SpaceError: an operator refuses its knobs, a stride finds too small an input, an operator does not run, or
-            two blocks of a stage can become the same operator.
+        SpaceError: an operator refuses its knobs, cannot be built or does not run; a stride finds too small an input
+            or is longer than its kernel; or two blocks of a stage can become the same operator.
     """
     if isinstance(space, Space):
+        _refuse_blocks_of_blocks(space)
         _refuse_pairs(space)
+    met: dict[Operator, str] = {}
     index, most = 0, 1
     while index < most:
 
@@ -31,26 +37,87 @@ def check_space(space: AnySpace) -> None:
             most = max(most, len(choice.options))
             return choice.options[min(index, len(choice.options) - 1)]
 
-        lower(space, space.sample(pick))
+        network = lower(space, space.sample(pick))
+        met |= dict(zip(network.operators, network.slots, strict=True))
         index += 1
     if isinstance(space, Space):
         _refuse_overlaps(space)
     for architecture in (space.smallest(), space.largest()):
-        network = lower(space, architecture)
-        for slot, (operator, shape) in zip(network.slots, network.links, strict=True):
+        _run(space, lower(space, architecture))
+    for operator, slot in met.items():
+        with _at(space, slot):
+            check_built(operator)
+            _refuse_gaps(operator)
+
+
+def _run(space: AnySpace, network: Network) -> None:
+    """Run a network on the meta device, operator by operator."""
+    shape = network.input_shape
+    for slot, operator in zip(network.slots, network.operators, strict=True):
+        with _at(space, slot):
             stride = operator.knobs.get("stride", 1)
-            if min(shape[1:], default=stride) < stride:
+            if isinstance(stride, int) and min(shape[1:], default=stride) < stride:
                 raise SpaceError(
                     f"`{slot}` strides {stride} at resolution {min(shape[1:])}",
-                    where=f"space `{space.name}`",
+                    where=operator.describe(),
                     allowed="A stride is at most the resolution that reaches it",
                     do="Use a larger input resolution, or stride 1 there",
                 )
-        costs(network)
-        if isinstance(space, FunctionSpace) and space.returns_module:
-            from hwnas.traced.trial import try_out
+            shape = operator_costs(operator, shape).output_shape
 
-            try_out(space, architecture, network.input_shape, dict(zip(network.slots, network.operators, strict=True)))
+
+@contextmanager
+def _at(space: AnySpace, slot: str) -> Iterator[None]:
+    """Errors of an operator tell its place."""
+    try:
+        yield
+    except SpaceError as error:
+        where = f"space `{space.name}`: `{slot}`: {error.where}"
+        raise SpaceError(error.met, where=where, allowed=error.allowed, do=error.do) from error
+
+
+def _refuse_gaps(operator: Operator) -> None:
+    """Refuse a stride that leaves rows of the input unread between those that the kernel reads.
+
+    Of a kernel of 1 that is what is meant: published spaces take every other pixel where they skip a layer.
+    """
+    kernel, stride = operator.knobs.get("kernel", 1), operator.knobs.get("stride", 1)
+    if isinstance(kernel, int) and isinstance(stride, int) and stride > kernel > 1 and _leaves_gaps(operator, stride):
+        raise SpaceError(
+            f"stride {stride} is beyond the reach of kernel {kernel}: rows of the input are never read",
+            where=operator.describe(),
+            allowed="A stride is at most its kernel, or the kernel is 1",
+            do="Use a smaller stride or a larger kernel",
+        )
+
+
+def _leaves_gaps(operator: Operator, stride: int) -> bool:
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = operator.module().eval()
+        images = torch.randn(1, operator.in_channels, 4 * stride, 4 * stride, requires_grad=True)
+        try:
+            [slopes] = torch.autograd.grad(module(images).square().sum(), images)
+        except Exception:  # it takes no such input; whether it takes the space's own is told elsewhere
+            return False
+    read = slopes.abs().sum((0, 1, 3)).nonzero().flatten().tolist()
+    return bool(read) and len(read) < read[-1] - read[0] + 1
+
+
+def _refuse_blocks_of_blocks(space: Space) -> None:
+    """Tell a block that names no operator from a stage that does."""
+    known = known_operators(space)
+    for stage in space.stages:
+        for block in stage.blocks:
+            if block.op not in known and block.label != block.op:
+                raise SpaceError(
+                    f"the block `{block.label}` is made of `{block.op}`, which is no operator",
+                    where=f"space `{space.name}`: stage `{stage.name}`",
+                    allowed=f"A block is made of an operator, never of a block. {did_you_mean(block.op, known)}",
+                    do="Correct its `op`",
+                )
 
 
 def _refuse_pairs(space: Space) -> None:

@@ -83,6 +83,6 @@ def test_the_network_of_a_file_is_what_the_file_says() -> None:
 def test_checking_runs_the_ends_of_the_space() -> None:
     from hwnas.errors import SpaceError
 
-    check_space(space_of(mb(stride=8)))
+    check_space(space_of(mb(stride=8, kernel=9)))
     with pytest.raises(SpaceError, match="`s2_1` strides 4 at resolution 2"):
-        check_space(space_of(mb(stride=4), mb("s2", stride=4)))
+        check_space(space_of(mb(stride=4, kernel=5), mb("s2", stride=4, kernel=5)))

@@ -98,6 +98,24 @@ def _fused(operator: Operator) -> tuple[int, nn.Module]:
     return _params(module), _as_a_runtime_fuses(module)
 
 
+def check_built(operator: Operator) -> None:
+    """Build an operator's module on `meta`, and do nothing with it.
+
+    Raises:
+        SpaceError: it cannot be built.
+    """
+    _built(operator)
+
+
+def _built(operator: Operator) -> tuple[int, nn.Module]:
+    try:
+        return _fused(operator)
+    except HwnasError:
+        raise
+    except Exception as error:  # a user's module may raise anything
+        raise _failed(operator, "the module cannot be built", error) from error
+
+
 @cache
 def operator_costs(operator: Operator, input_shape: Shape) -> Costs:
     """Costs of one operator at one input shape, cached.
@@ -105,17 +123,12 @@ def operator_costs(operator: Operator, input_shape: Shape) -> Costs:
     Raises:
         SpaceError: the operator's module cannot be built, or does not run at that input shape.
     """
-    try:
-        params, fused = _fused(operator)
-    except HwnasError:
-        raise
-    except Exception as error:
-        raise _failed(operator, "the module cannot be built", error) from error
+    params, fused = _built(operator)
     try:
         return _run(params, fused, input_shape)
     except HwnasError:
         raise
-    except Exception as error:  # a user's module may raise anything
+    except Exception as error:
         raise _failed(operator, f"the module fails at input {'x'.join(map(str, input_shape))}", error) from error
 
 

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import HwnasError, SpaceError
+from hwnas.errors import ConfigError, HwnasError, SpaceError
 from hwnas.lookup import SourceFile, load_source, named, place_of, read_source
 from hwnas.shipped import find_file
 from hwnas.soundness import check_space
@@ -71,7 +71,12 @@ def open_space(
         )
     space: AnySpace = _function_space(path, function) if function is not None else read_space(path)
     space = replace(space, plugins=tuple(dict.fromkeys([*space.plugins, *plugins])))
-    check_space(space)
+    try:
+        check_space(space)
+    except (ConfigError, SpaceError) as error:
+        if isinstance(error, ConfigError) and any(str(plugin.path) in error.where for plugin in space.plugins):
+            raise  # the plugin is at fault, and named
+        raise type(error)(error.met, where=f"{path}: {error.where}", allowed=error.allowed, do=error.do) from error
     return space, path
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,14 +133,14 @@ class _Reader:
                 "A stage is `{name: s1, op: mbconv, ...}`",
                 "Add it",
             )
-        where = f"{self.where}: stage `{raw['name']}`"
+        where = f"{self.where}: stage `{_name(raw['name'], f'{self.where}: stage {index}')}`"
         knobs = {k: self.knob(v, where, k) for k, v in raw.items() if k not in _CHAIN_KEYS}
         ops = self._ops(raw["op"], blocks, where)
         _refuse_derived(knobs, where)
         _refuse_twice_set({*knobs, *({"stride"} & set(raw))}, ops, where)
         stride = raw.get("stride")
         return Stage(
-            name=_name(raw["name"], where),
+            name=raw["name"],
             blocks=ops,
             depth=self.knob(raw.get("depth", 1), where, "depth", least=0),
             width=self.knob(raw["width"], where, "width", least=1) if "width" in raw else None,
@@ -185,7 +186,16 @@ def _shared(raw: Any, where: str) -> dict[str, tuple[Value, ...]]:
     for name in raw:
         if _name(name, f"{where}: choices") == "resolution":
             raise _error("a shared choice is named `resolution`", where, "That name is the input's own", "Rename it")
-    return {name: _options(options, f"{where}: choices", name) for name, options in raw.items()}
+    shared = {name: _options(options, f"{where}: choices", name) for name, options in raw.items()}
+    for name, options in shared.items():
+        if circle := [option for option in options if isinstance(option, str) and option.startswith("$")]:
+            raise _error(
+                f"the choice `{name}` refers to `{circle[0]}`",
+                f"{where}: choices",
+                "Choices hold options, never each other",
+                "Write the options out",
+            )
+    return shared
 
 
 def _refuse_derived(knobs: Mapping[str, Knob], where: str) -> None:
@@ -241,7 +251,10 @@ def _per_stage(raw: Any, knobs: Mapping[str, Knob], where: str) -> frozenset[str
                 )
         return frozenset(knob for knob, per in raw.items() if per == "stage")
     raise _error(
-        f"`per: {raw}` is not understood", where, "`per` is layer, stage, or {KNOB: layer | stage}", "Correct it"
+        f"`per: {_told(raw)}` is not understood",
+        where,
+        "`per` is layer, stage, or {KNOB: layer | stage}",
+        "Correct it",
     )
 
 
@@ -252,7 +265,10 @@ def _options(raw: Any, where: str, name: str) -> tuple[Value, ...]:
     for option in options:
         if not isinstance(option, int | float | str | bool) or option in (math.inf, -math.inf) or option != option:
             raise _error(
-                f"`{name}` holds {option!r}", where, "An option is a finite number, a word or true/false", "Correct it"
+                f"`{name}` holds {reprlib.repr(option)}",
+                where,
+                "An option is a finite number, a word or true/false",
+                "Correct it",
             )
     if len(set(options)) < len(options):  # 1, 1.0 and true are equal, and so would be the networks
         raise _error(
@@ -263,16 +279,26 @@ def _options(raw: Any, where: str, name: str) -> tuple[Value, ...]:
 
 def _whole(raw: Any, where: str, name: str, least: int = 1) -> int:
     if not isinstance(raw, int) or isinstance(raw, bool) or raw < least:
-        raise _error(f"`{name}` is {raw!r}", where, f"`{name}` is a whole number from {least} on", "Correct it")
+        raise _error(
+            f"`{name}` is {reprlib.repr(raw)}", where, f"`{name}` is a whole number from {least} on", "Correct it"
+        )
     return raw
 
 
 def _name(raw: Any, where: str) -> str:
     if not isinstance(raw, str) or not _NAME.fullmatch(raw):
         raise _error(
-            f"`{raw}` is no name", where, "Names are lower-case letters, digits and `_`, a letter first", "Rename it"
+            f"`{_told(raw)}` is no name",
+            where,
+            "Names are lower-case letters, digits and `_`, a letter first",
+            "Rename it",
         )
     return raw
+
+
+def _told(raw: Any) -> str:
+    """What was met, in few words."""
+    return raw if isinstance(raw, str) else reprlib.repr(raw)
 
 
 def _error(met: str, where: str, allowed: str, do: str) -> SpaceError:
