@@ -12,7 +12,6 @@ from hwnas.errors import SpaceError, did_you_mean
 from hwnas.lookup import member
 from hwnas.network import Network, known_operators, lower, make_operator
 from hwnas.ops import Operator
-from hwnas.ops.costs import check_built, operator_costs
 from hwnas.space import AnySpace, Block, Choice, Space, Value
 from hwnas.space.together import layers_of
 
@@ -25,6 +24,8 @@ def check_space(space: AnySpace) -> None:
         SpaceError: an operator refuses its knobs, cannot be built or does not run; a stride finds too small an input
             or is longer than its kernel; or two blocks of a stage can become the same operator.
     """
+    from hwnas.ops.costs import check_built
+
     if isinstance(space, Space):
         _refuse_blocks_of_blocks(space)
         _refuse_pairs(space)
@@ -52,6 +53,8 @@ def check_space(space: AnySpace) -> None:
 
 def _run(space: AnySpace, network: Network) -> None:
     """Run a network on the meta device, operator by operator."""
+    from hwnas.ops.costs import operator_costs
+
     shape = network.input_shape
     for slot, operator in zip(network.slots, network.operators, strict=True):
         with _at(space, slot):
