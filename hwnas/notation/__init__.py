@@ -1,4 +1,7 @@
-"""Architectures in the notations of their projects. A space file names its notation; a new one is one file, one row."""
+"""Architectures in the notations of their projects. A space file names its notation; a new one is one file, one row.
+
+What forms have in common stands in `lists` (entries by key) and in `blocks` (one word a layer).
+"""
 
 from __future__ import annotations
 
