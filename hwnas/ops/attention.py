@@ -14,7 +14,7 @@ def small(*size: int) -> nn.Parameter:
 
 
 def linear(inputs: int, outputs: int) -> nn.Linear:
-    """A linear layer as vision transformers begin with: small weights, no bias."""
+    """A linear layer as vision transformers begin with: small weights, a bias of zeros."""
     layer = nn.Linear(inputs, outputs)
     nn.init.trunc_normal_(layer.weight, std=0.02)
     nn.init.zeros_(layer.bias)
@@ -75,7 +75,8 @@ class RelativePosition(nn.Module):
 class Attention(nn.Module):
     """Multi-head self-attention. Shape: (N, tokens, width) to the same.
 
-    Queries, keys and values have projections of their own: fewer heads are then the leading rows of each.
+    Queries, keys and values have projections of their own: fewer heads are then the leading rows of each. What was used
+    is let go, as runtimes do: scores of all pairs of tokens are most of what an inference holds.
     """
 
     def __init__(self, width: int, heads: int, head_width: int, reach: int = 0) -> None:

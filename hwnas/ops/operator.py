@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 Shape = tuple[int, ...]
-"""A tensor's shape without the batch axis: (channels, height, width)."""
+"""A tensor's shape without the batch axis: (channels, height, width), or (width, tokens)."""
 
 
 @dataclass(frozen=True)
