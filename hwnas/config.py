@@ -144,6 +144,16 @@ class LimitsConfig(_Model):
         return self
 
 
+class LiveConfig(_Model):
+    """How candidates are timed during the search."""
+
+    timeout_s: float = Field(default=300.0, gt=0)
+    """A candidate whose timing takes longer counts as one for which the host did not answer."""
+    tries: Positive = 3
+    pause_s: float = Field(default=10.0, ge=0)
+    """Before the next try."""
+
+
 class TierConfig(_Model):
     """A set-up with limits, for which a front is wanted."""
 
@@ -151,6 +161,20 @@ class TierConfig(_Model):
     limits: LimitsConfig = LimitsConfig()
     minimise: tuple[Literal["latency_ms", "energy_mj"], ...] = ("latency_ms",)
     """What is traded against accuracy; latency always is."""
+    measure: Literal["table", "live"] = "table"
+    """Whether latencies are predicted from the set-up's table, or candidates are timed during the search."""
+    live: LiveConfig = LiveConfig()
+
+    @model_validator(mode="after")
+    def _live_knows_latency_only(self) -> TierConfig:
+        limits = self.limits
+        predicted = {
+            "confidence": limits.confidence, "energy_mj": limits.energy_mj or "energy_mj" in self.minimise,
+            "peak_mb": limits.peak_mb, "file_kib": limits.file_kib,
+        }  # fmt: skip
+        if self.measure == "live" and (asked := [name for name, value in predicted.items() if value]):
+            raise ValueError(f"`{asked[0]}` is predicted from a table: leave it out, or `measure: live`")
+        return self
 
     @field_validator("minimise")
     @classmethod
@@ -179,6 +203,7 @@ class TimingConfig(_Model):
     retakes: float = Field(default=0.5, ge=0)
     pin: bool = True
     max_seconds: float | None = Field(default=None, gt=0)
+    process_seconds: float | None = Field(default=None, gt=0)
     pause_above_c: float | None = Field(default=None, gt=0)
     resume_below_c: float | None = Field(default=None, gt=0)
     pause_seconds: float = Field(default=300.0, ge=0)

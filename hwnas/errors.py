@@ -57,6 +57,10 @@ class SensorError(HwnasError, RuntimeError):
     """A sensor that is not there, or cannot carry a figure."""
 
 
+class HostAway(HwnasError, RuntimeError):
+    """A device that does not answer, or not in time; what it was asked for may well succeed later."""
+
+
 class MissingExtra(HwnasError, ImportError):
     """An optional package that is not installed."""
 

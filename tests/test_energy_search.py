@@ -38,6 +38,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         timing={**EXPERIMENT["timing"], "checks": 6},
         search={"trials": 6, "sampler": "nsga2", "population": 4},
         train={"epochs": 1, "batch_size": 64},
+        export={"formats": ["onnx"], "picks": ["best"]},
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(quantities, "measure_energy", made_up)

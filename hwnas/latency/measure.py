@@ -69,6 +69,8 @@ class Timing:
     seed: int = 0
     max_seconds: float | None = None
     """No round begins after so many seconds of measuring, but three rounds there are at least."""
+    process_seconds: float | None = None
+    """A measuring process that takes longer is ended; None for no such bound."""
     pause_above_c: float | None = None
     """No round begins while the processor is warmer than so many °C, until it is cooler than `resume_below_c`."""
     resume_below_c: float | None = None
@@ -79,7 +81,7 @@ class Timing:
     def __post_init__(self) -> None:
         least = {
             "warm_up_ms": 0, "sample_ms": 0, "rounds": FEWEST_ROUNDS, "processes": 0, "group": 1, "retakes": 0,
-            "max_seconds": 0, "pause_above_c": 0, "resume_below_c": 0, "pause_seconds": 0,
+            "max_seconds": 0, "process_seconds": 0, "pause_above_c": 0, "resume_below_c": 0, "pause_seconds": 0,
         }  # fmt: skip
         for name, bound in least.items():
             value = getattr(self, name)

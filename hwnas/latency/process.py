@@ -18,6 +18,8 @@ from typing import Any
 LAUNCHER = "HWNAS_LAUNCHER"
 """The environment variable that holds what stands before `python` in the command of a measuring process, such as an
 emulator with its options."""
+LATE = "the measuring process took longer than"
+"""How the reason begins where a process was ended because of its limit."""
 Hear = Callable[[Mapping[str, Any]], None]
 
 
@@ -40,7 +42,7 @@ def run_worker(job: Mapping[str, Any], threads: int, hear: Hear, *, limit_s: flo
                 hear(json.loads(line))
             code = worker.wait()
         if late.is_set():
-            return f"the measuring process took longer than {limit_s:g} s"
+            return f"{LATE} {limit_s:g} s"
         if code == 0:
             return ""
         complaints.seek(0)

@@ -203,5 +203,5 @@ def _in_a_worker(heard: _Heard, runtime: Runtime, timing: Timing, files: Sequenc
         "files": [str(file.absolute()) for file in files],
         "reference": reference and str(reference.absolute()),
     }
-    why = run_worker(job, runtime.setup.threads, heard.hear)
+    why = run_worker(job, runtime.setup.threads, heard.hear, limit_s=timing.process_seconds)
     return "" if heard.finished and not why else why or "the measuring process ended early"

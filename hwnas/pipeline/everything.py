@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hwnas.pipeline.exporting import export_run
+from hwnas.pipeline.live import refuse_paused
 from hwnas.pipeline.narrate import Narrator, Silent
 from hwnas.pipeline.pricing import check_limits, priced_setups
 from hwnas.pipeline.reporting import report_run
@@ -42,4 +43,5 @@ def run(
         searched = search_run(opened, trained, prices, narrator, trials=trials)
         manifests = export_run(opened, trained, narrator)
         page = report_run(opened, trained, prices, searched)
+    refuse_paused((tier.tier.name, tier.paused) for tier in searched if tier.paused)
     return Outcome(opened.folder, tuple(searched), tuple(manifests), page)

@@ -48,6 +48,8 @@ def priced_setups(run: Run) -> dict[str, Priced]:
     """
     found = {}
     for name in dict.fromkeys(tier.setup for tier in run.experiment.tiers.values()):
+        if not run.predicts(name):
+            continue
         table = open_table(run.table_path(name), runtime_of(run.experiment.setups[name]).setup)
         missing = run.experiment.setups[name].missing
         bench, known = f"hwnas bench {run.experiment.name}", known_operators(run.space)
@@ -62,8 +64,15 @@ def priced_setups(run: Run) -> dict[str, Priced]:
 
 
 def cheap_scorers(run: Run, tier: str, prices: Mapping[str, Priced]) -> dict[str, Scorer]:
-    """Everything about an architecture that needs no training, by metric."""
+    """Everything about an architecture that needs no training, by metric; of a live tier what needs no device."""
     config = run.experiment.tiers[tier]
+    counted: dict[str, Scorer] = {
+        "params": lambda a: costs(run.network(a)).params,
+        "macs": lambda a: costs(run.network(a)).macs,
+        "activation_kib": lambda a: costs(run.network(a)).activation_bytes / 1024,
+    }
+    if run.is_live(tier):
+        return counted
     setup, confidence, price = config.setup, config.limits.confidence, prices[config.setup]
     latency = f"latency_ms@{setup}"
     surely: dict[str, Scorer] = {}
@@ -71,9 +80,7 @@ def cheap_scorers(run: Run, tier: str, prices: Mapping[str, Priced]) -> dict[str
         surely[quantile_metric(latency, confidence)] = lambda a: price.model.upper_ms(run.network(a), confidence)
     sized = {f"file_kib@{setup}": lambda a: predict_file_bytes(price.table, run.network(a)) / 1024}
     return {
-        "params": lambda a: costs(run.network(a)).params,
-        "macs": lambda a: costs(run.network(a)).macs,
-        "activation_kib": lambda a: costs(run.network(a)).activation_bytes / 1024,
+        **counted,
         latency: lambda a: price.model.predict_ms(run.network(a)),
         **surely,
         **(sized if price.table.file_bytes else {}),
@@ -94,6 +101,8 @@ def notices(run: Run, prices: Mapping[str, Priced]) -> list[str]:
     """What the user should know of the latencies that the tiers are searched with."""
     told = []
     for name, tier in run.experiment.tiers.items():
+        if run.is_live(name):
+            continue
         model, confidence = prices[tier.setup].model, tier.limits.confidence
         if slowed := throttled(prices[tier.setup].table):
             told.append(f"{name}: the table of `{tier.setup}`: {len(prices[tier.setup].table.rows)} rows{slowed}")
@@ -125,7 +134,9 @@ def check_limits(run: Run, prices: Mapping[str, Priced]) -> None:
     for name, config in run.experiment.tiers.items():
         tier, known = run.tier(name), cheap_scorers(run, name, prices)
         latency, limited = tier.objectives[1].metric, {limit.metric for limit in tier.limits}
-        if f"file_kib@{config.setup}" in limited - known.keys():
+        if run.is_live(name):
+            limited &= known.keys()
+        elif f"file_kib@{config.setup}" in limited - known.keys():
             raise _no_sizes(name, prices[config.setup].table)
         scorers = {metric: scorer for metric, scorer in known.items() if metric in {*limited, latency}}
         scored = [{metric: scorer(probe) for metric, scorer in scorers.items()} for probe in probes]

@@ -16,6 +16,7 @@ from hwnas.latency.table import LatencyTable, check_key, read_table
 from hwnas.network import Network, costs
 from hwnas.pareto import reference_point
 from hwnas.pipeline.exporting import machine, versions
+from hwnas.pipeline.live import live_path
 from hwnas.pipeline.narrate import Narrator, Silent
 from hwnas.pipeline.pricing import Priced, priced_setups
 from hwnas.pipeline.searching import Searched, nothing_found, searched_before
@@ -85,8 +86,11 @@ def _tier(run: Run, searched: Searched, prices: dict[str, Priced]) -> facts.Tier
     setup = run.experiment.tiers[name].setup
     manifest = _manifest(run, name)
     tested = {model["key"]: model["test_top1"]["value"] for model in manifest.get("models", [])}
-    again = run.front_table_path(setup)
+    live, again = run.is_live(name), run.front_table_path(setup)
+    again = live_path(run, setup) if live else again
     table = read_table(again) if again.is_file() else None
+    price = None if live else prices[setup]
+    told = _setup_facts(price.model.setup) if price else _live_setup(run, setup, table)
     competing = [e.scores for e in searched.evaluations if e.competes(tier)]
     volume = (
         hypervolume_history(searched.evaluations, tier, reference_point(competing, tier.objectives))
@@ -95,15 +99,19 @@ def _tier(run: Run, searched: Searched, prices: dict[str, Priced]) -> facts.Tier
     )
     return facts.TierFacts(
         name=name,
-        setup=_setup_facts(prices[setup].model.setup),
+        setup=told,
         accuracy=facts.ObjectiveFacts(ACCURACY, "max", "measured", "validation images, inherited weights"),
-        latency=facts.ObjectiveFacts(latency, "min", "predicted", f"one call, batch {prices[setup].model.setup.batch}"),
+        latency=facts.ObjectiveFacts(
+            latency, "min", "measured" if live else "predicted", f"one call, batch {told['batch']}"
+        ),
         limits=tier.limits,
         points=tuple(_point(run, e) for e in searched.evaluations if e.failed is None),
-        front=tuple(_front_point(run, point, prices[setup].model, latency, table, tested) for point in searched.front),
+        front=tuple(
+            _front_point(run, point, price.model if price else None, latency, table, tested) for point in searched.front
+        ),
         hypervolume=tuple(volume),
         files=_files(manifest, latency, {point.architecture.key for point in searched.front}),
-        notes=(*_notes(searched), *_throttled(prices[setup])),
+        notes=(*_notes(searched), *(_throttled(price) if price else ())),
     )
 
 
@@ -125,17 +133,22 @@ def summary(architecture: Architecture) -> str:
 
 
 def _front_point(
-    run: Run, point: FrontPoint, model: LatencyModel, latency: str, table: LatencyTable | None, tested: dict[str, float]
+    run: Run,
+    point: FrontPoint,
+    model: LatencyModel | None,
+    latency: str,
+    table: LatencyTable | None,
+    tested: dict[str, float],
 ) -> facts.FrontPoint:
     network = run.network(point.architecture)
-    estimate, total = model.predict(network), costs(network)
+    estimate, total = model.predict(network) if model else None, costs(network)
     again = table.checks.get(check_key(network)) if table is not None else None
     return facts.FrontPoint(
         point.architecture.key,
         point.scores,
         point.scores[latency],
-        estimate.low_ms,
-        estimate.high_ms,
+        estimate.low_ms if estimate else None,
+        estimate.high_ms if estimate else None,
         point.measured.get(latency),
         again.spread if again is not None else None,
         point.kept,
@@ -208,6 +221,17 @@ def _notes(searched: Searched) -> tuple[str, ...]:
 def _throttled(price: Priced) -> tuple[str, ...]:
     slowed = throttled(price.table)
     return (f"The latencies rest on {len(price.table.rows)} rows{slowed}.",) if slowed else ()
+
+
+def _live_setup(run: Run, setup: str, table: LatencyTable | None) -> dict[str, str | int | float]:
+    """What the device said of itself; nothing was timed yet, what the experiment says."""
+    if table is not None:
+        return _setup_facts(table.setup)
+    return {name: value for name, value in run.experiment.setups[setup].model_dump().items()
+            if name in SETUP_WORDS and value is not None}  # fmt: skip
+
+
+SETUP_WORDS = ("runtime", "threads", "precision", "batch", "accelerator")
 
 
 def _setup_facts(setup: Setup) -> dict[str, str | int | float]:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwnas.config import EnergyConfig
-from hwnas.errors import SensorError, TableError
+from hwnas.errors import HostAway, SensorError, TableError
 from hwnas.latency.drift import reference_ns, steady_ms
 from hwnas.latency.table import LatencyTable, check_key, open_table
 from hwnas.lookup import member
 from hwnas.network import Network
 from hwnas.pareto import Tier
+from hwnas.pipeline.live import live_times, refuse_paused
 from hwnas.pipeline.narrate import Narrator, Silent
 from hwnas.pipeline.pricing import Priced, cheap_scorers, check_limits, latency_origin, notices, priced_setups
 from hwnas.pipeline.timing import fill, fill_others, runtime_of
@@ -24,6 +25,7 @@ from hwnas.search.fronts import FrontPoint, read_front, remeasured, tier_front, 
 from hwnas.search.plan import Plan
 from hwnas.search.store import ScoreStore
 from hwnas.search.study import Finished, Progress, Study, open_study
+from hwnas.space import Architecture
 
 if TYPE_CHECKING:
     from hwnas.pipeline.training import Trained
@@ -42,6 +44,8 @@ class Searched:
     finished: Finished
     evaluations: tuple[Evaluation, ...]
     front: tuple[FrontPoint, ...]
+    paused: HostAway | None = None
+    """Why the search waits for its device."""
 
 
 def search(
@@ -54,7 +58,9 @@ def search(
     with run.opened():
         prices = priced_setups(run)
         check_limits(run, prices)
-        return search_run(run, load_run(run, narrator), prices, narrator, trials=trials)
+        searched = search_run(run, load_run(run, narrator), prices, narrator, trials=trials)
+    refuse_paused((tier.tier.name, tier.paused) for tier in searched if tier.paused)
+    return searched
 
 
 def searched_before(run: Run, trained: Trained, prices: Mapping[str, Priced]) -> list[Searched]:
@@ -123,7 +129,12 @@ def _search_tier(
     trials: int | None,
 ) -> Searched:
     tier, config = run.tier(name), run.experiment.search
+    latency, live = tier.objectives[1].metric, run.is_live(name)
     scorers: dict[str, Scorer] = {**cheap_scorers(run, name, prices), ACCURACY: proxy}
+    if live:  # after what costs nothing, before the accuracy
+        times = live_times(run, name, narrator)
+        timed = {latency: lambda a: times.latency_ms(run.network(a))}
+        scorers = {**cheap_scorers(run, name, prices), **timed, ACCURACY: proxy}
     producers = {ACCURACY: proxy.producer}
     study = _open_study(run, name, proxy, prices)
     for notice in study.notices:
@@ -135,25 +146,45 @@ def _search_tier(
             text = f"front {progress.front_size}, hypervolume {progress.hypervolume:.4g}{best}"
             bar.update(progress.trials, progress.total, text)
 
-        finished = study.run(lambda a: evaluate(a, scorers, tier, store, producers), trials or config.trials, show)
-    evaluations, latency = study.evaluations, tier.objectives[1].metric
-    model = prices[run.experiment.tiers[name].setup].model
+        finished, paused = _until_away(study, lambda a: evaluate(a, scorers, tier, store, producers),
+                                       trials or config.trials, show)  # fmt: skip
+    if paused is not None:
+        narrator.say(f"{name} pauses after {finished.trials} trials: {paused.where}: {paused.met}")
+    evaluations = study.evaluations
+
+    def origin(architecture: Architecture) -> str:
+        if live:
+            return "measured"
+        return latency_origin(prices[run.experiment.tiers[name].setup].model, run.network(architecture))
+
     front = [
-        replace(point, origin={**point.origin, latency: latency_origin(model, run.network(point.architecture))})
+        replace(point, origin={**point.origin, latency: origin(point.architecture)})
         for point in tier_front(evaluations, tier, _origins(tier))
     ]
-    return Searched(tier, finished, evaluations, tuple(front))
+    return Searched(tier, finished, evaluations, tuple(front), paused)
+
+
+def _until_away(
+    study: Study, score: Callable[[Architecture], Evaluation], trials: int, show: Callable[[Progress], None]
+) -> tuple[Finished, HostAway | None]:
+    """Run a study; where its device goes away, as far as it came. The trial in hand was not told: it is asked again."""
+    try:
+        return study.run(score, trials, show), None
+    except HostAway as error:
+        failed = sum(evaluation.failed is not None for evaluation in study.evaluations)
+        return Finished(len(study.evaluations), failed, f"{error.where} did not answer any more"), error
 
 
 def _open_study(run: Run, name: str, proxy: InheritedAccuracy, prices: Mapping[str, Priced]) -> Study:
     tier, config = run.tier(name), run.experiment.search
+    produced = "live" if run.is_live(name) else prices[run.experiment.tiers[name].setup].digest
     plan = Plan(
         run.space,
         tier,
         config.sampler,
         config.population,
         run.experiment.seed,
-        {ACCURACY: proxy.producer, tier.objectives[1].metric: prices[run.experiment.tiers[name].setup].digest},
+        {ACCURACY: proxy.producer, tier.objectives[1].metric: produced},
         first=(run.space.smallest(), run.space.largest()),
     )
     storage = config.storage or run.folder / f"study-{tier.name}.log"
@@ -178,6 +209,9 @@ def _timed_again(run: Run, searched: Searched, narrator: Narrator) -> Searched:
     """
     name, latency = searched.tier.name, searched.tier.objectives[1].metric
     setup = run.experiment.tiers[name].setup
+    if run.is_live(name):
+        timed = {point.architecture.key: {latency: point.scores[latency]} for point in searched.front}
+        return _written(run, searched, timed)
     runtime = runtime_of(run.experiment.setups[setup])
     networks = [run.network(point.architecture) for point in searched.front]
     table = fill(
@@ -197,9 +231,15 @@ def _timed_again(run: Run, searched: Searched, narrator: Narrator) -> Searched:
         point.architecture.key: {latency: ms, **_others(table, network, setup)}
         for point, network, ms in zip(searched.front, networks, steady_ms(found, usual_ns), strict=True)
     }
+    return _written(run, searched, measured)
+
+
+def _written(run: Run, searched: Searched, measured: Mapping[str, Mapping[str, float]]) -> Searched:
+    """The front with what was measured, ranked again and on the disk."""
+    name = searched.tier.name
     front = remeasured(searched.front, run.tier(name, measured=True), measured)
     write_front(run.front_path(name), run.front_path(name).with_suffix(".csv"), front)
-    return Searched(searched.tier, searched.finished, searched.evaluations, tuple(front))
+    return replace(searched, front=tuple(front))
 
 
 def _measure_others(

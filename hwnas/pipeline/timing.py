@@ -63,6 +63,7 @@ def bench(
         return [
             _lacking(operators, networks, runtime_of(setup), run.experiment.timing, run.table_path(name))
             for name, setup in run.experiment.setups.items()
+            if run.predicts(name)
         ]
     with run.opened():
         return bench_run(run, narrator or Silent())
@@ -81,6 +82,7 @@ def bench_run(run: Run, narrator: Narrator) -> list[Benched]:
                 narrator,
             )
             for name, setup in config.setups.items()
+            if run.predicts(name)
         ]  # fmt: skip
 
 

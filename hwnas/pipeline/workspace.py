@@ -84,6 +84,15 @@ class Run:
         costs = (Objective(f"{quantity}@{config.setup}", "min") for quantity in config.minimise)
         return Tier(name, (Objective(ACCURACY, "max"), *costs), tuple(limits))
 
+    def is_live(self, tier: str) -> bool:
+        """Whether a tier's candidates are timed during the search."""
+        return self.experiment.tiers[tier].measure == "live"
+
+    def predicts(self, setup: str) -> bool:
+        """Whether the set-up's table is needed: a tier predicts from it, or no tier uses it at all."""
+        tiers = [tier for tier in self.experiment.tiers.values() if tier.setup == setup]
+        return not tiers or any(tier.measure == "table" for tier in tiers)
+
     def asked(self, setup: str, quantity: str) -> bool:
         """Whether a tier of the set-up limits a quantity, such as `energy_mj`, or minimises it."""
         return any(

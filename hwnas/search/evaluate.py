@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from hwnas.errors import ConfigError, HwnasError, MissingExtra, TableError, did_you_mean
+from hwnas.errors import ConfigError, HostAway, HwnasError, MissingExtra, TableError, did_you_mean
 from hwnas.pareto import Scores, Tier
 from hwnas.search.store import ScoreStore
 from hwnas.space import Architecture
@@ -46,8 +46,8 @@ def evaluate(
     raises or gives NaN makes a failed evaluation: the reason is recorded, the search goes on.
 
     Raises:
-        ConfigError: no scorer for a metric of the tier; or raised by a scorer, as MissingExtra and TableError are: such
-            an error is about the set-up, so other architectures would meet it too.
+        ConfigError: no scorer for a metric of the tier; or raised by a scorer, as HostAway, MissingExtra and TableError
+            are: such an error is about the set-up, so other architectures would meet it too.
     """
     _check(scorers, tier)
     started = time.monotonic()
@@ -87,7 +87,7 @@ def _stored(
 def _call(scorer: Scorer, architecture: Architecture) -> tuple[float | None, str | None]:
     try:
         value = float(scorer(architecture))
-    except (ConfigError, MissingExtra, TableError):
+    except (ConfigError, HostAway, MissingExtra, TableError):
         raise
     except (HwnasError, RuntimeError, ValueError, FloatingPointError) as error:
         return None, f"{type(error).__name__}: {error}"

@@ -1,0 +1,136 @@
+"""Timing networks on a host while a search waits: one at a time, tried again, and never twice."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from hwnas.errors import HostAway, TableError
+from hwnas.latency.drift import reference_ns, steady_ms
+from hwnas.latency.measure import Measurement
+from hwnas.latency.table import LatencyTable, check_key, open_table, read_table
+from hwnas.network import Network
+from hwnas.runtimes.setup import Setup
+
+Say = Callable[[str], None]
+POLL_S = 0.2
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A network's samples, the set-up that they were taken on, and the size of its file."""
+
+    measurement: Measurement
+    setup: Setup
+    file_bytes: int | None = None
+
+
+class LiveHost(Protocol):
+    """A device that networks are timed on, one at a time."""
+
+    @property
+    def name(self) -> str:
+        """Which one; whoever times on the same device has the same name."""
+
+    def time(self, network: Network) -> Timed:
+        """Make the network's file and time it there.
+
+        Raises:
+            HostAway: the device does not answer, or not in time; the network may well be timed later.
+            ExportError: this network cannot be made or run.
+        """
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How often a host is tried, and how long is waited in between."""
+
+    tries: int = 3
+    pause_s: float = 10.0
+
+
+@dataclass
+class LiveTimes:
+    """Latencies of networks on a host, kept in a table: what stands there is not timed again."""
+
+    host: LiveHost
+    path: Path
+    """The table; begun with the first network, because only a host knows its set-up for sure."""
+    patience: Patience = Patience()
+    say: Say = lambda text: None
+    sleep: Callable[[float], None] = time.sleep
+    table: LatencyTable | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        if self.path.exists():
+            stored = read_table(self.path)
+            self.table = open_table(self.path, stored.setup)
+
+    def latency_ms(self, network: Network) -> float:
+        """The network's latency, timed now if it never was.
+
+        Raises:
+            HostAway: the host did not answer, however often it was tried.
+            ExportError: the network cannot be made or run there.
+            TableError: the host's set-up is another one than that of what was timed before.
+        """
+        key = check_key(network)
+        if self.table is None or key not in self.table.checks:
+            self._store(network, self._timed(network))
+        assert self.table is not None
+        first = next(iter(self.table.checks.values()))  # whose state of the machine stands for the usual one
+        return steady_ms([self.table.checks[key]], reference_ns([first]))[0]
+
+    def _timed(self, network: Network) -> Timed:
+        for number in range(1, self.patience.tries + 1):
+            try:
+                with turn(self.host.name, say=self.say):
+                    return self.host.time(network)
+            except HostAway as error:
+                if number == self.patience.tries:
+                    raise
+                self.say(f"{self.host.name}: {error.met}; try {number + 1} of {self.patience.tries} follows")
+                self.sleep(self.patience.pause_s)
+        raise AssertionError("the last try returns or raises")
+
+    def _store(self, network: Network, timed: Timed) -> None:
+        if self.table is None:
+            self.table = open_table(self.path, timed.setup)
+        elif unlike := self.table.setup.differences(timed.setup):
+            raise TableError(
+                f"the host's set-up has changed ({'; '.join(unlike)}; first what was timed before)",
+                where=str(self.path),
+                allowed="The networks of a tier are timed on one set-up",
+                do="Restore it, or move that file away and search under a new name",
+            )  # fmt: skip
+        self.table.append_check(network, timed.measurement, timed.file_bytes)
+
+
+@contextmanager
+def turn(device: str, *, say: Say = lambda text: None, folder: Path | None = None) -> Iterator[None]:
+    """Hold a device while a `with` block runs; whoever else of this user wants it, in any process, waits."""
+    folder = folder or Path(tempfile.gettempdir()) / f"hwnas-{os.getuid()}"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(folder / f"{hashlib.sha256(device.encode()).hexdigest()[:16]}.lock", os.O_RDWR | os.O_CREAT)
+    told = False
+    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if not told:
+                    say(f"waiting for {device}: another search times on it")
+                told = True
+                time.sleep(POLL_S)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,86 @@
+"""Tiers whose candidates are timed while they are searched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hwnas.config import LiveConfig, TimingConfig
+from hwnas.errors import ExportError, HostAway, TableError
+from hwnas.latency.live import LiveTimes, Patience, Timed
+from hwnas.latency.process import LATE
+from hwnas.latency.table import check_key
+from hwnas.network import Network
+from hwnas.pipeline.narrate import Narrator, Silent
+from hwnas.pipeline.timing import fill, runtime_of
+from hwnas.pipeline.workspace import Run
+
+
+@dataclass(frozen=True)
+class SetupHost:
+    """The device of a set-up: networks go there one by one, as whole tables do."""
+
+    run: Run
+    setup: str
+    live: LiveConfig
+
+    @property
+    def name(self) -> str:
+        """This machine has one name for all set-ups: two of them would slow each other."""
+        return "this machine"
+
+    def time(self, network: Network) -> Timed:
+        """One network, into a table of its own that is thrown away."""
+        config, key = self.run.experiment.setups[self.setup], check_key(network)
+        timing = self.run.experiment.timing
+        limit_s = min(self.live.timeout_s, timing.process_seconds or self.live.timeout_s)
+        part = live_path(self.run, self.setup).with_suffix(".part")
+        part.unlink(missing_ok=True)
+        try:
+            table = fill(
+                runtime_of(config), part, TimingConfig(**{**timing.model_dump(), "process_seconds": limit_s}),
+                self.run.folder / "artifacts", Silent(), "", [], [network],
+            )  # fmt: skip
+        except TableError as error:
+            raise self._why(error) from error
+        finally:
+            part.unlink(missing_ok=True)
+        return Timed(table.checks[key], table.setup, table.check_bytes.get(key))
+
+    def _why(self, error: TableError) -> HostAway | ExportError:
+        if LATE in error.met:
+            return HostAway(
+                f"it did not time a network within {self.live.timeout_s:g} s", where=self.name,
+                allowed="A timing ends within `live.timeout_s`", do="Look at the device, or allow more seconds",
+            )  # fmt: skip
+        return ExportError(error.met, where=error.where, allowed=error.allowed, do=error.do)
+
+
+def live_path(run: Run, setup: str) -> Path:
+    """The table of the networks that were timed for a set-up's live tiers."""
+    return run.folder / "latency" / f"{setup}-live.jsonl"
+
+
+def live_times(run: Run, tier: str, narrator: Narrator) -> LiveTimes:
+    """The latencies of a live tier, as its host gives them."""
+    config = run.experiment.tiers[tier]
+    patience = Patience(config.live.tries, config.live.pause_s)
+    host = SetupHost(run, config.setup, config.live)
+    return LiveTimes(host, live_path(run, config.setup), patience, say=narrator.say)
+
+
+def refuse_paused(paused: Iterable[tuple[str, HostAway]]) -> None:
+    """Tell of tiers that wait for their devices, once all else is done.
+
+    Raises:
+        HostAway: there is one.
+    """
+    waiting = list(paused)
+    if waiting:
+        told = "; ".join(f"{name}: {error.where}: {error.met}" for name, error in waiting)
+        raise HostAway(
+            f"{len(waiting)} tier{'s'[: len(waiting) > 1]} paused ({told})", where="search",
+            allowed="What was tried and timed is kept, the other tiers are done",
+            do="Bring the device back and run the same command again: it continues where it stopped",
+        )  # fmt: skip
