@@ -42,8 +42,8 @@ def form(cell: Cell) -> Terms:
     """Equal for two cells if, and only if, both do the same operations on the same sums.
 
     Skip connections only carry sums on and inner nodes have no names, so neither shows. What an operation computes may
-    enter more than one sum; two operations of one kind on one sum are still two, because their weights differ. Only
-    what enters node 1 can be used twice (node 2 has one way out), so a mark on it tells the two cases apart.
+    enter more than one sum; two operations of one kind on one sum are still two, with weights and time of their own.
+    Only what enters node 1 can be used twice (node 2 has one way out), so a mark on it tells the two cases apart.
     """
     into_1, into_2, across, past, from_1, from_2 = live(cell)
     twice = across != "none" and from_1 != "none"
@@ -63,7 +63,7 @@ def _sum(*parts: Terms) -> Terms:
 
 
 @cache
-def representatives() -> Mapping[Terms, Cell]:
+def _representatives() -> Mapping[Terms, Cell]:
     """For each network that a cell can be, of the equal cells that with the fewest edges, then the smallest."""
     cells = [cell for cell in product(OPERATIONS, repeat=len(EDGES)) if live(cell) == cell]
     cells.sort(key=lambda cell: len(EDGES) - cell.count("none"))  # stable: the product counts up from the smallest
@@ -76,7 +76,7 @@ def representatives() -> Mapping[Terms, Cell]:
 @cache
 def representative(cell: Cell) -> Cell:
     """The one cell that stands for this one and all that are equal to it."""
-    return representatives()[form(cell)]
+    return _representatives()[form(cell)]
 
 
 def canonical(picks: Mapping[str, int | float | str | bool]) -> dict[str, int | float | str | bool]:

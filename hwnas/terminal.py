@@ -155,7 +155,7 @@ def show_costs(found: Mapping[str, Any]) -> None:
         console.print(f"{name:>12}  {value}")
     if "as_written" in found:
         counted = ", ".join(f"{value:,} {name}" for name, value in found["as_written"].items())
-        console.print(f"{'as written':>12}  {counted}; the project of the space counts dead parts")
+        console.print(f"{'as written':>12}  {counted}, as the space's project counts")
     if "latency_ms" in found:
         console.print(f"{'':>12}  {found['low_ms']:.4g} to {found['high_ms']:.4g} ms, from {found['latency_origin']}")
     for name, unit in (("energy", "mj"), ("peak", "mb")):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,12 @@ def test_what_does_not_stand_for_its_network_is_refused_with_what_does() -> None
     picks = dict(SPACE.sample(lambda choice: choice.options[0]).picks) | {"k": 5}
     with pytest.raises(SpaceError, match=r"another architecture stands for this network: k 5.*In that one: k 3"):
         lower(SPACE, Architecture(SPACE.name, tuple(sorted(picks.items()))))
+
+
+def test_a_pick_that_equals_an_option_becomes_that_option() -> None:
+    space = replace(SPACE, canonical=lambda picks: {**picks, "k": 3.0})
+    picks = dict(space.largest().picks)
+    assert (picks["k"], type(picks["k"])) == (3, int)
 
 
 def test_a_file_beside_the_space_may_hold_the_function(tmp_path: Path) -> None:

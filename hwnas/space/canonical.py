@@ -40,6 +40,7 @@ def settled(canonical: Canonical, picks: Picks, shared: Shared, *, where: str) -
     for name, value in image.items():
         if value not in shared[name]:
             raise _error(f"the function picks {value!r} for `{name}`, which is no option", picks, where)
+        image[name] = shared[name][shared[name].index(value)]  # 3.0 is 3: it would have another key
     return image
 
 
