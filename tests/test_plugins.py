@@ -24,12 +24,12 @@ from hwnas.latency.artifacts import Target, make_files
 from hwnas.latency.build import jobs_of
 from hwnas.latency.measure import Measurement
 from hwnas.latency.model import LatencyModel
-from hwnas.latency.table import LatencyTable, open_table, row_key
+from hwnas.latency.table import LatencyTable, open_table, read_table, row_key
 from hwnas.lookup import read_source
 from hwnas.network import costs, known_operators, lower, make_operator, operators_of
 from hwnas.ops import OPERATORS, Operator
 from hwnas.ops.plugins import operators_with
-from hwnas.pipeline import open_run, open_space
+from hwnas.pipeline import bench, open_run, open_space
 from hwnas.runtimes import Setup, open_runtime
 from hwnas.soundness import check_space
 from hwnas.space import Space, parse_space, read_space
@@ -213,6 +213,14 @@ def test_a_runs_folder_holds_the_plugins_that_it_was_made_with(folder: Path, nam
     assert last.space.largest() == run.space.largest()
     keys = [[row_key(*link) for link in one.network(one.space.largest()).links] for one in (run, last)]
     assert keys[0] == keys[1]
+
+
+def test_a_runs_tables_name_a_space_that_opens_with_the_experiments_plugins(folder: Path) -> None:
+    (folder / "space.yaml").write_text(yaml.safe_dump({**SPACE, "plugins": []}))
+    quick = {"rounds": 3, "processes": 0, "warm_up_ms": 0, "sample_ms": 0.1, "checks": 0}
+    [table] = bench(experiment(folder, plugins=["my_ops.py"], timing=quick), runs=folder / "runs")
+    [reference] = read_table(table.table).spaces.values()
+    assert open_space(reference)[0].largest() == open_run(folder / "runs" / "x").space.largest()
 
 
 # --- what is refused ---

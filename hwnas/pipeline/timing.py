@@ -26,7 +26,7 @@ from hwnas.pipeline.narrate import Narrator, Silent
 from hwnas.pipeline.spaces import open_space, split_reference
 from hwnas.pipeline.workspace import Run, open_run
 from hwnas.runtimes import Runtime, Setup, checked_setup, open_runtime
-from hwnas.space import AnySpace, Suggest
+from hwnas.space import AnySpace, FunctionSpace, Suggest
 
 if TYPE_CHECKING:
     from hwnas.export.quantize import Images
@@ -78,7 +78,7 @@ def bench_run(run: Run, narrator: Narrator) -> list[Benched]:
         return [
             _measured(
                 fill(runtime_of(setup), run.table_path(name), config.timing, artifacts, narrator, f"timing {name}",
-                     operators, networks, (run.space.name, reference_of(config.space, run.space_file)), setup),
+                     operators, networks, (run.space.name, _reference_in(run)), setup),
                 narrator,
             )
             for name, setup in config.setups.items()
@@ -126,6 +126,14 @@ def bench_space(
     filled = fill(setup, table, timing, artifacts, narrator, f"timing {table.stem}", operators, networks, known, config)
     shutil.rmtree(artifacts, ignore_errors=True)
     return _measured(filled, narrator)
+
+
+def _reference_in(run: Run) -> str:
+    """How the tables of a run name its space. Where the experiment adds plugins to a space of stages, it is the run's
+    copy that names them all."""
+    config = run.experiment
+    adds = config.plugins and not isinstance(run.space, FunctionSpace)
+    return str(run.kept_space.absolute()) if adds else reference_of(config.space, run.space_file)
 
 
 def reference_of(given: str | Path, file: Path) -> str:

@@ -177,9 +177,14 @@ class Run:
             write_whole(self.folder / "experiment.yaml", dump_experiment(self.resolved))
             yield self
 
+    @property
+    def kept_space(self) -> Path:
+        """The folder's copy of the space."""
+        return self.folder / f"space{self.space_file.suffix}"
+
     def _keep_space(self) -> None:
         """Copy the space's file and its plugins into the folder; a copied space names the copied plugins."""
-        kept = self.folder / f"space{self.space_file.suffix}"
+        kept = self.kept_space
         if kept.exists() and kept.samefile(self.space_file):
             return
         for plugin, name in zip(self.space.plugins, self._plugin_names, strict=True):
