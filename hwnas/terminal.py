@@ -172,9 +172,10 @@ def show_space(found: Mapping[str, Any]) -> None:
     from rich.text import Text
 
     console = Console(markup=False, highlight=False)
-    count = found["architectures"]
+    count, power = found["architectures"], found["architectures_log10"]
     console.print(Text.assemble((found["name"], "bold"), f"  {found['source']}"))
-    held = "more architectures than can be counted" if count is None else f"{count:,} architecture{'s'[: count > 1]}"
+    uncounted = "more architectures than can be counted" if power is None else f"10^{power:.1f} architectures"
+    held = uncounted if count is None else f"{count:,} architecture{'s'[: count > 1]}"
     console.print(held, end="")
     console.print(f", {len(found['choices'])} choice{'' if len(found['choices']) == 1 else 's'}")
     for choice in found["choices"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import textwrap
 import time
@@ -14,12 +15,13 @@ from hwnas.errors import ConfigError, SpaceError
 from hwnas.network import lower, operators_of
 from hwnas.pareto import Objective, Tier
 from hwnas.pipeline import cost, open_space, space_facts
+from hwnas.report.units import architectures
 from hwnas.search.evaluate import evaluate
 from hwnas.search.plan import Plan
 from hwnas.search.store import ScoreStore
 from hwnas.search.study import open_study
 from hwnas.soundness import check_space
-from hwnas.space import Space, parse_space
+from hwnas.space import Space, parse_space, read_space
 
 HEAD = "  - {name: head, op: classifier}\n"
 
@@ -228,7 +230,18 @@ def test_a_space_may_be_deep_and_larger_than_any_number(tmp_path: Path) -> None:
     assert isinstance(opened, Space)
     check_space(opened)
     assert opened.count == sum(6**depth for depth in range(1, 6)) ** 1000
+    assert space_facts(opened)["architectures"] == opened.count
     network = lower(opened, opened.random(random.Random(0)))
     assert len(network.operators) > 3000
     assert json.dumps(opened.smallest().as_dict())
     assert time.monotonic() - start < 30
+
+
+def test_a_count_that_python_does_not_write_is_told_by_its_power(tmp_path: Path) -> None:
+    path = tmp_path / "space.yaml"
+    path.write_text(space(f"{MB}, depth: 5000, se: [true, false], activation: [relu, relu6, hswish, silu]"))
+    facts = space_facts(read_space(path))
+    assert facts["architectures"] is None
+    assert facts["architectures_log10"] == pytest.approx(5000 * math.log10(8))
+    assert json.dumps(facts)
+    assert architectures(10**5000) == "1.00 \N{MULTIPLICATION SIGN} 10⁵⁰⁰⁰"

@@ -76,9 +76,9 @@ def architectures(value: int) -> str:
     """`13,824`, and `2.31 × 10¹⁹` from a billion on."""
     if value < 10**9:
         return f"{value:,}"
-    power = len(str(value)) - 1
+    power = math.floor(math.log10(value) + 1e-9)  # of 10^29 and the like, the logarithm may be a little low
     raised = str(power).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return f"{value / 10**power:.2f} \N{MULTIPLICATION SIGN} 10{raised}"
+    return f"{10 ** (math.log10(value) - power):.2f} \N{MULTIPLICATION SIGN} 10{raised}"
 
 
 def quantity(metric: str) -> str:
