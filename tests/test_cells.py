@@ -72,6 +72,22 @@ def test_the_strings_make_so_many_networks_by_each_definition() -> None:
     assert sum(not form(cell) for cell in CELLS) == 341
 
 
+def test_so_many_strings_have_an_edge_that_nothing_reaches_on_the_way_to_the_output() -> None:
+    found = Counter[bool]()
+    for cell in CELLS:
+        useful = {3}
+        for (node, source), operation in reversed(list(zip(EDGES, cell, strict=True))):
+            useful |= {source} if operation != "none" and node in useful else set()
+        unreached = [
+            operation
+            for (node, _), operation, kept in zip(EDGES, cell, live(cell), strict=True)
+            if node in useful and operation != kept
+        ]
+        if unreached:
+            found[any(operation.startswith("nor_conv") for operation in unreached)] += 1
+    assert found == {True: 2_140, False: 3_320 - 2_140}
+
+
 def test_the_papers_expressions_join_networks_of_unlike_size() -> None:
     sizes = defaultdict(set)
     for cell in CELLS:
