@@ -150,7 +150,7 @@ def load_source(source: SourceFile) -> ModuleType:
 
 def source_of(kind: type) -> SourceFile | None:
     """The user's file that defines a class; None for a class of an importable module."""
-    found: SourceFile | None = vars(sys.modules[kind.__module__]).get(_SOURCE)
+    found: SourceFile | None = getattr(sys.modules.get(kind.__module__), _SOURCE, None)
     return found
 
 

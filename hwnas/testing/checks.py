@@ -86,7 +86,7 @@ def names(case: Case) -> None:
     largest, *rest = [operator.module().state_dict() for operator in case.operators]
     for operator, state in zip(case.operators[1:], rest, strict=True):
         unlike = sorted(state.keys() ^ largest.keys())
-        _hold(not unlike, operator, f"`{unlike[:1]}` is a weight at one size and not at another")
+        _hold(not unlike, operator, f"`{', '.join(unlike[:1])}` is a weight at one size and not at another")
         for name, value in state.items():
             axes = value.ndim == largest[name].ndim
             _hold(axes, operator, f"`{name}` has {value.ndim} axes, and {largest[name].ndim} in a larger operator")
@@ -159,7 +159,7 @@ def gradients(case: Case) -> None:
         module = seeded(operator).train()
         module(_images(shape)).square().sum().backward()
         idle = [name for name, value in module.named_parameters() if value.grad is None]
-        _hold(not idle, operator, f"`{idle[:1]}` takes no part in the output")
+        _hold(not idle, operator, f"`{', '.join(idle[:1])}` takes no part in the output")
 
 
 def file(case: Case, *, runtime: str) -> None:
