@@ -101,6 +101,13 @@ class SetupConfig(_Model):
     """The processor's or the GPU's name; found out if left out."""
     cores: str | None = None
     """The cores that are used: a cluster (`big`, `little`) or numbers; any if left out."""
+    host: str | None = None
+    """The board that the table is measured on: `pi@raspberrypi`, a name in ~/.ssh/config, or `adb:SERIAL`; this machine
+    if left out."""
+    python: str = "python3"
+    """The Python on that board."""
+    ssh_config: Path | None = None
+    """A file for ssh instead of ~/.ssh/config."""
     table: str | None = None
     """A table file to use and to add to; by default one beside the run."""
     missing: Literal["refuse", "estimate"] = "refuse"

@@ -8,17 +8,18 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import hwnas
 from hwnas.boards.contents import open_kit
+from hwnas.boards.kit import main
 from hwnas.boards.needs import NEEDS, check_needs
-from hwnas.boards.pack import board_code, pack_kit, suffix_of
+from hwnas.boards.pack import board_code, pack_kit, refuse_runtime
 from hwnas.errors import ConfigError, MissingExtra, TableError
 from hwnas.latency.build import jobs_of
+from hwnas.latency.energy.meter import Energy, EnergyProtocol
 from hwnas.latency.lint import lint_tables
 from hwnas.latency.merge import merge_tables
 from hwnas.latency.model import LatencyModel
@@ -26,7 +27,7 @@ from hwnas.latency.table import LatencyTable, open_table, read_table
 from hwnas.network import lower, operators_of
 from hwnas.pipeline import check
 from hwnas.pipeline.timing import exports_of
-from hwnas.runtimes import Setup
+from hwnas.runtimes import suffix_of
 from tests.kits import FAST, WISH, run_kit, small_kit, spoil
 from tests.spaces import SMALL
 
@@ -80,6 +81,29 @@ def test_the_code_of_a_kit_is_imported_by_the_oldest_python_that_is_at_hand(tmp_
     without_numpy = (f"hwnas.boards.{name}" for name in ("kit", "contents", "needs", "teller"))
     code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import {', '.join(without_numpy)}"
     subprocess.run([python, "-I", "-W", "error", "-S", "-c", code], check=True)
+
+
+def test_energy_and_memory_are_measured_where_they_are_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table that lacks nothing else is continued. The sensor is a stand-in; a file that it cannot carry is told."""
+
+    def measure_energy(files, runtime, protocol, *, pin, progress):
+        assert protocol.error == 0.4
+        yield from ((place, Energy((float(place + 1),))) for place in range(len(files) - 1))
+        yield len(files) - 1, "too little"
+
+    monkeypatch.setattr("hwnas.latency.energy.take.measure_energy", measure_energy)
+    opened = SMALL["one network"]
+    jobs = jobs_of(LatencyTable(tmp_path / "t", WISH), operators_of(opened), [lower(opened, opened.smallest())])
+    more = {"energy": EnergyProtocol(error=0.4), "memory": True}
+    for name, asked, code in (("plain.pyz", {}, 0), ("more.pyz", more, 1)):
+        pack_kit(tmp_path / name, jobs, WISH, exports_of(WISH), FAST, table="t.jsonl", space=None,
+                 artifacts=tmp_path / "made", **asked)  # fmt: skip
+        assert main(str(tmp_path / name), []) == code
+    table = read_table(tmp_path / "t.jsonl")
+    assert [len(found) for found in (table.rows, table.checks, table.energy, table.memory)] == [2, 1, 3, 1]
+    assert table.energy[None].mj == (1.0,)
 
 
 def test_what_the_table_holds_is_not_timed_again(board: Path) -> None:
@@ -192,14 +216,14 @@ def test_a_file_that_does_not_run_costs_the_others_nothing(board: Path, tmp_path
     done = run_kit(tmp_path / "bad.pyz")
     bad = sum(tuple(job.target.input_shape) == (8, 8, 8) for job in jobs)
     assert done.returncode == 1
-    assert f"{bad} of {len(jobs)} could not be timed" in done.stderr
+    assert f"{bad} could not be measured" in done.stderr
     assert len(read_table(tmp_path / "bad.jsonl").rows) == len(jobs) - bad - 1
 
 
 def test_no_kit_is_packed_for_what_needs_torch() -> None:
     with pytest.raises(ConfigError, match="no kit can be packed for runtime `pytorch`"):
-        suffix_of(replace(WISH, runtime="pytorch"))
-    assert {suffix_of(Setup("", name, "")) for name in NEEDS} == {".onnx", ".tflite"}
+        refuse_runtime("pytorch")
+    assert {suffix_of(name) for name in NEEDS} == {".onnx", ".tflite"}
 
 
 def test_rows_made_under_an_emulator_are_no_timings(board: Path) -> None:

@@ -52,6 +52,10 @@ class Manifest:
     reference: Packed | None
     space: Sequence[str] = ()
     """Name and reference of the space that it is for."""
+    energy: Mapping[str, Any] | None = None
+    """How energy is measured, if it is: the protocol's fields."""
+    memory: bool = False
+    """Whether the memory of networks is measured."""
     sha256: Mapping[str, str] = field(default_factory=dict)
     """The digest of every member of the archive but the manifest."""
 

@@ -6,9 +6,8 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,37 +114,89 @@ def _out(kit: Kit, options: argparse.Namespace) -> Path:
     return kit.path.with_name("-".join([*filter(None, asked), kit.manifest.table]))
 
 
-def _missing(kit: Kit, table: LatencyTable) -> list[Packed]:
-    return [job for job in kit.manifest.jobs if not table.holds(job.line)]
+def _missing(kit: Kit, table: LatencyTable) -> Mapping[str, list[Packed]]:
+    """What the table lacks, by quantity."""
+    from hwnas.latency.table import subject_of
+
+    jobs = [(job, subject_of(job.line)) for job in kit.manifest.jobs]
+    return {
+        "time": [job for job, _ in jobs if not table.holds(job.line)],
+        "energy": [job for job, about in jobs if kit.manifest.energy is not None and about.key not in table.energy],
+        "memory": [
+            job for job, about in jobs
+            if kit.manifest.memory and about.kind == "check" and about.key not in table.memory
+        ],
+    }  # fmt: skip
 
 
 def _fill(kit: Kit, table: LatencyTable, runtime: Runtime, timing: Timing, teller: Teller) -> None:
-    """Time what the table lacks, and store it; what could not be timed does not cost the others their rows."""
+    """Measure what the table lacks, and store it; what could not be measured does not cost the others their rows."""
     from hwnas.latency.sitting import time_in_sittings
 
     missing = _missing(kit, table)
-    if not missing:
+    wanted = {job.file: job for jobs in missing.values() for job in jobs}
+    if not wanted:
         return
     folder = table.path.with_name(f"{table.path.name}.files")
-    teller.progress(0, len(missing), "unpacking")
-    reference = [kit.manifest.reference] if kit.manifest.reference else []
-    _check_space(folder, [*reference, *missing])
-    files = kit.extract([*reference, *missing], folder)
-    first = files.pop(0) if reference else None
-    failures = []
-    for place, outcome in time_in_sittings(files, runtime, timing, reference=first, progress=teller.progress):
+    teller.progress(0, len(wanted), "unpacking")
+    if kit.manifest.reference:
+        wanted[kit.manifest.reference.file] = kit.manifest.reference
+    _check_space(folder, list(wanted.values()))
+    files = dict(zip(wanted, kit.extract(list(wanted.values()), folder)))
+    first = files[kit.manifest.reference.file] if kit.manifest.reference else None
+    failures, jobs = [], missing["time"]
+    paths = [files[job.file] for job in jobs]
+    for place, outcome in time_in_sittings(paths, runtime, timing, reference=first, progress=teller.progress):
         if isinstance(outcome, str):
-            failures.append(f"{missing[place].name}: {outcome}")
+            failures.append(f"{jobs[place].name}: {outcome}")
         else:
-            table.append(missing[place].line, outcome, missing[place].bytes)
+            table.append(jobs[place].line, outcome, jobs[place].bytes)
+    failures += _fill_others(kit, table, runtime, timing, missing, files, teller)
     shutil.rmtree(folder, ignore_errors=True)
     if failures:
         listed = "; ".join(failures[:SHOWN]) + (f"; and {len(failures) - SHOWN} more" if len(failures) > SHOWN else "")
         raise TableError(
-            f"{len(failures)} of {len(missing)} could not be timed: {listed}", where=str(table.path),
+            f"{len(failures)} could not be measured: {listed}", where=str(table.path),
             allowed=f"Every file of the kit must be run by {runtime.setup.runtime} {runtime.setup.runtime_version}",
             do="Try another version of the runtime; what was measured is stored, the same command continues",
         )  # fmt: skip
+
+
+def _fill_others(
+    kit: Kit,
+    table: LatencyTable,
+    runtime: Runtime,
+    timing: Timing,
+    missing: Mapping[str, list[Packed]],
+    files: Mapping[str, Path],
+    teller: Teller,
+) -> list[str]:
+    """Energy and memory, where they are asked for; what could not be measured."""
+    from hwnas.latency.energy.meter import EnergyProtocol
+    from hwnas.latency.energy.take import measure_energy
+    from hwnas.latency.memory import measure_memory
+
+    failures = []
+    if jobs := missing["memory"]:
+        for place, memory in measure_memory(
+            [files[job.file] for job in jobs], runtime,
+            progress=lambda done, planned: teller.progress(done, planned, "measuring memory"),
+        ):  # fmt: skip
+            if isinstance(memory, str):
+                failures.append(f"{jobs[place].name}: {memory}")
+            else:
+                table.append_memory(jobs[place].line, memory)
+    if jobs := missing["energy"]:
+        protocol = EnergyProtocol(**(kit.manifest.energy or {}))
+        for place, energy in measure_energy(
+            [files[job.file] for job in jobs], runtime, protocol, pin=timing.pin,
+            progress=lambda done, planned: teller.progress(done, planned, "measuring energy"),
+        ):  # fmt: skip
+            if isinstance(energy, str):
+                failures.append(f"{jobs[place].name}: {energy}")
+            else:
+                table.append_energy(jobs[place].line, energy)
+    return failures
 
 
 def _check_space(folder: Path, wanted: Sequence[Packed]) -> None:
@@ -163,7 +214,8 @@ def _check_space(folder: Path, wanted: Sequence[Packed]) -> None:
 
 
 def _look(kit: Kit, options: argparse.Namespace, table: LatencyTable, timing: Timing, teller: Teller) -> None:
-    missing = _missing(kit, table)
+    by_quantity = _missing(kit, table)
+    missing = list({job.file: job for jobs in by_quantity.values() for job in jobs}.values())
     if options.list:
         lacking = {packed.file for packed in missing}
         for job in kit.manifest.jobs:
@@ -171,8 +223,5 @@ def _look(kit: Kit, options: argparse.Namespace, table: LatencyTable, timing: Ti
     samples_s = timing.rounds * (1 + 1 / 8) * timing.sample_ms / 1e3
     least_s = len(missing) * (samples_s + max(1, timing.processes) * timing.warm_up_ms / 1e3)
     size = sum(packed.bytes for packed in missing)
-    teller.say(", ".join(f"{name} {value}" for name, value in asdict(table.setup).items()))
-    teller.say(
-        f"{len(missing)} of {len(kit.manifest.jobs)} are missing in {table.path}: at least "
-        f"{least_s:.0f} s, {size / 1e6:.1f} MB of model files meanwhile"
-    )
+    what = f"{len(missing)} of {len(kit.manifest.jobs)} are missing in {table.path}: at least {least_s:.0f} s, "
+    teller.looked(table.setup.as_dict(), what + f"{size / 1e6:.1f} MB of model files meanwhile")

@@ -16,9 +16,9 @@ from hwnas.boards.needs import NEEDS
 from hwnas.errors import ConfigError, ExportError, HwnasError, RunError
 from hwnas.latency.artifacts import Progress
 from hwnas.latency.build import REFERENCE, Exports, Job, first_line, job_files
+from hwnas.latency.energy.meter import EnergyProtocol
 from hwnas.latency.measure import Timing
-from hwnas.lookup import member
-from hwnas.runtimes import RUNTIMES, Setup
+from hwnas.runtimes import Setup, suffix_of
 
 PACKAGE = Path(__file__).resolve().parents[1]
 ENTRIES = ("boards/start.py", "latency/worker.py")
@@ -41,19 +41,17 @@ class PackedKit:
     """What the model files take on a board."""
 
 
-def suffix_of(setup: Setup) -> str:
-    """How the model files of a set-up end, although its runtime may be missing here.
+def refuse_runtime(runtime: str) -> None:
+    """Refuse what no kit can be packed for.
 
     Raises:
-        ConfigError: no kit can be packed for the runtime.
+        ConfigError: the runtime needs more than a board has.
     """
-    if setup.runtime not in NEEDS:
+    if runtime not in NEEDS:
         raise ConfigError(
-            f"no kit can be packed for runtime `{setup.runtime}`", where="hwnas bench pack",
+            f"no kit can be packed for runtime `{runtime}`", where="set-up",
             allowed=f"On a board run {', '.join(NEEDS)}", do="Use one of them",
         )  # fmt: skip
-    suffix: str = member(RUNTIMES, setup.runtime, what="runtime", where="set-up").suffix
-    return suffix
 
 
 def pack_kit(
@@ -66,19 +64,24 @@ def pack_kit(
     table: str,
     space: tuple[str, str] | None,
     artifacts: Path,
+    energy: EnergyProtocol | None = None,
+    memory: bool = False,
     progress: Progress | None = None,
 ) -> PackedKit:
-    """Write a kit of these jobs, and of the reference that all tables are timed with.
+    """Write a kit of these jobs, and of the reference that all tables are timed with. Without jobs it only looks at a
+    board.
 
     Model files are kept in `artifacts`, and used again. In `setup`, what only the board can tell is empty. `table` is
-    the name of the file that the board writes.
+    the name of the file that the board writes. Energy, and the
+    memory of networks, are measured there if that is asked for.
 
     Raises:
         ExportError: a job's file cannot be made; all of them are listed.
         ConfigError: no kit can be packed for the runtime.
         RunError: the kit cannot be written.
     """
-    every, suffix = [REFERENCE, *jobs], suffix_of(setup)
+    refuse_runtime(setup.runtime)
+    every, suffix = [REFERENCE, *jobs] if jobs else [], suffix_of(setup.runtime)
     made = job_files(every, setup, suffix, exports, artifacts, progress or (lambda done, planned, what: None))
     _refuse_failures(path, every, made)
     files = {f"files/{file.name}": file for file in made if isinstance(file, Path)}
@@ -90,7 +93,16 @@ def pack_kit(
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in code.items()}
     digests |= {name: sha256_of(file) for name, file in files.items()}
     manifest = Manifest(
-        __version__, setup.as_dict(), asdict(timing), table, packed[1:], packed[0], space or (), digests
+        __version__,
+        setup.as_dict(),
+        asdict(timing),
+        table,
+        packed[1:],
+        next(iter(packed), None),
+        space or (),
+        None if energy is None else asdict(energy),
+        memory,
+        digests,
     )
     _write(path, manifest.encoded(), code, files)
     return PackedKit(path, len(files), path.stat().st_size, sum(file.stat().st_size for file in files.values()))

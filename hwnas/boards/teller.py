@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -45,6 +45,9 @@ class Teller(Protocol):
     def done(self, table: Path, rows: int, checks: int) -> None:
         """The table is whole."""
 
+    def looked(self, setup: Mapping[str, Any], what: str) -> None:
+        """The board's set-up, and what a kit would do."""
+
 
 class Person:
     """Lines for a person; progress stays on one line of a terminal, and in a log is a line for each tenth."""
@@ -78,6 +81,10 @@ class Person:
     def done(self, table: Path, rows: int, checks: int) -> None:
         self.say(f"{table}: {rows} rows, {checks} checks")
 
+    def looked(self, setup: Mapping[str, Any], what: str) -> None:
+        self.say(", ".join(f"{name} {value}" for name, value in setup.items()))
+        self.say(what)
+
     def _line(self) -> None:
         if self._open:
             sys.stderr.write("\n")
@@ -107,6 +114,9 @@ class Attended:
 
     def done(self, table: Path, rows: int, checks: int) -> None:
         self._tell({"done": {"rows": rows, "checks": checks}})
+
+    def looked(self, setup: Mapping[str, Any], what: str) -> None:
+        self._tell({"done": {"setup": dict(setup), "what": what}})
 
     def _tell(self, line: dict[str, Any]) -> None:
         try:

@@ -69,6 +69,12 @@ def bench(
         int | None, typer.Option(min=0, help="Whole networks to time beside the operators; 20 if left out.")
     ] = None,
     table: Annotated[Path | None, typer.Option(help="Table file to write or to continue.")] = None,
+    host: Annotated[
+        list[str] | None,
+        typer.Option(help="Time on this board: pi@raspberrypi, a name in ~/.ssh/config, adb:SERIAL. May be repeated."),
+    ] = None,
+    python: Annotated[str | None, typer.Option(help="The Python on the boards; python3 if left out.")] = None,
+    ssh_config: Annotated[Path | None, typer.Option(help="A file for ssh instead of ~/.ssh/config.")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only tell what is missing and how long it will take.")
     ] = False,
@@ -81,11 +87,23 @@ def bench(
     given = {
         "threads": threads, "batch": batch, "precision": precision, "accelerator": accelerator, "cores": cores,
         "energy": energy, "energy_command": energy_command, "memory": memory, "checks": checks, "table": table,
+        "host": host, "python": python, "ssh_config": ssh_config,
     }  # fmt: skip
     if runtime is not None:
         setup: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         setup.setdefault("table", _table_path(target, runtime, accelerator, precision or "fp32", threads or 1, cores))
-        tables = [pipeline.bench_space(target, runtime=runtime, **setup, dry_run=dry_run, narrator=Terminal())]
+        if host:
+            setup |= {"hosts": setup.pop("host"), "own_names": table is None}
+            if setup.pop("energy_command", None) is not None:
+                setup["energy"] = {"sensor": energy or "command", "command": energy_command}
+            tables = pipeline.bench_hosts(target, runtime=runtime, **setup, dry_run=dry_run, narrator=Terminal())
+        elif python or ssh_config:
+            raise ConfigError(
+                "--python and --ssh-config stand without --host", where="hwnas bench",
+                allowed="They say how a board is reached", do="Add --host, or leave them out",
+            )  # fmt: skip
+        else:
+            tables = [pipeline.bench_space(target, runtime=runtime, **setup, dry_run=dry_run, narrator=Terminal())]
     elif unused := [f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None]:
         raise ConfigError(
             f"{unused[0]} stands without --runtime",
@@ -116,6 +134,11 @@ def pack_kit(
     checks: Annotated[
         int | None, typer.Option(min=0, help="Whole networks to time beside the operators; 20 if left out.")
     ] = None,
+    energy: Annotated[
+        str | None, typer.Option(help="Measure energy too, with: auto, rapl, hwmon, iio, nvml or command.")
+    ] = None,
+    energy_command: Annotated[str | None, typer.Option(help="A command on the board that prints watts.")] = None,
+    memory: Annotated[bool, typer.Option("--memory", help="Measure the memory of whole networks too.")] = False,
     lacking: Annotated[str | None, typer.Option(help="Pack only what this table of the board lacks.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -124,7 +147,9 @@ def pack_kit(
 
     packed = pipeline.pack(
         space, out, checks=checks, lacking=lacking, runtime=runtime, threads=threads, batch=batch,
-        precision=precision, accelerator=accelerator, cores=cores, device=device, narrator=Terminal(),
+        precision=precision, accelerator=accelerator, cores=cores, device=device, memory=memory,
+        energy={"sensor": energy or "command", "command": energy_command or ""} if energy or energy_command else None,
+        narrator=Terminal(),
     )  # fmt: skip
     line = (
         f"{out}: {packed.files} model files, {packed.bytes / 1e6:.1f} MB, {packed.unpacked_bytes / 1e6:.1f} MB unpacked"

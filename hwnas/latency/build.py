@@ -134,7 +134,7 @@ def time_networks(
 def expected_seconds(
     rows: Sequence[tuple[Operator, Shape]],
     checks: Sequence[Network],
-    runtime: Runtime,
+    suffix: str,
     export: Export,
     export_network: Export,
     timing: Timing,
@@ -147,11 +147,11 @@ def expected_seconds(
         return 0.0
     sums = [sum(rough_cost_ms(*link) for link in network.links) for network in checks]
     with tempfile.TemporaryDirectory(prefix="hwnas-") as folder:
-        operator_s = _pace([Target("operator", op.module, shape) for op, shape in rows], runtime, export, Path(folder))
+        operator_s = _pace([Target("operator", op.module, shape) for op, shape in rows], suffix, export, Path(folder))
         by_size = sorted(checks, key=lambda network: len(network.operators))
         middle = by_size[len(by_size) // 2 :][:1]
         network_s = _pace(
-            [Target("network", partial(build, network), network.input_shape) for network in middle], runtime,
+            [Target("network", partial(build, network), network.input_shape) for network in middle], suffix,
             export_network, Path(folder),
         )  # fmt: skip
     making_s = len(rows) * operator_s + len(checks) * network_s
@@ -161,13 +161,13 @@ def expected_seconds(
     return making_s + starting_s + warming_s + timing.rounds * samples_ms * (1 + 1 / OFTEN) / 1e3
 
 
-def _pace(targets: Sequence[Target], runtime: Runtime, export: Export, folder: Path) -> float:
+def _pace(targets: Sequence[Target], suffix: str, export: Export, folder: Path) -> float:
     """Seconds that making one of the files takes, once the exporter is warm."""
     begin = seconds = 0.0
     for target in [*targets[:1], *targets[:2]][: 1 + len(targets)]:
         begin = time.perf_counter()
         with suppress(HwnasError):  # measuring will say so; a plan need not
-            export(target.make().eval(), target.input_shape, folder / f"any{runtime.suffix}")
+            export(target.make().eval(), target.input_shape, folder / f"any{suffix}")
         seconds = time.perf_counter() - begin
     return seconds
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from hwnas.errors import TableError
 from hwnas.latency.file import content_of, create
-from hwnas.latency.table import DAMAGE, LatencyTable, Subject, encoded, header_line, read_table, subject_of
+from hwnas.latency.table import DAMAGE, LatencyTable, Subject, encoded, header_line, open_table, read_table, subject_of
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,21 @@ def merge_tables(paths: Sequence[Path], out: Path) -> Merged:
             first.setdefault("file_bytes", line["file_bytes"])
     create(out, header_line(tables[0].setup, tables[0].origin) + b"".join(map(encoded, kept.values())))
     return Merged(read_table(out), alike, again, tuple(notice for table in tables for notice in table.notices))
+
+
+def add_table(source: Path, path: Path) -> int:
+    """Add to a table what it lacks of another one of its set-up and origin; how many lines that were. Where there is no
+    table yet, one is made.
+
+    Raises:
+        TableError: a table is damaged, or their set-ups or origins are unlike.
+    """
+    found = read_table(source)
+    if not path.exists():
+        create(path, header_line(found.setup, found.origin))
+    table = read_table(path)
+    _refuse_unlike(table, found)
+    return open_table(path, table.setup, table.origin).append_lines(_lines(source))
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

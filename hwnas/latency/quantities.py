@@ -70,6 +70,24 @@ def fill_memory(
     _fill(table, jobs, runtime, exports, artifacts, progress, take, "the memory of")
 
 
+def jobs_lacking(
+    table: LatencyTable,
+    operators: Iterable[tuple[Operator, Shape]],
+    networks: Sequence[Network],
+    *,
+    energy: bool,
+    memory: bool,
+) -> list[Job]:
+    """What the table lacks the time of, or if asked for the energy or, of networks, the memory."""
+    found = []
+    for job in _all_jobs(table, operators, networks):
+        key = subject_of(job.line).key
+        lacks = not table.holds(job.line) or (energy and key not in table.energy)
+        if lacks or (memory and job.whole and key not in table.memory):
+            found.append(job)
+    return found
+
+
 def _all_jobs(
     table: LatencyTable, operators: Iterable[tuple[Operator, Shape]], networks: Sequence[Network]
 ) -> list[Job]:

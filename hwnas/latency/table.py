@@ -200,26 +200,33 @@ class LatencyTable:
 
     def append_space(self, name: str, reference: str) -> None:
         """Store that the table was measured for this space; nothing is written where that stands already."""
-        self._append({"space": {"name": name, "reference": reference}})
+        self.append_lines([{"space": {"name": name, "reference": reference}}])
+
+    def append_lines(self, lines: Iterable[Mapping[str, Any]]) -> int:
+        """Store lines as they stand in a table's file; how many did not stand here.
+
+        Raises:
+            one of DAMAGE: one is no row, check, overhead or space.
+        """
+        fresh = [line for line in lines if self._take(line)]
+        if fresh:
+            append(self.path, b"".join(map(encoded, fresh)))
+        return len(fresh)
 
     def append(self, subject: Mapping[str, Any], measurement: Measurement, file_bytes: int | None = None) -> None:
         """Store the samples of what a `row_line`, a `check_line` or `OVERHEAD_LINE` is about."""
         line = {**subject, "rounds_ns": list(measurement.rounds_ns), "conditions": dict(measurement.conditions)}
         if file_bytes is not None:
             line["file_bytes"] = file_bytes
-        self._append(line)
+        self.append_lines([line])
 
     def append_energy(self, subject: Mapping[str, Any], energy: Energy) -> None:
         """Store the energy of what a `row_line`, a `check_line` or `OVERHEAD_LINE` is about."""
-        self._append({**subject, "energy": {"mj": list(energy.mj)}, "conditions": dict(energy.conditions)})
+        self.append_lines([{**subject, "energy": {"mj": list(energy.mj)}, "conditions": dict(energy.conditions)}])
 
     def append_memory(self, subject: Mapping[str, Any], memory: Memory) -> None:
         """Store its peak of memory."""
-        self._append({**subject, "memory": {"peak_mb": memory.peak_mb}, "conditions": dict(memory.conditions)})
-
-    def _append(self, line: Mapping[str, Any]) -> None:
-        if self._take(line):
-            append(self.path, encoded(line))
+        self.append_lines([{**subject, "memory": {"peak_mb": memory.peak_mb}, "conditions": dict(memory.conditions)}])
 
     def _take(self, line: Mapping[str, Any]) -> bool:
         """Add one line's content; False if it stands here already.

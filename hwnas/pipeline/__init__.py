@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from hwnas.pipeline.costs import space_facts as space_facts
     from hwnas.pipeline.everything import run as run
     from hwnas.pipeline.exporting import export as export
+    from hwnas.pipeline.kits import bench_hosts as bench_hosts
     from hwnas.pipeline.kits import pack as pack
     from hwnas.pipeline.reporting import fronts as fronts
     from hwnas.pipeline.reporting import report as report
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 _VERBS = {  # name -> "module:attribute"; the block above says the same to type checkers
     "bench": "hwnas.pipeline.timing:bench",
+    "bench_hosts": "hwnas.pipeline.kits:bench_hosts",
     "bench_space": "hwnas.pipeline.timing:bench_space",
     "certify": "hwnas.pipeline.certifying:certify",
     "check": "hwnas.pipeline.checking:check",

@@ -193,7 +193,7 @@ def _bench_command(table: LatencyTable, space: str | Path) -> str:
 def _forecast(networks: Sequence[Network], runtime: Runtime, timing: Timing) -> str:
     both = replace(timing, rounds=2 * timing.rounds, processes=2 * max(1, timing.processes))
     export = exporter_of(runtime.setup)
-    expected_s = build.expected_seconds([], networks, runtime, export, export, both)
+    expected_s = build.expected_seconds([], networks, runtime.suffix, export, export, both)
     return f"{len(networks)} networks, model files and two timings of each: about {seconds(expected_s)}"
 
 

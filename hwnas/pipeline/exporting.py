@@ -17,10 +17,11 @@ from hwnas.config import Pick, SetupConfig, published
 from hwnas.errors import ExportError
 from hwnas.latency.measure import measure
 from hwnas.network import Network, costs
+from hwnas.pipeline.boards import board_table
 from hwnas.pipeline.narrate import Narrator, Silent
-from hwnas.pipeline.timing import exporter_of, protocol, runtime_of
+from hwnas.pipeline.timing import exporter_of, protocol, runtime_of, wished
 from hwnas.pipeline.workspace import Run, open_run
-from hwnas.runtimes import offered
+from hwnas.runtimes import Setup, offered
 from hwnas.search.fronts import FrontPoint, read_front, write_whole
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def _export_tier(run: Run, name: str, trained: Trained, narrator: Narrator) -> P
         "hwnas": __version__,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "tier": name,
-        "setup": runtime_of(_setup(run, name)).setup.as_dict(),
+        "setup": _set_up(run, name).as_dict(),
         "machine": machine(),
         "versions": versions(),
         "limits": list(map(str, run.tier(name).limits)),
@@ -177,10 +178,11 @@ def _export_file(run: Run, tier: str, settled: _Settled, path: Path) -> FileReco
         path.unlink()  # what was refused is not left where files are shipped from
         raise
     timed = measure({path.name: loaded.invoke}, protocol(run.experiment.timing, run.experiment.seed))[path.name]
+    desk = ", at the desk and not on the board" if _setup(run, tier).host else ""
     return FileRecord(
         name=path.name,
         format=format_,
-        runtime=f"{runtime.setup.runtime} {runtime.setup.runtime_version}, {runtime.setup.threads} threads",
+        runtime=f"{runtime.setup.runtime} {runtime.setup.runtime_version}, {runtime.setup.threads} threads{desk}",
         bytes=path.stat().st_size,
         sha256=sha256(path),
         batch=runtime.setup.batch,
@@ -203,7 +205,17 @@ def _runtime_for(run: Run, tier: str, format_: str) -> Runtime:
     setup, runtime = _setup(run, tier), RUNTIME_OF[format_]
     precision = setup.precision if setup.precision in offered(runtime) else "fp32"
     other = {"runtime": runtime, "accelerator": "cpu", "device": None, "precision": precision}
+    if setup.host:  # files are run at the desk first
+        setup = setup.model_copy(update={"accelerator": "cpu", "device": None, "cores": None})
     return runtime_of(setup if runtime == setup.runtime else setup.model_copy(update=other))
+
+
+def _set_up(run: Run, tier: str) -> Setup:
+    """The tier's set-up: this machine's, or of a board, as far as its table tells it."""
+    config, path = _setup(run, tier), run.table_path(run.experiment.tiers[tier].setup)
+    if not config.host:
+        return runtime_of(config).setup
+    return board_table(path, wished(config)).setup if path.exists() else wished(config)
 
 
 def versions() -> dict[str, str]:

@@ -1,19 +1,29 @@
-"""Kits: a space's timings as one file that runs on a board."""
+"""Kits: a space's timings as one file that runs on a board, by hand or from here."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hwnas.boards.pack import PackedKit, pack_kit
 from hwnas.config import TimingConfig, parse_setup
-from hwnas.latency.build import jobs_of
+from hwnas.latency.quantities import jobs_lacking
 from hwnas.latency.table import LatencyTable, read_table
 from hwnas.network import operators_of
+from hwnas.pipeline.boards import fill_on_hosts, host_table
 from hwnas.pipeline.narrate import Narrator, Silent
 from hwnas.pipeline.spaces import open_space
-from hwnas.pipeline.timing import check_networks, exports_of, protocol, reference_of, wished
+from hwnas.pipeline.timing import (
+    Benched,
+    check_networks,
+    lacking,
+    measured,
+    order_of,
+    protocol,
+    reference_of,
+)
 from hwnas.shipped import find_file
 
 
@@ -36,18 +46,63 @@ def pack(
         lacking: a table of the board: only what it lacks is packed.
         timing: the protocol.
         narrator: hears what is done.
-        setup: `runtime`, and as wanted `threads`, `batch`, `precision`, `accelerator`, `device`.
+        setup: `runtime`, and as wanted `threads`, `batch`, `precision`, `accelerator`, `cores`, `device`,
+            `energy`, `memory`.
     """
     opened, file = open_space(space)
-    wanted, timing = wished(parse_setup(setup, where="set-up")), timing or TimingConfig()
+    order = order_of(parse_setup(setup, where="set-up"), out, list(operators_of(opened)), [])
+    wanted, timing = order.wanted, timing or TimingConfig()
     table = LatencyTable(out, wanted) if lacking is None else read_table(find_file(lacking, "latency_tables"))
     networks = check_networks(opened, timing.checks if checks is None else checks)
+    jobs = jobs_lacking(table, order.operators, networks, energy=order.energy is not None, memory=order.memory)
     artifacts = out.with_name(f"{out.name}.files")
     with (narrator or Silent()).bar(f"packing {out.name}") as bar:
         packed = pack_kit(
-            out, jobs_of(table, operators_of(opened), networks), wanted, exports_of(wanted), protocol(timing, 0),
+            out, jobs, wanted, order.exports, protocol(timing, 0), energy=order.energy, memory=order.memory,
             table=f"{out.name.removesuffix('.pyz')}.jsonl", space=(opened.name, reference_of(space, file)),
             artifacts=artifacts, progress=bar.update,
         )  # fmt: skip
     shutil.rmtree(artifacts, ignore_errors=True)
     return packed
+
+
+def bench_hosts(
+    space: str | Path,
+    hosts: Sequence[str],
+    table: Path,
+    *,
+    own_names: bool = False,
+    checks: int | None = None,
+    dry_run: bool = False,
+    timing: TimingConfig | None = None,
+    narrator: Narrator | None = None,
+    **setup: Any,
+) -> list[Benched]:
+    """Measure what the tables of boards lack of one space, all boards at once.
+
+    Args:
+        space: as for `hwnas bench`.
+        hosts: `pi@raspberrypi`, names in ~/.ssh/config, `adb:SERIAL`.
+        table: the table of a single host; of several, each host's name is added to it.
+        own_names: add the host's name even if it is the only one.
+        checks: whole networks beside the operators; 20 if left out.
+        dry_run: only tell what is missing; no board is asked.
+        timing: the protocol.
+        narrator: hears what is done.
+        setup: as for `pack`, and `python` and `ssh_config`.
+    """
+    opened, file = open_space(space)
+    timing, narrator = timing or TimingConfig(), narrator or Silent()
+    operators = list(operators_of(opened))
+    networks = check_networks(opened, timing.checks if checks is None else checks)
+    paths = [host_table(table, host) if own_names or len(hosts) > 1 else table for host in hosts]
+    configs = [parse_setup({**setup, "host": host}, where="set-up") for host in hosts]
+    if dry_run:
+        return [lacking(operators, networks, config, timing, path) for config, path in zip(configs, paths, strict=True)]
+    known = (opened.name, reference_of(space, file))
+    orders = [order_of(config, path, operators, networks, known) for config, path in zip(configs, paths, strict=True)]
+    artifacts = table.with_name(f"{table.name}.files")
+    title = f"timing {opened.name} on {', '.join(hosts)}"
+    filled = fill_on_hosts(orders, protocol(timing, 0), artifacts, narrator, title)
+    shutil.rmtree(artifacts, ignore_errors=True)
+    return [measured(found, narrator) for found in filled]

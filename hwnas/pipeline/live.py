@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hwnas.config import LiveConfig, TimingConfig
-from hwnas.errors import ExportError, HostAway, TableError
+from hwnas.errors import ExportError, HostAway, RunError, TableError
 from hwnas.latency.live import LiveTimes, Patience, Timed
 from hwnas.latency.process import LATE
 from hwnas.latency.table import check_key
 from hwnas.network import Network
 from hwnas.pipeline.narrate import Narrator, Silent
-from hwnas.pipeline.timing import fill, runtime_of
+from hwnas.pipeline.timing import fill
 from hwnas.pipeline.workspace import Run
 
 
@@ -27,8 +27,8 @@ class SetupHost:
 
     @property
     def name(self) -> str:
-        """This machine has one name for all set-ups: two of them would slow each other."""
-        return "this machine"
+        """One name for all set-ups of a device, such as this machine's: two at once would slow each other."""
+        return self.run.experiment.setups[self.setup].host or "this machine"
 
     def time(self, network: Network) -> Timed:
         """One network, into a table of its own that is thrown away."""
@@ -39,16 +39,18 @@ class SetupHost:
         part.unlink(missing_ok=True)
         try:
             table = fill(
-                runtime_of(config), part, TimingConfig(**{**timing.model_dump(), "process_seconds": limit_s}),
+                config, part, TimingConfig(**{**timing.model_dump(), "process_seconds": limit_s}),
                 self.run.folder / "artifacts", Silent(), "", [], [network],
             )  # fmt: skip
-        except TableError as error:
+        except HostAway:
+            raise
+        except (RunError, TableError) as error:
             raise self._why(error) from error
         finally:
             part.unlink(missing_ok=True)
         return Timed(table.checks[key], table.setup, table.check_bytes.get(key))
 
-    def _why(self, error: TableError) -> HostAway | ExportError:
+    def _why(self, error: RunError | TableError) -> HostAway | ExportError:
         if LATE in error.met:
             return HostAway(
                 f"it did not time a network within {self.live.timeout_s:g} s", where=self.name,

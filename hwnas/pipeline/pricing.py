@@ -13,9 +13,9 @@ from hwnas.latency.consumption import EnergyModel
 from hwnas.latency.model import FEWEST_CHECKS, LatencyModel, throttled
 from hwnas.latency.peak import PeakModel
 from hwnas.latency.size import predict_file_bytes
-from hwnas.latency.table import LatencyTable, open_table
+from hwnas.latency.table import LatencyTable
 from hwnas.network import Network, costs, known_operators
-from hwnas.pipeline.timing import runtime_of
+from hwnas.pipeline.timing import table_of
 from hwnas.pipeline.workspace import Run, quantile_metric
 from hwnas.search.evaluate import Scorer
 from hwnas.space import Architecture
@@ -50,7 +50,7 @@ def priced_setups(run: Run) -> dict[str, Priced]:
     for name in dict.fromkeys(tier.setup for tier in run.experiment.tiers.values()):
         if not run.predicts(name):
             continue
-        table = open_table(run.table_path(name), runtime_of(run.experiment.setups[name]).setup)
+        table = table_of(run.experiment.setups[name], run.table_path(name))
         missing = run.experiment.setups[name].missing
         bench, known = f"hwnas bench {run.experiment.name}", known_operators(run.space)
         model = LatencyModel.of(table, missing=missing, bench=bench, operators=known)

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 from hwnas.config import EnergyConfig
 from hwnas.errors import HostAway, SensorError, TableError
 from hwnas.latency.drift import reference_ns, steady_ms
-from hwnas.latency.table import LatencyTable, check_key, open_table
+from hwnas.latency.table import LatencyTable, check_key, read_table
 from hwnas.lookup import member
 from hwnas.network import Network
 from hwnas.pareto import Tier
 from hwnas.pipeline.live import live_times, refuse_paused
 from hwnas.pipeline.narrate import Narrator, Silent
 from hwnas.pipeline.pricing import Priced, cheap_scorers, check_limits, latency_origin, notices, priced_setups
-from hwnas.pipeline.timing import fill, fill_others, runtime_of
+from hwnas.pipeline.timing import fill, fill_others, runtime_of, table_of
 from hwnas.pipeline.workspace import ACCURACY, DERIVED, Run, open_run
 from hwnas.search.evaluate import Evaluation, Scorer, evaluate
 from hwnas.search.fronts import FrontPoint, read_front, remeasured, tier_front, write_front
@@ -212,10 +212,10 @@ def _timed_again(run: Run, searched: Searched, narrator: Narrator) -> Searched:
     if run.is_live(name):
         timed = {point.architecture.key: {latency: point.scores[latency]} for point in searched.front}
         return _written(run, searched, timed)
-    runtime = runtime_of(run.experiment.setups[setup])
+    config = run.experiment.setups[setup]
     networks = [run.network(point.architecture) for point in searched.front]
     table = fill(
-        runtime,
+        config,
         run.front_table_path(setup),
         run.experiment.timing,
         run.folder / "artifacts",
@@ -224,9 +224,9 @@ def _timed_again(run: Run, searched: Searched, narrator: Narrator) -> Searched:
         [],
         networks,
     )
-    usual_ns = reference_ns(open_table(run.table_path(setup), runtime.setup).rows.values())
+    usual_ns = reference_ns(table_of(config, run.table_path(setup)).rows.values())
     found = [table.checks[check_key(network)] for network in networks]
-    _measure_others(run, setup, table, networks, narrator, f"the {name} front")
+    table = _measure_others(run, setup, table, networks, narrator, f"the {name} front")
     measured = {
         point.architecture.key: {latency: ms, **_others(table, network, setup)}
         for point, network, ms in zip(searched.front, networks, steady_ms(found, usual_ns), strict=True)
@@ -244,17 +244,23 @@ def _written(run: Run, searched: Searched, measured: Mapping[str, Mapping[str, f
 
 def _measure_others(
     run: Run, setup: str, table: LatencyTable, networks: list[Network], narrator: Narrator, title: str
-) -> None:
+) -> LatencyTable:
     """Energy and memory of a front's networks, as far as a tier asks for them; where no sensor can, that is said."""
     config, timing = run.experiment.setups[setup], run.experiment.timing
     energy = (config.energy or EnergyConfig()) if run.asked(setup, "energy_mj") else None
     also = config.model_copy(update={"energy": energy, "memory": run.asked(setup, "peak_mb")})
-    runtime = runtime_of(config)
-    artifacts = run.folder / "artifacts" / runtime.setup.runtime
+    if not (also.energy or also.memory):
+        return table
+    artifacts, doing = run.folder / "artifacts", f"measuring {title}"
     try:
-        fill_others(table, runtime, timing, artifacts, narrator, f"measuring {title}", [], networks, also)
+        if config.host:
+            return fill(also, table.path, timing, artifacts, narrator, doing, [], networks, also=True)
+        fill_others(
+            table, runtime_of(config), timing, artifacts / config.runtime, narrator, doing, [], networks, also
+        )  # fmt: skip
     except (SensorError, TableError) as error:
         narrator.say(f"{title} keeps predicted energies and memory where they could not be measured: {error.met}")
+    return read_table(table.path)
 
 
 def _others(table: LatencyTable, network: Network, setup: str) -> dict[str, float]:

@@ -22,10 +22,11 @@ from hwnas.latency.table import LatencyTable, open_table
 from hwnas.lookup import member
 from hwnas.network import Network, lower, operators_of
 from hwnas.ops import Operator, Shape
+from hwnas.pipeline.boards import Order, board_table, fill_on_hosts
 from hwnas.pipeline.narrate import Narrator, Silent
 from hwnas.pipeline.spaces import open_space, split_reference
 from hwnas.pipeline.workspace import Run, open_run
-from hwnas.runtimes import Runtime, Setup, checked_setup, open_runtime
+from hwnas.runtimes import Runtime, Setup, checked_setup, open_runtime, suffix_of
 from hwnas.space import AnySpace, FunctionSpace, Suggest
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def bench(
         operators = list(operators_of(run.space))
         networks = check_networks(run.space, run.experiment.timing.checks)
         return [
-            _lacking(operators, networks, runtime_of(setup), run.experiment.timing, run.table_path(name))
+            lacking(operators, networks, setup, run.experiment.timing, run.table_path(name))
             for name, setup in run.experiment.setups.items()
             if run.predicts(name)
         ]
@@ -75,15 +76,23 @@ def bench_run(run: Run, narrator: Narrator) -> list[Benched]:
     with run.timed("latency"):
         operators = list(operators_of(run.space))
         networks = check_networks(run.space, config.timing.checks)
-        return [
-            _measured(
-                fill(runtime_of(setup), run.table_path(name), config.timing, artifacts, narrator, f"timing {name}",
-                     operators, networks, (run.space.name, _reference_in(run)), setup),
-                narrator,
-            )
-            for name, setup in config.setups.items()
-            if run.predicts(name)
-        ]  # fmt: skip
+        known = (run.space.name, _reference_in(run))
+        wanted = {name: setup for name, setup in config.setups.items() if run.predicts(name)}
+        tables = {}
+        for name, setup in wanted.items():
+            if not setup.host:
+                tables[name] = fill(
+                    setup, run.table_path(name), config.timing, artifacts, narrator, f"timing {name}", operators,
+                    networks, known, also=True,
+                )  # fmt: skip
+        if hosted := {name: setup for name, setup in wanted.items() if setup.host}:
+            orders = [
+                order_of(setup, run.table_path(name), operators, networks, known) for name, setup in hosted.items()
+            ]
+            title = f"timing {', '.join(hosted)}"
+            filled = fill_on_hosts(orders, protocol(config.timing, 0), artifacts, narrator, title)
+            tables.update(zip(hosted, filled, strict=True))
+        return [measured(tables[name], narrator) for name in wanted]
 
 
 def bench_space(
@@ -115,17 +124,18 @@ def bench_space(
     }  # fmt: skip
     if energy is not None or energy_command is not None:
         wanted["energy"] = {"sensor": energy or "auto", "command": energy_command or ""}
-    config = parse_setup(wanted, where="set-up")
-    setup, timing = runtime_of(config), TimingConfig()
+    config, timing = parse_setup(wanted, where="set-up"), TimingConfig()
     operators = list(operators_of(opened))
     networks = check_networks(opened, timing.checks if checks is None else checks)
     if dry_run:
-        return _lacking(operators, networks, setup, timing, table)
+        return lacking(operators, networks, config, timing, table)
     artifacts, narrator = table.with_name(f"{table.name}.files"), narrator or Silent()
     known = (opened.name, reference_of(space, file))
-    filled = fill(setup, table, timing, artifacts, narrator, f"timing {table.stem}", operators, networks, known, config)
+    filled = fill(
+        config, table, timing, artifacts, narrator, f"timing {table.stem}", operators, networks, known, also=True
+    )
     shutil.rmtree(artifacts, ignore_errors=True)
-    return _measured(filled, narrator)
+    return measured(filled, narrator)
 
 
 def _reference_in(run: Run) -> str:
@@ -144,27 +154,26 @@ def reference_of(given: str | Path, file: Path) -> str:
     return str(file.absolute()) + (f":{function}" if function else "")
 
 
-def _lacking(
-    operators: Sequence[Link], networks: Sequence[Network], runtime: Runtime, timing: TimingConfig, path: Path
+def lacking(
+    operators: Sequence[Link], networks: Sequence[Network], config: SetupConfig, timing: TimingConfig, path: Path
 ) -> Benched:
     """What would be measured; where there is no table, none is begun."""
-    setup = runtime.setup
-    table = open_table(path, setup) if path.exists() else LatencyTable(path, setup)
+    setup = wished(config) if config.host else runtime_of(config).setup
+    table = table_of(config, path) if path.exists() else LatencyTable(path, setup)
     rows, checks = plan_table(operators, table), plan_checks(networks, table)
-    seconds = expected_seconds(
-        rows, checks, runtime, exporter_of(runtime.setup, whole=False), exporter_of(runtime.setup), protocol(timing, 0)
-    )
+    seconds = expected_seconds(rows, checks, suffix_of(setup.runtime), *exports_of(setup), protocol(timing, 0))
     return Benched(path, setup.as_dict(), len(table.rows), len(table.checks), len(rows), len(checks), seconds)
 
 
-def _measured(table: LatencyTable, narrator: Narrator) -> Benched:
+def measured(table: LatencyTable, narrator: Narrator) -> Benched:
+    """What came of a table that was filled."""
     for notice in table.notices:
         narrator.say(notice)
     return Benched(table.path, table.setup.as_dict(), len(table.rows), len(table.checks))
 
 
 def fill(
-    runtime: Runtime,
+    config: SetupConfig,
     path: Path,
     timing: TimingConfig,
     artifacts: Path,
@@ -173,27 +182,30 @@ def fill(
     operators: Sequence[Link],
     networks: Sequence[Network],
     space: tuple[str, str] | None = None,
-    also: SetupConfig | None = None,
+    *,
+    also: bool = False,
 ) -> LatencyTable:
-    """Measure what a table lacks, with a bar. `space` is the name and the reference of the space that it is for; `also`
-    says whether energy and memory are measured beside time."""
+    """Measure what a table lacks, here or on the set-up's host, with a bar.
+
+    `space` is the name and the reference of the space that it is for; `also`: energy and memory too, if the set-up asks
+    for them.
+    """
+    if config.host:
+        asked = config if also else config.model_copy(update={"energy": None, "memory": False})
+        order = order_of(asked, path, operators, networks, space)
+        return fill_on_hosts([order], protocol(timing, 0), artifacts, narrator, title)[0]
+    runtime = runtime_of(config)
+    export, export_network = exports_of(runtime.setup)
     with narrator.bar(title) as bar:
         table = build_table(
-            operators,
-            runtime,
-            exporter_of(runtime.setup, whole=False),
-            protocol(timing, 0),
-            path,
-            artifacts=artifacts / runtime.setup.runtime,
-            networks=networks,
-            export_network=exporter_of(runtime.setup),
-            progress=bar.update,
-        )
+            operators, runtime, export, protocol(timing, 0), path, artifacts=artifacts / runtime.setup.runtime,
+            networks=networks, export_network=export_network, progress=bar.update,
+        )  # fmt: skip
     if space is not None and space[0] not in table.spaces:
         table.append_space(*space)
-    if also is not None:
+    if also:
         fill_others(
-            table, runtime, timing, artifacts / runtime.setup.runtime, narrator, title, operators, networks, also
+            table, runtime, timing, artifacts / runtime.setup.runtime, narrator, title, operators, networks, config
         )
     return table
 
@@ -221,6 +233,28 @@ def fill_others(
     if also.memory:
         with narrator.bar(f"{title}: memory") as bar:
             fill_memory(table, networks, runtime, exports, artifacts=artifacts, progress=bar.update)
+
+
+def order_of(
+    config: SetupConfig,
+    path: Path,
+    operators: Sequence[Link],
+    networks: Sequence[Network],
+    space: tuple[str, str] | None = None,
+) -> Order:
+    """What a set-up's host is to time."""
+    wanted = wished(config)
+    energy = None if config.energy is None else EnergyProtocol(**config.energy.model_dump())
+    return Order(config, wanted, path, exports_of(wanted), operators, networks, space, energy, config.memory)
+
+
+def table_of(config: SetupConfig, path: Path) -> LatencyTable:
+    """A set-up's table: of this machine, or of the host.
+
+    Raises:
+        TableError: it is missing, damaged, of another set-up, or of no processor's times.
+    """
+    return board_table(path, wished(config)) if config.host else open_table(path, runtime_of(config).setup)
 
 
 def check_networks(space: AnySpace, count: int) -> list[Network]:

@@ -38,4 +38,14 @@ def open_runtime(
     return runtime
 
 
-__all__ = ["RUNTIMES", "Loaded", "Runtime", "Setup", "checked_setup", "offered", "open_runtime"]
+def suffix_of(runtime: str) -> str:
+    """How the model files of a runtime end, whether it is installed here or not.
+
+    Raises:
+        ConfigError: unknown runtime.
+    """
+    suffix: str = member(RUNTIMES, runtime, what="runtime", where="set-up").suffix
+    return suffix
+
+
+__all__ = ["RUNTIMES", "Loaded", "Runtime", "Setup", "checked_setup", "offered", "open_runtime", "suffix_of"]
