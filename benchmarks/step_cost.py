@@ -1,10 +1,12 @@
-"""What a training step through supernet slices costs beside the same step on the plain module.
+"""What a training step through supernet slices costs beside the same step on the plain module, for every shipped space.
 
-    python benchmarks/step_cost.py        # minutes; writes to docs/results/
+    python benchmarks/step_cost.py        # half an hour; writes to docs/results/
 
-A step is forward, backward and SGD update on the same images. Steps through the supernet, on the extracted module and
-on a second copy of it alternate in shuffled order; told are the ratio of medians and the noise floor, which is the same
-ratio between the two copies of the plain module.
+A step is forward, backward and update by the recipe's optimizer, on images of the network's own resolution; the batch
+is doubled until the plain step takes 100 ms. Steps through the supernet, on the extracted module and on a second copy
+of it alternate in shuffled order. Told are medians over rounds: of each step, of the ratio within a round, and as noise
+floor of the ratio between the two copies of the plain module. `sandwich` is the step that trains a supernet, four
+networks and one update, beside the same four networks as modules of their own and an update of the largest.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import json
 import random
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,82 +24,134 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from hwnas.network import lower
+from hwnas.network import Network, lower
 from hwnas.pipeline.costs import pick_architecture
 from hwnas.pipeline.exporting import machine, versions
 from hwnas.space import Space, read_space
-from hwnas.supernet.weights import Supernet
+from hwnas.supernet import Recipe, Supernet
+from hwnas.supernet.recipe import make_optimizer
 
 ROOT = Path(__file__).resolve().parent.parent
-SPACES = {  # with the batch to step on
-    "digits": 64,
-    "cifar10_bottleneck": 128,
-    "cifar10_vit": 64,
-    "ofa_mobilenet_v3_w1.0": 8,
-}
-ARCHITECTURES = ("largest", "random:0", "smallest")
+SAME = ("ofa_mobilenet_v3_224",)  # as `ofa_mobilenet_v3_w1.0`, but for the resolution
+SINGLE = {"largest": ["largest"], "random": ["random:0"], "smallest": ["smallest"]}
+SANDWICH = ["largest", "smallest", "random:1", "random:2"]
+LEAST_MS = 100
+LARGEST_BATCH = 4096
+FEWEST_ROUNDS = 12
+WARM_UP = 2
+
+Run = Callable[[], None]
+Forward = Callable[[Tensor], Tensor]
 
 
-def step(module: nn.Module, forward: Callable[[], Tensor], labels: Tensor) -> Callable[[], None]:
-    """One training step, ready to be timed."""
-    optimizer = torch.optim.SGD(module.parameters(), lr=1e-3, momentum=0.9, nesterov=True)
+def step(owner: nn.Module, forwards: Sequence[Forward], inputs: Sequence[Tensor], labels: Tensor) -> Run:
+    """One training step, ready to be timed: all networks forward and backward, then one update."""
+    optimizer = make_optimizer(owner, Recipe(learning_rate=1e-4))
 
     def run() -> None:
         optimizer.zero_grad(set_to_none=True)
-        cross_entropy(forward(), labels).backward()  # type: ignore[no-untyped-call]
+        for forward, images in zip(forwards, inputs, strict=True):
+            cross_entropy(forward(images), labels).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
     return run
 
 
-def compare(space: Space, supernet: Supernet, which: str, batch: int, seconds: float) -> dict[str, Any]:
-    """Times of one architecture's steps in ms, and their ratios."""
-    network = lower(space, pick_architecture(space, which))
-    plain, again = supernet.extract(network).train(), supernet.extract(network).train()
-    images = torch.randn(batch, *network.input_shape)
-    labels = torch.randint(space.classes, (batch,))
+def plain_step(supernet: Supernet, networks: Sequence[Network], inputs: Sequence[Tensor], labels: Tensor) -> Run:
+    modules = [supernet.extract(network).train() for network in networks]
+
+    def run() -> None:
+        for module in modules[1:]:
+            module.zero_grad(set_to_none=True)
+        first()
+
+    first = step(modules[0], modules, inputs, labels)
+    return run
+
+
+def drawn(networks: Sequence[Network], classes: int, batch: int) -> tuple[list[Tensor], Tensor]:
+    return [torch.randn(batch, *network.input_shape) for network in networks], torch.randint(classes, (batch,))
+
+
+def batch_for(supernet: Supernet, networks: Sequence[Network], classes: int, clock: Callable[[], float]) -> int:
+    """The least power of two at which a plain step takes `LEAST_MS`."""
+    batch = 2
+    while batch < LARGEST_BATCH:
+        run = plain_step(supernet, networks, *drawn(networks, classes, batch))
+        times = []
+        for _ in range(3):
+            start = clock()
+            run()
+            times.append(1e3 * (clock() - start))
+        if min(times) >= LEAST_MS:
+            break
+        batch *= 2
+    return batch
+
+
+def compare(
+    space: Space, supernet: Supernet, which: Sequence[str], seconds: float, clock: Callable[[], float]
+) -> dict[str, Any]:
+    """Times of a step through some architectures in ms, and their ratios."""
+    networks = [lower(space, pick_architecture(space, name)) for name in which]
+    batch = batch_for(supernet, networks, space.classes, clock)
+    inputs, labels = drawn(networks, space.classes, batch)
+    sliced = [lambda images, network=network: supernet(images, network) for network in networks]
     steps = {
-        "supernet": step(supernet, lambda: supernet(images, network), labels),
-        "plain": step(plain, lambda: plain(images), labels),
-        "again": step(again, lambda: again(images), labels),
+        "supernet": step(supernet, sliced, inputs, labels),
+        "plain": plain_step(supernet, networks, inputs, labels),
+        "again": plain_step(supernet, networks, inputs, labels),
     }
     times: dict[str, list[float]] = {name: [] for name in steps}
     end = time.monotonic() + seconds
-    while time.monotonic() < end or len(times["plain"]) < 14:
+    while time.monotonic() < end or len(times["plain"]) < WARM_UP + FEWEST_ROUNDS:
         for name in random.sample(list(steps), 3):
-            start = time.perf_counter()
+            start = clock()
             steps[name]()
-            times[name].append(1e3 * (time.perf_counter() - start))
-    median = {name: statistics.median(values[2:]) for name, values in times.items()}
+            times[name].append(1e3 * (clock() - start))
+    held = {name: values[WARM_UP:] for name, values in times.items()}
+    ratios = [a / b for a, b in zip(held["supernet"], held["plain"], strict=True)]
+    low, _, high = statistics.quantiles(ratios, n=4)
     return {
-        "space": space.name,
-        "architecture": which,
         "batch": batch,
-        "steps": len(times["plain"]) - 2,
-        "supernet_ms": round(median["supernet"], 3),
-        "plain_ms": round(median["plain"], 3),
-        "ratio": round(median["supernet"] / median["plain"], 4),
-        "noise_floor": round(median["again"] / median["plain"], 4),
+        "rounds": len(ratios),
+        "supernet_ms": round(statistics.median(held["supernet"]), 3),
+        "plain_ms": round(statistics.median(held["plain"]), 3),
+        "ratio": round(statistics.median(ratios), 4),
+        "ratio_quartiles": [round(low, 4), round(high, 4)],
+        "noise_floor": round(statistics.median(a / b for a, b in zip(held["again"], held["plain"], strict=True)), 4),
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=20, help="for each architecture")
+    parser.add_argument("--seconds", type=float, default=20, help="for each row")
+    parser.add_argument("--space", action="append", help="one of search_spaces/; may be given several times")
+    parser.add_argument(
+        "--cpu", action="store_true", help="processor time on one thread: for a machine that others use"
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "docs/results")
     asked = parser.parse_args()
+    if asked.cpu:
+        torch.set_num_threads(1)
+    clock = time.process_time if asked.cpu else time.perf_counter
+    random.seed(0)
     rows = []
-    for name, batch in SPACES.items():
-        space = read_space(ROOT / f"search_spaces/{name}.yaml")
-        supernet = Supernet(space).train()
-        for which in ARCHITECTURES:
-            rows.append(compare(space, supernet, which, batch, asked.seconds))
-            print(json.dumps(rows[-1]), flush=True)
+    for path in sorted((ROOT / "search_spaces").glob("*.yaml")):
+        if path.stem in (asked.space or {path.stem}) and path.stem not in SAME:
+            space = read_space(path)
+            supernet = Supernet(space).train()
+            for name, which in {**SINGLE, "sandwich": SANDWICH}.items():
+                rows.append(
+                    {"space": space.name, "step": name, **compare(space, supernet, which, asked.seconds, clock)}
+                )
+                print(json.dumps(rows[-1]), flush=True)
     report = {
-        "command": "python benchmarks/step_cost.py",
+        "command": f"python benchmarks/step_cost.py --seconds {asked.seconds:g}{' --cpu' if asked.cpu else ''}",
         "date": time.strftime("%Y-%m-%d"),
         "machine": dict(machine()),
         "threads": torch.get_num_threads(),
+        "clock": "processor time" if asked.cpu else "wall",
         "versions": versions(),
         "rows": rows,
     }

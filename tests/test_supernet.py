@@ -23,7 +23,7 @@ from hwnas.export.onnx import export_onnx
 from hwnas.network import Network, lower, make_operator
 from hwnas.ops import OPERATORS
 from hwnas.runtimes import open_runtime
-from hwnas.space import AnySpace, FunctionSpace
+from hwnas.space import AnySpace, Choice, FunctionSpace, Value
 from hwnas.space.function import Choose
 from hwnas.supernet import Supernet, accuracy, calibration_images, recalibrate, settled
 from hwnas.supernet.kernels import centre
@@ -162,6 +162,62 @@ def test_kernels_are_nested_about_one_middle(inner: int, more: int) -> None:
     found = centre(kernel, (1, 1, small, small))
     assert found[0, 0, small // 2, small // 2] == 1
     assert found.sum() == 1
+
+
+# --- what is shared ---
+
+
+def picked(space: AnySpace, ending: str, value: Value) -> Network:
+    """The largest network but for the choices whose names end so: they get the value, or their first option."""
+
+    def pick(choice: Choice) -> Value:
+        if not choice.name.endswith(ending):
+            return choice.options[-1]
+        return value if value in choice.options else choice.options[0]
+
+    return lower(space, space.sample(pick))
+
+
+def weights_of(supernet: Supernet, network: Network) -> dict[str, Tensor]:
+    """By the names of the supernet, what a network of its own holds."""
+    module = supernet.extract(network)
+    return {
+        f"{operator.scope(slot)}/{name.replace('.', '/')}": value.detach()
+        for slot, operator in zip(network.slots, network.operators, strict=True)
+        for name, value in module.get_submodule(slot).named_parameters()
+    }
+
+
+def test_fewer_heads_are_the_leading_heads() -> None:
+    space, supernet = opened("transformers")
+    most, fewest = lower(space, space.largest()), picked(space, "heads", "fewest")
+    slot = "s1_1"
+    many, few = (network.operators[network.slots.index(slot)].knobs["heads"] for network in (most, fewest))
+    assert many > few
+    large, small = weights_of(supernet, most), weights_of(supernet, fewest)
+    for part, axis in (("query", 0), ("key", 0), ("value", 0), ("project", 1)):
+        name = f"{slot}/transformer/attention/{part}/weight"
+        heads = torch.unflatten(large[name], axis, (many, -1)).narrow(axis, 0, few).flatten(axis, axis + 1)
+        assert torch.equal(small[name], heads), name
+
+
+def test_operators_share_by_their_names() -> None:
+    """Blocks of one operator share a layer's weights, another operator has its own, and so has another layer."""
+    space, supernet = opened("blocks")
+    thin, wide, conv = (weights_of(supernet, picked(space, ".op", op)) for op in ("thin", "wide", "conv"))
+    depth = "s1_1/mbconv/body/depth/conv/weight"
+    assert torch.equal(thin[depth], centre(wide[depth], tuple(thin[depth].shape)))
+    assert not {name for name in conv if "/mbconv/" in name}
+    assert not torch.equal(wide[depth], wide[depth.replace("s1_1", "s1_2")])
+
+
+def test_a_tied_choice_ties_the_decision_and_no_weights() -> None:
+    space, supernet = opened("shared knob")
+    kernels = "s1_1/mbconv/body/depth/conv/weight", "s2_1/mbconv/body/depth/conv/weight"
+    for size in (3, 5, 7):
+        held = weights_of(supernet, picked(space, "k", size))
+        assert {held[name].shape[-1] for name in kernels} == {size}
+        assert not torch.equal(*(held[name] for name in kernels))
 
 
 # --- an ordinary module ---

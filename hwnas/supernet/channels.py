@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import prod
@@ -61,9 +61,11 @@ def elastic_groups(space: AnySpace) -> tuple[Group, ...]:
     ends = {slot for slot, after in links.items() if None in after}
     starts = set(links.get(None, ()))
     for slot, found in operators_by_slot(space).items():
-        for operator, shape in dict(reversed(found)).items():
+        for operator, shape, alone in _run(found):
             entering = inert((2, *shape)) if slot in starts else shared.flow(slot, shape)
             leaving, outgoing = shared.follow(slot, operator, shape, entering)
+            if not alone:  # its other forms may tie what this one does not
+                shared.hold(slot, operator, (*entering, *leaving))
             for after in links.get(slot, ()):
                 if after is not None:
                     for one, other in zip(shared.flow(after, outgoing), leaving, strict=True):
@@ -103,6 +105,15 @@ class _Shared:
                 following.label(value, self._of(key_of(operator.scope(slot), name), value))
             out = module(images)
         return following.labels(out), tuple(out.shape[1:])
+
+    def hold(self, slot: str, operator: Operator, flowing: Labels) -> None:
+        """Keep the order of an operator's weights and of what it takes and gives."""
+        why = f"`{operator.kind}` has forms that are not run"
+        for label in flowing:
+            fix(label, why)
+        for (key, _), axis in self.parameters.items():
+            if key.startswith(f"{operator.scope(slot)}/"):
+                axis.fix(why)
 
     def _of(self, key: str, value: nn.Parameter) -> Labels:
         labels: list[Label] = []
@@ -145,6 +156,20 @@ class _Shared:
             if part in elastic and max(sizes) > 1:
                 unlike = "it is tied to an axis of another length" if len(sizes) > 1 else None
                 yield Group(max(sizes), tuple(place for _, place in placed), part.fixed or unlike)
+
+
+def _run(links: Iterable[tuple[Operator, Shape]]) -> Iterator[tuple[Operator, Shape, bool]]:
+    """The operators of a slot that are run, each at one input shape; of kinds that name a few for all, those few.
+
+    Also whether each speaks for itself alone.
+    """
+    kinds: dict[type[Operator], dict[Operator, Shape]] = {}
+    for operator, shape in links:
+        kinds.setdefault(type(operator), {}).setdefault(operator, shape)
+    for kind, shapes in kinds.items():
+        held = tuple(kind.holders(tuple(shapes)))
+        for operator in held:
+            yield operator, shapes[operator], len(held) == len(shapes)
 
 
 def _neighbours(space: AnySpace) -> dict[str | None, dict[str | None, None]]:

@@ -23,12 +23,15 @@ def centre(largest: Tensor, size: Size) -> Tensor:
     """The part of a shared tensor that a tensor of `size` uses: leading channels, and the centre of a kernel.
 
     The first two axes are (output, input) channels and are cut at the end; any further axis is spatial and is cut on
-    both sides. A tensor of full size is returned as it is.
+    both sides. A tensor of full size is returned as it is. One view of all axes, because one after the other each would
+    fill a tensor with zeros on the way back.
     """
-    for axis, (whole, part) in enumerate(zip(largest.shape, size, strict=True)):
-        if part != whole:
-            largest = largest.narrow(axis, (whole - part) // 2 if axis >= 2 else 0, part)
-    return largest
+    if largest.shape == size:
+        return largest
+    strides, begin = largest.stride(), largest.storage_offset()
+    for whole, part, stride in list(zip(largest.shape, size, strides, strict=True))[2:]:
+        begin += (whole - part) // 2 * stride
+    return largest.as_strided(size, strides, begin)
 
 
 def is_kernel(module: nn.Module, parameter: str) -> bool:
