@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from hwnas.errors import ConfigError
+from hwnas.latency.conditions import throttle
 from hwnas.latency.conditions.cores import chosen, clusters, cores_named, kept_to
 from hwnas.latency.conditions.heat import Gate, celsius, temperatures
 from hwnas.latency.conditions.machine import machine_facts, machine_state
@@ -173,6 +175,24 @@ def test_vcgencmd_is_asked_where_the_kernel_has_no_file(pi: Tree) -> None:
 def test_only_vcgencmds_own_form_is_read() -> None:
     assert pi_bits("throttled=0x50005") == 0x50005
     assert [pi_bits(text) for text in ("", "0x5", "throttled=5", "throttled=0xzz")] == [None] * 4
+
+
+@pytest.mark.parametrize(
+    ("bits", "expected"), [(0x1, set()), (0x4, set()), (0x8 | 0x40, {"hardware slowdown", "hardware thermal"})]
+)
+def test_a_gpu_is_throttled_by_heat_and_by_its_hardware_not_by_a_power_cap(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, bits: int, expected: set[str]
+) -> None:
+    class NVMLError(Exception):
+        pass
+
+    fake = SimpleNamespace(NVMLError=NVMLError, nvmlDeviceGetCurrentClocksThrottleReasons=lambda handle: bits)
+    monkeypatch.setattr(throttle, "open_nvml", lambda: (fake, 0))
+    watch = ThrottleWatch(Tree(tmp_path), gpu=True)
+    assert watch.told
+    assert watch.look().now == expected
+    monkeypatch.setattr(throttle, "open_nvml", lambda: None)
+    assert not ThrottleWatch(Tree(tmp_path), gpu=True).told
 
 
 # --- the gate ---

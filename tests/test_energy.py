@@ -187,7 +187,7 @@ def test_permission_denied_names_the_file_and_the_way_out(tmp_path: Path, monkey
 
 
 def test_every_sensor_of_the_table_says_why_it_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nvml, "_nvml", lambda: None)
+    monkeypatch.setattr(nvml, "open_nvml", lambda: None)
     monkeypatch.setattr(nvml, "gpu_state", lambda: None)
     for name in SENSORS:
         with pytest.raises(SensorError, match=f"{name}: "):
@@ -202,7 +202,7 @@ def test_a_gpu_is_asked_for_its_counter_and_else_for_its_power(monkeypatch: pyte
         raise NVMLError("Not Supported")
 
     counter = SimpleNamespace(NVMLError=NVMLError, nvmlDeviceGetTotalEnergyConsumption=lambda handle: 2500)
-    monkeypatch.setattr(nvml, "_nvml", lambda: (counter, 0))
+    monkeypatch.setattr(nvml, "open_nvml", lambda: (counter, 0))
     sensor = find_sensor("auto", cuda=True)
     assert (sensor.name, sensor.read()) == ("NVML energy counter", 2.5)
     counter.nvmlDeviceGetTotalEnergyConsumption = none

@@ -124,8 +124,28 @@ def _selected() -> str:
     return os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip() or "0"
 
 
+def open_nvml() -> tuple[Any, Any] | None:
+    """NVML, which stays open, and its handle of the first visible GPU; None where there is no pynvml or no GPU.
+
+    What is asked between samples has to be quick: nvidia-smi takes a good part of a second.
+    """
+    try:
+        nvml: Any = importlib.import_module("pynvml")
+    except ImportError:
+        return None
+    try:
+        nvml.nvmlInit()
+        return nvml, selected_gpu(nvml)
+    except nvml.NVMLError:
+        return None
+
+
 def selected_gpu(nvml: Any) -> Any:
-    """NVML's handle of the first visible GPU."""
+    """NVML's handle of the first visible GPU.
+
+    Raises:
+        nvml.NVMLError: there is none.
+    """
     place = _selected()
     return nvml.nvmlDeviceGetHandleByIndex(int(place)) if place.isdigit() else nvml.nvmlDeviceGetHandleByUUID(place)
 

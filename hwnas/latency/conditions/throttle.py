@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from hwnas.latency.conditions.tree import Tree
-from hwnas.runtimes.cuda import gpu_state
+from hwnas.runtimes.cuda import open_nvml, throttle_reasons
 
 PI_BITS = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
 """Of `vcgencmd get_throttled`, as it is now; 16 bits higher, whether it was so since the board was started."""
@@ -55,11 +55,12 @@ class ThrottleWatch:
         types = {place: self.tree.text(f"{place}/type") for place in places}
         self._cooling = {place: kind for place, kind in types.items() if COOLING.search(kind) and "fan" not in kind}
         self._counts = self.tree.places(COUNTS)
+        self._nvml = open_nvml() if self.gpu else None
 
     @property
     def told(self) -> bool:
         """Whether the machine tells anything of it."""
-        return bool(self._flags or self._cooling or self._counts or self.gpu)
+        return bool(self._flags or self._cooling or self._counts or self._nvml)
 
     def look(self) -> Throttling:
         """The machine as it is now."""
@@ -72,13 +73,21 @@ class ThrottleWatch:
         for place, kind in self._cooling.items():
             if (self.tree.number(f"{place}/cur_state") or 0) > 0:
                 now.add(f"cooling by {kind}")
-        if self.gpu:
-            now |= GPU_SLOW & set((gpu_state() or {}).get("throttled") or ())
+        now |= GPU_SLOW & self._gpu_reasons()
         counts: dict[str, float] = {}
         for place in self._counts:
             name = f"thermal throttling of the {place.rpartition('/')[2].partition('_')[0]}"
             counts[name] = counts.get(name, 0.0) + (self.tree.number(place) or 0.0)
         return Throttling(frozenset(now), frozenset(ever), counts)
+
+    def _gpu_reasons(self) -> set[str]:
+        if self._nvml is None:
+            return set()
+        nvml, handle = self._nvml
+        try:
+            return set(throttle_reasons(int(nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle))))
+        except nvml.NVMLError:  # this GPU does not tell
+            return set()
 
     def _of_file(self, path: str) -> Callable[[], str]:
         return lambda: f"throttled=0x{self.tree.text(path)}"

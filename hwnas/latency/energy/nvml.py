@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 from functools import partial
 from typing import Any
 
 from hwnas.latency.conditions.tree import Tree
 from hwnas.latency.energy.sensor import Sensor, unreadable
-from hwnas.runtimes.cuda import gpu_state, selected_gpu
+from hwnas.runtimes.cuda import gpu_state, open_nvml
 
 
 def find(tree: Tree, command: str) -> Sensor | str:
     """The energy counter through NVML; else the power that NVML or nvidia-smi tells. Or why there is neither."""
-    opened = _nvml()
+    opened = open_nvml()
     if opened is not None:
         nvml, handle = opened
         try:
@@ -28,18 +27,6 @@ def find(tree: Tree, command: str) -> Sensor | str:
     if state["watts"] is None:
         return "the GPU does not tell its power"
     return Sensor("NVML power", "watts", _watts)
-
-
-def _nvml() -> tuple[Any, Any] | None:
-    try:
-        nvml: Any = importlib.import_module("pynvml")
-    except ImportError:
-        return None
-    try:
-        nvml.nvmlInit()
-        return nvml, selected_gpu(nvml)
-    except nvml.NVMLError:
-        return None
 
 
 def _joules(nvml: Any, handle: Any) -> float:
