@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from hwnas import pipeline
-from hwnas.errors import ConfigError, ExportError, HostAway, TableError
+from hwnas.errors import ConfigError, ExportError, HostAway, RunError, TableError
 from hwnas.latency.live import LiveTimes, Patience, Timed, turn
 from hwnas.latency.measure import Measurement
 from hwnas.latency.table import check_key, read_table
@@ -24,6 +24,7 @@ from hwnas.pipeline.live import SetupHost
 from hwnas.pipeline.workspace import open_run
 from hwnas.runtimes import Setup
 from hwnas.search.fronts import read_front
+from tests.sshd import Server, start_server
 from tests.test_pipeline import Telling, written
 
 SETUP = Setup("my board", "fake", "1")
@@ -243,6 +244,51 @@ def test_this_machine_times_a_network_and_a_hang_is_the_hosts(tmp_path: Path) ->
     slow = replace(host, live=run.experiment.tiers["edge"].live.model_copy(update={"timeout_s": 0.05}))
     with pytest.raises(HostAway, match=r"within 0\.05 s"):
         slow.time(network(8))
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = start_server(tmp_path_factory.mktemp("sshd"))
+    yield server
+    server.process.kill()
+    server.process.wait()
+
+
+def test_a_board_times_a_network_through_ssh_and_is_away_when_it_is_switched_off(
+    server: Server, tmp_path: Path
+) -> None:
+    board = {"runtime": "onnxruntime", "host": "board", "ssh_config": str(server.ssh_config)}
+    run = open_run(written(tmp_path, tiers=TIERS, setups={**SETUPS, "cpu": board}), runs=tmp_path / "runs")
+    host = SetupHost(run, "cpu", run.experiment.tiers["edge"].live)
+    assert host.name == "board"
+    timed = host.time(network())
+    assert len(timed.measurement.rounds_ns) == 3
+    assert timed.setup.runtime_version, "the board told it"
+    assert not list((tmp_path / "runs").rglob("*.part"))
+    server.process.kill()
+    server.process.wait()
+    with pytest.raises(HostAway, match="board"):
+        host.time(network(8))
+
+
+@pytest.mark.parametrize(
+    ("met", "kind"),
+    [
+        ("1 of 2 could not be timed: network of 1 operators: cannot load", ExportError),
+        ("1 could not be measured: network: the measuring process took longer than 5 s", HostAway),
+        ("the kit has 5.0 MB, 0.1 MB are free", HostAway),
+    ],
+)
+def test_what_the_network_is_to_blame_for_fails_it_and_all_else_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, met: str, kind: type[Exception]
+) -> None:
+    def failing(*given: Any, **options: Any) -> Any:
+        raise RunError(met, where="board", allowed="y", do="z")
+
+    monkeypatch.setattr(live, "fill", failing)
+    run = open_run(written(tmp_path, tiers=TIERS, setups=SETUPS), runs=tmp_path / "runs")
+    with pytest.raises(kind):
+        SetupHost(run, "cpu", run.experiment.tiers["edge"].live).time(network())
 
 
 @pytest.mark.parametrize(

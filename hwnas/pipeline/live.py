@@ -56,7 +56,9 @@ class SetupHost:
                 f"it did not time a network within {self.live.timeout_s:g} s", where=self.name,
                 allowed="A timing ends within `live.timeout_s`", do="Look at the device, or allow more seconds",
             )  # fmt: skip
-        return ExportError(error.met, where=error.where, allowed=error.allowed, do=error.do)
+        # What the network itself is to blame for is told by these words; a full disk will be as full for the next one.
+        kind = ExportError if "could not be" in error.met else HostAway
+        return kind(error.met, where=error.where, allowed=error.allowed, do=error.do)
 
 
 def live_path(run: Run, setup: str) -> Path:
