@@ -195,15 +195,15 @@ def operators_by_slot(space: AnySpace) -> dict[str, dict[tuple[Operator, Shape],
             fruitful |= link not in found.setdefault(slot, {})
             found[slot].setdefault(link)
         patience = UNFRUITFUL if fruitful and space.returns_module else patience - 1
-        if patience == 0 and space._all is None:
+        if patience == 0 and not space.counted:
             break
     return found
 
 
 def _looked_through(space: FunctionSpace) -> Iterator[Architecture]:
     """All architectures if they are counted, else the ends of the space and random ones."""
-    if space._all is not None:
-        yield from space._all
+    if space.counted:
+        yield from space.enumerate()
         return
     rng = random.Random(0)
     yield from (space.largest(), space.smallest())
@@ -221,18 +221,16 @@ def placements(space: Space) -> Iterator[Placed]:
     A stage is walked once for each decision that its layers share, because shapes follow such decisions together.
     """
     for shared in space.distinct:
-        shapes: dict[Shape, None] = {(space.channels, int(r), int(r)): None for r in _open(space.resolution, shared)}
+        sides = open_options(space.resolution, shared)
+        shapes: dict[Shape, None] = {(space.channels, int(side), int(side)): None for side in sides}
         for stage in space.stages:
             leaving: dict[Shape, None] = {}
-            depths = {int(depth) for depth in _open(stage.depth, shared)}
-            per_stage = {name: stage.knobs[name] for name in sorted(stage.per_stage)}
-            if stage.width is not None or stage is space.stages[-1]:
-                per_stage["out_channels"] = stage.width or Knob((space.classes,))
-            for decided in product(*(_open(knob, shared) for knob in per_stage.values())):
-                fixed, entering = dict(zip(per_stage, decided, strict=True)), shapes
+            depths = {int(depth) for depth in open_options(stage.depth, shared)}
+            for fixed in decided_once(space, stage, shared):
+                entering = shapes
                 for index in range(1, max(depths) + 1):
                     left: dict[Shape, None] = {}
-                    for placed in _layer_placements(space, stage, index, fixed, entering, shared):
+                    for placed in layer_placements(space, stage, index, fixed, entering, shared):
                         left[placed.leaving] = None
                         yield placed
                     if index in depths:
@@ -241,11 +239,21 @@ def placements(space: Space) -> Iterator[Placed]:
             shapes = leaving | shapes if 0 in depths else leaving
 
 
-def _open(knob: Knob, shared: Mapping[str, Value]) -> tuple[Value, ...]:
+def decided_once(space: Space, stage: Stage, shared: Mapping[str, Value]) -> Iterator[dict[str, Value]]:
+    """What can be decided for all layers of a stage, its width included, under picks of the shared choices."""
+    knobs = {name: stage.knobs[name] for name in sorted(stage.per_stage)}
+    if stage.width is not None or stage is space.stages[-1]:
+        knobs["out_channels"] = stage.width or Knob((space.classes,))
+    for decided in product(*(open_options(knob, shared) for knob in knobs.values())):
+        yield dict(zip(knobs, decided, strict=True))
+
+
+def open_options(knob: Knob, shared: Mapping[str, Value]) -> tuple[Value, ...]:
+    """A knob's options under picks of the shared choices."""
     return (shared[knob.shared],) if knob.shared is not None else knob.options
 
 
-def _layer_placements(
+def layer_placements(
     space: Space,
     stage: Stage,
     index: int,
@@ -258,7 +266,7 @@ def _layer_placements(
     stride = {"stride": stage.stride} if stage.stride is not None and index == 1 else {}
     for block in stage.blocks:
         own = {name: knob for name, knob in {**block.knobs, **stage.knobs}.items() if name not in fixed}
-        for values in product(*(_open(knob, shared) for knob in own.values())):
+        for values in product(*(open_options(knob, shared) for knob in own.values())):
             layer = dict(zip(own, values, strict=True))
             picks = stage.picks(index, block, {**fixed, **layer})
             for shape in shapes:

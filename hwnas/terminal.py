@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hwnas.pipeline.narrate import Bar
     from hwnas.report.check import Checked
     from hwnas.report.facts import TierFacts
+    from hwnas.report.space_facts import SpaceView
     from hwnas.testing import Certificate
 
 WARNINGS = 10
@@ -166,24 +167,20 @@ def show_costs(found: Mapping[str, Any]) -> None:
             console.print(f"{'':>12}  {ends}, from {found[f'{name}_origin']}")
 
 
-def show_space(found: Mapping[str, Any]) -> None:
+def show_space(view: SpaceView) -> None:
     """What `hwnas show SPACE` found, on standard output."""
     from rich.console import Console
     from rich.text import Text
 
+    from hwnas.report.space_table import choice_lines, headline, space_table
+
     console = Console(markup=False, highlight=False)
-    count, power = found["architectures"], found["architectures_log10"]
-    console.print(Text.assemble((found["name"], "bold"), f"  {found['source']}"))
-    uncounted = "more architectures than can be counted" if power is None else f"10^{power:.1f} architectures"
-    held = uncounted if count is None else f"{count:,} architecture{'s'[: count > 1]}"
-    console.print(held, end="")
-    console.print(f", {len(found['choices'])} choice{'' if len(found['choices']) == 1 else 's'}")
-    for choice in found["choices"]:
-        console.print(f"  {choice['name']:<24} {', '.join(map(str, choice['options']))}")
-    if found["uncut"] is not None:
-        console.print(f"one operator for the whole network: {found['uncut']}")
-    for end in ("smallest", "largest"):
-        console.print(f"{end:>10}: " + ", ".join(f"{value} {name}" for name, value in _cost_words(found[end])))
+    console.print(Text.assemble((view.name, "bold"), f"  {view.source}"))
+    for line in headline(view):
+        console.print(line)
+    console.print(space_table(view))
+    for line in choice_lines(view):
+        console.print(line)
 
 
 def _cost_words(found: Mapping[str, Any]) -> list[tuple[str, str]]:

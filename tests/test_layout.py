@@ -20,7 +20,7 @@ FLOORS = (  # bottom to top
     ("space", "ops", "pareto"),
     ("traced",),
     ("network", "notation", "runtimes", "export", "config", "data"),
-    ("population", "soundness"),
+    ("extent", "population", "soundness"),
     ("supernet", "latency", "search"),
     ("boards", "collaborate", "proxies", "report", "testing"),
     ("pipeline",),

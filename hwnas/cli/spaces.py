@@ -40,6 +40,9 @@ def cost(
 
 def show(
     target: Annotated[str, typer.Argument(metavar="SPACE|RUN", help="A space, or the folder of a searched run.")],
+    picture: Annotated[
+        Path | None, typer.Option(help="Draw the space into this file, such as space.svg or space.html.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """What a space holds, or the fronts of a run."""
@@ -54,10 +57,14 @@ def show(
             print_fronts(target, RUNS)
         return
     opened, _ = pipeline.open_space(target)
-    facts = pipeline.space_facts(opened)
     if as_json:
-        print_found(facts, True, [])
+        print_found(pipeline.space_facts(opened), True, [])
     else:
         from hwnas.terminal import show_space
 
-        show_space(facts)
+        show_space(pipeline.view(opened))
+    if picture is not None:
+        from hwnas.report.space_picture import write_picture
+
+        written = write_picture(pipeline.view(opened), picture)
+        print_found(None, False, [] if as_json else [f"wrote {written}"])

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from hwnas.pipeline.certifying import certify as certify
     from hwnas.pipeline.checking import check as check
     from hwnas.pipeline.costs import cost as cost
-    from hwnas.pipeline.costs import space_facts as space_facts
     from hwnas.pipeline.everything import run as run
     from hwnas.pipeline.exporting import export as export
     from hwnas.pipeline.kits import bench_hosts as bench_hosts
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from hwnas.pipeline.reporting import fronts as fronts
     from hwnas.pipeline.reporting import report as report
     from hwnas.pipeline.searching import search as search
+    from hwnas.pipeline.showing import space_facts as space_facts
     from hwnas.pipeline.spaces import open_space as open_space
     from hwnas.pipeline.tables import import_table as import_table
     from hwnas.pipeline.tables import lint as lint
@@ -47,7 +47,8 @@ _VERBS = {  # name -> "module:attribute"; the block above says the same to type 
     "report": "hwnas.pipeline.reporting:report",
     "run": "hwnas.pipeline.everything:run",
     "search": "hwnas.pipeline.searching:search",
-    "space_facts": "hwnas.pipeline.costs:space_facts",
+    "space_facts": "hwnas.pipeline.showing:space_facts",
+    "view": "hwnas.pipeline.showing:view",
     "train": "hwnas.pipeline.training:train",
 }
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import random
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +16,6 @@ from hwnas.ops.costs import operator_costs
 from hwnas.pipeline.spaces import open_space
 from hwnas.shipped import find_file
 from hwnas.space import AnySpace, Architecture
-from hwnas.traced.operator import Traced
 
 if TYPE_CHECKING:
     from hwnas.latency.rows import Missing
@@ -150,30 +147,3 @@ def _read_json(path: Path) -> Any:
             allowed='The form is {"space": name, "picks": {...}}',
             do="Take one from fronts/<tier>.json",
         ) from error
-
-
-def space_facts(space: AnySpace) -> dict[str, Any]:
-    """Name, source, number of architectures, choices, and the costs of the smallest and the largest network.
-
-    Without `architectures` but with `architectures_log10` there are so many that Python writes no such number.
-    `uncut` tells why a module is one operator, where it is one.
-    """
-    try:
-        count: int | None = space.count
-    except SpaceError:
-        count = None
-    written = count is not None and count < 10**sys.int_info.default_max_str_digits
-    ends = {end: pick_architecture(space, end) for end in ("smallest", "largest")}
-    first = lower(space, ends["largest"]).operators[0]
-    return {
-        "name": space.name,
-        "source": space.source,
-        "architectures": count if written else None,
-        "architectures_log10": None if count is None else math.log10(count),
-        "uncut": first.uncut if isinstance(first, Traced) else None,
-        "choices": [{"name": choice.name, "options": list(choice.options)} for choice in space.choices],
-        **{
-            end: {k: getattr(costs(lower(space, a)), k) for k in ("params", "macs", "activation_bytes")}
-            for end, a in ends.items()
-        },
-    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -117,7 +118,7 @@ class FunctionSpace:
 
     @cached_property
     def choices(self) -> tuple[Choice, ...]:
-        """Every choice that was met in all architectures, or in 2,000 random ones where they are not counted."""
+        """Every choice that was met in all architectures, or in 2,000 random ones (modules: 300) if not counted."""
         met: dict[str, Choice] = {}
 
         def note(hand: Suggest) -> Suggest:
@@ -129,7 +130,7 @@ class FunctionSpace:
                 self.walk(note(lambda choice, picks=picks: picks[choice.name]))  # type: ignore[misc]
         else:
             rng = random.Random(0)
-            for _ in range(2000):
+            for _ in range(300 if self.returns_module else 2000):
                 self.walk(note(lambda choice: rng.choice(choice.options)))
         return tuple(met.values())
 
@@ -143,9 +144,17 @@ class FunctionSpace:
     def _countable(self) -> int:
         return COUNTABLE_MODULES if self.returns_module else COUNTABLE
 
+    @property
+    def counted(self) -> bool:
+        """Whether all its architectures are known."""
+        return self._all is not None
+
     @cached_property
     def _all(self) -> list[Architecture] | None:
         found: list[Architecture] = []
+        rng = random.Random(0)
+        if self.returns_module and min(_breadth(self, rng) for _ in range(3)) > 100 * self._countable:
+            return None  # walking up to the bound would take a while, to no end
         for architecture in self.enumerate():
             found.append(architecture)
             if len(found) > self._countable:
@@ -175,3 +184,15 @@ class FunctionSpace:
         return SpaceError(
             met, where=f"space `{self.name}`", allowed=allowed, do=f"Change the function in {self.source or self.name}"
         )
+
+
+def _breadth(space: FunctionSpace, rng: random.Random) -> int:
+    """The product of the numbers of options that a random architecture meets: on average, how many there are."""
+    met: list[int] = []
+
+    def note(choice: Choice) -> Value:
+        met.append(len(choice.options))
+        return rng.choice(choice.options)
+
+    space.walk(note)
+    return math.prod(met)

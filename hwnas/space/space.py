@@ -194,10 +194,15 @@ class Space:
         else:
             total *= math.prod(sum(self._shared_weights(name, options)) for name, options in self.shared.items())
         for stage in self.stages:
-            total *= math.prod(len(k.options) for k in _stage_knobs(stage) if k.shared is None)
-            if stage.depth.shared is None:
-                total *= sum(_layer_count(stage) ** int(depth) for depth in stage.depth.options)
+            depths = stage.depth.options if stage.depth.shared is None else (0,)  # told with the shared choices
+            total *= self.ways(stage, depths)
         return total
+
+    def ways(self, stage: Stage, depths: tuple[Value, ...]) -> int:
+        """In how many ways a stage can be decided at these depths, choices that it shares with others aside."""
+        once = math.prod(len(knob.options) for knob in _stage_knobs(stage) if knob.shared is None)
+        layers = _layer_count(stage)
+        return once * sum(math.prod([layers] * int(depth)) for depth in depths)
 
     def _shared_weights(self, name: str, options: tuple[Value, ...]) -> tuple[int, ...]:
         deep = [stage for stage in self.stages if stage.depth.shared == name]

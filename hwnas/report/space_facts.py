@@ -1,0 +1,106 @@
+"""What `hwnas show` tells of a space, as facts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+Value = int | float | str | bool
+
+
+@dataclass(frozen=True)
+class Span:
+    """The least and the most of a quantity."""
+
+    least: int
+    most: int
+
+
+@dataclass(frozen=True)
+class KnobFacts:
+    """Options of one knob, and how often they are decided."""
+
+    name: str
+    options: tuple[Value, ...]
+    per: str
+    """`layer`, `stage`, or the name of the shared choice that decides it."""
+
+
+@dataclass(frozen=True)
+class BlockFacts:
+    """An operator that a layer can be."""
+
+    label: str
+    op: str
+    knobs: tuple[KnobFacts, ...]
+
+
+@dataclass(frozen=True)
+class StageFacts:
+    """A stage; of a function, a slot."""
+
+    name: str
+    blocks: tuple[BlockFacts, ...]
+    depth: KnobFacts
+    width: KnobFacts
+    stride: int
+    knobs: tuple[KnobFacts, ...]
+    entering: tuple[tuple[int, ...], ...]
+    """Shapes without the batch axis, at the least and the largest resolution."""
+    leaving: tuple[tuple[int, ...], ...]
+    operators: int
+    """How many unlike operators can stand here."""
+    ways: int | None
+    """In how many ways it can be decided, choices that are shared with other stages aside; None for a slot, and where
+    they are too many to be written."""
+    params: Span
+    macs: Span
+
+
+@dataclass(frozen=True)
+class SpaceView:
+    """A space as it is read by a person."""
+
+    name: str
+    source: str
+    architectures: int | None
+    """None if they are too many to count, or to be written as a number."""
+    architectures_log10: float | None
+    """None if they are not counted."""
+    decisions: int
+    """How many choices there are."""
+    resolution: KnobFacts
+    shared: tuple[KnobFacts, ...]
+    """Choices that several knobs of the stages refer to; of a function, all that it asks."""
+    stages: tuple[StageFacts, ...]
+    params: Span
+    macs: Span
+    looked_at: int | None
+    """From how many networks the ranges are; None where they are exact."""
+    uncut: str | None
+    """Why a module is one operator, where it is one."""
+
+
+def sides(shapes: Iterable[tuple[int, ...]]) -> str:
+    """What shapes (channels, ...) are like apart from their channels: `112`, `56 to 112`, `196 tokens`, `vector`."""
+    kinds: dict[str, set[int]] = {}
+    for shape in shapes:
+        unit = {1: "vector", 2: " tokens"}.get(len(shape), "")
+        kinds.setdefault(unit, set()).add(shape[-1])
+    told = []
+    for unit, found in kinds.items():
+        ends = sorted({min(found), max(found)})
+        told.append(unit if unit == "vector" else f"{' to '.join(map(str, ends))}{unit}")
+    return ", ".join(told)
+
+
+def options(knob: KnobFacts) -> str:
+    """`3, 5, 7`; of many numbers the ends and how many: `128 to 224 (25)`."""
+    if len(knob.options) > 6 and all(isinstance(option, int | float) for option in knob.options):
+        numbers = sorted(float(option) for option in knob.options)
+        return f"{numbers[0]:g} to {numbers[-1]:g} ({len(numbers)})"
+    return ", ".join(_word(option) for option in knob.options)
+
+
+def _word(option: Value) -> str:
+    return {True: "yes", False: "no"}[option] if isinstance(option, bool) else f"{option}"
