@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from hwnas.errors import ConfigError, did_you_mean
+from hwnas.errors import did_you_mean
+from hwnas.strict import StrictModel, parsed
 from hwnas.yaml_file import read_yaml
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
@@ -19,20 +18,7 @@ Positive = Annotated[int, Field(ge=1)]
 Pick = Literal["fastest", "best", "knee"]
 
 
-class _Model(BaseModel):
-    """Strict about keys; numbers may be text, because YAML 1.1 reads `1e-3` as one."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _yes_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
-            raise ValueError(f"`{info.field_name}` is neither yes nor no")
-        return value
-
-
-class TrainConfig(_Model):
+class TrainConfig(StrictModel):
     """Training of the supernet; the fields of `hwnas.supernet.Recipe`."""
 
     epochs: Positive = 30
@@ -60,7 +46,7 @@ class TrainConfig(_Model):
         return self
 
 
-class AccuracyConfig(_Model):
+class AccuracyConfig(StrictModel):
     """How a network inherits its accuracy from the supernet."""
 
     images: Positive | None = None
@@ -69,7 +55,7 @@ class AccuracyConfig(_Model):
     batch_size: Positive = 128
 
 
-class EnergyConfig(_Model):
+class EnergyConfig(StrictModel):
     """How the energy of a call is measured; the fields of `hwnas.latency.energy.meter.EnergyProtocol`."""
 
     sensor: Literal["auto", "rapl", "hwmon", "iio", "nvml", "command"] = "auto"
@@ -87,7 +73,7 @@ class EnergyConfig(_Model):
         return {"sensor": value} if isinstance(value, str) else value
 
 
-class SetupConfig(_Model):
+class SetupConfig(StrictModel):
     """A device, a runtime on it and how it is used. A table is valid for one set-up."""
 
     runtime: Literal["onnxruntime", "pytorch", "tflite"]
@@ -126,7 +112,7 @@ class SetupConfig(_Model):
         return None if value is None else text
 
 
-class LimitsConfig(_Model):
+class LimitsConfig(StrictModel):
     """Hard limits of a tier; a network that breaks one is on no front."""
 
     latency_ms: float | None = Field(default=None, gt=0)
@@ -151,7 +137,7 @@ class LimitsConfig(_Model):
         return self
 
 
-class LiveConfig(_Model):
+class LiveConfig(StrictModel):
     """How candidates are timed during the search."""
 
     timeout_s: float = Field(default=300.0, gt=0)
@@ -161,7 +147,7 @@ class LiveConfig(_Model):
     """Before the next try."""
 
 
-class TierConfig(_Model):
+class TierConfig(StrictModel):
     """A set-up with limits, for which a front is wanted."""
 
     setup: str
@@ -189,7 +175,7 @@ class TierConfig(_Model):
         return tuple(dict.fromkeys(["latency_ms", *value]))
 
 
-class SearchConfig(_Model):
+class SearchConfig(StrictModel):
     """How each tier is searched."""
 
     trials: Positive = 200
@@ -199,7 +185,7 @@ class SearchConfig(_Model):
     """An Optuna storage URL; by default a journal file for each tier in the run folder."""
 
 
-class TimingConfig(_Model):
+class TimingConfig(StrictModel):
     """The measuring protocol; the fields of `hwnas.latency.measure.Timing`."""
 
     warm_up_ms: float = Field(default=20.0, ge=0)
@@ -218,7 +204,7 @@ class TimingConfig(_Model):
     """Random whole networks timed beside the operators, from which the latency model corrects itself."""
 
 
-class ExportConfig(_Model):
+class ExportConfig(StrictModel):
     """What becomes files."""
 
     picks: tuple[Pick, ...] = ("best", "knee", "fastest")
@@ -236,7 +222,7 @@ class ExportConfig(_Model):
         return tuple(dict.fromkeys(value))
 
 
-class Experiment(_Model):
+class Experiment(StrictModel):
     """One search: a space, data, training, set-ups, tiers."""
 
     name: Name
@@ -290,12 +276,12 @@ def read_experiment(path: Path) -> Experiment:
 
 def parse_experiment(raw: dict[str, Any], *, where: str) -> Experiment:
     """The experiment that a mapping describes; `where` stands in its errors."""
-    return _parsed(Experiment, raw, where)
+    return parsed(Experiment, raw, where)
 
 
 def parse_setup(raw: dict[str, Any], *, where: str) -> SetupConfig:
     """The set-up that a mapping describes; `where` stands in its errors."""
-    return _parsed(SetupConfig, raw, where)
+    return parsed(SetupConfig, raw, where)
 
 
 def dump_experiment(experiment: Experiment) -> str:
@@ -309,88 +295,3 @@ def published(experiment: Experiment) -> Experiment:
     hidden = storage and re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", storage)
     search = experiment.search.model_copy(update={"storage": hidden})
     return experiment.model_copy(update={"search": search, "base": None})
-
-
-# --- pydantic's errors in hwnas's words ---
-
-_Config = TypeVar("_Config", bound=_Model)
-
-
-def _parsed(model: type[_Config], raw: dict[str, Any], where: str) -> _Config:
-    try:
-        return model.model_validate(raw)
-    except ValidationError as error:
-        raise _explained(model, raw, error, where) from None
-
-
-def _explained(model: type[_Model], raw: Any, error: ValidationError, where: str) -> ConfigError:
-    """The first error; a misspelt key comes before the key that is missing because of it."""
-    all_errors = error.errors(include_url=False)
-    first = min(all_errors, key=lambda found: found["type"] not in ("extra_forbidden", "invalid_key"))
-    message = first["msg"].removeprefix("Value error, ")
-    trail = _trail(raw, first["loc"])
-    if not trail:
-        met, _, allowed = message.partition(". ")
-        return ConfigError(met, where=where, allowed=allowed, do="Correct the name or declare it")
-    name, at = trail[-1], f"{where}: {'.'.join(trail[:-1])}" if len(trail) > 1 else where
-    more = f" (and {len(all_errors) - 1} more)" if len(all_errors) > 1 else ""
-    if first["type"] in ("extra_forbidden", "invalid_key"):
-        known = did_you_mean(name, _model_at(model, trail[:-1]).model_fields)
-        return ConfigError(f"unknown key `{name}`{more}", where=at, allowed=known, do="Correct or remove it")
-    if first["type"] == "missing":
-        keys = ", ".join(_model_at(model, trail[:-1]).model_fields)
-        return ConfigError(f"the key `{name}` is missing{more}", where=at, allowed=f"Keys here: {keys}", do="Add it")
-    given = "empty" if first["input"] is None else repr(first["input"])
-    return ConfigError(
-        f"`{name}` is {given if len(given) < 60 else given[:56] + ' …'}{more}",
-        where=at,
-        allowed=_allowed(model, trail, first["type"], message, first["input"]),
-        do="Correct the value",
-    )
-
-
-def _allowed(model: type[_Model], trail: Sequence[str], kind: str, message: str, given: Any) -> str:
-    if kind == "literal_error":
-        return did_you_mean(str(given), re.findall("'([^']+)'", message))
-    if kind == "model_type":
-        return f"A section with keys: {', '.join(_model_at(model, trail).model_fields)}"
-    if kind == "string_type" and trail == ["data"]:
-        return "The name of a data set, or a section with its `name` and options"
-    if kind in _ALLOWED:
-        return _ALLOWED[kind]
-    return message.replace("Input should", f"`{trail[-1]}` should")
-
-
-_ALLOWED = {
-    "string_pattern_mismatch": "A name begins with a letter or a digit, and holds these and `_`, `.`, `-`",
-    "string_type": "Text; quote a number or a date that is meant as text",
-    "dict_type": "A section of names, each with keys of its own",
-    "tuple_type": "A list, such as `[a, b]`",
-    "too_short": "There is at least one",
-}
-"""What is allowed, by pydantic's kinds of errors; the others say it well themselves."""
-
-
-def _trail(raw: Any, location: Sequence[int | str]) -> list[str]:
-    """The keys that lead to an error; pydantic adds steps of its own, such as `[key]` and the members of a union."""
-    trail: list[str] = []
-    for step in location:
-        if isinstance(raw, list | tuple) and isinstance(step, int):
-            trail[-1] += f"[{step}]"
-            raw = raw[step]
-        elif isinstance(raw, dict) and step != "[key]":
-            trail.append(str(step))
-            raw = raw.get(step)
-        else:
-            break
-    return trail
-
-
-def _model_at(model: type[_Model], trail: Sequence[str]) -> type[_Model]:
-    """The section that a trail of keys leads to."""
-    kind: Any = model
-    for key in trail:
-        kind = get_args(kind)[1] if get_origin(kind) is dict else kind.model_fields[key].annotation
-        kind = next((arm for arm in get_args(kind) if get_origin(kind) is UnionType and arm is not NoneType), kind)
-    found: type[_Model] = kind
-    return found

@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "hwnas"
 
 FLOORS = (  # bottom to top
     ("errors",),
-    ("cell", "lookup", "quiet", "shipped", "weightless", "yaml_file"),
+    ("cell", "lookup", "quiet", "shipped", "strict", "weightless", "yaml_file"),
     ("space", "ops", "pareto"),
     ("traced",),
     ("network", "notation", "runtimes", "export", "config", "data"),
@@ -43,6 +43,7 @@ BOARD = (
             "file",
             "measure",
             "memory",
+            "origin",
             "process",
             "sitting",
             "table",

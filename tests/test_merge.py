@@ -14,7 +14,8 @@ import pytest
 from hwnas.errors import TableError
 from hwnas.latency.measure import Measurement
 from hwnas.latency.merge import merge_tables
-from hwnas.latency.table import LatencyTable, Origin, open_table, read_table
+from hwnas.latency.origin import Origin
+from hwnas.latency.table import LatencyTable, open_table, read_table
 from hwnas.ops import Operator
 from hwnas.ops.conv import Conv
 from hwnas.runtimes.setup import Setup

@@ -17,8 +17,9 @@ import pytest
 from hwnas.errors import ConfigError, TableError
 from hwnas.latency.measure import Measurement
 from hwnas.latency.model import LatencyModel
+from hwnas.latency.origin import Origin
 from hwnas.latency.published import Imported, detect, import_tables, read_entries
-from hwnas.latency.table import Origin, row_key
+from hwnas.latency.table import row_key
 from hwnas.network import lower, make_operator
 from hwnas.ops.classifier import Classifier
 from hwnas.ops.conv import Conv

@@ -13,7 +13,8 @@ import pytest
 
 from hwnas.errors import TableError
 from hwnas.latency.measure import Measurement
-from hwnas.latency.table import Origin, check_key, open_table, read_table, row_key
+from hwnas.latency.origin import Origin
+from hwnas.latency.table import check_key, open_table, read_table, row_key
 from hwnas.runtimes import Setup
 
 SETUP = Setup("my board", "onnxruntime", "1.32.0")

@@ -78,7 +78,8 @@ def _run(kit: Kit, options: argparse.Namespace, teller: Teller) -> None:
     from hwnas.latency.conditions.cores import chosen
     from hwnas.latency.conditions.tree import Tree
     from hwnas.latency.measure import Timing
-    from hwnas.latency.table import LatencyTable, open_table, origin_here
+    from hwnas.latency.origin import origin_here
+    from hwnas.latency.table import LatencyTable, open_table
     from hwnas.runtimes import open_runtime
 
     runtime = open_runtime(**_setup(kit, options))

@@ -15,6 +15,7 @@ from hwnas.errors import ExportError, HwnasError, TableError
 from hwnas.latency.artifacts import Export, Progress, Target, make_files
 from hwnas.latency.choose import rough_cost_ms
 from hwnas.latency.measure import OFTEN, Measurement, Timing
+from hwnas.latency.origin import origin_here
 from hwnas.latency.sitting import time_in_sittings
 from hwnas.latency.table import (
     OVERHEAD_LINE,
@@ -22,7 +23,6 @@ from hwnas.latency.table import (
     check_key,
     check_line,
     open_table,
-    origin_here,
     row_key,
     row_line,
 )

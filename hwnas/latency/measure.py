@@ -172,7 +172,7 @@ def measure(
     sampler = _Sampler(timing, clock, watch or (SystemWatch() if real else Undisturbed()))
     about = rounds or (timing.watch() if real else Unwatched())
     loops = {key: sampler.warmed_up_loops(target) for key, target in targets.items()}
-    reference_loops = 0 if reference is None else sampler.warmed_up_loops(reference)
+    often_called = None if reference is None else (reference, sampler.warmed_up_loops(reference))
     taken = _Rounds([], [])
     order, rng = list(targets), random.Random(timing.seed)
     sampler.spare = int(timing.retakes * timing.rounds * len(targets))
@@ -182,12 +182,7 @@ def measure(
         waiting = clock()
         about.begin()
         paused_ns += clock() - waiting
-        often: list[float] = []
-        samples: dict[Hashable, float] = {}
-        for number, key in enumerate(order):
-            if reference is not None and number % OFTEN == 0:
-                often.append(sampler.clean_sample_ns(REFERENCE, reference, reference_loops))
-            samples[key] = sampler.clean_sample_ns(key, targets[key], loops[key])
+        samples, often = sampler.one_round({key: (targets[key], loops[key]) for key in order}, often_called)
         if not taken.keep(samples, often, about.mhz(), about.end(), spare=timing.retakes * timing.rounds):
             continue
         if on_round is not None:
@@ -253,6 +248,18 @@ class _Sampler:
         self.spare = 0
         self.retaken: Counter[Hashable] = Counter()
         self.disturbed: Counter[Hashable] = Counter()
+
+    def one_round(
+        self, targets: Mapping[Key, tuple[Target, int]], reference: tuple[Target, int] | None
+    ) -> tuple[dict[Hashable, float], list[float]]:
+        """A sample of each target, which stand with their loops in the round's order, and those of the reference."""
+        samples: dict[Hashable, float] = {}
+        often: list[float] = []
+        for number, (key, (target, loops)) in enumerate(targets.items()):
+            if reference is not None and number % OFTEN == 0:
+                often.append(self.clean_sample_ns(REFERENCE, *reference))
+            samples[key] = self.clean_sample_ns(key, target, loops)
+        return samples, often
 
     def clean_sample_ns(self, key: Hashable, target: Target, loops: int) -> float:
         """Nanoseconds a call in one sample: the first undisturbed one, or the last if all are."""

@@ -14,7 +14,7 @@ from hwnas.latency.energy.meter import Energy
 from hwnas.latency.file import append, content_of, end_with_a_whole_line
 from hwnas.latency.measure import Measurement
 from hwnas.latency.memory import Memory
-from hwnas.runtimes.emulation import emulator
+from hwnas.latency.origin import MEASURED, Origin
 from hwnas.runtimes.setup import Setup
 
 FORMAT = 2
@@ -26,44 +26,10 @@ TRAINING_ONLY = frozenset({"dropout"})
 """Knobs that change how an operator is trained and not the file that is timed: rows do not differ by them."""
 OVERHEAD_LINE: Mapping[str, Any] = {"overhead": True}
 """What the overhead's line is about, as it stands in the table."""
-KINDS: Mapping[str, str] = {  # of an origin -> how it is told
-    "measured": "measured by hwnas",
-    "emulated": "made under emulation ({})",
-    "published": "published by {}",
-}
 RowKey = tuple[str, str, tuple[int, ...]]
 """An operator's kind, its knobs as canonical JSON, its input shape."""
 CheckKey = tuple[RowKey, ...]
 """The keys of a whole network's rows, in order."""
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where a table comes from: measured here, under an emulator, or somebody's publication."""
-
-    kind: str = "measured"
-    """One of `KINDS`."""
-    source: str = ""
-    """Who published it, and where; or what emulated the processor."""
-    licence: str = ""
-    format: str = ""
-    """The publication's format: a name of `hwnas bench import --format`."""
-
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS or not all(isinstance(v, str) for v in vars(self).values()):
-            raise ValueError(f"an origin's kind is one of {', '.join(KINDS)}, its other fields are text")
-
-    def __str__(self) -> str:
-        return KINDS[self.kind].format(self.source or "nobody named")
-
-
-MEASURED = Origin()
-
-
-def origin_here() -> Origin:
-    """The origin of what is timed in this process: no measurement of a device, if the processor is emulated."""
-    by = emulator()
-    return Origin("emulated", by) if by else MEASURED
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,9 @@ from hwnas.errors import HwnasError, TableError
 from hwnas.latency.build import Exports
 from hwnas.latency.energy.meter import EnergyProtocol
 from hwnas.latency.measure import Timing
+from hwnas.latency.origin import MEASURED
 from hwnas.latency.quantities import jobs_lacking
-from hwnas.latency.table import MEASURED, LatencyTable, read_table
+from hwnas.latency.table import LatencyTable, read_table
 from hwnas.network import Network
 from hwnas.ops import Operator, Shape
 from hwnas.pipeline.narrate import Bar, Narrator

@@ -11,9 +11,10 @@ from typing import Any
 
 from hwnas.errors import ConfigError, TableError
 from hwnas.latency.file import create
+from hwnas.latency.origin import Origin
 from hwnas.latency.published.entry import Entry, Row
 from hwnas.latency.published.formats import UNKNOWN, named, read_entries
-from hwnas.latency.table import LatencyTable, Origin, RowKey, encoded, header_line, read_table, row_key
+from hwnas.latency.table import LatencyTable, RowKey, encoded, header_line, read_table, row_key
 from hwnas.runtimes.setup import Setup
 
 SHOWN = 5

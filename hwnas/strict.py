@@ -1,0 +1,113 @@
+"""Models that are read strictly, and pydantic's errors in hwnas's words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from types import NoneType, UnionType
+from typing import Any, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+
+from hwnas.errors import ConfigError, did_you_mean
+
+
+class StrictModel(BaseModel):
+    """Strict about keys; numbers may be text, because YAML 1.1 reads `1e-3` as one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _yes_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
+            raise ValueError(f"`{info.field_name}` is neither yes nor no")
+        return value
+
+
+_Config = TypeVar("_Config", bound=StrictModel)
+
+
+def parsed(model: type[_Config], raw: dict[str, Any], where: str) -> _Config:
+    """The model that a mapping describes; `where` stands in its errors.
+
+    Raises:
+        ConfigError: the first thing that is wrong.
+    """
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        raise _explained(model, raw, error, where) from None
+
+
+def _explained(model: type[StrictModel], raw: Any, error: ValidationError, where: str) -> ConfigError:
+    """The first error; a misspelt key comes before the key that is missing because of it."""
+    all_errors = error.errors(include_url=False)
+    first = min(all_errors, key=lambda found: found["type"] not in ("extra_forbidden", "invalid_key"))
+    message = first["msg"].removeprefix("Value error, ")
+    trail = _trail(raw, first["loc"])
+    if not trail:
+        met, _, allowed = message.partition(". ")
+        return ConfigError(met, where=where, allowed=allowed, do="Correct the name or declare it")
+    name, at = trail[-1], f"{where}: {'.'.join(trail[:-1])}" if len(trail) > 1 else where
+    more = f" (and {len(all_errors) - 1} more)" if len(all_errors) > 1 else ""
+    if first["type"] in ("extra_forbidden", "invalid_key"):
+        known = did_you_mean(name, _model_at(model, trail[:-1]).model_fields)
+        return ConfigError(f"unknown key `{name}`{more}", where=at, allowed=known, do="Correct or remove it")
+    if first["type"] == "missing":
+        keys = ", ".join(_model_at(model, trail[:-1]).model_fields)
+        return ConfigError(f"the key `{name}` is missing{more}", where=at, allowed=f"Keys here: {keys}", do="Add it")
+    given = "empty" if first["input"] is None else repr(first["input"])
+    return ConfigError(
+        f"`{name}` is {given if len(given) < 60 else given[:56] + ' …'}{more}",
+        where=at,
+        allowed=_allowed(model, trail, first["type"], message, first["input"]),
+        do="Correct the value",
+    )
+
+
+def _allowed(model: type[StrictModel], trail: Sequence[str], kind: str, message: str, given: Any) -> str:
+    if kind == "literal_error":
+        return did_you_mean(str(given), re.findall("'([^']+)'", message))
+    if kind == "model_type":
+        return f"A section with keys: {', '.join(_model_at(model, trail).model_fields)}"
+    if kind == "string_type" and trail == ["data"]:
+        return "The name of a data set, or a section with its `name` and options"
+    if kind in _ALLOWED:
+        return _ALLOWED[kind]
+    return message.replace("Input should", f"`{trail[-1]}` should")
+
+
+_ALLOWED = {
+    "string_pattern_mismatch": "A name begins with a letter or a digit, and holds these and `_`, `.`, `-`",
+    "string_type": "Text; quote a number or a date that is meant as text",
+    "dict_type": "A section of names, each with keys of its own",
+    "tuple_type": "A list, such as `[a, b]`",
+    "too_short": "There is at least one",
+}
+"""What is allowed, by pydantic's kinds of errors; the others say it well themselves."""
+
+
+def _trail(raw: Any, location: Sequence[int | str]) -> list[str]:
+    """The keys that lead to an error; pydantic adds steps of its own, such as `[key]` and the members of a union."""
+    trail: list[str] = []
+    for step in location:
+        if isinstance(raw, list | tuple) and isinstance(step, int):
+            trail[-1] += f"[{step}]"
+            raw = raw[step]
+        elif isinstance(raw, dict) and step != "[key]":
+            trail.append(str(step))
+            raw = raw.get(step)
+        else:
+            break
+    return trail
+
+
+def _model_at(model: type[StrictModel], trail: Sequence[str]) -> type[StrictModel]:
+    """The section that a trail of keys leads to."""
+    kind: Any = model
+    for key in trail:
+        kind = get_args(kind)[1] if get_origin(kind) is dict else kind.model_fields[key].annotation
+        kind = next((arm for arm in get_args(kind) if get_origin(kind) is UnionType and arm is not NoneType), kind)
+    found: type[StrictModel] = kind
+    return found
