@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-FOLDERS = ("search_spaces", "latency_tables", "experiments")
+FOLDERS = ("search_spaces", "latency_tables", "experiments", "schemas")
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,25 @@
+"""`hwnas schema`: what editors complete and check space and experiment files by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+
+def schema(
+    kind: Annotated[Literal["space", "experiment"], typer.Argument(help="space or experiment.")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Write it to a file, such as space.schema.json.")
+    ] = None,
+) -> None:
+    """Print the JSON Schema of space or experiment files, by which editors complete and check them."""
+    from hwnas import pipeline
+
+    text = pipeline.schema_text(kind)
+    if out is None:
+        print(text, end="")
+    else:
+        out.write_text(text, encoding="utf-8")
+        print(f"wrote {out}")
