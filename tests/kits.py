@@ -22,12 +22,12 @@ FAST = Timing(warm_up_ms=0, sample_ms=0.01, rounds=3, processes=1, pin=False)
 WISH = Setup("", "onnxruntime", "")
 
 
-def small_kit(path: Path, timing: Timing = FAST, space: str = "per layer") -> PackedKit:
+def small_kit(path: Path, timing: Timing = FAST, space: str = "per layer", wish: Setup = WISH) -> PackedKit:
     """The overhead, the operators and the smallest network of a small space."""
     opened = SMALL[space]
-    jobs = jobs_of(LatencyTable(path, WISH), operators_of(opened), [lower(opened, opened.smallest())])
+    jobs = jobs_of(LatencyTable(path, wish), operators_of(opened), [lower(opened, opened.smallest())])
     return pack_kit(
-        path, jobs, WISH, exports_of(WISH), timing, table="board.jsonl", space=(opened.name, "small.yaml"),
+        path, jobs, wish, exports_of(wish), timing, table="board.jsonl", space=(opened.name, "small.yaml"),
         artifacts=path.parent / "made",
     )  # fmt: skip
 
