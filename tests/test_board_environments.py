@@ -6,15 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from hwnas.latency.table import read_table
-from tests import kits
-from tests.kits import run_kit, small_kit
+from tests.kits import WISH, run_kit, small_kit
 
 pytestmark = pytest.mark.slow
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hwnas-tests"
@@ -46,11 +44,9 @@ ENVIRONMENTS = {
 def usable(names: tuple[str, ...]) -> str | None:
     """The first Python of these names that runs, and can make environments."""
     for name in names or (sys.executable,):
-        path = shutil.which(name)
-        if (
-            path
-            and not subprocess.run([path, "-c", "import ensurepip, venv"], capture_output=True, check=False).returncode
-        ):
+        path = shutil.which(name) or name
+        command = [path, "-c", "import ensurepip, venv"]
+        if shutil.which(name) and subprocess.run(command, capture_output=True, check=False).returncode == 0:
             return path
     return None
 
@@ -78,15 +74,13 @@ def environment(name: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def packed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
+def packed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A kit of a small space for each runtime, packed here."""
-    folder, wish = tmp_path_factory.mktemp("packed"), kits.WISH
-    made = {}
-    with pytest.MonkeyPatch.context() as patch:
-        for runtime in {wanted.runtime for wanted in ENVIRONMENTS.values()}:
-            patch.setattr(kits, "WISH", replace(wish, runtime=runtime))
-            made[runtime] = small_kit(folder / runtime / "kit.pyz", space="one network").path
-    yield made
+    folder = tmp_path_factory.mktemp("packed")
+    return {
+        runtime: small_kit(folder / runtime / "kit.pyz", space="one network", wish=replace(WISH, runtime=runtime)).path
+        for runtime in sorted({wanted.runtime for wanted in ENVIRONMENTS.values()})
+    }
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
