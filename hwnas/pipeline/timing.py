@@ -15,7 +15,10 @@ from hwnas.export import EXPORTERS
 from hwnas.latency.artifacts import Export
 from hwnas.latency.build import Exports, build_table, expected_seconds, plan_checks, plan_table
 from hwnas.latency.choose import choose_checks
+from hwnas.latency.conditions.cores import chosen
+from hwnas.latency.conditions.tree import Tree
 from hwnas.latency.energy.meter import EnergyProtocol
+from hwnas.latency.energy.sensor import find_sensor
 from hwnas.latency.measure import Timing
 from hwnas.latency.quantities import fill_energy, fill_memory
 from hwnas.latency.table import LatencyTable, open_table
@@ -195,6 +198,10 @@ def fill(
         order = order_of(asked, path, operators, networks, space)
         return fill_on_hosts([order], protocol(timing, 0), artifacts, narrator, title)[0]
     runtime = runtime_of(config)
+    # What this machine lacks is told before files are made and timed.
+    chosen(runtime.setup.cores, runtime.setup.threads, timing.pin, Tree())
+    if also and config.energy is not None:
+        find_sensor(config.energy.sensor, config.energy.command, cuda=config.accelerator == "cuda")
     export, export_network = exports_of(runtime.setup)
     with narrator.bar(title) as bar:
         table = build_table(
