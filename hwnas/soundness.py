@@ -12,13 +12,13 @@ from hwnas.errors import SpaceError, did_you_mean
 from hwnas.lookup import member
 from hwnas.network import Network, known_operators, lower, make_operator
 from hwnas.ops import Operator
-from hwnas.space import AnySpace, Block, Choice, Space, Value
+from hwnas.space import AnySpace, Block, Choice, FunctionSpace, Space, Value
 from hwnas.space.together import layers_of
 
 
 def check_space(space: AnySpace) -> None:
     """Refuse a space that cannot be built, before any work: every option is built once, the smallest and the largest
-    architecture are run on the meta device.
+    architecture are run on the meta device, modules that a function returns with weights as well.
 
     Raises:
         SpaceError: an operator refuses its knobs, cannot be built or does not run; a stride finds too small an input
@@ -45,10 +45,22 @@ def check_space(space: AnySpace) -> None:
         _refuse_overlaps(space)
     for architecture in (space.smallest(), space.largest()):
         _run(space, lower(space, architecture))
+    if isinstance(space, FunctionSpace) and space.returns_module:
+        _try_modules(space)
+        return
     for operator, slot in met.items():
         with _at(space, slot):
             check_built(operator)
             _refuse_gaps(operator)
+
+
+def _try_modules(space: FunctionSpace) -> None:
+    """Build and run whole networks, not each of their operators: all of a module is built for any part of it."""
+    from hwnas.traced.trial import try_out
+
+    for architecture in (space.smallest(), space.largest()):
+        network = lower(space, architecture)
+        try_out(space, architecture, network.input_shape, dict(zip(network.slots, network.operators, strict=True)))
 
 
 def _run(space: AnySpace, network: Network) -> None:
