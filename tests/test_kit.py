@@ -25,6 +25,7 @@ from hwnas.latency.merge import merge_tables
 from hwnas.latency.model import LatencyModel
 from hwnas.latency.table import LatencyTable, open_table, read_table
 from hwnas.network import lower, operators_of
+from hwnas.ops.mbconv import MBConv
 from hwnas.pipeline import check
 from hwnas.pipeline.timing import exports_of
 from hwnas.runtimes import suffix_of
@@ -173,6 +174,18 @@ def test_a_member_too_many_is_refused(board: Path) -> None:
 
 def test_equal_kits_are_equal_files(kit: Path, tmp_path: Path) -> None:
     assert small_kit(tmp_path / "kit.pyz").path.read_bytes() == kit.read_bytes()
+
+
+def test_model_files_are_small_in_a_kit(tmp_path: Path) -> None:
+    """Weights are repeated, and no two filters are alike."""
+    wide = ((MBConv(64, 64, kernel=3, expand=6), (64, 8, 8)),)
+    jobs = jobs_of(LatencyTable(tmp_path / "t", WISH), wide, [])
+    empty = pack_kit(tmp_path / "empty.pyz", [], WISH, exports_of(WISH), FAST, table="t", space=None,
+                     artifacts=tmp_path / "made")  # fmt: skip
+    found = pack_kit(tmp_path / "kit.pyz", jobs, WISH, exports_of(WISH), FAST, table="t", space=None,
+                     artifacts=tmp_path / "made")  # fmt: skip
+    assert found.unpacked_bytes > 200_000
+    assert found.bytes - empty.bytes < 0.4 * found.unpacked_bytes
 
 
 def test_a_missing_package_is_told_with_its_pip_command(board: Path, tmp_path: Path) -> None:

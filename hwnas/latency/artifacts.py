@@ -35,6 +35,9 @@ POOL_PAYS_S = 20.0
 WORKER_BYTES = 3 * 2**29
 """Memory set aside for one process: with litert-torch, once-for-all networks take it to 1.0 GiB."""
 
+PERIOD = 1021
+"""So many random weights of a tensor are kept, and repeated: dense kernels do the same work whatever the numbers are,
+and a kit packs several times smaller. A prime, so that no two filters are alike."""
 FILE_SERVES_ANY = ("device", "runtime_version", "threads")
 """Fields of a set-up that leave the file as it is."""
 
@@ -115,7 +118,7 @@ def _planned(target: Target, setup: Setup, suffix: str, export: Export, folder: 
     made_for = {name: value for name, value in setup.as_dict().items() if name not in FILE_SERVES_ANY}
     identity = repr(
         (target.name, target.key, target.input_shape, made_for, *_spelled(export),
-         str(module), sizes, torch.__version__)
+         str(module), sizes, torch.__version__, PERIOD)
     )  # fmt: skip
     return folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}{suffix}"
 
@@ -130,12 +133,17 @@ def _spelled(export: Export) -> Iterator[str]:
 
 
 def _module(target: Target) -> nn.Module:
-    """The target's module with the weights of seed 0; the global seed stays as it is."""
+    """The target's module with the weights of seed 0, repeated; the global seed stays as it is."""
     import torch
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return target.make().eval()
+        module = target.make().eval()
+    with torch.no_grad():
+        for weights in module.parameters():
+            drawn, count = weights.flatten()[:PERIOD], weights.numel()
+            weights.copy_(drawn.repeat(-(-count // PERIOD))[:count].reshape(weights.shape))
+    return module
 
 
 def _made(task: _Task) -> HwnasError | None:
