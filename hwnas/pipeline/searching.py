@@ -195,7 +195,9 @@ def _origins(tier: Tier) -> dict[str, str]:
     latency = tier.objectives[1].metric
     size = latency.replace("latency_ms", "file_kib")
     setup = latency.partition("@")[2]
-    others = dict.fromkeys((size, *(f"{name}@{setup}" for name in OTHERS)), "predicted")
+    metrics = {objective.metric for objective in tier.objectives} | {limit.metric for limit in tier.limits}
+    asked = metrics & {f"{name}@{setup}" for name in OTHERS}
+    others = dict.fromkeys((size, *sorted(asked)), "predicted")
     limited = {limit.metric: "predicted" for limit in tier.limits if limit.metric.startswith(latency)}
     return {
         ACCURACY: "measured", latency: "predicted", **limited, **others, **dict.fromkeys(DERIVED, "derived")
