@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -20,7 +21,7 @@ from hwnas.config import TimingConfig, parse_setup
 from hwnas.errors import ConfigError, RunError, TableError
 from hwnas.latency.table import read_table
 from hwnas.network import operators_of
-from hwnas.pipeline import bench_hosts
+from hwnas.pipeline import bench_hosts, run
 from hwnas.pipeline import boards as boards_module
 from hwnas.pipeline.boards import fill_on_hosts
 from hwnas.pipeline.timing import order_of, protocol, table_of
@@ -342,3 +343,37 @@ def test_emulated_times_are_no_timings_of_a_board(tmp_path: Path, kit: Path) -> 
     config = parse_setup({"runtime": "onnxruntime", "host": "pi"}, where="here")
     with pytest.raises(TableError, match="made under emulation"):
         table_of(config, tmp_path / "t.jsonl")
+
+
+EXPERIMENT = """name: on_a_board
+space: small.yaml
+data: digits
+train: {epochs: 1}
+setups:
+  pi: {runtime: onnxruntime, host: board, ssh_config: SSH_CONFIG, device: Pi}
+tiers:
+  edge: {setup: pi}
+search: {trials: 4, population: 2}
+timing: {warm_up_ms: 0, sample_ms: 0.01, rounds: 3, processes: 1, pin: no, checks: 1}
+export: {formats: [onnx], picks: [best]}
+"""
+
+
+@pytest.mark.slow
+def test_an_experiment_searches_with_a_board_s_table_and_times_its_front_there(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small.yaml").write_text(
+        SPACE.replace("channels: 3", "channels: 1").replace("classes: 4", "classes: 10")
+    )
+    (tmp_path / "e.yaml").write_text(EXPERIMENT.replace("SSH_CONFIG", str(server.ssh_config)))
+    heard = Heard()
+    outcome = run("e.yaml", narrator=heard)
+    assert any(text.startswith("board: ") for text in heard.shown)
+    latency = outcome.folder / "latency"
+    assert {read_table(latency / name).setup.device for name in ("pi.jsonl", "pi-front.jsonl")} == {"Pi"}
+    assert all(point.measured["latency_ms@pi"] > 0 for point in outcome.tiers[0].front)
+    manifest = json.loads(outcome.manifests[0].read_text())
+    assert manifest["setup"]["device"] == "Pi"
+    assert "at the desk and not on the board" in manifest["models"][0]["files"][0]["runtime"]
