@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "hwnas"
 
 FLOORS = (  # bottom to top
     ("errors",),
-    ("cell", "lookup", "quiet", "shipped", "strict", "weightless", "yaml_file"),
+    ("cell", "denormals", "lookup", "quiet", "shipped", "strict", "weightless", "yaml_file"),
     ("space", "ops", "pareto"),
     ("traced",),
     ("network", "notation", "runtimes", "export", "config", "data"),
@@ -55,6 +55,7 @@ TORCH_FREE = (
     *BOARD,
     "errors.py",
     "cell.py",
+    "denormals.py",
     "lookup.py",
     "quiet.py",
     "yaml_file.py",

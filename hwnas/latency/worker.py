@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hwnas.denormals import denormals_flushed
 from hwnas.errors import MissingExtra
 from hwnas.latency.conditions.cores import chosen, kept_to
 from hwnas.latency.conditions.tree import Tree
@@ -93,7 +94,8 @@ def main() -> None:
     setup = Setup(**job["setup"])
     act = member(TASKS, job.get("task", "times"), what="task", where="job")
     wanted = chosen(setup.cores, setup.threads, job["timing"].get("pin", True), Tree())
-    with os.fdopen(channel, "w", encoding="utf-8") as answers, kept_to(wanted, surely=bool(setup.cores)) as cpus:
+    answering, keeping = os.fdopen(channel, "w", encoding="utf-8"), kept_to(wanted, surely=bool(setup.cores))
+    with answering as answers, keeping as cpus, denormals_flushed():
 
         def tell(line: dict[str, Any]) -> None:
             answers.write(json.dumps(line) + "\n")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from hwnas.denormals import float_state_kept
 from hwnas.errors import MissingExtra
 from hwnas.runtimes.cuda import gpu_name, no_cuda
 from hwnas.runtimes.onnxruntime_cuda import PROVIDER, SweptModel, providers, sweeper
@@ -69,7 +70,8 @@ class OnnxRuntime:
 
     def _loaded(self, ort: Any, path: Path, on: list[Any]) -> OnnxModel:
         try:
-            session = ort.InferenceSession(str(path), self._options(ort), providers=on)
+            with float_state_kept():
+                session = ort.InferenceSession(str(path), self._options(ort), providers=on)
         except Exception as error:  # its exceptions share no narrower base
             raise unreadable(path, self.setup.runtime, error) from error
         if self.setup.accelerator == "cuda" and session.get_providers()[0] != PROVIDER:
@@ -104,9 +106,7 @@ class OnnxRuntime:
         options.add_session_config_entry("session.intra_op.allow_spinning", "1" if self.setup.threads > 1 else "0")
         # Threads that go on spinning after a call would take the cores from the next model in an interleaved round.
         options.add_session_config_entry("session.force_spinning_stop", "1")
-        options.add_session_config_entry(
-            "session.set_denormal_as_zero", "1"
-        )  # random weights may make some; data do not
+        options.add_session_config_entry("session.set_denormal_as_zero", "1")  # on its own threads
         options.log_severity_level = 3  # errors; those are raised as well
         return options
 
