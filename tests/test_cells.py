@@ -350,7 +350,7 @@ def test_every_string_is_read_and_what_is_written_is_read_back(space: Space) -> 
         (STRING.replace("none~2", "none"), "`none` stands where node 3 has its edge from node 2"),
         (STRING.replace("|none~1|none~2|", "|none~1|"), "of node 3 does not hold 3 edges between bars"),
         (STRING[:-1], "of node 3 does not hold 3 edges between bars"),
-        (STRING.partition("+")[0], "the string has 1 groups"),
+        (STRING.partition("+")[0], "the string has 1 of 3 groups"),
         ({"picks": 1}, "a dict is no string"),
     ],
     ids=str,

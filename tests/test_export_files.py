@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ from hwnas.ops.resmbconv import ResMBConv
 from hwnas.ops.tokenclassifier import TokenClassifier
 from hwnas.ops.transformer import EncoderLayer, Transformer
 from hwnas.runtimes import RUNTIMES, open_runtime
+from hwnas.space import Knob, Space
 from tests.tiny import SPACES, tiny
 
 OPERATORS: dict[str, tuple[Operator, Shape]] = {
@@ -54,6 +56,9 @@ OPERATORS: dict[str, tuple[Operator, Shape]] = {
     "reduction": (Reduction(8, 16), (8, 6, 6)),
     "readout": (Readout(16, 10), (16, 4, 4)),
 }
+
+FAMILIES = ("attentive_nas", "cifar10_vit", "fbnet", "nas_bench_201", "ofa_mobilenet_v3_w1.0", "ofa_resnet50d")
+"""Spaces that together hold every operator: a conversion to TFLite takes seconds."""
 
 
 class Sorted(nn.Module):
@@ -111,16 +116,25 @@ def test_an_operators_pt2_file_equals_pytorch(name: str, tmp_path: Path) -> None
     assert_same("pytorch", trained_looking(operator.module()), shape, tmp_path / "model")
 
 
-@pytest.mark.parametrize("runtime", EXPORTERS)
-@pytest.mark.parametrize("name", SPACES)
+def short(name: str) -> Space:
+    """A shipped space with one layer a stage, because conversions are slow."""
+    space = tiny(name)
+    return replace(space, stages=tuple(replace(stage, depth=Knob((1,))) for stage in space.stages))
+
+
+@pytest.mark.parametrize(
+    ("runtime", "name"),
+    [(runtime, name) for runtime in EXPORTERS for name in (FAMILIES if runtime == "tflite" else SPACES)],
+)
 def test_a_networks_file_equals_pytorch(runtime: str, name: str, tmp_path: Path) -> None:
-    """On a tiny input and as shallow as the space allows without empty stages, because conversions are slow."""
-    space, rng = tiny(name), random.Random(0)
-    shallow = space.sample(
-        lambda choice: min(filter(None, choice.options)) if choice.name.endswith("depth") else choice.draw(rng)
-    )
-    network = lower(space, shallow)
+    space = short(name)
+    network = lower(space, space.random(random.Random(0)))
     assert_same(runtime, trained_looking(build(network)), network.input_shape, tmp_path / "model", batch=2)
+
+
+def test_the_spaces_that_are_converted_for_tflite_hold_every_operator_of_the_others() -> None:
+    kinds = {name: {block.op for stage in tiny(name).stages for block in stage.blocks} for name in SPACES}
+    assert set().union(*kinds.values()) == set().union(*(kinds[name] for name in FAMILIES))
 
 
 @pytest.mark.parametrize("runtime", EXPORTERS)

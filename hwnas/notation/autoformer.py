@@ -12,7 +12,7 @@ from typing import Any
 
 from hwnas.errors import SpaceError
 from hwnas.notation import Notation
-from hwnas.notation.lists import Entry, Lists, covering, layer_entries
+from hwnas.notation.lists import Entry, Lists, covering, entries_of, layer_entries
 from hwnas.space import Architecture, Knob, Space, Stage
 
 LAYERS = ("mlp_ratio", "num_heads")
@@ -44,7 +44,7 @@ def _filled_up(lists: Lists, plain: Mapping[str, Any], where: str) -> dict[str, 
         held, entries = plain.get(key), lists.entries[key]
         if isinstance(held, list):
             if len(held) != plain["depth"]:
-                raise _error(f"`{key}` holds {len(held)} entries", where, f"It holds one a layer: {plain['depth']}")
+                raise _error(f"`{key}` holds {entries_of(held)}", where, f"It holds one a layer: {plain['depth']}")
             filled[key] = [*held, *(next(iter(entry.meanings)) for entry in entries[len(held) :])]
     return filled
 

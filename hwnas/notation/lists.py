@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -59,7 +60,9 @@ class Lists:
                 else:
                     at = f"`{key}`" if key in self.scalars else f"`{key}`, entry {place + 1}"
                     wrong[entry.choice] = _error(
-                        f"`{value}` is no option of {at}", where, f"Options: {', '.join(map(str, entry.meanings))}"
+                        f"`{_shown(value)}` is no option of {at}",
+                        where,
+                        f"Options: {', '.join(map(_shown, entry.meanings))}",
                     )
 
         def pick(choice: Choice) -> Value:
@@ -97,7 +100,7 @@ class Lists:
         least = len(entries) if key in self.scalars else len(entries) - self.optional
         if not least <= len(held) <= len(entries):
             allowed = " or ".join(map(str, sorted({least, len(entries)})))
-            raise _error(f"`{key}` holds {len(held)} entries", where, f"It holds {allowed} for this space")
+            raise _error(f"`{key}` holds {entries_of(held)}", where, f"It holds {allowed} for this space")
         return [*held, *largest[len(held) :]]
 
     def _form(self) -> str:
@@ -131,6 +134,16 @@ def layer_entries(stage: Stage, knob: str) -> list[Entry]:
 def stage_entries(stages: Sequence[Stage], knob: str) -> list[Entry]:
     """An entry for the knob of every stage that has it and decides it once."""
     return [Entry.of(f"{stage.name}.{knob}", stage.knobs[knob]) for stage in stages if knob in stage.per_stage]
+
+
+def entries_of(held: Sequence[Any]) -> str:
+    """How many entries there are, in words."""
+    return f"{len(held)} {'entry' if len(held) == 1 else 'entries'}"
+
+
+def _shown(value: Any) -> str:
+    """As JSON writes it: a word in quotes is no number."""
+    return json.dumps(value)
 
 
 def _is_there(name: str, space: Space, architecture: Architecture) -> bool:

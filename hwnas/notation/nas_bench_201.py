@@ -89,7 +89,11 @@ def _operations(raw: Any, where: str) -> tuple[str, ...]:
     groups = raw.strip().split("+")
     nodes = sorted({node for node, _ in EDGES})
     if len(groups) != len(nodes):
-        raise _error(f"the string has {len(groups)} groups", where, f"It has one for each of nodes 1 to 3: {_FORM}")
+        raise _error(
+            f"the string has {len(groups)} of {len(nodes)} groups",
+            where,
+            f"It has one for each of nodes 1 to 3: {_FORM}",
+        )
     return tuple(op for node, group in zip(nodes, groups, strict=True) for op in _group(group, node, where))
 
 

@@ -122,7 +122,7 @@ def _given(space: AnySpace, which: str) -> tuple[Architecture, Any]:
         return space.random(random.Random(int(seed[1]))), None
     if which.lstrip().startswith("|") or (which.isdigit() and not Path(which).is_file()):
         return read_architecture(space, which, where="--architecture"), which
-    raw = _read_json(Path(which))
+    raw = _read_json(which)
     raw = raw.get("architecture", raw) if isinstance(raw, dict) else raw
     own = isinstance(raw, dict) and "picks" in raw
     architecture = Architecture.from_dict(raw, where=which) if own else read_architecture(space, raw, where=which)
@@ -130,10 +130,11 @@ def _given(space: AnySpace, which: str) -> tuple[Architecture, Any]:
     return architecture, None if own else raw
 
 
-def _read_json(path: Path) -> Any:
+def _read_json(which: str) -> Any:
+    path = Path(which)
     if not path.is_file():
         raise SpaceError(
-            f"`{path}` names no architecture and no file",
+            f"`{which}` names no architecture and no file",
             where="--architecture",
             allowed="largest, smallest, random:SEED, a JSON file, or a string as '|nor_conv_3x3~0|+...' or 01201202",
             do="Use one of these",
@@ -144,6 +145,6 @@ def _read_json(path: Path) -> Any:
         raise SpaceError(
             f"the file is no JSON ({error})",
             where=str(path),
-            allowed='The form is {"space": name, "picks": {...}}',
-            do="Take one from fronts/<tier>.json",
+            allowed='It holds {"space": name, "picks": {...}}, or JSON in the notation of the space',
+            do="Print one: `hwnas cost SPACE --architecture random:0 --json`",
         ) from error
