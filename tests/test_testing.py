@@ -80,6 +80,12 @@ BROKEN: dict[str, tuple[str, str, str]] = {  # what the class ends with -> the c
                "        return conv"),
         "names and axes", "`extra` has 1 axes, and 2 in a larger operator",
     ),
+    "counts layers by whether it keeps the width": (
+        method("return nn.Sequential(*[nn.BatchNorm2d(self.in_channels)][: self.in_channels != self.out_channels], "
+               "self.conv())"),
+        "names and axes", "`0.weight` has 1 axes, and 4 where it keeps the width",
+    ),
+    "builds no module": (method("return 3"), "a slice", "no torch.nn.Module"),
     "shrinks as it grows": (
         method("return nn.Sequential(self.conv(), nn.Conv2d(self.out_channels, 480 // self.out_channels, 1))"),
         "names and axes", "no part of",

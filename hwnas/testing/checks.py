@@ -83,7 +83,7 @@ def new_modules(case: Case) -> None:
 
 def names(case: Case) -> None:
     """Names of weights do not depend on sizes; weights of one name have the same axes, no larger in a smaller one."""
-    largest, *rest = [operator.module().state_dict() for operator in case.operators]
+    largest, *rest = [seeded(operator).state_dict() for operator in case.operators]
     for operator, state in zip(case.operators[1:], rest, strict=True):
         unlike = sorted(state.keys() ^ largest.keys())
         _hold(not unlike, operator, f"`{', '.join(unlike[:1])}` is a weight at one size and not at another")
@@ -92,6 +92,10 @@ def names(case: Case) -> None:
             _hold(axes, operator, f"`{name}` has {value.ndim} axes, and {largest[name].ndim} in a larger operator")
             fits = all(part <= whole for part, whole in zip(value.shape, largest[name].shape, strict=True))
             _hold(fits, operator, f"`{name}` is {tuple(value.shape)}, no part of {tuple(largest[name].shape)}")
+    alike = _as_wide_as_its_output(case.operators[0])  # a slot whose width is open holds both
+    for name in largest.keys() & alike.keys():
+        one, other = largest[name].ndim, alike[name].ndim
+        _hold(one == other, case.operators[0], f"`{name}` has {one} axes, and {other} where it keeps the width")
 
 
 def output(case: Case) -> None:
@@ -116,7 +120,7 @@ def output(case: Case) -> None:
 def derived_costs(case: Case) -> None:
     """Parameters and MACs as derived on `meta` are those of the built module; activations hold input and output."""
     for operator, shape in case.links:
-        costs, module = operator_costs(operator, shape), operator.module().eval()
+        costs, module = operator_costs(operator, shape), seeded(operator).eval()
         params = sum(parameter.numel() for parameter in module.parameters())
         _hold(costs.params == params, operator, f"it has {params} parameters, derived were {costs.params}")
         with torch.no_grad(), FlopCounterMode(display=False) as flops:
@@ -237,7 +241,9 @@ def seeded(operator: Operator) -> nn.Module:
     """A new module with the weights of one seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return operator.module()
+        module = operator.module()
+    _hold(isinstance(module, nn.Module), operator, f"`module()` gives {type(module).__name__}, no torch.nn.Module")
+    return module
 
 
 def trained(operator: Operator) -> nn.Module:
@@ -261,6 +267,14 @@ def shake(module: nn.Module) -> None:
         for value in module.parameters():
             if value.ndim == 1:
                 value.add_(0.3 * torch.randn(value.shape, generator=generator))
+
+
+def _as_wide_as_its_output(operator: Operator) -> Mapping[str, Tensor]:
+    """The weights of an operator whose input is as wide as its output; none where it refuses to be so."""
+    try:
+        return dataclasses.replace(operator, in_channels=operator.out_channels).module().state_dict()
+    except Exception:  # a user's operator may raise anything
+        return {}
 
 
 def _images(shape: Shape) -> Tensor:
