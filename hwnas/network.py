@@ -93,7 +93,7 @@ _MADE: WeakKeyDictionary[Layer, dict[int, Operator]] = WeakKeyDictionary()
 
 
 def _made(space: Space, layer: Layer, channels: int) -> Operator:
-    where, knobs = f"{space.name}: {layer.slot}", {"in_channels": channels, **layer.knobs}
+    where, knobs = f"space `{space.name}`: `{layer.slot}`", {"in_channels": channels, **layer.knobs}
     operator = make_operator(layer.op, knobs, where=where, operators=known_operators(space))
     _MADE.setdefault(layer, {})[channels] = operator
     return operator
@@ -271,6 +271,6 @@ def layer_placements(
             picks = stage.picks(index, block, {**fixed, **layer})
             for shape in shapes:
                 knobs = {"in_channels": shape[0], **fixed, **stride, **layer}
-                where = f"{space.name}: stage `{stage.name}`"
+                where = f"space `{space.name}`: stage `{stage.name}`"
                 operator = make_operator(block.op, knobs, where=where, operators=known)
                 yield Placed(f"{stage.name}_{index}", picks, operator, shape, _output_shape(operator, shape))

@@ -191,7 +191,7 @@ def test_a_module_that_does_not_run_names_the_input() -> None:
 def test_bad_operators_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"s1: unknown operator `mbcnv`\. Did you mean `mbconv`\?"):
         make_operator("mbcnv", {}, where="s1")
-    with pytest.raises(SpaceError, match="`conv` lacks its knob `width`"):
+    with pytest.raises(SpaceError, match=r"`conv` lacks its knob `width`.*It needs width\. Write"):
         make_operator("conv", {"in_channels": 3}, where="s1")
     with pytest.raises(SpaceError, match=r"unknown activation `rleu`\. Did you mean `relu`"):
         operator_costs(

@@ -31,11 +31,12 @@ def operator_of(kind: type[Operator], knobs: Mapping[str, Any], *, where: str) -
                 do="Correct or remove it",
             )
     if missing := sorted(needed - set(knobs)):
+        written = sorted("width" if knob == "out_channels" else knob for knob in needed - {"in_channels"})
         knob = "width" if missing[0] == "out_channels" else missing[0]
         raise SpaceError(
             f"`{name}` lacks its knob `{knob}`",
             where=where,
-            allowed=f"It needs {', '.join(sorted(needed))}",
+            allowed=f"It needs {', '.join(written)}",
             do=f"Write `{knob}: VALUE` or `{knob}: [OPTION, OPTION]` in the stage",
         )
     try:
