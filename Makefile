@@ -47,7 +47,7 @@ quickstart: install
 	$(BIN)/hwnas run experiments/quickstart.yaml
 
 test: dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: dev
 	$(BIN)/ruff check .

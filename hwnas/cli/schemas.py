@@ -7,12 +7,16 @@ from typing import Annotated, Literal
 
 import typer
 
+from hwnas.cli.arguments import Json
+from hwnas.cli.printing import print_found
+
 
 def schema(
     kind: Annotated[Literal["space", "experiment"], typer.Argument(help="space or experiment.")],
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Write it to a file, such as space.schema.json.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Print the JSON Schema of space or experiment files, by which editors complete and check them."""
     from hwnas import pipeline
@@ -22,4 +26,4 @@ def schema(
         print(text, end="")
     else:
         out.write_text(text, encoding="utf-8")
-        print(f"wrote {out}")
+        print_found({"written": out}, as_json, [f"wrote {out}"])

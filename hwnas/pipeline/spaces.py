@@ -74,8 +74,8 @@ def open_space(
     try:
         check_space(space)
     except (ConfigError, SpaceError) as error:
-        if isinstance(error, ConfigError) and any(str(plugin.path) in error.where for plugin in space.plugins):
-            raise  # the plugin is at fault, and named
+        if any(str(named) in error.where for named in (path, *(plugin.path for plugin in space.plugins))):
+            raise  # the file at fault is named
         raise type(error)(error.met, where=f"{path}: {error.where}", allowed=error.allowed, do=error.do) from error
     return space, path
 
