@@ -138,7 +138,13 @@ def _module(target: Target) -> nn.Module:
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        module = target.make().eval()
+        return repeat_weights(target.make().eval())
+
+
+def repeat_weights(module: nn.Module) -> nn.Module:
+    """The module, of whose every weight the first `PERIOD` numbers now stand over and over."""
+    import torch
+
     with torch.no_grad():
         for weights in module.parameters():
             drawn, count = weights.flatten()[:PERIOD], weights.numel()
