@@ -173,20 +173,20 @@ def test_a_kernel_of_one_may_stride(tmp_path: Path) -> None:
     """Published spaces take every other pixel where they skip a layer."""
     path = tmp_path / "space.yaml"
     path.write_text(space("name: s1, op: conv, width: 8, kernel: 1, stride: 2"))
-    open_space(path)
+    assert open_space(path)[0].count == 1
 
 
 def test_a_stride_beyond_its_kernel_is_allowed_where_all_is_read(tmp_path: Path) -> None:
     """A bottleneck's shortcut averages what its kernel passes over."""
     path = tmp_path / "space.yaml"
     path.write_text(space("name: s1, op: bottleneck, width: 8, kernel: 3, stride: 4"))
-    open_space(path)
+    assert open_space(path)[0].count == 1
 
 
 def test_a_kernel_may_be_larger_than_its_input(tmp_path: Path) -> None:
     path = tmp_path / "space.yaml"
     path.write_text(space("name: s1, op: conv, width: 8, kernel: 11"))
-    open_space(path)
+    assert open_space(path)[0].count == 1
 
 
 @pytest.fixture

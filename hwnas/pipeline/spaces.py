@@ -74,7 +74,7 @@ def open_space(
     try:
         check_space(space)
     except (ConfigError, SpaceError) as error:
-        if any(str(named) in error.where for named in (path, *(plugin.path for plugin in space.plugins))):
+        if any(str(file) in error.where for file in (path, *(plugin.path for plugin in space.plugins))):
             raise  # the file at fault is named
         raise type(error)(error.met, where=f"{path}: {error.where}", allowed=error.allowed, do=error.do) from error
     return space, path
