@@ -1,0 +1,115 @@
+"""The samplers that `nb201_search.py` compares: each a function (table, evaluations, seed) -> rows in their order.
+
+No sampler evaluates an architecture twice: what it proposes again costs nothing and counts nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import moocore
+import numpy as np
+from nb201_table import Table
+from numpy.typing import NDArray
+
+from hwnas.lookup import optional
+from hwnas.search.plan import Plan
+from hwnas.search.study import open_study
+
+POPULATION = 20
+Sampler = Callable[[Table, int, int], list[int]]
+
+
+def studied(name: str) -> Sampler:
+    """One of hwnas's own names for Optuna's samplers, in a study of hwnas: known architectures are passed over."""
+
+    def search(table: Table, evaluations: int, seed: int) -> list[int]:
+        study = open_study(Plan(table.space, table.tier, name, POPULATION, seed))
+        study.run(table.evaluate, evaluations)
+        return [table.row(evaluation.architecture) for evaluation in study.evaluations]
+
+    return search
+
+
+def pymoo_nsga2(table: Table, evaluations: int, seed: int) -> list[int]:
+    """pymoo's NSGA-II with its operators for variables that are a choice: uniform crossover, redrawn genes."""
+    optional("pymoo", extra="bench", why="the sampler `pymoo`")
+    from pymoo.algorithms.moo.nsga2 import NSGA2
+    from pymoo.core.mixed import MixedVariableDuplicateElimination, MixedVariableMating, MixedVariableSampling
+    from pymoo.core.problem import Problem
+    from pymoo.core.variable import Choice
+
+    duplicates = MixedVariableDuplicateElimination()
+    algorithm = NSGA2(
+        pop_size=POPULATION,
+        sampling=MixedVariableSampling(),
+        mating=MixedVariableMating(eliminate_duplicates=duplicates),
+        eliminate_duplicates=duplicates,
+    )
+    problem = Problem(n_obj=2, vars={slot: Choice(options=range(len(table.words))) for slot in table.slots})
+    algorithm.setup(problem, termination=("n_gen", 1_000_000), seed=seed, verbose=False)
+    found: dict[int, None] = {}
+    for _ in range(50 * evaluations):  # a population that has converged proposes what is known
+        if len(found) >= evaluations:
+            break
+        asked = algorithm.ask()
+        codes = np.array([[genes[slot] for slot in table.slots] for genes in asked.get("X")], dtype=np.intp)
+        rows = [table.row_of[row.tobytes()] for row in codes]
+        asked.set("F", np.stack([table.cost[rows], -table.accuracy[rows]], axis=1))
+        with np.errstate(invalid="ignore"):  # its crowding distance subtracts infinities
+            algorithm.evaluator.eval(problem, asked, skip_already_evaluated=True)
+            algorithm.tell(infills=asked)
+        found.update(dict.fromkeys(rows))
+    return list(found)[:evaluations]
+
+
+def forest(table: Table, evaluations: int, seed: int, first: int = 20, batch: int = 10) -> list[int]:
+    """A random forest predicts accuracy from the one-hot of places; cost is known. The hopeful front is evaluated.
+
+    Hopeful is the mean over trees and one standard deviation. Of what is not evaluated yet, a batch takes what adds
+    most hypervolume if that is true, one after another.
+    """
+    from sklearn.ensemble import RandomForestRegressor
+
+    rng = np.random.default_rng(seed)
+    one_hot = (table.codes[:, :, None] == np.arange(len(table.words))).reshape(len(table.codes), -1).astype(float)
+    rows = [int(row) for row in rng.permutation(len(table.codes))[: min(first, evaluations)]]
+    while len(rows) < evaluations:
+        model = RandomForestRegressor(100, random_state=int(rng.integers(2**31)))
+        model.fit(one_hot[rows], table.accuracy[rows])
+        trees = np.stack([tree.predict(one_hot) for tree in model.estimators_])
+        predicted = -trees.mean(axis=0) - trees.std(axis=0)
+        predicted[rows] = -table.accuracy[rows]
+        rows += _promising(predicted, table.cost, rows, min(batch, evaluations - len(rows)), rng)
+    return rows
+
+
+def _promising(
+    error: NDArray[np.float64], cost: NDArray[np.float64], known: list[int], count: int, rng: np.random.Generator
+) -> list[int]:
+    """The rows that would add most to the front of the known ones, then of what stands behind it."""
+    worst = float(np.percentile(error[known], 90))
+    scaled = np.stack([(cost - cost.min()) / np.ptp(cost), (error - error.min()) / (worst - error.min() or 1)], axis=1)
+    chosen: list[int] = []
+    while len(chosen) < count:
+        taken = np.array(known + chosen)
+        free = np.setdiff1d(np.arange(len(cost)), taken)
+        if not len(free):
+            break
+        ahead = free[moocore.is_nondominated(scaled[free])]
+        have = moocore.hypervolume(scaled[taken], ref=[1, 1])
+        gains = [moocore.hypervolume(scaled[[*taken, row]], ref=[1, 1]) - have for row in ahead]
+        best = int(ahead[int(np.argmax(gains))]) if max(gains) > 0 else int(rng.choice(ahead))
+        chosen.append(best)
+    return chosen
+
+
+RIVALS: Mapping[str, Sampler] = {
+    "random": studied("random"),
+    "nsga2": studied("nsga2"),
+    "nsga3": studied("nsga3"),
+    "tpe": studied("tpe"),
+    "gp": studied("gp"),
+    "pymoo": pymoo_nsga2,
+    "forest": forest,
+}
