@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from hwnas.ranks import correlation
 
 Floats = NDArray[np.float64]
 
@@ -65,7 +66,6 @@ class Agreement:
             ends = _column("low", low, len(truth)), _column("high", high, len(truth))
             slack = ROUNDING * truth
             covered = float(np.mean((ends[0] - slack <= truth) & (truth <= ends[1] + slack)))
-        spearman, kendall = _ranks(guess, truth)
         return cls(
             networks=len(truth),
             mape=float(size.mean()),
@@ -74,8 +74,8 @@ class Agreement:
             worst=float(size.max()),
             within_5=float(np.mean(size <= 0.05 + ROUNDING)),
             within_10=float(np.mean(size <= 0.10 + ROUNDING)),
-            spearman=spearman,
-            kendall=kendall,
+            spearman=correlation("spearman", guess, truth),
+            kendall=correlation("kendall", guess, truth),
             coverage_90=covered,
         )
 
@@ -91,16 +91,3 @@ def _column(name: str, values: Sequence[float], length: int) -> Floats:
     if not np.isfinite(column).all():
         raise ValueError(f"`{name}` holds a value that is not finite")
     return column
-
-
-def _ranks(guess: Floats, truth: Floats) -> tuple[float | None, float | None]:
-    from scipy import stats
-
-    if len(truth) < 2 or np.ptp(guess) == 0 or np.ptp(truth) == 0:
-        return None, None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of p-values, which are not asked for
-        return (
-            float(stats.spearmanr(guess, truth).statistic),
-            float(stats.kendalltau(guess, truth, variant="b").statistic),
-        )

@@ -1,0 +1,51 @@
+"""Rank correlations with bootstrap intervals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hwnas.ranks import KINDS, as_json, correlation, correlations
+
+
+def test_kendall_counts_pairs_in_and_out_of_order() -> None:
+    assert correlation("kendall", [1, 2, 3, 4], [1, 2, 4, 3]) == pytest.approx((5 - 1) / 6)
+
+
+def test_a_monotone_map_keeps_ranks_and_bends_the_line() -> None:
+    x = np.arange(1.0, 9.0)
+    assert correlation("kendall", x, np.exp(x)) == pytest.approx(1)
+    assert correlation("spearman", x, np.exp(x)) == pytest.approx(1)
+    pearson = correlation("pearson", x, np.exp(x))
+    assert pearson is not None
+    assert pearson < 0.9
+
+
+def test_a_constant_column_or_a_single_row_has_no_correlation() -> None:
+    assert [correlation(kind, [1, 2, 3], [5, 5, 5]) for kind in KINDS] == [None] * 3
+    assert [correlation(kind, [1], [2]) for kind in KINDS] == [None] * 3
+    assert as_json(correlations([1], [2])) == dict.fromkeys(KINDS)
+
+
+def test_unlike_lengths_are_refused() -> None:
+    with pytest.raises(ValueError, match="cannot be correlated"):
+        correlation("spearman", [1, 2], [1, 2, 3])
+
+
+def test_nine_to_ten_of_ten_intervals_hold_the_truth() -> None:
+    """A check of the bootstrap itself: two columns that share half of their variance, so Pearson's truth is 0.5."""
+    rng, held = np.random.default_rng(3), 0
+    for trial in range(40):
+        shared = rng.normal(size=60)
+        one, other = shared + rng.normal(size=60), shared + rng.normal(size=60)
+        found = correlations(one.tolist(), other.tolist(), seed=trial, resamples=120)["pearson"]
+        assert found is not None
+        assert found.low <= found.value <= found.high
+        held += found.low <= 0.5 <= found.high
+    assert held >= 34
+
+
+def test_the_same_seed_gives_the_same_interval() -> None:
+    x, y = [1.0, 2, 3, 4, 5, 6], [2.0, 1, 4, 3, 6, 5]
+    assert correlations(x, y, seed=1, resamples=50) == correlations(x, y, seed=1, resamples=50)
+    assert correlations(x, y, seed=1, resamples=50) != correlations(x, y, seed=2, resamples=50)
