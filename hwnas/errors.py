@@ -49,6 +49,10 @@ class TrainingError(HwnasError, RuntimeError):
     """Training that diverged."""
 
 
+class NoScore(HwnasError, RuntimeError):
+    """A network to which a proxy gives no number."""
+
+
 class ExportError(HwnasError, RuntimeError):
     """A file that could not be made, or that disagrees with PyTorch."""
 

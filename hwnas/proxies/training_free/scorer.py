@@ -1,0 +1,130 @@
+"""A training-free proxy as a scorer of architectures: what a search and a population are scored with."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import final
+
+import torch
+from torch import Tensor
+
+from hwnas.data import Dataset
+from hwnas.errors import ConfigError
+from hwnas.lookup import member
+from hwnas.network import Network
+from hwnas.proxies.training_free import TRAINING_FREE
+from hwnas.proxies.training_free.definition import Definition
+from hwnas.proxies.training_free.probe import probe
+from hwnas.space import Architecture
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class TrainingFree:
+    """Architecture -> score; the same architecture always gets the same one.
+
+    It goes to other processes if `lower` does, such as `partial(hwnas.network.lower, space)`.
+    """
+
+    name: str
+    definition: Definition
+    lower: Callable[[Architecture], Network]
+    seed: int
+    images: Tensor | None = None
+    """(batch, C, H, W) of a data set; None where noise serves."""
+    labels: Tensor | None = None
+    device: str = "cpu"
+
+    def __call__(self, architecture: Architecture) -> float:
+        network = self.lower(architecture)
+        return probe(
+            self.name,
+            self.definition,
+            network,
+            seed=self.seed,
+            images=self.images,
+            labels=self.labels,
+            device=self.device,
+        )
+
+    @property
+    def metric(self) -> str:
+        """Under which name scores are stored."""
+        return f"score@{self.name}"
+
+    @cached_property
+    def producer(self) -> str:
+        """What a stored score was made by: equal producers give equal scores."""
+        definition = self.definition
+        told = f"{self.name} version={definition.version}"
+        if definition.draws:
+            told += f" seed={self.seed} init={definition.initialisation} mode={definition.mode} {definition.dtype}"
+        told += f" repeats={definition.repeats}" if definition.repeats > 1 else ""
+        told += f" resolution={definition.resolution}" if definition.resolution is not None else ""
+        told += f" batch={definition.batch}" if definition.batch else ""
+        told += f" {self._input}" if definition.data else ""
+        return told + (f" device={self.device}" if self.device != "cpu" else "")
+
+    @property
+    def _input(self) -> str:
+        if self.images is None:
+            return "images=noise" + (" labels=random" if self.definition.labels else "")
+        seen = hashlib.sha256(self.images.numpy().tobytes())
+        if self.labels is not None:
+            seen.update(self.labels.numpy().tobytes())
+        return f"images={seen.hexdigest()[:8]}"
+
+
+def training_free_scorer(
+    name: str,
+    lower: Callable[[Architecture], Network],
+    dataset: Dataset | None,
+    *,
+    seed: int,
+    batch: int | None = None,
+    resolution: int | None = None,
+    device: str = "cpu",
+) -> TrainingFree:
+    """The scorer of a proxy by its name; its `metric` and its `producer` go with it.
+
+    Args:
+        name: in `TRAINING_FREE`.
+        lower: architecture -> network.
+        dataset: whose first training images are looked at; None is the data-free mode, with noise and random labels.
+        seed: of weights and noise.
+        batch: images at once, instead of the definition's number.
+        resolution: height and width of the images, instead of the network's own.
+        device: where modules run.
+
+    Raises:
+        ConfigError: an unknown name, a batch or resolution below 1 or of a proxy that has none, or a data set with
+            fewer images.
+    """
+    definition: Definition = member(TRAINING_FREE, name, what="proxy", where="training-free proxies")
+    for what, number in (("batch", batch), ("resolution", resolution)):
+        if number is not None and number < 1:
+            raise ConfigError(
+                f"`{what}` is {number}", where=f"proxy `{name}`", allowed="Whole numbers from 1 on", do="Correct it"
+            )
+    if definition.batch:  # one that looks at no images has neither
+        definition = replace(
+            definition, batch=batch or definition.batch, resolution=resolution or definition.resolution
+        )
+    images = labels = None
+    if dataset is not None and definition.data:
+        images, labels = _first(dataset, definition.batch, name)
+    return TrainingFree(name, definition, lower, seed, images, labels if definition.labels else None, device)
+
+
+def _first(dataset: Dataset, count: int, name: str) -> tuple[Tensor, Tensor]:
+    if len(dataset.train) < count:
+        raise ConfigError(
+            f"the data set `{dataset.name}` has {len(dataset.train)} training images, the batch is {count}",
+            where=f"proxy `{name}`",
+            allowed="A batch has as many images as there are, or fewer",
+            do="Give a smaller `batch`, or score without data",
+        )
+    return dataset.train.batch(torch.arange(count)), dataset.train.labels[:count]
