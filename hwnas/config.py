@@ -47,12 +47,22 @@ class TrainConfig(StrictModel):
 
 
 class AccuracyConfig(StrictModel):
-    """How a network inherits its accuracy from the supernet."""
+    """Where a network's accuracy comes from; the fields of `hwnas.proxies.Settings`."""
 
+    source: str = "inherited"
+    """A name in `hwnas.proxies.PROXIES`, or a function of the user's: `file.py:function`."""
+    quantity: Literal["top1", "score"] | None = None
+    """What a user's function returns: an accuracy, 0 to 1, or a score of which only the order counts."""
     images: Positive | None = None
     """So many validation images (the first ones of the split, which is in random order); all if left out."""
     calibration_batches: Positive = 8
     batch_size: Positive = 128
+
+    @model_validator(mode="after")
+    def _quantity_of_a_function(self) -> AccuracyConfig:
+        if self.quantity is not None and ":" not in self.source:
+            raise ValueError("`quantity` is that of a function, `source: file.py:function`: leave it out")
+        return self
 
 
 class EnergyConfig(StrictModel):

@@ -12,7 +12,7 @@ from hwnas.pipeline.pricing import check_limits, priced_setups
 from hwnas.pipeline.reporting import report_run
 from hwnas.pipeline.searching import Searched, search_run
 from hwnas.pipeline.timing import bench_run
-from hwnas.pipeline.training import train_run
+from hwnas.pipeline.training import supernet_of, train_run
 from hwnas.pipeline.workspace import open_run
 
 
@@ -39,7 +39,7 @@ def run(
         bench_run(opened, narrator)
         prices = priced_setups(opened)
         check_limits(opened, prices)
-        trained = train_run(opened, narrator)
+        trained = train_run(opened, narrator) if opened.source.supernet else supernet_of(opened, narrator)
         searched = search_run(opened, trained, prices, narrator, trials=trials)
         manifests = export_run(opened, trained, narrator)
         page = report_run(opened, trained, prices, searched)

@@ -50,15 +50,20 @@ PACKAGES = (
 
 def export(reference: str | Path, *, runs: Path = Path("runs"), narrator: Narrator | None = None) -> list[Path]:
     """Export the picks of every tier of a searched run; the manifests that were written."""
-    from hwnas.pipeline.training import load_run
+    from hwnas.pipeline.training import supernet_of
 
     run, narrator = open_run(reference, runs=runs), narrator or Silent()
     with run.opened():
-        return export_run(run, load_run(run, narrator), narrator)
+        return export_run(run, supernet_of(run, narrator), narrator)
 
 
-def export_run(run: Run, trained: Trained, narrator: Narrator) -> list[Path]:
-    """Write, run, compare and time the files of every tier's picks."""
+def export_run(run: Run, trained: Trained | None, narrator: Narrator) -> list[Path]:
+    """Write, run, compare and time the files of every tier's picks. Without a supernet they have random weights."""
+    from hwnas.pipeline.training import untrained
+
+    if trained is None:
+        trained = untrained(run)
+        narrator.say(f"the files have {weights_told(trained)}: their networks are to be trained before they are of use")
     with run.timed("export"):
         return [_export_tier(run, name, trained, narrator) for name in run.experiment.tiers]
 
@@ -85,12 +90,19 @@ def _export_tier(run: Run, name: str, trained: Trained, narrator: Narrator) -> P
         "versions": versions(),
         "limits": list(map(str, run.tier(name).limits)),
         "supernet": {"weights": trained.weights, "epochs": len(trained.history)},
+        "weights": weights_told(trained),
         "models": models,
         "experiment": published(run.resolved).model_dump(mode="json"),
     }
     write_whole(path, json.dumps(manifest, indent=1, allow_nan=False) + "\n")
     _drop_stale(folder, {file["name"] for model in models for file in model["files"]})
     return path
+
+
+def weights_told(trained: Trained) -> str:
+    """What weights the files of a run have, in words."""
+    epochs = len(trained.history)
+    return f"inherited from a supernet of {epochs} epochs" if epochs else "random weights, nothing was trained"
 
 
 def _drop_stale(folder: Path, listed: Collection[str]) -> None:

@@ -20,7 +20,7 @@ from hwnas.pipeline.live import live_path
 from hwnas.pipeline.narrate import Narrator, Silent
 from hwnas.pipeline.pricing import Priced, priced_setups
 from hwnas.pipeline.searching import Searched, nothing_found, searched_before
-from hwnas.pipeline.workspace import ACCURACY, Run, open_run
+from hwnas.pipeline.workspace import Run, open_run
 from hwnas.report import facts
 from hwnas.report.page import write_page
 from hwnas.runtimes.setup import Setup
@@ -34,16 +34,16 @@ if TYPE_CHECKING:
 
 def report(reference: str | Path, *, runs: Path = Path("runs"), narrator: Narrator | None = None) -> Path:
     """Write report.html of a searched run again, from what stands in its folder."""
-    from hwnas.pipeline.training import load_run
+    from hwnas.pipeline.training import supernet_of
 
     run = open_run(reference, runs=runs)
     with run.opened():
-        trained = load_run(run, narrator or Silent())
+        trained = supernet_of(run, narrator or Silent())
         prices = priced_setups(run)
         return report_run(run, trained, prices, searched_before(run, trained, prices))
 
 
-def report_run(run: Run, trained: Trained, prices: dict[str, Priced], searched: list[Searched]) -> Path:
+def report_run(run: Run, trained: Trained | None, prices: dict[str, Priced], searched: list[Searched]) -> Path:
     """Write report.html of a run that was searched, and exported or not."""
     config = run.experiment
     page = facts.ReportFacts(
@@ -61,7 +61,7 @@ def report_run(run: Run, trained: Trained, prices: dict[str, Priced], searched: 
             _costs(run, run.space.largest()),
         ),
         tiers=tuple(_tier(run, tier, prices) for tier in searched),
-        training=_training(run, trained),
+        training=None if trained is None else _training(run, trained),
         config_yaml=dump_experiment(published(run.resolved)),
         versions=versions(),
         elapsed=run.elapsed,
@@ -100,7 +100,7 @@ def _tier(run: Run, searched: Searched, prices: dict[str, Priced]) -> facts.Tier
     return facts.TierFacts(
         name=name,
         setup=told,
-        accuracy=facts.ObjectiveFacts(ACCURACY, "max", "measured", "validation images, inherited weights"),
+        accuracy=_accuracy(run),
         latency=facts.ObjectiveFacts(
             latency, "min", "measured" if live else "predicted", f"one call, batch {told['batch']}"
         ),
@@ -113,6 +113,10 @@ def _tier(run: Run, searched: Searched, prices: dict[str, Priced]) -> facts.Tier
         files=_files(manifest, latency, {point.architecture.key for point in searched.front}),
         notes=(*_notes(searched), *(_throttled(price) if price else ())),
     )
+
+
+def _accuracy(run: Run) -> facts.ObjectiveFacts:
+    return facts.ObjectiveFacts(run.accuracy, "max", run.source.origin, run.source.told)
 
 
 def _point(run: Run, evaluation: Evaluation) -> facts.Point:
@@ -281,7 +285,7 @@ def fronts(reference: str | Path, *, runs: Path = Path("runs")) -> list[facts.Ti
             facts.TierFacts(
                 name,
                 run.experiment.setups[config.setup].model_dump(exclude_none=True),
-                facts.ObjectiveFacts(ACCURACY, "max", "measured"),
+                _accuracy(run),
                 facts.ObjectiveFacts(latency, "min", "predicted"),
                 tier.limits,
                 front=points,

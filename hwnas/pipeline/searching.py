@@ -12,14 +12,16 @@ from hwnas.config import EnergyConfig
 from hwnas.errors import HostAway, SensorError, TableError
 from hwnas.latency.drift import reference_ns, steady_ms
 from hwnas.latency.table import LatencyTable, check_key, read_table
-from hwnas.lookup import member
 from hwnas.network import Network
 from hwnas.pareto import Tier
+from hwnas.pipeline.accuracy import accuracy_of
 from hwnas.pipeline.live import live_times, refuse_paused
 from hwnas.pipeline.narrate import Narrator, Silent
 from hwnas.pipeline.pricing import Priced, cheap_scorers, check_limits, latency_origin, notices, priced_setups
 from hwnas.pipeline.timing import fill, fill_others, runtime_of, table_of
-from hwnas.pipeline.workspace import ACCURACY, DERIVED, Run, open_run
+from hwnas.pipeline.workspace import DERIVED, Run, open_run
+from hwnas.proxies import Accuracy
+from hwnas.report import units
 from hwnas.search.evaluate import Evaluation, Scorer, evaluate
 from hwnas.search.fronts import FrontPoint, read_front, remeasured, tier_front, write_front
 from hwnas.search.plan import Plan
@@ -29,7 +31,6 @@ from hwnas.space import Architecture
 
 if TYPE_CHECKING:
     from hwnas.pipeline.training import Trained
-    from hwnas.proxies.inherited import InheritedAccuracy
 
 
 OTHERS = ("energy_mj", "peak_mb")
@@ -52,24 +53,24 @@ def search(
     reference: str | Path, *, runs: Path = Path("runs"), trials: int | None = None, narrator: Narrator | None = None
 ) -> list[Searched]:
     """Search all tiers of an experiment whose tables and supernet are there; started again, it continues."""
-    from hwnas.pipeline.training import load_run
+    from hwnas.pipeline.training import supernet_of
 
     run, narrator = open_run(reference, runs=runs), narrator or Silent()
     with run.opened():
         prices = priced_setups(run)
         check_limits(run, prices)
-        searched = search_run(run, load_run(run, narrator), prices, narrator, trials=trials)
+        searched = search_run(run, supernet_of(run, narrator), prices, narrator, trials=trials)
     refuse_paused((tier.tier.name, tier.paused) for tier in searched if tier.paused)
     return searched
 
 
-def searched_before(run: Run, trained: Trained, prices: Mapping[str, Priced]) -> list[Searched]:
+def searched_before(run: Run, trained: Trained | None, prices: Mapping[str, Priced]) -> list[Searched]:
     """The tiers of a searched run, as its folder holds them.
 
     Raises:
         RunError: a front is missing or damaged.
     """
-    found, proxy = [], inherited(run, trained)
+    found, proxy = [], accuracy_of(run, trained)
     for name in run.experiment.tiers:
         study = _open_study(run, name, proxy, prices)
         finished = Finished(len(study.evaluations), sum(e.failed is not None for e in study.evaluations), "")
@@ -78,10 +79,10 @@ def searched_before(run: Run, trained: Trained, prices: Mapping[str, Priced]) ->
 
 
 def search_run(
-    run: Run, trained: Trained, prices: Mapping[str, Priced], narrator: Narrator, *, trials: int | None = None
+    run: Run, trained: Trained | None, prices: Mapping[str, Priced], narrator: Narrator, *, trials: int | None = None
 ) -> list[Searched]:
     """Search every tier, time its front again and write it; accuracies are shared between tiers."""
-    proxy = inherited(run, trained)
+    proxy = accuracy_of(run, trained)
     for notice in notices(run, prices):
         narrator.say(notice)
     with run.timed("search"):
@@ -105,24 +106,10 @@ def nothing_found(searched: Searched) -> str:
     return f"none of {tried} networks stands on the front, {failed} could not be scored{told}"
 
 
-def inherited(run: Run, trained: Trained) -> InheritedAccuracy:
-    """The accuracy score of a run: inherited from its supernet, on validation images."""
-    from hwnas.proxies import PROXIES
-    from hwnas.supernet import calibration_images
-
-    kind: type[InheritedAccuracy] = member(PROXIES, ACCURACY.partition("@")[2], what="proxy", where="accuracy")
-    dataset, config = run.dataset.without_test(), run.experiment.accuracy
-    calibration = calibration_images(
-        dataset, count=config.calibration_batches, batch_size=config.batch_size, seed=run.experiment.seed
-    )
-    split = dataset.validation if config.images is None else dataset.validation.first(config.images)
-    return kind(trained.supernet, run.network, tuple(calibration), split, trained.weights)
-
-
 def _search_tier(
     run: Run,
     name: str,
-    proxy: InheritedAccuracy,
+    proxy: Accuracy,
     prices: Mapping[str, Priced],
     store: ScoreStore,
     narrator: Narrator,
@@ -130,19 +117,19 @@ def _search_tier(
 ) -> Searched:
     tier, config = run.tier(name), run.experiment.search
     latency, live = tier.objectives[1].metric, run.is_live(name)
-    scorers: dict[str, Scorer] = {**cheap_scorers(run, name, prices), ACCURACY: proxy}
+    scorers: dict[str, Scorer] = {**cheap_scorers(run, name, prices), run.accuracy: proxy}
     if live:  # after what costs nothing, before the accuracy
         times = live_times(run, name, narrator)
         timed = {latency: lambda a: times.latency_ms(run.network(a))}
-        scorers = {**cheap_scorers(run, name, prices), **timed, ACCURACY: proxy}
-    producers = {ACCURACY: proxy.producer}
+        scorers = {**cheap_scorers(run, name, prices), **timed, run.accuracy: proxy}
+    producers = {run.accuracy: proxy.producer}
     study = _open_study(run, name, proxy, prices)
     for notice in study.notices:
         narrator.say(notice)
     with narrator.bar(f"searching {name}") as bar:
 
         def show(progress: Progress) -> None:
-            best = "" if progress.best is None else f", best {progress.best:.1%}"
+            best = "" if progress.best is None else f", best {units.scored(run.accuracy, progress.best)}"
             text = f"front {progress.front_size}, hypervolume {progress.hypervolume:.4g}{best}"
             bar.update(progress.trials, progress.total, text)
 
@@ -159,7 +146,7 @@ def _search_tier(
 
     front = [
         replace(point, origin={**point.origin, latency: origin(point.architecture)})
-        for point in tier_front(evaluations, tier, _origins(tier))
+        for point in tier_front(evaluations, tier, _origins(run, tier))
     ]
     return Searched(tier, finished, evaluations, tuple(front), paused)
 
@@ -175,7 +162,7 @@ def _until_away(
         return Finished(len(study.evaluations), failed, f"{error.where} did not answer any more"), error
 
 
-def _open_study(run: Run, name: str, proxy: InheritedAccuracy, prices: Mapping[str, Priced]) -> Study:
+def _open_study(run: Run, name: str, proxy: Accuracy, prices: Mapping[str, Priced]) -> Study:
     tier, config = run.tier(name), run.experiment.search
     produced = "live" if run.is_live(name) else prices[run.experiment.tiers[name].setup].digest
     plan = Plan(
@@ -184,14 +171,14 @@ def _open_study(run: Run, name: str, proxy: InheritedAccuracy, prices: Mapping[s
         config.sampler,
         config.population,
         run.experiment.seed,
-        {ACCURACY: proxy.producer, tier.objectives[1].metric: produced},
+        {run.accuracy: proxy.producer, tier.objectives[1].metric: produced},
         first=(run.space.smallest(), run.space.largest()),
     )
     storage = config.storage or run.folder / f"study-{tier.name}.log"
     return open_study(plan, storage, name=f"{run.experiment.name}-{tier.name}")
 
 
-def _origins(tier: Tier) -> dict[str, str]:
+def _origins(run: Run, tier: Tier) -> dict[str, str]:
     latency = tier.objectives[1].metric
     size = latency.replace("latency_ms", "file_kib")
     setup = latency.partition("@")[2]
@@ -200,7 +187,7 @@ def _origins(tier: Tier) -> dict[str, str]:
     others = dict.fromkeys((size, *sorted(asked)), "predicted")
     limited = {limit.metric: "predicted" for limit in tier.limits if limit.metric.startswith(latency)}
     return {
-        ACCURACY: "measured", latency: "predicted", **limited, **others, **dict.fromkeys(DERIVED, "derived")
+        run.accuracy: run.source.origin, latency: "predicted", **limited, **others, **dict.fromkeys(DERIVED, "derived")
     }  # fmt: skip
 
 

@@ -17,11 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained supernet, its history, and what identifies its weights."""
+    """A supernet, its history, which is empty where nothing was trained, and what identifies its weights."""
 
     supernet: Supernet
     history: tuple[Epoch, ...]
-    checkpoint: Path
     weights: str
 
 
@@ -62,7 +61,7 @@ def train_run(run: Run, narrator: Narrator) -> Trained:
             on_epoch=on_epoch,
             on_sort=on_sort,
         )
-    return _trained(run, supernet, history)
+    return _trained(supernet, history)
 
 
 def _sorted(epoch: int, sorting: Sorting) -> str:
@@ -87,7 +86,23 @@ def load_run(run: Run, narrator: Narrator) -> Trained:
         narrator.say(
             f"{path}: training stopped after {len(history)} of {recipe.epochs} epochs; `hwnas train` continues it"
         )
-    return _trained(run, supernet, history)
+    return _trained(supernet, history)
+
+
+def supernet_of(run: Run, narrator: Narrator) -> Trained | None:
+    """The trained supernet; None where the run's accuracies need none and none was trained.
+
+    Raises:
+        RunError: as `load_run`.
+    """
+    from hwnas.supernet.checkpoint import checkpoints
+
+    return load_run(run, narrator) if run.source.supernet or checkpoints(run.train_folder) else None
+
+
+def untrained(run: Run) -> Trained:
+    """A supernet with its first random weights."""
+    return _trained(_prepared(run), [])
 
 
 def _prepared(run: Run) -> Supernet:
@@ -109,13 +124,11 @@ def _recipe(run: Run) -> Recipe:
     return Recipe(**run.experiment.train.model_dump())
 
 
-def _trained(run: Run, supernet: Supernet, history: list[Epoch]) -> Trained:
-    from hwnas.supernet.checkpoint import checkpoints
-
+def _trained(supernet: Supernet, history: list[Epoch]) -> Trained:
     digest = hashlib.sha256()
     for name, value in sorted(supernet.state_dict().items()):
         digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
-    return Trained(supernet, tuple(history), checkpoints(run.train_folder)[-1], digest.hexdigest()[:12])
+    return Trained(supernet, tuple(history), digest.hexdigest()[:12])
 
 
 def torch_device(name: str) -> str:

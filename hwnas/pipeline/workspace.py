@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ from hwnas.lookup import plugin_files
 from hwnas.network import Network, lower
 from hwnas.pareto import Limit, Objective, Tier
 from hwnas.pipeline.spaces import open_space, split_reference
+from hwnas.proxies import Source, source_of
 from hwnas.search.fronts import write_whole
 from hwnas.search.lock import RunLock
 from hwnas.shipped import find_file
@@ -29,7 +30,6 @@ from hwnas.yaml_file import read_yaml
 if TYPE_CHECKING:
     from hwnas.data import Dataset
 
-ACCURACY = "top1@inherited"
 DERIVED = ("params", "macs", "activation_kib")
 """Metrics that an architecture alone decides."""
 
@@ -44,6 +44,31 @@ class Run:
     folder: Path
     base: Path
     """Where relative paths in the experiment begin, beside the current folder: its file's folder."""
+
+    @cached_property
+    def source(self) -> Source:
+        """Where accuracies come from.
+
+        Raises:
+            ConfigError: there is no such source, or a limit is on what it does not give.
+        """
+        config, where = self.experiment.accuracy, f"experiment `{self.experiment.name}`"
+        source = source_of(config.source, where=f"{where}: accuracy.source")
+        source = replace(source, quantity=config.quantity or source.quantity)
+        limited = next((n for n, tier in self.experiment.tiers.items() if tier.limits.top1 is not None), None)
+        if limited is not None and source.quantity != "top1":
+            raise ConfigError(
+                f"`top1` is limited, but `{config.source}` gives a score and no accuracy",
+                where=f"{where}: tiers.{limited}.limits",
+                allowed="A score has no unit, only its order counts",
+                do="Leave the limit out, or use a source of accuracy such as `inherited`",
+            )
+        return source
+
+    @property
+    def accuracy(self) -> str:
+        """The metric of accuracy, such as `top1@inherited`; of a user's function its name stands after the @."""
+        return f"{self.source.quantity}@{self.experiment.accuracy.source.rpartition(':')[2]}"
 
     @property
     def train_folder(self) -> Path:
@@ -80,9 +105,9 @@ class Run:
         given = {field: getattr(config.limits, field) for field in metrics}
         limits = [Limit(metrics[field], bound) for field, bound in given.items() if bound is not None]
         if config.limits.top1 is not None:
-            limits.append(Limit(ACCURACY, config.limits.top1, "least"))
+            limits.append(Limit(self.accuracy, config.limits.top1, "least"))
         costs = (Objective(f"{quantity}@{config.setup}", "min") for quantity in config.minimise)
-        return Tier(name, (Objective(ACCURACY, "max"), *costs), tuple(limits))
+        return Tier(name, (Objective(self.accuracy, "max"), *costs), tuple(limits))
 
     def is_live(self, tier: str) -> bool:
         """Whether a tier's candidates are timed during the search."""
@@ -251,4 +276,6 @@ def open_run(reference: str | Path, *, runs: Path = Path("runs")) -> Run:
     space, space_file = open_space(
         path.parent / experiment.space if own else experiment.space, base=path.parent, plugins=plugins
     )
-    return Run(experiment, space, space_file, given if inside else runs / experiment.name, base)
+    run = Run(experiment, space, space_file, given if inside else runs / experiment.name, base)
+    run.source  # noqa: B018 - a source that is not there is told before any work
+    return run

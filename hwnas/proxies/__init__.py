@@ -2,8 +2,34 @@
 
 from collections.abc import Mapping
 
-PROXIES: Mapping[str, str] = {  # name after the @ of a metric -> where it lives; imported on use
-    "inherited": "hwnas.proxies.inherited:InheritedAccuracy",
-}
+from hwnas.errors import ConfigError, did_you_mean
+from hwnas.proxies.source import Accuracy, Ingredients, Quantity, Settings, Source
 
-__all__ = ["PROXIES"]
+PROXIES: Mapping[str, Source] = {  # name in YAML, and after the @ of a metric; what it makes is imported on use
+    "inherited": Source(
+        "hwnas.proxies.inherited:inherited", "top1", "measured", "validation images, inherited weights", supernet=True
+    ),
+}
+FUNCTION = Source("hwnas.proxies.function:from_function", "score", "given", "a function of the user's", data=False)
+"""Of `file.py:function` in place of a name."""
+
+
+def source_of(name: str, *, where: str) -> Source:
+    """The source under a name, or that of a user's function.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    if ":" in name:
+        return FUNCTION
+    if name not in PROXIES:
+        raise ConfigError(
+            f"unknown source of accuracy `{name}`",
+            where=where,
+            allowed=f"{did_you_mean(name, PROXIES)}; or a function of yours, `file.py:function`",
+            do="Use one of them",
+        )
+    return PROXIES[name]
+
+
+__all__ = ["FUNCTION", "PROXIES", "Accuracy", "Ingredients", "Quantity", "Settings", "Source", "source_of"]

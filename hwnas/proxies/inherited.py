@@ -12,8 +12,9 @@ from torch import Tensor
 
 from hwnas.data import Split
 from hwnas.network import Network
+from hwnas.proxies.source import Ingredients
 from hwnas.space import Architecture
-from hwnas.supernet import Supernet, accuracy, settled
+from hwnas.supernet import Supernet, accuracy, calibration_images, settled
 
 
 @final
@@ -45,3 +46,14 @@ class InheritedAccuracy:
         """What a stored score was made by: equal producers give equal scores."""
         seen = hashlib.sha256(b"".join(batch.numpy().tobytes() for batch in self.calibration)).hexdigest()[:8]
         return f"inherited weights={self.weights} calibration={len(self.calibration)}x:{seen} images={len(self.split)}"
+
+
+def inherited(ingredients: Ingredients) -> InheritedAccuracy:
+    """The accuracy of a run's sub-networks, on its validation images."""
+    settings, dataset = ingredients.settings, ingredients.dataset()
+    supernet, weights = ingredients.supernet()
+    calibration = calibration_images(
+        dataset, count=settings.calibration_batches, batch_size=settings.batch_size, seed=ingredients.seed
+    )
+    split = dataset.validation if settings.images is None else dataset.validation.first(settings.images)
+    return InheritedAccuracy(supernet, ingredients.lower, tuple(calibration), split, weights)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from hwnas.errors import RunError
 from hwnas.pareto import Limit, Scores
 
-Origin = Literal["measured", "predicted", "published", "emulated", "derived"]
+Origin = Literal["measured", "predicted", "published", "emulated", "derived", "scored", "given"]
 """Where a number comes from; `derived` is counted from the network itself, such as parameters and MACs."""
 
 

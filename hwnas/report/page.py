@@ -18,6 +18,8 @@ ORIGINS: Mapping[str, str] = {
     "published": "from a published table",
     "emulated": "timed on an emulated device",
     "derived": "counted from the network",
+    "scored": "told without training",
+    "given": "from a function of the user's",
 }
 
 

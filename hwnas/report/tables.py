@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hwnas.report import units
-from hwnas.report.facts import FrontPoint, TierFacts
+from hwnas.report.facts import FrontPoint, ObjectiveFacts, TierFacts
 
 OperatorRow = tuple[str, str, int, int, int, float | None]
 """Slot, description, parameters, MACs, activation bytes, milliseconds (None where no table has them)."""
@@ -51,7 +51,7 @@ def front_table(tier: TierFacts) -> Table:
     )
     table.add_column("network", no_wrap=True)
     latency = {"predicted": "pred.", "measured": "meas."}.get(tier.latency.origin, tier.latency.origin)
-    for name in (_accuracy_head(tier.accuracy.metric), f"{latency} ms", "meas. ms", "params", "MACs"):
+    for name in (_accuracy_head(tier.accuracy), f"{latency} ms", "meas. ms", "params", "MACs"):
         table.add_column(Text(name), justify="right", no_wrap=True)
     table.add_column("pick", min_width=8)
     for point in tier.ordered:
@@ -59,8 +59,11 @@ def front_table(tier: TierFacts) -> Table:
     return table
 
 
-def _accuracy_head(metric: str) -> str:
-    return {"top1": "top-1 val", "top5": "top-5 val"}.get(units.quantity(metric), units.label(metric))
+def _accuracy_head(accuracy: ObjectiveFacts) -> str:
+    name = {"top1": "top-1", "top5": "top-5"}.get(units.quantity(accuracy.metric))
+    if name is None:
+        return units.label(accuracy.metric)
+    return f"{name} val" if accuracy.origin == "measured" else name
 
 
 def _front_row(tier: TierFacts, point: FrontPoint) -> list[str]:

@@ -31,7 +31,7 @@ def _key_figures(tier: TierFacts) -> Html:
     shown: list[tuple[str, str, str, str | None]] = [
         ("On the front", f"{len(tier.front)}", f"of {len(tier.points):,} evaluated", None),
         (
-            "Best accuracy",
+            "Best accuracy" if units.is_fraction(accuracy) else f"Best {units.label(accuracy).lower()}",
             units.scored(accuracy, best.scores[accuracy]),
             f"at {units.scored(latency, best.scores[latency])}",
             tier.accuracy.origin,

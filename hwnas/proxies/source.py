@@ -1,0 +1,78 @@
+"""What all sources of accuracy have in common: the facts of one, what it may take of a run, what it makes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from hwnas.network import Network
+from hwnas.space import AnySpace, Architecture
+
+if TYPE_CHECKING:
+    from hwnas.data import Dataset
+    from hwnas.supernet import Supernet
+
+Quantity = Literal["top1", "score"]
+"""`top1` is an accuracy, 0 to 1; of a `score` only the order counts: higher is better."""
+Origin = Literal["measured", "predicted", "published", "scored", "given"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source of accuracy, as much as is known of it before it is imported."""
+
+    make: str
+    """"module:function": Ingredients -> Accuracy."""
+    quantity: Quantity
+    origin: Origin
+    """How its scores are marked wherever they are shown."""
+    told: str
+    """A few words beside a plot, such as `validation images, inherited weights`."""
+    supernet: bool = False
+    """Whether it needs trained shared weights; a run without them trains nothing."""
+    data: bool = True
+    """Whether it looks at images."""
+
+
+class Accuracy(Protocol):
+    """Scores architectures, high is good. The same architecture always gets the same score; one that cannot be scored
+    raises with its reason."""
+
+    @property
+    def producer(self) -> str:
+        """What a stored score was made by: equal producers give equal scores."""
+
+    def __call__(self, architecture: Architecture) -> float: ...
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The experiment's `accuracy` section; each source reads what concerns it."""
+
+    source: str = "inherited"
+    quantity: Quantity | None = None
+    images: int | None = None
+    calibration_batches: int = 8
+    batch_size: int = 128
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """What a source may take of a run. What is dear to get is a function, called by those that need it."""
+
+    space: AnySpace
+    lower: Callable[[Architecture], Network]
+    settings: Settings
+    seed: int
+    base: Path
+    """Where relative paths begin, beside the current folder."""
+    folder: Path
+    """The run's own, for caches."""
+    device: Callable[[], str]
+    """Where PyTorch computes."""
+    dataset: Callable[[], Dataset]
+    """Without its test images."""
+    supernet: Callable[[], tuple[Supernet, str]]
+    """Trained, with what identifies its weights."""
