@@ -123,3 +123,38 @@ def reference_point(rows: Sequence[Scores], objectives: Sequence[Objective]) -> 
     costs = costs_of(rows, objectives)
     worst = costs.max(axis=0) + 0.1 * np.maximum(np.ptp(costs, axis=0), 1e-9)
     return {o.metric: o.cost(float(w)) for o, w in zip(objectives, worst, strict=True)}
+
+
+def best(rows: Sequence[Scores], objectives: Sequence[Objective], count: int) -> list[int]:
+    """Indices of the `count` best rows: by non-domination rank, within a rank the less crowded first (Deb 2002).
+
+    So no row that is left out dominates one that is taken. Equals stay in input order.
+    """
+    if not rows:
+        return []
+    costs = costs_of(rows, objectives)
+    ranks = moocore.pareto_rank(costs)
+    gaps = np.empty(len(rows))
+    for rank in np.unique(ranks):
+        members = np.flatnonzero(ranks == rank)
+        gaps[members] = crowding(costs[members])
+    order = np.lexsort((np.arange(len(rows)), -gaps, ranks))
+    return [int(index) for index in order[:count]]
+
+
+def crowding(costs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How far each row's neighbours are apart, summed over the objectives, each scaled to 0..1; infinite at the ends.
+
+    Of equal rows one counts; the others have no room at all, 0.
+    """
+    _, first = np.unique(costs, axis=0, return_index=True)
+    rows = costs[first]
+    gaps = np.zeros(len(rows))
+    for column in rows.T:
+        order = np.argsort(column, kind="stable")
+        span = float(np.ptp(column)) or 1.0
+        gaps[order[1:-1]] += (column[order[2:]] - column[order[:-2]]) / span
+        gaps[order[[0, -1]]] = np.inf
+    found = np.zeros(len(costs))
+    found[first] = gaps
+    return found

@@ -13,6 +13,7 @@ from hwnas.pareto import (
     Objective,
     Scores,
     Tier,
+    best,
     front,
     hypervolume,
     knee,
@@ -107,3 +108,28 @@ def test_what_is_no_number_is_refused() -> None:
     for bad in (math.nan, math.inf):
         with pytest.raises(ValueError, match="not finite"):
             front([{"top1@x": bad, "latency_ms@x": 1.0}], BOTH)
+
+
+@pytest.mark.parametrize("objectives", [(ACCURACY,), BOTH, (ACCURACY, LATENCY, SIZE)], ids=len)
+def test_no_row_that_is_left_out_beats_one_that_is_taken(objectives: tuple[Objective, ...]) -> None:
+    @settings(max_examples=60, deadline=None)
+    @given(rows_of(objectives), st.integers(1, 25))
+    def law(rows: list[Scores], count: int) -> None:
+        taken = best(rows, objectives, count)
+        assert len(set(taken)) == len(taken) == min(count, len(rows))
+        left = set(range(len(rows))) - set(taken)
+        assert not any(beats(rows[a], rows[b], objectives) for a in left for b in taken)
+
+    law()
+
+
+def test_of_a_rank_the_ends_and_the_least_crowded_are_taken_first() -> None:
+    rows = [{ACCURACY.metric: x, LATENCY.metric: x} for x in (0.0, 0.5, 1.0, 6.0, 10.0)]
+    assert set(best(rows, BOTH, 2)) == {0, 4}
+    assert set(best(rows, BOTH, 3)) == {0, 3, 4}
+
+
+def test_equal_rows_are_taken_after_all_others_of_their_rank() -> None:
+    rows = [{ACCURACY.metric: x, LATENCY.metric: x} for x in (0.0, 0.0, 5.0, 10.0, 10.0)]
+    assert set(best(rows, BOTH, 3)) == {0, 2, 3}
+    assert best([], BOTH, 3) == []
