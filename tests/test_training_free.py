@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import random
 import re
@@ -35,6 +36,7 @@ SPACES: dict[str, AnySpace] = {
     "cells": tiny("nas_bench_201"),
     "somebody's module": FunctionSpace("plain", plain),
 }
+GRADIENTS = ("grad_norm", "snip", "grasp", "fisher")
 
 
 def network_of(space: AnySpace, seed: int = 3) -> Network:
@@ -236,6 +238,105 @@ def test_grad_norm_sums_the_norms_of_the_layers_gradients() -> None:
     gradients = torch.autograd.grad(loss, [module[1].weight, module[3].weight])
     score = _definition("grad_norm").measure(_subject_of(module, images, labels))
     assert score == pytest.approx(sum(float(gradient.norm()) for gradient in gradients))
+
+
+def _small() -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
+    """A convolution and a linear layer in double precision, with four images and their labels."""
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(3, 5, 2), nn.Tanh(), nn.Flatten(), nn.Linear(5, 3)).double()
+    return module, torch.randn(4, 3, 2, 2, dtype=torch.float64), torch.tensor([0, 1, 2, 0])
+
+
+def test_snip_is_the_derivative_with_respect_to_masks_on_the_weights() -> None:
+    module, images, labels = _small()
+    weights = {name: value.detach() for name, value in module.named_parameters() if name.endswith("weight")}
+
+    def loss(*masks: torch.Tensor) -> torch.Tensor:
+        masked = {name: weights[name] * mask for name, mask in zip(weights, masks, strict=True)}
+        return nn.functional.cross_entropy(torch.func.functional_call(module, masked, images), labels)
+
+    masks = tuple(torch.ones_like(weight) for weight in weights.values())
+    expected = sum(found.abs().sum().item() for found in torch.autograd.functional.jacobian(loss, masks))
+    assert _definition("snip").measure(_subject_of(module, images, labels)) == pytest.approx(expected)
+
+
+def test_grasp_is_minus_the_weights_times_the_hessian_times_the_gradient() -> None:
+    module, images, labels = _small()
+    named = {name: value.detach() for name, value in module.named_parameters() if name.endswith("weight")}
+
+    def loss(*weights: torch.Tensor) -> torch.Tensor:
+        given = dict(zip(named, weights, strict=True))
+        return nn.functional.cross_entropy(torch.func.functional_call(module, given, images), labels)
+
+    weights = tuple(named.values())
+    gradient = torch.autograd.functional.jacobian(loss, weights)
+    _, product = torch.autograd.functional.hvp(loss, weights, gradient)
+    expected = -sum((weight * part).sum().item() for weight, part in zip(weights, product, strict=True))
+    assert _definition("grasp").measure(_subject_of(module, images, labels)) == pytest.approx(expected)
+
+
+def test_fisher_is_half_the_square_of_what_a_channels_absence_would_cost_each_image() -> None:
+    module, images, labels = _small()
+    images, expected = torch.cat([images] * 2, 3), 0.0  # a channel of the convolution has more than one place
+    module[3] = nn.Linear(15, 3).double()
+    for layer, channels in ((0, 5), (3, 3)):
+        for image, label in zip(images, labels, strict=True):
+
+            def loss(
+                gates: torch.Tensor, at: int = layer, image: torch.Tensor = image, label: torch.Tensor = label
+            ) -> torch.Tensor:
+                left = module[: at + 1](image[None])
+                left = left * gates.reshape(1, -1, *[1] * (left.ndim - 2))
+                return nn.functional.cross_entropy(module[at + 1 :](left)[0], label) / len(images)
+
+            gates = torch.ones(channels, dtype=torch.float64)
+            expected += torch.autograd.functional.jacobian(loss, gates).square().sum().item() / 2 / len(images)
+    assert _definition("fisher").measure(_subject_of(module, images, labels)) == pytest.approx(expected)
+
+
+def test_tokens_are_places_of_a_channel_for_fisher() -> None:
+    """A linear layer along tokens is a 1x1 convolution over their places."""
+    linear, convolution = nn.Linear(3, 5).double(), nn.Conv2d(3, 5, 1).double()
+    convolution.weight.data.copy_(linear.weight[:, :, None, None])
+    convolution.bias.data.copy_(linear.bias)
+    images, labels = torch.randn(4, 3, 2, 2, dtype=torch.float64), torch.tensor([0, 1, 2, 0])
+    along = nn.Sequential(_Tokens(), linear, _Mean(1))
+    scores = [
+        _definition("fisher").measure(_subject_of(module, images, labels))
+        for module in (along, nn.Sequential(convolution, nn.Flatten(2), _Mean(2)))
+    ]
+    assert scores[0] == pytest.approx(scores[1])
+
+
+class _Tokens(nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.flatten(2).transpose(1, 2)
+
+
+class _Mean(nn.Module):
+    def __init__(self, axis: int) -> None:
+        super().__init__()
+        self.axis = axis
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.mean(self.axis)
+
+
+def test_l2_norm_sums_the_lengths_of_the_weights() -> None:
+    module, images, _ = _small()
+    expected = module[0].weight.norm().item() + module[3].weight.norm().item()
+    assert _definition("l2_norm").measure(_subject_of(module, images)) == pytest.approx(expected)
+
+
+def test_what_works_in_place_after_a_layer_changes_no_score() -> None:
+    scores = []
+    for inplace in (False, True):
+        module, images, labels = _small()
+        module[1] = nn.Hardsigmoid(inplace)
+        scores.append(
+            {n: _definition(n).measure(_subject_of(copy.deepcopy(module), images, labels)) for n in GRADIENTS}
+        )
+    assert scores[0] == pytest.approx(scores[1])
 
 
 def _definition(name: str) -> Definition:

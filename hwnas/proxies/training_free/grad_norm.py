@@ -16,7 +16,7 @@ from hwnas.proxies.training_free.weights import over_gradients
 
 def grad_norm(subject: Subject) -> float:
     """One forward and one backward pass."""
-    functional.cross_entropy(subject.module(subject.images), subject.labels).backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(functional.cross_entropy(subject.module(subject.images), subject.labels))
     return over_gradients(subject.module, lambda weight, gradient: torch.linalg.vector_norm(gradient))
 
 
