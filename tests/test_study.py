@@ -18,6 +18,7 @@ from hwnas.errors import ConfigError, RunError, SpaceError
 from hwnas.pareto import Limit, Objective, Tier, front
 from hwnas.search.evaluate import Evaluation, evaluate
 from hwnas.search.fronts import hypervolume_history
+from hwnas.search.memory import Memory
 from hwnas.search.plan import Plan
 from hwnas.search.samplers import SAMPLERS
 from hwnas.search.store import ScoreStore
@@ -222,6 +223,30 @@ def test_a_changed_plan_is_another_study_in_the_same_log(log: Path) -> None:
     assert len(open_study(Plan(SPACE, TIER, population=6), log).evaluations) == 10
     again = open_study(Plan(SPACE, LIMITED, population=6), log)
     assert (len(again.evaluations), again.notices) == (4, ())
+
+
+@pytest.mark.parametrize("sampler", ["nsga2", "nsga3"])
+def test_a_genetic_sampler_proposes_from_the_last_generations_what_it_would_from_all(
+    sampler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def limited(architecture: Architecture) -> Evaluation:
+        if architecture.key[0] == "0":
+            return Evaluation(architecture, {}, failed="boom")
+        return score(architecture, LIMITED)
+
+    windowed = open_study(Plan(SPACE, LIMITED, sampler, population=4, seed=3))
+    windowed.run(limited, 50)
+    monkeypatch.setattr("hwnas.search.study.Memory", lambda directions, genetic: Memory(directions))
+    whole = open_study(Plan(SPACE, LIMITED, sampler, population=4, seed=3))
+    whole.run(limited, 50)
+    assert keys(windowed) == keys(whole)
+
+
+def test_the_hundredth_proposal_of_a_genetic_sampler_looks_at_no_more_trials_than_the_thirtieth() -> None:
+    study = open_study(Plan(SPACE, TIER, "nsga2", population=4))
+    for count in (30, 100):
+        study.run(score, count)
+        assert len(study._memory.get_all_trials(0, deepcopy=False)) <= 4 * 4
 
 
 # --- what is tried ---

@@ -81,6 +81,7 @@ class Archive:
         self.front: list[Evaluation] = []
         self._costs = np.empty((0, len(tier.objectives)))
         self._corners: list[Scores] = []
+        self._volume: float | None = 0.0
 
     @property
     def reference(self) -> dict[str, float]:
@@ -104,15 +105,25 @@ class Archive:
         """Of the front, against a reference point."""
         return hypervolume([evaluation.scores for evaluation in self.front], self.tier.objectives, reference)
 
+    @property
+    def volume(self) -> float:
+        """The hypervolume against `reference`; it never falls, and is computed again only after a change."""
+        if self._volume is None:
+            self._volume = self.hypervolume(self.reference)
+        return self._volume
+
     def _widen(self, scores: Scores) -> None:
         seen = [*self._corners, scores]
-        self._corners = [
+        corners: list[Scores] = [
             {o.metric: edge(row[o.metric] for row in seen) for o in self.tier.objectives} for edge in (min, max)
         ]
+        if corners != self._corners:
+            self._corners, self._volume = corners, None
 
     def _keep(self, evaluation: Evaluation, cost: Any, stays: Any) -> None:
         self.front = [old for old, stay in zip(self.front, stays, strict=True) if stay] + [evaluation]
         self._costs = np.concatenate([self._costs[stays], cost])
+        self._volume = None
 
 
 def hypervolume_history(evaluations: Iterable[Evaluation], tier: Tier, reference: Scores) -> list[float]:

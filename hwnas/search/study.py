@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+import copy
 import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import final
 
 import optuna
 from optuna.samplers import BaseGASampler, BaseSampler
-from optuna.storages import InMemoryStorage
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from hwnas.errors import RunError, SpaceError
-from hwnas.pareto import Objective
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.fronts import Archive
 from hwnas.search.kept import attributes, directions, evaluation_of, keep, open_kept
+from hwnas.search.memory import NAME, Memory
 from hwnas.search.plan import Plan
 from hwnas.search.propose import REPEATS, Genome, NothingNew, Proposer, trial_seed
 from hwnas.search.samplers import make_sampler
-from hwnas.search.storage import quiet
 from hwnas.space import AnySpace, Architecture
 
 
@@ -32,7 +32,8 @@ class Trial:
 
     number: int
     architecture: Architecture
-    handle: optuna.trial.Trial = field(repr=False, compare=False)
+    proposal: FrozenTrial = field(repr=False, compare=False)
+    """The genome, and what the sampler noted on it."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,10 @@ class Study:
         self._archive = Archive(plan.tier)
         self._told: dict[str, Evaluation] = {}
         self._open: set[str] = set()
-        self._storage = InMemoryStorage()
-        with quiet():
-            self._memory = optuna.create_study(storage=self._storage, directions=directions(plan.tier))
+        self._worst: dict[str, float] = {}
+        sampler = self._sampler(0)
+        genetic = type(sampler) if isinstance(sampler, BaseGASampler) else None
+        self._memory = Memory(directions(plan.tier), genetic)
         self._replay()
 
     @property
@@ -102,22 +104,24 @@ class Study:
             self.ended = f"all {self._count:,} architectures of the space were tried"
             return None
         seed, first = trial_seed(self.plan.seed, number), self.plan.first
-        self._memory.sampler = Proposer(
+        sampler = Proposer(
             self._genome,
             self._sampler(number),
             random.Random(seed),
             self._knows,
             next((architecture for architecture in first if not self._knows(architecture.key)), None),
         )
+        proposal, genes = self._memory.begin(), self._genome.distributions
         try:
-            handle = self._memory.ask(self._genome.distributions)
+            proposal.params = sampler.sample_relative(self._view(sampler), proposal, genes)
         except NothingNew:
-            self._memory.tell(len(self._memory.get_trials(deepcopy=False)) - 1, state=TrialState.FAIL)
+            proposal.state = TrialState.FAIL
             self.ended = f"{REPEATS} proposals in a row were known"
             return None
-        architecture = self._genome.decode(handle.params)
+        proposal.distributions = genes
+        architecture = self._genome.decode(proposal.params)
         self._open.add(architecture.key)
-        return Trial(number, architecture, handle)
+        return Trial(number, architecture, proposal)
 
     def tell(self, trial: Trial, evaluation: Evaluation) -> None:
         """Take in the evaluation of an asked trial; it is kept when this returns.
@@ -130,19 +134,8 @@ class Study:
             RunError: the evaluation is another architecture's or incomplete, or cannot be kept.
         """
         self._check(trial, evaluation)
-        handle, tier = trial.handle, self.plan.tier
-        unscored = [o.metric for o in tier.objectives if o.metric not in evaluation.scores]
-        for name, value in attributes(evaluation, unscored).items():
-            handle.set_user_attr(name, value)
-        for limit in tier.limits:
-            excess = limit.excess(evaluation.scores[limit.metric]) if limit.metric in evaluation.scores else 0.0
-            handle.set_constraint(str(limit), excess / (abs(limit.bound) or 1.0))
-        if evaluation.failed is not None:
-            told = self._memory.tell(handle, state=TrialState.FAIL)
-        else:
-            scores = evaluation.scores
-            values = [self._worst(o) if o.metric in unscored else scores[o.metric] for o in tier.objectives]
-            told = self._memory.tell(handle, values)
+        told = self._told_trial(trial.proposal, evaluation)
+        self._memory.put(told)
         if self._kept is not None:
             keep(self._kept, told)
         self._open.discard(evaluation.architecture.key)
@@ -170,8 +163,7 @@ class Study:
         """Where the study stands."""
         objective, front = self.plan.tier.objectives[0], self._archive.front
         best = min((e.scores[objective.metric] for e in front), key=objective.cost, default=None)
-        volume = self._archive.hypervolume(self._archive.reference) if front else 0.0
-        return Progress(len(self._told), total, len(front), volume, best, elapsed_s)
+        return Progress(len(self._told), total, len(front), self._archive.volume, best, elapsed_s)
 
     # --- inside ---
 
@@ -181,13 +173,33 @@ class Study:
     def _knows(self, key: str) -> bool:
         return key in self._told or key in self._open
 
-    def _worst(self, objective: Objective) -> float:
-        told = (e.scores[objective.metric] for e in self._told.values() if objective.metric in e.scores)
-        return max(told, key=objective.cost, default=0.0)
+    def _view(self, sampler: BaseSampler) -> optuna.Study:
+        """The working copy as samplers see it: a study of its own each time, which has no stale list of the trials."""
+        return optuna.Study(NAME, self._memory, sampler)
+
+    def _told_trial(self, proposal: FrozenTrial, evaluation: Evaluation) -> FrozenTrial:
+        tier, scores = self.plan.tier, evaluation.scores
+        unscored = [o.metric for o in tier.objectives if o.metric not in scores]
+        told = copy.copy(proposal)
+        told.user_attrs = attributes(evaluation, unscored)
+        for limit in tier.limits:
+            excess = limit.excess(scores[limit.metric]) if limit.metric in scores else 0.0
+            told.set_constraint(str(limit), excess / (abs(limit.bound) or 1.0))
+        if evaluation.failed is not None:
+            told.state = TrialState.FAIL
+        else:
+            told.state = TrialState.COMPLETE
+            told.values = [scores.get(o.metric, self._worst.get(o.metric, 0.0)) for o in tier.objectives]
+        told.datetime_complete = datetime.now()
+        return told
 
     def _index(self, evaluation: Evaluation) -> None:
         self._told[evaluation.architecture.key] = evaluation
         self._archive.add(evaluation)
+        for objective in self.plan.tier.objectives:
+            if (value := evaluation.scores.get(objective.metric)) is not None:
+                worst = self._worst.get(objective.metric, value)
+                self._worst[objective.metric] = max(worst, value, key=objective.cost)
 
     def _check(self, trial: Trial, evaluation: Evaluation) -> None:
         met, key = "", trial.architecture.key
@@ -214,12 +226,11 @@ class Study:
                 continue
             sampler = self._sampler(len(self._told))
             if isinstance(sampler, BaseGASampler) and self._genome.distributions:
-                generation = sampler.get_trial_generation(self._memory, kept)
-                if generation > last:  # as a study of its own, which has no stale copy of the trials
-                    view = optuna.load_study(study_name=self._memory.study_name, storage=self._storage, sampler=sampler)
-                    sampler.get_parent_population(view, generation)
+                generation = sampler.get_trial_generation(self._view(sampler), kept)
+                if generation > last:
+                    sampler.get_parent_population(self._view(sampler), generation)
                     last = generation
-            self._memory.add_trial(kept)
+            self._memory.take(kept)
             self._index(evaluation)
 
 
