@@ -6,9 +6,12 @@ Source: Dong and Yang, ICLR 2020.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import product
+from statistics import fmean
+from typing import cast
 
 EDGES = ((1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2))
 """(node that is entered, node that is left), in the order in which a string writes them."""
@@ -82,3 +85,38 @@ def representative(cell: Cell) -> Cell:
 def canonical(picks: Mapping[str, int | float | str | bool]) -> dict[str, int | float | str | bool]:
     """For a space file's `canonical`: the picks of the edges become those of the cell that stands for them."""
     return {**picks, **dict(zip(KNOBS, representative(tuple(str(picks[knob]) for knob in KNOBS)), strict=True))}
+
+
+@cache
+def traits(cell: Cell) -> Mapping[str, float]:
+    """What tells about the accuracy of a cell, as `group/name`; equal networks have equal traits.
+
+    Read off `form`, where skip connections do not show: each path from the output back to the input is a sequence of
+    operations. Told are how often each sequence occurs (`paths`), and counts, extremes and means over them (`shape`).
+    """
+    found = list(_paths(form(cell)))
+    edges = Counter(representative(cell))
+    told = {f"paths/{'>'.join(path) or 'skip'}": float(times) for path, times in Counter(found).items()}
+    told |= {f"shape/edges {operation}": float(edges[operation]) for operation in OPERATIONS}
+    told |= {"shape/paths": float(len(found)), "shape/skips": float(found.count(())), "shape/dead": float(not found)}
+    told["shape/a skip"] = float(() in found)
+    told["shape/pools alone"] = float(sum(bool(path) and set(path) == {"avg_pool_3x3"} for path in found))
+    told["shape/without pools"] = float(sum("avg_pool_3x3" not in path for path in found))
+    for what, operations in _COUNTED.items():
+        counts = [sum(operation in operations for operation in path) for path in found] or [-1]
+        told |= {f"shape/{name} {what}": float(of(counts)) for name, of in _SUMMED.items()}
+    return told
+
+
+_COUNTED = {"convolutions": OPERATIONS[3:], "3x3": OPERATIONS[4:], "pools": OPERATIONS[2:3]}
+_SUMMED: Mapping[str, Callable[[Sequence[int]], float]] = {"most": max, "least": min, "mean": fmean, "all": sum}
+
+
+def _paths(terms: Terms) -> Iterator[tuple[str, ...]]:
+    """The operations of each path, the output's first; an operation that enters two sums is on the paths of both."""
+    for term in terms:
+        if term == "input":
+            yield ()
+        else:
+            operation, _, inner = cast("tuple[str, bool, Terms]", term)
+            yield from ((operation, *path) for path in _paths(inner))

@@ -53,6 +53,10 @@ class NoScore(HwnasError, RuntimeError):
     """A network to which a proxy gives no number."""
 
 
+class PredictionError(HwnasError, ValueError):
+    """Scores or features that nothing can be learned from."""
+
+
 class ExportError(HwnasError, RuntimeError):
     """A file that could not be made, or that disagrees with PyTorch."""
 

@@ -105,7 +105,9 @@ def execute(page: Path, place: Path) -> dict[str, Any]:
     return names
 
 
-@pytest.mark.parametrize("name", ["boards", "data", "latency", "proxies", "search", "spaces", "supernet", "tables"])
+@pytest.mark.parametrize(
+    "name", ["boards", "data", "latency", "predictors", "proxies", "search", "spaces", "supernet", "tables"]
+)
 def test_python_examples_run(name: str, folder: Path) -> None:
     assert blocks(DOCS / f"{name}.md", "python")
     execute(DOCS / f"{name}.md", folder)
@@ -118,8 +120,8 @@ def test_the_exported_files_are_used_as_the_page_says(folder: Path) -> None:
 
 def test_no_page_with_python_is_left_out() -> None:
     assert {page.stem for page in PAGES if blocks(page, "python")} == {
-        "boards", "data", "export", "latency", "operators", "proxies", "python", "search", "spaces", "supernet",
-        "tables",
+        "boards", "data", "export", "latency", "operators", "predictors", "proxies", "python", "search", "spaces",
+        "supernet", "tables",
     }  # fmt: skip
 
 

@@ -21,6 +21,7 @@ FLOORS = (  # bottom to top
     ("traced",),
     ("network", "notation", "runtimes", "export", "config", "data"),
     ("extent", "population", "soundness"),
+    ("predictors",),
     ("supernet", "latency", "search"),
     ("boards", "collaborate", "proxies", "report", "testing"),
     ("pipeline",),
@@ -66,7 +67,7 @@ TORCH_FREE = (
     "soundness.py",
     "pareto.py",
 )
-TORCH_FREE_ROOMS = ("space", "notation", "population", "search", "report")
+TORCH_FREE_ROOMS = ("space", "notation", "population", "predictors", "search", "report")
 TABLE_ENTRY = re.compile(r"(hwnas(?:\.\w+)+):\w+")
 
 

@@ -10,7 +10,7 @@ from typing import ClassVar, cast, final
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hwnas.cell import EDGES, KNOBS, OPERATIONS, live
+from hwnas.cell import EDGES, KNOBS, OPERATIONS, live, traits
 from hwnas.errors import SpaceError, did_you_mean
 from hwnas.ops.layers import conv_norm
 from hwnas.ops.operator import Operator
@@ -69,6 +69,18 @@ class Cell(Operator):
     def operations(self) -> tuple[str, ...]:
         """What the edges do, in the order of `hwnas.cell.EDGES`."""
         return tuple(getattr(self, knob) for knob in KNOBS)
+
+    @property
+    def summands(self) -> Iterable[Operator]:
+        """For each live edge, a cell that has this edge alone, from its input to its output."""
+        held = [operation for operation in live(self.operations) if operation != "none"]
+        widths = self.in_channels, self.out_channels
+        return [Cell(*widths, "none", "none", "none", operation, "none", "none") for operation in held]
+
+    @property
+    def traits(self) -> Mapping[str, float]:
+        """Of the live graph: which operations follow each other along its paths; how many and how long these are."""
+        return traits(self.operations)
 
     def module(self) -> nn.Module:
         for knob, operation in zip(KNOBS, self.operations, strict=True):

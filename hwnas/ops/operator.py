@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, ...]
 """A tensor's shape without the batch axis: (channels, height, width), or (width, tokens)."""
+WIDTHS = ("in_channels", "out_channels")
+"""Knobs that say how wide an operator is, not what it does."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,24 @@ class Operator(ABC):
     def knobs(self) -> dict[str, Any]:
         """Field values by name, in the order of the fields."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    @property
+    def summands(self) -> Iterable[Operator]:
+        """Operators for the same input whose parameters and multiply-adds sum up to this one's: itself.
+
+        A kind with many forms made of few parts can name the parts, so that not all forms are run to be counted.
+        """
+        return (self,)
+
+    @property
+    def traits(self) -> Mapping[str, float]:
+        """What a predictor of accuracy sums up over a network's operators, as `group/name`: here, the knobs they have.
+
+        A kind with structure inside, such as a cell, tells more. Equal networks must have equal sums.
+        """
+        told = {n: v for n, v in self.knobs.items() if n not in WIDTHS and isinstance(v, (bool, int, float, str))}
+        names = [self.kind, *(f"{self.kind} {name}={value}" for name, value in told.items())]
+        return dict.fromkeys((f"operators/{name}" for name in names), 1.0)
 
     def scope(self, slot: str) -> str:
         """Where the supernet keeps its weights: operators of one scope share parameters of one name."""

@@ -1,0 +1,8 @@
+"""A network's accuracy from those of a few others, with an uncertainty that is calibrated. No torch here."""
+
+from __future__ import annotations
+
+from hwnas.predictors.features import Features, features_of
+from hwnas.predictors.predictor import Predictor
+
+__all__ = ["Features", "Predictor", "features_of"]

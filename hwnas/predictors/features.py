@@ -1,0 +1,143 @@
+"""Features: what a predictor is told of each network of a population."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias, final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hwnas.errors import PredictionError
+from hwnas.population import Codebook, Codes
+
+Floats: TypeAlias = NDArray[np.float64]
+Table: TypeAlias = NDArray[np.float32]
+
+COSTS = ("costs/log params", "costs/log macs", "costs/params", "costs/macs")
+REFERENCE = 512
+"""Networks of the space by whose spread columns are made comparable."""
+RARE = 0.1
+"""A column that varies less than this share of its range is seldom other than usual: it is not blown up further."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Columns in groups: choices, what operators tell (`Operator.traits`), costs, and scores that are handed in.
+
+    Equal networks have equal features. Columns are centred and divided by their spread over random networks, so that
+    those of a group are comparable.
+    """
+
+    codebook: Codebook
+    names: tuple[str, ...]
+    """(columns,) each as `group/name`."""
+    traits: tuple[str, ...]
+    scores: tuple[Floats, ...]
+    """For each score its sorted known values, by whose ranks it is told."""
+    centre: Floats
+    scale: Floats
+    _rows: list[Floats] = field(default_factory=list)
+    """What each link adds up to, as far as links were met."""
+
+    @property
+    def groups(self) -> NDArray[np.intp]:
+        """(columns,) the number of each column's group."""
+        known = list(dict.fromkeys(map(_group, self.names)))
+        return np.array([known.index(_group(name)) for name in self.names], dtype=np.intp)
+
+    def __call__(self, codes: Codes, scores: ArrayLike | None = None) -> Table:
+        """(networks, columns) features.
+
+        Args:
+            codes: (networks, choices), as of the codebook.
+            scores: (networks, scores) what else is known of them, such as training-free scores; NaN where it is not.
+
+        Raises:
+            PredictionError: there are other scores than the features were made with.
+        """
+        raw = self._raw(codes, scores)
+        raw -= self.centre
+        raw /= self.scale
+        return raw.astype(np.float32)
+
+    def _raw(self, codes: Codes, scores: ArrayLike | None) -> Floats:
+        codes = self.codebook.canonical(codes)
+        given = np.empty((len(codes), 0)) if scores is None else np.asarray(scores, dtype=np.float64)
+        if given.shape != (len(codes), len(self.scores)):
+            raise PredictionError(
+                f"scores of shape {given.shape} are given for {len(codes)} networks",
+                where="features",
+                allowed=f"They were made with {len(self.scores)} scores of each network",
+                do="Hand in the same scores, NaN where one is not known",
+            )
+        sums = self.codebook.total(codes, self._told(codes))
+        parts = [_choices(self.codebook, codes), np.log(sums[:, :2] + 1), sums]
+        parts += [_ranked(column, known) for column, known in zip(given.T, self.scores, strict=True)]
+        return np.hstack(parts)
+
+    def _told(self, codes: Codes) -> Floats:
+        """(links, 2 + traits) parameters, multiply-adds and traits of each link that is known by now."""
+        from hwnas.ops.costs import operator_costs
+
+        self.codebook.meet(codes)
+        column = {name: place for place, name in enumerate(self.traits)}
+        for operator, shape in self.codebook.links[len(self._rows) :]:
+            costs = [operator_costs(summand, shape) for summand in operator.summands]
+            row = np.zeros(2 + len(column))
+            row[:2] = sum(cost.params for cost in costs), sum(cost.macs for cost in costs)
+            for name, value in operator.traits.items():
+                if name in column:
+                    row[2 + column[name]] = value
+            self._rows.append(row)
+        return np.array(self._rows)
+
+
+def features_of(codebook: Codebook, scores: ArrayLike | None = None, *, seed: int = 0) -> Features:
+    """The features of a space's networks.
+
+    Args:
+        codebook: of the space.
+        scores: (any number of networks, scores) known values, NaN where there is none; scores are told by their ranks
+            among them.
+        seed: of the random networks by which columns are scaled.
+    """
+    reference = codebook.draw(REFERENCE, np.random.default_rng(seed))
+    codebook.meet(reference)
+    found = dict.fromkeys(name for operator, _ in codebook.links for name in operator.traits)
+    traits = tuple(sorted(found, key=_group))
+    given = np.empty((0, 0)) if scores is None else np.asarray(scores, dtype=np.float64)
+    known = tuple(np.sort(column[np.isfinite(column)]) for column in given.T)
+    choices = [f"choices/{c.name}={option}" for c in codebook.choices for option in c.options]
+    told = [f"scores/{what} {number}" for number in range(len(known)) for what in ("rank", "missing")]
+    names = (*choices, *COSTS, *traits, *told)
+    plain = Features(codebook, names, traits, known, np.zeros(len(names)), np.ones(len(names)))
+    raw = plain._raw(reference, np.full((len(reference), len(known)), np.nan))
+    centre, scale = raw.mean(axis=0), np.maximum(raw.std(axis=0), RARE * np.ptp(raw, axis=0))
+    centre[len(names) - len(told) :], scale[scale == 0] = 0.0, 1.0
+    return replace(plain, centre=centre, scale=scale)
+
+
+def _group(name: str) -> str:
+    return name.partition("/")[0]
+
+
+def _choices(codebook: Codebook, codes: Codes) -> Floats:
+    """One column for each option of each choice, all 0 where the choice is not active."""
+    active = codebook.active(codes)
+    parts = [
+        (codes[:, column, None] == np.arange(len(choice.options))) & active[:, column, None]
+        for column, choice in enumerate(codebook.choices)
+    ]
+    return np.hstack([np.empty((len(codes), 0)), *parts])
+
+
+def _ranked(column: Floats, known: Floats) -> Floats:
+    """(networks, 2) Gaussian score of the rank among known values, 0 where there is none, and whether there is none."""
+    from scipy.special import ndtri
+
+    missing = ~np.isfinite(column)
+    below = np.searchsorted(known, column, "left") + np.searchsorted(known, column, "right")
+    scores = ndtri(np.clip((below + 1) / (2 * len(known) + 2), 1e-6, 1 - 1e-6))
+    return np.column_stack([np.where(missing, 0.0, scores), missing])

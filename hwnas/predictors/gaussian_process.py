@@ -1,0 +1,149 @@
+"""An exact Gaussian process over groups of columns, each with a length scale of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats: TypeAlias = NDArray[np.float64]
+Integers: TypeAlias = NDArray[np.intp]
+
+CHUNK = 4096
+"""Rows predicted at a time."""
+ROOT5 = 5**0.5
+USUAL = {"length": (np.log(1.5), 1.0), "signal": (0.0, 1.0), "noise": (-4.0, 1.4)}
+"""Means and deviations of the priors of the parameters' logarithms, for targets of variance 1."""
+STARTS = (0.0, 1.0)
+"""Logarithms of the length scales at which the search for the likeliest ones begins."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class GaussianProcess:
+    """Matérn 5/2 on the distance over all columns, those of a group divided by one length scale.
+
+    Length scales, signal and noise are the likeliest under the targets and weak priors. `X` is standardised by group:
+    columns of a group must be comparable with each other.
+    """
+
+    centre: Floats
+    """(columns,) what is taken off first."""
+    weights: Floats
+    """(columns,) by which columns are multiplied; what is left is one distance."""
+    points: Floats
+    mean: float
+    signal: float
+    noise: float
+    alpha: Floats
+    """(points,) the inverse of the covariance, times the targets."""
+    root: Floats
+    """(points, points) whose product with itself is that inverse: `root @ root.T`."""
+
+    @classmethod
+    def fit(cls, X: Floats, z: Floats, groups: Integers) -> GaussianProcess:
+        """Learn from targets `z` (rows,), about standard normal, at `X` (rows, columns); `groups` is (columns,)."""
+        centre, scale = X.mean(axis=0), _spread(X, groups)
+        X = X - centre
+        squares = [_squares(part := X[:, groups == group] / scale[groups == group], part) for group in _known(groups)]
+        mean = float(z.mean())
+        found = _likeliest(squares, z - mean)
+        lengths, signal, noise = np.exp(found[:-2]), float(np.exp(found[-2])), float(np.exp(found[-1]))
+        weights = 1 / (scale * lengths[np.searchsorted(_known(groups), groups)])
+        joint = _kernel(sum(s / length**2 for s, length in zip(squares, lengths, strict=True)), signal)
+        inverse = np.linalg.inv(np.linalg.cholesky(joint + noise * np.eye(len(z))))
+        return cls(centre, weights, X * weights, mean, signal, noise, inverse.T @ (inverse @ (z - mean)), inverse.T)
+
+    def predict(self, X: Floats) -> tuple[Floats, Floats]:
+        """(rows,) means and standard deviations of a target there, noise included."""
+        means, deviations = np.empty(len(X)), np.empty(len(X))
+        points, root, alpha = (a.astype(np.float32) for a in (self.points, self.root, self.alpha))
+        for start in range(0, len(X), CHUNK):
+            part = slice(start, start + CHUNK)
+            near = ((X[part] - self.centre) * self.weights).astype(np.float32)
+            across = _kernel(_squares(near, points), self.signal)
+            means[part] = across @ alpha
+            told = np.square(across @ root).sum(axis=1)
+            deviations[part] = np.sqrt(np.maximum(self.signal - told, 0.0) + self.noise)
+        return self.mean + means, deviations
+
+    def left_out(self, z: Floats) -> tuple[Floats, Floats]:
+        """The same at the points themselves, each from the others (Rasmussen and Williams 2006, 5.12)."""
+        precision = np.square(self.root).sum(axis=1)
+        return z - self.alpha / precision, 1 / np.sqrt(precision)
+
+
+def _known(groups: Integers) -> Integers:
+    found: Integers = np.unique(groups)
+    return found
+
+
+def _spread(X: Floats, groups: Integers) -> Floats:
+    """(columns,) for each group the root of its columns' summed variance; 1 where nothing varies."""
+    variance = np.zeros(int(groups.max()) + 1)
+    np.add.at(variance, groups, X.var(axis=0))
+    variance[variance <= 1e-12 * max(float(variance.max()), 1e-300)] = 1.0
+    spread: Floats = np.sqrt(variance)[groups]
+    return spread
+
+
+def _squares(a: Any, b: Any) -> Any:
+    """(rows of a, rows of b) squared distances."""
+    products = a @ b.T
+    products *= -2
+    products += np.square(a).sum(axis=1)[:, None]
+    products += np.square(b).sum(axis=1)
+    return np.maximum(products, 0, out=products)
+
+
+def _kernel(squares: Any, signal: float) -> Any:
+    r = np.sqrt(squares)
+    r *= ROOT5
+    values = np.exp(-r)
+    r += 1
+    values *= r + squares * (5 / 3)
+    values *= signal
+    return values
+
+
+def _likeliest(squares: list[Floats], z: Floats) -> Floats:
+    """Logarithms of the length scales, the signal and the noise."""
+    from scipy.optimize import minimize
+
+    groups = len(squares)
+    names = ["length"] * groups + ["signal", "noise"]
+    usual, width = np.array([USUAL[name] for name in names]).T
+    bounds = [(-3.0, 6.0)] * groups + [(-4.0, 4.0), (-9.0, 1.0)]
+    runs = [
+        minimize(
+            _surprise, np.array([start] * groups + [0.0, -3.0]), (squares, z, usual, width), "L-BFGS-B",
+            jac=True, bounds=bounds, options={"maxiter": 40},
+        )
+        for start in STARTS
+    ]  # fmt: skip
+    found: Floats = min(runs, key=lambda run: float(run.fun)).x
+    return found
+
+
+def _surprise(
+    parameters: Floats, squares: list[Floats], z: Floats, usual: Floats, width: Floats
+) -> tuple[float, Floats]:
+    """Negative log density of the targets and the parameters, with its gradient."""
+    scales, signal, noise = np.exp(-2 * parameters[:-2]), np.exp(parameters[-2]), np.exp(parameters[-1])
+    near = sum(s * square for s, square in zip(scales, squares, strict=True))
+    r = ROOT5 * np.sqrt(near)
+    decay = signal * np.exp(-r)
+    kernel = decay * (1 + r + near * (5 / 3))
+    lower = np.linalg.cholesky(kernel + (noise + 1e-8) * np.eye(len(z)))
+    inverse = np.linalg.inv(lower)
+    precision = inverse.T @ inverse
+    alpha = precision @ z
+    outer = precision - np.outer(alpha, alpha)
+    slopes = 0.5 * outer * decay * (1 + r) * (5 / 3)
+    pull = (parameters - usual) / width**2
+    loss = 0.5 * float(z @ alpha) + float(np.log(np.diag(lower)).sum()) + 0.5 * float(pull @ (parameters - usual))
+    gradient = [s * float(np.sum(slopes * square)) for s, square in zip(scales, squares, strict=True)]
+    gradient += [0.5 * float(np.sum(outer * kernel)), 0.5 * float(noise * np.trace(outer))]
+    return loss, np.array(gradient) + pull
