@@ -54,16 +54,50 @@ def correlations(
     All kinds see the same draws. A draw in which a column is constant has no correlation and is left out.
     """
     left, right = np.asarray(one, dtype=np.float64), np.asarray(other, dtype=np.float64)
-    rng = np.random.default_rng(seed)
     whole = {kind: correlation(kind, left, right) for kind in KINDS}
-    draws = rng.integers(0, len(left), (resamples, len(left))) if whole["kendall"] is not None else ()
+    if whole["kendall"] is None:
+        return dict.fromkeys(KINDS)
+    count = len(left)
+    times = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), resamples).astype(np.float64)
+    drawn = {
+        "kendall": _kendall(times, left, right),
+        "spearman": _pearson(times, _ranks(times, left), _ranks(times, right)),
+        "pearson": _pearson(times, left, right),
+    }
     found: dict[Kind, Correlation | None] = {}
     for kind, value in whole.items():
-        again = (correlation(kind, left[rows], right[rows]) for rows in draws)
-        known = [drawn for drawn in again if drawn is not None]
-        tail = (1 - SHARE) / 2
-        found[kind] = None if value is None else Correlation(value, *map(float, np.quantile(known, [tail, 1 - tail])))
+        known = drawn[kind][np.isfinite(drawn[kind])]
+        low, high = np.quantile(known, [(1 - SHARE) / 2, (1 + SHARE) / 2])
+        found[kind] = None if value is None else Correlation(value, float(low), float(high))
     return found
+
+
+def _kendall(times: Floats, left: Floats, right: Floats) -> Floats:
+    """Tau-b of every draw, (draws,); row i of the columns stands in a draw `times[draw, i]` times."""
+    one, other = (np.sign(column[:, None] - column[None, :]) for column in (left, right))
+    counted = (
+        np.einsum("di,ij,dj->d", times, pairs, times, optimize=True) for pairs in (one * other, one**2, other**2)
+    )
+    agree, apart, apart_too = counted
+    return _over(agree, np.sqrt(apart * apart_too))
+
+
+def _ranks(times: Floats, column: Floats) -> Floats:
+    """Ranks within every draw, ties by their mean, (draws, rows)."""
+    below, equal = (times @ met for met in (column[:, None] < column[None, :], column[:, None] == column[None, :]))
+    return np.asarray(below + (equal + 1) / 2)
+
+
+def _pearson(times: Floats, left: Floats, right: Floats) -> Floats:
+    count = times.sum(axis=1, keepdims=True)
+    one, other = (column - (times * column).sum(axis=1, keepdims=True) / count for column in (left, right))
+    spread = (times * one**2).sum(axis=1) * (times * other**2).sum(axis=1)
+    return _over((times * one * other).sum(axis=1), np.sqrt(spread))
+
+
+def _over(part: Floats, whole: Floats) -> Floats:
+    """The quotient; NaN where a draw has a constant column."""
+    return np.divide(part, whole, out=np.full_like(part, np.nan), where=whole > 1e-12)
 
 
 def as_json(found: Mapping[Kind, Correlation | None]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hwnas.ranks import KINDS, as_json, correlation, correlations
+from hwnas.ranks import KINDS, Kind, as_json, correlation, correlations
 
 
 def test_kendall_counts_pairs_in_and_out_of_order() -> None:
@@ -49,3 +49,15 @@ def test_the_same_seed_gives_the_same_interval() -> None:
     x, y = [1.0, 2, 3, 4, 5, 6], [2.0, 1, 4, 3, 6, 5]
     assert correlations(x, y, seed=1, resamples=50) == correlations(x, y, seed=1, resamples=50)
     assert correlations(x, y, seed=1, resamples=50) != correlations(x, y, seed=2, resamples=50)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_draw_has_the_correlation_of_its_rows(kind: Kind) -> None:
+    rng = np.random.default_rng(1)
+    left, right = rng.integers(0, 6, 15).astype(float), rng.integers(0, 6, 15).astype(float)  # few values: ties
+    found = correlations(left.tolist(), right.tolist(), seed=4, resamples=200)[kind]
+    times = np.random.default_rng(4).multinomial(15, np.full(15, 1 / 15), 200)
+    drawn = [correlation(kind, np.repeat(left, row), np.repeat(right, row)) for row in times]
+    assert found is not None
+    low, high = np.quantile([value for value in drawn if value is not None], [0.025, 0.975])
+    assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))

@@ -1,0 +1,184 @@
+"""What `hwnas fidelity` found: facts for the terminal, the page and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hwnas.ranks import SHARE, Correlation, Kind, as_json, correlations
+from hwnas.report import units
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+NAMES: Mapping[Kind, str] = {"kendall": "Kendall", "spearman": "Spearman", "pearson": "Pearson"}
+FEW = 20
+"""With fewer networks, the verdict says that they are few."""
+GOOD, FAIR = 0.7, 0.5
+"""Kendall's correlation from which ranks can be relied on, and from which they are a guide."""
+
+
+@dataclass(frozen=True)
+class RankedNetwork:
+    """One network, scored as the search scores it and trained alone. Accuracies are 0 to 1."""
+
+    key: str
+    summary: str
+    params: int
+    macs: int
+    score: float
+    alone: float
+    seconds: float
+    """Of training it alone."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a training was given, and what it took."""
+
+    epochs: int
+    images: int
+    networks: int
+    """How many networks a step trains, or how many were trained one after the other."""
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """How well a run's accuracies rank networks, against the same networks trained alone."""
+
+    run: str
+    space: str
+    metric: str
+    """What was compared with accuracies of networks trained alone."""
+    data: str
+    seed: int
+    images: int
+    """Validation images on which both were scored."""
+    together: Budget | None
+    """Of the shared weights; None where the metric needs none."""
+    alone: Budget
+    networks: tuple[RankedNetwork, ...]
+    failed: Mapping[str, str]
+    """Why a network of the sample has no score, by key."""
+
+    @cached_property
+    def correlations(self) -> dict[Kind, Correlation | None]:
+        """Of the metric with the accuracy alone."""
+        return correlations([n.score for n in self.networks], self._alone)
+
+    @cached_property
+    def rivals(self) -> dict[str, dict[Kind, Correlation | None]]:
+        """The same of what costs nothing: a metric that ranks no better than these is not worth its price."""
+        return {
+            "parameters": correlations([float(n.params) for n in self.networks], self._alone),
+            "MACs": correlations([float(n.macs) for n in self.networks], self._alone),
+        }
+
+    @property
+    def bias(self) -> float | None:
+        """How far the metric lies above (+) the accuracy alone, on average; None where it is no accuracy."""
+        if not units.is_fraction(self.metric) or not self.networks:
+            return None
+        return float(np.mean([n.score - n.alone for n in self.networks]))
+
+    @property
+    def regret(self) -> float | None:
+        """How much accuracy alone is lost by taking the network with the best metric; None without networks."""
+        if not self.networks:
+            return None
+        taken = max(self.networks, key=lambda n: n.score)
+        return max(self._alone) - taken.alone
+
+    def noise(self, accuracy: float) -> float:
+        """The standard error of an accuracy, from the number of images alone."""
+        return float(np.sqrt(accuracy * (1 - accuracy) / self.images))
+
+    @property
+    def _alone(self) -> list[float]:
+        return [network.alone for network in self.networks]
+
+    def as_dict(self) -> dict[str, Any]:
+        """A JSON-ready form."""
+        return {
+            "run": self.run,
+            "space": self.space,
+            "metric": self.metric,
+            "data": self.data,
+            "seed": self.seed,
+            "validation_images": self.images,
+            "together": None if self.together is None else asdict(self.together),
+            "alone": asdict(self.alone),
+            "networks": len(self.networks),
+            **as_json(self.correlations),
+            "interval": SHARE,
+            "rivals": {name: as_json(found) for name, found in self.rivals.items()},
+            "bias": self.bias,
+            "regret": self.regret,
+            "failed": dict(self.failed),
+            "networks_detail": [asdict(network) for network in self.networks],
+        }
+
+
+def verdict(found: Fidelity) -> list[str]:
+    """What the figures mean, in plain sentences."""
+    said: list[str] = []
+    kendall = found.correlations["kendall"]
+    if kendall is None:
+        return ["Too few networks were trained, or all reached the same: there is no correlation to tell."]
+    trust = "ranks can be relied on" if kendall.value >= GOOD else "ranks are a guide"
+    trust = trust if kendall.value >= FAIR else "ranks mean little"
+    pairs = 50 * (1 + kendall.value)
+    said.append(
+        f"Kendall's correlation is {value(kendall.value)} ({value(kendall.low)} to {value(kendall.high)}): {trust}. "
+        f"Of two networks the one with the higher {units.label(found.metric).lower()} is the better one in about "
+        f"{pairs:.0f} of 100 cases."
+    )
+    beaten = {name: rival["kendall"].value for name, rival in found.rivals.items() if rival["kendall"] is not None}
+    better = [f"{name} {value(known)}" for name, known in beaten.items() if known >= kendall.value]
+    if better:
+        said.append(f"Costs alone rank these networks as well or better ({', '.join(better)}).")
+    if found.bias is not None:
+        side = "above" if found.bias > 0 else "below"
+        said.append(f"On average it lies {100 * abs(found.bias):.1f} points {side} the accuracy alone.")
+    if found.failed:
+        said.append(f"{len(found.failed)} networks could not be trained or scored; the JSON tells why.")
+    if len(found.networks) < FEW:
+        said.append(f"{len(found.networks)} networks are few: with {FEW} or more, the intervals are narrower.")
+    return said
+
+
+def value(correlation: float, decimals: int = 3) -> str:
+    """`0.712`, with a minus sign where it is negative."""
+    return f"{correlation:.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def cell(found: Correlation | None) -> str:
+    """A correlation with its interval."""
+    return units.GAP if found is None else f"{value(found.value)} ({value(found.low, 2)} to {value(found.high, 2)})"
+
+
+def compared(found: Fidelity) -> dict[str, dict[Kind, Correlation | None]]:
+    """The metric and its rivals, by the name that they are shown with."""
+    return {found.metric: found.correlations, **found.rivals}
+
+
+def fidelity_table(found: Fidelity) -> Table:
+    """Correlations with the accuracy alone, for a terminal of 80 columns."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, padding=0, title=Text(f"{len(found.networks)} networks trained alone"),
+                  title_justify="left")  # fmt: skip
+    table.add_column("ranked by", no_wrap=True)
+    for name in NAMES.values():
+        table.add_column(Text(name), justify="right", no_wrap=True)
+    for name, kinds in compared(found).items():
+        style = "bold" if name == found.metric else None
+        table.add_row(Text(name), *(Text(cell(kinds[kind])) for kind in NAMES), style=style)
+    return table

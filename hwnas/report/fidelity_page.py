@@ -1,0 +1,176 @@
+"""The page of a run's fidelity: one self-contained HTML file, as the report is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from hwnas.ranks import Correlation
+from hwnas.report import units
+from hwnas.report.document import brand, document, footer, section_links, write_document
+from hwnas.report.fidelity import NAMES, Budget, Fidelity, RankedNetwork, cell, compared, value, verdict
+from hwnas.report.markup import Html, el, join
+from hwnas.report.parts import Cell, legend, origin, pairs, plot, section, table
+from hwnas.report.plots import Figure, Spec, Tip, layout_of
+
+
+def render_fidelity(found: Fidelity, *, hwnas_version: str, created_at: str) -> str:
+    """The page as text."""
+    sections = {"Ranks": _ranks(found), "Networks": _networks(found), "Budgets": _budgets(found)}
+    header = el(
+        "header",
+        brand("fidelity"),
+        el("h1", f"How far to trust {found.metric} of {found.run}"),
+        el("p", f"{len(found.networks)} networks of {found.space}, trained alone on {found.data}", class_="lead"),
+        section_links(list(sections)),
+    )
+    body = el("main", *sections.values())
+    return document(f"Fidelity of {found.run}", header, body, footer(hwnas_version, created_at))
+
+
+def write_fidelity_page(found: Fidelity, path: Path, *, hwnas_version: str, created_at: str) -> Path:
+    """Write the page as a whole or not at all; the path that was written.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    text = render_fidelity(found, hwnas_version=hwnas_version, created_at=created_at)
+    return write_document(text, path, do="Correct that and run the same command again")
+
+
+def _ranks(found: Fidelity) -> Html:
+    shown = []
+    for kind, name in NAMES.items():
+        known = found.correlations[kind]
+        ends = "no interval" if known is None else f"{value(known.low)} to {value(known.high)}"
+        shown.append((name, join(units.GAP if known is None else value(known.value), el("small", ends))))
+    if found.regret is not None:
+        best = el("small", "lost by taking the best by score")
+        shown.append(("Regret", join(f"{100 * found.regret:.1f} points", best)))
+    words = [el("p", sentence, class_="note") for sentence in verdict(found)]
+    card = el(
+        "article",
+        el("h3", "Score against training alone"),
+        el("p", "with 95 % intervals over networks, by bootstrap", class_="under"),
+        pairs(shown, class_="figures"),
+        *words,
+        class_="card",
+    )
+    entries = [("network", "--accent", "network"), ("interval", "--accent", "± 1 standard error of the images")]
+    if units.is_fraction(found.metric):
+        entries.append(("dot", "--muted", "equal"))
+    seen = el(
+        "article",
+        el("h3", "Each network"),
+        el("p", el("b", "↑ Accuracy, trained alone"), " ", origin("measured"), class_="axis"),
+        plot(fidelity_figure(found)),
+        legend(entries),
+        class_="card",
+    )
+    headers: list[tuple[str, str | None]] = [("Ranked by", None), *((name, None) for name in NAMES.values())]
+    rows = [
+        [Cell(name, str(index)), *(_correlation_cell(kinds[kind]) for kind in NAMES)]
+        for index, (name, kinds) in enumerate(compared(found).items())
+    ]
+    beside = el("article", table("Correlations", headers, rows), class_="card")
+    stack = el("div", el("div", card, seen, class_="grid"), beside, class_="stack")
+    say = "The same networks, scored as the search scores them and trained alone. Costs, which are free, stand beside."
+    return section("Ranks", "How far to trust the ranks", stack, say=say)
+
+
+def _correlation_cell(known: Correlation | None) -> Cell:
+    return Cell(cell(known), None if known is None else known.value)
+
+
+def fidelity_figure(found: Fidelity) -> Figure:
+    """Accuracy alone over the score, with standard errors."""
+    share = units.is_fraction(found.metric)
+    scores, alone = [n.score for n in found.networks], [n.alone for n in found.networks]
+    x = [round(100 * score, 4) if share else score for score in scores]
+    marks: Spec = {
+        "type": "scatter",
+        "mode": "markers",
+        "hoverinfo": "none",
+        "name": "networks",
+        "x": x,
+        "y": [round(100 * top1, 4) for top1 in alone],
+        "error_y": _bars(found, alone),
+        "marker": {"size": 8, "color": "--accent", "opacity": 0.9, "line": {"width": 0.8, "color": "--card"}},
+    }
+    if share:
+        marks["error_x"] = _bars(found, scores)
+    layout = layout_of(f"{units.label(found.metric)}, {found.metric.partition('@')[2]}", 400)
+    layout["yaxis"]["ticksuffix"] = " %"
+    traces, tips = (marks,), (tuple(_tip(found, n) for n in found.networks),)
+    words = f"Accuracy of {len(found.networks)} networks trained alone over {found.metric}."
+    if not share or not x:
+        return Figure(traces, layout, words, tips)
+    layout["xaxis"]["ticksuffix"] = " %"
+    ends = _ends([*x, *marks["y"]])
+    layout["xaxis"]["range"], layout["yaxis"]["range"] = _ends(x), _ends(marks["y"])
+    equal: Spec = {
+        "type": "scatter", "mode": "lines", "x": ends, "y": ends, "hoverinfo": "skip", "name": "equal",
+        "line": {"color": "--muted", "width": 1.2, "dash": "dot"},
+    }  # fmt: skip
+    return Figure((equal, *traces), layout, words, ((), *tips))
+
+
+def _bars(found: Fidelity, accuracies: list[float]) -> Spec:
+    errors = [round(100 * found.noise(top1), 4) for top1 in accuracies]
+    return {"type": "data", "array": errors, "color": "--accent", "thickness": 1, "width": 0}
+
+
+def _ends(values: list[float]) -> list[float]:
+    gap = 0.06 * float(np.ptp(values)) or 1.0
+    return [min(values) - gap, max(values) + gap]
+
+
+def _tip(found: Fidelity, network: RankedNetwork) -> Tip:
+    rows = (
+        (units.label(found.metric), units.scored(found.metric, network.score), found.metric.partition("@")[2]),
+        ("Alone", units.percent(network.alone), "measured"),
+        ("Standard error", f"{100 * found.noise(network.alone):.2f} points", "derived"),
+        ("Parameters", units.count(network.params), "derived"),
+        ("MACs", units.macs(network.macs), "derived"),
+    )
+    return Tip(network.key, rows, (network.summary,))
+
+
+def _networks(found: Fidelity) -> Html:
+    headers: list[tuple[str, str | None]] = [
+        ("Network", None), (units.label(found.metric), found.metric.partition("@")[2]), ("Trained alone", "measured"),
+        ("Parameters", "derived"), ("MACs", "derived"), ("Took", "measured"),
+    ]  # fmt: skip
+    made = table("Networks", headers, [_row(found, network) for network in found.networks])
+    failed = [el("p", f"{key}: {reason}", class_="note") for key, reason in found.failed.items()]
+    say = "Drawn at random from the space by the run's seed. A header sorts its column."
+    return section("Networks", "Networks", el("article", made, *failed, class_="card"), say=say)
+
+
+def _row(found: Fidelity, network: RankedNetwork) -> list[Cell]:
+    name = join(el("code", network.key), el("small", f" {network.summary}"))
+    return [
+        Cell(name, network.key),
+        Cell(units.scored(found.metric, network.score), network.score),
+        Cell(units.percent(network.alone), network.alone),
+        Cell(units.count(network.params), network.params),
+        Cell(units.macs(network.macs), network.macs),
+        Cell(units.seconds(network.seconds), network.seconds),
+    ]
+
+
+def _budgets(found: Fidelity) -> Html:
+    rows = [
+        ("Shared weights", "none" if found.together is None else _budget(found.together, "networks a step")),
+        ("Alone", _budget(found.alone, "networks, one after the other")),
+        ("Validation images", f"{found.images:,}"),
+        ("Data", found.data),
+        ("Seed", str(found.seed)),
+    ]
+    return section("Budgets", "Budgets", el("article", pairs(rows), class_="card"))
+
+
+def _budget(budget: Budget, of: str) -> str:
+    each = f"{budget.epochs} epochs of {budget.images:,} images"
+    return f"{each}, {budget.networks} {of}, {units.seconds(budget.seconds)}"
