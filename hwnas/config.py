@@ -57,6 +57,8 @@ class AccuracyConfig(StrictModel):
     """So many validation images (the first ones of the split, which is in random order); all if left out."""
     calibration_batches: Positive = 8
     batch_size: Positive = 128
+    epochs: Positive | None = None
+    """Of the sources that train each network: `alone` as many as `train.epochs`, `short` one if left out."""
 
     @model_validator(mode="after")
     def _quantity_of_a_function(self) -> AccuracyConfig:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hwnas.pipeline.narrate import Bar
     from hwnas.report.check import Checked
     from hwnas.report.facts import TierFacts
+    from hwnas.report.fidelity import Fidelity
     from hwnas.report.space_facts import SpaceView
     from hwnas.testing import Certificate
 
@@ -119,6 +120,18 @@ def show_check(checked: Checked) -> None:
         console.print(sentence)
     for name, reason in checked.absent.items():
         console.print(f"{name}: none, {reason}")
+
+
+def show_fidelity(found: Fidelity) -> None:
+    """What `hwnas fidelity` found, on standard output."""
+    from rich.console import Console
+
+    from hwnas.report.fidelity import fidelity_table, verdict
+
+    console = Console(markup=False, highlight=False)
+    console.print(fidelity_table(found))
+    for sentence in verdict(found):
+        console.print(sentence)
 
 
 def show_certificates(found: Sequence[Certificate]) -> None:

@@ -60,6 +60,32 @@ def search(experiment: Reference, runs: Runs = RUNS, trials: Trials = None, as_j
     print_found({tier.tier.name: _searched(tier) for tier in tiers}, as_json, [])
 
 
+def fidelity(
+    experiment: Reference,
+    runs: Runs = RUNS,
+    networks: Annotated[int, typer.Option(min=2, help="How many random networks to train alone.")] = 24,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Epochs of each; as many as the supernet's if left out.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """How far to trust the run's accuracies: train random networks alone and compare ranks.
+
+    Prints rank correlations with bootstrap intervals, and writes fidelity.json and a page with a plot beside the run.
+    The same command continues where it was stopped.
+    """
+    from hwnas import pipeline
+
+    judged = pipeline.fidelity(experiment, runs=runs, networks=networks, epochs=epochs, narrator=Terminal())
+    if as_json:
+        print_found(json.loads(judged.json.read_text(encoding="utf-8")), True, [])
+        return
+    from hwnas.terminal import show_fidelity
+
+    show_fidelity(judged.fidelity)
+    print_found(None, False, [f"wrote {judged.json}", f"wrote {judged.page}"])
+
+
 def export(experiment: Reference, runs: Runs = RUNS, as_json: Json = False) -> None:
     """Write the picks of each front as ONNX and TFLite files, run them and compare them with PyTorch."""
     from hwnas import pipeline

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from hwnas.errors import RunError
 from hwnas.lookup import member
-from hwnas.pipeline.training import Trained, torch_device
+from hwnas.pipeline.training import Trained, recipe_of, torch_device
 from hwnas.pipeline.workspace import Run
-from hwnas.proxies import Accuracy, Ingredients, Settings
+from hwnas.proxies import Accuracy, Ingredients, Settings, Source
 
 if TYPE_CHECKING:
     from hwnas.supernet import Supernet
@@ -17,18 +17,31 @@ if TYPE_CHECKING:
 
 def accuracy_of(run: Run, trained: Trained | None) -> Accuracy:
     """What scores the run's architectures; `trained` is its supernet, if its source needs one."""
+    return made(run.source, ingredients_of(run, trained))
+
+
+def made(source: Source, ingredients: Ingredients) -> Accuracy:
+    """What a source makes of the ingredients."""
+    make: Callable[[Ingredients], Accuracy] = member(
+        {"it": source.make}, "it", what="source of accuracy", where="accuracy"
+    )
+    return make(ingredients)
+
+
+def ingredients_of(run: Run, trained: Trained | None) -> Ingredients:
+    """What a run has for sources of accuracy; its supernet is there only if `trained` is."""
 
     def supernet() -> tuple[Supernet, str]:
         if trained is None:
             raise RunError(
-                f"`{run.accuracy}` needs a trained supernet",
+                "a source of accuracy needs a trained supernet",
                 where=f"experiment `{run.experiment.name}`",
                 allowed="Shared weights are trained before a source that needs them is asked",
                 do="Run `hwnas train` first",
             )
         return trained.supernet, trained.weights
 
-    ingredients = Ingredients(
+    return Ingredients(
         run.space,
         run.network,
         Settings(**run.experiment.accuracy.model_dump()),
@@ -37,9 +50,6 @@ def accuracy_of(run: Run, trained: Trained | None) -> Accuracy:
         run.folder,
         lambda: torch_device(run.experiment.device),
         lambda: run.dataset.without_test(),
+        lambda: recipe_of(run),
         supernet,
     )
-    make: Callable[[Ingredients], Accuracy] = member(
-        {run.accuracy: run.source.make}, run.accuracy, what="source of accuracy", where="accuracy"
-    )
-    return make(ingredients)

@@ -35,7 +35,7 @@ def train_run(run: Run, narrator: Narrator) -> Trained:
     """Train, or continue, or just load what is finished."""
     from hwnas.supernet import train as train_supernet
 
-    supernet, recipe = _prepared(run), _recipe(run)
+    supernet, recipe = _prepared(run), recipe_of(run)
     with run.timed("training"), narrator.bar("training the supernet") as bar:
         last = ""
 
@@ -79,7 +79,7 @@ def load_run(run: Run, narrator: Narrator) -> Trained:
     """
     from hwnas.supernet import identity_of, load_trained
 
-    supernet, recipe = _prepared(run), _recipe(run)
+    supernet, recipe = _prepared(run), recipe_of(run)
     identity = identity_of(run.space, run.dataset, recipe, run.experiment.seed)
     history, path = load_trained(supernet, run.train_folder, identity)
     if len(history) < recipe.epochs:
@@ -118,7 +118,8 @@ def _prepared(run: Run) -> Supernet:
     return supernet.to(torch_device(run.experiment.device))
 
 
-def _recipe(run: Run) -> Recipe:
+def recipe_of(run: Run) -> Recipe:
+    """How the run's supernet is trained."""
     from hwnas.supernet import Recipe
 
     return Recipe(**run.experiment.train.model_dump())

@@ -9,7 +9,12 @@ PROXIES: Mapping[str, Source] = {  # name in YAML, and after the @ of a metric; 
     "inherited": Source(
         "hwnas.proxies.inherited:inherited", "top1", "measured", "validation images, inherited weights", supernet=True
     ),
-}
+    "short": Source(
+        "hwnas.proxies.trained:short", "top1", "measured", "validation images, inherited weights trained on",
+        supernet=True,
+    ),
+    "alone": Source("hwnas.proxies.trained:alone", "top1", "measured", "validation images, trained alone"),
+}  # fmt: skip
 FUNCTION = Source("hwnas.proxies.function:from_function", "score", "given", "a function of the user's", data=False)
 """Of `file.py:function` in place of a name."""
 

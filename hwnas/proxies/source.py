@@ -12,7 +12,7 @@ from hwnas.space import AnySpace, Architecture
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset
-    from hwnas.supernet import Supernet
+    from hwnas.supernet import Recipe, Supernet
 
 Quantity = Literal["top1", "score"]
 """`top1` is an accuracy, 0 to 1; of a `score` only the order counts: higher is better."""
@@ -56,6 +56,7 @@ class Settings:
     images: int | None = None
     calibration_batches: int = 8
     batch_size: int = 128
+    epochs: int | None = None
 
 
 @dataclass(frozen=True)
@@ -74,5 +75,7 @@ class Ingredients:
     """Where PyTorch computes."""
     dataset: Callable[[], Dataset]
     """Without its test images."""
+    recipe: Callable[[], Recipe]
+    """How the supernet is trained."""
     supernet: Callable[[], tuple[Supernet, str]]
     """Trained, with what identifies its weights."""

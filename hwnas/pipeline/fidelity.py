@@ -1,0 +1,148 @@
+"""How well a run's accuracies rank networks: a sample of them trained alone, under the same budget."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hwnas import __version__
+from hwnas.network import costs
+from hwnas.pareto import Objective, Tier
+from hwnas.pipeline.accuracy import accuracy_of, ingredients_of
+from hwnas.pipeline.exporting import machine, versions
+from hwnas.pipeline.narrate import Bar, Narrator, Silent
+from hwnas.pipeline.reporting import summary
+from hwnas.pipeline.training import recipe_of, supernet_of
+from hwnas.pipeline.workspace import Run, open_run
+from hwnas.report import units
+from hwnas.report.fidelity import Budget, Fidelity, RankedNetwork
+from hwnas.report.fidelity_page import write_fidelity_page
+from hwnas.search.evaluate import evaluate
+from hwnas.search.fronts import write_whole
+from hwnas.search.halving import draw
+from hwnas.search.store import Score, ScoreStore
+from hwnas.space import Architecture
+
+if TYPE_CHECKING:
+    from hwnas.pipeline.training import Trained
+    from hwnas.proxies.trained import TrainedAccuracy
+
+ALONE = "top1@alone"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What was found, and the files that tell it."""
+
+    fidelity: Fidelity
+    json: Path
+    page: Path
+
+
+def fidelity(
+    reference: str | Path,
+    *,
+    runs: Path = Path("runs"),
+    networks: int = 24,
+    epochs: int | None = None,
+    narrator: Narrator | None = None,
+) -> Judged:
+    """Train a random sample of networks alone and compare what they reach with what the search believes of them.
+
+    Epochs are those of the supernet if left out. Scores are kept one by one: the same command continues, and with more
+    networks it adds to what is there. Test images are not looked at.
+    """
+    from hwnas.proxies.trained import alone
+
+    run, narrator = open_run(reference, runs=runs), narrator or Silent()
+    with run.opened(), run.timed("fidelity"):
+        trained = supernet_of(run, narrator)
+        ingredients = ingredients_of(run, trained)
+        asked = replace(ingredients.settings, source="alone", epochs=epochs)
+        lone = alone(replace(ingredients, settings=asked))
+        sample = draw(run.space, networks, run.experiment.seed, lambda architecture: True)
+        store = ScoreStore.open(run.folder / "scores.jsonl")
+        for notice in store.notices:
+            narrator.say(notice)
+        found = _compared(run, trained, lone, sample, store, narrator)
+        paths = run.folder / "fidelity.json", run.folder / "fidelity.html"
+        told = {**found.as_dict(), "machine": machine(), "versions": versions(), "hwnas": __version__, "date": _today()}
+        write_whole(paths[0], json.dumps(told, indent=1, allow_nan=False) + "\n")
+        page = write_fidelity_page(found, paths[1], hwnas_version=__version__, created_at=_today())
+    return Judged(found, paths[0], page)
+
+
+def _compared(
+    run: Run,
+    trained: Trained | None,
+    lone: TrainedAccuracy,
+    sample: Sequence[Architecture],
+    store: ScoreStore,
+    narrator: Narrator,
+) -> Fidelity:
+    """Score the sample both ways, cheap before dear."""
+    score = accuracy_of(run, trained)
+    tier = Tier("fidelity", (Objective(run.accuracy, "max"), Objective(ALONE, "max")))
+    producers = {run.accuracy: score.producer, ALONE: lone.producer}
+    ranked: list[RankedNetwork] = []
+    failed: dict[str, str] = {}
+    with narrator.bar("training networks alone") as bar:
+        for number, architecture in enumerate(sample):
+            told = replace(lone, on_epoch=_teller(bar, number, len(sample), ranked))
+            evaluation = evaluate(architecture, {run.accuracy: score, ALONE: told}, tier, store, producers)
+            if evaluation.failed is not None:
+                failed[architecture.key] = evaluation.failed
+            else:
+                stored = store.get(architecture, ALONE, lone.producer)
+                assert stored is not None
+                ranked.append(_ranked(run, architecture, evaluation.scores[run.accuracy], stored))
+            bar.update(number + 1, len(sample), _left(ranked, len(sample) - number - 1))
+    together = None
+    if trained is not None and run.source.supernet:
+        recipe = recipe_of(run)
+        seconds = sum(epoch.seconds for epoch in trained.history)
+        together = Budget(len(trained.history), len(lone.dataset.train), recipe.middles + 2, seconds)
+    return Fidelity(
+        run=run.experiment.name,
+        space=run.space.name,
+        metric=run.accuracy,
+        data=run.dataset.name,
+        seed=run.experiment.seed,
+        images=len(lone.split),
+        together=together,
+        alone=Budget(lone.recipe.epochs, len(lone.dataset.train), len(ranked), sum(n.seconds for n in ranked)),
+        networks=tuple(ranked),
+        failed=failed,
+    )
+
+
+def _ranked(run: Run, architecture: Architecture, score: float, alone: Score) -> RankedNetwork:
+    total = costs(run.network(architecture))
+    assert alone.value is not None
+    return RankedNetwork(
+        architecture.key, summary(architecture), total.params, total.macs, score, alone.value, alone.elapsed_s
+    )
+
+
+def _teller(bar: Bar, number: int, total: int, ranked: Sequence[RankedNetwork]) -> Callable[[int, int], None]:
+    """What a network that is being trained tells of its epochs."""
+
+    def told(epoch: int, epochs: int) -> None:
+        bar.update(number + epoch / epochs, total, _left(ranked, total - number - epoch / epochs))
+
+    return told
+
+
+def _left(ranked: Sequence[RankedNetwork], networks: float) -> str:
+    """How long so many networks will take, by those that were trained."""
+    if not ranked or networks <= 0:
+        return ""
+    return f"about {units.seconds(networks * sum(n.seconds for n in ranked) / len(ranked))} left"
+
+
+def _today() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
