@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, final
 
 import optuna
 from optuna.storages import BaseStorage
@@ -16,8 +17,9 @@ from optuna.trial import FrozenTrial, TrialState
 from hwnas.errors import HwnasError, RunError
 from hwnas.pareto import Tier
 from hwnas.search.evaluate import Evaluation
+from hwnas.search.patience import patiently
 from hwnas.search.plan import Plan
-from hwnas.search.storage import damaged, journal, quiet
+from hwnas.search.storage import damaged, open_storage, quiet
 from hwnas.space import Architecture
 
 _TRANSIENT = ("gp:relative_params", "tpe:relative_params")
@@ -32,9 +34,9 @@ def open_kept(plan: Plan, storage: Path | str, name: str) -> tuple[optuna.Study,
     Raises:
         RunError: the storage is damaged or cannot be used.
     """
-    backend: BaseStorage | str
-    backend, notices = journal(storage) if isinstance(storage, Path) else (storage, ())
+    backend: BaseStorage
     try:
+        backend, notices = open_storage(storage)
         with quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # metric names are experimental; they label the dashboard
             study = optuna.create_study(
@@ -50,38 +52,117 @@ def open_kept(plan: Plan, storage: Path | str, name: str) -> tuple[optuna.Study,
                 notices += _others(study, plan, storage, name)
     except (OSError, KeyError, TypeError, ValueError, optuna.exceptions.OptunaError, ImportError) as error:
         raise damaged(storage, error) from error
+    except HwnasError:
+        raise
     except Exception as error:  # a database's own errors have no common base
         raise RunError(
             f"the study cannot be kept here ({type(error).__name__}: {error})",
             where=str(storage).split("@")[-1],
-            allowed="A path, or a URL that Optuna accepts, such as sqlite:///study.db",
+            allowed="A path, or a URL: sqlite:///study.db, postgresql+psycopg://user@host/name, grpc://host:13000",
             do="Correct the URL, or leave it out",
         ) from error
     return study, notices
 
 
+class Kept(Protocol):
+    """Where the trials of a study are kept, for later processes, or for others that work on it now."""
+
+    @property
+    def held(self) -> Collection[str]:
+        """Keys of architectures that other processes score now."""
+
+    @property
+    def orphans(self) -> Mapping[str, FrozenTrial]:
+        """By key, the proposals that were claimed, were never told, and are nobody's now."""
+
+    def deaths(self, key: str) -> int:
+        """How many processes died while they scored this architecture."""
+
+    def fresh(self) -> Sequence[FrozenTrial]:
+        """What was told, here or elsewhere, and not handed out by this before; in the order of the storage."""
+
+    def claim(self, proposal: FrozenTrial, most: int | None) -> bool:
+        """Whether this process may score the proposal; False if another one, or `most` others, were faster."""
+
+    def keep(self, told: FrozenTrial) -> bool:
+        """Keep a told trial; False if it was taken away from this process, which was taken for dead.
+
+        Raises:
+            RunError: it cannot be written.
+        """
+
+    def close(self) -> None:
+        """Give back what is claimed and not told."""
+
+
+@final
+class Whole:
+    """A study of one process: a trial is written when it is told, as one entry, so that none is ever half-done."""
+
+    held: Collection[str] = ()
+    orphans: Mapping[str, FrozenTrial] = {}
+
+    def __init__(self, study: optuna.Study) -> None:
+        self._study, self._read = study, False
+
+    def fresh(self) -> Sequence[FrozenTrial]:
+        """All of it, once."""
+        if self._read:
+            return ()
+        self._read = True
+        return self._study.get_trials(deepcopy=False)
+
+    def deaths(self, key: str) -> int:
+        """Not known."""
+        return 0
+
+    def claim(self, proposal: FrozenTrial, most: int | None) -> bool:
+        """There is nobody else."""
+        return True
+
+    def keep(self, told: FrozenTrial) -> bool:
+        """Append it."""
+        entry, before = entry_of(told), False
+
+        def append() -> None:
+            nonlocal before
+            if before and any(t.user_attrs.get("key") == told.user_attrs["key"] for t in self._study.get_trials(False)):
+                return  # it was written, and only the answer was lost
+            before = True
+            self._study.add_trial(entry)
+
+        with writing(self._study, told):
+            patiently(append)
+        return True
+
+    def close(self) -> None:
+        """Nothing is ever claimed."""
+
+
+@contextmanager
+def writing(study: optuna.Study, trial: FrozenTrial) -> Iterator[None]:
+    """Turns a storage's errors into one that says which trial is lost."""
+    try:
+        yield
+    except Exception as error:  # a database's own errors have no common base
+        raise RunError(
+            f"trial {trial.number} cannot be kept ({type(error).__name__}: {error})",
+            where=f"study `{study.study_name}`",
+            allowed="The storage must be there, writable and not full",
+            do="Correct that and run the same command again; only this trial is lost",
+        ) from error
+
+
+def entry_of(trial: FrozenTrial) -> FrozenTrial:
+    """A trial without what is of no use once it is told."""
+    entry = copy.copy(trial)
+    entry.system_attrs = {k: v for k, v in trial.system_attrs.items() if not k.startswith(_TRANSIENT)}
+    return entry
+
+
 def directions(tier: Tier) -> list[StudyDirection]:
     """The natural directions of the tier's objectives."""
     return [StudyDirection.MINIMIZE if o.goal == "min" else StudyDirection.MAXIMIZE for o in tier.objectives]
-
-
-def keep(study: optuna.Study, trial: FrozenTrial) -> None:
-    """Append a told trial as one entry.
-
-    Raises:
-        RunError: it cannot be written.
-    """
-    entry = copy.copy(trial)
-    entry.system_attrs = {k: v for k, v in trial.system_attrs.items() if not k.startswith(_TRANSIENT)}
-    try:
-        study.add_trial(entry)
-    except (OSError, optuna.exceptions.OptunaError) as error:
-        raise RunError(
-            f"trial {trial.number} cannot be kept ({error})",
-            where=f"study `{study.study_name}`",
-            allowed="The storage must be writable and not full",
-            do="Correct that and run the same command again; only this trial is lost",
-        ) from error
 
 
 def attributes(evaluation: Evaluation, unscored: Sequence[str]) -> dict[str, Any]:
@@ -107,7 +188,8 @@ def evaluation_of(trial: FrozenTrial) -> Evaluation | None:
         RunError: the attributes are damaged.
     """
     raw = trial.user_attrs
-    if "key" not in raw or trial.state not in (TrialState.COMPLETE, TrialState.FAIL):
+    failed = trial.state == TrialState.FAIL and "abandoned" not in raw
+    if "key" not in raw or not (failed or trial.state == TrialState.COMPLETE):
         return None
     where = f"trial {trial.number}"
     try:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import fcntl
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import final
 
 import optuna
+from optuna.storages import BaseStorage
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 
-from hwnas.errors import RunError
-from hwnas.search.lines import drop_cut_line, read_lines
+from hwnas.errors import ConfigError, RunError
+from hwnas.lookup import optional
+from hwnas.search.lines import read_lines
 
 
 @contextmanager
@@ -27,18 +30,67 @@ def quiet() -> Iterator[None]:
         optuna.logging.set_verbosity(verbosity)
 
 
+def open_storage(storage: Path | str) -> tuple[BaseStorage, tuple[str, ...]]:
+    """A storage and notices: a path is a journal file, `grpc://host:port` a served storage, another text Optuna's URL.
+
+    Raises:
+        RunError: the journal is damaged, or the server does not answer.
+        ConfigError: the URL of a served storage has no port.
+        MissingExtra: grpcio is not installed.
+    """
+    if isinstance(storage, Path):
+        return journal(storage)
+    return (served(storage) if storage.startswith("grpc://") else optuna.storages.get_storage(storage)), ()
+
+
+def served(url: str, *, wait_s: float = 10.0) -> BaseStorage:
+    """The storage behind `grpc://host:port`, which `hwnas serve-storage` serves.
+
+    Raises:
+        ConfigError, RunError, MissingExtra: as of `open_storage`.
+    """
+    host, _, port = url.removeprefix("grpc://").rstrip("/").rpartition(":")
+    if not host or not port.isdigit():
+        raise ConfigError(
+            f"`{url}` does not name a host and a port",
+            where="search: storage",
+            allowed="The form is grpc://host:port, such as grpc://localhost:13000",
+            do="Correct it",
+        )
+    optional("grpc", extra="grpc", why=f"storage {url}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Optuna calls it experimental
+        proxy = optuna.storages.GrpcStorageProxy(host=host, port=int(port))
+    try:
+        proxy.wait_server_ready(timeout=wait_s)
+    except ConnectionError as error:
+        raise RunError(
+            f"no storage is served here ({error})",
+            where=url,
+            allowed="A server answers within 10 seconds",
+            do="Start one: hwnas serve-storage URL --port PORT",
+        ) from error
+    return proxy
+
+
 def journal(path: Path) -> tuple[JournalStorage, tuple[str, ...]]:
     """The storage in a journal file and notices; a last line that was cut off is dropped from the file.
 
     Raises:
         RunError: the file is damaged elsewhere, or cannot be written.
     """
-    lines = read_lines(path)
-    notices = (f"{path}: the last line was cut off while it was written and is dropped",) if lines.cut_bytes else ()
-    drop_cut_line(path, lines)
+    notices: tuple[str, ...] = ()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        backend = JournalFileBackend(str(path), KernelLock(path))  # type: ignore[arg-type]  # it has the two methods asked for
+        path.touch()
+        lock = KernelLock(path)
+        lock.acquire()
+        cut = lock.dropped_bytes
+        lock.release()
+        read_lines(path)
+        if cut:
+            notices = (f"{path}: the last line was cut off while it was written and is dropped",)
+        backend = JournalFileBackend(str(path), lock)  # type: ignore[arg-type]  # it has the two methods asked for
         return JournalStorage(backend), notices
     except OSError as error:
         raise RunError(
@@ -71,11 +123,19 @@ class KernelLock:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptor: int | None = None
+        self.dropped_bytes = 0
+        """How much of a cut line the last `acquire` met."""
 
     def acquire(self) -> bool:
-        """Wait for the lock."""
-        self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        """Wait for the lock; then nobody is in the middle of a line, and one that was cut off by a kill is dropped."""
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        size = os.fstat(self._descriptor).st_size
+        whole = _whole_bytes(self._descriptor, size)
+        self.dropped_bytes = size - whole
+        if self.dropped_bytes:
+            os.ftruncate(self._descriptor, whole)
+            os.fsync(self._descriptor)
         return True
 
     def release(self) -> None:
@@ -83,3 +143,15 @@ class KernelLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _whole_bytes(descriptor: int, size: int) -> int:
+    """Where the last finished line of a file ends."""
+    end = size
+    while end > 0:
+        start = max(0, end - 65536)
+        found = os.pread(descriptor, end - start, start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0

@@ -18,12 +18,16 @@ from optuna.trial import FrozenTrial, TrialState
 from hwnas.errors import RunError, SpaceError
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.fronts import Archive
-from hwnas.search.kept import attributes, directions, evaluation_of, keep, open_kept
+from hwnas.search.kept import Kept, Whole, attributes, directions, evaluation_of, open_kept
 from hwnas.search.memory import NAME, Memory
 from hwnas.search.plan import Plan
 from hwnas.search.propose import REPEATS, Genome, NothingNew, Proposer, trial_seed
 from hwnas.search.samplers import make_sampler
+from hwnas.search.shared import LEASE_S, TRIES, Shared, proposal_of
 from hwnas.space import AnySpace, Architecture
+
+POLL_S = 0.2
+"""How often is looked what other processes have told."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +71,11 @@ class Study:
     Proposals are made by a working copy in memory. What is kept gets each trial once, whole, when it is told: a killed
     process leaves nothing half-done behind. Every trial has a sampler of its own, seeded by the plan's seed and the
     trial's number, so a study that was continued is the study that was never interrupted; with several trials open at
-    a time, only if they are told in the order in which they were asked.
+    a time, only if they are told in the order in which they were asked. A study that is shared with other processes
+    takes over what these told before it asks, and claims what it asks for.
     """
 
-    def __init__(self, plan: Plan, kept: optuna.Study | None = None, notices: tuple[str, ...] = ()) -> None:
+    def __init__(self, plan: Plan, kept: Kept | None = None, notices: tuple[str, ...] = ()) -> None:
         self.plan = plan
         self.notices = notices
         self.ended = ""
@@ -85,7 +90,8 @@ class Study:
         sampler = self._sampler(0)
         genetic = type(sampler) if isinstance(sampler, BaseGASampler) else None
         self._memory = Memory(directions(plan.tier), genetic)
-        self._replay()
+        self._generation = 0
+        self.catch_up()
 
     @property
     def evaluations(self) -> tuple[Evaluation, ...]:
@@ -97,9 +103,117 @@ class Study:
         """The evaluations that no other one beats."""
         return tuple(self._archive.front)
 
-    def ask(self) -> Trial | None:
-        """An architecture that was neither told nor asked before; None if there is none, `ended` says why."""
-        number = len(self._told) + len(self._open)
+    def ask(self, most: int | None = None) -> Trial | None:
+        """An architecture that was neither told nor asked before; None if there is none, `ended` says why.
+
+        With `most`, also None while so many are told or being scored, here or elsewhere.
+        """
+        while True:
+            self.catch_up()
+            if most is not None and self._number >= most:
+                return None
+            proposal = self._orphan() or self._propose()
+            if proposal is None:
+                return None
+            architecture = self._genome.decode(proposal.params)
+            proposal.user_attrs = {"key": architecture.key, "architecture": architecture.as_dict()}
+            if self._kept is not None and not self._kept.claim(proposal, most):
+                proposal.state = TrialState.FAIL  # another process was faster
+                continue
+            trial = Trial(self._number, architecture, proposal)
+            self._open.add(architecture.key)
+            if self._kept is None or (deaths := self._kept.deaths(architecture.key)) < TRIES:
+                return trial
+            self.tell(trial, Evaluation(architecture, {}, failed=f"{deaths} processes died while they scored it"))
+
+    def tell(self, trial: Trial, evaluation: Evaluation) -> None:
+        """Take in the evaluation of an asked trial; it is kept when this returns.
+
+        An evaluation that a limit ended early lacks its dear objectives, but Optuna wants a number for each: it gets
+        the worst one told so far, named in the trial's attribute `unscored`. Constrained domination never looks at
+        it, and it enters neither evaluations nor fronts.
+
+        Raises:
+            RunError: the evaluation is another architecture's or incomplete, or cannot be kept.
+        """
+        self._check(trial, evaluation)
+        told = self._told_trial(trial.proposal, evaluation)
+        self._memory.put(told)
+        self._open.discard(evaluation.architecture.key)
+        if self._kept is None or self._kept.keep(told):
+            self._index(evaluation)
+        else:  # this process was taken for dead, and another one has the trial now
+            told.state = TrialState.FAIL
+            self.catch_up()
+
+    def run(
+        self,
+        evaluate: Callable[[Architecture], Evaluation],
+        trials: int,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> Finished:
+        """Ask, evaluate, tell, until `trials` are told (those of earlier processes included) or nothing is new."""
+        started = time.monotonic()
+        while len(self._told) < trials:
+            trial = self.ask(most=trials)
+            if trial is not None:
+                self.tell(trial, evaluate(trial.architecture))
+            elif self.waits:
+                time.sleep(POLL_S)
+            else:
+                break
+            if progress is not None:
+                progress(self.progress(trials, time.monotonic() - started))
+        return self.finished(trials)
+
+    @property
+    def waits(self) -> bool:
+        """Whether other processes score something: it will be told, or they die and it is asked again here."""
+        return self._kept is not None and bool(self._kept.held)
+
+    def finished(self, trials: int) -> Finished:
+        """How a search for so many trials ended."""
+        failed = sum(evaluation.failed is not None for evaluation in self._told.values())
+        return Finished(len(self._told), failed, self.ended or f"{trials} trials were asked for")
+
+    def progress(self, total: int, elapsed_s: float) -> Progress:
+        """Where the study stands."""
+        objective, front = self.plan.tier.objectives[0], self._archive.front
+        best = min((e.scores[objective.metric] for e in front), key=objective.cost, default=None)
+        return Progress(len(self._told), total, len(front), self._archive.volume, best, elapsed_s)
+
+    def catch_up(self) -> None:
+        """Take over what was kept and is not known here: of earlier processes, or of others that work on the study."""
+        for kept in self._kept.fresh() if self._kept is not None else ():
+            evaluation = evaluation_of(kept)
+            if evaluation is not None and evaluation.architecture.key not in self._told:
+                self._select_parents(kept)
+                self._memory.take(kept)
+                self._index(evaluation)
+
+    def close(self) -> None:
+        """Give back what was asked and not told. A study that is not shared needs no closing."""
+        if self._kept is not None:
+            self._kept.close()
+
+    # --- inside ---
+
+    @property
+    def _number(self) -> int:
+        """Of the next trial: how many were told, or are being scored here or elsewhere."""
+        held = len(self._kept.held) if self._kept is not None else 0
+        return len(self._told) + len(self._open) + held
+
+    def _orphan(self) -> FrozenTrial | None:
+        """A proposal whose process died, to be tried again."""
+        for orphan in self._kept.orphans.values() if self._kept is not None else ():
+            proposal = proposal_of(orphan, self._memory.begin())
+            self._memory.put(proposal)
+            return proposal
+        return None
+
+    def _propose(self) -> FrozenTrial | None:
+        number = self._number
         if self._count is not None and number >= self._count:
             self.ended = f"all {self._count:,} architectures of the space were tried"
             return None
@@ -119,59 +233,13 @@ class Study:
             self.ended = f"{REPEATS} proposals in a row were known"
             return None
         proposal.distributions = genes
-        architecture = self._genome.decode(proposal.params)
-        self._open.add(architecture.key)
-        return Trial(number, architecture, proposal)
-
-    def tell(self, trial: Trial, evaluation: Evaluation) -> None:
-        """Take in the evaluation of an asked trial; it is kept when this returns.
-
-        An evaluation that a limit ended early lacks its dear objectives, but Optuna wants a number for each: it gets
-        the worst one told so far, named in the trial's attribute `unscored`. Constrained domination never looks at
-        it, and it enters neither evaluations nor fronts.
-
-        Raises:
-            RunError: the evaluation is another architecture's or incomplete, or cannot be kept.
-        """
-        self._check(trial, evaluation)
-        told = self._told_trial(trial.proposal, evaluation)
-        self._memory.put(told)
-        if self._kept is not None:
-            keep(self._kept, told)
-        self._open.discard(evaluation.architecture.key)
-        self._index(evaluation)
-
-    def run(
-        self,
-        evaluate: Callable[[Architecture], Evaluation],
-        trials: int,
-        progress: Callable[[Progress], None] | None = None,
-    ) -> Finished:
-        """Ask, evaluate, tell, until `trials` are told (those of earlier processes included) or nothing is new."""
-        started = time.monotonic()
-        while len(self._told) < trials:
-            trial = self.ask()
-            if trial is None:
-                break
-            self.tell(trial, evaluate(trial.architecture))
-            if progress is not None:
-                progress(self.progress(trials, time.monotonic() - started))
-        failed = sum(evaluation.failed is not None for evaluation in self._told.values())
-        return Finished(len(self._told), failed, self.ended or f"{trials} trials were asked for")
-
-    def progress(self, total: int, elapsed_s: float) -> Progress:
-        """Where the study stands."""
-        objective, front = self.plan.tier.objectives[0], self._archive.front
-        best = min((e.scores[objective.metric] for e in front), key=objective.cost, default=None)
-        return Progress(len(self._told), total, len(front), self._archive.volume, best, elapsed_s)
-
-    # --- inside ---
+        return proposal
 
     def _sampler(self, number: int) -> BaseSampler:
         return make_sampler(self.plan.sampler, trial_seed(self.plan.seed, number), self.plan.population)
 
     def _knows(self, key: str) -> bool:
-        return key in self._told or key in self._open
+        return key in self._told or key in self._open or (self._kept is not None and key in self._kept.held)
 
     def _view(self, sampler: BaseSampler) -> optuna.Study:
         """The working copy as samplers see it: a study of its own each time, which has no stale list of the trials."""
@@ -218,36 +286,38 @@ class Study:
                 do="Tell what `evaluate` returned for the trial's architecture",
             )
 
-    def _replay(self) -> None:
-        """Take over the kept trials; what a genetic sampler chose as parents then, it chooses again."""
-        last = 0
-        for kept in self._kept.get_trials(deepcopy=False) if self._kept is not None else ():
-            if (evaluation := evaluation_of(kept)) is None:
-                continue
-            sampler = self._sampler(len(self._told))
-            if isinstance(sampler, BaseGASampler) and self._genome.distributions:
-                generation = sampler.get_trial_generation(self._view(sampler), kept)
-                if generation > last:
-                    sampler.get_parent_population(self._view(sampler), generation)
-                    last = generation
-            self._memory.take(kept)
-            self._index(evaluation)
+    def _select_parents(self, kept: FrozenTrial) -> None:
+        """What a genetic sampler chose as parents for a kept trial, it chooses again, before more trials are known."""
+        sampler = self._sampler(len(self._told))
+        if isinstance(sampler, BaseGASampler) and self._genome.distributions:
+            generation = sampler.get_trial_generation(self._view(sampler), kept)
+            if generation > self._generation:
+                sampler.get_parent_population(self._view(sampler), generation)
+                self._generation = generation
 
 
-def open_study(plan: Plan, storage: Path | str | None = None, *, name: str | None = None) -> Study:
+def open_study(
+    plan: Plan,
+    storage: Path | str | None = None,
+    *,
+    name: str | None = None,
+    shared: bool = False,
+    lease_s: float = LEASE_S,
+) -> Study:
     """The study of a plan, with all trials that were told to it before.
 
-    `storage` is a journal file (a Path), an Optuna storage URL (a str), or None for a study that is not kept. One
-    process writes to a study at a time; see `RunLock`. `name` begins the study's name in the storage (default: the
-    tier's).
+    `storage` is a journal file (a Path), an Optuna storage URL (a str), or None for a study that is not kept. `name`
+    begins the study's name in the storage (default: the tier's). Several processes may work on a study that all of them
+    open as `shared`; one of them elsewhere that is silent for `lease_s` seconds is taken for dead. A study that is not
+    shared belongs to one process at a time; see `RunLock`.
 
     Raises:
         RunError: the storage is damaged or cannot be used.
     """
     if storage is None:
         return Study(plan)
-    kept, notices = open_kept(plan, storage, name or plan.tier.name)
-    return Study(plan, kept, notices)
+    study, notices = open_kept(plan, storage, name or plan.tier.name)
+    return Study(plan, Shared(study, lease_s) if shared else Whole(study), notices)
 
 
 def _count(space: AnySpace) -> int | None:

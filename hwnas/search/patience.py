@@ -1,0 +1,43 @@
+"""A storage that is away for a while is waited for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import optuna
+
+PATIENCE_S = 180.0
+"""So long a storage may be away."""
+PAUSE_S = 0.5
+
+Found = TypeVar("Found")
+
+
+def patiently(
+    work: Callable[[], Found], *, patience_s: float = PATIENCE_S, sleep: Callable[[float], None] = time.sleep
+) -> Found:
+    """What `work` gives; while the storage does not answer, it is done again, more and more seldom.
+
+    Work that may have been done before the answer was lost must look for its own traces first.
+    """
+    end, pause = time.monotonic() + patience_s, PAUSE_S
+    while True:
+        try:
+            return work()
+        except Exception as error:
+            if not is_away(error) or time.monotonic() + pause > end:
+                raise
+            sleep(pause)
+            pause = min(2 * pause, 10.0)
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether an error says that a storage does not answer, and not that it refused."""
+    if isinstance(error, optuna.exceptions.StorageInternalError):  # a database's error in Optuna's wrapping
+        return error.__cause__ is None or is_away(error.__cause__)
+    kinds = {f"{kind.__module__.partition('.')[0]}.{kind.__name__}" for kind in type(error).__mro__}
+    return bool(kinds & {"sqlalchemy.OperationalError", "sqlalchemy.InterfaceError", "grpc.RpcError"}) or isinstance(
+        error, ConnectionError
+    )

@@ -1,0 +1,88 @@
+"""Who works on a study that several processes share, and whether they still live."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, final
+
+Card = Mapping[str, Any]
+"""What a process tells of itself: place, pid, when it was born, and a beat that grows as long as it lives."""
+
+
+def card_of(pid: int) -> dict[str, Any]:
+    """The card of a process on this machine."""
+    return {"place": place(), "host": socket.gethostname(), "pid": pid, "born": born(pid)}
+
+
+def place() -> str:
+    """Where process numbers mean the same: this boot of this machine, and this container."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return f"{socket.gethostname()} {uuid.getnode():x}"
+
+
+def born(pid: int) -> str | None:
+    """When a process began, in the kernel's ticks; None if it has ended."""
+    try:
+        state, *fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if state in "ZX" else fields[18]
+
+
+@final
+class Presence:
+    """Tells that this process lives, and judges whether others do.
+
+    On one machine the kernel knows. Of a process elsewhere only the beat is seen: one that did not grow for `lease_s`
+    seconds, by this process's clock, is taken for dead. So clocks of machines need not agree.
+    """
+
+    def __init__(self, publish: Callable[[str, Card], None], lease_s: float) -> None:
+        self.name = uuid.uuid4().hex[:12]
+        self._publish, self._lease_s = publish, lease_s
+        self._card = card_of(os.getpid())
+        self._seen: dict[str, tuple[int, float]] = {}
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def begin(self) -> None:
+        """Tell it from now on, until `end`."""
+        if self._thread is None:
+            self._publish(self.name, {**self._card, "beat": 0})
+            self._thread = threading.Thread(target=self._beat, name="hwnas-presence", daemon=True)
+            self._thread.start()
+
+    def end(self) -> None:
+        """Tell it no more."""
+        self._ended.set()
+
+    def lives(self, name: str, card: Card | None) -> bool:
+        """Whether the process with this card lives, as far as can be known from here."""
+        if name == self.name:
+            return True
+        if card is not None and card["place"] == self._card["place"]:
+            now_born = born(int(card["pid"]))
+            return now_born is not None and now_born == str(card["born"])
+        beat, now = -1 if card is None else int(card["beat"]), time.monotonic()
+        last, since = self._seen.setdefault(name, (beat, now))
+        if beat != last:
+            self._seen[name] = (beat, now)
+            return True
+        return now - since < self._lease_s
+
+    def _beat(self) -> None:
+        beat = 0
+        while not self._ended.wait(self._lease_s / 5):
+            beat += 1
+            with contextlib.suppress(Exception):  # a storage that is away hears the next beat
+                self._publish(self.name, {**self._card, "beat": beat})
