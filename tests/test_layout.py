@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "hwnas"
 
 FLOORS = (  # bottom to top
     ("errors",),
-    ("cell", "denormals", "lookup", "quiet", "ranks", "shipped", "strict", "weightless", "yaml_file"),
+    ("cell", "denormals", "lookup", "processes", "quiet", "ranks", "shipped", "strict", "weightless", "yaml_file"),
     ("space", "ops", "pareto"),
     ("traced",),
     ("network", "notation", "runtimes", "export", "config", "data"),

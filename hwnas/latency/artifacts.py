@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pickle
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack, closing, suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from queue import SimpleQueue
 from statistics import fmean
-from threading import Thread
 from typing import TYPE_CHECKING
 
 from hwnas.errors import ExportError, HwnasError, MissingExtra
 from hwnas.ops import Shape
+from hwnas.processes import Ended, Unloadable, side_by_side
 from hwnas.runtimes import Setup
 
 if TYPE_CHECKING:
@@ -56,12 +50,7 @@ class Target:
     """Whatever else tells it apart from a target of the same name whose module prints the same."""
 
 
-class _Unloadable:
-    """A worker's answer to a target whose code it cannot import."""
-
-
 _Task = tuple[Target, Export, Path]
-_Answer = HwnasError | _Unloadable | None
 _Begin = Callable[[Target], None]
 
 
@@ -185,10 +174,12 @@ def _made_all(
         if workers > 1 and len(seconds) > 1 and fmean(seconds[1:]) * len(todo) > POOL_PAYS_S:
             refused = list[_Task]()
             # The last ones first: whole networks stand there, and no long one should be left to a single process.
-            with closing(_side_by_side(todo, workers, begin)) as answers:
+            with closing(side_by_side(_made, todo, workers, lambda task: begin(task[0]))) as answers:
                 for task, answer in answers:
-                    if isinstance(answer, _Unloadable):
+                    if isinstance(answer, Unloadable):
                         refused.append(task)
+                    elif isinstance(answer, Ended):
+                        yield task, _unmade(task[0], f"the process that made its file {answer.how}")
                     else:
                         yield task, answer
             todo, workers = refused, 1
@@ -199,96 +190,6 @@ def _made_all(
         failure = _made(task)
         seconds.append(time.perf_counter() - start)
         yield task, failure
-
-
-def _side_by_side(tasks: Sequence[_Task], workers: int, begin: _Begin) -> Generator[tuple[_Task, _Answer], None, None]:
-    """Answers as they come; tasks that cannot be pickled are unloadable."""
-    todo, idle, busy = list(reversed(tasks)), list[_Worker](), dict[Connection, _Worker]()
-    with ExitStack() as stack:
-        while todo or busy:
-            while todo and len(busy) < workers:
-                task = todo.pop()
-                try:
-                    message = pickle.dumps(task)
-                except Exception:  # closures, classes made in functions: pickle raises several types
-                    yield task, _Unloadable()
-                    continue
-                if not idle:
-                    idle.append(_Worker())
-                    stack.callback(idle[-1].end)
-                worker = idle.pop()
-                busy[worker.pipe] = worker
-                begin(task[0])
-                worker.take(task, message)
-            for pipe in wait(list(busy)):
-                worker = busy.pop(pipe)  # type: ignore[call-overload]
-                answer = worker.answer()
-                if worker.alive:
-                    idle.append(worker)
-                yield worker.task, answer
-
-
-class _Worker:
-    """Another process that makes files, one at a time. It ends when its pipe does, so it outlives no parent.
-
-    No `multiprocessing.Process`: that would run the caller's script again.
-    """
-
-    task: _Task
-
-    def __init__(self) -> None:
-        self.pipe, theirs = Pipe()
-        self.alive = True
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", "from hwnas.latency.artifacts import _serve; _serve()",
-                 str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(p or "." for p in sys.path)},
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C is answered by the parent, which ends it
-            )  # fmt: skip
-
-    def take(self, task: _Task, message: bytes) -> None:
-        self.task = task
-        with suppress(OSError):  # that of a process that is gone; `answer` tells
-            self.pipe.send_bytes(message)
-
-    def answer(self) -> _Answer:
-        try:
-            answer: _Answer = self.pipe.recv()
-        except (EOFError, OSError):
-            self.alive = False
-            self.end()
-            code = self._process.returncode
-            how = f"was ended by signal {-code}, as when memory is short" if code < 0 else f"ended with status {code}"
-            return _unmade(self.task[0], f"the process that made its file {how}")
-        return answer
-
-    def end(self) -> None:
-        self.pipe.close()
-        if self.alive:
-            self._process.kill()
-        self._process.wait()
-
-
-def _serve() -> None:
-    """A worker's life: make files, and end at once when the parent is gone."""
-    pipe, tasks = Connection(int(sys.argv[1])), SimpleQueue[_Task | None]()
-
-    def receive() -> None:
-        while True:
-            try:
-                tasks.put(pipe.recv())
-            except (EOFError, OSError):
-                os._exit(0)
-            except Exception:  # the target's code cannot be imported here
-                tasks.put(None)
-
-    Thread(target=receive, daemon=True).start()
-    while True:
-        task = tasks.get()
-        pipe.send(_Unloadable() if task is None else _made(task))
 
 
 def _workers() -> int:

@@ -57,7 +57,7 @@ def evaluate(
     for metric, scorer in scorers.items():
         producer = (producers or {}).get(metric)
         if store is None or producer is None:
-            value, failed = _call(scorer, architecture)
+            value, failed = ask(scorer, architecture)
         else:
             value, failed = _stored(scorer, architecture, metric, store, producer)
         if value is None:
@@ -75,7 +75,7 @@ def _stored(
     score = store.get(architecture, metric, producer)
     if score is None:
         started = time.monotonic()
-        value, failed = _call(scorer, architecture)
+        value, failed = ask(scorer, architecture)
         elapsed_s = time.monotonic() - started
         if value is None:
             score = store.record_failure(architecture, metric, str(failed), producer=producer, elapsed_s=elapsed_s)
@@ -84,7 +84,8 @@ def _stored(
     return score.value, score.failed
 
 
-def _call(scorer: Scorer, architecture: Architecture) -> tuple[float | None, str | None]:
+def ask(scorer: Scorer, architecture: Architecture) -> tuple[float | None, str | None]:
+    """A finite score, or the reason why there is none; errors about the set-up are raised, see `evaluate`."""
     try:
         value = float(scorer(architecture))
     except (ConfigError, HostAway, MissingExtra, TableError):

@@ -88,13 +88,13 @@ class ScoreStore:
                 allowed="Finite numbers are kept; a failure is kept with its reason",
                 do="Record the failure instead of the number",
             )
-        return self._append(Score(architecture, metric, producer, float(value), None, elapsed_s, _now()))
+        return self._append(Score(architecture, metric, producer, float(value), None, elapsed_s, now()))
 
     def record_failure(
         self, architecture: Architecture, metric: str, reason: str, *, producer: str, elapsed_s: float
     ) -> Score:
         """Append that scoring failed, and why."""
-        return self._append(Score(architecture, metric, producer, None, reason, elapsed_s, _now()))
+        return self._append(Score(architecture, metric, producer, None, reason, elapsed_s, now()))
 
     def _append(self, score: Score) -> Score:
         drop_cut_line(self.path, self._cut)
@@ -107,7 +107,8 @@ class ScoreStore:
         self._scores[score.architecture.key, score.metric, score.producer] = score
 
 
-def _now() -> str:
+def now() -> str:
+    """The time that a score is stamped with."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
