@@ -98,7 +98,7 @@ def test_a_misspelt_key_is_named_with_the_near_one(key: str) -> None:
     assert error.where == ": ".join(["first.yaml", *([".".join(at)] if at else [])])
 
 
-@pytest.mark.parametrize("key", ["name", "space", "data", "setups", "tiers"])
+@pytest.mark.parametrize("key", ["name", "space", "setups", "tiers"])
 def test_a_missing_key_is_named(key: str) -> None:
     raw = {name: value for name, value in RAW.items() if name != key}
     assert refused(raw).met.startswith(f"the key `{key}` is missing")
@@ -115,7 +115,7 @@ BAD: dict[str, list[Any]] = {
     "seed": [-1, 2**31, 1.5, "x", True],
     "device": ["gpu", "cuda:x", 0],
     "threads": [0, -1, 1.5],
-    "data": [5, None, ["digits"]],
+    "data": [5, ["digits"]],
     "train": [5, None, []],
     "train.epochs": [0, -3, 1.5, "many", True, None],
     "train.batch_size": [0],

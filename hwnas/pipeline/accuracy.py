@@ -49,7 +49,9 @@ def ingredients_of(run: Run, trained: Trained | None) -> Ingredients:
         run.base,
         run.folder,
         lambda: torch_device(run.experiment.device),
+        run.experiment.data is not None,
         lambda: run.dataset.without_test(),
         lambda: recipe_of(run),
+        run.names,
         supernet,
     )

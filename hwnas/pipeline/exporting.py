@@ -21,7 +21,7 @@ from hwnas.pipeline.boards import board_table
 from hwnas.pipeline.narrate import Narrator, Silent
 from hwnas.pipeline.timing import exporter_of, protocol, runtime_of, wished
 from hwnas.pipeline.workspace import Run, open_run
-from hwnas.runtimes import Setup, offered
+from hwnas.runtimes import offered
 from hwnas.search.fronts import FrontPoint, read_front, write_whole
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _export_tier(run: Run, name: str, trained: Trained, narrator: Narrator) -> P
         "hwnas": __version__,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "tier": name,
-        "setup": _set_up(run, name).as_dict(),
+        "setup": _set_up(run, name),
         "machine": machine(),
         "versions": versions(),
         "limits": list(map(str, run.tier(name).limits)),
@@ -222,12 +222,21 @@ def _runtime_for(run: Run, tier: str, format_: str) -> Runtime:
     return runtime_of(setup if runtime == setup.runtime else setup.model_copy(update=other))
 
 
-def _set_up(run: Run, tier: str) -> Setup:
-    """The tier's set-up: this machine's, or of a board, as far as its table tells it."""
+def _set_up(run: Run, tier: str) -> dict[str, object]:
+    """The tier's set-up: this machine's, of a board as far as its table tells it, or a file's column."""
+    if run.is_published(tier):
+        return published_setup(run, run.experiment.tiers[tier].setup)
     config, path = _setup(run, tier), run.table_path(run.experiment.tiers[tier].setup)
     if not config.host:
-        return runtime_of(config).setup
-    return board_table(path, wished(config)).setup if path.exists() else wished(config)
+        return runtime_of(config).setup.as_dict()
+    return (board_table(path, wished(config)).setup if path.exists() else wished(config)).as_dict()
+
+
+def published_setup(run: Run, setup: str) -> dict[str, object]:
+    """What is known of a set-up whose latencies are published."""
+    wanted = run.published(setup).wanted
+    return {"device": run.experiment.setups[setup].device or setup, "runtime": "published", "file": wanted.path.name,
+            "column": wanted.column}  # fmt: skip
 
 
 def versions() -> dict[str, str]:

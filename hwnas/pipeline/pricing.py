@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from hwnas.errors import ConfigError
+from hwnas.errors import ConfigError, NoScore
 from hwnas.latency.consumption import EnergyModel
 from hwnas.latency.model import FEWEST_CHECKS, LatencyModel, throttled
 from hwnas.latency.peak import PeakModel
@@ -49,7 +49,7 @@ def priced_setups(run: Run) -> dict[str, Priced]:
     found = {}
     for name in dict.fromkeys(tier.setup for tier in run.experiment.tiers.values()):
         if not run.predicts(name):
-            continue
+            continue  # live, or published
         table = table_of(run.experiment.setups[name], run.table_path(name))
         missing = run.experiment.setups[name].missing
         bench, known = f"hwnas bench {run.experiment.name}", known_operators(run.space)
@@ -73,6 +73,8 @@ def cheap_scorers(run: Run, tier: str, prices: Mapping[str, Priced]) -> dict[str
     }
     if run.is_live(tier):
         return counted
+    if run.is_published(tier):
+        return {**counted, f"latency_ms@{config.setup}": run.published(config.setup)}
     setup, confidence, price = config.setup, config.limits.confidence, prices[config.setup]
     latency = f"latency_ms@{setup}"
     surely: dict[str, Scorer] = {}
@@ -101,7 +103,9 @@ def notices(run: Run, prices: Mapping[str, Priced]) -> list[str]:
     """What the user should know of the latencies that the tiers are searched with."""
     told = []
     for name, tier in run.experiment.tiers.items():
-        if run.is_live(name):
+        if run.is_published(name):
+            told.append(f"{name}: latencies are published, {run.published(tier.setup).told}")
+        if tier.setup not in prices:
             continue
         model, confidence = prices[tier.setup].model, tier.limits.confidence
         if slowed := throttled(prices[tier.setup].table):
@@ -139,7 +143,7 @@ def check_limits(run: Run, prices: Mapping[str, Priced]) -> None:
         elif f"file_kib@{config.setup}" in limited - known.keys():
             raise _no_sizes(name, prices[config.setup].table)
         scorers = {metric: scorer for metric, scorer in known.items() if metric in {*limited, latency}}
-        scored = [{metric: scorer(probe) for metric, scorer in scorers.items()} for probe in probes]
+        scored = [scores for probe in probes if (scores := _scores(probe, scorers))]
         if all(tier.broken(scores) for scores in scored):
             ranges = (
                 f"{metric} {min(s[metric] for s in scored):.4g} to {max(s[metric] for s in scored):.4g}"
@@ -152,6 +156,14 @@ def check_limits(run: Run, prices: Mapping[str, Priced]) -> None:
                 allowed=f"Reachable ({len(probes):,} networks looked at): {'; '.join(ranges)}",
                 do="Loosen a limit, or give the space smaller options",
             )
+
+
+def _scores(probe: Architecture, scorers: Mapping[str, Scorer]) -> dict[str, float]:
+    """The scores of a network; none if one of them is not known of it."""
+    try:
+        return {metric: scorer(probe) for metric, scorer in scorers.items()}
+    except NoScore:
+        return {}
 
 
 def _no_sizes(tier: str, table: LatencyTable) -> ConfigError:

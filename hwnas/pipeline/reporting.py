@@ -15,13 +15,14 @@ from hwnas.latency.model import LatencyModel, throttled
 from hwnas.latency.table import LatencyTable, check_key, read_table
 from hwnas.network import Network, costs
 from hwnas.pareto import reference_point
-from hwnas.pipeline.exporting import machine, versions
+from hwnas.pipeline.exporting import machine, published_setup, versions
 from hwnas.pipeline.live import live_path
 from hwnas.pipeline.narrate import Narrator, Silent
 from hwnas.pipeline.pricing import Priced, priced_setups
 from hwnas.pipeline.searching import Searched, nothing_found, searched_before
 from hwnas.pipeline.workspace import Run, open_run
 from hwnas.report import facts
+from hwnas.report.facts import Origin
 from hwnas.report.page import write_page
 from hwnas.runtimes.setup import Setup
 from hwnas.search.evaluate import Evaluation
@@ -89,7 +90,7 @@ def _tier(run: Run, searched: Searched, prices: dict[str, Priced]) -> facts.Tier
     live, again = run.is_live(name), run.front_table_path(setup)
     again = live_path(run, setup) if live else again
     table = read_table(again) if again.is_file() else None
-    price = None if live else prices[setup]
+    price, published = prices.get(setup) if not live else None, run.is_published(name)
     told = _setup_facts(price.model.setup) if price else _live_setup(run, setup, table)
     competing = [e.scores for e in searched.evaluations if e.competes(tier)]
     volume = (
@@ -102,7 +103,7 @@ def _tier(run: Run, searched: Searched, prices: dict[str, Priced]) -> facts.Tier
         setup=told,
         accuracy=_accuracy(run),
         latency=facts.ObjectiveFacts(
-            latency, "min", "measured" if live else "predicted", f"one call, batch {told['batch']}"
+            latency, "min", _latency_origin(run, name), "" if published else f"one call, batch {told['batch']}"
         ),
         limits=tier.limits,
         points=tuple(_point(run, e) for e in searched.evaluations if e.failed is None),
@@ -113,6 +114,12 @@ def _tier(run: Run, searched: Searched, prices: dict[str, Priced]) -> facts.Tier
         files=_files(manifest, latency, {point.architecture.key for point in searched.front}),
         notes=(*_notes(searched), *(_throttled(price) if price else ())),
     )
+
+
+def _latency_origin(run: Run, tier: str) -> Origin:
+    if run.is_published(tier):
+        return "published"
+    return "measured" if run.is_live(tier) else "predicted"
 
 
 def _accuracy(run: Run) -> facts.ObjectiveFacts:
@@ -228,7 +235,9 @@ def _throttled(price: Priced) -> tuple[str, ...]:
 
 
 def _live_setup(run: Run, setup: str, table: LatencyTable | None) -> dict[str, str | int | float]:
-    """What the device said of itself; nothing was timed yet, what the experiment says."""
+    """What is published, or what the device said of itself; nothing was timed yet, what the experiment says."""
+    if run.experiment.setups[setup].latencies is not None:
+        return {name: str(value) for name, value in published_setup(run, setup).items()}
     if table is not None:
         return _setup_facts(table.setup)
     return {name: value for name, value in run.experiment.setups[setup].model_dump().items()
@@ -286,7 +295,7 @@ def fronts(reference: str | Path, *, runs: Path = Path("runs")) -> list[facts.Ti
                 name,
                 run.experiment.setups[config.setup].model_dump(exclude_none=True),
                 _accuracy(run),
-                facts.ObjectiveFacts(latency, "min", "predicted"),
+                facts.ObjectiveFacts(latency, "min", _latency_origin(run, name)),
                 tier.limits,
                 front=points,
             )

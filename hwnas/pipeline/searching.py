@@ -140,6 +140,8 @@ def _search_tier(
     evaluations = study.evaluations
 
     def origin(architecture: Architecture) -> str:
+        if run.is_published(name):
+            return "published"
         if live:
             return "measured"
         return latency_origin(prices[run.experiment.tiers[name].setup].model, run.network(architecture))
@@ -164,7 +166,7 @@ def _until_away(
 
 def _open_study(run: Run, name: str, proxy: Accuracy, prices: Mapping[str, Priced]) -> Study:
     tier, config = run.tier(name), run.experiment.search
-    produced = "live" if run.is_live(name) else prices[run.experiment.tiers[name].setup].digest
+    produced = _producer(run, name, prices)
     plan = Plan(
         run.space,
         tier,
@@ -176,6 +178,14 @@ def _open_study(run: Run, name: str, proxy: Accuracy, prices: Mapping[str, Price
     )
     storage = config.storage or run.folder / f"study-{tier.name}.log"
     return open_study(plan, storage, name=f"{run.experiment.name}-{tier.name}")
+
+
+def _producer(run: Run, tier: str, prices: Mapping[str, Priced]) -> str:
+    """What makes a tier's latencies."""
+    setup = run.experiment.tiers[tier].setup
+    if run.is_published(tier):
+        return run.published(setup).producer
+    return "live" if run.is_live(tier) else prices[setup].digest
 
 
 def _origins(run: Run, tier: Tier) -> dict[str, str]:
@@ -198,6 +208,8 @@ def _timed_again(run: Run, searched: Searched, narrator: Narrator) -> Searched:
     """
     name, latency = searched.tier.name, searched.tier.objectives[1].metric
     setup = run.experiment.tiers[name].setup
+    if run.is_published(name):
+        return _written(run, searched, {})
     if run.is_live(name):
         timed = {point.architecture.key: {latency: point.scores[latency]} for point in searched.front}
         return _written(run, searched, timed)

@@ -76,11 +76,13 @@ def bench(
 def bench_run(run: Run, narrator: Narrator) -> list[Benched]:
     """Measure, for an opened run."""
     config, artifacts = run.experiment, run.folder / "artifacts"
+    wanted = {name: setup for name, setup in config.setups.items() if run.predicts(name)}
+    if not wanted:
+        return []
     with run.timed("latency"):
         operators = list(operators_of(run.space))
         networks = check_networks(run.space, config.timing.checks)
         known = (run.space.name, _reference_in(run))
-        wanted = {name: setup for name, setup in config.setups.items() if run.predicts(name)}
         tables = {}
         for name, setup in wanted.items():
             if not setup.host:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,8 @@ from hwnas.search.fronts import write_whole
 from hwnas.search.lock import RunLock
 from hwnas.shipped import find_file
 from hwnas.space import AnySpace, Architecture, FunctionSpace, Space
+from hwnas.tabular import TableMetric, Wanted, read_metric
+from hwnas.tabular.rows import Names
 from hwnas.yaml_file import read_yaml
 
 if TYPE_CHECKING:
@@ -55,6 +57,13 @@ class Run:
         config, where = self.experiment.accuracy, f"experiment `{self.experiment.name}`"
         source = source_of(config.source, where=f"{where}: accuracy.source")
         source = replace(source, quantity=config.quantity or source.quantity)
+        if source.data and self.experiment.data is None:
+            raise ConfigError(
+                f"`{config.source}` looks at images, but no data is named",
+                where=where,
+                allowed="A source that needs no images is a table, a training-free score or a function of yours",
+                do="Add `data`, or use another `accuracy.source`",
+            )
         limited = next((n for n, tier in self.experiment.tiers.items() if tier.limits.top1 is not None), None)
         if limited is not None and source.quantity != "top1":
             raise ConfigError(
@@ -81,7 +90,7 @@ class Run:
         if chosen is None:
             return self.folder / "latency" / f"{setup}.jsonl"
         path = Path(chosen).expanduser()
-        return self.base / path if not path.exists() and (self.base / path).exists() else path
+        return path if path.exists() or not (self.base / path).exists() else self.base / path
 
     def front_table_path(self, setup: str) -> Path:
         """The table of the set-up's fronts, timed as whole networks."""
@@ -113,8 +122,39 @@ class Run:
         """Whether a tier's candidates are timed during the search."""
         return self.experiment.tiers[tier].measure == "live"
 
+    def is_published(self, tier: str) -> bool:
+        """Whether a tier's latencies are those of a file."""
+        return self.experiment.setups[self.experiment.tiers[tier].setup].latencies is not None
+
+    def published(self, setup: str) -> TableMetric:
+        """The latencies that a file tells of a set-up, in milliseconds.
+
+        Raises:
+            DataError: the file cannot be used.
+        """
+        config = self.experiment.setups[setup].latencies
+        assert config is not None
+        wanted = Wanted(self.found(config.file), config.column, config.key, config.unit, config.rows)
+        return self._columns(wanted)
+
+    def found(self, file: str) -> Path:
+        """A file that the experiment names: from the current folder, else from the experiment's own."""
+        path = Path(file).expanduser()
+        return path if path.exists() else self.base / path
+
+    @cached_property
+    def _columns(self) -> Callable[[Wanted], TableMetric]:
+        return cache(lambda wanted: read_metric(wanted, self.names))
+
+    @cached_property
+    def names(self) -> Names:
+        """Reads the architectures that files name, each once."""
+        return Names(self.space)
+
     def predicts(self, setup: str) -> bool:
         """Whether the set-up's table is needed: a tier predicts from it, or no tier uses it at all."""
+        if self.experiment.setups[setup].latencies is not None:
+            return False
         tiers = [tier for tier in self.experiment.tiers.values() if tier.setup == setup]
         return not tiers or any(tier.measure == "table" for tier in tiers)
 
@@ -142,6 +182,13 @@ class Run:
                 where=f"experiment `{self.experiment.name}`: train",
                 allowed=did_you_mean(augment, AUGMENTATIONS),
                 do="Use a known augmentation",
+            )
+        if self.experiment.data is None:
+            raise ConfigError(
+                "no data is named",
+                where=f"experiment `{self.experiment.name}`",
+                allowed="Training and exporting need images; a search does where its accuracies do",
+                do="Add `data`",
             )
         dataset = load_data(self.experiment.data, seed=self.experiment.seed, base=self.base)
         shape = self.network(self.space.smallest()).input_shape

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from hwnas.errors import ConfigError, did_you_mean
 from hwnas.proxies.source import Accuracy, Ingredients, Quantity, Settings, Source
+from hwnas.proxies.training_free import TRAINING_FREE
 
 PROXIES: Mapping[str, Source] = {  # name in YAML, and after the @ of a metric; what it makes is imported on use
     "inherited": Source(
@@ -14,7 +15,10 @@ PROXIES: Mapping[str, Source] = {  # name in YAML, and after the @ of a metric; 
         supernet=True,
     ),
     "alone": Source("hwnas.proxies.trained:alone", "top1", "measured", "validation images, trained alone"),
+    "table": Source("hwnas.proxies.table:from_table", "top1", "published", "a table's accuracies", data=False),
 }  # fmt: skip
+TRAINLESS = Source("hwnas.proxies.trainless:trainless", "score", "scored", "untrained networks", data=False)
+"""Of every name in `TRAINING_FREE`."""
 FUNCTION = Source("hwnas.proxies.function:from_function", "score", "given", "a function of the user's", data=False)
 """Of `file.py:function` in place of a name."""
 
@@ -27,14 +31,16 @@ def source_of(name: str, *, where: str) -> Source:
     """
     if ":" in name:
         return FUNCTION
+    if name in TRAINING_FREE:
+        return TRAINLESS
     if name not in PROXIES:
         raise ConfigError(
             f"unknown source of accuracy `{name}`",
             where=where,
-            allowed=f"{did_you_mean(name, PROXIES)}; or a function of yours, `file.py:function`",
+            allowed=f"{did_you_mean(name, [*PROXIES, *TRAINING_FREE])}; or a function of yours, `file.py:function`",
             do="Use one of them",
         )
     return PROXIES[name]
 
 
-__all__ = ["FUNCTION", "PROXIES", "Accuracy", "Ingredients", "Quantity", "Settings", "Source", "source_of"]
+__all__ = ["FUNCTION", "PROXIES", "TRAINLESS", "Accuracy", "Ingredients", "Quantity", "Settings", "Source", "source_of"]

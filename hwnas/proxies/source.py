@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from hwnas.network import Network
 from hwnas.space import AnySpace, Architecture
+from hwnas.tabular.metric import Join, Scale
+from hwnas.tabular.rows import Names
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset
@@ -33,7 +35,7 @@ class Source:
     supernet: bool = False
     """Whether it needs trained shared weights; a run without them trains nothing."""
     data: bool = True
-    """Whether it looks at images."""
+    """Whether it cannot do without images."""
 
 
 class Accuracy(Protocol):
@@ -57,6 +59,11 @@ class Settings:
     calibration_batches: int = 8
     batch_size: int = 128
     epochs: int | None = None
+    file: str = ""
+    column: str = ""
+    key: str | None = None
+    scale: Scale = "fraction"
+    rows: Join = "mean"
 
 
 @dataclass(frozen=True)
@@ -73,9 +80,13 @@ class Ingredients:
     """The run's own, for caches."""
     device: Callable[[], str]
     """Where PyTorch computes."""
+    images: bool
+    """Whether the experiment names data."""
     dataset: Callable[[], Dataset]
     """Without its test images."""
     recipe: Callable[[], Recipe]
     """How the supernet is trained."""
+    names: Names
+    """Reads the architectures that files name."""
     supernet: Callable[[], tuple[Supernet, str]]
     """Trained, with what identifies its weights."""

@@ -9,12 +9,12 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, field_validator, model_validator
 
+from hwnas.config.setups import Positive, SetupConfig, TierConfig
 from hwnas.errors import did_you_mean
 from hwnas.strict import StrictModel, parsed
 from hwnas.yaml_file import read_yaml
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
-Positive = Annotated[int, Field(ge=1)]
 Pick = Literal["fastest", "best", "knee"]
 
 
@@ -60,131 +60,29 @@ class AccuracyConfig(StrictModel):
     epochs: Positive | None = None
     """Of the sources that train each network: `alone` as many as `train.epochs`, `short` one if left out."""
 
+    file: str = ""
+    """Of `source: table`: a CSV, NPZ or Parquet file with a row for each architecture."""
+    column: str = ""
+    """Its column of accuracies."""
+    key: str | None = None
+    """Its column of architectures; if left out, it has a column for each choice of the space."""
+    scale: Literal["fraction", "percent"] = "fraction"
+    rows: Literal["mean", "first"] = "mean"
+    """What becomes of rows that are one network."""
+
+    @model_validator(mode="after")
+    def _file_of_a_table(self) -> AccuracyConfig:
+        if self.source != "table" and (self.file or self.column or self.key):
+            raise ValueError(
+                f"`file`, `column` and `key` are those of a table. Say `source: table`, not `{self.source}`"
+            )
+        return self
+
     @model_validator(mode="after")
     def _quantity_of_a_function(self) -> AccuracyConfig:
         if self.quantity is not None and ":" not in self.source:
             raise ValueError("`quantity` is that of a function, `source: file.py:function`: leave it out")
         return self
-
-
-class EnergyConfig(StrictModel):
-    """How the energy of a call is measured; the fields of `hwnas.latency.energy.meter.EnergyProtocol`."""
-
-    sensor: Literal["auto", "rapl", "hwmon", "iio", "nvml", "command"] = "auto"
-    command: str = ""
-    """What prints watts; it is run without a shell."""
-    error: float = Field(default=0.05, gt=0, lt=1)
-    """By so much, relatively, the sensor may be off at most."""
-    repeats: int = Field(default=3, ge=2)
-    longest_s: float = Field(default=30.0, gt=0)
-    """A sensor that needs longer loops is refused."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _sensor_alone(cls, value: Any) -> Any:
-        return {"sensor": value} if isinstance(value, str) else value
-
-
-class SetupConfig(StrictModel):
-    """A device, a runtime on it and how it is used. A table is valid for one set-up."""
-
-    runtime: Literal["onnxruntime", "pytorch", "tflite"]
-    threads: Positive = 1
-    batch: Positive = 1
-    precision: Literal["fp32", "fp16", "int8"] = "fp32"
-    """What a network computes in; not every runtime offers each."""
-    accelerator: Literal["cpu", "cuda"] = "cpu"
-    """What computes: the processor, or an NVIDIA GPU."""
-    device: str | None = None
-    """The processor's or the GPU's name; found out if left out."""
-    cores: str | None = None
-    """The cores that are used: a cluster (`big`, `little`) or numbers; any if left out."""
-    host: str | None = None
-    """The board that the table is measured on: `pi@raspberrypi`, a name in ~/.ssh/config, or `adb:SERIAL`; this machine
-    if left out."""
-    python: str = "python3"
-    """The Python on that board."""
-    ssh_config: Path | None = None
-    """A file for ssh instead of ~/.ssh/config."""
-    table: str | None = None
-    """A table file to use and to add to; by default one beside the run."""
-    missing: Literal["refuse", "estimate"] = "refuse"
-    """What becomes of an operator that the table has no row for."""
-    energy: EnergyConfig | None = None
-    """Whether energy is measured beside time, and how."""
-    memory: bool = False
-    """Whether the memory of whole networks is measured."""
-
-    @field_validator("cores", mode="before")
-    @classmethod
-    def _cluster_or_numbers(cls, value: Any) -> Any:
-        text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-        if value is not None and not re.fullmatch(r"[a-z]+[0-9]?|\d+(-\d+)?(,\d+(-\d+)?)*", text):
-            raise ValueError("`cores` is a cluster, such as `big` or `little`, or a list of numbers, such as [0, 1]")
-        return None if value is None else text
-
-
-class LimitsConfig(StrictModel):
-    """Hard limits of a tier; a network that breaks one is on no front."""
-
-    latency_ms: float | None = Field(default=None, gt=0)
-    confidence: float | None = Field(default=None, ge=0.5, lt=1)
-    """The predicted latency limit is held with this probability; if left out, the expected latency holds it."""
-    params: float | None = Field(default=None, gt=0)
-    macs: float | None = Field(default=None, gt=0)
-    activation_kib: float | None = Field(default=None, gt=0)
-    """Peak memory of activations for one image in float32."""
-    file_kib: float | None = Field(default=None, gt=0)
-    energy_mj: float | None = Field(default=None, gt=0)
-    """Of one call, above idling."""
-    peak_mb: float | None = Field(default=None, gt=0)
-    """Peak of resident memory, above the runtime alone."""
-    top1: float | None = Field(default=None, ge=0, le=1)
-    """At least this accuracy, 0 to 1; the others are upper bounds."""
-
-    @model_validator(mode="after")
-    def _confidence_of_a_limit(self) -> LimitsConfig:
-        if self.confidence is not None and self.latency_ms is None:
-            raise ValueError("`confidence` says how surely `latency_ms` is held: give both")
-        return self
-
-
-class LiveConfig(StrictModel):
-    """How candidates are timed during the search."""
-
-    timeout_s: float = Field(default=300.0, gt=0)
-    """A candidate whose timing takes longer counts as one for which the host did not answer."""
-    tries: Positive = 3
-    pause_s: float = Field(default=10.0, ge=0)
-    """Before the next try."""
-
-
-class TierConfig(StrictModel):
-    """A set-up with limits, for which a front is wanted."""
-
-    setup: str
-    limits: LimitsConfig = LimitsConfig()
-    minimise: tuple[Literal["latency_ms", "energy_mj"], ...] = ("latency_ms",)
-    """What is traded against accuracy; latency always is."""
-    measure: Literal["table", "live"] = "table"
-    """Whether latencies are predicted from the set-up's table, or candidates are timed during the search."""
-    live: LiveConfig = LiveConfig()
-
-    @model_validator(mode="after")
-    def _live_knows_latency_only(self) -> TierConfig:
-        limits = self.limits
-        predicted = {
-            "confidence": limits.confidence, "energy_mj": limits.energy_mj or "energy_mj" in self.minimise,
-            "peak_mb": limits.peak_mb, "file_kib": limits.file_kib,
-        }  # fmt: skip
-        if self.measure == "live" and (asked := [name for name, value in predicted.items() if value]):
-            raise ValueError(f"`{asked[0]}` is predicted from a table: leave it out, or `measure: live`")
-        return self
-
-    @field_validator("minimise")
-    @classmethod
-    def _latency_first(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(["latency_ms", *value]))
 
 
 class SearchConfig(StrictModel):
@@ -242,7 +140,8 @@ class Experiment(StrictModel):
     space: str
     plugins: tuple[str, ...] = ()
     """Python files with operators of a user's own, by paths from this file."""
-    data: str | dict[str, Any]
+    data: str | dict[str, Any] | None = None
+    """May be left out where accuracies come without images; then no files are exported."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     device: str = "auto"
     """Where PyTorch trains: auto, cpu, cuda, cuda:1, ..."""
@@ -273,6 +172,16 @@ class Experiment(StrictModel):
             if tier.setup not in self.setups:
                 raise ValueError(
                     f"tiers.{name}.setup: `{tier.setup}` is no set-up. {did_you_mean(tier.setup, self.setups)}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _published_knows_latency_only(self) -> Experiment:
+        for name, tier in self.tiers.items():
+            asked = [*tier.asks_of_a_table, *(["measure: live"] if tier.measure == "live" else [])]
+            if self.setups[tier.setup].latencies and asked:
+                raise ValueError(
+                    f"tiers.{name}: `{asked[0]}` is asked of `{tier.setup}`. A published set-up tells latencies alone"
                 )
         return self
 

@@ -1,0 +1,38 @@
+"""The experiment: every key, its type and its default. It is imported by `pipeline/` and `cli/` alone."""
+
+from hwnas.config.experiment import (
+    AccuracyConfig,
+    Experiment,
+    ExportConfig,
+    Pick,
+    SearchConfig,
+    TimingConfig,
+    TrainConfig,
+    dump_experiment,
+    parse_experiment,
+    parse_setup,
+    published,
+    read_experiment,
+)
+from hwnas.config.setups import EnergyConfig, LatenciesConfig, LimitsConfig, LiveConfig, SetupConfig, TierConfig
+
+__all__ = [
+    "AccuracyConfig",
+    "EnergyConfig",
+    "Experiment",
+    "ExportConfig",
+    "LatenciesConfig",
+    "LimitsConfig",
+    "LiveConfig",
+    "Pick",
+    "SearchConfig",
+    "SetupConfig",
+    "TierConfig",
+    "TimingConfig",
+    "TrainConfig",
+    "dump_experiment",
+    "parse_experiment",
+    "parse_setup",
+    "published",
+    "read_experiment",
+]
