@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hwnas.predictors.features import Features, features_of
-from hwnas.predictors.predictor import Predictor
+from hwnas.predictors.model import MODELS
+from hwnas.predictors.predictor import Predictor, choose
 
-__all__ = ["Features", "Predictor", "features_of"]
+__all__ = ["MODELS", "Features", "Predictor", "choose", "features_of"]

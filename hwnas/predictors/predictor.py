@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeAlias, final
+from typing import final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from hwnas.errors import PredictionError
-from hwnas.predictors.gaussian_process import GaussianProcess
+from hwnas.lookup import member
+from hwnas.predictors.model import MODELS, Fit, Floats, Integers, Model
 from hwnas.predictors.warp import Warp
-
-Floats: TypeAlias = NDArray[np.float64]
-Integers: TypeAlias = NDArray[np.intp]
 
 FEWEST = 5
 """Targets from which something can be learned."""
 COVERED, Z90 = 0.9, 1.6449
+OWN = 30
+"""As many errors weigh against a model's own deviations as these weigh."""
 
 
 @final
@@ -29,39 +30,50 @@ class Predictor:
     >>> mean, std = predictor.predict(features(other_codes))
     """
 
+    name: str
+    """Of the model, as in `MODELS`."""
+    model: Model
     warp: Warp
-    process: GaussianProcess
     factor: float
-    """From the process's deviation to the calibrated one."""
+    """From the model's deviations to calibrated ones."""
+    error: float
+    """Root of the mean squared error on targets that were held out, before the warp is undone: at 1 it is no use."""
+    columns: int
 
     @classmethod
-    def fit(cls, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> Predictor:
+    def fit(
+        cls, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None, *, model: str = "gp", seed: int = 0
+    ) -> Predictor:
         """Learn targets `y` (rows,) at `X` (rows, columns).
 
         Args:
             groups: (columns,) whole numbers from 0; columns of a group are comparable. Without, they all are.
+            model: a name in `MODELS`.
+            seed: of the models that draw.
 
         Raises:
             PredictionError: fewer than five targets, all of them equal, or what is no number.
+            ConfigError: there is no such model.
         """
         table, targets, columns = _checked(X, y, groups)
+        fit: Fit = member(MODELS, model, what="model", where="predictor")
         warp = Warp.fit(targets)
         z = warp.forward(targets)
-        process = GaussianProcess.fit(table, z, columns)
-        means, deviations = process.left_out(z)
-        return cls(warp, process, _covering(np.abs(z - means) / deviations))
+        fitted = fit(table, z, columns, seed)
+        error = float(np.sqrt(np.mean((z - fitted.held_out[0]) ** 2)))
+        return cls(model, fitted, warp, _factor(z, *fitted.held_out), error, table.shape[1])
 
     def latent(self, X: ArrayLike) -> tuple[Floats, Floats]:
-        """(rows,) means and deviations before the warp: `warp.back` makes targets of them."""
+        """(rows,) means and deviations before the warp is undone: `warp.back` makes targets of them."""
         table = np.asarray(X)
-        if table.ndim != 2 or table.shape[1] != len(self.process.weights):
+        if table.ndim != 2 or table.shape[1] != self.columns:
             raise PredictionError(
                 f"features of shape {table.shape} are given",
                 where="predictor",
-                allowed=f"It was fitted to {len(self.process.weights)} columns",
+                allowed=f"It was fitted to {self.columns} columns",
                 do="Make them with the features that it was fitted with",
             )
-        means, deviations = self.process.predict(table)
+        means, deviations = self.model.predict(table)
         return means, self.factor * deviations
 
     def predict(self, X: ArrayLike) -> tuple[Floats, Floats]:
@@ -76,10 +88,23 @@ class Predictor:
         return self.warp.back(means + float(ndtri(q)) * deviations)
 
 
-def _covering(ratios: Floats) -> float:
-    """The factor on deviations with which nine of ten errors lie in 90 % intervals; as conformal as the rows go."""
-    place = min(int(np.ceil(COVERED * (len(ratios) + 1))), len(ratios)) - 1
-    return float(np.sort(ratios)[place]) / Z90
+def choose(
+    X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None, *, models: Iterable[str] = tuple(MODELS), seed: int = 0
+) -> tuple[Predictor, ...]:
+    """A predictor of each model, that with the least error on held-out targets first.
+
+    Raises:
+        PredictionError, ConfigError: as `Predictor.fit`.
+    """
+    fitted = [Predictor.fit(X, y, groups, model=model, seed=seed) for model in models]
+    return tuple(sorted(fitted, key=lambda predictor: predictor.error))
+
+
+def _factor(z: Floats, means: Floats, deviations: Floats) -> float:
+    """With which nine of ten held-out errors lie in 90 % intervals; drawn to 1, more so by fewer errors."""
+    ratios = np.sort(np.abs(z - means) / deviations)
+    covering = ratios[min(int(np.ceil(COVERED * (len(ratios) + 1))), len(ratios)) - 1] / Z90
+    return float(np.sqrt((len(ratios) * covering**2 + OWN) / (len(ratios) + OWN)))
 
 
 def _checked(X: ArrayLike, y: ArrayLike, groups: ArrayLike | None) -> tuple[Floats, Floats, Integers]:
