@@ -10,8 +10,8 @@ NAS-Bench-201 and where it is there); results are then told with and without. `-
 held-out training rows, and the best one is used; with one model there is nothing to compare.
 
 Keys: `accuracy`, `column`, `rows` (with a finite value), `left_out` (without one), `networks` (unlike ones),
-`ceiling` (Spearman of a row with the mean of the other rows that are the same network: what noise leaves; null where equal
-networks have equal values), `scores` (names), `without` and `with` (null without scores). Each of these holds by size:
+`ceiling` (Spearman of a row with the mean of the other rows that are the same network: what noise leaves; null where
+equal networks have equal values), `scores` (names), `without` and `with` (null without scores). These hold by size:
 
 - `spearman`, `kendall` over the test rows; `spearman_top_fifth` among those whose true value is in the top fifth;
 - `regret_10`: the best true value less the best among the ten that are predicted best;
