@@ -1,4 +1,4 @@
-"""Rank correlations, and how far chance could have moved them."""
+"""Rank correlations and how far chance could have moved them; differences that may be chance."""
 
 from __future__ import annotations
 
@@ -106,3 +106,23 @@ def as_json(found: Mapping[Kind, Correlation | None]) -> dict[str, Any]:
         kind: None if one is None else {"value": one.value, "low": one.low, "high": one.high}
         for kind, one in found.items()
     }
+
+
+def told_apart(values: Sequence[float], errors: Sequence[float | None], *, sigmas: float = 2.0) -> list[int | None]:
+    """For each value the first before it that it may be equal to; None where there is none, or an error is not known.
+
+    Two values may be equal if they are less than `sigmas` standard errors of their difference apart. Errors are taken
+    as independent; of accuracies on the same images that is a bound.
+
+    >>> told_apart([0.80, 0.81, 0.90], [0.01, 0.01, 0.01])
+    [None, 0, None]
+    """
+    found: list[int | None] = []
+    for index, (value, error) in enumerate(zip(values, errors, strict=True)):
+        near = (
+            place
+            for place, (other, beside) in enumerate(zip(values[:index], errors[:index], strict=True))
+            if error is not None and beside is not None and abs(value - other) < sigmas * np.hypot(error, beside)
+        )
+        found.append(next(near, None))
+    return found

@@ -9,7 +9,7 @@ import pytest
 
 from hwnas.errors import ConfigError, MissingExtra, TableError, TrainingError
 from hwnas.pareto import Limit, Objective, Tier
-from hwnas.search.evaluate import evaluate
+from hwnas.search.evaluate import binomial_error, evaluate
 from hwnas.search.store import ScoreStore
 from hwnas.space import Architecture
 
@@ -51,6 +51,21 @@ def test_scores_come_in_order_and_all_are_there() -> None:
     assert evaluation.scores == {PARAMS: 90, LATENCY: 10, TOP1: 0.8}
     assert (evaluation.broken, evaluation.failed) == ((), None)
     assert evaluation.competes(TIER)
+
+
+def test_a_scorer_that_knows_its_error_has_it_stored(store: ScoreStore) -> None:
+    class Share:
+        def __call__(self, architecture: Architecture) -> float:
+            return 0.8
+
+        def error(self, score: float) -> float:
+            return binomial_error(score, 400)
+
+    scorers = {**Scorers(params=90, latency=10), TOP1: Share()}
+    evaluate(A, scorers, TIER, store, PRODUCERS)
+    kept = store.get(A, TOP1, PRODUCERS[TOP1])
+    assert kept is not None
+    assert kept.error == pytest.approx((0.8 * 0.2 / 400) ** 0.5)
 
 
 def test_a_broken_limit_ends_the_evaluation() -> None:

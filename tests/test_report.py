@@ -306,6 +306,21 @@ class TestTables:
             assert word in text
         assert all(point.key in text for point in tier.front)
 
+    def test_accuracies_that_may_be_no_better_than_a_faster_ones_are_marked(self) -> None:
+        tier = FACTS.tiers[0]
+        accuracy, latency = tier.accuracy.metric, tier.latency.metric
+        front = tuple(
+            replace(tier.front[0], key=key, scores={accuracy: top1, latency: ms}, accuracy_error=0.005, picks=())
+            for key, top1, ms in (("slow", 0.91, 3.0), ("fast", 0.80, 1.0), ("near", 0.81, 2.0))
+        )
+        near = replace(tier, front=front)
+        assert near.alike == {"near": "fast"}
+        lines = printed(front_table(near), width=80).splitlines()
+        assert next(line.split()[0] for line in lines if "≈" in line) == "near"
+        assert sum("≈" in line for line in lines) == 2, "the network and the caption"
+        page = render(replace(FACTS, tiers=(near, *FACTS.tiers[1:])))
+        assert page.count("≈ fast") == 1
+
     def test_brackets_in_names_are_not_styles(self) -> None:
         assert "[bold]x[/]" in printed(front_table(replace(FACTS.tiers[0], name="[bold]x[/]")))
 

@@ -36,6 +36,16 @@ def test_what_was_recorded_is_read_back(path: Path) -> None:
     assert again.notices == ()
 
 
+def test_a_standard_error_stands_beside_its_score(path: Path) -> None:
+    store = ScoreStore.open(path)
+    store.record(A, TOP1, 0.8, producer="p1", elapsed_s=1, error=0.0057)
+    store.record(B, TOP1, 0.8, producer="p1", elapsed_s=1)
+    again = ScoreStore.open(path)
+    assert [score.error for score in again.scores] == [0.0057, None]
+    assert '"error": 0.0057' in path.read_text().splitlines()[0]
+    assert "error" not in path.read_text().splitlines()[1]
+
+
 def test_scores_of_unlike_origin_do_not_mix(path: Path) -> None:
     store = ScoreStore.open(path)
     store.record(A, TOP1, 0.5, producer="checkpoint 1", elapsed_s=0)

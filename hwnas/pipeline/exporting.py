@@ -155,16 +155,15 @@ def _settled(run: Run, point: FrontPoint, trained: Trained) -> _Settled:
     import torch
 
     from hwnas.export.bundle import logits_of
-    from hwnas.supernet import calibration_images, settled
+    from hwnas.pipeline.accuracy import ingredients_of
+    from hwnas.proxies.inherited import inherited
     from hwnas.supernet.weights import resized
 
-    config, network, test = run.experiment.accuracy, run.network(point.architecture), run.dataset.test
-    calibration = calibration_images(
-        run.dataset, count=config.calibration_batches, batch_size=config.batch_size, seed=run.experiment.seed
-    )
-    module = settled(trained.supernet, network, calibration)
+    network, test = run.network(point.architecture), run.dataset.test
+    scored = inherited(ingredients_of(run, trained))
+    module = scored.settled(network)
     images = resized(test.every(), network).numpy()
-    seen = torch.cat(calibration)[: run.experiment.export.calibration_images]
+    seen = torch.cat(scored.calibration)[: run.experiment.export.calibration_images]
     return _Settled(
         module, network, resized(seen, network).numpy(), images, test.labels.numpy(), logits_of(module, images)
     )

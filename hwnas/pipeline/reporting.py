@@ -171,6 +171,7 @@ def _front_point(
         total.activation_bytes,
         _estimated(point, latency),
         point.measured,
+        point.errors.get(run.accuracy),
     )
 
 
@@ -287,6 +288,7 @@ def fronts(reference: str | Path, *, runs: Path = Path("runs")) -> list[facts.Ti
                 params=int(p.scores["params"]),
                 macs=int(p.scores["macs"]),
                 estimated=_estimated(p, latency),
+                accuracy_error=p.errors.get(run.accuracy),
             )
             for p in read_front(run.front_path(name))
         )

@@ -22,7 +22,7 @@ from hwnas.pipeline.timing import fill, fill_others, runtime_of, table_of
 from hwnas.pipeline.workspace import DERIVED, Run, open_run
 from hwnas.proxies import Accuracy
 from hwnas.report import units
-from hwnas.search.evaluate import Evaluation, Scorer, evaluate
+from hwnas.search.evaluate import Evaluation, Scorer, error_of, evaluate
 from hwnas.search.fronts import FrontPoint, read_front, remeasured, tier_front, write_front
 from hwnas.search.plan import Plan
 from hwnas.search.store import ScoreStore
@@ -147,10 +147,16 @@ def _search_tier(
         return latency_origin(prices[run.experiment.tiers[name].setup].model, run.network(architecture))
 
     front = [
-        replace(point, origin={**point.origin, latency: origin(point.architecture)})
+        replace(point, origin={**point.origin, latency: origin(point.architecture)}, errors=_errors(run, proxy, point))
         for point in tier_front(evaluations, tier, _origins(run, tier))
     ]
     return Searched(tier, finished, evaluations, tuple(front), paused)
+
+
+def _errors(run: Run, proxy: Accuracy, point: FrontPoint) -> dict[str, float]:
+    """Standard errors of a front's network, as far as they are known."""
+    error = error_of(proxy, point.scores[run.accuracy])
+    return {} if error is None else {run.accuracy: error}
 
 
 def _until_away(

@@ -6,15 +6,18 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import final
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from hwnas.data import Split
 from hwnas.network import Network
 from hwnas.proxies.source import Ingredients
+from hwnas.search.evaluate import binomial_error
 from hwnas.space import Architecture
 from hwnas.supernet import Supernet, accuracy, calibration_images, settled
+from hwnas.supernet.statistics_kept import KeptStatistics
 
 
 @final
@@ -36,16 +39,33 @@ class InheritedAccuracy:
     calibration: tuple[Tensor, ...]
     split: Split
     weights: str
+    folder: Path | None = None
+    """Where statistics are kept from one use to the next; they are not, if left out."""
 
     def __call__(self, architecture: Architecture) -> float:
         network = self.lower(architecture)
-        return accuracy(settled(self.supernet, network, self.calibration), network, self.split)
+        return accuracy(self.settled(network), network, self.split)
 
-    @cached_property
+    def settled(self, network: Network) -> nn.Module:
+        """The stand-alone network that is scored, and exported."""
+        if self.folder is None:
+            return settled(self.supernet, network, self.calibration)
+        kept = KeptStatistics(self.folder, f"{self.weights} {self._calibrated}")
+        return kept.settled(self.supernet, network, self.calibration)
+
+    def error(self, score: float) -> float:
+        """The standard error of an accuracy, from the number of images."""
+        return binomial_error(score, len(self.split))
+
+    @property
     def producer(self) -> str:
         """What a stored score was made by: equal producers give equal scores."""
+        return f"inherited weights={self.weights} calibration={self._calibrated} images={len(self.split)}"
+
+    @cached_property
+    def _calibrated(self) -> str:
         seen = hashlib.sha256(b"".join(batch.numpy().tobytes() for batch in self.calibration)).hexdigest()[:8]
-        return f"inherited weights={self.weights} calibration={len(self.calibration)}x:{seen} images={len(self.split)}"
+        return f"{len(self.calibration)}x:{seen}"
 
 
 def inherited(ingredients: Ingredients) -> InheritedAccuracy:
@@ -56,4 +76,5 @@ def inherited(ingredients: Ingredients) -> InheritedAccuracy:
         dataset, count=settings.calibration_batches, batch_size=settings.batch_size, seed=ingredients.seed
     )
     split = dataset.validation if settings.images is None else dataset.validation.first(settings.images)
-    return InheritedAccuracy(supernet, ingredients.lower, tuple(calibration), split, weights)
+    folder = ingredients.folder / "statistics"
+    return InheritedAccuracy(supernet, ingredients.lower, tuple(calibration), split, weights, folder)

@@ -14,6 +14,7 @@ from torch import nn
 from hwnas.data import Dataset, Split
 from hwnas.network import Network
 from hwnas.proxies.source import Ingredients
+from hwnas.search.evaluate import binomial_error
 from hwnas.space import Architecture
 from hwnas.supernet import Recipe, accuracy
 from hwnas.supernet.alone import train_alone
@@ -63,6 +64,10 @@ class TrainedAccuracy:
         top1 = accuracy(module, network, self.split)
         shutil.rmtree(folder, ignore_errors=True)
         return top1
+
+    def error(self, score: float) -> float:
+        """The standard error of an accuracy, from the number of images; what another seed would change is not in it."""
+        return binomial_error(score, len(self.split))
 
     @property
     def producer(self) -> str:

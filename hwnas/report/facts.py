@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from hwnas.errors import RunError
 from hwnas.pareto import Limit, Scores
+from hwnas.ranks import told_apart
 
 Origin = Literal["measured", "predicted", "published", "emulated", "derived", "scored", "given"]
 """Where a number comes from; `derived` is counted from the network itself, such as parameters and MACs."""
@@ -108,6 +109,8 @@ class FrontPoint:
     """Of the predicted latency, if not all of its rows were measured: `3 of 20 operators estimated`."""
     measured: Scores = field(default_factory=dict)
     """What was measured afterwards, by metric."""
+    accuracy_error: float | None = None
+    """The standard error of the accuracy, in its unit."""
 
     @property
     def error_percent(self) -> float | None:
@@ -175,6 +178,14 @@ class TierFacts:
     def ordered(self) -> tuple[FrontPoint, ...]:
         """The front by rising latency."""
         return tuple(sorted(self.front, key=lambda p: (p.scores[self.latency.metric], p.scores[self.accuracy.metric])))
+
+    @property
+    def alike(self) -> dict[str, str]:
+        """Networks whose accuracy may be no better than a faster one's, and the fastest of those, by key."""
+        ordered = self.ordered
+        values = [point.scores[self.accuracy.metric] for point in ordered]
+        near = told_apart(values, [point.accuracy_error for point in ordered])
+        return {point.key: ordered[place].key for point, place in zip(ordered, near, strict=True) if place is not None}
 
     def picked(self, pick: str) -> FrontPoint | None:
         """The front's network of that pick."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from hwnas.ranks import SHARE, Correlation, Kind, as_json, correlations
 from hwnas.report import units
+from hwnas.search.evaluate import binomial_error
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -96,7 +97,7 @@ class Fidelity:
 
     def noise(self, accuracy: float) -> float:
         """The standard error of an accuracy, from the number of images alone."""
-        return float(np.sqrt(accuracy * (1 - accuracy) / self.images))
+        return binomial_error(accuracy, self.images)
 
     @property
     def _alone(self) -> list[float]:

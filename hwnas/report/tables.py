@@ -54,8 +54,11 @@ def front_table(tier: TierFacts) -> Table:
     for name in (_accuracy_head(tier.accuracy), f"{latency} ms", "meas. ms", "params", "MACs"):
         table.add_column(Text(name), justify="right", no_wrap=True)
     table.add_column("pick", min_width=8)
+    alike = tier.alike
     for point in tier.ordered:
-        table.add_row(*map(Text, _front_row(tier, point)), style="bold" if point.picks else None)
+        table.add_row(
+            *map(Text, _front_row(tier, point, alike=point.key in alike)), style="bold" if point.picks else None
+        )
     return table
 
 
@@ -66,12 +69,12 @@ def _accuracy_head(accuracy: ObjectiveFacts) -> str:
     return f"{name} val" if accuracy.origin == "measured" else name
 
 
-def _front_row(tier: TierFacts, point: FrontPoint) -> list[str]:
+def _front_row(tier: TierFacts, point: FrontPoint, *, alike: bool) -> list[str]:
     accuracy = units.scored(tier.accuracy.metric, point.scores[tier.accuracy.metric])
     fell = ["fell off"] if point.kept is False else []
     return [
         point.key,
-        accuracy,
+        f"≈ {accuracy}" if alike else accuracy,
         units.digits(point.predicted_ms),
         units.GAP if point.measured_ms is None else units.digits(point.measured_ms),
         units.count(point.params),
@@ -86,7 +89,11 @@ def _caption(tier: TierFacts) -> Text:
     rests = f"; estimated: {estimated} latencies rest on operators without a row" if estimated else ""
     networks = " network" if len(tier.front) == 1 else " networks"
     evaluated = f" of {len(tier.points):,} evaluated" if tier.points else networks
-    return Text(f"{len(tier.front)}{evaluated}; {limits}{rests}")
+    near = ""
+    if tier.alike:
+        error = max(point.accuracy_error or 0.0 for point in tier.front)
+        near = f"; ≈: perhaps no better than a faster one (standard error up to {100 * error:.2f} points)"
+    return Text(f"{len(tier.front)}{evaluated}; {limits}{rests}{near}")
 
 
 def costs_table(operators: Sequence[OperatorRow]) -> Table:

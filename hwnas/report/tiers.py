@@ -152,21 +152,35 @@ def networks_card(tier: TierFacts, index: int) -> Html | None:
         ("Activations", "derived"),
     ]
     ordered = sorted(tier.ordered, key=lambda point: not point.picks)
-    rows = [_network_row(tier, point) for point in ordered]
+    alike = tier.alike
+    rows = [_network_row(tier, point, alike.get(point.key)) for point in ordered]
     made = table(f"Front networks of {tier.name}", headers, rows)
-    return el("article", el("h3", tier.name, class_="name"), made, class_=f"card tier t{index % plots.TIER_COLOURS}")
+    told = (
+        el(
+            "p",
+            "≈ KEY: perhaps no better than that faster network, less than two standard errors apart.",
+            class_="note",
+        )
+        if alike
+        else None
+    )
+    return el(
+        "article", el("h3", tier.name, class_="name"), made, told, class_=f"card tier t{index % plots.TIER_COLOURS}"
+    )
 
 
-def _network_row(tier: TierFacts, point: FrontPoint) -> list[Cell]:
+def _network_row(tier: TierFacts, point: FrontPoint, alike: str | None) -> list[Cell]:
     accuracy, error = point.scores[tier.accuracy.metric], point.error_percent
     interval = None
     if point.low_ms is not None and point.high_ms is not None:
         interval = el("small", f" {units.digits(point.low_ms)} to {units.digits(point.high_ms)}")
     estimated = el("small", f" {point.estimated}") if point.estimated else None
+    chance = None if point.accuracy_error is None else el("small", f" ±{100 * point.accuracy_error:.2f}")
+    near = None if alike is None else el("small", f" ≈ {alike}")
     spread = None if point.measured_spread is None else el("small", f" ±{50 * point.measured_spread:.0f} %")
     return [
         Cell(_who(point), f"{'0' if point.picks else '1'} {point.key}"),
-        Cell(units.scored(tier.accuracy.metric, accuracy), accuracy),
+        Cell(join(units.scored(tier.accuracy.metric, accuracy), chance, near), accuracy),
         Cell(units.percent(point.test_accuracy), point.test_accuracy),
         Cell(join(units.milliseconds(point.predicted_ms), interval, estimated), point.predicted_ms),
         Cell(join(units.milliseconds(point.measured_ms), spread), point.measured_ms),

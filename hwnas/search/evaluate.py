@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from hwnas.errors import ConfigError, HostAway, HwnasError, MissingExtra, TableError, did_you_mean
 from hwnas.pareto import Scores, Tier
@@ -13,6 +14,24 @@ from hwnas.search.store import ScoreStore
 from hwnas.space import Architecture
 
 Scorer = Callable[[Architecture], float]
+
+
+@runtime_checkable
+class Sampled(Protocol):
+    """A scorer that knows how far chance moves its scores."""
+
+    def error(self, score: float) -> float:
+        """The standard error of a score, in its unit."""
+
+
+def error_of(scorer: object, score: float) -> float | None:
+    """The standard error of a scorer's score; None if it does not know."""
+    return scorer.error(score) if isinstance(scorer, Sampled) else None
+
+
+def binomial_error(share: float, count: int) -> float:
+    """The standard error of a share of `count` things that were looked at."""
+    return math.sqrt(share * (1 - share) / count)
 
 
 @dataclass(frozen=True)
@@ -80,7 +99,8 @@ def _stored(
         if value is None:
             score = store.record_failure(architecture, metric, str(failed), producer=producer, elapsed_s=elapsed_s)
         else:
-            score = store.record(architecture, metric, value, producer=producer, elapsed_s=elapsed_s)
+            error = error_of(scorer, value)
+            score = store.record(architecture, metric, value, producer=producer, elapsed_s=elapsed_s, error=error)
     return score.value, score.failed
 
 

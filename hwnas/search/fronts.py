@@ -33,6 +33,8 @@ class FrontPoint:
     """Scores by metric as the device gave them afterwards; empty if it was not asked."""
     kept: bool | None = None
     """Whether it still stands on the front with what was measured; None if nothing was."""
+    errors: Scores = field(default_factory=dict)
+    """Standard errors of scores, by metric, where they are known."""
 
     @property
     def final(self) -> dict[str, float]:
@@ -164,6 +166,7 @@ def read_front(path: Path) -> list[FrontPoint]:
                 tuple(raw["picks"]),
                 raw.get("measured", {}),
                 raw.get("kept"),
+                raw.get("errors", {}),
             )
             for raw in json.loads(path.read_text(encoding="utf-8"))
         ]
@@ -200,7 +203,9 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def _as_dict(point: FrontPoint) -> dict[str, Any]:
-    after = {} if point.kept is None else {"measured": dict(point.measured), "kept": point.kept}
+    after: dict[str, Any] = {"errors": dict(point.errors)} if point.errors else {}
+    if point.kept is not None:
+        after |= {"measured": dict(point.measured), "kept": point.kept}
     return {
         "key": point.architecture.key,
         "architecture": point.architecture.as_dict(),
@@ -214,6 +219,7 @@ def _as_dict(point: FrontPoint) -> dict[str, Any]:
 def _flat(point: FrontPoint) -> dict[str, Any]:
     row: dict[str, Any] = {"key": point.architecture.key, "picks": " ".join(point.picks), **point.scores}
     row |= {f"{metric} origin": word for metric, word in point.origin.items()}
+    row |= {f"{metric} error": value for metric, value in point.errors.items()}
     if point.kept is not None:
         row |= {f"{metric} measured": value for metric, value in point.measured.items()} | {"kept": point.kept}
     return row | {f"choice {name}": value for name, value in point.architecture.picks}

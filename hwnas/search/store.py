@@ -26,6 +26,8 @@ class Score:
     failed: str | None
     elapsed_s: float
     at: str
+    error: float | None = None
+    """The standard error of the value, where it is known."""
 
 
 @final
@@ -74,9 +76,16 @@ class ScoreStore:
         return self._scores.get((architecture.key, metric, producer))
 
     def record(
-        self, architecture: Architecture, metric: str, value: float, *, producer: str, elapsed_s: float
+        self,
+        architecture: Architecture,
+        metric: str,
+        value: float,
+        *,
+        producer: str,
+        elapsed_s: float,
+        error: float | None = None,
     ) -> Score:
-        """Append a value.
+        """Append a value, with its standard error if that is known.
 
         Raises:
             RunError: the value is NaN or infinite, or the file cannot be written.
@@ -88,7 +97,7 @@ class ScoreStore:
                 allowed="Finite numbers are kept; a failure is kept with its reason",
                 do="Record the failure instead of the number",
             )
-        return self._append(Score(architecture, metric, producer, float(value), None, elapsed_s, now()))
+        return self._append(Score(architecture, metric, producer, float(value), None, elapsed_s, now(), error))
 
     def record_failure(
         self, architecture: Architecture, metric: str, reason: str, *, producer: str, elapsed_s: float
@@ -113,7 +122,9 @@ def now() -> str:
 
 
 def _record(score: Score) -> dict[str, Any]:
-    outcome = {"failed": score.failed} if score.failed is not None else {"value": score.value}
+    outcome: dict[str, Any] = {"failed": score.failed} if score.failed is not None else {"value": score.value}
+    if score.error is not None:
+        outcome["error"] = score.error
     return {
         "key": score.architecture.key,
         "architecture": score.architecture.as_dict(),
@@ -141,6 +152,7 @@ def _score(record: Mapping[str, Any], where: str) -> Score:
             None if failed is None else str(failed),
             float(record["elapsed_s"]),
             str(record["at"]),
+            None if record.get("error") is None else float(record["error"]),
         )
     except (KeyError, TypeError, ValueError, HwnasError) as error:
         raise RunError(

@@ -1,0 +1,85 @@
+"""Normalisation statistics of sub-networks, kept on the disk: recomputed once, read ever after."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from hwnas.network import Network
+from hwnas.supernet.statistics import recalibrate
+from hwnas.supernet.weights import Supernet
+
+MOST = 500
+"""So many networks' statistics are kept, those that were asked for last: of a large one they are some 100 KB."""
+
+
+@final
+@dataclass(frozen=True)
+class KeptStatistics:
+    """Statistics by network, in a folder of their own for each `made_by`: the weights and the images they come from.
+
+    They are a cache: what is not there, or cannot be read or written, is computed.
+    """
+
+    folder: Path
+    made_by: str
+
+    def settled(self, supernet: Supernet, network: Network, images: Iterable[Tensor]) -> nn.Module:
+        """A stand-alone copy of a sub-network with statistics of its own, in eval mode, as `settled` makes it."""
+        module, path = supernet.extract(network), self.path(network)
+        known = _read(path)
+        own = _statistics(module)
+        if known is not None and {n: v.shape for n, v in known.items()} == {n: v.shape for n, v in own.items()}:
+            module.load_state_dict(known, strict=False)
+            with contextlib.suppress(OSError):
+                os.utime(path)
+            return module.eval()
+        recalibrate(module, network, images)
+        _write(path, _statistics(module))
+        return module
+
+    def path(self, network: Network) -> Path:
+        """Where a network's statistics are kept."""
+        chain = [f"{slot}: {one.describe()}" for slot, one in zip(network.slots, network.operators, strict=True)]
+        told = hashlib.sha256("\n".join([str(network.input_shape), *chain]).encode()).hexdigest()
+        return self.folder / hashlib.sha256(self.made_by.encode()).hexdigest()[:8] / f"{told[:16]}.pt"
+
+
+def _statistics(module: nn.Module) -> dict[str, Tensor]:
+    """The buffers of normalisation layers, by the module's own names."""
+    return {
+        f"{prefix}.{name}" if prefix else name: value
+        for prefix, child in module.named_modules()
+        if isinstance(child, _BatchNorm)
+        for name, value in child.named_buffers(recurse=False)
+    }
+
+
+def _read(path: Path) -> dict[str, Tensor] | None:
+    try:
+        found: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+        return dict(found)
+    except (
+        Exception
+    ):  # there is none, or it is damaged: torch.load raises many kinds, and what it held is computed again
+        return None
+
+
+def _write(path: Path, statistics: dict[str, Tensor]) -> None:
+    part = path.with_suffix(f".{os.getpid()}.part")
+    with contextlib.suppress(OSError, RuntimeError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(statistics, part)
+        os.replace(part, path)
+        kept = sorted(path.parent.glob("*.pt"), key=lambda one: one.stat().st_mtime)
+        for old in kept[:-MOST]:
+            old.unlink()
