@@ -1,4 +1,4 @@
-"""The samplers that `nb201_search.py` compares: each a function (table, evaluations, seed) -> rows in their order.
+"""The rivals of guided in `nb201_search.py`: each a function (table, evaluations, seed) -> rows in their order.
 
 No sampler evaluates an architecture twice: what it proposes again costs nothing and counts nothing.
 """

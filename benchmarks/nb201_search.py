@@ -32,7 +32,7 @@ import shlex
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,13 +40,15 @@ from typing import Any
 
 import moocore
 import numpy as np
-from nb201_rivals import RIVALS
+from nb201_guided import guided
+from nb201_rivals import RIVALS, Sampler
 from nb201_table import Table, read_table
 
 from hwnas.errors import HwnasError, MissingExtra
 from hwnas.pipeline.exporting import machine, versions
 
 DATA = Path(os.environ.get("HWNAS_DATA", Path(__file__).parents[2] / "shared/data"))
+SAMPLERS: Mapping[str, Sampler] = {"guided": guided, **RIVALS}
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def search(table: Table, sampler: str, budgets: Sequence[int], seed: int) -> Cur
         RuntimeError: a sampler evaluated a row twice, or too few rows.
     """
     started = time.perf_counter()
-    rows = RIVALS[sampler](table, max(budgets), seed)
+    rows = SAMPLERS[sampler](table, max(budgets), seed)
     seconds = time.perf_counter() - started
     if len(set(rows)) < max(budgets):
         raise RuntimeError(f"{sampler} evaluated {len(set(rows))} of {max(budgets)} architectures")
@@ -154,7 +156,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--budgets", nargs="+", type=int, default=[50, 100, 200, 500])
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--samplers", nargs="+", choices=list(RIVALS), default=list(RIVALS))
+    parser.add_argument("--samplers", nargs="+", choices=list(SAMPLERS), default=list(SAMPLERS))
     parser.add_argument("--slow", nargs="*", type=slow, default=[("gp", (3, 200))], metavar="NAME=SEEDS:EVALUATIONS")
     parser.add_argument("--kept", type=Path)
     parser.add_argument("--json", nargs="?", const="-")

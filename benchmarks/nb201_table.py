@@ -31,6 +31,8 @@ class Table:
     """All architectures of a benchmark; a row is one of them, as the file numbers it."""
 
     name: str
+    names: tuple[str, ...]
+    """Each architecture as the file writes it."""
     words: tuple[str, ...]
     """What a place of an architecture can hold."""
     codes: NDArray[np.intp]
@@ -93,7 +95,7 @@ def read_table(accuracy: Path, column: str, latency: Path | None, device: str) -
         words, codes = tuple(str(word) for word in file["op_names"]), file["ops"].astype(np.intp)
         names = [str(name) for name in file["arch"]]
         cost = _column(file, device, accuracy) if latency is None else _costs(latency, device, names)
-    return Table(accuracy.stem, words, codes, scores, cost)
+    return Table(accuracy.stem, tuple(names), words, codes, scores, cost)
 
 
 def _column(file: Any, column: str, path: Path) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -16,21 +17,33 @@ from hwnas.latency.measure import Measurement
 from hwnas.latency.table import open_table
 from hwnas.network import lower, operators_of
 from hwnas.pipeline.costs import cost
+from hwnas.pipeline.guiding import guide_of, known_costs
 from hwnas.pipeline.pricing import cheap_scorers, check_limits, latency_origin, notices, priced_setups
 from hwnas.pipeline.timing import runtime_of
 from hwnas.pipeline.workspace import Run, open_run
+from hwnas.search.guided.guide import Told
 
 LATENCY = "latency_ms@board"
 
 
-def run_of(folder: Path, limits: Mapping[str, Any], *, checks: int = 12, gaps: int = 0, **setup: Any) -> Run:
+def run_of(
+    folder: Path,
+    limits: Mapping[str, Any],
+    *,
+    checks: int = 12,
+    gaps: int = 0,
+    search: Mapping[str, Any] | None = None,
+    measure: str = "table",
+    **setup: Any,
+) -> Run:
     """An experiment on the digits space, with a made-up table that lacks `gaps` rows, its last one first."""
     experiment = {
         "name": "made_up",
         "space": "digits",
         "data": "digits",
         "setups": {"board": {"runtime": "onnxruntime", "table": str(folder / "table.jsonl"), **setup}},
-        "tiers": {"edge": {"setup": "board", "limits": dict(limits)}},
+        "tiers": {"edge": {"setup": "board", "limits": dict(limits), "measure": measure}},
+        "search": dict(search or {}),
     }
     (folder / "made_up.yaml").write_text(yaml.safe_dump(experiment))
     run, rng = open_run(folder / "made_up.yaml", runs=folder / "runs"), random.Random(0)
@@ -120,3 +133,35 @@ def test_the_cost_of_a_network_tells_how_much_of_it_is_estimated(tmp_path: Path)
     assert found["low_ms"] < found["latency_ms"] < found["high_ms"]
     assert json.dumps(found)
     assert run.space.name == found["space"]
+
+
+# --- what `guided` is told ---
+
+
+def test_costs_of_a_population_are_the_scores_of_its_networks(tmp_path: Path) -> None:
+    run = run_of(tmp_path, {"latency_ms": 30, "confidence": 0.9})
+    prices, rng = priced_setups(run), random.Random(2)
+    architectures = [run.space.random(rng) for _ in range(5)]
+    codes = run.codebook.encode(architectures)
+    for metric, scorer in cheap_scorers(run, "edge", prices).items():
+        found = known_costs(run, "edge", prices)[metric](codes)
+        assert found == pytest.approx([scorer(architecture) for architecture in architectures]), metric
+
+
+def test_guided_proposes_within_the_limits_of_a_tier(tmp_path: Path) -> None:
+    run = run_of(tmp_path, {"latency_ms": 30, "macs": 400_000}, search={"sampler": "guided"})
+    prices = priced_setups(run)
+    guide = guide_of(run, "edge", prices)
+    assert guide is not None
+    nothing = Told(np.empty((0, len(run.space.choices)), np.intp), np.empty(0), np.empty(0, np.bool_))
+    proposed = guide.propose(nothing, nothing.codes, (0, 0))
+    assert proposed is not None
+    (architecture,) = run.codebook.decode(proposed[None])
+    scorers = cheap_scorers(run, "edge", prices)
+    assert not run.tier("edge").broken({m: scorers[m](architecture) for m in (LATENCY, "macs")})
+
+
+def test_guided_refuses_latencies_that_are_timed_during_the_search(tmp_path: Path) -> None:
+    run = run_of(tmp_path, {}, search={"sampler": "guided"}, measure="live")
+    with pytest.raises(ConfigError, match="knows latencies before they are timed"):
+        guide_of(run, "edge", priced_setups(run))

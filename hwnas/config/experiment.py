@@ -89,7 +89,7 @@ class SearchConfig(StrictModel):
     """How each tier is searched."""
 
     trials: Positive = 200
-    sampler: Literal["nsga2", "nsga3", "tpe", "gp", "random"] = "tpe"
+    sampler: Literal["guided", "nsga2", "nsga3", "tpe", "gp", "random"] = "tpe"
     population: int = Field(default=20, ge=2)
     storage: str | None = None
     """An Optuna storage URL; by default a journal file for each tier in the run folder."""

@@ -15,6 +15,7 @@ from hwnas.latency.table import LatencyTable, check_key, read_table
 from hwnas.network import Network
 from hwnas.pareto import Tier
 from hwnas.pipeline.accuracy import accuracy_of
+from hwnas.pipeline.guiding import guide_of
 from hwnas.pipeline.live import live_times, refuse_paused
 from hwnas.pipeline.narrate import Narrator, Silent
 from hwnas.pipeline.pricing import Priced, cheap_scorers, check_limits, latency_origin, notices, priced_setups
@@ -181,6 +182,7 @@ def _open_study(run: Run, name: str, proxy: Accuracy, prices: Mapping[str, Price
         run.experiment.seed,
         {run.accuracy: proxy.producer, tier.objectives[1].metric: produced},
         first=(run.space.smallest(), run.space.largest()),
+        guide=guide_of(run, name, prices),
     )
     storage = config.storage or run.folder / f"study-{tier.name}.log"
     return open_study(plan, storage, name=f"{run.experiment.name}-{tier.name}")

@@ -31,6 +31,7 @@ from hwnas.yaml_file import read_yaml
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset
+    from hwnas.population import Codebook
 
 DERIVED = ("params", "macs", "activation_kib")
 """Metrics that an architecture alone decides."""
@@ -170,6 +171,13 @@ class Run:
     def network(self) -> _Lower:
         """Architecture -> network, with a memory."""
         return _Lower(self.space)
+
+    @cached_property
+    def codebook(self) -> Codebook:
+        """For many architectures at once."""
+        from hwnas.population import codebook_of
+
+        return codebook_of(self.space)
 
     @cached_property
     def dataset(self) -> Dataset:

@@ -67,12 +67,19 @@ class GaussianProcess:
         points, root, alpha = (a.astype(np.float32) for a in (self.points, self.root, self.alpha))
         for start in range(0, len(X), CHUNK):
             part = slice(start, start + CHUNK)
-            near = ((X[part] - self.centre) * self.weights).astype(np.float32)
-            across = _kernel(_squares(near, points), self.signal)
+            across = self.covariance(self.place(X[part]), points)
             means[part] = across @ alpha
             told = np.square(across @ root).sum(axis=1)
             deviations[part] = np.sqrt(np.maximum(self.signal - told, 0.0) + self.noise)
         return self.mean + means, deviations * np.sqrt(1 + self.fitted / len(self.points))
+
+    def place(self, X: Any) -> Any:
+        """Rows in single precision as points between which one distance counts; see `covariance`."""
+        return ((X - self.centre) * self.weights).astype(np.float32)
+
+    def covariance(self, a: Any, b: Any) -> Any:
+        """(rows of a, rows of b) of placed rows, without noise."""
+        return _kernel(_squares(a, b), self.signal)
 
     @property
     def held_out(self) -> tuple[Floats, Floats]:

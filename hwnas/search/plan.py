@@ -6,9 +6,13 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from hwnas.pareto import Tier
 from hwnas.space import AnySpace, Architecture
+
+if TYPE_CHECKING:
+    from hwnas.search.guided import Guide
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,8 @@ class Plan:
     """What made each score, by metric: scores of unlike origin do not mix in one study."""
     first: tuple[Architecture, ...] = ()
     """Tried before the sampler is asked, such as the smallest and the largest network."""
+    guide: Guide | None = field(default=None, compare=False)
+    """What is known of all networks beforehand, for samplers that use it; worked out from the rest of the plan."""
 
     @property
     def identity(self) -> dict[str, str]:

@@ -24,7 +24,7 @@ SAMPLED = 10
 
 
 class NothingNew(Exception):
-    """`REPEATS` proposals in a row were known already."""
+    """There is nothing new to try; the text says why."""
 
 
 @final
@@ -98,7 +98,7 @@ class Proposer(BaseSampler):
             if not self._known(self._genome.decode(genes).key):
                 return genes
             genes = self._sampled(study, trial, search_space) if attempt < SAMPLED else self._changed(genes, attempt)
-        raise NothingNew
+        raise NothingNew(f"{REPEATS} proposals in a row were known")
 
     def sample_independent(
         self, study: OptunaStudy, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution

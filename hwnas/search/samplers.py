@@ -12,17 +12,20 @@ from hwnas.lookup import member
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
-SAMPLERS: Mapping[str, str] = {  # name in YAML -> factory(seed, population)
+    from hwnas.search.guided import Guide
+
+SAMPLERS: Mapping[str, str] = {  # name in YAML -> factory(seed, population, guide)
     "random": "hwnas.search.samplers:random",
     "nsga2": "hwnas.search.samplers:nsga2",
     "nsga3": "hwnas.search.samplers:nsga3",
     "tpe": "hwnas.search.samplers:tpe",
     "gp": "hwnas.search.samplers:gp",
+    "guided": "hwnas.search.samplers:guided",
 }
 
 
-def make_sampler(name: str, seed: int, population: int) -> BaseSampler:
-    """A sampler that knows nothing yet; `population` matters to nsga2 and nsga3 alone.
+def make_sampler(name: str, seed: int, population: int, guide: Guide | None = None) -> BaseSampler:
+    """A sampler that knows nothing yet; `population` matters to nsga2 and nsga3 alone, `guide` to guided.
 
     Raises:
         ConfigError: unknown name, or a population under two.
@@ -37,40 +40,59 @@ def make_sampler(name: str, seed: int, population: int) -> BaseSampler:
     factory = member(SAMPLERS, name, what="sampler", where="search: sampler")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Optuna calls NSGA-III experimental at every turn
-        sampler: BaseSampler = factory(seed, population)
+        sampler: BaseSampler = factory(seed, population, guide)
     return sampler
 
 
-def random(seed: int, population: int) -> BaseSampler:
+def random(seed: int, population: int, guide: Guide | None = None) -> BaseSampler:
     """Uniform over the architectures of the space."""
     from optuna.samplers import RandomSampler
 
     return RandomSampler(seed=seed)
 
 
-def nsga2(seed: int, population: int) -> BaseSampler:
+def nsga2(seed: int, population: int, guide: Guide | None = None) -> BaseSampler:
     """A genetic algorithm that keeps what is not dominated and what is far from its neighbours."""
     from optuna.samplers import NSGAIISampler
 
     return NSGAIISampler(seed=seed, population_size=population)
 
 
-def nsga3(seed: int, population: int) -> BaseSampler:
+def nsga3(seed: int, population: int, guide: Guide | None = None) -> BaseSampler:
     """As nsga2, kept apart by reference directions; for three objectives and more."""
     from optuna.samplers import NSGAIIISampler
 
     return NSGAIIISampler(seed=seed, population_size=population, dividing_parameter=min(population - 1, 24))
 
 
-def tpe(seed: int, population: int) -> BaseSampler:
+def tpe(seed: int, population: int, guide: Guide | None = None) -> BaseSampler:
     """Densities of good and other architectures, all choices together."""
     from optuna.samplers import TPESampler
 
     return TPESampler(seed=seed, multivariate=True)
 
 
-def gp(seed: int, population: int) -> BaseSampler:
+def gp(seed: int, population: int, guide: Guide | None = None) -> BaseSampler:
     """Gaussian processes; imports torch and takes about a second a proposal, for when a score takes minutes."""
     from optuna.samplers import GPSampler
 
     return GPSampler(seed=seed, warn_independent_sampling=False)
+
+
+def guided(seed: int, population: int, guide: Guide | None = None) -> BaseSampler:
+    """Known costs and a learned accuracy: what promises the most hypervolume.
+
+    Raises:
+        ConfigError: nothing is known of the networks.
+    """
+    from hwnas.search.guided import GuidedSampler
+    from hwnas.search.propose import NothingNew
+
+    if guide is None:
+        raise ConfigError(
+            "nothing is known of the networks beforehand",
+            where="search: sampler `guided`",
+            allowed="It learns accuracy alone: the other objectives must be predicted, not measured during the search",
+            do="Hand the plan a `guide`, or use another sampler",
+        )
+    return GuidedSampler(seed=seed, guide=guide, exhausted=NothingNew)

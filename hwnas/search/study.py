@@ -21,7 +21,7 @@ from hwnas.search.fronts import Archive
 from hwnas.search.kept import Kept, Whole, attributes, directions, evaluation_of, open_kept
 from hwnas.search.memory import NAME, Memory
 from hwnas.search.plan import Plan
-from hwnas.search.propose import REPEATS, Genome, NothingNew, Proposer, trial_seed
+from hwnas.search.propose import Genome, NothingNew, Proposer, trial_seed
 from hwnas.search.samplers import make_sampler
 from hwnas.search.shared import LEASE_S, TRIES, Shared, proposal_of
 from hwnas.space import AnySpace, Architecture
@@ -228,15 +228,16 @@ class Study:
         proposal, genes = self._memory.begin(), self._genome.distributions
         try:
             proposal.params = sampler.sample_relative(self._view(sampler), proposal, genes)
-        except NothingNew:
+        except NothingNew as nothing:
             proposal.state = TrialState.FAIL
-            self.ended = f"{REPEATS} proposals in a row were known"
+            self.ended = str(nothing)
             return None
         proposal.distributions = genes
         return proposal
 
     def _sampler(self, number: int) -> BaseSampler:
-        return make_sampler(self.plan.sampler, trial_seed(self.plan.seed, number), self.plan.population)
+        plan = self.plan
+        return make_sampler(plan.sampler, trial_seed(plan.seed, number), plan.population, plan.guide)
 
     def _knows(self, key: str) -> bool:
         return key in self._told or key in self._open or (self._kept is not None and key in self._kept.held)

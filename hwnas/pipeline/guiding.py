@@ -1,0 +1,81 @@
+"""What the sampler `guided` is told of a tier: the costs of every network, as functions of whole populations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwnas.errors import ConfigError
+from hwnas.latency.population import predict_many_ms, upper_many_ms
+from hwnas.pipeline.pricing import Priced, cheap_scorers
+from hwnas.pipeline.workspace import Run, quantile_metric
+from hwnas.population import Codebook, Codes, population_costs
+from hwnas.search.evaluate import Scorer
+
+if TYPE_CHECKING:
+    from hwnas.search.guided import Guide
+    from hwnas.search.guided.candidates import PerNetwork
+
+
+def guide_of(run: Run, name: str, prices: Mapping[str, Priced]) -> Guide | None:
+    """What is known of a tier's networks before they are trained; None if its sampler needs nothing of it.
+
+    Raises:
+        ConfigError: candidates are timed during the search, so that their latency is not known.
+    """
+    from hwnas.search.guided import Guide, candidates_of
+
+    if run.experiment.search.sampler != "guided":
+        return None
+    if run.is_live(name):
+        raise ConfigError(
+            "the sampler `guided` knows latencies before they are timed",
+            where=f"tier `{name}`: measure: live",
+            allowed="It predicts them from the set-up's table: `measure: table`",
+            do="Use a table, or another sampler, such as `search: {sampler: tpe}`",
+        )
+    tier, accuracy = run.tier(name), run.accuracy
+    known = known_costs(run, name, prices)
+    floors = [limit.bound for limit in tier.limits if limit.metric == accuracy]
+    return Guide(
+        candidates_of(run.codebook),
+        [known[objective.metric] for objective in tier.objectives if objective.metric != accuracy],
+        limits=[(known[limit.metric], limit.bound) for limit in tier.limits if limit.metric != accuracy],
+        bound=-max(floors) if floors else None,
+    )
+
+
+def known_costs(run: Run, name: str, prices: Mapping[str, Priced]) -> dict[str, PerNetwork]:
+    """By metric, what is known without training: parameters, MACs and latency of all at once, others one by one."""
+    codebook, setup = run.codebook, run.experiment.tiers[name].setup
+    model, latency = prices[setup].model, f"latency_ms@{setup}"
+    confidence = run.experiment.tiers[name].limits.confidence
+    surely: dict[str, PerNetwork] = {}
+    if confidence is not None:
+        metric = quantile_metric(latency, confidence)
+        surely[metric] = lambda codes: upper_many_ms(model, codebook, codes, confidence)
+    return {
+        **{metric: _one_by_one(codebook, scorer) for metric, scorer in cheap_scorers(run, name, prices).items()},
+        "params": lambda codes: population_costs(codebook, codes).params,
+        "macs": lambda codes: population_costs(codebook, codes).macs,
+        "activation_kib": lambda codes: population_costs(codebook, codes).activation_bytes / 1024,
+        latency: lambda codes: predict_many_ms(model, codebook, codes),
+        **surely,
+    }
+
+
+def _one_by_one(codebook: Codebook, scorer: Scorer) -> PerNetwork:
+    """Scores of networks that were scored before are remembered."""
+    known: dict[bytes, float] = {}
+
+    def scores(codes: Codes) -> NDArray[np.float64]:
+        keys = [row.tobytes() for row in codes]
+        new = [place for place, key in enumerate(keys) if key not in known]
+        for place, architecture in zip(new, codebook.decode(codes[new]), strict=True):
+            known[keys[place]] = scorer(architecture)
+        return np.array([known[key] for key in keys])
+
+    return scores

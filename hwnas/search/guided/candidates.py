@@ -1,0 +1,124 @@
+"""What may be proposed, as rows of small integers, and what is known of it without an evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from math import prod
+from typing import Any, TypeAlias, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwnas.population import Codebook, Codes
+from hwnas.predictors import features_of
+from hwnas.space import Value
+
+Floats: TypeAlias = NDArray[np.float64]
+Table: TypeAlias = NDArray[np.float32]
+Integers: TypeAlias = NDArray[np.intp]
+PerNetwork: TypeAlias = Callable[[Codes], NDArray[Any]]
+"""From codes (networks, choices) to one value, or one row of features, for each network."""
+
+ENUMERATED = 100_000
+"""A space of up to so many genomes is looked at whole; a larger one is searched by evolution."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """The networks of a space: how they are coded, which codes are equal networks, what tells about them."""
+
+    names: tuple[str, ...]
+    options: tuple[tuple[Value, ...], ...]
+    draw: Callable[[int, np.random.Generator], Codes]
+    settle: Callable[[Codes], Codes]
+    """The codes of the architectures that codes stand for: equal rows for equal networks."""
+    features: Callable[[Codes], Table]
+    groups: Integers
+    """(columns,) the number of each feature's group; columns of a group are comparable."""
+
+    @cached_property
+    def sizes(self) -> Integers:
+        return np.array([len(options) for options in self.options], dtype=np.intp)
+
+    @cached_property
+    def everything(self) -> Pool | None:
+        """All networks, each once, or None if there are too many."""
+        if prod(self.sizes.tolist()) > ENUMERATED:
+            return None
+        genomes = np.array(list(product(*(range(size) for size in self.sizes))), dtype=np.intp)
+        return Pool.of(self, np.unique(self.settle(genomes), axis=0))
+
+    def sample(self, count: int) -> Pool:
+        """Random networks, the same each time."""
+        return Pool.of(self, np.unique(self.settle(self.draw(count, np.random.default_rng(0))), axis=0))
+
+    def encode(self, genes: Sequence[Mapping[str, Value]]) -> Codes:
+        """Settled codes of parameters by name."""
+        place = [{option: code for code, option in enumerate(options)} for options in self.options]
+        rows = [[where[g[name]] for where, name in zip(place, self.names, strict=True)] for g in genes]
+        return self.settle(np.array(rows, dtype=np.intp).reshape(len(rows), len(self.names)))
+
+    def decode(self, row: Codes) -> dict[str, Value]:
+        """Parameters by name."""
+        return {name: options[code] for name, options, code in zip(self.names, self.options, row.tolist(), strict=True)}
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """A table of networks; networks with equal features share a row of `features`."""
+
+    codes: Codes
+    features: Table
+    row: Integers
+    """(networks,) the row of its features."""
+    place: Mapping[bytes, int]
+    """The place of a network by its codes."""
+
+    def holds(self, codes: Codes) -> NDArray[np.bool_]:
+        """(networks of the pool,) whether a network is among these."""
+        found = np.zeros(len(self.codes), dtype=np.bool_)
+        found[[place for row in codes if (place := self.place.get(row.tobytes())) is not None]] = True
+        return found
+
+    @classmethod
+    def of(cls, candidates: Candidates, codes: Codes) -> Pool:
+        features, row = np.unique(candidates.features(codes), axis=0, return_inverse=True)
+        return cls(codes, features, row.reshape(-1), {code.tobytes(): n for n, code in enumerate(codes)})
+
+
+def candidates_of(codebook: Codebook, features: tuple[Callable[[Codes], Table], Integers] | None = None) -> Candidates:
+    """The networks of a space, with the features that `hwnas.predictors` knows of them, or with others."""
+    if features is None:
+        found = features_of(codebook)
+        features = found, found.groups
+    return Candidates(
+        tuple(choice.name for choice in codebook.choices),
+        tuple(choice.options for choice in codebook.choices),
+        lambda count, rng: codebook.draw(count, rng).astype(np.intp),
+        lambda codes: codebook.canonical(codes).astype(np.intp),
+        *features,
+    )
+
+
+def grid(
+    options: Mapping[str, Sequence[Value]], features: tuple[Callable[[Codes], Table], Integers] | None = None
+) -> Candidates:
+    """Every combination of options; without features, which option each parameter takes."""
+    sizes = np.array([len(of) for of in options.values()], dtype=np.intp)
+
+    def one_hot(codes: Codes) -> Table:
+        parts = [codes[:, column, None] == np.arange(size) for column, size in enumerate(sizes)]
+        return np.hstack(parts).astype(np.float32)
+
+    return Candidates(
+        tuple(options),
+        tuple(tuple(of) for of in options.values()),
+        lambda count, rng: rng.integers(sizes, size=(count, len(sizes))),
+        lambda codes: np.asarray(codes, dtype=np.intp),
+        *(features or (one_hot, np.zeros(int(sizes.sum()), np.intp))),
+    )
