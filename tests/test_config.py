@@ -31,6 +31,7 @@ from hwnas.latency.measure import Timing
 from hwnas.runtimes import RUNTIMES
 from hwnas.search.samplers import SAMPLERS
 from hwnas.supernet import Recipe
+from hwnas.supernet.schedules import SCHEDULES
 
 RAW: dict[str, Any] = {
     "name": "first",
@@ -121,6 +122,16 @@ BAD: dict[str, list[Any]] = {
     "train.batch_size": [0],
     "train.learning_rate": [0, -1, float("nan"), float("inf"), "fast"],
     "train.momentum": [-0.1, 1],
+    "train.schedule": ["cosin"],
+    "train.step_at": [[0], [1], 0.5],
+    "train.step_factor": [0, 1.1],
+    "train.phases": ["*.kernel", ["*.kernel"]],
+    "train.phase_epochs": [[0], 3],
+    "train.temperature": [0],
+    "train.regularise": ["some"],
+    "train.accumulate": [0],
+    "train.ema_decay": [-0.1, 1],
+    "train.on_divergence": ["ignore"],
     "train.label_smoothing": [-0.1, 1],
     "train.clip_norm": [0],
     "train.middles": [-1],
@@ -281,4 +292,5 @@ def test_words_are_those_of_the_tables() -> None:
     assert set(get_args(Experiment.model_fields["search"].annotation.model_fields["sampler"].annotation)) == set(
         SAMPLERS
     )
+    assert set(get_args(TrainConfig.model_fields["schedule"].annotation)) == set(SCHEDULES)
     assert set(get_args(Pick)) == {"best", "knee", "fastest"}

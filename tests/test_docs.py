@@ -33,6 +33,8 @@ from hwnas.proxies import PROXIES
 from hwnas.search.samplers import SAMPLERS
 from hwnas.soundness import check_space
 from hwnas.space import parse_space
+from hwnas.supernet.schedules import SCHEDULES
+from hwnas.supernet.strategies import STRATEGIES
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DOCS = REPOSITORY / "docs"
@@ -225,6 +227,8 @@ def test_words_that_a_key_allows_are_the_families_members() -> None:
     told = {cells[0].strip("`"): set(re.findall(r"`(\w+)`", cells[1])) for cells in rows(page) if len(cells) == 4}
     assert told["train.augment"] == AUGMENTATIONS.keys()
     assert told["search.sampler"] == SAMPLERS.keys()
+    assert told["train.strategy"] == STRATEGIES.keys()
+    assert told["train.schedule"] == SCHEDULES.keys()
     page = DOCS / "search.md"
     assert SAMPLERS.keys() | PROXIES.keys() <= set(first_words(page))
     [default] = [cells[0].strip("`") for cells in rows(page) if "The default" in cells[-1]]

@@ -189,7 +189,7 @@ def test_a_second_run_does_nothing_twice(
     def refuse(*given: Any) -> float:
         raise AssertionError("it was done before")
 
-    monkeypatch.setattr(sys.modules["hwnas.supernet.train"], "sandwich_step", refuse)
+    monkeypatch.setattr(sys.modules["hwnas.supernet.epoch"], "take_step", refuse)
     monkeypatch.setattr(InheritedAccuracy, "__call__", refuse)
     monkeypatch.setattr("hwnas.latency.sitting.time_files", refuse)
     found = json.loads(printed("run", str(whole), "--json", monkeypatch=monkeypatch, capfd=capfd))

@@ -26,17 +26,28 @@ class TrainConfig(StrictModel):
     optimizer: Literal["sgd", "adamw"] = "sgd"
     learning_rate: float = Field(default=0.05, gt=0)
     warm_up_epochs: float = Field(default=1.0, ge=0)
+    schedule: Literal["cosine", "linear", "step", "constant"] = "cosine"
+    step_at: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.5, 0.75)
+    step_factor: float = Field(default=0.1, gt=0, le=1)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     weight_decay: float = Field(default=1e-4, ge=0)
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     clip_norm: float = Field(default=5.0, gt=0)
+    strategy: str = "sandwich"
     middles: int = Field(default=2, ge=0)
+    phases: tuple[tuple[str, ...], ...] = ()
+    phase_epochs: tuple[Positive, ...] = ()
+    temperature: float = Field(default=1.0, gt=0)
+    regularise: Literal["all", "largest"] = "all"
+    accumulate: Positive = 1
+    ema_decay: float = Field(default=0.0, ge=0, lt=1)
     augment: str = "none"
     precision: Literal["fp32", "bf16"] = "fp32"
     channels_last: bool = False
     kernel_transform: bool = False
     largest_epochs: int = Field(default=0, ge=0)
     sort_channels_at: tuple[Annotated[int, Field(ge=2)], ...] = ()
+    on_divergence: Literal["stop", "halve"] = "stop"
     calibration_batches: Positive = 8
 
     @model_validator(mode="after")

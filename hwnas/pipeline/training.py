@@ -57,9 +57,11 @@ def train_run(run: Run, narrator: Narrator) -> Trained:
             recipe,
             run.train_folder,
             seed=run.experiment.seed,
+            base=run.base,
             on_step=on_step,
             on_epoch=on_epoch,
             on_sort=on_sort,
+            on_trouble=narrator.say,
         )
     return _trained(supernet, history)
 

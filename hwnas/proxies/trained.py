@@ -19,7 +19,10 @@ from hwnas.space import Architecture
 from hwnas.supernet import Recipe, accuracy
 from hwnas.supernet.alone import train_alone
 
-SHARED = ("epochs", "middles", "kernel_transform", "largest_epochs", "sort_channels_at")
+SHARED = (
+    "epochs", "strategy", "middles", "phases", "phase_epochs", "regularise", "kernel_transform",
+    "largest_epochs", "sort_channels_at", "on_divergence",
+)  # fmt: skip
 """Of a recipe, what says nothing of a single network, or is told apart."""
 SHORT_EPOCHS = 1
 GENTLE = 0.2

@@ -7,16 +7,19 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
-from torch.nn.functional import cross_entropy
+from torch import Tensor, nn
 
-from hwnas.data import Dataset, batches
+from hwnas.data import Dataset
 from hwnas.errors import RunError, TrainingError
 from hwnas.network import Network, build
 from hwnas.supernet import checkpoint
-from hwnas.supernet.recipe import Recipe, epoch_seed, learning_rate, make_optimizer
+from hwnas.supernet.average import Average
+from hwnas.supernet.course import Course, Pupil, check_recipe
+from hwnas.supernet.epoch import run_epoch
+from hwnas.supernet.recipe import Recipe, epoch_seed, make_optimizer
 from hwnas.supernet.resume import Identity
 from hwnas.supernet.statistics import calibration_images, recalibrate
 from hwnas.supernet.weights import resized
@@ -37,67 +40,54 @@ def train_alone(
 
     It begins with the weights of `start`, or with initial ones of its own. With a `folder`, each epoch is kept there:
     a training that was interrupted ends with the same weights as one that was not. `on_epoch` is told each epoch that
-    is trained now, and its mean loss. The result is in eval mode, its statistics recalibrated as those of a sub-network
-    are.
+    is trained now, and its mean loss. With a moving average that one is the result. It is in eval mode, its statistics
+    recalibrated as those of a sub-network are.
 
     Raises:
-        TrainingError: a loss or a weight is not finite.
+        TrainingError: a loss or a weight is not finite, or the network cannot be trained.
         RunError: the folder holds another training, or is damaged.
     """
+    check_recipe(recipe, dataset.train)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module = (build(network) if start is None else copy.deepcopy(start)).to(device)
-        optimizer = make_optimizer(module, recipe)
+        course = _course(
+            (build(network) if start is None else copy.deepcopy(start)).to(device), network, dataset, recipe
+        )
         identity = _identity(network, dataset, recipe, seed, start)
-        losses = [] if folder is None else _resume(folder, module, optimizer, identity)
+        losses = [] if folder is None else _resume(folder, course, identity)
         for epoch in range(len(losses) + 1, recipe.epochs + 1):
-            losses.append(_epoch(module, network, dataset, recipe, optimizer, epoch, epoch_seed(seed, epoch)))
+            try:
+                losses.append(run_epoch(course, epoch, epoch_seed(seed, epoch)))
+            except FloatingPointError as error:
+                raise _diverged(error, epoch) from error
             if folder is not None:
-                weights = {"weights": module.state_dict(), "optimizer": optimizer.state_dict()}
-                checkpoint.save(folder, epoch, {"identity": identity, **weights, "history": losses})
+                checkpoint.save(folder, epoch, {"identity": identity, **_kept(course), "history": losses})
             if on_epoch:
                 on_epoch(epoch, losses[-1])
     calibration = calibration_images(dataset, count=recipe.calibration_batches, batch_size=recipe.batch_size, seed=seed)
-    return recalibrate(module, network, calibration)
+    return recalibrate(course.module if course.average is None else course.average.module, network, calibration)
 
 
-def _epoch(
-    module: nn.Module,
-    network: Network,
-    dataset: Dataset,
-    recipe: Recipe,
-    optimizer: torch.optim.Optimizer,
-    epoch: int,
-    seed: int,
-) -> float:
-    """One epoch, all its chance from `seed`; its mean loss."""
-    steps = len(dataset.train) // recipe.batch_size
-    device = next(module.parameters()).device
-    layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
-    generator = torch.Generator().manual_seed(seed)
-    drawn = batches(dataset.train, recipe.batch_size, generator=generator, augment=recipe.augment, drop_last=True)
-    module.train()
-    total = 0.0
-    torch.manual_seed(seed)  # dropout
-    for step, (images, labels) in enumerate(drawn):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(recipe, (epoch - 1) + step / steps)
-        optimizer.zero_grad(set_to_none=True)
-        images = images.to(device).contiguous(memory_format=layout)
-        with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
-            logits = module(resized(images, network)).float()
-        loss = cross_entropy(logits, labels.to(device), label_smoothing=recipe.label_smoothing)
-        loss.backward()  # type: ignore[no-untyped-call]
-        if not nn.utils.clip_grad_norm_(module.parameters(), recipe.clip_norm).isfinite():
-            raise _diverged(epoch, step + 1)
-        optimizer.step()
-        total += float(loss.detach())
-    return total / steps
+def _course(module: nn.Module, network: Network, dataset: Dataset, recipe: Recipe) -> Course:
+    """The course of one network, which is the only one in each step."""
+
+    def run(images: Tensor) -> Tensor:
+        logits: Tensor = module(resized(images, network))
+        return logits
+
+    return Course(
+        module=module,
+        split=dataset.train,
+        recipe=recipe,
+        optimizer=make_optimizer(module, recipe),
+        pupils=lambda step, rng: [Pupil(run)],
+        average=Average(module, recipe.ema_decay) if recipe.ema_decay else None,
+    )
 
 
-def _diverged(epoch: int, step: int) -> TrainingError:
+def _diverged(error: FloatingPointError, epoch: int) -> TrainingError:
     return TrainingError(
-        f"training diverged in epoch {epoch}, step {step}: its gradients are not finite",
+        f"training diverged in epoch {epoch}, {error}",
         where="a network that is trained alone",
         allowed="Losses, gradients and weights are finite",
         do="Lower the learning rate or lengthen the warm-up",
@@ -119,18 +109,30 @@ def digest_of(module: nn.Module) -> str:
     return digest.hexdigest()[:12]
 
 
-def _resume(folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer, identity: Identity) -> list[float]:
+def _kept(course: Course) -> dict[str, Any]:
+    kept = {"weights": course.module.state_dict(), "optimizer": course.optimizer.state_dict()}
+    return kept if course.average is None else {**kept, "average": course.average.module.state_dict()}
+
+
+def _resume(folder: Path, course: Course, identity: Identity) -> list[float]:
     found = checkpoint.checkpoints(folder)
     if not found:
         return []
     content = checkpoint.load(found[-1])
-    if changed := [key for key, value in identity.items() if content["identity"].get(key) != value]:
+    was = content["identity"]
+    was["recipe"] = {
+        **asdict(Recipe()),
+        **was.get("recipe", {}),
+    }  # what an earlier hwnas did not know is off by default
+    if changed := [key for key, value in identity.items() if was.get(key) != value]:
         raise RunError(
             f"another training was begun here: its {' and '.join(changed)} differ",
             where=str(found[-1]),
             allowed="A training is continued with the settings that it was begun with",
             do="Restore them, or delete the folder to begin anew",
         )
-    module.load_state_dict(content["weights"])
-    optimizer.load_state_dict(content["optimizer"])
+    course.module.load_state_dict(content["weights"])
+    course.optimizer.load_state_dict(content["optimizer"])
+    if course.average is not None:
+        course.average.module.load_state_dict(content["average"])
     return [float(loss) for loss in content["history"]]

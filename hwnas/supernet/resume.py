@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import copy
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hwnas.data import Dataset
 from hwnas.errors import RunError
 from hwnas.space import AnySpace
 from hwnas.supernet import checkpoint
+from hwnas.supernet.average import Average
 from hwnas.supernet.recipe import Recipe
 from hwnas.supernet.weights import Supernet
 
@@ -33,12 +35,68 @@ class Epoch:
 
 
 def identity_of(space: AnySpace, dataset: Dataset, recipe: Recipe, seed: int) -> Identity:
-    """The identity that is kept in every checkpoint."""
-    return {"space": space.name, "dataset": dataset.name, "seed": seed, "recipe": asdict(recipe)}
+    """The identity that is kept in every checkpoint; what is done in trouble may change."""
+    told = {key: value for key, value in asdict(recipe).items() if key != "on_divergence"}
+    return {"space": space.name, "dataset": dataset.name, "seed": seed, "recipe": told}
+
+
+@dataclass
+class State:
+    """All that training changes, and a checkpoint holds."""
+
+    supernet: Supernet
+    optimizer: torch.optim.Optimizer
+    average: Average[Supernet] | None
+    identity: Identity
+    history: list[Epoch] = field(default_factory=list)
+    halvings: int = 0
+    """How often the rate was halved because training diverged."""
+
+    @property
+    def used(self) -> Supernet:
+        """Whose weights are scored: the average's, if there is one."""
+        return self.supernet if self.average is None else self.average.module
+
+    @property
+    def twins(self) -> tuple[Supernet, ...]:
+        """What must be sorted as the supernet is."""
+        return () if self.average is None else (self.average.module,)
+
+    def settle(self) -> None:
+        """Give the supernet the weights that are used."""
+        if self.average is not None:
+            self.supernet.load_state_dict(self.average.module.state_dict())
+
+    def content(self) -> dict[str, Any]:
+        """What a checkpoint holds; `average` and `halvings` only where there are any."""
+        content = {
+            "identity": self.identity,
+            "weights": self.supernet.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "history": [asdict(record) for record in self.history],
+        }
+        if self.average is not None:
+            content["average"] = self.average.module.state_dict()
+        return {**content, "halvings": self.halvings} if self.halvings else content
+
+    def copied(self) -> dict[str, Any]:
+        """The content, to come back to."""
+        return copy.deepcopy(self.content())
+
+    def restore(self, content: dict[str, Any]) -> None:
+        """Be as a content says."""
+        self.supernet.load_state_dict(content["weights"])
+        self.optimizer.load_state_dict(content["optimizer"])
+        if self.average is not None:
+            self.average.module.load_state_dict(content["average"])
+        self.history[:] = [Epoch(**record) for record in content["history"]]
+        self.halvings = content.get("halvings", 0)
 
 
 def load_trained(supernet: Supernet, folder: Path, identity: Identity | None = None) -> tuple[list[Epoch], Path]:
     """Fill a supernet from the last checkpoint of a folder; its history and the file.
+
+    With a moving average it is that one.
 
     Raises:
         RunError: there is none, it is damaged, it does not fit the supernet, or it is of another training than
@@ -52,29 +110,27 @@ def load_trained(supernet: Supernet, folder: Path, identity: Identity | None = N
             allowed="A supernet is trained before it is searched",
             do="Run `hwnas train EXPERIMENT` first",
         )
-    return _taken_up(supernet, found[-1], identity)[0], found[-1]
+    content = _read(found[-1], supernet, identity)
+    supernet.load_state_dict(content.get("average", content["weights"]))
+    return [Epoch(**record) for record in content["history"]], found[-1]
 
 
-def resume(folder: Path, supernet: Supernet, optimizer: torch.optim.Optimizer, identity: Identity) -> list[Epoch]:
-    """Fill a supernet and its optimizer from the last checkpoint of a folder, if there is one; the epochs so far.
+def resume(folder: Path, state: State) -> None:
+    """Bring training to where the last checkpoint of a folder is, if there is one.
 
     Raises:
         RunError: it is damaged, does not fit the supernet, or is of another training.
     """
-    found = checkpoint.checkpoints(folder)
-    if not found:
-        return []
-    history, state = _taken_up(supernet, found[-1], identity)
-    optimizer.load_state_dict(state)
-    return history
+    if found := checkpoint.checkpoints(folder):
+        state.restore(_read(found[-1], state.supernet, state.identity))
 
 
-def _taken_up(supernet: Supernet, path: Path, identity: Identity | None) -> tuple[list[Epoch], dict[str, Any]]:
+def _read(path: Path, supernet: Supernet, identity: Identity | None) -> dict[str, Any]:
     content = checkpoint.load(path)
     if identity is not None:
         _check_identity(content["identity"], identity, path)
-    _fill(supernet, content["weights"], path)
-    return [Epoch(**record) for record in content["history"]], content["optimizer"]
+    _check_fits(supernet, content["weights"], path)
+    return content
 
 
 def _check_identity(was: Identity, now: Identity, path: Path) -> None:
@@ -96,8 +152,7 @@ def _check_identity(was: Identity, now: Identity, path: Path) -> None:
         )
 
 
-def _fill(supernet: Supernet, weights: dict[str, Tensor], path: Path) -> None:
-    """Take over a checkpoint's weights if each has its place."""
+def _check_fits(supernet: Supernet, weights: dict[str, Tensor], path: Path) -> None:
     own = supernet.state_dict()
     then, now = ({name: list(value.shape) for name, value in held.items()} for held in (weights, own))
     names = sorted({*then, *now})
@@ -111,4 +166,3 @@ def _fill(supernet: Supernet, weights: dict[str, Tensor], path: Path) -> None:
             allowed="A supernet is of the space that it was trained for",
             do="Restore the space, give the experiment a new `name`, or delete the checkpoints to train again",
         )
-    supernet.load_state_dict(weights)

@@ -21,18 +21,24 @@ class Sorting:
 
 
 def sort_channels(
-    supernet: Supernet, groups: Sequence[Group], optimizer: torch.optim.Optimizer | None = None
+    supernet: Supernet,
+    groups: Sequence[Group],
+    optimizer: torch.optim.Optimizer | None = None,
+    *,
+    twins: Sequence[Supernet] = (),
 ) -> Sorting:
     """Reorder shared channels, heads and hidden units in place by falling importance; `elastic_groups` tells which.
 
     The largest network computes what it did before; narrower ones get other members. What the optimizer keeps for each
-    weight, such as momentum, moves along. Equals keep their order, so sorting twice changes nothing.
+    weight, such as momentum, moves along, and so do the weights of `twins`, such as a moving average. Equals keep their
+    order, so sorting twice changes nothing.
     """
     free = tuple(group for group in groups if group.fixed is None)
     for group in free:
         order = torch.argsort(importance(supernet, group), descending=True, stable=True)
         for place in group.places:
-            for tensor in _alike(supernet.get_parameter(place.parameter), optimizer):
+            also = (twin.get_parameter(place.parameter).detach() for twin in twins)
+            for tensor in (*_alike(supernet.get_parameter(place.parameter), optimizer), *also):
                 tensor.copy_(_moved(tensor, place, group.size, order.to(tensor.device)))
     return Sorting(free, tuple(group for group in groups if group.fixed is not None))
 

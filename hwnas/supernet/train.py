@@ -1,50 +1,35 @@
-"""Training of a supernet: sandwich rule and in-place distillation, resumable at every epoch."""
+"""Training of a supernet, resumable at every epoch."""
 
 from __future__ import annotations
 
-import math
 import random
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch import Tensor
 
-from hwnas.data import Dataset, batches
+from hwnas.data import Dataset
 from hwnas.errors import ConfigError, TrainingError
 from hwnas.network import lower
-from hwnas.space import AnySpace, Architecture
+from hwnas.space import AnySpace
 from hwnas.supernet import checkpoint
+from hwnas.supernet.average import Average
 from hwnas.supernet.channels import elastic_groups
-from hwnas.supernet.recipe import Recipe, epoch_seed, learning_rate, make_optimizer
-from hwnas.supernet.resume import Epoch, identity_of, resume
+from hwnas.supernet.course import Course, Pupil, check_recipe
+from hwnas.supernet.epoch import run_epoch
+from hwnas.supernet.failures import Failures, read_failures
+from hwnas.supernet.recipe import Recipe, epoch_seed, make_optimizer
+from hwnas.supernet.resume import Epoch, State, identity_of, resume
 from hwnas.supernet.sorting import Sorting, sort_channels
 from hwnas.supernet.statistics import accuracy, calibration_images, settled
+from hwnas.supernet.strategies import Lesson, Step, Strategy, open_strategy
+from hwnas.supernet.team import ALONE, Team
 from hwnas.supernet.weights import Supernet
 
-
-@dataclass(frozen=True)
-class Step:
-    """Where training is: epoch and step count from 1."""
-
-    epoch: int
-    epochs: int
-    step: int
-    steps: int
-    loss: float
-
-
-def sandwich(space: AnySpace, rng: random.Random, middles: int) -> list[Architecture]:
-    """Largest, smallest, then random architectures (Yu et al., BigNAS, 2020)."""
-    return [space.largest(), space.smallest(), *(space.random(rng) for _ in range(middles))]
-
-
-def _drawn(space: AnySpace, rng: random.Random, recipe: Recipe, epoch: int) -> list[Architecture]:
-    """What a step of an epoch trains."""
-    return [space.largest()] if epoch <= recipe.largest_epochs else sandwich(space, rng, recipe.middles)
+HALVINGS = 8
+"""With `on_divergence: halve`, the rate is halved so often; a training that diverges still is stopped."""
 
 
 def train(
@@ -55,60 +40,55 @@ def train(
     folder: Path,
     *,
     seed: int = 0,
+    base: Path = Path(),
+    team: Team = ALONE,
     on_step: Callable[[Step], None] | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
     on_sort: Callable[[int, Sorting], None] | None = None,
+    on_trouble: Callable[[str], None] | None = None,
 ) -> list[Epoch]:
     """Train in place and return the epochs' records; a folder with checkpoints is continued from the last one.
 
     All that is drawn in an epoch (order, augmentation, architectures, dropout) follows from the seed and the epoch's
-    number, so an interrupted and resumed training gives the same weights as an uninterrupted one. `on_sort` is told
-    the epoch before which channels were sorted, and which.
+    number, so an interrupted and resumed training gives the same weights as an uninterrupted one. With a moving average
+    the supernet holds it in the end.
+
+    Args:
+        base: where the path of a user's strategy begins.
+        team: the processes that train together; this one writes and is told of progress if it leads.
+        on_sort: told the epoch before which channels were sorted, and which.
+        on_trouble: told, in a line, what was left out or gone through again.
 
     Raises:
         TrainingError: a loss, a gradient or a weight is not finite; the checkpoints so far stay as they are.
         RunError: the checkpoints were made by another recipe, space or seed, or the last one is damaged.
     """
-    steps = _steps(dataset, recipe)
+    check_recipe(recipe, dataset.train)
     _check(supernet, recipe)
-    optimizer = make_optimizer(supernet, recipe)
-    identity = identity_of(space, dataset, recipe, seed)
-    history = resume(folder, supernet, optimizer, identity)
+    failed = folder / "failed.jsonl" if team.leads else None
+    failures = Failures(failed, on_trouble, set(read_failures(failed)) if failed else set())
+    average = Average(supernet, recipe.ema_decay) if recipe.ema_decay else None
+    strategy = open_strategy(space, recipe, base=base)
+    course = _course(supernet, space, dataset, recipe, strategy, average, team, failures)
+    state = State(supernet, course.optimizer, average, identity_of(space, dataset, recipe, seed))
+    resume(folder, state)
     calibration = calibration_images(dataset, count=recipe.calibration_batches, batch_size=recipe.batch_size, seed=seed)
-    for epoch in range(len(history) + 1, recipe.epochs + 1):
-        start, begin = time.monotonic(), Step(epoch, recipe.epochs, 0, steps, 0.0)
+    for epoch in range(len(state.history) + 1, recipe.epochs + 1):
+        start = time.monotonic()
         if epoch in recipe.sort_channels_at:
-            sorting = sort_channels(supernet, elastic_groups(space), optimizer)
+            sorting = sort_channels(supernet, elastic_groups(space), course.optimizer, twins=state.twins)
             if on_sort:
                 on_sort(epoch, sorting)
-        try:
-            with torch.random.fork_rng():
-                loss = _epoch(supernet, space, dataset, recipe, optimizer, begin, epoch_seed(seed, epoch), on_step)
-        except FloatingPointError as error:
-            raise _diverged(error, epoch, folder) from error
-        smallest, largest = (
-            accuracy(settled(supernet, network, calibration), network, dataset.validation)
-            for network in (lower(space, space.smallest()), lower(space, space.largest()))
-        )
-        rate = optimizer.param_groups[0]["lr"]
-        history.append(Epoch(epoch, loss, smallest, largest, rate, time.monotonic() - start))
-        content = {"identity": identity, "weights": supernet.state_dict(), "optimizer": optimizer.state_dict()}
-        checkpoint.save(folder, epoch, {**content, "history": [asdict(record) for record in history]})
-        if on_epoch:
-            on_epoch(history[-1])
-    return history
-
-
-def _steps(dataset: Dataset, recipe: Recipe) -> int:
-    steps = len(dataset.train) // recipe.batch_size
-    if steps == 0:
-        raise ConfigError(
-            f"batch_size {recipe.batch_size} exceeds the {len(dataset.train)} training images",
-            where="train",
-            allowed="An epoch holds at least one whole batch",
-            do="Use a smaller batch_size",
-        )
-    return steps
+        loss = _epoch(course, state, epoch, seed, folder, on_step, on_trouble)
+        if team.leads:
+            seconds = time.monotonic() - start
+            state.history.append(_scored(state, space, dataset, calibration, epoch, loss, seconds))
+            checkpoint.save(folder, epoch, state.content())
+        team.wait()
+        if on_epoch and team.leads:
+            on_epoch(state.history[-1])
+    state.settle()
+    return state.history
 
 
 def _check(supernet: Supernet, recipe: Recipe) -> None:
@@ -129,90 +109,96 @@ def _check(supernet: Supernet, recipe: Recipe) -> None:
         )
 
 
-def _epoch(
+def _course(
     supernet: Supernet,
     space: AnySpace,
     dataset: Dataset,
     recipe: Recipe,
-    optimizer: torch.optim.Optimizer,
-    begin: Step,
-    seed: int,
-    on_step: Callable[[Step], None] | None,
-) -> float:
-    """One epoch, all its chance from `seed`; the mean loss of the largest network.
+    strategy: Strategy,
+    average: Average[Supernet] | None,
+    team: Team,
+    failures: Failures,
+) -> Course:
+    """The supernet's course: the strategy's lessons, each run on slices of the shared weights."""
+    everywhere = recipe.regularise == "all"
 
-    Raises:
-        FloatingPointError: something is not finite; names the step and what it was.
-    """
-    torch.manual_seed(seed)
-    rng, generator = random.Random(seed), torch.Generator().manual_seed(seed)
-    device = next(supernet.parameters()).device
-    layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
-    supernet.train()
-    total = 0.0
-    loaded = batches(dataset.train, recipe.batch_size, generator=generator, augment=recipe.augment, drop_last=True)
-    for step, (images, labels) in enumerate(loaded, 1):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(recipe, (begin.epoch - 1) + (step - 1) / begin.steps)
-        images = images.to(device).contiguous(memory_format=layout)
-        try:
-            drawn = _drawn(space, rng, recipe, begin.epoch)
-            total += sandwich_step(supernet, space, drawn, images, labels.to(device), recipe, optimizer)
-        except FloatingPointError as error:
-            raise FloatingPointError(f"step {step}: {error}") from error
-        if on_step:
-            on_step(replace(begin, step=step, loss=total / step))
-    if broken := next((name for name, value in supernet.named_parameters() if not value.isfinite().all()), None):
-        raise FloatingPointError(f"step {begin.steps}: it left weights `{broken}` that are not finite")
-    return total / begin.steps
+    def pupil(lesson: Lesson) -> Pupil:
+        dropout = everywhere or lesson.teacher is None
 
+        def run(images: Tensor) -> Tensor:
+            logits: Tensor = supernet(images, lower(space, lesson.architecture), dropout=dropout)
+            return logits
 
-def _diverged(error: FloatingPointError, epoch: int, folder: Path) -> TrainingError:
-    last = checkpoint.checkpoints(folder)
-    return TrainingError(
-        f"training diverged in epoch {epoch}, {error}",
-        where="train",
-        allowed=f"Last good checkpoint: {last[-1] if last else 'none, it was the first epoch'}",
-        do="Lower train.learning_rate or lengthen train.warm_up_epochs, in an experiment of a new name",
+        return Pupil(run, lesson.architecture, lesson.teacher)
+
+    def pupils(step: Step, rng: random.Random) -> list[Pupil]:
+        return [pupil(lesson) for lesson in strategy(step, rng)]
+
+    decaying = None if everywhere else supernet.names_of(lower(space, space.largest()))
+    return Course(
+        module=supernet,
+        split=dataset.train,
+        recipe=recipe,
+        optimizer=make_optimizer(supernet, recipe, decaying=decaying),
+        pupils=pupils,
+        average=average,
+        team=team,
+        failures=failures,
     )
 
 
-def sandwich_step(
-    supernet: Supernet,
-    space: AnySpace,
-    drawn: Sequence[Architecture],
-    images: Tensor,
-    labels: Tensor,
-    recipe: Recipe,
-    optimizer: torch.optim.Optimizer,
+def _epoch(
+    course: Course,
+    state: State,
+    epoch: int,
+    seed: int,
+    folder: Path,
+    on_step: Callable[[Step], None] | None,
+    on_trouble: Callable[[str], None] | None,
 ) -> float:
-    """One optimizer step over a sandwich of architectures, the largest one first; its loss.
-
-    The largest network learns from the labels, the others from its predictions (in-place distillation, Yu and Huang
-    2019).
-
-    Raises:
-        FloatingPointError: a loss or a gradient is not finite; names the architecture, and no weight was changed.
-    """
-    optimizer.zero_grad(set_to_none=True)
-    teacher: Tensor | None = None
-    first = 0.0
-    for architecture in drawn:
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
-            logits = supernet(images, lower(space, architecture)).float()
-        if teacher is None:
-            loss = cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
-            teacher, first = logits.detach().softmax(1), float(loss.detach())
-        else:
-            loss = cross_entropy(logits, teacher)
-        if not math.isfinite(float(loss.detach())):
-            raise FloatingPointError(f"the loss of {_named(architecture)} is not finite")
-        loss.backward()  # type: ignore[no-untyped-call]
-    if not nn.utils.clip_grad_norm_(supernet.parameters(), recipe.clip_norm).isfinite():
-        raise FloatingPointError(f"the gradients of {' and '.join(map(_named, drawn))} are not finite")
-    optimizer.step()
-    return first
+    """One epoch, gone through again at half the rate if it diverges and the recipe says so; its mean loss."""
+    while True:
+        kept = state.copied() if course.recipe.on_divergence == "halve" else None
+        try:
+            with torch.random.fork_rng():
+                return run_epoch(course, epoch, epoch_seed(seed, epoch), slower=0.5**state.halvings, on_step=on_step)
+        except FloatingPointError as error:
+            if kept is None or state.halvings == HALVINGS:
+                raise _diverged(error, epoch, folder, state.halvings) from error
+            state.restore(kept)
+            state.halvings += 1
+            if on_trouble:
+                again = f"it begins again at {0.5**state.halvings:g} times the learning rate"
+                on_trouble(f"training diverged in epoch {epoch}, {error}; {again}")
 
 
-def _named(architecture: Architecture) -> str:
-    return f"architecture {architecture.key} {dict(architecture.picks)}"
+def _diverged(error: FloatingPointError, epoch: int, folder: Path, halvings: int) -> TrainingError:
+    last = checkpoint.checkpoints(folder)
+    often = f", after the rate was halved {halvings} times" if halvings else ""
+    return TrainingError(
+        f"training diverged in epoch {epoch}, {error}{often}",
+        where="train",
+        allowed=f"Last good checkpoint: {last[-1] if last else 'none, it was the first epoch'}",
+        do="Lower train.learning_rate or lengthen train.warm_up_epochs, in an experiment of a new name"
+        if halvings
+        else "Set `train.on_divergence: halve` and run the command again, or lower train.learning_rate or lengthen "
+        "train.warm_up_epochs in an experiment of a new name",
+    )
+
+
+def _scored(
+    state: State,
+    space: AnySpace,
+    dataset: Dataset,
+    calibration: list[Tensor],
+    epoch: int,
+    loss: float,
+    seconds: float,
+) -> Epoch:
+    """What an epoch gave; the two accuracies are of the weights that will be used."""
+    smallest, largest = (
+        accuracy(settled(state.used, network, calibration), network, dataset.validation)
+        for network in (lower(space, space.smallest()), lower(space, space.largest()))
+    )
+    rate = state.optimizer.param_groups[0]["lr"]
+    return Epoch(epoch, loss, smallest, largest, rate, seconds)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 
 from hwnas.errors import SpaceError
 from hwnas.network import Network, build, operators_by_slot
@@ -54,8 +55,8 @@ class Supernet(nn.Module):
             for name, value in matrices(key, sizes):
                 self.register_parameter(name, nn.Parameter(value))
 
-    def forward(self, images: Tensor, network: Network) -> Tensor:
-        """Logits of one network.
+    def forward(self, images: Tensor, network: Network, *, dropout: bool = True) -> Tensor:
+        """Logits of one network; in training mode without `dropout` if that is said.
 
         Shape:
             images: (N, C, H, W), resized bilinearly when the network's resolution is another one;
@@ -63,7 +64,7 @@ class Supernet(nn.Module):
         """
         x = resized(images, network)
         for slot, operator in zip(network.slots, network.operators, strict=True):
-            x = self._template(slot, operator).run(self._parameters, x, training=self.training)
+            x = self._template(slot, operator).run(self._parameters, x, training=self.training, dropout=dropout)
         return x
 
     def extract(self, network: Network) -> nn.Sequential:
@@ -76,6 +77,11 @@ class Supernet(nn.Module):
                 state[f"{slot}.{name}"] = value.detach().clone()
         module.load_state_dict(state)
         return module.to(next(self.parameters()).device)
+
+    def names_of(self, network: Network) -> frozenset[str]:
+        """The parameters that a network uses, whole or in part."""
+        links = zip(network.slots, network.operators, strict=True)
+        return frozenset(name for slot, operator in links for name in self._template(slot, operator).names)
 
     def _template(self, slot: str, operator: Operator) -> _Template:
         template = self._templates.get((slot, operator))
@@ -116,12 +122,22 @@ class _Template:
                     self._wires.append((child._parameters, name, full, key, size, steps))
             if isinstance(child, _BatchNorm):
                 child.track_running_stats = False  # statistics stay as they are: a template is shared by all steps
+        self._dropouts = [child for child in self.module.modules() if isinstance(child, _DropoutNd)]
+        self._mode = True, True  # of a new module
         self._unwire()
         self._device = torch.device("cpu")
 
-    def run(self, weights: Mapping[str, Tensor | None], x: Tensor, *, training: bool) -> Tensor:
-        if self.module.training != training:
+    @property
+    def names(self) -> set[str]:
+        """The shared parameters that it uses."""
+        return {name for *_, key, _, steps in self._wires for name in (key, *(matrix for matrix, _ in steps))}
+
+    def run(self, weights: Mapping[str, Tensor | None], x: Tensor, *, training: bool, dropout: bool) -> Tensor:
+        if self._mode != (training, dropout):
             self.module.train(training)
+            for child in self._dropouts:
+                child.train(training and dropout)
+            self._mode = training, dropout
         if x.device != self._device:
             self.module.to(x.device)  # buffers alone: no parameter is wired in
             self._device = x.device

@@ -1,0 +1,89 @@
+"""A course of training: what is trained, on which images, and how the networks of a step are found."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from hwnas.data import Split
+from hwnas.errors import ConfigError
+from hwnas.space import Architecture
+from hwnas.supernet.average import Average
+from hwnas.supernet.failures import Failures
+from hwnas.supernet.recipe import Recipe
+from hwnas.supernet.strategies import Step
+from hwnas.supernet.team import ALONE, Team
+
+
+@dataclass(frozen=True)
+class Pupil:
+    """One network in a step."""
+
+    run: Callable[[Tensor], Tensor]
+    """Images to logits; may raise anything if the network cannot be built."""
+    architecture: Architecture | None = None
+    """Which network of a space it is; None for one that is trained alone."""
+    teacher: int | None = None
+    """The place, earlier in the step, of the network that it learns from; None: from the labels."""
+
+    @property
+    def name(self) -> str:
+        """As errors call it."""
+        one = self.architecture
+        return "the network" if one is None else f"architecture {one.key} {dict(one.picks)}"
+
+
+@dataclass(frozen=True)
+class Course:
+    """What is trained, on which images, and how the networks of a step are found."""
+
+    module: nn.Module
+    split: Split
+    recipe: Recipe
+    optimizer: torch.optim.Optimizer
+    pupils: Callable[[Step, random.Random], Sequence[Pupil]]
+    average: Average[nn.Module] | None = None
+    team: Team = ALONE
+    failures: Failures = field(default_factory=Failures)
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps in an epoch."""
+        return len(self.split) // self.recipe.batch_size
+
+    @property
+    def parts(self) -> int:
+        """Into how many parts a batch is cut, each of which goes through the networks by itself."""
+        return parts_of(self.recipe)
+
+
+def parts_of(recipe: Recipe) -> int:
+    """Into how many parts a recipe cuts a batch."""
+    return recipe.accumulate
+
+
+def check_recipe(recipe: Recipe, split: Split) -> None:
+    """Refuse a recipe that does not fit the images.
+
+    Raises:
+        ConfigError: there is no whole batch, or it cannot be cut as asked for.
+    """
+    parts = parts_of(recipe)
+    if len(split) < recipe.batch_size:
+        raise ConfigError(
+            f"batch_size {recipe.batch_size} exceeds the {len(split)} training images",
+            where="train",
+            allowed="An epoch holds at least one whole batch",
+            do="Use a smaller batch_size",
+        )
+    if parts > 1 and 2 * parts > recipe.batch_size:
+        raise ConfigError(
+            f"a batch of {recipe.batch_size} images is cut into {parts} parts",
+            where="train: accumulate",
+            allowed="A part has two images or more",
+            do="Use fewer parts, or a larger batch_size",
+        )

@@ -1,0 +1,72 @@
+"""Strategies: which networks of a space a training step trains, and from what they learn. One file each."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hwnas.errors import ConfigError
+from hwnas.lookup import member, named
+from hwnas.space import AnySpace
+from hwnas.supernet.recipe import Recipe
+from hwnas.supernet.strategies.lesson import Lesson, Step, Strategy, taught_by_the_first
+
+STRATEGIES: Mapping[str, str] = {
+    "sandwich": "hwnas.supernet.strategies.sandwich:sandwich",
+    "single_path": "hwnas.supernet.strategies.single_path:single_path",
+    "fair": "hwnas.supernet.strategies.fair:fair",
+    "progressive": "hwnas.supernet.strategies.progressive:progressive",
+}
+
+__all__ = ["STRATEGIES", "Lesson", "Step", "Strategy", "open_strategy", "taught_by_the_first"]
+
+
+def open_strategy(space: AnySpace, recipe: Recipe, *, base: Path = Path()) -> Strategy:
+    """The recipe's strategy on a space: one of `STRATEGIES`, or a user's own `file.py:function`, paths from `base`.
+
+    A user's function is called as the built-in ones are, `function(space, recipe)`, and returns a `Strategy`. In the
+    first `recipe.largest_epochs` epochs the largest network is trained alone, whatever the strategy.
+
+    Raises:
+        ConfigError: an unknown strategy, one that does not fit the space, or a function that gives something else.
+    """
+    own = ":" in recipe.strategy
+    if own:
+        make = named(recipe.strategy, base=base, where="train: strategy")
+    else:
+        make = member(STRATEGIES, recipe.strategy, what="strategy", where="train: strategy")
+    strategy = make(space, recipe)
+    if not callable(strategy):
+        raise _unfit(recipe, f"it gave {type(strategy).__name__}, which cannot be called")
+    largest = [Lesson(space.largest())]
+
+    def lessons(step: Step, rng: random.Random) -> list[Lesson]:
+        if step.epoch <= recipe.largest_epochs:
+            return largest
+        found = strategy(step, rng)
+        return _checked(found, recipe) if own else list(found)
+
+    return lessons
+
+
+def _checked(found: Any, recipe: Recipe) -> list[Lesson]:
+    """What a user's strategy said, if a step can be made of it."""
+    lessons = list(found) if isinstance(found, list | tuple) else []
+    if not lessons or not all(isinstance(lesson, Lesson) for lesson in lessons):
+        raise _unfit(recipe, f"it said {str(found)[:80]!r} for a step")
+    for place, lesson in enumerate(lessons):
+        if lesson.teacher is not None and not 0 <= lesson.teacher < place:
+            raise _unfit(recipe, f"lesson {place} learns from lesson {lesson.teacher}")
+    return lessons
+
+
+def _unfit(recipe: Recipe, met: str) -> ConfigError:
+    return ConfigError(
+        met,
+        where=f"train: strategy {recipe.strategy}",
+        allowed="`function(space, recipe)` returns a function `(step, rng)`, and that a list of one or more `Lesson`s, "
+        "which learn from the labels or from an earlier one",
+        do="Correct the function",
+    )

@@ -1,0 +1,39 @@
+"""What a strategy says: the networks of a step, and what each of them learns from."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from hwnas.space import Architecture
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where training is: epoch and step count from 1; `loss` is the epoch's mean up to here."""
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One network of a step."""
+
+    architecture: Architecture
+    teacher: int | None = None
+    """The place, earlier in the step, of the network whose predictions it learns from; None: it learns from the labels,
+    and from the teacher of the recipe if there is one."""
+
+
+Strategy = Callable[[Step, random.Random], Sequence[Lesson]]
+"""The lessons of one optimizer step. All its chance is the generator's, so that a resumed training draws the same."""
+
+
+def taught_by_the_first(architectures: Iterable[Architecture]) -> list[Lesson]:
+    """The first network learns from the labels, the others from it."""
+    return [Lesson(architecture, 0 if place else None) for place, architecture in enumerate(architectures)]

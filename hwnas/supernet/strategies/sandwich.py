@@ -1,0 +1,19 @@
+"""The sandwich rule with in-place distillation (Yu and Huang 2019; BigNAS, Yu et al. 2020)."""
+
+from __future__ import annotations
+
+import random
+
+from hwnas.space import AnySpace
+from hwnas.supernet.recipe import Recipe
+from hwnas.supernet.strategies.lesson import Lesson, Step, Strategy, taught_by_the_first
+
+
+def sandwich(space: AnySpace, recipe: Recipe) -> Strategy:
+    """Largest, smallest, then `recipe.middles` random architectures; all but the largest learn from it."""
+    ends = space.largest(), space.smallest()
+
+    def lessons(step: Step, rng: random.Random) -> list[Lesson]:
+        return taught_by_the_first([*ends, *(space.random(rng) for _ in range(recipe.middles))])
+
+    return lessons

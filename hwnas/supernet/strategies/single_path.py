@@ -1,0 +1,18 @@
+"""Single-path uniform sampling (SPOS, Guo et al. 2020)."""
+
+from __future__ import annotations
+
+import random
+
+from hwnas.space import AnySpace
+from hwnas.supernet.recipe import Recipe
+from hwnas.supernet.strategies.lesson import Lesson, Step, Strategy
+
+
+def single_path(space: AnySpace, recipe: Recipe) -> Strategy:
+    """One network a step, drawn as the space draws: uniformly over its architectures. It learns from the labels."""
+
+    def lessons(step: Step, rng: random.Random) -> list[Lesson]:
+        return [Lesson(space.random(rng))]
+
+    return lessons

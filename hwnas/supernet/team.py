@@ -1,0 +1,54 @@
+"""The processes that train one supernet together: each goes through its parts of a batch, gradients are added up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor, distributed
+
+
+@final
+@dataclass(frozen=True)
+class Team:
+    """One process of `size`, `rank` counting from 0. Alone by default; else PyTorch's process group is there."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether it is the one that scores, writes and tells."""
+        return self.rank == 0
+
+    def mine(self, parts: int) -> range:
+        """Which parts of a batch this process goes through."""
+        return range(self.rank * parts // self.size, (self.rank + 1) * parts // self.size)
+
+    def add_up(self, tensors: Sequence[Tensor]) -> None:
+        """Replace each tensor by its sum over the processes, in one exchange. All have the same shapes everywhere."""
+        if self.size == 1:
+            return
+        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+        distributed.all_reduce(flat)
+        sizes = [tensor.numel() for tensor in tensors]
+        for tensor, total in zip(tensors, torch.split(flat, sizes), strict=True):
+            tensor.copy_(total.view(tensor.shape))
+
+    def first(self, said: str | None) -> str | None:
+        """What the first process said that said anything; all processes ask at the same point."""
+        if self.size == 1:
+            return said
+        heard: list[str | None] = [None] * self.size
+        distributed.all_gather_object(heard, said)
+        return next((one for one in heard if one is not None), None)
+
+    def wait(self) -> None:
+        """Go on when all processes are here."""
+        if self.size > 1:
+            distributed.barrier()
+
+
+ALONE = Team()
