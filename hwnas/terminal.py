@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from hwnas.report.check import Checked
     from hwnas.report.facts import TierFacts
     from hwnas.report.fidelity import Fidelity
+    from hwnas.report.scores import Scored
     from hwnas.report.space_facts import SpaceView
     from hwnas.testing import Certificate
 
 WARNINGS = 10
 """So many warnings of one kind are spelled out."""
+SCORES = 30
+"""So many networks of a scored population are listed."""
 
 
 class _Bar:
@@ -149,6 +152,19 @@ def show_certificates(found: Sequence[Certificate]) -> None:
             console.print(Text.assemble("  ", (f"{verdict.outcome:<8}", styles[verdict.outcome]), f" {verdict.check}"))
             if verdict.why:
                 console.print(f"           {verdict.why}", soft_wrap=True)
+
+
+def show_scores(scored: Scored) -> None:
+    """What `hwnas score` found, on standard output."""
+    from rich.console import Console
+
+    from hwnas.report.scores import score_lines, score_table, score_title
+
+    console = Console(markup=False, highlight=False)
+    console.print(score_title(scored))
+    console.print(score_table(scored, SCORES))
+    for line in score_lines(scored):
+        console.print(line, soft_wrap=True)
 
 
 def show_costs(found: Mapping[str, Any]) -> None:

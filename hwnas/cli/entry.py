@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from hwnas import __version__
-from hwnas.cli import bench, check, experiments, operators, schemas, spaces
+from hwnas.cli import bench, check, experiments, operators, schemas, score, spaces
 from hwnas.errors import ConfigError, DataError, HwnasError, RunError, SpaceError
 from hwnas.terminal import show_error
 
@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {  # in the order in which help li
     "report": experiments.report,
     "cost": spaces.cost,
     "show": spaces.show,
+    "score": score.score,
     "schema": schemas.schema,
     "test-operator": operators.certify,
 }

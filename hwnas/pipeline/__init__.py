@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hwnas.pipeline.reporting import fronts as fronts
     from hwnas.pipeline.reporting import report as report
     from hwnas.pipeline.schemas import schema_text as schema_text
+    from hwnas.pipeline.scoring import score as score
     from hwnas.pipeline.searching import search as search
     from hwnas.pipeline.showing import space_facts as space_facts
     from hwnas.pipeline.spaces import open_space as open_space
@@ -50,6 +51,7 @@ _VERBS = {  # name -> "module:attribute"; the block above says the same to type 
     "report": "hwnas.pipeline.reporting:report",
     "run": "hwnas.pipeline.everything:run",
     "schema_text": "hwnas.pipeline.schemas:schema_text",
+    "score": "hwnas.pipeline.scoring:score",
     "search": "hwnas.pipeline.searching:search",
     "space_facts": "hwnas.pipeline.showing:space_facts",
     "view": "hwnas.pipeline.showing:view",

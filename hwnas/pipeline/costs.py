@@ -125,9 +125,20 @@ def _given(space: AnySpace, which: str) -> tuple[Architecture, Any]:
     raw = _read_json(which)
     raw = raw.get("architecture", raw) if isinstance(raw, dict) else raw
     own = isinstance(raw, dict) and "picks" in raw
-    architecture = Architecture.from_dict(raw, where=which) if own else read_architecture(space, raw, where=which)
+    return architecture_of(space, raw, where=which), None if own else raw
+
+
+def architecture_of(space: AnySpace, raw: Any, *, where: str) -> Architecture:
+    """The architecture that JSON tells: `{"space", "picks"}`, what holds that, or the notation of the space's project.
+
+    Raises:
+        SpaceError: it does not fit the space.
+    """
+    raw = raw.get("architecture", raw) if isinstance(raw, dict) else raw
+    own = isinstance(raw, dict) and "picks" in raw
+    architecture = Architecture.from_dict(raw, where=where) if own else read_architecture(space, raw, where=where)
     lower(space, architecture)
-    return architecture, None if own else raw
+    return architecture
 
 
 def _read_json(which: str) -> Any:

@@ -33,7 +33,7 @@ class _Scoring:
         number, architecture = task
         started = time.perf_counter()
         value, failed = ask(self.scorers[number], architecture)
-        return value, failed, time.perf_counter() - started
+        return value, failed, round(time.perf_counter() - started, 6)  # as the store keeps it
 
 
 def score_population(

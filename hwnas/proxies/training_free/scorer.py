@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import final
@@ -17,7 +17,7 @@ from hwnas.lookup import member
 from hwnas.network import Network
 from hwnas.proxies.training_free import TRAINING_FREE
 from hwnas.proxies.training_free.definition import Definition
-from hwnas.proxies.training_free.probe import probe
+from hwnas.proxies.training_free.probe import made, probe
 from hwnas.space import Architecture
 
 
@@ -117,6 +117,25 @@ def training_free_scorer(
     if dataset is not None and definition.data:
         images, labels = _first(dataset, definition.batch, name)
     return TrainingFree(name, definition, lower, seed, images, labels if definition.labels else None, device)
+
+
+def check_holds(scorer: TrainingFree, ends: Sequence[Architecture]) -> None:
+    """Refuse a proxy whose definition speaks of none of a space's ends, its smallest and largest network.
+
+    Raises:
+        ConfigError: it gives the reason.
+    """
+    refuses = scorer.definition.refuses
+    if refuses is None:
+        return
+    reasons = [refuses(made(scorer.definition, scorer.lower(end), scorer.seed)) for end in ends]
+    if all(reason is not None for reason in reasons):
+        raise ConfigError(
+            f"its definition does not hold for the networks of this space: {reasons[0]}",
+            where=f"proxy `{scorer.name}`",
+            allowed="docs/proxies.md tells what each proxy speaks of; params, grad_norm and snip take any network",
+            do="Use another proxy",
+        )
 
 
 def _first(dataset: Dataset, count: int, name: str) -> tuple[Tensor, Tensor]:
