@@ -107,7 +107,9 @@ def _model_at(model: type[StrictModel], trail: Sequence[str]) -> type[StrictMode
     """The section that a trail of keys leads to."""
     kind: Any = model
     for key in trail:
-        kind = get_args(kind)[1] if get_origin(kind) is dict else kind.model_fields[key].annotation
+        name, _, place = key.partition("[")
+        kind = get_args(kind)[1] if get_origin(kind) is dict else kind.model_fields[name].annotation
+        kind = get_args(kind)[0] if place else kind
         kind = next((arm for arm in get_args(kind) if get_origin(kind) is UnionType and arm is not NoneType), kind)
     found: type[StrictModel] = kind
     return found

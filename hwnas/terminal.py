@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from hwnas.report.fidelity import Fidelity
     from hwnas.report.scores import Scored
     from hwnas.report.space_facts import SpaceView
+    from hwnas.search.fronts import FrontPoint
+    from hwnas.search.halving import Climbed
     from hwnas.testing import Certificate
 
 WARNINGS = 10
@@ -123,6 +125,17 @@ def show_check(checked: Checked) -> None:
         console.print(sentence)
     for name, reason in checked.absent.items():
         console.print(f"{name}: none, {reason}")
+
+
+def show_ladder(tier: str, rungs: Sequence[Climbed], front: Sequence[FrontPoint]) -> None:
+    """A tier's way up the ladder and the front at its end, on standard output."""
+    from rich.console import Console
+
+    from hwnas.report.ladder import ladder_table, last_table
+
+    console = Console()
+    console.print(ladder_table(tier, rungs))
+    console.print(last_table(rungs[-1].tier, front))
 
 
 def show_fidelity(found: Fidelity) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hwnas.cli.arguments import RUNS, Json, Reference, Runs, Trials
 from hwnas.cli.printing import print_found, print_fronts
 from hwnas.terminal import Terminal
+
+if TYPE_CHECKING:
+    from hwnas.search.fronts import FrontPoint
 
 
 def init(
@@ -58,6 +61,25 @@ def search(experiment: Reference, runs: Runs = RUNS, trials: Trials = None, as_j
     if not as_json:
         print_fronts(experiment, runs)
     print_found({tier.tier.name: _searched(tier) for tier in tiers}, as_json, [])
+
+
+def ladder(experiment: Reference, runs: Runs = RUNS, as_json: Json = False) -> None:
+    """Score many networks cheaply and the best of them dearly, rung by rung of the experiment's `search.ladder`.
+
+    Writes ladder/TIER.json and the front among the networks of the last rung. The same command continues where it was
+    stopped.
+    """
+    from hwnas import pipeline
+
+    climbs = pipeline.ladder(experiment, runs=runs, narrator=Terminal())
+    if as_json:
+        found = {climb.tier: {**climb.as_dict(), "front": [_point(p) for p in climb.front]} for climb in climbs}
+        print_found(found, True, [])
+        return
+    from hwnas.terminal import show_ladder
+
+    for climb in climbs:
+        show_ladder(climb.tier, climb.rungs, climb.front)
 
 
 def fidelity(
@@ -111,14 +133,15 @@ def _searched(tier: Any) -> dict[str, Any]:
         "trials": tier.finished.trials,
         "failed": tier.finished.failed,
         "stopped": tier.finished.stopped,
-        "front": [
-            {
-                "key": p.architecture.key,
-                "scores": dict(p.scores),
-                "measured": dict(p.measured),
-                "kept": p.kept,
-                "picks": list(p.picks),
-            }
-            for p in tier.front
-        ],
+        "front": [_point(point) for point in tier.front],
+    }
+
+
+def _point(point: FrontPoint) -> dict[str, Any]:
+    return {
+        "key": point.architecture.key,
+        "scores": dict(point.scores),
+        "measured": dict(point.measured),
+        "kept": point.kept,
+        "picks": list(point.picks),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -96,6 +97,16 @@ class AccuracyConfig(StrictModel):
         return self
 
 
+class RungConfig(StrictModel):
+    """A score of accuracy, and how many networks are scored by it."""
+
+    score: str
+    """A name in `hwnas.proxies.PROXIES` or `TRAINING_FREE`, or a function of the user's: `file.py:function`."""
+    networks: Positive
+    epochs: Positive | None = None
+    """Of `short` and `alone`; as `accuracy.epochs` has it if left out."""
+
+
 class SearchConfig(StrictModel):
     """How each tier is searched."""
 
@@ -104,6 +115,18 @@ class SearchConfig(StrictModel):
     population: int = Field(default=20, ge=2)
     storage: str | None = None
     """An Optuna storage URL; by default a journal file for each tier in the run folder."""
+    ladder: tuple[RungConfig, ...] = ()
+    """What `hwnas ladder` climbs: cheap scores of many networks, then dearer ones of the best of them."""
+
+    @field_validator("ladder")
+    @classmethod
+    def _ever_fewer(cls, value: tuple[RungConfig, ...]) -> tuple[RungConfig, ...]:
+        for below, above in pairwise(value):
+            if above.networks > below.networks:
+                raise ValueError(
+                    f"a rung of {above.networks} networks follows one of {below.networks}: have ever fewer"
+                )
+        return value
 
 
 class TimingConfig(StrictModel):

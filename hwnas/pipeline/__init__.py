@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hwnas.pipeline.fidelity import fidelity as fidelity
     from hwnas.pipeline.kits import bench_hosts as bench_hosts
     from hwnas.pipeline.kits import pack as pack
+    from hwnas.pipeline.ladder import ladder as ladder
     from hwnas.pipeline.reporting import fronts as fronts
     from hwnas.pipeline.reporting import report as report
     from hwnas.pipeline.schemas import schema_text as schema_text
@@ -43,6 +44,7 @@ _VERBS = {  # name -> "module:attribute"; the block above says the same to type 
     "fidelity": "hwnas.pipeline.fidelity:fidelity",
     "fronts": "hwnas.pipeline.reporting:fronts",
     "import_table": "hwnas.pipeline.tables:import_table",
+    "ladder": "hwnas.pipeline.ladder:ladder",
     "lint": "hwnas.pipeline.tables:lint",
     "merge": "hwnas.pipeline.tables:merge",
     "open_run": "hwnas.pipeline.workspace:open_run",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -117,12 +117,7 @@ def _search_tier(
     trials: int | None,
 ) -> Searched:
     tier, config = run.tier(name), run.experiment.search
-    latency, live = tier.objectives[1].metric, run.is_live(name)
-    scorers: dict[str, Scorer] = {**cheap_scorers(run, name, prices), run.accuracy: proxy}
-    if live:  # after what costs nothing, before the accuracy
-        times = live_times(run, name, narrator)
-        timed = {latency: lambda a: times.latency_ms(run.network(a))}
-        scorers = {**cheap_scorers(run, name, prices), **timed, run.accuracy: proxy}
+    scorers: dict[str, Scorer] = {**cost_scorers(run, name, prices, narrator), run.accuracy: proxy}
     producers = {run.accuracy: proxy.producer}
     study = _open_study(run, name, proxy, prices)
     for notice in study.notices:
@@ -139,25 +134,44 @@ def _search_tier(
     if paused is not None:
         narrator.say(f"{name} pauses after {finished.trials} trials: {paused.where}: {paused.met}")
     evaluations = study.evaluations
-
-    def origin(architecture: Architecture) -> str:
-        if run.is_published(name):
-            return "published"
-        if live:
-            return "measured"
-        return latency_origin(prices[run.experiment.tiers[name].setup].model, run.network(architecture))
-
-    front = [
-        replace(point, origin={**point.origin, latency: origin(point.architecture)}, errors=_errors(run, proxy, point))
-        for point in tier_front(evaluations, tier, _origins(run, tier))
-    ]
+    front = standing(run, name, tier, evaluations, prices, run.source.origin, proxy)
     return Searched(tier, finished, evaluations, tuple(front), paused)
 
 
-def _errors(run: Run, proxy: Accuracy, point: FrontPoint) -> dict[str, float]:
-    """Standard errors of a front's network, as far as they are known."""
-    error = error_of(proxy, point.scores[run.accuracy])
-    return {} if error is None else {run.accuracy: error}
+def cost_scorers(run: Run, tier: str, prices: Mapping[str, Priced], narrator: Narrator) -> dict[str, Scorer]:
+    """Everything that a tier asks of a network but its accuracy; what is timed live comes after what costs nothing."""
+    known = cheap_scorers(run, tier, prices)
+    if not run.is_live(tier):
+        return known
+    times = live_times(run, tier, narrator)
+    return {**known, run.tier(tier).objectives[1].metric: lambda a: times.latency_ms(run.network(a))}
+
+
+def standing(
+    run: Run,
+    name: str,
+    tier: Tier,
+    evaluations: Sequence[Evaluation],
+    prices: Mapping[str, Priced],
+    accuracy_origin: str,
+    accuracy: Accuracy,
+) -> list[FrontPoint]:
+    """The tier's front, each score with where it comes from, accuracies with their standard errors."""
+    metric, latency = (objective.metric for objective in tier.objectives[:2])
+    front = []
+    for point in tier_front(evaluations, tier, _origins(tier, accuracy_origin)):
+        error = error_of(accuracy, point.scores[metric])
+        origin = {**point.origin, latency: _latency_origin(run, name, prices, point.architecture)}
+        front.append(replace(point, origin=origin, errors={} if error is None else {metric: error}))
+    return front
+
+
+def _latency_origin(run: Run, tier: str, prices: Mapping[str, Priced], architecture: Architecture) -> str:
+    if run.is_published(tier):
+        return "published"
+    if run.is_live(tier):
+        return "measured"
+    return latency_origin(prices[run.experiment.tiers[tier].setup].model, run.network(architecture))
 
 
 def _until_away(
@@ -196,7 +210,7 @@ def _producer(run: Run, tier: str, prices: Mapping[str, Priced]) -> str:
     return "live" if run.is_live(tier) else prices[setup].digest
 
 
-def _origins(run: Run, tier: Tier) -> dict[str, str]:
+def _origins(tier: Tier, accuracy: str) -> dict[str, str]:
     latency = tier.objectives[1].metric
     size = latency.replace("latency_ms", "file_kib")
     setup = latency.partition("@")[2]
@@ -204,9 +218,8 @@ def _origins(run: Run, tier: Tier) -> dict[str, str]:
     asked = metrics & {f"{name}@{setup}" for name in OTHERS}
     others = dict.fromkeys((size, *sorted(asked)), "predicted")
     limited = {limit.metric: "predicted" for limit in tier.limits if limit.metric.startswith(latency)}
-    return {
-        run.accuracy: run.source.origin, latency: "predicted", **limited, **others, **dict.fromkeys(DERIVED, "derived")
-    }  # fmt: skip
+    derived = dict.fromkeys(DERIVED, "derived")
+    return {tier.objectives[0].metric: accuracy, latency: "predicted", **limited, **others, **derived}
 
 
 def _timed_again(run: Run, searched: Searched, narrator: Narrator) -> Searched:

@@ -1,0 +1,148 @@
+"""`hwnas ladder`: training-free, inherited, trained on; resumable, failures told, limits held."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from torch import nn
+
+from hwnas import cli, pipeline
+from hwnas.errors import ConfigError, RunError, TrainingError
+from hwnas.proxies import trained as trained_proxy
+from hwnas.search.fronts import read_front
+from hwnas.search.store import ScoreStore
+from tests.test_pipeline import edited, written
+
+LADDER = [
+    {"score": "synflow", "networks": 20},
+    {"score": "inherited", "networks": 8},
+    {"score": "short", "networks": 3, "epochs": 1},
+]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with a table and a supernet, before its ladder is climbed."""
+    top = tmp_path_factory.mktemp("ladder")
+    path = written(top, search={"ladder": LADDER}, tiers={"cloud": {"setup": "cpu", "limits": {"params": 3000}}})
+    pipeline.bench(path, runs=top / "runs")
+    pipeline.train(path, runs=top / "runs")
+    return top / "runs" / "mini"
+
+
+@pytest.fixture(scope="module")
+def climbed(run: Path) -> Path:
+    pipeline.ladder(run)
+    return run
+
+
+def document(run: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((run / "ladder" / "cloud.json").read_text())
+    return found
+
+
+def test_each_rung_scores_as_many_networks_as_it_is_given(climbed: Path) -> None:
+    rungs = document(climbed)["rungs"]
+    assert [rung["metric"] for rung in rungs] == ["score@synflow", "top1@inherited", "top1@short"]
+    assert [rung["networks"] for rung in rungs] == [20, 8, 3]
+    assert [rung["promoted"] for rung in rungs] == [8, 3, 3]
+    assert "epochs=1" in rungs[2]["producer"]
+    assert "from=inherited:" in rungs[2]["producer"]
+
+
+def test_no_network_of_the_ladder_breaks_a_limit_on_what_costs_nothing(climbed: Path) -> None:
+    for rung in document(climbed)["rungs"]:
+        assert all(one["scores"]["params"] <= 3000 and not one["broken"] for one in rung["evaluations"])
+
+
+def test_the_front_is_that_of_the_last_rung_with_origins_and_errors(climbed: Path) -> None:
+    front = read_front(climbed / "ladder" / "cloud-front.json")
+    last = {one["key"] for one in document(climbed)["rungs"][-1]["evaluations"]}
+    assert {point.architecture.key for point in front} <= last
+    for point in front:
+        assert point.origin["top1@short"] == "measured"
+        assert point.origin["latency_ms@cpu"] == "predicted"
+        assert point.errors["top1@short"] == pytest.approx(
+            (point.scores["top1@short"] * (1 - point.scores["top1@short"]) / 100) ** 0.5
+        )
+
+
+def test_what_is_scored_is_not_scored_again(climbed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, lines = document(climbed), (climbed / "scores.jsonl").read_text()
+
+    def never(*args: Any, **kwargs: Any) -> nn.Module:
+        raise AssertionError("it is trained already")
+
+    monkeypatch.setattr(trained_proxy, "train_alone", never)
+    pipeline.ladder(climbed)
+    again = document(climbed)
+    for rung in (*before["rungs"], *again["rungs"]):
+        del rung["elapsed_s"]
+    assert again == before
+    assert (climbed / "scores.jsonl").read_text() == lines
+
+
+def test_a_training_that_fails_is_recorded_and_the_others_go_on(climbed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, number = trained_proxy.train_alone, 0
+
+    def failing(*args: Any, **kwargs: Any) -> nn.Module:
+        nonlocal number
+        number += 1
+        if number == 2:
+            raise TrainingError("it diverged", where="here", allowed="finite", do="lower the rate")
+        return real(*args, **kwargs)
+
+    kept = (climbed / "experiment.yaml").read_text()
+    edited(climbed, search={"ladder": [*LADDER[:2], {"score": "short", "networks": 3, "epochs": 2}]})
+    monkeypatch.setattr(trained_proxy, "train_alone", failing)
+    try:
+        (climb,) = pipeline.ladder(climbed)
+    finally:
+        (climbed / "experiment.yaml").write_text(kept)
+    last = climb.rungs[-1]
+    assert (last.failed, len(last.evaluations), len(last.promoted)) == (1, 3, 2)
+    reasons = [score.failed for score in ScoreStore.open(climbed / "scores.jsonl").scores if score.failed]
+    assert any("it diverged" in reason for reason in reasons)
+
+
+def test_the_command_prints_one_document_or_tables(
+    climbed: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for more in ([], ["--json"]):
+        monkeypatch.setattr("sys.argv", ["hwnas", "ladder", str(climbed), *more])
+        with pytest.raises(SystemExit):
+            cli.main()
+    text, _, tail = capsys.readouterr().out.partition("{")
+    assert "Ladder of cloud" in text
+    assert "top1@short" in text
+    assert json.loads("{" + tail)["cloud"]["rungs"][0]["networks"] == 20
+
+
+@pytest.mark.parametrize(
+    ("ladder", "met"),
+    [
+        ([], "the experiment has no ladder"),
+        ([{"score": "synflaw", "networks": 4}], "Did you mean `synflow`"),
+        ([{"score": "inherited", "networks": 4}, {"score": "short", "networks": 5}], "have ever fewer"),
+        ([{"score": "inherited"}], "the key `networks` is missing"),
+        ([{"score": "inherited", "netwroks": 3}], "unknown key `netwroks`"),
+    ],
+)
+def test_a_ladder_that_cannot_be_climbed_is_refused_before_any_work(tmp_path: Path, ladder: Any, met: str) -> None:
+    path = written(tmp_path, search={"ladder": ladder})
+    with pytest.raises(ConfigError, match=met):
+        pipeline.ladder(path, runs=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_rung_that_needs_a_supernet_says_so(run: Path, tmp_path: Path) -> None:
+    path = written(tmp_path, search={"ladder": LADDER[1:]}, accuracy={"source": "synflow"})
+    raw = yaml.safe_load(path.read_text())
+    raw["setups"]["cpu"]["table"] = str(run / "latency" / "cpu.jsonl")
+    path.write_text(yaml.safe_dump(raw))
+    with pytest.raises(RunError, match="needs a trained supernet"):
+        pipeline.ladder(path, runs=tmp_path / "runs")
