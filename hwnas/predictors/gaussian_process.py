@@ -14,6 +14,8 @@ CHUNK = 4096
 ROOT5 = 5**0.5
 USUAL = {"length": (np.log(1.5), 1.0), "signal": (0.0, 1.0), "noise": (-4.0, 1.4)}
 """Means and deviations of the priors of the parameters' logarithms, for targets of variance 1."""
+ENOUGH = 400
+"""Targets by which the parameters are chosen, at most: more hardly move so few, and cost their cube."""
 STARTS = (0.0, 1.0)
 """Logarithms of the length scales at which the search for the likeliest ones begins."""
 
@@ -39,7 +41,7 @@ class GaussianProcess:
     alpha: Floats
     """(points,) the inverse of the covariance, times the targets."""
     root: Floats
-    """(points, points) whose product with itself is that inverse: `root @ root.T`."""
+    """(points, points) the inverse of the covariance's lower Cholesky factor."""
     fitted: int
     """How many parameters were chosen by the targets."""
 
@@ -50,26 +52,29 @@ class GaussianProcess:
         X = X - centre
         squares = [_squares(part := X[:, groups == group] / scale[groups == group], part) for group in _known(groups)]
         mean = float(z.mean())
-        found = _likeliest(squares, z - mean)
+        some = np.random.default_rng(0).permutation(len(z))[:ENOUGH]
+        found = _likeliest([square[np.ix_(some, some)] for square in squares], z[some] - mean)
         lengths, signal, noise = np.exp(found[:-2]), float(np.exp(found[-2])), float(np.exp(found[-1]))
         weights = 1 / (scale * lengths[np.searchsorted(_known(groups), groups)])
         joint = _kernel(sum(s / length**2 for s, length in zip(squares, lengths, strict=True)), signal)
-        inverse = np.linalg.inv(np.linalg.cholesky(joint + noise * np.eye(len(z))))
-        alpha = inverse.T @ (inverse @ (z - mean))
-        return cls(centre, weights, X * weights, mean, signal, noise, z, alpha, inverse.T, len(found))
+        root = np.linalg.inv(np.linalg.cholesky(joint + noise * np.eye(len(z))))
+        alpha = root.T @ (root @ (z - mean))
+        return cls(centre, weights, X * weights, mean, signal, noise, z, alpha, root, len(found))
 
     def predict(self, X: Floats) -> tuple[Floats, Floats]:
         """(rows,) means and standard deviations of a target there, noise included.
 
         The targets that chose the parameters are met better than others: deviations are wider by as many degrees.
         """
+        from scipy.linalg.blas import strmm
+
         means, deviations = np.empty(len(X)), np.empty(len(X))
         points, root, alpha = (a.astype(np.float32) for a in (self.points, self.root, self.alpha))
         for start in range(0, len(X), CHUNK):
             part = slice(start, start + CHUNK)
             across = self.covariance(self.place(X[part]), points)
             means[part] = across @ alpha
-            told = np.square(across @ root).sum(axis=1)
+            told = np.square(strmm(1.0, root, across.T, lower=1)).sum(axis=0)
             deviations[part] = np.sqrt(np.maximum(self.signal - told, 0.0) + self.noise)
         return self.mean + means, deviations * np.sqrt(1 + self.fitted / len(self.points))
 
@@ -84,7 +89,7 @@ class GaussianProcess:
     @property
     def held_out(self) -> tuple[Floats, Floats]:
         """At the points themselves, each from the others under the same parameters (Rasmussen and Williams, 5.12)."""
-        precision = np.square(self.root).sum(axis=1)
+        precision = np.square(self.root).sum(axis=0)
         return self.targets - self.alpha / precision, 1 / np.sqrt(precision)
 
 
@@ -154,14 +159,23 @@ def _surprise(
     r = ROOT5 * np.sqrt(near)
     decay = signal * np.exp(-r)
     kernel = decay * (1 + r + near * (5 / 3))
-    lower = np.linalg.cholesky(kernel + (noise + 1e-8) * np.eye(len(z)))
-    inverse = np.linalg.inv(lower)
-    precision = inverse.T @ inverse
+    factor, precision = _inverted(kernel + (noise + 1e-8) * np.eye(len(z)))
     alpha = precision @ z
     outer = precision - np.outer(alpha, alpha)
     slopes = 0.5 * outer * decay * (1 + r) * (5 / 3)
     pull = (parameters - usual) / width**2
-    loss = 0.5 * float(z @ alpha) + float(np.log(np.diag(lower)).sum()) + 0.5 * float(pull @ (parameters - usual))
+    loss = 0.5 * float(z @ alpha) + float(np.log(np.diag(factor)).sum()) + 0.5 * float(pull @ (parameters - usual))
     gradient = [s * float(np.sum(slopes * square)) for s, square in zip(scales, squares, strict=True)]
     gradient += [0.5 * float(np.sum(outer * kernel)), 0.5 * float(noise * np.trace(outer))]
     return loss, np.array(gradient) + pull
+
+
+def _inverted(joint: Floats) -> tuple[Floats, Floats]:
+    """The Cholesky factor and the inverse of a covariance."""
+    from scipy.linalg.lapack import dpotrf, dpotri
+
+    factor, failed = dpotrf(joint, lower=1)
+    inverse, failed_too = dpotri(factor, lower=1)
+    assert not failed, "noise keeps every covariance positive definite"
+    assert not failed_too
+    return factor, np.tril(inverse) + np.tril(inverse, -1).T
