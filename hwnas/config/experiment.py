@@ -73,9 +73,9 @@ class AccuracyConfig(StrictModel):
     """Of the sources that train each network: `alone` as many as `train.epochs`, `short` one if left out."""
 
     file: str = ""
-    """Of `source: table`: a CSV, NPZ or Parquet file with a row for each architecture."""
+    """Of `table`: a CSV, NPZ or Parquet file with a row for each architecture. Of `predicted`: the store of a run."""
     column: str = ""
-    """Its column of accuracies."""
+    """Its column of accuracies; of a store, the metric."""
     key: str | None = None
     """Its column of architectures; if left out, it has a column for each choice of the space."""
     scale: Literal["fraction", "percent"] = "fraction"
@@ -84,10 +84,12 @@ class AccuracyConfig(StrictModel):
 
     @model_validator(mode="after")
     def _file_of_a_table(self) -> AccuracyConfig:
-        if self.source != "table" and (self.file or self.column or self.key):
+        if self.source not in ("table", "predicted") and (self.file or self.column or self.key):
             raise ValueError(
                 f"`file`, `column` and `key` are those of a table. Say `source: table`, not `{self.source}`"
             )
+        if self.source == "predicted" and self.key:
+            raise ValueError("`key` is that of a table; a store tells which network a score is of: leave it out")
         return self
 
     @model_validator(mode="after")

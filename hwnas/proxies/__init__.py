@@ -15,6 +15,9 @@ PROXIES: Mapping[str, Source] = {  # name in YAML, and after the @ of a metric; 
         supernet=True,
     ),
     "alone": Source("hwnas.proxies.trained:alone", "top1", "measured", "validation images, trained alone"),
+    "predicted": Source(
+        "hwnas.proxies.predicted:predicted", "top1", "predicted", "learned from a run's accuracies", data=False
+    ),
     "table": Source("hwnas.proxies.table:from_table", "top1", "published", "a table's accuracies", data=False),
 }  # fmt: skip
 TRAINLESS = Source("hwnas.proxies.trainless:trainless", "score", "scored", "untrained networks", data=False)
