@@ -1,0 +1,210 @@
+"""How well training-free proxies rank networks, on a published table of trained accuracies.
+
+    python benchmarks/nb201_proxies.py --accuracy FILE.npz --column test_cifar10 [--images FILE.npz] --sample 1000 \\
+        --seed 0 --proxies meco swap ensemble --json
+    python benchmarks/nb201_proxies.py --accuracy nasbench_macro_cifar10.npz --column mean_acc ...
+
+The table is NAS-Bench-201's or NAS-Bench-Macro's, recognised by how it writes architectures. `--images` is a file in
+the layout of `cifar10_jpeg.npz`; its `y_train` says how many classes there are. Without it no proxy sees data.
+`--proxies` are names of `TRAINING_FREE` and `ENSEMBLES` (default: all). `--only ntk=200 ...` holds a proxy to the
+first so many networks of the sample. `--cache FOLDER` keeps scores, so that a large sample can be taken in pieces.
+
+Networks are rows drawn at random, without replacement; rows of equal networks get one score. The top fifth are the
+rows of the sample with the highest accuracies. Regret is the best accuracy of the sample less the best among the k
+rows with the highest scores, in the column's unit; equal scores stand in the order of the file. Rows without a score
+are left out, and counted. Milliseconds are processor time in one thread, building the network included: what a clock
+shows where nothing else runs.
+
+`--json` prints one object:
+    command, date, machine, versions, files, column, seed, sample, space, classes, data (whether images were given)
+    results     name -> rows, networks (distinct), no_score (reason -> rows), ms (median), producer or members,
+                spearman, kendall, top_fifth {rows, spearman, kendall}, regret {"1", "10", "1%", "10%": points},
+                published {spearman, kendall, source, looked_up} and difference (of Spearman's) where there is one
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before numpy is imported
+
+import argparse
+import json
+import shlex
+import statistics
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nb201_networks import Cache, Published, distinct, read_images, read_published
+from nb201_published import PUBLISHED
+
+from hwnas.data import Dataset
+from hwnas.errors import ConfigError, HwnasError, did_you_mean
+from hwnas.pipeline.exporting import machine, versions
+from hwnas.proxies.training_free import TRAINING_FREE
+from hwnas.proxies.training_free.ensembles import ENSEMBLES, Member, rank_sums
+from hwnas.proxies.training_free.scorer import training_free_scorer
+from hwnas.ranks import correlation
+
+TOP = 0.2
+
+
+def scored(
+    published: Published, rows: Sequence[int], member: Member, dataset: Dataset | None, seed: int, folder: Path
+) -> list[dict[str, Any]]:
+    """For each row its score, or the reason why there is none, and milliseconds."""
+    scorer = training_free_scorer(
+        member.name, published.lower, dataset, seed=seed, batch=member.batch, resolution=member.resolution
+    )
+    cache = Cache(folder, published.space.name, scorer)
+    found: list[dict[str, Any]] = [{}] * len(rows)
+    for number, (architecture, places) in enumerate(distinct(published, rows), 1):
+        entry = {"producer": scorer.producer, "reason": None, **cache.score(architecture)}
+        for place in places:
+            found[place] = entry
+        if number % 100 == 0:
+            print(f"{member.name}: {number} networks", file=sys.stderr)
+    return found
+
+
+def judged(accuracy: Sequence[float], scores: Sequence[float | None]) -> dict[str, Any]:
+    """How well scores rank, over the rows that have one."""
+    known = [row for row, score in enumerate(scores) if score is not None]
+    truth = np.array([accuracy[row] for row in known])
+    guess = np.array([scores[row] for row in known], dtype=np.float64)
+    if not known:
+        return {"rows": 0}
+    top = np.sort(np.argsort(-truth, kind="stable")[: max(1, round(TOP * len(truth)))])
+    order = np.argsort(-guess, kind="stable")
+    shares = {"1": 1, "10": 10, "1%": round(0.01 * len(truth)), "10%": round(0.1 * len(truth))}
+    return {
+        "rows": len(known),
+        **_ranked(guess, truth),
+        "top_fifth": {"rows": len(top), **_ranked(guess[top], truth[top])},
+        "regret": {name: round(float(truth.max() - truth[order[: max(1, k)]].max()), 4) for name, k in shares.items()},
+    }
+
+
+def _ranked(guess: Any, truth: Any) -> dict[str, float | None]:
+    return {kind: correlation(kind, guess, truth) for kind in ("spearman", "kendall")}
+
+
+def of_proxy(
+    name: str, published: Published, rows: Sequence[int], dataset: Dataset | None, seed: int, folder: Path
+) -> dict[str, Any]:
+    """The results of a proxy, or of an ensemble of them whose population are the rows."""
+    members = ENSEMBLES[name].members if name in ENSEMBLES else (Member(name),)
+    columns = [scored(published, rows, member, dataset, seed, folder) for member in members]
+    scores = [[entry["score"] for entry in column] for column in columns]
+    total = rank_sums(ENSEMBLES[name], scores) if name in ENSEMBLES else scores[0]
+    reasons = Counter(
+        next(entry["reason"] for entry in entries if entry["score"] is None)
+        for entries, score in zip(zip(*columns, strict=True), total, strict=True)
+        if score is None
+    )
+    told = [column[0]["producer"] for column in columns]
+    found = {
+        **judged(published.accuracy[list(rows)].tolist(), total),
+        "networks": sum(1 for _ in distinct(published, rows)),
+        "no_score": dict(reasons),
+        "ms": round(sum(statistics.median(entry["ms"] for entry in column) for column in columns), 1),
+        **({"members": told} if name in ENSEMBLES else {"producer": told[0]}),
+    }
+    known = PUBLISHED.get(name) if published.space.name == "nas_bench_201" else None
+    if known is None:
+        return found
+    difference = None if found.get("spearman") is None else round(found["spearman"] - known.spearman, 3)
+    return {**found, "published": asdict(known), "difference": difference}
+
+
+def table(report: dict[str, Any]) -> str:
+    """The report for people."""
+    lines = [f"{report['space']}: {report['sample']} rows, {report['column']}; data: {report['data']}"]
+    lines.append(
+        f"{'':16}{'rho':>7}{'tau':>7}{'top rho':>9}{'top tau':>9}{'regret 1':>10}{'10%':>7}{'none':>6}{'ms':>8}"
+    )
+    lines[-1] += f"{'published':>11}{'off':>8}"
+    for name, one in report["results"].items():
+        top, regret = one.get("top_fifth", {}), one.get("regret", {})
+        numbers = [one.get("spearman"), one.get("kendall"), top.get("spearman"), top.get("kendall")]
+        shown = "".join(f"{'' if n is None else f'{n:.3f}':>{w}}" for n, w in zip(numbers, (7, 7, 9, 9), strict=True))
+        shown += f"{regret.get('1', ''):>10.2f}{regret.get('10%', ''):>7.2f}" if regret else " " * 17
+        shown += f"{sum(one['no_score'].values()):>6}{one['ms']:>8.1f}"
+        if "published" in one:
+            shown += f"{one['published']['spearman']:>11.3f}{one['difference']:>+8.3f}"
+        lines.append(f"{name:16}{shown}")
+    return "\n".join(lines)
+
+
+def _limits(words: Sequence[str]) -> dict[str, int]:
+    try:
+        return {name: int(number) for name, number in (word.split("=") for word in words)}
+    except ValueError as error:
+        raise ConfigError(
+            f"`{' '.join(words)}`", where="--only", allowed="NAME=NUMBER, such as ntk=200", do="Correct it"
+        ) from error
+
+
+def run(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """The report."""
+    dataset, classes = read_images(asked.images, asked.seed) if asked.images else (None, None)
+    published = read_published(asked.accuracy, asked.column, classes)
+    size = min(asked.sample, len(published.arch))
+    rows = np.random.default_rng(asked.seed).choice(len(published.arch), size, replace=False).tolist()
+    known = (*TRAINING_FREE, *ENSEMBLES)
+    for name in asked.proxies:
+        if name not in known:
+            raise ConfigError(
+                f"unknown proxy `{name}`", where="--proxies", allowed=did_you_mean(name, known), do="Correct it"
+            )
+    limits = _limits(asked.only)
+    results = {
+        name: of_proxy(name, published, rows[: limits.get(name, size)], dataset, asked.seed, folder)
+        for name in asked.proxies
+    }
+    return {
+        "command": shlex.join(["python", "benchmarks/nb201_proxies.py", *sys.argv[1:]]),
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": machine(),
+        "versions": versions(),
+        "files": {"accuracy": str(asked.accuracy), "images": str(asked.images) if asked.images else None},
+        "column": asked.column,
+        "seed": asked.seed,
+        "sample": size,
+        "space": published.space.name,
+        "classes": published.space.classes,
+        "data": dataset is not None,
+        "results": results,
+    }
+
+
+def main() -> None:
+    """Score, judge, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--accuracy", type=Path, required=True)
+    parser.add_argument("--column", required=True)
+    parser.add_argument("--images", type=Path)
+    parser.add_argument("--sample", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--proxies", nargs="+", default=[*TRAINING_FREE, *ENSEMBLES])
+    parser.add_argument("--only", nargs="*", default=[])
+    parser.add_argument("--cache", type=Path)
+    parser.add_argument("--json", action="store_true")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as kept:
+        try:
+            report = run(asked, asked.cache or Path(kept))
+        except HwnasError as error:
+            sys.exit(str(error))
+    print(json.dumps(report, indent=1) if asked.json else table(report))
+
+
+if __name__ == "__main__":
+    main()

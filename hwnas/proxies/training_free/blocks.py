@@ -1,0 +1,35 @@
+"""What leaves each operator of a network: the features of AZ-NAS's blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+
+def block_features(module: nn.Module, images: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """What enters and what leaves each operator but the classifier, with the gradients from the one to the other."""
+    entering = images
+    for block in list(module.children())[:-1]:
+        entering = entering.detach().requires_grad_()
+        leaving = block(entering)
+        yield entering, leaving
+        entering = leaving
+
+
+def rows(features: Tensor) -> Tensor:
+    """(N, C, places...) -> (N * places, C)."""
+    return features.movedim(1, -1).reshape(-1, features.shape[1])
+
+
+def entropies(module: nn.Module, images: Tensor) -> Tensor:
+    """For each operator the entropy of its features' principal components, whose variances add up to 1."""
+    found = []
+    with torch.no_grad():
+        for _, leaving in block_features(module, images):
+            features = rows(leaving)
+            features = features - features.mean(0)
+            variances = torch.linalg.eigvalsh((features.T @ features / len(features)).double()).clamp_min(0)
+            found.append(torch.special.entr(variances / variances.sum()).sum())
+    return torch.stack(found)

@@ -1,0 +1,45 @@
+"""Feature maps: what layers hand on, of networks that hand on maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+
+def no_maps(module: nn.Module) -> str | None:
+    """Why a definition that speaks of feature maps says nothing of a module; None if it does.
+
+    Most weighted layers of transformers and perceptrons are linear: they work on tokens or on vectors.
+    """
+    parts = list(module.modules())
+    linear, convolutions = (sum(isinstance(part, kind) for part in parts) for kind in (nn.Linear, nn.Conv2d))
+    if convolutions and convolutions >= linear:
+        return None
+    return f"it has {linear} linear layers and {convolutions} convolutions, and the definition speaks of feature maps"
+
+
+def no_scales(module: nn.Module) -> str | None:
+    """The same for a definition that needs batch normalisation as well."""
+    if (reason := no_maps(module)) is not None:
+        return reason
+    known = any(isinstance(part, nn.BatchNorm2d) for part in module.modules())
+    return None if known else "it has no batch normalisation, whose scales the definition is made of"
+
+
+def see_maps(module: nn.Module, images: Tensor, see: Callable[[Tensor], None]) -> None:
+    """Run the module without gradients; `see` is handed each map, (N, C, H, W), that a layer without children gives."""
+
+    def hook(layer: nn.Module, entering: tuple[Tensor, ...], leaving: Tensor) -> None:
+        if leaving.dim() == 4:
+            see(leaving)
+
+    layers = [layer for layer in module.modules() if next(layer.children(), None) is None]
+    handles = [layer.register_forward_hook(hook) for layer in layers]
+    try:
+        with torch.no_grad():
+            module(images)
+    finally:
+        for handle in handles:
+            handle.remove()
