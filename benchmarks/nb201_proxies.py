@@ -49,7 +49,8 @@ from hwnas.data import Dataset
 from hwnas.errors import ConfigError, HwnasError, did_you_mean
 from hwnas.pipeline.exporting import machine, versions
 from hwnas.proxies.training_free import TRAINING_FREE
-from hwnas.proxies.training_free.ensembles import ENSEMBLES, Member, rank_sums
+from hwnas.proxies.training_free.ensembles import ENSEMBLES, Member
+from hwnas.proxies.training_free.rank_sums import rank_sums
 from hwnas.proxies.training_free.scorer import training_free_scorer
 from hwnas.ranks import correlation
 

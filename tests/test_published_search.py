@@ -112,13 +112,14 @@ def test_a_changed_table_begins_a_new_study(tmp_path: Path) -> None:
     assert any("a new study begins, for producers changed" in line for line in told.lines)
 
 
-def test_a_training_free_score_needs_neither_a_supernet_nor_data(tmp_path: Path) -> None:
-    path = published(tmp_path, accuracy={"source": "synflow"}, search={"trials": 6, "sampler": "random"})
+@pytest.mark.parametrize("source", ["synflow", "te_nas"])
+def test_a_training_free_score_needs_neither_a_supernet_nor_data(tmp_path: Path, source: str) -> None:
+    path = published(tmp_path, accuracy={"source": source}, search={"trials": 6, "sampler": "random"})
     (searched,) = pipeline.search(path, runs=tmp_path / "runs")
-    assert {point.origin["score@synflow"] for point in searched.front} == {"scored"}
+    assert {point.origin[f"score@{source}"] for point in searched.front} == {"scored"}
     assert not (tmp_path / "runs" / "published" / "train").exists()
     lines = [json.loads(line) for line in (tmp_path / "runs/published/scores.jsonl").read_text().splitlines()]
-    assert {line["metric"] for line in lines} == {"score@synflow"}
+    assert {line["metric"] for line in lines} == {f"score@{source}"}
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from hwnas.errors import ConfigError, did_you_mean
 from hwnas.proxies.source import Accuracy, Ingredients, Quantity, Settings, Source
 from hwnas.proxies.training_free import TRAINING_FREE
+from hwnas.proxies.training_free.ensembles import ENSEMBLES
 
 PROXIES: Mapping[str, Source] = {  # name in YAML, and after the @ of a metric; what it makes is imported on use
     "inherited": Source(
@@ -22,6 +23,8 @@ PROXIES: Mapping[str, Source] = {  # name in YAML, and after the @ of a metric; 
 }  # fmt: skip
 TRAINLESS = Source("hwnas.proxies.trainless:trainless", "score", "scored", "untrained networks", data=False)
 """Of every name in `TRAINING_FREE`."""
+RANKED = Source("hwnas.proxies.ranked:ranked", "score", "scored", "ranks of untrained networks", data=False)
+"""Of every name in `ENSEMBLES`."""
 FUNCTION = Source("hwnas.proxies.function:from_function", "score", "given", "a function of the user's", data=False)
 """Of `file.py:function` in place of a name."""
 
@@ -36,14 +39,28 @@ def source_of(name: str, *, where: str) -> Source:
         return FUNCTION
     if name in TRAINING_FREE:
         return TRAINLESS
+    if name in ENSEMBLES:
+        return RANKED
     if name not in PROXIES:
+        known = [*PROXIES, *TRAINING_FREE, *ENSEMBLES]
         raise ConfigError(
             f"unknown source of accuracy `{name}`",
             where=where,
-            allowed=f"{did_you_mean(name, [*PROXIES, *TRAINING_FREE])}; or a function of yours, `file.py:function`",
+            allowed=f"{did_you_mean(name, known)}; or a function of yours, `file.py:function`",
             do="Use one of them",
         )
     return PROXIES[name]
 
 
-__all__ = ["FUNCTION", "PROXIES", "TRAINLESS", "Accuracy", "Ingredients", "Quantity", "Settings", "Source", "source_of"]
+__all__ = [
+    "FUNCTION",
+    "PROXIES",
+    "RANKED",
+    "TRAINLESS",
+    "Accuracy",
+    "Ingredients",
+    "Quantity",
+    "Settings",
+    "Source",
+    "source_of",
+]

@@ -11,7 +11,8 @@ from typing import final
 from hwnas.data import Dataset
 from hwnas.errors import ConfigError, NoScore, did_you_mean
 from hwnas.network import Network
-from hwnas.proxies.training_free.ensembles import ENSEMBLES, Ensemble, against
+from hwnas.proxies.training_free.ensembles import ENSEMBLES, Ensemble
+from hwnas.proxies.training_free.rank_sums import against
 from hwnas.proxies.training_free.scorer import TrainingFree, training_free_scorer
 from hwnas.space import Architecture
 

@@ -1,17 +1,9 @@
-"""Scores that stand in no network but in a population: sums of ranks over several proxies."""
+"""Sums of ranks over several proxies: which there are, and of what. A new one is one row here."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
-
-from hwnas.errors import ConfigError
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -31,65 +23,9 @@ class Ensemble:
     log: bool = True
     """Whether logarithms of ranks are added, which punishes a low rank by any member; else the ranks themselves."""
 
-    def weighed(self, ranks: Floats) -> Floats:
-        """What is added of ranks, as shares of the number of networks."""
-        return np.log(ranks) if self.log else ranks
-
 
 ENSEMBLES: Mapping[str, Ensemble] = {  # name after the @ of `score@NAME`; chosen on other networks than reported on
     "ensemble": Ensemble((Member("meco"), Member("swap", resolution=16), Member("expressivity", resolution=16))),
     "az_nas": Ensemble(tuple(map(Member, ("expressivity", "progressivity", "trainability", "macs")))),
     "te_nas": Ensemble(tuple(map(Member, ("linear_regions", "ntk"))), log=False),
 }
-
-
-def rank_sums(ensemble: Ensemble, columns: Sequence[Sequence[float | None]]) -> list[float | None]:
-    """A score for each network of a population, from the members' scores, a column each.
-
-    Equal scores share the mean of their ranks. A network that any member has no score for has none here, and is left
-    out of the ranks.
-
-    >>> rank_sums(ENSEMBLES["te_nas"], [[1, 5, 5, 6, None], [7, 8, 8, 9, 9]])
-    [0.5, 1.25, 1.25, 2.0, None]
-    """
-    table = _table(ensemble, columns)
-    known = np.isfinite(table).all(axis=0)
-    sums = np.full(table.shape[1], math.nan)
-    sums[known] = sum(ensemble.weighed(_ranks(column[known]) / known.sum()) for column in table)
-    return [None if math.isnan(value) else value for value in sums.tolist()]
-
-
-def against(ensemble: Ensemble, reference: Sequence[Sequence[float]], scores: Sequence[float]) -> float:
-    """The score of one more network: its ranks among the networks of a reference and itself.
-
-    Args:
-        ensemble: whose members stand behind both.
-        reference: the members' scores of the reference's networks, a column each, all finite.
-        scores: the members' scores of the network.
-    """
-    total = 0.0
-    for column, score in zip(reference, scores, strict=True):
-        below, equal = (int(test) for test in (np.less(column, score).sum(), np.equal(column, score).sum()))
-        total += float(ensemble.weighed(np.array((below + 1 + equal / 2) / (len(column) + 1))))
-    return total
-
-
-def _table(ensemble: Ensemble, columns: Sequence[Sequence[float | None]]) -> Floats:
-    if len(columns) != len(ensemble.members) or len({len(column) for column in columns}) != 1:
-        raise ConfigError(
-            f"{len(columns)} columns of {sorted({len(column) for column in columns})} scores",
-            where="ensemble of training-free proxies",
-            allowed=f"A column for each of {len(ensemble.members)} members, all of one length",
-            do="Score all networks with all members",
-        )
-    return np.array(
-        [[math.nan if score is None else score for score in column] for column in columns], dtype=np.float64
-    )
-
-
-def _ranks(column: Floats) -> Floats:
-    """Ranks from 1 for the smallest; ties share their mean."""
-    _, places, counts = np.unique(column, return_inverse=True, return_counts=True)
-    upper = np.cumsum(counts)
-    shared: Floats = upper - (counts - 1) / 2
-    return shared[places]
