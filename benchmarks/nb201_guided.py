@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
 
 import numpy as np
 from nb201_table import Table
@@ -23,30 +22,28 @@ SPACES: Mapping[str, str] = {"nor_conv_3x3": "nas_bench_201", "mbv2_e3_k3": "nas
 
 
 @cache
-def candidates_of_table(table: Table, scores: Any = None) -> Candidates:
-    """Every string; equal networks have equal features, those that hwnas knows of their space."""
-    options = dict.fromkeys(table.slots, table.words)
-    name = next((SPACES[word] for word in table.words if word in SPACES), None)
-    if name is None:
+def candidates_of(name: str, names: tuple[str, ...], slots: tuple[str, ...], words: tuple[str, ...]) -> Candidates:
+    """Every string; equal networks have equal features, those that hwnas knows of their space. `names` are all strings,
+    in the order of the product of words."""
+    options = dict.fromkeys(slots, words)
+    space_name = next((SPACES[word] for word in words if word in SPACES), None)
+    if space_name is None:
         return grid(options)
-    space = read_space(find_file(name, "search_spaces"))
+    space = read_space(find_file(space_name, "search_spaces"))
     codebook = codebook_of(space)
-    networks = codebook.encode([read_architecture(space, name, where=table.name) for name in table.names])
     features = features_of(codebook)
-    told = features(networks)
-    strides = len(table.words) ** np.arange(len(table.slots))
-    row = np.empty(len(told), dtype=np.intp)
-    row[table.codes @ strides] = np.arange(len(told))
-    return grid(options, (lambda codes: told[row[codes @ strides]], features.groups))
+    told = features(codebook.encode([read_architecture(space, text, where=name) for text in names]))
+    place_values = len(words) ** np.arange(len(slots))
+    return grid(options, (lambda codes: told[codes @ place_values], features.groups))
 
 
 def guided(table: Table, evaluations: int, seed: int) -> list[int]:
     """`guided` in a study of hwnas, as an experiment runs it."""
-    candidates = candidates_of_table(table)
-    strides = len(table.words) ** np.arange(len(table.slots))
-    cost = np.empty(len(table.cost))
-    cost[table.codes @ strides] = table.cost
-    guide = Guide(candidates, [lambda codes: cost[codes @ strides]])
+    place_values = len(table.words) ** np.arange(len(table.slots))
+    order = np.argsort(table.codes @ place_values)
+    names, cost = tuple(table.names[row] for row in order), table.cost[order]
+    candidates = candidates_of(table.name, names, table.slots, table.words)
+    guide = Guide(candidates, [lambda codes: cost[codes @ place_values]])
     study = open_study(Plan(table.space, table.tier, "guided", seed=seed, guide=guide))
     study.run(table.evaluate, evaluations)
     return [table.row(evaluation.architecture) for evaluation in study.evaluations]

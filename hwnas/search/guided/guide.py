@@ -18,7 +18,7 @@ from hwnas.search.guided.design import stratified
 from hwnas.search.guided.evolve import evolve
 from hwnas.search.guided.gain import Cells, below, improvements
 
-DESIGN = 16
+DESIGN = 10
 """Networks that are evaluated before anything is learned."""
 DISTINCT = 5
 """Different targets from which something can be learned."""
