@@ -108,11 +108,18 @@ def fidelity(
     print_found(None, False, [f"wrote {judged.json}", f"wrote {judged.page}"])
 
 
-def export(experiment: Reference, runs: Runs = RUNS, as_json: Json = False) -> None:
+def export(
+    experiment: Reference,
+    runs: Runs = RUNS,
+    fine_tune: Annotated[
+        int | None, typer.Option("--fine-tune", min=0, help="Train each pick on for so many epochs first.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Write the picks of each front as ONNX and TFLite files, run them and compare them with PyTorch."""
     from hwnas import pipeline
 
-    manifests = pipeline.export(experiment, runs=runs, narrator=Terminal())
+    manifests = pipeline.export(experiment, runs=runs, fine_tune=fine_tune, narrator=Terminal())
     print_found(
         {path.parent.name: json.loads(path.read_text()) for path in manifests},
         as_json,

@@ -161,6 +161,8 @@ class ExportConfig(StrictModel):
     """Least allowed share of the test images on which an fp16 or int8 file names the same class as PyTorch."""
     calibration_images: Positive = 128
     """So many training images tell the ranges of an int8 file's activations."""
+    fine_tune_epochs: int = Field(default=0, ge=0)
+    """So many epochs each pick is trained on from its inherited weights, before it is written."""
 
     @field_validator("picks", "formats")
     @classmethod

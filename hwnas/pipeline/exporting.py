@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from itertools import product
@@ -18,8 +18,9 @@ from hwnas.errors import ExportError
 from hwnas.latency.measure import measure
 from hwnas.network import Network, costs
 from hwnas.pipeline.boards import board_table
-from hwnas.pipeline.narrate import Narrator, Silent
+from hwnas.pipeline.narrate import Bar, Narrator, Silent
 from hwnas.pipeline.timing import exporter_of, protocol, runtime_of, wished
+from hwnas.pipeline.tuning import tune
 from hwnas.pipeline.workspace import Run, open_run
 from hwnas.runtimes import offered
 from hwnas.search.fronts import FrontPoint, read_front, write_whole
@@ -48,11 +49,23 @@ PACKAGES = (
 )
 
 
-def export(reference: str | Path, *, runs: Path = Path("runs"), narrator: Narrator | None = None) -> list[Path]:
-    """Export the picks of every tier of a searched run; the manifests that were written."""
+def export(
+    reference: str | Path,
+    *,
+    runs: Path = Path("runs"),
+    fine_tune: int | None = None,
+    narrator: Narrator | None = None,
+) -> list[Path]:
+    """Export the picks of every tier of a searched run; the manifests that were written.
+
+    `fine_tune` is so many epochs in place of `export.fine_tune_epochs`.
+    """
     from hwnas.pipeline.training import supernet_of
 
     run, narrator = open_run(reference, runs=runs), narrator or Silent()
+    if fine_tune is not None:
+        asked = run.experiment.export.model_copy(update={"fine_tune_epochs": fine_tune})
+        run = replace(run, experiment=run.experiment.model_copy(update={"export": asked}))
     with run.opened():
         return export_run(run, supernet_of(run, narrator), narrator)
 
@@ -79,7 +92,8 @@ def _export_tier(run: Run, name: str, trained: Trained, narrator: Narrator) -> P
     with narrator.bar(f"exporting {name}") as bar:
         for number, (point, names) in enumerate(chosen):
             bar.update(number, len(chosen), ", ".join(names))
-            models.append(_export_point(run, name, point, names, trained, folder))
+            show = _teller(bar, number, len(chosen), ", ".join(names))
+            models.append(_export_point(run, name, point, names, trained, folder, show))
         bar.update(len(chosen), len(chosen), "done")
     manifest = {
         "hwnas": __version__,
@@ -97,6 +111,11 @@ def _export_tier(run: Run, name: str, trained: Trained, narrator: Narrator) -> P
     write_whole(path, json.dumps(manifest, indent=1, allow_nan=False) + "\n")
     _drop_stale(folder, {file["name"] for model in models for file in model["files"]})
     return path
+
+
+def _teller(bar: Bar, number: int, total: int, names: str) -> Callable[[int, int], None]:
+    """What a pick that is trained on tells of its epochs."""
+    return lambda epoch, epochs: bar.update(number + epoch / (epochs + 1), total, f"{names}: epoch {epoch} of {epochs}")
 
 
 def weights_told(trained: Trained) -> str:
@@ -123,12 +142,20 @@ class _Settled:
     images: Images
     labels: NDArray[np.int64]
     logits: Images
+    tuned: dict[str, Any] | None = None
+    """What a manifest tells of its fine-tuning; None if there was none."""
 
 
 def _export_point(
-    run: Run, tier: str, point: FrontPoint, names: tuple[str, ...], trained: Trained, folder: Path
+    run: Run,
+    tier: str,
+    point: FrontPoint,
+    names: tuple[str, ...],
+    trained: Trained,
+    folder: Path,
+    show: Callable[[int, int], None],
 ) -> dict[str, Any]:
-    settled = _settled(run, point, trained)
+    settled = _settled(run, point, trained, show)
     files = [
         _export_file(run, tier, settled, folder / f"{names[0]}.{suffix}") for suffix in run.experiment.export.formats
     ]
@@ -145,13 +172,14 @@ def _export_point(
         },
         "measured": {metric: {"value": value, "origin": "measured"} for metric, value in point.measured.items()},
         "test_top1": {"value": top1, "origin": "measured", "in": "PyTorch"},
+        **({"fine_tuned": settled.tuned} if settled.tuned else {}),
         "params": total.params,
         "macs": total.macs,
         "files": [asdict(record) for record in files],
     }
 
 
-def _settled(run: Run, point: FrontPoint, trained: Trained) -> _Settled:
+def _settled(run: Run, point: FrontPoint, trained: Trained, show: Callable[[int, int], None]) -> _Settled:
     import torch
 
     from hwnas.export.bundle import logits_of
@@ -161,12 +189,14 @@ def _settled(run: Run, point: FrontPoint, trained: Trained) -> _Settled:
 
     network, test = run.network(point.architecture), run.dataset.test
     scored = inherited(ingredients_of(run, trained))
-    module = scored.settled(network)
+    module, told = scored.settled(network), None
+    if run.experiment.export.fine_tune_epochs:
+        tuned = tune(run, trained, point.architecture, network, module, show)
+        module, told = tuned.module, tuned.told
     images = resized(test.every(), network).numpy()
     seen = torch.cat(scored.calibration)[: run.experiment.export.calibration_images]
-    return _Settled(
-        module, network, resized(seen, network).numpy(), images, test.labels.numpy(), logits_of(module, images)
-    )
+    ranges, labels = resized(seen, network).numpy(), test.labels.numpy()
+    return _Settled(module, network, ranges, images, labels, logits_of(module, images), told)
 
 
 def _export_file(run: Run, tier: str, settled: _Settled, path: Path) -> FileRecord:

@@ -1,0 +1,70 @@
+"""Training a pick on before it is exported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from hwnas.errors import TrainingError
+from hwnas.network import Network
+from hwnas.pipeline.accuracy import ingredients_of
+from hwnas.pipeline.workspace import Run
+from hwnas.search.evaluate import binomial_error
+from hwnas.space import Architecture
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from hwnas.pipeline.training import Trained
+
+
+@dataclass(frozen=True, eq=False)
+class Tuned:
+    """What is exported in place of a network, and what a manifest tells of it."""
+
+    module: nn.Module
+    told: dict[str, Any]
+
+
+def tune(
+    run: Run,
+    trained: Trained,
+    architecture: Architecture,
+    network: Network,
+    before: nn.Module,
+    on_epoch: Callable[[int, int], None],
+) -> Tuned:
+    """The network trained on from its inherited weights for `export.fine_tune_epochs`, where that makes it better.
+
+    Better is told by validation images. Each epoch is kept in the run folder: an export that was interrupted ends with
+    the same weights as one that was not, and another export does not train again. A training that diverges leaves the
+    network as it was; the reason is told.
+    """
+    from hwnas.proxies.trained import short
+    from hwnas.supernet import accuracy
+    from hwnas.supernet.alone import train_alone
+
+    ingredients = ingredients_of(run, trained)
+    asked = replace(ingredients.settings, source="short", epochs=run.experiment.export.fine_tune_epochs)
+    recipe = short(replace(ingredients, settings=asked)).recipe
+    dataset, seed = run.dataset.without_test(), run.experiment.seed
+    told: dict[str, Any] = {"epochs": recipe.epochs, "learning_rate": recipe.learning_rate}
+    folder = run.folder / "fine_tuned" / f"{architecture.key}-{trained.weights}-{recipe.epochs}"
+    scores = {"before": _measured(accuracy(before, network, dataset.validation), len(dataset.validation))}
+    try:
+        after = train_alone(
+            network, dataset, recipe, seed=seed, start=trained.supernet.extract(network), folder=folder,
+            device=ingredients.device(), on_epoch=lambda epoch, loss: on_epoch(epoch, recipe.epochs),
+        )  # fmt: skip
+    except TrainingError as error:
+        return Tuned(before, {**told, "validation_top1": scores, "shipped": "before", "failed": error.met})
+    scores["after"] = _measured(accuracy(after, network, dataset.validation), len(dataset.validation))
+    better = scores["after"]["value"] >= scores["before"]["value"]
+    return Tuned(
+        after if better else before, {**told, "validation_top1": scores, "shipped": "after" if better else "before"}
+    )
+
+
+def _measured(share: float, count: int) -> dict[str, Any]:
+    return {"value": share, "error": binomial_error(share, count), "images": count, "origin": "measured"}
