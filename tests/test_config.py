@@ -32,6 +32,7 @@ from hwnas.runtimes import RUNTIMES
 from hwnas.search.samplers import SAMPLERS
 from hwnas.supernet import Recipe
 from hwnas.supernet.schedules import SCHEDULES
+from hwnas.supernet.together import LAUNCHERS
 
 RAW: dict[str, Any] = {
     "name": "first",
@@ -132,6 +133,9 @@ BAD: dict[str, list[Any]] = {
     "train.accumulate": [0],
     "train.ema_decay": [-0.1, 1],
     "train.on_divergence": ["ignore"],
+    "train.teacher_weight": [0, 1.1],
+    "train.processes": [0],
+    "train.launcher": ["slurm"],
     "train.label_smoothing": [-0.1, 1],
     "train.clip_norm": [0],
     "train.middles": [-1],
@@ -293,4 +297,5 @@ def test_words_are_those_of_the_tables() -> None:
         SAMPLERS
     )
     assert set(get_args(TrainConfig.model_fields["schedule"].annotation)) == set(SCHEDULES)
+    assert set(get_args(TrainConfig.model_fields["launcher"].annotation)) == set(LAUNCHERS)
     assert set(get_args(Pick)) == {"best", "knee", "fastest"}

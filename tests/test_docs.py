@@ -35,6 +35,7 @@ from hwnas.soundness import check_space
 from hwnas.space import parse_space
 from hwnas.supernet.schedules import SCHEDULES
 from hwnas.supernet.strategies import STRATEGIES
+from hwnas.supernet.together import LAUNCHERS
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DOCS = REPOSITORY / "docs"
@@ -229,6 +230,7 @@ def test_words_that_a_key_allows_are_the_families_members() -> None:
     assert told["search.sampler"] == SAMPLERS.keys()
     assert told["train.strategy"] == STRATEGIES.keys()
     assert told["train.schedule"] == SCHEDULES.keys()
+    assert told["train.launcher"] == LAUNCHERS.keys()
     page = DOCS / "search.md"
     assert SAMPLERS.keys() | PROXIES.keys() <= set(first_words(page))
     [default] = [cells[0].strip("`") for cells in rows(page) if "The default" in cells[-1]]

@@ -48,7 +48,13 @@ class TrainConfig(StrictModel):
     kernel_transform: bool = False
     largest_epochs: int = Field(default=0, ge=0)
     sort_channels_at: tuple[Annotated[int, Field(ge=2)], ...] = ()
+    teacher: str | None = None
+    teacher_space: str | None = None
+    teacher_architecture: str = "largest"
+    teacher_weight: float = Field(default=0.5, gt=0, le=1)
     on_divergence: Literal["stop", "halve"] = "stop"
+    processes: Positive = 1
+    launcher: Literal["local", "ray"] = "local"
     calibration_batches: Positive = 8
 
     @model_validator(mode="after")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hwnas.errors import RunError
 from hwnas.lookup import member
+from hwnas.pipeline.teaching import open_teacher
 from hwnas.pipeline.training import Trained, recipe_of, torch_device
 from hwnas.pipeline.workspace import Run
 from hwnas.proxies import Accuracy, Ingredients, Settings, Source
@@ -54,4 +55,5 @@ def ingredients_of(run: Run, trained: Trained | None) -> Ingredients:
         lambda: recipe_of(run),
         run.names,
         supernet,
+        lambda: open_teacher(run),
     )

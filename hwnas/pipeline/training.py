@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwnas.errors import ConfigError
 from hwnas.pipeline.narrate import Narrator, Silent
+from hwnas.pipeline.teaching import open_teacher
 from hwnas.pipeline.workspace import Run, open_run
 
 if TYPE_CHECKING:
     from hwnas.supernet import Epoch, Recipe, Sorting, Step, Supernet
+    from hwnas.supernet.together import Part
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ def train(reference: str | Path, *, runs: Path = Path("runs"), narrator: Narrato
 def train_run(run: Run, narrator: Narrator) -> Trained:
     """Train, or continue, or just load what is finished."""
     from hwnas.supernet import train as train_supernet
+    from hwnas.supernet.together import Heard, train_together
 
     supernet, recipe = _prepared(run), recipe_of(run)
     with run.timed("training"), narrator.bar("training the supernet") as bar:
@@ -50,6 +54,9 @@ def train_run(run: Run, narrator: Narrator) -> Trained:
         def on_sort(epoch: int, sorting: Sorting) -> None:
             narrator.say(_sorted(epoch, sorting))
 
+        if recipe.processes > 1 and not _finished(run, recipe):
+            heard = Heard(on_step, on_epoch, on_sort, narrator.say)
+            train_together(partial(open_part, run.folder), recipe.processes, launcher=recipe.launcher, heard=heard)
         history = train_supernet(
             supernet,
             run.space,
@@ -57,6 +64,7 @@ def train_run(run: Run, narrator: Narrator) -> Trained:
             recipe,
             run.train_folder,
             seed=run.experiment.seed,
+            teacher=open_teacher(run),
             base=run.base,
             on_step=on_step,
             on_epoch=on_epoch,
@@ -64,6 +72,35 @@ def train_run(run: Run, narrator: Narrator) -> Trained:
             on_trouble=narrator.say,
         )
     return _trained(supernet, history)
+
+
+def open_part(folder: Path, number: int) -> Part:
+    """What one of several processes trains: all of the run, opened anew from its folder; on GPU `number`, if any."""
+    import torch
+
+    from hwnas.supernet.together import Part
+
+    run = open_run(folder)
+    device = torch_device(run.experiment.device)
+    own = f"cuda:{number % torch.cuda.device_count()}" if device == "cuda" else device
+    return Part(
+        _prepared(run).to(own),
+        run.space,
+        run.dataset.without_test(),
+        recipe_of(run),
+        run.train_folder,
+        run.experiment.seed,
+        run.base,
+        open_teacher(run),
+    )
+
+
+def _finished(run: Run, recipe: Recipe) -> bool:
+    """Whether the checkpoints say that nothing is left to train."""
+    from hwnas.supernet.checkpoint import checkpoints
+
+    found = checkpoints(run.train_folder)
+    return bool(found) and found[-1].stem == f"checkpoint-{recipe.epochs:04d}"
 
 
 def _sorted(epoch: int, sorting: Sorting) -> str:

@@ -13,6 +13,8 @@ from hwnas.tabular.metric import Join, Scale
 from hwnas.tabular.rows import Names
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from hwnas.data import Dataset
     from hwnas.supernet import Recipe, Supernet
 
@@ -90,3 +92,5 @@ class Ingredients:
     """Reads the architectures that files name."""
     supernet: Callable[[], tuple[Supernet, str]]
     """Trained, with what identifies its weights."""
+    teacher: Callable[[], nn.Module | None] = lambda: None
+    """The network that the recipe names as a teacher, if it names one."""

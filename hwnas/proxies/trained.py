@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
@@ -18,10 +18,11 @@ from hwnas.search.evaluate import binomial_error
 from hwnas.space import Architecture
 from hwnas.supernet import Recipe, accuracy
 from hwnas.supernet.alone import train_alone
+from hwnas.supernet.resume import told_of
 
 SHARED = (
     "epochs", "strategy", "middles", "phases", "phase_epochs", "regularise", "kernel_transform",
-    "largest_epochs", "sort_channels_at", "on_divergence",
+    "largest_epochs", "sort_channels_at",
 )  # fmt: skip
 """Of a recipe, what says nothing of a single network, or is told apart."""
 SHORT_EPOCHS = 1
@@ -49,6 +50,8 @@ class TrainedAccuracy:
     """What a network's training begins with; initial weights if left out."""
     begun_from: str = "scratch"
     """What identifies those weights."""
+    teacher: Callable[[], nn.Module | None] = lambda: None
+    """The network that the recipe names as a teacher, if it names one."""
     on_epoch: Callable[[int, int], None] | None = None
 
     def __call__(self, architecture: Architecture) -> float:
@@ -62,6 +65,7 @@ class TrainedAccuracy:
             start=None if self.start is None else self.start(network),
             folder=folder,
             device=self.device,
+            teacher=self.teacher(),
             on_epoch=None if told is None else lambda epoch, loss: told(epoch, self.recipe.epochs),
         )
         top1 = accuracy(module, network, self.split)
@@ -75,7 +79,7 @@ class TrainedAccuracy:
     @property
     def producer(self) -> str:
         """What a stored score was made by: equal producers give equal scores."""
-        usual, recipe = asdict(Recipe()), asdict(self.recipe)
+        usual, recipe = told_of(Recipe()), told_of(self.recipe)
         own = {key: value for key, value in sorted(recipe.items()) if key not in SHARED and value != usual[key]}
         facts = {
             "from": self.begun_from, "epochs": self.recipe.epochs, "data": self.dataset.name, "seed": self.seed,
@@ -110,4 +114,5 @@ def _trained(ingredients: Ingredients, recipe: Recipe) -> TrainedAccuracy:
         ingredients.seed,
         ingredients.device(),
         ingredients.folder / "training" / settings.source,
+        teacher=ingredients.teacher,
     )

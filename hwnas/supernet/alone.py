@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from hwnas.supernet.average import Average
 from hwnas.supernet.course import Course, Pupil, check_recipe
 from hwnas.supernet.epoch import run_epoch
 from hwnas.supernet.recipe import Recipe, epoch_seed, make_optimizer
-from hwnas.supernet.resume import Identity
+from hwnas.supernet.resume import Identity, told_of
 from hwnas.supernet.statistics import calibration_images, recalibrate
 from hwnas.supernet.weights import resized
 
@@ -34,25 +33,25 @@ def train_alone(
     start: nn.Module | None = None,
     folder: Path | None = None,
     device: str = "cpu",
+    teacher: nn.Module | None = None,
     on_epoch: Callable[[int, float], None] | None = None,
 ) -> nn.Module:
     """A network trained on the labels, with the recipe's images, epochs and learning rates.
 
     It begins with the weights of `start`, or with initial ones of its own. With a `folder`, each epoch is kept there:
     a training that was interrupted ends with the same weights as one that was not. `on_epoch` is told each epoch that
-    is trained now, and its mean loss. With a moving average that one is the result. It is in eval mode, its statistics
-    recalibrated as those of a sub-network are.
+    is trained now, and its mean loss. The `teacher` that the recipe names teaches it beside the labels. With a moving
+    average that one is the result. It is in eval mode, its statistics recalibrated as those of a sub-network are.
 
     Raises:
         TrainingError: a loss or a weight is not finite, or the network cannot be trained.
         RunError: the folder holds another training, or is damaged.
     """
-    check_recipe(recipe, dataset.train)
+    check_recipe(recipe, dataset.train, teacher)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        course = _course(
-            (build(network) if start is None else copy.deepcopy(start)).to(device), network, dataset, recipe
-        )
+        module = (build(network) if start is None else copy.deepcopy(start)).to(device)
+        course = _course(module, network, dataset, recipe, teacher)
         identity = _identity(network, dataset, recipe, seed, start)
         losses = [] if folder is None else _resume(folder, course, identity)
         for epoch in range(len(losses) + 1, recipe.epochs + 1):
@@ -68,7 +67,7 @@ def train_alone(
     return recalibrate(course.module if course.average is None else course.average.module, network, calibration)
 
 
-def _course(module: nn.Module, network: Network, dataset: Dataset, recipe: Recipe) -> Course:
+def _course(module: nn.Module, network: Network, dataset: Dataset, recipe: Recipe, teacher: nn.Module | None) -> Course:
     """The course of one network, which is the only one in each step."""
 
     def run(images: Tensor) -> Tensor:
@@ -81,6 +80,7 @@ def _course(module: nn.Module, network: Network, dataset: Dataset, recipe: Recip
         recipe=recipe,
         optimizer=make_optimizer(module, recipe),
         pupils=lambda step, rng: [Pupil(run)],
+        teacher=None if teacher is None else teacher.to(next(module.parameters()).device).eval(),
         average=Average(module, recipe.ema_decay) if recipe.ema_decay else None,
     )
 
@@ -97,7 +97,7 @@ def _diverged(error: FloatingPointError, epoch: int) -> TrainingError:
 def _identity(network: Network, dataset: Dataset, recipe: Recipe, seed: int, start: nn.Module | None) -> Identity:
     """What the training is: of two unlike ones neither continues the other."""
     chain = [f"{slot}: {one.describe()}" for slot, one in zip(network.slots, network.operators, strict=True)]
-    told = {"network": chain, "dataset": dataset.name, "seed": seed, "recipe": asdict(recipe)}
+    told = {"network": chain, "dataset": dataset.name, "seed": seed, "recipe": told_of(recipe)}
     return {**told, "start": "initial weights" if start is None else digest_of(start)}
 
 
@@ -120,10 +120,7 @@ def _resume(folder: Path, course: Course, identity: Identity) -> list[float]:
         return []
     content = checkpoint.load(found[-1])
     was = content["identity"]
-    was["recipe"] = {
-        **asdict(Recipe()),
-        **was.get("recipe", {}),
-    }  # what an earlier hwnas did not know is off by default
+    was["recipe"] = {**told_of(Recipe()), **was.get("recipe", {})}  # an earlier hwnas did not know all of it
     if changed := [key for key, value in identity.items() if was.get(key) != value]:
         raise RunError(
             f"another training was begun here: its {' and '.join(changed)} differ",

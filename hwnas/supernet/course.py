@@ -46,6 +46,8 @@ class Course:
     recipe: Recipe
     optimizer: torch.optim.Optimizer
     pupils: Callable[[Step, random.Random], Sequence[Pupil]]
+    teacher: nn.Module | None = None
+    """In eval mode, and on the device of what is trained."""
     average: Average[nn.Module] | None = None
     team: Team = ALONE
     failures: Failures = field(default_factory=Failures)
@@ -62,15 +64,15 @@ class Course:
 
 
 def parts_of(recipe: Recipe) -> int:
-    """Into how many parts a recipe cuts a batch."""
-    return recipe.accumulate
+    """`accumulate` parts; if that is left out, one for each process."""
+    return recipe.accumulate if recipe.accumulate > 1 else recipe.processes
 
 
-def check_recipe(recipe: Recipe, split: Split) -> None:
-    """Refuse a recipe that does not fit the images.
+def check_recipe(recipe: Recipe, split: Split, teacher: nn.Module | None) -> None:
+    """Refuse a recipe that does not fit the images, or the teacher.
 
     Raises:
-        ConfigError: there is no whole batch, or it cannot be cut as asked for.
+        ConfigError: there is no whole batch, it cannot be cut as asked for, or a teacher is told of and none given.
     """
     parts = parts_of(recipe)
     if len(split) < recipe.batch_size:
@@ -80,10 +82,17 @@ def check_recipe(recipe: Recipe, split: Split) -> None:
             allowed="An epoch holds at least one whole batch",
             do="Use a smaller batch_size",
         )
-    if parts > 1 and 2 * parts > recipe.batch_size:
+    if parts % recipe.processes or (parts > 1 and 2 * parts > recipe.batch_size):
         raise ConfigError(
-            f"a batch of {recipe.batch_size} images is cut into {parts} parts",
+            f"a batch of {recipe.batch_size} images is cut into {parts} parts for {recipe.processes} processes",
             where="train: accumulate",
-            allowed="A part has two images or more",
-            do="Use fewer parts, or a larger batch_size",
+            allowed="Each process has as many parts as the others, and a part has two images or more",
+            do="Make `accumulate` a multiple of `processes`, or leave it out",
+        )
+    if (recipe.teacher is None) != (teacher is None):
+        raise ConfigError(
+            f"the recipe says `teacher={recipe.teacher}`, and {'none' if teacher is None else 'one'} is given",
+            where="train: teacher",
+            allowed="A recipe names the teacher that it is used with",
+            do="Pass `teacher`, such as `hwnas.pipeline.teaching.open_teacher` gives, and name it in the recipe",
         )

@@ -58,8 +58,20 @@ class Recipe:
     """Epochs at the beginning in which the largest network is trained alone, before narrower ones are."""
     sort_channels_at: tuple[int, ...] = ()
     """Epochs, from 2 to the last, at whose beginning the most important channels are brought to the front."""
+    teacher: str | None = None
+    """A network to learn from beside the labels: a user's `file.py:function`, or weights in a `.safetensors` file."""
+    teacher_space: str | None = None
+    """The space that such weights are of a network of."""
+    teacher_architecture: str = "largest"
+    """Which of its networks: largest, smallest, or a JSON file that holds one."""
+    teacher_weight: float = 0.5
+    """The teacher's share of the loss; the rest is that of the labels."""
     on_divergence: Literal["stop", "halve"] = "stop"
     """`halve`: an epoch that diverges is gone through again from its beginning, at half the rate from then on."""
+    processes: int = 1
+    """Processes that train together, each on its part of every batch."""
+    launcher: Literal["local", "ray"] = "local"
+    """Who starts them, a name in `hwnas.supernet.together.LAUNCHERS`."""
     calibration_batches: int = 8
     """Batches from which the normalisation statistics of a network are recomputed before it is scored."""
 

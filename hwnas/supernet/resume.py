@@ -15,6 +15,7 @@ from hwnas.errors import RunError
 from hwnas.space import AnySpace
 from hwnas.supernet import checkpoint
 from hwnas.supernet.average import Average
+from hwnas.supernet.course import parts_of
 from hwnas.supernet.recipe import Recipe
 from hwnas.supernet.weights import Supernet
 
@@ -35,9 +36,17 @@ class Epoch:
 
 
 def identity_of(space: AnySpace, dataset: Dataset, recipe: Recipe, seed: int) -> Identity:
-    """The identity that is kept in every checkpoint; what is done in trouble may change."""
-    told = {key: value for key, value in asdict(recipe).items() if key != "on_divergence"}
-    return {"space": space.name, "dataset": dataset.name, "seed": seed, "recipe": told}
+    """The identity that is kept in every checkpoint."""
+    return {"space": space.name, "dataset": dataset.name, "seed": seed, "recipe": told_of(recipe)}
+
+
+def told_of(recipe: Recipe) -> dict[str, Any]:
+    """What of a recipe decides the weights: all but who computes, and what is done in trouble.
+
+    Of processes there counts into how many parts they cut a batch.
+    """
+    told = {**asdict(recipe), "accumulate": parts_of(recipe)}
+    return {key: value for key, value in told.items() if key not in ("processes", "launcher", "on_divergence")}
 
 
 @dataclass

@@ -61,6 +61,7 @@ def _learn(
     predicted: dict[int, Tensor] = {}
     losses: list[tuple[Pupil, Tensor]] = []
     autocast = torch.autocast(images.device.type, torch.bfloat16, enabled=recipe.precision == "bf16")
+    given = None if course.teacher is None else _given(course.teacher, images, recipe.temperature, autocast)
     for place, pupil in enumerate(pupils):
         course.failures.tried += 1
         try:
@@ -77,11 +78,20 @@ def _learn(
             loss = soft_loss(logits, predicted[pupil.teacher], recipe.temperature)
         else:
             loss = cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+            if given is not None:
+                loss = torch.lerp(loss, soft_loss(logits, given, recipe.temperature), recipe.teacher_weight)
         if place in teaching:
             predicted[place] = (logits.detach() / recipe.temperature).softmax(1)
         (loss * share).backward()  # type: ignore[no-untyped-call]
         losses.append((pupil, loss.detach()))
     return losses
+
+
+def _given(teacher: nn.Module, images: Tensor, temperature: float, autocast: torch.autocast) -> Tensor:
+    """The probabilities that a teacher gives the images."""
+    with torch.no_grad(), autocast:
+        logits: Tensor = teacher(images).float()
+        return (logits / temperature).softmax(1)
 
 
 def soft_loss(logits: Tensor, taught: Tensor, temperature: float) -> Tensor:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hwnas.data import Dataset
 from hwnas.errors import ConfigError, TrainingError
@@ -40,6 +40,7 @@ def train(
     folder: Path,
     *,
     seed: int = 0,
+    teacher: nn.Module | None = None,
     base: Path = Path(),
     team: Team = ALONE,
     on_step: Callable[[Step], None] | None = None,
@@ -54,6 +55,7 @@ def train(
     the supernet holds it in the end.
 
     Args:
+        teacher: the network that the recipe names.
         base: where the path of a user's strategy begins.
         team: the processes that train together; this one writes and is told of progress if it leads.
         on_sort: told the epoch before which channels were sorted, and which.
@@ -63,13 +65,13 @@ def train(
         TrainingError: a loss, a gradient or a weight is not finite; the checkpoints so far stay as they are.
         RunError: the checkpoints were made by another recipe, space or seed, or the last one is damaged.
     """
-    check_recipe(recipe, dataset.train)
+    check_recipe(recipe, dataset.train, teacher)
     _check(supernet, recipe)
     failed = folder / "failed.jsonl" if team.leads else None
     failures = Failures(failed, on_trouble, set(read_failures(failed)) if failed else set())
     average = Average(supernet, recipe.ema_decay) if recipe.ema_decay else None
     strategy = open_strategy(space, recipe, base=base)
-    course = _course(supernet, space, dataset, recipe, strategy, average, team, failures)
+    course = _course(supernet, space, dataset, recipe, strategy, teacher, average, team, failures)
     state = State(supernet, course.optimizer, average, identity_of(space, dataset, recipe, seed))
     resume(folder, state)
     calibration = calibration_images(dataset, count=recipe.calibration_batches, batch_size=recipe.batch_size, seed=seed)
@@ -115,6 +117,7 @@ def _course(
     dataset: Dataset,
     recipe: Recipe,
     strategy: Strategy,
+    teacher: nn.Module | None,
     average: Average[Supernet] | None,
     team: Team,
     failures: Failures,
@@ -141,6 +144,7 @@ def _course(
         recipe=recipe,
         optimizer=make_optimizer(supernet, recipe, decaying=decaying),
         pupils=pupils,
+        teacher=None if teacher is None else teacher.to(next(supernet.parameters()).device).eval(),
         average=average,
         team=team,
         failures=failures,

@@ -1,0 +1,90 @@
+"""Teachers: networks of a user's that the supernet learns from beside the labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import final
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from hwnas.data import Dataset
+from hwnas.errors import ConfigError
+from hwnas.network import Network, build
+from hwnas.supernet.weights import resized
+
+WHERE = "train: teacher"
+
+
+@final
+class AtItsResolution(nn.Module):
+    """A module of a network, given images at the resolution that it is for."""
+
+    def __init__(self, module: nn.Module, network: Network) -> None:
+        super().__init__()
+        self.module = module
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, classes)."""
+        logits: Tensor = self.module(resized(images, self.network))
+        return logits
+
+
+def teacher_of_weights(path: Path, network: Network) -> nn.Module:
+    """A network with the weights and statistics of a `.safetensors` file: the state of its module, as it was saved.
+
+    Raises:
+        ConfigError: it cannot be read, or is of another network.
+    """
+    with torch.random.fork_rng(devices=[]):
+        module = build(network)
+    try:
+        module.load_state_dict(load_file(path))
+    except (OSError, SafetensorError) as error:
+        raise ConfigError(
+            f"the weights cannot be read ({error})",
+            where=f"{WHERE} {path}",
+            allowed="A teacher's weights are a `.safetensors` file",
+            do="Save them with `safetensors.torch.save_file(module.state_dict(), path)`",
+        ) from error
+    except RuntimeError as error:
+        reason = "; ".join(line.strip() for line in str(error).splitlines()[1:3])
+        raise ConfigError(
+            f"the weights are not of the network that is named ({reason})",
+            where=f"{WHERE} {path}",
+            allowed="They are the state of `build(network)`, or of what `Supernet.extract` or `train_alone` gives",
+            do="Correct `train.teacher_space` or `train.teacher_architecture`",
+        ) from error
+    return AtItsResolution(module, network)
+
+
+def checked_teacher(teacher: object, dataset: Dataset, name: str) -> nn.Module:
+    """What a user gave as a teacher, tried on two images.
+
+    Raises:
+        ConfigError: it is no module, does not run, or gives something else than a row of logits for each image.
+    """
+    met = f"it is {type(teacher).__name__}"
+    if isinstance(teacher, nn.Module):
+        try:
+            with torch.no_grad():
+                logits = teacher.eval()(dataset.validation.batch(torch.arange(2)).to(_device(teacher)))
+            if tuple(logits.shape) == (2, dataset.classes) and logits.isfinite().all():
+                return teacher
+            met = f"of two images it makes {tuple(logits.shape)}, or what is not finite"
+        except Exception as error:  # a user's own module
+            met = f"it does not run on two images ({type(error).__name__}: {error})"
+    shape = (2, dataset.channels, dataset.resolution, dataset.resolution)
+    raise ConfigError(
+        met,
+        where=f"{WHERE} {name}",
+        allowed=f"A teacher is a torch.nn.Module that makes finite logits ({2}, {dataset.classes}) of images {shape}",
+        do="Correct the function, or name other weights",
+    )
+
+
+def _device(module: nn.Module) -> torch.device:
+    return next((value.device for value in module.parameters()), torch.device("cpu"))

@@ -1,0 +1,55 @@
+"""What the processes of a team open in tests: little to import, little to train."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hwnas.data import Dataset
+from hwnas.data.dataset import Split
+from hwnas.data.source import Stored
+from hwnas.errors import ConfigError
+from hwnas.space import parse_space
+from hwnas.supernet import Recipe, Supernet
+from hwnas.supernet.together import Part
+
+SPACE = parse_space(
+    {
+        "name": "tiny",
+        "input": {"channels": 1, "resolution": 8},
+        "classes": 4,
+        "stages": [
+            {"name": "stem", "op": "conv", "stride": 2, "width": [8, 16]},
+            {"name": "s1", "op": "mbconv", "width": 16, "depth": [1, 2], "kernel": [3, 5], "expand": 1},
+            {"name": "head", "op": "classifier", "dropout": 0.2},
+        ],
+    },
+    where="tiny.yaml",
+)
+TWO = Recipe(
+    epochs=2, batch_size=32, learning_rate=0.02, augment="shift", calibration_batches=1, processes=2, ema_decay=0.5,
+    strategy="spy.py:told",
+)  # fmt: skip
+
+
+def random_data() -> Dataset:
+    """200 images to learn from, 50 to validate on."""
+    generator = torch.Generator().manual_seed(0)
+    pool = Stored(torch.randn(250, 1, 8, 8, generator=generator))
+    labels = torch.randint(0, 4, (250,), generator=generator)
+    mean, std = torch.zeros(1, 1, 1), torch.ones(1, 1, 1)
+    splits = [Split(pool, places, labels[places], mean, std) for places in torch.arange(250).split([200, 50])]
+    return Dataset("random", ("a", "b", "c", "d"), splits[0], splits[1], None)
+
+
+def part_of(folder: Path, own: Path, number: int, **changes: Any) -> Part:
+    """A part whose strategy is in the folder `own`."""
+    return Part(Supernet(SPACE), SPACE, random_data(), replace(TWO, **changes), folder, 0, own)
+
+
+def unopened(number: int) -> Part:
+    """A part that cannot be opened."""
+    raise ConfigError("nothing is here", where=f"process {number}", allowed="Something", do="Correct it")
