@@ -14,6 +14,8 @@ from hwnas.errors import ConfigError, RunError, SpaceError
 from hwnas.network import lower
 from hwnas.notation import write_architecture
 from hwnas.pipeline import open_space, score
+from hwnas.proxies.training_free.ensembles import ENSEMBLES
+from hwnas.proxies.training_free.rank_sums import rank_sums
 from hwnas.proxies.training_free.scorer import check_holds, training_free_scorer
 from hwnas.report.scores import Scored, ranked, score_lines, score_table
 from hwnas.search.lock import RunLock
@@ -126,6 +128,16 @@ def test_a_proxy_that_holds_for_neither_end_of_a_space_is_refused_before_any_wor
                 check_holds(scorer, ends)
         else:
             check_holds(scorer, ends)
+
+
+def test_an_ensemble_ranks_what_is_scored_together_and_fails_where_a_member_does(tmp_path: Path) -> None:
+    names = ("az_nas", "expressivity", "progressivity", "trainability", "macs")
+    found = scored(tmp_path, proxies=names)
+    members = [[network.scores[name].value for network in found.networks] for name in names[1:]]
+    assert [network.scores["az_nas"].value for network in found.networks] == rank_sums(ENSEMBLES["az_nas"], members)
+    times = [network.scores["az_nas"].ms for network in found.networks]
+    assert times == pytest.approx([sum(network.scores[name].ms for name in names[1:]) for network in found.networks])
+    assert "log ranks among these networks" in found.proxies["az_nas"]
 
 
 def test_the_command_prints_a_table_costs_and_origins_and_writes_a_csv(hwnas: Call) -> None:

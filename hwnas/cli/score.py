@@ -18,7 +18,7 @@ def score(
     ],
     proxies: Annotated[
         list[str] | None,
-        typer.Option("--proxies", help="Names with commas between them; ranks are by the first. May be repeated."),
+        typer.Option("--proxies", help="Names with commas between them, ensemble if left out; ranks are by the first."),
     ] = None,
     sample: Annotated[int, typer.Option(min=1, help="How many random networks.")] = 20,
     architectures: Annotated[
@@ -40,7 +40,7 @@ def score(
     """Rank networks of a space without training: a number for each, its cost and its origin."""
     from hwnas import pipeline
 
-    names = tuple(name.strip() for words in proxies or ["synflow"] for name in words.split(","))
+    names = tuple(name.strip() for words in proxies or ["ensemble"] for name in words.split(","))
     scored = pipeline.score(
         target, names, sample=sample, architectures=architectures, data=data, seed=seed, batch=batch,
         resolution=resolution, processes=processes, csv=csv, runs=runs, narrator=Terminal(),

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import yaml
 
-from hwnas.errors import ConfigError, SpaceError
+from hwnas.errors import ConfigError, did_you_mean
 from hwnas.network import lower
-from hwnas.pipeline.costs import architecture_of
+from hwnas.pipeline.architectures import read_architectures
 from hwnas.pipeline.narrate import Narrator, Silent
 from hwnas.pipeline.spaces import open_space, split_reference
 from hwnas.pipeline.workspace import open_run
@@ -29,6 +28,7 @@ from hwnas.yaml_file import read_yaml
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset
+    from hwnas.proxies.training_free.ensembles import Ensemble
     from hwnas.proxies.training_free.scorer import TrainingFree
 
 NOISE = "noise"
@@ -46,9 +46,41 @@ class _Target:
     device: str
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """A column that is asked for: a proxy, or an ensemble with its members."""
+
+    name: str
+    ensemble: Ensemble | None
+    scorers: tuple[TrainingFree, ...]
+
+    @property
+    def producer(self) -> str:
+        """What made the column's scores."""
+        members = "; ".join(scorer.producer for scorer in self.scorers)
+        if self.ensemble is None:
+            return members
+        return f"{self.name}: {'log ranks' if self.ensemble.log else 'ranks'} among these networks of {members}"
+
+    def column(self, found: Sequence[Sequence[Score]]) -> list[ProxyScore]:
+        """The column from each scorer's scores; an ensemble fails where a member does, and takes as long as all."""
+        from hwnas.proxies.training_free.rank_sums import rank_sums
+
+        values = [[score.value for score in scores] for scores in found]
+        joined = values[0] if self.ensemble is None else rank_sums(self.ensemble, values)
+        return [
+            ProxyScore(
+                value,
+                next((score.failed for score in scores if score.failed is not None), None),
+                1000 * sum(score.elapsed_s for score in scores),
+            )
+            for value, scores in zip(joined, zip(*found, strict=True), strict=True)
+        ]
+
+
 def score(
     target: str | Path,
-    proxies: Sequence[str] = ("synflow",),
+    proxies: Sequence[str] = ("ensemble",),
     *,
     sample: int = 20,
     architectures: Path | None = None,
@@ -65,7 +97,7 @@ def score(
 
     Args:
         target: a space, whose scores go to `runs/<space>-scores`, or an experiment, whose scores go to its run.
-        proxies: names in `TRAINING_FREE`.
+        proxies: names in `TRAINING_FREE` or `ENSEMBLES`; the latter rank the networks that are scored together.
         sample: so many random networks; fewer where the space has no more.
         architectures: a file with those to score instead: a JSON list, such as a front, or one a line.
         data: a data set's name, `file.py:function`, a YAML mapping as in an experiment, or `noise`. If left out, the
@@ -82,7 +114,7 @@ def score(
 
     narrator = narrator or Silent()
     with _opened(target, data, seed, runs) as given:
-        scorers = _scorers(given, proxies, batch, resolution)
+        asked = [_asked(given, name, batch, resolution) for name in dict.fromkeys(proxies)]
         if architectures is None:
             wanted = draw(given.space, sample, given.seed, lambda architecture: True)
         else:
@@ -91,44 +123,55 @@ def score(
         for notice in store.notices:
             narrator.say(notice)
         with narrator.bar(f"scoring {given.space.name}") as bar:
-            columns = score_population(wanted, scorers, store, processes=processes, progress=bar.update)
-    scored = _scored(given.space, scorers, wanted, columns)
+            scorers = [scorer for one in asked for scorer in one.scorers]
+            found = iter(score_population(wanted, scorers, store, processes=processes, progress=bar.update))
+    columns = {one.name: one.column([next(found) for _ in one.scorers]) for one in asked}
+    scored = _scored(given.space, {one.name: one.producer for one in asked}, wanted, columns)
     if csv is not None:
         write_whole(csv, scored.as_csv())
     return scored
 
 
-def _scorers(given: _Target, proxies: Sequence[str], batch: int | None, resolution: int | None) -> list[TrainingFree]:
+def _asked(given: _Target, name: str, batch: int | None, resolution: int | None) -> _Asked:
+    from hwnas.proxies.training_free import TRAINING_FREE
+    from hwnas.proxies.training_free.ensembles import ENSEMBLES, Member
     from hwnas.proxies.training_free.scorer import check_holds, training_free_scorer
 
-    lowered, ends = partial(lower, given.space), (given.space.smallest(), given.space.largest())
-    scorers = [
-        training_free_scorer(
-            name, lowered, given.dataset, seed=given.seed, batch=batch, resolution=resolution, device=given.device
+    ensemble = ENSEMBLES.get(name)
+    if ensemble is None and name not in TRAINING_FREE:
+        raise ConfigError(
+            f"unknown proxy `{name}`",
+            where="training-free proxies",
+            allowed=did_you_mean(name, [*TRAINING_FREE, *ENSEMBLES]),
+            do="Use a known proxy",
         )
-        for name in dict.fromkeys(proxies)
-    ]
+    members = (Member(name),) if ensemble is None else ensemble.members
+    lowered, ends = partial(lower, given.space), (given.space.smallest(), given.space.largest())
+    scorers = tuple(
+        training_free_scorer(
+            member.name, lowered, given.dataset, seed=given.seed, batch=batch or member.batch,
+            resolution=resolution or member.resolution, device=given.device,
+        )
+        for member in members
+    )  # fmt: skip
     for scorer in scorers:
         check_holds(scorer, ends)
-    return scorers
+    return _Asked(name, ensemble, scorers)
 
 
 def _scored(
-    space: AnySpace, scorers: Sequence[TrainingFree], wanted: Sequence[Architecture], columns: list[list[Score]]
+    space: AnySpace,
+    producers: Mapping[str, str],
+    wanted: Sequence[Architecture],
+    columns: Mapping[str, Sequence[ProxyScore]],
 ) -> Scored:
-    names = [scorer.name for scorer in scorers]
-    ranks = ranked([score.value for score in columns[0]])
+    ranks = ranked([score.value for score in next(iter(columns.values()))])
     networks = [
-        ScoredNetwork(
-            architecture.key,
-            architecture.as_dict(),
-            rank,
-            {n: ProxyScore(s.value, s.failed, 1000 * s.elapsed_s) for n, s in zip(names, scores, strict=True)},
-        )
-        for architecture, rank, scores in zip(wanted, ranks, zip(*columns, strict=True), strict=True)
+        ScoredNetwork(a.key, a.as_dict(), rank, dict(zip(columns, scores, strict=True)))
+        for a, rank, scores in zip(wanted, ranks, zip(*columns.values(), strict=True), strict=True)
     ]
     networks.sort(key=lambda network: (network.rank is None, network.rank or 0))  # stable: equal ones keep their order
-    return Scored(space.name, {scorer.name: scorer.producer for scorer in scorers}, tuple(networks))
+    return Scored(space.name, producers, tuple(networks))
 
 
 @contextmanager
@@ -182,44 +225,3 @@ def _data(text: str, seed: int) -> Dataset | None:
             do="Correct it",
         ) from error
     return load_data(found if isinstance(found, dict) else text, seed=seed).without_test()
-
-
-def read_architectures(space: AnySpace, path: Path) -> list[Architecture]:
-    """A JSON list, or one a line; each as `hwnas cost --architecture` takes it from a file, or a string."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpaceError(
-            f"the file cannot be read ({error})",
-            where=str(path),
-            allowed="It holds a JSON list of architectures, such as a front, or one architecture a line",
-            do="Correct the path",
-        ) from error
-    found = [architecture_of(space, raw, where=where) for raw, where in _entries(text, path)]
-    if not found:
-        raise SpaceError(
-            "the file holds no architecture",
-            where=str(path),
-            allowed="A JSON list of architectures, such as a front, or one architecture a line",
-            do="Name another file, or leave it out and draw with --sample",
-        )
-    return list(dict.fromkeys(found))
-
-
-def _entries(text: str, path: Path) -> Iterator[tuple[Any, str]]:
-    whole = _json(text)
-    if isinstance(whole, list):
-        yield from ((raw, f"{path}: entry {number}") for number, raw in enumerate(whole, 1))
-        return
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.strip():
-            raw = _json(line)
-            yield (raw if isinstance(raw, dict | list) else line.strip()), f"{path}:{number}"
-
-
-def _json(text: str) -> Any:
-    """What a text says as JSON; None where it is none."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return None
