@@ -54,18 +54,18 @@ def stored(storage: Path | str) -> list[optuna.trial.FrozenTrial]:
 
 def test_alone_in_a_shared_study_is_as_in_one_of_its_own(storage: Path | str) -> None:
     whole = open_study(PLAN)
-    whole.run(scored, 10)
+    whole.run(scored, 7)
     shared = open_study(PLAN, storage, shared=True)
-    shared.run(scored, 6)
+    shared.run(scored, 4)
     shared.close()
     again = open_study(PLAN, storage, shared=True)
-    again.run(scored, 10)
+    again.run(scored, 7)
     assert again.evaluations == whole.evaluations
     assert all(trial.state == TrialState.COMPLETE for trial in stored(storage))
 
 
-def test_two_that_take_turns_score_nothing_twice_and_know_what_the_other_told(storage: Path | str) -> None:
-    one, two = (open_study(PLAN, storage, shared=True) for _ in range(2))
+def test_two_that_take_turns_score_nothing_twice_and_know_what_the_other_told(log: Path) -> None:
+    one, two = (open_study(PLAN, log, shared=True) for _ in range(2))
     for _ in range(3):
         trials = [(study, asked(study)) for study in (one, two, one)]
         assert len({trial.architecture.key for _, trial in trials}) == 3
@@ -74,7 +74,7 @@ def test_two_that_take_turns_score_nothing_twice_and_know_what_the_other_told(st
     one.catch_up()
     two.catch_up()
     assert len(one.evaluations) == 9
-    assert set(keys(one)) == set(keys(two)) == {t.user_attrs["key"] for t in stored(storage)}
+    assert set(keys(one)) == set(keys(two)) == {t.user_attrs["key"] for t in stored(log)}
 
 
 def test_of_two_claims_of_one_architecture_the_first_counts(log: Path) -> None:

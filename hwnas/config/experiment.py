@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, field_validator, model_validator
 
+from hwnas.config.runners import RayConfig
 from hwnas.config.setups import Positive, SetupConfig, TierConfig
 from hwnas.errors import did_you_mean
 from hwnas.strict import StrictModel, parsed
@@ -122,7 +123,14 @@ class SearchConfig(StrictModel):
     sampler: Literal["guided", "nsga2", "nsga3", "tpe", "gp", "random"] = "tpe"
     population: int = Field(default=20, ge=2)
     storage: str | None = None
-    """An Optuna storage URL; by default a journal file for each tier in the run folder."""
+    """An Optuna storage URL, or grpc://host:port; by default a journal file for each tier in the run folder."""
+    shared: bool = False
+    """Whether several processes may work on a study at a time; with a storage's URL they always may."""
+    lease_s: float = Field(default=60.0, gt=0)
+    """A process on another machine that is silent for so long is taken for dead, and what it scored is asked again."""
+    runner: Literal["serial", "ray"] = "serial"
+    ray: RayConfig = RayConfig()
+
     ladder: tuple[RungConfig, ...] = ()
     """What `hwnas ladder` climbs: cheap scores of many networks, then dearer ones of the best of them."""
 
@@ -135,6 +143,11 @@ class SearchConfig(StrictModel):
                     f"a rung of {above.networks} networks follows one of {below.networks}: have ever fewer"
                 )
         return value
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether others may work on the studies."""
+        return self.shared or self.storage is not None
 
 
 class TimingConfig(StrictModel):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from hwnas.pipeline.searching import search as search
     from hwnas.pipeline.showing import space_facts as space_facts
     from hwnas.pipeline.spaces import open_space as open_space
+    from hwnas.pipeline.storages import serve_storage as serve_storage
     from hwnas.pipeline.tables import import_table as import_table
     from hwnas.pipeline.tables import lint as lint
     from hwnas.pipeline.tables import merge as merge
@@ -55,6 +56,7 @@ _VERBS = {  # name -> "module:attribute"; the block above says the same to type 
     "schema_text": "hwnas.pipeline.schemas:schema_text",
     "score": "hwnas.pipeline.scoring:score",
     "search": "hwnas.pipeline.searching:search",
+    "serve_storage": "hwnas.pipeline.storages:serve_storage",
     "space_facts": "hwnas.pipeline.showing:space_facts",
     "view": "hwnas.pipeline.showing:view",
     "train": "hwnas.pipeline.training:train",

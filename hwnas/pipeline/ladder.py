@@ -13,7 +13,8 @@ from hwnas.errors import ConfigError
 from hwnas.pipeline.accuracy import ingredients_of, made
 from hwnas.pipeline.narrate import Narrator, Silent
 from hwnas.pipeline.pricing import Priced, cheap_scorers, check_limits, priced_setups
-from hwnas.pipeline.searching import cost_scorers, standing
+from hwnas.pipeline.runners import cost_scorers
+from hwnas.pipeline.searching import standing
 from hwnas.pipeline.training import supernet_of
 from hwnas.pipeline.workspace import Run, open_run
 from hwnas.proxies import Accuracy, source_of

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,15 +17,17 @@ from hwnas.network import Network
 from hwnas.pareto import Tier
 from hwnas.pipeline.accuracy import accuracy_of
 from hwnas.pipeline.guiding import guide_of
-from hwnas.pipeline.live import live_times, refuse_paused
+from hwnas.pipeline.live import refuse_paused
 from hwnas.pipeline.narrate import Narrator, Silent
-from hwnas.pipeline.pricing import Priced, cheap_scorers, check_limits, latency_origin, notices, priced_setups
+from hwnas.pipeline.pricing import Priced, check_limits, latency_origin, notices, priced_setups
+from hwnas.pipeline.runners import RUNNERS, Job, scorers_of
 from hwnas.pipeline.timing import fill, fill_others, runtime_of, table_of
 from hwnas.pipeline.workspace import DERIVED, Run, open_run
 from hwnas.proxies import Accuracy
 from hwnas.report import units
-from hwnas.search.evaluate import Evaluation, Scorer, error_of, evaluate
+from hwnas.search.evaluate import Evaluation, error_of
 from hwnas.search.fronts import FrontPoint, read_front, remeasured, tier_front, write_front
+from hwnas.search.lock import RunLock
 from hwnas.search.plan import Plan
 from hwnas.search.store import ScoreStore
 from hwnas.search.study import Finished, Progress, Study, open_study
@@ -57,10 +60,11 @@ def search(
     from hwnas.pipeline.training import supernet_of
 
     run, narrator = open_run(reference, runs=runs), narrator or Silent()
-    with run.opened():
+    lock = RunLock(run.folder, shared=run.experiment.search.is_shared)
+    with run.opened(lock):
         prices = priced_setups(run)
         check_limits(run, prices)
-        searched = search_run(run, supernet_of(run, narrator), prices, narrator, trials=trials)
+        searched = search_run(run, supernet_of(run, narrator), prices, narrator, trials=trials, alone=lock.alone)
     refuse_paused((tier.tier.name, tier.paused) for tier in searched if tier.paused)
     return searched
 
@@ -80,20 +84,30 @@ def searched_before(run: Run, trained: Trained | None, prices: Mapping[str, Pric
 
 
 def search_run(
-    run: Run, trained: Trained | None, prices: Mapping[str, Priced], narrator: Narrator, *, trials: int | None = None
+    run: Run,
+    trained: Trained | None,
+    prices: Mapping[str, Priced],
+    narrator: Narrator,
+    *,
+    trials: int | None = None,
+    alone: Callable[[], None] = lambda: None,
 ) -> list[Searched]:
-    """Search every tier, time its front again and write it; accuracies are shared between tiers."""
+    """Search every tier, time its front again and write it; accuracies are shared between tiers.
+
+    `alone` returns when no other process searches the folder any more: fronts are timed by one at a time.
+    """
     proxy = accuracy_of(run, trained)
     for notice in notices(run, prices):
         narrator.say(notice)
     with run.timed("search"):
-        store = ScoreStore.open(run.folder / "scores.jsonl")
+        store = ScoreStore.open(run.folder / "scores.jsonl", shared=run.experiment.search.is_shared)
         for notice in store.notices:
             narrator.say(notice)
         searched = [_search_tier(run, name, proxy, prices, store, narrator, trials) for name in run.experiment.tiers]
     for tier in searched:
         if not tier.front:
             narrator.say(f"{tier.tier.name}: {nothing_found(tier)}")
+    alone()
     with run.timed("timing the fronts"):
         return [_timed_again(run, tier, narrator) for tier in searched]
 
@@ -117,9 +131,9 @@ def _search_tier(
     trials: int | None,
 ) -> Searched:
     tier, config = run.tier(name), run.experiment.search
-    scorers: dict[str, Scorer] = {**cost_scorers(run, name, prices, narrator), run.accuracy: proxy}
-    producers = {run.accuracy: proxy.producer}
     study = _open_study(run, name, proxy, prices)
+    scorers = scorers_of(run, name, proxy, prices, narrator)
+    job = Job(run, name, study, scorers, {run.accuracy: proxy.producer}, store, trials or config.trials)
     for notice in study.notices:
         narrator.say(notice)
     with narrator.bar(f"searching {name}") as bar:
@@ -129,22 +143,13 @@ def _search_tier(
             text = f"front {progress.front_size}, hypervolume {progress.hypervolume:.4g}{best}"
             bar.update(progress.trials, progress.total, text)
 
-        finished, paused = _until_away(study, lambda a: evaluate(a, scorers, tier, store, producers),
-                                       trials or config.trials, show)  # fmt: skip
+        with closing(study):
+            finished, paused = _until_away(job, show)
     if paused is not None:
         narrator.say(f"{name} pauses after {finished.trials} trials: {paused.where}: {paused.met}")
     evaluations = study.evaluations
     front = standing(run, name, tier, evaluations, prices, run.source.origin, proxy)
     return Searched(tier, finished, evaluations, tuple(front), paused)
-
-
-def cost_scorers(run: Run, tier: str, prices: Mapping[str, Priced], narrator: Narrator) -> dict[str, Scorer]:
-    """Everything that a tier asks of a network but its accuracy; what is timed live comes after what costs nothing."""
-    known = cheap_scorers(run, tier, prices)
-    if not run.is_live(tier):
-        return known
-    times = live_times(run, tier, narrator)
-    return {**known, run.tier(tier).objectives[1].metric: lambda a: times.latency_ms(run.network(a))}
 
 
 def standing(
@@ -174,15 +179,12 @@ def _latency_origin(run: Run, tier: str, prices: Mapping[str, Priced], architect
     return latency_origin(prices[run.experiment.tiers[tier].setup].model, run.network(architecture))
 
 
-def _until_away(
-    study: Study, score: Callable[[Architecture], Evaluation], trials: int, show: Callable[[Progress], None]
-) -> tuple[Finished, HostAway | None]:
-    """Run a study; where its device goes away, as far as it came. The trial in hand was not told: it is asked again."""
+def _until_away(job: Job, show: Callable[[Progress], None]) -> tuple[Finished, HostAway | None]:
+    """Search, as far as the tier's device does not go away. The trial in hand is not told then: it is asked again."""
     try:
-        return study.run(score, trials, show), None
+        return RUNNERS[job.run.experiment.search.runner](job, show), None
     except HostAway as error:
-        failed = sum(evaluation.failed is not None for evaluation in study.evaluations)
-        return Finished(len(study.evaluations), failed, f"{error.where} did not answer any more"), error
+        return replace(job.study.finished(job.trials), stopped=f"{error.where} did not answer any more"), error
 
 
 def _open_study(run: Run, name: str, proxy: Accuracy, prices: Mapping[str, Priced]) -> Study:
@@ -199,7 +201,8 @@ def _open_study(run: Run, name: str, proxy: Accuracy, prices: Mapping[str, Price
         guide=guide_of(run, name, prices),
     )
     storage = config.storage or run.folder / f"study-{tier.name}.log"
-    return open_study(plan, storage, name=f"{run.experiment.name}-{tier.name}")
+    shared, name = config.is_shared, f"{run.experiment.name}-{tier.name}"
+    return open_study(plan, storage, name=name, shared=shared, lease_s=config.lease_s)
 
 
 def _producer(run: Run, tier: str, prices: Mapping[str, Priced]) -> str:

@@ -242,9 +242,9 @@ class Run:
             ) from error
 
     @contextmanager
-    def opened(self) -> Iterator[Run]:
+    def opened(self, lock: RunLock | None = None) -> Iterator[Run]:
         """Lock the folder and write the resolved experiment and the space there."""
-        with RunLock(self.folder):
+        with lock or RunLock(self.folder):
             try:
                 self._keep_space()
             except OSError as error:

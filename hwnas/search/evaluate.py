@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 
 from hwnas.errors import ConfigError, HostAway, HwnasError, MissingExtra, TableError, did_you_mean
 from hwnas.pareto import Scores, Tier
-from hwnas.search.store import ScoreStore
+from hwnas.search.ledger import Book
 from hwnas.space import Architecture
 
 Scorer = Callable[[Architecture], float]
@@ -56,7 +56,7 @@ def evaluate(
     architecture: Architecture,
     scorers: Mapping[str, Scorer],
     tier: Tier,
-    store: ScoreStore | None = None,
+    store: Book | None = None,
     producers: Mapping[str, str] | None = None,
 ) -> Evaluation:
     """Ask the scorers (metric -> function) in order, until one breaks a limit of the tier or fails.
@@ -89,7 +89,7 @@ def evaluate(
 
 
 def _stored(
-    scorer: Scorer, architecture: Architecture, metric: str, store: ScoreStore, producer: str
+    scorer: Scorer, architecture: Architecture, metric: str, store: Book, producer: str
 ) -> tuple[float | None, str | None]:
     score = store.get(architecture, metric, producer)
     if score is None:

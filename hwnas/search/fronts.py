@@ -185,7 +185,7 @@ def write_whole(path: Path, text: str) -> None:
     Raises:
         RunError: the folder cannot be written.
     """
-    part = path.with_name(f".{path.name}.part")
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("w", encoding="utf-8", newline="") as file:

@@ -50,10 +50,10 @@ def open_kept(plan: Plan, storage: Path | str, name: str) -> tuple[optuna.Study,
                 study.set_metric_names([objective.metric for objective in plan.tier.objectives])
                 study.set_user_attr("plan", plan.identity)
                 notices += _others(study, plan, storage, name)
-    except (OSError, KeyError, TypeError, ValueError, optuna.exceptions.OptunaError, ImportError) as error:
-        raise damaged(storage, error) from error
     except HwnasError:
         raise
+    except (OSError, KeyError, TypeError, ValueError, optuna.exceptions.OptunaError, ImportError) as error:
+        raise damaged(storage, error) from error
     except Exception as error:  # a database's own errors have no common base
         raise RunError(
             f"the study cannot be kept here ({type(error).__name__}: {error})",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Mapping
@@ -21,14 +22,16 @@ class Lines:
     cut_bytes: int
 
 
-def read_lines(path: Path) -> Lines:
+def read_lines(path: Path, after: int = 0) -> Lines:
     """The objects in a file, none if there is no file; a last line without its end is left out.
+
+    With `after`, those that begin behind so many bytes; then errors count lines from there.
 
     Raises:
         RunError: the file cannot be read, or a line that was finished holds no JSON object.
     """
     try:
-        content = path.read_bytes() if path.exists() else b""
+        content = _content(path, after)
     except OSError as error:
         raise RunError(
             f"the file cannot be read ({error.strerror})",
@@ -38,11 +41,21 @@ def read_lines(path: Path) -> Lines:
         ) from error
     whole = content.rfind(b"\n") + 1
     records = tuple(_record(line, path, number) for number, line in enumerate(content[:whole].splitlines(), 1))
-    return Lines(records, whole, len(content) - whole)
+    return Lines(records, after + whole, len(content) - whole)
+
+
+def _content(path: Path, after: int) -> bytes:
+    if not path.exists():
+        return b""
+    with path.open("rb") as file:
+        file.seek(after)
+        return file.read()
 
 
 def append_line(path: Path, record: Mapping[str, Any]) -> None:
-    """Append an object as one write, on the disk when this returns.
+    """Append an object as one write, on the disk when this returns; processes that append to one file take turns.
+
+    What a killed process left of its line is dropped first, so that no line runs into it.
 
     Raises:
         RunError: the file cannot be written.
@@ -50,8 +63,10 @@ def append_line(path: Path, record: Mapping[str, Any]) -> None:
     """
     line = (json.dumps(record, allow_nan=False) + "\n").encode()
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            drop_cut_line(descriptor)
             if os.write(descriptor, line) < len(line):
                 raise OSError("the disk took only a part of the line")
             os.fsync(descriptor)
@@ -66,21 +81,26 @@ def append_line(path: Path, record: Mapping[str, Any]) -> None:
         ) from error
 
 
-def drop_cut_line(path: Path, lines: Lines) -> None:
-    """Cut the file back to its whole lines, so that the next line does not run into the rest of a cut one."""
-    if lines.cut_bytes == 0:
-        return
-    try:
-        with path.open("r+b") as file:
-            file.truncate(lines.whole_bytes)
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise RunError(
-            f"the cut last line cannot be dropped ({error.strerror})",
-            where=str(path),
-            allowed="The file must be writable",
-            do="Correct its permissions and run the same command again",
-        ) from error
+def drop_cut_line(descriptor: int) -> int:
+    """Cut an open, locked file back to its whole lines; how many bytes went."""
+    size = os.fstat(descriptor).st_size
+    whole = _whole_bytes(descriptor, size)
+    if whole < size:
+        os.ftruncate(descriptor, whole)
+        os.fsync(descriptor)
+    return size - whole
+
+
+def _whole_bytes(descriptor: int, size: int) -> int:
+    """Where the last finished line of a file ends."""
+    end = size
+    while end > 0:
+        start = max(0, end - 65536)
+        found = os.pread(descriptor, end - start, start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
 
 
 def _record(line: bytes, path: Path, number: int) -> dict[str, Any]:

@@ -16,12 +16,14 @@ from hwnas.errors import RunError
 class RunLock:
     """Holds `<folder>/.lock` while its `with` block runs. The file stays; what counts is the lock on it.
 
+    Several processes hold a folder at a time if all of them are `shared`: those that search it together.
+
     Raises:
         RunError: on entering, when another process holds the folder, or the folder cannot be written.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / ".lock"
+    def __init__(self, folder: Path, *, shared: bool = False) -> None:
+        self.path, self.shared = folder / ".lock", shared
         self._descriptor: int | None = None
 
     def __enter__(self) -> RunLock:
@@ -36,7 +38,7 @@ class RunLock:
                 do="Correct its permissions, or name another folder",
             ) from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if self.shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except OSError as error:
             holder = os.read(descriptor, 1000).decode(errors="replace").strip()
             os.close(descriptor)
@@ -46,15 +48,29 @@ class RunLock:
                 allowed="A run belongs to one process at a time",
                 do="Wait for it, stop it, or give this run another name",
             ) from error
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"pid {os.getpid()}: {' '.join(sys.argv)}"[:900].encode(errors="replace"))
         self._descriptor = descriptor
+        if not self.shared:
+            self._sign()
         return self
+
+    def alone(self) -> None:
+        """Wait until nobody shares the folder any more; from then on it belongs to this process."""
+        if self.shared and self._descriptor is not None:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+            self.shared = False
+            self._sign()
+
+    def _sign(self) -> None:
+        assert self._descriptor is not None
+        os.ftruncate(self._descriptor, 0)
+        signature = f"pid {os.getpid()}: {' '.join(sys.argv)}"[:900]
+        os.pwrite(self._descriptor, signature.encode(errors="replace"), 0)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._descriptor is not None:
-            os.ftruncate(self._descriptor, 0)
+            if not self.shared:
+                os.ftruncate(self._descriptor, 0)
             os.close(self._descriptor)
             self._descriptor = None

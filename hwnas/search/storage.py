@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import random
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +18,7 @@ from optuna.storages.journal import JournalFileBackend, JournalStorage
 
 from hwnas.errors import ConfigError, RunError
 from hwnas.lookup import optional
-from hwnas.search.lines import read_lines
+from hwnas.search.lines import drop_cut_line, read_lines
 
 
 @contextmanager
@@ -40,7 +42,20 @@ def open_storage(storage: Path | str) -> tuple[BaseStorage, tuple[str, ...]]:
     """
     if isinstance(storage, Path):
         return journal(storage)
-    return (served(storage) if storage.startswith("grpc://") else optuna.storages.get_storage(storage)), ()
+    return (served(storage) if storage.startswith("grpc://") else _database(storage)), ()
+
+
+def _database(url: str) -> BaseStorage:
+    """The storage behind Optuna's URL. Of processes that open a new one at a time, all but one find it half-made."""
+    for pause_s in (0.2, 0.5, 1.0, 2.0):
+        try:
+            return optuna.storages.get_storage(url)
+        except Exception as error:  # a database's own errors have no common base
+            half_made = type(error).__name__ in ("IntegrityError", "ProgrammingError") or "already exists" in str(error)
+            if not half_made and "locked" not in str(error):
+                raise
+            time.sleep(pause_s * random.uniform(0.5, 1.5))
+    return optuna.storages.get_storage(url)
 
 
 def served(url: str, *, wait_s: float = 10.0) -> BaseStorage:
@@ -130,12 +145,7 @@ class KernelLock:
         """Wait for the lock; then nobody is in the middle of a line, and one that was cut off by a kill is dropped."""
         self._descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-        size = os.fstat(self._descriptor).st_size
-        whole = _whole_bytes(self._descriptor, size)
-        self.dropped_bytes = size - whole
-        if self.dropped_bytes:
-            os.ftruncate(self._descriptor, whole)
-            os.fsync(self._descriptor)
+        self.dropped_bytes = drop_cut_line(self._descriptor)
         return True
 
     def release(self) -> None:
@@ -143,15 +153,3 @@ class KernelLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
-
-
-def _whole_bytes(descriptor: int, size: int) -> int:
-    """Where the last finished line of a file ends."""
-    end = size
-    while end > 0:
-        start = max(0, end - 65536)
-        found = os.pread(descriptor, end - start, start).rfind(b"\n")
-        if found >= 0:
-            return start + found + 1
-        end = start
-    return 0

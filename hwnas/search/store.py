@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, final
 
 from hwnas.errors import HwnasError, RunError
-from hwnas.search.lines import Lines, append_line, drop_cut_line, read_lines
+from hwnas.search.lines import Lines, append_line, read_lines
 from hwnas.space import Architecture
 
 
@@ -39,10 +39,10 @@ class ScoreStore:
     reading alone never changes the file.
     """
 
-    def __init__(self, path: Path, lines: Lines) -> None:
+    def __init__(self, path: Path, lines: Lines, *, shared: bool = False) -> None:
         self.path = path
         self.notices: tuple[str, ...] = ()
-        self._cut = lines
+        self._shared, self._bytes = shared, lines.whole_bytes
         self._scores: dict[tuple[str, str, str], Score] = {}
         for number, record in enumerate(lines.records, 1):
             self._index(_score(record, f"{path}:{number}"))
@@ -50,13 +50,13 @@ class ScoreStore:
             self.notices = (f"{path}: the last line was cut off while it was written; what it held is scored again",)
 
     @classmethod
-    def open(cls, path: Path) -> ScoreStore:
-        """The store in a file, an empty one if there is no file.
+    def open(cls, path: Path, *, shared: bool = False) -> ScoreStore:
+        """The store in a file, an empty one if there is no file; if `shared`, what other processes add is seen.
 
         Raises:
             RunError: a line other than the last is damaged; it is named.
         """
-        return cls(path, read_lines(path))
+        return cls(path, read_lines(path), shared=shared)
 
     def __len__(self) -> int:
         return len(self._scores)
@@ -73,7 +73,10 @@ class ScoreStore:
 
     def get(self, architecture: Architecture, metric: str, producer: str) -> Score | None:
         """The score, or None if that producer has not scored the architecture yet."""
-        return self._scores.get((architecture.key, metric, producer))
+        key = (architecture.key, metric, producer)
+        if self._shared and key not in self._scores:
+            self._catch_up()
+        return self._scores.get(key)
 
     def record(
         self,
@@ -97,20 +100,27 @@ class ScoreStore:
                 allowed="Finite numbers are kept; a failure is kept with its reason",
                 do="Record the failure instead of the number",
             )
-        return self._append(Score(architecture, metric, producer, float(value), None, elapsed_s, now(), error))
+        return self.add(Score(architecture, metric, producer, float(value), None, elapsed_s, now(), error))
 
     def record_failure(
         self, architecture: Architecture, metric: str, reason: str, *, producer: str, elapsed_s: float
     ) -> Score:
         """Append that scoring failed, and why."""
-        return self._append(Score(architecture, metric, producer, None, reason, elapsed_s, now()))
+        return self.add(Score(architecture, metric, producer, None, reason, elapsed_s, now()))
 
-    def _append(self, score: Score) -> Score:
-        drop_cut_line(self.path, self._cut)
-        self._cut = Lines((), 0, 0)
+    def add(self, score: Score) -> Score:
+        """Append a score that was made elsewhere."""
         append_line(self.path, _record(score))
         self._index(score)
         return score
+
+    def _catch_up(self) -> None:
+        """Take in the lines that were appended since the last look."""
+        if self.path.exists() and self.path.stat().st_size > self._bytes:
+            lines = read_lines(self.path, self._bytes)
+            self._bytes = lines.whole_bytes
+            for record in lines.records:
+                self._index(_score(record, str(self.path)))
 
     def _index(self, score: Score) -> None:
         self._scores[score.architecture.key, score.metric, score.producer] = score

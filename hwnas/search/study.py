@@ -99,6 +99,11 @@ class Study:
         return tuple(self._told.values())
 
     @property
+    def told(self) -> int:
+        """How many evaluations it holds."""
+        return len(self._told)
+
+    @property
     def front(self) -> tuple[Evaluation, ...]:
         """The evaluations that no other one beats."""
         return tuple(self._archive.front)

@@ -1,0 +1,221 @@
+"""Laws of searching on Ray: the same architectures as without, nothing lost with a worker, a node or the driver."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hwnas.errors import ConfigError, HostAway
+from hwnas.search.evaluate import Evaluation, evaluate
+from hwnas.search.ledger import Ledger
+from hwnas.search.plan import Plan
+from hwnas.search.ray_tune import QUIET, Scoring, Source, Workers, run_on_ray, score_all
+from hwnas.search.store import ScoreStore
+from hwnas.search.study import Progress, open_study
+from hwnas.space import Architecture
+from tests.test_study import LATENCY, LIMITED, SPACE, TOP1, keys, latency, score, top1
+
+PLAN = Plan(SPACE, LIMITED, "nsga2", population=4, seed=3)
+
+
+def scored(architecture: Architecture, ledger: Ledger) -> Evaluation:
+    found = evaluate(architecture, {LATENCY: latency, TOP1: top1}, LIMITED, ledger, {TOP1: "toy"})
+    return Evaluation(found.architecture, found.scores, found.broken, 0.0, found.failed)
+
+
+def make() -> Scoring:
+    return scored
+
+
+def deadly(folder: str) -> Scoring:
+    """The first actor to come to its third architecture dies of it, once."""
+    seen: list[Architecture] = []
+
+    def score_or_die(architecture: Architecture, ledger: Ledger) -> Evaluation:
+        seen.append(architecture)
+        if len(seen) == 3:
+            try:
+                os.open(f"{folder}/died", os.O_CREAT | os.O_EXCL)
+            except FileExistsError:
+                pass
+            else:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return scored(architecture, ledger)
+
+    return score_or_die
+
+
+def slow() -> Scoring:
+    def score_slowly(architecture: Architecture, ledger: Ledger) -> Evaluation:
+        time.sleep(0.05)
+        return scored(architecture, ledger)
+
+    return score_slowly
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """Ray's own cluster of two nodes on this machine, begun once."""
+    ray = pytest.importorskip("ray", reason='Ray is not here: pip install "hwnas[ray]"')
+    from ray.cluster_utils import Cluster
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        os.environ.update(QUIET)
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        cluster.add_node(num_cpus=1)
+        ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+        try:
+            yield cluster
+        finally:
+            ray.shutdown()
+            cluster.shutdown()
+            for name in QUIET:
+                del os.environ[name]
+
+
+def test_one_worker_visits_what_a_serial_search_visits(cluster: Any, tmp_path: Path) -> None:
+    serial = open_study(PLAN)
+    serial.run(lambda a: score(a, LIMITED), 12)
+    store = ScoreStore.open(tmp_path / "scores.jsonl")
+    study = open_study(PLAN, tmp_path / "study.log")
+    finished = run_on_ray(study, make, 12, Workers(1), store=store, producers={TOP1: "toy"})
+    assert study.evaluations == serial.evaluations
+    assert finished.trials == 12
+    assert len(store) == sum(TOP1 in e.scores for e in study.evaluations), "each score is kept once"
+
+
+def test_a_killed_worker_loses_nothing(cluster: Any, tmp_path: Path) -> None:
+    study = open_study(PLAN, tmp_path / "study.log")
+    run_on_ray(study, partial(deadly, str(tmp_path)), 20, Workers(2, batch=2))
+    assert (tmp_path / "died").exists()
+    assert len(set(keys(study))) == 20
+    assert all(evaluation.failed is None for evaluation in study.evaluations)
+    assert open_study(PLAN, tmp_path / "study.log").evaluations == study.evaluations
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+import tests.test_ray as toy
+study = toy.open_study(toy.PLAN, Path(sys.argv[1]))
+toy.run_on_ray(study, toy.slow, 400, toy.Workers(1, address=sys.argv[2]))
+"""
+
+
+def test_the_driver_killed_loses_nothing_that_was_told(cluster: Any, tmp_path: Path, repository: Path) -> None:
+    log = tmp_path / "study.log"
+    command = [sys.executable, "-c", DRIVER, str(log), cluster.address]
+    driver = subprocess.Popen(command, cwd=repository, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        deadline = time.monotonic() + 120
+        while not log.exists() or log.read_bytes().count(b'"scores"') < 5:
+            assert driver.poll() is None, driver.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        os.kill(driver.pid, signal.SIGKILL)
+        driver.communicate()
+    before = open_study(PLAN, log).evaluations
+    study = open_study(PLAN, log)
+    run_on_ray(study, make, len(before) + 5, Workers(1))
+    assert study.evaluations[: len(before)] == before
+    serial = open_study(PLAN)
+    serial.run(lambda a: score(a, LIMITED), len(before) + 5)
+    assert study.evaluations == serial.evaluations, "as if it had never been interrupted"
+
+
+def test_a_node_that_is_removed_loses_nothing(cluster: Any) -> None:
+    study, nodes = open_study(PLAN), list(cluster.worker_nodes)
+
+    def remove(progress: Progress) -> None:
+        if progress.trials >= 6 and nodes:
+            cluster.remove_node(nodes.pop(), allow_graceful=False)
+
+    run_on_ray(study, slow, 16, Workers(2), remove)
+    assert not nodes
+    assert len(set(keys(study))) == 16
+    assert all(evaluation.failed is None for evaluation in study.evaluations)
+
+
+# --- between Tune and the study, without Ray ---
+
+
+def test_tells_come_with_the_batch_and_asks_stop_at_the_number_of_workers() -> None:
+    study = open_study(PLAN)
+    source = Source(study, 7, Workers(2, batch=3), None, None, {})
+    first, second = source.batch("a"), source.batch("b")
+    assert first is not None
+    assert second is not None
+    assert source.batch("c") is None, "both workers have work"
+    source.take("b", score_all(scored, second))
+    assert study.told == 3
+    last = source.batch("c")
+    assert last is not None
+    assert len(last) == 1, "seven are wanted"
+    source.take("a", score_all(scored, first))
+    source.take("c", score_all(scored, last))
+    assert source.batch("d") == []
+    assert study.told == 7
+
+
+def test_what_killed_its_workers_is_tried_alone_before_it_fails() -> None:
+    study = open_study(PLAN)
+    source = Source(study, 2, Workers(1, batch=2), None, None, {})
+    batch = source.batch("a")
+    assert batch is not None
+    source.take("a", None)
+    alone = source.batch("b")
+    assert alone == batch[:1]
+    source.take("b", None)
+    other = source.batch("c")
+    assert other == batch[1:]
+    source.take("c", score_all(scored, other))
+    assert [evaluation.failed for evaluation in study.evaluations] == ["3 workers died while they scored it", None]
+
+
+def test_an_error_about_the_set_up_stops_the_search_and_keeps_what_was_scored() -> None:
+    def away(architecture: Architecture, ledger: Ledger) -> Evaluation:
+        if study.told or architecture == batch[1].architecture:
+            raise HostAway("it does not answer", where="board", allowed="a", do="b")
+        return scored(architecture, ledger)
+
+    study = open_study(PLAN)
+    source = Source(study, 9, Workers(1, batch=3), None, None, {})
+    batch = source.batch("a") or []
+    source.take("a", score_all(away, batch))
+    assert study.told == 1
+    assert isinstance(source.raised, HostAway)
+    assert source.batch("b") == []
+
+
+def test_a_score_that_the_store_has_is_not_computed_again(tmp_path: Path) -> None:
+    store = ScoreStore.open(tmp_path / "scores.jsonl")
+    study = open_study(PLAN)
+    first = study.ask()
+    assert first is not None
+    store.record(first.architecture, TOP1, 99.0, producer="toy", elapsed_s=1.0)
+    again = open_study(PLAN)
+    source = Source(again, 1, Workers(1), None, store, {TOP1: "toy"})
+    (task,) = source.batch("a") or []
+    source.take("a", score_all(scored, [task]))
+    assert again.evaluations[0].scores[TOP1] == 99.0
+    assert len(store) == 1
+
+
+def test_a_cluster_that_is_not_there_is_an_error() -> None:
+    ray = pytest.importorskip("ray")
+    if ray.is_initialized():
+        pytest.skip("this process uses a cluster already")
+    with pytest.raises(ConfigError, match="no Ray cluster can be used"):
+        run_on_ray(open_study(PLAN), make, 3, Workers(1, address="127.0.0.1:1"))
