@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import types
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +14,7 @@ import torch
 from torch.testing import assert_close
 
 from hwnas.data import Dataset
-from hwnas.errors import ConfigError, RunError, TrainingError
+from hwnas.errors import ConfigError, MissingExtra, RunError, TrainingError
 from hwnas.supernet import Epoch, Step, Supernet, checkpoint, train
 from hwnas.supernet.team import ALONE, Team
 from hwnas.supernet.together import Heard, train_together
@@ -94,6 +96,58 @@ def test_a_killed_process_is_told_and_one_process_goes_on(own: Path, data: Datas
 def test_what_a_process_raises_is_raised() -> None:
     with pytest.raises(ConfigError, match="nothing is here"):
         train_together(unopened, 2)
+
+
+# --- Ray Train, with a fake of it: it calls the workers' function in this process ---
+
+
+class FakeTrain(types.ModuleType):
+    """As much of Ray Train as hwnas uses."""
+
+    def __init__(self) -> None:
+        super().__init__("ray.train")
+        self.asked: dict[str, Any] = {}
+        self.ScalingConfig = self.TorchConfig = dict
+
+    def get_context(self) -> Any:
+        return types.SimpleNamespace(get_world_rank=lambda: 0, get_world_size=lambda: 1, get_local_rank=lambda: 0)
+
+    def TorchTrainer(self, loop: Any, *, train_loop_config: Any, **asked: Any) -> Any:
+        self.asked = asked
+
+        def fit() -> None:
+            try:
+                loop(train_loop_config)
+            except Exception as error:
+                raise RuntimeError("a worker failed\nits traceback") from error
+
+        return types.SimpleNamespace(fit=fit)
+
+
+@pytest.fixture
+def ray(monkeypatch: pytest.MonkeyPatch) -> FakeTrain:
+    fake = FakeTrain()
+    for name in ("ray.train", "ray.train.torch"):
+        monkeypatch.setitem(sys.modules, name, fake)
+    return fake
+
+
+def test_ray_trains_what_one_process_does(ray: FakeTrain, own: Path, data: Dataset) -> None:
+    train_together(partial(part_of, own / "ray", own), 2, launcher="ray")
+    trained(own / "one", own, data, processes=1, accumulate=2)
+    assert_close(kept(own / "ray")["weights"], kept(own / "one")["weights"], rtol=0, atol=0)
+    assert ray.asked["scaling_config"]["num_workers"] == 2
+    assert ray.asked["torch_config"]["backend"] == ("nccl" if torch.cuda.is_available() else "gloo")
+
+
+def test_what_a_worker_of_ray_raises_is_raised(ray: FakeTrain, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="nothing is here"):
+        train_together(unopened, 2, launcher="ray")
+    with pytest.raises(TrainingError, match=r"Ray could not train in 2 processes \(RuntimeError: a worker failed\)"):
+        train_together(lambda number: 1 / 0, 2, launcher="ray")  # type: ignore[arg-type, return-value]
+    monkeypatch.setitem(sys.modules, "ray.train", None)
+    with pytest.raises(MissingExtra, match=r"ray\.train"):
+        train_together(unopened, 2, launcher="ray")
 
 
 # --- a team, without processes ---

@@ -221,6 +221,33 @@ def test_weights_of_an_edited_space_are_refused(uninterrupted: Path, data: Datas
         load_trained(Supernet(fewer), uninterrupted)
 
 
+def test_killed_while_a_checkpoint_is_written_equals_uninterrupted(
+    uninterrupted: Path, tmp_path: Path, data: Dataset
+) -> None:
+    """What is left is a part of a file under another name, beside whole checkpoints."""
+    content = copied(uninterrupted, tmp_path).read_bytes()
+    (tmp_path / "checkpoint-0003.pt").unlink()
+    (tmp_path / "checkpoint-0003.part").write_bytes(content[: len(content) // 2])
+    train(Supernet(SPACE), SPACE, data, RECIPE, tmp_path)
+    assert_equal(weights(tmp_path), weights(uninterrupted))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-0002.pt", "checkpoint-0003.pt"]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("strategy", ["sandwich", "fair"])
+def test_a_gpu_trains_in_bf16_with_channels_last(strategy: str, tmp_path: Path, data: Dataset) -> None:
+    recipe = replace(
+        RECIPE, precision="bf16", channels_last=True, strategy=strategy, ema_decay=0.9, accumulate=2, middles=1
+    )
+    history = train(Supernet(SPACE).to("cuda"), SPACE, data, recipe, tmp_path)
+    assert history[-1].loss < history[0].loss
+    kept = weights(tmp_path)
+    assert all(value.dtype == torch.float32 for value in kept["weights"].values())
+    on_cpu = Supernet(SPACE)
+    load_trained(on_cpu, tmp_path)
+    assert_equal(on_cpu.state_dict(), kept["average"])
+
+
 # --- divergence ---
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -103,9 +104,8 @@ def _compared(
             bar.update(number + 1, len(sample), _left(ranked, len(sample) - number - 1))
     together = None
     if trained is not None and run.source.supernet:
-        recipe = recipe_of(run)
         seconds = sum(epoch.seconds for epoch in trained.history)
-        together = Budget(len(trained.history), len(lone.dataset.train), recipe.middles + 2, seconds)
+        together = Budget(len(trained.history), len(lone.dataset.train), _a_step(run), seconds)
     return Fidelity(
         run=run.experiment.name,
         space=run.space.name,
@@ -118,6 +118,15 @@ def _compared(
         networks=tuple(ranked),
         failed=failed,
     )
+
+
+def _a_step(run: Run) -> int:
+    """How many networks the supernet's last steps trained."""
+    from hwnas.supernet.strategies import Step, open_strategy
+
+    recipe = recipe_of(run)
+    last = Step(recipe.epochs, recipe.epochs, 1, 1, 0.0)
+    return len(open_strategy(run.space, recipe, base=run.base)(last, random.Random(0)))
 
 
 def _ranked(run: Run, architecture: Architecture, score: float, alone: Score) -> RankedNetwork:

@@ -56,7 +56,9 @@ def train_run(run: Run, narrator: Narrator) -> Trained:
 
         if recipe.processes > 1 and not _finished(run, recipe):
             heard = Heard(on_step, on_epoch, on_sort, narrator.say)
-            train_together(partial(open_part, run.folder), recipe.processes, launcher=recipe.launcher, heard=heard)
+            train_together(
+                partial(open_part, run.folder.absolute()), recipe.processes, launcher=recipe.launcher, heard=heard
+            )
         history = train_supernet(
             supernet,
             run.space,

@@ -45,9 +45,7 @@ def launch(opener: Opener, processes: int, heard: Heard) -> None:
 
 def _work(given: dict[str, Any]) -> None:
     """One of Ray's workers; the process group is there already."""
-    from ray import train
-
-    context = train.get_context()
+    context = optional("ray.train", extra="ray", why=WHY).get_context()
     team = Team(context.get_world_rank(), context.get_world_size())
     do_part(given["opener"](context.get_local_rank()), team, lambda *said: None)
 
