@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from hwnas.latency.findings import Finding
+    from hwnas.pipeline.feasibility import Feasible
     from hwnas.pipeline.narrate import Bar
     from hwnas.report.check import Checked
     from hwnas.report.facts import TierFacts
@@ -111,6 +112,23 @@ def show_fronts(tiers: Sequence[TierFacts]) -> None:
 
     for tier in tiers:
         Console().print(front_table(tier))
+
+
+def show_feasible(tiers: Sequence[Feasible]) -> None:
+    """What `hwnas feasible` found, on standard output."""
+    from rich.console import Console
+
+    from hwnas.report.units import limit, scored, share
+
+    console = Console(markup=False, highlight=False, soft_wrap=True)
+    for tier in tiers:
+        console.print(f"{tier.tier}: {tier.networks:,} networks looked at", style="bold")
+        for reach in tier.reaches:
+            metric = reach.limit.metric
+            exactly = "" if reach.exact else ", of those looked at"
+            said = f"from {scored(metric, reach.least)} to {scored(metric, reach.most)}{exactly}; inside: "
+            console.print(f"  {limit(reach.limit)}: {reach.unjudged or said + share(reach.share, reach.error)}")
+        console.print(f"  all of them: {share(tier.share, tier.error)}" if tier.limits else "  no limits")
 
 
 def show_check(checked: Checked) -> None:

@@ -17,8 +17,9 @@ from hwnas.latency.measure import Measurement
 from hwnas.latency.table import open_table
 from hwnas.network import lower, operators_of
 from hwnas.pipeline.costs import cost
+from hwnas.pipeline.feasibility import check_limits
 from hwnas.pipeline.guiding import guide_of, known_costs
-from hwnas.pipeline.pricing import cheap_scorers, check_limits, latency_origin, notices, priced_setups
+from hwnas.pipeline.pricing import cheap_scorers, latency_origin, notices, priced_setups
 from hwnas.pipeline.timing import runtime_of
 from hwnas.pipeline.workspace import Run, open_run
 from hwnas.search.guided.guide import Told

@@ -16,6 +16,7 @@ from hwnas.terminal import show_error
 COMMANDS: Mapping[str, Callable[..., None]] = {  # in the order in which help lists them
     "init": experiments.init,
     "run": experiments.run,
+    "feasible": experiments.feasible,
     "train": experiments.train,
     "check": check.check,
     "search": experiments.search,

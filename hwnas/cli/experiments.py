@@ -43,6 +43,28 @@ def run(experiment: Reference, runs: Runs = RUNS, trials: Trials = None, as_json
     print_found(found, as_json, lines)
 
 
+def feasible(
+    experiment: Reference,
+    networks: Annotated[int, typer.Option(min=1, help="So many networks are drawn from the space.")] = 1_000_000,
+    seed: Annotated[int, typer.Option(help="Another seed draws others.")] = 0,
+    runs: Runs = RUNS,
+    as_json: Json = False,
+) -> None:
+    """What the limits of each tier leave of the space, before anything is trained. Exit code 2 if it is nothing."""
+    from hwnas import pipeline
+    from hwnas.pipeline.feasibility import refuse_empty
+
+    found = pipeline.feasible(experiment, runs=runs, networks=networks, seed=seed)
+    if as_json:
+        print_found({tier.tier: tier.as_dict() for tier in found}, True, [])
+    else:
+        from hwnas.terminal import show_feasible
+
+        show_feasible(found)
+    for tier in found:
+        refuse_empty(tier)
+
+
 def train(experiment: Reference, runs: Runs = RUNS, as_json: Json = False) -> None:
     """Train the experiment's supernet, or continue where training stopped."""
     from hwnas import pipeline

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hwnas.pipeline.costs import cost as cost
     from hwnas.pipeline.everything import run as run
     from hwnas.pipeline.exporting import export as export
+    from hwnas.pipeline.feasibility import feasible as feasible
     from hwnas.pipeline.fidelity import fidelity as fidelity
     from hwnas.pipeline.kits import bench_hosts as bench_hosts
     from hwnas.pipeline.kits import pack as pack
@@ -43,6 +44,7 @@ _VERBS = {  # name -> "module:attribute"; the block above says the same to type 
     "cost": "hwnas.pipeline.costs:cost",
     "export": "hwnas.pipeline.exporting:export",
     "fidelity": "hwnas.pipeline.fidelity:fidelity",
+    "feasible": "hwnas.pipeline.feasibility:feasible",
     "fronts": "hwnas.pipeline.reporting:fronts",
     "import_table": "hwnas.pipeline.tables:import_table",
     "ladder": "hwnas.pipeline.ladder:ladder",

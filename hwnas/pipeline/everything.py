@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hwnas.pipeline.exporting import export_run
+from hwnas.pipeline.feasibility import check_limits
 from hwnas.pipeline.live import refuse_paused
 from hwnas.pipeline.narrate import Narrator, Silent
-from hwnas.pipeline.pricing import check_limits, priced_setups
+from hwnas.pipeline.pricing import priced_setups
 from hwnas.pipeline.reporting import report_run
 from hwnas.pipeline.searching import Searched, search_run
 from hwnas.pipeline.timing import bench_run

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from hwnas.errors import ConfigError, NoScore
 from hwnas.latency.consumption import EnergyModel
 from hwnas.latency.model import FEWEST_CHECKS, LatencyModel, throttled
 from hwnas.latency.peak import PeakModel
@@ -19,9 +17,6 @@ from hwnas.pipeline.timing import table_of
 from hwnas.pipeline.workspace import Run, quantile_metric
 from hwnas.search.evaluate import Scorer
 from hwnas.space import Architecture
-
-PROBES = 2000
-"""Random networks from which the reachable range of a limited metric is told."""
 
 
 @dataclass(frozen=True)
@@ -41,26 +36,31 @@ class Priced:
 
 
 def priced_setups(run: Run) -> dict[str, Priced]:
-    """Table and model of each set-up that a tier uses.
+    """Table and model of each set-up that a tier predicts from; those that are live or published have none.
 
     Raises:
         TableError: a table is missing, damaged or of another set-up.
     """
-    found = {}
-    for name in dict.fromkeys(tier.setup for tier in run.experiment.tiers.values()):
-        if not run.predicts(name):
-            continue  # live, or published
-        table = table_of(run.experiment.setups[name], run.table_path(name))
-        missing = run.experiment.setups[name].missing
-        bench, known = f"hwnas bench {run.experiment.name}", known_operators(run.space)
-        model = LatencyModel.of(table, missing=missing, bench=bench, operators=known)
-        energy = peak = None
-        if run.asked(name, "energy_mj"):
-            energy = EnergyModel.of(table, missing=missing, bench=bench, operators=known)
-        if run.asked(name, "peak_mb"):
-            peak = PeakModel.of(table, bench=bench, operators=known)
-        found[name] = Priced(table, model, energy, peak)
-    return found
+    names = dict.fromkeys(tier.setup for tier in run.experiment.tiers.values())
+    return {name: priced_setup(run, name) for name in names if run.predicts(name)}
+
+
+def priced_setup(run: Run, name: str) -> Priced:
+    """Table and model of one set-up.
+
+    Raises:
+        TableError: as `priced_setups`.
+    """
+    table = table_of(run.experiment.setups[name], run.table_path(name))
+    missing = run.experiment.setups[name].missing
+    bench, known = f"hwnas bench {run.experiment.name}", known_operators(run.space)
+    model = LatencyModel.of(table, missing=missing, bench=bench, operators=known)
+    energy = peak = None
+    if run.asked(name, "energy_mj"):
+        energy = EnergyModel.of(table, missing=missing, bench=bench, operators=known)
+    if run.asked(name, "peak_mb"):
+        peak = PeakModel.of(table, bench=bench, operators=known)
+    return Priced(table, model, energy, peak)
 
 
 def cheap_scorers(run: Run, tier: str, prices: Mapping[str, Priced]) -> dict[str, Scorer]:
@@ -122,54 +122,3 @@ def latency_origin(model: LatencyModel, network: Network) -> str:
     """Where a predicted latency comes from, in a front's words."""
     estimated = model.estimated_rows(list(network.links))
     return f"predicted, {estimated} of {len(network.operators)} operators estimated" if estimated else "predicted"
-
-
-def check_limits(run: Run, prices: Mapping[str, Priced]) -> None:
-    """Refuse a limit that no network meets, before anything is trained.
-
-    Raises:
-        ConfigError: none of the smallest, the largest and `PROBES` random networks meets all limits of a tier; it tells
-            the range that they reach. Or a limit is on file sizes, and the table holds none.
-        TableError: one of them has an operator without a row.
-    """
-    rng = random.Random(0)
-    drawn = (run.space.smallest(), run.space.largest(), *(run.space.random(rng) for _ in range(PROBES)))
-    probes = list(dict.fromkeys(drawn))
-    for name, config in run.experiment.tiers.items():
-        tier, known = run.tier(name), cheap_scorers(run, name, prices)
-        latency, limited = tier.objectives[1].metric, {limit.metric for limit in tier.limits}
-        if run.is_live(name):
-            limited &= known.keys()
-        elif f"file_kib@{config.setup}" in limited - known.keys():
-            raise _no_sizes(name, prices[config.setup].table)
-        scorers = {metric: scorer for metric, scorer in known.items() if metric in {*limited, latency}}
-        scored = [scores for probe in probes if (scores := _scores(probe, scorers))]
-        if all(tier.broken(scores) for scores in scored):
-            ranges = (
-                f"{metric} {min(s[metric] for s in scored):.4g} to {max(s[metric] for s in scored):.4g}"
-                for metric in scorers
-                if metric in limited
-            )
-            raise ConfigError(
-                f"no network meets the limits {', '.join(map(str, tier.limits))}",
-                where=f"tier `{name}`",
-                allowed=f"Reachable ({len(probes):,} networks looked at): {'; '.join(ranges)}",
-                do="Loosen a limit, or give the space smaller options",
-            )
-
-
-def _scores(probe: Architecture, scorers: Mapping[str, Scorer]) -> dict[str, float]:
-    """The scores of a network; none if one of them is not known of it."""
-    try:
-        return {metric: scorer(probe) for metric, scorer in scorers.items()}
-    except NoScore:
-        return {}
-
-
-def _no_sizes(tier: str, table: LatencyTable) -> ConfigError:
-    return ConfigError(
-        "the file size is limited, but the set-up's table holds no file sizes",
-        where=f"tier `{tier}`: {table.path}",
-        allowed="A row that this version of `hwnas bench` writes holds its file's size",
-        do="Measure into a new table, or leave out the limit on the file size",
-    )

@@ -16,10 +16,11 @@ from hwnas.latency.table import LatencyTable, check_key, read_table
 from hwnas.network import Network
 from hwnas.pareto import Tier
 from hwnas.pipeline.accuracy import accuracy_of
+from hwnas.pipeline.feasibility import check_limits
 from hwnas.pipeline.guiding import guide_of
 from hwnas.pipeline.live import refuse_paused
 from hwnas.pipeline.narrate import Narrator, Silent
-from hwnas.pipeline.pricing import Priced, check_limits, latency_origin, notices, priced_setups
+from hwnas.pipeline.pricing import Priced, latency_origin, notices, priced_setups
 from hwnas.pipeline.runners import RUNNERS, Job, scorers_of
 from hwnas.pipeline.timing import fill, fill_others, runtime_of, table_of
 from hwnas.pipeline.workspace import DERIVED, Run, open_run

@@ -60,6 +60,21 @@ def percent(fraction: float | None) -> str:
     return GAP if fraction is None else f"{100 * fraction:.2f} %"
 
 
+def share(fraction: float | None, error: float | None) -> str:
+    """`12.3 % ± 0.1 %` of a share and its standard error; a share so small that none was met is told as that.
+
+    >>> share(0.5, 0.001), share(0.0, 0.0), share(None, None)
+    ('50.00 % ± 0.10 %', 'none of those looked at', 'not known')
+    """
+    if fraction is None:
+        return "not known"
+    if fraction == 0:
+        return "none of those looked at"
+    if fraction < 1e-4:
+        return f"{digits(1e6 * fraction)} ± {digits(1e6 * (error or 0))} in a million"
+    return f"{percent(fraction)} ± {percent(error)}"
+
+
 def seconds(value: float) -> str:
     """`41 s`, `3 min 20 s`, `1 h 05 min`."""
     if value < 10:

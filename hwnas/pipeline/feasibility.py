@@ -1,0 +1,321 @@
+"""Whether a tier's limits can be met, told before anything expensive: reachable ranges, and shares of the space."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwnas.errors import ConfigError, NoScore, SpaceError, TableError
+from hwnas.extent import Range, extent_of
+from hwnas.latency.population import predict_many_ms
+from hwnas.latency.table import LatencyTable
+from hwnas.pareto import Limit
+from hwnas.pipeline.pricing import Priced, cheap_scorers, priced_setup
+from hwnas.pipeline.workspace import Run, open_run
+from hwnas.population import NOTHING, Codebook, Codes, codebook_of
+from hwnas.search.evaluate import Scorer
+
+DRAWN = 1_000_000
+QUICK = 20_000
+"""So many are drawn before a search."""
+ONE_BY_ONE = 2_000
+"""So many networks are looked at where a metric is told of one network at a time."""
+COUNTED = {"params": (0, 1), "macs": (1, 1), "activation_kib": (2, 1024)}
+"""What a network's operators tell: in which column of a sample's costs, in units of so many."""
+PATIENCE_S = 20.0
+"""Operators are costed for so long at most; after that the networks looked at are those whose operators are known."""
+FIRST = 1_000
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How far a limited metric reaches, and how much of the space is inside the limit."""
+
+    limit: Limit
+    least: float | None = None
+    most: float | None = None
+    exact: bool = False
+    """Whether the range is that of all networks; else of those looked at."""
+    share: float | None = None
+    """Of the space's architectures, those inside."""
+    error: float | None = None
+    """Standard error of the share."""
+    networks: int = 0
+    """Distinct networks that were looked at."""
+    unjudged: str = ""
+    """Why nothing is known; empty where something is."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether no network is inside."""
+        return not self.unjudged and not self.share and not self._reached
+
+    @property
+    def _reached(self) -> bool:
+        ends = (self.least, self.most)
+        return any(end is not None and self.limit.excess(end) <= 0 for end in ends)
+
+
+@dataclass(frozen=True)
+class Feasible:
+    """What is known of a tier's limits before its search."""
+
+    tier: str
+    limits: tuple[Limit, ...]
+    reaches: tuple[Reach, ...]
+    share: float | None
+    """Of the space's architectures, those inside all limits that could be judged; None where none could."""
+    error: float | None
+    networks: int
+    inside: int
+    """So many of the distinct networks that were looked at are inside."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether none of the networks looked at meets all limits."""
+        return any(reach.empty for reach in self.reaches) or (self.share is not None and not self.inside)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {
+            "limits": [
+                {
+                    "limit": str(reach.limit), "metric": reach.limit.metric, "bound": reach.limit.bound,
+                    "least": reach.least, "most": reach.most, "exact": reach.exact, "share": reach.share,
+                    "standard_error": reach.error, "networks": reach.networks, "unjudged": reach.unjudged or None,
+                }
+                for reach in self.reaches
+            ],
+            "share": self.share, "standard_error": self.error, "networks": self.networks, "empty": self.empty,
+        }  # fmt: skip
+
+
+def feasible(
+    reference: str | Path, *, runs: Path = Path("runs"), networks: int = DRAWN, seed: int = 0
+) -> list[Feasible]:
+    """What each tier's limits leave of the space. Needs no supernet; what lacks a table is said and not judged.
+
+    Args:
+        reference: of the experiment.
+        runs: folder of runs.
+        networks: so many are drawn, uniformly over architectures.
+        seed: of the drawing.
+    """
+    run, prices, reasons = open_run(reference, runs=runs), dict[str, Priced](), dict[str, str]()
+    sample = Sample.drawn(run, networks, seed)
+    for setup in dict.fromkeys(tier.setup for tier in run.experiment.tiers.values()):
+        if not run.predicts(setup):
+            continue
+        if not run.table_path(setup).exists():
+            reasons[setup] = f"there is no table yet: run `hwnas bench {reference}`"
+            continue
+        try:
+            price = priced_setup(run, setup)
+            predict_many_ms(price.model, sample.codebook, sample.codes)
+            prices[setup] = price
+        except TableError as error:
+            reasons[setup] = f"{error.met}; {error.do[:1].lower()}{error.do[1:]}"
+    return [_judged(run, name, prices, reasons, sample) for name in run.experiment.tiers]
+
+
+def refuse_empty(tier: Feasible) -> None:
+    """Refuse limits that no network meets.
+
+    Raises:
+        ConfigError: none of those looked at meets all limits of the tier; it tells the ranges that they reach.
+    """
+    if not tier.empty:
+        return
+    known = [reach for reach in tier.reaches if not reach.unjudged]
+    ranges = (f"{reach.limit.metric} {reach.least:.4g} to {reach.most:.4g}" for reach in known)
+    raise ConfigError(
+        f"no network meets the limits {', '.join(map(str, tier.limits))}",
+        where=f"tier `{tier.tier}`",
+        allowed=f"Reachable ({tier.networks:,} networks looked at): {'; '.join(ranges)}",
+        do="Loosen a limit, or give the space smaller options",
+    )
+
+
+def check_limits(run: Run, prices: Mapping[str, Priced]) -> None:
+    """Refuse a limit that no network meets, before anything is trained.
+
+    Raises:
+        ConfigError: none of the networks looked at meets all limits of a tier; it tells the range that they reach. Or a
+            limit is on file sizes, and the table holds none.
+        TableError: one of them has an operator without a row.
+    """
+    sample = Sample.drawn(run, QUICK, 0)
+    for name, config in run.experiment.tiers.items():
+        if config.limits.file_kib is not None and config.setup in prices and not prices[config.setup].table.file_bytes:
+            raise _no_sizes(name, prices[config.setup].table)
+        if config.setup in prices:
+            predict_many_ms(prices[config.setup].model, sample.codebook, sample.codes)  # a missing row is told now
+        refuse_empty(_judged(run, name, prices, {}, sample))
+
+
+def _no_sizes(tier: str, table: LatencyTable) -> ConfigError:
+    return ConfigError(
+        "the file size is limited, but the set-up's table holds no file sizes",
+        where=f"tier `{tier}`: {table.path}",
+        allowed="A row that this version of `hwnas bench` writes holds its file's size",
+        do="Measure into a new table, or leave out the limit on the file size",
+    )
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Distinct networks of a space, and how often each was drawn."""
+
+    codebook: Codebook
+    codes: Codes
+    times: NDArray[np.intp]
+    """0 for the smallest and the largest network, unless they were drawn."""
+    costs: NDArray[np.int64] | None
+    """(networks, 3) parameters, MACs and activation bytes; None where no tier limits one of them."""
+    whole: bool
+    """Whether these are all networks of the space."""
+
+    @classmethod
+    def drawn(cls, run: Run, count: int, seed: int) -> Sample:
+        """Networks drawn uniformly, and both ends; as many of them as could be costed in `PATIENCE_S`."""
+        codebook = codebook_of(run.space)
+        ends = codebook.encode([run.space.smallest(), run.space.largest()])
+        drawn = np.concatenate([ends, codebook.draw(count, np.random.default_rng(seed))])
+        limits = (run.tier(name).limits for name in run.experiment.tiers)
+        counted = any(limit.metric in COUNTED for tier in limits for limit in tier)
+        drawn = drawn[: _costed(codebook, drawn)] if counted else drawn
+        codes, where = np.unique(drawn, axis=0, return_inverse=True)
+        times = np.bincount(where.reshape(-1)[len(ends) :], minlength=len(codes))
+        try:
+            whole = len(codes) == run.space.count
+        except SpaceError:
+            whole = False
+        return cls(codebook, codes, times, _costs(codebook, codes) if counted else None, whole)
+
+    def few(self) -> NDArray[np.intp]:
+        """Places of `ONE_BY_ONE` networks: both ends and what was drawn, in no order that matters."""
+        return np.random.default_rng(0).permutation(len(self.codes))[:ONE_BY_ONE]
+
+
+def _costed(codebook: Codebook, codes: Codes) -> int:
+    """How many of the networks have only operators whose costs are known after `PATIENCE_S`."""
+    from hwnas.ops.costs import operator_costs
+
+    started, known, done, size = time.monotonic(), set[int](), 0, FIRST
+    while done < len(codes) and (done == 0 or time.monotonic() - started < PATIENCE_S):
+        places = codebook.places(codes[done : done + size])
+        for place in np.unique(places[places != NOTHING]).tolist():
+            if place not in known:
+                operator_costs(*codebook.links[place])
+                known.add(place)
+        done, size = done + size, 2 * size
+    return min(done, len(codes))
+
+
+def _costs(codebook: Codebook, codes: Codes) -> NDArray[np.int64]:
+    from hwnas.ops.costs import operator_costs
+
+    places = codebook.places(codes)
+    values = np.zeros((len(codebook.links), 3), dtype=np.int64)
+    for place in np.unique(places[places != NOTHING]).tolist():
+        cost = operator_costs(*codebook.links[place])
+        values[place] = cost.params, cost.macs, cost.activation_bytes
+    sums, held = codebook.total(codes, values[:, :2]), codebook.maximum(codes, values[:, 2])
+    return np.column_stack([sums, held])
+
+
+def _judged(run: Run, name: str, prices: Mapping[str, Priced], reasons: Mapping[str, str], sample: Sample) -> Feasible:
+    tier, config = run.tier(name), run.experiment.tiers[name]
+    known = config.setup in prices or run.is_live(name) or run.is_published(name)
+    scorers = cheap_scorers(run, name, prices) if known else {}
+    latency = tier.objectives[1].metric
+    values = {limit.metric: _values(run, limit.metric, latency, prices.get(config.setup), scorers, sample)
+              for limit in tier.limits}  # fmt: skip
+    reaches = tuple(
+        _reach(run, limit, values[limit.metric], sample) if values[limit.metric] is not None
+        else Reach(limit, unjudged=_unjudged(run, name, limit, reasons))
+        for limit in tier.limits
+    )  # fmt: skip
+    found = [(limit, row) for limit in tier.limits if (row := values[limit.metric]) is not None]
+    return Feasible(name, tier.limits, reaches, *_share(found, sample))
+
+
+def _values(
+    run: Run, metric: str, latency: str, price: Priced | None, scorers: Mapping[str, Scorer], sample: Sample
+) -> Floats | None:
+    """(networks,) a metric of the sample, NaN where it is not known; None where nothing knows it."""
+    if metric in COUNTED and sample.costs is not None:
+        column, divisor = COUNTED[metric]
+        return sample.costs[:, column] / divisor
+    if metric == latency and price is not None:
+        return predict_many_ms(price.model, sample.codebook, sample.codes)
+    scorer = scorers.get(metric)
+    if metric == run.accuracy and run.experiment.accuracy.source == "table":
+        from hwnas.pipeline.accuracy import accuracy_of
+
+        scorer = accuracy_of(run, None)
+    if scorer is None:
+        return None
+    found = np.full(len(sample.codes), np.nan)
+    places = sample.few()
+    for place, architecture in zip(places.tolist(), sample.codebook.decode(sample.codes[places]), strict=True):
+        try:
+            found[place] = scorer(architecture)
+        except NoScore:
+            continue
+    return found
+
+
+def _unjudged(run: Run, tier: str, limit: Limit, reasons: Mapping[str, str]) -> str:
+    setup = run.experiment.tiers[tier].setup
+    if limit.metric == run.accuracy:
+        return "accuracies come with the search"
+    if run.is_live(tier):
+        return "candidates are timed during the search"
+    return reasons.get(setup, f"the table of `{setup}` does not tell it")
+
+
+def _reach(run: Run, limit: Limit, values: Floats | None, sample: Sample) -> Reach:
+    assert values is not None
+    known = np.isfinite(values)
+    if not known.any():
+        return Reach(limit, unjudged="none of the networks looked at has it")
+    share, error, networks, _ = _share([(limit, values)], sample)
+    exact = _exact(run, limit.metric)
+    if exact is not None:
+        return Reach(limit, exact.least, exact.most, True, share, error, networks)
+    least, most = float(np.nanmin(values)), float(np.nanmax(values))
+    return Reach(limit, least, most, sample.whole and bool(known.all()), share, error, networks)
+
+
+def _exact(run: Run, metric: str) -> Range | None:
+    """The range over all networks, where it is known exactly."""
+    if metric not in ("params", "macs"):
+        return None
+    extent = extent_of(run.space)
+    return getattr(extent, metric) if extent.networks is None else None
+
+
+def _share(found: Sequence[tuple[Limit, Floats]], sample: Sample) -> tuple[float | None, float | None, int, int]:
+    """The share inside all these limits, its standard error, and how many distinct networks it rests on and holds."""
+    if not found:
+        return None, None, len(sample.codes), 0
+    known = np.logical_and.reduce([np.isfinite(values) for _, values in found])
+    signs = {"most": 1.0, "least": -1.0}
+    inside = np.logical_and.reduce(
+        [signs[limit.side] * (values - limit.bound) <= 0 for limit, values in found], where=known, initial=True
+    )
+    met, times = inside[known], sample.times[known]
+    if not (draws := int(times.sum())):
+        return None, None, len(times), int(met.sum())
+    share = float(times[met].sum() / draws)
+    return share, math.sqrt(share * (1 - share) / draws), len(times), int(met.sum())

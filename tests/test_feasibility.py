@@ -1,0 +1,108 @@
+"""What limits leave of a space, told before anything is trained: ranges and shares are those of all networks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hwnas import cli, pipeline
+from hwnas.errors import ConfigError
+from hwnas.network import costs, lower
+from hwnas.pipeline.feasibility import refuse_empty
+from hwnas.space import read_space
+from tests.test_pipeline import MANY, Telling, printed, written
+from tests.test_published_search import every, published
+
+
+def test_ranges_and_shares_are_those_of_the_whole_space(tmp_path: Path) -> None:
+    path = written(tmp_path, tiers={"cloud": {"setup": "cpu", "limits": {"params": 2000, "activation_kib": 2}}})
+    (tier,) = pipeline.feasible(path, runs=tmp_path / "runs", networks=50_000)
+    space = read_space(tmp_path / "space.yaml")
+    known = [costs(lower(space, architecture)) for architecture in every(space)]
+    params, activations = tier.reaches
+    assert (params.least, params.most, params.exact) == (
+        min(c.params for c in known),
+        max(c.params for c in known),
+        True,
+    )
+    kib = [c.activation_bytes / 1024 for c in known]
+    assert (activations.least, activations.most, activations.exact) == (min(kib), max(kib), True)
+    inside = [c.params <= 2000 for c in known]
+    assert params.share == pytest.approx(sum(inside) / len(inside), abs=5 * (params.error or 0))
+    both = [small and k <= 2 for small, k in zip(inside, kib, strict=True)]
+    assert 0 < sum(both) < len(both)
+    assert tier.share == pytest.approx(sum(both) / len(both), abs=5 * (tier.error or 0))
+    assert (tier.networks, tier.inside) == (len(known), sum(both))
+
+
+def test_what_has_no_table_is_said_and_the_rest_is_judged(tmp_path: Path) -> None:
+    path = written(
+        tmp_path, tiers={"cloud": {"setup": "cpu", "limits": {"params": 2000, "latency_ms": 1, "top1": 0.9}}}
+    )
+    (tier,) = pipeline.feasible(path, runs=tmp_path / "runs", networks=1000)
+    reasons = {reach.limit.metric: reach.unjudged for reach in tier.reaches}
+    assert reasons["params"] == ""
+    assert "no table yet: run `hwnas bench" in reasons["latency_ms@cpu"]
+    assert reasons["top1@inherited"] == "accuracies come with the search"
+    assert tier.share == next(reach.share for reach in tier.reaches if not reach.unjudged)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_published_numbers_are_judged_too(tmp_path: Path) -> None:
+    path = published(tmp_path, tiers={"edge": {"setup": "board", "limits": {"latency_ms": 0.9, "top1": 0.6}}})
+    (tier,) = pipeline.feasible(path, runs=tmp_path / "runs", networks=5000)
+    rows = [line.split(",") for line in (tmp_path / "table.csv").read_text().splitlines()[1:]]
+    values = [(float(top1) / 100, float(us) / 1000) for _, top1, us in rows]
+    latency, top1 = tier.reaches
+    assert (latency.least, latency.most) == pytest.approx((min(ms for _, ms in values), max(ms for _, ms in values)))
+    assert (top1.least, top1.most) == pytest.approx((min(a for a, _ in values), max(a for a, _ in values)))
+    assert tier.inside == sum(a >= 0.6 and ms <= 0.9 for a, ms in values)
+
+
+def test_limits_that_exclude_each_other_are_refused(tmp_path: Path) -> None:
+    path = published(tmp_path, tiers={"edge": {"setup": "board", "limits": {"latency_ms": 0.4, "top1": 0.8}}})
+    (tier,) = pipeline.feasible(path, runs=tmp_path / "runs", networks=5000)
+    assert [reach.empty for reach in tier.reaches] == [False, False]
+    with pytest.raises(ConfigError, match=r"no network meets the limits latency_ms@board <= 0\.4, top1@table >= 0\.8"):
+        refuse_empty(tier)
+    with pytest.raises(ConfigError, match="no network meets the limits"):
+        pipeline.search(path, runs=tmp_path / "runs")
+
+
+def test_an_empty_tier_ends_the_command_with_two_and_json_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = written(tmp_path, tiers={"cloud": {"setup": "cpu", "limits": {"params": 3}}})
+    monkeypatch.setattr("sys.argv", ["hwnas", "feasible", str(path), "--runs", str(tmp_path), "--json", "--networks", "100"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    out, err = capfd.readouterr()
+    assert end.value.code == 2
+    assert json.loads(out)["cloud"]["empty"] is True
+    assert "next:" in err
+
+
+def test_the_command_tells_ranges_and_shares(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = written(tmp_path, tiers={"cloud": {"setup": "cpu", "limits": {"params": 2000}}})
+    out = printed("feasible", str(path), "--runs", str(tmp_path), "--networks", "2000", monkeypatch=monkeypatch, capfd=capfd)
+    assert "Parameters ≤ 2 k: from" in out
+    assert " % ± " in out
+
+
+def test_a_hard_limit_of_known_cost_is_never_passed_by_what_is_scored(tmp_path: Path) -> None:
+    """Whatever the sampler proposes, a network over a limit gets no accuracy."""
+    for sampler in ("random", "nsga2", "tpe"):
+        path = published(
+            tmp_path / sampler, MANY, tiers={"edge": {"setup": "board", "limits": {"latency_ms": 0.7, "params": 900}}},
+            search={"trials": 40, "sampler": sampler, "population": 4},
+        )  # fmt: skip
+        (searched,) = pipeline.search(path, runs=tmp_path / sampler / "runs", narrator=Telling())
+        over = [e for e in searched.evaluations if e.broken]
+        assert over
+        assert all("top1@table" not in evaluation.scores for evaluation in over)
+        stored = (tmp_path / sampler / "runs/published/scores.jsonl").read_text()
+        assert not any(evaluation.architecture.key in stored for evaluation in over)
