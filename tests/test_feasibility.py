@@ -75,7 +75,9 @@ def test_an_empty_tier_ends_the_command_with_two_and_json_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     path = written(tmp_path, tiers={"cloud": {"setup": "cpu", "limits": {"params": 3}}})
-    monkeypatch.setattr("sys.argv", ["hwnas", "feasible", str(path), "--runs", str(tmp_path), "--json", "--networks", "100"])
+    monkeypatch.setattr(
+        "sys.argv", ["hwnas", "feasible", str(path), "--runs", str(tmp_path), "--json", "--networks", "100"]
+    )
     with pytest.raises(SystemExit) as end:
         cli.main()
     out, err = capfd.readouterr()
@@ -88,7 +90,9 @@ def test_the_command_tells_ranges_and_shares(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     path = written(tmp_path, tiers={"cloud": {"setup": "cpu", "limits": {"params": 2000}}})
-    out = printed("feasible", str(path), "--runs", str(tmp_path), "--networks", "2000", monkeypatch=monkeypatch, capfd=capfd)
+    out = printed(
+        "feasible", str(path), "--runs", str(tmp_path), "--networks", "2000", monkeypatch=monkeypatch, capfd=capfd
+    )
     assert "Parameters ≤ 2 k: from" in out
     assert " % ± " in out
 

@@ -163,3 +163,11 @@ def test_the_shipped_experiment_needs_two_files_alone(repository: Path) -> None:
     assert experiment.data is None
     files = {experiment.accuracy.file, *(s.latencies.file for s in experiment.setups.values() if s.latencies)}
     assert files == {"nasbench201_cifar10.npz", "nasbench201_help_ms.csv.gz"}
+
+
+def test_guided_searches_published_numbers_and_never_proposes_what_is_over_a_limit(tmp_path: Path) -> None:
+    path = published(tmp_path, drop=5, search={"trials": 24, "sampler": "guided"})
+    (searched,) = pipeline.search(path, runs=tmp_path / "runs")
+    ends = {e.architecture.key for e in searched.evaluations[:2]}
+    assert searched.finished.trials == 24
+    assert not [e for e in searched.evaluations if e.architecture.key not in ends and (e.broken or e.failed)]

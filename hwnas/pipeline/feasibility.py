@@ -19,7 +19,7 @@ from hwnas.latency.table import LatencyTable
 from hwnas.pareto import Limit
 from hwnas.pipeline.pricing import Priced, cheap_scorers, priced_setup
 from hwnas.pipeline.workspace import Run, open_run
-from hwnas.population import NOTHING, Codebook, Codes, codebook_of
+from hwnas.population import NOTHING, Codebook, Codes
 from hwnas.search.evaluate import Scorer
 
 DRAWN = 1_000_000
@@ -187,7 +187,7 @@ class Sample:
     @classmethod
     def drawn(cls, run: Run, count: int, seed: int) -> Sample:
         """Networks drawn uniformly, and both ends; as many of them as could be costed in `PATIENCE_S`."""
-        codebook = codebook_of(run.space)
+        codebook = run.codebook
         ends = codebook.encode([run.space.smallest(), run.space.largest()])
         drawn = np.concatenate([ends, codebook.draw(count, np.random.default_rng(seed))])
         limits = (run.tier(name).limits for name in run.experiment.tiers)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas.errors import ConfigError
+from hwnas.errors import ConfigError, NoScore
 from hwnas.latency.population import predict_many_ms, upper_many_ms
 from hwnas.pipeline.pricing import Priced, cheap_scorers
 from hwnas.pipeline.workspace import Run, quantile_metric
@@ -51,31 +51,35 @@ def guide_of(run: Run, name: str, prices: Mapping[str, Priced]) -> Guide | None:
 def known_costs(run: Run, name: str, prices: Mapping[str, Priced]) -> dict[str, PerNetwork]:
     """By metric, what is known without training: parameters, MACs and latency of all at once, others one by one."""
     codebook, setup = run.codebook, run.experiment.tiers[name].setup
-    model, latency = prices[setup].model, f"latency_ms@{setup}"
-    confidence = run.experiment.tiers[name].limits.confidence
-    surely: dict[str, PerNetwork] = {}
-    if confidence is not None:
-        metric = quantile_metric(latency, confidence)
-        surely[metric] = lambda codes: upper_many_ms(model, codebook, codes, confidence)
-    return {
+    latency, confidence = f"latency_ms@{setup}", run.experiment.tiers[name].limits.confidence
+    counted: dict[str, PerNetwork] = {
         **{metric: _one_by_one(codebook, scorer) for metric, scorer in cheap_scorers(run, name, prices).items()},
         "params": lambda codes: population_costs(codebook, codes).params,
         "macs": lambda codes: population_costs(codebook, codes).macs,
         "activation_kib": lambda codes: population_costs(codebook, codes).activation_bytes / 1024,
-        latency: lambda codes: predict_many_ms(model, codebook, codes),
-        **surely,
     }
+    if run.is_published(name):
+        return counted
+    model = prices[setup].model
+    surely: dict[str, PerNetwork] = {}
+    if confidence is not None:
+        metric = quantile_metric(latency, confidence)
+        surely[metric] = lambda codes: upper_many_ms(model, codebook, codes, confidence)
+    return {**counted, latency: lambda codes: predict_many_ms(model, codebook, codes), **surely}
 
 
 def _one_by_one(codebook: Codebook, scorer: Scorer) -> PerNetwork:
-    """Scores of networks that were scored before are remembered."""
+    """Scores of networks that were scored before are remembered; one that a file lacks is never worth proposing."""
     known: dict[bytes, float] = {}
 
     def scores(codes: Codes) -> NDArray[np.float64]:
         keys = [row.tobytes() for row in codes]
         new = [place for place, key in enumerate(keys) if key not in known]
         for place, architecture in zip(new, codebook.decode(codes[new]), strict=True):
-            known[keys[place]] = scorer(architecture)
+            try:
+                known[keys[place]] = scorer(architecture)
+            except NoScore:
+                known[keys[place]] = np.inf
         return np.array([known[key] for key in keys])
 
     return scores
