@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from hwnas.config import RungConfig
 from hwnas.errors import ConfigError
 from hwnas.pipeline.accuracy import ingredients_of, made
+from hwnas.pipeline.feasibility import check_limits
 from hwnas.pipeline.narrate import Narrator, Silent
-from hwnas.pipeline.pricing import Priced, cheap_scorers, check_limits, priced_setups
+from hwnas.pipeline.pricing import Priced, cheap_scorers, priced_setups
 from hwnas.pipeline.runners import cost_scorers
 from hwnas.pipeline.searching import standing
 from hwnas.pipeline.training import supernet_of
