@@ -300,3 +300,10 @@ def test_constant_columns_do_no_harm() -> None:
     one = Predictor.fit(X, y, GROUPS).predict(X)[0]
     other = Predictor.fit(constant, y, [*GROUPS, 3]).predict(constant)[0]
     assert other == pytest.approx(one, rel=1e-3)
+
+
+def test_a_measurement_that_is_copied_is_no_evidence() -> None:
+    X, y = accuracies(40, 0)
+    once, often = Predictor.fit(X, y, GROUPS), Predictor.fit(np.tile(X, (5, 1)), np.tile(y, 5), GROUPS)
+    for told, again in zip(once.predict(X), often.predict(X), strict=True):
+        assert again == pytest.approx(told)

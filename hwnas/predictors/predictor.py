@@ -44,7 +44,7 @@ class Predictor:
     def fit(
         cls, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None, *, model: str = "gp", seed: int = 0
     ) -> Predictor:
-        """Learn targets `y` (rows,) at `X` (rows, columns).
+        """Learn targets `y` (rows,) at `X` (rows, columns). A row that repeats another, target included, is no evidence.
 
         Args:
             groups: (columns,) whole numbers from 0; columns of a group are comparable. Without, they all are.
@@ -126,4 +126,11 @@ def _checked(X: ArrayLike, y: ArrayLike, groups: ArrayLike | None) -> tuple[Floa
         do = "Evaluate other networks"
     if met:
         raise PredictionError(met, where="predictor", allowed=allowed, do=do)
-    return table, targets, columns
+    return *_unlike(table, targets), columns
+
+
+def _unlike(table: Floats, targets: Floats) -> tuple[Floats, Floats]:
+    """Each row once: copies of one measurement would look as if there were no noise."""
+    rows = np.ascontiguousarray(np.column_stack([table, targets]))
+    kept = sorted({row.tobytes(): place for place, row in reversed(list(enumerate(rows)))}.values())
+    return table[kept], targets[kept]
