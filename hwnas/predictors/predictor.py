@@ -44,7 +44,7 @@ class Predictor:
     def fit(
         cls, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None, *, model: str = "gp", seed: int = 0
     ) -> Predictor:
-        """Learn targets `y` (rows,) at `X` (rows, columns). A row that repeats another, target included, is no evidence.
+        """Learn targets `y` (rows,) at `X` (rows, columns). Of rows that are copies, target included, one counts.
 
         Args:
             groups: (columns,) whole numbers from 0; columns of a group are comparable. Without, they all are.
