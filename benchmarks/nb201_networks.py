@@ -34,6 +34,12 @@ class Published:
     arch: tuple[str, ...]
     """As the benchmark writes them, in the order of the file."""
     accuracy: NDArray[np.float64]
+    column: str
+
+    @property
+    def known(self) -> bool:
+        """Whether its accuracies are those that others report correlations with."""
+        return self.space.name == "nas_bench_201" and self.column.endswith("cifar10")
 
     @cached_property
     def lower(self) -> Callable[[Architecture], Any]:
@@ -67,7 +73,7 @@ def read_published(path: Path, column: str, classes: int | None = None) -> Publi
         )
     space, _ = open_space(name)
     assert isinstance(space, Space)
-    return Published(space if classes is None else replace(space, classes=classes), arch, accuracy)
+    return Published(space if classes is None else replace(space, classes=classes), arch, accuracy, column)
 
 
 def read_images(path: Path, seed: int) -> tuple[Dataset, int]:

@@ -118,7 +118,7 @@ def of_proxy(
         "ms": round(sum(statistics.median(entry["ms"] for entry in column) for column in columns), 1),
         **({"members": told} if name in ENSEMBLES else {"producer": told[0]}),
     }
-    known = PUBLISHED.get(name) if published.space.name == "nas_bench_201" else None
+    known = PUBLISHED.get(name) if published.known else None
     if known is None:
         return found
     difference = None if found.get("spearman") is None else round(found["spearman"] - known.spearman, 3)

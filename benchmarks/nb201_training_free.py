@@ -6,6 +6,9 @@ No data set is looked at: images are noise, and all networks see the same weight
 strings are 5,425 networks, which are scored once. It goes proxy by proxy and goes on where it was stopped, by
 `--cache`; `--processes 2` shares the networks out. What is scored so far is written after each proxy.
 
+It prints the origin, and as `results` how well each column ranks the strings by test accuracy, as
+`nb201_proxies.py --json` tells it, and how well the default ensemble of columns does.
+
 The file holds, in the order of NAS-Bench-201's API:
     arch        the 15,625 strings
     NAME        float64 for each string, NaN where there is no score; a column for each proxy
@@ -34,9 +37,11 @@ from typing import Any
 
 import numpy as np
 from nb201_networks import Cache, Published, distinct, read_published
+from nb201_proxies import judged
 
 from hwnas.pipeline.exporting import machine, versions
-from hwnas.proxies.training_free.ensembles import Member
+from hwnas.proxies.training_free.ensembles import ENSEMBLES, Member
+from hwnas.proxies.training_free.rank_sums import rank_sums
 from hwnas.proxies.training_free.scorer import TrainingFree, training_free_scorer
 from hwnas.space import Architecture
 
@@ -87,8 +92,8 @@ def column_of(
     return values, {"producer": scorer.producer, "networks": len(entries), "no_score": dict(none), "ms": ms}
 
 
-def write(out: Path, published: Published, columns: Mapping[str, tuple[np.ndarray, dict[str, Any]]]) -> None:
-    """The file, with the columns that are finished."""
+def write(out: Path, published: Published, columns: Mapping[str, tuple[np.ndarray, dict[str, Any]]]) -> dict[str, Any]:
+    """The file, with the columns that are finished; and their origin."""
     origin = {
         "command": shlex.join(["python", "benchmarks/nb201_training_free.py", *sys.argv[1:]]),
         "date": datetime.now(UTC).date().isoformat(),
@@ -99,6 +104,16 @@ def write(out: Path, published: Published, columns: Mapping[str, tuple[np.ndarra
     out.parent.mkdir(parents=True, exist_ok=True)
     arrays = {name: values for name, (values, _) in columns.items()}
     np.savez_compressed(out, arch=np.array(published.arch), origin=np.array(json.dumps(origin)), **arrays)
+    return origin
+
+
+def ranked(published: Published, columns: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """How well each column ranks all strings, and the default ensemble where its members are there."""
+    scores = {name: [None if np.isnan(v) else float(v) for v in values] for name, values in columns.items()}
+    members = [member.name for member in ENSEMBLES["ensemble"].members]
+    if scores.keys() >= set(members):
+        scores["ensemble"] = rank_sums(ENSEMBLES["ensemble"], [scores[name] for name in members])
+    return {name: judged(published.accuracy.tolist(), column) for name, column in scores.items()}
 
 
 def main() -> None:
@@ -121,8 +136,10 @@ def main() -> None:
         with multiprocessing.get_context("fork").Pool(asked.processes) as pool:
             pool.map(one, [(index, asked.processes) for index in range(asked.processes)])
         columns[column] = column_of(networks, scorer, asked.cache, asked.processes)
-        write(asked.out, published, columns)
+        origin = write(asked.out, published, columns)
         print(f"{datetime.now(UTC):%H:%M:%S} {column}: {columns[column][1]}", file=sys.stderr)
+    results = ranked(published, {name: values for name, (values, _) in columns.items()})
+    print(json.dumps({**origin, "results": results}, indent=1))
 
 
 if __name__ == "__main__":
