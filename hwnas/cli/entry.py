@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from hwnas import __version__
-from hwnas.cli import bench, check, experiments, operators, schemas, score, spaces, storages
+from hwnas.cli import bench, check, doctor, experiments, operators, schemas, score, spaces, storages
 from hwnas.errors import ConfigError, DataError, HwnasError, RunError, SpaceError
 from hwnas.terminal import show_error
 
@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {  # in the order in which help li
     "fidelity": experiments.fidelity,
     "export": experiments.export,
     "report": experiments.report,
+    "doctor": doctor.doctor,
     "serve-storage": storages.serve_storage,
     "cost": spaces.cost,
     "show": spaces.show,

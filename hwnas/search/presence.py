@@ -39,6 +39,14 @@ def born(pid: int) -> str | None:
     return None if state in "ZX" else fields[18]
 
 
+def lives_here(card: Card, here: str | None = None) -> bool | None:
+    """Whether the kernel knows the process; None for one that is elsewhere."""
+    if card["place"] != (here or place()):
+        return None
+    now_born = born(int(card["pid"]))
+    return now_born is not None and now_born == str(card["born"])
+
+
 @final
 class Presence:
     """Tells that this process lives, and judges whether others do.
@@ -70,9 +78,8 @@ class Presence:
         """Whether the process with this card lives, as far as can be known from here."""
         if name == self.name:
             return True
-        if card is not None and card["place"] == self._card["place"]:
-            now_born = born(int(card["pid"]))
-            return now_born is not None and now_born == str(card["born"])
+        if card is not None and (alive := lives_here(card, self._card["place"])) is not None:
+            return alive
         beat, now = -1 if card is None else int(card["beat"]), time.monotonic()
         last, since = self._seen.setdefault(name, (beat, now))
         if beat != last:

@@ -1,0 +1,29 @@
+"""`hwnas doctor`: whether what a run keeps agrees with itself."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import typer
+
+from hwnas.cli.arguments import RUNS, Json, Reference, Runs
+from hwnas.cli.printing import print_found
+
+
+def doctor(experiment: Reference, runs: Runs = RUNS, as_json: Json = False) -> None:
+    """Whether a run's tables, checkpoints, studies, scores and fronts agree; exit code 1 if not. Nothing is repaired."""
+    from hwnas import pipeline
+
+    examined = pipeline.doctor(experiment, runs=runs)
+    lines = [f"looked at {what}" for what in examined.looked]
+    for one in examined.found:
+        lines += [
+            f"{one.severity}: {one.met}",
+            f"  where:   {one.where}",
+            f"  allowed: {one.allowed}",
+            f"  next:    {one.do}",
+        ]
+    errors = sum(one.severity == "error" for one in examined.found)
+    lines.append(f"{errors} errors, {len(examined.found) - errors} notes" if examined.found else "all of it agrees")
+    print_found(dataclasses.asdict(examined) | {"sound": examined.sound}, as_json, lines)
+    raise typer.Exit(0 if examined.sound else 1)

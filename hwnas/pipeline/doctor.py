@@ -1,0 +1,122 @@
+"""Whether what a run keeps agrees with itself: tables, checkpoints, studies, scores, fronts. Nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from hwnas.errors import HwnasError, RunError
+from hwnas.latency.table import read_table
+from hwnas.pipeline.workspace import Run, open_run
+from hwnas.search.agreement import Ailment, KeptStudy, front_ailments, kept_studies, store_ailments, study_ailments
+from hwnas.search.lines import read_lines
+from hwnas.search.store import ScoreStore
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What was looked at, and what is not as it should be."""
+
+    folder: Path
+    looked: tuple[str, ...]
+    """What was found and examined, in words."""
+    found: tuple[Ailment, ...]
+
+    @property
+    def sound(self) -> bool:
+        """Whether there is no error; notes are settled by the next command."""
+        return not any(ailment.severity == "error" for ailment in self.found)
+
+
+def doctor(reference: str | Path, *, runs: Path = Path("runs")) -> Examined:
+    """Examine a run: study against score store against fronts, tables, checkpoints. It repairs nothing.
+
+    Raises:
+        RunError: there is no such run folder yet.
+    """
+    run = open_run(reference, runs=runs)
+    if not run.folder.is_dir():
+        raise RunError(
+            "there is nothing to examine",
+            where=str(run.folder),
+            allowed="A run's folder is made by the first command on its experiment",
+            do=f"Run `hwnas run {run.experiment.name}` first",
+        )
+    looked: list[str] = []
+    found = (*_files(run, looked), *_searches(run, looked))
+    return Examined(run.folder, tuple(looked), found)
+
+
+def _files(run: Run, looked: list[str]) -> Iterator[Ailment]:
+    tables = sorted({*(run.folder / "latency").glob("*.jsonl"), *_chosen(run)})
+    for path in tables:
+        try:
+            table = read_table(path)
+            looked.append(f"{path}: {len(table.rows)} rows, {len(table.checks)} whole networks")
+        except HwnasError as error:
+            yield Ailment.of(error)
+    if paths := sorted(run.train_folder.glob("checkpoint-*.pt")):
+        from hwnas.supernet.checkpoint import load
+
+        for path in paths:
+            try:
+                looked.append(f"{path}: epoch {load(path)['epoch']}")
+            except HwnasError as error:
+                yield Ailment.of(error)
+
+
+def _chosen(run: Run) -> list[Path]:
+    """Tables that the experiment names, as far as they are there."""
+    paths = [run.table_path(name) for name, setup in run.experiment.setups.items() if setup.table is not None]
+    return [path for path in paths if path.is_file()]
+
+
+def _searches(run: Run, looked: list[str]) -> Iterator[Ailment]:
+    scores = run.folder / "scores.jsonl"
+    store: ScoreStore | None = None
+    try:
+        yield from _cut(scores)
+        store = ScoreStore.open(scores)
+        looked.append(f"{scores}: {len(store)} scores")
+    except HwnasError as error:
+        yield Ailment.of(error)
+    for name in run.experiment.tiers:
+        yield from _tier(run, name, store, looked)
+
+
+def _tier(run: Run, name: str, store: ScoreStore | None, looked: list[str]) -> Iterator[Ailment]:
+    config, tier = run.experiment.search, run.tier(name)
+    storage: Path | str = config.storage or run.folder / f"study-{name}.log"
+    if isinstance(storage, Path) and not storage.exists():
+        if run.front_path(name).exists():
+            yield from front_ailments(run.front_path(name), (), tier)
+        return
+    try:
+        if isinstance(storage, Path):
+            yield from _cut(storage)
+        studies = kept_studies(storage, f"{run.experiment.name}-{name}-")
+    except HwnasError as error:
+        yield Ailment.of(error)
+        return
+    sound: list[KeptStudy] = []
+    for study in studies:
+        ailing = list(study_ailments(study, tier))
+        yield from ailing
+        if not any("damaged" in ailment.met for ailment in ailing):
+            looked.append(f"{study.where}, study {study.name}: {len(study.told)} trials told")
+            sound.append(study)
+            if store is not None:
+                yield from store_ailments(store, study, run.accuracy, whole=config.storage is None)
+    if run.front_path(name).exists():
+        yield from front_ailments(run.front_path(name), sound, tier)
+        looked.append(f"{run.front_path(name)}")
+
+
+def _cut(path: Path) -> Iterator[Ailment]:
+    if cut := read_lines(path).cut_bytes:
+        yield Ailment(
+            "note", f"its last line was cut off after {cut} bytes", str(path),
+            "A line is written whole, unless a kill cuts it",
+            "Search again: what it held is done again, and the rest of the line is dropped",
+        )  # fmt: skip

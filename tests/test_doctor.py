@@ -1,0 +1,126 @@
+"""Laws of `hwnas doctor`: a sound run is sound, each disagreement is found and told, nothing is written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hwnas import cli, pipeline
+from hwnas.errors import RunError
+from tests.test_published_search import published
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("doctor")
+    experiment = published(folder, search={"trials": 12, "sampler": "random"})
+    pipeline.search(experiment, runs=folder / "runs")
+    return folder / "runs" / "published"
+
+
+@pytest.fixture
+def run(searched: Path, tmp_path: Path) -> Path:
+    import shutil
+
+    shutil.copytree(searched, tmp_path / "published")
+    return tmp_path / "published"
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_sound_run_is_sound_and_stays_as_it_is(run: Path) -> None:
+    before = content(run)
+    examined = pipeline.doctor(run)
+    assert examined.found == ()
+    assert examined.sound
+    assert any("12 trials told" in what for what in examined.looked)
+    assert content(run) == before
+
+
+def edit(path: Path, change) -> None:  # type: ignore[no-untyped-def]
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(change(lines)))
+
+
+def told(lines: list[str]) -> list[int]:
+    return [number for number, line in enumerate(lines) if '"scores"' in line]
+
+
+def twice(lines: list[str]) -> list[str]:
+    return [*lines, lines[told(lines)[0]]]
+
+
+def other_value(lines: list[str]) -> list[str]:
+    number = next(
+        n
+        for n in told(lines)
+        if json.loads(lines[n])["state"] == 1 and not json.loads(lines[n])["user_attrs"]["broken"]
+    )
+    record = json.loads(lines[number])
+    record["values"][0] += 1
+    lines[number] = json.dumps(record) + "\n"
+    return lines
+
+
+def without_most(lines: list[str]) -> list[str]:
+    return [line for number, line in enumerate(lines) if number not in told(lines)[:9]]
+
+
+def other_score(lines: list[str]) -> list[str]:
+    record = json.loads(lines[0])
+    record["value"] += 0.01
+    lines[0] = json.dumps(record) + "\n"
+    return lines
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "said"),
+    [
+        ("study-edge.log", twice, "was told before"),
+        ("study-edge.log", other_value, "its value of top1@table"),
+        ("scores.jsonl", other_score, "in the store"),
+        ("scores.jsonl", lambda lines: lines[1:], "nothing in the store"),
+        ("scores.jsonl", lambda lines: ["{\n", *lines], "no JSON object"),
+        ("fronts/edge.json", lambda lines: lines[:3], "no front can be read"),
+        ("study-edge.log", without_most, "no study has"),
+    ],
+)  # fmt: skip
+def test_a_disagreement_is_found(file: str, change, said: str, run: Path) -> None:  # type: ignore[no-untyped-def]
+    edit(run / file, change)
+    before = content(run)
+    examined = pipeline.doctor(run)
+    assert not examined.sound
+    (found, *_) = [one for one in examined.found if said in one.met]
+    assert all((found.met, found.where, found.allowed, found.do))
+    assert content(run) == before, "it repairs nothing"
+
+
+def test_what_the_next_command_settles_is_a_note(run: Path) -> None:
+    with (run / "study-edge.log").open("a") as file:
+        file.write('{"op_code": 4')
+    examined = pipeline.doctor(run)
+    assert examined.sound
+    assert [one.severity for one in examined.found] == ["note"]
+    assert "cut off" in examined.found[0].met
+
+
+def test_the_command_tells_by_its_exit_code(
+    run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for change, code in ((None, 0), (twice, 1)):
+        if change is not None:
+            edit(run / "study-edge.log", change)
+        monkeypatch.setattr("sys.argv", ["hwnas", "doctor", str(run), "--json"])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        assert end.value.code == code
+        assert json.loads(capsys.readouterr().out)["sound"] is (code == 0)
+
+
+def test_a_run_that_was_never_begun_says_so(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="nothing to examine"):
+        pipeline.doctor(published(tmp_path), runs=tmp_path / "runs")
