@@ -66,6 +66,8 @@ def fidelity(
         asked = replace(ingredients.settings, source="alone", epochs=epochs)
         lone = alone(replace(ingredients, settings=asked))
         sample = draw(run.space, networks, run.experiment.seed, lambda architecture: True)
+        if len(sample) < networks:
+            narrator.say(f"only {len(sample)} unlike networks were found in the space, {networks} were asked for")
         store = ScoreStore.open(run.folder / "scores.jsonl")
         for notice in store.notices:
             narrator.say(notice)
