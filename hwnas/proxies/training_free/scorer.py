@@ -95,13 +95,11 @@ def training_free_scorer(
         lower: architecture -> network.
         dataset: whose first training images are looked at; None is the data-free mode, with noise and random labels.
         seed: of weights and noise.
-        batch: images at once, instead of the definition's number.
-        resolution: height and width of the images, instead of the network's own.
+        batch, resolution: of the images, instead of the definition's own; nothing to a proxy that looks at no images.
         device: where modules run.
 
     Raises:
-        ConfigError: an unknown name, a batch or resolution below 1 or of a proxy that has none, or a data set with
-            fewer images.
+        ConfigError: an unknown name, a batch or resolution below 1, or a data set with fewer images.
     """
     definition: Definition = member(TRAINING_FREE, name, what="proxy", where="training-free proxies")
     for what, number in (("batch", batch), ("resolution", resolution)):
