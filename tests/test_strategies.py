@@ -253,6 +253,9 @@ def architectures(space, recipe):
 def itself(space, recipe):
     return lambda step, rng: [Lesson(space.largest(), teacher=0)]
 
+def raises(space, recipe):
+    return lambda step, rng: [Lesson(space.nothing())]
+
 def no_function(space, recipe):
     return [Lesson(space.largest())]
 """
@@ -274,6 +277,7 @@ BAD_STRATEGIES = {
     "own.py:nothing": r"it said '\[\]' for a step",
     "own.py:architectures": "it said .*Architecture",
     "own.py:itself": "lesson 0 learns from lesson 0",
+    "own.py:raises": "it raised AttributeError: 'Space' object has no attribute 'nothing'",
     "own.py:no_function": "it gave list, which cannot be called",
     "own.py:missing": "`own.py:missing` cannot be imported",
     "sandwhich": "unknown strategy `sandwhich`",

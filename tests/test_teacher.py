@@ -118,6 +118,9 @@ from torch import nn
 
 def teacher():
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+
+def broken():
+    return 1 / 0
 """
 
 
@@ -136,6 +139,8 @@ def test_an_experiment_names_its_teacher_by_a_function_or_by_weights(tmp_path: P
     teacher = open_teacher(open_run(experiment(tmp_path, teacher="own.py:teacher"), runs=tmp_path))
     assert teacher is not None
     assert not teacher.training
+    with pytest.raises(ConfigError, match="it raised ZeroDivisionError"):
+        open_teacher(open_run(experiment(tmp_path, teacher="own.py:broken"), runs=tmp_path))
     reference = experiment(tmp_path, teacher="t.safetensors", teacher_space="digits", teacher_architecture="smallest")
     run = open_run(reference, runs=tmp_path)
     save_file(build(run.network(run.space.smallest())).state_dict(), tmp_path / "t.safetensors")

@@ -40,8 +40,21 @@ def open_teacher(run: Run) -> nn.Module | None:
         network = lower(space, pick_architecture(space, _found(architecture, run.base)))
         made: object = teacher_of_weights(Path(_found(config.teacher, run.base)), network)
     else:
-        made = named(config.teacher, base=run.base, where="train: teacher")()
+        made = _called(named(config.teacher, base=run.base, where="train: teacher"), config.teacher)
     return checked_teacher(made, run.dataset, config.teacher)
+
+
+def _called(function: object, name: str) -> object:
+    """What a user's function returns."""
+    try:
+        return function()  # type: ignore[operator]
+    except Exception as error:
+        raise ConfigError(
+            f"it raised {type(error).__name__}: {error}",
+            where=f"train: teacher {name}",
+            allowed="A function without arguments that returns a torch.nn.Module",
+            do="Correct the function",
+        ) from error
 
 
 def _found(name: str, base: Path) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import ConfigError
+from hwnas.errors import ConfigError, HwnasError
 from hwnas.lookup import member, named
 from hwnas.space import AnySpace
 from hwnas.supernet.recipe import Recipe
@@ -37,7 +37,7 @@ def open_strategy(space: AnySpace, recipe: Recipe, *, base: Path = Path()) -> St
         make = named(recipe.strategy, base=base, where="train: strategy")
     else:
         make = member(STRATEGIES, recipe.strategy, what="strategy", where="train: strategy")
-    strategy = make(space, recipe)
+    strategy = _asked(recipe, make, space, recipe) if own else make(space, recipe)
     if not callable(strategy):
         raise _unfit(recipe, f"it gave {type(strategy).__name__}, which cannot be called")
     largest = [Lesson(space.largest())]
@@ -45,10 +45,19 @@ def open_strategy(space: AnySpace, recipe: Recipe, *, base: Path = Path()) -> St
     def lessons(step: Step, rng: random.Random) -> list[Lesson]:
         if step.epoch <= recipe.largest_epochs:
             return largest
-        found = strategy(step, rng)
-        return _checked(found, recipe) if own else list(found)
+        return _checked(_asked(recipe, strategy, step, rng), recipe) if own else list(strategy(step, rng))
 
     return lessons
+
+
+def _asked(recipe: Recipe, function: Any, *given: Any) -> Any:
+    """What a user's function gives."""
+    try:
+        return function(*given)
+    except HwnasError:
+        raise
+    except Exception as error:
+        raise _unfit(recipe, f"it raised {type(error).__name__}: {error}") from error
 
 
 def _checked(found: Any, recipe: Recipe) -> list[Lesson]:
