@@ -51,7 +51,7 @@ def scoring(seconds: float) -> Scoring:
 
 
 def timed(trials: int, workers: Workers, make: Callable[[], Scoring], sampler: str) -> dict[str, Any]:
-    """Seconds until the first batch was told, and from there to the last."""
+    """Seconds until every worker is at work (three batches each were told), and from there to the last."""
     stamps: list[tuple[float, int]] = []
 
     def note(progress: Progress) -> None:
@@ -61,7 +61,7 @@ def timed(trials: int, workers: Workers, make: Callable[[], Scoring], sampler: s
         study = open_study(Plan(SPACE, TIER, sampler), Path(folder) / "study.log")
         start = time.perf_counter()
         run_on_ray(study, make, trials, workers, note)
-    (first, begun), (last, told) = stamps[0], stamps[-1]
+    (first, begun), (last, told) = stamps[min(3 * workers.count, len(stamps) // 2)], stamps[-1]
     return {"workers": workers.count, "batch": workers.batch, "trials": told, "start_s": round(first - start, 2),
             "seconds": round(last - first, 3), "per_second": round((told - begun) / (last - first), 1)}  # fmt: skip
 

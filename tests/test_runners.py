@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -92,3 +95,33 @@ def test_a_ray_search_is_the_serial_one(tmp_path: Path) -> None:
     assert ray.front == serial.front
     stores = [(tmp_path / runner / "published/scores.jsonl").read_text().count("\n") for runner in ("serial", "ray")]
     assert stores[0] == stores[1]
+
+
+def test_the_dashboard_serves_a_searched_run(tmp_path: Path, repository: Path) -> None:
+    pytest.importorskip("optuna_dashboard", reason='optuna-dashboard is not here: pip install "hwnas[dashboard]"')
+    experiment = published(tmp_path, search={"trials": 5, "sampler": "random"})
+    with pytest.raises(RunError, match="was not searched yet"):
+        pipeline.dashboard(experiment, runs=tmp_path / "runs")
+    pipeline.search(experiment, runs=tmp_path / "runs")
+    with pytest.raises(ConfigError, match="Did you mean `edge`"):
+        pipeline.dashboard(experiment, runs=tmp_path / "runs", tier="edgy")
+    with socket.socket() as taken:
+        taken.bind(("localhost", 0))
+        port = taken.getsockname()[1]
+    command = [sys.executable, "-c", SEARCH, "dashboard", str(tmp_path / "runs/published"), "--port", str(port)]
+    served = subprocess.Popen(command, cwd=repository, stderr=subprocess.PIPE)
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                with urllib.request.urlopen(f"http://localhost:{port}/api/studies", timeout=10) as answer:
+                    studies = json.loads(answer.read())["study_summaries"]
+                break
+            except OSError:
+                assert served.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+    finally:
+        served.kill()
+        served.communicate()
+    assert [study["study_name"].startswith("published-edge-") for study in studies] == [True]

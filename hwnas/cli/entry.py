@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {  # in the order in which help li
     "fidelity": experiments.fidelity,
     "export": experiments.export,
     "report": experiments.report,
+    "dashboard": storages.dashboard,
     "doctor": doctor.doctor,
     "serve-storage": storages.serve_storage,
     "cost": spaces.cost,

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from hwnas.cli.arguments import RUNS, Reference, Runs
 from hwnas.terminal import Terminal
 
 
@@ -21,3 +22,16 @@ def serve_storage(
     from hwnas import pipeline
 
     pipeline.serve_storage(url, host=host, port=port, narrator=Terminal())
+
+
+def dashboard(
+    experiment: Reference,
+    runs: Runs = RUNS,
+    tier: Annotated[str | None, typer.Option(help="Which tier's studies; the first one's if left out.")] = None,
+    host: Annotated[str, typer.Option(help="The address to listen at.")] = "localhost",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen at.")] = 8080,
+) -> None:
+    """Open Optuna's dashboard on a run, while it is searched or afterwards, until Ctrl-C."""
+    from hwnas import pipeline
+
+    pipeline.dashboard(experiment, runs=runs, tier=tier, host=host, port=port, narrator=Terminal())

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from hwnas.pipeline.certifying import certify as certify
     from hwnas.pipeline.checking import check as check
     from hwnas.pipeline.costs import cost as cost
+    from hwnas.pipeline.dashboards import dashboard as dashboard
     from hwnas.pipeline.doctor import doctor as doctor
     from hwnas.pipeline.everything import run as run
     from hwnas.pipeline.exporting import export as export
@@ -42,6 +43,7 @@ _VERBS = {  # name -> "module:attribute"; the block above says the same to type 
     "bench_space": "hwnas.pipeline.timing:bench_space",
     "certify": "hwnas.pipeline.certifying:certify",
     "check": "hwnas.pipeline.checking:check",
+    "dashboard": "hwnas.pipeline.dashboards:dashboard",
     "doctor": "hwnas.pipeline.doctor:doctor",
     "cost": "hwnas.pipeline.costs:cost",
     "export": "hwnas.pipeline.exporting:export",

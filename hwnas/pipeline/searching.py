@@ -141,7 +141,8 @@ def _search_tier(
 
         def show(progress: Progress) -> None:
             best = "" if progress.best is None else f", best {units.scored(run.accuracy, progress.best)}"
-            text = f"front {progress.front_size}, hypervolume {progress.hypervolume:.4g}{best}"
+            pace = "" if progress.per_second is None else f", {units.pace(progress.per_second, progress.left_s or 0.0)}"
+            text = f"front {progress.front_size}, hypervolume {progress.hypervolume:.4g}{best}{pace}"
             bar.update(progress.trials, progress.total, text)
 
         with closing(study):

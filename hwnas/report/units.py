@@ -166,3 +166,16 @@ def setup_line(setup: Mapping[str, str | int | float]) -> str:
     said = None if threads is None else f"{threads} thread{'' if threads == 1 else 's'}"
     others = (f"{name.replace('_', ' ')} {value}" for name, value in rest.items())
     return " · ".join(str(part) for part in (device, runtime, said, precision, *others) if part)
+
+
+def pace(per_second: float, left_s: float) -> str:
+    """How fast it goes and how long it will take.
+
+    >>> pace(0.05, 4000)
+    '3 a minute, 67 min left'
+    """
+    rate = f"{per_second:.3g} a second" if per_second >= 1 else f"{60 * per_second:.3g} a minute"
+    left = (
+        f"{left_s:.0f} s" if left_s < 120 else f"{left_s / 60:.0f} min" if left_s < 7200 else f"{left_s / 3600:.1f} h"
+    )
+    return f"{rate}, {left} left"

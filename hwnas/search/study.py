@@ -50,8 +50,20 @@ class Progress:
     hypervolume: float
     """Against a point just worse than all that competed so far; it never falls."""
     best: float | None
-    """Of the first objective, on the front."""
+    """Of the first objective, on the front, and so within the limits."""
     elapsed_s: float
+    fresh: int = 0
+    """How many of the trials were told since this process began."""
+
+    @property
+    def per_second(self) -> float | None:
+        """How many trials are told a second; None before the first."""
+        return self.fresh / self.elapsed_s if self.fresh and self.elapsed_s > 0 else None
+
+    @property
+    def left_s(self) -> float | None:
+        """How long the rest will take if it goes on so."""
+        return None if self.per_second is None else max(0, self.total - self.trials) / self.per_second
 
 
 @dataclass(frozen=True)
@@ -92,6 +104,7 @@ class Study:
         self._memory = Memory(directions(plan.tier), genetic)
         self._generation = 0
         self.catch_up()
+        self._before = len(self._told)
 
     @property
     def evaluations(self) -> tuple[Evaluation, ...]:
@@ -185,7 +198,9 @@ class Study:
         """Where the study stands."""
         objective, front = self.plan.tier.objectives[0], self._archive.front
         best = min((e.scores[objective.metric] for e in front), key=objective.cost, default=None)
-        return Progress(len(self._told), total, len(front), self._archive.volume, best, elapsed_s)
+        return Progress(
+            len(self._told), total, len(front), self._archive.volume, best, elapsed_s, len(self._told) - self._before
+        )
 
     def catch_up(self) -> None:
         """Take over what was kept and is not known here: of earlier processes, or of others that work on the study."""
