@@ -119,8 +119,8 @@ def test_points_taken_in_one_by_one_tell_what_the_process_tells_of_all(
     others = CANDIDATES.features(np.random.default_rng(2).integers(4, size=(50, PLACES)))
     mean, deviation = belief.look(belief.place(others))
     expected = predictor.latent(others)
-    np.testing.assert_allclose(mean, expected[0], atol=2e-3)
-    np.testing.assert_allclose(deviation, expected[1], atol=2e-3)
+    np.testing.assert_allclose(mean, expected[0], atol=1e-2)
+    np.testing.assert_allclose(deviation, expected[1], atol=1e-2)
 
 
 def test_a_watched_table_sees_what_the_belief_sees_and_forgets_with_it(

@@ -9,9 +9,11 @@ import numpy as np
 from hwnas.population import Codes
 from hwnas.search.guided.candidates import Candidates, Floats
 
-GENERATIONS, CHILDREN, PARENTS = 16, 1000, 200
-MUTATION = 0.1
-"""With which probability a choice is redrawn; one choice of a child always may be."""
+GENERATIONS, CHILDREN, PARENTS = 80, 50, 20
+MUTATED = 0.7
+"""Choices that are redrawn in a child, on average, beside one that always is."""
+REFUSED = -1.0
+"""Scores up to this are of networks that must not be proposed; among them, higher ones are nearer to those that may."""
 
 
 def evolve(
@@ -23,21 +25,22 @@ def evolve(
     children: int = CHILDREN,
     parents: int = PARENTS,
 ) -> Codes | None:
-    """The network (choices,) with the highest score found; None if all are minus infinity, which means: not allowed.
+    """The network (choices,) with the highest score found; None if all that were found are `REFUSED`.
 
-    Begins with random networks and with those that are known, which need not be allowed themselves.
+    Begins with random networks and with those that are known, which need not be allowed themselves. No network is
+    scored twice.
     """
-    codes = _distinct(np.concatenate([known, candidates.settle(candidates.draw(children, rng))]))
-    scores = score(codes)
+    codes = np.unique(np.concatenate([known, candidates.settle(candidates.draw(4 * children, rng))]), axis=0)
+    scores, seen = score(codes), dict.fromkeys(map(bytes, codes))
     for _ in range(generations):
         best = np.argsort(-scores, kind="stable")[:parents]
         codes, scores = codes[best], scores[best]
-        born = _distinct(candidates.settle(offspring(codes, children, candidates, rng)))
-        codes, scores = np.concatenate([codes, born]), np.concatenate([scores, score(born)])
-        codes, first = np.unique(codes, axis=0, return_index=True)
-        scores = scores[first]
+        born = candidates.settle(offspring(codes, children, candidates, rng))
+        new = [place for row, place in {bytes(row): at for at, row in enumerate(born)}.items() if row not in seen]
+        seen.update(dict.fromkeys(map(bytes, born)))
+        codes, scores = np.concatenate([codes, born[new]]), np.concatenate([scores, score(born[new])])
     best_of_all = int(np.argmax(scores))
-    return codes[best_of_all] if np.isfinite(scores[best_of_all]) else None
+    return codes[best_of_all] if scores[best_of_all] > REFUSED else None
 
 
 def offspring(parents: Codes, count: int, candidates: Candidates, rng: np.random.Generator) -> Codes:
@@ -45,11 +48,6 @@ def offspring(parents: Codes, count: int, candidates: Candidates, rng: np.random
     pairs = rng.integers(len(parents), size=(2, count))
     shape = (count, len(candidates.sizes))
     children = np.where(rng.random(shape) < 0.5, parents[pairs[0]], parents[pairs[1]])
-    redrawn = rng.random(shape) < MUTATION
+    redrawn = rng.random(shape) < MUTATED / shape[1]
     redrawn[np.arange(count), rng.integers(shape[1], size=count)] = True
     return np.where(redrawn, rng.integers(candidates.sizes, size=shape), children)
-
-
-def _distinct(codes: Codes) -> Codes:
-    found: Codes = np.unique(codes, axis=0)
-    return found

@@ -15,7 +15,7 @@ from hwnas.predictors import Predictor
 from hwnas.search.guided.belief import Belief, Watched
 from hwnas.search.guided.candidates import Candidates, Floats, Integers, PerNetwork, Pool
 from hwnas.search.guided.design import stratified
-from hwnas.search.guided.evolve import evolve
+from hwnas.search.guided.evolve import REFUSED, evolve
 from hwnas.search.guided.gain import Cells, below, improvements
 
 DESIGN = 10
@@ -163,10 +163,15 @@ class Guide:
         return np.stack(found, axis=1) if found else np.empty((len(codes), 0))
 
     def _allowed(self, codes: Codes) -> NDArray[np.bool_]:
-        allowed = np.ones(len(codes), dtype=np.bool_)
-        for cost, most in self.limits:
-            allowed &= np.asarray(cost(codes)) <= most
+        allowed: NDArray[np.bool_] = self._excess(codes) <= 0
         return allowed
+
+    def _excess(self, codes: Codes) -> Floats:
+        """(networks,) by which shares of the limits they are exceeded, summed."""
+        excess = np.zeros(len(codes))
+        for cost, most in self.limits:
+            excess += np.maximum(np.asarray(cost(codes), dtype=float) - most, 0.0) / (abs(most) or 1.0)
+        return excess
 
     # --- what is learned ---
 
@@ -201,13 +206,14 @@ class Guide:
         return Cells.of(costs, targets, low, high, reference)
 
     def _gains(self, belief: Belief, cells: Cells, codes: Codes, before: Codes) -> Floats:
-        """(networks,) expected gains; minus infinity for what must not be proposed."""
+        """(networks,) expected gains; -1 and less for what must not be proposed, less the more it exceeds a limit."""
         features = self.candidates.features(codes)
         mean, deviation = belief.look(belief.place(features))
         gains = self._gain(belief, cells, self._costs(codes), mean, deviation, np.arange(len(codes)))
         seen = {row.tobytes() for row in before}
         known = np.array([row.tobytes() in seen for row in codes], dtype=np.bool_)
-        return np.where(self._allowed(codes) & ~known, gains, -np.inf)
+        refused = REFUSED - self._excess(codes)
+        return np.where(refused < REFUSED, refused, np.where(known, -np.inf, gains))
 
     def _gain(
         self, belief: Belief, cells: Cells, costs: Floats, mean: Floats, deviation: Floats, row: Integers
@@ -222,7 +228,7 @@ class Guide:
         if self.bound is None:
             return gains
         held = below(mean, deviation, warp, self.bound)[row]
-        return np.where(held >= self.confidence, gains, held - 1)
+        return np.where(held >= self.confidence, gains, np.maximum(held, 1e-9) - 1)
 
 
 def _checkpoint(count: int) -> int:
