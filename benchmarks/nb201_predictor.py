@@ -74,7 +74,7 @@ def ceiling(same: NDArray[np.intp], y: Floats) -> float | None:
     count, total = np.bincount(same), np.bincount(same, y)
     shared = count[same] > 1
     others = (total[same] - y)[shared] / (count[same] - 1)[shared]
-    if not shared.any() or (others == y[shared]).all():
+    if not shared.any() or np.allclose(others, y[shared], rtol=1e-9):
         return None
     return round(float(spearmanr(others, y[shared])[0]), 5)
 
@@ -145,6 +145,8 @@ def measure(asked: argparse.Namespace) -> dict[str, Any]:
         raise SystemExit(f"{asked.accuracy}: no column `{asked.column}`; it holds {', '.join(file.files)}")
     y = file[asked.column].astype(float)
     finite = np.isfinite(y)
+    if max(asked.train) >= finite.sum():
+        raise SystemExit(f"{asked.accuracy}: {finite.sum():,} rows have a value; `--train` leaves some to be predicted")
     arch, y = [str(name) for name in file["arch"][finite]], y[finite]
     name = space_of(arch[0])
     space = read_space(ROOT / f"search_spaces/{name}.yaml")
