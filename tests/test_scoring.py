@@ -56,6 +56,20 @@ def test_the_same_call_computes_nothing_again_and_gives_the_same(tmp_path: Path)
     assert store.read_text().count("\n") == 12
 
 
+def test_an_edited_space_of_the_same_name_is_scored_anew(tmp_path: Path) -> None:
+    text = "name: own\ninput: {channels: 1, resolution: 8}\nclasses: 10\nstages:\n"
+    text += "  - {name: stem, op: conv, width: [4, 8], kernel: 3}\n  - {name: head, op: classifier}\n"
+    (tmp_path / "own.yaml").write_text(text)
+    before = scored(tmp_path, str(tmp_path / "own.yaml"))
+    (tmp_path / "own.yaml").write_text(text.replace("kernel: 3", "kernel: 5"))
+    after = scored(tmp_path, str(tmp_path / "own.yaml"))
+    assert keys(before) == keys(after)
+    assert all(
+        a.scores["params"].value != b.scores["params"].value
+        for a, b in zip(before.networks, after.networks, strict=True)
+    )
+
+
 def test_seed_and_sample_decide_which_networks(tmp_path: Path) -> None:
     usual = keys(scored(tmp_path))
     assert set(usual) < set(keys(scored(tmp_path, sample=9)))

@@ -150,7 +150,7 @@ def _asked(given: _Target, name: str, batch: int | None, resolution: int | None)
     scorers = tuple(
         training_free_scorer(
             member.name, lowered, given.dataset, seed=given.seed, batch=batch or member.batch,
-            resolution=resolution or member.resolution, device=given.device,
+            resolution=resolution or member.resolution, device=given.device, space=given.space,
         )
         for member in members
     )  # fmt: skip

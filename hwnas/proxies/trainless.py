@@ -14,4 +14,5 @@ def trainless(ingredients: Ingredients) -> TrainingFree:
         ingredients.dataset() if ingredients.images else None,
         seed=ingredients.seed,
         device=ingredients.device(),
+        space=ingredients.space,
     )

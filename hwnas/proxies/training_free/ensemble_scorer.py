@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +12,7 @@ from hwnas.errors import ConfigError, NoScore, did_you_mean
 from hwnas.network import Network
 from hwnas.proxies.training_free.ensembles import ENSEMBLES, Ensemble
 from hwnas.proxies.training_free.rank_sums import against
-from hwnas.proxies.training_free.scorer import TrainingFree, training_free_scorer
+from hwnas.proxies.training_free.scorer import TrainingFree, fingerprint, training_free_scorer
 from hwnas.space import Architecture
 
 LEAST = 10
@@ -60,7 +59,7 @@ class EnsembleScorer:
     @cached_property
     def producer(self) -> str:
         """What a stored score was made by: equal producers give equal scores."""
-        keys = hashlib.sha256(" ".join(architecture.key for architecture in self.reference).encode()).hexdigest()[:8]
+        keys = fingerprint(map(self.members[0].lower, self.reference))
         weigh = "log ranks" if self.ensemble.log else "ranks"
         return f"{self.name} {weigh} reference={len(self.reference)}x:{keys} of " + "; ".join(
             scorer.producer for scorer in self.members

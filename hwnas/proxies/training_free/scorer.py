@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import final
@@ -18,7 +19,10 @@ from hwnas.network import Network
 from hwnas.proxies.training_free import TRAINING_FREE
 from hwnas.proxies.training_free.definition import Definition
 from hwnas.proxies.training_free.probe import made, probe
-from hwnas.space import Architecture
+from hwnas.space import AnySpace, Architecture
+
+KNOWN = 20
+"""So many random networks, beside its ends, tell a space from an edited one."""
 
 
 @final
@@ -37,6 +41,8 @@ class TrainingFree:
     """(batch, C, H, W) of a data set; None where noise serves."""
     labels: Tensor | None = None
     device: str = "cpu"
+    networks: str = ""
+    """A digest of what the space's networks are, for stores: an edited space has the old one's name and picks."""
 
     def __call__(self, architecture: Architecture) -> float:
         network = self.lower(architecture)
@@ -66,7 +72,8 @@ class TrainingFree:
         told += f" resolution={definition.resolution}" if definition.resolution is not None else ""
         told += f" batch={definition.batch}" if definition.batch else ""
         told += f" {self._input}" if definition.data else ""
-        return told + (f" device={self.device}" if self.device != "cpu" else "")
+        told += f" device={self.device}" if self.device != "cpu" else ""
+        return told + (f" space={self.networks}" if self.networks else "")
 
     @property
     def _input(self) -> str:
@@ -87,6 +94,7 @@ def training_free_scorer(
     batch: int | None = None,
     resolution: int | None = None,
     device: str = "cpu",
+    space: AnySpace | None = None,
 ) -> TrainingFree:
     """The scorer of a proxy by its name; its `metric` and its `producer` go with it.
 
@@ -97,6 +105,7 @@ def training_free_scorer(
         seed: of weights and noise.
         batch, resolution: of the images, instead of the definition's own; nothing to a proxy that looks at no images.
         device: where modules run.
+        space: where scores are stored beyond one session: what its networks are becomes part of the producer.
 
     Raises:
         ConfigError: an unknown name, a batch or resolution below 1, or a data set with fewer images.
@@ -114,7 +123,24 @@ def training_free_scorer(
     images = labels = None
     if dataset is not None and definition.data:
         images, labels = _first(dataset, definition.batch, name)
-    return TrainingFree(name, definition, lower, seed, images, labels if definition.labels else None, device)
+    labels = labels if definition.labels else None
+    networks = "" if space is None else fingerprint(map(lower, _known(space)))
+    return TrainingFree(name, definition, lower, seed, images, labels, device, networks)
+
+
+def fingerprint(networks: Iterable[Network]) -> str:
+    """Eight hexadecimal digits that change with any operator, or with the input."""
+    digest = hashlib.sha256()
+    for network in networks:
+        digest.update(repr((network.input_shape, [operator.describe() for operator in network.operators])).encode())
+    return digest.hexdigest()[:8]
+
+
+def _known(space: AnySpace) -> Iterator[Architecture]:
+    """The ends of a space and some networks between, always the same."""
+    rng = random.Random(0)
+    yield from (space.smallest(), space.largest())
+    yield from (space.random(rng) for _ in range(KNOWN))
 
 
 def check_holds(scorer: TrainingFree, ends: Sequence[Architecture]) -> None:
