@@ -69,10 +69,17 @@ class LiveTimes:
     sleep: Callable[[float], None] = time.sleep
     table: LatencyTable | None = field(init=False, default=None)
 
+    _bytes: int = field(init=False, default=0)
+
     def __post_init__(self) -> None:
-        if self.path.exists():
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Take in what other processes that search the tier have timed: all of them relate to the first network."""
+        if self.path.exists() and self.path.stat().st_size != self._bytes:
             stored = read_table(self.path)
             self.table = open_table(self.path, stored.setup)
+            self._bytes = self.path.stat().st_size
 
     def latency_ms(self, network: Network) -> float:
         """The network's latency, timed now if it never was.
@@ -102,6 +109,7 @@ class LiveTimes:
         raise AssertionError("the last try returns or raises")
 
     def _store(self, network: Network, timed: Timed) -> None:
+        self._catch_up()
         if self.table is None:
             self.table = open_table(self.path, timed.setup)
         elif unlike := self.table.setup.differences(timed.setup):
