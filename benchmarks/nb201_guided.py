@@ -7,6 +7,7 @@ from functools import cache
 
 import numpy as np
 from nb201_table import Table
+from numpy.typing import NDArray
 
 from hwnas.notation import read_architecture
 from hwnas.population import codebook_of
@@ -22,27 +23,44 @@ SPACES: Mapping[str, str] = {"nor_conv_3x3": "nas_bench_201", "mbv2_e3_k3": "nas
 
 
 @cache
-def candidates_of(name: str, names: tuple[str, ...], slots: tuple[str, ...], words: tuple[str, ...]) -> Candidates:
-    """Every string; equal networks have equal features, those that hwnas knows of their space. `names` are all strings,
-    in the order of the product of words."""
+def candidates_of(
+    name: str, names: tuple[str, ...], slots: tuple[str, ...], words: tuple[str, ...], scores: bytes = b""
+) -> Candidates:
+    """Every string; equal networks have equal features: what hwnas knows of their space, and scores if there are any.
+
+    Args:
+        names: all strings, in the order of the product of words.
+        scores: numbers for each of them, one string after another.
+    """
     options = dict.fromkeys(slots, words)
     space_name = next((SPACES[word] for word in words if word in SPACES), None)
     if space_name is None:
         return grid(options)
     space = read_space(find_file(space_name, "search_spaces"))
     codebook = codebook_of(space)
-    features = features_of(codebook)
-    told = features(codebook.encode([read_architecture(space, text, where=name) for text in names]))
+    given = np.frombuffer(scores).reshape(len(names), -1) if scores else None
+    features = features_of(codebook, given)
+    told = features(codebook.encode([read_architecture(space, text, where=name) for text in names]), given)
     place_values = len(words) ** np.arange(len(slots))
     return grid(options, (lambda codes: told[codes @ place_values], features.groups))
 
 
 def guided(table: Table, evaluations: int, seed: int) -> list[int]:
     """`guided` in a study of hwnas, as an experiment runs it."""
+    return _search(table, evaluations, seed, None)
+
+
+def guided_scores(table: Table, evaluations: int, seed: int) -> list[int]:
+    """The same, with training-free scores among its features."""
+    return _search(table, evaluations, seed, table.scores)
+
+
+def _search(table: Table, evaluations: int, seed: int, scores: NDArray[np.float64] | None) -> list[int]:
     place_values = len(table.words) ** np.arange(len(table.slots))
     order = np.argsort(table.codes @ place_values)
     names, cost = tuple(table.names[row] for row in order), table.cost[order]
-    candidates = candidates_of(table.name, names, table.slots, table.words)
+    told = b"" if scores is None else scores[order].tobytes()
+    candidates = candidates_of(table.name, names, table.slots, table.words, told)
     guide = Guide(candidates, [lambda codes: cost[codes @ place_values]])
     study = open_study(Plan(table.space, table.tier, "guided", seed=seed, guide=guide))
     study.run(table.evaluate, evaluations)

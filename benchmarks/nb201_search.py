@@ -7,11 +7,13 @@
 The metric is that of `nb201_table.py`. Each seed is one search to the largest budget, read at every budget. Several
 devices may be named; without `--latency` a device is a column of the accuracy file. `--slow gp=3:200` holds a sampler
 to so many seeds and evaluations. `--kept FILE` keeps every finished search, so that an interrupted run goes on.
-A sampler whose package is missing is left out with a notice.
+With `--finished` nothing is searched: what is kept is told. A sampler whose package is missing is left out with a
+notice. `guided_scores` is `guided` with training-free scores among its features: `--scores FILE.npz` holds `arch` and
+columns of them (default: those in benchmarks/data, for NAS-Bench-201).
 
 `--json` prints, `--json FILE` writes:
     command, date, machine, versions    what was run, where
-    files       accuracy, column, latency: as they were given
+    files       accuracy, column, latency, scores: as they were given
     budgets     evaluations at which the searches are read
     skipped     sampler -> why it was left out
     results     a list, one entry for each device:
@@ -40,7 +42,7 @@ from typing import Any
 
 import moocore
 import numpy as np
-from nb201_guided import guided
+from nb201_guided import guided, guided_scores
 from nb201_rivals import RIVALS, Sampler
 from nb201_table import Table, read_table
 
@@ -48,7 +50,8 @@ from hwnas.errors import HwnasError, MissingExtra
 from hwnas.pipeline.exporting import machine, versions
 
 DATA = Path(os.environ.get("HWNAS_DATA", Path(__file__).parents[2] / "shared/data"))
-SAMPLERS: Mapping[str, Sampler] = {"guided": guided, **RIVALS}
+SCORES = Path(__file__).parent / "data/nb201_training_free.npz"
+SAMPLERS: Mapping[str, Sampler] = {"guided": guided, "guided_scores": guided_scores, **RIVALS}
 
 
 @dataclass(frozen=True)
@@ -101,8 +104,11 @@ def race(table: Table, device: str, asked: argparse.Namespace, kept: Kept, skipp
         curves = []
         for seed in range(asked.first_seed, asked.first_seed + min(seeds, asked.seeds)):
             key = [asked.accuracy.name, asked.column, device, sampler, seed, budgets]
+            if (known := kept.get(key)) is not None or asked.finished:
+                curves += [known] if known is not None else []
+                continue
             try:
-                curve = kept.get(key) or search(table, sampler, budgets, seed)
+                curve = search(table, sampler, budgets, seed)
             except MissingExtra as error:
                 skipped[sampler] = str(error)
                 print(f"{sampler} is left out: {error}", file=sys.stderr)
@@ -152,6 +158,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--accuracy", type=Path, default=DATA / "accuracy/nasbench201_cifar10.npz")
     parser.add_argument("--column", default="test_cifar10")
     parser.add_argument("--latency", type=Path)
+    parser.add_argument("--scores", type=Path)
     parser.add_argument("--device", nargs="+", required=True)
     parser.add_argument("--budgets", nargs="+", type=int, default=[50, 100, 200, 500])
     parser.add_argument("--seeds", type=int, default=20)
@@ -159,6 +166,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--samplers", nargs="+", choices=list(SAMPLERS), default=list(SAMPLERS))
     parser.add_argument("--slow", nargs="*", type=slow, default=[("gp", (3, 200))], metavar="NAME=SEEDS:EVALUATIONS")
     parser.add_argument("--kept", type=Path)
+    parser.add_argument("--finished", action="store_true")
     parser.add_argument("--json", nargs="?", const="-")
     asked = parser.parse_args()
     asked.slow = dict(asked.slow)
@@ -169,8 +177,11 @@ def main() -> None:
     """Race the samplers on each device and tell what came out."""
     asked = arguments()
     kept, skipped = Kept(asked.kept), dict[str, str]()
+    scores = asked.scores or (SCORES if SCORES.exists() and "nasbench201" in asked.accuracy.name else None)
+    if scores is None and "guided_scores" in asked.samplers:
+        skipped["guided_scores"] = "no file of training-free scores is given"
     results = [
-        race(read_table(asked.accuracy, asked.column, asked.latency, device), device, asked, kept, skipped)
+        race(read_table(asked.accuracy, asked.column, asked.latency, device, scores), device, asked, kept, skipped)
         for device in asked.device
     ]
     report = {
@@ -182,6 +193,7 @@ def main() -> None:
             "accuracy": asked.accuracy.name,
             "column": asked.column,
             "latency": getattr(asked.latency, "name", None),
+            "scores": getattr(scores, "name", None),
         },
         "budgets": asked.budgets,
         "skipped": skipped,

@@ -39,6 +39,8 @@ class Table:
     """(rows, places) indices into `words`."""
     accuracy: NDArray[np.float64]
     cost: NDArray[np.float64]
+    scores: NDArray[np.float64] | None = None
+    """(rows, scores) training-free scores, if they were handed in."""
 
     @cached_property
     def space(self) -> FunctionSpace:
@@ -84,18 +86,20 @@ class Table:
         return float(moocore.hypervolume(self.scaled[list(rows)], ref=[1, 1])) / self.true_hypervolume
 
 
-def read_table(accuracy: Path, column: str, latency: Path | None, device: str) -> Table:
+def read_table(accuracy: Path, column: str, latency: Path | None, device: str, scores: Path | None = None) -> Table:
     """A table from an NPZ file with `ops` and `op_names`, and a column of costs: of it, or of a CSV file by string.
 
     Raises:
         ConfigError: a column is not there, or an architecture has no cost.
     """
     with np.load(accuracy, allow_pickle=False) as file:
-        scores = _column(file, column, accuracy)
+        top1 = _column(file, column, accuracy)
         words, codes = tuple(str(word) for word in file["op_names"]), file["ops"].astype(np.intp)
         names = [str(name) for name in file["arch"]]
         cost = _column(file, device, accuracy) if latency is None else _costs(latency, device, names)
-    return Table(accuracy.stem, tuple(names), words, codes, scores, cost)
+    return Table(
+        accuracy.stem, tuple(names), words, codes, top1, cost, None if scores is None else _scores(scores, names)
+    )
 
 
 def _column(file: Any, column: str, path: Path) -> NDArray[np.float64]:
@@ -126,6 +130,15 @@ def _costs(path: Path, device: str, names: Sequence[str]) -> NDArray[np.float64]
             do="Name files of the same benchmark",
         )
     return np.array([found[name] for name in names])
+
+
+def _scores(path: Path, names: Sequence[str]) -> NDArray[np.float64]:
+    """All columns of numbers of an NPZ file with `arch`, by string; NaN for a string that it lacks."""
+    with np.load(path, allow_pickle=False) as file:
+        columns = [file[name] for name in file.files if file[name].dtype.kind == "f" and file[name].ndim == 1]
+        found = dict(zip(map(str, file["arch"]), np.stack(columns, axis=1), strict=True))
+    unknown = np.full(len(columns), np.nan)
+    return np.array([found.get(name, unknown) for name in names], dtype=float)
 
 
 def _missing(column: str, path: Path, columns: Sequence[str]) -> ConfigError:
