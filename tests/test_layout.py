@@ -18,7 +18,7 @@ FLOORS = (  # bottom to top
     ("errors",),
     ("cell", "denormals", "lookup", "processes", "quiet", "ranks", "shipped", "strict", "weightless", "yaml_file"),
     ("space", "ops", "pareto"),
-    ("traced",),
+    ("choosing", "traced"),
     ("network", "notation", "runtimes", "export", "config", "data"),
     ("extent", "population", "soundness", "tabular"),
     ("predictors",),

@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {  # in the order in which help li
     "train": experiments.train,
     "check": check.check,
     "search": experiments.search,
+    "solve": experiments.solve,
     "ladder": experiments.ladder,
     "fidelity": experiments.fidelity,
     "export": experiments.export,

@@ -130,6 +130,28 @@ def fidelity(
     print_found(None, False, [f"wrote {judged.json}", f"wrote {judged.page}"])
 
 
+def solve(
+    experiment: Reference,
+    setup: Annotated[
+        str | None,
+        typer.Option(help="A set-up of the experiment, or a latency table's file."),
+    ] = None,
+    limit: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, such as latency_ms=20. Repeatable.")] = None,
+    runs: Runs = RUNS,
+    as_json: Json = False,
+) -> None:
+    """The front for another set-up or other limits, from stored accuracies and a table. Nothing is trained or timed."""
+    from hwnas import pipeline
+
+    solved = pipeline.solve(experiment, setup=setup, limits=limit or [], runs=runs)
+    if as_json:
+        print_found(solved.as_dict(), True, [])
+        return
+    from hwnas.terminal import show_fronts
+
+    show_fronts([pipeline.solved_facts(solved)])
+
+
 def export(
     experiment: Reference,
     runs: Runs = RUNS,

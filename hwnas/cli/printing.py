@@ -15,9 +15,9 @@ def print_found(found: Any, as_json: bool, lines: list[str]) -> None:
         print(line)
 
 
-def print_fronts(reference: str, runs: Path) -> None:
+def print_fronts(reference: str, runs: Path, pick: str | None = None) -> None:
     """The fronts of a run as tables."""
     from hwnas import pipeline
     from hwnas.terminal import show_fronts
 
-    show_fronts(pipeline.fronts(reference, runs=runs))
+    show_fronts(pipeline.fronts(reference, runs=runs, pick=pick))

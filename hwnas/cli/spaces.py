@@ -43,6 +43,12 @@ def show(
     picture: Annotated[
         Path | None, typer.Option(help="Draw the space into this file, such as space.svg or space.html.")
     ] = None,
+    pick: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a run's fronts only: best, knee, weights:top1=2,latency_ms=1, lexicographic:..., cluster:5"
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """What a space holds, or the fronts of a run."""
@@ -51,10 +57,12 @@ def show(
     if (Path(target) / "experiment.yaml").is_file():
         if as_json:
             print_found(
-                {tier.name: [dataclasses.asdict(p) for p in tier.front] for tier in pipeline.fronts(target)}, True, []
+                {tier.name: [dataclasses.asdict(p) for p in tier.front] for tier in pipeline.fronts(target, pick=pick)},
+                True,
+                [],
             )
         else:
-            print_fronts(target, RUNS)
+            print_fronts(target, RUNS, pick)
         return
     opened, _ = pipeline.open_space(target)
     if as_json:

@@ -5,6 +5,7 @@ from hwnas.config.experiment import (
     Experiment,
     ExportConfig,
     Pick,
+    PlateauConfig,
     RungConfig,
     SearchConfig,
     TimingConfig,
@@ -12,6 +13,7 @@ from hwnas.config.experiment import (
     dump_experiment,
     parse_experiment,
     parse_setup,
+    parse_tier,
     published,
     read_experiment,
 )
@@ -26,6 +28,7 @@ __all__ = [
     "LimitsConfig",
     "LiveConfig",
     "Pick",
+    "PlateauConfig",
     "RungConfig",
     "SearchConfig",
     "SetupConfig",
@@ -35,6 +38,7 @@ __all__ = [
     "dump_experiment",
     "parse_experiment",
     "parse_setup",
+    "parse_tier",
     "published",
     "read_experiment",
 ]

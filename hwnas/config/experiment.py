@@ -116,6 +116,14 @@ class RungConfig(StrictModel):
     """Of `short` and `alone`; as `accuracy.epochs` has it if left out."""
 
 
+class PlateauConfig(StrictModel):
+    """When the hypervolume has stopped growing."""
+
+    trials: Positive = 50
+    gain: float = Field(default=0.001, gt=0, lt=1)
+    """It grew by less than this share during so many trials."""
+
+
 class SearchConfig(StrictModel):
     """How each tier is searched."""
 
@@ -130,7 +138,12 @@ class SearchConfig(StrictModel):
     """A process on another machine that is silent for so long is taken for dead, and what it scored is asked again."""
     runner: Literal["serial", "ray"] = "serial"
     ray: RayConfig = RayConfig()
-
+    hours: float | None = Field(default=None, gt=0)
+    """A tier's search ends after so many hours of scoring, those of earlier commands included."""
+    plateau: PlateauConfig | None = None
+    """A tier's search ends when its hypervolume has stopped growing."""
+    start: tuple[str, ...] = ()
+    """What is tried first: runs, files of architectures, strings of the space's notation."""
     ladder: tuple[RungConfig, ...] = ()
     """What `hwnas ladder` climbs: cheap scores of many networks, then dearer ones of the best of them."""
 
@@ -260,6 +273,11 @@ def parse_experiment(raw: dict[str, Any], *, where: str) -> Experiment:
 def parse_setup(raw: dict[str, Any], *, where: str) -> SetupConfig:
     """The set-up that a mapping describes; `where` stands in its errors."""
     return parsed(SetupConfig, raw, where)
+
+
+def parse_tier(raw: dict[str, Any], *, where: str) -> TierConfig:
+    """The tier that a mapping describes; `where` stands in its errors."""
+    return parsed(TierConfig, raw, where)
 
 
 def dump_experiment(experiment: Experiment) -> str:

@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from hwnas.pipeline.ladder import ladder as ladder
     from hwnas.pipeline.reporting import fronts as fronts
     from hwnas.pipeline.reporting import report as report
+    from hwnas.pipeline.reporting import solved_facts as solved_facts
     from hwnas.pipeline.schemas import schema_text as schema_text
     from hwnas.pipeline.scoring import score as score
     from hwnas.pipeline.searching import search as search
     from hwnas.pipeline.showing import space_facts as space_facts
+    from hwnas.pipeline.solving import solve as solve
     from hwnas.pipeline.spaces import open_space as open_space
     from hwnas.pipeline.storages import serve_storage as serve_storage
     from hwnas.pipeline.tables import import_table as import_table
@@ -63,6 +65,8 @@ _VERBS = {  # name -> "module:attribute"; the block above says the same to type 
     "score": "hwnas.pipeline.scoring:score",
     "search": "hwnas.pipeline.searching:search",
     "serve_storage": "hwnas.pipeline.storages:serve_storage",
+    "solve": "hwnas.pipeline.solving:solve",
+    "solved_facts": "hwnas.pipeline.reporting:solved_facts",
     "space_facts": "hwnas.pipeline.showing:space_facts",
     "view": "hwnas.pipeline.showing:view",
     "train": "hwnas.pipeline.training:train",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas import __version__
+from hwnas.choosing import choose
 from hwnas.config import dump_experiment, published
 from hwnas.errors import RunError, SpaceError
 from hwnas.latency.model import LatencyModel, throttled
@@ -30,6 +31,7 @@ from hwnas.search.fronts import FrontPoint, hypervolume_history, read_front
 from hwnas.space import Architecture
 
 if TYPE_CHECKING:
+    from hwnas.pipeline.solving import Solved
     from hwnas.pipeline.training import Trained
 
 
@@ -270,36 +272,53 @@ def _count(run: Run) -> int | None:
         return None
 
 
-def fronts(reference: str | Path, *, runs: Path = Path("runs")) -> list[facts.TierFacts]:
-    """The fronts of a searched run as its folder holds them; needs no supernet and no table."""
+def fronts(reference: str | Path, *, runs: Path = Path("runs"), pick: str | None = None) -> list[facts.TierFacts]:
+    """The fronts of a searched run as its folder holds them; needs no supernet and no table.
+
+    Args:
+        reference: of the run.
+        runs: folder of runs.
+        pick: a rule of `hwnas.choosing`: only what it takes of each front, with what was measured.
+    """
     run = open_run(reference, runs=runs)
     found = []
-    for name, config in run.experiment.tiers.items():
-        tier = run.tier(name)
-        latency = tier.objectives[1].metric
-        points = tuple(
-            facts.FrontPoint(
-                p.architecture.key,
-                p.scores,
-                p.scores[latency],
-                measured_ms=p.measured.get(latency),
-                kept=p.kept,
-                picks=p.picks,
-                params=int(p.scores["params"]),
-                macs=int(p.scores["macs"]),
-                estimated=_estimated(p, latency),
-                accuracy_error=p.errors.get(run.accuracy),
-            )
-            for p in read_front(run.front_path(name))
-        )
-        found.append(
-            facts.TierFacts(
-                name,
-                run.experiment.setups[config.setup].model_dump(exclude_none=True),
-                _accuracy(run),
-                facts.ObjectiveFacts(latency, "min", _latency_origin(run, name)),
-                tier.limits,
-                front=points,
-            )
-        )
+    for name in run.experiment.tiers:
+        points = read_front(run.front_path(name))
+        if pick is not None:
+            points = [point for point in points if point.kept is not False]
+            points = [points[i] for i in choose([p.final for p in points], run.tier(name).objectives, pick)]
+        found.append(_front_facts(run, name, points))
     return found
+
+
+def solved_facts(solved: Solved) -> facts.TierFacts:
+    """A front that was solved for, as those of a run are shown."""
+    return _front_facts(solved.run, solved.tier.name, solved.front)
+
+
+def _front_facts(run: Run, name: str, front: Sequence[FrontPoint]) -> facts.TierFacts:
+    tier, config = run.tier(name), run.experiment.tiers[name]
+    latency = tier.objectives[1].metric
+    points = tuple(
+        facts.FrontPoint(
+            p.architecture.key,
+            p.scores,
+            p.scores[latency],
+            measured_ms=p.measured.get(latency),
+            kept=p.kept,
+            picks=p.picks,
+            params=int(p.scores["params"]),
+            macs=int(p.scores["macs"]),
+            estimated=_estimated(p, latency),
+            accuracy_error=p.errors.get(run.accuracy),
+        )
+        for p in front
+    )
+    return facts.TierFacts(
+        name,
+        run.experiment.setups[config.setup].model_dump(exclude_none=True),
+        _accuracy(run),
+        facts.ObjectiveFacts(latency, "min", _latency_origin(run, name)),
+        tier.limits,
+        front=points,
+    )

@@ -22,6 +22,7 @@ from hwnas.pipeline.live import refuse_paused
 from hwnas.pipeline.narrate import Narrator, Silent
 from hwnas.pipeline.pricing import Priced, latency_origin, notices, priced_setups
 from hwnas.pipeline.runners import RUNNERS, Job, scorers_of
+from hwnas.pipeline.starting import adopt, started_with
 from hwnas.pipeline.timing import fill, fill_others, runtime_of, table_of
 from hwnas.pipeline.workspace import DERIVED, Run, open_run
 from hwnas.proxies import Accuracy
@@ -30,6 +31,7 @@ from hwnas.search.evaluate import Evaluation, error_of
 from hwnas.search.fronts import FrontPoint, read_front, remeasured, tier_front, write_front
 from hwnas.search.lock import RunLock
 from hwnas.search.plan import Plan
+from hwnas.search.stopping import StopRules
 from hwnas.search.store import ScoreStore
 from hwnas.search.study import Finished, Progress, Study, open_study
 from hwnas.space import Architecture
@@ -79,7 +81,8 @@ def searched_before(run: Run, trained: Trained | None, prices: Mapping[str, Pric
     found, proxy = [], accuracy_of(run, trained)
     for name in run.experiment.tiers:
         study = _open_study(run, name, proxy, prices)
-        finished = Finished(len(study.evaluations), sum(e.failed is not None for e in study.evaluations), "")
+        stopped = rules_of(run).reached(study.evaluations, study.plan.tier)
+        finished = Finished(len(study.evaluations), sum(e.failed is not None for e in study.evaluations), stopped)
         found.append(Searched(study.plan.tier, finished, study.evaluations, tuple(read_front(run.front_path(name)))))
     return found
 
@@ -104,6 +107,8 @@ def search_run(
         store = ScoreStore.open(run.folder / "scores.jsonl", shared=run.experiment.search.is_shared)
         for notice in store.notices:
             narrator.say(notice)
+        if taken := adopt(run, store, proxy.producer):
+            narrator.say(f"{taken:,} accuracies are taken over from earlier runs")
         searched = [_search_tier(run, name, proxy, prices, store, narrator, trials) for name in run.experiment.tiers]
     for tier in searched:
         if not tier.front:
@@ -147,6 +152,8 @@ def _search_tier(
 
         with closing(study):
             finished, paused = _until_away(job, show)
+    if paused is None and finished.trials < job.trials:
+        narrator.say(f"{name} ends after {finished.trials} trials: {finished.stopped}")
     if paused is not None:
         narrator.say(f"{name} pauses after {finished.trials} trials: {paused.where}: {paused.met}")
     evaluations = study.evaluations
@@ -166,7 +173,7 @@ def standing(
     """The tier's front, each score with where it comes from, accuracies with their standard errors."""
     metric, latency = (objective.metric for objective in tier.objectives[:2])
     front = []
-    for point in tier_front(evaluations, tier, _origins(tier, accuracy_origin)):
+    for point in tier_front(evaluations, tier, origins_of(tier, accuracy_origin)):
         error = error_of(accuracy, point.scores[metric])
         origin = {**point.origin, latency: _latency_origin(run, name, prices, point.architecture)}
         front.append(replace(point, origin=origin, errors={} if error is None else {metric: error}))
@@ -179,6 +186,13 @@ def _latency_origin(run: Run, tier: str, prices: Mapping[str, Priced], architect
     if run.is_live(tier):
         return "measured"
     return latency_origin(prices[run.experiment.tiers[tier].setup].model, run.network(architecture))
+
+
+def rules_of(run: Run) -> StopRules:
+    """What ends a tier's search before its number of trials."""
+    config = run.experiment.search
+    plateau = config.plateau
+    return StopRules(config.hours) if plateau is None else StopRules(config.hours, plateau.trials, plateau.gain)
 
 
 def _until_away(job: Job, show: Callable[[Progress], None]) -> tuple[Finished, HostAway | None]:
@@ -199,8 +213,9 @@ def _open_study(run: Run, name: str, proxy: Accuracy, prices: Mapping[str, Price
         config.population,
         run.experiment.seed,
         {run.accuracy: proxy.producer, tier.objectives[1].metric: produced},
-        first=(run.space.smallest(), run.space.largest()),
+        first=tuple(dict.fromkeys([run.space.smallest(), run.space.largest(), *started_with(run)])),
         guide=guide_of(run, name, prices),
+        rules=rules_of(run),
     )
     storage = config.storage or run.folder / f"study-{tier.name}.log"
     shared, name = config.is_shared, f"{run.experiment.name}-{tier.name}"
@@ -215,7 +230,8 @@ def _producer(run: Run, tier: str, prices: Mapping[str, Priced]) -> str:
     return "live" if run.is_live(tier) else prices[setup].digest
 
 
-def _origins(tier: Tier, accuracy: str) -> dict[str, str]:
+def origins_of(tier: Tier, accuracy: str) -> dict[str, str]:
+    """How the scores of a tier are marked, by metric; accuracies are marked `accuracy`."""
     latency = tier.objectives[1].metric
     size = latency.replace("latency_ms", "file_kib")
     setup = latency.partition("@")[2]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hwnas.pareto import Tier
+from hwnas.search.stopping import ENDLESS, StopRules
 from hwnas.space import AnySpace, Architecture
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ class Plan:
     """Tried before the sampler is asked, such as the smallest and the largest network."""
     guide: Guide | None = field(default=None, compare=False)
     """What is known of all networks beforehand, for samplers that use it; worked out from the rest of the plan."""
+
+    rules: StopRules = field(default=ENDLESS, compare=False)
+    """What ends the study before the number of trials is reached; no part of the plan either."""
 
     @property
     def identity(self) -> dict[str, str]:

@@ -130,6 +130,9 @@ class Study:
             self.catch_up()
             if most is not None and self._number >= most:
                 return None
+            self.ended = self.plan.rules.reached(self._told.values(), self.plan.tier)
+            if self.ended:
+                return None
             proposal = self._orphan() or self._propose()
             if proposal is None:
                 return None
@@ -170,7 +173,8 @@ class Study:
         trials: int,
         progress: Callable[[Progress], None] | None = None,
     ) -> Finished:
-        """Ask, evaluate, tell, until `trials` are told (those of earlier processes included) or nothing is new."""
+        """Ask, evaluate, tell, until `trials` are told (those of earlier processes included), a rule of the plan ends
+        it, or nothing is new."""
         started = time.monotonic()
         while len(self._told) < trials:
             trial = self.ask(most=trials)

@@ -1,0 +1,53 @@
+"""When a search ends, a function of what was told: one that was continued ends where one that was never interrupted."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from hwnas.pareto import Tier, hypervolume, reference_point
+from hwnas.search.evaluate import Evaluation
+
+EVERY = 10
+"""After so many trials the plateau is looked for."""
+
+
+@dataclass(frozen=True)
+class StopRules:
+    """What ends a search before its number of trials is reached; None is no such rule."""
+
+    hours: float | None = None
+    """Of scoring, all trials of all commands added up."""
+    plateau_trials: int | None = None
+    plateau_gain: float = 0.001
+    """The hypervolume of the front grew by less than this share during so many trials."""
+
+    def reached(self, evaluations: Collection[Evaluation], tier: Tier) -> str:
+        """Why the search ends after these evaluations; empty if it goes on."""
+        if self.hours is not None and (spent := sum(e.elapsed_s for e in evaluations) / 3600) >= self.hours:
+            return f"scoring took {spent:.3g} hours of {self.hours:g}"
+        trials = self.plateau_trials
+        if trials is None or len(evaluations) <= trials or len(evaluations) % EVERY:
+            return ""
+        gain = growth(tuple(evaluations), tier, trials)
+        if gain is None or gain >= self.plateau_gain:
+            return ""
+        return f"the hypervolume grew by {gain:.2%} in the last {trials} trials, less than {self.plateau_gain:.2%}"
+
+
+def growth(evaluations: Sequence[Evaluation], tier: Tier, trials: int) -> float | None:
+    """By which share the front's hypervolume grew in the last trials; None if there was none before.
+
+    Both fronts are measured against one reference point, that of all evaluations.
+    """
+    now = [e.scores for e in evaluations if e.competes(tier)]
+    before = [e.scores for e in evaluations[:-trials] if e.competes(tier)]
+    if not before:
+        return None
+    reference = reference_point(now, tier.objectives)
+    old = hypervolume(before, tier.objectives, reference)
+    return hypervolume(now, tier.objectives, reference) / old - 1 if old > 0 else None
+
+
+ENDLESS = StopRules()
+"""The number of trials alone ends a search."""
