@@ -3,8 +3,8 @@
     python benchmarks/pareto_speed.py --json                  # seconds; writes to docs/results/
     python benchmarks/pareto_speed.py --points 1000 --out /tmp
 
-Points are either uniform in the unit cube, where few are on the front, or all on one front. Times are the least of
-`--repeats` on one core. `array` is the arithmetic alone, `scores` is what `hwnas.pareto` takes: dictionaries by metric.
+Points are either uniform in the unit cube, where few are on the front, or all on one front. Times are of the processor, the
+least of `--repeats`, on one core. `array` is the arithmetic alone, `scores` is what `hwnas.pareto` takes: dictionaries.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ def points(count: int, objectives: int, shape: str) -> NDArray[np.float64]:
 
 
 def least_s(work: Callable[[], object], repeats: int) -> float:
-    """Seconds of the fastest of some calls."""
+    """Processor seconds of the fastest of some calls."""
     found = []
     for _ in range(repeats):
-        started = time.perf_counter()
+        started = time.process_time()
         work()
-        found.append(time.perf_counter() - started)
+        found.append(time.process_time() - started)
     return min(found)
 
 

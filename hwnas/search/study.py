@@ -91,7 +91,7 @@ class Study:
         self.plan = plan
         self.notices = notices
         self.ended = ""
-        """Why there is nothing new to try; empty as long as there may be."""
+        """Why no more is tried."""
         self._kept = kept
         self._genome = Genome(plan.space)
         self._count = _count(plan.space)
@@ -130,8 +130,8 @@ class Study:
             self.catch_up()
             if most is not None and self._number >= most:
                 return None
-            self.ended = self.plan.rules.reached(self._told.values(), self.plan.tier)
-            if self.ended:
+            if reached := self.plan.rules.reached(self._told.values(), self.plan.tier):
+                self.ended = reached
                 return None
             proposal = self._orphan() or self._propose()
             if proposal is None:
@@ -173,8 +173,7 @@ class Study:
         trials: int,
         progress: Callable[[Progress], None] | None = None,
     ) -> Finished:
-        """Ask, evaluate, tell, until `trials` are told (those of earlier processes included), a rule of the plan ends
-        it, or nothing is new."""
+        """Ask, evaluate, tell, until `trials` are told (of earlier processes included), or `ended` says why not."""
         started = time.monotonic()
         while len(self._told) < trials:
             trial = self.ask(most=trials)
