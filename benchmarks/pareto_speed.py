@@ -3,8 +3,9 @@
     python benchmarks/pareto_speed.py --json                  # seconds; writes to docs/results/
     python benchmarks/pareto_speed.py --points 1000 --out /tmp
 
-Points are either uniform in the unit cube, where few are on the front, or all on one front. Times are of the processor, the
-least of `--repeats`, on one core. `array` is the arithmetic alone, `scores` is what `hwnas.pareto` takes: dictionaries.
+Points are either uniform in the unit cube, where few are on the front, or all on one front. Times are
+of the processor, the least of `--repeats`, on one core. `array` is the arithmetic alone, `scores` what
+`hwnas.pareto` takes: dictionaries.
 """
 
 from __future__ import annotations

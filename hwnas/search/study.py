@@ -73,7 +73,7 @@ class Finished:
     trials: int
     failed: int
     stopped: str
-    """Why: the number of trials was reached, or there was nothing new to try."""
+    """Why."""
 
 
 @final
