@@ -25,7 +25,9 @@ class Ensemble:
 
 
 ENSEMBLES: Mapping[str, Ensemble] = {  # name after the @ of `score@NAME`; chosen on other networks than reported on
-    "ensemble": Ensemble((Member("meco"), Member("swap", resolution=16), Member("expressivity", resolution=16))),
+    "ensemble": Ensemble(
+        (Member("meco", resolution=32), Member("swap", resolution=8), Member("expressivity", batch=32, resolution=8))
+    ),
     "az_nas": Ensemble(tuple(map(Member, ("expressivity", "progressivity", "trainability", "macs")))),
     "te_nas": Ensemble(tuple(map(Member, ("linear_regions", "ntk"))), log=False),
 }
