@@ -63,6 +63,12 @@ def slow() -> Scoring:
     return score_slowly
 
 
+def test_a_cluster_that_is_not_there_is_an_error() -> None:
+    pytest.importorskip("ray", reason='Ray is not here: pip install "hwnas[ray]"')
+    with pytest.raises(ConfigError, match="no Ray cluster can be used"):
+        run_on_ray(open_study(PLAN), make, 3, Workers(1, address="127.0.0.1:1"))
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     """Ray's own cluster of two nodes on this machine, begun once."""
@@ -211,11 +217,3 @@ def test_a_score_that_the_store_has_is_not_computed_again(tmp_path: Path) -> Non
     source.take("a", score_all(scored, [task]))
     assert again.evaluations[0].scores[TOP1] == 99.0
     assert len(store) == 1
-
-
-def test_a_cluster_that_is_not_there_is_an_error() -> None:
-    ray = pytest.importorskip("ray")
-    if ray.is_initialized():
-        pytest.skip("this process uses a cluster already")
-    with pytest.raises(ConfigError, match="no Ray cluster can be used"):
-        run_on_ray(open_study(PLAN), make, 3, Workers(1, address="127.0.0.1:1"))

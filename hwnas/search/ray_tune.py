@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import socket
 import tempfile
 import time
 import warnings
@@ -269,6 +270,7 @@ def _cluster(workers: Workers) -> Iterator[None]:
     else:
         given |= {"address": workers.address, "runtime_env": {"env_vars": QUIET}}
     try:
+        _reach(workers.address)  # Ray itself waits for minutes, and then ends the process
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             ray.init(**given)
@@ -283,3 +285,10 @@ def _cluster(workers: Workers) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _reach(address: str | None) -> None:
+    """OSError if nobody listens at a host and port."""
+    host, _, port = (address or "").rpartition(":")
+    if port.isdigit() and "/" not in host:
+        socket.create_connection((host, int(port)), timeout=5).close()
