@@ -62,7 +62,12 @@ def scored(
 ) -> list[dict[str, Any]]:
     """For each row its score, or the reason why there is none, and milliseconds."""
     scorer = training_free_scorer(
-        member.name, published.lower, dataset, seed=seed, batch=member.batch, resolution=member.resolution
+        member.name,
+        published.lower,
+        None if member.noise else dataset,
+        seed=seed,
+        batch=member.batch,
+        resolution=member.resolution,
     )
     cache = Cache(folder, published.space.name, scorer)
     found: list[dict[str, Any]] = [{}] * len(rows)

@@ -105,7 +105,13 @@ def ensemble_scorer(
     ensemble = ENSEMBLES[name]
     members = tuple(
         training_free_scorer(
-            one.name, lower, dataset, seed=seed, batch=one.batch, resolution=one.resolution, device=device
+            one.name,
+            lower,
+            None if one.noise else dataset,
+            seed=seed,
+            batch=one.batch,
+            resolution=one.resolution,
+            device=device,
         )
         for one in ensemble.members
     )

@@ -13,6 +13,8 @@ class Member:
     name: str
     batch: int | None = None
     resolution: int | None = None
+    noise: bool = False
+    """Whether it looks at noise where there are images as well."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,11 @@ class Ensemble:
 
 ENSEMBLES: Mapping[str, Ensemble] = {  # name after the @ of `score@NAME`; chosen on other networks than reported on
     "ensemble": Ensemble(
-        (Member("meco", resolution=32), Member("swap", resolution=8), Member("expressivity", batch=32, resolution=8))
+        (
+            Member("meco", resolution=32),
+            Member("swap", resolution=8, noise=True),
+            Member("expressivity", batch=32, resolution=8),
+        )
     ),
     "az_nas": Ensemble(tuple(map(Member, ("expressivity", "progressivity", "trainability", "macs")))),
     "te_nas": Ensemble(tuple(map(Member, ("linear_regions", "ntk"))), log=False),
