@@ -11,7 +11,13 @@ import yaml
 
 from hwnas import pipeline
 from hwnas.errors import ConfigError, RunError
+from hwnas.pareto import Objective, best
+from hwnas.pipeline.pricing import cheap_scorers
+from hwnas.pipeline.workspace import open_run
+from hwnas.proxies.training_free.scorer import TrainingFree
 from hwnas.search.fronts import read_front
+from hwnas.search.halving import draw
+from hwnas.space import Architecture
 from hwnas.tabular import TableMetric
 from tests.test_pipeline import Telling, printed
 from tests.test_published_search import published
@@ -150,3 +156,48 @@ def test_a_start_that_names_nothing_is_told(tmp_path: Path, entry: str, met: str
     path = published(tmp_path, search={"trials": 3, "start": [entry]})
     with pytest.raises(ConfigError, match=met):
         pipeline.search(path, runs=tmp_path)
+
+
+def scored(monkeypatch: pytest.MonkeyPatch) -> list[Architecture]:
+    """All that is scored without training from now on."""
+    asked, real = list[Architecture](), TrainingFree.__call__
+    monkeypatch.setattr(TrainingFree, "__call__", lambda self, a: asked.append(a) or real(self, a))  # type: ignore[func-returns-value]
+    return asked
+
+
+@pytest.mark.parametrize("sampler", ["random", "guided"])
+def test_a_search_begins_with_the_best_untrained_networks_within_the_limits(tmp_path: Path, sampler: str) -> None:
+    start = {"proxies": ["params", "macs"], "networks": 30, "keep": 4}
+    search = {"trials": 6, "sampler": sampler, "training_free": start}
+    path = published(tmp_path, search=search)
+    (searched,) = pipeline.search(path, runs=tmp_path)
+    run = open_run(path, runs=tmp_path)
+    tier, costs = run.tier("edge"), cheap_scorers(run, "edge", {})
+    drawn = draw(run.space, 30, 0, lambda a: costs["latency_ms@board"](a) <= 0.9)
+    rows = [{metric: scorer(a) for metric, scorer in costs.items()} for a in drawn]
+    wanted = (Objective("params", "max"), Objective("macs", "max"), tier.objectives[1])
+    expected = [drawn[index] for index in best(rows, wanted, 4)]
+    first = dict.fromkeys([run.space.smallest(), run.space.largest(), *expected])
+    assert [e.architecture for e in searched.evaluations][: len(first)] == list(first)
+
+
+def test_untrained_networks_are_scored_once_and_a_continued_search_is_the_uninterrupted_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = {"trials": 20, "sampler": "random", "training_free": {"networks": 6, "keep": 3}}
+    asked = scored(monkeypatch)
+    (whole,) = pipeline.search(published(tmp_path / "one", search=search), runs=tmp_path / "one")
+    assert len(asked) == 6 * 3
+    path = published(tmp_path / "two", search=search)
+    pipeline.search(path, runs=tmp_path / "two", trials=4)
+    asked.clear()
+    (continued,) = pipeline.search(path, runs=tmp_path / "two")
+    pipeline.report(tmp_path / "two" / "published")
+    tried, expected = ([e.architecture for e in one.evaluations] for one in (continued, whole))
+    assert (tried, asked) == (expected, [])
+
+
+def test_a_start_by_an_unknown_proxy_is_refused_before_any_work(tmp_path: Path) -> None:
+    path = published(tmp_path, search={"training_free": {"proxies": ["mecco"]}})
+    with pytest.raises(ConfigError, match=r"unknown proxy `mecco`.*Did you mean `meco`"):
+        open_run(path, runs=tmp_path)

@@ -124,6 +124,23 @@ class PlateauConfig(StrictModel):
     """It grew by less than this share during so many trials."""
 
 
+class TrainingFreeConfig(StrictModel):
+    """Random networks of which the best by training-free scores and known costs are tried first."""
+
+    proxies: tuple[str, ...] = ()
+    """Names in `TRAINING_FREE` or `ENSEMBLES`; if left out, the first of `hwnas.pipeline.starting.USUAL` that holds."""
+    networks: Positive = 200
+    """So many are drawn and scored."""
+    keep: Positive = 10
+    """So many of them are tried."""
+
+    @model_validator(mode="after")
+    def _keeps_no_more_than_it_draws(self) -> TrainingFreeConfig:
+        if self.keep > self.networks:
+            raise ValueError(f"`keep` is {self.keep}, of {self.networks} networks: keep no more than are drawn")
+        return self
+
+
 class SearchConfig(StrictModel):
     """How each tier is searched."""
 
@@ -144,6 +161,8 @@ class SearchConfig(StrictModel):
     """A tier's search ends when its hypervolume has stopped growing."""
     start: tuple[str, ...] = ()
     """What is tried first: runs, files of architectures, strings of the space's notation."""
+    training_free: TrainingFreeConfig | None = None
+    """After `start`, the best of random networks by training-free scores and known costs are tried."""
     ladder: tuple[RungConfig, ...] = ()
     """What `hwnas ladder` climbs: cheap scores of many networks, then dearer ones of the best of them."""
 

@@ -13,7 +13,7 @@ from hwnas.errors import ConfigError
 from hwnas.pipeline.accuracy import ingredients_of, made
 from hwnas.pipeline.feasibility import check_limits
 from hwnas.pipeline.narrate import Narrator, Silent
-from hwnas.pipeline.pricing import Priced, cheap_scorers, priced_setups
+from hwnas.pipeline.pricing import Priced, known_scores, priced_setups
 from hwnas.pipeline.runners import cost_scorers
 from hwnas.pipeline.searching import standing
 from hwnas.pipeline.training import supernet_of
@@ -120,14 +120,13 @@ def _metric(score: str) -> str:
 
 def _population(run: Run, name: str, count: int, prices: Mapping[str, Priced]) -> list[Architecture]:
     """Networks that hold the limits on what costs nothing; those that a search liked come first."""
-    known, tier = cheap_scorers(run, name, prices), run.tier(name)
-    limited = {limit.metric: known[limit.metric] for limit in tier.limits if limit.metric in known}
+    known = known_scores(run, name, prices)
     found = read_front(run.front_path(name)) if run.front_path(name).exists() else []
     return draw(
         run.space,
         count,
         run.experiment.seed,
-        lambda architecture: not tier.broken({metric: scorer(architecture) for metric, scorer in limited.items()}),
+        lambda architecture: known(architecture) is not None,
         first=[*(point.architecture for point in found), run.space.smallest(), run.space.largest()],
     )
 

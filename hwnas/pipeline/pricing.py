@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from hwnas.errors import NoScore
 from hwnas.latency.consumption import EnergyModel
 from hwnas.latency.model import FEWEST_CHECKS, LatencyModel, throttled
 from hwnas.latency.peak import PeakModel
 from hwnas.latency.size import predict_file_bytes
 from hwnas.latency.table import LatencyTable
 from hwnas.network import Network, costs, known_operators
+from hwnas.pareto import Limit, Objective, Scores
 from hwnas.pipeline.timing import table_of
 from hwnas.pipeline.workspace import Run, quantile_metric
 from hwnas.search.evaluate import Scorer
@@ -89,6 +91,23 @@ def cheap_scorers(run: Run, tier: str, prices: Mapping[str, Priced]) -> dict[str
         **({f"energy_mj@{setup}": partial(_energy_mj, run, price.energy)} if price.energy else {}),
         **({f"peak_mb@{setup}": partial(_peak_mb, run, price.peak)} if price.peak else {}),
     }
+
+
+def known_scores(run: Run, tier: str, prices: Mapping[str, Priced]) -> Callable[[Architecture], Scores | None]:
+    """Architecture -> what the tier limits or minimises, as far as that is known without training; None where that
+    breaks a limit, or where a file of published numbers lacks it."""
+    known, wanted = cheap_scorers(run, tier, prices), run.tier(tier)
+    parts: list[Limit | Objective] = [*wanted.limits, *wanted.objectives]
+    asked = dict.fromkeys(part.metric for part in parts if part.metric in known)
+
+    def scores(architecture: Architecture) -> Scores | None:
+        try:
+            found = {metric: known[metric](architecture) for metric in asked}
+        except NoScore:
+            return None
+        return None if wanted.broken(found) else found
+
+    return scores
 
 
 def _energy_mj(run: Run, model: EnergyModel, architecture: Architecture) -> float:

@@ -36,7 +36,7 @@ NOISE = "noise"
 
 
 @dataclass(frozen=True)
-class _Target:
+class Target:
     """What is scored, on what data, and where scores are kept."""
 
     space: AnySpace
@@ -47,7 +47,7 @@ class _Target:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class Asked:
     """A column that is asked for: a proxy, or an ensemble with its members."""
 
     name: str
@@ -114,7 +114,7 @@ def score(
 
     narrator = narrator or Silent()
     with _opened(target, data, seed, runs) as given:
-        asked = [_asked(given, name, batch, resolution) for name in dict.fromkeys(proxies)]
+        asked = [asked_for(given, name, batch, resolution) for name in dict.fromkeys(proxies)]
         if architectures is None:
             wanted = draw(given.space, sample, given.seed, lambda architecture: True)
         else:
@@ -132,7 +132,12 @@ def score(
     return scored
 
 
-def _asked(given: _Target, name: str, batch: int | None, resolution: int | None) -> _Asked:
+def asked_for(given: Target, name: str, batch: int | None, resolution: int | None) -> Asked:
+    """The column of a name, on the target's data.
+
+    Raises:
+        ConfigError: there is no such proxy, or it does not hold for the space.
+    """
     from hwnas.proxies.training_free import TRAINING_FREE
     from hwnas.proxies.training_free.ensembles import ENSEMBLES, Member
     from hwnas.proxies.training_free.scorer import check_holds, training_free_scorer
@@ -156,7 +161,7 @@ def _asked(given: _Target, name: str, batch: int | None, resolution: int | None)
     )  # fmt: skip
     for scorer in scorers:
         check_holds(scorer, ends)
-    return _Asked(name, ensemble, scorers)
+    return Asked(name, ensemble, scorers)
 
 
 def _scored(
@@ -175,7 +180,7 @@ def _scored(
 
 
 @contextmanager
-def _opened(target: str | Path, data: str | None, seed: int | None, runs: Path) -> Iterator[_Target]:
+def _opened(target: str | Path, data: str | None, seed: int | None, runs: Path) -> Iterator[Target]:
     """The target, its folder locked."""
     if _is_experiment(target):
         from hwnas.pipeline.training import torch_device
@@ -184,13 +189,13 @@ def _opened(target: str | Path, data: str | None, seed: int | None, runs: Path) 
         seed = run.experiment.seed if seed is None else seed
         with run.opened():
             dataset = run.dataset.without_test() if data is None else _data(data, seed)
-            yield _Target(run.space, dataset, run.folder, seed, torch_device(run.experiment.device))
+            yield Target(run.space, dataset, run.folder, seed, torch_device(run.experiment.device))
         return
     space, _ = open_space(target)
     folder, seed = runs / f"{space.name}-scores", seed or 0
     dataset = None if data is None else _data(data, seed)
     with RunLock(folder):
-        yield _Target(space, dataset, folder, seed, "cpu")
+        yield Target(space, dataset, folder, seed, "cpu")
 
 
 def _is_experiment(target: str | Path) -> bool:

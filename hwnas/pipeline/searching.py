@@ -22,7 +22,7 @@ from hwnas.pipeline.live import refuse_paused
 from hwnas.pipeline.narrate import Narrator, Silent
 from hwnas.pipeline.pricing import Priced, latency_origin, notices, priced_setups
 from hwnas.pipeline.runners import RUNNERS, Job, scorers_of
-from hwnas.pipeline.starting import adopt, started_with
+from hwnas.pipeline.starting import adopt, promising, started_with
 from hwnas.pipeline.timing import fill, fill_others, runtime_of, table_of
 from hwnas.pipeline.workspace import DERIVED, Run, open_run
 from hwnas.proxies import Accuracy
@@ -78,9 +78,9 @@ def searched_before(run: Run, trained: Trained | None, prices: Mapping[str, Pric
     Raises:
         RunError: a front is missing or damaged.
     """
-    found, proxy = [], accuracy_of(run, trained)
+    found, proxy, store = [], accuracy_of(run, trained), ScoreStore.open(run.folder / "scores.jsonl")
     for name in run.experiment.tiers:
-        study = _open_study(run, name, proxy, prices)
+        study = _open_study(run, name, proxy, prices, store, Silent())
         stopped = rules_of(run).reached(study.evaluations, study.plan.tier)
         finished = Finished(len(study.evaluations), sum(e.failed is not None for e in study.evaluations), stopped)
         found.append(Searched(study.plan.tier, finished, study.evaluations, tuple(read_front(run.front_path(name)))))
@@ -137,7 +137,7 @@ def _search_tier(
     trials: int | None,
 ) -> Searched:
     tier, config = run.tier(name), run.experiment.search
-    study = _open_study(run, name, proxy, prices)
+    study = _open_study(run, name, proxy, prices, store, narrator)
     scorers = scorers_of(run, name, proxy, prices, narrator)
     job = Job(run, name, study, scorers, {run.accuracy: proxy.producer}, store, trials or config.trials)
     for notice in study.notices:
@@ -203,7 +203,9 @@ def _until_away(job: Job, show: Callable[[Progress], None]) -> tuple[Finished, H
         return replace(job.study.finished(job.trials), stopped=f"{error.where} did not answer any more"), error
 
 
-def _open_study(run: Run, name: str, proxy: Accuracy, prices: Mapping[str, Priced]) -> Study:
+def _open_study(
+    run: Run, name: str, proxy: Accuracy, prices: Mapping[str, Priced], store: ScoreStore, narrator: Narrator
+) -> Study:
     tier, config = run.tier(name), run.experiment.search
     produced = _producer(run, name, prices)
     plan = Plan(
@@ -213,7 +215,16 @@ def _open_study(run: Run, name: str, proxy: Accuracy, prices: Mapping[str, Price
         config.population,
         run.experiment.seed,
         {run.accuracy: proxy.producer, tier.objectives[1].metric: produced},
-        first=tuple(dict.fromkeys([run.space.smallest(), run.space.largest(), *started_with(run)])),
+        first=tuple(
+            dict.fromkeys(
+                [
+                    run.space.smallest(),
+                    run.space.largest(),
+                    *started_with(run),
+                    *promising(run, name, prices, store, narrator),
+                ]
+            )
+        ),
         guide=guide_of(run, name, prices),
         rules=rules_of(run),
     )

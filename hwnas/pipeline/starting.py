@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from hwnas.config import TrainingFreeConfig
 from hwnas.errors import ConfigError, SpaceError
 from hwnas.network import lower
 from hwnas.notation import read_architecture
+from hwnas.pareto import Objective, best
+from hwnas.pipeline.narrate import Narrator
+from hwnas.pipeline.pricing import Priced, known_scores
+from hwnas.pipeline.scoring import Asked, Target, asked_for
 from hwnas.pipeline.workspace import Run
 from hwnas.search.fronts import read_front
+from hwnas.search.halving import draw
 from hwnas.search.store import ScoreStore
 from hwnas.space import Architecture
+
+USUAL = ("ensemble", "synflow", "params")
+"""Training-free scores where an experiment names none: the first that holds for the space."""
 
 
 def started_with(run: Run) -> tuple[Architecture, ...]:
@@ -45,6 +55,57 @@ def adopt(run: Run, store: ScoreStore, producer: str) -> int:
             store.record(score.architecture, score.metric, score.value, producer=producer, elapsed_s=score.elapsed_s)
             taken += 1
     return taken
+
+
+def promising(
+    run: Run, tier: str, prices: Mapping[str, Priced], store: ScoreStore, narrator: Narrator
+) -> list[Architecture]:
+    """The best of random networks that hold the tier's known limits, by training-free scores and known costs.
+
+    Scores are kept in the store, so the same networks are found again without scoring any.
+
+    Raises:
+        ConfigError: a proxy does not hold for the space.
+    """
+    from hwnas.proxies.training_free.population import score_population
+
+    config = run.experiment.search.training_free
+    if config is None:
+        return []
+    columns = _columns(run, config, narrator)
+    known = known_scores(run, tier, prices)
+    drawn = draw(run.space, config.networks, run.experiment.seed, lambda architecture: known(architecture) is not None)
+    scorers = [scorer for column in columns for scorer in column.scorers]
+    with narrator.bar(f"scoring untrained networks of {tier}") as bar:
+        found = iter(score_population(drawn, scorers, store, progress=bar.update))
+    scored = [column.column([next(found) for _ in column.scorers]) for column in columns]
+    candidates, rows = list[Architecture](), list[dict[str, float]]()
+    for architecture, scores in zip(drawn, zip(*scored, strict=True), strict=True):
+        values = {f"score@{c.name}": s.value for c, s in zip(columns, scores, strict=True) if s.value is not None}
+        if len(values) == len(columns):
+            candidates.append(architecture)
+            rows.append({**(known(architecture) or {}), **values})
+    if failed := len(drawn) - len(rows):
+        narrator.say(f"{tier}: {failed} of {len(drawn)} untrained networks could not be scored")
+    costs = [o for o in run.tier(tier).objectives if rows and o.metric in rows[0] and o.metric != run.accuracy]
+    objectives = [*(Objective(f"score@{column.name}", "max") for column in columns), *costs]
+    return [candidates[index] for index in best(rows, objectives, config.keep)]
+
+
+def _columns(run: Run, config: TrainingFreeConfig, narrator: Narrator) -> list[Asked]:
+    """The scores that are asked for; if none are named, the first of the usual ones that holds for the space."""
+    from hwnas.pipeline.training import torch_device
+
+    dataset = run.dataset.without_test() if run.experiment.data is not None else None
+    target = Target(run.space, dataset, run.folder, run.experiment.seed, torch_device(run.experiment.device))
+    if config.proxies:
+        return [asked_for(target, name, None, None) for name in dict.fromkeys(config.proxies)]
+    for name, other in pairwise(USUAL):
+        try:
+            return [asked_for(target, name, None, None)]
+        except ConfigError as error:
+            narrator.say(f"untrained networks are scored by `{other}`, not by `{name}`: {error.met}")
+    return [asked_for(target, USUAL[-1], None, None)]
 
 
 def _named(run: Run, entry: str) -> Iterator[Architecture]:

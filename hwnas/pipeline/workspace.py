@@ -20,7 +20,7 @@ from hwnas.lookup import plugin_files
 from hwnas.network import Network, lower
 from hwnas.pareto import Limit, Objective, Tier
 from hwnas.pipeline.spaces import open_space, split_reference
-from hwnas.proxies import Source, source_of
+from hwnas.proxies import Source, check_training_free, source_of
 from hwnas.search.fronts import write_whole
 from hwnas.search.lock import RunLock
 from hwnas.shipped import find_file
@@ -333,4 +333,6 @@ def open_run(reference: str | Path, *, runs: Path = Path("runs")) -> Run:
     )
     run = Run(experiment, space, space_file, given if inside else runs / experiment.name, base)
     run.source  # noqa: B018 - a source that is not there is told before any work
+    if (drawn := experiment.search.training_free) is not None:
+        check_training_free(drawn.proxies, where=f"experiment `{experiment.name}`: search.training_free")
     return run

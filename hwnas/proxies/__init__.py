@@ -1,6 +1,6 @@
 """Scores of accuracy without full training. A new one is one file and one row here."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from hwnas.errors import ConfigError, did_you_mean
 from hwnas.proxies.source import Accuracy, Ingredients, Quantity, Settings, Source
@@ -52,6 +52,20 @@ def source_of(name: str, *, where: str) -> Source:
     return PROXIES[name]
 
 
+def check_training_free(names: Iterable[str], *, where: str) -> None:
+    """Refuse a name that is neither in `TRAINING_FREE` nor in `ENSEMBLES`.
+
+    Raises:
+        ConfigError: there is no such proxy.
+    """
+    known = [*TRAINING_FREE, *ENSEMBLES]
+    for name in names:
+        if name not in known:
+            raise ConfigError(
+                f"unknown proxy `{name}`", where=where, allowed=did_you_mean(name, known), do="Use a known proxy"
+            )
+
+
 __all__ = [
     "FUNCTION",
     "PROXIES",
@@ -62,5 +76,6 @@ __all__ = [
     "Quantity",
     "Settings",
     "Source",
+    "check_training_free",
     "source_of",
 ]
