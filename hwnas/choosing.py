@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from hwnas.errors import ConfigError, did_you_mean
 from hwnas.pareto import Objective, Scores, costs_of, picks
 
+STEM = r"best|fastest|knee|(weights|lexicographic|cluster)-.+"
+"""Of the files of any rule's network."""
 RULES = ("best", "fastest", "knee", "weights", "lexicographic", "cluster")
 ALLOWED = (
     "best, fastest, knee, weights:top1=2,latency_ms=1, lexicographic:top1=0.01,latency_ms (an objective may give up so "
@@ -36,6 +38,28 @@ def choose(rows: Sequence[Scores], objectives: Sequence[Objective], rule: str) -
     if name == "cluster" and rest.isdigit() and int(rest):
         return representatives(rows, objectives, int(rest))
     raise ConfigError(f"`{rule}` is no rule", where="picks", allowed=ALLOWED, do=did_you_mean(name, RULES))
+
+
+def check_rule(rule: str, objectives: Sequence[Objective], *, where: str) -> None:
+    """Refuse what is no rule over these objectives.
+
+    Raises:
+        ConfigError: as `choose`.
+    """
+    try:
+        choose([{objective.metric: 0.0 for objective in objectives}], objectives, rule)
+    except ConfigError as error:
+        raise ConfigError(error.met, where=where, allowed=error.allowed, do=error.do) from None
+
+
+def file_stem(rule: str, number: int) -> str:
+    """What a file of the rule's network is called; clusters give several, numbered from 1.
+
+    >>> file_stem("weights:top1=2,latency_ms=1", 1), file_stem("cluster:3", 2)
+    ('weights-top1-2-latency_ms-1', 'cluster-3-2')
+    """
+    stem = re.sub(r"[^A-Za-z0-9_.]+", "-", rule)
+    return f"{stem}-{number}" if rule.startswith("cluster:") else stem
 
 
 def weighted(rows: Sequence[Scores], objectives: Sequence[Objective], weights: Mapping[str, float]) -> int:

@@ -16,7 +16,6 @@ from pydantic import BaseModel
 
 from hwnas.config import (
     Experiment,
-    Pick,
     SetupConfig,
     TimingConfig,
     TrainConfig,
@@ -155,7 +154,7 @@ BAD: dict[str, list[Any]] = {
     "search.population": [1],
     "timing.rounds": [2],
     "timing.sample_ms": [0],
-    "export.picks": ["best", ["fastst"]],
+    "export.picks": ["best", ["fastst"], ["weights:top1=much"], ["cluster:0"], ["lexicographic:params"]],
     "export.formats": [[], ["onyx"]],
     "export.tolerance": [0],
 }
@@ -176,6 +175,8 @@ def test_a_bad_value_is_named_with_its_place(key: str, value: Any) -> None:
         ("setups.laptop.runtime", "onnxrntime", "onnxruntime"),
         ("search.sampler", "tpe2", "tpe"),
         ("export.picks", ["best", "fastst"], "fastest"),
+        ("export.picks", ["weight:top1=1"], "weights"),
+        ("export.picks", ["weights:top=1"], "top1"),
         ("train.optimizer", "adam", "adamw"),
     ],
 )
@@ -298,4 +299,9 @@ def test_words_are_those_of_the_tables() -> None:
     )
     assert set(get_args(TrainConfig.model_fields["schedule"].annotation)) == set(SCHEDULES)
     assert set(get_args(TrainConfig.model_fields["launcher"].annotation)) == set(LAUNCHERS)
-    assert set(get_args(Pick)) == {"best", "knee", "fastest"}
+
+
+def test_the_rules_of_picks_stand_without_spaces_each_once() -> None:
+    picks = ["weights: top1=2, latency_ms=1", "best", "weights:top1=2,latency_ms=1"]
+    read = parse_experiment(experiment_with("export.picks", picks), where="x")
+    assert read.export.picks == ("weights:top1=2,latency_ms=1", "best")

@@ -19,10 +19,12 @@ import torch
 import yaml
 
 from hwnas import cli, pipeline
+from hwnas.choosing import choose
 from hwnas.config import read_experiment
 from hwnas.errors import ConfigError, DataError, ExportError, HwnasError, RunError, SpaceError, TableError
 from hwnas.latency.table import read_table
 from hwnas.pipeline.narrate import Bar, Silent
+from hwnas.pipeline.workspace import open_run
 from hwnas.proxies.inherited import InheritedAccuracy
 from hwnas.search.fronts import read_front
 from hwnas.search.lock import RunLock
@@ -574,6 +576,30 @@ def test_an_export_leaves_no_file_of_an_earlier_one(run: Path) -> None:
     (path.parent / "mine.txt").touch()
     pipeline.export(edited(run, export={"formats": ["onnx"], "picks": ["best"]}))
     assert sorted(found.name for found in path.parent.iterdir()) == ["best.onnx", "manifest.json", "mine.txt"]
+
+
+def test_files_of_rules_are_named_after_them_and_removed_with_them(run: Path) -> None:
+    rules = ["lexicographic:latency_ms,top1", "cluster:2", "fastest"]
+    (searched,) = pipeline.search(edited(run, export={"formats": ["onnx"], "picks": rules}))
+    (path,) = pipeline.export(run)
+    models = json.loads(path.read_text())["models"]
+    standing = [point for point in searched.front if point.kept is not False]
+    clusters = choose([p.final for p in standing], searched.tier.objectives, "cluster:2")
+    files = {model["key"]: model["files"][0]["name"] for model in models}
+    for number, index in enumerate(clusters, 1):
+        point = standing[index]
+        named = "lexicographic-latency_ms-top1" if "fastest" in point.picks else f"cluster-2-{number}"
+        assert files[point.architecture.key] == f"{named}.onnx"
+    assert models[0]["picks"][0] == "lexicographic:latency_ms,top1"
+    assert "fastest" in models[0]["picks"]
+    pipeline.export(edited(run, export={"formats": ["onnx"], "picks": ["fastest"]}))
+    assert sorted(found.name for found in path.parent.iterdir()) == ["fastest.onnx", "manifest.json"]
+
+
+def test_a_rule_over_what_is_no_objective_is_refused_before_any_work(run: Path) -> None:
+    with pytest.raises(ConfigError, match=r"export.picks, tier `cloud`: `energy_mj` is no objective") as told:
+        open_run(edited(run, export={"picks": ["weights:energy_mj=1"]}))
+    assert "latency_ms" in told.value.allowed
 
 
 def test_a_file_that_disagrees_is_neither_listed_nor_left(run: Path) -> None:

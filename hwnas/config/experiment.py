@@ -8,16 +8,33 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from hwnas.config.runners import RayConfig
 from hwnas.config.setups import Positive, SetupConfig, TierConfig
-from hwnas.errors import did_you_mean
+from hwnas.errors import ConfigError, did_you_mean
 from hwnas.strict import StrictModel, parsed
 from hwnas.yaml_file import read_yaml
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
-Pick = Literal["fastest", "best", "knee"]
+
+
+def _rule(text: str) -> str:
+    """A rule of `hwnas.choosing`, without its spaces."""
+    from hwnas.choosing import check_rule
+    from hwnas.pareto import Objective
+
+    rule = re.sub(r"\s", "", text)
+    named = [Objective(name, "min") for name in ("top1", "score", "latency_ms", "energy_mj")]
+    try:
+        check_rule(rule, named, where="export.picks")
+    except ConfigError as error:
+        raise ValueError(f"{error.met}. {error.do}. {error.allowed}") from None
+    return rule
+
+
+Pick = Annotated[str, AfterValidator(_rule)]
+"""Which network of a front is taken."""
 
 
 class TrainConfig(StrictModel):

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable, Collection, Mapping
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from hwnas import __version__
-from hwnas.config import Pick, SetupConfig, published
+from hwnas.choosing import STEM, choose, file_stem
+from hwnas.config import SetupConfig, published
 from hwnas.errors import ExportError
 from hwnas.latency.measure import measure
 from hwnas.network import Network, costs
+from hwnas.pareto import Objective
 from hwnas.pipeline.boards import board_table
 from hwnas.pipeline.narrate import Bar, Narrator, Silent
 from hwnas.pipeline.timing import exporter_of, protocol, runtime_of, wished
@@ -82,9 +84,7 @@ def export_run(run: Run, trained: Trained | None, narrator: Narrator) -> list[Pa
 
 
 def _export_tier(run: Run, name: str, trained: Trained, narrator: Narrator) -> Path:
-    wanted = run.experiment.export.picks
-    points = [(point, tuple(p for p in wanted if p in point.picks)) for point in read_front(run.front_path(name))]
-    chosen = [(point, names) for point, names in points if names]
+    chosen = taken_by(run.experiment.export.picks, read_front(run.front_path(name)), run.tier(name).objectives)
     folder = run.folder / "bundle" / name
     path = folder / "manifest.json"
     path.unlink(missing_ok=True)  # a bundle with a manifest is whole
@@ -113,6 +113,18 @@ def _export_tier(run: Run, name: str, trained: Trained, narrator: Narrator) -> P
     return path
 
 
+def taken_by(
+    rules: Sequence[str], front: Sequence[FrontPoint], objectives: Sequence[Objective]
+) -> list[tuple[FrontPoint, dict[str, str]]]:
+    """What rules take of a front, in its order, each with what its files may be called, by rule."""
+    standing = [point for point in front if point.kept is not False]
+    rows, stems = [point.final for point in standing], dict[int, dict[str, str]]()
+    for rule in rules:
+        for number, index in enumerate(choose(rows, objectives, rule), 1):
+            stems.setdefault(index, {})[rule] = file_stem(rule, number)
+    return [(standing[index], stems[index]) for index in sorted(stems)]
+
+
 def _teller(bar: Bar, number: int, total: int, names: str) -> Callable[[int, int], None]:
     """What a pick that is trained on tells of its epochs."""
     return lambda epoch, epochs: bar.update(number + epoch / (epochs + 1), total, f"{names}: epoch {epoch} of {epochs}")
@@ -126,9 +138,10 @@ def weights_told(trained: Trained) -> str:
 
 def _drop_stale(folder: Path, listed: Collection[str]) -> None:
     """Remove files of an earlier export that the manifest no longer lists."""
-    for pick, suffix in product(get_args(Pick), RUNTIME_OF):
-        if f"{pick}.{suffix}" not in listed:
-            (folder / f"{pick}.{suffix}").unlink(missing_ok=True)
+    for path in folder.iterdir():
+        ours = path.suffix.removeprefix(".") in RUNTIME_OF and re.fullmatch(STEM, path.stem)
+        if ours and path.name not in listed:
+            path.unlink()
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,15 +163,13 @@ def _export_point(
     run: Run,
     tier: str,
     point: FrontPoint,
-    names: tuple[str, ...],
+    names: Mapping[str, str],
     trained: Trained,
     folder: Path,
     show: Callable[[int, int], None],
 ) -> dict[str, Any]:
-    settled = _settled(run, point, trained, show)
-    files = [
-        _export_file(run, tier, settled, folder / f"{names[0]}.{suffix}") for suffix in run.experiment.export.formats
-    ]
+    settled, stem = _settled(run, point, trained, show), next(iter(names.values()))
+    files = [_export_file(run, tier, settled, folder / f"{stem}.{suffix}") for suffix in run.experiment.export.formats]
     total, top1 = costs(settled.network), float((settled.logits.argmax(1) == settled.labels).mean())
     return {
         "picks": list(names),

@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, lru_cache
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
 
+from hwnas.choosing import check_rule
 from hwnas.config import Experiment, dump_experiment, read_experiment
 from hwnas.errors import ConfigError, RunError, did_you_mean
 from hwnas.lookup import plugin_files
@@ -335,4 +337,8 @@ def open_run(reference: str | Path, *, runs: Path = Path("runs")) -> Run:
     run.source  # noqa: B018 - a source that is not there is told before any work
     if (drawn := experiment.search.training_free) is not None:
         check_training_free(drawn.proxies, where=f"experiment `{experiment.name}`: search.training_free")
+    for tier, rule in product(experiment.tiers, experiment.export.picks):
+        check_rule(
+            rule, run.tier(tier).objectives, where=f"experiment `{experiment.name}`: export.picks, tier `{tier}`"
+        )
     return run
