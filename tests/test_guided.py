@@ -18,7 +18,7 @@ from hwnas.predictors.warp import Warp
 from hwnas.search.evaluate import Evaluation, evaluate
 from hwnas.search.guided import Guide, GuidedSampler, grid
 from hwnas.search.guided.belief import Belief, Watched
-from hwnas.search.guided.evolve import evolve
+from hwnas.search.guided.evolve import REFUSED, evolve
 from hwnas.search.guided.gain import Cells, below, improvements
 from hwnas.search.guided.guide import Told
 from hwnas.search.plan import Plan
@@ -259,6 +259,20 @@ def test_evolution_finds_the_best_of_a_million_millions() -> None:
     wanted = np.random.default_rng(5).integers(4, size=20)
     found = large(lambda codes: (codes == wanted).sum(axis=1).astype(float))
     assert (found == wanted).sum() >= 19
+
+
+def test_evolution_scores_no_child_over_a_limit_and_nothing_twice() -> None:
+    scored: list[Any] = []
+
+    def score_of(codes: Any) -> Any:
+        scored.append(codes)
+        return np.where(cost(codes) > 60.0, REFUSED - cost(codes), codes.sum(axis=1))
+
+    nothing = np.empty((0, 20), np.intp)
+    evolve(LARGE, score_of, nothing, np.random.default_rng(0), excess=lambda codes: np.maximum(cost(codes) - 60, 0))
+    assert max(cost(codes).max() for codes in scored[20:]) <= 60.0
+    everybody = np.concatenate(scored)
+    assert len(np.unique(everybody, axis=0)) == len(everybody)
 
 
 def test_evolution_tells_when_nothing_is_allowed() -> None:

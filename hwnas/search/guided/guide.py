@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import final
 
 import numpy as np
@@ -137,7 +137,8 @@ class Guide:
                 belief.take(point, float(value))
             cells = self._cells(last, told, opened, -belief.warp.back(expected))
             if self.candidates.everything is None:
-                return evolve(self.candidates, lambda codes: self._gains(belief, cells, codes, before), before, rng)
+                promise = partial(self._gains, belief, cells, before)
+                return evolve(self.candidates, promise, before, rng, excess=self._excess)
             priced = self._standing
             free = priced.allowed & ~priced.pool.holds(before)
             mean, deviation = last.watched.look()
@@ -205,7 +206,7 @@ class Guide:
         targets = np.concatenate([told.targets[told.valid], expected])
         return Cells.of(costs, targets, low, high, reference)
 
-    def _gains(self, belief: Belief, cells: Cells, codes: Codes, before: Codes) -> Floats:
+    def _gains(self, belief: Belief, cells: Cells, before: Codes, codes: Codes) -> Floats:
         """(networks,) expected gains; -1 and less for what must not be proposed, less the more it exceeds a limit."""
         features = self.candidates.features(codes)
         mean, deviation = belief.look(belief.place(features))
