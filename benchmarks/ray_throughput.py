@@ -29,8 +29,9 @@ from hwnas.pipeline.exporting import machine, versions
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.ledger import Ledger
 from hwnas.search.plan import Plan
+from hwnas.search.progress import Progress
 from hwnas.search.ray_tune import Scoring, Workers, run_on_ray
-from hwnas.search.study import Progress, open_study
+from hwnas.search.study import open_study
 from hwnas.space import Architecture, FunctionSpace
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -189,6 +189,12 @@ def test_a_floor_of_the_learned_metric_is_held_with_its_confidence() -> None:
     assert sum(not evaluation.broken for evaluation in later) >= 0.8 * len(later)
 
 
+def test_another_confidence_is_another_study_and_the_usual_one_is_as_ever() -> None:
+    tier = Tier("toy", TIER.objectives, (Limit(TOP1, 0.85, "least"),))
+    usual, surer, plain = (plan(1, tier, **how) for how in ({"bound": -0.85}, {"bound": -0.85, "confidence": 0.8}, {}))
+    assert usual.digest == plain.digest != surer.digest
+
+
 def test_failed_networks_are_not_learned_from_and_not_tried_again() -> None:
     def failing(architecture: Architecture) -> Evaluation:
         found = score(architecture)

@@ -149,6 +149,29 @@ def test_costs_of_a_population_are_the_scores_of_its_networks(tmp_path: Path) ->
         assert found == pytest.approx([scorer(architecture) for architecture in architectures]), metric
 
 
+@pytest.mark.parametrize("confidence", [None, 0.9])
+def test_guided_holds_a_limit_on_accuracy_as_surely_as_the_tier_says(tmp_path: Path, confidence: float | None) -> None:
+    run = run_of(tmp_path, {"top1": 0.8, "top1_confidence": confidence}, search={"sampler": "guided"})
+    guide = guide_of(run, "edge", priced_setups(run))
+    assert guide is not None
+    assert (guide.bound, guide.confidence) == (-0.8, confidence or 0.5)
+
+
+@pytest.mark.parametrize(
+    ("limits", "sampler", "met"),
+    [
+        ({"top1_confidence": 0.9}, "guided", "says how surely `top1` is held"),
+        ({"top1": 0.8, "top1_confidence": 0.9}, "tpe", "`top1_confidence` is asked of `tpe`"),
+        ({"top1": 0.8, "top1_confidence": 1}, "guided", "`top1_confidence` is 1"),
+    ],
+)
+def test_a_confidence_that_nothing_can_hold_is_refused(
+    tmp_path: Path, limits: dict[str, float], sampler: str, met: str
+) -> None:
+    with pytest.raises(ConfigError, match=met):
+        run_of(tmp_path, limits, search={"sampler": sampler})
+
+
 def test_guided_proposes_within_the_limits_of_a_tier(tmp_path: Path) -> None:
     run = run_of(tmp_path, {"latency_ms": 30, "macs": 400_000}, search={"sampler": "guided"})
     prices = priced_setups(run)

@@ -19,9 +19,10 @@ from hwnas.errors import ConfigError, HostAway
 from hwnas.search.evaluate import Evaluation, evaluate
 from hwnas.search.ledger import Ledger
 from hwnas.search.plan import Plan
+from hwnas.search.progress import Progress
 from hwnas.search.ray_tune import QUIET, Scoring, Source, Workers, run_on_ray, score_all
 from hwnas.search.store import ScoreStore
-from hwnas.search.study import Progress, open_study
+from hwnas.search.study import open_study
 from hwnas.space import Architecture
 from tests.test_study import LATENCY, LIMITED, SPACE, TOP1, keys, latency, score, top1
 

@@ -20,9 +20,10 @@ from hwnas.search.evaluate import Evaluation, evaluate
 from hwnas.search.fronts import hypervolume_history
 from hwnas.search.memory import Memory
 from hwnas.search.plan import Plan
+from hwnas.search.progress import Finished, Progress
 from hwnas.search.samplers import SAMPLERS
 from hwnas.search.store import ScoreStore
-from hwnas.search.study import Finished, Progress, Study, open_study
+from hwnas.search.study import Study, open_study
 from hwnas.space import Architecture, FunctionSpace
 
 TOP1, LATENCY = "top1@toy", "latency_ms@toy"

@@ -282,6 +282,16 @@ class Experiment(StrictModel):
         return self
 
     @model_validator(mode="after")
+    def _confidence_of_a_sampler_that_learns(self) -> Experiment:
+        for name, tier in self.tiers.items():
+            if tier.limits.top1_confidence is not None and self.search.sampler != "guided":
+                raise ValueError(
+                    f"tiers.{name}: `top1_confidence` is asked of `{self.search.sampler}`. Only the sampler `guided` "
+                    "predicts accuracies: use it, or leave that out"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _published_knows_latency_only(self) -> Experiment:
         for name, tier in self.tiers.items():
             asked = [*tier.asks_of_a_table, *(["measure: live"] if tier.measure == "live" else [])]

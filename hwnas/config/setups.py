@@ -109,11 +109,15 @@ class LimitsConfig(StrictModel):
     """Peak of resident memory, above the runtime alone."""
     top1: float | None = Field(default=None, ge=0, le=1)
     """At least this accuracy, 0 to 1; the others are upper bounds."""
+    top1_confidence: float | None = Field(default=None, ge=0.5, lt=1)
+    """So surely `guided` predicts that a network holds `top1` before it tries it; 0.5 if left out."""
 
     @model_validator(mode="after")
     def _confidence_of_a_limit(self) -> LimitsConfig:
         if self.confidence is not None and self.latency_ms is None:
             raise ValueError("`confidence` says how surely `latency_ms` is held: give both")
+        if self.top1_confidence is not None and self.top1 is None:
+            raise ValueError("`top1_confidence` says how surely `top1` is held: give both")
         return self
 
 

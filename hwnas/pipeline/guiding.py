@@ -45,6 +45,7 @@ def guide_of(run: Run, name: str, prices: Mapping[str, Priced]) -> Guide | None:
         [known[objective.metric] for objective in tier.objectives if objective.metric != accuracy],
         limits=[(known[limit.metric], limit.bound) for limit in tier.limits if limit.metric != accuracy],
         bound=-max(floors) if floors else None,
+        confidence=run.experiment.tiers[name].limits.top1_confidence or 0.5,
     )
 
 

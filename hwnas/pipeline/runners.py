@@ -16,8 +16,9 @@ from hwnas.pipeline.workspace import Run, open_run
 from hwnas.proxies import Accuracy
 from hwnas.search.evaluate import Evaluation, Scorer, evaluate
 from hwnas.search.ledger import Ledger
+from hwnas.search.progress import Finished, Progress
 from hwnas.search.store import ScoreStore
-from hwnas.search.study import Finished, Progress, Study
+from hwnas.search.study import Study
 from hwnas.space import Architecture
 
 

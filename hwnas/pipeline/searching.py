@@ -31,9 +31,10 @@ from hwnas.search.evaluate import Evaluation, error_of
 from hwnas.search.fronts import FrontPoint, read_front, remeasured, tier_front, write_front
 from hwnas.search.lock import RunLock
 from hwnas.search.plan import Plan
+from hwnas.search.progress import Finished, Progress
 from hwnas.search.stopping import StopRules
 from hwnas.search.store import ScoreStore
-from hwnas.search.study import Finished, Progress, Study, open_study
+from hwnas.search.study import Study, open_study
 from hwnas.space import Architecture
 
 if TYPE_CHECKING:

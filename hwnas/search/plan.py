@@ -30,7 +30,8 @@ class Plan:
     first: tuple[Architecture, ...] = ()
     """Tried before the sampler is asked, such as the smallest and the largest network."""
     guide: Guide | None = field(default=None, compare=False)
-    """What is known of all networks beforehand, for samplers that use it; worked out from the rest of the plan."""
+    """What is known of all networks beforehand, for samplers that use it; worked out from the rest of the
+    plan, but for its confidence."""
 
     rules: StopRules = field(default=ENDLESS, compare=False)
     """What ends the study before the number of trials is reached; no part of the plan either."""
@@ -43,7 +44,7 @@ class Plan:
             "space": f"{self.space.name} {hashlib.sha256(choices.encode()).hexdigest()[:8]}",
             "objectives": ", ".join(f"{o.metric} {o.goal}" for o in self.tier.objectives),
             "limits": ", ".join(map(str, self.tier.limits)),
-            "sampler": self.sampler,
+            "sampler": self.sampler + (self.guide.told if self.guide is not None else ""),
             "population": str(self.population),
             "seed": str(self.seed),
             "producers": ", ".join(f"{metric}: {producer}" for metric, producer in sorted(self.producers.items())),

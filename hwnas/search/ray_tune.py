@@ -22,8 +22,9 @@ from hwnas.errors import ConfigError, HwnasError
 from hwnas.lookup import optional
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.ledger import Ledger
+from hwnas.search.progress import Finished, Progress
 from hwnas.search.store import Score, ScoreStore
-from hwnas.search.study import Finished, Progress, Study, Trial
+from hwnas.search.study import Study, Trial
 from hwnas.space import Architecture
 
 Scoring = Callable[[Architecture, Ledger], Evaluation]

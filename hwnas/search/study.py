@@ -21,6 +21,7 @@ from hwnas.search.fronts import Archive
 from hwnas.search.kept import Kept, Whole, attributes, directions, evaluation_of, open_kept
 from hwnas.search.memory import NAME, Memory
 from hwnas.search.plan import Plan
+from hwnas.search.progress import Finished, Progress
 from hwnas.search.propose import Genome, NothingNew, Proposer, trial_seed
 from hwnas.search.samplers import make_sampler
 from hwnas.search.shared import LEASE_S, TRIES, Shared, proposal_of
@@ -38,42 +39,6 @@ class Trial:
     architecture: Architecture
     proposal: FrozenTrial = field(repr=False, compare=False)
     """The genome, and what the sampler noted on it."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a search has come."""
-
-    trials: int
-    total: int
-    front_size: int
-    hypervolume: float
-    """Against a point just worse than all that competed so far; it never falls."""
-    best: float | None
-    """Of the first objective, on the front, and so within the limits."""
-    elapsed_s: float
-    fresh: int = 0
-    """How many of the trials were told since this process began."""
-
-    @property
-    def per_second(self) -> float | None:
-        """How many trials are told a second; None before the first."""
-        return self.fresh / self.elapsed_s if self.fresh and self.elapsed_s > 0 else None
-
-    @property
-    def left_s(self) -> float | None:
-        """How long the rest will take if it goes on so."""
-        return None if self.per_second is None else max(0, self.total - self.trials) / self.per_second
-
-
-@dataclass(frozen=True)
-class Finished:
-    """How a search ended."""
-
-    trials: int
-    failed: int
-    stopped: str
-    """Why."""
 
 
 @final

@@ -106,6 +106,11 @@ class Guide:
         self.bound, self.confidence = bound, confidence
         self._last: _Last | None = None
 
+    @property
+    def told(self) -> str:
+        """What makes another study of it, beside what it is worked out from; nothing where it is as usual."""
+        return "" if self.bound is None or self.confidence == 0.5 else f" held with {self.confidence:g}"
+
     def propose(self, told: Told, opened: Codes, seed: Sequence[int]) -> Codes | None:
         """The next network (choices,), none of those told or open; None if no other one holds the limits."""
         rng = np.random.default_rng(list(seed))
