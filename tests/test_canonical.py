@@ -16,7 +16,9 @@ from hwnas.errors import ConfigError, HwnasError, SpaceError
 from hwnas.network import lower, operators_by_slot
 from hwnas.pareto import Objective, Tier
 from hwnas.pipeline import open_space
+from hwnas.population import codebook_of
 from hwnas.search.evaluate import Evaluation
+from hwnas.search.guided import Guide, candidates_of
 from hwnas.search.plan import Plan
 from hwnas.search.progress import Finished
 from hwnas.search.samplers import SAMPLERS
@@ -52,7 +54,8 @@ def test_only_operators_of_networks_that_stand_for_some_are_listed() -> None:
 
 @pytest.mark.parametrize("sampler", [name for name in SAMPLERS if name != "gp"])
 def test_a_search_tries_each_network_once(sampler: str) -> None:
-    study = open_study(Plan(SPACE, TIER, sampler, population=4))
+    guide = Guide(candidates_of(codebook_of(SPACE)), [])
+    study = open_study(Plan(SPACE, TIER, sampler, population=4, guide=guide))
     finished = study.run(lambda a: Evaluation(a, {"top1@toy": float(len(a.key))}), 100)
     assert finished == Finished(20, 0, "all 20 architectures of the space were tried")
 
