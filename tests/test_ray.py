@@ -176,6 +176,16 @@ def test_tells_come_with_the_batch_and_asks_stop_at_the_number_of_workers() -> N
     assert study.told == 7
 
 
+def test_a_batch_of_one_is_tried_once_more_as_well() -> None:
+    study = open_study(PLAN)
+    source = Source(study, 1, Workers(1), None, None, {})
+    batch = source.batch("a")
+    source.take("a", None)
+    assert source.batch("b") == batch
+    source.take("b", score_all(scored, batch or []))
+    assert [evaluation.failed for evaluation in study.evaluations] == [None]
+
+
 def test_what_killed_its_workers_is_tried_alone_before_it_fails() -> None:
     study = open_study(PLAN)
     source = Source(study, 2, Workers(1, batch=2), None, None, {})
@@ -188,7 +198,7 @@ def test_what_killed_its_workers_is_tried_alone_before_it_fails() -> None:
     other = source.batch("c")
     assert other == batch[1:]
     source.take("c", score_all(scored, other))
-    assert [evaluation.failed for evaluation in study.evaluations] == ["3 workers died while they scored it", None]
+    assert [evaluation.failed for evaluation in study.evaluations] == ["6 workers died while they scored it", None]
 
 
 def test_an_error_about_the_set_up_stops_the_search_and_keeps_what_was_scored() -> None:

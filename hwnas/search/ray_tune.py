@@ -124,6 +124,8 @@ class Source:
     raised: Exception | None = None
     _open: dict[str, list[Trial]] = field(default_factory=dict)
     _alone: list[Trial] = field(default_factory=list)
+    _last: set[str] = field(default_factory=set)
+    """Batches that were tried before: when all actors that have one die again, it failed."""
     _started: float = field(default_factory=time.monotonic)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -136,8 +138,11 @@ class Source:
             return []
         if len(self._open) >= self.workers.count:
             return None
-        asked = [self._alone.pop()] if self._alone else self._asked()
+        again = bool(self._alone)
+        asked = [self._alone.pop()] if again else self._asked()
         if asked:
+            if again:
+                self._last.add(name)
             self._open[name] = asked
             return [Task(trial.architecture, self._known(trial.architecture)) for trial in asked]
         return None if self._open or self.study.waits else []
@@ -145,11 +150,11 @@ class Source:
     def take(self, name: str, done: Done | None) -> None:
         """What came of a batch; None if all actors that had it died."""
         batch = self._open.pop(name)
-        if done is None and len(batch) > 1:
+        if done is None and name not in self._last:
             self._alone.extend(reversed(batch))
             return
         if done is None:
-            failed = f"{TRIES} workers died while they scored it"
+            failed = f"{2 * TRIES} workers died while they scored it"
             done = Done(((Evaluation(batch[0].architecture, {}, failed=failed), ()),))
         for trial, (evaluation, scores) in zip(batch, done.scored, strict=False):
             if self.store is not None:
@@ -267,7 +272,7 @@ def _cluster(workers: Workers) -> Iterator[None]:
     given: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if workers.address is None:
         cpus = max(os.cpu_count() or 1, math.ceil(workers.count * workers.cpus))
-        given |= {"num_cpus": cpus, "include_dashboard": False}
+        given |= {"address": "local", "num_cpus": cpus, "include_dashboard": False}  # without, it joins any that runs
     else:
         given |= {"address": workers.address, "runtime_env": {"env_vars": QUIET}}
     try:
