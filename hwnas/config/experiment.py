@@ -180,6 +180,8 @@ class SearchConfig(StrictModel):
     """What is tried first: runs, files of architectures, strings of the space's notation."""
     training_free: TrainingFreeConfig | None = None
     """After `start`, the best of random networks by training-free scores and known costs are tried."""
+    tensorboard: bool = False
+    """Whether a log for TensorBoard is written beside the run."""
     ladder: tuple[RungConfig, ...] = ()
     """What `hwnas ladder` climbs: cheap scores of many networks, then dearer ones of the best of them."""
 

@@ -24,6 +24,7 @@ from hwnas.pipeline.pricing import Priced, latency_origin, notices, priced_setup
 from hwnas.pipeline.runners import RUNNERS, Job, scorers_of
 from hwnas.pipeline.starting import adopt, promising, started_with
 from hwnas.pipeline.timing import fill, fill_others, runtime_of, table_of
+from hwnas.pipeline.watching import tensorboard
 from hwnas.pipeline.workspace import DERIVED, Run, open_run
 from hwnas.proxies import Accuracy
 from hwnas.report import units
@@ -143,13 +144,14 @@ def _search_tier(
     job = Job(run, name, study, scorers, {run.accuracy: proxy.producer}, store, trials or config.trials)
     for notice in study.notices:
         narrator.say(notice)
-    with narrator.bar(f"searching {name}") as bar:
+    with narrator.bar(f"searching {name}") as bar, tensorboard(run, name) as log:
 
         def show(progress: Progress) -> None:
             best = "" if progress.best is None else f", best {units.scored(run.accuracy, progress.best)}"
             pace = "" if progress.per_second is None else f", {units.pace(progress.per_second, progress.left_s or 0.0)}"
             text = f"front {progress.front_size}, hypervolume {progress.hypervolume:.4g}{best}{pace}"
             bar.update(progress.trials, progress.total, text)
+            log(progress)
 
         with closing(study):
             finished, paused = _until_away(job, show)
