@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # tiny networks, and on a busy machine two threads of PyTorch are 30 times slower than one
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+# a shell's background jobs ignore Ctrl-C, and what they start inherits that: tests that send it would wait in vain
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
