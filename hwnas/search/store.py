@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,8 +31,55 @@ class Score:
     """The standard error of the value, where it is known."""
 
 
+class Book(ABC):
+    """Where scores are looked up and noted."""
+
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """What stands in errors for where it is."""
+
+    @abstractmethod
+    def get(self, architecture: Architecture, metric: str, producer: str) -> Score | None:
+        """The score, or None if that producer has not scored the architecture yet."""
+
+    @abstractmethod
+    def add(self, score: Score) -> Score:
+        """Note a score that was made elsewhere."""
+
+    def record(
+        self,
+        architecture: Architecture,
+        metric: str,
+        value: float,
+        *,
+        producer: str,
+        elapsed_s: float,
+        error: float | None = None,
+    ) -> Score:
+        """Note a value, with its standard error if that is known.
+
+        Raises:
+            RunError: the value is NaN or infinite, or it cannot be kept.
+        """
+        if not math.isfinite(value):
+            raise RunError(
+                f"the score {value} for `{metric}` is no number to keep",
+                where=self.place,
+                allowed="Finite numbers are kept; a failure is kept with its reason",
+                do="Record the failure instead of the number",
+            )
+        return self.add(Score(architecture, metric, producer, float(value), None, elapsed_s, now(), error))
+
+    def record_failure(
+        self, architecture: Architecture, metric: str, reason: str, *, producer: str, elapsed_s: float
+    ) -> Score:
+        """Note that scoring failed, and why."""
+        return self.add(Score(architecture, metric, producer, None, reason, elapsed_s, now()))
+
+
 @final
-class ScoreStore:
+class ScoreStore(Book):
     """Scores by architecture, metric and producer, kept in a file of one JSON object a line.
 
     A score is on the disk before `record` returns. Of two scores for the same thing the later one counts. A last
@@ -58,6 +106,11 @@ class ScoreStore:
         """
         return cls(path, read_lines(path), shared=shared)
 
+    @property
+    def place(self) -> str:
+        """The file."""
+        return str(self.path)
+
     def __len__(self) -> int:
         return len(self._scores)
 
@@ -77,36 +130,6 @@ class ScoreStore:
         if self._shared and key not in self._scores:
             self._catch_up()
         return self._scores.get(key)
-
-    def record(
-        self,
-        architecture: Architecture,
-        metric: str,
-        value: float,
-        *,
-        producer: str,
-        elapsed_s: float,
-        error: float | None = None,
-    ) -> Score:
-        """Append a value, with its standard error if that is known.
-
-        Raises:
-            RunError: the value is NaN or infinite, or the file cannot be written.
-        """
-        if not math.isfinite(value):
-            raise RunError(
-                f"the score {value} for `{metric}` is no number to keep",
-                where=str(self.path),
-                allowed="Finite numbers are kept; a failure is kept with its reason",
-                do="Record the failure instead of the number",
-            )
-        return self.add(Score(architecture, metric, producer, float(value), None, elapsed_s, now(), error))
-
-    def record_failure(
-        self, architecture: Architecture, metric: str, reason: str, *, producer: str, elapsed_s: float
-    ) -> Score:
-        """Append that scoring failed, and why."""
-        return self.add(Score(architecture, metric, producer, None, reason, elapsed_s, now()))
 
     def add(self, score: Score) -> Score:
         """Append a score that was made elsewhere."""
