@@ -122,13 +122,17 @@ def show_feasible(tiers: Sequence[Feasible]) -> None:
 
     console = Console(markup=False, highlight=False, soft_wrap=True)
     for tier in tiers:
-        console.print(f"{tier.tier}: {tier.networks:,} networks looked at", style="bold")
+        looked = f"all {tier.networks:,} networks of the space" if tier.whole else f"{tier.networks:,} networks"
+        console.print(f"{tier.tier}: {looked} looked at", style="bold")
         for reach in tier.reaches:
             metric = reach.limit.metric
             exactly = "" if reach.exact else ", of those looked at"
+            lacking = f", {reach.missing:,} have no number and count as outside" if reach.missing else ""
             said = f"from {scored(metric, reach.least)} to {scored(metric, reach.most)}{exactly}; inside: "
-            console.print(f"  {limit(reach.limit)}: {reach.unjudged or said + share(reach.share, reach.error)}")
-        console.print(f"  all of them: {share(tier.share, tier.error)}" if tier.limits else "  no limits")
+            told = reach.unjudged or f"{said}{share(reach.share, reach.error)}{lacking}"
+            console.print(f"  {limit(reach.limit)}: {told}")
+        of = "all that can be judged" if tier.unjudged else "all of them"
+        console.print(f"  {of}: {share(tier.share, tier.error)}" if tier.limits else "  no limits")
 
 
 def show_check(checked: Checked) -> None:

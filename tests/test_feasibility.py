@@ -30,11 +30,43 @@ def test_ranges_and_shares_are_those_of_the_whole_space(tmp_path: Path) -> None:
     kib = [c.activation_bytes / 1024 for c in known]
     assert (activations.least, activations.most, activations.exact) == (min(kib), max(kib), True)
     inside = [c.params <= 2000 for c in known]
-    assert params.share == pytest.approx(sum(inside) / len(inside), abs=5 * (params.error or 0))
+    assert (params.share, params.error) == (sum(inside) / len(inside), 0.0)
     both = [small and k <= 2 for small, k in zip(inside, kib, strict=True)]
     assert 0 < sum(both) < len(both)
-    assert tier.share == pytest.approx(sum(both) / len(both), abs=5 * (tier.error or 0))
-    assert (tier.networks, tier.inside) == (len(known), sum(both))
+    assert (tier.share, tier.error) == (sum(both) / len(both), 0.0)
+    assert (tier.networks, tier.inside, tier.whole) == (len(known), sum(both), True)
+
+
+def test_a_share_of_a_sample_has_an_error_and_that_covers_the_truth(tmp_path: Path) -> None:
+    path = written(tmp_path, MANY, tiers={"cloud": {"setup": "cpu", "limits": {"params": 900}}})
+    (whole,) = pipeline.feasible(path, runs=tmp_path / "runs")
+    count = read_space(tmp_path / "space.yaml").count
+    assert (whole.networks, whole.error) == (count, 0.0)
+    assert whole.share is not None
+    for seed in range(5):
+        (tier,) = pipeline.feasible(path, runs=tmp_path / "runs", networks=count - 1, seed=seed)
+        assert tier.share is not None
+        assert tier.error
+        assert tier.share == pytest.approx(whole.share, abs=4 * tier.error)
+        assert not tier.whole
+
+
+def test_a_sample_without_a_network_inside_does_not_claim_that_there_is_none(tmp_path: Path) -> None:
+    path = written(tmp_path, MANY, tiers={"cloud": {"setup": "cpu", "limits": {"activation_kib": 0.001}}})
+    (tier,) = pipeline.feasible(path, runs=tmp_path / "runs", networks=50)
+    assert tier.share == 0
+    assert tier.error
+    with pytest.raises(ConfigError, match=r"none of the \d+ networks looked at meets the limits activation_kib"):
+        refuse_empty(tier)
+
+
+def test_a_network_that_a_file_lacks_is_outside(tmp_path: Path) -> None:
+    path = published(tmp_path, tiers={"edge": {"setup": "board", "limits": {"latency_ms": 1e6}}})
+    table = tmp_path / "table.csv"
+    header, *rows = table.read_text().splitlines()
+    table.write_text("\n".join([header, *rows[:30]]) + "\n")
+    (tier,) = pipeline.feasible(path, runs=tmp_path / "runs")
+    assert (tier.share, tier.error, tier.reaches[0].missing) == (30 / len(rows), 0.0, len(rows) - 30)
 
 
 def test_what_has_no_table_is_said_and_the_rest_is_judged(tmp_path: Path) -> None:
@@ -65,9 +97,9 @@ def test_limits_that_exclude_each_other_are_refused(tmp_path: Path) -> None:
     path = published(tmp_path, tiers={"edge": {"setup": "board", "limits": {"latency_ms": 0.4, "top1": 0.8}}})
     (tier,) = pipeline.feasible(path, runs=tmp_path / "runs", networks=5000)
     assert [reach.empty for reach in tier.reaches] == [False, False]
-    with pytest.raises(ConfigError, match=r"no network meets the limits latency_ms@board <= 0\.4, top1@table >= 0\.8"):
+    with pytest.raises(ConfigError, match=r"none of all \d+ networks of the space meets the limits latency_ms@board <= 0\.4, top1@table >= 0\.8"):
         refuse_empty(tier)
-    with pytest.raises(ConfigError, match="no network meets the limits"):
+    with pytest.raises(ConfigError, match="networks of the space meets the limits"):
         pipeline.search(path, runs=tmp_path / "runs")
 
 
@@ -94,7 +126,15 @@ def test_the_command_tells_ranges_and_shares(
         "feasible", str(path), "--runs", str(tmp_path), "--networks", "2000", monkeypatch=monkeypatch, capfd=capfd
     )
     assert "Parameters ≤ 2 k: from" in out
+    assert "networks of the space looked at" in out
+    assert "±" not in out
+    unlike = written(tmp_path / "unlike", tiers={"cloud": {"setup": "cpu", "limits": {"params": 2000, "top1": 0.9}}})
+    out = printed(
+        "feasible", str(unlike), "--runs", str(tmp_path), "--networks", "20", monkeypatch=monkeypatch, capfd=capfd
+    )
     assert " % ± " in out
+    assert "accuracies come with the search" in out
+    assert "all that can be judged: " in out
 
 
 def test_a_hard_limit_of_known_cost_is_never_passed_by_what_is_scored(tmp_path: Path) -> None:

@@ -409,7 +409,7 @@ def test_a_function_that_raises_names_its_line(tmp_path: Path) -> None:
 
 def test_a_limit_that_no_network_meets_is_refused_before_training(tmp_path: Path) -> None:
     tiers = {"cloud": {"setup": "cpu", "limits": {"params": 100, "macs": 1e9}}}
-    with pytest.raises(ConfigError, match="no network meets the limits params <= 100") as caught:
+    with pytest.raises(ConfigError, match="networks of the space meets the limits params <= 100") as caught:
         pipeline.run(written(tmp_path, tiers=tiers), runs=tmp_path)
     ends = [pipeline.cost(tmp_path / "space.yaml", end)["params"] for end in ("smallest", "largest")]
     assert f"Reachable (72 networks looked at): params {ends[0]} to {ends[1]}; macs " in caught.value.allowed

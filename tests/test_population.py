@@ -270,3 +270,11 @@ def test_costs_of_a_population_are_those_of_its_networks(space: Space) -> None:
         alone = costs(lower(space, architecture))
         held = found.params[index], found.macs[index], found.activation_bytes[index]
         assert held == (alone.params, alone.macs, alone.activation_bytes)
+
+
+@every_space
+def test_every_code_of_a_space_is_there_once(space: AnySpace) -> None:
+    codebook = codebook_of(space)
+    found = codebook.decode(codebook.every())
+    assert len(found) == space.count
+    assert set(found) == set(all_of(space))

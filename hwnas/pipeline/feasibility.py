@@ -21,12 +21,16 @@ from hwnas.pipeline.pricing import Priced, cheap_scorers, priced_setup
 from hwnas.pipeline.workspace import Run, open_run
 from hwnas.population import NOTHING, Codebook, Codes
 from hwnas.search.evaluate import Scorer
+from hwnas.space import AnySpace
+from hwnas.tabular import TableMetric
 
 DRAWN = 1_000_000
 QUICK = 20_000
 """So many are drawn before a search."""
 ONE_BY_ONE = 2_000
 """So many networks are looked at where a metric is told of one network at a time."""
+LOOKED_UP = 50_000
+"""The same where the metric stands in a file."""
 COUNTED = {"params": (0, 1), "macs": (1, 1), "activation_kib": (2, 1024)}
 """What a network's operators tell: in which column of a sample's costs, in units of so many."""
 PATIENCE_S = 20.0
@@ -48,9 +52,11 @@ class Reach:
     share: float | None = None
     """Of the space's architectures, those inside."""
     error: float | None = None
-    """Standard error of the share."""
+    """Standard error of the share; 0 where all networks were looked at, and there alone."""
     networks: int = 0
     """Distinct networks that were looked at."""
+    missing: int = 0
+    """Of these, so many have no such number in a file; they count as outside."""
     unjudged: str = ""
     """Why nothing is known; empty where something is."""
 
@@ -75,9 +81,20 @@ class Feasible:
     share: float | None
     """Of the space's architectures, those inside all limits that could be judged; None where none could."""
     error: float | None
+    """As of a `Reach`."""
     networks: int
     inside: int
     """So many of the distinct networks that were looked at are inside."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether all networks of the space were looked at."""
+        return self.error == 0
+
+    @property
+    def unjudged(self) -> int:
+        """So many limits could not be judged: the share does not know of them."""
+        return sum(bool(reach.unjudged) for reach in self.reaches)
 
     @property
     def empty(self) -> bool:
@@ -91,11 +108,13 @@ class Feasible:
                 {
                     "limit": str(reach.limit), "metric": reach.limit.metric, "bound": reach.limit.bound,
                     "least": reach.least, "most": reach.most, "exact": reach.exact, "share": reach.share,
-                    "standard_error": reach.error, "networks": reach.networks, "unjudged": reach.unjudged or None,
+                    "standard_error": reach.error, "networks": reach.networks, "missing": reach.missing,
+                    "unjudged": reach.unjudged or None,
                 }
                 for reach in self.reaches
             ],
-            "share": self.share, "standard_error": self.error, "networks": self.networks, "empty": self.empty,
+            "share": self.share, "standard_error": self.error, "networks": self.networks, "inside": self.inside,
+            "whole_space": self.whole, "unjudged": self.unjudged, "empty": self.empty,
         }  # fmt: skip
 
 
@@ -107,7 +126,7 @@ def feasible(
     Args:
         reference: of the experiment.
         runs: folder of runs.
-        networks: so many are drawn, uniformly over architectures.
+        networks: so many are drawn, uniformly over architectures; a space that has no more is looked at whole.
         seed: of the drawing.
     """
     run, prices, reasons = open_run(reference, runs=runs), dict[str, Priced](), dict[str, str]()
@@ -137,10 +156,12 @@ def refuse_empty(tier: Feasible) -> None:
         return
     known = [reach for reach in tier.reaches if not reach.unjudged]
     ranges = (f"{reach.limit.metric} {reach.least:.4g} to {reach.most:.4g}" for reach in known)
+    limits, looked = ", ".join(map(str, tier.limits)), f"{tier.networks:,} networks"
     raise ConfigError(
-        f"no network meets the limits {', '.join(map(str, tier.limits))}",
+        f"none of {'all' if tier.whole else 'the'} {looked} {'of the space' if tier.whole else 'looked at'} meets the "
+        f"limits {limits}",
         where=f"tier `{tier.tier}`",
-        allowed=f"Reachable ({tier.networks:,} networks looked at): {'; '.join(ranges)}",
+        allowed=f"Reachable: {'; '.join(ranges)}",
         do="Loosen a limit, or give the space smaller options",
     )
 
@@ -173,7 +194,7 @@ def _no_sizes(tier: str, table: LatencyTable) -> ConfigError:
 
 @dataclass(frozen=True)
 class Sample:
-    """Distinct networks of a space, and how often each was drawn."""
+    """Distinct networks of a space, and how often each was drawn; each once where they are all of them."""
 
     codebook: Codebook
     codes: Codes
@@ -186,24 +207,41 @@ class Sample:
 
     @classmethod
     def drawn(cls, run: Run, count: int, seed: int) -> Sample:
-        """Networks drawn uniformly, and both ends; as many of them as could be costed in `PATIENCE_S`."""
-        codebook = run.codebook
+        """All networks, if there are no more than `count`; else so many drawn uniformly, and both ends. As many of them
+        as could be costed in `PATIENCE_S`."""
+        codebook, rng = run.codebook, np.random.default_rng(seed)
         ends = codebook.encode([run.space.smallest(), run.space.largest()])
-        drawn = np.concatenate([ends, codebook.draw(count, np.random.default_rng(seed))])
+        whole = _has_at_most(run.space, count)
+        drawn = np.concatenate([ends, rng.permutation(codebook.every()) if whole else codebook.draw(count, rng)])
         limits = (run.tier(name).limits for name in run.experiment.tiers)
         counted = any(limit.metric in COUNTED for tier in limits for limit in tier)
-        drawn = drawn[: _costed(codebook, drawn)] if counted else drawn
-        codes, where = np.unique(drawn, axis=0, return_inverse=True)
+        known = _costed(codebook, drawn) if counted else len(drawn)
+        codes, where = np.unique(drawn[:known], axis=0, return_inverse=True)
         times = np.bincount(where.reshape(-1)[len(ends) :], minlength=len(codes))
-        try:
-            whole = len(codes) == run.space.count
-        except SpaceError:
-            whole = False
-        return cls(codebook, codes, times, _costs(codebook, codes) if counted else None, whole)
+        return cls(
+            codebook, codes, times, _costs(codebook, codes) if counted else None, whole and known == len(drawn)
+        )
 
-    def few(self) -> NDArray[np.intp]:
-        """Places of `ONE_BY_ONE` networks: both ends and what was drawn, in no order that matters."""
-        return np.random.default_rng(0).permutation(len(self.codes))[:ONE_BY_ONE]
+    def few(self, most: int) -> NDArray[np.intp]:
+        """Places of so many networks at most: both ends and what was drawn, in no order that matters."""
+        return np.random.default_rng(0).permutation(len(self.codes))[:most]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A metric of a sample."""
+
+    values: Floats
+    """(networks,) NaN where it is not known."""
+    looked_at: NDArray[np.bool_]
+    """(networks,) of which networks it was asked."""
+
+
+def _has_at_most(space: AnySpace, count: int) -> bool:
+    try:
+        return space.count <= count
+    except SpaceError:  # a function with too many to be counted
+        return False
 
 
 def _costed(codebook: Codebook, codes: Codes) -> int:
@@ -238,26 +276,27 @@ def _judged(run: Run, name: str, prices: Mapping[str, Priced], reasons: Mapping[
     known = config.setup in prices or run.is_live(name) or run.is_published(name)
     scorers = cheap_scorers(run, name, prices) if known else {}
     latency = tier.objectives[1].metric
-    values = {limit.metric: _values(run, limit.metric, latency, prices.get(config.setup), scorers, sample)
-              for limit in tier.limits}  # fmt: skip
+    seen = {limit.metric: _seen(run, limit.metric, latency, prices.get(config.setup), scorers, sample)
+            for limit in tier.limits}  # fmt: skip
     reaches = tuple(
-        _reach(run, limit, values[limit.metric], sample) if values[limit.metric] is not None
-        else Reach(limit, unjudged=_unjudged(run, name, limit, reasons))
+        Reach(limit, unjudged=_unjudged(run, name, limit, reasons)) if (found := seen[limit.metric]) is None
+        else _reach(run, limit, found, sample)
         for limit in tier.limits
     )  # fmt: skip
-    found = [(limit, row) for limit in tier.limits if (row := values[limit.metric]) is not None]
-    return Feasible(name, tier.limits, reaches, *_share(found, sample))
+    judged = [(limit, found) for limit in tier.limits if (found := seen[limit.metric]) is not None]
+    return Feasible(name, tier.limits, reaches, *_share(judged, sample))
 
 
-def _values(
+def _seen(
     run: Run, metric: str, latency: str, price: Priced | None, scorers: Mapping[str, Scorer], sample: Sample
-) -> Floats | None:
-    """(networks,) a metric of the sample, NaN where it is not known; None where nothing knows it."""
+) -> Seen | None:
+    """A metric of the sample; None where nothing knows it."""
+    everywhere = np.ones(len(sample.codes), dtype=np.bool_)
     if metric in COUNTED and sample.costs is not None:
         column, divisor = COUNTED[metric]
-        return sample.costs[:, column] / divisor
+        return Seen(sample.costs[:, column] / divisor, everywhere)
     if metric == latency and price is not None:
-        return predict_many_ms(price.model, sample.codebook, sample.codes)
+        return Seen(predict_many_ms(price.model, sample.codebook, sample.codes), everywhere)
     scorer = scorers.get(metric)
     if metric == run.accuracy and run.experiment.accuracy.source == "table":
         from hwnas.pipeline.accuracy import accuracy_of
@@ -265,14 +304,15 @@ def _values(
         scorer = accuracy_of(run, None)
     if scorer is None:
         return None
-    found = np.full(len(sample.codes), np.nan)
-    places = sample.few()
+    places = sample.few(LOOKED_UP if isinstance(scorer, TableMetric) else ONE_BY_ONE)
+    seen = Seen(np.full(len(sample.codes), np.nan), ~everywhere)
+    seen.looked_at[places] = True
     for place, architecture in zip(places.tolist(), sample.codebook.decode(sample.codes[places]), strict=True):
         try:
-            found[place] = scorer(architecture)
+            seen.values[place] = scorer(architecture)
         except NoScore:
             continue
-    return found
+    return seen
 
 
 def _unjudged(run: Run, tier: str, limit: Limit, reasons: Mapping[str, str]) -> str:
@@ -284,17 +324,17 @@ def _unjudged(run: Run, tier: str, limit: Limit, reasons: Mapping[str, str]) -> 
     return reasons.get(setup, f"the table of `{setup}` does not tell it")
 
 
-def _reach(run: Run, limit: Limit, values: Floats | None, sample: Sample) -> Reach:
-    assert values is not None
-    known = np.isfinite(values)
+def _reach(run: Run, limit: Limit, seen: Seen, sample: Sample) -> Reach:
+    known = np.isfinite(seen.values)
     if not known.any():
         return Reach(limit, unjudged="none of the networks looked at has it")
-    share, error, networks, _ = _share([(limit, values)], sample)
+    share, error, networks, _ = _share([(limit, seen)], sample)
+    missing = int((seen.looked_at & ~known).sum())
     exact = _exact(run, limit.metric)
     if exact is not None:
-        return Reach(limit, exact.least, exact.most, True, share, error, networks)
-    least, most = float(np.nanmin(values)), float(np.nanmax(values))
-    return Reach(limit, least, most, sample.whole and bool(known.all()), share, error, networks)
+        return Reach(limit, exact.least, exact.most, True, share, error, networks, missing)
+    least, most = float(np.nanmin(seen.values)), float(np.nanmax(seen.values))
+    return Reach(limit, least, most, error == 0, share, error, networks, missing)
 
 
 def _exact(run: Run, metric: str) -> Range | None:
@@ -305,17 +345,23 @@ def _exact(run: Run, metric: str) -> Range | None:
     return getattr(extent, metric) if extent.networks is None else None
 
 
-def _share(found: Sequence[tuple[Limit, Floats]], sample: Sample) -> tuple[float | None, float | None, int, int]:
-    """The share inside all these limits, its standard error, and how many distinct networks it rests on and holds."""
-    if not found:
+def _share(judged: Sequence[tuple[Limit, Seen]], sample: Sample) -> tuple[float | None, float | None, int, int]:
+    """The share inside all these limits, its standard error, and how many distinct networks it rests on and holds.
+
+    The error is the deviation of what is believed of the share after the draws, if nothing was before. It is 0 for a
+    whole space only: none of a few networks inside does not say that there is none.
+    """
+    if not judged:
         return None, None, len(sample.codes), 0
-    known = np.logical_and.reduce([np.isfinite(values) for _, values in found])
-    signs = {"most": 1.0, "least": -1.0}
-    inside = np.logical_and.reduce(
-        [signs[limit.side] * (values - limit.bound) <= 0 for limit, values in found], where=known, initial=True
-    )
-    met, times = inside[known], sample.times[known]
-    if not (draws := int(times.sum())):
-        return None, None, len(times), int(met.sum())
-    share = float(times[met].sum() / draws)
-    return share, math.sqrt(share * (1 - share) / draws), len(times), int(met.sum())
+    looked = np.logical_and.reduce([seen.looked_at for _, seen in judged])
+    inside = looked.copy()
+    for limit, seen in judged:
+        within = seen.values <= limit.bound if limit.side == "most" else seen.values >= limit.bound
+        inside &= within  # what is not known compares as outside
+    draws, met = int(sample.times[looked].sum()), int(sample.times[inside].sum())
+    if not draws:
+        return None, None, int(looked.sum()), int(inside.sum())
+    believed = (met + 1) / (draws + 2)
+    whole = sample.whole and bool(looked.all())
+    error = 0.0 if whole else math.sqrt(believed * (1 - believed) / (draws + 3))
+    return met / draws, error, int(looked.sum()), int(inside.sum())

@@ -69,6 +69,10 @@ class Codebook(ABC):
         """Codes of `count` architectures from the distribution of `space.random`: all alike, where they are counted."""
 
     @abstractmethod
+    def every(self) -> Codes:
+        """Codes of all architectures of the space, each once. For spaces with as many as memory holds."""
+
+    @abstractmethod
     def _tables(self) -> list[Ints]:
         """For each slot a table of places in `links`."""
 

@@ -20,6 +20,7 @@ class FunctionCodebook(Codebook):
 
     def __init__(self, space: FunctionSpace) -> None:
         super().__init__(space)
+        self._function = space
         self._column = {choice.name: column for column, choice in enumerate(self.choices)}
         self._links = {link: place for place, link in enumerate(operators_of(space))}
         self._met: dict[bytes, list[int]] = {}
@@ -46,6 +47,9 @@ class FunctionCodebook(Codebook):
     def draw(self, count: int, rng: np.random.Generator) -> Codes:
         hand = random.Random(int(rng.integers(2**63)))
         return self.encode([self.space.random(hand) for _ in range(count)])
+
+    def every(self) -> Codes:
+        return self.encode(list(self._function.enumerate()))
 
     def _tables(self) -> list[Ints]:
         return [np.arange(NOTHING, len(self._links))] * self._longest

@@ -94,6 +94,21 @@ class StageCodebook(Codebook):
             codes[:, self._shared.columns] = self._shared.distinct[_drawn(self._shared.joint, count, rng)]
         return self.canonical(codes)
 
+    def every(self) -> Codes:
+        codes = np.zeros((1, len(self.choices)), dtype=self._dtype)
+        decided: tuple[int, ...] = ()
+        if self._shared is not None:
+            decided = self._shared.columns
+            codes = codes.repeat(len(self._shared.distinct), axis=0)
+            codes[:, decided] = self._shared.distinct
+        for column, choice in enumerate(self.choices):  # what a choice hangs on comes before it
+            if column not in decided:
+                count, options = len(codes), len(choice.options)
+                codes = codes.repeat(options, axis=0)
+                codes[:, column] = np.tile(np.arange(options), count)
+                codes = codes[(codes[:, column] == 0) | self.active(codes)[:, column]]
+        return codes
+
     def _tables(self) -> list[Ints]:
         return [slot.places for slot in self._slots]
 

@@ -61,18 +61,20 @@ def percent(fraction: float | None) -> str:
 
 
 def share(fraction: float | None, error: float | None) -> str:
-    """`12.3 % ± 0.1 %` of a share and its standard error; a share so small that none was met is told as that.
+    """`12.3 % ± 0.1 %` of a share and its standard error, which is 0 where the share is exact.
 
-    >>> share(0.5, 0.001), share(0.0, 0.0), share(None, None)
-    ('50.00 % ± 0.10 %', 'none of those looked at', 'not known')
+    >>> share(0.5, 0.001), share(0.5, 0.0), share(None, None)
+    ('50.00 % ± 0.10 %', '50.00 %', 'not known')
+    >>> share(0.0, 0.001), share(0.0, 0.0), share(1.0, 0.001), share(1.0, 0.0)
+    ('none of those looked at', 'none', 'all of those looked at', 'all')
     """
     if fraction is None:
         return "not known"
-    if fraction == 0:
-        return "none of those looked at"
-    if fraction < 1e-4:
-        return f"{digits(1e6 * fraction)} ± {digits(1e6 * (error or 0))} in a million"
-    return f"{percent(fraction)} ± {percent(error)}"
+    if fraction in (0, 1):
+        return ("all" if fraction else "none") + (" of those looked at" if error else "")
+    scale, unit = (1e6, " in a million") if fraction < 1e-4 else (1.0, "")
+    parts = [fraction, error] if error else [fraction]
+    return " ± ".join(digits(scale * part) if unit else percent(part) for part in parts) + unit
 
 
 def seconds(value: float) -> str:
