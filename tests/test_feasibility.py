@@ -97,7 +97,7 @@ def test_limits_that_exclude_each_other_are_refused(tmp_path: Path) -> None:
     path = published(tmp_path, tiers={"edge": {"setup": "board", "limits": {"latency_ms": 0.4, "top1": 0.8}}})
     (tier,) = pipeline.feasible(path, runs=tmp_path / "runs", networks=5000)
     assert [reach.empty for reach in tier.reaches] == [False, False]
-    with pytest.raises(ConfigError, match=r"none of all \d+ networks of the space meets the limits latency_ms@board <= 0\.4, top1@table >= 0\.8"):
+    with pytest.raises(ConfigError, match=r"meets the limits latency_ms@board <= 0\.4, top1@table >= 0\.8"):
         refuse_empty(tier)
     with pytest.raises(ConfigError, match="networks of the space meets the limits"):
         pipeline.search(path, runs=tmp_path / "runs")

@@ -218,9 +218,7 @@ class Sample:
         known = _costed(codebook, drawn) if counted else len(drawn)
         codes, where = np.unique(drawn[:known], axis=0, return_inverse=True)
         times = np.bincount(where.reshape(-1)[len(ends) :], minlength=len(codes))
-        return cls(
-            codebook, codes, times, _costs(codebook, codes) if counted else None, whole and known == len(drawn)
-        )
+        return cls(codebook, codes, times, _costs(codebook, codes) if counted else None, whole and known == len(drawn))
 
     def few(self, most: int) -> NDArray[np.intp]:
         """Places of so many networks at most: both ends and what was drawn, in no order that matters."""
