@@ -9,11 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hwnas.config import EnergyConfig
-from hwnas.errors import HostAway, SensorError, TableError
-from hwnas.latency.drift import reference_ns, steady_ms
-from hwnas.latency.table import LatencyTable, check_key, read_table
-from hwnas.network import Network
+from hwnas.errors import HostAway
 from hwnas.pareto import Tier
 from hwnas.pipeline.accuracy import accuracy_of
 from hwnas.pipeline.feasibility import check_limits
@@ -21,15 +17,15 @@ from hwnas.pipeline.guiding import guide_of
 from hwnas.pipeline.live import refuse_paused
 from hwnas.pipeline.narrate import Narrator, Silent
 from hwnas.pipeline.pricing import Priced, latency_origin, notices, priced_setups
+from hwnas.pipeline.retiming import timed_again
 from hwnas.pipeline.runners import RUNNERS, Job, scorers_of
 from hwnas.pipeline.starting import adopt, promising, started_with
-from hwnas.pipeline.timing import fill, fill_others, runtime_of, table_of
 from hwnas.pipeline.watching import tensorboard
-from hwnas.pipeline.workspace import DERIVED, Run, open_run
+from hwnas.pipeline.workspace import BESIDE_LATENCY, DERIVED, Run, open_run
 from hwnas.proxies import Accuracy
 from hwnas.report import units
 from hwnas.search.evaluate import Evaluation, error_of
-from hwnas.search.fronts import FrontPoint, read_front, remeasured, tier_front, write_front
+from hwnas.search.fronts import FrontPoint, read_front, tier_front, write_front
 from hwnas.search.lock import RunLock
 from hwnas.search.plan import Plan
 from hwnas.search.progress import Finished, Progress
@@ -40,10 +36,6 @@ from hwnas.space import Architecture
 
 if TYPE_CHECKING:
     from hwnas.pipeline.training import Trained
-
-
-OTHERS = ("energy_mj", "peak_mb")
-"""Quantities of a set-up that are predicted beside latency where a tier asks for them."""
 
 
 @dataclass(frozen=True)
@@ -250,7 +242,7 @@ def origins_of(tier: Tier, accuracy: str) -> dict[str, str]:
     size = latency.replace("latency_ms", "file_kib")
     setup = latency.partition("@")[2]
     metrics = {objective.metric for objective in tier.objectives} | {limit.metric for limit in tier.limits}
-    asked = metrics & {f"{name}@{setup}" for name in OTHERS}
+    asked = metrics & {f"{name}@{setup}" for name in BESIDE_LATENCY}
     others = dict.fromkeys((size, *sorted(asked)), "predicted")
     limited = {limit.metric: "predicted" for limit in tier.limits if limit.metric.startswith(latency)}
     derived = dict.fromkeys(DERIVED, "derived")
@@ -258,70 +250,8 @@ def origins_of(tier: Tier, accuracy: str) -> dict[str, str]:
 
 
 def _timed_again(run: Run, searched: Searched, narrator: Narrator) -> Searched:
-    """Time the front's networks as whole files, and rank it by what was measured.
-
-    Times are those of the machine's state in which the set-up's table was made, as predictions are.
-    """
-    name, latency = searched.tier.name, searched.tier.objectives[1].metric
-    setup = run.experiment.tiers[name].setup
-    if run.is_published(name):
-        return _written(run, searched, {})
-    if run.is_live(name):
-        timed = {point.architecture.key: {latency: point.scores[latency]} for point in searched.front}
-        return _written(run, searched, timed)
-    config = run.experiment.setups[setup]
-    networks = [run.network(point.architecture) for point in searched.front]
-    table = fill(
-        config,
-        run.front_table_path(setup),
-        run.experiment.timing,
-        run.folder / "artifacts",
-        narrator,
-        f"timing the {name} front",
-        [],
-        networks,
-    )
-    usual_ns = reference_ns(table_of(config, run.table_path(setup)).rows.values())
-    found = [table.checks[check_key(network)] for network in networks]
-    table = _measure_others(run, setup, table, networks, narrator, f"the {name} front")
-    measured = {
-        point.architecture.key: {latency: ms, **_others(table, network, setup)}
-        for point, network, ms in zip(searched.front, networks, steady_ms(found, usual_ns), strict=True)
-    }
-    return _written(run, searched, measured)
-
-
-def _written(run: Run, searched: Searched, measured: Mapping[str, Mapping[str, float]]) -> Searched:
-    """The front with what was measured, ranked again and on the disk."""
+    """The tier with its front as it was timed again, on the disk."""
     name = searched.tier.name
-    front = remeasured(searched.front, run.tier(name, measured=True), measured)
+    front = timed_again(run, searched.front, run.tier(name, measured=True), narrator)
     write_front(run.front_path(name), run.front_path(name).with_suffix(".csv"), front)
     return replace(searched, front=tuple(front))
-
-
-def _measure_others(
-    run: Run, setup: str, table: LatencyTable, networks: list[Network], narrator: Narrator, title: str
-) -> LatencyTable:
-    """Energy and memory of a front's networks, as far as a tier asks for them; where no sensor can, that is said."""
-    config, timing = run.experiment.setups[setup], run.experiment.timing
-    energy = (config.energy or EnergyConfig()) if run.asked(setup, "energy_mj") else None
-    also = config.model_copy(update={"energy": energy, "memory": run.asked(setup, "peak_mb")})
-    if not (also.energy or also.memory):
-        return table
-    artifacts, doing = run.folder / "artifacts", f"measuring {title}"
-    try:
-        if config.host:
-            return fill(also, table.path, timing, artifacts, narrator, doing, [], networks, also=True)
-        fill_others(
-            table, runtime_of(config), timing, artifacts / config.runtime, narrator, doing, [], networks, also
-        )  # fmt: skip
-    except (SensorError, TableError) as error:
-        narrator.say(f"{title} keeps predicted energies and memory where they could not be measured: {error.met}")
-    return read_table(table.path)
-
-
-def _others(table: LatencyTable, network: Network, setup: str) -> dict[str, float]:
-    """What was measured of a network beside its time."""
-    key = check_key(network)
-    found = {f"energy_mj@{setup}": table.energy[key].median_mj} if key in table.energy else {}
-    return found | ({f"peak_mb@{setup}": table.memory[key].peak_mb} if key in table.memory else {})

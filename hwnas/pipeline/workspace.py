@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 DERIVED = ("params", "macs", "activation_kib")
 """Metrics that an architecture alone decides."""
+BESIDE_LATENCY = ("energy_mj", "peak_mb")
+"""Quantities of a set-up that are predicted beside latency where a tier asks for them."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class Run:
         latency, size = f"latency_ms@{config.setup}", f"file_kib@{config.setup}"
         confidence = None if measured else config.limits.confidence
         limited = latency if confidence is None else quantile_metric(latency, confidence)
-        others = {name: f"{name}@{config.setup}" for name in ("energy_mj", "peak_mb")}
+        others = {name: f"{name}@{config.setup}" for name in BESIDE_LATENCY}
         metrics = {"latency_ms": limited, "file_kib": size, **others, **{plain: plain for plain in DERIVED}}
         given = {field: getattr(config.limits, field) for field in metrics}
         limits = [Limit(metrics[field], bound) for field, bound in given.items() if bound is not None]
