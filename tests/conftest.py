@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # tiny networks, and on a busy machine two threads of PyTorch are 30 times slower than one
+
+os.environ.setdefault("HWNAS_LOCKS", tempfile.mkdtemp(prefix="hwnas-locks-"))
+# tests measure to see that it works: they need not wait for others on the machine
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

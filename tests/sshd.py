@@ -5,16 +5,20 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
+import shlex
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from hwnas.latency.turns import FOLDER
 
 SSHD = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
 
@@ -49,8 +53,8 @@ def _children(parents: list[int]) -> list[int]:
     return found
 
 
-def start_server(folder: Path, python: str = sys.executable) -> Server:
-    """The server in a folder; skips where there is none. On the board, `python3` is `python`."""
+def start_server(folder: Path, python: str = sys.executable, environment: Mapping[str, str] | None = None) -> Server:
+    """The server in a folder; skips where there is none. On the board, `python3` is `python`, in this environment."""
     if SSHD is None or not shutil.which("ssh") or not shutil.which("ssh-keygen"):
         pytest.skip("no OpenSSH server: install openssh-server and openssh-client")
     home, port = folder / "home", _free_port()
@@ -61,8 +65,10 @@ def start_server(folder: Path, python: str = sys.executable) -> Server:
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
     shutil.copy(folder / "user_key.pub", folder / "authorized_keys")
     # What logs in begins in the test's folder: every command goes through this one.
+    told = {FOLDER: os.environ[FOLDER], "HOME": str(home), **(environment or {})}
+    exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in told.items())
     (folder / "enter").write_text(
-        f'#!/bin/sh\ncd {home}\nexport HOME={home} PATH={home}/bin:$PATH\nexec /bin/sh -c "$SSH_ORIGINAL_COMMAND"\n'
+        f'#!/bin/sh\ncd {home}\n{exports}export PATH={home}/bin:$PATH\nexec /bin/sh -c "$SSH_ORIGINAL_COMMAND"\n'
     )
     (folder / "enter").chmod(0o755)
     (folder / "sshd_config").write_text(

@@ -48,6 +48,7 @@ BOARD = (
             "process",
             "sitting",
             "table",
+            "turns",
             "worker",
         )
     ),

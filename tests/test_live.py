@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 
 from hwnas import pipeline
 from hwnas.errors import ConfigError, ExportError, HostAway, RunError, TableError
-from hwnas.latency.live import LiveTimes, Patience, Timed, turn
+from hwnas.latency.live import LiveTimes, Patience, Timed
 from hwnas.latency.measure import Measurement
 from hwnas.latency.table import check_key, read_table
 from hwnas.network import Network, costs
@@ -127,27 +126,27 @@ def test_drift_between_two_timings_is_taken_out(tmp_path: Path) -> None:
     assert times.latency_ms(network(8)) == pytest.approx(first, rel=0.08)
 
 
-def test_a_device_serves_one_at_a_time_whoever_asks(tmp_path: Path) -> None:
-    order: list[str] = []
+def test_of_two_that_search_a_tier_the_second_waits_and_takes_what_the_first_has_timed(tmp_path: Path) -> None:
+    """Each has a view of the table of its own, as two processes and two nodes have."""
     said: list[str] = []
-    inside = threading.Event()
+    inside, go = threading.Event(), threading.Event()
 
-    def first() -> None:
-        with turn("board", folder=tmp_path):
+    @dataclass
+    class Slow(Board):
+        def time(self, network: Network) -> Timed:
             inside.set()
-            time.sleep(0.3)
-            order.append("first")
+            assert go.wait(10)
+            return super().time(network)
 
-    thread = threading.Thread(target=first)
+    first, board = times_of(Slow(), tmp_path), Board()
+    second = times_of(board, tmp_path, say=lambda text: (said.append(text), go.set())[0])
+    thread = threading.Thread(target=first.latency_ms, args=[network()])
     thread.start()
-    inside.wait()
-    with turn("another", folder=tmp_path):
-        order.append("another")
-    with turn("board", say=said.append, folder=tmp_path):
-        order.append("second")
+    assert inside.wait(10)
+    assert second.latency_ms(network()) == pytest.approx(costs(network()).macs / 1e6)
     thread.join()
-    assert order == ["another", "first", "second"]
-    assert said == ["waiting for board: another search times on it"]
+    assert said == ["waiting for board: another process of this search times on it"]
+    assert board.asked == [], "none is timed twice"
 
 
 # --- in a search ---
@@ -166,7 +165,7 @@ class Hosts:
     board: Board
     after: int = 10**9
 
-    def __call__(self, run: Any, setup: str, config: Any) -> Hosts:
+    def __call__(self, run: Any, setup: str, config: Any, narrator: Any) -> Hosts:
         return self
 
     name = "board"

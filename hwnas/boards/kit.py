@@ -15,6 +15,7 @@ from hwnas.boards.contents import Kit, Packed, open_kit
 from hwnas.boards.needs import check_needs
 from hwnas.boards.teller import Attended, Person, Stopped, Teller, alone_with, stop_when_alone
 from hwnas.errors import ConfigError, HwnasError, RunError, TableError
+from hwnas.latency.turns import WAIT_S, Queue
 
 if TYPE_CHECKING:
     from hwnas.latency.measure import Timing
@@ -67,6 +68,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, metavar="N", help="threads of the runtime, instead of the kit's number")
     parser.add_argument("--cores", metavar="LIST", help="the processors that are used: big, little, 4-7 or 0,2")
     parser.add_argument("--device", metavar="NAME", help="what the board is called; found out if left out")
+    parser.add_argument(
+        "--wait", type=float, metavar="SECONDS", default=WAIT_S,
+        help="how long to wait where somebody else measures on this board; half an hour if left out",
+    )  # fmt: skip
     parser.add_argument("--list", action="store_true", help="list what is in the kit and what the table lacks of it")
     parser.add_argument("--dry-run", action="store_true", help="only tell the set-up, what is missing and how long")
     parser.add_argument("--attended", action="store_true", help=argparse.SUPPRESS)  # for `hwnas bench --host`
@@ -95,7 +100,7 @@ def _run(kit: Kit, options: argparse.Namespace, teller: Teller) -> None:
             teller.say(notice)
         if table.origin.kind == "emulated":
             teller.say(f"the table is {table.origin}: it shows that the kit runs, no search accepts it")
-        _fill(kit, table, runtime, timing, teller)
+        _fill(kit, table, runtime, timing, teller, Queue(options.wait, teller.say))
         if kit.manifest.space:
             table.append_space(*kit.manifest.space)
     teller.done(out, len(table.rows), len(table.checks))
@@ -130,7 +135,7 @@ def _missing(kit: Kit, table: LatencyTable) -> Mapping[str, list[Packed]]:
     }  # fmt: skip
 
 
-def _fill(kit: Kit, table: LatencyTable, runtime: Runtime, timing: Timing, teller: Teller) -> None:
+def _fill(kit: Kit, table: LatencyTable, runtime: Runtime, timing: Timing, teller: Teller, queue: Queue) -> None:
     """Measure what the table lacks, and store it; what could not be measured does not cost the others their rows."""
     from hwnas.latency.sitting import time_in_sittings
 
@@ -147,12 +152,13 @@ def _fill(kit: Kit, table: LatencyTable, runtime: Runtime, timing: Timing, telle
     first = files[kit.manifest.reference.file] if kit.manifest.reference else None
     failures, jobs = [], missing["time"]
     paths = [files[job.file] for job in jobs]
-    for place, outcome in time_in_sittings(paths, runtime, timing, reference=first, progress=teller.progress):
+    timed = time_in_sittings(paths, runtime, timing, reference=first, progress=teller.progress, queue=queue)
+    for place, outcome in timed:
         if isinstance(outcome, str):
             failures.append(f"{jobs[place].name}: {outcome}")
         else:
             table.append(jobs[place].line, outcome, jobs[place].bytes)
-    failures += _fill_others(kit, table, runtime, timing, missing, files, teller)
+    failures += _fill_others(kit, table, runtime, timing, missing, files, teller, queue)
     shutil.rmtree(folder, ignore_errors=True)
     if failures:
         listed = "; ".join(failures[:SHOWN]) + (f"; and {len(failures) - SHOWN} more" if len(failures) > SHOWN else "")
@@ -171,6 +177,7 @@ def _fill_others(
     missing: Mapping[str, list[Packed]],
     files: Mapping[str, Path],
     teller: Teller,
+    queue: Queue,
 ) -> list[str]:
     """Energy and memory, where they are asked for; what could not be measured."""
     from hwnas.latency.energy.meter import EnergyProtocol
@@ -181,7 +188,7 @@ def _fill_others(
     if jobs := missing["memory"]:
         for place, memory in measure_memory(
             [files[job.file] for job in jobs], runtime,
-            progress=lambda done, planned: teller.progress(done, planned, "measuring memory"),
+            progress=lambda done, planned: teller.progress(done, planned, "measuring memory"), queue=queue,
         ):  # fmt: skip
             if isinstance(memory, str):
                 failures.append(f"{jobs[place].name}: {memory}")
@@ -191,7 +198,7 @@ def _fill_others(
         protocol = EnergyProtocol(**(kit.manifest.energy or {}))
         for place, energy in measure_energy(
             [files[job.file] for job in jobs], runtime, protocol, pin=timing.pin,
-            progress=lambda done, planned: teller.progress(done, planned, "measuring energy"),
+            progress=lambda done, planned: teller.progress(done, planned, "measuring energy"), queue=queue,
         ):  # fmt: skip
             if isinstance(energy, str):
                 failures.append(f"{jobs[place].name}: {energy}")

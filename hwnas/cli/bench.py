@@ -75,6 +75,9 @@ def bench(
     ] = None,
     python: Annotated[str | None, typer.Option(help="The Python on the boards; python3 if left out.")] = None,
     ssh_config: Annotated[Path | None, typer.Option(help="A file for ssh instead of ~/.ssh/config.")] = None,
+    wait: Annotated[
+        float | None, typer.Option(min=0, help="Seconds to wait for a busy device; half an hour if left out.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only tell what is missing and how long it will take.")
     ] = False,
@@ -83,15 +86,18 @@ def bench(
 ) -> None:
     """Time every operator that can occur; rows that are there are not measured again."""
     from hwnas import pipeline
+    from hwnas.config import TimingConfig
 
     given = {
         "threads": threads, "batch": batch, "precision": precision, "accelerator": accelerator, "cores": cores,
         "energy": energy, "energy_command": energy_command, "memory": memory, "checks": checks, "table": table,
-        "host": host, "python": python, "ssh_config": ssh_config,
+        "host": host, "python": python, "ssh_config": ssh_config, "wait": wait,
     }  # fmt: skip
     if runtime is not None:
         setup: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         setup.setdefault("table", _table_path(target, runtime, accelerator, precision or "fp32", threads or 1, cores))
+        if (wait_seconds := setup.pop("wait", None)) is not None:
+            setup["timing"] = TimingConfig(wait_seconds=wait_seconds)
         if host:
             setup |= {"hosts": setup.pop("host"), "own_names": table is None}
             if setup.pop("energy_command", None) is not None:

@@ -20,6 +20,9 @@ def check(
     device: Annotated[str | None, typer.Option(help="This machine's name, if the set-up gave it one.")] = None,
     artifacts: Annotated[Path | None, typer.Option(help="Keep the model files here; thrown away if left out.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Write a page with plots, such as check.html.")] = None,
+    wait: Annotated[
+        float, typer.Option(min=0, help="Seconds to wait where somebody else measures on this machine.")
+    ] = 1800.0,
     as_json: Json = False,
 ) -> None:
     """How far to trust a table: its error on whole networks that it has not seen.
@@ -31,7 +34,7 @@ def check(
 
     found = pipeline.check(
         table, networks=networks, space=space, seed=seed, device=device, artifacts=artifacts, plot=plot,
-        narrator=Terminal(),
+        wait_s=wait, narrator=Terminal(),
     )  # fmt: skip
     if as_json:
         print_found(found.as_dict(), True, [])

@@ -218,6 +218,8 @@ class TimingConfig(StrictModel):
     pause_seconds: float = Field(default=300.0, ge=0)
     checks: int = Field(default=20, ge=0)
     """Random whole networks timed beside the operators, from which the latency model corrects itself."""
+    wait_seconds: float = Field(default=1800.0, ge=0)
+    """How long a device is waited for on which somebody else measures."""
 
 
 class ExportConfig(StrictModel):

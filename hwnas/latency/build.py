@@ -26,6 +26,7 @@ from hwnas.latency.table import (
     row_key,
     row_line,
 )
+from hwnas.latency.turns import USUAL, Queue
 from hwnas.lookup import source_of
 from hwnas.network import Network, build
 from hwnas.ops import Operator, Shape
@@ -79,6 +80,7 @@ def build_table(
     networks: Sequence[Network] = (),
     export_network: Export | None = None,
     progress: Progress | None = None,
+    queue: Queue = USUAL,
 ) -> LatencyTable:
     """The table at `path` with a row for every operator, a check for every network and the per-call overhead.
 
@@ -89,13 +91,15 @@ def build_table(
     comes next).
 
     Raises:
+        HostAway: somebody else measures on this machine, for longer than the queue is waited in.
         TableError: the table is damaged or of another set-up, or files could not be made or run; those are listed,
             all others are stored.
     """
     table = open_table(path, runtime.setup, origin_here())
     jobs = jobs_of(table, operators, networks)
     failures: list[str] = []
-    for job, outcome in _timed(jobs, runtime, (export, export_network or export), timing, artifacts, progress):
+    exports = (export, export_network or export)
+    for job, outcome in _timed(jobs, runtime, exports, timing, artifacts, progress, queue):
         if isinstance(outcome, str):
             failures.append(f"{job.target.name}: {outcome}")
         else:
@@ -113,15 +117,17 @@ def time_networks(
     *,
     artifacts: Path,
     progress: Progress | None = None,
+    queue: Queue = USUAL,
 ) -> list[Measurement]:
     """Whole networks, timed together as `build_table` times its checks.
 
     Raises:
         ExportError: one cannot be made or run.
+        HostAway: as `build_table`.
     """
     found: list[Measurement] = []
     jobs = [_network_job(network) for network in networks]
-    for job, outcome in _timed(jobs, runtime, (export, export), timing, artifacts, progress):
+    for job, outcome in _timed(jobs, runtime, (export, export), timing, artifacts, progress, queue):
         if isinstance(outcome, str):
             raise ExportError(
                 f"{job.target.name} could not be timed: {outcome}", where=runtime.setup.runtime,
@@ -179,6 +185,7 @@ def _timed(
     timing: Timing,
     artifacts: Path,
     progress: Progress | None,
+    queue: Queue,
 ) -> Iterator[tuple[Job, tuple[Measurement, int] | str]]:
     """Samples and file size of each job, sitting by sitting, or why there are none."""
     if not jobs:
@@ -197,7 +204,8 @@ def _timed(
         tell(len(jobs) + done, 2 * len(jobs), what)
 
     files = [file for _, file in made]
-    for place, outcome in time_in_sittings(files, runtime, timing, reference=reference, progress=further):
+    timed = time_in_sittings(files, runtime, timing, reference=reference, progress=further, queue=queue)
+    for place, outcome in timed:
         job, file = made[place]
         yield job, outcome if isinstance(outcome, str) else (outcome, file.stat().st_size)
     tell(2 * len(jobs), 2 * len(jobs), "done")

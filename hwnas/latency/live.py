@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
-import os
-import tempfile
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,12 +13,12 @@ from typing import Protocol
 from hwnas.errors import HostAway, TableError
 from hwnas.latency.drift import reference_ns, steady_ms
 from hwnas.latency.measure import Measurement
-from hwnas.latency.table import LatencyTable, check_key, open_table, read_table
+from hwnas.latency.table import CheckKey, LatencyTable, check_key, open_table, read_table
+from hwnas.latency.turns import locked_within
 from hwnas.network import Network
 from hwnas.runtimes.setup import Setup
 
 Say = Callable[[str], None]
-POLL_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,7 @@ class LiveHost(Protocol):
 
     @property
     def name(self) -> str:
-        """Which one; whoever times on the same device has the same name."""
+        """Which one, for a person."""
 
     def time(self, network: Network) -> Timed:
         """Make the network's file and time it there.
@@ -90,17 +87,37 @@ class LiveTimes:
             TableError: the host's set-up is another one than that of what was timed before.
         """
         key = check_key(network)
-        if self.table is None or key not in self.table.checks:
-            self._store(network, self._timed(network))
+        if not self._knows(key):
+            with self._turn():
+                self._catch_up()
+                if not self._knows(key):
+                    self._store(network, self._timed(network))
         assert self.table is not None
         first = next(iter(self.table.checks.values()))  # whose state of the machine stands for the usual one
         return steady_ms([self.table.checks[key]], reference_ns([first]))[0]
 
+    def _knows(self, key: CheckKey) -> bool:
+        return self.table is not None and key in self.table.checks
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """One process of those that search the tier at a time: none times what another one is about to store."""
+
+        def busy() -> None:
+            if not told:
+                self.say(f"waiting for {self.host.name}: another process of this search times on it")
+            told.append(True)
+
+        told: list[bool] = []
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.path.with_suffix(".lock"), "ab") as file:
+            locked_within(file.fileno(), math.inf, busy)
+            yield
+
     def _timed(self, network: Network) -> Timed:
         for number in range(1, self.patience.tries + 1):
             try:
-                with turn(self.host.name, say=self.say):
-                    return self.host.time(network)
+                return self.host.time(network)
             except HostAway as error:
                 if number == self.patience.tries:
                     raise
@@ -109,7 +126,6 @@ class LiveTimes:
         raise AssertionError("the last try returns or raises")
 
     def _store(self, network: Network, timed: Timed) -> None:
-        self._catch_up()
         if self.table is None:
             self.table = open_table(self.path, timed.setup)
         elif unlike := self.table.setup.differences(timed.setup):
@@ -120,25 +136,3 @@ class LiveTimes:
                 do="Restore it, or move that file away and search under a new name",
             )  # fmt: skip
         self.table.append_check(network, timed.measurement, timed.file_bytes)
-
-
-@contextmanager
-def turn(device: str, *, say: Say = lambda text: None, folder: Path | None = None) -> Iterator[None]:
-    """Hold a device while a `with` block runs; whoever else of this user wants it, in any process, waits."""
-    folder = folder or Path(tempfile.gettempdir()) / f"hwnas-{os.getuid()}"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(folder / f"{hashlib.sha256(device.encode()).hexdigest()[:16]}.lock", os.O_RDWR | os.O_CREAT)
-    told = False
-    try:
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError:
-                if not told:
-                    say(f"waiting for {device}: another search times on it")
-                told = True
-                time.sleep(POLL_S)
-        yield
-    finally:
-        os.close(descriptor)

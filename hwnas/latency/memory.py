@@ -14,6 +14,7 @@ from hwnas.errors import SensorError
 from hwnas.latency.conditions.tree import Tree
 from hwnas.latency.measure import Timing
 from hwnas.latency.process import run_worker
+from hwnas.latency.turns import USUAL, Queue, alone_on_device
 from hwnas.runtimes import Runtime
 
 Tell = Callable[[dict[str, Any]], None]
@@ -42,11 +43,13 @@ def measure_memory(
     *,
     limit_s: float = 600.0,
     progress: Callable[[int, int], None] | None = None,
+    queue: Queue = USUAL,
 ) -> Iterator[tuple[int, Memory | str]]:
     """The place in `files`, and the memory that it takes or why that is not known; each file in a process of its own.
 
     Raises:
         SensorError: this system does not tell, or the set-up computes on a GPU.
+        HostAway: somebody else measures on this machine, for longer than the queue is waited in.
     """
     if runtime.setup.accelerator != "cpu":
         raise _unknown(f"on `{runtime.setup.accelerator}` most of it is not the process's own")
@@ -64,7 +67,8 @@ def measure_memory(
             "task": "memory", "setup": runtime.setup.as_dict(), "timing": asdict(Timing()),
             "files": [str(file.absolute())],
         }  # fmt: skip
-        why = run_worker(job, runtime.setup.threads, hear, limit_s=limit_s)
+        with alone_on_device(queue) as lock:  # who times there would be slowed
+            why = run_worker(job, runtime.setup.threads, hear, limit_s=limit_s, holding=[lock])
         yield place, told[0] if told else why or "the measuring process ended early"
         if progress is not None:
             progress(place + 1, len(files))

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,16 @@ LATE = "the measuring process took longer than"
 Hear = Callable[[Mapping[str, Any]], None]
 
 
-def run_worker(job: Mapping[str, Any], threads: int, hear: Hear, *, limit_s: float | None = None) -> str:
+def run_worker(
+    job: Mapping[str, Any], threads: int, hear: Hear, *, limit_s: float | None = None, holding: Sequence[int] = ()
+) -> str:
     """Do a job of `hwnas.latency.worker` in a process of its own; why it ended early, or nothing.
 
-    Each line that it tells is handed to `hear` at once. After `limit_s` seconds the process is killed.
+    Each line that it tells is handed to `hear` at once. After `limit_s` seconds the process is killed. It keeps the
+    descriptors `holding` open: a lock stays held until it ends, even where this process is killed before it.
     """
     late = threading.Event()
-    with tempfile.TemporaryFile("w+") as complaints, _worker(complaints, threads) as worker:
+    with tempfile.TemporaryFile("w+") as complaints, _worker(complaints, threads, holding) as worker:
         assert worker.stdin is not None
         assert worker.stdout is not None
         with _killed_after(worker, limit_s, late):
@@ -68,7 +71,7 @@ def _killed_after(worker: subprocess.Popen[str], limit_s: float | None, late: th
 
 
 @contextmanager
-def _worker(complaints: Any, threads: int) -> Iterator[subprocess.Popen[str]]:
+def _worker(complaints: Any, threads: int, holding: Sequence[int]) -> Iterator[subprocess.Popen[str]]:
     """A measuring process; killed if it is left early."""
     # What holds `hwnas` is a folder, or on a board the kit's archive.
     home = str(Path(__file__).resolve().parents[2])
@@ -77,6 +80,7 @@ def _worker(complaints: Any, threads: int) -> Iterator[subprocess.Popen[str]]:
     worker = subprocess.Popen(
         [*shlex.split(os.environ.get(LAUNCHER, "")), sys.executable, "-c", code, home],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints, text=True, env=environment,
+        pass_fds=holding,
     )  # fmt: skip
     try:
         yield worker

@@ -13,6 +13,7 @@ from hwnas.latency.energy.meter import Energy, EnergyProtocol
 from hwnas.latency.energy.take import measure_energy
 from hwnas.latency.memory import Memory, measure_memory
 from hwnas.latency.table import LatencyTable, subject_of
+from hwnas.latency.turns import USUAL, Queue
 from hwnas.network import Network
 from hwnas.ops import Operator, Shape
 from hwnas.runtimes import Runtime
@@ -31,6 +32,7 @@ def fill_energy(
     pin: bool,
     artifacts: Path,
     progress: Progress | None = None,
+    queue: Queue = USUAL,
 ) -> None:
     """Measure the energy of what the table lacks it of: operators, networks and the overhead.
 
@@ -41,7 +43,7 @@ def fill_energy(
     jobs = [job for job in _all_jobs(table, operators, networks) if subject_of(job.line).key not in table.energy]
 
     def take(files: Sequence[Path], further: Callable[[int, int], None]) -> Iterator[tuple[int, Energy | str]]:
-        return measure_energy(files, runtime, protocol, pin=pin, progress=further)
+        return measure_energy(files, runtime, protocol, pin=pin, progress=further, queue=queue)
 
     _fill(table, jobs, runtime, exports, artifacts, progress, take, "the energy of")
 
@@ -54,6 +56,7 @@ def fill_memory(
     *,
     artifacts: Path,
     progress: Progress | None = None,
+    queue: Queue = USUAL,
 ) -> None:
     """Measure the peak of memory of the networks that the table lacks it of, each in a process of its own.
 
@@ -65,7 +68,7 @@ def fill_memory(
     jobs = [job for job in jobs if subject_of(job.line).key not in table.memory]
 
     def take(files: Sequence[Path], further: Callable[[int, int], None]) -> Iterator[tuple[int, Memory | str]]:
-        return measure_memory(files, runtime, progress=further)
+        return measure_memory(files, runtime, progress=further, queue=queue)
 
     _fill(table, jobs, runtime, exports, artifacts, progress, take, "the memory of")
 

@@ -15,6 +15,7 @@ from hwnas.latency.conditions.rounds import PAIRED
 from hwnas.latency.conditions.tree import Tree
 from hwnas.latency.measure import FEWEST_ROUNDS, REFERENCE, THROTTLED, Measurement, Timing
 from hwnas.latency.process import run_worker
+from hwnas.latency.turns import USUAL, Queue, alone_on_device
 from hwnas.latency.worker import REFERENCE as REFERENCE_PLACE
 from hwnas.latency.worker import take
 from hwnas.runtimes import Runtime
@@ -39,19 +40,24 @@ def time_files(
     *,
     reference: Path | None = None,
     progress: Progress | None = None,
+    queue: Queue = USUAL,
 ) -> Sitting:
     """Time all files together, `timing.rounds` rounds divided among `timing.processes` fresh processes.
 
     Every measurement tells the reference file's time in each round. A file at which a process crashes is left out
-    of the next ones. `progress` is told (rounds done, rounds planned).
+    of the next ones. `progress` is told (rounds done, rounds planned). Nobody else measures on this machine meanwhile.
+
+    Raises:
+        HostAway: somebody else did for longer than the queue is waited in.
     """
     chosen(runtime.setup.cores, runtime.setup.threads, timing.pin, Tree())  # told here, not by each process
     heard, done = _Heard(files, reference), 0
-    for share in _shares(timing):
-        if progress is not None:
-            heard.on_round = partial(_further, progress, done, timing.rounds)
-        _one_process(heard, runtime, share)
-        done += share.rounds
+    with alone_on_device(queue) as lock:
+        for share in _shares(timing):
+            if progress is not None:
+                heard.on_round = partial(_further, progress, done, timing.rounds)
+            _one_process(heard, runtime, share, lock)
+            done += share.rounds
     measured = {place: merged(parts) for place, parts in heard.parts.items() if place not in heard.failed}
     return Sitting(measured, {place: why for place, why in heard.failed.items() if place != REFERENCE_PLACE})
 
@@ -63,6 +69,7 @@ def time_in_sittings(
     *,
     reference: Path | None = None,
     progress: Callable[[int, int, str], None] | None = None,
+    queue: Queue = USUAL,
 ) -> Iterator[tuple[int, Measurement | str]]:
     """Any number of files, sitting by sitting: the place in `files`, and its samples or why there are none.
 
@@ -76,7 +83,9 @@ def time_in_sittings(
                     places.start + len(places) * now // planned, len(files), f"timing {len(places)} files together"
                 )
 
-        found = time_files(files[places.start : places.stop], runtime, timing, reference=reference, progress=further)
+        found = time_files(
+            files[places.start : places.stop], runtime, timing, reference=reference, progress=further, queue=queue
+        )
         for number, place in enumerate(places):
             yield place, found.measured.get(number) or found.failed.get(number, "it gave no samples")
 
@@ -177,7 +186,7 @@ class _Heard:
         return told if told == REFERENCE_PLACE else self._places[told]
 
 
-def _one_process(heard: _Heard, runtime: Runtime, timing: Timing) -> None:
+def _one_process(heard: _Heard, runtime: Runtime, timing: Timing, lock: int) -> None:
     """Run one share; again, without the file at hand, if the process crashes."""
     for _ in range(CRASHES):
         files, reference = heard.begin()
@@ -187,7 +196,7 @@ def _one_process(heard: _Heard, runtime: Runtime, timing: Timing) -> None:
             with kept_to(wanted, surely=bool(setup.cores)) as cpus:
                 take(runtime, files, reference, timing, heard.hear, cpus)
             return
-        crash = _in_a_worker(heard, runtime, timing, files, reference)
+        crash = _in_a_worker(heard, runtime, timing, files, reference, lock)
         if not crash:
             return
         heard.crashed(crash)
@@ -195,7 +204,9 @@ def _one_process(heard: _Heard, runtime: Runtime, timing: Timing) -> None:
     heard.crashed(crash)
 
 
-def _in_a_worker(heard: _Heard, runtime: Runtime, timing: Timing, files: Sequence[Path], reference: Path | None) -> str:
+def _in_a_worker(
+    heard: _Heard, runtime: Runtime, timing: Timing, files: Sequence[Path], reference: Path | None, lock: int
+) -> str:
     """Run a worker on a job; why it ended early, or nothing."""
     job = {
         "setup": runtime.setup.as_dict(),
@@ -203,5 +214,5 @@ def _in_a_worker(heard: _Heard, runtime: Runtime, timing: Timing, files: Sequenc
         "files": [str(file.absolute()) for file in files],
         "reference": reference and str(reference.absolute()),
     }
-    why = run_worker(job, runtime.setup.threads, heard.hear, limit_s=timing.process_seconds)
+    why = run_worker(job, runtime.setup.threads, heard.hear, limit_s=timing.process_seconds, holding=[lock])
     return "" if heard.finished and not why else why or "the measuring process ended early"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 import re
 import time
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ from hwnas.latency.measure import Timing
 from hwnas.latency.origin import MEASURED
 from hwnas.latency.quantities import jobs_lacking
 from hwnas.latency.table import LatencyTable, read_table
+from hwnas.latency.turns import WAIT_S
 from hwnas.network import Network
 from hwnas.ops import Operator, Shape
 from hwnas.pipeline.narrate import Bar, Narrator
@@ -54,6 +56,8 @@ class Order:
     """How energy is measured, if it is."""
     memory: bool = False
     """Whether the memory of networks is."""
+    wait_s: float = WAIT_S
+    """How long the board is waited for where somebody else measures on it."""
 
 
 def board_table(path: Path, wanted: Setup) -> LatencyTable:
@@ -169,8 +173,10 @@ def _visited(
         board.bring(kit)
     finally:
         kit.unlink(missing_ok=True)
-    board.run(lambda done, planned, what: update(planned + done, 2 * planned, f"{board.host.name}: {what}"),
-              narrator.say)  # fmt: skip
+    board.run(
+        lambda done, planned, what: update(planned + done, 2 * planned, f"{board.host.name}: {what}"),
+        lambda line: narrator.say(f"{board.host.name}: {line}"), ["--wait", f"{order.wait_s:g}"],
+    )  # fmt: skip
     board.take_table(order.path)
     return _finished(board, board_table(order.path, order.wanted), order)
 
@@ -195,8 +201,8 @@ def _refuse_other(board: Board, table: LatencyTable, found: dict[str, object]) -
 
 
 def _key(order: Order) -> str:
-    """The folder on the board: the same for the same table of the same desk."""
-    known = json.dumps([str(order.path.absolute()), order.wanted.as_dict()])
+    """The folder on the board: the same for the same table of the same desk, and no other desk's."""
+    known = json.dumps([platform.node(), str(order.path.absolute()), order.wanted.as_dict()])
     stem = re.sub(r"[^A-Za-z0-9_.]+", "-", order.path.stem).strip("-.")[:40]
     return f"{stem}-{hashlib.sha256(known.encode()).hexdigest()[:12]}"
 

@@ -21,6 +21,7 @@ from hwnas.latency.drift import reference_ns
 from hwnas.latency.measure import Measurement, Timing
 from hwnas.latency.model import Estimate, LatencyModel
 from hwnas.latency.table import CheckKey, LatencyTable, check_key, read_table
+from hwnas.latency.turns import WAIT_S, Queue
 from hwnas.network import Network, costs, known_operators, lower
 from hwnas.pipeline.baselines import baselines
 from hwnas.pipeline.narrate import Narrator, Silent
@@ -46,6 +47,7 @@ def check(
     device: str | None = None,
     artifacts: Path | None = None,
     plot: Path | None = None,
+    wait_s: float = WAIT_S,
     narrator: Narrator | None = None,
 ) -> Checked:
     """Predict fresh networks of the table's spaces, time them whole in two sittings, and compare.
@@ -61,9 +63,11 @@ def check(
         device: this machine's name, where the table's set-up gave it one of its own.
         artifacts: a folder for the model files; those that are there are used.
         plot: an HTML file to write.
+        wait_s: how long this machine is waited for where somebody else measures on it.
 
     Raises:
         TableError: this is not the table's set-up, a network's operator has no row, or a file could not be timed.
+        HostAway: somebody else measures on this machine, for longer than `wait_s`.
         ConfigError, SpaceError: no space is known, or it cannot be opened.
     """
     narrator, found = narrator or Silent(), read_table(find_file(table, "latency_tables"))
@@ -81,15 +85,9 @@ def check(
     timing, anchors = protocol(TimingConfig(), seed), anchors_of(found, operators=operators)
     narrator.say(_forecast([*chains, *anchors.values()], runtime, timing))
     with _folder(artifacts) as folder:
+        every, queue = [*chains, *anchors.values()], Queue(wait_s, narrator.say)
         sittings = [
-            _sitting(
-                [*chains, *anchors.values()],
-                runtime,
-                replace(timing, seed=seed + 100 * number),
-                folder,
-                narrator,
-                words,
-            )
+            _sitting(every, runtime, replace(timing, seed=seed + 100 * number), folder, queue, narrator, words)
             for number, words in enumerate(("timing unseen networks", "timing them again"))
         ]
     count = len(chains)
@@ -207,11 +205,23 @@ def _folder(artifacts: Path | None) -> Iterator[Path]:
 
 
 def _sitting(
-    networks: Sequence[Network], runtime: Runtime, timing: Timing, folder: Path, narrator: Narrator, title: str
+    networks: Sequence[Network],
+    runtime: Runtime,
+    timing: Timing,
+    folder: Path,
+    queue: Queue,
+    narrator: Narrator,
+    title: str,
 ) -> list[Measurement]:
     with narrator.bar(title) as bar:
         return build.time_networks(
-            networks, runtime, exporter_of(runtime.setup), timing, artifacts=folder, progress=bar.update
+            networks,
+            runtime,
+            exporter_of(runtime.setup),
+            timing,
+            artifacts=folder,
+            progress=bar.update,
+            queue=queue,
         )
 
 

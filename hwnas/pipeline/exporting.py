@@ -17,11 +17,12 @@ from hwnas.choosing import STEM, choose, file_stem
 from hwnas.config import SetupConfig, published
 from hwnas.errors import ExportError
 from hwnas.latency.measure import measure
+from hwnas.latency.turns import Queue, alone_on_device
 from hwnas.network import Network, costs
 from hwnas.pareto import Objective
 from hwnas.pipeline.boards import board_table
 from hwnas.pipeline.narrate import Bar, Narrator, Silent
-from hwnas.pipeline.timing import exporter_of, protocol, runtime_of, wished
+from hwnas.pipeline.timing import exporter_of, protocol, queue_of, runtime_of, wished
 from hwnas.pipeline.tuning import tune
 from hwnas.pipeline.workspace import Run, open_run
 from hwnas.runtimes import offered
@@ -88,12 +89,12 @@ def _export_tier(run: Run, name: str, trained: Trained, narrator: Narrator) -> P
     folder = run.folder / "bundle" / name
     path = folder / "manifest.json"
     path.unlink(missing_ok=True)  # a bundle with a manifest is whole
-    models = []
+    models, queue = [], queue_of(run.experiment.timing, narrator)
     with narrator.bar(f"exporting {name}") as bar:
         for number, (point, names) in enumerate(chosen):
             bar.update(number, len(chosen), ", ".join(names))
             show = _teller(bar, number, len(chosen), ", ".join(names))
-            models.append(_export_point(run, name, point, names, trained, folder, show))
+            models.append(_export_point(run, name, point, names, trained, folder, show, queue))
         bar.update(len(chosen), len(chosen), "done")
     manifest = {
         "hwnas": __version__,
@@ -167,9 +168,11 @@ def _export_point(
     trained: Trained,
     folder: Path,
     show: Callable[[int, int], None],
+    queue: Queue,
 ) -> dict[str, Any]:
     settled, stem = _settled(run, point, trained, show), next(iter(names.values()))
-    files = [_export_file(run, tier, settled, folder / f"{stem}.{suffix}") for suffix in run.experiment.export.formats]
+    formats = run.experiment.export.formats
+    files = [_export_file(run, tier, settled, folder / f"{stem}.{suffix}", queue) for suffix in formats]
     total, top1 = costs(settled.network), float((settled.logits.argmax(1) == settled.labels).mean())
     return {
         "picks": list(names),
@@ -210,7 +213,7 @@ def _settled(run: Run, point: FrontPoint, trained: Trained, show: Callable[[int,
     return _Settled(module, network, ranges, images, labels, logits_of(module, images), told)
 
 
-def _export_file(run: Run, tier: str, settled: _Settled, path: Path) -> FileRecord:
+def _export_file(run: Run, tier: str, settled: _Settled, path: Path, queue: Queue) -> FileRecord:
     """Write one file, run it on the test images, compare and time it."""
     from hwnas.export.bundle import Criterion, FileRecord, compare, sha256, write_model
 
@@ -229,7 +232,8 @@ def _export_file(run: Run, tier: str, settled: _Settled, path: Path) -> FileReco
     except ExportError:
         path.unlink()  # what was refused is not left where files are shipped from
         raise
-    timed = measure({path.name: loaded.invoke}, protocol(run.experiment.timing, run.experiment.seed))[path.name]
+    with alone_on_device(queue):
+        timed = measure({path.name: loaded.invoke}, protocol(run.experiment.timing, run.experiment.seed))[path.name]
     desk = ", at the desk and not on the board" if _setup(run, tier).host else ""
     return FileRecord(
         name=path.name,

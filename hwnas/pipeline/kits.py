@@ -100,7 +100,10 @@ def bench_hosts(
     if dry_run:
         return [lacking(operators, networks, config, timing, path) for config, path in zip(configs, paths, strict=True)]
     known = (opened.name, reference_of(space, file))
-    orders = [order_of(config, path, operators, networks, known) for config, path in zip(configs, paths, strict=True)]
+    orders = [
+        order_of(config, path, operators, networks, known, wait_s=timing.wait_seconds)
+        for config, path in zip(configs, paths, strict=True)
+    ]
     artifacts = table.with_name(f"{table.name}.files")
     title = f"timing {opened.name} on {', '.join(hosts)}"
     filled = fill_on_hosts(orders, protocol(timing, 0), artifacts, narrator, title)

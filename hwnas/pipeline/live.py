@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hwnas.config import LiveConfig, TimingConfig
@@ -12,7 +12,7 @@ from hwnas.latency.live import LiveTimes, Patience, Timed
 from hwnas.latency.process import LATE
 from hwnas.latency.table import check_key
 from hwnas.network import Network
-from hwnas.pipeline.narrate import Narrator, Silent
+from hwnas.pipeline.narrate import Barless, Narrator, Silent
 from hwnas.pipeline.timing import fill
 from hwnas.pipeline.workspace import Run
 
@@ -24,10 +24,12 @@ class SetupHost:
     run: Run
     setup: str
     live: LiveConfig
+    narrator: Narrator = field(default_factory=Silent)
+    """Hears that others measure there; it shows no bar for each network."""
 
     @property
     def name(self) -> str:
-        """One name for all set-ups of a device, such as this machine's: two at once would slow each other."""
+        """The host, as the user wrote it."""
         return self.run.experiment.setups[self.setup].host or "this machine"
 
     def time(self, network: Network) -> Timed:
@@ -40,7 +42,7 @@ class SetupHost:
         try:
             table = fill(
                 config, part, TimingConfig(**{**timing.model_dump(), "process_seconds": limit_s}),
-                self.run.folder / "artifacts", Silent(), "", [], [network],
+                self.run.folder / "artifacts", Barless(self.narrator), "", [], [network],
             )  # fmt: skip
         except HostAway:
             raise
@@ -70,7 +72,7 @@ def live_times(run: Run, tier: str, narrator: Narrator) -> LiveTimes:
     """The latencies of a live tier, as its host gives them."""
     config = run.experiment.tiers[tier]
     patience = Patience(config.live.tries, config.live.pause_s)
-    host = SetupHost(run, config.setup, config.live)
+    host = SetupHost(run, config.setup, config.live, narrator)
     return LiveTimes(host, live_path(run, config.setup), patience, say=narrator.say)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from typing import Protocol
 
 
@@ -39,3 +40,18 @@ class Silent:
     def bar(self, title: str) -> Iterator[Bar]:
         """No bar."""
         yield _SilentBar()
+
+
+@dataclass(frozen=True)
+class Barless:
+    """Another one's lines, without bars."""
+
+    narrator: Narrator
+
+    def say(self, text: str) -> None:
+        """Handed on."""
+        self.narrator.say(text)
+
+    def bar(self, title: str) -> AbstractContextManager[Bar]:
+        """No bar."""
+        return Silent().bar(title)

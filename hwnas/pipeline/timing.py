@@ -22,6 +22,7 @@ from hwnas.latency.energy.sensor import find_sensor
 from hwnas.latency.measure import Timing
 from hwnas.latency.quantities import fill_energy, fill_memory
 from hwnas.latency.table import LatencyTable, open_table
+from hwnas.latency.turns import WAIT_S, Queue
 from hwnas.lookup import member
 from hwnas.network import Network, lower, operators_of
 from hwnas.ops import Operator, Shape
@@ -92,7 +93,8 @@ def bench_run(run: Run, narrator: Narrator) -> list[Benched]:
                 )  # fmt: skip
         if hosted := {name: setup for name, setup in wanted.items() if setup.host}:
             orders = [
-                order_of(setup, run.table_path(name), operators, networks, known) for name, setup in hosted.items()
+                order_of(setup, run.table_path(name), operators, networks, known, wait_s=config.timing.wait_seconds)
+                for name, setup in hosted.items()
             ]
             title = f"timing {', '.join(hosted)}"
             filled = fill_on_hosts(orders, protocol(config.timing, 0), artifacts, narrator, title)
@@ -115,11 +117,12 @@ def bench_space(
     checks: int | None = None,
     table: Path,
     dry_run: bool = False,
+    timing: TimingConfig | None = None,
     narrator: Narrator | None = None,
 ) -> Benched:
     """Measure what a table lacks of one space's operators, and of the `checks` networks that teach most.
 
-    `energy` names a sensor, or is `auto`; `energy_command` prints watts.
+    `energy` names a sensor, or is `auto`; `energy_command` prints watts; `timing` is the protocol.
     Model files are kept beside the table until all of it is measured.
     """
     opened, file = open_space(space)
@@ -129,7 +132,7 @@ def bench_space(
     }  # fmt: skip
     if energy is not None or energy_command is not None:
         wanted["energy"] = {"sensor": energy or "auto", "command": energy_command or ""}
-    config, timing = parse_setup(wanted, where="set-up"), TimingConfig()
+    config, timing = parse_setup(wanted, where="set-up"), timing or TimingConfig()
     operators = list(operators_of(opened))
     networks = check_networks(opened, timing.checks if checks is None else checks)
     if dry_run:
@@ -197,7 +200,7 @@ def fill(
     """
     if config.host:
         asked = config if also else config.model_copy(update={"energy": None, "memory": False})
-        order = order_of(asked, path, operators, networks, space)
+        order = order_of(asked, path, operators, networks, space, wait_s=timing.wait_seconds)
         return fill_on_hosts([order], protocol(timing, 0), artifacts, narrator, title)[0]
     runtime = runtime_of(config)
     # What this machine lacks is told before files are made and timed.
@@ -209,6 +212,7 @@ def fill(
         table = build_table(
             operators, runtime, export, protocol(timing, 0), path, artifacts=artifacts / runtime.setup.runtime,
             networks=networks, export_network=export_network, progress=bar.update,
+            queue=queue_of(timing, narrator),
         )  # fmt: skip
     if space is not None and space[0] not in table.spaces:
         table.append_space(*space)
@@ -237,11 +241,12 @@ def fill_others(
         with narrator.bar(f"{title}: energy") as bar:
             fill_energy(
                 table, operators, networks, runtime, exports, meter, pin=timing.pin, artifacts=artifacts,
-                progress=bar.update,
+                progress=bar.update, queue=queue_of(timing, narrator),
             )  # fmt: skip
     if also.memory:
         with narrator.bar(f"{title}: memory") as bar:
-            fill_memory(table, networks, runtime, exports, artifacts=artifacts, progress=bar.update)
+            queue = queue_of(timing, narrator)
+            fill_memory(table, networks, runtime, exports, artifacts=artifacts, progress=bar.update, queue=queue)
 
 
 def order_of(
@@ -250,11 +255,13 @@ def order_of(
     operators: Sequence[Link],
     networks: Sequence[Network],
     space: tuple[str, str] | None = None,
+    *,
+    wait_s: float = WAIT_S,
 ) -> Order:
     """What a set-up's host is to time."""
     wanted = wished(config)
     energy = None if config.energy is None else EnergyProtocol(**config.energy.model_dump())
-    return Order(config, wanted, path, exports_of(wanted), operators, networks, space, energy, config.memory)
+    return Order(config, wanted, path, exports_of(wanted), operators, networks, space, energy, config.memory, wait_s)
 
 
 def table_of(config: SetupConfig, path: Path) -> LatencyTable:
@@ -324,4 +331,9 @@ def exporter_of(setup: Setup, *, whole: bool = True, calibration: Images | None 
 
 def protocol(timing: TimingConfig, seed: int) -> Timing:
     """The measuring protocol of an experiment."""
-    return Timing(**timing.model_dump(exclude={"checks"}), seed=seed)
+    return Timing(**timing.model_dump(exclude={"checks", "wait_seconds"}), seed=seed)
+
+
+def queue_of(timing: TimingConfig, narrator: Narrator) -> Queue:
+    """How long this machine is waited for, and who is told that it is."""
+    return Queue(timing.wait_seconds, narrator.say)

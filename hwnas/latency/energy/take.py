@@ -15,6 +15,7 @@ from hwnas.latency.energy.meter import Energy, EnergyProtocol, Meter, energy_of
 from hwnas.latency.energy.sensor import find_sensor
 from hwnas.latency.measure import Timing
 from hwnas.latency.process import run_worker
+from hwnas.latency.turns import USUAL, Queue, alone_on_device
 from hwnas.runtimes import Runtime
 
 Progress = Callable[[int, int], None]
@@ -28,6 +29,7 @@ def measure_energy(
     *,
     pin: bool = True,
     progress: Progress | None = None,
+    queue: Queue = USUAL,
 ) -> Iterator[tuple[int, Energy | str]]:
     """The place in `files`, and the energy of a call or why there is none. `progress` is told (files done, planned).
 
@@ -35,6 +37,7 @@ def measure_energy(
 
     Raises:
         SensorError: there is no sensor, or it cannot be read, or stands still.
+        HostAway: somebody else measures on this machine, for longer than the queue is waited in.
         ConfigError: the set-up's cores are not those of this machine.
     """
     Meter(_sensor(protocol, runtime))
@@ -56,7 +59,8 @@ def measure_energy(
             if progress is not None:
                 progress(before + len(told), len(files))
 
-        why = run_worker(job, runtime.setup.threads, hear)
+        with alone_on_device(queue) as lock:
+            why = run_worker(job, runtime.setup.threads, hear, holding=[lock])
         if len(told) < len(waiting):
             told.append((len(told), why or "the measuring process ended early"))
         yield from ((waiting[place], outcome) for place, outcome in told)

@@ -1,0 +1,189 @@
+"""One at a time on a device: whoever measures there holds a lock of the machine's own, and all others wait for it,
+whichever user, search or desk they come from. Board side: Python 3.9 syntax, no torch.
+
+The kernel frees a lock with the last process that has its file open: the one that asked for it, or the measuring
+process that it started. What a killed process leaves is a file that nobody holds.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import getpass
+import json
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from hwnas.errors import HostAway
+
+FOLDER = "HWNAS_LOCKS"
+"""The environment variable that names another folder for the locks, such as one that containers of a machine share."""
+PLACES = ("/run/lock", "/tmp")
+"""The first one that everybody may write to holds the locks, because who asks must not matter; else the system's own
+folder of temporary files."""
+DEVICE, NEXT = "hwnas-device.lock", "hwnas-device.next"
+WAIT_S = 1800.0
+POLL_S = 0.2
+SAID = 900
+"""So many bytes at most tell who holds a device."""
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Queue:
+    """How a device is waited for on which somebody else measures."""
+
+    wait_s: float = WAIT_S
+    say: Say = lambda text: None
+
+
+USUAL = Queue()
+
+
+@contextmanager
+def alone_on_device(queue: Queue) -> Iterator[int]:
+    """Hold this machine while the block runs; the lock's descriptor, for the processes that measure.
+
+    Who waits comes before who held it last, so that a long table and a search take turns.
+
+    Raises:
+        HostAway: somebody else held it for too long, or the locks' folder cannot be used.
+    """
+    folder, until = _folder(), time.monotonic() + queue.wait_s
+    told: list[str] = []
+
+    def busy() -> None:
+        if not told:
+            told.append(f"the device is busy: {_holder(folder / DEVICE)}")
+            queue.say(f"{told[0]}; waiting for up to {queue.wait_s:g} s")
+
+    try:
+        held = _next(folder, until, busy)
+    except OSError as error:
+        raise _unusable(folder, error) from error
+    if held is None:
+        raise _gave_up(folder / DEVICE, queue)
+    _sign(held)
+    try:
+        yield held
+    finally:
+        with suppress(OSError):
+            os.ftruncate(held, 0)
+        os.close(held)
+
+
+def locked_within(descriptor: int, wait_s: float, busy: Callable[[], None] = lambda: None) -> bool:
+    """Whether an open file's lock came to be this process's in time; `busy` is called where it has to wait."""
+    until = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            busy()
+            if time.monotonic() >= until:
+                return False
+            time.sleep(POLL_S)
+        else:
+            return True
+
+
+def _next(folder: Path, until: float, busy: Callable[[], None]) -> int | None:
+    """The device's lock, for which one process at a time stands first in the queue."""
+    first = _locked(folder / NEXT, until, busy)
+    if first is None:
+        return None
+    try:
+        return _locked(folder / DEVICE, until, busy)
+    finally:
+        os.close(first)
+
+
+def _locked(path: Path, until: float, busy: Callable[[], None]) -> int | None:
+    """A descriptor of the file with its lock; None if it did not come in time."""
+    while True:
+        descriptor = _opened(path)
+        if not locked_within(descriptor, until - time.monotonic(), busy):
+            os.close(descriptor)
+            return None
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), os.stat(path)):
+                return descriptor
+        os.close(descriptor)  # somebody has cleaned up: the lock of a removed file holds nobody off
+
+
+def _opened(path: Path) -> int:
+    """The file, for every user; the kernel refuses to create over another's file in such folders."""
+    while True:
+        try:
+            return os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            pass
+        except PermissionError:
+            return os.open(path, os.O_RDONLY | os.O_NOFOLLOW)  # it can be held, and not signed
+        with suppress(FileExistsError):
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
+            os.fchmod(descriptor, 0o666)
+            return descriptor
+
+
+def _folder() -> Path:
+    if named := os.environ.get(FOLDER):
+        return Path(named)
+    for place in PLACES:
+        with suppress(OSError):
+            if os.stat(place).st_mode & 0o002:
+                return Path(place)
+    return Path(tempfile.gettempdir())
+
+
+def _sign(descriptor: int) -> None:
+    desk = os.environ.get("SSH_CONNECTION", "").split()[:1]
+    told = {
+        "pid": os.getpid(), "user": _user(), "node": platform.node(), "desk": "".join(desk),
+        "since": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()), "command": " ".join(sys.argv)[:300],
+    }  # fmt: skip
+    with suppress(OSError):  # another user's file that this one may only read
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(told).encode()[:SAID], 0)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # a container may know no name for its number
+        return str(os.getuid())
+
+
+def _holder(path: Path) -> str:
+    """Who holds a device, in words; any user can write there, so nothing else is printed."""
+    try:
+        told = dict(json.loads(path.read_bytes()[:SAID]))
+        words = {name: "".join(c for c in str(value) if c.isprintable()) for name, value in told.items()}
+        node = f" on {words['node']}" if words["node"] != platform.node() else ""
+        desk = f", from {words['desk']}" if words["desk"] else ""
+        command = f" ({words['command']})" if words["command"] else ""
+        return f"process {words['pid']} of {words['user']}{node}{desk} measures there since {words['since']}{command}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "a process measures there that has not said which it is"
+
+
+def _gave_up(path: Path, queue: Queue) -> HostAway:
+    return HostAway(
+        f"the device is busy, and {queue.wait_s:g} s were waited: {_holder(path)}", where=f"{platform.node()}: {path}",
+        allowed="One process at a time measures on a device, because two would slow each other",
+        do="Let it finish or end it, then run the same command again; or wait longer: `timing.wait_seconds`, --wait",
+    )  # fmt: skip
+
+
+def _unusable(folder: Path, error: OSError) -> HostAway:
+    return HostAway(
+        f"the device cannot be locked ({error.strerror or error})", where=f"{platform.node()}: {folder}",
+        allowed="Whoever measures on a machine holds a file there, in a folder that all its users may write to",
+        do=f"Make that folder writable, or name another one for all that measure there: {FOLDER}=FOLDER",
+    )  # fmt: skip
