@@ -89,7 +89,7 @@ def test_energy_and_memory_are_measured_where_they_are_asked_for(
 ) -> None:
     """A table that lacks nothing else is continued. The sensor is a stand-in; a file that it cannot carry is told."""
 
-    def measure_energy(files, runtime, protocol, *, pin, progress):
+    def measure_energy(files, runtime, protocol, *, pin, progress, queue):
         assert protocol.error == 0.4
         yield from ((place, Energy((float(place + 1),))) for place in range(len(files) - 1))
         yield len(files) - 1, "too little"

@@ -57,7 +57,9 @@ class Crashing:
     def __init__(self, deadly: Path | None) -> None:
         self.deadly, self.given = deadly, list[list[Path]]()
 
-    def __call__(self, heard: Any, runtime: Runtime, timing: Timing, files: Sequence[Path], reference: Any) -> str:
+    def __call__(
+        self, heard: Any, runtime: Runtime, timing: Timing, files: Sequence[Path], reference: Any, lock: int
+    ) -> str:
         self.given.append(list(files))
         for place, file in enumerate(files):
             heard.hear({"loading": place})

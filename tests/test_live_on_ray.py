@@ -1,0 +1,66 @@
+"""Laws of live tiers on Ray's actors, on two nodes that reach one device: this machine."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from hwnas import pipeline
+from hwnas.errors import HostAway
+from hwnas.latency.process import LAUNCHER
+from hwnas.latency.table import read_table
+from hwnas.latency.turns import FOLDER
+from hwnas.search.ray_tune import QUIET
+from tests.test_published_search import published
+from tests.test_turns import spans, witness
+
+TRIALS = 4
+
+
+@pytest.fixture(scope="module")
+def top(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder, and a cluster of two nodes whose measuring processes note there when they ran."""
+    ray = pytest.importorskip("ray", reason='Ray is not here: pip install "hwnas[ray]"')
+    from ray.cluster_utils import Cluster
+
+    top = tmp_path_factory.mktemp("live")
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name, value in {**QUIET, LAUNCHER: witness(top / "spans"), FOLDER: str(top / "locks")}.items():
+            patch.setenv(name, value)
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        cluster.add_node(num_cpus=1)
+        ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+        try:
+            yield top
+        finally:
+            ray.shutdown()
+            cluster.shutdown()
+
+
+def test_a_tier_pauses_where_its_device_is_away_and_then_no_two_actors_measure_at_once(top: Path) -> None:
+    experiment = published(
+        top, setups={"here": {"runtime": "onnxruntime"}},
+        tiers={"edge": {"setup": "here", "measure": "live", "live": {"tries": 2, "pause_s": 0}}},
+        timing={"rounds": 3, "warm_up_ms": 0, "sample_ms": 0.1},
+        search={"trials": TRIALS, "sampler": "random", "runner": "ray", "ray": {"workers": 2}},
+    )  # fmt: skip
+    with pytest.raises(HostAway, match="the device cannot be locked"):
+        pipeline.search(experiment, runs=top / "runs")
+    assert not (top / "spans").exists()
+
+    (top / "locks").mkdir()
+    (searched,) = pipeline.search(experiment, runs=top / "runs")
+    table = read_table(top / "runs" / "published" / "latency" / "here-live.jsonl")
+    found = spans(top / "spans")
+    assert len({e.architecture.key for e in searched.evaluations}) == TRIALS
+    assert all(evaluation.failed is None for evaluation in searched.evaluations)
+    assert len(found) == len(table.checks) == TRIALS, "each network is timed once"
+    assert all(first[1] <= second[0] for first, second in pairwise(found)), found
+    assert pipeline.doctor(experiment, runs=top / "runs").sound
+    assert os.listdir(top / "locks")
