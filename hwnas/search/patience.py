@@ -8,6 +8,8 @@ from typing import TypeVar
 
 import optuna
 
+from hwnas.errors import RunError
+
 PATIENCE_S = 180.0
 """So long a storage may be away."""
 PAUSE_S = 0.5
@@ -21,16 +23,33 @@ def patiently(
     """What `work` gives; while the storage does not answer, it is done again, more and more seldom.
 
     Work that may have been done before the answer was lost must look for its own traces first.
+
+    Raises:
+        RunError: the storage stayed away.
     """
     end, pause = time.monotonic() + patience_s, PAUSE_S
     while True:
         try:
             return work()
         except Exception as error:
-            if not is_away(error) or time.monotonic() + pause > end:
+            if not is_away(error):
                 raise
+            if time.monotonic() + pause > end:
+                raise _stayed_away(error, patience_s) from error
             sleep(pause)
             pause = min(2 * pause, 10.0)
+
+
+def _stayed_away(error: Exception, patience_s: float) -> RunError:
+    last: BaseException = error
+    while last.__cause__ is not None:
+        last = last.__cause__
+    lines = str(last).strip().splitlines()
+    return RunError(
+        f"the storage did not answer for {patience_s:g} s ({lines[0] if lines else type(last).__name__})",
+        where="search: storage", allowed="What was told before is kept there",
+        do="Bring it back and run the same command again: it continues",
+    )  # fmt: skip
 
 
 def is_away(error: BaseException) -> bool:

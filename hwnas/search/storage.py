@@ -16,9 +16,12 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 
-from hwnas.errors import ConfigError, RunError
+from hwnas.errors import ConfigError, HwnasError, MissingExtra, RunError
 from hwnas.lookup import optional
 from hwnas.search.lines import drop_cut_line, read_lines
+
+EXTRAS = {"postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql"}
+"""Which extra brings the driver of a kind of database."""
 
 
 @contextmanager
@@ -36,9 +39,9 @@ def open_storage(storage: Path | str) -> tuple[BaseStorage, tuple[str, ...]]:
     """A storage and notices: a path is a journal file, `grpc://host:port` a served storage, another text Optuna's URL.
 
     Raises:
-        RunError: the journal is damaged, or the server does not answer.
-        ConfigError: the URL of a served storage has no port.
-        MissingExtra: grpcio is not installed.
+        RunError: the journal is damaged, or the server or the database does not answer.
+        ConfigError: the URL of a served storage has no port, or another one names no database.
+        MissingExtra: grpcio or the driver of the database is not installed.
     """
     if isinstance(storage, Path):
         return journal(storage)
@@ -47,15 +50,43 @@ def open_storage(storage: Path | str) -> tuple[BaseStorage, tuple[str, ...]]:
 
 def _database(url: str) -> BaseStorage:
     """The storage behind Optuna's URL. Of processes that open a new one at a time, all but one find it half-made."""
-    for pause_s in (0.2, 0.5, 1.0, 2.0):
+    pauses_s = iter((0.2, 0.5, 1.0, 2.0))
+    while True:
         try:
             return optuna.storages.get_storage(url)
         except Exception as error:  # a database's own errors have no common base
             half_made = type(error).__name__ in ("IntegrityError", "ProgrammingError") or "already exists" in str(error)
-            if not half_made and "locked" not in str(error):
-                raise
+            pause_s = next(pauses_s, None) if half_made or "locked" in str(error) else None
+            if pause_s is None:
+                raise _unusable(url, error) from error
             time.sleep(pause_s * random.uniform(0.5, 1.5))
-    return optuna.storages.get_storage(url)
+
+
+def _unusable(url: str, error: Exception) -> HwnasError:
+    """Why a database cannot be opened, in hwnas's words; its password is left out."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+    known = (
+        "Optuna keeps studies in sqlite:///file.db, postgresql+psycopg://user@host/name, mysql+pymysql://user@host/name"
+    )
+    if isinstance(error, ArgumentError | NoSuchModuleError):
+        return ConfigError(
+            f"the storage is no URL of a database ({error})", where="search: storage", allowed=known, do="Correct it"
+        )
+    where, kind = make_url(url).render_as_string(hide_password=True), url.partition(":")[0].partition("+")[0]
+    if isinstance(error, ImportError):
+        extra = EXTRAS.get(kind, "")
+        return MissingExtra(
+            f"the driver of the database cannot be imported ({error.__cause__ or error})", where=where, allowed=known,
+            do=f'Run: pip install "hwnas[{extra}]"' if extra else "Install the driver that the URL names",
+        )  # fmt: skip
+    lines = str(getattr(error, "orig", error)).strip().splitlines()
+    return RunError(
+        f"the database cannot be used ({lines[0] if lines else type(error).__name__})", where=where,
+        allowed="It must answer, know the user and hold the database that the URL names",
+        do="Start it or correct the URL, then run the same command again",
+    )  # fmt: skip
 
 
 def served(url: str, *, wait_s: float = 10.0) -> BaseStorage:
