@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 
 import numpy as np
+from nb201_rivals import measured_by
 from nb201_table import Table
 from numpy.typing import NDArray
 
@@ -58,10 +59,10 @@ def guided_scores(table: Table, evaluations: int, seed: int) -> list[int]:
 def _search(table: Table, evaluations: int, seed: int, scores: NDArray[np.float64] | None) -> list[int]:
     place_values = len(table.words) ** np.arange(len(table.slots))
     order = np.argsort(table.codes @ place_values)
-    names, cost = tuple(table.names[row] for row in order), table.cost[order]
+    names, cost, measured = tuple(table.names[row] for row in order), table.cost[order], np.isfinite(table.cost[order])
     told = b"" if scores is None else scores[order].tobytes()
     candidates = candidates_of(table.name, names, table.slots, table.words, told)
-    guide = Guide(candidates, [lambda codes: cost[codes @ place_values]])
+    limits = [(lambda codes: ~measured[codes @ place_values], 0)]  # what has no cost is not proposed
+    guide = Guide(candidates, [lambda codes: cost[codes @ place_values]], limits=limits)
     study = open_study(Plan(table.space, table.tier, "guided", seed=seed, guide=guide))
-    study.run(table.evaluate, evaluations)
-    return [table.row(evaluation.architecture) for evaluation in study.evaluations]
+    return measured_by(study, table, evaluations)

@@ -1,6 +1,7 @@
 """The rivals of guided in `nb201_search.py`: each a function (table, evaluations, seed) -> rows in their order.
 
-No sampler evaluates an architecture twice: what it proposes again costs nothing and counts nothing.
+No sampler evaluates an architecture twice: what it proposes again costs nothing and counts nothing. So it is with
+architectures that have no number.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from hwnas.lookup import optional
 from hwnas.search.plan import Plan
-from hwnas.search.study import open_study
+from hwnas.search.study import Study, open_study
 
 POPULATION = 20
 Sampler = Callable[[Table, int, int], list[int]]
@@ -25,10 +26,18 @@ def studied(name: str) -> Sampler:
 
     def search(table: Table, evaluations: int, seed: int) -> list[int]:
         study = open_study(Plan(table.space, table.tier, name, POPULATION, seed))
-        study.run(table.evaluate, evaluations)
-        return [table.row(evaluation.architecture) for evaluation in study.evaluations]
+        return measured_by(study, table, evaluations)
 
     return search
+
+
+def measured_by(study: Study, table: Table, evaluations: int) -> list[int]:
+    """The rows that a study evaluates; it goes on for those that have no number."""
+    while True:
+        rows = [table.row(evaluation.architecture) for evaluation in study.evaluations if not evaluation.failed]
+        if len(rows) >= evaluations or study.ended:
+            return rows
+        study.run(table.evaluate, study.told + evaluations - len(rows))
 
 
 def pymoo_nsga2(table: Table, evaluations: int, seed: int) -> list[int]:
@@ -46,6 +55,8 @@ def pymoo_nsga2(table: Table, evaluations: int, seed: int) -> list[int]:
         mating=MixedVariableMating(eliminate_duplicates=duplicates),
         eliminate_duplicates=duplicates,
     )
+    known = table.measured
+    cost, error = (np.where(known, values, values[known].max()) for values in (table.cost, -table.accuracy))
     problem = Problem(n_obj=2, vars={slot: Choice(options=range(len(table.words))) for slot in table.slots})
     algorithm.setup(problem, termination=("n_gen", 1_000_000), seed=seed, verbose=False)
     found: dict[int, None] = {}
@@ -55,11 +66,11 @@ def pymoo_nsga2(table: Table, evaluations: int, seed: int) -> list[int]:
         asked = algorithm.ask()
         codes = np.array([[genes[slot] for slot in table.slots] for genes in asked.get("X")], dtype=np.intp)
         rows = [table.row_of[row.tobytes()] for row in codes]
-        asked.set("F", np.stack([table.cost[rows], -table.accuracy[rows]], axis=1))
+        asked.set("F", np.stack([cost[rows], error[rows]], axis=1))
         with np.errstate(invalid="ignore"):  # its crowding distance subtracts infinities
             algorithm.evaluator.eval(problem, asked, skip_already_evaluated=True)
             algorithm.tell(infills=asked)
-        found.update(dict.fromkeys(rows))
+        found.update(dict.fromkeys(row for row in rows if known[row]))
     return list(found)[:evaluations]
 
 
@@ -72,16 +83,18 @@ def forest(table: Table, evaluations: int, seed: int, first: int = 20, batch: in
     from sklearn.ensemble import RandomForestRegressor
 
     rng = np.random.default_rng(seed)
-    one_hot = (table.codes[:, :, None] == np.arange(len(table.words))).reshape(len(table.codes), -1).astype(float)
-    rows = [int(row) for row in rng.permutation(len(table.codes))[: min(first, evaluations)]]
+    known = np.flatnonzero(table.measured)
+    codes, accuracy, cost = table.codes[known], table.accuracy[known], table.cost[known]
+    one_hot = (codes[:, :, None] == np.arange(len(table.words))).reshape(len(codes), -1).astype(float)
+    rows = [int(row) for row in rng.permutation(len(codes))[: min(first, evaluations)]]
     while len(rows) < evaluations:
         model = RandomForestRegressor(100, random_state=int(rng.integers(2**31)))
-        model.fit(one_hot[rows], table.accuracy[rows])
+        model.fit(one_hot[rows], accuracy[rows])
         trees = np.stack([tree.predict(one_hot) for tree in model.estimators_])
         predicted = -trees.mean(axis=0) - trees.std(axis=0)
-        predicted[rows] = -table.accuracy[rows]
-        rows += _promising(predicted, table.cost, rows, min(batch, evaluations - len(rows)), rng)
-    return rows
+        predicted[rows] = -accuracy[rows]
+        rows += _promising(predicted, cost, rows, min(batch, evaluations - len(rows)), rng)
+    return [int(row) for row in known[rows]]
 
 
 def _promising(

@@ -17,7 +17,7 @@ columns of them (default: those in benchmarks/data, for NAS-Bench-201).
     budgets     evaluations at which the searches are read
     skipped     sampler -> why it was left out
     results     a list, one entry for each device:
-        device, architectures, true_front, true_hypervolume
+        device, architectures, unmeasured (of them, without a number), true_front, true_hypervolume
         samplers    name -> seeds, evaluations (of the largest budget that it ran to), seconds (a search, median) and
             share       budget -> {median, worst, best, quartiles, seeds: a share of the true hypervolume for each seed}
 """
@@ -40,7 +40,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import moocore
 import numpy as np
 from nb201_guided import guided, guided_scores
 from nb201_rivals import RIVALS, Sampler
@@ -97,7 +96,9 @@ class Kept:
 
 def race(table: Table, device: str, asked: argparse.Namespace, kept: Kept, skipped: dict[str, str]) -> dict[str, Any]:
     """All samplers on one device."""
-    found = {}
+    found, unmeasured = {}, int((~table.measured).sum())
+    if unmeasured:
+        print(f"{device}: {unmeasured:,} architectures without a number are left out", file=sys.stderr)
     for sampler in (name for name in asked.samplers if name not in skipped):
         seeds, most = asked.slow.get(sampler, (asked.seeds, max(asked.budgets)))
         budgets = [budget for budget in asked.budgets if budget <= most]
@@ -124,7 +125,8 @@ def race(table: Table, device: str, asked: argparse.Namespace, kept: Kept, skipp
     return {
         "device": device,
         "architectures": len(table.codes),
-        "true_front": int(moocore.is_nondominated(table.scaled).sum()),
+        "unmeasured": unmeasured,
+        "true_front": table.true_front,
         "true_hypervolume": table.true_hypervolume,
         "samplers": found,
     }

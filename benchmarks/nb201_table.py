@@ -2,7 +2,8 @@
 
 The metric: minimise cost and error. Cost is scaled from its minimum to its 99.9th percentile, error from the best
 accuracy to the 10th percentile of accuracies; the reference point is (1, 1). A front's hypervolume is told as a share
-of the true front's.
+of the true front's. Architectures without a number (an empty or NaN entry, no row) are left out of the metric; to
+evaluate one fails, and counts for nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -38,6 +40,7 @@ class Table:
     codes: NDArray[np.intp]
     """(rows, places) indices into `words`."""
     accuracy: NDArray[np.float64]
+    """(rows,) NaN where there is none; so is the cost."""
     cost: NDArray[np.float64]
     scores: NDArray[np.float64] | None = None
     """(rows, scores) training-free scores, if they were handed in."""
@@ -67,19 +70,38 @@ class Table:
 
     def evaluate(self, architecture: Architecture) -> Evaluation:
         row = self.row(architecture)
+        if not self.measured[row]:
+            return Evaluation(architecture, {}, failed="the files hold no number for it")
         scores = {"top1@table": float(self.accuracy[row]), "cost@table": float(self.cost[row])}
         return Evaluation(architecture, scores)
 
     @cached_property
+    def measured(self) -> NDArray[np.bool_]:
+        """(rows,) whether accuracy and cost are known."""
+        known: NDArray[np.bool_] = np.isfinite(self.accuracy) & np.isfinite(self.cost)
+        return known
+
+    @cached_property
+    def ends(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Of the metric: cost and accuracy at 0, at 1."""
+        cost, accuracy = self.cost[self.measured], self.accuracy[self.measured]
+        low, high = float(cost.min()), float(np.percentile(cost, 99.9))
+        return (low, high), (float(accuracy.max()), float(np.percentile(accuracy, 10)))
+
+    @cached_property
     def scaled(self) -> NDArray[np.float64]:
-        """(rows, 2) cost and error, scaled for the metric."""
-        low, high = self.cost.min(), np.percentile(self.cost, 99.9)
-        best, worst = self.accuracy.max(), np.percentile(self.accuracy, 10)
+        """(rows, 2) cost and error, scaled for the metric; NaN where they are not known."""
+        (low, high), (best, worst) = self.ends
         return np.stack([(self.cost - low) / (high - low), (best - self.accuracy) / (best - worst)], axis=1)
 
     @cached_property
     def true_hypervolume(self) -> float:
-        return float(moocore.hypervolume(self.scaled, ref=[1, 1]))
+        return float(moocore.hypervolume(self.scaled[self.measured], ref=[1, 1]))
+
+    @cached_property
+    def true_front(self) -> int:
+        """How many architectures stand on the true front."""
+        return int(moocore.is_nondominated(self.scaled[self.measured]).sum())
 
     def share(self, rows: Sequence[int]) -> float:
         """The hypervolume of what was evaluated, as a share of the whole table's."""
@@ -90,16 +112,46 @@ def read_table(accuracy: Path, column: str, latency: Path | None, device: str, s
     """A table from an NPZ file with `ops` and `op_names`, and a column of costs: of it, or of a CSV file by string.
 
     Raises:
-        ConfigError: a column is not there, or an architecture has no cost.
+        ConfigError: a column is not there, most architectures have no number, or all have the same one.
     """
     with np.load(accuracy, allow_pickle=False) as file:
+        if lacking := {"arch", "ops", "op_names"} - set(file.files):
+            raise ConfigError(
+                f"the file lacks the arrays {', '.join(sorted(lacking))}",
+                where=str(accuracy),
+                allowed="`arch` (strings), `ops` (rows, places; whole numbers), `op_names` (what they stand for)",
+                do="Name a file with these arrays and columns of numbers",
+            )
         top1 = _column(file, column, accuracy)
         words, codes = tuple(str(word) for word in file["op_names"]), file["ops"].astype(np.intp)
         names = [str(name) for name in file["arch"]]
         cost = _column(file, device, accuracy) if latency is None else _costs(latency, device, names)
-    return Table(
-        accuracy.stem, tuple(names), words, codes, top1, cost, None if scores is None else _scores(scores, names)
-    )
+    told = None if scores is None else _scores(scores, names)
+    table = Table(accuracy.stem, tuple(names), words, codes, top1, cost, told)
+    _check(table, {"accuracies": (str(accuracy), top1), "costs": (f"{latency or accuracy}: {device}", cost)})
+    return table
+
+
+def _check(table: Table, given: Mapping[str, tuple[str, NDArray[np.float64]]]) -> None:
+    for what, (where, values) in given.items():
+        known = values[np.isfinite(values)]
+        if 2 * len(known) < len(values):
+            first = table.names[int(np.flatnonzero(~np.isfinite(values))[0])]
+            raise ConfigError(
+                f"{len(values) - len(known):,} of {len(values):,} architectures have no number, the first is `{first}`",
+                where=where,
+                allowed=f"Most architectures of the accuracy file have {what}, under the same strings",
+                do="Name files of the same benchmark",
+            )
+    for (what, (where, _)), (zero, one) in zip(given.items(), table.ends[::-1], strict=True):
+        if zero != one:
+            continue
+        raise ConfigError(
+            f"next to all {what} are equal, so that there is no front to find",
+            where=where,
+            allowed="Costs differ between their minimum and 99.9th percentile, accuracies between maximum and 10th",
+            do="Name another column",
+        )
 
 
 def _column(file: Any, column: str, path: Path) -> NDArray[np.float64]:
@@ -118,18 +170,25 @@ def _costs(path: Path, device: str, names: Sequence[str]) -> NDArray[np.float64]
         raw = path.read_bytes()
         text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode()
         rows = list(csv.DictReader(io.StringIO(text)))
-        if not rows or device not in rows[0]:
-            raise _missing(device, path, list(rows[0]) if rows else [])
-        key = next(name for name in ("arch_str", "arch") if name in rows[0])
-        found = {row[key]: float(row[device]) for row in rows}
-    if lacking := [name for name in names if name not in found]:
+        columns = list(rows[0]) if rows else []
+        key = next((name for name in ("arch_str", "arch") if name in columns), None)
+        if device not in columns or key is None:
+            raise _missing(device if key else "arch_str", path, columns)
+        found = {row[key]: _number(row[device], f"{path}: {device} of {row[key]}") for row in rows}
+    return np.array([found.get(name, math.nan) for name in names])
+
+
+def _number(text: str | None, where: str) -> float:
+    """An entry of a CSV file; NaN if it is empty."""
+    try:
+        return float(text) if text and text.strip() else math.nan
+    except ValueError as error:
         raise ConfigError(
-            f"{len(lacking):,} of {len(names):,} architectures have no cost, the first is `{lacking[0]}`",
-            where=str(path),
-            allowed="Every architecture of the accuracy file has a row",
-            do="Name files of the same benchmark",
-        )
-    return np.array([found[name] for name in names])
+            f"`{text}` is no number",
+            where=where,
+            allowed="A number; an empty entry or `nan` where nothing was measured",
+            do="Correct the file, or name another column",
+        ) from error
 
 
 def _scores(path: Path, names: Sequence[str]) -> NDArray[np.float64]:
