@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -14,16 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas.data import Dataset, load_data
+from hwnas.data import Dataset
 from hwnas.errors import ConfigError, NoScore, did_you_mean
 from hwnas.network import lower
 from hwnas.notation import read_architecture
 from hwnas.pipeline import open_space
 from hwnas.proxies.training_free.scorer import TrainingFree
-from hwnas.space import Architecture, Space
-
-IMAGES = 2048
-"""Training images that are read of a data set: batches are the first of them, and they are normalised by all."""
+from hwnas.space import Architecture, Knob, Space
 
 
 @dataclass(frozen=True)
@@ -37,6 +35,12 @@ class Published:
     column: str
 
     @property
+    def name(self) -> str:
+        """Of the networks: the space, its classes and its resolution."""
+        (resolution,) = self.space.resolution.options
+        return f"{self.space.name}_{self.space.classes}_{resolution}"
+
+    @property
     def known(self) -> bool:
         """Whether its accuracies are those that others report correlations with."""
         return self.space.name == "nas_bench_201" and self.column.endswith("cifar10")
@@ -45,48 +49,57 @@ class Published:
     def lower(self) -> Callable[[Architecture], Any]:
         return partial(lower, self.space)
 
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """Those that have an accuracy."""
+        return np.flatnonzero(np.isfinite(self.accuracy))
+
     def architecture(self, row: int) -> Architecture:
         """That of a row; rows of equal networks have equal ones."""
         return read_architecture(self.space, self.arch[row], where=f"row {row}")
 
 
-def read_published(path: Path, column: str, classes: int | None = None) -> Published:
+def read_published(path: Path, column: str, dataset: Dataset | None = None) -> Published:
     """NAS-Bench-201 or NAS-Bench-Macro, by how the file writes its architectures (`arch`).
 
+    Networks are built for the classes and the resolution of a data set, if one is given.
+
     Raises:
-        ConfigError: the column is not there, or the architectures are of neither.
+        ConfigError: the file cannot be read, the column is not there or holds no numbers, or the architectures are of
+            neither benchmark.
     """
-    with np.load(path, allow_pickle=False) as held:
-        if column not in held.files or "arch" not in held.files:
-            missing = column if column not in held.files else "arch"
-            raise ConfigError(
-                f"no column `{missing}`", where=str(path), allowed=did_you_mean(missing, held.files), do="Name another"
-            )
-        arch, accuracy = tuple(map(str, held["arch"])), held[column].astype(np.float64)
-    name = "nas_bench_201" if arch[0].startswith("|") else "nas_bench_macro"
-    if accuracy.shape != (len(arch),):
-        raise ConfigError(
-            f"`{column}` has the shape {accuracy.shape}",
-            where=str(path),
-            allowed=f"One number for each of {len(arch)} architectures",
-            do="Name a column of means, such as `mean_acc`",
+    try:
+        with np.load(path, allow_pickle=False) as held:
+            arrays = {key: held[key] for key in ("arch", column) if key in held.files}
+            known = [key for key in held.files if key != "arch"]
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+        raise _refused(f"the file cannot be read ({error})", path, "A NumPy archive without pickled objects") from error
+    if missing := [key for key in ("arch", column) if key not in arrays]:
+        raise _refused(f"no column `{missing[0]}`", path, did_you_mean(missing[0], ["arch", *known]))
+    arch = tuple(entry.decode() if isinstance(entry, bytes) else str(entry) for entry in arrays["arch"].tolist())
+    accuracy = arrays[column]
+    if accuracy.shape != (len(arch),) or accuracy.dtype.kind not in "fiu" or not np.isfinite(accuracy).any():
+        raise _refused(
+            f"`{column}` is of {accuracy.dtype} and has the shape {accuracy.shape}",
+            path,
+            f"One number for each of {len(arch)} architectures, such as a column of means; NaN where there is none",
         )
-    space, _ = open_space(name)
+    space, _ = open_space("nas_bench_201" if arch[0].startswith("|") else "nas_bench_macro")
     assert isinstance(space, Space)
-    return Published(space if classes is None else replace(space, classes=classes), arch, accuracy, column)
+    if dataset is not None:
+        space = replace(space, classes=dataset.classes, resolution=Knob((dataset.resolution,)))
+    return Published(space, arch, accuracy.astype(np.float64), column)
 
 
-def read_images(path: Path, seed: int) -> tuple[Dataset, int]:
-    """The data set of a file in the layout of `cifar10_jpeg.npz`, and its number of classes, from `y_train`."""
-    with np.load(path, allow_pickle=False) as held:
-        classes = int(held["y_train"].max()) + 1
-    return load_data({"name": "cifar10", "path": str(path.resolve()), "limit": IMAGES}, seed=seed), classes
+def _refused(met: str, path: Path, allowed: str) -> ConfigError:
+    return ConfigError(met, where=str(path), allowed=allowed, do="Name another file or column")
 
 
 class Cache:
     """Scores in a folder, a file of lines for each producer: what was interrupted goes on where it stopped."""
 
     def __init__(self, folder: Path, space: str, scorer: TrainingFree) -> None:
+        """`space` tells networks apart that the scorer's producer does not."""
         folder.mkdir(parents=True, exist_ok=True)
         name = sha256(scorer.producer.encode()).hexdigest()[:10]
         self.path = folder / f"{space}_{scorer.name}_{name}.jsonl"
@@ -97,6 +110,9 @@ class Cache:
                 if line.endswith("\n"):  # else cut off when it was written
                     entry = json.loads(line)
                     self._known[entry["key"]] = entry
+
+    def __contains__(self, architecture: Architecture) -> bool:
+        return architecture.key in self._known
 
     def score(self, architecture: Architecture) -> Mapping[str, Any]:
         """`score`, or None and the `reason`; `ms` of processor time."""

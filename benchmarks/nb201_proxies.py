@@ -4,19 +4,24 @@
         --seed 0 --proxies meco swap ensemble --json
     python benchmarks/nb201_proxies.py --accuracy nasbench_macro_cifar10.npz --column mean_acc ...
 
-The table is NAS-Bench-201's or NAS-Bench-Macro's, recognised by how it writes architectures. `--images` is a file in
-the layout of `cifar10_jpeg.npz`; its `y_train` says how many classes there are. Without it no proxy sees data.
-`--proxies` are names of `TRAINING_FREE` and `ENSEMBLES` (default: all). `--only ntk=200 ...` holds a proxy to the
-first so many networks of the sample. `--cache FOLDER` keeps scores, so that a large sample can be taken in pieces.
+The table is NAS-Bench-201's or NAS-Bench-Macro's, recognised by how it writes architectures; accuracies of any data
+set, in per cent or as shares. `--images` is a file in the layout of `cifar10_jpeg.npz`, or with plain arrays as
+`x_train`, of any data set: its labels say how many classes networks have, its images at which resolution
+they are built. Without it no proxy sees data, and networks are CIFAR-10's.
 
-Networks are rows drawn at random, without replacement; rows of equal networks get one score. The top fifth are the
-rows of the sample with the highest accuracies. Regret is the best accuracy of the sample less the best among the k
-rows with the highest scores, in the column's unit; equal scores stand in the order of the file. Rows without a score
-are left out, and counted. Milliseconds are processor time in one thread, building the network included: what a clock
-shows where nothing else runs.
+`--proxies` are names of `TRAINING_FREE` and `ENSEMBLES` (default: all, which for 1,000 rows takes about an hour of one
+core; the run says how long it will take). `--only ntk=200 ...` holds a proxy to the first so many rows of the sample.
+`--cache FOLDER` keeps scores, so that a large sample can be taken in pieces, and goes on after a stop.
+
+Networks are rows drawn at random, without replacement, of those that have an accuracy; rows of equal networks get one
+score. The top fifth are the rows of the sample with the highest accuracies. Regret is the best accuracy of the sample
+less the best among the k rows with the highest scores, in the column's unit; equal scores stand in the order of the
+file. Rows without a score are left out, and counted. Milliseconds are processor time in one thread, building the
+network included: what a clock shows where nothing else runs.
 
 `--json` prints one object:
-    command, date, machine, versions, files, column, seed, sample, space, classes, data (whether images were given)
+    command, date, machine, versions, files, column, seed, sample, space, classes, resolution, no_accuracy (rows of the
+                file), data (whether images were given)
     results     name -> rows, networks (distinct), no_score (reason -> rows), ms (median), producer or members,
                 spearman, kendall, top_fifth {rows, spearman, kendall}, regret {"1", "10", "1%", "10%": points},
                 published {spearman, kendall, source, looked_up} and difference (of Spearman's) where there is one
@@ -42,42 +47,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nb201_networks import Cache, Published, distinct, read_images, read_published
+from nb201_images import read_images
+from nb201_networks import Published, read_published
 from nb201_published import PUBLISHED
+from nb201_scoring import Scorers, Task, announce, scored
 
-from hwnas.data import Dataset
 from hwnas.errors import ConfigError, HwnasError, did_you_mean
 from hwnas.pipeline.exporting import machine, versions
 from hwnas.proxies.training_free import TRAINING_FREE
-from hwnas.proxies.training_free.ensembles import ENSEMBLES, Member
+from hwnas.proxies.training_free.ensembles import ENSEMBLES
 from hwnas.proxies.training_free.rank_sums import rank_sums
-from hwnas.proxies.training_free.scorer import training_free_scorer
 from hwnas.ranks import correlation
 
 TOP = 0.2
-
-
-def scored(
-    published: Published, rows: Sequence[int], member: Member, dataset: Dataset | None, seed: int, folder: Path
-) -> list[dict[str, Any]]:
-    """For each row its score, or the reason why there is none, and milliseconds."""
-    scorer = training_free_scorer(
-        member.name,
-        published.lower,
-        None if member.noise else dataset,
-        seed=seed,
-        batch=member.batch,
-        resolution=member.resolution,
-    )
-    cache = Cache(folder, published.space.name, scorer)
-    found: list[dict[str, Any]] = [{}] * len(rows)
-    for number, (architecture, places) in enumerate(distinct(published, rows), 1):
-        entry = {"producer": scorer.producer, "reason": None, **cache.score(architecture)}
-        for place in places:
-            found[place] = entry
-        if number % 100 == 0:
-            print(f"{member.name}: {number} networks", file=sys.stderr)
-    return found
 
 
 def judged(accuracy: Sequence[float], scores: Sequence[float | None]) -> dict[str, Any]:
@@ -102,12 +84,9 @@ def _ranked(guess: Any, truth: Any) -> dict[str, float | None]:
     return {kind: correlation(kind, guess, truth) for kind in ("spearman", "kendall")}
 
 
-def of_proxy(
-    name: str, published: Published, rows: Sequence[int], dataset: Dataset | None, seed: int, folder: Path
-) -> dict[str, Any]:
+def of_proxy(name: str, published: Published, rows: Sequence[int], members: Sequence[Task]) -> dict[str, Any]:
     """The results of a proxy, or of an ensemble of them whose population are the rows."""
-    members = ENSEMBLES[name].members if name in ENSEMBLES else (Member(name),)
-    columns = [scored(published, rows, member, dataset, seed, folder) for member in members]
+    columns = [scored(task) for task in members]
     scores = [[entry["score"] for entry in column] for column in columns]
     total = rank_sums(ENSEMBLES[name], scores) if name in ENSEMBLES else scores[0]
     reasons = Counter(
@@ -118,7 +97,7 @@ def of_proxy(
     told = [column[0]["producer"] for column in columns]
     found = {
         **judged(published.accuracy[list(rows)].tolist(), total),
-        "networks": sum(1 for _ in distinct(published, rows)),
+        "networks": len(members[0].networks),
         "no_score": dict(reasons),
         "ms": round(sum(statistics.median(entry["ms"] for entry in column) for column in columns), 1),
         **({"members": told} if name in ENSEMBLES else {"producer": told[0]}),
@@ -141,7 +120,7 @@ def table(report: dict[str, Any]) -> str:
         top, regret = one.get("top_fifth", {}), one.get("regret", {})
         numbers = [one.get("spearman"), one.get("kendall"), top.get("spearman"), top.get("kendall")]
         shown = "".join(f"{'' if n is None else f'{n:.3f}':>{w}}" for n, w in zip(numbers, (7, 7, 9, 9), strict=True))
-        shown += f"{regret.get('1', ''):>10.2f}{regret.get('10%', ''):>7.2f}" if regret else " " * 17
+        shown += f"{regret['1']:>10.4g}{regret['10%']:>7.3g}" if regret else " " * 17
         shown += f"{sum(one['no_score'].values()):>6}{one['ms']:>8.1f}"
         if "published" in one:
             shown += f"{one['published']['spearman']:>11.3f}{one['difference']:>+8.3f}"
@@ -160,10 +139,10 @@ def _limits(words: Sequence[str]) -> dict[str, int]:
 
 def run(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """The report."""
-    dataset, classes = read_images(asked.images, asked.seed) if asked.images else (None, None)
-    published = read_published(asked.accuracy, asked.column, classes)
-    size = min(asked.sample, len(published.arch))
-    rows = np.random.default_rng(asked.seed).choice(len(published.arch), size, replace=False).tolist()
+    dataset = read_images(asked.images, asked.seed) if asked.images else None
+    published = read_published(asked.accuracy, asked.column, dataset)
+    size = min(asked.sample, len(published.rows))
+    rows = np.random.default_rng(asked.seed).choice(published.rows, size, replace=False).tolist()
     known = (*TRAINING_FREE, *ENSEMBLES)
     for name in asked.proxies:
         if name not in known:
@@ -171,10 +150,11 @@ def run(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
                 f"unknown proxy `{name}`", where="--proxies", allowed=did_you_mean(name, known), do="Correct it"
             )
     limits = _limits(asked.only)
-    results = {
-        name: of_proxy(name, published, rows[: limits.get(name, size)], dataset, asked.seed, folder)
-        for name in asked.proxies
-    }
+    held = {name: rows[: limits.get(name, size)] for name in asked.proxies}
+    scorers = Scorers(published, dataset, asked.seed, folder)
+    todo = {name: scorers.tasks(name, held[name]) for name in asked.proxies}
+    announce([task for members in todo.values() for task in members])
+    results = {name: of_proxy(name, published, held[name], members) for name, members in todo.items()}
     return {
         "command": shlex.join(["python", "benchmarks/nb201_proxies.py", *sys.argv[1:]]),
         "date": datetime.now(UTC).date().isoformat(),
@@ -184,8 +164,10 @@ def run(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "column": asked.column,
         "seed": asked.seed,
         "sample": size,
+        "no_accuracy": len(published.arch) - len(published.rows),
         "space": published.space.name,
         "classes": published.space.classes,
+        "resolution": published.space.resolution.options[0],
         "data": dataset is not None,
         "results": results,
     }
