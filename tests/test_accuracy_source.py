@@ -53,7 +53,8 @@ def test_a_search_on_a_users_function_trains_no_supernet(whole: tuple[Path, Tell
     folder, _ = whole
     assert not (folder / "train").exists()
     front = read_front(folder / "fronts" / "cloud.json")
-    assert {point.scores["score@widest"] for point in front} == {4.0, 16.0}
+    scores = {point.scores["score@widest"] for point in front}
+    assert {16.0} <= scores <= {4.0, 16.0}, "whether a narrow network is faster, the clock says"
     assert {point.origin["score@widest"] for point in front} == {"given"}
 
 
