@@ -15,12 +15,13 @@ from typing import Any
 
 import pytest
 
-from hwnas.errors import ConfigError, HostAway
+from hwnas.errors import ConfigError, RunError
+from hwnas.search.batches import Scoring
 from hwnas.search.evaluate import Evaluation, evaluate
 from hwnas.search.ledger import Ledger
 from hwnas.search.plan import Plan
 from hwnas.search.progress import Progress
-from hwnas.search.ray_tune import QUIET, Scoring, Source, Workers, run_on_ray, score_all
+from hwnas.search.ray_tune import QUIET, Workers, run_on_ray
 from hwnas.search.store import ScoreStore
 from hwnas.search.study import open_study
 from hwnas.space import Architecture
@@ -68,6 +69,28 @@ def test_a_cluster_that_is_not_there_is_an_error() -> None:
     pytest.importorskip("ray", reason='Ray is not here: pip install "hwnas[ray]"')
     with pytest.raises(ConfigError, match="no Ray cluster can be used"):
         run_on_ray(open_study(PLAN), make, 3, Workers(1, address="127.0.0.1:1"))
+
+
+def unmade() -> Scoring:
+    raise ImportError("No module named `mine`")
+
+
+def crashing() -> Scoring:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return scored
+
+
+def telling(folder: str) -> Scoring:
+    """An actor that scores leaves its number, and waits for another one's."""
+
+    def score_and_tell(architecture: Architecture, ledger: Ledger) -> Evaluation:
+        (Path(folder) / str(os.getpid())).touch()
+        deadline = time.monotonic() + 20
+        while len(list(Path(folder).iterdir())) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return scored(architecture, ledger)
+
+    return score_and_tell
 
 
 @pytest.fixture(scope="module")
@@ -155,76 +178,21 @@ def test_a_node_that_is_removed_loses_nothing(cluster: Any) -> None:
     assert all(evaluation.failed is None for evaluation in study.evaluations)
 
 
-# --- between Tune and the study, without Ray ---
-
-
-def test_tells_come_with_the_batch_and_asks_stop_at_the_number_of_workers() -> None:
+def test_a_worker_that_cannot_be_set_up_stops_the_search_and_says_why(cluster: Any) -> None:
     study = open_study(PLAN)
-    source = Source(study, 7, Workers(2, batch=3), None, None, {})
-    first, second = source.batch("a"), source.batch("b")
-    assert first is not None
-    assert second is not None
-    assert source.batch("c") is None, "both workers have work"
-    source.take("b", score_all(scored, second))
-    assert study.told == 3
-    last = source.batch("c")
-    assert last is not None
-    assert len(last) == 1, "seven are wanted"
-    source.take("a", score_all(scored, first))
-    source.take("c", score_all(scored, last))
-    assert source.batch("d") == []
-    assert study.told == 7
+    with pytest.raises(RunError, match=r"a worker cannot be set up \(ImportError: No module named `mine`\)"):
+        run_on_ray(study, unmade, 5, Workers(1))
+    assert study.told == 0
 
 
-def test_a_batch_of_one_is_tried_once_more_as_well() -> None:
+def test_workers_that_die_at_their_start_stop_the_search(cluster: Any) -> None:
     study = open_study(PLAN)
-    source = Source(study, 1, Workers(1), None, None, {})
-    batch = source.batch("a")
-    source.take("a", None)
-    assert source.batch("b") == batch
-    source.take("b", score_all(scored, batch or []))
-    assert [evaluation.failed for evaluation in study.evaluations] == [None]
+    with pytest.raises(RunError, match="3 workers in a row died before they were handed anything"):
+        run_on_ray(study, crashing, 5, Workers(1))
+    assert study.told == 0
 
 
-def test_what_killed_its_workers_is_tried_alone_before_it_fails() -> None:
+def test_two_workers_score_at_one_time(cluster: Any, tmp_path: Path) -> None:
     study = open_study(PLAN)
-    source = Source(study, 2, Workers(1, batch=2), None, None, {})
-    batch = source.batch("a")
-    assert batch is not None
-    source.take("a", None)
-    alone = source.batch("b")
-    assert alone == batch[:1]
-    source.take("b", None)
-    other = source.batch("c")
-    assert other == batch[1:]
-    source.take("c", score_all(scored, other))
-    assert [evaluation.failed for evaluation in study.evaluations] == ["6 workers died while they scored it", None]
-
-
-def test_an_error_about_the_set_up_stops_the_search_and_keeps_what_was_scored() -> None:
-    def away(architecture: Architecture, ledger: Ledger) -> Evaluation:
-        if study.told or architecture == batch[1].architecture:
-            raise HostAway("it does not answer", where="board", allowed="a", do="b")
-        return scored(architecture, ledger)
-
-    study = open_study(PLAN)
-    source = Source(study, 9, Workers(1, batch=3), None, None, {})
-    batch = source.batch("a") or []
-    source.take("a", score_all(away, batch))
-    assert study.told == 1
-    assert isinstance(source.raised, HostAway)
-    assert source.batch("b") == []
-
-
-def test_a_score_that_the_store_has_is_not_computed_again(tmp_path: Path) -> None:
-    store = ScoreStore.open(tmp_path / "scores.jsonl")
-    study = open_study(PLAN)
-    first = study.ask()
-    assert first is not None
-    store.record(first.architecture, TOP1, 99.0, producer="toy", elapsed_s=1.0)
-    again = open_study(PLAN)
-    source = Source(again, 1, Workers(1), None, store, {TOP1: "toy"})
-    (task,) = source.batch("a") or []
-    source.take("a", score_all(scored, [task]))
-    assert again.evaluations[0].scores[TOP1] == 99.0
-    assert len(store) == 1
+    run_on_ray(study, partial(telling, str(tmp_path)), 24, Workers(2, cpus=0.5))
+    assert len(list(tmp_path.iterdir())) == 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, final
 
@@ -19,7 +19,7 @@ from hwnas.pareto import Tier
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.patience import patiently
 from hwnas.search.plan import Plan
-from hwnas.search.storage import damaged, open_storage, quiet
+from hwnas.search.storage import damaged, open_storage, quiet, together
 from hwnas.space import Architecture
 
 _TRANSIENT = ("gp:relative_params", "tpe:relative_params")
@@ -91,6 +91,9 @@ class Kept(Protocol):
             RunError: it cannot be written.
         """
 
+    def together(self) -> AbstractContextManager[None]:
+        """What is kept within the block is on the disk at its end."""
+
     def close(self) -> None:
         """Give back what is claimed and not told."""
 
@@ -134,6 +137,10 @@ class Whole:
         with writing(self._study, told):
             patiently(append)
         return True
+
+    def together(self) -> AbstractContextManager[None]:
+        """See `hwnas.search.storage.together`."""
+        return together(self._study._storage)
 
     def close(self) -> None:
         """Nothing is ever claimed."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -52,29 +52,31 @@ def _content(path: Path, after: int) -> bytes:
         return file.read()
 
 
-def append_line(path: Path, record: Mapping[str, Any]) -> None:
-    """Append an object as one write, on the disk when this returns; processes that append to one file take turns.
+def append_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    """Append objects as one write, on the disk when this returns; processes that append to one file take turns.
 
     What a killed process left of its line is dropped first, so that no line runs into it.
 
     Raises:
         RunError: the file cannot be written.
-        ValueError: a number in the object is not finite.
+        ValueError: a number in an object is not finite.
     """
-    line = (json.dumps(record, allow_nan=False) + "\n").encode()
+    lines = "".join(json.dumps(record, allow_nan=False) + "\n" for record in records).encode()
+    if not lines:
+        return
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             drop_cut_line(descriptor)
-            if os.write(descriptor, line) < len(line):
-                raise OSError("the disk took only a part of the line")
+            if os.write(descriptor, lines) < len(lines):
+                raise OSError("the disk took only a part")
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
     except OSError as error:
         raise RunError(
-            f"a line cannot be appended ({error})",
+            f"lines cannot be appended ({error})",
             where=str(path),
             allowed="The file must be writable and the disk not full",
             do="Make room or correct the permissions, then run the same command again",

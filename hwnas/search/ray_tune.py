@@ -1,36 +1,35 @@
 """Scoring on many processes and machines by Ray Tune: one study asks and is told, actors score.
 
-A Tune trial carries a batch of architectures, because Tune takes tens of milliseconds a trial. Nothing that matters
-is kept by Tune: the study and the store are, so that whatever dies, the same command goes on.
+A Tune trial is a worker that lasts as long as the search: it reports batch after batch, and is handed the next one by
+way of a desk. To begin a trial takes Tune a tenth of a second, and where scores are quicker than an actor's start it
+gives every trial to the actor that is up already. Nothing that matters is kept by Tune: the study and the store are,
+so that whatever dies, the same command goes on.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import math
 import os
 import socket
 import tempfile
-import time
+import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import ConfigError, HwnasError
+from hwnas.errors import ConfigError, HwnasError, RunError
 from hwnas.lookup import optional
-from hwnas.search.evaluate import Evaluation
-from hwnas.search.ledger import Ledger
+from hwnas.search.batches import Done, Scoring, Source, Task, score_all
 from hwnas.search.progress import Finished, Progress
-from hwnas.search.store import Score, ScoreStore
-from hwnas.search.study import Study, Trial
-from hwnas.space import Architecture
+from hwnas.search.store import ScoreStore
+from hwnas.search.study import Study
 
-Scoring = Callable[[Architecture, Ledger], Evaluation]
-"""What an actor does with an architecture; the ledger holds what the store knows of it."""
 TRIES = 3
-"""So often a batch is given to an actor before those that it killed are tried alone, and then as often again."""
+"""So often Tune starts a worker's actor anew; then another worker takes its place."""
 QUIET = {  # Tune writes nothing and installs no handler of signals; actors stay in the driver's folder
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
@@ -52,23 +51,7 @@ class Workers:
     address: str | None = None
     """A cluster that runs already (`auto`, or `host:port`); None begins one on this machine."""
     batch: int = 1
-    """Architectures that a Tune trial carries; they are told together, when all are scored."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """An architecture, and what the store knows of it."""
-
-    architecture: Architecture
-    known: tuple[Score, ...] = ()
-
-
-@dataclass(frozen=True)
-class Done:
-    """What an actor gives back: a part of its batch if it met an error that stops the search."""
-
-    scored: tuple[tuple[Evaluation, tuple[Score, ...]], ...]
-    raised: Exception | None = None
+    """Architectures that a worker is handed at a time; they are told together, when all are scored."""
 
 
 def run_on_ray(
@@ -89,20 +72,30 @@ def run_on_ray(
     Raises:
         MissingExtra: Ray is not installed.
         ConfigError: the cluster cannot be reached, or is too small for one worker.
+        RunError: no worker can be set up.
         HwnasError: what a score raised; all that was scored before is told.
     """
     tune = optional("ray.tune", extra="ray", why="search.runner: ray")
-    source = Source(study, trials, workers, progress, store, producers or {})
-    with _environment(), _cluster(workers), warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
+    if study.told >= trials:
+        return study.finished(trials)
+    source = Source(study, trials, workers.batch, progress, store, producers or {})
+    environment = QUIET | {"TUNE_MAX_PENDING_TRIALS_PG": str(workers.count + 1)}  # else one actor starts at a time
+    with (
+        _environment(environment), _cluster(workers), warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder
+    ):  # fmt: skip
         warnings.simplefilter("ignore")  # Tune warns of what it is told on purpose
-        trainable = tune.with_resources(
-            tune.with_parameters(_actor(tune), make=make, folder=str(Path.cwd())), _resources(workers)
-        )
+        desk = _desk()
+        crew = Crew(source, workers.count, desk)
+        actor = tune.with_parameters(_actor(tune), made=_pickled(make), folder=str(Path.cwd()), desk=desk)
         tuner = tune.Tuner(
-            trainable,
-            tune_config=tune.TuneConfig(search_alg=_searcher(source), num_samples=-1, reuse_actors=True),
+            tune.with_resources(actor, _resources(workers)),
+            tune_config=tune.TuneConfig(search_alg=_searcher(crew), num_samples=-1),
             run_config=tune.RunConfig(
-                name="search", storage_path=folder, verbose=0, failure_config=tune.FailureConfig(max_failures=TRIES - 1)
+                name="search",
+                storage_path=folder,
+                verbose=0,
+                failure_config=tune.FailureConfig(max_failures=TRIES - 1),
+                callbacks=[_watch(tune, crew)],
             ),
         )
         tuner.fit()
@@ -112,87 +105,96 @@ def run_on_ray(
 
 
 @dataclass
-class Source:
-    """Between Tune and the study: hands out batches, takes results in, and gives what killed its actors a last try."""
+class Crew:
+    """The workers as the driver sees them: who waits for a batch, and how many there are."""
 
-    study: Study
-    trials: int
-    workers: Workers
-    progress: Callable[[Progress], None] | None
-    store: ScoreStore | None
-    producers: Mapping[str, str]
-    raised: Exception | None = None
-    _open: dict[str, list[Trial]] = field(default_factory=dict)
-    _alone: list[Trial] = field(default_factory=list)
-    _last: set[str] = field(default_factory=set)
-    """Batches that were tried before: when all actors that have one die again, it failed."""
-    _started: float = field(default_factory=time.monotonic)
+    source: Source
+    count: int
+    desk: Any
+    _over: bool = False
+    _hired: set[str] = field(default_factory=set)
+    _waiting: dict[str, str] = field(default_factory=dict)
+    """Workers without a batch, and the name that their actor goes by at the desk."""
+    _barren: int = 0
+    """Actors in a row that died with nothing in hand."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Nothing of it goes into the files that Tune writes of its parts: the study is kept elsewhere."""
         return (type(None), ())
 
-    def batch(self, name: str) -> list[Task] | None:
-        """The next batch; an empty one when there will be none; None if Tune should ask again."""
-        if self.raised is not None or self.study.told >= self.trials:
-            return []
-        if len(self._open) >= self.workers.count:
-            return None
-        again = bool(self._alone)
-        asked = [self._alone.pop()] if again else self._asked()
-        if asked:
-            if again:
-                self._last.add(name)
-            self._open[name] = asked
-            return [Task(trial.architecture, self._known(trial.architecture)) for trial in asked]
-        return None if self._open or self.study.waits else []
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more is handed out."""
+        return self._over or self.source.raised is not None
 
-    def take(self, name: str, done: Done | None) -> None:
-        """What came of a batch; None if all actors that had it died."""
-        batch = self._open.pop(name)
-        if done is None and name not in self._last:
-            self._alone.extend(reversed(batch))
-            return
-        if done is None:
-            failed = f"{2 * TRIES} workers died while they scored it"
-            done = Done(((Evaluation(batch[0].architecture, {}, failed=failed), ()),))
-        for trial, (evaluation, scores) in zip(batch, done.scored, strict=False):
-            if self.store is not None:
-                for score in scores:
-                    self.store.add(score)
-            self.study.tell(trial, evaluation)
-        self.raised = self.raised or done.raised
-        if self.progress is not None:
-            self.progress(self.study.progress(self.trials, time.monotonic() - self._started))
+    def hires(self, worker: str) -> bool:
+        """Whether one more is wanted; who waits for a batch gets one, if there is one by now."""
+        self._serve()
+        if self.ended or len(self._hired) >= self.count:
+            return False
+        self._hired.add(worker)
+        return True
 
-    def _asked(self) -> list[Trial]:
-        asked: list[Trial] = []
-        while len(asked) < self.workers.batch and (trial := self.study.ask(most=self.trials)) is not None:
-            asked.append(trial)
-        return asked
+    def heard(self, worker: str, actor: str, done: Done | None) -> None:
+        """An actor is up, or gives back its batch."""
+        if done is not None and self.source.has(worker):
+            self._barren = 0
+            self.source.take(worker, done)
+        elif done is not None and done.raised is not None:
+            self.source.raised = self.source.raised or done.raised
+        self._waiting[worker] = actor
+        self._serve()
 
-    def _known(self, architecture: Architecture) -> tuple[Score, ...]:
-        if self.store is None:
-            return ()
-        found = (self.store.get(architecture, metric, producer) for metric, producer in self.producers.items())
-        return tuple(score for score in found if score is not None)
+    def lost(self, worker: str) -> None:
+        """Its actor died, and will have a successor; until that is up, others get what it had in hand."""
+        self._waiting.pop(worker, None)
+        if self.source.has(worker):
+            self.source.lose(worker)
+        else:
+            self._barren += 1
+        if self._barren >= TRIES and self.source.raised is None:
+            self.source.raised = RunError(
+                f"{self._barren} workers in a row died before they were handed anything",
+                where="search.runner: ray",
+                allowed="A worker opens the run and scores; what it may use stands in search.ray",
+                do="Look at Ray's log of the workers (memory is the usual reason), and run the same command again",
+            )
+        self._serve()
+
+    def left(self, worker: str, *, died: bool) -> None:
+        """It ended, or its actors died so often that Tune gave it up."""
+        self._hired.discard(worker)
+        self._waiting.pop(worker, None)
+        if died:
+            self.lost(worker)
+
+    def _serve(self) -> None:
+        for worker, actor in list(self._waiting.items()):
+            tasks = self.source.hand(worker)
+            if tasks is not None:
+                del self._waiting[worker]
+                self._over = self._over or not tasks
+                self.desk.put.remote(actor, tuple(tasks))
 
 
-def _searcher(source: Source) -> Any:
+def _searcher(crew: Crew) -> Any:
     from ray.tune.search import Searcher
 
     class StudySearcher(Searcher):
-        """Tune's view of the source."""
+        """Tune's view of the crew: a trial is a worker."""
 
         def __init__(self) -> None:
             super().__init__(metric=None, mode=None)
 
         def suggest(self, trial_id: str) -> Any:
-            tasks = source.batch(trial_id)
-            return Searcher.FINISHED if tasks == [] else None if tasks is None else {"tasks": tuple(tasks)}
+            hired = crew.hires(trial_id)
+            return {} if hired else Searcher.FINISHED if crew.ended else None
+
+        def on_trial_result(self, trial_id: str, result: Any) -> None:
+            crew.heard(trial_id, result["actor"], result["given_back"])
 
         def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
-            source.take(trial_id, None if error or result is None else result["done_tasks"])
+            crew.left(trial_id, died=error)
 
         def save(self, checkpoint_path: str) -> None:
             """Nothing: the study is what is kept."""
@@ -203,21 +205,59 @@ def _searcher(source: Source) -> Any:
     return StudySearcher()
 
 
+def _watch(tune: Any, crew: Crew) -> Any:
+    class Watch(tune.Callback):  # type: ignore[misc]  # Ray has no types
+        """Tells the crew of an actor's death at once, for its successor may have to wait for a place."""
+
+        def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+            crew.lost(trial.trial_id)
+
+    return Watch()
+
+
+def _desk() -> Any:
+    """Where the driver puts batches and actors take them: an actor beside the driver."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    class Desk:
+        def __init__(self) -> None:
+            self.boxes: dict[str, asyncio.Queue[Sequence[Task]]] = {}
+
+        async def put(self, actor: str, tasks: Sequence[Task]) -> None:
+            self.boxes.setdefault(actor, asyncio.Queue()).put_nowait(tasks)
+
+        async def take(self, actor: str) -> Sequence[Task]:
+            return await self.boxes.setdefault(actor, asyncio.Queue()).get()
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(Desk).options(num_cpus=0, max_concurrency=1000, scheduling_strategy=here).remote()
+
+
+def _pickled(make: Callable[[], Scoring]) -> bytes:
+    from ray import cloudpickle
+
+    pickled: bytes = cloudpickle.dumps(make)  # type: ignore[no-untyped-call]
+    return pickled
+
+
 def _actor(tune: Any) -> Any:
     class Actor(tune.Trainable):  # type: ignore[misc]  # Ray has no types
-        """Scores one batch a step, and is handed the next one without being made anew."""
+        """Says that it is up; from then on each step gives back a batch and takes the next one."""
 
-        def setup(self, config: Any, make: Callable[[], Scoring], folder: str) -> None:
-            with contextlib.suppress(OSError):  # on another machine the driver's folder may not be there
-                os.chdir(folder)
-            self.scoring, self.tasks = make(), config["tasks"]
-
-        def reset_config(self, new_config: Any) -> bool:
-            self.tasks = new_config["tasks"]
-            return True
+        def setup(self, config: Any, made: bytes, folder: str, desk: Any) -> None:
+            self.name, self.desk = uuid.uuid4().hex, desk
+            self.given_back, self.scoring = _set_up(made, folder)
+            self.up = False
 
         def step(self) -> dict[str, Any]:
-            return {"done_tasks": score_all(self.scoring, self.tasks), "done": True}
+            import ray
+
+            if not self.up:
+                self.up = True
+                return {"actor": self.name, "given_back": self.given_back}
+            tasks = ray.get(self.desk.take.remote(self.name))
+            return {"actor": self.name, "given_back": score_all(self.scoring, tasks), "done": not tasks}
 
         def save_checkpoint(self, checkpoint_dir: str) -> None:
             """Nothing: a batch is scored whole, or again."""
@@ -228,19 +268,28 @@ def _actor(tune: Any) -> Any:
     return Actor
 
 
-def score_all(scoring: Scoring, tasks: Sequence[Task]) -> Done:
-    """A batch, as far as no error stops it."""
-    scored: list[tuple[Evaluation, tuple[Score, ...]]] = []
-    for task in tasks:
-        ledger = Ledger(task.known)
-        try:
-            evaluation = scoring(task.architecture, ledger)
-        except HwnasError as error:
-            return Done(tuple(scored), error)
-        except Exception as error:  # whatever it is, it must be able to travel
-            return Done(tuple(scored), RuntimeError(f"{type(error).__name__}: {error}"))
-        scored.append((evaluation, tuple(ledger.new)))
-    return Done(tuple(scored))
+def _set_up(made: bytes, folder: str) -> tuple[Done | None, Scoring]:
+    """The scoring; if there is none, what is given back in its place, which stops the search."""
+    from ray import cloudpickle
+
+    with contextlib.suppress(OSError):  # on another machine the driver's folder may not be there
+        os.chdir(folder)
+    try:
+        return None, cloudpickle.loads(made)()
+    except HwnasError as error:
+        return Done((), error), _never
+    except Exception as error:  # whatever it is, other workers would meet it too
+        raised = RunError(
+            f"a worker cannot be set up ({type(error).__name__}: {error})",
+            where=f"Ray worker on {socket.gethostname()}",
+            allowed="What scores is importable on every machine, and the run's folder is there under the same path",
+            do="Correct that, and run the same command again",
+        )
+        return Done((), raised), _never
+
+
+def _never(*_: Any) -> Any:
+    raise AssertionError("a worker that was not set up scores nothing")
 
 
 def _resources(workers: Workers) -> dict[str, float]:
@@ -248,9 +297,9 @@ def _resources(workers: Workers) -> dict[str, float]:
 
 
 @contextlib.contextmanager
-def _environment() -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in QUIET}
-    os.environ.update(QUIET)
+def _environment(changes: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
     try:
         yield
     finally:

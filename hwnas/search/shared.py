@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, final
 
 import optuna
@@ -14,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from hwnas.search.kept import entry_of, writing
 from hwnas.search.patience import patiently
 from hwnas.search.presence import Presence
+from hwnas.search.storage import together
 
 LEASE_S = 60.0
 """A process elsewhere that has told nothing for so long is taken for dead."""
@@ -102,6 +104,10 @@ class Shared:
         self._told.add(key)
         del self._claims[key]
         return True
+
+    def together(self) -> AbstractContextManager[None]:
+        """See `hwnas.search.storage.together`."""
+        return together(self._storage)
 
     def close(self) -> None:
         """Give back what was claimed and not told: others need not wait until this process is taken for dead."""

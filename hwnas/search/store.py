@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, final
 
 from hwnas.errors import HwnasError, RunError
-from hwnas.search.lines import Lines, append_line, read_lines
+from hwnas.search.lines import Lines, append_lines, read_lines
 from hwnas.space import Architecture
 
 
@@ -133,9 +133,15 @@ class ScoreStore(Book):
 
     def add(self, score: Score) -> Score:
         """Append a score that was made elsewhere."""
-        append_line(self.path, _record(score))
-        self._index(score)
+        self.add_all([score])
         return score
+
+    def add_all(self, scores: Iterable[Score]) -> None:
+        """Append several; all are on the disk when this returns."""
+        scores = tuple(scores)
+        append_lines(self.path, [_record(score) for score in scores])
+        for score in scores:
+            self._index(score)
 
     def _catch_up(self) -> None:
         """Take in the lines that were appended since the last look."""

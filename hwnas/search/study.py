@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -131,6 +132,16 @@ class Study:
         else:  # this process was taken for dead, and another one has the trial now
             told.state = TrialState.FAIL
             self.catch_up()
+
+    def tell_all(self, told: Iterable[tuple[Trial, Evaluation]]) -> None:
+        """Take in several evaluations, in this order; they are on the disk when this returns.
+
+        Raises:
+            RunError: as of `tell`; those before are taken in.
+        """
+        with self._kept.together() if self._kept is not None else nullcontext():
+            for trial, evaluation in told:
+                self.tell(trial, evaluation)
 
     def run(
         self,

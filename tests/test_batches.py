@@ -1,0 +1,152 @@
+"""Laws of handing out batches of a study: told once, in order, and what is lost with a worker is tried again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hwnas.errors import HostAway
+from hwnas.search.batches import TRIES, Done, Source, score_all
+from hwnas.search.evaluate import Evaluation
+from hwnas.search.ledger import Ledger
+from hwnas.search.ray_tune import Crew
+from hwnas.search.store import ScoreStore
+from hwnas.search.study import open_study
+from hwnas.space import Architecture
+from tests.test_ray import PLAN, scored
+from tests.test_study import TOP1, keys
+
+
+def test_tells_come_with_the_batch_and_no_more_are_asked_than_are_wanted() -> None:
+    study = open_study(PLAN)
+    source = Source(study, 7, 3)
+    first, second = source.hand("a"), source.hand("b")
+    assert first is not None
+    assert second is not None
+    source.take("b", score_all(scored, second))
+    assert study.told == 3
+    last = source.hand("b")
+    assert last is not None
+    assert len(last) == 1, "seven are wanted"
+    assert source.hand("c") is None, "what others have in hand may come back"
+    source.take("a", score_all(scored, first))
+    source.take("b", score_all(scored, last))
+    assert source.hand("a") == []
+    assert study.told == 7
+
+
+def test_a_lost_batch_is_tried_one_by_one_and_comes_back() -> None:
+    study = open_study(PLAN)
+    source = Source(study, 3, 3)
+    batch = source.hand("a")
+    assert batch is not None
+    source.lose("a")
+    for task in batch:
+        alone = source.hand("b")
+        assert alone == [task]
+        source.take("b", score_all(scored, alone))
+    assert [evaluation.failed for evaluation in study.evaluations] == [None] * 3
+    assert source.hand("b") == []
+
+
+def test_what_killed_its_workers_alone_fails_and_the_search_goes_on() -> None:
+    study = open_study(PLAN)
+    source = Source(study, 2, 2)
+    batch = source.hand("a") or []
+    source.lose("a")
+    for _ in range(TRIES):
+        assert source.hand("a") == batch[:1]
+        assert study.told == 0
+        source.lose("a")
+    other = source.hand("a") or []
+    assert other == batch[1:]
+    source.take("a", score_all(scored, other))
+    assert [evaluation.failed for evaluation in study.evaluations] == ["3 workers died while they scored it", None]
+
+
+def test_an_error_about_the_set_up_stops_the_search_and_keeps_what_was_scored() -> None:
+    def away(architecture: Architecture, ledger: Ledger) -> Evaluation:
+        if architecture == batch[1].architecture:
+            raise HostAway("it does not answer", where="board", allowed="a", do="b")
+        return scored(architecture, ledger)
+
+    study = open_study(PLAN)
+    source = Source(study, 9, 3)
+    batch = source.hand("a") or []
+    source.take("a", score_all(away, batch))
+    assert study.told == 1
+    assert isinstance(source.raised, HostAway)
+    assert source.hand("b") == []
+
+
+def test_a_score_that_the_store_has_is_not_computed_again(tmp_path: Path) -> None:
+    store = ScoreStore.open(tmp_path / "scores.jsonl")
+    study = open_study(PLAN)
+    first = study.ask()
+    assert first is not None
+    store.record(first.architecture, TOP1, 99.0, producer="toy", elapsed_s=1.0)
+    again = open_study(PLAN)
+    source = Source(again, 1, 1, store=store, producers={TOP1: "toy"})
+    (task,) = source.hand("a") or []
+    source.take("a", score_all(scored, [task]))
+    assert again.evaluations[0].scores[TOP1] == 99.0
+    assert len(store) == 1
+
+
+def test_a_batch_that_is_told_together_is_what_is_told_one_by_one(tmp_path: Path) -> None:
+    logs = []
+    for batch in (1, 4):
+        study = open_study(PLAN, tmp_path / f"{batch}.log")
+        source = Source(study, 4, batch)
+        while tasks := source.hand("a"):
+            source.take("a", score_all(scored, tasks))
+        assert open_study(PLAN, tmp_path / f"{batch}.log").evaluations == study.evaluations
+        logs.append((tmp_path / f"{batch}.log").read_bytes().count(b"\n"))
+    assert logs[0] == logs[1]
+
+
+class Desk:
+    """What was put on it, by actor."""
+
+    def __init__(self) -> None:
+        self.found: list[tuple[str, tuple[object, ...]]] = []
+        self.put = self
+
+    def remote(self, actor: str, tasks: tuple[object, ...]) -> None:
+        self.found.append((actor, tasks))
+
+
+def test_an_actor_that_is_up_in_place_of_another_gets_what_that_one_lost() -> None:
+    study, desk = open_study(PLAN), Desk()
+    crew = Crew(Source(study, 1, 1), 2, desk)
+    assert crew.hires("w")
+    crew.heard("w", "first", None)
+    crew.lost("w")
+    crew.heard("w", "second", None)
+    (_, lost), (actor, again) = desk.found
+    assert (actor, again) == ("second", lost)
+    assert crew.hires("x")
+    assert not crew.hires("y"), "two are wanted"
+    crew.heard("x", "third", None)
+    assert len(desk.found) == 2, "one architecture is wanted, and it is in hand"
+    crew.heard("w", "second", score_all(scored, list(lost)))  # type: ignore[arg-type]
+    assert {(actor, tasks) for actor, tasks in desk.found[2:]} == {("second", ()), ("third", ())}
+    assert crew.ended
+    assert keys(study) == [lost[0].architecture.key]  # type: ignore[attr-defined]
+
+
+def test_a_worker_that_is_given_up_is_replaced_and_its_batch_goes_to_another() -> None:
+    study, desk = open_study(PLAN), Desk()
+    crew = Crew(Source(study, 2, 1), 1, desk)
+    crew.hires("w")
+    crew.heard("w", "first", None)
+    crew.left("w", died=True)
+    assert crew.hires("x")
+    crew.heard("x", "second", None)
+    assert desk.found[0][1] == desk.found[1][1]
+    assert crew.source.raised is None
+
+
+def test_an_empty_batch_is_no_news() -> None:
+    crew = Crew(Source(open_study(PLAN), 2, 1), 1, Desk())
+    crew.heard("w", "first", Done(()))
+    assert crew.source.raised is None
