@@ -64,7 +64,7 @@ def timed(trials: int, workers: Workers, make: Callable[[], Scoring], sampler: s
         run_on_ray(study, make, trials, workers, note)
     (first, begun), (last, told) = stamps[min(3 * workers.count, len(stamps) // 2)], stamps[-1]
     return {"workers": workers.count, "batch": workers.batch, "trials": told, "start_s": round(first - start, 2),
-            "seconds": round(last - first, 3), "per_second": round((told - begun) / (last - first), 1)}  # fmt: skip
+            "seconds": round(last - first, 3), "per_second": round((told - begun) / (last - first), 4)}  # fmt: skip
 
 
 def main() -> None:
@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "docs/results")
     asked = parser.parse_args()
     trivial = timed(asked.trials, Workers(2, batch=asked.batch), partial(scoring, 0.0), asked.sampler)
-    print(f"a score that costs nothing: {trivial['per_second']:,} architectures a second", flush=True)
+    print(f"a score that costs nothing: {trivial['per_second']:,.0f} architectures a second", flush=True)
     slow = [timed(asked.slow, Workers(n), partial(scoring, asked.seconds), asked.sampler) for n in (1, 2)]
     efficiency = round(slow[1]["per_second"] * asked.seconds / 2, 4)
     print(f"a score of {asked.seconds} s: two workers reach {efficiency:.1%} of {2 / asked.seconds:g} a second")

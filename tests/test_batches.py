@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hwnas.errors import HostAway
+import pytest
+
+from hwnas.errors import HostAway, RunError
 from hwnas.search.batches import TRIES, Done, Source, score_all
+from hwnas.search.crew import Crew
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.ledger import Ledger
-from hwnas.search.ray_tune import Crew
 from hwnas.search.store import ScoreStore
 from hwnas.search.study import open_study
 from hwnas.space import Architecture
@@ -144,6 +146,20 @@ def test_a_worker_that_is_given_up_is_replaced_and_its_batch_goes_to_another() -
     crew.heard("x", "second", None)
     assert desk.found[0][1] == desk.found[1][1]
     assert crew.source.raised is None
+
+
+def test_what_cannot_be_kept_ends_the_search_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise RunError("no space is left", where="study", allowed="a", do="b")
+
+    study, desk = open_study(PLAN), Desk()
+    crew = Crew(Source(study, 2, 1), 1, desk)
+    crew.heard("w", "first", None)
+    monkeypatch.setattr(study, "tell", full)
+    crew.heard("w", "first", score_all(scored, list(desk.found[0][1])))  # type: ignore[arg-type]
+    assert isinstance(crew.source.raised, RunError)
+    assert desk.found[1:] == [("first", ())], "the worker goes home"
+    assert not crew.hires("x")
 
 
 def test_an_empty_batch_is_no_news() -> None:
