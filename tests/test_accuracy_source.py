@@ -61,9 +61,9 @@ def test_a_search_on_a_users_function_trains_no_supernet(whole: tuple[Path, Tell
 def test_files_without_a_supernet_say_that_their_weights_are_random(whole: tuple[Path, Telling]) -> None:
     folder, told = whole
     manifest = json.loads((folder / "bundle" / "cloud" / "manifest.json").read_text())
-    assert manifest["weights"] == "random weights, nothing was trained"
+    assert {model["weights"] for model in manifest["models"]} == {"random weights, nothing was trained"}
     assert manifest["supernet"]["epochs"] == 0
-    assert any(line.startswith("the files have random weights") for line in told.lines)
+    assert any("have random weights" in line for line in told.lines)
 
 
 def test_a_score_is_shown_as_a_number_and_marked_as_given(whole: tuple[Path, Telling]) -> None:

@@ -12,10 +12,18 @@ from torch import nn
 
 from hwnas import cli, pipeline
 from hwnas.errors import ConfigError, RunError, TrainingError
+from hwnas.pipeline.found import found_front
+from hwnas.pipeline.narrate import Silent
+from hwnas.pipeline.pricing import priced_setups
+from hwnas.pipeline.reporting import facts_of
+from hwnas.pipeline.searching import searched_before
+from hwnas.pipeline.training import load_run
 from hwnas.proxies import trained as trained_proxy
 from hwnas.search.fronts import read_front
 from hwnas.search.store import ScoreStore
-from tests.test_pipeline import edited, written
+from hwnas.supernet import accuracy
+from hwnas.supernet.kept_weights import kept_module
+from tests.test_pipeline import edited, printed, written
 
 LADDER = [
     {"score": "synflow", "networks": 20},
@@ -146,3 +154,109 @@ def test_a_rung_that_needs_a_supernet_says_so(run: Path, tmp_path: Path) -> None
     path.write_text(yaml.safe_dump(raw))
     with pytest.raises(RunError, match="needs a trained supernet"):
         pipeline.ladder(path, runs=tmp_path / "runs")
+
+
+@pytest.fixture(scope="module")
+def exported(climbed: Path) -> dict[str, Any]:
+    """The manifest of the ladder's front; nothing was searched."""
+    edited(climbed, export={"picks": ["best", "fastest"], "formats": ["onnx"]})
+    (path,) = pipeline.export(climbed)
+    assert path == climbed / "ladder" / "bundle" / "cloud" / "manifest.json"
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def test_the_front_tells_the_scores_of_every_rung_and_was_timed(climbed: Path) -> None:
+    rungs = document(climbed)["rungs"]
+    scored = {rung["metric"]: {one["key"]: one["scores"] for one in rung["evaluations"]} for rung in rungs}
+    for point in read_front(climbed / "ladder" / "cloud-front.json"):
+        for metric in ("score@synflow", "top1@inherited", "top1@short"):
+            assert point.scores[metric] == scored[metric][point.architecture.key][metric]
+        assert (point.origin["score@synflow"], point.origin["top1@inherited"]) == ("scored", "measured")
+        assert point.measured["latency_ms@cpu"] > 0
+
+
+def test_what_is_exported_has_the_weights_that_were_scored(climbed: Path, exported: dict[str, Any]) -> None:
+    assert exported["front"] == "ladder"
+    run = pipeline.open_run(climbed)
+    for model in exported["models"]:
+        assert "as they were scored on the ladder" in model["weights"]
+        found = found_front(run, "cloud", "ladder")
+        point = next(point for point in found.points if point.architecture.key == model["key"])
+        weights = found.weights(run, point.architecture)
+        assert weights is not None
+        network = run.network(point.architecture)
+        module = kept_module(weights, network)
+        assert accuracy(module, network, run.dataset.validation.first(100)) == point.scores["top1@short"]
+        assert accuracy(module, network, run.dataset.test) == model["test_top1"]["value"]
+
+
+def test_without_kept_weights_the_supernets_are_exported_and_that_is_said(
+    climbed: Path, exported: dict[str, Any]
+) -> None:
+    for path in (climbed / "training" / "short").rglob("*.safetensors"):
+        path.rename(path.with_suffix(".away"))
+    try:
+        (path,) = pipeline.export(climbed, front="ladder")
+    finally:
+        for path_away in (climbed / "training" / "short").rglob("*.away"):
+            path_away.rename(path_away.with_suffix(".safetensors"))
+    models = json.loads(path.read_text())["models"]
+    assert [model["key"] for model in models] == [model["key"] for model in exported["models"]]
+    assert all(model["weights"].startswith("inherited from a supernet") for model in models)
+
+
+def test_the_report_tells_the_ladders_front_and_files(climbed: Path, exported: dict[str, Any]) -> None:
+    run = pipeline.open_run(climbed)
+    prices, trained = priced_setups(run), load_run(run, Silent())
+    (tier,) = facts_of(run, trained, prices, searched_before(run, trained, prices)).tiers
+    assert (tier.title, tier.accuracy.metric) == ("cloud, ladder", "top1@short")
+    assert [score.metric for score in tier.passed] == ["score@synflow", "top1@inherited"]
+    assert len(tier.points) == 3
+    assert {file.pick for file in tier.files}
+    assert any(note.startswith("score@synflow: 20 networks, 8 went on") for note in tier.notes)
+    page = pipeline.report(climbed).read_text()
+    assert "Top-1 accuracy, inherited" in page
+
+
+def test_picks_of_the_ladders_front_are_shown(
+    climbed: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    front = read_front(climbed / "ladder" / "cloud-front.json")
+    best = next(point for point in front if "best" in point.picks)
+    out = printed("show", str(climbed), "--pick", "best", "--json", monkeypatch=monkeypatch, capfd=capfd)
+    assert [point["key"] for point in json.loads(out)["cloud"]] == [best.architecture.key]
+    assert "Front of cloud, ladder" in printed("show", str(climbed), monkeypatch=monkeypatch, capfd=capfd)
+
+
+def test_other_limits_are_solved_for_with_the_ladders_scores(climbed: Path) -> None:
+    solved = pipeline.solve(climbed, front="ladder", limits=["params=3000"])
+    assert {point.architecture.key for point in solved.front} == {
+        point.architecture.key for point in read_front(climbed / "ladder" / "cloud-front.json")
+    }
+    assert solved.left_out == 2, "they were trained for two epochs"
+
+
+def test_a_front_that_was_found_under_other_limits_is_not_read(climbed: Path) -> None:
+    edited(climbed, tiers={"cloud": {"setup": "cpu", "limits": {"params": 2500}}})
+    try:
+        with pytest.raises(RunError, match=r"the ladder was climbed for .* params <= 3000"):
+            pipeline.fronts(climbed, front="ladder")
+    finally:
+        edited(climbed, tiers={"cloud": {"setup": "cpu", "limits": {"params": 3000}}})
+
+
+def test_a_front_that_is_not_there_is_told_with_the_command_that_makes_it(run: Path, climbed: Path) -> None:
+    with pytest.raises(RunError, match="tier `cloud` has no front yet"):
+        pipeline.fronts(run, front="search")
+
+
+def test_damaged_rungs_are_told(climbed: Path) -> None:
+    path = climbed / "ladder" / "cloud.json"
+    whole = path.read_text()
+    path.write_text(whole[: len(whole) // 2])
+    try:
+        with pytest.raises(RunError, match="the ladder's rungs cannot be read"):
+            pipeline.fronts(climbed)
+    finally:
+        path.write_text(whole)

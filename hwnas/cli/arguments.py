@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -20,5 +20,9 @@ Runs = Annotated[Path, typer.Option("--runs", help="Folder that runs are kept in
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else.")]
 Trials = Annotated[
     int | None, typer.Option("--trials", min=1, help="Trials for each tier, instead of the experiment's number.")
+]
+Front = Annotated[
+    Literal["search", "ladder"] | None,
+    typer.Option("--front", help="Whose front: the search's, or the ladder's; that only where nothing was searched."),
 ]
 RUNS = Path("runs")

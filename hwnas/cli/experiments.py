@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwnas.cli.arguments import RUNS, Json, Reference, Runs, Trials
+from hwnas.cli.arguments import RUNS, Front, Json, Reference, Runs, Trials
 from hwnas.cli.printing import print_found, print_fronts
 from hwnas.terminal import Terminal
 
@@ -88,8 +88,8 @@ def search(experiment: Reference, runs: Runs = RUNS, trials: Trials = None, as_j
 def ladder(experiment: Reference, runs: Runs = RUNS, as_json: Json = False) -> None:
     """Score many networks cheaply and the best of them dearly, rung by rung of the experiment's `search.ladder`.
 
-    Writes ladder/TIER.json and the front among the networks of the last rung. The same command continues where it was
-    stopped.
+    The front among the networks of the last rung is timed and kept; `show`, `export`, `solve` and `report` read it. The
+    same command continues where it was stopped.
     """
     from hwnas import pipeline
 
@@ -137,13 +137,14 @@ def solve(
         typer.Option(help="A set-up of the experiment, or a latency table's file."),
     ] = None,
     limit: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, such as latency_ms=20. Repeatable.")] = None,
+    front: Front = None,
     runs: Runs = RUNS,
     as_json: Json = False,
 ) -> None:
     """The front for another set-up or other limits, from stored accuracies and a table. Nothing is trained or timed."""
     from hwnas import pipeline
 
-    solved = pipeline.solve(experiment, setup=setup, limits=limit or [], runs=runs)
+    solved = pipeline.solve(experiment, setup=setup, limits=limit or [], front=front or "search", runs=runs)
     if as_json:
         print_found(solved.as_dict(), True, [])
         return
@@ -158,12 +159,13 @@ def export(
     fine_tune: Annotated[
         int | None, typer.Option("--fine-tune", min=0, help="Train each pick on for so many epochs first.")
     ] = None,
+    front: Front = None,
     as_json: Json = False,
 ) -> None:
     """Write the picks of each front as ONNX and TFLite files, run them and compare them with PyTorch."""
     from hwnas import pipeline
 
-    manifests = pipeline.export(experiment, runs=runs, fine_tune=fine_tune, narrator=Terminal())
+    manifests = pipeline.export(experiment, runs=runs, fine_tune=fine_tune, front=front, narrator=Terminal())
     print_found(
         {path.parent.name: json.loads(path.read_text()) for path in manifests},
         as_json,

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hwnas.pipeline.found import Finder
 
 
 def print_found(found: Any, as_json: bool, lines: list[str]) -> None:
@@ -15,9 +18,9 @@ def print_found(found: Any, as_json: bool, lines: list[str]) -> None:
         print(line)
 
 
-def print_fronts(reference: str, runs: Path, pick: str | None = None) -> None:
+def print_fronts(reference: str, runs: Path, pick: str | None = None, front: Finder | None = None) -> None:
     """The fronts of a run as tables."""
     from hwnas import pipeline
     from hwnas.terminal import show_fronts
 
-    show_fronts(pipeline.fronts(reference, runs=runs, pick=pick))
+    show_fronts(pipeline.fronts(reference, runs=runs, pick=pick, front=front))

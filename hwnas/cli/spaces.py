@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from hwnas.cli.arguments import RUNS, Json, SpaceReference
+from hwnas.cli.arguments import RUNS, Front, Json, SpaceReference
 from hwnas.cli.printing import print_found, print_fronts
 
 
@@ -49,6 +49,7 @@ def show(
             help="Of a run's fronts only: best, knee, weights:top1=2,latency_ms=1, lexicographic:..., cluster:5"
         ),
     ] = None,
+    front: Front = None,
     as_json: Json = False,
 ) -> None:
     """What a space holds, or the fronts of a run."""
@@ -56,13 +57,10 @@ def show(
 
     if (Path(target) / "experiment.yaml").is_file():
         if as_json:
-            print_found(
-                {tier.name: [dataclasses.asdict(p) for p in tier.front] for tier in pipeline.fronts(target, pick=pick)},
-                True,
-                [],
-            )
+            tiers = pipeline.fronts(target, pick=pick, front=front)
+            print_found({tier.name: [dataclasses.asdict(p) for p in tier.front] for tier in tiers}, True, [])
         else:
-            print_fronts(target, RUNS, pick)
+            print_fronts(target, RUNS, pick, front)
         return
     opened, _ = pipeline.open_space(target)
     if as_json:

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from hwnas.pipeline.kits import bench_hosts as bench_hosts
     from hwnas.pipeline.kits import pack as pack
     from hwnas.pipeline.ladder import ladder as ladder
-    from hwnas.pipeline.reporting import fronts as fronts
     from hwnas.pipeline.reporting import report as report
-    from hwnas.pipeline.reporting import solved_facts as solved_facts
     from hwnas.pipeline.schemas import schema_text as schema_text
     from hwnas.pipeline.scoring import score as score
     from hwnas.pipeline.searching import search as search
     from hwnas.pipeline.showing import space_facts as space_facts
+    from hwnas.pipeline.shown import fronts as fronts
+    from hwnas.pipeline.shown import solved_facts as solved_facts
     from hwnas.pipeline.solving import solve as solve
     from hwnas.pipeline.spaces import open_space as open_space
     from hwnas.pipeline.storages import serve_storage as serve_storage
@@ -51,7 +51,7 @@ _VERBS = {  # name -> "module:attribute"; the block above says the same to type 
     "export": "hwnas.pipeline.exporting:export",
     "fidelity": "hwnas.pipeline.fidelity:fidelity",
     "feasible": "hwnas.pipeline.feasibility:feasible",
-    "fronts": "hwnas.pipeline.reporting:fronts",
+    "fronts": "hwnas.pipeline.shown:fronts",
     "import_table": "hwnas.pipeline.tables:import_table",
     "ladder": "hwnas.pipeline.ladder:ladder",
     "lint": "hwnas.pipeline.tables:lint",
@@ -66,7 +66,7 @@ _VERBS = {  # name -> "module:attribute"; the block above says the same to type 
     "search": "hwnas.pipeline.searching:search",
     "serve_storage": "hwnas.pipeline.storages:serve_storage",
     "solve": "hwnas.pipeline.solving:solve",
-    "solved_facts": "hwnas.pipeline.reporting:solved_facts",
+    "solved_facts": "hwnas.pipeline.shown:solved_facts",
     "space_facts": "hwnas.pipeline.showing:space_facts",
     "view": "hwnas.pipeline.showing:view",
     "train": "hwnas.pipeline.training:train",

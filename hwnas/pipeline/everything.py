@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hwnas.pipeline.exporting import export_run
 from hwnas.pipeline.feasibility import check_limits
+from hwnas.pipeline.found import found_front
 from hwnas.pipeline.live import refuse_paused
 from hwnas.pipeline.narrate import Narrator, Silent
 from hwnas.pipeline.pricing import priced_setups
@@ -45,7 +46,12 @@ def run(
         searched = search_run(opened, trained, prices, narrator, trials=trials)
         if opened.experiment.data is None:
             narrator.say("no files are written: without `data` there are no images to compare them on")
-        manifests = [] if opened.experiment.data is None else export_run(opened, trained, narrator)
+        fronts = (
+            []
+            if opened.experiment.data is None
+            else [found_front(opened, t, "search") for t in opened.experiment.tiers]
+        )
+        manifests = export_run(opened, trained, narrator, fronts) if fronts else []
         page = report_run(opened, trained, prices, searched)
     refuse_paused((tier.tier.name, tier.paused) for tier in searched if tier.paused)
     return Outcome(opened.folder, tuple(searched), tuple(manifests), page)

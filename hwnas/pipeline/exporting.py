@@ -21,12 +21,13 @@ from hwnas.latency.turns import Queue, alone_on_device
 from hwnas.network import Network, costs
 from hwnas.pareto import Objective
 from hwnas.pipeline.boards import board_table
+from hwnas.pipeline.found import Finder, Found, found_front
 from hwnas.pipeline.narrate import Bar, Narrator, Silent
 from hwnas.pipeline.timing import exporter_of, protocol, queue_of, runtime_of, wished
 from hwnas.pipeline.tuning import tune
 from hwnas.pipeline.workspace import Run, open_run
 from hwnas.runtimes import offered
-from hwnas.search.fronts import FrontPoint, read_front, write_whole
+from hwnas.search.fronts import FrontPoint, write_whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,11 +58,13 @@ def export(
     *,
     runs: Path = Path("runs"),
     fine_tune: int | None = None,
+    front: Finder | None = None,
     narrator: Narrator | None = None,
 ) -> list[Path]:
-    """Export the picks of every tier of a searched run; the manifests that were written.
+    """Export the picks of every tier of a run; the manifests that were written.
 
-    `fine_tune` is so many epochs in place of `export.fine_tune_epochs`.
+    `fine_tune` is so many epochs in place of `export.fine_tune_epochs`; `front` says whether picks are of the search's
+    front or of the ladder's. If left out it is the search's, and the ladder's where nothing was searched.
     """
     from hwnas.pipeline.training import supernet_of
 
@@ -70,42 +73,45 @@ def export(
         asked = run.experiment.export.model_copy(update={"fine_tune_epochs": fine_tune})
         run = replace(run, experiment=run.experiment.model_copy(update={"export": asked}))
     with run.opened():
-        return export_run(run, supernet_of(run, narrator), narrator)
+        fronts = [found_front(run, name, front) for name in run.experiment.tiers]
+        return export_run(run, supernet_of(run, narrator), narrator, fronts)
 
 
-def export_run(run: Run, trained: Trained | None, narrator: Narrator) -> list[Path]:
+def export_run(run: Run, trained: Trained | None, narrator: Narrator, fronts: Sequence[Found]) -> list[Path]:
     """Write, run, compare and time the files of every tier's picks. Without a supernet they have random weights."""
     from hwnas.pipeline.training import untrained
 
     if trained is None:
         trained = untrained(run)
-        narrator.say(f"the files have {weights_told(trained)}: their networks are to be trained before they are of use")
     with run.timed("export"):
-        return [_export_tier(run, name, trained, narrator) for name in run.experiment.tiers]
+        return [_export_tier(run, found, trained, narrator) for found in fronts]
 
 
-def _export_tier(run: Run, name: str, trained: Trained, narrator: Narrator) -> Path:
-    chosen = taken_by(run.experiment.export.picks, read_front(run.front_path(name)), run.tier(name).objectives)
-    folder = run.folder / "bundle" / name
+def _export_tier(run: Run, found: Found, trained: Trained, narrator: Narrator) -> Path:
+    name, folder = found.tier.name, found.folder
+    chosen = taken_by(run.experiment.export.picks, found.points, found.tier.objectives)
     path = folder / "manifest.json"
     path.unlink(missing_ok=True)  # a bundle with a manifest is whole
     models, queue = [], queue_of(run.experiment.timing, narrator)
-    with narrator.bar(f"exporting {name}") as bar:
+    with narrator.bar(f"exporting {found.named}") as bar:
         for number, (point, names) in enumerate(chosen):
             bar.update(number, len(chosen), ", ".join(names))
             show = _teller(bar, number, len(chosen), ", ".join(names))
-            models.append(_export_point(run, name, point, names, trained, folder, show, queue))
+            models.append(_export_point(run, found, point, names, trained, show, queue))
         bar.update(len(chosen), len(chosen), "done")
+    random = [model["key"] for model in models if model["weights"] == RANDOM]
+    if random:
+        narrator.say(f"{name}: {', '.join(random)} have {RANDOM}: they are to be trained before they are of use")
     manifest = {
         "hwnas": __version__,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "tier": name,
+        "front": found.by,
         "setup": _set_up(run, name),
         "machine": machine(),
         "versions": versions(),
-        "limits": list(map(str, run.tier(name).limits)),
+        "limits": list(map(str, found.tier.limits)),
         "supernet": {"weights": trained.weights, "epochs": len(trained.history)},
-        "weights": weights_told(trained),
         "models": models,
         "experiment": published(run.resolved).model_dump(mode="json"),
     }
@@ -131,10 +137,13 @@ def _teller(bar: Bar, number: int, total: int, names: str) -> Callable[[int, int
     return lambda epoch, epochs: bar.update(number + epoch / (epochs + 1), total, f"{names}: epoch {epoch} of {epochs}")
 
 
+RANDOM = "random weights, nothing was trained"
+
+
 def weights_told(trained: Trained) -> str:
-    """What weights the files of a run have, in words."""
+    """What weights the networks of a supernet have, in words."""
     epochs = len(trained.history)
-    return f"inherited from a supernet of {epochs} epochs" if epochs else "random weights, nothing was trained"
+    return f"inherited from a supernet of {epochs} epochs" if epochs else RANDOM
 
 
 def _drop_stale(folder: Path, listed: Collection[str]) -> None:
@@ -150,6 +159,8 @@ class _Settled:
     """A network that is about to be written, and what PyTorch says to the test images."""
 
     module: nn.Module
+    weights: str
+    """Where they come from, in words."""
     network: Network
     calibration: Images
     """Training images, which int8 files take the ranges of their activations from."""
@@ -162,17 +173,16 @@ class _Settled:
 
 def _export_point(
     run: Run,
-    tier: str,
+    found: Found,
     point: FrontPoint,
     names: Mapping[str, str],
     trained: Trained,
-    folder: Path,
     show: Callable[[int, int], None],
     queue: Queue,
 ) -> dict[str, Any]:
-    settled, stem = _settled(run, point, trained, show), next(iter(names.values()))
-    formats = run.experiment.export.formats
-    files = [_export_file(run, tier, settled, folder / f"{stem}.{suffix}", queue) for suffix in formats]
+    settled, stem = _settled(run, found, point, trained, show), next(iter(names.values()))
+    paths = [found.folder / f"{stem}.{suffix}" for suffix in run.experiment.export.formats]
+    files = [_export_file(run, found.tier.name, settled, path, queue) for path in paths]
     total, top1 = costs(settled.network), float((settled.logits.argmax(1) == settled.labels).mean())
     return {
         "picks": list(names),
@@ -185,6 +195,7 @@ def _export_point(
             metric: {"value": value, "origin": point.origin.get(metric, "")} for metric, value in point.scores.items()
         },
         "measured": {metric: {"value": value, "origin": "measured"} for metric, value in point.measured.items()},
+        "weights": settled.weights,
         "test_top1": {"value": top1, "origin": "measured", "in": "PyTorch"},
         **({"fine_tuned": settled.tuned} if settled.tuned else {}),
         "params": total.params,
@@ -193,24 +204,31 @@ def _export_point(
     }
 
 
-def _settled(run: Run, point: FrontPoint, trained: Trained, show: Callable[[int, int], None]) -> _Settled:
+def _settled(run: Run, found: Found, point: FrontPoint, trained: Trained, show: Callable[[int, int], None]) -> _Settled:
     import torch
 
     from hwnas.export.bundle import logits_of
     from hwnas.pipeline.accuracy import ingredients_of
     from hwnas.proxies.inherited import inherited
+    from hwnas.supernet.kept_weights import kept_module
     from hwnas.supernet.weights import resized
 
     network, test = run.network(point.architecture), run.dataset.test
     scored = inherited(ingredients_of(run, trained))
-    module, told = scored.settled(network), None
+    told = None
+    if (kept := found.weights(run, point.architecture)) is not None:
+        module = start = kept_module(kept, network)
+        weights = f"as they were scored on the ladder, {found.producer}"
+    else:
+        module, start, weights = scored.settled(network), trained.supernet.extract(network), weights_told(trained)
     if run.experiment.export.fine_tune_epochs:
-        tuned = tune(run, trained, point.architecture, network, module, show)
+        tuned = tune(run, trained, point.architecture, network, module, start, show)
         module, told = tuned.module, tuned.told
+        weights += ", trained on" if tuned.better else ""
     images = resized(test.every(), network).numpy()
     seen = torch.cat(scored.calibration)[: run.experiment.export.calibration_images]
     ranges, labels = resized(seen, network).numpy(), test.labels.numpy()
-    return _Settled(module, network, ranges, images, labels, logits_of(module, images), told)
+    return _Settled(module, weights, network, ranges, images, labels, logits_of(module, images), told)
 
 
 def _export_file(run: Run, tier: str, settled: _Settled, path: Path, queue: Queue) -> FileRecord:

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hwnas.config import RungConfig
-from hwnas.errors import ConfigError
 from hwnas.pipeline.accuracy import ingredients_of, made
+from hwnas.pipeline.climbs import WHERE, Climb, check_ladder, metric_of, write_climb
 from hwnas.pipeline.feasibility import check_limits
 from hwnas.pipeline.narrate import Narrator, Silent
 from hwnas.pipeline.pricing import Priced, known_scores, priced_setups
+from hwnas.pipeline.retiming import timed_again
 from hwnas.pipeline.runners import cost_scorers
 from hwnas.pipeline.searching import standing
 from hwnas.pipeline.training import supernet_of
 from hwnas.pipeline.workspace import Run, open_run
 from hwnas.proxies import Accuracy, source_of
-from hwnas.search.fronts import FrontPoint, read_front, write_front, write_whole
-from hwnas.search.halving import Climbed, Rung, draw, halve
+from hwnas.search.fronts import FrontPoint, read_front
+from hwnas.search.halving import Rung, draw, halve, tier_at
 from hwnas.search.store import ScoreStore
 from hwnas.space import Architecture
 
@@ -28,21 +28,9 @@ if TYPE_CHECKING:
     from hwnas.pipeline.training import Trained
 
 
-@dataclass(frozen=True)
-class Climb:
-    """A tier's way up the ladder, and the front among the networks of the last rung."""
-
-    tier: str
-    rungs: tuple[Climbed, ...]
-    front: tuple[FrontPoint, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """A JSON-ready form; the front stands in files of its own."""
-        return {"tier": self.tier, "rungs": [_rung_dict(rung) for rung in self.rungs]}
-
-
 def ladder(reference: str | Path, *, runs: Path = Path("runs"), narrator: Narrator | None = None) -> list[Climb]:
-    """Climb the experiment's ladder for each tier. Scores are kept one by one: the same command continues.
+    """Climb the experiment's ladder for each tier and time its front. Scores are kept one by one: the same command
+    continues.
 
     The population is the front that a search found, if there is one, the smallest and the largest network, and random
     ones, all within the limits on what costs nothing to know.
@@ -52,38 +40,26 @@ def ladder(reference: str | Path, *, runs: Path = Path("runs"), narrator: Narrat
         RunError: a rung needs a supernet that was not trained.
     """
     run, narrator = open_run(reference, runs=runs), narrator or Silent()
-    _check(run)
+    check_ladder(run)
     with run.opened(), run.timed("ladder"):
         prices = priced_setups(run)
         check_limits(run, prices)
         trained = supernet_of(run, narrator)
-        scores = [_score(run, trained, rung) for rung in run.experiment.search.ladder]
+        rungs = run.experiment.search.ladder
+        scores = [_score(run, trained, rung, keep=rung is rungs[-1]) for rung in rungs]
         store = ScoreStore.open(run.folder / "scores.jsonl")
         for notice in store.notices:
             narrator.say(notice)
         return [_climb(run, name, scores, prices, store, narrator) for name in run.experiment.tiers]
 
 
-def _check(run: Run) -> None:
-    where = f"experiment `{run.experiment.name}`: search.ladder"
-    if not run.experiment.search.ladder:
-        raise ConfigError(
-            "the experiment has no ladder",
-            where=where,
-            allowed="Rungs from cheap to dear: [{score: inherited, networks: 100}, {score: short, networks: 10}]",
-            do="Add `search.ladder`",
-        )
-    for rung in run.experiment.search.ladder:
-        source_of(rung.score, where=where)
-
-
-def _score(run: Run, trained: Trained | None, rung: RungConfig) -> tuple[RungConfig, Accuracy]:
-    """A rung with what it scores by."""
+def _score(run: Run, trained: Trained | None, rung: RungConfig, *, keep: bool) -> tuple[RungConfig, Accuracy]:
+    """A rung with what it scores by. Weights that the last rung trains are kept: they are exported."""
     ingredients = ingredients_of(run, trained)
     settings = ingredients.settings
     settings = replace(settings, source=rung.score, epochs=rung.epochs or settings.epochs)
-    source = source_of(rung.score, where="search.ladder")
-    return rung, made(source, replace(ingredients, settings=settings))
+    source = source_of(rung.score, where=WHERE)
+    return rung, made(source, replace(ingredients, settings=settings, keep_weights=keep))
 
 
 def _climb(
@@ -94,7 +70,7 @@ def _climb(
     store: ScoreStore,
     narrator: Narrator,
 ) -> Climb:
-    rungs = [Rung(_metric(rung.score), rung.networks, accuracy, accuracy.producer) for rung, accuracy in scores]
+    rungs = [Rung(metric_of(rung.score), rung.networks, accuracy, accuracy.producer) for rung, accuracy in scores]
     population = _population(run, name, rungs[0].networks, prices)
     before = [0, *(rung.networks for rung in rungs)]
     with narrator.bar(f"climbing the ladder of {name}") as bar:
@@ -104,18 +80,28 @@ def _climb(
 
         climbed = halve(population, rungs, run.tier(name), cost_scorers(run, name, prices, narrator), store, show)
         bar.update(sum(before), sum(before), "done")
-    last, accuracy = climbed[-1], scores[-1][1]
-    origin = source_of(scores[-1][0].score, where="search.ladder").origin
+    (rung, accuracy), last = scores[-1], climbed[-1]
+    origin = source_of(rung.score, where=WHERE).origin
     front = standing(run, name, last.tier, last.evaluations, prices, origin, accuracy)
-    climb = Climb(name, tuple(climbed), tuple(front))
-    folder = run.folder / "ladder"
-    write_whole(folder / f"{name}.json", json.dumps(climb.as_dict(), indent=1, allow_nan=False) + "\n")
-    write_front(folder / f"{name}-front.json", folder / f"{name}-front.csv", climb.front)
+    front = timed_again(run, front, tier_at(run.tier(name, measured=True), last.metric), narrator)
+    climb = Climb(name, tuple(rung.score for rung, _ in scores), tuple(climbed), tuple(front))
+    climb = replace(climb, front=_passed(climb))
+    write_climb(run, climb)
     return climb
 
 
-def _metric(score: str) -> str:
-    return f"{source_of(score, where='search.ladder').quantity}@{score.rpartition(':')[2]}"
+def _passed(climb: Climb) -> tuple[FrontPoint, ...]:
+    """The front's networks with their scores on the rungs before the last one, too."""
+    known = {rung.metric: {one.architecture: one.scores[rung.metric] for one in rung.evaluations
+                           if rung.metric in one.scores} for rung in climb.rungs}  # fmt: skip
+    return tuple(
+        replace(
+            point,
+            scores={**{metric: known[metric][point.architecture] for metric in climb.passed}, **point.scores},
+            origin={**{metric: source.origin for metric, source in climb.passed.items()}, **point.origin},
+        )
+        for point in climb.front
+    )
 
 
 def _population(run: Run, name: str, count: int, prices: Mapping[str, Priced]) -> list[Architecture]:
@@ -129,25 +115,3 @@ def _population(run: Run, name: str, count: int, prices: Mapping[str, Priced]) -
         lambda architecture: known(architecture) is not None,
         first=[*(point.architecture for point in found), run.space.smallest(), run.space.largest()],
     )
-
-
-def _rung_dict(rung: Climbed) -> dict[str, Any]:
-    promoted = {architecture.key for architecture in rung.promoted}
-    return {
-        "metric": rung.metric,
-        "producer": rung.producer,
-        "networks": len(rung.evaluations),
-        "failed": rung.failed,
-        "promoted": len(promoted),
-        "elapsed_s": round(rung.elapsed_s, 3),
-        "evaluations": [
-            {
-                "key": one.architecture.key,
-                "scores": dict(one.scores),
-                "broken": list(one.broken),
-                "failed": one.failed,
-                "promoted": one.architecture.key in promoted,
-            }
-            for one in rung.evaluations
-        ],
-    }

@@ -3,40 +3,41 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas import __version__
-from hwnas.choosing import choose
 from hwnas.config import dump_experiment, published
 from hwnas.errors import RunError, SpaceError
 from hwnas.latency.model import LatencyModel, throttled
 from hwnas.latency.table import LatencyTable, check_key, read_table
 from hwnas.network import Network, costs
 from hwnas.pareto import reference_point
+from hwnas.pipeline.climbs import Climb, climb_path
 from hwnas.pipeline.exporting import machine, published_setup, versions
+from hwnas.pipeline.found import Found, found_front
 from hwnas.pipeline.live import live_path
 from hwnas.pipeline.narrate import Narrator, Silent
 from hwnas.pipeline.pricing import Priced, priced_setups
 from hwnas.pipeline.searching import Searched, nothing_found, searched_before
+from hwnas.pipeline.shown import accuracy_facts, estimated, latency_origin_of, passed_facts
 from hwnas.pipeline.workspace import Run, open_run
 from hwnas.report import facts
-from hwnas.report.facts import Origin
 from hwnas.report.page import write_page
 from hwnas.runtimes.setup import Setup
 from hwnas.search.evaluate import Evaluation
-from hwnas.search.fronts import FrontPoint, hypervolume_history, read_front
+from hwnas.search.fronts import FrontPoint, hypervolume_history
 from hwnas.space import Architecture
 
 if TYPE_CHECKING:
-    from hwnas.pipeline.solving import Solved
     from hwnas.pipeline.training import Trained
 
 
 def report(reference: str | Path, *, runs: Path = Path("runs"), narrator: Narrator | None = None) -> Path:
-    """Write report.html of a searched run again, from what stands in its folder."""
+    """Write report.html of a run again, from what its searches and ladders left in its folder."""
     from hwnas.pipeline.training import supernet_of
 
     run = open_run(reference, runs=runs)
@@ -48,8 +49,15 @@ def report(reference: str | Path, *, runs: Path = Path("runs"), narrator: Narrat
 
 def report_run(run: Run, trained: Trained | None, prices: dict[str, Priced], searched: list[Searched]) -> Path:
     """Write report.html of a run that was searched, and exported or not."""
+    return write_page(facts_of(run, trained, prices, searched), run.folder / "report.html")
+
+
+def facts_of(
+    run: Run, trained: Trained | None, prices: dict[str, Priced], searched: Sequence[Searched]
+) -> facts.ReportFacts:
+    """Everything that the report tells."""
     config = run.experiment
-    page = facts.ReportFacts(
+    return facts.ReportFacts(
         experiment=config.name,
         title=config.title or config.name,
         created_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -63,13 +71,12 @@ def report_run(run: Run, trained: Trained | None, prices: dict[str, Priced], sea
             _costs(run, run.space.smallest()),
             _costs(run, run.space.largest()),
         ),
-        tiers=tuple(_tier(run, tier, prices) for tier in searched),
+        tiers=tuple(_tiers(run, prices, searched)),
         training=None if trained is None else _training(run, trained),
         config_yaml=dump_experiment(published(run.resolved)),
         versions=versions(),
         elapsed=run.elapsed,
     )
-    return write_page(page, run.folder / "report.html")
 
 
 def describe(network: Network) -> tuple[str, ...]:
@@ -83,49 +90,77 @@ def describe(network: Network) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _tier(run: Run, searched: Searched, prices: dict[str, Priced]) -> facts.TierFacts:
-    tier, name = searched.tier, searched.tier.name
-    latency = tier.objectives[1].metric
-    setup = run.experiment.tiers[name].setup
-    manifest = _manifest(run, name)
+def _tiers(run: Run, prices: dict[str, Priced], searched: Sequence[Searched]) -> Iterator[facts.TierFacts]:
+    """Each tier as it was searched, and beside it what the ladder found, if that was climbed."""
+    by_name = {one.tier.name: one for one in searched}
+    for name in run.experiment.tiers:
+        found, left_out = _ladder(run, name)
+        if name in by_name:
+            yield _searched(run, by_name[name], prices, left_out)
+        if found is not None and found.climb is not None:
+            yield _tier(run, found, found.climb.last.evaluations, prices, notes=tuple(_rungs(found.climb)))
+
+
+def _ladder(run: Run, name: str) -> tuple[Found | None, tuple[str, ...]]:
+    """What the ladder found; where that cannot be read any more, why."""
+    if not climb_path(run, name).exists():
+        return None, ()
+    try:
+        return found_front(run, name, "ladder"), ()
+    except RunError as error:
+        return None, (f"The ladder's front is left out: {error.met}. {error.do}.",)
+
+
+def _rungs(climb: Climb) -> Iterator[str]:
+    for rung, after in zip_longest(climb.rungs, climb.rungs[1:]):
+        went_on = "" if after is None else f", {len(rung.promoted)} went on"
+        failed = f", {rung.failed} could not be scored" if rung.failed else ""
+        yield f"{rung.metric}: {len(rung.evaluations)} networks{failed}{went_on}."
+
+
+def _searched(run: Run, searched: Searched, prices: dict[str, Priced], left_out: tuple[str, ...]) -> facts.TierFacts:
+    tier = searched.tier
+    competing = [e.scores for e in searched.evaluations if e.competes(tier)]
+    reference = reference_point(competing, tier.objectives) if competing else None
+    volume = () if reference is None else tuple(hypervolume_history(searched.evaluations, tier, reference))
+    found, notes = found_front(run, tier.name, "search"), (*_notes(searched), *left_out)
+    return _tier(run, found, searched.evaluations, prices, notes=notes, hypervolume=volume)
+
+
+def _tier(
+    run: Run,
+    found: Found,
+    evaluations: Sequence[Evaluation],
+    prices: dict[str, Priced],
+    *,
+    notes: tuple[str, ...],
+    hypervolume: tuple[float, ...] = (),
+) -> facts.TierFacts:
+    accuracy, latency = (objective.metric for objective in found.tier.objectives[:2])
+    name = found.tier.name
+    setup, manifest = run.experiment.tiers[name].setup, _manifest(found.folder)
     tested = {model["key"]: model["test_top1"]["value"] for model in manifest.get("models", [])}
     live, again = run.is_live(name), run.front_table_path(setup)
     again = live_path(run, setup) if live else again
     table = read_table(again) if again.is_file() else None
     price, published = prices.get(setup) if not live else None, run.is_published(name)
     told = _setup_facts(price.model.setup) if price else _live_setup(run, setup, table)
-    competing = [e.scores for e in searched.evaluations if e.competes(tier)]
-    volume = (
-        hypervolume_history(searched.evaluations, tier, reference_point(competing, tier.objectives))
-        if competing
-        else []
-    )
+    meaning = "" if published else f"one call, batch {told['batch']}"
+    model = price.model if price else None
     return facts.TierFacts(
         name=name,
         setup=told,
-        accuracy=_accuracy(run),
-        latency=facts.ObjectiveFacts(
-            latency, "min", _latency_origin(run, name), "" if published else f"one call, batch {told['batch']}"
-        ),
-        limits=tier.limits,
-        points=tuple(_point(run, e) for e in searched.evaluations if e.failed is None),
-        front=tuple(
-            _front_point(run, point, price.model if price else None, latency, table, tested) for point in searched.front
-        ),
-        hypervolume=tuple(volume),
-        files=_files(manifest, latency, {point.architecture.key for point in searched.front}),
-        notes=(*_notes(searched), *(_throttled(price) if price else ())),
+        accuracy=accuracy_facts(accuracy, found.source),
+        latency=facts.ObjectiveFacts(latency, "min", latency_origin_of(run, name), meaning),
+        limits=found.tier.limits,
+        points=tuple(_point(run, e) for e in evaluations if e.failed is None),
+        front=tuple(_front_point(run, found, point, model, table, tested) for point in found.points),
+        hypervolume=hypervolume,
+        files=_files(manifest, latency, {point.architecture.key for point in found.points}),
+        notes=(*notes, *(_throttled(price) if price else ())),
+        found_by=found.by,
+        passed=passed_facts(found),
     )
-
-
-def _latency_origin(run: Run, tier: str) -> Origin:
-    if run.is_published(tier):
-        return "published"
-    return "measured" if run.is_live(tier) else "predicted"
-
-
-def _accuracy(run: Run) -> facts.ObjectiveFacts:
-    return facts.ObjectiveFacts(run.accuracy, "max", run.source.origin, run.source.told)
 
 
 def _point(run: Run, evaluation: Evaluation) -> facts.Point:
@@ -147,12 +182,13 @@ def summary(architecture: Architecture) -> str:
 
 def _front_point(
     run: Run,
+    found: Found,
     point: FrontPoint,
     model: LatencyModel | None,
-    latency: str,
     table: LatencyTable | None,
     tested: dict[str, float],
 ) -> facts.FrontPoint:
+    accuracy, latency = (objective.metric for objective in found.tier.objectives[:2])
     network = run.network(point.architecture)
     estimate, total = model.predict(network) if model else None, costs(network)
     again = table.checks.get(check_key(network)) if table is not None else None
@@ -171,15 +207,10 @@ def _front_point(
         total.params,
         total.macs,
         total.activation_bytes,
-        _estimated(point, latency),
+        estimated(point, latency),
         point.measured,
-        point.errors.get(run.accuracy),
+        point.errors.get(accuracy),
     )
-
-
-def _estimated(point: FrontPoint, latency: str) -> str:
-    """`3 of 20 operators estimated`, or empty."""
-    return point.origin.get(latency, "").partition(", ")[2]
 
 
 def _files(manifest: dict[str, Any], latency: str, front: Collection[str]) -> tuple[facts.FileFacts, ...]:
@@ -206,9 +237,9 @@ def _files(manifest: dict[str, Any], latency: str, front: Collection[str]) -> tu
     return tuple(found)
 
 
-def _manifest(run: Run, tier: str) -> dict[str, Any]:
+def _manifest(folder: Path) -> dict[str, Any]:
     """What was exported, nothing yet perhaps."""
-    path = run.folder / "bundle" / tier / "manifest.json"
+    path = folder / "manifest.json"
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
@@ -270,55 +301,3 @@ def _count(run: Run) -> int | None:
         return run.space.count
     except SpaceError:
         return None
-
-
-def fronts(reference: str | Path, *, runs: Path = Path("runs"), pick: str | None = None) -> list[facts.TierFacts]:
-    """The fronts of a searched run as its folder holds them; needs no supernet and no table.
-
-    Args:
-        reference: of the run.
-        runs: folder of runs.
-        pick: a rule of `hwnas.choosing`: only what it takes of each front, with what was measured.
-    """
-    run = open_run(reference, runs=runs)
-    found = []
-    for name in run.experiment.tiers:
-        points = read_front(run.front_path(name))
-        if pick is not None:
-            points = [point for point in points if point.kept is not False]
-            points = [points[i] for i in choose([p.final for p in points], run.tier(name).objectives, pick)]
-        found.append(_front_facts(run, name, points))
-    return found
-
-
-def solved_facts(solved: Solved) -> facts.TierFacts:
-    """A front that was solved for, as those of a run are shown."""
-    return _front_facts(solved.run, solved.tier.name, solved.front)
-
-
-def _front_facts(run: Run, name: str, front: Sequence[FrontPoint]) -> facts.TierFacts:
-    tier, config = run.tier(name), run.experiment.tiers[name]
-    latency = tier.objectives[1].metric
-    points = tuple(
-        facts.FrontPoint(
-            p.architecture.key,
-            p.scores,
-            p.scores[latency],
-            measured_ms=p.measured.get(latency),
-            kept=p.kept,
-            picks=p.picks,
-            params=int(p.scores["params"]),
-            macs=int(p.scores["macs"]),
-            estimated=_estimated(p, latency),
-            accuracy_error=p.errors.get(run.accuracy),
-        )
-        for p in front
-    )
-    return facts.TierFacts(
-        name,
-        run.experiment.setups[config.setup].model_dump(exclude_none=True),
-        _accuracy(run),
-        facts.ObjectiveFacts(latency, "min", _latency_origin(run, name)),
-        tier.limits,
-        front=points,
-    )

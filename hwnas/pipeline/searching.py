@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from hwnas.errors import HostAway
 from hwnas.pareto import Tier
 from hwnas.pipeline.accuracy import accuracy_of
+from hwnas.pipeline.climbs import climb_path
 from hwnas.pipeline.feasibility import check_limits
 from hwnas.pipeline.guiding import guide_of
 from hwnas.pipeline.live import refuse_paused
@@ -67,13 +68,15 @@ def search(
 
 
 def searched_before(run: Run, trained: Trained | None, prices: Mapping[str, Priced]) -> list[Searched]:
-    """The tiers of a searched run, as its folder holds them.
+    """The tiers of a run that were searched, as its folder holds them.
 
     Raises:
         RunError: a front is missing or damaged.
     """
     found, proxy, store = [], accuracy_of(run, trained), ScoreStore.open(run.folder / "scores.jsonl")
     for name in run.experiment.tiers:
+        if not run.front_path(name).exists() and climb_path(run, name).exists():
+            continue  # its ladder was climbed, and nothing searched
         study = _open_study(run, name, proxy, prices, store, Silent())
         stopped = rules_of(run).reached(study.evaluations, study.plan.tier)
         finished = Finished(len(study.evaluations), sum(e.failed is not None for e in study.evaluations), stopped)

@@ -14,11 +14,14 @@ from hwnas.latency.model import LatencyModel
 from hwnas.latency.table import read_table
 from hwnas.network import known_operators
 from hwnas.pareto import Tier
+from hwnas.pipeline.climbs import last_rung
+from hwnas.pipeline.found import Finder, Found
 from hwnas.pipeline.pricing import Priced, cheap_scorers, latency_origin, priced_setup
 from hwnas.pipeline.searching import origins_of
 from hwnas.pipeline.workspace import Run, open_run
 from hwnas.search.evaluate import Evaluation, Scorer
 from hwnas.search.fronts import FrontPoint, tier_front
+from hwnas.search.halving import tier_at
 from hwnas.search.store import Score, ScoreStore
 from hwnas.shipped import find_file
 
@@ -32,14 +35,23 @@ class Solved:
 
     run: Run
     """The run with the tier that was solved for."""
-    tier: Tier
-    front: tuple[FrontPoint, ...]
+    found: Found
     stored: int
     """So many networks have an accuracy."""
     left_out: int
     """Stored accuracies of other producers, which do not mix with these."""
     unpriced: int
     """Networks for which the set-up tells no latency."""
+
+    @property
+    def tier(self) -> Tier:
+        """The tier that was solved for."""
+        return self.found.tier
+
+    @property
+    def front(self) -> tuple[FrontPoint, ...]:
+        """What stands on its front."""
+        return self.found.points
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
@@ -55,7 +67,12 @@ class Solved:
 
 
 def solve(
-    reference: str | Path, *, setup: str | None = None, limits: Sequence[str] = (), runs: Path = Path("runs")
+    reference: str | Path,
+    *,
+    setup: str | None = None,
+    limits: Sequence[str] = (),
+    front: Finder = "search",
+    runs: Path = Path("runs"),
 ) -> Solved:
     """The front of what a run has accuracies of, on a set-up and within limits. Nothing is trained, timed or written.
 
@@ -63,6 +80,7 @@ def solve(
         reference: of the run.
         setup: a set-up of the experiment, or a latency table; may be left out where the experiment has one set-up.
         limits: `latency_ms=20`, `params=1e6`, `top1=0.9`, ...
+        front: whose accuracies: those of the search, or those of the ladder's last rung.
         runs: folder of runs.
 
     Raises:
@@ -71,18 +89,22 @@ def solve(
         TableError: the table cannot be used.
     """
     run = open_run(reference, runs=runs)
+    rung, source = last_rung(run) if front == "ladder" else (None, run.source)
     run, prices = _with_tier(run, setup, limits)
     tier, config = run.tier(NAME), run.experiment.tiers[NAME]
-    scores, left_out = _stored(run)
+    if rung is not None:
+        tier = tier_at(tier, rung.metric)
+    accuracy = tier.objectives[0].metric
+    scores, left_out = _stored(run, accuracy, None if rung is None else rung.producer)
     scorers = cheap_scorers(run, NAME, prices)
-    if untold := [limit.metric for limit in tier.limits if limit.metric not in {*scorers, run.accuracy}]:
+    if untold := [limit.metric for limit in tier.limits if limit.metric not in {*scorers, accuracy}]:
         raise ConfigError(
-            f"nothing tells `{untold[0]}`", where="--limit", allowed=did_you_mean(untold[0], [*scorers, run.accuracy]),
+            f"nothing tells `{untold[0]}`", where="--limit", allowed=did_you_mean(untold[0], [*scorers, accuracy]),
             do="Leave the limit out, or name a set-up of the experiment whose table holds it",
         )  # fmt: skip
-    evaluations = [found for score in scores if (found := _evaluation(run, score, scorers, tier)) is not None]
+    evaluations = [found for score in scores if (found := _evaluation(score, scorers, tier)) is not None]
     unpriced = len(scores) - len(evaluations)
-    points = tier_front(evaluations, tier, origins_of(tier, run.source.origin))
+    points = tier_front(evaluations, tier, origins_of(tier, source.origin))
     if not points:
         raise _nothing_near(run, tier, evaluations, unpriced)
     latency = tier.objectives[1].metric
@@ -92,8 +114,9 @@ def solve(
             return "published"
         return latency_origin(prices[config.setup].model, run.network(point.architecture))
 
-    front = tuple(FrontPoint(p.architecture, p.scores, {**p.origin, latency: origin(p)}, p.picks) for p in points)
-    return Solved(run, tier, front, len(scores), left_out, unpriced)
+    points = [FrontPoint(p.architecture, p.scores, {**p.origin, latency: origin(p)}, p.picks) for p in points]
+    solved = Found(front, tier, source, tuple(points), run.folder)
+    return Solved(run, solved, len(scores), left_out, unpriced)
 
 
 def _with_tier(run: Run, setup: str | None, limits: Sequence[str]) -> tuple[Run, dict[str, Priced]]:
@@ -158,28 +181,28 @@ def _limit(text: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-def _stored(run: Run) -> tuple[list[Score], int]:
-    """The accuracies of the producer that scored last, and how many there are of others."""
+def _stored(run: Run, accuracy: str, producer: str | None) -> tuple[list[Score], int]:
+    """The accuracies of the producer, else of the one that scored last, and how many there are of others."""
     store = ScoreStore.open(run.folder / "scores.jsonl")
-    known = [score for score in store.scores if score.metric == run.accuracy and score.value is not None]
+    known = [score for score in store.scores if score.metric == accuracy and score.value is not None]
     if not known:
         raise RunError(
-            f"no `{run.accuracy}` is stored", where=str(store.path),
+            f"no `{accuracy}` is stored", where=str(store.path),
             allowed="A run is solved again from what it scored",
             do=f"Run `hwnas search {run.experiment.name}` first",
         )  # fmt: skip
-    last = max(known, key=lambda score: score.at).producer
-    chosen = [score for score in known if score.producer == last]
+    producer = producer or max(known, key=lambda score: score.at).producer
+    chosen = [score for score in known if score.producer == producer]
     return chosen, len(known) - len(chosen)
 
 
-def _evaluation(run: Run, score: Score, scorers: Mapping[str, Scorer], tier: Tier) -> Evaluation | None:
+def _evaluation(score: Score, scorers: Mapping[str, Scorer], tier: Tier) -> Evaluation | None:
     try:
         cheap = {metric: float(scorer(score.architecture)) for metric, scorer in scorers.items()}
     except NoScore:
         return None
     assert score.value is not None
-    found = {**cheap, run.accuracy: score.value}
+    found = {**cheap, score.metric: score.value}
     return Evaluation(score.architecture, found, tier.broken(found))
 
 

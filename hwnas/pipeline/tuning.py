@@ -25,6 +25,8 @@ class Tuned:
 
     module: nn.Module
     told: dict[str, Any]
+    better: bool
+    """Whether it is another one than before."""
 
 
 def tune(
@@ -33,9 +35,10 @@ def tune(
     architecture: Architecture,
     network: Network,
     before: nn.Module,
+    start: nn.Module,
     on_epoch: Callable[[int, int], None],
 ) -> Tuned:
-    """The network trained on from its inherited weights for `export.fine_tune_epochs`, where that makes it better.
+    """The network trained on from the weights of `start` for `export.fine_tune_epochs`, where that beats `before`.
 
     Better is told by validation images. Each epoch is kept in the run folder: an export that was interrupted ends with
     the same weights as one that was not, and another export does not train again. A training that diverges leaves the
@@ -43,27 +46,26 @@ def tune(
     """
     from hwnas.proxies.trained import short
     from hwnas.supernet import accuracy
-    from hwnas.supernet.alone import train_alone
+    from hwnas.supernet.alone import digest_of, train_alone
 
     ingredients = ingredients_of(run, trained)
     asked = replace(ingredients.settings, source="short", epochs=run.experiment.export.fine_tune_epochs)
     recipe = short(replace(ingredients, settings=asked)).recipe
     dataset, seed = run.dataset.without_test(), run.experiment.seed
     told: dict[str, Any] = {"epochs": recipe.epochs, "learning_rate": recipe.learning_rate}
-    folder = run.folder / "fine_tuned" / f"{architecture.key}-{trained.weights}-{recipe.epochs}"
+    folder = run.folder / "fine_tuned" / f"{architecture.key}-{digest_of(start)}-{recipe.epochs}"
     scores = {"before": _measured(accuracy(before, network, dataset.validation), len(dataset.validation))}
     try:
         after = train_alone(
-            network, dataset, recipe, seed=seed, start=trained.supernet.extract(network), folder=folder,
-            device=ingredients.device(), on_epoch=lambda epoch, loss: on_epoch(epoch, recipe.epochs),
+            network, dataset, recipe, seed=seed, start=start, folder=folder, device=ingredients.device(),
+            teacher=ingredients.teacher(), on_epoch=lambda epoch, loss: on_epoch(epoch, recipe.epochs),
         )  # fmt: skip
     except TrainingError as error:
-        return Tuned(before, {**told, "validation_top1": scores, "shipped": "before", "failed": error.met})
+        return Tuned(before, {**told, "validation_top1": scores, "shipped": "before", "failed": error.met}, False)
     scores["after"] = _measured(accuracy(after, network, dataset.validation), len(dataset.validation))
     better = scores["after"]["value"] >= scores["before"]["value"]
-    return Tuned(
-        after if better else before, {**told, "validation_top1": scores, "shipped": "after" if better else "before"}
-    )
+    told |= {"validation_top1": scores, "shipped": "after" if better else "before"}
+    return Tuned(after if better else before, told, better)
 
 
 def _measured(share: float, count: int) -> dict[str, Any]:

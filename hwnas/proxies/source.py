@@ -94,3 +94,5 @@ class Ingredients:
     """Trained, with what identifies its weights."""
     teacher: Callable[[], nn.Module | None] = lambda: None
     """The network that the recipe names as a teacher, if it names one."""
+    keep_weights: bool = False
+    """Whether weights of networks that are trained to be scored are kept afterwards."""

@@ -18,6 +18,7 @@ from hwnas.search.evaluate import binomial_error
 from hwnas.space import Architecture
 from hwnas.supernet import Recipe, accuracy
 from hwnas.supernet.alone import train_alone
+from hwnas.supernet.kept_weights import keep_weights
 from hwnas.supernet.resume import told_of
 
 SHARED = (
@@ -53,10 +54,13 @@ class TrainedAccuracy:
     teacher: Callable[[], nn.Module | None] = lambda: None
     """The network that the recipe names as a teacher, if it names one."""
     on_epoch: Callable[[int, int], None] | None = None
+    keep: bool = False
+    """Whether the trained weights are kept, where `weights_path` says."""
 
     def __call__(self, architecture: Architecture) -> float:
         network, told = self.lower(architecture), self.on_epoch
-        folder = self.folder / hashlib.sha256(self.producer.encode()).hexdigest()[:8] / architecture.key
+        weights = weights_path(self.folder, self.producer, architecture)
+        folder = weights.with_suffix("")
         module = train_alone(
             network,
             self.dataset,
@@ -69,6 +73,8 @@ class TrainedAccuracy:
             on_epoch=None if told is None else lambda epoch, loss: told(epoch, self.recipe.epochs),
         )
         top1 = accuracy(module, network, self.split)
+        if self.keep:
+            keep_weights(module, weights)
         shutil.rmtree(folder, ignore_errors=True)
         return top1
 
@@ -86,6 +92,16 @@ class TrainedAccuracy:
             "images": len(self.split), **own,
         }  # fmt: skip
         return " ".join(["trained", *(f"{name}={value}" for name, value in facts.items())])
+
+
+def training_folder(run: Path, source: str) -> Path:
+    """Where in a run's folder a source trains."""
+    return run / "training" / source
+
+
+def weights_path(folder: Path, producer: str, architecture: Architecture) -> Path:
+    """Where in the folder of a source the weights stand that a network had when it was scored, if they were kept."""
+    return folder / hashlib.sha256(producer.encode()).hexdigest()[:8] / f"{architecture.key}.safetensors"
 
 
 def alone(ingredients: Ingredients) -> TrainedAccuracy:
@@ -113,6 +129,7 @@ def _trained(ingredients: Ingredients, recipe: Recipe) -> TrainedAccuracy:
         dataset.validation if settings.images is None else dataset.validation.first(settings.images),
         ingredients.seed,
         ingredients.device(),
-        ingredients.folder / "training" / settings.source,
+        training_folder(ingredients.folder, settings.source),
         teacher=ingredients.teacher,
+        keep=ingredients.keep_weights,
     )

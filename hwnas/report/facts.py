@@ -166,6 +166,15 @@ class TierFacts:
     files: tuple[FileFacts, ...] = ()
     notes: tuple[str, ...] = ()
     """Sentences to print under the front."""
+    found_by: Literal["search", "ladder"] = "search"
+    """Whose front it is."""
+    passed: tuple[ObjectiveFacts, ...] = ()
+    """Scores that stand beside the accuracy, such as those of a ladder's earlier rungs."""
+
+    @property
+    def title(self) -> str:
+        """As it is called where a tier may have two fronts."""
+        return self.name if self.found_by == "search" else f"{self.name}, {self.found_by}"
 
     @property
     def others(self) -> tuple[str, ...]:

@@ -40,7 +40,7 @@ def front_figure(tier: TierFacts, colour: str) -> Figure:
     layout["shapes"] = _limit_shapes(tier, x_range, y_range)
     layout["annotations"] = _pick_labels(tier, front, x_range, y_range, colour)
     words = (
-        f"Accuracy over latency of tier {tier.name}: {len(tier.points):,} evaluated networks, {len(front)} on the "
+        f"Accuracy over latency of tier {tier.title}: {len(tier.points):,} evaluated networks, {len(front)} on the "
         "front. The same numbers stand in the table of front networks."
     )
     tips = tuple(tuple(_tip(tier, point) for point in points) for _, points in traces)

@@ -95,7 +95,8 @@ def _section_of(anchor: str, title: str, cards: list[Html], layout: str, say: st
 
 def _header(facts: ReportFacts, anchors: list[str]) -> Html:
     evaluated = len({point.key for tier in facts.tiers for point in tier.points})
-    lead = [f"{evaluated:,} evaluated", f"{len(facts.tiers)} tier{'' if len(facts.tiers) == 1 else 's'}"]
+    tiers = len({tier.name for tier in facts.tiers})
+    lead = [f"{evaluated:,} evaluated", f"{tiers} tier{'' if tiers == 1 else 's'}"]
     if facts.space.count is not None:
         lead.insert(0, f"{units.architectures(facts.space.count)} networks in the space")
     if facts.elapsed:
@@ -112,7 +113,7 @@ def _header(facts: ReportFacts, anchors: list[str]) -> Html:
 
 
 def _origins_shown(facts: ReportFacts) -> list[str]:
-    used = {objective.origin for tier in facts.tiers for objective in (tier.accuracy, tier.latency)}
+    used = {objective.origin for tier in facts.tiers for objective in (tier.accuracy, tier.latency, *tier.passed)}
     return [name for name in ORIGINS if name in used | {"measured", "derived"}]
 
 
@@ -227,7 +228,7 @@ def _setup_card(tier: TierFacts, index: int) -> Html:
     rows = [(_term(name), str(value)) for name, value in tier.setup.items()]
     rows += [("Limits", " · ".join(map(units.limit, tier.limits)))] if tier.limits else []
     return el(
-        "article", el("h3", tier.name, class_="name"), pairs(rows), class_=f"card tier t{index % plots.TIER_COLOURS}"
+        "article", el("h3", tier.title, class_="name"), pairs(rows), class_=f"card tier t{index % plots.TIER_COLOURS}"
     )
 
 

@@ -144,7 +144,7 @@ def agreement_figure(tier: TierFacts, colour: str) -> Figure:
     }
     layout = layout_of("Predicted latency (ms)", height=340)
     layout["xaxis"]["range"], layout["yaxis"]["range"] = ends, list(ends)
-    words = f"Measured over predicted latency of {len(points)} front networks of tier {tier.name}."
+    words = f"Measured over predicted latency of {len(points)} front networks of tier {tier.title}."
     return Figure((identity, marks), layout, words, ((), tuple(front_tip(tier, p) for p in points)))
 
 

@@ -43,7 +43,7 @@ def cost_rows(
 def front_table(tier: TierFacts) -> Table:
     """The front by rising latency, picks marked, predicted beside measured; it fits 80 columns."""
     table = Table(
-        title=Text(f"Front of {tier.name}"),
+        title=Text(f"Front of {tier.title}"),
         caption=_caption(tier),
         title_justify="left",
         caption_justify="left",
@@ -51,7 +51,8 @@ def front_table(tier: TierFacts) -> Table:
     )
     table.add_column("network", no_wrap=True)
     latency = {"predicted": "pred.", "measured": "meas."}.get(tier.latency.origin, tier.latency.origin)
-    for name in (_accuracy_head(tier.accuracy), f"{latency} ms", "meas. ms", "params", "MACs"):
+    passed = [units.with_source(score.metric) for score in tier.passed]
+    for name in (*passed, _accuracy_head(tier.accuracy), f"{latency} ms", "meas. ms", "params", "MACs"):
         table.add_column(Text(name), justify="right", no_wrap=True)
     table.add_column("pick", min_width=8)
     alike = tier.alike
@@ -74,6 +75,7 @@ def _front_row(tier: TierFacts, point: FrontPoint, *, alike: bool) -> list[str]:
     fell = ["fell off"] if point.kept is False else []
     return [
         point.key,
+        *(units.scored(score.metric, point.scores.get(score.metric)) for score in tier.passed),
         f"≈ {accuracy}" if alike else accuracy,
         units.digits(point.predicted_ms),
         units.GAP if point.measured_ms is None else units.digits(point.measured_ms),

@@ -12,7 +12,7 @@ from hwnas.report.parts import Cell, legend, origin, pairs, plot, table
 
 def tier_card(tier: TierFacts, index: int) -> Html:
     """Key figures over the front of one tier; where the front is empty, why."""
-    name = el("h3", tier.name, class_="name")
+    name = el("h3", tier.title, class_="name")
     setup = el("p", units.setup_line(tier.setup), class_="under")
     limits = el("ul", *(el("li", units.limit(limit)) for limit in tier.limits), class_="chips", aria_label="Limits")
     body = [_key_figures(tier) if tier.front else _empty(tier), limits if tier.limits else None]
@@ -125,7 +125,7 @@ def agreement_card(tier: TierFacts, index: int) -> Html | None:
         entries.append(("off", "--tier", "fell off"))
     return el(
         "article",
-        el("h3", tier.name, class_="name"),
+        el("h3", tier.title, class_="name"),
         pairs(stats, class_="stats"),
         el("p", el("b", "↑ Measured latency (ms)"), class_="axis"),
         plot(plots.agreement_figure(tier, plots.tier_colour(index))),
@@ -142,6 +142,7 @@ def networks_card(tier: TierFacts, index: int) -> Html | None:
     headers: list[tuple[str, str | None]] = [
         ("Network", None),
         (units.label(tier.accuracy.metric), tier.accuracy.origin),
+        *((units.with_source(score.metric), score.origin) for score in tier.passed),
         ("Test accuracy", "measured"),
         ("Latency", tier.latency.origin),
         ("Latency", "measured"),
@@ -154,7 +155,7 @@ def networks_card(tier: TierFacts, index: int) -> Html | None:
     ordered = sorted(tier.ordered, key=lambda point: not point.picks)
     alike = tier.alike
     rows = [_network_row(tier, point, alike.get(point.key)) for point in ordered]
-    made = table(f"Front networks of {tier.name}", headers, rows)
+    made = table(f"Front networks of {tier.title}", headers, rows)
     told = (
         el(
             "p",
@@ -165,7 +166,7 @@ def networks_card(tier: TierFacts, index: int) -> Html | None:
         else None
     )
     return el(
-        "article", el("h3", tier.name, class_="name"), made, told, class_=f"card tier t{index % plots.TIER_COLOURS}"
+        "article", el("h3", tier.title, class_="name"), made, told, class_=f"card tier t{index % plots.TIER_COLOURS}"
     )
 
 
@@ -181,6 +182,7 @@ def _network_row(tier: TierFacts, point: FrontPoint, alike: str | None) -> list[
     return [
         Cell(_who(point), f"{'0' if point.picks else '1'} {point.key}"),
         Cell(join(units.scored(tier.accuracy.metric, accuracy), chance, near), accuracy),
+        *(Cell(units.scored(s.metric, point.scores.get(s.metric)), point.scores.get(s.metric)) for s in tier.passed),
         Cell(units.percent(point.test_accuracy), point.test_accuracy),
         Cell(join(units.milliseconds(point.predicted_ms), interval, estimated), point.predicted_ms),
         Cell(join(units.milliseconds(point.measured_ms), spread), point.measured_ms),
@@ -223,8 +225,8 @@ def files_card(tier: TierFacts, index: int) -> Html | None:
         ("Latency", "measured"),
         ("SHA-256", None),
     ]
-    made = table(f"Files of {tier.name}", headers, [_file_row(file) for file in tier.files])
-    return el("article", el("h3", tier.name, class_="name"), made, class_=f"card tier t{index % plots.TIER_COLOURS}")
+    made = table(f"Files of {tier.title}", headers, [_file_row(file) for file in tier.files])
+    return el("article", el("h3", tier.title, class_="name"), made, class_=f"card tier t{index % plots.TIER_COLOURS}")
 
 
 def _file_row(file: FileFacts) -> list[Cell]:

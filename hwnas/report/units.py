@@ -130,6 +130,15 @@ def label(metric: str) -> str:
     return name.replace("_", " ").capitalize()
 
 
+def with_source(metric: str) -> str:
+    """`Top-1 accuracy, inherited` of `top1@inherited`.
+
+    >>> with_source("top1@inherited"), with_source("params")
+    ('Top-1 accuracy, inherited', 'Parameters')
+    """
+    return ", ".join(part for part in (label(metric), metric.partition("@")[2]) if part)
+
+
 def scored(metric: str, value: float | None) -> str:
     """A value in the unit that its metric names."""
     name = quantity(metric)
