@@ -100,7 +100,7 @@ def of_proxy(name: str, published: Published, rows: Sequence[int], members: Sequ
         "networks": len(members[0].networks),
         "no_score": dict(reasons),
         "ms": round(sum(statistics.median(entry["ms"] for entry in column) for column in columns), 1),
-        **({"members": told} if name in ENSEMBLES else {"producer": told[0]}),
+        **({"members": ENSEMBLES[name].parts(told)} if name in ENSEMBLES else {"producer": told[0]}),
     }
     known = PUBLISHED.get(name) if published.known else None
     if known is None:

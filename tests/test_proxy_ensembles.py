@@ -35,6 +35,15 @@ def test_the_logarithms_of_ranks_are_added() -> None:
     assert found == pytest.approx([2 * math.log(2 / 3), math.log(1 / 3), math.log(1 / 3)])
 
 
+def test_a_weight_is_as_good_as_naming_a_member_more_than_once() -> None:
+    first, second = columns(20)
+    weighed = Ensemble((Member("params", weight=2), Member("macs")))
+    named = Ensemble((Member("params"), Member("params"), Member("macs")))
+    assert rank_sums(weighed, [first, second]) == pytest.approx(rank_sums(named, [first, first, second]))
+    reference, own = [[1.0, 5.0, 3.0], [2.0, 2.0, 4.0]], [4.0, 1.0]
+    assert against(weighed, reference, own) == pytest.approx(against(named, [reference[0], *reference], [own[0], *own]))
+
+
 def test_equal_networks_are_tied_by_the_mean_of_their_ranks() -> None:
     first, second, third = rank_sums(Ensemble(TWO.members, log=False), [[1, 1, 2], [4, 4, 4]])
     assert first == second == pytest.approx((1.5 + 2) / 3)

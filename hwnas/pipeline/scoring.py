@@ -57,9 +57,10 @@ class Asked:
     @property
     def producer(self) -> str:
         """What made the column's scores."""
-        members = "; ".join(scorer.producer for scorer in self.scorers)
+        producers = [scorer.producer for scorer in self.scorers]
         if self.ensemble is None:
-            return members
+            return producers[0]
+        members = "; ".join(self.ensemble.parts(producers))
         return f"{self.name}: {'log ranks' if self.ensemble.log else 'ranks'} among these networks of {members}"
 
     def column(self, found: Sequence[Sequence[Score]]) -> list[ProxyScore]:

@@ -61,9 +61,8 @@ class EnsembleScorer:
         """What a stored score was made by: equal producers give equal scores."""
         keys = fingerprint(map(self.members[0].lower, self.reference))
         weigh = "log ranks" if self.ensemble.log else "ranks"
-        return f"{self.name} {weigh} reference={len(self.reference)}x:{keys} of " + "; ".join(
-            scorer.producer for scorer in self.members
-        )
+        parts = "; ".join(self.ensemble.parts(scorer.producer for scorer in self.members))
+        return f"{self.name} {weigh} reference={len(self.reference)}x:{keys} of {parts}"
 
 
 def ensemble_scorer(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 
@@ -15,6 +15,8 @@ class Member:
     resolution: int | None = None
     noise: bool = False
     """Whether it looks at noise where there are images as well."""
+    weight: float = 1
+    """How often its ranks are added."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,17 @@ class Ensemble:
     log: bool = True
     """Whether logarithms of ranks are added, which punishes a low rank by any member; else the ranks themselves."""
 
+    def parts(self, producers: Iterable[str]) -> list[str]:
+        """What is added: each member's producer, with its weight before it where that is not 1."""
+        pairs = zip(self.members, producers, strict=True)
+        return [producer if member.weight == 1 else f"{member.weight:g} x {producer}" for member, producer in pairs]
+
 
 ENSEMBLES: Mapping[str, Ensemble] = {  # name after the @ of `score@NAME`; chosen on other networks than reported on
     "ensemble": Ensemble(
         (
-            Member("meco", resolution=32),
-            Member("swap", resolution=8, noise=True),
+            Member("meco", resolution=32, weight=3),
+            Member("swap", resolution=8, noise=True, weight=2),
             Member("expressivity", batch=32, resolution=8),
         )
     ),

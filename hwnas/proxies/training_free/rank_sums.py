@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.errors import ConfigError
-from hwnas.proxies.training_free.ensembles import Ensemble
+from hwnas.proxies.training_free.ensembles import Ensemble, Member
 
 Floats = NDArray[np.float64]
 
@@ -27,7 +27,10 @@ def rank_sums(ensemble: Ensemble, columns: Sequence[Sequence[float | None]]) -> 
     table = _table(ensemble, columns)
     known = np.isfinite(table).all(axis=0)
     sums = np.full(table.shape[1], math.nan)
-    sums[known] = sum(_weighed(ensemble, _ranks(column[known]) / known.sum()) for column in table)
+    sums[known] = sum(
+        _weighed(ensemble, member, _ranks(column[known]) / known.sum())
+        for member, column in zip(ensemble.members, table, strict=True)
+    )
     return [None if math.isnan(value) else value for value in sums.tolist()]
 
 
@@ -40,15 +43,15 @@ def against(ensemble: Ensemble, reference: Sequence[Sequence[float]], scores: Se
         scores: the members' scores of the network.
     """
     total = 0.0
-    for column, score in zip(reference, scores, strict=True):
+    for member, column, score in zip(ensemble.members, reference, scores, strict=True):
         below, equal = (int(test) for test in (np.less(column, score).sum(), np.equal(column, score).sum()))
-        total += float(_weighed(ensemble, np.array((below + 1 + equal / 2) / (len(column) + 1))))
+        total += float(_weighed(ensemble, member, np.array((below + 1 + equal / 2) / (len(column) + 1))))
     return total
 
 
-def _weighed(ensemble: Ensemble, ranks: Floats) -> Floats:
-    """What is added of ranks, as shares of the number of networks."""
-    return np.log(ranks) if ensemble.log else ranks
+def _weighed(ensemble: Ensemble, member: Member, ranks: Floats) -> Floats:
+    """What is added of a member's ranks, as shares of the number of networks."""
+    return member.weight * (np.log(ranks) if ensemble.log else ranks)
 
 
 def _table(ensemble: Ensemble, columns: Sequence[Sequence[float | None]]) -> Floats:
