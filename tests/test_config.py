@@ -27,6 +27,7 @@ from hwnas.config import (
 )
 from hwnas.errors import ConfigError
 from hwnas.latency.measure import Timing
+from hwnas.latency.turns import WAIT_S
 from hwnas.runtimes import RUNTIMES
 from hwnas.search.samplers import SAMPLERS
 from hwnas.supernet import Recipe
@@ -285,10 +286,12 @@ def test_training_is_the_recipe() -> None:
     assert Recipe(**TrainConfig().model_dump()) == Recipe()
 
 
-def test_timing_is_the_protocol_and_the_checks() -> None:
-    own = {name: value for name, value in defaults(TimingConfig).items() if name != "checks"}
+def test_timing_is_the_protocol_the_checks_and_the_wait() -> None:
+    others = {"checks", "wait_seconds"}
+    own = {name: value for name, value in defaults(TimingConfig).items() if name not in others}
     assert own == {field.name: field.default for field in dataclasses.fields(Timing) if field.name != "seed"}
-    assert Timing(**TimingConfig().model_dump(exclude={"checks"})) == Timing()
+    assert Timing(**TimingConfig().model_dump(exclude=others)) == Timing()
+    assert TimingConfig().wait_seconds == WAIT_S
 
 
 def test_words_are_those_of_the_tables() -> None:
