@@ -99,10 +99,11 @@ def test_a_ray_search_is_the_serial_one(tmp_path: Path) -> None:
 
 def test_the_dashboard_serves_a_searched_run(tmp_path: Path, repository: Path) -> None:
     pytest.importorskip("optuna_dashboard", reason='optuna-dashboard is not here: pip install "hwnas[dashboard]"')
-    experiment = published(tmp_path, search={"trials": 5, "sampler": "random"})
+    tiers = {"edge": {"setup": "board", "limits": {"latency_ms": 0.6}}}
+    experiment = published(tmp_path, drop=12, tiers=tiers, search={"trials": 40, "sampler": "random"})
     with pytest.raises(RunError, match="was not searched yet"):
         pipeline.dashboard(experiment, runs=tmp_path / "runs")
-    pipeline.search(experiment, runs=tmp_path / "runs")
+    (searched,) = pipeline.search(experiment, runs=tmp_path / "runs")
     with pytest.raises(ConfigError, match="Did you mean `edge`"):
         pipeline.dashboard(experiment, runs=tmp_path / "runs", tier="edgy")
     with socket.socket() as taken:
@@ -114,14 +115,28 @@ def test_the_dashboard_serves_a_searched_run(tmp_path: Path, repository: Path) -
         deadline = time.monotonic() + 60
         while True:
             try:
-                with urllib.request.urlopen(f"http://localhost:{port}/api/studies", timeout=10) as answer:
-                    studies = json.loads(answer.read())["study_summaries"]
+                (study,) = answered(port, "studies")["study_summaries"]
                 break
             except OSError:
                 assert served.poll() is None
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
+        shown = answered(port, "studies/0?after=0")
+        assert answered(port, "studies/0/param_importances")["param_importances"]
     finally:
         served.kill()
         served.communicate()
-    assert [study["study_name"].startswith("published-edge-") for study in studies] == [True]
+    assert study["study_name"].startswith("published-edge-")
+    for trial, evaluation in zip(shown["trials"], searched.evaluations, strict=True):
+        told = {attribute["key"]: attribute["value"] for attribute in trial["user_attrs"]}
+        assert trial["state"] == ("Fail" if evaluation.failed else "Pruned" if evaluation.broken else "Complete")
+        assert ("values" in trial) == (trial["state"] == "Complete"), "no number that was never scored is drawn"
+        assert told.get("over the limit", "") == ", ".join(evaluation.broken)
+        assert {name: float(told[name]) for name in evaluation.scores} == evaluation.scores
+    states = {trial["state"] for trial in shown["trials"]}
+    assert states == {"Fail", "Pruned", "Complete"}
+
+
+def answered(port: int, path: str) -> Any:
+    with urllib.request.urlopen(f"http://localhost:{port}/api/{path}", timeout=10) as answer:
+        return json.loads(answer.read())

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
+from collections.abc import Container
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hwnas.errors import ConfigError, RunError, did_you_mean
 from hwnas.lookup import optional
 from hwnas.pipeline.narrate import Narrator, Silent
 from hwnas.pipeline.workspace import open_run
 from hwnas.search.storage import open_storage
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+    from optuna.trial import FrozenTrial, TrialState
 
 
 def dashboard(
@@ -47,7 +54,7 @@ def dashboard(
             do=f"Run `hwnas search {run.experiment.name}` first, or beside it",
         )
     shown = optional("optuna_dashboard", extra="dashboard", why="hwnas dashboard")
-    backend, _ = open_storage(storage)
+    backend = viewed(open_storage(storage)[0])
     (narrator or Silent()).say(f"http://{host}:{port} shows tier {name}; Ctrl-C ends it")
     try:
         with warnings.catch_warnings(), suppress(KeyboardInterrupt):
@@ -60,3 +67,36 @@ def dashboard(
             allowed="The address must be this machine's, and the port free",
             do="Name another port: --port 8081",
         ) from error
+
+
+def viewed(backend: BaseStorage) -> BaseStorage:
+    """The storage, whose trials are from now on read as a page can draw them; what it holds stays as it is."""
+    read = backend.get_all_trials
+
+    def get_all_trials(
+        study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        drawn = map(as_drawn, read(study_id, deepcopy))
+        return [trial for trial in drawn if states is None or trial.state in states]
+
+    backend.get_all_trials = get_all_trials  # type: ignore[method-assign]  # any kind of storage, and nothing else of it
+    return backend
+
+
+def as_drawn(trial: FrozenTrial) -> FrozenTrial:
+    """A trial of ours: pruned where a limit ended it before all was scored, infeasible where it is over a limit, its
+    reason first, each score an attribute that can be sorted by."""
+    from optuna.trial import TrialState
+
+    told = trial.user_attrs
+    if "scores" not in told:
+        return trial
+    drawn = copy.copy(trial)
+    if told.get("unscored"):
+        drawn.state, drawn.values = TrialState.PRUNED, None  # Optuna wants a number for what was never scored
+    broken = {"over the limit": ", ".join(told["broken"])} if told.get("broken") else {}
+    failed = {"reason": told["reason"]} if "reason" in told else {}
+    rest = {name: value for name, value in told.items() if name not in ("scores", "broken", "unscored", "reason")}
+    drawn.user_attrs = {**broken, **failed, **told["scores"], **rest}
+    drawn.system_attrs = {**trial.system_attrs, "constraints": list(trial.constraints.values())}  # as the page wants it
+    return drawn
