@@ -73,6 +73,7 @@ class TrainConfig(StrictModel):
     on_divergence: Literal["stop", "halve"] = "stop"
     processes: Positive = 1
     launcher: Literal["local", "ray"] = "local"
+    checkpoint_every: Positive | None = None
     calibration_batches: Positive = 8
 
     @model_validator(mode="after")

@@ -39,8 +39,12 @@ def batches(
     generator: torch.Generator | None = None,
     augment: str = "none",
     drop_last: bool = False,
+    after: tuple[int, Tensor] | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """(images, labels) through all of a split once; shuffled, and augmented, if there is a generator.
+
+    `after` goes on where an earlier pass stopped, with a generator of the same seed: how many batches were taken, and
+    the state that the generator had then.
 
     Raises:
         ConfigError: an unknown augmentation, or one without a generator to draw from; at the first batch.
@@ -54,6 +58,9 @@ def batches(
         )
     count = len(split)
     order = torch.arange(count) if generator is None else torch.randperm(count, generator=generator)
+    if after is not None and generator is not None:
+        order = order[after[0] * batch_size :]
+        generator.set_state(after[1])
     for indices in torch.split(order, batch_size):
         if drop_last and len(indices) < batch_size:
             return

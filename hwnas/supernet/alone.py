@@ -18,6 +18,7 @@ from hwnas.supernet import checkpoint
 from hwnas.supernet.average import Average
 from hwnas.supernet.course import Course, Pupil, check_recipe
 from hwnas.supernet.epoch import run_epoch
+from hwnas.supernet.position import Position
 from hwnas.supernet.recipe import Recipe, epoch_seed, make_optimizer
 from hwnas.supernet.resume import Identity, told_of
 from hwnas.supernet.statistics import calibration_images, recalibrate
@@ -53,14 +54,23 @@ def train_alone(
         module = (build(network) if start is None else copy.deepcopy(start)).to(device)
         course = _course(module, network, dataset, recipe, teacher)
         identity = _identity(network, dataset, recipe, seed, start)
-        losses = [] if folder is None else _resume(folder, course, identity)
+        losses, after = ([], None) if folder is None else _resume(folder, course, identity)
+
+        def content() -> dict[str, Any]:
+            return {"identity": identity, **_kept(course), "history": losses}
+
+        def keep(position: Position) -> None:
+            if folder is not None:
+                checkpoint.save_within(folder, len(losses) + 1, {**content(), "position": position.content()})
+
         for epoch in range(len(losses) + 1, recipe.epochs + 1):
             try:
-                losses.append(run_epoch(course, epoch, epoch_seed(seed, epoch)))
+                losses.append(run_epoch(course, epoch, epoch_seed(seed, epoch), after=after, keep=keep).loss)
             except FloatingPointError as error:
                 raise _diverged(error, epoch) from error
+            after = None
             if folder is not None:
-                checkpoint.save(folder, epoch, {"identity": identity, **_kept(course), "history": losses})
+                checkpoint.save(folder, epoch, content())
             if on_epoch:
                 on_epoch(epoch, losses[-1])
     calibration = calibration_images(dataset, count=recipe.calibration_batches, batch_size=recipe.batch_size, seed=seed)
@@ -114,17 +124,27 @@ def _kept(course: Course) -> dict[str, Any]:
     return kept if course.average is None else {**kept, "average": course.average.module.state_dict()}
 
 
-def _resume(folder: Path, course: Course, identity: Identity) -> list[float]:
-    found = checkpoint.checkpoints(folder)
-    if not found:
-        return []
-    content = checkpoint.load(found[-1])
+def _resume(folder: Path, course: Course, identity: Identity) -> tuple[list[float], Position | None]:
+    """The losses of the epochs that were ended, and where within the next one training is, if it is within one."""
+    losses = list[float]()
+    if found := checkpoint.checkpoints(folder):
+        losses = _restore(found[-1], checkpoint.load(found[-1]), course, identity)
+    path = checkpoint.within(folder)
+    if not path.exists():
+        return losses, None
+    content = checkpoint.load(path)
+    if content["epoch"] != len(losses) + 1:
+        return losses, None  # that epoch was ended since
+    return _restore(path, content, course, identity), Position.of(content["position"])
+
+
+def _restore(path: Path, content: dict[str, Any], course: Course, identity: Identity) -> list[float]:
     was = content["identity"]
     was["recipe"] = {**told_of(Recipe()), **was.get("recipe", {})}  # an earlier hwnas did not know all of it
     if changed := [key for key, value in identity.items() if was.get(key) != value]:
         raise RunError(
             f"another training was begun here: its {' and '.join(changed)} differ",
-            where=str(found[-1]),
+            where=str(path),
             allowed="A training is continued with the settings that it was begun with",
             do="Restore them, or delete the folder to begin anew",
         )

@@ -18,8 +18,32 @@ KEYS = ("format", "epoch", "identity", "weights", "optimizer", "history")
 
 
 def save(folder: Path, epoch: int, content: dict[str, Any]) -> Path:
-    """Write `checkpoint-<epoch>.pt` under a temporary name, then rename it; the last two are kept."""
-    path = folder / f"checkpoint-{epoch:04d}.pt"
+    """Write `checkpoint-<epoch>.pt`; the last two are kept, and none within the epoch."""
+    path = _write(folder / f"checkpoint-{epoch:04d}.pt", epoch, content)
+    for old in checkpoints(folder)[:-KEPT]:
+        old.unlink(missing_ok=True)
+    forget_within(folder)
+    return path
+
+
+def save_within(folder: Path, epoch: int, content: dict[str, Any]) -> None:
+    """Write the one checkpoint within an epoch, in the place of an earlier one."""
+    _write(within(folder), epoch, content)
+
+
+def within(folder: Path) -> Path:
+    """Where the checkpoint within an epoch stands, if there is one."""
+    return folder / "within.pt"
+
+
+def forget_within(folder: Path) -> None:
+    """Remove the checkpoint within an epoch: the epoch was ended, or led nowhere."""
+    within(folder).unlink(missing_ok=True)
+
+
+def _write(path: Path, epoch: int, content: dict[str, Any]) -> Path:
+    """Write a checkpoint under a temporary name, then rename it."""
+    folder = path.parent
     part = path.with_suffix(".part")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -38,13 +62,11 @@ def save(folder: Path, epoch: int, content: dict[str, Any]) -> Path:
             allowed="Earlier checkpoints are untouched",
             do="Free space or restore write access, then run the command again",
         ) from error
-    for old in checkpoints(folder)[:-KEPT]:
-        old.unlink(missing_ok=True)
     return path
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """The checkpoints of a folder, oldest first."""
+    """The checkpoints at the ends of epochs, oldest first."""
     return sorted(folder.glob("checkpoint-*.pt"))
 
 

@@ -72,6 +72,8 @@ class Recipe:
     """Processes that train together, each on its part of every batch."""
     launcher: Literal["local", "ray"] = "local"
     """Who starts them, a name in `hwnas.supernet.together.LAUNCHERS`."""
+    checkpoint_every: int | None = None
+    """Steps after which a checkpoint is written within an epoch, beside those at the end of each; None: at the end."""
     calibration_batches: int = 8
     """Batches from which the normalisation statistics of a network are recomputed before it is scored."""
 

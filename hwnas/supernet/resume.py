@@ -16,9 +16,12 @@ from hwnas.space import AnySpace
 from hwnas.supernet import checkpoint
 from hwnas.supernet.average import Average
 from hwnas.supernet.course import parts_of
+from hwnas.supernet.position import Position
 from hwnas.supernet.recipe import Recipe
 from hwnas.supernet.weights import Supernet
 
+APART = ("processes", "launcher", "on_divergence", "checkpoint_every")
+"""Of a recipe, what does not decide the weights."""
 Identity = dict[str, Any]
 """What a training is: of two unlike ones neither continues the other."""
 
@@ -41,12 +44,12 @@ def identity_of(space: AnySpace, dataset: Dataset, recipe: Recipe, seed: int) ->
 
 
 def told_of(recipe: Recipe) -> dict[str, Any]:
-    """What of a recipe decides the weights: all but who computes, and what is done in trouble.
+    """What of a recipe decides the weights: all but who computes, what is kept, and what is done in trouble.
 
     Of processes there counts into how many parts they cut a batch.
     """
     told = {**asdict(recipe), "accumulate": parts_of(recipe)}
-    return {key: value for key, value in told.items() if key not in ("processes", "launcher", "on_divergence")}
+    return {key: value for key, value in told.items() if key not in APART}
 
 
 @dataclass
@@ -124,14 +127,36 @@ def load_trained(supernet: Supernet, folder: Path, identity: Identity | None = N
     return [Epoch(**record) for record in content["history"]], found[-1]
 
 
-def resume(folder: Path, state: State) -> None:
-    """Bring training to where the last checkpoint of a folder is, if there is one.
+@dataclass(frozen=True)
+class Midway:
+    """Where within an epoch training was stopped, and what that epoch began with, if it may be gone through again."""
+
+    position: Position
+    begun: dict[str, Any] | None
+
+
+def resume(folder: Path, state: State) -> Midway | None:
+    """Bring training to where the checkpoints of a folder are, if there are any; where that is within an epoch.
 
     Raises:
-        RunError: it is damaged, does not fit the supernet, or is of another training.
+        RunError: the last one is damaged, does not fit the supernet, or is of another training.
     """
     if found := checkpoint.checkpoints(folder):
         state.restore(_read(found[-1], state.supernet, state.identity))
+    path = checkpoint.within(folder)
+    if not path.exists():
+        return None
+    content = _read(path, state.supernet, state.identity)
+    if content["epoch"] != len(state.history) + 1:
+        return None  # that epoch was ended since
+    state.restore(content)
+    return Midway(Position.of(content["position"]), content["begun"])
+
+
+def keep_midway(folder: Path, state: State, position: Position, begun: dict[str, Any] | None) -> None:
+    """Write where within an epoch training is."""
+    content = {**state.content(), "position": position.content(), "begun": begun}
+    checkpoint.save_within(folder, len(state.history) + 1, content)
 
 
 def _read(path: Path, supernet: Supernet, identity: Identity | None) -> dict[str, Any]:

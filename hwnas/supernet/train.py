@@ -1,9 +1,9 @@
-"""Training of a supernet, resumable at every epoch."""
+"""Training of a supernet, resumable at every epoch and, if asked, within one."""
 
 from __future__ import annotations
 
+import copy
 import random
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,10 +18,11 @@ from hwnas.supernet import checkpoint
 from hwnas.supernet.average import Average
 from hwnas.supernet.channels import elastic_groups
 from hwnas.supernet.course import Course, Pupil, check_recipe
-from hwnas.supernet.epoch import run_epoch
+from hwnas.supernet.epoch import Passed, run_epoch
 from hwnas.supernet.failures import Failures, read_failures
+from hwnas.supernet.position import Position
 from hwnas.supernet.recipe import Recipe, epoch_seed, make_optimizer
-from hwnas.supernet.resume import Epoch, State, identity_of, resume
+from hwnas.supernet.resume import Epoch, Midway, State, identity_of, keep_midway, resume
 from hwnas.supernet.sorting import Sorting, sort_channels
 from hwnas.supernet.statistics import accuracy, calibration_images, settled
 from hwnas.supernet.strategies import Lesson, Step, Strategy, open_strategy
@@ -51,8 +52,8 @@ def train(
     """Train in place and return the epochs' records; a folder with checkpoints is continued from the last one.
 
     All that is drawn in an epoch (order, augmentation, architectures, dropout) follows from the seed and the epoch's
-    number, so an interrupted and resumed training gives the same weights as an uninterrupted one. With a moving average
-    the supernet holds it in the end.
+    number, so an interrupted and resumed training gives the same weights as an uninterrupted one; with
+    `checkpoint_every` it goes on within an epoch. With a moving average the supernet holds it in the end.
 
     Args:
         teacher: the network that the recipe names.
@@ -73,18 +74,16 @@ def train(
     strategy = open_strategy(space, recipe, base=base)
     course = _course(supernet, space, dataset, recipe, strategy, teacher, average, team, failures)
     state = State(supernet, course.optimizer, average, identity_of(space, dataset, recipe, seed))
-    resume(folder, state)
+    midway = resume(folder, state)
     calibration = calibration_images(dataset, count=recipe.calibration_batches, batch_size=recipe.batch_size, seed=seed)
     for epoch in range(len(state.history) + 1, recipe.epochs + 1):
-        start = time.monotonic()
-        if epoch in recipe.sort_channels_at:
+        if midway is None and epoch in recipe.sort_channels_at:
             sorting = sort_channels(supernet, elastic_groups(space), course.optimizer, twins=state.twins)
             if on_sort:
                 on_sort(epoch, sorting)
-        loss = _epoch(course, state, epoch, seed, folder, on_step, on_trouble)
+        passed, midway = _epoch(course, state, epoch, seed, folder, midway, on_step, on_trouble), None
         if team.leads:
-            seconds = time.monotonic() - start
-            state.history.append(_scored(state, space, dataset, calibration, epoch, loss, seconds))
+            state.history.append(_scored(state, space, dataset, calibration, epoch, passed))
             checkpoint.save(folder, epoch, state.content())
         team.wait()
         if on_epoch and team.leads:
@@ -157,20 +156,33 @@ def _epoch(
     epoch: int,
     seed: int,
     folder: Path,
+    midway: Midway | None,
     on_step: Callable[[Step], None] | None,
     on_trouble: Callable[[str], None] | None,
-) -> float:
-    """One epoch, gone through again at half the rate if it diverges and the recipe says so; its mean loss."""
+) -> Passed:
+    """One epoch, gone through again at half the rate if it diverges and the recipe says so."""
+    halves, after = course.recipe.on_divergence == "halve", None if midway is None else midway.position
+    begun = (state.copied() if midway is None else midway.begun) if halves else None
+
+    def keep(position: Position) -> None:
+        if course.team.leads:
+            keep_midway(folder, state, position, begun)
+
     while True:
-        kept = state.copied() if course.recipe.on_divergence == "halve" else None
         try:
             with torch.random.fork_rng():
-                return run_epoch(course, epoch, epoch_seed(seed, epoch), slower=0.5**state.halvings, on_step=on_step)
+                return run_epoch(
+                    course, epoch, epoch_seed(seed, epoch), slower=0.5**state.halvings, after=after, keep=keep,
+                    on_step=on_step,
+                )  # fmt: skip
         except FloatingPointError as error:
-            if kept is None or state.halvings == HALVINGS:
+            if course.team.leads:
+                checkpoint.forget_within(folder)  # it leads here again
+            if begun is None or state.halvings == HALVINGS:
                 raise _diverged(error, epoch, folder, state.halvings) from error
-            state.restore(kept)
-            state.halvings += 1
+            halvings, after = state.halvings + 1, None
+            state.restore(copy.deepcopy(begun))
+            state.halvings = halvings
             if on_trouble:
                 again = f"it begins again at {0.5**state.halvings:g} times the learning rate"
                 on_trouble(f"training diverged in epoch {epoch}, {error}; {again}")
@@ -196,8 +208,7 @@ def _scored(
     dataset: Dataset,
     calibration: list[Tensor],
     epoch: int,
-    loss: float,
-    seconds: float,
+    passed: Passed,
 ) -> Epoch:
     """What an epoch gave; the two accuracies are of the weights that will be used."""
     smallest, largest = (
@@ -205,4 +216,4 @@ def _scored(
         for network in (lower(space, space.smallest()), lower(space, space.largest()))
     )
     rate = state.optimizer.param_groups[0]["lr"]
-    return Epoch(epoch, loss, smallest, largest, rate, seconds)
+    return Epoch(epoch, passed.loss, smallest, largest, rate, passed.seconds)
