@@ -298,3 +298,52 @@ def test_a_large_space_is_searched_within_its_limits() -> None:
     rows, corner = np.column_stack([cost(told), -top1(told)]), [60.0, -0.5]
     before, after = (moocore.hypervolume(rows[:count], ref=corner) for count in (10, 24))
     assert after > 1.02 * before
+
+
+# --- when there are many scores ---
+
+
+def proposed(count: int, stops: tuple[int, ...] = ()) -> Any:
+    """The networks of a study in a large space that begins to work proposals out together at 30 scores."""
+    guide, told = Guide(LARGE, [cost], limits=[(cost, 60.0)]), LARGE.draw(30, np.random.default_rng(0))
+    while len(told) < count:
+        if len(told) in stops:
+            guide = Guide(LARGE, [cost], limits=[(cost, 60.0)])
+        valid = cost(told) <= 60.0
+        targets = np.where(np.arange(len(told)) % 11 == 5, np.nan, -top1(told))
+        found = guide.propose(Told(told, targets, valid & np.isfinite(targets)), told[:0], (0, len(told)))
+        assert found is not None
+        told = np.vstack([told, found])
+    return told
+
+
+@pytest.fixture
+def many_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hwnas.search.guided.guide.MANY", 25)
+
+
+@pytest.mark.usefixtures("many_are_few")
+def test_of_many_scores_the_front_grows_with_new_networks_within_the_limits() -> None:
+    told = proposed(200)
+    assert len(np.unique(told, axis=0)) == 200
+    assert (cost(told[30:]) <= 60.0).all()
+    rows, corner = np.column_stack([cost(told), -top1(told)]), [60.0, -0.5]
+    drawn = LARGE.draw(20_000, np.random.default_rng(1))
+    random = np.column_stack([cost(drawn), -top1(drawn)])
+    assert moocore.hypervolume(rows, ref=corner) > moocore.hypervolume(random, ref=corner)
+
+
+@pytest.mark.usefixtures("many_are_few")
+def test_of_many_scores_a_continued_study_is_the_one_never_interrupted() -> None:
+    assert np.array_equal(proposed(100), proposed(100, stops=(47, 60, 81)))
+
+
+@pytest.mark.usefixtures("many_are_few")
+def test_of_many_scores_networks_that_are_open_are_not_proposed_again() -> None:
+    told, opened = LARGE.draw(40, np.random.default_rng(0)), np.empty((0, 20), np.intp)
+    guide = Guide(LARGE, [cost])
+    for number in range(90):  # more than are worked out together
+        found = guide.propose(Told(told, -top1(told), np.ones(40, np.bool_)), opened, (0, number))
+        assert found is not None
+        opened = np.vstack([opened, found])
+    assert len(np.unique(np.concatenate([told, opened]), axis=0)) == 130

@@ -80,18 +80,26 @@ def improvements(mean: Floats, deviation: Floats, warp: Warp, levels: Floats) ->
     if len(edges) == 1:
         return np.zeros((len(mean), len(levels)))
     middles = warp.forward(-(edges[1:] + edges[:-1]) / 2)
-    areas = _normal((mean[:, None] - middles) / deviation[:, None]) * np.diff(edges)
+    areas = normal((mean[:, None] - middles) / deviation[:, None]) * np.diff(edges)
     summed = np.concatenate([np.zeros((len(mean), 1)), np.cumsum(areas, axis=1)], axis=1)
     found: Floats = summed[:, np.searchsorted(edges, known)][:, place]
     return found
 
 
+def expected_improvements(mean: Floats, deviation: float, levels: Floats) -> Floats:
+    """(rows, levels) as `improvements`, where a target itself is Gaussian, with one deviation for all."""
+    z = (levels - mean[:, None]) / deviation
+    found: Floats = deviation * (z * normal(z) + np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi))
+    return found
+
+
 def below(mean: Floats, deviation: Floats, warp: Warp, level: float) -> Floats:
     """(rows,) with which probability a target is not above a level."""
-    return _normal((mean - float(warp.forward(np.array([-level]))[0])) / deviation)
+    return normal((mean - float(warp.forward(np.array([-level]))[0])) / deviation)
 
 
-def _normal(z: Floats) -> Floats:
+def normal(z: Floats) -> Floats:
+    """The share of a standard normal distribution below each value."""
     from scipy.special import ndtr
 
     found: Floats = ndtr(z)

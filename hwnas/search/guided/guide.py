@@ -7,16 +7,18 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import final
 
+import moocore
 import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.population import Codes
 from hwnas.predictors import Predictor
 from hwnas.search.guided.belief import Belief, Watched
+from hwnas.search.guided.brood import brood
 from hwnas.search.guided.candidates import Candidates, Floats, Integers, PerNetwork, Pool
 from hwnas.search.guided.design import stratified
 from hwnas.search.guided.evolve import REFUSED, evolve
-from hwnas.search.guided.gain import Cells, below, improvements
+from hwnas.search.guided.gain import Cells, below, expected_improvements, improvements, normal
 
 DESIGN = 10
 """Networks that are evaluated before anything is learned."""
@@ -30,6 +32,9 @@ DRAWN = 2000
 """Random networks that stand for a space too large to be looked at whole."""
 UNWANTED = 0.1
 """Share of the networks whose predicted target is of no interest: the reference point stands there."""
+
+MANY, TOGETHER = 600, 20
+"""Scores from which, in a space too large to be looked at whole, so many proposals are worked out together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +110,8 @@ class Guide:
         self.candidates, self.known, self.limits, self.design = candidates, known, limits, design
         self.bound, self.confidence = bound, confidence
         self._last: _Last | None = None
+        self._queue: tuple[bytes, Codes] = b"", np.empty((0, 0), np.intp)
+        """The proposals that were worked out together, and what from."""
 
     @property
     def told(self) -> str:
@@ -118,6 +125,8 @@ class Guide:
         turn = len(told.codes) + len(opened)
         if turn < self.design or len(np.unique(scored)) < DISTINCT:
             return self._designed(np.concatenate([told.codes, opened]), rng)
+        if len(scored) >= MANY and self.candidates.everything is None:
+            return self._next_of_many(told, opened, seed[0])
         return self._promising(told, opened, rng)
 
     def _designed(self, before: Codes, rng: np.random.Generator) -> Codes | None:
@@ -152,6 +161,51 @@ class Guide:
         finally:
             belief.forget(kept)
             last.watched.forget(kept)
+
+    # --- when there are many scores ---
+
+    def _next_of_many(self, told: Told, opened: Codes, seed: int) -> Codes | None:
+        """The next of those worked out together from the last full score of scores, or of more where all are taken."""
+        scored = np.flatnonzero(np.isfinite(told.targets))
+        before = set(map(bytes, told.codes)) | set(map(bytes, opened))
+        until = int(scored[len(scored) // TOGETHER * TOGETHER - 1]) + 1
+        first = Told(told.codes[:until], told.targets[:until], told.valid[:until])
+        parts = (np.array([seed]), first.codes, first.targets, first.valid)
+        origin = b"".join(part.tobytes() for part in parts)
+        if self._queue[0] != origin:
+            rng = np.random.default_rng([seed, until])
+            self._queue = origin, self._together(first, set(map(bytes, first.codes)), rng)
+        free = [row for row in self._queue[1] if bytes(row) not in before]
+        if not free:
+            free = list(self._together(told, before, np.random.default_rng([seed, len(before)])))
+            self._queue = origin, np.array([*self._queue[1], *free], dtype=np.intp)
+        return free[0] if free else None
+
+    def _together(self, told: Told, taken: set[bytes], rng: np.random.Generator) -> Codes:
+        """Networks that promise the most when scores are told by the choices in common, the best first."""
+        scored = np.isfinite(told.targets)
+        codes, targets = told.codes[scored], told.targets[scored]
+        standing = self._standing
+        within = standing.costs[standing.allowed] if standing.allowed.any() else standing.costs
+        reference = float(np.quantile(targets, 1 - UNWANTED))
+        if self.bound is not None:
+            reference = min(reference, self.bound)
+        costs = self._costs(codes)
+        valid = told.valid[scored]
+        cells = Cells.of(costs[valid], targets[valid], within.min(axis=0), within.max(axis=0), reference)
+
+        def gains(of: Codes, expected: Floats, error: float) -> Floats:
+            promised = expected_improvements(-expected, error, cells.levels)
+            gained: Floats = (cells.widths(self._costs(of)) * promised).sum(axis=1)
+            if self.bound is None:
+                return gained
+            return self._held(gained, normal((self.bound + expected) / error))
+
+        ranks = moocore.pareto_rank(np.column_stack([costs, targets]))
+        return brood(
+            self.candidates, codes, -targets, rng, taken=taken, excess=self._excess,
+            count=2 * TOGETHER, order=np.lexsort((targets, ranks, ~valid)), merit=gains,
+        )  # fmt: skip
 
     # --- what is known ---
 
@@ -233,7 +287,10 @@ class Guide:
         gains: Floats = (cells.widths(costs) * promised[row]).sum(axis=1)
         if self.bound is None:
             return gains
-        held = below(mean, deviation, warp, self.bound)[row]
+        return self._held(gains, below(mean, deviation, warp, self.bound)[row])
+
+    def _held(self, gains: Floats, held: Floats) -> Floats:
+        """Gains where the bound is held surely enough; below zero elsewhere, less the less sure it is."""
         return np.where(held >= self.confidence, gains, np.maximum(held, 1e-9) - 1)
 
 
