@@ -12,7 +12,7 @@ from hwnas.errors import ConfigError, NoScore
 from hwnas.latency.population import predict_many_ms, upper_many_ms
 from hwnas.pipeline.pricing import Priced, cheap_scorers
 from hwnas.pipeline.workspace import Run, quantile_metric
-from hwnas.population import Codebook, Codes, population_costs
+from hwnas.population import Codebook, Codes, population_activation, population_sums
 from hwnas.search.evaluate import Scorer
 
 if TYPE_CHECKING:
@@ -55,9 +55,9 @@ def known_costs(run: Run, name: str, prices: Mapping[str, Priced]) -> dict[str, 
     latency, confidence = f"latency_ms@{setup}", run.experiment.tiers[name].limits.confidence
     counted: dict[str, PerNetwork] = {
         **{metric: _one_by_one(codebook, scorer) for metric, scorer in cheap_scorers(run, name, prices).items()},
-        "params": lambda codes: population_costs(codebook, codes).params,
-        "macs": lambda codes: population_costs(codebook, codes).macs,
-        "activation_kib": lambda codes: population_costs(codebook, codes).activation_bytes / 1024,
+        "params": lambda codes: population_sums(codebook, codes)[:, 0],
+        "macs": lambda codes: population_sums(codebook, codes)[:, 1],
+        "activation_kib": lambda codes: population_activation(codebook, codes) / 1024,
     }
     if run.is_published(name):
         return counted

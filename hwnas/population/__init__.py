@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hwnas.population.codebook import NOTHING, Codebook, Codes, Link
-from hwnas.population.costs import PopulationCosts, population_costs
+from hwnas.population.costs import PopulationCosts, population_activation, population_costs, population_sums
 from hwnas.population.functions import FunctionCodebook
 from hwnas.population.stages import StageCodebook
 from hwnas.space import AnySpace, FunctionSpace
@@ -17,7 +17,9 @@ __all__ = [
     "PopulationCosts",
     "StageCodebook",
     "codebook_of",
+    "population_activation",
     "population_costs",
+    "population_sums",
 ]
 
 

@@ -132,6 +132,17 @@ class Codebook(ABC):
                 found[start : start + CHUNK, slot] = tables[slot][entries]
         return found
 
+    def used(self, codes: Codes) -> Ints:
+        """The places in `links`, rising, of what these networks hold."""
+        codes = self._checked(codes)
+        self.meet(codes)
+        held = np.zeros(len(self.links) + 1, dtype=np.bool_)  # NOTHING is the last of it
+        tables = self._tables()
+        for start in range(0, len(codes), CHUNK):
+            for table, entries in zip(tables, self._entries(codes[start : start + CHUNK]), strict=True):
+                held[table.take(entries)] = True
+        return np.flatnonzero(held[:NOTHING])
+
     def total(self, codes: Codes, per_link: ArrayLike) -> NDArray[Any]:
         """Sums over each network's operators of a quantity that is known of each link.
 
@@ -161,14 +172,18 @@ class Codebook(ABC):
                 do="Call `meet` on these networks first: it may add links",
             )
         padded = np.concatenate([values, nothing])  # NOTHING is the last of it
-        tables = [padded[table] for table in self._tables()]
+        tables = self._tables()
+        filled = [padded[table] if len(table) <= len(codes) else None for table in tables]
         out = np.empty((len(codes), *values.shape[1:]), dtype=values.dtype)
         for start in range(0, len(codes), CHUNK):
             part = out[start : start + CHUNK]
-            first, *others = zip(tables, self._entries(codes[start : start + CHUNK]), strict=True)
-            part[:] = first[0].take(first[1], axis=0)
-            for table, entries in others:
-                combine(part, table.take(entries, axis=0), out=part)
+            slots = zip(tables, filled, self._entries(codes[start : start + CHUNK]), strict=True)
+            for slot, (table, told, entries) in enumerate(slots):
+                found = padded[table.take(entries)] if told is None else told.take(entries, axis=0)
+                if slot:
+                    combine(part, found, out=part)
+                else:
+                    part[:] = found
         return out
 
     def _checked(self, codes: Codes) -> Codes:

@@ -3,33 +3,60 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.population.codebook import Codebook, Codes
 
+Counts: TypeAlias = NDArray[np.int64]
+
 
 @dataclass(frozen=True)
 class PopulationCosts:
     """What `hwnas.costs` says of one network, for many: each array has the shape (networks,)."""
 
-    params: NDArray[np.int64]
-    macs: NDArray[np.int64]
-    activation_bytes: NDArray[np.int64]
+    params: Counts
+    macs: Counts
+    activation_bytes: Counts
 
 
 def population_costs(codebook: Codebook, codes: Codes) -> PopulationCosts:
     """Exact costs of each network of a population.
 
+    Only operators that these networks hold are costed. Of a kind with many forms, such as a cell, activations take
+    long at first: every form is run for them.
+
     Args:
         codebook: of the space.
         codes: (networks, choices).
     """
+    sums = population_sums(codebook, codes)
+    return PopulationCosts(sums[:, 0], sums[:, 1], population_activation(codebook, codes))
+
+
+def population_sums(codebook: Codebook, codes: Codes) -> Counts:
+    """(networks, 2) parameters and MACs: of a kind with many forms, the few parts are costed that they sum up from."""
     from hwnas.ops.costs import operator_costs
 
-    codebook.meet(codes)
-    parts = [operator_costs(*link) for link in codebook.links]
-    sums = codebook.total(codes, np.array([(part.params, part.macs) for part in parts], dtype=np.int64))
-    held = codebook.maximum(codes, np.array([part.activation_bytes for part in parts], dtype=np.int64))
-    return PopulationCosts(sums[:, 0], sums[:, 1], held)
+    used = codebook.used(codes)
+    links, values = codebook.links, np.zeros((len(codebook.links), 2), dtype=np.int64)
+    for place in used.tolist():
+        operator, shape = links[place]
+        parts = [operator_costs(summand, shape) for summand in operator.summands]
+        values[place] = sum(part.params for part in parts), sum(part.macs for part in parts)
+    sums: Counts = codebook.total(codes, values)
+    return sums
+
+
+def population_activation(codebook: Codebook, codes: Codes) -> Counts:
+    """(networks,) most bytes of activations alive at once."""
+    from hwnas.ops.costs import operator_costs
+
+    used = codebook.used(codes)
+    links, values = codebook.links, np.zeros(len(codebook.links), dtype=np.int64)
+    for place in used.tolist():
+        values[place] = operator_costs(*links[place]).activation_bytes
+    held: Counts = codebook.maximum(codes, values)
+    return held

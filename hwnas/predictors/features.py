@@ -38,8 +38,8 @@ class Features:
     """For each score its sorted known values, by whose ranks it is told."""
     centre: Floats
     scale: Floats
-    _rows: list[Floats] = field(default_factory=list)
-    """What each link adds up to, as far as links were met."""
+    _met: list[Floats] = field(default_factory=list)
+    """One array: what each link adds up to, as far as links were met."""
 
     @property
     def groups(self) -> NDArray[np.intp]:
@@ -83,15 +83,16 @@ class Features:
 
         self.codebook.meet(codes)
         column = {name: place for place, name in enumerate(self.traits)}
-        for operator, shape in self.codebook.links[len(self._rows) :]:
+        links, told = self.codebook.links, self._met.pop() if self._met else np.empty((0, 2 + len(column)))
+        rows = np.zeros((len(links) - len(told), 2 + len(column)))
+        for row, (operator, shape) in zip(rows, links[len(told) :], strict=True):
             costs = [operator_costs(summand, shape) for summand in operator.summands]
-            row = np.zeros(2 + len(column))
             row[:2] = sum(cost.params for cost in costs), sum(cost.macs for cost in costs)
             for name, value in operator.traits.items():
                 if name in column:
                     row[2 + column[name]] = value
-            self._rows.append(row)
-        return np.array(self._rows)
+        self._met.append(np.concatenate([told, rows]) if len(rows) else told)
+        return self._met[0]
 
 
 def features_of(codebook: Codebook, scores: ArrayLike | None = None, *, seed: int = 0) -> Features:
