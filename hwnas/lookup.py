@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from hwnas.errors import ConfigError, MissingExtra, did_you_mean
+from hwnas.errors import ConfigError, HwnasError, MissingExtra, did_you_mean
 
 
 def member(table: Mapping[str, str], name: str, *, what: str, where: str) -> Any:
@@ -53,21 +53,38 @@ def named(reference: str, *, base: Path, where: str) -> Any:
             allowed="The form is `module:function` or `path.py:function`",
             do="Correct it",
         )
-    try:
-        module = _module_of_file(Path(source), base) if source.endswith(".py") else importlib.import_module(source)
-        return getattr(module, name)
-    except (ImportError, AttributeError, OSError, SyntaxError) as error:
+    file = _file(source, base) if source.endswith(".py") else None
+    if file is not None and not file.is_file():
+        looked = dict.fromkeys(str(place.absolute()) for place in (Path(source).expanduser(), file))
         raise ConfigError(
-            f"`{reference}` cannot be imported ({error})",
+            f"there is no file `{source}`",
             where=where,
-            allowed="The module must be importable from here, and define the name",
-            do="Correct the reference or the module",
+            allowed=f"Looked for {' and '.join(looked)}",
+            do="Correct the path",
+        )
+    try:
+        module = importlib.import_module(source) if file is None else load_source(read_source(file))
+    except HwnasError:
+        raise
+    except Exception as error:  # a user's module is run, and may raise anything
+        told = f"{type(error).__name__}: {error}"
+        raise ConfigError(
+            f"`{source}` cannot be imported ({told})" if file is None else f"the file raised {told}",
+            where=where if file is None else f"{where}: {place_of(error, file)}",
+            allowed="A module must be found from here, and run to its end",
+            do="Correct the name or the module",
         ) from error
+    if not hasattr(module, name):
+        public = [known for known, what in vars(module).items() if not known.startswith("_") and callable(what)]
+        raise ConfigError(
+            f"`{source}` defines no `{name}`", where=where, allowed=did_you_mean(name, public), do="Correct the name"
+        )
+    return getattr(module, name)
 
 
-def _module_of_file(path: Path, base: Path) -> ModuleType:
-    path = path.expanduser()
-    return load_source(read_source(path if path.is_file() else base / path))
+def _file(path: str | Path, base: Path) -> Path:
+    path = Path(path).expanduser()
+    return path if path.is_file() else base / path
 
 
 @dataclass(frozen=True)

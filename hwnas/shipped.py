@@ -50,13 +50,24 @@ def find_file(name: str | Path, folder: Folder, base: Path | None = None) -> Pat
     for path in looked:
         if path.is_file():
             return path
+    if looked[0].is_dir():
+        inside = sorted(path.name for path in looked[0].glob(f"[!.]*{_SUFFIX[folder]}"))
+        raise ConfigError(
+            f"`{name}` is a folder",
+            where=folder.replace("_", " "),
+            allowed=f"A file is named. In the folder: {', '.join(inside) or f'no {_SUFFIX[folder]} file'}",
+            do="Name the file",
+        )
+    others = [other for other in _SUFFIX if other != folder and Path(name).stem in shipped_names(other)]
     local = [path.stem for path in (base or Path()).glob(f"[!.]*{_SUFFIX[folder]}") if path.is_file()]
     raise ConfigError(
         f"there is no file `{name}`",
         where=folder.replace("_", " "),
         allowed=f"{did_you_mean(Path(name).name.removesuffix(_SUFFIX[folder]), {*shipped_names(folder), *local})}. "
         f"Looked for {', '.join(map(str, looked))}",
-        do="Correct the name, or give the path of a file of your own",
+        do=f"Name one of {folder.replace('_', ' ')}: `{name}` is one of {others[0].replace('_', ' ')}"
+        if others
+        else "Correct the name, or give the path of a file of your own",
     )
 
 

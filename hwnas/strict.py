@@ -21,7 +21,7 @@ class StrictModel(BaseModel):
     @classmethod
     def _yes_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
         if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
-            raise ValueError(f"`{info.field_name}` is neither yes nor no")
+            raise ValueError(f"`{info.field_name}` takes a value of its own, no yes or no")
         return value
 
 
@@ -50,7 +50,8 @@ def _explained(model: type[StrictModel], raw: Any, error: ValidationError, where
         met, _, allowed = message.partition(". ")
         return ConfigError(met, where=where, allowed=allowed, do="Correct the name or declare it")
     name, at = trail[-1], f"{where}: {'.'.join(trail[:-1])}" if len(trail) > 1 else where
-    more = f" (and {len(all_errors) - 1} more)" if len(all_errors) > 1 else ""
+    others = {tuple(_trail(raw, found["loc"])) for found in all_errors} - {tuple(trail)}  # a union tells of each member
+    more = f" (and {len(others)} more)" if others else ""
     if first["type"] in ("extra_forbidden", "invalid_key"):
         known = did_you_mean(name, _model_at(model, trail[:-1]).model_fields)
         return ConfigError(f"unknown key `{name}`{more}", where=at, allowed=known, do="Correct or remove it")
@@ -75,6 +76,8 @@ def _allowed(model: type[StrictModel], trail: Sequence[str], kind: str, message:
         return "The name of a data set, or a section with its `name` and options"
     if kind in _ALLOWED:
         return _ALLOWED[kind]
+    if kind in ("float_parsing", "int_parsing"):
+        return f"`{trail[-1]}` is a number alone; its unit, if it has one, stands in the key's name"
     return message.replace("Input should", f"`{trail[-1]}` should")
 
 

@@ -47,7 +47,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         at = f"{path}:{mark.line + 1}" if mark else str(path)
         raise ConfigError(
-            f"this is not valid YAML ({getattr(error, 'problem', error)})",
+            f"this is not valid YAML ({getattr(error, 'problem', None) or str(error).splitlines()[0]})",
             where=at,
             allowed="Keys are unique and nested by indentation",
             do="Correct the line and run the same command again",
@@ -57,6 +57,6 @@ def read_yaml(path: Path) -> dict[str, Any]:
             "the file is empty" if loaded is None else f"the file holds {type(loaded).__name__} instead of named keys",
             where=str(path),
             allowed="The top level is a mapping `key: value`",
-            do="See docs/ for the keys, or start from an example",
+            do="Run `hwnas init DIR` for a folder with working examples",
         )
     return loaded

@@ -122,7 +122,15 @@ BAD: dict[str, tuple[str, str, str]] = {  # the file, what is met, which stage o
     "a negative kernel in the middle": (
         space("name: s1, op: conv, width: 8, kernel: [1, -3, 5]"), "the module cannot be built", "s1"
     ),
-    "a word for a number": (space("name: s1, op: conv, width: 8, kernel: three"), "the module cannot be built", "s1"),
+    "a word for a number": (
+        space("name: s1, op: conv, width: 8, kernel: three"), "`kernel` of `conv` is 'three'", "s1"
+    ),
+    "a word for yes or no": (space(f"{MB}, se: maybe"), "`se` of `mbconv` is 'maybe'", "s1"),
+    "a number for yes or no": (space(f"{MB}, se: 1"), "`se` of `mbconv` is 1", "s1"),
+    "a fraction for a whole number": (
+        space("name: s1, op: conv, width: 8, kernel: 3.5"), "`kernel` of `conv` is 3.5", "s1"
+    ),
+    "a depth of millions": (space(f"{MB}, depth: [1, 100000000]"), "`depth` is 100000000", "s1"),
     "a word for a width": (space("name: s1, op: conv, width: wide"), "`width` is 'wide'", "s1"),
     "a width that no machine holds": (
         space("name: s1, op: conv, width: 100000000000000000000"),

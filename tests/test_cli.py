@@ -292,23 +292,29 @@ REFUSED: dict[str, tuple[Sequence[str], int, str]] = {
     "no architecture": (["cost", "digits", "--architecture", "nonsense"], 2, "largest, smallest, random:SEED"),
     "no seed": (["cost", "digits", "--architecture", "random:\N{SUPERSCRIPT TWO}"], 2, "largest, smallest"),
     "a folder for a file": (["cost", "digits", "--architecture", "."], 2, "largest, smallest"),
-    "a folder for a space": (["show", "."], 2, "there is no file `.`"),
+    "a folder for a space": (["show", "."], 2, "`.` is a folder"),
     "no table": (["cost", "digits", "--table", "none.jsonl"], 2, "there is no file `none.jsonl`"),
-    "a folder for a table": (["cost", "digits", "--table", "."], 2, "there is no file `.`"),
+    "a folder for a table": (["cost", "digits", "--table", "."], 2, "`.` is a folder"),
     "unknown runtime": (["bench", "digits", "--runtime", "onxruntime"], 2, "Did you mean `onnxruntime`?"),
     "set-up without runtime": (["bench", "digits", "--threads", "2"], 2, "Add --runtime, or leave out --threads"),
     "a function that is not named": (["show", "net.py"], 2, "Write `net.py:FUNCTION`"),
-    "a function that is not there": (["show", "net.py:nte"], 2, "has no attribute 'nte'"),
+    "a function that is not there": (["show", "net.py:nte"], 2, "Did you mean `net`?"),
     "no function": (["show", "net.py:json"], 2, "`json` is module, which cannot be called"),
     "a function that raises": (["show", "net.py:net"], 2, "net.py:4"),
     "a file that raises": (["show", "boom.py:net"], 2, "the file raised ZeroDivisionError"),
+    "a folder for an experiment": (["run", "."], 2, "In the folder: bytes.yaml, empty.yaml, space.yaml, tiny.yaml"),
+    "a space for an experiment": (["run", "digits"], 2, "`digits` is one of search spaces"),
+    "a space without a runtime": (["bench", "digits"], 2, "Add --runtime"),
+    "a pick of a space": (["show", "digits", "--pick", "best"], 2, "--pick says nothing of `digits`"),
+    "a picture of a run": (["show", "runs/tiny", "--picture", "a.svg"], 2, "--picture says nothing of `runs/tiny`"),
+    "a byte that is no text": (["run", "nul.yaml"], 2, "unacceptable character #x0000"),
     "no YAML": (["run", "bytes.yaml"], 2, "the file cannot be read"),
     "an empty file": (["run", "empty.yaml"], 2, "the file is empty"),
     "an empty space": (["show", "empty.yaml"], 2, "the file is empty"),
     "many architectures": (["cost", "digits", "--architecture", "list.json"], 2, "a list without `picks`"),
     "another space's": (["cost", "digits", "--architecture", "other.json"], 2, "the architecture is of space `x`"),
     "no JSON": (["cost", "digits", "--architecture", "empty.yaml"], 2, "the file is no JSON"),
-    "not trained": (["search", "tiny.yaml"], 1, "hwnas bench"),
+    "not trained": (["search", "tiny.yaml", "--runs", "r"], 1, "hwnas bench tiny.yaml --runs r"),
     "not searched": (["export", "tiny.yaml"], 1, "there is no checkpoint"),
     "no front": (["show", "runs/tiny"], 1, "no front can be read here"),
 }
@@ -322,6 +328,8 @@ def test_an_error_has_four_parts_on_standard_error(case: str, hwnas: Call, tmp_p
     (tmp_path / "boom.py").write_text("1 / 0\n")
     (tmp_path / "bytes.yaml").write_bytes(b"name: \xff\xfe\n")
     (tmp_path / "empty.yaml").touch()
+    if "nul.yaml" in arguments:
+        (tmp_path / "nul.yaml").write_bytes(b"name: \0")
     (tmp_path / "list.json").write_text("[1, 2]")
     (tmp_path / "other.json").write_text('{"space": "x", "picks": {}}')
     if "runs/tiny" in arguments:
@@ -341,6 +349,7 @@ CHANGES: dict[str, tuple[str, str, str]] = {
     "unknown data": ("data: digits", "data: digts", "Did you mean `digits`?"),
     "missing data": ("data: digits", "data: {name: cifar10, path: nowhere.npz}", "Looked for"),
     "a device that is not there": ("data: digits", "data: digits\ndevice: cuda:99", "PyTorch finds"),
+    "a limit with a unit": ("setup: cpu", "setup: cpu, limits: {latency_ms: 5 ms}", "unit, if it has one, stands in"),
     "a key twice": ("data: digits", "data: digits\ndata: digits", "stands here twice"),
 }
 

@@ -10,7 +10,7 @@ from typing import Any, get_args, get_origin
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -246,6 +246,7 @@ def test_a_resolved_experiment_reads_back_equal(tmp_path: Path, repository: Path
 positive = st.floats(1e-300, 1e300)
 
 
+@settings(deadline=None)  # a machine may be busy
 @given(
     st.builds(TrainConfig, epochs=st.integers(1, 10**9), learning_rate=positive, clip_norm=positive),
     st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")), max_size=20),

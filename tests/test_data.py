@@ -491,9 +491,18 @@ REFUSED: dict[str, tuple[Callable[[Path], str | dict[str, Any]], str]] = {
     "bad offsets": (lambda f: cifar_with(f, offset_test=np.arange(61)), "offset_test does not cut jpeg_test"),
     "garbled image": (garble, r"cifar10_jpeg\.npz: train image \d+: the image cannot be read"),
     "function without a name": (lambda f: {"function": "mine"}, "`mine` names no function"),
-    "missing module": (lambda f: "no_such_module:load", "`no_such_module:load` cannot be imported"),
-    "missing file": (lambda f: "no_such_file.py:load", "`no_such_file.py:load` cannot be imported"),
-    "missing function": (lambda f: "json:no_such", "`json:no_such` cannot be imported"),
+    "missing module": (lambda f: "no_such_module:load", "`no_such_module` cannot be imported"),
+    "missing file": (lambda f: "no_such_file.py:load", "there is no file `no_such_file.py`"),
+    "missing function": (lambda f: "json:no_such", "`json` defines no `no_such`"),
+    "raises": (lambda f: write_function(f, "return [][1]"), r"mine\.py:\d+: `.*mine\.py:load` raised IndexError"),
+    "raises when imported": (
+        lambda f: write_function(f, "pass\n1 / 0"),
+        r"mine\.py:\d+: the file raised ZeroDivisionError",
+    ),
+    "whole numbers for images": (
+        lambda f: write_function(f, f"{ONE}return {{'train': (x.astype('i4'), y)}}"),
+        r"images are torch\.int32",
+    ),
     "returns nothing": (lambda f: write_function(f, "return None"), "the function returns NoneType without `train`"),
     "unknown split": (
         lambda f: write_function(f, f"{ONE}return {{'train': (x, y), 'dev': (x, y)}}"),
@@ -510,7 +519,7 @@ REFUSED: dict[str, tuple[Callable[[Path], str | dict[str, Any]], str]] = {
     ),
     "undefined pixels": (
         lambda f: write_function(f, f"{ONE}return {{'train': (x.astype('f4') * np.nan, y)}}"),
-        "some are not finite",
+        "30 of 30 images hold NaN or infinity",
     ),
     "wide images": (
         lambda f: write_function(f, f"{ONE}return {{'train': (x[..., :3], y)}}"),

@@ -89,7 +89,7 @@ def test_a_tier_that_asks_for_energy_needs_a_table_that_holds_it(run: Path, tmp_
     )  # fmt: skip
     with pytest.raises(TableError, match="holds no energies") as caught:
         pipeline.search(experiment, runs=tmp_path / "runs")
-    assert "--energy auto" in caught.value.do
+    assert "`energy: auto`" in caught.value.do
 
 
 def test_a_machine_without_a_sensor_says_so_before_anything_is_timed(
@@ -119,7 +119,7 @@ def test_an_energy_sensor_is_a_word_or_a_section(given: Any, expected: EnergyCon
 
 @pytest.mark.parametrize(
     ("given", "near"),
-    [("rappel", "rapl"), ({"sensr": "rapl"}, "sensor"), ({"error": 2}, "less than 1"), (True, "neither yes nor no")],
+    [("rappel", "rapl"), ({"sensr": "rapl"}, "sensor"), ({"error": 2}, "less than 1"), (True, "no yes or no")],
 )
 def test_an_energy_section_is_read_strictly(given: Any, near: str) -> None:
     with pytest.raises(ConfigError, match=near):

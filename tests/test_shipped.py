@@ -67,7 +67,7 @@ def test_a_miss_says_where_was_looked_and_what_is_near(elsewhere: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", ".", "..", "/", "search_spaces"])
 def test_a_folder_is_no_file(name: str) -> None:
-    with pytest.raises(ConfigError, match="there is no file"):
+    with pytest.raises(ConfigError, match=r"is a folder|there is no file"):
         find_file(name, "search_spaces")
 
 

@@ -279,7 +279,7 @@ BAD_STRATEGIES = {
     "own.py:itself": "lesson 0 learns from lesson 0",
     "own.py:raises": "it raised AttributeError: 'Space' object has no attribute 'nothing'",
     "own.py:no_function": "it gave list, which cannot be called",
-    "own.py:missing": "`own.py:missing` cannot be imported",
+    "own.py:missing": "`own.py` defines no `missing`",
     "sandwhich": "unknown strategy `sandwhich`",
 }
 

@@ -117,6 +117,12 @@ def bench(
             allowed="An experiment names its set-ups itself; with --runtime, a space is timed on one set-up",
             do=f"Add --runtime, or leave out {' and '.join(unused)}",
         )
+    elif pipeline.is_space(target):
+        raise ConfigError(
+            f"`{target}` is a space, and no runtime is named", where="hwnas bench",
+            allowed="An experiment names its set-ups itself; a space is timed on the set-up that options name",
+            do="Add --runtime onnxruntime, tflite or pytorch",
+        )  # fmt: skip
     else:
         tables = pipeline.bench(target, runs=runs, dry_run=dry_run, narrator=Terminal())
     lines = [

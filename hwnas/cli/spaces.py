@@ -10,6 +10,7 @@ import typer
 
 from hwnas.cli.arguments import RUNS, Front, Json, SpaceReference
 from hwnas.cli.printing import print_found, print_fronts
+from hwnas.errors import ConfigError
 
 
 def cost(
@@ -55,7 +56,15 @@ def show(
     """What a space holds, or the fronts of a run."""
     from hwnas import pipeline
 
-    if (Path(target) / "experiment.yaml").is_file():
+    is_run = (Path(target) / "experiment.yaml").is_file()
+    if (idle := "--pick" if pick and not is_run else "--picture" if picture and is_run else None) is not None:
+        raise ConfigError(
+            f"{idle} says nothing of `{target}`",
+            where="hwnas show",
+            allowed="--picture draws a space, --pick chooses on the fronts of a run's folder",
+            do=f"Leave {idle} out, or name a {'run' if pick else 'space'}",
+        )
+    if is_run:
         if as_json:
             tiers = pipeline.fronts(target, pick=pick, front=front)
             print_found({tier.name: [dataclasses.asdict(p) for p in tier.front] for tier in tiers}, True, [])

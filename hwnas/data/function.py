@@ -12,14 +12,15 @@ from torch import Tensor
 
 from hwnas.data.dataset import Dataset
 from hwnas.data.source import Pool, Source, SplitName, Stored
-from hwnas.errors import DataError
-from hwnas.lookup import named
+from hwnas.errors import DataError, HwnasError
+from hwnas.lookup import named, place_of
 
 _SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 _ALLOWED = (
     'It returns a hwnas.data.Dataset, or {"train": (images, labels)} with, if there are any, "validation", "test" and '
     '"class_names"'
 )
+_NUMBERS = "Images are bytes (uint8), or finite floating-point numbers"
 
 
 def read(base: Path, *, function: str) -> Source | Dataset:
@@ -27,7 +28,7 @@ def read(base: Path, *, function: str) -> Source | Dataset:
 
     Images are (N, C, H, W) or (N, H, W), uint8 or float; labels are whole numbers from 0 on.
     """
-    returned = named(function, base=base, where="data")()
+    returned = _called(named(function, base=base, where="data"), function, base)
     if isinstance(returned, Dataset):
         return returned
     if not isinstance(returned, Mapping) or "train" not in returned:
@@ -38,6 +39,23 @@ def read(base: Path, *, function: str) -> Source | Dataset:
     classes = 1 + max(int(pool.labels.max()) if len(pool.labels) else 0 for pool in pools.values())
     names = tuple(map(str, returned.get("class_names", range(classes))))
     return Source(names, pools)
+
+
+def _called(load: Any, function: str, base: Path) -> Any:
+    """What the user's function returns; what it raises is told with its line."""
+    try:
+        return load()
+    except HwnasError:
+        raise
+    except Exception as error:
+        file = Path(function.rpartition(":")[0]).expanduser()
+        at = place_of(error, file if file.is_file() else base / file)
+        raise DataError(
+            f"`{function}` raised {type(error).__name__}: {error}",
+            where=f"data: {at}",
+            allowed="A function is called without arguments and returns the images",
+            do="Correct the function",
+        ) from error
 
 
 def _pool(pair: Any, where: str) -> Pool:
@@ -52,12 +70,14 @@ def _pool(pair: Any, where: str) -> Pool:
             allowed="Images are (N, C, H, W) or (N, H, W), labels (N,) whole numbers",
             do="Return arrays of these shapes",
         )
-    if images.dtype != torch.uint8 and not (images.is_floating_point() and bool(images.isfinite().all())):
+    if images.dtype != torch.uint8 and not images.is_floating_point():
+        raise DataError(f"images are {images.dtype}", where=where, allowed=_NUMBERS, do="Convert them")
+    if images.is_floating_point() and (bad := int((~images.isfinite()).flatten(1).any(dim=1).sum())):
         raise DataError(
-            f"images are {images.dtype}, or some are not finite",
+            f"{bad} of {len(images)} images hold NaN or infinity",
             where=where,
-            allowed="Images are bytes (uint8), or finite floating-point numbers",
-            do="Convert them",
+            allowed=_NUMBERS,
+            do="Repair or drop them",
         )
     return Pool(Stored(images), labels.long(), where)
 

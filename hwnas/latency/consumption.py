@@ -46,7 +46,7 @@ class EnergyModel:
         table: LatencyTable,
         *,
         missing: Missing = "refuse",
-        bench: str = "hwnas bench SPACE",
+        bench: str = "hwnas bench SPACE --energy auto",
         operators: Mapping[str, str] = OPERATORS,
     ) -> EnergyModel:
         """Infer from a table's energies.
@@ -58,7 +58,7 @@ class EnergyModel:
             raise TableError(
                 "the table holds no energies", where=str(table.path),
                 allowed="A set-up with `energy` measures them, where the machine has a sensor",
-                do=f"Run `{bench} --energy auto`, or leave out what asks for energy",
+                do=f"Run `{bench}`, in an experiment with `energy: auto` in the set-up, or leave out what asks for it",
             )  # fmt: skip
         view = LatencyTable(
             table.path,
@@ -68,7 +68,7 @@ class EnergyModel:
             overhead=_as_time(table.energy[None]) if None in table.energy else None,
             origin=table.origin,
         )
-        model = LatencyModel.of(view, missing=missing, bench=f"{bench} --energy auto", operators=operators)
+        model = LatencyModel.of(view, missing=missing, bench=bench, operators=operators)
         return cls(model, max(energy.error for energy in table.energy.values()))
 
     def predict(self, network: Network) -> EnergyEstimate:

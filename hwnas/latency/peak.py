@@ -51,7 +51,7 @@ class PeakModel:
 
     @classmethod
     def of(
-        cls, table: LatencyTable, *, bench: str = "hwnas bench SPACE", operators: Mapping[str, str] = OPERATORS
+        cls, table: LatencyTable, *, bench: str = "hwnas bench SPACE --memory", operators: Mapping[str, str] = OPERATORS
     ) -> PeakModel:
         """Fit to the networks of which the table tells the peak.
 
@@ -66,7 +66,8 @@ class PeakModel:
             raise TableError(
                 f"the table tells the memory of {len(known)} whole networks", where=str(table.path),
                 allowed=f"{FEWEST} are needed, of operators that hwnas knows by name",
-                do=f"Run `{bench} --memory` with `timing.checks` of {FEWEST} or more, or leave out what asks for it",
+                do=f"Run `{bench}`, in an experiment with `memory: true` in the set-up, with {FEWEST} checks or more, or "
+                "leave out what asks for it",
             )  # fmt: skip
         features, peaks = _features([network for network, _ in known]), np.array([mb for _, mb in known])
         coefficients: Floats = np.linalg.lstsq(features, peaks, rcond=None)[0]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, get_type_hints
 
 from hwnas.errors import HwnasError, SpaceError, did_you_mean
 from hwnas.ops.operator import Operator
@@ -39,6 +40,12 @@ def operator_of(kind: type[Operator], knobs: Mapping[str, Any], *, where: str) -
             allowed=f"It needs {', '.join(written)}",
             do=f"Write `{knob}: VALUE` or `{knob}: [OPTION, OPTION]` in the stage",
         )
+    forms = _forms(kind)
+    for knob, value in knobs.items():
+        if knob in forms and not forms[knob].holds(value):
+            raise SpaceError(
+                f"`{knob}` of `{name}` is {value!r}", where=where, allowed=f"It is {forms[knob].told}", do="Correct it"
+            )
     try:
         return kind(**knobs)
     except SpaceError as error:
@@ -59,3 +66,32 @@ def _fields(kind: type[Operator]) -> tuple[frozenset[str], frozenset[str]]:
     fields = dataclasses.fields(kind)
     needed = frozenset(f.name for f in fields if f.default is dataclasses.MISSING)
     return frozenset(f.name for f in fields), needed
+
+
+@dataclass(frozen=True)
+class _Form:
+    """What a knob may hold, as far as its annotation says it plainly."""
+
+    kinds: tuple[type, ...]
+    told: str
+
+    def holds(self, value: Any) -> bool:
+        return type(value) in self.kinds
+
+
+_FORMS: Mapping[Any, _Form] = {
+    bool: _Form((bool,), "true or false"),
+    int: _Form((int,), "a whole number"),
+    float: _Form((int, float), "a number"),
+    str: _Form((str,), "a word"),
+}
+
+
+@cache
+def _forms(kind: type[Operator]) -> Mapping[str, _Form]:
+    """By knob; one with an annotation that is not among these, or that cannot be resolved, may hold anything."""
+    try:
+        hints = get_type_hints(kind)
+    except Exception:  # a user's annotation may name what is not there
+        return {}
+    return {knob: _FORMS[hint] for knob, hint in hints.items() if hint in _FORMS}

@@ -38,7 +38,7 @@ def ingredients_of(run: Run, trained: Trained | None) -> Ingredients:
                 "a source of accuracy needs a trained supernet",
                 where=f"experiment `{run.experiment.name}`",
                 allowed="Shared weights are trained before a source that needs them is asked",
-                do="Run `hwnas train` first",
+                do=f"Run `{run.command('train')}` first",
             )
         return trained.supernet, trained.weights
 

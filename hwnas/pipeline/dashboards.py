@@ -51,7 +51,7 @@ def dashboard(
             f"tier `{name}` was not searched yet",
             where=str(storage),
             allowed="A search begins the study that is shown",
-            do=f"Run `hwnas search {run.experiment.name}` first, or beside it",
+            do=f"Run `{run.command('search')}` first, or beside it",
         )
     shown = optional("optuna_dashboard", extra="dashboard", why="hwnas dashboard")
     backend = viewed(open_storage(storage)[0])

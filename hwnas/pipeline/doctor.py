@@ -41,7 +41,7 @@ def doctor(reference: str | Path, *, runs: Path = Path("runs")) -> Examined:
             "there is nothing to examine",
             where=str(run.folder),
             allowed="A run's folder is made by the first command on its experiment",
-            do=f"Run `hwnas run {run.experiment.name}` first",
+            do=f"Run `{run.command('run')}` first",
         )
     looked: list[str] = []
     found = (*_files(run, looked), *_searches(run, looked))

@@ -135,7 +135,7 @@ def feasible(
         if not run.predicts(setup):
             continue
         if not run.table_path(setup).exists():
-            reasons[setup] = f"there is no table yet: run `hwnas bench {reference}`"
+            reasons[setup] = f"there is no table yet: run `{run.command('bench')}`"
             continue
         try:
             price = priced_setup(run, setup)

@@ -55,7 +55,7 @@ def priced_setup(run: Run, name: str) -> Priced:
     """
     table = table_of(run.experiment.setups[name], run.table_path(name))
     missing = run.experiment.setups[name].missing
-    bench, known = f"hwnas bench {run.experiment.name}", known_operators(run.space)
+    bench, known = run.command("bench"), known_operators(run.space)
     model = LatencyModel.of(table, missing=missing, bench=bench, operators=known)
     energy = peak = None
     if run.asked(name, "energy_mj"):

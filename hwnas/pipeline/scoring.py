@@ -15,16 +15,14 @@ from hwnas.errors import ConfigError, did_you_mean
 from hwnas.network import lower
 from hwnas.pipeline.architectures import read_architectures
 from hwnas.pipeline.narrate import Narrator, Silent
-from hwnas.pipeline.spaces import open_space, split_reference
+from hwnas.pipeline.spaces import is_space, open_space
 from hwnas.pipeline.workspace import open_run
 from hwnas.report.scores import ProxyScore, Scored, ScoredNetwork, ranked
 from hwnas.search.fronts import write_whole
 from hwnas.search.halving import draw
 from hwnas.search.lock import RunLock
 from hwnas.search.store import Score, ScoreStore
-from hwnas.shipped import find_file
 from hwnas.space import AnySpace, Architecture
-from hwnas.yaml_file import read_yaml
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset
@@ -183,7 +181,7 @@ def _scored(
 @contextmanager
 def _opened(target: str | Path, data: str | None, seed: int | None, runs: Path) -> Iterator[Target]:
     """The target, its folder locked."""
-    if _is_experiment(target):
+    if is_space(target) is False:
         from hwnas.pipeline.training import torch_device
 
         run = open_run(target, runs=runs)
@@ -197,22 +195,6 @@ def _opened(target: str | Path, data: str | None, seed: int | None, runs: Path) 
     dataset = None if data is None else _data(data, seed)
     with RunLock(folder):
         yield Target(space, dataset, folder, seed, "cpu")
-
-
-def _is_experiment(target: str | Path) -> bool:
-    """Whether a reference stands for an experiment or a run; the file of either says which it is."""
-    if (Path(target) / "experiment.yaml").is_file():
-        return True
-    if split_reference(target)[1] is not None:
-        return False
-    try:
-        path = find_file(target, "search_spaces")
-    except ConfigError as error:
-        try:
-            path = find_file(target, "experiments")
-        except ConfigError:
-            raise error from None
-    return path.suffix != ".py" and "space" in read_yaml(path)
 
 
 def _data(text: str, seed: int) -> Dataset | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +126,7 @@ def _with_tier(run: Run, setup: str | None, limits: Sequence[str]) -> tuple[Run,
     tier: TierConfig = parse_tier(raw, where="--limit")
     setups = {**run.experiment.setups, name: config}
     experiment = run.experiment.model_copy(update={"setups": setups, "tiers": {NAME: tier}})
-    opened = Run(experiment, run.space, run.space_file, run.folder, run.base)
+    opened = replace(run, experiment=experiment)
     opened.source  # noqa: B018 - a limit on an accuracy that is none is told
     if config.latencies is not None and (asked := tier.asks_of_a_table):
         raise ConfigError(
@@ -137,7 +137,7 @@ def _with_tier(run: Run, setup: str | None, limits: Sequence[str]) -> tuple[Run,
         if not (path := opened.table_path(name)).exists():
             raise TableError(
                 "there is no table yet", where=str(path), allowed="A latency is predicted from a set-up's table",
-                do=f"Run `hwnas bench {run.experiment.name}`, or name another table",
+                do=f"Run `{run.command('bench')}`, or name another table",
             )  # fmt: skip
         prices = {name: priced_setup(opened, name)}
     return opened, prices
@@ -189,7 +189,7 @@ def _stored(run: Run, accuracy: str, producer: str | None) -> tuple[list[Score],
         raise RunError(
             f"no `{accuracy}` is stored", where=str(store.path),
             allowed="A run is solved again from what it scored",
-            do=f"Run `hwnas search {run.experiment.name}` first",
+            do=f"Run `{run.command('search')}` first",
         )  # fmt: skip
     producer = producer or max(known, key=lambda score: score.at).producer
     chosen = [score for score in known if score.producer == producer]

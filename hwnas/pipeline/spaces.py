@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import Any
 
 from hwnas.errors import ConfigError, HwnasError, SpaceError
 from hwnas.lookup import SourceFile, load_source, named, place_of, read_source
-from hwnas.shipped import find_file
+from hwnas.shipped import Folder, find_file
 from hwnas.soundness import check_space
 from hwnas.space import AnySpace, FunctionSpace, read_space
 from hwnas.space.function import Choose
+from hwnas.yaml_file import read_yaml
 
 FORM = (
     "A space is a function that is handed `choose` and returns (input_shape, {slot: Operator}) or (input_shape, module)"
@@ -34,7 +36,12 @@ class UserFunction:
         except HwnasError:
             raise
         except Exception as error:
-            raise _raised(f"`{self.name}`", self.file.path, error) from error
+            raise SpaceError(
+                f"`{self.name}` raised {type(error).__name__}: {error}",
+                where=place_of(error, self.file.path),
+                allowed=FORM,
+                do="Correct the file",
+            ) from error
 
     @property
     def input_shape(self) -> Any:
@@ -80,6 +87,21 @@ def open_space(
     return space, path
 
 
+def is_space(reference: str | Path) -> bool | None:
+    """Whether a reference stands for a space, and not for an experiment or a run; None if it stands for nothing."""
+    if (Path(reference) / "experiment.yaml").is_file():
+        return False
+    name, function = split_reference(reference)
+    if function is not None:
+        return True
+    folders: tuple[Folder, ...] = ("search_spaces", "experiments")
+    for folder in folders:
+        with suppress(ConfigError):
+            path = find_file(name, folder)
+            return path.suffix == ".py" or "space" not in read_yaml(path)
+    return None
+
+
 def split_reference(reference: str | Path) -> tuple[Path, str | None]:
     """File and function of `file.py:function`; other references name no function."""
     file, _, function = str(reference).rpartition(":")
@@ -92,12 +114,7 @@ def _function_space(path: Path, function: str) -> FunctionSpace:
 
 
 def _loaded(path: Path, function: str) -> Callable[[Choose], Any]:
-    try:
-        build: Callable[[Choose], Any] = named(f"{path.absolute()}:{function}", base=path.parent, where="space")
-    except HwnasError:
-        raise
-    except Exception as error:  # a user's file may raise anything
-        raise _raised("the file", path, error) from error
+    build: Callable[[Choose], Any] = named(f"{path.absolute()}:{function}", base=path.parent, where="space")
     if not callable(build):
         raise SpaceError(
             f"`{function}` is {type(build).__name__}, which cannot be called",
@@ -106,13 +123,3 @@ def _loaded(path: Path, function: str) -> Callable[[Choose], Any]:
             do="Name such a function after the colon",
         )
     return build
-
-
-def _raised(what: str, path: Path, error: Exception) -> SpaceError:
-    """The error of a user's code that raised, with the line in the user's own file."""
-    return SpaceError(
-        f"{what} raised {type(error).__name__}: {error}",
-        where=place_of(error, path),
-        allowed=FORM,
-        do="Correct the file",
-    )

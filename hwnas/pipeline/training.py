@@ -124,9 +124,8 @@ def load_run(run: Run, narrator: Narrator) -> Trained:
     identity = identity_of(run.space, run.dataset, recipe, run.experiment.seed)
     history, path = load_trained(supernet, run.train_folder, identity)
     if len(history) < recipe.epochs:
-        narrator.say(
-            f"{path}: training stopped after {len(history)} of {recipe.epochs} epochs; `hwnas train` continues it"
-        )
+        after = f"{len(history)} of {recipe.epochs} epochs"
+        narrator.say(f"{path}: training stopped after {after}; `{run.command('train')}` continues it")
     return _trained(supernet, history)
 
 

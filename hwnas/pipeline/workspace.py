@@ -51,6 +51,8 @@ class Run:
     folder: Path
     base: Path
     """Where relative paths in the experiment begin, beside the current folder: its file's folder."""
+    called: str
+    """How a command line names the run: the experiment as it was given, and the folder of runs if it is another one."""
 
     @cached_property
     def source(self) -> Source:
@@ -78,6 +80,10 @@ class Run:
                 do="Leave the limit out, or use a source of accuracy such as `inherited`",
             )
         return source
+
+    def command(self, verb: str) -> str:
+        """The command of a verb on this run, to be named in messages."""
+        return f"hwnas {verb} {self.called}"
 
     @property
     def accuracy(self) -> str:
@@ -335,7 +341,9 @@ def open_run(reference: str | Path, *, runs: Path = Path("runs")) -> Run:
     space, space_file = open_space(
         path.parent / experiment.space if own else experiment.space, base=path.parent, plugins=plugins
     )
-    run = Run(experiment, space, space_file, given if inside else runs / experiment.name, base)
+    folder = given if inside else runs / experiment.name
+    called = str(reference) if inside or runs == Path("runs") else f"{reference} --runs {runs}"
+    run = Run(experiment, space, space_file, folder, base, called)
     run.source  # noqa: B018 - a source that is not there is told before any work
     if (drawn := experiment.search.training_free) is not None:
         check_training_free(drawn.proxies, where=f"experiment `{experiment.name}`: search.training_free")

@@ -23,6 +23,8 @@ _SPACE_KEYS = (
 )  # fmt: skip
 _INPUT_KEYS = ("channels", "resolution")
 _CHAIN_KEYS = ("name", "op", "depth", "width", "stride", "per")
+MOST_LAYERS = 10_000
+"""Of a stage: more would be a slip of the pen, and take minutes to refuse."""
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -138,11 +140,13 @@ class _Reader:
         ops = self._ops(raw["op"], blocks, where)
         _refuse_derived(knobs, where)
         _refuse_twice_set({*knobs, *({"stride"} & set(raw))}, ops, where)
-        stride = raw.get("stride")
+        stride, depth = raw.get("stride"), self.knob(raw.get("depth", 1), where, "depth", least=0)
+        if (most := max(int(option) for option in depth.options)) > MOST_LAYERS:
+            raise _error(f"`depth` is {most}", where, f"A stage has {MOST_LAYERS:,} layers at most", "Correct it")
         return Stage(
             name=raw["name"],
             blocks=ops,
-            depth=self.knob(raw.get("depth", 1), where, "depth", least=0),
+            depth=depth,
             width=self.knob(raw["width"], where, "width", least=1) if "width" in raw else None,
             stride=None if stride is None else _whole(stride, where, "stride"),
             knobs=knobs,
