@@ -66,7 +66,7 @@ class PeakModel:
             raise TableError(
                 f"the table tells the memory of {len(known)} whole networks", where=str(table.path),
                 allowed=f"{FEWEST} are needed, of operators that hwnas knows by name",
-                do=f"Run `{bench}`, in an experiment with `memory: true` in the set-up, with {FEWEST} checks or more, or "
+                do=f"Run `{bench}`, in an experiment with `memory: true` in the set-up, with {FEWEST} checks, or "
                 "leave out what asks for it",
             )  # fmt: skip
         features, peaks = _features([network for network, _ in known]), np.array([mb for _, mb in known])
