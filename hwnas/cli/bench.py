@@ -117,7 +117,7 @@ def bench(
             allowed="An experiment names its set-ups itself; with --runtime, a space is timed on one set-up",
             do=f"Add --runtime, or leave out {' and '.join(unused)}",
         )
-    elif pipeline.is_space(target):
+    elif is_space(target):
         raise ConfigError(
             f"`{target}` is a space, and no runtime is named", where="hwnas bench",
             allowed="An experiment names its set-ups itself; a space is timed on the set-up that options name",
@@ -229,6 +229,7 @@ def import_published(
 ) -> None:
     """Make a table of published latencies: one value a row, spread unknown, with source and licence."""
     from hwnas import pipeline
+    from hwnas.pipeline.spaces import is_space
 
     given = {"device": device, "runtime": runtime, "runtime_version": runtime_version, "threads": threads,
              "precision": precision, "batch": batch}  # fmt: skip

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from hwnas.pipeline.shown import fronts as fronts
     from hwnas.pipeline.shown import solved_facts as solved_facts
     from hwnas.pipeline.solving import solve as solve
-    from hwnas.pipeline.spaces import is_space as is_space
     from hwnas.pipeline.spaces import open_space as open_space
     from hwnas.pipeline.storages import serve_storage as serve_storage
     from hwnas.pipeline.tables import import_table as import_table
@@ -54,7 +53,6 @@ _VERBS = {  # name -> "module:attribute"; the block above says the same to type 
     "feasible": "hwnas.pipeline.feasibility:feasible",
     "fronts": "hwnas.pipeline.shown:fronts",
     "import_table": "hwnas.pipeline.tables:import_table",
-    "is_space": "hwnas.pipeline.spaces:is_space",
     "ladder": "hwnas.pipeline.ladder:ladder",
     "lint": "hwnas.pipeline.tables:lint",
     "merge": "hwnas.pipeline.tables:merge",
