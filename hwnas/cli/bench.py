@@ -87,6 +87,7 @@ def bench(
     """Time every operator that can occur; rows that are there are not measured again."""
     from hwnas import pipeline
     from hwnas.config import TimingConfig
+    from hwnas.pipeline.spaces import is_space
 
     given = {
         "threads": threads, "batch": batch, "precision": precision, "accelerator": accelerator, "cores": cores,
@@ -229,7 +230,6 @@ def import_published(
 ) -> None:
     """Make a table of published latencies: one value a row, spread unknown, with source and licence."""
     from hwnas import pipeline
-    from hwnas.pipeline.spaces import is_space
 
     given = {"device": device, "runtime": runtime, "runtime_version": runtime_version, "threads": threads,
              "precision": precision, "batch": batch}  # fmt: skip
