@@ -132,6 +132,18 @@ def operator_costs(operator: Operator, input_shape: Shape) -> Costs:
         raise _failed(operator, f"the module fails at input {'x'.join(map(str, input_shape))}", error) from error
 
 
+@cache
+def operator_sums(operator: Operator, input_shape: Shape) -> tuple[int, int]:
+    """Parameters and multiply-adds of one operator, those of its summands: a kind with many forms made of few parts is
+    counted without running them all.
+
+    Raises:
+        SpaceError: as `operator_costs`.
+    """
+    parts = [operator_costs(part, input_shape) for part in operator.summands]
+    return sum(part.params for part in parts), sum(part.macs for part in parts)
+
+
 def _failed(operator: Operator, met: str, error: Exception) -> SpaceError:
     source = source_of(type(operator))
     lines = str(error).strip().splitlines() or ["no reason given"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from hwnas.latency.table import LatencyTable
 from hwnas.pareto import Limit
 from hwnas.pipeline.pricing import Priced, cheap_scorers, priced_setup
 from hwnas.pipeline.workspace import Run, open_run
-from hwnas.population import NOTHING, Codebook, Codes
+from hwnas.population import Codebook, Codes, population_activation, population_sums
 from hwnas.search.evaluate import Scorer
 from hwnas.space import AnySpace
 from hwnas.tabular import TableMetric
@@ -31,8 +31,10 @@ ONE_BY_ONE = 2_000
 """So many networks are looked at where a metric is told of one network at a time."""
 LOOKED_UP = 50_000
 """The same where the metric stands in a file."""
-COUNTED = {"params": (0, 1), "macs": (1, 1), "activation_kib": (2, 1024)}
-"""What a network's operators tell: in which column of a sample's costs, in units of so many."""
+SUMS = {"params": 0, "macs": 1}
+"""What a network's operators sum up to, and in which column of a sample's sums."""
+HELD = "activation_kib"
+"""What the largest of them tells."""
 PATIENCE_S = 20.0
 """Operators are costed for so long at most; after that the networks looked at are those whose operators are known."""
 FIRST = 1_000
@@ -200,8 +202,8 @@ class Sample:
     codes: Codes
     times: NDArray[np.intp]
     """0 for the smallest and the largest network, unless they were drawn."""
-    costs: NDArray[np.int64] | None
-    """(networks, 3) parameters, MACs and activation bytes; None where no tier limits one of them."""
+    costs: Mapping[str, Floats]
+    """Parameters, MACs and activations of each network, by metric, as far as a tier limits them."""
     whole: bool
     """Whether these are all networks of the space."""
 
@@ -213,12 +215,12 @@ class Sample:
         ends = codebook.encode([run.space.smallest(), run.space.largest()])
         whole = _has_at_most(run.space, count)
         drawn = np.concatenate([ends, rng.permutation(codebook.every()) if whole else codebook.draw(count, rng)])
-        limits = (run.tier(name).limits for name in run.experiment.tiers)
-        counted = any(limit.metric in COUNTED for tier in limits for limit in tier)
-        known = _costed(codebook, drawn) if counted else len(drawn)
+        limited = {limit.metric for name in run.experiment.tiers for limit in run.tier(name).limits}
+        known = _costed(codebook, drawn, limited)
         codes, where = np.unique(drawn[:known], axis=0, return_inverse=True)
         times = np.bincount(where.reshape(-1)[len(ends) :], minlength=len(codes))
-        return cls(codebook, codes, times, _costs(codebook, codes) if counted else None, whole and known == len(drawn))
+        costs = _costs(codebook, codes, limited)
+        return cls(codebook, codes, times, costs, whole and known == len(drawn))
 
     def few(self, most: int) -> NDArray[np.intp]:
         """Places of so many networks at most: both ends and what was drawn, in no order that matters."""
@@ -242,31 +244,30 @@ def _has_at_most(space: AnySpace, count: int) -> bool:
         return False
 
 
-def _costed(codebook: Codebook, codes: Codes) -> int:
-    """How many of the networks have only operators whose costs are known after `PATIENCE_S`."""
-    from hwnas.ops.costs import operator_costs
+def _costed(codebook: Codebook, codes: Codes, limited: Collection[str]) -> int:
+    """Of how many of the networks all operators are costed after `PATIENCE_S`, as far as limits ask."""
+    from hwnas.ops.costs import operator_costs, operator_sums
 
+    if not {*SUMS, HELD}.intersection(limited):
+        return len(codes)
+    cost = operator_costs if HELD in limited else operator_sums
     started, known, done, size = time.monotonic(), set[int](), 0, FIRST
     while done < len(codes) and (done == 0 or time.monotonic() - started < PATIENCE_S):
-        places = codebook.places(codes[done : done + size])
-        for place in np.unique(places[places != NOTHING]).tolist():
+        used, links = codebook.used(codes[done : done + size]), codebook.links
+        for place in used.tolist():
             if place not in known:
-                operator_costs(*codebook.links[place])
+                cost(*links[place])
                 known.add(place)
         done, size = done + size, 2 * size
     return min(done, len(codes))
 
 
-def _costs(codebook: Codebook, codes: Codes) -> NDArray[np.int64]:
-    from hwnas.ops.costs import operator_costs
-
-    places = codebook.places(codes)
-    values = np.zeros((len(codebook.links), 3), dtype=np.int64)
-    for place in np.unique(places[places != NOTHING]).tolist():
-        cost = operator_costs(*codebook.links[place])
-        values[place] = cost.params, cost.macs, cost.activation_bytes
-    sums, held = codebook.total(codes, values[:, :2]), codebook.maximum(codes, values[:, 2])
-    return np.column_stack([sums, held])
+def _costs(codebook: Codebook, codes: Codes, limited: Collection[str]) -> dict[str, Floats]:
+    found: dict[str, Floats] = {}
+    if not SUMS.keys().isdisjoint(limited):
+        sums = population_sums(codebook, codes).astype(np.float64)
+        found = {metric: sums[:, column] for metric, column in SUMS.items()}
+    return {**found, HELD: population_activation(codebook, codes) / 1024} if HELD in limited else found
 
 
 def _judged(run: Run, name: str, prices: Mapping[str, Priced], reasons: Mapping[str, str], sample: Sample) -> Feasible:
@@ -290,9 +291,8 @@ def _seen(
 ) -> Seen | None:
     """A metric of the sample; None where nothing knows it."""
     everywhere = np.ones(len(sample.codes), dtype=np.bool_)
-    if metric in COUNTED and sample.costs is not None:
-        column, divisor = COUNTED[metric]
-        return Seen(sample.costs[:, column] / divisor, everywhere)
+    if metric in sample.costs:
+        return Seen(sample.costs[metric], everywhere)
     if metric == latency and price is not None:
         return Seen(predict_many_ms(price.model, sample.codebook, sample.codes), everywhere)
     scorer = scorers.get(metric)

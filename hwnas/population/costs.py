@@ -38,14 +38,12 @@ def population_costs(codebook: Codebook, codes: Codes) -> PopulationCosts:
 
 def population_sums(codebook: Codebook, codes: Codes) -> Counts:
     """(networks, 2) parameters and MACs: of a kind with many forms, the few parts are costed that they sum up from."""
-    from hwnas.ops.costs import operator_costs
+    from hwnas.ops.costs import operator_sums
 
     used = codebook.used(codes)
     links, values = codebook.links, np.zeros((len(codebook.links), 2), dtype=np.int64)
     for place in used.tolist():
-        operator, shape = links[place]
-        parts = [operator_costs(summand, shape) for summand in operator.summands]
-        values[place] = sum(part.params for part in parts), sum(part.macs for part in parts)
+        values[place] = operator_sums(*links[place])
     sums: Counts = codebook.total(codes, values)
     return sums
 

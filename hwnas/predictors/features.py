@@ -79,15 +79,14 @@ class Features:
 
     def _told(self, codes: Codes) -> Floats:
         """(links, 2 + traits) parameters, multiply-adds and traits of each link that is known by now."""
-        from hwnas.ops.costs import operator_costs
+        from hwnas.ops.costs import operator_sums
 
         self.codebook.meet(codes)
         column = {name: place for place, name in enumerate(self.traits)}
         links, told = self.codebook.links, self._met.pop() if self._met else np.empty((0, 2 + len(column)))
         rows = np.zeros((len(links) - len(told), 2 + len(column)))
         for row, (operator, shape) in zip(rows, links[len(told) :], strict=True):
-            costs = [operator_costs(summand, shape) for summand in operator.summands]
-            row[:2] = sum(cost.params for cost in costs), sum(cost.macs for cost in costs)
+            row[:2] = operator_sums(operator, shape)
             for name, value in operator.traits.items():
                 if name in column:
                     row[2 + column[name]] = value
