@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from hwnas import cli, pipeline
-from hwnas.errors import RunError
+from hwnas.errors import ConfigError, RunError
+from hwnas.search.fronts import read_front
+from tests.test_pipeline import Telling, written
 from tests.test_published_search import published
 
 
@@ -87,6 +89,8 @@ def other_score(lines: list[str]) -> list[str]:
         ("scores.jsonl", lambda lines: ["{\n", *lines], "no JSON object"),
         ("fronts/edge.json", lambda lines: lines[:3], "no front can be read"),
         ("study-edge.log", without_most, "no study has"),
+        ("study-edge.log", lambda lines: lines[1:], "no study of tier `edge` begins here"),
+        ("scores.jsonl", lambda lines: [], "of 12 trials, the first of them"),
     ],
 )  # fmt: skip
 def test_a_disagreement_is_found(file: str, change, said: str, run: Path) -> None:  # type: ignore[no-untyped-def]
@@ -106,6 +110,82 @@ def test_what_the_next_command_settles_is_a_note(run: Path) -> None:
     assert examined.sound
     assert [one.severity for one in examined.found] == ["note"]
     assert "cut off" in examined.found[0].met
+
+
+def test_a_line_that_was_cut_off_a_study_is_a_note_and_so_is_what_follows_from_it(run: Path) -> None:
+    points = {point.architecture.key for point in read_front(run / "fronts/edge.json")}
+    lines = (run / "study-edge.log").read_text().splitlines(keepends=True)
+    kept = next(n for n in reversed(told(lines)) if json.loads(lines[n])["user_attrs"]["key"] in points)
+    (run / "study-edge.log").write_text("".join(lines[: kept + 1])[:-20])
+    found = pipeline.doctor(run).found
+    assert [one.severity for one in found] == ["note", "note"]
+    assert found[1].where.endswith("edge.json")
+
+
+def test_a_front_that_is_gone_is_a_note(run: Path) -> None:
+    (run / "fronts/edge.json").unlink()
+    (found,) = pipeline.doctor(run).found
+    assert found.severity == "note"
+    assert "no front yet" in found.met
+
+
+def test_searching_again_puts_back_what_the_store_has_lost(run: Path) -> None:
+    whole = [json.loads(line) for line in (run / "scores.jsonl").read_text().splitlines()]
+    edit(run / "scores.jsonl", lambda lines: lines[3:])
+    telling = Telling()
+    pipeline.search(run, runs=run.parent, narrator=telling)
+    assert "edge: 3 accuracies that the store had lost are put back from the study" in telling.lines
+    assert pipeline.doctor(run).sound
+    again = [json.loads(line) for line in (run / "scores.jsonl").read_text().splitlines()]
+    assert {(r["key"], r["value"], r["producer"]) for r in again} == {
+        (r["key"], r["value"], r["producer"]) for r in whole
+    }
+
+
+def test_a_table_that_is_gone_is_found(tmp_path: Path) -> None:
+    experiment = published(tmp_path, search={"trials": 3, "sampler": "random"})
+    pipeline.search(experiment, runs=tmp_path / "runs")
+    assert pipeline.doctor(experiment, runs=tmp_path / "runs").sound
+    (tmp_path / "table.csv").unlink()
+    (found, *_) = pipeline.doctor(experiment, runs=tmp_path / "runs").found
+    assert found.severity == "error"
+    assert "table.csv" in found.where
+
+
+def test_a_predicted_tiers_table_that_is_gone_is_found(tmp_path: Path) -> None:
+    experiment = written(tmp_path)
+    run = tmp_path / "runs" / "mini"
+    (run / "fronts").mkdir(parents=True)
+    assert pipeline.doctor(experiment, runs=tmp_path / "runs").sound, "nothing was searched"
+    (run / "fronts/cloud.json").write_text("[]")
+    (found, *_) = pipeline.doctor(experiment, runs=tmp_path / "runs").found
+    assert found.met == "the latency table of set-up `cpu` is gone"
+
+
+def test_a_database_in_which_nothing_was_kept_stays_as_it_is(tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path}/studies.db"
+    experiment = published(tmp_path, search={"trials": 3, "sampler": "random", "storage": storage})
+    (tmp_path / "runs" / "published").mkdir(parents=True)
+    examined = pipeline.doctor(experiment, runs=tmp_path / "runs")
+    assert "tier edge: nothing was searched yet" in examined.looked
+    assert examined.sound
+    assert not (tmp_path / "studies.db").exists()
+
+
+def test_a_database_that_does_not_answer_is_an_error_of_four_parts(tmp_path: Path) -> None:
+    (tmp_path / "studies.db").write_text("no database\n" * 100)
+    storage = f"sqlite:///{tmp_path}/studies.db"
+    experiment = published(tmp_path, search={"trials": 3, "sampler": "random", "storage": storage})
+    (tmp_path / "runs" / "published").mkdir(parents=True)
+    (found,) = pipeline.doctor(experiment, runs=tmp_path / "runs").found
+    assert "the database cannot be used" in found.met
+    assert all((found.where, found.allowed, found.do))
+
+
+def test_a_folder_without_its_experiment_is_told(run: Path) -> None:
+    (run / "experiment.yaml").unlink()
+    with pytest.raises(ConfigError, match=r"holds no experiment\.yaml"):
+        pipeline.doctor(run)
 
 
 def test_the_command_tells_by_its_exit_code(

@@ -49,6 +49,7 @@ def doctor(reference: str | Path, *, runs: Path = Path("runs")) -> Examined:
 
 
 def _files(run: Run, looked: list[str]) -> Iterator[Ailment]:
+    yield from _named(run)
     tables = sorted({*(run.folder / "latency").glob("*.jsonl"), *_chosen(run)})
     for path in tables:
         try:
@@ -64,6 +65,28 @@ def _files(run: Run, looked: list[str]) -> Iterator[Ailment]:
                 looked.append(f"{path}: epoch {load(path)['epoch']}")
             except HwnasError as error:
                 yield Ailment.of(error)
+
+
+def _named(run: Run) -> Iterator[Ailment]:
+    """Tables that a search looks into and that are not there, or cannot be used."""
+    for name, setup in run.experiment.setups.items():
+        try:
+            if setup.latencies is not None:
+                run.published(name)
+            elif run.predicts(name) and not run.table_path(name).is_file() and _begun(run, name):
+                yield Ailment(
+                    "error", f"the latency table of set-up `{name}` is gone", str(run.table_path(name)),
+                    "A study rests on the table that its latencies were predicted from",
+                    f"Restore it; one that `hwnas bench {run.called}` makes anew begins new studies",
+                )  # fmt: skip
+        except HwnasError as error:
+            yield Ailment.of(error)
+
+
+def _begun(run: Run, setup: str) -> bool:
+    """Whether a tier that predicts from the set-up's table was searched."""
+    tiers = [name for name, tier in run.experiment.tiers.items() if tier.setup == setup and not run.is_live(name)]
+    return any((run.folder / f"study-{name}.log").exists() or run.front_path(name).exists() for name in tiers)
 
 
 def _chosen(run: Run) -> list[Path]:
@@ -92,13 +115,22 @@ def _tier(run: Run, name: str, store: ScoreStore | None, looked: list[str]) -> I
         if run.front_path(name).exists():
             yield from front_ailments(run.front_path(name), (), tier)
         return
+    cut = list[Ailment]()
     try:
         if isinstance(storage, Path):
-            yield from _cut(storage)
+            cut = list(_cut(storage))
+            yield from cut
         studies = kept_studies(storage, f"{run.experiment.name}-{name}-")
     except HwnasError as error:
         yield Ailment.of(error)
         return
+    if not studies and isinstance(storage, Path) and storage.stat().st_size:
+        yield Ailment(
+            "error", f"no study of tier `{name}` begins here", str(storage),
+            "Its first line makes the study", "Restore the file, or remove it and search again",
+        )  # fmt: skip
+    elif not studies:
+        looked.append(f"tier {name}: nothing was searched yet")
     sound: list[KeptStudy] = []
     for study in studies:
         ailing = list(study_ailments(study, tier))
@@ -109,8 +141,13 @@ def _tier(run: Run, name: str, store: ScoreStore | None, looked: list[str]) -> I
             if store is not None:
                 yield from store_ailments(store, study, run.accuracy, whole=config.storage is None)
     if run.front_path(name).exists():
-        yield from front_ailments(run.front_path(name), sound, tier)
+        yield from front_ailments(run.front_path(name), sound, tier, cut=bool(cut))
         looked.append(f"{run.front_path(name)}")
+    elif any(study.told for study in sound):
+        yield Ailment(
+            "note", f"tier `{name}` has trials and no front yet", str(run.front_path(name)),
+            "A front is written when the search of its tier has ended", "Search again: it continues, and writes it",
+        )  # fmt: skip
 
 
 def _cut(path: Path) -> Iterator[Ailment]:

@@ -20,7 +20,7 @@ from hwnas.pipeline.narrate import Narrator, Silent
 from hwnas.pipeline.pricing import Priced, latency_origin, notices, priced_setups
 from hwnas.pipeline.retiming import timed_again
 from hwnas.pipeline.runners import RUNNERS, Job, scorers_of
-from hwnas.pipeline.starting import adopt, promising, started_with
+from hwnas.pipeline.starting import adopt, promising, put_back, started_with
 from hwnas.pipeline.watching import tensorboard
 from hwnas.pipeline.workspace import BESIDE_LATENCY, DERIVED, Run, open_run
 from hwnas.proxies import Accuracy
@@ -139,6 +139,8 @@ def _search_tier(
     job = Job(run, name, study, scorers, {run.accuracy: proxy.producer}, store, trials or config.trials)
     for notice in study.notices:
         narrator.say(notice)
+    if lost := put_back(run, study, store, proxy):
+        narrator.say(f"{name}: {lost:,} accuracies that the store had lost are put back from the study")
     with narrator.bar(f"searching {name}") as bar, tensorboard(run, name) as log:
 
         def show(progress: Progress) -> None:

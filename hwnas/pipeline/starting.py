@@ -17,9 +17,12 @@ from hwnas.pipeline.narrate import Narrator
 from hwnas.pipeline.pricing import Priced, known_scores
 from hwnas.pipeline.scoring import Asked, Target, asked_for
 from hwnas.pipeline.workspace import Run
+from hwnas.proxies import Accuracy
+from hwnas.search.evaluate import error_of
 from hwnas.search.fronts import read_front
 from hwnas.search.halving import draw
 from hwnas.search.store import ScoreStore
+from hwnas.search.study import Study
 from hwnas.space import Architecture
 
 USUAL = ("ensemble", "synflow", "params")
@@ -55,6 +58,23 @@ def adopt(run: Run, store: ScoreStore, producer: str) -> int:
             store.record(score.architecture, score.metric, score.value, producer=producer, elapsed_s=score.elapsed_s)
             taken += 1
     return taken
+
+
+def put_back(run: Run, study: Study, store: ScoreStore, accuracy: Accuracy) -> int:
+    """Give a store that has lost lines the accuracies that the study was told with; how many it lacked."""
+    if run.experiment.search.storage is not None:
+        return 0  # others may have told them, whose stores are elsewhere
+    lost = [
+        (evaluation, evaluation.scores[run.accuracy]) for evaluation in study.evaluations
+        if run.accuracy in evaluation.scores
+        and store.get(evaluation.architecture, run.accuracy, accuracy.producer) is None
+    ]  # fmt: skip
+    for evaluation, value in lost:
+        store.record(
+            evaluation.architecture, run.accuracy, value, producer=accuracy.producer, elapsed_s=evaluation.elapsed_s,
+            error=error_of(accuracy, value),
+        )  # fmt: skip
+    return len(lost)
 
 
 def promising(

@@ -18,7 +18,7 @@ from hwnas.search.fronts import read_front, tier_front
 from hwnas.search.kept import evaluation_of
 from hwnas.search.lines import read_lines
 from hwnas.search.presence import lives_here
-from hwnas.search.storage import open_storage, quiet
+from hwnas.search.storage import look_into, quiet
 from hwnas.search.store import Score, ScoreStore
 
 Severity = Literal["error", "note"]
@@ -64,12 +64,14 @@ def kept_studies(storage: Path | str, prefix: str) -> list[KeptStudy]:
     where = str(storage).split("@")[-1]
     try:
         with quiet():
-            backend: BaseStorage
+            backend: BaseStorage | None
             if isinstance(storage, Path):
                 read_lines(storage)
                 backend = JournalStorage(JournalFileBackend(str(storage)))
             else:
-                backend, _ = open_storage(storage)
+                backend = look_into(storage)
+            if backend is None:
+                return []
             return [
                 KeptStudy(
                     study.study_name, where, backend.get_all_trials(study._study_id, deepcopy=False),
@@ -104,7 +106,8 @@ def study_ailments(study: KeptStudy, tier: Tier) -> Iterator[Ailment]:
         if key in first:
             yield Ailment(
                 "error", f"architecture {key} was told before, in trial {first[key]}", where,
-                "Each architecture of a study is told once", "Delete one of them with Optuna's tools",
+                "Each architecture of a study is told once: something else wrote here",
+                "Restore the file, or search under a new name; scores that are stored are not computed again",
             )  # fmt: skip
         first.setdefault(key, trial.number)
         unscored = set(trial.user_attrs.get("unscored", ()))
@@ -135,21 +138,31 @@ def store_ailments(store: ScoreStore, study: KeptStudy, metric: str, *, whole: b
     for score in store.scores:
         if score.metric == metric:
             by_key.setdefault(score.architecture.key, []).append(score)
+    lost = []
     for trial, evaluation in study.told:
         value, key = evaluation.scores.get(metric), evaluation.architecture.key
         known = [score.value for score in by_key.get(key, ())]
-        if value is not None and value not in known and (known or whole):
+        if value is not None and not known:
+            lost.append(trial.number)
+        elif value is not None and value not in known:
             yield Ailment(
-                "error", f"{metric} of architecture {key} is {value} here, "
-                f"{', '.join(map(str, known)) or 'nothing'} in the store",
+                "error", f"{metric} of architecture {key} is {value} here, {', '.join(map(str, known))} in the store",
                 f"{study.where}, study {study.name}, trial {trial.number}",
                 f"{store.path} holds what a trial was told with",
                 "Restore the file that is older, or search under a new name",
             )  # fmt: skip
+    if lost and whole:
+        yield Ailment(
+            "error", f"{metric} of {len(lost)} of {len(study.told)} trials, the first of them {lost[0]}: "
+            "there is nothing in the store", f"{study.where}, study {study.name}",
+            f"{store.path} holds what a trial was told with",
+            "Search again: those of the study that it continues are put back; or restore the file",
+        )  # fmt: skip
 
 
-def front_ailments(path: Path, studies: Iterable[KeptStudy], tier: Tier) -> Iterator[Ailment]:
-    """A front's file that is damaged, or the front of none of the studies as they are now."""
+def front_ailments(path: Path, studies: Iterable[KeptStudy], tier: Tier, *, cut: bool = False) -> Iterator[Ailment]:
+    """A front's file that is damaged, or the front of none of the studies as they are now; `cut` if one has lost its
+    last line."""
     try:
         points = read_front(path)
     except HwnasError as error:
@@ -162,7 +175,7 @@ def front_ailments(path: Path, studies: Iterable[KeptStudy], tier: Tier) -> Iter
         scored = [{e.architecture.key: dict(e.scores) for e in each} for each in told]
         known = any(all(each.get(key) == scores for key, scores in shown.items()) for each in scored)
         yield Ailment(
-            "note" if known else "error",
+            "note" if known or cut else "error",
             "the study has gone on since it was written" if known else "it holds networks or scores that no study has",
             str(path), "A front holds the best of what its study was told",
             "Search again: the front is written anew, and nothing is scored twice",

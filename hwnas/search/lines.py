@@ -37,7 +37,7 @@ def read_lines(path: Path, after: int = 0) -> Lines:
             f"the file cannot be read ({error.strerror})",
             where=str(path),
             allowed="It must be readable",
-            do="Correct its permissions",
+            do="Correct its permissions, or restore the file",
         ) from error
     whole = content.rfind(b"\n") + 1
     records = tuple(_record(line, path, number) for number, line in enumerate(content[:whole].splitlines(), 1))

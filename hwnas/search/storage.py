@@ -63,6 +63,28 @@ def _database(url: str) -> BaseStorage:
             time.sleep(pause_s * random.uniform(0.5, 1.5))
 
 
+def look_into(url: str) -> BaseStorage | None:
+    """The storage behind a URL, None where nothing was ever kept: to open it would make its tables.
+
+    Raises:
+        ConfigError, RunError, MissingExtra: as of `open_storage`.
+    """
+    if url.startswith("grpc://"):
+        return served(url)
+    try:
+        from sqlalchemy import inspect
+        from sqlalchemy.engine import create_engine, make_url
+
+        file = make_url(url).database if url.startswith("sqlite") else None
+        engine = None if file and not Path(file).exists() else create_engine(url)
+        begun = engine is not None and inspect(engine).has_table("studies")
+        if engine is not None:
+            engine.dispose()
+    except Exception as error:  # a database's own errors have no common base
+        raise _unusable(url, error) from error
+    return _database(url) if begun else None
+
+
 def _unusable(url: str, error: Exception) -> HwnasError:
     """Why a database cannot be opened, in hwnas's words; its password is left out."""
     from sqlalchemy.engine import make_url
