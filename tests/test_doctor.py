@@ -130,16 +130,18 @@ def test_a_front_that_is_gone_is_a_note(run: Path) -> None:
 
 
 def test_searching_again_puts_back_what_the_store_has_lost(run: Path) -> None:
-    whole = [json.loads(line) for line in (run / "scores.jsonl").read_text().splitlines()]
+    whole = scores(run)
     edit(run / "scores.jsonl", lambda lines: lines[3:])
     telling = Telling()
     pipeline.search(run, runs=run.parent, narrator=telling)
     assert "edge: 3 accuracies that the store had lost are put back from the study" in telling.lines
     assert pipeline.doctor(run).sound
-    again = [json.loads(line) for line in (run / "scores.jsonl").read_text().splitlines()]
-    assert {(r["key"], r["value"], r["producer"]) for r in again} == {
-        (r["key"], r["value"], r["producer"]) for r in whole
-    }
+    assert scores(run) == whole
+
+
+def scores(run: Path) -> set[tuple[object, ...]]:
+    found = [json.loads(line) for line in (run / "scores.jsonl").read_text().splitlines()]
+    return {(record["key"], record["value"], record["producer"]) for record in found}
 
 
 def test_a_table_that_is_gone_is_found(tmp_path: Path) -> None:
