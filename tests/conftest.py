@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import signal
 import tempfile
 from pathlib import Path
@@ -12,8 +14,9 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # tiny networks, and on a busy machine two threads of PyTorch are 30 times slower than one
 
-os.environ.setdefault("HWNAS_LOCKS", tempfile.mkdtemp(prefix="hwnas-locks-"))
-# tests measure to see that it works: they need not wait for others on the machine
+os.environ["HWNAS_LOCKS"] = tempfile.mkdtemp(prefix="hwnas-locks-")
+atexit.register(shutil.rmtree, os.environ["HWNAS_LOCKS"], ignore_errors=True)
+# tests measure to see that it works: they need not wait for others on the machine, nor for other test processes
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
