@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hwnas import cli, pipeline
-from hwnas.errors import ConfigError, RunError
+from hwnas.errors import RunError
 from hwnas.search.fronts import read_front
 from tests.test_pipeline import Telling, written
 from tests.test_published_search import published
@@ -182,12 +182,6 @@ def test_a_database_that_does_not_answer_is_an_error_of_four_parts(tmp_path: Pat
     (found,) = pipeline.doctor(experiment, runs=tmp_path / "runs").found
     assert "the database cannot be used" in found.met
     assert all((found.where, found.allowed, found.do))
-
-
-def test_a_folder_without_its_experiment_is_told(run: Path) -> None:
-    (run / "experiment.yaml").unlink()
-    with pytest.raises(ConfigError, match=r"holds no experiment\.yaml"):
-        pipeline.doctor(run)
 
 
 def test_the_command_tells_by_its_exit_code(

@@ -332,12 +332,6 @@ def open_run(reference: str | Path, *, runs: Path = Path("runs")) -> Run:
     """
     given = Path(reference)
     inside = (given / "experiment.yaml").is_file()
-    if given.is_dir() and not inside:
-        raise ConfigError(
-            "the folder holds no experiment.yaml", where=str(given),
-            allowed="A run's folder has one, written by the first command on its experiment",
-            do="Restore it, or name the experiment's own file",
-        )  # fmt: skip
     path = given / "experiment.yaml" if inside else find_file(reference, "experiments")
     experiment = read_experiment(path)
     base = path.parent / Path(experiment.base or "").expanduser()
