@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from hwnas.config import (
+    AccuracyConfig,
     Experiment,
     SetupConfig,
     TimingConfig,
@@ -28,6 +29,7 @@ from hwnas.config import (
 from hwnas.errors import ConfigError
 from hwnas.latency.measure import Timing
 from hwnas.latency.turns import WAIT_S
+from hwnas.proxies import Settings
 from hwnas.runtimes import RUNTIMES
 from hwnas.search.samplers import SAMPLERS
 from hwnas.supernet import Recipe
@@ -285,6 +287,11 @@ def defaults(model: type[BaseModel]) -> dict[str, Any]:
 def test_training_is_the_recipe() -> None:
     assert defaults(TrainConfig) == {field.name: field.default for field in dataclasses.fields(Recipe)}
     assert Recipe(**TrainConfig().model_dump()) == Recipe()
+
+
+def test_accuracy_is_the_settings_of_its_sources() -> None:
+    assert defaults(AccuracyConfig) == {field.name: field.default for field in dataclasses.fields(Settings)}
+    assert Settings(**AccuracyConfig().model_dump()) == Settings()
 
 
 def test_timing_is_the_protocol_the_checks_and_the_wait() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -12,6 +13,9 @@ from hwnas.cli.arguments import RUNS, Json, Runs, SpaceReference
 from hwnas.cli.printing import print_found
 from hwnas.errors import ConfigError
 from hwnas.terminal import Terminal
+
+if TYPE_CHECKING:
+    from hwnas.pipeline.timing import Benched
 
 TIMING = "EXPERIMENT|SPACE"
 """The command of `hwnas bench` that has no name of its own."""
@@ -45,92 +49,101 @@ bench_app = typer.Typer(
 )
 
 
+Cores = Annotated[str | None, typer.Option(help="Cores to keep to: big, little, 0,1 or 4-7; any if left out.")]
+Checks = Annotated[int | None, typer.Option(min=0, help="Whole networks to time beside the operators; 20 if left out.")]
+Energy = Annotated[str | None, typer.Option(help="Measure energy too, with: auto, rapl, hwmon, iio, nvml or command.")]
+EnergyCommand = Annotated[str | None, typer.Option(help="A command, on the board if there is one, that prints watts.")]
+Host = Annotated[
+    list[str] | None,
+    typer.Option(help="Time on this board: pi@raspberrypi, a name in ~/.ssh/config, adb:SERIAL. May be repeated."),
+]
+Wait = Annotated[float | None, typer.Option(min=0, help="Seconds to wait for a busy device; half an hour if left out.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only tell what is missing and how long it will take.")]
+
+
 @bench_app.command(TIMING, hidden=True)
 def bench(
-    target: Annotated[
-        str, typer.Argument(metavar="EXPERIMENT|SPACE", help="An experiment, or with --runtime a space.")
-    ],
-    runtime: Annotated[
-        str | None, typer.Option(help="onnxruntime, tflite or pytorch: time a space on one set-up.")
-    ] = None,
+    target: Annotated[str, typer.Argument(metavar="EXPERIMENT|SPACE", help="An experiment; with --runtime a space.")],
+    runtime: Annotated[str | None, typer.Option(help="onnxruntime, tflite or pytorch: time a space with it.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of the set-up; 1 if left out.")] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Batch of the set-up; 1 if left out.")] = None,
     precision: Annotated[str | None, typer.Option(help="Precision of the set-up; fp32 if left out.")] = None,
     accelerator: Annotated[str | None, typer.Option(help="cpu or cuda; cpu if left out.")] = None,
-    cores: Annotated[
-        str | None, typer.Option(help="Cores to keep to: big, little, or numbers such as 0,1; any if left out.")
-    ] = None,
-    energy: Annotated[
-        str | None, typer.Option(help="Measure energy too, with: auto, rapl, hwmon, iio, nvml or command.")
-    ] = None,
-    energy_command: Annotated[str | None, typer.Option(help="A command that prints watts.")] = None,
+    cores: Cores = None,
+    energy: Energy = None,
+    energy_command: EnergyCommand = None,
     memory: Annotated[bool | None, typer.Option("--memory", help="Measure the memory of whole networks too.")] = None,
-    checks: Annotated[
-        int | None, typer.Option(min=0, help="Whole networks to time beside the operators; 20 if left out.")
-    ] = None,
+    checks: Checks = None,
     table: Annotated[Path | None, typer.Option(help="Table file to write or to continue.")] = None,
-    host: Annotated[
-        list[str] | None,
-        typer.Option(help="Time on this board: pi@raspberrypi, a name in ~/.ssh/config, adb:SERIAL. May be repeated."),
-    ] = None,
+    host: Host = None,
     python: Annotated[str | None, typer.Option(help="The Python on the boards; python3 if left out.")] = None,
     ssh_config: Annotated[Path | None, typer.Option(help="A file for ssh instead of ~/.ssh/config.")] = None,
-    wait: Annotated[
-        float | None, typer.Option(min=0, help="Seconds to wait for a busy device; half an hour if left out.")
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only tell what is missing and how long it will take.")
-    ] = False,
+    wait: Wait = None,
+    dry_run: DryRun = False,
     runs: Runs = RUNS,
     as_json: Json = False,
 ) -> None:
     """Time every operator that can occur; rows that are there are not measured again."""
     from hwnas import pipeline
-    from hwnas.config import TimingConfig
-    from hwnas.pipeline.spaces import is_space
 
-    given = {
+    asked = {
         "threads": threads, "batch": batch, "precision": precision, "accelerator": accelerator, "cores": cores,
         "energy": energy, "energy_command": energy_command, "memory": memory, "checks": checks, "table": table,
         "host": host, "python": python, "ssh_config": ssh_config, "wait": wait,
     }  # fmt: skip
+    given = {name: value for name, value in asked.items() if value is not None}
     if runtime is not None:
-        setup: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-        setup.setdefault("table", _table_path(target, runtime, accelerator, precision or "fp32", threads or 1, cores))
-        if (wait_seconds := setup.pop("wait", None)) is not None:
-            setup["timing"] = TimingConfig(wait_seconds=wait_seconds)
-        if host:
-            setup |= {"hosts": setup.pop("host"), "own_names": table is None}
-            if setup.pop("energy_command", None) is not None:
-                setup["energy"] = {"sensor": energy or "command", "command": energy_command}
-            tables = pipeline.bench_hosts(target, runtime=runtime, **setup, dry_run=dry_run, narrator=Terminal())
-        elif python or ssh_config:
-            raise ConfigError(
-                "--python and --ssh-config stand without --host", where="hwnas bench",
-                allowed="They say how a board is reached", do="Add --host, or leave them out",
-            )  # fmt: skip
-        else:
-            tables = [pipeline.bench_space(target, runtime=runtime, **setup, dry_run=dry_run, narrator=Terminal())]
-    elif unused := [f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None]:
-        raise ConfigError(
-            f"{unused[0]} stands without --runtime",
-            where="hwnas bench",
-            allowed="An experiment names its set-ups itself; with --runtime, a space is timed on one set-up",
-            do=f"Add --runtime, or leave out {' and '.join(unused)}",
-        )
-    elif is_space(target):
-        raise ConfigError(
-            f"`{target}` is a space, and no runtime is named", where="hwnas bench",
-            allowed="An experiment names its set-ups itself; a space is timed on the set-up that options name",
-            do="Add --runtime onnxruntime, tflite or pytorch",
-        )  # fmt: skip
+        tables = _time_space(target, runtime, given, dry_run=dry_run)
     else:
+        _refuse_set_up(target, given)
         tables = pipeline.bench(target, runs=runs, dry_run=dry_run, narrator=Terminal())
     lines = [
         f"{found.table}: {found.rows} rows, {found.checks} checks" + (_lacking(found) if dry_run else "")
         for found in tables
     ]
     print_found([vars(found) for found in tables], as_json, lines)
+
+
+def _time_space(target: str, runtime: str, given: Mapping[str, Any], *, dry_run: bool) -> Sequence[Benched]:
+    """Time a space on the one set-up that options name, here or on boards."""
+    from hwnas import pipeline
+    from hwnas.config import TimingConfig
+
+    setup, told = dict(given), {"accelerator": None, "precision": "fp32", "threads": 1, "cores": None, **given}
+    path = _table_path(target, runtime, told["accelerator"], told["precision"], told["threads"], told["cores"])
+    setup.setdefault("table", path)
+    if (wait_seconds := setup.pop("wait", None)) is not None:
+        setup["timing"] = TimingConfig(wait_seconds=wait_seconds)
+    if "host" in given:
+        setup |= {"hosts": setup.pop("host"), "own_names": "table" not in given}
+        if (command := setup.pop("energy_command", None)) is not None:
+            setup["energy"] = {"sensor": given.get("energy", "command"), "command": command}
+        return pipeline.bench_hosts(target, runtime=runtime, **setup, dry_run=dry_run, narrator=Terminal())
+    if not given.keys().isdisjoint(("python", "ssh_config")):
+        raise ConfigError(
+            "--python and --ssh-config stand without --host", where="hwnas bench",
+            allowed="They say how a board is reached", do="Add --host, or leave them out",
+        )  # fmt: skip
+    return [pipeline.bench_space(target, runtime=runtime, **setup, dry_run=dry_run, narrator=Terminal())]
+
+
+def _refuse_set_up(target: str, given: Mapping[str, Any]) -> None:
+    """Refuse a space, and options of a set-up, where no runtime is named."""
+    from hwnas.pipeline.spaces import is_space
+
+    if unused := [f"--{name.replace('_', '-')}" for name in given]:
+        raise ConfigError(
+            f"{unused[0]} stands without --runtime",
+            where="hwnas bench",
+            allowed="An experiment names its set-ups itself; with --runtime, a space is timed on one set-up",
+            do=f"Add --runtime, or leave out {' and '.join(unused)}",
+        )
+    if is_space(target):
+        raise ConfigError(
+            f"`{target}` is a space, and no runtime is named", where="hwnas bench",
+            allowed="An experiment names its set-ups itself; a space is timed on the set-up that options name",
+            do="Add --runtime onnxruntime, tflite or pytorch",
+        )  # fmt: skip
 
 
 @bench_app.command("pack")
@@ -142,15 +155,11 @@ def pack_kit(
     batch: Annotated[int, typer.Option(min=1, help="Batch of the set-up.")] = 1,
     precision: Annotated[str, typer.Option(help="Precision of the set-up.")] = "fp32",
     accelerator: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    cores: Annotated[str | None, typer.Option(help="The cores that are used: big, little, or 4-7.")] = None,
+    cores: Cores = None,
     device: Annotated[str | None, typer.Option(help="The board's name; found out there if left out.")] = None,
-    checks: Annotated[
-        int | None, typer.Option(min=0, help="Whole networks to time beside the operators; 20 if left out.")
-    ] = None,
-    energy: Annotated[
-        str | None, typer.Option(help="Measure energy too, with: auto, rapl, hwmon, iio, nvml or command.")
-    ] = None,
-    energy_command: Annotated[str | None, typer.Option(help="A command on the board that prints watts.")] = None,
+    checks: Checks = None,
+    energy: Energy = None,
+    energy_command: EnergyCommand = None,
     memory: Annotated[bool, typer.Option("--memory", help="Measure the memory of whole networks too.")] = False,
     lacking: Annotated[str | None, typer.Option(help="Pack only what this table of the board lacks.")] = None,
     as_json: Json = False,

@@ -71,32 +71,47 @@ def check(
         ConfigError, SpaceError: no space is known, or it cannot be opened.
     """
     narrator, found = narrator or Silent(), read_table(find_file(table, "latency_tables"))
-    runtime = _runtime_of(found, device)
-    spaces = _spaces(found, space)
+    runtime, spaces = _runtime_of(found, device), [opened for _, opened in _spaces(found, space)]
     command = _bench_command(found, space or next(iter(found.spaces.values()), "SPACE"))
-    drawn = draw_unseen([opened for _, opened in spaces], networks, seed, set(found.checks))
+    drawn = draw_unseen(spaces, networks, seed, set(found.checks))
     if len(drawn) < networks:
         narrator.say(f"the space holds only {len(drawn)} networks that are not among the table's checks")
-    chains = [network for _, network in drawn]
-    operators = known_operators(*(opened for _, opened in spaces))
+    chains, operators = [network for _, network in drawn], known_operators(*spaces)
     model = LatencyModel.of(found, bench=command, operators=operators)
     estimates = [model.predict(network) for network in chains]
-    guesses, absent = baselines(found, [opened for _, opened in spaces], chains)
+    guesses, absent = baselines(found, spaces, chains)
     timing, anchors = protocol(TimingConfig(), seed), anchors_of(found, operators=operators)
     narrator.say(_forecast([*chains, *anchors.values()], runtime, timing))
-    with _folder(artifacts) as folder:
-        every, queue = [*chains, *anchors.values()], Queue(wait_s, narrator.say)
-        sittings = [
-            _sitting(every, runtime, replace(timing, seed=seed + 100 * number), folder, queue, narrator, words)
-            for number, words in enumerate(("timing unseen networks", "timing them again"))
-        ]
+    every = [*chains, *anchors.values()]
+    sittings = _sittings(every, runtime, timing, seed, artifacts, Queue(wait_s, narrator.say), narrator)
     count = len(chains)
     states = [table_state(found, sitting[:count], list(anchors), sitting[count:]) for sitting in sittings]
     checked = _checked(found, model, seed, drawn, estimates, sittings[0][:count], states, guesses, absent)
     if plot is not None:
-        now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
-        write_check_page(checked, plot, hwnas_version=__version__, created_at=now)
+        _plot(checked, plot)
     return checked
+
+
+def _sittings(
+    networks: list[Network],
+    runtime: Runtime,
+    timing: Timing,
+    seed: int,
+    artifacts: Path | None,
+    queue: Queue,
+    narrator: Narrator,
+) -> list[list[Measurement]]:
+    """The networks, timed in two sittings."""
+    with _folder(artifacts) as folder:
+        return [
+            _sitting(networks, runtime, replace(timing, seed=seed + 100 * number), folder, queue, narrator, words)
+            for number, words in enumerate(("timing unseen networks", "timing them again"))
+        ]
+
+
+def _plot(checked: Checked, path: Path) -> None:
+    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
+    write_check_page(checked, path, hwnas_version=__version__, created_at=now)
 
 
 def draw_unseen(

@@ -91,9 +91,8 @@ def solve(
     run = open_run(reference, runs=runs)
     rung, source = last_rung(run) if front == "ladder" else (None, run.source)
     run, prices = _with_tier(run, setup, limits)
-    tier, config = run.tier(NAME), run.experiment.tiers[NAME]
-    if rung is not None:
-        tier = tier_at(tier, rung.metric)
+    config = run.experiment.tiers[NAME]
+    tier = run.tier(NAME) if rung is None else tier_at(run.tier(NAME), rung.metric)
     accuracy = tier.objectives[0].metric
     scores, left_out = _stored(run, accuracy, None if rung is None else rung.producer)
     scorers = cheap_scorers(run, NAME, prices)

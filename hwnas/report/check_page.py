@@ -7,7 +7,7 @@ from pathlib import Path
 from hwnas.report import units
 from hwnas.report.check import METRICS, NAMES, Checked, CheckedNetwork, compared, error, verdict
 from hwnas.report.check_plots import baseline_figure, errors_figure, model_figure
-from hwnas.report.document import brand, document, footer, section_links, write_document
+from hwnas.report.document import framed, write_document
 from hwnas.report.markup import Html, el, join
 from hwnas.report.parts import Cell, legend, origin, pairs, plot, section, table
 
@@ -23,15 +23,15 @@ def render_check(checked: Checked, *, hwnas_version: str, created_at: str) -> st
         "Networks": _networks(checked),
         "Set-up": _setup(checked),
     }
-    header = el(
-        "header",
-        brand("check"),
-        el("h1", f"How far to trust {checked.table.name}"),
-        el("p", units.setup_line(checked.setup), class_="lead"),
-        section_links(list(sections)),
+    return framed(
+        "check",
+        f"Check of {checked.table.name}",
+        f"How far to trust {checked.table.name}",
+        units.setup_line(checked.setup),
+        sections,
+        hwnas_version=hwnas_version,
+        created_at=created_at,
     )
-    main = el("main", *sections.values())
-    return document(f"Check of {checked.table.name}", header, main, footer(hwnas_version, created_at))
 
 
 def write_check_page(checked: Checked, path: Path, *, hwnas_version: str, created_at: str) -> Path:

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from hwnas.errors import RunError
@@ -44,6 +45,14 @@ def document(title: str, *body: Html) -> str:
     )
     whole = el("html", head, el("body", *body, *(el("script", script) for script in scripts)), lang="en")
     return f"<!doctype html>\n{whole}\n"
+
+
+def framed(
+    what: str, title: str, heading: str, lead: str, sections: Mapping[str, Html], *, hwnas_version: str, created_at: str
+) -> str:
+    """A page of sections, by their anchors, under a heading and a line that says what they are of."""
+    above = el("header", brand(what), el("h1", heading), el("p", lead, class_="lead"), section_links(list(sections)))
+    return document(title, above, el("main", *sections.values()), footer(hwnas_version, created_at))
 
 
 def footer(hwnas_version: str, created_at: str) -> Html:

@@ -8,7 +8,7 @@ import numpy as np
 
 from hwnas.ranks import Correlation
 from hwnas.report import units
-from hwnas.report.document import brand, document, footer, section_links, write_document
+from hwnas.report.document import framed, write_document
 from hwnas.report.fidelity import NAMES, Budget, Fidelity, RankedNetwork, cell, compared, value, verdict
 from hwnas.report.markup import Html, el, join
 from hwnas.report.parts import Cell, legend, origin, pairs, plot, section, table
@@ -18,15 +18,15 @@ from hwnas.report.plots import Figure, Spec, Tip, layout_of
 def render_fidelity(found: Fidelity, *, hwnas_version: str, created_at: str) -> str:
     """The page as text."""
     sections = {"Ranks": _ranks(found), "Networks": _networks(found), "Budgets": _budgets(found)}
-    header = el(
-        "header",
-        brand("fidelity"),
-        el("h1", f"How far to trust {found.metric} of {found.run}"),
-        el("p", f"{len(found.networks)} networks of {found.space}, trained alone on {found.data}", class_="lead"),
-        section_links(list(sections)),
+    return framed(
+        "fidelity",
+        f"Fidelity of {found.run}",
+        f"How far to trust {found.metric} of {found.run}",
+        f"{len(found.networks)} networks of {found.space}, trained alone on {found.data}",
+        sections,
+        hwnas_version=hwnas_version,
+        created_at=created_at,
     )
-    body = el("main", *sections.values())
-    return document(f"Fidelity of {found.run}", header, body, footer(hwnas_version, created_at))
 
 
 def write_fidelity_page(found: Fidelity, path: Path, *, hwnas_version: str, created_at: str) -> Path:
