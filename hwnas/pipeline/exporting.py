@@ -73,8 +73,9 @@ def export(
         asked = run.experiment.export.model_copy(update={"fine_tune_epochs": fine_tune})
         run = replace(run, experiment=run.experiment.model_copy(update={"export": asked}))
     with run.opened():
+        trained = supernet_of(run, narrator)
         fronts = [found_front(run, name, front) for name in run.experiment.tiers]
-        return export_run(run, supernet_of(run, narrator), narrator, fronts)
+        return export_run(run, trained, narrator, fronts)
 
 
 def export_run(run: Run, trained: Trained | None, narrator: Narrator, fronts: Sequence[Found]) -> list[Path]:
