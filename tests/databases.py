@@ -60,7 +60,7 @@ class MariaDb:
 
     def __init__(self, folder: Path) -> None:
         if MARIADB is None:
-            pytest.skip("there is no mariadbd: apt-get install mariadb-server-core")
+            pytest.skip("there is no mariadbd: apt-get install mariadb-server-core mariadb-client-core")
         pytest.importorskip("pymysql", reason='PyMySQL is not here: pip install "hwnas[mysql]"')
         self.folder, self.port, self._as = folder, free_port(), user_of(folder, "nobody")
         self._server: subprocess.Popen[bytes] | None = None
