@@ -316,7 +316,7 @@ REFUSED: dict[str, tuple[Sequence[str], int, str]] = {
     "no JSON": (["cost", "digits", "--architecture", "empty.yaml"], 2, "the file is no JSON"),
     "not trained": (["search", "tiny.yaml", "--runs", "r"], 1, "hwnas bench tiny.yaml --runs r"),
     "not searched": (["export", "tiny.yaml"], 1, "there is no checkpoint"),
-    "no front": (["show", "runs/tiny"], 1, "no front can be read here"),
+    "no front": (["show", "runs/tiny"], 1, "has no front yet"),
 }
 
 

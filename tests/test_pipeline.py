@@ -512,9 +512,9 @@ def test_a_supernet_of_another_training_is_not_searched(change: dict[str, Any], 
 
 
 def test_what_is_not_there_yet_names_the_step_before(tmp_path: Path, run: Path) -> None:
-    with pytest.raises(RunError, match="no front can be read here"):
+    with pytest.raises(RunError, match="has no front yet"):
         pipeline.fronts(run)
-    with pytest.raises(RunError, match="no front can be read here"):
+    with pytest.raises(RunError, match="has no front yet"):
         pipeline.export(run)
     shutil.rmtree(run / "train")
     with pytest.raises(RunError, match="there is no checkpoint"):

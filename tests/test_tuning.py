@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,3 +115,22 @@ def test_the_command_takes_the_epochs(
     with pytest.raises(SystemExit):
         cli.main()
     assert json.loads(capsys.readouterr().out)["cloud"]["models"][0]["fine_tuned"]["epochs"] == 2
+
+
+def test_a_recipe_with_a_teacher_is_fine_tuned_by_it(run: Path, tmp_path: Path) -> None:
+    from hwnas.pipeline.training import untrained
+    from hwnas.pipeline.tuning import tune
+
+    (tmp_path / "one.py").write_text(
+        "from torch import nn\ndef one():\n    return nn.Sequential(nn.Flatten(), nn.LazyLinear(10))\n"
+    )
+    opened = pipeline.open_run(run)
+    train = opened.experiment.train.model_copy(update={"teacher": f"{tmp_path / 'one.py'}:one"})
+    export = opened.experiment.export.model_copy(update={"fine_tune_epochs": 1})
+    taught = replace(opened, experiment=opened.experiment.model_copy(update={"train": train, "export": export}))
+    trained, architecture = untrained(taught), opened.space.smallest()
+    network = opened.network(architecture)
+    module = trained.supernet.extract(network).eval()
+    tuned = tune(taught, trained, architecture, network, module, module, lambda epoch, epochs: None)
+    assert "failed" not in tuned.told
+    assert set(tuned.told["validation_top1"]) == {"before", "after"}
