@@ -16,8 +16,8 @@ Merit = Callable[[Codes, Floats, float], Floats]
 
 BROOD = 100
 """Networks that are chosen at a time."""
-BEST, LATEST = 700, 300
-"""Evaluations that are learned from: these have the most to tell about where the search is."""
+BEST, LATEST, OTHERS = 400, 200, 400
+"""Evaluations that are learned from. The others are of every rank: without them, what is far off is forgotten."""
 ORDERS = (1.0, 3.0)
 """By turns: the higher, the more what several choices do together counts beside what each does alone."""
 NOISE = 1e-3
@@ -93,7 +93,8 @@ def brood(
         merit: what they are chosen by; without, their expected scores.
     """
     order = np.argsort(-scores, kind="stable") if order is None else order
-    learned = np.union1d(order[:BEST], np.arange(max(len(codes) - LATEST, 0), len(codes)))
+    latest, others = np.arange(max(len(codes) - LATEST, 0), len(codes)), order[:: max(len(order) // OTHERS, 1)]
+    learned = np.unique(np.concatenate([order[:BEST], latest, others]))
     turn = len(codes) // BROOD % len(ORDERS)
     likeness = Likeness(candidates.sizes, codes[learned], scores[learned], ORDERS[turn])
 
