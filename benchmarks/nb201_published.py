@@ -37,6 +37,8 @@ PUBLISHED: Mapping[str, Figure] = {
     "zico": Figure(0.80, "Li et al., ICLR 2023", False, 0.61),
     "zen": Figure(0.38, "Zen-score as compared by Li et al. (ZiCo), ICLR 2023", False, 0.29),
     "swap": Figure(0.83, "Peng et al., ICLR 2024, without regularisation", False),
-    "az_nas": Figure(0.913, "Lee and Ham, CVPR 2024", False, 0.741),
+    "az_nas": Figure(
+        0.913, "Lee and Ham, CVPR 2024: cvlab-yonsei/AZ-NAS, NB201/tss_general.ipynb, all cells", True, 0.741
+    ),
     "te_nas": Figure(0.722, "TE-NAS as compared by Lee and Ham (AZ-NAS), CVPR 2024", False, 0.536),
 }

@@ -36,7 +36,7 @@ class Ensemble:
 ENSEMBLES: Mapping[str, Ensemble] = {  # name after the @ of `score@NAME`; chosen on other networks than reported on
     "ensemble": Ensemble(
         (
-            Member("meco", resolution=32, weight=3),
+            Member("meco", resolution=32, weight=2),
             Member("swap", resolution=8, noise=True, weight=2),
             Member("expressivity", batch=32, resolution=8),
         )
