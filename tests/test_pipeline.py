@@ -23,11 +23,15 @@ from hwnas.choosing import choose
 from hwnas.config import read_experiment
 from hwnas.errors import ConfigError, DataError, ExportError, HwnasError, RunError, SpaceError, TableError
 from hwnas.latency.table import read_table
+from hwnas.pareto import Tier
 from hwnas.pipeline.narrate import Bar, Silent
+from hwnas.pipeline.searching import Searched, nothing_found
 from hwnas.pipeline.workspace import open_run
 from hwnas.proxies.inherited import InheritedAccuracy
+from hwnas.search.evaluate import Evaluation
 from hwnas.search.fronts import read_front
 from hwnas.search.lock import RunLock
+from hwnas.search.progress import Finished
 from hwnas.space import Architecture
 
 FEW = """\
@@ -541,6 +545,13 @@ def test_an_empty_front_is_told_with_the_limits_that_broke(run: Path) -> None:
     assert "none of 4 networks stands on the front" in outcome.report.read_text(encoding="utf-8")
     assert json.loads((run / "bundle" / "cloud" / "manifest.json").read_text())["models"] == []
     assert pipeline.fronts(run)[0].front == ()
+
+
+def test_an_empty_front_is_told_with_the_commonest_reason_of_failures() -> None:
+    one, other = Architecture("a", ()), Architecture("b", ())
+    failed = [Evaluation(one, {}, failed=f"top1@x: {why}") for why in ("nan", "nan", "boom")]
+    searched = Searched(Tier("edge", (), ()), Finished(4, 3, "done"), (*failed, Evaluation(other, {})), ())
+    assert nothing_found(searched).endswith("3 could not be scored (2 times top1@x: nan)")
 
 
 def test_bars_tell_all_of_the_work(run: Path) -> None:

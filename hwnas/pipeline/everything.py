@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hwnas.pipeline.exporting import export_run
 from hwnas.pipeline.feasibility import check_limits
+from hwnas.pipeline.foresight import look_ahead
 from hwnas.pipeline.found import found_front
 from hwnas.pipeline.live import refuse_paused
 from hwnas.pipeline.narrate import Narrator, Silent
@@ -33,11 +34,11 @@ def run(
 ) -> Outcome:
     """Do all that an experiment asks for; what is done already is not done again.
 
-    Latency comes before training, so that a limit that no network meets is found in time.
+    Latency comes before training, so that a limit that no network meets is found in time. What can be told of the later
+    stages before that is: see `look_ahead`.
     """
     opened, narrator = open_run(reference, runs=runs), narrator or Silent()
-    if opened.experiment.data is not None:
-        opened.dataset  # noqa: B018 - missing data is told before an hour of work
+    look_ahead(opened)
     with opened.opened():
         bench_run(opened, narrator)
         prices = priced_setups(opened)

@@ -30,13 +30,7 @@ def guide_of(run: Run, name: str, prices: Mapping[str, Priced]) -> Guide | None:
 
     if run.experiment.search.sampler != "guided":
         return None
-    if run.is_live(name):
-        raise ConfigError(
-            "the sampler `guided` knows latencies before they are timed",
-            where=f"tier `{name}`: measure: live",
-            allowed="It predicts them from the set-up's table: `measure: table`",
-            do="Use a table, or another sampler, such as `search: {sampler: tpe}`",
-        )
+    refuse_live(run, name)
     tier, accuracy = run.tier(name), run.accuracy
     known = known_costs(run, name, prices)
     floors = [limit.bound for limit in tier.limits if limit.metric == accuracy]
@@ -47,6 +41,21 @@ def guide_of(run: Run, name: str, prices: Mapping[str, Priced]) -> Guide | None:
         bound=-max(floors) if floors else None,
         confidence=run.experiment.tiers[name].limits.top1_confidence or 0.5,
     )
+
+
+def refuse_live(run: Run, name: str) -> None:
+    """Refuse a tier whose sampler needs latencies that are not known before they are timed.
+
+    Raises:
+        ConfigError: it is such a tier.
+    """
+    if run.experiment.search.sampler == "guided" and run.is_live(name):
+        raise ConfigError(
+            "the sampler `guided` knows latencies before they are timed",
+            where=f"tier `{name}`: measure: live",
+            allowed="It predicts them from the set-up's table: `measure: table`",
+            do="Use a table, or another sampler, such as `search: {sampler: tpe}`",
+        )
 
 
 def known_costs(run: Run, name: str, prices: Mapping[str, Priced]) -> dict[str, PerNetwork]:

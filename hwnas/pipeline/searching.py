@@ -121,7 +121,9 @@ def nothing_found(searched: Searched) -> str:
     broken = Counter(limit for evaluation in searched.evaluations for limit in evaluation.broken)
     limits = ", ".join(f"{limit} by {count}" for limit, count in broken.most_common())
     told = f"; limits were broken: {limits}" if limits else ""
-    return f"none of {tried} networks stands on the front, {failed} could not be scored{told}"
+    reasons = Counter(e.failed for e in searched.evaluations if e.failed is not None).most_common(1)
+    why = f" ({reasons[0][1]} times {reasons[0][0]})" if reasons else ""
+    return f"none of {tried} networks stands on the front, {failed} could not be scored{why}{told}"
 
 
 def _search_tier(
