@@ -416,7 +416,7 @@ def test_a_limit_that_no_network_meets_is_refused_before_training(tmp_path: Path
     with pytest.raises(ConfigError, match="networks of the space meets the limits params <= 100") as caught:
         pipeline.run(written(tmp_path, tiers=tiers), runs=tmp_path)
     ends = [pipeline.cost(tmp_path / "space.yaml", end)["params"] for end in ("smallest", "largest")]
-    assert f"Reachable (72 networks looked at): params {ends[0]} to {ends[1]}; macs " in caught.value.allowed
+    assert f"Reachable: params {ends[0]} to {ends[1]}; macs " in caught.value.allowed
     assert not (tmp_path / "mini" / "train").exists()
 
 
