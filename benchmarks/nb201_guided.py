@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 
 import numpy as np
-from nb201_rivals import measured_by
+from nb201_rivals import First, measured_by, nothing_first, untrained_first
 from nb201_table import Table
 from numpy.typing import NDArray
 
@@ -48,15 +48,26 @@ def candidates_of(
 
 def guided(table: Table, evaluations: int, seed: int) -> list[int]:
     """`guided` in a study of hwnas, as an experiment runs it."""
-    return _search(table, evaluations, seed, None)
+    return _search(table, evaluations, seed)
 
 
 def guided_scores(table: Table, evaluations: int, seed: int) -> list[int]:
     """The same, with training-free scores among its features."""
-    return _search(table, evaluations, seed, table.scores)
+    return _search(table, evaluations, seed, np.stack(list(table.scores.values()), axis=1))
 
 
-def _search(table: Table, evaluations: int, seed: int, scores: NDArray[np.float64] | None) -> list[int]:
+def guided_start(table: Table, evaluations: int, seed: int) -> list[int]:
+    """The same, but its first networks are the best untrained ones; scores are no features."""
+    return _search(table, evaluations, seed, first=untrained_first)
+
+
+def _search(
+    table: Table,
+    evaluations: int,
+    seed: int,
+    scores: NDArray[np.float64] | None = None,
+    first: First = nothing_first,
+) -> list[int]:
     place_values = len(table.words) ** np.arange(len(table.slots))
     order = np.argsort(table.codes @ place_values)
     names, cost, measured = tuple(table.names[row] for row in order), table.cost[order], np.isfinite(table.cost[order])
@@ -64,5 +75,5 @@ def _search(table: Table, evaluations: int, seed: int, scores: NDArray[np.float6
     candidates = candidates_of(table.name, names, table.slots, table.words, told)
     limits = [(lambda codes: ~measured[codes @ place_values], 0)]  # what has no cost is not proposed
     guide = Guide(candidates, [lambda codes: cost[codes @ place_values]], limits=limits)
-    study = open_study(Plan(table.space, table.tier, "guided", seed=seed, guide=guide))
+    study = open_study(Plan(table.space, table.tier, "guided", seed=seed, first=first(table, seed), guide=guide))
     return measured_by(study, table, evaluations)

@@ -13,19 +13,58 @@ import numpy as np
 from nb201_table import Table
 from numpy.typing import NDArray
 
+from hwnas.errors import ConfigError
 from hwnas.lookup import optional
+from hwnas.pareto import Objective, best
+from hwnas.proxies.training_free.ensembles import ENSEMBLES
+from hwnas.proxies.training_free.rank_sums import rank_sums
 from hwnas.search.plan import Plan
 from hwnas.search.study import Study, open_study
+from hwnas.space import Architecture
 
 POPULATION = 20
+DRAWN, KEPT = 200, 10
+"""Of a start with untrained networks: how many are scored, how many are tried. The usual numbers of an experiment."""
+First = Callable[[Table, int], tuple[Architecture, ...]]
 Sampler = Callable[[Table, int, int], list[int]]
 
 
-def studied(name: str) -> Sampler:
+def nothing_first(table: Table, seed: int) -> tuple[Architecture, ...]:
+    """A search that begins as its sampler likes."""
+    return ()
+
+
+def untrained_first(table: Table, seed: int) -> tuple[Architecture, ...]:
+    """The best of random networks by the default ensemble of training-free scores and by cost.
+
+    As `search.training_free` finds them.
+
+    Raises:
+        ConfigError: a member of the ensemble is not among the scores.
+    """
+    if lacking := {member.name for member in ENSEMBLES["ensemble"].members} - table.scores.keys():
+        raise ConfigError(
+            f"there are no scores of {', '.join(sorted(lacking))}",
+            where="--scores",
+            allowed="The columns of the default ensemble, one number for each architecture",
+            do="Name a file with these columns, or leave out the samplers that begin with untrained networks",
+        )
+    rng = np.random.default_rng(seed)
+    priced = np.flatnonzero(np.isfinite(table.cost))
+    drawn = rng.choice(priced, size=min(DRAWN, len(priced)), replace=False)
+    ensemble = ENSEMBLES["ensemble"]
+    summed = rank_sums(ensemble, [table.scores[member.name][drawn].tolist() for member in ensemble.members])
+    known = [(int(row), score) for row, score in zip(drawn, summed, strict=True) if score is not None]
+    told = [{"score": score, "cost": float(table.cost[row])} for row, score in known]
+    kept = best(told, (Objective("score", "max"), Objective("cost", "min")), KEPT)
+    return tuple(table.architecture(known[place][0]) for place in kept)
+
+
+def studied(name: str, first: First = nothing_first) -> Sampler:
     """One of hwnas's own names for Optuna's samplers, in a study of hwnas: known architectures are passed over."""
 
     def search(table: Table, evaluations: int, seed: int) -> list[int]:
-        study = open_study(Plan(table.space, table.tier, name, POPULATION, seed))
+        study = open_study(Plan(table.space, table.tier, name, POPULATION, seed, first=first(table, seed)))
         return measured_by(study, table, evaluations)
 
     return search
@@ -120,6 +159,7 @@ def _promising(
 RIVALS: Mapping[str, Sampler] = {
     "random": studied("random"),
     "nsga2": studied("nsga2"),
+    "nsga2_start": studied("nsga2", untrained_first),
     "nsga3": studied("nsga3"),
     "tpe": studied("tpe"),
     "gp": studied("gp"),

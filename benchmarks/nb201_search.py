@@ -8,8 +8,9 @@ The metric is that of `nb201_table.py`. Each seed is one search to the largest b
 devices may be named; without `--latency` a device is a column of the accuracy file. `--slow gp=3:200` holds a sampler
 to so many seeds and evaluations. `--kept FILE` keeps every finished search, so that an interrupted run goes on.
 With `--finished` nothing is searched: what is kept is told. A sampler whose package is missing is left out with a
-notice. `guided_scores` is `guided` with training-free scores among its features: `--scores FILE.npz` holds `arch` and
-columns of them (default: those in benchmarks/data, for NAS-Bench-201).
+notice. `guided_scores` is `guided` with training-free scores among its features; `guided_start` and `nsga2_start` begin
+with the best of 200 untrained networks by the default ensemble of scores. `--scores FILE.npz` holds `arch` and columns
+of scores (default: those in benchmarks/data, for NAS-Bench-201).
 
 `--json` prints, `--json FILE` writes:
     command, date, machine, versions    what was run, where
@@ -41,7 +42,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nb201_guided import guided, guided_scores
+from nb201_guided import guided, guided_scores, guided_start
 from nb201_rivals import RIVALS, Sampler
 from nb201_table import Table, read_table
 
@@ -50,7 +51,13 @@ from hwnas.pipeline.exporting import machine, versions
 
 DATA = Path(os.environ.get("HWNAS_DATA", Path(__file__).parents[2] / "shared/data"))
 SCORES = Path(__file__).parent / "data/nb201_training_free.npz"
-SAMPLERS: Mapping[str, Sampler] = {"guided": guided, "guided_scores": guided_scores, **RIVALS}
+SCORED: Mapping[str, Sampler] = {
+    "guided_scores": guided_scores,
+    "guided_start": guided_start,
+    "nsga2_start": RIVALS["nsga2_start"],
+}
+"""Those that need training-free scores."""
+SAMPLERS: Mapping[str, Sampler] = {"guided": guided, **SCORED, **RIVALS}
 
 
 @dataclass(frozen=True)
@@ -180,8 +187,8 @@ def main() -> None:
     asked = arguments()
     kept, skipped = Kept(asked.kept), dict[str, str]()
     scores = asked.scores or (SCORES if SCORES.exists() and "nasbench201" in asked.accuracy.name else None)
-    if scores is None and "guided_scores" in asked.samplers:
-        skipped["guided_scores"] = "no file of training-free scores is given"
+    if scores is None:
+        skipped.update((name, "no file of training-free scores is given") for name in asked.samplers if name in SCORED)
     results = [
         race(read_table(asked.accuracy, asked.column, asked.latency, device, scores), device, asked, kept, skipped)
         for device in asked.device

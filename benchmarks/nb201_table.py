@@ -13,7 +13,7 @@ import gzip
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -42,8 +42,8 @@ class Table:
     accuracy: NDArray[np.float64]
     """(rows,) NaN where there is none; so is the cost."""
     cost: NDArray[np.float64]
-    scores: NDArray[np.float64] | None = None
-    """(rows, scores) training-free scores, if they were handed in."""
+    scores: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    """Training-free scores by name, (rows,) each, if they were handed in; NaN where there is none."""
 
     @cached_property
     def space(self) -> FunctionSpace:
@@ -67,6 +67,10 @@ class Table:
     def row(self, architecture: Architecture) -> int:
         picks = dict(architecture.picks)
         return self.row_of[np.array([self.words.index(str(picks[slot])) for slot in self.slots]).tobytes()]
+
+    def architecture(self, row: int) -> Architecture:
+        picks = zip(self.slots, (self.words[code] for code in self.codes[row]), strict=True)
+        return self.space.sample(lambda choice, picked=dict(picks): picked[choice.name])
 
     def evaluate(self, architecture: Architecture) -> Evaluation:
         row = self.row(architecture)
@@ -126,7 +130,7 @@ def read_table(accuracy: Path, column: str, latency: Path | None, device: str, s
         words, codes = tuple(str(word) for word in file["op_names"]), file["ops"].astype(np.intp)
         names = [str(name) for name in file["arch"]]
         cost = _column(file, device, accuracy) if latency is None else _costs(latency, device, names)
-    told = None if scores is None else _scores(scores, names)
+    told = {} if scores is None else _scores(scores, names)
     table = Table(accuracy.stem, tuple(names), words, codes, top1, cost, told)
     _check(table, {"accuracies": (str(accuracy), top1), "costs": (f"{latency or accuracy}: {device}", cost)})
     return table
@@ -191,13 +195,13 @@ def _number(text: str | None, where: str) -> float:
         ) from error
 
 
-def _scores(path: Path, names: Sequence[str]) -> NDArray[np.float64]:
+def _scores(path: Path, names: Sequence[str]) -> dict[str, NDArray[np.float64]]:
     """All columns of numbers of an NPZ file with `arch`, by string; NaN for a string that it lacks."""
     with np.load(path, allow_pickle=False) as file:
-        columns = [file[name] for name in file.files if file[name].dtype.kind == "f" and file[name].ndim == 1]
-        found = dict(zip(map(str, file["arch"]), np.stack(columns, axis=1), strict=True))
-    unknown = np.full(len(columns), np.nan)
-    return np.array([found.get(name, unknown) for name in names], dtype=float)
+        columns = {name: file[name] for name in file.files if file[name].dtype.kind == "f" and file[name].ndim == 1}
+        place = {str(name): row for row, name in enumerate(file["arch"])}
+    rows = [place.get(name, -1) for name in names]
+    return {name: np.append(column, math.nan)[rows] for name, column in columns.items()}
 
 
 def _missing(column: str, path: Path, columns: Sequence[str]) -> ConfigError:
