@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import distributed
 
 from hwnas.data import Dataset
 from hwnas.data.dataset import Split
@@ -14,6 +16,7 @@ from hwnas.data.source import Stored
 from hwnas.errors import ConfigError
 from hwnas.space import parse_space
 from hwnas.supernet import Recipe, Supernet
+from hwnas.supernet.team import Team
 from hwnas.supernet.together import Part
 
 SPACE = parse_space(
@@ -53,3 +56,17 @@ def part_of(folder: Path, own: Path, number: int, **changes: Any) -> Part:
 def unopened(number: int) -> Part:
     """A part that cannot be opened."""
     raise ConfigError("nothing is here", where=f"process {number}", allowed="Something", do="Correct it")
+
+
+def added_up(rank: int, folder: str) -> None:
+    """Two parameters' gradients, of which process 1 lacks the second, added up; what comes out, in a file."""
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    held = [torch.nn.Parameter(torch.zeros(2)) for _ in range(3)]
+    held[0].grad = torch.full((2,), 1.0 + rank)
+    if rank == 0:
+        held[1].grad = torch.full((2,), 5.0)
+    team = Team(rank, 2)
+    team.add_up(team.gradients(held))
+    told = [None if one.grad is None else one.grad.tolist() for one in held]
+    Path(folder, f"told-{rank}.json").write_text(json.dumps(told))
+    distributed.destroy_process_group()

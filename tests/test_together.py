@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import types
 from dataclasses import replace
@@ -18,7 +19,7 @@ from hwnas.errors import ConfigError, MissingExtra, RunError, TrainingError
 from hwnas.supernet import Epoch, Step, Supernet, checkpoint, train
 from hwnas.supernet.team import ALONE, Team
 from hwnas.supernet.together import Heard, train_together
-from tests.teams import SPACE, TWO, part_of, random_data, unopened
+from tests.teams import SPACE, TWO, added_up, part_of, random_data, unopened
 
 SPY = """
 import os, random, signal
@@ -91,6 +92,12 @@ def test_a_killed_process_is_told_and_one_process_goes_on(own: Path, data: Datas
     trained(own / "two", own, data, processes=1, accumulate=2)
     trained(own / "one", own, data, processes=1, accumulate=2)
     assert_close(kept(own / "two")["weights"], kept(own / "one")["weights"], rtol=1e-3, atol=1e-4)
+
+
+def test_a_network_that_fails_in_one_process_alone_counts_as_zeros_there(tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(added_up, (str(tmp_path),), nprocs=2)  # type: ignore[no-untyped-call]
+    told = [json.loads((tmp_path / f"told-{rank}.json").read_text()) for rank in (0, 1)]
+    assert told == [[[3.0, 3.0], [5.0, 5.0], None]] * 2
 
 
 def test_what_a_process_raises_is_raised() -> None:

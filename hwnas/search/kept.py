@@ -151,6 +151,8 @@ def writing(study: optuna.Study, trial: FrozenTrial) -> Iterator[None]:
     """Turns a storage's errors into one that says which trial is lost."""
     try:
         yield
+    except HwnasError:  # the storage stayed away
+        raise
     except Exception as error:  # a database's own errors have no common base
         raise RunError(
             f"trial {trial.number} cannot be kept ({type(error).__name__}: {error})",

@@ -38,7 +38,7 @@ def take_step(
         for pupil, loss in losses:
             if pupil.teacher is None:
                 found += torch.stack([loss * share, loss.new_tensor(share)])
-    gradients = [value.grad for value in course.module.parameters() if value.grad is not None]
+    gradients = course.team.gradients(course.module.parameters())
     if bad:
         gradients[0].fill_(float("nan"))  # all processes see it
     course.team.add_up([*gradients, found])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import final
 
 import torch
 from torch import Tensor, distributed
+from torch.nn import Parameter
 
 
 @final
@@ -36,6 +37,17 @@ class Team:
         sizes = [tensor.numel() for tensor in tensors]
         for tensor, total in zip(tensors, torch.split(flat, sizes), strict=True):
             tensor.copy_(total.view(tensor.shape))
+
+    def gradients(self, parameters: Iterable[Parameter]) -> list[Tensor]:
+        """Those that any process has: a network may fail in one of them alone, which then has zeros in its place."""
+        held = list(parameters)
+        if self.size > 1:
+            anywhere = torch.tensor([one.grad is not None for one in held], dtype=torch.int32, device=held[0].device)
+            distributed.all_reduce(anywhere)
+            for one, processes in zip(held, anywhere.tolist(), strict=True):
+                if processes and one.grad is None:
+                    one.grad = torch.zeros_like(one)
+        return [one.grad for one in held if one.grad is not None]
 
     def first(self, said: str | None) -> str | None:
         """What the first process said that said anything; all processes ask at the same point."""
