@@ -108,7 +108,7 @@ def test_a_gap_is_an_error_or_is_marked(tmp_path: Path) -> None:
     gap = next(reversed(list(operators_of(refused.space))))
     with pytest.raises(TableError, match="no row") as caught:
         priced_setups(refused)["board"].model.linear([gap])
-    assert "hwnas bench made_up" in caught.value.do
+    assert f"hwnas bench {folders[0]}/made_up.yaml --runs" in caught.value.do
 
     estimated = run_of(folders[1], {}, checks=0, gaps=1, missing="estimate")
     model = priced_setups(estimated)["board"].model

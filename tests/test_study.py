@@ -14,7 +14,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from hwnas.errors import ConfigError, RunError, SpaceError
+from hwnas.errors import ConfigError, HwnasError, RunError, SpaceError
 from hwnas.pareto import Limit, Objective, Tier, front
 from hwnas.search.evaluate import Evaluation, evaluate
 from hwnas.search.fronts import hypervolume_history
@@ -210,7 +210,7 @@ def test_a_damaged_log_is_an_error(log: Path, change: str) -> None:
 
 def test_a_url_that_leads_nowhere_is_an_error(tmp_path: Path) -> None:
     for url in ("nosuchdb://x", "sqlite:////proc/nowhere/study.db"):
-        with pytest.raises(RunError, match=url.split(":")[0]):
+        with pytest.raises(HwnasError, match=url.split(":")[0]):
             open_study(Plan(SPACE, TIER), url)
 
 

@@ -274,9 +274,9 @@ def test_peak_memory_holds_the_hidden_tensor_once() -> None:
         ),
         ({"width": [8, 12]}, r"stage `s1`: transformer: `width`: width 12 comes after width 8"),
         ({"heads": 0}, r"stage `s1`: transformer: `heads` is 0"),
-        ({"mlp_ratio": "two"}, r"stage `s1`: transformer: `mlp_ratio` is 'two'"),
+        ({"mlp_ratio": "two"}, r"stage `s1`: `mlp_ratio` of `transformer` is 'two'"),
         ({"mlp_ratio": [0.01, 2]}, r"stage `s1`: transformer: `mlp_ratio` is 0.01"),
-        ({"relative": "far"}, r"stage `s1`: transformer: `relative` is 'far'"),
+        ({"relative": "far"}, r"stage `s1`: `relative` of `transformer` is 'far'"),
     ],
     ids=str,
 )
