@@ -152,7 +152,7 @@ def plot(grown: Sequence[dict[str, Any]], path: Path) -> None:
         up = (math.log10(y) - low) / (high - low)
         return edge + across * (width - edge - 170), height - edge - up * (height - 2 * edge)
 
-    drawn = [text(edge, 30, "Seconds until so many trials were asked, scored and told")]
+    drawn = [text(edge, 30, "Seconds until so many trials were asked, scored and told; dashed: linear growth")]
     for power in range(left, right + 1):
         x, y = at(10**power, 10**low)
         drawn.append(text(x, y + 22, f"{10**power:,}", text_anchor="middle", class_="muted"))
@@ -160,7 +160,7 @@ def plot(grown: Sequence[dict[str, Any]], path: Path) -> None:
         x, y = at(10**left, 10**power)
         drawn.append(text(x - 8, y + 4, f"{10**power:g} s", text_anchor="end", class_="muted"))
     first = points[0]
-    drawn.append(_line([at(*first), at(10**right, first[1] * 10**right / first[0])], "linear", "dashes"))
+    drawn.append(_line([at(*first), at(10**right, first[1] * 10**right / first[0])], "", "dashes"))
     drawn += [_line([at(*point) for point in line], name, f"s{i}") for i, (name, line) in enumerate(lines.items())]
     path.write_text(str(svg(width, height, STYLE, "How the cost of a search grows", *drawn)), encoding="utf-8")
 
