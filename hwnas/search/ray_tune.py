@@ -201,7 +201,7 @@ def _set_up(made: bytes, folder: str) -> tuple[Done | None, Scoring]:
     with contextlib.suppress(OSError):  # on another machine the driver's folder may not be there
         os.chdir(folder)
     try:
-        return None, cloudpickle.loads(made)()
+        return None, cloudpickle.loads(made)()  # what the driver sent, here and not by Ray, so that errors are told
     except HwnasError as error:
         return Done((), error), _never
     except Exception as error:  # whatever it is, other workers would meet it too
