@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +14,7 @@ from hwnas.errors import HostAway
 from hwnas.latency.process import LAUNCHER
 from hwnas.latency.table import read_table
 from hwnas.latency.turns import FOLDER
-from hwnas.search.ray_tune import QUIET
+from tests.nodes import two_nodes
 from tests.test_published_search import published
 from tests.test_turns import spans, witness
 
@@ -25,22 +24,9 @@ TRIALS = 4
 @pytest.fixture(scope="module")
 def top(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder, and a cluster of two nodes whose measuring processes note there when they ran."""
-    ray = pytest.importorskip("ray", reason='Ray is not here: pip install "hwnas[ray]"')
-    from ray.cluster_utils import Cluster
-
     top = tmp_path_factory.mktemp("live")
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for name, value in {**QUIET, LAUNCHER: witness(top / "spans"), FOLDER: str(top / "locks")}.items():
-            patch.setenv(name, value)
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-        cluster.add_node(num_cpus=1)
-        ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
-        try:
-            yield top
-        finally:
-            ray.shutdown()
-            cluster.shutdown()
+    with two_nodes({LAUNCHER: witness(top / "spans"), FOLDER: str(top / "locks")}):
+        yield top
 
 
 def test_a_tier_pauses_where_its_device_is_away_and_then_no_two_actors_measure_at_once(top: Path) -> None:

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -21,10 +20,11 @@ from hwnas.search.evaluate import Evaluation, evaluate
 from hwnas.search.ledger import Ledger
 from hwnas.search.plan import Plan
 from hwnas.search.progress import Progress
-from hwnas.search.ray_tune import QUIET, Workers, run_on_ray
+from hwnas.search.ray_tune import Workers, run_on_ray
 from hwnas.search.store import ScoreStore
 from hwnas.search.study import open_study
 from hwnas.space import Architecture
+from tests.nodes import two_nodes
 from tests.test_study import LATENCY, LIMITED, SPACE, TOP1, keys, latency, score, top1
 
 PLAN = Plan(SPACE, LIMITED, "nsga2", population=4, seed=3)
@@ -96,22 +96,8 @@ def telling(folder: str) -> Scoring:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     """Ray's own cluster of two nodes on this machine, begun once."""
-    ray = pytest.importorskip("ray", reason='Ray is not here: pip install "hwnas[ray]"')
-    from ray.cluster_utils import Cluster
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        os.environ.update(QUIET)
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-        cluster.add_node(num_cpus=1)
-        ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
-        try:
-            yield cluster
-        finally:
-            ray.shutdown()
-            cluster.shutdown()
-            for name in QUIET:
-                del os.environ[name]
+    with two_nodes() as cluster:
+        yield cluster
 
 
 def test_one_worker_visits_what_a_serial_search_visits(cluster: Any, tmp_path: Path) -> None:
