@@ -12,8 +12,9 @@ import torch
 from torch import nn
 
 from hwnas.errors import ExportError
-from hwnas.export.bundle import Criterion, Images, compare, logits_of, sha256, write_model
+from hwnas.export.bundle import Criterion, Images, compare, logits_of, write_model
 from hwnas.export.onnx import export_onnx
+from hwnas.io.checksum import sha256_of
 from hwnas.runtimes import open_runtime
 
 LOGITS = np.array([[0.0, 1.0], [3.0, 2.0], [0.5, 0.6], [9.0, 0.0]], dtype=np.float32)
@@ -98,4 +99,4 @@ def test_a_written_model_is_checked_as_a_whole(tmp_path: Path) -> None:
         module[1].bias.add_(1)
     with pytest.raises(ExportError, match="differ from PyTorch's by up to 1"):
         compare(logits_of(module, images), loaded, images, np.zeros(5, np.int64), path=path, criterion=Criterion(1e-4))
-    assert sha256(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert sha256_of(path) == hashlib.sha256(path.read_bytes()).hexdigest()

@@ -16,6 +16,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "hwnas"
 
 FLOORS = (  # bottom to top
     ("errors",),
+    ("io",),
     ("cell", "denormals", "lookup", "processes", "quiet", "ranks", "shipped", "strict", "weightless", "yaml_file"),
     ("space", "ops", "pareto"),
     ("choosing", "traced"),
@@ -31,6 +32,7 @@ FLOORS = (  # bottom to top
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 BOARD = (
+    "io/*.py",
     "runtimes/*.py",
     "latency/conditions/*.py",
     "latency/energy/*.py",

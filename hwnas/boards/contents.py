@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import TableError
+from hwnas.io.checksum import sha256_of
 
 FORMAT = 1
 MANIFEST = "kit.json"
 SEAL = b"hwnas kit, sha256 of its manifest: "
 """The archive's comment, before the digest: what the manifest vouches for, this vouches for."""
-CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Kit:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with archive.open(packed.file) as source, open(draft, "wb") as target:
-                shutil.copyfileobj(source, target, CHUNK)
+                shutil.copyfileobj(source, target, 1 << 20)
         except OSError as error:
             with suppress(OSError):
                 draft.unlink()
@@ -155,15 +155,6 @@ def _check_members(path: Path, archive: zipfile.ZipFile, manifest: Manifest) -> 
     for name in names:
         if name not in files and hashlib.sha256(archive.read(name)).hexdigest() != manifest.sha256[name]:
             raise damaged(path, f"the SHA-256 of `{name}` is not the one that it was packed with")
-
-
-def sha256_of(path: Path) -> str:
-    """A file's digest."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        for chunk in iter(lambda: file.read(CHUNK), b""):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def damaged(path: Path, met: str) -> TableError:

@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hwnas import __version__
-from hwnas.boards.contents import MANIFEST, Manifest, Packed, seal, sha256_of
+from hwnas.boards.contents import MANIFEST, Manifest, Packed, seal
 from hwnas.boards.needs import NEEDS
 from hwnas.errors import ConfigError, ExportError, HwnasError, RunError
+from hwnas.io.checksum import sha256_of
 from hwnas.latency.artifacts import Progress
 from hwnas.latency.build import REFERENCE, Exports, Job, first_line, job_files
 from hwnas.latency.energy.meter import EnergyProtocol

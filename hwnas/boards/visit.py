@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hwnas.boards.contents import sha256_of
 from hwnas.boards.host import Host
 from hwnas.errors import HostAway, HwnasError, RunError
+from hwnas.io.checksum import sha256_of
 from hwnas.latency.merge import add_table
 
 Say = Callable[[str], None]

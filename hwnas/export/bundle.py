@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,11 +112,6 @@ def compare(
             do="Raise `export.calibration_images`, ship the tier in fp32, or lower `export.agreement` knowingly",
         )
     return Parity(difference, agreement, top1)
-
-
-def sha256(path: Path) -> str:
-    """The file's SHA-256 as hexadecimal digits."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def write_model(

@@ -16,6 +16,7 @@ from hwnas import __version__
 from hwnas.choosing import STEM, choose, file_stem
 from hwnas.config import SetupConfig, published
 from hwnas.errors import ExportError
+from hwnas.io.checksum import sha256_of
 from hwnas.latency.measure import measure
 from hwnas.latency.turns import Queue, alone_on_device
 from hwnas.network import Network, costs
@@ -234,7 +235,7 @@ def _settled(run: Run, found: Found, point: FrontPoint, trained: Trained, show: 
 
 def _export_file(run: Run, tier: str, settled: _Settled, path: Path, queue: Queue) -> FileRecord:
     """Write one file, run it on the test images, compare and time it."""
-    from hwnas.export.bundle import Criterion, FileRecord, compare, sha256, write_model
+    from hwnas.export.bundle import Criterion, FileRecord, compare, write_model
 
     format_, config = path.suffix.removeprefix("."), run.experiment.export
     runtime = _runtime_for(run, tier, format_)
@@ -259,7 +260,7 @@ def _export_file(run: Run, tier: str, settled: _Settled, path: Path, queue: Queu
         format=format_,
         runtime=f"{runtime.setup.runtime} {runtime.setup.runtime_version}, {runtime.setup.threads} threads{desk}",
         bytes=path.stat().st_size,
-        sha256=sha256(path),
+        sha256=sha256_of(path),
         batch=runtime.setup.batch,
         precision=precision,
         max_difference=parity.max_difference,

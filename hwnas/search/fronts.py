@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, final
 import numpy as np
 
 from hwnas.errors import HwnasError, RunError
+from hwnas.io.atomic import write_atomic
 from hwnas.pareto import Scores, Tier, costs_of, front, hypervolume, picks, reference_point
 from hwnas.search.evaluate import Evaluation
 from hwnas.space import Architecture
@@ -185,14 +185,8 @@ def write_whole(path: Path, text: str) -> None:
     Raises:
         RunError: the folder cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
+        write_atomic(path, text)
     except OSError as error:
         raise RunError(
             f"the file cannot be written ({error.strerror})",
