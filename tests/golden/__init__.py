@@ -1,0 +1,1 @@
+"""What an earlier version wrote, which later versions must still mean the same by."""
