@@ -12,6 +12,8 @@ from typing import Any, BinaryIO
 
 PART = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)\.part")
 """The name of a file that is being written: hidden, with the process that writes it."""
+OLD_PART = re.compile(r"[^.].*?(\.(?P<pid>\d+))?\.part|\..+\.(?P<hidden>\d+)\.tmp")
+"""Names that earlier versions gave it; not all say which process writes."""
 
 
 def write_atomic(path: Path, content: str | bytes | Callable[[BinaryIO], Any]) -> None:
@@ -19,7 +21,7 @@ def write_atomic(path: Path, content: str | bytes | Callable[[BinaryIO], Any]) -
 
     Args:
         path: of the file.
-        content: text (UTF-8), bytes, or a function that writes to an open binary file.
+        content: text (UTF-8), bytes, or a function that writes to an open binary file, which it may also read.
 
     Raises:
         OSError: it cannot be written; `filename` is set. An earlier file is as it was.
@@ -30,10 +32,10 @@ def write_atomic(path: Path, content: str | bytes | Callable[[BinaryIO], Any]) -
     >>> (folder / "a" / "notes.txt").read_text()
     'kept'
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = part_of(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(part, "wb") as file:
+        with open(part, "w+b") as file:
             if callable(content):
                 content(file)
             else:
@@ -50,6 +52,15 @@ def write_atomic(path: Path, content: str | bytes | Callable[[BinaryIO], Any]) -
     sync_folder(path.parent)
 
 
+def part_of(path: Path) -> Path:
+    """The name under which this process writes a file before it is whole.
+
+    >>> part_of(Path("front.json")).name == f".front.json.{os.getpid()}.part"
+    True
+    """
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
+
+
 def sync_folder(folder: Path) -> None:
     """Have the disk know a folder's names, where the system can."""
     with suppress(OSError):
@@ -60,8 +71,10 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def abandoned_parts(folder: Path) -> Iterator[Path]:
+def abandoned_parts(folder: Path, *, unheld: bool = False) -> Iterator[Path]:
     """Files under a folder that processes began to write and that died before they were whole, sorted.
+
+    With `unheld`, nobody else writes in the folder, and those count too whose names do not tell the process.
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
@@ -69,9 +82,12 @@ def abandoned_parts(folder: Path) -> Iterator[Path]:
     >>> [path.name for path in abandoned_parts(folder)]
     ['.front.json.4194400.part']
     """
-    for path in sorted(folder.rglob(".*.part")):
-        found = PART.fullmatch(path.name)
-        if found and not _is_alive(int(found["pid"])):
+    for path in sorted({*folder.rglob("*.part"), *folder.rglob(".*.tmp")}):
+        name = PART.fullmatch(path.name) or OLD_PART.fullmatch(path.name)
+        if name is None or path.is_symlink() or not path.is_file():
+            continue
+        pid = name.groupdict().get("hidden") or name["pid"]
+        if unheld if pid is None else not _is_alive(int(pid)):
             yield path
 
 

@@ -16,7 +16,7 @@ from hwnas.pareto import Tier
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.fronts import read_front, tier_front
 from hwnas.search.kept import evaluation_of
-from hwnas.search.lines import read_lines
+from hwnas.io.lines import read_lines
 from hwnas.search.presence import lives_here
 from hwnas.search.storage import look_into, quiet
 from hwnas.search.store import Score, ScoreStore

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, final
 
 from hwnas.errors import HwnasError, RunError
-from hwnas.search.lines import Lines, append_lines, read_lines
+from hwnas.io.lines import Lines, append_lines, read_lines
 from hwnas.space import Architecture
 
 
