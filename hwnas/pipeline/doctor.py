@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hwnas.errors import HwnasError, RunError
+from hwnas.io.lines import read_lines
 from hwnas.latency.table import read_table
 from hwnas.pipeline.workspace import Run, open_run
 from hwnas.search.agreement import Ailment, KeptStudy, front_ailments, kept_studies, store_ailments, study_ailments
-from hwnas.io.lines import read_lines
 from hwnas.search.store import ScoreStore
 
 
