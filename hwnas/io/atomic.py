@@ -12,8 +12,13 @@ from typing import Any, BinaryIO
 
 PART = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)\.part")
 """The name of a file that is being written: hidden, with the process that writes it."""
-OLD_PART = re.compile(r"[^.].*?(\.(?P<pid>\d+))?\.part|\..+\.(?P<hidden>\d+)\.tmp")
-"""Names that earlier versions gave it; not all say which process writes."""
+OLD_PARTS = (
+    re.compile(r"(checkpoint-\d+|within|.+-live)\.part"),
+    re.compile(r"[0-9a-f]{12,16}\.(?P<pid>\d+)\.part"),
+    re.compile(r"\..+\.(?P<pid>\d+)\.tmp"),
+    re.compile(r"\..+\.(jsonl|html)\.(?P<pid>\d+)"),
+)
+"""The names that earlier versions gave it; not all say which process writes."""
 
 
 def write_atomic(path: Path, content: str | bytes | Callable[[BinaryIO], Any]) -> None:
@@ -72,7 +77,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def abandoned_parts(folder: Path, *, unheld: bool = False) -> Iterator[Path]:
-    """Files under a folder that processes began to write and that died before they were whole, sorted.
+    """Files under a folder that processes began to write and that died before they were whole.
 
     With `unheld`, nobody else writes in the folder, and those count too whose names do not tell the process.
 
@@ -82,13 +87,14 @@ def abandoned_parts(folder: Path, *, unheld: bool = False) -> Iterator[Path]:
     >>> [path.name for path in abandoned_parts(folder)]
     ['.front.json.4194400.part']
     """
-    for path in sorted({*folder.rglob("*.part"), *folder.rglob(".*.tmp")}):
-        name = PART.fullmatch(path.name) or OLD_PART.fullmatch(path.name)
-        if name is None or path.is_symlink() or not path.is_file():
-            continue
-        pid = name.groupdict().get("hidden") or name["pid"]
-        if unheld if pid is None else not _is_alive(int(pid)):
-            yield path
+    for inside, _, names in os.walk(folder):
+        for name in names:
+            part = next(filter(None, (pattern.fullmatch(name) for pattern in (PART, *OLD_PARTS))), None)
+            if part is None or not os.path.isfile(os.path.join(inside, name)):
+                continue
+            pid = part.groupdict().get("pid")
+            if unheld if pid is None else not _is_alive(int(pid)):
+                yield Path(inside) / name
 
 
 def _is_alive(pid: int) -> bool:

@@ -70,7 +70,7 @@ def append_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
     if not lines:
         return
     try:
-        descriptor = open_own(path)
+        descriptor = open_own(path, os.O_APPEND)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             drop_cut_line(descriptor)

@@ -60,19 +60,19 @@ def read_regular(path: Path) -> bytes:
         return file.read()
 
 
-def open_own(path: Path) -> int:
-    """A descriptor to read and append to a file that only this name leads to; it is made if it is not there.
+def open_own(path: Path, flags: int = 0) -> int:
+    """A descriptor to read and write a file that only this name leads to; it is made if it is not there.
 
     What is written to a link, symbolic or hard, would change a file elsewhere, such as that of another run.
 
     Raises:
         OSError: another name leads to it, it is no regular file, or it cannot be opened; `strerror` tells.
     """
-    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     if os.path.islink(path):
         raise IrregularFile(errno.ELOOP, "it is a symbolic link, a file of this folder is needed", str(path))
     if os.path.exists(path):
         check_regular(path)
+    flags |= os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     descriptor = os.open(path, flags, 0o644)
     try:
         status = os.fstat(descriptor)
