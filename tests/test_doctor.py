@@ -9,6 +9,7 @@ import pytest
 
 from hwnas import cli, pipeline
 from hwnas.errors import RunError
+from hwnas.io.checksum import sealed
 from hwnas.search.fronts import read_front
 from tests.test_pipeline import Telling, written
 from tests.test_published_search import published
@@ -75,8 +76,13 @@ def without_most(lines: list[str]) -> list[str]:
 def other_score(lines: list[str]) -> list[str]:
     record = json.loads(lines[0])
     record["value"] += 0.01
-    lines[0] = json.dumps(record) + "\n"
+    record.pop("crc32")
+    lines[0] = json.dumps(sealed(record)) + "\n"
     return lines
+
+
+def other_digit(lines: list[str]) -> list[str]:
+    return [lines[0].replace('"value": 0.', '"value": 0.1'), *lines[1:]]
 
 
 @pytest.mark.parametrize(
@@ -85,6 +91,7 @@ def other_score(lines: list[str]) -> list[str]:
         ("study-edge.log", twice, "was told before"),
         ("study-edge.log", other_value, "its value of top1@table"),
         ("scores.jsonl", other_score, "in the store"),
+        ("scores.jsonl", other_digit, "its checksum does not fit"),
         ("scores.jsonl", lambda lines: lines[1:], "nothing in the store"),
         ("scores.jsonl", lambda lines: ["{\n", *lines], "no JSON object"),
         ("fronts/edge.json", lambda lines: lines[:3], "no front can be read"),

@@ -10,17 +10,15 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
 
-from hwnas.errors import HwnasError, RunError, TrainingError
+from hwnas.errors import HwnasError
 from hwnas.network import Network, build, lower
-from hwnas.space import Architecture, parse_space
 from hwnas.search.store import ScoreStore
-from hwnas.supernet import Supernet, checkpoint
+from hwnas.space import parse_space
+from hwnas.supernet import Supernet
 from hwnas.supernet.failures import Failures, read_failures
-from hwnas.supernet.kept_weights import keep_weights, kept_module, read_weights
-from hwnas.supernet.statistics import recalibrate
-from hwnas.supernet.statistics_kept import KeptStatistics, check_kept
+from hwnas.supernet.kept_weights import keep_weights, read_weights
+from hwnas.supernet.statistics_kept import KeptStatistics
 from hwnas.supernet.torch_file import read_torch, write_torch
 
 SPACE = parse_space(

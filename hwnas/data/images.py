@@ -13,6 +13,7 @@ from torch import Tensor
 
 from hwnas.data.source import Decoded, Pool, Source, SplitName, find
 from hwnas.errors import ConfigError, DataError
+from hwnas.io.regular import open_regular
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 _SPLITS: dict[str, SplitName] = {
@@ -72,7 +73,7 @@ def _pool(folder: Path, class_names: tuple[str, ...], resolution: int, channels:
 
 def _decode(files: tuple[Path, ...], resolution: int, channels: int, index: int) -> Tensor:
     try:
-        with files[index].open("rb") as content:
+        with open_regular(files[index]) as content:
             return decoded(content, resolution, channels=channels, where=str(files[index]))
     except OSError as error:
         raise _unreadable(error, str(files[index])) from error
@@ -97,7 +98,7 @@ def decoded(content: IO[bytes], resolution: int, *, channels: int, where: str) -
 
 def _unreadable(error: Exception, where: str) -> DataError:
     return DataError(
-        f"the image cannot be read ({error})",
+        f"the image cannot be read ({(isinstance(error, OSError) and error.strerror) or error})",
         where=where,
         allowed="Every file is a whole image",
         do="Replace or remove the file",

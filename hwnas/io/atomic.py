@@ -10,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from hwnas.io.regular import check_regular
+
 PART = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)\.part")
 """The name of a file that is being written: hidden, with the process that writes it."""
 OLD_PARTS = (
@@ -29,7 +31,7 @@ def write_atomic(path: Path, content: str | bytes | Callable[[BinaryIO], Any]) -
         content: text (UTF-8), bytes, or a function that writes to an open binary file, which it may also read.
 
     Raises:
-        OSError: it cannot be written; `filename` is set. An earlier file is as it was.
+        OSError: it cannot be written, or is no regular file; `filename` is set. An earlier file is as it was.
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
@@ -39,6 +41,8 @@ def write_atomic(path: Path, content: str | bytes | Callable[[BinaryIO], Any]) -
     """
     part = part_of(path)
     try:
+        with suppress(FileNotFoundError):
+            check_regular(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(part, "w+b") as file:
             if callable(content):

@@ -72,7 +72,7 @@ def check_kept(path: Path) -> None:
             f"the statistics are damaged ({(isinstance(error, OSError) and error.strerror) or error})",
             where=str(path),
             allowed="Normalisation statistics are read as they were written; such a file is passed over",
-            do="Delete it: they are computed again when they are asked for",
+            do="Do nothing: they are computed again when they are asked for",
         ) from error
 
 
