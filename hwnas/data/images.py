@@ -8,7 +8,7 @@ from typing import IO
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from hwnas.data.source import Decoded, Pool, Source, SplitName, find
@@ -97,8 +97,11 @@ def decoded(content: IO[bytes], resolution: int, *, channels: int, where: str) -
 
 
 def _unreadable(error: Exception, where: str) -> DataError:
+    reason = (isinstance(error, OSError) and error.strerror) or error
+    if isinstance(error, UnidentifiedImageError):  # it names a Python object in place of the file
+        reason = "it is damaged, or of no known format"
     return DataError(
-        f"the image cannot be read ({(isinstance(error, OSError) and error.strerror) or error})",
+        f"the image cannot be read ({reason})",
         where=where,
         allowed="Every file is a whole image",
         do="Replace or remove the file",
