@@ -125,7 +125,7 @@ def _record(line: bytes, path: Path, number: int) -> dict[str, Any]:
     try:
         record = loads(line)
         if not isinstance(record, dict):
-            raise FieldError(f"it is {type(record).__name__} and no object")
+            raise FieldError("it is JSON of another kind")
     except FieldError as error:
         raise RunError(
             f"the line holds no JSON object ({error})",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,11 +23,12 @@ def kept_file_ailments(run: Run, looked: list[str]) -> Iterator[Ailment]:
     if (run.folder / "elapsed.json").exists():
         yield from _each([run.folder / "elapsed.json"], lambda path: run.elapsed, "seconds by stage", looked)
     for part in abandoned_parts(run.folder, unheld=True):
-        yield Ailment(
-            "note", f"a process that is dead began to write it and left {part.stat().st_size:,} bytes", str(part),
-            "A file is written under such a name and renamed when it is whole",
-            "Run any command that writes on this run: it removes such files",
-        )  # fmt: skip
+        with suppress(FileNotFoundError):  # another command may remove it now
+            yield Ailment(
+                "note", f"a process that is dead began to write it and left {part.stat().st_size:,} bytes", str(part),
+                "A file is written under such a name and renamed when it is whole",
+                "Run any command that writes on this run: it removes such files",
+            )  # fmt: skip
 
 
 def _torch_files(run: Run, looked: list[str]) -> Iterator[Ailment]:

@@ -15,8 +15,8 @@ def kept_architecture(fields: Fields) -> Architecture:
     inner = fields.object("architecture")
     space, picks = inner.text("space"), inner.object("picks")
     for name, value in picks.raw.items():
-        if not isinstance(value, str | int | float):  # yes and no are whole numbers to Python
-            raise FieldError(f"`{picks.at(name)}` is {type(value).__name__}, a number, a text, true or false is needed")
+        if not isinstance(value, str | int):  # yes and no are whole numbers to Python
+            picks.number(name)
     architecture = Architecture(space, tuple(sorted(picks.raw.items())))
     if "key" in fields and fields.text("key") != architecture.key:
         raise FieldError(

@@ -74,28 +74,28 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def unusable(path: Path, met: str) -> RunError:
-    """The error of a checkpoint that cannot be gone on from; it names the one before."""
-    earlier = [other for other in checkpoints(path.parent) if other.name < path.name]
+    """The error of a checkpoint that cannot be gone on from; it names the one that is, without it."""
+    others = [other for other in checkpoints(path.parent) if other != path]
     return RunError(
         met,
         where=str(path),
         allowed="A checkpoint is read whole or not at all",
-        do=f"Delete {path.name} to go on from {earlier[-1].name}"
-        if earlier
+        do=f"Delete {path.name} to go on from {others[-1].name}"
+        if others
         else f"Delete {path.name} to train from the beginning",
     )
 
 
 def _checked(content: object) -> dict[str, Any]:
     if not isinstance(content, dict):
-        raise DamagedFile(f"it holds {type(content).__name__}")
+        raise DamagedFile("it holds no fields by name")
     if lacking := [key for key in KINDS if key not in content]:
         raise DamagedFile(f"it lacks {', '.join(lacking)}")
     if content["format"] != FORMAT:
         raise DamagedFile(f"format {content['format']}, this version of hwnas reads {FORMAT}")
     for key, kind in KINDS.items():
         if not isinstance(content[key], kind):
-            raise DamagedFile(f"its `{key}` is {type(content[key]).__name__}")
+            raise DamagedFile(f"its `{key}` is of another kind than one of hwnas")
     for key in ("weights", "average"):
         state = content.get(key, {})
         if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
