@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from hwnas.errors import ConfigError, HwnasError, MissingExtra, did_you_mean
+from hwnas.io.regular import read_regular
 
 
 def member(table: Mapping[str, str], name: str, *, what: str, where: str) -> Any:
@@ -104,7 +105,7 @@ class SourceFile:
 def read_source(path: Path) -> SourceFile:
     """The file as it is now; OSError if it cannot be read."""
     path = path.resolve()
-    return SourceFile(path, _digest(path.read_bytes()))
+    return SourceFile(path, _digest(read_regular(path)))
 
 
 def plugin_files(names: object, *, base: Path, where: str) -> tuple[SourceFile, ...]:
@@ -145,7 +146,7 @@ def load_source(source: SourceFile) -> ModuleType:
     name = source.module_name
     if name in sys.modules:
         return sys.modules[name]
-    content = source.path.read_bytes()
+    content = read_regular(source.path)
     if _digest(content) != source.digest:
         raise ConfigError(
             "the file has changed since it was read",

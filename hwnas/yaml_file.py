@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from hwnas.errors import ConfigError
+from hwnas.io.regular import read_regular
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -33,10 +34,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ConfigError: the file is missing, is no YAML, repeats a key, or holds something else than a mapping.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_regular(path).decode()
     except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
         raise ConfigError(
-            f"the file cannot be read ({error})",
+            f"the file cannot be read ({reason or error})",
             where=str(path),
             allowed="A readable UTF-8 YAML file is needed",
             do="Check the path, or run `hwnas init DIR` for a folder with working examples",

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from hwnas import cli, pipeline
 from hwnas.errors import RunError
+from hwnas.io.checksum import sealed
+from hwnas.pipeline.climbs import Climb, write_climb
+from hwnas.search.evaluate import Evaluation
 from hwnas.search.fronts import read_front
+from hwnas.search.halving import Climbed
+from hwnas.search.lock import RunLock
+from hwnas.supernet.failures import Failures
 from tests.test_pipeline import Telling, written
 from tests.test_published_search import published
 
@@ -75,8 +85,13 @@ def without_most(lines: list[str]) -> list[str]:
 def other_score(lines: list[str]) -> list[str]:
     record = json.loads(lines[0])
     record["value"] += 0.01
-    lines[0] = json.dumps(record) + "\n"
+    record.pop("crc32")
+    lines[0] = json.dumps(sealed(record)) + "\n"
     return lines
+
+
+def other_digit(lines: list[str]) -> list[str]:
+    return [lines[0].replace('"value": 0.', '"value": 0.1'), *lines[1:]]
 
 
 @pytest.mark.parametrize(
@@ -85,6 +100,7 @@ def other_score(lines: list[str]) -> list[str]:
         ("study-edge.log", twice, "was told before"),
         ("study-edge.log", other_value, "its value of top1@table"),
         ("scores.jsonl", other_score, "in the store"),
+        ("scores.jsonl", other_digit, "its checksum does not fit"),
         ("scores.jsonl", lambda lines: lines[1:], "nothing in the store"),
         ("scores.jsonl", lambda lines: ["{\n", *lines], "no JSON object"),
         ("fronts/edge.json", lambda lines: lines[:3], "no front can be read"),
@@ -200,3 +216,93 @@ def test_the_command_tells_by_its_exit_code(
 def test_a_run_that_was_never_begun_says_so(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="nothing to examine"):
         pipeline.doctor(published(tmp_path), runs=tmp_path / "runs")
+
+
+# --- leftovers, and files that hold anything ---
+
+
+def leftovers(run: Path) -> tuple[list[Path], list[Path]]:
+    """Files that dead processes of this version and of earlier ones left; and such as are none of theirs."""
+    (run / "train").mkdir()
+    dead = ["fronts/.edge.json.4194400.part", "train/checkpoint-0003.part", "0123456789ab.4194400.part",
+            "train/within.part", "latency/cpu-live.part", ".report.html.4194400"]  # fmt: skip
+    others = [f".report.html.{os.getpid()}.part", "video.part", ".hidden"]
+    (run / "latency").mkdir(exist_ok=True)
+    for name in (*dead, *others):
+        (run / name).write_bytes(bytes(1234))
+    return [run / name for name in dead], [run / name for name in others]
+
+
+def test_what_a_killed_process_left_is_a_note_until_a_command_has_the_run_alone(run: Path) -> None:
+    dead, others = leftovers(run)
+    notes = pipeline.doctor(run)
+    assert notes.sound
+    assert {one.where for one in notes.found} == set(map(str, dead))
+    assert all("1,234 bytes" in one.met for one in notes.found)
+    opened = pipeline.open_run(run)
+    with opened.opened(RunLock(run, shared=True)):
+        assert all(path.exists() for path in dead), "others may be at work"
+    with opened.opened():
+        assert not any(path.exists() for path in dead)
+    assert all(path.exists() for path in others)
+    assert pipeline.doctor(run).found == ()
+
+
+ANYTHING = [None, True, 0, -1, 10**400, 1.5, "", "text", [], [1], [[1]], {}, {"a": 1}, {"a": {"b": []}}]
+JSON_FILES = ("scores.jsonl", "fronts/edge.json", "elapsed.json", "ladder/edge.json", "ladder/edge-front.json",
+              "train/failed.jsonl")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def climbed(searched: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with every kind of JSON file that a run folder keeps."""
+    import shutil
+
+    folder = tmp_path_factory.mktemp("climbed") / "published"
+    shutil.copytree(searched, folder)
+    run = pipeline.open_run(folder)
+    points = tuple(read_front(run.front_path("edge")))
+    evaluations = tuple(Evaluation(point.architecture, point.scores) for point in points)
+    networks = tuple(point.architecture for point in points)
+    rung = Climbed(run.accuracy, "p", run.tier("edge"), evaluations, networks, 1.0)
+    write_climb(run, Climb("edge", ("table",), (rung,), points))
+    Failures(folder / "train" / "failed.jsonl")._keep(networks[0], "RuntimeError: no")
+    return folder
+
+
+def replaced(value: Any, data: st.DataObject) -> Any:
+    """A JSON value with one of the values in it replaced by another kind of thing, or left out."""
+    if not isinstance(value, dict | list) or not value or not data.draw(st.integers(0, 3)):
+        return data.draw(st.sampled_from(ANYTHING))
+    place = data.draw(st.sampled_from(sorted(value) if isinstance(value, dict) else range(len(value))))
+    copy = value.copy()
+    if data.draw(st.integers(0, 4)):
+        copy[place] = replaced(value[place], data)
+    else:
+        del copy[place]
+    return copy
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_file_that_holds_anything_is_a_finding_and_no_traceback(climbed: Path, data: st.DataObject) -> None:
+    path = climbed / data.draw(st.sampled_from(JSON_FILES))
+    whole = path.read_text()
+    lines = whole.splitlines(keepends=True) if path.suffix == ".jsonl" else [whole]
+    number = data.draw(st.integers(0, len(lines) - 1))
+    how = data.draw(st.sampled_from(["replace", "replace", "replace", "cut", "double"]))
+    if how == "replace":
+        changed = replaced(json.loads(lines[number]), data)
+        if isinstance(changed, dict) and changed.pop("crc32", None):
+            changed = sealed(changed)
+        lines[number] = json.dumps(changed) + "\n"
+    elif how == "cut":
+        lines[number] = lines[number][: data.draw(st.integers(0, len(lines[number])))]
+    else:
+        lines.insert(number, lines[number])
+    try:
+        path.write_text("".join(lines))
+        found = pipeline.doctor(climbed).found
+        assert all(one.met and one.where and one.allowed and one.do for one in found)
+    finally:
+        path.write_text(whole)

@@ -161,11 +161,10 @@ class TestPage:
         path = tmp_path / "report.html"
         path.write_text("old")
 
-        def full(self: Path, text: str, **how: Any) -> int:
-            self.write_bytes(text[:100].encode())
+        def full(descriptor: int) -> None:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(Path, "write_text", full)
+        monkeypatch.setattr("os.fsync", full)
         with pytest.raises(RunError, match=r"the report cannot be written \(No space"):
             write_page(FACTS, path)
         assert [p.name for p in tmp_path.iterdir()] == ["report.html"]

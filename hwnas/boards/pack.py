@@ -9,11 +9,13 @@ import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from hwnas import __version__
 from hwnas.boards.contents import MANIFEST, Manifest, Packed, seal
 from hwnas.boards.needs import NEEDS
 from hwnas.errors import ConfigError, ExportError, HwnasError, RunError
+from hwnas.io.atomic import write_atomic
 from hwnas.io.checksum import sha256_of
 from hwnas.latency.artifacts import Progress
 from hwnas.latency.build import REFERENCE, Exports, Job, first_line, job_files
@@ -164,20 +166,16 @@ def _refuse_failures(path: Path, jobs: Sequence[Job], made: Sequence[Path | Hwna
 
 
 def _write(path: Path, manifest: bytes, code: Mapping[str, bytes], files: Mapping[str, Path]) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    def write(file: BinaryIO) -> None:
+        os.fchmod(file.fileno(), 0o755)
+        file.write(SHEBANG)
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.comment = seal(manifest)
+            for name, content in _members(manifest, code, files):
+                archive.writestr(_info(name), content)
+
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(draft, "wb") as file:
-                file.write(SHEBANG)
-                with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-                    archive.comment = seal(manifest)
-                    for name, content in _members(manifest, code, files):
-                        archive.writestr(_info(name), content)
-            draft.chmod(0o755)
-            os.replace(draft, path)
-        finally:
-            draft.unlink(missing_ok=True)
+        write_atomic(path, write)
     except OSError as error:
         raise RunError(
             f"the kit cannot be written ({error.strerror or error})", where=str(path),

@@ -17,6 +17,7 @@ from torch import Tensor
 from hwnas.data.images import decoded
 from hwnas.data.source import Decoded, Pool, Source, SplitName, find
 from hwnas.errors import DataError
+from hwnas.io.regular import open_regular
 
 FILE = "cifar10_jpeg.npz"
 _DO = (
@@ -33,10 +34,11 @@ def read(base: Path, *, path: str | None = None, resolution: int = 32) -> Source
     folder = Path(os.environ.get("HWNAS_DATA") or Path("..") / "shared" / "data")
     file = find(Path(path) if path is not None else folder / FILE, base, what="file", do=_DO)
     try:
-        with np.load(file, allow_pickle=False) as opened:
+        with open_regular(file) as content, np.load(content, allow_pickle=False) as opened:
             arrays = {key: opened[key] for key in opened.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        raise _damaged(f"the file cannot be read ({error})", file) from error
+        reason = (isinstance(error, OSError) and error.strerror) or "it is damaged, or no archive of arrays"
+        raise _damaged(f"the file cannot be read ({reason})", file) from error
     splits: tuple[SplitName, ...] = ("train", "test")
     keys = [f"{key}_{split}" for split in splits for key in ("jpeg", "offset", "y")]
     if lacking := [key for key in (*keys, "class_names") if key not in arrays]:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from hwnas.data.source import Pool, Source, SplitName, Stored, find
 from hwnas.errors import DataError
+from hwnas.io.regular import read_regular
 
 _PREFIXES: dict[SplitName, str] = {"train": "train", "test": "t10k"}
 _UNSIGNED_BYTE = 8
@@ -44,14 +45,16 @@ def read(base: Path, *, path: str) -> Source:
 
 def _file(folder: Path, stem: str, axes: int) -> Path | None:
     names = [f"{stem}{mark}idx{axes}-ubyte{end}" for mark in "-." for end in ("", ".gz")]
-    return next((folder / name for name in names if (folder / name).is_file()), None)
+    return next((folder / name for name in names if (folder / name).exists()), None)
 
 
 def _array(file: Path, axes: int) -> Tensor:
     try:
-        content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+        content = read_regular(file)
+        content = gzip.decompress(content) if file.suffix == ".gz" else content
     except (OSError, EOFError, zlib.error) as error:
-        raise _damaged(f"the file cannot be read ({error})", file) from error
+        reason = (isinstance(error, OSError) and error.strerror) or error
+        raise _damaged(f"the file cannot be read ({reason})", file) from error
     if len(content) < 4 + 4 * axes or content[:4] != bytes([0, 0, _UNSIGNED_BYTE, axes]):
         raise _damaged(f"the file does not begin as {axes}-dimensional IDX of bytes does", file)
     sizes = [int.from_bytes(content[at : at + 4], "big") for at in range(4, 4 + 4 * axes, 4)]

@@ -8,11 +8,12 @@ from typing import IO
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from hwnas.data.source import Decoded, Pool, Source, SplitName, find
 from hwnas.errors import ConfigError, DataError
+from hwnas.io.regular import open_regular
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 _SPLITS: dict[str, SplitName] = {
@@ -72,7 +73,7 @@ def _pool(folder: Path, class_names: tuple[str, ...], resolution: int, channels:
 
 def _decode(files: tuple[Path, ...], resolution: int, channels: int, index: int) -> Tensor:
     try:
-        with files[index].open("rb") as content:
+        with open_regular(files[index]) as content:
             return decoded(content, resolution, channels=channels, where=str(files[index]))
     except OSError as error:
         raise _unreadable(error, str(files[index])) from error
@@ -96,8 +97,11 @@ def decoded(content: IO[bytes], resolution: int, *, channels: int, where: str) -
 
 
 def _unreadable(error: Exception, where: str) -> DataError:
+    reason = (isinstance(error, OSError) and error.strerror) or error
+    if isinstance(error, UnidentifiedImageError):  # it names a Python object in place of the file
+        reason = "it is damaged, or of no known format"
     return DataError(
-        f"the image cannot be read ({error})",
+        f"the image cannot be read ({reason})",
         where=where,
         allowed="Every file is a whole image",
         do="Replace or remove the file",

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from hwnas.errors import ExportError, MissingExtra
+from hwnas.io.atomic import part_of
 from hwnas.quiet import muted
 
 
@@ -23,7 +24,7 @@ def drafted(module: nn.Module, path: Path, *, to: str) -> Iterator[Path]:
     Raises:
         ExportError: the file cannot be written, or whatever the body raises, with the operator types of the module.
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    draft = part_of(path)
     modes = {child: child.training for child in module.modules()}
     module.eval()
     fused = torch.backends.mha.get_fastpath_enabled()

@@ -10,8 +10,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from hwnas.io.regular import check_regular
+
 PART = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)\.part")
 """The name of a file that is being written: hidden, with the process that writes it."""
+OLD_PARTS = (
+    re.compile(r"(checkpoint-\d+|within|.+-live)\.part"),
+    re.compile(r"[0-9a-f]{12,16}\.(?P<pid>\d+)\.part"),
+    re.compile(r"\..+\.(?P<pid>\d+)\.tmp"),
+    re.compile(r"\..+\.(jsonl|html)\.(?P<pid>\d+)"),
+)
+"""The names that earlier versions gave it; not all say which process writes."""
 
 
 def write_atomic(path: Path, content: str | bytes | Callable[[BinaryIO], Any]) -> None:
@@ -19,10 +28,10 @@ def write_atomic(path: Path, content: str | bytes | Callable[[BinaryIO], Any]) -
 
     Args:
         path: of the file.
-        content: text (UTF-8), bytes, or a function that writes to an open binary file.
+        content: text (UTF-8), bytes, or a function that writes to an open binary file, which it may also read.
 
     Raises:
-        OSError: it cannot be written; `filename` is set. An earlier file is as it was.
+        OSError: it cannot be written, or is no regular file; `filename` is set. An earlier file is as it was.
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
@@ -30,10 +39,12 @@ def write_atomic(path: Path, content: str | bytes | Callable[[BinaryIO], Any]) -
     >>> (folder / "a" / "notes.txt").read_text()
     'kept'
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = part_of(path)
     try:
+        with suppress(FileNotFoundError):
+            check_regular(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(part, "wb") as file:
+        with open(part, "w+b") as file:
             if callable(content):
                 content(file)
             else:
@@ -50,6 +61,15 @@ def write_atomic(path: Path, content: str | bytes | Callable[[BinaryIO], Any]) -
     sync_folder(path.parent)
 
 
+def part_of(path: Path) -> Path:
+    """The name under which this process writes a file before it is whole.
+
+    >>> part_of(Path("front.json")).name == f".front.json.{os.getpid()}.part"
+    True
+    """
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
+
+
 def sync_folder(folder: Path) -> None:
     """Have the disk know a folder's names, where the system can."""
     with suppress(OSError):
@@ -60,8 +80,10 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def abandoned_parts(folder: Path) -> Iterator[Path]:
-    """Files under a folder that processes began to write and that died before they were whole, sorted.
+def abandoned_parts(folder: Path, *, unheld: bool = False) -> Iterator[Path]:
+    """Files under a folder that processes began to write and that died before they were whole.
+
+    With `unheld`, nobody else writes in the folder, and those count too whose names do not tell the process.
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
@@ -69,10 +91,14 @@ def abandoned_parts(folder: Path) -> Iterator[Path]:
     >>> [path.name for path in abandoned_parts(folder)]
     ['.front.json.4194400.part']
     """
-    for path in sorted(folder.rglob(".*.part")):
-        found = PART.fullmatch(path.name)
-        if found and not _is_alive(int(found["pid"])):
-            yield path
+    for inside, _, names in os.walk(folder):
+        for name in names:
+            part = next(filter(None, (pattern.fullmatch(name) for pattern in (PART, *OLD_PARTS))), None)
+            if part is None or not os.path.isfile(os.path.join(inside, name)):
+                continue
+            pid = part.groupdict().get("pid")
+            if unheld if pid is None else not _is_alive(int(pid)):
+                yield Path(inside) / name
 
 
 def _is_alive(pid: int) -> bool:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hwnas.errors import ConfigError, HwnasError, RunError
+from hwnas.io.fields import FieldError, Fields, loads
+from hwnas.io.regular import read_regular
 from hwnas.pareto import Tier
 from hwnas.pipeline.workspace import Run
 from hwnas.proxies import Source, source_of
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.fronts import FrontPoint, read_front, write_front, write_whole
 from hwnas.search.halving import Climbed, promoted, tier_at
-from hwnas.space import Architecture
+from hwnas.search.kept_architecture import kept_architecture
 
 WHERE = "search.ladder"
 
@@ -126,10 +127,14 @@ def _read(run: Run, tier: str) -> tuple[Climb, str]:
     """A climb, and what it was for."""
     path = climb_path(run, tier)
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        rungs = tuple(_rung(one, run.tier(tier), str(path)) for one in raw["rungs"])
-        asked, scores = str(raw["asked"]), tuple(str(one["score"]) for one in raw["rungs"])
-        return Climb(tier, scores, rungs, tuple(read_front(climb_front_path(run, tier)))), asked
+        content = Fields(loads(read_regular(path)))
+        rungs = tuple(_rung(one, run.tier(tier)) for one in content.objects("rungs"))
+        scores = tuple(one.text("score") for one in content.objects("rungs"))
+        if not rungs:
+            raise FieldError("`rungs` is empty")
+        for score in scores:
+            source_of(score, where=WHERE)
+        return Climb(tier, scores, rungs, tuple(read_front(climb_front_path(run, tier)))), content.text("asked")
     except FileNotFoundError as error:
         raise RunError(
             f"no ladder was climbed for tier `{tier}`",
@@ -137,9 +142,10 @@ def _read(run: Run, tier: str) -> tuple[Climb, str]:
             allowed="A ladder's front is there once `hwnas ladder` has ended",
             do=f"Run `hwnas ladder {run.experiment.name}` first",
         ) from error
-    except (OSError, KeyError, TypeError, ValueError, HwnasError) as error:
+    except (OSError, FieldError, HwnasError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or str(error)
         raise RunError(
-            f"the ladder's rungs cannot be read ({type(error).__name__}: {error})",
+            f"the ladder's rungs cannot be read ({reason})",
             where=str(path),
             allowed="The file is one that `hwnas ladder` wrote",
             do="Run `hwnas ladder` again; scores that are stored are not computed again",
@@ -151,19 +157,20 @@ def _asked(tier: Tier) -> str:
     return ", ".join([*(f"{one.goal} {one.metric}" for one in tier.objectives), *map(str, tier.limits)])
 
 
-def _rung(raw: Mapping[str, Any], tier: Tier, where: str) -> Climbed:
-    seen = tier_at(tier, raw["metric"])
+def _rung(fields: Fields, tier: Tier) -> Climbed:
+    metric = fields.text("metric")
+    seen = tier_at(tier, metric)
     evaluations = tuple(
         Evaluation(
-            Architecture.from_dict(one["architecture"], where=where),
-            one["scores"],
-            tuple(one["broken"]),
-            failed=one["failed"],
+            kept_architecture(one),
+            one.number_map("scores"),
+            one.texts("broken"),
+            failed=one.text("failed") if one.optional("failed") else None,
         )
-        for one in raw["evaluations"]
+        for one in fields.objects("evaluations")
     )
-    went_on = promoted(evaluations, seen, raw["promoted"])
-    return Climbed(raw["metric"], raw["producer"], seen, evaluations, tuple(went_on), raw["elapsed_s"])
+    went_on = promoted(evaluations, seen, fields.integer("promoted"))
+    return Climbed(metric, fields.text("producer"), seen, evaluations, tuple(went_on), fields.number("elapsed_s"))
 
 
 def _rung_dict(score: str, rung: Climbed) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Whether what a run keeps agrees with itself: tables, checkpoints, studies, scores, fronts. Nothing is written."""
+"""Whether what a run keeps agrees with itself: tables, kept files, studies, scores, fronts. Nothing is written."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hwnas.errors import HwnasError, RunError
+from hwnas.io.lines import read_lines
 from hwnas.latency.table import read_table
+from hwnas.pipeline.kept_files import kept_file_ailments
 from hwnas.pipeline.workspace import Run, open_run
 from hwnas.search.agreement import Ailment, KeptStudy, front_ailments, kept_studies, store_ailments, study_ailments
-from hwnas.search.lines import read_lines
 from hwnas.search.store import ScoreStore
 
 
@@ -57,14 +58,7 @@ def _files(run: Run, looked: list[str]) -> Iterator[Ailment]:
             looked.append(f"{path}: {len(table.rows)} rows, {len(table.checks)} whole networks")
         except HwnasError as error:
             yield Ailment.of(error)
-    if paths := sorted(run.train_folder.glob("checkpoint-*.pt")):
-        from hwnas.supernet.checkpoint import load
-
-        for path in paths:
-            try:
-                looked.append(f"{path}: epoch {load(path)['epoch']}")
-            except HwnasError as error:
-                yield Ailment.of(error)
+    yield from kept_file_ailments(run, looked)
 
 
 def _named(run: Run) -> Iterator[Ailment]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hwnas.config import LiveConfig, TimingConfig
 from hwnas.errors import ExportError, HostAway, RunError, TableError
+from hwnas.io.atomic import part_of
 from hwnas.latency.live import LiveTimes, Patience, Timed
 from hwnas.latency.process import LATE
 from hwnas.latency.table import check_key
@@ -37,7 +38,7 @@ class SetupHost:
         config, key = self.run.experiment.setups[self.setup], check_key(network)
         timing = self.run.experiment.timing
         limit_s = min(self.live.timeout_s, timing.process_seconds or self.live.timeout_s)
-        part = live_path(self.run, self.setup).with_suffix(".part")
+        part = part_of(live_path(self.run, self.setup))
         part.unlink(missing_ok=True)
         try:
             table = fill(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import Any
 
 from hwnas.config import TrainingFreeConfig
 from hwnas.errors import ConfigError, SpaceError
+from hwnas.io.fields import FieldError, loads
+from hwnas.io.regular import read_regular
 from hwnas.network import lower
 from hwnas.notation import read_architecture
 from hwnas.pareto import Objective, best
@@ -160,9 +161,10 @@ def _architecture(run: Run, raw: Any, where: str) -> Architecture:
 
 def _read(path: Path, where: str) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return loads(read_regular(path))
+    except (OSError, FieldError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or error
         raise ConfigError(
-            f"the file is no JSON ({error})", where=where, allowed="It holds an architecture, or a list of them",
+            f"the file cannot be read ({reason})", where=where, allowed="It holds an architecture, or a list of them",
             do="Correct the file",
         ) from error  # fmt: skip

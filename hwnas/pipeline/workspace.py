@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, lru_cache
 from itertools import product
@@ -18,9 +15,12 @@ import yaml
 from hwnas.choosing import check_rule
 from hwnas.config import Experiment, dump_experiment, read_experiment
 from hwnas.errors import ConfigError, RunError, did_you_mean
+from hwnas.io.atomic import abandoned_parts, write_atomic
+from hwnas.io.regular import read_regular
 from hwnas.lookup import plugin_files
 from hwnas.network import Network, lower
 from hwnas.pareto import Limit, Objective, Tier
+from hwnas.pipeline.elapsed import adding_elapsed, read_elapsed
 from hwnas.pipeline.spaces import open_space, split_reference
 from hwnas.proxies import Source, check_training_free, source_of
 from hwnas.search.fronts import write_whole
@@ -221,15 +221,9 @@ class Run:
             )
         return dataset
 
-    @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
+    def timed(self, stage: str) -> AbstractContextManager[None]:
         """Add the seconds of a `with` block to `elapsed.json`, under the stage's name."""
-        start = time.monotonic()
-        try:
-            yield
-        finally:
-            spent = round(self.elapsed.get(stage, 0.0) + time.monotonic() - start, 2)
-            write_whole(self.folder / "elapsed.json", json.dumps({**self.elapsed, stage: spent}) + "\n")
+        return adding_elapsed(self.folder / "elapsed.json", stage)
 
     @property
     def elapsed(self) -> dict[str, float]:
@@ -238,28 +232,23 @@ class Run:
         Raises:
             RunError: the file that keeps them is damaged.
         """
-        path = self.folder / "elapsed.json"
-        try:
-            return {name: float(seconds) for name, seconds in json.loads(path.read_text()).items()}
-        except FileNotFoundError:
-            return {}
-        except (OSError, AttributeError, TypeError, ValueError) as error:
-            raise RunError(
-                f"the seconds by stage cannot be read ({type(error).__name__}: {error})",
-                where=str(path),
-                allowed="It holds one JSON object of stages and seconds",
-                do="Delete it: only the report tells them",
-            ) from error
+        return read_elapsed(self.folder / "elapsed.json")
 
     @contextmanager
     def opened(self, lock: RunLock | None = None) -> Iterator[Run]:
-        """Lock the folder and write the resolved experiment and the space there."""
-        with lock or RunLock(self.folder):
+        """Lock the folder and write the resolved experiment and the space there.
+
+        Who has the folder alone removes what killed processes began to write and left.
+        """
+        with lock or RunLock(self.folder) as held:
             try:
+                if not held.shared:
+                    for part in abandoned_parts(self.folder, unheld=True):
+                        part.unlink(missing_ok=True)
                 self._keep_space()
             except OSError as error:
                 raise RunError(
-                    f"the space cannot be copied here ({error.strerror})",
+                    f"the run folder cannot be made ready ({error.strerror or error})",
                     where=str(error.filename or self.folder),
                     allowed="The folder must be writable and the disk not full",
                     do="Correct that and run the same command again",
@@ -278,13 +267,12 @@ class Run:
         if kept.exists() and kept.samefile(self.space_file):
             return
         for plugin, name in zip(self.space.plugins, self._plugin_names, strict=True):
-            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(plugin.path, self.folder / name)
+            _copy(plugin.path, self.folder / name)
         if isinstance(self.space, Space) and self.space.plugins:
             raw = {**read_yaml(self.space_file), "plugins": self._plugin_names}
             write_whole(kept, yaml.safe_dump(raw, sort_keys=False, allow_unicode=True))
         else:
-            shutil.copyfile(self.space_file, kept)
+            _copy(self.space_file, kept)
 
     @property
     def _plugin_names(self) -> list[str]:
@@ -314,6 +302,12 @@ class Run:
 def quantile_metric(latency: str, confidence: float) -> str:
     """The metric of a quantile of the predicted latency, such as `latency_ms@board:p90`."""
     return f"{latency}:p{100 * confidence:g}"
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file as a whole; one that is a link is replaced and not written through."""
+    if not (target.exists() and target.samefile(source)):
+        write_atomic(target, read_regular(source))
 
 
 class _Lower:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from hwnas.errors import RunError
+from hwnas.io.atomic import write_atomic
 from hwnas.report.markup import Html, el
 
 _MARK = Html(
@@ -73,21 +72,15 @@ def write_document(text: str, path: Path, *, do: str) -> Path:
     Raises:
         RunError: the file cannot be written.
     """
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(text, encoding="utf-8", newline="\n")
-        unfinished.replace(path)
+        write_atomic(path, text)
     except OSError as error:
         raise RunError(
-            f"the report cannot be written ({error.strerror})",
+            f"the report cannot be written ({error.strerror or error})",
             where=str(path),
             allowed="The folder must be writable and the disk not full",
             do=do,
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)
     return path
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hwnas.errors import ConfigError, RunError
+from hwnas.io.atomic import write_atomic
 from hwnas.report import units
 from hwnas.report.markup import Html, el, join
 from hwnas.report.space_facts import KnobFacts, SpaceView, Span, StageFacts, options, sides
@@ -53,11 +54,10 @@ def write_picture(view: SpaceView, path: Path) -> Path:
     drawn = space_picture(view)
     page = join(Html("<!doctype html>"), el("meta", charset="utf-8"), el("title", view.name), drawn)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(drawn if path.suffix == ".svg" else page, encoding="utf-8")
+        write_atomic(path, drawn if path.suffix == ".svg" else page)
     except OSError as error:
         raise RunError(
-            f"the picture cannot be written ({error.strerror})", where=str(path),
+            f"the picture cannot be written ({error.strerror or error})", where=str(path),
             allowed="The folder must be writable, on a disk with free space", do="Write it elsewhere",
         ) from error  # fmt: skip
     return path

@@ -12,11 +12,11 @@ from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from hwnas.errors import HwnasError, RunError
+from hwnas.io.lines import read_lines
 from hwnas.pareto import Tier
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.fronts import read_front, tier_front
 from hwnas.search.kept import evaluation_of
-from hwnas.search.lines import read_lines
 from hwnas.search.presence import lives_here
 from hwnas.search.storage import look_into, quiet
 from hwnas.search.store import Score, ScoreStore

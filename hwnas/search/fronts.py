@@ -12,10 +12,13 @@ from typing import Any, final
 
 import numpy as np
 
-from hwnas.errors import HwnasError, RunError
+from hwnas.errors import RunError
 from hwnas.io.atomic import write_atomic
+from hwnas.io.fields import FieldError, Fields, loads
+from hwnas.io.regular import read_regular
 from hwnas.pareto import Scores, Tier, costs_of, front, hypervolume, picks, reference_point
 from hwnas.search.evaluate import Evaluation
+from hwnas.search.kept_architecture import kept_architecture
 from hwnas.space import Architecture
 
 
@@ -155,28 +158,33 @@ def read_front(path: Path) -> list[FrontPoint]:
     """The front in a JSON file that `write_front` wrote.
 
     Raises:
-        RunError: the file is missing or damaged.
+        RunError: the file is missing or damaged; the field is named.
     """
     try:
-        return [
-            FrontPoint(
-                Architecture.from_dict(raw["architecture"], where=str(path)),
-                raw["scores"],
-                raw["origin"],
-                tuple(raw["picks"]),
-                raw.get("measured", {}),
-                raw.get("kept"),
-                raw.get("errors", {}),
-            )
-            for raw in json.loads(path.read_text(encoding="utf-8"))
-        ]
-    except (OSError, KeyError, TypeError, ValueError, HwnasError) as error:
+        points = loads(read_regular(path))
+        if not isinstance(points, list):
+            raise FieldError("it is no list")
+        return [_point(Fields(raw, f"[{number}]")) for number, raw in enumerate(points)]
+    except (OSError, FieldError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or str(error)
         raise RunError(
-            f"no front can be read here ({type(error).__name__}: {error})",
+            f"no front can be read here ({reason})",
             where=str(path),
             allowed="A front is a list of objects with key, architecture, scores, origin and picks",
             do="Run the search again; scores that are stored are not computed again",
         ) from error
+
+
+def _point(fields: Fields) -> FrontPoint:
+    return FrontPoint(
+        kept_architecture(fields),
+        fields.number_map("scores"),
+        fields.text_map("origin"),
+        fields.texts("picks"),
+        fields.number_map("measured") if fields.optional("measured") else {},
+        fields.flag("kept") if fields.optional("kept") else None,
+        fields.number_map("errors") if fields.optional("errors") else {},
+    )
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -189,7 +197,7 @@ def write_whole(path: Path, text: str) -> None:
         write_atomic(path, text)
     except OSError as error:
         raise RunError(
-            f"the file cannot be written ({error.strerror})",
+            f"the file cannot be written ({error.strerror or error})",
             where=str(path),
             allowed="The folder must be writable and the disk not full",
             do="Correct that and run the same command again",

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import final
 
 from hwnas.errors import RunError
+from hwnas.io.regular import IrregularFile, open_own
 
 
 @final
@@ -29,7 +30,14 @@ class RunLock:
     def __enter__(self) -> RunLock:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            descriptor = open_own(self.path)
+        except IrregularFile as error:
+            raise RunError(
+                f"the run folder cannot be locked ({error.strerror})",
+                where=str(self.path),
+                allowed="The lock is a file of this folder alone: a link would lock another one",
+                do="Remove it: the next command makes it anew",
+            ) from error
         except OSError as error:
             raise RunError(
                 f"the run folder cannot be written ({error.strerror})",

@@ -18,8 +18,8 @@ from optuna.storages import BaseStorage
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 
 from hwnas.errors import ConfigError, HwnasError, MissingExtra, RunError
+from hwnas.io.lines import drop_cut_line, read_lines
 from hwnas.lookup import optional
-from hwnas.search.lines import drop_cut_line, read_lines
 
 EXTRAS = {"postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql"}
 """Which extra brings the driver of a kind of database."""

@@ -10,8 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, final
 
-from hwnas.errors import HwnasError, RunError
-from hwnas.search.lines import Lines, append_lines, read_lines
+from hwnas.errors import RunError
+from hwnas.io.checksum import sealed, unsealed
+from hwnas.io.fields import FieldError, Fields
+from hwnas.io.lines import Lines, append_lines, read_lines
+from hwnas.search.kept_architecture import kept_architecture
 from hwnas.space import Architecture
 
 
@@ -80,7 +83,7 @@ class Book(ABC):
 
 @final
 class ScoreStore(Book):
-    """Scores by architecture, metric and producer, kept in a file of one JSON object a line.
+    """Scores by architecture, metric and producer, kept in a file of one JSON object a line, each with its checksum.
 
     A score is on the disk before `record` returns. Of two scores for the same thing the later one counts. A last
     line that was cut off is left out (see `notices`) and dropped from the file before the next line is written;
@@ -164,38 +167,38 @@ def _record(score: Score) -> dict[str, Any]:
     outcome: dict[str, Any] = {"failed": score.failed} if score.failed is not None else {"value": score.value}
     if score.error is not None:
         outcome["error"] = score.error
-    return {
-        "key": score.architecture.key,
-        "architecture": score.architecture.as_dict(),
-        "metric": score.metric,
-        **outcome,
-        "producer": score.producer,
-        "elapsed_s": round(score.elapsed_s, 6),
-        "at": score.at,
-    }
+    return sealed(
+        {
+            "key": score.architecture.key,
+            "architecture": score.architecture.as_dict(),
+            "metric": score.metric,
+            **outcome,
+            "producer": score.producer,
+            "elapsed_s": round(score.elapsed_s, 6),
+            "at": score.at,
+        }
+    )
 
 
 def _score(record: Mapping[str, Any], where: str) -> Score:
     try:
-        architecture = Architecture.from_dict(record["architecture"], where=where)
-        if architecture.key != record["key"]:
-            raise ValueError(f"its key is {record['key']}, its architecture's is {architecture.key}")
-        value, failed = record.get("value"), record.get("failed")
-        if (value is None) == (failed is None) or isinstance(value, bool) or not isinstance(value, int | float | None):
-            raise ValueError("it holds neither one `value` nor one `failed`")
+        line = Fields(unsealed(record))
+        architecture, failed = kept_architecture(line), line.text("failed") if line.optional("failed") else None
+        if line.optional("value") is (failed is not None) or "key" not in line:
+            raise FieldError("it holds neither one `value` nor one `failed`, or no `key`")
         return Score(
             architecture,
-            str(record["metric"]),
-            str(record["producer"]),
-            None if value is None else float(value),
-            None if failed is None else str(failed),
-            float(record["elapsed_s"]),
-            str(record["at"]),
-            None if record.get("error") is None else float(record["error"]),
+            line.text("metric"),
+            line.text("producer"),
+            line.number("value") if failed is None else None,
+            failed,
+            line.number("elapsed_s"),
+            line.text("at"),
+            line.number("error") if line.optional("error") else None,
         )
-    except (KeyError, TypeError, ValueError, HwnasError) as error:
+    except FieldError as error:
         raise RunError(
-            f"the line is no score ({type(error).__name__}: {error})",
+            f"the line is no score ({error})",
             where=where,
             allowed="A score has key, architecture, metric, value or failed, producer, elapsed_s, at",
             do="Remove that line; what it held is scored again when asked for",

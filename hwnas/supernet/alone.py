@@ -20,7 +20,7 @@ from hwnas.supernet.course import Course, Pupil, check_recipe
 from hwnas.supernet.epoch import run_epoch
 from hwnas.supernet.position import Position
 from hwnas.supernet.recipe import Recipe, epoch_seed, make_optimizer
-from hwnas.supernet.resume import Identity, told_of
+from hwnas.supernet.resume import Identity, fitting, told_of
 from hwnas.supernet.statistics import calibration_images, recalibrate
 from hwnas.supernet.weights import resized
 
@@ -45,7 +45,7 @@ def train_alone(
     average that one is the result. It is in eval mode, its statistics recalibrated as those of a sub-network are.
 
     Raises:
-        TrainingError: a loss or a weight is not finite, or the network cannot be trained.
+        TrainingError: a loss, a weight or a statistic is not finite, or the network cannot be trained.
         RunError: the folder holds another training, or is damaged.
     """
     check_recipe(recipe, dataset.train, teacher)
@@ -135,12 +135,15 @@ def _resume(folder: Path, course: Course, identity: Identity) -> tuple[list[floa
     content = checkpoint.load(path)
     if content["epoch"] != len(losses) + 1:
         return losses, None  # that epoch was ended since
-    return _restore(path, content, course, identity), Position.of(content["position"])
+    losses = _restore(path, content, course, identity)
+    with fitting(path):
+        return losses, Position.of(content["position"])
 
 
 def _restore(path: Path, content: dict[str, Any], course: Course, identity: Identity) -> list[float]:
     was = content["identity"]
-    was["recipe"] = {**told_of(Recipe()), **was.get("recipe", {})}  # an earlier hwnas did not know all of it
+    with fitting(path):
+        was["recipe"] = {**told_of(Recipe()), **was.get("recipe", {})}  # an earlier hwnas did not know all of it
     if changed := [key for key, value in identity.items() if was.get(key) != value]:
         raise RunError(
             f"another training was begun here: its {' and '.join(changed)} differ",
@@ -148,8 +151,9 @@ def _restore(path: Path, content: dict[str, Any], course: Course, identity: Iden
             allowed="A training is continued with the settings that it was begun with",
             do="Restore them, or delete the folder to begin anew",
         )
-    course.module.load_state_dict(content["weights"])
-    course.optimizer.load_state_dict(content["optimizer"])
-    if course.average is not None:
-        course.average.module.load_state_dict(content["average"])
-    return [float(loss) for loss in content["history"]]
+    with fitting(path):
+        course.module.load_state_dict(content["weights"])
+        course.optimizer.load_state_dict(content["optimizer"])
+        if course.average is not None:
+            course.average.module.load_state_dict(content["average"])
+        return [float(loss) for loss in content["history"]]

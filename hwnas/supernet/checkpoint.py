@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import zipfile
 from pathlib import Path
 from typing import Any
 
-import torch
+from torch import Tensor
 
 from hwnas.errors import RunError
+from hwnas.io.atomic import abandoned_parts
+from hwnas.supernet.statistics import bad_statistics
+from hwnas.supernet.torch_file import DamagedFile, read_torch, write_torch
 
 FORMAT = 1
 KEPT = 2
-KEYS = ("format", "epoch", "identity", "weights", "optimizer", "history")
+KINDS = {"format": int, "epoch": int, "identity": dict, "weights": dict, "optimizer": dict, "history": list}
+"""What a checkpoint must hold, and of which kind it is."""
 
 
 def save(folder: Path, epoch: int, content: dict[str, Any]) -> Path:
-    """Write `checkpoint-<epoch>.pt`; the last two are kept, and none within the epoch."""
+    """Write `checkpoint-<epoch>.pt`; the last two are kept, none within the epoch, and nothing that a kill left."""
     path = _write(folder / f"checkpoint-{epoch:04d}.pt", epoch, content)
-    for old in checkpoints(folder)[:-KEPT]:
+    for old in (*checkpoints(folder)[:-KEPT], *abandoned_parts(folder, unheld=True)):
         old.unlink(missing_ok=True)
     forget_within(folder)
     return path
@@ -42,22 +43,11 @@ def forget_within(folder: Path) -> None:
 
 
 def _write(path: Path, epoch: int, content: dict[str, Any]) -> Path:
-    """Write a checkpoint under a temporary name, then rename it."""
-    folder = path.parent
-    part = path.with_suffix(".part")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            torch.save({"format": FORMAT, "epoch": epoch, **content}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except (OSError, RuntimeError) as error:  # torch covers what the disk said with an error of its own
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        cause = error.__context__ if isinstance(error.__context__, OSError) else error
+        write_torch(path, {"format": FORMAT, "epoch": epoch, **content})
+    except (OSError, RuntimeError) as error:
         raise RunError(
-            f"the checkpoint of epoch {epoch} cannot be written ({getattr(cause, 'strerror', None) or cause})",
+            f"the checkpoint of epoch {epoch} cannot be written ({getattr(error, 'strerror', None) or error})",
             where=str(path),
             allowed="Earlier checkpoints are untouched",
             do="Free space or restore write access, then run the command again",
@@ -74,30 +64,42 @@ def load(path: Path) -> dict[str, Any]:
     """The content of a checkpoint, on the CPU.
 
     Raises:
-        RunError: the file is damaged (its checksums are verified), or of another format.
+        RunError: the file is damaged (its checksum is verified), or of another format.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-        if damaged is not None:
-            raise zipfile.BadZipFile(f"checksum of {damaged}")
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        if lacking := [key for key in KEYS if key not in content]:
-            raise KeyError(f"it lacks {', '.join(lacking)}")
-        if content["format"] != FORMAT:
-            raise ValueError(f"format {content['format']}, this version of hwnas reads {FORMAT}")
-    except Exception as error:  # torch.load raises many kinds on damaged files
-        earlier = [other for other in checkpoints(path.parent) if other.name < path.name]
-        raise RunError(
-            f"the checkpoint is damaged or not one of hwnas ({type(error).__name__}: {_first_line(error)})",
-            where=str(path),
-            allowed="A checkpoint is read whole or not at all",
-            do=f"Delete {path.name} to go on from {earlier[-1].name}"
-            if earlier
-            else f"Delete {path.name} to train from the beginning",
-        ) from error
+        return _checked(read_torch(path))
+    except (OSError, DamagedFile) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise unusable(path, f"the checkpoint is damaged or not one of hwnas ({reason})") from error
+
+
+def unusable(path: Path, met: str) -> RunError:
+    """The error of a checkpoint that cannot be gone on from; it names the one that is, without it."""
+    others = [other for other in checkpoints(path.parent) if other != path]
+    return RunError(
+        met,
+        where=str(path),
+        allowed="A checkpoint is read whole or not at all",
+        do=f"Delete {path.name} to go on from {others[-1].name}"
+        if others
+        else f"Delete {path.name} to train from the beginning",
+    )
+
+
+def _checked(content: object) -> dict[str, Any]:
+    if not isinstance(content, dict):
+        raise DamagedFile("it holds no fields by name")
+    if lacking := [key for key in KINDS if key not in content]:
+        raise DamagedFile(f"it lacks {', '.join(lacking)}")
+    if content["format"] != FORMAT:
+        raise DamagedFile(f"format {content['format']}, this version of hwnas reads {FORMAT}")
+    for key, kind in KINDS.items():
+        if not isinstance(content[key], kind):
+            raise DamagedFile(f"its `{key}` is of another kind than one of hwnas")
+    for key in ("weights", "average"):
+        state = content.get(key, {})
+        if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+            raise DamagedFile(f"its `{key}` are no tensors by name")
+        if (bad := bad_statistics(state)) is not None:
+            raise DamagedFile(f"its `{key}` hold {bad}")
     return content
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip("'").splitlines()), "")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hwnas.errors import TrainingError
+from hwnas.errors import RunError, TrainingError
+from hwnas.io.checksum import sealed, unsealed
+from hwnas.io.fields import FieldError, Fields
+from hwnas.io.lines import append_lines, read_lines
 from hwnas.space import Architecture
 
 MOST = 0.1
@@ -59,21 +61,40 @@ class Failures:
     def _keep(self, architecture: Architecture, reason: str) -> None:
         self.known.add(architecture.key)
         if self.path is not None:
-            line = json.dumps({"key": architecture.key, **architecture.as_dict(), "reason": reason})
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
+            _make_folder(self.path.parent)
+            append_lines(self.path, [sealed({"key": architecture.key, **architecture.as_dict(), "reason": reason})])
         if self.tell is not None:
             self.tell(f"architecture {architecture.key} cannot be trained and is left out ({reason})")
 
 
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(
+            f"the folder cannot be made ({error.strerror})",
+            where=str(folder),
+            allowed="Networks that cannot be trained are written down there",
+            do="Make room or correct the permissions, then run the same command again",
+        ) from error
+
+
 def read_failures(path: Path) -> dict[str, str]:
-    """By key, the reasons of the networks that a file of failures holds; a last line cut short is passed over."""
-    found: dict[str, str] = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+    """By key, the reasons of the networks that a file of failures holds; a last line cut short is passed over.
+
+    Raises:
+        RunError: a line is damaged; it is named.
+    """
+    reasons: dict[str, str] = {}
+    for number, record in enumerate(read_lines(path).records, 1):
         try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        found[record["key"]] = record["reason"]
-    return found
+            line = Fields(unsealed(record))
+            reasons[line.text("key")] = line.text("reason")
+        except FieldError as error:
+            raise RunError(
+                f"the line tells of no network that cannot be trained ({error})",
+                where=f"{path}:{number}",
+                allowed="A line has key, space, picks and reason",
+                do="Remove that line: the network is tried again",
+            ) from error
+    return reasons

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import torch
 from torch import Tensor
 
 from hwnas.data import Dataset
-from hwnas.errors import RunError
+from hwnas.errors import HwnasError, RunError
 from hwnas.space import AnySpace
 from hwnas.supernet import checkpoint
 from hwnas.supernet.average import Average
@@ -96,7 +98,11 @@ class State:
         return copy.deepcopy(self.content())
 
     def restore(self, content: dict[str, Any]) -> None:
-        """Be as a content says."""
+        """Be as a content says.
+
+        Raises:
+            KeyError, TypeError, ValueError, RuntimeError: it is that of another training.
+        """
         self.supernet.load_state_dict(content["weights"])
         self.optimizer.load_state_dict(content["optimizer"])
         if self.average is not None:
@@ -123,8 +129,9 @@ def load_trained(supernet: Supernet, folder: Path, identity: Identity | None = N
             do="Run `hwnas train EXPERIMENT` first",
         )
     content = _read(found[-1], supernet, identity)
-    supernet.load_state_dict(content.get("average", content["weights"]))
-    return [Epoch(**record) for record in content["history"]], found[-1]
+    with fitting(found[-1]):
+        supernet.load_state_dict(content.get("average", content["weights"]))
+        return [Epoch(**record) for record in content["history"]], found[-1]
 
 
 @dataclass(frozen=True)
@@ -142,15 +149,33 @@ def resume(folder: Path, state: State) -> Midway | None:
         RunError: the last one is damaged, does not fit the supernet, or is of another training.
     """
     if found := checkpoint.checkpoints(folder):
-        state.restore(_read(found[-1], state.supernet, state.identity))
+        content = _read(found[-1], state.supernet, state.identity)
+        with fitting(found[-1]):
+            state.restore(content)
     path = checkpoint.within(folder)
     if not path.exists():
         return None
     content = _read(path, state.supernet, state.identity)
     if content["epoch"] != len(state.history) + 1:
         return None  # that epoch was ended since
-    state.restore(content)
-    return Midway(Position.of(content["position"]), content["begun"])
+    with fitting(path):
+        state.restore(content)
+        return Midway(Position.of(content["position"]), content["begun"])
+
+
+@contextmanager
+def fitting(path: Path) -> Iterator[None]:
+    """Take a checkpoint's content over; one that does not fit is an error that names the file.
+
+    Raises:
+        RunError: it does not.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        if isinstance(error, HwnasError):
+            raise
+        raise checkpoint.unusable(path, "the checkpoint does not fit what is trained") from error
 
 
 def keep_midway(folder: Path, state: State, position: Position, begun: dict[str, Any] | None) -> None:
@@ -168,15 +193,16 @@ def _read(path: Path, supernet: Supernet, identity: Identity | None) -> dict[str
 
 
 def _check_identity(was: Identity, now: Identity, path: Path) -> None:
-    begun = {**asdict(Recipe()), **was["recipe"]}  # what an earlier hwnas did not know is off by default
-    changed = [
-        f"{name}: {before!r} then, {after!r} now"
-        for name, before, after in [
-            *((key, was[key], now[key]) for key in ("space", "dataset", "seed")),
-            *((f"train.{key}", begun[key], value) for key, value in now["recipe"].items()),
+    with fitting(path):
+        begun = {**asdict(Recipe()), **was["recipe"]}  # what an earlier hwnas did not know is off by default
+        changed = [
+            f"{name}: {before!r} then, {after!r} now"
+            for name, before, after in [
+                *((key, was[key], now[key]) for key in ("space", "dataset", "seed")),
+                *((f"train.{key}", begun[key], value) for key, value in now["recipe"].items()),
+            ]
+            if before != after
         ]
-        if before != after
-    ]
     if changed:
         raise RunError(
             f"training was begun differently ({'; '.join(changed)})",

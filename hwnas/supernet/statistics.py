@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from hwnas.data import Dataset, Split, batches
+from hwnas.errors import TrainingError
 from hwnas.network import Network
 from hwnas.supernet.weights import Supernet, resized
 
@@ -25,6 +26,9 @@ def recalibrate(module: nn.Module, network: Network, images: Iterable[Tensor]) -
 
     Statistics are plain averages over the batches. Only normalisation layers run in training mode, so dropout is off.
     Where none keeps statistics, no image is looked at.
+
+    Raises:
+        TrainingError: they are not finite.
     """
     module.eval()
     norms = [child for child in module.modules() if isinstance(child, _BatchNorm)]
@@ -41,7 +45,29 @@ def recalibrate(module: nn.Module, network: Network, images: Iterable[Tensor]) -
             module(resized(batch.to(device), network))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
+    if (bad := bad_statistics(dict(module.named_buffers()))) is not None:
+        raise TrainingError(
+            f"its normalisation statistics hold {bad}",
+            where="a network that is recalibrated",
+            allowed="Means and variances of a network's activations are finite",
+            do="Lower the learning rate that its weights were trained with",
+        )
     return module.eval()
+
+
+def bad_statistics(state: Mapping[str, Tensor]) -> str | None:
+    """In words, the first normalisation statistic of a state that none can be; None if all are sound.
+
+    A variance of exactly 0 is one: that of a channel that is dead.
+    """
+    for name, value in state.items():
+        kind = name.rpartition(".")[2]
+        if kind in ("running_mean", "running_var"):
+            if not value.isfinite().all():
+                return f"`{name}` that is not finite"
+            if kind == "running_var" and (value < 0).any():
+                return f"`{name}` below 0"
+    return None
 
 
 def settled(supernet: Supernet, network: Network, images: Iterable[Tensor]) -> nn.Module:

@@ -7,11 +7,12 @@ from typing import final
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor, nn
 
 from hwnas.data import Dataset
 from hwnas.errors import ConfigError
+from hwnas.io.regular import read_regular
 from hwnas.network import Network, build
 from hwnas.supernet.weights import resized
 
@@ -42,10 +43,11 @@ def teacher_of_weights(path: Path, network: Network) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         module = build(network)
     try:
-        module.load_state_dict(load_file(path))
-    except (OSError, SafetensorError) as error:
+        module.load_state_dict(load(read_regular(path)))
+    except (OSError, SafetensorError, ValueError, KeyError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or "it is cut short, or no such file"
         raise ConfigError(
-            f"the weights cannot be read ({error})",
+            f"the weights cannot be read ({reason})",
             where=f"{WHERE} {path}",
             allowed="A teacher's weights are a `.safetensors` file",
             do="Save them with `safetensors.torch.save_file(module.state_dict(), path)`",

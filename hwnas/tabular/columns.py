@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.errors import DataError, did_you_mean
+from hwnas.io.regular import check_regular
 from hwnas.lookup import member
 
 FORMATS: Mapping[str, str] = {  # a file's ending -> its reader, imported on use
@@ -109,11 +110,15 @@ def open_columns(path: Path) -> Columns:
             f"`{path.name}` has no ending that tells its format", where=str(path),
             allowed=f"Known: {', '.join(FORMATS)}", do="Convert it, or rename it",
         )  # fmt: skip
-    if not path.is_file():
+    try:
+        check_regular(path)
+    except FileNotFoundError:
         raise DataError(
             "there is no such file", where=str(path.absolute()), allowed="A path from here, or from the experiment",
             do="Correct the path, or put the file there",
-        )  # fmt: skip
+        ) from None  # fmt: skip
+    except OSError as error:
+        raise damaged(path, error) from error
     names, load = member(FORMATS, ending, what="format", where=str(path))(path)
     return Columns(path, names, load)
 
@@ -121,7 +126,7 @@ def open_columns(path: Path) -> Columns:
 def damaged(path: Path, error: Exception) -> DataError:
     """The error for a file that cannot be read as what its ending says."""
     return DataError(
-        f"the file cannot be read ({type(error).__name__}: {error})",
+        f"the file cannot be read ({(isinstance(error, OSError) and error.strerror) or error})",
         where=str(path),
         allowed="It must be whole, and of the format that its ending says",
         do="Download or write it again",

@@ -1,4 +1,5 @@
-"""Files of one JSON object a line: appended whole, read back with damage named by its line."""
+"""Files of one JSON object a line: appended whole, read back with damage named by its line. Board side: Python 3.9
+syntax, no numpy."""
 
 from __future__ import annotations
 
@@ -6,11 +7,14 @@ import fcntl
 import json
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from hwnas.errors import RunError
+from hwnas.io.fields import FieldError, loads
+from hwnas.io.regular import open_own, open_regular
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ def read_lines(path: Path, after: int = 0) -> Lines:
         content = _content(path, after)
     except OSError as error:
         raise RunError(
-            f"the file cannot be read ({error.strerror})",
+            f"the file cannot be read ({error.strerror or error})",
             where=str(path),
             allowed="It must be readable",
             do="Correct its permissions, or restore the file",
@@ -45,11 +49,12 @@ def read_lines(path: Path, after: int = 0) -> Lines:
 
 
 def _content(path: Path, after: int) -> bytes:
-    if not path.exists():
+    try:
+        with open_regular(path) as file:
+            file.seek(after)
+            return file.read()
+    except FileNotFoundError:
         return b""
-    with path.open("rb") as file:
-        file.seek(after)
-        return file.read()
 
 
 def append_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
@@ -58,29 +63,40 @@ def append_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
     What a killed process left of its line is dropped first, so that no line runs into it.
 
     Raises:
-        RunError: the file cannot be written.
+        RunError: the file cannot be written, or another name leads to it.
         ValueError: a number in an object is not finite.
     """
     lines = "".join(json.dumps(record, allow_nan=False) + "\n" for record in records).encode()
     if not lines:
         return
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        descriptor = open_own(path, os.O_APPEND)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             drop_cut_line(descriptor)
-            if os.write(descriptor, lines) < len(lines):
-                raise OSError("the disk took only a part")
-            os.fsync(descriptor)
+            _append(descriptor, lines)
         finally:
             os.close(descriptor)
     except OSError as error:
         raise RunError(
-            f"lines cannot be appended ({error})",
+            f"lines cannot be appended ({error.strerror or error})",
             where=str(path),
-            allowed="The file must be writable and the disk not full",
-            do="Make room or correct the permissions, then run the same command again",
+            allowed="It is a file of its own, no link to another, in a folder that is writable, on a disk with room",
+            do="Make room or correct that, then run the same command again",
         ) from error
+
+
+def _append(descriptor: int, lines: bytes) -> None:
+    """Write all of the lines, or leave the open file as it was."""
+    end, left = os.fstat(descriptor).st_size, memoryview(lines)
+    try:
+        while left:
+            left = left[os.write(descriptor, left) :]
+        os.fsync(descriptor)
+    except OSError:
+        with suppress(OSError):
+            os.ftruncate(descriptor, end)
+        raise
 
 
 def drop_cut_line(descriptor: int) -> int:
@@ -107,10 +123,10 @@ def _whole_bytes(descriptor: int, size: int) -> int:
 
 def _record(line: bytes, path: Path, number: int) -> dict[str, Any]:
     try:
-        record = json.loads(line, parse_constant=_refuse)
+        record = loads(line)
         if not isinstance(record, dict):
-            raise ValueError(f"it holds {type(record).__name__}")
-    except ValueError as error:
+            raise FieldError("it is JSON of another kind")
+    except FieldError as error:
         raise RunError(
             f"the line holds no JSON object ({error})",
             where=f"{path}:{number}",
@@ -118,7 +134,3 @@ def _record(line: bytes, path: Path, number: int) -> dict[str, Any]:
             do="Restore the file, or remove that line",
         ) from error
     return record
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number")

@@ -1,0 +1,93 @@
+"""Files that are opened only if they are regular ones: of a FIFO or a device a reader would wait for ever. Board side:
+Python 3.9 syntax, no numpy."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+_KINDS = (
+    (stat.S_ISFIFO, "a FIFO"), (stat.S_ISSOCK, "a socket"), (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"),
+)  # fmt: skip
+
+
+class IrregularFile(OSError):
+    """A path that leads to a FIFO, a socket or a device; an OSError, so that whoever reads files reports it."""
+
+
+def check_regular(path: Path) -> None:
+    """Refuse what is no regular file before anything waits for it.
+
+    Raises:
+        OSError: it is none, or it is not there; `strerror` tells.
+    """
+    _check(os.stat(path).st_mode, path)
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """A regular file, opened to be read.
+
+    Raises:
+        OSError: it is none, or cannot be read; `strerror` tells.
+
+    >>> import tempfile
+    >>> fifo = Path(tempfile.mkdtemp()) / "images.png"
+    >>> os.mkfifo(fifo)
+    >>> open_regular(fifo)
+    Traceback (most recent call last):
+    hwnas.io.regular.IrregularFile: [Errno 22] it is a FIFO, a regular file is needed: '...images.png'
+    """
+    check_regular(path)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        _check(os.fstat(descriptor).st_mode, path)  # it may have been exchanged since
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_regular(path: Path) -> bytes:
+    """The content of a regular file.
+
+    Raises:
+        OSError: it is none, or cannot be read; `strerror` tells.
+    """
+    with open_regular(path) as file:
+        return file.read()
+
+
+def open_own(path: Path, flags: int = 0) -> int:
+    """A descriptor to read and write a file that only this name leads to; it is made if it is not there.
+
+    What is written to a link, symbolic or hard, would change a file elsewhere, such as that of another run.
+
+    Raises:
+        OSError: another name leads to it, it is no regular file, or it cannot be opened; `strerror` tells.
+    """
+    if os.path.islink(path):
+        raise IrregularFile(errno.ELOOP, "it is a symbolic link, a file of this folder is needed", str(path))
+    if os.path.exists(path):
+        check_regular(path)
+    flags |= os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o644)
+    try:
+        status = os.fstat(descriptor)
+        _check(status.st_mode, path)
+        if status.st_nlink > 1:
+            raise IrregularFile(errno.EMLINK, f"it is one of {status.st_nlink} hard links to a file", str(path))
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _check(mode: int, path: Path) -> None:
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    for is_kind, kind in _KINDS:
+        if is_kind(mode):
+            raise IrregularFile(errno.EINVAL, f"it is {kind}, a regular file is needed", str(path))

@@ -1,0 +1,25 @@
+"""An architecture in a JSON object that hwnas keeps, read strictly."""
+
+from __future__ import annotations
+
+from hwnas.io.fields import FieldError, Fields
+from hwnas.space import Architecture
+
+
+def kept_architecture(fields: Fields) -> Architecture:
+    """The architecture in the field of that name; where there is a `key` beside it, it is the architecture's.
+
+    Raises:
+        FieldError: it is none, or another one than the key says.
+    """
+    inner = fields.object("architecture")
+    space, picks = inner.text("space"), inner.object("picks")
+    for name, value in picks.raw.items():
+        if not isinstance(value, str | int):  # yes and no are whole numbers to Python
+            picks.number(name)
+    architecture = Architecture(space, tuple(sorted(picks.raw.items())))
+    if "key" in fields and fields.text("key") != architecture.key:
+        raise FieldError(
+            f"`{fields.at('key')}` is {fields.text('key')}, that of the architecture is {architecture.key}"
+        )
+    return architecture
