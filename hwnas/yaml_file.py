@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from hwnas.errors import ConfigError
+from hwnas.errors import ConfigError, reason
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -36,7 +36,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
-            f"the file cannot be read ({error})",
+            f"the file cannot be read ({reason(error)})",
             where=str(path),
             allowed="A readable UTF-8 YAML file is needed",
             do="Check the path, or run `hwnas init DIR` for a folder with working examples",

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import TableError
+from hwnas.errors import TableError, reason
 from hwnas.io.checksum import sha256_of
 
 FORMAT = 1
@@ -118,7 +118,7 @@ class Kit:
             ) from error  # fmt: skip
         except Exception as error:  # a checksum of the archive's own, or what does not unpack
             draft.unlink()
-            raise damaged(self.path, f"`{packed.file}`: {error}") from error
+            raise damaged(self.path, f"`{packed.file}`: {reason(error)}") from error
         if sha256_of(draft) != digest:
             draft.unlink()
             raise damaged(self.path, f"the SHA-256 of `{packed.file}` is not the one that it was packed with")
@@ -142,7 +142,7 @@ def open_kit(path: Path) -> Kit:
     except TableError:
         raise
     except Exception as error:  # of zlib, JSON and the archive, which share no base
-        raise damaged(path, f"{type(error).__name__}: {error}") from error
+        raise damaged(path, reason(error)) from error
     return Kit(path, manifest)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from hwnas.data.images import decoded
 from hwnas.data.source import Decoded, Pool, Source, SplitName, find
-from hwnas.errors import DataError
+from hwnas.errors import DataError, reason
 
 FILE = "cifar10_jpeg.npz"
 _DO = (
@@ -36,7 +36,7 @@ def read(base: Path, *, path: str | None = None, resolution: int = 32) -> Source
         with np.load(file, allow_pickle=False) as opened:
             arrays = {key: opened[key] for key in opened.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        raise _damaged(f"the file cannot be read ({error})", file) from error
+        raise _damaged(f"the file cannot be read ({reason(error)})", file) from error
     splits: tuple[SplitName, ...] = ("train", "test")
     keys = [f"{key}_{split}" for split in splits for key in ("jpeg", "offset", "y")]
     if lacking := [key for key in (*keys, "class_names") if key not in arrays]:

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from hwnas.data.source import Decoded, Pool, Source, SplitName, find
-from hwnas.errors import ConfigError, DataError
+from hwnas.errors import ConfigError, DataError, reason
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 _SPLITS: dict[str, SplitName] = {
@@ -97,7 +97,7 @@ def decoded(content: IO[bytes], resolution: int, *, channels: int, where: str) -
 
 def _unreadable(error: Exception, where: str) -> DataError:
     return DataError(
-        f"the image cannot be read ({error})",
+        f"the image cannot be read ({reason(error)})",
         where=where,
         allowed="Every file is a whole image",
         do="Replace or remove the file",

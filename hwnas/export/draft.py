@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from hwnas.errors import ExportError, MissingExtra
+from hwnas.errors import ExportError, MissingExtra, raised
 from hwnas.quiet import muted
 
 
@@ -53,9 +53,8 @@ def drafted(module: nn.Module, path: Path, *, to: str) -> Iterator[Path]:
 
 def _failed(module: nn.Module, path: Path, to: str, cause: Exception) -> ExportError:
     kinds = sorted({type(child).__name__ for child in module.modules() if not any(child.children())})
-    lines = str(cause).strip().splitlines()
     return ExportError(
-        f"the conversion to {to} failed ({type(cause).__name__}: {lines[0] if lines else 'no reason given'})",
+        f"the conversion to {to} failed ({raised(cause)})",
         where=f"{path} from a module of {', '.join(kinds)}",
         allowed=f"Every operation of a module must be known to the {to} converter",
         do="Replace the operation in the operator's module(), or leave this runtime out of the experiment",

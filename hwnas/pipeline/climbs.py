@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import ConfigError, HwnasError, RunError
+from hwnas.errors import ConfigError, HwnasError, RunError, reason
 from hwnas.pareto import Tier
 from hwnas.pipeline.workspace import Run
 from hwnas.proxies import Source, source_of
@@ -139,7 +139,7 @@ def _read(run: Run, tier: str) -> tuple[Climb, str]:
         ) from error
     except (OSError, KeyError, TypeError, ValueError, HwnasError) as error:
         raise RunError(
-            f"the ladder's rungs cannot be read ({type(error).__name__}: {error})",
+            f"the ladder's rungs cannot be read ({reason(error)})",
             where=str(path),
             allowed="The file is one that `hwnas ladder` wrote",
             do="Run `hwnas ladder` again; scores that are stored are not computed again",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.config import TrainingFreeConfig
-from hwnas.errors import ConfigError, SpaceError
+from hwnas.errors import ConfigError, SpaceError, reason
 from hwnas.network import lower
 from hwnas.notation import read_architecture
 from hwnas.pareto import Objective, best
@@ -163,6 +163,7 @@ def _read(path: Path, where: str) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"the file is no JSON ({error})", where=where, allowed="It holds an architecture, or a list of them",
+            f"the file cannot be read ({reason(error)})", where=where,
+            allowed="It holds an architecture, or a list of them",
             do="Correct the file",
         ) from error  # fmt: skip

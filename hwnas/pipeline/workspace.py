@@ -17,7 +17,7 @@ import yaml
 
 from hwnas.choosing import check_rule
 from hwnas.config import Experiment, dump_experiment, read_experiment
-from hwnas.errors import ConfigError, RunError, did_you_mean
+from hwnas.errors import ConfigError, RunError, did_you_mean, reason
 from hwnas.lookup import plugin_files
 from hwnas.network import Network, lower
 from hwnas.pareto import Limit, Objective, Tier
@@ -245,7 +245,7 @@ class Run:
             return {}
         except (OSError, AttributeError, TypeError, ValueError) as error:
             raise RunError(
-                f"the seconds by stage cannot be read ({type(error).__name__}: {error})",
+                f"the seconds by stage cannot be read ({reason(error)})",
                 where=str(path),
                 allowed="It holds one JSON object of stages and seconds",
                 do="Delete it: only the report tells them",

@@ -12,7 +12,7 @@ from typing import Any, final
 
 import numpy as np
 
-from hwnas.errors import HwnasError, RunError
+from hwnas.errors import HwnasError, RunError, reason
 from hwnas.io.atomic import write_atomic
 from hwnas.pareto import Scores, Tier, costs_of, front, hypervolume, picks, reference_point
 from hwnas.search.evaluate import Evaluation
@@ -172,7 +172,7 @@ def read_front(path: Path) -> list[FrontPoint]:
         ]
     except (OSError, KeyError, TypeError, ValueError, HwnasError) as error:
         raise RunError(
-            f"no front can be read here ({type(error).__name__}: {error})",
+            f"no front can be read here ({reason(error)})",
             where=str(path),
             allowed="A front is a list of objects with key, architecture, scores, origin and picks",
             do="Run the search again; scores that are stored are not computed again",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from hwnas.errors import RunError
+from hwnas.errors import RunError, reason
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def append_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
             os.close(descriptor)
     except OSError as error:
         raise RunError(
-            f"lines cannot be appended ({error})",
+            f"lines cannot be appended ({reason(error)})",
             where=str(path),
             allowed="The file must be writable and the disk not full",
             do="Make room or correct the permissions, then run the same command again",
@@ -112,7 +112,7 @@ def _record(line: bytes, path: Path, number: int) -> dict[str, Any]:
             raise ValueError(f"it holds {type(record).__name__}")
     except ValueError as error:
         raise RunError(
-            f"the line holds no JSON object ({error})",
+            f"the line holds no JSON object ({reason(error)})",
             where=f"{path}:{number}",
             allowed="Only the last line may be cut off; damage elsewhere means that something else wrote here",
             do="Restore the file, or remove that line",

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, final
 
-from hwnas.errors import HwnasError, RunError
+from hwnas.errors import HwnasError, RunError, reason
 from hwnas.search.lines import Lines, append_lines, read_lines
 from hwnas.space import Architecture
 
@@ -195,7 +195,7 @@ def _score(record: Mapping[str, Any], where: str) -> Score:
         )
     except (KeyError, TypeError, ValueError, HwnasError) as error:
         raise RunError(
-            f"the line is no score ({type(error).__name__}: {error})",
+            f"the line is no score ({reason(error)})",
             where=where,
             allowed="A score has key, architecture, metric, value or failed, producer, elapsed_s, at",
             do="Remove that line; what it held is scored again when asked for",

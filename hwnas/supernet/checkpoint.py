@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from hwnas.errors import RunError
+from hwnas.errors import RunError, reason
 
 FORMAT = 1
 KEPT = 2
@@ -57,7 +57,7 @@ def _write(path: Path, epoch: int, content: dict[str, Any]) -> Path:
             part.unlink(missing_ok=True)
         cause = error.__context__ if isinstance(error.__context__, OSError) else error
         raise RunError(
-            f"the checkpoint of epoch {epoch} cannot be written ({getattr(cause, 'strerror', None) or cause})",
+            f"the checkpoint of epoch {epoch} cannot be written ({reason(cause)})",
             where=str(path),
             allowed="Earlier checkpoints are untouched",
             do="Free space or restore write access, then run the command again",
@@ -83,13 +83,13 @@ def load(path: Path) -> dict[str, Any]:
             raise zipfile.BadZipFile(f"checksum of {damaged}")
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         if lacking := [key for key in KEYS if key not in content]:
-            raise KeyError(f"it lacks {', '.join(lacking)}")
+            raise ValueError(f"it lacks {', '.join(lacking)}")
         if content["format"] != FORMAT:
             raise ValueError(f"format {content['format']}, this version of hwnas reads {FORMAT}")
     except Exception as error:  # torch.load raises many kinds on damaged files
         earlier = [other for other in checkpoints(path.parent) if other.name < path.name]
         raise RunError(
-            f"the checkpoint is damaged or not one of hwnas ({type(error).__name__}: {_first_line(error)})",
+            f"the checkpoint is damaged or not one of hwnas ({reason(error)})",
             where=str(path),
             allowed="A checkpoint is read whole or not at all",
             do=f"Delete {path.name} to go on from {earlier[-1].name}"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hwnas.errors import TrainingError
+from hwnas.errors import TrainingError, raised
 from hwnas.space import Architecture
 
 MOST = 0.1
@@ -36,7 +36,7 @@ class Failures:
         Raises:
             TrainingError: too many did.
         """
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        reason = raised(error)
         if architecture is None:
             raise TrainingError(
                 f"the network cannot be trained ({reason})",

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from hwnas.errors import RunError
+from hwnas.errors import RunError, reason
 from hwnas.network import Network, build
 
 
@@ -28,7 +28,7 @@ def keep_weights(module: nn.Module, path: Path) -> None:
         os.replace(part, path)
     except (OSError, SafetensorError) as error:
         raise RunError(
-            f"the weights cannot be kept ({error})",
+            f"the weights cannot be kept ({reason(error)})",
             where=str(path),
             allowed="The folder must be writable and the disk not full",
             do="Correct that and run the same command again",
@@ -47,7 +47,7 @@ def kept_module(path: Path, network: Network) -> nn.Module:
         module.load_state_dict(load_file(path))
     except (OSError, SafetensorError, RuntimeError) as error:
         raise RunError(
-            f"the kept weights cannot be used ({str(error).splitlines()[0]})",
+            f"the kept weights cannot be used ({reason(error)})",
             where=str(path),
             allowed="The file is one that hwnas wrote for this network",
             do="Delete it: the weights inherited from the supernet are used then",

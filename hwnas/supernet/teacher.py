@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from hwnas.data import Dataset
-from hwnas.errors import ConfigError
+from hwnas.errors import ConfigError, raised, reason
 from hwnas.network import Network, build
 from hwnas.supernet.weights import resized
 
@@ -45,15 +45,15 @@ def teacher_of_weights(path: Path, network: Network) -> nn.Module:
         module.load_state_dict(load_file(path))
     except (OSError, SafetensorError) as error:
         raise ConfigError(
-            f"the weights cannot be read ({error})",
+            f"the weights cannot be read ({reason(error)})",
             where=f"{WHERE} {path}",
             allowed="A teacher's weights are a `.safetensors` file",
             do="Save them with `safetensors.torch.save_file(module.state_dict(), path)`",
         ) from error
     except RuntimeError as error:
-        reason = "; ".join(line.strip() for line in str(error).splitlines()[1:3])
+        differences = "; ".join(line.strip() for line in str(error).splitlines()[1:3])
         raise ConfigError(
-            f"the weights are not of the network that is named ({reason})",
+            f"the weights are not of the network that is named ({differences})",
             where=f"{WHERE} {path}",
             allowed="They are the state of `build(network)`, or of what `Supernet.extract` or `train_alone` gives",
             do="Correct `train.teacher_space` or `train.teacher_architecture`",
@@ -76,7 +76,7 @@ def checked_teacher(teacher: object, dataset: Dataset, name: str) -> nn.Module:
                 return teacher
             met = f"of two images it makes {tuple(logits.shape)}, or what is not finite"
         except Exception as error:  # a user's own module
-            met = f"it does not run on two images ({type(error).__name__}: {error})"
+            met = f"it does not run on two images ({raised(error)})"
     shape = (2, dataset.channels, dataset.resolution, dataset.resolution)
     raise ConfigError(
         met,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas.errors import DataError, did_you_mean
+from hwnas.errors import DataError, did_you_mean, reason
 from hwnas.lookup import member
 
 FORMATS: Mapping[str, str] = {  # a file's ending -> its reader, imported on use
@@ -121,7 +121,7 @@ def open_columns(path: Path) -> Columns:
 def damaged(path: Path, error: Exception) -> DataError:
     """The error for a file that cannot be read as what its ending says."""
     return DataError(
-        f"the file cannot be read ({type(error).__name__}: {error})",
+        f"the file cannot be read ({reason(error)})",
         where=str(path),
         allowed="It must be whole, and of the format that its ending says",
         do="Download or write it again",
