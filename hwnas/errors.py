@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import json
+import pickle
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -82,3 +85,67 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     names = sorted(known)
     near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     return (f"Did you mean `{near[0]}`? " if near else "") + f"Known: {', '.join(names) or 'none'}"
+
+
+def reason(error: BaseException) -> str:
+    """Return in one line why something cannot be read, written or reached.
+
+    The line is for a person who may not know Python: it names no class and no error number, and leaves out advice
+    that another project gives to its own users.
+
+    >>> reason(KeyError("architecture"))
+    '`architecture` is missing'
+    >>> reason(OSError(28, "No space left on device"))
+    'No space left on device'
+    """
+    if isinstance(error, HwnasError):
+        return f"{error.where}: {error.met}"
+    if isinstance(orig := getattr(error, "orig", None), BaseException):  # a driver's own, in SQLAlchemy's
+        return reason(orig)
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, json.JSONDecodeError):
+        line = f"line {error.lineno}, " if error.lineno > 1 else ""
+        return f"it is no JSON: {error.msg[:1].lower()}{error.msg[1:]} at {line}character {error.colno}"
+    for kind, words in _WORDS.items():
+        if isinstance(error, kind):
+            return words
+    if isinstance(error, KeyError) and error.args:
+        key = str(error.args[0])
+        return key if " " in key else f"`{key}` is missing"
+    return _first_line(error) or _UNSAID.get(type(error).__name__, "no reason is given")
+
+
+def raised(error: BaseException) -> str:
+    """Return in one line what code that is not hwnas's own raised, as its author knows it; to the first empty line.
+
+    >>> raised(ZeroDivisionError("division by zero"))
+    'ZeroDivisionError: division by zero'
+    """
+    if isinstance(error, HwnasError):
+        return str(error)
+    line = error.msg if isinstance(error, SyntaxError) else " ".join(str(error).strip().partition("\n\n")[0].split())
+    if isinstance(error, OSError) and error.strerror:
+        line = error.strerror + (f": {error.filename}" if error.filename else "")
+    return f"{type(error).__name__}: {line[:_LONGEST] or 'no reason is given'}"
+
+
+_WORDS: dict[type[BaseException], str] = {
+    UnicodeDecodeError: "it is no UTF-8 text",
+    RecursionError: "it is nested too deeply",
+    MemoryError: "memory ran out",
+    pickle.UnpicklingError: "it is damaged, or holds more than tensors, numbers and texts",
+    TypeError: "a value is of another kind than is needed",
+    AttributeError: "a value is of another kind than is needed",
+    IndexError: "a list is too short",
+}
+_UNSAID = {"EOFError": "it ends too early", "TimeoutError": "it took too long"}
+_NOISE = re.compile(r"^(\[enforce fail at [^\]]*\] .*?\. (?=\S)|PytorchStreamReader )")
+_LONGEST = 300
+
+
+def _first_line(error: BaseException) -> str:
+    """The first line of an error's text, and the next one too if it is only a heading."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    heading = len(lines) > 1 and lines[0].endswith(":")
+    return _NOISE.sub("", " ".join(lines[: 2 if heading else 1]))[:_LONGEST]

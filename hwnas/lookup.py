@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from hwnas.errors import ConfigError, HwnasError, MissingExtra, did_you_mean
+from hwnas.errors import ConfigError, HwnasError, MissingExtra, did_you_mean, raised, reason
 from hwnas.io.regular import read_regular
 
 
@@ -33,7 +33,7 @@ def optional(name: str, *, extra: str, why: str) -> ModuleType:
         return importlib.import_module(name)
     except ImportError as error:
         raise MissingExtra(
-            f"the package `{name}` cannot be imported ({error})",
+            f"the package `{name}` cannot be imported ({reason(error)})",
             where=why,
             allowed=f'It comes with the extra "{extra}"',
             do=f'Run: pip install "hwnas[{extra}]"',
@@ -68,7 +68,7 @@ def named(reference: str, *, base: Path, where: str) -> Any:
     except HwnasError:
         raise
     except Exception as error:  # a user's module is run, and may raise anything
-        told = f"{type(error).__name__}: {error}"
+        told = raised(error)
         raise ConfigError(
             f"`{source}` cannot be imported ({told})" if file is None else f"the file raised {told}",
             where=where if file is None else f"{where}: {place_of(error, file)}",

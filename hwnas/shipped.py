@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from hwnas.errors import ConfigError, did_you_mean
+from hwnas.errors import ConfigError, did_you_mean, reason
 
 Folder = Literal["search_spaces", "latency_tables", "experiments"]
 
@@ -102,7 +102,7 @@ def copy_starter(destination: Path) -> list[Path]:
         readme.write_text(_README, encoding="utf-8")
     except OSError as error:
         raise ConfigError(
-            f"the starter cannot be written ({error.strerror or error})",
+            f"the starter cannot be written ({reason(error)})",
             where=str(destination),
             allowed="A folder that can be created and written is needed",
             do="Name another folder",

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from hwnas.errors import ConfigError
+from hwnas.errors import ConfigError, reason
 from hwnas.io.regular import read_regular
 
 
@@ -36,9 +36,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         text = read_regular(path).decode()
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
         raise ConfigError(
-            f"the file cannot be read ({reason or error})",
+            f"the file cannot be read ({reason(error)})",
             where=str(path),
             allowed="A readable UTF-8 YAML file is needed",
             do="Check the path, or run `hwnas init DIR` for a folder with working examples",

@@ -112,7 +112,7 @@ def test_a_failure_is_kept_with_its_reason_and_the_rest_goes_on(
     counts = [len(LOWER(architecture).operators) for architecture in population]
     assert [score.value for score in column] == [count if count % 2 else None for count in counts]
     assert {score.failed for score in column if score.failed} == {
-        f"NoScore: proxy `tried`: ArithmeticError: {count} operators. A score is a finite number. Leave the "
+        f"proxy `tried`: ArithmeticError: {count} operators. A score is a finite number. Leave the "
         "network out, or use another proxy, batch or resolution."
         for count in counts
         if count % 2 == 0

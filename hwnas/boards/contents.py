@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import TableError
+from hwnas.errors import TableError, reason
 from hwnas.io.checksum import sha256_of
 
 FORMAT = 1
@@ -112,13 +112,13 @@ class Kit:
             with suppress(OSError):
                 draft.unlink()
             raise TableError(
-                f"a model file of {packed.bytes:,} bytes cannot be written ({error.strerror or error})",
+                f"a model file of {packed.bytes:,} bytes cannot be written ({reason(error)})",
                 where=str(folder), allowed="Model files are taken out of the kit to be timed, and removed afterwards",
                 do="Free the disk, or name a table on another one with --out; the same command continues",
             ) from error  # fmt: skip
         except Exception as error:  # a checksum of the archive's own, or what does not unpack
             draft.unlink()
-            raise damaged(self.path, f"`{packed.file}`: {error}") from error
+            raise damaged(self.path, f"`{packed.file}`: {reason(error)}") from error
         if sha256_of(draft) != digest:
             draft.unlink()
             raise damaged(self.path, f"the SHA-256 of `{packed.file}` is not the one that it was packed with")
@@ -142,7 +142,7 @@ def open_kit(path: Path) -> Kit:
     except TableError:
         raise
     except Exception as error:  # of zlib, JSON and the archive, which share no base
-        raise damaged(path, f"{type(error).__name__}: {error}") from error
+        raise damaged(path, reason(error)) from error
     return Kit(path, manifest)
 
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from hwnas.errors import MissingExtra
+from hwnas.errors import MissingExtra, raised
 
 LITERT_FROM = (3, 10)
 """The oldest Python that ai-edge-litert comes for."""
@@ -63,8 +63,7 @@ def _loaded(modules: Iterable[str]) -> str:
             with muted():  # native libraries announce themselves
                 importlib.import_module(module)
         except Exception as error:  # built for another numpy or another processor, it may raise anything
-            lines = str(error).strip().splitlines()
-            failures.append(lines[0] if lines else type(error).__name__)
+            failures.append(raised(error))
         else:
             return ""
     return "; ".join(failures)

@@ -14,7 +14,7 @@ from typing import BinaryIO
 from hwnas import __version__
 from hwnas.boards.contents import MANIFEST, Manifest, Packed, seal
 from hwnas.boards.needs import NEEDS
-from hwnas.errors import ConfigError, ExportError, HwnasError, RunError
+from hwnas.errors import ConfigError, ExportError, HwnasError, RunError, reason
 from hwnas.io.atomic import write_atomic
 from hwnas.io.checksum import sha256_of
 from hwnas.latency.artifacts import Progress
@@ -178,7 +178,7 @@ def _write(path: Path, manifest: bytes, code: Mapping[str, bytes], files: Mappin
         write_atomic(path, write)
     except OSError as error:
         raise RunError(
-            f"the kit cannot be written ({error.strerror or error})", where=str(path),
+            f"the kit cannot be written ({reason(error)})", where=str(path),
             allowed="A kit is a file in a folder that can be written, on a disk with room",
             do="Name another file, or free the disk",
         ) from error  # fmt: skip

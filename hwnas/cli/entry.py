@@ -10,7 +10,7 @@ import typer
 
 from hwnas import __version__
 from hwnas.cli import bench, check, doctor, experiments, operators, schemas, score, spaces, storages
-from hwnas.errors import ConfigError, DataError, HwnasError, RunError, SpaceError
+from hwnas.errors import ConfigError, DataError, HwnasError, RunError, SpaceError, reason
 from hwnas.terminal import show_error
 
 COMMANDS: Mapping[str, Callable[..., None]] = {  # in the order in which help lists them
@@ -75,7 +75,7 @@ def main() -> None:
     except OSError as error:  # what no room expected: a folder where a file should be, a device that is gone
         show_error(
             RunError(
-                f"the system refused ({error.strerror or error})",
+                f"the system refused ({reason(error)})",
                 where=str(error.filename or "a file"),
                 allowed="Files and folders of a run can be read and written",
                 do="Correct that and run the same command again",

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from hwnas.data.images import decoded
 from hwnas.data.source import Decoded, Pool, Source, SplitName, find
-from hwnas.errors import DataError
+from hwnas.errors import DataError, reason
 from hwnas.io.regular import open_regular
 
 FILE = "cifar10_jpeg.npz"
@@ -37,8 +37,8 @@ def read(base: Path, *, path: str | None = None, resolution: int = 32) -> Source
         with open_regular(file) as content, np.load(content, allow_pickle=False) as opened:
             arrays = {key: opened[key] for key in opened.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        reason = (isinstance(error, OSError) and error.strerror) or "it is damaged, or no archive of arrays"
-        raise _damaged(f"the file cannot be read ({reason})", file) from error
+        why = reason(error) if isinstance(error, OSError) else "it is damaged, or no archive of arrays"
+        raise _damaged(f"the file cannot be read ({why})", file) from error
     splits: tuple[SplitName, ...] = ("train", "test")
     keys = [f"{key}_{split}" for split in splits for key in ("jpeg", "offset", "y")]
     if lacking := [key for key in (*keys, "class_names") if key not in arrays]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hwnas.data.dataset import Dataset
 from hwnas.data.source import Pool, Source, SplitName, Stored
-from hwnas.errors import DataError, HwnasError
+from hwnas.errors import DataError, HwnasError, raised, reason
 from hwnas.lookup import named, place_of
 
 _SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
@@ -51,7 +51,7 @@ def _called(load: Any, function: str, base: Path) -> Any:
         file = Path(function.rpartition(":")[0]).expanduser()
         at = place_of(error, file if file.is_file() else base / file)
         raise DataError(
-            f"`{function}` raised {type(error).__name__}: {error}",
+            f"`{function}` raised {raised(error)}",
             where=f"data: {at}",
             allowed="A function is called without arguments and returns the images",
             do="Correct the function",
@@ -86,7 +86,7 @@ def _tensor(part: Any, where: str) -> Tensor:
     try:
         return part if isinstance(part, Tensor) else torch.from_numpy(np.ascontiguousarray(part))
     except (TypeError, ValueError) as error:
-        raise _error(f"images and labels are no arrays ({error})", where) from error
+        raise _error(f"images and labels are no arrays ({reason(error)})", where) from error
 
 
 def _error(met: str, where: str) -> DataError:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from hwnas.data.source import Pool, Source, SplitName, Stored, find
-from hwnas.errors import DataError
+from hwnas.errors import DataError, reason
 from hwnas.io.regular import read_regular
 
 _PREFIXES: dict[SplitName, str] = {"train": "train", "test": "t10k"}
@@ -53,8 +53,7 @@ def _array(file: Path, axes: int) -> Tensor:
         content = read_regular(file)
         content = gzip.decompress(content) if file.suffix == ".gz" else content
     except (OSError, EOFError, zlib.error) as error:
-        reason = (isinstance(error, OSError) and error.strerror) or error
-        raise _damaged(f"the file cannot be read ({reason})", file) from error
+        raise _damaged(f"the file cannot be read ({reason(error)})", file) from error
     if len(content) < 4 + 4 * axes or content[:4] != bytes([0, 0, _UNSIGNED_BYTE, axes]):
         raise _damaged(f"the file does not begin as {axes}-dimensional IDX of bytes does", file)
     sizes = [int.from_bytes(content[at : at + 4], "big") for at in range(4, 4 + 4 * axes, 4)]

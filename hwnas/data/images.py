@@ -12,7 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from hwnas.data.source import Decoded, Pool, Source, SplitName, find
-from hwnas.errors import ConfigError, DataError
+from hwnas.errors import ConfigError, DataError, reason
 from hwnas.io.regular import open_regular
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
@@ -97,11 +97,10 @@ def decoded(content: IO[bytes], resolution: int, *, channels: int, where: str) -
 
 
 def _unreadable(error: Exception, where: str) -> DataError:
-    reason = (isinstance(error, OSError) and error.strerror) or error
-    if isinstance(error, UnidentifiedImageError):  # it names a Python object in place of the file
-        reason = "it is damaged, or of no known format"
+    # Pillow names a Python object in place of the file
+    why = "it is damaged, or of no known format" if isinstance(error, UnidentifiedImageError) else reason(error)
     return DataError(
-        f"the image cannot be read ({reason})",
+        f"the image cannot be read ({why})",
         where=where,
         allowed="Every file is a whole image",
         do="Replace or remove the file",

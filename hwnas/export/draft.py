@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from hwnas.errors import ExportError, MissingExtra
+from hwnas.errors import ExportError, MissingExtra, raised, reason
 from hwnas.io.atomic import part_of
 from hwnas.quiet import muted
 
@@ -39,7 +39,7 @@ def drafted(module: nn.Module, path: Path, *, to: str) -> Iterator[Path]:
         raise
     except OSError as error:
         raise ExportError(
-            f"the file cannot be written ({error.strerror or error})", where=str(path),
+            f"the file cannot be written ({reason(error)})", where=str(path),
             allowed="The folder must be writable, on a disk with free space", do="Free the disk or use another folder",
         ) from error  # fmt: skip
     except Exception as error:  # converters raise anything
@@ -54,9 +54,8 @@ def drafted(module: nn.Module, path: Path, *, to: str) -> Iterator[Path]:
 
 def _failed(module: nn.Module, path: Path, to: str, cause: Exception) -> ExportError:
     kinds = sorted({type(child).__name__ for child in module.modules() if not any(child.children())})
-    lines = str(cause).strip().splitlines()
     return ExportError(
-        f"the conversion to {to} failed ({type(cause).__name__}: {lines[0] if lines else 'no reason given'})",
+        f"the conversion to {to} failed ({raised(cause)})",
         where=f"{path} from a module of {', '.join(kinds)}",
         allowed=f"Every operation of a module must be known to the {to} converter",
         do="Replace the operation in the operator's module(), or leave this runtime out of the experiment",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import RunError
+from hwnas.errors import RunError, reason
 from hwnas.io.fields import FieldError, loads
 from hwnas.io.regular import open_own, open_regular
 
@@ -38,7 +38,7 @@ def read_lines(path: Path, after: int = 0) -> Lines:
         content = _content(path, after)
     except OSError as error:
         raise RunError(
-            f"the file cannot be read ({error.strerror or error})",
+            f"the file cannot be read ({reason(error)})",
             where=str(path),
             allowed="It must be readable",
             do="Correct its permissions, or restore the file",
@@ -79,7 +79,7 @@ def append_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
             os.close(descriptor)
     except OSError as error:
         raise RunError(
-            f"lines cannot be appended ({error.strerror or error})",
+            f"lines cannot be appended ({reason(error)})",
             where=str(path),
             allowed="It is a file of its own, no link to another, in a folder that is writable, on a disk with room",
             do="Make room or correct that, then run the same command again",
@@ -128,7 +128,7 @@ def _record(line: bytes, path: Path, number: int) -> dict[str, Any]:
             raise FieldError("it is JSON of another kind")
     except FieldError as error:
         raise RunError(
-            f"the line holds no JSON object ({error})",
+            f"the line holds no JSON object ({reason(error)})",
             where=f"{path}:{number}",
             allowed="Only the last line may be cut off; damage elsewhere means that something else wrote here",
             do="Restore the file, or remove that line",

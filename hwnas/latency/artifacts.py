@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from hwnas.errors import ExportError, HwnasError, MissingExtra
+from hwnas.errors import ExportError, HwnasError, MissingExtra, raised
 from hwnas.ops import Shape
 from hwnas.processes import Ended, Unloadable, side_by_side
 from hwnas.runtimes import Setup
@@ -153,8 +153,7 @@ def _made(task: _Task) -> HwnasError | None:
 def _as_error(target: Target, error: Exception) -> HwnasError:
     if isinstance(error, HwnasError):
         return error
-    lines = str(error).strip().splitlines()
-    return _unmade(target, f"making its file raised {type(error).__name__}: {lines[0] if lines else 'no reason given'}")
+    return _unmade(target, f"making its file raised {raised(error)}")
 
 
 def _unmade(target: Target, met: str) -> ExportError:

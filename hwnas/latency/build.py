@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas.errors import ExportError, HwnasError, TableError
+from hwnas.errors import ExportError, HwnasError, TableError, reason
 from hwnas.latency.artifacts import Export, Progress, Target, make_files
 from hwnas.latency.choose import rough_cost_ms
 from hwnas.latency.measure import OFTEN, Measurement, Timing
@@ -274,8 +274,7 @@ REFERENCE = Job(Target("reference", _reference, (32, 28, 28), "whole"), True, {}
 
 def first_line(error: Exception) -> str:
     """What an error met, in one line."""
-    lines = (error.met if isinstance(error, HwnasError) else str(error)).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    return error.met if isinstance(error, HwnasError) else reason(error)
 
 
 def _unmeasured(path: Path, runtime: Runtime, failures: Sequence[str], planned: int) -> TableError:

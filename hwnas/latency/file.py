@@ -7,7 +7,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from hwnas.errors import TableError
+from hwnas.errors import TableError, reason
 
 
 def content_of(path: Path) -> bytes:
@@ -20,7 +20,7 @@ def content_of(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise TableError(
-            f"the table cannot be read ({error.strerror or error})", where=str(path),
+            f"the table cannot be read ({reason(error)})", where=str(path),
             allowed="A file of JSON lines that `hwnas bench` wrote is needed", do="Check the path",
         ) from error  # fmt: skip
 
@@ -89,7 +89,7 @@ def end_with_a_whole_line(path: Path, *, keep: bool) -> None:
 
 def _unwritable(path: Path, error: OSError) -> TableError:
     return TableError(
-        f"the table cannot be written ({error.strerror or error})", where=str(path),
+        f"the table cannot be written ({reason(error)})", where=str(path),
         allowed="A table that is added to must be writable, on a disk with free space",
         do="Free the disk, or name a table in a folder of your own",
     )  # fmt: skip

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from hwnas.errors import reason
 from hwnas.latency.comparing import copies, faster_though_larger
 from hwnas.latency.drift import drift_factors
 from hwnas.latency.findings import Finding, Observed, finding
@@ -56,7 +57,7 @@ def _own(path: Path, content: bytes) -> tuple[list[Finding], list[Observed]]:
         if origin.kind == "emulated":
             findings.append(finding("emulated", f"{path}:1", f"the table was {origin}"))
     except DAMAGE as error:
-        findings.append(finding("damage", f"{path}:1", f"no set-up stands here ({type(error).__name__}: {error})"))
+        findings.append(finding("damage", f"{path}:1", f"no set-up stands here ({reason(error)})"))
     for number, line in enumerate(lines, start=2):
         where, last = f"{path}:{number}", number == len(lines) + 1
         if last and not line:
@@ -69,7 +70,7 @@ def _own(path: Path, content: bytes) -> tuple[list[Finding], list[Observed]]:
             about, facts = _named(parsed, subject), _facts(parsed) if subject.kind == "row" else {}
             samples, conditions = _observation(parsed, subject)
         except DAMAGE as error:
-            what = "the last line is cut short" if last else f"the line is damaged ({type(error).__name__}: {error})"
+            what = "the last line is cut short" if last else f"the line is damaged ({reason(error)})"
             findings.append(finding("cut" if last else "damage", where, what))
             continue
         if subject in seen:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import SensorError
+from hwnas.errors import HwnasError, SensorError, reason
 from hwnas.latency.conditions.tree import Tree
 from hwnas.latency.measure import Timing
 from hwnas.latency.process import run_worker
@@ -79,8 +79,7 @@ def take_memory(runtime: Runtime, job: Mapping[str, Any], tell: Tell, cpus: Sequ
     try:
         tell({"memory": asdict(peak_of(lambda: runtime.load(Path(job["files"][0])), Tree()))})
     except Exception as error:  # told as the file's, whatever a runtime throws
-        said = str(getattr(error, "met", error)).strip().splitlines()
-        tell({"failed": 0, "why": said[0] if said else type(error).__name__})
+        tell({"failed": 0, "why": error.met if isinstance(error, HwnasError) else reason(error)})
 
 
 def peak_of(load: Callable[[], Any], tree: Tree) -> Memory:

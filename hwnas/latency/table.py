@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from hwnas.errors import TableError
+from hwnas.errors import TableError, reason
 from hwnas.latency.energy.meter import Energy
 from hwnas.latency.file import append, content_of, end_with_a_whole_line
 from hwnas.latency.measure import Measurement
@@ -313,7 +313,7 @@ def read_header(line: bytes) -> tuple[Setup, Origin]:
 
 def _damaged(path: Path, number: int, error: Exception) -> TableError:
     return TableError(
-        f"this line is damaged ({type(error).__name__}: {error})", where=f"{path}:{number}",
+        f"this line is damaged ({reason(error)})", where=f"{path}:{number}",
         allowed="Line 1 is the set-up; each other line one row, check or overhead with samples above 0, energy or "
         "memory, or a space",
         do="Delete the line to have it measured again, or restore the file",

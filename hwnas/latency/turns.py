@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from hwnas.errors import HostAway
+from hwnas.errors import HostAway, reason
 
 FOLDER = "HWNAS_LOCKS"
 """The environment variable that names another folder for the locks, such as one that containers of a machine share."""
@@ -183,7 +183,7 @@ def _gave_up(path: Path, queue: Queue) -> HostAway:
 
 def _unusable(folder: Path, error: OSError) -> HostAway:
     return HostAway(
-        f"the device cannot be locked ({error.strerror or error})", where=f"{platform.node()}: {folder}",
+        f"the device cannot be locked ({reason(error)})", where=f"{platform.node()}: {folder}",
         allowed="Whoever measures on a machine holds a file there, in a folder that all its users may write to",
         do=f"Make that folder writable, or name another one for all that measure there: {FOLDER}=FOLDER",
     )  # fmt: skip

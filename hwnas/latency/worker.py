@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.denormals import denormals_flushed
-from hwnas.errors import MissingExtra
+from hwnas.errors import HwnasError, MissingExtra, reason
 from hwnas.latency.conditions.cores import chosen, kept_to
 from hwnas.latency.conditions.tree import Tree
 from hwnas.latency.disturbance import Undisturbed
@@ -51,8 +51,7 @@ def take(
         except MissingExtra:
             raise
         except Exception as error:  # one file that a runtime refuses must not cost the others their samples
-            lines = str(getattr(error, "met", error)).strip().splitlines()
-            tell({"failed": place, "why": lines[0] if lines else type(error).__name__})
+            tell({"failed": place, "why": error.met if isinstance(error, HwnasError) else reason(error)})
         else:
             loaded[place] = model if hasattr(model, "sample_ns") else model.invoke
             if delegate := getattr(model, "delegate", ""):

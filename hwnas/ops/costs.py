@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from hwnas.errors import HwnasError, SpaceError
+from hwnas.errors import HwnasError, SpaceError, raised
 from hwnas.lookup import place_of, source_of
 from hwnas.ops.operator import Operator, Shape
 
@@ -146,9 +146,8 @@ def operator_sums(operator: Operator, input_shape: Shape) -> tuple[int, int]:
 
 def _failed(operator: Operator, met: str, error: Exception) -> SpaceError:
     source = source_of(type(operator))
-    lines = str(error).strip().splitlines() or ["no reason given"]
     return SpaceError(
-        f"{met} ({type(error).__name__}: {lines[0]})",
+        f"{met} ({raised(error)})",
         where=operator.describe() + (f" in {place_of(error, source.path)}" if source else ""),
         allowed="An operator must run at every input shape that the space gives it",
         do="Correct the operator's knobs, or the resolution and strides before it",

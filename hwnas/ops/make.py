@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, get_type_hints
 
-from hwnas.errors import HwnasError, SpaceError, did_you_mean
+from hwnas.errors import HwnasError, SpaceError, did_you_mean, raised
 from hwnas.ops.operator import Operator
 
 _CHAIN_KEYS = ("depth", "per", "stride", "width")  # what a stage understands besides its operator's knobs
@@ -54,7 +54,7 @@ def operator_of(kind: type[Operator], knobs: Mapping[str, Any], *, where: str) -
         raise
     except Exception as error:  # a user's `__post_init__` may raise anything
         raise SpaceError(
-            f"`{name}` refuses its knobs ({type(error).__name__}: {error})",
+            f"`{name}` refuses its knobs ({raised(error)})",
             where=where,
             allowed=f"Given: {json.dumps(knobs, default=repr)}",
             do="Correct the knobs, or the operator",

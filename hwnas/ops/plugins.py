@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from functools import cache
 
-from hwnas.errors import ConfigError
+from hwnas.errors import ConfigError, raised
 from hwnas.lookup import SourceFile, load_source, place_of
 from hwnas.ops import OPERATORS
 from hwnas.ops.operator import Operator
@@ -71,7 +71,7 @@ def classes_of_file(source: SourceFile) -> Sequence[type[Operator]]:
         if isinstance(error, ConfigError):
             raise
         raise ConfigError(
-            f"the file raised {type(error).__name__}: {getattr(error, 'msg', error)}",
+            f"the file raised {raised(error)}",
             where=place_of(error, source.path),
             allowed=ALLOWED,
             do="Correct the file",

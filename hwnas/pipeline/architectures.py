@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import SpaceError
+from hwnas.errors import SpaceError, reason
 from hwnas.pipeline.costs import architecture_of
 from hwnas.space import AnySpace, Architecture
 
@@ -18,7 +18,7 @@ def read_architectures(space: AnySpace, path: Path) -> list[Architecture]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SpaceError(
-            f"the file cannot be read ({error})",
+            f"the file cannot be read ({reason(error)})",
             where=str(path),
             allowed="It holds a JSON list of architectures, such as a front, or one architecture a line",
             do="Correct the path",

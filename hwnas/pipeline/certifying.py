@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas.errors import ConfigError, did_you_mean
+from hwnas.errors import ConfigError, did_you_mean, reason
 from hwnas.lookup import member, read_source
 from hwnas.ops import OPERATORS, Operator
 from hwnas.ops.plugins import classes_of_file, fault_of
@@ -59,7 +59,7 @@ def _knobs(text: str) -> Any:
     try:
         given = json.loads(text)
     except ValueError as error:
-        raise _no_knobs(text, f"no JSON ({error})") from error
+        raise _no_knobs(text, reason(error).removeprefix("it is ")) from error
     objects = given if isinstance(given, list) else [given]
     if not objects or not all(isinstance(one, dict) for one in objects):
         raise _no_knobs(text, "no object of knobs")

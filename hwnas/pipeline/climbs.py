@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import ConfigError, HwnasError, RunError
+from hwnas.errors import ConfigError, HwnasError, RunError, reason
 from hwnas.io.fields import FieldError, Fields, loads
 from hwnas.io.regular import read_regular
 from hwnas.pareto import Tier
@@ -143,9 +143,8 @@ def _read(run: Run, tier: str) -> tuple[Climb, str]:
             do=f"Run `hwnas ladder {run.experiment.name}` first",
         ) from error
     except (OSError, FieldError, HwnasError) as error:
-        reason = (isinstance(error, OSError) and error.strerror) or str(error)
         raise RunError(
-            f"the ladder's rungs cannot be read ({reason})",
+            f"the ladder's rungs cannot be read ({reason(error)})",
             where=str(path),
             allowed="The file is one that `hwnas ladder` wrote",
             do="Run `hwnas ladder` again; scores that are stored are not computed again",

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas.errors import SpaceError
+from hwnas.errors import SpaceError, reason
 from hwnas.network import Network, costs, known_operators, lower
 from hwnas.notation import counted_as_written, read_architecture, write_architecture
 from hwnas.ops import Operator, Shape
@@ -154,7 +154,7 @@ def _read_json(which: str) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise SpaceError(
-            f"the file is no JSON ({error})",
+            f"the file cannot be read ({reason(error)})",
             where=str(path),
             allowed='It holds {"space": name, "picks": {...}}, or JSON in the notation of the space',
             do="Print one: `hwnas cost SPACE --architecture random:0 --json`",

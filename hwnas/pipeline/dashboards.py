@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hwnas.errors import ConfigError, RunError, did_you_mean
+from hwnas.errors import ConfigError, RunError, did_you_mean, reason
 from hwnas.lookup import optional
 from hwnas.pipeline.narrate import Narrator, Silent
 from hwnas.pipeline.workspace import open_run
@@ -62,7 +62,7 @@ def dashboard(
             shown.run_server(backend, host=host, port=port)
     except OSError as error:
         raise RunError(
-            f"nothing can be served here ({error.strerror or error})",
+            f"nothing can be served here ({reason(error)})",
             where=f"{host}:{port}",
             allowed="The address must be this machine's, and the port free",
             do="Name another port: --port 8081",

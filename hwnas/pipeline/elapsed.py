@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hwnas.errors import RunError
+from hwnas.errors import RunError, reason
 from hwnas.io.fields import FieldError, Fields, loads
 from hwnas.io.regular import read_regular
 from hwnas.search.fronts import write_whole
@@ -25,9 +25,8 @@ def read_elapsed(path: Path) -> dict[str, float]:
     except FileNotFoundError:
         return {}
     except (OSError, FieldError) as error:
-        reason = (isinstance(error, OSError) and error.strerror) or str(error)
         raise RunError(
-            f"the seconds by stage cannot be read ({reason})",
+            f"the seconds by stage cannot be read ({reason(error)})",
             where=str(path),
             allowed="It holds one JSON object of stages and seconds",
             do="Delete it: only the report tells them",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas import __version__
 from hwnas.config import dump_experiment, published
-from hwnas.errors import RunError, SpaceError
+from hwnas.errors import RunError, SpaceError, reason
 from hwnas.latency.model import LatencyModel, throttled
 from hwnas.latency.table import LatencyTable, check_key, read_table
 from hwnas.network import Network, costs
@@ -246,7 +246,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
         return {}
     except (OSError, TypeError, ValueError) as error:
         raise RunError(
-            f"the manifest cannot be read ({type(error).__name__}: {error})",
+            f"the manifest cannot be read ({reason(error)})",
             where=str(path),
             allowed="A manifest is one JSON object that `hwnas export` wrote",
             do="Run `hwnas export` again, which writes it anew",

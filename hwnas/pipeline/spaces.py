@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import ConfigError, HwnasError, SpaceError
+from hwnas.errors import ConfigError, HwnasError, SpaceError, raised
 from hwnas.lookup import SourceFile, load_source, named, place_of, read_source
 from hwnas.shipped import Folder, find_file
 from hwnas.soundness import check_space
@@ -37,7 +37,7 @@ class UserFunction:
             raise
         except Exception as error:
             raise SpaceError(
-                f"`{self.name}` raised {type(error).__name__}: {error}",
+                f"`{self.name}` raised {raised(error)}",
                 where=place_of(error, self.file.path),
                 allowed=FORM,
                 do="Correct the file",

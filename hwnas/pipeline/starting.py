@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.config import TrainingFreeConfig
-from hwnas.errors import ConfigError, SpaceError
+from hwnas.errors import ConfigError, SpaceError, reason
 from hwnas.io.fields import FieldError, loads
 from hwnas.io.regular import read_regular
 from hwnas.network import lower
@@ -163,8 +163,8 @@ def _read(path: Path, where: str) -> Any:
     try:
         return loads(read_regular(path))
     except (OSError, FieldError) as error:
-        reason = (isinstance(error, OSError) and error.strerror) or error
         raise ConfigError(
-            f"the file cannot be read ({reason})", where=where, allowed="It holds an architecture, or a list of them",
+            f"the file cannot be read ({reason(error)})", where=where,
+            allowed="It holds an architecture, or a list of them",
             do="Correct the file",
         ) from error  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from contextlib import suppress
 
-from hwnas.errors import ConfigError, HwnasError, RunError
+from hwnas.errors import ConfigError, HwnasError, RunError, reason
 from hwnas.lookup import optional
 from hwnas.pipeline.narrate import Narrator, Silent
 
@@ -38,7 +38,7 @@ def serve_storage(url: str, *, host: str = "localhost", port: int = 13000, narra
         raise
     except Exception as error:  # a database's own errors have no common base
         raise RunError(
-            f"the storage cannot be served ({type(error).__name__}: {error})",
+            f"the storage cannot be served ({reason(error)})",
             where=f"{url.split('@')[-1]} on {host}:{port}",
             allowed="The database must answer, and the port be free",
             do="Correct the URL, or name another port",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hwnas.errors import ConfigError
+from hwnas.errors import ConfigError, raised
 from hwnas.lookup import named
 from hwnas.network import lower
 from hwnas.pipeline.costs import pick_architecture
@@ -50,7 +50,7 @@ def _called(function: object, name: str) -> object:
         return function()  # type: ignore[operator]
     except Exception as error:
         raise ConfigError(
-            f"it raised {type(error).__name__}: {error}",
+            f"it raised {raised(error)}",
             where=f"train: teacher {name}",
             allowed="A function without arguments that returns a torch.nn.Module",
             do="Correct the function",

@@ -14,7 +14,7 @@ import yaml
 
 from hwnas.choosing import check_rule
 from hwnas.config import Experiment, dump_experiment, read_experiment
-from hwnas.errors import ConfigError, RunError, did_you_mean
+from hwnas.errors import ConfigError, RunError, did_you_mean, reason
 from hwnas.io.atomic import abandoned_parts, write_atomic
 from hwnas.io.regular import read_regular
 from hwnas.lookup import plugin_files
@@ -248,7 +248,7 @@ class Run:
                 self._keep_space()
             except OSError as error:
                 raise RunError(
-                    f"the run folder cannot be made ready ({error.strerror or error})",
+                    f"the run folder cannot be made ready ({reason(error)})",
                     where=str(error.filename or self.folder),
                     allowed="The folder must be writable and the disk not full",
                     do="Correct that and run the same command again",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from hwnas.errors import ConfigError, HwnasError, RunError
+from hwnas.errors import ConfigError, HwnasError, RunError, raised
 from hwnas.lookup import named, place_of, read_source
 from hwnas.network import Network
 from hwnas.proxies.source import Ingredients
@@ -37,7 +37,7 @@ class FunctionAccuracy:
             raise
         except Exception as error:  # a user's function may raise anything
             raise RunError(
-                f"the function raised {type(error).__name__}: {error}",
+                f"the function raised {raised(error)}",
                 where=self.reference if self.file is None else place_of(error, self.file),
                 allowed=FORM,
                 do="Correct the function",

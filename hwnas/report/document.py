@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from hwnas.errors import RunError
+from hwnas.errors import RunError, reason
 from hwnas.io.atomic import write_atomic
 from hwnas.report.markup import Html, el
 
@@ -76,7 +76,7 @@ def write_document(text: str, path: Path, *, do: str) -> Path:
         write_atomic(path, text)
     except OSError as error:
         raise RunError(
-            f"the report cannot be written ({error.strerror or error})",
+            f"the report cannot be written ({reason(error)})",
             where=str(path),
             allowed="The folder must be writable and the disk not full",
             do=do,

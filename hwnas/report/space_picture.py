@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hwnas.errors import ConfigError, RunError
+from hwnas.errors import ConfigError, RunError, reason
 from hwnas.io.atomic import write_atomic
 from hwnas.report import units
 from hwnas.report.markup import Html, el, join
@@ -57,7 +57,7 @@ def write_picture(view: SpaceView, path: Path) -> Path:
         write_atomic(path, drawn if path.suffix == ".svg" else page)
     except OSError as error:
         raise RunError(
-            f"the picture cannot be written ({error.strerror or error})", where=str(path),
+            f"the picture cannot be written ({reason(error)})", where=str(path),
             allowed="The folder must be writable, on a disk with free space", do="Write it elsewhere",
         ) from error  # fmt: skip
     return path

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hwnas.denormals import float_state_kept
-from hwnas.errors import MissingExtra
+from hwnas.errors import MissingExtra, reason
 from hwnas.runtimes.cuda import gpu_name, no_cuda
 from hwnas.runtimes.onnxruntime_cuda import PROVIDER, SweptModel, providers, sweeper
 from hwnas.runtimes.port import Port
@@ -155,7 +155,7 @@ def _package() -> Any:
         import onnxruntime
     except ImportError as error:
         raise MissingExtra(
-            f"the package `onnxruntime` cannot be imported ({error})",
+            f"the package `onnxruntime` cannot be imported ({reason(error)})",
             where="runtime `onnxruntime`",
             allowed="It comes with hwnas; a board needs it and numpy",
             do="Run: pip install onnxruntime",

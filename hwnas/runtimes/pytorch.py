@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, ClassVar
 
-from hwnas.errors import MissingExtra
+from hwnas.errors import MissingExtra, reason
 from hwnas.runtimes.cuda import SWEEP_BYTES, captured, events_ns, no_cuda
 from hwnas.runtimes.port import Port
 from hwnas.runtimes.pt2 import DAMAGE, DTYPES, Call, Program, Stored, read_program
@@ -271,7 +271,7 @@ def _package() -> Any:
         import torch
     except ImportError as error:
         raise MissingExtra(
-            f"the package `torch` cannot be imported ({error})",
+            f"the package `torch` cannot be imported ({reason(error)})",
             where="runtime `pytorch`",
             allowed="It comes with hwnas; a board needs it and numpy",
             do="Run: pip install torch",

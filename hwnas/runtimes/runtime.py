@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Protocol
 
-from hwnas.errors import ConfigError, ExportError
+from hwnas.errors import ConfigError, ExportError, reason
 from hwnas.runtimes.port import Port
 from hwnas.runtimes.setup import Setup
 
@@ -100,9 +100,9 @@ def checked_setup(setup: Setup) -> Setup:
 
 def unreadable(path: Path, runtime: str, cause: object) -> ExportError:
     """The error of a model file that a runtime cannot take."""
-    lines = str(cause).strip().splitlines()
+    why = reason(cause) if isinstance(cause, Exception) else str(cause)
     return ExportError(
-        f"{runtime} cannot load the file ({lines[0] if lines else type(cause).__name__})",
+        f"{runtime} cannot load the file ({why})",
         where=str(path),
         allowed="A whole file of the set-up's batch is needed, with one input and one output, floats or 8-bit integers",
         do="Delete the file and run the same command again, which makes it anew",

@@ -10,6 +10,7 @@ from importlib import metadata, util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from hwnas.errors import reason
 from hwnas.lookup import optional
 from hwnas.quiet import muted
 from hwnas.runtimes.port import Port
@@ -134,7 +135,7 @@ class Fp16Model:
                 (given,), (taken,) = model.create_input_buffers(0), model.create_output_buffers(0)
                 given.write(Port("float32").random(shape))
         except (ValueError, RuntimeError) as error:
-            raise unreadable(path, setup.runtime, f"{error}; does the processor compute in fp16?") from error
+            raise unreadable(path, setup.runtime, f"{reason(error)}; does the processor compute in fp16?") from error
         return Fp16Model(model, given, taken, shape[0], out_shape)
 
     def run(self, images: Array) -> Array:

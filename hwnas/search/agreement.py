@@ -11,7 +11,7 @@ from optuna.storages import BaseStorage
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from hwnas.errors import HwnasError, RunError
+from hwnas.errors import HwnasError, RunError, reason
 from hwnas.io.lines import read_lines
 from hwnas.pareto import Tier
 from hwnas.search.evaluate import Evaluation
@@ -83,7 +83,7 @@ def kept_studies(storage: Path | str, prefix: str) -> list[KeptStudy]:
         raise
     except Exception as error:  # a database's own errors have no common base
         raise RunError(
-            f"the study cannot be read ({type(error).__name__}: {error})", where=where,
+            f"the study cannot be read ({reason(error)})", where=where,
             allowed="A study is a log that Optuna wrote, or lies in a database that answers",
             do="Restore it, or remove it and search again; scores that are stored are not computed again",
         ) from error  # fmt: skip

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hwnas.errors import HwnasError
+from hwnas.errors import HwnasError, raised
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.ledger import Ledger
 from hwnas.search.progress import Progress
@@ -115,6 +115,6 @@ def score_all(scoring: Scoring, tasks: Sequence[Task]) -> Done:
         except HwnasError as error:
             return Done(tuple(scored), error)
         except Exception as error:  # whatever it is, it must be able to travel
-            return Done(tuple(scored), RuntimeError(f"{type(error).__name__}: {error}"))
+            return Done(tuple(scored), RuntimeError(raised(error)))
         scored.append((evaluation, tuple(ledger.new)))
     return Done(tuple(scored))

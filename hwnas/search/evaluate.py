@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from hwnas.errors import ConfigError, HostAway, HwnasError, MissingExtra, TableError, did_you_mean
+from hwnas.errors import ConfigError, HostAway, HwnasError, MissingExtra, TableError, did_you_mean, raised
 from hwnas.pareto import Scores, Tier
 from hwnas.search.store import Book
 from hwnas.space import Architecture
@@ -111,7 +111,7 @@ def ask(scorer: Scorer, architecture: Architecture) -> tuple[float | None, str |
     except (ConfigError, HostAway, MissingExtra, TableError):
         raise
     except (HwnasError, RuntimeError, ValueError, FloatingPointError) as error:
-        return None, f"{type(error).__name__}: {error}"
+        return None, raised(error)
     if not math.isfinite(value):
         return None, f"the score is {value}"
     return value, None

@@ -12,7 +12,7 @@ from typing import Any, final
 
 import numpy as np
 
-from hwnas.errors import RunError
+from hwnas.errors import RunError, reason
 from hwnas.io.atomic import write_atomic
 from hwnas.io.fields import FieldError, Fields, loads
 from hwnas.io.regular import read_regular
@@ -166,9 +166,8 @@ def read_front(path: Path) -> list[FrontPoint]:
             raise FieldError("it is no list")
         return [_point(Fields(raw, f"[{number}]")) for number, raw in enumerate(points)]
     except (OSError, FieldError) as error:
-        reason = (isinstance(error, OSError) and error.strerror) or str(error)
         raise RunError(
-            f"no front can be read here ({reason})",
+            f"no front can be read here ({reason(error)})",
             where=str(path),
             allowed="A front is a list of objects with key, architecture, scores, origin and picks",
             do="Run the search again; scores that are stored are not computed again",
@@ -197,7 +196,7 @@ def write_whole(path: Path, text: str) -> None:
         write_atomic(path, text)
     except OSError as error:
         raise RunError(
-            f"the file cannot be written ({error.strerror or error})",
+            f"the file cannot be written ({reason(error)})",
             where=str(path),
             allowed="The folder must be writable and the disk not full",
             do="Correct that and run the same command again",

@@ -14,7 +14,7 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from hwnas.errors import HwnasError, RunError
+from hwnas.errors import HwnasError, RunError, reason
 from hwnas.pareto import Tier
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.patience import patiently
@@ -56,7 +56,7 @@ def open_kept(plan: Plan, storage: Path | str, name: str) -> tuple[optuna.Study,
         raise damaged(storage, error) from error
     except Exception as error:  # a database's own errors have no common base
         raise RunError(
-            f"the study cannot be kept here ({type(error).__name__}: {error})",
+            f"the study cannot be kept here ({reason(error)})",
             where=str(storage).split("@")[-1],
             allowed="A path, or a URL: sqlite:///study.db, postgresql+psycopg://user@host/name, grpc://host:13000",
             do="Correct the URL, or leave it out",
@@ -155,7 +155,7 @@ def writing(study: optuna.Study, trial: FrozenTrial) -> Iterator[None]:
         raise
     except Exception as error:  # a database's own errors have no common base
         raise RunError(
-            f"trial {trial.number} cannot be kept ({type(error).__name__}: {error})",
+            f"trial {trial.number} cannot be kept ({reason(error)})",
             where=f"study `{study.study_name}`",
             allowed="The storage must be there, writable and not full",
             do="Correct that and run the same command again; only this trial is lost",

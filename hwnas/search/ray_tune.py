@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import ConfigError, HwnasError, RunError
+from hwnas.errors import ConfigError, HwnasError, RunError, raised, reason
 from hwnas.lookup import optional
 from hwnas.search.batches import Done, Scoring, Source, Task, score_all
 from hwnas.search.crew import TRIES, Crew
@@ -205,13 +205,13 @@ def _set_up(made: bytes, folder: str) -> tuple[Done | None, Scoring]:
     except HwnasError as error:
         return Done((), error), _never
     except Exception as error:  # whatever it is, other workers would meet it too
-        raised = RunError(
-            f"a worker cannot be set up ({type(error).__name__}: {error})",
+        unready = RunError(
+            f"a worker cannot be set up ({raised(error)})",
             where=f"Ray worker on {socket.gethostname()}",
             allowed="What scores is importable on every machine, and the run's folder is there under the same path",
             do="Correct that, and run the same command again",
         )
-        return Done((), raised), _never
+        return Done((), unready), _never
 
 
 def _never(*_: Any) -> Any:
@@ -257,7 +257,7 @@ def _cluster(workers: Workers) -> Iterator[None]:
             ray.init(**given)
     except Exception as error:  # Ray's errors have no common base
         raise ConfigError(
-            f"no Ray cluster can be used ({type(error).__name__}: {error})",
+            f"no Ray cluster can be used ({reason(error)})",
             where=f"search.ray: address {workers.address}",
             allowed="`auto` and `host:port` need a running cluster; without an address one is begun here",
             do="Start one with `ray start --head`, or leave the address out",

@@ -17,7 +17,7 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 
-from hwnas.errors import ConfigError, HwnasError, MissingExtra, RunError
+from hwnas.errors import ConfigError, HwnasError, MissingExtra, RunError, reason
 from hwnas.io.lines import drop_cut_line, read_lines
 from hwnas.lookup import optional
 
@@ -95,18 +95,21 @@ def _unusable(url: str, error: Exception) -> HwnasError:
     )
     if isinstance(error, ArgumentError | NoSuchModuleError):
         return ConfigError(
-            f"the storage is no URL of a database ({error})", where="search: storage", allowed=known, do="Correct it"
+            f"the storage is no URL of a database ({reason(error)})",
+            where="search: storage",
+            allowed=known,
+            do="Correct it",
         )
     where, kind = make_url(url).render_as_string(hide_password=True), url.partition(":")[0].partition("+")[0]
     if isinstance(error, ImportError):
         extra = EXTRAS.get(kind, "")
         return MissingExtra(
-            f"the driver of the database cannot be imported ({error.__cause__ or error})", where=where, allowed=known,
+            f"the driver of the database cannot be imported ({reason(error.__cause__ or error)})",
+            where=where, allowed=known,
             do=f'Run: pip install "hwnas[{extra}]"' if extra else "Install the driver that the URL names",
         )  # fmt: skip
-    lines = str(getattr(error, "orig", error)).strip().splitlines()
     return RunError(
-        f"the database cannot be used ({lines[0] if lines else type(error).__name__})", where=where,
+        f"the database cannot be used ({reason(error)})", where=where,
         allowed="It must answer, know the user and hold the database that the URL names",
         do="Start it or correct the URL, then run the same command again",
     )  # fmt: skip
@@ -134,7 +137,7 @@ def served(url: str, *, wait_s: float = 10.0) -> BaseStorage:
         proxy.wait_server_ready(timeout=wait_s)
     except ConnectionError as error:
         raise RunError(
-            f"no storage is served here ({error})",
+            f"no storage is served here ({reason(error)})",
             where=url,
             allowed="A server answers within 10 seconds",
             do="Start one: hwnas serve-storage URL --port PORT",
@@ -186,7 +189,7 @@ def together(storage: BaseStorage) -> Iterator[None]:
 def damaged(where: object, error: Exception) -> RunError:
     """The error for a study that cannot be understood."""
     return RunError(
-        f"the study is damaged ({type(error).__name__}: {error})",
+        f"the study is damaged ({reason(error)})",
         where=str(where),
         allowed="A study is a log that Optuna wrote",
         do="Remove it and run the same command again; scores that are stored are not computed again",

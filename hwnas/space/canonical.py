@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from itertools import product
 
-from hwnas.errors import HwnasError, SpaceError
+from hwnas.errors import HwnasError, SpaceError, raised
 from hwnas.space.architecture import Value
 
 Picks = Mapping[str, Value]
@@ -34,7 +34,7 @@ def settled(canonical: Canonical, picks: Picks, shared: Shared, *, where: str) -
     except HwnasError:
         raise
     except Exception as error:  # a user's function may raise anything
-        raise _error(f"the function raised {type(error).__name__}: {error}", picks, where) from error
+        raise _error(f"the function raised {raised(error)}", picks, where) from error
     if image.keys() != shared.keys():
         raise _error(f"the function returns picks of {', '.join(map(str, image))}", picks, where)
     for name, value in image.items():

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from hwnas.errors import RunError
+from hwnas.errors import RunError, reason
 from hwnas.io.atomic import abandoned_parts
 from hwnas.supernet.statistics import bad_statistics
 from hwnas.supernet.torch_file import DamagedFile, read_torch, write_torch
@@ -47,7 +47,7 @@ def _write(path: Path, epoch: int, content: dict[str, Any]) -> Path:
         write_torch(path, {"format": FORMAT, "epoch": epoch, **content})
     except (OSError, RuntimeError) as error:
         raise RunError(
-            f"the checkpoint of epoch {epoch} cannot be written ({getattr(error, 'strerror', None) or error})",
+            f"the checkpoint of epoch {epoch} cannot be written ({reason(error)})",
             where=str(path),
             allowed="Earlier checkpoints are untouched",
             do="Free space or restore write access, then run the command again",
@@ -69,8 +69,7 @@ def load(path: Path) -> dict[str, Any]:
     try:
         return _checked(read_torch(path))
     except (OSError, DamagedFile) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise unusable(path, f"the checkpoint is damaged or not one of hwnas ({reason})") from error
+        raise unusable(path, f"the checkpoint is damaged or not one of hwnas ({reason(error)})") from error
 
 
 def unusable(path: Path, met: str) -> RunError:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hwnas.errors import RunError, TrainingError
+from hwnas.errors import RunError, TrainingError, raised
 from hwnas.io.checksum import sealed, unsealed
 from hwnas.io.fields import FieldError, Fields
 from hwnas.io.lines import append_lines, read_lines
@@ -38,7 +38,7 @@ class Failures:
         Raises:
             TrainingError: too many did.
         """
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        reason = raised(error)
         if architecture is None:
             raise TrainingError(
                 f"the network cannot be trained ({reason})",

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from hwnas.errors import RunError
+from hwnas.errors import RunError, reason
 from hwnas.io.atomic import write_atomic
 from hwnas.io.regular import read_regular
 from hwnas.network import Network, build
@@ -40,7 +40,7 @@ def keep_weights(module: nn.Module, path: Path) -> None:
         write_atomic(path, save(state, {SEAL: _digest(state)}))
     except OSError as error:
         raise RunError(
-            f"the weights cannot be kept ({error.strerror or error})",
+            f"the weights cannot be kept ({reason(error)})",
             where=str(path),
             allowed="The folder must be writable and the disk not full",
             do="Correct that and run the same command again",
@@ -99,9 +99,9 @@ def _digest(state: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _unusable(path: Path, reason: str) -> RunError:
+def _unusable(path: Path, why: str) -> RunError:
     return RunError(
-        f"the kept weights cannot be used ({reason})",
+        f"the kept weights cannot be used ({why})",
         where=str(path),
         allowed="The file is one that hwnas wrote for this network",
         do="Delete it: the weights inherited from the supernet are used then",

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from hwnas.errors import TrainingError
+from hwnas.errors import TrainingError, raised, reason
 from hwnas.supernet.course import Course, Pupil
 
 
@@ -104,7 +104,7 @@ def soft_loss(logits: Tensor, taught: Tensor, temperature: float) -> Tensor:
 
 def _out_of_memory(pupil: Pupil, error: Exception) -> TrainingError:
     return TrainingError(
-        f"memory ran out in {pupil.name} ({str(error).splitlines()[0]})",
+        f"memory ran out in {pupil.name} ({reason(error)})",
         where="train",
         allowed="A part of a batch must fit with all that its network keeps for the way back",
         do="Raise train.accumulate, or lower train.batch_size",
@@ -113,7 +113,7 @@ def _out_of_memory(pupil: Pupil, error: Exception) -> TrainingError:
 
 def _no_teacher(pupil: Pupil, error: Exception) -> TrainingError:
     return TrainingError(
-        f"{pupil.name}, from which the others of its step learn, cannot be trained ({type(error).__name__}: {error})",
+        f"{pupil.name}, from which the others of its step learn, cannot be trained ({raised(error)})",
         where="train",
         allowed="A network that fails is left out unless others learn from it",
         do="Look at its operators, or use a strategy that learns from labels, such as `fair`",

@@ -11,7 +11,7 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from hwnas.data import Dataset
-from hwnas.errors import ConfigError
+from hwnas.errors import ConfigError, raised, reason
 from hwnas.io.regular import read_regular
 from hwnas.network import Network, build
 from hwnas.supernet.weights import resized
@@ -45,17 +45,17 @@ def teacher_of_weights(path: Path, network: Network) -> nn.Module:
     try:
         module.load_state_dict(load(read_regular(path)))
     except (OSError, SafetensorError, ValueError, KeyError) as error:
-        reason = (isinstance(error, OSError) and error.strerror) or "it is cut short, or no such file"
+        why = reason(error) if isinstance(error, OSError) else "it is cut short, or no such file"
         raise ConfigError(
-            f"the weights cannot be read ({reason})",
+            f"the weights cannot be read ({why})",
             where=f"{WHERE} {path}",
             allowed="A teacher's weights are a `.safetensors` file",
             do="Save them with `safetensors.torch.save_file(module.state_dict(), path)`",
         ) from error
     except RuntimeError as error:
-        reason = "; ".join(line.strip() for line in str(error).splitlines()[1:3])
+        differences = "; ".join(line.strip() for line in str(error).splitlines()[1:3])
         raise ConfigError(
-            f"the weights are not of the network that is named ({reason})",
+            f"the weights are not of the network that is named ({differences})",
             where=f"{WHERE} {path}",
             allowed="They are the state of `build(network)`, or of what `Supernet.extract` or `train_alone` gives",
             do="Correct `train.teacher_space` or `train.teacher_architecture`",
@@ -78,7 +78,7 @@ def checked_teacher(teacher: object, dataset: Dataset, name: str) -> nn.Module:
                 return teacher
             met = f"of two images it makes {tuple(logits.shape)}, or what is not finite"
         except Exception as error:  # a user's own module
-            met = f"it does not run on two images ({type(error).__name__}: {error})"
+            met = f"it does not run on two images ({raised(error)})"
     shape = (2, dataset.channels, dataset.resolution, dataset.resolution)
     raise ConfigError(
         met,

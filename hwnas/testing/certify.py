@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from hwnas.errors import HwnasError
+from hwnas.errors import HwnasError, raised
 from hwnas.lookup import place_of, source_of
 from hwnas.ops import Operator
 from hwnas.ops.plugins import fault_of
@@ -79,7 +79,6 @@ def _judged(name: str, check: Check, case: Case) -> Verdict:
     except Exception as error:  # a user's operator may raise anything
         source = source_of(case.kind)
         at = f" in {place_of(error, source.path)}" if source else ""
-        lines = str(error).strip().splitlines() or ["no reason given"]
         first = case.operators[0].describe()
-        return Verdict(name, "failed", f"{first}: {type(error).__name__}: {lines[0]}{at}")
+        return Verdict(name, "failed", f"{first}: {raised(error)}{at}")
     return Verdict(name, "passed")

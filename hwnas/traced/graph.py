@@ -14,6 +14,7 @@ from torch.nn.modules import activation
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
+from hwnas.errors import raised
 from hwnas.ops import Shape
 
 BATCH = 13
@@ -77,8 +78,7 @@ def graph_of(root: nn.Module, *, training: bool) -> fx.Graph:
     try:
         return _Tracer().trace(root)
     except Exception as error:  # a user's forward may do anything with what it is handed
-        lines = str(error).strip().splitlines()
-        raise Untraceable(f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}") from error
+        raise Untraceable(raised(error)) from error
     finally:
         for module, mode in modes.items():
             module.training = mode

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
-from hwnas.errors import SpaceError
+from hwnas.errors import SpaceError, raised
 from hwnas.ops import Shape
 from hwnas.space import Architecture, FunctionSpace
 
@@ -114,9 +114,8 @@ def _is_there(value: Tensor) -> bool:
 
 def does_not_run(space: FunctionSpace, shape: Shape, error: Exception) -> SpaceError:
     """The error of a network that fails on images of the stated shape."""
-    lines = str(error).strip().splitlines()
     return SpaceError(
-        f"the network fails at input {'x'.join(map(str, shape))} ({type(error).__name__}: {lines[0] if lines else ''})",
+        f"the network fails at input {'x'.join(map(str, shape))} ({raised(error)})",
         where=f"space `{space.name}`",
         allowed="Every network of the space runs on images of its input shape, (batch, *input_shape)",
         do="Correct the module, or the input shape that the function states",

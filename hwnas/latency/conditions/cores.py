@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from hwnas.errors import ConfigError
+from hwnas.errors import ConfigError, reason
 from hwnas.latency.conditions.tree import Tree, numbers_of
 
 CPUS = "sys/devices/system/cpu"
@@ -111,7 +111,7 @@ def kept_to(cpus: Sequence[int], *, surely: bool) -> Iterator[list[int]]:
     except OSError as error:
         if surely:
             raise ConfigError(
-                f"the process cannot be kept to the cores {_short(cpus)} ({error})", where="set-up",
+                f"the process cannot be kept to the cores {_short(cpus)} ({reason(error)})", where="set-up",
                 allowed="`cores` needs a system that lets a process choose its processors",
                 do="Leave out `cores`, or allow these processors (cgroup, taskset)",
             ) from error  # fmt: skip

@@ -7,6 +7,7 @@ import shlex
 import subprocess
 from functools import partial
 
+from hwnas.errors import reason
 from hwnas.latency.conditions.tree import Tree
 from hwnas.latency.energy.sensor import Sensor, unreadable
 
@@ -21,7 +22,7 @@ def find(tree: Tree, command: str) -> Sensor | str:
     try:
         words = shlex.split(command)
     except ValueError as error:
-        return f"`{command}` is no command ({error})"
+        return f"`{command}` is no command ({reason(error)})"
     if not words:
         return "the command is empty"
     watts(words)

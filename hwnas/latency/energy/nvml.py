@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from hwnas.errors import reason
 from hwnas.latency.conditions.tree import Tree
 from hwnas.latency.energy.sensor import Sensor, unreadable
 from hwnas.runtimes.cuda import gpu_state, open_nvml
@@ -33,7 +34,7 @@ def _joules(nvml: Any, handle: Any) -> float:
     try:
         return float(nvml.nvmlDeviceGetTotalEnergyConsumption(handle)) / 1e3
     except nvml.NVMLError as error:
-        raise unreadable("NVML", str(error)) from error
+        raise unreadable("NVML", reason(error)) from error
 
 
 def _watts() -> float:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from hwnas.errors import SensorError
+from hwnas.errors import SensorError, reason
 from hwnas.latency.conditions.tree import Tree
 from hwnas.latency.energy import SENSORS
 from hwnas.lookup import member
@@ -78,7 +78,7 @@ def number_in(tree: Tree, path: str, name: str) -> float:
     try:
         text = (tree.root / path).read_text(encoding="ascii", errors="replace").strip()
     except OSError as error:
-        raise unreadable(name, f"{path}: {error.strerror or error}") from error
+        raise unreadable(name, f"{path}: {reason(error)}") from error
     try:
         return float(text)
     except ValueError as error:

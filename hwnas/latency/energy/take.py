@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import HwnasError, SensorError
+from hwnas.errors import HwnasError, SensorError, reason
 from hwnas.latency.conditions.cores import chosen
 from hwnas.latency.conditions.rounds import conditions_between
 from hwnas.latency.conditions.tree import Tree
@@ -80,8 +80,7 @@ def take_energy(runtime: Runtime, job: Mapping[str, Any], tell: Tell, cpus: Sequ
         except SensorError as error:
             tell({"failed": place, "why": error.met})
         except Exception as error:  # one file that a runtime refuses must not cost the others
-            said = str(error.met if isinstance(error, HwnasError) else error).strip().splitlines()
-            tell({"failed": place, "why": said[0] if said else type(error).__name__})
+            tell({"failed": place, "why": error.met if isinstance(error, HwnasError) else reason(error)})
         else:
             state = conditions_between(before, watch.state())
             tell({"took": place, "mj": found.mj, "conditions": {**state, **watch.facts(), **found.conditions}})

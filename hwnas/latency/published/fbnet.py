@@ -15,6 +15,7 @@ from dataclasses import replace
 from itertools import product
 from typing import Any
 
+from hwnas.errors import reason
 from hwnas.latency.published.entry import Entry, Fact, Link, Row, unreadable
 from hwnas.ops.classifier import Classifier
 from hwnas.ops.conv import Conv
@@ -45,7 +46,7 @@ def _entry(path: str, number: int, line: str) -> Entry:
         us = float(record["runtime_us_p50"])
         more = {name: float(v) for name, v in record.items() if name.startswith("runtime_us_") and name[-3:] != "p50"}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise unreadable(f"{path}:{number}", f"this is no record ({type(error).__name__}: {error})") from error
+        raise unreadable(f"{path}:{number}", f"this is no record ({reason(error)})") from error
     facts: dict[str, Fact] = {"type": kind, **_sizes(kind, shapes, arguments)}
     key = json.dumps([kind, shapes, arguments, record.get("input_dtypes")])
     return Entry(number, key, us / 1e3, kind, facts, tuple(_links(facts)), more)

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import ConfigError, did_you_mean
+from hwnas.errors import ConfigError, did_you_mean, reason
 from hwnas.latency.file import content_of
 from hwnas.latency.published import fbnet, mobile, tfnas, tinynas
 from hwnas.latency.published.entry import Entry, Row, unreadable
@@ -83,7 +83,7 @@ def bytes_of(path: Path) -> bytes:
     try:
         return gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
     except (OSError, EOFError, zlib.error) as error:
-        raise unreadable(str(path), f"the file cannot be unpacked ({error})") from error
+        raise unreadable(str(path), f"the file cannot be unpacked ({reason(error)})") from error
 
 
 def detect(path: Path, text: str) -> str | None:

@@ -15,6 +15,7 @@ from functools import partial
 
 import yaml
 
+from hwnas.errors import reason
 from hwnas.latency.published.entry import Entry, Fact, Link, Row, unreadable
 from hwnas.ops import Shape
 from hwnas.ops.classifier import Classifier
@@ -37,7 +38,7 @@ def read(path: str, text: str, *, ofa: bool) -> list[Entry]:
         root = yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        raise unreadable(f"{path}:{mark.line + 1}" if mark else path, f"this is no YAML ({error})") from error
+        raise unreadable(f"{path}:{mark.line + 1}" if mark else path, f"this is no YAML ({reason(error)})") from error
     if not isinstance(root, yaml.MappingNode):
         raise unreadable(path, "the file holds no keys")
     return [_entry(path, key, value, ofa=ofa) for key, value in root.value]
@@ -55,7 +56,7 @@ def _entry(path: str, key: yaml.Node, value: yaml.Node, *, ofa: bool) -> Entry:
         }
         ms = told.pop("mean")
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise unreadable(f"{path}:{line}", f"`{key.value}` has no mean ({type(error).__name__}: {error})") from error
+        raise unreadable(f"{path}:{line}", f"`{key.value}` has no mean ({reason(error)})") from error
     facts = facts_of(str(key.value))
     layer = str(facts.get("layer", key.value))
     entry = Entry(line, str(key.value), ms, layer, facts, more=told)

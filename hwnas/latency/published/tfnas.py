@@ -9,6 +9,7 @@ import json
 import re
 from typing import Any
 
+from hwnas.errors import reason
 from hwnas.latency.published.entry import Entry, Fact, unreadable
 
 KEY = re.compile(r"(?P<layer>[A-Za-z]+)_(\d+)_(\d+)_(\d+)_(\d+)_k(\d+)_s(\d+)_(?P<activation>\w+)")
@@ -32,7 +33,7 @@ def read(path: str, text: str) -> list[Entry]:
                 line, counted = line + text.count("\n", counted, place), place
                 entries.append(_entry(line, key, name, ms))
     except (AttributeError, TypeError, ValueError) as error:
-        raise unreadable(path, f"this is no JSON of blocks with times ({error})") from error
+        raise unreadable(path, f"this is no JSON of blocks with times ({reason(error)})") from error
     return entries
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from hwnas.errors import reason
 from hwnas.latency.published.entry import Entry, Fact, Link, unreadable
 from hwnas.ops.conv import Conv
 
@@ -33,7 +34,9 @@ def _entry(path: str, number: int, line: str) -> Entry:
             raise ValueError("it is not `{type,eight numbers} ms`")
         ms = float(matched[10])
     except ValueError as error:
-        raise unreadable(f"{path}:{number}", f"`{line[:60]}` is no convolution with its time ({error})") from error
+        raise unreadable(
+            f"{path}:{number}", f"`{line[:60]}` is no convolution with its time ({reason(error)})"
+        ) from error
     sizes = dict(zip(NAMES, map(int, matched.groups()[1:9]), strict=True))
     facts: dict[str, Fact] = {"type": matched[1], **sizes}
     links: tuple[Link, ...] = ()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from hwnas.errors import ConfigError, HwnasError, NoScore
+from hwnas.errors import ConfigError, HwnasError, NoScore, raised
 from hwnas.network import Network, build
 from hwnas.proxies.training_free.definition import Definition, Subject
 from hwnas.proxies.training_free.initialisation import INITIALISATIONS
@@ -111,8 +111,7 @@ def _measured(definition: Definition, subject: Subject, where: str) -> float:
     except HwnasError:
         raise
     except (RuntimeError, ValueError, ArithmeticError) as error:  # a failed decomposition is one of the first two
-        told = str(error).strip().partition("\n")[0]
-        raise _nothing(f"{type(error).__name__}: {told}", where) from error
+        raise _nothing(raised(error), where) from error
     if not math.isfinite(value):
         raise _nothing(f"the score is {value}", where)
     return value

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import ConfigError, HwnasError
+from hwnas.errors import ConfigError, HwnasError, raised
 from hwnas.lookup import member, named
 from hwnas.space import AnySpace
 from hwnas.supernet.recipe import Recipe
@@ -57,7 +57,7 @@ def _asked(recipe: Recipe, function: Any, *given: Any) -> Any:
     except HwnasError:
         raise
     except Exception as error:
-        raise _unfit(recipe, f"it raised {type(error).__name__}: {error}") from error
+        raise _unfit(recipe, f"it raised {raised(error)}") from error
 
 
 def _checked(found: Any, recipe: Recipe) -> list[Lesson]:

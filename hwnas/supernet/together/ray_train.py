@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hwnas.errors import HwnasError, TrainingError
+from hwnas.errors import HwnasError, TrainingError, reason
 from hwnas.lookup import optional
 from hwnas.supernet.team import Team
 from hwnas.supernet.together.part import PATIENCE, Heard, Opener, do_part
@@ -36,7 +36,7 @@ def launch(opener: Opener, processes: int, heard: Heard) -> None:
         if (told := _of_hwnas(error)) is not None:
             raise told from error
         raise TrainingError(
-            f"Ray could not train in {processes} processes ({type(error).__name__}: {str(error).splitlines()[0]})",
+            f"Ray could not train in {processes} processes ({reason(error)})",
             where=WHY,
             allowed="The checkpoints so far are whole",
             do="Run the same command again: it goes on after the last finished epoch",
