@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from hwnas.errors import ExportError, MissingExtra
+from hwnas.export.disk import unwritten
 from hwnas.quiet import muted
 
 
@@ -21,9 +22,10 @@ def drafted(module: nn.Module, path: Path, *, to: str) -> Iterator[Path]:
     mode and without gradients, and converters' warnings, which speak to their own developers, are dropped.
 
     Raises:
-        ExportError: the file cannot be written, or whatever the body raises, with the operator types of the module.
+        DiskError: the file cannot be written, however deep below that shows.
+        ExportError: whatever else the body raises, with the operator types of the module.
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     modes = {child: child.training for child in module.modules()}
     module.eval()
     fused = torch.backends.mha.get_fastpath_enabled()
@@ -36,13 +38,8 @@ def drafted(module: nn.Module, path: Path, *, to: str) -> Iterator[Path]:
         os.replace(draft, path)
     except MissingExtra:
         raise
-    except OSError as error:
-        raise ExportError(
-            f"the file cannot be written ({error.strerror or error})", where=str(path),
-            allowed="The folder must be writable, on a disk with free space", do="Free the disk or use another folder",
-        ) from error  # fmt: skip
     except Exception as error:  # converters raise anything
-        raise _failed(module, path, to, error) from error
+        raise unwritten(error, path) or _failed(module, path, to, error) from error
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
         with contextlib.suppress(OSError):
