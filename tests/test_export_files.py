@@ -229,6 +229,6 @@ def test_what_a_converter_makes_of_a_full_disk_is_seen_through(tmp_path: Path) -
         told = unwritten(error, tmp_path / "model")
         assert told is not None
         assert "No space left" in told.met
-        assert told.where in ("/tmp/scratch", str(tmp_path / "model"))  # noqa: S108 - a name in a message
+        assert told.where in ("/tmp/scratch", str(tmp_path / "model"))
     for error in (ValueError("no kernel"), wrapped(KeyError("x")), FileNotFoundError(2, "gone", "/of/an/operator")):
         assert unwritten(error, tmp_path / "model") is None

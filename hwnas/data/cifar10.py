@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hwnas.data.facts import Raw, decoding
 from hwnas.data.images import decoded
 from hwnas.data.source import Decoded, Pool, Source, SplitName, find
 from hwnas.errors import DataError
@@ -42,7 +43,8 @@ def read(base: Path, *, path: str | None = None, resolution: int = 32) -> Source
     if lacking := [key for key in (*keys, "class_names") if key not in arrays]:
         raise _damaged(f"the file lacks {', '.join(lacking)}", file)
     names = tuple(map(str, arrays["class_names"]))
-    return Source(names, {split: _pool(arrays, split, file, resolution) for split in splits})
+    raw = Raw("RGB", steps=decoding("RGB", resolution), order=f"as the arrays of {FILE} have them")
+    return Source(names, {split: _pool(arrays, split, file, resolution) for split in splits}, raw)
 
 
 def _pool(arrays: dict[str, Any], split: str, file: Path, resolution: int) -> Pool:

@@ -11,6 +11,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from hwnas.data.facts import Raw, decoding
 from hwnas.data.source import Decoded, Pool, Source, SplitName, find
 from hwnas.errors import ConfigError, DataError
 
@@ -41,7 +42,9 @@ def read(base: Path, *, path: str, resolution: int, channels: int = 3) -> Source
         splits = {"train": root}
     class_names = tuple(_folders(splits["train"]))
     pools = {split: _pool(folder, class_names, resolution, channels) for split, folder in splits.items()}
-    return Source(class_names, pools)
+    colour = "grey" if channels == 1 else "RGB"
+    raw = Raw(colour, steps=decoding(colour, resolution), order="classes by name, and the files of each class by path")
+    return Source(class_names, pools, raw)
 
 
 def _pool(folder: Path, class_names: tuple[str, ...], resolution: int, channels: int) -> Pool:

@@ -1,4 +1,5 @@
-"""Whether what a run keeps agrees with itself: tables, checkpoints, studies, scores, fronts. Nothing is written."""
+"""Whether what a run keeps agrees with itself: tables, checkpoints, studies, scores, fronts, bundles. Nothing is
+written."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from hwnas.errors import HwnasError, RunError
 from hwnas.latency.table import read_table
+from hwnas.pipeline.bundles import bundle_ailments
 from hwnas.pipeline.workspace import Run, open_run
 from hwnas.search.agreement import Ailment, KeptStudy, front_ailments, kept_studies, store_ailments, study_ailments
 from hwnas.search.lines import read_lines
@@ -30,7 +32,7 @@ class Examined:
 
 
 def doctor(reference: str | Path, *, runs: Path = Path("runs")) -> Examined:
-    """Examine a run: study against score store against fronts, tables, checkpoints. It repairs nothing.
+    """Examine a run: study against score store against fronts, tables, checkpoints, bundles. It repairs nothing.
 
     Raises:
         RunError: there is no such run folder yet.
@@ -44,7 +46,7 @@ def doctor(reference: str | Path, *, runs: Path = Path("runs")) -> Examined:
             do=f"Run `{run.command('run')}` first",
         )
     looked: list[str] = []
-    found = (*_files(run, looked), *_searches(run, looked))
+    found = (*_files(run, looked), *_searches(run, looked), *bundle_ailments(run, looked))
     return Examined(run.folder, tuple(looked), found)
 
 
