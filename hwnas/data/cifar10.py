@@ -16,7 +16,7 @@ from torch import Tensor
 
 from hwnas.data.facts import Raw, decoding
 from hwnas.data.images import decoded
-from hwnas.data.source import Decoded, Pool, Source, SplitName, find
+from hwnas.data.source import Decoded, Pool, Source, SplitName, find, reason
 from hwnas.errors import DataError
 
 FILE = "cifar10_jpeg.npz"
@@ -33,11 +33,13 @@ def read(base: Path, *, path: str | None = None, resolution: int = 32) -> Source
     """
     folder = Path(os.environ.get("HWNAS_DATA") or Path("..") / "shared" / "data")
     file = find(Path(path) if path is not None else folder / FILE, base, what="file", do=_DO)
+    if not file.is_file():
+        raise _damaged("this is no file", file)
     try:
         with np.load(file, allow_pickle=False) as opened:
             arrays = {key: opened[key] for key in opened.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        raise _damaged(f"the file cannot be read ({error})", file) from error
+        raise _damaged(f"the file cannot be read ({reason(error)})", file) from error
     splits: tuple[SplitName, ...] = ("train", "test")
     keys = [f"{key}_{split}" for split in splits for key in ("jpeg", "offset", "y")]
     if lacking := [key for key in (*keys, "class_names") if key not in arrays]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from hwnas.data.facts import Raw
 from hwnas.data.names import class_names as checked_names
-from hwnas.data.source import Pool, Source, SplitName, Stored, find
+from hwnas.data.source import Pool, Source, SplitName, Stored, find, reason
 from hwnas.errors import DataError
 
 _PREFIXES: dict[SplitName, str] = {"train": "train", "test": "t10k"}
@@ -60,7 +60,7 @@ def _array(file: Path, axes: int) -> Tensor:
     try:
         content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
-        raise _damaged(f"the file cannot be read ({error})", file) from error
+        raise _damaged(f"the file cannot be read ({reason(error)})", file) from error
     if len(content) < 4 + 4 * axes or content[:4] != bytes([0, 0, _UNSIGNED_BYTE, axes]):
         raise _damaged(f"the file does not begin as {axes}-dimensional IDX of bytes does", file)
     sizes = [int.from_bytes(content[at : at + 4], "big") for at in range(4, 4 + 4 * axes, 4)]

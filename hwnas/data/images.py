@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from hwnas.data.facts import Raw, decoding
-from hwnas.data.source import Decoded, Pool, Source, SplitName, find
+from hwnas.data.source import Decoded, Pool, Source, SplitName, find, reason
 from hwnas.errors import ConfigError, DataError
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
@@ -74,6 +74,8 @@ def _pool(folder: Path, class_names: tuple[str, ...], resolution: int, channels:
 
 
 def _decode(files: tuple[Path, ...], resolution: int, channels: int, index: int) -> Tensor:
+    if not files[index].is_file():  # to open a pipe would wait for ever
+        raise _unreadable(FileNotFoundError("it is gone, or no file"), str(files[index]))
     try:
         with files[index].open("rb") as content:
             return decoded(content, resolution, channels=channels, where=str(files[index]))
@@ -100,7 +102,7 @@ def decoded(content: IO[bytes], resolution: int, *, channels: int, where: str) -
 
 def _unreadable(error: Exception, where: str) -> DataError:
     return DataError(
-        f"the image cannot be read ({error})",
+        f"the image cannot be read ({reason(error)})",
         where=where,
         allowed="Every file is a whole image",
         do="Replace or remove the file",

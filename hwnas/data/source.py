@@ -167,6 +167,11 @@ def squaring_of(pools: Collection[Pool], resolution: int | None) -> tuple[Step, 
     return squaring(resolution, whole=first.take(torch.tensor([0])).dtype == torch.uint8)
 
 
+def reason(error: Exception) -> str:
+    """Why something could not be read, without the system's number and without the path, which stands elsewhere."""
+    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+
+
 def find(path: Path, base: Path, *, what: str, do: str) -> Path:
     """The file or folder at a path taken from here, else from `base`.
 
