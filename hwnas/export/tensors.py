@@ -84,10 +84,16 @@ def _tflite(path: Path) -> tuple[Tensor, Tensor]:
 
 
 def _pt2(path: Path) -> tuple[Tensor, Tensor]:
-    from hwnas.runtimes.pt2 import read_program
+    import torch
 
-    program = read_program(path)
-    return Tensor(program.given, program.shape, program.dtype), Tensor(program.taken, *program.gives)
+    program = torch.export.load(path)  # it may run code, and was written here a moment ago
+    values = {node.name: node.meta.get("val") for node in program.graph.nodes}
+    names = program.graph_signature.user_inputs[0], program.graph_signature.user_outputs[0]
+    ends = [
+        Tensor(str(name), tuple(values[str(name)].shape), str(values[str(name)].dtype).removeprefix("torch."))
+        for name in names
+    ]
+    return ends[0], ends[1]
 
 
 _READERS: Mapping[str, Callable[[Path], tuple[Tensor, Tensor]]] = {".onnx": _onnx, ".tflite": _tflite, ".pt2": _pt2}

@@ -58,8 +58,6 @@ class Program:
     tensors: Mapping[str, Stored]
     calls: tuple[Call, ...]
     taken: str
-    gives: tuple[tuple[int, ...], str]
-    """Shape and dtype of `taken`."""
 
 
 def read_program(path: Path) -> Program:
@@ -97,11 +95,11 @@ def read_program(path: Path) -> Program:
     taken = [_only(spec) for spec in signature["output_specs"]]
     if len(given) != 1 or [kind for kind, _ in taken] != ["user_output"]:
         raise ValueError(f"{len(given)} inputs, and outputs {', '.join(kind for kind, _ in taken)}")
-    taken_name = taken[0][1]["arg"]["as_tensor"]["name"]
-    ends = [graph["tensor_values"][name] for name in (given[0], taken_name)]
-    (shape, dtype), gives = ((_whole(meta["sizes"]), DTYPES[meta["dtype"]]) for meta in ends)
-    calls = tuple(map(_call, graph["nodes"]))
-    return Program(given[0], shape, dtype, tensors, calls, taken_name, gives)
+    meta = graph["tensor_values"][given[0]]
+    return Program(
+        given[0], _whole(meta["sizes"]), DTYPES[meta["dtype"]], tensors, tuple(map(_call, graph["nodes"])),
+        taken[0][1]["arg"]["as_tensor"]["name"],
+    )  # fmt: skip
 
 
 def _stored(meta: Mapping[str, Any], folder: str, content: Any) -> Stored:
