@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import random
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -17,11 +21,13 @@ import pytest
 from numpy.typing import NDArray
 
 from hwnas import pipeline
-from hwnas.errors import ExportError, RunError
+from hwnas.errors import DiskError, ExportError, RunError
 from hwnas.export.manifest import damage, read_manifest, write_manifest
 from hwnas.export.staging import earlier_folder, fresh_folder, is_exported, staged
 from hwnas.pipeline import exporting
+from hwnas.pipeline.bundles import bundle_ailments, open_bundle
 from hwnas.pipeline.narrate import Silent
+from hwnas.pipeline.workspace import open_run
 from tests.exported import exported
 
 Array = NDArray[np.float32]
@@ -225,6 +231,23 @@ def test_without_a_checksum_a_field_of_another_kind_is_named(value: Any, bundle:
             read_manifest(bundle / "manifest.json")
 
 
+def test_doctor_and_report_never_trace_back_over_a_manifest_that_is_valid_but_for_one_thing(
+    run: Path, bundle: Path
+) -> None:
+    content, opened = json.loads((bundle / "manifest.json").read_text()), open_run(run)
+    del content["crc32"]
+    values = (..., None, [], {}, [[]], [{}], "", "x", -1, 1.5, True, 10**400, "a\0b", "\ud800", "x" * 5000, "..")
+    places = [at for at in paths_of(content) if at[0] != "experiment"]
+    rng = random.Random(0)
+    for _ in range(300):
+        at = rng.choice(places)
+        (bundle / "manifest.json").write_text(json.dumps(changed(content, at, rng.choice(values))))
+        assert all(str(ailment).encode() for ailment in bundle_ailments(opened, []))
+        held = open_bundle(bundle)
+        assert (held.manifest is None) is ("manifest.json" in held.wrong)
+        assert all(model.key.encode() for model in held.models)
+
+
 @pytest.mark.parametrize("text", ["{", "", "[]", "null", "1", '{"a": NaN}', "[" * 100_000, "\udcff"], ids=repr)
 def test_what_is_no_manifest_is_found_and_told_on_the_page(text: str, run: Path, bundle: Path) -> None:
     (bundle / "manifest.json").write_bytes(text.encode("utf-8", "surrogateescape"))
@@ -372,6 +395,35 @@ def test_a_bundle_that_cannot_be_exchanged_is_told_with_its_folder(tmp_path: Pat
     assert [path.name for path in tmp_path.iterdir()] == ["edge"]
     with pytest.raises(ExportError, match="the manifest cannot be written"):
         write_manifest(tmp_path / "edge" / "manifest.json", {})
+
+
+def test_a_full_disk_and_a_folder_that_cannot_be_written_are_told_as_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "edge"
+    whole(folder, "old")
+    before, limits = contents(folder), resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+        with (
+            pytest.raises(DiskError, match=r"the manifest cannot be written \(File too large\)") as caught,
+            staged(folder) as fresh,
+        ):
+            write_manifest(fresh / "manifest.json", {"a": "x" * 1000})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.where == str(folder / "manifest.json")
+
+    def refuse(path: Any, *rest: Any, **options: Any) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    for name in ("mkdir", "rename"):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, name, refuse)
+            with pytest.raises(DiskError, match="Read-only file system"), staged(folder):
+                pass
+    assert contents(folder) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["edge"]
 
 
 def test_errors_name_the_bundle_and_not_the_folder_that_is_gone(tmp_path: Path) -> None:

@@ -690,10 +690,10 @@ class TestClassNames:
     @pytest.mark.parametrize(
         ("names", "message"),
         [
-            (["a", "b"], "there are 2 class names for 3 classes"),
-            (["a"], "there are 1 class name for 3 classes"),
-            (["a", "b", "a"], "the name `a` stands there twice"),
-            (["a", " ", "b"], "a name is empty"),
+            (["a", "b"], "`class_names` has 2 names for 3 classes"),
+            (["a"], "`class_names` has 1 name for 3 classes"),
+            (["a", "b", "a"], "`class_names` has `a` twice"),
+            (["a", " ", "b"], "`class_names` has an empty name"),
             (3, "`class_names` is 3"),
             ([["a"], "b", "c"], "`class_names` is "),
             ([True, "b", "c"], "`class_names` is "),

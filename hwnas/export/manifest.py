@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +117,10 @@ def _wrong(path: Path, listed: ListedFile) -> str | None:
 def _parsed(path: Path, content: Fields) -> Manifest:
     models = tuple(map(_model, content.objects("models")))
     manifest = Manifest(path, content.text("tier"), content.object("setup").text("runtime"), models, dict(content.raw))
+    try:
+        json.dumps([manifest.tier, manifest.runtime, *map(asdict, models)], ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise FieldError("a text holds half of a character") from error
     names = [file.name for file in manifest.files]
     if len(set(names)) < len(names):
         raise FieldError(f"it lists `{next(name for name in names if names.count(name) > 1)}` twice")
@@ -136,7 +140,7 @@ def _model(model: Fields) -> ListedModel:
 
 def _file(file: Fields) -> ListedFile:
     name = file.text("name")
-    if name in ("", ".", "..") or set(name) & set("/\\\0"):
+    if name in ("", ".", "..") or set(name) & set("/\\") or not name.isprintable():
         raise FieldError(f"`{file.at('name')}` is {name!r}, the name of a file beside the manifest is needed")
     return ListedFile(
         name=name,

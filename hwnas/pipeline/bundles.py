@@ -97,10 +97,11 @@ def _examined(folder: Path, again: str, looked: list[str]) -> Iterator[Ailment]:
     except RunError as error:
         yield Ailment("error", error.met, error.where, error.allowed, AGAIN.format(again))
         return
-    looked.append(f"{manifest.path}: {len(manifest.files)} model files")
+    count = len(manifest.files)
+    looked.append(f"{manifest.path}: {count} model file{'s' * (count != 1)}")
     if manifest.tier != folder.name:
         yield Ailment(
-            "error", f"the manifest is of tier `{manifest.tier}`", str(manifest.path),
+            "error", f"the manifest is of tier {manifest.tier!r}", str(manifest.path),
             "A bundle stands in the folder of its tier", AGAIN.format(again),
         )  # fmt: skip
     for name, why in damage(manifest).items():
