@@ -433,6 +433,13 @@ def test_errors_name_the_bundle_and_not_the_folder_that_is_gone(tmp_path: Path) 
 
 
 def test_names_of_exports_are_told_from_the_users() -> None:
-    ours = ("manifest.json", "best.onnx", "knee.tflite", "cluster-3-1.pt2")
+    ours = (
+        "manifest.json",
+        "best.onnx",
+        "knee.tflite",
+        "cluster-3-1.pt2",
+        ".best.onnx.12.tmp",
+        ".manifest.json.12.part",
+    )
     assert all(map(is_exported, ours))
-    assert not any(map(is_exported, ("mine.onnx", "best.txt", "best", "best.onnx.bak")))
+    assert not any(map(is_exported, ("mine.onnx", "best.txt", "best", "best.onnx.bak", ".mine.onnx.12.tmp")))

@@ -18,12 +18,17 @@ from hwnas.io.atomic import sync_folder
 
 SUFFIXES = frozenset(f".{format_}" for format_ in RUNTIME_OF)
 """How model files end."""
+DRAFT = re.compile(r"\.(?P<name>.+)\.\d+\.(part|tmp)")
+"""The name of a file that was being written; earlier versions ended it with `tmp`."""
+ASIDE = re.compile(r"\.(?P<name>.+)\.(fresh|earlier)")
+"""The name of a folder that an export keeps beside a bundle while it runs."""
 
 
 def is_exported(name: str) -> bool:
-    """Return whether `hwnas export` gives a file of this name to a bundle; all others are the user's."""
-    path = Path(name)
-    return name == MANIFEST or (path.suffix in SUFFIXES and re.fullmatch(STEM, path.stem) is not None)
+    """Return whether `hwnas export` gives a file of this name to a bundle, or its draft; all others are the user's."""
+    draft = DRAFT.fullmatch(name)
+    path = Path(draft["name"] if draft else name)
+    return path.name == MANIFEST or (path.suffix in SUFFIXES and re.fullmatch(STEM, path.stem) is not None)
 
 
 def fresh_folder(folder: Path) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hwnas.errors import RunError
 from hwnas.export.manifest import MANIFEST, ListedFile, ListedModel, Manifest, damage, read_manifest
-from hwnas.export.staging import SUFFIXES, earlier_folder, fresh_folder, is_exported
+from hwnas.export.staging import ASIDE, SUFFIXES, earlier_folder, fresh_folder, is_exported
 from hwnas.pipeline.workspace import Run
 from hwnas.search.agreement import Ailment
 
@@ -54,7 +54,8 @@ def bundle_ailments(run: Run, looked: list[str]) -> Iterator[Ailment]:
         top = run.folder / place
         present = {path.name for path in top.iterdir() if path.is_dir()} if top.is_dir() else set[str]()
         names = {name for name in present if not name.startswith(".")}
-        for tier in sorted(names | {tier for tier in run.experiment.tiers if _left(top / tier)}):
+        aside = {match["name"] for name in present if (match := ASIDE.fullmatch(name))}
+        for tier in sorted(names | aside):
             try:
                 yield from _leftovers(top / tier, again)
                 if tier in names:
