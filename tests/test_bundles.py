@@ -7,7 +7,6 @@ import json
 import os
 import random
 import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -397,21 +396,19 @@ def test_a_bundle_that_cannot_be_exchanged_is_told_with_its_folder(tmp_path: Pat
         write_manifest(tmp_path / "edge" / "manifest.json", {})
 
 
+def written_on_a_full_disk(path: Path) -> None:
+    path.with_name(f".{path.name}.{os.getpid()}.part").symlink_to("/dev/full")  # where it is written first
+    write_manifest(path, {})
+
+
 def test_a_full_disk_and_a_folder_that_cannot_be_written_are_told_as_that(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "edge"
     whole(folder, "old")
-    before, limits = contents(folder), resource.getrlimit(resource.RLIMIT_FSIZE)
-    try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
-        with (
-            pytest.raises(DiskError, match=r"the manifest cannot be written \(File too large\)") as caught,
-            staged(folder) as fresh,
-        ):
-            write_manifest(fresh / "manifest.json", {"a": "x" * 1000})
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    before = contents(folder)
+    with pytest.raises(DiskError, match="No space left on device") as caught, staged(folder) as fresh:
+        written_on_a_full_disk(fresh / "manifest.json")
     assert caught.value.where == str(folder / "manifest.json")
 
     def refuse(path: Any, *rest: Any, **options: Any) -> None:
