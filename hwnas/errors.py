@@ -64,6 +64,10 @@ class ExportError(HwnasError, RuntimeError):
     """A file that could not be made, or that disagrees with PyTorch."""
 
 
+class DiskError(ExportError):
+    """A model file or a bundle that the disk or the folder did not take; no network is to blame for it."""
+
+
 class SensorError(HwnasError, RuntimeError):
     """A sensor that is not there, or cannot carry a figure."""
 

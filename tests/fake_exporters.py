@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
@@ -15,7 +16,8 @@ from hwnas.ops import Shape
 
 
 def weights(module: nn.Module, input_shape: Shape, path: Path, *, log: Path) -> Path:
-    """Leaves an empty file PID.WIDTH in `log`. A width of 13 is refused, 17 kills the process, 19 lacks a package."""
+    """Leaves an empty file PID.WIDTH in `log`. A width of 13 is refused, 17 kills the process, 19 lacks a
+    package, 23 meets a full disk."""
     assert not module.training
     width = input_shape[0]
     if width == 13:
@@ -24,6 +26,8 @@ def weights(module: nn.Module, input_shape: Shape, path: Path, *, log: Path) -> 
         os.kill(os.getpid(), signal.SIGKILL)
     if width == 19:
         raise MissingExtra("not there", where="here", allowed="It comes with an extra", do="Install it")
+    if width == 23:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".tmp")
     draft.write_bytes(b"".join(tensor.numpy().tobytes() for tensor in module.state_dict().values()))

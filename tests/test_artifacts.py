@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import nn
 
-from hwnas.errors import ExportError, HwnasError, MissingExtra
+from hwnas.errors import DiskError, ExportError, HwnasError, MissingExtra
 from hwnas.latency import artifacts
 from hwnas.latency.artifacts import Target, make_files
 from hwnas.ops.conv import Conv
@@ -160,6 +160,18 @@ def test_a_missing_package_ends_it(tmp_path: Path, log: Path, pool_at_once: None
     wanted.insert(position, targets(19)[0])
     with pytest.raises(MissingExtra):
         made(wanted, log, tmp_path / "a", workers=2)
+
+
+@pytest.mark.parametrize("position", [0, 2], ids=["made here", "made elsewhere"])
+def test_a_full_disk_ends_it_and_no_operator_is_blamed(
+    tmp_path: Path, log: Path, pool_at_once: None, position: int
+) -> None:
+    wanted = targets(1, 2, 3)
+    wanted.insert(position, targets(23)[0])
+    with pytest.raises(DiskError, match="No space left on device") as caught:
+        made(wanted, log, tmp_path / "a", workers=2)
+    assert caught.value.where.startswith(str(tmp_path / "a"))
+    assert "operat" not in str(caught.value)
 
 
 def test_a_quick_exporter_stays_here_however_many_processes_are_allowed(tmp_path: Path, log: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
+from torch.nn.functional import interpolate
 from torch.testing import assert_close
 
 from hwnas.data import AUGMENTATIONS, DATA_SETS, Dataset, Split, augment, batches, load_data
@@ -551,3 +554,190 @@ def test_what_cannot_be_used_is_refused(prepare: Callable[[Path], Any], message:
 def test_wide_images_fit_once_a_resolution_is_given(tmp_path: Path) -> None:
     spec = write_function(tmp_path, f"{ONE}x[..., 1:] = 200\n    return {{'train': (x[..., :3], y)}}")
     assert load_data({"function": spec, "resolution": 6}, seed=0).resolution == 6
+
+
+# --- what is told so that images can be prepared, and a test accuracy repeated, without hwnas ---
+
+
+def prepared(raw: list[Any], steps: list[dict[str, Any]]) -> Tensor:
+    """The steps as docs/export.md describes them, with Pillow and PyTorch alone, of bytes of files or of (C, H, W)."""
+    return torch.stack([_prepared(one, steps) for one in raw])
+
+
+def _prepared(image: Any, steps: list[dict[str, Any]]) -> Tensor:
+    for step in steps:
+        kind = step["step"]
+        if kind == "decode":
+            image = ImageOps.exif_transpose(Image.open(io.BytesIO(image)))
+            image = image.convert({"grey": "L", "RGB": "RGB"}[step["colour"]])
+        elif kind == "fit":
+            image = np.array(ImageOps.fit(image, step["size"][::-1], Image.Resampling.BILINEAR))
+            image = torch.from_numpy(image.reshape(*image.shape[:2], -1)).permute(2, 0, 1).float()
+        elif kind == "crop":
+            side = min(image.shape[1:])
+            top, left = ((size - side) // 2 for size in image.shape[1:])
+            image = image[:, top : top + side, left : left + side]
+        elif kind == "resize":
+            image = interpolate(image[None], step["size"], mode=step["method"], antialias=step["antialias"])[0]
+        elif kind == "normalise":
+            mean, std = (torch.tensor(step[name])[:, None, None] for name in ("mean", "std"))
+            image = (image - mean) / std
+        else:
+            by = step.get("by", 1)
+            image = {"multiply": image * by, "divide": image / by, "round": image.round().float()}[kind]
+    return image
+
+
+def numbers(text: str) -> list[int]:
+    ends = [part.partition("-")[::2] for part in text.split(",")]
+    return [number for first, last in ends for number in range(int(first), int(last or first) + 1)]
+
+
+def raw_idx(folder: Path) -> tuple[list[Tensor], np.ndarray[Any, Any]]:
+    content = (folder / "t10k-images-idx3-ubyte").read_bytes()
+    pixels = np.frombuffer(content, np.uint8, offset=16).reshape(-1, 1, 6, 6)
+    labels = np.frombuffer((folder / "t10k-labels-idx1-ubyte").read_bytes(), np.uint8, offset=8)
+    return [torch.from_numpy(one.copy()).float() for one in pixels], labels
+
+
+def raw_images(folder: Path) -> tuple[list[bytes], np.ndarray[Any, Any]]:
+    files = [path for name in sorted(folder.iterdir()) for path in sorted(name.iterdir())]
+    return [path.read_bytes() for path in files], np.array([int(path.parent.name[-1]) for path in files])
+
+
+def raw_cifar(folder: Path) -> tuple[list[bytes], np.ndarray[Any, Any]]:
+    arrays = np.load(folder / "cifar10_jpeg.npz")
+    ends = zip(arrays["offset_test"], arrays["offset_test"][1:], strict=False)
+    return [arrays["jpeg_test"][first:last].tobytes() for first, last in ends], arrays["y_test"]
+
+
+def raw_digits(folder: Path) -> tuple[list[Tensor], np.ndarray[Any, Any]]:
+    from sklearn.datasets import load_digits
+
+    found = load_digits()
+    return [torch.from_numpy(image)[None] for image in found.images], found.target
+
+
+def raw_function(folder: Path) -> tuple[list[Tensor], np.ndarray[Any, Any]]:
+    return list(torch.arange(60 * 16.0).reshape(60, 1, 4, 4)), np.arange(60) % 3
+
+
+RAW: dict[str, Callable[[Path], tuple[list[Any], np.ndarray[Any, Any]]]] = {
+    "digits": raw_digits, "idx": raw_idx, "images": raw_images, "cifar10": raw_cifar, "function": raw_function,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("resolution", [None, 8])
+@pytest.mark.parametrize("name", DATA_SETS)
+def test_facts_and_raw_data_give_the_test_images(name: str, resolution: int | None, tmp_path: Path) -> None:
+    spec = SMALL[name](tmp_path)
+    if resolution is not None:
+        spec = {"name": spec} if spec == "digits" else {"function": spec} if isinstance(spec, str) else spec
+        spec = {**spec, "resolution": 10 if name == "digits" else resolution}
+    dataset = load_data(spec, seed=3)
+    size = dataset.resolution + 3
+    told, how = dataset.test_images, dataset.preprocessing_at(size, size)
+    assert json.loads(json.dumps([told, how])) == [told, how]
+    raw, labels = RAW[name](tmp_path)
+    chosen = numbers(told["indices"])
+    assert (told["pool_images"], told["images"]) == (len(raw), len(chosen))
+    assert told["pool"] == ("test" if name in ("idx", "cifar10") else "train")
+    order = dataset.test.indices.argsort()
+    assert torch.equal(torch.from_numpy(labels[chosen].astype(np.int64)), dataset.test.labels[order])
+    expected = interpolate(everything(dataset.test)[order], (size, size), mode="bilinear", antialias=True)
+    assert_close(prepared([raw[place] for place in chosen], how["steps"]).float(), expected, atol=2e-5, rtol=1e-5)
+    assert how["pixels"]["colour"] == {"digits": "grey", "idx": "grey", "function": "as given"}.get(name, "RGB")
+    assert "channels first" not in how["form"]
+
+
+def test_oblong_images_are_cropped_as_the_steps_say(tmp_path: Path) -> None:
+    images = "np.random.default_rng(0).integers(0, 256, (60, 3, 9, 14)).astype(np.uint8)"
+    body = f"return {{'train': ({images}, np.arange(60) % 3)}}"
+    dataset = load_data({"function": write_function(tmp_path, body), "resolution": 6}, seed=0)
+    raw = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (60, 3, 9, 14))).float()
+    steps = dataset.preprocessing["steps"]
+    assert [step["step"] for step in steps] == ["crop", "resize", "round", "divide", "normalise"]
+    assert_close(prepared(list(raw[dataset.test.indices]), steps), everything(dataset.test), atol=2e-5, rtol=1e-5)
+    assert dataset.preprocessing["pixels"]["range"] == [0, 255]
+
+
+def test_the_range_of_other_numbers_is_what_is_seen_of_them(tmp_path: Path) -> None:
+    dataset = load_data(write_function(tmp_path, WHOLE), seed=0)
+    low, high = dataset.preprocessing["pixels"]["range"]
+    assert 0 <= low < high <= 959
+    assert dataset.preprocessing["divide_by"] == 1
+
+
+# --- names of classes ---
+
+
+def with_names(name: str, folder: Path, names: Any) -> dict[str, Any]:
+    spec = SMALL[name](folder)
+    return {**({"function": spec} if isinstance(spec, str) else spec), "class_names": names}
+
+
+@pytest.mark.parametrize("name", ["idx", "function"])
+class TestClassNames:
+    def test_they_are_a_list_or_the_lines_of_a_file(self, name: str, tmp_path: Path) -> None:
+        (tmp_path / "names.txt").write_text("low\nmid\nhöh\n", encoding="utf-8")
+        plain = load_data({**with_names(name, tmp_path, None), "class_names": None}, seed=0)
+        assert plain.class_names == ("0", "1", "2")
+        for names in (["low", "mid", "höh"], str(tmp_path / "names.txt")):
+            named = load_data(with_names(name, tmp_path, names), seed=0)
+            assert named.class_names == ("low", "mid", "höh")
+            assert named.name == plain.name, "names leave the data as they are, so nothing is trained again"
+
+    @pytest.mark.parametrize(
+        ("names", "message"),
+        [
+            (["a", "b"], "`class_names` has 2 names for 3 classes"),
+            (["a"], "`class_names` has 1 name for 3 classes"),
+            (["a", "b", "a"], "`class_names` has `a` twice"),
+            (["a", " ", "b"], "`class_names` has an empty name"),
+            (3, "`class_names` is 3"),
+            ([["a"], "b", "c"], "`class_names` is "),
+            ([True, "b", "c"], "`class_names` is "),
+            ({"a": 1}, "`class_names` is "),
+            ("nowhere.txt", "there is no file `nowhere.txt`"),
+            ("", "this is no file"),
+        ],
+        ids=str,
+    )
+    def test_what_is_none_is_refused(self, name: str, names: Any, message: str, tmp_path: Path) -> None:
+        with pytest.raises((ConfigError, DataError), match=message) as caught:
+            load_data(with_names(name, tmp_path, names), seed=0)
+        assert all((caught.value.where, caught.value.allowed, caught.value.do))
+
+    def test_a_file_that_is_no_text_is_refused(self, name: str, tmp_path: Path) -> None:
+        (tmp_path / "names.txt").write_bytes(b"\xff\xfe\xfa")
+        with pytest.raises(DataError, match="it is no UTF-8 text"):
+            load_data(with_names(name, tmp_path, str(tmp_path / "names.txt")), seed=0)
+
+
+def test_a_functions_names_that_are_none_are_told(tmp_path: Path) -> None:
+    body = WHOLE.replace("}", ", 'class_names': 3}")
+    with pytest.raises(DataError, match="`class_names` is 3"):
+        load_data(write_function(tmp_path, body), seed=0)
+
+
+def test_names_replace_those_of_a_data_set_that_a_function_returns(tmp_path: Path) -> None:
+    body = "from hwnas.data import load_data; return load_data('digits', seed=0)"
+    function = write_function(tmp_path, body)
+    names = [f"n{number}" for number in range(10)]
+    assert load_data({"function": function, "class_names": names}, seed=0).class_names == tuple(names)
+
+
+# --- files that are none ---
+
+
+def test_a_pipe_among_images_is_told_and_not_waited_for(tmp_path: Path) -> None:
+    write_images(tmp_path)
+    os.mkfifo(tmp_path / "class0" / "pipe.png")
+    with pytest.raises(DataError, match=r"pipe\.png: the image cannot be read \(it is gone, or no file\)"):
+        load_data({"name": "images", "path": str(tmp_path), "resolution": 4}, seed=0)
+
+
+def test_a_pipe_in_place_of_an_archive_is_told(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "cifar10_jpeg.npz")
+    with pytest.raises(DataError, match="this is no file"):
+        load_data({"name": "cifar10", "path": str(tmp_path / "cifar10_jpeg.npz")}, seed=0)

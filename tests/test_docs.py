@@ -259,7 +259,9 @@ def fields_of(value: Any, prefix: str = "") -> Iterator[str]:
         name = f"{prefix}{key}"
         if isinstance(inner, list) and inner and isinstance(inner[0], dict):
             yield from fields_of(inner[0], f"{name}[].")
-        elif key == "supernet":
+        elif key == "preprocessing":  # its steps stand in a table of their own
+            yield from (f"{name}.{one}" for one in inner)
+        elif key in ("supernet", "test_images"):
             yield from fields_of(inner, f"{name}.")
         else:
             yield name

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,8 +14,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hwnas.errors import ExportError
+from hwnas.errors import DiskError, ExportError
 from hwnas.export import EXPORTERS
+from hwnas.export.disk import unwritten
 from hwnas.lookup import member
 from hwnas.network import build, lower
 from hwnas.ops import Operator, Shape
@@ -174,3 +177,46 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="cannot be written") as caught:
         export("onnxruntime", nn.ReLU(), (1, 2, 2), tmp_path / "file" / "model.onnx")
     assert str(tmp_path / "file") in caught.value.where
+
+
+@pytest.mark.parametrize(
+    ("runtime", "precision"),
+    [
+        ("onnxruntime", "fp32"),
+        ("onnxruntime", "int8"),
+        ("onnxruntime", "fp16"),
+        ("pytorch", "fp32"),
+        ("tflite", "fp32"),
+        ("tflite", "int8"),
+    ],
+)
+def test_a_file_that_the_disk_does_not_take_is_no_fault_of_the_network(
+    runtime: str, precision: str, tmp_path: Path
+) -> None:
+    exporter = member(EXPORTERS, runtime, what="exporter", where="test")
+    (tmp_path / f".model.{os.getpid()}.part").symlink_to("/dev/full")  # where a draft is written
+    with pytest.raises(DiskError, match=r"cannot be written \(No space left on device\)") as caught:
+        exporter(Conv(3, 8, 3).module(), (3, 8, 8), tmp_path / "model", precision=precision)
+    assert caught.value.where == str(tmp_path / "model")
+    assert "operat" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_converter_makes_of_a_full_disk_is_seen_through(tmp_path: Path) -> None:
+    def wrapped(cause: Exception) -> Exception:
+        try:
+            try:
+                raise cause
+            except Exception as error:
+                raise RuntimeError("the flatbuffer was not serialised") from error
+        except RuntimeError as error:
+            return error
+
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/tmp/scratch")
+    for error in (full, wrapped(full), wrapped(wrapped(full)), RuntimeError("write failed: No space left on device")):
+        told = unwritten(error, tmp_path / "model")
+        assert told is not None
+        assert "No space left" in told.met
+        assert told.where in ("/tmp/scratch", str(tmp_path / "model"))
+    for error in (ValueError("no kernel"), wrapped(KeyError("x")), FileNotFoundError(2, "gone", "/of/an/operator")):
+        assert unwritten(error, tmp_path / "model") is None

@@ -613,12 +613,19 @@ def test_a_rule_over_what_is_no_objective_is_refused_before_any_work(run: Path) 
     assert "latency_ms" in told.value.allowed
 
 
-def test_a_file_that_disagrees_is_neither_listed_nor_left(run: Path) -> None:
+def test_a_file_that_disagrees_is_neither_listed_nor_left_and_the_earlier_bundle_stays(run: Path) -> None:
     pipeline.search(run, trials=3)
-    pipeline.export(edited(run, export={"formats": ["onnx"], "picks": ["best"]}))
+    refused = {"formats": ["onnx"], "picks": ["best"], "tolerance": 1e-12}
     with pytest.raises(ExportError, match="differ from PyTorch's"):
-        pipeline.export(edited(run, export={"formats": ["onnx"], "picks": ["best"], "tolerance": 1e-12}))
-    assert list((run / "bundle" / "cloud").iterdir()) == []
+        pipeline.export(edited(run, export=refused))
+    assert list((run / "bundle").iterdir()) == []
+    (path,) = pipeline.export(edited(run, export={"formats": ["onnx"], "picks": ["best"]}))
+    before = digest(path.parent, "*")
+    with pytest.raises(ExportError, match="differ from PyTorch's") as caught:
+        pipeline.export(edited(run, export=refused))
+    assert caught.value.where == str(path.parent / "best.onnx")
+    assert digest(path.parent, "*") == before
+    assert [found.name for found in path.parent.parent.iterdir()] == ["cloud"]
 
 
 # --- settings ---

@@ -11,7 +11,7 @@ from hwnas.cli.printing import print_found
 
 
 def doctor(experiment: Reference, runs: Runs = RUNS, as_json: Json = False) -> None:
-    """Whether a run's tables, checkpoints, studies, scores and fronts agree; exit code 1 if not. Repairs nothing."""
+    """Whether what a run keeps agrees, from its tables to its bundles; exit code 1 if not. Repairs nothing."""
     from hwnas import pipeline
 
     examined = pipeline.doctor(experiment, runs=runs)

@@ -164,10 +164,11 @@ def export(
 ) -> None:
     """Write the picks of each front as ONNX and TFLite files, run them and compare them with PyTorch."""
     from hwnas import pipeline
+    from hwnas.export.manifest import read_manifest
 
     manifests = pipeline.export(experiment, runs=runs, fine_tune=fine_tune, front=front, narrator=Terminal())
     print_found(
-        {path.parent.name: json.loads(path.read_text()) for path in manifests},
+        {path.parent.name: dict(read_manifest(path).content) for path in manifests},
         as_json,
         [f"wrote {path}" for path in manifests],
     )

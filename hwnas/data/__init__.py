@@ -8,6 +8,7 @@ from typing import Any
 
 from hwnas.data.batches import AUGMENTATIONS, augment, batches
 from hwnas.data.dataset import Dataset, Split
+from hwnas.data.facts import Raw
 from hwnas.data.load import load_from
 from hwnas.data.source import Pool, Source, Stored
 
@@ -24,6 +25,7 @@ __all__ = [
     "DATA_SETS",
     "Dataset",
     "Pool",
+    "Raw",
     "Source",
     "Split",
     "Stored",

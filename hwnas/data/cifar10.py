@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hwnas.data.facts import Raw, decoding
 from hwnas.data.images import decoded
 from hwnas.data.source import Decoded, Pool, Source, SplitName, find
 from hwnas.errors import DataError, reason
@@ -33,6 +34,8 @@ def read(base: Path, *, path: str | None = None, resolution: int = 32) -> Source
     """
     folder = Path(os.environ.get("HWNAS_DATA") or Path("..") / "shared" / "data")
     file = find(Path(path) if path is not None else folder / FILE, base, what="file", do=_DO)
+    if not file.is_file():
+        raise _damaged("this is no file", file)
     try:
         with open_regular(file) as content, np.load(content, allow_pickle=False) as opened:
             arrays = {key: opened[key] for key in opened.files}
@@ -44,7 +47,8 @@ def read(base: Path, *, path: str | None = None, resolution: int = 32) -> Source
     if lacking := [key for key in (*keys, "class_names") if key not in arrays]:
         raise _damaged(f"the file lacks {', '.join(lacking)}", file)
     names = tuple(map(str, arrays["class_names"]))
-    return Source(names, {split: _pool(arrays, split, file, resolution) for split in splits})
+    raw = Raw("RGB", steps=decoding("RGB", resolution), order=f"as the arrays of {FILE} have them")
+    return Source(names, {split: _pool(arrays, split, file, resolution) for split in splits}, raw)
 
 
 def _pool(arrays: dict[str, Any], split: str, file: Path, resolution: int) -> Pool:

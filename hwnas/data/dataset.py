@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import final
+from dataclasses import dataclass, field, replace
+from typing import Any, final
 
 import torch
 from torch import Tensor
 
+from hwnas.data.facts import Raw, described, resizing, spelled
 from hwnas.data.source import Images
 from hwnas.errors import DataError
 
@@ -61,6 +62,8 @@ class Dataset:
     validation: Split
     held_back: Split | None
     """The test split; None in what a search is given."""
+    raw: Raw = field(default_factory=Raw)
+    """What was done to the pixels until they stood in `images` of the splits."""
 
     @property
     def classes(self) -> int:
@@ -78,12 +81,45 @@ class Dataset:
         return self.train.images.shape[1]
 
     @property
-    def preprocessing(self) -> dict[str, list[float] | str]:
-        """What a shipped model expects of its input, JSON-ready."""
+    def preprocessing(self) -> dict[str, Any]:
+        """How a raw image becomes one of a batch, JSON-ready: in words, in numbers, and step by step."""
+        return self.preprocessing_at(self.resolution, self.resolution)
+
+    def preprocessing_at(self, height: int, width: int) -> dict[str, Any]:
+        """The same for a network that takes images of another size."""
         numbers = {name: getattr(self.train, name).flatten().tolist() for name in ("mean", "std")}
-        bytes_ = self.train.images.take(self.train.indices[:1]).dtype == torch.uint8
-        pixel = "pixel / 255" if bytes_ else "pixel"
-        return {"form": f"({pixel} - mean) / std, channels first", **numbers}
+        taken = self.train.images.take(self.train.indices[:1])
+        scale = 255 if taken.dtype == torch.uint8 else 1
+        steps = [*self.raw.steps, *([{"step": "divide", "by": scale}] if scale != 1 else [])]
+        steps.append({"step": "normalise", **numbers})
+        if (height, width) != tuple(taken.shape[2:]):
+            steps.append(resizing(height, width))
+        pixels_ = {"range": self._span(), "colour": self.raw.colour}
+        return {"form": described(steps), **numbers, "divide_by": scale, "pixels": pixels_, "steps": steps}
+
+    def _span(self) -> list[float]:
+        if self.raw.span is not None:
+            return list(self.raw.span)
+        ends = []
+        for some in torch.split(self.train.indices, 1024):
+            taken = self.train.images.take(some)
+            if taken.dtype == torch.uint8:
+                return [0, 255]
+            ends += [taken.min(), taken.max()]
+        return [float(min(ends)), float(max(ends))]
+
+    @property
+    def test_images(self) -> dict[str, Any]:
+        """Which images the test split holds, JSON-ready; see `test`."""
+        own = self.test.images is not self.train.images
+        return {
+            "data": self.name,
+            "pool": "test" if own else "train",
+            "pool_images": len(self.test.images),
+            "order": self.raw.order,
+            "images": len(self.test),
+            "indices": spelled(self.test.indices.tolist()),
+        }
 
     @property
     def test(self) -> Split:

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import torch
 
+from hwnas.data.facts import Raw
 from hwnas.data.source import Pool, Source, Stored
+
+SPREAD = 255 / 16
 
 
 def read(base: Path) -> Source:
@@ -14,6 +17,10 @@ def read(base: Path) -> Source:
     from sklearn.datasets import load_digits
 
     found = load_digits()
-    images = torch.from_numpy(found.images * (255 / 16)).round().byte().unsqueeze(1)
+    images = torch.from_numpy(found.images * SPREAD).round().byte().unsqueeze(1)
     labels = torch.from_numpy(found.target).long()
-    return Source(tuple(map(str, range(10))), {"train": Pool(Stored(images), labels, "digits")})
+    raw = Raw(
+        "grey", (0, 16), ({"step": "multiply", "by": SPREAD}, {"step": "round"}),
+        "as `images` of sklearn.datasets.load_digits() has them",
+    )  # fmt: skip
+    return Source(tuple(map(str, range(10))), {"train": Pool(Stored(images), labels, "digits")}, raw)

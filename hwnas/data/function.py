@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import torch
 from torch import Tensor
 
 from hwnas.data.dataset import Dataset
+from hwnas.data.facts import Raw
+from hwnas.data.names import class_names as checked_names
 from hwnas.data.source import Pool, Source, SplitName, Stored
 from hwnas.errors import DataError, HwnasError, raised, reason
 from hwnas.lookup import named, place_of
@@ -23,22 +26,34 @@ _ALLOWED = (
 _NUMBERS = "Images are bytes (uint8), or finite floating-point numbers"
 
 
-def read(base: Path, *, function: str) -> Source | Dataset:
+def read(base: Path, *, function: str, class_names: Sequence[str] | str | None = None) -> Source | Dataset:
     """What `module:function` or `path.py:function` returns when it is called without arguments.
 
-    Images are (N, C, H, W) or (N, H, W), uint8 or float; labels are whole numbers from 0 on.
+    Images are (N, C, H, W) or (N, H, W), uint8 or float; labels are whole numbers from 0 on. `class_names` go before
+    those that the function gives.
     """
     returned = _called(named(function, base=base, where="data"), function, base)
     if isinstance(returned, Dataset):
-        return returned
+        if class_names is None:
+            return returned
+        return replace(returned, class_names=checked_names(class_names, returned.classes, base))
     if not isinstance(returned, Mapping) or "train" not in returned:
         raise _error(f"the function returns {type(returned).__name__} without `train`", function)
     if unknown := sorted(str(key) for key in returned if key not in (*_SPLITS, "class_names")):
         raise _error(f"the function returns a split `{unknown[0]}`", function)
     pools = {split: _pool(returned[split], f"{function}: {split}") for split in _SPLITS if split in returned}
     classes = 1 + max(int(pool.labels.max()) if len(pool.labels) else 0 for pool in pools.values())
-    names = tuple(map(str, returned.get("class_names", range(classes))))
-    return Source(names, pools)
+    names = _named(returned.get("class_names", range(classes)), function)
+    if class_names is not None:
+        names = checked_names(class_names, len(names), base)
+    return Source(names, pools, Raw(order="as the function returns them"))
+
+
+def _named(names: Any, function: str) -> tuple[str, ...]:
+    try:
+        return tuple(map(str, names))
+    except TypeError as error:
+        raise _error(f"`class_names` is {names!r}", function) from error
 
 
 def _called(load: Any, function: str, base: Path) -> Any:

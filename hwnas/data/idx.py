@@ -5,12 +5,15 @@ from __future__ import annotations
 import gzip
 import math
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from hwnas.data.facts import Raw
+from hwnas.data.names import class_names as checked_names
 from hwnas.data.source import Pool, Source, SplitName, Stored, find
 from hwnas.errors import DataError, reason
 from hwnas.io.regular import read_regular
@@ -23,8 +26,12 @@ _DO = (
 )
 
 
-def read(base: Path, *, path: str) -> Source:
-    """Training images, and test images where their files are; classes are counted from the training labels."""
+def read(base: Path, *, path: str, class_names: Sequence[str] | str | None = None) -> Source:
+    """Training images, and test images where their files are; classes are counted from the training labels.
+
+    Raises:
+        ConfigError: the names are not one for each class.
+    """
     folder = find(Path(path), base, what="folder", do=_DO)
     pools: dict[SplitName, Pool] = {}
     for split, prefix in _PREFIXES.items():
@@ -40,7 +47,9 @@ def read(base: Path, *, path: str) -> Source:
             )
         pools[split] = Pool(Stored(_array(images, 3).unsqueeze(1)), _array(labels, 1).long(), str(folder / prefix))
     classes = int(pools["train"].labels.max()) + 1 if len(pools["train"].labels) else 0
-    return Source(tuple(map(str, range(classes))), pools)
+    numbered = tuple(map(str, range(classes)))
+    names = numbered if class_names is None else checked_names(class_names, classes, base)
+    return Source(names, pools, Raw("grey", order="as the IDX files have them"))
 
 
 def _file(folder: Path, stem: str, axes: int) -> Path | None:

@@ -11,6 +11,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from hwnas.data.facts import Raw, decoding
 from hwnas.data.source import Decoded, Pool, Source, SplitName, find
 from hwnas.errors import ConfigError, DataError, reason
 from hwnas.io.regular import open_regular
@@ -42,7 +43,9 @@ def read(base: Path, *, path: str, resolution: int, channels: int = 3) -> Source
         splits = {"train": root}
     class_names = tuple(_folders(splits["train"]))
     pools = {split: _pool(folder, class_names, resolution, channels) for split, folder in splits.items()}
-    return Source(class_names, pools)
+    colour = "grey" if channels == 1 else "RGB"
+    raw = Raw(colour, steps=decoding(colour, resolution), order="classes by name, and the files of each class by path")
+    return Source(class_names, pools, raw)
 
 
 def _pool(folder: Path, class_names: tuple[str, ...], resolution: int, channels: int) -> Pool:
@@ -72,6 +75,8 @@ def _pool(folder: Path, class_names: tuple[str, ...], resolution: int, channels:
 
 
 def _decode(files: tuple[Path, ...], resolution: int, channels: int, index: int) -> Tensor:
+    if not files[index].is_file():  # to open a pipe would wait for ever
+        raise _unreadable(FileNotFoundError("it is gone, or no file"), str(files[index]))
     try:
         with open_regular(files[index]) as content:
             return decoded(content, resolution, channels=channels, where=str(files[index]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,14 @@ import torch
 from torch import Tensor
 
 from hwnas.data.dataset import Dataset, Split, pixels
-from hwnas.data.source import Pool, Source, SplitName, check_pool, squared
+from hwnas.data.source import Pool, Source, SplitName, check_pool, squared, squaring_of
 from hwnas.errors import ConfigError, DataError, did_you_mean
 from hwnas.lookup import member
 
 STATISTICS_IMAGES = 10_000
 """Mean and standard deviation are those of so many training images (the first ones, and their order is random)."""
+UNNAMED = ("path", "function", "class_names")
+"""Options that leave the images and the labels as they are, so they are no part of a data set's name."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def load_from(table: Mapping[str, str], name_or_spec: str | Mapping[str, Any], *
     if isinstance(found, Dataset):
         return found
     defaults = {**vars(Options()), **{p.name: p.default for p in own}}
-    told = [f"{k}={v}" for k, v in sorted(given.items()) if k not in ("path", "function") and v != defaults[k]]
+    told = [f"{k}={v}" for k, v in sorted(given.items()) if k not in UNNAMED and v != defaults[k]]
     label = str(given["function"]) if "function" in given else name
     return split_source(found, options, seed=seed, name=" ".join([label, *told]))
 
@@ -104,6 +106,7 @@ def split_source(source: Source, options: Options, *, seed: int, name: str) -> D
         DataError: labels out of range, too few images of a class, splits of unlike shapes.
     """
     classes = len(source.class_names)
+    steps = squaring_of(source.pools.values(), options.resolution)
     pools = {key: squared(check_pool(pool, classes), options.resolution) for key, pool in source.pools.items()}
     _check_shapes(pools)
     generator = torch.Generator().manual_seed(seed)
@@ -120,7 +123,8 @@ def split_source(source: Source, options: Options, *, seed: int, name: str) -> D
         pool = pools.get(key, pools["train"])
         return Split(pool.images, parts[key], pool.labels[parts[key]], mean, std)
 
-    return Dataset(name, source.class_names, split("train"), split("validation"), split("test"))
+    raw = replace(source.raw, steps=(*source.raw.steps, *steps))
+    return Dataset(name, source.class_names, split("train"), split("validation"), split("test"), raw)
 
 
 def _check_shapes(pools: Mapping[SplitName, Pool]) -> None:

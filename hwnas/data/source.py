@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from hwnas.data.facts import Raw, Step, squaring
 from hwnas.errors import DataError
 
 CACHE_BYTES = 2 * 1024**3
@@ -102,6 +103,8 @@ class Source:
 
     class_names: tuple[str, ...]
     pools: Mapping[SplitName, Pool]
+    raw: Raw = field(default_factory=Raw)
+    """What was done to the pixels until they stood in the pools."""
 
 
 def check_pool(pool: Pool, classes: int) -> Pool:
@@ -153,6 +156,15 @@ def squared(pool: Pool, resolution: int | None) -> Pool:
         part = interpolate(taken.float(), (resolution, resolution), mode="bilinear", antialias=True)
         parts.append(part.round().clamp(0, 255).byte() if taken.dtype == torch.uint8 else part)
     return Pool(Stored(torch.cat(parts)), pool.labels, pool.where)
+
+
+def squaring_of(pools: Collection[Pool], resolution: int | None) -> tuple[Step, ...]:
+    """The steps that `squared` takes, if it changes any of the pools."""
+    shapes = {pool.images.shape[1:] for pool in pools}
+    if resolution is None or shapes == {(resolution, resolution)}:
+        return ()
+    first = next(iter(pools)).images
+    return squaring(resolution, whole=first.take(torch.tensor([0])).dtype == torch.uint8)
 
 
 def find(path: Path, base: Path, *, what: str, do: str) -> Path:

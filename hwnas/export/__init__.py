@@ -9,5 +9,10 @@ EXPORTERS: Mapping[
     "pytorch": "hwnas.export.pytorch:export_pytorch",
     "tflite": "hwnas.export.tflite:export_tflite",
 }
+RUNTIME_OF: Mapping[str, str] = {  # format in YAML, which is how its files end -> name of the runtime that runs them
+    "onnx": "onnxruntime",
+    "tflite": "tflite",
+    "pt2": "pytorch",
+}
 
-__all__ = ["EXPORTERS"]
+__all__ = ["EXPORTERS", "RUNTIME_OF"]

@@ -45,6 +45,9 @@ class FileRecord:
     latency_ms: float
     """A low quantile over rounds of one call, that is of a whole batch."""
     latency_median_ms: float
+    inputs: tuple[dict[str, object], ...]
+    """As `hwnas.export.tensors` reads them from the file."""
+    outputs: tuple[dict[str, object], ...]
 
 
 @dataclass(frozen=True)

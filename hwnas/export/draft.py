@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from hwnas.errors import ExportError, MissingExtra, raised, reason
+from hwnas.errors import ExportError, MissingExtra, raised
+from hwnas.export.disk import unwritten
 from hwnas.io.atomic import part_of
 from hwnas.quiet import muted
 
@@ -22,7 +23,8 @@ def drafted(module: nn.Module, path: Path, *, to: str) -> Iterator[Path]:
     mode and without gradients, and converters' warnings, which speak to their own developers, are dropped.
 
     Raises:
-        ExportError: the file cannot be written, or whatever the body raises, with the operator types of the module.
+        DiskError: the file cannot be written, however deep below that shows.
+        ExportError: whatever else the body raises, with the operator types of the module.
     """
     draft = part_of(path)
     modes = {child: child.training for child in module.modules()}
@@ -37,13 +39,8 @@ def drafted(module: nn.Module, path: Path, *, to: str) -> Iterator[Path]:
         os.replace(draft, path)
     except MissingExtra:
         raise
-    except OSError as error:
-        raise ExportError(
-            f"the file cannot be written ({reason(error)})", where=str(path),
-            allowed="The folder must be writable, on a disk with free space", do="Free the disk or use another folder",
-        ) from error  # fmt: skip
     except Exception as error:  # converters raise anything
-        raise _failed(module, path, to, error) from error
+        raise unwritten(error, path) or _failed(module, path, to, error) from error
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
         with contextlib.suppress(OSError):

@@ -59,7 +59,9 @@ def export_tflite(
         )
         given = images.movedim(1, -1).contiguous()
         with uncollected():  # searches for unreachable cycles take a fifth of a conversion
-            litert.convert(channel_last.eval(), (given,)).export(str(draft))
+            converted = litert.convert(channel_last.eval(), (given,))
+        # Its own `export` writes in native code, which ends the process where the disk is full.
+        draft.write_bytes(converted.model_content())
         if precision == "int8":
             quantize_tflite(draft, batches, whole=whole)
         elif precision == "fp16":

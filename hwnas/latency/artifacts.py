@@ -13,7 +13,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from hwnas.errors import ExportError, HwnasError, MissingExtra, raised
+from hwnas.errors import DiskError, ExportError, HwnasError, MissingExtra, raised
+from hwnas.export.disk import unwritten
 from hwnas.ops import Shape
 from hwnas.processes import Ended, Unloadable, side_by_side
 from hwnas.runtimes import Setup
@@ -73,6 +74,7 @@ def make_files(
     what comes next).
 
     Raises:
+        DiskError: the disk is full, or the folder cannot be written.
         MissingExtra: the exporter's package is not installed.
     """
     planned = [_planned(target, setup, suffix, export, folder) for target in targets]
@@ -87,7 +89,7 @@ def make_files(
 
     with closing(_made_all(lacking, _workers() if workers is None else workers, begin)) as answers:
         for (_, _, path), answer in answers:
-            if isinstance(answer, MissingExtra):
+            if isinstance(answer, MissingExtra | DiskError):  # every other file would meet the same
                 raise answer
             if answer is not None:
                 failures[path] = answer
@@ -146,7 +148,7 @@ def _made(task: _Task) -> HwnasError | None:
     try:
         export(_module(target), target.input_shape, path)
     except Exception as error:  # one target that an exporter refuses must not cost the others their files
-        return _as_error(target, error)
+        return unwritten(error, path) or _as_error(target, error)
     return None
 
 

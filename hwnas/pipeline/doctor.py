@@ -1,4 +1,5 @@
-"""Whether what a run keeps agrees with itself: tables, kept files, studies, scores, fronts. Nothing is written."""
+"""Whether what a run keeps agrees with itself: tables, kept files, studies, scores, fronts, bundles. Nothing
+is written."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from pathlib import Path
 from hwnas.errors import HwnasError, RunError
 from hwnas.io.lines import read_lines
 from hwnas.latency.table import read_table
+from hwnas.pipeline.bundles import bundle_ailments
 from hwnas.pipeline.kept_files import kept_file_ailments
 from hwnas.pipeline.workspace import Run, open_run
 from hwnas.search.agreement import Ailment, KeptStudy, front_ailments, kept_studies, store_ailments, study_ailments
@@ -31,7 +33,7 @@ class Examined:
 
 
 def doctor(reference: str | Path, *, runs: Path = Path("runs")) -> Examined:
-    """Examine a run: study against score store against fronts, tables, checkpoints. It repairs nothing.
+    """Examine a run: study against score store against fronts, tables, checkpoints, bundles. It repairs nothing.
 
     Raises:
         RunError: there is no such run folder yet.
@@ -45,7 +47,7 @@ def doctor(reference: str | Path, *, runs: Path = Path("runs")) -> Examined:
             do=f"Run `{run.command('run')}` first",
         )
     looked: list[str] = []
-    found = (*_files(run, looked), *_searches(run, looked))
+    found = (*_files(run, looked), *_searches(run, looked), *bundle_ailments(run, looked))
     return Examined(run.folder, tuple(looked), found)
 
 

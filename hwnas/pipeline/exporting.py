@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import platform
-import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -13,22 +11,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas import __version__
-from hwnas.choosing import STEM, choose, file_stem
+from hwnas.choosing import choose, file_stem
 from hwnas.config import SetupConfig, published
-from hwnas.errors import ExportError
+from hwnas.export import RUNTIME_OF
+from hwnas.export.manifest import MANIFEST, write_manifest
+from hwnas.export.staging import staged
 from hwnas.io.checksum import sha256_of
 from hwnas.latency.measure import measure
 from hwnas.latency.turns import Queue, alone_on_device
 from hwnas.network import Network, costs
 from hwnas.pareto import Objective
 from hwnas.pipeline.boards import board_table
+from hwnas.pipeline.bundles import open_bundle
 from hwnas.pipeline.found import Finder, Found, found_front
 from hwnas.pipeline.narrate import Bar, Narrator, Silent
 from hwnas.pipeline.timing import exporter_of, protocol, queue_of, runtime_of, wished
 from hwnas.pipeline.tuning import tune
 from hwnas.pipeline.workspace import Run, open_run
 from hwnas.runtimes import offered
-from hwnas.search.fronts import FrontPoint, write_whole
+from hwnas.search.fronts import FrontPoint
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from hwnas.pipeline.training import Trained
     from hwnas.runtimes import Runtime
 
-RUNTIME_OF = {"onnx": "onnxruntime", "tflite": "tflite", "pt2": "pytorch"}
 PACKAGES = (
     "torch",
     "numpy",
@@ -92,8 +92,24 @@ def export_run(run: Run, trained: Trained | None, narrator: Narrator, fronts: Se
 def _export_tier(run: Run, found: Found, trained: Trained, narrator: Narrator) -> Path:
     name, folder = found.tier.name, found.folder
     chosen = taken_by(run.experiment.export.picks, found.points, found.tier.objectives)
-    path = folder / "manifest.json"
-    path.unlink(missing_ok=True)  # a bundle with a manifest is whole
+    for file, why in open_bundle(folder).wrong.items():
+        narrator.say(f"{found.named}: {file} of the earlier export was damaged: {why}; the bundle is written anew")
+    with staged(folder) as fresh:
+        models = _export_models(run, replace(found, folder=fresh), chosen, trained, narrator)
+        random = [model["key"] for model in models if model["weights"] == RANDOM]
+        if random:
+            narrator.say(f"{name}: {', '.join(random)} have {RANDOM}: they are to be trained before they are of use")
+        write_manifest(fresh / MANIFEST, _manifest(run, found, trained, models))
+    return folder / MANIFEST
+
+
+def _export_models(
+    run: Run,
+    found: Found,
+    chosen: Sequence[tuple[FrontPoint, Mapping[str, str]]],
+    trained: Trained,
+    narrator: Narrator,
+) -> list[dict[str, Any]]:
     models, queue = [], queue_of(run.experiment.timing, narrator)
     with narrator.bar(f"exporting {found.named}") as bar:
         for number, (point, names) in enumerate(chosen):
@@ -101,10 +117,12 @@ def _export_tier(run: Run, found: Found, trained: Trained, narrator: Narrator) -
             show = _teller(bar, number, len(chosen), ", ".join(names))
             models.append(_export_point(run, found, point, names, trained, show, queue))
         bar.update(len(chosen), len(chosen), "done")
-    random = [model["key"] for model in models if model["weights"] == RANDOM]
-    if random:
-        narrator.say(f"{name}: {', '.join(random)} have {RANDOM}: they are to be trained before they are of use")
-    manifest = {
+    return models
+
+
+def _manifest(run: Run, found: Found, trained: Trained, models: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    name = found.tier.name
+    return {
         "hwnas": __version__,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "tier": name,
@@ -114,12 +132,10 @@ def _export_tier(run: Run, found: Found, trained: Trained, narrator: Narrator) -
         "versions": versions(),
         "limits": list(map(str, found.tier.limits)),
         "supernet": {"weights": trained.weights, "epochs": len(trained.history)},
-        "models": models,
+        "test_images": run.dataset.test_images,
+        "models": list(models),
         "experiment": published(run.resolved).model_dump(mode="json"),
     }
-    write_whole(path, json.dumps(manifest, indent=1, allow_nan=False) + "\n")
-    _drop_stale(folder, {file["name"] for model in models for file in model["files"]})
-    return path
 
 
 def taken_by(
@@ -146,14 +162,6 @@ def weights_told(trained: Trained) -> str:
     """What weights the networks of a supernet have, in words."""
     epochs = len(trained.history)
     return f"inherited from a supernet of {epochs} epochs" if epochs else RANDOM
-
-
-def _drop_stale(folder: Path, listed: Collection[str]) -> None:
-    """Remove files of an earlier export that the manifest no longer lists."""
-    for path in folder.iterdir():
-        ours = path.suffix.removeprefix(".") in RUNTIME_OF and re.fullmatch(STEM, path.stem)
-        if ours and path.name not in listed:
-            path.unlink()
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,7 +199,7 @@ def _export_point(
         "key": point.architecture.key,
         "architecture": point.architecture.as_dict(),
         "input_shape": list(settled.network.input_shape),
-        "preprocessing": run.dataset.preprocessing,
+        "preprocessing": run.dataset.preprocessing_at(*settled.network.input_shape[1:]),
         "classes": list(run.dataset.class_names),
         "scores": {
             metric: {"value": value, "origin": point.origin.get(metric, "")} for metric, value in point.scores.items()
@@ -236,6 +244,7 @@ def _settled(run: Run, found: Found, point: FrontPoint, trained: Trained, show: 
 def _export_file(run: Run, tier: str, settled: _Settled, path: Path, queue: Queue) -> FileRecord:
     """Write one file, run it on the test images, compare and time it."""
     from hwnas.export.bundle import Criterion, FileRecord, compare, write_model
+    from hwnas.export.tensors import ends_of
 
     format_, config = path.suffix.removeprefix("."), run.experiment.export
     runtime = _runtime_for(run, tier, format_)
@@ -244,14 +253,11 @@ def _export_file(run: Run, tier: str, settled: _Settled, path: Path, queue: Queu
         settled.module, settled.network.input_shape, path, exporter_of(runtime.setup, calibration=settled.calibration)
     )
     loaded = runtime.load(path)
-    try:
-        parity = compare(
-            settled.logits, loaded, settled.images, settled.labels, path=path,
-            criterion=Criterion(config.tolerance) if precision == "fp32" else Criterion(agreement=config.agreement),
-        )  # fmt: skip
-    except ExportError:
-        path.unlink()  # what was refused is not left where files are shipped from
-        raise
+    ends = ends_of(path, runtime.setup.batch, settled.network.input_shape)
+    parity = compare(
+        settled.logits, loaded, settled.images, settled.labels, path=path,
+        criterion=Criterion(config.tolerance) if precision == "fp32" else Criterion(agreement=config.agreement),
+    )  # fmt: skip
     with alone_on_device(queue):
         timed = measure({path.name: loaded.invoke}, protocol(run.experiment.timing, run.experiment.seed))[path.name]
     desk = ", at the desk and not on the board" if _setup(run, tier).host else ""
@@ -268,6 +274,8 @@ def _export_file(run: Run, tier: str, settled: _Settled, path: Path, queue: Queu
         test_top1=parity.top1,
         latency_ms=timed.low_ms,
         latency_median_ms=timed.median_ms,
+        inputs=ends.inputs,
+        outputs=ends.outputs,
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hwnas.config import LiveConfig, TimingConfig
-from hwnas.errors import ExportError, HostAway, RunError, TableError
+from hwnas.errors import DiskError, ExportError, HostAway, RunError, TableError
 from hwnas.io.atomic import part_of
 from hwnas.latency.live import LiveTimes, Patience, Timed
 from hwnas.latency.process import LATE
@@ -47,13 +47,13 @@ class SetupHost:
             )  # fmt: skip
         except HostAway:
             raise
-        except (RunError, TableError) as error:
+        except (RunError, TableError, DiskError) as error:
             raise self._why(error) from error
         finally:
             part.unlink(missing_ok=True)
         return Timed(table.checks[key], table.setup, table.check_bytes.get(key))
 
-    def _why(self, error: RunError | TableError) -> HostAway | ExportError:
+    def _why(self, error: RunError | TableError | DiskError) -> HostAway | ExportError:
         if LATE in error.met:
             return HostAway(
                 f"it did not time a network within {self.live.timeout_s:g} s", where=self.name,

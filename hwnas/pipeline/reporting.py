@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hwnas import __version__
 from hwnas.config import dump_experiment, published
-from hwnas.errors import RunError, SpaceError, reason
+from hwnas.errors import RunError, SpaceError
 from hwnas.latency.model import LatencyModel, throttled
 from hwnas.latency.table import LatencyTable, check_key, read_table
 from hwnas.network import Network, costs
 from hwnas.pareto import reference_point
+from hwnas.pipeline.bundles import Bundle, open_bundle
 from hwnas.pipeline.climbs import Climb, climb_path
 from hwnas.pipeline.exporting import machine, published_setup, versions
 from hwnas.pipeline.found import Found, found_front
@@ -138,8 +138,8 @@ def _tier(
 ) -> facts.TierFacts:
     accuracy, latency = (objective.metric for objective in found.tier.objectives[:2])
     name = found.tier.name
-    setup, manifest = run.experiment.tiers[name].setup, _manifest(found.folder)
-    tested = {model["key"]: model["test_top1"]["value"] for model in manifest.get("models", [])}
+    setup, bundle = run.experiment.tiers[name].setup, open_bundle(found.folder)
+    tested = {model.key: model.test_top1 for model in bundle.models}
     live, again = run.is_live(name), run.front_table_path(setup)
     again = live_path(run, setup) if live else again
     table = read_table(again) if again.is_file() else None
@@ -156,8 +156,8 @@ def _tier(
         points=tuple(_point(run, e) for e in evaluations if e.failed is None),
         front=tuple(_front_point(run, found, point, model, table, tested) for point in found.points),
         hypervolume=hypervolume,
-        files=_files(manifest, latency, {point.architecture.key for point in found.points}),
-        notes=(*notes, *(_throttled(price) if price else ())),
+        files=_files(bundle, latency, {point.architecture.key for point in found.points}),
+        notes=(*notes, *(_throttled(price) if price else ()), *_damaged(bundle)),
         found_by=found.by,
         passed=passed_facts(found),
     )
@@ -213,44 +213,30 @@ def _front_point(
     )
 
 
-def _files(manifest: dict[str, Any], latency: str, front: Collection[str]) -> tuple[facts.FileFacts, ...]:
-    """The files of networks that still stand on the front."""
-    found = []
-    for model in (model for model in manifest.get("models", []) if model["key"] in front):
-        predicted = model["scores"][latency]["value"]
-        for file in model["files"]:
-            own = file["runtime"].split()[0] == manifest["setup"]["runtime"]
-            found.append(
-                facts.FileFacts(
-                    " / ".join(model["picks"]),
-                    file["format"],
-                    file["name"],
-                    file["bytes"],
-                    file["sha256"],
-                    file["max_difference"],
-                    file["top1_agreement"],
-                    file["test_top1"],
-                    predicted if own else None,
-                    file["latency_ms"],
-                )
-            )
-    return tuple(found)
+def _files(bundle: Bundle, latency: str, front: Collection[str]) -> tuple[facts.FileFacts, ...]:
+    """The sound files of networks that still stand on the front."""
+    return tuple(
+        facts.FileFacts(
+            " / ".join(model.picks),
+            file.format,
+            file.name,
+            file.bytes,
+            file.sha256,
+            file.max_difference,
+            file.top1_agreement,
+            file.test_top1,
+            model.scores.get(latency) if bundle.is_own(file) else None,
+            file.latency_ms,
+        )
+        for model in bundle.models
+        for file in model.files
+        if model.key in front and file.name not in bundle.wrong
+    )
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
-    """What was exported, nothing yet perhaps."""
-    path = folder / "manifest.json"
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return {}
-    except (OSError, TypeError, ValueError) as error:
-        raise RunError(
-            f"the manifest cannot be read ({reason(error)})",
-            where=str(path),
-            allowed="A manifest is one JSON object that `hwnas export` wrote",
-            do="Run `hwnas export` again, which writes it anew",
-        ) from error
+def _damaged(bundle: Bundle) -> Iterator[str]:
+    for name, why in bundle.wrong.items():
+        yield f"{name} of the bundle is damaged and left out here: {why}. `hwnas export` writes the bundle anew."
 
 
 def _notes(searched: Searched) -> tuple[str, ...]:

@@ -1,0 +1,164 @@
+"""The manifest of a bundle: written with a checksum, read strictly, and compared with the files that it lists."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hwnas.errors import DiskError, RunError
+from hwnas.io.atomic import write_atomic
+from hwnas.io.checksum import sealed, sha256_of, unsealed
+from hwnas.io.fields import FieldError, Fields, loads
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class ListedFile:
+    """A model file as its manifest describes it."""
+
+    name: str
+    format: str
+    runtime: str
+    bytes: int
+    sha256: str
+    max_difference: float
+    top1_agreement: float
+    test_top1: float
+    latency_ms: float
+
+
+@dataclass(frozen=True)
+class ListedModel:
+    """A network of a bundle."""
+
+    key: str
+    picks: tuple[str, ...]
+    scores: Mapping[str, float]
+    test_top1: float
+    files: tuple[ListedFile, ...]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A manifest that is as it was written. Bundles of earlier versions carry no checksum of it."""
+
+    path: Path
+    tier: str
+    runtime: str
+    """Of the tier's set-up."""
+    models: tuple[ListedModel, ...]
+    content: Mapping[str, Any] = field(repr=False)
+    """All of it, without the checksum."""
+
+    @property
+    def files(self) -> tuple[ListedFile, ...]:
+        """The files of all networks."""
+        return tuple(file for model in self.models for file in model.files)
+
+
+def write_manifest(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a manifest, sealed with the CRC-32 of its content.
+
+    Raises:
+        DiskError: it cannot be written.
+    """
+    plain = json.loads(json.dumps(content, allow_nan=False))
+    try:
+        write_atomic(path, json.dumps(sealed(plain), indent=1, allow_nan=False) + "\n")
+    except OSError as error:
+        raise DiskError(
+            f"the manifest cannot be written ({error.strerror or error})", where=str(path),
+            allowed="The folder must be writable, on a disk with free space",
+            do="Correct that and run the same command again",
+        ) from error  # fmt: skip
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The manifest at a path.
+
+    Raises:
+        RunError: it is not there, cannot be read, was changed after it was written, or lacks a field.
+    """
+    try:
+        if not path.is_file():
+            raise _unusable("there is no manifest" if not path.exists() else "the manifest is no file", path)
+        raw = loads(path.read_bytes())
+        content = unsealed(Fields(raw).raw)
+        return _parsed(path, Fields(content))
+    except FieldError as error:
+        raise _unusable(f"the manifest is damaged: {error}", path) from error
+    except OSError as error:
+        raise _unusable(f"the manifest cannot be read ({error.strerror or error})", path) from error
+
+
+def damage(manifest: Manifest) -> dict[str, str]:
+    """What is wrong with the files that a manifest lists, by name; empty if each is as it was exported."""
+    wrong = {file.name: _wrong(manifest.path.parent / file.name, file) for file in manifest.files}
+    return {name: why for name, why in wrong.items() if why is not None}
+
+
+def _wrong(path: Path, listed: ListedFile) -> str | None:
+    try:
+        if not path.is_file():
+            return "it is gone" if not path.exists() else "it is no file"
+        if (size := path.stat().st_size) != listed.bytes:
+            return f"it has {size} bytes, the manifest lists {listed.bytes}"
+        if sha256_of(path) != listed.sha256:
+            return "its content has another SHA-256 than the manifest lists"
+    except OSError as error:
+        return f"it cannot be read ({error.strerror or error})"
+    return None
+
+
+def _parsed(path: Path, content: Fields) -> Manifest:
+    models = tuple(map(_model, content.objects("models")))
+    manifest = Manifest(path, content.text("tier"), content.object("setup").text("runtime"), models, dict(content.raw))
+    try:
+        json.dumps([manifest.tier, manifest.runtime, *map(asdict, models)], ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise FieldError("a text holds half of a character") from error
+    names = [file.name for file in manifest.files]
+    if len(set(names)) < len(names):
+        raise FieldError(f"it lists `{next(name for name in names if names.count(name) > 1)}` twice")
+    return manifest
+
+
+def _model(model: Fields) -> ListedModel:
+    scores = model.object("scores")
+    return ListedModel(
+        key=model.text("key"),
+        picks=model.texts("picks"),
+        scores={metric: scores.object(metric).number("value") for metric in scores.names()},
+        test_top1=model.object("test_top1").number("value"),
+        files=tuple(map(_file, model.objects("files"))),
+    )
+
+
+def _file(file: Fields) -> ListedFile:
+    name = file.text("name")
+    if name in ("", ".", "..") or set(name) & set("/\\") or not name.isprintable():
+        raise FieldError(f"`{file.at('name')}` is {name!r}, the name of a file beside the manifest is needed")
+    return ListedFile(
+        name=name,
+        format=file.text("format"),
+        runtime=file.text("runtime"),
+        bytes=file.integer("bytes"),
+        sha256=file.text("sha256"),
+        max_difference=file.number("max_difference"),
+        top1_agreement=file.number("top1_agreement"),
+        test_top1=file.number("test_top1"),
+        latency_ms=file.number("latency_ms"),
+    )
+
+
+def _unusable(met: str, path: Path) -> RunError:
+    return RunError(
+        met,
+        where=str(path),
+        allowed="A manifest is one JSON object that `hwnas export` wrote, and describes each file beside it",
+        do="Run `hwnas export` again, which writes the bundle anew",
+    )

@@ -1,0 +1,135 @@
+"""A bundle in the making: written into a fresh folder beside its own, whose place that takes when it is whole."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from hwnas.choosing import STEM
+from hwnas.errors import DiskError, HwnasError
+from hwnas.export import RUNTIME_OF
+from hwnas.export.manifest import MANIFEST
+from hwnas.io.atomic import sync_folder
+
+SUFFIXES = frozenset(f".{format_}" for format_ in RUNTIME_OF)
+"""How model files end."""
+DRAFT = re.compile(r"\.(?P<name>.+)\.\d+\.(part|tmp)")
+"""The name of a file that was being written; earlier versions ended it with `tmp`."""
+ASIDE = re.compile(r"\.(?P<name>.+)\.(fresh|earlier)")
+"""The name of a folder that an export keeps beside a bundle while it runs."""
+
+
+def is_exported(name: str) -> bool:
+    """Return whether `hwnas export` gives a file of this name to a bundle, or its draft; all others are the user's."""
+    draft = DRAFT.fullmatch(name)
+    path = Path(draft["name"] if draft else name)
+    return path.name == MANIFEST or (path.suffix in SUFFIXES and re.fullmatch(STEM, path.stem) is not None)
+
+
+def fresh_folder(folder: Path) -> Path:
+    """The folder that a bundle is written into before it takes the place of an earlier one."""
+    return folder.with_name(f".{folder.name}.fresh")
+
+
+def earlier_folder(folder: Path) -> Path:
+    """The folder that the earlier bundle has while the fresh one takes its place."""
+    return folder.with_name(f".{folder.name}.earlier")
+
+
+@contextmanager
+def staged(folder: Path) -> Iterator[Path]:
+    """A fresh folder to write a bundle into. If the block ends well, it takes the place of `folder`, and files of the
+    user's move over; otherwise it is removed, and the earlier bundle stays as it was.
+
+    A kill leaves the earlier bundle too, and the fresh folder, which the next export removes. One between the two
+    renames of the exchange leaves the earlier bundle under `earlier_folder`, from where the next export puts it back.
+    The caller sees to it that one process at a time exports.
+
+    Raises:
+        DiskError: a folder cannot be made, moved or removed.
+    """
+    fresh = fresh_folder(folder)
+    with _as_disk_error(folder):
+        put_right(folder)
+        fresh.mkdir(parents=True)
+    try:
+        yield fresh
+        with _as_disk_error(folder):
+            _exchange(folder, fresh)
+    except BaseException as error:
+        shutil.rmtree(fresh, ignore_errors=True)
+        if isinstance(error, HwnasError):  # it should name a place that is still there
+            error.where = error.where.replace(str(fresh), str(folder))
+        raise
+
+
+def put_right(folder: Path) -> None:
+    """Finish or take back what a killed export left beside `folder`.
+
+    Raises:
+        OSError: a folder cannot be moved or removed.
+    """
+    fresh, earlier = fresh_folder(folder), earlier_folder(folder)
+    if earlier.is_dir():
+        if folder.exists():
+            _carry_over(earlier, folder)
+            shutil.rmtree(earlier)
+        else:
+            os.rename(earlier, folder)
+    if fresh.is_dir():
+        shutil.rmtree(fresh)
+
+
+def _exchange(folder: Path, fresh: Path) -> None:
+    for path in fresh.iterdir():
+        _sync(path)
+    sync_folder(fresh)
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+    if not folder.exists():
+        os.rename(fresh, folder)
+        sync_folder(folder.parent)
+        return
+    earlier = earlier_folder(folder)
+    os.rename(folder, earlier)
+    try:
+        os.rename(fresh, folder)
+    except OSError:
+        os.rename(earlier, folder)
+        raise
+    sync_folder(folder.parent)
+    _carry_over(earlier, folder)
+    shutil.rmtree(earlier)
+
+
+def _carry_over(earlier: Path, folder: Path) -> None:
+    """Move what is the user's own from the earlier bundle into the new one."""
+    for path in sorted(earlier.iterdir()):
+        if not is_exported(path.name) and not os.path.lexists(folder / path.name):
+            os.rename(path, folder / path.name)
+
+
+def _sync(path: Path) -> None:
+    with suppress(IsADirectoryError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def _as_disk_error(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DiskError(
+            f"the bundle cannot be written ({error.strerror or error})", where=str(error.filename or folder),
+            allowed="The folder must be writable, on a disk with free space",
+            do="Correct that and run the same command again",
+        ) from error  # fmt: skip

@@ -1,0 +1,99 @@
+"""The tensors that a model file really takes and gives, read from the file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from hwnas.errors import ExportError
+from hwnas.lookup import optional
+from hwnas.ops import Shape
+from hwnas.quiet import muted
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One end of a model file. `dtype` is numpy's name."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Ends:
+    """What a file takes and gives, JSON-ready."""
+
+    inputs: tuple[dict[str, object], ...]
+    """`name`, `shape`, `dtype` and `layout`, the order of the axes: `NCHW` or `NHWC`."""
+    outputs: tuple[dict[str, object], ...]
+    """`name`, `shape`, `dtype`."""
+
+
+LAYOUTS: Mapping[str, str] = {".onnx": "NCHW", ".tflite": "NHWC", ".pt2": "NCHW"}
+"""The order of an image's axes in files of each kind, as the exporters write them."""
+
+
+def ends_of(path: Path, batch: int, input_shape: Shape) -> Ends:
+    """The ends of a file that was exported for images (C, H, W).
+
+    Raises:
+        ExportError: it takes another shape than its exporter should have written.
+    """
+    given, taken = _READERS[path.suffix](path)
+    channels, height, width = input_shape
+    sizes = {"N": batch, "C": channels, "H": height, "W": width}
+    layout = LAYOUTS[path.suffix]
+    wanted = tuple(sizes[axis] for axis in layout)
+    if given.shape != wanted:
+        raise ExportError(
+            f"it takes inputs of shape {given.shape}", where=str(path),
+            allowed=f"Its inputs are {layout}, {wanted}", do="Look at the exporter of this format",
+        )  # fmt: skip
+    return Ends(({**_as_dict(given), "layout": layout},), (_as_dict(taken),))
+
+
+def _as_dict(tensor: Tensor) -> dict[str, object]:
+    return {**asdict(tensor), "shape": list(tensor.shape)}
+
+
+def _onnx(path: Path) -> tuple[Tensor, Tensor]:
+    import onnx
+
+    graph = onnx.load(path).graph
+    ends = []
+    for port in (graph.input[0], graph.output[0]):
+        kind = port.type.tensor_type
+        shape = tuple(axis.dim_value for axis in kind.shape.dim)
+        ends.append(Tensor(port.name, shape, onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type).name))
+    return ends[0], ends[1]
+
+
+def _tflite(path: Path) -> tuple[Tensor, Tensor]:
+    import numpy as np
+
+    interpreter = optional("ai_edge_litert.interpreter", extra="convert", why="reading a TFLite file")
+    with muted():
+        opened = interpreter.Interpreter(model_path=str(path))
+    ends = [
+        Tensor(str(port["name"]), tuple(int(size) for size in port["shape"]), np.dtype(port["dtype"]).name)
+        for port in (opened.get_input_details()[0], opened.get_output_details()[0])
+    ]
+    return ends[0], ends[1]
+
+
+def _pt2(path: Path) -> tuple[Tensor, Tensor]:
+    import torch
+
+    program = torch.export.load(path)  # it may run code, and was written here a moment ago
+    values = {node.name: node.meta.get("val") for node in program.graph.nodes}
+    names = program.graph_signature.user_inputs[0], program.graph_signature.user_outputs[0]
+    ends = [
+        Tensor(str(name), tuple(values[str(name)].shape), str(values[str(name)].dtype).removeprefix("torch."))
+        for name in names
+    ]
+    return ends[0], ends[1]
+
+
+_READERS: Mapping[str, Callable[[Path], tuple[Tensor, Tensor]]] = {".onnx": _onnx, ".tflite": _tflite, ".pt2": _pt2}
