@@ -699,7 +699,7 @@ class TestClassNames:
             ([True, "b", "c"], "`class_names` is "),
             ({"a": 1}, "`class_names` is "),
             ("nowhere.txt", "there is no file `nowhere.txt`"),
-            ("", "this is no file"),
+            ("", "the names cannot be read"),
         ],
         ids=str,
     )
@@ -733,11 +733,11 @@ def test_names_replace_those_of_a_data_set_that_a_function_returns(tmp_path: Pat
 def test_a_pipe_among_images_is_told_and_not_waited_for(tmp_path: Path) -> None:
     write_images(tmp_path)
     os.mkfifo(tmp_path / "class0" / "pipe.png")
-    with pytest.raises(DataError, match=r"pipe\.png: the image cannot be read \(it is gone, or no file\)"):
+    with pytest.raises(DataError, match=r"pipe\.png: the image cannot be read \(it is a FIFO"):
         load_data({"name": "images", "path": str(tmp_path), "resolution": 4}, seed=0)
 
 
 def test_a_pipe_in_place_of_an_archive_is_told(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "cifar10_jpeg.npz")
-    with pytest.raises(DataError, match="this is no file"):
+    with pytest.raises(DataError, match="it is a FIFO"):
         load_data({"name": "cifar10", "path": str(tmp_path / "cifar10_jpeg.npz")}, seed=0)

@@ -34,8 +34,6 @@ def read(base: Path, *, path: str | None = None, resolution: int = 32) -> Source
     """
     folder = Path(os.environ.get("HWNAS_DATA") or Path("..") / "shared" / "data")
     file = find(Path(path) if path is not None else folder / FILE, base, what="file", do=_DO)
-    if not file.is_file():
-        raise _damaged("this is no file", file)
     try:
         with open_regular(file) as content, np.load(content, allow_pickle=False) as opened:
             arrays = {key: opened[key] for key in opened.files}

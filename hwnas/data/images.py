@@ -75,8 +75,6 @@ def _pool(folder: Path, class_names: tuple[str, ...], resolution: int, channels:
 
 
 def _decode(files: tuple[Path, ...], resolution: int, channels: int, index: int) -> Tensor:
-    if not files[index].is_file():  # to open a pipe would wait for ever
-        raise _unreadable(FileNotFoundError("it is gone, or no file"), str(files[index]))
     try:
         with open_regular(files[index]) as content:
             return decoded(content, resolution, channels=channels, where=str(files[index]))

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hwnas.data.source import find
-from hwnas.errors import ConfigError, DataError
+from hwnas.errors import ConfigError, DataError, reason
+from hwnas.io.regular import read_regular
 
 _ALLOWED = "`class_names` is a list of one name for each class, or a text file of one name a line"
 _DO = "Name the classes in the order of their labels"
@@ -43,9 +44,8 @@ def class_names(given: object, classes: int, base: Path) -> tuple[str, ...]:
 
 def _lines(file: Path) -> list[str]:
     try:
-        if not file.is_file():
-            raise DataError("this is no file", where=str(file), allowed=_ALLOWED, do=_DO)
-        return file.read_text(encoding="utf-8-sig").splitlines()
+        return read_regular(file).decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        raise DataError(f"the names cannot be read ({why})", where=str(file), allowed=_ALLOWED, do=_DO) from error
+        raise DataError(
+            f"the names cannot be read ({reason(error)})", where=str(file), allowed=_ALLOWED, do=_DO
+        ) from error
