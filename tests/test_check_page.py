@@ -131,7 +131,7 @@ def test_a_page_draws_at_any_width(
 ) -> None:
     page = write_check_page(synthetic(count, checks=checks), tmp_path / "check.html", **WHEN)
     tab.open(page, width=width, touch=touch, dark=dark)
-    drawn = "[...document.querySelectorAll('.plot')].map((p) => p.querySelectorAll('.scatterlayer .point').length)"
+    drawn = "[...document.querySelectorAll('.plot')].map((p) => p.querySelectorAll('.point').length)"
     assert tab.value(drawn) == [count, 2 * count, *[count] * (3 if checks else 1)]
     assert (tab.errors, tab.requests) == ([], [])
     assert tab.value("document.documentElement.scrollWidth") == width

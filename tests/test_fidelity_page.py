@@ -127,7 +127,7 @@ def test_a_page_draws_at_any_width(
 ) -> None:
     page = write_fidelity_page(synthetic(metric=metric), tmp_path / "fidelity.html", **WHEN)
     tab.open(page, width=width, touch=touch, dark=dark)
-    drawn = "[...document.querySelectorAll('.plot')].map((p) => p.querySelectorAll('.scatterlayer .point').length)"
+    drawn = "[...document.querySelectorAll('.plot')].map((p) => p.querySelectorAll('.point').length)"
     assert tab.value(drawn) == [28]
     assert (tab.errors, tab.requests) == ([], [])
     assert tab.value("document.documentElement.scrollWidth") == width

@@ -173,7 +173,7 @@ def test_search_knows_neither_torch_nor_a_runtime(path: Path) -> None:
 
 @pytest.mark.parametrize("path", files(*BOARD), ids=str)
 def test_a_board_needs_numpy_and_one_runtime(path: Path) -> None:
-    heavy = {"torch", "optuna", "pydantic", "plotly", "sklearn", "scipy", "typer", "rich"}
+    heavy = {"torch", "optuna", "pydantic", "sklearn", "scipy", "typer", "rich"}
     allowed = {"torch"} if path == PACKAGE / "runtimes" / "pytorch.py" else set()
     assert not top_packages(path) & (heavy - allowed)
     assert "torch" not in top_packages(path, module_level_only=True)

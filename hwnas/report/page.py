@@ -134,7 +134,7 @@ def _search(facts: ReportFacts) -> Html:
         class_="card",
     )
     figure = plots.hypervolume_figure(facts)
-    if not figure.data:
+    if not figure.layers:
         return section("Search", "Search", el("div", about, class_="grid"), say="The space that was searched.")
     entries = [
         (

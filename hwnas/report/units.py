@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from hwnas.pareto import Limit
 
@@ -51,8 +51,41 @@ def size(value_bytes: float | None) -> str:
 
 
 def milliseconds(value: float | None) -> str:
-    """`0.0412 ms`: latencies are always in milliseconds."""
-    return GAP if value is None else f"{digits(value)} ms"
+    """`12.4 ms`, and `41.2 µs` below a tenth of a millisecond.
+
+    >>> milliseconds(12.4), milliseconds(0.0412), milliseconds(0.0), milliseconds(None)
+    ('12.4 ms', '41.2 µs', '0 ms', '–')
+    """
+    if value is None:
+        return GAP
+    unit, times = time_unit([value])
+    return f"{_times(value, times)} {unit}"
+
+
+def time_unit(values_ms: Iterable[float]) -> tuple[str, float]:
+    """The unit that latencies side by side are shown in, and what their milliseconds are multiplied with.
+
+    >>> time_unit([0.05, 0.4]), time_unit([0.05, 40.0]), time_unit([0.4])
+    (('µs', 1000.0), ('ms', 1.0), ('ms', 1.0))
+    """
+    known = [abs(value) for value in values_ms]
+    small = any(0 < value < 0.1 for value in known) and max(known) < 10
+    return ("µs", 1000.0) if small else ("ms", 1.0)
+
+
+def timed(value_ms: float | None, times: float) -> str:
+    """A latency without its unit, which stands over its column."""
+    return GAP if value_ms is None else _times(value_ms, times)
+
+
+def interval(low_ms: float, high_ms: float, unit: tuple[str, float] | None = None) -> str:
+    """`39.1 to 43.3 µs`: both ends in one unit."""
+    name, times = unit or time_unit([low_ms, high_ms])
+    return f"{_times(low_ms, times)} to {_times(high_ms, times)} {name}"
+
+
+def _times(value_ms: float, times: float) -> str:
+    return digits(float(f"{value_ms * times:.12g}"))
 
 
 def percent(fraction: float | None) -> str:
