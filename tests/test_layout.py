@@ -15,7 +15,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "hwnas"
 
 FLOORS = (  # bottom to top
-    ("errors",),
+    ("errors", "words"),
     ("io",),
     ("cell", "denormals", "lookup", "processes", "quiet", "ranks", "shipped", "strict", "weightless", "yaml_file"),
     ("space", "ops", "pareto"),
@@ -33,6 +33,7 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 BOARD = (
     "io/*.py",
+    "words.py",
     "runtimes/*.py",
     "latency/conditions/*.py",
     "latency/energy/*.py",
@@ -58,6 +59,7 @@ BOARD = (
 TORCH_FREE = (
     *BOARD,
     "errors.py",
+    "words.py",
     "cell.py",
     "denormals.py",
     "lookup.py",

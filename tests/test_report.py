@@ -345,8 +345,9 @@ class TestTables:
         for word in (
             "network",
             "top-1 val",
-            "pred. ms",
-            "meas. ms",
+            "test",
+            "pred. µs",
+            "meas. µs",
             "params",
             "MACs",
             "fastest",

@@ -10,6 +10,7 @@ import typer
 
 from hwnas import __version__
 from hwnas.cli import bench, check, doctor, experiments, operators, schemas, score, spaces, storages
+from hwnas.cli.streams import write_always
 from hwnas.errors import ConfigError, DataError, HwnasError, RunError, SpaceError
 from hwnas.terminal import show_error
 
@@ -64,6 +65,7 @@ def _main(version: Annotated[bool, typer.Option("--version", help="Print the ver
 
 def main() -> None:
     """The entry point: exit code 0 for done, 1 for a failure, 2 for input that cannot be used, 130 for Ctrl-C."""
+    write_always()
     try:
         app(prog_name="hwnas")
     except (ConfigError, SpaceError, DataError) as error:

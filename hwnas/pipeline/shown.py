@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hwnas.choosing import choose
 from hwnas.pipeline.found import Finder, Found, found_front
+from hwnas.pipeline.tested import test_accuracies
 from hwnas.pipeline.workspace import Run, open_run
 from hwnas.proxies import Source
 from hwnas.report import facts
@@ -48,6 +49,7 @@ def solved_facts(solved: Solved) -> facts.TierFacts:
 
 def _front_facts(run: Run, found: Found) -> facts.TierFacts:
     accuracy, latency = (objective.metric for objective in found.tier.objectives[:2])
+    tested = test_accuracies(found.folder)
     points = tuple(
         facts.FrontPoint(
             p.architecture.key,
@@ -56,6 +58,7 @@ def _front_facts(run: Run, found: Found) -> facts.TierFacts:
             measured_ms=p.measured.get(latency),
             kept=p.kept,
             picks=p.picks,
+            test_accuracy=tested.get(p.architecture.key),
             params=int(p.scores["params"]),
             macs=int(p.scores["macs"]),
             estimated=estimated(p, latency),

@@ -12,6 +12,7 @@ from hwnas.report.fidelity import NAMES, Budget, Fidelity, RankedNetwork, cell, 
 from hwnas.report.markup import Html, el, join
 from hwnas.report.parts import Cell, legend, origin, pairs, plot, section, table
 from hwnas.report.plots import exactly
+from hwnas.words import counted
 
 
 def render_fidelity(found: Fidelity, *, hwnas_version: str, created_at: str) -> str:
@@ -21,7 +22,7 @@ def render_fidelity(found: Fidelity, *, hwnas_version: str, created_at: str) -> 
         "fidelity",
         f"Fidelity of {found.run}",
         f"How far to trust {found.metric} of {found.run}",
-        f"{len(found.networks)} networks of {found.space}, trained alone on {found.data}",
+        f"{counted(len(found.networks), 'network')} of {found.space}, trained alone on {found.data}",
         sections,
         hwnas_version=hwnas_version,
         created_at=created_at,
@@ -94,7 +95,7 @@ def fidelity_figure(found: Fidelity) -> Figure:
     suffix = " %" if share else ""
     x_axis = Axis(around(x), f"{units.label(found.metric)}, {found.metric.partition('@')[2]}", suffix)
     layers: tuple[Marks | Line, ...] = (exactly(around([*x, *y])), marks) if share and x else (marks,)
-    words = f"Accuracy of {len(found.networks)} networks trained alone over {found.metric}."
+    words = f"Accuracy of {counted(len(found.networks), 'network')} trained alone over {found.metric}."
     return Figure(layers, x_axis, Axis(around(y), suffix=" %"), 400, words)
 
 
@@ -149,5 +150,5 @@ def _budgets(found: Fidelity) -> Html:
 
 
 def _budget(budget: Budget, of: str) -> str:
-    each = f"{budget.epochs} epochs of {budget.images:,} images"
+    each = f"{counted(budget.epochs, 'epoch')} of {counted(budget.images, 'image')}"
     return f"{each}, {budget.networks} {of}, {units.seconds(budget.seconds)}"

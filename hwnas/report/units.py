@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from hwnas.pareto import Limit
+from hwnas.words import counted
 
 GAP = "\N{EN DASH}"
 """Stands where there is no number."""
@@ -207,7 +208,7 @@ def setup_line(setup: Mapping[str, str | int | float]) -> str:
     device, precision = rest.pop("device", None), rest.pop("precision", None)
     runtime = " ".join(str(rest.pop(name)) for name in ("runtime", "runtime_version") if name in rest)
     threads = rest.pop("threads", None)
-    said = None if threads is None else f"{threads} thread{'' if threads == 1 else 's'}"
+    said = None if threads is None else counted(int(threads), "thread")
     others = (f"{name.replace('_', ' ')} {value}" for name, value in rest.items())
     return " · ".join(str(part) for part in (device, runtime, said, precision, *others) if part)
 
