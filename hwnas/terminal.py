@@ -118,7 +118,7 @@ def show_feasible(tiers: Sequence[Feasible]) -> None:
     """What `hwnas feasible` found, on standard output."""
     from rich.console import Console
 
-    from hwnas.report.units import limit, scored, share
+    from hwnas.report.units import between, limit, share
 
     console = Console(markup=False, highlight=False, soft_wrap=True)
     for tier in tiers:
@@ -128,7 +128,7 @@ def show_feasible(tiers: Sequence[Feasible]) -> None:
             metric = reach.limit.metric
             exactly = "" if reach.exact else ", of those looked at"
             lacking = f", {reach.missing:,} have no number and count as outside" if reach.missing else ""
-            said = f"from {scored(metric, reach.least)} to {scored(metric, reach.most)}{exactly}; inside: "
+            said = f"from {between(metric, reach.least, reach.most)}{exactly}; inside: "
             told = reach.unjudged or f"{said}{share(reach.share, reach.error)}{lacking}"
             console.print(f"  {limit(reach.limit)}: {told}")
         of = "all that can be judged" if tier.unjudged else "all of them"

@@ -113,3 +113,20 @@ def test_a_command_prints_where_there_is_ascii_alone() -> None:
 )
 def test_one_thing_is_not_several(number: int, words: str) -> None:
     assert counted(number, "error") == words
+
+
+@pytest.mark.parametrize("command", [["--help"], ["show", "--help"], ["bench", "--help"]])
+def test_help_fits_forty_columns_and_cuts_no_word(command: list[str]) -> None:
+    environment = os.environ | {"COLUMNS": "40", "TERM": "dumb"}
+    done = subprocess.run(
+        [sys.executable, "-m", "hwnas.cli", *command], check=True, capture_output=True, text=True, env=environment
+    )
+    assert max(map(len, done.stdout.splitlines())) <= 40
+    assert "…" not in done.stdout
+
+
+def test_latencies_below_a_tenth_of_a_millisecond_are_in_microseconds_in_every_table() -> None:
+    tier = FACTS.tiers[0]
+    fast = [replace(p, scores={**p.scores, tier.latency.metric: 0.0412}, predicted_ms=0.0412) for p in tier.front]
+    assert "41.2" in shown(front_table(replace(tier, front=tuple(fast))), 80)
+    assert "50 µs" in shown(costs_table(OPERATORS), 120)

@@ -44,7 +44,9 @@ def fronts(
 
 def solved_facts(solved: Solved) -> facts.TierFacts:
     """A front that was solved for, as those of a run are shown."""
-    return _front_facts(solved.run, solved.found)
+    experiment = solved.run.experiment
+    title = f"{experiment.name}, solved for {experiment.tiers[solved.found.tier.name].setup}"
+    return replace(_front_facts(solved.run, solved.found), name=title)
 
 
 def _front_facts(run: Run, found: Found) -> facts.TierFacts:

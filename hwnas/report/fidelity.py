@@ -148,7 +148,7 @@ def verdict(found: Fidelity) -> list[str]:
         side = "above" if found.bias > 0 else "below"
         said.append(f"On average it lies {100 * abs(found.bias):.1f} points {side} the accuracy alone.")
     if found.failed:
-        said.append(f"{len(found.failed)} networks could not be trained or scored; the JSON tells why.")
+        said.append(f"{counted(len(found.failed), 'network')} could not be trained or scored; the JSON tells why.")
     if len(found.networks) < FEW:
         said.append(
             f"{counted(len(found.networks), 'network')} are few: with {FEW} or more, the intervals are narrower."

@@ -4,6 +4,8 @@ Pipes and files get the whole width."""
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 from collections.abc import Iterator, Sequence
 
 from rich.cells import cell_len
@@ -22,10 +24,9 @@ def console() -> Console:
 
     The variable COLUMNS, where it is set, says how wide it is.
     """
-    made = Console(markup=False, highlight=False)
-    if made.is_terminal or os.environ.get("COLUMNS", "").isdigit():
-        return made
-    return Console(markup=False, highlight=False, width=ENDLESS)
+    columns, lines = shutil.get_terminal_size()
+    known = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit()
+    return Console(markup=False, highlight=False, width=columns if known else ENDLESS, height=lines)
 
 
 def print_table(to: Console, table: Table) -> None:

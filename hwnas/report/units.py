@@ -193,6 +193,13 @@ def scored(metric: str, value: float | None) -> str:
     return count(value) if name == "params" or value is None else digits(value)
 
 
+def between(metric: str, low: float | None, high: float | None) -> str:
+    """`13.7 KiB to 175 KiB`, `59.4 to 261 µs`."""
+    if low is None or high is None or not quantity(metric).endswith("_ms"):
+        return f"{scored(metric, low)} to {scored(metric, high)}"
+    return interval(low, high)
+
+
 def limit(bound: Limit) -> str:
     """`Latency ≤ 0.25 ms`, `Latency (90 %) ≤ 0.25 ms`: without the zeros that measured values end in."""
     value, _, unit = scored(bound.metric, bound.bound).partition(" ")
