@@ -56,7 +56,9 @@ def _figure(tier: TierFacts, point: FrontPoint, *, quick: bool) -> Html:
     under = [f"on {split} images"] if split else []
     under += [f"{searched} {tier.accuracy.split}".rstrip()] if tested is not None else []
     tag = tier.accuracy.origin if tested is None else "measured"
-    return join(_large(large), *(el("small", line) for line in [*under, latency]), origin(tag))
+    return join(
+        _large(large), *(el("small", line) for line in [*under, f"{latency} {tier.latency.origin}"]), origin(tag)
+    )
 
 
 def _caution(tier: TierFacts) -> Html | None:
