@@ -102,7 +102,7 @@ def show_findings(findings: Sequence[Finding]) -> None:
         if count > WARNINGS:
             print(f"and {counted(count - WARNINGS, 'more warning')} of the kind {rule}; --json lists them")
     errors = sum(found.severity == "error" for found in findings)
-    print(f"{counted(errors, 'error')}, {len(findings) - errors:,} warnings")
+    print(f"{counted(errors, 'error')}, {counted(len(findings) - errors, 'warning')}")
 
 
 def show_fronts(tiers: Sequence[TierFacts]) -> None:

@@ -8,7 +8,7 @@ from hwnas.errors import RunError, reason
 from hwnas.io.fields import FieldError, Fields, loads
 
 
-def test_accuracies(folder: Path) -> dict[str, float]:
+def tested_accuracies(folder: Path) -> dict[str, float]:
     """By key, the test accuracies of the networks that were exported into a folder; none, if nothing was.
 
     Raises:
@@ -17,7 +17,8 @@ def test_accuracies(folder: Path) -> dict[str, float]:
     path = folder / "manifest.json"
     try:
         models = Fields(loads(path.read_text(encoding="utf-8"))).objects("models")
-        return {model.text("key"): model.object("test_top1").number("value") for model in models}
+        known = ((model.text("key"), model.object("test_top1")) for model in models if model.optional("test_top1"))
+        return {key: tested.number("value") for key, tested in known if tested.optional("value")}
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError, FieldError) as error:
