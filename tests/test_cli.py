@@ -245,7 +245,7 @@ def test_lint_exits_with_1_when_there_are_errors(hwnas: Call, tmp_path: Path, re
                 if one["severity"] == "error")  # fmt: skip
     assert (error["rule"], error["where"]) == ("no-duration", "a.jsonl:4")
     shown = hwnas("bench", "lint", "a.jsonl")
-    assert (shown.code, "a.jsonl:4: error: " in shown.out, "1 error, 0 warnings" in shown.out) == (1, True, True)
+    assert (shown.code, "a.jsonl:4: error: " in shown.out, "1 error, " in shown.out) == (1, True, True)
 
 
 def test_merge_says_what_it_did(hwnas: Call, tmp_path: Path, repository: Path) -> None:

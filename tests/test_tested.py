@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hwnas.errors import RunError
-from hwnas.pipeline.tested import tested_accuracies
+from hwnas.pipeline.tested import accuracies_of_export
 
 
 def written(folder: Path, content: object) -> Path:
@@ -18,9 +18,9 @@ def written(folder: Path, content: object) -> Path:
 
 
 def test_they_are_read_by_key_where_they_are_known(tmp_path: Path) -> None:
-    assert tested_accuracies(tmp_path) == {}
+    assert accuracies_of_export(tmp_path) == {}
     models = [{"key": "ab", "test_top1": {"value": 0.96}}, {"key": "cd", "test_top1": {"value": None}}, {"key": "ef"}]
-    assert tested_accuracies(written(tmp_path, {"models": models})) == {"ab": 0.96}
+    assert accuracies_of_export(written(tmp_path, {"models": models})) == {"ab": 0.96}
 
 
 @pytest.mark.parametrize(
@@ -35,4 +35,4 @@ def test_they_are_read_by_key_where_they_are_known(tmp_path: Path) -> None:
 )
 def test_a_damaged_manifest_is_an_error_that_names_the_field(tmp_path: Path, content: object, words: str) -> None:
     with pytest.raises(RunError, match=words):
-        tested_accuracies(written(tmp_path, content))
+        accuracies_of_export(written(tmp_path, content))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hwnas.choosing import choose
 from hwnas.pipeline.found import Finder, Found, found_front
-from hwnas.pipeline.tested import tested_accuracies
+from hwnas.pipeline.tested import accuracies_of_export
 from hwnas.pipeline.workspace import Run, open_run
 from hwnas.proxies import Source
 from hwnas.report import facts
@@ -51,7 +51,7 @@ def solved_facts(solved: Solved) -> facts.TierFacts:
 
 def _front_facts(run: Run, found: Found) -> facts.TierFacts:
     accuracy, latency = (objective.metric for objective in found.tier.objectives[:2])
-    tested = tested_accuracies(found.folder)
+    tested = accuracies_of_export(found.folder)
     points = tuple(
         facts.FrontPoint(
             p.architecture.key,

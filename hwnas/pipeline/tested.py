@@ -8,7 +8,7 @@ from hwnas.errors import RunError, reason
 from hwnas.io.fields import FieldError, Fields, loads
 
 
-def tested_accuracies(folder: Path) -> dict[str, float]:
+def accuracies_of_export(folder: Path) -> dict[str, float]:
     """By key, the test accuracies of the networks that were exported into a folder; none, if nothing was.
 
     Raises:

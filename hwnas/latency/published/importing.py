@@ -84,8 +84,8 @@ def import_tables(
         )
     if unlike:
         notices.append(
-            f"{counted(unlike, 'operator')} {'has' if unlike == 1 else 'have'} several values; the first ones are used. "
-            "Where files are of one resolution each, import each into a table of its own"
+            f"{counted(unlike, 'operator')} {'has' if unlike == 1 else 'have'} several values; the first ones are "
+            "used. Where files are of one resolution each, import each into a table of its own"
         )
     origin = Origin("published", source or kind.source, licence or kind.licence, format)
     create(out, header_line(valid, origin) + b"".join(map(_line, rows.values())))
