@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import HwnasError
+from hwnas.words import counted
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -99,36 +100,35 @@ def show_findings(findings: Sequence[Finding]) -> None:
             print(f"{found.where}: {found.severity}: {found.what}\n    {found.why}; {found.do}")
     for rule, count in warnings.items():
         if count > WARNINGS:
-            print(f"and {count - WARNINGS:,} more warnings of the kind {rule}; --json lists them")
+            print(f"and {counted(count - WARNINGS, 'more warning')} of the kind {rule}; --json lists them")
     errors = sum(found.severity == "error" for found in findings)
-    print(f"{errors:,} errors, {len(findings) - errors:,} warnings")
+    print(f"{counted(errors, 'error')}, {counted(len(findings) - errors, 'warning')}")
 
 
 def show_fronts(tiers: Sequence[TierFacts]) -> None:
     """A table for each tier, on standard output."""
-    from rich.console import Console
-
+    from hwnas.report.fitting import console, print_table
     from hwnas.report.tables import front_table
 
     for tier in tiers:
-        Console().print(front_table(tier))
+        print_table(console(), front_table(tier))
 
 
 def show_feasible(tiers: Sequence[Feasible]) -> None:
     """What `hwnas feasible` found, on standard output."""
     from rich.console import Console
 
-    from hwnas.report.units import limit, scored, share
+    from hwnas.report.units import between, limit, share
 
     console = Console(markup=False, highlight=False, soft_wrap=True)
     for tier in tiers:
-        looked = f"all {tier.networks:,} networks of the space" if tier.whole else f"{tier.networks:,} networks"
+        looked = f"all {tier.networks:,} networks of the space" if tier.whole else counted(tier.networks, "network")
         console.print(f"{tier.tier}: {looked} looked at", style="bold")
         for reach in tier.reaches:
             metric = reach.limit.metric
             exactly = "" if reach.exact else ", of those looked at"
             lacking = f", {reach.missing:,} have no number and count as outside" if reach.missing else ""
-            said = f"from {scored(metric, reach.least)} to {scored(metric, reach.most)}{exactly}; inside: "
+            said = f"from {between(metric, reach.least, reach.most)}{exactly}; inside: "
             told = reach.unjudged or f"{said}{share(reach.share, reach.error)}{lacking}"
             console.print(f"  {limit(reach.limit)}: {told}")
         of = "all that can be judged" if tier.unjudged else "all of them"
@@ -137,39 +137,35 @@ def show_feasible(tiers: Sequence[Feasible]) -> None:
 
 def show_check(checked: Checked) -> None:
     """What `hwnas check` found, on standard output."""
-    from rich.console import Console
-
     from hwnas.report.check import check_table, verdict
+    from hwnas.report.fitting import console, print_table
 
-    console = Console(markup=False, highlight=False)
-    console.print(check_table(checked))
+    to = console()
+    print_table(to, check_table(checked))
     for sentence in verdict(checked):
-        console.print(sentence)
+        to.print(sentence)
     for name, reason in checked.absent.items():
-        console.print(f"{name}: none, {reason}")
+        to.print(f"{name}: none, {reason}")
 
 
 def show_ladder(tier: str, rungs: Sequence[Climbed], front: Sequence[FrontPoint]) -> None:
     """A tier's way up the ladder and the front at its end, on standard output."""
-    from rich.console import Console
-
+    from hwnas.report.fitting import console, print_table
     from hwnas.report.ladder import ladder_table, last_table
 
-    console = Console()
-    console.print(ladder_table(tier, rungs))
-    console.print(last_table(rungs[-1].tier, front))
+    print_table(console(), ladder_table(tier, rungs))
+    print_table(console(), last_table(rungs[-1].tier, front))
 
 
 def show_fidelity(found: Fidelity) -> None:
     """What `hwnas fidelity` found, on standard output."""
-    from rich.console import Console
-
     from hwnas.report.fidelity import fidelity_table, verdict
+    from hwnas.report.fitting import console, print_table
 
-    console = Console(markup=False, highlight=False)
-    console.print(fidelity_table(found))
+    to = console()
+    print_table(to, fidelity_table(found))
     for sentence in verdict(found):
-        console.print(sentence)
+        to.print(sentence)
 
 
 def show_certificates(found: Sequence[Certificate]) -> None:
@@ -191,60 +187,60 @@ def show_certificates(found: Sequence[Certificate]) -> None:
 
 def show_scores(scored: Scored) -> None:
     """What `hwnas score` found, on standard output."""
-    from rich.console import Console
-
+    from hwnas.report.fitting import console, print_table
     from hwnas.report.scores import score_lines, score_table, score_title
 
-    console = Console(markup=False, highlight=False)
-    console.print(score_title(scored))
-    console.print(score_table(scored, SCORES))
+    to = console()
+    to.print(score_title(scored))
+    print_table(to, score_table(scored, SCORES))
     for line in score_lines(scored):
-        console.print(line, soft_wrap=True)
+        to.print(line, soft_wrap=True)
 
 
 def show_costs(found: Mapping[str, Any]) -> None:
     """What `hwnas cost` found, as tables on standard output."""
-    from rich.console import Console
     from rich.text import Text
 
+    from hwnas.report.fitting import console, print_table
     from hwnas.report.tables import costs_table
+    from hwnas.report.units import interval
 
-    console = Console(markup=False, highlight=False)
+    to = console()
     shape = "x".join(map(str, found["input"]))
-    console.print(Text.assemble((found["space"], "bold"), f" architecture {found['key']}, input {shape}"))
+    to.print(Text.assemble((found["space"], "bold"), f" architecture {found['key']}, input {shape}"))
     rows = [
         (op["slot"], _words(op), op["params"], op["macs"], op["activation_bytes"], None) for op in found["operators"]
     ]
-    console.print(costs_table(rows))
+    print_table(to, costs_table(rows))
     for name, value in _cost_words(found):
-        console.print(f"{name:>12}  {value}")
+        to.print(f"{name:>12}  {value}")
     if "as_written" in found:
         counted = ", ".join(f"{value:,} {name}" for name, value in found["as_written"].items())
-        console.print(f"{'as written':>12}  {counted}, as the space's project counts")
+        to.print(f"{'as written':>12}  {counted}, as the space's project counts")
     if "latency_ms" in found:
-        console.print(f"{'':>12}  {found['low_ms']:.4g} to {found['high_ms']:.4g} ms, from {found['latency_origin']}")
+        to.print(f"{'':>12}  {interval(found['low_ms'], found['high_ms'])}, from {found['latency_origin']}")
     for name, unit in (("energy", "mj"), ("peak", "mb")):
         if f"{name}_{unit}" in found:
             shown = {"mj": "mJ", "mb": "MB"}[unit]
-            console.print(f"{name.capitalize():>12}  {found[f'{name}_{unit}']:.4g} {shown}")
+            to.print(f"{name.capitalize():>12}  {found[f'{name}_{unit}']:.4g} {shown}")
             ends = f"{found[f'low_{unit}']:.4g} to {found[f'high_{unit}']:.4g} {shown}"
-            console.print(f"{'':>12}  {ends}, from {found[f'{name}_origin']}")
+            to.print(f"{'':>12}  {ends}, from {found[f'{name}_origin']}")
 
 
 def show_space(view: SpaceView) -> None:
     """What `hwnas show SPACE` found, on standard output."""
-    from rich.console import Console
     from rich.text import Text
 
+    from hwnas.report.fitting import console, print_table
     from hwnas.report.space_table import choice_lines, headline, space_table
 
-    console = Console(markup=False, highlight=False)
-    console.print(Text.assemble((view.name, "bold"), f"  {view.source}"))
+    to = console()
+    to.print(Text.assemble((view.name, "bold"), f"  {view.source}"))
     for line in headline(view):
-        console.print(line)
-    console.print(space_table(view))
+        to.print(line)
+    print_table(to, space_table(view))
     for line in choice_lines(view):
-        console.print(line)
+        to.print(line)
 
 
 def _cost_words(found: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -104,7 +104,7 @@ class Browser:
     def open(
         self, path: Path, *, width: int = 1280, height: int = 900, dark: bool = False, touch: bool = False
     ) -> None:
-        """Open a file at a size and wait until it is loaded and every plot says that it is drawn."""
+        """Open a file at a size and wait until it is loaded."""
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         self.call("Emulation.setTouchEmulationEnabled", enabled=touch)
@@ -114,7 +114,6 @@ class Browser:
         until = time.monotonic() + 60
         while not self._loaded:
             self._note(self._receive(until))
-        self.wait_for("[...document.querySelectorAll('.plot')].every((plot) => plot.dataset.drawn)", timeout_s=30)
 
     def wait_for(self, script: str, timeout_s: float = 10) -> None:
         """Wait until an expression is true, or give up; whoever calls checks what is there."""

@@ -440,3 +440,12 @@ def test_names_of_exports_are_told_from_the_users() -> None:
     )
     assert all(map(is_exported, ours))
     assert not any(map(is_exported, ("mine.onnx", "best.txt", "best", "best.onnx.bak", ".mine.onnx.12.tmp")))
+
+
+def test_the_test_accuracy_stands_beside_validation_where_a_front_is_shown(bundle: Path) -> None:
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    exported = {model["key"]: model["test_top1"]["value"] for model in manifest["models"]}
+    (tier,) = [one for one in pipeline.fronts(bundle.parents[1]) if one.name == bundle.name]
+    shown = {point.key: point.test_accuracy for point in tier.front}
+    assert {key: shown[key] for key in exported} == exported
+    assert {shown[key] for key in shown.keys() - exported.keys()} <= {None}

@@ -7,48 +7,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from hwnas.errors import RunError
-from hwnas.latency.agreement import Agreement
-from hwnas.report.check import METRICS, Checked, CheckedNetwork, check_table, compared, verdict
+from hwnas.report.check import METRICS, Checked, check_table, compared, verdict
 from hwnas.report.check_page import render_check, write_check_page
 from tests.chromium import Browser, browser, chromium
+from tests.synthetic_checks import synthetic
 
-SETUP = {"device": "Xeon, 2 cores", "runtime": "onnxruntime", "runtime_version": "1.32.0", "threads": 1,
-         "precision": "fp32", "batch": 1}  # fmt: skip
 WHEN = {"hwnas_version": "0.1", "created_at": "2026-11-23 17:31 UTC"}
-
-
-def synthetic(count: int = 60, *, model: float = 0.012, noise: float = 0.008, checks: bool = True) -> Checked:
-    """A check of an OFA-like table: `model` and `noise` are relative standard deviations."""
-    rng = np.random.default_rng(0)
-    measured = rng.uniform(8, 40, count)
-    predicted = measured * rng.normal(1, model, count)
-    again = measured * rng.normal(1, noise, count)
-    half = 1.645 * model * predicted
-    guesses = {"sum": measured * rng.normal(1.07, 0.02, count)}
-    if checks:
-        guesses |= {"macs": measured * rng.normal(1, 0.12, count), "ridge": measured * rng.normal(1, 0.05, count)}
-    networks = tuple(
-        CheckedNetwork(
-            f"{rng.integers(2**40):010x}", "ofa", 20, int(1e7 * measured[i]), predicted[i], predicted[i] - half[i],
-            predicted[i] + half[i], measured[i], again[i], 1.02 * measured[i],
-            {name: float(guess[i]) for name, guess in guesses.items()},
-        )
-        for i in range(count)
-    )  # fmt: skip
-    baselines = {name: Agreement.of(guess, measured) for name, guess in guesses.items()}
-    why = "it is fitted to at least 3 whole networks, and the table holds 0"
-    gaps = {} if checks else dict.fromkeys(("macs", "ridge"), why)
-    return Checked(
-        table=Path("tables/my_board.jsonl"), setup=SETUP, spaces=("ofa",), seed=0,
-        origin="20 checks and 90 rows" if checks else "sum of rows, of 90",
-        model=Agreement.of(predicted, measured, low=predicted - half, high=predicted + half),
-        uncorrected=Agreement.of(predicted, 1.02 * measured), noise=Agreement.of(again, measured),
-        baselines={**baselines, **dict.fromkeys(gaps)}, absent=gaps, drift=0.02, drift_again=-0.01, networks=networks,
-    )  # fmt: skip
 
 
 def told(checked: Checked) -> str:
@@ -131,7 +98,7 @@ def test_a_page_draws_at_any_width(
 ) -> None:
     page = write_check_page(synthetic(count, checks=checks), tmp_path / "check.html", **WHEN)
     tab.open(page, width=width, touch=touch, dark=dark)
-    drawn = "[...document.querySelectorAll('.plot')].map((p) => p.querySelectorAll('.scatterlayer .point').length)"
+    drawn = "[...document.querySelectorAll('.plot')].map((p) => p.querySelectorAll('.point').length)"
     assert tab.value(drawn) == [count, 2 * count, *[count] * (3 if checks else 1)]
     assert (tab.errors, tab.requests) == ([], [])
     assert tab.value("document.documentElement.scrollWidth") == width

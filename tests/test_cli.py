@@ -245,7 +245,7 @@ def test_lint_exits_with_1_when_there_are_errors(hwnas: Call, tmp_path: Path, re
                 if one["severity"] == "error")  # fmt: skip
     assert (error["rule"], error["where"]) == ("no-duration", "a.jsonl:4")
     shown = hwnas("bench", "lint", "a.jsonl")
-    assert (shown.code, "a.jsonl:4: error: " in shown.out, "1 errors" in shown.out) == (1, True, True)
+    assert (shown.code, "a.jsonl:4: error: " in shown.out, "1 error, " in shown.out) == (1, True, True)
 
 
 def test_merge_says_what_it_did(hwnas: Call, tmp_path: Path, repository: Path) -> None:
@@ -313,7 +313,7 @@ REFUSED: dict[str, tuple[Sequence[str], int, str]] = {
     "an empty space": (["show", "empty.yaml"], 2, "the file is empty"),
     "many architectures": (["cost", "digits", "--architecture", "list.json"], 2, "a list without `picks`"),
     "another space's": (["cost", "digits", "--architecture", "other.json"], 2, "the architecture is of space `x`"),
-    "no JSON": (["cost", "digits", "--architecture", "empty.yaml"], 2, "the file is no JSON"),
+    "no JSON": (["cost", "digits", "--architecture", "empty.yaml"], 2, "it is no JSON"),
     "not trained": (["search", "tiny.yaml", "--runs", "r"], 1, "hwnas bench tiny.yaml --runs r"),
     "not searched": (["export", "tiny.yaml"], 1, "there is no checkpoint"),
     "no front": (["show", "runs/tiny"], 1, "has no front yet"),

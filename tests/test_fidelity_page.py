@@ -51,7 +51,7 @@ def test_the_verdict_follows_kendalls_correlation() -> None:
 def test_the_verdict_tells_bias_failures_few_networks_and_rivals_that_are_free() -> None:
     assert "4.0 points below" in told(synthetic(spread=0.001))
     assert "below" not in told(synthetic(metric="score@naswot"))
-    assert "1 networks could not" in told(replace(synthetic(), failed={"ab": "it diverged"}))
+    assert "1 network could not" in told(replace(synthetic(), failed={"ab": "it diverged"}))
     assert "5 networks are few" in told(synthetic(5))
     assert "are few" not in told(synthetic())
     assert "Costs alone rank" in told(synthetic(spread=1.0))
@@ -127,7 +127,7 @@ def test_a_page_draws_at_any_width(
 ) -> None:
     page = write_fidelity_page(synthetic(metric=metric), tmp_path / "fidelity.html", **WHEN)
     tab.open(page, width=width, touch=touch, dark=dark)
-    drawn = "[...document.querySelectorAll('.plot')].map((p) => p.querySelectorAll('.scatterlayer .point').length)"
+    drawn = "[...document.querySelectorAll('.plot')].map((p) => p.querySelectorAll('.point').length)"
     assert tab.value(drawn) == [28]
     assert (tab.errors, tab.requests) == ([], [])
     assert tab.value("document.documentElement.scrollWidth") == width

@@ -10,7 +10,7 @@ import pytest
 
 import hwnas
 
-HEAVY = ("torch", "numpy", "optuna", "pydantic", "plotly", "sklearn", "onnxruntime", "ray", "yaml")
+HEAVY = ("torch", "numpy", "optuna", "pydantic", "sklearn", "onnxruntime", "ray", "yaml")
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -32,7 +32,7 @@ def test_help_does_not_import_torch(arguments: list[str]) -> None:
         "try:\n    runpy.run_module('hwnas.cli', run_name='__main__')\n"
         "except SystemExit as end:\n    assert not end.code, end.code"
     )
-    assert not modules_after(code) & {"torch", "optuna", "plotly", "sklearn", "onnxruntime"}
+    assert not modules_after(code) & {"torch", "optuna", "sklearn", "onnxruntime"}
 
 
 def test_the_public_face_is_complete() -> None:

@@ -48,7 +48,7 @@ def board(kit: Path, tmp_path: Path) -> Path:
 
 def test_a_kit_writes_the_table_beside_it(board: Path) -> None:
     done = run_kit(board)
-    assert (done.returncode, done.stdout) == (0, f"{board.with_name('board.jsonl')}: 9 rows, 1 checks\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, f"{board.with_name('board.jsonl')}: 9 rows, 1 check\n"), done.stderr
     table = read_table(board.with_name("board.jsonl"))
     assert len(table.rows) == len(table.file_bytes) == 9
     assert table.overhead is not None

@@ -15,7 +15,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "hwnas"
 
 FLOORS = (  # bottom to top
-    ("errors",),
+    ("errors", "words"),
     ("io",),
     ("cell", "denormals", "lookup", "processes", "quiet", "ranks", "shipped", "strict", "weightless", "yaml_file"),
     ("space", "ops", "pareto"),
@@ -33,6 +33,7 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 BOARD = (
     "io/*.py",
+    "words.py",
     "runtimes/*.py",
     "latency/conditions/*.py",
     "latency/energy/*.py",
@@ -58,6 +59,7 @@ BOARD = (
 TORCH_FREE = (
     *BOARD,
     "errors.py",
+    "words.py",
     "cell.py",
     "denormals.py",
     "lookup.py",
@@ -173,7 +175,7 @@ def test_search_knows_neither_torch_nor_a_runtime(path: Path) -> None:
 
 @pytest.mark.parametrize("path", files(*BOARD), ids=str)
 def test_a_board_needs_numpy_and_one_runtime(path: Path) -> None:
-    heavy = {"torch", "optuna", "pydantic", "plotly", "sklearn", "scipy", "typer", "rich"}
+    heavy = {"torch", "optuna", "pydantic", "sklearn", "scipy", "typer", "rich"}
     allowed = {"torch"} if path == PACKAGE / "runtimes" / "pytorch.py" else set()
     assert not top_packages(path) & (heavy - allowed)
     assert "torch" not in top_packages(path, module_level_only=True)

@@ -273,7 +273,7 @@ def test_a_board_times_a_network_through_ssh_and_is_away_when_it_is_switched_off
 @pytest.mark.parametrize(
     ("met", "kind"),
     [
-        ("1 of 2 could not be timed: network of 1 operators: cannot load", ExportError),
+        ("1 of 2 could not be timed: network of 1 operator: cannot load", ExportError),
         ("1 could not be measured: network: the measuring process took longer than 5 s", HostAway),
         ("the kit has 5.0 MB, 0.1 MB are free", HostAway),
     ],

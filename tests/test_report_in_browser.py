@@ -19,14 +19,14 @@ pytestmark = [
     pytest.mark.skipif(chromium() is None, reason="no Chromium on the PATH: apt-get install chromium"),
 ]
 
-DRAWN = "[...document.querySelectorAll('.plot')].map((p) => p.querySelectorAll('.scatterlayer path').length)"
+DRAWN = "[...document.querySelectorAll('.plot')].map((p) => p.querySelectorAll('.point, polyline').length)"
 MIDDLE = """((selector, index) => {
     const mark = [...document.querySelectorAll(selector)].at(index);
     mark.scrollIntoView({block: 'center', behavior: 'instant'});
     const box = mark.getBoundingClientRect();
     return [box.x + box.width / 2, box.y + box.height / 2];
 })"""
-FRONT_MARKS = ".plot .scatterlayer .trace:last-child .point"
+FRONT_MARKS = ".plot .layer[data-name=front] .point"
 TABLE = "document.querySelector('#Networks ~ * table')"
 TIP = "document.querySelector('.tip:not([hidden])')?.innerText"
 
@@ -63,6 +63,47 @@ def test_a_report_draws_at_any_width(tab: Browser, tmp_path: Path, width: int, t
     )
 
 
+CUT = """[...document.querySelectorAll('h3, p, dd, dt, small, th, td, li, text, .pick, button')].filter((node) => {
+    const box = node.getBoundingClientRect();
+    const card = node.closest('.card, header, footer')?.getBoundingClientRect();
+    return box.width && card && (box.left < card.left - 1 || box.right > card.right + 1);
+}).map((node) => node.textContent)"""
+OVERLAPPING = """[...document.querySelectorAll('.card')].flatMap((card) => {
+    const parts = [...card.children].filter((node) => node.getBoundingClientRect().height);
+    return parts.slice(1).filter((node, i) =>
+        node.getBoundingClientRect().top < parts[i].getBoundingClientRect().bottom - 1).map((node) => node.textContent);
+})"""
+
+
+@pytest.mark.parametrize(("width", "touch"), [(1400, False), (390, True)])
+def test_nothing_is_cut_or_lies_over_another(tab: Browser, tmp_path: Path, width: int, touch: bool) -> None:
+    facts = synthetic_facts(count=40)
+    tab.open(write_page(facts, tmp_path / "report.html"), width=width, touch=touch)
+    assert tab.value(CUT) == []
+    assert tab.value(OVERLAPPING) == []
+    assert tab.value("[...document.querySelectorAll('.scroll')].filter((s) => s.scrollWidth > s.clientWidth + 1)") == []
+
+
+def test_a_table_too_wide_for_its_card_becomes_blocks_that_name_their_values(tab: Browser, tmp_path: Path) -> None:
+    tab.open(write_page(synthetic_facts(count=40), tmp_path / "report.html"), width=390, touch=True)
+    cell = f"{TABLE}.tBodies[0].rows[0].cells[1]"
+    assert tab.value(f"getComputedStyle({cell}, '::before').content") == '"Top-1, validation, measured"'
+    tab.call("Emulation.setDeviceMetricsOverride", width=1400, height=900, deviceScaleFactor=1, mobile=False)
+    tab.wait_for("!document.querySelector('.stacked')")
+    assert tab.value(f"getComputedStyle({cell}, '::before').content") == "none"
+
+
+def test_an_entry_of_the_legend_hides_its_marks_and_shows_them_again(tab: Browser, tmp_path: Path) -> None:
+    tab.open(write_page(synthetic_facts(count=40), tmp_path / "report.html"))
+    shown = "getComputedStyle(document.querySelector('.layer[data-name=evaluated]')).display"
+    button = "document.querySelector('.legend button[data-layers*=evaluated]')"
+    assert tab.value(shown) == "inline"
+    tab.value(f"{button}.click()")
+    assert (tab.value(shown), tab.value(f"{button}.ariaPressed")) == ("none", "false")
+    tab.value(f"{button}.click()")
+    assert tab.value(shown) == "inline"
+
+
 def unusual() -> Iterator[ReportFacts]:
     facts = synthetic_facts(count=20)
     out_of_reach = synthetic_tier("edge", count=20, limits=(Limit("latency_ms@edge", 1e-4),))
@@ -83,7 +124,7 @@ def test_thousands_of_points_draw(tab: Browser, tmp_path: Path) -> None:
     facts = replace(synthetic_facts(), tiers=(synthetic_tier("edge", count=5000),))
     tab.open(write_page(facts, tmp_path / "report.html"))
     assert_sound(tab, 1280)
-    assert tab.value("document.querySelectorAll('.plot')[0].querySelectorAll('.scatterlayer .point').length") >= 5000
+    assert tab.value("document.querySelectorAll('.plot')[0].querySelectorAll('.point').length") >= 5000
 
 
 def test_names_do_not_run(tab: Browser, tmp_path: Path) -> None:
@@ -152,7 +193,7 @@ def test_plots_follow_the_window_and_the_scheme(tab: Browser, tmp_path: Path) ->
     tab.wait_for(f"{ink} !== {light!r}")
     assert tab.value(ink) != light
     tab.call("Emulation.setDeviceMetricsOverride", width=375, height=740, deviceScaleFactor=1, mobile=False)
-    widest = "Math.max(...[...document.querySelectorAll('.main-svg')].map((svg) => svg.getBoundingClientRect().right))"
+    widest = "Math.max(...[...document.querySelectorAll('.chart')].map((svg) => svg.getBoundingClientRect().right))"
     tab.wait_for(f"{widest} <= 375")
     assert tab.value(widest) <= 375
     assert_sound(tab, 375)

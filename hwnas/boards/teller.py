@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any, Protocol
 
 from hwnas.errors import HwnasError, RunError
+from hwnas.words import counted
 
 EVERY_S = 0.5
 """Progress is told so often."""
@@ -79,7 +80,7 @@ class Person:
             print(f"  {label + ':':<9}{part}", file=sys.stderr)
 
     def done(self, table: Path, rows: int, checks: int) -> None:
-        self.say(f"{table}: {rows} rows, {checks} checks")
+        self.say(f"{table}: {counted(rows, 'row')}, {counted(checks, 'check')}")
 
     def looked(self, setup: Mapping[str, Any], what: str) -> None:
         self.say(", ".join(f"{name} {value}" for name, value in setup.items()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable, Mapping
 from typing import Annotated
@@ -10,6 +11,7 @@ import typer
 
 from hwnas import __version__
 from hwnas.cli import bench, check, doctor, experiments, operators, schemas, score, spaces, storages
+from hwnas.cli.streams import write_always
 from hwnas.errors import ConfigError, DataError, HwnasError, RunError, SpaceError, reason
 from hwnas.terminal import show_error
 
@@ -35,14 +37,20 @@ COMMANDS: Mapping[str, Callable[..., None]] = {  # in the order in which help li
     "test-operator": operators.certify,
 }
 INTERRUPTED = 130
+COLUMNS = shutil.get_terminal_size().columns
+NARROW = 60
+"""In fewer columns, help stands without boxes, in which words would be cut."""
 
 app = typer.Typer(
     name="hwnas",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode="rich" if COLUMNS >= NARROW else None,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "terminal_width": COLUMNS if COLUMNS < NARROW else None,
+    },
     help="Finds neural networks that are Pareto-best on the hardware they will run on.",
     epilog="Start with: hwnas init my_project && cd my_project && hwnas run quickstart.yaml",
 )
@@ -64,6 +72,7 @@ def _main(version: Annotated[bool, typer.Option("--version", help="Print the ver
 
 def main() -> None:
     """The entry point: exit code 0 for done, 1 for a failure, 2 for input that cannot be used, 130 for Ctrl-C."""
+    write_always()
     try:
         app(prog_name="hwnas")
     except (ConfigError, SpaceError, DataError) as error:

@@ -31,6 +31,7 @@ from hwnas.lookup import source_of
 from hwnas.network import Network, build
 from hwnas.ops import Operator, Shape
 from hwnas.runtimes import Runtime, Setup
+from hwnas.words import counted
 
 if TYPE_CHECKING:
     from torch import nn
@@ -240,7 +241,7 @@ def jobs_of(table: LatencyTable, operators: Iterable[tuple[Operator, Shape]], ne
 
 
 def _network_job(network: Network) -> Job:
-    name = f"network of {len(network.operators)} operators"
+    name = f"network of {counted(len(network.operators), 'operator')}"
     key = "whole" + _code(network.operators)
     return Job(Target(name, partial(build, network), network.input_shape, key), True, check_line(network))
 

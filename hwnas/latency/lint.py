@@ -17,6 +17,7 @@ from hwnas.latency.published.formats import bytes_of, detect, named
 from hwnas.latency.published.importing import is_duration
 from hwnas.latency.table import DAMAGE, Subject, other_of, read_header, subject_of
 from hwnas.runtimes.setup import Setup
+from hwnas.words import counted
 
 NOISY = 0.1
 """A spread above this share of the median, or more than this share of disturbed samples, is told."""
@@ -147,7 +148,7 @@ def _named(line: Mapping[str, Any], subject: Subject) -> str:
     if subject.kind == "row":
         knobs = " ".join(f"{name}={value}" for name, value in line["knobs"].items())
         return f"{line['op']} {knobs} at {'x'.join(map(str, line['input']))}"
-    return f"network of {len(line['network'])} operators" if subject.kind == "check" else "overhead"
+    return f"network of {counted(len(line['network']), 'operator')}" if subject.kind == "check" else "overhead"
 
 
 def _facts(line: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 from hwnas.errors import TableError
 from hwnas.latency.regressor import Described, Floats, LogRegressor
 from hwnas.ops import Operator, Shape
+from hwnas.words import counted
 
 FEWEST_ROWS = 10
 TILES = ((128, 128), (128, 32), (32, 32))
@@ -43,7 +44,7 @@ class MissingRows:
         times = np.asarray(ms, dtype=float)
         if len(times) < FEWEST_ROWS or not (np.isfinite(times) & (times > 0)).all():
             raise TableError(
-                f"{len(times)} rows, the least time {times.min(initial=np.inf)} ms",
+                f"{counted(len(times), 'row')}, the least time {times.min(initial=np.inf)} ms",
                 where="the rows to estimate missing ones from",
                 allowed=f"At least {FEWEST_ROWS} rows with positive times", do="Measure more rows, or lint the table",
             )  # fmt: skip

@@ -16,6 +16,7 @@ from hwnas.latency.table import LatencyTable
 from hwnas.network import Network
 from hwnas.ops import OPERATORS
 from hwnas.runtimes.setup import Setup
+from hwnas.words import counted
 
 FEWEST_CHECKS = 3
 """With fewer whole networks there is nothing to tell noise from bias by."""
@@ -111,7 +112,8 @@ class LatencyModel:
             origin = f"sum of rows, of {len(table.rows)}{throttled(table)}{emulated(table)}"
             return cls(table.setup, None, origin, rows, np.zeros((0, len(rows))))
         posterior, counts = infer(table, rows)
-        origin = f"{len(table.checks)} checks and {len(table.rows)} rows{throttled(table)}{emulated(table)}"
+        learned = f"{counted(len(table.checks), 'check')} and {counted(len(table.rows), 'row')}"
+        origin = f"{learned}{throttled(table)}{emulated(table)}"
         return cls(table.setup, posterior, origin, rows, counts)
 
     def linear(self, links: Sequence[Link]) -> tuple[float, Floats]:

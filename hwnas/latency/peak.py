@@ -16,6 +16,7 @@ from hwnas.latency.posterior import Floats
 from hwnas.latency.table import LatencyTable
 from hwnas.network import Network, costs
 from hwnas.ops import OPERATORS
+from hwnas.words import counted
 
 FEWEST = 6
 """With fewer networks, three unknowns leave nothing to tell the error by."""
@@ -64,7 +65,7 @@ class PeakModel:
                 known += [(network_of(key, operators), table.memory[key].peak_mb)] if key in table.memory else []
         if len(known) < FEWEST:
             raise TableError(
-                f"the table tells the memory of {len(known)} whole networks", where=str(table.path),
+                f"the table tells the memory of {counted(len(known), 'whole network')}", where=str(table.path),
                 allowed=f"{FEWEST} are needed, of operators that hwnas knows by name",
                 do=f"Run `{bench}`, in an experiment with `memory: true` in the set-up, with {FEWEST} checks, or "
                 "leave out what asks for it",
@@ -74,7 +75,7 @@ class PeakModel:
         freedom = len(known) - features.shape[1]
         noise = float(np.sqrt(((peaks - features @ coefficients) ** 2).sum() / freedom))
         spread = np.asarray(np.linalg.pinv(features.T @ features), dtype=np.float64)
-        return cls(coefficients, spread, noise, freedom, f"{len(known)} networks measured")
+        return cls(coefficients, spread, noise, freedom, f"{counted(len(known), 'network')} measured")
 
     def predict(self, network: Network) -> PeakEstimate:
         """The peak of a network."""

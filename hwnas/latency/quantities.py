@@ -17,6 +17,7 @@ from hwnas.latency.turns import USUAL, Queue
 from hwnas.network import Network
 from hwnas.ops import Operator, Shape
 from hwnas.runtimes import Runtime
+from hwnas.words import counted
 
 Take = Callable[[Sequence[Path], Callable[[int, int], None]], Iterator[tuple[int, Energy | Memory | str]]]
 
@@ -117,7 +118,7 @@ def _fill(
             failures.append(f"{job.target.name}: {first_line(file)}")
         else:
             made.append((job, file))
-    further = partial(_further, tell, len(jobs), f"measuring {what} {len(made)} files")
+    further = partial(_further, tell, len(jobs), f"measuring {what} {counted(len(made), 'file')}")
     for place, outcome in take([file for _, file in made], further):
         job = made[place][0]
         if isinstance(outcome, Energy):

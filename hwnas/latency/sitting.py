@@ -19,6 +19,7 @@ from hwnas.latency.turns import USUAL, Queue, alone_on_device
 from hwnas.latency.worker import REFERENCE as REFERENCE_PLACE
 from hwnas.latency.worker import take
 from hwnas.runtimes import Runtime
+from hwnas.words import counted
 
 Progress = Callable[[int, int], None]
 CRASHES = 3
@@ -80,7 +81,9 @@ def time_in_sittings(
         def further(now: int, planned: int, places: range = places) -> None:
             if progress is not None:
                 progress(
-                    places.start + len(places) * now // planned, len(files), f"timing {len(places)} files together"
+                    places.start + len(places) * now // planned,
+                    len(files),
+                    f"timing {counted(len(places), 'file')} together",
                 )
 
         found = time_files(

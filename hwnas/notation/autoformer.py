@@ -14,6 +14,7 @@ from hwnas.errors import SpaceError
 from hwnas.notation import Notation
 from hwnas.notation.lists import Entry, Lists, covering, entries_of, layer_entries
 from hwnas.space import Architecture, Knob, Space, Stage
+from hwnas.words import counted
 
 LAYERS = ("mlp_ratio", "num_heads")
 
@@ -80,7 +81,7 @@ def _blocks(space: Space) -> Stage:
     found = [stage for stage in space.stages if {block.op for block in stage.blocks} == {"transformer"}]
     if len(found) != 1 or not {"heads", "mlp_ratio"} <= found[0].knobs.keys():
         raise _error(
-            f"{len(found)} stages are transformers",
+            f"{counted(len(found), 'stage')} are transformers",
             f"space `{space.name}`",
             "The notation `autoformer` is of one stage that sets `heads` and `mlp_ratio`",
         )

@@ -12,6 +12,7 @@ from typing import Any
 
 from hwnas.errors import SpaceError, did_you_mean
 from hwnas.space import Architecture, Choice, Space, Stage, Value
+from hwnas.words import counted
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,11 @@ class Words:
         stages = _named(space)
         total = sum(map(_layers, stages))
         if len(words) != total:
-            raise _error(f"{len(words)} blocks are named", where, f"Space `{space.name}` has {total} layers to name")
+            raise _error(
+                f"{counted(len(words), 'block')} are named",
+                where,
+                f"Space `{space.name}` has {counted(total, 'layer')} to name",
+            )
         for place, word in enumerate(words, start=1):
             if not isinstance(word, str) or word not in self.picks:
                 raise _error(f"unknown block `{word}` for layer {place}", where, did_you_mean(str(word), self.picks))

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hwnas.errors import RunError
+from hwnas.errors import RunError, reason
 from hwnas.export.manifest import MANIFEST, ListedFile, ListedModel, Manifest, damage, read_manifest
 from hwnas.export.staging import ASIDE, SUFFIXES, earlier_folder, fresh_folder, is_exported
 from hwnas.pipeline.workspace import Run
 from hwnas.search.agreement import Ailment
+from hwnas.words import counted
 
 AGAIN = "Run `{}`, which writes the bundle anew"
 
@@ -28,6 +29,11 @@ class Bundle:
     def models(self) -> tuple[ListedModel, ...]:
         """The networks that its manifest lists."""
         return self.manifest.models if self.manifest is not None else ()
+
+    @property
+    def test_accuracies(self) -> dict[str, float]:
+        """Accuracies on the test images of the networks that were exported, by architecture key."""
+        return {model.key: model.test_top1 for model in self.models}
 
     def is_own(self, file: ListedFile) -> bool:
         """Return whether a file is run by the runtime of the tier's set-up."""
@@ -63,7 +69,7 @@ def bundle_ailments(run: Run, looked: list[str]) -> Iterator[Ailment]:
             except OSError as error:
                 where = str(error.filename or top / tier)
                 yield Ailment(
-                    "error", f"the bundle cannot be read ({error.strerror or error})", where,
+                    "error", f"the bundle cannot be read ({reason(error)})", where,
                     "Files and folders of a run can be read", "Correct that, and run this again",
                 )  # fmt: skip
 
@@ -99,7 +105,7 @@ def _examined(folder: Path, again: str, looked: list[str]) -> Iterator[Ailment]:
         yield Ailment("error", error.met, error.where, error.allowed, AGAIN.format(again))
         return
     count = len(manifest.files)
-    looked.append(f"{manifest.path}: {count} model file{'s' * (count != 1)}")
+    looked.append(f"{manifest.path}: {counted(count, 'model file')}")
     if manifest.tier != folder.name:
         yield Ailment(
             "error", f"the manifest is of tier {manifest.tier!r}", str(manifest.path),

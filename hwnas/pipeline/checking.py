@@ -33,6 +33,7 @@ from hwnas.report.units import seconds
 from hwnas.runtimes import Runtime, open_runtime
 from hwnas.shipped import find_file
 from hwnas.space import AnySpace, Architecture, Suggest
+from hwnas.words import counted
 
 PATIENCE = 200
 """After so many draws in a row that bring nothing new, a space is taken to hold no more."""
@@ -75,7 +76,7 @@ def check(
     command = _bench_command(found, space or next(iter(found.spaces.values()), "SPACE"))
     drawn = draw_unseen(spaces, networks, seed, set(found.checks))
     if len(drawn) < networks:
-        narrator.say(f"the space holds only {len(drawn)} networks that are not among the table's checks")
+        narrator.say(f"the space holds only {counted(len(drawn), 'network')} that are not among the table's checks")
     chains, operators = [network for _, network in drawn], known_operators(*spaces)
     model = LatencyModel.of(found, bench=command, operators=operators)
     estimates = [model.predict(network) for network in chains]
@@ -207,7 +208,7 @@ def _forecast(networks: Sequence[Network], runtime: Runtime, timing: Timing) -> 
     both = replace(timing, rounds=2 * timing.rounds, processes=2 * max(1, timing.processes))
     export = exporter_of(runtime.setup)
     expected_s = build.expected_seconds([], networks, runtime.suffix, export, export, both)
-    return f"{len(networks)} networks, model files and two timings of each: about {seconds(expected_s)}"
+    return f"{counted(len(networks), 'network')}, model files and two timings of each: about {seconds(expected_s)}"
 
 
 @contextmanager

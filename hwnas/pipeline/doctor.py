@@ -15,6 +15,7 @@ from hwnas.pipeline.kept_files import kept_file_ailments
 from hwnas.pipeline.workspace import Run, open_run
 from hwnas.search.agreement import Ailment, KeptStudy, front_ailments, kept_studies, store_ailments, study_ailments
 from hwnas.search.store import ScoreStore
+from hwnas.words import counted
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def _files(run: Run, looked: list[str]) -> Iterator[Ailment]:
     for path in tables:
         try:
             table = read_table(path)
-            looked.append(f"{path}: {len(table.rows)} rows, {len(table.checks)} whole networks")
+            looked.append(f"{path}: {counted(len(table.rows), 'row')}, {counted(len(table.checks), 'whole network')}")
         except HwnasError as error:
             yield Ailment.of(error)
     yield from kept_file_ailments(run, looked)
@@ -97,7 +98,7 @@ def _searches(run: Run, looked: list[str]) -> Iterator[Ailment]:
     try:
         yield from _cut(scores)
         store = ScoreStore.open(scores)
-        looked.append(f"{scores}: {len(store)} scores")
+        looked.append(f"{scores}: {counted(len(store), 'score')}")
     except HwnasError as error:
         yield Ailment.of(error)
     for name in run.experiment.tiers:
@@ -132,7 +133,7 @@ def _tier(run: Run, name: str, store: ScoreStore | None, looked: list[str]) -> I
         ailing = list(study_ailments(study, tier))
         yield from ailing
         if not any("damaged" in ailment.met for ailment in ailing):
-            looked.append(f"{study.where}, study {study.name}: {len(study.told)} trials told")
+            looked.append(f"{study.where}, study {study.name}: {counted(len(study.told), 'trial')} told")
             sound.append(study)
             if store is not None:
                 yield from store_ailments(store, study, run.accuracy, whole=config.storage is None)

@@ -30,6 +30,7 @@ from hwnas.pipeline.tuning import tune
 from hwnas.pipeline.workspace import Run, open_run
 from hwnas.runtimes import offered
 from hwnas.search.fronts import FrontPoint
+from hwnas.words import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -161,7 +162,7 @@ RANDOM = "random weights, nothing was trained"
 def weights_told(trained: Trained) -> str:
     """What weights the networks of a supernet have, in words."""
     epochs = len(trained.history)
-    return f"inherited from a supernet of {epochs} epochs" if epochs else RANDOM
+    return f"inherited from a supernet of {counted(epochs, 'epoch')}" if epochs else RANDOM
 
 
 @dataclass(frozen=True, eq=False)
@@ -264,7 +265,8 @@ def _export_file(run: Run, tier: str, settled: _Settled, path: Path, queue: Queu
     return FileRecord(
         name=path.name,
         format=format_,
-        runtime=f"{runtime.setup.runtime} {runtime.setup.runtime_version}, {runtime.setup.threads} threads{desk}",
+        runtime=f"{runtime.setup.runtime} {runtime.setup.runtime_version}, "
+        f"{counted(runtime.setup.threads, 'thread')}{desk}",
         bytes=path.stat().st_size,
         sha256=sha256_of(path),
         batch=runtime.setup.batch,

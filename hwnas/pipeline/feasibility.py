@@ -23,6 +23,7 @@ from hwnas.population import Codebook, Codes, population_activation, population_
 from hwnas.search.evaluate import Scorer
 from hwnas.space import AnySpace
 from hwnas.tabular import TableMetric
+from hwnas.words import counted
 
 DRAWN = 1_000_000
 QUICK = 20_000
@@ -158,7 +159,7 @@ def refuse_empty(tier: Feasible) -> None:
         return
     known = [reach for reach in tier.reaches if not reach.unjudged]
     ranges = (f"{reach.limit.metric} {reach.least:.4g} to {reach.most:.4g}" for reach in known)
-    limits, looked = ", ".join(map(str, tier.limits)), f"{tier.networks:,} networks"
+    limits, looked = ", ".join(map(str, tier.limits)), f"{counted(tier.networks, 'network')}"
     raise ConfigError(
         f"none of {'all' if tier.whole else 'the'} {looked} {'of the space' if tier.whole else 'looked at'} meets the "
         f"limits {limits}",

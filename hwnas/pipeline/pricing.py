@@ -19,6 +19,7 @@ from hwnas.pipeline.timing import table_of
 from hwnas.pipeline.workspace import Run, quantile_metric
 from hwnas.search.evaluate import Scorer
 from hwnas.space import Architecture
+from hwnas.words import counted
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,9 @@ def notices(run: Run, prices: Mapping[str, Priced]) -> list[str]:
             continue
         model, confidence = prices[tier.setup].model, tier.limits.confidence
         if slowed := throttled(prices[tier.setup].table):
-            told.append(f"{name}: the table of `{tier.setup}`: {len(prices[tier.setup].table.rows)} rows{slowed}")
+            told.append(
+                f"{name}: the table of `{tier.setup}`: {counted(len(prices[tier.setup].table.rows), 'row')}{slowed}"
+            )
         if confidence is not None and model.posterior is None:
             told.append(
                 f"{name}: the table of `{tier.setup}` holds under {FEWEST_CHECKS} whole networks, so the limit's "

@@ -31,6 +31,7 @@ from hwnas.runtimes.setup import Setup
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.fronts import FrontPoint, hypervolume_history
 from hwnas.space import Architecture
+from hwnas.words import counted
 
 if TYPE_CHECKING:
     from hwnas.pipeline.training import Trained
@@ -115,7 +116,7 @@ def _rungs(climb: Climb) -> Iterator[str]:
     for rung, after in zip_longest(climb.rungs, climb.rungs[1:]):
         went_on = "" if after is None else f", {len(rung.promoted)} went on"
         failed = f", {rung.failed} could not be scored" if rung.failed else ""
-        yield f"{rung.metric}: {len(rung.evaluations)} networks{failed}{went_on}."
+        yield f"{rung.metric}: {counted(len(rung.evaluations), 'network')}{failed}{went_on}."
 
 
 def _searched(run: Run, searched: Searched, prices: dict[str, Priced], left_out: tuple[str, ...]) -> facts.TierFacts:
@@ -139,7 +140,7 @@ def _tier(
     accuracy, latency = (objective.metric for objective in found.tier.objectives[:2])
     name = found.tier.name
     setup, bundle = run.experiment.tiers[name].setup, open_bundle(found.folder)
-    tested = {model.key: model.test_top1 for model in bundle.models}
+    tested = bundle.test_accuracies
     live, again = run.is_live(name), run.front_table_path(setup)
     again = live_path(run, setup) if live else again
     table = read_table(again) if again.is_file() else None
@@ -241,7 +242,7 @@ def _damaged(bundle: Bundle) -> Iterator[str]:
 
 def _notes(searched: Searched) -> tuple[str, ...]:
     why = f"; the search ended because {searched.finished.stopped}" if searched.finished.stopped else ""
-    notes = [f"{searched.finished.trials} networks were tried{why}."]
+    notes = [f"Tried: {counted(searched.finished.trials, 'network')}{why}."]
     if not searched.front:
         notes.append(f"The front is empty: {nothing_found(searched)}.")
     elif searched.finished.failed:
@@ -251,7 +252,7 @@ def _notes(searched: Searched) -> tuple[str, ...]:
 
 def _throttled(price: Priced) -> tuple[str, ...]:
     slowed = throttled(price.table)
-    return (f"The latencies rest on {len(price.table.rows)} rows{slowed}.",) if slowed else ()
+    return (f"The latencies rest on {counted(len(price.table.rows), 'row')}{slowed}.",) if slowed else ()
 
 
 def _live_setup(run: Run, setup: str, table: LatencyTable | None) -> dict[str, str | int | float]:

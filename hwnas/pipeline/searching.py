@@ -34,6 +34,7 @@ from hwnas.search.stopping import StopRules
 from hwnas.search.store import ScoreStore
 from hwnas.search.study import Study, open_study
 from hwnas.space import Architecture
+from hwnas.words import counted
 
 if TYPE_CHECKING:
     from hwnas.pipeline.training import Trained
@@ -155,9 +156,9 @@ def _search_tier(
         with closing(study):
             finished, paused = _until_away(job, show)
     if paused is None and finished.trials < job.trials:
-        narrator.say(f"{name} ends after {finished.trials} trials: {finished.stopped}")
+        narrator.say(f"{name} ends after {counted(finished.trials, 'trial')}: {finished.stopped}")
     if paused is not None:
-        narrator.say(f"{name} pauses after {finished.trials} trials: {paused.where}: {paused.met}")
+        narrator.say(f"{name} pauses after {counted(finished.trials, 'trial')}: {paused.where}: {paused.met}")
     evaluations = study.evaluations
     front = standing(run, name, tier, evaluations, prices, run.source.origin, proxy)
     return Searched(tier, finished, evaluations, tuple(front), paused)

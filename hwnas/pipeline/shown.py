@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwnas.choosing import choose
+from hwnas.pipeline.bundles import open_bundle
 from hwnas.pipeline.found import Finder, Found, found_front
 from hwnas.pipeline.workspace import Run, open_run
 from hwnas.proxies import Source
@@ -43,11 +44,14 @@ def fronts(
 
 def solved_facts(solved: Solved) -> facts.TierFacts:
     """A front that was solved for, as those of a run are shown."""
-    return _front_facts(solved.run, solved.found)
+    experiment = solved.run.experiment
+    title = f"{experiment.name}, solved for {experiment.tiers[solved.found.tier.name].setup}"
+    return replace(_front_facts(solved.run, solved.found), name=title)
 
 
 def _front_facts(run: Run, found: Found) -> facts.TierFacts:
     accuracy, latency = (objective.metric for objective in found.tier.objectives[:2])
+    tested = open_bundle(found.folder).test_accuracies
     points = tuple(
         facts.FrontPoint(
             p.architecture.key,
@@ -56,6 +60,7 @@ def _front_facts(run: Run, found: Found) -> facts.TierFacts:
             measured_ms=p.measured.get(latency),
             kept=p.kept,
             picks=p.picks,
+            test_accuracy=tested.get(p.architecture.key),
             params=int(p.scores["params"]),
             macs=int(p.scores["macs"]),
             estimated=estimated(p, latency),

@@ -6,12 +6,10 @@ from pathlib import Path
 
 from hwnas.report import units
 from hwnas.report.check import METRICS, NAMES, Checked, CheckedNetwork, compared, error, verdict
-from hwnas.report.check_plots import baseline_figure, errors_figure, model_figure
+from hwnas.report.check_plots import baseline_figure, errors_figure, model_figure, unit_of
 from hwnas.report.document import framed, write_document
 from hwnas.report.markup import Html, el, join
 from hwnas.report.parts import Cell, legend, origin, pairs, plot, section, table
-
-MEASURED = "↑ Measured latency (ms)"
 
 
 def render_check(checked: Checked, *, hwnas_version: str, created_at: str) -> str:
@@ -60,7 +58,7 @@ def _trust(checked: Checked) -> Html:
     seen = el(
         "article",
         el("h3", "Predicted against measured"),
-        el("p", el("b", MEASURED), " ", origin("measured"), class_="axis"),
+        el("p", el("b", _measured(checked)), " ", origin("measured"), class_="axis"),
         plot(model_figure(checked)),
         legend([("network", "--accent", "network"), ("interval", "--accent", "90 % interval"),
                 ("dot", "--muted", "exact; shaded: ±5 and ±10 %")]),
@@ -70,6 +68,10 @@ def _trust(checked: Checked) -> Html:
         f"{model.networks} networks that the table holds no timing of were drawn at random, predicted and timed whole."
     )
     return section("Trust", "How far to trust it", el("div", card, seen, class_="grid"), say=say)
+
+
+def _measured(checked: Checked) -> str:
+    return f"↑ Measured latency ({unit_of(checked)[0]})"
 
 
 def _errors(checked: Checked) -> Html:
@@ -96,7 +98,7 @@ def _baselines(checked: Checked) -> Html:
             "article",
             el("h3", NAMES[name][:1].upper() + NAMES[name][1:]),
             el("p", f"mean error {error(found.mape)}", class_="under"),
-            el("p", el("b", MEASURED), class_="axis"),
+            el("p", el("b", _measured(checked)), class_="axis"),
             plot(baseline_figure(checked, name)),
             class_="card",
         )

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from hwnas.errors import RunError
 from hwnas.pareto import Limit, Scores
 from hwnas.ranks import told_apart
+from hwnas.report import units
 
 Origin = Literal["measured", "predicted", "published", "emulated", "derived", "scored", "given"]
 """Where a number comes from; `derived` is counted from the network itself, such as parameters and MACs."""
@@ -24,6 +25,17 @@ class ObjectiveFacts:
     origin: Origin
     meaning: str = ""
     """A few words beside the plot, such as `validation images, inherited weights`."""
+
+    @property
+    def split(self) -> str:
+        """`validation` of accuracies that were measured here: the search compares networks on those images."""
+        return "validation" if self.origin == "measured" and units.is_fraction(self.metric) else ""
+
+    @property
+    def label(self) -> str:
+        """`Top-1, validation`: the metric with the images that it was measured on."""
+        name = units.label(self.metric)
+        return f"{name.removesuffix(' accuracy')}, {self.split}" if self.split else name
 
 
 @dataclass(frozen=True)
@@ -175,6 +187,24 @@ class TierFacts:
     def title(self) -> str:
         """As it is called where a tier may have two fronts."""
         return self.name if self.found_by == "search" else f"{self.name}, {self.found_by}"
+
+    @property
+    def time_unit(self) -> tuple[str, float]:
+        """The unit of the front's latencies, and what milliseconds are multiplied with."""
+        both = (ms for point in self.front for ms in (point.predicted_ms, point.measured_ms) if ms is not None)
+        return units.time_unit(both)
+
+    def scored(self, metric: str, value: float | None) -> str:
+        """A value with its unit: latencies of one front share theirs."""
+        if value is None or not units.quantity(metric).endswith("_ms"):
+            return units.scored(metric, value)
+        unit, times = self.time_unit
+        return f"{units.timed(value, times)} {unit}"
+
+    @property
+    def tested(self) -> str:
+        """What accuracies on the test images are called."""
+        return "Top-1, test"
 
     @property
     def others(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import numpy as np
 from hwnas.ranks import SHARE, Correlation, Kind, as_json, correlations
 from hwnas.report import units
 from hwnas.search.evaluate import binomial_error
+from hwnas.words import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -147,9 +148,11 @@ def verdict(found: Fidelity) -> list[str]:
         side = "above" if found.bias > 0 else "below"
         said.append(f"On average it lies {100 * abs(found.bias):.1f} points {side} the accuracy alone.")
     if found.failed:
-        said.append(f"{len(found.failed)} networks could not be trained or scored; the JSON tells why.")
+        said.append(f"{counted(len(found.failed), 'network')} could not be trained or scored; the JSON tells why.")
     if len(found.networks) < FEW:
-        said.append(f"{len(found.networks)} networks are few: with {FEW} or more, the intervals are narrower.")
+        said.append(
+            f"{counted(len(found.networks), 'network')} are few: with {FEW} or more, the intervals are narrower."
+        )
     return said
 
 
@@ -174,7 +177,7 @@ def fidelity_table(found: Fidelity) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, padding=0, title=Text(f"{len(found.networks)} networks trained alone"),
+    table = Table(box=SIMPLE_HEAD, padding=0, title=Text(f"{counted(len(found.networks), 'network')} trained alone"),
                   title_justify="left")  # fmt: skip
     table.add_column("ranked by", no_wrap=True)
     for name in NAMES.values():

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from hwnas.ranks import Correlation
 from hwnas.report import units
+from hwnas.report.chart import Axis, Figure, Line, Marks, Tip, around
 from hwnas.report.document import framed, write_document
 from hwnas.report.fidelity import NAMES, Budget, Fidelity, RankedNetwork, cell, compared, value, verdict
 from hwnas.report.markup import Html, el, join
 from hwnas.report.parts import Cell, legend, origin, pairs, plot, section, table
-from hwnas.report.plots import Figure, Spec, Tip, layout_of
+from hwnas.report.plots import exactly
+from hwnas.words import counted
 
 
 def render_fidelity(found: Fidelity, *, hwnas_version: str, created_at: str) -> str:
@@ -22,7 +22,7 @@ def render_fidelity(found: Fidelity, *, hwnas_version: str, created_at: str) -> 
         "fidelity",
         f"Fidelity of {found.run}",
         f"How far to trust {found.metric} of {found.run}",
-        f"{len(found.networks)} networks of {found.space}, trained alone on {found.data}",
+        f"{counted(len(found.networks), 'network')} of {found.space}, trained alone on {found.data}",
         sections,
         hwnas_version=hwnas_version,
         created_at=created_at,
@@ -87,43 +87,21 @@ def fidelity_figure(found: Fidelity) -> Figure:
     """Accuracy alone over the score, with standard errors."""
     share = units.is_fraction(found.metric)
     scores, alone = [n.score for n in found.networks], [n.alone for n in found.networks]
-    x = [round(100 * score, 4) if share else score for score in scores]
-    marks: Spec = {
-        "type": "scatter",
-        "mode": "markers",
-        "hoverinfo": "none",
-        "name": "networks",
-        "x": x,
-        "y": [round(100 * top1, 4) for top1 in alone],
-        "error_y": _bars(found, alone),
-        "marker": {"size": 8, "color": "--accent", "opacity": 0.9, "line": {"width": 0.8, "color": "--card"}},
-    }
-    if share:
-        marks["error_x"] = _bars(found, scores)
-    layout = layout_of(f"{units.label(found.metric)}, {found.metric.partition('@')[2]}", 400)
-    layout["yaxis"]["ticksuffix"] = " %"
-    traces, tips = (marks,), (tuple(_tip(found, n) for n in found.networks),)
-    words = f"Accuracy of {len(found.networks)} networks trained alone over {found.metric}."
-    if not share or not x:
-        return Figure(traces, layout, words, tips)
-    layout["xaxis"]["ticksuffix"] = " %"
-    ends = _ends([*x, *marks["y"]])
-    layout["xaxis"]["range"], layout["yaxis"]["range"] = _ends(x), _ends(marks["y"])
-    equal: Spec = {
-        "type": "scatter", "mode": "lines", "x": ends, "y": ends, "hoverinfo": "skip", "name": "equal",
-        "line": {"color": "--muted", "width": 1.2, "dash": "dot"},
-    }  # fmt: skip
-    return Figure((equal, *traces), layout, words, ((), *tips))
+    x, y = [100 * score if share else score for score in scores], [100 * top1 for top1 in alone]
+    marks = Marks(
+        "networks", x, y, "--accent", [_tip(found, n) for n in found.networks], opacity=0.9,
+        across=_bars(found, scores) if share else (), along=_bars(found, alone),
+    )  # fmt: skip
+    suffix = " %" if share else ""
+    x_axis = Axis(around(x), f"{units.label(found.metric)}, {found.metric.partition('@')[2]}", suffix)
+    layers: tuple[Marks | Line, ...] = (exactly(around([*x, *y])), marks) if share and x else (marks,)
+    words = f"Accuracy of {counted(len(found.networks), 'network')} trained alone over {found.metric}."
+    return Figure(layers, x_axis, Axis(around(y), suffix=" %"), 400, words)
 
 
-def _bars(found: Fidelity, accuracies: list[float]) -> Spec:
-    errors = [round(100 * found.noise(top1), 4) for top1 in accuracies]
-    return {"type": "data", "array": errors, "color": "--accent", "thickness": 1, "width": 0}
-
-
-def _ends(values: list[float]) -> list[float]:
-    gap = 0.06 * float(np.ptp(values)) or 1.0
-    return [min(values) - gap, max(values) + gap]
+def _bars(found: Fidelity, accuracies: list[float]) -> list[tuple[float, float]]:
+    """One standard error to either side, in percent."""
+    return [(100 * (top1 - found.noise(top1)), 100 * (top1 + found.noise(top1))) for top1 in accuracies]
 
 
 def _tip(found: Fidelity, network: RankedNetwork) -> Tip:
@@ -172,5 +150,5 @@ def _budgets(found: Fidelity) -> Html:
 
 
 def _budget(budget: Budget, of: str) -> str:
-    each = f"{budget.epochs} epochs of {budget.images:,} images"
+    each = f"{counted(budget.epochs, 'epoch')} of {counted(budget.images, 'image')}"
     return f"{each}, {budget.networks} {of}, {units.seconds(budget.seconds)}"

@@ -1,4 +1,4 @@
-"""The figure of a front: accuracy over latency, everything evaluated, limits, steps and picks."""
+"""The chart of a front: accuracy over latency, everything evaluated, limits, steps and picks."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from hwnas.pareto import Limit
 from hwnas.report import units
+from hwnas.report.chart import Axis, Callout, Figure, Line, Marks, Rule, Tint, cut
 from hwnas.report.facts import FrontPoint, Point, TierFacts
-from hwnas.report.plots import Figure, Spec, Tip, front_tip, layout_of, plain, point_tip, thinned, unit_of
+from hwnas.report.plots import front_tip, point_tip, thinned
 
 PHONE_WIDTH, PHONE_HEIGHT = 270, 320
 """Pixels between the axes on a phone: where labels clear each other there, they do so everywhere."""
+
+Ends = tuple[float, float]
 
 
 def front_figure(tier: TierFacts, colour: str) -> Figure:
@@ -21,31 +25,31 @@ def front_figure(tier: TierFacts, colour: str) -> Figure:
     scored = [p for p in tier.points if {tier.accuracy.metric, tier.latency.metric} <= p.scores.keys()]
     behind = [p for p in scored if p.broken or p.key not in on_front]
     valid, broken = (_thinned([p for p in behind if bool(p.broken) is breaks]) for breaks in (False, True))
-    x_range, y_range = _ranges(tier, [*valid, *broken, *front])
+    drawing = _Drawing(tier, [*valid, *broken, *front])
     faint = round(0.42 * min(1.0, (300 / max(len(behind), 1)) ** 0.5), 3)
-    cross = {"symbol": "x-thin", "size": 5, "opacity": round(1.3 * faint, 3), "line": {"width": 1.2, "color": "--warn"}}
-    retimed = [p for p in front if p.measured_ms is not None]
-    topmost = sorted(front, key=lambda point: bool(point.picks))
-    traces: list[tuple[Spec, Sequence[Point | FrontPoint]]] = [
-        (_marks(tier, broken, "breaks a limit", **cross), broken),
-        (_marks(tier, valid, "evaluated", size=5.5 if len(valid) < 600 else 4, color="--muted", opacity=faint), valid),
-        (_steps(tier, front, x_range[1], colour), ()),
-        (_retimed(tier, retimed, colour), retimed),
-        (_front_marks(tier, topmost, colour), topmost),
-    ]
-    traces = [(trace, points) for trace, points in traces if trace["x"]]
-    layout = layout_of(f"{units.label(tier.latency.metric)}{unit_of(tier.latency.metric)}, {tier.latency.origin}", 390)
-    layout["xaxis"]["range"], layout["yaxis"]["range"] = x_range, y_range
-    layout["yaxis"]["ticksuffix"] = " %" if units.is_fraction(tier.accuracy.metric) else ""
-    layout["shapes"] = _limit_shapes(tier, x_range, y_range)
-    layout["annotations"] = _pick_labels(tier, front, x_range, y_range, colour)
+    layers = (
+        drawing.marks("breaks a limit", broken, "--warn", symbol="cross", opacity=round(1.3 * faint, 3)),
+        drawing.marks("evaluated", valid, "--muted", radius=2.8 if len(valid) < 600 else 2, opacity=faint),
+        drawing.steps(colour),
+        drawing.retimed(colour),
+        drawing.front(colour),
+    )
     words = (
         f"Accuracy over latency of tier {tier.title}: {len(tier.points):,} evaluated networks, {len(front)} on the "
         "front. The same numbers stand in the table of front networks."
     )
-    tips = tuple(tuple(_tip(tier, point) for point in points) for _, points in traces)
-    notes = tuple(_left_out(len(tier.points), len(scored), len(behind) - len(valid) - len(broken)))
-    return Figure(tuple(trace for trace, _ in traces), layout, words, tips, notes)
+    rules, tints = drawing.limits
+    return Figure(
+        tuple(layer for layer in layers if layer.x),
+        drawing.x,
+        drawing.y,
+        390,
+        words,
+        tints,
+        rules,
+        tuple(drawing.callouts(colour)),
+        tuple(_left_out(len(tier.points), len(scored), len(behind) - len(valid) - len(broken))),
+    )
 
 
 def _left_out(known: int, scored: int, thinned_out: int) -> Iterator[str]:
@@ -59,152 +63,125 @@ def _thinned(points: Sequence[Point]) -> list[Point]:
     return [points[i] for i in thinned(len(points))]
 
 
-def _tip(tier: TierFacts, point: Point | FrontPoint) -> Tip:
-    return front_tip(tier, point) if isinstance(point, FrontPoint) else point_tip(tier, point)
+class _Drawing:
+    """The axes of a tier's chart, and its layers on them."""
+
+    def __init__(self, tier: TierFacts, points: Sequence[Point | FrontPoint]) -> None:
+        latency = tier.latency.metric
+        self.tier = tier
+        self.unit, self.times = "", 1.0
+        if units.quantity(latency).endswith("_ms"):
+            unit, self.times = units.time_unit([*(p.scores[latency] for p in points), *self._measured])
+            self.unit = f" ({unit})"
+        x_ends, y_ends = self._ends(points)
+        self.x = Axis(x_ends, f"{units.label(latency)}{self.unit}, {tier.latency.origin}")
+        self.y = Axis(y_ends, suffix=" %" if units.is_fraction(tier.accuracy.metric) else "")
+
+    @property
+    def _measured(self) -> list[float]:
+        return [p.measured_ms for p in self.tier.front if p.measured_ms is not None]
+
+    def _accuracy(self, value: float) -> float:
+        return 100 * value if units.is_fraction(self.tier.accuracy.metric) else value
+
+    def _places(self, points: Sequence[Point | FrontPoint]) -> tuple[list[float], list[float]]:
+        accuracy, latency = self.tier.accuracy.metric, self.tier.latency.metric
+        return [self.times * p.scores[latency] for p in points], [self._accuracy(p.scores[accuracy]) for p in points]
+
+    def _ends(self, points: Sequence[Point | FrontPoint]) -> tuple[Ends, Ends]:
+        """Room for labels above and left of the points; limits close to the points are kept in sight."""
+        x, y = self._places(points)
+        x += [self.times * ms for ms in self._measured]
+        if not x:
+            x, y = [0.0, 1.0], [0.0, 1.0]
+        for limit in self.tier.limits:
+            if (bound := self._bound(limit)) is None:
+                continue
+            values = x if limit.metric == self.tier.latency.metric else y
+            if abs(bound - float(np.mean(values))) < 2 * max(float(np.ptp(values)), 1e-9):
+                values.append(bound)
+        width = max(float(np.ptp(x)), 0.2 * max(x)) or 1.0
+        height = max(float(np.ptp(y)), 0.02 * abs(max(y))) or 1.0
+        x_ends = (max(min(x) - 0.12 * width, 0.0), max(x) + 0.07 * width)
+        return x_ends, (min(y) - 0.13 * height, max(y) + 0.16 * height)
+
+    def _bound(self, limit: Limit) -> float | None:
+        """A limit on one of the axes, in the axis' unit."""
+        if limit.metric == self.tier.latency.metric:
+            return self.times * limit.bound
+        return self._accuracy(limit.bound) if limit.metric == self.tier.accuracy.metric else None
+
+    def marks(self, name: str, points: Sequence[Point], colour: str, **looks: Any) -> Marks:
+        """Networks that are not on the front."""
+        x, y = self._places(points)
+        return Marks(name, x, y, colour, [point_tip(self.tier, p) for p in points], **looks)
+
+    def front(self, colour: str) -> Marks:
+        """The networks of the front, picks on top."""
+        points = sorted(self.tier.ordered, key=lambda point: bool(point.picks))
+        x, y = self._places(points)
+        return Marks(
+            "front", x, y, colour, [front_tip(self.tier, p) for p in points],
+            radius=[6.5 if p.picks else 4.5 for p in points],
+            symbol=["fallen" if p.kept is False else "dot" for p in points],
+        )  # fmt: skip
+
+    def steps(self, colour: str) -> Line:
+        """What is reached at most at each latency."""
+        x, y = self._places(self.tier.ordered)
+        most = [
+            self.times * limit.bound
+            for limit in self.tier.limits
+            if limit.metric == self.tier.latency.metric and limit.side == "most"
+        ]
+        if x:
+            x, y = [*x, max(min([self.x.ends[1], *most]), x[-1])], [*y, y[-1]]
+        return Line("front line", x, y, colour, steps=True, opacity=0.75)
+
+    def retimed(self, colour: str) -> Marks:
+        """The measured latencies, with lines to the predicted ones."""
+        points = [p for p in self.tier.ordered if p.measured_ms is not None]
+        predicted, y = self._places(points)
+        measured = [self.times * float(p.measured_ms or 0) for p in points]
+        tips = [front_tip(self.tier, p) for p in points]
+        gaps = list(zip(measured, predicted, strict=True))
+        return Marks("measured", measured, y, colour, tips, symbol="diamond", opacity=0.9, across=gaps)
+
+    @property
+    def limits(self) -> tuple[tuple[Rule, ...], tuple[Tint, ...]]:
+        """A line at each limit on an axis, and a tint over what lies beyond it."""
+        rules, tints = [], []
+        (left, right), (bottom, top) = self.x.ends, self.y.ends
+        for limit in self.tier.limits:
+            if (bound := self._bound(limit)) is None:
+                continue
+            along_x = limit.metric == self.tier.latency.metric
+            low, high = (left, right) if along_x else (bottom, top)
+            rules.append(Rule("x" if along_x else "y", bound, "--warn"))
+            near, far = (min(bound, high), high) if limit.side == "most" else (low, max(bound, low))
+            box = (near, far, bottom, top) if along_x else (left, right, near, far)
+            tints.append(Tint(_corners(*box), "--warn"))
+        return tuple(rules), tuple(tints)
+
+    def callouts(self, colour: str) -> Iterator[Callout]:
+        """One beside each pick, where the front is not: the fastest below, the knee to its upper left, others above.
+
+        They are kept inside the chart and apart from each other at a phone's width.
+        """
+        placed: list[tuple[float, float, float]] = []
+        for point in (p for p in self.tier.ordered if p.picks):
+            ((x,), (y,)) = self._places([point])
+            across, down = self.x.share(x) / 100 * PHONE_WIDTH, (1 - self.y.share(y) / 100) * PHONE_HEIGHT
+            text = cut(" · ".join(point.picks), 40)
+            half = 3.7 * len(text) + 4
+            left, step = {"knee": (half + 10, -1), "fastest": (0, 1)}.get(text, (0, -1))
+            centre = min(max(across - left, half), PHONE_WIDTH - half)
+            height = down + 24 * step
+            while any(abs(centre - c) < half + h and abs(height - other) < 19 for c, other, h in placed):
+                height += 3 * step
+            placed.append((centre, height, half))
+            yield Callout(x, y, text, round(centre - across), round(height - down), colour)
 
 
-def _accuracy(tier: TierFacts, value: float) -> float:
-    return round(100 * value, 6) if units.is_fraction(tier.accuracy.metric) else value
-
-
-def _xy(tier: TierFacts, points: Sequence[Point | FrontPoint]) -> Spec:
-    return {
-        "x": [p.scores[tier.latency.metric] for p in points],
-        "y": [_accuracy(tier, p.scores[tier.accuracy.metric]) for p in points],
-    }
-
-
-def _marks(tier: TierFacts, points: Sequence[Point], name: str, **marker: Any) -> Spec:
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": name,
-        "marker": marker,
-        "hoverinfo": "none",
-        **_xy(tier, points),
-    }
-
-
-def _front_marks(tier: TierFacts, front: Sequence[FrontPoint], colour: str) -> Spec:
-    marker = {
-        "size": [13 if p.picks else 9 for p in front],
-        "color": colour,
-        "opacity": 1,
-        "symbol": ["circle" if p.kept is not False else "circle-x-open" for p in front],
-        "line": {"width": 1.6, "color": ["--card" if p.kept is not False else colour for p in front]},
-    }
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": "front",
-        "marker": marker,
-        "hoverinfo": "none",
-        **_xy(tier, front),
-    }
-
-
-def _steps(tier: TierFacts, front: Sequence[FrontPoint], right: float, colour: str) -> Spec:
-    line = _xy(tier, front)
-    most = (limit.bound for limit in tier.limits if limit.metric == tier.latency.metric and limit.side == "most")
-    end = min([right, *most])
-    if front:
-        line = {"x": [*line["x"], max(end, line["x"][-1])], "y": [*line["y"], line["y"][-1]]}
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "name": "front line",
-        "hoverinfo": "skip",
-        "line": {"shape": "hv", "width": 2, "color": colour},
-        "opacity": 0.75,
-        **line,
-    }
-
-
-def _retimed(tier: TierFacts, points: Sequence[FrontPoint], colour: str) -> Spec:
-    predicted = [p.scores[tier.latency.metric] for p in points]
-    measured = [float(p.measured_ms or 0) for p in points]
-    gaps = [ms - guess for ms, guess in zip(measured, predicted, strict=True)]
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": "measured",
-        "hoverinfo": "none",
-        "x": measured,
-        "y": _xy(tier, points)["y"],
-        "opacity": 0.9,
-        "marker": {"symbol": "diamond-open", "size": 7, "color": colour, "line": {"width": 1.4}},
-        "error_x": {
-            "type": "data",
-            "symmetric": False,
-            "array": [max(-gap, 0) for gap in gaps],
-            "arrayminus": [max(gap, 0) for gap in gaps],
-            "color": colour,
-            "thickness": 1,
-            "width": 0,
-        },
-    }
-
-
-def _ranges(tier: TierFacts, points: Sequence[Point | FrontPoint]) -> tuple[list[float], list[float]]:
-    """Axis ranges with room for labels above and left of the points; limits close to the points are kept in sight."""
-    places = _xy(tier, points)
-    x = [*places["x"], *(p.measured_ms for p in tier.front if p.measured_ms is not None)]
-    y = list(places["y"])
-    if not x:
-        x, y = [0.0, 1.0], [0.0, 1.0]
-    for limit in tier.limits:
-        axis = x if limit.metric == tier.latency.metric else y if limit.metric == tier.accuracy.metric else None
-        bound = limit.bound if axis is x else _accuracy(tier, limit.bound)
-        if axis is not None and abs(bound - float(np.mean(axis))) < 2 * max(float(np.ptp(axis)), 1e-9):
-            axis.append(bound)
-    width = max(float(np.ptp(x)), 0.2 * max(x)) or 1.0
-    height = max(float(np.ptp(y)), 0.02 * abs(max(y))) or 1.0
-    return [max(min(x) - 0.12 * width, 0.0), max(x) + 0.07 * width], [min(y) - 0.13 * height, max(y) + 0.16 * height]
-
-
-def _limit_shapes(tier: TierFacts, x_range: list[float], y_range: list[float]) -> list[Spec]:
-    """A line at each limit on an axis, and a tint over what lies beyond it."""
-    shapes: list[Spec] = []
-    for limit in tier.limits:
-        if limit.metric == tier.latency.metric:
-            along, across, bound, (low, high) = "x", "y", limit.bound, x_range
-        elif limit.metric == tier.accuracy.metric:
-            along, across, bound, (low, high) = "y", "x", _accuracy(tier, limit.bound), y_range
-        else:
-            continue
-        far = high + 10 * (high - low) if limit.side == "most" else low - 10 * (high - low)
-        place = {f"{across}ref": "paper", f"{across}0": 0, f"{across}1": 1, "layer": "below"}
-        tint = {"type": "rect", "fillcolor": "--warn", "opacity": 0.08, "line": {"width": 0}}
-        line = {"type": "line", "line": {"color": "--warn", "width": 1.5, "dash": "dash"}}
-        shapes.append({**tint, **place, f"{along}0": bound, f"{along}1": far})
-        shapes.append({**line, **place, f"{along}0": bound, f"{along}1": bound})
-    return shapes
-
-
-def _pick_labels(
-    tier: TierFacts, front: Sequence[FrontPoint], x_range: list[float], y_range: list[float], colour: str
-) -> list[Spec]:
-    """One label beside each pick, where the front is not: the fastest below, the knee to its upper left, others above.
-
-    Labels are kept inside the plot and apart from each other at a phone's width.
-    """
-    labels: list[Spec] = []
-    placed: list[tuple[float, float, float]] = []
-    for point in (p for p in front if p.picks):
-        x, y = point.scores[tier.latency.metric], _accuracy(tier, point.scores[tier.accuracy.metric])
-        across = (x - x_range[0]) / (x_range[1] - x_range[0]) * PHONE_WIDTH
-        down = (y_range[1] - y) / (y_range[1] - y_range[0]) * PHONE_HEIGHT
-        text = " · ".join(point.picks)[:40]
-        half = 3.7 * len(text) + 4
-        left, step = {"knee": (half + 10, -1), "fastest": (0, 1)}.get(text, (0, -1))
-        centre = min(max(across - left, half), PHONE_WIDTH - half)
-        height = down + 24 * step
-        while any(abs(centre - c) < half + h and abs(height - other) < 19 for c, other, h in placed):
-            height += 3 * step
-        placed.append((centre, height, half))
-        labels.append({
-            "x": x, "y": y, "text": plain(text), "ax": round(centre - across), "ay": round(height - down),
-            "showarrow": True, "arrowhead": 0, "arrowwidth": 1, "arrowcolor": colour, "standoff": 8, "borderpad": 1,
-            "bgcolor": "--card", "font": {"size": 12, "color": colour}, "captureevents": False,
-        })  # fmt: skip
-    return labels
+def _corners(left: float, right: float, bottom: float, top: float) -> tuple[Ends, ...]:
+    return (left, bottom), (right, bottom), (right, top), (left, top)

@@ -12,6 +12,7 @@ from hwnas.pareto import Tier
 from hwnas.report import units
 from hwnas.search.fronts import FrontPoint
 from hwnas.search.halving import Climbed
+from hwnas.words import counted
 
 
 def ladder_table(tier: str, rungs: Sequence[Climbed]) -> Table:
@@ -31,7 +32,9 @@ def ladder_table(tier: str, rungs: Sequence[Climbed]) -> Table:
 def last_table(tier: Tier, front: Sequence[FrontPoint]) -> Table:
     """The front among the networks of the last rung."""
     metrics = [objective.metric for objective in tier.objectives]
-    table = Table(title=Text(f"Front of the last rung, {len(front)} networks"), title_justify="left", box=SIMPLE_HEAD)
+    table = Table(
+        title=Text(f"Front of the last rung, {counted(len(front), 'network')}"), title_justify="left", box=SIMPLE_HEAD
+    )
     table.add_column("network", no_wrap=True)
     for metric in metrics:
         table.add_column(Text(metric), justify="right")

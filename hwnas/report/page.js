@@ -1,15 +1,7 @@
 "use strict";
-// Draws the plots, fills the palette in, shows what a point is on hover and tap, and sorts tables. No network.
+// Shows what a point is on hover and tap, hides what a legend names, sorts tables and stacks those that are too wide.
 (() => {
-  const dark = matchMedia("(prefers-color-scheme: dark)");
   const touch = matchMedia("(pointer: coarse)");
-
-  const painted = (value, style) => {
-    if (typeof value === "string") return value.startsWith("--") ? style.getPropertyValue(value).trim() : value;
-    if (Array.isArray(value)) return value.map((item) => painted(item, style));
-    if (value === null || typeof value !== "object") return value;
-    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, painted(item, style)]));
-  };
 
   const node = (name, text, className) => {
     const made = document.createElement(name);
@@ -46,57 +38,66 @@
     tip.style.top = `${canvas.offsetTop + up}px`;
   };
 
-  // Where a point lies on the canvas, in pixels.
-  const spot = (canvas, x, y) => {
-    const { xaxis, yaxis } = canvas._fullLayout;
-    return { x: xaxis._offset + xaxis.d2p(x), y: yaxis._offset + yaxis.d2p(y) };
-  };
+  const SVG = "http://www.w3.org/2000/svg";
 
-  // The point under a finger. Later traces lie on top and win.
-  const nearest = (canvas, figure, finger) => {
-    let found = null;
-    let least = 26;
-    figure.data.forEach((trace, curve) => (figure.tips[curve] || []).forEach((tip, index) => {
-      const at = spot(canvas, trace.x[index], trace.y[index]);
-      const distance = Math.hypot(at.x - finger.x, at.y - finger.y);
-      if (distance > least) return;
-      least = distance;
-      found = { tip, at };
-    }));
-    return found;
-  };
-
-  const draw = (box) => {
-    const figure = JSON.parse(box.querySelector("script").textContent);
+  const follow = (box) => {
+    const { words, points } = JSON.parse(box.querySelector("script").textContent);
     const canvas = box.querySelector(".canvas");
+    const chart = box.querySelector(".chart");
     const tip = box.querySelector(".tip");
-    const show = () => {
-      const { data, layout } = painted({ data: figure.data, layout: figure.layout }, getComputedStyle(box));
-      layout.dragmode = touch.matches ? false : "zoom";
-      box.classList.toggle("touch", touch.matches);  // there, the plot leaves all gestures to the page
-      return Plotly.react(canvas, data, layout, { responsive: true, displayModeBar: false, doubleClick: "reset" });
+    const ring = document.createElementNS(SVG, "circle");
+    ring.setAttribute("class", "ring");
+    ring.setAttribute("r", "9");
+    chart.append(ring);
+
+    // The nearest point, in pixels of the canvas. Those that come later lie on top and win.
+    const nearest = (event, reach) => {
+      const area = chart.getBoundingClientRect();
+      const corner = canvas.getBoundingClientRect();
+      let found = null;
+      for (const point of points) {
+        const [x, y] = [area.width * point[0] / 100, area.height * point[1] / 100];
+        const distance = Math.hypot(area.left + x - event.clientX, area.top + y - event.clientY);
+        if (distance > reach) continue;
+        reach = distance;
+        found = { point, at: { x: area.left - corner.left + x, y: area.top - corner.top + y } };
+      }
+      return found;
     };
-    const tell = (known, at) => {
+    const tell = (found) => {
+      box.classList.toggle("told", Boolean(found));
       tip.hidden = true;
-      if (!known) return;
-      fill(tip, known);
-      place(tip, canvas, at);
+      if (!found) return;
+      const [x, y, head, rows, lines] = found.point;
+      fill(tip, [words[head], rows.map((row) => row.map((word) => words[word])), lines.map((line) => words[line])]);
+      place(tip, canvas, found.at);
+      ring.setAttribute("cx", `${x}%`);
+      ring.setAttribute("cy", `${y}%`);
     };
-    show().then(() => {
-      canvas.on("plotly_hover", ({ points: [point] }) => {
-        tell((figure.tips[point.curveNumber] || [])[point.pointNumber], spot(canvas, point.x, point.y));
+    canvas.addEventListener("pointermove", (event) => { if (event.pointerType !== "touch") tell(nearest(event, 18)); });
+    canvas.addEventListener("pointerleave", (event) => { if (event.pointerType !== "touch") tell(null); });
+    canvas.addEventListener("click", (event) => { if (touch.matches) tell(nearest(event, 26)); });
+    box.hide = () => tell(null);
+  };
+
+  // A click on an entry of a legend hides what it names, or shows it again.
+  const toggles = (legend) => {
+    const layers = [...legend.parentElement.querySelectorAll(".layer")];
+    for (const entry of legend.querySelectorAll("button")) {
+      const names = JSON.parse(entry.dataset.layers);
+      const named = layers.filter((layer) => names.includes(layer.dataset.name));
+      entry.addEventListener("click", () => {
+        const shown = entry.getAttribute("aria-pressed") !== "true";
+        entry.setAttribute("aria-pressed", String(shown));
+        for (const layer of named) layer.classList.toggle("hidden", !shown);
       });
-      canvas.on("plotly_unhover", () => tell(null));
-      canvas.on("plotly_relayout", () => tell(null));
-      canvas.addEventListener("click", (event) => {
-        if (!touch.matches) return;
-        const corner = canvas.getBoundingClientRect();
-        const found = nearest(canvas, figure, { x: event.clientX - corner.left, y: event.clientY - corner.top });
-        tell(found && found.tip, found && found.at);
-      });
-      box.dataset.drawn = "yes";
-    });
-    for (const query of [dark, touch]) query.addEventListener("change", show);
+    }
+  };
+
+  // A table that is wider than its card becomes a block for each row.
+  const stack = (scroll) => {
+    scroll.classList.remove("stacked");
+    scroll.classList.toggle("stacked", scroll.scrollWidth > scroll.clientWidth + 1);
   };
 
   const sort = (table, column, header) => {
@@ -113,13 +114,18 @@
     body.append(...[...body.rows].sort((a, b) => compare(value(a), value(b))));
   };
 
-  document.querySelectorAll(".plot").forEach(draw);
+  const plots = [...document.querySelectorAll(".plot")];
+  plots.forEach(follow);
+  document.querySelectorAll(".legend").forEach(toggles);
+  const stackAll = () => document.querySelectorAll(".scroll").forEach(stack);
+  stackAll();
+  addEventListener("resize", stackAll);
   document.querySelectorAll("table.sortable").forEach((table) => {
     [...table.tHead.rows[0].cells].forEach((header, column) => {
       header.querySelector("button")?.addEventListener("click", () => sort(table, column, header));
     });
   });
-  const hide = () => document.querySelectorAll(".tip").forEach((tip) => { tip.hidden = true; });
+  const hide = () => plots.forEach((box) => box.hide());
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
   document.addEventListener("pointerdown", (event) => { if (!event.target.closest(".plot")) hide(); });
 })();

@@ -11,6 +11,7 @@ from hwnas.report.facts import CostFacts, ReportFacts, TierFacts, TrainingFacts,
 from hwnas.report.markup import Child, Html, el, join
 from hwnas.report.parts import legend, origin, pairs, plot, section
 from hwnas.report.tiers import agreement_card, files_card, networks_card, tier_card
+from hwnas.words import counted
 
 ORIGINS: Mapping[str, str] = {
     "measured": "observed in this run",
@@ -96,7 +97,7 @@ def _section_of(anchor: str, title: str, cards: list[Html], layout: str, say: st
 def _header(facts: ReportFacts, anchors: list[str]) -> Html:
     evaluated = len({point.key for tier in facts.tiers for point in tier.points})
     tiers = len({tier.name for tier in facts.tiers})
-    lead = [f"{evaluated:,} evaluated", f"{tiers} tier{'' if tiers == 1 else 's'}"]
+    lead = [f"{evaluated:,} evaluated", counted(tiers, "tier")]
     if facts.space.count is not None:
         lead.insert(0, f"{units.architectures(facts.space.count)} networks in the space")
     if facts.elapsed:
@@ -134,13 +135,13 @@ def _search(facts: ReportFacts) -> Html:
         class_="card",
     )
     figure = plots.hypervolume_figure(facts)
-    if not figure.data:
+    if not figure.layers:
         return section("Search", "Search", el("div", about, class_="grid"), say="The space that was searched.")
     entries = [
         (
             ("solid", "dash", "dot")[i % 3],
             plots.tier_colour(i),
-            f"{t.name}: {t.hypervolume[-1]:.4g} after {len(t.hypervolume):,} trials",
+            f"{t.name}: {t.hypervolume[-1]:.4g} after {counted(len(t.hypervolume), 'trial')}",
         )
         for i, t in enumerate(facts.tiers)
         if t.hypervolume and t.hypervolume[-1] > 0
@@ -168,7 +169,9 @@ def _training(training: TrainingFacts) -> Html | None:
     if not training.epochs:
         return None
     last = training.epochs[-1]
-    took = f"{len(training.epochs)} epochs in {units.seconds(sum(epoch.seconds for epoch in training.epochs))}"
+    took = (
+        f"{counted(len(training.epochs), 'epoch')} in {units.seconds(sum(epoch.seconds for epoch in training.epochs))}"
+    )
     curves = [
         ("solid", "--accent", f"largest {units.percent(last.largest_top1)}"),
         ("dash", "--accent-2", f"smallest {units.percent(last.smallest_top1)}"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from hwnas.report import plots
-from hwnas.report.markup import Child, Html, el, join, safe_json
+from hwnas.report import chart_svg
+from hwnas.report.chart import Figure
+from hwnas.report.markup import Child, Html, el, join
 
 _BARE: Mapping[str, str] = {  # a legend's shapes; {0} is the colour
     "front": '<path d="M0 11H6V6H12V1H18" fill="none" stroke="{0}" stroke-width="2"/>'
@@ -24,6 +26,10 @@ _BARE: Mapping[str, str] = {  # a legend's shapes; {0} is the colour
 }
 
 
+LegendEntry = tuple[str, str, str, *tuple[str, ...]]
+"""Shape, CSS variable, meaning, and the layers of the chart that it names."""
+
+
 @dataclass(frozen=True)
 class Cell:
     """One cell of a table; `sort` is what its column is ordered by, None for a gap."""
@@ -37,21 +43,21 @@ def origin(name: str) -> Html:
     return el("span", name, class_=f"origin {name}")
 
 
-def plot(figure: plots.Figure) -> Html:
-    """A plot with its tip and its notes; `page.js` draws it."""
-    spec = el("script", safe_json(figure.as_dict()), type="application/json")
-    height = f"min-height:{figure.layout['height']}px"
-    canvas = el("div", class_="canvas", role="img", aria_label=figure.label, style=height)
-    box = el("div", spec, canvas, el("div", class_="tip", role="status", hidden=""), class_="plot")
+def plot(figure: Figure) -> Html:
+    """A plot with its tip, which `page.js` shows, and its notes."""
+    tip = el("div", class_="tip", role="status", hidden="")
+    box = el("div", chart_svg.told(figure), chart_svg.drawn(figure), tip, class_="plot")
     return join(box, *(el("p", note, class_="note") for note in figure.notes))
 
 
-def legend(entries: Iterable[tuple[str, str, str]]) -> Html:
-    """A legend from (shape, CSS variable, meaning)."""
+def legend(entries: Iterable[LegendEntry]) -> Html:
+    """A legend from its entries; a click on an entry hides its layers."""
     items = []
-    for shape, colour, meaning in entries:
+    for shape, colour, meaning, *layers in entries:
         drawing = Html(_BARE[shape].replace("{0}", f"var({colour})"))
-        items.append(el("li", el("svg", drawing, viewBox="0 0 18 12", aria_hidden="true"), meaning))
+        said = join(el("svg", drawing, viewBox="0 0 18 12", aria_hidden="true"), meaning)
+        pressed = {"type": "button", "aria_pressed": "true", "data_layers": json.dumps(layers)}
+        items.append(el("li", el("button", said, **pressed) if layers else said))
     return el("ul", *items, class_="legend")
 
 
@@ -61,7 +67,7 @@ def pairs(rows: Iterable[tuple[str, Child]], class_: str = "pairs") -> Html:
 
 
 def table(caption: str, headers: Sequence[tuple[str, str | None]], rows: Sequence[Sequence[Cell]]) -> Html:
-    """A table that scrolls sideways where it is too wide; a click on a header of (name, origin or None) sorts it.
+    """A table, a block for each row where it is too wide; a click on a header of (name, origin or None) sorts it.
 
     The first column names the row and is left aligned; a column of gaps alone is left out.
     """
@@ -70,14 +76,17 @@ def table(caption: str, headers: Sequence[tuple[str, str | None]], rows: Sequenc
         el("th", el("button", name, type="button"), None if source is None else origin(source), scope="col")
         for name, source in (headers[i] for i in known)
     ]
-    body = [el("tr", *(_cell(row[i], first=i == 0) for i in known)) for row in rows]
+    body = [el("tr", *(_cell(row[i], headers[i], first=i == 0) for i in known)) for row in rows]
     made = el("table", el("thead", el("tr", *heads)), el("tbody", *body), class_="sortable", aria_label=caption)
     return el("div", made, class_="scroll", role="region", aria_label=caption, tabindex="0")
 
 
-def _cell(cell: Cell, *, first: bool) -> Html:
+def _cell(cell: Cell, header: tuple[str, str | None], *, first: bool) -> Html:
     sort = "" if cell.sort is None else str(cell.sort)
-    return el("th", cell.shown, scope="row", data_sort=sort) if first else el("td", cell.shown, data_sort=sort)
+    if first:
+        return el("th", cell.shown, scope="row", data_sort=sort)
+    name, source = header
+    return el("td", cell.shown, data_sort=sort, data_label=name if source is None else f"{name}, {source}")
 
 
 def section(anchor: str, title: str, *children: Child, say: str | None = None) -> Html:

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hwnas.report.units import GAP, digits
+from hwnas.words import counted
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def ranked(values: Sequence[float | None]) -> list[int | None]:
 
 def score_title(scored: Scored) -> str:
     """What the table lists."""
-    return f"{scored.space}: {len(scored.networks):,} networks by {next(iter(scored.proxies))}"
+    return f"{scored.space}: {counted(len(scored.networks), 'network')} by {next(iter(scored.proxies))}"
 
 
 def score_table(scored: Scored, most: int) -> Table:

@@ -13,6 +13,7 @@ from hwnas.report.markup import Html, el, join
 from hwnas.report.space_facts import KnobFacts, SpaceView, Span, StageFacts, options, sides
 from hwnas.report.space_table import headline, knob_words, span
 from hwnas.report.svg import Pills, lines_of, svg, text
+from hwnas.words import counted
 
 WIDTH, MARGIN = 1240, 28
 NAME, LAYERS, SIZES, CHOICES, COSTS = 64, 236, 424, 556, 866
@@ -75,7 +76,9 @@ def space_picture(view: SpaceView) -> Html:
         y += row.height
     ends = (below + TOP + rows[0].height // 2, y - rows[-1].height // 2)
     spine = el("line", x1="44", x2="44", y1=str(ends[0]), y2=str(ends[1]), class_="rule", stroke_width="2")
-    words = f"Search space {view.name}: {len(view.stages)} stages in order, with their choices, sizes and costs."
+    words = (
+        f"Search space {view.name}: {counted(len(view.stages), 'stage')} in order, with their choices, sizes and costs."
+    )
     return svg(WIDTH, y + MARGIN, STYLE, words, el("title", view.name), spine, *parts)
 
 
@@ -86,7 +89,11 @@ def _kinds(stages: Sequence[StageFacts]) -> list[str]:
 def _head(view: SpaceView) -> tuple[Html, int]:
     """Title, source and ranges; how far down they go."""
     told = list(headline(view))
-    told = [*told[:HEADLINES], f"and {len(told) - HEADLINES} more choices"] if len(told) > HEADLINES + 1 else told
+    told = (
+        [*told[:HEADLINES], f"and {counted(len(told) - HEADLINES, 'more choice')}"]
+        if len(told) > HEADLINES + 1
+        else told
+    )
     lines = [line for said in told for line in lines_of(said, WIDTH - 2 * MARGIN)]
     sources = lines_of(view.source, WIDTH - 2 * MARGIN, 13)
     parts = [text(MARGIN, 46, view.name, class_="title")]

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from hwnas.report import units
 from hwnas.report.space_facts import KnobFacts, SpaceView, Span, StageFacts, options, sides
+from hwnas.words import counted
 
 
 def space_table(view: SpaceView) -> Table:
@@ -64,14 +65,14 @@ def knob_words(knob: KnobFacts) -> str:
 
 def headline(view: SpaceView) -> Iterator[str]:
     """Count, resolution, shared choices and ranges, a line each."""
-    decisions = f"{view.decisions:,} choice{'' if view.decisions == 1 else 's'}"
+    decisions = counted(view.decisions, "choice")
     if view.architectures is None:
         power = view.architectures_log10
         held = "more architectures than can be counted" if power is None else f"10^{power:.1f} architectures"
         yield f"{held}, {decisions}"
     else:
         about = f" ({units.architectures(view.architectures)})" if view.architectures >= 10**9 else ""
-        yield f"{view.architectures:,} architecture{'s'[: view.architectures > 1]}{about}, {decisions}"
+        yield f"{counted(view.architectures, 'architecture')}{about}, {decisions}"
     if view.uncut is not None:
         yield f"one operator for the whole network: {view.uncut}"
     yield f"resolution  {options(view.resolution)}"
@@ -85,7 +86,7 @@ def headline(view: SpaceView) -> Iterator[str]:
 
 
 def _origin(view: SpaceView) -> str:
-    return "" if view.looked_at is None else f", of {view.looked_at:,} networks"
+    return "" if view.looked_at is None else f", of {counted(view.looked_at, 'network')}"
 
 
 def span(found: Span) -> str:

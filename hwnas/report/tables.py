@@ -10,6 +10,7 @@ from rich.text import Text
 
 from hwnas.report import units
 from hwnas.report.facts import FrontPoint, ObjectiveFacts, TierFacts
+from hwnas.words import counted
 
 OperatorRow = tuple[str, str, int, int, int, float | None]
 """Slot, description, parameters, MACs, activation bytes, milliseconds (None where no table has them)."""
@@ -41,18 +42,24 @@ def cost_rows(
 
 
 def front_table(tier: TierFacts) -> Table:
-    """The front by rising latency, picks marked, predicted beside measured; it fits 80 columns."""
+    """The front by rising latency, picks marked, predicted beside measured, test accuracy beside validation where it is
+    known; it fits 80 columns."""
     table = Table(
         title=Text(f"Front of {tier.title}"),
         caption=_caption(tier),
         title_justify="left",
         caption_justify="left",
         box=SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
     )
     table.add_column("network", no_wrap=True)
     latency = {"predicted": "pred.", "measured": "meas."}.get(tier.latency.origin, tier.latency.origin)
     passed = [units.with_source(score.metric) for score in tier.passed]
-    for name in (*passed, _accuracy_head(tier.accuracy), f"{latency} ms", "meas. ms", "params", "MACs"):
+    tested = ["test"] if _tested(tier) else []
+    unit, _ = tier.time_unit
+    heads = (*passed, _accuracy_head(tier.accuracy), *tested, f"{latency} {unit}", f"meas. {unit}", "params", "MACs")
+    for name in heads:
         table.add_column(Text(name), justify="right", no_wrap=True)
     table.add_column("pick", min_width=8)
     alike = tier.alike
@@ -63,22 +70,28 @@ def front_table(tier: TierFacts) -> Table:
     return table
 
 
+def _tested(tier: TierFacts) -> bool:
+    return any(point.test_accuracy is not None for point in tier.front)
+
+
 def _accuracy_head(accuracy: ObjectiveFacts) -> str:
     name = {"top1": "top-1", "top5": "top-5"}.get(units.quantity(accuracy.metric))
     if name is None:
         return units.label(accuracy.metric)
-    return f"{name} val" if accuracy.origin == "measured" else name
+    return f"{name} val" if accuracy.split else name
 
 
 def _front_row(tier: TierFacts, point: FrontPoint, *, alike: bool) -> list[str]:
     accuracy = units.scored(tier.accuracy.metric, point.scores[tier.accuracy.metric])
     fell = ["fell off"] if point.kept is False else []
+    _, times = tier.time_unit
     return [
         point.key,
         *(units.scored(score.metric, point.scores.get(score.metric)) for score in tier.passed),
         f"≈ {accuracy}" if alike else accuracy,
-        units.digits(point.predicted_ms),
-        units.GAP if point.measured_ms is None else units.digits(point.measured_ms),
+        *([units.percent(point.test_accuracy)] if _tested(tier) else []),
+        units.timed(point.predicted_ms, times),
+        units.timed(point.measured_ms, times),
         units.count(point.params),
         units.count(point.macs),
         ", ".join([*point.picks, *fell, *(["estimated"] if point.estimated else [])]),
@@ -89,13 +102,15 @@ def _caption(tier: TierFacts) -> Text:
     limits = ", ".join(map(units.limit, tier.limits)) or "no limits"
     estimated = sum(bool(point.estimated) for point in tier.front)
     rests = f"; estimated: {estimated} latencies rest on operators without a row" if estimated else ""
-    networks = " network" if len(tier.front) == 1 else " networks"
-    evaluated = f" of {len(tier.points):,} evaluated" if tier.points else networks
+    front = (
+        f"{len(tier.front)} of {len(tier.points):,} evaluated" if tier.points else counted(len(tier.front), "network")
+    )
     near = ""
     if tier.alike:
         error = max(point.accuracy_error or 0.0 for point in tier.front)
         near = f"; ≈: perhaps no better than a faster one (standard error up to {100 * error:.2f} points)"
-    return Text(f"{len(tier.front)}{evaluated}; {limits}{rests}{near}")
+    test = "; val: on validation images, by which networks were compared; test: on test images" if _tested(tier) else ""
+    return Text(f"{front}; {limits}{rests}{near}{test}")
 
 
 def costs_table(operators: Sequence[OperatorRow]) -> Table:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from hwnas.pareto import Limit
 from hwnas.report import plots, units
+from hwnas.report.chart import Figure
 from hwnas.report.facts import FileFacts, FrontPoint, TierFacts
 from hwnas.report.front_plot import front_figure
 from hwnas.report.markup import Html, el, join
-from hwnas.report.parts import Cell, legend, origin, pairs, plot, table
+from hwnas.report.parts import Cell, LegendEntry, legend, origin, pairs, plot, table
 
 
 def tier_card(tier: TierFacts, index: int) -> Html:
@@ -17,46 +18,59 @@ def tier_card(tier: TierFacts, index: int) -> Html:
     limits = el("ul", *(el("li", units.limit(limit)) for limit in tier.limits), class_="chips", aria_label="Limits")
     body = [_key_figures(tier) if tier.front else _empty(tier), limits if tier.limits else None]
     if tier.points or tier.front:
-        body += [_axis_line(tier), plot(front_figure(tier, plots.tier_colour(index))), _front_legend(tier)]
+        figure = front_figure(tier, plots.tier_colour(index))
+        body += [_axis_line(tier), plot(figure), _front_legend(tier, figure)]
     told = [f"Latency: {tier.latency.meaning}.", *tier.notes] if tier.latency.meaning else tier.notes
     body += [el("p", note, class_="note") for note in told]
     return el("article", name, setup, *body, class_=f"card tier t{index % plots.TIER_COLOURS}")
 
 
 def _key_figures(tier: TierFacts) -> Html:
+    """The picks, the compromise first, each with the accuracy that can be relied on most."""
     accuracy, latency = tier.accuracy.metric, tier.latency.metric
-    best = tier.picked("best") or max(tier.front, key=lambda p: p.scores[accuracy])
-    fastest = tier.picked("fastest") or min(tier.front, key=lambda p: p.scores[latency])
-    knee = tier.picked("knee")
-    shown: list[tuple[str, str, str, str | None]] = [
-        ("On the front", f"{len(tier.front)}", f"of {len(tier.points):,} evaluated", None),
-        (
-            "Best accuracy" if units.is_fraction(accuracy) else f"Best {units.label(accuracy).lower()}",
-            units.scored(accuracy, best.scores[accuracy]),
-            f"at {units.scored(latency, best.scores[latency])}",
-            tier.accuracy.origin,
-        ),
-        (
-            "Fastest",
-            units.scored(latency, fastest.scores[latency]),
-            f"at {units.scored(accuracy, fastest.scores[accuracy])}",
-            tier.latency.origin,
-        ),
-    ]
-    if knee is not None:
-        shown.append(
-            (
-                "Knee",
-                units.scored(latency, knee.scores[latency]),
-                f"at {units.scored(accuracy, knee.scores[accuracy])}",
-                tier.latency.origin,
-            )
-        )
-    rows = [
-        (term, join(_large(value), el("small", under), None if source is None else origin(source)))
-        for term, value, under, source in shown
-    ]
-    return pairs(rows, class_="figures")
+    best = f"Best in {tier.accuracy.split}" if tier.accuracy.split else f"Best {units.label(accuracy).lower()}"
+    chosen = {
+        "Knee": tier.picked("knee"),
+        best: tier.picked("best") or max(tier.front, key=lambda p: p.scores[accuracy]),
+        "Fastest": tier.picked("fastest") or min(tier.front, key=lambda p: p.scores[latency]),
+    }
+    rows = []
+    for point in {point.key: point for point in chosen.values() if point is not None}.values():
+        terms = [term for term, one in chosen.items() if one is not None and one.key == point.key]
+        rows.append((" · ".join(terms), _figure(tier, point, quick=terms == ["Fastest"])))
+    evaluated = el("small", f"of {len(tier.points):,} evaluated")
+    rows.append(("On the front", join(f"{len(tier.front)}", evaluated)))
+    return join(pairs(rows, class_="figures"), _caution(tier))
+
+
+def _figure(tier: TierFacts, point: FrontPoint, *, quick: bool) -> Html:
+    """A pick's figures: its accuracy large, on test images if it was exported; of the fastest its latency."""
+    latency = tier.scored(tier.latency.metric, point.scores[tier.latency.metric])
+    searched = units.scored(tier.accuracy.metric, point.scores[tier.accuracy.metric])
+    tested = None if point.test_accuracy is None else units.percent(point.test_accuracy)
+    by_split = [(tested, "test"), (searched, tier.accuracy.split)]
+    said = [f"{value} {split}".rstrip() for value, split in by_split if value is not None]
+    if quick:
+        return join(_large(latency), *(el("small", line) for line in said), origin(tier.latency.origin))
+    large, split = (searched, tier.accuracy.split) if tested is None else (tested, "test")
+    under = [f"on {split} images"] if split else []
+    under += [f"{searched} {tier.accuracy.split}".rstrip()] if tested is not None else []
+    tag = tier.accuracy.origin if tested is None else "measured"
+    return join(
+        _large(large), *(el("small", line) for line in [*under, f"{latency} {tier.latency.origin}"]), origin(tag)
+    )
+
+
+def _caution(tier: TierFacts) -> Html | None:
+    """How the accuracies that chose the front relate to those on the test images."""
+    if not tier.accuracy.split:
+        return None
+    compared = sum(tier.accuracy.metric in point.scores for point in tier.points)
+    untested = all(point.test_accuracy is None for point in tier.front)
+    tests = "the picks are tested when they are exported" if untested else "the test images chose nothing"
+    among = f"{compared:,} networks were" if compared > 1 else "Networks are"
+    said = f"{among} compared on validation images, and the highest of many such scores is optimistic; {tests}."
+    return el("p", said, class_="note")
 
 
 def _large(value: str) -> Html:
@@ -85,20 +99,22 @@ def _reach(tier: TierFacts, limit: Limit) -> str:
 
 def _axis_line(tier: TierFacts) -> Html:
     said = f" {tier.accuracy.meaning}" if tier.accuracy.meaning else None
-    name = el("b", f"↑ {units.label(tier.accuracy.metric)}")
+    name = el("b", f"↑ {tier.accuracy.label}")
     return el("p", name, " ", origin(tier.accuracy.origin), said, class_="axis")
 
 
-def _front_legend(tier: TierFacts) -> Html:
-    entries = [("front", "--tier", "front")] if tier.front else []
-    if sum(not point.broken for point in tier.points) > len(tier.front):
-        entries.append(("evaluated", "--muted", "evaluated"))
-    if any(point.broken for point in tier.points):
-        entries.append(("broken", "--warn", "breaks a limit"))
-    if any(limit.metric in (tier.latency.metric, tier.accuracy.metric) for limit in tier.limits):
+def _front_legend(tier: TierFacts, figure: Figure) -> Html:
+    """What is drawn, and no more."""
+    shapes: tuple[LegendEntry, ...] = (
+        ("front", "--tier", "front", "front", "front line"),
+        ("evaluated", "--muted", "evaluated", "evaluated"),
+        ("broken", "--warn", "breaks a limit", "breaks a limit"),
+        ("measured", "--tier", "re-timed", "measured"),
+    )
+    drawn = {layer.name for layer in figure.layers}
+    entries = [entry for entry in shapes if not drawn.isdisjoint(entry[3:])]
+    if figure.shows_rules:
         entries.append(("dash", "--warn", "limit"))
-    if any(point.measured_ms is not None for point in tier.front):
-        entries.append(("measured", "--tier", "re-timed"))
     if any(point.kept is False for point in tier.front):
         entries.append(("off", "--tier", "fell off"))
     return legend(entries)
@@ -127,7 +143,7 @@ def agreement_card(tier: TierFacts, index: int) -> Html | None:
         "article",
         el("h3", tier.title, class_="name"),
         pairs(stats, class_="stats"),
-        el("p", el("b", "↑ Measured latency (ms)"), class_="axis"),
+        el("p", el("b", f"↑ Measured latency ({plots.agreement_unit(tier)})"), class_="axis"),
         plot(plots.agreement_figure(tier, plots.tier_colour(index))),
         legend(entries),
         el("p", f"The worst prediction is that of {errors.worst_key}.", class_="note"),
@@ -141,9 +157,9 @@ def networks_card(tier: TierFacts, index: int) -> Html | None:
         return None
     headers: list[tuple[str, str | None]] = [
         ("Network", None),
-        (units.label(tier.accuracy.metric), tier.accuracy.origin),
+        (tier.accuracy.label, tier.accuracy.origin),
         *((units.with_source(score.metric), score.origin) for score in tier.passed),
-        ("Test accuracy", "measured"),
+        (tier.tested, "measured"),
         ("Latency", tier.latency.origin),
         ("Latency", "measured"),
         ("Error", None),
@@ -172,9 +188,10 @@ def networks_card(tier: TierFacts, index: int) -> Html | None:
 
 def _network_row(tier: TierFacts, point: FrontPoint, alike: str | None) -> list[Cell]:
     accuracy, error = point.scores[tier.accuracy.metric], point.error_percent
+    latency = tier.latency.metric
     interval = None
     if point.low_ms is not None and point.high_ms is not None:
-        interval = el("small", f" {units.digits(point.low_ms)} to {units.digits(point.high_ms)}")
+        interval = el("small", f" {units.interval(point.low_ms, point.high_ms, tier.time_unit)}")
     estimated = el("small", f" {point.estimated}") if point.estimated else None
     chance = None if point.accuracy_error is None else el("small", f" ±{100 * point.accuracy_error:.2f}")
     near = None if alike is None else el("small", f" ≈ {alike}")
@@ -184,8 +201,8 @@ def _network_row(tier: TierFacts, point: FrontPoint, alike: str | None) -> list[
         Cell(join(units.scored(tier.accuracy.metric, accuracy), chance, near), accuracy),
         *(Cell(units.scored(s.metric, point.scores.get(s.metric)), point.scores.get(s.metric)) for s in tier.passed),
         Cell(units.percent(point.test_accuracy), point.test_accuracy),
-        Cell(join(units.milliseconds(point.predicted_ms), interval, estimated), point.predicted_ms),
-        Cell(join(units.milliseconds(point.measured_ms), spread), point.measured_ms),
+        Cell(join(tier.scored(latency, point.predicted_ms), interval, estimated), point.predicted_ms),
+        Cell(join(tier.scored(latency, point.measured_ms), spread), point.measured_ms),
         Cell(
             units.GAP if error is None else f"{error:+.1f} %".replace("-", "\N{MINUS SIGN}"),
             None if error is None else abs(error),
@@ -220,16 +237,17 @@ def files_card(tier: TierFacts, index: int) -> Html | None:
         ("Size", "measured"),
         ("Largest difference", "measured"),
         ("Same top class", "measured"),
-        ("Test accuracy", "measured"),
+        (tier.tested, "measured"),
         ("Latency", tier.latency.origin),
         ("Latency", "measured"),
         ("SHA-256", None),
     ]
-    made = table(f"Files of {tier.title}", headers, [_file_row(file) for file in tier.files])
+    made = table(f"Files of {tier.title}", headers, [_file_row(tier, file) for file in tier.files])
     return el("article", el("h3", tier.title, class_="name"), made, class_=f"card tier t{index % plots.TIER_COLOURS}")
 
 
-def _file_row(file: FileFacts) -> list[Cell]:
+def _file_row(tier: TierFacts, file: FileFacts) -> list[Cell]:
+    latency = tier.latency.metric
     difference = units.GAP if file.max_difference is None else f"{file.max_difference:.1e}"
     return [
         Cell(join(el("span", file.pick, class_="pick"), el("code", file.name)), file.name),
@@ -238,7 +256,7 @@ def _file_row(file: FileFacts) -> list[Cell]:
         Cell(difference, file.max_difference),
         Cell(units.percent(file.top1_agreement), file.top1_agreement),
         Cell(units.percent(file.test_accuracy), file.test_accuracy),
-        Cell(units.milliseconds(file.predicted_ms), file.predicted_ms),
-        Cell(units.milliseconds(file.measured_ms), file.measured_ms),
+        Cell(tier.scored(latency, file.predicted_ms), file.predicted_ms),
+        Cell(tier.scored(latency, file.measured_ms), file.measured_ms),
         Cell(el("code", file.sha256[:12], title=file.sha256), file.sha256),
     ]

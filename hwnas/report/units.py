@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from hwnas.pareto import Limit
+from hwnas.words import counted
 
 GAP = "\N{EN DASH}"
 """Stands where there is no number."""
@@ -51,8 +52,41 @@ def size(value_bytes: float | None) -> str:
 
 
 def milliseconds(value: float | None) -> str:
-    """`0.0412 ms`: latencies are always in milliseconds."""
-    return GAP if value is None else f"{digits(value)} ms"
+    """`12.4 ms`, and `41.2 µs` below a tenth of a millisecond.
+
+    >>> milliseconds(12.4), milliseconds(0.0412), milliseconds(0.0), milliseconds(None)
+    ('12.4 ms', '41.2 µs', '0 ms', '–')
+    """
+    if value is None:
+        return GAP
+    unit, times = time_unit([value])
+    return f"{_times(value, times)} {unit}"
+
+
+def time_unit(values_ms: Iterable[float]) -> tuple[str, float]:
+    """The unit that latencies side by side are shown in, and what their milliseconds are multiplied with.
+
+    >>> time_unit([0.05, 0.4]), time_unit([0.05, 40.0]), time_unit([0.4])
+    (('µs', 1000.0), ('ms', 1.0), ('ms', 1.0))
+    """
+    known = [abs(value) for value in values_ms]
+    small = any(0 < value < 0.1 for value in known) and max(known) < 10
+    return ("µs", 1000.0) if small else ("ms", 1.0)
+
+
+def timed(value_ms: float | None, times: float) -> str:
+    """A latency without its unit, which stands over its column."""
+    return GAP if value_ms is None else _times(value_ms, times)
+
+
+def interval(low_ms: float, high_ms: float, unit: tuple[str, float] | None = None) -> str:
+    """`39.1 to 43.3 µs`: both ends in one unit."""
+    name, times = unit or time_unit([low_ms, high_ms])
+    return f"{_times(low_ms, times)} to {_times(high_ms, times)} {name}"
+
+
+def _times(value_ms: float, times: float) -> str:
+    return digits(float(f"{value_ms * times:.12g}"))
 
 
 def percent(fraction: float | None) -> str:
@@ -159,6 +193,13 @@ def scored(metric: str, value: float | None) -> str:
     return count(value) if name == "params" or value is None else digits(value)
 
 
+def between(metric: str, low: float | None, high: float | None) -> str:
+    """`13.7 KiB to 175 KiB`, `59.4 to 261 µs`."""
+    if low is None or high is None or not quantity(metric).endswith("_ms"):
+        return f"{scored(metric, low)} to {scored(metric, high)}"
+    return interval(low, high)
+
+
 def limit(bound: Limit) -> str:
     """`Latency ≤ 0.25 ms`, `Latency (90 %) ≤ 0.25 ms`: without the zeros that measured values end in."""
     value, _, unit = scored(bound.metric, bound.bound).partition(" ")
@@ -174,7 +215,7 @@ def setup_line(setup: Mapping[str, str | int | float]) -> str:
     device, precision = rest.pop("device", None), rest.pop("precision", None)
     runtime = " ".join(str(rest.pop(name)) for name in ("runtime", "runtime_version") if name in rest)
     threads = rest.pop("threads", None)
-    said = None if threads is None else f"{threads} thread{'' if threads == 1 else 's'}"
+    said = None if threads is None else counted(int(threads), "thread")
     others = (f"{name.replace('_', ' ')} {value}" for name, value in rest.items())
     return " · ".join(str(part) for part in (device, runtime, said, precision, *others) if part)
 

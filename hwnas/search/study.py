@@ -27,6 +27,7 @@ from hwnas.search.propose import Genome, NothingNew, Proposer, trial_seed
 from hwnas.search.samplers import make_sampler
 from hwnas.search.shared import LEASE_S, TRIES, Shared, proposal_of
 from hwnas.space import AnySpace, Architecture
+from hwnas.words import counted
 
 POLL_S = 0.2
 """How often is looked what other processes have told."""
@@ -111,7 +112,12 @@ class Study:
             self._open.add(architecture.key)
             if self._kept is None or (deaths := self._kept.deaths(architecture.key)) < TRIES:
                 return trial
-            self.tell(trial, Evaluation(architecture, {}, failed=f"{deaths} processes died while they scored it"))
+            self.tell(
+                trial,
+                Evaluation(
+                    architecture, {}, failed=f"{counted(deaths, 'process', 'processes')} died while they scored it"
+                ),
+            )
 
     def tell(self, trial: Trial, evaluation: Evaluation) -> None:
         """Take in the evaluation of an asked trial; it is kept when this returns.

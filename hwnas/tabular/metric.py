@@ -15,6 +15,7 @@ from hwnas.errors import NoScore
 from hwnas.space import Architecture
 from hwnas.tabular.columns import Columns, open_columns
 from hwnas.tabular.rows import Names
+from hwnas.words import counted
 
 Join = Literal["mean", "first"]
 """What becomes of rows whose architectures are one network for hwnas, such as cells that differ in dead edges."""
@@ -52,7 +53,7 @@ class TableMetric:
             raise NoScore(
                 f"the file has no row for architecture {architecture.key}",
                 where=str(self.wanted.path),
-                allowed=f"It has rows of {len(self.values):,} networks of the space",
+                allowed=f"It has rows of {counted(len(self.values), 'network')} of the space",
                 do="Leave the network out, or add its row",
             )
         return self.values[architecture.key]
@@ -60,11 +61,11 @@ class TableMetric:
     @property
     def told(self) -> str:
         """How the rows became numbers of networks, in words."""
-        text = f"{self.wanted.path.name}: `{self.wanted.column}` of {self.rows:,} rows"
+        text = f"{self.wanted.path.name}: `{self.wanted.column}` of {counted(self.rows, 'row')}"
         if len(self.values) == self.rows:
             return text
         how = {"mean": "the mean of", "first": "the first of"}[self.wanted.rows]
-        return f"{text}, {len(self.values):,} networks: {how} rows that are one network"
+        return f"{text}, {counted(len(self.values), 'network')}: {how} rows that are one network"
 
 
 def read_metric(wanted: Wanted, names: Names) -> TableMetric:
@@ -77,7 +78,9 @@ def read_metric(wanted: Wanted, names: Names) -> TableMetric:
     columns = open_columns(wanted.path)
     numbers, keys = columns.numbers(wanted.column), names.keys(columns, wanted.key)
     if len(numbers) != len(keys):
-        raise columns.error(f"`{wanted.column}` has {len(numbers):,} rows, there are {len(keys):,} names", "A row each")
+        raise columns.error(
+            f"`{wanted.column}` has {counted(len(numbers), 'row')}, there are {len(keys):,} names", "A row each"
+        )
     _check_scale(columns, wanted, numbers)
     found: dict[str, list[float]] = {}
     for key, number in zip(keys, numbers.tolist(), strict=True):

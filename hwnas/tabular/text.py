@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from hwnas.errors import DataError
 from hwnas.tabular.columns import Loaded, damaged
+from hwnas.words import counted
 
 
 def read_csv(path: Path) -> Loaded:
@@ -28,7 +29,9 @@ def read_csv(path: Path) -> Loaded:
         raise damaged(path, error) from error
     lines = [line for line in lines if line]
     if len(lines) < 2:
-        raise _error(path, f"it holds {len(lines)} lines", "A line of names comes first, then a line for each network")
+        raise _error(
+            path, f"it holds {counted(len(lines), 'line')}", "A line of names comes first, then a line for each network"
+        )
     names = tuple(name.strip() for name in lines[0])
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)

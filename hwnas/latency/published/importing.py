@@ -16,6 +16,7 @@ from hwnas.latency.published.entry import Entry, Row
 from hwnas.latency.published.formats import UNKNOWN, named, read_entries
 from hwnas.latency.table import LatencyTable, RowKey, encoded, header_line, read_table, row_key
 from hwnas.runtimes.setup import Setup
+from hwnas.words import counted
 
 SHOWN = 5
 """How many examples a message spells out."""
@@ -83,8 +84,8 @@ def import_tables(
         )
     if unlike:
         notices.append(
-            f"{unlike:,} operators have several values; the first ones are used. Where files are of one resolution "
-            "each, import each into a table of its own"
+            f"{counted(unlike, 'operator')} {'has' if unlike == 1 else 'have'} several values; the first ones are "
+            "used. Where files are of one resolution each, import each into a table of its own"
         )
     origin = Origin("published", source or kind.source, licence or kind.licence, format)
     create(out, header_line(valid, origin) + b"".join(map(_line, rows.values())))
