@@ -44,6 +44,7 @@ BOARD = (
             "disturbance",
             "drift",
             "file",
+            "lines",
             "measure",
             "memory",
             "origin",

@@ -84,14 +84,14 @@ def _run(kit: Kit, options: argparse.Namespace, teller: Teller) -> None:
     from hwnas.latency.conditions.tree import Tree
     from hwnas.latency.measure import Timing
     from hwnas.latency.origin import origin_here
-    from hwnas.latency.table import LatencyTable, open_table
+    from hwnas.latency.table import LatencyTable, open_table, read_table_of
     from hwnas.runtimes import open_runtime
 
     runtime = open_runtime(**_setup(kit, options))
     timing, out = Timing(**kit.manifest.timing), _out(kit, options)
     chosen(runtime.setup.cores, runtime.setup.threads, timing.pin, Tree())  # refused before anything is unpacked
     if options.list or options.dry_run:
-        there = open_table(out, runtime.setup, origin_here()) if out.exists() else LatencyTable(out, runtime.setup)
+        there = read_table_of(out, runtime.setup, origin_here()) if out.exists() else LatencyTable(out, runtime.setup)
         _look(kit, options, there, timing, teller)
         return
     with alone_with(out, teller.patience_s):
@@ -122,7 +122,7 @@ def _out(kit: Kit, options: argparse.Namespace) -> Path:
 
 def _missing(kit: Kit, table: LatencyTable) -> Mapping[str, list[Packed]]:
     """What the table lacks, by quantity."""
-    from hwnas.latency.table import subject_of
+    from hwnas.latency.lines import subject_of
 
     jobs = [(job, subject_of(job.line)) for job in kit.manifest.jobs]
     return {

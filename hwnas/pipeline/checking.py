@@ -18,9 +18,10 @@ from hwnas.latency import build
 from hwnas.latency.agreement import Agreement, Floats
 from hwnas.latency.anchors import anchors_of, table_state
 from hwnas.latency.drift import reference_ns
+from hwnas.latency.lines import CheckKey
 from hwnas.latency.measure import Measurement, Timing
 from hwnas.latency.model import Estimate, LatencyModel
-from hwnas.latency.table import CheckKey, LatencyTable, check_key, read_table
+from hwnas.latency.table import LatencyTable, check_key, read_table
 from hwnas.latency.turns import WAIT_S, Queue
 from hwnas.network import Network, costs, known_operators, lower
 from hwnas.pipeline.baselines import baselines

@@ -21,7 +21,7 @@ from hwnas.latency.energy.meter import EnergyProtocol
 from hwnas.latency.energy.sensor import find_sensor
 from hwnas.latency.measure import Timing
 from hwnas.latency.quantities import fill_energy, fill_memory
-from hwnas.latency.table import LatencyTable, open_table
+from hwnas.latency.table import LatencyTable, read_table_of
 from hwnas.latency.turns import WAIT_S, Queue
 from hwnas.lookup import member
 from hwnas.network import Network, lower, operators_of
@@ -270,7 +270,7 @@ def table_of(config: SetupConfig, path: Path) -> LatencyTable:
     Raises:
         TableError: it is missing, damaged, of another set-up, or of no processor's times.
     """
-    return board_table(path, wished(config)) if config.host else open_table(path, runtime_of(config).setup)
+    return board_table(path, wished(config)) if config.host else read_table_of(path, runtime_of(config).setup)
 
 
 def check_networks(space: AnySpace, count: int) -> list[Network]:
