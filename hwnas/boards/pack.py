@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import os
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from hwnas import __version__
 from hwnas.boards.contents import MANIFEST, Manifest, Packed, seal
 from hwnas.boards.needs import NEEDS
 from hwnas.errors import ConfigError, ExportError, HwnasError, RunError
+from hwnas.io.atomic import why_unwritable, write_atomic
 from hwnas.io.checksum import sha256_of
 from hwnas.latency.artifacts import Progress
 from hwnas.latency.build import REFERENCE, Exports, Job, first_line, job_files
@@ -55,6 +56,24 @@ def refuse_runtime(runtime: str) -> None:
         )  # fmt: skip
 
 
+def refuse_output(path: Path) -> None:
+    """Refuse a kit that cannot be written, before any work is done for it.
+
+    Raises:
+        RunError: it is a folder, or nothing can be written there.
+    """
+    if why := why_unwritable(path):
+        raise _unwritten(path, why)
+
+
+def _unwritten(path: Path, why: str) -> RunError:
+    return RunError(
+        f"the kit cannot be written ({why})", where=str(path),
+        allowed="A kit is a file in a folder that can be written, on a disk with room",
+        do="Name another file, or free the disk",
+    )  # fmt: skip
+
+
 def pack_kit(
     path: Path,
     jobs: Sequence[Job],
@@ -82,6 +101,7 @@ def pack_kit(
         RunError: the kit cannot be written.
     """
     refuse_runtime(setup.runtime)
+    refuse_output(path)
     every, suffix = [REFERENCE, *jobs] if jobs else [], suffix_of(setup.runtime)
     made = job_files(every, setup, suffix, exports, artifacts, progress or (lambda done, planned, what: None))
     _refuse_failures(path, every, made)
@@ -164,26 +184,18 @@ def _refuse_failures(path: Path, jobs: Sequence[Job], made: Sequence[Path | Hwna
 
 
 def _write(path: Path, manifest: bytes, code: Mapping[str, bytes], files: Mapping[str, Path]) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    def write(file: BinaryIO) -> None:
+        file.write(SHEBANG)
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.comment = seal(manifest)
+            for name, content in _members(manifest, code, files):
+                archive.writestr(_info(name), content)
+
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(draft, "wb") as file:
-                file.write(SHEBANG)
-                with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-                    archive.comment = seal(manifest)
-                    for name, content in _members(manifest, code, files):
-                        archive.writestr(_info(name), content)
-            draft.chmod(0o755)
-            os.replace(draft, path)
-        finally:
-            draft.unlink(missing_ok=True)
+        write_atomic(path, write)
+        path.chmod(0o755)
     except OSError as error:
-        raise RunError(
-            f"the kit cannot be written ({error.strerror or error})", where=str(path),
-            allowed="A kit is a file in a folder that can be written, on a disk with room",
-            do="Name another file, or free the disk",
-        ) from error  # fmt: skip
+        raise _unwritten(path, error.strerror or str(error)) from error
 
 
 def _members(manifest: bytes, code: Mapping[str, bytes], files: Mapping[str, Path]) -> Iterable[tuple[str, bytes]]:

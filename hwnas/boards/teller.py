@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
-from hwnas.errors import HwnasError, RunError
+from hwnas.errors import HwnasError, RunError, counted
 
 EVERY_S = 0.5
 """Progress is told so often."""
@@ -79,7 +79,7 @@ class Person:
             print(f"  {label + ':':<9}{part}", file=sys.stderr)
 
     def done(self, table: Path, rows: int, checks: int) -> None:
-        self.say(f"{table}: {rows} rows, {checks} checks")
+        self.say(f"{table}: {counted(rows, 'row')}, {counted(checks, 'check')}")
 
     def looked(self, setup: Mapping[str, Any], what: str) -> None:
         self.say(", ".join(f"{name} {value}" for name, value in setup.items()))
@@ -152,6 +152,10 @@ def alone_with(path: Path, patience_s: float) -> Iterator[None]:
     import fcntl
 
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_fifo():
+        raise RunError(
+            "a pipe stands there", where=str(path), allowed="A table is a file", do="Name another one with --out"
+        )
     with open(path, "ab") as file:
         until = time.monotonic() + patience_s
         while True:

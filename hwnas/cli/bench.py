@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from hwnas.cli.arguments import RUNS, Json, Runs, SpaceReference
 from hwnas.cli.printing import print_found
-from hwnas.errors import ConfigError
+from hwnas.errors import ConfigError, counted
 from hwnas.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -98,8 +98,7 @@ def bench(
         _refuse_set_up(target, given)
         tables = pipeline.bench(target, runs=runs, dry_run=dry_run, narrator=Terminal())
     lines = [
-        f"{found.table}: {found.rows} rows, {found.checks} checks" + (_lacking(found) if dry_run else "")
-        for found in tables
+        f"{found.table}: {_holds(found.rows, found.checks)}" + (_lacking(found) if dry_run else "") for found in tables
     ]
     print_found([vars(found) for found in tables], as_json, lines)
 
@@ -173,9 +172,8 @@ def pack_kit(
         energy={"sensor": energy or "command", "command": energy_command or ""} if energy or energy_command else None,
         narrator=Terminal(),
     )  # fmt: skip
-    line = (
-        f"{out}: {packed.files} model files, {packed.bytes / 1e6:.1f} MB, {packed.unpacked_bytes / 1e6:.1f} MB unpacked"
-    )
+    sizes = f"{packed.bytes / 1e6:.1f} MB, {packed.unpacked_bytes / 1e6:.1f} MB unpacked"
+    line = f"{out}: {counted(packed.files, 'model file')}, {sizes}"
     print_found(vars(packed), as_json, [line, f"next: copy it to the board, and run there: python3 {out.name}"])
 
 
@@ -185,6 +183,7 @@ def lint_table(
     format: Annotated[
         str | None, typer.Option("--format", help="The published format, if it is not told by the content.")
     ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Spell out every warning.")] = False,
     as_json: Json = False,
 ) -> None:
     """Look for impossible values, damage, copies and noise. Exit code 1 if there are errors, 0 if only warnings."""
@@ -198,7 +197,7 @@ def lint_table(
     else:
         from hwnas.terminal import show_findings
 
-        show_findings(findings)
+        show_findings(findings, verbose=verbose)
     raise typer.Exit(1 if errors else 0)
 
 
@@ -213,10 +212,11 @@ def merge_table(
 
     merged = pipeline.merge(tables, out, narrator=Terminal())
     found = _counts(merged.table) | {"alike": merged.alike, "again": merged.again}
-    lines = [f"{out}: {found['rows']} rows, {found['checks']} checks"]
+    lines = [f"{out}: {_holds(found['rows'], found['checks'])}"]
     if merged.alike or merged.again:
         lines.append(
-            f"{merged.alike} lines stand in several tables; of {merged.again} further observations the first stays"
+            f"lines that stand in several tables: {merged.alike}; observed again, where the first one stays: "
+            f"{merged.again}"
         )
     print_found(found, as_json, lines)
 
@@ -248,7 +248,7 @@ def import_published(
     )
     origin = imported.table.origin
     found = _counts(imported.table) | {"origin": vars(origin), "notices": imported.notices}
-    line = f"{out}: {found['rows']} rows, published by {origin.source}, licence: {origin.licence}"
+    line = f"{out}: {counted(found['rows'], 'row')}, published by {origin.source}, licence: {origin.licence}"
     print_found(found, as_json, [line])
 
 
@@ -257,7 +257,11 @@ def _lacking(found: Any) -> str:
         return "; nothing is missing"
     seconds = found.seconds
     about = f"about {max(1, round(seconds))} s" if seconds < 90 else f"about {seconds / 60:.0f} min"
-    return f"; missing: {found.missing} rows, {found.missing_checks} checks, {about}"
+    return f"; missing: {_holds(found.missing, found.missing_checks)}, {about}"
+
+
+def _holds(rows: int, checks: int) -> str:
+    return f"{counted(rows, 'row')}, {counted(checks, 'check')}"
 
 
 def _table_path(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from hwnas.errors import TableError
-from hwnas.io.atomic import write_atomic
+from hwnas.io.atomic import why_unwritable, write_atomic
 
 
 def content_of(path: Path) -> bytes:
@@ -87,11 +87,21 @@ def create(path: Path, content: bytes) -> None:
         raise _unwritable(path, error) from error
 
 
-def refuse_existing(path: Path) -> None:
-    """Refuse to write a new table over a file, before any work is done for it.
+def refuse_unwritable(path: Path) -> None:
+    """Refuse a table that cannot be begun or added to, before any work is done for it.
 
     Raises:
-        TableError: something stands there, or the name cannot be one.
+        TableError: it cannot be written.
+    """
+    if why := why_unwritable(path):
+        raise _unwritable(path, why)
+
+
+def refuse_existing(path: Path) -> None:
+    """Refuse to write a new table where something stands, or where none can be, before any work is done for it.
+
+    Raises:
+        TableError: something stands there, or it cannot be written.
     """
     if os.path.lexists(path):
         what = "a folder" if path.is_dir() else "a file"
@@ -100,11 +110,12 @@ def refuse_existing(path: Path) -> None:
             allowed="A new table is written to a new file; what was measured is never overwritten",
             do="Name another file" if path.is_dir() else "Name another file, or remove this one",
         )  # fmt: skip
+    refuse_unwritable(path)
 
 
-def _unwritable(path: Path, error: OSError) -> TableError:
+def _unwritable(path: Path, why: OSError | str) -> TableError:
     return TableError(
-        f"the table cannot be written ({error.strerror or error})", where=str(path),
+        f"the table cannot be written ({why if isinstance(why, str) else why.strerror or why})", where=str(path),
         allowed="A table that is added to must be writable, on a disk with free space",
         do="Free the disk, or name a table in a folder of your own",
     )  # fmt: skip

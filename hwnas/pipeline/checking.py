@@ -13,7 +13,8 @@ from pathlib import Path
 
 from hwnas import __version__
 from hwnas.config import TimingConfig
-from hwnas.errors import ConfigError, HwnasError, SpaceError, TableError
+from hwnas.errors import ConfigError, HwnasError, RunError, SpaceError, TableError
+from hwnas.io.atomic import why_unwritable
 from hwnas.latency import build
 from hwnas.latency.agreement import Agreement, Floats
 from hwnas.latency.anchors import anchors_of, table_state
@@ -69,9 +70,16 @@ def check(
     Raises:
         TableError: this is not the table's set-up, a network's operator has no row, or a file could not be timed.
         HostAway: somebody else measures on this machine, for longer than `wait_s`.
+        RunError: `plot` cannot be written.
         ConfigError, SpaceError: no space is known, or it cannot be opened.
     """
     narrator, found = narrator or Silent(), read_table(find_file(table, "latency_tables"))
+    if plot is not None and (why := why_unwritable(plot)):
+        raise RunError(
+            f"the page cannot be written ({why})", where=str(plot),
+            allowed="The page is a file, in a folder that can be written and on a disk with room",
+            do="Name another file with --plot",
+        )  # fmt: skip
     runtime, spaces = _runtime_of(found, device), [opened for _, opened in _spaces(found, space)]
     command = _bench_command(found, space or next(iter(found.spaces.values()), "SPACE"))
     drawn = draw_unseen(spaces, networks, seed, set(found.checks))

@@ -19,6 +19,7 @@ from hwnas.latency.conditions.cores import chosen
 from hwnas.latency.conditions.tree import Tree
 from hwnas.latency.energy.meter import EnergyProtocol
 from hwnas.latency.energy.sensor import find_sensor
+from hwnas.latency.file import refuse_unwritable
 from hwnas.latency.measure import Timing
 from hwnas.latency.quantities import fill_energy, fill_memory
 from hwnas.latency.table import LatencyTable, read_table_of
@@ -125,6 +126,8 @@ def bench_space(
     `energy` names a sensor, or is `auto`; `energy_command` prints watts; `timing` is the protocol.
     Model files are kept beside the table until all of it is measured.
     """
+    if not dry_run:
+        refuse_unwritable(table)
     opened, file = open_space(space)
     wanted: dict[str, Any] = {
         "runtime": runtime, "threads": threads, "batch": batch, "precision": precision, "accelerator": accelerator,

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from hwnas.errors import ConfigError
+from hwnas.errors import ConfigError, counted
 from hwnas.latency.conditions.tree import Tree, numbers_of
 
 CPUS = "sys/devices/system/cpu"
@@ -89,7 +89,7 @@ def chosen(cores: str, threads: int, pin: bool, tree: Tree) -> list[int]:
         wanted = [cpu for cpu in wanted if cpu in here]
     if cores and len(wanted) < threads:
         raise ConfigError(
-            f"{threads} threads on {len(wanted)} cores (`cores: {cores}`)", where="set-up",
+            f"{counted(threads, 'thread')} on {counted(len(wanted), 'core')} (`cores: {cores}`)", where="set-up",
             allowed="Each thread has a core of its own", do="Lower `threads`, or name more cores",
         )  # fmt: skip
     return wanted[-threads:] if pin else (wanted if cores else [])
