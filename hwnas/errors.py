@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -82,6 +83,11 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     names = sorted(known)
     near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     return (f"Did you mean `{near[0]}`? " if near else "") + f"Known: {', '.join(names) or 'none'}"
+
+
+def nameless() -> str:
+    """Where a system's error happened that names no file."""
+    return f"standard output, or temporary files in {os.environ.get('TMPDIR', '/tmp')}"
 
 
 def counted(count: int, noun: str) -> str:

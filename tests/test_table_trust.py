@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hwnas.errors import HwnasError, TableError
+from hwnas.errors import HwnasError, RunError, TableError
 from hwnas.io.checksum import SEAL
 from hwnas.latency.energy.meter import Energy
+from hwnas.latency.findings import finding
 from hwnas.latency.lines import FORMAT, RowKey, encoded, read_line, subject_of, without_seals
 from hwnas.latency.lint import lint_tables
 from hwnas.latency.measure import Measurement
 from hwnas.latency.memory import Memory
 from hwnas.latency.merge import merge_tables
 from hwnas.latency.model import LatencyModel
+from hwnas.latency.published import import_tables
 from hwnas.latency.table import LatencyTable, open_table, read_table
 from hwnas.network import Network, lower
 from hwnas.ops.conv import Conv
+from hwnas.pipeline import bench_space, check
+from hwnas.pipeline.pricing import Priced
 from hwnas.runtimes import Setup
 from hwnas.shipped import shipped_folder
 from hwnas.space import Space, read_space
+from hwnas.terminal import show_findings
 
 SETUP = Setup("my board", "onnxruntime", "1.32.0")
 SHIPPED = {  # table -> a space that it serves
@@ -301,3 +307,88 @@ def test_whole_networks_and_overheads_that_cannot_be_are_blamed_themselves(tmp_p
 def test_no_shipped_table_holds_what_cannot_be(path: Path) -> None:
     LatencyModel.of(read_table(path))
     assert not [one for one in lint_tables([path]) if one.severity == "error"]
+
+
+# --- who reads, does not write; who writes, looks first ---
+
+
+def test_only_who_appends_mends_the_end_of_a_file(tmp_path: Path) -> None:
+    path = small(tmp_path / "t.jsonl")
+    whole = path.read_bytes()
+    for content in (whole[:-1], whole[:-9]):
+        path.write_bytes(content)
+        table = open_table(path, SETUP)
+        read_table(path)
+        lint_tables([path])
+        assert path.read_bytes() == content
+        table.append_space("other", "other")
+        assert "other" in read_table(path).spaces
+        assert not read_table(path).notices
+
+
+def test_what_a_study_was_searched_with_does_not_change_by_a_checksum(tmp_path: Path) -> None:
+    path = small(tmp_path / "t.jsonl")
+    earlier = tmp_path / "earlier.jsonl"
+    earlier.write_bytes(without_seals(path.read_bytes()))
+    sealed, plain = (Priced(read_table(one), cast("LatencyModel", None)).digest for one in (path, earlier))
+    assert sealed == plain == hashlib.sha256(earlier.read_bytes()).hexdigest()[:12]
+
+
+@pytest.mark.parametrize("place", ["", "file/t.jsonl", "n" * 300])
+def test_an_output_that_cannot_be_is_refused_before_anything_is_read(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").touch()
+    out = tmp_path / place
+    for work in (
+        lambda: merge_tables([tmp_path / "missing"], out),
+        lambda: import_tables([tmp_path / "missing"], out, format="ofa"),
+        lambda: bench_space("missing", runtime="onnxruntime", table=out),
+    ):
+        with pytest.raises(TableError) as caught:
+            work()
+        assert caught.value.where == str(out)
+    with pytest.raises(RunError, match="the page cannot be written"):
+        check("xeon_tflite_fp32_1t", plot=out)
+
+
+def test_a_pipe_is_no_table_and_hangs_nobody(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "t")
+    with pytest.raises(TableError, match="no regular file"):
+        read_table(tmp_path / "t")
+    with pytest.raises(TableError):
+        open_table(tmp_path / "t", SETUP)
+
+
+def test_published_files_of_odd_values_are_refused_as_tables(tmp_path: Path) -> None:
+    key = "expanded_conv-input:8x8x{}-output:8x8x8-expand:8-kernel:3-stride:1-idskip:1-se:0-hs:0"
+    contents = {
+        "ofa": [f"{key.format(0)}: {{mean: 1.0}}\n", f"{key.format('9' * 5000)}: {{mean: 1.0}}\n", "[" * 3000],
+        "fbnet": [
+            '{"op_type": "FC", "input_shapes": [[1e999]], "runtime_us_p50": 1}\n',
+            '{"op_type": "FC", "input_shapes": [], "runtime_us_p50": ' + "9" * 400 + "}\n",
+            '{"op_type": ' + "[" * 100_000,
+        ],
+        "tfnas": ['{"a": ' + "[" * 100_000, '{"a": {"b": [1]}}'],
+        "tinynas": ["{Regular,1," + "9" * 5000 + ",7,7,16,1,1,0} 1\n"],
+    }
+    for format, texts in contents.items():
+        for text in texts:
+            (tmp_path / "f").write_text(text)
+            with pytest.raises(TableError):
+                lint_tables([tmp_path / "f"], format)
+    (tmp_path / "f").write_text(f"{key.format(8)}: {{mean: 1.0, std: .inf}}\n")
+    (row,) = import_tables([tmp_path / "f"], tmp_path / "out", format="ofa").table.rows.values()
+    assert row.low_ms == 1.0
+
+
+def test_errors_of_lint_come_first_and_warnings_are_folded(capsys: pytest.CaptureFixture[str]) -> None:
+    warnings = [finding("spread", f"t:{line}", f"row {line}") for line in range(2, 40)]
+    show_findings([*warnings, finding("damage", "t:50", "broken")])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "t:50: error: broken"
+    assert lines[-1] == "1 error, 38 warnings; --verbose spells out all of them"
+    assert sum(line.startswith("t:") for line in lines) == 2
+    assert "    and 37 more of the kind spread" in lines
+    show_findings(warnings, verbose=True)
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith("t:") for line in lines) == 38
+    assert lines[-1] == "0 errors, 38 warnings"

@@ -80,7 +80,7 @@ class Manifest:
         _refuse_newer(raw)
         return Manifest(
             raw.text("hwnas"),
-            raw.object("setup").raw,
+            _setup(raw.object("setup")),
             raw.object("timing").raw,
             raw.text("table"),
             [_packed(job) for job in raw.objects("jobs")],
@@ -90,6 +90,11 @@ class Manifest:
             raw.flag("memory"),
             raw.text_map("sha256"),
         )
+
+
+def _setup(setup: Fields) -> Mapping[str, Any]:
+    setup.text("runtime")  # by which it is told what a board needs
+    return setup.raw
 
 
 def _packed(job: Fields) -> Packed:
@@ -204,6 +209,8 @@ def _check_members(path: Path, archive: zipfile.ZipFile, manifest: Manifest) -> 
     if sorted(names) != sorted(manifest.sha256):
         odd = sorted(set(names) ^ set(manifest.sha256)) or ["a name that occurs twice"]
         raise damaged(path, f"its members are not those that were packed: {', '.join(odd[:3])}")
+    if lost := sorted(files - set(names)):
+        raise damaged(path, f"`{lost[0]}` is not in it")
     for name in names:
         if name not in files and hashlib.sha256(archive.read(name)).hexdigest() != manifest.sha256[name]:
             raise damaged(path, f"the SHA-256 of `{name}` is not the one that it was packed with")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from hwnas.boards.contents import Kit, Packed, open_kit
 from hwnas.boards.needs import check_needs
 from hwnas.boards.teller import Attended, Person, Stopped, Teller, alone_with, stop_when_alone
-from hwnas.errors import ConfigError, HwnasError, RunError, TableError
+from hwnas.errors import ConfigError, HwnasError, RunError, TableError, nameless
 from hwnas.latency.turns import WAIT_S, Queue
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def main(path: str, arguments: Sequence[str]) -> int:
 
 def _refused(error: OSError) -> RunError:
     return RunError(
-        f"the system refused ({error.strerror or error})", where=str(error.filename or "a file"),
+        f"the system refused ({error.strerror or error})", where=str(error.filename or nameless()),
         allowed="The table's folder can be written, and has room", do="Correct that, or name a table with --out",
     )  # fmt: skip
 

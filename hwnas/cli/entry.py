@@ -10,7 +10,7 @@ import typer
 
 from hwnas import __version__
 from hwnas.cli import bench, check, doctor, experiments, operators, schemas, score, spaces, storages
-from hwnas.errors import ConfigError, DataError, HwnasError, RunError, SpaceError
+from hwnas.errors import ConfigError, DataError, HwnasError, RunError, SpaceError, nameless
 from hwnas.terminal import show_error
 
 COMMANDS: Mapping[str, Callable[..., None]] = {  # in the order in which help lists them
@@ -76,8 +76,8 @@ def main() -> None:
         show_error(
             RunError(
                 f"the system refused ({error.strerror or error})",
-                where=str(error.filename or "a file"),
-                allowed="Files and folders of a run can be read and written",
+                where=str(error.filename or nameless()),
+                allowed="Files and folders of a run can be read and written, and temporary files too",
                 do="Correct that and run the same command again",
             )
         )
