@@ -169,7 +169,11 @@ def replaced(value: Any, trail: tuple[Any, ...], by: Any) -> Any:
     return copy
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(data=st.data(), odd=ODD)
 def test_any_value_in_any_place_is_read_or_refused_as_a_table(tmp_path: Path, data: st.DataObject, odd: Any) -> None:
     path = tmp_path / "t.jsonl"

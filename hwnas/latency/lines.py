@@ -218,23 +218,20 @@ def _conditions(line: Fields) -> dict[str, Any]:
 
 
 def _samples(line: Fields) -> tuple[float, ...]:
-    """Nanoseconds a call; the loop over fields is left to lines that are wrong."""
-    values = line.array("rounds_ns")
-    if not values:
-        raise FieldError("`rounds_ns` is empty")
-    if not {type(value) for value in values} <= {int, float}:
-        line.numbers("rounds_ns")  # names the one that is no number
+    """Nanoseconds a call."""
+    values = _numbers(line, "rounds_ns")
     samples = tuple(float(ns) if ns < MOST_BYTES else math.inf for ns in values)
     if not all(SHORTEST_NS <= ns <= LONGEST_NS for ns in samples):
         raise NoDuration(samples)
     return samples
 
 
-def _numbers(line: Fields, name: str) -> tuple[float, ...]:
-    values = line.numbers(name)
+def _numbers(line: Fields, name: str) -> Sequence[float]:
+    """One or more numbers; the loop over fields is left to lists that are wrong."""
+    values = line.array(name)
     if not values:
         raise FieldError(f"`{line.at(name)}` is empty")
-    return values
+    return values if {type(value) for value in values} <= {int, float} else line.numbers(name)
 
 
 def _within(values: Iterable[float], at: str, least: float, most: float) -> None:
@@ -243,13 +240,20 @@ def _within(values: Iterable[float], at: str, least: float, most: float) -> None
 
 
 def _refuse_odd(value: Mapping[str, Any], at: str) -> None:
-    """Refuse numbers that are not finite, however deep they stand."""
-    todo: list[Any] = [value]
+    """Refuse numbers that nothing can be computed with, however deep they stand."""
+    todo: list[Any] = [dict(value)]
     while todo:
         one = todo.pop()
-        if isinstance(one, float) and not math.isfinite(one):
-            raise FieldError(f"`{at}` holds a number that is not finite")
-        todo += one.values() if isinstance(one, Mapping) else one if isinstance(one, (list, tuple)) else ()
+        if isinstance(one, float):
+            if not math.isfinite(one):
+                raise FieldError(f"`{at}` holds a number that is not finite")
+        elif isinstance(one, int):
+            if abs(one) >= 2**63:
+                raise FieldError(f"`{at}` holds a number that is too large")
+        elif isinstance(one, dict):
+            todo += one.values()
+        elif isinstance(one, (list, tuple)):
+            todo += one
 
 
 def _made(kind: Any, *values: Any) -> Any:

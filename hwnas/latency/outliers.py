@@ -183,7 +183,7 @@ def _positions(facts: Sequence[Mapping[str, Any]]) -> Floats:
     for name in dict.fromkeys(name for one in facts for name in one):
         values: list[Any] = [one.get(name) for one in facts]
         if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-            column = np.log2([max(abs(value), 0.5) for value in values])
+            column = np.log2([float(min(max(abs(value), 0.5), 1e300)) for value in values])
             columns.append(column * 2 if name in SQUARED else column)
         else:
             words = Counter(map(str, values))

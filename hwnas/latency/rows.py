@@ -26,6 +26,16 @@ Missing = Literal["refuse", "estimate"]
 """What becomes of an operator without a row: an error, or a time that is inferred from the rows there are."""
 
 
+def _computes(link: Link) -> bool:
+    """Whether an operator gives anything at its input; a row of one that does not teaches nothing."""
+    from hwnas.ops.costs import operator_costs
+
+    try:
+        return all(size > 0 for size in operator_costs(*link).output_shape)
+    except SpaceError:
+        return False
+
+
 def likeness(kind: str, shape: Shape) -> tuple[str, Shape]:
     """Equal for operators that are alike: of one kind at one resolution, they meet the same kernels and caches."""
     return kind, shape[1:]
@@ -129,7 +139,8 @@ class Rows:
         from hwnas.latency.missing import MissingRows  # it needs scikit-learn, which takes a second to import
 
         if self._fitted is None:
-            known = [(link, ms) for key, ms in zip(self._keys, self.alone_ms, strict=True) if (link := self._link(key))]
+            timed = zip(self._keys, self.alone_ms, strict=True)
+            known = [(link, ms) for key, ms in timed if (link := self._link(key)) and _computes(link)]
             self._fitted = MissingRows.fit([link for link, _ in known], [ms for _, ms in known])
         return self._fitted
 

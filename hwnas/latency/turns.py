@@ -194,7 +194,7 @@ def _holder(path: Path) -> str:
         desk = f", from {words['desk']}" if words["desk"] else ""
         command = f" ({words['command']})" if words["command"] else ""
         return f"process {words['pid']} of {words['user']}{node}{desk} measures there since {words['since']}{command}"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "a process measures there that has not said which it is"
 
 
