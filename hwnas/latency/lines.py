@@ -24,7 +24,7 @@ FORMAT = 2
 FORMATS = (1, FORMAT)
 """Formats that are read; format 1 has no origin and no spaces."""
 SHORTEST_NS, LONGEST_NS = 1e-3, 3.6e12
-"""What a call can take: from a thousandth of a nanosecond, less than a clock cycle, to an hour."""
+"""The times that a call can take: from a thousandth of a nanosecond, less than a clock cycle, to an hour."""
 MOST_MJ, MOST_MB, MOST_BYTES = 1e12, 1e9, 2**60
 """No call takes more energy, no network more memory and no file more room."""
 TRAINING_ONLY = frozenset({"dropout"})
@@ -53,7 +53,7 @@ class NoDuration(FieldError):
 
 @dataclass(frozen=True)
 class Subject:
-    """What a line is about; two lines about one subject are two observations of it."""
+    """The subject of a line; two lines about one subject are two observations of it."""
 
     kind: str
     """`row`, `check`, `overhead` or `space`."""
@@ -141,7 +141,7 @@ def line_of(raw: Mapping[str, Any]) -> Line:
 
 
 def subject_of(raw: Mapping[str, Any]) -> Subject:
-    """What a line after the first one is about; nothing else of it is looked at.
+    """The subject of a line after the first one; nothing else of it is looked at.
 
     Raises:
         FieldError: it is about no row, check, overhead or space.

@@ -27,7 +27,7 @@ Missing = Literal["refuse", "estimate"]
 
 
 def _computes(link: Link) -> bool:
-    """Whether an operator gives anything at its input; a row of one that does not teaches nothing."""
+    """True for an operator that gives something at its input; a row of another one teaches nothing."""
     from hwnas.ops.costs import operator_costs
 
     try:
