@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from hwnas.errors import HwnasError, RunError, TableError
 from hwnas.io.checksum import SEAL
+from hwnas.latency.artifacts import Target, make_files
 from hwnas.latency.energy.meter import Energy
 from hwnas.latency.findings import finding
 from hwnas.latency.lines import FORMAT, RowKey, encoded, read_line, subject_of, without_seals
@@ -396,3 +398,14 @@ def test_errors_of_lint_come_first_and_warnings_are_folded(capsys: pytest.Captur
     lines = capsys.readouterr().out.splitlines()
     assert sum(line.startswith("t:") for line in lines) == 38
     assert lines[-1] == "0 errors, 38 warnings"
+
+
+def test_a_full_disk_is_not_blamed_on_operators(tmp_path: Path) -> None:
+    def export(module: Any, input_shape: Any, path: Path) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    target = Target("conv", Conv(3, 8).module, (3, 8, 8))
+    with pytest.raises(RunError, match="cannot be written \\(No space left on device\\)") as caught:
+        make_files([target, target], SETUP, ".onnx", export, tmp_path)
+    assert str(tmp_path) in caught.value.where
+    assert "operator" not in caught.value.do

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from hwnas.errors import ExportError, HwnasError, MissingExtra
+from hwnas.errors import ExportError, HwnasError, MissingExtra, RunError
 from hwnas.ops import Shape
 from hwnas.processes import Ended, Unloadable, side_by_side
 from hwnas.runtimes import Setup
@@ -32,6 +33,8 @@ WORKER_BYTES = 3 * 2**29
 PERIOD = 1021
 """So many random weights of a tensor are kept, and repeated: dense kernels do the same work whatever the numbers are,
 and a kit packs several times smaller. A prime, so that no two filters are alike."""
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+"""A system's errors that are no fault of what is made."""
 FILE_SERVES_ANY = ("device", "runtime_version", "threads")
 """Fields of a set-up that leave the file as it is."""
 
@@ -74,6 +77,7 @@ def make_files(
 
     Raises:
         MissingExtra: the exporter's package is not installed.
+        RunError: the folder cannot be written, or its disk is full.
     """
     planned = [_planned(target, setup, suffix, export, folder) for target in targets]
     tasks = {path: (target, export, path) for path, target in zip(planned, targets, strict=True)
@@ -87,7 +91,7 @@ def make_files(
 
     with closing(_made_all(lacking, _workers() if workers is None else workers, begin)) as answers:
         for (_, _, path), answer in answers:
-            if isinstance(answer, MissingExtra):
+            if isinstance(answer, (MissingExtra, RunError)):  # no fault of this target, and that of all others
                 raise answer
             if answer is not None:
                 failures[path] = answer
@@ -153,6 +157,12 @@ def _made(task: _Task) -> HwnasError | None:
 def _as_error(target: Target, error: Exception) -> HwnasError:
     if isinstance(error, HwnasError):
         return error
+    if isinstance(error, OSError) and error.errno in UNWRITABLE:
+        return RunError(
+            f"a model file cannot be written ({error.strerror})", where=str(error.filename or target.name),
+            allowed="Model files are kept beside the table, or in the run's folder, until all are timed",
+            do="Free the disk, or name a folder that can be written; the same command continues",
+        )  # fmt: skip
     lines = str(error).strip().splitlines()
     return _unmade(target, f"making its file raised {type(error).__name__}: {lines[0] if lines else 'no reason given'}")
 
