@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import pickle
 import re
 from collections.abc import Iterable
@@ -153,3 +154,8 @@ def _first_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     heading = len(lines) > 1 and lines[0].endswith(":")
     return _NOISE.sub("", " ".join(lines[: 2 if heading else 1]))[:_LONGEST]
+
+
+def nameless() -> str:
+    """Where a system's error happened that names no file."""
+    return f"standard output, or temporary files in {os.environ.get('TMPDIR', '/tmp')}"

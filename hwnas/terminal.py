@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from hwnas.search.halving import Climbed
     from hwnas.testing import Certificate
 
-WARNINGS = 10
-"""So many warnings of one kind are spelled out."""
 SCORES = 30
 """So many networks of a scored population are listed."""
 
@@ -91,18 +88,27 @@ def show_error(error: HwnasError) -> None:
         print(f"  {label + ':':<9}{part}", file=sys.stderr)
 
 
-def show_findings(findings: Sequence[Finding]) -> None:
-    """What lint found, on standard output: every error, and of each kind of warning the first few."""
-    warnings: Counter[str] = Counter()
+def show_findings(findings: Sequence[Finding], *, verbose: bool = False) -> None:
+    """What lint found, on standard output: every error, then the warnings by kind, each with its first one or, if
+    `verbose`, with all."""
+    errors = [found for found in findings if found.severity == "error"]
+    kinds: dict[str, list[Finding]] = {}
     for found in findings:
-        warnings[found.rule] += found.severity == "warning"
-        if warnings[found.rule] <= WARNINGS:
-            print(f"{found.where}: {found.severity}: {found.what}\n    {found.why}; {found.do}")
-    for rule, count in warnings.items():
-        if count > WARNINGS:
-            print(f"and {counted(count - WARNINGS, 'more warning')} of the kind {rule}; --json lists them")
-    errors = sum(found.severity == "error" for found in findings)
-    print(f"{counted(errors, 'error')}, {counted(len(findings) - errors, 'warning')}")
+        if found.severity == "warning":
+            kinds.setdefault(found.rule, []).append(found)
+    for found in errors:
+        print(f"{found.where}: error: {found.what}\n    {found.why}; {found.do}")
+    if errors and kinds:
+        print()
+    for rule, warnings in kinds.items():
+        shown = warnings if verbose else warnings[:1]
+        for found in shown:
+            print(f"{found.where}: warning: {found.what}")
+        more = f"    and {len(warnings) - len(shown):,} more of the kind {rule}\n" if len(shown) < len(warnings) else ""
+        print(f"{more}    {warnings[0].why}; {warnings[0].do}")
+    count = len(findings) - len(errors)
+    folded = "" if verbose or count == len(kinds) else "; --verbose spells out all of them"
+    print(f"{counted(len(errors), 'error')}, {counted(count, 'warning')}{folded}")
 
 
 def show_fronts(tiers: Sequence[TierFacts]) -> None:
@@ -122,7 +128,8 @@ def show_feasible(tiers: Sequence[Feasible]) -> None:
 
     console = Console(markup=False, highlight=False, soft_wrap=True)
     for tier in tiers:
-        looked = f"all {tier.networks:,} networks of the space" if tier.whole else counted(tier.networks, "network")
+        networks = counted(tier.networks, "network")
+        looked = f"all {networks} of the space" if tier.whole else networks
         console.print(f"{tier.tier}: {looked} looked at", style="bold")
         for reach in tier.reaches:
             metric = reach.limit.metric

@@ -18,6 +18,7 @@ import typer.main
 from hwnas import __version__, cli
 from hwnas.config import read_experiment
 from hwnas.errors import RunError
+from hwnas.latency.lines import without_seals
 from hwnas.network import costs, lower
 from hwnas.pipeline.narrate import Bar
 from hwnas.shipped import shipped_names
@@ -256,7 +257,8 @@ def test_merge_says_what_it_did(hwnas: Call, tmp_path: Path, repository: Path) -
     done = hwnas("bench", "merge", "a.jsonl", "b.jsonl", "-o", "c.jsonl", "--json")
     found = json.loads(done.out)
     assert (done.code, found["alike"], found["again"]) == (0, 2, 0)
-    assert (tmp_path / "c.jsonl").read_text().splitlines()[1:] == [line.rstrip() for line in lines[1:12]]
+    unsealed = without_seals((tmp_path / "c.jsonl").read_bytes()).decode()
+    assert unsealed.splitlines()[1:] == [line.rstrip() for line in lines[1:12]]
     assert hwnas("bench", "merge", "a.jsonl", "b.jsonl", "-o", "c.jsonl").code == 1
     (tmp_path / "b.jsonl").write_text(lines[0].replace('"threads": 1', '"threads": 2'))
     refused = hwnas("bench", "merge", "a.jsonl", "b.jsonl", "-o", "d.jsonl")

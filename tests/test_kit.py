@@ -13,25 +13,34 @@ from pathlib import Path
 import pytest
 
 import hwnas
-from hwnas.boards.contents import open_kit
+from hwnas.boards.contents import open_kit, seal
 from hwnas.boards.kit import main
 from hwnas.boards.needs import NEEDS, check_needs
 from hwnas.boards.pack import board_code, pack_kit, refuse_runtime
-from hwnas.errors import ConfigError, MissingExtra, TableError
+from hwnas.errors import ConfigError, MissingExtra, RunError, TableError
 from hwnas.latency.build import jobs_of
 from hwnas.latency.energy.meter import Energy, EnergyProtocol
 from hwnas.latency.lint import lint_tables
+from hwnas.latency.measure import Measurement
 from hwnas.latency.merge import merge_tables
 from hwnas.latency.model import LatencyModel
 from hwnas.latency.table import LatencyTable, open_table, read_table
 from hwnas.network import lower, operators_of
 from hwnas.ops.mbconv import MBConv
-from hwnas.pipeline import check
+from hwnas.pipeline import check, pack
+from hwnas.pipeline.spaces import open_space
 from hwnas.pipeline.timing import exports_of
 from hwnas.runtimes import suffix_of
 from tests.kits import FAST, WISH, run_kit, small_kit, spoil
 from tests.spaces import SMALL
 
+SPACE = """name: small
+input: {channels: 3, resolution: 8}
+classes: 4
+stages:
+  - {name: s1, op: mbconv, width: 8, kernel: [3, 5], expand: 2}
+  - {name: head, op: classifier}
+"""
 PACKAGE = Path(hwnas.__file__).parent
 
 
@@ -163,6 +172,64 @@ def test_a_kit_that_was_cut_short_does_not_run(board: Path) -> None:
     assert run_kit(board).returncode != 0
     with pytest.raises(TableError, match="damaged"):
         open_kit(board)
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (lambda raw: {**raw, "hwnas_kit": 2}, "the kit is of format 2, this version of hwnas reads up to format 1"),
+        (lambda raw: {**raw, "hwnas_kit": "x"}, "`kit.json`: `hwnas_kit` is a text"),
+        (lambda raw: {**raw, "jobs": [3]}, "`kit.json`: `jobs[0]` is a whole number"),
+        (lambda raw: {name: raw[name] for name in raw if name != "timing"}, "`kit.json`: `timing` is missing"),
+        (lambda raw: [raw], "`kit.json`: it is a list"),
+    ],
+)
+def test_a_manifest_of_another_form_is_told_by_its_field(board: Path, change, what: str) -> None:
+    """Sealed as it should be: a kit of another version, and none that was damaged."""
+    with zipfile.ZipFile(board) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    manifest = json.dumps(change(json.loads(members.pop("kit.json")))).encode()
+    with zipfile.ZipFile(board, "w") as archive:
+        archive.comment = seal(manifest)
+        for name, content in {**members, "kit.json": manifest}.items():
+            archive.writestr(name, content)
+    with pytest.raises(TableError) as caught:
+        open_kit(board)
+    assert what in caught.value.met
+    assert ("upgrade" in caught.value.do) == ("format 2" in what)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"a,b\n1,2\n"])
+def test_what_is_no_kit_is_told_without_words_of_python(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "kit.pyz").write_bytes(content)
+    with pytest.raises(TableError, match="no archive that unpacks"):
+        open_kit(tmp_path / "kit.pyz")
+    with pytest.raises(TableError, match="cannot be read"):
+        open_kit(tmp_path)
+    with zipfile.ZipFile(tmp_path / "kit.pyz", "w") as archive:
+        archive.writestr("other", "")
+    with pytest.raises(TableError, match=r"holds no `kit\.json`"):
+        open_kit(tmp_path / "kit.pyz")
+
+
+def test_a_kit_that_cannot_be_written_is_refused_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for out in (tmp_path, tmp_path / "file" / "kit.pyz"):
+        with pytest.raises(RunError, match="the kit cannot be written") as caught:
+            pack("no such space", out, runtime="onnxruntime")
+        assert caught.value.where == str(out)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+
+
+def test_a_kit_of_nothing_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "space.yaml").write_text(SPACE)
+    table = open_table(tmp_path / "t.jsonl", WISH)
+    table.append_overhead(Measurement((100.0,)))
+    for operator, shape in operators_of(open_space(tmp_path / "space.yaml")[0]):
+        table.append_row(operator, shape, Measurement((1000.0,)))
+    with pytest.raises(ConfigError, match="a kit would be empty"):
+        pack(tmp_path / "space.yaml", tmp_path / "kit.pyz", runtime="onnxruntime", lacking=table.path, checks=0)
+    assert not (tmp_path / "kit.pyz").exists()
 
 
 def test_a_member_too_many_is_refused(board: Path) -> None:

@@ -45,6 +45,7 @@ BOARD = (
             "disturbance",
             "drift",
             "file",
+            "lines",
             "measure",
             "memory",
             "origin",

@@ -184,6 +184,25 @@ def test_a_file_that_was_cleaned_away_while_it_was_held_holds_nobody_off(locks: 
             assert (locks / DEVICE).exists()
 
 
+@pytest.mark.parametrize("name", [DEVICE, NEXT])
+@pytest.mark.parametrize("kind", ["hard link", "soft link", "pipe", "folder"])
+def test_only_a_file_of_its_own_is_taken_for_the_lock(locks: Path, name: str, kind: str) -> None:
+    other = locks / "thesis.txt"
+    other.write_text("two years of work")
+    made = {
+        "hard link": lambda path: path.hardlink_to(other), "soft link": lambda path: path.symlink_to(other),
+        "pipe": os.mkfifo, "folder": Path.mkdir,
+    }  # fmt: skip
+    made[kind](locks / name)
+    begin = time.monotonic()
+    with pytest.raises(HostAway, match="the device cannot be locked: its lock is") as caught, alone_on_device(Queue(9)):
+        pass
+    assert time.monotonic() - begin < 5
+    assert str(locks / name) in caught.value.where
+    assert "Remove it" in caught.value.do
+    assert other.read_text() == "two years of work"
+
+
 def test_a_folder_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv(FOLDER, str(tmp_path / "none"))
     with pytest.raises(HostAway, match="the device cannot be locked") as caught, alone_on_device(Queue()):

@@ -16,11 +16,16 @@ from typing import Any
 
 from hwnas.errors import TableError, reason
 from hwnas.io.checksum import sha256_of
+from hwnas.io.fields import FieldError, Fields, loads
 
 FORMAT = 1
 MANIFEST = "kit.json"
 SEAL = b"hwnas kit, sha256 of its manifest: "
 """The archive's comment, before the digest: what the manifest vouches for, this vouches for."""
+
+
+class NewerKit(FieldError):
+    """A kit that only a later version of hwnas reads."""
 
 
 @dataclass(frozen=True)
@@ -68,14 +73,47 @@ class Manifest:
         """The inverse.
 
         Raises:
-            KeyError, TypeError, ValueError: it is none of this format.
+            FieldError: it is none of this format.
+            NewerKit: a later version of hwnas packed it.
         """
-        raw = json.loads(content)
-        if raw.pop("hwnas_kit") != FORMAT:
-            raise ValueError(f"it is of another format than {FORMAT}")
-        reference = raw.pop("reference")
-        jobs = [Packed(**job) for job in raw.pop("jobs")]
-        return Manifest(jobs=jobs, reference=Packed(**reference) if reference else None, **raw)
+        raw = Fields(loads(content))
+        _refuse_newer(raw)
+        return Manifest(
+            raw.text("hwnas"),
+            _setup(raw.object("setup")),
+            raw.object("timing").raw,
+            raw.text("table"),
+            [_packed(job) for job in raw.objects("jobs")],
+            _packed(raw.object("reference")) if raw.optional("reference") else None,
+            raw.texts("space"),
+            raw.object("energy").raw if raw.optional("energy") else None,
+            raw.flag("memory"),
+            raw.text_map("sha256"),
+        )
+
+
+def _setup(setup: Fields) -> Mapping[str, Any]:
+    setup.text("runtime")  # by which it is told what a board needs
+    return setup.raw
+
+
+def _packed(job: Fields) -> Packed:
+    line = job.object("line").raw if "line" in job else {}
+    return Packed(job.text("name"), job.text("file"), job.integer("bytes"), line)
+
+
+def _refuse_newer(manifest: Fields) -> None:
+    """Refuse a kit of a later format.
+
+    Raises:
+        NewerKit: it is one.
+        FieldError: it tells no format, or one that never was.
+    """
+    number = manifest.integer("hwnas_kit")
+    if number > FORMAT:
+        raise NewerKit(f"the kit is of format {number}, this version of hwnas reads up to format {FORMAT}")
+    if number < 1:
+        raise FieldError(f"there is no format {number}")
 
 
 def seal(manifest: bytes) -> bytes:
@@ -118,7 +156,7 @@ class Kit:
             ) from error  # fmt: skip
         except Exception as error:  # a checksum of the archive's own, or what does not unpack
             draft.unlink()
-            raise damaged(self.path, f"`{packed.file}`: {reason(error)}") from error
+            raise damaged(self.path, f"`{packed.file}` does not unpack") from error
         if sha256_of(draft) != digest:
             draft.unlink()
             raise damaged(self.path, f"the SHA-256 of `{packed.file}` is not the one that it was packed with")
@@ -135,15 +173,34 @@ def open_kit(path: Path) -> Kit:
     try:
         with zipfile.ZipFile(path) as archive:
             content = archive.read(MANIFEST)
-            manifest = Manifest.decoded(content)
+            _refuse_newer(Fields(loads(content)))  # which may be sealed otherwise
             if archive.comment != seal(content):
                 raise damaged(path, "its manifest was changed after it was packed")
+            manifest = Manifest.decoded(content)
             _check_members(path, archive, manifest)
     except TableError:
         raise
     except Exception as error:  # of zlib, JSON and the archive, which share no base
-        raise damaged(path, reason(error)) from error
+        raise _unopened(path, error) from error
     return Kit(path, manifest)
+
+
+def _unopened(path: Path, error: Exception) -> TableError:
+    if isinstance(error, NewerKit):
+        return TableError(
+            str(error), where=str(path), allowed="A kit is read by the version that packed it, and by later ones",
+            do="Install a newer version of hwnas: `pip install --upgrade hwnas`; the kit is as it should be",
+        )  # fmt: skip
+    if isinstance(error, OSError):
+        return TableError(
+            f"the kit cannot be read ({error.strerror or error})", where=str(path),
+            allowed="A file that `hwnas bench pack` wrote is needed", do="Check the path",
+        )  # fmt: skip
+    if isinstance(error, FieldError):
+        return damaged(path, f"`{MANIFEST}`: {error}")
+    if isinstance(error, KeyError):
+        return damaged(path, f"it holds no `{MANIFEST}`")
+    return damaged(path, "it is no archive that unpacks, or was cut short")
 
 
 def _check_members(path: Path, archive: zipfile.ZipFile, manifest: Manifest) -> None:
@@ -152,6 +209,8 @@ def _check_members(path: Path, archive: zipfile.ZipFile, manifest: Manifest) -> 
     if sorted(names) != sorted(manifest.sha256):
         odd = sorted(set(names) ^ set(manifest.sha256)) or ["a name that occurs twice"]
         raise damaged(path, f"its members are not those that were packed: {', '.join(odd[:3])}")
+    if lost := sorted(files - set(names)):
+        raise damaged(path, f"`{lost[0]}` is not in it")
     for name in names:
         if name not in files and hashlib.sha256(archive.read(name)).hexdigest() != manifest.sha256[name]:
             raise damaged(path, f"the SHA-256 of `{name}` is not the one that it was packed with")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from hwnas.boards.contents import Kit, Packed, open_kit
 from hwnas.boards.needs import check_needs
 from hwnas.boards.teller import Attended, Person, Stopped, Teller, alone_with, stop_when_alone
-from hwnas.errors import ConfigError, HwnasError, RunError, TableError, reason
+from hwnas.errors import ConfigError, HwnasError, RunError, TableError, nameless, reason
 from hwnas.latency.turns import WAIT_S, Queue
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def main(path: str, arguments: Sequence[str]) -> int:
 
 def _refused(error: OSError) -> RunError:
     return RunError(
-        f"the system refused ({reason(error)})", where=str(error.filename or "a file"),
+        f"the system refused ({reason(error)})", where=str(error.filename or nameless()),
         allowed="The table's folder can be written, and has room", do="Correct that, or name a table with --out",
     )  # fmt: skip
 
@@ -84,14 +84,14 @@ def _run(kit: Kit, options: argparse.Namespace, teller: Teller) -> None:
     from hwnas.latency.conditions.tree import Tree
     from hwnas.latency.measure import Timing
     from hwnas.latency.origin import origin_here
-    from hwnas.latency.table import LatencyTable, open_table
+    from hwnas.latency.table import LatencyTable, open_table, read_table_of
     from hwnas.runtimes import open_runtime
 
     runtime = open_runtime(**_setup(kit, options))
     timing, out = Timing(**kit.manifest.timing), _out(kit, options)
     chosen(runtime.setup.cores, runtime.setup.threads, timing.pin, Tree())  # refused before anything is unpacked
     if options.list or options.dry_run:
-        there = open_table(out, runtime.setup, origin_here()) if out.exists() else LatencyTable(out, runtime.setup)
+        there = read_table_of(out, runtime.setup, origin_here()) if out.exists() else LatencyTable(out, runtime.setup)
         _look(kit, options, there, timing, teller)
         return
     with alone_with(out, teller.patience_s):
@@ -122,7 +122,7 @@ def _out(kit: Kit, options: argparse.Namespace) -> Path:
 
 def _missing(kit: Kit, table: LatencyTable) -> Mapping[str, list[Packed]]:
     """What the table lacks, by quantity."""
-    from hwnas.latency.table import subject_of
+    from hwnas.latency.lines import subject_of
 
     jobs = [(job, subject_of(job.line)) for job in kit.manifest.jobs]
     return {

@@ -15,7 +15,7 @@ from hwnas import __version__
 from hwnas.boards.contents import MANIFEST, Manifest, Packed, seal
 from hwnas.boards.needs import NEEDS
 from hwnas.errors import ConfigError, ExportError, HwnasError, RunError, reason
-from hwnas.io.atomic import write_atomic
+from hwnas.io.atomic import why_unwritable, write_atomic
 from hwnas.io.checksum import sha256_of
 from hwnas.latency.artifacts import Progress
 from hwnas.latency.build import REFERENCE, Exports, Job, first_line, job_files
@@ -57,6 +57,24 @@ def refuse_runtime(runtime: str) -> None:
         )  # fmt: skip
 
 
+def refuse_output(path: Path) -> None:
+    """Refuse a kit that cannot be written, before any work is done for it.
+
+    Raises:
+        RunError: it is a folder, or nothing can be written there.
+    """
+    if why := why_unwritable(path):
+        raise _unwritten(path, why)
+
+
+def _unwritten(path: Path, why: str) -> RunError:
+    return RunError(
+        f"the kit cannot be written ({why})", where=str(path),
+        allowed="A kit is a file in a folder that can be written, on a disk with room",
+        do="Name another file, or free the disk",
+    )  # fmt: skip
+
+
 def pack_kit(
     path: Path,
     jobs: Sequence[Job],
@@ -84,6 +102,7 @@ def pack_kit(
         RunError: the kit cannot be written.
     """
     refuse_runtime(setup.runtime)
+    refuse_output(path)
     every, suffix = [REFERENCE, *jobs] if jobs else [], suffix_of(setup.runtime)
     made = job_files(every, setup, suffix, exports, artifacts, progress or (lambda done, planned, what: None))
     _refuse_failures(path, every, made)
@@ -177,11 +196,7 @@ def _write(path: Path, manifest: bytes, code: Mapping[str, bytes], files: Mappin
     try:
         write_atomic(path, write)
     except OSError as error:
-        raise RunError(
-            f"the kit cannot be written ({reason(error)})", where=str(path),
-            allowed="A kit is a file in a folder that can be written, on a disk with room",
-            do="Name another file, or free the disk",
-        ) from error  # fmt: skip
+        raise _unwritten(path, reason(error)) from error
 
 
 def _members(manifest: bytes, code: Mapping[str, bytes], files: Mapping[str, Path]) -> Iterable[tuple[str, bytes]]:

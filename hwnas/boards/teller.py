@@ -153,6 +153,10 @@ def alone_with(path: Path, patience_s: float) -> Iterator[None]:
     import fcntl
 
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_fifo():
+        raise RunError(
+            "a pipe stands there", where=str(path), allowed="A table is a file", do="Name another one with --out"
+        )
     with open(path, "ab") as file:
         until = time.monotonic() + patience_s
         while True:

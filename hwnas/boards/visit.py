@@ -207,6 +207,6 @@ def _parsed(line: str) -> dict[str, Any]:
     """A line's object, or nothing: what other programs of the board print is no answer."""
     try:
         found = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

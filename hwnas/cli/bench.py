@@ -99,9 +99,7 @@ def bench(
         _refuse_set_up(target, given)
         tables = pipeline.bench(target, runs=runs, dry_run=dry_run, narrator=Terminal())
     lines = [
-        f"{found.table}: {counted(found.rows, 'row')}, {counted(found.checks, 'check')}"
-        + (_lacking(found) if dry_run else "")
-        for found in tables
+        f"{found.table}: {_holds(found.rows, found.checks)}" + (_lacking(found) if dry_run else "") for found in tables
     ]
     print_found([vars(found) for found in tables], as_json, lines)
 
@@ -186,6 +184,7 @@ def lint_table(
     format: Annotated[
         str | None, typer.Option("--format", help="The published format, if it is not told by the content.")
     ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Spell out every warning.")] = False,
     as_json: Json = False,
 ) -> None:
     """Look for impossible values, damage, copies and noise. Exit code 1 if there are errors, 0 if only warnings."""
@@ -199,7 +198,7 @@ def lint_table(
     else:
         from hwnas.terminal import show_findings
 
-        show_findings(findings)
+        show_findings(findings, verbose=verbose)
     raise typer.Exit(1 if errors else 0)
 
 
@@ -214,10 +213,11 @@ def merge_table(
 
     merged = pipeline.merge(tables, out, narrator=Terminal())
     found = _counts(merged.table) | {"alike": merged.alike, "again": merged.again}
-    lines = [f"{out}: {counted(found['rows'], 'row')}, {counted(found['checks'], 'check')}"]
+    lines = [f"{out}: {_holds(found['rows'], found['checks'])}"]
     if merged.alike or merged.again:
         lines.append(
-            f"{merged.alike} lines stand in several tables; of {merged.again} further observations the first stays"
+            f"lines that stand in several tables: {merged.alike}; observed again, where the first one stays: "
+            f"{merged.again}"
         )
     print_found(found, as_json, lines)
 
@@ -258,7 +258,11 @@ def _lacking(found: Any) -> str:
         return "; nothing is missing"
     seconds = found.seconds
     about = f"about {max(1, round(seconds))} s" if seconds < 90 else f"about {seconds / 60:.0f} min"
-    return f"; missing: {counted(found.missing, 'row')}, {counted(found.missing_checks, 'check')}, {about}"
+    return f"; missing: {_holds(found.missing, found.missing_checks)}, {about}"
+
+
+def _holds(rows: int, checks: int) -> str:
+    return f"{counted(rows, 'row')}, {counted(checks, 'check')}"
 
 
 def _table_path(

@@ -12,7 +12,7 @@ import typer
 from hwnas import __version__
 from hwnas.cli import bench, check, doctor, experiments, operators, schemas, score, spaces, storages
 from hwnas.cli.streams import write_always
-from hwnas.errors import ConfigError, DataError, HwnasError, RunError, SpaceError, reason
+from hwnas.errors import ConfigError, DataError, HwnasError, RunError, SpaceError, nameless, reason
 from hwnas.terminal import show_error
 
 COMMANDS: Mapping[str, Callable[..., None]] = {  # in the order in which help lists them
@@ -85,8 +85,8 @@ def main() -> None:
         show_error(
             RunError(
                 f"the system refused ({reason(error)})",
-                where=str(error.filename or "a file"),
-                allowed="Files and folders of a run can be read and written",
+                where=str(error.filename or nameless()),
+                allowed="Files and folders of a run can be read and written, and temporary files too",
                 do="Correct that and run the same command again",
             )
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -68,6 +70,30 @@ def part_of(path: Path) -> Path:
     True
     """
     return path.with_name(f".{path.name}.{os.getpid()}.part")
+
+
+def why_unwritable(path: Path) -> str:
+    """Why no file can be written at `path`, as far as that can be known without writing one; empty if nothing is.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> why_unwritable(folder), why_unwritable(folder / "new" / "file"), why_unwritable(folder / ("a" * 300))
+    ('it is a folder', '', 'File name too long')
+    """
+    try:
+        if path.is_dir():
+            return "it is a folder"
+        with suppress(FileNotFoundError):
+            return "" if stat.S_ISREG(os.stat(path).st_mode) and os.access(path, os.W_OK) else "it is no writable file"
+        folder = next(parent for parent in path.absolute().parents if parent.exists())
+        if not folder.is_dir():
+            return f"{folder} is no folder"
+        if not os.access(folder, os.W_OK | os.X_OK):
+            return f"{folder} cannot be written to"
+        disk = shutil.disk_usage(folder)
+        return f"the disk of {folder} is full" if disk.total and not disk.free else ""
+    except (OSError, ValueError) as error:
+        return getattr(error, "strerror", None) or str(error)
 
 
 def sync_folder(folder: Path) -> None:

@@ -18,6 +18,10 @@ SEAL = "crc32"
 CHUNK = 1 << 20
 
 
+class Changed(FieldError):
+    """A checksum that does not fit."""
+
+
 def sealed(line: Mapping[str, Any]) -> dict[str, Any]:
     """A JSON object with its checksum as the last field.
 
@@ -31,11 +35,11 @@ def unsealed(line: Mapping[str, Any]) -> dict[str, Any]:
     """A JSON object without its checksum, which is checked if it has one.
 
     Raises:
-        FieldError: the line is not as it was written.
+        Changed: the line is not as it was written.
     """
     content = {name: value for name, value in line.items() if name != SEAL}
     if SEAL in line and line[SEAL] != _crc(content):
-        raise FieldError("its checksum does not fit: it was changed after it was written")
+        raise Changed("its checksum does not fit: it was changed after it was written")
     return content
 
 

@@ -13,8 +13,12 @@ class FieldError(ValueError):
     """A field that is missing, or holds another kind of value than it should; the message names it."""
 
 
-def loads(text: str | bytes) -> Any:
+def loads(text: str | bytes, *, constants: bool = False) -> Any:
     """Parse JSON strictly: no NaN and no infinity, and any depth or any digits are an error like others.
+
+    Args:
+        text: JSON, as bytes in UTF-8.
+        constants: let NaN and infinities through, for a reader of numbers that names the field they stand in.
 
     Raises:
         FieldError: the text is no JSON.
@@ -23,7 +27,7 @@ def loads(text: str | bytes) -> Any:
     {'a': [1, 2.5]}
     """
     try:
-        return json.loads(text, parse_constant=_refuse)
+        return json.loads(text, parse_constant=None if constants else _refuse)
     except json.JSONDecodeError as error:
         raise FieldError(
             f"it is no JSON: {error.msg[:1].lower()}{error.msg[1:]} at character {error.pos + 1}"

@@ -10,8 +10,9 @@ import numpy as np
 
 from hwnas.errors import ConfigError, SpaceError
 from hwnas.latency.drift import reference_ns, steady_ms
+from hwnas.latency.lines import CheckKey
 from hwnas.latency.measure import Measurement
-from hwnas.latency.table import CheckKey, LatencyTable
+from hwnas.latency.table import LatencyTable
 from hwnas.network import Network, make_operator
 from hwnas.ops import OPERATORS
 

@@ -68,7 +68,7 @@ class EnergyModel:
             overhead=_as_time(table.energy[None]) if None in table.energy else None,
             origin=table.origin,
         )
-        model = LatencyModel.of(view, missing=missing, bench=bench, operators=operators)
+        model = LatencyModel.of(view, missing=missing, bench=bench, operators=operators, unit="mJ")
         return cls(model, max(energy.error for energy in table.energy.values()))
 
     def predict(self, network: Network) -> EnergyEstimate:

@@ -6,8 +6,11 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 from hwnas.errors import TableError, reason
+from hwnas.io.atomic import why_unwritable, write_atomic
+from hwnas.io.regular import read_regular
 
 
 def content_of(path: Path) -> bytes:
@@ -17,26 +20,36 @@ def content_of(path: Path) -> bytes:
         TableError: it cannot be read.
     """
     try:
-        return path.read_bytes()
-    except OSError as error:
+        return read_regular(path)
+    except (OSError, ValueError) as error:  # a ValueError, where a name holds what none can
         raise TableError(
             f"the table cannot be read ({reason(error)})", where=str(path),
             allowed="A file of JSON lines that `hwnas bench` wrote is needed", do="Check the path",
         ) from error  # fmt: skip
 
 
-def append(path: Path, content: bytes) -> None:
-    """Append to the file, on the disk on return, or leave it as it was.
+def append(path: Path, content: bytes, *, keep: bool | None = None) -> None:
+    """Append to the file, on the disk on return, or leave the lines that are there as they were.
+
+    Args:
+        path: of the file; it is made if there is none.
+        content: what is appended.
+        keep: of a last line without an end: true ends it, false cuts it off, as a kill cut it short. None goes on with
+            it.
 
     Raises:
         TableError: the file cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "ab") as file:
-            end = file.tell()
+        with open(path, "a+b") as file:
+            end = file.seek(0, os.SEEK_END)
+            joint = b""
+            if keep is not None and end and not _ends_a_line(file, end):
+                joint = b"\n" if keep else b""
+                end = end if keep else _cut(file)
             try:
-                file.write(content)
+                file.write(joint + content)
                 file.flush()
                 os.fsync(file.fileno())
             except OSError:
@@ -47,49 +60,61 @@ def append(path: Path, content: bytes) -> None:
         raise _unwritable(path, error) from error
 
 
+def _ends_a_line(file: BinaryIO, end: int) -> bool:
+    file.seek(end - 1)
+    return file.read(1) == b"\n"
+
+
+def _cut(file: BinaryIO) -> int:
+    """Cut off what stands after the last whole line; where the file ends then."""
+    file.seek(0)
+    end = file.read().rfind(b"\n") + 1
+    os.truncate(file.name, end)
+    return end
+
+
 def create(path: Path, content: bytes) -> None:
     """Write a new file: on return it is whole and on the disk, after a kill or a failure it is not there at all.
 
     Raises:
         TableError: a file stands there, or it cannot be written.
     """
-    if path.exists():
-        raise TableError(
-            "a file stands there already", where=str(path),
-            allowed="A new table is written to a new file; what was measured is never overwritten",
-            do="Name another file, or remove this one",
-        )  # fmt: skip
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    refuse_existing(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(temporary, "xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
+        write_atomic(path, content)
     except OSError as error:
         raise _unwritable(path, error) from error
 
 
-def end_with_a_whole_line(path: Path, *, keep: bool) -> None:
-    """End the file after its last line, or if that is not to be kept, before it."""
-    content = content_of(path)
-    if content.endswith(b"\n"):
-        return
-    if keep:
-        append(path, b"\n")
-    else:
-        os.truncate(path, content.rfind(b"\n") + 1)
+def refuse_unwritable(path: Path) -> None:
+    """Refuse a table that cannot be begun or added to, before any work is done for it.
+
+    Raises:
+        TableError: it cannot be written.
+    """
+    if why := why_unwritable(path):
+        raise _unwritable(path, why)
 
 
-def _unwritable(path: Path, error: OSError) -> TableError:
+def refuse_existing(path: Path) -> None:
+    """Refuse to write a new table where something stands, or where none can be, before any work is done for it.
+
+    Raises:
+        TableError: something stands there, or it cannot be written.
+    """
+    if os.path.lexists(path):
+        what = "a folder" if path.is_dir() else "a file"
+        raise TableError(
+            f"{what} stands there already", where=str(path),
+            allowed="A new table is written to a new file; what was measured is never overwritten",
+            do="Name another file" if path.is_dir() else "Name another file, or remove this one",
+        )  # fmt: skip
+    refuse_unwritable(path)
+
+
+def _unwritable(path: Path, why: OSError | str) -> TableError:
     return TableError(
-        f"the table cannot be written ({reason(error)})", where=str(path),
+        f"the table cannot be written ({why if isinstance(why, str) else reason(why)})", where=str(path),
         allowed="A table that is added to must be writable, on a disk with free space",
         do="Free the disk, or name a table in a folder of your own",
     )  # fmt: skip

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import reason
+from hwnas.io.fields import FieldError
 from hwnas.latency.comparing import copies, faster_though_larger
-from hwnas.latency.drift import drift_factors
+from hwnas.latency.drift import drift_factors, reference_ns
 from hwnas.latency.findings import Finding, Observed, finding
-from hwnas.latency.measure import REFERENCE, THROTTLED, Measurement
-from hwnas.latency.published.formats import bytes_of, detect, named
-from hwnas.latency.published.importing import is_duration
-from hwnas.latency.table import DAMAGE, Subject, other_of, read_header, subject_of
+from hwnas.latency.lines import NewerFormat, NoDuration, Subject, empty_table, line_of, parsed, read_header, subject_of
+from hwnas.latency.measure import THROTTLED, Measurement
+from hwnas.latency.outliers import Row, Whole, facts_of, name_of, outliers
+from hwnas.latency.published.entry import is_duration
+from hwnas.latency.published.formats import bytes_of, detect, entries_in, named
 from hwnas.runtimes.setup import Setup
 from hwnas.words import counted
 
@@ -37,6 +37,8 @@ def lint_tables(paths: Sequence[Path], format: str | None = None) -> list[Findin
     tables: list[list[Observed]] = []
     for path in dict.fromkeys(paths):
         content = bytes_of(path)
+        if not content:
+            raise empty_table(path)
         text = content.decode(errors="replace")
         name = format or detect(path, text)
         found, observed = _own(path, content) if name is None else _published(path, name, text)
@@ -47,57 +49,110 @@ def lint_tables(paths: Sequence[Path], format: str | None = None) -> list[Findin
 
 def _own(path: Path, content: bytes) -> tuple[list[Finding], list[Observed]]:
     """Findings in a table of hwnas, line by line, and its rows."""
-    findings: list[Finding] = []
-    observed: list[Observed] = []
-    seen: dict[Subject, int] = {}
-    measured: list[Measurement] = []
-    setup: Setup | None = None
     first, *lines = content.split(b"\n")
-    try:
-        setup, origin = read_header(first)
-        if origin.kind == "emulated":
-            findings.append(finding("emulated", f"{path}:1", f"the table was {origin}"))
-    except DAMAGE as error:
-        findings.append(finding("damage", f"{path}:1", f"no set-up stands here ({reason(error)})"))
+    table = _Own(path, *_header(path, first))
     for number, line in enumerate(lines, start=2):
-        where, last = f"{path}:{number}", number == len(lines) + 1
+        last = number == len(lines) + 1
         if last and not line:
             continue
         try:
-            parsed = json.loads(line)
-            subject = subject_of(parsed)
-            if subject.kind == "space":
-                continue
-            about, facts = _named(parsed, subject), _facts(parsed) if subject.kind == "row" else {}
-            samples, conditions = _observation(parsed, subject)
-        except DAMAGE as error:
-            what = "the last line is cut short" if last else f"the line is damaged ({reason(error)})"
-            findings.append(finding("cut" if last else "damage", where, what))
-            continue
-        if subject in seen:
-            findings.append(finding("duplicate", where, f"{about} stands in line {seen[subject]} already"))
-        seen.setdefault(subject, number)
-        if bad := [ns for ns in samples if not is_duration(ns)]:
-            findings.append(
-                finding("no-duration", where, f"{about}: {len(bad)} of {len(samples)} samples, {bad[0]:g} ns")
-            )
-            continue
-        if subject.quantity != "time":
-            continue
-        measurement = Measurement(samples, conditions)
-        findings += _noise(where, about, measurement)
-        measured.append(measurement)
-        observed.append(Observed(where, about, subject, measurement.low_ms, measurement.spread, facts, samples, setup))
-    factors = drift_factors(measured)
-    return findings, [replace(one, ms=one.ms * factor) for one, factor in zip(observed, factors, strict=True)]
+            table.take(number, line)
+        except FieldError as error:
+            what = f"the last line is cut short ({error})" if last else f"the line is damaged: {error}"
+            table.findings.append(finding("cut" if last else "damage", f"{path}:{number}", what))
+    observed = table.observed
+    usual_ns = reference_ns(one.measurement for one in table.times if one.subject.kind == "row")
+    factors = drift_factors([one.measurement for one in table.times], usual_ns)
+    steady = [replace(one, ms=one.ms * factor) for one, factor in zip(observed, factors, strict=True)]
+    return [*table.findings, *_outliers(table.times, steady)], steady
+
+
+def _header(path: Path, line: bytes) -> tuple[list[Finding], Setup | None]:
+    """What is wrong with a table's first line, and its set-up."""
+    where = f"{path}:1"
+    try:
+        setup, origin = read_header(line)
+    except NewerFormat as error:
+        return [finding("format", where, str(error))], None
+    except FieldError as error:
+        no_setup = finding("damage", where, f"no set-up stands here: {error}")
+        return [replace(no_setup, do="restore the file: without its set-up no other line counts")], None
+    return [finding("emulated", where, f"the table was {origin}")] if origin.kind == "emulated" else [], setup
+
+
+@dataclass(frozen=True)
+class _Timed:
+    """A line with samples of time."""
+
+    subject: Subject
+    line: Mapping[str, Any]
+    measurement: Measurement
+
+
+@dataclass
+class _Own:
+    """A table of hwnas that is read line by line, beyond what is wrong."""
+
+    path: Path
+    findings: list[Finding]
+    setup: Setup | None
+    observed: list[Observed] = field(default_factory=list)
+    times: list[_Timed] = field(default_factory=list)
+    """The lines of `observed`."""
+    _seen: dict[Subject, int] = field(default_factory=dict)
+
+    def take(self, number: int, text: bytes) -> None:
+        """Look at one line.
+
+        Raises:
+            FieldError: it is no row, check, overhead or space, or not as it was written.
+        """
+        where, line = f"{self.path}:{number}", parsed(text)
+        subject = subject_of(line)
+        if subject.kind == "space":
+            line_of(line)
+            return
+        about = _named(line, subject)
+        try:
+            value = line_of(line).value
+        except NoDuration as error:
+            self.findings.append(finding("no-duration", where, f"{about}: {error.samples}"))
+            value = None
+        if subject in self._seen:
+            self.findings.append(finding("duplicate", where, f"{about} stands in line {self._seen[subject]} already"))
+        self._seen.setdefault(subject, number)
+        if isinstance(value, Measurement):
+            self.findings += _noise(where, about, value)
+            facts = facts_of(line["op"], line["knobs"], line["input"]) if subject.kind == "row" else {}
+            times = value.low_ms, value.spread
+            self.observed.append(Observed(where, about, subject, *times, facts, value.rounds_ns, self.setup))
+            self.times.append(_Timed(subject, line, value))
+
+
+def _outliers(times: Sequence[_Timed], observed: Sequence[Observed]) -> list[Finding]:
+    """Times that the rest of the table contradicts. Of anything observed twice the first observation counts."""
+    first = {one.subject: one for one in reversed(observed)}
+    rows = [one for one in first.values() if one.subject.kind == "row"][::-1]
+    wholes = [one for one in first.values() if one.subject.kind == "check"][::-1]
+    overheads = [one for one in first.values() if one.subject.kind == "overhead"]
+    places = {one.subject.key: place for place, one in enumerate(rows)}
+    off = outliers(
+        [Row(one.about, one.ms, str(one.facts["op"]), one.facts) for one in rows],
+        [Whole(f"the {one.about} in line {_line_of(one)}", one.ms, tuple(map(places.get, one.subject.key)))
+         for one in wholes],
+        overheads[0].ms if overheads else None,
+    )  # fmt: skip
+    standing = {"row": rows, "check": wholes, "overhead": overheads}
+    return [finding(one.rule, standing[one.of][one.place].where, one.what) for one in off]
 
 
 def _published(path: Path, name: str, text: str) -> tuple[list[Finding], list[Observed]]:
     """Findings in a published table, and its values."""
     findings: list[Finding] = []
     observed: list[Observed] = []
+    layers: list[str] = []
     seen: dict[str, int] = {}
-    for entry in named(name).read(str(path), text):
+    for entry in entries_in(path, name, text):
         where = f"{path}:{entry.line}"
         if entry.key in seen and named(name).usual is list:
             findings.append(finding("duplicate", where, f"{entry.key} stands in line {seen[entry.key]} already"))
@@ -108,22 +163,10 @@ def _published(path: Path, name: str, text: str) -> tuple[list[Finding], list[Ob
             findings.append(finding("no-duration", where, f"{entry.key}: {entry.ms:g} ms"))
             continue
         observed.append(Observed(where, entry.key, (name, entry.key), entry.ms, facts=entry.facts))
+        layers.append(entry.layer)
+    off = outliers([Row(one.about, one.ms, layer, one.facts) for one, layer in zip(observed, layers, strict=True)])
+    findings += [finding(one.rule, observed[one.place].where, one.what) for one in off]
     return findings, observed
-
-
-def _observation(line: Mapping[str, Any], subject: Subject) -> tuple[tuple[float, ...], dict[str, Any]]:
-    """Samples and conditions of a line, no samples where it tells of energy or memory; raises ValueError if there are
-    none, or the reference's are no durations."""
-    conditions = dict(line["conditions"])
-    if subject.quantity != "time":
-        other_of(line)
-        return (), conditions
-    samples = tuple(map(float, line["rounds_ns"]))
-    if not samples:
-        raise ValueError("there are no samples")
-    if not all(is_duration(float(ns)) for ns in conditions.get(REFERENCE, [])):
-        raise ValueError(f"`{REFERENCE}` holds what is no duration")
-    return samples, conditions
 
 
 def _noise(where: str, about: str, measurement: Measurement) -> list[Finding]:
@@ -146,17 +189,13 @@ def _noise(where: str, about: str, measurement: Measurement) -> list[Finding]:
 
 def _named(line: Mapping[str, Any], subject: Subject) -> str:
     if subject.kind == "row":
-        knobs = " ".join(f"{name}={value}" for name, value in line["knobs"].items())
-        return f"{line['op']} {knobs} at {'x'.join(map(str, line['input']))}"
+        return name_of(line["op"], line["knobs"], line["input"])
     return f"network of {counted(len(line['network']), 'operator')}" if subject.kind == "check" else "overhead"
-
-
-def _facts(line: Mapping[str, Any]) -> dict[str, Any]:
-    """A row's operator and its input by name."""
-    channels, *sizes = line["input"]
-    named = dict(zip(("height", "width"), sizes, strict=True)) if len(sizes) == 2 else {"sizes": str(sizes)}
-    return {"op": line["op"], "in_channels": channels, **line["knobs"], **named}
 
 
 def _line(found: Finding) -> int:
     return int(found.where.rpartition(":")[2])
+
+
+def _line_of(one: Observed) -> int:
+    return int(one.where.rpartition(":")[2])

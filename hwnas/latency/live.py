@@ -12,8 +12,9 @@ from typing import Protocol
 
 from hwnas.errors import HostAway, TableError
 from hwnas.latency.drift import reference_ns, steady_ms
+from hwnas.latency.lines import CheckKey
 from hwnas.latency.measure import Measurement
-from hwnas.latency.table import CheckKey, LatencyTable, check_key, open_table, read_table
+from hwnas.latency.table import LatencyTable, check_key, open_table, read_table, read_table_of
 from hwnas.latency.turns import locked_within
 from hwnas.network import Network
 from hwnas.runtimes.setup import Setup
@@ -73,10 +74,10 @@ class LiveTimes:
 
     def _catch_up(self) -> None:
         """Take in what other processes that search the tier have timed: all of them relate to the first network."""
-        if self.path.exists() and self.path.stat().st_size != self._bytes:
-            stored = read_table(self.path)
-            self.table = open_table(self.path, stored.setup)
-            self._bytes = self.path.stat().st_size
+        size = self.path.stat().st_size if self.path.exists() else 0  # what comes later is taken in the next time
+        if size not in (0, self._bytes):
+            self.table = read_table_of(self.path, read_table(self.path).setup)
+            self._bytes = size
 
     def latency_ms(self, network: Network) -> float:
         """The network's latency, timed now if it never was.

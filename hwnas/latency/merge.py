@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hwnas.errors import TableError
-from hwnas.latency.file import content_of, create
-from hwnas.latency.table import DAMAGE, LatencyTable, Subject, encoded, header_line, open_table, read_table, subject_of
+from hwnas.io.fields import FieldError
+from hwnas.latency.file import content_of, create, refuse_existing
+from hwnas.latency.lines import Subject, encoded, header_line, line_of, parsed, subject_of
+from hwnas.latency.table import LatencyTable, open_table, read_table
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,13 @@ class Merged:
 def merge_tables(paths: Sequence[Path], out: Path) -> Merged:
     """Write the union of tables to a new file: rows, checks, overhead and spaces, in the tables' order.
 
-    Lines are kept as they stand, conditions included. Merging is associative, and a table merged with itself is itself.
+    Lines are kept as they stand, conditions included; those without a checksum get one. Merging is associative, and a
+    table merged with itself is itself.
 
     Raises:
         TableError: a table is damaged, its set-up or origin is unlike the first one's, or `out` exists.
     """
+    refuse_existing(out)
     tables = [read_table(path) for path in paths]
     for other in tables[1:]:
         _refuse_unlike(tables[0], other)
@@ -73,16 +76,16 @@ def add_table(source: Path, path: Path) -> int:
     return open_table(path, table.setup, table.origin).append_lines(_lines(source))
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
-    """The lines after the first one, without a last one that was cut short."""
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The lines after the first one of a table that can be read, without a last one that was cut short."""
     *whole, last = content_of(path).split(b"\n")[1:] or [b""]
-    found = [json.loads(line) for line in whole]
+    yield from map(parsed, whole)
     try:
-        line = json.loads(last)
-        subject_of(line)
-    except DAMAGE:
-        return found
-    return [*found, line]
+        line = parsed(last)
+        line_of(line)
+    except FieldError:
+        return
+    yield line
 
 
 def _observed(line: dict[str, Any]) -> tuple[Any, Any]:

@@ -9,7 +9,9 @@ from typing import Protocol, final
 
 import numpy as np
 
+from hwnas.errors import TableError
 from hwnas.latency.measure import THROTTLED
+from hwnas.latency.outliers import Whole, outliers, row_of
 from hwnas.latency.posterior import Floats, Places, Posterior, fit
 from hwnas.latency.rows import Link, Missing, Rows
 from hwnas.latency.table import LatencyTable
@@ -20,6 +22,8 @@ from hwnas.words import counted
 
 FEWEST_CHECKS = 3
 """With fewer whole networks there is nothing to tell noise from bias by."""
+SHOWN = 3
+"""How many outliers an error spells out."""
 INTERVAL = 0.05, 0.95
 """The quantiles between which nine of ten timings lie."""
 
@@ -85,6 +89,7 @@ class LatencyModel:
     _rows: Rows
     _counts: Floats
     """(checks, operators) how often each check holds the operator at each place."""
+    unit: str = "ms"
     _effective_ms: dict[Link, float] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -95,6 +100,7 @@ class LatencyModel:
         missing: Missing = "refuse",
         bench: str = "hwnas bench SPACE",
         operators: Mapping[str, str] = OPERATORS,
+        unit: str = "ms",
     ) -> LatencyModel:
         """Infer from a table as it is now.
 
@@ -103,18 +109,23 @@ class LatencyModel:
             missing: whether an operator without a row is an error, or is estimated from the rows that there are.
             bench: the command that an error about a missing row recommends.
             operators: what rows of a user's own operators are understood by, see `hwnas.network.known_operators`.
+            unit: what the numbers are, for errors.
 
         Raises:
-            TableError: a check holds an operator that has no row.
+            TableError: a check holds an operator that has no row, or the table holds times that cannot be.
         """
         rows = Rows(table, missing, bench, operators)
+        refuse_outliers(table, rows, bench, unit)
         if len(table.checks) < FEWEST_CHECKS:
             origin = f"sum of rows, of {len(table.rows)}{throttled(table)}{emulated(table)}"
-            return cls(table.setup, None, origin, rows, np.zeros((0, len(rows))))
+            return cls(table.setup, None, origin, rows, np.zeros((0, len(rows))), unit)
         posterior, counts = infer(table, rows)
         learned = f"{counted(len(table.checks), 'check')} and {counted(len(table.rows), 'row')}"
         origin = f"{learned}{throttled(table)}{emulated(table)}"
-        return cls(table.setup, posterior, origin, rows, counts)
+        model = cls(table.setup, posterior, origin, rows, counts, unit)
+        constant_ms, effective_ms = posterior.linear(rows.costs(np.arange(counts.shape[1]), counts))
+        model.refuse_senseless(constant_ms + counts @ effective_ms)
+        return model
 
     def linear(self, links: Sequence[Link]) -> tuple[float, Floats]:
         """A constant and what each of these operators adds, both in ms: the expected latency of a network is the
@@ -156,13 +167,29 @@ class LatencyModel:
         terms, counts = self.terms(list(held)), np.array([list(held.values())], dtype=float)
         low, high = (float(terms.quantile_ms(counts, q)[0]) for q in INTERVAL)
         ms = float(terms.constant_ms + counts[0] @ terms.ms)
+        self.refuse_senseless(np.array([ms]))
         gaps = self.estimated_rows(list(network.links))
         return Estimate(ms, low, high, self._resting_on(gaps, len(network.operators)), gaps)
 
     def predict_ms(self, network: Network) -> float:
         """The expected latency alone: what a search minimises."""
         constant_ms, effective_ms = self.linear(list(network.links))
-        return constant_ms + float(effective_ms.sum())
+        ms = constant_ms + float(effective_ms.sum())
+        self.refuse_senseless(np.array([ms]))
+        return ms
+
+    def refuse_senseless(self, ms: Floats) -> None:
+        """Refuse predictions that are no times, which a table predicts whose rows and whole networks disagree.
+
+        Raises:
+            TableError: one is not above 0.
+        """
+        if len(ms) and not (least := float(ms.min())) > 0:
+            raise TableError(
+                f"a network is predicted to take {least:.4g} {self.unit}", where=str(self._rows.source),
+                allowed="Rows and whole networks of a table agree on what operators cost",
+                do=f"Run `hwnas bench lint {self._rows.source}`, and measure anew what it tells",
+            )  # fmt: skip
 
     def upper_ms(self, network: Network, confidence: float) -> float:
         """The latency that the next timing stays below with a probability of `confidence`."""
@@ -172,6 +199,28 @@ class LatencyModel:
 
     def _resting_on(self, estimated: int, operators: int) -> str:
         return self.origin + (f"; {estimated} of {operators} operators estimated" if estimated else "")
+
+
+def refuse_outliers(table: LatencyTable, rows: Rows, bench: str, unit: str = "ms") -> None:
+    """Refuse to predict from times that the rest of their table contradicts, by the rules of `hwnas bench lint`.
+
+    Raises:
+        TableError: there are such times; they are listed.
+    """
+    places = {key: place for place, key in enumerate(table.rows)}
+    known = [row_of(key, ms) for key, ms in zip(table.rows, rows.alone_ms, strict=True)]
+    wholes = [
+        Whole(f"the network of {len(keys)} operators", ms, tuple(map(places.get, keys)))
+        for keys, ms in zip(table.checks, rows.low_ms(list(table.checks.values())), strict=True)
+    ]
+    overhead_ms = rows.overhead_ms if table.overhead is not None else None
+    if off := outliers(known, wholes, overhead_ms, unit):
+        listed = "; ".join(one.what for one in off[:SHOWN]) + (f"; and {len(off) - SHOWN} more" if off[SHOWN:] else "")
+        raise TableError(
+            f"{counted(len(off), 'time')} cannot be: {listed}", where=str(table.path),
+            allowed="Nothing is predicted from a row or a whole network that the rest of its table contradicts",
+            do=f"Run `hwnas bench lint {table.path}`, which tells the lines; delete them, and measure anew: `{bench}`",
+        )  # fmt: skip
 
 
 def throttled(table: LatencyTable) -> str:

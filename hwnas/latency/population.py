@@ -40,8 +40,9 @@ def predict_many_ms(model: LatencyModel, codebook: Codebook, codes: Codes) -> Fl
         held = _held(codebook.places(codes))
         effective_ms = np.full(len(codebook.links), np.nan)
         constant_ms, effective_ms[held] = model.linear(_links(codebook, held))
-    sums: Floats = codebook.total(codes, effective_ms)
-    return constant_ms + sums
+    ms: Floats = constant_ms + codebook.total(codes, effective_ms)
+    model.refuse_senseless(ms)
+    return ms
 
 
 def predict_many(model: LatencyModel, codebook: Codebook, codes: Codes) -> Estimates:

@@ -11,8 +11,9 @@ from hwnas.latency.artifacts import Progress
 from hwnas.latency.build import SHOWN, Exports, Job, first_line, job_files, jobs_of
 from hwnas.latency.energy.meter import Energy, EnergyProtocol
 from hwnas.latency.energy.take import measure_energy
+from hwnas.latency.lines import subject_of
 from hwnas.latency.memory import Memory, measure_memory
-from hwnas.latency.table import LatencyTable, subject_of
+from hwnas.latency.table import LatencyTable
 from hwnas.latency.turns import USUAL, Queue
 from hwnas.network import Network
 from hwnas.ops import Operator, Shape

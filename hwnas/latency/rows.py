@@ -11,9 +11,10 @@ import numpy as np
 
 from hwnas.errors import ConfigError, SpaceError, TableError
 from hwnas.latency.drift import drift_factors, reference_ns, steady_ms
+from hwnas.latency.lines import RowKey
 from hwnas.latency.measure import Measurement
 from hwnas.latency.posterior import Costs, Floats, Places
-from hwnas.latency.table import LatencyTable, RowKey, row_key
+from hwnas.latency.table import LatencyTable, row_key
 from hwnas.network import make_operator
 from hwnas.ops import OPERATORS, Operator, Shape
 
@@ -25,26 +26,40 @@ Missing = Literal["refuse", "estimate"]
 """What becomes of an operator without a row: an error, or a time that is inferred from the rows there are."""
 
 
+def _computes(link: Link) -> bool:
+    """True for an operator that gives something at its input; a row of another one teaches nothing."""
+    from hwnas.ops.costs import operator_costs
+
+    try:
+        return all(size > 0 for size in operator_costs(*link).output_shape)
+    except SpaceError:
+        return False
+
+
 def likeness(kind: str, shape: Shape) -> tuple[str, Shape]:
     """Equal for operators that are alike: of one kind at one resolution, they meet the same kernels and caches."""
     return kind, shape[1:]
 
 
 class Rows:
-    """Costs by place: the table's rows in order, then estimated operators in the order in which they were asked for."""
+    """Costs by place: the table's rows in order, then estimated operators in the order in which they were asked for.
+
+    `alone_ms` are the rows' own times in the usual state of the machine, `overhead_ms` is what a call costs before any
+    operator runs; `source` is the table's file.
+    """
 
     def __init__(
         self, table: LatencyTable, missing: Missing, bench: str, operators: Mapping[str, str] = OPERATORS
     ) -> None:
-        self._source, self._missing, self._bench, self._operators = table.path, missing, bench, operators
+        self.source, self._missing, self._bench, self._operators = table.path, missing, bench, operators
         self._keys, self._rows = list(table.rows), list(table.rows.values())
         self._usual_ns = reference_ns(self._rows)
         self.overhead_ms = self.low_ms([table.overhead])[0] if table.overhead is not None else 0.0
         self._factors = drift_factors(self._rows, self._usual_ns)
-        self._alone_ms = [row.low_ms * factor for row, factor in zip(self._rows, self._factors, strict=True)]
+        self.alone_ms = [row.low_ms * factor for row, factor in zip(self._rows, self._factors, strict=True)]
         self._place = {key: place for place, key in enumerate(self._keys)}
         self._of_link: dict[Link, int] = {}
-        self._ms = [max(ms - self.overhead_ms, 0.0) for ms in self._alone_ms]
+        self._ms = [max(ms - self.overhead_ms, 0.0) for ms in self.alone_ms]
         self._doubts = [0.0] * len(self._ms)
         self._groups: dict[tuple[str, Shape], int] = {}
         self._alike = [self._group(key) for key in self._keys]
@@ -124,9 +139,8 @@ class Rows:
         from hwnas.latency.missing import MissingRows  # it needs scikit-learn, which takes a second to import
 
         if self._fitted is None:
-            known = [
-                (link, ms) for key, ms in zip(self._keys, self._alone_ms, strict=True) if (link := self._link(key))
-            ]
+            timed = zip(self._keys, self.alone_ms, strict=True)
+            known = [(link, ms) for key, ms in timed if (link := self._link(key)) and _computes(link)]
             self._fitted = MissingRows.fit([link for link, _ in known], [ms for _, ms in known])
         return self._fitted
 
@@ -134,7 +148,7 @@ class Rows:
         """The operator of a row; None for one that only its own space can make."""
         kind, knobs, shape = key
         try:
-            return make_operator(kind, json.loads(knobs), where=str(self._source), operators=self._operators), shape
+            return make_operator(kind, json.loads(knobs), where=str(self.source), operators=self._operators), shape
         except (ConfigError, SpaceError):
             return None
 
@@ -142,6 +156,6 @@ class Rows:
         kind, knobs, shape = key
         return TableError(
             f"{missing} of {asked} operators have no row, first {kind} {knobs} at {'x'.join(map(str, shape))}",
-            where=str(self._source), allowed="A network's latency is known when each of its operators was measured",
+            where=str(self.source), allowed="A network's latency is known when each of its operators was measured",
             do=f"Run `{self._bench}`, which measures the missing rows only, or ask for `missing: estimate`",
         )  # fmt: skip

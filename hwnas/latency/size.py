@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from statistics import median
 
 from hwnas.errors import TableError
-from hwnas.latency.table import LatencyTable, RowKey, check_key
+from hwnas.latency.lines import RowKey
+from hwnas.latency.table import LatencyTable, check_key
 from hwnas.network import Network
 
 

@@ -2,46 +2,37 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from hwnas.errors import TableError, reason
+from hwnas.errors import TableError
+from hwnas.io.fields import FieldError
 from hwnas.latency.energy.meter import Energy
-from hwnas.latency.file import append, content_of, end_with_a_whole_line
+from hwnas.latency.file import append, content_of
+from hwnas.latency.lines import (
+    CheckKey,
+    Line,
+    RowKey,
+    damaged,
+    empty_table,
+    encoded,
+    header_line,
+    key_of,
+    line_of,
+    no_table,
+    read_header,
+    read_line,
+    subject_of,
+)
 from hwnas.latency.measure import Measurement
 from hwnas.latency.memory import Memory
 from hwnas.latency.origin import MEASURED, Origin
 from hwnas.runtimes.setup import Setup
 
-FORMAT = 2
-FORMATS = (1, FORMAT)
-"""Formats that are read; format 1 has no origin and no spaces."""
-DAMAGE = (AttributeError, KeyError, TypeError, ValueError)
-"""What reading a line that is no row, check, overhead or space raises."""
-TRAINING_ONLY = frozenset({"dropout"})
-"""Knobs that change how an operator is trained and not the file that is timed: rows do not differ by them."""
 OVERHEAD_LINE: Mapping[str, Any] = {"overhead": True}
 """What the overhead's line is about, as it stands in the table."""
-RowKey = tuple[str, str, tuple[int, ...]]
-"""An operator's kind, its knobs as canonical JSON, its input shape."""
-CheckKey = tuple[RowKey, ...]
-"""The keys of a whole network's rows, in order."""
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What a line is about; two lines about one subject are two observations of it."""
-
-    kind: str
-    """`row`, `check`, `overhead` or `space`."""
-    key: RowKey | CheckKey | str | None = None
-    """The row's or check's key, the space's name, None for the overhead."""
-    quantity: str = "time"
-    """`time`, `energy` or `memory`: each is observed in a line of its own."""
 
 
 class Knobbed(Protocol):
@@ -66,7 +57,7 @@ class Linked(Protocol):
 
 def row_key(operator: Knobbed, input_shape: Iterable[int]) -> RowKey:
     """The key of an operator's row; equal numbers (4 and 4.0) and any dropout make equal keys."""
-    return _key(operator.kind, operator.knobs, input_shape)
+    return key_of(operator.kind, operator.knobs, input_shape)
 
 
 def check_key(network: Linked) -> CheckKey:
@@ -82,36 +73,6 @@ def row_line(operator: Knobbed, input_shape: Iterable[int]) -> dict[str, Any]:
 def check_line(network: Linked) -> dict[str, Any]:
     """What a check's line is about, as it stands in the table."""
     return {"network": [[operator.kind, operator.knobs, list(shape)] for operator, shape in network.links]}
-
-
-def _key(kind: str, knobs: Mapping[str, Any], shape: Iterable[int]) -> RowKey:
-    whole = {
-        name: int(v) if isinstance(v, float) and v.is_integer() else v
-        for name, v in knobs.items()
-        if name not in TRAINING_ONLY
-    }
-    return kind, json.dumps(whole, sort_keys=True), tuple(int(size) for size in shape)
-
-
-def subject_of(line: Mapping[str, Any]) -> Subject:
-    """What a line after the first one is about.
-
-    Raises:
-        one of DAMAGE: the line is no row, check, overhead or space.
-    """
-    quantity = next((name for name in ("energy", "memory") if name in line), "time")
-    if "op" in line:
-        return Subject("row", _key(line["op"], line["knobs"], line["input"]), quantity)
-    if "network" in line:
-        return Subject("check", tuple(_key(*link) for link in line["network"]), quantity)
-    if "space" in line:
-        name, reference = line["space"]["name"], line["space"]["reference"]
-        if not (isinstance(name, str) and isinstance(reference, str)):
-            raise ValueError("a space's name and reference are text")
-        return Subject("space", name)
-    if line["overhead"] is not True:
-        raise ValueError("`overhead` is always true")
-    return Subject("overhead", None, quantity)
 
 
 @dataclass
@@ -171,12 +132,15 @@ class LatencyTable:
     def append_lines(self, lines: Iterable[Mapping[str, Any]]) -> int:
         """Store lines as they stand in a table's file; how many did not stand here.
 
+        A last line that a kill cut short is cut off the file first.
+
         Raises:
-            one of DAMAGE: one is no row, check, overhead or space.
+            FieldError: one is no row, check, overhead or space.
+            TableError: the file cannot be written.
         """
-        fresh = [line for line in lines if self._take(line)]
+        fresh = [line for line in lines if self._take(line_of(line))]
         if fresh:
-            append(self.path, b"".join(map(encoded, fresh)))
+            append(self.path, b"".join(map(encoded, fresh)), keep=not self.notices)
         return len(fresh)
 
     def append(self, subject: Mapping[str, Any], measurement: Measurement, file_bytes: int | None = None) -> None:
@@ -194,62 +158,49 @@ class LatencyTable:
         """Store its peak of memory."""
         self.append_lines([{**subject, "memory": {"peak_mb": memory.peak_mb}, "conditions": dict(memory.conditions)}])
 
-    def _take(self, line: Mapping[str, Any]) -> bool:
-        """Add one line's content; False if it stands here already.
-
-        Raises:
-            one of DAMAGE: the line is no row, check, overhead or space.
-        """
-        subject = subject_of(line)
-        key: Any = subject.key
-        if subject.kind == "space":
-            reference: str = line["space"]["reference"]
-            fresh = self.spaces.get(key) != reference
-            self.spaces[key] = reference
+    def _take(self, line: Line) -> bool:
+        """Add one line's content; False if it stands here already."""
+        key: Any = line.subject.key
+        value = line.value
+        if isinstance(value, str):
+            fresh = self.spaces.get(key) != value
+            self.spaces[key] = value
             return fresh
-        if subject.quantity != "time":
-            return self._take_other(key, other_of(line))
-        measurement = Measurement(tuple(map(float, line["rounds_ns"])), dict(line["conditions"]))
-        size = int(line["file_bytes"]) if "file_bytes" in line else None
-        if subject.kind == "overhead":
+        if isinstance(value, Energy):
+            return self.energy.setdefault(key, value) is value
+        if isinstance(value, Memory):
+            return self.memory.setdefault(key, value) is value
+        if line.subject.kind == "overhead":
             fresh = self.overhead is None
             if fresh:
-                self.overhead, self.overhead_bytes = measurement, size or 0
+                self.overhead, self.overhead_bytes = value, line.file_bytes or 0
             return fresh
-        taken, sizes = (self.rows, self.file_bytes) if subject.kind == "row" else (self.checks, self.check_bytes)
-        if size is not None:
-            sizes.setdefault(key, size)
-        return taken.setdefault(key, measurement) is measurement
-
-    def _take_other(self, key: Any, other: Energy | Memory) -> bool:
-        """Add what a line tells of energy or memory; False if it stands here already."""
-        if isinstance(other, Energy):
-            return self.energy.setdefault(key, other) is other
-        return self.memory.setdefault(key, other) is other
-
-
-def other_of(line: Mapping[str, Any]) -> Energy | Memory:
-    """What a line of another quantity than time tells.
-
-    Raises:
-        one of DAMAGE: it tells no such thing.
-    """
-    conditions = dict(line["conditions"])
-    if "energy" in line:
-        return Energy(tuple(map(float, line["energy"]["mj"])), conditions)
-    return Memory(float(line["memory"]["peak_mb"]), conditions)
+        row = line.subject.kind == "row"
+        taken, sizes = (self.rows, self.file_bytes) if row else (self.checks, self.check_bytes)
+        if line.file_bytes is not None:
+            sizes.setdefault(key, line.file_bytes)
+        return taken.setdefault(key, value) is value
 
 
 def open_table(path: Path, setup: Setup, origin: Origin = MEASURED) -> LatencyTable:
-    """The table of this set-up at `path`, created if there is none; a line that a kill cut short is cut off the file.
+    """The table of this set-up at `path`, to be appended to; it is begun if there is none.
 
     Raises:
-        TableError: the table is damaged, of another set-up or of another origin.
+        TableError: the table is damaged, of another set-up or of another origin, or cannot be begun.
     """
     header = header_line(setup, origin)
     begun = content_of(path) if path.exists() else b""
     if begun != header and header.startswith(begun):  # no table yet, or one whose creation was cut short
         append(path, header[len(begun) :])
+    return read_table_of(path, setup, origin)
+
+
+def read_table_of(path: Path, setup: Setup, origin: Origin = MEASURED) -> LatencyTable:
+    """The table of this set-up at `path`, which must be there; the file is not touched.
+
+    Raises:
+        TableError: it cannot be read, or is damaged, of another set-up or of another origin.
+    """
     table = read_table(path)
     if table.origin != origin:
         raise TableError(
@@ -262,8 +213,6 @@ def open_table(path: Path, setup: Setup, origin: Origin = MEASURED) -> LatencyTa
             f"the table is of another set-up ({'; '.join(unlike)}; first the table's, then this one)", where=str(path),
             allowed="Rows of unlike set-ups never mix", do="Measure into a new file, or restore the set-up",
         )  # fmt: skip
-    with contextlib.suppress(OSError, TableError):  # a read-only table can be read, and refuses to be appended to
-        end_with_a_whole_line(path, keep=not table.notices)
     return table
 
 
@@ -271,55 +220,26 @@ def read_table(path: Path) -> LatencyTable:
     """The table at `path`, whatever its set-up; the file is not touched.
 
     Raises:
-        TableError: it cannot be read, or a line other than the last one is damaged.
+        TableError: it cannot be read, is no table, or a line other than the last one is damaged.
     """
-    lines = content_of(path).split(b"\n")
+    content = content_of(path)
+    if not content:
+        raise empty_table(path)
+    lines = content.split(b"\n")
     cut = lines.pop()
     try:
         setup, origin = read_header(lines[0] if lines else cut)
-    except DAMAGE as error:
-        raise _damaged(path, 1, error) from error
+    except FieldError as error:
+        raise no_table(path, error) from error
     table = LatencyTable(path, setup, origin=origin)
     for number, line in enumerate(lines[1:], start=2):
         try:
-            table._take(json.loads(line))
-        except DAMAGE as error:
-            raise _damaged(path, number, error) from error
+            table._take(read_line(line))
+        except FieldError as error:
+            raise damaged(path, number, error) from error
     if cut and lines:
         try:
-            table._take(json.loads(cut))
-        except DAMAGE:
+            table._take(read_line(cut))
+        except FieldError:
             table.notices = (f"{path}: the last line was cut short, by a kill perhaps, and is left out",)
     return table
-
-
-def header_line(setup: Setup, origin: Origin = MEASURED) -> bytes:
-    """The first line of a table's file; what was measured by hwnas needs no origin."""
-    told = {"origin": vars(origin)} if origin != MEASURED else {}
-    return encoded({"hwnas_table": FORMAT, "setup": setup.as_dict(), **told})
-
-
-def read_header(line: bytes) -> tuple[Setup, Origin]:
-    """Set-up and origin from the first line of a table's file.
-
-    Raises:
-        one of DAMAGE: the line is no header, or of a format that this version does not know.
-    """
-    header = json.loads(line)
-    if header["hwnas_table"] not in FORMATS:
-        raise ValueError(f"format {header['hwnas_table']}, this version of hwnas reads {FORMAT} and older")
-    return Setup(**header["setup"]), Origin(**header.get("origin", {}))
-
-
-def _damaged(path: Path, number: int, error: Exception) -> TableError:
-    return TableError(
-        f"this line is damaged ({reason(error)})", where=f"{path}:{number}",
-        allowed="Line 1 is the set-up; each other line one row, check or overhead with samples above 0, energy or "
-        "memory, or a space",
-        do="Delete the line to have it measured again, or restore the file",
-    )  # fmt: skip
-
-
-def encoded(line: Mapping[str, Any]) -> bytes:
-    """A line of a table's file."""
-    return (json.dumps(line, allow_nan=False) + "\n").encode()

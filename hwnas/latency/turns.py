@@ -7,11 +7,13 @@ process that it started. What a killed process leaves is a file that nobody hold
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import getpass
 import json
 import os
 import platform
+import stat
 import sys
 import tempfile
 import time
@@ -32,6 +34,9 @@ WAIT_S = 1800.0
 POLL_S = 0.2
 SAID = 900
 """So many bytes at most tell who holds a device."""
+AS_IT_IS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+"""A link is not followed, and a pipe that nobody reads is not waited for."""
+NO_FILE = {errno.ELOOP: "a link", errno.EISDIR: "a folder", errno.ENXIO: "no regular file"}
 Say = Callable[[str], None]
 
 
@@ -118,18 +123,38 @@ def _locked(path: Path, until: float, busy: Callable[[], None]) -> int | None:
 
 
 def _opened(path: Path) -> int:
-    """The file, for every user; the kernel refuses to create over another's file in such folders."""
+    """The file, for every user; the kernel refuses to create over another's file in such folders.
+
+    Raises:
+        HostAway: something else stands there than a lock's file.
+    """
     while True:
         try:
-            return os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+            return _lock_file(path, os.open(path, os.O_RDWR | AS_IT_IS))
         except FileNotFoundError:
             pass
         except PermissionError:
-            return os.open(path, os.O_RDONLY | os.O_NOFOLLOW)  # it can be held, and not signed
+            return _lock_file(path, os.open(path, os.O_RDONLY | AS_IT_IS))  # it can be held, and not signed
+        except OSError as error:
+            if error.errno in NO_FILE:
+                raise _odd(path, NO_FILE[error.errno]) from error
+            raise
         with suppress(FileExistsError):
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | AS_IT_IS, 0o666)
             os.fchmod(descriptor, 0o666)
             return descriptor
+
+
+def _lock_file(path: Path, descriptor: int) -> int:
+    """The descriptor, if it is of a file that holds nothing else: who has the lock writes into it."""
+    state = os.fstat(descriptor)
+    what = "" if stat.S_ISREG(state.st_mode) else "no regular file"
+    if not what and state.st_nlink > 1:
+        what = f"a file that has {state.st_nlink} names"
+    if what:
+        os.close(descriptor)
+        raise _odd(path, what)
+    return descriptor
 
 
 def _folder() -> Path:
@@ -169,7 +194,7 @@ def _holder(path: Path) -> str:
         desk = f", from {words['desk']}" if words["desk"] else ""
         command = f" ({words['command']})" if words["command"] else ""
         return f"process {words['pid']} of {words['user']}{node}{desk} measures there since {words['since']}{command}"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "a process measures there that has not said which it is"
 
 
@@ -178,6 +203,14 @@ def _gave_up(path: Path, queue: Queue) -> HostAway:
         f"the device is busy, and {queue.wait_s:g} s were waited: {_holder(path)}", where=f"{platform.node()}: {path}",
         allowed="One process at a time measures on a device, because two would slow each other",
         do="Let it finish or end it, then run the same command again; or wait longer: `timing.wait_seconds`, --wait",
+    )  # fmt: skip
+
+
+def _odd(path: Path, what: str) -> HostAway:
+    return HostAway(
+        f"the device cannot be locked: its lock is {what}", where=f"{platform.node()}: {path}",
+        allowed="The lock is a regular file of one name, because whoever holds it writes into it",
+        do=f"Remove it, or name another folder for all that measure there: {FOLDER}=FOLDER",
     )  # fmt: skip
 
 

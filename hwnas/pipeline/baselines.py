@@ -12,8 +12,9 @@ from hwnas.errors import ConfigError, HwnasError, SpaceError
 from hwnas.latency.agreement import Floats
 from hwnas.latency.baselines import Predict, fit_line, fit_ridge
 from hwnas.latency.drift import reference_ns, steady_ms
+from hwnas.latency.lines import CheckKey, RowKey
 from hwnas.latency.model import FEWEST_CHECKS, LatencyModel
-from hwnas.latency.table import CheckKey, LatencyTable, RowKey, check_key, row_key
+from hwnas.latency.table import LatencyTable, check_key, row_key
 from hwnas.network import Network, known_operators, make_operator, operators_of
 from hwnas.ops import Operator, Shape
 from hwnas.ops.costs import operator_costs

@@ -13,14 +13,16 @@ from pathlib import Path
 
 from hwnas import __version__
 from hwnas.config import TimingConfig
-from hwnas.errors import ConfigError, HwnasError, SpaceError, TableError
+from hwnas.errors import ConfigError, HwnasError, RunError, SpaceError, TableError
+from hwnas.io.atomic import why_unwritable
 from hwnas.latency import build
 from hwnas.latency.agreement import Agreement, Floats
 from hwnas.latency.anchors import anchors_of, table_state
 from hwnas.latency.drift import reference_ns
+from hwnas.latency.lines import CheckKey
 from hwnas.latency.measure import Measurement, Timing
 from hwnas.latency.model import Estimate, LatencyModel
-from hwnas.latency.table import CheckKey, LatencyTable, check_key, read_table
+from hwnas.latency.table import LatencyTable, check_key, read_table
 from hwnas.latency.turns import WAIT_S, Queue
 from hwnas.network import Network, costs, known_operators, lower
 from hwnas.pipeline.baselines import baselines
@@ -69,9 +71,16 @@ def check(
     Raises:
         TableError: this is not the table's set-up, a network's operator has no row, or a file could not be timed.
         HostAway: somebody else measures on this machine, for longer than `wait_s`.
+        RunError: `plot` cannot be written.
         ConfigError, SpaceError: no space is known, or it cannot be opened.
     """
     narrator, found = narrator or Silent(), read_table(find_file(table, "latency_tables"))
+    if plot is not None and (why := why_unwritable(plot)):
+        raise RunError(
+            f"the page cannot be written ({why})", where=str(plot),
+            allowed="The page is a file, in a folder that can be written and on a disk with room",
+            do="Name another file with --plot",
+        )  # fmt: skip
     runtime, spaces = _runtime_of(found, device), [opened for _, opened in _spaces(found, space)]
     command = _bench_command(found, space or next(iter(found.spaces.values()), "SPACE"))
     drawn = draw_unseen(spaces, networks, seed, set(found.checks))

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hwnas.boards.pack import PackedKit, pack_kit
+from hwnas.boards.pack import PackedKit, pack_kit, refuse_output, refuse_runtime
 from hwnas.config import TimingConfig, parse_setup
+from hwnas.errors import ConfigError
+from hwnas.latency.file import refuse_unwritable
 from hwnas.latency.quantities import jobs_lacking
 from hwnas.latency.table import LatencyTable, read_table
 from hwnas.network import operators_of
@@ -49,12 +51,21 @@ def pack(
         setup: `runtime`, and as wanted `threads`, `batch`, `precision`, `accelerator`, `cores`, `device`,
             `energy`, `memory`.
     """
+    refuse_output(out)
+    config = parse_setup(setup, where="set-up")
+    refuse_runtime(config.runtime)
+    known = None if lacking is None else read_table(find_file(lacking, "latency_tables"))
     opened, file = open_space(space)
-    order = order_of(parse_setup(setup, where="set-up"), out, list(operators_of(opened)), [])
+    order = order_of(config, out, list(operators_of(opened)), [])
     wanted, timing = order.wanted, timing or TimingConfig()
-    table = LatencyTable(out, wanted) if lacking is None else read_table(find_file(lacking, "latency_tables"))
+    table = known or LatencyTable(out, wanted)
     networks = check_networks(opened, timing.checks if checks is None else checks)
     jobs = jobs_lacking(table, order.operators, networks, energy=order.energy is not None, memory=order.memory)
+    if not jobs:
+        raise ConfigError(
+            f"the table lacks nothing of the space `{opened.name}`, and a kit would be empty", where=str(lacking),
+            allowed="A kit holds what a board is still to time", do="Use the table as it is, or pack another space",
+        )  # fmt: skip
     artifacts = out.with_name(f"{out.name}.files")
     with (narrator or Silent()).bar(f"packing {out.name}") as bar:
         packed = pack_kit(
@@ -91,11 +102,14 @@ def bench_hosts(
         narrator: hears what is done.
         setup: as for `pack`, and `python` and `ssh_config`.
     """
+    paths = [host_table(table, host) if own_names or len(hosts) > 1 else table for host in hosts]
+    if not dry_run:
+        for path in paths:
+            refuse_unwritable(path)
     opened, file = open_space(space)
     timing, narrator = timing or TimingConfig(), narrator or Silent()
     operators = list(operators_of(opened))
     networks = check_networks(opened, timing.checks if checks is None else checks)
-    paths = [host_table(table, host) if own_names or len(hosts) > 1 else table for host in hosts]
     configs = [parse_setup({**setup, "host": host}, where="set-up") for host in hosts]
     if dry_run:
         return [lacking(operators, networks, config, timing, path) for config, path in zip(configs, paths, strict=True)]

@@ -9,6 +9,8 @@ from functools import partial
 
 from hwnas.errors import NoScore
 from hwnas.latency.consumption import EnergyModel
+from hwnas.latency.file import content_of
+from hwnas.latency.lines import without_seals
 from hwnas.latency.model import FEWEST_CHECKS, LatencyModel, throttled
 from hwnas.latency.peak import PeakModel
 from hwnas.latency.size import predict_file_bytes
@@ -35,7 +37,7 @@ class Priced:
     @property
     def digest(self) -> str:
         """What the model was inferred from: latencies of unlike tables do not mix in a study."""
-        return hashlib.sha256(self.table.path.read_bytes()).hexdigest()[:12]
+        return hashlib.sha256(without_seals(content_of(self.table.path))).hexdigest()[:12]
 
 
 def priced_setups(run: Run) -> dict[str, Priced]:

@@ -19,9 +19,10 @@ from hwnas.latency.conditions.cores import chosen
 from hwnas.latency.conditions.tree import Tree
 from hwnas.latency.energy.meter import EnergyProtocol
 from hwnas.latency.energy.sensor import find_sensor
+from hwnas.latency.file import refuse_unwritable
 from hwnas.latency.measure import Timing
 from hwnas.latency.quantities import fill_energy, fill_memory
-from hwnas.latency.table import LatencyTable, open_table
+from hwnas.latency.table import LatencyTable, read_table_of
 from hwnas.latency.turns import WAIT_S, Queue
 from hwnas.lookup import member
 from hwnas.network import Network, lower, operators_of
@@ -125,6 +126,8 @@ def bench_space(
     `energy` names a sensor, or is `auto`; `energy_command` prints watts; `timing` is the protocol.
     Model files are kept beside the table until all of it is measured.
     """
+    if not dry_run:
+        refuse_unwritable(table)
     opened, file = open_space(space)
     wanted: dict[str, Any] = {
         "runtime": runtime, "threads": threads, "batch": batch, "precision": precision, "accelerator": accelerator,
@@ -270,7 +273,7 @@ def table_of(config: SetupConfig, path: Path) -> LatencyTable:
     Raises:
         TableError: it is missing, damaged, of another set-up, or of no processor's times.
     """
-    return board_table(path, wished(config)) if config.host else open_table(path, runtime_of(config).setup)
+    return board_table(path, wished(config)) if config.host else read_table_of(path, runtime_of(config).setup)
 
 
 def check_networks(space: AnySpace, count: int) -> list[Network]:

@@ -20,7 +20,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from hwnas.errors import MissingExtra
 from hwnas.export import EXPORTERS
-from hwnas.latency.table import TRAINING_ONLY, row_key, row_line
+from hwnas.latency.lines import TRAINING_ONLY
+from hwnas.latency.table import row_key, row_line
 from hwnas.lookup import member
 from hwnas.network import lower
 from hwnas.ops import Operator, Shape

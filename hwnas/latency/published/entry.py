@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from hwnas.errors import TableError
+from hwnas.errors import HwnasError, TableError
+from hwnas.latency.lines import LONGEST_NS, SHORTEST_NS
 from hwnas.ops import Operator, Shape
 
 Fact = int | float | str
@@ -50,7 +53,8 @@ class Row:
     @property
     def conditions(self) -> dict[str, Any]:
         """Where it comes from: the published keys, and what else was told of them."""
-        told = {part.key: dict(part.more) for part in self.parts if part.more}
+        more = {part.key: {name: v for name, v in part.more.items() if _is_finite(v)} for part in self.parts}
+        told = {key: values for key, values in more.items() if values}
         return {"published": [part.key for part in self.parts], **({"told": told} if told else {})}
 
 
@@ -60,3 +64,27 @@ def unreadable(where: str, met: str) -> TableError:
         met, where=where, allowed="docs/tables.md describes the published formats that are read",
         do="Check the file and its format (--format)",
     )  # fmt: skip
+
+
+def is_duration(ms: float) -> bool:
+    """Whether a number can be a latency."""
+    return SHORTEST_NS <= ms * 1e6 <= LONGEST_NS
+
+
+@contextmanager
+def refusing_odd(where: str) -> Iterator[None]:
+    """Turn what a reader did not foresee in a published file into the error about it.
+
+    Raises:
+        TableError: a value is out of every range, of another kind, or nested too deeply.
+    """
+    try:
+        yield
+    except HwnasError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise unreadable(where, "a value of the file is of no kind or size that its format has") from error
+
+
+def _is_finite(value: Any) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)

@@ -15,7 +15,7 @@ from typing import Any
 from hwnas.errors import ConfigError, did_you_mean, reason
 from hwnas.latency.file import content_of
 from hwnas.latency.published import fbnet, mobile, tfnas, tinynas
-from hwnas.latency.published.entry import Entry, Row, unreadable
+from hwnas.latency.published.entry import Entry, Row, refusing_odd, unreadable
 
 UNKNOWN = "not told"
 
@@ -104,7 +104,7 @@ def detect(path: Path, text: str) -> str | None:
     if begin.startswith("{"):
         try:
             values = json.loads(text).values()
-        except (AttributeError, ValueError):
+        except (AttributeError, RecursionError, ValueError):
             values = []
         if any(isinstance(value, dict) for value in values):
             return "tfnas"
@@ -118,4 +118,15 @@ def read_entries(path: Path, name: str) -> list[Entry]:
         TableError: it cannot be read.
         ConfigError: there is no such format.
     """
-    return named(name).read(str(path), bytes_of(path).decode(errors="replace"))
+    return entries_in(path, name, bytes_of(path).decode(errors="replace"))
+
+
+def entries_in(path: Path, name: str, text: str) -> list[Entry]:
+    """The same of a file's text.
+
+    Raises:
+        TableError: it cannot be understood.
+        ConfigError: there is no such format.
+    """
+    with refusing_odd(str(path)):
+        return named(name).read(str(path), text)

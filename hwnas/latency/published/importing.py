@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import ConfigError, TableError
-from hwnas.latency.file import create
+from hwnas.latency.file import create, refuse_existing
+from hwnas.latency.lines import RowKey, encoded, header_line
 from hwnas.latency.origin import Origin
-from hwnas.latency.published.entry import Entry, Row
+from hwnas.latency.published.entry import Entry, Row, is_duration, refusing_odd
 from hwnas.latency.published.formats import UNKNOWN, named, read_entries
-from hwnas.latency.table import LatencyTable, RowKey, encoded, header_line, read_table, row_key
+from hwnas.latency.table import LatencyTable, read_table, row_key
 from hwnas.runtimes.setup import Setup
 from hwnas.words import counted
 
@@ -53,6 +53,7 @@ def import_tables(
         TableError: a file cannot be read, a value is no duration, nothing is an operator of hwnas, or `out` exists.
         ConfigError: there is no such format, or it is for linting only.
     """
+    refuse_existing(out)
     kind = named(format)
     if not kind.rows:
         raise ConfigError(
@@ -66,7 +67,8 @@ def import_tables(
     for entries in files.values():
         usual = kind.usual(entries)
         mine = [entry for entry in usual if entry.facts.get("batch", valid.batch) == valid.batch]
-        found = [*_alone(mine), *kind.compose(mine)]
+        with refusing_odd(", ".join(map(str, paths))):
+            found = [row for row in (*_alone(mine), *kind.compose(mine)) if is_duration(row.ms)]
         unlike += sum(rows.setdefault(row_key(*row.link), row).ms != row.ms for row in found)
         used = {id(part) for row in found for part in row.parts}
         layers.update(entry.layer for entry in usual)
@@ -126,11 +128,6 @@ def _known(files: Mapping[Path, list[Entry]], *, drop_bad: bool) -> tuple[dict[P
     if bad:
         notices.append(f"{len(bad)} values are no durations and are left out: {'; '.join(bad)}")
     return {path: [entry for entry in entries if is_duration(entry.ms)] for path, entries in told.items()}, notices
-
-
-def is_duration(ms: float) -> bool:
-    """Whether a number can be a latency."""
-    return math.isfinite(ms) and ms > 0
 
 
 def _counted(layers: Counter[str]) -> str:
