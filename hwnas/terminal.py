@@ -112,6 +112,8 @@ def show_fronts(tiers: Sequence[TierFacts]) -> None:
 
     for tier in tiers:
         Console().print(front_table(tier))
+        for note in tier.notes:
+            Console(markup=False, highlight=False).print(note)
 
 
 def show_feasible(tiers: Sequence[Feasible]) -> None:

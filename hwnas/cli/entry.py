@@ -10,7 +10,7 @@ import typer
 
 from hwnas import __version__
 from hwnas.cli import bench, check, doctor, experiments, operators, schemas, score, spaces, storages
-from hwnas.errors import ConfigError, DataError, HwnasError, RunError, SpaceError
+from hwnas.errors import ConfigError, DataError, EmptyFront, HwnasError, RunError, SpaceError
 from hwnas.terminal import show_error
 
 COMMANDS: Mapping[str, Callable[..., None]] = {  # in the order in which help lists them
@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {  # in the order in which help li
     "test-operator": operators.certify,
 }
 INTERRUPTED = 130
+EMPTY = 3
 
 app = typer.Typer(
     name="hwnas",
@@ -63,7 +64,8 @@ def _main(version: Annotated[bool, typer.Option("--version", help="Print the ver
 
 
 def main() -> None:
-    """The entry point: exit code 0 for done, 1 for a failure, 2 for input that cannot be used, 130 for Ctrl-C."""
+    """The entry point: exit code 0 for done, 1 for a failure, 2 for input that cannot be used, 3 for a front without a
+    network, 130 for Ctrl-C."""
     try:
         app(prog_name="hwnas")
     except (ConfigError, SpaceError, DataError) as error:
@@ -71,7 +73,7 @@ def main() -> None:
         sys.exit(2)
     except HwnasError as error:
         show_error(error)
-        sys.exit(1)
+        sys.exit(EMPTY if isinstance(error, EmptyFront) else 1)
     except OSError as error:  # what no room expected: a folder where a file should be, a device that is gone
         show_error(
             RunError(

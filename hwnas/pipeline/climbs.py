@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -96,20 +96,28 @@ def write_climb(run: Run, climb: Climb) -> None:
 
 
 def read_climb(run: Run, tier: str) -> Climb:
-    """What `hwnas ladder` left for a tier.
+    """What `hwnas ladder` left for a tier, whatever its limits were then.
 
     Raises:
-        RunError: nothing, or it is damaged, or the tier had other objectives or limits then.
+        RunError: nothing, or it is damaged.
     """
-    climb, asked = _read(run, tier)
-    if asked != _asked(climb.last.tier):
-        raise RunError(
-            f"the ladder was climbed for {asked}, the tier is {_asked(climb.last.tier)} now",
-            where=str(climb_path(run, tier)),
-            allowed="A front is read with the objectives and limits that it was found under",
-            do="Run `hwnas ladder` again; scores that are stored are not computed again",
+    return _read(run, tier)[0]
+
+
+def passed_by(climb: Climb, points: Sequence[FrontPoint]) -> tuple[FrontPoint, ...]:
+    """Networks with their scores on the rungs before the last one, too, as far as they were on them."""
+    known = {rung.metric: {one.architecture: one.scores[rung.metric] for one in rung.evaluations
+                           if rung.metric in one.scores} for rung in climb.rungs}  # fmt: skip
+    told = [{metric: known[metric][point.architecture] for metric in climb.passed
+             if point.architecture in known[metric]} for point in points]  # fmt: skip
+    return tuple(
+        replace(
+            point,
+            scores={**scores, **point.scores},
+            origin={**{metric: climb.passed[metric].origin for metric in scores}, **point.origin},
         )
-    return climb
+        for point, scores in zip(points, told, strict=True)
+    )
 
 
 def last_rung(run: Run) -> tuple[Climbed, Source]:

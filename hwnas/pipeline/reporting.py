@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas import __version__
 from hwnas.config import dump_experiment, published
-from hwnas.errors import RunError, SpaceError
+from hwnas.errors import HwnasError, RunError, SpaceError
 from hwnas.latency.model import LatencyModel, throttled
 from hwnas.latency.table import LatencyTable, check_key, read_table
 from hwnas.network import Network, costs
 from hwnas.pareto import reference_point
 from hwnas.pipeline.climbs import Climb, climb_path
+from hwnas.pipeline.exported import exported_under
 from hwnas.pipeline.exporting import machine, published_setup, versions
 from hwnas.pipeline.found import Found, found_front
 from hwnas.pipeline.live import live_path
@@ -98,7 +99,9 @@ def _tiers(run: Run, prices: dict[str, Priced], searched: Sequence[Searched]) ->
         if name in by_name:
             yield _searched(run, by_name[name], prices, left_out)
         if found is not None and found.climb is not None:
-            yield _tier(run, found, found.climb.last.evaluations, prices, notes=tuple(_rungs(found.climb)))
+            evaluations = found.evaluations if found.solved_for else found.climb.last.evaluations
+            notes = found.notes if found.solved_for else tuple(_rungs(found.climb))
+            yield _tier(run, found, evaluations, prices, notes=notes)
 
 
 def _ladder(run: Run, name: str) -> tuple[Found | None, tuple[str, ...]]:
@@ -107,7 +110,7 @@ def _ladder(run: Run, name: str) -> tuple[Found | None, tuple[str, ...]]:
         return None, ()
     try:
         return found_front(run, name, "ladder"), ()
-    except RunError as error:
+    except HwnasError as error:
         return None, (f"The ladder's front is left out: {error.met}. {error.do}.",)
 
 
@@ -123,7 +126,9 @@ def _searched(run: Run, searched: Searched, prices: dict[str, Priced], left_out:
     competing = [e.scores for e in searched.evaluations if e.competes(tier)]
     reference = reference_point(competing, tier.objectives) if competing else None
     volume = () if reference is None else tuple(hypervolume_history(searched.evaluations, tier, reference))
-    found, notes = found_front(run, tier.name, "search"), (*_notes(searched), *left_out)
+    found = searched.found or found_front(run, tier.name, "search")
+    notes = (*(found.notes or _notes(searched)), *left_out)
+    volume = () if found.solved_for else volume  # of trials, which these networks are not
     return _tier(run, found, searched.evaluations, prices, notes=notes, hypervolume=volume)
 
 
@@ -138,7 +143,7 @@ def _tier(
 ) -> facts.TierFacts:
     accuracy, latency = (objective.metric for objective in found.tier.objectives[:2])
     name = found.tier.name
-    setup, manifest = run.experiment.tiers[name].setup, _manifest(found.folder)
+    setup, (manifest, untrue) = run.experiment.tiers[name].setup, _manifest(run, found)
     tested = {model["key"]: model["test_top1"]["value"] for model in manifest.get("models", [])}
     live, again = run.is_live(name), run.front_table_path(setup)
     again = live_path(run, setup) if live else again
@@ -157,7 +162,7 @@ def _tier(
         front=tuple(_front_point(run, found, point, model, table, tested) for point in found.points),
         hypervolume=hypervolume,
         files=_files(manifest, latency, {point.architecture.key for point in found.points}),
-        notes=(*notes, *(_throttled(price) if price else ())),
+        notes=(*notes, *untrue, *(_throttled(price) if price else ())),
         found_by=found.by,
         passed=passed_facts(found),
     )
@@ -237,13 +242,14 @@ def _files(manifest: dict[str, Any], latency: str, front: Collection[str]) -> tu
     return tuple(found)
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
-    """What was exported, nothing yet perhaps."""
-    path = folder / "manifest.json"
+def _manifest(run: Run, found: Found) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What was exported, nothing yet perhaps, or why that is left out: its numbers are of other conditions."""
+    path = found.folder / "manifest.json"
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        manifest = dict(json.loads(path.read_text(encoding="utf-8")))
+        changed = exported_under(run, found, manifest)
     except FileNotFoundError:
-        return {}
+        return {}, ()
     except (OSError, TypeError, ValueError) as error:
         raise RunError(
             f"the manifest cannot be read ({type(error).__name__}: {error})",
@@ -251,6 +257,10 @@ def _manifest(folder: Path) -> dict[str, Any]:
             allowed="A manifest is one JSON object that `hwnas export` wrote",
             do="Run `hwnas export` again, which writes it anew",
         ) from error
+    if not changed:
+        return manifest, ()
+    since = "; ".join(changed)
+    return {}, (f"The files in {path.parent} are left out, for they were exported under other conditions: {since}.",)
 
 
 def _notes(searched: Searched) -> tuple[str, ...]:

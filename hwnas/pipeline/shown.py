@@ -42,8 +42,11 @@ def fronts(
 
 
 def solved_facts(solved: Solved) -> facts.TierFacts:
-    """A front that was solved for, as those of a run are shown."""
-    return _front_facts(solved.run, solved.found)
+    """A front that was solved for, as those of a run are shown; of an empty one it says what comes nearest."""
+    shown, refusal = _front_facts(solved.run, solved.found), solved.refusal
+    if refusal is None:
+        return shown
+    return replace(shown, notes=(f"{refusal.met[:1].upper()}{refusal.met[1:]}. {refusal.allowed}.",))
 
 
 def _front_facts(run: Run, found: Found) -> facts.TierFacts:
@@ -72,6 +75,7 @@ def _front_facts(run: Run, found: Found) -> facts.TierFacts:
         front=points,
         found_by=found.by,
         passed=passed_facts(found),
+        notes=found.notes,
     )
 
 
