@@ -114,11 +114,8 @@ def found_front(run: Run, name: str, by: Finder | None = None, *, producer: str 
     by = by or finder_of(run, name)
     found, path = _written(run, name, by), front_file(run, name, by)
     known, why = _known(path)
-    now = current_conditions(run, name, by, known)
-    if known is None and by == "search":
-        from hwnas.pipeline.vouching import vouched
-
-        known = vouched(run, found.tier, found.points, now)
+    now = _current(run, name, by, known)
+    known = known or _vouched(run, found, now)
     if known is None:
         return _solved_again(run, found, now, (why,), producer)
     if changed := known.unlike(now, OF_RUN):
@@ -144,7 +141,7 @@ def solved_again(run: Run, found: Found, why: str) -> Found:
     return _solved_again(run, found, found.conditions, (why,), found.conditions.producer)
 
 
-def current_conditions(run: Run, name: str, by: Finder, known: Conditions | None = None) -> Conditions:
+def _current(run: Run, name: str, by: Finder, known: Conditions | None) -> Conditions:
     """What the experiment asks for now of a tier's front; what is `known` counts where it no longer names rungs."""
     if by == "search":
         return conditions_of(run, name)
@@ -157,6 +154,17 @@ def current_conditions(run: Run, name: str, by: Finder, known: Conditions | None
     return replace(own, parts={**own.parts, **kept})
 
 
+def conditions_known(run: Run, name: str, by: Finder) -> tuple[Conditions | None, Conditions]:
+    """What a tier's front was found under, None if that is not known, and what is asked for now.
+
+    Raises:
+        RunError: the front, or what it was found under, cannot be read.
+    """
+    known, _ = read_conditions(front_file(run, name, by))
+    now = _current(run, name, by, known)
+    return known or _vouched(run, _written(run, name, by), now), now
+
+
 def refuse_other_accuracies(run: Run, name: str, by: Finder) -> None:
     """Refuse stored accuracies that are known to be of another space, data, training, seed or source than is asked for.
 
@@ -167,7 +175,7 @@ def refuse_other_accuracies(run: Run, name: str, by: Finder) -> None:
     if not path.exists():
         return
     known, _ = _known(path)
-    if known is not None and (changed := known.unlike(current_conditions(run, name, by, known), OF_RUN)):
+    if known is not None and (changed := known.unlike(_current(run, name, by, known), OF_RUN)):
         why = "accuracies of other conditions are not these networks'"
         raise _refused(run, _written(run, name, by), path, changed, why)
 
@@ -177,6 +185,15 @@ def _known(path: Path) -> tuple[Conditions | None, str]:
         return read_conditions(path)
     except RunError as error:
         return None, error.met
+
+
+def _vouched(run: Run, found: Found, now: Conditions) -> Conditions | None:
+    """The conditions of the study that a front of an earlier version is of."""
+    if found.by == "ladder":
+        return None
+    from hwnas.pipeline.vouching import vouched
+
+    return vouched(run, found.tier, found.points, now)
 
 
 def _written(run: Run, name: str, by: Finder) -> Found:

@@ -85,21 +85,32 @@ def refuse_another_setup(run: Run, name: str, path: Path) -> None:
     """Refuse a table that was measured under another set-up than the experiment's; one that is not there passes.
 
     Raises:
-        TableError: it names what differs, and what makes another table.
+        TableError: it names what differs, and what makes another table; or the table is damaged.
+    """
+    if (error := another_setup(run, name, path)) is not None:
+        raise error
+
+
+def another_setup(run: Run, name: str, path: Path) -> TableError | None:
+    """The error for a table that was measured under another set-up than the experiment's; None for any other one.
+
+    Raises:
+        TableError: the table is damaged.
     """
     if not path.is_file():
-        return
+        return None
     table = read_table(path)
     wanted = wished(run.experiment.setups[name])
     untold = [field for field in ("device", "runtime_version") if not getattr(wanted, field)]
     known = {field: getattr(table.setup, field) for field in untold}
     if unlike := table.setup.differences(replace(wanted, **known)):
-        raise TableError(
+        return TableError(
             f"the table is of another set-up ({'; '.join(unlike)}; first the table's, then `{name}` of the experiment)",
             where=str(path), allowed="A number is told of the set-up that it was taken on",
             do=f"Restore the set-up; or move the file away, then run `{run.command('bench')}` and "
             f"`{run.command('search')}`",
         )  # fmt: skip
+    return None
 
 
 def _priced(run: Run, name: str, table: LatencyTable) -> Priced:

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from hwnas.errors import HwnasError
 from hwnas.latency.table import read_table
 from hwnas.pareto import Tier
 from hwnas.pipeline.conditions import Conditions
 from hwnas.pipeline.live import live_path
-from hwnas.pipeline.pricing import refuse_another_setup, table_digest
+from hwnas.pipeline.pricing import another_setup, table_digest
 from hwnas.pipeline.workspace import Run
 from hwnas.search.agreement import KeptStudy, kept_studies
 from hwnas.search.fronts import FrontPoint, tier_front
 from hwnas.search.plan import Plan
 
-SAME = ("space", "objectives", "limits", "seed")
-"""Parts of a study's plan that are compared as they are."""
-
 
 def vouched(run: Run, tier: Tier, points: tuple[FrontPoint, ...], now: Conditions) -> Conditions | None:
-    """The conditions of a search's front that is that of a study which was made for what is asked now; else None.
+    """The conditions of the study that a search's front is of, as far as its plan tells them; None if it is of none.
 
     A study knows no data and no training: those are compared with a checkpoint where one is used.
     """
@@ -29,46 +27,64 @@ def vouched(run: Run, tier: Tier, points: tuple[FrontPoint, ...], now: Condition
     if isinstance(storage, Path) and not storage.exists():
         return None
     try:
-        latencies = _latencies(run, tier.name)
         for study in kept_studies(storage, f"{run.experiment.name}-{tier.name}-"):
-            producer = _producer(run, tier, study, latencies)
-            if producer is not None and _is_front(study, tier, points):
-                return replace(now, producer=producer, study=study.name)
-    except (HwnasError, OSError):
+            then = _planned(run, tier, study, now)
+            if _is_front(study, then.tier(tier.name), points):
+                return then
+    except (HwnasError, OSError, KeyError, ValueError):
         return None  # what is damaged vouches for nothing
     return None
 
 
-def _latencies(run: Run, tier: str) -> str:
-    """What makes the tier's latencies, as plans have it.
+def _latencies(run: Run, tier: str) -> str | None:
+    """What makes the tier's latencies, as plans have it; None if a table is of another set-up than the experiment's.
 
     Raises:
-        HwnasError: a table is of another set-up than the experiment's, or cannot be read.
+        HwnasError: a table cannot be read.
     """
     setup = run.experiment.tiers[tier].setup
     if run.is_published(tier):
         return run.published(setup).producer
-    for path in (run.table_path(setup), run.front_table_path(setup), live_path(run, setup)):
-        refuse_another_setup(run, setup, path)
+    own, again = run.table_path(setup), run.front_table_path(setup)
+    paths = (again, live_path(run, setup)) if run.is_live(tier) else (own, again)
+    if any(another_setup(run, setup, path) is not None for path in paths):
+        return None
     if run.is_live(tier):
         return "live"
-    again = run.front_table_path(setup)
-    if again.is_file() and read_table(again).setup != read_table(run.table_path(setup)).setup:
-        return "a front that was timed on another set-up"
-    return table_digest(run.table_path(setup))
+    return None if again.is_file() and read_table(again).setup != read_table(own).setup else table_digest(own)
 
 
-def _producer(run: Run, tier: Tier, study: KeptStudy, latencies: str) -> str | None:
-    """What made the study's accuracies, if it was made for the tier as it is now."""
-    wanted = Plan(run.space, tier, seed=run.experiment.seed).identity
-    if any(study.plan.get(part) != wanted[part] for part in SAME):
-        return None
-    own, told = f"{tier.objectives[1].metric}: {latencies}", f"{study.plan.get('producers')}"
-    before, found, after = told.partition(own)
-    accuracy = f"{before}{after}".strip(", ")
-    if not found or not accuracy.startswith(f"{run.accuracy}: "):
-        return None
-    return accuracy.removeprefix(f"{run.accuracy}: ")
+def _planned(run: Run, tier: Tier, study: KeptStudy, now: Conditions) -> Conditions:
+    """What a study was made for. Plans round limits: those that are told alike are taken for the same."""
+    plan, wanted = study.plan, Plan(run.space, tier, seed=run.experiment.seed).identity
+    same = {part: plan[part] == wanted[part] for part in ("space", "objectives", "limits")}
+    objectives = [" ".join(reversed(one.split(" "))) for one in plan["objectives"].split(", ")]
+    limits = [limit for limit in plan["limits"].split(", ") if limit]
+    accuracy, latency = (one.partition(" ")[2] for one in objectives[:2])
+    first, second = sorted((accuracy, latency))
+    before, _, after = plan["producers"].removeprefix(f"{first}: ").partition(f", {second}: ")
+    made = {first: before, second: after}
+    parts = {
+        **now.parts,
+        "space": now.parts["space"] if same["space"] else plan["space"],
+        "seed": int(plan["seed"]),
+        "objectives": now.parts["objectives"] if same["objectives"] else objectives,
+        "limits": now.parts["limits"] if same["limits"] else limits,
+        "latency": _latency(made[latency], _latencies(run, tier.name), now),
+    }
+    return Conditions(parts, made[accuracy], study.name)
+
+
+def _latency(producer: str, own: str | None, now: Conditions) -> Mapping[str, Any]:
+    """Where a study's latencies came from; as it is told now, if that is the same."""
+    if own is None:
+        return {"source": "another set-up"}
+    if producer == own:
+        return dict(now.parts["latency"])
+    if producer == "live":
+        return {"source": "live"}
+    published = producer.startswith("table ")
+    return {"source": "published", "content": producer} if published else {"source": "table", "table": producer}
 
 
 def _is_front(study: KeptStudy, tier: Tier, points: tuple[FrontPoint, ...]) -> bool:
