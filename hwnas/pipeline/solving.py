@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.config import SetupConfig, TierConfig, parse_tier
-from hwnas.errors import ConfigError, NoScore, RunError, did_you_mean
+from hwnas.errors import ConfigError, NoScore, RunError, TableError, did_you_mean
 from hwnas.latency.model import LatencyModel
 from hwnas.latency.table import read_table
 from hwnas.network import known_operators
@@ -290,10 +290,15 @@ def _stored(run: Run, accuracy: str, producer: str | None) -> tuple[list[Score],
 
 
 def _evaluation(score: Score, scorers: Mapping[str, Scorer], tier: Tier) -> Evaluation | None:
-    try:
-        cheap = {metric: float(scorer(score.architecture)) for metric, scorer in scorers.items()}
-    except NoScore:
-        return None
+    wanted, cheap = {part.metric for part in (*tier.objectives, *tier.limits)}, dict[str, float]()
+    for metric, scorer in scorers.items():
+        try:
+            cheap[metric] = float(scorer(score.architecture))
+        except NoScore:
+            return None
+        except TableError:  # of a file's size, which is not estimated
+            if metric in wanted:
+                raise
     assert score.value is not None
     found = {**cheap, score.metric: score.value}
     return Evaluation(score.architecture, found, tier.broken(found))
