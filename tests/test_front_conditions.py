@@ -259,7 +259,7 @@ def test_damaged_conditions_are_told_by_doctor_and_nothing_is_believed(run: Path
 
 def test_a_run_of_an_earlier_version_is_read_and_its_study_vouches_for_it(run: Path) -> None:
     now = [[point.key for point in tier.front] for tier in pipeline.fronts(run)]
-    shutil.rmtree(run / "fronts/conditions")
+    shutil.rmtree(run / "conditions")
     tiers = pipeline.fronts(run)
     assert [[point.key for point in tier.front] for tier in tiers] == now
     assert all(tier.notes == () and all(point.measured_ms for point in tier.front) for tier in tiers)

@@ -102,16 +102,18 @@ def ladder(experiment: Reference, runs: Runs = RUNS, as_json: Json = False) -> N
     same command continues where it was stopped.
     """
     from hwnas import pipeline
+    from hwnas.pipeline.climbs import refuse_empty_climbs
 
     climbs = pipeline.ladder(experiment, runs=runs, narrator=Terminal())
     if as_json:
         found = {climb.tier: {**climb.as_dict(), "front": [_point(p) for p in climb.front]} for climb in climbs}
         print_found(found, True, [])
-        return
-    from hwnas.terminal import show_ladder
+    else:
+        from hwnas.terminal import show_ladder
 
-    for climb in climbs:
-        show_ladder(climb.tier, climb.rungs, climb.front)
+        for climb in climbs:
+            show_ladder(climb.tier, climb.rungs, climb.front)
+    refuse_empty_climbs(climbs)
 
 
 def fidelity(

@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import ConfigError, HwnasError, RunError
+from hwnas.errors import ConfigError, EmptyFront, HwnasError, RunError
 from hwnas.pareto import Tier
 from hwnas.pipeline.workspace import Run
 from hwnas.proxies import Source, source_of
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.fronts import FrontPoint, read_front, write_front, write_whole
 from hwnas.search.halving import Climbed, promoted, tier_at
+from hwnas.search.nearest import nearest
 from hwnas.space import Architecture
 
 WHERE = "search.ladder"
@@ -58,6 +59,25 @@ class Climb:
 def metric_of(score: str) -> str:
     """What the scores of a rung are called, such as `top1@short`."""
     return f"{source_of(score, where=WHERE).quantity}@{score.rpartition(':')[2]}"
+
+
+def refuse_empty_climbs(climbs: Sequence[Climb]) -> None:
+    """Tell of tiers for which no network of the last rung is left.
+
+    Raises:
+        EmptyFront: there is one; it names the network that came nearest to the limits.
+    """
+    empty = [climb for climb in climbs if not any(point.kept is not False for point in climb.front)]
+    if not empty:
+        return
+    near = {climb.tier: nearest(((e.architecture.key, e.scores) for e in climb.last.evaluations if e.failed is None),
+                                climb.last.tier) for climb in empty}  # fmt: skip
+    told = "; ".join(f"tier `{tier}`" + (f": {one}" if one is not None else "") for tier, one in near.items())
+    raise EmptyFront(
+        f"no network of the last rung stands on the front ({told})", where="ladder",
+        allowed="A front holds networks within all limits of its tier",
+        do="Loosen a limit, or have more networks on the last rung",
+    )  # fmt: skip
 
 
 def check_ladder(run: Run) -> None:

@@ -101,8 +101,9 @@ def conditions_of(
 
 
 def conditions_path(front: Path) -> Path:
-    """Where the conditions of a front's file stand: in a folder of their own, where no tier's name can clash."""
-    return front.parent / "conditions" / front.name
+    """Where the conditions of a front's file stand: `conditions/fronts/edge.json` is of `fronts/edge.json`, so that no
+    tier's name can clash with them."""
+    return front.parent.parent / "conditions" / front.parent.name / front.name
 
 
 def write_conditions(front: Path, conditions: Conditions) -> None:

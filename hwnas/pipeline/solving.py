@@ -13,7 +13,7 @@ from hwnas.errors import ConfigError, NoScore, RunError, TableError, did_you_mea
 from hwnas.latency.model import LatencyModel
 from hwnas.latency.table import read_table
 from hwnas.network import known_operators
-from hwnas.pareto import Tier
+from hwnas.pareto import Limit, Objective, Tier
 from hwnas.pipeline.climbs import last_rung
 from hwnas.pipeline.found import Finder, Found, refuse_other_accuracies
 from hwnas.pipeline.live import live_before
@@ -290,7 +290,8 @@ def _stored(run: Run, accuracy: str, producer: str | None) -> tuple[list[Score],
 
 
 def _evaluation(score: Score, scorers: Mapping[str, Scorer], tier: Tier) -> Evaluation | None:
-    wanted, cheap = {part.metric for part in (*tier.objectives, *tier.limits)}, dict[str, float]()
+    parts: list[Objective | Limit] = [*tier.objectives, *tier.limits]
+    wanted, cheap = {part.metric for part in parts}, dict[str, float]()
     for metric, scorer in scorers.items():
         try:
             cheap[metric] = float(scorer(score.architecture))
