@@ -72,9 +72,9 @@ def refuse_empty_climbs(climbs: Sequence[Climb]) -> None:
         return
     near = {climb.tier: nearest(((e.architecture.key, e.scores) for e in climb.last.evaluations if e.failed is None),
                                 climb.last.tier) for climb in empty}  # fmt: skip
-    told = "; ".join(f"tier `{tier}`" + (f": {one}" if one is not None else "") for tier, one in near.items())
+    tiers = "; ".join(f"tier `{tier}`" + (f": {one}" if one is not None else "") for tier, one in near.items())
     raise EmptyFront(
-        f"no network of the last rung stands on the front ({told})", where="ladder",
+        f"no network of the last rung stands on the front ({tiers})", where="ladder",
         allowed="A front holds networks within all limits of its tier",
         do="Loosen a limit, or have more networks on the last rung",
     )  # fmt: skip
@@ -116,7 +116,7 @@ def write_climb(run: Run, climb: Climb) -> None:
 
 
 def read_climb(run: Run, tier: str) -> Climb:
-    """What `hwnas ladder` left for a tier, whatever its limits were then.
+    """Return what `hwnas ladder` left for a tier, whatever its limits were then.
 
     Raises:
         RunError: nothing, or it is damaged.
@@ -128,7 +128,7 @@ def passed_by(climb: Climb, points: Sequence[FrontPoint]) -> tuple[FrontPoint, .
     """Networks with their scores on the rungs before the last one, too, as far as they were on them."""
     known = {rung.metric: {one.architecture: one.scores[rung.metric] for one in rung.evaluations
                            if rung.metric in one.scores} for rung in climb.rungs}  # fmt: skip
-    told = [{metric: known[metric][point.architecture] for metric in climb.passed
+    passed = [{metric: known[metric][point.architecture] for metric in climb.passed
              if point.architecture in known[metric]} for point in points]  # fmt: skip
     return tuple(
         replace(
@@ -136,7 +136,7 @@ def passed_by(climb: Climb, points: Sequence[FrontPoint]) -> tuple[FrontPoint, .
             scores={**scores, **point.scores},
             origin={**{metric: climb.passed[metric].origin for metric in scores}, **point.origin},
         )
-        for point, scores in zip(points, told, strict=True)
+        for point, scores in zip(points, passed, strict=True)
     )
 
 

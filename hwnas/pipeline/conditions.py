@@ -1,5 +1,5 @@
-"""What a front was found under, kept beside it and compared with what is asked now. Neither torch nor a supernet is
-needed for it."""
+"""The conditions that a front was found under, kept and compared with those of the experiment. Neither torch nor a
+supernet is needed for it."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from hwnas.config import AccuracyConfig, RungConfig, SetupConfig, TrainConfig
 from hwnas.errors import RunError
 from hwnas.io.checksum import sha256_of
 from hwnas.io.fields import FieldError, Fields, loads
-from hwnas.latency.table import DAMAGE, check_line, read_header
+from hwnas.latency.table import check_line
 from hwnas.lookup import read_source
 from hwnas.network import lower
 from hwnas.pareto import Limit, Objective, Tier
 from hwnas.pipeline.climbs import metric_of
-from hwnas.pipeline.pricing import table_digest
+from hwnas.pipeline.pricing import header_of, table_digest
 from hwnas.pipeline.workspace import Run
 from hwnas.proxies import RANKED, TRAINLESS, source_of
 from hwnas.search.fronts import write_whole
 from hwnas.search.halving import tier_at
 
 OF_TIER = ("objectives", "limits", "setup", "latency")
-"""What may change while accuracies stay what they are."""
+"""These may change while accuracies stay as they are."""
 OF_RUN = ("space", "seed", "data", "train", "accuracy")
-"""What an accuracy is of."""
+"""The parts that decide an accuracy."""
 APART = ("processes", "launcher", "on_divergence", "checkpoint_every", "accumulate")
 """Of `train`, what does not decide the weights; into how many parts a batch is cut stands as `parts`."""
 OF_FILES = ("table", "device", "runtime_version", "content")
-"""What only a file tells, under `latency` and `accuracy`."""
+"""Keys that only a file tells, under `latency` and `accuracy`."""
 ELSEWHERE = {"latencies", "table", "python", "ssh_config"}
-"""Of a set-up, what stands under `latency` or decides no number."""
+"""Keys of a set-up: what stands under `latency` or decides no number."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Conditions:
     parts: Mapping[str, Any]
     """By the names of `OF_TIER` and `OF_RUN`."""
     producer: str = ""
-    """What made the accuracies; empty if it is not known."""
+    """The maker of the accuracies; empty if it is not known."""
     study: str = ""
     """Of a search, the study that it is the front of."""
 
@@ -101,7 +101,7 @@ def conditions_of(
 
 
 def conditions_path(front: Path) -> Path:
-    """Where the conditions of a front's file stand: `conditions/fronts/edge.json` is of `fronts/edge.json`, so that no
+    """The file of a front's conditions: `conditions/fronts/edge.json` is of `fronts/edge.json`, so that no
     tier's name can clash with them."""
     return front.parent.parent / "conditions" / front.parent.name / front.name
 
@@ -109,12 +109,12 @@ def conditions_path(front: Path) -> Path:
 def write_conditions(front: Path, conditions: Conditions) -> None:
     """Keep what the front in a file was found under, with the file's checksum: written after the front, so a kill
     between the two is seen."""
-    told = {"front": sha256_of(front), **conditions.as_dict()}
-    write_whole(conditions_path(front), json.dumps(told, indent=1, allow_nan=False) + "\n")
+    raw = {"front": sha256_of(front), **conditions.as_dict()}
+    write_whole(conditions_path(front), json.dumps(raw, indent=1, allow_nan=False) + "\n")
 
 
 def read_conditions(front: Path) -> tuple[Conditions | None, str]:
-    """What the front in a file was found under; None where that is not known, and why.
+    """Return the conditions of the front in a file; None where they are not known, and why.
 
     Raises:
         RunError: the file that tells it is damaged.
@@ -128,12 +128,12 @@ def read_conditions(front: Path) -> tuple[Conditions | None, str]:
         raise _damaged(path, error.strerror or str(error)) from error
     try:
         raw = Fields(loads(text))
-        digest, found = raw.text("front"), conditions_in(raw)
+        digest, conditions = raw.text("front"), conditions_in(raw)
     except FieldError as error:
         raise _damaged(path, str(error)) from error
     if digest != sha256_of(front):
         return None, f"{front.name} is not the file whose conditions were kept"
-    return found, ""
+    return conditions, ""
 
 
 def conditions_in(raw: Fields) -> Conditions:
@@ -146,12 +146,14 @@ def conditions_in(raw: Fields) -> Conditions:
     parts |= {name: list(raw.texts(name)) for name in ("objectives", "limits")}
     parts |= {name: dict(raw.object(name).raw) for name in ("setup", "latency", "accuracy")}
     parts |= {name: dict(raw.object(name).raw) if raw.optional(name) else None for name in ("data", "train")}
-    found = Conditions(parts, raw.text("producer"), raw.text("study"))
+    conditions = Conditions(parts, raw.text("producer"), raw.text("study"))
     try:
-        found.tier("")
+        tier = conditions.tier("")
     except ValueError as error:
-        raise FieldError("`limits` or `objectives` are none") from error
-    return found
+        raise FieldError("`limits` holds a text that is no limit") from error
+    if len(tier.objectives) < 2:
+        raise FieldError("`objectives` names fewer than two")
+    return conditions
 
 
 def space_identity(run: Run) -> str:
@@ -159,18 +161,18 @@ def space_identity(run: Run) -> str:
     space = run.space
     ends = [check_line(lower(space, end)) for end in (space.smallest(), space.largest())]
     choices = [(choice.name, choice.options) for choice in space.choices]
-    told = json.dumps([choices, ends, [plugin.digest for plugin in space.plugins]], sort_keys=True, default=str)
-    return f"{space.name} {hashlib.sha256(told.encode()).hexdigest()[:8]}"
+    content = json.dumps([choices, ends, [plugin.digest for plugin in space.plugins]], sort_keys=True, default=str)
+    return f"{space.name} {hashlib.sha256(content.encode()).hexdigest()[:8]}"
 
 
 def _latency(run: Run, tier: str) -> dict[str, Any]:
-    """Where the tier's latencies come from; of a file that is not there only its place is unknown."""
+    """The source of the tier's latencies; a file that is not there is left out."""
     setup = run.experiment.tiers[tier].setup
     config = run.experiment.setups[setup]
     if config.latencies is not None:
         path = run.found(config.latencies.file)
-        told = config.latencies.model_dump(mode="json", exclude={"file"})
-        return {"source": "published", **told, **({"content": sha256_of(path)[:12]} if path.is_file() else {})}
+        keys = config.latencies.model_dump(mode="json", exclude={"file"})
+        return {"source": "published", **keys, **({"content": sha256_of(path)[:12]} if path.is_file() else {})}
     if run.is_live(tier):
         return {"source": "live"}
     path = run.table_path(setup)
@@ -178,27 +180,24 @@ def _latency(run: Run, tier: str) -> dict[str, Any]:
 
 
 def _header(path: Path) -> dict[str, Any]:
-    try:
-        with open(path, "rb") as file:
-            told, _ = read_header(file.readline())
-    except (OSError, *DAMAGE):
-        return {"table": table_digest(path)}
-    return {"device": told.device, "runtime_version": told.runtime_version, "table": table_digest(path)}
+    digest, setup = table_digest(path), header_of(path)
+    if setup is None:
+        return {"table": digest}
+    return {"device": setup.device, "runtime_version": setup.runtime_version, "table": digest}
 
 
 def _train(run: Run) -> dict[str, Any]:
     config = run.experiment.train
-    told = config.model_dump(mode="json", exclude=set(APART))
-    return {**told, "parts": config.accumulate if config.accumulate > 1 else config.processes}
+    recipe = config.model_dump(mode="json", exclude=set(APART))
+    return {**recipe, "parts": config.accumulate if config.accumulate > 1 else config.processes}
 
 
 def _content(run: Run, source: str, file: str) -> str | None:
-    """What tells a file of accuracies, or a function's, from another one of the same name."""
+    """The digest of a file of accuracies, or of a function's file, if it is there."""
     path = source.rpartition(":")[0] if ":" in source else file
-    found = run.found(path) if path else None
-    if found is None or not found.is_file():
+    if not path or not (there := run.found(path)).is_file():
         return None
-    return read_source(found).digest if found.suffix == ".py" else sha256_of(found)[:12]
+    return read_source(there).digest if there.suffix == ".py" else sha256_of(there)[:12]
 
 
 def _limit(limit: Limit) -> str:
@@ -212,7 +211,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "accuracy": AccuracyConfig().model_dump(mode="json"),
     "setup": SetupConfig(runtime="onnxruntime").model_dump(mode="json"),
 }
-"""What a key had before it was there."""
+"""Values of keys that an earlier version did not have."""
 
 
 def _unlike(part: str, then: Any, now: Any) -> Iterator[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from hwnas.errors import HwnasError, RunError, TableError
+from hwnas.errors import HwnasError, RunError
 from hwnas.latency.table import read_table
 from hwnas.pipeline.climbs import climb_path
 from hwnas.pipeline.conditions import OF_RUN, OF_TIER, Conditions
@@ -95,11 +95,8 @@ def _setups(run: Run) -> Iterator[Ailment]:
             continue
         paths = [run.table_path(name)] if run.predicts(name) else []
         for path in (*paths, run.front_table_path(name), live_path(run, name)):
-            try:
-                if (error := another_setup(run, name, path)) is not None:
-                    yield Ailment.of(error)
-            except TableError:
-                continue  # damage is told of every table
+            if (error := another_setup(run, name, path)) is not None:
+                yield Ailment.of(error)
 
 
 def _ladders(run: Run) -> Iterator[Ailment]:
@@ -109,7 +106,7 @@ def _ladders(run: Run) -> Iterator[Ailment]:
 
 
 def _changed(run: Run, name: str, by: Finder) -> tuple[Conditions | None, list[Ailment]]:
-    """What a front was found under, and in what that is not what the experiment asks for."""
+    """The conditions of a front, and findings where they are not those of the experiment."""
     path = front_file(run, name, by)
     if not path.exists():
         return None, []
@@ -125,9 +122,9 @@ def _changed(run: Run, name: str, by: Finder) -> tuple[Conditions | None, list[A
         do = f"Restore the experiment; or run `{run.command(verb)}`, under a new `name` after another training"
         return known, [Ailment("error", f"other accuracies are asked for ({'; '.join(changed)})", where, allowed, do)]
     if changed := known.unlike(now, OF_TIER):
-        met = f"it was found under other conditions ({'; '.join(changed)})"
+        fact = f"it was found under other conditions ({'; '.join(changed)})"
         do = f"Run `{run.command(verb)}`; until then it is solved again from stored accuracies where it is read"
-        return known, [Ailment("note", met, where, allowed, do)]
+        return known, [Ailment("note", fact, where, allowed, do)]
     return known, []
 
 

@@ -1,4 +1,4 @@
-"""What was exported, against what is asked now; and fronts from which nothing can be."""
+"""Earlier exports against the experiment as it is now; and fronts from which nothing can be."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hwnas.pipeline.workspace import Run
 from hwnas.search.nearest import Nearest, nearest
 
 OF_SETUP = ("runtime", "threads", "batch", "precision", "accelerator")
-"""What a manifest of an earlier version tells of its conditions, beside limits."""
+"""Fields by which a manifest of an earlier version tells its set-up."""
 
 
 def refuse_empty(run: Run, empty: Sequence[Found], manifests: Sequence[Path]) -> None:
@@ -28,10 +28,10 @@ def refuse_empty(run: Run, empty: Sequence[Found], manifests: Sequence[Path]) ->
         return
     names = ", ".join(f"`{found.named}`" for found in empty)
     near = [_nearest(run, found) for found in empty]
-    told = "".join(f"; {one}" for one in near if one is not None)
+    nearby = "".join(f"; {one}" for one in near if one is not None)
     wrote = f". Written: {', '.join(map(str, manifests))}" if manifests else ""
     raise EmptyFront(
-        f"the front of {names} is empty, so there is nothing to export{told}", where=f"run {run.folder}",
+        f"the front of {names} is empty, so there is nothing to export{nearby}", where=f"run {run.folder}",
         allowed=f"Files are made of networks within all limits of their tier{wrote}",
         do=f"Loosen a limit and run `{run.command('search')}`",
     )  # fmt: skip
@@ -50,13 +50,13 @@ def exported_under(run: Run, found: Found, manifest: Mapping[str, Any]) -> list[
         return [*then.unlike(found.conditions, (*OF_RUN, *OF_TIER)),
                 *(other if known and then.producer != found.conditions.producer else [])]  # fmt: skip
     limits, now = list(map(str, manifest.get("limits", []))), list(map(str, found.tier.limits))
-    told = dict(manifest.get("setup", {}))
+    then_setup = dict(manifest.get("setup", {}))
     setup = run.experiment.setups[run.experiment.tiers[found.tier.name].setup]
     wanted = {} if setup.latencies else {field: getattr(setup, field) for field in OF_SETUP}
     return [
         *([f"limits: {', '.join(limits) or 'none'} then, {', '.join(now) or 'none'} now"] if limits != now else []),
-        *(f"setup.{field}: {told[field]} then, {value} now" for field, value in wanted.items()
-          if field in told and told[field] != value),
+        *(f"setup.{field}: {then_setup[field]} then, {value} now" for field, value in wanted.items()
+          if field in then_setup and then_setup[field] != value),
     ]  # fmt: skip
 
 

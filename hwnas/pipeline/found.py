@@ -45,11 +45,11 @@ class Found:
     climb: Climb | None = None
     """The way up the ladder, of a ladder's front."""
     conditions: Conditions | None = None
-    """What its numbers hold under; None of one that was just solved for."""
+    """Conditions that its numbers hold under; None of one that was just solved for."""
     solved_for: tuple[str, ...] = ()
-    """Why it is not the front that was written but solved again: what has changed since, a line each."""
+    """Changes for which it was solved again, a line each; empty if it is the front that was written."""
     evaluations: tuple[Evaluation, ...] = ()
-    """What a front that was solved again was chosen from."""
+    """The networks that a front that was solved again was chosen from."""
 
     @property
     def producer(self) -> str | None:
@@ -82,14 +82,14 @@ class Found:
         if not self.solved_for:
             return ()
         since = "; ".join(self.solved_for)
-        told = f"Solved again from {len(self.evaluations):,} stored accuracies, not as it was searched: {since}."
+        text = f"Solved again from {len(self.evaluations):,} stored accuracies, not as it was searched: {since}."
         near = nearest(((e.architecture.key, e.scores) for e in self.evaluations), self.tier)
         empty = "" if self.points or near is None else f"None of them holds the limits; {near}."
-        return (told, empty) if empty else (told,)
+        return (text, empty) if empty else (text,)
 
 
 def front_file(run: Run, name: str, by: Finder) -> Path:
-    """Where a tier's front stands."""
+    """The file of a tier's front."""
     return run.front_path(name) if by == "search" else climb_front_path(run, name)
 
 
@@ -142,7 +142,7 @@ def solved_again(run: Run, found: Found, why: str) -> Found:
 
 
 def _current(run: Run, name: str, by: Finder, known: Conditions | None) -> Conditions:
-    """What the experiment asks for now of a tier's front; what is `known` counts where it no longer names rungs."""
+    """The conditions of the experiment as it is now; `known` ones of a ladder count where it names no rungs."""
     if by == "search":
         return conditions_of(run, name)
     rungs = run.experiment.search.ladder
@@ -155,7 +155,7 @@ def _current(run: Run, name: str, by: Finder, known: Conditions | None) -> Condi
 
 
 def conditions_known(run: Run, name: str, by: Finder) -> tuple[Conditions | None, Conditions]:
-    """What a tier's front was found under, None if that is not known, and what is asked for now.
+    """The conditions of a tier's front, None if they are not known, and those of the experiment as it is now.
 
     Raises:
         RunError: the front, or what it was found under, cannot be read.

@@ -13,12 +13,13 @@ from hwnas.latency.consumption import EnergyModel
 from hwnas.latency.model import FEWEST_CHECKS, LatencyModel, throttled
 from hwnas.latency.peak import PeakModel
 from hwnas.latency.size import predict_file_bytes
-from hwnas.latency.table import LatencyTable, read_table
+from hwnas.latency.table import DAMAGE, LatencyTable, read_header
 from hwnas.network import Network, costs, known_operators
 from hwnas.pareto import Limit, Objective, Scores
 from hwnas.pipeline.boards import board_table
 from hwnas.pipeline.timing import table_of, wished
 from hwnas.pipeline.workspace import Run, quantile_metric
+from hwnas.runtimes import Setup
 from hwnas.search.evaluate import Scorer
 from hwnas.space import Architecture
 
@@ -37,6 +38,15 @@ class Priced:
     def digest(self) -> str:
         """What the model was inferred from: latencies of unlike tables do not mix in a study."""
         return table_digest(self.table.path)
+
+
+def header_of(path: Path) -> Setup | None:
+    """The set-up that a table's first line tells; None where there is no table, or it is damaged: its reader tells."""
+    try:
+        with open(path, "rb") as file:
+            return read_header(file.readline())[0]
+    except (OSError, RecursionError, *DAMAGE):
+        return None
 
 
 def table_digest(path: Path) -> str:
@@ -85,25 +95,20 @@ def refuse_another_setup(run: Run, name: str, path: Path) -> None:
     """Refuse a table that was measured under another set-up than the experiment's; one that is not there passes.
 
     Raises:
-        TableError: it names what differs, and what makes another table; or the table is damaged.
+        TableError: it names what differs, and what makes another table.
     """
     if (error := another_setup(run, name, path)) is not None:
         raise error
 
 
 def another_setup(run: Run, name: str, path: Path) -> TableError | None:
-    """The error for a table that was measured under another set-up than the experiment's; None for any other one.
-
-    Raises:
-        TableError: the table is damaged.
-    """
-    if not path.is_file():
+    """The error for a table that was measured under another set-up than the experiment's; None for any other one."""
+    if (setup := header_of(path)) is None:
         return None
-    table = read_table(path)
     wanted = wished(run.experiment.setups[name])
     untold = [field for field in ("device", "runtime_version") if not getattr(wanted, field)]
-    known = {field: getattr(table.setup, field) for field in untold}
-    if unlike := table.setup.differences(replace(wanted, **known)):
+    known = {field: getattr(setup, field) for field in untold}
+    if unlike := setup.differences(replace(wanted, **known)):
         return TableError(
             f"the table is of another set-up ({'; '.join(unlike)}; first the table's, then `{name}` of the experiment)",
             where=str(path), allowed="A number is told of the set-up that it was taken on",

@@ -243,7 +243,7 @@ def _files(manifest: dict[str, Any], latency: str, front: Collection[str]) -> tu
 
 
 def _manifest(run: Run, found: Found) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """What was exported, nothing yet perhaps, or why that is left out: its numbers are of other conditions."""
+    """The manifest, empty if nothing was exported, or why it is left out: its numbers are of other conditions."""
     path = found.folder / "manifest.json"
     try:
         manifest = dict(json.loads(path.read_text(encoding="utf-8")))

@@ -73,7 +73,7 @@ def timed_before(run: Run, front: Sequence[FrontPoint], tier: Tier) -> list[Fron
 
 
 def _measured(run: Run, setup: str, front: Sequence[FrontPoint], latency: str) -> dict[str, dict[str, float]]:
-    """What the set-up's table of fronts holds of these networks, by key."""
+    """Numbers that the set-up's table of fronts holds of these networks, by key."""
     path, own = run.front_table_path(setup), read_table(run.table_path(setup))
     if not path.is_file() or (table := read_table(path)).setup != own.setup:
         return {}

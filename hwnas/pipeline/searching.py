@@ -53,7 +53,7 @@ class Searched:
     paused: HostAway | None = None
     """Why the search waits for its device."""
     conditions: Conditions | None = None
-    """What it was searched under."""
+    """Conditions of the search."""
     found: Found | None = None
     """The front as it is read from the run's folder, if it was."""
     measured_limits: tuple[Limit, ...] = ()
@@ -61,7 +61,7 @@ class Searched:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no network is left on the front."""
+        """Return whether no network is left on the front."""
         return not any(point.kept is not False for point in self.front)
 
 
@@ -104,12 +104,12 @@ def searched_before(run: Run, trained: Trained | None, prices: Mapping[str, Pric
 
 
 def weights_producer(run: Run, trained: Trained | None) -> str | None:
-    """What makes the accuracies of a run whose weights are trained, as these are now; None of other runs."""
+    """The producer of accuracies with the weights as they are now; None where accuracies need no trained weights."""
     return accuracy_of(run, trained).producer if trained is not None and run.source.supernet else None
 
 
 def told_to(run: Run, name: str, study: str) -> tuple[Evaluation, ...]:
-    """What a study was told with, in order; nothing where it is not there any more."""
+    """The evaluations of a study, in order; none if it is gone."""
     storage = study_storage(run, name)
     if isinstance(storage, Path) and not storage.exists():
         return ()
@@ -150,7 +150,7 @@ def search_run(
 
 
 def nothing_found(searched: Searched) -> str:
-    """Why no network stands on a front, and which one came nearest to its limits, as a sentence."""
+    """A sentence on an empty front: why, and which network came nearest to its limits."""
     if searched.front:
         tier = replace(searched.tier, limits=searched.measured_limits)
         best = nearest(((p.architecture.key, p.final) for p in searched.front), tier)
@@ -240,7 +240,7 @@ def standing(
 
 
 def origin_of_latency(run: Run, tier: str, prices: Mapping[str, Priced], architecture: Architecture) -> str:
-    """Where a network's latency comes from, in a front's words."""
+    """The origin of a network's latency, in a front's words."""
     if run.is_published(tier):
         return "published"
     if run.is_live(tier):
@@ -293,7 +293,7 @@ def _open_study(
 
 
 def study_storage(run: Run, tier: str) -> Path | str:
-    """Where a tier's studies are kept: a journal file, or a storage by its URL."""
+    """The storage of a tier's studies: a journal file, or a URL."""
     return run.experiment.search.storage or run.folder / f"study-{tier}.log"
 
 

@@ -40,7 +40,7 @@ class Answer:
     evaluations: tuple[Evaluation, ...]
     """Every network that has an accuracy and a latency."""
     producer: str
-    """What made the accuracies."""
+    """The maker of the accuracies."""
     stored: int
     """So many networks have an accuracy."""
     left_out: int
@@ -74,7 +74,7 @@ def answer(run: Run, tier: Tier, source: Source, prices: Mapping[str, Priced], p
             f"nothing tells `{untold[0]}`", where="--limit", allowed=did_you_mean(untold[0], [*scorers, accuracy]),
             do="Leave the limit out, or name a set-up of the experiment whose table holds it",
         )  # fmt: skip
-    evaluations = tuple(found for score in scores if (found := _evaluation(score, scorers, tier)) is not None)
+    evaluations = tuple(one for score in scores if (one := _evaluation(score, scorers, tier)) is not None)
     errors, latency = {score.architecture.key: score.error for score in scores}, tier.objectives[1].metric
     points = [
         replace(
@@ -123,7 +123,7 @@ class Solved:
 
     @property
     def refusal(self) -> ConfigError | None:
-        """Where no network holds the limits: an error that names the nearest."""
+        """An error that names the nearest network, if none holds the limits."""
         return None if self.front else _nothing_near(self.run, self.tier, self.answer)
 
     def as_dict(self) -> dict[str, Any]:
@@ -175,7 +175,7 @@ def solve(
 def solve_tiers(
     reference: str | Path, *, limits: Sequence[str] = (), front: Finder = "search", runs: Path = Path("runs")
 ) -> dict[str, Solved]:
-    """What `solve` tells, for the set-up of each tier; the given limits stand in the place of the tiers' own.
+    """Solve for the set-up of each tier; the given limits stand in the place of the tiers' own.
 
     Raises:
         ConfigError: as `solve`; it is no error that some of the tiers, but not all, have nothing within the limits.
@@ -209,8 +209,8 @@ def _solved(
         refuse_other_accuracies(run, searched, front)
     opened, prices = _with_tier(run, name, setup, config, prices, limits)
     tier = opened.tier(name) if rung is None else tier_at(opened.tier(name), rung.metric)
-    found = answer(opened, tier, source, prices, None if rung is None else rung.producer)
-    return Solved(opened, Found(front, tier, source, found.points, run.folder), found)
+    solved = answer(opened, tier, source, prices, None if rung is None else rung.producer)
+    return Solved(opened, Found(front, tier, source, solved.points, run.folder), solved)
 
 
 def _with_tier(
@@ -286,6 +286,12 @@ def _stored(run: Run, accuracy: str, producer: str | None) -> tuple[list[Score],
         )  # fmt: skip
     producer = producer or max(known, key=lambda score: score.at).producer
     chosen = [score for score in known if score.producer == producer]
+    if not chosen:
+        raise RunError(
+            f"no `{accuracy}` by `{producer}` is stored", where=str(store.path),
+            allowed=f"The store holds {len(known):,} of other weights or settings, which do not mix with these",
+            do=f"Run `{run.command('search')}`",
+        )  # fmt: skip
     return chosen, len(known) - len(chosen)
 
 
@@ -314,11 +320,11 @@ def _nothing_near(run: Run, tier: Tier, found: Answer) -> ConfigError:
             where=f"run {run.folder}", allowed="A latency comes from a table's rows, or from a file's",
             do="Name another set-up",
         )  # fmt: skip
-    told = str(near)
+    sentence = str(near)
     return ConfigError(
         f"none of {len(found.evaluations):,} networks with an accuracy meets the limits "
         f"{', '.join(map(str, tier.limits))}",
         where=f"run {run.folder}",
-        allowed=told[0].upper() + told[1:],
+        allowed=sentence[0].upper() + sentence[1:],
         do="Loosen a limit, or add a tier with these limits to the experiment and search it",
     )

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import HwnasError
-from hwnas.latency.table import read_table
 from hwnas.pareto import Tier
 from hwnas.pipeline.conditions import Conditions
 from hwnas.pipeline.live import live_path
-from hwnas.pipeline.pricing import another_setup, table_digest
+from hwnas.pipeline.pricing import another_setup, header_of, table_digest
 from hwnas.pipeline.workspace import Run
 from hwnas.search.agreement import KeptStudy, kept_studies
 from hwnas.search.fronts import FrontPoint, tier_front
@@ -37,10 +36,10 @@ def vouched(run: Run, tier: Tier, points: tuple[FrontPoint, ...], now: Condition
 
 
 def _latencies(run: Run, tier: str) -> str | None:
-    """What makes the tier's latencies, as plans have it; None if a table is of another set-up than the experiment's.
+    """The producer of the tier's latencies, as plans have it; empty if its table is gone, None if one is of another set-up.
 
     Raises:
-        HwnasError: a table cannot be read.
+        HwnasError: a file of published latencies cannot be read.
     """
     setup = run.experiment.tiers[tier].setup
     if run.is_published(tier):
@@ -51,11 +50,13 @@ def _latencies(run: Run, tier: str) -> str | None:
         return None
     if run.is_live(tier):
         return "live"
-    return None if again.is_file() and read_table(again).setup != read_table(own).setup else table_digest(own)
+    if own.is_file() and again.is_file() and header_of(again) != header_of(own):
+        return None
+    return table_digest(own) if own.is_file() else ""
 
 
 def _planned(run: Run, tier: Tier, study: KeptStudy, now: Conditions) -> Conditions:
-    """What a study was made for. Plans round limits: those that are told alike are taken for the same."""
+    """The conditions that a study was made for. Plans round limits: those of one text are taken for the same."""
     plan, wanted = study.plan, Plan(run.space, tier, seed=run.experiment.seed).identity
     same = {part: plan[part] == wanted[part] for part in ("space", "objectives", "limits")}
     objectives = [" ".join(reversed(one.split(" "))) for one in plan["objectives"].split(", ")]
@@ -76,10 +77,10 @@ def _planned(run: Run, tier: Tier, study: KeptStudy, now: Conditions) -> Conditi
 
 
 def _latency(producer: str, own: str | None, now: Conditions) -> Mapping[str, Any]:
-    """Where a study's latencies came from; as it is told now, if that is the same."""
+    """The source of a study's latencies; as the experiment has it now, if that is the same."""
     if own is None:
         return {"source": "another set-up"}
-    if producer == own:
+    if own in (producer, ""):
         return dict(now.parts["latency"])
     if producer == "live":
         return {"source": "live"}

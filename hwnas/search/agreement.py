@@ -49,7 +49,7 @@ class KeptStudy:
     trials: Sequence[FrozenTrial]
     workers: Mapping[str, Mapping[str, object]]
     plan: Mapping[str, str] = field(default_factory=dict)
-    """What it was made for, part by part, as `Plan.identity` tells it."""
+    """The parts of its plan, as `Plan.identity` tells them."""
 
     @property
     def told(self) -> list[tuple[FrozenTrial, Evaluation]]:
