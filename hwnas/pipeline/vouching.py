@@ -36,7 +36,7 @@ def vouched(run: Run, tier: Tier, points: tuple[FrontPoint, ...], now: Condition
 
 
 def _latencies(run: Run, tier: str) -> str | None:
-    """The producer of the tier's latencies, as plans have it; empty if its table is gone, None if one is of another set-up.
+    """The producer of the tier's latencies, as in plans; empty if its table is gone, None if that is of another set-up.
 
     Raises:
         HwnasError: a file of published latencies cannot be read.
