@@ -49,6 +49,10 @@ class RunError(HwnasError, RuntimeError):
     """A run folder, a checkpoint or a study that cannot be continued."""
 
 
+class EmptyFront(HwnasError, RuntimeError):
+    """A tier for which no network is left within the limits."""
+
+
 class TrainingError(HwnasError, RuntimeError):
     """Training that diverged."""
 

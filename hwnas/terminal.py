@@ -118,6 +118,8 @@ def show_fronts(tiers: Sequence[TierFacts]) -> None:
 
     for tier in tiers:
         print_table(console(), front_table(tier))
+        for note in tier.notes:
+            console().print(note, markup=False, highlight=False)
 
 
 def show_feasible(tiers: Sequence[Feasible]) -> None:

@@ -237,13 +237,27 @@ def test_other_limits_are_solved_for_with_the_ladders_scores(climbed: Path) -> N
     assert solved.left_out == 2, "they were trained for two epochs"
 
 
-def test_a_front_that_was_found_under_other_limits_is_not_read(climbed: Path) -> None:
-    edited(climbed, tiers={"cloud": {"setup": "cpu", "limits": {"params": 2500}}})
+def test_a_front_that_was_found_under_other_limits_is_solved_again(climbed: Path) -> None:
+    scored = document(climbed)["rungs"][-1]["evaluations"]
+    bound = min(one["scores"]["params"] for one in scored)
+    edited(climbed, tiers={"cloud": {"setup": "cpu", "limits": {"params": bound}}})
     try:
-        with pytest.raises(RunError, match=r"the ladder was climbed for .* params <= 3000"):
-            pipeline.fronts(climbed, front="ladder")
+        (tier,) = pipeline.fronts(climbed, front="ladder")
+        assert {point.params for point in tier.front} == {bound}
+        assert f"limits: params <= 3000 then, params <= {bound:g} now" in tier.notes[0]
+        assert tier.front[0].scores["top1@inherited"] is not None, "the rungs before stand with it"
     finally:
         edited(climbed, tiers={"cloud": {"setup": "cpu", "limits": {"params": 3000}}})
+
+
+def test_a_front_of_other_scores_is_refused(climbed: Path) -> None:
+    kept = (climbed / "experiment.yaml").read_text()
+    edited(climbed, search={"ladder": [*LADDER[:2], {"score": "short", "networks": 3, "epochs": 2}]})
+    try:
+        with pytest.raises(RunError, match=r"accuracy.epochs: 1 then, 2 now"):
+            pipeline.fronts(climbed, front="ladder")
+    finally:
+        (climbed / "experiment.yaml").write_text(kept)
 
 
 def test_a_front_that_is_not_there_is_told_with_the_command_that_makes_it(run: Path, climbed: Path) -> None:

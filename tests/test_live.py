@@ -24,7 +24,7 @@ from hwnas.pipeline.workspace import open_run
 from hwnas.runtimes import Setup
 from hwnas.search.fronts import read_front
 from tests.sshd import Server, start_server
-from tests.test_pipeline import Telling, written
+from tests.test_pipeline import Telling, edited, written
 
 SETUP = Setup("my board", "fake", "1")
 
@@ -190,7 +190,7 @@ def searched(folder: Path, hosts: Hosts, monkeypatch: pytest.MonkeyPatch, act: C
 def test_a_live_tier_is_measured_from_search_to_report_and_needs_no_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hosts = Hosts(Board())
+    hosts = Hosts(Board(setup=replace(SETUP, runtime="onnxruntime")))
     searched(tmp_path, hosts, monkeypatch, pipeline.run)
     run = tmp_path / "runs" / "mini"
     assert not (run / "latency" / "cpu.jsonl").exists()
@@ -201,6 +201,14 @@ def test_a_live_tier_is_measured_from_search_to_report_and_needs_no_table(
         assert point.kept is True
     assert "my board" in (run / "report.html").read_text()
     pipeline.report(run)
+    bound = max(point.scores["params"] for point in read_front(run / "fronts" / "edge.json")) - 1
+    edited(run, tiers={**TIERS, "edge": {**TIERS["edge"], "limits": {"params": bound}}})
+    tier = next(tier for tier in pipeline.fronts(run) if tier.name == "edge")
+    assert f"limits: none then, params <= {bound:g} now" in tier.notes[0]
+    assert all(point.params <= bound and point.measured_ms == point.predicted_ms for point in tier.front)
+    edited(run, setups={**SETUPS, "cpu": {"runtime": "onnxruntime", "threads": 2}})
+    with pytest.raises(RunError, match=r"setup\.threads: 1 then, 2 now"):
+        pipeline.fronts(run)
 
 
 def test_a_board_that_goes_away_pauses_its_tier_only_and_the_same_command_continues(

@@ -12,7 +12,7 @@ import typer
 from hwnas import __version__
 from hwnas.cli import bench, check, doctor, experiments, operators, schemas, score, spaces, storages
 from hwnas.cli.streams import write_always
-from hwnas.errors import ConfigError, DataError, HwnasError, RunError, SpaceError, nameless, reason
+from hwnas.errors import ConfigError, DataError, EmptyFront, HwnasError, RunError, SpaceError, nameless, reason
 from hwnas.terminal import show_error
 
 COMMANDS: Mapping[str, Callable[..., None]] = {  # in the order in which help lists them
@@ -40,6 +40,7 @@ INTERRUPTED = 130
 COLUMNS = shutil.get_terminal_size().columns
 NARROW = 60
 """In fewer columns, help stands without boxes, in which words would be cut."""
+EMPTY = 3
 
 app = typer.Typer(
     name="hwnas",
@@ -71,7 +72,8 @@ def _main(version: Annotated[bool, typer.Option("--version", help="Print the ver
 
 
 def main() -> None:
-    """The entry point: exit code 0 for done, 1 for a failure, 2 for input that cannot be used, 130 for Ctrl-C."""
+    """The entry point: exit code 0 for done, 1 for a failure, 2 for input that cannot be used, 3 for a front without a
+    network, 130 for Ctrl-C."""
     write_always()
     try:
         app(prog_name="hwnas")
@@ -80,7 +82,7 @@ def main() -> None:
         sys.exit(2)
     except HwnasError as error:
         show_error(error)
-        sys.exit(1)
+        sys.exit(EMPTY if isinstance(error, EmptyFront) else 1)
     except OSError as error:  # what no room expected: a folder where a file should be, a device that is gone
         show_error(
             RunError(

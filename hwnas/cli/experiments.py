@@ -27,8 +27,12 @@ def init(
 
 
 def run(experiment: Reference, runs: Runs = RUNS, trials: Trials = None, as_json: Json = False) -> None:
-    """Do all of it: latency tables, training, search, files, report. The same command resumes."""
+    """Do all of it: latency tables, training, search, files, report. The same command resumes.
+
+    Exit code 3 if no network is left within the limits of a tier.
+    """
     from hwnas import pipeline
+    from hwnas.pipeline.searching import refuse_empty_fronts
 
     outcome = pipeline.run(experiment, runs=runs, trials=trials, narrator=Terminal())
     if not as_json:
@@ -41,6 +45,7 @@ def run(experiment: Reference, runs: Runs = RUNS, trials: Trials = None, as_json
         "tiers": {tier.tier.name: _searched(tier) for tier in outcome.tiers},
     }
     print_found(found, as_json, lines)
+    refuse_empty_fronts(outcome.tiers)
 
 
 def feasible(
@@ -76,13 +81,18 @@ def train(experiment: Reference, runs: Runs = RUNS, as_json: Json = False) -> No
 
 
 def search(experiment: Reference, runs: Runs = RUNS, trials: Trials = None, as_json: Json = False) -> None:
-    """Search the tiers of an experiment that is trained and timed, or continue the search."""
+    """Search the tiers of an experiment that is trained and timed, or continue the search.
+
+    Exit code 3 if no network is left within the limits of a tier.
+    """
     from hwnas import pipeline
+    from hwnas.pipeline.searching import refuse_empty_fronts
 
     tiers = pipeline.search(experiment, runs=runs, trials=trials, narrator=Terminal())
     if not as_json:
         print_fronts(experiment, runs)
     print_found({tier.tier.name: _searched(tier) for tier in tiers}, as_json, [])
+    refuse_empty_fronts(tiers)
 
 
 def ladder(experiment: Reference, runs: Runs = RUNS, as_json: Json = False) -> None:
@@ -92,16 +102,18 @@ def ladder(experiment: Reference, runs: Runs = RUNS, as_json: Json = False) -> N
     same command continues where it was stopped.
     """
     from hwnas import pipeline
+    from hwnas.pipeline.climbs import refuse_empty_climbs
 
     climbs = pipeline.ladder(experiment, runs=runs, narrator=Terminal())
     if as_json:
         found = {climb.tier: {**climb.as_dict(), "front": [_point(p) for p in climb.front]} for climb in climbs}
         print_found(found, True, [])
-        return
-    from hwnas.terminal import show_ladder
+    else:
+        from hwnas.terminal import show_ladder
 
-    for climb in climbs:
-        show_ladder(climb.tier, climb.rungs, climb.front)
+        for climb in climbs:
+            show_ladder(climb.tier, climb.rungs, climb.front)
+    refuse_empty_climbs(climbs)
 
 
 def fidelity(
@@ -134,23 +146,35 @@ def solve(
     experiment: Reference,
     setup: Annotated[
         str | None,
-        typer.Option(help="A set-up of the experiment, or a latency table's file."),
+        typer.Option(
+            help="A set-up of the experiment, a latency table's file or the name of a shipped one; if left out, "
+            "that of each tier."
+        ),
     ] = None,
     limit: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, such as latency_ms=20. Repeatable.")] = None,
     front: Front = None,
     runs: Runs = RUNS,
     as_json: Json = False,
 ) -> None:
-    """The front for another set-up or other limits, from stored accuracies and a table. Nothing is trained or timed."""
+    """The front for another set-up or other limits, from stored accuracies and a table. Nothing is trained or timed.
+
+    Without --setup, of an experiment with several set-ups, there is one for each tier.
+    """
     from hwnas import pipeline
 
-    solved = pipeline.solve(experiment, setup=setup, limits=limit or [], front=front or "search", runs=runs)
+    by, limits = front or "search", limit or []
+    if setup is None and len(pipeline.open_run(experiment, runs=runs).experiment.setups) > 1:
+        tiers = pipeline.solve_tiers(experiment, limits=limits, front=by, runs=runs)
+        document: Any = {name: solved.as_dict() for name, solved in tiers.items()}
+    else:
+        solved = pipeline.solve(experiment, setup=setup, limits=limits, front=by, runs=runs)
+        tiers, document = {solved.tier.name: solved}, solved.as_dict()
     if as_json:
-        print_found(solved.as_dict(), True, [])
+        print_found(document, True, [])
         return
     from hwnas.terminal import show_fronts
 
-    show_fronts([pipeline.solved_facts(solved)])
+    show_fronts([pipeline.solved_facts(solved) for solved in tiers.values()])
 
 
 def export(

@@ -55,6 +55,7 @@ def show(
 ) -> None:
     """What a space holds, or the fronts of a run."""
     from hwnas import pipeline
+    from hwnas.terminal import Terminal
 
     is_run = (Path(target) / "experiment.yaml").is_file()
     if (idle := "--pick" if pick and not is_run else "--picture" if picture and is_run else None) is not None:
@@ -67,6 +68,8 @@ def show(
     if is_run:
         if as_json:
             tiers = pipeline.fronts(target, pick=pick, front=front)
+            for note in (f"{tier.title}: {note}" for tier in tiers for note in tier.notes):
+                Terminal().say(note)
             print_found({tier.name: [dataclasses.asdict(p) for p in tier.front] for tier in tiers}, True, [])
         else:
             print_fronts(target, RUNS, pick, front)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from hwnas.pipeline.shown import fronts as fronts
     from hwnas.pipeline.shown import solved_facts as solved_facts
     from hwnas.pipeline.solving import solve as solve
+    from hwnas.pipeline.solving import solve_tiers as solve_tiers
     from hwnas.pipeline.spaces import open_space as open_space
     from hwnas.pipeline.storages import serve_storage as serve_storage
     from hwnas.pipeline.tables import import_table as import_table
@@ -66,6 +67,7 @@ _VERBS = {  # name -> "module:attribute"; the block above says the same to type 
     "search": "hwnas.pipeline.searching:search",
     "serve_storage": "hwnas.pipeline.storages:serve_storage",
     "solve": "hwnas.pipeline.solving:solve",
+    "solve_tiers": "hwnas.pipeline.solving:solve_tiers",
     "solved_facts": "hwnas.pipeline.shown:solved_facts",
     "space_facts": "hwnas.pipeline.showing:space_facts",
     "view": "hwnas.pipeline.showing:view",

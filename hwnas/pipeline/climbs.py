@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import ConfigError, HwnasError, RunError, reason
+from hwnas.errors import ConfigError, EmptyFront, HwnasError, RunError, reason
 from hwnas.io.fields import FieldError, Fields, loads
 from hwnas.io.regular import read_regular
 from hwnas.pareto import Tier
@@ -17,6 +18,7 @@ from hwnas.search.evaluate import Evaluation
 from hwnas.search.fronts import FrontPoint, read_front, write_front, write_whole
 from hwnas.search.halving import Climbed, promoted, tier_at
 from hwnas.search.kept_architecture import kept_architecture
+from hwnas.search.nearest import nearest
 
 WHERE = "search.ladder"
 
@@ -61,6 +63,25 @@ def metric_of(score: str) -> str:
     return f"{source_of(score, where=WHERE).quantity}@{score.rpartition(':')[2]}"
 
 
+def refuse_empty_climbs(climbs: Sequence[Climb]) -> None:
+    """Tell of tiers for which no network of the last rung is left.
+
+    Raises:
+        EmptyFront: there is one; it names the network that came nearest to the limits.
+    """
+    empty = [climb for climb in climbs if not any(point.kept is not False for point in climb.front)]
+    if not empty:
+        return
+    near = {climb.tier: nearest(((e.architecture.key, e.scores) for e in climb.last.evaluations if e.failed is None),
+                                climb.last.tier) for climb in empty}  # fmt: skip
+    tiers = "; ".join(f"tier `{tier}`" + (f": {one}" if one is not None else "") for tier, one in near.items())
+    raise EmptyFront(
+        f"no network of the last rung stands on the front ({tiers})", where="ladder",
+        allowed="A front holds networks within all limits of its tier",
+        do="Loosen a limit, or have more networks on the last rung",
+    )  # fmt: skip
+
+
 def check_ladder(run: Run) -> None:
     """Refuse an experiment without a ladder, or with a rung that is none.
 
@@ -97,20 +118,28 @@ def write_climb(run: Run, climb: Climb) -> None:
 
 
 def read_climb(run: Run, tier: str) -> Climb:
-    """What `hwnas ladder` left for a tier.
+    """Return what `hwnas ladder` left for a tier, whatever its limits were then.
 
     Raises:
-        RunError: nothing, or it is damaged, or the tier had other objectives or limits then.
+        RunError: nothing, or it is damaged.
     """
-    climb, asked = _read(run, tier)
-    if asked != _asked(climb.last.tier):
-        raise RunError(
-            f"the ladder was climbed for {asked}, the tier is {_asked(climb.last.tier)} now",
-            where=str(climb_path(run, tier)),
-            allowed="A front is read with the objectives and limits that it was found under",
-            do="Run `hwnas ladder` again; scores that are stored are not computed again",
+    return _read(run, tier)[0]
+
+
+def passed_by(climb: Climb, points: Sequence[FrontPoint]) -> tuple[FrontPoint, ...]:
+    """Networks with their scores on the rungs before the last one, too, as far as they were on them."""
+    known = {rung.metric: {one.architecture: one.scores[rung.metric] for one in rung.evaluations
+                           if rung.metric in one.scores} for rung in climb.rungs}  # fmt: skip
+    passed = [{metric: known[metric][point.architecture] for metric in climb.passed
+             if point.architecture in known[metric]} for point in points]  # fmt: skip
+    return tuple(
+        replace(
+            point,
+            scores={**scores, **point.scores},
+            origin={**{metric: climb.passed[metric].origin for metric in scores}, **point.origin},
         )
-    return climb
+        for point, scores in zip(points, passed, strict=True)
+    )
 
 
 def last_rung(run: Run) -> tuple[Climbed, Source]:

@@ -11,7 +11,12 @@ from hwnas.errors import HwnasError, RunError
 from hwnas.io.lines import read_lines
 from hwnas.latency.table import read_table
 from hwnas.pipeline.bundles import bundle_ailments
+from hwnas.pipeline.climbs import climb_path
+from hwnas.pipeline.conditions import OF_RUN, OF_TIER, Conditions
+from hwnas.pipeline.found import Finder, conditions_known, front_file
 from hwnas.pipeline.kept_files import kept_file_ailments
+from hwnas.pipeline.live import live_path
+from hwnas.pipeline.pricing import another_setup
 from hwnas.pipeline.workspace import Run, open_run
 from hwnas.search.agreement import Ailment, KeptStudy, front_ailments, kept_studies, store_ailments, study_ailments
 from hwnas.search.store import ScoreStore
@@ -48,7 +53,13 @@ def doctor(reference: str | Path, *, runs: Path = Path("runs")) -> Examined:
             do=f"Run `{run.command('run')}` first",
         )
     looked: list[str] = []
-    found = (*_files(run, looked), *_searches(run, looked), *bundle_ailments(run, looked))
+    found = (
+        *_files(run, looked),
+        *_setups(run),
+        *_searches(run, looked),
+        *_ladders(run),
+        *bundle_ailments(run, looked),
+    )
     return Examined(run.folder, tuple(looked), found)
 
 
@@ -80,6 +91,46 @@ def _named(run: Run) -> Iterator[Ailment]:
             yield Ailment.of(error)
 
 
+def _setups(run: Run) -> Iterator[Ailment]:
+    """Tables, also those of fronts, that were measured under another set-up than the experiment's."""
+    for name, setup in run.experiment.setups.items():
+        if setup.latencies is not None:
+            continue
+        paths = [run.table_path(name)] if run.predicts(name) else []
+        for path in (*paths, run.front_table_path(name), live_path(run, name)):
+            if (error := another_setup(run, name, path)) is not None:
+                yield Ailment.of(error)
+
+
+def _ladders(run: Run) -> Iterator[Ailment]:
+    for name in run.experiment.tiers:
+        if climb_path(run, name).exists():
+            yield from _changed(run, name, "ladder")[1]
+
+
+def _changed(run: Run, name: str, by: Finder) -> tuple[Conditions | None, list[Ailment]]:
+    """The conditions of a front, and findings where they are not those of the experiment."""
+    path = front_file(run, name, by)
+    if not path.exists():
+        return None, []
+    try:
+        known, now = conditions_known(run, name, by)
+    except HwnasError as error:
+        return None, [Ailment.of(error)]
+    if known is None:
+        return None, []
+    where, verb = str(path), "search" if by == "search" else "ladder"
+    allowed = "A front is read under the conditions that it was found under"
+    if changed := known.unlike(now, OF_RUN):
+        do = f"Restore the experiment; or run `{run.command(verb)}`, under a new `name` after another training"
+        return known, [Ailment("error", f"other accuracies are asked for ({'; '.join(changed)})", where, allowed, do)]
+    if changed := known.unlike(now, OF_TIER):
+        fact = f"it was found under other conditions ({'; '.join(changed)})"
+        do = f"Run `{run.command(verb)}`; until then it is solved again from stored accuracies where it is read"
+        return known, [Ailment("note", fact, where, allowed, do)]
+    return known, []
+
+
 def _begun(run: Run, setup: str) -> bool:
     """Whether a tier that predicts from the set-up's table was searched."""
     tiers = [name for name, tier in run.experiment.tiers.items() if tier.setup == setup and not run.is_live(name)]
@@ -108,9 +159,12 @@ def _searches(run: Run, looked: list[str]) -> Iterator[Ailment]:
 def _tier(run: Run, name: str, store: ScoreStore | None, looked: list[str]) -> Iterator[Ailment]:
     config, tier = run.experiment.search, run.tier(name)
     storage: Path | str = config.storage or run.folder / f"study-{name}.log"
+    known, changed = _changed(run, name, "search")
+    yield from changed
+    front_tier = tier if known is None else known.tier(name)
     if isinstance(storage, Path) and not storage.exists():
         if run.front_path(name).exists():
-            yield from front_ailments(run.front_path(name), (), tier)
+            yield from front_ailments(run.front_path(name), (), front_tier)
         return
     cut = list[Ailment]()
     try:
@@ -138,7 +192,7 @@ def _tier(run: Run, name: str, store: ScoreStore | None, looked: list[str]) -> I
             if store is not None:
                 yield from store_ailments(store, study, run.accuracy, whole=config.storage is None)
     if run.front_path(name).exists():
-        yield from front_ailments(run.front_path(name), sound, tier, cut=bool(cut))
+        yield from front_ailments(run.front_path(name), sound, front_tier, cut=bool(cut))
         looked.append(f"{run.front_path(name)}")
     elif any(study.told for study in sound):
         yield Ailment(

@@ -47,11 +47,8 @@ def run(
         searched = search_run(opened, trained, prices, narrator, trials=trials)
         if opened.experiment.data is None:
             narrator.say("no files are written: without `data` there are no images to compare them on")
-        fronts = (
-            []
-            if opened.experiment.data is None
-            else [found_front(opened, t, "search") for t in opened.experiment.tiers]
-        )
+        standing = [] if opened.experiment.data is None else [tier.tier.name for tier in searched if not tier.is_empty]
+        fronts = [found_front(opened, tier, "search") for tier in standing]
         manifests = export_run(opened, trained, narrator, fronts) if fronts else []
         page = report_run(opened, trained, prices, searched)
     refuse_paused((tier.tier.name, tier.paused) for tier in searched if tier.paused)

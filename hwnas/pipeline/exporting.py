@@ -23,8 +23,10 @@ from hwnas.network import Network, costs
 from hwnas.pareto import Objective
 from hwnas.pipeline.boards import board_table
 from hwnas.pipeline.bundles import open_bundle
+from hwnas.pipeline.exported import refuse_empty
 from hwnas.pipeline.found import Finder, Found, found_front
 from hwnas.pipeline.narrate import Bar, Narrator, Silent
+from hwnas.pipeline.searching import weights_producer
 from hwnas.pipeline.timing import exporter_of, protocol, queue_of, runtime_of, wished
 from hwnas.pipeline.tuning import tune
 from hwnas.pipeline.workspace import Run, open_run
@@ -76,8 +78,14 @@ def export(
         run = replace(run, experiment=run.experiment.model_copy(update={"export": asked}))
     with run.opened():
         trained = supernet_of(run, narrator)
-        fronts = [found_front(run, name, front) for name in run.experiment.tiers]
-        return export_run(run, trained, narrator, fronts)
+        producer = weights_producer(run, trained)
+        fronts = [found_front(run, name, front, producer=producer) for name in run.experiment.tiers]
+        standing = [found for found in fronts if found.standing]
+        for note in (f"{found.named}: {note}" for found in fronts for note in found.notes):
+            narrator.say(note)
+        manifests = export_run(run, trained, narrator, standing)
+        refuse_empty(run, [found for found in fronts if not found.standing], manifests)
+        return manifests
 
 
 def export_run(run: Run, trained: Trained | None, narrator: Narrator, fronts: Sequence[Found]) -> list[Path]:
@@ -132,6 +140,8 @@ def _manifest(run: Run, found: Found, trained: Trained, models: Sequence[Mapping
         "machine": machine(),
         "versions": versions(),
         "limits": list(map(str, found.tier.limits)),
+        "conditions": None if found.conditions is None else found.conditions.as_dict(),
+        "solved_for": list(found.solved_for),
         "supernet": {"weights": trained.weights, "epochs": len(trained.history)},
         "test_images": run.dataset.test_images,
         "models": list(models),

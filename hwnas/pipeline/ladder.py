@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from hwnas.config import RungConfig
 from hwnas.pipeline.accuracy import ingredients_of, made
-from hwnas.pipeline.climbs import WHERE, Climb, check_ladder, metric_of, write_climb
+from hwnas.pipeline.climbs import WHERE, Climb, check_ladder, climb_front_path, metric_of, passed_by, write_climb
+from hwnas.pipeline.conditions import conditions_of, write_conditions
 from hwnas.pipeline.feasibility import check_limits
 from hwnas.pipeline.narrate import Narrator, Silent
 from hwnas.pipeline.pricing import Priced, known_scores, priced_setups
@@ -19,7 +20,7 @@ from hwnas.pipeline.searching import standing
 from hwnas.pipeline.training import supernet_of
 from hwnas.pipeline.workspace import Run, open_run
 from hwnas.proxies import Accuracy, source_of
-from hwnas.search.fronts import FrontPoint, read_front
+from hwnas.search.fronts import read_front
 from hwnas.search.halving import Rung, draw, halve, tier_at
 from hwnas.search.store import ScoreStore
 from hwnas.space import Architecture
@@ -70,6 +71,7 @@ def _climb(
     store: ScoreStore,
     narrator: Narrator,
 ) -> Climb:
+    conditions = conditions_of(run, name, scores[-1][0], producer=scores[-1][1].producer)
     rungs = [Rung(metric_of(rung.score), rung.networks, accuracy, accuracy.producer) for rung, accuracy in scores]
     population = _population(run, name, rungs[0].networks, prices)
     before = [0, *(rung.networks for rung in rungs)]
@@ -85,23 +87,10 @@ def _climb(
     front = standing(run, name, last.tier, last.evaluations, prices, origin, accuracy)
     front = timed_again(run, front, tier_at(run.tier(name, measured=True), last.metric), narrator)
     climb = Climb(name, tuple(rung.score for rung, _ in scores), tuple(climbed), tuple(front))
-    climb = replace(climb, front=_passed(climb))
+    climb = replace(climb, front=passed_by(climb, front))
     write_climb(run, climb)
+    write_conditions(climb_front_path(run, name), conditions)
     return climb
-
-
-def _passed(climb: Climb) -> tuple[FrontPoint, ...]:
-    """The front's networks with their scores on the rungs before the last one, too."""
-    known = {rung.metric: {one.architecture: one.scores[rung.metric] for one in rung.evaluations
-                           if rung.metric in one.scores} for rung in climb.rungs}  # fmt: skip
-    return tuple(
-        replace(
-            point,
-            scores={**{metric: known[metric][point.architecture] for metric in climb.passed}, **point.scores},
-            origin={**{metric: source.origin for metric, source in climb.passed.items()}, **point.origin},
-        )
-        for point in climb.front
-    )
 
 
 def _population(run: Run, name: str, count: int, prices: Mapping[str, Priced]) -> list[Architecture]:

@@ -7,15 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hwnas.config import LiveConfig, TimingConfig
-from hwnas.errors import DiskError, ExportError, HostAway, RunError, TableError
+from hwnas.errors import DiskError, ExportError, HostAway, NoScore, RunError, TableError
 from hwnas.io.atomic import part_of
+from hwnas.latency.drift import reference_ns, steady_ms
 from hwnas.latency.live import LiveTimes, Patience, Timed
 from hwnas.latency.process import LATE
-from hwnas.latency.table import check_key
+from hwnas.latency.table import check_key, read_table
 from hwnas.network import Network
 from hwnas.pipeline.narrate import Barless, Narrator, Silent
+from hwnas.pipeline.pricing import refuse_another_setup
 from hwnas.pipeline.timing import fill
 from hwnas.pipeline.workspace import Run
+from hwnas.search.evaluate import Scorer
+from hwnas.space import Architecture
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,30 @@ class SetupHost:
 def live_path(run: Run, setup: str) -> Path:
     """The table of the networks that were timed for a set-up's live tiers."""
     return run.folder / "latency" / f"{setup}-live.jsonl"
+
+
+def live_before(run: Run, tier: str) -> Scorer:
+    """The latencies that a live tier's networks had when they were timed; nothing is timed now.
+
+    Raises:
+        TableError: there are none, they are damaged, or of another set-up than the experiment's.
+    """
+    setup = run.experiment.tiers[tier].setup
+    path = live_path(run, setup)
+    refuse_another_setup(run, setup, path)
+    table = read_table(path)
+    first = next(iter(table.checks.values()), None)
+
+    def latency_ms(architecture: Architecture) -> float:
+        key = check_key(run.network(architecture))
+        if first is None or key not in table.checks:
+            raise NoScore(
+                f"architecture {architecture.key} was not timed", where=str(path),
+                allowed="Networks of a live tier are timed while it is searched", do="Search the tier",
+            )  # fmt: skip
+        return steady_ms([table.checks[key]], reference_ns([first]))[0]
+
+    return latency_ms
 
 
 def live_times(run: Run, tier: str, narrator: Narrator) -> LiveTimes:

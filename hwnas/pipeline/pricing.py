@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
-from hwnas.errors import NoScore
+from hwnas.errors import NoScore, TableError
+from hwnas.io.fields import FieldError
 from hwnas.latency.consumption import EnergyModel
 from hwnas.latency.file import content_of
-from hwnas.latency.lines import without_seals
+from hwnas.latency.lines import read_header, without_seals
 from hwnas.latency.model import FEWEST_CHECKS, LatencyModel, throttled
 from hwnas.latency.peak import PeakModel
 from hwnas.latency.size import predict_file_bytes
 from hwnas.latency.table import LatencyTable
 from hwnas.network import Network, costs, known_operators
 from hwnas.pareto import Limit, Objective, Scores
-from hwnas.pipeline.timing import table_of
+from hwnas.pipeline.boards import board_table
+from hwnas.pipeline.timing import table_of, wished
 from hwnas.pipeline.workspace import Run, quantile_metric
+from hwnas.runtimes import Setup
 from hwnas.search.evaluate import Scorer
 from hwnas.space import Architecture
 from hwnas.words import counted
@@ -37,7 +41,21 @@ class Priced:
     @property
     def digest(self) -> str:
         """What the model was inferred from: latencies of unlike tables do not mix in a study."""
-        return hashlib.sha256(without_seals(content_of(self.table.path))).hexdigest()[:12]
+        return table_digest(self.table.path)
+
+
+def header_of(path: Path) -> Setup | None:
+    """The set-up that a table's first line tells; None where there is no table, or it is damaged: its reader tells."""
+    try:
+        with open(path, "rb") as file:
+            return read_header(file.readline())[0]
+    except (OSError, FieldError):
+        return None
+
+
+def table_digest(path: Path) -> str:
+    """Twelve digits of a table's content."""
+    return hashlib.sha256(without_seals(content_of(path))).hexdigest()[:12]
 
 
 def priced_setups(run: Run) -> dict[str, Priced]:
@@ -56,7 +74,55 @@ def priced_setup(run: Run, name: str) -> Priced:
     Raises:
         TableError: as `priced_setups`.
     """
-    table = table_of(run.experiment.setups[name], run.table_path(name))
+    for path in (run.table_path(name), run.front_table_path(name)):
+        refuse_another_setup(run, name, path)
+    return _priced(run, name, table_of(run.experiment.setups[name], run.table_path(name)))
+
+
+def priced_before(run: Run, name: str) -> Priced:
+    """Table and model of a set-up from its table alone: it need not be this machine's, and nothing is written.
+
+    Raises:
+        TableError: the table is missing, damaged, or of another set-up than the experiment's.
+    """
+    path = run.table_path(name)
+    if not path.exists():
+        raise TableError(
+            "there is no table yet", where=str(path), allowed="A latency is predicted from a set-up's table",
+            do=f"Run `{run.command('bench')}`, or name another table",
+        )  # fmt: skip
+    refuse_another_setup(run, name, path)
+    return _priced(run, name, board_table(path, wished(run.experiment.setups[name])))
+
+
+def refuse_another_setup(run: Run, name: str, path: Path) -> None:
+    """Refuse a table that was measured under another set-up than the experiment's; one that is not there passes.
+
+    Raises:
+        TableError: it names what differs, and what makes another table.
+    """
+    if (error := another_setup(run, name, path)) is not None:
+        raise error
+
+
+def another_setup(run: Run, name: str, path: Path) -> TableError | None:
+    """The error for a table that was measured under another set-up than the experiment's; None for any other one."""
+    if (setup := header_of(path)) is None:
+        return None
+    wanted = wished(run.experiment.setups[name])
+    untold = [field for field in ("device", "runtime_version") if not getattr(wanted, field)]
+    known = {field: getattr(setup, field) for field in untold}
+    if unlike := setup.differences(replace(wanted, **known)):
+        return TableError(
+            f"the table is of another set-up ({'; '.join(unlike)}; first the table's, then `{name}` of the experiment)",
+            where=str(path), allowed="A number is told of the set-up that it was taken on",
+            do=f"Restore the set-up; or move the file away, then run `{run.command('bench')}` and "
+            f"`{run.command('search')}`",
+        )  # fmt: skip
+    return None
+
+
+def _priced(run: Run, name: str, table: LatencyTable) -> Priced:
     missing = run.experiment.setups[name].missing
     bench, known = run.command("bench"), known_operators(run.space)
     model = LatencyModel.of(table, missing=missing, bench=bench, operators=known)

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from hwnas import __version__
 from hwnas.config import dump_experiment, published
-from hwnas.errors import RunError, SpaceError
+from hwnas.errors import HwnasError, SpaceError
 from hwnas.latency.model import LatencyModel, throttled
 from hwnas.latency.table import LatencyTable, check_key, read_table
 from hwnas.network import Network, costs
 from hwnas.pareto import reference_point
 from hwnas.pipeline.bundles import Bundle, open_bundle
 from hwnas.pipeline.climbs import Climb, climb_path
+from hwnas.pipeline.exported import exported_under
 from hwnas.pipeline.exporting import machine, published_setup, versions
 from hwnas.pipeline.found import Found, found_front
 from hwnas.pipeline.live import live_path
@@ -99,7 +100,9 @@ def _tiers(run: Run, prices: dict[str, Priced], searched: Sequence[Searched]) ->
         if name in by_name:
             yield _searched(run, by_name[name], prices, left_out)
         if found is not None and found.climb is not None:
-            yield _tier(run, found, found.climb.last.evaluations, prices, notes=tuple(_rungs(found.climb)))
+            evaluations = found.evaluations if found.solved_for else found.climb.last.evaluations
+            notes = found.notes if found.solved_for else tuple(_rungs(found.climb))
+            yield _tier(run, found, evaluations, prices, notes=notes)
 
 
 def _ladder(run: Run, name: str) -> tuple[Found | None, tuple[str, ...]]:
@@ -108,7 +111,7 @@ def _ladder(run: Run, name: str) -> tuple[Found | None, tuple[str, ...]]:
         return None, ()
     try:
         return found_front(run, name, "ladder"), ()
-    except RunError as error:
+    except HwnasError as error:
         return None, (f"The ladder's front is left out: {error.met}. {error.do}.",)
 
 
@@ -124,7 +127,9 @@ def _searched(run: Run, searched: Searched, prices: dict[str, Priced], left_out:
     competing = [e.scores for e in searched.evaluations if e.competes(tier)]
     reference = reference_point(competing, tier.objectives) if competing else None
     volume = () if reference is None else tuple(hypervolume_history(searched.evaluations, tier, reference))
-    found, notes = found_front(run, tier.name, "search"), (*_notes(searched), *left_out)
+    found = searched.found or found_front(run, tier.name, "search")
+    notes = (*(found.notes or _notes(searched)), *left_out)
+    volume = () if found.solved_for else volume  # of trials, which these networks are not
     return _tier(run, found, searched.evaluations, prices, notes=notes, hypervolume=volume)
 
 
@@ -139,7 +144,7 @@ def _tier(
 ) -> facts.TierFacts:
     accuracy, latency = (objective.metric for objective in found.tier.objectives[:2])
     name = found.tier.name
-    setup, bundle = run.experiment.tiers[name].setup, open_bundle(found.folder)
+    setup, (bundle, untrue) = run.experiment.tiers[name].setup, _exported(run, found)
     tested = bundle.test_accuracies
     live, again = run.is_live(name), run.front_table_path(setup)
     again = live_path(run, setup) if live else again
@@ -158,7 +163,7 @@ def _tier(
         front=tuple(_front_point(run, found, point, model, table, tested) for point in found.points),
         hypervolume=hypervolume,
         files=_files(bundle, latency, {point.architecture.key for point in found.points}),
-        notes=(*notes, *(_throttled(price) if price else ()), *_damaged(bundle)),
+        notes=(*notes, *untrue, *(_throttled(price) if price else ())),
         found_by=found.by,
         passed=passed_facts(found),
     )
@@ -235,9 +240,25 @@ def _files(bundle: Bundle, latency: str, front: Collection[str]) -> tuple[facts.
     )
 
 
-def _damaged(bundle: Bundle) -> Iterator[str]:
-    for name, why in bundle.wrong.items():
-        yield f"{name} of the bundle is damaged and left out here: {why}. `hwnas export` writes the bundle anew."
+def _exported(run: Run, found: Found) -> tuple[Bundle, tuple[str, ...]]:
+    """The bundle of a front, and what is damaged there; empty where its numbers are of other conditions."""
+    bundle = open_bundle(found.folder)
+    damaged = tuple(
+        f"{name} of the bundle is damaged and left out here: {why}. `hwnas export` writes the bundle anew."
+        for name, why in bundle.wrong.items()
+    )
+    if bundle.manifest is None:
+        return bundle, damaged
+    try:
+        changed = exported_under(run, found, bundle.manifest.content)
+    except (ValueError, TypeError, AttributeError) as error:
+        changed = [f"what it tells of them cannot be read ({reason(error)})"]
+    if not changed:
+        return bundle, damaged
+    since = "; ".join(changed)
+    return Bundle(), (
+        f"The files in {found.folder} are left out, for they were exported under other conditions: {since}.",
+    )
 
 
 def _notes(searched: Searched) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hwnas.config import EnergyConfig
 from hwnas.errors import SensorError, TableError
@@ -13,7 +14,7 @@ from hwnas.pareto import Tier
 from hwnas.pipeline.narrate import Narrator
 from hwnas.pipeline.timing import fill, fill_others, runtime_of, table_of
 from hwnas.pipeline.workspace import Run
-from hwnas.search.fronts import FrontPoint, remeasured
+from hwnas.search.fronts import FrontPoint, mark_picks, remeasured
 
 
 def timed_again(run: Run, front: Sequence[FrontPoint], tier: Tier, narrator: Narrator) -> list[FrontPoint]:
@@ -49,6 +50,38 @@ def timed_again(run: Run, front: Sequence[FrontPoint], tier: Tier, narrator: Nar
         for point, network, ms in zip(front, networks, steady_ms(found, usual_ns), strict=True)
     }
     return remeasured(front, tier, measured)
+
+
+def timed_before(run: Run, front: Sequence[FrontPoint], tier: Tier) -> list[FrontPoint]:
+    """The front with what its tier's device gave earlier, on this very set-up; nothing is timed now.
+
+    Ranked again if all of it was timed. If only some was, a network leaves it by a limit that its own numbers break.
+    """
+    name, latency = tier.name, tier.objectives[1].metric
+    setup = run.experiment.tiers[name].setup
+    if run.is_published(name):
+        return remeasured(front, tier, {})
+    if run.is_live(name):
+        return remeasured(front, tier, {point.architecture.key: {latency: point.scores[latency]} for point in front})
+    measured = _measured(run, setup, front, latency)
+    if len(measured) == len(front):
+        return remeasured(front, tier, measured)
+    known = [replace(point, measured=measured.get(point.architecture.key, {})) for point in front]
+    fell = [bool(point.measured) and bool(tier.broken(point.final)) for point in known]
+    return mark_picks([replace(point, kept=False if gone else None) for point, gone in zip(known, fell, strict=True)],
+                      tier)  # fmt: skip
+
+
+def _measured(run: Run, setup: str, front: Sequence[FrontPoint], latency: str) -> dict[str, dict[str, float]]:
+    """Numbers that the set-up's table of fronts holds of these networks, by key."""
+    path, own = run.front_table_path(setup), read_table(run.table_path(setup))
+    if not path.is_file() or (table := read_table(path)).setup != own.setup:
+        return {}
+    networks = {point.architecture.key: run.network(point.architecture) for point in front}
+    timed = {key: network for key, network in networks.items() if check_key(network) in table.checks}
+    checks = [table.checks[check_key(network)] for network in timed.values()]
+    times = steady_ms(checks, reference_ns(own.rows.values()))
+    return {key: {latency: ms, **_others(table, timed[key], setup)} for key, ms in zip(timed, times, strict=True)}
 
 
 def _measure_others(

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hwnas.errors import HostAway
-from hwnas.pareto import Tier
+from hwnas.errors import EmptyFront, HostAway
+from hwnas.pareto import Limit, Tier
 from hwnas.pipeline.accuracy import accuracy_of
-from hwnas.pipeline.climbs import climb_path
+from hwnas.pipeline.conditions import Conditions, conditions_of, write_conditions
 from hwnas.pipeline.feasibility import check_limits
+from hwnas.pipeline.found import Found, finder_of, found_front, solved_again
 from hwnas.pipeline.guiding import guide_of
 from hwnas.pipeline.live import refuse_paused
 from hwnas.pipeline.narrate import Narrator, Silent
@@ -25,9 +26,11 @@ from hwnas.pipeline.watching import tensorboard
 from hwnas.pipeline.workspace import BESIDE_LATENCY, DERIVED, Run, open_run
 from hwnas.proxies import Accuracy
 from hwnas.report import units
+from hwnas.search.agreement import kept_studies
 from hwnas.search.evaluate import Evaluation, error_of
-from hwnas.search.fronts import FrontPoint, read_front, tier_front, write_front
+from hwnas.search.fronts import FrontPoint, tier_front, write_front
 from hwnas.search.lock import RunLock
+from hwnas.search.nearest import nearest
 from hwnas.search.plan import Plan
 from hwnas.search.progress import Finished, Progress
 from hwnas.search.stopping import StopRules
@@ -50,6 +53,17 @@ class Searched:
     front: tuple[FrontPoint, ...]
     paused: HostAway | None = None
     """Why the search waits for its device."""
+    conditions: Conditions | None = None
+    """Conditions of the search."""
+    found: Found | None = None
+    """The front as it is read from the run's folder, if it was."""
+    measured_limits: tuple[Limit, ...] = ()
+    """The tier's limits once the front was timed again: a quantile's is then on the latency itself."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Return whether no network is left on the front."""
+        return not any(point.kept is not False for point in self.front)
 
 
 def search(
@@ -69,20 +83,39 @@ def search(
 
 
 def searched_before(run: Run, trained: Trained | None, prices: Mapping[str, Priced]) -> list[Searched]:
-    """The tiers of a run that were searched, as its folder holds them.
+    """The tiers of a run that were searched, as its folder holds them; nothing is written.
 
     Raises:
-        RunError: a front is missing or damaged.
+        RunError: a front is missing or damaged, or of other accuracies than the experiment asks for.
     """
-    found, proxy, store = [], accuracy_of(run, trained), ScoreStore.open(run.folder / "scores.jsonl")
+    searched, producer = [], weights_producer(run, trained)
     for name in run.experiment.tiers:
-        if not run.front_path(name).exists() and climb_path(run, name).exists():
+        if finder_of(run, name) == "ladder":
             continue  # its ladder was climbed, and nothing searched
-        study = _open_study(run, name, proxy, prices, store, Silent())
-        stopped = rules_of(run).reached(study.evaluations, study.plan.tier)
-        finished = Finished(len(study.evaluations), sum(e.failed is not None for e in study.evaluations), stopped)
-        found.append(Searched(study.plan.tier, finished, study.evaluations, tuple(read_front(run.front_path(name)))))
-    return found
+        found, evaluations = found_front(run, name, "search", producer=producer), tuple[Evaluation, ...]()
+        if not found.solved_for and found.conditions is not None:
+            evaluations = told_to(run, name, found.conditions.study)
+            if not evaluations:
+                found = solved_again(run, found, f"its study `{found.conditions.study}` is gone")
+        evaluations = evaluations or found.evaluations
+        stopped = "" if found.solved_for else rules_of(run).reached(evaluations, found.tier)
+        finished = Finished(len(evaluations), sum(e.failed is not None for e in evaluations), stopped)
+        searched.append(Searched(found.tier, finished, evaluations, found.points, None, found.conditions, found))
+    return searched
+
+
+def weights_producer(run: Run, trained: Trained | None) -> str | None:
+    """The producer of accuracies with the weights as they are now; None where accuracies need no trained weights."""
+    return accuracy_of(run, trained).producer if trained is not None and run.source.supernet else None
+
+
+def told_to(run: Run, name: str, study: str) -> tuple[Evaluation, ...]:
+    """The evaluations of a study, in order; none if it is gone."""
+    storage = study_storage(run, name)
+    if isinstance(storage, Path) and not storage.exists():
+        return ()
+    evaluations = [evaluation for kept in kept_studies(storage, study) for _, evaluation in kept.told]
+    return tuple({evaluation.architecture.key: evaluation for evaluation in evaluations}.values())
 
 
 def search_run(
@@ -108,23 +141,45 @@ def search_run(
         if taken := adopt(run, store, proxy.producer):
             narrator.say(f"{taken:,} accuracies are taken over from earlier runs")
         searched = [_search_tier(run, name, proxy, prices, store, narrator, trials) for name in run.experiment.tiers]
-    for tier in searched:
-        if not tier.front:
-            narrator.say(f"{tier.tier.name}: {nothing_found(tier)}")
     alone()
     with run.timed("timing the fronts"):
-        return [_timed_again(run, tier, narrator) for tier in searched]
+        timed = [_timed_again(run, tier, narrator) for tier in searched]
+    for tier in timed:
+        if tier.is_empty:
+            narrator.say(f"{tier.tier.name}: {nothing_found(tier)}")
+    return timed
 
 
 def nothing_found(searched: Searched) -> str:
-    """Why a front is empty, as a sentence."""
+    """A sentence on an empty front: why, and which network came nearest to its limits."""
+    if searched.front:
+        tier = replace(searched.tier, limits=searched.measured_limits)
+        best = nearest(((p.architecture.key, p.final) for p in searched.front), tier)
+        return f"none of {len(searched.front)} networks holds the limits with what was measured; {best}"
     tried, failed = len(searched.evaluations), searched.finished.failed
     broken = Counter(limit for evaluation in searched.evaluations for limit in evaluation.broken)
     limits = ", ".join(f"{limit} by {count}" for limit, count in broken.most_common())
     told = f"; limits were broken: {limits}" if limits else ""
     reasons = Counter(e.failed for e in searched.evaluations if e.failed is not None).most_common(1)
     why = f" ({reasons[0][1]} times {reasons[0][0]})" if reasons else ""
-    return f"none of {tried} networks stands on the front, {failed} could not be scored{why}{told}"
+    scored = [(e.architecture.key, e.scores) for e in searched.evaluations if e.failed is None]
+    near = f"; {one}" if (one := nearest(scored, searched.tier)) is not None and limits else ""
+    return f"none of {tried} networks stands on the front, {failed} could not be scored{why}{told}{near}"
+
+
+def refuse_empty_fronts(searched: Iterable[Searched]) -> None:
+    """Tell of tiers for which no network is left, once all else is done.
+
+    Raises:
+        EmptyFront: there is one.
+    """
+    empty = [tier for tier in searched if tier.is_empty and tier.paused is None]
+    if empty:
+        raise EmptyFront(
+            "; ".join(f"tier `{tier.tier.name}`: {nothing_found(tier)}" for tier in empty),
+            where="search", allowed="A front holds networks within all limits of its tier",
+            do="Loosen a limit, search with more trials, or widen the space; `hwnas feasible` tells what limits leave",
+        )  # fmt: skip
 
 
 def _search_tier(
@@ -138,6 +193,8 @@ def _search_tier(
 ) -> Searched:
     tier, config = run.tier(name), run.experiment.search
     study = _open_study(run, name, proxy, prices, store, narrator)
+    kept_as = f"{_study_name(run, name)}-{study.plan.digest}"
+    conditions = conditions_of(run, name, producer=proxy.producer, study=kept_as)
     scorers = scorers_of(run, name, proxy, prices, narrator)
     job = Job(run, name, study, scorers, {run.accuracy: proxy.producer}, store, trials or config.trials)
     for notice in study.notices:
@@ -161,7 +218,7 @@ def _search_tier(
         narrator.say(f"{name} pauses after {counted(finished.trials, 'trial')}: {paused.where}: {paused.met}")
     evaluations = study.evaluations
     front = standing(run, name, tier, evaluations, prices, run.source.origin, proxy)
-    return Searched(tier, finished, evaluations, tuple(front), paused)
+    return Searched(tier, finished, evaluations, tuple(front), paused, conditions)
 
 
 def standing(
@@ -178,12 +235,13 @@ def standing(
     front = []
     for point in tier_front(evaluations, tier, origins_of(tier, accuracy_origin)):
         error = error_of(accuracy, point.scores[metric])
-        origin = {**point.origin, latency: _latency_origin(run, name, prices, point.architecture)}
+        origin = {**point.origin, latency: origin_of_latency(run, name, prices, point.architecture)}
         front.append(replace(point, origin=origin, errors={} if error is None else {metric: error}))
     return front
 
 
-def _latency_origin(run: Run, tier: str, prices: Mapping[str, Priced], architecture: Architecture) -> str:
+def origin_of_latency(run: Run, tier: str, prices: Mapping[str, Priced], architecture: Architecture) -> str:
+    """The origin of a network's latency, in a front's words."""
     if run.is_published(tier):
         return "published"
     if run.is_live(tier):
@@ -231,9 +289,17 @@ def _open_study(
         guide=guide_of(run, name, prices),
         rules=rules_of(run),
     )
-    storage = config.storage or run.folder / f"study-{tier.name}.log"
-    shared, name = config.is_shared, f"{run.experiment.name}-{tier.name}"
-    return open_study(plan, storage, name=name, shared=shared, lease_s=config.lease_s)
+    shared, kept_as = config.is_shared, _study_name(run, name)
+    return open_study(plan, study_storage(run, name), name=kept_as, shared=shared, lease_s=config.lease_s)
+
+
+def study_storage(run: Run, tier: str) -> Path | str:
+    """The storage of a tier's studies: a journal file, or a URL."""
+    return run.experiment.search.storage or run.folder / f"study-{tier}.log"
+
+
+def _study_name(run: Run, tier: str) -> str:
+    return f"{run.experiment.name}-{tier}"
 
 
 def _producer(run: Run, tier: str, prices: Mapping[str, Priced]) -> str:
@@ -261,5 +327,8 @@ def _timed_again(run: Run, searched: Searched, narrator: Narrator) -> Searched:
     """The tier with its front as it was timed again, on the disk."""
     name = searched.tier.name
     front = timed_again(run, searched.front, run.tier(name, measured=True), narrator)
-    write_front(run.front_path(name), run.front_path(name).with_suffix(".csv"), front)
-    return replace(searched, front=tuple(front))
+    path = run.front_path(name)
+    write_front(path, path.with_suffix(".csv"), front)
+    if searched.conditions is not None:
+        write_conditions(path, searched.conditions)
+    return replace(searched, front=tuple(front), measured_limits=run.tier(name, measured=True).limits)

@@ -43,10 +43,13 @@ def fronts(
 
 
 def solved_facts(solved: Solved) -> facts.TierFacts:
-    """A front that was solved for, as those of a run are shown."""
-    experiment = solved.run.experiment
+    """A front that was solved for, as those of a run are shown; of an empty one it says what comes nearest."""
+    experiment, refusal = solved.run.experiment, solved.refusal
     title = f"{experiment.name}, solved for {experiment.tiers[solved.found.tier.name].setup}"
-    return replace(_front_facts(solved.run, solved.found), name=title)
+    shown = replace(_front_facts(solved.run, solved.found), name=title)
+    if refusal is None:
+        return shown
+    return replace(shown, notes=(f"{refusal.met[:1].upper()}{refusal.met[1:]}. {refusal.allowed}.",))
 
 
 def _front_facts(run: Run, found: Found) -> facts.TierFacts:
@@ -77,6 +80,7 @@ def _front_facts(run: Run, found: Found) -> facts.TierFacts:
         front=points,
         found_by=found.by,
         passed=passed_facts(found),
+        notes=found.notes,
     )
 
 

@@ -13,20 +13,78 @@ from hwnas.errors import ConfigError, NoScore, RunError, TableError, did_you_mea
 from hwnas.latency.model import LatencyModel
 from hwnas.latency.table import read_table
 from hwnas.network import known_operators
-from hwnas.pareto import Tier
+from hwnas.pareto import Limit, Objective, Tier
 from hwnas.pipeline.climbs import last_rung
-from hwnas.pipeline.found import Finder, Found
-from hwnas.pipeline.pricing import Priced, cheap_scorers, latency_origin, priced_setup
-from hwnas.pipeline.searching import origins_of
+from hwnas.pipeline.found import Finder, Found, refuse_other_accuracies
+from hwnas.pipeline.live import live_before
+from hwnas.pipeline.pricing import Priced, cheap_scorers, priced_before
+from hwnas.pipeline.searching import origin_of_latency, origins_of
 from hwnas.pipeline.workspace import Run, open_run
+from hwnas.proxies import Source
 from hwnas.search.evaluate import Evaluation, Scorer
 from hwnas.search.fronts import FrontPoint, tier_front
 from hwnas.search.halving import tier_at
+from hwnas.search.nearest import Nearest, nearest
 from hwnas.search.store import Score, ScoreStore
-from hwnas.shipped import find_file
+from hwnas.shipped import find_file, shipped_names
 
 NAME = "solved"
-"""Of the tier that is solved for."""
+"""Of a tier that is solved for and is none of the experiment's."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The front of stored accuracies, and what it was chosen from."""
+
+    points: tuple[FrontPoint, ...]
+    evaluations: tuple[Evaluation, ...]
+    """Every network that has an accuracy and a latency."""
+    producer: str
+    """The maker of the accuracies."""
+    stored: int
+    """So many networks have an accuracy."""
+    left_out: int
+    """Stored accuracies of other producers, which do not mix with these."""
+
+    @property
+    def unpriced(self) -> int:
+        """Networks for which the set-up tells no latency."""
+        return self.stored - len(self.evaluations)
+
+    def nearest(self, tier: Tier) -> Nearest | None:
+        """The network that breaks the limits least, where none holds them."""
+        return None if self.points else nearest(((e.architecture.key, e.scores) for e in self.evaluations), tier)
+
+
+def answer(run: Run, tier: Tier, source: Source, prices: Mapping[str, Priced], producer: str | None = None) -> Answer:
+    """The front of a tier of the run's experiment, from stored accuracies: those of the producer, else of the last one.
+
+    Raises:
+        ConfigError: a limit is on what nothing tells.
+        RunError: no accuracy is stored.
+        TableError: what was timed live cannot be used.
+    """
+    name, accuracy = tier.name, tier.objectives[0].metric
+    scores, left_out = _stored(run, accuracy, producer)
+    scorers = cheap_scorers(run, name, prices)
+    if run.is_live(name):
+        scorers[tier.objectives[1].metric] = live_before(run, name)
+    if untold := [limit.metric for limit in tier.limits if limit.metric not in {*scorers, accuracy}]:
+        raise ConfigError(
+            f"nothing tells `{untold[0]}`", where="--limit", allowed=did_you_mean(untold[0], [*scorers, accuracy]),
+            do="Leave the limit out, or name a set-up of the experiment whose table holds it",
+        )  # fmt: skip
+    evaluations = tuple(one for score in scores if (one := _evaluation(score, scorers, tier)) is not None)
+    errors, latency = {score.architecture.key: score.error for score in scores}, tier.objectives[1].metric
+    points = [
+        replace(
+            point,
+            origin={**point.origin, latency: origin_of_latency(run, name, prices, point.architecture)},
+            errors={} if (error := errors[point.architecture.key]) is None else {accuracy: error},
+        )
+        for point in tier_front(evaluations, tier, origins_of(tier, source.origin))
+    ]
+    return Answer(tuple(points), evaluations, scores[0].producer, len(scores), left_out)
 
 
 @dataclass(frozen=True)
@@ -36,12 +94,7 @@ class Solved:
     run: Run
     """The run with the tier that was solved for."""
     found: Found
-    stored: int
-    """So many networks have an accuracy."""
-    left_out: int
-    """Stored accuracies of other producers, which do not mix with these."""
-    unpriced: int
-    """Networks for which the set-up tells no latency."""
+    answer: Answer
 
     @property
     def tier(self) -> Tier:
@@ -53,6 +106,26 @@ class Solved:
         """What stands on its front."""
         return self.found.points
 
+    @property
+    def stored(self) -> int:
+        """So many networks have an accuracy."""
+        return self.answer.stored
+
+    @property
+    def left_out(self) -> int:
+        """Stored accuracies of other producers, which do not mix with these."""
+        return self.answer.left_out
+
+    @property
+    def unpriced(self) -> int:
+        """Networks for which the set-up tells no latency."""
+        return self.answer.unpriced
+
+    @property
+    def refusal(self) -> ConfigError | None:
+        """An error that names the nearest network, if none holds the limits."""
+        return None if self.front else _nothing_near(self.run, self.tier, self.answer)
+
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
         return {
@@ -63,6 +136,8 @@ class Solved:
                  "origin": dict(p.origin), "picks": list(p.picks)}
                 for p in self.front
             ],
+            **({} if (near := self.answer.nearest(self.tier)) is None
+               else {"nearest": {"key": near.key, "scores": dict(near.scores)}}),
         }  # fmt: skip
 
 
@@ -78,67 +153,85 @@ def solve(
 
     Args:
         reference: of the run.
-        setup: a set-up of the experiment, or a latency table; may be left out where the experiment has one set-up.
+        setup: a set-up of the experiment, or a latency table, shipped ones by name; may be left out where the
+            experiment has one set-up.
         limits: `latency_ms=20`, `params=1e6`, `top1=0.9`, ...
         front: whose accuracies: those of the search, or those of the ladder's last rung.
         runs: folder of runs.
 
     Raises:
         ConfigError: no such set-up, a limit that is none, or limits that no stored network meets: the nearest is named.
-        RunError: no accuracy is stored.
+        RunError: no accuracy is stored, or what is stored is of other data, space, training or seed.
         TableError: the table cannot be used.
     """
     run = open_run(reference, runs=runs)
-    rung, source = last_rung(run) if front == "ladder" else (None, run.source)
-    run, prices = _with_tier(run, setup, limits)
-    config = run.experiment.tiers[NAME]
-    tier = run.tier(NAME) if rung is None else tier_at(run.tier(NAME), rung.metric)
-    accuracy = tier.objectives[0].metric
-    scores, left_out = _stored(run, accuracy, None if rung is None else rung.producer)
-    scorers = cheap_scorers(run, NAME, prices)
-    if untold := [limit.metric for limit in tier.limits if limit.metric not in {*scorers, accuracy}]:
-        raise ConfigError(
-            f"nothing tells `{untold[0]}`", where="--limit", allowed=did_you_mean(untold[0], [*scorers, accuracy]),
-            do="Leave the limit out, or name a set-up of the experiment whose table holds it",
-        )  # fmt: skip
-    evaluations = [found for score in scores if (found := _evaluation(score, scorers, tier)) is not None]
-    unpriced = len(scores) - len(evaluations)
-    points = tier_front(evaluations, tier, origins_of(tier, source.origin))
-    if not points:
-        raise _nothing_near(run, tier, evaluations, unpriced)
-    latency = tier.objectives[1].metric
-
-    def origin(point: FrontPoint) -> str:
-        if run.is_published(NAME):
-            return "published"
-        return latency_origin(prices[config.setup].model, run.network(point.architecture))
-
-    points = [FrontPoint(p.architecture, p.scores, {**p.origin, latency: origin(p)}, p.picks) for p in points]
-    solved = Found(front, tier, source, tuple(points), run.folder)
-    return Solved(run, solved, len(scores), left_out, unpriced)
-
-
-def _with_tier(run: Run, setup: str | None, limits: Sequence[str]) -> tuple[Run, dict[str, Priced]]:
-    """The run with the tier that is solved for alone, and what prices its networks."""
     name, config, prices = _setup(run, setup)
+    solved = _solved(run, NAME, name, config, prices, limits, front)
+    if (refusal := solved.refusal) is not None:
+        raise refusal
+    return solved
+
+
+def solve_tiers(
+    reference: str | Path, *, limits: Sequence[str] = (), front: Finder = "search", runs: Path = Path("runs")
+) -> dict[str, Solved]:
+    """Solve for the set-up of each tier; the given limits stand in the place of the tiers' own.
+
+    Raises:
+        ConfigError: as `solve`; it is no error that some of the tiers, but not all, have nothing within the limits.
+        RunError, TableError: as `solve`.
+    """
+    run = open_run(reference, runs=runs)
+    solved = {}
+    for name, tier in run.experiment.tiers.items():
+        config = run.experiment.setups[tier.setup]
+        solved[name] = _solved(run, name, tier.setup, config, {}, limits, front)
+    refusals = [one.refusal for one in solved.values()]
+    if all(refusals) and refusals[0] is not None:
+        nearest = "; ".join(f"{name}: {refusal.allowed}" for name, refusal in zip(solved, refusals, strict=True)
+                            if refusal is not None)  # fmt: skip
+        first = refusals[0]
+        raise ConfigError(first.met, where=first.where, allowed=nearest, do=first.do)
+    return solved
+
+
+def _solved(
+    run: Run,
+    name: str,
+    setup: str,
+    config: SetupConfig,
+    prices: Mapping[str, Priced],
+    limits: Sequence[str],
+    front: Finder,
+) -> Solved:
+    rung, source = last_rung(run) if front == "ladder" else (None, run.source)
+    for searched in run.experiment.tiers:
+        refuse_other_accuracies(run, searched, front)
+    opened, prices = _with_tier(run, name, setup, config, prices, limits)
+    tier = opened.tier(name) if rung is None else tier_at(opened.tier(name), rung.metric)
+    solved = answer(opened, tier, source, prices, None if rung is None else rung.producer)
+    return Solved(opened, Found(front, tier, source, solved.points, run.folder), solved)
+
+
+def _with_tier(
+    run: Run, tier: str, name: str, config: SetupConfig, prices: Mapping[str, Priced], limits: Sequence[str]
+) -> tuple[Run, Mapping[str, Priced]]:
+    """The run with the tier that is solved for alone, and what prices its networks."""
     raw: dict[str, Any] = {"setup": name, "limits": dict(map(_limit, limits))}
-    tier: TierConfig = parse_tier(raw, where="--limit")
+    if tier in run.experiment.tiers and tier != NAME:
+        raw["minimise"] = list(run.experiment.tiers[tier].minimise)
+    asked: TierConfig = parse_tier(raw, where="--limit")
     setups = {**run.experiment.setups, name: config}
-    experiment = run.experiment.model_copy(update={"setups": setups, "tiers": {NAME: tier}})
+    experiment = run.experiment.model_copy(update={"setups": setups, "tiers": {tier: asked}})
     opened = replace(run, experiment=experiment)
     opened.source  # noqa: B018 - a limit on an accuracy that is none is told
-    if config.latencies is not None and (asked := tier.asks_of_a_table):
+    if config.latencies is not None and (lacking := asked.asks_of_a_table):
         raise ConfigError(
-            f"`{asked[0]}` is limited", where=f"--setup {name}", allowed="A published set-up tells latencies alone",
+            f"`{lacking[0]}` is limited", where=f"--setup {name}", allowed="A published set-up tells latencies alone",
             do="Leave the limit out",
         )  # fmt: skip
     if not prices and opened.predicts(name):
-        if not (path := opened.table_path(name)).exists():
-            raise TableError(
-                "there is no table yet", where=str(path), allowed="A latency is predicted from a set-up's table",
-                do=f"Run `{run.command('bench')}`, or name another table",
-            )  # fmt: skip
-        prices = {name: priced_setup(opened, name)}
+        prices = {name: priced_before(opened, name)}
     return opened, prices
 
 
@@ -153,11 +246,12 @@ def _setup(run: Run, given: str | None) -> tuple[str, SetupConfig, dict[str, Pri
         )  # fmt: skip
     if given in known:
         return given, known[given], {}
-    if "/" not in given and "." not in given and not Path(given).exists():
+    shipped = shipped_names("latency_tables")
+    if not ("/" in given or "." in given or given in shipped or Path(given).exists()):
         raise ConfigError(
             f"there is no set-up `{given}`", where="--setup",
-            allowed=f"{did_you_mean(given, known)}; or a latency table",
-            do="Name a set-up of the experiment, or the file of a table",
+            allowed=f"{did_you_mean(given, {*known, *shipped})}; or the file of a latency table",
+            do="Name a set-up of the experiment, or a table",
         )  # fmt: skip
     table = read_table(find_file(given, "latency_tables"))
     told = table.setup
@@ -192,36 +286,45 @@ def _stored(run: Run, accuracy: str, producer: str | None) -> tuple[list[Score],
         )  # fmt: skip
     producer = producer or max(known, key=lambda score: score.at).producer
     chosen = [score for score in known if score.producer == producer]
+    if not chosen:
+        raise RunError(
+            f"no `{accuracy}` by `{producer}` is stored", where=str(store.path),
+            allowed=f"The store holds {len(known):,} of other weights or settings, which do not mix with these",
+            do=f"Run `{run.command('search')}`",
+        )  # fmt: skip
     return chosen, len(known) - len(chosen)
 
 
 def _evaluation(score: Score, scorers: Mapping[str, Scorer], tier: Tier) -> Evaluation | None:
-    try:
-        cheap = {metric: float(scorer(score.architecture)) for metric, scorer in scorers.items()}
-    except NoScore:
-        return None
+    parts: list[Objective | Limit] = [*tier.objectives, *tier.limits]
+    wanted, cheap = {part.metric for part in parts}, dict[str, float]()
+    for metric, scorer in scorers.items():
+        try:
+            cheap[metric] = float(scorer(score.architecture))
+        except NoScore:
+            return None
+        except TableError:  # of a file's size, which is not estimated
+            if metric in wanted:
+                raise
     assert score.value is not None
     found = {**cheap, score.metric: score.value}
     return Evaluation(score.architecture, found, tier.broken(found))
 
 
-def _nothing_near(run: Run, tier: Tier, evaluations: Sequence[Evaluation], unpriced: int) -> ConfigError:
+def _nothing_near(run: Run, tier: Tier, found: Answer) -> ConfigError:
     """The error for limits that nothing meets, with the network that breaks them least."""
-    if not evaluations:
+    near = found.nearest(tier)
+    if near is None:
         return ConfigError(
-            f"the set-up tells no latency of the {unpriced:,} networks with an accuracy", where=f"run {run.folder}",
-            allowed="A latency comes from a table's rows, or from a file's", do="Name another set-up",
+            f"the set-up tells no latency of the {found.unpriced:,} networks with an accuracy",
+            where=f"run {run.folder}", allowed="A latency comes from a table's rows, or from a file's",
+            do="Name another set-up",
         )  # fmt: skip
-
-    def excess(evaluation: Evaluation) -> float:
-        over = (limit.excess(evaluation.scores[limit.metric]) / (abs(limit.bound) or 1.0) for limit in tier.limits)
-        return sum(max(0.0, one) for one in over)
-
-    nearest = min(evaluations, key=excess)
-    shown = ", ".join(f"{limit.metric} {nearest.scores[limit.metric]:.4g}" for limit in tier.limits)
+    sentence = str(near)
     return ConfigError(
-        f"none of {len(evaluations):,} networks with an accuracy meets the limits {', '.join(map(str, tier.limits))}",
+        f"none of {len(found.evaluations):,} networks with an accuracy meets the limits "
+        f"{', '.join(map(str, tier.limits))}",
         where=f"run {run.folder}",
-        allowed=f"The nearest, {nearest.architecture.key}, has {shown}",
+        allowed=sentence[0].upper() + sentence[1:],
         do="Loosen a limit, or add a tier with these limits to the experiment and search it",
     )

@@ -96,12 +96,15 @@ class Run:
         return self.folder / "train"
 
     def table_path(self, setup: str) -> Path:
-        """The latency table of a set-up: the experiment's own choice, else one in the run's folder."""
+        """The latency table of a set-up: the experiment's own choice, else one in the run's folder. What it chooses is
+        a file, from here or from `base`, else a shipped table, else a file that is still to be made."""
         chosen = self.experiment.setups[setup].table
         if chosen is None:
             return self.folder / "latency" / f"{setup}.jsonl"
-        path = Path(chosen).expanduser()
-        return path if path.exists() or not (self.base / path).exists() else self.base / path
+        try:
+            return find_file(chosen, "latency_tables", self.base)
+        except ConfigError:
+            return Path(chosen).expanduser()
 
     def front_table_path(self, setup: str) -> Path:
         """The table of the set-up's fronts, timed as whole networks."""

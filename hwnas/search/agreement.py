@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -48,6 +48,8 @@ class KeptStudy:
     where: str
     trials: Sequence[FrozenTrial]
     workers: Mapping[str, Mapping[str, object]]
+    plan: Mapping[str, str] = field(default_factory=dict)
+    """The parts of its plan, as `Plan.identity` tells them."""
 
     @property
     def told(self) -> list[tuple[FrozenTrial, Evaluation]]:
@@ -76,6 +78,7 @@ def kept_studies(storage: Path | str, prefix: str) -> list[KeptStudy]:
                 KeptStudy(
                     study.study_name, where, backend.get_all_trials(study._study_id, deepcopy=False),
                     {k.partition(":")[2]: v for k, v in study.user_attrs.items() if k.startswith("worker:")},
+                    study.user_attrs.get("plan", {}),
                 )
                 for study in backend.get_all_studies() if study.study_name.startswith(prefix)
             ]  # fmt: skip
