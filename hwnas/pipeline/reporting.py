@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from hwnas import __version__
 from hwnas.config import dump_experiment, published
-from hwnas.errors import HwnasError, SpaceError
+from hwnas.errors import HwnasError, SpaceError, reason
 from hwnas.latency.model import LatencyModel, throttled
 from hwnas.latency.table import LatencyTable, check_key, read_table
 from hwnas.network import Network, costs
