@@ -14,12 +14,13 @@ PART = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)\.part")
 """The name of a file that is being written: hidden, with the process that writes it."""
 
 
-def write_atomic(path: Path, content: str | bytes | Callable[[BinaryIO], Any]) -> None:
+def write_atomic(path: Path, content: str | bytes | Callable[[BinaryIO], Any], mode: int | None = None) -> None:
     """Replace the file at `path`, on the disk on return; parents are made, and a failure leaves nothing behind.
 
     Args:
         path: of the file.
         content: text (UTF-8), bytes, or a function that writes to an open binary file.
+        mode: who may use the file, from its first byte on; as the process's umask has it if left out.
 
     Raises:
         OSError: it cannot be written; `filename` is set. An earlier file is as it was.
@@ -33,7 +34,7 @@ def write_atomic(path: Path, content: str | bytes | Callable[[BinaryIO], Any]) -
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(part, "wb") as file:
+        with open(part, "wb", opener=None if mode is None else _opener(mode)) as file:
             if callable(content):
                 content(file)
             else:
@@ -48,6 +49,15 @@ def write_atomic(path: Path, content: str | bytes | Callable[[BinaryIO], Any]) -
             error.filename = str(path)
         raise
     sync_folder(path.parent)
+
+
+def _opener(mode: int) -> Callable[[str, int], int]:
+    def opened(path: str, flags: int) -> int:
+        descriptor = os.open(path, flags, mode)
+        os.fchmod(descriptor, mode)  # a part that a killed process left has another one
+        return descriptor
+
+    return opened
 
 
 def sync_folder(folder: Path) -> None:

@@ -18,8 +18,9 @@ from hwnas.search.fronts import read_front, tier_front
 from hwnas.search.kept import evaluation_of
 from hwnas.search.lines import read_lines
 from hwnas.search.presence import lives_here
-from hwnas.search.storage import look_into, quiet
+from hwnas.search.storage import look_into, quiet, shown
 from hwnas.search.store import Score, ScoreStore
+from hwnas.storage_url import storage_url, told_by
 
 Severity = Literal["error", "note"]
 
@@ -61,7 +62,7 @@ def kept_studies(storage: Path | str, prefix: str) -> list[KeptStudy]:
     Raises:
         RunError: it cannot be read.
     """
-    where = str(storage).split("@")[-1]
+    where = shown(storage)
     try:
         with quiet():
             backend: BaseStorage | None
@@ -82,8 +83,9 @@ def kept_studies(storage: Path | str, prefix: str) -> list[KeptStudy]:
     except HwnasError:
         raise
     except Exception as error:  # a database's own errors have no common base
+        words = told_by(error, storage_url(storage)) if isinstance(storage, str) else f"{type(error).__name__}: {error}"
         raise RunError(
-            f"the study cannot be read ({type(error).__name__}: {error})", where=where,
+            f"the study cannot be read ({words})", where=where,
             allowed="A study is a log that Optuna wrote, or lies in a database that answers",
             do="Restore it, or remove it and search again; scores that are stored are not computed again",
         ) from error  # fmt: skip

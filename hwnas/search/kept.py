@@ -19,8 +19,9 @@ from hwnas.pareto import Tier
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.patience import patiently
 from hwnas.search.plan import Plan
-from hwnas.search.storage import damaged, open_storage, quiet, together
+from hwnas.search.storage import damaged, open_storage, quiet, shown, together
 from hwnas.space import Architecture
+from hwnas.storage_url import storage_url, told_by
 
 _TRANSIENT = ("gp:relative_params", "tpe:relative_params")
 """Attributes by which Optuna's samplers share open trials; of no use once a trial is told."""
@@ -53,11 +54,12 @@ def open_kept(plan: Plan, storage: Path | str, name: str) -> tuple[optuna.Study,
     except HwnasError:
         raise
     except (OSError, KeyError, TypeError, ValueError, optuna.exceptions.OptunaError, ImportError) as error:
-        raise damaged(storage, error) from error
+        raise damaged(shown(storage), error) from error
     except Exception as error:  # a database's own errors have no common base
+        words = told_by(error, storage_url(storage)) if isinstance(storage, str) else str(error)
         raise RunError(
-            f"the study cannot be kept here ({type(error).__name__}: {error})",
-            where=str(storage).split("@")[-1],
+            f"the study cannot be kept here ({words})",
+            where=shown(storage),
             allowed="A path, or a URL: sqlite:///study.db, postgresql+psycopg://user@host/name, grpc://host:13000",
             do="Correct the URL, or leave it out",
         ) from error
@@ -222,6 +224,6 @@ def _others(study: optuna.Study, plan: Plan, storage: Path | str, name: str) -> 
     before = others[-1].user_attrs.get("plan", {})
     changed = [part for part, text in plan.identity.items() if before.get(part) != text]
     return (
-        f"{storage}: a new study begins, for {' and '.join(changed)} changed; the {others[-1].n_trials} trials before "
-        "stay as they are, and scores that are stored are not computed again",
+        f"{shown(storage)}: a new study begins, for {' and '.join(changed)} changed; the {others[-1].n_trials} trials "
+        "before stay as they are, and scores that are stored are not computed again",
     )

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import random
+import re
 import time
 import warnings
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from optuna.storages.journal import JournalFileBackend, JournalStorage
 from hwnas.errors import ConfigError, HwnasError, MissingExtra, RunError
 from hwnas.lookup import optional
 from hwnas.search.lines import drop_cut_line, read_lines
+from hwnas.storage_url import parsed_url, public_url, storage_url, told_by
 
 EXTRAS = {"postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql"}
 """Which extra brings the driver of a kind of database."""
@@ -39,6 +41,8 @@ def quiet() -> Iterator[None]:
 def open_storage(storage: Path | str) -> tuple[BaseStorage, tuple[str, ...]]:
     """A storage and notices: a path is a journal file, `grpc://host:port` a served storage, another text Optuna's URL.
 
+    Either URL may stand in the environment instead: `env:NAME`, `${NAME}`.
+
     Raises:
         RunError: the journal is damaged, or the server or the database does not answer.
         ConfigError: the URL of a served storage has no port, or another one names no database.
@@ -46,17 +50,26 @@ def open_storage(storage: Path | str) -> tuple[BaseStorage, tuple[str, ...]]:
     """
     if isinstance(storage, Path):
         return journal(storage)
-    return (served(storage) if storage.startswith("grpc://") else _database(storage)), ()
+    url = storage_url(storage)
+    return (served(url) if url.startswith("grpc://") else database(url)), ()
 
 
-def _database(url: str) -> BaseStorage:
-    """The storage behind Optuna's URL. Of processes that open a new one at a time, all but one find it half-made."""
+def database(url: str) -> BaseStorage:
+    """The storage behind Optuna's URL. Of processes that open a new one at a time, all but one find it half-made.
+
+    Raises:
+        ConfigError, RunError, MissingExtra: as of `open_storage`.
+    """
+    if parsed_url(url) is None:
+        raise _no_database("it cannot be read as one; in a password, @ : / ? # % = & are written as %40 %3A %2F ...")
     pauses_s = iter((0.2, 0.5, 1.0, 2.0))
     while True:
         try:
-            return optuna.storages.get_storage(url)
+            return optuna.storages.get_storage(url.replace("{", "{{").replace("}", "}}"))  # Optuna formats it
         except Exception as error:  # a database's own errors have no common base
-            half_made = type(error).__name__ in ("IntegrityError", "ProgrammingError") or "already exists" in str(error)
+            stated = getattr(error, "statement", None) is not None  # else not even a connection was made
+            refused = stated and type(error).__name__ in ("IntegrityError", "ProgrammingError")
+            half_made = refused or "already exists" in str(error)
             pause_s = next(pauses_s, None) if half_made or "locked" in str(error) else None
             if pause_s is None:
                 raise _unusable(url, error) from error
@@ -69,8 +82,11 @@ def look_into(url: str) -> BaseStorage | None:
     Raises:
         ConfigError, RunError, MissingExtra: as of `open_storage`.
     """
+    url = storage_url(url)
     if url.startswith("grpc://"):
         return served(url)
+    if parsed_url(url) is None:
+        return database(url)  # which says why not
     try:
         from sqlalchemy import inspect
         from sqlalchemy.engine import create_engine, make_url
@@ -82,31 +98,34 @@ def look_into(url: str) -> BaseStorage | None:
             engine.dispose()
     except Exception as error:  # a database's own errors have no common base
         raise _unusable(url, error) from error
-    return _database(url) if begun else None
+    return database(url) if begun else None
+
+
+KNOWN = "Optuna keeps studies in sqlite:///file.db, postgresql+psycopg://user@host/name, mysql+pymysql://user@host/name"
+
+
+def _no_database(why: str) -> ConfigError:
+    return ConfigError(
+        f"the storage is no URL of a database ({why})", where="search: storage", allowed=KNOWN, do="Correct it"
+    )
 
 
 def _unusable(url: str, error: Exception) -> HwnasError:
-    """Why a database cannot be opened, in hwnas's words; its password is left out."""
-    from sqlalchemy.engine import make_url
+    """Why a database cannot be opened, in hwnas's words; its secrets are left out."""
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-    known = (
-        "Optuna keeps studies in sqlite:///file.db, postgresql+psycopg://user@host/name, mysql+pymysql://user@host/name"
-    )
     if isinstance(error, ArgumentError | NoSuchModuleError):
-        return ConfigError(
-            f"the storage is no URL of a database ({error})", where="search: storage", allowed=known, do="Correct it"
-        )
-    where, kind = make_url(url).render_as_string(hide_password=True), url.partition(":")[0].partition("+")[0]
+        return _no_database(told_by(error, url))
+    where, kind = public_url(url), url.partition(":")[0].partition("+")[0]
     if isinstance(error, ImportError):
         extra = EXTRAS.get(kind, "")
         return MissingExtra(
-            f"the driver of the database cannot be imported ({error.__cause__ or error})", where=where, allowed=known,
+            f"the driver of the database cannot be imported ({told_by(error.__cause__ or error, url)})", where=where,
+            allowed=KNOWN,
             do=f'Run: pip install "hwnas[{extra}]"' if extra else "Install the driver that the URL names",
         )  # fmt: skip
-    lines = str(getattr(error, "orig", error)).strip().splitlines()
     return RunError(
-        f"the database cannot be used ({lines[0] if lines else type(error).__name__})", where=where,
+        f"the database cannot be used ({told_by(error, url)})", where=where,
         allowed="It must answer, know the user and hold the database that the URL names",
         do="Start it or correct the URL, then run the same command again",
     )  # fmt: skip
@@ -119,11 +138,11 @@ def served(url: str, *, wait_s: float = 10.0) -> BaseStorage:
         ConfigError, RunError, MissingExtra: as of `open_storage`.
     """
     host, _, port = url.removeprefix("grpc://").rstrip("/").rpartition(":")
-    if not host or not port.isdigit():
+    if not re.fullmatch(r"[\w.-]+|\[[0-9A-Fa-f:.]+\]", host) or not re.fullmatch(r"[0-9]{1,5}", port):
         raise ConfigError(
-            f"`{url}` does not name a host and a port",
+            f"`{public_url(url)}` does not name a host and a port alone",
             where="search: storage",
-            allowed="The form is grpc://host:port, such as grpc://localhost:13000",
+            allowed="The form is grpc://host:port, such as grpc://localhost:13000; it takes no user and no password",
             do="Correct it",
         )
     optional("grpc", extra="grpc", why=f"storage {url}")
@@ -169,6 +188,11 @@ def journal(path: Path) -> tuple[JournalStorage, tuple[str, ...]]:
         ) from error
     except (KeyError, TypeError, ValueError, AttributeError, AssertionError, optuna.exceptions.OptunaError) as error:
         raise damaged(path, error) from error
+
+
+def shown(storage: Path | str) -> str:
+    """A storage as it may be printed."""
+    return str(storage) if isinstance(storage, Path) else public_url(storage)
 
 
 @contextmanager
