@@ -15,11 +15,9 @@ if TYPE_CHECKING:
 
 PUBLIC = frozenset({"charset", "connect_timeout", "host", "mode", "port", "sslmode", "target_session_attrs", "timeout"})
 """The only options of a URL whose values are printed."""
-KINDS = frozenset({"cockroachdb", "grpc", "mariadb", "mssql", "mysql", "oracle", "postgresql", "sqlite"})
-"""A URL that begins with another word may be anything."""
 HIDDEN = "***"
 _VARIABLE = re.compile(r"env:(\w+)|\$\{(\w+)\}")
-_SCHEME = re.compile(rf"({'|'.join(sorted(KINDS))})(\+[a-z0-9]+)?://")
+_SCHEME = re.compile(r"[a-z][a-z0-9]{0,15}(\+[a-z0-9]{1,15})?://")
 _UNLIKELY = re.compile(r"[@;=&#?]")
 """What is in no name of a host or a database: there, it comes of a password that was not quoted."""
 

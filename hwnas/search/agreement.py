@@ -94,6 +94,8 @@ def kept_studies(storage: Path | str, prefix: str) -> list[KeptStudy]:
 def study_ailments(study: KeptStudy, tier: Tier) -> Iterator[Ailment]:
     """Trials that are damaged, told twice, told with other values than scores, or left by dead processes."""
     first: dict[str, int] = {}
+    replaced: set[int] = set()
+    """Trials that may be told anew, for they failed because workers died."""
     for trial in study.trials:
         where = f"{study.where}, study {study.name}, trial {trial.number}"
         try:
@@ -105,13 +107,15 @@ def study_ailments(study: KeptStudy, tier: Tier) -> Iterator[Ailment]:
             yield from _left(trial, study, where)
             continue
         key = evaluation.architecture.key
-        if key in first:
+        if key in first and first[key] not in replaced:
             yield Ailment(
                 "error", f"architecture {key} was told before, in trial {first[key]}", where,
                 "Each architecture of a study is told once: something else wrote here",
                 "Restore the file, or search under a new name; scores that are stored are not computed again",
             )  # fmt: skip
-        first.setdefault(key, trial.number)
+        first[key] = first[key] if key in first and first[key] not in replaced else trial.number
+        if evaluation.deaths:
+            replaced.add(trial.number)
         unscored = set(trial.user_attrs.get("unscored", ()))
         for objective, value in zip(tier.objectives, trial.values or (), strict=False):
             score = evaluation.scores.get(objective.metric)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -23,6 +24,7 @@ from hwnas.search.storage import damaged, open_storage, quiet, shown, together
 from hwnas.space import Architecture
 from hwnas.storage_url import storage_url, told_by
 
+_DIED = re.compile(r"(\d+) workers died while they scored it")
 _TRANSIENT = ("gp:relative_params", "tpe:relative_params")
 """Attributes by which Optuna's samplers share open trials; of no use once a trial is told."""
 
@@ -93,6 +95,9 @@ class Kept(Protocol):
             RunError: it cannot be written.
         """
 
+    def reopen(self, keys: Collection[str]) -> None:
+        """Let these architectures be claimed and kept anew, although they were told."""
+
     def together(self) -> AbstractContextManager[None]:
         """What is kept within the block is on the disk at its end."""
 
@@ -131,7 +136,7 @@ class Whole:
 
         def append() -> None:
             nonlocal before
-            if before and any(t.user_attrs.get("key") == told.user_attrs["key"] for t in self._study.get_trials(False)):
+            if before and any(same(trial, told) for trial in self._study.get_trials(False)):
                 return  # it was written, and only the answer was lost
             before = True
             self._study.add_trial(entry)
@@ -140,12 +145,21 @@ class Whole:
             patiently(append)
         return True
 
+    def reopen(self, keys: Collection[str]) -> None:
+        """Nothing keeps them from it."""
+
     def together(self) -> AbstractContextManager[None]:
         """See `hwnas.search.storage.together`."""
         return together(self._study._storage)
 
     def close(self) -> None:
         """Nothing is ever claimed."""
+
+
+def same(trial: FrozenTrial, told: FrozenTrial) -> bool:
+    """Return whether a kept trial is the one that is told, and not one that came before it of the same architecture."""
+    ours, theirs = told.user_attrs, trial.user_attrs
+    return theirs.get("key") == ours["key"] and theirs.get("deaths") == ours.get("deaths")
 
 
 @contextmanager
@@ -187,6 +201,8 @@ def attributes(evaluation: Evaluation, unscored: Sequence[str]) -> dict[str, Any
     }
     if evaluation.failed is not None:
         found["reason"] = evaluation.failed
+        if evaluation.deaths:
+            found["deaths"] = evaluation.deaths
     elif unscored:
         found["unscored"] = list(unscored)
     return found
@@ -210,9 +226,19 @@ def evaluation_of(trial: FrozenTrial) -> Evaluation | None:
             tuple(raw["broken"]),
             raw["elapsed_s"],
             raw.get("reason"),
+            deaths_of(trial),
         )
     except (KeyError, TypeError, HwnasError) as error:
         raise damaged(where, error) from error
+
+
+def deaths_of(trial: FrozenTrial) -> int:
+    """How many workers died while they scored a trial that failed because of it; those of hwnas 0.x say so in words."""
+    if trial.state != TrialState.FAIL:
+        return 0
+    words = _DIED.match(str(trial.user_attrs.get("reason", "")))
+    deaths: int = trial.user_attrs.get("deaths", int(words[1]) if words else 0)
+    return deaths
 
 
 def _others(study: optuna.Study, plan: Plan, storage: Path | str, name: str) -> tuple[str, ...]:
