@@ -35,11 +35,7 @@ class Watched:
         self.gone: HwnasError | None = None
 
     def look(self) -> None:
-        """Raise what the search ends with, if a service is gone.
-
-        Raises:
-            RunError: it is.
-        """
+        """Note what the search ends with, if a service is gone."""
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + LOOK_S
@@ -52,7 +48,6 @@ class Watched:
                     allowed="The search needs the node that it was started on, and the head of its cluster",
                     do="Run the same command again: what was told is kept, what was in hand is asked anew",
                 )
-                raise self.gone
 
 
 def watched() -> Watched:

@@ -147,8 +147,9 @@ def _fit(tuner: Any, source: Source, watched: Watched) -> None:
     """
     try:
         tuner.fit()
-    except Exception as error:  # Tune wraps what is raised within it
+    except _Ended:
         source.raised = source.raised or watched.gone
+    except Exception as error:  # Tune wraps what is raised within it
         if source.raised is None:
             raise RunError(
                 f"Ray ended the search ({(str(error).strip().splitlines() or [type(error).__name__])[-1]})",
@@ -158,6 +159,10 @@ def _fit(tuner: Any, source: Source, watched: Watched) -> None:
             ) from error
 
 
+class _Ended(BaseException):
+    """Passes through Tune, which would first tidy up after any other exception, and wait for what is gone."""
+
+
 def _watch(tune: Any, crew: Crew, watched: Watched) -> Any:
     class Watch(tune.Callback):  # type: ignore[misc]  # Ray has no types
         """Tells the crew of an actor's death at once, for its successor may have to wait for a place; and ends what
@@ -165,8 +170,8 @@ def _watch(tune: Any, crew: Crew, watched: Watched) -> Any:
 
         def on_step_begin(self, iteration: int, trials: Any, **info: Any) -> None:
             watched.look()
-            if crew.hopeless and crew.source.raised is not None:
-                raise crew.source.raised
+            if watched.gone is not None or crew.hopeless:
+                raise _Ended
 
         def __getstate__(self) -> dict[str, Any]:
             return {}
