@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 from optuna.storages import BaseStorage
-from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from hwnas.errors import HwnasError, RunError
+from hwnas.io.fields import FieldError, Fields
 from hwnas.pareto import Tier
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.fronts import read_front, tier_front
 from hwnas.search.kept import evaluation_of
-from hwnas.search.lines import read_lines
 from hwnas.search.presence import lives_here
-from hwnas.search.storage import look_into, quiet, shown
+from hwnas.search.storage import look_into, quiet, replayed, shown
 from hwnas.search.store import Score, ScoreStore
 from hwnas.storage_url import storage_url, told_by
 
@@ -50,7 +50,7 @@ class KeptStudy:
     trials: Sequence[FrozenTrial]
     workers: Mapping[str, Mapping[str, object]]
 
-    @property
+    @cached_property
     def told(self) -> list[tuple[FrozenTrial, Evaluation]]:
         """The trials that hwnas told."""
         return [(trial, found) for trial in self.trials if (found := evaluation_of(trial)) is not None]
@@ -66,11 +66,7 @@ def kept_studies(storage: Path | str, prefix: str) -> list[KeptStudy]:
     try:
         with quiet():
             backend: BaseStorage | None
-            if isinstance(storage, Path):
-                read_lines(storage)
-                backend = JournalStorage(JournalFileBackend(str(storage)))
-            else:
-                backend = look_into(storage)
+            backend = replayed(storage) if isinstance(storage, Path) else look_into(storage)
             if backend is None:
                 return []
             return [
@@ -129,13 +125,24 @@ def study_ailments(study: KeptStudy, tier: Tier) -> Iterator[Ailment]:
 def _left(trial: FrozenTrial, study: KeptStudy, where: str) -> Iterator[Ailment]:
     worker = str(trial.user_attrs.get("worker"))
     if trial.state == TrialState.RUNNING and worker in study.workers:
-        alive = lives_here(study.workers[worker])
+        alive = _lives(study.workers[worker])
         if alive is not True:
             state = "has died" if alive is False else "is on another machine"
             yield Ailment(
                 "note", f"it was claimed and not told; its process {state}", where,
                 "A claim is told, or taken over once its process is dead", "Search again: it is asked anew",
             )  # fmt: skip
+
+
+def _lives(card: object) -> bool | None:
+    """Whether the process with this card lives; None where it cannot be known."""
+    try:
+        told = Fields(card)
+        told.text("place")
+        told.integer("pid")
+        return lives_here(told.raw)
+    except FieldError:
+        return None
 
 
 def store_ailments(store: ScoreStore, study: KeptStudy, metric: str, *, whole: bool) -> Iterator[Ailment]:

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any, Protocol, final
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from hwnas.errors import HwnasError, RunError
+from hwnas.io.fields import FieldError, Fields
 from hwnas.pareto import Tier
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.patience import patiently
@@ -49,6 +51,8 @@ def open_kept(plan: Plan, storage: Path | str, name: str) -> tuple[optuna.Study,
                 load_if_exists=True,
                 sampler=optuna.samplers.RandomSampler(),
             )
+            if study.directions != directions(plan.tier):
+                raise damaged(shown(storage), FieldError("its `directions` are not those of its objectives"))
             if "plan" not in study.user_attrs:
                 study.set_metric_names([objective.metric for objective in plan.tier.objectives])
                 study.set_user_attr("plan", plan.identity)
@@ -220,15 +224,51 @@ def evaluation_of(trial: FrozenTrial) -> Evaluation | None:
         return None
     where = f"trial {trial.number}"
     try:
+        told = Fields(raw)
+        architecture = _architecture(told.object("architecture"), where)
+        if architecture.key != told.text("key"):
+            raise FieldError(f"`key` is {told.text('key')}, the architecture's is {architecture.key}")
+        if "unscored" in told:
+            told.texts("unscored")
         return Evaluation(
-            Architecture.from_dict(raw["architecture"], where=where),
-            raw["scores"],
-            tuple(raw["broken"]),
-            raw["elapsed_s"],
-            raw.get("reason"),
+            architecture,
+            told.number_map("scores"),
+            told.texts("broken"),
+            told.number("elapsed_s"),
+            told.text("reason") if "reason" in told else None,
             deaths_of(trial),
         )
-    except (KeyError, TypeError, HwnasError) as error:
+    except (FieldError, HwnasError) as error:
+        raise damaged(where, error) from error
+
+
+def _architecture(raw: Fields, where: str) -> Architecture:
+    """The architecture, whose picks are plain values."""
+    raw.text("space")
+    for name, value in (picks := raw.object("picks")).raw.items():
+        if not isinstance(value, int | float | str):
+            picks.text(name)
+    return Architecture.from_dict(raw.raw, where=where)
+
+
+def check_trial(trial: FrozenTrial, tier: Tier, genes: Mapping[str, BaseDistribution], trials: int) -> None:
+    """Check that samplers can look at a kept trial.
+
+    Raises:
+        RunError: a value, a parameter or an attribute is not what they take for granted.
+    """
+    where, noted = f"trial {trial.number}", Fields(trial.system_attrs)
+    try:
+        if trial.state == TrialState.COMPLETE and len(trial.values or ()) != len(tier.objectives):
+            raise FieldError(f"`values` has {len(trial.values or ())} of {len(tier.objectives)} objectives")
+        if trial.distributions != genes or trial.params.keys() != genes.keys():
+            raise FieldError("`params` are not those of the space's choices")
+        for name in noted.names():
+            if name.startswith("constraints:"):
+                noted.number(name)
+            elif name.endswith(":generation") and not 0 <= noted.integer(name) <= trials:
+                raise FieldError(f"`{name}` is {noted.raw[name]}, of {trials} trials")
+    except FieldError as error:
         raise damaged(where, error) from error
 
 
@@ -237,8 +277,8 @@ def deaths_of(trial: FrozenTrial) -> int:
     if trial.state != TrialState.FAIL:
         return 0
     words = _DIED.match(str(trial.user_attrs.get("reason", "")))
-    deaths: int = trial.user_attrs.get("deaths", int(words[1]) if words else 0)
-    return deaths
+    deaths = trial.user_attrs.get("deaths", int(words[1]) if words else 0)
+    return deaths if type(deaths) is int and deaths > 0 else 0
 
 
 def _others(study: optuna.Study, plan: Plan, storage: Path | str, name: str) -> tuple[str, ...]:

@@ -137,7 +137,7 @@ class Shared:
         held: dict[str, FrozenTrial] = {}
         for trial in (trials[number] for number in numbers):
             key = trial.user_attrs.get("key")
-            if key is None:
+            if not isinstance(key, str):
                 continue  # a trial of other hands
             if trial.state.is_finished():
                 self._finished(key, trial)

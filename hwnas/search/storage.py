@@ -19,8 +19,10 @@ from optuna.storages import BaseStorage
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 
 from hwnas.errors import ConfigError, HwnasError, MissingExtra, RunError
+from hwnas.io.fields import FieldError
 from hwnas.lookup import optional
-from hwnas.search.lines import drop_cut_line, read_lines
+from hwnas.search.entries import read_entries, shared_distributions
+from hwnas.search.lines import drop_cut_line
 from hwnas.storage_url import parsed_url, public_url, storage_url, told_by
 
 EXTRAS = {"postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql"}
@@ -175,10 +177,9 @@ def journal(path: Path) -> tuple[JournalStorage, tuple[str, ...]]:
         lock.acquire()
         cut = lock.dropped_bytes
         lock.release()
-        read_lines(path)
         if cut:
             notices = (f"{path}: the last line was cut off while it was written and is dropped",)
-        return JournalStorage(Journal(path, lock)), notices
+        return replayed(path, lock), notices
     except OSError as error:
         raise RunError(
             f"the study cannot be kept here ({error.strerror})",
@@ -186,8 +187,22 @@ def journal(path: Path) -> tuple[JournalStorage, tuple[str, ...]]:
             allowed="The folder must be writable",
             do="Correct its permissions, or name another folder",
         ) from error
-    except (KeyError, TypeError, ValueError, AttributeError, AssertionError, optuna.exceptions.OptunaError) as error:
-        raise damaged(path, error) from error
+
+
+def replayed(path: Path, lock: KernelLock | None = None) -> JournalStorage:
+    """The storage in a journal file, which is read as it is.
+
+    Raises:
+        RunError: a line cannot be understood; it is named.
+    """
+    backend = Journal(path, lock or KernelLock(path))
+    try:
+        with shared_distributions():
+            return JournalStorage(backend)
+    except (HwnasError, OSError):
+        raise
+    except Exception as error:  # what Optuna takes for granted of its own log
+        raise damaged(f"{path}:{backend.line}", error) from error
 
 
 def shown(storage: Path | str) -> str:
@@ -210,11 +225,18 @@ def together(storage: BaseStorage) -> Iterator[None]:
 def damaged(where: object, error: Exception) -> RunError:
     """The error for a study that cannot be understood."""
     return RunError(
-        f"the study is damaged ({type(error).__name__}: {error})",
+        f"the study is damaged ({_words(error)})",
         where=str(where),
         allowed="A study is a log that Optuna wrote",
         do="Remove it and run the same command again; scores that are stored are not computed again",
     )
+
+
+def _words(error: Exception) -> str:
+    """What is wrong, without Python's own words."""
+    if isinstance(error, HwnasError):
+        return error.met
+    return str(error) if isinstance(error, FieldError) else "it does not follow from what stands before it"
 
 
 @final
@@ -224,6 +246,8 @@ class Journal(JournalFileBackend):
     def __init__(self, path: Path, lock: KernelLock) -> None:
         super().__init__(str(path), lock)  # type: ignore[arg-type]  # it has the two methods asked for
         self._path, self._kernel_lock, self._waits = path, lock, True
+        self._bytes, self.line = [0], 0
+        """Where each line begins, as far as they were read; and which was read last."""
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -235,6 +259,21 @@ class Journal(JournalFileBackend):
             self._waits = True
             with self._path.open("ab") as file:
                 os.fsync(file.fileno())
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:  # type: ignore[override]  # it need not close
+        """The entries after so many, checked.
+
+        Raises:
+            RunError: a line is no entry; it is named.
+        """
+        first = min(log_number_from, len(self._bytes) - 1)
+        begin = self._bytes[first]
+        for number, (entry, size) in enumerate(read_entries(self._path, begin, first), first + 1):
+            begin, self.line = begin + size, number
+            if number == len(self._bytes):
+                self._bytes.append(begin)
+            if number > log_number_from:
+                yield entry
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Append entries as whole lines."""

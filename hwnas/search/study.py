@@ -19,7 +19,16 @@ from optuna.trial import FrozenTrial, TrialState
 from hwnas.errors import RunError, SpaceError
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.fronts import Archive
-from hwnas.search.kept import Kept, Whole, attributes, deaths_of, directions, evaluation_of, open_kept
+from hwnas.search.kept import (
+    Kept,
+    Whole,
+    attributes,
+    check_trial,
+    deaths_of,
+    directions,
+    evaluation_of,
+    open_kept,
+)
 from hwnas.search.memory import NAME, Memory
 from hwnas.search.plan import Plan
 from hwnas.search.progress import Finished, Progress
@@ -71,6 +80,7 @@ class Study:
         """Those of them that are tried once more."""
         sampler = self._sampler(0)
         genetic = type(sampler) if isinstance(sampler, BaseGASampler) else None
+        self._genetic = genetic is not None
         self._memory = Memory(directions(plan.tier), genetic)
         self._generation = 0
         self.catch_up()
@@ -201,10 +211,12 @@ class Study:
 
     def catch_up(self) -> None:
         """Take over what was kept and is not known here: of earlier processes, or of others that work on the study."""
-        for kept in self._kept.fresh() if self._kept is not None else ():
+        fresh = self._kept.fresh() if self._kept is not None else ()
+        for kept in fresh:
             evaluation = evaluation_of(kept)
             if evaluation is None:
                 continue
+            check_trial(kept, self.plan.tier, self._genome.distributions, len(fresh) + len(self._told))
             key = evaluation.architecture.key
             if key in self._died:  # it was tried again
                 del self._told[key], self._died[key]
@@ -315,8 +327,10 @@ class Study:
 
     def _select_parents(self, kept: FrozenTrial) -> None:
         """What a genetic sampler chose as parents for a kept trial, it chooses again, before more trials are known."""
+        if not self._genetic or not self._genome.distributions:
+            return
         sampler = self._sampler(len(self._told))
-        if isinstance(sampler, BaseGASampler) and self._genome.distributions:
+        if isinstance(sampler, BaseGASampler):
             generation = sampler.get_trial_generation(self._view(sampler), kept)
             if generation > self._generation:
                 sampler.get_parent_population(self._view(sampler), generation)
