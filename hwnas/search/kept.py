@@ -251,7 +251,7 @@ def _architecture(raw: Fields, where: str) -> Architecture:
     return Architecture.from_dict(raw.raw, where=where)
 
 
-def check_trial(trial: FrozenTrial, tier: Tier, genes: Mapping[str, BaseDistribution], trials: int) -> None:
+def check_trial(trial: FrozenTrial, tier: Tier, genes: dict[str, BaseDistribution], trials: int) -> None:
     """Check that samplers can look at a kept trial.
 
     Raises:
@@ -261,7 +261,7 @@ def check_trial(trial: FrozenTrial, tier: Tier, genes: Mapping[str, BaseDistribu
     try:
         if trial.state == TrialState.COMPLETE and len(trial.values or ()) != len(tier.objectives):
             raise FieldError(f"`values` has {len(trial.values or ())} of {len(tier.objectives)} objectives")
-        if trial.distributions != genes or trial.params.keys() != genes.keys():
+        if not _are_genes(trial.distributions, genes) or trial.params.keys() != genes.keys():
             raise FieldError("`params` are not those of the space's choices")
         for name in noted.names():
             if name.startswith("constraints:"):
@@ -270,6 +270,23 @@ def check_trial(trial: FrozenTrial, tier: Tier, genes: Mapping[str, BaseDistribu
                 raise FieldError(f"`{name}` is {noted.raw[name]}, of {trials} trials")
     except FieldError as error:
         raise damaged(where, error) from error
+
+
+def _are_genes(given: dict[str, BaseDistribution], genes: dict[str, BaseDistribution]) -> bool:
+    """Whether these are the genes, which take the place of equal ones: to compare them anew for each trial is dear."""
+    if len(given) != len(genes):
+        return False
+    for name, gene in genes.items():
+        one = given.get(name)
+        if one is not gene and (id(one), id(gene)) not in _EQUAL:
+            if one != gene:
+                return False
+            _EQUAL[id(one), id(gene)] = (one, gene)
+    return True
+
+
+_EQUAL: dict[tuple[int, int], tuple[object, object]] = {}
+"""Distributions that were compared; held, so that no other one gets their number."""
 
 
 def deaths_of(trial: FrozenTrial) -> int:
