@@ -49,6 +49,7 @@ def _explained(model: type[StrictModel], raw: Any, error: ValidationError, where
     if not trail:
         met, _, allowed = message.partition(". ")
         return ConfigError(met, where=where, allowed=allowed, do="Correct the name or declare it")
+    trail = [_quoted(key, ()) for key in trail]
     name, at = trail[-1], f"{where}: {'.'.join(trail[:-1])}" if len(trail) > 1 else where
     others = {tuple(_trail(raw, found["loc"])) for found in all_errors} - {tuple(trail)}  # a union tells of each member
     more = f" (and {len(others)} more)" if others else ""
@@ -58,13 +59,19 @@ def _explained(model: type[StrictModel], raw: Any, error: ValidationError, where
     if first["type"] == "missing":
         keys = ", ".join(_model_at(model, trail[:-1]).model_fields)
         return ConfigError(f"the key `{name}` is missing{more}", where=at, allowed=f"Keys here: {keys}", do="Add it")
-    given = "empty" if first["input"] is None else repr(first["input"])
+    given = "empty" if first["input"] is None else _quoted(repr(first["input"]), trail)
     return ConfigError(
         f"`{name}` is {given if len(given) < 60 else given[:56] + ' …'}{more}",
         where=at,
         allowed=_allowed(model, trail, first["type"], message, first["input"]),
         do="Correct the value",
     )
+
+
+def _quoted(text: str, trail: Sequence[str]) -> str:
+    """The text, unless it may hold a password: that of a storage, or of a URL anywhere."""
+    secret = trail[-1:] == ["search"] or "storage" in trail or "://" in text or re.search(r":.*@", text)
+    return "text or a section that is not repeated here" if secret else text
 
 
 def _allowed(model: type[StrictModel], trail: Sequence[str], kind: str, message: str, given: Any) -> str:

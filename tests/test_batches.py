@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from hwnas.errors import HostAway, RunError
-from hwnas.search.batches import TRIES, Done, Source, score_all
+from hwnas.search.agreement import kept_studies, study_ailments
+from hwnas.search.batches import TRIES, Done, Source, Task, score_all
 from hwnas.search.crew import Crew
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.ledger import Ledger
 from hwnas.search.store import ScoreStore
-from hwnas.search.study import open_study
+from hwnas.search.study import Study, open_study
 from hwnas.space import Architecture
 from tests.test_ray import PLAN, scored
 from tests.test_study import TOP1, keys
@@ -110,11 +112,15 @@ class Desk:
     """What was put on it, by actor."""
 
     def __init__(self) -> None:
-        self.found: list[tuple[str, tuple[object, ...]]] = []
-        self.put = self
+        self.found: list[tuple[str, Sequence[Task]]] = []
+        self.renewed = 0
 
-    def remote(self, actor: str, tasks: tuple[object, ...]) -> None:
+    def put(self, actor: str, tasks: Sequence[Task]) -> None:
         self.found.append((actor, tasks))
+
+    def renew(self, lost: str | None) -> bool:
+        self.renewed += lost == str(self.renewed)
+        return lost == str(self.renewed - 1)
 
 
 def test_an_actor_that_is_up_in_place_of_another_gets_what_that_one_lost() -> None:
@@ -130,10 +136,10 @@ def test_an_actor_that_is_up_in_place_of_another_gets_what_that_one_lost() -> No
     assert not crew.hires("y"), "two are wanted"
     crew.heard("x", "third", None)
     assert len(desk.found) == 2, "one architecture is wanted, and it is in hand"
-    crew.heard("w", "second", score_all(scored, list(lost)))  # type: ignore[arg-type]
+    crew.heard("w", "second", score_all(scored, list(lost)))
     assert {(actor, tasks) for actor, tasks in desk.found[2:]} == {("second", ()), ("third", ())}
     assert crew.ended
-    assert keys(study) == [lost[0].architecture.key]  # type: ignore[attr-defined]
+    assert keys(study) == [lost[0].architecture.key]
 
 
 def test_a_worker_that_is_given_up_is_replaced_and_its_batch_goes_to_another() -> None:
@@ -156,7 +162,7 @@ def test_what_cannot_be_kept_ends_the_search_in_order(monkeypatch: pytest.Monkey
     crew = Crew(Source(study, 2, 1), 1, desk)
     crew.heard("w", "first", None)
     monkeypatch.setattr(study, "tell", full)
-    crew.heard("w", "first", score_all(scored, list(desk.found[0][1])))  # type: ignore[arg-type]
+    crew.heard("w", "first", score_all(scored, list(desk.found[0][1])))
     assert isinstance(crew.source.raised, RunError)
     assert desk.found[1:] == [("first", ())], "the worker goes home"
     assert not crew.hires("x")
@@ -166,3 +172,85 @@ def test_an_empty_batch_is_no_news() -> None:
     crew = Crew(Source(open_study(PLAN), 2, 1), 1, Desk())
     crew.heard("w", "first", Done(()))
     assert crew.source.raised is None
+
+
+def test_a_desk_that_dies_is_no_network_s_fault() -> None:
+    study, desk = open_study(PLAN), Desk()
+    crew = Crew(Source(study, 3, 1), 2, desk)
+    for worker in ("w", "x"):
+        crew.hires(worker)
+        crew.heard(worker, worker, None)
+    batches = dict(desk.found)
+    desk.found.clear()
+    for worker in ("w", "x"):
+        crew.stranded(worker, worker, "0")
+    assert desk.renewed == 1, "one desk for both"
+    assert dict(desk.found) == batches, "what lay on the lost desk lies on the new one"
+    for worker in ("w", "x"):
+        crew.heard(worker, worker, score_all(scored, batches[worker]))
+    (_, last) = desk.found[2]
+    crew.heard("w", "w", score_all(scored, last))
+    assert study.told == 3
+    assert all(evaluation.failed is None for evaluation in study.evaluations)
+
+
+def test_desks_that_die_one_after_the_other_end_the_search_and_nothing_fails() -> None:
+    study, desk = open_study(PLAN), Desk()
+    crew = Crew(Source(study, 3, 1), 1, desk)
+    crew.hires("w")
+    crew.heard("w", "w", None)
+    for number in range(9):
+        crew.stranded("w", "w", str(number))
+    assert crew.hopeless
+    assert "died 4 times in a row" in str(crew.source.raised)
+    assert study.told == 0
+
+
+def dies(study: Study, key: str, trials: int) -> list[str]:
+    """Score by one worker that dies of one architecture; what was handed out, in order."""
+    study.retry()
+    source, handed = Source(study, trials, 1), list[str]()
+    while tasks := source.hand("w"):
+        handed.append(tasks[0].architecture.key)
+        if handed[-1] == key:
+            source.lose("w")
+        else:
+            source.take("w", score_all(scored, tasks))
+    return handed
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_what_killed_its_workers_is_tried_once_more_by_each_command(shared: bool, tmp_path: Path) -> None:
+    log, whole = tmp_path / "study.log", open_study(PLAN)
+    whole.run(lambda a: scored(a, Ledger(())), 5)
+    deadly = keys(whole)[1]
+    for command, tried in enumerate((TRIES, 1, 1)):
+        study = open_study(PLAN, log, shared=shared)
+        assert study.told == (5 if command else 0), "who only reads sees all that was tried"
+        assert dies(study, deadly, 5).count(deadly) == tried
+        assert study.told == 5
+        study.close()
+        (failed,) = [e for e in open_study(PLAN, log, shared=shared).evaluations if e.failed]
+        assert (failed.architecture.key, failed.deaths) == (deadly, TRIES + command)
+    study = open_study(PLAN, log, shared=shared)
+    dies(study, "", 5)
+    assert open_study(PLAN, log, shared=shared).evaluations == study.evaluations
+    assert study.told == len({e.architecture for e in study.evaluations if e.failed is None}) == 5
+    (kept,) = kept_studies(log, PLAN.tier.name)
+    assert list(study_ailments(kept, PLAN.tier)) == []
+
+
+def test_failures_of_an_earlier_version_are_known_by_their_words(tmp_path: Path) -> None:
+    log = tmp_path / "study.log"
+    study = open_study(PLAN, log)
+    assert dies(study, _first(), 2).count(_first()) == TRIES
+    log.write_text(log.read_text().replace(',"deaths":3', ""))
+    again = open_study(PLAN, log)
+    assert dies(again, "", 2) == [_first()]
+    assert all(evaluation.failed is None for evaluation in again.evaluations)
+
+
+def _first() -> str:
+    trial = open_study(PLAN).ask()
+    assert trial is not None
+    return trial.architecture.key

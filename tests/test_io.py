@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from hwnas.io.atomic import abandoned_parts, write_atomic
 from hwnas.io.checksum import SEAL, sealed, unsealed
+from hwnas.io.command import command_line
 from hwnas.io.fields import FieldError, Fields, loads
 
 JSON = st.recursive(
@@ -90,3 +91,19 @@ def test_parts_of_dead_processes_are_told_from_those_of_living_ones(tmp_path: Pa
     dead, alive = tmp_path / "deep" / ".a.json.4194400.part", tmp_path / f".a.json.{os.getpid()}.part"
     dead.touch(), alive.touch(), (tmp_path / "mine.part").touch()
     assert list(abandoned_parts(tmp_path)) == [dead]
+
+
+def test_a_file_of_its_owner_alone_is_so_from_its_first_byte(tmp_path: Path) -> None:
+    modes: list[int] = []
+
+    def write(file: BinaryIO) -> None:
+        modes.append(os.fstat(file.fileno()).st_mode & 0o777)
+
+    write_atomic(tmp_path / "a", write, mode=0o600)
+    assert [*modes, (tmp_path / "a").stat().st_mode & 0o777] == [0o600, 0o600]
+
+
+@pytest.mark.parametrize("words", [["serve", "pg://a:S3CRET@h"], ["x", "me:S3/CRET@h"], ["--storage=pg://S3CRET"]])
+def test_a_command_line_is_shown_without_urls(words: list[str]) -> None:
+    assert "CRET" not in command_line(words)
+    assert command_line(["bench", "--host", "me@pi4"]) == "bench --host me@pi4"

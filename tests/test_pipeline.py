@@ -670,3 +670,8 @@ def test_passwords_of_a_storage_stay_at_home(run: Path) -> None:
 
     assert "secret" in dump_experiment(shown.resolved)
     assert "secret" not in dump_experiment(published(shown.resolved))
+    with shown.opened():
+        assert (run / "experiment.yaml").stat().st_mode & 0o777 == 0o600, "it holds the password"
+    named = pipeline.open_run(edited(run, search={"storage": "env:STUDIES"}))
+    with named.opened():
+        assert (run / "experiment.yaml").stat().st_mode & 0o777 == 0o666 & ~os.umask(os.umask(0o022))

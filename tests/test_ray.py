@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ import pytest
 
 from hwnas.errors import ConfigError, RunError
 from hwnas.search.batches import Scoring
+from hwnas.search.cluster import Watched
 from hwnas.search.evaluate import Evaluation, evaluate
 from hwnas.search.ledger import Ledger
 from hwnas.search.plan import Plan
@@ -149,6 +151,67 @@ def test_the_driver_killed_loses_nothing_that_was_told(cluster: Any, tmp_path: P
     serial = open_study(PLAN)
     serial.run(lambda a: score(a, LIMITED), len(before) + 5)
     assert study.evaluations == serial.evaluations, "as if it had never been interrupted"
+
+
+def lethal(key: str) -> Scoring:
+    """One architecture kills every actor that scores it."""
+
+    def score_or_die(architecture: Architecture, ledger: Ledger) -> Evaluation:
+        if architecture.key == key:
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(0.02)
+        return scored(architecture, ledger)
+
+    return score_or_die
+
+
+def test_a_desk_that_dies_again_and_again_loses_nothing_and_no_network_fails_for_it(
+    cluster: Any, tmp_path: Path
+) -> None:
+    import ray
+
+    study, killed = open_study(PLAN, tmp_path / "study.log"), list[int]()
+
+    def kill(progress: Progress) -> None:
+        if progress.trials in (4, 8, 12):
+            (desk,) = (name for name in ray.util.list_named_actors() if name.startswith("hwnas-desk-"))
+            ray.kill(ray.get_actor(desk))
+            killed.append(progress.trials)
+
+    run_on_ray(study, slow, 20, Workers(2), kill)
+    assert killed == [4, 8, 12]
+    assert len(set(keys(study))) == 20
+    assert all(evaluation.failed is None for evaluation in study.evaluations)
+    assert open_study(PLAN, tmp_path / "study.log").evaluations == study.evaluations
+
+
+def test_what_kills_its_workers_fails_and_is_tried_again_by_the_next_command(cluster: Any, tmp_path: Path) -> None:
+    log, first = tmp_path / "study.log", open_study(PLAN).ask()
+    assert first is not None
+    study = open_study(PLAN, log)
+    run_on_ray(study, partial(lethal, first.architecture.key), 6, Workers(2))
+    assert [e.architecture for e in study.evaluations if e.failed] == [first.architecture]
+    assert study.told == len(set(keys(study))) == 6
+    again = open_study(PLAN, log)
+    run_on_ray(again, make, 6, Workers(1))
+    assert set(keys(again)) == set(keys(study))
+    assert all(evaluation.failed is None for evaluation in again.evaluations)
+
+
+def test_a_service_of_the_cluster_that_is_gone_ends_the_search() -> None:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        watched = Watched({"the node": f"127.0.0.1:{server.getsockname()[1]}"})
+        for _ in range(3):
+            watched._next = 0.0
+            watched.look()
+    watched._next = 0.0
+    watched.look()  # it may be busy
+    assert watched.gone is None
+    watched._next = 0.0
+    watched.look()
+    assert "the node has died" in str(watched.gone)
 
 
 def test_a_node_that_is_removed_loses_nothing(cluster: Any) -> None:

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from hwnas.config.runners import RayConfig
 from hwnas.config.setups import Positive, SetupConfig, TierConfig
 from hwnas.errors import ConfigError, did_you_mean
+from hwnas.storage_url import public_url
 from hwnas.strict import StrictModel, parsed
 from hwnas.yaml_file import read_yaml
 
@@ -166,7 +167,8 @@ class SearchConfig(StrictModel):
     sampler: Literal["guided", "nsga2", "nsga3", "tpe", "gp", "random"] = "tpe"
     population: int = Field(default=20, ge=2)
     storage: str | None = None
-    """An Optuna storage URL, or grpc://host:port; by default a journal file for each tier in the run folder."""
+    """An Optuna storage URL, grpc://host:port, or env:NAME for a variable that holds one; by default a journal file for
+    each tier in the run folder."""
     shared: bool = False
     """Whether several processes may work on a study at a time; with a storage's URL they always may."""
     lease_s: float = Field(default=60.0, gt=0)
@@ -337,8 +339,8 @@ def dump_experiment(experiment: Experiment) -> str:
 
 
 def published(experiment: Experiment) -> Experiment:
-    """The experiment as it may leave this machine: without the storage's password and without local folders."""
+    """The experiment as it may leave this machine: without the storage's secrets and without local folders."""
     storage = experiment.search.storage
-    hidden = storage and re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", storage)
+    hidden = storage and public_url(storage)
     search = experiment.search.model_copy(update={"storage": hidden})
     return experiment.model_copy(update={"search": search, "base": None})

@@ -25,12 +25,13 @@ OLD_PARTS = (
 """The names that earlier versions gave it; not all say which process writes."""
 
 
-def write_atomic(path: Path, content: str | bytes | Callable[[BinaryIO], Any]) -> None:
+def write_atomic(path: Path, content: str | bytes | Callable[[BinaryIO], Any], mode: int | None = None) -> None:
     """Replace the file at `path`, on the disk on return; parents are made, and a failure leaves nothing behind.
 
     Args:
         path: of the file.
         content: text (UTF-8), bytes, or a function that writes to an open binary file, which it may also read.
+        mode: who may use the file, from its first byte on; as the process's umask has it if left out.
 
     Raises:
         OSError: it cannot be written, or is no regular file; `filename` is set. An earlier file is as it was.
@@ -46,7 +47,7 @@ def write_atomic(path: Path, content: str | bytes | Callable[[BinaryIO], Any]) -
         with suppress(FileNotFoundError):
             check_regular(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(part, "w+b") as file:
+        with open(part, "w+b", opener=None if mode is None else _opener(mode)) as file:
             if callable(content):
                 content(file)
             else:
@@ -94,6 +95,15 @@ def why_unwritable(path: Path) -> str:
         return f"the disk of {folder} is full" if disk.total and not disk.free else ""
     except (OSError, ValueError) as error:
         return getattr(error, "strerror", None) or str(error)
+
+
+def _opener(mode: int) -> Callable[[str, int], int]:
+    def opened(path: str, flags: int) -> int:
+        descriptor = os.open(path, flags, mode)
+        os.fchmod(descriptor, mode)  # a part that a killed process left has another one
+        return descriptor
+
+    return opened
 
 
 def sync_folder(folder: Path) -> None:

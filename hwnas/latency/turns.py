@@ -14,7 +14,6 @@ import json
 import os
 import platform
 import stat
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hwnas.errors import HostAway, reason
+from hwnas.io.command import command_line
 
 FOLDER = "HWNAS_LOCKS"
 """The environment variable that names another folder for the locks, such as one that containers of a machine share."""
@@ -171,7 +171,7 @@ def _sign(descriptor: int) -> None:
     desk = os.environ.get("SSH_CONNECTION", "").split()[:1]
     told = {
         "pid": os.getpid(), "user": _user(), "node": platform.node(), "desk": "".join(desk),
-        "since": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()), "command": " ".join(sys.argv)[:300],
+        "since": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()), "command": command_line()[:300],
     }  # fmt: skip
     with suppress(OSError):  # another user's file that this one may only read
         os.ftruncate(descriptor, 0)

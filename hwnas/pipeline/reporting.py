@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from hwnas.pipeline.training import Trained
 
 
+MANY, CHUNK = 1000, 20_000
+"""From so many networks on they are counted together; so many at a time."""
+
+
 def report(reference: str | Path, *, runs: Path = Path("runs"), narrator: Narrator | None = None) -> Path:
     """Write report.html of a run again, from what its searches and ladders left in its folder."""
     from hwnas.pipeline.training import supernet_of
@@ -159,7 +163,7 @@ def _tier(
         accuracy=accuracy_facts(accuracy, found.source),
         latency=facts.ObjectiveFacts(latency, "min", latency_origin_of(run, name), meaning),
         limits=found.tier.limits,
-        points=tuple(_point(run, e) for e in evaluations if e.failed is None),
+        points=tuple(_points(run, [e for e in evaluations if e.failed is None])),
         front=tuple(_front_point(run, found, point, model, table, tested) for point in found.points),
         hypervolume=hypervolume,
         files=_files(bundle, latency, {point.architecture.key for point in found.points}),
@@ -169,16 +173,27 @@ def _tier(
     )
 
 
-def _point(run: Run, evaluation: Evaluation) -> facts.Point:
-    total = costs(run.network(evaluation.architecture))
-    return facts.Point(
-        evaluation.architecture.key,
-        evaluation.scores,
-        evaluation.broken,
-        summary(evaluation.architecture),
-        total.params,
-        total.macs,
-    )
+def _points(run: Run, evaluations: Sequence[Evaluation]) -> Iterator[facts.Point]:
+    for evaluation, (params, macs) in zip(evaluations, _counted(run, evaluations), strict=True):
+        architecture = evaluation.architecture
+        yield facts.Point(
+            architecture.key, evaluation.scores, evaluation.broken, summary(architecture), params, macs
+        )  # fmt: skip
+
+
+def _counted(run: Run, evaluations: Sequence[Evaluation]) -> Iterator[tuple[int, int]]:
+    """Parameters and MACs of each network; of many, by looking up what their operators cost."""
+    architectures = [evaluation.architecture for evaluation in evaluations]
+    if len(architectures) >= MANY:
+        from hwnas.population import population_sums
+
+        for start in range(0, len(architectures), CHUNK):
+            codes = run.codebook.encode(architectures[start : start + CHUNK])
+            yield from map(tuple, population_sums(run.codebook, codes).tolist())
+        return
+    for architecture in architectures:
+        total = costs(run.network(architecture))
+        yield total.params, total.macs
 
 
 def summary(architecture: Architecture) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import warnings
 from contextlib import suppress
 
-from hwnas.errors import ConfigError, HwnasError, RunError, reason
+from hwnas.errors import ConfigError, HwnasError, RunError
 from hwnas.lookup import optional
 from hwnas.pipeline.narrate import Narrator, Silent
+from hwnas.search.storage import database
+from hwnas.storage_url import public_url, storage_url, told_by
 
 
 def serve_storage(url: str, *, host: str = "localhost", port: int = 13000, narrator: Narrator | None = None) -> None:
@@ -20,17 +22,18 @@ def serve_storage(url: str, *, host: str = "localhost", port: int = 13000, narra
     """
     import optuna
 
+    url = storage_url(url)
     if "://" not in url or url.startswith("grpc://"):
         raise ConfigError(
-            f"`{url}` cannot be served",
+            f"`{public_url(url)}` cannot be served",
             where="serve-storage",
             allowed="A database's URL is served: sqlite:///studies.db, postgresql+psycopg://user@host/name",
             do="Name a database; Optuna's proxy takes no journal file",
         )
     optional("grpc", extra="grpc", why="hwnas serve-storage")
     try:
-        storage = optuna.storages.get_storage(url)
-        (narrator or Silent()).say(f"serving {url.split('@')[-1]} as grpc://{host}:{port}; Ctrl-C ends it")
+        storage = database(url)
+        (narrator or Silent()).say(f"serving {public_url(url)} as grpc://{host}:{port}; Ctrl-C ends it")
         with warnings.catch_warnings(), suppress(KeyboardInterrupt):
             warnings.simplefilter("ignore")  # Optuna calls it experimental
             optuna.storages.run_grpc_proxy_server(storage, host=host, port=port)
@@ -38,8 +41,8 @@ def serve_storage(url: str, *, host: str = "localhost", port: int = 13000, narra
         raise
     except Exception as error:  # a database's own errors have no common base
         raise RunError(
-            f"the storage cannot be served ({reason(error)})",
-            where=f"{url.split('@')[-1]} on {host}:{port}",
+            f"the storage cannot be served ({told_by(error, url)})",
+            where=f"{public_url(url)} on {host}:{port}",
             allowed="The database must answer, and the port be free",
             do="Correct the URL, or name another port",
         ) from error

@@ -27,6 +27,7 @@ from hwnas.search.fronts import write_whole
 from hwnas.search.lock import RunLock
 from hwnas.shipped import find_file
 from hwnas.space import AnySpace, Architecture, FunctionSpace, Space
+from hwnas.storage_url import mode_of
 from hwnas.tabular import TableMetric, Wanted, read_metric
 from hwnas.tabular.rows import Names
 from hwnas.yaml_file import read_yaml
@@ -256,7 +257,8 @@ class Run:
                     allowed="The folder must be writable and the disk not full",
                     do="Correct that and run the same command again",
                 ) from error
-            write_whole(self.folder / "experiment.yaml", dump_experiment(self.resolved))
+            mode = mode_of(self.experiment.search.storage)
+            write_whole(self.folder / "experiment.yaml", dump_experiment(self.resolved), mode=mode)
             yield self
 
     @property

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 from optuna.storages import BaseStorage
-from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from hwnas.errors import HwnasError, RunError, reason
-from hwnas.io.lines import read_lines
+from hwnas.errors import HwnasError, RunError
+from hwnas.io.fields import FieldError, Fields
 from hwnas.pareto import Tier
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.fronts import read_front, tier_front
 from hwnas.search.kept import evaluation_of
 from hwnas.search.presence import lives_here
-from hwnas.search.storage import look_into, quiet
+from hwnas.search.storage import look_into, quiet, replayed, shown
 from hwnas.search.store import Score, ScoreStore
+from hwnas.storage_url import storage_url, told_by
 
 Severity = Literal["error", "note"]
 
@@ -51,7 +52,7 @@ class KeptStudy:
     plan: Mapping[str, str] = field(default_factory=dict)
     """The parts of its plan, as `Plan.identity` tells them."""
 
-    @property
+    @cached_property
     def told(self) -> list[tuple[FrozenTrial, Evaluation]]:
         """The trials that hwnas told."""
         return [(trial, found) for trial in self.trials if (found := evaluation_of(trial)) is not None]
@@ -63,15 +64,11 @@ def kept_studies(storage: Path | str, prefix: str) -> list[KeptStudy]:
     Raises:
         RunError: it cannot be read.
     """
-    where = str(storage).split("@")[-1]
+    where = shown(storage)
     try:
         with quiet():
             backend: BaseStorage | None
-            if isinstance(storage, Path):
-                read_lines(storage)
-                backend = JournalStorage(JournalFileBackend(str(storage)))
-            else:
-                backend = look_into(storage)
+            backend = replayed(storage) if isinstance(storage, Path) else look_into(storage)
             if backend is None:
                 return []
             return [
@@ -85,8 +82,9 @@ def kept_studies(storage: Path | str, prefix: str) -> list[KeptStudy]:
     except HwnasError:
         raise
     except Exception as error:  # a database's own errors have no common base
+        words = told_by(error, storage_url(storage)) if isinstance(storage, str) else f"{type(error).__name__}: {error}"
         raise RunError(
-            f"the study cannot be read ({reason(error)})", where=where,
+            f"the study cannot be read ({words})", where=where,
             allowed="A study is a log that Optuna wrote, or lies in a database that answers",
             do="Restore it, or remove it and search again; scores that are stored are not computed again",
         ) from error  # fmt: skip
@@ -95,6 +93,8 @@ def kept_studies(storage: Path | str, prefix: str) -> list[KeptStudy]:
 def study_ailments(study: KeptStudy, tier: Tier) -> Iterator[Ailment]:
     """Trials that are damaged, told twice, told with other values than scores, or left by dead processes."""
     first: dict[str, int] = {}
+    replaced: set[int] = set()
+    """Trials that may be told anew, for they failed because workers died."""
     for trial in study.trials:
         where = f"{study.where}, study {study.name}, trial {trial.number}"
         try:
@@ -106,13 +106,15 @@ def study_ailments(study: KeptStudy, tier: Tier) -> Iterator[Ailment]:
             yield from _left(trial, study, where)
             continue
         key = evaluation.architecture.key
-        if key in first:
+        if key in first and first[key] not in replaced:
             yield Ailment(
                 "error", f"architecture {key} was told before, in trial {first[key]}", where,
                 "Each architecture of a study is told once: something else wrote here",
                 "Restore the file, or search under a new name; scores that are stored are not computed again",
             )  # fmt: skip
-        first.setdefault(key, trial.number)
+        first[key] = first[key] if key in first and first[key] not in replaced else trial.number
+        if evaluation.deaths:
+            replaced.add(trial.number)
         unscored = set(trial.user_attrs.get("unscored", ()))
         for objective, value in zip(tier.objectives, trial.values or (), strict=False):
             score = evaluation.scores.get(objective.metric)
@@ -126,13 +128,24 @@ def study_ailments(study: KeptStudy, tier: Tier) -> Iterator[Ailment]:
 def _left(trial: FrozenTrial, study: KeptStudy, where: str) -> Iterator[Ailment]:
     worker = str(trial.user_attrs.get("worker"))
     if trial.state == TrialState.RUNNING and worker in study.workers:
-        alive = lives_here(study.workers[worker])
+        alive = _lives(study.workers[worker])
         if alive is not True:
             state = "has died" if alive is False else "is on another machine"
             yield Ailment(
                 "note", f"it was claimed and not told; its process {state}", where,
                 "A claim is told, or taken over once its process is dead", "Search again: it is asked anew",
             )  # fmt: skip
+
+
+def _lives(card: object) -> bool | None:
+    """Whether the process with this card lives; None where it cannot be known."""
+    try:
+        told = Fields(card)
+        told.text("place")
+        told.integer("pid")
+        return lives_here(told.raw)
+    except FieldError:
+        return None
 
 
 def store_ailments(store: ScoreStore, study: KeptStudy, metric: str, *, whole: bool) -> Iterator[Ailment]:

@@ -64,7 +64,7 @@ class Source:
         asked = [self._alone.pop()] if self._alone else self._asked()
         if asked:
             self._open[worker] = asked
-            return [Task(trial.architecture, self._known(trial.architecture)) for trial in asked]
+            return self.repeat(worker)
         return None if self._open or self.study.waits else []
 
     def take(self, worker: str, done: Done) -> None:
@@ -78,6 +78,10 @@ class Source:
         if self.progress is not None:
             self.progress(self.study.progress(self.trials, time.monotonic() - self._started))
 
+    def repeat(self, worker: str) -> list[Task]:
+        """The batch that is in the worker's hands, which never reached it."""
+        return [Task(trial.architecture, self._known(trial.architecture)) for trial in self._open[worker]]
+
     def lose(self, worker: str) -> None:
         """The worker died: each architecture of its batch is tried alone, so that the one that kills is found."""
         batch = self._open[worker]
@@ -85,12 +89,12 @@ class Source:
             self._alone.extend(reversed(self._open.pop(worker)))
             return
         key = batch[0].architecture.key
-        self._deaths[key] = deaths = self._deaths.get(key, 0) + 1
+        self._deaths[key] = deaths = self._deaths.get(key, self.study.deaths(key)) + 1
         if deaths < TRIES:
             self._alone.extend(self._open.pop(worker))
         else:
             failed = f"{deaths} workers died while they scored it"
-            self.take(worker, Done(((Evaluation(batch[0].architecture, {}, failed=failed), ()),)))
+            self.take(worker, Done(((Evaluation(batch[0].architecture, {}, failed=failed, deaths=deaths), ()),)))
 
     def _asked(self) -> list[Trial]:
         asked: list[Trial] = []

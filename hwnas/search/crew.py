@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from hwnas.errors import HwnasError, RunError
 from hwnas.search.batches import Done, Source, Task
 
 TRIES = 3
-"""So many actors may die in a row with nothing in hand; and so often Tune starts a worker's actor before another worker
-takes its place."""
+"""So many actors, and so many desks, may die in a row with nothing done; and so often Tune starts a worker's actor
+before another worker takes its place."""
+
+
+class Desk(Protocol):
+    """Where batches are laid for actors."""
+
+    def put(self, actor: str, tasks: Sequence[Task]) -> None:
+        """Lay a batch there, in place of what lies there for this actor."""
+
+    def renew(self, lost: str | None) -> bool:
+        """Make another one if this is the one that was lost; return whether it was."""
 
 
 @dataclass
@@ -21,13 +31,15 @@ class Crew:
 
     source: Source
     count: int
-    desk: Any
+    desk: Desk
     _over: bool = False
     _hired: set[str] = field(default_factory=set)
     _waiting: dict[str, str] = field(default_factory=dict)
     """Workers without a batch, and the name that their actor goes by at the desk."""
     _barren: int = 0
     """Actors in a row that died with nothing in hand."""
+    _desks: int = 0
+    """Desks in a row that died before a batch came back."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Nothing of it goes into the files that Tune writes of its parts: the study is kept elsewhere."""
@@ -37,6 +49,11 @@ class Crew:
     def ended(self) -> bool:
         """Whether nothing more is handed out."""
         return self._over or self.source.raised is not None
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether workers cannot even be told that it has ended."""
+        return self._desks > TRIES
 
     def hires(self, worker: str) -> bool:
         """Whether one more is wanted; who waits for a batch gets one, if there is one by now."""
@@ -49,11 +66,27 @@ class Crew:
     def heard(self, worker: str, actor: str, done: Done | None) -> None:
         """An actor is up, or gives back its batch."""
         if done is not None and self.source.has(worker):
-            self._barren = 0
+            self._barren = self._desks = 0
             with self._kept():
                 self.source.take(worker, done)
         elif done is not None and done.raised is not None:
             self.source.raised = self.source.raised or done.raised
+        self._waiting[worker] = actor
+        self._serve()
+
+    def stranded(self, worker: str, actor: str, desk: str | None) -> None:
+        """An actor cannot reach the desk: what lay there for it is laid on another one, and no network has failed."""
+        self._desks += self.desk.renew(desk)
+        if self._desks > TRIES:
+            self.source.raised = self.source.raised or RunError(
+                f"the actor that hands out batches died {self._desks} times in a row",
+                where="search.runner: ray",
+                allowed="It runs beside the driver and needs next to no memory",
+                do="Look at Ray's log, and run the same command again: nothing is lost, no network counts as failed",
+            )
+        if self.source.has(worker) and not self.ended:
+            self.desk.put(actor, tuple(self.source.repeat(worker)))
+            return
         self._waiting[worker] = actor
         self._serve()
 
@@ -97,4 +130,4 @@ class Crew:
             if tasks is not None:
                 del self._waiting[worker]
                 self._over = self._over or not tasks
-                self.desk.put.remote(actor, tuple(tasks))
+                self.desk.put(actor, tuple(tasks))

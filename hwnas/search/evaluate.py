@@ -45,6 +45,8 @@ class Evaluation:
     elapsed_s: float = 0.0
     failed: str | None = None
     """Why a score could not be computed."""
+    deaths: int = 0
+    """So many workers died while they scored it; such a failure is tried once more by the next command."""
 
     def competes(self, tier: Tier) -> bool:
         """Whether it may stand on the tier's front: all objectives scored, no limit broken, nothing failed."""

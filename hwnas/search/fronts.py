@@ -186,14 +186,16 @@ def _point(fields: Fields) -> FrontPoint:
     )
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str, *, mode: int | None = None) -> None:
     """Write a file so that a reader, or a crash, meets the old or the new text and nothing between.
+
+    `mode` says who may read it; as other files if left out.
 
     Raises:
         RunError: the folder cannot be written.
     """
     try:
-        write_atomic(path, text)
+        write_atomic(path, text, mode)
     except OSError as error:
         raise RunError(
             f"the file cannot be written ({reason(error)})",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -10,18 +11,22 @@ from pathlib import Path
 from typing import Any, Protocol, final
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from hwnas.errors import HwnasError, RunError, reason
+from hwnas.io.fields import FieldError, Fields
 from hwnas.pareto import Tier
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.patience import patiently
 from hwnas.search.plan import Plan
-from hwnas.search.storage import damaged, open_storage, quiet, together
+from hwnas.search.storage import damaged, open_storage, quiet, shown, together
 from hwnas.space import Architecture
+from hwnas.storage_url import storage_url, told_by
 
+_DIED = re.compile(r"(\d+) workers died while they scored it")
 _TRANSIENT = ("gp:relative_params", "tpe:relative_params")
 """Attributes by which Optuna's samplers share open trials; of no use once a trial is told."""
 
@@ -46,6 +51,8 @@ def open_kept(plan: Plan, storage: Path | str, name: str) -> tuple[optuna.Study,
                 load_if_exists=True,
                 sampler=optuna.samplers.RandomSampler(),
             )
+            if study.directions != directions(plan.tier):
+                raise damaged(shown(storage), FieldError("its `directions` are not those of its objectives"))
             if "plan" not in study.user_attrs:
                 study.set_metric_names([objective.metric for objective in plan.tier.objectives])
                 study.set_user_attr("plan", plan.identity)
@@ -53,11 +60,12 @@ def open_kept(plan: Plan, storage: Path | str, name: str) -> tuple[optuna.Study,
     except HwnasError:
         raise
     except (OSError, KeyError, TypeError, ValueError, optuna.exceptions.OptunaError, ImportError) as error:
-        raise damaged(storage, error) from error
+        raise damaged(shown(storage), error) from error
     except Exception as error:  # a database's own errors have no common base
+        words = told_by(error, storage_url(storage)) if isinstance(storage, str) else reason(error)
         raise RunError(
-            f"the study cannot be kept here ({reason(error)})",
-            where=str(storage).split("@")[-1],
+            f"the study cannot be kept here ({words})",
+            where=shown(storage),
             allowed="A path, or a URL: sqlite:///study.db, postgresql+psycopg://user@host/name, grpc://host:13000",
             do="Correct the URL, or leave it out",
         ) from error
@@ -90,6 +98,9 @@ class Kept(Protocol):
         Raises:
             RunError: it cannot be written.
         """
+
+    def reopen(self, keys: Collection[str]) -> None:
+        """Let these architectures be claimed and kept anew, although they were told."""
 
     def together(self) -> AbstractContextManager[None]:
         """What is kept within the block is on the disk at its end."""
@@ -129,7 +140,7 @@ class Whole:
 
         def append() -> None:
             nonlocal before
-            if before and any(t.user_attrs.get("key") == told.user_attrs["key"] for t in self._study.get_trials(False)):
+            if before and any(same(trial, told) for trial in self._study.get_trials(False)):
                 return  # it was written, and only the answer was lost
             before = True
             self._study.add_trial(entry)
@@ -138,12 +149,21 @@ class Whole:
             patiently(append)
         return True
 
+    def reopen(self, keys: Collection[str]) -> None:
+        """Nothing keeps them from it."""
+
     def together(self) -> AbstractContextManager[None]:
         """See `hwnas.search.storage.together`."""
         return together(self._study._storage)
 
     def close(self) -> None:
         """Nothing is ever claimed."""
+
+
+def same(trial: FrozenTrial, told: FrozenTrial) -> bool:
+    """Return whether a kept trial is the one that is told, and not one that came before it of the same architecture."""
+    ours, theirs = told.user_attrs, trial.user_attrs
+    return theirs.get("key") == ours["key"] and theirs.get("deaths") == ours.get("deaths")
 
 
 @contextmanager
@@ -185,6 +205,8 @@ def attributes(evaluation: Evaluation, unscored: Sequence[str]) -> dict[str, Any
     }
     if evaluation.failed is not None:
         found["reason"] = evaluation.failed
+        if evaluation.deaths:
+            found["deaths"] = evaluation.deaths
     elif unscored:
         found["unscored"] = list(unscored)
     return found
@@ -202,15 +224,78 @@ def evaluation_of(trial: FrozenTrial) -> Evaluation | None:
         return None
     where = f"trial {trial.number}"
     try:
+        told = Fields(raw)
+        architecture = _architecture(told.object("architecture"), where)
+        if architecture.key != told.text("key"):
+            raise FieldError(f"`key` is {told.text('key')}, the architecture's is {architecture.key}")
+        if "unscored" in told:
+            told.texts("unscored")
         return Evaluation(
-            Architecture.from_dict(raw["architecture"], where=where),
-            raw["scores"],
-            tuple(raw["broken"]),
-            raw["elapsed_s"],
-            raw.get("reason"),
+            architecture,
+            told.number_map("scores"),
+            told.texts("broken"),
+            told.number("elapsed_s"),
+            told.text("reason") if "reason" in told else None,
+            deaths_of(trial),
         )
-    except (KeyError, TypeError, HwnasError) as error:
+    except (FieldError, HwnasError) as error:
         raise damaged(where, error) from error
+
+
+def _architecture(raw: Fields, where: str) -> Architecture:
+    """The architecture, whose picks are plain values."""
+    raw.text("space")
+    for name, value in (picks := raw.object("picks")).raw.items():
+        if not isinstance(value, int | float | str):
+            picks.text(name)
+    return Architecture.from_dict(raw.raw, where=where)
+
+
+def check_trial(trial: FrozenTrial, tier: Tier, genes: dict[str, BaseDistribution], trials: int) -> None:
+    """Check that samplers can look at a kept trial.
+
+    Raises:
+        RunError: a value, a parameter or an attribute is not what they take for granted.
+    """
+    where, noted = f"trial {trial.number}", Fields(trial.system_attrs)
+    try:
+        if trial.state == TrialState.COMPLETE and len(trial.values or ()) != len(tier.objectives):
+            raise FieldError(f"`values` has {len(trial.values or ())} of {len(tier.objectives)} objectives")
+        if not _are_genes(trial.distributions, genes) or trial.params.keys() != genes.keys():
+            raise FieldError("`params` are not those of the space's choices")
+        for name in noted.names():
+            if name.startswith("constraints:"):
+                noted.number(name)
+            elif name.endswith(":generation") and not 0 <= noted.integer(name) <= trials:
+                raise FieldError(f"`{name}` is {noted.raw[name]}, of {trials} trials")
+    except FieldError as error:
+        raise damaged(where, error) from error
+
+
+def _are_genes(given: dict[str, BaseDistribution], genes: dict[str, BaseDistribution]) -> bool:
+    """Whether these are the genes, which take the place of equal ones: to compare them anew for each trial is dear."""
+    if len(given) != len(genes):
+        return False
+    for name, gene in genes.items():
+        one = given.get(name)
+        if one is not gene and (id(one), id(gene)) not in _EQUAL:
+            if one != gene:
+                return False
+            _EQUAL[id(one), id(gene)] = (one, gene)
+    return True
+
+
+_EQUAL: dict[tuple[int, int], tuple[object, object]] = {}
+"""Distributions that were compared; held, so that no other one gets their number."""
+
+
+def deaths_of(trial: FrozenTrial) -> int:
+    """How many workers died while they scored a trial that failed because of it; those of hwnas 0.x say so in words."""
+    if trial.state != TrialState.FAIL:
+        return 0
+    words = _DIED.match(str(trial.user_attrs.get("reason", "")))
+    deaths = trial.user_attrs.get("deaths", int(words[1]) if words else 0)
+    return deaths if type(deaths) is int and deaths > 0 else 0
 
 
 def _others(study: optuna.Study, plan: Plan, storage: Path | str, name: str) -> tuple[str, ...]:
@@ -222,6 +307,6 @@ def _others(study: optuna.Study, plan: Plan, storage: Path | str, name: str) -> 
     before = others[-1].user_attrs.get("plan", {})
     changed = [part for part, text in plan.identity.items() if before.get(part) != text]
     return (
-        f"{storage}: a new study begins, for {' and '.join(changed)} changed; the {others[-1].n_trials} trials before "
-        "stay as they are, and scores that are stored are not computed again",
+        f"{shown(storage)}: a new study begins, for {' and '.join(changed)} changed; the {others[-1].n_trials} trials "
+        "before stay as they are, and scores that are stored are not computed again",
     )

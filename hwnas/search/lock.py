@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
-import sys
 from pathlib import Path
 from types import TracebackType
 from typing import final
 
 from hwnas.errors import RunError
+from hwnas.io.command import command_line
 from hwnas.io.regular import IrregularFile, open_own
 
 
@@ -71,7 +71,7 @@ class RunLock:
     def _sign(self) -> None:
         assert self._descriptor is not None
         os.ftruncate(self._descriptor, 0)
-        signature = f"pid {os.getpid()}: {' '.join(sys.argv)}"[:900]
+        signature = f"pid {os.getpid()}: {command_line()}"[:900]
         os.pwrite(self._descriptor, signature.encode(errors="replace"), 0)
 
     def __exit__(

@@ -8,7 +8,6 @@ so that whatever dies, the same command goes on.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import math
 import os
@@ -16,15 +15,17 @@ import socket
 import tempfile
 import uuid
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import ConfigError, HwnasError, RunError, raised, reason
+from hwnas.errors import HwnasError, RunError, raised
 from hwnas.lookup import optional
-from hwnas.search.batches import Done, Scoring, Source, Task, score_all
+from hwnas.search.batches import Done, Scoring, Source, score_all
+from hwnas.search.cluster import Watched, cluster
 from hwnas.search.crew import TRIES, Crew
+from hwnas.search.desk import Desks, take
 from hwnas.search.progress import Finished, Progress
 from hwnas.search.store import ScoreStore
 from hwnas.search.study import Study
@@ -75,17 +76,21 @@ def run_on_ray(
         HwnasError: what a score raised; all that was scored before is told.
     """
     tune = optional("ray.tune", extra="ray", why="search.runner: ray")
+    study.retry()
     if study.told >= trials:
         return study.finished(trials)
     source = Source(study, trials, workers.batch, progress, store, producers or {})
     environment = QUIET | {"TUNE_MAX_PENDING_TRIALS_PG": str(workers.count + 1)}  # else one actor starts at a time
     with (
-        _environment(environment), _cluster(workers), warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder
-    ):  # fmt: skip
+        _environment(environment),
+        cluster(workers.address, math.ceil(workers.count * workers.cpus), QUIET) as watched,
+        warnings.catch_warnings(),
+        tempfile.TemporaryDirectory() as folder,
+    ):
         warnings.simplefilter("ignore")  # Tune warns of what it is told on purpose
-        desk = _desk()
-        crew = Crew(source, workers.count, desk)
-        actor = tune.with_parameters(_actor(tune), made=_pickled(make), folder=str(Path.cwd()), desk=desk)
+        desks = Desks()
+        crew = Crew(source, workers.count, desks)
+        actor = tune.with_parameters(_actor(tune), made=_pickled(make), folder=str(Path.cwd()), desk=desks.name)
         tuner = tune.Tuner(
             tune.with_resources(actor, _resources(workers)),
             tune_config=tune.TuneConfig(search_alg=_searcher(crew), num_samples=-1),
@@ -94,10 +99,10 @@ def run_on_ray(
                 storage_path=folder,
                 verbose=0,
                 failure_config=tune.FailureConfig(max_failures=TRIES - 1),
-                callbacks=[_watch(tune, crew)],
+                callbacks=[_watch(tune, crew, watched)],
             ),
         )
-        tuner.fit()
+        _fit(tuner, source, watched)
     if source.raised is not None:
         raise source.raised
     return study.finished(trials)
@@ -117,7 +122,10 @@ def _searcher(crew: Crew) -> Any:
             return {} if hired else Searcher.FINISHED if crew.ended else None
 
         def on_trial_result(self, trial_id: str, result: Any) -> None:
-            crew.heard(trial_id, result["actor"], result["given_back"])
+            if "stranded" in result:
+                crew.stranded(trial_id, result["actor"], result["stranded"])
+            else:
+                crew.heard(trial_id, result["actor"], result["given_back"])
 
         def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
             crew.left(trial_id, died=error)
@@ -131,33 +139,47 @@ def _searcher(crew: Crew) -> Any:
     return StudySearcher()
 
 
-def _watch(tune: Any, crew: Crew) -> Any:
+def _fit(tuner: Any, source: Source, watched: Watched) -> None:
+    """Let Tune work to the end, and where it cannot, have the search end for the reason behind it.
+
+    Raises:
+        RunError: Tune failed by itself.
+    """
+    try:
+        tuner.fit()
+    except _Ended:
+        source.raised = source.raised or watched.gone
+    except Exception as error:  # Tune wraps what is raised within it
+        if source.raised is None:
+            raise RunError(
+                f"Ray ended the search ({(str(error).strip().splitlines() or [type(error).__name__])[-1]})",
+                where="search.runner: ray",
+                allowed="What was told is kept; no network counts as failed for it",
+                do="Look at Ray's log, and run the same command again: it continues",
+            ) from error
+
+
+class _Ended(BaseException):
+    """Passes through Tune, which would first tidy up after any other exception, and wait for what is gone."""
+
+
+def _watch(tune: Any, crew: Crew, watched: Watched) -> Any:
     class Watch(tune.Callback):  # type: ignore[misc]  # Ray has no types
-        """Tells the crew of an actor's death at once, for its successor may have to wait for a place."""
+        """Tells the crew of an actor's death at once, for its successor may have to wait for a place; and ends what
+        cannot go on."""
+
+        def on_step_begin(self, iteration: int, trials: Any, **info: Any) -> None:
+            watched.look()
+            if watched.gone is not None or crew.hopeless:
+                raise _Ended
+
+        def __getstate__(self) -> dict[str, Any]:
+            return {}
 
         def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
             crew.lost(trial.trial_id)
 
     return Watch()
-
-
-def _desk() -> Any:
-    """Where the driver puts batches and actors take them: an actor beside the driver."""
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    class Desk:
-        def __init__(self) -> None:
-            self.boxes: dict[str, asyncio.Queue[Sequence[Task]]] = {}
-
-        async def put(self, actor: str, tasks: Sequence[Task]) -> None:
-            self.boxes.setdefault(actor, asyncio.Queue()).put_nowait(tasks)
-
-        async def take(self, actor: str) -> Sequence[Task]:
-            return await self.boxes.setdefault(actor, asyncio.Queue()).get()
-
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return ray.remote(Desk).options(num_cpus=0, max_concurrency=1000, scheduling_strategy=here).remote()
 
 
 def _pickled(make: Callable[[], Scoring]) -> bytes:
@@ -171,18 +193,18 @@ def _actor(tune: Any) -> Any:
     class Actor(tune.Trainable):  # type: ignore[misc]  # Ray has no types
         """Says that it is up; from then on each step gives back a batch and takes the next one."""
 
-        def setup(self, config: Any, made: bytes, folder: str, desk: Any) -> None:
+        def setup(self, config: Any, made: bytes, folder: str, desk: str) -> None:
             self.name, self.desk = uuid.uuid4().hex, desk
             self.given_back, self.scoring = _set_up(made, folder)
             self.up = False
 
         def step(self) -> dict[str, Any]:
-            import ray
-
             if not self.up:
                 self.up = True
                 return {"actor": self.name, "given_back": self.given_back}
-            tasks = ray.get(self.desk.take.remote(self.name))
+            tasks, desk = take(self.desk, self.name)
+            if tasks is None:
+                return {"actor": self.name, "stranded": desk}
             return {"actor": self.name, "given_back": score_all(self.scoring, tasks), "done": not tasks}
 
         def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -234,42 +256,3 @@ def _environment(changes: Mapping[str, str]) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
-
-
-@contextlib.contextmanager
-def _cluster(workers: Workers) -> Iterator[None]:
-    """A cluster for the block: the one that this process uses already, the one at the address, or one of its own."""
-    import ray
-
-    if ray.is_initialized():
-        yield
-        return
-    given: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    if workers.address is None:
-        cpus = max(os.cpu_count() or 1, math.ceil(workers.count * workers.cpus))
-        given |= {"address": "local", "num_cpus": cpus, "include_dashboard": False}  # without, it joins any that runs
-    else:
-        given |= {"address": workers.address, "runtime_env": {"env_vars": QUIET}}
-    try:
-        _reach(workers.address)  # Ray itself waits for minutes, and then ends the process
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            ray.init(**given)
-    except Exception as error:  # Ray's errors have no common base
-        raise ConfigError(
-            f"no Ray cluster can be used ({reason(error)})",
-            where=f"search.ray: address {workers.address}",
-            allowed="`auto` and `host:port` need a running cluster; without an address one is begun here",
-            do="Start one with `ray start --head`, or leave the address out",
-        ) from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-def _reach(address: str | None) -> None:
-    """OSError if nobody listens at a host and port."""
-    host, _, port = (address or "").rpartition(":")
-    if port.isdigit() and "/" not in host:
-        socket.create_connection((host, int(port)), timeout=5).close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, final
 
@@ -12,7 +12,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from hwnas.search.kept import entry_of, writing
+from hwnas.search.kept import deaths_of, entry_of, writing
 from hwnas.search.patience import patiently
 from hwnas.search.presence import Presence
 from hwnas.search.storage import together
@@ -44,6 +44,8 @@ class Shared:
         self._told: set[str] = set()
         self._claims: dict[str, int] = {}
         self._abandoned: dict[str, FrozenTrial] = {}
+        self._died: set[str] = set()
+        """Told as failed because workers died; they may be told anew."""
         self._deaths: dict[str, int] = {}
 
     @property
@@ -105,6 +107,11 @@ class Shared:
         del self._claims[key]
         return True
 
+    def reopen(self, keys: Collection[str]) -> None:
+        """Forget that they were told."""
+        self._told.difference_update(keys)
+        self._died.difference_update(keys)
+
     def together(self) -> AbstractContextManager[None]:
         """See `hwnas.search.storage.together`."""
         return together(self._storage)
@@ -130,7 +137,7 @@ class Shared:
         held: dict[str, FrozenTrial] = {}
         for trial in (trials[number] for number in numbers):
             key = trial.user_attrs.get("key")
-            if key is None:
+            if not isinstance(key, str):
                 continue  # a trial of other hands
             if trial.state.is_finished():
                 self._finished(key, trial)
@@ -147,9 +154,10 @@ class Shared:
         if reason is not None:
             self._abandoned[key] = trial
             self._deaths[key] = self._deaths.get(key, 0) + (reason == DIED)
-        elif key not in self._told:
+        elif key not in self._told or key in self._died:
             self._told.add(key)
             self._found.append(trial)
+            (self._died.add if deaths_of(trial) else self._died.discard)(key)
 
     def _bury(self, held: dict[str, FrozenTrial]) -> None:
         """Fail the claims of processes that died."""

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import random
+import re
 import time
 import warnings
 from collections.abc import Iterator
@@ -18,8 +19,11 @@ from optuna.storages import BaseStorage
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 
 from hwnas.errors import ConfigError, HwnasError, MissingExtra, RunError, reason
-from hwnas.io.lines import drop_cut_line, read_lines
+from hwnas.io.fields import FieldError
+from hwnas.io.lines import drop_cut_line
 from hwnas.lookup import optional
+from hwnas.search.entries import read_entries, shared_distributions
+from hwnas.storage_url import parsed_url, public_url, storage_url, told_by
 
 EXTRAS = {"postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql"}
 """Which extra brings the driver of a kind of database."""
@@ -39,6 +43,8 @@ def quiet() -> Iterator[None]:
 def open_storage(storage: Path | str) -> tuple[BaseStorage, tuple[str, ...]]:
     """A storage and notices: a path is a journal file, `grpc://host:port` a served storage, another text Optuna's URL.
 
+    Either URL may stand in the environment instead: `env:NAME`, `${NAME}`.
+
     Raises:
         RunError: the journal is damaged, or the server or the database does not answer.
         ConfigError: the URL of a served storage has no port, or another one names no database.
@@ -46,17 +52,26 @@ def open_storage(storage: Path | str) -> tuple[BaseStorage, tuple[str, ...]]:
     """
     if isinstance(storage, Path):
         return journal(storage)
-    return (served(storage) if storage.startswith("grpc://") else _database(storage)), ()
+    url = storage_url(storage)
+    return (served(url) if url.startswith("grpc://") else database(url)), ()
 
 
-def _database(url: str) -> BaseStorage:
-    """The storage behind Optuna's URL. Of processes that open a new one at a time, all but one find it half-made."""
+def database(url: str) -> BaseStorage:
+    """The storage behind Optuna's URL. Of processes that open a new one at a time, all but one find it half-made.
+
+    Raises:
+        ConfigError, RunError, MissingExtra: as of `open_storage`.
+    """
+    if parsed_url(url) is None:
+        raise _no_database("it cannot be read as one; in a password, @ : / ? # % = & are written as %40 %3A %2F ...")
     pauses_s = iter((0.2, 0.5, 1.0, 2.0))
     while True:
         try:
-            return optuna.storages.get_storage(url)
+            return optuna.storages.get_storage(url.replace("{", "{{").replace("}", "}}"))  # Optuna formats it
         except Exception as error:  # a database's own errors have no common base
-            half_made = type(error).__name__ in ("IntegrityError", "ProgrammingError") or "already exists" in str(error)
+            stated = getattr(error, "statement", None) is not None  # else not even a connection was made
+            refused = stated and type(error).__name__ in ("IntegrityError", "ProgrammingError")
+            half_made = refused or "already exists" in str(error)
             pause_s = next(pauses_s, None) if half_made or "locked" in str(error) else None
             if pause_s is None:
                 raise _unusable(url, error) from error
@@ -69,8 +84,11 @@ def look_into(url: str) -> BaseStorage | None:
     Raises:
         ConfigError, RunError, MissingExtra: as of `open_storage`.
     """
+    url = storage_url(url)
     if url.startswith("grpc://"):
         return served(url)
+    if parsed_url(url) is None:
+        return database(url)  # which says why not
     try:
         from sqlalchemy import inspect
         from sqlalchemy.engine import create_engine, make_url
@@ -82,34 +100,34 @@ def look_into(url: str) -> BaseStorage | None:
             engine.dispose()
     except Exception as error:  # a database's own errors have no common base
         raise _unusable(url, error) from error
-    return _database(url) if begun else None
+    return database(url) if begun else None
+
+
+KNOWN = "Optuna keeps studies in sqlite:///file.db, postgresql+psycopg://user@host/name, mysql+pymysql://user@host/name"
+
+
+def _no_database(why: str) -> ConfigError:
+    return ConfigError(
+        f"the storage is no URL of a database ({why})", where="search: storage", allowed=KNOWN, do="Correct it"
+    )
 
 
 def _unusable(url: str, error: Exception) -> HwnasError:
-    """Why a database cannot be opened, in hwnas's words; its password is left out."""
-    from sqlalchemy.engine import make_url
+    """Why a database cannot be opened, in hwnas's words; its secrets are left out."""
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-    known = (
-        "Optuna keeps studies in sqlite:///file.db, postgresql+psycopg://user@host/name, mysql+pymysql://user@host/name"
-    )
     if isinstance(error, ArgumentError | NoSuchModuleError):
-        return ConfigError(
-            f"the storage is no URL of a database ({reason(error)})",
-            where="search: storage",
-            allowed=known,
-            do="Correct it",
-        )
-    where, kind = make_url(url).render_as_string(hide_password=True), url.partition(":")[0].partition("+")[0]
+        return _no_database(told_by(error, url))
+    where, kind = public_url(url), url.partition(":")[0].partition("+")[0]
     if isinstance(error, ImportError):
         extra = EXTRAS.get(kind, "")
         return MissingExtra(
-            f"the driver of the database cannot be imported ({reason(error.__cause__ or error)})",
-            where=where, allowed=known,
+            f"the driver of the database cannot be imported ({told_by(error.__cause__ or error, url)})", where=where,
+            allowed=KNOWN,
             do=f'Run: pip install "hwnas[{extra}]"' if extra else "Install the driver that the URL names",
         )  # fmt: skip
     return RunError(
-        f"the database cannot be used ({reason(error)})", where=where,
+        f"the database cannot be used ({told_by(error, url)})", where=where,
         allowed="It must answer, know the user and hold the database that the URL names",
         do="Start it or correct the URL, then run the same command again",
     )  # fmt: skip
@@ -122,11 +140,11 @@ def served(url: str, *, wait_s: float = 10.0) -> BaseStorage:
         ConfigError, RunError, MissingExtra: as of `open_storage`.
     """
     host, _, port = url.removeprefix("grpc://").rstrip("/").rpartition(":")
-    if not host or not port.isdigit():
+    if not re.fullmatch(r"[\w.-]+|\[[0-9A-Fa-f:.]+\]", host) or not re.fullmatch(r"[0-9]{1,5}", port):
         raise ConfigError(
-            f"`{url}` does not name a host and a port",
+            f"`{public_url(url)}` does not name a host and a port alone",
             where="search: storage",
-            allowed="The form is grpc://host:port, such as grpc://localhost:13000",
+            allowed="The form is grpc://host:port, such as grpc://localhost:13000; it takes no user and no password",
             do="Correct it",
         )
     optional("grpc", extra="grpc", why=f"storage {url}")
@@ -159,10 +177,9 @@ def journal(path: Path) -> tuple[JournalStorage, tuple[str, ...]]:
         lock.acquire()
         cut = lock.dropped_bytes
         lock.release()
-        read_lines(path)
         if cut:
             notices = (f"{path}: the last line was cut off while it was written and is dropped",)
-        return JournalStorage(Journal(path, lock)), notices
+        return replayed(path, lock), notices
     except OSError as error:
         raise RunError(
             f"the study cannot be kept here ({error.strerror})",
@@ -170,8 +187,27 @@ def journal(path: Path) -> tuple[JournalStorage, tuple[str, ...]]:
             allowed="The folder must be writable",
             do="Correct its permissions, or name another folder",
         ) from error
-    except (KeyError, TypeError, ValueError, AttributeError, AssertionError, optuna.exceptions.OptunaError) as error:
-        raise damaged(path, error) from error
+
+
+def replayed(path: Path, lock: KernelLock | None = None) -> JournalStorage:
+    """The storage in a journal file, which is read as it is.
+
+    Raises:
+        RunError: a line cannot be understood; it is named.
+    """
+    backend = Journal(path, lock or KernelLock(path))
+    try:
+        with shared_distributions():
+            return JournalStorage(backend)
+    except (HwnasError, OSError):
+        raise
+    except Exception as error:  # what Optuna takes for granted of its own log
+        raise damaged(f"{path}:{backend.line}", error) from error
+
+
+def shown(storage: Path | str) -> str:
+    """A storage as it may be printed."""
+    return str(storage) if isinstance(storage, Path) else public_url(storage)
 
 
 @contextmanager
@@ -189,11 +225,18 @@ def together(storage: BaseStorage) -> Iterator[None]:
 def damaged(where: object, error: Exception) -> RunError:
     """The error for a study that cannot be understood."""
     return RunError(
-        f"the study is damaged ({reason(error)})",
+        f"the study is damaged ({_words(error)})",
         where=str(where),
         allowed="A study is a log that Optuna wrote",
         do="Remove it and run the same command again; scores that are stored are not computed again",
     )
+
+
+def _words(error: Exception) -> str:
+    """What is wrong, without Python's own words."""
+    if isinstance(error, HwnasError):
+        return error.met
+    return str(error) if isinstance(error, FieldError) else "it does not follow from what stands before it"
 
 
 @final
@@ -203,6 +246,8 @@ class Journal(JournalFileBackend):
     def __init__(self, path: Path, lock: KernelLock) -> None:
         super().__init__(str(path), lock)  # type: ignore[arg-type]  # it has the two methods asked for
         self._path, self._kernel_lock, self._waits = path, lock, True
+        self._bytes, self.line = [0], 0
+        """Where each line begins, as far as they were read; and which was read last."""
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -214,6 +259,21 @@ class Journal(JournalFileBackend):
             self._waits = True
             with self._path.open("ab") as file:
                 os.fsync(file.fileno())
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:  # type: ignore[override]  # it need not close
+        """The entries after so many, checked.
+
+        Raises:
+            RunError: a line is no entry; it is named.
+        """
+        first = min(log_number_from, len(self._bytes) - 1)
+        begin = self._bytes[first]
+        for number, (entry, size) in enumerate(read_entries(self._path, begin, first), first + 1):
+            begin, self.line = begin + size, number
+            if number == len(self._bytes):
+                self._bytes.append(begin)
+            if number > log_number_from:
+                yield entry
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Append entries as whole lines."""

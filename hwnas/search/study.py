@@ -19,7 +19,16 @@ from optuna.trial import FrozenTrial, TrialState
 from hwnas.errors import RunError, SpaceError
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.fronts import Archive
-from hwnas.search.kept import Kept, Whole, attributes, directions, evaluation_of, open_kept
+from hwnas.search.kept import (
+    Kept,
+    Whole,
+    attributes,
+    check_trial,
+    deaths_of,
+    directions,
+    evaluation_of,
+    open_kept,
+)
 from hwnas.search.memory import NAME, Memory
 from hwnas.search.plan import Plan
 from hwnas.search.progress import Finished, Progress
@@ -66,8 +75,13 @@ class Study:
         self._told: dict[str, Evaluation] = {}
         self._open: set[str] = set()
         self._worst: dict[str, float] = {}
+        self._died: dict[str, FrozenTrial] = {}
+        """Kept trials that failed because workers died, by key."""
+        self._again: dict[str, FrozenTrial] = {}
+        """Those of them that are tried once more."""
         sampler = self._sampler(0)
         genetic = type(sampler) if isinstance(sampler, BaseGASampler) else None
+        self._genetic = genetic is not None
         self._memory = Memory(directions(plan.tier), genetic)
         self._generation = 0
         self.catch_up()
@@ -157,6 +171,7 @@ class Study:
     ) -> Finished:
         """Ask, evaluate, tell, until `trials` are told (of earlier processes included), or `ended` says why not."""
         started = time.monotonic()
+        self.retry()
         while len(self._told) < trials:
             trial = self.ask(most=trials)
             if trial is not None:
@@ -168,6 +183,19 @@ class Study:
             if progress is not None:
                 progress(self.progress(trials, time.monotonic() - started))
         return self.finished(trials)
+
+    def retry(self) -> None:
+        """Ask anew what earlier commands told as failed because their workers died: that may not be the network's
+        fault."""
+        self._again, self._died = {key: trial for key, trial in self._died.items() if key in self._told}, {}
+        for key in self._again:
+            del self._told[key]
+        if self._kept is not None:
+            self._kept.reopen(self._again.keys())
+
+    def deaths(self, key: str) -> int:
+        """How many workers of earlier commands died while they scored this architecture."""
+        return deaths_of(self._again[key]) if key in self._again else 0
 
     @property
     def waits(self) -> bool:
@@ -189,12 +217,21 @@ class Study:
 
     def catch_up(self) -> None:
         """Take over what was kept and is not known here: of earlier processes, or of others that work on the study."""
-        for kept in self._kept.fresh() if self._kept is not None else ():
+        fresh = self._kept.fresh() if self._kept is not None else ()
+        for kept in fresh:
             evaluation = evaluation_of(kept)
-            if evaluation is not None and evaluation.architecture.key not in self._told:
+            if evaluation is None:
+                continue
+            check_trial(kept, self.plan.tier, self._genome.distributions, len(fresh) + len(self._told))
+            key = evaluation.architecture.key
+            if key in self._died:  # it was tried again
+                del self._told[key], self._died[key]
+            if key not in self._told:
                 self._select_parents(kept)
                 self._memory.take(kept)
                 self._index(evaluation)
+                if evaluation.deaths:
+                    self._died[key] = kept
 
     def close(self) -> None:
         """Give back what was asked and not told. A study that is not shared needs no closing."""
@@ -210,8 +247,10 @@ class Study:
         return len(self._told) + len(self._open) + held
 
     def _orphan(self) -> FrozenTrial | None:
-        """A proposal whose process died, to be tried again."""
-        for orphan in self._kept.orphans.values() if self._kept is not None else ():
+        """A proposal whose process or workers died, to be tried again."""
+        orphans = self._kept.orphans.values() if self._kept is not None else ()
+        failed = (trial for key, trial in self._again.items() if not self._knows(key))
+        for orphan in (*orphans, *failed):
             proposal = proposal_of(orphan, self._memory.begin())
             self._memory.put(proposal)
             return proposal
@@ -294,8 +333,10 @@ class Study:
 
     def _select_parents(self, kept: FrozenTrial) -> None:
         """What a genetic sampler chose as parents for a kept trial, it chooses again, before more trials are known."""
+        if not self._genetic or not self._genome.distributions:
+            return
         sampler = self._sampler(len(self._told))
-        if isinstance(sampler, BaseGASampler) and self._genome.distributions:
+        if isinstance(sampler, BaseGASampler):
             generation = sampler.get_trial_generation(self._view(sampler), kept)
             if generation > self._generation:
                 sampler.get_parent_population(self._view(sampler), generation)

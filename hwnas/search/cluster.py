@@ -1,0 +1,128 @@
+"""The Ray cluster of a search: begun or joined for a while, watched, and left in order."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import socket
+import threading
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any, final
+
+from hwnas.errors import ConfigError, HwnasError, RunError
+
+LOOK_S = 2.0
+"""How often is looked whether the cluster is there."""
+MISSES = 2
+"""So many looks in a row in vain, and it is gone."""
+LEAVE_S = 10.0
+"""So long may it take to leave a cluster that is broken."""
+
+
+@final
+class Watched:
+    """The services of Ray that the driver cannot do without: the local node's, and the cluster's own.
+
+    Ray itself ends the process when they are gone, after a minute and without a word of what that means.
+    """
+
+    def __init__(self, places: Mapping[str, str]) -> None:
+        self._places = places
+        self._next, self._missed = time.monotonic() + LOOK_S, dict.fromkeys(places, 0)
+        self.gone: HwnasError | None = None
+
+    def look(self) -> None:
+        """Note what the search ends with, if a service is gone."""
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + LOOK_S
+        for what, address in self._places.items():
+            self._missed[what] = 0 if _answers(address) else self._missed[what] + 1
+            if self._missed[what] >= MISSES:
+                self.gone = RunError(
+                    f"{what} has died",
+                    where=f"search.runner: ray, {address}",
+                    allowed="The search needs the node that it was started on, and the head of its cluster",
+                    do="Run the same command again: what was told is kept, what was in hand is asked anew",
+                )
+
+
+def watched() -> Watched:
+    """The services of the cluster that this process has joined."""
+    import ray
+
+    context = ray.get_runtime_context()
+    here, nodes = context.get_node_id(), ray.nodes()  # type: ignore[no-untyped-call]
+    places = {"the cluster's coordination service": context.gcs_address}
+    for node in nodes:
+        if node["NodeID"] == here:
+            places["the Ray node of this machine"] = f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}"
+    return Watched(places)
+
+
+def _answers(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def cluster(address: str | None, cpus: int, environment: Mapping[str, str]) -> Iterator[Watched]:
+    """A cluster for the block: the one that this process uses already, the one at the address, or one of its own.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    import ray
+
+    if ray.is_initialized():
+        yield watched()
+        return
+    given: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    if address is None:
+        cpus = max(os.cpu_count() or 1, cpus)
+        given |= {"address": "local", "num_cpus": cpus, "include_dashboard": False}  # without, it joins any that runs
+    else:
+        given |= {"address": address, "runtime_env": {"env_vars": dict(environment)}}
+    try:
+        _reach(address)  # Ray itself waits for minutes, and then ends the process
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ray.init(**given)
+        joined = watched()
+    except Exception as error:  # Ray's errors have no common base
+        raise ConfigError(
+            f"no Ray cluster can be used ({type(error).__name__}: {error})",
+            where=f"search.ray: address {address}",
+            allowed="`auto` and `host:port` need a running cluster; without an address one is begun here",
+            do="Start one with `ray start --head`, or leave the address out",
+        ) from error
+    try:
+        yield joined
+    finally:
+        _leave(joined)
+
+
+def _leave(joined: Watched) -> None:
+    import ray
+
+    if joined.gone is None:
+        ray.shutdown()
+        return
+    atexit.unregister(ray.shutdown)  # it may wait for what is gone
+    leaving = threading.Thread(target=ray.shutdown, daemon=True)
+    leaving.start()
+    leaving.join(LEAVE_S)
+
+
+def _reach(address: str | None) -> None:
+    """OSError if nobody listens at a host and port."""
+    host, _, port = (address or "").rpartition(":")
+    if port.isdigit() and "/" not in host:
+        socket.create_connection((host, int(port)), timeout=5).close()
