@@ -7,14 +7,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from hwnas.config.runners import RayConfig
 from hwnas.config.setups import Positive, SetupConfig, TierConfig
 from hwnas.errors import ConfigError, did_you_mean
 from hwnas.strict import StrictModel, parsed
-from hwnas.yaml_file import read_yaml
+from hwnas.yaml_file import dump_yaml, read_yaml
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
 
@@ -333,7 +332,7 @@ def parse_tier(raw: dict[str, Any], *, where: str) -> TierConfig:
 
 def dump_experiment(experiment: Experiment) -> str:
     """The experiment with every default written out, as YAML."""
-    return yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return dump_yaml(experiment.model_dump(mode="json"))
 
 
 def published(experiment: Experiment) -> Experiment:

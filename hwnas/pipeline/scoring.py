@@ -9,8 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
-
 from hwnas.errors import ConfigError, did_you_mean
 from hwnas.network import lower
 from hwnas.pipeline.architectures import read_architectures
@@ -23,6 +21,7 @@ from hwnas.search.halving import draw
 from hwnas.search.lock import RunLock
 from hwnas.search.store import Score, ScoreStore
 from hwnas.space import AnySpace, Architecture
+from hwnas.yaml_file import parse_yaml
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset
@@ -204,10 +203,10 @@ def _data(text: str, seed: int) -> Dataset | None:
     if text == NOISE:
         return None
     try:
-        found = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        found = parse_yaml(text, where="--data")
+    except ConfigError as error:
         raise ConfigError(
-            f"`{text}` is no data set",
+            f"`{text}` is no data set: {error.met}",
             where="--data",
             allowed="A name, `file.py:function`, `noise`, or a mapping such as `{name: cifar10, path: images.npz}`",
             do="Correct it",

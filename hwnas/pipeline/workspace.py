@@ -13,8 +13,6 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
-
 from hwnas.choosing import check_rule
 from hwnas.config import Experiment, dump_experiment, read_experiment
 from hwnas.errors import ConfigError, RunError, did_you_mean
@@ -29,7 +27,7 @@ from hwnas.shipped import find_file
 from hwnas.space import AnySpace, Architecture, FunctionSpace, Space
 from hwnas.tabular import TableMetric, Wanted, read_metric
 from hwnas.tabular.rows import Names
-from hwnas.yaml_file import read_yaml
+from hwnas.yaml_file import dump_yaml, read_yaml
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset
@@ -282,7 +280,7 @@ class Run:
             shutil.copyfile(plugin.path, self.folder / name)
         if isinstance(self.space, Space) and self.space.plugins:
             raw = {**read_yaml(self.space_file), "plugins": self._plugin_names}
-            write_whole(kept, yaml.safe_dump(raw, sort_keys=False, allow_unicode=True))
+            write_whole(kept, dump_yaml(raw))
         else:
             shutil.copyfile(self.space_file, kept)
 
