@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import ConfigError, did_you_mean
+from hwnas.io.fields import FieldError, loads
 from hwnas.lookup import member, read_source
 from hwnas.ops import OPERATORS, Operator
 from hwnas.ops.plugins import classes_of_file, fault_of
@@ -57,9 +57,9 @@ def _kinds(reference: str) -> list[type[Operator]]:
 
 def _knobs(text: str) -> Any:
     try:
-        given = json.loads(text)
-    except ValueError as error:
-        raise _no_knobs(text, f"no JSON ({error})") from error
+        given = loads(text)
+    except FieldError as error:
+        raise _no_knobs(text, str(error).removeprefix("it is ")) from error
     objects = given if isinstance(given, list) else [given]
     if not objects or not all(isinstance(one, dict) for one in objects):
         raise _no_knobs(text, "no object of knobs")
@@ -68,7 +68,7 @@ def _knobs(text: str) -> Any:
 
 def _no_knobs(text: str, what: str) -> ConfigError:
     return ConfigError(
-        f"`{text}` is {what}", where="--knobs",
+        f"`{text[:60]}` is {what}", where="--knobs",
         allowed='An object such as {"kernel": 3}, or a list of such that differ in sizes alone, the largest first',
         do="Correct it",
     )  # fmt: skip
