@@ -7,16 +7,25 @@ import json
 import math
 import random
 import reprlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from types import NoneType
 from typing import Any
 
 from hwnas.errors import SpaceError
 
 Value = int | float | str | bool
+MOST_OPTIONS = 1000
+"""Of a choice: each option is built once before a run, in about 10 ms, and is a row of each latency table at least."""
+
+
+def ascends(options: Sequence[Value]) -> bool:
+    """Return whether options that are all numbers, or true and false, stand from small to large; words always do."""
+    if not all(isinstance(option, int | float) for option in options):
+        return True
+    return all(before < after for before, after in pairwise(options))  # type: ignore[operator]
 
 
 @dataclass(frozen=True)
@@ -96,7 +105,7 @@ _KINDS = {list: "a list", str: "a text", int: "a number", float: "a number", boo
 
 
 def _is_value(value: object) -> bool:
-    return isinstance(value, int | str) or (isinstance(value, float) and math.isfinite(value))
+    return value is None or isinstance(value, int | str) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _no_architecture(met: str, where: str) -> SpaceError:
