@@ -23,6 +23,7 @@ from hwnas.pipeline.timing import (
     order_of,
     protocol,
     reference_of,
+    wished,
 )
 from hwnas.shipped import find_file
 
@@ -49,8 +50,10 @@ def pack(
         setup: `runtime`, and as wanted `threads`, `batch`, `precision`, `accelerator`, `cores`, `device`,
             `energy`, `memory`.
     """
+    config = parse_setup(setup, where="set-up")
+    wished(config)
     opened, file = open_space(space)
-    order = order_of(parse_setup(setup, where="set-up"), out, list(operators_of(opened)), [])
+    order = order_of(config, out, list(operators_of(opened)), [])
     wanted, timing = order.wanted, timing or TimingConfig()
     table = LatencyTable(out, wanted) if lacking is None else read_table(find_file(lacking, "latency_tables"))
     networks = check_networks(opened, timing.checks if checks is None else checks)
@@ -91,12 +94,14 @@ def bench_hosts(
         narrator: hears what is done.
         setup: as for `pack`, and `python` and `ssh_config`.
     """
+    configs = [parse_setup({**setup, "host": host}, where="set-up") for host in hosts]
+    for config in configs:
+        wished(config)
     opened, file = open_space(space)
     timing, narrator = timing or TimingConfig(), narrator or Silent()
     operators = list(operators_of(opened))
     networks = check_networks(opened, timing.checks if checks is None else checks)
     paths = [host_table(table, host) if own_names or len(hosts) > 1 else table for host in hosts]
-    configs = [parse_setup({**setup, "host": host}, where="set-up") for host in hosts]
     if dry_run:
         return [lacking(operators, networks, config, timing, path) for config, path in zip(configs, paths, strict=True)]
     known = (opened.name, reference_of(space, file))

@@ -27,6 +27,7 @@ from hwnas.lookup import member
 from hwnas.network import Network, lower, operators_of
 from hwnas.ops import Operator, Shape
 from hwnas.pipeline.boards import Order, board_table, fill_on_hosts
+from hwnas.pipeline.machine import check_batch, check_threads, unusual
 from hwnas.pipeline.narrate import Narrator, Silent
 from hwnas.pipeline.spaces import open_space, split_reference
 from hwnas.pipeline.workspace import Run, open_run
@@ -80,6 +81,9 @@ def bench_run(run: Run, narrator: Narrator) -> list[Benched]:
     wanted = {name: setup for name, setup in config.setups.items() if run.predicts(name)}
     if not wanted:
         return []
+    for name, setup in config.setups.items():
+        for notice in unusual(name, setup):
+            narrator.say(notice)
     with run.timed("latency"):
         operators = list(operators_of(run.space))
         networks = check_networks(run.space, config.timing.checks)
@@ -125,7 +129,6 @@ def bench_space(
     `energy` names a sensor, or is `auto`; `energy_command` prints watts; `timing` is the protocol.
     Model files are kept beside the table until all of it is measured.
     """
-    opened, file = open_space(space)
     wanted: dict[str, Any] = {
         "runtime": runtime, "threads": threads, "batch": batch, "precision": precision, "accelerator": accelerator,
         "cores": cores, "memory": memory,
@@ -133,6 +136,9 @@ def bench_space(
     if energy is not None or energy_command is not None:
         wanted["energy"] = {"sensor": energy or "auto", "command": energy_command or ""}
     config, timing = parse_setup(wanted, where="set-up"), timing or TimingConfig()
+    check_threads(config)
+    wished(config)
+    opened, file = open_space(space)
     operators = list(operators_of(opened))
     networks = check_networks(opened, timing.checks if checks is None else checks)
     if dry_run:
@@ -167,6 +173,7 @@ def lacking(
 ) -> Benched:
     """What would be measured; where there is no table, none is begun."""
     setup = wished(config) if config.host else runtime_of(config).setup
+    check_batch(config, operators, networks)
     table = table_of(config, path) if path.exists() else LatencyTable(path, setup)
     rows, checks = plan_table(operators, table), plan_checks(networks, table)
     seconds = expected_seconds(rows, checks, suffix_of(setup.runtime), *exports_of(setup), protocol(timing, 0))
@@ -204,6 +211,7 @@ def fill(
         return fill_on_hosts([order], protocol(timing, 0), artifacts, narrator, title)[0]
     runtime = runtime_of(config)
     # What this machine lacks is told before files are made and timed.
+    check_batch(config, operators, networks)
     chosen(runtime.setup.cores, runtime.setup.threads, timing.pin, Tree())
     if also and config.energy is not None:
         find_sensor(config.energy.sensor, config.energy.command, cuda=config.accelerator == "cuda")
@@ -287,7 +295,12 @@ def check_networks(space: AnySpace, count: int) -> list[Network]:
 
 
 def runtime_of(setup: SetupConfig) -> Runtime:
-    """The runtime of a set-up on this machine."""
+    """The runtime of a set-up on this machine.
+
+    Raises:
+        ConfigError: the runtime does not offer what is asked, or this machine has too few processors.
+    """
+    check_threads(setup)
     return open_runtime(
         setup.runtime, threads=setup.threads, precision=setup.precision, batch=setup.batch, device=setup.device,
         accelerator=setup.accelerator, cores=setup.cores or "",

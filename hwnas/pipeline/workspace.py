@@ -19,6 +19,7 @@ from hwnas.errors import ConfigError, RunError, did_you_mean
 from hwnas.lookup import plugin_files
 from hwnas.network import Network, lower
 from hwnas.pareto import Limit, Objective, Tier
+from hwnas.pipeline.resolutions import refuse_oblong
 from hwnas.pipeline.spaces import open_space, split_reference
 from hwnas.proxies import Source, check_training_free, source_of
 from hwnas.search.fronts import write_whole
@@ -217,6 +218,7 @@ class Run:
                 allowed="Data and space agree on channels and classes",
                 do="Change `input.channels` and `classes` of the space, or choose other data",
             )
+        refuse_oblong(self.space, dataset.resolution, where=f"experiment `{self.experiment.name}`")
         return dataset
 
     @contextmanager
