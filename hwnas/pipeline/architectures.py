@@ -57,6 +57,15 @@ def read_architectures(space: AnySpace, path: Path) -> list[Architecture]:
     return list(dict.fromkeys(found))
 
 
+def check_readable(path: Path) -> None:
+    """Refuse a file of architectures that cannot be read; it is quick, and looks at no space.
+
+    Raises:
+        SpaceError: it cannot be read.
+    """
+    _text(path, where=str(path), allowed=_MANY, do="Correct the path")
+
+
 def _entries(text: str, path: Path) -> Iterator[tuple[Any, str]]:
     whole = _json(text)
     if isinstance(whole, list):

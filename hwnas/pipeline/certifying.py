@@ -27,13 +27,13 @@ def certify(reference: str, *, knobs: Sequence[str] = (), sizes: str | None = No
     Raises:
         ConfigError: there is no such operator, its file raises, or what to try is not understood.
     """
+    given, axes = [_knobs(text) for text in knobs], None if sizes is None else _axes(sizes)
+    kinds = _kinds(reference)
     from hwnas.testing import cases_of
     from hwnas.testing import certify as certified
     from hwnas.testing.case import SIZES
 
-    kinds, given = _kinds(reference), [_knobs(text) for text in knobs]
-    axes = SIZES if sizes is None else _axes(sizes)
-    return [certified(kind, [] if fault_of(kind) else cases_of(kind, given, axes)) for kind in kinds]
+    return [certified(kind, [] if fault_of(kind) else cases_of(kind, given, axes or SIZES)) for kind in kinds]
 
 
 def _kinds(reference: str) -> list[type[Operator]]:

@@ -39,6 +39,7 @@ def cost(
         missing: whether an operator without a row is an error, or is estimated from the table's rows.
     """
     check_named(architecture)
+    table = None if table is None else find_file(table, "latency_tables")
     opened, _ = open_space(space)
     chosen, form = _given(opened, architecture)
     network = lower(opened, chosen)
@@ -79,7 +80,7 @@ def _latency(path: Path, space: AnySpace, network: Network, missing: Missing) ->
     from hwnas.latency.model import LatencyModel
     from hwnas.latency.table import read_table
 
-    table = read_table(find_file(path, "latency_tables"))
+    table = read_table(path)
     estimate = LatencyModel.of(table, missing=missing, operators=known_operators(space)).predict(network)
     return {
         "latency_ms": estimate.ms,

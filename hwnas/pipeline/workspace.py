@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwnas.choosing import check_rule
-from hwnas.config import Experiment, dump_experiment, read_experiment
+from hwnas.config import Experiment, dump_experiment
 from hwnas.errors import ConfigError, RunError, did_you_mean
 from hwnas.lookup import plugin_files
 from hwnas.network import Network, lower
 from hwnas.pareto import Limit, Objective, Tier
+from hwnas.pipeline.references import experiment_of
 from hwnas.pipeline.resolutions import refuse_oblong
 from hwnas.pipeline.spaces import open_space, split_reference
 from hwnas.proxies import Source, check_training_free, source_of
 from hwnas.search.fronts import write_whole
 from hwnas.search.lock import RunLock
-from hwnas.shipped import find_file
 from hwnas.space import AnySpace, Architecture, FunctionSpace, Space
 from hwnas.tabular import TableMetric, Wanted, read_metric
 from hwnas.tabular.rows import Names
@@ -330,10 +330,8 @@ def open_run(reference: str | Path, *, runs: Path = Path("runs")) -> Run:
     Raises:
         ConfigError, SpaceError: the experiment or its space is at fault; nothing was written.
     """
-    given = Path(reference)
-    inside = (given / "experiment.yaml").is_file()
-    path = given / "experiment.yaml" if inside else find_file(reference, "experiments")
-    experiment = read_experiment(path)
+    given, (path, experiment) = Path(reference), experiment_of(reference)
+    inside = path == given / "experiment.yaml"
     base = path.parent / Path(experiment.base or "").expanduser()
     # a run's own space counts, even where the current folder holds one of that name
     own = inside and (path.parent / split_reference(experiment.space)[0]).is_file()
