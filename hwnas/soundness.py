@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import combinations, pairwise
 from typing import Any
@@ -17,8 +17,10 @@ from hwnas.space import AnySpace, Block, Choice, FunctionSpace, Space, Value
 from hwnas.space.architecture import ascends
 from hwnas.space.together import layers_of
 
+Progress = Callable[[float, float], None]
 
-def check_space(space: AnySpace) -> None:
+
+def check_space(space: AnySpace, progress: Progress = lambda done, total: None) -> None:
     """Refuse a space that cannot be built, before any work: every option is built once, the smallest and the largest
     architecture are run on the meta device, modules that a function returns with weights as well.
 
@@ -53,7 +55,8 @@ def check_space(space: AnySpace) -> None:
     if isinstance(space, FunctionSpace) and space.returns_module:
         _try_modules(space)
     else:
-        for operator, slot in met.items():
+        for done, (operator, slot) in enumerate(met.items()):
+            progress(done, len(met))
             with _at(space, slot):
                 check_built(operator)
                 _refuse_gaps(operator)

@@ -365,3 +365,12 @@ def test_stages_are_counted_before_they_are_read() -> None:
     with pytest.raises(SpaceError, match="two stages are named `s1`"):
         parse_space({**raw, "stages": [*stages[:9999], stages[1]]}, where="long.yaml")
     assert time.monotonic() - start < 10
+
+
+def test_a_long_check_shows_how_far_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "space.yaml"
+    path.write_text(space(f"{MB.replace('width: 8', 'width: [8, 16, 24]')}"))
+    seen: list[tuple[float, float]] = []
+    check_space(read_space(path), lambda done, total: seen.append((done, total)))
+    assert [done for done, _ in seen] == list(range(len(seen)))
+    assert {total for _, total in seen} == {len(seen)}

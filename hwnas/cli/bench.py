@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from hwnas.cli.arguments import RUNS, Json, Runs, SpaceReference
-from hwnas.cli.printing import print_found
+from hwnas.cli.printing import counted, print_found
 from hwnas.errors import ConfigError
 from hwnas.terminal import Terminal
 
@@ -98,7 +98,8 @@ def bench(
         _refuse_set_up(target, given)
         tables = pipeline.bench(target, runs=runs, dry_run=dry_run, narrator=Terminal())
     lines = [
-        f"{found.table}: {found.rows} rows, {found.checks} checks" + (_lacking(found) if dry_run else "")
+        f"{found.table}: {counted(found.rows, 'row')}, {counted(found.checks, 'check')}"
+        + (_lacking(found) if dry_run else "")
         for found in tables
     ]
     print_found([vars(found) for found in tables], as_json, lines)
@@ -213,7 +214,7 @@ def merge_table(
 
     merged = pipeline.merge(tables, out, narrator=Terminal())
     found = _counts(merged.table) | {"alike": merged.alike, "again": merged.again}
-    lines = [f"{out}: {found['rows']} rows, {found['checks']} checks"]
+    lines = [f"{out}: {counted(found['rows'], 'row')}, {counted(found['checks'], 'check')}"]
     if merged.alike or merged.again:
         lines.append(
             f"{merged.alike} lines stand in several tables; of {merged.again} further observations the first stays"
@@ -248,7 +249,7 @@ def import_published(
     )
     origin = imported.table.origin
     found = _counts(imported.table) | {"origin": vars(origin), "notices": imported.notices}
-    line = f"{out}: {found['rows']} rows, published by {origin.source}, licence: {origin.licence}"
+    line = f"{out}: {counted(found['rows'], 'row')}, published by {origin.source}, licence: {origin.licence}"
     print_found(found, as_json, [line])
 
 
@@ -257,7 +258,7 @@ def _lacking(found: Any) -> str:
         return "; nothing is missing"
     seconds = found.seconds
     about = f"about {max(1, round(seconds))} s" if seconds < 90 else f"about {seconds / 60:.0f} min"
-    return f"; missing: {found.missing} rows, {found.missing_checks} checks, {about}"
+    return f"; missing: {counted(found.missing, 'row')}, {counted(found.missing_checks, 'check')}, {about}"
 
 
 def _table_path(

@@ -18,6 +18,15 @@ def print_found(found: Any, as_json: bool, lines: list[str]) -> None:
         print(line)
 
 
+def counted(count: int, noun: str) -> str:
+    """A number with its noun.
+
+    >>> counted(1, "row"), counted(12000, "row")
+    ('1 row', '12000 rows')
+    """
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def print_fronts(reference: str, runs: Path, pick: str | None = None, front: Finder | None = None) -> None:
     """The fronts of a run as tables."""
     from hwnas import pipeline

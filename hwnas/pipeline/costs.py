@@ -12,6 +12,7 @@ from hwnas.network import Network, costs, known_operators, lower
 from hwnas.notation import counted_as_written, read_architecture, write_architecture
 from hwnas.ops import Operator, Shape
 from hwnas.pipeline.architectures import architecture_of, read_json
+from hwnas.pipeline.narrate import Narrator
 from hwnas.pipeline.spaces import open_space
 from hwnas.shipped import find_file
 from hwnas.space import AnySpace, Architecture
@@ -24,7 +25,12 @@ _SEED = re.compile(r"random:([0-9]{1,18})")
 
 
 def cost(
-    space: str | Path, architecture: str = "largest", *, table: Path | None = None, missing: Missing = "refuse"
+    space: str | Path,
+    architecture: str = "largest",
+    *,
+    table: Path | None = None,
+    missing: Missing = "refuse",
+    narrator: Narrator | None = None,
 ) -> dict[str, Any]:
     """Parameters, MACs, activation bytes and operators of an architecture; with a table, its latency as well.
 
@@ -37,10 +43,11 @@ def cost(
             a front, or in the notation of the space's project, or a string of that notation that starts with a bar.
         table: a latency table that holds the operators' rows, or the name of a shipped one.
         missing: whether an operator without a row is an error, or is estimated from the table's rows.
+        narrator: is shown a bar where checking the space takes seconds.
     """
     check_named(architecture)
     table = None if table is None else find_file(table, "latency_tables")
-    opened, _ = open_space(space)
+    opened, _ = open_space(space, narrator=narrator)
     chosen, form = _given(opened, architecture)
     network = lower(opened, chosen)
     total = costs(network)

@@ -52,7 +52,7 @@ def pack(
     """
     config = parse_setup(setup, where="set-up")
     wished(config)
-    opened, file = open_space(space)
+    opened, file = open_space(space, narrator=narrator)
     order = order_of(config, out, list(operators_of(opened)), [])
     wanted, timing = order.wanted, timing or TimingConfig()
     table = LatencyTable(out, wanted) if lacking is None else read_table(find_file(lacking, "latency_tables"))
@@ -97,7 +97,7 @@ def bench_hosts(
     configs = [parse_setup({**setup, "host": host}, where="set-up") for host in hosts]
     for config in configs:
         wished(config)
-    opened, file = open_space(space)
+    opened, file = open_space(space, narrator=narrator)
     timing, narrator = timing or TimingConfig(), narrator or Silent()
     operators = list(operators_of(opened))
     networks = check_networks(opened, timing.checks if checks is None else checks)

@@ -62,7 +62,7 @@ def bench(
     reference: str | Path, *, runs: Path = Path("runs"), dry_run: bool = False, narrator: Narrator | None = None
 ) -> list[Benched]:
     """Measure what the tables of an experiment's set-ups lack; rows that are there stay."""
-    run = open_run(reference, runs=runs)
+    run = open_run(reference, runs=runs, narrator=narrator)
     if dry_run:
         operators = list(operators_of(run.space))
         networks = check_networks(run.space, run.experiment.timing.checks)
@@ -138,7 +138,7 @@ def bench_space(
     config, timing = parse_setup(wanted, where="set-up"), timing or TimingConfig()
     check_threads(config)
     wished(config)
-    opened, file = open_space(space)
+    opened, file = open_space(space, narrator=narrator)
     operators = list(operators_of(opened))
     networks = check_networks(opened, timing.checks if checks is None else checks)
     if dry_run:

@@ -30,7 +30,7 @@ class Trained:
 
 def train(reference: str | Path, *, runs: Path = Path("runs"), narrator: Narrator | None = None) -> list[Epoch]:
     """Train the supernet of an experiment; started again, it continues after the last finished epoch."""
-    run = open_run(reference, runs=runs)
+    run = open_run(reference, runs=runs, narrator=narrator)
     with run.opened():
         return list(train_run(run, narrator or Silent()).history)
 

@@ -19,6 +19,7 @@ from hwnas.errors import ConfigError, RunError, did_you_mean
 from hwnas.lookup import plugin_files
 from hwnas.network import Network, lower
 from hwnas.pareto import Limit, Objective, Tier
+from hwnas.pipeline.narrate import Narrator
 from hwnas.pipeline.references import experiment_of
 from hwnas.pipeline.resolutions import refuse_oblong
 from hwnas.pipeline.spaces import open_space, split_reference
@@ -324,8 +325,10 @@ class _Lower:
         return self.call(architecture)
 
 
-def open_run(reference: str | Path, *, runs: Path = Path("runs")) -> Run:
+def open_run(reference: str | Path, *, runs: Path = Path("runs"), narrator: Narrator | None = None) -> Run:
     """The run of an experiment: a file, the name of a shipped one, or a run's folder.
+
+    `narrator` is shown a bar where checking the space takes seconds.
 
     Raises:
         ConfigError, SpaceError: the experiment or its space is at fault; nothing was written.
@@ -337,8 +340,9 @@ def open_run(reference: str | Path, *, runs: Path = Path("runs")) -> Run:
     own = inside and (path.parent / split_reference(experiment.space)[0]).is_file()
     plugins = plugin_files(experiment.plugins, base=path.parent, where=str(path))
     space, space_file = open_space(
-        path.parent / experiment.space if own else experiment.space, base=path.parent, plugins=plugins
-    )
+        path.parent / experiment.space if own else experiment.space, base=path.parent, plugins=plugins,
+        narrator=narrator,
+    )  # fmt: skip
     folder = given if inside else runs / experiment.name
     called = str(reference) if inside or runs == Path("runs") else f"{reference} --runs {runs}"
     run = Run(experiment, space, space_file, folder, base, called)
