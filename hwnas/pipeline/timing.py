@@ -173,6 +173,7 @@ def lacking(
 ) -> Benched:
     """What would be measured; where there is no table, none is begun."""
     setup = wished(config) if config.host else runtime_of(config).setup
+    check_threads(config)
     check_batch(config, operators, networks)
     table = table_of(config, path) if path.exists() else LatencyTable(path, setup)
     rows, checks = plan_table(operators, table), plan_checks(networks, table)
@@ -211,6 +212,7 @@ def fill(
         return fill_on_hosts([order], protocol(timing, 0), artifacts, narrator, title)[0]
     runtime = runtime_of(config)
     # What this machine lacks is told before files are made and timed.
+    check_threads(config)
     check_batch(config, operators, networks)
     chosen(runtime.setup.cores, runtime.setup.threads, timing.pin, Tree())
     if also and config.energy is not None:
@@ -295,12 +297,7 @@ def check_networks(space: AnySpace, count: int) -> list[Network]:
 
 
 def runtime_of(setup: SetupConfig) -> Runtime:
-    """The runtime of a set-up on this machine.
-
-    Raises:
-        ConfigError: the runtime does not offer what is asked, or this machine has too few processors.
-    """
-    check_threads(setup)
+    """The runtime of a set-up on this machine."""
     return open_runtime(
         setup.runtime, threads=setup.threads, precision=setup.precision, batch=setup.batch, device=setup.device,
         accelerator=setup.accelerator, cores=setup.cores or "",
