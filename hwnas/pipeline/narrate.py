@@ -60,15 +60,16 @@ class Barless:
 
 @dataclass
 class LateBar:
-    """A bar that is shown only for work that takes longer than a person waits without a word."""
+    """A bar that is shown only for work that takes longer, from its first step, than people wait without a word."""
 
     narrator: Narrator
     title: str
     after_s: float = 3.0
     _bar: Bar | None = field(default=None, init=False)
+    _start: float | None = field(default=None, init=False)
 
     def __enter__(self) -> LateBar:
-        self._start, self._shown = time.monotonic(), ExitStack()
+        self._shown = ExitStack()
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -76,6 +77,7 @@ class LateBar:
 
     def update(self, done: float, total: float, text: str = "") -> None:
         """Show how far it is, if it has taken that long."""
+        self._start = time.monotonic() if self._start is None else self._start
         if self._bar is None and time.monotonic() - self._start > self.after_s:
             self._bar = self._shown.enter_context(self.narrator.bar(self.title))
         if self._bar is not None:
