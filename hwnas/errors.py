@@ -21,6 +21,10 @@ class HwnasError(Exception):
     def __str__(self) -> str:
         return f"{self.where}: {self.met}. {self.allowed}. {self.do}."
 
+    def __repr__(self) -> str:
+        parts = f"where={self.where!r}, allowed={self.allowed!r}, do={self.do!r}"
+        return f"{type(self).__name__}({self.met!r}, {parts})"
+
     def __reduce__(self) -> Any:
         return (_rebuild, (type(self), self.met, self.where, self.allowed, self.do))
 
@@ -85,15 +89,15 @@ class MissingExtra(HwnasError, ImportError):
     """An optional package that is not installed."""
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: object, known: Iterable[str]) -> str:
     """The known words as a sentence, led by the nearest one if there is one.
 
     >>> did_you_mean("kernal", ["kernel", "expand"])
     'Did you mean `kernel`? Known: expand, kernel'
     """
     names = sorted(known)
-    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
-    return (f"Did you mean `{near[0]}`? " if near else "") + f"Known: {', '.join(names) or 'none'}"
+    near = nearest(word, names)
+    return (f"Did you mean `{near}`? " if near else "") + f"Known: {', '.join(names) or 'none'}"
 
 
 def reason(error: BaseException) -> str:
@@ -163,3 +167,8 @@ def _first_line(error: BaseException) -> str:
 def nameless() -> str:
     """Where a system's error happened that names no file."""
     return f"standard output, or temporary files in {os.environ.get('TMPDIR', '/tmp')}"
+
+
+def nearest(word: object, known: Iterable[str]) -> str | None:
+    """The known word that is most like another one; None where none is."""
+    return next(iter(difflib.get_close_matches(str(word)[:200], list(known), n=1, cutoff=0.6)), None)

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import combinations
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from itertools import combinations, pairwise
 from typing import Any
 
 from hwnas.errors import SpaceError, did_you_mean
 from hwnas.lookup import member
-from hwnas.network import Network, known_operators, lower, make_operator
+from hwnas.network import Network, costs, known_operators, lower, make_operator
 from hwnas.ops import Operator
 from hwnas.space import AnySpace, Block, Choice, FunctionSpace, Space, Value
+from hwnas.space.architecture import ascends
 from hwnas.space.together import layers_of
 
+Progress = Callable[[float, float], None]
 
-def check_space(space: AnySpace) -> None:
+
+def check_space(space: AnySpace, progress: Progress = lambda done, total: None) -> None:
     """Refuse a space that cannot be built, before any work: every option is built once, the smallest and the largest
     architecture are run on the meta device, modules that a function returns with weights as well.
 
     Raises:
         SpaceError: an operator refuses its knobs, cannot be built or does not run; a stride finds too small an input
-            or is longer than its kernel; or two blocks of a stage can become the same operator.
+            or is longer than its kernel; an even kernel changes the resolution; options do not stand from small to
+            large; or two blocks of a stage can become the same operator.
     """
     from hwnas.ops.costs import check_built
 
@@ -30,13 +35,15 @@ def check_space(space: AnySpace) -> None:
         _refuse_blocks_of_blocks(space)
         _refuse_pairs(space)
     met: dict[Operator, str] = {}
+    choices: dict[str, tuple[Choice, int]] = {}
     index, most = 0, 1
     while index < most:
 
         def pick(choice: Choice, index: int = index) -> Value:
             nonlocal most
             most = max(most, len(choice.options))
-            return choice.options[min(index, len(choice.options) - 1)]
+            choices.setdefault(choice.name, (choice, index))
+            return _option(choice, index)
 
         network = lower(space, space.sample(pick))
         met |= dict(zip(network.operators, network.slots, strict=True))
@@ -47,11 +54,18 @@ def check_space(space: AnySpace) -> None:
         _run(space, lower(space, architecture))
     if isinstance(space, FunctionSpace) and space.returns_module:
         _try_modules(space)
-        return
-    for operator, slot in met.items():
-        with _at(space, slot):
-            check_built(operator)
-            _refuse_gaps(operator)
+    else:
+        for done, (operator, slot) in enumerate(met.items()):
+            progress(done, len(met))
+            with _at(space, slot):
+                check_built(operator)
+                _refuse_gaps(operator)
+                _refuse_growth(operator)
+    _refuse_unordered(space, choices.values())
+
+
+def _option(choice: Choice, index: int) -> Value:
+    return choice.options[min(index, len(choice.options) - 1)]
 
 
 def _try_modules(space: FunctionSpace) -> None:
@@ -119,6 +133,84 @@ def _leaves_gaps(operator: Operator, stride: int) -> bool:
             return False
     read = slopes.abs().sum((0, 1, 3)).nonzero().flatten().tolist()
     return bool(read) and len(read) < read[-1] - read[0] + 1
+
+
+def _refuse_growth(operator: Operator) -> None:
+    """Refuse an even kernel that gives rows the input has none for: padding of half a kernel is one row too much.
+
+    Of built-in operators only: another's kernel may be meant to do so.
+    """
+    from hwnas.ops.costs import operator_costs
+
+    kernel, stride = operator.knobs.get("kernel", 1), operator.knobs.get("stride", 1)
+    plain = isinstance(kernel, int) and isinstance(stride, int) and type(operator).__module__.startswith("hwnas.")
+    if not plain or kernel % 2:
+        return
+    side = 4 * stride
+    try:
+        rows = operator_costs(operator, (operator.in_channels, side, side)).output_shape[-1]
+    except SpaceError:  # it takes no such input; whether it takes the space's own is told elsewhere
+        return
+    if rows != 4:
+        raise SpaceError(
+            f"the even kernel {kernel} changes the resolution: {rows} rows of {side} at stride {stride}, not 4",
+            where=operator.describe(),
+            allowed="An odd kernel keeps the resolution, or divides it by its stride",
+            do=f"Use kernel {kernel - 1} or {kernel + 1}",
+        )
+
+
+def _refuse_unordered(space: AnySpace, choices: Iterable[tuple[Choice, int]]) -> None:
+    """Refuse numbers, and true before false, that stand in an order in which networks do not grow.
+
+    Of some knobs, such as groups, the smaller number makes the larger operator: parameters decide. A choice comes with
+    an index: it is open where all others have their option of that place.
+    """
+    seen: set[tuple[str, tuple[Value, ...]]] = set()
+    for choice, index in choices:
+        like = re.sub(r"\.\d+\.", ".", choice.name), choice.options
+        if like in seen or ascends(choice.options):
+            continue
+        seen.add(like)
+        sizes = _sizes(space, choice, index)
+        ordered = sorted(choice.options, key=sizes.__getitem__)
+        for before, after in pairwise(choice.options):
+            if sizes[before] > sizes[after]:
+                raise SpaceError(
+                    f"`{choice.name}` does not list its options from small to large",
+                    where=f"space `{space.name}`: choice `{choice.name}`",
+                    allowed="The last option makes the largest network, which a supernet is trained from. It lists "
+                    f"{_word(before)} with {_told(sizes[before])} before {_word(after)} with {_told(sizes[after])}",
+                    do=f"Write [{', '.join(map(_word, ordered[:20]))}{', ...' if len(ordered) > 20 else ''}]",
+                )
+
+
+def _sizes(space: AnySpace, choice: Choice, index: int) -> dict[Value, tuple[int, int]]:
+    """By option, parameters and MACs of the network with it, the other choices having their option of one place.
+
+    MACs are counted, which takes longer, only where parameters are the same for all.
+    """
+    from hwnas.ops.costs import operator_params
+
+    networks = {
+        option: lower(space, space.sample(lambda one, o=option: o if one.name == choice.name else _option(one, index)))  # type: ignore[misc]
+        for option in choice.options
+    }
+    params = {option: sum(map(operator_params, network.operators)) for option, network in networks.items()}
+    if len(set(params.values())) > 1:
+        return {option: (count, 0) for option, count in params.items()}
+    with suppress(SpaceError):  # a network between the ends, which were run
+        return {option: (params[option], costs(network).macs) for option, network in networks.items()}
+    return dict.fromkeys(choice.options, (0, 0))
+
+
+def _told(size: tuple[int, int]) -> str:
+    params, macs = size
+    return f"{macs:,} MACs" if macs else f"{params:,} parameters"
+
+
+def _word(option: Value) -> str:
+    return str(option).lower() if isinstance(option, bool) else str(option)
 
 
 def _refuse_blocks_of_blocks(space: Space) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from types import NoneType, UnionType
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from pydantic.fields import FieldInfo
 
 from hwnas.errors import ConfigError, did_you_mean
 
@@ -22,7 +23,20 @@ class StrictModel(BaseModel):
     def _yes_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
         if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
             raise ValueError(f"`{info.field_name}` takes a value of its own, no yes or no")
+        if isinstance(value, str) and _UNCLEAR.search(value) and _is_number(cls.model_fields[str(info.field_name)]):
+            raise ValueError("a number is its decimal digits alone, without a zero before them and without `_`")
         return value
+
+
+_UNCLEAR = re.compile(r"^\s*[-+]?0[0-9]|_")
+"""Texts that pydantic takes for a number and readers of YAML disagree about, such as 08 and 1_000."""
+
+
+def _is_number(field: FieldInfo) -> bool:
+    """Return whether a field holds a number and cannot hold a text."""
+    arms = {arm for arm in (get_args(field.annotation) or (field.annotation,)) if arm is not NoneType}
+    arms = {get_args(arm)[0] if get_origin(arm) is Annotated else arm for arm in arms}
+    return arms <= {int, float}
 
 
 _Config = TypeVar("_Config", bound=StrictModel)

@@ -85,7 +85,57 @@ BAD: dict[str, tuple[str, str, str]] = {  # the file, what is met, which stage o
         "the block `a` is made of `b`, which is no operator", "s1",
     ),
     "an anchor of itself": (
-        space(f"{MB}, se: &loop [*loop]"), "`se` holds [[[[", "s1",
+        space(f"{MB}, se: &loop [*loop]"), "an anchor holds itself", ":5",
+    ),
+    # options from large to small: the last option is taken for the largest everywhere
+    "widths from large to small": (
+        space("name: s1, op: conv, width: [16, 8]"), "`width` does not list its options", "s1"
+    ),
+    "widths in no order": (space("name: s1, op: conv, width: [8, 32, 16]"), "`width` does not list its options", "s1"),
+    "depths from large to small": (space(f"{MB}, depth: [2, 1]"), "`depth` does not list its options", "s1"),
+    "resolutions from large to small": (
+        space(MB, given="{channels: 3, resolution: [16, 8]}"), "`resolution` does not list its options", "input"
+    ),
+    "shared widths from large to small": (
+        space("name: s1, op: conv, width: $w", top="choices: {w: [16, 8]}\n"), "`width` does not list its options", "s1"
+    ),
+    "kernels from large to small": (
+        space("name: s1, op: conv, width: 8, kernel: [5, 3]"), "`s1.1.kernel` does not list its options", "s1"
+    ),
+    "kernels in no order": (
+        space("name: s1, op: conv, width: 8, kernel: [5, 3, 7]"), "`s1.1.kernel` does not list its options", "s1"
+    ),
+    "shared expansions from large to small": (
+        space("name: s1, op: mbconv, width: 8, kernel: 3, expand: $e", top="choices: {e: [6, 2.5]}\n"),
+        "`e` does not list its options", "",
+    ),
+    "a block's kernels from large to small": (
+        space("name: s1, op: [conv, b], width: 8", top="blocks: {b: {op: mbconv, kernel: [5, 3], expand: 2}}\n"),
+        "`s1.1.b.kernel` does not list its options", "s1",
+    ),
+    "yes before no": (space(f"{MB}, se: [true, false]"), "`s1.1.se` does not list its options", "s1"),
+    "features from large to small": (
+        space(MB).replace("op: classifier", "op: classifier, features: [64, 16]"),
+        "`head.1.features` does not list", "head",
+    ),
+    # even kernels
+    "an even kernel": (
+        space("name: s1, op: conv, width: 8, kernel: 4"), "the even kernel 4 changes the resolution", "s1"
+    ),
+    "an even kernel in the middle": (
+        space("name: s1, op: mbconv, width: 16, kernel: [3, 4, 5], expand: 2"), "the even kernel 4 changes", "s1"
+    ),
+    # more than can be meant
+    "a choice of thousands": (
+        space(f"name: s1, op: conv, width: {list(range(1, 2001))}"), "the choice `width` has 2,000 options", "s1"
+    ),
+    "a shared choice of thousands": (
+        space("name: s1, op: conv, width: $w", top=f"choices: {{w: {list(range(1, 2001))}}}\n"),
+        "the choice `w` has 2,000 options", "choices",
+    ),
+    "stages that are deep together": (
+        space(f"{MB}, depth: 6000", f"{MB.replace('s1', 's2')}, depth: [1, 6000]"),
+        "the largest network has 12,001 layers", "",
     ),
     # slips of the pen
     "a misspelt key of the space": (space(MB, top="sorce: me\n"), "unknown key `sorce`", ""),
@@ -165,13 +215,13 @@ def test_laughing_anchors_are_told_of_in_few_words(tmp_path: Path) -> None:
     anchors = "\n".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 40))
     path = tmp_path / "bad.yaml"
     path.write_text(f"a0: &a0 [x]\n{anchors}\n")
-    with pytest.raises(SpaceError, match="unknown key `a0`"):
+    with pytest.raises(ConfigError, match="too many values"):
         open_space(path)
     path.write_text(space(f"{MB}, se: *a39").replace("name: bad\n", "name: bad\nblocks:\n  a0: &a0 [x]\n"
                     + textwrap.indent(anchors, "  ") + "\n"))  # fmt: skip
-    with pytest.raises(SpaceError) as met:
+    with pytest.raises(ConfigError) as caught:
         open_space(path)
-    assert len(str(met.value)) < 1000
+    assert len(str(caught.value)) < 1000
 
 
 # --- what looks bad and is not ---
@@ -253,3 +303,74 @@ def test_a_count_that_python_does_not_write_is_told_by_its_power(tmp_path: Path)
     assert facts["architectures_log10"] == pytest.approx(5000 * math.log10(8))
     assert json.dumps(facts)
     assert architectures(10**5000) == "1.00 \N{MULTIPLICATION SIGN} 10⁵⁰⁰⁰"
+
+
+@pytest.mark.parametrize("op", ["groups", "dropout"])
+def test_a_knob_may_fall_where_the_operator_grows_or_stays(op: str, tmp_path: Path) -> None:
+    """Of groups the smaller number makes the larger operator; a knob that changes no cost has no order."""
+    (tmp_path / "own.py").write_text(PLUGIN)
+    path = tmp_path / "space.yaml"
+    listed = {"groups": "[4, 2, 1]", "dropout": "[0.5, 0.1]"}
+    text = space("name: stem, op: conv, width: 8", f"name: s1, op: grouped, width: 8, {op}: {listed[op]}")
+    path.write_text(text.replace("classes:", "plugins: [own.py]\nclasses:"))
+    assert open_space(path)[0].count == len(listed[op].split(","))
+    path.write_text(path.read_text().replace("[4, 2, 1]", "[4, 1, 2]"))
+    if op == "groups":
+        with pytest.raises(SpaceError, match=r"`s1.1.groups` does not list.*Write \[4, 2, 1\]"):
+            open_space(path)
+
+
+PLUGIN = """\
+from dataclasses import dataclass
+from torch import nn
+from hwnas import Operator
+
+@dataclass(frozen=True)
+class Grouped(Operator):
+    groups: int = 1
+    dropout: float = 0.0
+
+    def module(self):
+        return nn.Sequential(nn.Conv2d(self.in_channels, self.out_channels, 3, 1, 1, groups=self.groups))
+"""
+
+
+@pytest.mark.parametrize(
+    ("choice", "refused"),
+    [("'w', [16, 8]", True), ("'w', [8, 16]", False), ("'w', [8, 16, 12]", True), ("'w', range(1, 3000)", True)],
+)
+def test_a_function_lists_its_options_from_small_to_large(choice: str, refused: bool, tmp_path: Path) -> None:
+    path = tmp_path / "net.py"
+    path.write_text(f"""\
+from hwnas.ops.conv import Conv
+from hwnas.ops.classifier import Classifier
+
+def net(choose):
+    width = choose({choice})
+    return (3, 8, 8), {{"stem": Conv(3, width), "head": Classifier(width, 4)}}
+""")
+    if not refused:
+        assert open_space(f"{path}:net")[0].count == 2
+        return
+    with pytest.raises(SpaceError, match=r"`w` (does not list its options from small to large|has 2,999 options)"):
+        open_space(f"{path}:net")
+
+
+def test_stages_are_counted_before_they_are_read() -> None:
+    start = time.monotonic()
+    stages = [{"name": f"s{n}", "op": "conv", "width": 8} for n in range(10_001)]
+    raw = {"name": "long", "input": {"channels": 3, "resolution": 8}, "classes": 4, "stages": stages}
+    with pytest.raises(SpaceError, match="the largest network has 10,001 stages"):
+        parse_space(raw, where="long.yaml")
+    with pytest.raises(SpaceError, match="two stages are named `s1`"):
+        parse_space({**raw, "stages": [*stages[:9999], stages[1]]}, where="long.yaml")
+    assert time.monotonic() - start < 10
+
+
+def test_a_long_check_shows_how_far_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "space.yaml"
+    path.write_text(space(f"{MB.replace('width: 8', 'width: [8, 16, 24]')}"))
+    seen: list[tuple[float, float]] = []
+    check_space(read_space(path), lambda done, total: seen.append((done, total)))
+    assert [done for done, _ in seen] == list(range(len(seen)))
+    assert {total for _, total in seen} == {len(seen)}

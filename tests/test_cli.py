@@ -16,11 +16,12 @@ import pytest
 import typer.main
 
 from hwnas import __version__, cli
+from hwnas.cli.printing import counted
 from hwnas.config import read_experiment
 from hwnas.errors import RunError
 from hwnas.latency.lines import without_seals
 from hwnas.network import costs, lower
-from hwnas.pipeline.narrate import Bar
+from hwnas.pipeline.narrate import Bar, LateBar
 from hwnas.shipped import shipped_names
 from hwnas.space import read_space
 from hwnas.terminal import Terminal, show_error
@@ -286,11 +287,17 @@ def test_a_reader_that_leaves_early_is_no_failure(repository: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_one_of_a_thing_is_no_plural() -> None:
+    assert [counted(count, "error") for count in (0, 1, 2)] == ["0 errors", "1 error", "2 errors"]
+
+
 # --- exit codes and errors ---
 
 REFUSED: dict[str, tuple[Sequence[str], int, str]] = {
     "unknown space": (["cost", "digit"], 2, "Did you mean `digits`?"),
     "unknown experiment": (["run", "quickstrt"], 2, "Did you mean `quickstart`?"),
+    "a misspelt architecture": (["cost", "digits", "--architecture", "lagest"], 2, "Did you mean `largest`?"),
+    "deeply nested YAML": (["show", "deep.yaml"], 2, "50 deep at most"),
     "no architecture": (["cost", "digits", "--architecture", "nonsense"], 2, "largest, smallest, random:SEED"),
     "no seed": (["cost", "digits", "--architecture", "random:\N{SUPERSCRIPT TWO}"], 2, "largest, smallest"),
     "a folder for a file": (["cost", "digits", "--architecture", "."], 2, "largest, smallest"),
@@ -330,6 +337,8 @@ def test_an_error_has_four_parts_on_standard_error(case: str, hwnas: Call, tmp_p
     (tmp_path / "boom.py").write_text("1 / 0\n")
     (tmp_path / "bytes.yaml").write_bytes(b"name: \xff\xfe\n")
     (tmp_path / "empty.yaml").touch()
+    if "deep.yaml" in arguments:
+        (tmp_path / "deep.yaml").write_text("a: " + "[" * 100_000)
     if "nul.yaml" in arguments:
         (tmp_path / "nul.yaml").write_bytes(b"name: \0")
     (tmp_path / "list.json").write_text("[1, 2]")
@@ -447,6 +456,15 @@ def test_a_bar_in_a_log_is_a_line_for_each_tenth(capsys: pytest.CaptureFixture[s
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(" %")[0] for line in lines] == [f"timing: {10 * tenth}" for tenth in range(11)]
     assert lines[3] == "timing: 30 % [red]3[/] of [s1.kernel] {x}"
+
+
+@pytest.mark.parametrize(("after_s", "shown"), [(0.0, True), (60.0, False)])
+def test_a_late_bar_is_shown_for_long_work_alone(
+    after_s: float, shown: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with LateBar(Terminal(), "building", after_s) as bar:
+        updates(bar)
+    assert bool(capsys.readouterr().err) == shown
 
 
 def test_every_shipped_space_is_shown(hwnas: Call) -> None:

@@ -77,6 +77,13 @@ def sections(model: type[BaseModel] = Experiment, path: str = "") -> Iterator[tu
             yield from sections(kind, inner)
 
 
+@pytest.mark.parametrize("written", ["08", "1_000", "010", "-01", " 007"])
+@pytest.mark.parametrize("key", ["seed", "threads", "setups.laptop.threads", "train.learning_rate", "search.hours"])
+def test_a_text_that_is_no_clear_number_is_no_number(key: str, written: str) -> None:
+    """What YAML hands on as a text, such as 08, would otherwise be taken for 8 beside 010, which is 8 as well."""
+    assert "decimal digits alone" in refused(experiment_with(key, written)).allowed
+
+
 KEYS = [f"{path}.{name}".strip(".") for path, model in sections() for name in model.model_fields]
 
 

@@ -21,6 +21,7 @@ EXPERIMENT: dict[str, Any] = {
     "tiers": {"edge": {"setup": "cpu"}},
 }
 LATE: dict[str, tuple[dict[str, Any], str]] = {
+    "a device that is not there": ({"device": "cuda:99"}, "PyTorch finds"),
     "a function of accuracy in no file": ({"accuracy": {"source": "no.py:f"}}, "there is no file `no.py`"),
     "a function of accuracy that is not there": ({"accuracy": {"source": "mine.py:f"}}, "`mine.py` defines no `f`"),
     "a table without its file": ({"accuracy": {"source": "table", "file": "no.csv", "column": "a"}}, "no such file"),

@@ -201,3 +201,17 @@ def test_a_start_by_an_unknown_proxy_is_refused_before_any_work(tmp_path: Path) 
     path = published(tmp_path, search={"training_free": {"proxies": ["mecco"]}})
     with pytest.raises(ConfigError, match=r"unknown proxy `mecco`.*Did you mean `meco`"):
         open_run(path, runs=tmp_path)
+
+
+def test_a_table_of_a_runtime_that_hwnas_does_not_run_is_refused_in_four_parts(whole: Path, tmp_path: Path) -> None:
+    table = tmp_path / "other.jsonl"
+    table.write_text(SETUP_LINE)
+    with pytest.raises(ConfigError, match="`runtime` is 'tensorrt'") as caught:
+        pipeline.solve(whole, setup=str(table), limits=["latency_ms=1"])
+    assert str(table) in caught.value.where
+
+
+SETUP_LINE = (
+    '{"hwnas_table": 1, "setup": {"device": "x", "runtime": "tensorrt", "runtime_version": "1", "threads": 1, '
+    '"precision": "fp32", "batch": 1}}\n'
+)

@@ -25,10 +25,7 @@ def doctor(experiment: Reference, runs: Runs = RUNS, as_json: Json = False) -> N
             f"  next:    {one.do}",
         ]
     errors = sum(one.severity == "error" for one in examined.found)
-    lines.append(
-        f"{counted(errors, 'error')}, {counted(len(examined.found) - errors, 'note')}"
-        if examined.found
-        else "all of it agrees"
-    )
+    counts = f"{counted(errors, 'error')}, {counted(len(examined.found) - errors, 'note')}"
+    lines.append(counts if examined.found else "all of it agrees")
     print_found(dataclasses.asdict(examined) | {"sound": examined.sound}, as_json, lines)
     raise typer.Exit(0 if examined.sound else 1)

@@ -11,6 +11,7 @@ import typer
 from hwnas.cli.arguments import RUNS, Front, Json, SpaceReference
 from hwnas.cli.printing import print_found, print_fronts
 from hwnas.errors import ConfigError
+from hwnas.terminal import Terminal
 
 
 def cost(
@@ -30,7 +31,7 @@ def cost(
     """Parameters, MACs, activation bytes and operators of one architecture."""
     from hwnas import pipeline
 
-    found = pipeline.cost(space, architecture, table=table, missing=missing)
+    found = pipeline.cost(space, architecture, table=table, missing=missing, narrator=Terminal())
     if as_json:
         print_found(found, True, [])
     else:
@@ -74,7 +75,7 @@ def show(
         else:
             print_fronts(target, RUNS, pick, front)
         return
-    opened, _ = pipeline.open_space(target)
+    opened, _ = pipeline.open_space(target, narrator=Terminal())
     if as_json:
         print_found(pipeline.space_facts(opened), True, [])
     else:

@@ -7,15 +7,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from hwnas.config.runners import RayConfig
-from hwnas.config.setups import Positive, SetupConfig, TierConfig
+from hwnas.config.setups import Few, Positive, SetupConfig, TierConfig
 from hwnas.errors import ConfigError, did_you_mean
 from hwnas.storage_url import public_url
 from hwnas.strict import StrictModel, parsed
-from hwnas.yaml_file import read_yaml
+from hwnas.yaml_file import dump_yaml, read_yaml
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
 
@@ -72,7 +71,7 @@ class TrainConfig(StrictModel):
     teacher_architecture: str = "largest"
     teacher_weight: float = Field(default=0.5, gt=0, le=1)
     on_divergence: Literal["stop", "halve"] = "stop"
-    processes: Positive = 1
+    processes: Few = 1
     launcher: Literal["local", "ray"] = "local"
     checkpoint_every: Positive | None = None
     calibration_batches: Positive = 8
@@ -258,7 +257,7 @@ class Experiment(StrictModel):
     seed: int = Field(default=0, ge=0, lt=2**31)
     device: str = "auto"
     """Where PyTorch trains: auto, cpu, cuda, cuda:1, ..."""
-    threads: Positive | None = None
+    threads: Few | None = None
     """Threads of PyTorch's own, for training and scoring on a CPU; as many as PyTorch chooses if left out. They change
     how fast a training is and not which one it is; the threads that are timed are those of a set-up."""
     base: str | None = None
@@ -335,7 +334,7 @@ def parse_tier(raw: dict[str, Any], *, where: str) -> TierConfig:
 
 def dump_experiment(experiment: Experiment) -> str:
     """The experiment with every default written out, as YAML."""
-    return yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return dump_yaml(experiment.model_dump(mode="json"))
 
 
 def published(experiment: Experiment) -> Experiment:

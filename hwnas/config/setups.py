@@ -11,6 +11,8 @@ from pydantic import Field, field_validator, model_validator
 from hwnas.strict import StrictModel
 
 Positive = Annotated[int, Field(ge=1)]
+Few = Annotated[int, Field(ge=1, le=1024)]
+"""Threads and processes: no device that networks are timed or trained on has more processors."""
 
 
 class EnergyConfig(StrictModel):
@@ -49,8 +51,8 @@ class SetupConfig(StrictModel):
     runtime: Literal["onnxruntime", "pytorch", "tflite", "published"]
     """What runs the files; `published`: nothing is run, `latencies` tells what networks take."""
     latencies: LatenciesConfig | None = None
-    threads: Positive = 1
-    batch: Positive = 1
+    threads: Few = 1
+    batch: Annotated[int, Field(ge=1, le=65_536)] = 1
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
     """What a network computes in; not every runtime offers each."""
     accelerator: Literal["cpu", "cuda"] = "cpu"

@@ -50,13 +50,15 @@ def open_regular(path: Path) -> BinaryIO:
         raise
 
 
-def read_regular(path: Path) -> bytes:
-    """The content of a regular file.
+def read_regular(path: Path, most: int | None = None) -> bytes:
+    """The content of a regular file, of `most` bytes if that is given.
 
     Raises:
-        OSError: it is none, or cannot be read; `strerror` tells.
+        OSError: it is none, larger, or cannot be read; `strerror` tells.
     """
     with open_regular(path) as file:
+        if most is not None and (size := os.fstat(file.fileno()).st_size) > most:
+            raise OSError(errno.EFBIG, f"it has {size:,} bytes", str(path))
         return file.read()
 
 

@@ -196,10 +196,10 @@ def _made_all(
 def _workers() -> int:
     """As many as cores, fewer where memory is short."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min([cores, *(free // WORKER_BYTES for free in _free_bytes())]))
+    return max(1, min([cores, *(free // WORKER_BYTES for free in free_bytes())]))
 
 
-def _free_bytes() -> Iterator[int]:
+def free_bytes() -> Iterator[int]:
     """Memory that the system and the container say is left, where they say it."""
     with suppress(OSError, StopIteration, ValueError):
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()

@@ -107,6 +107,15 @@ def check_built(operator: Operator) -> None:
     _built(operator)
 
 
+def operator_params(operator: Operator) -> int:
+    """The trainable numbers of an operator, which is built on `meta` and not run.
+
+    Raises:
+        SpaceError: it cannot be built.
+    """
+    return _built(operator)[0]
+
+
 def _built(operator: Operator) -> tuple[int, nn.Module]:
     try:
         return _fused(operator)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas.errors import ConfigError, did_you_mean, reason
+from hwnas.errors import ConfigError, did_you_mean
+from hwnas.io.fields import FieldError, loads
 from hwnas.lookup import member, read_source
 from hwnas.ops import OPERATORS, Operator
 from hwnas.ops.plugins import classes_of_file, fault_of
@@ -27,13 +27,13 @@ def certify(reference: str, *, knobs: Sequence[str] = (), sizes: str | None = No
     Raises:
         ConfigError: there is no such operator, its file raises, or what to try is not understood.
     """
+    given, axes = [_knobs(text) for text in knobs], None if sizes is None else _axes(sizes)
+    kinds = _kinds(reference)
     from hwnas.testing import cases_of
     from hwnas.testing import certify as certified
     from hwnas.testing.case import SIZES
 
-    kinds, given = _kinds(reference), [_knobs(text) for text in knobs]
-    axes = SIZES if sizes is None else _axes(sizes)
-    return [certified(kind, [] if fault_of(kind) else cases_of(kind, given, axes)) for kind in kinds]
+    return [certified(kind, [] if fault_of(kind) else cases_of(kind, given, axes or SIZES)) for kind in kinds]
 
 
 def _kinds(reference: str) -> list[type[Operator]]:
@@ -57,9 +57,9 @@ def _kinds(reference: str) -> list[type[Operator]]:
 
 def _knobs(text: str) -> Any:
     try:
-        given = json.loads(text)
-    except ValueError as error:
-        raise _no_knobs(text, reason(error).removeprefix("it is ")) from error
+        given = loads(text)
+    except FieldError as error:
+        raise _no_knobs(text, str(error).removeprefix("it is ")) from error
     objects = given if isinstance(given, list) else [given]
     if not objects or not all(isinstance(one, dict) for one in objects):
         raise _no_knobs(text, "no object of knobs")
@@ -68,7 +68,7 @@ def _knobs(text: str) -> Any:
 
 def _no_knobs(text: str, what: str) -> ConfigError:
     return ConfigError(
-        f"`{text}` is {what}", where="--knobs",
+        f"`{text[:60]}` is {what}", where="--knobs",
         allowed='An object such as {"kernel": 3}, or a list of such that differ in sizes alone, the largest first',
         do="Correct it",
     )  # fmt: skip

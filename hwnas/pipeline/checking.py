@@ -25,7 +25,6 @@ from hwnas.latency.model import Estimate, LatencyModel
 from hwnas.latency.table import LatencyTable, check_key, read_table
 from hwnas.latency.turns import WAIT_S, Queue
 from hwnas.network import Network, costs, known_operators, lower
-from hwnas.pipeline.baselines import baselines
 from hwnas.pipeline.narrate import Narrator, Silent
 from hwnas.pipeline.spaces import open_space
 from hwnas.pipeline.timing import exporter_of, protocol
@@ -81,6 +80,8 @@ def check(
             allowed="The page is a file, in a folder that can be written and on a disk with room",
             do="Name another file with --plot",
         )  # fmt: skip
+    from hwnas.pipeline.baselines import baselines  # PyTorch comes with it: the table is looked at first
+
     runtime, spaces = _runtime_of(found, device), [opened for _, opened in _spaces(found, space)]
     command = _bench_command(found, space or next(iter(found.spaces.values()), "SPACE"))
     drawn = draw_unseen(spaces, networks, seed, set(found.checks))

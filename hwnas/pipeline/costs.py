@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import random
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas.errors import SpaceError, reason
+from hwnas.errors import SpaceError, nearest
 from hwnas.network import Network, costs, known_operators, lower
 from hwnas.notation import counted_as_written, read_architecture, write_architecture
 from hwnas.ops import Operator, Shape
-from hwnas.ops.costs import operator_costs
+from hwnas.pipeline.architectures import architecture_of, read_json
+from hwnas.pipeline.narrate import Narrator
 from hwnas.pipeline.spaces import open_space
 from hwnas.shipped import find_file
 from hwnas.space import AnySpace, Architecture
@@ -21,9 +21,16 @@ if TYPE_CHECKING:
     from hwnas.latency.rows import Missing
     from hwnas.latency.table import LatencyTable
 
+_SEED = re.compile(r"random:([0-9]{1,18})")
+
 
 def cost(
-    space: str | Path, architecture: str = "largest", *, table: Path | None = None, missing: Missing = "refuse"
+    space: str | Path,
+    architecture: str = "largest",
+    *,
+    table: Path | None = None,
+    missing: Missing = "refuse",
+    narrator: Narrator | None = None,
 ) -> dict[str, Any]:
     """Parameters, MACs, activation bytes and operators of an architecture; with a table, its latency as well.
 
@@ -36,8 +43,11 @@ def cost(
             a front, or in the notation of the space's project, or a string of that notation that starts with a bar.
         table: a latency table that holds the operators' rows, or the name of a shipped one.
         missing: whether an operator without a row is an error, or is estimated from the table's rows.
+        narrator: is shown a bar where checking the space takes seconds.
     """
-    opened, _ = open_space(space)
+    check_named(architecture)
+    table = None if table is None else find_file(table, "latency_tables")
+    opened, _ = open_space(space, narrator=narrator)
     chosen, form = _given(opened, architecture)
     network = lower(opened, chosen)
     total = costs(network)
@@ -58,6 +68,8 @@ def cost(
 
 
 def _operator(slot: str, operator: Operator, shape: Shape) -> dict[str, Any]:
+    from hwnas.ops.costs import operator_costs
+
     part = operator_costs(operator, shape)
     return {
         "slot": slot,
@@ -75,7 +87,7 @@ def _latency(path: Path, space: AnySpace, network: Network, missing: Missing) ->
     from hwnas.latency.model import LatencyModel
     from hwnas.latency.table import read_table
 
-    table = read_table(find_file(path, "latency_tables"))
+    table = read_table(path)
     estimate = LatencyModel.of(table, missing=missing, operators=known_operators(space)).predict(network)
     return {
         "latency_ms": estimate.ms,
@@ -111,6 +123,7 @@ def pick_architecture(space: AnySpace, which: str) -> Architecture:
     Raises:
         SpaceError: it is no name, or the file does not hold an architecture of the space.
     """
+    check_named(which)
     return _given(space, which)[0]
 
 
@@ -118,44 +131,44 @@ def _given(space: AnySpace, which: str) -> tuple[Architecture, Any]:
     """The architecture, and the form in its project's notation; None where it was given otherwise."""
     if which in ("largest", "smallest"):
         return space.largest() if which == "largest" else space.smallest(), None
-    if seed := re.fullmatch(r"random:([0-9]+)", which):
+    if seed := _SEED.fullmatch(which):
         return space.random(random.Random(int(seed[1]))), None
-    if which.lstrip().startswith("|") or (which.isdigit() and not Path(which).is_file()):
+    if _is_notation(which):
         return read_architecture(space, which, where="--architecture"), which
-    raw = _read_json(which)
+    raw = read_json(
+        Path(which), where=which,
+        allowed='It holds {"space": name, "picks": {...}}, or JSON in the notation of the space',
+        do="Print one: `hwnas cost SPACE --architecture random:0 --json`",
+    )  # fmt: skip
     raw = raw.get("architecture", raw) if isinstance(raw, dict) else raw
     own = isinstance(raw, dict) and "picks" in raw
     return architecture_of(space, raw, where=which), None if own else raw
 
 
-def architecture_of(space: AnySpace, raw: Any, *, where: str) -> Architecture:
-    """The architecture that JSON tells: `{"space", "picks"}`, what holds that, or the notation of the space's project.
+def check_named(which: str) -> None:
+    """Refuse what can name no architecture of any space; it is quick, and looks at no space.
 
     Raises:
-        SpaceError: it does not fit the space.
+        SpaceError: it is no word, no string and no file.
     """
-    raw = raw.get("architecture", raw) if isinstance(raw, dict) else raw
-    own = isinstance(raw, dict) and "picks" in raw
-    architecture = Architecture.from_dict(raw, where=where) if own else read_architecture(space, raw, where=where)
-    lower(space, architecture)
-    return architecture
+    if which in ("largest", "smallest") or _SEED.fullmatch(which) or _is_notation(which) or _is_file(which):
+        return
+    near = nearest(which.partition(":")[0], ("largest", "smallest", "random"))
+    raise SpaceError(
+        f"`{which[:60]}` names no architecture and no file",
+        where="--architecture",
+        allowed=(f"Did you mean `{near.replace('random', 'random:SEED')}`? " if near else "")
+        + "largest, smallest, random:SEED, a JSON file, or a string as '|nor_conv_3x3~0|+...' or 01201202",
+        do="Use one of these",
+    )
 
 
-def _read_json(which: str) -> Any:
-    path = Path(which)
-    if not path.is_file():
-        raise SpaceError(
-            f"`{which}` names no architecture and no file",
-            where="--architecture",
-            allowed="largest, smallest, random:SEED, a JSON file, or a string as '|nor_conv_3x3~0|+...' or 01201202",
-            do="Use one of these",
-        )
+def _is_notation(which: str) -> bool:
+    return which.lstrip().startswith("|") or (which.isdigit() and not _is_file(which))
+
+
+def _is_file(which: str) -> bool:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SpaceError(
-            f"the file cannot be read ({reason(error)})",
-            where=str(path),
-            allowed='It holds {"space": name, "picks": {...}}, or JSON in the notation of the space',
-            do="Print one: `hwnas cost SPACE --architecture random:0 --json`",
-        ) from error
+        return Path(which).is_file()
+    except (OSError, ValueError):  # a name that is too long, or holds a null character
+        return False

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from hwnas.errors import ConfigError, RunError, did_you_mean, reason
 from hwnas.lookup import optional
 from hwnas.pipeline.narrate import Narrator, Silent
+from hwnas.pipeline.references import experiment_of
 from hwnas.pipeline.workspace import open_run
 from hwnas.search.storage import open_storage
 
@@ -36,15 +37,16 @@ def dashboard(
         RunError: the tier was not searched yet, or the port is taken.
         MissingExtra: optuna-dashboard is not installed.
     """
-    run = open_run(reference, runs=runs)
-    name = tier or next(iter(run.experiment.tiers))
-    if name not in run.experiment.tiers:
+    _, experiment = experiment_of(reference)
+    name = tier or next(iter(experiment.tiers))
+    if name not in experiment.tiers:
         raise ConfigError(
             f"there is no tier `{name}`",
-            where=f"experiment `{run.experiment.name}`",
-            allowed=did_you_mean(name, run.experiment.tiers),
+            where=f"experiment `{experiment.name}`",
+            allowed=did_you_mean(name, experiment.tiers),
             do="Name one of them",
         )
+    run = open_run(reference, runs=runs)
     storage = run.experiment.search.storage or run.folder / f"study-{name}.log"
     if isinstance(storage, Path) and not storage.exists():
         raise RunError(

@@ -37,7 +37,7 @@ def run(
     Latency comes before training, so that a limit that no network meets is found in time. What can be told of the later
     stages before that is: see `look_ahead`.
     """
-    opened, narrator = open_run(reference, runs=runs), narrator or Silent()
+    opened, narrator = open_run(reference, runs=runs, narrator=narrator), narrator or Silent()
     look_ahead(opened)
     with opened.opened():
         bench_run(opened, narrator)

@@ -57,9 +57,9 @@ def fidelity(
     Epochs are those of the supernet if left out. Scores are kept one by one: the same command continues, and with more
     networks it adds to what is there. Test images are not looked at.
     """
+    run, narrator = open_run(reference, runs=runs), narrator or Silent()
     from hwnas.proxies.trained import alone
 
-    run, narrator = open_run(reference, runs=runs), narrator or Silent()
     with run.opened(), run.timed("fidelity"):
         trained = supernet_of(run, narrator)
         ingredients = ingredients_of(run, trained)

@@ -9,7 +9,7 @@ from hwnas.lookup import optional
 from hwnas.pipeline.accuracy import accuracy_of
 from hwnas.pipeline.guiding import refuse_live
 from hwnas.pipeline.starting import started_with
-from hwnas.pipeline.training import recipe_of
+from hwnas.pipeline.training import recipe_of, torch_device
 from hwnas.pipeline.workspace import Run
 from hwnas.search.storage import open_storage
 
@@ -35,7 +35,8 @@ def look_ahead(run: Run) -> None:
 
 
 def _training(run: Run) -> None:
-    """The strategy, the teacher, and whether batches fit the images."""
+    """The device, the strategy, the teacher, and whether batches fit the images."""
+    torch_device(run.experiment.device)
     from hwnas.pipeline.teaching import open_teacher
     from hwnas.supernet.course import check_recipe
     from hwnas.supernet.strategies import open_strategy

@@ -25,6 +25,7 @@ from hwnas.pipeline.timing import (
     order_of,
     protocol,
     reference_of,
+    wished,
 )
 from hwnas.shipped import find_file
 
@@ -54,8 +55,9 @@ def pack(
     refuse_output(out)
     config = parse_setup(setup, where="set-up")
     refuse_runtime(config.runtime)
+    wished(config)
     known = None if lacking is None else read_table(find_file(lacking, "latency_tables"))
-    opened, file = open_space(space)
+    opened, file = open_space(space, narrator=narrator)
     order = order_of(config, out, list(operators_of(opened)), [])
     wanted, timing = order.wanted, timing or TimingConfig()
     table = known or LatencyTable(out, wanted)
@@ -106,11 +108,13 @@ def bench_hosts(
     if not dry_run:
         for path in paths:
             refuse_unwritable(path)
-    opened, file = open_space(space)
+    configs = [parse_setup({**setup, "host": host}, where="set-up") for host in hosts]
+    for config in configs:
+        wished(config)
+    opened, file = open_space(space, narrator=narrator)
     timing, narrator = timing or TimingConfig(), narrator or Silent()
     operators = list(operators_of(opened))
     networks = check_networks(opened, timing.checks if checks is None else checks)
-    configs = [parse_setup({**setup, "host": host}, where="set-up") for host in hosts]
     if dry_run:
         return [lacking(operators, networks, config, timing, path) for config, path in zip(configs, paths, strict=True)]
     known = (opened.name, reference_of(space, file))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
 from typing import Protocol
 
 
@@ -55,3 +56,29 @@ class Barless:
     def bar(self, title: str) -> AbstractContextManager[Bar]:
         """No bar."""
         return Silent().bar(title)
+
+
+@dataclass
+class LateBar:
+    """A bar that is shown only for work that takes longer, from its first step, than people wait without a word."""
+
+    narrator: Narrator
+    title: str
+    after_s: float = 3.0
+    _bar: Bar | None = field(default=None, init=False)
+    _start: float | None = field(default=None, init=False)
+
+    def __enter__(self) -> LateBar:
+        self._shown = ExitStack()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._shown.close()
+
+    def update(self, done: float, total: float, text: str = "") -> None:
+        """Show how far it is, if it has taken that long."""
+        self._start = time.monotonic() if self._start is None else self._start
+        if self._bar is None and time.monotonic() - self._start > self.after_s:
+            self._bar = self._shown.enter_context(self.narrator.bar(self.title))
+        if self._bar is not None:
+            self._bar.update(done, total, text)

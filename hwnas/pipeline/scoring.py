@@ -9,11 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
-
 from hwnas.errors import ConfigError, did_you_mean
 from hwnas.network import lower
-from hwnas.pipeline.architectures import read_architectures
+from hwnas.pipeline.architectures import check_readable, read_architectures
 from hwnas.pipeline.narrate import Narrator, Silent
 from hwnas.pipeline.spaces import is_space, open_space
 from hwnas.pipeline.workspace import open_run
@@ -23,6 +21,7 @@ from hwnas.search.halving import draw
 from hwnas.search.lock import RunLock
 from hwnas.search.store import Score, ScoreStore
 from hwnas.space import AnySpace, Architecture
+from hwnas.yaml_file import parse_yaml
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset
@@ -109,10 +108,14 @@ def score(
     Raises:
         ConfigError: an unknown proxy, one that does not hold for the space, or data that do not fit.
     """
-    from hwnas.proxies.training_free.population import score_population
-
+    for name in proxies:
+        _check_name(name)
+    if architectures is not None:
+        check_readable(architectures)
     narrator = narrator or Silent()
     with _opened(target, data, seed, runs) as given:
+        from hwnas.proxies.training_free.population import score_population
+
         asked = [asked_for(given, name, batch, resolution) for name in dict.fromkeys(proxies)]
         if architectures is None:
             wanted = draw(given.space, sample, given.seed, lambda architecture: True)
@@ -131,24 +134,30 @@ def score(
     return scored
 
 
-def asked_for(given: Target, name: str, batch: int | None, resolution: int | None) -> Asked:
-    """The column of a name, on the target's data.
-
-    Raises:
-        ConfigError: there is no such proxy, or it does not hold for the space.
-    """
+def _check_name(name: str) -> None:
     from hwnas.proxies.training_free import TRAINING_FREE
-    from hwnas.proxies.training_free.ensembles import ENSEMBLES, Member
-    from hwnas.proxies.training_free.scorer import check_holds, training_free_scorer
+    from hwnas.proxies.training_free.ensembles import ENSEMBLES
 
-    ensemble = ENSEMBLES.get(name)
-    if ensemble is None and name not in TRAINING_FREE:
+    if name not in ENSEMBLES and name not in TRAINING_FREE:
         raise ConfigError(
             f"unknown proxy `{name}`",
             where="training-free proxies",
             allowed=did_you_mean(name, [*TRAINING_FREE, *ENSEMBLES]),
             do="Use a known proxy",
         )
+
+
+def asked_for(given: Target, name: str, batch: int | None, resolution: int | None) -> Asked:
+    """The column of a name, on the target's data.
+
+    Raises:
+        ConfigError: there is no such proxy, or it does not hold for the space.
+    """
+    from hwnas.proxies.training_free.ensembles import ENSEMBLES, Member
+    from hwnas.proxies.training_free.scorer import check_holds, training_free_scorer
+
+    _check_name(name)
+    ensemble = ENSEMBLES.get(name)
     members = (Member(name),) if ensemble is None else ensemble.members
     lowered, ends = partial(lower, given.space), (given.space.smallest(), given.space.largest())
     scorers = tuple(
@@ -204,10 +213,10 @@ def _data(text: str, seed: int) -> Dataset | None:
     if text == NOISE:
         return None
     try:
-        found = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        found = parse_yaml(text, where="--data")
+    except ConfigError as error:
         raise ConfigError(
-            f"`{text}` is no data set",
+            f"`{text}` is no data set: {error.met}",
             where="--data",
             allowed="A name, `file.py:function`, `noise`, or a mapping such as `{name: cifar10, path: images.npz}`",
             do="Correct it",

@@ -24,8 +24,8 @@ def view(space: AnySpace) -> SpaceView:
     extent, count = extent_of(space), _count(space)
     first = lower(space, space.largest()).operators[0]
     if isinstance(space, FunctionSpace):
-        met = tuple(sorted({shape[-1] for shape in extent.parts[0].entering}))
-        resolution, stages = KnobFacts("resolution", met, "space"), tuple(map(_slot, extent.parts))
+        resolution = KnobFacts("resolution", _sides(extent.parts[0].entering), "space")
+        stages = tuple(map(_slot, extent.parts))
         shared = tuple(KnobFacts(choice.name, choice.options, "space") for choice in space.choices)
     else:
         resolution = _knob("resolution", space.resolution, "space")
@@ -110,6 +110,12 @@ def _slot(part: Part) -> StageFacts:
         params=_span(part.params),
         macs=_span(part.macs),
     )
+
+
+def _sides(shapes: Iterable[Shape]) -> tuple[int | str, ...]:
+    """The sides of square inputs; of oblong ones both, as 32x48."""
+    ordered = sorted(set(shapes))
+    return tuple(dict.fromkeys(s[-1] if len(set(s[1:])) < 2 else "x".join(map(str, s[1:])) for s in ordered))
 
 
 def _channels_first(shapes: Iterable[Shape], operators: Iterable[Operator]) -> tuple[Shape, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hwnas.config import SetupConfig, TierConfig, parse_tier
+from hwnas.config import SetupConfig, TierConfig, parse_setup, parse_tier
 from hwnas.errors import ConfigError, NoScore, RunError, TableError, did_you_mean
 from hwnas.latency.model import LatencyModel
 from hwnas.latency.table import read_table
@@ -256,9 +256,10 @@ def _setup(run: Run, given: str | None) -> tuple[str, SetupConfig, dict[str, Pri
     table = read_table(find_file(given, "latency_tables"))
     told = table.setup
     name = re.sub(r"[^A-Za-z0-9_.-]", "_", Path(given).stem).lstrip("_.-") or "table"
-    config = SetupConfig.model_validate(
+    config = parse_setup(
         {"runtime": told.runtime, "threads": told.threads, "batch": told.batch, "precision": told.precision,
-         "accelerator": told.accelerator, "device": told.device, "table": str(table.path), "missing": "estimate"}
+         "accelerator": told.accelerator, "device": told.device, "table": str(table.path), "missing": "estimate"},
+        where=f"--setup {table.path}",
     )  # fmt: skip
     model = LatencyModel.of(table, missing="estimate", operators=known_operators(run.space))
     return name, config, {name: Priced(table, model)}

@@ -11,6 +11,7 @@ from typing import Any
 
 from hwnas.errors import ConfigError, HwnasError, SpaceError, raised
 from hwnas.lookup import SourceFile, load_source, named, place_of, read_source
+from hwnas.pipeline.narrate import LateBar, Narrator, Silent
 from hwnas.shipped import Folder, find_file
 from hwnas.soundness import check_space
 from hwnas.space import AnySpace, FunctionSpace, read_space
@@ -58,7 +59,11 @@ def _reopened(file: SourceFile, name: str) -> UserFunction:
 
 
 def open_space(
-    reference: str | Path, *, base: Path | None = None, plugins: Sequence[SourceFile] = ()
+    reference: str | Path,
+    *,
+    base: Path | None = None,
+    plugins: Sequence[SourceFile] = (),
+    narrator: Narrator | None = None,
 ) -> tuple[AnySpace, Path]:
     """The checked space that a reference stands for, and its file: YAML, a shipped name, or `file.py:function`.
 
@@ -66,6 +71,7 @@ def open_space(
         reference: of the space.
         base: where its path begins, beside the current folder.
         plugins: files with operators, beside those that the space itself names.
+        narrator: is shown a bar where checking the space takes seconds.
 
     Raises:
         ConfigError, SpaceError: it is missing, malformed, or its networks cannot be built.
@@ -79,7 +85,8 @@ def open_space(
     space: AnySpace = _function_space(path, function) if function is not None else read_space(path)
     space = replace(space, plugins=tuple(dict.fromkeys([*space.plugins, *plugins])))
     try:
-        check_space(space)
+        with LateBar(narrator or Silent(), f"building every option of {space.name}") as bar:
+            check_space(space, bar.update)
     except (ConfigError, SpaceError) as error:
         if any(str(file) in error.where for file in (path, *(plugin.path for plugin in space.plugins))):
             raise  # the file at fault is named

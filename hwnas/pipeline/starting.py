@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from pathlib import Path
-from typing import Any
 
 from hwnas.config import TrainingFreeConfig
-from hwnas.errors import ConfigError, SpaceError, reason
-from hwnas.io.fields import FieldError, loads
-from hwnas.io.regular import read_regular
+from hwnas.errors import ConfigError, SpaceError
 from hwnas.network import lower
 from hwnas.notation import read_architecture
 from hwnas.pareto import Objective, best
+from hwnas.pipeline.architectures import architecture_of, read_json
 from hwnas.pipeline.narrate import Narrator
 from hwnas.pipeline.pricing import Priced, known_scores
 from hwnas.pipeline.scoring import Asked, Target, asked_for
@@ -140,8 +137,10 @@ def _named(run: Run, entry: str) -> Iterator[Architecture]:
             )  # fmt: skip
         yield from (point.architecture for front in fronts for point in read_front(front))
     elif path.is_file():
-        raw = _read(path, where)
-        yield from (_architecture(run, one, where) for one in (raw if isinstance(raw, list) else [raw]))
+        raw = read_json(
+            path, where=f"{where}: {path}", allowed="It holds an architecture, or a list of them", do="Correct the file"
+        )
+        yield from (architecture_of(run.space, one, where=where) for one in (raw if isinstance(raw, list) else [raw]))
     else:
         try:
             yield read_architecture(run.space, entry, where=where)
@@ -151,20 +150,3 @@ def _named(run: Run, entry: str) -> Iterator[Architecture]:
                 allowed="A run's folder, a JSON file of architectures, or a string in the space's notation",
                 do="Correct it",
             ) from error  # fmt: skip
-
-
-def _architecture(run: Run, raw: Any, where: str) -> Architecture:
-    raw = raw.get("architecture", raw) if isinstance(raw, dict) else raw
-    own = isinstance(raw, dict) and "picks" in raw
-    return Architecture.from_dict(raw, where=where) if own else read_architecture(run.space, raw, where=where)
-
-
-def _read(path: Path, where: str) -> Any:
-    try:
-        return loads(read_regular(path))
-    except (OSError, FieldError) as error:
-        raise ConfigError(
-            f"the file cannot be read ({reason(error)})", where=where,
-            allowed="It holds an architecture, or a list of them",
-            do="Correct the file",
-        ) from error  # fmt: skip

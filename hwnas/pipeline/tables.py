@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hwnas.latency.findings import Finding
-from hwnas.latency.lint import lint_tables
-from hwnas.latency.merge import Merged, merge_tables
-from hwnas.latency.published import Imported, import_tables
 from hwnas.pipeline.narrate import Narrator, Silent
 from hwnas.shipped import find_file
+
+if TYPE_CHECKING:  # operators are imported with these, and PyTorch with them: files are looked for first
+    from hwnas.latency.findings import Finding
+    from hwnas.latency.merge import Merged
+    from hwnas.latency.published import Imported
 
 
 def lint(tables: Sequence[str | Path], *, format: str | None = None) -> list[Finding]:
@@ -21,12 +22,18 @@ def lint(tables: Sequence[str | Path], *, format: str | None = None) -> list[Fin
         tables: files, or names of shipped tables; copies are looked for across all of them.
         format: the published format of all files; told from their content if left out.
     """
-    return lint_tables([find_file(table, "latency_tables") for table in tables], format)
+    files = [find_file(table, "latency_tables") for table in tables]
+    from hwnas.latency.lint import lint_tables
+
+    return lint_tables(files, format)
 
 
 def merge(tables: Sequence[str | Path], out: Path, *, narrator: Narrator | None = None) -> Merged:
     """Write the union of tables of one set-up to a new file; of anything observed twice the first one stays."""
-    merged = merge_tables([find_file(table, "latency_tables") for table in tables], out)
+    files = [find_file(table, "latency_tables") for table in tables]
+    from hwnas.latency.merge import merge_tables
+
+    merged = merge_tables(files, out)
     for notice in merged.notices:
         (narrator or Silent()).say(notice)
     return merged
@@ -44,10 +51,10 @@ def import_table(
     **setup: Any,
 ) -> Imported:
     """Write a published table as one of hwnas; `setup` are fields of the set-up that the file does not tell."""
-    imported = import_tables(
-        [find_file(file, "latency_tables") for file in files], out,
-        format=format, source=source, licence=licence, drop_bad=drop_bad, **setup,
-    )  # fmt: skip
+    paths = [find_file(file, "latency_tables") for file in files]
+    from hwnas.latency.published import import_tables
+
+    imported = import_tables(paths, out, format=format, source=source, licence=licence, drop_bad=drop_bad, **setup)
     for notice in imported.notices:
         (narrator or Silent()).say(notice)
     return imported

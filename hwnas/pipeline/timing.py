@@ -28,6 +28,7 @@ from hwnas.lookup import member
 from hwnas.network import Network, lower, operators_of
 from hwnas.ops import Operator, Shape
 from hwnas.pipeline.boards import Order, board_table, fill_on_hosts
+from hwnas.pipeline.machine import check_batch, check_threads, unusual
 from hwnas.pipeline.narrate import Narrator, Silent
 from hwnas.pipeline.spaces import open_space, split_reference
 from hwnas.pipeline.workspace import Run, open_run
@@ -62,7 +63,7 @@ def bench(
     reference: str | Path, *, runs: Path = Path("runs"), dry_run: bool = False, narrator: Narrator | None = None
 ) -> list[Benched]:
     """Measure what the tables of an experiment's set-ups lack; rows that are there stay."""
-    run = open_run(reference, runs=runs)
+    run = open_run(reference, runs=runs, narrator=narrator)
     if dry_run:
         operators = list(operators_of(run.space))
         networks = check_networks(run.space, run.experiment.timing.checks)
@@ -81,6 +82,9 @@ def bench_run(run: Run, narrator: Narrator) -> list[Benched]:
     wanted = {name: setup for name, setup in config.setups.items() if run.predicts(name)}
     if not wanted:
         return []
+    for name, setup in config.setups.items():
+        for notice in unusual(name, setup):
+            narrator.say(notice)
     with run.timed("latency"):
         operators = list(operators_of(run.space))
         networks = check_networks(run.space, config.timing.checks)
@@ -128,7 +132,6 @@ def bench_space(
     """
     if not dry_run:
         refuse_unwritable(table)
-    opened, file = open_space(space)
     wanted: dict[str, Any] = {
         "runtime": runtime, "threads": threads, "batch": batch, "precision": precision, "accelerator": accelerator,
         "cores": cores, "memory": memory,
@@ -136,6 +139,9 @@ def bench_space(
     if energy is not None or energy_command is not None:
         wanted["energy"] = {"sensor": energy or "auto", "command": energy_command or ""}
     config, timing = parse_setup(wanted, where="set-up"), timing or TimingConfig()
+    check_threads(config)
+    wished(config)
+    opened, file = open_space(space, narrator=narrator)
     operators = list(operators_of(opened))
     networks = check_networks(opened, timing.checks if checks is None else checks)
     if dry_run:
@@ -170,6 +176,8 @@ def lacking(
 ) -> Benched:
     """What would be measured; where there is no table, none is begun."""
     setup = wished(config) if config.host else runtime_of(config).setup
+    check_threads(config)
+    check_batch(config, operators, networks)
     table = table_of(config, path) if path.exists() else LatencyTable(path, setup)
     rows, checks = plan_table(operators, table), plan_checks(networks, table)
     seconds = expected_seconds(rows, checks, suffix_of(setup.runtime), *exports_of(setup), protocol(timing, 0))
@@ -207,6 +215,8 @@ def fill(
         return fill_on_hosts([order], protocol(timing, 0), artifacts, narrator, title)[0]
     runtime = runtime_of(config)
     # What this machine lacks is told before files are made and timed.
+    check_threads(config)
+    check_batch(config, operators, networks)
     chosen(runtime.setup.cores, runtime.setup.threads, timing.pin, Tree())
     if also and config.energy is not None:
         find_sensor(config.energy.sensor, config.energy.command, cuda=config.accelerator == "cuda")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from hwnas.errors import ConfigError
 from hwnas.pipeline.narrate import Narrator, Silent
+from hwnas.pipeline.resolutions import resizing
 from hwnas.pipeline.teaching import open_teacher
 from hwnas.pipeline.workspace import Run, open_run
 
@@ -29,7 +30,7 @@ class Trained:
 
 def train(reference: str | Path, *, runs: Path = Path("runs"), narrator: Narrator | None = None) -> list[Epoch]:
     """Train the supernet of an experiment; started again, it continues after the last finished epoch."""
-    run = open_run(reference, runs=runs)
+    run = open_run(reference, runs=runs, narrator=narrator)
     with run.opened():
         return list(train_run(run, narrator or Silent()).history)
 
@@ -39,6 +40,8 @@ def train_run(run: Run, narrator: Narrator) -> Trained:
     from hwnas.supernet import train as train_supernet
     from hwnas.supernet.together import Heard, train_together
 
+    if (notice := resizing(run.space, run.dataset.resolution)) is not None:
+        narrator.say(notice)
     supernet, recipe = _prepared(run), recipe_of(run)
     with run.timed("training"), narrator.bar("training the supernet") as bar:
         last = ""

@@ -10,10 +10,8 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
-
 from hwnas.choosing import check_rule
-from hwnas.config import Experiment, dump_experiment, read_experiment
+from hwnas.config import Experiment, dump_experiment
 from hwnas.errors import ConfigError, RunError, did_you_mean, reason
 from hwnas.io.atomic import abandoned_parts, write_atomic
 from hwnas.io.regular import read_regular
@@ -21,6 +19,9 @@ from hwnas.lookup import plugin_files
 from hwnas.network import Network, lower
 from hwnas.pareto import Limit, Objective, Tier
 from hwnas.pipeline.elapsed import adding_elapsed, read_elapsed
+from hwnas.pipeline.narrate import Narrator
+from hwnas.pipeline.references import experiment_of
+from hwnas.pipeline.resolutions import refuse_oblong
 from hwnas.pipeline.spaces import open_space, split_reference
 from hwnas.proxies import Source, check_training_free, source_of
 from hwnas.search.fronts import write_whole
@@ -30,7 +31,7 @@ from hwnas.space import AnySpace, Architecture, FunctionSpace, Space
 from hwnas.storage_url import mode_of
 from hwnas.tabular import TableMetric, Wanted, read_metric
 from hwnas.tabular.rows import Names
-from hwnas.yaml_file import read_yaml
+from hwnas.yaml_file import dump_yaml, read_yaml
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset
@@ -223,6 +224,7 @@ class Run:
                 allowed="Data and space agree on channels and classes",
                 do="Change `input.channels` and `classes` of the space, or choose other data",
             )
+        refuse_oblong(self.space, dataset.resolution, where=f"experiment `{self.experiment.name}`")
         return dataset
 
     def timed(self, stage: str) -> AbstractContextManager[None]:
@@ -275,7 +277,7 @@ class Run:
             _copy(plugin.path, self.folder / name)
         if isinstance(self.space, Space) and self.space.plugins:
             raw = {**read_yaml(self.space_file), "plugins": self._plugin_names}
-            write_whole(kept, yaml.safe_dump(raw, sort_keys=False, allow_unicode=True))
+            write_whole(kept, dump_yaml(raw))
         else:
             _copy(self.space_file, kept)
 
@@ -323,23 +325,24 @@ class _Lower:
         return self.call(architecture)
 
 
-def open_run(reference: str | Path, *, runs: Path = Path("runs")) -> Run:
+def open_run(reference: str | Path, *, runs: Path = Path("runs"), narrator: Narrator | None = None) -> Run:
     """The run of an experiment: a file, the name of a shipped one, or a run's folder.
+
+    `narrator` is shown a bar where checking the space takes seconds.
 
     Raises:
         ConfigError, SpaceError: the experiment or its space is at fault; nothing was written.
     """
-    given = Path(reference)
-    inside = (given / "experiment.yaml").is_file()
-    path = given / "experiment.yaml" if inside else find_file(reference, "experiments")
-    experiment = read_experiment(path)
+    given, (path, experiment) = Path(reference), experiment_of(reference)
+    inside = path == given / "experiment.yaml"
     base = path.parent / Path(experiment.base or "").expanduser()
     # a run's own space counts, even where the current folder holds one of that name
     own = inside and (path.parent / split_reference(experiment.space)[0]).is_file()
     plugins = plugin_files(experiment.plugins, base=path.parent, where=str(path))
     space, space_file = open_space(
-        path.parent / experiment.space if own else experiment.space, base=path.parent, plugins=plugins
-    )
+        path.parent / experiment.space if own else experiment.space, base=path.parent, plugins=plugins,
+        narrator=narrator,
+    )  # fmt: skip
     folder = given if inside else runs / experiment.name
     called = str(reference) if inside or runs == Path("runs") else f"{reference} --runs {runs}"
     run = Run(experiment, space, space_file, folder, base, called)

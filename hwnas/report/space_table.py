@@ -77,7 +77,7 @@ def headline(view: SpaceView) -> Iterator[str]:
         yield f"one operator for the whole network: {view.uncut}"
     yield f"resolution  {options(view.resolution)}"
     yield f"parameters  {span(view.params)}{_origin(view)}"
-    ends = sorted(float(side) for side in view.resolution.options)
+    ends = sorted(side for side in view.resolution.options if isinstance(side, int | float))
     at = f", at resolutions {ends[0]:g} and {ends[-1]:g}" if len(ends) > 1 and view.looked_at is None else ""
     yield f"MACs  {span(view.macs)}{_origin(view)}{at}"
     sign = "" if any(stage.ways is None for stage in view.stages) else "$"

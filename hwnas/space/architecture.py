@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import random
-from collections.abc import Callable, Mapping
+import reprlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, pairwise
+from types import NoneType
 from typing import Any
 
 from hwnas.errors import SpaceError
 
 Value = int | float | str | bool
+MOST_OPTIONS = 1000
+"""Of a choice: each option is built once before a run, in about 10 ms, and is a row of each latency table at least."""
+
+
+def ascends(options: Sequence[Value]) -> bool:
+    """Return whether options that are all numbers, or true and false, stand from small to large; words always do."""
+    if not all(isinstance(option, int | float) for option in options):
+        return True
+    return all(before < after for before, after in pairwise(options))  # type: ignore[operator]
 
 
 @dataclass(frozen=True)
@@ -72,14 +84,34 @@ class Architecture:
         return {"space": self.space, "picks": dict(self.picks)}
 
     @classmethod
-    def from_dict(cls, raw: Mapping[str, Any], *, where: str = "architecture") -> Architecture:
-        """Read `{"space": name, "picks": {choice: value}}`; whether it fits is checked when it is lowered."""
-        picks = raw.get("picks")
-        if not isinstance(picks, Mapping) or not isinstance(raw.get("space"), str):
-            raise SpaceError(
-                f"keys {sorted(raw)} do not describe an architecture",
-                where=where,
-                allowed='The form is {"space": name, "picks": {choice: value}}',
-                do="Take one from fronts/TIER.json, or print one: `hwnas cost SPACE --architecture random:0 --json`",
-            )
-        return cls(raw["space"], tuple(sorted(picks.items())))
+    def from_dict(cls, raw: object, *, where: str = "architecture") -> Architecture:
+        """Read `{"space": name, "picks": {choice: value}}`; whether it fits is checked when it is lowered.
+
+        Raises:
+            SpaceError: it has another form.
+        """
+        if not isinstance(raw, Mapping):
+            raise _no_architecture(f"{_KINDS.get(type(raw), 'an object')} describes no architecture", where)
+        space, picks = raw.get("space"), raw.get("picks")
+        if not isinstance(picks, Mapping) or not isinstance(space, str):
+            raise _no_architecture(f"keys {sorted(map(str, raw))} do not describe an architecture", where)
+        for name, value in picks.items():
+            if not isinstance(name, str) or not _is_value(value):
+                raise _no_architecture(f"the pick `{name}` is {reprlib.repr(value)}", where)
+        return cls(space, tuple(sorted(picks.items())))
+
+
+_KINDS = {list: "a list", str: "a text", int: "a number", float: "a number", bool: "true or false", NoneType: "null"}
+
+
+def _is_value(value: object) -> bool:
+    return value is None or isinstance(value, int | str) or (isinstance(value, float) and math.isfinite(value))
+
+
+def _no_architecture(met: str, where: str) -> SpaceError:
+    return SpaceError(
+        met,
+        where=where,
+        allowed='The form is {"space": name, "picks": {choice: value}}, a value being a number, a word or true/false',
+        do="Take one from fronts/TIER.json, or print one: `hwnas cost SPACE --architecture random:0 --json`",
+    )

@@ -11,7 +11,7 @@ from typing import Any, final
 
 from hwnas.errors import SpaceError
 from hwnas.lookup import SourceFile
-from hwnas.space.architecture import Architecture, Choice, Suggest, Value
+from hwnas.space.architecture import MOST_OPTIONS, Architecture, Choice, Suggest, Value
 from hwnas.weightless import weightless
 
 Choose = Callable[[str, Sequence[Value]], Any]
@@ -45,6 +45,11 @@ class FunctionSpace:
             options = tuple(options)
             if not options:
                 raise self._error(f"the choice `{name}` has no options", "A choice has at least one option")
+            if len(options) > MOST_OPTIONS:
+                raise self._error(
+                    f"the choice `{name}` has {len(options):,} options",
+                    f"A choice has {MOST_OPTIONS:,} at most: each is built before a run, and timed for a table",
+                )
             if len(set(options)) < len(options):
                 raise self._error(f"the choice `{name}` repeats an option", "Options differ from each other")
             if name in asked:

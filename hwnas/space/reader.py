@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import reprlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 from hwnas.errors import SpaceError, did_you_mean
 from hwnas.lookup import named, plugin_files
-from hwnas.space.architecture import Value
+from hwnas.space.architecture import MOST_OPTIONS, Value, ascends
 from hwnas.space.canonical import Canonical
 from hwnas.space.space import Space
 from hwnas.space.stage import Block, Knob, Stage
@@ -24,7 +25,7 @@ _SPACE_KEYS = (
 _INPUT_KEYS = ("channels", "resolution")
 _CHAIN_KEYS = ("name", "op", "depth", "width", "stride", "per")
 MOST_LAYERS = 10_000
-"""Of a stage: more would be a slip of the pen, and take minutes to refuse."""
+"""Of the largest network: more would be a slip of the pen, and take minutes to refuse."""
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -55,9 +56,11 @@ def parse_space(raw: Mapping[str, Any], *, where: str, base: Path | None = None)
     blocks = reader.blocks(raw.get("blocks", {}))
     if not isinstance(raw["stages"], Sequence) or isinstance(raw["stages"], str) or not raw["stages"]:
         raise _error("`stages` is no list of stages", where, "A space has at least one stage", "List the stages")
+    _refuse_too_many(len(raw["stages"]), "stages", where)
     stages = tuple(reader.stage(stage, blocks, index) for index, stage in enumerate(raw["stages"], 1))
+    _refuse_too_many(sum(max(map(int, stage.depth.options)) for stage in stages), "layers", where)
     names = [stage.name for stage in stages]
-    if twice := sorted({n for n in names if names.count(n) > 1}):
+    if twice := sorted(name for name, times in Counter(names).items() if times > 1):
         raise _error(f"two stages are named `{twice[0]}`", where, "Stage names are unique", "Rename one")
     if stages[-1].width is not None:
         raise _error(
@@ -174,6 +177,7 @@ class _Reader:
         if least is not None:
             for option in knob.options:
                 _whole(option, where, name, least)
+            _refuse_unordered(knob.options, where, name)
         return knob
 
 
@@ -200,6 +204,24 @@ def _shared(raw: Any, where: str) -> dict[str, tuple[Value, ...]]:
                 "Write the options out",
             )
     return shared
+
+
+def _refuse_too_many(count: int, what: str, where: str) -> None:
+    if count > MOST_LAYERS:
+        raise _error(
+            f"the largest network has {count:,} {what}", where, f"It has {MOST_LAYERS:,} layers at most", "Correct it"
+        )
+
+
+def _refuse_unordered(options: Sequence[Value], where: str, name: str) -> None:
+    """Refuse sizes that do not stand from small to large; of other knobs, `check_space` knows what makes them large."""
+    if not ascends(options):
+        raise _error(
+            f"`{name}` does not list its options from small to large",
+            where,
+            "The last option makes the largest network, which a supernet is trained from, and the first the smallest",
+            f"Write [{', '.join(map(str, sorted(options)[:20]))}{', ...' if len(options) > 20 else ''}]",
+        )
 
 
 def _refuse_derived(knobs: Mapping[str, Knob], where: str) -> None:
@@ -266,6 +288,13 @@ def _options(raw: Any, where: str, name: str) -> tuple[Value, ...]:
     options = tuple(raw) if isinstance(raw, list) else (raw,)
     if not options:
         raise _error(f"the choice `{name}` has no options", where, "A list holds at least one option", "Add an option")
+    if len(options) > MOST_OPTIONS:
+        raise _error(
+            f"the choice `{name}` has {len(options):,} options",
+            where,
+            f"A choice has {MOST_OPTIONS:,} at most: each is built before a run, and timed for a table",
+            "List fewer, such as every eighth",
+        )
     for option in options:
         if not isinstance(option, int | float | str | bool) or option in (math.inf, -math.inf) or option != option:
             raise _error(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import final
 
 from hwnas.errors import DataError, SpaceError, did_you_mean
+from hwnas.io.fields import loads
 from hwnas.notation import read_architecture
 from hwnas.space import AnySpace, Choice, Value
 from hwnas.tabular.columns import Columns
@@ -40,9 +40,9 @@ class Names:
     def _read(self, text: str, columns: Columns, row: int) -> str:
         if text not in self._known:
             try:
-                raw = json.loads(text) if text[:1] in ("{", "[") else text
+                raw = loads(text) if text[:1] in ("{", "[") else text
                 self._known[text] = read_architecture(self.space, raw, where=f"{columns.path}: row {row}").key
-            except ValueError as error:  # a SpaceError is one, too
+            except ValueError as error:  # a FieldError or a SpaceError
                 raise _unread(error, text, columns, row) from error
         return self._known[text]
 
