@@ -150,19 +150,25 @@ def _params(entry: Fields) -> None:
     """Names that occur in every trial become one object each, for 100,000 trials are held in memory."""
     texts: Mapping[str, Any] = entry.raw.get("distributions", {})
     params: Mapping[str, Any] = entry.raw.get("params", {})
-    for name in texts:
-        entry.object("distributions").text(name)
-    for name in params:
+    for name, text in texts.items():
+        if type(text) is not str:
+            entry.object("distributions").text(name)
+    for name, value in params.items():
         if name not in texts:
             raise FieldError(f"`params.{name}` has no distribution")
-        _param(f"params.{name}", params[name], texts[name])
+        if type(value) not in (int, float) or (texts[name], value) not in _HELD:
+            _param(f"params.{name}", value, texts[name])
     for field in ("params", "distributions"):
         if field in entry.raw:
             assert isinstance(entry.raw, dict)
-            entry.raw[field] = {sys.intern(name): value for name, value in entry.raw[field].items()}
+            entry.raw[field] = dict(zip(map(sys.intern, entry.raw[field]), entry.raw[field].values(), strict=True))
     told = entry.raw.get("user_attrs", {}).get("architecture")
     if isinstance(told, dict) and isinstance(told.get("picks"), dict):
-        told["picks"] = {sys.intern(name): value for name, value in told["picks"].items()}
+        told["picks"] = dict(zip(map(sys.intern, told["picks"]), told["picks"].values(), strict=True))
+
+
+_HELD: set[tuple[str, float]] = set()
+"""Distributions and values that were checked before."""
 
 
 def _param(name: str, value: object, text: object) -> None:
@@ -178,6 +184,8 @@ def _param(name: str, value: object, text: object) -> None:
         raise FieldError(f"the distribution of `{name}` cannot be read") from error
     if not inside:
         raise FieldError(f"`{name}` is {json.dumps(value)}, which its distribution does not hold")
+    if len(_HELD) < 100_000:
+        _HELD.add((text, value))
 
 
 def _set_param(entry: Fields) -> None:
