@@ -19,16 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from hwnas.errors import RunError, SpaceError
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.fronts import Archive
-from hwnas.search.kept import (
-    Kept,
-    Whole,
-    attributes,
-    check_trial,
-    deaths_of,
-    directions,
-    evaluation_of,
-    open_kept,
-)
+from hwnas.search.kept import Kept, Whole, attributes, check_trial, deaths_of, directions, evaluation_of, open_kept
 from hwnas.search.memory import NAME, Memory
 from hwnas.search.plan import Plan
 from hwnas.search.progress import Finished, Progress
@@ -330,7 +321,7 @@ class Study:
         if not self._genetic or not self._genome.distributions:
             return
         sampler = self._sampler(len(self._told))
-        if isinstance(sampler, BaseGASampler):
+        if isinstance(sampler, BaseGASampler) and sampler._get_generation_key() in kept.system_attrs:
             generation = sampler.get_trial_generation(self._view(sampler), kept)
             if generation > self._generation:
                 sampler.get_parent_population(self._view(sampler), generation)
