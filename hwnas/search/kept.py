@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Protocol, final
 
 import optuna
-from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -249,44 +248,6 @@ def _architecture(raw: Fields, where: str) -> Architecture:
         if not isinstance(value, int | float | str):
             picks.text(name)
     return Architecture.from_dict(raw.raw, where=where)
-
-
-def check_trial(trial: FrozenTrial, tier: Tier, genes: dict[str, BaseDistribution], trials: int) -> None:
-    """Check that samplers can look at a kept trial.
-
-    Raises:
-        RunError: a value, a parameter or an attribute is not what they take for granted.
-    """
-    where, noted = f"trial {trial.number}", Fields(trial.system_attrs)
-    try:
-        if trial.state == TrialState.COMPLETE and len(trial.values or ()) != len(tier.objectives):
-            raise FieldError(f"`values` has {len(trial.values or ())} of {len(tier.objectives)} objectives")
-        if not _are_genes(trial.distributions, genes) or trial.params.keys() != genes.keys():
-            raise FieldError("`params` are not those of the space's choices")
-        for name in noted.names():
-            if name.startswith("constraints:"):
-                noted.number(name)
-            elif name.endswith(":generation") and not 0 <= noted.integer(name) <= trials:
-                raise FieldError(f"`{name}` is {noted.raw[name]}, of {trials} trials")
-    except FieldError as error:
-        raise damaged(where, error) from error
-
-
-def _are_genes(given: dict[str, BaseDistribution], genes: dict[str, BaseDistribution]) -> bool:
-    """Whether these are the genes, which take the place of equal ones: to compare them anew for each trial is dear."""
-    if len(given) != len(genes):
-        return False
-    for name, gene in genes.items():
-        one = given.get(name)
-        if one is not gene and (id(one), id(gene)) not in _EQUAL:
-            if one != gene:
-                return False
-            _EQUAL[id(one), id(gene)] = (one, gene)
-    return True
-
-
-_EQUAL: dict[tuple[int, int], tuple[object, object]] = {}
-"""Distributions that were compared; held, so that no other one gets their number."""
 
 
 def deaths_of(trial: FrozenTrial) -> int:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import random
 import time
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import final
 
@@ -19,13 +17,14 @@ from optuna.trial import FrozenTrial, TrialState
 from hwnas.errors import RunError, SpaceError
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.fronts import Archive
-from hwnas.search.kept import Kept, Whole, attributes, check_trial, deaths_of, directions, evaluation_of, open_kept
+from hwnas.search.kept import Kept, Whole, deaths_of, directions, evaluation_of, open_kept
 from hwnas.search.memory import NAME, Memory
 from hwnas.search.plan import Plan
 from hwnas.search.progress import Finished, Progress
 from hwnas.search.propose import Genome, NothingNew, Proposer, trial_seed
 from hwnas.search.samplers import make_sampler
 from hwnas.search.shared import LEASE_S, TRIES, Shared, proposal_of
+from hwnas.search.trials import check_trial, told_trial
 from hwnas.space import AnySpace, Architecture
 
 POLL_S = 0.2
@@ -129,7 +128,7 @@ class Study:
             RunError: the evaluation is another architecture's or incomplete, or cannot be kept.
         """
         self._check(trial, evaluation)
-        told = self._told_trial(trial.proposal, evaluation)
+        told = told_trial(trial.proposal, evaluation, self.plan.tier, self._worst)
         self._memory.put(told)
         self._open.discard(evaluation.architecture.key)
         if self._kept is None or self._kept.keep(told):
@@ -274,22 +273,6 @@ class Study:
     def _view(self, sampler: BaseSampler) -> optuna.Study:
         """The working copy as samplers see it: a study of its own each time, which has no stale list of the trials."""
         return optuna.Study(NAME, self._memory, sampler)
-
-    def _told_trial(self, proposal: FrozenTrial, evaluation: Evaluation) -> FrozenTrial:
-        tier, scores = self.plan.tier, evaluation.scores
-        unscored = [o.metric for o in tier.objectives if o.metric not in scores]
-        told = copy.copy(proposal)
-        told.user_attrs = attributes(evaluation, unscored)
-        for limit in tier.limits:
-            excess = limit.excess(scores[limit.metric]) if limit.metric in scores else 0.0
-            told.set_constraint(str(limit), excess / (abs(limit.bound) or 1.0))
-        if evaluation.failed is not None:
-            told.state = TrialState.FAIL
-        else:
-            told.state = TrialState.COMPLETE
-            told.values = [scores.get(o.metric, self._worst.get(o.metric, 0.0)) for o in tier.objectives]
-        told.datetime_complete = datetime.now()
-        return told
 
     def _index(self, evaluation: Evaluation) -> None:
         self._told[evaluation.architecture.key] = evaluation
