@@ -10,7 +10,7 @@ from hwnas.errors import HwnasError, RunError
 from hwnas.latency.table import read_table
 from hwnas.pipeline.workspace import Run, open_run
 from hwnas.search.agreement import Ailment, KeptStudy, front_ailments, kept_studies, store_ailments, study_ailments
-from hwnas.search.lines import read_lines
+from hwnas.search.lines import cut_bytes
 from hwnas.search.store import ScoreStore
 
 
@@ -151,7 +151,7 @@ def _tier(run: Run, name: str, store: ScoreStore | None, looked: list[str]) -> I
 
 
 def _cut(path: Path) -> Iterator[Ailment]:
-    if cut := read_lines(path).cut_bytes:
+    if cut := cut_bytes(path):
         yield Ailment(
             "note", f"its last line was cut off after {cut} bytes", str(path),
             "A line is written whole, unless a kill cuts it",
