@@ -23,7 +23,7 @@ from hwnas.search.patience import patiently
 from hwnas.search.plan import Plan
 from hwnas.search.storage import damaged, open_storage, quiet, shown, together
 from hwnas.space import Architecture
-from hwnas.storage_url import storage_url, told_by
+from hwnas.storage_url import driver_message, storage_url
 
 _DIED = re.compile(r"(\d+) workers died while they scored it")
 _TRANSIENT = ("gp:relative_params", "tpe:relative_params")
@@ -61,7 +61,7 @@ def open_kept(plan: Plan, storage: Path | str, name: str) -> tuple[optuna.Study,
     except (OSError, KeyError, TypeError, ValueError, optuna.exceptions.OptunaError, ImportError) as error:
         raise damaged(shown(storage), error) from error
     except Exception as error:  # a database's own errors have no common base
-        words = told_by(error, storage_url(storage)) if isinstance(storage, str) else str(error)
+        words = driver_message(error, storage_url(storage)) if isinstance(storage, str) else str(error)
         raise RunError(
             f"the study cannot be kept here ({words})",
             where=shown(storage),
@@ -149,7 +149,7 @@ class Whole:
         return True
 
     def reopen(self, keys: Collection[str]) -> None:
-        """Nothing keeps them from it."""
+        """Do nothing: a study of one process keeps no claims."""
 
     def together(self) -> AbstractContextManager[None]:
         """See `hwnas.search.storage.together`."""
@@ -223,18 +223,18 @@ def evaluation_of(trial: FrozenTrial) -> Evaluation | None:
         return None
     where = f"trial {trial.number}"
     try:
-        told = Fields(raw)
-        architecture = _architecture(told.object("architecture"), where)
-        if architecture.key != told.text("key"):
-            raise FieldError(f"`key` is {told.text('key')}, the architecture's is {architecture.key}")
-        if "unscored" in told:
-            told.texts("unscored")
+        fields = Fields(raw)
+        architecture = _architecture(fields.object("architecture"), where)
+        if architecture.key != fields.text("key"):
+            raise FieldError(f"`key` is {fields.text('key')}, the architecture's is {architecture.key}")
+        if "unscored" in fields:
+            fields.texts("unscored")
         return Evaluation(
             architecture,
-            told.number_map("scores"),
-            told.texts("broken"),
-            told.number("elapsed_s"),
-            told.text("reason") if "reason" in told else None,
+            fields.number_map("scores"),
+            fields.texts("broken"),
+            fields.number("elapsed_s"),
+            fields.text("reason") if "reason" in fields else None,
             deaths_of(trial),
         )
     except (FieldError, HwnasError) as error:
