@@ -93,7 +93,8 @@ def parsed_url(storage: str) -> URL | None:
     places = [url.username or "", url.host or "", "" if is_file else url.database or ""]
     places += [name if name not in PUBLIC else value for name, value in options]
     lost = bool(query) and len(options) != len(query.split("&"))
-    odd = lost or ("@" in rest and not is_file) or any(map(_UNLIKELY.search, places))
+    options_before_user = "=" in user.partition("?")[2]  # as in host?password=a@b
+    odd = lost or options_before_user or ("@" in rest and not is_file) or any(map(_UNLIKELY.search, places))
     return None if odd or _SCHEME.match(storage) is None or not storage.isprintable() else url
 
 

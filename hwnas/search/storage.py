@@ -120,9 +120,9 @@ def _unusable(url: str, error: Exception) -> HwnasError:
         return _no_database(driver_message(error, url))
     where, kind = public_url(url), url.partition(":")[0].partition("+")[0]
     if isinstance(error, ImportError):
-        extra = EXTRAS.get(kind, "")
+        extra, why = EXTRAS.get(kind, ""), driver_message(error.__cause__ or error, url)
         return MissingExtra(
-            f"the driver of the database cannot be imported ({driver_message(error.__cause__ or error, url)})", where=where,
+            f"the driver of the database cannot be imported ({why})", where=where,
             allowed=KNOWN,
             do=f'Run: pip install "hwnas[{extra}]"' if extra else "Install the driver that the URL names",
         )  # fmt: skip
