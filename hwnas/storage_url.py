@@ -19,7 +19,7 @@ HIDDEN = "***"
 _VARIABLE = re.compile(r"env:(\w+)|\$\{(\w+)\}")
 _SCHEME = re.compile(r"[a-z][a-z0-9]{0,15}(\+[a-z0-9]{1,15})?://")
 _UNLIKELY = re.compile(r"[@;=&#?]")
-"""What is in no name of a host or a database: there, it comes of a password that was not quoted."""
+"""Characters in no name of a host or a database: there, they come of a password that was not quoted."""
 
 
 def storage_url(storage: str) -> str:
@@ -93,12 +93,13 @@ def parsed_url(storage: str) -> URL | None:
     places = [url.username or "", url.host or "", "" if is_file else url.database or ""]
     places += [name if name not in PUBLIC else value for name, value in options]
     lost = bool(query) and len(options) != len(query.split("&"))
-    odd = lost or ("@" in rest and not is_file) or any(map(_UNLIKELY.search, places))
+    options_before_user = "=" in user.partition("?")[2]  # as in host?password=a@b
+    odd = lost or options_before_user or ("@" in rest and not is_file) or any(map(_UNLIKELY.search, places))
     return None if odd or _SCHEME.match(storage) is None or not storage.isprintable() else url
 
 
-def told_by(error: BaseException | str, storage: str) -> str:
-    """The first line of what a database or its driver says; where that may hold a secret of its URL, only its kind."""
+def driver_message(error: BaseException | str, storage: str) -> str:
+    """The first line of a database's or its driver's error; where that may hold a secret of the URL, only its kind."""
     cause = getattr(error, "orig", None) or error
     kind = type(cause).__name__ if isinstance(cause, BaseException) else "an error"
     lines = str(cause).strip().splitlines()

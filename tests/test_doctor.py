@@ -213,6 +213,26 @@ def test_the_command_tells_by_its_exit_code(
         assert json.loads(capsys.readouterr().out)["sound"] is (code == 0)
 
 
+@pytest.mark.parametrize(
+    "storage", ["postgresql://me:S3/CRET@127.0.0.1:1/x", "mysql://h/x?password=S3%2FCRET&x=S3CRET"]
+)
+def test_passwords_are_in_nothing_that_is_printed(
+    storage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = published(tmp_path, search={"trials": 3, "sampler": "random", "storage": storage})
+    (tmp_path / "runs" / "published").mkdir(parents=True)
+    for command in (["doctor", str(experiment), "--json"], ["search", str(experiment)], ["report", str(experiment)]):
+        monkeypatch.setattr("sys.argv", ["hwnas", *command, "--runs", str(tmp_path / "runs")])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        assert end.value.code
+        printed = capsys.readouterr()
+        assert "CRET" not in printed.out + printed.err
+    kept = tmp_path / "runs" / "published" / "experiment.yaml"
+    assert storage in kept.read_text()
+    assert kept.stat().st_mode & 0o777 == 0o600
+
+
 def test_a_run_that_was_never_begun_says_so(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="nothing to examine"):
         pipeline.doctor(published(tmp_path), runs=tmp_path / "runs")

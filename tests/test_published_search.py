@@ -67,6 +67,20 @@ def test_nothing_is_trained_timed_or_exported(whole: tuple[Path, Telling]) -> No
     assert any("latencies are published, table.csv: `us`" in line for line in told.lines)
 
 
+def test_many_networks_are_counted_as_they_are_one_by_one(
+    whole: tuple[Path, Telling], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hwnas.pipeline import reporting
+    from hwnas.pipeline.searching import searched_before
+
+    run = pipeline.open_run(whole[0])
+    (searched,) = searched_before(run, None, {})
+    one_by_one = reporting.facts_of(run, None, {}, [searched]).tiers[0].points
+    monkeypatch.setattr(reporting, "MANY", 1)
+    monkeypatch.setattr(reporting, "CHUNK", 7)
+    assert reporting.facts_of(run, None, {}, [searched]).tiers[0].points == one_by_one
+
+
 def test_the_front_is_that_of_the_table(whole: tuple[Path, Telling]) -> None:
     folder, _ = whole
     rows = [line.split(",") for line in (folder.parent.parent / "table.csv").read_text().splitlines()[1:]]

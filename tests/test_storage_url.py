@@ -13,7 +13,7 @@ from hwnas.config import dump_experiment, parse_experiment, published
 from hwnas.errors import ConfigError, HwnasError
 from hwnas.search.agreement import kept_studies
 from hwnas.search.storage import look_into, open_storage
-from hwnas.storage_url import has_secrets, public_url, storage_url, told_by
+from hwnas.storage_url import driver_message, has_secrets, public_url, storage_url
 
 PASSWORDS = st.text(alphabet=string.ascii_letters + "/@:%#?&=;{}$+ äß漢'\"\\", min_size=1, max_size=12).map(
     lambda middle: f"S3CR{middle}T-K3Y"
@@ -54,7 +54,7 @@ def test_no_part_of_a_password_is_printed(url: str) -> None:
     assert has_secrets(url)
     shown = published(parse_experiment({**EXPERIMENT, "search": {"storage": url}}, where="x"))
     assert not leaks(dump_experiment(shown))
-    assert not leaks(told_by(RuntimeError(f"no connection to {url}"), url))
+    assert not leaks(driver_message(RuntimeError(f"no connection to {url}"), url))
 
 
 @settings(deadline=None)
@@ -91,8 +91,8 @@ def test_a_storage_without_secrets_is_printed_as_it_is(url: str) -> None:
 
 def test_a_database_s_words_are_told_where_they_hold_no_secret() -> None:
     url = "postgresql://me:hunter2@h/x"
-    assert told_by(RuntimeError("no route to host\nmore"), url) == "no route to host"
-    assert told_by(RuntimeError("refused hunter2"), url) == "RuntimeError"
+    assert driver_message(RuntimeError("no route to host\nmore"), url) == "no route to host"
+    assert driver_message(RuntimeError("refused hunter2"), url) == "RuntimeError"
 
 
 def test_a_storage_may_stand_in_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:

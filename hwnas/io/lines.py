@@ -37,12 +37,7 @@ def read_lines(path: Path, after: int = 0) -> Lines:
     try:
         content = _content(path, after)
     except OSError as error:
-        raise RunError(
-            f"the file cannot be read ({reason(error)})",
-            where=str(path),
-            allowed="It must be readable",
-            do="Correct its permissions, or restore the file",
-        ) from error
+        raise _unreadable(path, error) from error
     whole = content.rfind(b"\n") + 1
     records = tuple(_record(line, path, number) for number, line in enumerate(content[:whole].splitlines(), 1))
     return Lines(records, after + whole, len(content) - whole)
@@ -107,6 +102,31 @@ def drop_cut_line(descriptor: int) -> int:
         os.ftruncate(descriptor, whole)
         os.fsync(descriptor)
     return size - whole
+
+
+def cut_bytes(path: Path) -> int:
+    """How much of a file lies beyond its last whole line; 0 if there is no file. Nothing else of it is read.
+
+    Raises:
+        RunError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            return size - _whole_bytes(file.fileno(), size)
+    except FileNotFoundError:
+        return 0
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> RunError:
+    return RunError(
+        f"the file cannot be read ({reason(error)})",
+        where=str(path),
+        allowed="It must be readable",
+        do="Correct its permissions, or restore the file",
+    )
 
 
 def _whole_bytes(descriptor: int, size: int) -> int:

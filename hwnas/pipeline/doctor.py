@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hwnas.errors import HwnasError, RunError
-from hwnas.io.lines import read_lines
+from hwnas.io.lines import cut_bytes
 from hwnas.latency.table import read_table
 from hwnas.pipeline.bundles import bundle_ailments
 from hwnas.pipeline.climbs import climb_path
@@ -202,7 +202,7 @@ def _tier(run: Run, name: str, store: ScoreStore | None, looked: list[str]) -> I
 
 
 def _cut(path: Path) -> Iterator[Ailment]:
-    if cut := read_lines(path).cut_bytes:
+    if cut := cut_bytes(path):
         yield Ailment(
             "note", f"its last line was cut off after {cut} bytes", str(path),
             "A line is written whole, unless a kill cuts it",

@@ -9,7 +9,7 @@ from hwnas.errors import ConfigError, HwnasError, RunError
 from hwnas.lookup import optional
 from hwnas.pipeline.narrate import Narrator, Silent
 from hwnas.search.storage import database
-from hwnas.storage_url import public_url, storage_url, told_by
+from hwnas.storage_url import driver_message, public_url, storage_url
 
 
 def serve_storage(url: str, *, host: str = "localhost", port: int = 13000, narrator: Narrator | None = None) -> None:
@@ -41,7 +41,7 @@ def serve_storage(url: str, *, host: str = "localhost", port: int = 13000, narra
         raise
     except Exception as error:  # a database's own errors have no common base
         raise RunError(
-            f"the storage cannot be served ({told_by(error, url)})",
+            f"the storage cannot be served ({driver_message(error, url)})",
             where=f"{public_url(url)} on {host}:{port}",
             allowed="The database must answer, and the port be free",
             do="Correct the URL, or name another port",

@@ -20,7 +20,7 @@ from hwnas.search.kept import evaluation_of
 from hwnas.search.presence import lives_here
 from hwnas.search.storage import look_into, quiet, replayed, shown
 from hwnas.search.store import Score, ScoreStore
-from hwnas.storage_url import storage_url, told_by
+from hwnas.storage_url import driver_message, storage_url
 
 Severity = Literal["error", "note"]
 
@@ -82,7 +82,11 @@ def kept_studies(storage: Path | str, prefix: str) -> list[KeptStudy]:
     except HwnasError:
         raise
     except Exception as error:  # a database's own errors have no common base
-        words = told_by(error, storage_url(storage)) if isinstance(storage, str) else f"{type(error).__name__}: {error}"
+        words = (
+            driver_message(error, storage_url(storage))
+            if isinstance(storage, str)
+            else f"{type(error).__name__}: {error}"
+        )
         raise RunError(
             f"the study cannot be read ({words})", where=where,
             allowed="A study is a log that Optuna wrote, or lies in a database that answers",
@@ -138,12 +142,12 @@ def _left(trial: FrozenTrial, study: KeptStudy, where: str) -> Iterator[Ailment]
 
 
 def _lives(card: object) -> bool | None:
-    """Whether the process with this card lives; None where it cannot be known."""
+    """Return whether the process with this card lives; None where it cannot be known."""
     try:
-        told = Fields(card)
-        told.text("place")
-        told.integer("pid")
-        return lives_here(told.raw)
+        fields = Fields(card)
+        fields.text("place")
+        fields.integer("pid")
+        return lives_here(fields.raw)
     except FieldError:
         return None
 

@@ -16,7 +16,7 @@ before another worker takes its place."""
 
 
 class Desk(Protocol):
-    """Where batches are laid for actors."""
+    """A place where batches are laid for actors."""
 
     def put(self, actor: str, tasks: Sequence[Task]) -> None:
         """Lay a batch there, in place of what lies there for this actor."""
@@ -52,7 +52,7 @@ class Crew:
 
     @property
     def hopeless(self) -> bool:
-        """Whether workers cannot even be told that it has ended."""
+        """Return whether workers cannot even be told that it has ended."""
         return self._desks > TRIES
 
     def hires(self, worker: str) -> bool:

@@ -1,4 +1,4 @@
-"""Where a search's driver lays batches and Ray's actors take them: an actor beside it, replaced when it dies."""
+"""The desk on which a driver lays batches for Ray's actors: an actor beside it, replaced when it dies."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def find(name: str) -> Any:
 
 
 def identity(desk: Any) -> str:
-    """What tells a desk from those before it."""
+    """The number by which a desk is told from those before it."""
     return str(desk._actor_id.hex())
 
 

@@ -1,4 +1,4 @@
-"""The entries of a journal, read strictly line by line: what Optuna can replay, and what hwnas's trials hold."""
+"""The entries of a journal, read strictly line by line, so that Optuna can replay them."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _distribution(text: str) -> BaseDistribution:
     return json_to_distribution(text)
 
 
-# --- what each operation needs ---
+# --- checks of each operation ---
 
 _Check = Callable[[Fields], object]
 
@@ -115,7 +115,7 @@ def _values(entry: Fields) -> None:
         entry.numbers("values")
 
 
-def _told(entry: Fields) -> None:
+def _new_state(entry: Fields) -> None:
     entry.value("values")
     _state(entry)
     _values(entry)
@@ -150,19 +150,25 @@ def _params(entry: Fields) -> None:
     """Names that occur in every trial become one object each, for 100,000 trials are held in memory."""
     texts: Mapping[str, Any] = entry.raw.get("distributions", {})
     params: Mapping[str, Any] = entry.raw.get("params", {})
-    for name in texts:
-        entry.object("distributions").text(name)
-    for name in params:
+    for name, text in texts.items():
+        if type(text) is not str:
+            entry.object("distributions").text(name)
+    for name, value in params.items():
         if name not in texts:
             raise FieldError(f"`params.{name}` has no distribution")
-        _param(f"params.{name}", params[name], texts[name])
+        if type(value) not in (int, float) or (texts[name], value) not in _HELD:
+            _param(f"params.{name}", value, texts[name])
     for field in ("params", "distributions"):
         if field in entry.raw:
             assert isinstance(entry.raw, dict)
-            entry.raw[field] = {sys.intern(name): value for name, value in entry.raw[field].items()}
-    told = entry.raw.get("user_attrs", {}).get("architecture")
-    if isinstance(told, dict) and isinstance(told.get("picks"), dict):
-        told["picks"] = {sys.intern(name): value for name, value in told["picks"].items()}
+            entry.raw[field] = dict(zip(map(sys.intern, entry.raw[field]), entry.raw[field].values(), strict=True))
+    tried = entry.raw.get("user_attrs", {}).get("architecture")
+    if isinstance(tried, dict) and isinstance(tried.get("picks"), dict):
+        tried["picks"] = dict(zip(map(sys.intern, tried["picks"]), tried["picks"].values(), strict=True))
+
+
+_HELD: set[tuple[str, float]] = set()
+"""Distributions and values that were checked before."""
 
 
 def _param(name: str, value: object, text: object) -> None:
@@ -178,6 +184,8 @@ def _param(name: str, value: object, text: object) -> None:
         raise FieldError(f"the distribution of `{name}` cannot be read") from error
     if not inside:
         raise FieldError(f"`{name}` is {json.dumps(value)}, which its distribution does not hold")
+    if len(_HELD) < 100_000:
+        _HELD.add((text, value))
 
 
 def _set_param(entry: Fields) -> None:
@@ -208,7 +216,7 @@ _CHECKS: Mapping[int, tuple[_Check, ...]] = {
     JournalOperation.SET_STUDY_SYSTEM_ATTR: (_study, _one("system_attr")),
     JournalOperation.CREATE_TRIAL: (_study, _trial),
     JournalOperation.SET_TRIAL_PARAM: (_number, _set_param),
-    JournalOperation.SET_TRIAL_STATE_VALUES: (_number, _told),
+    JournalOperation.SET_TRIAL_STATE_VALUES: (_number, _new_state),
     JournalOperation.SET_TRIAL_INTERMEDIATE_VALUE: (_number, _step),
     JournalOperation.SET_TRIAL_USER_ATTR: (_number, _one("user_attr")),
     JournalOperation.SET_TRIAL_SYSTEM_ATTR: (_number, _one("system_attr")),

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Protocol, final
 
 import optuna
-from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -24,7 +23,7 @@ from hwnas.search.patience import patiently
 from hwnas.search.plan import Plan
 from hwnas.search.storage import damaged, open_storage, quiet, shown, together
 from hwnas.space import Architecture
-from hwnas.storage_url import storage_url, told_by
+from hwnas.storage_url import driver_message, storage_url
 
 _DIED = re.compile(r"(\d+) workers died while they scored it")
 _TRANSIENT = ("gp:relative_params", "tpe:relative_params")
@@ -62,7 +61,7 @@ def open_kept(plan: Plan, storage: Path | str, name: str) -> tuple[optuna.Study,
     except (OSError, KeyError, TypeError, ValueError, optuna.exceptions.OptunaError, ImportError) as error:
         raise damaged(shown(storage), error) from error
     except Exception as error:  # a database's own errors have no common base
-        words = told_by(error, storage_url(storage)) if isinstance(storage, str) else reason(error)
+        words = driver_message(error, storage_url(storage)) if isinstance(storage, str) else reason(error)
         raise RunError(
             f"the study cannot be kept here ({words})",
             where=shown(storage),
@@ -150,7 +149,7 @@ class Whole:
         return True
 
     def reopen(self, keys: Collection[str]) -> None:
-        """Nothing keeps them from it."""
+        """Do nothing: a study of one process keeps no claims."""
 
     def together(self) -> AbstractContextManager[None]:
         """See `hwnas.search.storage.together`."""
@@ -224,18 +223,18 @@ def evaluation_of(trial: FrozenTrial) -> Evaluation | None:
         return None
     where = f"trial {trial.number}"
     try:
-        told = Fields(raw)
-        architecture = _architecture(told.object("architecture"), where)
-        if architecture.key != told.text("key"):
-            raise FieldError(f"`key` is {told.text('key')}, the architecture's is {architecture.key}")
-        if "unscored" in told:
-            told.texts("unscored")
+        fields = Fields(raw)
+        architecture = _architecture(fields.object("architecture"), where)
+        if architecture.key != fields.text("key"):
+            raise FieldError(f"`key` is {fields.text('key')}, the architecture's is {architecture.key}")
+        if "unscored" in fields:
+            fields.texts("unscored")
         return Evaluation(
             architecture,
-            told.number_map("scores"),
-            told.texts("broken"),
-            told.number("elapsed_s"),
-            told.text("reason") if "reason" in told else None,
+            fields.number_map("scores"),
+            fields.texts("broken"),
+            fields.number("elapsed_s"),
+            fields.text("reason") if "reason" in fields else None,
             deaths_of(trial),
         )
     except (FieldError, HwnasError) as error:
@@ -249,44 +248,6 @@ def _architecture(raw: Fields, where: str) -> Architecture:
         if not isinstance(value, int | float | str):
             picks.text(name)
     return Architecture.from_dict(raw.raw, where=where)
-
-
-def check_trial(trial: FrozenTrial, tier: Tier, genes: dict[str, BaseDistribution], trials: int) -> None:
-    """Check that samplers can look at a kept trial.
-
-    Raises:
-        RunError: a value, a parameter or an attribute is not what they take for granted.
-    """
-    where, noted = f"trial {trial.number}", Fields(trial.system_attrs)
-    try:
-        if trial.state == TrialState.COMPLETE and len(trial.values or ()) != len(tier.objectives):
-            raise FieldError(f"`values` has {len(trial.values or ())} of {len(tier.objectives)} objectives")
-        if not _are_genes(trial.distributions, genes) or trial.params.keys() != genes.keys():
-            raise FieldError("`params` are not those of the space's choices")
-        for name in noted.names():
-            if name.startswith("constraints:"):
-                noted.number(name)
-            elif name.endswith(":generation") and not 0 <= noted.integer(name) <= trials:
-                raise FieldError(f"`{name}` is {noted.raw[name]}, of {trials} trials")
-    except FieldError as error:
-        raise damaged(where, error) from error
-
-
-def _are_genes(given: dict[str, BaseDistribution], genes: dict[str, BaseDistribution]) -> bool:
-    """Whether these are the genes, which take the place of equal ones: to compare them anew for each trial is dear."""
-    if len(given) != len(genes):
-        return False
-    for name, gene in genes.items():
-        one = given.get(name)
-        if one is not gene and (id(one), id(gene)) not in _EQUAL:
-            if one != gene:
-                return False
-            _EQUAL[id(one), id(gene)] = (one, gene)
-    return True
-
-
-_EQUAL: dict[tuple[int, int], tuple[object, object]] = {}
-"""Distributions that were compared; held, so that no other one gets their number."""
 
 
 def deaths_of(trial: FrozenTrial) -> int:

@@ -23,7 +23,7 @@ from hwnas.io.fields import FieldError
 from hwnas.io.lines import drop_cut_line
 from hwnas.lookup import optional
 from hwnas.search.entries import read_entries, shared_distributions
-from hwnas.storage_url import parsed_url, public_url, storage_url, told_by
+from hwnas.storage_url import driver_message, parsed_url, public_url, storage_url
 
 EXTRAS = {"postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql"}
 """Which extra brings the driver of a kind of database."""
@@ -117,17 +117,17 @@ def _unusable(url: str, error: Exception) -> HwnasError:
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
     if isinstance(error, ArgumentError | NoSuchModuleError):
-        return _no_database(told_by(error, url))
+        return _no_database(driver_message(error, url))
     where, kind = public_url(url), url.partition(":")[0].partition("+")[0]
     if isinstance(error, ImportError):
-        extra = EXTRAS.get(kind, "")
+        extra, why = EXTRAS.get(kind, ""), driver_message(error.__cause__ or error, url)
         return MissingExtra(
-            f"the driver of the database cannot be imported ({told_by(error.__cause__ or error, url)})", where=where,
+            f"the driver of the database cannot be imported ({why})", where=where,
             allowed=KNOWN,
             do=f'Run: pip install "hwnas[{extra}]"' if extra else "Install the driver that the URL names",
         )  # fmt: skip
     return RunError(
-        f"the database cannot be used ({told_by(error, url)})", where=where,
+        f"the database cannot be used ({driver_message(error, url)})", where=where,
         allowed="It must answer, know the user and hold the database that the URL names",
         do="Start it or correct the URL, then run the same command again",
     )  # fmt: skip
@@ -233,7 +233,7 @@ def damaged(where: object, error: Exception) -> RunError:
 
 
 def _words(error: Exception) -> str:
-    """What is wrong, without Python's own words."""
+    """The reason, without Python's own words."""
     if isinstance(error, HwnasError):
         return error.met
     return str(error) if isinstance(error, FieldError) else "it does not follow from what stands before it"

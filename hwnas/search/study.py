@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import random
 import time
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import final
 
@@ -19,22 +17,14 @@ from optuna.trial import FrozenTrial, TrialState
 from hwnas.errors import RunError, SpaceError
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.fronts import Archive
-from hwnas.search.kept import (
-    Kept,
-    Whole,
-    attributes,
-    check_trial,
-    deaths_of,
-    directions,
-    evaluation_of,
-    open_kept,
-)
+from hwnas.search.kept import Kept, Whole, deaths_of, directions, evaluation_of, open_kept
 from hwnas.search.memory import NAME, Memory
 from hwnas.search.plan import Plan
 from hwnas.search.progress import Finished, Progress
 from hwnas.search.propose import Genome, NothingNew, Proposer, trial_seed
 from hwnas.search.samplers import make_sampler
 from hwnas.search.shared import LEASE_S, TRIES, Shared, proposal_of
+from hwnas.search.trials import check_trial, told_trial
 from hwnas.space import AnySpace, Architecture
 from hwnas.words import counted
 
@@ -144,7 +134,7 @@ class Study:
             RunError: the evaluation is another architecture's or incomplete, or cannot be kept.
         """
         self._check(trial, evaluation)
-        told = self._told_trial(trial.proposal, evaluation)
+        told = told_trial(trial.proposal, evaluation, self.plan.tier, self._worst)
         self._memory.put(told)
         self._open.discard(evaluation.architecture.key)
         if self._kept is None or self._kept.keep(told):
@@ -290,22 +280,6 @@ class Study:
         """The working copy as samplers see it: a study of its own each time, which has no stale list of the trials."""
         return optuna.Study(NAME, self._memory, sampler)
 
-    def _told_trial(self, proposal: FrozenTrial, evaluation: Evaluation) -> FrozenTrial:
-        tier, scores = self.plan.tier, evaluation.scores
-        unscored = [o.metric for o in tier.objectives if o.metric not in scores]
-        told = copy.copy(proposal)
-        told.user_attrs = attributes(evaluation, unscored)
-        for limit in tier.limits:
-            excess = limit.excess(scores[limit.metric]) if limit.metric in scores else 0.0
-            told.set_constraint(str(limit), excess / (abs(limit.bound) or 1.0))
-        if evaluation.failed is not None:
-            told.state = TrialState.FAIL
-        else:
-            told.state = TrialState.COMPLETE
-            told.values = [scores.get(o.metric, self._worst.get(o.metric, 0.0)) for o in tier.objectives]
-        told.datetime_complete = datetime.now()
-        return told
-
     def _index(self, evaluation: Evaluation) -> None:
         self._told[evaluation.architecture.key] = evaluation
         self._archive.add(evaluation)
@@ -336,7 +310,7 @@ class Study:
         if not self._genetic or not self._genome.distributions:
             return
         sampler = self._sampler(len(self._told))
-        if isinstance(sampler, BaseGASampler):
+        if isinstance(sampler, BaseGASampler) and sampler._get_generation_key() in kept.system_attrs:
             generation = sampler.get_trial_generation(self._view(sampler), kept)
             if generation > self._generation:
                 sampler.get_parent_population(self._view(sampler), generation)
