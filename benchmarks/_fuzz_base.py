@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from hwnas import cli
+from hwnas import cli, pipeline
+from hwnas.config import TimingConfig
 from hwnas.space import Architecture, read_space
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,7 +56,12 @@ PUBLISHED: dict[str, Any] = {
     "tiers": {"edge": {"setup": "board", "limits": {"latency_ms": 0.9}}},
     "search": {"trials": 12, "sampler": "random"},
 }  # fmt: skip
-IMAGES = {"space": "space.yaml", "train": {"epochs": 1, "batch_size": 8}, "setups": MINI["setups"], "tiers": MINI["tiers"]}
+IMAGES = {
+    "space": "space.yaml",
+    "train": {"epochs": 1, "batch_size": 8},
+    "setups": MINI["setups"],
+    "tiers": MINI["tiers"],
+}
 
 
 def command(folder: Path, *words: str) -> int:
@@ -96,13 +102,17 @@ def make_published(folder: Path) -> None:
     keys, top1, us = zip(*rows, strict=True)
     np.savez(folder / "table.npz", key=np.array(keys), top1=np.array(top1), us=np.array(us))
     (folder / "published.yaml").write_text(yaml.safe_dump(PUBLISHED, sort_keys=False))
-    archived = json.loads(json.dumps(PUBLISHED).replace("table.csv", "table.npz").replace('"published", "sp', '"archived", "sp'))
+    archived = json.loads(
+        json.dumps(PUBLISHED).replace("table.csv", "table.npz").replace('"published", "sp', '"archived", "sp')
+    )
     (folder / "archived.yaml").write_text(yaml.safe_dump(archived, sort_keys=False))
     with contextlib.suppress(ImportError):
         from pyarrow import parquet, table  # type: ignore[import-not-found]
 
         parquet.write_table(table({"key": keys, "top1": top1, "us": us}), folder / "table.parquet")
-        text = (folder / "archived.yaml").read_text().replace("table.npz", "table.parquet").replace("archived", "columns")
+        text = (
+            (folder / "archived.yaml").read_text().replace("table.npz", "table.parquet").replace("archived", "columns")
+        )
         (folder / "columns.yaml").write_text(text)
     command(folder, "search", "published.yaml")
 
@@ -180,7 +190,8 @@ def make_kit(folder: Path) -> None:
     """A kit of the tiny space for ONNX Runtime."""
     folder.mkdir(parents=True)
     (folder / "space.yaml").write_text(SPACE)
-    command(folder, "bench", "pack", "space.yaml", "--out", "kit.pyz", "--runtime", "onnxruntime", "--checks", "1")
+    timing = TimingConfig(rounds=3, warm_up_ms=0, sample_ms=0.1, processes=1, pin=False)
+    pipeline.pack(folder / "space.yaml", folder / "kit.pyz", checks=1, timing=timing, runtime="onnxruntime")
 
 
 def make_spaces(folder: Path) -> None:
@@ -198,7 +209,18 @@ PARTS = {
     "shipped": make_spaces,
 }
 QUICK = ("published", "tables", "shipped")
-"""What needs no training and no timing, for the tests."""
+"""What needs no training and no timing."""
+LARGE = (
+    "*ofa*",
+    "*autoformer*",
+    "*attentive*",
+    "*fbnet*",
+    "*cifar10_vit*",
+    "*cifar10_mobile*",
+    "*bottleneck*",
+    "nb201*",
+)
+"""Spaces, experiments and tables that take a second where others take a twentieth of one."""
 
 
 def make_base(folder: Path, names: Sequence[str] = tuple(PARTS)) -> Path:
@@ -209,4 +231,13 @@ def make_base(folder: Path, names: Sequence[str] = tuple(PARTS)) -> Path:
             shutil.rmtree(draft, ignore_errors=True)
             PARTS[name](draft)
             draft.rename(folder / name)
+    return folder
+
+
+def make_quick(folder: Path) -> Path:
+    """What is made and read in little time, for the tests."""
+    make_base(folder, QUICK)
+    for pattern in LARGE:
+        for path in folder.rglob(pattern):
+            path.unlink()
     return folder

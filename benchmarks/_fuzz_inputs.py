@@ -39,7 +39,9 @@ def in_pt(content: bytes, rng: random.Random) -> Change:
 
     tree = torch.load(io.BytesIO(content), weights_only=True)
     tree = dict(tree) if isinstance(tree, dict) else tree
-    if rng.random() < 0.5 and (places := [p for p in mutations.paths(tree) if isinstance(mutations.at(tree, p), torch.Tensor)]):
+    if rng.random() < 0.5 and (
+        places := [p for p in mutations.paths(tree) if isinstance(mutations.at(tree, p), torch.Tensor)]
+    ):
         path = rng.choice(places)
         tensor = mutations.at(tree, path)
         made = {
@@ -71,7 +73,9 @@ BY_SUFFIX: dict[str, Changer] = {
 def spoil(folder: Path, file: str, rng: random.Random) -> str:
     """Change one file of a folder; what was done to it."""
     path = folder / file
-    change = (mutations.as_bytes if rng.random() < 0.04 else BY_SUFFIX.get(path.suffix, mutations.as_bytes))(path.read_bytes(), rng)
+    change = (mutations.as_bytes if rng.random() < 0.04 else BY_SUFFIX.get(path.suffix, mutations.as_bytes))(
+        path.read_bytes(), rng
+    )
     path.unlink()
     path.write_bytes(change.content)
     return change.what
@@ -85,11 +89,17 @@ def _one(rng: random.Random, *commands: str) -> Argv:
 
 def experiment(base: Path, folder: Path, rng: random.Random) -> Input:
     """An experiment: of a run that is there, of published numbers, or a shipped one."""
-    kind = rng.choice(["mini", "mini", "published", "published", "shipped"])
+    kinds = ["mini", "mini", "published", "published", "shipped"]
+    kind = rng.choice([one for one in kinds if (base / one).is_dir()])
     shutil.copytree(base / kind, folder, dirs_exist_ok=True)
     if kind == "shipped":
-        file = f"experiments/{rng.choice(['cifar10', 'nb201', 'quickstart'])}.yaml"
-        return Input("experiment", file, spoil(folder, file, rng), (_one(rng, f"feasible {file} --networks 50", f"doctor {file}"),))
+        file = f"experiments/{rng.choice(sorted(path.name for path in (folder / 'experiments').iterdir()))}"
+        return Input(
+            "experiment",
+            file,
+            spoil(folder, file, rng),
+            (_one(rng, f"feasible {file} --networks 50", f"doctor {file}"),),
+        )
     file = f"{kind}.yaml"
     what = spoil(folder, file, rng)
     reads = [f"feasible {file} --networks 50", f"doctor {file}", f"solve {file}", f"show {file}"]
@@ -107,9 +117,14 @@ def space(base: Path, folder: Path, rng: random.Random) -> Input:
     file = rng.choice([*sorted(path.name for path in folder.glob("*.yaml")), "many.yaml", "digits.yaml", "many.yaml"])
     what = spoil(folder, file, rng)
     small = file in ("many.yaml", "digits.yaml")
-    scored = [f"score {file} --sample 2 --proxies params", f"score {file} --sample 1 --proxies synflow"] if small else []
+    scored = (
+        [f"score {file} --sample 2 --proxies params", f"score {file} --sample 1 --proxies synflow"] if small else []
+    )
     which = rng.choice(["largest", "smallest", "random:1"])
-    commands = (_one(rng, f"show {file}", f"show {file} --picture out.svg"), _one(rng, f"cost {file} --architecture {which}", *scored))
+    commands = (
+        _one(rng, f"show {file}", f"show {file} --picture out.svg"),
+        _one(rng, f"cost {file} --architecture {which}", *scored),
+    )
     return Input("space", file, what, commands)
 
 
@@ -121,7 +136,11 @@ def architecture(base: Path, folder: Path, rng: random.Random) -> Input:
     file = "architecture.json"
     (folder / file).write_text(json.dumps(front if listed else front[0]["architecture"]))
     what = spoil(folder, file, rng)
-    command = f"score many.yaml --architectures {file} --proxies params" if listed else f"cost many.yaml --architecture {file}"
+    command = (
+        f"score many.yaml --architectures {file} --proxies params"
+        if listed
+        else f"cost many.yaml --architecture {file}"
+    )
     return Input("architecture", file, what, (_one(rng, command),))
 
 
@@ -134,12 +153,27 @@ def table(base: Path, folder: Path, rng: random.Random) -> Input:
     file = f"{RUN}/latency/cpu.jsonl" if own else rng.choice(sorted(path.name for path in folder.glob("*.jsonl")))
     shutil.copy(folder / file, folder / "other.jsonl")
     what = spoil(folder, file, rng)
-    reads = [f"bench lint {file}", f"bench merge {file} other.jsonl --out merged.jsonl", f"bench merge other.jsonl {file} --out merged.jsonl"]
+    reads = [
+        f"bench lint {file}",
+        f"bench merge {file} other.jsonl --out merged.jsonl",
+        f"bench merge other.jsonl {file} --out merged.jsonl",
+    ]
     space = "space.yaml" if own else "digits" if "ofa" not in file else "ofa_mobilenet_v3_224"
-    reads += [f"cost {space} --table {file}", f"cost {space} --table {file} --missing estimate --architecture random:{rng.randrange(9)}"]
+    reads += [
+        f"cost {space} --table {file}",
+        f"cost {space} --table {file} --missing estimate --architecture random:{rng.randrange(9)}",
+    ]
     commands = [_one(rng, reads[0]), _one(rng, *reads)]
     if own:
-        commands += [_one(rng, f"solve {RUN} --setup {file}", f"bench {RUN} --dry-run", f"doctor {RUN}", f"feasible {RUN} --networks 50")]
+        commands += [
+            _one(
+                rng,
+                f"solve {RUN} --setup {file}",
+                f"bench {RUN} --dry-run",
+                f"doctor {RUN}",
+                f"feasible {RUN} --networks 50",
+            )
+        ]
         if rng.random() < 0.02:
             commands += [("check", file, "--networks", "1", "--space", "space.yaml")]
     return Input("table", file, what, tuple(commands))
@@ -160,7 +194,9 @@ def run(base: Path, folder: Path, rng: random.Random) -> Input:
     what, runs = spoil(folder, file, rng), f"runs/{name}"
     commands = [_one(rng, f"doctor {runs}"), _one(rng, *_readers(runs, rng))]
     if rng.random() < 0.25:
-        writers = ["report", "search --trials 14", "ladder", "export", "train"] if whole else ["report", "search --trials 14"]
+        writers = (
+            ["report", "search --trials 14", "ladder", "export", "train"] if whole else ["report", "search --trials 14"]
+        )
         weights = [10, 6, 3, 1, 3][: len(writers)]
         words = rng.choices(writers, weights)[0].split()
         commands.append(_one(rng, " ".join([words[0], runs, *words[1:]])))
@@ -171,7 +207,12 @@ def _readers(runs: str, rng: random.Random) -> list[str]:
     pick = rng.choice(["best", "knee", "weights:top1=2,latency_ms=1", "lexicographic:latency_ms,top1", "cluster:2"])
     shown = [f"show {runs}", f"show {runs} --pick {pick}", f"solve {runs}", f"solve {runs} --limit latency_ms=0.9"]
     if runs == RUN:
-        shown += [f"show {runs} --front ladder", f"solve {runs} --front ladder", f"bench {runs} --dry-run", f"feasible {runs} --networks 50"]
+        shown += [
+            f"show {runs} --front ladder",
+            f"solve {runs} --front ladder",
+            f"bench {runs} --dry-run",
+            f"feasible {runs} --networks 50",
+        ]
     return shown
 
 
@@ -202,11 +243,19 @@ def data(base: Path, folder: Path, rng: random.Random) -> Input:
     """A file of a data set."""
     shutil.copytree(base / "data", folder, dirs_exist_ok=True)
     name = rng.choice(["idx", "images", "cifar10"])
-    files = ["cifar10_jpeg.npz"] if name == "cifar10" else sorted(str(p.relative_to(folder)) for p in (folder / name).rglob("*.*"))
+    files = (
+        ["cifar10_jpeg.npz"]
+        if name == "cifar10"
+        else sorted(str(p.relative_to(folder)) for p in (folder / name).rglob("*.*"))
+    )
     files = files if name != "idx" else sorted(f"idx/{p.name}" for p in (folder / "idx").iterdir())
     file = rng.choice(files)
     what = spoil(folder, file, rng)
-    command = f"train on_{name}.yaml" if rng.random() < 0.5 else f"score on_{name}.yaml --sample 1 --proxies synflow,grad_norm"
+    command = (
+        f"train on_{name}.yaml"
+        if rng.random() < 0.5
+        else f"score on_{name}.yaml --sample 1 --proxies synflow,grad_norm"
+    )
     return Input("data", file, what, (_one(rng, command),))
 
 
@@ -214,10 +263,26 @@ def published(base: Path, folder: Path, rng: random.Random) -> Input:
     """A file of published accuracies and latencies."""
     shutil.copytree(base / "published", folder, dirs_exist_ok=True)
     shutil.rmtree(folder / "runs")
-    forms = [pair for pair in (("published", "table.csv"), ("archived", "table.npz"), ("columns", "table.parquet")) if (folder / pair[1]).is_file()]
+    forms = [
+        pair
+        for pair in (("published", "table.csv"), ("archived", "table.npz"), ("columns", "table.parquet"))
+        if (folder / pair[1]).is_file()
+    ]
     name, file = rng.choice(forms)
     what = spoil(folder, file, rng)
-    return Input("published", file, what, (_one(rng, f"feasible {name}.yaml --networks 50", f"search {name}.yaml --trials 6", f"run {name}.yaml --trials 6"),))
+    return Input(
+        "published",
+        file,
+        what,
+        (
+            _one(
+                rng,
+                f"feasible {name}.yaml --networks 50",
+                f"search {name}.yaml --trials 6",
+                f"run {name}.yaml --trials 6",
+            ),
+        ),
+    )
 
 
 ODD_WORDS = (

@@ -23,10 +23,11 @@ from hwnas.cli import entry
 from hwnas.errors import HwnasError
 
 HANG_S = 20
+"""Of a processor's time, that a command may take; on a machine that is shared, three times as much goes by."""
 CODES = (0, 1, 2, 130)
 PACKAGE = str(Path(entry.__file__).resolve().parents[1])
 READS = (
-    ("show",), ("cost",), ("feasible",), ("doctor",), ("solve",), ("score",), ("check",), ("bench", "lint"), ("bench",),
+    ("show",), ("cost",), ("feasible",), ("doctor",), ("solve",), ("check",), ("bench", "lint"), ("bench",),
 )  # fmt: skip
 """Commands that write nothing; of `bench` with --dry-run, of `show` but for --picture."""
 LEAKS = re.compile(
@@ -80,21 +81,36 @@ def tried(argv: Sequence[str], folder: Path) -> Outcome:
     before, out, err, shown = content_of(folder), io.StringIO(), io.StringIO(), _Shown()
     code, crash, begun, saved = 0, None, time.monotonic(), sys.argv
     with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), _kept(shown):
-        signal.signal(signal.SIGALRM, _alarm)
         try:
             sys.argv = ["hwnas", *argv]
-            signal.alarm(HANG_S)
+            set_alarm()
             entry.main()
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
         except BaseException as error:  # the faults that are looked for
             crash = error
         finally:
-            signal.alarm(0)
+            clear_alarm()
             sys.argv = saved
     seconds, after = time.monotonic() - begun, content_of(folder)
     ended = None if crash is not None else code
-    return Outcome(tuple(argv), ended, seconds, out.getvalue(), err.getvalue(), shown.error, crash, _changed(argv, before, after))
+    return Outcome(
+        tuple(argv), ended, seconds, out.getvalue(), err.getvalue(), shown.error, crash, _changed(argv, before, after)
+    )
+
+
+def set_alarm() -> None:
+    """Raise `Hang` in this thread when a command takes too long."""
+    signal.signal(signal.SIGALRM, _alarm)
+    signal.signal(signal.SIGPROF, _alarm)
+    signal.setitimer(signal.ITIMER_PROF, HANG_S)
+    signal.alarm(math.ceil(3 * HANG_S))
+
+
+def clear_alarm() -> None:
+    """The command has ended."""
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    signal.alarm(0)
 
 
 def _alarm(number: int, frame: FrameType | None) -> None:
@@ -134,7 +150,7 @@ def _changed(argv: Sequence[str], before: Mapping[str, bytes], after: Mapping[st
     if reads:
         return tuple(sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name)))
     kept = ("experiment.yaml", "space.yaml")
-    outside = {name for name in before if "runs/" not in name or argv[0] == "bench"}
+    outside = {name for name in before if "runs/" not in name or argv[0] == "bench"}  # a run's own files grow
     gone = {name for name in before if name not in after and not name.endswith(".part") and "statistics" not in name}
     return tuple(sorted(gone | {n for n in outside if n not in kept and before[n] != after.get(n)}))
 
@@ -146,7 +162,9 @@ def faults(outcome: Outcome) -> Iterator[Fault]:
 
 
 def _faults(outcome: Outcome) -> Iterator[Fault]:
-    verb = " ".join(outcome.argv[: 2 if outcome.argv[0] == "bench" and outcome.argv[1] in ("lint", "merge", "import") else 1])
+    verb = " ".join(
+        outcome.argv[: 2 if outcome.argv[0] == "bench" and outcome.argv[1] in ("lint", "merge", "import") else 1]
+    )
     if isinstance(outcome.crash, Hang):
         yield Fault("hang", f"hang in {innermost(outcome.crash)}", _trace(outcome.crash))
     elif outcome.crash is not None:
@@ -196,7 +214,11 @@ def _absurd(outcome: Outcome, verb: str) -> Iterator[Fault]:
     """Numbers that no success may tell."""
     if "--json" not in outcome.argv:
         if found := NO_NUMBER.search(outcome.out):
-            yield Fault("absurd", f"{found[0] if found[1] else 'a negative time'} in what {verb} prints", _around(outcome.out, found))
+            yield Fault(
+                "absurd",
+                f"{found[0] if found[1] else 'a negative time'} in what {verb} prints",
+                _around(outcome.out, found),
+            )
         return
     try:
         document = json.loads(outcome.out)

@@ -11,11 +11,9 @@ import os
 import re
 import resource
 import shutil
-import sys
 import tempfile
 import time
 import traceback
-import warnings
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -30,30 +28,29 @@ MEMORY = 12 << 30
 
 def tried_kit(argv: Sequence[str], folder: Path) -> Outcome:
     """Start a kit as its own `__main__` does, in this process."""
-    import signal
-
     from hwnas.boards import kit
 
     before, out, err, begun = _fuzz_judge.content_of(folder), io.StringIO(), io.StringIO(), time.monotonic()
     code: int | None = None
     crash: BaseException | None = None
     with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        signal.signal(signal.SIGALRM, _fuzz_judge._alarm)
         try:
-            signal.alarm(_fuzz_judge.HANG_S)
+            _fuzz_judge.set_alarm()
             code = kit.main(argv[0], argv[1:])
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 1
         except BaseException as error:
             crash = error
         finally:
-            signal.alarm(0)
+            _fuzz_judge.clear_alarm()
     after = _fuzz_judge.content_of(folder)
     changed = tuple(sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name)))
     return Outcome(tuple(argv), code, time.monotonic() - begun, out.getvalue(), err.getvalue(), None, crash, changed)
 
 
-def once(number: int, seed: int, base: Path, keep: Path | None = None, kinds: dict[Any, int] = _fuzz_inputs.KINDS) -> dict[str, Any]:
+def once(
+    number: int, seed: int, base: Path, keep: Path | None = None, kinds: dict[Any, int] = _fuzz_inputs.KINDS
+) -> dict[str, Any]:
     """Make the input of a number, give it to its commands, and tell what they did; with `keep` its folder stays."""
     with tempfile.TemporaryDirectory(prefix="hwnas-fuzz-") as scratch:
         folder = Path(scratch) / "given"
@@ -66,7 +63,9 @@ def once(number: int, seed: int, base: Path, keep: Path | None = None, kinds: di
         for argv in made.commands:
             outcome = (tried_kit if made.kind == "kit" else _fuzz_judge.tried)(argv, folder)
             seen += _fuzz_judge.faults(outcome)
-            told.append({"argv": [word[:300] for word in argv], "code": outcome.code, "seconds": round(outcome.seconds, 3)})
+            told.append(
+                {"argv": [word[:300] for word in argv], "code": outcome.code, "seconds": round(outcome.seconds, 3)}
+            )
             if keep is not None:
                 told[-1] |= {"out": outcome.out[-2000:], "err": outcome.err[-2000:]}
     about = {"number": number, "kind": made.kind, "file": made.file, "what": made.what[:300]}
@@ -100,7 +99,12 @@ def work(pipe: Connection, base: Path, seed: int, keep: Path | None) -> None:
             done = once(number, seed, base)
         except BaseException as error:  # a fault of the instrument, or an alarm that came late
             kind = "hang" if isinstance(error, Hang) else "instrument"
-            fault = {"kind": kind, "signature": f"{type(error).__name__} in {_here(error)}", "seen": traceback.format_exc()[-3000:], "argv": []}
+            fault = {
+                "kind": kind,
+                "signature": f"{type(error).__name__} in {_here(error)}",
+                "seen": traceback.format_exc()[-3000:],
+                "argv": [],
+            }
             done = {"number": number, "kind": "unknown", "file": "", "what": "", "commands": [], "faults": [fault]}
         gc.collect() if number % 50 == 0 else None
         pipe.send(done)

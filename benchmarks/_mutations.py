@@ -65,7 +65,27 @@ ODD_YAML = (
     Raw("[" * DEEP + "]" * DEEP),
     Raw("{x: " * 300 + "1" + "}" * 300),
 )  # fmt: skip
-INSERTED = ("", "{}", "[]", "null", "0", "x", "{", "}", "\x00", "\ufeff", "---", "...", "- x", "x: 1", "  x", "\t", "#", '{"x": 1}', '{"key": 1}')
+INSERTED = (
+    "",
+    "{}",
+    "[]",
+    "null",
+    "0",
+    "x",
+    "{",
+    "}",
+    "\x00",
+    "\ufeff",
+    "---",
+    "...",
+    "- x",
+    "x: 1",
+    "  x",
+    "\t",
+    "#",
+    '{"x": 1}',
+    '{"key": 1}',
+)
 
 
 def paths(tree: Any, at: Path_ = ()) -> Iterator[Path_]:
@@ -104,13 +124,36 @@ def other(value: Any, rng: random.Random, odd: Sequence[Any]) -> Any:
     if isinstance(value, bool):
         near += [not value, int(value), str(value).lower()]
     elif isinstance(value, (int, float)):
-        near += [-value, value * 1000, value / 1000, value + 0.5, value + 1, value - 1, value * 10**9, float(value), int(value)]
+        near += [
+            -value,
+            value * 1000,
+            value / 1000,
+            value + 0.5,
+            value + 1,
+            value - 1,
+            value * 10**9,
+            float(value),
+            int(value),
+        ]
     elif isinstance(value, str):
-        near += [value.upper(), value[:-1], value + "x", value[::-1], value + "\n", f" {value}", f"{value},{value}", value * 50]
+        near += [
+            value.upper(),
+            value[:-1],
+            value + "x",
+            value[::-1],
+            value + "\n",
+            f" {value}",
+            f"{value},{value}",
+            value * 50,
+        ]
     elif isinstance(value, list):
         near += [value[:-1], value[1:], value * 2, value[::-1], dict(enumerate(value)), *value[:1], value * 200]
     elif isinstance(value, dict):
-        near += [list(value), list(value.values()), {k.upper() if isinstance(k, str) else k: v for k, v in value.items()}]
+        near += [
+            list(value),
+            list(value.values()),
+            {k.upper() if isinstance(k, str) else k: v for k, v in value.items()},
+        ]
     return rng.choice(near) if rng.random() < 0.5 else rng.choice(odd)
 
 
@@ -214,7 +257,9 @@ def as_bytes(content: bytes, rng: random.Random) -> Change:
     kind = rng.choice(["cut", "bit", "bit", "bit", "empty", "zeros", "insert", "remove", "garbage", "tail"])
     if kind == "bit" and size:
         bit = rng.randrange(8)
-        return Change(content[:place] + bytes([content[place] ^ (1 << bit)]) + content[place + 1 :], f"bit {bit} of byte {place}")
+        return Change(
+            content[:place] + bytes([content[place] ^ (1 << bit)]) + content[place + 1 :], f"bit {bit} of byte {place}"
+        )
     noise = rng.randbytes(rng.choice([1, 8, 64]))
     made = {
         "cut": content[:place],
@@ -242,7 +287,9 @@ def in_json_lines(content: bytes, rng: random.Random) -> Change:
     lines = content.decode().splitlines()
     if rng.random() < 0.15 or not lines:
         return as_text(content, rng)
-    place = rng.choice([0, len(lines) - 1, rng.randrange(len(lines)), rng.randrange(len(lines)), rng.randrange(len(lines))])
+    place = rng.choice(
+        [0, len(lines) - 1, rng.randrange(len(lines)), rng.randrange(len(lines)), rng.randrange(len(lines))]
+    )
     tree, what = changed(json.loads(lines[place]), rng, (*ODD, *ODD_JSON))
     lines[place] = written_json(tree)
     return Change(_encoded("\n".join(lines) + "\n"), f"line {place + 1}: {what}")
@@ -263,7 +310,30 @@ def in_csv(content: bytes, rng: random.Random) -> Change:
     rows = [line.split(",") for line in content.decode().splitlines()]
     row = rng.choice([0, rng.randrange(len(rows))])
     column = rng.randrange(len(rows[row]))
-    new = rng.choice(["", "nan", "inf", "-inf", "-1", "0", "1e999", "1e-320", DIGITS, "x", "é漢", '"', '"a,b"', "1,2", "\x00", "a" * 200_000, "1_0", " 1", "0x10", "１"])
+    new = rng.choice(
+        [
+            "",
+            "nan",
+            "inf",
+            "-inf",
+            "-1",
+            "0",
+            "1e999",
+            "1e-320",
+            DIGITS,
+            "x",
+            "é漢",
+            '"',
+            '"a,b"',
+            "1,2",
+            "\x00",
+            "a" * 200_000,
+            "1_0",
+            " 1",
+            "0x10",
+            "１",
+        ]
+    )
     rows[row][column] = new
     return Change(_encoded("\n".join(map(",".join, rows)) + "\n"), f"row {row + 1}, column {column + 1} = {new[:40]!r}")
 
@@ -275,7 +345,10 @@ def in_npz(content: bytes, rng: random.Random) -> Change:
     with np.load(io.BytesIO(content)) as archive:
         arrays = dict(archive)
     name = rng.choice(sorted(arrays))
-    array, kind = arrays[name], rng.choice(["gone", "renamed", "cut", "empty", "axis", "type", "odd", "object", "scalar"])
+    array, kind = (
+        arrays[name],
+        rng.choice(["gone", "renamed", "cut", "empty", "axis", "type", "odd", "object", "scalar"]),
+    )
     if kind in ("gone", "renamed"):
         del arrays[name]
         if kind == "renamed":
@@ -294,11 +367,21 @@ def _other_array(array: Any, kind: str, rng: random.Random) -> Any:
         return array[None] if rng.random() < 0.5 else array.reshape(-1)
     if kind == "odd" and array.size and array.dtype.kind in "fiu":
         array = array.copy()
-        array.flat[rng.randrange(array.size)] = rng.choice([-1, np.nan, np.inf, 1e30] if array.dtype.kind == "f" else [0, 1, 100, 255])
+        array.flat[rng.randrange(array.size)] = rng.choice(
+            [-1, np.nan, np.inf, 1e30] if array.dtype.kind == "f" else [0, 1, 100, 255]
+        )
         return array
     if kind == "type":
-        return array.astype(rng.choice(["f8", "f2", "i8", "u1", "?", "U5", "c16"])) if array.dtype.kind in "fiu" else np.arange(array.size)
-    made = {"empty": array[:0] if array.ndim else array, "object": np.array([{}, None], dtype=object), "scalar": np.array(3)}
+        return (
+            array.astype(rng.choice(["f8", "f2", "i8", "u1", "?", "U5", "c16"]))
+            if array.dtype.kind in "fiu"
+            else np.arange(array.size)
+        )
+    made = {
+        "empty": array[:0] if array.ndim else array,
+        "object": np.array([{}, None], dtype=object),
+        "scalar": np.array(3),
+    }
     return made.get(kind, array[::-1])
 
 

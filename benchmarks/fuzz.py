@@ -19,11 +19,9 @@ import os
 os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before numpy is imported
 
 import argparse
-import dataclasses
 import json
 import multiprocessing
 import re
-import shutil
 import sys
 import tempfile
 import time
@@ -65,7 +63,9 @@ class Tally:
         for command in done["commands"]:
             self.commands += 1
             self.by_code[str(command["code"])] += 1
-            self.slowest = max(self.slowest, (command["seconds"], f"{done['number']}: {' '.join(command['argv'])[:100]}"))
+            self.slowest = max(
+                self.slowest, (command["seconds"], f"{done['number']}: {' '.join(command['argv'])[:100]}")
+            )
         for fault in done["faults"]:
             signature = f"{fault['kind']}: {fault['signature']}"
             self.counts[signature] += 1
@@ -101,7 +101,9 @@ def _lost(number: int, kind: str, signature: str) -> dict[str, Any]:
     return {"number": number, "kind": "unknown", "file": "", "what": "", "commands": [], "faults": [fault]}
 
 
-def outcomes(numbers: Iterator[int], base: Path, seed: int, workers: int, keep: Path | None) -> Iterator[dict[str, Any]]:
+def outcomes(
+    numbers: Iterator[int], base: Path, seed: int, workers: int, keep: Path | None
+) -> Iterator[dict[str, Any]]:
     """What became of each input; a worker that hangs or dies is replaced."""
     crew = [Worker(base, seed, keep) for _ in range(workers)]
     for worker in crew:
@@ -197,7 +199,11 @@ def main() -> None:
             tally.add(done)
             if tally.inputs % 100 == 0:
                 rate = tally.inputs / (time.monotonic() - begun)
-                print(f"{tally.inputs} inputs, {rate:.1f} a second, {len(tally.counts)} distinct faults", file=sys.stderr, flush=True)
+                print(
+                    f"{tally.inputs} inputs, {rate:.1f} a second, {len(tally.counts)} distinct faults",
+                    file=sys.stderr,
+                    flush=True,
+                )
     report = report_of(tally, asked.seed, time.monotonic() - begun)
     print(json.dumps(report, indent=1))
     if asked.keep:
