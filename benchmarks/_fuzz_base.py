@@ -1,4 +1,4 @@
-"""Good input for `fuzz.py` and `kills.py`: a tiny run with all that a run keeps, and one of each file that hwnas reads."""
+"""Good input for `fuzz.py` and `kills.py`: a tiny run with all that it keeps, and one of each file that hwnas reads."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import random
 import shutil
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks import _binary_mutations as files
 from benchmarks import _mutations as mutations
 from benchmarks._mutations import Change
 
@@ -31,42 +31,15 @@ class Input:
     commands: tuple[Argv, ...]
 
 
-def in_pt(content: bytes, rng: random.Random) -> Change:
-    """A file of PyTorch with one thing changed, or its bytes."""
-    if rng.random() < 0.5:
-        return mutations.as_bytes(content, rng)
-    import torch
-
-    tree = torch.load(io.BytesIO(content), weights_only=True)
-    tree = dict(tree) if isinstance(tree, dict) else tree
-    if rng.random() < 0.5 and (
-        places := [p for p in mutations.paths(tree) if isinstance(mutations.at(tree, p), torch.Tensor)]
-    ):
-        path = rng.choice(places)
-        tensor = mutations.at(tree, path)
-        made = {
-            "nan": torch.full_like(tensor, float("nan")) if tensor.is_floating_point() else tensor,
-            "negative": -tensor.abs() - 1 if tensor.is_floating_point() else tensor,
-            "cut": tensor[:-1] if tensor.ndim else tensor, "axis": tensor[None], "double": tensor.double(), "int": tensor.int(),
-        }  # fmt: skip
-        name = rng.choice(sorted(made))
-        tree, what = mutations.put(tree, path, made[name]), f"{'.'.join(map(str, path))} {name}"
-    else:
-        tree, what = mutations.changed(tree, rng, [odd for odd in mutations.ODD if odd != "\ud7ff"])
-    stream = io.BytesIO()
-    torch.save(tree, stream)
-    return Change(stream.getvalue(), what)
-
-
 BY_SUFFIX: dict[str, Changer] = {
     ".yaml": mutations.in_yaml,
     ".json": mutations.in_json,
     ".jsonl": mutations.in_json_lines,
     ".log": mutations.in_json_lines,
     ".csv": mutations.in_csv,
-    ".npz": mutations.in_npz,
-    ".pt": in_pt,
-    ".safetensors": mutations.in_safetensors,
+    ".npz": files.in_npz,
+    ".pt": files.in_pt,
+    ".safetensors": files.in_safetensors,
 }
 
 
@@ -233,7 +206,7 @@ def kit(base: Path, folder: Path, rng: random.Random) -> Input:
     """A kit; its commands begin with the kit's file."""
     from hwnas.boards.contents import seal
 
-    change = mutations.in_zip((base / "kit" / "kit.pyz").read_bytes(), rng, comment=seal)
+    change = files.in_zip((base / "kit" / "kit.pyz").read_bytes(), rng, comment=seal)
     (folder / "kit.pyz").write_bytes(change.content)
     words = ["--list"] if rng.random() < 0.5 else ["--dry-run"]
     return Input("kit", "kit.pyz", change.what, (("kit.pyz", *words),))
@@ -285,12 +258,14 @@ def published(base: Path, folder: Path, rng: random.Random) -> Input:
     )
 
 
+VERBS = ("show", "cost", "solve", "doctor", "report", "feasible", "search", "export", "ladder", "train")
 ODD_WORDS = (
-    "", " ", "0", "-1", "1e999", "nan", "inf", mutations.DIGITS, "x", "é漢", "a\x00b"[:1], "../..", "/dev/null", "/proc/self/mem", "a" * 5000,
-    "x=", "=1", "latency_ms=", "latency_ms=nan", "latency_ms=-1", "latency_ms=1e999", "top1=2", "params=0", "latency_ms=1=2", "latency_ms=0x1",
-    "random:", "random:x", "random:-1", "random:99999999999999999999", "||", "|x|", "|" * 500, "weights:", "weights:top1=nan,latency_ms=1",
-    "weights:top1=0,latency_ms=0", "weights:top1=1e308,latency_ms=1e308", "cluster:0", "cluster:99999999", "cluster:x", "lexicographic:", "lexicographic:x", "BEST",
-    ".", "..", "runs", "space.yaml", "no_such.yaml", "file.py:f", "space.yaml:f", ":", "params,", ",", "params,params", "noise", "digits", "{}", "[",
+    "", " ", mutations.DIGITS, "a" * 5000, "|" * 500,
+    *"""0 -1 1e999 nan inf x é漢 {} [ : , || |x| . .. ../.. /dev/null /proc/self/mem runs space.yaml no_such.yaml
+    file.py:f space.yaml:f x= =1 latency_ms= latency_ms=nan latency_ms=-1 latency_ms=1e999 latency_ms=1=2 latency_ms=0x1
+    top1=2 params=0 random: random:x random:-1 random:99999999999999999999 weights: weights:top1=nan,latency_ms=1
+    weights:top1=0,latency_ms=0 weights:top1=1e308,latency_ms=1e308 cluster:0 cluster:99999999 cluster:x
+    lexicographic: lexicographic:x BEST lagest params, params,params noise digits""".split(),  # noqa: SIM905
 )  # fmt: skip
 
 
@@ -299,15 +274,16 @@ def options(base: Path, folder: Path, rng: random.Random) -> Input:
     name = "mini" if (base / "mini").is_dir() else "published"
     shutil.copytree(base / name, folder, dirs_exist_ok=True)
     runs, word = f"runs/{name}", rng.choice(ODD_WORDS)
+    scored = ("score", "space.yaml", "--sample", "1", "--proxies")
     templates: Sequence[Argv] = (
-        ("show", word), ("show", runs, "--pick", word), ("cost", word), ("cost", "space.yaml", "--architecture", word),
+        *((verb, word) for verb in VERBS), ("cost", "space.yaml", "--architecture", word),
+        ("show", runs, "--pick", word), ("show", "space.yaml", "--picture", word), ("doctor", runs, "--runs", word),
         ("cost", "space.yaml", "--table", word), ("solve", runs, "--limit", word), ("solve", runs, "--setup", word),
-        ("solve", word), ("doctor", word), ("report", word), ("feasible", word), ("feasible", runs, "--networks", word if len(word) < 3 else "x"),
-        ("score", "space.yaml", "--sample", "1", "--proxies", word), ("score", "space.yaml", "--sample", "1", "--proxies", "synflow", "--data", word),
-        ("score", "space.yaml", "--proxies", "params", "--architectures", word), ("bench", "lint", word),
-        ("bench", word, "--dry-run"), ("bench", "merge", word, "--out", "merged.jsonl"), ("show", "space.yaml", "--picture", word),
-        ("search", word), ("export", word), ("ladder", word), ("train", word), ("doctor", runs, "--runs", word),
-        ("bench", "import", word, "--format", "ofa", "--table", "new.jsonl"), ("bench", "import", "space.yaml", "--format", word, "--table", "new.jsonl"),
+        ("feasible", runs, "--networks", word if len(word) < 3 else "x"),
+        (*scored, word), (*scored, "synflow", "--data", word), (*scored, "params", "--architectures", word),
+        ("bench", "lint", word), ("bench", word, "--dry-run"), ("bench", "merge", word, "--out", "merged.jsonl"),
+        ("bench", "import", word, "--format", "ofa", "--table", "new.jsonl"),
+        ("bench", "import", "space.yaml", "--format", word, "--table", "new.jsonl"),
     )  # fmt: skip
     argv = rng.choice(templates)
     return Input("options", "", f"{word[:40]!r}", (argv if rng.random() < 0.7 else (*argv, "--json"),))
@@ -315,7 +291,8 @@ def options(base: Path, folder: Path, rng: random.Random) -> Input:
 
 Maker = Callable[[Path, Path, random.Random], Input]
 KINDS: dict[Maker, int] = {
-    experiment: 24, space: 22, architecture: 4, table: 13, run: 20, bundle: 3, kit: 2, data: 3, published: 5, options: 4,
+    experiment: 24, space: 22, architecture: 4, table: 13, run: 20, bundle: 3, kit: 2, data: 3, published: 5,
+    options: 4,
 }  # fmt: skip
 """Each kind with its share, in hundredths."""
 QUICK: dict[Maker, int] = {experiment: 5, space: 6, architecture: 2, table: 2, run: 4, published: 2, options: 1}

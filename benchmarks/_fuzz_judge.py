@@ -31,8 +31,8 @@ READS = (
 )  # fmt: skip
 """Commands that write nothing; of `bench` with --dry-run, of `show` but for --picture."""
 LEAKS = re.compile(
-    r"Traceback|weights_only|torch\.load|\[Errno|JSONDecodeError|object at 0x|<class '|\bKeyError|TypeError|\bValueError"
-    r"|AttributeError|IndexError|OverflowError|RecursionError|ParserError|ScannerError|pydantic|\bdtype\b|NoneType|UnpicklingError"
+    r"Traceback|weights_only|torch\.load|\[Errno|object at 0x|<class '|pydantic|\bdtype\b|NoneType"
+    r"|\b(Key|Type|Value|Attribute|Index|Overflow|Recursion|Parser|Scanner|JSONDecode|Unpickling)Error"
     r"|Re-running|int_parsing|<lambda>|BadZipFile|EOFError|struct\.error|PytorchStreamReader|ConstructorError"
 )
 """Words of Python and of what it runs, which say nothing to who wrote the input."""

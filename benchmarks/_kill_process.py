@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import re
 import signal
 import sys
 import time
@@ -132,9 +133,9 @@ def processes(mark: str) -> Iterator[tuple[int, str]]:
                     yield int(place.name), title
 
 
-def kill_one(mark: str, kind: Callable[[str], bool], pick: Callable[[Sequence[int]], int]) -> str | None:
-    """Kill one process of a kind; its title, or None if there is none."""
-    there = {pid: title for pid, title in processes(mark) if kind(title)}
+def kill_one(mark: str, pattern: str, pick: Callable[[Sequence[int]], int]) -> str | None:
+    """Kill one process whose title has the pattern; that title, or None if there is none."""
+    there = {pid: title for pid, title in processes(mark) if re.search(pattern, title)}
     if not there:
         return None
     pid = pick(sorted(there))

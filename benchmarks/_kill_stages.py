@@ -229,7 +229,8 @@ def same_bundle(whole: Path, killed: Path) -> Iterator[str]:
         for f in (one, two)
     ]
     if files[0] != files[1]:
-        yield f"the files differ: {sorted(name for name in files[0] | files[1] if files[0].get(name) != files[1].get(name))}"
+        unlike = sorted({name for name, _ in files[0].items() ^ files[1].items()})
+        yield f"the files differ: {', '.join(unlike)}"
     models = [
         [(m["key"], m["picks"]) for m in json.loads((f / "manifest.json").read_text())["models"]] for f in (one, two)
     ]
@@ -269,6 +270,7 @@ def same_fidelity(whole: Path, killed: Path) -> Iterator[str]:
 
 
 SEARCH = ("search", "scored.yaml")
+SCORED = ("score", "mini.yaml", "--sample", "6", "--proxies", "synflow", "--csv", "scores.csv")
 STAGES = (
     Stage("timing", (("bench", "mini.yaml"),), same_rows("runs/mini/latency/cpu.jsonl"), "new"),
     Stage("training", (("train", "mini.yaml"),), same_weights, "timed"),
@@ -281,7 +283,7 @@ STAGES = (
     Stage("export", (("export", "mini.yaml"),), same_bundle, "searched"),
     Stage("export again", (("export", "mini.yaml"),), same_bundle, "exported"),
     Stage("report", (("report", "mini.yaml"),), whole_report, "searched"),
-    Stage("score", (("score", "mini.yaml", "--sample", "6", "--proxies", "synflow", "--csv", "scores.csv"),), same_scores, "new", None),
+    Stage("score", (SCORED,), same_scores, "new", None),
     Stage("kit", (("kit.pyz",),), same_rows("kit.jsonl"), "kit", None),
     Stage("search on Ray: the driver", (SEARCH,), whole_study, "ray", "runs/scored"),
     Stage("search on Ray: an actor", (SEARCH,), whole_study, "ray", "runs/scored", "ray::(Actor|ResourceTrainable)"),

@@ -2,7 +2,7 @@
 
     python benchmarks/fuzz.py --inputs 10000 --seed 1 --out docs/results/fuzz.json     # twenty minutes on two cores
     python benchmarks/fuzz.py --inputs 500 --keep faults --workers 1
-    python benchmarks/fuzz.py --only 1234 --keep faults                                # one input again, its folder kept
+    python benchmarks/fuzz.py --only 1234 --keep faults     # one input again, its folder kept
 
 Experiments, spaces, architectures, latency tables, every file of a run's folder, bundles, kits, data and published
 numbers are made, by a tiny run, and then changed in one thing: a value of another kind, a key twice or not at all, a

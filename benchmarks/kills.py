@@ -21,7 +21,6 @@ import argparse
 import json
 import multiprocessing
 import random
-import re
 import shutil
 import sys
 import tempfile
@@ -132,7 +131,7 @@ def _disturbed(
             victim.kill()
     else:
         while not hit and not ends:
-            hit = bool(_kill_process.kill_one(mark, lambda title: re.search(str(stage.kind), title) is not None, rng.choice))
+            hit = bool(_kill_process.kill_one(mark, stage.kind, rng.choice))
             time.sleep(0.02)
             ends |= _over(started)
     if hit:
@@ -202,7 +201,8 @@ def _task(given: tuple[str, int, int, int, Path, Path | None]) -> Trial:
     except Exception as error:  # a fault of the instrument, or of the stage without a kill
         trial = Trial(name, number, wrong=[f"the trial fails: {type(error).__name__}: {str(error)[:500]}"])
     print(
-        f"{name} {number}: {time.monotonic() - begun:.0f} s, kills {trial.kills}, codes {trial.codes}, {trial.wrong or 'all is well'}",
+        f"{name} {number}: {time.monotonic() - begun:.0f} s, kills {trial.kills}, codes {trial.codes}, "
+        f"{trial.wrong or 'all is well'}",
         file=sys.stderr,
         flush=True,
     )

@@ -1,4 +1,4 @@
-"""Bad input, most of it valid but for one thing, ends in an error that says so: the short profile of `benchmarks/fuzz.py`."""
+"""Bad input, most of it valid but for one thing, ends in an error: the short profile of `benchmarks/fuzz.py`."""
 
 from __future__ import annotations
 
