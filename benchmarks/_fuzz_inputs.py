@@ -301,6 +301,7 @@ QUICK: dict[Maker, int] = {experiment: 5, space: 6, architecture: 2, table: 2, r
 
 def made(number: int, seed: int, base: Path, folder: Path, kinds: dict[Any, int] = KINDS) -> Input:
     """Input of that number: a folder with one bad file in it."""
+    folder.mkdir(parents=True, exist_ok=True)
     rng = random.Random(f"{seed}/{number}")
     maker = rng.choices(list(kinds), list(kinds.values()))[0]
     return maker(base, folder, rng)

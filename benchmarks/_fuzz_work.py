@@ -54,7 +54,6 @@ def once(
     """Make the input of a number, give it to its commands, and tell what they did; with `keep` its folder stays."""
     with tempfile.TemporaryDirectory(prefix="hwnas-fuzz-") as scratch:
         folder = Path(scratch) / "given"
-        folder.mkdir()
         made = _fuzz_inputs.made(number, seed, base, folder, kinds)
         if keep is not None:
             shutil.copytree(folder, keep / str(number), dirs_exist_ok=True)

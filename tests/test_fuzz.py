@@ -30,8 +30,6 @@ def test_bad_input_ends_in_an_error_and_damages_nothing(part: int, base: Path) -
 
 def test_a_seed_names_an_input(base: Path, tmp_path: Path) -> None:
     folders = tmp_path / "one", tmp_path / "two"
-    for folder in folders:
-        folder.mkdir()
     for number in range(20):
         one, two = (
             _fuzz_inputs.made(number, SEED, base, folder / str(number), _fuzz_inputs.QUICK) for folder in folders
