@@ -133,6 +133,11 @@ def processes(mark: str) -> Iterator[tuple[int, str]]:
                     yield int(place.name), title
 
 
+def is_there(mark: str, pattern: str) -> bool:
+    """Return whether a process of the trial has such a title."""
+    return any(re.search(pattern, title) for _, title in processes(mark))
+
+
 def kill_one(mark: str, pattern: str, pick: Callable[[Sequence[int]], int]) -> str | None:
     """Kill one process whose title has the pattern; that title, or None if there is none."""
     there = {pid: title for pid, title in processes(mark) if re.search(pattern, title)}

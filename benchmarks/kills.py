@@ -21,6 +21,7 @@ import argparse
 import json
 import multiprocessing
 import random
+import re
 import shutil
 import sys
 import tempfile
@@ -46,6 +47,10 @@ KILLED_TWICE = 2
 """So many kills in one trial, one after the other, before the command may end."""
 MISSES = 6
 """After so many starts that ended before they were killed, a trial has as many kills as it has."""
+SOONER = 0.7
+"""Where a start ended before it was killed, later ones are killed within this share of the time."""
+ROUNDS = 4
+"""How often trials are added where kills are lacking."""
 STARTS = 6
 """After so many starts that were not killed and did not end with exit code 0, a trial is given up."""
 
@@ -66,15 +71,17 @@ class Trial:
 
 
 def reference(stage: Stage, top: Path) -> float:
-    """Let the stage end undisturbed; the seconds that it takes."""
+    """Let the stage end undisturbed; the seconds that it takes, or that the process lives which is to be killed."""
     folder = top / "whole" / stage.name.replace(" ", "_").replace(":", "")
     if folder.exists():
         return float((folder / "seconds").read_text())
     draft = folder.with_name(f".{folder.name}")
     shutil.rmtree(draft, ignore_errors=True)
     shutil.copytree(top / stage.before, draft)
-    begun, mark = time.monotonic(), f"whole-{os.getpid()}"
-    ends = [one.wait() for one in [_kill_process.start(argv, draft, mark) for argv in stage.commands]]
+    mark = f"whole-{os.getpid()}"
+    started = [_kill_process.start(argv, draft, mark) for argv in stage.commands]
+    begun = _appeared(stage, started, mark)
+    ends = [one.wait() for one in started]
     seconds = time.monotonic() - begun
     if any(end.code for end in ends):
         raise RuntimeError(f"{stage.name} fails without a kill: {ends}")
@@ -93,9 +100,14 @@ def tried(stage: Stage, number: int, seed: int, kills: int, top: Path, keep: Pat
         shutil.copytree(top / stage.before, folder)
         errs: list[str] = []
         while len(trial.kills) < kills and trial.missed < MISSES:
-            ends = list(_disturbed(stage, folder, mark, seconds, rng, trial))
+            missed, ends = trial.missed, list(_disturbed(stage, folder, mark, seconds, rng, trial))
             errs += [end.err for end in ends]
-            seconds = min([seconds, *(end.seconds for end in ends if end.code == 0)])  # there may be little left to do
+            if trial.missed > missed:
+                if trial.kills:  # it has ended, after a kill
+                    break
+                seconds *= SOONER
+                shutil.rmtree(folder)
+                shutil.copytree(top / stage.before, folder)
         for _ in range(STARTS):
             ends = [one.wait() for one in [_kill_process.start(argv, folder, mark) for argv in stage.commands]]
             trial.codes += [end.code for end in ends]
@@ -119,27 +131,17 @@ def _disturbed(
 ) -> Iterator[Ended]:
     """Start the stage, kill it or one of its processes, and wait for the end."""
     started = [_kill_process.start(argv, folder, mark) for argv in stage.commands]
-    moment = rng.uniform(0, seconds)
-    ends: dict[int, Ended] = {}
-    hit = False
-    while time.monotonic() - started[0].since < moment and len(ends) < len(started):
-        time.sleep(0.002)
-        ends |= _over(started)
-    victim = rng.choice(started)
-    if stage.kind is None:
-        if hit := victim.pid not in ends:
-            victim.kill()
-    else:
-        while not hit and not ends:
-            hit = bool(_kill_process.kill_one(mark, stage.kind, rng.choice))
-            time.sleep(0.02)
-            ends |= _over(started)
-    if hit:
+    victim, before = rng.choice(started), len(trial.kills)
+    while len(trial.kills) < before + (1 if stage.kind is None else KILLED_TWICE):
+        moment = _appeared(stage, started, mark) + rng.uniform(0, seconds)
+        while time.monotonic() < moment and not all(one.is_over() for one in started):
+            time.sleep(0.002)
+        if not _hit(stage, victim, mark, rng):
+            break
         trial.kills.append(round(time.monotonic() - started[0].since, 3))
-    else:
-        trial.missed += 1
+    trial.missed += len(trial.kills) == before
     for one in started:
-        ended = ends[one.pid] if one.pid in ends else one.wait()
+        ended = one.wait()
         if not (stage.kind is None and one is victim):
             trial.codes.append(ended.code)
         yield ended
@@ -147,15 +149,30 @@ def _disturbed(
         _kill_process.survivors(mark)
 
 
-def _over(started: Sequence[Started]) -> dict[int, Ended]:
-    return {one.pid: ended for one in started if (ended := one.is_over()) is not None}
+def _hit(stage: Stage, victim: Started, mark: str, rng: random.Random) -> bool:
+    """Kill the command with its process group, or a process of the stage's kind; return whether there was one."""
+    if stage.kind is not None:
+        return _kill_process.kill_one(mark, stage.kind, rng.choice) is not None
+    if victim.is_over() is not None:
+        return False
+    victim.kill()
+    return True
+
+
+def _appeared(stage: Stage, started: Sequence[Started], mark: str) -> float:
+    """The moment at which there is what is to be killed: the command, or a process of the kind."""
+    if stage.kind is not None:
+        while not _kill_process.is_there(mark, stage.kind) and not all(one.is_over() for one in started):
+            time.sleep(0.05)
+        return time.monotonic()
+    return started[0].since
 
 
 def _wrong(stage: Stage, folder: Path, top: Path, mark: str, errs: Sequence[str]) -> Iterator[str]:
     """What a trial left that must not be."""
     for err in errs:
-        if "Traceback" in err:
-            yield f"a traceback: {err.strip().splitlines()[-1][:200]}"
+        if traced := re.search(r"Traceback[^\n]*\n(?: [^\n]*\n|\n)*([^\n]+)", err):
+            yield f"a traceback: {traced[1][:200]}"
     if left := _kill_process.survivors(mark):
         yield f"processes stay: {', '.join(left[:3])}"
     for path in sorted(folder.rglob("*")):
@@ -209,6 +226,24 @@ def _task(given: tuple[str, int, int, int, Path, Path | None]) -> Trial:
     return trial
 
 
+def _all_trials(
+    pool: ProcessPoolExecutor, stages: Sequence[Stage], kills: int, seed: int, top: Path, keep: Path | None
+) -> list[Trial]:
+    """Trials of each stage, until each has its kills: of those that were begun, some end before they are killed."""
+    trials: list[Trial] = []
+    for _ in range(ROUNDS):
+        done, begun = Counter[str](), Counter(trial.stage for trial in trials)
+        for trial in trials:
+            done[trial.stage] += len(trial.kills)
+        tasks = [
+            (stage.name, begun[stage.name] + number, seed, KILLED_TWICE, top, keep)
+            for stage in stages
+            for number in range(-(-max(0, kills - done[stage.name]) // KILLED_TWICE))
+        ]
+        trials += pool.map(_task, tasks)
+    return trials
+
+
 def summary(stage: Stage, trials: Sequence[Trial], top: Path) -> dict[str, Any]:
     """The counts of a stage."""
     wrong = Counter(text for trial in trials for text in trial.wrong)
@@ -255,10 +290,8 @@ def main() -> None:
         begun = time.monotonic()
         with ProcessPoolExecutor(1, context, _kill_process.warm) as one:
             list(one.map(_referred, [stage.name for stage in stages], [top] * len(stages)))
-        numbers = range(-(-kills // KILLED_TWICE))
-        tasks = [(s.name, n, asked.seed, KILLED_TWICE, top, asked.keep) for s in stages for n in numbers]
         with ProcessPoolExecutor(asked.workers, context, _kill_process.warm) as pool:
-            trials = list(pool.map(_task, tasks))
+            trials = _all_trials(pool, stages, kills, asked.seed, top, asked.keep)
         report = {
             "benchmark": "kills", "date": datetime.now(UTC).date().isoformat(), "machine": dict(machine()),
             "versions": versions(), "seed": asked.seed, "seconds": round(time.monotonic() - begun),
