@@ -144,6 +144,8 @@ def _disturbed(
         ended = one.wait()
         if not (stage.kind is None and one is victim):
             trial.codes.append(ended.code)
+            if ended.code and not re.search(r"^error: ", ended.err, re.MULTILINE):
+                trial.wrong.append(f"exit code {ended.code} without an error of hwnas")
         yield ended
     if stage.name.startswith("search on Ray"):
         _kill_process.survivors(mark)
