@@ -199,7 +199,7 @@ def test_other_processes_compute_on_one_thread(tmp_path: Path, pool_at_once: Non
 
 def test_short_memory_means_fewer_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     for free, most in ((0, 1), (artifacts.WORKER_BYTES, 1), (2 * artifacts.WORKER_BYTES, 2)):
-        monkeypatch.setattr(artifacts, "_free_bytes", lambda free=free: iter([free]))
+        monkeypatch.setattr(artifacts, "free_bytes", lambda free=free: iter([free]))
         monkeypatch.setattr(artifacts.os, "sched_getaffinity", lambda pid: set(range(64)))
         assert artifacts._workers() == most
 

@@ -374,3 +374,14 @@ def test_a_long_check_shows_how_far_it_is(tmp_path: Path) -> None:
     check_space(read_space(path), lambda done, total: seen.append((done, total)))
     assert [done for done, _ in seen] == list(range(len(seen)))
     assert {total for _, total in seen} == {len(seen)}
+
+
+@pytest.mark.parametrize("text", ["classes: 18446744073709551616", "classes: 1000000001"])
+def test_numbers_beyond_every_tensor_are_refused_before_anything_is_built(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "large.yaml"
+    path.write_text(
+        f"name: large\ninput: {{channels: 1, resolution: 8}}\n{text}\nstages: [{{name: head, op: classifier}}]\n"
+    )
+    with pytest.raises(SpaceError, match="`classes` is ") as caught:
+        read_space(path)
+    assert "1,000,000,000" in caught.value.allowed

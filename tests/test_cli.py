@@ -16,7 +16,6 @@ import pytest
 import typer.main
 
 from hwnas import __version__, cli
-from hwnas.cli.printing import counted
 from hwnas.config import read_experiment
 from hwnas.errors import RunError
 from hwnas.latency.lines import without_seals
@@ -25,6 +24,7 @@ from hwnas.pipeline.narrate import Bar, LateBar
 from hwnas.shipped import shipped_names
 from hwnas.space import read_space
 from hwnas.terminal import Terminal, show_error
+from hwnas.words import counted
 
 COMMANDS = sorted(typer.main.get_command(cli.app).commands)  # type: ignore[attr-defined]
 
@@ -322,7 +322,7 @@ REFUSED: dict[str, tuple[Sequence[str], int, str]] = {
     "an empty space": (["show", "empty.yaml"], 2, "the file is empty"),
     "many architectures": (["cost", "digits", "--architecture", "list.json"], 2, "a list without `picks`"),
     "another space's": (["cost", "digits", "--architecture", "other.json"], 2, "the architecture is of space `x`"),
-    "no JSON": (["cost", "digits", "--architecture", "empty.yaml"], 2, "it is no JSON"),
+    "no JSON": (["cost", "digits", "--architecture", "empty.yaml"], 2, "the file is no JSON"),
     "not trained": (["search", "tiny.yaml", "--runs", "r"], 1, "hwnas bench tiny.yaml --runs r"),
     "not searched": (["export", "tiny.yaml"], 1, "there is no checkpoint"),
     "no front": (["show", "runs/tiny"], 1, "has no front yet"),

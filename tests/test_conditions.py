@@ -70,7 +70,7 @@ def test_a_process_gets_the_last_cores_of_those_it_asked_for(machines: dict[str,
     assert chosen("little", 2, False, phone) == [0, 1, 2, 3]
     assert chosen("", 2, True, phone) == [6, 7]
     assert chosen("", 2, False, phone) == []
-    with pytest.raises(ConfigError, match="2 threads on 1 cores"):
+    with pytest.raises(ConfigError, match="2 threads on 1 core "):
         chosen("big", 2, True, phone)
 
 

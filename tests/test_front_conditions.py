@@ -369,8 +369,8 @@ def test_without_a_set_up_every_tier_is_solved_for(
         objectives = [Objective("top1@top1", "max"), Objective(f"latency_ms@{setup}", "min")]
         assert len(pareto_front(rows, objectives)) == len(keys) > 0
     _, out, _ = command(*given, monkeypatch=monkeypatch, capfd=capfd)
-    assert "Front of edge" in out
-    assert "Front of cloud" in out
+    assert "solved for cpu" in out
+    assert "solved for pair" in out
 
 
 def test_a_tier_with_nothing_within_the_limits_is_told_beside_the_others(

@@ -22,6 +22,7 @@ from hwnas import cli, pipeline
 from hwnas.choosing import choose
 from hwnas.config import read_experiment
 from hwnas.errors import ConfigError, DataError, ExportError, HwnasError, RunError, SpaceError, TableError
+from hwnas.io.checksum import unsealed
 from hwnas.latency.table import read_table
 from hwnas.pareto import Tier
 from hwnas.pipeline.narrate import Bar, Silent
@@ -422,7 +423,7 @@ def test_a_limit_that_no_network_meets_is_refused_before_training(tmp_path: Path
 
 def test_a_limit_on_file_sizes_needs_sizes_in_the_table(run: Path) -> None:
     path = run / "latency" / "cpu.jsonl"
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines = [unsealed(json.loads(line)) for line in path.read_text().splitlines()]
     path.write_text("".join(json.dumps({k: v for k, v in line.items() if k != "file_bytes"}) + "\n" for line in lines))
     (tier,) = pipeline.search(run, trials=3)
     assert "file_kib@cpu" not in tier.front[0].scores

@@ -48,7 +48,7 @@ SPACES: dict[str, AnySpace] = {
         mb(kernel=[3, 5], depth="$n", expand="$n"), mb("s2", se=[False, True]), choices={"n": [1, 2]}
     ),
     "deeper by a shared choice, then wider": space_of(
-        mb(depth="$n"), mb("s2", width="$w", depth="$n"), choices={"n": [3, 1], "w": [8, 16]}
+        mb(depth="$n"), mb("s2", width="$w", depth="$n"), choices={"n": [1, 3], "w": [8, 16]}
     ),
     "function": FunctionSpace("two_paths", two_paths),
 }
@@ -96,7 +96,8 @@ def spaces(draw: st.DrawFn) -> Space:
 
     def some(options: list[Any], shared: str) -> Any:
         one = st.sampled_from(options)
-        return draw(st.one_of(one, st.lists(one, min_size=1, max_size=2, unique=True), st.just(f"${shared}")))
+        listed = st.lists(one, min_size=1, max_size=2, unique=True).map(lambda some: sorted(some, key=options.index))
+        return draw(st.one_of(one, listed, st.just(f"${shared}")))
 
     stages = []
     for number in range(draw(st.integers(1, 3))):

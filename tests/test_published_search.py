@@ -114,7 +114,7 @@ def test_a_network_without_a_row_fails_with_its_reason(tmp_path: Path) -> None:
     assert 0 < searched.finished.failed <= 10
     assert searched.finished.trials == 60
     reasons = {str(e.failed) for e in searched.evaluations if e.failed}
-    assert all("latency_ms@board: NoScore" in reason and "no row for architecture" in reason for reason in reasons)
+    assert all(reason.startswith("latency_ms@board: ") and "no row for architecture" in reason for reason in reasons)
 
 
 def test_a_changed_table_begins_a_new_study(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hwnas.errors import HwnasError, RunError, TableError
+from hwnas.errors import DiskError, HwnasError, RunError, TableError
 from hwnas.io.checksum import SEAL
 from hwnas.latency.artifacts import Target, make_files
 from hwnas.latency.energy.meter import Energy
@@ -358,7 +358,7 @@ def test_an_output_that_cannot_be_is_refused_before_anything_is_read(tmp_path: P
 
 def test_a_pipe_is_no_table_and_hangs_nobody(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "t")
-    with pytest.raises(TableError, match="no regular file"):
+    with pytest.raises(TableError, match="a regular file is needed"):
         read_table(tmp_path / "t")
     with pytest.raises(TableError):
         open_table(tmp_path / "t", SETUP)
@@ -405,7 +405,7 @@ def test_a_full_disk_is_not_blamed_on_operators(tmp_path: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
     target = Target("conv", Conv(3, 8).module, (3, 8, 8))
-    with pytest.raises(RunError, match="cannot be written \\(No space left on device\\)") as caught:
+    with pytest.raises(DiskError, match="cannot be written \\(No space left on device\\)") as caught:
         make_files([target, target], SETUP, ".onnx", export, tmp_path)
     assert str(tmp_path) in caught.value.where
     assert "operator" not in caught.value.do

@@ -150,7 +150,7 @@ def test_ray_trains_what_one_process_does(ray: FakeTrain, own: Path, data: Datas
 def test_what_a_worker_of_ray_raises_is_raised(ray: FakeTrain, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="nothing is here"):
         train_together(unopened, 2, launcher="ray")
-    with pytest.raises(TrainingError, match=r"Ray could not train in 2 processes \(RuntimeError: a worker failed\)"):
+    with pytest.raises(TrainingError, match=r"Ray could not train in 2 processes \(a worker failed\)"):
         train_together(lambda number: 1 / 0, 2, launcher="ray")  # type: ignore[arg-type, return-value]
     monkeypatch.setitem(sys.modules, "ray.train", None)
     with pytest.raises(MissingExtra, match=r"ray\.train"):

@@ -74,6 +74,7 @@ def priced_setup(run: Run, name: str) -> Priced:
     Raises:
         TableError: as `priced_setups`.
     """
+    _refuse_no_table(run, name)
     for path in (run.table_path(name), run.front_table_path(name)):
         refuse_another_setup(run, name, path)
     return _priced(run, name, table_of(run.experiment.setups[name], run.table_path(name)))
@@ -86,13 +87,17 @@ def priced_before(run: Run, name: str) -> Priced:
         TableError: the table is missing, damaged, or of another set-up than the experiment's.
     """
     path = run.table_path(name)
-    if not path.exists():
+    _refuse_no_table(run, name)
+    refuse_another_setup(run, name, path)
+    return _priced(run, name, board_table(path, wished(run.experiment.setups[name])))
+
+
+def _refuse_no_table(run: Run, name: str) -> None:
+    if not (path := run.table_path(name)).exists():
         raise TableError(
             "there is no table yet", where=str(path), allowed="A latency is predicted from a set-up's table",
             do=f"Run `{run.command('bench')}`, or name another table",
         )  # fmt: skip
-    refuse_another_setup(run, name, path)
-    return _priced(run, name, board_table(path, wished(run.experiment.setups[name])))
 
 
 def refuse_another_setup(run: Run, name: str, path: Path) -> None:

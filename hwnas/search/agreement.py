@@ -11,7 +11,7 @@ from typing import Literal
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from hwnas.errors import HwnasError, RunError
+from hwnas.errors import HwnasError, RunError, reason
 from hwnas.io.fields import FieldError, Fields
 from hwnas.pareto import Tier
 from hwnas.search.evaluate import Evaluation
@@ -82,11 +82,7 @@ def kept_studies(storage: Path | str, prefix: str) -> list[KeptStudy]:
     except HwnasError:
         raise
     except Exception as error:  # a database's own errors have no common base
-        words = (
-            driver_message(error, storage_url(storage))
-            if isinstance(storage, str)
-            else f"{type(error).__name__}: {error}"
-        )
+        words = driver_message(error, storage_url(storage)) if isinstance(storage, str) else reason(error)
         raise RunError(
             f"the study cannot be read ({words})", where=where,
             allowed="A study is a log that Optuna wrote, or lies in a database that answers",

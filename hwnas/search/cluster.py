@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, final
 
-from hwnas.errors import ConfigError, HwnasError, RunError
+from hwnas.errors import ConfigError, HwnasError, RunError, reason
 
 LOOK_S = 2.0
 """How often is looked whether the cluster is there."""
@@ -98,7 +98,7 @@ def cluster(address: str | None, cpus: int, environment: Mapping[str, str]) -> I
         joined = watched()
     except Exception as error:  # Ray's errors have no common base
         raise ConfigError(
-            f"no Ray cluster can be used ({type(error).__name__}: {error})",
+            f"no Ray cluster can be used ({reason(error)})",
             where=f"search.ray: address {address}",
             allowed="`auto` and `host:port` need a running cluster; without an address one is begun here",
             do="Start one with `ray start --head`, or leave the address out",

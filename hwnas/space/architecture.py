@@ -19,6 +19,8 @@ from hwnas.errors import SpaceError
 Value = int | float | str | bool
 MOST_OPTIONS = 1000
 """Of a choice: each option is built once before a run, in about 10 ms, and is a row of each latency table at least."""
+LARGEST = 1_000_000_000
+"""The largest number that stands in a space: no tensor of PyTorch has longer axes in practice."""
 
 
 def ascends(options: Sequence[Value]) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import reprlib
 from collections import Counter
@@ -13,7 +12,7 @@ from typing import Any
 
 from hwnas.errors import SpaceError, did_you_mean
 from hwnas.lookup import named, plugin_files
-from hwnas.space.architecture import MOST_OPTIONS, Value, ascends
+from hwnas.space.architecture import LARGEST, MOST_OPTIONS, Value, ascends
 from hwnas.space.canonical import Canonical
 from hwnas.space.space import Space
 from hwnas.space.stage import Block, Knob, Stage
@@ -296,11 +295,12 @@ def _options(raw: Any, where: str, name: str) -> tuple[Value, ...]:
             "List fewer, such as every eighth",
         )
     for option in options:
-        if not isinstance(option, int | float | str | bool) or option in (math.inf, -math.inf) or option != option:
+        known = isinstance(option, int | float | str | bool)
+        if not known or (not isinstance(option, str) and not abs(option) <= LARGEST):  # a NaN is not, either
             raise _error(
                 f"`{name}` holds {reprlib.repr(option)}",
                 where,
-                "An option is a finite number, a word or true/false",
+                f"An option is a number up to {LARGEST:,}, a word or true/false",
                 "Correct it",
             )
     if len(set(options)) < len(options):  # 1, 1.0 and true are equal, and so would be the networks
@@ -311,10 +311,9 @@ def _options(raw: Any, where: str, name: str) -> tuple[Value, ...]:
 
 
 def _whole(raw: Any, where: str, name: str, least: int = 1) -> int:
-    if not isinstance(raw, int) or isinstance(raw, bool) or raw < least:
-        raise _error(
-            f"`{name}` is {reprlib.repr(raw)}", where, f"`{name}` is a whole number from {least} on", "Correct it"
-        )
+    if not isinstance(raw, int) or isinstance(raw, bool) or not least <= raw <= LARGEST:
+        allowed = f"`{name}` is a whole number from {least} to {LARGEST:,}"
+        raise _error(f"`{name}` is {reprlib.repr(raw)}", where, allowed, "Correct it")
     return raw
 
 

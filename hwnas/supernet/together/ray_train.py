@@ -16,7 +16,7 @@ def launch(opener: Opener, processes: int, heard: Heard) -> None:
     """Start the processes as Ray's workers and wait for them. Progress is Ray's own; epochs are in the checkpoints.
 
     Raises:
-        HwnasError: what a process raised.
+        HwnasError: what a process reason.
         TrainingError: Ray could not train.
     """
     import torch
