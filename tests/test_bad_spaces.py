@@ -184,7 +184,7 @@ BAD: dict[str, tuple[str, str, str]] = {  # the file, what is met, which stage o
     "a word for a width": (space("name: s1, op: conv, width: wide"), "`width` is 'wide'", "s1"),
     "a width that no machine holds": (
         space("name: s1, op: conv, width: 100000000000000000000"),
-        "cannot be built", "s1",
+        "`width` holds", "s1",
     ),
     "a negative resolution": (space(MB, given="{channels: 3, resolution: -8}"), "`resolution` is -8", "input"),
     "channels that are a choice": (
