@@ -115,12 +115,16 @@ class Desk:
         self.found: list[tuple[str, Sequence[Task]]] = []
         self.renewed = 0
 
-    def put(self, actor: str, tasks: Sequence[Task]) -> None:
+        self.numbers = set[int]()
+
+    def put(self, actor: str, number: int, tasks: Sequence[Task]) -> None:
         self.found.append((actor, tasks))
+        self.numbers.add(number)
 
     def renew(self, lost: str | None) -> bool:
-        self.renewed += lost == str(self.renewed)
-        return lost == str(self.renewed - 1)
+        is_this = lost == str(self.renewed)
+        self.renewed += is_this
+        return is_this
 
 
 def test_an_actor_that_is_up_in_place_of_another_gets_what_that_one_lost() -> None:
@@ -182,10 +186,12 @@ def test_a_desk_that_dies_is_no_network_s_fault() -> None:
         crew.heard(worker, worker, None)
     batches = dict(desk.found)
     desk.found.clear()
-    for worker in ("w", "x"):
-        crew.stranded(worker, worker, "0")
+    crew.stranded("w", "w", "0")
+    assert len(desk.found) == 2, "the other one may never know that there was another desk"
+    crew.stranded("x", "x", "0")
     assert desk.renewed == 1, "one desk for both"
-    assert dict(desk.found) == batches, "what lay on the lost desk lies on the new one"
+    assert desk.numbers == {1, 2}, "who has had one passes it over"
+    assert dict(desk.found) == batches, "what lay on the lost desk lies on the new one, for whoever asks there"
     for worker in ("w", "x"):
         crew.heard(worker, worker, score_all(scored, batches[worker]))
     (_, last) = desk.found[2]

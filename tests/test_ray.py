@@ -174,8 +174,10 @@ def test_a_desk_that_dies_again_and_again_loses_nothing_and_no_network_fails_for
 
     def kill(progress: Progress) -> None:
         if progress.trials in (4, 8, 12):
-            (desk,) = (name for name in ray.util.list_named_actors() if name.startswith("hwnas-desk-"))
-            ray.kill(ray.get_actor(desk))
+            deadline = time.monotonic() + 60
+            while not (desks := [n for n in ray.util.list_named_actors() if n.startswith("hwnas-desk-")]):
+                assert time.monotonic() < deadline, "one is on its way"
+            ray.kill(ray.get_actor(desks[0]))
             killed.append(progress.trials)
 
     run_on_ray(study, slow, 20, Workers(2), kill)

@@ -64,7 +64,7 @@ class Source:
         asked = [self._alone.pop()] if self._alone else self._asked()
         if asked:
             self._open[worker] = asked
-            return self.repeat(worker)
+            return [Task(trial.architecture, self._known(trial.architecture)) for trial in asked]
         return None if self._open or self.study.waits else []
 
     def take(self, worker: str, done: Done) -> None:
@@ -77,10 +77,6 @@ class Source:
         self.raised = self.raised or done.raised
         if self.progress is not None:
             self.progress(self.study.progress(self.trials, time.monotonic() - self._started))
-
-    def repeat(self, worker: str) -> list[Task]:
-        """The batch that is in the worker's hands, which never reached it."""
-        return [Task(trial.architecture, self._known(trial.architecture)) for trial in self._open[worker]]
 
     def lose(self, worker: str) -> None:
         """The worker died: each architecture of its batch is tried alone, so that the one that kills is found."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -18,8 +19,8 @@ before another worker takes its place."""
 class Desk(Protocol):
     """A place where batches are laid for actors."""
 
-    def put(self, actor: str, tasks: Sequence[Task]) -> None:
-        """Lay a batch there, in place of what lies there for this actor."""
+    def put(self, actor: str, number: int, tasks: Sequence[Task]) -> None:
+        """Lay a batch there, in place of what lies there for this actor; who has had its number passes it over."""
 
     def renew(self, lost: str | None) -> bool:
         """Make another one if this is the one that was lost; return whether it was."""
@@ -36,6 +37,9 @@ class Crew:
     _hired: set[str] = field(default_factory=set)
     _waiting: dict[str, str] = field(default_factory=dict)
     """Workers without a batch, and the name that their actor goes by at the desk."""
+    _laid: dict[str, tuple[str, int, Sequence[Task]]] = field(default_factory=dict)
+    """By worker, what was laid on the desk last: for which actor, and its number. It may have been taken by now."""
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _barren: int = 0
     """Actors in a row that died with nothing in hand."""
     _desks: int = 0
@@ -72,11 +76,15 @@ class Crew:
         elif done is not None and done.raised is not None:
             self.source.raised = self.source.raised or done.raised
         self._waiting[worker] = actor
+        self._laid.pop(worker, None)
         self._serve()
 
     def stranded(self, worker: str, actor: str, desk: str | None) -> None:
         """An actor cannot reach the desk: what lay there for it is laid on another one, and no network has failed."""
-        self._desks += self.desk.renew(desk)
+        if self.desk.renew(desk):
+            self._desks += 1
+            for laid in self._laid.values():
+                self.desk.put(*laid)
         if self._desks > TRIES:
             self.source.raised = self.source.raised or RunError(
                 f"the actor that hands out batches died {self._desks} times in a row",
@@ -84,15 +92,14 @@ class Crew:
                 allowed="It runs beside the driver and needs next to no memory",
                 do="Look at Ray's log, and run the same command again: nothing is lost, no network counts as failed",
             )
-        if self.source.has(worker) and not self.ended:
-            self.desk.put(actor, tuple(self.source.repeat(worker)))
-            return
-        self._waiting[worker] = actor
-        self._serve()
+        if worker not in self._laid:
+            self._waiting[worker] = actor
+            self._serve()
 
     def lost(self, worker: str) -> None:
         """Its actor died, and will have a successor; until that is up, others get what it had in hand."""
         self._waiting.pop(worker, None)
+        self._laid.pop(worker, None)
         if self.source.has(worker):
             with self._kept():
                 self.source.lose(worker)
@@ -111,6 +118,7 @@ class Crew:
         """It ended, or its actors died so often that Tune gave it up."""
         self._hired.discard(worker)
         self._waiting.pop(worker, None)
+        self._laid.pop(worker, None)
         if died:
             self.lost(worker)
 
@@ -130,4 +138,5 @@ class Crew:
             if tasks is not None:
                 del self._waiting[worker]
                 self._over = self._over or not tasks
-                self.desk.put(actor, tuple(tasks))
+                self._laid[worker] = (actor, next(self._numbers), tuple(tasks))
+                self.desk.put(*self._laid[worker])

@@ -11,7 +11,7 @@ from typing import Any, final
 
 from hwnas.search.batches import Task
 
-NAMED_S = 10.0
+NAMED_S = 60.0
 """So long may the name of a desk that has died stay taken."""
 
 
@@ -20,16 +20,20 @@ def _desk() -> Any:
         """A batch for each actor at most: what is laid there takes the place of what was not taken."""
 
         def __init__(self) -> None:
-            self.boxes: dict[str, asyncio.Queue[Sequence[Task]]] = {}
+            self.boxes: dict[str, asyncio.Queue[tuple[int, Sequence[Task]]]] = {}
 
-        async def put(self, actor: str, tasks: Sequence[Task]) -> None:
+        async def put(self, actor: str, number: int, tasks: Sequence[Task]) -> None:
             box = self.boxes.setdefault(actor, asyncio.Queue())
             while not box.empty():
                 box.get_nowait()
-            box.put_nowait(tasks)
+            box.put_nowait((number, tasks))
 
-        async def take(self, actor: str) -> Sequence[Task]:
-            return await self.boxes.setdefault(actor, asyncio.Queue()).get()
+        async def take(self, actor: str, last: int) -> tuple[int, Sequence[Task]]:
+            box = self.boxes.setdefault(actor, asyncio.Queue())
+            while True:
+                number, tasks = await box.get()
+                if number != last:
+                    return number, tasks
 
     return Desk
 
@@ -42,10 +46,10 @@ class Desks:
         self.name = f"hwnas-desk-{uuid.uuid4().hex}"
         self._desk = self._made()
 
-    def put(self, actor: str, tasks: Sequence[Task]) -> None:
-        """Lay a batch there; if the desk has died meanwhile, the actor will say so."""
+    def put(self, actor: str, number: int, tasks: Sequence[Task]) -> None:
+        """Lay a batch there; if the desk has died meanwhile, an actor will say so."""
         with contextlib.suppress(Exception):  # Ray's errors have no common base
-            self._desk.put.remote(actor, tuple(tasks))
+            self._desk.put.remote(actor, number, tuple(tasks))
 
     def renew(self, lost: str | None) -> bool:
         """Make another desk, unless one was made since; None: an actor found none of the name."""
@@ -85,8 +89,8 @@ def identity(desk: Any) -> str:
     return str(desk._actor_id.hex())
 
 
-def take(name: str, actor: str) -> tuple[Sequence[Task] | None, str | None]:
-    """An actor's next batch, waited for; None if the desk died, and which desk that was."""
+def take(name: str, actor: str, last: int) -> tuple[tuple[int, Sequence[Task]] | None, str | None]:
+    """An actor's next batch and its number, waited for, not the last one again; None if the desk died, and which."""
     import ray
     from ray.exceptions import RayError
 
@@ -94,6 +98,6 @@ def take(name: str, actor: str) -> tuple[Sequence[Task] | None, str | None]:
     if desk is None:
         return None, None
     try:
-        return ray.get(desk.take.remote(actor)), identity(desk)
+        return ray.get(desk.take.remote(actor, last)), identity(desk)
     except RayError:
         return None, identity(desk)

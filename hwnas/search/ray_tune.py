@@ -196,15 +196,17 @@ def _actor(tune: Any) -> Any:
         def setup(self, config: Any, made: bytes, folder: str, desk: str) -> None:
             self.name, self.desk = uuid.uuid4().hex, desk
             self.given_back, self.scoring = _set_up(made, folder)
+            self.last = 0
             self.up = False
 
         def step(self) -> dict[str, Any]:
             if not self.up:
                 self.up = True
                 return {"actor": self.name, "given_back": self.given_back}
-            tasks, desk = take(self.desk, self.name)
-            if tasks is None:
+            batch, desk = take(self.desk, self.name, self.last)
+            if batch is None:
                 return {"actor": self.name, "stranded": desk}
+            self.last, tasks = batch
             return {"actor": self.name, "given_back": score_all(self.scoring, tasks), "done": not tasks}
 
         def save_checkpoint(self, checkpoint_dir: str) -> None:
