@@ -204,7 +204,7 @@ def bundle(base: Path, folder: Path, rng: random.Random) -> Input:
 
 def kit(base: Path, folder: Path, rng: random.Random) -> Input:
     """A kit; its commands begin with the kit's file."""
-    from hwnas.boards.contents import seal
+    from hwnas.boards.archive import seal
 
     change = files.in_zip((base / "kit" / "kit.pyz").read_bytes(), rng, comment=seal)
     (folder / "kit.pyz").write_bytes(change.content)

@@ -28,7 +28,7 @@ MEMORY = 12 << 30
 
 def tried_kit(argv: Sequence[str], folder: Path) -> Outcome:
     """Start a kit as its own `__main__` does, in this process."""
-    from hwnas.boards import kit
+    from hwnas.boards import runner as kit
 
     before, out, err, begun = _fuzz_judge.content_of(folder), io.StringIO(), io.StringIO(), time.monotonic()
     code: int | None = None

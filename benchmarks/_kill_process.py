@@ -20,7 +20,7 @@ MARK = "HWNAS_KILL_TRIAL"
 """An environment variable by which the processes of a trial are known, whoever started them."""
 LOCKS = "HWNAS_LOCKS"
 LONGEST_S = 300
-WARM = ("torch", "onnx", "onnxruntime", "optuna", "sklearn.datasets", "plotly.graph_objects", "hwnas.terminal")
+WARM = ("torch", "onnx", "onnxruntime", "optuna", "sklearn.datasets", "plotly.graph_objects", "hwnas.console")
 VERBS = ("bench", "doctor", "export", "fidelity", "ladder", "report", "run", "score", "search", "train")
 
 

@@ -135,7 +135,7 @@ def same_rows(name: str) -> Compare:
 
 def trials_of(log: Path) -> list[tuple[str, tuple[float, ...]]]:
     """Key and values of the trials that a journal tells, in order."""
-    from hwnas.search.storage import open_storage
+    from hwnas.search.storage.backends import open_storage
 
     backend, _ = open_storage(log)
     trials = [t for study in backend.get_all_studies() for t in backend.get_all_trials(study._study_id, deepcopy=False)]

@@ -33,13 +33,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hwnas.commands.export import machine, versions
 from hwnas.errors import HwnasError, SpaceError
-from hwnas.latency.artifacts import Target, make_files
+from hwnas.latency.building.model_files import Target, make_files
 from hwnas.network import Network, build, costs, lower
 from hwnas.pipeline import open_space
-from hwnas.pipeline.exporting import machine, versions
-from hwnas.pipeline.timing import exporter_of
 from hwnas.runtimes import open_runtime
+from hwnas.workspace.setups import exporter_of
 
 ROOT = Path(__file__).resolve().parent.parent
 SPACES = ("digits", "cifar10_bottleneck", "ofa_mobilenet_v3_224")

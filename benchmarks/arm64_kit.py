@@ -22,8 +22,8 @@ from pathlib import Path
 
 from hwnas.config import TimingConfig
 from hwnas.errors import TableError
-from hwnas.latency.lint import lint_tables
-from hwnas.latency.table import open_table, read_table
+from hwnas.latency.linting.lint import lint_tables
+from hwnas.measure.table import open_table, read_table
 from hwnas.pipeline import pack
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results" / "arm64_kit.json"

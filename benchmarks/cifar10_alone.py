@@ -15,15 +15,15 @@ from pathlib import Path
 
 import torch
 
+from hwnas.commands.export import machine, versions
 from hwnas.network import costs
-from hwnas.pipeline.exporting import machine, versions
-from hwnas.pipeline.narrate import Silent
-from hwnas.pipeline.training import load_run
-from hwnas.pipeline.workspace import Run, open_run
 from hwnas.search.fronts import read_front
 from hwnas.space import Architecture
 from hwnas.supernet import Recipe, accuracy, calibration_images, settled
-from hwnas.supernet.alone import train_alone
+from hwnas.supernet.training.standalone import train_alone
+from hwnas.workspace.progress import Silent
+from hwnas.workspace.supernets import load_run
+from hwnas.workspace.workspace import Run, open_run
 
 
 def picked(run: Run, tier: str, pick: str) -> Architecture:

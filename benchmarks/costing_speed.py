@@ -24,8 +24,8 @@ from typing import Any
 
 import numpy as np
 
+from hwnas.commands.export import machine, versions
 from hwnas.network import costs, lower
-from hwnas.pipeline.exporting import machine, versions
 from hwnas.population import codebook_of, population_costs
 from hwnas.space import read_space
 

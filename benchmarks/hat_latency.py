@@ -3,7 +3,7 @@
     python benchmarks/hat_latency.py --table ../shared/data/latency/hat_wmt14enfr_cpu_raspberrypi_all.csv.gz --json
 
 Encoder plus decoder latency of 2,000 transformers is to be inferred from 100 of them, at 20 random splits. The model
-is linear-Gaussian like that of a table with checks (hwnas.latency.evidence.CostPosterior): a network is a sum of parts
+is linear-Gaussian like that of a table with checks (_network_only_posterior.CostPosterior): a network is a sum of parts
 with unknown costs plus an overhead, prior variances by marginal likelihood. The parts are what a layer is made of:
 something fixed, something for each channel, for each channel squared, for each weight of the feed-forward network, for
 each head and each head's channels, for each layer of the encoder that attention looks at; and the same once per decoder
@@ -31,9 +31,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _network_only_posterior import CostPosterior
 from numpy.typing import NDArray
-
-from hwnas.latency.evidence import CostPosterior
 
 DATA = Path(os.environ.get("HWNAS_DATA", Path(__file__).resolve().parents[2] / "shared/data"))
 FEATURES = (
@@ -142,7 +141,7 @@ def main() -> None:
         raise SystemExit(f"{asked.table}: no such file; name a table with --table")
     result = measure(asked.table, asked.train, asked.splits, asked.seed)
     if asked.json or asked.output:
-        from hwnas.pipeline.exporting import machine, versions
+        from hwnas.commands.export import machine, versions
 
         about = {"seed": asked.seed, "machine": dict(machine()), "versions": versions()}
         result |= about | {"date": time.strftime("%Y-%m-%d")}

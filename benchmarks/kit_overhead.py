@@ -24,16 +24,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from hwnas.boards.host import open_host
 from hwnas.boards.pack import pack_kit
-from hwnas.boards.visit import Board
+from hwnas.boards.session import Board
 from hwnas.config import TimingConfig
-from hwnas.latency.build import jobs_of
-from hwnas.latency.measure import OFTEN, REFERENCE, Measurement, Timing
+from hwnas.latency.building.table_builder import jobs_of
 from hwnas.latency.merge import merge_tables
-from hwnas.latency.table import LatencyTable
+from hwnas.measure.table import LatencyTable
+from hwnas.measure.timing import OFTEN, REFERENCE, Measurement, Timing
 from hwnas.network import operators_of
-from hwnas.pipeline.spaces import open_space
-from hwnas.pipeline.timing import exports_of, protocol
 from hwnas.runtimes import Setup
+from hwnas.workspace.setups import exports_of, protocol
+from hwnas.workspace.spaces import open_space
 from tests.sshd import start_server
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results" / "kit_overhead.json"

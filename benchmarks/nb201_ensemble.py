@@ -35,9 +35,9 @@ from nb201_proxies import judged
 from nb201_scoring import Scorers, scored
 from numpy.typing import NDArray
 
-from hwnas.pipeline.exporting import machine, versions
-from hwnas.proxies.training_free.ensembles import ENSEMBLES, Ensemble
-from hwnas.proxies.training_free.rank_sums import rank_sums
+from hwnas.accuracy.zero_cost_proxies.ensembles import ENSEMBLES, Ensemble
+from hwnas.accuracy.zero_cost_proxies.rank_sums import rank_sums
+from hwnas.commands.export import machine, versions
 
 HERE = Path(__file__).parent
 DATA = Path(os.environ.get("HWNAS_DATA", HERE.parents[1] / "shared/data"))

@@ -10,13 +10,13 @@ from nb201_rivals import First, measured_by, nothing_first, untrained_first
 from nb201_table import Table
 from numpy.typing import NDArray
 
+from hwnas.io.resources import find_file
 from hwnas.notation import read_architecture
 from hwnas.population import codebook_of
 from hwnas.predictors import features_of
-from hwnas.search.guided import Candidates, Guide, grid
-from hwnas.search.plan import Plan
 from hwnas.search.study import open_study
-from hwnas.shipped import find_file
+from hwnas.search.study_spec import Plan
+from hwnas.search.surrogate import Candidates, Guide, grid
 from hwnas.space import read_space
 
 SPACES: Mapping[str, str] = {"nor_conv_3x3": "nas_bench_201", "mbv2_e3_k3": "nas_bench_macro"}

@@ -34,18 +34,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hwnas.accuracy.zero_cost_proxies.population import score_population
+from hwnas.accuracy.zero_cost_proxies.scorer import training_free_scorer
 from hwnas.cell import live
+from hwnas.commands.export import machine, versions
+from hwnas.console import Terminal
 from hwnas.data import load_data
 from hwnas.network import lower
 from hwnas.notation import read_architecture
 from hwnas.pipeline import open_space
-from hwnas.pipeline.exporting import machine, versions
-from hwnas.proxies.training_free.population import score_population
-from hwnas.proxies.training_free.scorer import training_free_scorer
 from hwnas.ranks import correlation
-from hwnas.search.store import ScoreStore
+from hwnas.search.score_store import ScoreStore
 from hwnas.space import Architecture
-from hwnas.terminal import Terminal
 
 DATA = Path(os.environ.get("HWNAS_DATA", Path(__file__).parents[2] / "shared/data"))
 OPERATIONS = ("skip_connect", "none", "nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3")

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hwnas.accuracy.zero_cost_proxies.scorer import TrainingFree
 from hwnas.data import Dataset
 from hwnas.errors import ConfigError, NoScore, did_you_mean
 from hwnas.network import lower
 from hwnas.notation import read_architecture
 from hwnas.pipeline import open_space
-from hwnas.proxies.training_free.scorer import TrainingFree
 from hwnas.space import Architecture, Knob, Space
 
 

@@ -40,8 +40,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import kendalltau, spearmanr
 
+from hwnas.commands.export import machine, versions
 from hwnas.notation import read_architecture
-from hwnas.pipeline.exporting import machine, versions
 from hwnas.population import codebook_of
 from hwnas.predictors import MODELS, Predictor, choose, features_of
 from hwnas.space import read_space

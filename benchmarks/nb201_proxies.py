@@ -52,11 +52,11 @@ from nb201_networks import Published, read_published
 from nb201_published import PUBLISHED
 from nb201_scoring import Scorers, Task, announce, scored
 
+from hwnas.accuracy.zero_cost_proxies import TRAINING_FREE
+from hwnas.accuracy.zero_cost_proxies.ensembles import ENSEMBLES
+from hwnas.accuracy.zero_cost_proxies.rank_sums import rank_sums
+from hwnas.commands.export import machine, versions
 from hwnas.errors import ConfigError, HwnasError, did_you_mean
-from hwnas.pipeline.exporting import machine, versions
-from hwnas.proxies.training_free import TRAINING_FREE
-from hwnas.proxies.training_free.ensembles import ENSEMBLES
-from hwnas.proxies.training_free.rank_sums import rank_sums
 from hwnas.ranks import correlation
 
 TOP = 0.2

@@ -13,13 +13,13 @@ import numpy as np
 from nb201_table import Table
 from numpy.typing import NDArray
 
+from hwnas.accuracy.zero_cost_proxies.ensembles import ENSEMBLES
+from hwnas.accuracy.zero_cost_proxies.rank_sums import rank_sums
 from hwnas.errors import ConfigError
-from hwnas.lookup import optional
 from hwnas.pareto import Objective, best
-from hwnas.proxies.training_free.ensembles import ENSEMBLES
-from hwnas.proxies.training_free.rank_sums import rank_sums
-from hwnas.search.plan import Plan
+from hwnas.registry import optional
 from hwnas.search.study import Study, open_study
+from hwnas.search.study_spec import Plan
 from hwnas.space import Architecture
 
 POPULATION = 20

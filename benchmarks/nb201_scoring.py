@@ -12,9 +12,9 @@ from typing import Any
 
 from nb201_networks import Cache, Published, distinct
 
+from hwnas.accuracy.zero_cost_proxies.ensembles import ENSEMBLES, Member
+from hwnas.accuracy.zero_cost_proxies.scorer import TrainingFree, training_free_scorer
 from hwnas.data import Dataset
-from hwnas.proxies.training_free.ensembles import ENSEMBLES, Member
-from hwnas.proxies.training_free.scorer import TrainingFree, training_free_scorer
 from hwnas.space import Architecture
 
 TRIED = 2

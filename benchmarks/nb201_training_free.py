@@ -39,10 +39,10 @@ import numpy as np
 from nb201_networks import Cache, Published, distinct, read_published
 from nb201_proxies import judged
 
-from hwnas.pipeline.exporting import machine, versions
-from hwnas.proxies.training_free.ensembles import ENSEMBLES, Member
-from hwnas.proxies.training_free.rank_sums import rank_sums
-from hwnas.proxies.training_free.scorer import TrainingFree, training_free_scorer
+from hwnas.accuracy.zero_cost_proxies.ensembles import ENSEMBLES, Member
+from hwnas.accuracy.zero_cost_proxies.rank_sums import rank_sums
+from hwnas.accuracy.zero_cost_proxies.scorer import TrainingFree, training_free_scorer
+from hwnas.commands.export import machine, versions
 from hwnas.space import Architecture
 
 HERE = Path(__file__).parent

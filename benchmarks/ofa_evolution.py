@@ -4,8 +4,8 @@
     python benchmarks/ofa_evolution.py --space NAME --table FILE  # a table of yours: hwnas's or imported
     python benchmarks/ofa_evolution.py --space ofa_mobilenet_v3_w1.2 --table emulated  # 25 resolutions, made-up rows
 
-Ours (`hwnas.search.guided.best_within`) may ask the predictor of accuracy 5,000 times, once-for-all's 50,100 times, as
-its code has it (mit-han-lab/once-for-all, ofa/nas/search_algorithm/evolution.py): a population of 100 at random, then
+Ours (`hwnas.search.surrogate.best_within`) may ask the predictor of accuracy 5,000 times, once-for-all's 50,100 times,
+as its code has it (mit-han-lab/once-for-all, ofa/nas/search_algorithm/evolution.py): a population of 100 at random, then
 500 generations of the 25 best, 50 mutated and 50 crossed; what is over the limit is drawn again. A mutation draws
 kernel and expansion of each block anew together with probability 0.1, each depth with 0.1, the resolution with 0.5; a
 crossing takes each entry from either parent; entries of blocks that are not there are kept. Every network that a
@@ -43,16 +43,16 @@ from numpy.typing import NDArray
 from ofa_predictors import PREDICTORS, Predictor, predictor
 from predictions_per_second import emulated_table
 
+from hwnas.commands.export import machine, versions
+from hwnas.io.resources import find_file
 from hwnas.latency.model import LatencyModel
 from hwnas.latency.population import predict_many_ms
-from hwnas.latency.table import read_table
+from hwnas.measure.table import read_table
 from hwnas.network import known_operators
-from hwnas.pipeline.exporting import machine, versions
 from hwnas.population import Codebook, Codes, codebook_of, population_costs
 from hwnas.predictors import Predictor as Fitted
-from hwnas.search.guided import Candidates, best_within, candidates_of
-from hwnas.search.guided.evolve import REFUSED, evolve
-from hwnas.shipped import find_file
+from hwnas.search.surrogate import Candidates, best_within, candidates_of
+from hwnas.search.surrogate.evolution import REFUSED, evolve
 from hwnas.space import read_space
 
 Cost = Callable[[Codes], NDArray[np.float64]]

@@ -17,16 +17,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from hwnas.latency.build import jobs_of
-from hwnas.latency.memory import Memory
-from hwnas.latency.peak import PeakModel
-from hwnas.latency.quantities import fill_memory
-from hwnas.latency.table import LatencyTable, check_key
+from hwnas.commands.export import machine, versions
+from hwnas.latency.building.quantities import fill_memory
+from hwnas.latency.building.table_builder import jobs_of
+from hwnas.latency.memory_model import PeakModel
+from hwnas.measure.memory import Memory
+from hwnas.measure.table import LatencyTable, check_key
 from hwnas.network import Network, lower
 from hwnas.pipeline import open_space
-from hwnas.pipeline.exporting import machine, versions
-from hwnas.pipeline.timing import check_networks, exports_of
 from hwnas.runtimes import Runtime, open_runtime
+from hwnas.workspace.setups import check_networks, exports_of
 
 ROOT = Path(__file__).resolve().parent.parent
 SPACES = ("digits", "cifar10_bottleneck", "ofa_mobilenet_v3_224")

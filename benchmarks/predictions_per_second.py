@@ -25,13 +25,13 @@ from typing import Any
 
 import numpy as np
 
-from hwnas.latency.measure import Measurement
+from hwnas.commands.export import machine, versions
 from hwnas.latency.model import LatencyModel
 from hwnas.latency.population import predict_many, predict_many_ms
-from hwnas.latency.table import LatencyTable, row_key
+from hwnas.measure.table import LatencyTable, row_key
+from hwnas.measure.timing import Measurement
 from hwnas.network import lower
 from hwnas.ops.costs import operator_costs
-from hwnas.pipeline.exporting import machine, versions
 from hwnas.population import Codebook, codebook_of
 from hwnas.runtimes import Setup
 from hwnas.space import Space, read_space

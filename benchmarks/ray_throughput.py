@@ -24,14 +24,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hwnas.commands.export import machine, versions
 from hwnas.pareto import Objective, Tier
-from hwnas.pipeline.exporting import machine, versions
 from hwnas.search.evaluate import Evaluation
-from hwnas.search.ledger import Ledger
-from hwnas.search.plan import Plan
 from hwnas.search.progress import Progress
-from hwnas.search.ray_tune import Scoring, Workers, run_on_ray
 from hwnas.search.study import open_study
+from hwnas.search.study_spec import Plan
+from hwnas.search.workers.ray_tune import Scoring, Workers, run_on_ray
+from hwnas.search.workers.score_cache import Ledger
 from hwnas.space import Architecture, FunctionSpace
 
 ROOT = Path(__file__).resolve().parent.parent

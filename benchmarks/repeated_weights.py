@@ -22,12 +22,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from hwnas.commands.export import machine, versions
 from hwnas.export.onnx import export_onnx
-from hwnas.latency.artifacts import repeat_weights
-from hwnas.latency.measure import Timing, measure
+from hwnas.latency.building.model_files import repeat_weights
+from hwnas.measure.timing import Timing, measure
 from hwnas.network import operators_of
 from hwnas.ops import Operator
-from hwnas.pipeline.exporting import machine, versions
 from hwnas.runtimes import open_runtime
 from hwnas.space import read_space
 

@@ -28,8 +28,8 @@ import optuna
 import yaml
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 
-from hwnas.pipeline.exporting import machine, versions
-from hwnas.search.propose import Genome
+from hwnas.commands.export import machine, versions
+from hwnas.search.genome import Genome
 from hwnas.space import Choice, Space, Value, read_space
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -27,17 +27,17 @@ from typing import Any
 
 import optuna
 
+from hwnas.commands.export import machine, versions
 from hwnas.pareto import Limit, Objective, Tier
-from hwnas.pipeline.exporting import machine, versions
 from hwnas.report.markup import Html, el, join
 from hwnas.report.svg import svg, text
 from hwnas.search.evaluate import evaluate
-from hwnas.search.plan import Plan
-from hwnas.search.propose import Genome
+from hwnas.search.genome import Genome
 from hwnas.search.samplers import make_sampler
-from hwnas.search.storage import journal
-from hwnas.search.store import ScoreStore
+from hwnas.search.score_store import ScoreStore
+from hwnas.search.storage.backends import journal
 from hwnas.search.study import open_study
+from hwnas.search.study_spec import Plan
 from hwnas.space import Architecture, FunctionSpace
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -32,8 +32,8 @@ from hwnas.pareto import Limit, Objective, Scores, Tier, front, hypervolume, ref
 from hwnas.runtimes.setup import cpu_name
 from hwnas.search.evaluate import Evaluation, evaluate
 from hwnas.search.fronts import hypervolume_history
-from hwnas.search.plan import Plan
 from hwnas.search.study import open_study
+from hwnas.search.study_spec import Plan
 from hwnas.space import Architecture, FunctionSpace
 
 DATA = Path(os.environ.get("HWNAS_DATA", Path(__file__).parents[2] / "shared/data"))

@@ -24,9 +24,9 @@ from typing import Any
 import yaml
 
 from hwnas import pipeline
-from hwnas.pipeline.exporting import machine, versions
+from hwnas.commands.export import machine, versions
 from hwnas.search.fronts import read_front
-from hwnas.search.storage import open_storage
+from hwnas.search.storage.backends import open_storage
 from hwnas.space import read_space
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -3,8 +3,8 @@
     python benchmarks/v100_missing_rows.py --table ../shared/data/latency/tinynas_v100_conv_fp32.txt.gz --json
 
 A tenth of the rows, drawn once, is what every share is judged by; training rows are drawn from the others (at 0.1
-that is 90 % held out). The model is the one behind `missing: estimate` (hwnas.latency.regressor.LogRegressor). Beside
-it: linear interpolation of log latency between the nearest simplices, in log channels and log size, separately for
+that is 90 % held out). The model is the one behind `missing: estimate` (LogRegressor of
+hwnas.latency.imputation.log_regressor). Beside it: linear interpolation of log latency between the nearest simplices, in log channels and log size, separately for
 each type, batch, kernel, stride and fusion; the nearest row outside the hull, the group's median without any.
 
 Keys: `table`, `rows` (valid ones), `dropped` (no result), `test_rows`, `shares`: by share of the rows `train_rows`,
@@ -27,8 +27,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas.latency.missing import tiles
-from hwnas.latency.regressor import Z90, Described, LogRegressor
+from hwnas.latency.imputation.log_regressor import Z90, Described, LogRegressor
+from hwnas.latency.imputation.missing_rows import tiles
 
 DATA = Path(os.environ.get("HWNAS_DATA", Path(__file__).resolve().parents[2] / "shared/data"))
 ROW = re.compile(r"\{(\w+),([\d,]+)\}\s+(\S+)")
@@ -134,7 +134,7 @@ def main() -> None:
         raise SystemExit("--shares: between 0 and 0.9, for a tenth of the rows is what they are judged by")
     result = measure(asked.table, asked.shares, asked.seed)
     if asked.json or asked.output:
-        from hwnas.pipeline.exporting import machine, versions
+        from hwnas.commands.export import machine, versions
 
         about = {"seed": asked.seed, "machine": dict(machine()), "versions": versions()}
         result |= about | {"date": time.strftime("%Y-%m-%d")}

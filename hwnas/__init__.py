@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from hwnas.pareto import front as front
     from hwnas.pareto import hypervolume as hypervolume
     from hwnas.pareto import picks as picks
-    from hwnas.soundness import check_space as check_space
     from hwnas.space import Architecture as Architecture
     from hwnas.space import Choice as Choice
     from hwnas.space import FunctionSpace as FunctionSpace
     from hwnas.space import Space as Space
     from hwnas.space import parse_space as parse_space
     from hwnas.space import read_space as read_space
+    from hwnas.space_checks import check_space as check_space
 
 __version__ = "0.1.0"
 
@@ -46,7 +46,7 @@ _FACE = {  # name -> the module it is imported from; the block above says the sa
     "Space": "hwnas.space",
     "Tier": "hwnas.pareto",
     "build": "hwnas.network",
-    "check_space": "hwnas.soundness",
+    "check_space": "hwnas.space_checks",
     "costs": "hwnas.network",
     "front": "hwnas.pareto",
     "hypervolume": "hwnas.pareto",

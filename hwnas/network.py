@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from hwnas.errors import SpaceError
-from hwnas.lookup import member
 from hwnas.ops import OPERATORS, Operator, Shape
 from hwnas.ops.make import operator_of
 from hwnas.ops.plugins import operators_with
+from hwnas.registry import member
 from hwnas.space import AnySpace, Architecture, FunctionSpace, Knob, Layer, Space, Stage, Value
 from hwnas.traced.call import call
 from hwnas.traced.together import together

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hwnas.boards.pack import PackedKit, pack_kit
-from hwnas.latency.build import jobs_of
-from hwnas.latency.measure import Timing
-from hwnas.latency.table import LatencyTable
+from hwnas.latency.building.table_builder import jobs_of
+from hwnas.measure.table import LatencyTable
+from hwnas.measure.timing import Timing
 from hwnas.network import lower, operators_of
-from hwnas.pipeline.timing import exports_of
 from hwnas.runtimes import Setup
+from hwnas.workspace.setups import exports_of
 from tests.spaces import SMALL
 
 FAST = Timing(warm_up_ms=0, sample_ms=0.01, rounds=3, processes=1, pin=False)

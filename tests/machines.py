@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hwnas.latency.conditions.tree import Tree
+from hwnas.measure.conditions.tree import Tree
 
 FOLDER = Path(__file__).resolve().parent / "machines"
 RECORDED = (

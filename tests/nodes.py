@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hwnas.search.ray_tune import QUIET
+from hwnas.search.workers.ray_tune import QUIET
 
 
 @contextmanager

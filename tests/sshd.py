@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from hwnas.latency.turns import FOLDER
+from hwnas.measure.device_lock import FOLDER
 
 SSHD = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
 

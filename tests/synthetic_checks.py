@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from hwnas.latency.agreement import Agreement
-from hwnas.report.check import Checked, CheckedNetwork
+from hwnas.report.validation.table_check import Checked, CheckedNetwork
 
 SETUP = {"device": "Xeon, 2 cores", "runtime": "onnxruntime", "runtime_version": "1.32.0", "threads": 1,
          "precision": "fp32", "batch": 1}  # fmt: skip

@@ -16,8 +16,8 @@ from hwnas.data.source import Stored
 from hwnas.errors import ConfigError
 from hwnas.space import parse_space
 from hwnas.supernet import Recipe, Supernet
-from hwnas.supernet.team import Team
-from hwnas.supernet.together import Part
+from hwnas.supernet.distributed import Part
+from hwnas.supernet.process_group import Team
 
 SPACE = parse_space(
     {

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from hwnas import pipeline
+from hwnas.accuracy import PROXIES
 from hwnas.errors import ConfigError
-from hwnas.lookup import member
-from hwnas.proxies import PROXIES
+from hwnas.registry import member
 from hwnas.search.fronts import read_front
 from tests.test_pipeline import FEW, Telling, edited, written
 

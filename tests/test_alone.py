@@ -16,7 +16,7 @@ from hwnas.errors import RunError, TrainingError
 from hwnas.network import lower
 from hwnas.space import AnySpace, read_space
 from hwnas.supernet import Recipe, Supernet, accuracy
-from hwnas.supernet.alone import train_alone
+from hwnas.supernet.training.standalone import train_alone
 
 RECIPE = Recipe(epochs=2, batch_size=64, learning_rate=0.1, augment="shift")
 

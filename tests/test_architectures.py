@@ -13,14 +13,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hwnas.commands.check_operator import certify
 from hwnas.errors import ConfigError, DataError, SpaceError
 from hwnas.notation import read_architecture, write_architecture
-from hwnas.pipeline.architectures import architecture_of, read_architectures, read_json
-from hwnas.pipeline.certifying import certify
-from hwnas.pipeline.costs import check_named, pick_architecture
 from hwnas.space import Architecture, read_space
 from hwnas.tabular.columns import Columns
 from hwnas.tabular.rows import Names
+from hwnas.workspace.architectures import architecture_of, check_named, pick_architecture, read_architectures, read_json
 from tests.tiny import SPACES
 
 DIGITS = read_space(SPACES["digits"])

@@ -16,8 +16,8 @@ import torch
 from torch import nn
 
 from hwnas.errors import DiskError, ExportError, HwnasError, MissingExtra
-from hwnas.latency import artifacts
-from hwnas.latency.artifacts import Target, make_files
+from hwnas.latency.building import model_files as artifacts
+from hwnas.latency.building.model_files import Target, make_files
 from hwnas.ops.conv import Conv
 from hwnas.runtimes import Setup
 from tests import fake_exporters
@@ -208,7 +208,7 @@ SCRIPT = """
 import sys
 from functools import partial
 from pathlib import Path
-from hwnas.latency import artifacts
+from hwnas.latency.building import model_files as artifacts
 from tests.fake_exporters import endless
 from tests.test_artifacts import SETUP, targets
 artifacts.POOL_PAYS_S = -1.0

@@ -17,11 +17,11 @@ from hwnas.pareto import Objective, Tier
 from hwnas.pipeline import cost, open_space, space_facts
 from hwnas.report.units import architectures
 from hwnas.search.evaluate import evaluate
-from hwnas.search.plan import Plan
-from hwnas.search.store import ScoreStore
+from hwnas.search.score_store import ScoreStore
 from hwnas.search.study import open_study
-from hwnas.soundness import check_space
+from hwnas.search.study_spec import Plan
 from hwnas.space import Space, parse_space, read_space
+from hwnas.space_checks import check_space
 
 HEAD = "  - {name: head, op: classifier}\n"
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from hwnas.errors import HostAway, RunError
-from hwnas.search.agreement import kept_studies, study_ailments
-from hwnas.search.batches import TRIES, Done, Source, Task, score_all
-from hwnas.search.crew import Crew
+from hwnas.search.consistency import kept_studies, study_ailments
 from hwnas.search.evaluate import Evaluation
-from hwnas.search.ledger import Ledger
-from hwnas.search.store import ScoreStore
+from hwnas.search.score_store import ScoreStore
 from hwnas.search.study import Study, open_study
+from hwnas.search.workers.dispatcher import TRIES, Done, Source, Task, score_all
+from hwnas.search.workers.pool import Crew
+from hwnas.search.workers.score_cache import Ledger
 from hwnas.space import Architecture
 from tests.test_ray import PLAN, scored
 from tests.test_study import TOP1, keys

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hwnas.latency.table import read_table
+from hwnas.measure.table import read_table
 from tests.kits import WISH, run_kit, small_kit
 
 pytestmark = pytest.mark.slow

@@ -15,16 +15,16 @@ import pytest
 
 from hwnas.boards.adb import Adb
 from hwnas.boards.host import HOSTS, open_host
+from hwnas.boards.session import Board, Lost
 from hwnas.boards.ssh import Ssh
-from hwnas.boards.visit import Board, Lost
 from hwnas.config import TimingConfig, parse_setup
 from hwnas.errors import ConfigError, RunError, TableError
-from hwnas.latency.table import read_table
+from hwnas.measure.table import read_table
 from hwnas.network import operators_of
 from hwnas.pipeline import bench_hosts, run
-from hwnas.pipeline import boards as boards_module
-from hwnas.pipeline.boards import fill_on_hosts
-from hwnas.pipeline.timing import order_of, protocol, table_of
+from hwnas.workspace import remote_bench as boards_module
+from hwnas.workspace.remote_bench import fill_on_hosts
+from hwnas.workspace.setups import order_of, protocol, table_of
 from tests.kits import FAST, run_kit, small_kit, spoil
 from tests.spaces import SMALL
 from tests.sshd import Server, start_server

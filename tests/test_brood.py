@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hwnas.search.guided import best_within, grid
+from hwnas.search.surrogate import best_within, grid
 
 PLACES, OPTIONS = 16, (0, 1, 2, 3)
 CANDIDATES = grid({f"c{i}": OPTIONS for i in range(PLACES)})

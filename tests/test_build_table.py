@@ -13,9 +13,9 @@ from torch import nn
 
 from hwnas.errors import ExportError, MissingExtra, TableError
 from hwnas.export.onnx import export_onnx
-from hwnas.latency.build import build_table, plan_table
-from hwnas.latency.measure import Timing
-from hwnas.latency.table import check_key, open_table, read_table, row_key
+from hwnas.latency.building.table_builder import build_table, plan_table
+from hwnas.measure.table import check_key, open_table, read_table, row_key
+from hwnas.measure.timing import Timing
 from hwnas.network import Network, lower, operators_of
 from hwnas.ops import Operator, Shape
 from hwnas.runtimes import Setup, open_runtime

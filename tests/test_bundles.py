@@ -20,13 +20,13 @@ import pytest
 from numpy.typing import NDArray
 
 from hwnas import pipeline
+from hwnas.commands import export as exporting
 from hwnas.errors import DiskError, ExportError, RunError
 from hwnas.export.manifest import damage, read_manifest, write_manifest
 from hwnas.export.staging import earlier_folder, fresh_folder, is_exported, staged
-from hwnas.pipeline import exporting
-from hwnas.pipeline.bundles import bundle_ailments, open_bundle
-from hwnas.pipeline.narrate import Silent
-from hwnas.pipeline.workspace import open_run
+from hwnas.workspace.bundles import bundle_ailments, open_bundle
+from hwnas.workspace.progress import Silent
+from hwnas.workspace.workspace import open_run
 from tests.exported import exported
 
 Array = NDArray[np.float32]

@@ -18,11 +18,11 @@ from hwnas.pareto import Objective, Tier
 from hwnas.pipeline import open_space
 from hwnas.population import codebook_of
 from hwnas.search.evaluate import Evaluation
-from hwnas.search.guided import Guide, candidates_of
-from hwnas.search.plan import Plan
 from hwnas.search.progress import Finished
 from hwnas.search.samplers import SAMPLERS
 from hwnas.search.study import open_study
+from hwnas.search.study_spec import Plan
+from hwnas.search.surrogate import Guide, candidates_of
 from hwnas.space import Architecture, parse_space
 from hwnas.space.canonical import MOST
 from tests.spaces import SMALL, enumerate_architectures, mb, space_of

@@ -24,8 +24,8 @@ from hwnas.ops import cell as operator
 from hwnas.ops.costs import operator_costs
 from hwnas.pipeline import cost
 from hwnas.population import Codebook, codebook_of
-from hwnas.soundness import check_space
 from hwnas.space import Architecture, Space, read_space
+from hwnas.space_checks import check_space
 from hwnas.supernet import Supernet
 from tests.conftest import REPOSITORY
 from tests.test_export_files import trained_looking

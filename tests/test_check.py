@@ -14,14 +14,14 @@ import pytest
 from typer.testing import CliRunner
 
 from hwnas.cli import app
+from hwnas.commands import validate_table as checking
+from hwnas.commands.validate_table import check, draw_unseen
 from hwnas.errors import ConfigError, SpaceError, TableError
-from hwnas.latency import build
 from hwnas.latency.baselines import fit_line, fit_ridge
-from hwnas.latency.measure import Measurement, Timing
-from hwnas.latency.table import LatencyTable, check_key, open_table, read_table
+from hwnas.latency.building import table_builder as build
+from hwnas.measure.table import LatencyTable, check_key, open_table, read_table
+from hwnas.measure.timing import Measurement, Timing
 from hwnas.network import Network, costs, lower, operators_of
-from hwnas.pipeline import checking
-from hwnas.pipeline.checking import check, draw_unseen
 from hwnas.runtimes import Setup
 from hwnas.space import Space, read_space
 from tests.spaces import SMALL
@@ -341,7 +341,7 @@ def test_a_missing_row_is_an_error_before_anything_is_timed(
 def test_operators_of_a_users_own_have_macs(tmp_path: Path, space: Space, summed: Truth, machine: Machine) -> None:
     """A check's operators that stand in no table of kinds are found in the space."""
     table = read_table(write_table(tmp_path / "t.jsonl", space, summed, 4).path)
-    from hwnas.pipeline.baselines import baselines
+    from hwnas.commands.baselines import baselines
 
     networks = [lower(space, space.smallest())]
     foreign = replace(table, checks={(("nobodys", "{}", (1, 8, 8)),): steady(1.0), **table.checks})

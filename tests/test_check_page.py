@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from hwnas.errors import RunError
-from hwnas.report.check import METRICS, Checked, check_table, compared, verdict
-from hwnas.report.check_page import render_check, write_check_page
+from hwnas.report.validation.table_check import METRICS, Checked, check_table, compared, verdict
+from hwnas.report.validation.table_check_page import render_check, write_check_page
 from tests.chromium import Browser, browser, chromium
 from tests.synthetic_checks import synthetic
 

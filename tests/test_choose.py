@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from hwnas.latency import posterior
-from hwnas.latency.choose import choose_checks, next_check, rough_cost_ms
-from hwnas.latency.measure import Measurement
 from hwnas.latency.model import LatencyModel
-from hwnas.latency.table import LatencyTable, check_key, row_key
+from hwnas.latency.validation_design import choose_checks, next_check, rough_cost_ms
+from hwnas.measure.table import LatencyTable, check_key, row_key
+from hwnas.measure.timing import Measurement
 from hwnas.network import Network, lower, operators_of
 from hwnas.runtimes import Setup
 from hwnas.space import Space, read_space

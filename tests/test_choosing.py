@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hwnas.choosing import choose
 from hwnas.errors import ConfigError
 from hwnas.pareto import Objective
+from hwnas.selection import choose
 
 OBJECTIVES = (Objective("top1@x", "max"), Objective("latency_ms@x", "min"))
 LATENCIES = np.linspace(1, 10, 40)

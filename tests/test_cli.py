@@ -17,14 +17,14 @@ import typer.main
 
 from hwnas import __version__, cli
 from hwnas.config import read_experiment
+from hwnas.console import Terminal, show_error
 from hwnas.errors import RunError
-from hwnas.latency.lines import without_seals
+from hwnas.io.resources import shipped_names
+from hwnas.measure.table_lines import without_seals
 from hwnas.network import costs, lower
-from hwnas.pipeline.narrate import Bar, LateBar
-from hwnas.shipped import shipped_names
 from hwnas.space import read_space
-from hwnas.terminal import Terminal, show_error
 from hwnas.words import counted
+from hwnas.workspace.progress import Bar, LateBar
 
 COMMANDS = sorted(typer.main.get_command(cli.app).commands)  # type: ignore[attr-defined]
 
@@ -124,7 +124,7 @@ def test_cost_prints_one_document(hwnas: Call, repository: Path) -> None:
     found = json.loads(done.out)
     assert (done.code, done.err) == (0, "")
     space = read_space(repository / "search_spaces" / "digits.yaml")
-    from hwnas.pipeline.costs import pick_architecture
+    from hwnas.workspace.architectures import pick_architecture
 
     network = lower(space, pick_architecture(space, "random:3"))
     assert (found["params"], found["macs"]) == (costs(network).params, costs(network).macs)

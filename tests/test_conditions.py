@@ -10,14 +10,14 @@ from types import SimpleNamespace
 import pytest
 
 from hwnas.errors import ConfigError
-from hwnas.latency.conditions import throttle
-from hwnas.latency.conditions.cores import chosen, clusters, cores_named, kept_to
-from hwnas.latency.conditions.heat import Gate, celsius, temperatures
-from hwnas.latency.conditions.machine import machine_facts, machine_state
-from hwnas.latency.conditions.rounds import BoardWatch
-from hwnas.latency.conditions.throttle import ThrottleWatch, Throttling, pi_bits
-from hwnas.latency.conditions.tree import Tree
-from hwnas.latency.measure import THROTTLED, Timing, measure
+from hwnas.measure.conditions import throttle
+from hwnas.measure.conditions.cores import chosen, clusters, cores_named, kept_to
+from hwnas.measure.conditions.heat import Gate, celsius, temperatures
+from hwnas.measure.conditions.machine import machine_facts, machine_state
+from hwnas.measure.conditions.rounds import BoardWatch
+from hwnas.measure.conditions.throttle import ThrottleWatch, Throttling, pi_bits
+from hwnas.measure.conditions.tree import Tree
+from hwnas.measure.timing import THROTTLED, Timing, measure
 from tests.machines import FOLDER, put, unpack
 from tests.test_measure import Clock
 

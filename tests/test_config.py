@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from hwnas.accuracy import Settings
 from hwnas.config import (
     AccuracyConfig,
     Experiment,
@@ -27,14 +28,13 @@ from hwnas.config import (
     read_experiment,
 )
 from hwnas.errors import ConfigError
-from hwnas.latency.measure import Timing
-from hwnas.latency.turns import WAIT_S
-from hwnas.proxies import Settings
+from hwnas.measure.device_lock import WAIT_S
+from hwnas.measure.timing import Timing
 from hwnas.runtimes import RUNTIMES
 from hwnas.search.samplers import SAMPLERS
 from hwnas.supernet import Recipe
-from hwnas.supernet.schedules import SCHEDULES
-from hwnas.supernet.together import LAUNCHERS
+from hwnas.supernet.distributed import LAUNCHERS
+from hwnas.supernet.training.schedules import SCHEDULES
 
 RAW: dict[str, Any] = {
     "name": "first",

@@ -17,9 +17,9 @@ from torch import nn
 
 from hwnas.errors import ConfigError, TableError
 from hwnas.export.onnx import export_onnx
-from hwnas.latency.measure import Timing
-from hwnas.latency.table import open_table, read_table
-from hwnas.latency.worker import take
+from hwnas.measure.table import open_table, read_table
+from hwnas.measure.timing import Timing
+from hwnas.measure.worker import take
 from hwnas.runtimes import Setup, open_runtime
 from hwnas.runtimes import pytorch as pytorch_runtime
 from hwnas.runtimes.cuda import captured, events_ns, gpu_name, gpu_state, parse_smi

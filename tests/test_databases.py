@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from hwnas.errors import ConfigError, HwnasError, MissingExtra, RunError
-from hwnas.search.patience import patiently
-from hwnas.search.storage import open_storage
+from hwnas.search.storage.backends import open_storage
+from hwnas.search.storage.retry import patiently
 from hwnas.search.study import open_study
 from tests.databases import DATABASES, Database, free_port
 from tests.test_published_search import published

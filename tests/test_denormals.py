@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hwnas.denormals import FLUSHING, denormals_flushed, float_state_kept
+from hwnas.runtimes.denormals import FLUSHING, denormals_flushed, float_state_kept
 
 SMALLEST = np.array([np.finfo(np.float64).tiny])
 on_known_machines = pytest.mark.skipif(platform.machine() not in FLUSHING, reason="nothing is flushed on this machine")

@@ -22,20 +22,20 @@ import yaml
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from hwnas.accuracy import PROXIES
 from hwnas.config import Experiment, parse_experiment
 from hwnas.data import AUGMENTATIONS, DATA_SETS
 from hwnas.errors import SpaceError
-from hwnas.latency.table import read_table
-from hwnas.lookup import member
+from hwnas.measure.table import read_table
 from hwnas.ops import OPERATORS
 from hwnas.ops.layers import ACTIVATIONS
-from hwnas.proxies import PROXIES
+from hwnas.registry import member
 from hwnas.search.samplers import SAMPLERS
-from hwnas.soundness import check_space
 from hwnas.space import parse_space
-from hwnas.supernet.schedules import SCHEDULES
+from hwnas.space_checks import check_space
+from hwnas.supernet.distributed import LAUNCHERS
 from hwnas.supernet.strategies import STRATEGIES
-from hwnas.supernet.together import LAUNCHERS
+from hwnas.supernet.training.schedules import SCHEDULES
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DOCS = REPOSITORY / "docs"

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from hwnas import cli, pipeline
 from hwnas.errors import RunError
 from hwnas.io.checksum import sealed
-from hwnas.pipeline.climbs import Climb, write_climb
+from hwnas.io.locks import RunLock
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.fronts import read_front
-from hwnas.search.halving import Climbed
-from hwnas.search.lock import RunLock
-from hwnas.supernet.failures import Failures
+from hwnas.search.successive_halving import Climbed
+from hwnas.supernet.training.skipped import Failures
+from hwnas.workspace.halving_results import Climb, write_climb
 from tests.test_pipeline import Telling, written
 from tests.test_published_search import published
 

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from hwnas.errors import ConfigError, SensorError
-from hwnas.latency.conditions.tree import Tree
-from hwnas.latency.energy import SENSORS, command, nvml
-from hwnas.latency.energy.meter import Energy, EnergyProtocol, Meter, energy_of
-from hwnas.latency.energy.rapl import Counter
-from hwnas.latency.energy.sensor import Sensor, find_sensor
+from hwnas.measure.conditions.tree import Tree
+from hwnas.measure.energy import SENSORS, command, nvml
+from hwnas.measure.energy.meter import Energy, EnergyProtocol, Meter, energy_of
+from hwnas.measure.energy.rapl import Counter
+from hwnas.measure.energy.sensor import Sensor, find_sensor
 from tests.machines import put, unpack
 
 PACKAGE = "sys/class/powercap/intel-rapl:0/energy_uj"

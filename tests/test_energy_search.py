@@ -11,13 +11,13 @@ import pytest
 
 from hwnas import pipeline
 from hwnas.cli import main
+from hwnas.commands import bench as timing
 from hwnas.config import EnergyConfig, SetupConfig, parse_setup
 from hwnas.errors import ConfigError, SensorError, TableError
-from hwnas.latency import quantities
-from hwnas.latency.energy.meter import Energy
-from hwnas.latency.energy.sensor import no_sensor
-from hwnas.latency.table import read_table
-from hwnas.pipeline import timing
+from hwnas.latency.building import quantities
+from hwnas.measure.energy.meter import Energy
+from hwnas.measure.energy.sensor import no_sensor
+from hwnas.measure.table import read_table
 from hwnas.search.fronts import read_front
 from tests.test_pipeline import EXPERIMENT, written
 
@@ -139,7 +139,7 @@ def test_the_command_line_asks_for_energy_with_a_set_up_only(
 def test_the_protocol_of_energy_is_that_of_the_section() -> None:
     from dataclasses import asdict
 
-    from hwnas.latency.energy.meter import EnergyProtocol
+    from hwnas.measure.energy.meter import EnergyProtocol
 
     assert asdict(EnergyProtocol()) == json.loads(EnergyConfig().model_dump_json())
     assert SetupConfig(runtime="tflite").memory is False

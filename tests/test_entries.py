@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hwnas.errors import HwnasError, RunError
-from hwnas.search.agreement import kept_studies, study_ailments
-from hwnas.search.plan import Plan
+from hwnas.search.consistency import kept_studies, study_ailments
 from hwnas.search.study import open_study
+from hwnas.search.study_spec import Plan
 from hwnas.space import Architecture
 from tests.test_study import LIMITED, SPACE, score
 

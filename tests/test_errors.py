@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from hwnas import errors, lookup
+from hwnas import errors
+from hwnas import registry as lookup
 from hwnas.errors import ConfigError, HwnasError, MissingExtra, did_you_mean, raised, reason
 
 CHILDREN = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, HwnasError)]

@@ -10,7 +10,7 @@ import pytest
 from hwnas.errors import ConfigError, MissingExtra, TableError, TrainingError
 from hwnas.pareto import Limit, Objective, Tier
 from hwnas.search.evaluate import binomial_error, evaluate
-from hwnas.search.store import ScoreStore
+from hwnas.search.score_store import ScoreStore
 from hwnas.space import Architecture
 
 A = Architecture("s", (("depth", 2),))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hwnas.latency.evidence import CostPosterior
+from benchmarks._network_only_posterior import CostPosterior
 
 Floats = NDArray[np.float64]
 

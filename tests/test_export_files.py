@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from hwnas.errors import DiskError, ExportError
 from hwnas.export import EXPORTERS
 from hwnas.export.disk import unwritten
-from hwnas.lookup import member
 from hwnas.network import build, lower
 from hwnas.ops import Operator, Shape
 from hwnas.ops.bottleneck import Bottleneck
@@ -34,6 +33,7 @@ from hwnas.ops.reduction import Reduction
 from hwnas.ops.resmbconv import ResMBConv
 from hwnas.ops.tokenclassifier import TokenClassifier
 from hwnas.ops.transformer import EncoderLayer, Transformer
+from hwnas.registry import member
 from hwnas.runtimes import RUNTIMES, open_runtime
 from hwnas.space import Knob, Space
 from tests.tiny import SPACES, tiny

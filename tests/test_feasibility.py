@@ -10,7 +10,7 @@ import pytest
 from hwnas import cli, pipeline
 from hwnas.errors import ConfigError
 from hwnas.network import costs, lower
-from hwnas.pipeline.feasibility import refuse_empty
+from hwnas.problem.feasibility import refuse_empty
 from hwnas.space import read_space
 from tests.test_pipeline import MANY, Telling, printed, written
 from tests.test_published_search import every, published

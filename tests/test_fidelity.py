@@ -11,9 +11,9 @@ import pytest
 from torch import nn
 
 from hwnas import cli, pipeline
+from hwnas.accuracy import trained as trained_proxy
 from hwnas.errors import TrainingError
-from hwnas.proxies import trained as trained_proxy
-from hwnas.search.store import ScoreStore
+from hwnas.search.score_store import ScoreStore
 from tests.test_pipeline import FEW, written
 
 

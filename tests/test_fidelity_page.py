@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from hwnas.errors import RunError
-from hwnas.report.fidelity import NAMES, Budget, Fidelity, RankedNetwork, fidelity_table, verdict
-from hwnas.report.fidelity_page import render_fidelity, write_fidelity_page
+from hwnas.report.validation.fidelity import NAMES, Budget, Fidelity, RankedNetwork, fidelity_table, verdict
+from hwnas.report.validation.fidelity_page import render_fidelity, write_fidelity_page
 from tests.chromium import Browser, browser, chromium
 
 WHEN = {"hwnas_version": "0.1", "created_at": "2026-11-24 17:31 UTC"}

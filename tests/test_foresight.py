@@ -11,7 +11,7 @@ import yaml
 
 from hwnas import pipeline
 from hwnas.errors import HwnasError, MissingExtra
-from hwnas.pipeline import foresight
+from hwnas.problem import preflight as foresight
 
 EXPERIMENT: dict[str, Any] = {
     "name": "soon",

@@ -13,19 +13,19 @@ import pytest
 import yaml
 
 from hwnas import cli, pipeline
+from hwnas.commands.report import facts_of
+from hwnas.commands.search import searched_before
 from hwnas.errors import EmptyFront, HwnasError, RunError
 from hwnas.pareto import Limit, Objective, Tier
 from hwnas.pareto import front as pareto_front
-from hwnas.pipeline.conditions import APART, conditions_path
-from hwnas.pipeline.found import found_front
-from hwnas.pipeline.narrate import Silent
-from hwnas.pipeline.reporting import facts_of
-from hwnas.pipeline.searching import searched_before
-from hwnas.pipeline.training import untrained
-from hwnas.pipeline.workspace import open_run
+from hwnas.problem.conditions import APART, conditions_path
+from hwnas.problem.fronts import found_front
 from hwnas.search.fronts import read_front, write_front
 from hwnas.search.nearest import nearest
-from hwnas.supernet.resume import APART as OF_NO_WEIGHT
+from hwnas.supernet.training.resume import APART as OF_NO_WEIGHT
+from hwnas.workspace.progress import Silent
+from hwnas.workspace.supernets import untrained
+from hwnas.workspace.workspace import open_run
 
 SPACE = """\
 name: few
@@ -131,7 +131,7 @@ def test_what_is_exported_and_reported_holds_the_limits_and_says_that_it_was_sol
 
 
 def facts(run: Path) -> Any:
-    from hwnas.pipeline.pricing import priced_setups
+    from hwnas.problem.cost_models import priced_setups
 
     opened = open_run(run)
     prices, trained = priced_setups(opened), untrained(opened)
@@ -317,7 +317,7 @@ def test_an_empty_front_has_an_exit_code_of_its_own_and_tells_the_nearest(
 def stored(run: Path) -> list[dict[str, Any]]:
     opened, found = open_run(run), []
     from hwnas.network import costs
-    from hwnas.search.store import ScoreStore
+    from hwnas.search.score_store import ScoreStore
 
     for score in ScoreStore.open(run / "scores.jsonl").scores:
         params = costs(opened.network(score.architecture)).params

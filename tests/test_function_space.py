@@ -14,9 +14,9 @@ from hwnas.errors import SpaceError
 from hwnas.network import lower, operators_of
 from hwnas.ops.classifier import Classifier
 from hwnas.ops.conv import Conv
-from hwnas.soundness import check_space
 from hwnas.space import Architecture, Choice, FunctionSpace
 from hwnas.space.function import Choose
+from hwnas.space_checks import check_space
 
 
 def two_paths(choose: Choose) -> Any:

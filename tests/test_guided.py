@@ -16,13 +16,13 @@ from hwnas.pareto import Limit, Objective, Tier, hypervolume
 from hwnas.predictors import Predictor
 from hwnas.predictors.warp import Warp
 from hwnas.search.evaluate import Evaluation, evaluate
-from hwnas.search.guided import Guide, GuidedSampler, grid
-from hwnas.search.guided.belief import Belief, Watched
-from hwnas.search.guided.evolve import REFUSED, evolve
-from hwnas.search.guided.gain import Cells, below, improvements
-from hwnas.search.guided.guide import Told
-from hwnas.search.plan import Plan
 from hwnas.search.study import Study, open_study
+from hwnas.search.study_spec import Plan
+from hwnas.search.surrogate import Guide, GuidedSampler, grid
+from hwnas.search.surrogate.acquisition import Told
+from hwnas.search.surrogate.ehvi import Cells, below, improvements
+from hwnas.search.surrogate.evolution import REFUSED, evolve
+from hwnas.search.surrogate.online_gp import Belief, Watched
 from hwnas.space import Architecture, FunctionSpace
 
 TOP1, COST = "top1@toy", "cost@toy"
@@ -319,7 +319,7 @@ def proposed(count: int, stops: tuple[int, ...] = ()) -> Any:
 
 @pytest.fixture
 def many_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hwnas.search.guided.guide.MANY", 25)
+    monkeypatch.setattr("hwnas.search.surrogate.acquisition.MANY", 25)
 
 
 @pytest.mark.usefixtures("many_are_few")

@@ -10,8 +10,8 @@ import pytest
 
 from hwnas.errors import ConfigError, TrainingError
 from hwnas.pareto import Limit, Objective, Scores, Tier, front
-from hwnas.search.halving import Climbed, Rung, draw, halve, tier_at
-from hwnas.search.store import ScoreStore
+from hwnas.search.score_store import ScoreStore
+from hwnas.search.successive_halving import Climbed, Rung, draw, halve, tier_at
 from hwnas.space import Architecture, parse_space
 
 RAW = {

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from hwnas.accuracy.inherited import InheritedAccuracy
 from hwnas.data import Dataset, load_data
 from hwnas.network import lower
-from hwnas.proxies.inherited import InheritedAccuracy
 from hwnas.space import parse_space
 from hwnas.supernet import Supernet, accuracy, calibration_images, recalibrate
 from tests.test_train import RAW

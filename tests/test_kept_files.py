@@ -19,24 +19,25 @@ from torch import nn
 
 from hwnas.data import load_data
 from hwnas.errors import HwnasError, RunError, TrainingError
-from hwnas.io.lines import append_lines
-from hwnas.lookup import plugin_files
+from hwnas.io.jsonl import append_lines
+from hwnas.io.locks import RunLock
+from hwnas.io.yaml import read_yaml
 from hwnas.network import Network, build, lower
-from hwnas.pipeline.elapsed import read_elapsed
+from hwnas.registry import plugin_files
 from hwnas.report.document import write_document
 from hwnas.search.fronts import FrontPoint, read_front, write_front, write_whole
-from hwnas.search.lock import RunLock
-from hwnas.search.store import ScoreStore
+from hwnas.search.score_store import ScoreStore
 from hwnas.space import Architecture, parse_space
-from hwnas.supernet import Supernet, checkpoint
-from hwnas.supernet.failures import Failures, read_failures
-from hwnas.supernet.kept_weights import keep_weights, kept_module, read_weights
-from hwnas.supernet.statistics import recalibrate
-from hwnas.supernet.statistics_kept import KeptStatistics, check_kept
-from hwnas.supernet.teacher import teacher_of_weights
+from hwnas.supernet import Supernet
+from hwnas.supernet.batchnorm import recalibrate
+from hwnas.supernet.batchnorm_cache import KeptStatistics, check_kept
 from hwnas.supernet.torch_file import DamagedFile, read_torch, write_torch
+from hwnas.supernet.training import checkpoint
+from hwnas.supernet.training.skipped import Failures, read_failures
+from hwnas.supernet.training.teacher import teacher_of_weights
+from hwnas.supernet.weights_file import keep_weights, kept_module, read_weights
 from hwnas.tabular.columns import open_columns
-from hwnas.yaml_file import read_yaml
+from hwnas.workspace.elapsed import read_elapsed
 
 SPACE = parse_space(
     {

@@ -17,8 +17,9 @@ from hwnas.errors import ConfigError, RunError, SpaceError
 from hwnas.network import Network, lower, make_operator
 from hwnas.space import FunctionSpace, Space
 from hwnas.space.function import Choose
-from hwnas.supernet import Recipe, Supernet, checkpoint, identity_of, load_trained, train
-from hwnas.supernet.kernels import kernel_sizes, matrices, steps_to, transformed
+from hwnas.supernet import Recipe, Supernet, identity_of, load_trained, train
+from hwnas.supernet.slicing.kernel_transform import kernel_sizes, matrices, steps_to, transformed
+from hwnas.supernet.training import checkpoint
 from tests.spaces import SMALL, mb, space_of
 
 SPACES: dict[str, Space] = {

@@ -13,24 +13,24 @@ from pathlib import Path
 import pytest
 
 import hwnas
-from hwnas.boards.contents import open_kit, seal
-from hwnas.boards.kit import main
-from hwnas.boards.needs import NEEDS, check_needs
+from hwnas.boards.archive import open_kit, seal
 from hwnas.boards.pack import board_code, pack_kit, refuse_runtime
+from hwnas.boards.requirements import NEEDS, check_needs
+from hwnas.boards.runner import main
 from hwnas.errors import ConfigError, MissingExtra, RunError, TableError
-from hwnas.latency.build import jobs_of
-from hwnas.latency.energy.meter import Energy, EnergyProtocol
-from hwnas.latency.lint import lint_tables
-from hwnas.latency.measure import Measurement
+from hwnas.latency.building.table_builder import jobs_of
+from hwnas.latency.linting.lint import lint_tables
 from hwnas.latency.merge import merge_tables
 from hwnas.latency.model import LatencyModel
-from hwnas.latency.table import LatencyTable, open_table, read_table
+from hwnas.measure.energy.meter import Energy, EnergyProtocol
+from hwnas.measure.table import LatencyTable, open_table, read_table
+from hwnas.measure.timing import Measurement
 from hwnas.network import lower, operators_of
 from hwnas.ops.mbconv import MBConv
 from hwnas.pipeline import check, pack
-from hwnas.pipeline.spaces import open_space
-from hwnas.pipeline.timing import exports_of
 from hwnas.runtimes import suffix_of
+from hwnas.workspace.setups import exports_of
+from hwnas.workspace.spaces import open_space
 from tests.kits import FAST, WISH, run_kit, small_kit, spoil
 from tests.spaces import SMALL
 
@@ -103,7 +103,7 @@ def test_energy_and_memory_are_measured_where_they_are_asked_for(
         yield from ((place, Energy((float(place + 1),))) for place in range(len(files) - 1))
         yield len(files) - 1, "too little"
 
-    monkeypatch.setattr("hwnas.latency.energy.take.measure_energy", measure_energy)
+    monkeypatch.setattr("hwnas.measure.energy.job.measure_energy", measure_energy)
     opened = SMALL["one network"]
     jobs = jobs_of(LatencyTable(tmp_path / "t", WISH), operators_of(opened), [lower(opened, opened.smallest())])
     more = {"energy": EnergyProtocol(error=0.4), "memory": True}
@@ -266,8 +266,8 @@ def test_a_missing_package_is_told_with_its_pip_command(board: Path, tmp_path: P
 
 
 def test_an_old_python_is_told_what_it_can_have(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hwnas.boards.needs._loaded", lambda modules: "no" if "numpy" not in modules else "")
-    monkeypatch.setattr("hwnas.boards.needs.LITERT_FROM", (99, 0))
+    monkeypatch.setattr("hwnas.boards.requirements._loaded", lambda modules: "no" if "numpy" not in modules else "")
+    monkeypatch.setattr("hwnas.boards.requirements.LITERT_FROM", (99, 0))
     with pytest.raises(MissingExtra, match="ai_edge_litert or tflite_runtime") as caught:
         check_needs("tflite")
     assert "pip install tflite-runtime==2.14.0 'numpy<2'" in caught.value.do

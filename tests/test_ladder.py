@@ -11,18 +11,18 @@ import yaml
 from torch import nn
 
 from hwnas import cli, pipeline
+from hwnas.accuracy import trained as trained_proxy
+from hwnas.commands.report import facts_of
+from hwnas.commands.search import searched_before
 from hwnas.errors import ConfigError, RunError, TrainingError
-from hwnas.pipeline.found import found_front
-from hwnas.pipeline.narrate import Silent
-from hwnas.pipeline.pricing import priced_setups
-from hwnas.pipeline.reporting import facts_of
-from hwnas.pipeline.searching import searched_before
-from hwnas.pipeline.training import load_run
-from hwnas.proxies import trained as trained_proxy
+from hwnas.problem.cost_models import priced_setups
+from hwnas.problem.fronts import found_front
 from hwnas.search.fronts import read_front
-from hwnas.search.store import ScoreStore
+from hwnas.search.score_store import ScoreStore
 from hwnas.supernet import accuracy
-from hwnas.supernet.kept_weights import kept_module
+from hwnas.supernet.weights_file import kept_module
+from hwnas.workspace.progress import Silent
+from hwnas.workspace.supernets import load_run
 from tests.test_pipeline import edited, printed, written
 
 LADDER = [

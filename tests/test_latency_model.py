@@ -12,9 +12,9 @@ import pytest
 
 from hwnas.errors import TableError
 from hwnas.latency import posterior
-from hwnas.latency.measure import REFERENCE, Measurement
 from hwnas.latency.model import FEWEST_CHECKS, LatencyModel
-from hwnas.latency.table import LatencyTable, row_key
+from hwnas.measure.table import LatencyTable, row_key
+from hwnas.measure.timing import REFERENCE, Measurement
 from hwnas.network import Network, lower, operators_of
 from hwnas.ops import Operator, Shape
 from hwnas.runtimes import Setup

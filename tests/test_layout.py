@@ -15,76 +15,41 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "hwnas"
 
 FLOORS = (  # bottom to top
-    ("errors", "words"),
+    ("errors",),
+    ("words",),
     ("io",),
-    (
-        "cell",
-        "denormals",
-        "lookup",
-        "processes",
-        "quiet",
-        "ranks",
-        "shipped",
-        "storage_url",
-        "strict",
-        "weightless",
-        "yaml_file",
-    ),
-    ("space", "ops", "pareto"),
-    ("choosing", "traced"),
-    ("network", "notation", "runtimes", "export", "config", "data"),
-    ("extent", "population", "soundness", "tabular"),
+    ("cell", "pareto", "ranks", "registry"),
+    ("ops", "selection", "space"),
+    ("traced",),
+    ("config", "data", "export", "network", "notation", "runtimes"),
+    ("cost_ranges", "measure", "population", "space_checks", "tabular"),
     ("predictors",),
-    ("supernet", "latency", "search"),
-    ("boards", "collaborate", "proxies", "report", "testing"),
-    ("pipeline",),
-    ("terminal",),
+    ("latency", "search", "supernet"),
+    ("accuracy", "boards", "report", "testing"),
+    ("workspace",),
+    ("problem",),
+    ("commands",),
+    ("console", "pipeline"),
     ("cli",),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 BOARD = (
-    "io/*.py",
-    "words.py",
+    *(f"io/{name}.py" for name in ("__init__", "atomic", "checksum", "command", "fields", "quiet", "regular")),
+    "measure/**/*.py",
     "runtimes/*.py",
-    "latency/conditions/*.py",
-    "latency/energy/*.py",
-    *(f"boards/{name}.py" for name in ("__init__", "contents", "kit", "needs", "start", "teller")),
-    *(
-        f"latency/{name}.py"
-        for name in (
-            "__init__",
-            "disturbance",
-            "drift",
-            "file",
-            "lines",
-            "measure",
-            "memory",
-            "origin",
-            "process",
-            "sitting",
-            "table",
-            "turns",
-            "worker",
-        )
-    ),
+    *(f"boards/{name}.py" for name in ("__init__", "archive", "reporter", "requirements", "runner", "start")),
 )
 TORCH_FREE = (
     *BOARD,
-    "errors.py",
-    "words.py",
     "cell.py",
-    "denormals.py",
-    "lookup.py",
-    "quiet.py",
-    "storage_url.py",
-    "yaml_file.py",
-    "shipped.py",
-    "weightless.py",
-    "config/*.py",
+    "errors.py",
+    "io/*.py",
     "network.py",
-    "soundness.py",
     "pareto.py",
+    "registry.py",
+    "space_checks.py",
+    "config/*.py",
 )
 TORCH_FREE_ROOMS = ("space", "notation", "population", "predictors", "search", "report")
 TABLE_ENTRY = re.compile(r"(hwnas(?:\.\w+)+):\w+")
@@ -197,7 +162,7 @@ def test_a_board_needs_numpy_and_one_runtime(path: Path) -> None:
 
 def test_config_stops_at_the_door() -> None:
     for path in PACKAGE.rglob("*.py"):
-        if room_of(path) not in ("config", "pipeline", "cli", "__init__"):
+        if room_of(path) not in ("config", "workspace", "problem", "commands", "cli", "__init__"):
             assert "config" not in {room for room, _ in rooms_imported(path)}, f"{path} imports config"
 
 

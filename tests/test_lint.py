@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 
 from hwnas.errors import ConfigError, TableError
-from hwnas.latency.findings import RULES, Finding
-from hwnas.latency.lines import without_seals
-from hwnas.latency.lint import lint_tables
-from hwnas.latency.measure import Measurement
+from hwnas.latency.linting.findings import RULES, Finding
+from hwnas.latency.linting.lint import lint_tables
 from hwnas.latency.merge import merge_tables
 from hwnas.latency.model import LatencyModel
-from hwnas.latency.table import open_table, read_table
+from hwnas.measure.table import open_table, read_table
+from hwnas.measure.table_lines import without_seals
+from hwnas.measure.timing import Measurement
 from hwnas.ops.conv import Conv
 from hwnas.ops.mbconv import MBConv
 from hwnas.runtimes.setup import Setup

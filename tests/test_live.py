@@ -14,15 +14,15 @@ import pytest
 from hwnas import pipeline
 from hwnas.errors import ConfigError, ExportError, HostAway, RunError, TableError
 from hwnas.latency.live import LiveTimes, Patience, Timed
-from hwnas.latency.measure import Measurement
-from hwnas.latency.table import check_key, read_table
+from hwnas.measure.table import check_key, read_table
+from hwnas.measure.timing import Measurement
 from hwnas.network import Network, costs
 from hwnas.ops.conv import Conv
-from hwnas.pipeline import live
-from hwnas.pipeline.live import SetupHost
-from hwnas.pipeline.workspace import open_run
+from hwnas.problem import live
+from hwnas.problem.live import SetupHost
 from hwnas.runtimes import Setup
 from hwnas.search.fronts import read_front
+from hwnas.workspace.workspace import open_run
 from tests.sshd import Server, start_server
 from tests.test_pipeline import Telling, edited, written
 

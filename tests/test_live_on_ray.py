@@ -11,9 +11,9 @@ import pytest
 
 from hwnas import pipeline
 from hwnas.errors import HostAway
-from hwnas.latency.process import LAUNCHER
-from hwnas.latency.table import read_table
-from hwnas.latency.turns import FOLDER
+from hwnas.measure.device_lock import FOLDER
+from hwnas.measure.table import read_table
+from hwnas.measure.worker_process import LAUNCHER
 from tests.nodes import two_nodes
 from tests.test_published_search import published
 from tests.test_turns import spans, witness

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from hwnas.errors import RunError
-from hwnas.search.lock import RunLock
+from hwnas.io.locks import RunLock
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from hwnas.search.lock import RunLock
+from hwnas.io.locks import RunLock
 with RunLock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

@@ -14,9 +14,9 @@ import pytest
 from numpy.typing import NDArray
 
 from hwnas.errors import ConfigError
-from hwnas.latency.disturbance import SystemWatch
-from hwnas.latency.drift import drift_factors, reference_ns
-from hwnas.latency.measure import FEWEST_ROUNDS, OFTEN, REFERENCE, Measurement, Timing, measure
+from hwnas.measure.drift import drift_factors, reference_ns
+from hwnas.measure.noise import SystemWatch
+from hwnas.measure.timing import FEWEST_ROUNDS, OFTEN, REFERENCE, Measurement, Timing, measure
 
 
 @dataclass

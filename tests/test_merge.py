@@ -13,11 +13,11 @@ import pytest
 
 from hwnas.errors import TableError
 from hwnas.io.checksum import SEAL
-from hwnas.latency.lines import without_seals
-from hwnas.latency.measure import Measurement
 from hwnas.latency.merge import merge_tables
-from hwnas.latency.origin import Origin
-from hwnas.latency.table import LatencyTable, open_table, read_table
+from hwnas.measure.origin import Origin
+from hwnas.measure.table import LatencyTable, open_table, read_table
+from hwnas.measure.table_lines import without_seals
+from hwnas.measure.timing import Measurement
 from hwnas.ops import Operator
 from hwnas.ops.conv import Conv
 from hwnas.runtimes.setup import Setup

@@ -19,9 +19,10 @@ from torch import nn
 from hwnas.data import Dataset
 from hwnas.errors import RunError, TrainingError
 from hwnas.network import build, lower
-from hwnas.supernet import Recipe, Step, Supernet, checkpoint, train
-from hwnas.supernet.alone import train_alone
-from hwnas.supernet.together import train_together
+from hwnas.supernet import Recipe, Step, Supernet, train
+from hwnas.supernet.distributed import train_together
+from hwnas.supernet.training import checkpoint
+from hwnas.supernet.training.standalone import train_alone
 from tests.teams import SPACE, TWO, part_of, random_data
 from tests.test_train import assert_equal, weights
 
@@ -196,7 +197,7 @@ def test_another_recipe_does_not_go_on_within_the_epoch(data: Dataset, tmp_path:
 def test_an_epoch_that_diverges_after_it_was_continued_begins_again_as_if_it_had_not_been_stopped(
     data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hwnas.supernet import epoch as module
+    from hwnas.supernet.training import epoch as module
 
     recipe, real = replace(ONE, on_divergence="halve"), module.take_step
 

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from hwnas.errors import TableError
-from hwnas.latency.missing import FEWEST_ROWS, MissingRows
+from hwnas.latency.imputation.missing_rows import FEWEST_ROWS, MissingRows
 from hwnas.network import operators_of
 from hwnas.ops import Operator, Shape
 from hwnas.ops.conv import Conv

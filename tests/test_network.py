@@ -10,8 +10,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from hwnas.network import Network, build, costs, lower, operators_by_slot, operators_of
-from hwnas.soundness import check_space
 from hwnas.space import Space
+from hwnas.space_checks import check_space
 from tests.spaces import SMALL, enumerate_architectures, mb, space_of
 
 small_spaces = pytest.mark.parametrize("space", SMALL.values(), ids=SMALL)

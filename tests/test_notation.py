@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwnas.errors import SpaceError
+from hwnas.io.yaml import read_yaml
 from hwnas.notation import NOTATIONS, read_architecture, write_architecture
 from hwnas.notation.fbnet import WORDS
 from hwnas.space import Space, parse_space, read_space
-from hwnas.yaml_file import read_yaml
 
 SPACES = Path(__file__).resolve().parent.parent / "search_spaces"
 WRITTEN = {path.stem: space for path in sorted(SPACES.glob("*.yaml")) if (space := read_space(path)).notation}

@@ -10,11 +10,11 @@ import torch
 
 from hwnas.cell import KNOBS
 from hwnas.errors import ConfigError, SpaceError
-from hwnas.lookup import member
 from hwnas.network import make_operator
 from hwnas.ops import OPERATORS, Operator, Shape
 from hwnas.ops.costs import operator_costs
 from hwnas.ops.operator import make_divisible
+from hwnas.registry import member
 from hwnas.testing import Case, OperatorContract
 
 

@@ -19,21 +19,21 @@ import torch
 import yaml
 
 from hwnas import cli, pipeline
-from hwnas.choosing import choose
+from hwnas.accuracy.inherited import InheritedAccuracy
+from hwnas.commands.search import Searched, nothing_found
 from hwnas.config import read_experiment
 from hwnas.errors import ConfigError, DataError, ExportError, HwnasError, RunError, SpaceError, TableError
 from hwnas.io.checksum import unsealed
-from hwnas.latency.table import read_table
+from hwnas.io.locks import RunLock
+from hwnas.measure.table import read_table
 from hwnas.pareto import Tier
-from hwnas.pipeline.narrate import Bar, Silent
-from hwnas.pipeline.searching import Searched, nothing_found
-from hwnas.pipeline.workspace import open_run
-from hwnas.proxies.inherited import InheritedAccuracy
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.fronts import read_front
-from hwnas.search.lock import RunLock
 from hwnas.search.progress import Finished
+from hwnas.selection import choose
 from hwnas.space import Architecture
+from hwnas.workspace.progress import Bar, Silent
+from hwnas.workspace.workspace import open_run
 
 FEW = """\
 name: few
@@ -196,9 +196,9 @@ def test_a_second_run_does_nothing_twice(
     def refuse(*given: Any) -> float:
         raise AssertionError("it was done before")
 
-    monkeypatch.setattr(sys.modules["hwnas.supernet.epoch"], "take_step", refuse)
+    monkeypatch.setattr(sys.modules["hwnas.supernet.training.epoch"], "take_step", refuse)
     monkeypatch.setattr(InheritedAccuracy, "__call__", refuse)
-    monkeypatch.setattr("hwnas.latency.sitting.time_files", refuse)
+    monkeypatch.setattr("hwnas.measure.session.time_files", refuse)
     found = json.loads(printed("run", str(whole), "--json", monkeypatch=monkeypatch, capfd=capfd))
     assert digest(whole, *kept) == before
     assert found["tiers"].keys() == {"edge", "cloud"}
@@ -253,7 +253,7 @@ import os, signal, sys
 from contextlib import contextmanager
 from pathlib import Path
 from hwnas import pipeline
-from hwnas.pipeline.narrate import Silent
+from hwnas.workspace.progress import Silent
 
 class Bar:
     def update(self, done, total, text=""):

@@ -18,21 +18,21 @@ import yaml
 
 from hwnas.errors import ConfigError, HwnasError, SpaceError
 from hwnas.export.onnx import export_onnx
-from hwnas.latency import artifacts
 from hwnas.latency.anchors import anchors_of
-from hwnas.latency.artifacts import Target, make_files
-from hwnas.latency.build import jobs_of
-from hwnas.latency.measure import Measurement
+from hwnas.latency.building import model_files as artifacts
+from hwnas.latency.building.model_files import Target, make_files
+from hwnas.latency.building.table_builder import jobs_of
 from hwnas.latency.model import LatencyModel
-from hwnas.latency.table import LatencyTable, open_table, read_table, row_key
-from hwnas.lookup import read_source
+from hwnas.measure.table import LatencyTable, open_table, read_table, row_key
+from hwnas.measure.timing import Measurement
 from hwnas.network import costs, known_operators, lower, make_operator, operators_of
 from hwnas.ops import OPERATORS, Operator
 from hwnas.ops.plugins import operators_with
 from hwnas.pipeline import bench, open_run, open_space
+from hwnas.registry import read_source
 from hwnas.runtimes import Setup, open_runtime
-from hwnas.soundness import check_space
 from hwnas.space import Space, parse_space, read_space
+from hwnas.space_checks import check_space
 from hwnas.supernet import Supernet
 from tests import fake_exporters
 

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from hwnas.errors import SpaceError, TableError
-from hwnas.latency.measure import Measurement
 from hwnas.latency.model import LatencyModel
 from hwnas.latency.population import predict_many, predict_many_ms, upper_many_ms
-from hwnas.latency.table import LatencyTable, row_key
+from hwnas.measure.table import LatencyTable, row_key
+from hwnas.measure.timing import Measurement
 from hwnas.network import costs, lower, operators_of
 from hwnas.ops.classifier import Classifier
 from hwnas.ops.conv import Conv

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hwnas.accuracy.from_file import predicted
+from hwnas.accuracy.source import Ingredients, Settings
 from hwnas.errors import ConfigError, PredictionError, RunError
 from hwnas.network import costs, lower
-from hwnas.proxies.predicted import predicted
-from hwnas.proxies.source import Ingredients, Settings
-from hwnas.search.store import ScoreStore
+from hwnas.search.score_store import ScoreStore
 from hwnas.space import Architecture, Space
 from hwnas.tabular.rows import Names
 from tests.spaces import SMALL, enumerate_architectures

@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 import yaml
 
+from hwnas.commands.cost import cost
 from hwnas.errors import ConfigError, TableError
-from hwnas.latency.measure import Measurement
-from hwnas.latency.table import open_table
+from hwnas.measure.table import open_table
+from hwnas.measure.timing import Measurement
 from hwnas.network import lower, operators_of
-from hwnas.pipeline.costs import cost
-from hwnas.pipeline.feasibility import check_limits
-from hwnas.pipeline.guiding import guide_of, known_costs
-from hwnas.pipeline.pricing import cheap_scorers, latency_origin, notices, priced_setups
-from hwnas.pipeline.timing import runtime_of
-from hwnas.pipeline.workspace import Run, open_run
-from hwnas.search.guided.guide import Told
+from hwnas.problem.cost_models import cheap_scorers, latency_origin, notices, priced_setups
+from hwnas.problem.feasibility import check_limits
+from hwnas.problem.population_costs import guide_of, known_costs
+from hwnas.search.surrogate.acquisition import Told
+from hwnas.workspace.setups import runtime_of
+from hwnas.workspace.workspace import Run, open_run
 
 LATENCY = "latency_ms@board"
 

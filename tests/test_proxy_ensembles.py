@@ -9,12 +9,12 @@ from functools import partial
 import numpy as np
 import pytest
 
+from hwnas.accuracy.zero_cost_proxies import TRAINING_FREE
+from hwnas.accuracy.zero_cost_proxies.ensemble_scorer import LEAST, ensemble_scorer
+from hwnas.accuracy.zero_cost_proxies.ensembles import ENSEMBLES, Ensemble, Member
+from hwnas.accuracy.zero_cost_proxies.rank_sums import against, rank_sums
 from hwnas.errors import ConfigError, NoScore
 from hwnas.network import lower
-from hwnas.proxies.training_free import TRAINING_FREE
-from hwnas.proxies.training_free.ensemble_scorer import LEAST, ensemble_scorer
-from hwnas.proxies.training_free.ensembles import ENSEMBLES, Ensemble, Member
-from hwnas.proxies.training_free.rank_sums import against, rank_sums
 from tests.spaces import SMALL
 from tests.tiny import tiny
 

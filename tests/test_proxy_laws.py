@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hwnas.lookup import member
+from hwnas.accuracy.zero_cost_proxies import TRAINING_FREE
+from hwnas.accuracy.zero_cost_proxies.activations import codes
+from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
+from hwnas.accuracy.zero_cost_proxies.maps import no_maps, no_scales
 from hwnas.network import Network
 from hwnas.ops.classifier import Classifier
-from hwnas.proxies.training_free import TRAINING_FREE
-from hwnas.proxies.training_free.activations import codes
-from hwnas.proxies.training_free.definition import Definition, Subject
-from hwnas.proxies.training_free.maps import no_maps, no_scales
+from hwnas.registry import member
 
 NETWORK = Network((Classifier(3, 4),), ("head",), (3, 4, 4))
 

@@ -15,17 +15,17 @@ from typing import Any
 import pytest
 
 from hwnas.errors import ConfigError, TableError
-from hwnas.latency.measure import Measurement
+from hwnas.io.yaml import read_yaml
 from hwnas.latency.model import LatencyModel
-from hwnas.latency.origin import Origin
 from hwnas.latency.published import Imported, detect, import_tables, read_entries
-from hwnas.latency.table import row_key
+from hwnas.measure.origin import Origin
+from hwnas.measure.table import row_key
+from hwnas.measure.timing import Measurement
 from hwnas.network import lower, make_operator
 from hwnas.ops.classifier import Classifier
 from hwnas.ops.conv import Conv
 from hwnas.ops.mbconv import MBConv
 from hwnas.space import Architecture, Space, parse_space
-from hwnas.yaml_file import read_yaml
 
 # --- once-for-all and ProxylessNAS: a table with made-up means, summed without hwnas as their authors do ---
 

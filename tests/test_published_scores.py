@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
+from hwnas.accuracy.zero_cost_proxies.scorer import training_free_scorer
 from hwnas.cell import live
 from hwnas.network import lower
 from hwnas.notation import read_architecture
 from hwnas.pipeline import open_space
-from hwnas.proxies.training_free.scorer import training_free_scorer
 from hwnas.ranks import correlation
 from hwnas.space import Architecture
 

@@ -70,8 +70,8 @@ def test_nothing_is_trained_timed_or_exported(whole: tuple[Path, Telling]) -> No
 def test_many_networks_are_counted_as_they_are_one_by_one(
     whole: tuple[Path, Telling], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hwnas.pipeline import reporting
-    from hwnas.pipeline.searching import searched_before
+    from hwnas.commands import report as reporting
+    from hwnas.commands.search import searched_before
 
     run = pipeline.open_run(whole[0])
     (searched,) = searched_before(run, None, {})

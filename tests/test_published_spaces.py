@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
+from hwnas.commands.cost import cost
+from hwnas.io.yaml import read_yaml
 from hwnas.network import Network, build, costs, lower
 from hwnas.notation import counted_as_written, read_architecture, write_architecture
 from hwnas.ops.layermacs import layer_macs
-from hwnas.pipeline.costs import cost
 from hwnas.space import Architecture, Space, Value, parse_space, read_space
-from hwnas.yaml_file import read_yaml
 
 SPACES = Path(__file__).resolve().parent.parent / "search_spaces"
 FILES = sorted(path.stem for path in SPACES.glob("*.yaml"))

@@ -13,17 +13,15 @@ from torch import nn
 
 from hwnas.errors import SensorError, TableError
 from hwnas.export.onnx import export_onnx
-from hwnas.latency.conditions.tree import Tree
-from hwnas.latency.consumption import EnergyModel
-from hwnas.latency.energy.meter import Energy, EnergyProtocol
-from hwnas.latency.energy.take import measure_energy
-from hwnas.latency.lint import lint_tables
-from hwnas.latency.measure import Measurement
-from hwnas.latency.memory import Memory, measure_memory, peak_of, resident_mb
+from hwnas.latency.energy_model import EnergyModel
+from hwnas.latency.linting.lint import lint_tables
+from hwnas.latency.memory_model import FEWEST, PeakModel, student
 from hwnas.latency.merge import merge_tables
-from hwnas.latency.peak import FEWEST, PeakModel, student
-from hwnas.latency.process import run_worker
-from hwnas.latency.table import (
+from hwnas.measure.conditions.tree import Tree
+from hwnas.measure.energy.job import measure_energy
+from hwnas.measure.energy.meter import Energy, EnergyProtocol
+from hwnas.measure.memory import Memory, measure_memory, peak_of, resident_mb
+from hwnas.measure.table import (
     OVERHEAD_LINE,
     LatencyTable,
     check_key,
@@ -33,6 +31,8 @@ from hwnas.latency.table import (
     row_key,
     row_line,
 )
+from hwnas.measure.timing import Measurement
+from hwnas.measure.worker_process import run_worker
 from hwnas.network import Network, costs, lower, operators_of
 from hwnas.runtimes import Setup, open_runtime
 from hwnas.space import Space, read_space

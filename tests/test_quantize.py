@@ -18,16 +18,16 @@ from torch import nn
 from hwnas import pipeline
 from hwnas.errors import ConfigError, ExportError, MissingExtra
 from hwnas.export import EXPORTERS, quantize_onnx
-from hwnas.lookup import member
 from hwnas.network import build, lower
 from hwnas.ops import Operator, Shape
 from hwnas.ops.bottleneck import Bottleneck
 from hwnas.ops.classifier import Classifier
 from hwnas.ops.conv import Conv
 from hwnas.ops.mbconv import MBConv
-from hwnas.pipeline.workspace import open_run
+from hwnas.registry import member
 from hwnas.runtimes import offered, open_runtime
 from hwnas.space import read_space
+from hwnas.workspace.workspace import open_run
 from tests.test_export_files import trained_looking
 from tests.test_pipeline import FEW, written
 

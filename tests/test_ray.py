@@ -16,15 +16,15 @@ from typing import Any
 import pytest
 
 from hwnas.errors import ConfigError, RunError
-from hwnas.search.batches import Scoring
-from hwnas.search.cluster import Watched
 from hwnas.search.evaluate import Evaluation, evaluate
-from hwnas.search.ledger import Ledger
-from hwnas.search.plan import Plan
 from hwnas.search.progress import Progress
-from hwnas.search.ray_tune import Workers, run_on_ray
-from hwnas.search.store import ScoreStore
+from hwnas.search.score_store import ScoreStore
 from hwnas.search.study import open_study
+from hwnas.search.study_spec import Plan
+from hwnas.search.workers.cluster import Watched
+from hwnas.search.workers.dispatcher import Scoring
+from hwnas.search.workers.ray_tune import Workers, run_on_ray
+from hwnas.search.workers.score_cache import Ledger
 from hwnas.space import Architecture
 from tests.nodes import two_nodes
 from tests.test_study import LATENCY, LIMITED, SPACE, TOP1, keys, latency, score, top1

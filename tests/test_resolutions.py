@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from hwnas import pipeline
+from hwnas.commands.show_space import view
 from hwnas.errors import ConfigError
-from hwnas.pipeline.resolutions import input_sides, resizing
-from hwnas.pipeline.showing import view
-from hwnas.report.space_table import headline
+from hwnas.report.spaces.table import headline
 from hwnas.space import Knob, read_space
+from hwnas.workspace.resolutions import input_sides, resizing
 from tests.tiny import SPACES
 
 DIGITS = read_space(SPACES["digits"])

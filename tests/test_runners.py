@@ -16,7 +16,7 @@ import pytest
 from hwnas import pipeline
 from hwnas.errors import ConfigError, RunError
 from hwnas.search.fronts import read_front
-from hwnas.search.storage import open_storage
+from hwnas.search.storage.backends import open_storage
 from tests.test_published_search import published
 
 SEARCH = "import sys; from hwnas.cli import main; sys.argv[0] = 'hwnas'; main()"
@@ -60,7 +60,7 @@ def test_two_processes_in_one_run_folder_share_its_journal_and_its_store(tmp_pat
 
 
 def test_a_run_that_is_not_shared_still_belongs_to_one_process(tmp_path: Path) -> None:
-    from hwnas.search.lock import RunLock
+    from hwnas.io.locks import RunLock
 
     experiment = published(tmp_path, search={"trials": 5, "sampler": "random"})
     with RunLock(tmp_path / "runs" / "published", shared=True), pytest.raises(RunError, match="another process"):

@@ -12,7 +12,7 @@ from torch import nn
 
 from hwnas.errors import ConfigError, ExportError, MissingExtra
 from hwnas.export import EXPORTERS
-from hwnas.lookup import member
+from hwnas.registry import member
 from hwnas.runtimes import RUNTIMES, open_runtime
 
 Files = Callable[[str, int], Path]

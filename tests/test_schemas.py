@@ -11,8 +11,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from hwnas import cli
-from hwnas.pipeline.schemas import Kind, schema, schema_text
-from hwnas.yaml_file import read_yaml
+from hwnas.commands.schema import Kind, schema, schema_text
+from hwnas.io.yaml import read_yaml
 from tests.conftest import REPOSITORY
 
 FOLDERS = {"space": "search_spaces", "experiment": "experiments"}

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
+from hwnas.accuracy.zero_cost_proxies.population import score_population
+from hwnas.accuracy.zero_cost_proxies.scorer import TrainingFree, training_free_scorer
 from hwnas.errors import ConfigError
 from hwnas.network import lower
-from hwnas.proxies.training_free.definition import Definition, Subject
-from hwnas.proxies.training_free.population import score_population
-from hwnas.proxies.training_free.scorer import TrainingFree, training_free_scorer
-from hwnas.search.store import Score, ScoreStore
+from hwnas.search.score_store import Score, ScoreStore
 from hwnas.space import Architecture
 from tests.spaces import SMALL, enumerate_architectures
 
@@ -156,8 +156,8 @@ def test_progress_counts_what_was_there_and_ends_with_all(store: ScoreStore, pop
 SCRIPT = """
 import sys
 from pathlib import Path
-from hwnas.proxies.training_free.population import score_population
-from hwnas.search.store import ScoreStore
+from hwnas.accuracy.zero_cost_proxies.population import score_population
+from hwnas.search.score_store import ScoreStore
 from tests.test_score_population import SPACE, of, slow
 from tests.spaces import enumerate_architectures
 architectures = list(enumerate_architectures(SPACE))[:12]

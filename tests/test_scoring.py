@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from hwnas.accuracy.zero_cost_proxies.ensembles import ENSEMBLES
+from hwnas.accuracy.zero_cost_proxies.rank_sums import rank_sums
+from hwnas.accuracy.zero_cost_proxies.scorer import check_holds, training_free_scorer
 from hwnas.errors import ConfigError, RunError, SpaceError
+from hwnas.io.locks import RunLock
 from hwnas.network import lower
 from hwnas.notation import write_architecture
 from hwnas.pipeline import open_space, score
-from hwnas.proxies.training_free.ensembles import ENSEMBLES
-from hwnas.proxies.training_free.rank_sums import rank_sums
-from hwnas.proxies.training_free.scorer import check_holds, training_free_scorer
 from hwnas.report.scores import Scored, ranked, score_lines, score_table
-from hwnas.search.lock import RunLock
 from hwnas.space import Architecture
 from tests.test_cli import Call, written
 from tests.test_cli import hwnas as hwnas

@@ -16,11 +16,11 @@ import pytest
 from optuna.trial import TrialState
 
 from hwnas.search.evaluate import Evaluation
-from hwnas.search.plan import Plan
-from hwnas.search.presence import Presence
-from hwnas.search.shared import TRIES
-from hwnas.search.storage import open_storage
+from hwnas.search.storage.backends import open_storage
+from hwnas.search.storage.heartbeat import Presence
+from hwnas.search.storage.shared import TRIES
 from hwnas.search.study import Study, Trial, open_study
+from hwnas.search.study_spec import Plan
 from hwnas.space import Architecture
 from tests.test_study import LIMITED, SPACE, TIER, keys, score
 
@@ -105,7 +105,7 @@ def test_what_is_given_back_is_asked_again_at_once(log: Path) -> None:
 def test_a_claim_whose_process_elsewhere_falls_silent_is_taken_over_and_its_late_result_is_dropped(
     log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hwnas.search.presence.place", lambda: "elsewhere")
+    monkeypatch.setattr("hwnas.search.storage.heartbeat.place", lambda: "elsewhere")
     silent = open_study(PLAN, log, shared=True, lease_s=1000)
     late = asked(silent)
     monkeypatch.undo()
@@ -182,7 +182,7 @@ def test_an_architecture_that_kills_its_processes_ends_as_failed(log: Path, monk
     plan = Plan(SPACE, TIER, "random", seed=1)
     killers = set()
     for number in range(TRIES + 1):  # one process number, unlike births: those before are dead
-        monkeypatch.setattr("hwnas.search.presence.born", lambda pid, number=number: str(number))
+        monkeypatch.setattr("hwnas.search.storage.heartbeat.born", lambda pid, number=number: str(number))
         study = open_study(plan, log, shared=True)
         if number < TRIES:
             killers.add(asked(study).architecture)

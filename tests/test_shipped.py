@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from hwnas.errors import ConfigError
-from hwnas.shipped import copy_starter, find_file, shipped_folder, shipped_names
-from hwnas.yaml_file import read_yaml
+from hwnas.io.resources import copy_starter, find_file, shipped_folder, shipped_names
+from hwnas.io.yaml import read_yaml
 
 
 @pytest.fixture(autouse=True)

@@ -12,13 +12,13 @@ from xml.etree import ElementTree
 import pytest
 
 from hwnas import cli
+from hwnas.cost_ranges import Extent, Range, extent_of
 from hwnas.errors import ConfigError, RunError
-from hwnas.extent import Extent, Range, extent_of
 from hwnas.network import costs, lower
 from hwnas.pipeline import space_facts, view
-from hwnas.report.space_facts import KnobFacts, options, sides
-from hwnas.report.space_picture import space_picture, write_picture
-from hwnas.report.space_table import choice_lines, headline
+from hwnas.report.spaces.facts import KnobFacts, options, sides
+from hwnas.report.spaces.picture import space_picture, write_picture
+from hwnas.report.spaces.table import choice_lines, headline
 from hwnas.report.svg import lines_of
 from hwnas.space import AnySpace, FunctionSpace, Space
 from tests.chromium import browser, chromium
@@ -54,7 +54,7 @@ def test_ranges_of_a_small_function_are_those_of_all_networks(name: str) -> None
 
 
 def test_where_shared_choices_are_many_some_networks_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hwnas.extent.LOOKED_AT", 5)
+    monkeypatch.setattr("hwnas.cost_ranges.LOOKED_AT", 5)
     space = tiny("nas_bench_201")
     found = extent_of(space)
     assert found.networks == 7
@@ -63,7 +63,7 @@ def test_where_shared_choices_are_many_some_networks_are_looked_at(monkeypatch: 
 
 
 def test_a_large_function_tells_how_many_networks_were_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hwnas.extent.LOOKED_AT", 5)
+    monkeypatch.setattr("hwnas.cost_ranges.LOOKED_AT", 5)
     space = FunctionSpace("plain", NETS["plain"])
     found = extent_of(space)
     assert found.networks == 7
@@ -104,7 +104,7 @@ def test_the_document_holds_what_the_table_tells() -> None:
 def test_the_table_fits_a_terminal(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from hwnas.terminal import show_space
+    from hwnas.console import show_space
 
     monkeypatch.setenv("COLUMNS", "80")
     show_space(view(tiny(name)))

@@ -17,11 +17,11 @@ from torch import nn
 
 from hwnas.errors import ConfigError
 from hwnas.export.onnx import export_onnx
-from hwnas.latency import sitting
-from hwnas.latency.conditions.cores import chosen, kept_to
-from hwnas.latency.conditions.tree import Tree
-from hwnas.latency.measure import REFERENCE, Measurement, Timing
-from hwnas.latency.sitting import merged, sittings, time_files
+from hwnas.measure import session as sitting
+from hwnas.measure.conditions.cores import chosen, kept_to
+from hwnas.measure.conditions.tree import Tree
+from hwnas.measure.session import merged, sittings, time_files
+from hwnas.measure.timing import REFERENCE, Measurement, Timing
 from hwnas.runtimes import Runtime, open_runtime
 
 QUICK = Timing(warm_up_ms=0, sample_ms=0.05, rounds=6, processes=2)
@@ -153,7 +153,7 @@ class Worker:
         job = {"setup": open_runtime("onnxruntime").setup.as_dict(), "timing": timing,
                "files": list(map(str, files)), "reference": None}  # fmt: skip
         process = subprocess.Popen(
-            [sys.executable, "-m", "hwnas.latency.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            [sys.executable, "-m", "hwnas.measure.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             env={**os.environ, "PYTHONPATH": str(repository)},
         )  # fmt: skip
         assert process.stdin is not None

@@ -9,11 +9,11 @@ from torch import nn
 
 from hwnas.errors import TableError
 from hwnas.export import EXPORTERS
-from hwnas.latency.measure import Measurement
-from hwnas.latency.size import predict_file_bytes, saved_by_joining
-from hwnas.latency.table import LatencyTable, open_table, read_table
-from hwnas.lookup import member
+from hwnas.latency.file_size import predict_file_bytes, saved_by_joining
+from hwnas.measure.table import LatencyTable, open_table, read_table
+from hwnas.measure.timing import Measurement
 from hwnas.network import Network, build, lower
+from hwnas.registry import member
 from hwnas.runtimes.setup import Setup
 from hwnas.space import read_space
 from tests.spaces import SMALL

@@ -10,15 +10,15 @@ import pytest
 import yaml
 
 from hwnas import pipeline
+from hwnas.accuracy.zero_cost_proxies.scorer import TrainingFree
 from hwnas.errors import ConfigError, RunError
 from hwnas.pareto import Objective, best
-from hwnas.pipeline.pricing import cheap_scorers
-from hwnas.pipeline.workspace import open_run
-from hwnas.proxies.training_free.scorer import TrainingFree
+from hwnas.problem.cost_models import cheap_scorers
 from hwnas.search.fronts import read_front
-from hwnas.search.halving import draw
+from hwnas.search.successive_halving import draw
 from hwnas.space import Architecture
 from hwnas.tabular import TableMetric
+from hwnas.workspace.workspace import open_run
 from tests.test_pipeline import Telling, printed
 from tests.test_published_search import published
 

@@ -24,9 +24,9 @@ from hwnas.ops.conv import Conv
 from hwnas.space import AnySpace, FunctionSpace, parse_space
 from hwnas.space.function import Choose
 from hwnas.supernet import Epoch, Recipe, Sorting, Supernet, sort_channels, train
-from hwnas.supernet.channels import Group, elastic_groups
-from hwnas.supernet.recipe import make_optimizer
-from hwnas.supernet.sorting import importance
+from hwnas.supernet.slicing.channel_groups import Group, elastic_groups
+from hwnas.supernet.slicing.channel_sorting import importance
+from hwnas.supernet.training.recipe import make_optimizer
 from tests.spaces import SMALL, mb, space_of
 from tests.test_supernet import SPACES, opened, seeded, some_images, some_networks
 

@@ -11,8 +11,9 @@ from torch.testing import assert_close
 from hwnas.data import load_data
 from hwnas.network import Network, lower
 from hwnas.space import parse_space
-from hwnas.supernet import Supernet, calibration_images, settled, statistics_kept
-from hwnas.supernet.statistics_kept import KeptStatistics
+from hwnas.supernet import Supernet, calibration_images, settled
+from hwnas.supernet import batchnorm_cache as statistics_kept
+from hwnas.supernet.batchnorm_cache import KeptStatistics
 from tests.test_train import RAW
 
 SPACE = parse_space(RAW, where="tiny.yaml")

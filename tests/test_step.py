@@ -22,15 +22,16 @@ from hwnas.ops.classifier import Classifier
 from hwnas.ops.conv import Conv
 from hwnas.space import AnySpace, FunctionSpace
 from hwnas.space.function import Choose
-from hwnas.supernet import Recipe, Supernet, checkpoint, load_trained, train
-from hwnas.supernet.alone import train_alone
-from hwnas.supernet.average import Average
-from hwnas.supernet.course import Course, Pupil
-from hwnas.supernet.failures import ALWAYS, Failures, read_failures
-from hwnas.supernet.recipe import make_optimizer
-from hwnas.supernet.schedules import SCHEDULES, learning_rate
-from hwnas.supernet.step import take_step
+from hwnas.supernet import Recipe, Supernet, load_trained, train
 from hwnas.supernet.strategies import Lesson
+from hwnas.supernet.training import checkpoint
+from hwnas.supernet.training.ema import Average
+from hwnas.supernet.training.recipe import make_optimizer
+from hwnas.supernet.training.schedules import SCHEDULES, learning_rate
+from hwnas.supernet.training.skipped import ALWAYS, Failures, read_failures
+from hwnas.supernet.training.standalone import train_alone
+from hwnas.supernet.training.step import take_step
+from hwnas.supernet.training.task import Course, Pupil
 from tests.spaces import SMALL, space_of
 from tests.test_train import RECIPE, SPACE, assert_equal, small_data, weights
 

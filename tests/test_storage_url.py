@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from hwnas.config import dump_experiment, parse_experiment, published
 from hwnas.errors import ConfigError, HwnasError
-from hwnas.search.agreement import kept_studies
-from hwnas.search.storage import look_into, open_storage
-from hwnas.storage_url import driver_message, has_secrets, public_url, storage_url
+from hwnas.io.storage_url import driver_message, has_secrets, public_url, storage_url
+from hwnas.search.consistency import kept_studies
+from hwnas.search.storage.backends import look_into, open_storage
 
 PASSWORDS = st.text(alphabet=string.ascii_letters + "/@:%#?&=;{}$+ äß漢'\"\\", min_size=1, max_size=12).map(
     lambda middle: f"S3CR{middle}T-K3Y"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hwnas.errors import RunError
-from hwnas.search.store import ScoreStore
+from hwnas.search.score_store import ScoreStore
 from hwnas.space import Architecture
 
 A, B = Architecture("s", (("depth", 2), ("op", "conv"))), Architecture("s", (("depth", 3), ("op", "conv")))

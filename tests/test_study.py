@@ -18,12 +18,12 @@ from hwnas.errors import ConfigError, HwnasError, RunError, SpaceError
 from hwnas.pareto import Limit, Objective, Tier, front
 from hwnas.search.evaluate import Evaluation, evaluate
 from hwnas.search.fronts import hypervolume_history
-from hwnas.search.memory import Memory
-from hwnas.search.plan import Plan
 from hwnas.search.progress import Finished, Progress
 from hwnas.search.samplers import SAMPLERS
-from hwnas.search.store import ScoreStore
+from hwnas.search.score_store import ScoreStore
+from hwnas.search.storage.in_memory import Memory
 from hwnas.search.study import Study, open_study
+from hwnas.search.study_spec import Plan
 from hwnas.space import Architecture, FunctionSpace
 
 TOP1, LATENCY = "top1@toy", "latency_ms@toy"
@@ -120,7 +120,7 @@ RUN = """
 import sys, time
 from pathlib import Path
 import tests.test_study as toy
-from hwnas.search.store import ScoreStore
+from hwnas.search.score_store import ScoreStore
 folder = Path(sys.argv[1])
 store = ScoreStore.open(folder / "scores.jsonl")
 study = toy.open_study(toy.stored_plan(), folder / "study-edge.log")
@@ -432,7 +432,7 @@ def test_what_was_not_asked_cannot_be_told() -> None:
 
 def test_searching_loads_neither_torch_nor_a_runtime() -> None:
     code = (
-        "import sys, hwnas.search.study, hwnas.search.lock\n"
+        "import sys, hwnas.search.study, hwnas.io.locks\n"
         "assert not {'torch', 'onnxruntime', 'ai_edge_litert', 'hwnas.network'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

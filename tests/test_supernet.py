@@ -26,7 +26,7 @@ from hwnas.runtimes import open_runtime
 from hwnas.space import AnySpace, Choice, FunctionSpace, Value
 from hwnas.space.function import Choose
 from hwnas.supernet import Supernet, accuracy, calibration_images, recalibrate, settled
-from hwnas.supernet.kernels import centre
+from hwnas.supernet.slicing.kernel_transform import centre
 from hwnas.supernet.weights import resized
 from tests.spaces import SMALL, mb, space_of
 from tests.test_operators import EXAMPLES, input_of

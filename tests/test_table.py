@@ -13,10 +13,10 @@ import pytest
 
 from hwnas.errors import TableError
 from hwnas.io.checksum import unsealed
-from hwnas.latency.lines import without_seals
-from hwnas.latency.measure import Measurement
-from hwnas.latency.origin import Origin
-from hwnas.latency.table import check_key, open_table, read_table, row_key
+from hwnas.measure.origin import Origin
+from hwnas.measure.table import check_key, open_table, read_table, row_key
+from hwnas.measure.table_lines import without_seals
+from hwnas.measure.timing import Measurement
 from hwnas.runtimes import Setup
 
 SETUP = Setup("my board", "onnxruntime", "1.32.0")

@@ -16,27 +16,27 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hwnas.console import show_findings
 from hwnas.errors import DiskError, HwnasError, RunError, TableError
 from hwnas.io.checksum import SEAL
-from hwnas.latency.artifacts import Target, make_files
-from hwnas.latency.energy.meter import Energy
-from hwnas.latency.findings import finding
-from hwnas.latency.lines import FORMAT, RowKey, encoded, read_line, subject_of, without_seals
-from hwnas.latency.lint import lint_tables
-from hwnas.latency.measure import Measurement
-from hwnas.latency.memory import Memory
+from hwnas.io.resources import shipped_folder
+from hwnas.latency.building.model_files import Target, make_files
+from hwnas.latency.linting.findings import finding
+from hwnas.latency.linting.lint import lint_tables
 from hwnas.latency.merge import merge_tables
 from hwnas.latency.model import LatencyModel
 from hwnas.latency.published import import_tables
-from hwnas.latency.table import LatencyTable, open_table, read_table
+from hwnas.measure.energy.meter import Energy
+from hwnas.measure.memory import Memory
+from hwnas.measure.table import LatencyTable, open_table, read_table
+from hwnas.measure.table_lines import FORMAT, RowKey, encoded, read_line, subject_of, without_seals
+from hwnas.measure.timing import Measurement
 from hwnas.network import Network, lower
 from hwnas.ops.conv import Conv
 from hwnas.pipeline import bench_space, check
-from hwnas.pipeline.pricing import Priced
+from hwnas.problem.cost_models import Priced
 from hwnas.runtimes import Setup
-from hwnas.shipped import shipped_folder
 from hwnas.space import Space, read_space
-from hwnas.terminal import show_findings
 
 SETUP = Setup("my board", "onnxruntime", "1.32.0")
 SHIPPED = {  # table -> a space that it serves

@@ -18,13 +18,13 @@ from hwnas.data import Dataset
 from hwnas.errors import ConfigError
 from hwnas.network import build, lower
 from hwnas.pipeline import open_run
-from hwnas.pipeline.teaching import open_teacher
 from hwnas.supernet import Supernet, train
-from hwnas.supernet.alone import train_alone
-from hwnas.supernet.course import Course, Pupil
-from hwnas.supernet.resume import told_of
-from hwnas.supernet.step import take_step
-from hwnas.supernet.teacher import checked_teacher, teacher_of_weights
+from hwnas.supernet.training.resume import told_of
+from hwnas.supernet.training.standalone import train_alone
+from hwnas.supernet.training.step import take_step
+from hwnas.supernet.training.task import Course, Pupil
+from hwnas.supernet.training.teacher import checked_teacher, teacher_of_weights
+from hwnas.workspace.teacher import open_teacher
 from tests.teams import SPACE, TWO, random_data
 
 RECIPE = replace(TWO, strategy="sandwich", processes=1, ema_decay=0.0, epochs=1, label_smoothing=0.0)

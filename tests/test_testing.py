@@ -10,10 +10,10 @@ import pytest
 
 from hwnas import pipeline
 from hwnas.errors import ConfigError, HwnasError, MissingExtra
-from hwnas.lookup import read_source
 from hwnas.ops.conv import Conv
 from hwnas.ops.mbconv import MBConv
 from hwnas.ops.plugins import classes_of_file
+from hwnas.registry import read_source
 from hwnas.testing import CHECKS, Case, cases_of, certify, checks
 from hwnas.testing.certify import verdict_of
 

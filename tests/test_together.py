@@ -16,9 +16,10 @@ from torch.testing import assert_close
 
 from hwnas.data import Dataset
 from hwnas.errors import ConfigError, MissingExtra, RunError, TrainingError
-from hwnas.supernet import Epoch, Step, Supernet, checkpoint, train
-from hwnas.supernet.team import ALONE, Team
-from hwnas.supernet.together import Heard, train_together
+from hwnas.supernet import Epoch, Step, Supernet, train
+from hwnas.supernet.distributed import Heard, train_together
+from hwnas.supernet.process_group import ALONE, Team
+from hwnas.supernet.training import checkpoint
 from tests.teams import SPACE, TWO, added_up, part_of, random_data, unopened
 
 SPY = """

@@ -20,11 +20,11 @@ from torch.testing import assert_close
 from hwnas import cli, pipeline
 from hwnas.errors import SpaceError
 from hwnas.export import EXPORTERS
-from hwnas.lookup import member
 from hwnas.network import Network, build, costs, lower, operators_of
+from hwnas.registry import member
 from hwnas.runtimes import open_runtime
-from hwnas.soundness import check_space
 from hwnas.space import FunctionSpace
+from hwnas.space_checks import check_space
 from hwnas.supernet import Supernet
 from hwnas.traced.operator import Traced
 from hwnas.traced.root import module_in

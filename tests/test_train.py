@@ -27,13 +27,14 @@ from hwnas.data import Dataset, load_data
 from hwnas.errors import ConfigError, RunError, TrainingError
 from hwnas.network import lower
 from hwnas.space import parse_space
-from hwnas.supernet import Recipe, Step, Supernet, checkpoint, identity_of, load_trained, train
-from hwnas.supernet.course import Course, Pupil
-from hwnas.supernet.recipe import make_optimizer
-from hwnas.supernet.resume import APART
-from hwnas.supernet.schedules import learning_rate
-from hwnas.supernet.step import take_step
+from hwnas.supernet import Recipe, Step, Supernet, identity_of, load_trained, train
 from hwnas.supernet.strategies import open_strategy
+from hwnas.supernet.training import checkpoint
+from hwnas.supernet.training.recipe import make_optimizer
+from hwnas.supernet.training.resume import APART
+from hwnas.supernet.training.schedules import learning_rate
+from hwnas.supernet.training.step import take_step
+from hwnas.supernet.training.task import Course, Pupil
 
 RAW: dict[str, Any] = {
     "name": "tiny",

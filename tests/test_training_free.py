@@ -14,17 +14,17 @@ import pytest
 import torch
 from torch import nn
 
+from hwnas.accuracy.zero_cost_proxies import TRAINING_FREE
+from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
+from hwnas.accuracy.zero_cost_proxies.ensembles import ENSEMBLES
+from hwnas.accuracy.zero_cost_proxies.initialisation import INITIALISATIONS
+from hwnas.accuracy.zero_cost_proxies.probe import made, probe
+from hwnas.accuracy.zero_cost_proxies.scorer import TrainingFree, training_free_scorer
+from hwnas.accuracy.zero_cost_proxies.weights import weighted_layers
 from hwnas.data import Dataset, load_data
 from hwnas.errors import ConfigError, NoScore
-from hwnas.lookup import member
 from hwnas.network import Network, costs, lower
-from hwnas.proxies.training_free import TRAINING_FREE
-from hwnas.proxies.training_free.definition import Definition, Subject
-from hwnas.proxies.training_free.ensembles import ENSEMBLES
-from hwnas.proxies.training_free.initialisation import INITIALISATIONS
-from hwnas.proxies.training_free.probe import made, probe
-from hwnas.proxies.training_free.scorer import TrainingFree, training_free_scorer
-from hwnas.proxies.training_free.weights import weighted_layers
+from hwnas.registry import member
 from hwnas.space import AnySpace, FunctionSpace
 from tests.spaces import SMALL
 from tests.tiny import tiny

@@ -18,7 +18,6 @@ from hwnas.data import load_data
 from hwnas.errors import SpaceError
 from hwnas.export import EXPORTERS
 from hwnas.export.onnx import export_onnx
-from hwnas.lookup import member
 from hwnas.network import costs, lower
 from hwnas.notation import read_architecture, write_architecture
 from hwnas.ops.attention import Attention, RelativePosition
@@ -26,9 +25,10 @@ from hwnas.ops.costs import operator_costs
 from hwnas.ops.patchembed import PatchEmbed
 from hwnas.ops.tokenclassifier import TokenClassifier
 from hwnas.ops.transformer import Transformer
+from hwnas.registry import member
 from hwnas.runtimes import open_runtime
-from hwnas.soundness import check_space
 from hwnas.space import Space, read_space
+from hwnas.space_checks import check_space
 from hwnas.supernet import Recipe, Supernet, recalibrate, settled, train
 from tests.conftest import REPOSITORY
 from tests.spaces import space_of, vit

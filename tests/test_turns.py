@@ -19,10 +19,10 @@ from torch import nn
 
 from hwnas.errors import HostAway
 from hwnas.export.onnx import export_onnx
-from hwnas.latency.measure import Timing
-from hwnas.latency.process import LAUNCHER
-from hwnas.latency.sitting import time_files
-from hwnas.latency.turns import DEVICE, FOLDER, NEXT, Queue, alone_on_device
+from hwnas.measure.device_lock import DEVICE, FOLDER, NEXT, Queue, alone_on_device
+from hwnas.measure.session import time_files
+from hwnas.measure.timing import Timing
+from hwnas.measure.worker_process import LAUNCHER
 from hwnas.runtimes import open_runtime
 from tests.sshd import Server, start_server
 from tests.test_pipeline import written
@@ -41,7 +41,7 @@ sys.exit(code)
 TIME = """
 import sys
 from pathlib import Path
-from hwnas.latency.turns import Queue
+from hwnas.measure.device_lock import Queue
 from hwnas.runtimes import open_runtime
 from tests.test_turns import QUICK, time_files
 for _ in range(int(sys.argv[2])):
@@ -50,7 +50,7 @@ for _ in range(int(sys.argv[2])):
 """
 HOLD = """
 import sys, time
-from hwnas.latency.turns import Queue, alone_on_device
+from hwnas.measure.device_lock import Queue, alone_on_device
 with alone_on_device(Queue()):
     print("held", flush=True)
     time.sleep(60)
@@ -222,8 +222,8 @@ def test_whatever_stands_in_the_file_a_wait_can_be_told(
 DESK = """
 import sys
 from pathlib import Path
-from hwnas.pipeline.live import SetupHost
-from hwnas.pipeline.workspace import open_run
+from hwnas.problem.live import SetupHost
+from hwnas.workspace.workspace import open_run
 from tests.test_live import network
 from tests.test_pipeline import Telling
 telling = Telling()

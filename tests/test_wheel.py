@@ -54,7 +54,7 @@ def test_an_installed_wheel_finds_what_it_shipped(wheel: Path, tmp_path: Path) -
     zipfile.ZipFile(wheel).extractall(site)
     work.mkdir()
     code = (
-        "import hwnas, hwnas.shipped as shipped\n"
+        "import hwnas, hwnas.io.resources as shipped\n"
         "from pathlib import Path\n"
         "print(hwnas.__file__)\n"
         "print(shipped.find_file('digits', 'search_spaces'))\n"

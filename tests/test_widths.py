@@ -15,10 +15,10 @@ from rich.table import Table
 
 from hwnas.cli import streams
 from hwnas.report import fitting
-from hwnas.report.check import check_table
 from hwnas.report.ladder import ladder_table
 from hwnas.report.scores import ProxyScore, Scored, ScoredNetwork, score_table
 from hwnas.report.tables import costs_table, front_table
+from hwnas.report.validation.table_check import check_table
 from hwnas.words import counted
 from tests.synthetic_checks import synthetic as checked
 from tests.synthetic_report import synthetic_facts

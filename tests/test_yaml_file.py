@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hwnas import yaml_file
 from hwnas.errors import ConfigError
-from hwnas.yaml_file import DEEPEST, dump_yaml, parse_yaml, read_yaml
+from hwnas.io import yaml as yaml_file
+from hwnas.io.yaml import DEEPEST, dump_yaml, parse_yaml, read_yaml
 
 
 def read(folder: Path, text: str) -> dict[str, object]:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from hwnas.accuracy import source_of
 from hwnas.config import read_experiment
 from hwnas.data import DATA_SETS
 from hwnas.data.batches import AUGMENTATIONS
+from hwnas.io.resources import find_file
 from hwnas.network import lower
-from hwnas.proxies import source_of
-from hwnas.shipped import find_file
-from hwnas.soundness import check_space
 from hwnas.space import read_space
+from hwnas.space_checks import check_space
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -60,7 +60,7 @@ def test_an_experiment_is_read_and_names_what_exists(path: Path) -> None:
     "path", files("latency_tables", ".yaml", ".yml", ".json", ".jsonl"), ids=lambda path: path.stem
 )
 def test_a_table_is_read(path: Path) -> None:
-    from hwnas.latency.table import read_table
+    from hwnas.measure.table import read_table
 
     assert path.suffix == ".jsonl", "tables are JSON lines"
     assert read_table(path).rows

@@ -7,8 +7,8 @@ from functools import cache
 from pathlib import Path
 
 from hwnas.errors import SpaceError
-from hwnas.soundness import check_space
 from hwnas.space import Knob, Space, Stage, read_space
+from hwnas.space_checks import check_space
 
 FOLDER = Path(__file__).resolve().parent.parent / "search_spaces"
 SAME = ("ofa_mobilenet_v3_224",)  # as `ofa_mobilenet_v3_w1.0`, but for the resolution

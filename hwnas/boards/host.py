@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from hwnas.errors import ConfigError, did_you_mean
-from hwnas.lookup import member
+from hwnas.registry import member
 
 HOSTS: Mapping[str, str] = {  # what stands before the colon -> where it lives; imported on use
     "adb": "hwnas.boards.adb:Adb",

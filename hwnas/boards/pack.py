@@ -12,19 +12,19 @@ from pathlib import Path
 from typing import BinaryIO
 
 from hwnas import __version__
-from hwnas.boards.contents import MANIFEST, Manifest, Packed, seal
-from hwnas.boards.needs import NEEDS
+from hwnas.boards.archive import MANIFEST, Manifest, Packed, seal
+from hwnas.boards.requirements import NEEDS
 from hwnas.errors import ConfigError, ExportError, HwnasError, RunError, reason
 from hwnas.io.atomic import why_unwritable, write_atomic
 from hwnas.io.checksum import sha256_of
-from hwnas.latency.artifacts import Progress
-from hwnas.latency.build import REFERENCE, Exports, Job, first_line, job_files
-from hwnas.latency.energy.meter import EnergyProtocol
-from hwnas.latency.measure import Timing
+from hwnas.latency.building.model_files import Progress
+from hwnas.latency.building.table_builder import REFERENCE, Exports, Job, first_line, job_files
+from hwnas.measure.energy.meter import EnergyProtocol
+from hwnas.measure.timing import Timing
 from hwnas.runtimes import Setup, suffix_of
 
 PACKAGE = Path(__file__).resolve().parents[1]
-ENTRIES = ("boards/start.py", "latency/worker.py")
+ENTRIES = ("boards/start.py", "measure/worker.py")
 """What runs on a board; with all that these import."""
 SHEBANG = b"#!/usr/bin/env python3\n"
 EPOCH = (1980, 1, 1, 0, 0, 0)

@@ -7,6 +7,6 @@ if sys.version_info < (3, 9):  # noqa: UP036
     sys.exit("error: this is Python %d.%d, a kit needs 3.9 or newer" % sys.version_info[:2])  # noqa: UP031
 
 if __name__ == "__main__":
-    from hwnas.boards.kit import main
+    from hwnas.boards.runner import main
 
     sys.exit(main(os.path.dirname(os.path.abspath(__file__)), sys.argv[1:]))

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from hwnas.cli.arguments import RUNS, Json, Runs, SpaceReference
+from hwnas.cli.options import RUNS, Json, Runs, SpaceReference
 from hwnas.cli.printing import print_found
+from hwnas.console import Terminal
 from hwnas.errors import ConfigError
-from hwnas.terminal import Terminal
 from hwnas.words import counted
 
 if TYPE_CHECKING:
-    from hwnas.pipeline.timing import Benched
+    from hwnas.commands.bench import Benched
 
 TIMING = "EXPERIMENT|SPACE"
 """The command of `hwnas bench` that has no name of its own."""
@@ -129,7 +129,7 @@ def _time_space(target: str, runtime: str, given: Mapping[str, Any], *, dry_run:
 
 def _refuse_set_up(target: str, given: Mapping[str, Any]) -> None:
     """Refuse a space, and options of a set-up, where no runtime is named."""
-    from hwnas.pipeline.spaces import is_space
+    from hwnas.workspace.spaces import is_space
 
     if unused := [f"--{name.replace('_', '-')}" for name in given]:
         raise ConfigError(
@@ -196,7 +196,7 @@ def lint_table(
         counted = {"errors": errors, "warnings": len(findings) - errors}
         print_found({"tables": tables, **counted, "findings": [vars(found) for found in findings]}, True, [])
     else:
-        from hwnas.terminal import show_findings
+        from hwnas.console import show_findings
 
         show_findings(findings, verbose=verbose)
     raise typer.Exit(1 if errors else 0)

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from hwnas.cli.arguments import Json
+from hwnas.cli.options import Json
 from hwnas.cli.printing import print_found
-from hwnas.terminal import Terminal
+from hwnas.console import Terminal
 
 
 def check(
@@ -39,7 +39,7 @@ def check(
     if as_json:
         print_found(found.as_dict(), True, [])
         return
-    from hwnas.terminal import show_check
+    from hwnas.console import show_check
 
     show_check(found)
     print_found(None, False, [f"wrote {plot}"] if plot else [])

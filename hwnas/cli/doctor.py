@@ -6,7 +6,7 @@ import dataclasses
 
 import typer
 
-from hwnas.cli.arguments import RUNS, Json, Reference, Runs
+from hwnas.cli.options import RUNS, Json, Reference, Runs
 from hwnas.cli.printing import print_found
 from hwnas.words import counted
 

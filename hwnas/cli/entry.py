@@ -10,10 +10,11 @@ from typing import Annotated
 import typer
 
 from hwnas import __version__
-from hwnas.cli import bench, check, doctor, experiments, operators, schemas, score, spaces, storages
+from hwnas.cli import bench, check, doctor, experiments, operators, schemas, spaces, storages
+from hwnas.cli import tools as score
 from hwnas.cli.streams import write_always
+from hwnas.console import show_error
 from hwnas.errors import ConfigError, DataError, EmptyFront, HwnasError, RunError, SpaceError, nameless, reason
-from hwnas.terminal import show_error
 
 COMMANDS: Mapping[str, Callable[..., None]] = {  # in the order in which help lists them
     "init": experiments.init,

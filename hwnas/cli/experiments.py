@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwnas.cli.arguments import RUNS, Front, Json, Reference, Runs, Trials
+from hwnas.cli.options import RUNS, Front, Json, Reference, Runs, Trials
 from hwnas.cli.printing import print_found, print_fronts
-from hwnas.terminal import Terminal
+from hwnas.console import Terminal
 
 if TYPE_CHECKING:
     from hwnas.search.fronts import FrontPoint
@@ -20,7 +20,7 @@ def init(
     folder: Annotated[Path, typer.Argument(help="Where to put it; created if missing.")], as_json: Json = False
 ) -> None:
     """Copy a working experiment and its space into a folder of your own."""
-    from hwnas.shipped import copy_starter
+    from hwnas.io.resources import copy_starter
 
     written = copy_starter(folder)
     print_found({"written": written}, as_json, [f"wrote {path}" for path in written])
@@ -32,7 +32,7 @@ def run(experiment: Reference, runs: Runs = RUNS, trials: Trials = None, as_json
     Exit code 3 if no network is left within the limits of a tier.
     """
     from hwnas import pipeline
-    from hwnas.pipeline.searching import refuse_empty_fronts
+    from hwnas.commands.search import refuse_empty_fronts
 
     outcome = pipeline.run(experiment, runs=runs, trials=trials, narrator=Terminal())
     if not as_json:
@@ -57,13 +57,13 @@ def feasible(
 ) -> None:
     """What the limits of each tier leave of the space, before anything is trained. Exit code 2 if it is nothing."""
     from hwnas import pipeline
-    from hwnas.pipeline.feasibility import refuse_empty
+    from hwnas.problem.feasibility import refuse_empty
 
     found = pipeline.feasible(experiment, runs=runs, networks=networks, seed=seed)
     if as_json:
         print_found({tier.tier: tier.as_dict() for tier in found}, True, [])
     else:
-        from hwnas.terminal import show_feasible
+        from hwnas.console import show_feasible
 
         show_feasible(found)
     for tier in found:
@@ -86,7 +86,7 @@ def search(experiment: Reference, runs: Runs = RUNS, trials: Trials = None, as_j
     Exit code 3 if no network is left within the limits of a tier.
     """
     from hwnas import pipeline
-    from hwnas.pipeline.searching import refuse_empty_fronts
+    from hwnas.commands.search import refuse_empty_fronts
 
     tiers = pipeline.search(experiment, runs=runs, trials=trials, narrator=Terminal())
     if not as_json:
@@ -102,14 +102,14 @@ def ladder(experiment: Reference, runs: Runs = RUNS, as_json: Json = False) -> N
     same command continues where it was stopped.
     """
     from hwnas import pipeline
-    from hwnas.pipeline.climbs import refuse_empty_climbs
+    from hwnas.workspace.halving_results import refuse_empty_climbs
 
     climbs = pipeline.ladder(experiment, runs=runs, narrator=Terminal())
     if as_json:
         found = {climb.tier: {**climb.as_dict(), "front": [_point(p) for p in climb.front]} for climb in climbs}
         print_found(found, True, [])
     else:
-        from hwnas.terminal import show_ladder
+        from hwnas.console import show_ladder
 
         for climb in climbs:
             show_ladder(climb.tier, climb.rungs, climb.front)
@@ -136,7 +136,7 @@ def fidelity(
     if as_json:
         print_found(json.loads(judged.json.read_text(encoding="utf-8")), True, [])
         return
-    from hwnas.terminal import show_fidelity
+    from hwnas.console import show_fidelity
 
     show_fidelity(judged.fidelity)
     print_found(None, False, [f"wrote {judged.json}", f"wrote {judged.page}"])
@@ -172,7 +172,7 @@ def solve(
     if as_json:
         print_found(document, True, [])
         return
-    from hwnas.terminal import show_fronts
+    from hwnas.console import show_fronts
 
     show_fronts([pipeline.solved_facts(solved) for solved in tiers.values()])
 

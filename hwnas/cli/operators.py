@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hwnas.cli.arguments import Json
+from hwnas.cli.options import Json
 from hwnas.cli.printing import print_found
 
 
@@ -31,7 +31,7 @@ def certify(
     if as_json:
         print_found([dataclasses.asdict(one) | {"passed": one.passed} for one in found], True, [])
     else:
-        from hwnas.terminal import show_certificates
+        from hwnas.console import show_certificates
 
         show_certificates(found)
     raise typer.Exit(0 if all(one.passed for one in found) else 1)

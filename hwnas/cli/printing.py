@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hwnas.pipeline.found import Finder
+    from hwnas.problem.fronts import Finder
 
 
 def print_found(found: Any, as_json: bool, lines: list[str]) -> None:
@@ -21,6 +21,6 @@ def print_found(found: Any, as_json: bool, lines: list[str]) -> None:
 def print_fronts(reference: str, runs: Path, pick: str | None = None, front: Finder | None = None) -> None:
     """The fronts of a run as tables."""
     from hwnas import pipeline
-    from hwnas.terminal import show_fronts
+    from hwnas.console import show_fronts
 
     show_fronts(pipeline.fronts(reference, runs=runs, pick=pick, front=front))

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from hwnas.cli.arguments import Json
+from hwnas.cli.options import Json
 from hwnas.cli.printing import print_found
 
 

@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from hwnas.cli.arguments import RUNS, Front, Json, SpaceReference
+from hwnas.cli.options import RUNS, Front, Json, SpaceReference
 from hwnas.cli.printing import print_found, print_fronts
+from hwnas.console import Terminal
 from hwnas.errors import ConfigError
-from hwnas.terminal import Terminal
 
 
 def cost(
@@ -35,7 +35,7 @@ def cost(
     if as_json:
         print_found(found, True, [])
     else:
-        from hwnas.terminal import show_costs
+        from hwnas.console import show_costs
 
         show_costs(found)
 
@@ -56,7 +56,7 @@ def show(
 ) -> None:
     """What a space holds, or the fronts of a run."""
     from hwnas import pipeline
-    from hwnas.terminal import Terminal
+    from hwnas.console import Terminal
 
     is_run = (Path(target) / "experiment.yaml").is_file()
     if (idle := "--pick" if pick and not is_run else "--picture" if picture and is_run else None) is not None:
@@ -79,11 +79,11 @@ def show(
     if as_json:
         print_found(pipeline.space_facts(opened), True, [])
     else:
-        from hwnas.terminal import show_space
+        from hwnas.console import show_space
 
         show_space(pipeline.view(opened))
     if picture is not None:
-        from hwnas.report.space_picture import write_picture
+        from hwnas.report.spaces.picture import write_picture
 
         written = write_picture(pipeline.view(opened), picture)
         print_found(None, False, [] if as_json else [f"wrote {written}"])

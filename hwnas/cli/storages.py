@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from hwnas.cli.arguments import RUNS, Reference, Runs
-from hwnas.terminal import Terminal
+from hwnas.cli.options import RUNS, Reference, Runs
+from hwnas.console import Terminal
 
 
 def serve_storage(

@@ -12,17 +12,17 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from hwnas.config.runners import RayConfig
 from hwnas.config.setups import Few, Positive, SetupConfig, TierConfig
 from hwnas.errors import ConfigError, did_you_mean
-from hwnas.storage_url import public_url
-from hwnas.strict import StrictModel, parsed
-from hwnas.yaml_file import dump_yaml, read_yaml
+from hwnas.io.storage_url import public_url
+from hwnas.io.strict_model import StrictModel, parsed
+from hwnas.io.yaml import dump_yaml, read_yaml
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
 
 
 def _rule(text: str) -> str:
-    """A rule of `hwnas.choosing`, without its spaces."""
-    from hwnas.choosing import check_rule
+    """A rule of `hwnas.selection`, without its spaces."""
     from hwnas.pareto import Objective
+    from hwnas.selection import check_rule
 
     rule = re.sub(r"\s", "", text)
     named = [Objective(name, "min") for name in ("top1", "score", "latency_ms", "energy_mj")]
@@ -84,10 +84,10 @@ class TrainConfig(StrictModel):
 
 
 class AccuracyConfig(StrictModel):
-    """Where a network's accuracy comes from; the fields of `hwnas.proxies.Settings`."""
+    """Where a network's accuracy comes from; the fields of `hwnas.accuracy.Settings`."""
 
     source: str = "inherited"
-    """A name in `hwnas.proxies.PROXIES`, or a function of the user's: `file.py:function`."""
+    """A name in `hwnas.accuracy.PROXIES`, or a function of the user's: `file.py:function`."""
     quantity: Literal["top1", "score"] | None = None
     """What a user's function returns: an accuracy, 0 to 1, or a score of which only the order counts."""
     images: Positive | None = None
@@ -128,7 +128,7 @@ class RungConfig(StrictModel):
     """A score of accuracy, and how many networks are scored by it."""
 
     score: str
-    """A name in `hwnas.proxies.PROXIES` or `TRAINING_FREE`, or a function of the user's: `file.py:function`."""
+    """A name in `hwnas.accuracy.PROXIES` or `TRAINING_FREE`, or a function of the user's: `file.py:function`."""
     networks: Positive
     epochs: Positive | None = None
     """Of `short` and `alone`; as `accuracy.epochs` has it if left out."""
@@ -146,7 +146,7 @@ class TrainingFreeConfig(StrictModel):
     """Random networks of which the best by training-free scores and known costs are tried first."""
 
     proxies: tuple[str, ...] = ()
-    """Names in `TRAINING_FREE` or `ENSEMBLES`; if left out, the first of `hwnas.pipeline.starting.USUAL` that holds."""
+    """Names in `TRAINING_FREE` or `ENSEMBLES`; if left out, the first of `USUAL` in `hwnas.problem.warm_start` that holds."""
     networks: Positive = 200
     """So many are drawn and scored."""
     keep: Positive = 10
@@ -204,7 +204,7 @@ class SearchConfig(StrictModel):
 
 
 class TimingConfig(StrictModel):
-    """The measuring protocol; the fields of `hwnas.latency.measure.Timing`."""
+    """The measuring protocol; the fields of `hwnas.measure.timing.Timing`."""
 
     warm_up_ms: float = Field(default=20.0, ge=0)
     sample_ms: float = Field(default=5.0, gt=0)

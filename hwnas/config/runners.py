@@ -5,11 +5,11 @@ from __future__ import annotations
 from pydantic import Field
 
 from hwnas.config.setups import Positive
-from hwnas.strict import StrictModel
+from hwnas.io.strict_model import StrictModel
 
 
 class RayConfig(StrictModel):
-    """Where Ray scores; the fields of `hwnas.search.ray_tune.Workers`."""
+    """Where Ray scores; the fields of `hwnas.search.workers.ray_tune.Workers`."""
 
     workers: Positive = 2
     cpus: float = Field(default=1.0, gt=0)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from hwnas.strict import StrictModel
+from hwnas.io.strict_model import StrictModel
 
 Positive = Annotated[int, Field(ge=1)]
 Few = Annotated[int, Field(ge=1, le=1024)]
@@ -16,7 +16,7 @@ Few = Annotated[int, Field(ge=1, le=1024)]
 
 
 class EnergyConfig(StrictModel):
-    """How the energy of a call is measured; the fields of `hwnas.latency.energy.meter.EnergyProtocol`."""
+    """How the energy of a call is measured; the fields of `hwnas.measure.energy.meter.EnergyProtocol`."""
 
     sensor: Literal["auto", "rapl", "hwmon", "iio", "nvml", "command"] = "auto"
     command: str = ""

@@ -16,7 +16,7 @@ from hwnas.data.facts import Raw
 from hwnas.data.names import class_names as checked_names
 from hwnas.data.source import Pool, Source, SplitName, Stored
 from hwnas.errors import DataError, HwnasError, raised, reason
-from hwnas.lookup import named, place_of
+from hwnas.registry import named, place_of
 
 _SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 _ALLOWED = (

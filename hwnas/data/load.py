@@ -14,7 +14,7 @@ from torch import Tensor
 from hwnas.data.dataset import Dataset, Split, pixels
 from hwnas.data.source import Pool, Source, SplitName, check_pool, squared, squaring_of
 from hwnas.errors import ConfigError, DataError, did_you_mean
-from hwnas.lookup import member
+from hwnas.registry import member
 
 STATISTICS_IMAGES = 10_000
 """Mean and standard deviation are those of so many training images (the first ones, and their order is random)."""

@@ -14,7 +14,7 @@ from torch import nn
 from hwnas.errors import ExportError, MissingExtra, raised
 from hwnas.export.disk import unwritten
 from hwnas.io.atomic import part_of
-from hwnas.quiet import muted
+from hwnas.io.quiet import muted
 
 
 @contextlib.contextmanager

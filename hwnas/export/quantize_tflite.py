@@ -9,7 +9,7 @@ from types import ModuleType
 import numpy as np
 
 from hwnas.export.quantize import Images
-from hwnas.lookup import optional
+from hwnas.registry import optional
 
 
 def quantize_tflite(path: Path, batches: Sequence[Images], *, whole: bool) -> None:

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from hwnas.choosing import STEM
 from hwnas.errors import DiskError, HwnasError
 from hwnas.export import RUNTIME_OF
 from hwnas.export.manifest import MANIFEST
 from hwnas.io.atomic import sync_folder
+from hwnas.selection import STEM
 
 SUFFIXES = frozenset(f".{format_}" for format_ in RUNTIME_OF)
 """How model files end."""

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hwnas.errors import ExportError
-from hwnas.lookup import optional
+from hwnas.io.quiet import muted
 from hwnas.ops import Shape
-from hwnas.quiet import muted
+from hwnas.registry import optional
 
 
 @dataclass(frozen=True)

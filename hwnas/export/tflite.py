@@ -14,9 +14,9 @@ from hwnas.export.draft import drafted
 from hwnas.export.fold import folded
 from hwnas.export.quantize import Images, check_precision, prepared
 from hwnas.export.quantize_tflite import halve_tflite, quantize_tflite
-from hwnas.lookup import optional
+from hwnas.io.quiet import uncollected
 from hwnas.ops import Shape
-from hwnas.quiet import uncollected
+from hwnas.registry import optional
 
 
 def export_tflite(

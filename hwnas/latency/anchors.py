@@ -9,10 +9,10 @@ from contextlib import suppress
 import numpy as np
 
 from hwnas.errors import ConfigError, SpaceError
-from hwnas.latency.drift import reference_ns, steady_ms
-from hwnas.latency.lines import CheckKey
-from hwnas.latency.measure import Measurement
-from hwnas.latency.table import LatencyTable
+from hwnas.measure.drift import reference_ns, steady_ms
+from hwnas.measure.table import LatencyTable
+from hwnas.measure.table_lines import CheckKey
+from hwnas.measure.timing import Measurement
 from hwnas.network import Network, make_operator
 from hwnas.ops import OPERATORS
 

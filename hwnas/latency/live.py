@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Protocol
 
 from hwnas.errors import HostAway, TableError
-from hwnas.latency.drift import reference_ns, steady_ms
-from hwnas.latency.lines import CheckKey
-from hwnas.latency.measure import Measurement
-from hwnas.latency.table import LatencyTable, check_key, open_table, read_table, read_table_of
-from hwnas.latency.turns import locked_within
+from hwnas.measure.device_lock import locked_within
+from hwnas.measure.drift import reference_ns, steady_ms
+from hwnas.measure.table import LatencyTable, check_key, open_table, read_table, read_table_of
+from hwnas.measure.table_lines import CheckKey
+from hwnas.measure.timing import Measurement
 from hwnas.network import Network
 from hwnas.runtimes.setup import Setup
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from hwnas.errors import TableError
 from hwnas.io.fields import FieldError
-from hwnas.latency.file import content_of, create, refuse_existing
-from hwnas.latency.lines import Subject, encoded, header_line, line_of, parsed, subject_of
-from hwnas.latency.table import LatencyTable, open_table, read_table
+from hwnas.measure.table import LatencyTable, open_table, read_table
+from hwnas.measure.table_file import content_of, create, refuse_existing
+from hwnas.measure.table_lines import Subject, encoded, header_line, line_of, parsed, subject_of
 
 
 @dataclass(frozen=True)

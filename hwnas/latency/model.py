@@ -10,11 +10,11 @@ from typing import Protocol, final
 import numpy as np
 
 from hwnas.errors import TableError
-from hwnas.latency.measure import THROTTLED
 from hwnas.latency.outliers import Whole, outliers, row_of
 from hwnas.latency.posterior import Floats, Places, Posterior, fit
 from hwnas.latency.rows import Link, Missing, Rows
-from hwnas.latency.table import LatencyTable
+from hwnas.measure.table import LatencyTable
+from hwnas.measure.timing import THROTTLED
 from hwnas.network import Network
 from hwnas.ops import OPERATORS
 from hwnas.runtimes.setup import Setup

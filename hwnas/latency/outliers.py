@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas.latency.lines import RowKey
+from hwnas.measure.table_lines import RowKey
 
 Floats = NDArray[np.float64]
 Rule = Literal["slower-than-whole", "faster-than-nothing", "off-neighbours", "off-sum"]

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from hwnas.errors import ConfigError, SpaceError, TableError
-from hwnas.latency.drift import drift_factors, reference_ns, steady_ms
-from hwnas.latency.lines import RowKey
-from hwnas.latency.measure import Measurement
 from hwnas.latency.posterior import Costs, Floats, Places
-from hwnas.latency.table import LatencyTable, row_key
+from hwnas.measure.drift import drift_factors, reference_ns, steady_ms
+from hwnas.measure.table import LatencyTable, row_key
+from hwnas.measure.table_lines import RowKey
+from hwnas.measure.timing import Measurement
 from hwnas.network import make_operator
 from hwnas.ops import OPERATORS, Operator, Shape
 
 if TYPE_CHECKING:
-    from hwnas.latency.missing import MissingRows
+    from hwnas.latency.imputation.missing_rows import MissingRows
 
 Link = tuple[Operator, Shape]
 Missing = Literal["refuse", "estimate"]
@@ -136,7 +136,9 @@ class Rows:
         return self._groups.setdefault(likeness(key[0], key[2]), len(self._groups))
 
     def _regressor(self) -> MissingRows:
-        from hwnas.latency.missing import MissingRows  # it needs scikit-learn, which takes a second to import
+        from hwnas.latency.imputation.missing_rows import (
+            MissingRows,  # it needs scikit-learn, which takes a second to import
+        )
 
         if self._fitted is None:
             timed = zip(self._keys, self.alone_ms, strict=True)

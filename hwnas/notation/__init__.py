@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hwnas.errors import SpaceError
-from hwnas.lookup import member
 from hwnas.ops import Operator, Shape
+from hwnas.registry import member
 from hwnas.space import AnySpace, Architecture, Space
 
 NOTATIONS: Mapping[str, str] = {  # name in a space file -> where it lives; imported on use

@@ -14,8 +14,8 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from hwnas.errors import HwnasError, SpaceError, raised
-from hwnas.lookup import place_of, source_of
 from hwnas.ops.operator import Operator, Shape
+from hwnas.registry import place_of, source_of
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hwnas.errors import SpaceError
-from hwnas.lookup import SourceFile, load_source, source_of
+from hwnas.registry import SourceFile, load_source, source_of
 
 if TYPE_CHECKING:
     from torch import nn

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 
 from hwnas.errors import ConfigError, raised
-from hwnas.lookup import SourceFile, load_source, place_of
 from hwnas.ops import OPERATORS
 from hwnas.ops.operator import Operator
+from hwnas.registry import SourceFile, load_source, place_of
 
 ALLOWED = "An operator is a class `@dataclass(frozen=True)` of `hwnas.Operator` with knobs and a method `module(self)`"
 PLAIN = (bool, int, float, str, type(None))

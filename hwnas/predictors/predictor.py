@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hwnas.errors import PredictionError
-from hwnas.lookup import member
 from hwnas.predictors.model import MODELS, Fit, Floats, Integers, Model
 from hwnas.predictors.warp import Warp
+from hwnas.registry import member
 
 FEWEST = 5
 """Targets from which something can be learned."""

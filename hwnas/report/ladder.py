@@ -11,7 +11,7 @@ from rich.text import Text
 from hwnas.pareto import Tier
 from hwnas.report import units
 from hwnas.search.fronts import FrontPoint
-from hwnas.search.halving import Climbed
+from hwnas.search.successive_halving import Climbed
 from hwnas.words import counted
 
 

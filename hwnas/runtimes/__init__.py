@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hwnas.lookup import member
+from hwnas.registry import member
 from hwnas.runtimes.runtime import Loaded, Runtime, checked_setup, offered
 from hwnas.runtimes.setup import Setup, cpu_name
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from hwnas.denormals import float_state_kept
 from hwnas.errors import MissingExtra, reason
 from hwnas.runtimes.cuda import gpu_name, no_cuda
+from hwnas.runtimes.denormals import float_state_kept
 from hwnas.runtimes.onnxruntime_cuda import PROVIDER, SweptModel, providers, sweeper
 from hwnas.runtimes.port import Port
 from hwnas.runtimes.runtime import check_batch, check_known, in_batches, unreadable

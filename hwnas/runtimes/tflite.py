@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hwnas.errors import reason
-from hwnas.lookup import optional
-from hwnas.quiet import muted
+from hwnas.io.quiet import muted
+from hwnas.registry import optional
 from hwnas.runtimes.port import Port
 from hwnas.runtimes.runtime import check_batch, check_known, in_batches, unreadable
 from hwnas.runtimes.setup import Setup

@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 
 from hwnas.errors import ConfigError, HostAway, HwnasError, MissingExtra, TableError, did_you_mean, raised
 from hwnas.pareto import Scores, Tier
-from hwnas.search.store import Book
+from hwnas.search.score_store import Book
 from hwnas.space import Architecture
 
 Scorer = Callable[[Architecture], float]

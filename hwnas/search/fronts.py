@@ -18,7 +18,7 @@ from hwnas.io.fields import FieldError, Fields, loads
 from hwnas.io.regular import read_regular
 from hwnas.pareto import Scores, Tier, costs_of, front, hypervolume, picks, reference_point
 from hwnas.search.evaluate import Evaluation
-from hwnas.search.kept_architecture import kept_architecture
+from hwnas.search.stored_architecture import kept_architecture
 from hwnas.space import Architecture
 
 

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from hwnas.errors import ConfigError
-from hwnas.lookup import member
+from hwnas.registry import member
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
-    from hwnas.search.guided import Guide
+    from hwnas.search.surrogate import Guide
 
 SAMPLERS: Mapping[str, str] = {  # name in YAML -> factory(seed, population, guide)
     "random": "hwnas.search.samplers:random",
@@ -85,8 +85,8 @@ def guided(seed: int, population: int, guide: Guide | None = None) -> BaseSample
     Raises:
         ConfigError: nothing is known of the networks.
     """
-    from hwnas.search.guided import GuidedSampler
-    from hwnas.search.propose import NothingNew
+    from hwnas.search.genome import NothingNew
+    from hwnas.search.surrogate import GuidedSampler
 
     if guide is None:
         raise ConfigError(

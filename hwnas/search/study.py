@@ -17,14 +17,14 @@ from optuna.trial import FrozenTrial, TrialState
 from hwnas.errors import RunError, SpaceError
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.fronts import Archive
-from hwnas.search.kept import Kept, Whole, deaths_of, directions, evaluation_of, open_kept
-from hwnas.search.memory import NAME, Memory
-from hwnas.search.plan import Plan
+from hwnas.search.genome import Genome, NothingNew, Proposer, trial_seed
 from hwnas.search.progress import Finished, Progress
-from hwnas.search.propose import Genome, NothingNew, Proposer, trial_seed
 from hwnas.search.samplers import make_sampler
-from hwnas.search.shared import LEASE_S, TRIES, Shared, proposal_of
-from hwnas.search.trials import check_trial, told_trial
+from hwnas.search.storage.exclusive import Kept, Whole, deaths_of, directions, evaluation_of, open_kept
+from hwnas.search.storage.in_memory import NAME, Memory
+from hwnas.search.storage.shared import LEASE_S, TRIES, Shared, proposal_of
+from hwnas.search.storage.trials import check_trial, told_trial
+from hwnas.search.study_spec import Plan
 from hwnas.space import AnySpace, Architecture
 from hwnas.words import counted
 

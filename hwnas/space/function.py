@@ -10,9 +10,9 @@ from functools import cached_property
 from typing import Any, final
 
 from hwnas.errors import SpaceError
-from hwnas.lookup import SourceFile
+from hwnas.registry import SourceFile
 from hwnas.space.architecture import MOST_OPTIONS, Architecture, Choice, Suggest, Value
-from hwnas.weightless import weightless
+from hwnas.space.meta_build import weightless
 
 Choose = Callable[[str, Sequence[Value]], Any]
 COUNTABLE = 20_000

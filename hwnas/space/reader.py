@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import SpaceError, did_you_mean
-from hwnas.lookup import named, plugin_files
+from hwnas.io.yaml import read_yaml
+from hwnas.registry import named, plugin_files
 from hwnas.space.architecture import LARGEST, MOST_OPTIONS, Value, ascends
 from hwnas.space.canonical import Canonical
 from hwnas.space.space import Space
 from hwnas.space.stage import Block, Knob, Stage
-from hwnas.yaml_file import read_yaml
 
 _SPACE_KEYS = (
     "name", "source", "plugins", "notation", "canonical", "input", "classes", "choices", "blocks", "stages",

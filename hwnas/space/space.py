@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import final
 
 from hwnas.errors import SpaceError, did_you_mean
-from hwnas.lookup import SourceFile
+from hwnas.registry import SourceFile
 from hwnas.space.architecture import Architecture, Choice, Suggest, Value
 from hwnas.space.canonical import Canonical, Picks, combinations, distinct, settled
 from hwnas.space.questions import Question, Questions

@@ -16,7 +16,15 @@ from hwnas.errors import SpaceError
 from hwnas.network import Network, build, operators_by_slot
 from hwnas.ops import Operator
 from hwnas.space import AnySpace
-from hwnas.supernet.kernels import Size, centre, is_kernel, kernel_sizes, matrices, steps_to, transformed
+from hwnas.supernet.slicing.kernel_transform import (
+    Size,
+    centre,
+    is_kernel,
+    kernel_sizes,
+    matrices,
+    steps_to,
+    transformed,
+)
 
 TEMPLATES = 4096
 """So many modules without weights are kept for the next step that needs them; then all are let go."""

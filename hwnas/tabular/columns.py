@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hwnas.errors import DataError, did_you_mean
 from hwnas.io.regular import check_regular
-from hwnas.lookup import member
+from hwnas.registry import member
 
 FORMATS: Mapping[str, str] = {  # a file's ending -> its reader, imported on use
     ".csv": "hwnas.tabular.text:read_csv",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas.lookup import optional
+from hwnas.registry import optional
 from hwnas.tabular.columns import Loaded, damaged
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hwnas.errors import HwnasError, raised
-from hwnas.lookup import place_of, source_of
 from hwnas.ops import Operator
 from hwnas.ops.plugins import fault_of
+from hwnas.registry import place_of, source_of
 from hwnas.testing.case import Case
 from hwnas.testing.checks import CHECKS, Broken, Check, NotRun
 

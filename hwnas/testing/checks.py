@@ -20,14 +20,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from hwnas.errors import MissingExtra
 from hwnas.export import EXPORTERS
-from hwnas.latency.lines import TRAINING_ONLY
-from hwnas.latency.table import row_key, row_line
-from hwnas.lookup import member
+from hwnas.measure.table import row_key, row_line
+from hwnas.measure.table_lines import TRAINING_ONLY
 from hwnas.network import lower
 from hwnas.ops import Operator, Shape
 from hwnas.ops.costs import operator_costs
 from hwnas.ops.make import operator_of
 from hwnas.ops.plugins import fault_of
+from hwnas.registry import member
 from hwnas.runtimes import open_runtime
 from hwnas.space import FunctionSpace
 from hwnas.supernet import Supernet

@@ -18,13 +18,13 @@ from unittest import mock
 import torch
 
 from hwnas.export import EXPORTERS
-from hwnas.latency.artifacts import Target, _planned
-from hwnas.latency.table import check_key, check_line
-from hwnas.lookup import member
+from hwnas.latency.building.model_files import Target, _planned
+from hwnas.measure.table import check_key, check_line
 from hwnas.network import costs, lower
 from hwnas.pareto import Limit, Objective, Tier
+from hwnas.registry import member
 from hwnas.runtimes.setup import Setup
-from hwnas.search.plan import Plan
+from hwnas.search.study_spec import Plan
 from hwnas.space import AnySpace, Architecture, FunctionSpace
 from tests import tiny, traced_nets
 

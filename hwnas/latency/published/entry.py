@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hwnas.errors import HwnasError, TableError
-from hwnas.latency.lines import LONGEST_NS, SHORTEST_NS
+from hwnas.measure.table_lines import LONGEST_NS, SHORTEST_NS
 from hwnas.ops import Operator, Shape
 
 Fact = int | float | str

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import ConfigError, did_you_mean, reason
-from hwnas.latency.file import content_of
 from hwnas.latency.published import fbnet, mobile, tfnas, tinynas
 from hwnas.latency.published.entry import Entry, Row, refusing_odd, unreadable
+from hwnas.measure.table_file import content_of
 
 UNKNOWN = "not told"
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import ConfigError, TableError
-from hwnas.latency.file import create, refuse_existing
-from hwnas.latency.lines import RowKey, encoded, header_line
-from hwnas.latency.origin import Origin
 from hwnas.latency.published.entry import Entry, Row, is_duration, refusing_odd
 from hwnas.latency.published.formats import UNKNOWN, named, read_entries
-from hwnas.latency.table import LatencyTable, read_table, row_key
+from hwnas.measure.origin import Origin
+from hwnas.measure.table import LatencyTable, read_table, row_key
+from hwnas.measure.table_file import create, refuse_existing
+from hwnas.measure.table_lines import RowKey, encoded, header_line
 from hwnas.runtimes.setup import Setup
 from hwnas.words import counted
 

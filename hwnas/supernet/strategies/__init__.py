@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import ConfigError, HwnasError, raised
-from hwnas.lookup import member, named
+from hwnas.registry import member, named
 from hwnas.space import AnySpace
-from hwnas.supernet.recipe import Recipe
-from hwnas.supernet.strategies.lesson import Lesson, Step, Strategy, taught_by_the_first
+from hwnas.supernet.strategies.sampled_subnet import Lesson, Step, Strategy, taught_by_the_first
+from hwnas.supernet.training.recipe import Recipe
 
 STRATEGIES: Mapping[str, str] = {
     "sandwich": "hwnas.supernet.strategies.sandwich:sandwich",

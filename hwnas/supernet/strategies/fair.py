@@ -6,8 +6,8 @@ import random
 
 from hwnas.errors import ConfigError
 from hwnas.space import AnySpace, Architecture, Choice, Value
-from hwnas.supernet.recipe import Recipe
-from hwnas.supernet.strategies.lesson import Lesson, Step, Strategy
+from hwnas.supernet.strategies.sampled_subnet import Lesson, Step, Strategy
+from hwnas.supernet.training.recipe import Recipe
 
 MOST = 64
 """Networks in a step; a space that needs more of them is refused."""

@@ -16,7 +16,7 @@ from hwnas.errors import ConfigError, did_you_mean
 from hwnas.network import Network, lower
 from hwnas.ops import Operator
 from hwnas.space import AnySpace, Architecture, Choice, Space, Value
-from hwnas.supernet.recipe import Recipe
+from hwnas.supernet.training.recipe import Recipe
 
 Kind = Literal["kernel", "depth", "width"]
 KINDS: tuple[Kind, ...] = ("kernel", "depth", "width")

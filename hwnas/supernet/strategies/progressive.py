@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 
 from hwnas.space import AnySpace, Architecture, Suggest
-from hwnas.supernet.recipe import Recipe
-from hwnas.supernet.strategies.lesson import Lesson, Step, Strategy, taught_by_the_first
 from hwnas.supernet.strategies.phases import Phase, phases_of
+from hwnas.supernet.strategies.sampled_subnet import Lesson, Step, Strategy, taught_by_the_first
+from hwnas.supernet.training.recipe import Recipe
 
 
 def progressive(space: AnySpace, recipe: Recipe) -> Strategy:

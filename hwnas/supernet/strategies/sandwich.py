@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 
 from hwnas.space import AnySpace
-from hwnas.supernet.recipe import Recipe
-from hwnas.supernet.strategies.lesson import Lesson, Step, Strategy, taught_by_the_first
+from hwnas.supernet.strategies.sampled_subnet import Lesson, Step, Strategy, taught_by_the_first
+from hwnas.supernet.training.recipe import Recipe
 
 
 def sandwich(space: AnySpace, recipe: Recipe) -> Strategy:

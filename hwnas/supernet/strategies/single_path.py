@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 
 from hwnas.space import AnySpace
-from hwnas.supernet.recipe import Recipe
-from hwnas.supernet.strategies.lesson import Lesson, Step, Strategy
+from hwnas.supernet.strategies.sampled_subnet import Lesson, Step, Strategy
+from hwnas.supernet.training.recipe import Recipe
 
 
 def single_path(space: AnySpace, recipe: Recipe) -> Strategy:

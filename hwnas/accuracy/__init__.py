@@ -1,0 +1,81 @@
+"""Scores of accuracy without full training. A new one is one file and one row here."""
+
+from collections.abc import Iterable, Mapping
+
+from hwnas.accuracy.source import Accuracy, Ingredients, Quantity, Settings, Source
+from hwnas.accuracy.zero_cost_proxies import TRAINING_FREE
+from hwnas.accuracy.zero_cost_proxies.ensembles import ENSEMBLES
+from hwnas.errors import ConfigError, did_you_mean
+
+PROXIES: Mapping[str, Source] = {  # name in YAML, and after the @ of a metric; what it makes is imported on use
+    "inherited": Source(
+        "hwnas.accuracy.inherited:inherited", "top1", "measured", "validation images, inherited weights", supernet=True
+    ),
+    "short": Source(
+        "hwnas.accuracy.trained:short", "top1", "measured", "validation images, inherited weights trained on",
+        supernet=True,
+    ),
+    "alone": Source("hwnas.accuracy.trained:alone", "top1", "measured", "validation images, trained alone"),
+    "predicted": Source(
+        "hwnas.accuracy.from_file:predicted", "top1", "predicted", "learned from a run's accuracies", data=False
+    ),
+    "table": Source("hwnas.accuracy.from_table:from_table", "top1", "published", "a table's accuracies", data=False),
+}  # fmt: skip
+TRAINLESS = Source("hwnas.accuracy.training_free:trainless", "score", "scored", "untrained networks", data=False)
+"""Of every name in `TRAINING_FREE`."""
+RANKED = Source("hwnas.accuracy.zero_cost:ranked", "score", "scored", "ranks of untrained networks", data=False)
+"""Of every name in `ENSEMBLES`."""
+FUNCTION = Source("hwnas.accuracy.function:from_function", "score", "given", "a function of the user's", data=False)
+"""Of `file.py:function` in place of a name."""
+
+
+def source_of(name: str, *, where: str) -> Source:
+    """The source under a name, or that of a user's function.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    if ":" in name:
+        return FUNCTION
+    if name in TRAINING_FREE:
+        return TRAINLESS
+    if name in ENSEMBLES:
+        return RANKED
+    if name not in PROXIES:
+        known = [*PROXIES, *TRAINING_FREE, *ENSEMBLES]
+        raise ConfigError(
+            f"unknown source of accuracy `{name}`",
+            where=where,
+            allowed=f"{did_you_mean(name, known)}; or a function of yours, `file.py:function`",
+            do="Use one of them",
+        )
+    return PROXIES[name]
+
+
+def check_training_free(names: Iterable[str], *, where: str) -> None:
+    """Refuse a name that is neither in `TRAINING_FREE` nor in `ENSEMBLES`.
+
+    Raises:
+        ConfigError: there is no such proxy.
+    """
+    known = [*TRAINING_FREE, *ENSEMBLES]
+    for name in names:
+        if name not in known:
+            raise ConfigError(
+                f"unknown proxy `{name}`", where=where, allowed=did_you_mean(name, known), do="Use a known proxy"
+            )
+
+
+__all__ = [
+    "FUNCTION",
+    "PROXIES",
+    "RANKED",
+    "TRAINLESS",
+    "Accuracy",
+    "Ingredients",
+    "Quantity",
+    "Settings",
+    "Source",
+    "check_training_free",
+    "source_of",
+]

@@ -1,0 +1,88 @@
+"""Accuracy that is learned from the accuracies of a finished run, for all other networks of its space."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+import numpy as np
+
+from hwnas.accuracy.source import Ingredients
+from hwnas.errors import ConfigError, HwnasError, RunError
+from hwnas.population import Codebook, codebook_of
+from hwnas.predictors import Features, Predictor, features_of
+from hwnas.search.score_store import Score, ScoreStore
+from hwnas.space import Architecture
+
+
+@final
+@dataclass(frozen=True)
+class PredictedAccuracy:
+    """Top-1 accuracy, 0 to 1, as a predictor expects it; nothing is trained and no image is looked at."""
+
+    predictor: Predictor
+    features: Features
+    codebook: Codebook
+    producer: str
+    """What was learned from: equal accuracies of equal networks predict the same."""
+
+    def __call__(self, architecture: Architecture) -> float:
+        mean, _ = self.predictor.predict(self.features(self.codebook.encode([architecture])))
+        return float(np.clip(mean[0], 0.0, 1.0))
+
+
+def predicted(ingredients: Ingredients) -> PredictedAccuracy:
+    """A predictor fitted to the store that the experiment names.
+
+    Raises:
+        ConfigError: no file is named, it is not there, or it does not hold accuracies of one origin for the space.
+        PredictionError: nothing can be learned from them.
+    """
+    path, metric = _file(ingredients), ingredients.settings.column
+    scores = _of_one_origin(ScoreStore.open(path).scores, ingredients.space.name, metric, path)
+    codebook = codebook_of(ingredients.space)
+    features = features_of(codebook)
+    table = features(codebook.encode([score.architecture for score in scores]))
+    try:
+        predictor = Predictor.fit(table, np.array([score.value for score in scores], dtype=float), features.groups)
+    except HwnasError as error:
+        raise type(error)(error.met, where=str(path), allowed=error.allowed, do=error.do) from error
+    learned = json.dumps([(score.architecture.key, score.value) for score in scores])
+    digest = hashlib.sha256(learned.encode()).hexdigest()[:12]
+    origin = f"{scores[0].metric} of {len(scores)} networks {digest} by {scores[0].producer}"
+    return PredictedAccuracy(predictor, features, codebook, f"predicted {predictor.name} from {origin}")
+
+
+def _file(ingredients: Ingredients) -> Path:
+    named = Path(ingredients.settings.file).expanduser()
+    path = named if named.is_file() else ingredients.base / named
+    if not ingredients.settings.file or not path.is_file():
+        raise ConfigError(
+            f"there is no file `{named}`" if ingredients.settings.file else "`file` is missing",
+            where="accuracy",
+            allowed="`source: predicted` learns from the store of a run: `file: runs/NAME/scores.jsonl`",
+            do="Name one",
+        )
+    return path
+
+
+def _of_one_origin(scores: Iterable[Score], space: str, metric: str, path: Path) -> list[Score]:
+    """The accuracies of the space's networks; what made them is one thing, or they would not compare."""
+    found: dict[tuple[str, str], list[Score]] = {}
+    for score in scores:
+        wanted = score.metric == metric if metric else score.metric.startswith("top1@")
+        if wanted and score.architecture.space == space and score.value is not None:
+            found.setdefault((score.metric, score.producer), []).append(score)
+    if len(found) != 1:
+        held = "; ".join(f"{len(held)} of `{name}` by {producer}" for (name, producer), held in found.items())
+        raise RunError(
+            f"the store holds accuracies of {len(found)} origins" if found else "the store holds no such accuracy",
+            where=str(path),
+            allowed=f"Accuracies of one metric and origin for space `{space}` are learned from, not {held or 'none'}",
+            do="Name the metric as `column`, or another store",
+        )
+    return next(iter(found.values()))

@@ -1,0 +1,28 @@
+"""Accuracies of a published benchmark, or of any file of the user's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hwnas.accuracy.source import Ingredients
+from hwnas.errors import ConfigError
+from hwnas.tabular import TableMetric, Wanted, read_metric
+
+
+def from_table(ingredients: Ingredients) -> TableMetric:
+    """The column that the experiment names, as accuracies of 0 to 1.
+
+    Raises:
+        ConfigError: no file or no column is named.
+        DataError: the file cannot be used.
+    """
+    settings = ingredients.settings
+    if lacking := [name for name in ("file", "column") if not getattr(settings, name)]:
+        raise ConfigError(
+            f"`{lacking[0]}` is missing", where="accuracy",
+            allowed="`source: table` takes a `file`, its `column` of accuracies, and the `key` by which rows are named",
+            do="Add it",
+        )  # fmt: skip
+    path = Path(settings.file).expanduser()
+    path = path if path.is_file() else ingredients.base / path
+    return read_metric(Wanted(path, settings.column, settings.key, settings.scale, settings.rows), ingredients.names)

@@ -1,0 +1,135 @@
+"""Accuracy of a network that is trained for a while: from scratch, or on from what it inherits from the supernet."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import final
+
+from torch import nn
+
+from hwnas.accuracy.source import Ingredients
+from hwnas.data import Dataset, Split
+from hwnas.network import Network
+from hwnas.search.evaluate import binomial_error
+from hwnas.space import Architecture
+from hwnas.supernet import Recipe, accuracy
+from hwnas.supernet.training.resume import told_of
+from hwnas.supernet.training.standalone import train_alone
+from hwnas.supernet.weights_file import keep_weights
+
+SHARED = (
+    "epochs", "strategy", "middles", "phases", "phase_epochs", "regularise", "kernel_transform",
+    "largest_epochs", "sort_channels_at",
+)  # fmt: skip
+"""Of a recipe, what says nothing of a single network, or is told apart."""
+SHORT_EPOCHS = 1
+GENTLE = 0.2
+"""Share of the recipe's peak rate with which inherited weights are trained on: a whole one would undo them."""
+
+
+@final
+@dataclass(frozen=True)
+class TrainedAccuracy:
+    """Top-1 accuracy, 0 to 1, on validation images, after a network was trained on the labels.
+
+    Each epoch is kept in the folder until the network is scored: interrupted and asked again, the training goes on
+    where it was. `on_epoch` is told the epochs done and their number.
+    """
+
+    lower: Callable[[Architecture], Network]
+    dataset: Dataset
+    recipe: Recipe
+    split: Split
+    seed: int
+    device: str
+    folder: Path
+    start: Callable[[Network], nn.Module] | None = None
+    """What a network's training begins with; initial weights if left out."""
+    begun_from: str = "scratch"
+    """What identifies those weights."""
+    teacher: Callable[[], nn.Module | None] = lambda: None
+    """The network that the recipe names as a teacher, if it names one."""
+    on_epoch: Callable[[int, int], None] | None = None
+    keep: bool = False
+    """Whether the trained weights are kept, where `weights_path` says."""
+
+    def __call__(self, architecture: Architecture) -> float:
+        network, told = self.lower(architecture), self.on_epoch
+        weights = weights_path(self.folder, self.producer, architecture)
+        folder = weights.with_suffix("")
+        module = train_alone(
+            network,
+            self.dataset,
+            self.recipe,
+            seed=self.seed,
+            start=None if self.start is None else self.start(network),
+            folder=folder,
+            device=self.device,
+            teacher=self.teacher(),
+            on_epoch=None if told is None else lambda epoch, loss: told(epoch, self.recipe.epochs),
+        )
+        top1 = accuracy(module, network, self.split)
+        if self.keep:
+            keep_weights(module, weights)
+        shutil.rmtree(folder, ignore_errors=True)
+        return top1
+
+    def error(self, score: float) -> float:
+        """The standard error of an accuracy, from the number of images; what another seed would change is not in it."""
+        return binomial_error(score, len(self.split))
+
+    @property
+    def producer(self) -> str:
+        """What a stored score was made by: equal producers give equal scores."""
+        usual, recipe = told_of(Recipe()), told_of(self.recipe)
+        own = {key: value for key, value in sorted(recipe.items()) if key not in SHARED and value != usual[key]}
+        facts = {
+            "from": self.begun_from, "epochs": self.recipe.epochs, "data": self.dataset.name, "seed": self.seed,
+            "images": len(self.split), **own,
+        }  # fmt: skip
+        return " ".join(["trained", *(f"{name}={value}" for name, value in facts.items())])
+
+
+def training_folder(run: Path, source: str) -> Path:
+    """Where in a run's folder a source trains."""
+    return run / "training" / source
+
+
+def weights_path(folder: Path, producer: str, architecture: Architecture) -> Path:
+    """Where in the folder of a source the weights stand that a network had when it was scored, if they were kept."""
+    return folder / hashlib.sha256(producer.encode()).hexdigest()[:8] / f"{architecture.key}.safetensors"
+
+
+def alone(ingredients: Ingredients) -> TrainedAccuracy:
+    """Trained from scratch: for as many epochs as the supernet, or as `accuracy.epochs` says."""
+    settings, recipe = ingredients.settings, ingredients.recipe()
+    return _trained(ingredients, replace(recipe, epochs=settings.epochs or recipe.epochs))
+
+
+def short(ingredients: Ingredients) -> TrainedAccuracy:
+    """Trained on from inherited weights, at a gentle rate, for `accuracy.epochs`."""
+    settings, recipe = ingredients.settings, ingredients.recipe()
+    supernet, weights = ingredients.supernet()
+    gentle = replace(
+        recipe, epochs=settings.epochs or SHORT_EPOCHS, learning_rate=GENTLE * recipe.learning_rate, warm_up_epochs=0.0
+    )
+    return replace(_trained(ingredients, gentle), start=supernet.extract, begun_from=f"inherited:{weights}")
+
+
+def _trained(ingredients: Ingredients, recipe: Recipe) -> TrainedAccuracy:
+    settings, dataset = ingredients.settings, ingredients.dataset()
+    return TrainedAccuracy(
+        ingredients.lower,
+        dataset,
+        recipe,
+        dataset.validation if settings.images is None else dataset.validation.first(settings.images),
+        ingredients.seed,
+        ingredients.device(),
+        training_folder(ingredients.folder, settings.source),
+        teacher=ingredients.teacher,
+        keep=ingredients.keep_weights,
+    )

@@ -1,0 +1,18 @@
+"""A training-free score in place of an accuracy."""
+
+from __future__ import annotations
+
+from hwnas.accuracy.source import Ingredients
+from hwnas.accuracy.zero_cost_proxies.scorer import TrainingFree, training_free_scorer
+
+
+def trainless(ingredients: Ingredients) -> TrainingFree:
+    """The score that the experiment names; it looks at training images where there are some, else at noise."""
+    return training_free_scorer(
+        ingredients.settings.source,
+        ingredients.lower,
+        ingredients.dataset() if ingredients.images else None,
+        seed=ingredients.seed,
+        device=ingredients.device(),
+        space=ingredients.space,
+    )

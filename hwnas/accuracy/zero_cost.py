@@ -1,0 +1,24 @@
+"""A sum of ranks over training-free scores in place of an accuracy."""
+
+from __future__ import annotations
+
+import random
+
+from hwnas.accuracy.source import Ingredients
+from hwnas.accuracy.zero_cost_proxies.ensemble_scorer import EnsembleScorer, ensemble_scorer
+
+REFERENCE = 100
+"""Random networks of the space that each network is ranked among."""
+
+
+def ranked(ingredients: Ingredients) -> EnsembleScorer:
+    """The ensemble that the experiment names; its members look at training images where there are some."""
+    rng = random.Random(f"reference {ingredients.seed}")
+    return ensemble_scorer(
+        ingredients.settings.source,
+        ingredients.lower,
+        ingredients.dataset() if ingredients.images else None,
+        [ingredients.space.random(rng) for _ in range(REFERENCE)],
+        seed=ingredients.seed,
+        device=ingredients.device(),
+    )

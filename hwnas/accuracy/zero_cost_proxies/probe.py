@@ -1,0 +1,140 @@
+"""Asking a definition for the score of a network: the same network and the same seed give the same bits."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
+from hwnas.accuracy.zero_cost_proxies.initialisation import INITIALISATIONS
+from hwnas.errors import ConfigError, HwnasError, NoScore, raised
+from hwnas.network import Network, build
+
+
+def probe(
+    name: str,
+    definition: Definition,
+    network: Network,
+    *,
+    seed: int,
+    images: Tensor | None = None,
+    labels: Tensor | None = None,
+    device: str = "cpu",
+) -> float:
+    """The score of a network, a finite number.
+
+    It is computed in one thread, so that it does not depend on the number of cores.
+
+    Args:
+        name: of the definition, for errors.
+        definition: what is measured; batch and resolution are the definition's own.
+        network: what it is measured of.
+        seed: of weights, noise and random labels; it is the same for all networks.
+        images: (batch, C, H, W) real images, brought to the network's resolution; None draws noise.
+        labels: of the images; None draws them.
+        device: where the module runs. Its weights are drawn on the CPU, so they are the same everywhere.
+
+    Raises:
+        NoScore: the definition refuses the network, or gives no finite number.
+        ConfigError: the images have other channels than the network takes.
+    """
+    where = f"proxy `{name}`"
+    values = []
+    with _one_thread():
+        for repeat in range(definition.repeats):
+            with torch.random.fork_rng(devices=[]):
+                subject = _subject(definition, network, _seed(seed, repeat), images, labels, device)
+                _refuse(definition, subject, where)
+                values.append(_measured(definition, subject, where))
+    return math.fsum(values) / len(values)
+
+
+def _subject(
+    definition: Definition, network: Network, seed: int, images: Tensor | None, labels: Tensor | None, device: str
+) -> Subject:
+    generator = torch.Generator().manual_seed(seed)
+    channels, *own = network.input_shape
+    side = definition.resolution
+    size = (own[0], own[1]) if side is None else (side, side)
+    if images is None:
+        images = torch.randn(definition.batch, channels, *size, generator=generator)
+    elif images.shape[1] != channels:
+        raise ConfigError(
+            f"the images have {images.shape[1]} channels, the network takes {channels}",
+            where="training-free proxies",
+            allowed="Data and space agree on channels",
+            do="Choose other data, or score without data",
+        )
+    elif images.shape[2:] != size:
+        images = interpolate(images, size, mode="bilinear", antialias=True)
+    if labels is None:
+        classes = network.operators[-1].out_channels
+        labels = torch.randint(classes, (definition.batch,), generator=generator)
+    dtype = getattr(torch, definition.dtype)
+    torch.manual_seed(seed)
+
+    def make() -> nn.Module:
+        return made(definition, network, seed).to(device)
+
+    return Subject(network, make, images.to(device, dtype), labels.to(device), generator)
+
+
+def made(definition: Definition, network: Network, seed: int) -> nn.Module:
+    """The network's module as the definition wants it, the same at every call."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = build(network)
+        INITIALISATIONS[definition.initialisation](module)
+    return module.to(getattr(torch, definition.dtype)).train(definition.mode == "train")
+
+
+def _refuse(definition: Definition, subject: Subject, where: str) -> None:
+    reason = definition.refuses(subject.module) if definition.refuses is not None else None
+    if reason is not None:
+        raise NoScore(
+            f"the definition does not hold for this network: {reason}",
+            where=where,
+            allowed="A proxy scores the networks that its definition speaks of, see docs/proxies.md",
+            do="Use another proxy for this space",
+        )
+
+
+def _measured(definition: Definition, subject: Subject, where: str) -> float:
+    try:
+        value = float(definition.measure(subject))
+    except HwnasError:
+        raise
+    except (RuntimeError, ValueError, ArithmeticError) as error:  # a failed decomposition is one of the first two
+        raise _nothing(raised(error), where) from error
+    if not math.isfinite(value):
+        raise _nothing(f"the score is {value}", where)
+    return value
+
+
+def _nothing(met: str, where: str) -> NoScore:
+    return NoScore(
+        met,
+        where=where,
+        allowed="A score is a finite number",
+        do="Leave the network out, or use another proxy, batch or resolution",
+    )
+
+
+def _seed(seed: int, repeat: int) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed} {repeat}".encode()).digest()[:6])
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

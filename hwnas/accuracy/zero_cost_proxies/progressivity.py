@@ -1,0 +1,22 @@
+"""`progressivity`: whether features vary in more directions from block to block. A part of `az_nas`.
+
+Definition: the smallest growth of `expressivity`'s entropy from one block to the next (Lee and Ham, AZ-NAS, CVPR
+2024). Of a single block there is no score.
+Input: 16 images of noise. Normalisation: batch statistics (training mode). Initialisation: Kaiming normal.
+"""
+
+from __future__ import annotations
+
+import math
+
+from hwnas.accuracy.zero_cost_proxies.blocks import entropies
+from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
+
+
+def progressivity(subject: Subject) -> float:
+    """One forward pass."""
+    growth = entropies(subject.module, subject.images).diff()
+    return float(growth.min()) if len(growth) else math.nan
+
+
+PROGRESSIVITY = Definition(progressivity, batch=16, initialisation="kaiming")

@@ -1,0 +1,53 @@
+"""`zen`: how much the last feature map moves when the image does, as if nothing were normalised.
+
+Definition: log E|f(x) - f(x + a e)|, summed over the last map, plus the logarithm of the deviation of what enters each
+batch normalisation, the root of the mean of its channels' variances: what normalising divided out comes back (Lin et
+al., Zen-NAS: A Zero-Shot NAS for High-Performance Image Recognition, ICCV 2021, with a = 0.01). The last map is the
+last one of more than one place that a layer gives. The source's code reads running variances instead, which its two
+passes bring a fifth of the way from 1 to the batch's: each normalisation then counts less, and networks rank worse
+(docs/results/README.md).
+Input: 16 images of noise, and as many again that are added. Normalisation: batch statistics (training mode).
+Initialisation: standard normal.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
+from hwnas.accuracy.zero_cost_proxies.maps import no_scales, see_maps
+
+MOVED = 0.01
+
+
+def zen(subject: Subject) -> float:
+    """Two forward passes."""
+    images, scales = subject.images, list[Tensor]()
+
+    def see(layer: nn.Module, entering: tuple[Tensor, ...]) -> None:
+        scales.append(entering[0].var((0, 2, 3), correction=0).mean().sqrt().log())
+
+    norms = [part for part in subject.module.modules() if isinstance(part, nn.BatchNorm2d)]
+    handles = [norm.register_forward_pre_hook(see) for norm in norms]
+    still = _last_map(subject.module, images)
+    for handle in handles:
+        handle.remove()
+    added = torch.randn(images.shape, generator=subject.generator).to(images)
+    moved = _last_map(subject.module, images + MOVED * added)
+    distance = (still - moved).abs().flatten(1).sum(1).mean().log()
+    return float(distance + torch.stack(scales).sum())
+
+
+def _last_map(module: nn.Module, images: Tensor) -> Tensor:
+    last = [images]
+
+    def see(leaving: Tensor) -> None:
+        if leaving.shape[2] * leaving.shape[3] > 1:
+            last[0] = leaving
+
+    see_maps(module, images, see)
+    return last[0]
+
+
+ZEN = Definition(zen, batch=16, initialisation="normal", refuses=no_scales)

@@ -1,0 +1,82 @@
+"""What a board must have for a kit: Python, numpy and one runtime, and the pip command for what is missing. Board side:
+Python 3.9 syntax, no numpy."""
+
+from __future__ import annotations
+
+import importlib
+import platform
+import shlex
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from hwnas.errors import MissingExtra, raised
+
+LITERT_FROM = (3, 10)
+"""The oldest Python that ai-edge-litert comes for."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """A runtime's packages."""
+
+    modules: tuple[str, ...]
+    """Any one of them serves."""
+    pip: tuple[str, ...]
+    """What is installed where there is none."""
+    old: tuple[str, ...] = ()
+    """What is installed instead on an old Python, or on 32-bit ARM."""
+
+
+NEEDS: Mapping[str, Need] = {  # runtime -> what it needs; a kit can be packed for these
+    "onnxruntime": Need(("onnxruntime",), ("onnxruntime",)),
+    "tflite": Need(
+        ("ai_edge_litert.interpreter", "tflite_runtime.interpreter"), ("ai-edge-litert",),
+        ("tflite-runtime==2.14.0", "numpy<2"),
+    ),
+}  # fmt: skip
+
+
+def check_needs(runtime: str) -> None:
+    """Import what the runtime needs.
+
+    Raises:
+        MissingExtra: something is not there, or does not load; it names the pip command.
+    """
+    need, found = NEEDS[runtime], _loaded(["numpy"])
+    if found:
+        packages = _pip(need)
+        more = () if any(package.startswith("numpy") for package in packages) else ("numpy",)
+        raise _missing("numpy", found, (*more, *packages))
+    if failures := _loaded(need.modules):
+        names = " or ".join(module.split(".")[0] for module in need.modules)
+        raise _missing(names, failures, _pip(need))
+
+
+def _loaded(modules: Iterable[str]) -> str:
+    """Import the first one that is there; nothing if one loads, else why none does."""
+    from hwnas.io.quiet import muted
+
+    failures = []
+    for module in modules:
+        try:
+            with muted():  # native libraries announce themselves
+                importlib.import_module(module)
+        except Exception as error:  # built for another numpy or another processor, it may raise anything
+            failures.append(raised(error))
+        else:
+            return ""
+    return "; ".join(failures)
+
+
+def _pip(need: Need) -> tuple[str, ...]:
+    old = sys.version_info < LITERT_FROM or platform.machine().startswith(("armv6", "armv7"))
+    return need.old if old and need.old else need.pip
+
+
+def _missing(names: str, why: str, packages: Iterable[str]) -> MissingExtra:
+    return MissingExtra(
+        f"{names} cannot be imported ({why})", where=f"Python {platform.python_version()}, {sys.executable}",
+        allowed="A kit needs Python 3.9 or newer, numpy and its runtime's package, in this Python",
+        do=f"Run: {shlex.join([sys.executable, '-m', 'pip', 'install', *packages])}",
+    )  # fmt: skip

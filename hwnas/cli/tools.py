@@ -1,0 +1,54 @@
+"""`hwnas score`: rank networks without training them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hwnas.cli.options import RUNS, Json, Runs
+from hwnas.cli.printing import print_found
+from hwnas.console import Terminal
+
+
+def score(
+    target: Annotated[
+        str, typer.Argument(metavar="SPACE|EXPERIMENT", help="A space, an experiment, or a run's folder.")
+    ],
+    proxies: Annotated[
+        list[str] | None,
+        typer.Option("--proxies", help="Names with commas between them, ensemble if left out; ranks are by the first."),
+    ] = None,
+    sample: Annotated[int, typer.Option(min=1, help="How many random networks.")] = 20,
+    architectures: Annotated[
+        Path | None, typer.Option(help="Score those of this file: a JSON list, such as a front, or one a line.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="A data set, as experiments name it, or noise: what a space takes if left out.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of weights, noise and the sample; the experiment's, or 0, if left out.")
+    ] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Images at once, instead of each proxy's own.")] = None,
+    resolution: Annotated[int | None, typer.Option(min=1, help="Of the images, instead of the network's own.")] = None,
+    processes: Annotated[int, typer.Option(min=1, help="How many score at once.")] = 1,
+    csv: Annotated[Path | None, typer.Option("--csv", "--out", help="Write all rows into this file.")] = None,
+    runs: Runs = RUNS,
+    as_json: Json = False,
+) -> None:
+    """Rank networks of a space without training: a number for each, its cost and its origin."""
+    from hwnas import pipeline
+
+    names = tuple(name.strip() for words in proxies or ["ensemble"] for name in words.split(","))
+    scored = pipeline.score(
+        target, names, sample=sample, architectures=architectures, data=data, seed=seed, batch=batch,
+        resolution=resolution, processes=processes, csv=csv, runs=runs, narrator=Terminal(),
+    )  # fmt: skip
+    if as_json:
+        print_found(scored.as_dict(), True, [])
+    else:
+        from hwnas.console import show_scores
+
+        show_scores(scored)
+    print_found(None, False, [f"wrote {csv}"] if csv is not None and not as_json else [])

@@ -1,0 +1,184 @@
+"""Latency tables: what the set-ups of a run, or a space on one set-up, need measured."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwnas.config import SetupConfig, TimingConfig, parse_setup
+from hwnas.latency.building.table_builder import expected_seconds, plan_checks, plan_table
+from hwnas.measure.table import LatencyTable
+from hwnas.measure.table_file import refuse_unwritable
+from hwnas.network import Network, operators_of
+from hwnas.runtimes import suffix_of
+from hwnas.space import FunctionSpace
+from hwnas.workspace.machine_limits import check_batch, check_threads, unusual
+from hwnas.workspace.progress import Narrator, Silent
+from hwnas.workspace.remote_bench import fill_on_hosts
+from hwnas.workspace.setups import (
+    Link,
+    check_networks,
+    exports_of,
+    fill,
+    order_of,
+    protocol,
+    runtime_of,
+    table_of,
+    wished,
+)
+from hwnas.workspace.spaces import open_space, split_reference
+from hwnas.workspace.workspace import Run, open_run
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True)
+class Benched:
+    """A table after `bench`: where it is, what it holds, what was measured now."""
+
+    table: Path
+    setup: dict[str, object]
+    rows: int
+    checks: int
+    missing: int = 0
+    """Rows that a dry run found missing; 0 after measuring."""
+    missing_checks: int = 0
+    """Checks likewise."""
+    seconds: float = 0.0
+    """What a dry run expects measuring to take."""
+
+
+def bench(
+    reference: str | Path, *, runs: Path = Path("runs"), dry_run: bool = False, narrator: Narrator | None = None
+) -> list[Benched]:
+    """Measure what the tables of an experiment's set-ups lack; rows that are there stay."""
+    run = open_run(reference, runs=runs, narrator=narrator)
+    if dry_run:
+        operators = list(operators_of(run.space))
+        networks = check_networks(run.space, run.experiment.timing.checks)
+        return [
+            lacking(operators, networks, setup, run.experiment.timing, run.table_path(name))
+            for name, setup in run.experiment.setups.items()
+            if run.predicts(name)
+        ]
+    with run.opened():
+        return bench_run(run, narrator or Silent())
+
+
+def bench_run(run: Run, narrator: Narrator) -> list[Benched]:
+    """Measure, for an opened run."""
+    config, artifacts = run.experiment, run.folder / "artifacts"
+    wanted = {name: setup for name, setup in config.setups.items() if run.predicts(name)}
+    if not wanted:
+        return []
+    for name, setup in config.setups.items():
+        for notice in unusual(name, setup):
+            narrator.say(notice)
+    with run.timed("latency"):
+        operators = list(operators_of(run.space))
+        networks = check_networks(run.space, config.timing.checks)
+        known = (run.space.name, _reference_in(run))
+        tables = {}
+        for name, setup in wanted.items():
+            if not setup.host:
+                tables[name] = fill(
+                    setup, run.table_path(name), config.timing, artifacts, narrator, f"timing {name}", operators,
+                    networks, known, also=True,
+                )  # fmt: skip
+        if hosted := {name: setup for name, setup in wanted.items() if setup.host}:
+            orders = [
+                order_of(setup, run.table_path(name), operators, networks, known, wait_s=config.timing.wait_seconds)
+                for name, setup in hosted.items()
+            ]
+            title = f"timing {', '.join(hosted)}"
+            filled = fill_on_hosts(orders, protocol(config.timing, 0), artifacts, narrator, title)
+            tables.update(zip(hosted, filled, strict=True))
+        return [measured(tables[name], narrator) for name in wanted]
+
+
+def bench_space(
+    space: str | Path,
+    *,
+    runtime: str,
+    threads: int = 1,
+    batch: int = 1,
+    precision: str = "fp32",
+    accelerator: str = "cpu",
+    cores: str | None = None,
+    energy: str | None = None,
+    energy_command: str | None = None,
+    memory: bool = False,
+    checks: int | None = None,
+    table: Path,
+    dry_run: bool = False,
+    timing: TimingConfig | None = None,
+    narrator: Narrator | None = None,
+) -> Benched:
+    """Measure what a table lacks of one space's operators, and of the `checks` networks that teach most.
+
+    `energy` names a sensor, or is `auto`; `energy_command` prints watts; `timing` is the protocol.
+    Model files are kept beside the table until all of it is measured.
+    """
+    if not dry_run:
+        refuse_unwritable(table)
+    wanted: dict[str, Any] = {
+        "runtime": runtime, "threads": threads, "batch": batch, "precision": precision, "accelerator": accelerator,
+        "cores": cores, "memory": memory,
+    }  # fmt: skip
+    if energy is not None or energy_command is not None:
+        wanted["energy"] = {"sensor": energy or "auto", "command": energy_command or ""}
+    config, timing = parse_setup(wanted, where="set-up"), timing or TimingConfig()
+    check_threads(config)
+    wished(config)
+    opened, file = open_space(space, narrator=narrator)
+    operators = list(operators_of(opened))
+    networks = check_networks(opened, timing.checks if checks is None else checks)
+    if dry_run:
+        return lacking(operators, networks, config, timing, table)
+    artifacts, narrator = table.with_name(f"{table.name}.files"), narrator or Silent()
+    known = (opened.name, reference_of(space, file))
+    filled = fill(
+        config, table, timing, artifacts, narrator, f"timing {table.stem}", operators, networks, known, also=True
+    )
+    shutil.rmtree(artifacts, ignore_errors=True)
+    return measured(filled, narrator)
+
+
+def _reference_in(run: Run) -> str:
+    """How the tables of a run name its space. Where the experiment adds plugins to a space of stages, it is the run's
+    copy that names them all."""
+    config = run.experiment
+    adds = config.plugins and not isinstance(run.space, FunctionSpace)
+    return str(run.kept_space.absolute()) if adds else reference_of(config.space, run.space_file)
+
+
+def reference_of(given: str | Path, file: Path) -> str:
+    """How a table names its space: a shipped one as it was given, a file by its whole path."""
+    name, function = split_reference(given)
+    if not name.suffix:
+        return str(given)
+    return str(file.absolute()) + (f":{function}" if function else "")
+
+
+def lacking(
+    operators: Sequence[Link], networks: Sequence[Network], config: SetupConfig, timing: TimingConfig, path: Path
+) -> Benched:
+    """What would be measured; where there is no table, none is begun."""
+    setup = wished(config) if config.host else runtime_of(config).setup
+    check_threads(config)
+    check_batch(config, operators, networks)
+    table = table_of(config, path) if path.exists() else LatencyTable(path, setup)
+    rows, checks = plan_table(operators, table), plan_checks(networks, table)
+    seconds = expected_seconds(rows, checks, suffix_of(setup.runtime), *exports_of(setup), protocol(timing, 0))
+    return Benched(path, setup.as_dict(), len(table.rows), len(table.checks), len(rows), len(checks), seconds)
+
+
+def measured(table: LatencyTable, narrator: Narrator) -> Benched:
+    """What came of a table that was filled."""
+    for notice in table.notices:
+        narrator.say(notice)
+    return Benched(table.path, table.setup.as_dict(), len(table.rows), len(table.checks))

@@ -1,0 +1,121 @@
+"""Kits: a space's timings as one file that runs on a board, by hand or from here."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hwnas.boards.pack import PackedKit, pack_kit, refuse_output, refuse_runtime
+from hwnas.commands.bench import Benched, lacking, measured, reference_of
+from hwnas.config import TimingConfig, parse_setup
+from hwnas.errors import ConfigError
+from hwnas.io.resources import find_file
+from hwnas.latency.building.quantities import jobs_lacking
+from hwnas.measure.table import LatencyTable, read_table
+from hwnas.measure.table_file import refuse_unwritable
+from hwnas.network import operators_of
+from hwnas.workspace.progress import Narrator, Silent
+from hwnas.workspace.remote_bench import fill_on_hosts, host_table
+from hwnas.workspace.setups import check_networks, order_of, protocol, wished
+from hwnas.workspace.spaces import open_space
+
+
+def pack(
+    space: str | Path,
+    out: Path,
+    *,
+    checks: int | None = None,
+    lacking: str | Path | None = None,
+    timing: TimingConfig | None = None,
+    narrator: Narrator | None = None,
+    **setup: Any,
+) -> PackedKit:
+    """Write a kit that times all operators of a space, and the `checks` networks that teach most.
+
+    Args:
+        space: as for `hwnas bench`.
+        out: the kit's file.
+        checks: whole networks beside the operators; 20 if left out.
+        lacking: a table of the board: only what it lacks is packed.
+        timing: the protocol.
+        narrator: hears what is done.
+        setup: `runtime`, and as wanted `threads`, `batch`, `precision`, `accelerator`, `cores`, `device`,
+            `energy`, `memory`.
+    """
+    refuse_output(out)
+    config = parse_setup(setup, where="set-up")
+    refuse_runtime(config.runtime)
+    wished(config)
+    known = None if lacking is None else read_table(find_file(lacking, "latency_tables"))
+    opened, file = open_space(space, narrator=narrator)
+    order = order_of(config, out, list(operators_of(opened)), [])
+    wanted, timing = order.wanted, timing or TimingConfig()
+    table = known or LatencyTable(out, wanted)
+    networks = check_networks(opened, timing.checks if checks is None else checks)
+    jobs = jobs_lacking(table, order.operators, networks, energy=order.energy is not None, memory=order.memory)
+    if not jobs:
+        raise ConfigError(
+            f"the table lacks nothing of the space `{opened.name}`, and a kit would be empty", where=str(lacking),
+            allowed="A kit holds what a board is still to time", do="Use the table as it is, or pack another space",
+        )  # fmt: skip
+    artifacts = out.with_name(f"{out.name}.files")
+    with (narrator or Silent()).bar(f"packing {out.name}") as bar:
+        packed = pack_kit(
+            out, jobs, wanted, order.exports, protocol(timing, 0), energy=order.energy, memory=order.memory,
+            table=f"{out.name.removesuffix('.pyz')}.jsonl", space=(opened.name, reference_of(space, file)),
+            artifacts=artifacts, progress=bar.update,
+        )  # fmt: skip
+    shutil.rmtree(artifacts, ignore_errors=True)
+    return packed
+
+
+def bench_hosts(
+    space: str | Path,
+    hosts: Sequence[str],
+    table: Path,
+    *,
+    own_names: bool = False,
+    checks: int | None = None,
+    dry_run: bool = False,
+    timing: TimingConfig | None = None,
+    narrator: Narrator | None = None,
+    **setup: Any,
+) -> list[Benched]:
+    """Measure what the tables of boards lack of one space, all boards at once.
+
+    Args:
+        space: as for `hwnas bench`.
+        hosts: `pi@raspberrypi`, names in ~/.ssh/config, `adb:SERIAL`.
+        table: the table of a single host; of several, each host's name is added to it.
+        own_names: add the host's name even if it is the only one.
+        checks: whole networks beside the operators; 20 if left out.
+        dry_run: only tell what is missing; no board is asked.
+        timing: the protocol.
+        narrator: hears what is done.
+        setup: as for `pack`, and `python` and `ssh_config`.
+    """
+    paths = [host_table(table, host) if own_names or len(hosts) > 1 else table for host in hosts]
+    if not dry_run:
+        for path in paths:
+            refuse_unwritable(path)
+    configs = [parse_setup({**setup, "host": host}, where="set-up") for host in hosts]
+    for config in configs:
+        wished(config)
+    opened, file = open_space(space, narrator=narrator)
+    timing, narrator = timing or TimingConfig(), narrator or Silent()
+    operators = list(operators_of(opened))
+    networks = check_networks(opened, timing.checks if checks is None else checks)
+    if dry_run:
+        return [lacking(operators, networks, config, timing, path) for config, path in zip(configs, paths, strict=True)]
+    known = (opened.name, reference_of(space, file))
+    orders = [
+        order_of(config, path, operators, networks, known, wait_s=timing.wait_seconds)
+        for config, path in zip(configs, paths, strict=True)
+    ]
+    artifacts = table.with_name(f"{table.name}.files")
+    title = f"timing {opened.name} on {', '.join(hosts)}"
+    filled = fill_on_hosts(orders, protocol(timing, 0), artifacts, narrator, title)
+    shutil.rmtree(artifacts, ignore_errors=True)
+    return [measured(found, narrator) for found in filled]

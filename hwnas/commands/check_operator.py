@@ -1,0 +1,83 @@
+"""The contract of operators, held against those that a person names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwnas.errors import ConfigError, did_you_mean
+from hwnas.io.fields import FieldError, loads
+from hwnas.ops import OPERATORS, Operator
+from hwnas.ops.plugins import classes_of_file, fault_of
+from hwnas.registry import member, read_source
+
+if TYPE_CHECKING:
+    from hwnas.testing import Certificate
+
+
+def certify(reference: str, *, knobs: Sequence[str] = (), sizes: str | None = None) -> list[Certificate]:
+    """Hold operators to the contract of `hwnas.testing`.
+
+    Args:
+        reference: `file.py:Class`, a file for all its operators, or the name of a built-in one.
+        knobs: what they are tried with, each as JSON: an object of knobs, or a list of such, the largest first.
+        sizes: the input's axes after the channels, such as `14x14`; 8x8 if left out.
+
+    Raises:
+        ConfigError: there is no such operator, its file raises, or what to try is not understood.
+    """
+    given, axes = [_knobs(text) for text in knobs], None if sizes is None else _axes(sizes)
+    kinds = _kinds(reference)
+    from hwnas.testing import cases_of
+    from hwnas.testing import certify as certified
+    from hwnas.testing.case import SIZES
+
+    return [certified(kind, [] if fault_of(kind) else cases_of(kind, given, axes or SIZES)) for kind in kinds]
+
+
+def _kinds(reference: str) -> list[type[Operator]]:
+    file, _, name = reference.rpartition(":") if reference.rpartition(":")[0].endswith(".py") else (reference, "", "")
+    if not file.endswith(".py"):
+        return [member(OPERATORS, file, what="operator", where="hwnas test-operator")]
+    try:
+        source = read_source(Path(file).expanduser())
+    except OSError as error:
+        raise ConfigError(
+            f"the file cannot be read ({error.strerror})", where=file,
+            allowed="It is a Python file with operators", do="Correct the path",
+        ) from error  # fmt: skip
+    found = {kind.__name__: kind for kind in classes_of_file(source)}
+    if name and name not in found:
+        raise ConfigError(
+            f"the file has no operator `{name}`", where=file, allowed=did_you_mean(name, found), do="Correct the name"
+        )
+    return [found[name]] if name else list(found.values())
+
+
+def _knobs(text: str) -> Any:
+    try:
+        given = loads(text)
+    except FieldError as error:
+        raise _no_knobs(text, str(error).removeprefix("it is ")) from error
+    objects = given if isinstance(given, list) else [given]
+    if not objects or not all(isinstance(one, dict) for one in objects):
+        raise _no_knobs(text, "no object of knobs")
+    return given
+
+
+def _no_knobs(text: str, what: str) -> ConfigError:
+    return ConfigError(
+        f"`{text[:60]}` is {what}", where="--knobs",
+        allowed='An object such as {"kernel": 3}, or a list of such that differ in sizes alone, the largest first',
+        do="Correct it",
+    )  # fmt: skip
+
+
+def _axes(text: str) -> tuple[int, ...]:
+    parts = text.split("x")
+    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise ConfigError(
+            f"`{text}` is no size", where="--input", allowed="Axes after the channels, such as 14x14", do="Correct it"
+        )
+    return tuple(map(int, parts))

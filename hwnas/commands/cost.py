@@ -1,0 +1,112 @@
+"""What one architecture costs, and what a space holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwnas.io.resources import find_file
+from hwnas.network import Network, costs, known_operators, lower
+from hwnas.notation import counted_as_written, write_architecture
+from hwnas.ops import Operator, Shape
+from hwnas.space import AnySpace
+from hwnas.workspace.architectures import _given, check_named
+from hwnas.workspace.progress import Narrator
+from hwnas.workspace.spaces import open_space
+
+if TYPE_CHECKING:
+    from hwnas.latency.rows import Missing
+    from hwnas.measure.table import LatencyTable
+
+
+def cost(
+    space: str | Path,
+    architecture: str = "largest",
+    *,
+    table: Path | None = None,
+    missing: Missing = "refuse",
+    narrator: Narrator | None = None,
+) -> dict[str, Any]:
+    """Parameters, MACs, activation bytes and operators of an architecture; with a table, its latency as well.
+
+    What is told is of the network that is built. Where the project of the space counts otherwise, its numbers
+    stand under `as_written`.
+
+    Args:
+        space: a space file, a shipped name, or `file.py:function`.
+        architecture: `largest`, `smallest`, `random:SEED`, a JSON file with `{"space", "picks"}`, such as an entry of
+            a front, or in the notation of the space's project, or a string of that notation that starts with a bar.
+        table: a latency table that holds the operators' rows, or the name of a shipped one.
+        missing: whether an operator without a row is an error, or is estimated from the table's rows.
+        narrator: is shown a bar where checking the space takes seconds.
+    """
+    check_named(architecture)
+    table = None if table is None else find_file(table, "latency_tables")
+    opened, _ = open_space(space, narrator=narrator)
+    chosen, form = _given(opened, architecture)
+    network = lower(opened, chosen)
+    total = costs(network)
+    found: dict[str, Any] = {
+        "space": opened.name,
+        "key": chosen.key,
+        "architecture": chosen.as_dict(),
+        "notation": (written := write_architecture(opened, chosen)),
+        "input": list(network.input_shape),
+        "params": total.params,
+        "macs": total.macs,
+        "activation_bytes": total.activation_bytes,
+        "operators": [_operator(*link) for link in zip(network.slots, network.operators, network.shapes, strict=True)],
+    }
+    if (counted := counted_as_written(opened, written if form is None else form, network.links)) is not None:
+        found["as_written"] = dict(counted)
+    return found | (_latency(table, opened, network, missing) if table is not None else {})
+
+
+def _operator(slot: str, operator: Operator, shape: Shape) -> dict[str, Any]:
+    from hwnas.ops.costs import operator_costs
+
+    part = operator_costs(operator, shape)
+    return {
+        "slot": slot,
+        "op": operator.kind,
+        "knobs": operator.knobs,
+        "input": list(shape),
+        "output": list(part.output_shape),
+        "params": part.params,
+        "macs": part.macs,
+        "activation_bytes": part.activation_bytes,
+    }
+
+
+def _latency(path: Path, space: AnySpace, network: Network, missing: Missing) -> dict[str, Any]:
+    from hwnas.latency.model import LatencyModel
+    from hwnas.measure.table import read_table
+
+    table = read_table(path)
+    estimate = LatencyModel.of(table, missing=missing, operators=known_operators(space)).predict(network)
+    return {
+        "latency_ms": estimate.ms,
+        "low_ms": estimate.low_ms,
+        "high_ms": estimate.high_ms,
+        "latency_origin": estimate.origin,
+        "estimated_rows": estimate.estimated_rows,
+        "setup": table.setup.as_dict(),
+        **_others(table, space, network, missing),
+    }
+
+
+def _others(table: LatencyTable, space: AnySpace, network: Network, missing: Missing) -> dict[str, Any]:
+    """Energy and memory, where the table tells enough of them."""
+    from hwnas.latency.energy_model import EnergyModel
+    from hwnas.latency.memory_model import FEWEST, PeakModel
+
+    found: dict[str, Any] = {}
+    if any(key in table.energy for key in table.rows):
+        energy = EnergyModel.of(table, missing=missing, operators=known_operators(space)).predict(network)
+        found |= {f"energy_{name}" if name == "origin" else name: value for name, value in vars(energy).items()}
+        found["energy_mj"] = found.pop("mj")
+        found.pop("estimated_rows")
+    if len(table.memory) >= FEWEST:
+        peak = PeakModel.of(table, operators=known_operators(space)).predict(network)
+        found |= {"peak_mb": peak.mb, "low_mb": peak.low_mb, "high_mb": peak.high_mb, "peak_origin": peak.origin}
+    return found

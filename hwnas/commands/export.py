@@ -1,0 +1,345 @@
+"""Turning the picks of a run's fronts into files that run."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwnas import __version__
+from hwnas.config import SetupConfig, published
+from hwnas.export import RUNTIME_OF
+from hwnas.export.manifest import MANIFEST, write_manifest
+from hwnas.export.staging import staged
+from hwnas.io.checksum import sha256_of
+from hwnas.measure.device_lock import Queue, alone_on_device
+from hwnas.measure.timing import measure
+from hwnas.network import Network, costs
+from hwnas.pareto import Objective
+from hwnas.problem.exported import refuse_empty
+from hwnas.problem.fine_tune import tune
+from hwnas.problem.fronts import Finder, Found, found_front
+from hwnas.problem.studies import weights_producer
+from hwnas.runtimes import offered
+from hwnas.search.fronts import FrontPoint
+from hwnas.selection import choose, file_stem
+from hwnas.words import counted
+from hwnas.workspace.bundles import open_bundle
+from hwnas.workspace.progress import Bar, Narrator, Silent
+from hwnas.workspace.remote_bench import board_table
+from hwnas.workspace.setups import exporter_of, protocol, queue_of, runtime_of, wished
+from hwnas.workspace.workspace import Run, open_run
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import nn
+
+    from hwnas.export.bundle import FileRecord, Images
+    from hwnas.runtimes import Runtime
+    from hwnas.workspace.supernets import Trained
+
+PACKAGES = (
+    "torch",
+    "numpy",
+    "optuna",
+    "onnx",
+    "onnxruntime",
+    "ai-edge-litert",
+    "litert-torch",
+    "ai-edge-quantizer",
+    "moocore",
+    "scikit-learn",
+)
+
+
+def export(
+    reference: str | Path,
+    *,
+    runs: Path = Path("runs"),
+    fine_tune: int | None = None,
+    front: Finder | None = None,
+    narrator: Narrator | None = None,
+) -> list[Path]:
+    """Export the picks of every tier of a run; the manifests that were written.
+
+    `fine_tune` is so many epochs in place of `export.fine_tune_epochs`; `front` says whether picks are of the search's
+    front or of the ladder's. If left out it is the search's, and the ladder's where nothing was searched.
+    """
+    from hwnas.workspace.supernets import supernet_of
+
+    run, narrator = open_run(reference, runs=runs), narrator or Silent()
+    if fine_tune is not None:
+        asked = run.experiment.export.model_copy(update={"fine_tune_epochs": fine_tune})
+        run = replace(run, experiment=run.experiment.model_copy(update={"export": asked}))
+    with run.opened():
+        trained = supernet_of(run, narrator)
+        producer = weights_producer(run, trained)
+        fronts = [found_front(run, name, front, producer=producer) for name in run.experiment.tiers]
+        standing = [found for found in fronts if found.standing]
+        for note in (f"{found.named}: {note}" for found in fronts for note in found.notes):
+            narrator.say(note)
+        manifests = export_run(run, trained, narrator, standing)
+        refuse_empty(run, [found for found in fronts if not found.standing], manifests)
+        return manifests
+
+
+def export_run(run: Run, trained: Trained | None, narrator: Narrator, fronts: Sequence[Found]) -> list[Path]:
+    """Write, run, compare and time the files of every tier's picks. Without a supernet they have random weights."""
+    from hwnas.workspace.supernets import untrained
+
+    if trained is None:
+        trained = untrained(run)
+    with run.timed("export"):
+        return [_export_tier(run, found, trained, narrator) for found in fronts]
+
+
+def _export_tier(run: Run, found: Found, trained: Trained, narrator: Narrator) -> Path:
+    name, folder = found.tier.name, found.folder
+    chosen = taken_by(run.experiment.export.picks, found.points, found.tier.objectives)
+    for file, why in open_bundle(folder).wrong.items():
+        narrator.say(f"{found.named}: {file} of the earlier export was damaged: {why}; the bundle is written anew")
+    with staged(folder) as fresh:
+        models = _export_models(run, replace(found, folder=fresh), chosen, trained, narrator)
+        random = [model["key"] for model in models if model["weights"] == RANDOM]
+        if random:
+            narrator.say(f"{name}: {', '.join(random)} have {RANDOM}: they are to be trained before they are of use")
+        write_manifest(fresh / MANIFEST, _manifest(run, found, trained, models))
+    return folder / MANIFEST
+
+
+def _export_models(
+    run: Run,
+    found: Found,
+    chosen: Sequence[tuple[FrontPoint, Mapping[str, str]]],
+    trained: Trained,
+    narrator: Narrator,
+) -> list[dict[str, Any]]:
+    models, queue = [], queue_of(run.experiment.timing, narrator)
+    with narrator.bar(f"exporting {found.named}") as bar:
+        for number, (point, names) in enumerate(chosen):
+            bar.update(number, len(chosen), ", ".join(names))
+            show = _teller(bar, number, len(chosen), ", ".join(names))
+            models.append(_export_point(run, found, point, names, trained, show, queue))
+        bar.update(len(chosen), len(chosen), "done")
+    return models
+
+
+def _manifest(run: Run, found: Found, trained: Trained, models: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    name = found.tier.name
+    return {
+        "hwnas": __version__,
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "tier": name,
+        "front": found.by,
+        "setup": _set_up(run, name),
+        "machine": machine(),
+        "versions": versions(),
+        "limits": list(map(str, found.tier.limits)),
+        "conditions": None if found.conditions is None else found.conditions.as_dict(),
+        "solved_for": list(found.solved_for),
+        "supernet": {"weights": trained.weights, "epochs": len(trained.history)},
+        "test_images": run.dataset.test_images,
+        "models": list(models),
+        "experiment": published(run.resolved).model_dump(mode="json"),
+    }
+
+
+def taken_by(
+    rules: Sequence[str], front: Sequence[FrontPoint], objectives: Sequence[Objective]
+) -> list[tuple[FrontPoint, dict[str, str]]]:
+    """What rules take of a front, in its order, each with what its files may be called, by rule."""
+    standing = [point for point in front if point.kept is not False]
+    rows, stems = [point.final for point in standing], dict[int, dict[str, str]]()
+    for rule in rules:
+        for number, index in enumerate(choose(rows, objectives, rule), 1):
+            stems.setdefault(index, {})[rule] = file_stem(rule, number)
+    return [(standing[index], stems[index]) for index in sorted(stems)]
+
+
+def _teller(bar: Bar, number: int, total: int, names: str) -> Callable[[int, int], None]:
+    """What a pick that is trained on tells of its epochs."""
+    return lambda epoch, epochs: bar.update(number + epoch / (epochs + 1), total, f"{names}: epoch {epoch} of {epochs}")
+
+
+RANDOM = "random weights, nothing was trained"
+
+
+def weights_told(trained: Trained) -> str:
+    """What weights the networks of a supernet have, in words."""
+    epochs = len(trained.history)
+    return f"inherited from a supernet of {counted(epochs, 'epoch')}" if epochs else RANDOM
+
+
+@dataclass(frozen=True, eq=False)
+class _Settled:
+    """A network that is about to be written, and what PyTorch says to the test images."""
+
+    module: nn.Module
+    weights: str
+    """Where they come from, in words."""
+    network: Network
+    calibration: Images
+    """Training images, which int8 files take the ranges of their activations from."""
+    images: Images
+    labels: NDArray[np.int64]
+    logits: Images
+    tuned: dict[str, Any] | None = None
+    """What a manifest tells of its fine-tuning; None if there was none."""
+
+
+def _export_point(
+    run: Run,
+    found: Found,
+    point: FrontPoint,
+    names: Mapping[str, str],
+    trained: Trained,
+    show: Callable[[int, int], None],
+    queue: Queue,
+) -> dict[str, Any]:
+    settled, stem = _settled(run, found, point, trained, show), next(iter(names.values()))
+    paths = [found.folder / f"{stem}.{suffix}" for suffix in run.experiment.export.formats]
+    files = [_export_file(run, found.tier.name, settled, path, queue) for path in paths]
+    total, top1 = costs(settled.network), float((settled.logits.argmax(1) == settled.labels).mean())
+    return {
+        "picks": list(names),
+        "key": point.architecture.key,
+        "architecture": point.architecture.as_dict(),
+        "input_shape": list(settled.network.input_shape),
+        "preprocessing": run.dataset.preprocessing_at(*settled.network.input_shape[1:]),
+        "classes": list(run.dataset.class_names),
+        "scores": {
+            metric: {"value": value, "origin": point.origin.get(metric, "")} for metric, value in point.scores.items()
+        },
+        "measured": {metric: {"value": value, "origin": "measured"} for metric, value in point.measured.items()},
+        "weights": settled.weights,
+        "test_top1": {"value": top1, "origin": "measured", "in": "PyTorch"},
+        **({"fine_tuned": settled.tuned} if settled.tuned else {}),
+        "params": total.params,
+        "macs": total.macs,
+        "files": [asdict(record) for record in files],
+    }
+
+
+def _settled(run: Run, found: Found, point: FrontPoint, trained: Trained, show: Callable[[int, int], None]) -> _Settled:
+    import torch
+
+    from hwnas.accuracy.inherited import inherited
+    from hwnas.export.bundle import logits_of
+    from hwnas.problem.accuracy import ingredients_of
+    from hwnas.supernet.weights import resized
+    from hwnas.supernet.weights_file import kept_module
+
+    network, test = run.network(point.architecture), run.dataset.test
+    scored = inherited(ingredients_of(run, trained))
+    told = None
+    if (kept := found.weights(run, point.architecture)) is not None:
+        module = start = kept_module(kept, network)
+        weights = f"as they were scored on the ladder, {found.producer}"
+    else:
+        module, start, weights = scored.settled(network), trained.supernet.extract(network), weights_told(trained)
+    if run.experiment.export.fine_tune_epochs:
+        tuned = tune(run, trained, point.architecture, network, module, start, show)
+        module, told = tuned.module, tuned.told
+        weights += ", trained on" if tuned.better else ""
+    images = resized(test.every(), network).numpy()
+    seen = torch.cat(scored.calibration)[: run.experiment.export.calibration_images]
+    ranges, labels = resized(seen, network).numpy(), test.labels.numpy()
+    return _Settled(module, weights, network, ranges, images, labels, logits_of(module, images), told)
+
+
+def _export_file(run: Run, tier: str, settled: _Settled, path: Path, queue: Queue) -> FileRecord:
+    """Write one file, run it on the test images, compare and time it."""
+    from hwnas.export.bundle import Criterion, FileRecord, compare, write_model
+    from hwnas.export.tensors import ends_of
+
+    format_, config = path.suffix.removeprefix("."), run.experiment.export
+    runtime = _runtime_for(run, tier, format_)
+    precision = runtime.setup.precision
+    write_model(
+        settled.module, settled.network.input_shape, path, exporter_of(runtime.setup, calibration=settled.calibration)
+    )
+    loaded = runtime.load(path)
+    ends = ends_of(path, runtime.setup.batch, settled.network.input_shape)
+    parity = compare(
+        settled.logits, loaded, settled.images, settled.labels, path=path,
+        criterion=Criterion(config.tolerance) if precision == "fp32" else Criterion(agreement=config.agreement),
+    )  # fmt: skip
+    with alone_on_device(queue):
+        timed = measure({path.name: loaded.invoke}, protocol(run.experiment.timing, run.experiment.seed))[path.name]
+    desk = ", at the desk and not on the board" if _setup(run, tier).host else ""
+    return FileRecord(
+        name=path.name,
+        format=format_,
+        runtime=f"{runtime.setup.runtime} {runtime.setup.runtime_version}, "
+        f"{counted(runtime.setup.threads, 'thread')}{desk}",
+        bytes=path.stat().st_size,
+        sha256=sha256_of(path),
+        batch=runtime.setup.batch,
+        precision=precision,
+        max_difference=parity.max_difference,
+        top1_agreement=parity.top1_agreement,
+        test_top1=parity.top1,
+        latency_ms=timed.low_ms,
+        latency_median_ms=timed.median_ms,
+        inputs=ends.inputs,
+        outputs=ends.outputs,
+    )
+
+
+def _setup(run: Run, tier: str) -> SetupConfig:
+    return run.experiment.setups[run.experiment.tiers[tier].setup]
+
+
+def _runtime_for(run: Run, tier: str, format_: str) -> Runtime:
+    """The tier's own set-up for its format; for the others the same threads and batch, on the processor, and the same
+    precision or, where that is not offered, fp32."""
+    setup, runtime = _setup(run, tier), RUNTIME_OF[format_]
+    precision = setup.precision if setup.precision in offered(runtime) else "fp32"
+    other = {"runtime": runtime, "accelerator": "cpu", "device": None, "precision": precision}
+    if setup.host:  # files are run at the desk first
+        setup = setup.model_copy(update={"accelerator": "cpu", "device": None, "cores": None})
+    return runtime_of(setup if runtime == setup.runtime else setup.model_copy(update=other))
+
+
+def _set_up(run: Run, tier: str) -> dict[str, object]:
+    """The tier's set-up: this machine's, of a board as far as its table tells it, or a file's column."""
+    if run.is_published(tier):
+        return published_setup(run, run.experiment.tiers[tier].setup)
+    config, path = _setup(run, tier), run.table_path(run.experiment.tiers[tier].setup)
+    if not config.host:
+        return runtime_of(config).setup.as_dict()
+    return (board_table(path, wished(config)).setup if path.exists() else wished(config)).as_dict()
+
+
+def published_setup(run: Run, setup: str) -> dict[str, object]:
+    """What is known of a set-up whose latencies are published."""
+    wanted = run.published(setup).wanted
+    return {"device": run.experiment.setups[setup].device or setup, "runtime": "published", "file": wanted.path.name,
+            "column": wanted.column}  # fmt: skip
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that results depend on."""
+    found = {"hwnas": __version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> Mapping[str, str]:
+    """What this machine is."""
+    from hwnas.runtimes.setup import cpu_name
+
+    return {
+        "processor": cpu_name(),
+        "system": f"{platform.system()} {platform.release()}",
+        "machine": platform.machine(),
+    }

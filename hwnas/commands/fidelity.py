@@ -1,0 +1,159 @@
+"""How well a run's accuracies rank networks: a sample of them trained alone, under the same budget."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hwnas import __version__
+from hwnas.commands.export import machine, versions
+from hwnas.commands.report import summary
+from hwnas.network import costs
+from hwnas.pareto import Objective, Tier
+from hwnas.problem.accuracy import accuracy_of, ingredients_of
+from hwnas.report import units
+from hwnas.report.validation.fidelity import Budget, Fidelity, RankedNetwork
+from hwnas.report.validation.fidelity_page import write_fidelity_page
+from hwnas.search.evaluate import evaluate
+from hwnas.search.fronts import write_whole
+from hwnas.search.score_store import Score, ScoreStore
+from hwnas.search.successive_halving import draw
+from hwnas.space import Architecture
+from hwnas.workspace.progress import Bar, Narrator, Silent
+from hwnas.workspace.supernets import recipe_of, supernet_of
+from hwnas.workspace.workspace import Run, open_run
+
+if TYPE_CHECKING:
+    from hwnas.accuracy.trained import TrainedAccuracy
+    from hwnas.workspace.supernets import Trained
+
+ALONE = "top1@alone"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What was found, and the files that tell it."""
+
+    fidelity: Fidelity
+    json: Path
+    page: Path
+
+
+def fidelity(
+    reference: str | Path,
+    *,
+    runs: Path = Path("runs"),
+    networks: int = 24,
+    epochs: int | None = None,
+    narrator: Narrator | None = None,
+) -> Judged:
+    """Train a random sample of networks alone and compare what they reach with what the search believes of them.
+
+    Epochs are those of the supernet if left out. Scores are kept one by one: the same command continues, and with more
+    networks it adds to what is there. Test images are not looked at.
+    """
+    run, narrator = open_run(reference, runs=runs), narrator or Silent()
+    from hwnas.accuracy.trained import alone
+
+    with run.opened(), run.timed("fidelity"):
+        trained = supernet_of(run, narrator)
+        ingredients = ingredients_of(run, trained)
+        asked = replace(ingredients.settings, source="alone", epochs=epochs)
+        lone = alone(replace(ingredients, settings=asked))
+        sample = draw(run.space, networks, run.experiment.seed, lambda architecture: True)
+        if len(sample) < networks:
+            narrator.say(f"only {len(sample)} unlike networks were found in the space, {networks} were asked for")
+        store = ScoreStore.open(run.folder / "scores.jsonl")
+        for notice in store.notices:
+            narrator.say(notice)
+        found = _compared(run, trained, lone, sample, store, narrator)
+        paths = run.folder / "fidelity.json", run.folder / "fidelity.html"
+        told = {**found.as_dict(), "machine": machine(), "versions": versions(), "hwnas": __version__, "date": _today()}
+        write_whole(paths[0], json.dumps(told, indent=1, allow_nan=False) + "\n")
+        page = write_fidelity_page(found, paths[1], hwnas_version=__version__, created_at=_today())
+    return Judged(found, paths[0], page)
+
+
+def _compared(
+    run: Run,
+    trained: Trained | None,
+    lone: TrainedAccuracy,
+    sample: Sequence[Architecture],
+    store: ScoreStore,
+    narrator: Narrator,
+) -> Fidelity:
+    """Score the sample both ways, cheap before dear."""
+    score = accuracy_of(run, trained)
+    tier = Tier("fidelity", (Objective(run.accuracy, "max"), Objective(ALONE, "max")))
+    producers = {run.accuracy: score.producer, ALONE: lone.producer}
+    ranked: list[RankedNetwork] = []
+    failed: dict[str, str] = {}
+    with narrator.bar("training networks alone") as bar:
+        for number, architecture in enumerate(sample):
+            told = replace(lone, on_epoch=_teller(bar, number, len(sample), ranked))
+            evaluation = evaluate(architecture, {run.accuracy: score, ALONE: told}, tier, store, producers)
+            if evaluation.failed is not None:
+                failed[architecture.key] = evaluation.failed
+            else:
+                stored = store.get(architecture, ALONE, lone.producer)
+                assert stored is not None
+                ranked.append(_ranked(run, architecture, evaluation.scores[run.accuracy], stored))
+            bar.update(number + 1, len(sample), _left(ranked, len(sample) - number - 1))
+    together = None
+    if trained is not None and run.source.supernet:
+        seconds = sum(epoch.seconds for epoch in trained.history)
+        together = Budget(len(trained.history), len(lone.dataset.train), _a_step(run), seconds)
+    return Fidelity(
+        run=run.experiment.name,
+        space=run.space.name,
+        metric=run.accuracy,
+        data=run.dataset.name,
+        seed=run.experiment.seed,
+        images=len(lone.split),
+        together=together,
+        alone=Budget(lone.recipe.epochs, len(lone.dataset.train), len(ranked), sum(n.seconds for n in ranked)),
+        networks=tuple(ranked),
+        failed=failed,
+    )
+
+
+def _a_step(run: Run) -> int:
+    """How many networks the supernet's last steps trained."""
+    from hwnas.supernet.strategies import Step, open_strategy
+
+    recipe = recipe_of(run)
+    last = Step(recipe.epochs, recipe.epochs, 1, 1, 0.0)
+    return len(open_strategy(run.space, recipe, base=run.base)(last, random.Random(0)))
+
+
+def _ranked(run: Run, architecture: Architecture, score: float, alone: Score) -> RankedNetwork:
+    total = costs(run.network(architecture))
+    assert alone.value is not None
+    return RankedNetwork(
+        architecture.key, summary(architecture), total.params, total.macs, score, alone.value, alone.elapsed_s
+    )
+
+
+def _teller(bar: Bar, number: int, total: int, ranked: Sequence[RankedNetwork]) -> Callable[[int, int], None]:
+    """What a network that is being trained tells of its epochs."""
+
+    def told(epoch: int, epochs: int) -> None:
+        bar.update(number + epoch / epochs, total, _left(ranked, total - number - epoch / epochs))
+
+    return told
+
+
+def _left(ranked: Sequence[RankedNetwork], networks: float) -> str:
+    """How long so many networks will take, by those that were trained."""
+    if not ranked or networks <= 0:
+        return ""
+    return f"about {units.seconds(networks * sum(n.seconds for n in ranked) / len(ranked))} left"
+
+
+def _today() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -1,0 +1,326 @@
+"""The report of a run, filled from the files that it left."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from datetime import UTC, datetime
+from itertools import zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hwnas import __version__
+from hwnas.commands.export import machine, published_setup, versions
+from hwnas.commands.search import Searched, nothing_found, searched_before
+from hwnas.commands.show_fronts import accuracy_facts, estimated, latency_origin_of, passed_facts
+from hwnas.config import dump_experiment, published
+from hwnas.errors import HwnasError, SpaceError, reason
+from hwnas.latency.model import LatencyModel, throttled
+from hwnas.measure.table import LatencyTable, check_key, read_table
+from hwnas.network import Network, costs
+from hwnas.pareto import reference_point
+from hwnas.problem.cost_models import Priced, priced_setups
+from hwnas.problem.exported import exported_under
+from hwnas.problem.fronts import Found, found_front
+from hwnas.problem.live import live_path
+from hwnas.report import facts
+from hwnas.report.page import write_page
+from hwnas.runtimes.setup import Setup
+from hwnas.search.evaluate import Evaluation
+from hwnas.search.fronts import FrontPoint, hypervolume_history
+from hwnas.space import Architecture
+from hwnas.words import counted
+from hwnas.workspace.bundles import Bundle, open_bundle
+from hwnas.workspace.halving_results import Climb, climb_path
+from hwnas.workspace.progress import Narrator, Silent
+from hwnas.workspace.workspace import Run, open_run
+
+if TYPE_CHECKING:
+    from hwnas.workspace.supernets import Trained
+
+
+MANY, CHUNK = 1000, 20_000
+"""From so many networks on they are counted together; so many at a time."""
+
+
+def report(reference: str | Path, *, runs: Path = Path("runs"), narrator: Narrator | None = None) -> Path:
+    """Write report.html of a run again, from what its searches and ladders left in its folder."""
+    from hwnas.workspace.supernets import supernet_of
+
+    run = open_run(reference, runs=runs)
+    with run.opened():
+        trained = supernet_of(run, narrator or Silent())
+        prices = priced_setups(run)
+        return report_run(run, trained, prices, searched_before(run, trained, prices))
+
+
+def report_run(run: Run, trained: Trained | None, prices: dict[str, Priced], searched: list[Searched]) -> Path:
+    """Write report.html of a run that was searched, and exported or not."""
+    return write_page(facts_of(run, trained, prices, searched), run.folder / "report.html")
+
+
+def facts_of(
+    run: Run, trained: Trained | None, prices: dict[str, Priced], searched: Sequence[Searched]
+) -> facts.ReportFacts:
+    """Everything that the report tells."""
+    config = run.experiment
+    return facts.ReportFacts(
+        experiment=config.name,
+        title=config.title or config.name,
+        created_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        hwnas_version=__version__,
+        machine=machine(),
+        space=facts.SpaceFacts(
+            run.space.name,
+            run.space.source,
+            _count(run),
+            len(run.space.choices),
+            _costs(run, run.space.smallest()),
+            _costs(run, run.space.largest()),
+        ),
+        tiers=tuple(_tiers(run, prices, searched)),
+        training=None if trained is None else _training(run, trained),
+        config_yaml=dump_experiment(published(run.resolved)),
+        versions=versions(),
+        elapsed=run.elapsed,
+    )
+
+
+def describe(network: Network) -> tuple[str, ...]:
+    """One line for each operator: slot, kind, channels, then the other knobs."""
+    lines = []
+    for slot, operator in zip(network.slots, network.operators, strict=True):
+        rest = [f"{k} {v}" for k, v in operator.knobs.items() if k not in ("in_channels", "out_channels") and v]
+        lines.append(
+            f"{slot}: {operator.kind} {operator.in_channels} to {operator.out_channels}, {', '.join(rest)}".rstrip(", ")
+        )
+    return tuple(lines)
+
+
+def _tiers(run: Run, prices: dict[str, Priced], searched: Sequence[Searched]) -> Iterator[facts.TierFacts]:
+    """Each tier as it was searched, and beside it what the ladder found, if that was climbed."""
+    by_name = {one.tier.name: one for one in searched}
+    for name in run.experiment.tiers:
+        found, left_out = _ladder(run, name)
+        if name in by_name:
+            yield _searched(run, by_name[name], prices, left_out)
+        if found is not None and found.climb is not None:
+            evaluations = found.evaluations if found.solved_for else found.climb.last.evaluations
+            notes = found.notes if found.solved_for else tuple(_rungs(found.climb))
+            yield _tier(run, found, evaluations, prices, notes=notes)
+
+
+def _ladder(run: Run, name: str) -> tuple[Found | None, tuple[str, ...]]:
+    """What the ladder found; where that cannot be read any more, why."""
+    if not climb_path(run, name).exists():
+        return None, ()
+    try:
+        return found_front(run, name, "ladder"), ()
+    except HwnasError as error:
+        return None, (f"The ladder's front is left out: {error.met}. {error.do}.",)
+
+
+def _rungs(climb: Climb) -> Iterator[str]:
+    for rung, after in zip_longest(climb.rungs, climb.rungs[1:]):
+        went_on = "" if after is None else f", {len(rung.promoted)} went on"
+        failed = f", {rung.failed} could not be scored" if rung.failed else ""
+        yield f"{rung.metric}: {counted(len(rung.evaluations), 'network')}{failed}{went_on}."
+
+
+def _searched(run: Run, searched: Searched, prices: dict[str, Priced], left_out: tuple[str, ...]) -> facts.TierFacts:
+    tier = searched.tier
+    competing = [e.scores for e in searched.evaluations if e.competes(tier)]
+    reference = reference_point(competing, tier.objectives) if competing else None
+    volume = () if reference is None else tuple(hypervolume_history(searched.evaluations, tier, reference))
+    found = searched.found or found_front(run, tier.name, "search")
+    notes = (*(found.notes or _notes(searched)), *left_out)
+    volume = () if found.solved_for else volume  # of trials, which these networks are not
+    return _tier(run, found, searched.evaluations, prices, notes=notes, hypervolume=volume)
+
+
+def _tier(
+    run: Run,
+    found: Found,
+    evaluations: Sequence[Evaluation],
+    prices: dict[str, Priced],
+    *,
+    notes: tuple[str, ...],
+    hypervolume: tuple[float, ...] = (),
+) -> facts.TierFacts:
+    accuracy, latency = (objective.metric for objective in found.tier.objectives[:2])
+    name = found.tier.name
+    setup, (bundle, untrue) = run.experiment.tiers[name].setup, _exported(run, found)
+    tested = bundle.test_accuracies
+    live, again = run.is_live(name), run.front_table_path(setup)
+    again = live_path(run, setup) if live else again
+    table = read_table(again) if again.is_file() else None
+    price, published = prices.get(setup) if not live else None, run.is_published(name)
+    told = _setup_facts(price.model.setup) if price else _live_setup(run, setup, table)
+    meaning = "" if published else f"one call, batch {told['batch']}"
+    model = price.model if price else None
+    return facts.TierFacts(
+        name=name,
+        setup=told,
+        accuracy=accuracy_facts(accuracy, found.source),
+        latency=facts.ObjectiveFacts(latency, "min", latency_origin_of(run, name), meaning),
+        limits=found.tier.limits,
+        points=tuple(_points(run, [e for e in evaluations if e.failed is None])),
+        front=tuple(_front_point(run, found, point, model, table, tested) for point in found.points),
+        hypervolume=hypervolume,
+        files=_files(bundle, latency, {point.architecture.key for point in found.points}),
+        notes=(*notes, *untrue, *(_throttled(price) if price else ())),
+        found_by=found.by,
+        passed=passed_facts(found),
+    )
+
+
+def _points(run: Run, evaluations: Sequence[Evaluation]) -> Iterator[facts.Point]:
+    for evaluation, (params, macs) in zip(evaluations, _counted(run, evaluations), strict=True):
+        architecture = evaluation.architecture
+        yield facts.Point(
+            architecture.key, evaluation.scores, evaluation.broken, summary(architecture), params, macs
+        )  # fmt: skip
+
+
+def _counted(run: Run, evaluations: Sequence[Evaluation]) -> Iterator[tuple[int, int]]:
+    """Parameters and MACs of each network; of many, by looking up what their operators cost."""
+    architectures = [evaluation.architecture for evaluation in evaluations]
+    if len(architectures) >= MANY:
+        from hwnas.population import population_sums
+
+        for start in range(0, len(architectures), CHUNK):
+            codes = run.codebook.encode(architectures[start : start + CHUNK])
+            yield from map(tuple, population_sums(run.codebook, codes).tolist())
+        return
+    for architecture in architectures:
+        total = costs(run.network(architecture))
+        yield total.params, total.macs
+
+
+def summary(architecture: Architecture) -> str:
+    """The picks on one line."""
+    return ", ".join(f"{name} {value}" for name, value in architecture.picks)
+
+
+def _front_point(
+    run: Run,
+    found: Found,
+    point: FrontPoint,
+    model: LatencyModel | None,
+    table: LatencyTable | None,
+    tested: dict[str, float],
+) -> facts.FrontPoint:
+    accuracy, latency = (objective.metric for objective in found.tier.objectives[:2])
+    network = run.network(point.architecture)
+    estimate, total = model.predict(network) if model else None, costs(network)
+    again = table.checks.get(check_key(network)) if table is not None else None
+    return facts.FrontPoint(
+        point.architecture.key,
+        point.scores,
+        point.scores[latency],
+        estimate.low_ms if estimate else None,
+        estimate.high_ms if estimate else None,
+        point.measured.get(latency),
+        again.spread if again is not None else None,
+        point.kept,
+        point.picks,
+        describe(network),
+        tested.get(point.architecture.key),
+        total.params,
+        total.macs,
+        total.activation_bytes,
+        estimated(point, latency),
+        point.measured,
+        point.errors.get(accuracy),
+    )
+
+
+def _files(bundle: Bundle, latency: str, front: Collection[str]) -> tuple[facts.FileFacts, ...]:
+    """The sound files of networks that still stand on the front."""
+    return tuple(
+        facts.FileFacts(
+            " / ".join(model.picks),
+            file.format,
+            file.name,
+            file.bytes,
+            file.sha256,
+            file.max_difference,
+            file.top1_agreement,
+            file.test_top1,
+            model.scores.get(latency) if bundle.is_own(file) else None,
+            file.latency_ms,
+        )
+        for model in bundle.models
+        for file in model.files
+        if model.key in front and file.name not in bundle.wrong
+    )
+
+
+def _exported(run: Run, found: Found) -> tuple[Bundle, tuple[str, ...]]:
+    """The bundle of a front, and what is damaged there; empty where its numbers are of other conditions."""
+    bundle = open_bundle(found.folder)
+    damaged = tuple(
+        f"{name} of the bundle is damaged and left out here: {why}. `hwnas export` writes the bundle anew."
+        for name, why in bundle.wrong.items()
+    )
+    if bundle.manifest is None:
+        return bundle, damaged
+    try:
+        changed = exported_under(run, found, bundle.manifest.content)
+    except (ValueError, TypeError, AttributeError) as error:
+        changed = [f"what it tells of them cannot be read ({reason(error)})"]
+    if not changed:
+        return bundle, damaged
+    since = "; ".join(changed)
+    return Bundle(), (
+        f"The files in {found.folder} are left out, for they were exported under other conditions: {since}.",
+    )
+
+
+def _notes(searched: Searched) -> tuple[str, ...]:
+    why = f"; the search ended because {searched.finished.stopped}" if searched.finished.stopped else ""
+    notes = [f"Tried: {counted(searched.finished.trials, 'network')}{why}."]
+    if not searched.front:
+        notes.append(f"The front is empty: {nothing_found(searched)}.")
+    elif searched.finished.failed:
+        notes.append(f"{searched.finished.failed} could not be scored; scores.jsonl holds the reasons.")
+    return tuple(notes)
+
+
+def _throttled(price: Priced) -> tuple[str, ...]:
+    slowed = throttled(price.table)
+    return (f"The latencies rest on {counted(len(price.table.rows), 'row')}{slowed}.",) if slowed else ()
+
+
+def _live_setup(run: Run, setup: str, table: LatencyTable | None) -> dict[str, str | int | float]:
+    """What is published, or what the device said of itself; nothing was timed yet, what the experiment says."""
+    if run.experiment.setups[setup].latencies is not None:
+        return {name: str(value) for name, value in published_setup(run, setup).items()}
+    if table is not None:
+        return _setup_facts(table.setup)
+    return {name: value for name, value in run.experiment.setups[setup].model_dump().items()
+            if name in SETUP_WORDS and value is not None}  # fmt: skip
+
+
+SETUP_WORDS = ("runtime", "threads", "precision", "batch", "accelerator")
+
+
+def _setup_facts(setup: Setup) -> dict[str, str | int | float]:
+    return dict(setup.as_dict())
+
+
+def _training(run: Run, trained: Trained) -> facts.TrainingFacts:
+    epochs = tuple(facts.EpochFacts(e.epoch, e.loss, e.smallest, e.largest, e.seconds) for e in trained.history)
+    sizes = {name: f"{len(getattr(run.dataset, name)):,} {name}" for name in ("train", "validation", "test")}
+    return facts.TrainingFacts(epochs, f"{run.dataset.name}: {', '.join(sizes.values())} images")
+
+
+def _costs(run: Run, architecture: Architecture) -> facts.CostFacts:
+    total = costs(run.network(architecture))
+    return facts.CostFacts(total.params, total.macs, total.activation_bytes)
+
+
+def _count(run: Run) -> int | None:
+    try:
+        return run.space.count
+    except SpaceError:
+        return None

@@ -1,0 +1,234 @@
+"""A run solved again, for another set-up or other limits: from stored accuracies and a table, without training."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hwnas.config import SetupConfig, TierConfig, parse_setup, parse_tier
+from hwnas.errors import ConfigError, did_you_mean
+from hwnas.io.resources import find_file, shipped_names
+from hwnas.latency.model import LatencyModel
+from hwnas.measure.table import read_table
+from hwnas.network import known_operators
+from hwnas.pareto import Tier
+from hwnas.problem.cost_models import Priced, priced_before
+from hwnas.problem.fronts import Finder, Found, refuse_other_accuracies
+from hwnas.problem.resolve import Answer, answer
+from hwnas.search.fronts import FrontPoint
+from hwnas.search.successive_halving import tier_at
+from hwnas.workspace.halving_results import last_rung
+from hwnas.workspace.workspace import Run, open_run
+
+NAME = "solved"
+"""Of a tier that is solved for and is none of the experiment's."""
+
+
+@dataclass(frozen=True)
+class Solved:
+    """The front of stored accuracies under other limits, or on another set-up."""
+
+    run: Run
+    """The run with the tier that was solved for."""
+    found: Found
+    answer: Answer
+
+    @property
+    def tier(self) -> Tier:
+        """The tier that was solved for."""
+        return self.found.tier
+
+    @property
+    def front(self) -> tuple[FrontPoint, ...]:
+        """What stands on its front."""
+        return self.found.points
+
+    @property
+    def stored(self) -> int:
+        """So many networks have an accuracy."""
+        return self.answer.stored
+
+    @property
+    def left_out(self) -> int:
+        """Stored accuracies of other producers, which do not mix with these."""
+        return self.answer.left_out
+
+    @property
+    def unpriced(self) -> int:
+        """Networks for which the set-up tells no latency."""
+        return self.answer.unpriced
+
+    @property
+    def refusal(self) -> ConfigError | None:
+        """An error that names the nearest network, if none holds the limits."""
+        return None if self.front else _nothing_near(self.run, self.tier, self.answer)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {
+            "limits": list(map(str, self.tier.limits)), "stored": self.stored, "left_out": self.left_out,
+            "unpriced": self.unpriced,
+            "front": [
+                {"key": p.architecture.key, "architecture": p.architecture.as_dict(), "scores": dict(p.scores),
+                 "origin": dict(p.origin), "picks": list(p.picks)}
+                for p in self.front
+            ],
+            **({} if (near := self.answer.nearest(self.tier)) is None
+               else {"nearest": {"key": near.key, "scores": dict(near.scores)}}),
+        }  # fmt: skip
+
+
+def solve(
+    reference: str | Path,
+    *,
+    setup: str | None = None,
+    limits: Sequence[str] = (),
+    front: Finder = "search",
+    runs: Path = Path("runs"),
+) -> Solved:
+    """The front of what a run has accuracies of, on a set-up and within limits. Nothing is trained, timed or written.
+
+    Args:
+        reference: of the run.
+        setup: a set-up of the experiment, or a latency table, shipped ones by name; may be left out where the
+            experiment has one set-up.
+        limits: `latency_ms=20`, `params=1e6`, `top1=0.9`, ...
+        front: whose accuracies: those of the search, or those of the ladder's last rung.
+        runs: folder of runs.
+
+    Raises:
+        ConfigError: no such set-up, a limit that is none, or limits that no stored network meets: the nearest is named.
+        RunError: no accuracy is stored, or what is stored is of other data, space, training or seed.
+        TableError: the table cannot be used.
+    """
+    run = open_run(reference, runs=runs)
+    name, config, prices = _setup(run, setup)
+    solved = _solved(run, NAME, name, config, prices, limits, front)
+    if (refusal := solved.refusal) is not None:
+        raise refusal
+    return solved
+
+
+def solve_tiers(
+    reference: str | Path, *, limits: Sequence[str] = (), front: Finder = "search", runs: Path = Path("runs")
+) -> dict[str, Solved]:
+    """Solve for the set-up of each tier; the given limits stand in the place of the tiers' own.
+
+    Raises:
+        ConfigError: as `solve`; it is no error that some of the tiers, but not all, have nothing within the limits.
+        RunError, TableError: as `solve`.
+    """
+    run = open_run(reference, runs=runs)
+    solved = {}
+    for name, tier in run.experiment.tiers.items():
+        config = run.experiment.setups[tier.setup]
+        solved[name] = _solved(run, name, tier.setup, config, {}, limits, front)
+    refusals = [one.refusal for one in solved.values()]
+    if all(refusals) and refusals[0] is not None:
+        nearest = "; ".join(f"{name}: {refusal.allowed}" for name, refusal in zip(solved, refusals, strict=True)
+                            if refusal is not None)  # fmt: skip
+        first = refusals[0]
+        raise ConfigError(first.met, where=first.where, allowed=nearest, do=first.do)
+    return solved
+
+
+def _solved(
+    run: Run,
+    name: str,
+    setup: str,
+    config: SetupConfig,
+    prices: Mapping[str, Priced],
+    limits: Sequence[str],
+    front: Finder,
+) -> Solved:
+    rung, source = last_rung(run) if front == "ladder" else (None, run.source)
+    for searched in run.experiment.tiers:
+        refuse_other_accuracies(run, searched, front)
+    opened, prices = _with_tier(run, name, setup, config, prices, limits)
+    tier = opened.tier(name) if rung is None else tier_at(opened.tier(name), rung.metric)
+    solved = answer(opened, tier, source, prices, None if rung is None else rung.producer)
+    return Solved(opened, Found(front, tier, source, solved.points, run.folder), solved)
+
+
+def _with_tier(
+    run: Run, tier: str, name: str, config: SetupConfig, prices: Mapping[str, Priced], limits: Sequence[str]
+) -> tuple[Run, Mapping[str, Priced]]:
+    """The run with the tier that is solved for alone, and what prices its networks."""
+    raw: dict[str, Any] = {"setup": name, "limits": dict(map(_limit, limits))}
+    if tier in run.experiment.tiers and tier != NAME:
+        raw["minimise"] = list(run.experiment.tiers[tier].minimise)
+    asked: TierConfig = parse_tier(raw, where="--limit")
+    setups = {**run.experiment.setups, name: config}
+    experiment = run.experiment.model_copy(update={"setups": setups, "tiers": {tier: asked}})
+    opened = replace(run, experiment=experiment)
+    opened.source  # noqa: B018 - a limit on an accuracy that is none is told
+    if config.latencies is not None and (lacking := asked.asks_of_a_table):
+        raise ConfigError(
+            f"`{lacking[0]}` is limited", where=f"--setup {name}", allowed="A published set-up tells latencies alone",
+            do="Leave the limit out",
+        )  # fmt: skip
+    if not prices and opened.predicts(name):
+        prices = {name: priced_before(opened, name)}
+    return opened, prices
+
+
+def _setup(run: Run, given: str | None) -> tuple[str, SetupConfig, dict[str, Priced]]:
+    known = run.experiment.setups
+    if given is None and len(known) == 1:
+        given = next(iter(known))
+    if given is None:
+        raise ConfigError(
+            "no set-up is named", where="--setup", allowed=f"The experiment has {', '.join(known)}; or a latency table",
+            do="Name one with --setup",
+        )  # fmt: skip
+    if given in known:
+        return given, known[given], {}
+    shipped = shipped_names("latency_tables")
+    if not ("/" in given or "." in given or given in shipped or Path(given).exists()):
+        raise ConfigError(
+            f"there is no set-up `{given}`", where="--setup",
+            allowed=f"{did_you_mean(given, {*known, *shipped})}; or the file of a latency table",
+            do="Name a set-up of the experiment, or a table",
+        )  # fmt: skip
+    table = read_table(find_file(given, "latency_tables"))
+    told = table.setup
+    name = re.sub(r"[^A-Za-z0-9_.-]", "_", Path(given).stem).lstrip("_.-") or "table"
+    config = parse_setup(
+        {"runtime": told.runtime, "threads": told.threads, "batch": told.batch, "precision": told.precision,
+         "accelerator": told.accelerator, "device": told.device, "table": str(table.path), "missing": "estimate"},
+        where=f"--setup {table.path}",
+    )  # fmt: skip
+    model = LatencyModel.of(table, missing="estimate", operators=known_operators(run.space))
+    return name, config, {name: Priced(table, model)}
+
+
+def _limit(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ConfigError(
+            f"`{text}` is no limit", where="--limit", allowed="The form is NAME=VALUE, such as latency_ms=20",
+            do="Write it so; --limit can be given more than once",
+        )  # fmt: skip
+    return name.strip(), value.strip()
+
+
+def _nothing_near(run: Run, tier: Tier, found: Answer) -> ConfigError:
+    """The error for limits that nothing meets, with the network that breaks them least."""
+    near = found.nearest(tier)
+    if near is None:
+        return ConfigError(
+            f"the set-up tells no latency of the {found.unpriced:,} networks with an accuracy",
+            where=f"run {run.folder}", allowed="A latency comes from a table's rows, or from a file's",
+            do="Name another set-up",
+        )  # fmt: skip
+    sentence = str(near)
+    return ConfigError(
+        f"none of {len(found.evaluations):,} networks with an accuracy meets the limits "
+        f"{', '.join(map(str, tier.limits))}",
+        where=f"run {run.folder}",
+        allowed=sentence[0].upper() + sentence[1:],
+        do="Loosen a limit, or add a tier with these limits to the experiment and search it",
+    )

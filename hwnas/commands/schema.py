@@ -1,0 +1,161 @@
+"""JSON Schemas of space and experiment files, so that editors complete keys and mark what is not understood."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import typing
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from hwnas.config import Experiment
+from hwnas.notation import NOTATIONS
+from hwnas.ops import OPERATORS
+from hwnas.registry import member
+
+Kind = Literal["space", "experiment"]
+Schema = dict[str, Any]
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+NAME = {"type": "string", "pattern": "^[a-z][a-z0-9_]*$"}
+SHARED = {"type": "string", "pattern": r"^\$[a-z][a-z0-9_]*$", "description": "a shared choice, by its name"}
+OPTION: Schema = {"type": ["number", "string", "boolean"]}
+TYPES: Mapping[type, Schema] = {
+    bool: {"type": "boolean"},
+    int: {"type": "integer"},
+    float: {"type": "number"},
+    str: {"type": "string"},
+}
+DERIVED = ("in_channels", "out_channels", "stride")
+"""Fields of operators that no knob sets: the chain does."""
+
+
+def schema(kind: Kind) -> Schema:
+    """The schema of a kind of file."""
+    return _space() if kind == "space" else _experiment()
+
+
+def schema_text(kind: Kind) -> str:
+    """The schema as the file that is shipped."""
+    return json.dumps(schema(kind), indent=1) + "\n"
+
+
+def _experiment() -> Schema:
+    found = Experiment.model_json_schema()
+    return {"$schema": DIALECT, **found, "title": "hwnas experiment"}
+
+
+def _space() -> Schema:
+    """Stages are checked by operator; where a space names plugins or blocks, an operator may be one of those."""
+    whole = _whole(1)
+    strict, own = {"$ref": "#/$defs/operator"}, {"anyOf": [{"$ref": "#/$defs/operator"}, NAME]}
+    return {
+        "$schema": DIALECT,
+        "title": "hwnas search space",
+        "type": "object",
+        "required": ["name", "input", "classes", "stages"],
+        "additionalProperties": False,
+        "properties": {
+            "name": NAME,
+            "source": {"type": "string", "description": "where the space is from"},
+            "plugins": {"type": "array", "items": {"type": "string", "pattern": r"\.py$"}},
+            "notation": {"enum": sorted(NOTATIONS)},
+            "canonical": {"type": "string", "pattern": "^.+:.+$"},
+            "input": {
+                "type": "object",
+                "required": ["channels", "resolution"],
+                "additionalProperties": False,
+                "properties": {"channels": whole, "resolution": _choice(whole)},
+            },
+            "classes": whole,
+            "choices": {"type": "object", "propertyNames": NAME, "additionalProperties": _list_or_one(OPTION)},
+            "blocks": {"type": "object", "propertyNames": NAME, "additionalProperties": {"$ref": "#/$defs/block"}},
+            "stages": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/stage"}},
+        },
+        "allOf": [
+            {
+                "if": {"not": {"anyOf": [{"required": ["plugins"]}, {"required": ["blocks"]}]}},
+                "then": _ops_of_stages(strict),
+                "else": _ops_of_stages(own),
+            },
+            {"if": {"not": {"required": ["plugins"]}}, "then": {"$ref": "#/$defs/no_plugins"}},
+        ],
+        "$defs": _definitions(),
+    }
+
+
+def _ops_of_stages(op: Schema) -> Schema:
+    return {"properties": {"stages": {"items": {"properties": {"op": _list_or_one(op)}}}}}
+
+
+def _definitions() -> Schema:
+    whole = _whole(1)
+    knobs = {kind: _knobs(kind) for kind in OPERATORS}
+    known = {name: held for found in knobs.values() for name, held in found.items()}
+    chain = {
+        "name": NAME,
+        "op": {"description": "an operator or a block; a list is a choice for each layer"},
+        "depth": _choice(_whole(0)),
+        "width": _choice(whole),
+        "stride": whole,
+        "per": {
+            "anyOf": [
+                {"enum": ["layer", "stage"]},
+                {"type": "object", "additionalProperties": {"enum": ["layer", "stage"]}},
+            ]
+        },
+    }
+    return {
+        "operator": {"enum": list(OPERATORS)},
+        "stage": {"type": "object", "required": ["name", "op"], "properties": {**chain, **_open(known)}},
+        "block": {"type": "object", "required": ["op"], "properties": {"op": {"type": "string"}}},
+        "no_plugins": {
+            "properties": {
+                "stages": {"items": {"allOf": [_of_kind(kind, held, tuple(chain)) for kind, held in knobs.items()]}},
+                "blocks": {
+                    "additionalProperties": {
+                        "properties": {"op": {"$ref": "#/$defs/operator"}},
+                        "allOf": [_of_kind(kind, held, ("op", "stride")) for kind, held in knobs.items()],
+                    }
+                },
+            }
+        },
+    }
+
+
+def _of_kind(kind: str, knobs: Schema, others: tuple[str, ...]) -> Schema:
+    """What may stand where `op` names one operator."""
+    return {
+        "if": {"properties": {"op": {"const": kind}}, "required": ["op"]},
+        "then": {"properties": knobs, "propertyNames": {"enum": sorted({*others, *knobs})}},
+    }
+
+
+def _open(knobs: Schema) -> Schema:
+    """Names alone, for completion: what a knob holds depends on the operator."""
+    return {name: {} for name in sorted(knobs)}
+
+
+def _knobs(kind: str) -> Schema:
+    operator = member(OPERATORS, kind, what="operator", where="schema")
+    hints = typing.get_type_hints(operator)
+    names = [field.name for field in dataclasses.fields(operator) if field.name not in DERIVED]
+    return {name: _choice(_typed(hints[name])) for name in names}
+
+
+def _typed(hint: Any) -> Schema:
+    if typing.get_origin(hint) is Literal:
+        return {"enum": list(typing.get_args(hint))}
+    return TYPES.get(hint, OPTION)
+
+
+def _choice(one: Schema) -> Schema:
+    """One option, a list of them, or a shared choice."""
+    return {"anyOf": [one, {"type": "array", "items": one, "minItems": 1, "uniqueItems": True}, SHARED]}
+
+
+def _list_or_one(one: Schema) -> Schema:
+    return {"anyOf": [one, {"type": "array", "items": one, "minItems": 1, "uniqueItems": True}]}
+
+
+def _whole(least: int) -> Schema:
+    return {"type": "integer", "minimum": least}

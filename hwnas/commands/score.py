@@ -1,0 +1,135 @@
+"""Training-free scores of a space's networks, or of an experiment's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hwnas.errors import ConfigError
+from hwnas.io.locks import RunLock
+from hwnas.io.yaml import parse_yaml
+from hwnas.problem.zero_cost import NOISE, Target, _check_name, asked_for
+from hwnas.report.scores import ProxyScore, Scored, ScoredNetwork, ranked
+from hwnas.search.fronts import write_whole
+from hwnas.search.score_store import ScoreStore
+from hwnas.search.successive_halving import draw
+from hwnas.space import AnySpace, Architecture
+from hwnas.workspace.architectures import check_readable, read_architectures
+from hwnas.workspace.progress import Narrator, Silent
+from hwnas.workspace.spaces import is_space, open_space
+from hwnas.workspace.workspace import open_run
+
+if TYPE_CHECKING:
+    from hwnas.data import Dataset
+
+
+def score(
+    target: str | Path,
+    proxies: Sequence[str] = ("ensemble",),
+    *,
+    sample: int = 20,
+    architectures: Path | None = None,
+    data: str | None = None,
+    seed: int | None = None,
+    batch: int | None = None,
+    resolution: int | None = None,
+    processes: int = 1,
+    csv: Path | None = None,
+    runs: Path = Path("runs"),
+    narrator: Narrator | None = None,
+) -> Scored:
+    """Score networks without training; ranks are by the first proxy. What was scored before is not scored again.
+
+    Args:
+        target: a space, whose scores go to `runs/<space>-scores`, or an experiment, whose scores go to its run.
+        proxies: names in `TRAINING_FREE` or `ENSEMBLES`; the latter rank the networks that are scored together.
+        sample: so many random networks; fewer where the space has no more.
+        architectures: a file with those to score instead: a JSON list, such as a front, or one a line.
+        data: a data set's name, `file.py:function`, a YAML mapping as in an experiment, or `noise`. If left out, the
+            experiment's data; of a space, noise.
+        seed: of weights, noise and the sample; the experiment's, or 0, if left out.
+        batch, resolution: of the images, instead of the proxies' own.
+        processes: how many score at once; the scores are the same.
+        csv: a file for all rows.
+
+    Raises:
+        ConfigError: an unknown proxy, one that does not hold for the space, or data that do not fit.
+    """
+    for name in proxies:
+        _check_name(name)
+    if architectures is not None:
+        check_readable(architectures)
+    narrator = narrator or Silent()
+    with _opened(target, data, seed, runs) as given:
+        from hwnas.accuracy.zero_cost_proxies.population import score_population
+
+        asked = [asked_for(given, name, batch, resolution) for name in dict.fromkeys(proxies)]
+        if architectures is None:
+            wanted = draw(given.space, sample, given.seed, lambda architecture: True)
+        else:
+            wanted = read_architectures(given.space, architectures)
+        store = ScoreStore.open(given.folder / "scores.jsonl")
+        for notice in store.notices:
+            narrator.say(notice)
+        with narrator.bar(f"scoring {given.space.name}") as bar:
+            scorers = [scorer for one in asked for scorer in one.scorers]
+            found = iter(score_population(wanted, scorers, store, processes=processes, progress=bar.update))
+    columns = {one.name: one.column([next(found) for _ in one.scorers]) for one in asked}
+    scored = _scored(given.space, {one.name: one.producer for one in asked}, wanted, columns)
+    if csv is not None:
+        write_whole(csv, scored.as_csv())
+    return scored
+
+
+def _scored(
+    space: AnySpace,
+    producers: Mapping[str, str],
+    wanted: Sequence[Architecture],
+    columns: Mapping[str, Sequence[ProxyScore]],
+) -> Scored:
+    ranks = ranked([score.value for score in next(iter(columns.values()))])
+    networks = [
+        ScoredNetwork(a.key, a.as_dict(), rank, dict(zip(columns, scores, strict=True)))
+        for a, rank, scores in zip(wanted, ranks, zip(*columns.values(), strict=True), strict=True)
+    ]
+    networks.sort(key=lambda network: (network.rank is None, network.rank or 0))  # stable: equal ones keep their order
+    return Scored(space.name, producers, tuple(networks))
+
+
+@contextmanager
+def _opened(target: str | Path, data: str | None, seed: int | None, runs: Path) -> Iterator[Target]:
+    """The target, its folder locked."""
+    if is_space(target) is False:
+        from hwnas.workspace.supernets import torch_device
+
+        run = open_run(target, runs=runs)
+        seed = run.experiment.seed if seed is None else seed
+        with run.opened():
+            dataset = run.dataset.without_test() if data is None else _data(data, seed)
+            yield Target(run.space, dataset, run.folder, seed, torch_device(run.experiment.device))
+        return
+    space, _ = open_space(target)
+    folder, seed = runs / f"{space.name}-scores", seed or 0
+    dataset = None if data is None else _data(data, seed)
+    with RunLock(folder):
+        yield Target(space, dataset, folder, seed, "cpu")
+
+
+def _data(text: str, seed: int) -> Dataset | None:
+    """The data set of a name, or of a mapping in YAML; None for noise."""
+    from hwnas.data import load_data
+
+    if text == NOISE:
+        return None
+    try:
+        found = parse_yaml(text, where="--data")
+    except ConfigError as error:
+        raise ConfigError(
+            f"`{text}` is no data set: {error.met}",
+            where="--data",
+            allowed="A name, `file.py:function`, `noise`, or a mapping such as `{name: cifar10, path: images.npz}`",
+            do="Correct it",
+        ) from error
+    return load_data(found if isinstance(found, dict) else text, seed=seed).without_test()

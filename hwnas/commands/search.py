@@ -1,0 +1,289 @@
+"""Searching the tiers of a run, and timing their fronts again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hwnas.accuracy import Accuracy
+from hwnas.errors import EmptyFront, HostAway
+from hwnas.io.locks import RunLock
+from hwnas.pareto import Limit, Tier
+from hwnas.problem.accuracy import accuracy_of
+from hwnas.problem.conditions import Conditions, conditions_of, write_conditions
+from hwnas.problem.cost_models import Priced, notices, priced_setups
+from hwnas.problem.feasibility import check_limits
+from hwnas.problem.fronts import Found, finder_of, found_front, solved_again
+from hwnas.problem.live import refuse_paused
+from hwnas.problem.origins import origin_of_latency, origins_of
+from hwnas.problem.population_costs import guide_of
+from hwnas.problem.remeasure import timed_again
+from hwnas.problem.studies import _study_name, study_storage, told_to, weights_producer
+from hwnas.problem.warm_start import adopt, promising, put_back, started_with
+from hwnas.problem.workers import RUNNERS, Job, scorers_of
+from hwnas.report import units
+from hwnas.search.early_stopping import StopRules
+from hwnas.search.evaluate import Evaluation, error_of
+from hwnas.search.fronts import FrontPoint, tier_front, write_front
+from hwnas.search.nearest import nearest
+from hwnas.search.progress import Finished, Progress
+from hwnas.search.score_store import ScoreStore
+from hwnas.search.study import Study, open_study
+from hwnas.search.study_spec import Plan
+from hwnas.words import counted
+from hwnas.workspace.progress import Narrator, Silent
+from hwnas.workspace.tensorboard_log import tensorboard
+from hwnas.workspace.workspace import Run, open_run
+
+if TYPE_CHECKING:
+    from hwnas.workspace.supernets import Trained
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A tier after its search."""
+
+    tier: Tier
+    finished: Finished
+    evaluations: tuple[Evaluation, ...]
+    front: tuple[FrontPoint, ...]
+    paused: HostAway | None = None
+    """Why the search waits for its device."""
+    conditions: Conditions | None = None
+    """Conditions of the search."""
+    found: Found | None = None
+    """The front as it is read from the run's folder, if it was."""
+    measured_limits: tuple[Limit, ...] = ()
+    """The tier's limits once the front was timed again: a quantile's is then on the latency itself."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Return whether no network is left on the front."""
+        return not any(point.kept is not False for point in self.front)
+
+
+def search(
+    reference: str | Path, *, runs: Path = Path("runs"), trials: int | None = None, narrator: Narrator | None = None
+) -> list[Searched]:
+    """Search all tiers of an experiment whose tables and supernet are there; started again, it continues."""
+    from hwnas.workspace.supernets import supernet_of
+
+    run, narrator = open_run(reference, runs=runs), narrator or Silent()
+    lock = RunLock(run.folder, shared=run.experiment.search.is_shared)
+    with run.opened(lock):
+        prices = priced_setups(run)
+        check_limits(run, prices)
+        searched = search_run(run, supernet_of(run, narrator), prices, narrator, trials=trials, alone=lock.alone)
+    refuse_paused((tier.tier.name, tier.paused) for tier in searched if tier.paused)
+    return searched
+
+
+def searched_before(run: Run, trained: Trained | None, prices: Mapping[str, Priced]) -> list[Searched]:
+    """The tiers of a run that were searched, as its folder holds them; nothing is written.
+
+    Raises:
+        RunError: a front is missing or damaged, or of other accuracies than the experiment asks for.
+    """
+    searched, producer = [], weights_producer(run, trained)
+    for name in run.experiment.tiers:
+        if finder_of(run, name) == "ladder":
+            continue  # its ladder was climbed, and nothing searched
+        found, evaluations = found_front(run, name, "search", producer=producer), tuple[Evaluation, ...]()
+        if not found.solved_for and found.conditions is not None:
+            evaluations = told_to(run, name, found.conditions.study)
+            if not evaluations:
+                found = solved_again(run, found, f"its study `{found.conditions.study}` is gone")
+        evaluations = evaluations or found.evaluations
+        stopped = "" if found.solved_for else rules_of(run).reached(evaluations, found.tier)
+        finished = Finished(len(evaluations), sum(e.failed is not None for e in evaluations), stopped)
+        searched.append(Searched(found.tier, finished, evaluations, found.points, None, found.conditions, found))
+    return searched
+
+
+def search_run(
+    run: Run,
+    trained: Trained | None,
+    prices: Mapping[str, Priced],
+    narrator: Narrator,
+    *,
+    trials: int | None = None,
+    alone: Callable[[], None] = lambda: None,
+) -> list[Searched]:
+    """Search every tier, time its front again and write it; accuracies are shared between tiers.
+
+    `alone` returns when no other process searches the folder any more: fronts are timed by one at a time.
+    """
+    proxy = accuracy_of(run, trained)
+    for notice in notices(run, prices):
+        narrator.say(notice)
+    with run.timed("search"):
+        store = ScoreStore.open(run.folder / "scores.jsonl", shared=run.experiment.search.is_shared)
+        for notice in store.notices:
+            narrator.say(notice)
+        if taken := adopt(run, store, proxy.producer):
+            narrator.say(f"{taken:,} accuracies are taken over from earlier runs")
+        searched = [_search_tier(run, name, proxy, prices, store, narrator, trials) for name in run.experiment.tiers]
+    alone()
+    with run.timed("timing the fronts"):
+        timed = [_timed_again(run, tier, narrator) for tier in searched]
+    for tier in timed:
+        if tier.is_empty:
+            narrator.say(f"{tier.tier.name}: {nothing_found(tier)}")
+    return timed
+
+
+def nothing_found(searched: Searched) -> str:
+    """A sentence on an empty front: why, and which network came nearest to its limits."""
+    if searched.front:
+        tier = replace(searched.tier, limits=searched.measured_limits)
+        best = nearest(((p.architecture.key, p.final) for p in searched.front), tier)
+        return f"none of {len(searched.front)} networks holds the limits with what was measured; {best}"
+    tried, failed = len(searched.evaluations), searched.finished.failed
+    broken = Counter(limit for evaluation in searched.evaluations for limit in evaluation.broken)
+    limits = ", ".join(f"{limit} by {count}" for limit, count in broken.most_common())
+    told = f"; limits were broken: {limits}" if limits else ""
+    reasons = Counter(e.failed for e in searched.evaluations if e.failed is not None).most_common(1)
+    why = f" ({reasons[0][1]} times {reasons[0][0]})" if reasons else ""
+    scored = [(e.architecture.key, e.scores) for e in searched.evaluations if e.failed is None]
+    near = f"; {one}" if (one := nearest(scored, searched.tier)) is not None and limits else ""
+    return f"none of {tried} networks stands on the front, {failed} could not be scored{why}{told}{near}"
+
+
+def refuse_empty_fronts(searched: Iterable[Searched]) -> None:
+    """Tell of tiers for which no network is left, once all else is done.
+
+    Raises:
+        EmptyFront: there is one.
+    """
+    empty = [tier for tier in searched if tier.is_empty and tier.paused is None]
+    if empty:
+        raise EmptyFront(
+            "; ".join(f"tier `{tier.tier.name}`: {nothing_found(tier)}" for tier in empty),
+            where="search", allowed="A front holds networks within all limits of its tier",
+            do="Loosen a limit, search with more trials, or widen the space; `hwnas feasible` tells what limits leave",
+        )  # fmt: skip
+
+
+def _search_tier(
+    run: Run,
+    name: str,
+    proxy: Accuracy,
+    prices: Mapping[str, Priced],
+    store: ScoreStore,
+    narrator: Narrator,
+    trials: int | None,
+) -> Searched:
+    tier, config = run.tier(name), run.experiment.search
+    study = _open_study(run, name, proxy, prices, store, narrator)
+    kept_as = f"{_study_name(run, name)}-{study.plan.digest}"
+    conditions = conditions_of(run, name, producer=proxy.producer, study=kept_as)
+    scorers = scorers_of(run, name, proxy, prices, narrator)
+    job = Job(run, name, study, scorers, {run.accuracy: proxy.producer}, store, trials or config.trials)
+    for notice in study.notices:
+        narrator.say(notice)
+    if lost := put_back(run, study, store, proxy):
+        narrator.say(f"{name}: {lost:,} accuracies that the store had lost are put back from the study")
+    with narrator.bar(f"searching {name}") as bar, tensorboard(run, name) as log:
+
+        def show(progress: Progress) -> None:
+            best = "" if progress.best is None else f", best {units.scored(run.accuracy, progress.best)}"
+            pace = "" if progress.per_second is None else f", {units.pace(progress.per_second, progress.left_s or 0.0)}"
+            text = f"front {progress.front_size}, hypervolume {progress.hypervolume:.4g}{best}{pace}"
+            bar.update(progress.trials, progress.total, text)
+            log(progress)
+
+        with closing(study):
+            finished, paused = _until_away(job, show)
+    if paused is None and finished.trials < job.trials:
+        narrator.say(f"{name} ends after {counted(finished.trials, 'trial')}: {finished.stopped}")
+    if paused is not None:
+        narrator.say(f"{name} pauses after {counted(finished.trials, 'trial')}: {paused.where}: {paused.met}")
+    evaluations = study.evaluations
+    front = standing(run, name, tier, evaluations, prices, run.source.origin, proxy)
+    return Searched(tier, finished, evaluations, tuple(front), paused, conditions)
+
+
+def standing(
+    run: Run,
+    name: str,
+    tier: Tier,
+    evaluations: Sequence[Evaluation],
+    prices: Mapping[str, Priced],
+    accuracy_origin: str,
+    accuracy: Accuracy,
+) -> list[FrontPoint]:
+    """The tier's front, each score with where it comes from, accuracies with their standard errors."""
+    metric, latency = (objective.metric for objective in tier.objectives[:2])
+    front = []
+    for point in tier_front(evaluations, tier, origins_of(tier, accuracy_origin)):
+        error = error_of(accuracy, point.scores[metric])
+        origin = {**point.origin, latency: origin_of_latency(run, name, prices, point.architecture)}
+        front.append(replace(point, origin=origin, errors={} if error is None else {metric: error}))
+    return front
+
+
+def rules_of(run: Run) -> StopRules:
+    """What ends a tier's search before its number of trials."""
+    config = run.experiment.search
+    plateau = config.plateau
+    return StopRules(config.hours) if plateau is None else StopRules(config.hours, plateau.trials, plateau.gain)
+
+
+def _until_away(job: Job, show: Callable[[Progress], None]) -> tuple[Finished, HostAway | None]:
+    """Search, as far as the tier's device does not go away. The trial in hand is not told then: it is asked again."""
+    try:
+        return RUNNERS[job.run.experiment.search.runner](job, show), None
+    except HostAway as error:
+        return replace(job.study.finished(job.trials), stopped=f"{error.where} did not answer any more"), error
+
+
+def _open_study(
+    run: Run, name: str, proxy: Accuracy, prices: Mapping[str, Priced], store: ScoreStore, narrator: Narrator
+) -> Study:
+    tier, config = run.tier(name), run.experiment.search
+    produced = _producer(run, name, prices)
+    plan = Plan(
+        run.space,
+        tier,
+        config.sampler,
+        config.population,
+        run.experiment.seed,
+        {run.accuracy: proxy.producer, tier.objectives[1].metric: produced},
+        first=tuple(
+            dict.fromkeys(
+                [
+                    run.space.smallest(),
+                    run.space.largest(),
+                    *started_with(run),
+                    *promising(run, name, prices, store, narrator),
+                ]
+            )
+        ),
+        guide=guide_of(run, name, prices),
+        rules=rules_of(run),
+    )
+    shared, kept_as = config.is_shared, _study_name(run, name)
+    return open_study(plan, study_storage(run, name), name=kept_as, shared=shared, lease_s=config.lease_s)
+
+
+def _producer(run: Run, tier: str, prices: Mapping[str, Priced]) -> str:
+    """What makes a tier's latencies."""
+    setup = run.experiment.tiers[tier].setup
+    if run.is_published(tier):
+        return run.published(setup).producer
+    return "live" if run.is_live(tier) else prices[setup].digest
+
+
+def _timed_again(run: Run, searched: Searched, narrator: Narrator) -> Searched:
+    """The tier with its front as it was timed again, on the disk."""
+    name = searched.tier.name
+    front = timed_again(run, searched.front, run.tier(name, measured=True), narrator)
+    path = run.front_path(name)
+    write_front(path, path.with_suffix(".csv"), front)
+    if searched.conditions is not None:
+        write_conditions(path, searched.conditions)
+    return replace(searched, front=tuple(front), measured_limits=run.tier(name, measured=True).limits)

@@ -1,0 +1,48 @@
+"""Storages of studies: serving one to many clients."""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import suppress
+
+from hwnas.errors import ConfigError, HwnasError, RunError
+from hwnas.io.storage_url import driver_message, public_url, storage_url
+from hwnas.registry import optional
+from hwnas.search.storage.backends import database
+from hwnas.workspace.progress import Narrator, Silent
+
+
+def serve_storage(url: str, *, host: str = "localhost", port: int = 13000, narrator: Narrator | None = None) -> None:
+    """Serve a database to many searches, until it is interrupted; they name it `grpc://host:port`.
+
+    Raises:
+        ConfigError: the URL is that of no database.
+        RunError: the port is taken, or the database does not answer.
+        MissingExtra: grpcio is not installed.
+    """
+    import optuna
+
+    url = storage_url(url)
+    if "://" not in url or url.startswith("grpc://"):
+        raise ConfigError(
+            f"`{public_url(url)}` cannot be served",
+            where="serve-storage",
+            allowed="A database's URL is served: sqlite:///studies.db, postgresql+psycopg://user@host/name",
+            do="Name a database; Optuna's proxy takes no journal file",
+        )
+    optional("grpc", extra="grpc", why="hwnas serve-storage")
+    try:
+        storage = database(url)
+        (narrator or Silent()).say(f"serving {public_url(url)} as grpc://{host}:{port}; Ctrl-C ends it")
+        with warnings.catch_warnings(), suppress(KeyboardInterrupt):
+            warnings.simplefilter("ignore")  # Optuna calls it experimental
+            optuna.storages.run_grpc_proxy_server(storage, host=host, port=port)
+    except HwnasError:
+        raise
+    except Exception as error:  # a database's own errors have no common base
+        raise RunError(
+            f"the storage cannot be served ({driver_message(error, url)})",
+            where=f"{public_url(url)} on {host}:{port}",
+            allowed="The database must answer, and the port be free",
+            do="Correct the URL, or name another port",
+        ) from error

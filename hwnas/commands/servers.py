@@ -1,0 +1,104 @@
+"""The dashboard of Optuna on a run's studies."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Container
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hwnas.errors import ConfigError, RunError, did_you_mean, reason
+from hwnas.registry import optional
+from hwnas.search.storage.backends import open_storage
+from hwnas.workspace.progress import Narrator, Silent
+from hwnas.workspace.references import experiment_of
+from hwnas.workspace.workspace import open_run
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+    from optuna.trial import FrozenTrial, TrialState
+
+
+def dashboard(
+    reference: str | Path,
+    *,
+    runs: Path = Path("runs"),
+    tier: str | None = None,
+    host: str = "localhost",
+    port: int = 8080,
+    narrator: Narrator | None = None,
+) -> None:
+    """Serve optuna-dashboard on a tier's studies (the first tier's, if none is named) until it is interrupted.
+
+    Raises:
+        ConfigError: there is no such tier.
+        RunError: the tier was not searched yet, or the port is taken.
+        MissingExtra: optuna-dashboard is not installed.
+    """
+    _, experiment = experiment_of(reference)
+    name = tier or next(iter(experiment.tiers))
+    if name not in experiment.tiers:
+        raise ConfigError(
+            f"there is no tier `{name}`",
+            where=f"experiment `{experiment.name}`",
+            allowed=did_you_mean(name, experiment.tiers),
+            do="Name one of them",
+        )
+    run = open_run(reference, runs=runs)
+    storage = run.experiment.search.storage or run.folder / f"study-{name}.log"
+    if isinstance(storage, Path) and not storage.exists():
+        raise RunError(
+            f"tier `{name}` was not searched yet",
+            where=str(storage),
+            allowed="A search begins the study that is shown",
+            do=f"Run `{run.command('search')}` first, or beside it",
+        )
+    shown = optional("optuna_dashboard", extra="dashboard", why="hwnas dashboard")
+    backend = viewed(open_storage(storage)[0])
+    (narrator or Silent()).say(f"http://{host}:{port} shows tier {name}; Ctrl-C ends it")
+    try:
+        with warnings.catch_warnings(), suppress(KeyboardInterrupt):
+            warnings.simplefilter("ignore")
+            shown.run_server(backend, host=host, port=port)
+    except OSError as error:
+        raise RunError(
+            f"nothing can be served here ({reason(error)})",
+            where=f"{host}:{port}",
+            allowed="The address must be this machine's, and the port free",
+            do="Name another port: --port 8081",
+        ) from error
+
+
+def viewed(backend: BaseStorage) -> BaseStorage:
+    """The storage, whose trials are from now on read as a page can draw them; what it holds stays as it is."""
+    read = backend.get_all_trials
+
+    def get_all_trials(
+        study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        drawn = map(as_drawn, read(study_id, deepcopy))
+        return [trial for trial in drawn if states is None or trial.state in states]
+
+    backend.get_all_trials = get_all_trials  # type: ignore[method-assign]  # any kind of storage, and nothing else of it
+    return backend
+
+
+def as_drawn(trial: FrozenTrial) -> FrozenTrial:
+    """A trial of ours: pruned where a limit ended it before all was scored, infeasible where it is over a limit, its
+    reason first, each score an attribute that can be sorted by."""
+    from optuna.trial import TrialState
+
+    told = trial.user_attrs
+    if "scores" not in told:
+        return trial
+    drawn = copy.copy(trial)
+    if told.get("unscored"):
+        drawn.state, drawn.values = TrialState.PRUNED, None  # Optuna wants a number for what was never scored
+    broken = {"over the limit": ", ".join(told["broken"])} if told.get("broken") else {}
+    failed = {"reason": told["reason"]} if "reason" in told else {}
+    rest = {name: value for name, value in told.items() if name not in ("scores", "broken", "unscored", "reason")}
+    drawn.user_attrs = {**broken, **failed, **told["scores"], **rest}
+    drawn.system_attrs = {**trial.system_attrs, "constraints": list(trial.constraints.values())}  # as the page wants it
+    return drawn

@@ -1,0 +1,108 @@
+"""Fronts as they are shown: of a run's folder, or just solved for. They need no supernet and no table."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hwnas.accuracy import Source
+from hwnas.problem.fronts import Finder, Found, found_front
+from hwnas.report import facts
+from hwnas.report.facts import Origin
+from hwnas.search.fronts import FrontPoint
+from hwnas.selection import choose
+from hwnas.workspace.bundles import open_bundle
+from hwnas.workspace.workspace import Run, open_run
+
+if TYPE_CHECKING:
+    from hwnas.commands.resolve import Solved
+
+
+def fronts(
+    reference: str | Path, *, runs: Path = Path("runs"), pick: str | None = None, front: Finder | None = None
+) -> list[facts.TierFacts]:
+    """The fronts of a run as its folder holds them.
+
+    Args:
+        reference: of the run.
+        runs: folder of runs.
+        pick: a rule of `hwnas.selection`: only what it takes of each front, with what was measured.
+        front: that of the search or that of the ladder; the ladder's, if left out, only where nothing was searched.
+    """
+    run = open_run(reference, runs=runs)
+    shown = []
+    for name in run.experiment.tiers:
+        found = found_front(run, name, front)
+        if pick is not None:
+            points = [point for point in found.points if point.kept is not False]
+            taken = choose([point.final for point in points], found.tier.objectives, pick)
+            found = replace(found, points=tuple(points[place] for place in taken))
+        shown.append(_front_facts(run, found))
+    return shown
+
+
+def solved_facts(solved: Solved) -> facts.TierFacts:
+    """A front that was solved for, as those of a run are shown; of an empty one it says what comes nearest."""
+    experiment, refusal = solved.run.experiment, solved.refusal
+    title = f"{experiment.name}, solved for {experiment.tiers[solved.found.tier.name].setup}"
+    shown = replace(_front_facts(solved.run, solved.found), name=title)
+    if refusal is None:
+        return shown
+    return replace(shown, notes=(f"{refusal.met[:1].upper()}{refusal.met[1:]}. {refusal.allowed}.",))
+
+
+def _front_facts(run: Run, found: Found) -> facts.TierFacts:
+    accuracy, latency = (objective.metric for objective in found.tier.objectives[:2])
+    tested = open_bundle(found.folder).test_accuracies
+    points = tuple(
+        facts.FrontPoint(
+            p.architecture.key,
+            p.scores,
+            p.scores[latency],
+            measured_ms=p.measured.get(latency),
+            kept=p.kept,
+            picks=p.picks,
+            test_accuracy=tested.get(p.architecture.key),
+            params=int(p.scores["params"]),
+            macs=int(p.scores["macs"]),
+            estimated=estimated(p, latency),
+            accuracy_error=p.errors.get(accuracy),
+        )
+        for p in found.points
+    )
+    return facts.TierFacts(
+        found.tier.name,
+        run.experiment.setups[run.experiment.tiers[found.tier.name].setup].model_dump(exclude_none=True),
+        accuracy_facts(accuracy, found.source),
+        facts.ObjectiveFacts(latency, "min", latency_origin_of(run, found.tier.name)),
+        found.tier.limits,
+        front=points,
+        found_by=found.by,
+        passed=passed_facts(found),
+        notes=found.notes,
+    )
+
+
+def accuracy_facts(metric: str, source: Source) -> facts.ObjectiveFacts:
+    """What is told of a tier's accuracies."""
+    return facts.ObjectiveFacts(metric, "max", source.origin, source.told)
+
+
+def passed_facts(found: Found) -> tuple[facts.ObjectiveFacts, ...]:
+    """What is told of the scores of a ladder's rungs before the last one."""
+    if found.climb is None:
+        return ()
+    return tuple(accuracy_facts(metric, source) for metric, source in found.climb.passed.items())
+
+
+def latency_origin_of(run: Run, tier: str) -> Origin:
+    """How a tier's latencies are marked."""
+    if run.is_published(tier):
+        return "published"
+    return "measured" if run.is_live(tier) else "predicted"
+
+
+def estimated(point: FrontPoint, latency: str) -> str:
+    """`3 of 20 operators estimated`, or empty."""
+    return point.origin.get(latency, "").partition(", ")[2]

@@ -1,0 +1,104 @@
+"""Training the supernet of a run."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hwnas.workspace.progress import Narrator, Silent
+from hwnas.workspace.resolutions import resizing
+from hwnas.workspace.supernets import Trained, _prepared, _trained, recipe_of, torch_device
+from hwnas.workspace.teacher import open_teacher
+from hwnas.workspace.workspace import Run, open_run
+
+if TYPE_CHECKING:
+    from hwnas.supernet import Epoch, Recipe, Sorting, Step
+    from hwnas.supernet.distributed import Part
+
+
+def train(reference: str | Path, *, runs: Path = Path("runs"), narrator: Narrator | None = None) -> list[Epoch]:
+    """Train the supernet of an experiment; started again, it continues after the last finished epoch."""
+    run = open_run(reference, runs=runs, narrator=narrator)
+    with run.opened():
+        return list(train_run(run, narrator or Silent()).history)
+
+
+def train_run(run: Run, narrator: Narrator) -> Trained:
+    """Train, or continue, or just load what is finished."""
+    from hwnas.supernet import train as train_supernet
+    from hwnas.supernet.distributed import Heard, train_together
+
+    if (notice := resizing(run.space, run.dataset.resolution)) is not None:
+        narrator.say(notice)
+    supernet, recipe = _prepared(run), recipe_of(run)
+    with run.timed("training"), narrator.bar("training the supernet") as bar:
+        last = ""
+
+        def on_step(step: Step) -> None:
+            bar.update((step.epoch - 1) + step.step / step.steps, step.epochs, f"{last}loss {step.loss:.3f}")
+
+        def on_epoch(epoch: Epoch) -> None:
+            nonlocal last
+            last = f"validation: smallest {epoch.smallest:.1%}, largest {epoch.largest:.1%} · "
+            bar.update(epoch.epoch, recipe.epochs, f"{last}loss {epoch.loss:.3f}")
+
+        def on_sort(epoch: int, sorting: Sorting) -> None:
+            narrator.say(_sorted(epoch, sorting))
+
+        if recipe.processes > 1 and not _finished(run, recipe):
+            heard = Heard(on_step, on_epoch, on_sort, narrator.say)
+            train_together(
+                partial(open_part, run.folder.absolute()), recipe.processes, launcher=recipe.launcher, heard=heard
+            )
+        history = train_supernet(
+            supernet,
+            run.space,
+            run.dataset.without_test(),
+            recipe,
+            run.train_folder,
+            seed=run.experiment.seed,
+            teacher=open_teacher(run),
+            base=run.base,
+            on_step=on_step,
+            on_epoch=on_epoch,
+            on_sort=on_sort,
+            on_trouble=narrator.say,
+        )
+    return _trained(supernet, history)
+
+
+def open_part(folder: Path, number: int) -> Part:
+    """What one of several processes trains: all of the run, opened anew from its folder; on GPU `number`, if any."""
+    import torch
+
+    from hwnas.supernet.distributed import Part
+
+    run = open_run(folder)
+    device = torch_device(run.experiment.device)
+    own = f"cuda:{number % torch.cuda.device_count()}" if device == "cuda" else device
+    return Part(
+        _prepared(run).to(own),
+        run.space,
+        run.dataset.without_test(),
+        recipe_of(run),
+        run.train_folder,
+        run.experiment.seed,
+        run.base,
+        open_teacher(run),
+    )
+
+
+def _finished(run: Run, recipe: Recipe) -> bool:
+    """Whether the checkpoints say that nothing is left to train."""
+    from hwnas.supernet.training.checkpoint import checkpoints
+
+    found = checkpoints(run.train_folder)
+    return bool(found) and found[-1].stem == f"checkpoint-{recipe.epochs:04d}"
+
+
+def _sorted(epoch: int, sorting: Sorting) -> str:
+    """What a sorting did, in a line; groups that stay are named with their reason."""
+    stay = "; ".join(f"{group.name} ({group.fixed})" for group in sorting.fixed)
+    kept = f", {len(sorting.fixed)} stay as they are: {stay}" if stay else ""
+    return f"before epoch {epoch}: {len(sorting.sorted)} groups of channels sorted{kept}"

@@ -1,0 +1,265 @@
+"""What a person sees while a verb works: bars and lines on standard error, errors in four parts."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from hwnas.errors import HwnasError
+from hwnas.words import counted
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from hwnas.latency.linting.findings import Finding
+    from hwnas.problem.feasibility import Feasible
+    from hwnas.report.facts import TierFacts
+    from hwnas.report.scores import Scored
+    from hwnas.report.spaces.facts import SpaceView
+    from hwnas.report.validation.fidelity import Fidelity
+    from hwnas.report.validation.table_check import Checked
+    from hwnas.search.fronts import FrontPoint
+    from hwnas.search.successive_halving import Climbed
+    from hwnas.testing import Certificate
+    from hwnas.workspace.progress import Bar
+
+SCORES = 30
+"""So many networks of a scored population are listed."""
+
+
+class _Bar:
+    """One bar; on a terminal it moves, in a log it leaves a line now and then."""
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self._progress, self._task = progress, task
+
+    def update(self, done: float, total: float, text: str = "") -> None:
+        self._progress.update(self._task, completed=done, total=total, text=text)
+
+
+class _LogBar:
+    """Tenths of the work as lines, for a log without a cursor."""
+
+    def __init__(self, title: str) -> None:
+        self._title, self._tenth = title, -1
+
+    def update(self, done: float, total: float, text: str = "") -> None:
+        tenth = int(10 * done / total) if total else 10
+        if tenth > self._tenth:
+            self._tenth = tenth
+            print(f"{self._title}: {10 * tenth} % {text}".rstrip(), file=sys.stderr, flush=True)
+
+
+class Terminal:
+    """Tells on standard error, so that standard output stays the command's own."""
+
+    def say(self, text: str) -> None:
+        """One line that stays."""
+        print(text, file=sys.stderr, flush=True)
+
+    @contextmanager
+    def bar(self, title: str) -> Iterator[Bar]:
+        """A bar with time left, while the block runs."""
+        if not sys.stderr.isatty():
+            yield _LogBar(title)
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        columns = (
+            TextColumn("{task.description}", style="bold", markup=False),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[text]}", style="dim", markup=False),
+        )
+        with Progress(*columns, console=Console(stderr=True)) as progress:
+            yield _Bar(progress, progress.add_task(title, total=1, text=""))
+
+
+def show_error(error: HwnasError) -> None:
+    """The four parts of an error, each on a line of its own."""
+    print(f"error: {error.met}", file=sys.stderr)
+    for label, part in (("where", error.where), ("allowed", error.allowed), ("next", error.do)):
+        print(f"  {label + ':':<9}{part}", file=sys.stderr)
+
+
+def show_findings(findings: Sequence[Finding], *, verbose: bool = False) -> None:
+    """What lint found, on standard output: every error, then the warnings by kind, each with its first one or, if
+    `verbose`, with all."""
+    errors = [found for found in findings if found.severity == "error"]
+    kinds: dict[str, list[Finding]] = {}
+    for found in findings:
+        if found.severity == "warning":
+            kinds.setdefault(found.rule, []).append(found)
+    for found in errors:
+        print(f"{found.where}: error: {found.what}\n    {found.why}; {found.do}")
+    if errors and kinds:
+        print()
+    for rule, warnings in kinds.items():
+        shown = warnings if verbose else warnings[:1]
+        for found in shown:
+            print(f"{found.where}: warning: {found.what}")
+        more = f"    and {len(warnings) - len(shown):,} more of the kind {rule}\n" if len(shown) < len(warnings) else ""
+        print(f"{more}    {warnings[0].why}; {warnings[0].do}")
+    count = len(findings) - len(errors)
+    folded = "" if verbose or count == len(kinds) else "; --verbose spells out all of them"
+    print(f"{counted(len(errors), 'error')}, {counted(count, 'warning')}{folded}")
+
+
+def show_fronts(tiers: Sequence[TierFacts]) -> None:
+    """A table for each tier, on standard output."""
+    from hwnas.report.fitting import console, print_table
+    from hwnas.report.tables import front_table
+
+    for tier in tiers:
+        print_table(console(), front_table(tier))
+        for note in tier.notes:
+            console().print(note, markup=False, highlight=False)
+
+
+def show_feasible(tiers: Sequence[Feasible]) -> None:
+    """What `hwnas feasible` found, on standard output."""
+    from rich.console import Console
+
+    from hwnas.report.units import between, limit, share
+
+    console = Console(markup=False, highlight=False, soft_wrap=True)
+    for tier in tiers:
+        networks = counted(tier.networks, "network")
+        looked = f"all {networks} of the space" if tier.whole else networks
+        console.print(f"{tier.tier}: {looked} looked at", style="bold")
+        for reach in tier.reaches:
+            metric = reach.limit.metric
+            exactly = "" if reach.exact else ", of those looked at"
+            lacking = f", {reach.missing:,} have no number and count as outside" if reach.missing else ""
+            said = f"from {between(metric, reach.least, reach.most)}{exactly}; inside: "
+            told = reach.unjudged or f"{said}{share(reach.share, reach.error)}{lacking}"
+            console.print(f"  {limit(reach.limit)}: {told}")
+        of = "all that can be judged" if tier.unjudged else "all of them"
+        console.print(f"  {of}: {share(tier.share, tier.error)}" if tier.limits else "  no limits")
+
+
+def show_check(checked: Checked) -> None:
+    """What `hwnas check` found, on standard output."""
+    from hwnas.report.fitting import console, print_table
+    from hwnas.report.validation.table_check import check_table, verdict
+
+    to = console()
+    print_table(to, check_table(checked))
+    for sentence in verdict(checked):
+        to.print(sentence)
+    for name, reason in checked.absent.items():
+        to.print(f"{name}: none, {reason}")
+
+
+def show_ladder(tier: str, rungs: Sequence[Climbed], front: Sequence[FrontPoint]) -> None:
+    """A tier's way up the ladder and the front at its end, on standard output."""
+    from hwnas.report.fitting import console, print_table
+    from hwnas.report.ladder import ladder_table, last_table
+
+    print_table(console(), ladder_table(tier, rungs))
+    print_table(console(), last_table(rungs[-1].tier, front))
+
+
+def show_fidelity(found: Fidelity) -> None:
+    """What `hwnas fidelity` found, on standard output."""
+    from hwnas.report.fitting import console, print_table
+    from hwnas.report.validation.fidelity import fidelity_table, verdict
+
+    to = console()
+    print_table(to, fidelity_table(found))
+    for sentence in verdict(found):
+        to.print(sentence)
+
+
+def show_certificates(found: Sequence[Certificate]) -> None:
+    """What `hwnas test-operator` found, on standard output."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(markup=False, highlight=False)
+    styles = {"passed": "green", "failed": "bold red", "skipped": "yellow"}
+    for certificate in found:
+        console.print(Text(certificate.operator, "bold"))
+        for tried in certificate.tried:
+            console.print(f"  tried    {tried}", style="dim", soft_wrap=True)
+        for verdict in certificate.verdicts:
+            console.print(Text.assemble("  ", (f"{verdict.outcome:<8}", styles[verdict.outcome]), f" {verdict.check}"))
+            if verdict.why:
+                console.print(f"           {verdict.why}", soft_wrap=True)
+
+
+def show_scores(scored: Scored) -> None:
+    """What `hwnas score` found, on standard output."""
+    from hwnas.report.fitting import console, print_table
+    from hwnas.report.scores import score_lines, score_table, score_title
+
+    to = console()
+    to.print(score_title(scored))
+    print_table(to, score_table(scored, SCORES))
+    for line in score_lines(scored):
+        to.print(line, soft_wrap=True)
+
+
+def show_costs(found: Mapping[str, Any]) -> None:
+    """What `hwnas cost` found, as tables on standard output."""
+    from rich.text import Text
+
+    from hwnas.report.fitting import console, print_table
+    from hwnas.report.tables import costs_table
+    from hwnas.report.units import interval
+
+    to = console()
+    shape = "x".join(map(str, found["input"]))
+    to.print(Text.assemble((found["space"], "bold"), f" architecture {found['key']}, input {shape}"))
+    rows = [
+        (op["slot"], _words(op), op["params"], op["macs"], op["activation_bytes"], None) for op in found["operators"]
+    ]
+    print_table(to, costs_table(rows))
+    for name, value in _cost_words(found):
+        to.print(f"{name:>12}  {value}")
+    if "as_written" in found:
+        counted = ", ".join(f"{value:,} {name}" for name, value in found["as_written"].items())
+        to.print(f"{'as written':>12}  {counted}, as the space's project counts")
+    if "latency_ms" in found:
+        to.print(f"{'':>12}  {interval(found['low_ms'], found['high_ms'])}, from {found['latency_origin']}")
+    for name, unit in (("energy", "mj"), ("peak", "mb")):
+        if f"{name}_{unit}" in found:
+            shown = {"mj": "mJ", "mb": "MB"}[unit]
+            to.print(f"{name.capitalize():>12}  {found[f'{name}_{unit}']:.4g} {shown}")
+            ends = f"{found[f'low_{unit}']:.4g} to {found[f'high_{unit}']:.4g} {shown}"
+            to.print(f"{'':>12}  {ends}, from {found[f'{name}_origin']}")
+
+
+def show_space(view: SpaceView) -> None:
+    """What `hwnas show SPACE` found, on standard output."""
+    from rich.text import Text
+
+    from hwnas.report.fitting import console, print_table
+    from hwnas.report.spaces.table import choice_lines, headline, space_table
+
+    to = console()
+    to.print(Text.assemble((view.name, "bold"), f"  {view.source}"))
+    for line in headline(view):
+        to.print(line)
+    print_table(to, space_table(view))
+    for line in choice_lines(view):
+        to.print(line)
+
+
+def _cost_words(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Costs with their names; MACs are named once."""
+    from hwnas.report.tables import cost_rows
+
+    rows = cost_rows(found["params"], found["macs"], found["activation_bytes"], ms=found.get("latency_ms"))
+    return [(name, value.removesuffix("MACs").rstrip()) for name, value in rows]
+
+
+def _words(operator: Mapping[str, Any]) -> str:
+    knobs = ", ".join(f"{name} {value}" for name, value in operator["knobs"].items() if value)
+    return f"{operator['op']}: {knobs}"

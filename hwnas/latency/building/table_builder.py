@@ -1,0 +1,287 @@
+"""Fill a latency table: export every operator, time the files, store the samples."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwnas.errors import ExportError, HwnasError, TableError, reason
+from hwnas.latency.building.model_files import Export, Progress, Target, make_files
+from hwnas.latency.validation_design import rough_cost_ms
+from hwnas.measure.device_lock import USUAL, Queue
+from hwnas.measure.origin import origin_here
+from hwnas.measure.session import time_in_sittings
+from hwnas.measure.table import (
+    OVERHEAD_LINE,
+    LatencyTable,
+    check_key,
+    check_line,
+    open_table,
+    row_key,
+    row_line,
+)
+from hwnas.measure.timing import OFTEN, Measurement, Timing
+from hwnas.network import Network, build
+from hwnas.ops import Operator, Shape
+from hwnas.registry import source_of
+from hwnas.runtimes import Runtime, Setup
+from hwnas.words import counted
+
+if TYPE_CHECKING:
+    from torch import nn
+
+OVERHEAD_SHAPE: Shape = (8, 1, 1)
+START_S, LOAD_S = 1.0, 0.02
+"""Roughly how long a measuring process takes to start, and to load an operator's file."""
+SHOWN = 5
+"""How many failures an error spells out."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file to be timed, and what its samples are about."""
+
+    target: Target
+    whole: bool
+    """Whether it is a network as it ships, or an operator as it stands within one."""
+    line: Mapping[str, Any]
+    """The subject as it stands in a table."""
+
+
+Exports = tuple[Export, Export]
+"""What writes an operator as it stands within a network, and what writes whole networks as they ship."""
+
+
+def plan_table(operators: Iterable[tuple[Operator, Shape]], table: LatencyTable) -> list[tuple[Operator, Shape]]:
+    """The operators that the table has no row for, each once, in their order."""
+    missing = {row_key(operator, shape): (operator, shape) for operator, shape in operators}
+    return [link for key, link in missing.items() if key not in table.rows]
+
+
+def plan_checks(networks: Iterable[Network], table: LatencyTable) -> list[Network]:
+    """The networks that the table has no check for, each once, in their order."""
+    missing = {check_key(network): network for network in networks}
+    return [network for key, network in missing.items() if key not in table.checks]
+
+
+def build_table(
+    operators: Iterable[tuple[Operator, Shape]],
+    runtime: Runtime,
+    export: Export,
+    timing: Timing,
+    path: Path,
+    *,
+    artifacts: Path,
+    networks: Sequence[Network] = (),
+    export_network: Export | None = None,
+    progress: Progress | None = None,
+    queue: Queue = USUAL,
+) -> LatencyTable:
+    """The table at `path` with a row for every operator, a check for every network and the per-call overhead.
+
+    What stands there is not measured again, so a run that was killed continues; model files are kept in `artifacts`
+    and used again. `export` writes an operator as it stands within a network; `export_network` writes whole networks as
+    they ship, and is `export` itself if left out. Rows and checks are timed together, and
+    with them a reference operator, by which sittings are compared. `progress` is told (work done, work planned, what
+    comes next).
+
+    Raises:
+        HostAway: somebody else measures on this machine, for longer than the queue is waited in.
+        TableError: the table is damaged or of another set-up, or files could not be made or run; those are listed,
+            all others are stored.
+    """
+    table = open_table(path, runtime.setup, origin_here())
+    jobs = jobs_of(table, operators, networks)
+    failures: list[str] = []
+    exports = (export, export_network or export)
+    for job, outcome in _timed(jobs, runtime, exports, timing, artifacts, progress, queue):
+        if isinstance(outcome, str):
+            failures.append(f"{job.target.name}: {outcome}")
+        else:
+            table.append(job.line, *outcome)
+    if failures:
+        raise _unmeasured(path, runtime, failures, len(jobs))
+    return table
+
+
+def time_networks(
+    networks: Sequence[Network],
+    runtime: Runtime,
+    export: Export,
+    timing: Timing,
+    *,
+    artifacts: Path,
+    progress: Progress | None = None,
+    queue: Queue = USUAL,
+) -> list[Measurement]:
+    """Whole networks, timed together as `build_table` times its checks.
+
+    Raises:
+        ExportError: one cannot be made or run.
+        HostAway: as `build_table`.
+    """
+    found: list[Measurement] = []
+    jobs = [_network_job(network) for network in networks]
+    for job, outcome in _timed(jobs, runtime, (export, export), timing, artifacts, progress, queue):
+        if isinstance(outcome, str):
+            raise ExportError(
+                f"{job.target.name} could not be timed: {outcome}", where=runtime.setup.runtime,
+                allowed="Every network must be exported and run", do="Leave the operator or the runtime out",
+            )  # fmt: skip
+        found.append(outcome[0])
+    return found
+
+
+def expected_seconds(
+    rows: Sequence[tuple[Operator, Shape]],
+    checks: Sequence[Network],
+    suffix: str,
+    export: Export,
+    export_network: Export,
+    timing: Timing,
+) -> float:
+    """About how long measuring will take: the protocol's own time, and files at the pace of the first ones.
+
+    A few files are made for that and thrown away.
+    """
+    if not rows and not checks:
+        return 0.0
+    sums = [sum(rough_cost_ms(*link) for link in network.links) for network in checks]
+    with tempfile.TemporaryDirectory(prefix="hwnas-") as folder:
+        operator_s = _pace([Target("operator", op.module, shape) for op, shape in rows], suffix, export, Path(folder))
+        by_size = sorted(checks, key=lambda network: len(network.operators))
+        middle = by_size[len(by_size) // 2 :][:1]
+        network_s = _pace(
+            [Target("network", partial(build, network), network.input_shape) for network in middle], suffix,
+            export_network, Path(folder),
+        )  # fmt: skip
+    making_s = len(rows) * operator_s + len(checks) * network_s
+    samples_ms = sum(max(timing.sample_ms, ms) for ms in [*(rough_cost_ms(*link) for link in rows), *sums])
+    starting_s = max(1, timing.processes) * (START_S + (len(rows) + 3 * len(checks)) * LOAD_S)
+    warming_s = max(1, timing.processes) * (len(rows) + len(checks)) * timing.warm_up_ms / 1e3
+    return making_s + starting_s + warming_s + timing.rounds * samples_ms * (1 + 1 / OFTEN) / 1e3
+
+
+def _pace(targets: Sequence[Target], suffix: str, export: Export, folder: Path) -> float:
+    """Seconds that making one of the files takes, once the exporter is warm."""
+    begin = seconds = 0.0
+    for target in [*targets[:1], *targets[:2]][: 1 + len(targets)]:
+        begin = time.perf_counter()
+        with suppress(HwnasError):  # measuring will say so; a plan need not
+            export(target.make().eval(), target.input_shape, folder / f"any{suffix}")
+        seconds = time.perf_counter() - begin
+    return seconds
+
+
+def _timed(
+    jobs: Sequence[Job],
+    runtime: Runtime,
+    exports: Exports,
+    timing: Timing,
+    artifacts: Path,
+    progress: Progress | None,
+    queue: Queue,
+) -> Iterator[tuple[Job, tuple[Measurement, int] | str]]:
+    """Samples and file size of each job, sitting by sitting, or why there are none."""
+    if not jobs:
+        return
+    tell = progress or (lambda done, planned, what: None)
+    made: list[tuple[Job, Path]] = []
+    every = [REFERENCE, *jobs]
+    for job, file in zip(every, job_files(every, runtime.setup, runtime.suffix, exports, artifacts, tell), strict=True):
+        if isinstance(file, HwnasError):
+            yield job, first_line(file)
+        else:
+            made.append((job, file))
+    reference = made.pop(0)[1] if made and made[0][0] is REFERENCE else None
+
+    def further(done: int, planned: int, what: str) -> None:
+        tell(len(jobs) + done, 2 * len(jobs), what)
+
+    files = [file for _, file in made]
+    timed = time_in_sittings(files, runtime, timing, reference=reference, progress=further, queue=queue)
+    for place, outcome in timed:
+        job, file = made[place]
+        yield job, outcome if isinstance(outcome, str) else (outcome, file.stat().st_size)
+    tell(2 * len(jobs), 2 * len(jobs), "done")
+
+
+def job_files(
+    jobs: Sequence[Job], setup: Setup, suffix: str, exports: Exports, artifacts: Path, tell: Progress
+) -> list[Path | HwnasError]:
+    """Each job's model file; networks last, since they take longest."""
+    found: dict[int, Path | HwnasError] = {}
+    for whole, export in zip((False, True), exports, strict=True):
+        places = [place for place, job in enumerate(jobs) if job.whole is whole]
+
+        def further(done: int, planned: int, what: str, before: int = len(found)) -> None:
+            tell(before + done, 2 * len(jobs), what)
+
+        targets = [jobs[place].target for place in places]
+        files = make_files(targets, setup, suffix, export, artifacts, progress=further)
+        found.update(zip(places, files, strict=True))
+    return [found[place] for place in range(len(jobs))]
+
+
+def jobs_of(table: LatencyTable, operators: Iterable[tuple[Operator, Shape]], networks: Sequence[Network]) -> list[Job]:
+    """What the table lacks of the overhead, the operators and the networks."""
+    jobs = []
+    if table.overhead is None:
+        jobs.append(Job(Target("identity", _identity, OVERHEAD_SHAPE), False, OVERHEAD_LINE))
+    for operator, shape in plan_table(operators, table):
+        name = f"{operator.describe()} at {'x'.join(map(str, shape))}"
+        jobs.append(Job(Target(name, operator.module, shape, _code([operator])), False, row_line(operator, shape)))
+    return jobs + [_network_job(network) for network in plan_checks(networks, table)]
+
+
+def _network_job(network: Network) -> Job:
+    name = f"network of {counted(len(network.operators), 'operator')}"
+    key = "whole" + _code(network.operators)
+    return Job(Target(name, partial(build, network), network.input_shape, key), True, check_line(network))
+
+
+def _code(operators: Iterable[Operator]) -> str:
+    """The users' files that these operators come from, as they are now: a module that prints the same may compute
+    something else after a change."""
+    sources = {source.digest for operator in operators if (source := source_of(type(operator)))}
+    return "".join(f" {digest}" for digest in sorted(sources))
+
+
+def _identity() -> nn.Module:
+    from torch import nn
+
+    return nn.Identity()
+
+
+def _reference() -> nn.Module:
+    """Dense, depthwise and pointwise convolutions: the machine's state acts on them as on a network's operators."""
+    from torch import nn
+
+    return nn.Sequential(
+        nn.Conv2d(32, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 32, 5, padding=2, groups=32), nn.ReLU(),
+        nn.Conv2d(32, 64, 1),
+    )  # fmt: skip
+
+
+REFERENCE = Job(Target("reference", _reference, (32, 28, 28), "whole"), True, {})
+"""What every table is timed with, and no row."""
+
+
+def first_line(error: Exception) -> str:
+    """What an error met, in one line."""
+    return error.met if isinstance(error, HwnasError) else reason(error)
+
+
+def _unmeasured(path: Path, runtime: Runtime, failures: Sequence[str], planned: int) -> TableError:
+    listed = "; ".join(failures[:SHOWN]) + (f"; and {len(failures) - SHOWN} more" if len(failures) > SHOWN else "")
+    return TableError(
+        f"{len(failures)} of {planned} could not be timed: {listed}", where=str(path),
+        allowed=f"Every operator of the space must be exported and run by {runtime.setup.runtime}",
+        do="Change these operators or leave the runtime out; what was measured is stored, the same command continues",
+    )  # fmt: skip

@@ -1,0 +1,95 @@
+"""From a table's energies to the energy of any network: the sums and corrections of the latency model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import final
+
+from hwnas.errors import TableError
+from hwnas.latency.model import LatencyModel
+from hwnas.latency.rows import Missing
+from hwnas.measure.energy.meter import Energy
+from hwnas.measure.table import LatencyTable
+from hwnas.measure.timing import Measurement
+from hwnas.network import Network
+from hwnas.ops import OPERATORS
+
+
+@dataclass(frozen=True)
+class EnergyEstimate:
+    """Millijoules of a call above idling with an interval, and what they rest on."""
+
+    mj: float
+    low_mj: float
+    high_mj: float
+    origin: str
+    estimated_rows: int = 0
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class EnergyModel:
+    """Energies of networks on the set-up of one table.
+
+    They are sums of the operators' medians, corrected by those of whole networks, as latencies are: see `LatencyModel`,
+    whose numbers are millijoules here. With fewer than three networks the interval is the sensor's own error.
+    """
+
+    _model: LatencyModel
+    _error: float
+    """By how much the sensor may be off, relatively: the most of all rows."""
+
+    @classmethod
+    def of(
+        cls,
+        table: LatencyTable,
+        *,
+        missing: Missing = "refuse",
+        bench: str = "hwnas bench SPACE --energy auto",
+        operators: Mapping[str, str] = OPERATORS,
+    ) -> EnergyModel:
+        """Infer from a table's energies.
+
+        Raises:
+            TableError: it holds none.
+        """
+        if not any(key in table.energy for key in table.rows):
+            raise TableError(
+                "the table holds no energies", where=str(table.path),
+                allowed="A set-up with `energy` measures them, where the machine has a sensor",
+                do=f"Run `{bench}`, in an experiment with `energy: auto` in the set-up, or leave out what asks for it",
+            )  # fmt: skip
+        view = LatencyTable(
+            table.path,
+            table.setup,
+            rows={key: _as_time(table.energy[key]) for key in table.rows if key in table.energy},
+            checks={key: _as_time(table.energy[key]) for key in table.checks if key in table.energy},
+            overhead=_as_time(table.energy[None]) if None in table.energy else None,
+            origin=table.origin,
+        )
+        model = LatencyModel.of(view, missing=missing, bench=bench, operators=operators, unit="mJ")
+        return cls(model, max(energy.error for energy in table.energy.values()))
+
+    def predict(self, network: Network) -> EnergyEstimate:
+        """The energy of a call.
+
+        Raises:
+            TableError: an operator's energy was not measured.
+        """
+        found = self._model.predict(network)
+        origin = f"energies of {found.origin}"
+        if self._model.posterior is None:
+            low, high = found.ms * (1 - self._error), found.ms * (1 + self._error)
+            return EnergyEstimate(found.ms, low, high, origin, found.estimated_rows)
+        return EnergyEstimate(found.ms, found.low_ms, found.high_ms, origin, found.estimated_rows)
+
+    def predict_mj(self, network: Network) -> float:
+        """The expected energy alone: what a search minimises."""
+        return self._model.predict_ms(network)
+
+
+def _as_time(energy: Energy) -> Measurement:
+    """Millijoules where the model has milliseconds: its arithmetic knows no unit. Loops are off to both sides, so the
+    median stands for them, and not the low quantile that times have."""
+    return Measurement((energy.median_mj * 1e6,))

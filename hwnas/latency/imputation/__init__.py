@@ -1,0 +1,1 @@
+"""Rows that a table lacks, estimated from those that it has."""

@@ -1,0 +1,107 @@
+"""Whether a machine slowed itself down, and why. Board side: Python 3.9 syntax, no torch."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from hwnas.measure.conditions.tree import Tree
+from hwnas.runtimes.cuda import open_nvml, throttle_reasons
+
+PI_BITS = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
+"""Of `vcgencmd get_throttled`, as it is now; 16 bits higher, whether it was so since the board was started."""
+PI_FILES = ("sys/devices/platform/soc/soc:firmware/get_throttled", "sys/devices/platform/soc/firmware/get_throttled")
+COOLING = re.compile(r"cpu|gpu|processor|freq|bthrot", re.IGNORECASE)
+"""Cooling devices that slow a processor down; fans do not."""
+COUNTS = "sys/devices/system/cpu/cpu*/thermal_throttle/*_throttle_count"
+GPU_SLOW = frozenset({"hardware slowdown", "software thermal", "hardware thermal", "power brake"})
+"""NVML's reasons that are no usual state of a GPU under load, as a power cap is."""
+
+
+@dataclass(frozen=True)
+class Throttling:
+    """What the machine tells at one moment."""
+
+    now: frozenset[str] = frozenset()
+    ever: frozenset[str] = frozenset()
+    """What was so at some time since it was started."""
+    counts: Mapping[str, float] = field(default_factory=dict)
+    """How often it was so since it was started."""
+
+    def until(self, after: Throttling) -> list[str]:
+        """Why the machine was slowed down between this moment and a later one, sorted."""
+        risen = {name for name, count in after.counts.items() if count > self.counts.get(name, count)}
+        return sorted(self.now | after.now | (after.ever - self.ever) | risen)
+
+
+@dataclass
+class ThrottleWatch:
+    """Reads a Raspberry Pi's flags, cooling devices, x86's counters and a GPU's reasons, whichever there are."""
+
+    tree: Tree = field(default_factory=Tree)
+    gpu: bool = False
+    vcgencmd: Callable[[], str] | None = None
+    """Prints the flags; the program of that name if left out, where it is there."""
+
+    def __post_init__(self) -> None:
+        here = self.tree == Tree()
+        ask = self.vcgencmd or (_vcgencmd if here else lambda: "")
+        self._flags = next((self._of_file(path) for path in PI_FILES if self.tree.text(path)), None)
+        if self._flags is None and pi_bits(ask()) is not None:
+            self._flags = ask
+        places = self.tree.places("sys/class/thermal/cooling_device*")
+        types = {place: self.tree.text(f"{place}/type") for place in places}
+        self._cooling = {place: kind for place, kind in types.items() if COOLING.search(kind) and "fan" not in kind}
+        self._counts = self.tree.places(COUNTS)
+        self._nvml = open_nvml() if self.gpu else None
+
+    @property
+    def told(self) -> bool:
+        """Whether the machine tells anything of it."""
+        return bool(self._flags or self._cooling or self._counts or self._nvml)
+
+    def look(self) -> Throttling:
+        """The machine as it is now."""
+        now: set[str] = set()
+        ever: set[str] = set()
+        if self._flags is not None:
+            bits = pi_bits(self._flags()) or 0
+            now |= {name for bit, name in PI_BITS.items() if bits >> bit & 1}
+            ever |= {name for bit, name in PI_BITS.items() if bits >> (bit + 16) & 1}
+        for place, kind in self._cooling.items():
+            if (self.tree.number(f"{place}/cur_state") or 0) > 0:
+                now.add(f"cooling by {kind}")
+        now |= GPU_SLOW & self._gpu_reasons()
+        counts: dict[str, float] = {}
+        for place in self._counts:
+            name = f"thermal throttling of the {place.rpartition('/')[2].partition('_')[0]}"
+            counts[name] = counts.get(name, 0.0) + (self.tree.number(place) or 0.0)
+        return Throttling(frozenset(now), frozenset(ever), counts)
+
+    def _gpu_reasons(self) -> set[str]:
+        if self._nvml is None:
+            return set()
+        nvml, handle = self._nvml
+        try:
+            return set(throttle_reasons(int(nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle))))
+        except nvml.NVMLError:  # this GPU does not tell
+            return set()
+
+    def _of_file(self, path: str) -> Callable[[], str]:
+        return lambda: f"throttled=0x{self.tree.text(path)}"
+
+
+def pi_bits(text: str) -> int | None:
+    """The bits of `throttled=0x50005`; None if it says something else."""
+    found = re.fullmatch(r"throttled=0x([0-9a-fA-F]+)", text.strip())
+    return None if found is None else int(found[1], 16)
+
+
+def _vcgencmd() -> str:
+    try:
+        done = subprocess.run(["vcgencmd", "get_throttled"], capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout

@@ -1,0 +1,97 @@
+"""Drift: a machine is faster in one minute than in another, which a reference operator sees. Board side, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwnas.measure.timing import REFERENCE, Measurement
+
+Floats = NDArray[np.float64]
+
+STEADY = 0.5
+"""Which quantile over rounds is taken once the reference's part is taken out of each sample."""
+SENSITIVITY, SENSITIVITY_SD = 0.8, 0.3
+"""Before its samples are seen: by what power of the reference's time a file's time changes, and how surely. What
+computes on wide vectors slows down otherwise than what waits for memory."""
+ALIKE_ROUNDS = 5.0
+"""So many rounds tell as much as one: those of a process share the places in memory."""
+LEAST_NOISE, LEAST = 1e-3, 1e-9
+STEPS = 10
+
+
+def reference_ns(measurements: Iterable[Measurement]) -> float | None:
+    """The reference operator's usual time, a median over measurements of medians over rounds; None without any."""
+    known = [float(np.median(found.conditions[REFERENCE])) for found in measurements if found.conditions.get(REFERENCE)]
+    return float(np.median(known)) if known else None
+
+
+def drift_factors(measurements: Sequence[Measurement], usual_ns: float | None = None) -> list[float]:
+    """By what each measurement's low time is multiplied to be that of the machine's usual state.
+
+    Each sample is divided by a power of the reference's time in the same round, which takes the machine's slow and fast
+    spells out of it; the median over rounds, times that power of `usual_ns`, is the time in the usual state. The power
+    is how samples followed the reference from round to round: see `sensitivities`. `usual_ns` is the reference's time
+    in the usual state; if left out, that of `measurements`. Without a reference the factor is 1.
+    """
+    usual_ns = usual_ns if usual_ns is not None else reference_ns(measurements)
+    factors = [1.0] * len(measurements)
+    if usual_ns is None:
+        return factors
+    told = [place for place, found in enumerate(measurements) if _rounds_are_told(found)]
+    beside = [np.log(np.asarray(measurements[place].conditions[REFERENCE]) / usual_ns) for place in told]
+    samples = [np.log(measurements[place].rounds_ns) for place in told]
+    powers = sensitivities(samples, beside)
+    for number, place in enumerate(told):
+        steady = np.quantile(samples[number] - powers[number] * beside[number], STEADY)
+        steady_ns = float(np.exp(steady))
+        factors[place] = steady_ns / (measurements[place].low_ms * 1e6)
+    return factors
+
+
+def steady_ms(measurements: Sequence[Measurement], usual_ns: float | None = None) -> list[float]:
+    """Each measurement's time in ms in the machine's usual state: its low time, multiplied by its drift factor."""
+    factors = drift_factors(measurements, usual_ns)
+    return [found.low_ms * factor for found, factor in zip(measurements, factors)]
+
+
+def _rounds_are_told(found: Measurement) -> bool:
+    reference = found.conditions.get(REFERENCE)
+    return isinstance(reference, Sequence) and len(reference) == len(found.rounds_ns)
+
+
+def sensitivities(samples: Sequence[Floats], beside: Sequence[Floats]) -> Floats:
+    """For each file, how far the logarithms of its samples follow those of the reference: the slope of a line.
+
+    One file's rounds tell its slope roughly. So it is drawn to the mean of all of them, the more the less the slopes
+    differ beyond their errors (empirical Bayes; the spread as DerSimonian and Laird, Meta-analysis in Clinical Trials,
+    1986), and the mean to what is usual.
+    """
+    if not samples:
+        return np.zeros(0)
+    slopes, variances = np.array(list(map(_slope, samples, beside))).T
+    weights = 1 / variances
+    mean = float(weights @ slopes / weights.sum())
+    excess = float(weights @ (slopes - mean) ** 2) - (len(slopes) - 1)
+    spread = max(0.0, excess / max(float(weights.sum() - weights @ weights / weights.sum()), LEAST))
+    weights = 1 / (variances + spread)
+    prior = SENSITIVITY_SD**-2
+    mean = float((weights @ slopes + prior * SENSITIVITY) / (weights.sum() + prior))
+    drawn: Floats = (slopes * spread + mean * variances) / (spread + variances)
+    return drawn
+
+
+def _slope(samples: Floats, beside: Floats) -> tuple[float, float]:
+    """Slope and its variance; samples that lie far off the line count less (Cauchy's weights)."""
+    slope, square = SENSITIVITY, 0.0
+    for _ in range(STEPS):
+        off = samples - slope * beside
+        off -= np.median(off)
+        noise = max(1.4826 * float(np.median(np.abs(off))), LEAST_NOISE)
+        weights = 1 / ((1 + (off / (2 * noise)) ** 2) * noise**2)
+        x, y = (values - weights @ values / weights.sum() for values in (beside, samples))
+        square = max(float(weights @ (x * x)), LEAST)
+        slope = float(weights @ (x * y)) / square
+    return slope, ALIKE_ROUNDS / square

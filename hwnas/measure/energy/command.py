@@ -1,0 +1,55 @@
+"""A user's command that prints watts, such as one that asks a power meter. Board side: Python 3.9 syntax, no torch."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import subprocess
+from functools import partial
+
+from hwnas.errors import reason
+from hwnas.measure.conditions.tree import Tree
+from hwnas.measure.energy.sensor import Sensor, unreadable
+
+PATIENCE_S = 5.0
+"""A command that takes longer hangs."""
+
+
+def find(tree: Tree, command: str) -> Sensor | str:
+    """The command, if it prints a number. It is run without a shell. Or why there is none."""
+    if not command:
+        return "no command is given"
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        return f"`{command}` is no command ({reason(error)})"
+    if not words:
+        return "the command is empty"
+    watts(words)
+    return Sensor(f"command {words[0]}", "watts", partial(watts, words))
+
+
+def watts(words: list[str], patience_s: float = PATIENCE_S) -> float:
+    """What the command prints.
+
+    Raises:
+        SensorError: it cannot be run, fails, takes too long, or prints something else than one number.
+    """
+    name = f"`{' '.join(words)}`"
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, errors="replace", timeout=patience_s, check=False,
+                              stdin=subprocess.DEVNULL)  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise unreadable(name, f"it gave nothing in {patience_s:g} s") from error
+    except OSError as error:
+        raise unreadable(name, error.strerror or str(error)) from error
+    if done.returncode:
+        said = done.stderr.strip().splitlines()
+        raise unreadable(name, f"it ended with code {done.returncode}" + (f": {said[-1]}" if said else ""))
+    try:
+        value = float(done.stdout)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value >= 0):
+        raise unreadable(name, f"it printed {done.stdout.strip()[:40]!r}, not watts")
+    return value

@@ -1,0 +1,90 @@
+"""Energies of many files, by fresh processes. Board side: Python 3.9 syntax, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from hwnas.errors import HwnasError, SensorError, reason
+from hwnas.measure.conditions.cores import chosen
+from hwnas.measure.conditions.rounds import conditions_between
+from hwnas.measure.conditions.tree import Tree
+from hwnas.measure.device_lock import USUAL, Queue, alone_on_device
+from hwnas.measure.energy.meter import Energy, EnergyProtocol, Meter, energy_of
+from hwnas.measure.energy.sensor import find_sensor
+from hwnas.measure.timing import Timing
+from hwnas.measure.worker_process import run_worker
+from hwnas.runtimes import Runtime
+
+Progress = Callable[[int, int], None]
+Tell = Callable[[dict[str, Any]], None]
+
+
+def measure_energy(
+    files: Sequence[Path],
+    runtime: Runtime,
+    protocol: EnergyProtocol,
+    *,
+    pin: bool = True,
+    progress: Progress | None = None,
+    queue: Queue = USUAL,
+) -> Iterator[tuple[int, Energy | str]]:
+    """The place in `files`, and the energy of a call or why there is none. `progress` is told (files done, planned).
+
+    A file at which the process ends costs the others nothing.
+
+    Raises:
+        SensorError: there is no sensor, or it cannot be read, or stands still.
+        HostAway: somebody else measures on this machine, for longer than the queue is waited in.
+        ConfigError: the set-up's cores are not those of this machine.
+    """
+    Meter(_sensor(protocol, runtime))
+    chosen(runtime.setup.cores, runtime.setup.threads, pin, Tree())
+    waiting = list(range(len(files)))
+    while waiting:
+        told: list[tuple[int, Energy | str]] = []
+        before = len(files) - len(waiting)
+        job = {
+            "task": "energy", "setup": runtime.setup.as_dict(), "timing": asdict(Timing(pin=pin)),
+            "files": [str(files[place].absolute()) for place in waiting], "energy": asdict(protocol),
+        }  # fmt: skip
+
+        def hear(line: Mapping[str, Any], told: list[tuple[int, Energy | str]] = told, before: int = before) -> None:
+            if "took" in line:
+                told.append((line["took"], Energy(tuple(line["mj"]), line["conditions"])))
+            elif "failed" in line:
+                told.append((line["failed"], line["why"]))
+            if progress is not None:
+                progress(before + len(told), len(files))
+
+        with alone_on_device(queue) as lock:
+            why = run_worker(job, runtime.setup.threads, hear, holding=[lock])
+        if len(told) < len(waiting):
+            told.append((len(told), why or "the measuring process ended early"))
+        yield from ((waiting[place], outcome) for place, outcome in told)
+        waiting = waiting[len(told) :]
+
+
+def take_energy(runtime: Runtime, job: Mapping[str, Any], tell: Tell, cpus: Sequence[int]) -> None:
+    """Measure file after file, in this process."""
+    protocol = EnergyProtocol(**job["energy"])
+    meter = Meter(_sensor(protocol, runtime))
+    watch = Timing(**job["timing"]).watch(cpus, gpu=runtime.setup.accelerator == "cuda")
+    for place, file in enumerate(job["files"]):
+        before = watch.state()
+        try:
+            model = runtime.load(Path(file))
+            found = energy_of(model.invoke, meter, protocol)
+        except SensorError as error:
+            tell({"failed": place, "why": error.met})
+        except Exception as error:  # one file that a runtime refuses must not cost the others
+            tell({"failed": place, "why": error.met if isinstance(error, HwnasError) else reason(error)})
+        else:
+            state = conditions_between(before, watch.state())
+            tell({"took": place, "mj": found.mj, "conditions": {**state, **watch.facts(), **found.conditions}})
+
+
+def _sensor(protocol: EnergyProtocol, runtime: Runtime) -> Any:
+    return find_sensor(protocol.sensor, protocol.command, cuda=runtime.setup.accelerator == "cuda")

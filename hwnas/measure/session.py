@@ -1,0 +1,221 @@
+"""A sitting: files that are timed together, by several fresh processes one after the other. Board side, no torch."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hwnas.measure.conditions.cores import chosen, kept_to
+from hwnas.measure.conditions.rounds import PAIRED
+from hwnas.measure.conditions.tree import Tree
+from hwnas.measure.device_lock import USUAL, Queue, alone_on_device
+from hwnas.measure.timing import FEWEST_ROUNDS, REFERENCE, THROTTLED, Measurement, Timing
+from hwnas.measure.worker import REFERENCE as REFERENCE_PLACE
+from hwnas.measure.worker import take
+from hwnas.measure.worker_process import run_worker
+from hwnas.runtimes import Runtime
+from hwnas.words import counted
+
+Progress = Callable[[int, int], None]
+CRASHES = 3
+"""After so many crashed processes a sitting gives up."""
+
+
+@dataclass(frozen=True)
+class Sitting:
+    """What came of one, by place in the list of files: measurements, and why there is none."""
+
+    measured: dict[int, Measurement]
+    failed: dict[int, str]
+
+
+def time_files(
+    files: Sequence[Path],
+    runtime: Runtime,
+    timing: Timing,
+    *,
+    reference: Path | None = None,
+    progress: Progress | None = None,
+    queue: Queue = USUAL,
+) -> Sitting:
+    """Time all files together, `timing.rounds` rounds divided among `timing.processes` fresh processes.
+
+    Every measurement tells the reference file's time in each round. A file at which a process crashes is left out
+    of the next ones. `progress` is told (rounds done, rounds planned). Nobody else measures on this machine meanwhile.
+
+    Raises:
+        HostAway: somebody else did for longer than the queue is waited in.
+    """
+    chosen(runtime.setup.cores, runtime.setup.threads, timing.pin, Tree())  # told here, not by each process
+    heard, done = _Heard(files, reference), 0
+    with alone_on_device(queue) as lock:
+        for share in _shares(timing):
+            if progress is not None:
+                heard.on_round = partial(_further, progress, done, timing.rounds)
+            _one_process(heard, runtime, share, lock)
+            done += share.rounds
+    measured = {place: merged(parts) for place, parts in heard.parts.items() if place not in heard.failed}
+    return Sitting(measured, {place: why for place, why in heard.failed.items() if place != REFERENCE_PLACE})
+
+
+def time_in_sittings(
+    files: Sequence[Path],
+    runtime: Runtime,
+    timing: Timing,
+    *,
+    reference: Path | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
+    queue: Queue = USUAL,
+) -> Iterator[tuple[int, Measurement | str]]:
+    """Any number of files, sitting by sitting: the place in `files`, and its samples or why there are none.
+
+    `progress` is told (files done, files planned, what is done).
+    """
+    for places in sittings(files, timing):
+
+        def further(now: int, planned: int, places: range = places) -> None:
+            if progress is not None:
+                progress(
+                    places.start + len(places) * now // planned,
+                    len(files),
+                    f"timing {counted(len(places), 'file')} together",
+                )
+
+        found = time_files(
+            files[places.start : places.stop], runtime, timing, reference=reference, progress=further, queue=queue
+        )
+        for number, place in enumerate(places):
+            yield place, found.measured.get(number) or found.failed.get(number, "it gave no samples")
+
+
+def merged(parts: Sequence[Measurement]) -> Measurement:
+    """The samples of several processes as one measurement: conditions from the first's begin to the last's end."""
+    conditions: dict[str, Any] = dict(parts[-1].conditions)
+    for name in (*PAIRED, "gpu"):
+        if name in conditions and name in parts[0].conditions:
+            conditions[name] = [parts[0].conditions[name][0], conditions[name][1]]
+    for name in ("steal_ticks", "retaken", "disturbed", THROTTLED, "throttled_retaken"):
+        if name in conditions:
+            conditions[name] = sum(part.conditions.get(name, 0) for part in parts)
+    for name in (REFERENCE, "round_mhz"):
+        if all(name in part.conditions for part in parts):
+            conditions[name] = [value for part in parts for value in part.conditions[name]]
+    reasons: Counter[str] = sum((Counter(part.conditions.get("throttled", {})) for part in parts), Counter())
+    if reasons:
+        conditions["throttled"] = dict(sorted(reasons.items()))
+    conditions["processes"] = [len(part.rounds_ns) for part in parts]
+    return Measurement(tuple(ns for part in parts for ns in part.rounds_ns), conditions)
+
+
+def sittings(files: Sequence[Path], timing: Timing) -> Iterator[range]:
+    """Consecutive places in `files` that can be timed together: at most `timing.group`, and a quarter of the memory."""
+    budget, begin, held = _memory_bytes() / 4, 0, 0.0
+    for place, file in enumerate(files):
+        size = 3.0 * file.stat().st_size  # a runtime keeps packed weights and buffers beside the file
+        if place > begin and (place - begin >= timing.group or held + size > budget):
+            yield range(begin, place)
+            begin, held = place, 0.0
+        held += size
+    if len(files) > begin:
+        yield range(begin, len(files))
+
+
+def _memory_bytes() -> float:
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (ValueError, OSError, AttributeError):
+        return 4e9
+
+
+def _shares(timing: Timing) -> list[Timing]:
+    """The protocol of each process: its rounds, its seed, its part of the time."""
+    count = max(1, min(timing.processes, timing.rounds // FEWEST_ROUNDS))
+    seconds = None if timing.max_seconds is None else timing.max_seconds / count
+    rounds = [timing.rounds // count + (number < timing.rounds % count) for number in range(count)]
+    return [
+        replace(timing, rounds=share, seed=timing.seed + number, max_seconds=seconds)
+        for number, share in enumerate(rounds)
+    ]
+
+
+def _further(progress: Progress, done: int, rounds: int, now: int, planned: int) -> None:
+    progress(done + now, rounds)
+
+
+class _Heard:
+    """What the processes of a sitting have told."""
+
+    def __init__(self, files: Sequence[Path], reference: Path | None) -> None:
+        self._files, self._reference = files, reference
+        self.parts: dict[int, list[Measurement]] = {}
+        self.failed: dict[int, str] = {}
+        self.loading: int | None = None
+        self.finished = False
+        self.on_round: Callable[[int, int], object] = lambda now, planned: None
+        self._places: list[int] = []
+
+    def begin(self) -> tuple[list[Path], Path | None]:
+        """A process begins: the files that it is given."""
+        self._places = [place for place in range(len(self._files)) if place not in self.failed]
+        self.loading, self.finished = None, False
+        reference = None if REFERENCE_PLACE in self.failed else self._reference
+        return [self._files[place] for place in self._places], reference
+
+    def hear(self, line: Mapping[str, Any]) -> None:
+        """One line of a worker."""
+        if "round" in line:
+            self.on_round(*line["round"])
+        elif "loading" in line:
+            self.loading = None if line["loading"] is None else self._place(line["loading"])
+        elif "failed" in line:
+            self.failed[self._place(line["failed"])] = line["why"]
+        elif "timed" in line:
+            found = Measurement(tuple(map(float, line["rounds_ns"])), line["conditions"])
+            self.parts.setdefault(self._place(line["timed"]), []).append(found)
+        else:
+            self.finished = True
+
+    def crashed(self, why: str) -> None:
+        """The process ended early: the file that it was loading is to blame, or else all of them."""
+        blamed = self._places if self.loading is None else [self.loading]
+        self.failed.update(dict.fromkeys(blamed, why))
+
+    def _place(self, told: int) -> int:
+        return told if told == REFERENCE_PLACE else self._places[told]
+
+
+def _one_process(heard: _Heard, runtime: Runtime, timing: Timing, lock: int) -> None:
+    """Run one share; again, without the file at hand, if the process crashes."""
+    for _ in range(CRASHES):
+        files, reference = heard.begin()
+        if timing.processes == 0:
+            setup = runtime.setup
+            wanted = chosen(setup.cores, setup.threads, False, Tree())
+            with kept_to(wanted, surely=bool(setup.cores)) as cpus:
+                take(runtime, files, reference, timing, heard.hear, cpus)
+            return
+        crash = _in_a_worker(heard, runtime, timing, files, reference, lock)
+        if not crash:
+            return
+        heard.crashed(crash)
+    heard.loading = None
+    heard.crashed(crash)
+
+
+def _in_a_worker(
+    heard: _Heard, runtime: Runtime, timing: Timing, files: Sequence[Path], reference: Path | None, lock: int
+) -> str:
+    """Run a worker on a job; why it ended early, or nothing."""
+    job = {
+        "setup": runtime.setup.as_dict(),
+        "timing": asdict(timing),
+        "files": [str(file.absolute()) for file in files],
+        "reference": reference and str(reference.absolute()),
+    }
+    why = run_worker(job, runtime.setup.threads, heard.hear, limit_s=timing.process_seconds, holding=[lock])
+    return "" if heard.finished and not why else why or "the measuring process ended early"

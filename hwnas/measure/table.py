@@ -1,0 +1,245 @@
+"""Latency tables: what was observed on one set-up, one JSON line each. Board side: Python 3.9 syntax, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from hwnas.errors import TableError
+from hwnas.io.fields import FieldError
+from hwnas.measure.energy.meter import Energy
+from hwnas.measure.memory import Memory
+from hwnas.measure.origin import MEASURED, Origin
+from hwnas.measure.table_file import append, content_of
+from hwnas.measure.table_lines import (
+    CheckKey,
+    Line,
+    RowKey,
+    damaged,
+    empty_table,
+    encoded,
+    header_line,
+    key_of,
+    line_of,
+    no_table,
+    read_header,
+    read_line,
+    subject_of,
+)
+from hwnas.measure.timing import Measurement
+from hwnas.runtimes.setup import Setup
+
+OVERHEAD_LINE: Mapping[str, Any] = {"overhead": True}
+"""What the overhead's line is about, as it stands in the table."""
+
+
+class Knobbed(Protocol):
+    """What a row is about: an operator, or anything with its kind and knobs."""
+
+    @property
+    def kind(self) -> str:
+        """The operator's name in YAML."""
+
+    @property
+    def knobs(self) -> dict[str, Any]:
+        """Its settings by name."""
+
+
+class Linked(Protocol):
+    """What a check is about: a network, or anything that lists its operators with their input shapes."""
+
+    @property
+    def links(self) -> Iterable[tuple[Knobbed, tuple[int, ...]]]:
+        """Operators with their input shapes, in order."""
+
+
+def row_key(operator: Knobbed, input_shape: Iterable[int]) -> RowKey:
+    """The key of an operator's row; equal numbers (4 and 4.0) and any dropout make equal keys."""
+    return key_of(operator.kind, operator.knobs, input_shape)
+
+
+def check_key(network: Linked) -> CheckKey:
+    """The key of a whole network's samples: those of its rows."""
+    return tuple(row_key(operator, shape) for operator, shape in network.links)
+
+
+def row_line(operator: Knobbed, input_shape: Iterable[int]) -> dict[str, Any]:
+    """What a row's line is about, as it stands in the table."""
+    return {"op": operator.kind, "knobs": operator.knobs, "input": [int(size) for size in input_shape]}
+
+
+def check_line(network: Linked) -> dict[str, Any]:
+    """What a check's line is about, as it stands in the table."""
+    return {"network": [[operator.kind, operator.knobs, list(shape)] for operator, shape in network.links]}
+
+
+@dataclass
+class LatencyTable:
+    """The rows, checks and overhead of one set-up, and the file that they are appended to.
+
+    Made by `open_table` or `read_table`. Of anything observed twice the first observation stays.
+    """
+
+    path: Path
+    setup: Setup
+    rows: dict[RowKey, Measurement] = field(default_factory=dict)
+    checks: dict[CheckKey, Measurement] = field(default_factory=dict)
+    overhead: Measurement | None = None
+    """An identity model's samples: what a call costs before any operator runs."""
+    file_bytes: dict[RowKey, int] = field(default_factory=dict)
+    """The size of each operator's model file."""
+    check_bytes: dict[CheckKey, int] = field(default_factory=dict)
+    """The size of each whole network's model file."""
+    overhead_bytes: int = 0
+    """The identity model's size: what a file holds beside its operators."""
+    spaces: dict[str, str] = field(default_factory=dict)
+    """The spaces that it was measured for: name -> what opens it; a later reference replaces an earlier one."""
+    energy: dict[RowKey | CheckKey | None, Energy] = field(default_factory=dict)
+    """Of rows and checks by their keys, and of the overhead (None), where it was measured."""
+    memory: dict[RowKey | CheckKey | None, Memory] = field(default_factory=dict)
+    """The same of the peak of memory."""
+    origin: Origin = MEASURED
+    notices: tuple[str, ...] = ()
+    """What the user should know about the file, such as a line that was cut and dropped."""
+
+    def append_row(
+        self, operator: Knobbed, input_shape: Iterable[int], measurement: Measurement, file_bytes: int | None = None
+    ) -> None:
+        """Store an operator's samples, and its file's size if it is known; on return they are on the disk."""
+        self.append(row_line(operator, input_shape), measurement, file_bytes)
+
+    def append_check(self, network: Linked, measurement: Measurement, file_bytes: int | None = None) -> None:
+        """Store a whole network's samples."""
+        self.append(check_line(network), measurement, file_bytes)
+
+    def append_overhead(self, measurement: Measurement, file_bytes: int | None = None) -> None:
+        """Store an identity model's samples."""
+        self.append(OVERHEAD_LINE, measurement, file_bytes)
+
+    def holds(self, subject: Mapping[str, Any]) -> bool:
+        """Whether samples stand here of what a `row_line`, a `check_line` or `OVERHEAD_LINE` is about."""
+        found: Any = subject_of(subject)
+        if found.kind == "overhead":
+            return self.overhead is not None
+        return found.key in (self.rows if found.kind == "row" else self.checks)
+
+    def append_space(self, name: str, reference: str) -> None:
+        """Store that the table was measured for this space; nothing is written where that stands already."""
+        self.append_lines([{"space": {"name": name, "reference": reference}}])
+
+    def append_lines(self, lines: Iterable[Mapping[str, Any]]) -> int:
+        """Store lines as they stand in a table's file; how many did not stand here.
+
+        A last line that a kill cut short is cut off the file first.
+
+        Raises:
+            FieldError: one is no row, check, overhead or space.
+            TableError: the file cannot be written.
+        """
+        fresh = [line for line in lines if self._take(line_of(line))]
+        if fresh:
+            append(self.path, b"".join(map(encoded, fresh)), keep=not self.notices)
+        return len(fresh)
+
+    def append(self, subject: Mapping[str, Any], measurement: Measurement, file_bytes: int | None = None) -> None:
+        """Store the samples of what a `row_line`, a `check_line` or `OVERHEAD_LINE` is about."""
+        line = {**subject, "rounds_ns": list(measurement.rounds_ns), "conditions": dict(measurement.conditions)}
+        if file_bytes is not None:
+            line["file_bytes"] = file_bytes
+        self.append_lines([line])
+
+    def append_energy(self, subject: Mapping[str, Any], energy: Energy) -> None:
+        """Store the energy of what a `row_line`, a `check_line` or `OVERHEAD_LINE` is about."""
+        self.append_lines([{**subject, "energy": {"mj": list(energy.mj)}, "conditions": dict(energy.conditions)}])
+
+    def append_memory(self, subject: Mapping[str, Any], memory: Memory) -> None:
+        """Store its peak of memory."""
+        self.append_lines([{**subject, "memory": {"peak_mb": memory.peak_mb}, "conditions": dict(memory.conditions)}])
+
+    def _take(self, line: Line) -> bool:
+        """Add one line's content; False if it stands here already."""
+        key: Any = line.subject.key
+        value = line.value
+        if isinstance(value, str):
+            fresh = self.spaces.get(key) != value
+            self.spaces[key] = value
+            return fresh
+        if isinstance(value, Energy):
+            return self.energy.setdefault(key, value) is value
+        if isinstance(value, Memory):
+            return self.memory.setdefault(key, value) is value
+        if line.subject.kind == "overhead":
+            fresh = self.overhead is None
+            if fresh:
+                self.overhead, self.overhead_bytes = value, line.file_bytes or 0
+            return fresh
+        row = line.subject.kind == "row"
+        taken, sizes = (self.rows, self.file_bytes) if row else (self.checks, self.check_bytes)
+        if line.file_bytes is not None:
+            sizes.setdefault(key, line.file_bytes)
+        return taken.setdefault(key, value) is value
+
+
+def open_table(path: Path, setup: Setup, origin: Origin = MEASURED) -> LatencyTable:
+    """The table of this set-up at `path`, to be appended to; it is begun if there is none.
+
+    Raises:
+        TableError: the table is damaged, of another set-up or of another origin, or cannot be begun.
+    """
+    header = header_line(setup, origin)
+    begun = content_of(path) if path.exists() else b""
+    if begun != header and header.startswith(begun):  # no table yet, or one whose creation was cut short
+        append(path, header[len(begun) :])
+    return read_table_of(path, setup, origin)
+
+
+def read_table_of(path: Path, setup: Setup, origin: Origin = MEASURED) -> LatencyTable:
+    """The table of this set-up at `path`, which must be there; the file is not touched.
+
+    Raises:
+        TableError: it cannot be read, or is damaged, of another set-up or of another origin.
+    """
+    table = read_table(path)
+    if table.origin != origin:
+        raise TableError(
+            f"the table was {table.origin}, what is wanted was {origin}", where=str(path),
+            allowed="Rows of unlike origin never mix, and only what a processor took counts as a timing",
+            do="Use another table, or write into a new file",
+        )  # fmt: skip
+    if unlike := table.setup.differences(setup):
+        raise TableError(
+            f"the table is of another set-up ({'; '.join(unlike)}; first the table's, then this one)", where=str(path),
+            allowed="Rows of unlike set-ups never mix", do="Measure into a new file, or restore the set-up",
+        )  # fmt: skip
+    return table
+
+
+def read_table(path: Path) -> LatencyTable:
+    """The table at `path`, whatever its set-up; the file is not touched.
+
+    Raises:
+        TableError: it cannot be read, is no table, or a line other than the last one is damaged.
+    """
+    content = content_of(path)
+    if not content:
+        raise empty_table(path)
+    lines = content.split(b"\n")
+    cut = lines.pop()
+    try:
+        setup, origin = read_header(lines[0] if lines else cut)
+    except FieldError as error:
+        raise no_table(path, error) from error
+    table = LatencyTable(path, setup, origin=origin)
+    for number, line in enumerate(lines[1:], start=2):
+        try:
+            table._take(read_line(line))
+        except FieldError as error:
+            raise damaged(path, number, error) from error
+    if cut and lines:
+        try:
+            table._take(read_line(cut))
+        except FieldError:
+            table.notices = (f"{path}: the last line was cut short, by a kill perhaps, and is left out",)
+    return table

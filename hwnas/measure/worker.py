@@ -1,0 +1,109 @@
+"""A fresh process that times model files: a job as JSON on standard input, what it sees as JSON lines on standard
+output. Board side: Python 3.9 syntax, no torch. Run as `python -m hwnas.measure.worker`."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hwnas.errors import HwnasError, MissingExtra, reason
+from hwnas.measure.conditions.cores import chosen, kept_to
+from hwnas.measure.conditions.tree import Tree
+from hwnas.measure.noise import Undisturbed
+from hwnas.measure.timing import Target, Timing, measure
+from hwnas.registry import member
+from hwnas.runtimes import RUNTIMES, Runtime, Setup
+from hwnas.runtimes.cuda import gpu_state
+from hwnas.runtimes.denormals import denormals_flushed
+
+REFERENCE = -1
+"""Stands for the reference file where others stand for a place in the list of files."""
+Tell = Callable[[dict[str, Any]], None]
+
+
+def take(
+    runtime: Runtime,
+    files: list[Path],
+    reference: Path | None,
+    timing: Timing,
+    tell: Tell,
+    cpus: Sequence[int] = (),
+) -> None:
+    """Load the files, time them together, and tell: what is being loaded, what failed, rounds, and the samples.
+
+    The order of loading is shuffled by the protocol's seed. `cpus` are the processors that this process keeps to.
+    """
+    named = dict(enumerate(files)) if reference is None else {REFERENCE: reference, **dict(enumerate(files))}
+    order = list(named)
+    random.Random(timing.seed).shuffle(order)
+    loaded: dict[int, Target] = {}
+    delegates: dict[int, str] = {}
+    for place in order:
+        tell({"loading": place})
+        try:
+            model: Any = runtime.load(named[place])
+            model.invoke()
+        except MissingExtra:
+            raise
+        except Exception as error:  # one file that a runtime refuses must not cost the others their samples
+            tell({"failed": place, "why": error.met if isinstance(error, HwnasError) else reason(error)})
+        else:
+            loaded[place] = model if hasattr(model, "sample_ns") else model.invoke
+            if delegate := getattr(model, "delegate", ""):
+                delegates[place] = delegate
+    tell({"loading": None})
+    often, gpu = loaded.pop(REFERENCE, None), runtime.setup.accelerator == "cuda"
+    before = gpu_state() if gpu else None
+    if loaded:
+        # A GPU's own time is not what the process waits for, so what the system counts of the process says nothing.
+        watch = Undisturbed() if gpu else None
+        measured = measure(
+            loaded, timing, lambda *at: tell({"round": at}), reference=often, watch=watch,
+            rounds=timing.watch(cpus, gpu=gpu),
+        )  # fmt: skip
+        seen = {"gpu": [before, gpu_state()]} if gpu else {}
+        for place, found in measured.items():
+            by = {"delegate": delegates[place]} if place in delegates else {}
+            tell({"timed": place, "rounds_ns": found.rounds_ns, "conditions": {**found.conditions, **seen, **by}})
+
+
+def take_times(runtime: Runtime, job: Mapping[str, Any], tell: Tell, cpus: Sequence[int]) -> None:
+    """Time the job's files together."""
+    reference = job["reference"] and Path(job["reference"])
+    take(runtime, [Path(file) for file in job["files"]], reference, Timing(**job["timing"]), tell, cpus)
+
+
+TASKS: Mapping[str, str] = {  # what a job asks for -> what does it; imported on use
+    "times": "hwnas.measure.worker:take_times",
+    "energy": "hwnas.measure.energy.job:take_energy",
+    "memory": "hwnas.measure.memory:take_memory",
+}
+
+
+def main() -> None:
+    """Read one job and do it."""
+    channel = os.dup(1)
+    os.dup2(2, 1)  # what a runtime prints is no answer
+    job = json.loads(sys.stdin.read())
+    setup = Setup(**job["setup"])
+    act = member(TASKS, job.get("task", "times"), what="task", where="job")
+    wanted = chosen(setup.cores, setup.threads, job["timing"].get("pin", True), Tree())
+    answering, keeping = os.fdopen(channel, "w", encoding="utf-8"), kept_to(wanted, surely=bool(setup.cores))
+    with answering as answers, keeping as cpus, denormals_flushed():
+
+        def tell(line: dict[str, Any]) -> None:
+            answers.write(json.dumps(line) + "\n")
+            answers.flush()
+
+        runtime: Runtime = member(RUNTIMES, setup.runtime, what="runtime", where="set-up").open(setup)
+        act(runtime, job, tell, cpus)
+        tell({"done": True})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""Fresh processes that measure: a job goes in, what they see comes out line by line. Board side: Python 3.9 syntax, no
+torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+LAUNCHER = "HWNAS_LAUNCHER"
+"""The environment variable that holds what stands before `python` in the command of a measuring process, such as an
+emulator with its options."""
+LATE = "the measuring process took longer than"
+"""How the reason begins where a process was ended because of its limit."""
+Hear = Callable[[Mapping[str, Any]], None]
+
+
+def run_worker(
+    job: Mapping[str, Any], threads: int, hear: Hear, *, limit_s: float | None = None, holding: Sequence[int] = ()
+) -> str:
+    """Do a job of `hwnas.measure.worker` in a process of its own; why it ended early, or nothing.
+
+    Each line that it tells is handed to `hear` at once. After `limit_s` seconds the process is killed. It keeps the
+    descriptors `holding` open: a lock stays held until it ends, even where this process is killed before it.
+    """
+    late = threading.Event()
+    with tempfile.TemporaryFile("w+") as complaints, _worker(complaints, threads, holding) as worker:
+        assert worker.stdin is not None
+        assert worker.stdout is not None
+        with _killed_after(worker, limit_s, late):
+            with suppress(BrokenPipeError):  # it ended before it read its job; its code and its complaints say why
+                worker.stdin.write(json.dumps(job))
+                worker.stdin.close()
+            for line in worker.stdout:
+                if not line.endswith("\n"):
+                    break
+                hear(json.loads(line))
+            code = worker.wait()
+        if late.is_set():
+            return f"{LATE} {limit_s:g} s"
+        if code == 0:
+            return ""
+        complaints.seek(0)
+        said = complaints.read().strip().splitlines()
+        return f"the measuring process ended with code {code}" + (f" ({said[-1]})" if said else "")
+
+
+@contextmanager
+def _killed_after(worker: subprocess.Popen[str], limit_s: float | None, late: threading.Event) -> Iterator[None]:
+    def end() -> None:
+        late.set()
+        worker.kill()
+
+    if limit_s is None:
+        yield
+        return
+    timer = threading.Timer(limit_s, end)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+@contextmanager
+def _worker(complaints: Any, threads: int, holding: Sequence[int]) -> Iterator[subprocess.Popen[str]]:
+    """A measuring process; killed if it is left early."""
+    # What holds `hwnas` is a folder, or on a board the kit's archive.
+    home = str(Path(__file__).resolve().parents[2])
+    code = "import sys; sys.path.insert(0, sys.argv[1]); from hwnas.measure.worker import main; main()"
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONDONTWRITEBYTECODE": "1"}
+    worker = subprocess.Popen(
+        [*shlex.split(os.environ.get(LAUNCHER, "")), sys.executable, "-c", code, home],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints, text=True, env=environment,
+        pass_fds=holding,
+    )  # fmt: skip
+    try:
+        yield worker
+    finally:
+        worker.kill()
+        worker.wait()
+        for stream in (worker.stdin, worker.stdout):
+            if stream is not None:
+                with suppress(BrokenPipeError):
+                    stream.close()

@@ -1,0 +1,219 @@
+"""What is known of an architecture before anything is trained: parameters, MACs, predicted latency and file size."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from hwnas.errors import NoScore, TableError
+from hwnas.io.fields import FieldError
+from hwnas.latency.energy_model import EnergyModel
+from hwnas.latency.file_size import predict_file_bytes
+from hwnas.latency.memory_model import PeakModel
+from hwnas.latency.model import FEWEST_CHECKS, LatencyModel, throttled
+from hwnas.measure.table import LatencyTable
+from hwnas.measure.table_file import content_of
+from hwnas.measure.table_lines import read_header, without_seals
+from hwnas.network import Network, costs, known_operators
+from hwnas.pareto import Limit, Objective, Scores
+from hwnas.runtimes import Setup
+from hwnas.search.evaluate import Scorer
+from hwnas.space import Architecture
+from hwnas.words import counted
+from hwnas.workspace.remote_bench import board_table
+from hwnas.workspace.setups import table_of, wished
+from hwnas.workspace.workspace import Run, quantile_metric
+
+
+@dataclass(frozen=True)
+class Priced:
+    """A set-up's table and the model that was inferred from it."""
+
+    table: LatencyTable
+    model: LatencyModel
+    energy: EnergyModel | None = None
+    """Where a tier asks for it."""
+    peak: PeakModel | None = None
+
+    @property
+    def digest(self) -> str:
+        """What the model was inferred from: latencies of unlike tables do not mix in a study."""
+        return table_digest(self.table.path)
+
+
+def header_of(path: Path) -> Setup | None:
+    """The set-up that a table's first line tells; None where there is no table, or it is damaged: its reader tells."""
+    try:
+        with open(path, "rb") as file:
+            return read_header(file.readline())[0]
+    except (OSError, FieldError):
+        return None
+
+
+def table_digest(path: Path) -> str:
+    """Twelve digits of a table's content."""
+    return hashlib.sha256(without_seals(content_of(path))).hexdigest()[:12]
+
+
+def priced_setups(run: Run) -> dict[str, Priced]:
+    """Table and model of each set-up that a tier predicts from; those that are live or published have none.
+
+    Raises:
+        TableError: a table is missing, damaged or of another set-up.
+    """
+    names = dict.fromkeys(tier.setup for tier in run.experiment.tiers.values())
+    return {name: priced_setup(run, name) for name in names if run.predicts(name)}
+
+
+def priced_setup(run: Run, name: str) -> Priced:
+    """Table and model of one set-up.
+
+    Raises:
+        TableError: as `priced_setups`.
+    """
+    _refuse_no_table(run, name)
+    for path in (run.table_path(name), run.front_table_path(name)):
+        refuse_another_setup(run, name, path)
+    return _priced(run, name, table_of(run.experiment.setups[name], run.table_path(name)))
+
+
+def priced_before(run: Run, name: str) -> Priced:
+    """Table and model of a set-up from its table alone: it need not be this machine's, and nothing is written.
+
+    Raises:
+        TableError: the table is missing, damaged, or of another set-up than the experiment's.
+    """
+    path = run.table_path(name)
+    _refuse_no_table(run, name)
+    refuse_another_setup(run, name, path)
+    return _priced(run, name, board_table(path, wished(run.experiment.setups[name])))
+
+
+def _refuse_no_table(run: Run, name: str) -> None:
+    if not (path := run.table_path(name)).exists():
+        raise TableError(
+            "there is no table yet", where=str(path), allowed="A latency is predicted from a set-up's table",
+            do=f"Run `{run.command('bench')}`, or name another table",
+        )  # fmt: skip
+
+
+def refuse_another_setup(run: Run, name: str, path: Path) -> None:
+    """Refuse a table that was measured under another set-up than the experiment's; one that is not there passes.
+
+    Raises:
+        TableError: it names what differs, and what makes another table.
+    """
+    if (error := another_setup(run, name, path)) is not None:
+        raise error
+
+
+def another_setup(run: Run, name: str, path: Path) -> TableError | None:
+    """The error for a table that was measured under another set-up than the experiment's; None for any other one."""
+    if (setup := header_of(path)) is None:
+        return None
+    wanted = wished(run.experiment.setups[name])
+    untold = [field for field in ("device", "runtime_version") if not getattr(wanted, field)]
+    known = {field: getattr(setup, field) for field in untold}
+    if unlike := setup.differences(replace(wanted, **known)):
+        return TableError(
+            f"the table is of another set-up ({'; '.join(unlike)}; first the table's, then `{name}` of the experiment)",
+            where=str(path), allowed="A number is told of the set-up that it was taken on",
+            do=f"Restore the set-up; or move the file away, then run `{run.command('bench')}` and "
+            f"`{run.command('search')}`",
+        )  # fmt: skip
+    return None
+
+
+def _priced(run: Run, name: str, table: LatencyTable) -> Priced:
+    missing = run.experiment.setups[name].missing
+    bench, known = run.command("bench"), known_operators(run.space)
+    model = LatencyModel.of(table, missing=missing, bench=bench, operators=known)
+    energy = peak = None
+    if run.asked(name, "energy_mj"):
+        energy = EnergyModel.of(table, missing=missing, bench=bench, operators=known)
+    if run.asked(name, "peak_mb"):
+        peak = PeakModel.of(table, bench=bench, operators=known)
+    return Priced(table, model, energy, peak)
+
+
+def cheap_scorers(run: Run, tier: str, prices: Mapping[str, Priced]) -> dict[str, Scorer]:
+    """Everything about an architecture that needs no training, by metric; of a live tier what needs no device."""
+    config = run.experiment.tiers[tier]
+    counted: dict[str, Scorer] = {
+        "params": lambda a: costs(run.network(a)).params,
+        "macs": lambda a: costs(run.network(a)).macs,
+        "activation_kib": lambda a: costs(run.network(a)).activation_bytes / 1024,
+    }
+    if run.is_live(tier):
+        return counted
+    if run.is_published(tier):
+        return {**counted, f"latency_ms@{config.setup}": run.published(config.setup)}
+    setup, confidence, price = config.setup, config.limits.confidence, prices[config.setup]
+    latency = f"latency_ms@{setup}"
+    surely: dict[str, Scorer] = {}
+    if confidence is not None:
+        surely[quantile_metric(latency, confidence)] = lambda a: price.model.upper_ms(run.network(a), confidence)
+    sized = {f"file_kib@{setup}": lambda a: predict_file_bytes(price.table, run.network(a)) / 1024}
+    return {
+        **counted,
+        latency: lambda a: price.model.predict_ms(run.network(a)),
+        **surely,
+        **(sized if price.table.file_bytes else {}),
+        **({f"energy_mj@{setup}": partial(_energy_mj, run, price.energy)} if price.energy else {}),
+        **({f"peak_mb@{setup}": partial(_peak_mb, run, price.peak)} if price.peak else {}),
+    }
+
+
+def known_scores(run: Run, tier: str, prices: Mapping[str, Priced]) -> Callable[[Architecture], Scores | None]:
+    """Architecture -> what the tier limits or minimises, as far as that is known without training; None where that
+    breaks a limit, or where a file of published numbers lacks it."""
+    known, wanted = cheap_scorers(run, tier, prices), run.tier(tier)
+    parts: list[Limit | Objective] = [*wanted.limits, *wanted.objectives]
+    asked = dict.fromkeys(part.metric for part in parts if part.metric in known)
+
+    def scores(architecture: Architecture) -> Scores | None:
+        try:
+            found = {metric: known[metric](architecture) for metric in asked}
+        except NoScore:
+            return None
+        return None if wanted.broken(found) else found
+
+    return scores
+
+
+def _energy_mj(run: Run, model: EnergyModel, architecture: Architecture) -> float:
+    return model.predict_mj(run.network(architecture))
+
+
+def _peak_mb(run: Run, model: PeakModel, architecture: Architecture) -> float:
+    return model.predict(run.network(architecture)).mb
+
+
+def notices(run: Run, prices: Mapping[str, Priced]) -> list[str]:
+    """What the user should know of the latencies that the tiers are searched with."""
+    told = []
+    for name, tier in run.experiment.tiers.items():
+        if run.is_published(name):
+            told.append(f"{name}: latencies are published, {run.published(tier.setup).told}")
+        if tier.setup not in prices:
+            continue
+        model, confidence = prices[tier.setup].model, tier.limits.confidence
+        if slowed := throttled(prices[tier.setup].table):
+            told.append(
+                f"{name}: the table of `{tier.setup}`: {counted(len(prices[tier.setup].table.rows), 'row')}{slowed}"
+            )
+        if confidence is not None and model.posterior is None:
+            told.append(
+                f"{name}: the table of `{tier.setup}` holds under {FEWEST_CHECKS} whole networks, so the limit's "
+                f"confidence of {confidence:g} rests on the spread of the rows alone, not on how far their sum is off"
+            )
+    return told
+
+
+def latency_origin(model: LatencyModel, network: Network) -> str:
+    """Where a predicted latency comes from, in a front's words."""
+    estimated = model.estimated_rows(list(network.links))
+    return f"predicted, {estimated} of {len(network.operators)} operators estimated" if estimated else "predicted"

@@ -1,0 +1,72 @@
+"""Earlier exports against the experiment as it is now; and fronts from which nothing can be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hwnas.errors import EmptyFront
+from hwnas.io.fields import Fields
+from hwnas.problem.conditions import OF_RUN, OF_TIER, conditions_in
+from hwnas.problem.fronts import Found
+from hwnas.problem.studies import told_to
+from hwnas.search.nearest import Nearest, nearest
+from hwnas.workspace.workspace import Run
+
+OF_SETUP = ("runtime", "threads", "batch", "precision", "accelerator")
+"""Fields by which a manifest of an earlier version tells its set-up."""
+
+
+def refuse_empty(run: Run, empty: Sequence[Found], manifests: Sequence[Path]) -> None:
+    """Tell of fronts from which no file can be made, once the others are exported.
+
+    Raises:
+        EmptyFront: there is one.
+    """
+    if not empty:
+        return
+    names = ", ".join(f"`{found.named}`" for found in empty)
+    near = [_nearest(run, found) for found in empty]
+    nearby = "".join(f"; {one}" for one in near if one is not None)
+    wrote = f". Written: {', '.join(map(str, manifests))}" if manifests else ""
+    raise EmptyFront(
+        f"the front of {names} is empty, so there is nothing to export{nearby}", where=f"run {run.folder}",
+        allowed=f"Files are made of networks within all limits of their tier{wrote}",
+        do=f"Loosen a limit and run `{run.command('search')}`",
+    )  # fmt: skip
+
+
+def exported_under(run: Run, found: Found, manifest: Mapping[str, Any]) -> list[str]:
+    """In what a manifest's conditions differ from those of a front as it is read now, a line each.
+
+    Raises:
+        ValueError: it holds conditions that are none.
+    """
+    if "conditions" in manifest and found.conditions is not None:
+        then = conditions_in(Fields(manifest).object("conditions"))
+        known = then.producer and found.conditions.producer
+        other = [f"accuracies of `{then.producer}` then, `{found.conditions.producer}` now"]
+        return [*then.unlike(found.conditions, (*OF_RUN, *OF_TIER)),
+                *(other if known and then.producer != found.conditions.producer else [])]  # fmt: skip
+    limits, now = list(map(str, manifest.get("limits", []))), list(map(str, found.tier.limits))
+    then_setup = dict(manifest.get("setup", {}))
+    setup = run.experiment.setups[run.experiment.tiers[found.tier.name].setup]
+    wanted = {} if setup.latencies else {field: getattr(setup, field) for field in OF_SETUP}
+    return [
+        *([f"limits: {', '.join(limits) or 'none'} then, {', '.join(now) or 'none'} now"] if limits != now else []),
+        *(f"setup.{field}: {then_setup[field]} then, {value} now" for field, value in wanted.items()
+          if field in then_setup and then_setup[field] != value),
+    ]  # fmt: skip
+
+
+def _nearest(run: Run, found: Found) -> Nearest | None:
+    """The network that came nearest to the limits of an empty front."""
+    if found.points:
+        return nearest(((p.architecture.key, p.final) for p in found.points), found.tier)
+    evaluations = found.evaluations
+    if not evaluations and found.conditions is not None and found.climb is None:
+        evaluations = told_to(run, found.tier.name, found.conditions.study)
+    elif not evaluations and found.climb is not None:
+        evaluations = found.climb.last.evaluations
+    return nearest(((e.architecture.key, e.scores) for e in evaluations if e.failed is None), found.tier)

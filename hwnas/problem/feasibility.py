@@ -1,0 +1,366 @@
+"""Whether a tier's limits can be met, told before anything expensive: reachable ranges, and shares of the space."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwnas.cost_ranges import Range, extent_of
+from hwnas.errors import ConfigError, NoScore, SpaceError, TableError
+from hwnas.latency.population import predict_many_ms
+from hwnas.measure.table import LatencyTable
+from hwnas.pareto import Limit
+from hwnas.population import Codebook, Codes, population_activation, population_sums
+from hwnas.problem.cost_models import Priced, cheap_scorers, priced_setup
+from hwnas.search.evaluate import Scorer
+from hwnas.space import AnySpace
+from hwnas.tabular import TableMetric
+from hwnas.words import counted
+from hwnas.workspace.workspace import Run, open_run
+
+DRAWN = 1_000_000
+QUICK = 20_000
+"""So many are drawn before a search."""
+ONE_BY_ONE = 2_000
+"""So many networks are looked at where a metric is told of one network at a time."""
+LOOKED_UP = 50_000
+"""The same where the metric stands in a file."""
+SUMS = {"params": 0, "macs": 1}
+"""What a network's operators sum up to, and in which column of a sample's sums."""
+HELD = "activation_kib"
+"""What the largest of them tells."""
+PATIENCE_S = 20.0
+"""Operators are costed for so long at most; after that the networks looked at are those whose operators are known."""
+FIRST = 1_000
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How far a limited metric reaches, and how much of the space is inside the limit."""
+
+    limit: Limit
+    least: float | None = None
+    most: float | None = None
+    exact: bool = False
+    """Whether the range is that of all networks; else of those looked at."""
+    share: float | None = None
+    """Of the space's architectures, those inside."""
+    error: float | None = None
+    """Standard error of the share; 0 where all networks were looked at, and there alone."""
+    networks: int = 0
+    """Distinct networks that were looked at."""
+    missing: int = 0
+    """Of these, so many have no such number in a file; they count as outside."""
+    unjudged: str = ""
+    """Why nothing is known; empty where something is."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether no network is inside."""
+        return not self.unjudged and not self.share and not self._reached
+
+    @property
+    def _reached(self) -> bool:
+        ends = (self.least, self.most)
+        return any(end is not None and self.limit.excess(end) <= 0 for end in ends)
+
+
+@dataclass(frozen=True)
+class Feasible:
+    """What is known of a tier's limits before its search."""
+
+    tier: str
+    limits: tuple[Limit, ...]
+    reaches: tuple[Reach, ...]
+    share: float | None
+    """Of the space's architectures, those inside all limits that could be judged; None where none could."""
+    error: float | None
+    """As of a `Reach`."""
+    networks: int
+    inside: int
+    """So many of the distinct networks that were looked at are inside."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether all networks of the space were looked at."""
+        return self.error == 0
+
+    @property
+    def unjudged(self) -> int:
+        """So many limits could not be judged: the share does not know of them."""
+        return sum(bool(reach.unjudged) for reach in self.reaches)
+
+    @property
+    def empty(self) -> bool:
+        """Whether none of the networks looked at meets all limits."""
+        return any(reach.empty for reach in self.reaches) or (self.share is not None and not self.inside)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {
+            "limits": [
+                {
+                    "limit": str(reach.limit), "metric": reach.limit.metric, "bound": reach.limit.bound,
+                    "least": reach.least, "most": reach.most, "exact": reach.exact, "share": reach.share,
+                    "standard_error": reach.error, "networks": reach.networks, "missing": reach.missing,
+                    "unjudged": reach.unjudged or None,
+                }
+                for reach in self.reaches
+            ],
+            "share": self.share, "standard_error": self.error, "networks": self.networks, "inside": self.inside,
+            "whole_space": self.whole, "unjudged": self.unjudged, "empty": self.empty,
+        }  # fmt: skip
+
+
+def feasible(
+    reference: str | Path, *, runs: Path = Path("runs"), networks: int = DRAWN, seed: int = 0
+) -> list[Feasible]:
+    """What each tier's limits leave of the space. Needs no supernet; what lacks a table is said and not judged.
+
+    Args:
+        reference: of the experiment.
+        runs: folder of runs.
+        networks: so many are drawn, uniformly over architectures; a space that has no more is looked at whole.
+        seed: of the drawing.
+    """
+    run, prices, reasons = open_run(reference, runs=runs), dict[str, Priced](), dict[str, str]()
+    sample = Sample.drawn(run, networks, seed)
+    for setup in dict.fromkeys(tier.setup for tier in run.experiment.tiers.values()):
+        if not run.predicts(setup):
+            continue
+        if not run.table_path(setup).exists():
+            reasons[setup] = f"there is no table yet: run `{run.command('bench')}`"
+            continue
+        try:
+            price = priced_setup(run, setup)
+            predict_many_ms(price.model, sample.codebook, sample.codes)
+            prices[setup] = price
+        except TableError as error:
+            reasons[setup] = f"{error.met}; {error.do[:1].lower()}{error.do[1:]}"
+    return [_judged(run, name, prices, reasons, sample) for name in run.experiment.tiers]
+
+
+def refuse_empty(tier: Feasible) -> None:
+    """Refuse limits that no network meets.
+
+    Raises:
+        ConfigError: none of those looked at meets all limits of the tier; it tells the ranges that they reach.
+    """
+    if not tier.empty:
+        return
+    known = [reach for reach in tier.reaches if not reach.unjudged]
+    ranges = (f"{reach.limit.metric} {reach.least:.4g} to {reach.most:.4g}" for reach in known)
+    limits, looked = ", ".join(map(str, tier.limits)), f"{counted(tier.networks, 'network')}"
+    raise ConfigError(
+        f"none of {'all' if tier.whole else 'the'} {looked} {'of the space' if tier.whole else 'looked at'} meets the "
+        f"limits {limits}",
+        where=f"tier `{tier.tier}`",
+        allowed=f"Reachable: {'; '.join(ranges)}",
+        do="Loosen a limit, or give the space smaller options",
+    )
+
+
+def check_limits(run: Run, prices: Mapping[str, Priced]) -> None:
+    """Refuse a limit that no network meets, before anything is trained.
+
+    Raises:
+        ConfigError: none of the networks looked at meets all limits of a tier; it tells the range that they reach. Or a
+            limit is on file sizes, and the table holds none.
+        TableError: one of them has an operator without a row.
+    """
+    sample = Sample.drawn(run, QUICK, 0)
+    for name, config in run.experiment.tiers.items():
+        if config.limits.file_kib is not None and config.setup in prices and not prices[config.setup].table.file_bytes:
+            raise _no_sizes(name, prices[config.setup].table)
+        if config.setup in prices:
+            predict_many_ms(prices[config.setup].model, sample.codebook, sample.codes)  # a missing row is told now
+        refuse_empty(_judged(run, name, prices, {}, sample))
+
+
+def _no_sizes(tier: str, table: LatencyTable) -> ConfigError:
+    return ConfigError(
+        "the file size is limited, but the set-up's table holds no file sizes",
+        where=f"tier `{tier}`: {table.path}",
+        allowed="A row that this version of `hwnas bench` writes holds its file's size",
+        do="Measure into a new table, or leave out the limit on the file size",
+    )
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Distinct networks of a space, and how often each was drawn; each once where they are all of them."""
+
+    codebook: Codebook
+    codes: Codes
+    times: NDArray[np.intp]
+    """0 for the smallest and the largest network, unless they were drawn."""
+    costs: Mapping[str, Floats]
+    """Parameters, MACs and activations of each network, by metric, as far as a tier limits them."""
+    whole: bool
+    """Whether these are all networks of the space."""
+
+    @classmethod
+    def drawn(cls, run: Run, count: int, seed: int) -> Sample:
+        """All networks, if there are no more than `count`; else so many drawn uniformly, and both ends. As many of them
+        as could be costed in `PATIENCE_S`."""
+        codebook, rng = run.codebook, np.random.default_rng(seed)
+        ends = codebook.encode([run.space.smallest(), run.space.largest()])
+        whole = _has_at_most(run.space, count)
+        drawn = np.concatenate([ends, rng.permutation(codebook.every()) if whole else codebook.draw(count, rng)])
+        limited = {limit.metric for name in run.experiment.tiers for limit in run.tier(name).limits}
+        known = _costed(codebook, drawn, limited)
+        codes, where = np.unique(drawn[:known], axis=0, return_inverse=True)
+        times = np.bincount(where.reshape(-1)[len(ends) :], minlength=len(codes))
+        costs = _costs(codebook, codes, limited)
+        return cls(codebook, codes, times, costs, whole and known == len(drawn))
+
+    def few(self, most: int) -> NDArray[np.intp]:
+        """Places of so many networks at most: both ends and what was drawn, in no order that matters."""
+        return np.random.default_rng(0).permutation(len(self.codes))[:most]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A metric of a sample."""
+
+    values: Floats
+    """(networks,) NaN where it is not known."""
+    looked_at: NDArray[np.bool_]
+    """(networks,) of which networks it was asked."""
+
+
+def _has_at_most(space: AnySpace, count: int) -> bool:
+    try:
+        return space.count <= count
+    except SpaceError:  # a function with too many to be counted
+        return False
+
+
+def _costed(codebook: Codebook, codes: Codes, limited: Collection[str]) -> int:
+    """Of how many of the networks all operators are costed after `PATIENCE_S`, as far as limits ask."""
+    from hwnas.ops.costs import operator_costs, operator_sums
+
+    if not {*SUMS, HELD}.intersection(limited):
+        return len(codes)
+    cost = operator_costs if HELD in limited else operator_sums
+    started, known, done, size = time.monotonic(), set[int](), 0, FIRST
+    while done < len(codes) and (done == 0 or time.monotonic() - started < PATIENCE_S):
+        used, links = codebook.used(codes[done : done + size]), codebook.links
+        for place in used.tolist():
+            if place not in known:
+                cost(*links[place])
+                known.add(place)
+        done, size = done + size, 2 * size
+    return min(done, len(codes))
+
+
+def _costs(codebook: Codebook, codes: Codes, limited: Collection[str]) -> dict[str, Floats]:
+    found: dict[str, Floats] = {}
+    if not SUMS.keys().isdisjoint(limited):
+        sums = population_sums(codebook, codes).astype(np.float64)
+        found = {metric: sums[:, column] for metric, column in SUMS.items()}
+    return {**found, HELD: population_activation(codebook, codes) / 1024} if HELD in limited else found
+
+
+def _judged(run: Run, name: str, prices: Mapping[str, Priced], reasons: Mapping[str, str], sample: Sample) -> Feasible:
+    tier, config = run.tier(name), run.experiment.tiers[name]
+    known = config.setup in prices or run.is_live(name) or run.is_published(name)
+    scorers = cheap_scorers(run, name, prices) if known else {}
+    latency = tier.objectives[1].metric
+    seen = {limit.metric: _seen(run, limit.metric, latency, prices.get(config.setup), scorers, sample)
+            for limit in tier.limits}  # fmt: skip
+    reaches = tuple(
+        Reach(limit, unjudged=_unjudged(run, name, limit, reasons)) if (found := seen[limit.metric]) is None
+        else _reach(run, limit, found, sample)
+        for limit in tier.limits
+    )  # fmt: skip
+    judged = [(limit, found) for limit in tier.limits if (found := seen[limit.metric]) is not None]
+    return Feasible(name, tier.limits, reaches, *_share(judged, sample))
+
+
+def _seen(
+    run: Run, metric: str, latency: str, price: Priced | None, scorers: Mapping[str, Scorer], sample: Sample
+) -> Seen | None:
+    """A metric of the sample; None where nothing knows it."""
+    everywhere = np.ones(len(sample.codes), dtype=np.bool_)
+    if metric in sample.costs:
+        return Seen(sample.costs[metric], everywhere)
+    if metric == latency and price is not None:
+        return Seen(predict_many_ms(price.model, sample.codebook, sample.codes), everywhere)
+    scorer = scorers.get(metric)
+    if metric == run.accuracy and run.experiment.accuracy.source == "table":
+        from hwnas.problem.accuracy import accuracy_of
+
+        scorer = accuracy_of(run, None)
+    if scorer is None:
+        return None
+    places = sample.few(LOOKED_UP if isinstance(scorer, TableMetric) else ONE_BY_ONE)
+    seen = Seen(np.full(len(sample.codes), np.nan), ~everywhere)
+    seen.looked_at[places] = True
+    for place, architecture in zip(places.tolist(), sample.codebook.decode(sample.codes[places]), strict=True):
+        try:
+            seen.values[place] = scorer(architecture)
+        except NoScore:
+            continue
+    return seen
+
+
+def _unjudged(run: Run, tier: str, limit: Limit, reasons: Mapping[str, str]) -> str:
+    setup = run.experiment.tiers[tier].setup
+    if limit.metric == run.accuracy:
+        return "accuracies come with the search"
+    if run.is_live(tier):
+        return "candidates are timed during the search"
+    return reasons.get(setup, f"the table of `{setup}` does not tell it")
+
+
+def _reach(run: Run, limit: Limit, seen: Seen, sample: Sample) -> Reach:
+    known = np.isfinite(seen.values)
+    if not known.any():
+        return Reach(limit, unjudged="none of the networks looked at has it")
+    share, error, networks, _ = _share([(limit, seen)], sample)
+    missing = int((seen.looked_at & ~known).sum())
+    exact = _exact(run, limit.metric)
+    if exact is not None:
+        return Reach(limit, exact.least, exact.most, True, share, error, networks, missing)
+    least, most = float(np.nanmin(seen.values)), float(np.nanmax(seen.values))
+    return Reach(limit, least, most, error == 0, share, error, networks, missing)
+
+
+def _exact(run: Run, metric: str) -> Range | None:
+    """The range over all networks, where it is known exactly."""
+    if metric not in ("params", "macs"):
+        return None
+    extent = extent_of(run.space)
+    return getattr(extent, metric) if extent.networks is None else None
+
+
+def _share(judged: Sequence[tuple[Limit, Seen]], sample: Sample) -> tuple[float | None, float | None, int, int]:
+    """The share inside all these limits, its standard error, and how many distinct networks it rests on and holds.
+
+    The error is the deviation of what is believed of the share after the draws, if nothing was before. It is 0 for a
+    whole space only: none of a few networks inside does not say that there is none.
+    """
+    if not judged:
+        return None, None, len(sample.codes), 0
+    looked = np.logical_and.reduce([seen.looked_at for _, seen in judged])
+    inside = looked.copy()
+    for limit, seen in judged:
+        within = seen.values <= limit.bound if limit.side == "most" else seen.values >= limit.bound
+        inside &= within  # what is not known compares as outside
+    draws, met = int(sample.times[looked].sum()), int(sample.times[inside].sum())
+    if not draws:
+        return None, None, int(looked.sum()), int(inside.sum())
+    believed = (met + 1) / (draws + 2)
+    whole = sample.whole and bool(looked.all())
+    error = 0.0 if whole else math.sqrt(believed * (1 - believed) / (draws + 3))
+    return met / draws, error, int(looked.sum()), int(inside.sum())

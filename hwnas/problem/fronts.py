@@ -1,0 +1,246 @@
+"""The front of a tier, by what found it: the search, or the ladder. Whoever reads a front reads it here.
+
+A front is as it was written only under the conditions that it was found under. Where the tier or its set-up has changed
+since, it is solved again from stored accuracies, and that is said; where the accuracies are of something else, it is
+refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from hwnas.accuracy import Source
+from hwnas.errors import HwnasError, RunError
+from hwnas.pareto import Tier
+from hwnas.problem.conditions import OF_RUN, OF_TIER, Conditions, conditions_of, read_conditions
+from hwnas.search.evaluate import Evaluation
+from hwnas.search.fronts import FrontPoint, read_front
+from hwnas.search.nearest import nearest
+from hwnas.search.successive_halving import tier_at
+from hwnas.space import Architecture
+from hwnas.workspace.halving_results import Climb, climb_front_path, climb_path, passed_by, read_climb
+from hwnas.workspace.workspace import Run
+
+if TYPE_CHECKING:
+    from hwnas.problem.cost_models import Priced
+
+Finder = Literal["search", "ladder"]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A front, and what its numbers mean."""
+
+    by: Finder
+    tier: Tier
+    """As its finder sees it: the score of a ladder's last rung stands in the place of accuracy."""
+    source: Source
+    """Where that accuracy comes from."""
+    points: tuple[FrontPoint, ...]
+    folder: Path
+    """Where its files are exported to."""
+    climb: Climb | None = None
+    """The way up the ladder, of a ladder's front."""
+    conditions: Conditions | None = None
+    """Conditions that its numbers hold under; None of one that was just solved for."""
+    solved_for: tuple[str, ...] = ()
+    """Changes for which it was solved again, a line each; empty if it is the front that was written."""
+    evaluations: tuple[Evaluation, ...] = ()
+    """The networks that a front that was solved again was chosen from."""
+
+    @property
+    def producer(self) -> str | None:
+        """What made a ladder's last scores."""
+        return None if self.climb is None else self.climb.last.producer
+
+    def weights(self, run: Run, architecture: Architecture) -> Path | None:
+        """The file of the weights with which the ladder scored an architecture, if it trained and kept them."""
+        if self.climb is None:
+            return None
+        from hwnas.accuracy.trained import training_folder, weights_path
+
+        folder = training_folder(run.folder, self.climb.scores[-1])
+        path = weights_path(folder, self.climb.last.producer, architecture)
+        return path if path.exists() else None
+
+    @property
+    def named(self) -> str:
+        """The tier, as it is shown."""
+        return self.tier.name if self.climb is None else f"{self.tier.name}, ladder"
+
+    @property
+    def standing(self) -> tuple[FrontPoint, ...]:
+        """The networks that were not struck off by what was measured."""
+        return tuple(point for point in self.points if point.kept is not False)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences that stand with the front wherever it is shown."""
+        if not self.solved_for:
+            return ()
+        since = "; ".join(self.solved_for)
+        text = f"Solved again from {len(self.evaluations):,} stored accuracies, not as it was searched: {since}."
+        near = nearest(((e.architecture.key, e.scores) for e in self.evaluations), self.tier)
+        empty = "" if self.points or near is None else f"None of them holds the limits; {near}."
+        return (text, empty) if empty else (text,)
+
+
+def front_file(run: Run, name: str, by: Finder) -> Path:
+    """The file of a tier's front."""
+    return run.front_path(name) if by == "search" else climb_front_path(run, name)
+
+
+def finder_of(run: Run, name: str) -> Finder:
+    """Whose front a tier has: the search's, or the ladder's where nothing was searched."""
+    return "ladder" if not run.front_path(name).exists() and climb_path(run, name).exists() else "search"
+
+
+def found_front(run: Run, name: str, by: Finder | None = None, *, producer: str | None = None) -> Found:
+    """A tier's front under the conditions that the experiment asks for now.
+
+    Args:
+        run: the run.
+        name: of the tier.
+        by: whose front; if left out that of the search, and that of the ladder where none was searched.
+        producer: what makes the run's accuracies now, if it is known; the front of another one is refused.
+
+    Raises:
+        RunError: it is not there, or damaged, or its accuracies are of something else than the experiment asks for.
+        TableError: the set-up has changed, and there is no table of it.
+    """
+    by = by or finder_of(run, name)
+    found, path = _written(run, name, by), front_file(run, name, by)
+    known, why = _known(path)
+    now = _current(run, name, by, known)
+    known = known or _vouched(run, found, now)
+    if known is None:
+        return _solved_again(run, found, now, (why,), producer)
+    if changed := known.unlike(now, OF_RUN):
+        raise _refused(run, found, path, changed, "accuracies of other conditions are not these networks'")
+    if producer is not None and by == "search" and known.producer != producer:
+        changed = [f"accuracies of `{known.producer}` then, `{producer}` now"]
+        raise _refused(run, found, path, changed, "the weights were trained anew since")
+    if changed := known.unlike(now, OF_TIER):
+        try:
+            return _solved_again(run, found, now, changed, known.producer)
+        except HwnasError as error:
+            raise _refused(run, found, path, changed, f"{error.where}: {error.met}", error) from error
+    return replace(found, conditions=known)
+
+
+def solved_again(run: Run, found: Found, why: str) -> Found:
+    """A front that is solved again because what it rests on is gone.
+
+    Raises:
+        HwnasError: nothing is stored that it could be solved from.
+    """
+    assert found.conditions is not None
+    return _solved_again(run, found, found.conditions, (why,), found.conditions.producer)
+
+
+def _current(run: Run, name: str, by: Finder, known: Conditions | None) -> Conditions:
+    """The conditions of the experiment as it is now; `known` ones of a ladder count where it names no rungs."""
+    if by == "search":
+        return conditions_of(run, name)
+    rungs = run.experiment.search.ladder
+    if rungs or known is None:
+        return conditions_of(run, name, rungs[-1] if rungs else None)
+    metric = known.tier(name).objectives[0].metric
+    own = conditions_of(run, name, metric=metric)
+    kept = {part: known.parts[part] for part in ("accuracy", "data", "train")}
+    return replace(own, parts={**own.parts, **kept})
+
+
+def conditions_known(run: Run, name: str, by: Finder) -> tuple[Conditions | None, Conditions]:
+    """The conditions of a tier's front, None if they are not known, and those of the experiment as it is now.
+
+    Raises:
+        RunError: the front, or what it was found under, cannot be read.
+    """
+    known, _ = read_conditions(front_file(run, name, by))
+    now = _current(run, name, by, known)
+    return known or _vouched(run, _written(run, name, by), now), now
+
+
+def refuse_other_accuracies(run: Run, name: str, by: Finder) -> None:
+    """Refuse stored accuracies that are known to be of another space, data, training, seed or source than is asked for.
+
+    Raises:
+        RunError: they are, by what a tier's front was found under.
+    """
+    path = front_file(run, name, by)
+    if not path.exists():
+        return
+    known, _ = _known(path)
+    if known is not None and (changed := known.unlike(_current(run, name, by, known), OF_RUN)):
+        why = "accuracies of other conditions are not these networks'"
+        raise _refused(run, _written(run, name, by), path, changed, why)
+
+
+def _known(path: Path) -> tuple[Conditions | None, str]:
+    try:
+        return read_conditions(path)
+    except RunError as error:
+        return None, error.met
+
+
+def _vouched(run: Run, found: Found, now: Conditions) -> Conditions | None:
+    """The conditions of the study that a front of an earlier version is of."""
+    if found.by == "ladder":
+        return None
+    from hwnas.problem.vouching import vouched
+
+    return vouched(run, found.tier, found.points, now)
+
+
+def _written(run: Run, name: str, by: Finder) -> Found:
+    """A front as its finder wrote it."""
+    if by == "ladder":
+        climb = read_climb(run, name)
+        return Found(by, climb.last.tier, climb.source, climb.front, run.folder / "ladder" / "bundle" / name, climb)
+    if not run.front_path(name).exists():
+        raise RunError(
+            f"tier `{name}` has no front yet",
+            where=str(run.front_path(name)),
+            allowed="A front is what `hwnas search` or `hwnas ladder` leaves",
+            do=f"Run `hwnas search {run.experiment.name}` first",
+        )
+    points = tuple(read_front(run.front_path(name)))
+    return Found(by, run.tier(name), run.source, points, run.folder / "bundle" / name)
+
+
+def _solved_again(run: Run, found: Found, now: Conditions, changed: Sequence[str], producer: str | None) -> Found:
+    """The front of stored accuracies under the present conditions, with what was measured under them."""
+    from hwnas.problem.cost_models import priced_before
+    from hwnas.problem.remeasure import timed_before
+    from hwnas.problem.resolve import answer
+
+    name, measured = found.tier.name, run.tier(found.tier.name, measured=True)
+    setup = run.experiment.tiers[name].setup
+    live = run.is_live(name) or run.is_published(name)
+    prices: Mapping[str, Priced] = {} if live else {setup: priced_before(run, setup)}
+    if found.climb is not None:
+        producer, measured = found.climb.last.producer, tier_at(measured, found.climb.last.metric)
+    solved = answer(run, found.tier, found.source, prices, producer)
+    points = tuple(timed_before(run, solved.points, measured))
+    points = points if found.climb is None else passed_by(found.climb, points)
+    conditions = replace(now, producer=solved.producer)
+    return replace(
+        found, points=points, conditions=conditions, solved_for=tuple(changed), evaluations=solved.evaluations
+    )
+
+
+def _refused(
+    run: Run, found: Found, path: Path, changed: Sequence[str], why: str, error: HwnasError | None = None
+) -> RunError:
+    verb = "search" if found.climb is None else "ladder"
+    return RunError(
+        f"the front of `{found.named}` was found under other conditions ({'; '.join(changed)})", where=str(path),
+        allowed=f"A front is read under the conditions that it was found under, or solved again from what is stored; "
+        f"here {why}",
+        do=error.do if error is not None else f"Restore the experiment; or run `{run.command(verb)}`, under a new "
+        "`name` where the training is another one",
+    )  # fmt: skip

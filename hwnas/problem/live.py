@@ -1,0 +1,121 @@
+"""Tiers whose candidates are timed while they are searched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hwnas.config import LiveConfig, TimingConfig
+from hwnas.errors import DiskError, ExportError, HostAway, NoScore, RunError, TableError
+from hwnas.io.atomic import part_of
+from hwnas.latency.live import LiveTimes, Patience, Timed
+from hwnas.measure.drift import reference_ns, steady_ms
+from hwnas.measure.table import check_key, read_table
+from hwnas.measure.worker_process import LATE
+from hwnas.network import Network
+from hwnas.problem.cost_models import refuse_another_setup
+from hwnas.search.evaluate import Scorer
+from hwnas.space import Architecture
+from hwnas.workspace.progress import Barless, Narrator, Silent
+from hwnas.workspace.setups import fill
+from hwnas.workspace.workspace import Run
+
+
+@dataclass(frozen=True)
+class SetupHost:
+    """The device of a set-up: networks go there one by one, as whole tables do."""
+
+    run: Run
+    setup: str
+    live: LiveConfig
+    narrator: Narrator = field(default_factory=Silent)
+    """Hears that others measure there; it shows no bar for each network."""
+
+    @property
+    def name(self) -> str:
+        """The host, as the user wrote it."""
+        return self.run.experiment.setups[self.setup].host or "this machine"
+
+    def time(self, network: Network) -> Timed:
+        """One network, into a table of its own that is thrown away."""
+        config, key = self.run.experiment.setups[self.setup], check_key(network)
+        timing = self.run.experiment.timing
+        limit_s = min(self.live.timeout_s, timing.process_seconds or self.live.timeout_s)
+        part = part_of(live_path(self.run, self.setup))
+        part.unlink(missing_ok=True)
+        try:
+            table = fill(
+                config, part, TimingConfig(**{**timing.model_dump(), "process_seconds": limit_s}),
+                self.run.folder / "artifacts", Barless(self.narrator), "", [], [network],
+            )  # fmt: skip
+        except HostAway:
+            raise
+        except (RunError, TableError, DiskError) as error:
+            raise self._why(error) from error
+        finally:
+            part.unlink(missing_ok=True)
+        return Timed(table.checks[key], table.setup, table.check_bytes.get(key))
+
+    def _why(self, error: RunError | TableError | DiskError) -> HostAway | ExportError:
+        if LATE in error.met:
+            return HostAway(
+                f"it did not time a network within {self.live.timeout_s:g} s", where=self.name,
+                allowed="A timing ends within `live.timeout_s`", do="Look at the device, or allow more seconds",
+            )  # fmt: skip
+        # What the network itself is to blame for is told by these words; a full disk will be as full for the next one.
+        kind = ExportError if "could not be" in error.met else HostAway
+        return kind(error.met, where=error.where, allowed=error.allowed, do=error.do)
+
+
+def live_path(run: Run, setup: str) -> Path:
+    """The table of the networks that were timed for a set-up's live tiers."""
+    return run.folder / "latency" / f"{setup}-live.jsonl"
+
+
+def live_before(run: Run, tier: str) -> Scorer:
+    """The latencies that a live tier's networks had when they were timed; nothing is timed now.
+
+    Raises:
+        TableError: there are none, they are damaged, or of another set-up than the experiment's.
+    """
+    setup = run.experiment.tiers[tier].setup
+    path = live_path(run, setup)
+    refuse_another_setup(run, setup, path)
+    table = read_table(path)
+    first = next(iter(table.checks.values()), None)
+
+    def latency_ms(architecture: Architecture) -> float:
+        key = check_key(run.network(architecture))
+        if first is None or key not in table.checks:
+            raise NoScore(
+                f"architecture {architecture.key} was not timed", where=str(path),
+                allowed="Networks of a live tier are timed while it is searched", do="Search the tier",
+            )  # fmt: skip
+        return steady_ms([table.checks[key]], reference_ns([first]))[0]
+
+    return latency_ms
+
+
+def live_times(run: Run, tier: str, narrator: Narrator) -> LiveTimes:
+    """The latencies of a live tier, as its host gives them."""
+    config = run.experiment.tiers[tier]
+    patience = Patience(config.live.tries, config.live.pause_s)
+    host = SetupHost(run, config.setup, config.live, narrator)
+    return LiveTimes(host, live_path(run, config.setup), patience, say=narrator.say)
+
+
+def refuse_paused(paused: Iterable[tuple[str, HostAway]]) -> None:
+    """Tell of tiers that wait for their devices, once all else is done.
+
+    Raises:
+        HostAway: there is one.
+    """
+    waiting = list(paused)
+    if waiting:
+        told = "; ".join(f"{name}: {error.where}: {error.met}" for name, error in waiting)
+        raise HostAway(
+            f"{len(waiting)} tier{'s'[: len(waiting) > 1]} paused ({told})", where="search",
+            allowed="What was tried and timed is kept, the other tiers are done",
+            do="Bring the device back and run the same command again: it continues where it stopped",
+        )  # fmt: skip

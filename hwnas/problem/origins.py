@@ -1,0 +1,36 @@
+"""Origins of scores, as they are marked on fronts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from hwnas.pareto import Tier
+from hwnas.problem.cost_models import Priced, latency_origin
+from hwnas.space import Architecture
+from hwnas.workspace.workspace import BESIDE_LATENCY, DERIVED, Run
+
+if TYPE_CHECKING:
+    pass
+
+
+def origin_of_latency(run: Run, tier: str, prices: Mapping[str, Priced], architecture: Architecture) -> str:
+    """The origin of a network's latency, in a front's words."""
+    if run.is_published(tier):
+        return "published"
+    if run.is_live(tier):
+        return "measured"
+    return latency_origin(prices[run.experiment.tiers[tier].setup].model, run.network(architecture))
+
+
+def origins_of(tier: Tier, accuracy: str) -> dict[str, str]:
+    """How the scores of a tier are marked, by metric; accuracies are marked `accuracy`."""
+    latency = tier.objectives[1].metric
+    size = latency.replace("latency_ms", "file_kib")
+    setup = latency.partition("@")[2]
+    metrics = {objective.metric for objective in tier.objectives} | {limit.metric for limit in tier.limits}
+    asked = metrics & {f"{name}@{setup}" for name in BESIDE_LATENCY}
+    others = dict.fromkeys((size, *sorted(asked)), "predicted")
+    limited = {limit.metric: "predicted" for limit in tier.limits if limit.metric.startswith(latency)}
+    derived = dict.fromkeys(DERIVED, "derived")
+    return {tier.objectives[0].metric: accuracy, latency: "predicted", **limited, **others, **derived}

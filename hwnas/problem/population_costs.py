@@ -1,0 +1,95 @@
+"""What the sampler `guided` is told of a tier: the costs of every network, as functions of whole populations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwnas.errors import ConfigError, NoScore
+from hwnas.latency.population import predict_many_ms, upper_many_ms
+from hwnas.population import Codebook, Codes, population_activation, population_sums
+from hwnas.problem.cost_models import Priced, cheap_scorers
+from hwnas.search.evaluate import Scorer
+from hwnas.workspace.workspace import Run, quantile_metric
+
+if TYPE_CHECKING:
+    from hwnas.search.surrogate import Guide
+    from hwnas.search.surrogate.candidates import PerNetwork
+
+
+def guide_of(run: Run, name: str, prices: Mapping[str, Priced]) -> Guide | None:
+    """What is known of a tier's networks before they are trained; None if its sampler needs nothing of it.
+
+    Raises:
+        ConfigError: candidates are timed during the search, so that their latency is not known.
+    """
+    from hwnas.search.surrogate import Guide, candidates_of
+
+    if run.experiment.search.sampler != "guided":
+        return None
+    refuse_live(run, name)
+    tier, accuracy = run.tier(name), run.accuracy
+    known = known_costs(run, name, prices)
+    floors = [limit.bound for limit in tier.limits if limit.metric == accuracy]
+    return Guide(
+        candidates_of(run.codebook),
+        [known[objective.metric] for objective in tier.objectives if objective.metric != accuracy],
+        limits=[(known[limit.metric], limit.bound) for limit in tier.limits if limit.metric != accuracy],
+        bound=-max(floors) if floors else None,
+        confidence=run.experiment.tiers[name].limits.top1_confidence or 0.5,
+    )
+
+
+def refuse_live(run: Run, name: str) -> None:
+    """Refuse a tier whose sampler needs latencies that are not known before they are timed.
+
+    Raises:
+        ConfigError: it is such a tier.
+    """
+    if run.experiment.search.sampler == "guided" and run.is_live(name):
+        raise ConfigError(
+            "the sampler `guided` knows latencies before they are timed",
+            where=f"tier `{name}`: measure: live",
+            allowed="It predicts them from the set-up's table: `measure: table`",
+            do="Use a table, or another sampler, such as `search: {sampler: tpe}`",
+        )
+
+
+def known_costs(run: Run, name: str, prices: Mapping[str, Priced]) -> dict[str, PerNetwork]:
+    """By metric, what is known without training: parameters, MACs and latency of all at once, others one by one."""
+    codebook, setup = run.codebook, run.experiment.tiers[name].setup
+    latency, confidence = f"latency_ms@{setup}", run.experiment.tiers[name].limits.confidence
+    counted: dict[str, PerNetwork] = {
+        **{metric: _one_by_one(codebook, scorer) for metric, scorer in cheap_scorers(run, name, prices).items()},
+        "params": lambda codes: population_sums(codebook, codes)[:, 0],
+        "macs": lambda codes: population_sums(codebook, codes)[:, 1],
+        "activation_kib": lambda codes: population_activation(codebook, codes) / 1024,
+    }
+    if run.is_published(name):
+        return counted
+    model = prices[setup].model
+    surely: dict[str, PerNetwork] = {}
+    if confidence is not None:
+        metric = quantile_metric(latency, confidence)
+        surely[metric] = lambda codes: upper_many_ms(model, codebook, codes, confidence)
+    return {**counted, latency: lambda codes: predict_many_ms(model, codebook, codes), **surely}
+
+
+def _one_by_one(codebook: Codebook, scorer: Scorer) -> PerNetwork:
+    """Scores of networks that were scored before are remembered; one that a file lacks is never worth proposing."""
+    known: dict[bytes, float] = {}
+
+    def scores(codes: Codes) -> NDArray[np.float64]:
+        keys = [row.tobytes() for row in codes]
+        new = [place for place, key in enumerate(keys) if key not in known]
+        for place, architecture in zip(new, codebook.decode(codes[new]), strict=True):
+            try:
+                known[keys[place]] = scorer(architecture)
+            except NoScore:
+                known[keys[place]] = np.inf
+        return np.array([known[key] for key in keys])
+
+    return scores

@@ -1,0 +1,72 @@
+"""What would end a run after hours is looked for before its first minute."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from hwnas.errors import MissingExtra
+from hwnas.problem.accuracy import accuracy_of
+from hwnas.problem.population_costs import refuse_live
+from hwnas.problem.warm_start import started_with
+from hwnas.registry import optional
+from hwnas.search.storage.backends import open_storage
+from hwnas.workspace.supernets import recipe_of, torch_device
+from hwnas.workspace.workspace import Run
+
+CONVERTERS = {"tflite": "litert_torch"}
+"""Packages of their own that files of a format are written with."""
+
+
+def look_ahead(run: Run) -> None:
+    """Refuse what a later stage of the run would refuse, as far as it can be told without a table and a supernet.
+
+    Raises:
+        HwnasError: as that stage would.
+    """
+    if run.experiment.data is not None:
+        run.dataset  # noqa: B018 - read now, and kept
+    if run.source.supernet:
+        _training(run)
+    else:
+        accuracy_of(run, None)
+    _search(run)
+    if run.experiment.data is not None:
+        _export(run)
+
+
+def _training(run: Run) -> None:
+    """The device, the strategy, the teacher, and whether batches fit the images."""
+    torch_device(run.experiment.device)
+    from hwnas.supernet.strategies import open_strategy
+    from hwnas.supernet.training.task import check_recipe
+    from hwnas.workspace.teacher import open_teacher
+
+    recipe = recipe_of(run)
+    open_strategy(run.space, recipe, base=run.base)
+    check_recipe(recipe, run.dataset.train, open_teacher(run))
+
+
+def _search(run: Run) -> None:
+    """What is tried first, the sampler's needs, where the study is kept, and what runs it."""
+    config = run.experiment.search
+    started_with(run)
+    for tier in run.experiment.tiers:
+        refuse_live(run, tier)
+    if config.storage is not None:
+        open_storage(config.storage)
+    if config.runner == "ray":
+        optional("ray.tune", extra="ray", why="search.runner: ray")
+    if config.tensorboard:
+        optional("tensorboardX", extra="tensorboard", why="search.tensorboard: true")
+
+
+def _export(run: Run) -> None:
+    """The packages that write files; they are not imported, which takes seconds."""
+    for format in run.experiment.export.formats:
+        if (package := CONVERTERS.get(format)) is not None and find_spec(package) is None:
+            raise MissingExtra(
+                f"the package `{package}` is not installed, which writes `{format}` files",
+                where="export.formats",
+                allowed='It comes with the extra "convert"',
+                do=f'Run: pip install "hwnas[convert]", or leave `{format}` out of `export.formats`',
+            )

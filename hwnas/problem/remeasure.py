@@ -1,0 +1,112 @@
+"""Timing the networks of a front again, each as a whole file, and ranking them by what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from hwnas.config import EnergyConfig
+from hwnas.errors import SensorError, TableError
+from hwnas.measure.drift import reference_ns, steady_ms
+from hwnas.measure.table import LatencyTable, check_key, read_table
+from hwnas.network import Network
+from hwnas.pareto import Tier
+from hwnas.search.fronts import FrontPoint, mark_picks, remeasured
+from hwnas.workspace.progress import Narrator
+from hwnas.workspace.setups import fill, fill_others, runtime_of, table_of
+from hwnas.workspace.workspace import Run
+
+
+def timed_again(run: Run, front: Sequence[FrontPoint], tier: Tier, narrator: Narrator) -> list[FrontPoint]:
+    """The front with what its tier's device gives, ranked again; `tier` is as it is once measured.
+
+    Times are those of the machine's state in which the set-up's table was made, as predictions are. Published latencies
+    stay as they are, and what a live tier timed is not timed again.
+    """
+    name, latency = tier.name, tier.objectives[1].metric
+    setup = run.experiment.tiers[name].setup
+    if run.is_published(name):
+        return remeasured(front, tier, {})
+    if run.is_live(name):
+        timed = {point.architecture.key: {latency: point.scores[latency]} for point in front}
+        return remeasured(front, tier, timed)
+    config = run.experiment.setups[setup]
+    networks = [run.network(point.architecture) for point in front]
+    table = fill(
+        config,
+        run.front_table_path(setup),
+        run.experiment.timing,
+        run.folder / "artifacts",
+        narrator,
+        f"timing the {name} front",
+        [],
+        networks,
+    )
+    usual_ns = reference_ns(table_of(config, run.table_path(setup)).rows.values())
+    found = [table.checks[check_key(network)] for network in networks]
+    table = _measure_others(run, setup, table, networks, narrator, f"the {name} front")
+    measured = {
+        point.architecture.key: {latency: ms, **_others(table, network, setup)}
+        for point, network, ms in zip(front, networks, steady_ms(found, usual_ns), strict=True)
+    }
+    return remeasured(front, tier, measured)
+
+
+def timed_before(run: Run, front: Sequence[FrontPoint], tier: Tier) -> list[FrontPoint]:
+    """The front with what its tier's device gave earlier, on this very set-up; nothing is timed now.
+
+    Ranked again if all of it was timed. If only some was, a network leaves it by a limit that its own numbers break.
+    """
+    name, latency = tier.name, tier.objectives[1].metric
+    setup = run.experiment.tiers[name].setup
+    if run.is_published(name):
+        return remeasured(front, tier, {})
+    if run.is_live(name):
+        return remeasured(front, tier, {point.architecture.key: {latency: point.scores[latency]} for point in front})
+    measured = _measured(run, setup, front, latency)
+    if len(measured) == len(front):
+        return remeasured(front, tier, measured)
+    known = [replace(point, measured=measured.get(point.architecture.key, {})) for point in front]
+    fell = [bool(point.measured) and bool(tier.broken(point.final)) for point in known]
+    return mark_picks([replace(point, kept=False if gone else None) for point, gone in zip(known, fell, strict=True)],
+                      tier)  # fmt: skip
+
+
+def _measured(run: Run, setup: str, front: Sequence[FrontPoint], latency: str) -> dict[str, dict[str, float]]:
+    """Numbers that the set-up's table of fronts holds of these networks, by key."""
+    path, own = run.front_table_path(setup), read_table(run.table_path(setup))
+    if not path.is_file() or (table := read_table(path)).setup != own.setup:
+        return {}
+    networks = {point.architecture.key: run.network(point.architecture) for point in front}
+    timed = {key: network for key, network in networks.items() if check_key(network) in table.checks}
+    checks = [table.checks[check_key(network)] for network in timed.values()]
+    times = steady_ms(checks, reference_ns(own.rows.values()))
+    return {key: {latency: ms, **_others(table, timed[key], setup)} for key, ms in zip(timed, times, strict=True)}
+
+
+def _measure_others(
+    run: Run, setup: str, table: LatencyTable, networks: list[Network], narrator: Narrator, title: str
+) -> LatencyTable:
+    """Energy and memory of a front's networks, as far as a tier asks for them; where no sensor can, that is said."""
+    config, timing = run.experiment.setups[setup], run.experiment.timing
+    energy = (config.energy or EnergyConfig()) if run.asked(setup, "energy_mj") else None
+    also = config.model_copy(update={"energy": energy, "memory": run.asked(setup, "peak_mb")})
+    if not (also.energy or also.memory):
+        return table
+    artifacts, doing = run.folder / "artifacts", f"measuring {title}"
+    try:
+        if config.host:
+            return fill(also, table.path, timing, artifacts, narrator, doing, [], networks, also=True)
+        fill_others(
+            table, runtime_of(config), timing, artifacts / config.runtime, narrator, doing, [], networks, also
+        )  # fmt: skip
+    except (SensorError, TableError) as error:
+        narrator.say(f"{title} keeps predicted energies and memory where they could not be measured: {error.met}")
+    return read_table(table.path)
+
+
+def _others(table: LatencyTable, network: Network, setup: str) -> dict[str, float]:
+    """What was measured of a network beside its time."""
+    key = check_key(network)
+    found = {f"energy_mj@{setup}": table.energy[key].median_mj} if key in table.energy else {}
+    return found | ({f"peak_mb@{setup}": table.memory[key].peak_mb} if key in table.memory else {})

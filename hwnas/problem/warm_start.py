@@ -1,0 +1,152 @@
+"""What a search tries first: architectures of earlier runs, of files, or as the user writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+
+from hwnas.accuracy import Accuracy
+from hwnas.config import TrainingFreeConfig
+from hwnas.errors import ConfigError, SpaceError
+from hwnas.network import lower
+from hwnas.notation import read_architecture
+from hwnas.pareto import Objective, best
+from hwnas.problem.cost_models import Priced, known_scores
+from hwnas.problem.zero_cost import Asked, Target, asked_for
+from hwnas.search.evaluate import error_of
+from hwnas.search.fronts import read_front
+from hwnas.search.score_store import ScoreStore
+from hwnas.search.study import Study
+from hwnas.search.successive_halving import draw
+from hwnas.space import Architecture
+from hwnas.workspace.architectures import architecture_of, read_json
+from hwnas.workspace.progress import Narrator
+from hwnas.workspace.workspace import Run
+
+USUAL = ("ensemble", "synflow", "params")
+"""Training-free scores where an experiment names none: the first that holds for the space."""
+
+
+def started_with(run: Run) -> tuple[Architecture, ...]:
+    """The architectures that `search.start` names, each once.
+
+    Raises:
+        ConfigError: an entry names nothing.
+        SpaceError: an architecture does not fit the space; the entry is named.
+    """
+    found: dict[str, Architecture] = {}
+    for entry in run.experiment.search.start:
+        for architecture in _named(run, entry):
+            lower(run.space, architecture)
+            found[architecture.key] = architecture
+    return tuple(found.values())
+
+
+def adopt(run: Run, store: ScoreStore, producer: str) -> int:
+    """Take over the accuracies that earlier runs have of the same producer; how many were new here."""
+    taken = 0
+    for entry in run.experiment.search.start:
+        path = run.found(entry) / "scores.jsonl"
+        if not path.is_file():
+            continue
+        for score in ScoreStore.open(path).scores:
+            known = store.get(score.architecture, score.metric, score.producer) is not None
+            if known or score.value is None or (score.metric, score.producer) != (run.accuracy, producer):
+                continue
+            store.record(score.architecture, score.metric, score.value, producer=producer, elapsed_s=score.elapsed_s)
+            taken += 1
+    return taken
+
+
+def put_back(run: Run, study: Study, store: ScoreStore, accuracy: Accuracy) -> int:
+    """Give a store that has lost lines the accuracies that the study was told with; how many it lacked."""
+    if run.experiment.search.storage is not None:
+        return 0  # others may have told them, whose stores are elsewhere
+    lost = [
+        (evaluation, evaluation.scores[run.accuracy]) for evaluation in study.evaluations
+        if run.accuracy in evaluation.scores
+        and store.get(evaluation.architecture, run.accuracy, accuracy.producer) is None
+    ]  # fmt: skip
+    for evaluation, value in lost:
+        store.record(
+            evaluation.architecture, run.accuracy, value, producer=accuracy.producer, elapsed_s=evaluation.elapsed_s,
+            error=error_of(accuracy, value),
+        )  # fmt: skip
+    return len(lost)
+
+
+def promising(
+    run: Run, tier: str, prices: Mapping[str, Priced], store: ScoreStore, narrator: Narrator
+) -> list[Architecture]:
+    """The best of random networks that hold the tier's known limits, by training-free scores and known costs.
+
+    Scores are kept in the store, so the same networks are found again without scoring any.
+
+    Raises:
+        ConfigError: a proxy does not hold for the space.
+    """
+    from hwnas.accuracy.zero_cost_proxies.population import score_population
+
+    config = run.experiment.search.training_free
+    if config is None:
+        return []
+    columns = _columns(run, config, narrator)
+    known = known_scores(run, tier, prices)
+    drawn = draw(run.space, config.networks, run.experiment.seed, lambda architecture: known(architecture) is not None)
+    scorers = [scorer for column in columns for scorer in column.scorers]
+    with narrator.bar(f"scoring untrained networks of {tier}") as bar:
+        found = iter(score_population(drawn, scorers, store, progress=bar.update))
+    scored = [column.column([next(found) for _ in column.scorers]) for column in columns]
+    candidates, rows = list[Architecture](), list[dict[str, float]]()
+    for architecture, scores in zip(drawn, zip(*scored, strict=True), strict=True):
+        values = {f"score@{c.name}": s.value for c, s in zip(columns, scores, strict=True) if s.value is not None}
+        if len(values) == len(columns):
+            candidates.append(architecture)
+            rows.append({**(known(architecture) or {}), **values})
+    if failed := len(drawn) - len(rows):
+        narrator.say(f"{tier}: {failed} of {len(drawn)} untrained networks could not be scored")
+    costs = [o for o in run.tier(tier).objectives if rows and o.metric in rows[0] and o.metric != run.accuracy]
+    objectives = [*(Objective(f"score@{column.name}", "max") for column in columns), *costs]
+    return [candidates[index] for index in best(rows, objectives, config.keep)]
+
+
+def _columns(run: Run, config: TrainingFreeConfig, narrator: Narrator) -> list[Asked]:
+    """The scores that are asked for; if none are named, the first of the usual ones that holds for the space."""
+    from hwnas.workspace.supernets import torch_device
+
+    dataset = run.dataset.without_test() if run.experiment.data is not None else None
+    target = Target(run.space, dataset, run.folder, run.experiment.seed, torch_device(run.experiment.device))
+    if config.proxies:
+        return [asked_for(target, name, None, None) for name in dict.fromkeys(config.proxies)]
+    for name, other in pairwise(USUAL):
+        try:
+            return [asked_for(target, name, None, None)]
+        except ConfigError as error:
+            narrator.say(f"untrained networks are scored by `{other}`, not by `{name}`: {error.met}")
+    return [asked_for(target, USUAL[-1], None, None)]
+
+
+def _named(run: Run, entry: str) -> Iterator[Architecture]:
+    path, where = run.found(entry), f"search.start: {entry}"
+    if path.is_dir():
+        fronts = sorted((path / "fronts").glob("*.json"))
+        if not fronts:
+            raise ConfigError(
+                "the folder holds no fronts", where=where, allowed="A run that was searched has fronts/<tier>.json",
+                do="Search that run first, or leave it out",
+            )  # fmt: skip
+        yield from (point.architecture for front in fronts for point in read_front(front))
+    elif path.is_file():
+        raw = read_json(
+            path, where=f"{where}: {path}", allowed="It holds an architecture, or a list of them", do="Correct the file"
+        )
+        yield from (architecture_of(run.space, one, where=where) for one in (raw if isinstance(raw, list) else [raw]))
+    else:
+        try:
+            yield read_architecture(run.space, entry, where=where)
+        except SpaceError as error:
+            raise ConfigError(
+                f"there is no run and no file of that name, and as an architecture: {error.met}", where=where,
+                allowed="A run's folder, a JSON file of architectures, or a string in the space's notation",
+                do="Correct it",
+            ) from error  # fmt: skip

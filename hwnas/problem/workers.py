@@ -1,0 +1,85 @@
+"""Where a tier's architectures are scored: in this process, or on Ray's actors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from hwnas.accuracy import Accuracy
+from hwnas.problem.accuracy import accuracy_of
+from hwnas.problem.cost_models import Priced, cheap_scorers, priced_setups
+from hwnas.problem.live import live_times
+from hwnas.search.evaluate import Evaluation, Scorer, evaluate
+from hwnas.search.progress import Finished, Progress
+from hwnas.search.score_store import ScoreStore
+from hwnas.search.study import Study
+from hwnas.search.workers.score_cache import Ledger
+from hwnas.space import Architecture
+from hwnas.workspace.progress import Narrator, Silent
+from hwnas.workspace.supernets import supernet_of
+from hwnas.workspace.workspace import Run, open_run
+
+
+@dataclass(frozen=True)
+class Job:
+    """A tier to be searched: its study, and all that scores what the study asks for."""
+
+    run: Run
+    name: str
+    study: Study
+    scorers: Mapping[str, Scorer]
+    producers: Mapping[str, str]
+    store: ScoreStore
+    trials: int
+
+
+def cost_scorers(run: Run, tier: str, prices: Mapping[str, Priced], narrator: Narrator) -> dict[str, Scorer]:
+    """Everything that a tier asks of a network but its accuracy; what is timed live comes after what costs nothing."""
+    known = cheap_scorers(run, tier, prices)
+    if not run.is_live(tier):
+        return known
+    times = live_times(run, tier, narrator)
+    return {**known, run.tier(tier).objectives[1].metric: lambda a: times.latency_ms(run.network(a))}
+
+
+def scorers_of(
+    run: Run, tier: str, proxy: Accuracy, prices: Mapping[str, Priced], narrator: Narrator
+) -> dict[str, Scorer]:
+    """All that is asked of a tier's networks, from cheap to dear."""
+    return {**cost_scorers(run, tier, prices, narrator), run.accuracy: proxy}
+
+
+def search_here(job: Job, show: Callable[[Progress], None]) -> Finished:
+    """One after the other, in this process."""
+
+    def score(architecture: Architecture) -> Evaluation:
+        return evaluate(architecture, job.scorers, job.study.plan.tier, job.store, job.producers)
+
+    return job.study.run(score, job.trials, show)
+
+
+def search_on_ray(job: Job, show: Callable[[Progress], None]) -> Finished:
+    """On Ray's actors; each of them opens the run's folder, which every node must see under the same path."""
+    from hwnas.search.workers.ray_tune import Workers, run_on_ray
+
+    config = job.run.experiment.search.ray
+    workers = Workers(config.workers, config.cpus, config.gpus, config.address, config.batch)
+    make = partial(_scoring, str(job.run.folder.absolute()), job.name)
+    return run_on_ray(job.study, make, job.trials, workers, show, store=job.store, producers=job.producers)
+
+
+def _scoring(folder: str, tier: str) -> Callable[[Architecture, Ledger], Evaluation]:
+    """What an actor scores with."""
+    run = open_run(Path(folder))
+    proxy = accuracy_of(run, supernet_of(run, Silent()))
+    scorers = scorers_of(run, tier, proxy, priced_setups(run), Silent())
+    wanted, producers = run.tier(tier), {run.accuracy: proxy.producer}
+    return lambda architecture, ledger: evaluate(architecture, scorers, wanted, ledger, producers)
+
+
+RUNNERS: Mapping[str, Callable[[Job, Callable[[Progress], None]], Finished]] = {
+    "serial": search_here,
+    "ray": search_on_ray,
+}

@@ -1,0 +1,1 @@
+"""Spaces as tables and pictures."""

@@ -1,0 +1,232 @@
+"""A space as a picture: one self-contained SVG, a row for each stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hwnas.errors import ConfigError, RunError, reason
+from hwnas.io.atomic import write_atomic
+from hwnas.report import units
+from hwnas.report.markup import Html, el, join
+from hwnas.report.spaces.facts import KnobFacts, SpaceView, Span, StageFacts, options, sides
+from hwnas.report.spaces.table import headline, knob_words, span
+from hwnas.report.svg import Pills, lines_of, svg, text
+from hwnas.words import counted
+
+WIDTH, MARGIN = 1240, 28
+NAME, LAYERS, SIZES, CHOICES, COSTS = 64, 236, 424, 556, 866
+"""Where the columns begin."""
+BAR, GAP = 150, 24
+"""Width of a bar of costs, and what lies between two."""
+LINE = 19
+HEADLINES = 16
+"""Lines above the stages; a function may have any number of choices."""
+TOP = 40
+"""Height of the columns' heads."""
+STYLE = """
+svg { --card: #ffffff; --ink: #131a22; --muted: #53606d; --line: #cdd5dd; --grid: #e9edf1;
+  --c0: #0b7285; --c1: #5a4fc4; --c2: #ab3670; --c3: #796600; --c4: #2c7a31; --c5: #b4461f; }
+@media (prefers-color-scheme: dark) { svg { --card: #151c23; --ink: #e9eef3; --muted: #9eabb8; --line: #36424e;
+  --grid: #232d36; --c0: #4dc0d0; --c1: #a99fff; --c2: #f090ba; --c3: #d8c250; --c4: #83d089; --c5: #f0916a; } }
+text { font-family: system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; font-size: 14px;
+  fill: var(--ink); }
+.title { font-size: 24px; font-weight: 700; } .name { font-size: 15px; font-weight: 600; }
+.muted, .head { fill: var(--muted); font-size: 13px; } .head { font-weight: 600; }
+.pill { fill: var(--grid); } .track { fill: var(--grid); } .rule { stroke: var(--line); } .card { fill: var(--card); }
+"""
+
+
+def write_picture(view: SpaceView, path: Path) -> Path:
+    """Write the picture of a space as `.svg`, or as an `.html` page that holds nothing else.
+
+    Raises:
+        ConfigError: the file's name ends in something else.
+        RunError: it cannot be written.
+    """
+    if path.suffix not in (".svg", ".html"):
+        raise ConfigError(
+            f"a picture cannot be written as `{path.suffix or path.name}`",
+            where=str(path),
+            allowed="It is an .svg file, which browsers and editors show, or an .html page that holds it",
+            do=f"Write --picture {path.with_suffix('.svg')}; a browser or `rsvg-convert` makes a PNG of it",
+        )
+    drawn = space_picture(view)
+    page = join(Html("<!doctype html>"), el("meta", charset="utf-8"), el("title", view.name), drawn)
+    try:
+        write_atomic(path, drawn if path.suffix == ".svg" else page)
+    except OSError as error:
+        raise RunError(
+            f"the picture cannot be written ({reason(error)})", where=str(path),
+            allowed="The folder must be writable, on a disk with free space", do="Write it elsewhere",
+        ) from error  # fmt: skip
+    return path
+
+
+def space_picture(view: SpaceView) -> Html:
+    """The picture: the space's name, its ranges, and its stages from input to output."""
+    head, below = _head(view)
+    colours = {op: f"var(--c{place % 6})" for place, op in enumerate(_kinds(view.stages))}
+    most = max((stage.macs.most for stage in view.stages), default=1), max(s.params.most for s in view.stages)
+    rows = [_Row(stage, colours, most) for stage in view.stages]
+    parts, y = [head, _heads(below, view)], below + TOP
+    for row in rows:
+        parts.append(el("g", row.drawn(), transform=f"translate(0 {y})"))
+        y += row.height
+    ends = (below + TOP + rows[0].height // 2, y - rows[-1].height // 2)
+    spine = el("line", x1="44", x2="44", y1=str(ends[0]), y2=str(ends[1]), class_="rule", stroke_width="2")
+    words = (
+        f"Search space {view.name}: {counted(len(view.stages), 'stage')} in order, with their choices, sizes and costs."
+    )
+    return svg(WIDTH, y + MARGIN, STYLE, words, el("title", view.name), spine, *parts)
+
+
+def _kinds(stages: Sequence[StageFacts]) -> list[str]:
+    return list(dict.fromkeys(block.op for stage in stages for block in stage.blocks))
+
+
+def _head(view: SpaceView) -> tuple[Html, int]:
+    """Title, source and ranges; how far down they go."""
+    told = list(headline(view))
+    told = (
+        [*told[:HEADLINES], f"and {counted(len(told) - HEADLINES, 'more choice')}"]
+        if len(told) > HEADLINES + 1
+        else told
+    )
+    lines = [line for said in told for line in lines_of(said, WIDTH - 2 * MARGIN)]
+    sources = lines_of(view.source, WIDTH - 2 * MARGIN, 13)
+    parts = [text(MARGIN, 46, view.name, class_="title")]
+    parts += [text(MARGIN, 70 + 18 * place, line, class_="muted") for place, line in enumerate(sources)]
+    top = 80 + 18 * len(sources)
+    parts += [text(MARGIN, top + 20 * place, line) for place, line in enumerate(lines)]
+    return join(*parts), top + 20 * len(lines) + 8
+
+
+def _heads(y: int, view: SpaceView) -> Html:
+    counted = any(stage.ways is not None for stage in view.stages)
+    words = {NAME: "stage" if counted else "slot", LAYERS: "layers", SIZES: "size, width", CHOICES: "choices",
+             COSTS: "MACs", COSTS + BAR + GAP: "parameters"}  # fmt: skip
+    drawn = [text(x, y + 20, word, class_="head") for x, word in words.items()]
+    return join(
+        *drawn, el("line", x1=str(MARGIN), x2=str(WIDTH - MARGIN), y1=str(y + 32), y2=str(y + 32), class_="rule")
+    )
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One stage."""
+
+    stage: StageFacts
+    colours: Mapping[str, str]
+    most: tuple[int, int]
+
+    @property
+    def colour(self) -> str:
+        return self.colours[self.stage.blocks[0].op]
+
+    @property
+    def height(self) -> int:
+        name = len(self._name_lines()) * LINE + 22
+        return max(72, self._choices.height + 26, name, 26 + LINE * len(self._size_lines()))
+
+    def drawn(self) -> Html:
+        middle = str(self.height // 2)
+        node = el("circle", cx="44", cy=middle, r="6", fill=self.colour)
+        rule = el(
+            "line", x1=str(NAME), x2=str(WIDTH - MARGIN), y1=str(self.height), y2=str(self.height), class_="rule",
+            stroke_opacity="0.6",
+        )  # fmt: skip
+        costs = (
+            _bar(COSTS, self.stage.macs, self.most[0], self.colour),
+            _bar(COSTS + BAR + GAP, self.stage.params, self.most[1], self.colour),
+        )
+        sizes = [
+            text(SIZES, 28 + LINE * place, line, class_="muted" if place else None)
+            for place, line in enumerate(self._size_lines())
+        ]
+        choices = el("g", self._choices.drawn, transform=f"translate({CHOICES} 12)")
+        return join(node, rule, self._named(), self._layers(), *sizes, choices, *costs)
+
+    def _named(self) -> Html:
+        first, *rest = self._name_lines()
+        below = [
+            text(NAME, 28 + LINE * place, line, class_="muted", style=f"fill: {self.colour}")
+            for place, line in enumerate(rest, 1)
+        ]
+        return join(text(NAME, 28, first, class_="name"), *below)
+
+    def _name_lines(self) -> list[str]:
+        ops = list(dict.fromkeys(block.op for block in self.stage.blocks))
+        ways = self.stage.operators if self.stage.ways is None else self.stage.ways
+        what = "operator" if self.stage.ways is None else "way"
+        told = f"{units.architectures(ways)} {what}{'s'[: ways > 1]}" if ways > 1 else "no choice of its own"
+        room = LAYERS - NAME - 16
+        return [*lines_of(self.stage.name, room, 15), *lines_of(", ".join(ops), room, 13), told]
+
+    def _size_lines(self) -> list[str]:
+        before, after = sides(self.stage.entering), sides(self.stage.leaving)
+        shared = self.stage.width.per not in ("layer", "stage") and len(self.stage.width.options) > 1
+        width = f"width {options(self.stage.width)}" + (f" (${self.stage.width.per})" if shared else "")
+        told = [before, *([f"→ {after}"] if after != before else []), width]
+        return [line for words in told for line in lines_of(words, CHOICES - SIZES - 12, 13)]
+
+    def _layers(self) -> Html:
+        """A square for each layer; what only some networks have is an outline."""
+        depths = sorted({int(depth) for depth in self.stage.depth.options})
+        per_row = 10
+        squares = []
+        for place in range(depths[-1]):
+            x, y = LAYERS + 16 * (place % per_row), 16 + 18 * (place // per_row)
+            sure = place < depths[0]
+            squares.append(el(
+                "rect", x=str(x), y=str(y), width="12", height="14", rx="2.5", fill=self.colour if sure else "none",
+                stroke=self.colour, stroke_dasharray=None if sure else "2.5 2",
+            ))  # fmt: skip
+        told = options(self.stage.depth) if len(depths) > 1 else f"{depths[0]}"
+        y = 16 + 18 * ((depths[-1] - 1) // per_row + 1) + 14
+        stride = f", stride {self.stage.stride}" if self.stage.stride > 1 else ""
+        return join(*squares, text(LAYERS, y, told + stride, class_="muted"))
+
+    @property
+    def _choices(self) -> Pills:
+        return Pills(list(_choice_lines(self.stage)), _fixed(self.stage), COSTS - CHOICES - 20)
+
+
+def _knobs(stage: StageFacts) -> list[KnobFacts]:
+    return [*stage.knobs, *(stage.blocks[0].knobs if len(stage.blocks) == 1 else ())]
+
+
+def _fixed(stage: StageFacts) -> str:
+    """What is decided already."""
+    return ", ".join(f"{knob.name} {options(knob)}" for knob in _knobs(stage) if len(knob.options) == 1)
+
+
+def _choice_lines(stage: StageFacts) -> Iterator[tuple[str, Sequence[str]]]:
+    """What is open in a stage: names with their options."""
+    several = len(stage.blocks) > 1
+    if several:
+        yield "operator", [block.label for block in stage.blocks]
+    own = [(f"{block.label} ", knob) for block in stage.blocks for knob in block.knobs if several]
+    for of, knob in [*own, *(("", knob) for knob in _knobs(stage))]:
+        if len(knob.options) > 1 and knob.per in ("layer", "stage"):
+            yield of + _knob_name(knob), [options(KnobFacts(knob.name, (option,), knob.per)) for option in knob.options]
+    tied = [knob for knob in _knobs(stage) if len(knob.options) > 1 and knob.per not in ("layer", "stage")]
+    if tied:
+        yield "shared", [knob_words(knob) for knob in tied]
+
+
+def _knob_name(knob: KnobFacts) -> str:
+    return knob.name if knob.per == "layer" else f"{knob.name} (once)"
+
+
+def _bar(x: int, found: Span, most: int, colour: str) -> Html:
+    """From the least to the most, on a scale that all stages share."""
+    scale = BAR / max(most, 1)
+    left, right = found.least * scale, found.most * scale
+    return join(
+        el("rect", x=str(x), y="18", width=str(BAR), height="8", rx="4", class_="track"),
+        el("rect", x=f"{x + min(left, BAR - 3):.1f}", y="18", width=f"{max(right - left, 3):.1f}", height="8", rx="4",
+           fill=colour),
+        text(x, 46, span(found), class_="muted"),
+    )  # fmt: skip

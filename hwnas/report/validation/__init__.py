@@ -1,0 +1,1 @@
+"""Pages of `hwnas check` and `hwnas fidelity`."""

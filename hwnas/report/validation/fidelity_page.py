@@ -1,0 +1,154 @@
+"""The page of a run's fidelity: one self-contained HTML file, as the report is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hwnas.ranks import Correlation
+from hwnas.report import units
+from hwnas.report.chart import Axis, Figure, Line, Marks, Tip, around
+from hwnas.report.document import framed, write_document
+from hwnas.report.markup import Html, el, join
+from hwnas.report.parts import Cell, legend, origin, pairs, plot, section, table
+from hwnas.report.plots import exactly
+from hwnas.report.validation.fidelity import NAMES, Budget, Fidelity, RankedNetwork, cell, compared, value, verdict
+from hwnas.words import counted
+
+
+def render_fidelity(found: Fidelity, *, hwnas_version: str, created_at: str) -> str:
+    """The page as text."""
+    sections = {"Ranks": _ranks(found), "Networks": _networks(found), "Budgets": _budgets(found)}
+    return framed(
+        "fidelity",
+        f"Fidelity of {found.run}",
+        f"How far to trust {found.metric} of {found.run}",
+        f"{counted(len(found.networks), 'network')} of {found.space}, trained alone on {found.data}",
+        sections,
+        hwnas_version=hwnas_version,
+        created_at=created_at,
+    )
+
+
+def write_fidelity_page(found: Fidelity, path: Path, *, hwnas_version: str, created_at: str) -> Path:
+    """Write the page as a whole or not at all; the path that was written.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    text = render_fidelity(found, hwnas_version=hwnas_version, created_at=created_at)
+    return write_document(text, path, do="Correct that and run the same command again")
+
+
+def _ranks(found: Fidelity) -> Html:
+    shown = []
+    for kind, name in NAMES.items():
+        known = found.correlations[kind]
+        ends = "no interval" if known is None else f"{value(known.low)} to {value(known.high)}"
+        shown.append((name, join(units.GAP if known is None else value(known.value), el("small", ends))))
+    if found.regret is not None:
+        best = el("small", "lost by taking the best by score")
+        shown.append(("Regret", join(f"{100 * found.regret:.1f} points", best)))
+    words = [el("p", sentence, class_="note") for sentence in verdict(found)]
+    card = el(
+        "article",
+        el("h3", "Score against training alone"),
+        el("p", "with 95 % intervals over networks, by bootstrap", class_="under"),
+        pairs(shown, class_="figures"),
+        *words,
+        class_="card",
+    )
+    entries = [("network", "--accent", "network"), ("interval", "--accent", "± 1 standard error of the images")]
+    if units.is_fraction(found.metric):
+        entries.append(("dot", "--muted", "equal"))
+    seen = el(
+        "article",
+        el("h3", "Each network"),
+        el("p", el("b", "↑ Accuracy, trained alone"), " ", origin("measured"), class_="axis"),
+        plot(fidelity_figure(found)),
+        legend(entries),
+        class_="card",
+    )
+    headers: list[tuple[str, str | None]] = [("Ranked by", None), *((name, None) for name in NAMES.values())]
+    rows = [
+        [Cell(name, str(index)), *(_correlation_cell(kinds[kind]) for kind in NAMES)]
+        for index, (name, kinds) in enumerate(compared(found).items())
+    ]
+    beside = el("article", table("Correlations", headers, rows), class_="card")
+    stack = el("div", el("div", card, seen, class_="grid"), beside, class_="stack")
+    say = "The same networks, scored as the search scores them and trained alone. Costs, which are free, stand beside."
+    return section("Ranks", "How far to trust the ranks", stack, say=say)
+
+
+def _correlation_cell(known: Correlation | None) -> Cell:
+    return Cell(cell(known), None if known is None else known.value)
+
+
+def fidelity_figure(found: Fidelity) -> Figure:
+    """Accuracy alone over the score, with standard errors."""
+    share = units.is_fraction(found.metric)
+    scores, alone = [n.score for n in found.networks], [n.alone for n in found.networks]
+    x, y = [100 * score if share else score for score in scores], [100 * top1 for top1 in alone]
+    marks = Marks(
+        "networks", x, y, "--accent", [_tip(found, n) for n in found.networks], opacity=0.9,
+        across=_bars(found, scores) if share else (), along=_bars(found, alone),
+    )  # fmt: skip
+    suffix = " %" if share else ""
+    x_axis = Axis(around(x), f"{units.label(found.metric)}, {found.metric.partition('@')[2]}", suffix)
+    layers: tuple[Marks | Line, ...] = (exactly(around([*x, *y])), marks) if share and x else (marks,)
+    words = f"Accuracy of {counted(len(found.networks), 'network')} trained alone over {found.metric}."
+    return Figure(layers, x_axis, Axis(around(y), suffix=" %"), 400, words)
+
+
+def _bars(found: Fidelity, accuracies: list[float]) -> list[tuple[float, float]]:
+    """One standard error to either side, in percent."""
+    return [(100 * (top1 - found.noise(top1)), 100 * (top1 + found.noise(top1))) for top1 in accuracies]
+
+
+def _tip(found: Fidelity, network: RankedNetwork) -> Tip:
+    rows = (
+        (units.label(found.metric), units.scored(found.metric, network.score), found.metric.partition("@")[2]),
+        ("Alone", units.percent(network.alone), "measured"),
+        ("Standard error", f"{100 * found.noise(network.alone):.2f} points", "derived"),
+        ("Parameters", units.count(network.params), "derived"),
+        ("MACs", units.macs(network.macs), "derived"),
+    )
+    return Tip(network.key, rows, (network.summary,))
+
+
+def _networks(found: Fidelity) -> Html:
+    headers: list[tuple[str, str | None]] = [
+        ("Network", None), (units.label(found.metric), found.metric.partition("@")[2]), ("Trained alone", "measured"),
+        ("Parameters", "derived"), ("MACs", "derived"), ("Took", "measured"),
+    ]  # fmt: skip
+    made = table("Networks", headers, [_row(found, network) for network in found.networks])
+    failed = [el("p", f"{key}: {reason}", class_="note") for key, reason in found.failed.items()]
+    say = "Drawn at random from the space by the run's seed. A header sorts its column."
+    return section("Networks", "Networks", el("article", made, *failed, class_="card"), say=say)
+
+
+def _row(found: Fidelity, network: RankedNetwork) -> list[Cell]:
+    name = join(el("code", network.key), el("small", f" {network.summary}"))
+    return [
+        Cell(name, network.key),
+        Cell(units.scored(found.metric, network.score), network.score),
+        Cell(units.percent(network.alone), network.alone),
+        Cell(units.count(network.params), network.params),
+        Cell(units.macs(network.macs), network.macs),
+        Cell(units.seconds(network.seconds), network.seconds),
+    ]
+
+
+def _budgets(found: Fidelity) -> Html:
+    rows = [
+        ("Shared weights", "none" if found.together is None else _budget(found.together, "networks a step")),
+        ("Alone", _budget(found.alone, "networks, one after the other")),
+        ("Validation images", f"{found.images:,}"),
+        ("Data", found.data),
+        ("Seed", str(found.seed)),
+    ]
+    return section("Budgets", "Budgets", el("article", pairs(rows), class_="card"))
+
+
+def _budget(budget: Budget, of: str) -> str:
+    each = f"{counted(budget.epochs, 'epoch')} of {counted(budget.images, 'image')}"
+    return f"{each}, {budget.networks} {of}, {units.seconds(budget.seconds)}"

@@ -1,0 +1,1 @@
+"""Storages of studies: backends, trials, heartbeats, retries."""

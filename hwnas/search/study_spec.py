@@ -1,0 +1,57 @@
+"""The plan of a study: all that decides which architectures it tries."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from hwnas.pareto import Tier
+from hwnas.search.early_stopping import ENDLESS, StopRules
+from hwnas.space import AnySpace, Architecture
+
+if TYPE_CHECKING:
+    from hwnas.search.surrogate import Guide
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Equal plans try equal architectures in equal order; the number of trials is no part of it."""
+
+    space: AnySpace
+    tier: Tier
+    sampler: str = "nsga2"
+    population: int = 20
+    seed: int = 0
+    producers: Mapping[str, str] = field(default_factory=dict)
+    """What made each score, by metric: scores of unlike origin do not mix in one study."""
+    first: tuple[Architecture, ...] = ()
+    """Tried before the sampler is asked, such as the smallest and the largest network."""
+    guide: Guide | None = field(default=None, compare=False)
+    """What is known of all networks beforehand, for samplers that use it; worked out from the rest of the
+    plan, but for its confidence."""
+
+    rules: StopRules = field(default=ENDLESS, compare=False)
+    """What ends the study before the number of trials is reached; no part of the plan either."""
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """Each part as text, for telling plans apart."""
+        choices = json.dumps([(choice.name, choice.options) for choice in self.space.choices])
+        return {
+            "space": f"{self.space.name} {hashlib.sha256(choices.encode()).hexdigest()[:8]}",
+            "objectives": ", ".join(f"{o.metric} {o.goal}" for o in self.tier.objectives),
+            "limits": ", ".join(map(str, self.tier.limits)),
+            "sampler": self.sampler + (self.guide.told if self.guide is not None else ""),
+            "population": str(self.population),
+            "seed": str(self.seed),
+            "producers": ", ".join(f"{metric}: {producer}" for metric, producer in sorted(self.producers.items())),
+            "first": ", ".join(architecture.key for architecture in self.first),
+        }
+
+    @property
+    def digest(self) -> str:
+        """Eight hexadecimal digits of the identity."""
+        return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()[:8]

@@ -1,0 +1,144 @@
+"""Successive halving on several objectives: many networks on a cheap score, the best of them on dearer ones.
+
+A rung scores its networks; those of the best non-domination rank, within a rank the less crowded, go on to the next.
+Optuna prunes by one value alone, so this is hwnas's own (after Karnin et al. 2013 and Schmucker et al. 2021).
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from hwnas.errors import ConfigError
+from hwnas.pareto import Limit, Tier, best
+from hwnas.search.evaluate import Evaluation, Scorer, evaluate
+from hwnas.search.score_store import ScoreStore
+from hwnas.space import AnySpace, Architecture
+
+TRIES = 200
+"""So many draws in a row without a new network that holds the limits end the drawing of a population."""
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A score of accuracy, and how many networks are scored by it."""
+
+    metric: str
+    """What stands in the place of the tier's accuracy."""
+    networks: int
+    scorer: Scorer
+    producer: str
+    """What a stored score was made by."""
+
+
+@dataclass(frozen=True)
+class Climbed:
+    """A rung after its networks were scored."""
+
+    metric: str
+    producer: str
+    tier: Tier
+    """The tier as this rung sees it."""
+    evaluations: tuple[Evaluation, ...]
+    promoted: tuple[Architecture, ...]
+    """What goes on to the next rung; of the last one all that compete, best first."""
+    elapsed_s: float
+    """Of this process; what was stored before takes none."""
+
+    @property
+    def failed(self) -> int:
+        """How many networks could not be scored; each evaluation has its reason."""
+        return sum(evaluation.failed is not None for evaluation in self.evaluations)
+
+
+def halve(
+    population: Sequence[Architecture],
+    rungs: Sequence[Rung],
+    tier: Tier,
+    cheap: Mapping[str, Scorer],
+    store: ScoreStore,
+    progress: Callable[[int, int, int], None] | None = None,
+) -> list[Climbed]:
+    """Climb the rungs, from the whole population to the networks of the last one.
+
+    Costs and limits are the tier's own on every rung (`cheap` scores them); its first objective is the rung's score. A
+    network that breaks a limit or cannot be scored is not promoted. Scores come from the store and go there, one by
+    one, so a climb that was interrupted continues as if it had not been. `progress` is told the rung, counting from 0,
+    how many of its networks are done, and of how many.
+
+    Raises:
+        ConfigError: there is no rung, or a later one has more networks than an earlier one.
+    """
+    _check(rungs, tier)
+    climbed: list[Climbed] = []
+    standing = list(dict.fromkeys(population))[: rungs[0].networks]
+    for number, rung in enumerate(rungs):
+        started, seen = time.monotonic(), tier_at(tier, rung.metric)
+        scorers, producers = {**cheap, rung.metric: rung.scorer}, {rung.metric: rung.producer}
+        evaluations: list[Evaluation] = []
+        for architecture in standing:
+            evaluations.append(evaluate(architecture, scorers, seen, store, producers))
+            if progress is not None:
+                progress(number, len(evaluations), len(standing))
+        last = number == len(rungs) - 1
+        standing = promoted(evaluations, seen, len(evaluations) if last else rungs[number + 1].networks)
+        climbed.append(
+            Climbed(rung.metric, rung.producer, seen, tuple(evaluations), tuple(standing), time.monotonic() - started)
+        )
+    return climbed
+
+
+def promoted(evaluations: Sequence[Evaluation], tier: Tier, count: int) -> list[Architecture]:
+    """The `count` best architectures among those that compete for the tier, best first."""
+    rows = [evaluation for evaluation in evaluations if evaluation.competes(tier)]
+    return [rows[index].architecture for index in best([row.scores for row in rows], tier.objectives, count)]
+
+
+def tier_at(tier: Tier, metric: str) -> Tier:
+    """The tier with another score in the place of its accuracy. A limit on accuracy stays where the score is one."""
+    accuracy = tier.objectives[0]
+    alike = metric.partition("@")[0] == accuracy.metric.partition("@")[0]
+    limits: list[Limit] = []
+    for limit in tier.limits:
+        if limit.metric != accuracy.metric:
+            limits.append(limit)
+        elif alike:
+            limits.append(replace(limit, metric=metric))
+    return replace(tier, objectives=(replace(accuracy, metric=metric), *tier.objectives[1:]), limits=tuple(limits))
+
+
+def draw(
+    space: AnySpace,
+    count: int,
+    seed: int,
+    fits: Callable[[Architecture], bool],
+    first: Sequence[Architecture] = (),
+) -> list[Architecture]:
+    """`count` different architectures that fit: those given, then random ones; fewer where no more are found."""
+    rng = random.Random(seed)
+    found: dict[Architecture, None] = {}
+    for architecture in first:
+        if len(found) < count and fits(architecture):
+            found[architecture] = None
+    seen, stale = set(found), 0
+    while len(found) < count and stale < TRIES:
+        architecture = space.random(rng)
+        stale += 1
+        if architecture not in seen:
+            seen.add(architecture)
+            if fits(architecture):
+                found[architecture], stale = None, 0
+    return list(found)
+
+
+def _check(rungs: Sequence[Rung], tier: Tier) -> None:
+    counts = [rung.networks for rung in rungs]
+    if not counts or counts != sorted(counts, reverse=True):
+        raise ConfigError(
+            f"the rungs score {', '.join(map(str, counts)) or 'no'} networks",
+            where=f"ladder of tier `{tier.name}`",
+            allowed="There is at least one rung, and none scores more networks than the one before",
+            do="Order the rungs from many networks to few",
+        )

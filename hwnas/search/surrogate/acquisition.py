@@ -1,0 +1,302 @@
+"""What decides a proposal of `guided`: from what was told, the network that promises the most hypervolume."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import final
+
+import moocore
+import numpy as np
+from numpy.typing import NDArray
+
+from hwnas.population import Codes
+from hwnas.predictors import Predictor
+from hwnas.search.surrogate.batch_proposal import brood
+from hwnas.search.surrogate.candidates import Candidates, Floats, Integers, PerNetwork, Pool
+from hwnas.search.surrogate.ehvi import Cells, below, expected_improvements, improvements, normal
+from hwnas.search.surrogate.evolution import REFUSED, evolve
+from hwnas.search.surrogate.initial_design import stratified
+from hwnas.search.surrogate.online_gp import Belief, Watched
+
+DESIGN = 10
+"""Networks that are evaluated before anything is learned."""
+DISTINCT = 5
+"""Different targets from which something can be learned."""
+GROWTH = 1.2
+"""The model's parameters are fitted anew whenever there are so many times as many evaluations."""
+FITTED = 300
+"""Evaluations from which the parameters are fitted at most; all are taken in."""
+DRAWN = 2000
+"""Random networks that stand for a space too large to be looked at whole."""
+UNWANTED = 0.1
+"""Share of the networks whose predicted target is of no interest: the reference point stands there."""
+
+MANY, TOGETHER = 600, 20
+"""Scores from which, in a space too large to be looked at whole, so many proposals are worked out together."""
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """What a study holds, in order."""
+
+    codes: Codes
+    """(rows, choices)."""
+    targets: Floats
+    """(rows,) the learned objective as a cost; NaN where there is none."""
+    valid: NDArray[np.bool_]
+    """(rows,) whether it may stand on the front: nothing failed, all limits are held."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Priced:
+    """Networks with their known costs, and whether these hold the limits."""
+
+    pool: Pool
+    costs: Floats
+    """(networks, known objectives)."""
+    allowed: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class _Last:
+    """The belief of the last proposal, and what it was told."""
+
+    belief: Belief
+    watched: Watched
+    fitted: int
+    codes: Codes
+    targets: Floats
+
+    def leads_to(self, codes: Codes, targets: Floats, fitted: int) -> bool:
+        """Whether it is on the way to a belief of these."""
+        known = len(self.targets)
+        return (
+            self.fitted == fitted
+            and known <= len(targets)
+            and np.array_equal(self.codes, codes[:known])
+            and np.array_equal(self.targets, targets[:known])
+        )
+
+
+@final
+class Guide:
+    """Proposes for studies of one space with one learned objective.
+
+    What it holds is worked out from what is told alone: a guide that was made afresh proposes the same.
+    """
+
+    def __init__(
+        self,
+        candidates: Candidates,
+        known: Sequence[PerNetwork],
+        *,
+        limits: Sequence[tuple[PerNetwork, float]] = (),
+        bound: float | None = None,
+        confidence: float = 0.5,
+        design: int = DESIGN,
+    ) -> None:
+        """Tell it what is known.
+
+        Args:
+            candidates: the networks.
+            known: for each known objective, its cost by codes; low is good.
+            limits: functions of codes, with the most that each may be.
+            bound: what the learned objective, as a cost, must not exceed.
+            confidence: with which probability a proposal must hold that; where none does, the surest is proposed.
+            design: how many networks are evaluated before anything is learned.
+        """
+        self.candidates, self.known, self.limits, self.design = candidates, known, limits, design
+        self.bound, self.confidence = bound, confidence
+        self._last: _Last | None = None
+        self._queue: tuple[bytes, Codes] = b"", np.empty((0, 0), np.intp)
+        """The proposals that were worked out together, and what from."""
+
+    @property
+    def told(self) -> str:
+        """What makes another study of it, beside what it is worked out from; nothing where it is as usual."""
+        return "" if self.bound is None or self.confidence == 0.5 else f" held with {self.confidence:g}"
+
+    def propose(self, told: Told, opened: Codes, seed: Sequence[int]) -> Codes | None:
+        """The next network (choices,), none of those told or open; None if no other one holds the limits."""
+        rng = np.random.default_rng(list(seed))
+        scored = told.targets[np.isfinite(told.targets)]
+        turn = len(told.codes) + len(opened)
+        if turn < self.design or len(np.unique(scored)) < DISTINCT:
+            return self._designed(np.concatenate([told.codes, opened]), rng)
+        if len(scored) >= MANY and self.candidates.everything is None:
+            return self._next_of_many(told, opened, seed[0])
+        return self._promising(told, opened, rng)
+
+    def _designed(self, before: Codes, rng: np.random.Generator) -> Codes | None:
+        """One of those before anything is learned."""
+        priced = self._standing
+        free = priced.allowed & ~priced.pool.holds(before)
+        if not free.any():
+            return None
+        costs = priced.costs[:, 0] if priced.costs.shape[1] else rng.random(len(free))
+        place = stratified(costs, priced.pool, free, self.candidates.features(before), self.design, rng)
+        chosen: Codes = priced.pool.codes[place]
+        return chosen
+
+    def _promising(self, told: Told, opened: Codes, rng: np.random.Generator) -> Codes | None:
+        """The best by expected gain, as if open networks had turned out as predicted."""
+        last = self._believed(told)
+        belief, kept, before = last.belief, last.belief.count, np.concatenate([told.codes, opened])
+        try:
+            placed = belief.place(self.candidates.features(opened))
+            expected = belief.look(placed)[0]
+            for point, value in zip(placed, expected, strict=True):
+                belief.take(point, float(value))
+            cells = self._cells(last, told, opened, -belief.warp.back(expected))
+            if self.candidates.everything is None:
+                promise = partial(self._gains, belief, cells, before)
+                return evolve(self.candidates, promise, before, rng, excess=self._excess)
+            priced = self._standing
+            free = priced.allowed & ~priced.pool.holds(before)
+            mean, deviation = last.watched.look()
+            gains = self._gain(belief, cells, priced.costs, mean, deviation, priced.pool.row)
+            return priced.pool.codes[int(np.argmax(np.where(free, gains, -np.inf)))] if free.any() else None
+        finally:
+            belief.forget(kept)
+            last.watched.forget(kept)
+
+    # --- when there are many scores ---
+
+    def _next_of_many(self, told: Told, opened: Codes, seed: int) -> Codes | None:
+        """The next of those worked out together from the last full score of scores, or of more where all are taken."""
+        scored = np.flatnonzero(np.isfinite(told.targets))
+        before = set(map(bytes, told.codes)) | set(map(bytes, opened))
+        until = int(scored[len(scored) // TOGETHER * TOGETHER - 1]) + 1
+        first = Told(told.codes[:until], told.targets[:until], told.valid[:until])
+        parts = (np.array([seed]), first.codes, first.targets, first.valid)
+        origin = b"".join(part.tobytes() for part in parts)
+        if self._queue[0] != origin:
+            rng = np.random.default_rng([seed, until])
+            self._queue = origin, self._together(first, set(map(bytes, first.codes)), rng)
+        free = [row for row in self._queue[1] if bytes(row) not in before]
+        if not free:
+            free = list(self._together(told, before, np.random.default_rng([seed, len(before)])))
+            self._queue = origin, np.array([*self._queue[1], *free], dtype=np.intp)
+        return free[0] if free else None
+
+    def _together(self, told: Told, taken: set[bytes], rng: np.random.Generator) -> Codes:
+        """Networks that promise the most when scores are told by the choices in common, the best first."""
+        scored = np.isfinite(told.targets)
+        codes, targets = told.codes[scored], told.targets[scored]
+        standing = self._standing
+        within = standing.costs[standing.allowed] if standing.allowed.any() else standing.costs
+        reference = float(np.quantile(targets, 1 - UNWANTED))
+        if self.bound is not None:
+            reference = min(reference, self.bound)
+        costs = self._costs(codes)
+        valid = told.valid[scored]
+        cells = Cells.of(costs[valid], targets[valid], within.min(axis=0), within.max(axis=0), reference)
+
+        def gains(of: Codes, expected: Floats, error: float) -> Floats:
+            promised = expected_improvements(-expected, error, cells.levels)
+            gained: Floats = (cells.widths(self._costs(of)) * promised).sum(axis=1)
+            if self.bound is None:
+                return gained
+            return self._held(gained, normal((self.bound + expected) / error))
+
+        ranks = moocore.pareto_rank(np.column_stack([costs, targets]))
+        return brood(
+            self.candidates, codes, -targets, rng, taken=taken, excess=self._excess,
+            count=2 * TOGETHER, order=np.lexsort((targets, ranks, ~valid)), merit=gains,
+        )  # fmt: skip
+
+    # --- what is known ---
+
+    @cached_property
+    def _standing(self) -> _Priced:
+        """All networks, or random ones that stand for them."""
+        everything = self.candidates.everything
+        return self._price(everything or self.candidates.sample(DRAWN))
+
+    def _price(self, pool: Pool) -> _Priced:
+        return _Priced(pool, self._costs(pool.codes), self._allowed(pool.codes))
+
+    def _costs(self, codes: Codes) -> Floats:
+        found = [np.asarray(cost(codes), dtype=float) for cost in self.known]
+        return np.stack(found, axis=1) if found else np.empty((len(codes), 0))
+
+    def _allowed(self, codes: Codes) -> NDArray[np.bool_]:
+        allowed: NDArray[np.bool_] = self._excess(codes) <= 0
+        return allowed
+
+    def _excess(self, codes: Codes) -> Floats:
+        """(networks,) by which shares of the limits they are exceeded, summed."""
+        excess = np.zeros(len(codes))
+        for cost, most in self.limits:
+            excess += np.maximum(np.asarray(cost(codes), dtype=float) - most, 0.0) / (abs(most) or 1.0)
+        return excess
+
+    # --- what is learned ---
+
+    def _believed(self, told: Told) -> _Last:
+        """The belief after all that was told; only what is new to it is taken in, unless it is time for another fit."""
+        scored = np.isfinite(told.targets)
+        codes, targets = told.codes[scored], told.targets[scored]
+        last, fit = self._last, _checkpoint(len(targets))
+        if last is None or not last.leads_to(codes, targets, fit):
+            at = np.linspace(0, fit - 1, min(fit, FITTED)).astype(np.intp)
+            features = self.candidates.features(codes[at])
+            belief = Belief(Predictor.fit(features, -targets[at], self.candidates.groups))
+            last = _Last(belief, Watched(belief, self._standing.pool.features), fit, codes[:0], targets[:0])
+        known = len(last.targets)
+        placed = last.belief.place(self.candidates.features(codes[known:]))
+        for point, value in zip(placed, last.belief.warp.forward(-targets[known:]), strict=True):
+            last.belief.take(point, float(value))
+        self._last = replace(last, codes=codes, targets=targets)
+        return self._last
+
+    def _cells(self, last: _Last, told: Told, opened: Codes, expected: Floats) -> Cells:
+        """The cells that what was told, and is expected of what is open, leaves to be gained."""
+        standing = self._standing
+        usual = last.watched.look()[0][standing.pool.row]
+        reference = -float(last.belief.warp.back(np.quantile(usual, [UNWANTED]))[0])
+        if self.bound is not None:
+            reference = min(reference, self.bound)
+        within = standing.costs[standing.allowed] if standing.allowed.any() else standing.costs
+        low, high = within.min(axis=0), within.max(axis=0)
+        costs = self._costs(np.concatenate([told.codes[told.valid], opened]))
+        targets = np.concatenate([told.targets[told.valid], expected])
+        return Cells.of(costs, targets, low, high, reference)
+
+    def _gains(self, belief: Belief, cells: Cells, before: Codes, codes: Codes) -> Floats:
+        """(networks,) expected gains; -1 and less for what must not be proposed, less the more it exceeds a limit."""
+        features = self.candidates.features(codes)
+        mean, deviation = belief.look(belief.place(features))
+        gains = self._gain(belief, cells, self._costs(codes), mean, deviation, np.arange(len(codes)))
+        seen = {row.tobytes() for row in before}
+        known = np.array([row.tobytes() in seen for row in codes], dtype=np.bool_)
+        refused = REFUSED - self._excess(codes)
+        return np.where(refused < REFUSED, refused, np.where(known, -np.inf, gains))
+
+    def _gain(
+        self, belief: Belief, cells: Cells, costs: Floats, mean: Floats, deviation: Floats, row: Integers
+    ) -> Floats:
+        """(networks,) expected gains of networks with these costs, predicted as the given row of `mean` is.
+
+        Below zero, how sure it is that the bound is broken, where that is surer than it may be.
+        """
+        warp = belief.warp
+        promised = improvements(mean, deviation, warp, cells.levels)
+        gains: Floats = (cells.widths(costs) * promised[row]).sum(axis=1)
+        if self.bound is None:
+            return gains
+        return self._held(gains, below(mean, deviation, warp, self.bound)[row])
+
+    def _held(self, gains: Floats, held: Floats) -> Floats:
+        """Gains where the bound is held surely enough; below zero elsewhere, less the less sure it is."""
+        return np.where(held >= self.confidence, gains, np.maximum(held, 1e-9) - 1)
+
+
+def _checkpoint(count: int) -> int:
+    """From how many evaluations the parameters are fitted when there are `count`."""
+    at = DISTINCT
+    while (later := max(at + 1, int(at * GROWTH))) <= count:
+        at = later
+    return at

@@ -1,0 +1,181 @@
+"""The next networks to evaluate, when thousands were: scores are told by the choices that networks have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import final
+
+import numpy as np
+
+from hwnas.population import Codes
+from hwnas.search.surrogate.candidates import Candidates, Floats, Integers, Table
+from hwnas.search.surrogate.evolution import offspring
+
+Merit = Callable[[Codes, Floats, float], Floats]
+"""Of networks, their expected scores and the usual error of these, what they are worth."""
+
+BROOD = 100
+"""Networks that are chosen at a time."""
+BEST, LATEST, OTHERS = 400, 200, 400
+"""Evaluations that are learned from. The others are of every rank: without them, what is far off is forgotten."""
+ORDERS = (1.0, 3.0)
+"""By turns: the higher, the more what several choices do together counts beside what each does alone."""
+NOISE = 1e-3
+"""Share of a score's variance that choices in common do not explain."""
+GENERATIONS, CHILDREN, DRAWN, KEPT = 8, 400, 3, 100
+"""Of the evolution on what is learned: children a generation, drawn for each of them, parents of the next."""
+PARENTS = 50
+FIRST = 0.2
+"""Share of the calls for random networks, before anything is learned: with fewer, the first valley is all there is."""
+TURNS = 50
+"""How often some are drawn, at most, until so many are within the limits."""
+APART = 4
+"""Choices in which those of one brood differ at least, as long as there are enough."""
+
+
+@final
+class Likeness:
+    """A score by kernel ridge regression; two networks are alike by the share of their choices that are equal."""
+
+    def __init__(self, sizes: Integers, codes: Codes, scores: Floats, order: float) -> None:
+        self._starts, self._columns = np.cumsum(sizes) - sizes, int(sizes.sum())
+        self._order = np.float32(order)
+        self._mean, self._spread = float(scores.mean()), float(scores.std()) or 1.0
+        self._points = self._open(codes)
+        joint = self._alike(self._points).astype(np.float64)
+        joint[np.diag_indices(len(joint))] += NOISE * joint[0, 0]
+        precision = np.linalg.inv(joint)
+        weights = precision @ ((scores - self._mean) / self._spread)
+        self._weights = weights.astype(np.float32)
+        self.error = self._spread * float(np.sqrt(np.mean((weights / np.diag(precision)) ** 2)))
+        """By how much a score is missed, usually, that was left out."""
+
+    def of(self, codes: Codes) -> Floats:
+        """(networks,) expected scores."""
+        found: Floats = (self._alike(self._open(codes)) @ self._weights).astype(float)
+        return self._mean + self._spread * found
+
+    def _open(self, codes: Codes) -> Table:
+        """(networks, options) 1 where an option is taken."""
+        opened = np.zeros((len(codes), self._columns), np.float32)
+        np.put_along_axis(opened, self._starts + codes, np.float32(1), axis=1)
+        return opened
+
+    def _alike(self, opened: Table) -> Table:
+        """(networks, points)."""
+        shared = opened @ self._points.T
+        shared *= self._order / np.float32(len(self._starts))
+        alike: Table = np.exp(shared, out=shared)
+        return alike
+
+
+def brood(
+    candidates: Candidates,
+    codes: Codes,
+    scores: Floats,
+    rng: np.random.Generator,
+    *,
+    taken: set[bytes],
+    excess: Callable[[Codes], Floats],
+    count: int = BROOD,
+    order: Integers | None = None,
+    merit: Merit | None = None,
+) -> Codes:
+    """So many new networks within the limits, or fewer where fewer are found, the most promising first.
+
+    Args:
+        candidates: the space.
+        codes: (rows, choices) what was evaluated.
+        scores: (rows,) of these, higher is better.
+        taken: networks that must not be chosen.
+        excess: by how much networks exceed limits; 0 and less are within.
+        order: (rows,) places of what was evaluated, the best first; without, by score.
+        merit: what they are chosen by; without, their expected scores.
+    """
+    order = np.argsort(-scores, kind="stable") if order is None else order
+    latest, others = np.arange(max(len(codes) - LATEST, 0), len(codes)), order[:: max(len(order) // OTHERS, 1)]
+    learned = np.unique(np.concatenate([order[:BEST], latest, others]))
+    turn = len(codes) // BROOD % len(ORDERS)
+    likeness = Likeness(candidates.sizes, codes[learned], scores[learned], ORDERS[turn])
+
+    def promise(of: Codes) -> Floats:
+        told = likeness.of(of)
+        return told if merit is None else merit(of, told, likeness.error)
+
+    alive = codes[order[:PARENTS]]
+    promised, found = promise(alive), {bytes(row): -np.inf for row in alive}
+    for _ in range(GENERATIONS):
+        drawn = candidates.settle(offspring(alive, DRAWN * CHILDREN, candidates, rng))
+        drawn = _new(drawn[excess(drawn) <= 0], found)[:CHILDREN]
+        told = promise(drawn)
+        found.update(zip(map(bytes, drawn), told.tolist(), strict=True))
+        alive, promised = np.concatenate([alive, drawn]), np.concatenate([promised, told])
+        best = np.argsort(-promised, kind="stable")[:KEPT]
+        alive, promised = alive[best], promised[best]
+    free = sorted((-told, key) for key, told in found.items() if key not in taken and told > -np.inf)[: 6 * count]
+    rows = np.array([np.frombuffer(key, dtype=codes.dtype) for _, key in free], dtype=codes.dtype)
+    return rows.reshape(len(free), codes.shape[1])[_spread(rows, count)]
+
+
+def best_within(
+    candidates: Candidates,
+    score: Callable[[Codes], Floats],
+    excess: Callable[[Codes], Floats],
+    calls: int,
+    rng: np.random.Generator,
+) -> tuple[Codes, Floats]:
+    """Networks within limits and their scores, the best first, for a score that may be asked of so many networks.
+
+    Args:
+        candidates: the space.
+        score: of networks, higher is better; no network is asked for twice.
+        excess: by how much networks exceed limits; 0 and less are within. It may be asked at will.
+        calls: how many networks are scored.
+        rng: equal generators, equal results.
+    """
+    codes = _drawn(candidates, excess, max(int(FIRST * calls), 1), rng)
+    scores, taken = score(codes), set(map(bytes, codes))
+    while 0 < len(codes) < calls:
+        count = min(BROOD, calls - len(codes))
+        chosen = brood(candidates, codes, scores, rng, taken=taken, excess=excess, count=count)
+        if not len(chosen):
+            break
+        taken.update(map(bytes, chosen))
+        codes, scores = np.concatenate([codes, chosen]), np.concatenate([scores, score(chosen)])
+    order = np.argsort(-scores, kind="stable")
+    return codes[order], scores[order]
+
+
+def _drawn(candidates: Candidates, excess: Callable[[Codes], Floats], count: int, rng: np.random.Generator) -> Codes:
+    """Random networks within the limits; where few are, the nearest that evolution towards them comes by."""
+    drawn = candidates.settle(candidates.draw(4 * count, rng))
+    codes = drawn[:0]
+    for _ in range(TURNS):
+        over = excess(drawn)
+        codes = np.unique(np.concatenate([codes, drawn[over <= 0]]), axis=0)
+        if len(codes) >= count:
+            break
+        nearest = drawn[np.argsort(over, kind="stable")[:PARENTS]]
+        bred = offspring(nearest, 4 * count, candidates, rng)
+        drawn = np.concatenate([nearest, candidates.settle(np.concatenate([candidates.draw(4 * count, rng), bred]))])
+    return rng.permutation(codes)[:count]
+
+
+def _new(codes: Codes, known: dict[bytes, float]) -> Codes:
+    """Those not known, each once."""
+    return codes[[at for key, at in {bytes(row): at for at, row in enumerate(codes)}.items() if key not in known]]
+
+
+def _spread(codes: Codes, count: int) -> Integers:
+    """Places of so many networks, the first before others, unless they are too near to one that was chosen."""
+    chosen: list[int] = []
+    for apart in range(APART, 0, -1):
+        near = np.zeros(len(codes), dtype=np.bool_)
+        near[chosen] = True
+        for place in chosen:
+            near |= (codes != codes[place]).sum(axis=1) < apart
+        while len(chosen) < count and not near.all():
+            place = int(np.argmin(near))
+            chosen.append(place)
+            near |= (codes != codes[place]).sum(axis=1) < apart
+    return np.array(chosen, dtype=np.intp)

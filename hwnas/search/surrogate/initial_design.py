@@ -1,0 +1,41 @@
+"""The first networks: spread over what is known of all, before anything is learned."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwnas.search.surrogate.candidates import Floats, Pool, Table
+
+TRIED = 32
+"""Networks of a stratum of which the one least like those before is taken."""
+
+
+def stratified(
+    costs: Floats, pool: Pool, free: NDArray[np.bool_], before: Table, strata: int, rng: np.random.Generator
+) -> int:
+    """The next network of a design: of its turn's stratum of known cost, the least like those before.
+
+    Args:
+        costs: (networks,) by which the pool is cut into strata of as many networks each.
+        free: (networks,) whether it may be taken; one must be.
+        before: (rows, columns) features of those before; their number decides the stratum.
+    """
+    order = np.argsort(costs, kind="stable")
+    order = order[free[order]]
+    stratum = _spread(len(before), strata)
+    low, high = len(order) * stratum // strata, len(order) * (stratum + 1) // strata
+    open_ = order[low : max(high, low + 1)]
+    tried = rng.choice(open_, size=min(TRIED, len(open_)), replace=False)
+    if not len(before):
+        return int(tried[0])
+    features = pool.features[pool.row[tried]]
+    apart = np.square(features[:, None] - before[None]).sum(axis=2).min(axis=1)
+    return int(tried[int(np.argmax(apart))])
+
+
+def _spread(turn: int, strata: int) -> int:
+    """The stratum of a turn: all of them in `strata` turns, halving the largest gaps first."""
+    bits = max(strata - 1, 1).bit_length()
+    reversed_ = (int(format(n, f"0{bits}b")[::-1], 2) for n in range(2**bits))
+    return [stratum for stratum in reversed_ if stratum < strata][turn % strata]

@@ -1,0 +1,1 @@
+"""Workers that score architectures: dispatcher, pool, Ray Tune."""

@@ -1,0 +1,120 @@
+"""Between a study and workers elsewhere: batches that are handed out and come back, or are lost with their worker."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from hwnas.errors import HwnasError, raised
+from hwnas.search.evaluate import Evaluation
+from hwnas.search.progress import Progress
+from hwnas.search.score_store import Score, ScoreStore
+from hwnas.search.study import Study, Trial
+from hwnas.search.workers.score_cache import Ledger
+from hwnas.space import Architecture
+
+Scoring = Callable[[Architecture, Ledger], Evaluation]
+"""What a worker does with an architecture; the ledger holds what the store knows of it."""
+TRIES = 3
+"""So many workers may die of one architecture, scored alone; then it counts as failed."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """An architecture, and what the store knows of it."""
+
+    architecture: Architecture
+    known: tuple[Score, ...] = ()
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a worker gives back: a part of its batch if it met an error that stops the search."""
+
+    scored: tuple[tuple[Evaluation, tuple[Score, ...]], ...]
+    raised: Exception | None = None
+
+
+@dataclass
+class Source:
+    """Hands out batches of a study, takes results in, and gives what was lost with its worker to another one."""
+
+    study: Study
+    trials: int
+    batch: int
+    """Architectures that a worker is handed at a time; they are told together, when all are scored."""
+    progress: Callable[[Progress], None] | None = None
+    store: ScoreStore | None = None
+    producers: Mapping[str, str] = field(default_factory=dict)
+    raised: Exception | None = None
+    _open: dict[str, list[Trial]] = field(default_factory=dict)
+    _alone: list[Trial] = field(default_factory=list)
+    _deaths: dict[str, int] = field(default_factory=dict)
+    _started: float = field(default_factory=time.monotonic)
+
+    def has(self, worker: str) -> bool:
+        """Whether a batch is in the worker's hands."""
+        return worker in self._open
+
+    def hand(self, worker: str) -> list[Task] | None:
+        """The worker's next batch; an empty one when there will be none; None while one may come up."""
+        if self.raised is not None or self.study.told >= self.trials:
+            return []
+        asked = [self._alone.pop()] if self._alone else self._asked()
+        if asked:
+            self._open[worker] = asked
+            return [Task(trial.architecture, self._known(trial.architecture)) for trial in asked]
+        return None if self._open or self.study.waits else []
+
+    def take(self, worker: str, done: Done) -> None:
+        """What came of the batch that is in the worker's hands; all of it is on the disk when this returns."""
+        batch = self._open.pop(worker)
+        pairs = list(zip(batch, done.scored, strict=False))
+        if self.store is not None:
+            self.store.add_all(score for _, (_, scores) in pairs for score in scores)
+        self.study.tell_all([(trial, evaluation) for trial, (evaluation, _) in pairs])
+        self.raised = self.raised or done.raised
+        if self.progress is not None:
+            self.progress(self.study.progress(self.trials, time.monotonic() - self._started))
+
+    def lose(self, worker: str) -> None:
+        """The worker died: each architecture of its batch is tried alone, so that the one that kills is found."""
+        batch = self._open[worker]
+        if len(batch) > 1:
+            self._alone.extend(reversed(self._open.pop(worker)))
+            return
+        key = batch[0].architecture.key
+        self._deaths[key] = deaths = self._deaths.get(key, self.study.deaths(key)) + 1
+        if deaths < TRIES:
+            self._alone.extend(self._open.pop(worker))
+        else:
+            failed = f"{deaths} workers died while they scored it"
+            self.take(worker, Done(((Evaluation(batch[0].architecture, {}, failed=failed, deaths=deaths), ()),)))
+
+    def _asked(self) -> list[Trial]:
+        asked: list[Trial] = []
+        while len(asked) < self.batch and (trial := self.study.ask(most=self.trials)) is not None:
+            asked.append(trial)
+        return asked
+
+    def _known(self, architecture: Architecture) -> tuple[Score, ...]:
+        if self.store is None:
+            return ()
+        found = (self.store.get(architecture, metric, producer) for metric, producer in self.producers.items())
+        return tuple(score for score in found if score is not None)
+
+
+def score_all(scoring: Scoring, tasks: Sequence[Task]) -> Done:
+    """A batch, as far as no error stops it."""
+    scored: list[tuple[Evaluation, tuple[Score, ...]]] = []
+    for task in tasks:
+        ledger = Ledger(task.known)
+        try:
+            evaluation = scoring(task.architecture, ledger)
+        except HwnasError as error:
+            return Done(tuple(scored), error)
+        except Exception as error:  # whatever it is, it must be able to travel
+            return Done(tuple(scored), RuntimeError(raised(error)))
+        scored.append((evaluation, tuple(ledger.new)))
+    return Done(tuple(scored))

@@ -1,0 +1,142 @@
+"""The workers of a search as its driver sees them: who waits for a batch, who died with one, and when all is done."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from hwnas.errors import HwnasError, RunError
+from hwnas.search.workers.dispatcher import Done, Source, Task
+
+TRIES = 3
+"""So many actors, and so many desks, may die in a row with nothing done; and so often Tune starts a worker's actor
+before another worker takes its place."""
+
+
+class Desk(Protocol):
+    """A place where batches are laid for actors."""
+
+    def put(self, actor: str, number: int, tasks: Sequence[Task]) -> None:
+        """Lay a batch there, in place of what lies there for this actor; who has had its number passes it over."""
+
+    def renew(self, lost: str | None) -> bool:
+        """Make another one if this is the one that was lost; return whether it was."""
+
+
+@dataclass
+class Crew:
+    """The workers as the driver sees them: who waits for a batch, and how many there are."""
+
+    source: Source
+    count: int
+    desk: Desk
+    _over: bool = False
+    _hired: set[str] = field(default_factory=set)
+    _waiting: dict[str, str] = field(default_factory=dict)
+    """Workers without a batch, and the name that their actor goes by at the desk."""
+    _laid: dict[str, tuple[str, int, Sequence[Task]]] = field(default_factory=dict)
+    """By worker, what was laid on the desk last: for which actor, and its number. It may have been taken by now."""
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    _barren: int = 0
+    """Actors in a row that died with nothing in hand."""
+    _desks: int = 0
+    """Desks in a row that died before a batch came back."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Nothing of it goes into the files that Tune writes of its parts: the study is kept elsewhere."""
+        return (type(None), ())
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more is handed out."""
+        return self._over or self.source.raised is not None
+
+    @property
+    def hopeless(self) -> bool:
+        """Return whether workers cannot even be told that it has ended."""
+        return self._desks > TRIES
+
+    def hires(self, worker: str) -> bool:
+        """Whether one more is wanted; who waits for a batch gets one, if there is one by now."""
+        self._serve()
+        if self.ended or len(self._hired) >= self.count:
+            return False
+        self._hired.add(worker)
+        return True
+
+    def heard(self, worker: str, actor: str, done: Done | None) -> None:
+        """An actor is up, or gives back its batch."""
+        if done is not None and self.source.has(worker):
+            self._barren = self._desks = 0
+            with self._kept():
+                self.source.take(worker, done)
+        elif done is not None and done.raised is not None:
+            self.source.raised = self.source.raised or done.raised
+        self._waiting[worker] = actor
+        self._laid.pop(worker, None)
+        self._serve()
+
+    def stranded(self, worker: str, actor: str, desk: str | None) -> None:
+        """An actor cannot reach the desk: what lay there for it is laid on another one, and no network has failed."""
+        if self.desk.renew(desk):
+            self._desks += 1
+            for laid in self._laid.values():
+                self.desk.put(*laid)
+        if self._desks > TRIES:
+            self.source.raised = self.source.raised or RunError(
+                f"the actor that hands out batches died {self._desks} times in a row",
+                where="search.runner: ray",
+                allowed="It runs beside the driver and needs next to no memory",
+                do="Look at Ray's log, and run the same command again: nothing is lost, no network counts as failed",
+            )
+        if worker not in self._laid:
+            self._waiting[worker] = actor
+            self._serve()
+
+    def lost(self, worker: str) -> None:
+        """Its actor died, and will have a successor; until that is up, others get what it had in hand."""
+        self._waiting.pop(worker, None)
+        self._laid.pop(worker, None)
+        if self.source.has(worker):
+            with self._kept():
+                self.source.lose(worker)
+        else:
+            self._barren += 1
+        if self._barren >= TRIES and self.source.raised is None:
+            self.source.raised = RunError(
+                f"{self._barren} workers in a row died before they were handed anything",
+                where="search.runner: ray",
+                allowed="A worker opens the run and scores; what it may use stands in search.ray",
+                do="Look at Ray's log of the workers (memory is the usual reason), and run the same command again",
+            )
+        self._serve()
+
+    def left(self, worker: str, *, died: bool) -> None:
+        """It ended, or its actors died so often that Tune gave it up."""
+        self._hired.discard(worker)
+        self._waiting.pop(worker, None)
+        self._laid.pop(worker, None)
+        if died:
+            self.lost(worker)
+
+    @contextlib.contextmanager
+    def _kept(self) -> Iterator[None]:
+        """What the study or the store raises ends the search in order, and not in the middle of Tune."""
+        try:
+            yield
+        except HwnasError as error:
+            self.source.raised = self.source.raised or error
+
+    def _serve(self) -> None:
+        for worker, actor in list(self._waiting.items()):
+            tasks: list[Task] | None = []
+            with self._kept():
+                tasks = self.source.hand(worker)
+            if tasks is not None:
+                del self._waiting[worker]
+                self._over = self._over or not tasks
+                self._laid[worker] = (actor, next(self._numbers), tuple(tasks))
+                self.desk.put(*self._laid[worker])

@@ -1,0 +1,28 @@
+"""Training in several processes: each opens what is trained for itself and goes through its part of every batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hwnas.registry import member
+from hwnas.supernet.distributed.worker import Heard, Opener, Part
+
+LAUNCHERS: Mapping[str, str] = {
+    "local": "hwnas.supernet.distributed.local:launch",
+    "ray": "hwnas.supernet.distributed.ray_train:launch",
+}
+
+__all__ = ["LAUNCHERS", "Heard", "Opener", "Part", "train_together"]
+
+
+def train_together(opener: Opener, processes: int, *, launcher: str = "local", heard: Heard | None = None) -> None:
+    """Train in so many processes at once until all epochs are in the folder of checkpoints.
+
+    `opener` is called in each process with the number that the process has on its machine, and gives what it trains; it
+    must survive pickling. What the first process tells goes to `heard`.
+
+    Raises:
+        TrainingError: training diverged, as in one process; or a process was ended. The checkpoints so far are whole.
+    """
+    launch = member(LAUNCHERS, launcher, what="launcher", where="train: launcher")
+    launch(opener, processes, heard or Heard())

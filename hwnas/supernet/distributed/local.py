@@ -1,0 +1,113 @@
+"""Processes on this machine, started by `multiprocessing` and watched until they end."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import suppress
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import distributed
+
+from hwnas.errors import HwnasError, TrainingError
+from hwnas.supernet.distributed.worker import Heard, Opener, do_part, join
+from hwnas.supernet.process_group import Team
+
+GRACE_S = 30.0
+"""How long a process may take to end, once it says nothing more or is asked to."""
+
+
+def launch(opener: Opener, processes: int, heard: Heard) -> None:
+    """Start the processes, pass on what the first one tells, and end all of them if one fails.
+
+    Raises:
+        HwnasError: what a process raised.
+        TrainingError: a process was ended or failed otherwise.
+    """
+    context = get_context("spawn")
+    with tempfile.TemporaryDirectory(prefix="hwnas-") as folder:
+        meeting = (Path(folder) / "meeting").as_uri()
+        team: dict[Connection, BaseProcess] = {}
+        try:
+            for rank in range(processes):
+                ours, theirs = context.Pipe(duplex=False)
+                given = (opener, Team(rank, processes), meeting, theirs, os.getpid())
+                process = context.Process(target=_work, args=given, name=f"training {rank + 1}", daemon=True)
+                process.start()
+                theirs.close()
+                team[ours] = process
+            _listen(team, heard)
+        finally:
+            _end(team.values())
+
+
+def _listen(team: dict[Connection, BaseProcess], heard: Heard) -> None:
+    """Until all are done; the first process is the first one of the team."""
+    [first, *_], open_ends = team, dict(team)
+    while open_ends:
+        for connection in wait(list(open_ends)):
+            assert isinstance(connection, Connection)
+            try:
+                what, *told = connection.recv()
+            except (EOFError, OSError):
+                _check_end(open_ends.pop(connection), len(team))
+                continue
+            if what == "error":
+                raise told[0]
+            if what == "done":
+                del open_ends[connection]
+            elif connection is first:
+                heard.hear(what, *told)
+
+
+def _check_end(process: BaseProcess, size: int) -> None:
+    process.join(GRACE_S)
+    if process.exitcode != 0:
+        code = process.exitcode
+        how = "does not end" if code is None else f"was ended by signal {-code}" if code < 0 else f"failed, code {code}"
+        raise TrainingError(
+            f"{process.name} of {size} {how}",
+            where="train: processes",
+            allowed="The checkpoints so far are whole; the other processes were ended",
+            do="Run the same command again: it goes on after the last finished epoch. If memory ran out, raise "
+            "train.accumulate or use fewer processes",
+        )
+
+
+def _end(processes: Any) -> None:
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join(GRACE_S)
+        if process.is_alive():
+            process.kill()
+            process.join()
+
+
+def _work(opener: Opener, team: Team, meeting: str, told: Connection, parent: int) -> None:
+    """One process, from its start to its end. A parent that is gone is noticed at the next step."""
+
+    def tell(*said: Any) -> None:
+        if os.getppid() != parent:
+            os._exit(1)
+        told.send(said)
+
+    try:
+        if torch.get_num_threads() > 1:
+            torch.set_num_threads(max(1, torch.get_num_threads() // team.size))
+        part = opener(team.rank)
+        join(part, team, meeting)
+        do_part(part, team, tell)
+        tell("done")
+        distributed.destroy_process_group()
+    except KeyboardInterrupt:
+        os._exit(130)
+    except HwnasError as error:
+        with suppress(OSError):
+            told.send(("error", error))
+        raise SystemExit(1) from error

@@ -1,0 +1,1 @@
+"""Slices of shared weights: axes, groups of channels, sorting, kernels."""

@@ -1,0 +1,194 @@
+"""Which axes of shared weights move together: read off the operators by running them on `meta`."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from math import prod
+
+import torch
+from torch import nn
+
+from hwnas.network import Network, lower, operators_by_slot
+from hwnas.ops import Operator, Shape
+from hwnas.space import AnySpace, Architecture
+from hwnas.supernet.slicing.axes import Axis, Label, Labels, fix, inert, runs, unite
+from hwnas.supernet.slicing.channel_rules import Following
+from hwnas.supernet.weights import key_of
+
+DRAWN = 200
+"""Random architectures that tell which slot follows which, beside those that differ from the largest in one choice."""
+LEADING = 2
+"""Axes of a parameter of which a smaller network takes the leading members; it takes the centre of all others."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """An axis of a shared parameter as `(before, size, after)`: the things that move are the middle one."""
+
+    parameter: str
+    axis: int
+    before: int
+    after: int
+
+
+@dataclass(frozen=True)
+class Group:
+    """Channels, heads or hidden units: `size` of them, in all the places that list them."""
+
+    size: int
+    places: tuple[Place, ...]
+    fixed: str | None
+    """Why their order must stay; None where it is free."""
+
+    @property
+    def name(self) -> str:
+        """Its first place, as text."""
+        return f"axis {self.places[0].axis} of {self.places[0].parameter}"
+
+
+def elastic_groups(space: AnySpace) -> tuple[Group, ...]:
+    """The groups of which some network takes only the leading members.
+
+    Each operator of the space is run once on `meta`. What its operations tie is tied, through slots that follow each
+    other as well; where something is met that is not understood, the order stays. So does that of the network's input
+    and of its classes, and that of a group of which the largest network itself takes a part.
+    """
+    shared = _Shared()
+    links = _neighbours(space)
+    ends = {slot for slot, after in links.items() if None in after}
+    starts = set(links.get(None, ()))
+    for slot, found in operators_by_slot(space).items():
+        for operator, shape, alone in _run(found):
+            entering = inert((2, *shape)) if slot in starts else shared.flow(slot, shape)
+            leaving, outgoing = shared.follow(slot, operator, shape, entering)
+            if not alone:  # its other forms may tie what this one does not
+                shared.hold(slot, operator, (*entering, *leaving))
+            for after in links.get(slot, ()):
+                if after is not None:
+                    for one, other in zip(shared.flow(after, outgoing), leaving, strict=True):
+                        unite(one, other)
+            if slot in ends:
+                for label in leaving:
+                    fix(label, "the network's output")
+    shared.keep(lower(space, space.largest()))
+    return tuple(shared.groups())
+
+
+@dataclass
+class _Shared:
+    """Axes of shared parameters, and of what flows into slots."""
+
+    parameters: dict[tuple[str, int], Axis] = field(default_factory=dict)
+    largest: dict[tuple[str, int], int] = field(default_factory=dict)
+    smallest: dict[tuple[str, int], int] = field(default_factory=dict)
+    flows: dict[tuple[str, int, int], Axis] = field(default_factory=dict)
+
+    def flow(self, slot: str, shape: Shape) -> Labels:
+        """What enters a slot; its axes but the batch's may list channels."""
+        found = [inert([2])[0]]
+        for place, size in enumerate(shape):
+            axis = self.flows.setdefault((slot, len(shape), place), Axis())
+            found.append(((axis, size),) if size > 1 else ())
+        return tuple(found)
+
+    def follow(self, slot: str, operator: Operator, shape: Shape, entering: Labels) -> tuple[Labels, Shape]:
+        """Run an operator; the labels of what leaves it, and its shape."""
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            module = operator.module().to("meta").eval()
+            images = torch.empty(2, *shape)
+        with torch.no_grad(), Following() as following:
+            following.label(images, entering)
+            for name, value in module.named_parameters():
+                following.label(value, self._of(key_of(operator.scope(slot), name), value))
+            out = module(images)
+        return following.labels(out), tuple(out.shape[1:])
+
+    def hold(self, slot: str, operator: Operator, flowing: Labels) -> None:
+        """Keep the order of an operator's weights and of what it takes and gives."""
+        why = f"`{operator.kind}` has forms that are not run"
+        for label in flowing:
+            fix(label, why)
+        for (key, _), axis in self.parameters.items():
+            if key.startswith(f"{operator.scope(slot)}/"):
+                axis.fix(why)
+
+    def _of(self, key: str, value: nn.Parameter) -> Labels:
+        labels: list[Label] = []
+        for number, size in enumerate(value.shape):
+            place = key, number
+            axis = self.parameters.setdefault(place, Axis())
+            self.largest[place] = max(size, self.largest.get(place, 0))
+            self.smallest[place] = min(size, self.smallest.get(place, size))
+            labels.append(((axis, size),) if size > 1 else ())
+        return tuple(labels)
+
+    def keep(self, network: Network) -> None:
+        """A network takes all of each group, or the group's order stays."""
+        for slot, operator in zip(network.slots, network.operators, strict=True):
+            with torch.device("meta"):
+                module = operator.module()
+            for name, value in module.named_parameters():
+                for number, size in enumerate(value.shape[:LEADING]):
+                    place = key_of(operator.scope(slot), name), number
+                    if size < self.largest[place]:
+                        part, _ = runs(self.parameters[place], self.largest[place])[0]
+                        part.fix("the largest network takes a part of it")
+
+    def groups(self) -> Iterator[Group]:
+        found: dict[Axis, list[tuple[int, Place]]] = {}
+        elastic: set[Axis] = set()
+        for (key, number), axis in self.parameters.items():
+            whole = self.largest[key, number]
+            parts = runs(axis, whole)
+            for index, (part, size) in enumerate(parts):
+                before = prod(length for _, length in parts[:index])
+                place = Place(key, number, before, whole // (before * size))
+                found.setdefault(part, []).append((size, place))
+                if self.smallest[key, number] < whole and number >= LEADING:
+                    part.fix("it is cut on both sides")
+                elif self.smallest[key, number] < whole and before == 1:
+                    elastic.add(part)
+        for part, placed in found.items():
+            sizes = {size for size, _ in placed}
+            if part in elastic and max(sizes) > 1:
+                unlike = "it is tied to an axis of another length" if len(sizes) > 1 else None
+                yield Group(max(sizes), tuple(place for _, place in placed), part.fixed or unlike)
+
+
+def _run(links: Iterable[tuple[Operator, Shape]]) -> Iterator[tuple[Operator, Shape, bool]]:
+    """The operators of a slot that are run, each at one input shape; of kinds that name a few for all, those few.
+
+    Also whether each speaks for itself alone.
+    """
+    kinds: dict[type[Operator], dict[Operator, Shape]] = {}
+    for operator, shape in links:
+        kinds.setdefault(type(operator), {}).setdefault(operator, shape)
+    for kind, shapes in kinds.items():
+        held = tuple(kind.holders(tuple(shapes)))
+        for operator in held:
+            yield operator, shapes[operator], len(held) == len(shapes)
+
+
+def _neighbours(space: AnySpace) -> dict[str | None, dict[str | None, None]]:
+    """Which slots follow which; None stands before the first and after the last."""
+    found: dict[str | None, dict[str | None, None]] = {}
+    for network in _telling(space):
+        for one, other in pairwise((None, *network.slots, None)):
+            found.setdefault(one, {})[other] = None
+    return found
+
+
+def _telling(space: AnySpace) -> Iterator[Network]:
+    """The largest network, those that differ from it in one choice, and random ones."""
+    rng = random.Random(0)
+    seen: dict[Architecture, None] = {space.largest(): None, space.smallest(): None}
+    for one in space.choices:
+        for value in one.options:
+            seen[space.sample(lambda c, one=one, value=value: value if c == one else c.options[-1])] = None  # type: ignore[misc]
+    for _ in range(DRAWN):
+        seen[space.random(rng)] = None
+    for architecture in seen:
+        yield lower(space, architecture)

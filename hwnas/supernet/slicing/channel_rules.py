@@ -1,0 +1,279 @@
+"""How tensor operations carry the identities of channels: one rule an operation; what has no rule keeps its order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from hwnas.supernet.slicing.axes import Axis, Label, Labels, fix, inert, regrouped, size_of, unite
+
+
+class Following(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """While it is on, every tensor's axes are labelled from those of the tensors that it is computed from."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._held: dict[int, tuple[Tensor, Labels]] = {}
+
+    def label(self, tensor: Tensor, labels: Labels) -> None:
+        """Say what the axes of a tensor are; the tensor is kept, so that its identity stays its own."""
+        self._held[id(tensor)] = tensor, labels
+
+    def labels(self, tensor: Tensor) -> Labels:
+        """What the axes of a tensor are; those of an unknown tensor, such as a constant, have an order that stays."""
+        return self._held[id(tensor)][1] if id(tensor) in self._held else inert(tensor.shape)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.overloadpacket.__name__
+        out = _as_the_first(name, args)
+        if out is None:
+            out = func(*args, **(kwargs or {}))
+        tensors = [leaf for leaf in tree_leaves(out) if isinstance(leaf, Tensor)]
+        if not tensors:
+            return out
+        rule = RULES.get(name) or (_pointwise if torch.Tag.pointwise in func.tags else None)
+        found = rule(self, list(args), tensors[0]) if rule is not None else None
+        if found is None or tuple(map(size_of, found)) != tuple(tensors[0].shape):
+            found = inert(tensors[0].shape)
+            for leaf in tree_leaves((args, kwargs)):
+                if isinstance(leaf, Tensor):
+                    for label in self.labels(leaf):
+                        fix(label, f"`{name}` is not understood")
+        self.label(tensors[0], found)
+        for tensor in tensors[1:]:  # statistics and indices, whose order stays
+            self.label(tensor, inert(tensor.shape))
+        return out
+
+
+def _as_the_first(name: str, args: Any) -> Any:
+    """The result of an operation that is like its first argument; torch's own rules on `meta` take a hundred times as
+    long."""
+    plain = name.removesuffix("_")
+    if plain in NORMS:
+        return (torch.empty_like(args[0]), *(torch.empty(0, device="meta") for _ in range(2)))
+    if plain not in UNARY and not (plain in BINARY and isinstance(args[1], Tensor) and _alike(*args[:2])):
+        return None
+    return args[0] if plain != name else torch.empty_like(args[0])
+
+
+def _alike(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and one.dtype == other.dtype
+
+
+NORMS = ("native_batch_norm", "_native_batch_norm_legit_no_training")
+UNARY = ("relu", "hardtanh", "hardswish", "hardsigmoid", "silu", "gelu", "sigmoid")
+BINARY = ("add", "mul")
+
+
+Rule = Callable[[Following, list[Any], Tensor], Labels | None]
+"""Labels of an operation's result from its arguments; None if the arguments are not understood."""
+
+
+def _pointwise(following: Following, args: list[Any], out: Tensor) -> Labels:
+    return _broadcast(*(following.labels(arg) for arg in tree_leaves(args) if isinstance(arg, Tensor)))
+
+
+def _broadcast(*several: Labels) -> Labels:
+    """Axes are matched from the last one; those of length 1 are repeated."""
+    axes = max(map(len, several), default=0)
+    found: list[Label] = [()] * axes
+    for labels in several:
+        for place, label in enumerate(labels, axes - len(labels)):
+            if label and found[place]:
+                unite(found[place], label)
+            found[place] = found[place] or label
+    return tuple(found)
+
+
+def _convolution(following: Following, args: list[Any], out: Tensor) -> Labels | None:
+    images, weight = following.labels(args[0]), following.labels(args[1])
+    groups = args[8]
+    for label in (*images[2:], *weight[2:]):
+        fix(label, "a kernel slides along it")
+    if args[6]:  # transposed: the weight is (in, out / groups, ...)
+        if groups > 1:
+            return None
+        unite(images[1], weight[0])
+        made = weight[1]
+    else:
+        entering = regrouped([images[1]], (groups, args[1].shape[1]))
+        leaving = regrouped([weight[0]], (groups, args[1].shape[0] // groups))
+        if entering is None or leaving is None:
+            return None
+        unite(entering[0], leaving[0])
+        unite(entering[1], weight[1])
+        made = weight[0]
+    if args[2] is not None:
+        unite(made, following.labels(args[2])[0])
+    return images[0], made, *inert(out.shape[2:])
+
+
+def _channel_norm(following: Following, args: list[Any], out: Tensor) -> Labels:
+    """Running statistics are not looked at: no two networks share them."""
+    labels = following.labels(args[0])
+    for value in args[1:3]:
+        if value is not None:
+            unite(labels[1], following.labels(value)[0])
+    return labels
+
+
+def _group_norm(following: Following, args: list[Any], out: Tensor) -> Labels | None:
+    return _channel_norm(following, args, out) if args[6] == 1 else None
+
+
+def _layer_norm(following: Following, args: list[Any], out: Tensor) -> Labels:
+    labels = following.labels(args[0])
+    for value in args[2:4]:
+        if value is not None:
+            _broadcast(labels, following.labels(value))
+    return labels
+
+
+def _product(following: Following, args: list[Any], out: Tensor) -> Labels:
+    """Matrix product; a batch axis, if there is one, is the first of both."""
+    one, other = (following.labels(arg) for arg in args[:2])
+    unite(one[-1], other[-2])
+    return *_broadcast(one[:-2], other[:-2]), one[-2], other[-1]
+
+
+def _product_and_sum(following: Following, args: list[Any], out: Tensor) -> Labels:
+    return _broadcast(following.labels(args[0]), _product(following, args[1:], out))
+
+
+def _attention(following: Following, args: list[Any], out: Tensor) -> Labels:
+    query, key, value = (following.labels(arg) for arg in args[:3])
+    unite(query[-1], key[-1])
+    unite(key[-2], value[-2])
+    return *_broadcast(query[:-2], key[:-2], value[:-2]), query[-2], value[-1]
+
+
+def _view(following: Following, args: list[Any], out: Tensor) -> Labels | None:
+    return regrouped(following.labels(args[0]), out.shape)
+
+
+def _permuted(following: Following, args: list[Any], out: Tensor) -> Labels:
+    labels = following.labels(args[0])
+    return tuple(labels[axis] for axis in args[1])
+
+
+def _transposed(following: Following, args: list[Any], out: Tensor) -> Labels:
+    labels = list(following.labels(args[0]))
+    one, other = args[1:3] if len(args) > 2 else (0, -1)
+    labels[one], labels[other] = labels[other], labels[one]
+    return tuple(labels)
+
+
+def _expanded(following: Following, args: list[Any], out: Tensor) -> Labels:
+    """What is repeated is all alike, so it has any order that is asked of it."""
+    labels = _broadcast(following.labels(args[0]), ((),) * out.ndim)
+    anyhow = [((Axis(), size),) if size > 1 else () for size in out.shape]
+    return tuple(label or free for label, free in zip(labels, anyhow, strict=True))
+
+
+def _same(following: Following, args: list[Any], out: Tensor) -> Labels:
+    return following.labels(args[0])
+
+
+def _reduced(following: Following, args: list[Any], out: Tensor) -> Labels:
+    """A sum, mean or extreme does not depend on the order of what it is over."""
+    labels = following.labels(args[0])
+    given = args[1] if len(args) > 1 and args[1] not in (None, []) else range(len(labels))
+    over = {axis % len(labels) for axis in ([given] if isinstance(given, int) else given)}
+    kept = [() if axis in over else label for axis, label in enumerate(labels)]
+    return tuple(kept) if out.ndim == len(labels) else tuple(k for axis, k in enumerate(kept) if axis not in over)
+
+
+def _pooled(following: Following, args: list[Any], out: Tensor) -> Labels:
+    labels = following.labels(args[0])
+    for label in labels[-2:]:
+        fix(label, "a window slides along it")
+    return *labels[:-2], *inert(out.shape[-2:])
+
+
+def _padded(following: Following, args: list[Any], out: Tensor) -> Labels:
+    return _fixed_where_it_changes(following.labels(args[0]), out, "it is padded")
+
+
+def _cut(following: Following, args: list[Any], out: Tensor) -> Labels | None:
+    """A slice; one of full length changes nothing."""
+    if len(args) > 4 and args[4] != 1:
+        return None
+    return _fixed_where_it_changes(following.labels(args[0]), out, "a part of it is taken")
+
+
+def _selected(following: Following, args: list[Any], out: Tensor) -> Labels:
+    """One member of an axis."""
+    labels = list(following.labels(args[0]))
+    fix(labels.pop(args[1]), "one member of it is taken")
+    return tuple(labels)
+
+
+def _indexed(following: Following, args: list[Any], out: Tensor) -> Labels | None:
+    """Members of one axis, by a tensor of their numbers."""
+    labels = following.labels(args[0])
+    by = [(axis, index) for axis, index in enumerate(args[1]) if index is not None]
+    if len(by) != 1:
+        return None
+    ((axis, index),) = by
+    fix(labels[axis], "members of it are taken by number")
+    return *labels[:axis], *inert(index.shape), *labels[axis + 1 :]
+
+
+def _concatenated(following: Following, args: list[Any], out: Tensor) -> Labels:
+    several = [following.labels(tensor) for tensor in args[0]]
+    along = (args[1] if len(args) > 1 else 0) % out.ndim
+    for labels in several:
+        fix(labels[along], "something is joined to it")
+    kept = _broadcast(*((*labels[:along], (), *labels[along + 1 :]) for labels in several))
+    return *kept[:along], inert(out.shape)[along], *kept[along + 1 :]
+
+
+def _fixed_where_it_changes(labels: Labels, out: Tensor, why: str) -> Labels:
+    found = list(labels)
+    for axis, (label, size) in enumerate(zip(labels, out.shape, strict=True)):
+        if size_of(label) != size:
+            fix(label, why)
+            found[axis] = inert([size])[0]
+    return tuple(found)
+
+
+def _over(names: Sequence[str], rule: Rule) -> dict[str, Rule]:
+    return dict.fromkeys(names, rule)
+
+
+RULES: Mapping[str, Rule] = {  # an operation of ATen -> its rule; pointwise operations are known by their tag
+    "convolution": _convolution,
+    "native_group_norm": _group_norm,
+    "native_layer_norm": _layer_norm,
+    "addmm": _product_and_sum,
+    "baddbmm": _product_and_sum,
+    "cat": _concatenated,
+    "constant_pad_nd": _padded,
+    "expand": _expanded,
+    "index": _indexed,
+    "permute": _permuted,
+    "select": _selected,
+    "slice": _cut,
+    **_over(["mm", "bmm"], _product),
+    **_over(["t", "transpose"], _transposed),
+    **_over(["view", "_unsafe_view", "reshape", "unsqueeze", "squeeze"], _view),
+    **_over(["clone", "detach", "alias", "_to_copy", "lift_fresh", "_softmax", "_log_softmax"], _same),
+    **_over(["mean", "sum", "amax", "amin"], _reduced),
+    **_over(NORMS, _channel_norm),
+    **_over(["hardswish", "hardswish_"], _pointwise),
+    **_over(
+        ["avg_pool2d", "max_pool2d_with_indices", "_adaptive_avg_pool2d", "adaptive_max_pool2d", "upsample_nearest2d",
+         "upsample_bilinear2d"],
+        _pooled,
+    ),
+    **_over(
+        ["_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_fused_attention_overrideable",
+         "_scaled_dot_product_efficient_attention", "_scaled_dot_product_flash_attention"],
+        _attention,
+    ),
+}  # fmt: skip

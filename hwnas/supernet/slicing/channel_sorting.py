@@ -1,0 +1,76 @@
+"""Channel sorting: the most important channels come first, so that narrower networks keep them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hwnas.supernet.slicing.channel_groups import Group, Place
+from hwnas.supernet.weights import Supernet
+
+
+@dataclass(frozen=True)
+class Sorting:
+    """What a sorting did: the groups that were brought into order, and those that stay, each of which says why."""
+
+    sorted: tuple[Group, ...]
+    fixed: tuple[Group, ...]
+
+
+def sort_channels(
+    supernet: Supernet,
+    groups: Sequence[Group],
+    optimizer: torch.optim.Optimizer | None = None,
+    *,
+    twins: Sequence[Supernet] = (),
+) -> Sorting:
+    """Reorder shared channels, heads and hidden units in place by falling importance; `elastic_groups` tells which.
+
+    The largest network computes what it did before; narrower ones get other members. What the optimizer keeps for each
+    weight, such as momentum, moves along, and so do the weights of `twins`, such as a moving average. Equals keep their
+    order, so sorting twice changes nothing.
+    """
+    free = tuple(group for group in groups if group.fixed is None)
+    for group in free:
+        order = torch.argsort(importance(supernet, group), descending=True, stable=True)
+        for place in group.places:
+            also = (twin.get_parameter(place.parameter).detach() for twin in twins)
+            for tensor in (*_alike(supernet.get_parameter(place.parameter), optimizer), *also):
+                tensor.copy_(_moved(tensor, place, group.size, order.to(tensor.device)))
+    return Sorting(free, tuple(group for group in groups if group.fixed is not None))
+
+
+def importance(supernet: Supernet, group: Group) -> Tensor:
+    """How much each member of a group matters: the L1 norm of the weights that read it, as in once-for-all.
+
+    A weight reads along its axis 1. What no weight reads is judged by the weights that make it, along axis 0.
+    """
+    matrices = [place for place in group.places if supernet.get_parameter(place.parameter).ndim > 1]
+    reading = [place for place in matrices if place.axis == 1] or matrices or list(group.places)
+    total = torch.zeros(group.size, dtype=torch.float64)
+    for place in reading:
+        value = supernet.get_parameter(place.parameter).detach().cpu().double().abs()
+        total += _apart(value, place, group.size).movedim(place.axis + 1, 0).flatten(1).sum(1)
+    return total
+
+
+def _alike(value: Tensor, optimizer: torch.optim.Optimizer | None) -> Iterable[Tensor]:
+    """A weight and what is kept for each of its numbers."""
+    yield value.detach()
+    if value.grad is not None:
+        yield value.grad
+    for kept in optimizer.state.get(value, {}).values() if optimizer is not None else ():
+        if isinstance(kept, Tensor) and kept.shape == value.shape:
+            yield kept
+
+
+def _moved(value: Tensor, place: Place, size: int, order: Tensor) -> Tensor:
+    return _apart(value, place, size).index_select(place.axis + 1, order).flatten(place.axis, place.axis + 2)
+
+
+def _apart(value: Tensor, place: Place, size: int) -> Tensor:
+    """The tensor with the members of a group on an axis of their own."""
+    return torch.unflatten(value, place.axis, (place.before, size, place.after))

@@ -1,0 +1,1 @@
+"""Training of shared weights and of single networks: loop, recipe, schedules, checkpoints."""

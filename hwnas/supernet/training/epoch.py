@@ -1,0 +1,82 @@
+"""One epoch of a course: batches through the steps, rates from the schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+
+from hwnas.data import batches
+from hwnas.supernet.strategies import Step
+from hwnas.supernet.training.epoch_state import Position, Walk
+from hwnas.supernet.training.schedules import learning_rate
+from hwnas.supernet.training.step import take_step
+from hwnas.supernet.training.task import Course
+
+
+@dataclass(frozen=True)
+class Passed:
+    """An epoch that was gone through."""
+
+    loss: float
+    """The mean of its steps."""
+    seconds: float
+
+
+def run_epoch(
+    course: Course,
+    epoch: int,
+    seed: int,
+    *,
+    slower: float = 1.0,
+    after: Position | None = None,
+    keep: Callable[[Position], None] | None = None,
+    on_step: Callable[[Step], None] | None = None,
+) -> Passed:
+    """One epoch, all its chance from `seed`, at `slower` times the recipe's rates.
+
+    Args:
+        after: where an earlier process was, whose weights the course has; the epoch goes on there.
+        keep: told where training is, every `checkpoint_every` steps.
+
+    Raises:
+        FloatingPointError: something is not finite; names the step and what it was.
+    """
+    recipe, steps = course.recipe, course.steps
+    walk = Walk.begin(seed, course.failures)
+    if after is not None:
+        walk.go_to(after)
+    device = next(course.module.parameters()).device
+    layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
+    course.module.train()
+    at = Step(epoch, recipe.epochs, walk.steps, steps, walk.loss)
+    loaded = batches(
+        course.split, recipe.batch_size, generator=walk.generator, augment=recipe.augment, drop_last=True,
+        after=None if after is None else (after.step, after.drawn),
+    )  # fmt: skip
+    for number, (images, labels) in enumerate(loaded, walk.steps + 1):
+        for group in course.optimizer.param_groups:
+            group["lr"] = slower * learning_rate(recipe, (epoch - 1) + (number - 1) / steps)
+        images = images.to(device, non_blocking=True).contiguous(memory_format=layout)
+        pupils = course.pupils(replace(at, step=number), walk.rng)
+        try:
+            walk.note(take_step(course, pupils, images, labels.to(device, non_blocking=True), seed, number))
+        except FloatingPointError as error:
+            raise FloatingPointError(f"step {number}: {error}") from error
+        if course.average is not None:
+            course.average.follow(course.module, (epoch - 1) * steps + number)
+        at = replace(at, step=number, loss=walk.loss)
+        if keep is not None and recipe.checkpoint_every and number % recipe.checkpoint_every == 0 and number < steps:
+            _check_weights(course, number)
+            keep(walk.position())
+        if on_step:
+            on_step(at)
+    _check_weights(course, steps)
+    return Passed(at.loss, walk.seconds)
+
+
+def _check_weights(course: Course, step: int) -> None:
+    broken = (name for name, value in course.module.named_parameters() if not value.isfinite().all())
+    if first := next(broken, None):
+        raise FloatingPointError(f"step {step}: it left weights `{first}` that are not finite")

@@ -1,0 +1,100 @@
+"""Where within an epoch training is: all that its next step needs beside weights and optimizer."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hwnas.supernet.training.skipped import Failures
+
+
+@dataclass(frozen=True)
+class Position:
+    """After a step of an epoch."""
+
+    step: int
+    total: float
+    """Sum of the losses so far, of `told` steps that had one."""
+    told: int
+    failed: int
+    tried: int
+    seconds: float
+    chance: list[Any]
+    """State of the generator that draws architectures."""
+    drawn: Tensor
+    """State of the generator that shuffles and augments."""
+    dropout: Tensor
+    """State of PyTorch's own generator."""
+    dropout_cuda: list[Tensor]
+
+    @classmethod
+    def of(cls, content: dict[str, Any]) -> Position:
+        """As `content` tells it."""
+        return cls(**content)
+
+    def content(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return asdict(self)
+
+
+@dataclass
+class Walk:
+    """The way through an epoch: its chance, and what was met so far."""
+
+    rng: random.Random
+    generator: torch.Generator
+    failures: Failures
+    steps: int = 0
+    """Taken so far."""
+    total: float = 0.0
+    told: int = 0
+    begun_s: float = 0.0
+    """When it began by the monotonic clock, less what it took before."""
+
+    @classmethod
+    def begin(cls, seed: int, failures: Failures) -> Walk:
+        """From the first step; seeds PyTorch's own generator, too."""
+        torch.manual_seed(seed)
+        failures.begin()
+        return cls(random.Random(seed), torch.Generator().manual_seed(seed), failures, begun_s=time.monotonic())
+
+    def go_to(self, position: Position) -> None:
+        """Take over what an earlier process met up to a position; batches set `generator` themselves."""
+        version, numbers, gauss = position.chance
+        self.rng.setstate((version, tuple(numbers), gauss))
+        torch.set_rng_state(position.dropout)
+        if position.dropout_cuda and torch.cuda.is_available():
+            torch.cuda.set_rng_state_all(position.dropout_cuda)
+        self.failures.failed, self.failures.tried = position.failed, position.tried
+        self.steps, self.total, self.told = position.step, position.total, position.told
+        self.begun_s -= position.seconds
+
+    @property
+    def seconds(self) -> float:
+        """That the epoch took so far, in all processes that went through it one after the other."""
+        return time.monotonic() - self.begun_s
+
+    @property
+    def loss(self) -> float:
+        """The mean so far."""
+        return self.total / max(self.told, 1)
+
+    def note(self, loss: float | None) -> None:
+        """A step was taken; its loss, if it had one."""
+        self.steps += 1
+        if loss is not None:
+            self.total, self.told = self.total + loss, self.told + 1
+
+    def position(self) -> Position:
+        """Where it stands now."""
+        version, numbers, gauss = self.rng.getstate()
+        return Position(
+            self.steps, self.total, self.told, self.failures.failed, self.failures.tried, self.seconds,
+            [version, list(numbers), gauss], self.generator.get_state(), torch.get_rng_state(),
+            torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        )  # fmt: skip

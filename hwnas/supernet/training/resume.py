@@ -1,0 +1,228 @@
+"""Taking up a training, or its result, from the checkpoints in a folder."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hwnas.data import Dataset
+from hwnas.errors import HwnasError, RunError
+from hwnas.space import AnySpace
+from hwnas.supernet.training import checkpoint
+from hwnas.supernet.training.ema import Average
+from hwnas.supernet.training.epoch_state import Position
+from hwnas.supernet.training.recipe import Recipe
+from hwnas.supernet.training.task import parts_of
+from hwnas.supernet.weights import Supernet
+
+APART = ("processes", "launcher", "on_divergence", "checkpoint_every")
+"""Of a recipe, what does not decide the weights."""
+Identity = dict[str, Any]
+"""What a training is: of two unlike ones neither continues the other."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch gave; accuracies are of the validation split, after recalibration."""
+
+    epoch: int
+    loss: float
+    smallest: float
+    largest: float
+    learning_rate: float
+    seconds: float
+
+
+def identity_of(space: AnySpace, dataset: Dataset, recipe: Recipe, seed: int) -> Identity:
+    """The identity that is kept in every checkpoint."""
+    return {"space": space.name, "dataset": dataset.name, "seed": seed, "recipe": told_of(recipe)}
+
+
+def told_of(recipe: Recipe) -> dict[str, Any]:
+    """What of a recipe decides the weights: all but who computes, what is kept, and what is done in trouble.
+
+    Of processes there counts into how many parts they cut a batch.
+    """
+    told = {**asdict(recipe), "accumulate": parts_of(recipe)}
+    return {key: value for key, value in told.items() if key not in APART}
+
+
+@dataclass
+class State:
+    """All that training changes, and a checkpoint holds."""
+
+    supernet: Supernet
+    optimizer: torch.optim.Optimizer
+    average: Average[Supernet] | None
+    identity: Identity
+    history: list[Epoch] = field(default_factory=list)
+    halvings: int = 0
+    """How often the rate was halved because training diverged."""
+
+    @property
+    def used(self) -> Supernet:
+        """Whose weights are scored: the average's, if there is one."""
+        return self.supernet if self.average is None else self.average.module
+
+    @property
+    def twins(self) -> tuple[Supernet, ...]:
+        """What must be sorted as the supernet is."""
+        return () if self.average is None else (self.average.module,)
+
+    def settle(self) -> None:
+        """Give the supernet the weights that are used."""
+        if self.average is not None:
+            self.supernet.load_state_dict(self.average.module.state_dict())
+
+    def content(self) -> dict[str, Any]:
+        """What a checkpoint holds; `average` and `halvings` only where there are any."""
+        content = {
+            "identity": self.identity,
+            "weights": self.supernet.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "history": [asdict(record) for record in self.history],
+        }
+        if self.average is not None:
+            content["average"] = self.average.module.state_dict()
+        return {**content, "halvings": self.halvings} if self.halvings else content
+
+    def copied(self) -> dict[str, Any]:
+        """The content, to come back to."""
+        return copy.deepcopy(self.content())
+
+    def restore(self, content: dict[str, Any]) -> None:
+        """Be as a content says.
+
+        Raises:
+            KeyError, TypeError, ValueError, RuntimeError: it is that of another training.
+        """
+        self.supernet.load_state_dict(content["weights"])
+        self.optimizer.load_state_dict(content["optimizer"])
+        if self.average is not None:
+            self.average.module.load_state_dict(content["average"])
+        self.history[:] = [Epoch(**record) for record in content["history"]]
+        self.halvings = content.get("halvings", 0)
+
+
+def load_trained(supernet: Supernet, folder: Path, identity: Identity | None = None) -> tuple[list[Epoch], Path]:
+    """Fill a supernet from the last checkpoint of a folder; its history and the file.
+
+    With a moving average it is that one.
+
+    Raises:
+        RunError: there is none, it is damaged, it does not fit the supernet, or it is of another training than
+            `identity` says.
+    """
+    found = checkpoint.checkpoints(folder)
+    if not found:
+        raise RunError(
+            "there is no checkpoint",
+            where=str(folder),
+            allowed="A supernet is trained before it is searched",
+            do="Run `hwnas train EXPERIMENT` first",
+        )
+    content = _read(found[-1], supernet, identity)
+    with fitting(found[-1]):
+        supernet.load_state_dict(content.get("average", content["weights"]))
+        return [Epoch(**record) for record in content["history"]], found[-1]
+
+
+@dataclass(frozen=True)
+class Midway:
+    """Where within an epoch training was stopped, and what that epoch began with, if it may be gone through again."""
+
+    position: Position
+    begun: dict[str, Any] | None
+
+
+def resume(folder: Path, state: State) -> Midway | None:
+    """Bring training to where the checkpoints of a folder are, if there are any; where that is within an epoch.
+
+    Raises:
+        RunError: the last one is damaged, does not fit the supernet, or is of another training.
+    """
+    if found := checkpoint.checkpoints(folder):
+        content = _read(found[-1], state.supernet, state.identity)
+        with fitting(found[-1]):
+            state.restore(content)
+    path = checkpoint.within(folder)
+    if not path.exists():
+        return None
+    content = _read(path, state.supernet, state.identity)
+    if content["epoch"] != len(state.history) + 1:
+        return None  # that epoch was ended since
+    with fitting(path):
+        state.restore(content)
+        return Midway(Position.of(content["position"]), content["begun"])
+
+
+@contextmanager
+def fitting(path: Path) -> Iterator[None]:
+    """Take a checkpoint's content over; one that does not fit is an error that names the file.
+
+    Raises:
+        RunError: it does not.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        if isinstance(error, HwnasError):
+            raise
+        raise checkpoint.unusable(path, "the checkpoint does not fit what is trained") from error
+
+
+def keep_midway(folder: Path, state: State, position: Position, begun: dict[str, Any] | None) -> None:
+    """Write where within an epoch training is."""
+    content = {**state.content(), "position": position.content(), "begun": begun}
+    checkpoint.save_within(folder, len(state.history) + 1, content)
+
+
+def _read(path: Path, supernet: Supernet, identity: Identity | None) -> dict[str, Any]:
+    content = checkpoint.load(path)
+    if identity is not None:
+        _check_identity(content["identity"], identity, path)
+    _check_fits(supernet, content["weights"], path)
+    return content
+
+
+def _check_identity(was: Identity, now: Identity, path: Path) -> None:
+    with fitting(path):
+        begun = {**asdict(Recipe()), **was["recipe"]}  # what an earlier hwnas did not know is off by default
+        changed = [
+            f"{name}: {before!r} then, {after!r} now"
+            for name, before, after in [
+                *((key, was[key], now[key]) for key in ("space", "dataset", "seed")),
+                *((f"train.{key}", begun[key], value) for key, value in now["recipe"].items()),
+            ]
+            if before != after
+        ]
+    if changed:
+        raise RunError(
+            f"training was begun differently ({'; '.join(changed)})",
+            where=str(path),
+            allowed="A training is resumed, and its supernet used, with the settings that it was begun with",
+            do="Restore them, give the experiment a new `name`, or delete the checkpoints",
+        )
+
+
+def _check_fits(supernet: Supernet, weights: dict[str, Tensor], path: Path) -> None:
+    own = supernet.state_dict()
+    then, now = ({name: list(value.shape) for name, value in held.items()} for held in (weights, own))
+    names = sorted({*then, *now})
+    unlike = [name for name in names if then.get(name) != now.get(name)]
+    if unlike:
+        sizes = [held.get(unlike[0], "missing") for held in (then, now)]
+        raise RunError(
+            f"{len(unlike)} of {len(names)} weights do not fit space `{supernet.space_name}`, first `{unlike[0]}`: "
+            f"{sizes[0]} then, {sizes[1]} now",
+            where=str(path),
+            allowed="A supernet is of the space that it was trained for",
+            do="Restore the space, give the experiment a new `name`, or delete the checkpoints to train again",
+        )

@@ -1,0 +1,159 @@
+"""Training one network on its own: from scratch under the budget of the supernet, or on from weights that it has."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hwnas.data import Dataset
+from hwnas.errors import RunError, TrainingError
+from hwnas.network import Network, build
+from hwnas.supernet.batchnorm import calibration_images, recalibrate
+from hwnas.supernet.training import checkpoint
+from hwnas.supernet.training.ema import Average
+from hwnas.supernet.training.epoch import run_epoch
+from hwnas.supernet.training.epoch_state import Position
+from hwnas.supernet.training.recipe import Recipe, epoch_seed, make_optimizer
+from hwnas.supernet.training.resume import Identity, fitting, told_of
+from hwnas.supernet.training.task import Course, Pupil, check_recipe
+from hwnas.supernet.weights import resized
+
+
+def train_alone(
+    network: Network,
+    dataset: Dataset,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    start: nn.Module | None = None,
+    folder: Path | None = None,
+    device: str = "cpu",
+    teacher: nn.Module | None = None,
+    on_epoch: Callable[[int, float], None] | None = None,
+) -> nn.Module:
+    """A network trained on the labels, with the recipe's images, epochs and learning rates.
+
+    It begins with the weights of `start`, or with initial ones of its own. With a `folder`, each epoch is kept there:
+    a training that was interrupted ends with the same weights as one that was not. `on_epoch` is told each epoch that
+    is trained now, and its mean loss. The `teacher` that the recipe names teaches it beside the labels. With a moving
+    average that one is the result. It is in eval mode, its statistics recalibrated as those of a sub-network are.
+
+    Raises:
+        TrainingError: a loss, a weight or a statistic is not finite, or the network cannot be trained.
+        RunError: the folder holds another training, or is damaged.
+    """
+    check_recipe(recipe, dataset.train, teacher)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = (build(network) if start is None else copy.deepcopy(start)).to(device)
+        course = _course(module, network, dataset, recipe, teacher)
+        identity = _identity(network, dataset, recipe, seed, start)
+        losses, after = ([], None) if folder is None else _resume(folder, course, identity)
+
+        def content() -> dict[str, Any]:
+            return {"identity": identity, **_kept(course), "history": losses}
+
+        def keep(position: Position) -> None:
+            if folder is not None:
+                checkpoint.save_within(folder, len(losses) + 1, {**content(), "position": position.content()})
+
+        for epoch in range(len(losses) + 1, recipe.epochs + 1):
+            try:
+                losses.append(run_epoch(course, epoch, epoch_seed(seed, epoch), after=after, keep=keep).loss)
+            except FloatingPointError as error:
+                raise _diverged(error, epoch) from error
+            after = None
+            if folder is not None:
+                checkpoint.save(folder, epoch, content())
+            if on_epoch:
+                on_epoch(epoch, losses[-1])
+    calibration = calibration_images(dataset, count=recipe.calibration_batches, batch_size=recipe.batch_size, seed=seed)
+    return recalibrate(course.module if course.average is None else course.average.module, network, calibration)
+
+
+def _course(module: nn.Module, network: Network, dataset: Dataset, recipe: Recipe, teacher: nn.Module | None) -> Course:
+    """The course of one network, which is the only one in each step."""
+
+    def run(images: Tensor) -> Tensor:
+        logits: Tensor = module(resized(images, network))
+        return logits
+
+    return Course(
+        module=module,
+        split=dataset.train,
+        recipe=recipe,
+        optimizer=make_optimizer(module, recipe),
+        pupils=lambda step, rng: [Pupil(run)],
+        teacher=None if teacher is None else teacher.to(next(module.parameters()).device).eval(),
+        average=Average(module, recipe.ema_decay) if recipe.ema_decay else None,
+    )
+
+
+def _diverged(error: FloatingPointError, epoch: int) -> TrainingError:
+    return TrainingError(
+        f"training diverged in epoch {epoch}, {error}",
+        where="a network that is trained alone",
+        allowed="Losses, gradients and weights are finite",
+        do="Lower the learning rate or lengthen the warm-up",
+    )
+
+
+def _identity(network: Network, dataset: Dataset, recipe: Recipe, seed: int, start: nn.Module | None) -> Identity:
+    """What the training is: of two unlike ones neither continues the other."""
+    chain = [f"{slot}: {one.describe()}" for slot, one in zip(network.slots, network.operators, strict=True)]
+    told = {"network": chain, "dataset": dataset.name, "seed": seed, "recipe": told_of(recipe)}
+    return {**told, "start": "initial weights" if start is None else digest_of(start)}
+
+
+def digest_of(module: nn.Module) -> str:
+    """Twelve digits that tell weights apart."""
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
+def _kept(course: Course) -> dict[str, Any]:
+    kept = {"weights": course.module.state_dict(), "optimizer": course.optimizer.state_dict()}
+    return kept if course.average is None else {**kept, "average": course.average.module.state_dict()}
+
+
+def _resume(folder: Path, course: Course, identity: Identity) -> tuple[list[float], Position | None]:
+    """The losses of the epochs that were ended, and where within the next one training is, if it is within one."""
+    losses = list[float]()
+    if found := checkpoint.checkpoints(folder):
+        losses = _restore(found[-1], checkpoint.load(found[-1]), course, identity)
+    path = checkpoint.within(folder)
+    if not path.exists():
+        return losses, None
+    content = checkpoint.load(path)
+    if content["epoch"] != len(losses) + 1:
+        return losses, None  # that epoch was ended since
+    losses = _restore(path, content, course, identity)
+    with fitting(path):
+        return losses, Position.of(content["position"])
+
+
+def _restore(path: Path, content: dict[str, Any], course: Course, identity: Identity) -> list[float]:
+    was = content["identity"]
+    with fitting(path):
+        was["recipe"] = {**told_of(Recipe()), **was.get("recipe", {})}  # an earlier hwnas did not know all of it
+    if changed := [key for key, value in identity.items() if was.get(key) != value]:
+        raise RunError(
+            f"another training was begun here: its {' and '.join(changed)} differ",
+            where=str(path),
+            allowed="A training is continued with the settings that it was begun with",
+            do="Restore them, or delete the folder to begin anew",
+        )
+    with fitting(path):
+        course.module.load_state_dict(content["weights"])
+        course.optimizer.load_state_dict(content["optimizer"])
+        if course.average is not None:
+            course.average.module.load_state_dict(content["average"])
+        return [float(loss) for loss in content["history"]]

@@ -1,0 +1,98 @@
+"""A course of training: what is trained, on which images, and how the networks of a step are found."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from hwnas.data import Split
+from hwnas.errors import ConfigError
+from hwnas.space import Architecture
+from hwnas.supernet.process_group import ALONE, Team
+from hwnas.supernet.strategies import Step
+from hwnas.supernet.training.ema import Average
+from hwnas.supernet.training.recipe import Recipe
+from hwnas.supernet.training.skipped import Failures
+
+
+@dataclass(frozen=True)
+class Pupil:
+    """One network in a step."""
+
+    run: Callable[[Tensor], Tensor]
+    """Images to logits; may raise anything if the network cannot be built."""
+    architecture: Architecture | None = None
+    """Which network of a space it is; None for one that is trained alone."""
+    teacher: int | None = None
+    """The place, earlier in the step, of the network that it learns from; None: from the labels."""
+
+    @property
+    def name(self) -> str:
+        """As errors call it."""
+        one = self.architecture
+        return "the network" if one is None else f"architecture {one.key} {dict(one.picks)}"
+
+
+@dataclass(frozen=True)
+class Course:
+    """What is trained, on which images, and how the networks of a step are found."""
+
+    module: nn.Module
+    split: Split
+    recipe: Recipe
+    optimizer: torch.optim.Optimizer
+    pupils: Callable[[Step, random.Random], Sequence[Pupil]]
+    teacher: nn.Module | None = None
+    """In eval mode, and on the device of what is trained."""
+    average: Average[nn.Module] | None = None
+    team: Team = ALONE
+    failures: Failures = field(default_factory=Failures)
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps in an epoch."""
+        return len(self.split) // self.recipe.batch_size
+
+    @property
+    def parts(self) -> int:
+        """Into how many parts a batch is cut, each of which goes through the networks by itself."""
+        return parts_of(self.recipe)
+
+
+def parts_of(recipe: Recipe) -> int:
+    """`accumulate` parts; if that is left out, one for each process."""
+    return recipe.accumulate if recipe.accumulate > 1 else recipe.processes
+
+
+def check_recipe(recipe: Recipe, split: Split, teacher: nn.Module | None) -> None:
+    """Refuse a recipe that does not fit the images, or the teacher.
+
+    Raises:
+        ConfigError: there is no whole batch, it cannot be cut as asked for, or a teacher is told of and none given.
+    """
+    parts = parts_of(recipe)
+    if len(split) < recipe.batch_size:
+        raise ConfigError(
+            f"batch_size {recipe.batch_size} exceeds the {len(split)} training images",
+            where="train",
+            allowed="An epoch holds at least one whole batch",
+            do="Use a smaller batch_size",
+        )
+    if parts % recipe.processes or (parts > 1 and 2 * parts > recipe.batch_size):
+        raise ConfigError(
+            f"a batch of {recipe.batch_size} images is cut into {parts} parts for {recipe.processes} processes",
+            where="train: accumulate",
+            allowed="Each process has as many parts as the others, and a part has two images or more",
+            do="Make `accumulate` a multiple of `processes`, or leave it out",
+        )
+    if (recipe.teacher is None) != (teacher is None):
+        raise ConfigError(
+            f"the recipe says `teacher={recipe.teacher}`, and {'none' if teacher is None else 'one'} is given",
+            where="train: teacher",
+            allowed="A recipe names the teacher that it is used with",
+            do="Pass `teacher`, such as `hwnas.workspace.teacher.open_teacher` gives, and name it in the recipe",
+        )

@@ -1,0 +1,219 @@
+"""Training of a supernet, resumable at every epoch and, if asked, within one."""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from hwnas.data import Dataset
+from hwnas.errors import ConfigError, TrainingError
+from hwnas.network import lower
+from hwnas.space import AnySpace
+from hwnas.supernet.batchnorm import accuracy, calibration_images, settled
+from hwnas.supernet.process_group import ALONE, Team
+from hwnas.supernet.slicing.channel_groups import elastic_groups
+from hwnas.supernet.slicing.channel_sorting import Sorting, sort_channels
+from hwnas.supernet.strategies import Lesson, Step, Strategy, open_strategy
+from hwnas.supernet.training import checkpoint
+from hwnas.supernet.training.ema import Average
+from hwnas.supernet.training.epoch import Passed, run_epoch
+from hwnas.supernet.training.epoch_state import Position
+from hwnas.supernet.training.recipe import Recipe, epoch_seed, make_optimizer
+from hwnas.supernet.training.resume import Epoch, Midway, State, identity_of, keep_midway, resume
+from hwnas.supernet.training.skipped import Failures, read_failures
+from hwnas.supernet.training.task import Course, Pupil, check_recipe
+from hwnas.supernet.weights import Supernet
+
+HALVINGS = 8
+"""With `on_divergence: halve`, the rate is halved so often; a training that diverges still is stopped."""
+
+
+def train(
+    supernet: Supernet,
+    space: AnySpace,
+    dataset: Dataset,
+    recipe: Recipe,
+    folder: Path,
+    *,
+    seed: int = 0,
+    teacher: nn.Module | None = None,
+    base: Path = Path(),
+    team: Team = ALONE,
+    on_step: Callable[[Step], None] | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
+    on_sort: Callable[[int, Sorting], None] | None = None,
+    on_trouble: Callable[[str], None] | None = None,
+) -> list[Epoch]:
+    """Train in place and return the epochs' records; a folder with checkpoints is continued from the last one.
+
+    All that is drawn in an epoch (order, augmentation, architectures, dropout) follows from the seed and the epoch's
+    number, so an interrupted and resumed training gives the same weights as an uninterrupted one; with
+    `checkpoint_every` it goes on within an epoch. With a moving average the supernet holds it in the end.
+
+    Args:
+        teacher: the network that the recipe names.
+        base: where the path of a user's strategy begins.
+        team: the processes that train together; this one writes and is told of progress if it leads.
+        on_sort: told the epoch before which channels were sorted, and which.
+        on_trouble: told, in a line, what was left out or gone through again.
+
+    Raises:
+        TrainingError: a loss, a gradient or a weight is not finite; the checkpoints so far stay as they are.
+        RunError: the checkpoints were made by another recipe, space or seed, or the last one is damaged.
+    """
+    check_recipe(recipe, dataset.train, teacher)
+    _check(supernet, recipe)
+    failed = folder / "failed.jsonl" if team.leads else None
+    failures = Failures(failed, on_trouble, set(read_failures(failed)) if failed else set())
+    average = Average(supernet, recipe.ema_decay) if recipe.ema_decay else None
+    strategy = open_strategy(space, recipe, base=base)
+    course = _course(supernet, space, dataset, recipe, strategy, teacher, average, team, failures)
+    state = State(supernet, course.optimizer, average, identity_of(space, dataset, recipe, seed))
+    midway = resume(folder, state)
+    calibration = calibration_images(dataset, count=recipe.calibration_batches, batch_size=recipe.batch_size, seed=seed)
+    for epoch in range(len(state.history) + 1, recipe.epochs + 1):
+        if midway is None and epoch in recipe.sort_channels_at:
+            sorting = sort_channels(supernet, elastic_groups(space), course.optimizer, twins=state.twins)
+            if on_sort:
+                on_sort(epoch, sorting)
+        passed, midway = _epoch(course, state, epoch, seed, folder, midway, on_step, on_trouble), None
+        if team.leads:
+            state.history.append(_scored(state, space, dataset, calibration, epoch, passed))
+            checkpoint.save(folder, epoch, state.content())
+        team.wait()
+        if on_epoch and team.leads:
+            on_epoch(state.history[-1])
+    state.settle()
+    return state.history
+
+
+def _check(supernet: Supernet, recipe: Recipe) -> None:
+    if supernet.kernel_transform != recipe.kernel_transform:
+        raise ConfigError(
+            f"the recipe says `kernel_transform={recipe.kernel_transform}`, the supernet was made with "
+            f"`kernel_transform={supernet.kernel_transform}`",
+            where="train",
+            allowed="A supernet has matrices for its kernels, or it has none",
+            do="Give both the same value",
+        )
+    if never := [epoch for epoch in recipe.sort_channels_at if not 2 <= epoch <= recipe.epochs]:
+        raise ConfigError(
+            f"channels are to be sorted at epoch {never[0]} of {recipe.epochs}",
+            where="train: sort_channels_at",
+            allowed="An epoch from 2 to the last: before the first one the weights are chance",
+            do="Correct the epoch",
+        )
+
+
+def _course(
+    supernet: Supernet,
+    space: AnySpace,
+    dataset: Dataset,
+    recipe: Recipe,
+    strategy: Strategy,
+    teacher: nn.Module | None,
+    average: Average[Supernet] | None,
+    team: Team,
+    failures: Failures,
+) -> Course:
+    """The supernet's course: the strategy's lessons, each run on slices of the shared weights."""
+    everywhere = recipe.regularise == "all"
+
+    def pupil(lesson: Lesson) -> Pupil:
+        dropout = everywhere or lesson.teacher is None
+
+        def run(images: Tensor) -> Tensor:
+            logits: Tensor = supernet(images, lower(space, lesson.architecture), dropout=dropout)
+            return logits
+
+        return Pupil(run, lesson.architecture, lesson.teacher)
+
+    def pupils(step: Step, rng: random.Random) -> list[Pupil]:
+        return [pupil(lesson) for lesson in strategy(step, rng)]
+
+    decaying = None if everywhere else supernet.names_of(lower(space, space.largest()))
+    return Course(
+        module=supernet,
+        split=dataset.train,
+        recipe=recipe,
+        optimizer=make_optimizer(supernet, recipe, decaying=decaying),
+        pupils=pupils,
+        teacher=None if teacher is None else teacher.to(next(supernet.parameters()).device).eval(),
+        average=average,
+        team=team,
+        failures=failures,
+    )
+
+
+def _epoch(
+    course: Course,
+    state: State,
+    epoch: int,
+    seed: int,
+    folder: Path,
+    midway: Midway | None,
+    on_step: Callable[[Step], None] | None,
+    on_trouble: Callable[[str], None] | None,
+) -> Passed:
+    """One epoch, gone through again at half the rate if it diverges and the recipe says so."""
+    halves, after = course.recipe.on_divergence == "halve", None if midway is None else midway.position
+    begun = (state.copied() if midway is None else midway.begun) if halves else None
+
+    def keep(position: Position) -> None:
+        if course.team.leads:
+            keep_midway(folder, state, position, begun)
+
+    while True:
+        try:
+            with torch.random.fork_rng():
+                return run_epoch(
+                    course, epoch, epoch_seed(seed, epoch), slower=0.5**state.halvings, after=after, keep=keep,
+                    on_step=on_step,
+                )  # fmt: skip
+        except FloatingPointError as error:
+            if course.team.leads:
+                checkpoint.forget_within(folder)  # it leads here again
+            if begun is None or state.halvings == HALVINGS:
+                raise _diverged(error, epoch, folder, state.halvings) from error
+            halvings, after = state.halvings + 1, None
+            state.restore(copy.deepcopy(begun))
+            state.halvings = halvings
+            if on_trouble:
+                again = f"it begins again at {0.5**state.halvings:g} times the learning rate"
+                on_trouble(f"training diverged in epoch {epoch}, {error}; {again}")
+
+
+def _diverged(error: FloatingPointError, epoch: int, folder: Path, halvings: int) -> TrainingError:
+    last = checkpoint.checkpoints(folder)
+    often = f", after the rate was halved {halvings} times" if halvings else ""
+    return TrainingError(
+        f"training diverged in epoch {epoch}, {error}{often}",
+        where="train",
+        allowed=f"Last good checkpoint: {last[-1] if last else 'none, it was the first epoch'}",
+        do="Lower train.learning_rate or lengthen train.warm_up_epochs, in an experiment of a new name"
+        if halvings
+        else "Set `train.on_divergence: halve` and run the command again, or lower train.learning_rate or lengthen "
+        "train.warm_up_epochs in an experiment of a new name",
+    )
+
+
+def _scored(
+    state: State,
+    space: AnySpace,
+    dataset: Dataset,
+    calibration: list[Tensor],
+    epoch: int,
+    passed: Passed,
+) -> Epoch:
+    """What an epoch gave; the two accuracies are of the weights that will be used."""
+    smallest, largest = (
+        accuracy(settled(state.used, network, calibration), network, dataset.validation)
+        for network in (lower(space, space.smallest()), lower(space, space.largest()))
+    )
+    rate = state.optimizer.param_groups[0]["lr"]
+    return Epoch(epoch, passed.loss, smallest, largest, rate, passed.seconds)

@@ -1,0 +1,1 @@
+"""An experiment with its folder: paths, lock, data, set-ups, supernets, fronts, progress."""

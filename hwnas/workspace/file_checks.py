@@ -1,0 +1,72 @@
+"""Files of a run folder that are verified by themselves: checkpoints, statistics, weights, ladders, and leftovers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from hwnas.errors import HwnasError
+from hwnas.io.atomic import abandoned_parts
+from hwnas.search.consistency import Ailment
+from hwnas.workspace.halving_results import climb_path, read_climb
+from hwnas.workspace.workspace import Run
+
+
+def kept_file_ailments(run: Run, looked: list[str]) -> Iterator[Ailment]:
+    """What is damaged among them; `looked` is told what was examined. Nothing is written."""
+    yield from _torch_files(run, looked)
+    for tier in run.experiment.tiers:
+        if climb_path(run, tier).exists():
+            yield from _each([climb_path(run, tier)], lambda path, tier=tier: read_climb(run, tier), "climbed", looked)  # type: ignore[misc]
+    if (run.folder / "elapsed.json").exists():
+        yield from _each([run.folder / "elapsed.json"], lambda path: run.elapsed, "seconds by stage", looked)
+    for part in abandoned_parts(run.folder, unheld=True):
+        with suppress(FileNotFoundError):  # another command may remove it now
+            yield Ailment(
+                "note", f"a process that is dead began to write it and left {part.stat().st_size:,} bytes", str(part),
+                "A file is written under such a name and renamed when it is whole",
+                "Run any command that writes on this run: it removes such files",
+            )  # fmt: skip
+
+
+def _torch_files(run: Run, looked: list[str]) -> Iterator[Ailment]:
+    folder = run.folder
+    trainings = (run.train_folder, folder / "training", folder / "fine_tuned")
+    checkpoints = [
+        path for one in trainings for name in ("checkpoint-*.pt", "within.pt") for path in sorted(one.rglob(name))
+    ]
+    weights, statistics = sorted((folder / "training").rglob("*.safetensors")), sorted(folder.glob("statistics/*/*.pt"))
+    failures = run.train_folder / "failed.jsonl"
+    if not (checkpoints or weights or statistics or failures.exists()):
+        return  # and PyTorch need not be imported
+    from hwnas.supernet.batchnorm_cache import check_kept
+    from hwnas.supernet.training.checkpoint import load
+    from hwnas.supernet.training.skipped import read_failures
+    from hwnas.supernet.weights_file import read_weights
+
+    for path in checkpoints:
+        try:
+            looked.append(f"{path}: epoch {load(path)['epoch']}")
+        except HwnasError as error:
+            yield Ailment.of(error)
+    yield from _each(weights, read_weights, "files of trained weights", looked)
+    for ailment in _each(statistics, check_kept, "files of normalisation statistics", looked):
+        yield replace(ailment, severity="note")  # a cache: what is damaged is computed again
+    if failures.exists():
+        yield from _each([failures], read_failures, "networks that cannot be trained", looked)
+
+
+def _each(paths: Iterable[Path], read: Callable[[Path], object], told: str, looked: list[str]) -> Iterator[Ailment]:
+    """Read each of the files; those that cannot be are findings."""
+    paths = tuple(paths)
+    sound = 0
+    for path in paths:
+        try:
+            read(path)
+            sound += 1
+        except HwnasError as error:
+            yield Ailment.of(error)
+    if sound:
+        looked.append(f"{paths[0]}: {told}" if len(paths) == 1 else f"{sound} {told}")

@@ -1,0 +1,225 @@
+"""What the ladder found for a tier: written by `hwnas ladder`, read by all that reads fronts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hwnas.accuracy import Source, source_of
+from hwnas.errors import ConfigError, EmptyFront, HwnasError, RunError, reason
+from hwnas.io.fields import FieldError, Fields, loads
+from hwnas.io.regular import read_regular
+from hwnas.pareto import Tier
+from hwnas.search.evaluate import Evaluation
+from hwnas.search.fronts import FrontPoint, read_front, write_front, write_whole
+from hwnas.search.nearest import nearest
+from hwnas.search.stored_architecture import kept_architecture
+from hwnas.search.successive_halving import Climbed, promoted, tier_at
+from hwnas.workspace.workspace import Run
+
+WHERE = "search.ladder"
+
+
+@dataclass(frozen=True)
+class Climb:
+    """A tier's way up the ladder, and the front among the networks of the last rung."""
+
+    tier: str
+    scores: tuple[str, ...]
+    """What each rung scores by, as the experiment names it."""
+    rungs: tuple[Climbed, ...]
+    front: tuple[FrontPoint, ...]
+    """Each with the scores of all rungs that it passed, and where they come from."""
+
+    @property
+    def source(self) -> Source:
+        """What the last rung scores by."""
+        return source_of(self.scores[-1], where=WHERE)
+
+    @property
+    def last(self) -> Climbed:
+        """The last rung; its score stands in the place of the tier's accuracy."""
+        return self.rungs[-1]
+
+    @property
+    def passed(self) -> dict[str, Source]:
+        """Metrics of the rungs before the last one, and where they come from. Of one name the last one counts."""
+        told = zip(self.rungs, self.scores, strict=True)
+        found = {rung.metric: source_of(score, where=WHERE) for rung, score in told}
+        del found[self.last.metric]
+        return found
+
+    def as_dict(self) -> dict[str, Any]:
+        """A JSON-ready form; the front stands in files of its own."""
+        told = zip(self.scores, self.rungs, strict=True)
+        return {"tier": self.tier, "asked": _asked(self.last.tier), "rungs": [_rung_dict(*one) for one in told]}
+
+
+def metric_of(score: str) -> str:
+    """What the scores of a rung are called, such as `top1@short`."""
+    return f"{source_of(score, where=WHERE).quantity}@{score.rpartition(':')[2]}"
+
+
+def refuse_empty_climbs(climbs: Sequence[Climb]) -> None:
+    """Tell of tiers for which no network of the last rung is left.
+
+    Raises:
+        EmptyFront: there is one; it names the network that came nearest to the limits.
+    """
+    empty = [climb for climb in climbs if not any(point.kept is not False for point in climb.front)]
+    if not empty:
+        return
+    near = {climb.tier: nearest(((e.architecture.key, e.scores) for e in climb.last.evaluations if e.failed is None),
+                                climb.last.tier) for climb in empty}  # fmt: skip
+    tiers = "; ".join(f"tier `{tier}`" + (f": {one}" if one is not None else "") for tier, one in near.items())
+    raise EmptyFront(
+        f"no network of the last rung stands on the front ({tiers})", where="ladder",
+        allowed="A front holds networks within all limits of its tier",
+        do="Loosen a limit, or have more networks on the last rung",
+    )  # fmt: skip
+
+
+def check_ladder(run: Run) -> None:
+    """Refuse an experiment without a ladder, or with a rung that is none.
+
+    Raises:
+        ConfigError: it tells which.
+    """
+    where = f"experiment `{run.experiment.name}`: {WHERE}"
+    if not run.experiment.search.ladder:
+        raise ConfigError(
+            "the experiment has no ladder",
+            where=where,
+            allowed="Rungs from cheap to dear: [{score: inherited, networks: 100}, {score: short, networks: 10}]",
+            do="Add `search.ladder`",
+        )
+    for rung in run.experiment.search.ladder:
+        source_of(rung.score, where=where)
+
+
+def climb_path(run: Run, tier: str) -> Path:
+    """Where the rungs of a tier's ladder stand."""
+    return run.folder / "ladder" / f"{tier}.json"
+
+
+def climb_front_path(run: Run, tier: str) -> Path:
+    """Where the front of a tier's ladder stands."""
+    return run.folder / "ladder" / f"{tier}-front.json"
+
+
+def write_climb(run: Run, climb: Climb) -> None:
+    """Keep a climb: its front first, so that where the rungs are told there is a front."""
+    front = climb_front_path(run, climb.tier)
+    write_front(front, front.with_suffix(".csv"), climb.front)
+    write_whole(climb_path(run, climb.tier), json.dumps(climb.as_dict(), indent=1, allow_nan=False) + "\n")
+
+
+def read_climb(run: Run, tier: str) -> Climb:
+    """Return what `hwnas ladder` left for a tier, whatever its limits were then.
+
+    Raises:
+        RunError: nothing, or it is damaged.
+    """
+    return _read(run, tier)[0]
+
+
+def passed_by(climb: Climb, points: Sequence[FrontPoint]) -> tuple[FrontPoint, ...]:
+    """Networks with their scores on the rungs before the last one, too, as far as they were on them."""
+    known = {rung.metric: {one.architecture: one.scores[rung.metric] for one in rung.evaluations
+                           if rung.metric in one.scores} for rung in climb.rungs}  # fmt: skip
+    passed = [{metric: known[metric][point.architecture] for metric in climb.passed
+             if point.architecture in known[metric]} for point in points]  # fmt: skip
+    return tuple(
+        replace(
+            point,
+            scores={**scores, **point.scores},
+            origin={**{metric: climb.passed[metric].origin for metric in scores}, **point.origin},
+        )
+        for point, scores in zip(points, passed, strict=True)
+    )
+
+
+def last_rung(run: Run) -> tuple[Climbed, Source]:
+    """The last rung that was climbed for the first tier, whatever its limits were; all tiers have the same rungs.
+
+    Raises:
+        RunError: none was, or what is left of it is damaged.
+    """
+    climb, _ = _read(run, next(iter(run.experiment.tiers)))
+    return climb.last, climb.source
+
+
+def _read(run: Run, tier: str) -> tuple[Climb, str]:
+    """A climb, and what it was for."""
+    path = climb_path(run, tier)
+    try:
+        content = Fields(loads(read_regular(path)))
+        rungs = tuple(_rung(one, run.tier(tier)) for one in content.objects("rungs"))
+        scores = tuple(one.text("score") for one in content.objects("rungs"))
+        if not rungs:
+            raise FieldError("`rungs` is empty")
+        for score in scores:
+            source_of(score, where=WHERE)
+        return Climb(tier, scores, rungs, tuple(read_front(climb_front_path(run, tier)))), content.text("asked")
+    except FileNotFoundError as error:
+        raise RunError(
+            f"no ladder was climbed for tier `{tier}`",
+            where=str(path),
+            allowed="A ladder's front is there once `hwnas ladder` has ended",
+            do=f"Run `hwnas ladder {run.experiment.name}` first",
+        ) from error
+    except (OSError, FieldError, HwnasError) as error:
+        raise RunError(
+            f"the ladder's rungs cannot be read ({reason(error)})",
+            where=str(path),
+            allowed="The file is one that `hwnas ladder` wrote",
+            do="Run `hwnas ladder` again; scores that are stored are not computed again",
+        ) from error
+
+
+def _asked(tier: Tier) -> str:
+    """Objectives and limits in a line."""
+    return ", ".join([*(f"{one.goal} {one.metric}" for one in tier.objectives), *map(str, tier.limits)])
+
+
+def _rung(fields: Fields, tier: Tier) -> Climbed:
+    metric = fields.text("metric")
+    seen = tier_at(tier, metric)
+    evaluations = tuple(
+        Evaluation(
+            kept_architecture(one),
+            one.number_map("scores"),
+            one.texts("broken"),
+            failed=one.text("failed") if one.optional("failed") else None,
+        )
+        for one in fields.objects("evaluations")
+    )
+    went_on = promoted(evaluations, seen, fields.integer("promoted"))
+    return Climbed(metric, fields.text("producer"), seen, evaluations, tuple(went_on), fields.number("elapsed_s"))
+
+
+def _rung_dict(score: str, rung: Climbed) -> dict[str, Any]:
+    went_on = {architecture.key for architecture in rung.promoted}
+    return {
+        "score": score,
+        "metric": rung.metric,
+        "producer": rung.producer,
+        "networks": len(rung.evaluations),
+        "failed": rung.failed,
+        "promoted": len(went_on),
+        "elapsed_s": round(rung.elapsed_s, 3),
+        "evaluations": [
+            {
+                "key": one.architecture.key,
+                "architecture": one.architecture.as_dict(),
+                "scores": dict(one.scores),
+                "broken": list(one.broken),
+                "failed": one.failed,
+                "promoted": one.architecture.key in went_on,
+            }
+            for one in rung.evaluations
+        ],
+    }

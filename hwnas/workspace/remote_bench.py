@@ -1,0 +1,217 @@
+"""Tables that boards fill, each reached from here: a kit goes there, its progress and its table come back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import re
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from threading import Lock
+
+from hwnas.boards.host import open_host
+from hwnas.boards.pack import pack_kit
+from hwnas.boards.session import Board, Lost
+from hwnas.config import SetupConfig
+from hwnas.errors import HwnasError, TableError
+from hwnas.latency.building.quantities import jobs_lacking
+from hwnas.latency.building.table_builder import Exports
+from hwnas.measure.device_lock import WAIT_S
+from hwnas.measure.energy.meter import EnergyProtocol
+from hwnas.measure.origin import MEASURED
+from hwnas.measure.table import LatencyTable, read_table
+from hwnas.measure.timing import Timing
+from hwnas.network import Network
+from hwnas.ops import Operator, Shape
+from hwnas.runtimes import Setup
+from hwnas.workspace.progress import Bar, Narrator
+
+TRIES = 5
+"""So often in a row the way to a board may break without a new row."""
+PAUSE_S = 3.0
+"""Between two tries."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a board is to time, and the desk's table that it goes to."""
+
+    config: SetupConfig
+    """A set-up with a host."""
+    wanted: Setup
+    """The same as far as it is known here."""
+    path: Path
+    exports: Exports
+    operators: Sequence[tuple[Operator, Shape]]
+    networks: Sequence[Network]
+    space: tuple[str, str] | None = None
+    """Name and reference of the space that it is for."""
+    energy: EnergyProtocol | None = None
+    """How energy is measured, if it is."""
+    memory: bool = False
+    """Whether the memory of networks is."""
+    wait_s: float = WAIT_S
+    """How long the board is waited for where somebody else measures on it."""
+
+
+def board_table(path: Path, wanted: Setup) -> LatencyTable:
+    """The table of a board, of a set-up that is known but for what only the board can tell.
+
+    Raises:
+        TableError: it is damaged, of another set-up, or no processor took its times.
+    """
+    table = read_table(path)
+    known = {name: getattr(table.setup, name) for name in ("device", "runtime_version") if not getattr(wanted, name)}
+    if unlike := table.setup.differences(replace(wanted, **known)):
+        raise TableError(
+            f"the table is of another set-up ({'; '.join(unlike)}; first the table's, then the wanted one)",
+            where=str(path), allowed="Rows of unlike set-ups never mix", do="Name another table, or restore the set-up",
+        )  # fmt: skip
+    if table.origin != MEASURED:
+        raise TableError(
+            f"the table was {table.origin}", where=str(path),
+            allowed="Only what was measured on the board counts as its timing", do="Name another table",
+        )  # fmt: skip
+    return table
+
+
+def fill_on_hosts(
+    orders: Sequence[Order], timing: Timing, artifacts: Path, narrator: Narrator, title: str
+) -> list[LatencyTable]:
+    """Have boards time what their tables lack, all at once; what was timed is in the desk's tables, however it ends.
+
+    Raises:
+        HwnasError: of the first board that failed; the others were let finish.
+    """
+    by_host: dict[str, list[int]] = {}
+    for number, order in enumerate(orders):  # two at once on one board would slow each other
+        by_host.setdefault(str(order.config.host), []).append(number)
+    with narrator.bar(title) as bar, ThreadPoolExecutor(max(1, len(by_host))) as pool:
+        parts, packing = _Parts(bar, len(orders)), Lock()  # PyTorch's seed is one for all threads
+
+        def fill_all(numbers: Sequence[int]) -> list[tuple[int, LatencyTable]]:
+            return [
+                (number, _fill(orders[number], timing, artifacts, partial(parts.update, number), narrator, packing))
+                for number in numbers
+            ]
+
+        jobs = [pool.submit(fill_all, numbers) for numbers in by_host.values()]
+        failures = [error for job in jobs if (error := job.exception()) is not None]
+        for error in failures[1:]:
+            narrator.say(f"also: {error}")
+        filled = dict(pair for job in jobs for pair in job.result())
+    return [filled[number] for number in range(len(orders))]
+
+
+class _Parts:
+    """One bar for several boards."""
+
+    def __init__(self, bar: Bar, count: int) -> None:
+        self._bar, self._done, self._lock = bar, [0.0] * count, Lock()
+
+    def update(self, number: int, done: float, total: float, text: str) -> None:
+        with self._lock:
+            self._done[number] = done / total if total else 1.0
+            self._bar.update(sum(self._done), len(self._done), text)
+
+
+def _fill(
+    order: Order, timing: Timing, artifacts: Path, update: partial[None], narrator: Narrator, packing: Lock
+) -> LatencyTable:
+    host = open_host(str(order.config.host), ssh_config=order.config.ssh_config)
+    board = Board(host, _key(order), order.config.python)
+    failed = 0
+    while True:
+        before = _lines(order.path)
+        try:
+            return _visited(board, order, timing, artifacts, update, narrator, packing)
+        except Lost as error:
+            failed = 1 if _lines(order.path) > before else failed + 1
+            if error.lasting or failed == TRIES:
+                raise
+            narrator.say(f"{error}; trying again")
+            time.sleep(PAUSE_S)
+        except HwnasError:
+            with suppress(HwnasError):
+                board.take_table(order.path)
+            raise
+
+
+def _visited(
+    board: Board, order: Order, timing: Timing, artifacts: Path, update: partial[None], narrator: Narrator,
+    packing: Lock,
+) -> LatencyTable:  # fmt: skip
+    """One visit: what the board kept from an earlier one is fetched first."""
+    if order.path.exists():
+        board_table(order.path, order.wanted)
+    update(0, 1, f"looking at {board.host.name}")
+    board.take_table(order.path)
+    table = board_table(order.path, order.wanted) if order.path.exists() else LatencyTable(order.path, order.wanted)
+    jobs = jobs_lacking(
+        table, order.operators, order.networks, energy=order.energy is not None, memory=order.memory
+    )  # fmt: skip
+    if not jobs:
+        return _finished(board, table, order)
+    kit = order.path.with_name(f"{order.path.name}.kit")
+    packed = partial(
+        pack_kit, kit, setup=order.wanted, exports=order.exports, timing=timing, table=order.path.name,
+        space=order.space, energy=order.energy, memory=order.memory, artifacts=artifacts / order.wanted.runtime,
+    )  # fmt: skip
+    try:
+        with packing:
+            packed([])
+        board.bring(kit)
+        _refuse_other(board, table, board.run(update, narrator.say, ["--dry-run"])["setup"])
+        with packing:
+            packed(jobs, progress=lambda done, planned, what: update(done, 2 * planned, what))
+        board.bring(kit)
+    finally:
+        kit.unlink(missing_ok=True)
+    board.run(
+        lambda done, planned, what: update(planned + done, 2 * planned, f"{board.host.name}: {what}"),
+        lambda line: narrator.say(f"{board.host.name}: {line}"), ["--wait", f"{order.wait_s:g}"],
+    )  # fmt: skip
+    board.take_table(order.path)
+    return _finished(board, board_table(order.path, order.wanted), order)
+
+
+def _finished(board: Board, table: LatencyTable, order: Order) -> LatencyTable:
+    """The whole table; nothing of it stays on the board."""
+    if order.space is not None:
+        table.append_space(*order.space)
+    board.leave()
+    return table
+
+
+def _refuse_other(board: Board, table: LatencyTable, found: dict[str, object]) -> None:
+    """Refuse a board that is not the table's, before anything is timed on it."""
+    there = Setup(**found)  # type: ignore[arg-type]
+    if table.rows and (unlike := table.setup.differences(there)):
+        raise TableError(
+            f"the table is of another set-up ({'; '.join(unlike)}; first the table's, then the board's)",
+            where=f"{table.path} / {board.host.name}", allowed="Rows of unlike set-ups never mix",
+            do="Name another table, or restore the set-up",
+        )  # fmt: skip
+
+
+def _key(order: Order) -> str:
+    """The folder on the board: the same for the same table of the same desk, and no other desk's."""
+    known = json.dumps([platform.node(), str(order.path.absolute()), order.wanted.as_dict()])
+    stem = re.sub(r"[^A-Za-z0-9_.]+", "-", order.path.stem).strip("-.")[:40]
+    return f"{stem}-{hashlib.sha256(known.encode()).hexdigest()[:12]}"
+
+
+def _lines(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def host_table(table: Path, host: str) -> Path:
+    """A table's file with the host's name added: each board has a table of its own."""
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", host).strip("-.")
+    return table.with_name(f"{table.stem}-{name}{table.suffix}")

@@ -1,0 +1,202 @@
+"""Set-ups of a workspace: their runtimes, exporters and tables, and what is measured into these."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hwnas.config import SetupConfig, TimingConfig
+from hwnas.export import EXPORTERS
+from hwnas.latency.building.model_files import Export
+from hwnas.latency.building.quantities import fill_energy, fill_memory
+from hwnas.latency.building.table_builder import Exports, build_table
+from hwnas.latency.validation_design import choose_checks
+from hwnas.measure.conditions.cores import chosen
+from hwnas.measure.conditions.tree import Tree
+from hwnas.measure.device_lock import WAIT_S, Queue
+from hwnas.measure.energy.meter import EnergyProtocol
+from hwnas.measure.energy.sensor import find_sensor
+from hwnas.measure.table import LatencyTable, read_table_of
+from hwnas.measure.timing import Timing
+from hwnas.network import Network, lower
+from hwnas.ops import Operator, Shape
+from hwnas.registry import member
+from hwnas.runtimes import Runtime, Setup, checked_setup, open_runtime
+from hwnas.space import AnySpace, Suggest
+from hwnas.workspace.machine_limits import check_batch, check_threads
+from hwnas.workspace.progress import Narrator
+from hwnas.workspace.remote_bench import Order, board_table, fill_on_hosts
+
+if TYPE_CHECKING:
+    from hwnas.export.quantize import Images
+
+
+Link = tuple[Operator, Shape]
+
+
+POOL = 400
+"""Networks among which the checks are chosen."""
+
+
+def fill(
+    config: SetupConfig,
+    path: Path,
+    timing: TimingConfig,
+    artifacts: Path,
+    narrator: Narrator,
+    title: str,
+    operators: Sequence[Link],
+    networks: Sequence[Network],
+    space: tuple[str, str] | None = None,
+    *,
+    also: bool = False,
+) -> LatencyTable:
+    """Measure what a table lacks, here or on the set-up's host, with a bar.
+
+    `space` is the name and the reference of the space that it is for; `also`: energy and memory too, if the set-up asks
+    for them.
+    """
+    if config.host:
+        asked = config if also else config.model_copy(update={"energy": None, "memory": False})
+        order = order_of(asked, path, operators, networks, space, wait_s=timing.wait_seconds)
+        return fill_on_hosts([order], protocol(timing, 0), artifacts, narrator, title)[0]
+    runtime = runtime_of(config)
+    # What this machine lacks is told before files are made and timed.
+    check_threads(config)
+    check_batch(config, operators, networks)
+    chosen(runtime.setup.cores, runtime.setup.threads, timing.pin, Tree())
+    if also and config.energy is not None:
+        find_sensor(config.energy.sensor, config.energy.command, cuda=config.accelerator == "cuda")
+    export, export_network = exports_of(runtime.setup)
+    with narrator.bar(title) as bar:
+        table = build_table(
+            operators, runtime, export, protocol(timing, 0), path, artifacts=artifacts / runtime.setup.runtime,
+            networks=networks, export_network=export_network, progress=bar.update,
+            queue=queue_of(timing, narrator),
+        )  # fmt: skip
+    if space is not None and space[0] not in table.spaces:
+        table.append_space(*space)
+    if also:
+        fill_others(
+            table, runtime, timing, artifacts / runtime.setup.runtime, narrator, title, operators, networks, config
+        )
+    return table
+
+
+def fill_others(
+    table: LatencyTable,
+    runtime: Runtime,
+    timing: TimingConfig,
+    artifacts: Path,
+    narrator: Narrator,
+    title: str,
+    operators: Sequence[Link],
+    networks: Sequence[Network],
+    also: SetupConfig,
+) -> None:
+    """Measure what a table lacks of energy and memory, if the set-up asks for them."""
+    exports = exports_of(runtime.setup)
+    if also.energy is not None:
+        meter = EnergyProtocol(**also.energy.model_dump())
+        with narrator.bar(f"{title}: energy") as bar:
+            fill_energy(
+                table, operators, networks, runtime, exports, meter, pin=timing.pin, artifacts=artifacts,
+                progress=bar.update, queue=queue_of(timing, narrator),
+            )  # fmt: skip
+    if also.memory:
+        with narrator.bar(f"{title}: memory") as bar:
+            queue = queue_of(timing, narrator)
+            fill_memory(table, networks, runtime, exports, artifacts=artifacts, progress=bar.update, queue=queue)
+
+
+def order_of(
+    config: SetupConfig,
+    path: Path,
+    operators: Sequence[Link],
+    networks: Sequence[Network],
+    space: tuple[str, str] | None = None,
+    *,
+    wait_s: float = WAIT_S,
+) -> Order:
+    """What a set-up's host is to time."""
+    wanted = wished(config)
+    energy = None if config.energy is None else EnergyProtocol(**config.energy.model_dump())
+    return Order(config, wanted, path, exports_of(wanted), operators, networks, space, energy, config.memory, wait_s)
+
+
+def table_of(config: SetupConfig, path: Path) -> LatencyTable:
+    """A set-up's table: of this machine, or of the host.
+
+    Raises:
+        TableError: it is missing, damaged, of another set-up, or of no processor's times.
+    """
+    return board_table(path, wished(config)) if config.host else read_table_of(path, runtime_of(config).setup)
+
+
+def check_networks(space: AnySpace, count: int) -> list[Network]:
+    """Networks that are timed whole, evidence on what operators cost together: those of a pool that teach most.
+
+    The pool is fixed. Every other one of it is uniform at each choice instead of over all architectures, most of which
+    are deep.
+    """
+    rng = random.Random(0)
+    hands: tuple[Suggest, ...] = (lambda choice: choice.draw(rng), lambda choice: rng.choice(choice.options))
+    drawn = [space.sample(hands[number % 2]) for number in range(POOL)] if count else []
+    pool = dict.fromkeys([space.smallest(), space.largest(), *drawn])
+    return choose_checks([lower(space, architecture) for architecture in pool], count)
+
+
+def runtime_of(setup: SetupConfig) -> Runtime:
+    """The runtime of a set-up on this machine."""
+    return open_runtime(
+        setup.runtime, threads=setup.threads, precision=setup.precision, batch=setup.batch, device=setup.device,
+        accelerator=setup.accelerator, cores=setup.cores or "",
+    )  # fmt: skip
+
+
+def wished(setup: SetupConfig) -> Setup:
+    """A set-up of a board: what only the board can tell is empty, unless it was given a name.
+
+    Raises:
+        ConfigError: the runtime does not offer the precision or the accelerator.
+    """
+    return checked_setup(
+        Setup(
+            setup.device or "",
+            setup.runtime,
+            "",
+            setup.threads,
+            setup.precision,
+            setup.batch,
+            setup.accelerator,
+            setup.cores or "",
+        )
+    )
+
+
+def exports_of(setup: Setup) -> Exports:
+    """What writes the files of a table's rows, and those of its checks."""
+    return exporter_of(setup, whole=False), exporter_of(setup)
+
+
+def exporter_of(setup: Setup, *, whole: bool = True, calibration: Images | None = None) -> Export:
+    """The function that writes a module as the file of the set-up's runtime, at the set-up's batch and precision.
+
+    A whole network takes and gives float32. An operator that is timed alone begins and ends in the set-up's precision,
+    as it does inside a network. Without `calibration`, inputs (N, C, H, W), an int8 file is good for timing only.
+    """
+    export = member(EXPORTERS, setup.runtime, what="runtime", where="export")
+    return partial(export, batch=setup.batch, precision=setup.precision, whole=whole, calibration=calibration)
+
+
+def protocol(timing: TimingConfig, seed: int) -> Timing:
+    """The measuring protocol of an experiment."""
+    return Timing(**timing.model_dump(exclude={"checks", "wait_seconds"}), seed=seed)
+
+
+def queue_of(timing: TimingConfig, narrator: Narrator) -> Queue:
+    """How long this machine is waited for, and who is told that it is."""
+    return Queue(timing.wait_seconds, narrator.say)

@@ -1,0 +1,63 @@
+"""The teacher that an experiment names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hwnas.errors import ConfigError, raised
+from hwnas.network import lower
+from hwnas.registry import named
+from hwnas.workspace.architectures import pick_architecture
+from hwnas.workspace.spaces import open_space
+from hwnas.workspace.workspace import Run
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def open_teacher(run: Run) -> nn.Module | None:
+    """What `train.teacher` names: the module that a user's function returns, or a network with weights from a file.
+
+    Raises:
+        ConfigError, SpaceError: it leads nowhere, or is no teacher for the run's images.
+    """
+    from hwnas.supernet.training.teacher import checked_teacher, teacher_of_weights
+
+    config = run.experiment.train
+    if config.teacher is None:
+        return None
+    if config.teacher.endswith(".safetensors"):
+        if config.teacher_space is None:
+            raise ConfigError(
+                "it is not said of which space the weights are",
+                where=f"train: teacher {config.teacher}",
+                allowed="Weights are of a network: `teacher_space` and `teacher_architecture` say of which",
+                do="Add `teacher_space`, such as the space of this experiment",
+            )
+        space, _ = open_space(config.teacher_space, base=run.base)
+        architecture = config.teacher_architecture
+        network = lower(space, pick_architecture(space, _found(architecture, run.base)))
+        made: object = teacher_of_weights(Path(_found(config.teacher, run.base)), network)
+    else:
+        made = _called(named(config.teacher, base=run.base, where="train: teacher"), config.teacher)
+    return checked_teacher(made, run.dataset, config.teacher)
+
+
+def _called(function: object, name: str) -> object:
+    """What a user's function returns."""
+    try:
+        return function()  # type: ignore[operator]
+    except Exception as error:
+        raise ConfigError(
+            f"it raised {raised(error)}",
+            where=f"train: teacher {name}",
+            allowed="A function without arguments that returns a torch.nn.Module",
+            do="Correct the function",
+        ) from error
+
+
+def _found(name: str, base: Path) -> str:
+    """A file by its path from here, else from `base`; what is neither stays as it is."""
+    path = Path(name).expanduser()
+    return str(base / path) if not path.exists() and (base / path).exists() else str(path)
