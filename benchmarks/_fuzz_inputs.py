@@ -204,9 +204,9 @@ def bundle(base: Path, folder: Path, rng: random.Random) -> Input:
 
 def kit(base: Path, folder: Path, rng: random.Random) -> Input:
     """A kit; its commands begin with the kit's file."""
-    from hwnas.boards.archive import seal
+    from hwnas.boards.archive import checksum
 
-    change = files.in_zip((base / "kit" / "kit.pyz").read_bytes(), rng, comment=seal)
+    change = files.in_zip((base / "kit" / "kit.pyz").read_bytes(), rng, comment=checksum)
     (folder / "kit.pyz").write_bytes(change.content)
     words = ["--list"] if rng.random() < 0.5 else ["--dry-run"]
     return Input("kit", "kit.pyz", change.what, (("kit.pyz", *words),))

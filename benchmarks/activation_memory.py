@@ -35,7 +35,7 @@ from torch import Tensor, nn
 
 from hwnas.commands.export import machine, versions
 from hwnas.errors import HwnasError, SpaceError
-from hwnas.latency.building.model_files import Target, make_files
+from hwnas.latency.building.model_files import ModelFile, make_files
 from hwnas.network import Network, build, costs, lower
 from hwnas.pipeline import open_space
 from hwnas.runtimes import open_runtime
@@ -138,8 +138,8 @@ def grown_bytes(kind: str, files: list[Path]) -> tuple[int, int]:
 def study(kind: str, space: str, count: int, folder: Path) -> list[dict[str, Any]]:
     runtime, networks = open_runtime(kind), drawn(space, count)
     small = [shrunk(network) for network in networks] if kind == "tflite" else []
-    targets = [Target("identity", nn.Identity, (8, 1, 1))]
-    targets += [Target("network", partial(build, n), n.input_shape, repr(n)) for n in [*networks, *small]]
+    targets = [ModelFile("identity", nn.Identity, (8, 1, 1))]
+    targets += [ModelFile("network", partial(build, n), n.input_shape, repr(n)) for n in [*networks, *small]]
     files: list[Path] = []
     for file in make_files(targets, runtime.setup, runtime.suffix, exporter_of(runtime.setup), folder / kind):
         if isinstance(file, HwnasError):

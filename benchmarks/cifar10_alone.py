@@ -19,14 +19,14 @@ from hwnas.commands.export import machine, versions
 from hwnas.network import costs
 from hwnas.search.fronts import read_front
 from hwnas.space import Architecture
-from hwnas.supernet import Recipe, accuracy, calibration_images, settled
-from hwnas.supernet.training.standalone import train_alone
-from hwnas.workspace.progress import Silent
+from hwnas.supernet import Recipe, accuracy, calibration_images, extract_recalibrated
+from hwnas.supernet.training.standalone import train_standalone
+from hwnas.workspace.progress import NullReporter
 from hwnas.workspace.supernets import load_run
-from hwnas.workspace.workspace import Run, open_run
+from hwnas.workspace.workspace import Workspace, open_run
 
 
-def picked(run: Run, tier: str, pick: str) -> Architecture:
+def picked(run: Workspace, tier: str, pick: str) -> Architecture:
     """A pick of a tier's front, or the largest network of the space."""
     if pick == "largest":
         return run.space.largest()
@@ -47,9 +47,9 @@ def main() -> None:
     images = calibration_images(
         dataset, count=config.calibration_batches, batch_size=config.batch_size, seed=run.experiment.seed
     )
-    inherited = settled(load_run(run, Silent()).supernet, network, images)
+    inherited = extract_recalibrated(load_run(run, NullReporter()).supernet, network, images)
     start = time.monotonic()
-    alone = train_alone(
+    alone = train_standalone(
         network,
         dataset.without_test(),
         recipe,

@@ -199,7 +199,7 @@ def _doctor(folder: Path, run: str) -> str:
     from hwnas import pipeline
 
     return "; ".join(
-        f"{one.where}: {one.met}" for one in pipeline.doctor(folder / run).found if one.severity == "error"
+        f"{one.where}: {one.problem}" for one in pipeline.doctor(folder / run).issues if one.severity == "error"
     )[:500]
 
 

@@ -24,15 +24,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from hwnas.boards.host import open_host
 from hwnas.boards.pack import pack_kit
-from hwnas.boards.session import Board
+from hwnas.boards.session import BoardSession
 from hwnas.config import TimingConfig
 from hwnas.latency.building.table_builder import jobs_of
 from hwnas.latency.merge import merge_tables
 from hwnas.measure.table import LatencyTable
-from hwnas.measure.timing import OFTEN, REFERENCE, Measurement, Timing
+from hwnas.measure.timing import NOISY_SHARE, REFERENCE, Measurement, Timing
 from hwnas.network import operators_of
 from hwnas.runtimes import Setup
-from hwnas.workspace.setups import exports_of, protocol
+from hwnas.workspace.setups import exporters_of, measurement_protocol
 from hwnas.workspace.spaces import open_space
 from tests.sshd import start_server
 
@@ -49,7 +49,7 @@ def timing_seconds(taken: list[Measurement], timing: Timing) -> float:
     )  # fmt: skip
     reference_ns = taken[0].conditions[REFERENCE]
     per_sample_ns = max(fmean(reference_ns), timing.sample_ms * 1e6)
-    often_ns = per_sample_ns * timing.rounds * -(-len(taken) // OFTEN)
+    often_ns = per_sample_ns * timing.rounds * -(-len(taken) // NOISY_SHARE)
     return (samples_ns + often_ns) / 1e9 + (len(taken) + 1) * max(1, timing.processes) * timing.warm_up_ms / 1e3
 
 
@@ -58,7 +58,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help=f"write {RESULTS}")
     options = parser.parse_args()
-    timing = protocol(TimingConfig(), 0)
+    timing = measurement_protocol(TimingConfig(), 0)
     with tempfile.TemporaryDirectory(prefix="hwnas-") as name:
         folder = Path(name)
         server = start_server(folder)
@@ -76,23 +76,23 @@ def visited(folder: Path, ssh_config: Path, timing: Timing) -> dict[str, object]
     """One visit, its steps timed."""
     kit, path = folder / "kit.pyz", folder / "fetched.jsonl"
     jobs = jobs_of(LatencyTable(path, SETUP), list(operators_of(open_space(SPACE)[0]))[:ROWS], [])
-    packed = pack_kit(kit, jobs, SETUP, exports_of(SETUP), timing, table="t.jsonl", space=None,
+    packed = pack_kit(kit, jobs, SETUP, exporters_of(SETUP), timing, table="t.jsonl", space=None,
                       artifacts=folder / "made")  # fmt: skip
-    board = Board(open_host("board", ssh_config=ssh_config), "overhead")
+    board = BoardSession(open_host("board", ssh_config=ssh_config), "overhead")
     steps, last = dict[str, float](), time.monotonic()
 
     def step(name: str) -> None:
         nonlocal last
         steps[name], last = round(time.monotonic() - last, 2), time.monotonic()
 
-    board.bring(kit)
+    board.push_kit(kit)
     step("copy")
     board.run(lambda done, planned, what: None, print, ["--dry-run"])
     step("look")
     board.run(lambda done, planned, what: None, print)
     step("run")
-    board.take_table(path)
-    board.leave()
+    board.pull_table(path)
+    board.cleanup()
     step("fetch")
     table = merge_tables([path], folder / "merged.jsonl").table
     step("merge")

@@ -15,8 +15,8 @@ from hwnas.notation import read_architecture
 from hwnas.population import codebook_of
 from hwnas.predictors import features_of
 from hwnas.search.study import open_study
-from hwnas.search.study_spec import Plan
-from hwnas.search.surrogate import Candidates, Guide, grid
+from hwnas.search.study_spec import StudySpec
+from hwnas.search.surrogate import Acquisition, Candidates, grid
 from hwnas.space import read_space
 
 SPACES: Mapping[str, str] = {"nor_conv_3x3": "nas_bench_201", "mbv2_e3_k3": "nas_bench_macro"}
@@ -74,6 +74,6 @@ def _search(
     told = b"" if scores is None else scores[order].tobytes()
     candidates = candidates_of(table.name, names, table.slots, table.words, told)
     limits = [(lambda codes: ~measured[codes @ place_values], 0)]  # what has no cost is not proposed
-    guide = Guide(candidates, [lambda codes: cost[codes @ place_values]], limits=limits)
-    study = open_study(Plan(table.space, table.tier, "guided", seed=seed, first=first(table, seed), guide=guide))
+    guide = Acquisition(candidates, [lambda codes: cost[codes @ place_values]], limits=limits)
+    study = open_study(StudySpec(table.space, table.tier, "guided", seed=seed, first=first(table, seed), guide=guide))
     return measured_by(study, table, evaluations)

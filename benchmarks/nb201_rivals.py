@@ -19,7 +19,7 @@ from hwnas.errors import ConfigError
 from hwnas.pareto import Objective, best
 from hwnas.registry import optional
 from hwnas.search.study import Study, open_study
-from hwnas.search.study_spec import Plan
+from hwnas.search.study_spec import StudySpec
 from hwnas.space import Architecture
 
 POPULATION = 20
@@ -64,7 +64,7 @@ def studied(name: str, first: First = nothing_first) -> Sampler:
     """One of hwnas's own names for Optuna's samplers, in a study of hwnas: known architectures are passed over."""
 
     def search(table: Table, evaluations: int, seed: int) -> list[int]:
-        study = open_study(Plan(table.space, table.tier, name, POPULATION, seed, first=first(table, seed)))
+        study = open_study(StudySpec(table.space, table.tier, name, POPULATION, seed, first=first(table, seed)))
         return measured_by(study, table, evaluations)
 
     return search
@@ -76,7 +76,7 @@ def measured_by(study: Study, table: Table, evaluations: int) -> list[int]:
         rows = [table.row(evaluation.architecture) for evaluation in study.evaluations if not evaluation.failed]
         if len(rows) >= evaluations or study.ended:
             return rows
-        study.run(table.evaluate, study.told + evaluations - len(rows))
+        study.run(table.evaluate, study.n_trials + evaluations - len(rows))
 
 
 def pymoo_nsga2(table: Table, evaluations: int, seed: int) -> list[int]:

@@ -5,8 +5,8 @@
     python benchmarks/ofa_evolution.py --space ofa_mobilenet_v3_w1.2 --table emulated  # 25 resolutions, made-up rows
 
 Ours (`hwnas.search.surrogate.best_within`) may ask the predictor of accuracy 5,000 times, once-for-all's 50,100 times,
-as its code has it (mit-han-lab/once-for-all, ofa/nas/search_algorithm/evolution.py): a population of 100 at random, then
-500 generations of the 25 best, 50 mutated and 50 crossed; what is over the limit is drawn again. A mutation draws
+as its code has it (mit-han-lab/once-for-all, ofa/nas/search_algorithm/evolution.py): a population of 100 at random,
+then 500 generations of the 25 best, 50 mutated and 50 crossed; what is over the limit is drawn again. A mutation draws
 kernel and expansion of each block anew together with probability 0.1, each depth with 0.1, the resolution with 0.5; a
 crossing takes each entry from either parent; entries of blocks that are not there are kept. Every network that a
 predictor is handed counts as a call, also one that was asked for before. Costs are known and cost no call.

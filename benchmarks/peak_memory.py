@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.commands.export import machine, versions
-from hwnas.latency.building.quantities import fill_memory
+from hwnas.latency.building.quantities import measure_missing_memory
 from hwnas.latency.building.table_builder import jobs_of
 from hwnas.latency.memory_model import PeakModel
 from hwnas.measure.memory import Memory
@@ -26,7 +26,7 @@ from hwnas.measure.table import LatencyTable, check_key
 from hwnas.network import Network, lower
 from hwnas.pipeline import open_space
 from hwnas.runtimes import Runtime, open_runtime
-from hwnas.workspace.setups import check_networks, exports_of
+from hwnas.workspace.setups import exporters_of, validation_networks
 
 ROOT = Path(__file__).resolve().parent.parent
 SPACES = ("digits", "cifar10_bottleneck", "ofa_mobilenet_v3_224")
@@ -37,14 +37,14 @@ def measured(networks: list[Network], runtime: Runtime, folder: Path) -> dict[An
     """The peak of each network, by its key."""
     table = LatencyTable(folder / f"{random.random()}.jsonl", runtime.setup)
     assert jobs_of(table, [], networks)
-    fill_memory(table, networks, runtime, exports_of(runtime.setup), artifacts=folder)
+    measure_missing_memory(table, networks, runtime, exporters_of(runtime.setup), artifacts=folder)
     return {key: found for key, found in table.memory.items() if key is not None}  # type: ignore[misc]
 
 
 def study(name: str, runtime: Runtime, folder: Path) -> dict[str, Any]:
     """Errors on one space."""
     space, _ = open_space(name)
-    fitted, rng = check_networks(space, FITTED), random.Random(1)
+    fitted, rng = validation_networks(space, FITTED), random.Random(1)
     seen = {check_key(network) for network in fitted}
     unseen: dict[Any, Network] = {}
     while len(unseen) < UNSEEN:

@@ -29,9 +29,9 @@ from hwnas.pareto import Objective, Tier
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.progress import Progress
 from hwnas.search.study import open_study
-from hwnas.search.study_spec import Plan
+from hwnas.search.study_spec import StudySpec
 from hwnas.search.workers.ray_tune import Scoring, Workers, run_on_ray
-from hwnas.search.workers.score_cache import Ledger
+from hwnas.search.workers.score_cache import ScoreBuffer
 from hwnas.space import Architecture, FunctionSpace
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,7 +42,7 @@ TIER = Tier("toy", (Objective("top1@toy", "max"), Objective("latency_ms@toy", "m
 def scoring(seconds: float) -> Scoring:
     """A score that takes so long; made in each actor."""
 
-    def score(architecture: Architecture, ledger: Ledger) -> Evaluation:
+    def score(architecture: Architecture, ledger: ScoreBuffer) -> Evaluation:
         time.sleep(seconds)
         values = [int(value) for _, value in architecture.picks]
         cost = float(sum(index * value for index, value in enumerate(values)))
@@ -59,7 +59,7 @@ def timed(trials: int, workers: Workers, make: Callable[[], Scoring], sampler: s
         stamps.append((time.perf_counter(), progress.trials))
 
     with tempfile.TemporaryDirectory() as folder:
-        study = open_study(Plan(SPACE, TIER, sampler), Path(folder) / "study.log")
+        study = open_study(StudySpec(SPACE, TIER, sampler), Path(folder) / "study.log")
         start = time.perf_counter()
         run_on_ray(study, make, trials, workers, note)
     (first, begun), (last, told) = stamps[min(3 * workers.count, len(stamps) // 2) - 1], stamps[-1]

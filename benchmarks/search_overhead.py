@@ -37,7 +37,7 @@ from hwnas.search.samplers import make_sampler
 from hwnas.search.score_store import ScoreStore
 from hwnas.search.storage.backends import journal
 from hwnas.search.study import open_study
-from hwnas.search.study_spec import Plan
+from hwnas.search.study_spec import StudySpec
 from hwnas.space import Architecture, FunctionSpace
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -70,7 +70,7 @@ def latency(architecture: Architecture) -> float:
 
 def loop(storage: Path | str | None, folder: Path, sampler: str, trials: int) -> dict[str, float]:
     """Milliseconds a trial of hwnas's loop, by part."""
-    study = open_study(Plan(SPACE, TIER, sampler), storage)
+    study = open_study(StudySpec(SPACE, TIER, sampler), storage)
     store = ScoreStore.open(folder / "scores.jsonl")
     scorers, producers = {COST: latency, ACCURACY: top1}, {ACCURACY: "toy"}
     genome, spent = Genome(SPACE), dict.fromkeys(("ask", "encode", "look up", "score store", "tell and keep"), 0.0)
@@ -125,7 +125,7 @@ def growth(sampler: str, storage: str, trials: Sequence[int]) -> dict[str, Any]:
     """Seconds until so many trials were asked, scored and told, and then to open the study again."""
     told: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
-        plan, place = Plan(SPACE, TIER, sampler), STORAGES[storage](Path(folder))
+        plan, place = StudySpec(SPACE, TIER, sampler), STORAGES[storage](Path(folder))
         study, start = open_study(plan, place), time.perf_counter()
         for count in trials:
             study.run(lambda a: evaluate(a, {COST: latency, ACCURACY: top1}, TIER), count)

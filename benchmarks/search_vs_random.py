@@ -33,7 +33,7 @@ from hwnas.runtimes.setup import cpu_name
 from hwnas.search.evaluate import Evaluation, evaluate
 from hwnas.search.fronts import hypervolume_history
 from hwnas.search.study import open_study
-from hwnas.search.study_spec import Plan
+from hwnas.search.study_spec import StudySpec
 from hwnas.space import Architecture, FunctionSpace
 
 DATA = Path(os.environ.get("HWNAS_DATA", Path(__file__).parents[2] / "shared/data"))
@@ -121,7 +121,7 @@ def race(benchmark: Benchmark, samplers: list[str], trials: list[int], seeds: in
     for sampler in samplers:
         started = time.perf_counter()
         for seed in range(seeds):
-            study = open_study(Plan(benchmark.space, tier, sampler, population, seed))
+            study = open_study(StudySpec(benchmark.space, tier, sampler, population, seed))
             study.run(benchmark.evaluate, max(trials))
             history = hypervolume_history(study.evaluations, tier, reference)
             for n in trials:
@@ -156,7 +156,7 @@ def overhead_ms(trials: int = 300, choices: int = 20) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         spent = {}
         for name, storage in (("memory", None), ("journal file", Path(folder) / "study.log")):
-            study = open_study(Plan(space, tier), storage)
+            study = open_study(StudySpec(space, tier), storage)
             started = time.perf_counter()
             study.run(scored, trials)
             spent[name] = (time.perf_counter() - started) / trials * 1e3

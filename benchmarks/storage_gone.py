@@ -114,7 +114,7 @@ def gone(server: Database, folder: Path, trials: int, seconds: float) -> dict[st
         "ended_s_after_it_was_back": round(time.monotonic() - back, 1),
         "told": keys.total(), "told_twice": sum(count > 1 for count in keys.values()),
         "fronts_equal": fronts[0] == fronts[1], "front": len(fronts[0]),
-        "doctor": [[vars(found) for found in pipeline.doctor(path / "gone").found] for path in runs],
+        "doctor": [[vars(found) for found in pipeline.doctor(path / "gone").issues] for path in runs],
     }  # fmt: skip
 
 

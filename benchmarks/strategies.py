@@ -29,9 +29,9 @@ from hwnas.errors import HwnasError
 from hwnas.network import lower
 from hwnas.ranks import as_json, correlations
 from hwnas.space import AnySpace, Architecture
-from hwnas.supernet import STRATEGIES, Recipe, Step, Supernet, accuracy, calibration_images, settled, train
+from hwnas.supernet import STRATEGIES, Recipe, Step, Supernet, accuracy, calibration_images, extract_recalibrated, train
 from hwnas.supernet.strategies import open_strategy
-from hwnas.supernet.training.standalone import train_alone
+from hwnas.supernet.training.standalone import train_standalone
 from hwnas.workspace.spaces import open_space
 
 RECIPE = Recipe(batch_size=64, learning_rate=0.1, augment="shift", weight_decay=5e-4, warm_up_epochs=0.5)
@@ -48,7 +48,7 @@ def alone(space: AnySpace, sample: Sequence[Architecture], data: Dataset, epochs
     found = []
     for number, architecture in enumerate(sample, 1):
         network = lower(space, architecture)
-        module = train_alone(network, data, replace(RECIPE, epochs=epochs), seed=seed)
+        module = train_standalone(network, data, replace(RECIPE, epochs=epochs), seed=seed)
         found.append(accuracy(module, network, data.validation))
         print(f"alone {number}/{len(sample)}: {found[-1]:.3f}", file=sys.stderr, flush=True)
     return found
@@ -64,7 +64,7 @@ def inherited(
     seconds = time.monotonic() - start
     images = calibration_images(data, count=recipe.calibration_batches, batch_size=recipe.batch_size, seed=seed)
     networks = [lower(space, architecture) for architecture in sample]
-    return [accuracy(settled(supernet, one, images), one, data.validation) for one in networks], seconds
+    return [accuracy(extract_recalibrated(supernet, one, images), one, data.validation) for one in networks], seconds
 
 
 def judged(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hwnas.report.validation.fidelity import Fidelity
     from hwnas.report.validation.table_check import Checked
     from hwnas.search.fronts import FrontPoint
-    from hwnas.search.successive_halving import Climbed
+    from hwnas.search.successive_halving import RungResult
     from hwnas.testing import Certificate
     from hwnas.workspace.progress import Bar
 
@@ -55,7 +55,7 @@ class _LogBar:
 class Terminal:
     """Tells on standard error, so that standard output stays the command's own."""
 
-    def say(self, text: str) -> None:
+    def info(self, text: str) -> None:
         """One line that stays."""
         print(text, file=sys.stderr, flush=True)
 
@@ -157,7 +157,7 @@ def show_check(checked: Checked) -> None:
         to.print(f"{name}: none, {reason}")
 
 
-def show_ladder(tier: str, rungs: Sequence[Climbed], front: Sequence[FrontPoint]) -> None:
+def show_ladder(tier: str, rungs: Sequence[RungResult], front: Sequence[FrontPoint]) -> None:
     """A tier's way up the ladder and the front at its end, on standard output."""
     from hwnas.report.fitting import console, print_table
     from hwnas.report.ladder import ladder_table, last_table

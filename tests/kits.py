@@ -15,7 +15,7 @@ from hwnas.measure.table import LatencyTable
 from hwnas.measure.timing import Timing
 from hwnas.network import lower, operators_of
 from hwnas.runtimes import Setup
-from hwnas.workspace.setups import exports_of
+from hwnas.workspace.setups import exporters_of
 from tests.spaces import SMALL
 
 FAST = Timing(warm_up_ms=0, sample_ms=0.01, rounds=3, processes=1, pin=False)
@@ -27,7 +27,7 @@ def small_kit(path: Path, timing: Timing = FAST, space: str = "per layer", wish:
     opened = SMALL[space]
     jobs = jobs_of(LatencyTable(path, wish), operators_of(opened), [lower(opened, opened.smallest())])
     return pack_kit(
-        path, jobs, wish, exports_of(wish), timing, table="board.jsonl", space=(opened.name, "small.yaml"),
+        path, jobs, wish, exporters_of(wish), timing, table="board.jsonl", space=(opened.name, "small.yaml"),
         artifacts=path.parent / "made",
     )  # fmt: skip
 

@@ -16,8 +16,8 @@ from hwnas.data.source import Stored
 from hwnas.errors import ConfigError
 from hwnas.space import parse_space
 from hwnas.supernet import Recipe, Supernet
-from hwnas.supernet.distributed import Part
-from hwnas.supernet.process_group import Team
+from hwnas.supernet.distributed import WorkerSpec
+from hwnas.supernet.process_group import ProcessGroup
 
 SPACE = parse_space(
     {
@@ -48,12 +48,12 @@ def random_data() -> Dataset:
     return Dataset("random", ("a", "b", "c", "d"), splits[0], splits[1], None)
 
 
-def part_of(folder: Path, own: Path, number: int, **changes: Any) -> Part:
+def part_of(folder: Path, own: Path, number: int, **changes: Any) -> WorkerSpec:
     """A part whose strategy is in the folder `own`."""
-    return Part(Supernet(SPACE), SPACE, random_data(), replace(TWO, **changes), folder, 0, own)
+    return WorkerSpec(Supernet(SPACE), SPACE, random_data(), replace(TWO, **changes), folder, 0, own)
 
 
-def unopened(number: int) -> Part:
+def unopened(number: int) -> WorkerSpec:
     """A part that cannot be opened."""
     raise ConfigError("nothing is here", where=f"process {number}", allowed="Something", do="Correct it")
 
@@ -65,8 +65,8 @@ def added_up(rank: int, folder: str) -> None:
     held[0].grad = torch.full((2,), 1.0 + rank)
     if rank == 0:
         held[1].grad = torch.full((2,), 5.0)
-    team = Team(rank, 2)
-    team.add_up(team.gradients(held))
+    team = ProcessGroup(rank, 2)
+    team.all_reduce_(team.gradients(held))
     told = [None if one.grad is None else one.grad.tolist() for one in held]
     Path(folder, f"told-{rank}.json").write_text(json.dumps(told))
     distributed.destroy_process_group()

@@ -16,7 +16,7 @@ from hwnas.errors import RunError, TrainingError
 from hwnas.network import lower
 from hwnas.space import AnySpace, read_space
 from hwnas.supernet import Recipe, Supernet, accuracy
-from hwnas.supernet.training.standalone import train_alone
+from hwnas.supernet.training.standalone import train_standalone
 
 RECIPE = Recipe(epochs=2, batch_size=64, learning_rate=0.1, augment="shift")
 
@@ -25,9 +25,9 @@ def test_a_network_alone_learns_the_same_each_time_and_leaves_no_trace(repositor
     space = read_space(repository / "search_spaces" / "digits.yaml")
     network, data = lower(space, space.random(random.Random(0))), load_data("digits", seed=0).without_test()
     state, losses = torch.get_rng_state(), []
-    one = train_alone(network, data, RECIPE, on_epoch=lambda epoch, loss: losses.append(loss))
+    one = train_standalone(network, data, RECIPE, on_epoch=lambda epoch, loss: losses.append(loss))
     assert torch.equal(torch.get_rng_state(), state)
-    other = train_alone(network, data, RECIPE)
+    other = train_standalone(network, data, RECIPE)
     assert_close(one.state_dict(), other.state_dict(), rtol=0, atol=0)
     assert losses[1] < losses[0]
     assert accuracy(one, network, data.validation) > 0.5
@@ -64,12 +64,12 @@ def test_interrupted_and_resumed_it_ends_with_the_same_weights(
 ) -> None:
     network = lower(space, space.smallest())
     start = Supernet(space, seed=3).extract(network) if inherits else None
-    whole = train_alone(network, data, SHORT, start=start)
+    whole = train_standalone(network, data, SHORT, start=start)
     for last in (1, 2):
         with pytest.raises(Killed):
-            train_alone(network, data, SHORT, start=start, folder=tmp_path, on_epoch=killed_after(last))
+            train_standalone(network, data, SHORT, start=start, folder=tmp_path, on_epoch=killed_after(last))
     epochs: list[int] = []
-    resumed = train_alone(
+    resumed = train_standalone(
         network, data, SHORT, start=start, folder=tmp_path, on_epoch=lambda epoch, loss: epochs.append(epoch)
     )
     assert epochs == [3]
@@ -80,21 +80,23 @@ def test_it_begins_with_the_weights_that_it_is_given_and_leaves_them_alone(space
     network = lower(space, space.smallest())
     start = Supernet(space, seed=3).extract(network)
     before = {name: value.clone() for name, value in start.state_dict().items()}
-    still = train_alone(network, data, replace(SHORT, epochs=1, learning_rate=1e-12, weight_decay=0.0), start=start)
+    still = train_standalone(
+        network, data, replace(SHORT, epochs=1, learning_rate=1e-12, weight_decay=0.0), start=start
+    )
     assert_close(dict(still.named_parameters()), dict(start.named_parameters()))
-    train_alone(network, data, SHORT, start=start)
+    train_standalone(network, data, SHORT, start=start)
     assert_close(start.state_dict(), before, rtol=0, atol=0)
 
 
 def test_a_folder_of_another_training_is_refused(space: AnySpace, data: Dataset, tmp_path: Path) -> None:
     network = lower(space, space.smallest())
-    train_alone(network, data, replace(SHORT, epochs=1), folder=tmp_path)
+    train_standalone(network, data, replace(SHORT, epochs=1), folder=tmp_path)
     with pytest.raises(RunError, match="its recipe differ"):
-        train_alone(network, data, SHORT, folder=tmp_path)
+        train_standalone(network, data, SHORT, folder=tmp_path)
     other = lower(space, space.largest())
     start = Supernet(space).extract(other)
     with pytest.raises(RunError, match="its network and recipe and start differ"):
-        train_alone(other, data, SHORT, start=start, folder=tmp_path)
+        train_standalone(other, data, SHORT, start=start, folder=tmp_path)
 
 
 def test_divergence_is_caught_and_named(space: AnySpace, data: Dataset) -> None:
@@ -103,4 +105,4 @@ def test_divergence_is_caught_and_named(space: AnySpace, data: Dataset) -> None:
     with torch.no_grad():
         next(start.parameters()).fill_(float("nan"))
     with pytest.raises(TrainingError, match="diverged in epoch 1, step 1"):
-        train_alone(network, data, SHORT, start=start)
+        train_standalone(network, data, SHORT, start=start)

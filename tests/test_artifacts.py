@@ -17,7 +17,7 @@ from torch import nn
 
 from hwnas.errors import DiskError, ExportError, HwnasError, MissingExtra
 from hwnas.latency.building import model_files as artifacts
-from hwnas.latency.building.model_files import Target, make_files
+from hwnas.latency.building.model_files import ModelFile, make_files
 from hwnas.ops.conv import Conv
 from hwnas.runtimes import Setup
 from tests import fake_exporters
@@ -25,8 +25,8 @@ from tests import fake_exporters
 SETUP = Setup("my board", "fake", "1")
 
 
-def targets(*widths: int) -> list[Target]:
-    return [Target(f"conv of {width}", Conv(width, 4).module, (width, 4, 4)) for width in widths]
+def targets(*widths: int) -> list[ModelFile]:
+    return [ModelFile(f"conv of {width}", Conv(width, 4).module, (width, 4, 4)) for width in widths]
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def processes(log: Path) -> set[str]:
     return {file.name.partition(".")[0] for file in log.iterdir()}
 
 
-def made(wanted: Sequence[Target], log: Path, folder: Path, workers: int = 1) -> list[Path | HwnasError]:
+def made(wanted: Sequence[ModelFile], log: Path, folder: Path, workers: int = 1) -> list[Path | HwnasError]:
     return make_files(wanted, SETUP, ".fake", partial(fake_exporters.weights, log=log), folder, workers=workers)
 
 
@@ -90,7 +90,7 @@ def test_a_module_that_cannot_be_built_is_an_error_in_its_place(tmp_path: Path, 
     def broken() -> nn.Module:
         raise ZeroDivisionError("no such module\nat all")
 
-    first, second = made([Target("mine", broken, (1,)), *targets(2)], log, tmp_path / "a")
+    first, second = made([ModelFile("mine", broken, (1,)), *targets(2)], log, tmp_path / "a")
     assert isinstance(first, ExportError)
     assert first.where == "mine"
     assert "ZeroDivisionError: no such module" in first.met
@@ -132,7 +132,7 @@ def test_a_name_changes_with_whatever_would_change_the_file(tmp_path: Path, log:
 
 
 def test_what_other_processes_cannot_import_is_made_here(tmp_path: Path, log: Path, pool_at_once: None) -> None:
-    local = Target("local", lambda: nn.Linear(5, 5), (5,))
+    local = ModelFile("local", lambda: nn.Linear(5, 5), (5,))
     answers = made([*targets(1, 2), local, *targets(3)], log, tmp_path / "a", workers=2)
     assert all(isinstance(answer, Path) for answer in answers)
     here = next(file.name for file in log.glob("*.1")).partition(".")[0]
@@ -149,7 +149,9 @@ def test_code_that_only_this_process_knows_is_run_here(
     module = types.ModuleType("a_users_file_5c1d")
     exec("from torch import nn\ndef make():\n    return nn.Linear(5, 5)\n", module.__dict__)  # noqa: S102
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    answers = made([*targets(1, 2), Target("theirs", module.make, (5,)), *targets(3)], log, tmp_path / "a", workers=2)
+    answers = made(
+        [*targets(1, 2), ModelFile("theirs", module.make, (5,)), *targets(3)], log, tmp_path / "a", workers=2
+    )
     assert all(isinstance(answer, Path) for answer in answers)
     assert len(processes(log)) == 2
 

@@ -19,7 +19,7 @@ from hwnas.report.units import architectures
 from hwnas.search.evaluate import evaluate
 from hwnas.search.score_store import ScoreStore
 from hwnas.search.study import open_study
-from hwnas.search.study_spec import Plan
+from hwnas.search.study_spec import StudySpec
 from hwnas.space import Space, parse_space, read_space
 from hwnas.space_checks import check_space
 
@@ -267,7 +267,7 @@ def test_a_space_of_one_architecture_is_a_space(single: Path) -> None:
 def test_a_search_in_a_space_of_one_architecture_tries_it_and_ends(single: Path, tmp_path: Path, sampler: str) -> None:
     opened, _ = open_space(single)
     tier = Tier("t", (Objective("top1@x", "max"), Objective("latency_ms@x", "min")), ())
-    plan = Plan(opened, tier, sampler, 4, 0, {}, first=(opened.smallest(), opened.largest()))
+    plan = StudySpec(opened, tier, sampler, 4, 0, {}, first=(opened.smallest(), opened.largest()))
     study, store = open_study(plan, tmp_path / "study.log", name="x"), ScoreStore.open(tmp_path / "scores.jsonl")
     scorers = {"top1@x": lambda architecture: 0.5, "latency_ms@x": lambda architecture: 1.0}
     finished = study.run(lambda architecture: evaluate(architecture, scorers, tier, store, {}), 10)

@@ -15,7 +15,7 @@ import pytest
 
 from hwnas.boards.adb import Adb
 from hwnas.boards.host import HOSTS, open_host
-from hwnas.boards.session import Board, Lost
+from hwnas.boards.session import BoardSession, ConnectionLost
 from hwnas.boards.ssh import Ssh
 from hwnas.config import TimingConfig, parse_setup
 from hwnas.errors import ConfigError, RunError, TableError
@@ -24,7 +24,7 @@ from hwnas.network import operators_of
 from hwnas.pipeline import bench_hosts, run
 from hwnas.workspace import remote_bench as boards_module
 from hwnas.workspace.remote_bench import fill_on_hosts
-from hwnas.workspace.setups import order_of, protocol, table_of
+from hwnas.workspace.setups import bench_request, measurement_protocol, table_of
 from tests.kits import FAST, run_kit, small_kit, spoil
 from tests.spaces import SMALL
 from tests.sshd import Server, start_server
@@ -47,7 +47,7 @@ class Heard:
         self.shown: list[str] = []
         self.on_update = lambda text: None
 
-    def say(self, text: str) -> None:
+    def info(self, text: str) -> None:
         self.said.append(text)
 
     @contextmanager
@@ -72,11 +72,11 @@ def kit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_kit(tmp_path_factory.mktemp("packed") / "kit.pyz").path
 
 
-def board(server: Server, key: str, **changes: object) -> Board:
-    return Board(open_host("board", ssh_config=server.ssh_config), key, **changes)  # type: ignore[arg-type]
+def board(server: Server, key: str, **changes: object) -> BoardSession:
+    return BoardSession(open_host("board", ssh_config=server.ssh_config), key, **changes)  # type: ignore[arg-type]
 
 
-def quiet(board: Board, *arguments: str) -> dict[str, object]:
+def quiet(board: BoardSession, *arguments: str) -> dict[str, object]:
     return board.run(lambda done, planned, what: None, lambda text: None, arguments)
 
 
@@ -121,8 +121,8 @@ def test_a_dropped_connection_costs_no_row_twice(
 
     heard.on_update = drop_once
     config = parse_setup({"runtime": "onnxruntime", "host": "board", "ssh_config": server.ssh_config}, where="here")
-    order = order_of(config, tmp_path / "t.jsonl", list(operators_of(space)), [])
-    timing = protocol(QUICK.model_copy(update={"group": 3}), 0)
+    order = bench_request(config, tmp_path / "t.jsonl", list(operators_of(space)), [])
+    timing = measurement_protocol(QUICK.model_copy(update={"group": 3}), 0)
     (table,) = fill_on_hosts([order], timing, tmp_path / "made", heard, "timing")
     assert len(kept) > 2
     assert [text for text in heard.said if "trying again" in text]
@@ -133,29 +133,29 @@ def test_a_dropped_connection_costs_no_row_twice(
 
 def test_what_a_failed_visit_left_on_the_board_is_fetched(server: Server, kit: Path, tmp_path: Path) -> None:
     there = board(server, "left")
-    there.bring(kit)
+    there.push_kit(kit)
     assert quiet(there) == {"rows": 9, "checks": 1}
-    assert there.take_table(tmp_path / "t.jsonl") == 12
-    assert there.take_table(tmp_path / "t.jsonl") == 0
+    assert there.pull_table(tmp_path / "t.jsonl") == 12
+    assert there.pull_table(tmp_path / "t.jsonl") == 0
     first = read_table(tmp_path / "t.jsonl")
     assert (len(first.rows), len(first.checks)) == (9, 1)
-    there.leave()
-    assert there.take_table(tmp_path / "t.jsonl") == 0
+    there.cleanup()
+    assert there.pull_table(tmp_path / "t.jsonl") == 0
 
 
 def test_a_look_from_here_tells_the_board_s_set_up(server: Server, kit: Path) -> None:
     there = board(server, "look")
-    there.bring(kit)
+    there.push_kit(kit)
     found = quiet(there, "--dry-run")
     assert found["setup"]["runtime"] == "onnxruntime"  # type: ignore[index]
     assert "11 of 11 are missing" in str(found["what"])
-    there.leave()
+    there.cleanup()
 
 
 def test_a_wrong_key_is_told(server: Server) -> None:
     config = config_with(server, "user_key", "other_key")
-    with pytest.raises(Lost, match="the host refuses the key") as caught:
-        Board(open_host("board", ssh_config=config), "x").take_table(Path("t"))
+    with pytest.raises(ConnectionLost, match="the host refuses the key") as caught:
+        BoardSession(open_host("board", ssh_config=config), "x").pull_table(Path("t"))
     assert "ssh-copy-id board" in caught.value.do
     assert caught.value.lasting
 
@@ -163,8 +163,8 @@ def test_a_wrong_key_is_told(server: Server) -> None:
 def test_a_host_that_is_not_known_is_told(server: Server) -> None:
     (server.ssh_config.parent / "nothing_known").write_text("")
     config = config_with(server, "known_hosts", "nothing_known")
-    with pytest.raises(Lost, match="the host's key is not known") as caught:
-        Board(open_host("board", ssh_config=config), "x").take_table(Path("t"))
+    with pytest.raises(ConnectionLost, match="the host's key is not known") as caught:
+        BoardSession(open_host("board", ssh_config=config), "x").pull_table(Path("t"))
     assert "`ssh board`" in caught.value.do
 
 
@@ -173,14 +173,14 @@ def test_a_changed_host_key_is_told(server: Server) -> None:
     other = (server.ssh_config.parent / "other_key.pub").read_text().split()
     (server.ssh_config.parent / "changed").write_text(f"{known[0]} {other[0]} {other[1]}\n")
     config = config_with(server, "known_hosts", "changed")
-    with pytest.raises(Lost, match="the host's key is not the one that is known"):
-        Board(open_host("board", ssh_config=config), "x").take_table(Path("t"))
+    with pytest.raises(ConnectionLost, match="the host's key is not the one that is known"):
+        BoardSession(open_host("board", ssh_config=config), "x").pull_table(Path("t"))
 
 
 def test_a_host_where_nobody_listens_is_told(server: Server) -> None:
     config = config_with(server, "  Port ", "  Port 1\n  Port ")
-    with pytest.raises(Lost, match="nobody listens there"):
-        Board(open_host("board", ssh_config=config), "x").take_table(Path("t"))
+    with pytest.raises(ConnectionLost, match="nobody listens there"):
+        BoardSession(open_host("board", ssh_config=config), "x").pull_table(Path("t"))
 
 
 @contextmanager
@@ -201,7 +201,7 @@ def test_a_full_disk_on_the_board_is_told(server: Server, kit: Path, tmp_path: P
     there = board(server, "full")
 
     def visit() -> None:
-        there.bring(kit)
+        there.push_kit(kit)
         quiet(there)
 
     with small_disk(server.home / there.folder, kit.stat().st_size + more):
@@ -215,7 +215,7 @@ def test_a_missing_runtime_is_told_with_its_pip_command(server: Server, kit: Pat
     base = Path(sys.base_prefix) / "bin" / f"python{sys.version_info[0]}.{sys.version_info[1]}"
     subprocess.run([str(base), "-m", "venv", "--without-pip", str(server.home / "bare")], check=True)
     there = board(server, "bare", python="~/bare/bin/python")
-    there.bring(kit)
+    there.push_kit(kit)
     with pytest.raises(RunError, match="numpy cannot be imported") as caught:
         quiet(there)
     assert caught.value.where.startswith("board: Python 3")
@@ -224,14 +224,14 @@ def test_a_missing_runtime_is_told_with_its_pip_command(server: Server, kit: Pat
 
 def test_a_kit_that_was_changed_on_the_board_is_refused(server: Server, kit: Path) -> None:
     there = board(server, "changed")
-    there.bring(kit)
+    there.push_kit(kit)
     brought = server.home / there.folder / "kit.pyz"
     spoil(kit, brought, lambda name, content: content + b"0" if name.endswith(".onnx") else content)
     with pytest.raises(RunError, match="the kit is damaged"):
         quiet(there)
-    there.bring(kit)
+    there.push_kit(kit)
     assert brought.read_bytes() == kit.read_bytes()
-    there.leave()
+    there.cleanup()
 
 
 def test_a_kit_that_does_not_arrive_whole_is_told(server: Server, kit: Path, tmp_path: Path) -> None:
@@ -242,23 +242,23 @@ def test_a_kit_that_does_not_arrive_whole_is_told(server: Server, kit: Path, tmp
             return super().send(tmp_path / "half", remote)
 
     with pytest.raises(RunError, match="the kit that arrived is not the one that was sent"):
-        Board(Lossy("board", server.ssh_config), "lossy").bring(kit)
+        BoardSession(Lossy("board", server.ssh_config), "lossy").push_kit(kit)
 
 
 def test_words_for_the_board_are_data(server: Server) -> None:
     for python in ("python3; touch hacked", "$(touch hacked)", "-c", "--", "no python"):
         with pytest.raises(RunError):
-            board(server, "words", python=python).take_table(Path("t"))
+            board(server, "words", python=python).pull_table(Path("t"))
     assert not list(server.home.rglob("hacked"))
     there = board(server, "a b; touch hacked $(touch hacked)")
-    assert there.take_table(Path("t")) == 0
+    assert there.pull_table(Path("t")) == 0
     assert (server.home / there.folder).is_dir()
     assert not list(server.home.rglob("hacked"))
 
 
 def test_a_board_without_python_is_told(server: Server) -> None:
     with pytest.raises(RunError, match="there is no `python9`") as caught:
-        board(server, "x", python="python9").take_table(Path("t"))
+        board(server, "x", python="python9").pull_table(Path("t"))
     assert "--python" in caught.value.do
 
 
@@ -304,28 +304,28 @@ def phone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_phone_fills_a_table(phone: Path, kit: Path, tmp_path: Path) -> None:
-    there = Board(open_host("adb:PHONE"), "key", python=sys.executable)
-    there.bring(kit)
+    there = BoardSession(open_host("adb:PHONE"), "key", python=sys.executable)
+    there.push_kit(kit)
     assert (phone / "key" / "kit.pyz").read_bytes() == kit.read_bytes()
     assert quiet(there) == {"rows": 9, "checks": 1}
-    assert there.take_table(tmp_path / "t.jsonl") == 12
-    there.leave()
+    assert there.pull_table(tmp_path / "t.jsonl") == 12
+    there.cleanup()
     assert not (phone / "key").exists()
 
 
 def test_a_phone_that_is_not_there_or_has_no_python_is_told(phone: Path) -> None:
-    with pytest.raises(Lost, match="no phone of this serial number") as caught:
-        Board(open_host("adb:OTHER"), "key").take_table(Path("t"))
+    with pytest.raises(ConnectionLost, match="no phone of this serial number") as caught:
+        BoardSession(open_host("adb:OTHER"), "key").pull_table(Path("t"))
     assert caught.value.lasting
     with pytest.raises(RunError, match="there is no `nopython`") as without:
-        Board(open_host("adb:PHONE"), "key", python="nopython").take_table(Path("t"))
+        BoardSession(open_host("adb:PHONE"), "key", python="nopython").pull_table(Path("t"))
     assert "Termux" in without.value.do
 
 
 def test_a_missing_program_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(RunError, match="there is no `adb` here"):
-        Board(open_host("adb:"), "key").take_table(Path("t"))
+        BoardSession(open_host("adb:"), "key").pull_table(Path("t"))
 
 
 def test_a_table_of_another_set_up_is_refused_before_a_board_is_asked(tmp_path: Path, kit: Path) -> None:
@@ -333,7 +333,7 @@ def test_a_table_of_another_set_up_is_refused_before_a_board_is_asked(tmp_path: 
     run_kit(tmp_path / "kit.pyz", "--threads", "2", "--out", "t.jsonl")
     config = parse_setup({"runtime": "onnxruntime", "host": "nowhere.invalid"}, where="here")
     with pytest.raises(TableError, match="threads: 2 / 1"):
-        fill_on_hosts([order_of(config, tmp_path / "t.jsonl", [], [])], FAST, tmp_path, Heard(), "timing")
+        fill_on_hosts([bench_request(config, tmp_path / "t.jsonl", [], [])], FAST, tmp_path, Heard(), "timing")
     assert table_of(config.model_copy(update={"threads": 2}), tmp_path / "t.jsonl").rows
 
 

@@ -25,7 +25,7 @@ from hwnas.errors import DiskError, ExportError, RunError
 from hwnas.export.manifest import damage, read_manifest, write_manifest
 from hwnas.export.staging import earlier_folder, fresh_folder, is_exported, staged
 from hwnas.workspace.bundles import bundle_ailments, open_bundle
-from hwnas.workspace.progress import Silent
+from hwnas.workspace.progress import NullReporter
 from hwnas.workspace.workspace import open_run
 from tests.exported import exported
 
@@ -135,13 +135,13 @@ def test_each_claimed_test_accuracy_is_repeated_from_manifest_file_and_raw_data(
 
 
 def errors(run: Path) -> list[str]:
-    return [f"{one.where}: {one.met}" for one in pipeline.doctor(run).found if one.severity == "error"]
+    return [f"{one.where}: {one.problem}" for one in pipeline.doctor(run).issues if one.severity == "error"]
 
 
 def test_a_sound_bundle_is_sound(run: Path, bundle: Path) -> None:
     examined = pipeline.doctor(run)
-    assert examined.found == ()
-    (line,) = [what for what in examined.looked if what.startswith(str(bundle))]
+    assert examined.issues == ()
+    (line,) = [what for what in examined.examined if what.startswith(str(bundle))]
     assert re.fullmatch(r".*manifest.json: [36] model files", line)
 
 
@@ -172,7 +172,7 @@ def test_doctor_finds_damaged_files(kind: str, run: Path, bundle: Path) -> None:
 def test_a_file_of_the_users_own_beside_a_bundle_is_at_most_a_note(run: Path, bundle: Path) -> None:
     (bundle / "mine.txt").touch()
     (bundle / "mine.onnx").touch()
-    assert [(one.severity, Path(one.where).name) for one in pipeline.doctor(run).found] == [("note", "mine.onnx")]
+    assert [(one.severity, Path(one.where).name) for one in pipeline.doctor(run).issues] == [("note", "mine.onnx")]
 
 
 def test_files_without_their_manifest_are_found(run: Path, bundle: Path) -> None:
@@ -278,7 +278,7 @@ def test_manifests_of_earlier_versions_are_read() -> None:
 # --- an earlier bundle stays until the next one is whole ---
 
 
-class Telling(Silent):
+class Telling(NullReporter):
     def __init__(self) -> None:
         self.lines: list[str] = []
 
@@ -378,11 +378,11 @@ def test_a_killed_export_leaves_one_whole_bundle_and_the_next_one_puts_things_ri
 
 def test_what_a_killed_export_left_is_a_note(run: Path, bundle: Path) -> None:
     whole(fresh_folder(bundle), "half")
-    (note,) = pipeline.doctor(run).found
+    (note,) = pipeline.doctor(run).issues
     assert (note.severity, note.where) == ("note", str(fresh_folder(bundle)))
     shutil.rmtree(fresh_folder(bundle))
     bundle.rename(earlier_folder(bundle))
-    (note,) = pipeline.doctor(run).found
+    (note,) = pipeline.doctor(run).issues
     assert (note.severity, "puts it back" in note.do) == ("note", True)
 
 

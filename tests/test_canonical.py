@@ -21,8 +21,8 @@ from hwnas.search.evaluate import Evaluation
 from hwnas.search.progress import Finished
 from hwnas.search.samplers import SAMPLERS
 from hwnas.search.study import open_study
-from hwnas.search.study_spec import Plan
-from hwnas.search.surrogate import Guide, candidates_of
+from hwnas.search.study_spec import StudySpec
+from hwnas.search.surrogate import Acquisition, candidates_of
 from hwnas.space import Architecture, parse_space
 from hwnas.space.canonical import MOST
 from tests.spaces import SMALL, enumerate_architectures, mb, space_of
@@ -54,8 +54,8 @@ def test_only_operators_of_networks_that_stand_for_some_are_listed() -> None:
 
 @pytest.mark.parametrize("sampler", [name for name in SAMPLERS if name != "gp"])
 def test_a_search_tries_each_network_once(sampler: str) -> None:
-    guide = Guide(candidates_of(codebook_of(SPACE)), [])
-    study = open_study(Plan(SPACE, TIER, sampler, population=4, guide=guide))
+    guide = Acquisition(candidates_of(codebook_of(SPACE)), [])
+    study = open_study(StudySpec(SPACE, TIER, sampler, population=4, guide=guide))
     finished = study.run(lambda a: Evaluation(a, {"top1@toy": float(len(a.key))}), 100)
     assert finished == Finished(20, 0, "all 20 architectures of the space were tried")
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from hwnas.cli import app
 from hwnas.commands import validate_table as checking
-from hwnas.commands.validate_table import check, draw_unseen
+from hwnas.commands.validate_table import check, sample_unseen
 from hwnas.errors import ConfigError, SpaceError, TableError
 from hwnas.latency.baselines import fit_line, fit_ridge
 from hwnas.latency.building import table_builder as build
@@ -149,23 +149,23 @@ def test_no_network_was_seen_before(tmp_path: Path, space: Space, summed: Truth,
 @pytest.mark.parametrize("name", ["per layer", "blocks", "two operators"])
 def test_networks_of_a_small_space_are_drawn_until_it_is_empty(name: str) -> None:
     space = SMALL[name]
-    whole = {check_key(network) for _, network in draw_unseen([space], 10_000, 0, set())}
+    whole = {check_key(network) for _, network in sample_unseen([space], 10_000, 0, set())}
     seen = set(sorted(whole)[::3])
-    left = [check_key(network) for _, network in draw_unseen([space], 10_000, 1, seen)]
+    left = [check_key(network) for _, network in sample_unseen([space], 10_000, 1, seen)]
     assert len(whole) == space.count
     assert set(left) == whole - seen
     with pytest.raises(SpaceError, match="every network"):
-        draw_unseen([space], 1, 0, whole)
+        sample_unseen([space], 1, 0, whole)
 
 
 def test_spaces_take_turns(space: Space) -> None:
-    drawn = draw_unseen([space, SMALL["blocks"]], 8, 0, set())
+    drawn = sample_unseen([space, SMALL["blocks"]], 8, 0, set())
     assert [architecture.space for architecture, _ in drawn] == [space.name, "small"] * 4
 
 
 def test_half_of_the_networks_are_uniform_at_each_choice(space: Space) -> None:
     """Most architectures are deep; drawn at each choice, a third of the networks are not."""
-    drawn = draw_unseen([space], 200, 0, set())
+    drawn = sample_unseen([space], 200, 0, set())
     uniform, choicewise = (np.mean([len(n.operators) for _, n in drawn[start::2]]) for start in (0, 1))
     assert uniform > choicewise + 0.2
 

@@ -10,7 +10,7 @@ import pytest
 
 from hwnas.latency import posterior
 from hwnas.latency.model import LatencyModel
-from hwnas.latency.validation_design import choose_checks, next_check, rough_cost_ms
+from hwnas.latency.validation_design import choose_validation_networks, next_check, rough_cost_ms
 from hwnas.measure.table import LatencyTable, check_key, row_key
 from hwnas.measure.timing import Measurement
 from hwnas.network import Network, lower, operators_of
@@ -55,7 +55,7 @@ def test_chosen_checks_leave_less_doubt_than_random_ones(space: Space, monkeypat
         monkeypatch.setattr(posterior, name, (size,))
     candidates, fresh = drawn(space, 200), drawn(space, 60, seed=1)
     for count in (5, 10, 20):
-        chosen = mean_variance(table_with(space, choose_checks(candidates, count)), fresh)
+        chosen = mean_variance(table_with(space, choose_validation_networks(candidates, count)), fresh)
         others = [
             mean_variance(
                 table_with(space, candidates[:2] + random.Random(seed).sample(candidates[2:], count - 2)), fresh
@@ -68,17 +68,17 @@ def test_chosen_checks_leave_less_doubt_than_random_ones(space: Space, monkeypat
 def test_the_smallest_and_the_largest_come_first_and_fewer_are_the_beginning_of_more(space: Space) -> None:
     candidates = drawn(space, 50)
     shuffled = random.Random(0).sample(candidates, len(candidates))
-    most = choose_checks(shuffled, 20)
+    most = choose_validation_networks(shuffled, 20)
     assert most[:2] == candidates[:2]
     assert len(set(most)) == 20
     for count in (0, 1, 2, 3, 12):
-        assert choose_checks(shuffled, count) == most[:count]
+        assert choose_validation_networks(shuffled, count) == most[:count]
 
 
 def test_there_are_never_more_checks_than_candidates(space: Space) -> None:
     candidates = drawn(space, 5)
-    assert set(choose_checks([*candidates, *candidates], 50)) == set(candidates)
-    assert choose_checks([], 5) == []
+    assert set(choose_validation_networks([*candidates, *candidates], 50)) == set(candidates)
+    assert choose_validation_networks([], 5) == []
 
 
 def test_an_operator_that_costs_all_is_in_the_checks(space: Space) -> None:
@@ -87,7 +87,7 @@ def test_an_operator_that_costs_all_is_in_the_checks(space: Space) -> None:
     held = [link for network in candidates for link in network.links]
     rare = min(dict.fromkeys(held), key=held.count)
     costs = {link: 50.0 if link == rare else 1.0 for link in held}
-    assert any(rare in network.links for network in choose_checks(candidates, 4, costs))
+    assert any(rare in network.links for network in choose_validation_networks(candidates, 4, costs))
 
 
 def test_the_next_check_is_one_that_was_not_timed_and_leaves_the_least_doubt(

@@ -19,7 +19,7 @@ from hwnas.errors import ConfigError, TableError
 from hwnas.export.onnx import export_onnx
 from hwnas.measure.table import open_table, read_table
 from hwnas.measure.timing import Timing
-from hwnas.measure.worker import take
+from hwnas.measure.worker import run_job
 from hwnas.runtimes import Setup, open_runtime
 from hwnas.runtimes import pytorch as pytorch_runtime
 from hwnas.runtimes.cuda import captured, events_ns, gpu_name, gpu_state, parse_smi
@@ -275,7 +275,7 @@ def test_a_measurement_tells_the_gpus_state_before_and_after(no_gpu: Path, tmp_p
         runtime: Any = types.SimpleNamespace(
             setup=Setup("d", "r", "1", accelerator=accelerator), load=lambda path: Loaded()
         )
-        take(runtime, [tmp_path / "file"], None, Timing(warm_up_ms=0, sample_ms=1, rounds=3), told.append)
+        run_job(runtime, [tmp_path / "file"], None, Timing(warm_up_ms=0, sample_ms=1, rounds=3), told.append)
         timed = next(line for line in reversed(told) if "timed" in line)
         assert timed["rounds_ns"] == (1e6,) * 3
         assert timed["conditions"].get("gpu") == expected

@@ -15,7 +15,7 @@ import pytest
 
 from hwnas.errors import ConfigError, HwnasError, MissingExtra, RunError
 from hwnas.search.storage.backends import open_storage
-from hwnas.search.storage.retry import patiently
+from hwnas.search.storage.retry import retry
 from hwnas.search.study import open_study
 from tests.databases import DATABASES, Database, free_port
 from tests.test_published_search import published
@@ -51,7 +51,7 @@ def test_two_share_a_study_in_a_database_that_goes_away_for_a_moment(server: Dat
     back.wait()
     server.start()  # the connections of both are dead now
     two.tell(trial, scored(trial.architecture))
-    one.catch_up()
+    one.sync()
     assert len(one.evaluations) == 4
     assert set(keys(one)) == set(keys(two))
     one.close()
@@ -88,7 +88,7 @@ def test_many_clients_reach_the_database_through_one_server(server: Database, re
         for study in (one, two, one):
             trial = asked(study)
             study.tell(trial, scored(trial.architecture))
-        two.catch_up()
+        two.sync()
         one.close()
         two.close()
     finally:
@@ -131,5 +131,5 @@ def test_a_storage_that_stays_away_is_told_in_four_parts() -> None:
         raise ConnectionError("no route")
 
     with pytest.raises(RunError, match=r"did not answer for 1 s \(no route\)") as caught:
-        patiently(away, patience_s=1, sleep=lambda seconds: None)
+        retry(away, patience_s=1, sleep=lambda seconds: None)
     assert "same command" in caught.value.do

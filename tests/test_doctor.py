@@ -17,9 +17,9 @@ from hwnas.io.checksum import sealed
 from hwnas.io.locks import RunLock
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.fronts import read_front
-from hwnas.search.successive_halving import Climbed
-from hwnas.supernet.training.skipped import Failures
-from hwnas.workspace.halving_results import Climb, write_climb
+from hwnas.search.successive_halving import RungResult
+from hwnas.supernet.training.skipped import SkippedSubnets
+from hwnas.workspace.halving_results import HalvingResult, save_halving_result
 from tests.test_pipeline import Telling, written
 from tests.test_published_search import published
 
@@ -47,9 +47,9 @@ def content(folder: Path) -> dict[str, bytes]:
 def test_a_sound_run_is_sound_and_stays_as_it_is(run: Path) -> None:
     before = content(run)
     examined = pipeline.doctor(run)
-    assert examined.found == ()
+    assert examined.issues == ()
     assert examined.sound
-    assert any("12 trials told" in what for what in examined.looked)
+    assert any("12 trials told" in what for what in examined.examined)
     assert content(run) == before
 
 
@@ -114,8 +114,8 @@ def test_a_disagreement_is_found(file: str, change, said: str, run: Path) -> Non
     before = content(run)
     examined = pipeline.doctor(run)
     assert not examined.sound
-    (found, *_) = [one for one in examined.found if said in one.met]
-    assert all((found.met, found.where, found.allowed, found.do))
+    (found, *_) = [one for one in examined.issues if said in one.problem]
+    assert all((found.problem, found.where, found.allowed, found.do))
     assert content(run) == before, "it repairs nothing"
 
 
@@ -124,8 +124,8 @@ def test_what_the_next_command_settles_is_a_note(run: Path) -> None:
         file.write('{"op_code": 4')
     examined = pipeline.doctor(run)
     assert examined.sound
-    assert [one.severity for one in examined.found] == ["note"]
-    assert "cut off" in examined.found[0].met
+    assert [one.severity for one in examined.issues] == ["note"]
+    assert "cut off" in examined.issues[0].problem
 
 
 def test_a_line_that_was_cut_off_a_study_is_a_note_and_so_is_what_follows_from_it(run: Path) -> None:
@@ -133,16 +133,16 @@ def test_a_line_that_was_cut_off_a_study_is_a_note_and_so_is_what_follows_from_i
     lines = (run / "study-edge.log").read_text().splitlines(keepends=True)
     kept = next(n for n in reversed(told(lines)) if json.loads(lines[n])["user_attrs"]["key"] in points)
     (run / "study-edge.log").write_text("".join(lines[: kept + 1])[:-20])
-    found = pipeline.doctor(run).found
+    found = pipeline.doctor(run).issues
     assert [one.severity for one in found] == ["note", "note"]
     assert found[1].where.endswith("edge.json")
 
 
 def test_a_front_that_is_gone_is_a_note(run: Path) -> None:
     (run / "fronts/edge.json").unlink()
-    (found,) = pipeline.doctor(run).found
+    (found,) = pipeline.doctor(run).issues
     assert found.severity == "note"
-    assert "no front yet" in found.met
+    assert "no front yet" in found.problem
 
 
 def test_searching_again_puts_back_what_the_store_has_lost(run: Path) -> None:
@@ -165,7 +165,7 @@ def test_a_table_that_is_gone_is_found(tmp_path: Path) -> None:
     pipeline.search(experiment, runs=tmp_path / "runs")
     assert pipeline.doctor(experiment, runs=tmp_path / "runs").sound
     (tmp_path / "table.csv").unlink()
-    (found, *_) = pipeline.doctor(experiment, runs=tmp_path / "runs").found
+    (found, *_) = pipeline.doctor(experiment, runs=tmp_path / "runs").issues
     assert found.severity == "error"
     assert "table.csv" in found.where
 
@@ -176,8 +176,8 @@ def test_a_predicted_tiers_table_that_is_gone_is_found(tmp_path: Path) -> None:
     (run / "fronts").mkdir(parents=True)
     assert pipeline.doctor(experiment, runs=tmp_path / "runs").sound, "nothing was searched"
     (run / "fronts/cloud.json").write_text("[]")
-    (found, *_) = pipeline.doctor(experiment, runs=tmp_path / "runs").found
-    assert found.met == "the latency table of set-up `cpu` is gone"
+    (found, *_) = pipeline.doctor(experiment, runs=tmp_path / "runs").issues
+    assert found.problem == "the latency table of set-up `cpu` is gone"
 
 
 def test_a_database_in_which_nothing_was_kept_stays_as_it_is(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_a_database_in_which_nothing_was_kept_stays_as_it_is(tmp_path: Path) -> 
     experiment = published(tmp_path, search={"trials": 3, "sampler": "random", "storage": storage})
     (tmp_path / "runs" / "published").mkdir(parents=True)
     examined = pipeline.doctor(experiment, runs=tmp_path / "runs")
-    assert "tier edge: nothing was searched yet" in examined.looked
+    assert "tier edge: nothing was searched yet" in examined.examined
     assert examined.sound
     assert not (tmp_path / "studies.db").exists()
 
@@ -195,8 +195,8 @@ def test_a_database_that_does_not_answer_is_an_error_of_four_parts(tmp_path: Pat
     storage = f"sqlite:///{tmp_path}/studies.db"
     experiment = published(tmp_path, search={"trials": 3, "sampler": "random", "storage": storage})
     (tmp_path / "runs" / "published").mkdir(parents=True)
-    (found,) = pipeline.doctor(experiment, runs=tmp_path / "runs").found
-    assert "the database cannot be used" in found.met
+    (found,) = pipeline.doctor(experiment, runs=tmp_path / "runs").issues
+    assert "the database cannot be used" in found.problem
     assert all((found.where, found.allowed, found.do))
 
 
@@ -257,15 +257,15 @@ def test_what_a_killed_process_left_is_a_note_until_a_command_has_the_run_alone(
     dead, others = leftovers(run)
     notes = pipeline.doctor(run)
     assert notes.sound
-    assert {one.where for one in notes.found} == set(map(str, dead))
-    assert all("1,234 bytes" in one.met for one in notes.found)
+    assert {one.where for one in notes.issues} == set(map(str, dead))
+    assert all("1,234 bytes" in one.problem for one in notes.issues)
     opened = pipeline.open_run(run)
-    with opened.opened(RunLock(run, shared=True)):
+    with opened.locked(RunLock(run, shared=True)):
         assert all(path.exists() for path in dead), "others may be at work"
-    with opened.opened():
+    with opened.locked():
         assert not any(path.exists() for path in dead)
     assert all(path.exists() for path in others)
-    assert pipeline.doctor(run).found == ()
+    assert pipeline.doctor(run).issues == ()
 
 
 ANYTHING = [None, True, 0, -1, 10**400, 1.5, "", "text", [], [1], [[1]], {}, {"a": 1}, {"a": {"b": []}}]
@@ -284,9 +284,9 @@ def climbed(searched: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     points = tuple(read_front(run.front_path("edge")))
     evaluations = tuple(Evaluation(point.architecture, point.scores) for point in points)
     networks = tuple(point.architecture for point in points)
-    rung = Climbed(run.accuracy, "p", run.tier("edge"), evaluations, networks, 1.0)
-    write_climb(run, Climb("edge", ("table",), (rung,), points))
-    Failures(folder / "train" / "failed.jsonl")._keep(networks[0], "RuntimeError: no")
+    rung = RungResult(run.accuracy, "p", run.tier("edge"), evaluations, networks, 1.0)
+    save_halving_result(run, HalvingResult("edge", ("table",), (rung,), points))
+    SkippedSubnets(folder / "train" / "failed.jsonl")._keep(networks[0], "RuntimeError: no")
     return folder
 
 
@@ -322,7 +322,7 @@ def test_a_file_that_holds_anything_is_a_finding_and_no_traceback(climbed: Path,
         lines.insert(number, lines[number])
     try:
         path.write_text("".join(lines))
-        found = pipeline.doctor(climbed).found
-        assert all(one.met and one.where and one.allowed and one.do for one in found)
+        found = pipeline.doctor(climbed).issues
+        assert all(one.problem and one.where and one.allowed and one.do for one in found)
     finally:
         path.write_text(whole)

@@ -12,13 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hwnas.errors import HwnasError, RunError
-from hwnas.search.consistency import kept_studies, study_ailments
+from hwnas.search.consistency import check_study, stored_studies
 from hwnas.search.study import open_study
-from hwnas.search.study_spec import Plan
+from hwnas.search.study_spec import StudySpec
 from hwnas.space import Architecture
 from tests.test_study import LIMITED, SPACE, score
 
-PLAN = Plan(SPACE, LIMITED, "nsga2", population=2, seed=3)
+PLAN = StudySpec(SPACE, LIMITED, "nsga2", population=2, seed=3)
 ODD: tuple[Any, ...] = (
     None, True, -1, 0, 5, 99, 1e308, 10**400, "", "x", "2026-99-99", [], [[]], {}, {"a": {}}, [None], {"key": 1}, "{}",
 )  # fmt: skip
@@ -70,9 +70,9 @@ def test_one_value_changed_is_read_or_named_and_never_a_traceback(
     content = "\n".join([*lines[:number], line, *lines[number + 1 :]]) + "\n"
     log.write_text(content)
     with suppress(HwnasError):
-        for study in kept_studies(log, ""):
-            for ailment in study_ailments(study, LIMITED):
-                assert all((ailment.met, ailment.where, ailment.allowed, ailment.do))
+        for study in stored_studies(log, ""):
+            for ailment in check_study(study, LIMITED):
+                assert all((ailment.problem, ailment.where, ailment.allowed, ailment.do))
     assert log.read_text() == content, "to look changes nothing"
     for shared in (False, True):
         with suppress(HwnasError):
@@ -98,7 +98,7 @@ def test_an_odd_entry_is_named_by_file_line_and_field(change: Any, met: str, lin
     number = next(n for n, line in enumerate(lines) if '"params"' in line)
     odd = [*lines[:number], json.dumps(change(json.loads(lines[number]))), *lines[number + 1 :]]
     (tmp_path / "study.log").write_text("\n".join(odd) + "\n")
-    for read in (lambda log: open_study(PLAN, log), lambda log: kept_studies(log, "")):
+    for read in (lambda log: open_study(PLAN, log), lambda log: stored_studies(log, "")):
         with pytest.raises(RunError, match=met) as caught:
             read(tmp_path / "study.log")
         assert caught.value.where == f"{tmp_path / 'study.log'}:{number + 1}"

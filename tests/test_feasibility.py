@@ -10,7 +10,7 @@ import pytest
 from hwnas import cli, pipeline
 from hwnas.errors import ConfigError
 from hwnas.network import costs, lower
-from hwnas.problem.feasibility import refuse_empty
+from hwnas.problem.feasibility import raise_if_infeasible
 from hwnas.space import read_space
 from tests.test_pipeline import MANY, Telling, printed, written
 from tests.test_published_search import every, published
@@ -57,7 +57,7 @@ def test_a_sample_without_a_network_inside_does_not_claim_that_there_is_none(tmp
     assert tier.share == 0
     assert tier.error
     with pytest.raises(ConfigError, match=r"none of the \d+ networks looked at meets the limits activation_kib"):
-        refuse_empty(tier)
+        raise_if_infeasible(tier)
 
 
 def test_a_network_that_a_file_lacks_is_outside(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_limits_that_exclude_each_other_are_refused(tmp_path: Path) -> None:
     (tier,) = pipeline.feasible(path, runs=tmp_path / "runs", networks=5000)
     assert [reach.empty for reach in tier.reaches] == [False, False]
     with pytest.raises(ConfigError, match=r"meets the limits latency_ms@board <= 0\.4, top1@table >= 0\.8"):
-        refuse_empty(tier)
+        raise_if_infeasible(tier)
     with pytest.raises(ConfigError, match="networks of the space meets the limits"):
         pipeline.search(path, runs=tmp_path / "runs")
 

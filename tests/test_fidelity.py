@@ -31,7 +31,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trainings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The networks that are trained alone from now on."""
     seen: list[str] = []
-    real = trained_proxy.train_alone
+    real = trained_proxy.train_standalone
 
     def counted(network: Any, *args: Any, **kwargs: Any) -> nn.Module:
         seen.append(str(network.operators[0]))
@@ -73,7 +73,7 @@ def test_epochs_may_be_others_and_make_other_scores(run: Path, trainings: list[s
 def test_a_network_that_fails_is_told_and_the_others_go_on(
     run: Path, monkeypatch: pytest.MonkeyPatch, trainings: list[str]
 ) -> None:
-    real, number = trained_proxy.train_alone, 0
+    real, number = trained_proxy.train_standalone, 0
 
     def failing(*args: Any, **kwargs: Any) -> nn.Module:
         nonlocal number

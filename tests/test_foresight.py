@@ -69,4 +69,4 @@ def test_a_package_that_writes_files_is_missed_before_any_work(tmp_path: Path, m
 
 def test_what_is_in_order_is_let_through(tmp_path: Path) -> None:
     for changes in ({}, {"accuracy": {"source": str(tmp_path / "mine.py:good")}}, {"accuracy": {"source": "params"}}):
-        foresight.look_ahead(pipeline.open_run(written(tmp_path, **changes)))
+        foresight.preflight_check(pipeline.open_run(written(tmp_path, **changes)))

@@ -14,16 +14,16 @@ import yaml
 
 from hwnas import cli, pipeline
 from hwnas.commands.report import facts_of
-from hwnas.commands.search import searched_before
+from hwnas.commands.search import load_searches
 from hwnas.errors import EmptyFront, HwnasError, RunError
 from hwnas.pareto import Limit, Objective, Tier
 from hwnas.pareto import front as pareto_front
 from hwnas.problem.conditions import APART, conditions_path
-from hwnas.problem.fronts import found_front
+from hwnas.problem.fronts import load_front
 from hwnas.search.fronts import read_front, write_front
 from hwnas.search.nearest import nearest
 from hwnas.supernet.training.resume import APART as OF_NO_WEIGHT
-from hwnas.workspace.progress import Silent
+from hwnas.workspace.progress import NullReporter
 from hwnas.workspace.supernets import untrained
 from hwnas.workspace.workspace import open_run
 
@@ -101,7 +101,7 @@ def test_every_network_that_is_shown_holds_the_limits_of_now_and_none_is_missing
     edit(run, limited(bound))
     tier, _ = pipeline.fronts(run)
     opened = open_run(run)
-    points = found_front(opened, "cloud").points + found_front(opened, "edge").points
+    points = load_front(opened, "cloud").points + load_front(opened, "edge").points
     stored = {json.loads(line)["key"] for line in (run / "scores.jsonl").read_text().splitlines()}
     assert all(point.params is not None and point.params <= bound for point in tier.front)
     assert {point.key for point in tier.front} <= stored
@@ -131,11 +131,11 @@ def test_what_is_exported_and_reported_holds_the_limits_and_says_that_it_was_sol
 
 
 def facts(run: Path) -> Any:
-    from hwnas.problem.cost_models import priced_setups
+    from hwnas.problem.cost_models import load_cost_models
 
     opened = open_run(run)
-    prices, trained = priced_setups(opened), untrained(opened)
-    return facts_of(opened, trained, prices, searched_before(opened, trained, prices)).tiers
+    prices, trained = load_cost_models(opened), untrained(opened)
+    return facts_of(opened, trained, prices, load_searches(opened, trained, prices)).tiers
 
 
 def test_a_front_that_is_read_as_it_was_found_says_nothing_and_keeps_what_was_measured(run: Path) -> None:
@@ -188,7 +188,7 @@ def test_a_front_of_other_accuracies_is_refused_by_all_that_reads_it(
         assert told in caught.value.met
         assert "hwnas search" in caught.value.do
     examined = pipeline.doctor(run)
-    assert any(told in one.met and one.severity == "error" for one in examined.found)
+    assert any(told in one.problem and one.severity == "error" for one in examined.issues)
 
 
 def test_what_does_not_decide_the_weights_is_told_in_one_way() -> None:
@@ -206,9 +206,9 @@ def test_a_changed_set_up_is_refused_until_it_has_a_table(run: Path, key: str, v
             read()
         assert "hwnas bench" in caught.value.do
     examined = pipeline.doctor(run)
-    wrong = {Path(one.where).name for one in examined.found if "of another set-up" in one.met}
+    wrong = {Path(one.where).name for one in examined.issues if "of another set-up" in one.problem}
     assert wrong == {"cpu.jsonl", "cpu-front.jsonl"}
-    assert any(f"setup.{key}:" in one.met for one in examined.found)
+    assert any(f"setup.{key}:" in one.problem for one in examined.issues)
 
 
 def test_with_a_table_of_the_new_set_up_no_number_of_the_old_one_is_told(run: Path) -> None:
@@ -223,7 +223,7 @@ def test_with_a_table_of_the_new_set_up_no_number_of_the_old_one_is_told(run: Pa
     assert shared
     assert all(point.predicted_ms == pytest.approx(same[point.key]) for point in edge.front if point.key in shared)
     assert any(old[point.key].predicted_ms != point.predicted_ms for point in edge.front if point.key in old)
-    (wrong,) = [one for one in pipeline.doctor(run).found if one.severity == "error"]
+    (wrong,) = [one for one in pipeline.doctor(run).issues if one.severity == "error"]
     assert Path(wrong.where).name == "cpu-front.jsonl"
 
 
@@ -254,7 +254,7 @@ def test_damaged_conditions_are_told_by_doctor_and_nothing_is_believed(run: Path
     conditions_path(run / "fronts/edge.json").write_text(text)
     edge, _ = pipeline.fronts(run)
     assert edge.front
-    assert any("what a front was found under cannot be read" in one.met for one in pipeline.doctor(run).found)
+    assert any("what a front was found under cannot be read" in one.problem for one in pipeline.doctor(run).issues)
 
 
 def test_a_run_of_an_earlier_version_is_read_and_its_study_vouches_for_it(run: Path) -> None:
@@ -268,7 +268,7 @@ def test_a_run_of_an_earlier_version_is_read_and_its_study_vouches_for_it(run: P
     edge, cloud = pipeline.fronts(run)
     assert "limits: params <= 400 then, params <= 150 now" in edge.notes[0]
     assert cloud.notes == ()
-    assert [one.severity for one in pipeline.doctor(run).found] == ["note"]
+    assert [one.severity for one in pipeline.doctor(run).issues] == ["note"]
     (run / "study-edge.log").unlink()
     edge, _ = pipeline.fronts(run)
     assert "was not kept" in edge.notes[0]
@@ -277,11 +277,11 @@ def test_a_run_of_an_earlier_version_is_read_and_its_study_vouches_for_it(run: P
 
 
 def test_doctor_tells_of_edited_limits_by_their_name(run: Path) -> None:
-    assert pipeline.doctor(run).found == ()
+    assert pipeline.doctor(run).issues == ()
     edit(run, limited(150))
-    (found,) = pipeline.doctor(run).found
+    (found,) = pipeline.doctor(run).issues
     assert found.severity == "note"
-    assert found.met == "it was found under other conditions (limits: params <= 400 then, params <= 150 now)"
+    assert found.problem == "it was found under other conditions (limits: params <= 400 then, params <= 150 now)"
 
 
 # --- empty fronts ---
@@ -413,6 +413,6 @@ def test_show_says_so_on_the_terminal_and_leaves_json_alone(
 
 def test_searching_again_writes_what_it_was_found_under(run: Path) -> None:
     edit(run, limited(150))
-    pipeline.search(run, narrator=Silent())
+    pipeline.search(run, narrator=NullReporter())
     assert all(tier.notes == () for tier in pipeline.fronts(run))
     assert pipeline.doctor(run).sound

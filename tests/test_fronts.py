@@ -17,7 +17,7 @@ from hwnas.search.fronts import (
     Archive,
     hypervolume_history,
     read_front,
-    remeasured,
+    rerank_measured,
     tier_front,
     write_front,
 )
@@ -79,7 +79,7 @@ def test_a_front_is_by_latency_and_has_its_picks_marked() -> None:
 def test_what_was_measured_ranks_the_front_again() -> None:
     points = tier_front([evaluation(0, 50, 1), evaluation(1, 85, 2), evaluation(2, 86, 3), evaluation(3, 90, 10)], TIER)
     slow = {points[1].architecture.key: 4.0, points[2].architecture.key: 3.5, points[3].architecture.key: 16.0}
-    again = remeasured(points, TIER, {key: {LATENCY: ms} for key, ms in slow.items()})
+    again = rerank_measured(points, TIER, {key: {LATENCY: ms} for key, ms in slow.items()})
     assert [p.kept for p in again] == [True, False, True, False], "beaten by the third; over the limit"
     assert [p.scores for p in again] == [p.scores for p in points], "what was predicted stays beside it"
     assert [p.final[LATENCY] for p in again] == [1, 4, 3.5, 16]
@@ -91,7 +91,7 @@ def test_what_was_measured_ranks_the_front_again() -> None:
 def test_a_front_is_read_back_as_it_was_written(tmp_path: Path, measured: bool) -> None:
     points = [replace(point, errors={TOP1: 0.005}) for point in tier_front(some(80, 1), TIER, ORIGIN)]
     if measured:
-        points = remeasured(points, TIER, {p.architecture.key: {LATENCY: p.scores[LATENCY] + 1} for p in points})
+        points = rerank_measured(points, TIER, {p.architecture.key: {LATENCY: p.scores[LATENCY] + 1} for p in points})
     write_front(tmp_path / "fronts" / "edge.json", tmp_path / "fronts" / "edge.csv", points)
     assert read_front(tmp_path / "fronts" / "edge.json") == points
     raw = json.loads((tmp_path / "fronts" / "edge.json").read_text())

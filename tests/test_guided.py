@@ -17,12 +17,12 @@ from hwnas.predictors import Predictor
 from hwnas.predictors.warp import Warp
 from hwnas.search.evaluate import Evaluation, evaluate
 from hwnas.search.study import Study, open_study
-from hwnas.search.study_spec import Plan
-from hwnas.search.surrogate import Guide, GuidedSampler, grid
-from hwnas.search.surrogate.acquisition import Told
-from hwnas.search.surrogate.ehvi import Cells, below, improvements
+from hwnas.search.study_spec import StudySpec
+from hwnas.search.surrogate import Acquisition, GuidedSampler, grid
+from hwnas.search.surrogate.acquisition import Observations
+from hwnas.search.surrogate.ehvi import BoxDecomposition, improvements, probability_below
 from hwnas.search.surrogate.evolution import REFUSED, evolve
-from hwnas.search.surrogate.online_gp import Belief, Watched
+from hwnas.search.surrogate.online_gp import CachedPosterior, OnlineGP
 from hwnas.space import Architecture, FunctionSpace
 
 TOP1, COST = "top1@toy", "cost@toy"
@@ -48,8 +48,8 @@ def score(architecture: Architecture, tier: Tier = TIER) -> Evaluation:
     return Evaluation(found.architecture, found.scores, found.broken, 0.0, found.failed)
 
 
-def plan(seed: int = 0, tier: Tier = TIER, **guided: Any) -> Plan:
-    return Plan(SPACE, tier, "guided", seed=seed, guide=Guide(CANDIDATES, [cost], **guided))
+def plan(seed: int = 0, tier: Tier = TIER, **guided: Any) -> StudySpec:
+    return StudySpec(SPACE, tier, "guided", seed=seed, guide=Acquisition(CANDIDATES, [cost], **guided))
 
 
 def keys(study: Study) -> list[str]:
@@ -65,7 +65,7 @@ def test_the_expected_gain_is_the_mean_gain_of_what_may_turn_out(known: int) -> 
     warp = Warp.fit(-rng.gamma(2.0, size=60))
     costs, targets = rng.random((8, known)), rng.gamma(2.0, size=8)
     reference, limit = np.ones(known), 3.0
-    cells = Cells.of(costs, targets, np.zeros(known), reference, limit)
+    cells = BoxDecomposition.of(costs, targets, np.zeros(known), reference, limit)
     mean, deviation = np.array([0.7, -0.2, 1.5]), np.array([0.8, 0.3, 0.1])
     candidates = rng.random((3, known)) * 0.8
     gains = (cells.widths(candidates) * improvements(mean, deviation, warp, cells.levels)).sum(axis=1)
@@ -84,7 +84,7 @@ def test_the_expected_gain_is_the_mean_gain_of_what_may_turn_out(known: int) -> 
 
 def test_what_is_beaten_for_certain_gains_nothing() -> None:
     warp = Warp.fit(np.linspace(-1, 0, 20))
-    cells = Cells.of(np.array([[0.2]]), np.array([0.1]), np.zeros(1), np.ones(1), 0.9)
+    cells = BoxDecomposition.of(np.array([[0.2]]), np.array([0.1]), np.zeros(1), np.ones(1), 0.9)
     certain = improvements(warp.forward(np.array([-0.5])), np.array([1e-6]), warp, cells.levels)
     assert (cells.widths(np.array([[0.3]])) * certain).sum() == pytest.approx(0, abs=1e-9)
     assert (cells.widths(np.array([[0.1]])) * certain).sum() == pytest.approx(0.1 * 0.4, rel=0.05)
@@ -92,7 +92,7 @@ def test_what_is_beaten_for_certain_gains_nothing() -> None:
 
 def test_a_bound_is_held_with_the_probability_that_is_told() -> None:
     warp, rng = Warp.fit(np.linspace(-1, 0, 20)), np.random.default_rng(0)
-    told = below(np.array([0.3]), np.array([0.5]), warp, 0.4)[0]
+    told = probability_below(np.array([0.3]), np.array([0.5]), warp, 0.4)[0]
     drawn = -warp.back(0.3 + 0.5 * rng.standard_normal(20_000))
     assert told == pytest.approx(np.mean(drawn <= 0.4), abs=0.015)
 
@@ -101,42 +101,42 @@ def test_a_bound_is_held_with_the_probability_that_is_told() -> None:
 
 
 @pytest.fixture
-def believed() -> tuple[Predictor, Belief, np.ndarray, np.ndarray]:
+def believed() -> tuple[Predictor, OnlineGP, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(1)
     codes = rng.integers(4, size=(30, PLACES))
     features, targets = CANDIDATES.features(codes), top1(codes)
     predictor = Predictor.fit(features[:20], targets[:20], CANDIDATES.groups)
-    belief = Belief(predictor)
+    belief = OnlineGP(predictor)
     return predictor, belief, features, belief.warp.forward(targets)
 
 
 def test_points_taken_in_one_by_one_tell_what_the_process_tells_of_all(
-    believed: tuple[Predictor, Belief, np.ndarray, np.ndarray],
+    believed: tuple[Predictor, OnlineGP, np.ndarray, np.ndarray],
 ) -> None:
     predictor, belief, features, values = believed
     for point, value in zip(belief.place(features[:20]), values, strict=False):
-        belief.take(point, float(value))
+        belief.add(point, float(value))
     others = CANDIDATES.features(np.random.default_rng(2).integers(4, size=(50, PLACES)))
-    mean, deviation = belief.look(belief.place(others))
+    mean, deviation = belief.predict(belief.place(others))
     expected = predictor.latent(others)
     np.testing.assert_allclose(mean, expected[0], atol=1e-2)
     np.testing.assert_allclose(deviation, expected[1], atol=1e-2)
 
 
 def test_a_watched_table_sees_what_the_belief_sees_and_forgets_with_it(
-    believed: tuple[Predictor, Belief, np.ndarray, np.ndarray],
+    believed: tuple[Predictor, OnlineGP, np.ndarray, np.ndarray],
 ) -> None:
     _, belief, features, values = believed
-    watched, placed = Watched(belief, features), belief.place(features)
+    watched, placed = CachedPosterior(belief, features), belief.place(features)
     for number in range(10):
-        belief.take(placed[number], float(values[number]))
-        np.testing.assert_allclose(watched.look(), belief.look(placed), atol=1e-3)
-    before = watched.look()
-    belief.take(placed[20], 3.0)
-    assert not np.allclose(watched.look()[0], before[0], atol=1e-3)
-    belief.forget(10)
-    watched.forget(10)
-    np.testing.assert_array_equal(watched.look(), before)
+        belief.add(placed[number], float(values[number]))
+        np.testing.assert_allclose(watched.predict(), belief.predict(placed), atol=1e-3)
+    before = watched.predict()
+    belief.add(placed[20], 3.0)
+    assert not np.allclose(watched.predict()[0], before[0], atol=1e-3)
+    belief.rollback(10)
+    watched.rollback(10)
+    np.testing.assert_array_equal(watched.predict(), before)
 
 
 # --- studies of hwnas ---
@@ -152,8 +152,8 @@ def test_a_continued_study_is_the_one_never_interrupted(tmp_path: Path) -> None:
 
 def test_every_architecture_is_tried_once_and_then_the_search_ends() -> None:
     tiny = FunctionSpace("tiny", lambda choose: [choose(f"c{i}", OPTIONS) for i in range(3)])
-    guide = Guide(grid({f"c{i}": OPTIONS for i in range(3)}), [cost])
-    study = open_study(Plan(tiny, TIER, "guided", guide=guide))
+    guide = Acquisition(grid({f"c{i}": OPTIONS for i in range(3)}), [cost])
+    study = open_study(StudySpec(tiny, TIER, "guided", guide=guide))
     finished = study.run(score, 100)
     assert len(set(keys(study))) == finished.trials == 4**3
 
@@ -172,8 +172,8 @@ def test_what_is_over_a_limit_is_never_evaluated() -> None:
 def test_the_search_finds_more_than_random_search(seed: int) -> None:
     volume = {}
     for sampler in ("guided", "random"):
-        guide = Guide(CANDIDATES, [cost])
-        study = open_study(Plan(SPACE, TIER, sampler, seed=seed, guide=guide))
+        guide = Acquisition(CANDIDATES, [cost])
+        study = open_study(StudySpec(SPACE, TIER, sampler, seed=seed, guide=guide))
         study.run(score, 50)
         scores = [evaluation.scores for evaluation in study.evaluations]
         volume[sampler] = hypervolume(scores, TIER.objectives, {TOP1: 0.0, COST: 30.0})
@@ -248,7 +248,7 @@ def test_more_than_one_unknown_objective_is_refused() -> None:
 
 def test_a_plan_without_a_guide_is_refused() -> None:
     with pytest.raises(ConfigError, match="nothing is known of the networks beforehand"):
-        open_study(Plan(SPACE, TIER, "guided"))
+        open_study(StudySpec(SPACE, TIER, "guided"))
 
 
 # --- spaces too large to be looked at whole ---
@@ -287,10 +287,10 @@ def test_evolution_tells_when_nothing_is_allowed() -> None:
 
 def test_a_large_space_is_searched_within_its_limits() -> None:
     limits = [(cost, 60.0)]
-    guide, told = Guide(LARGE, [cost], limits=limits), np.empty((0, 20), dtype=np.intp)
+    guide, told = Acquisition(LARGE, [cost], limits=limits), np.empty((0, 20), dtype=np.intp)
     for number in range(24):
         targets = -top1(told)
-        found = guide.propose(Told(told, targets, np.ones(len(told), np.bool_)), told[:0], (0, number))
+        found = guide.propose(Observations(told, targets, np.ones(len(told), np.bool_)), told[:0], (0, number))
         assert found is not None
         assert not (found == told).all(axis=1).any()
         told = np.vstack([told, found])
@@ -305,13 +305,13 @@ def test_a_large_space_is_searched_within_its_limits() -> None:
 
 def proposed(count: int, stops: tuple[int, ...] = ()) -> Any:
     """The networks of a study in a large space that begins to work proposals out together at 30 scores."""
-    guide, told = Guide(LARGE, [cost], limits=[(cost, 60.0)]), LARGE.draw(30, np.random.default_rng(0))
+    guide, told = Acquisition(LARGE, [cost], limits=[(cost, 60.0)]), LARGE.draw(30, np.random.default_rng(0))
     while len(told) < count:
         if len(told) in stops:
-            guide = Guide(LARGE, [cost], limits=[(cost, 60.0)])
+            guide = Acquisition(LARGE, [cost], limits=[(cost, 60.0)])
         valid = cost(told) <= 60.0
         targets = np.where(np.arange(len(told)) % 11 == 5, np.nan, -top1(told))
-        found = guide.propose(Told(told, targets, valid & np.isfinite(targets)), told[:0], (0, len(told)))
+        found = guide.propose(Observations(told, targets, valid & np.isfinite(targets)), told[:0], (0, len(told)))
         assert found is not None
         told = np.vstack([told, found])
     return told
@@ -341,9 +341,9 @@ def test_of_many_scores_a_continued_study_is_the_one_never_interrupted() -> None
 @pytest.mark.usefixtures("many_are_few")
 def test_of_many_scores_networks_that_are_open_are_not_proposed_again() -> None:
     told, opened = LARGE.draw(40, np.random.default_rng(0)), np.empty((0, 20), np.intp)
-    guide = Guide(LARGE, [cost])
+    guide = Acquisition(LARGE, [cost])
     for number in range(90):  # more than are worked out together
-        found = guide.propose(Told(told, -top1(told), np.ones(40, np.bool_)), opened, (0, number))
+        found = guide.propose(Observations(told, -top1(told), np.ones(40, np.bool_)), opened, (0, number))
         assert found is not None
         opened = np.vstack([opened, found])
     assert len(np.unique(np.concatenate([told, opened]), axis=0)) == 130

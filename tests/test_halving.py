@@ -11,7 +11,7 @@ import pytest
 from hwnas.errors import ConfigError, TrainingError
 from hwnas.pareto import Limit, Objective, Scores, Tier, front
 from hwnas.search.score_store import ScoreStore
-from hwnas.search.successive_halving import Climbed, Rung, draw, halve, tier_at
+from hwnas.search.successive_halving import Rung, RungResult, sample_initial, successive_halving, tier_for_rung
 from hwnas.space import Architecture, parse_space
 
 RAW = {
@@ -45,12 +45,12 @@ def rungs(*scored: tuple[str, int, Callable[[Architecture], float]]) -> list[Run
 
 
 def population(count: int = 60) -> list[Architecture]:
-    return draw(SPACE, count, 0, lambda a: latency(a) <= 0.9)
+    return sample_initial(SPACE, count, 0, lambda a: latency(a) <= 0.9)
 
 
-def climb(path: Path, steps: list[Rung], **changed: Callable[[Architecture], float]) -> list[Climbed]:
+def climb(path: Path, steps: list[Rung], **changed: Callable[[Architecture], float]) -> list[RungResult]:
     cheap: Mapping[str, Callable[[Architecture], float]] = {LATENCY: changed.get("latency", latency)}
-    return halve(population(), steps, TIER, cheap, ScoreStore.open(path / "scores.jsonl"))
+    return successive_halving(population(), steps, TIER, cheap, ScoreStore.open(path / "scores.jsonl"))
 
 
 def rows(architectures: list[Architecture]) -> list[Scores]:
@@ -148,24 +148,24 @@ def test_a_network_over_a_limit_is_neither_scored_dearly_nor_promoted(tmp_path: 
 
 def test_a_limit_on_accuracy_holds_where_the_score_is_an_accuracy() -> None:
     limited = Tier("edge", TIER.objectives, (Limit(TOP1, 0.8, "least"), Limit(LATENCY, 9)))
-    assert tier_at(limited, "score@naswot").limits == (Limit(LATENCY, 9),)
-    assert tier_at(limited, "top1@short").limits == (Limit("top1@short", 0.8, "least"), Limit(LATENCY, 9))
+    assert tier_for_rung(limited, "score@naswot").limits == (Limit(LATENCY, 9),)
+    assert tier_for_rung(limited, "top1@short").limits == (Limit("top1@short", 0.8, "least"), Limit(LATENCY, 9))
 
 
 def test_a_population_holds_what_fits_each_once_and_what_is_given_first() -> None:
     given = SPACE.largest()
-    drawn = draw(SPACE, 30, 5, lambda a: latency(a) < 0.5 or a == given, first=[given, given])
+    drawn = sample_initial(SPACE, 30, 5, lambda a: latency(a) < 0.5 or a == given, first=[given, given])
     assert drawn[0] == given
     assert len(set(drawn)) == len(drawn) == 30
     assert all(latency(a) < 0.5 for a in drawn[1:])
-    assert drawn == draw(SPACE, 30, 5, lambda a: latency(a) < 0.5 or a == given, first=[given])
+    assert drawn == sample_initial(SPACE, 30, 5, lambda a: latency(a) < 0.5 or a == given, first=[given])
 
 
 def test_a_space_that_is_used_up_ends_the_drawing() -> None:
     stages = [{"name": "s1", "op": "conv", "width": [4, 6]}, {"name": "head", "op": "classifier"}]
     space = parse_space({**RAW, "stages": stages}, where="small.yaml")
-    assert len(draw(space, 50, 0, lambda a: True)) == 2
-    assert draw(space, 50, 0, lambda a: False) == []
+    assert len(sample_initial(space, 50, 0, lambda a: True)) == 2
+    assert sample_initial(space, 50, 0, lambda a: False) == []
 
 
 @pytest.mark.parametrize("counts", [(), (5, 6)])

@@ -25,17 +25,17 @@ from hwnas.io.yaml import read_yaml
 from hwnas.network import Network, build, lower
 from hwnas.registry import plugin_files
 from hwnas.report.document import write_document
-from hwnas.search.fronts import FrontPoint, read_front, write_front, write_whole
+from hwnas.search.fronts import FrontPoint, read_front, write_front, write_text
 from hwnas.search.score_store import ScoreStore
 from hwnas.space import Architecture, parse_space
 from hwnas.supernet import Supernet
 from hwnas.supernet.batchnorm import recalibrate
-from hwnas.supernet.batchnorm_cache import KeptStatistics, check_kept
+from hwnas.supernet.batchnorm_cache import BatchNormCache, check_kept
 from hwnas.supernet.torch_file import DamagedFile, read_torch, write_torch
 from hwnas.supernet.training import checkpoint
-from hwnas.supernet.training.skipped import Failures, read_failures
+from hwnas.supernet.training.skipped import SkippedSubnets, read_failures
 from hwnas.supernet.training.teacher import teacher_of_weights
-from hwnas.supernet.weights_file import keep_weights, kept_module, read_weights
+from hwnas.supernet.weights_file import load_module, read_weights, save_weights
 from hwnas.tabular.columns import open_columns
 from hwnas.workspace.elapsed import read_elapsed
 
@@ -73,7 +73,7 @@ def torch_file_of_an_earlier_version(path: Path) -> Any:
     return read_torch(path)
 
 
-@kind(lambda path: keep_weights(build(NETWORK), path))
+@kind(lambda path: save_weights(build(NETWORK), path))
 def kept_weights(path: Path) -> Any:
     return read_weights(path)
 
@@ -83,7 +83,7 @@ def scores(path: Path) -> Any:
     return ScoreStore.open(path).scores
 
 
-@kind(lambda path: Failures(path)._keep(A, "RuntimeError: it does not run"))
+@kind(lambda path: SkippedSubnets(path)._keep(A, "RuntimeError: it does not run"))
 def failures(path: Path) -> Any:
     return read_failures(path)
 
@@ -122,19 +122,19 @@ def test_a_flipped_bit_or_a_cut_gives_the_same_content_or_none(name: str, tmp_pa
 
 
 def test_statistics_of_a_network_are_the_computed_ones_whatever_bit_flips(tmp_path: Path) -> None:
-    kept = KeptStatistics(tmp_path, "a")
-    computed = kept.settled(SUPERNET, NETWORK, IMAGES).state_dict()
+    kept = BatchNormCache(tmp_path, "a")
+    computed = kept.extract_recalibrated(SUPERNET, NETWORK, IMAGES).state_dict()
     path = kept.path(NETWORK)
     content = path.read_bytes()
     for damaged in flipped(content, 60):
         path.write_bytes(damaged)
-        assert same(dict(kept.settled(SUPERNET, NETWORK, IMAGES).state_dict()), dict(computed))
+        assert same(dict(kept.extract_recalibrated(SUPERNET, NETWORK, IMAGES).state_dict()), dict(computed))
     check_kept(path)
 
 
 def test_statistics_of_an_earlier_version_are_read_and_damaged_ones_are_told(tmp_path: Path) -> None:
-    kept = KeptStatistics(tmp_path, "a")
-    kept.settled(SUPERNET, NETWORK, IMAGES)
+    kept = BatchNormCache(tmp_path, "a")
+    kept.extract_recalibrated(SUPERNET, NETWORK, IMAGES)
     path = kept.path(NETWORK)
     statistics = read_torch(path)
     torch.save(statistics, path)
@@ -150,7 +150,7 @@ def test_statistics_of_an_earlier_version_are_read_and_damaged_ones_are_told(tmp
 def test_weights_of_an_earlier_version_are_read(tmp_path: Path) -> None:
     module = build(NETWORK)
     save_file(module.state_dict(), tmp_path / "kept.safetensors")
-    assert same(dict(kept_module(tmp_path / "kept.safetensors", NETWORK).state_dict()), dict(module.state_dict()))
+    assert same(dict(load_module(tmp_path / "kept.safetensors", NETWORK).state_dict()), dict(module.state_dict()))
 
 
 @pytest.mark.parametrize("value", [-1.0, math.nan, math.inf])
@@ -160,10 +160,10 @@ def test_a_variance_that_none_can_be_is_refused_wherever_it_comes_from(value: fl
     assert norm.running_var is not None
     norm.running_var.fill_(value)
     with pytest.raises(RunError, match="running_var"):
-        keep_weights(module, tmp_path / "kept.safetensors")
+        save_weights(module, tmp_path / "kept.safetensors")
     save_file(module.state_dict(), tmp_path / "kept.safetensors")
     with pytest.raises(RunError, match="running_var"):
-        kept_module(tmp_path / "kept.safetensors", NETWORK)
+        load_module(tmp_path / "kept.safetensors", NETWORK)
     content = {"identity": {}, "optimizer": {}, "history": [], "weights": module.state_dict()}
     with pytest.raises(RunError, match="running_var"):
         checkpoint.load(checkpoint.save(tmp_path, 1, content))
@@ -180,8 +180,8 @@ def test_activations_that_are_not_finite_make_no_statistics() -> None:
 
 def test_a_dead_channel_has_the_variance_0_and_is_none_the_worse(tmp_path: Path) -> None:
     module = recalibrate(build(NETWORK), NETWORK, [torch.zeros(2, 1, 4, 4)])
-    keep_weights(module, tmp_path / "kept.safetensors")
-    assert same(dict(kept_module(tmp_path / "kept.safetensors", NETWORK).state_dict()), dict(module.state_dict()))
+    save_weights(module, tmp_path / "kept.safetensors")
+    assert same(dict(load_module(tmp_path / "kept.safetensors", NETWORK).state_dict()), dict(module.state_dict()))
 
 
 def test_an_error_of_pytorch_is_told_in_plain_words(tmp_path: Path) -> None:
@@ -197,12 +197,12 @@ def test_an_error_of_pytorch_is_told_in_plain_words(tmp_path: Path) -> None:
 
 WRITERS: dict[str, Callable[[Path], object]] = {
     "checkpoint": lambda folder: checkpoint.save(folder, 1, {"weights": {}}),
-    "weights": lambda folder: keep_weights(build(NETWORK), folder / "kept.safetensors"),
+    "weights": lambda folder: save_weights(build(NETWORK), folder / "kept.safetensors"),
     "scores": lambda folder: ScoreStore.open(folder / "scores.jsonl").record(B, "m", 1, producer="p", elapsed_s=0),
-    "failures": lambda folder: Failures(folder / "failed.jsonl")._keep(B, "RuntimeError: no"),
+    "failures": lambda folder: SkippedSubnets(folder / "failed.jsonl")._keep(B, "RuntimeError: no"),
     "front": lambda folder: write_front(folder / "edge.json", folder / "edge.csv", [FrontPoint(A, {"top1": 0.5})]),
     "report": lambda folder: write_document("<html>", folder / "report.html", do="Make room"),
-    "elapsed": lambda folder: write_whole(folder / "elapsed.json", "{}"),
+    "elapsed": lambda folder: write_text(folder / "elapsed.json", "{}"),
 }
 
 
@@ -239,7 +239,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "an image": lambda path: load_data({"name": "images", "path": str(path.parents[1]), "resolution": 4}, seed=0),
     "idx": lambda path: load_data({"name": "idx", "path": str(path.parent)}, seed=0),
     "cifar10": lambda path: load_data({"name": "cifar10", "path": str(path)}, seed=0),
-    "write": lambda path: write_whole(path, "text"),
+    "write": lambda path: write_text(path, "text"),
     "lock": lambda path: RunLock(path.rename(path.with_name(".lock")).parent).__enter__(),
 }
 
@@ -285,7 +285,7 @@ def test_nothing_is_written_through_a_link(link: str, reader: str, tmp_path: Pat
 def test_a_file_that_is_replaced_takes_the_place_of_a_link(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").write_text("old")
     (tmp_path / "kept").symlink_to(tmp_path / "elsewhere")
-    write_whole(tmp_path / "kept", "new")
+    write_text(tmp_path / "kept", "new")
     assert ((tmp_path / "kept").read_text(), (tmp_path / "elsewhere").read_text()) == ("new", "old")
 
 

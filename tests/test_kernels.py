@@ -18,7 +18,7 @@ from hwnas.network import Network, lower, make_operator
 from hwnas.space import FunctionSpace, Space
 from hwnas.space.function import Choose
 from hwnas.supernet import Recipe, Supernet, identity_of, load_trained, train
-from hwnas.supernet.slicing.kernel_transform import kernel_sizes, matrices, steps_to, transformed
+from hwnas.supernet.slicing.kernel_transform import kernel_sizes, steps_to, transform_matrices, transformed
 from hwnas.supernet.training import checkpoint
 from tests.spaces import SMALL, mb, space_of
 
@@ -78,7 +78,7 @@ def test_a_small_kernel_is_mapped_step_by_step_from_the_largest() -> None:
     generator = torch.Generator().manual_seed(0)
     kernel = torch.randn(4, 2, 7, 7, generator=generator)
     sizes = kernel_sizes("k", [(1, 1, 3, 3), (4, 2, 7, 7), (4, 2, 5, 5)])
-    weights = {name: torch.randn(value.shape, generator=generator) for name, value in matrices("k", sizes)}
+    weights = {name: torch.randn(value.shape, generator=generator) for name, value in transform_matrices("k", sizes)}
     assert {name: len(value) for name, value in weights.items()} == {"k/7to5": 25, "k/5to3": 9}
     for o in range(3):
         for i in range(2):

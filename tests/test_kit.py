@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 import hwnas
-from hwnas.boards.archive import open_kit, seal
+from hwnas.boards.archive import checksum, open_kit
 from hwnas.boards.pack import board_code, pack_kit, refuse_runtime
-from hwnas.boards.requirements import NEEDS, check_needs
+from hwnas.boards.requirements import REQUIREMENTS, check_requirements
 from hwnas.boards.runner import main
 from hwnas.errors import ConfigError, MissingExtra, RunError, TableError
 from hwnas.latency.building.table_builder import jobs_of
@@ -29,7 +29,7 @@ from hwnas.network import lower, operators_of
 from hwnas.ops.mbconv import MBConv
 from hwnas.pipeline import check, pack
 from hwnas.runtimes import suffix_of
-from hwnas.workspace.setups import exports_of
+from hwnas.workspace.setups import exporters_of
 from hwnas.workspace.spaces import open_space
 from tests.kits import FAST, WISH, run_kit, small_kit, spoil
 from tests.spaces import SMALL
@@ -108,7 +108,7 @@ def test_energy_and_memory_are_measured_where_they_are_asked_for(
     jobs = jobs_of(LatencyTable(tmp_path / "t", WISH), operators_of(opened), [lower(opened, opened.smallest())])
     more = {"energy": EnergyProtocol(error=0.4), "memory": True}
     for name, asked, code in (("plain.pyz", {}, 0), ("more.pyz", more, 1)):
-        pack_kit(tmp_path / name, jobs, WISH, exports_of(WISH), FAST, table="t.jsonl", space=None,
+        pack_kit(tmp_path / name, jobs, WISH, exporters_of(WISH), FAST, table="t.jsonl", space=None,
                  artifacts=tmp_path / "made", **asked)  # fmt: skip
         assert main(str(tmp_path / name), []) == code
     table = read_table(tmp_path / "t.jsonl")
@@ -190,7 +190,7 @@ def test_a_manifest_of_another_form_is_told_by_its_field(board: Path, change, wh
         members = {name: archive.read(name) for name in archive.namelist()}
     manifest = json.dumps(change(json.loads(members.pop("kit.json")))).encode()
     with zipfile.ZipFile(board, "w") as archive:
-        archive.comment = seal(manifest)
+        archive.comment = checksum(manifest)
         for name, content in {**members, "kit.json": manifest}.items():
             archive.writestr(name, content)
     with pytest.raises(TableError) as caught:
@@ -247,9 +247,9 @@ def test_model_files_are_small_in_a_kit(tmp_path: Path) -> None:
     """Weights are repeated, and no two filters are alike."""
     wide = ((MBConv(64, 64, kernel=3, expand=6), (64, 8, 8)),)
     jobs = jobs_of(LatencyTable(tmp_path / "t", WISH), wide, [])
-    empty = pack_kit(tmp_path / "empty.pyz", [], WISH, exports_of(WISH), FAST, table="t", space=None,
+    empty = pack_kit(tmp_path / "empty.pyz", [], WISH, exporters_of(WISH), FAST, table="t", space=None,
                      artifacts=tmp_path / "made")  # fmt: skip
-    found = pack_kit(tmp_path / "kit.pyz", jobs, WISH, exports_of(WISH), FAST, table="t", space=None,
+    found = pack_kit(tmp_path / "kit.pyz", jobs, WISH, exporters_of(WISH), FAST, table="t", space=None,
                      artifacts=tmp_path / "made")  # fmt: skip
     assert found.unpacked_bytes > 200_000
     assert found.bytes - empty.bytes < 0.4 * found.unpacked_bytes
@@ -269,7 +269,7 @@ def test_an_old_python_is_told_what_it_can_have(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("hwnas.boards.requirements._loaded", lambda modules: "no" if "numpy" not in modules else "")
     monkeypatch.setattr("hwnas.boards.requirements.LITERT_FROM", (99, 0))
     with pytest.raises(MissingExtra, match="ai_edge_litert or tflite_runtime") as caught:
-        check_needs("tflite")
+        check_requirements("tflite")
     assert "pip install tflite-runtime==2.14.0 'numpy<2'" in caught.value.do
 
 
@@ -288,7 +288,7 @@ def test_a_file_that_does_not_run_costs_the_others_nothing(board: Path, tmp_path
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(b"no model")
             return path
-        return exports_of(WISH)[0](module, input_shape, path)
+        return exporters_of(WISH)[0](module, input_shape, path)
 
     jobs = jobs_of(LatencyTable(tmp_path / "t", WISH), operators_of(SMALL["per layer"]), [])
     pack_kit(tmp_path / "bad.pyz", jobs, WISH, (export, export), FAST, table="bad.jsonl", space=None,
@@ -303,7 +303,7 @@ def test_a_file_that_does_not_run_costs_the_others_nothing(board: Path, tmp_path
 def test_no_kit_is_packed_for_what_needs_torch() -> None:
     with pytest.raises(ConfigError, match="no kit can be packed for runtime `pytorch`"):
         refuse_runtime("pytorch")
-    assert {suffix_of(name) for name in NEEDS} == {".onnx", ".tflite"}
+    assert {suffix_of(name) for name in REQUIREMENTS} == {".onnx", ".tflite"}
 
 
 def test_rows_made_under_an_emulator_are_no_timings(board: Path) -> None:

@@ -13,15 +13,15 @@ from torch import nn
 from hwnas import cli, pipeline
 from hwnas.accuracy import trained as trained_proxy
 from hwnas.commands.report import facts_of
-from hwnas.commands.search import searched_before
+from hwnas.commands.search import load_searches
 from hwnas.errors import ConfigError, RunError, TrainingError
-from hwnas.problem.cost_models import priced_setups
-from hwnas.problem.fronts import found_front
+from hwnas.problem.cost_models import load_cost_models
+from hwnas.problem.fronts import load_front
 from hwnas.search.fronts import read_front
 from hwnas.search.score_store import ScoreStore
 from hwnas.supernet import accuracy
-from hwnas.supernet.weights_file import kept_module
-from hwnas.workspace.progress import Silent
+from hwnas.supernet.weights_file import load_module
+from hwnas.workspace.progress import NullReporter
 from hwnas.workspace.supernets import load_run
 from tests.test_pipeline import edited, printed, written
 
@@ -95,7 +95,7 @@ def test_what_is_scored_is_not_scored_again(climbed: Path, monkeypatch: pytest.M
 
 
 def test_a_training_that_fails_is_recorded_and_the_others_go_on(climbed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, number = trained_proxy.train_alone, 0
+    real, number = trained_proxy.train_standalone, 0
 
     def failing(*args: Any, **kwargs: Any) -> nn.Module:
         nonlocal number
@@ -181,12 +181,12 @@ def test_what_is_exported_has_the_weights_that_were_scored(climbed: Path, export
     run = pipeline.open_run(climbed)
     for model in exported["models"]:
         assert "as they were scored on the ladder" in model["weights"]
-        found = found_front(run, "cloud", "ladder")
+        found = load_front(run, "cloud", "ladder")
         point = next(point for point in found.points if point.architecture.key == model["key"])
         weights = found.weights(run, point.architecture)
         assert weights is not None
         network = run.network(point.architecture)
-        module = kept_module(weights, network)
+        module = load_module(weights, network)
         assert accuracy(module, network, run.dataset.validation.first(100)) == point.scores["top1@short"]
         assert accuracy(module, network, run.dataset.test) == model["test_top1"]["value"]
 
@@ -208,8 +208,8 @@ def test_without_kept_weights_the_supernets_are_exported_and_that_is_said(
 
 def test_the_report_tells_the_ladders_front_and_files(climbed: Path, exported: dict[str, Any]) -> None:
     run = pipeline.open_run(climbed)
-    prices, trained = priced_setups(run), load_run(run, Silent())
-    (tier,) = facts_of(run, trained, prices, searched_before(run, trained, prices)).tiers
+    prices, trained = load_cost_models(run), load_run(run, NullReporter())
+    (tier,) = facts_of(run, trained, prices, load_searches(run, trained, prices)).tiers
     assert (tier.title, tier.accuracy.metric) == ("cloud, ladder", "top1@short")
     assert [score.metric for score in tier.passed] == ["score@synflow", "top1@inherited"]
     assert len(tier.points) == 3
@@ -234,7 +234,7 @@ def test_other_limits_are_solved_for_with_the_ladders_scores(climbed: Path) -> N
     assert {point.architecture.key for point in solved.front} == {
         point.architecture.key for point in read_front(climbed / "ladder" / "cloud-front.json")
     }
-    assert solved.left_out == 2, "they were trained for two epochs"
+    assert solved.n_skipped == 2, "they were trained for two epochs"
 
 
 def test_a_front_that_was_found_under_other_limits_is_solved_again(climbed: Path) -> None:

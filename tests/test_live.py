@@ -13,7 +13,7 @@ import pytest
 
 from hwnas import pipeline
 from hwnas.errors import ConfigError, ExportError, HostAway, RunError, TableError
-from hwnas.latency.live import LiveTimes, Patience, Timed
+from hwnas.latency.live import LiveTimes, RetryBudget, Timed
 from hwnas.measure.table import check_key, read_table
 from hwnas.measure.timing import Measurement
 from hwnas.network import Network, costs
@@ -78,7 +78,7 @@ def test_a_host_that_comes_back_costs_tries_and_nothing_else(tmp_path: Path) -> 
     said: list[str] = []
     slept: list[float] = []
     board = Board([away(), away()])
-    times = times_of(board, tmp_path, patience=Patience(3, 7.0), say=said.append, sleep=slept.append)
+    times = times_of(board, tmp_path, patience=RetryBudget(3, 7.0), say=said.append, sleep=slept.append)
     assert times.latency_ms(network()) > 0
     assert slept == [7.0, 7.0]
     assert said == [f"board: it does not answer; try {number} of 3 follows" for number in (2, 3)]
@@ -86,7 +86,7 @@ def test_a_host_that_comes_back_costs_tries_and_nothing_else(tmp_path: Path) -> 
 
 def test_a_host_that_stays_away_is_told_after_the_last_try(tmp_path: Path) -> None:
     board = Board([away()] * 3)
-    times = times_of(board, tmp_path, patience=Patience(3, 0))
+    times = times_of(board, tmp_path, patience=RetryBudget(3, 0))
     with pytest.raises(HostAway):
         times.latency_ms(network())
     assert len(board.asked) == 3

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from hwnas.errors import ConfigError
 from hwnas.measure.drift import drift_factors, reference_ns
-from hwnas.measure.noise import SystemWatch
-from hwnas.measure.timing import FEWEST_ROUNDS, OFTEN, REFERENCE, Measurement, Timing, measure
+from hwnas.measure.noise import SystemPreemptionMonitor
+from hwnas.measure.timing import FEWEST_ROUNDS, NOISY_SHARE, REFERENCE, Measurement, Timing, measure
 
 
 @dataclass
@@ -258,12 +258,12 @@ def test_without_a_reference_nothing_is_corrected() -> None:
 
 def test_the_reference_is_sampled_between_the_others() -> None:
     clock = Clock()
-    invokes = {n: clock.worker("other", lambda now: 6_000_000) for n in range(2 * OFTEN)}
+    invokes = {n: clock.worker("other", lambda now: 6_000_000) for n in range(2 * NOISY_SHARE)}
     measure(
         invokes, Timing(warm_up_ms=0, rounds=3), reference=clock.worker("reference", lambda now: 6_000_000), clock=clock
     )
-    first_round = clock.calls[-3 * (2 * OFTEN + 2) :][: 2 * OFTEN + 2]
-    assert [place for place, name in enumerate(first_round) if name == "reference"] == [0, OFTEN + 1]
+    first_round = clock.calls[-3 * (2 * NOISY_SHARE + 2) :][: 2 * NOISY_SHARE + 2]
+    assert [place for place, name in enumerate(first_round) if name == "reference"] == [0, NOISY_SHARE + 1]
 
 
 def test_the_system_is_asked_about_stolen_time_of_ones_own_processors_and_the_queue(tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ def test_the_system_is_asked_about_stolen_time_of_ones_own_processors_and_the_qu
         (tmp_path / "self" / "schedstat").write_text(f"123 {queued_ns} 7\n")
 
     system(5, 5, 100)
-    watch = SystemWatch([1], proc=str(tmp_path))
+    watch = SystemPreemptionMonitor([1], proc=str(tmp_path))
     watch._readers = watch._readers[-1:]  # this test's own context switches are beside the point
     for after, disturbed in (
         ((6, 5, 100), False),
@@ -286,11 +286,11 @@ def test_the_system_is_asked_about_stolen_time_of_ones_own_processors_and_the_qu
         system(5, 5, 100)
         watch.begin()
         system(*after)
-        assert watch.disturbed(50e6) is disturbed, after
+        assert watch.was_preempted(50e6) is disturbed, after
 
 
 def test_a_system_that_tells_nothing_disturbs_nothing(tmp_path: Path) -> None:
-    watch = SystemWatch([0], proc=str(tmp_path))
+    watch = SystemPreemptionMonitor([0], proc=str(tmp_path))
     watch._readers = watch._readers[-1:]
     watch.begin()
-    assert watch.disturbed(1.0) is False
+    assert watch.was_preempted(1.0) is False

@@ -20,9 +20,9 @@ from hwnas.data import Dataset
 from hwnas.errors import RunError, TrainingError
 from hwnas.network import build, lower
 from hwnas.supernet import Recipe, Step, Supernet, train
-from hwnas.supernet.distributed import train_together
+from hwnas.supernet.distributed import train_distributed
 from hwnas.supernet.training import checkpoint
-from hwnas.supernet.training.standalone import train_alone
+from hwnas.supernet.training.standalone import train_standalone
 from tests.teams import SPACE, TWO, part_of, random_data
 from tests.test_train import assert_equal, weights
 
@@ -132,27 +132,27 @@ def test_processes_that_are_killed_within_an_epoch_go_on_there(tmp_path: Path, d
     (tmp_path / "kill").touch()
     opener = partial(part_of, tmp_path / "two", tmp_path, checkpoint_every=1)
     with pytest.raises(TrainingError, match="was ended by signal 9"):
-        train_together(opener, 2)
+        train_distributed(opener, 2)
     (tmp_path / "kill").unlink()
     (tmp_path / "steps-0").unlink()
-    train_together(opener, 2)
+    train_distributed(opener, 2)
     assert (tmp_path / "steps-0").read_text().split("\n")[0] in ("1 3", "1 4")
-    train_together(partial(part_of, tmp_path / "whole", tmp_path), 2)
+    train_distributed(partial(part_of, tmp_path / "whole", tmp_path), 2)
     assert_equal(weights(tmp_path / "two"), weights(tmp_path / "whole"))
 
 
 def test_a_network_alone_goes_on_within_an_epoch_as_well(tmp_path: Path, data: Dataset) -> None:
     network, recipe = lower(SPACE, SPACE.largest()), replace(ONE, accumulate=2)
-    whole, folder = train_alone(network, data, recipe), tmp_path / "parts"
+    whole, folder = train_standalone(network, data, recipe), tmp_path / "parts"
 
     def stop(epoch: int, loss: float) -> None:
         raise Stopped
 
     with pytest.raises(Stopped):
-        train_alone(network, data, recipe, folder=folder, on_epoch=stop)
+        train_standalone(network, data, recipe, folder=folder, on_epoch=stop)
     within = recipe_stopped(network, data, recipe, folder)
     assert within["epoch"] == 2
-    resumed = train_alone(network, data, recipe, folder=folder)
+    resumed = train_standalone(network, data, recipe, folder=folder)
     assert_equal(dict(resumed.state_dict()), dict(whole.state_dict()))
 
 
@@ -170,7 +170,7 @@ def recipe_stopped(network: Any, data: Dataset, recipe: Recipe, folder: Path) ->
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(checkpoint, "save_within", saving)
         with pytest.raises(Stopped):
-            train_alone(network, data, recipe, folder=folder)
+            train_standalone(network, data, recipe, folder=folder)
     return checkpoint.load(checkpoint.within(folder))
 
 

@@ -20,7 +20,7 @@ import yaml
 
 from hwnas import cli, pipeline
 from hwnas.accuracy.inherited import InheritedAccuracy
-from hwnas.commands.search import Searched, nothing_found
+from hwnas.commands.search import TierSearch, explain_empty_front
 from hwnas.config import read_experiment
 from hwnas.errors import ConfigError, DataError, ExportError, HwnasError, RunError, SpaceError, TableError
 from hwnas.io.checksum import unsealed
@@ -32,7 +32,7 @@ from hwnas.search.fronts import read_front
 from hwnas.search.progress import Finished
 from hwnas.selection import choose
 from hwnas.space import Architecture
-from hwnas.workspace.progress import Bar, Silent
+from hwnas.workspace.progress import Bar, NullReporter
 from hwnas.workspace.workspace import open_run
 
 FEW = """\
@@ -74,13 +74,13 @@ def written(folder: Path, content: str = MANY, **changes: Any) -> Path:
     return path
 
 
-class Telling(Silent):
+class Telling(NullReporter):
     """Keeps the lines that stay."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def say(self, text: str) -> None:
+    def info(self, text: str) -> None:
         self.lines.append(text)
 
 
@@ -554,14 +554,14 @@ def test_an_empty_front_is_told_with_the_limits_that_broke(run: Path) -> None:
 def test_an_empty_front_is_told_with_the_commonest_reason_of_failures() -> None:
     one, other = Architecture("a", ()), Architecture("b", ())
     failed = [Evaluation(one, {}, failed=f"top1@x: {why}") for why in ("nan", "nan", "boom")]
-    searched = Searched(Tier("edge", (), ()), Finished(4, 3, "done"), (*failed, Evaluation(other, {})), ())
-    assert nothing_found(searched).endswith("3 could not be scored (2 times top1@x: nan)")
+    searched = TierSearch(Tier("edge", (), ()), Finished(4, 3, "done"), (*failed, Evaluation(other, {})), ())
+    assert explain_empty_front(searched).endswith("3 could not be scored (2 times top1@x: nan)")
 
 
 def test_bars_tell_all_of_the_work(run: Path) -> None:
     seen: dict[str, list[tuple[float, float]]] = {}
 
-    class Watching(Silent):
+    class Watching(NullReporter):
         @contextmanager
         def bar(self, title: str) -> Iterator[Bar]:
             class Seen:
@@ -671,8 +671,8 @@ def test_passwords_of_a_storage_stay_at_home(run: Path) -> None:
 
     assert "secret" in dump_experiment(shown.resolved)
     assert "secret" not in dump_experiment(published(shown.resolved))
-    with shown.opened():
+    with shown.locked():
         assert (run / "experiment.yaml").stat().st_mode & 0o777 == 0o600, "it holds the password"
     named = pipeline.open_run(edited(run, search={"storage": "env:STUDIES"}))
-    with named.opened():
+    with named.locked():
         assert (run / "experiment.yaml").stat().st_mode & 0o777 == 0o666 & ~os.umask(os.umask(0o022))

@@ -20,7 +20,7 @@ from hwnas.errors import ConfigError, HwnasError, SpaceError
 from hwnas.export.onnx import export_onnx
 from hwnas.latency.anchors import anchors_of
 from hwnas.latency.building import model_files as artifacts
-from hwnas.latency.building.model_files import Target, make_files
+from hwnas.latency.building.model_files import ModelFile, make_files
 from hwnas.latency.building.table_builder import jobs_of
 from hwnas.latency.model import LatencyModel
 from hwnas.measure.table import LatencyTable, open_table, read_table, row_key
@@ -145,7 +145,7 @@ def test_another_process_reads_a_pickled_operator_from_its_file(folder: Path) ->
 def test_files_of_plugins_are_made_in_other_processes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(artifacts, "POOL_PAYS_S", -1.0)
     (log := folder / "log").mkdir()
-    targets = [Target(str(w), operator_of(folder, in_channels=w).module, (w, 4, 4)) for w in (1, 2, 3, 4)]
+    targets = [ModelFile(str(w), operator_of(folder, in_channels=w).module, (w, 4, 4)) for w in (1, 2, 3, 4)]
     made = make_files(
         targets, SETUP, ".fake", partial(fake_exporters.weights, log=log), folder / "artifacts", workers=2
     )
@@ -202,12 +202,12 @@ def test_a_runs_folder_holds_the_plugins_that_it_was_made_with(folder: Path, nam
         (folder / "space.yaml").write_text(yaml.safe_dump({**SPACE, "plugins": []}))
     named = {"plugins": ["my_ops.py"]} if named_by == "experiment" else {}
     run = open_run(experiment(folder, **named), runs=folder / "runs")
-    with run.opened():
+    with run.locked():
         pass
     for name in ("my_ops.py", "space.yaml", "experiment.yaml"):
         (folder / name).unlink()
     again = open_run(run.folder)
-    with again.opened():
+    with again.locked():
         pass
     last = open_run(run.folder)
     assert last.space.largest() == run.space.largest()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hwnas.accuracy.from_file import predicted
-from hwnas.accuracy.source import Ingredients, Settings
+from hwnas.accuracy.source import AccuracyContext, Settings
 from hwnas.errors import ConfigError, PredictionError, RunError
 from hwnas.network import costs, lower
 from hwnas.search.score_store import ScoreStore
@@ -36,11 +36,11 @@ def store(
     return path
 
 
-def ingredients(folder: Path, space: Space = SPACE, **settings: Any) -> Ingredients:
+def ingredients(folder: Path, space: Space = SPACE, **settings: Any) -> AccuracyContext:
     def missing() -> Any:
         raise AssertionError("a prediction needs nothing of a run but its space")
 
-    return Ingredients(
+    return AccuracyContext(
         space, lambda architecture: missing(), Settings("predicted", **settings), 0, folder, folder, missing, False,
         missing, missing, Names(space), missing,
     )  # fmt: skip

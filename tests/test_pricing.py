@@ -17,12 +17,12 @@ from hwnas.errors import ConfigError, TableError
 from hwnas.measure.table import open_table
 from hwnas.measure.timing import Measurement
 from hwnas.network import lower, operators_of
-from hwnas.problem.cost_models import cheap_scorers, latency_origin, notices, priced_setups
+from hwnas.problem.cost_models import cost_metric_scorers, latency_origin, load_cost_models, notices
 from hwnas.problem.feasibility import check_limits
-from hwnas.problem.population_costs import guide_of, known_costs
-from hwnas.search.surrogate.acquisition import Told
+from hwnas.problem.population_costs import cost_functions, make_surrogate_spec
+from hwnas.search.surrogate.acquisition import Observations
 from hwnas.workspace.setups import runtime_of
-from hwnas.workspace.workspace import Run, open_run
+from hwnas.workspace.workspace import Workspace, open_run
 
 LATENCY = "latency_ms@board"
 
@@ -36,7 +36,7 @@ def run_of(
     search: Mapping[str, Any] | None = None,
     measure: str = "table",
     **setup: Any,
-) -> Run:
+) -> Workspace:
     """An experiment on the digits space, with a made-up table that lacks `gaps` rows, its last one first."""
     experiment = {
         "name": "made_up",
@@ -64,9 +64,9 @@ def run_of(
 
 def test_a_confidence_limits_a_quantile_of_the_prediction(tmp_path: Path) -> None:
     run = run_of(tmp_path, {"latency_ms": 30, "confidence": 0.9})
-    prices, architecture = priced_setups(run), run.space.random(random.Random(1))
+    prices, architecture = load_cost_models(run), run.space.random(random.Random(1))
     (limit,) = run.tier("edge").limits
-    scores = {metric: scorer(architecture) for metric, scorer in cheap_scorers(run, "edge", prices).items()}
+    scores = {metric: scorer(architecture) for metric, scorer in cost_metric_scorers(run, "edge", prices).items()}
     model, network = prices["board"].model, lower(run.space, architecture)
     assert (limit.metric, limit.bound) == (f"{LATENCY}:p90", 30)
     assert scores[limit.metric] == model.upper_ms(network, 0.9)
@@ -84,14 +84,14 @@ def test_what_was_measured_is_compared_with_the_limit_itself(tmp_path: Path) -> 
 def test_a_limit_that_no_quantile_meets_tells_what_is_reachable(tmp_path: Path) -> None:
     run = run_of(tmp_path, {"latency_ms": 0.1, "confidence": 0.975})
     with pytest.raises(ConfigError, match=r"latency_ms@board:p97\.5 <= 0\.1") as caught:
-        check_limits(run, priced_setups(run))
+        check_limits(run, load_cost_models(run))
     assert f"{LATENCY}:p97.5" in caught.value.allowed
 
 
 @pytest.mark.parametrize(("checks", "told"), [(12, 0), (2, 1)])
 def test_a_confidence_that_rests_on_rows_alone_is_told(tmp_path: Path, checks: int, told: int) -> None:
     run = run_of(tmp_path, {"latency_ms": 30, "confidence": 0.9}, checks=checks)
-    assert len(notices(run, priced_setups(run))) == told
+    assert len(notices(run, load_cost_models(run))) == told
 
 
 def test_a_confidence_without_a_latency_is_refused(tmp_path: Path) -> None:
@@ -107,11 +107,11 @@ def test_a_gap_is_an_error_or_is_marked(tmp_path: Path) -> None:
     largest = lower(refused.space, refused.space.largest())
     gap = next(reversed(list(operators_of(refused.space))))
     with pytest.raises(TableError, match="no row") as caught:
-        priced_setups(refused)["board"].model.linear([gap])
+        load_cost_models(refused)["board"].model.linear([gap])
     assert f"hwnas bench {folders[0]}/made_up.yaml --runs" in caught.value.do
 
     estimated = run_of(folders[1], {}, checks=0, gaps=1, missing="estimate")
-    model = priced_setups(estimated)["board"].model
+    model = load_cost_models(estimated)["board"].model
     (ms,) = model.linear([gap])[1]
     assert ms > 0
     holding = next(
@@ -141,18 +141,18 @@ def test_the_cost_of_a_network_tells_how_much_of_it_is_estimated(tmp_path: Path)
 
 def test_costs_of_a_population_are_the_scores_of_its_networks(tmp_path: Path) -> None:
     run = run_of(tmp_path, {"latency_ms": 30, "confidence": 0.9})
-    prices, rng = priced_setups(run), random.Random(2)
+    prices, rng = load_cost_models(run), random.Random(2)
     architectures = [run.space.random(rng) for _ in range(5)]
     codes = run.codebook.encode(architectures)
-    for metric, scorer in cheap_scorers(run, "edge", prices).items():
-        found = known_costs(run, "edge", prices)[metric](codes)
+    for metric, scorer in cost_metric_scorers(run, "edge", prices).items():
+        found = cost_functions(run, "edge", prices)[metric](codes)
         assert found == pytest.approx([scorer(architecture) for architecture in architectures]), metric
 
 
 @pytest.mark.parametrize("confidence", [None, 0.9])
 def test_guided_holds_a_limit_on_accuracy_as_surely_as_the_tier_says(tmp_path: Path, confidence: float | None) -> None:
     run = run_of(tmp_path, {"top1": 0.8, "top1_confidence": confidence}, search={"sampler": "guided"})
-    guide = guide_of(run, "edge", priced_setups(run))
+    guide = make_surrogate_spec(run, "edge", load_cost_models(run))
     assert guide is not None
     assert (guide.bound, guide.confidence) == (-0.8, confidence or 0.5)
 
@@ -174,18 +174,18 @@ def test_a_confidence_that_nothing_can_hold_is_refused(
 
 def test_guided_proposes_within_the_limits_of_a_tier(tmp_path: Path) -> None:
     run = run_of(tmp_path, {"latency_ms": 30, "macs": 400_000}, search={"sampler": "guided"})
-    prices = priced_setups(run)
-    guide = guide_of(run, "edge", prices)
+    prices = load_cost_models(run)
+    guide = make_surrogate_spec(run, "edge", prices)
     assert guide is not None
-    nothing = Told(np.empty((0, len(run.space.choices)), np.intp), np.empty(0), np.empty(0, np.bool_))
+    nothing = Observations(np.empty((0, len(run.space.choices)), np.intp), np.empty(0), np.empty(0, np.bool_))
     proposed = guide.propose(nothing, nothing.codes, (0, 0))
     assert proposed is not None
     (architecture,) = run.codebook.decode(proposed[None])
-    scorers = cheap_scorers(run, "edge", prices)
+    scorers = cost_metric_scorers(run, "edge", prices)
     assert not run.tier("edge").broken({m: scorers[m](architecture) for m in (LATENCY, "macs")})
 
 
 def test_guided_refuses_latencies_that_are_timed_during_the_search(tmp_path: Path) -> None:
     run = run_of(tmp_path, {}, search={"sampler": "guided"}, measure="live")
     with pytest.raises(ConfigError, match="knows latencies before they are timed"):
-        guide_of(run, "edge", priced_setups(run))
+        make_surrogate_spec(run, "edge", load_cost_models(run))

@@ -71,10 +71,10 @@ def test_many_networks_are_counted_as_they_are_one_by_one(
     whole: tuple[Path, Telling], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from hwnas.commands import report as reporting
-    from hwnas.commands.search import searched_before
+    from hwnas.commands.search import load_searches
 
     run = pipeline.open_run(whole[0])
-    (searched,) = searched_before(run, None, {})
+    (searched,) = load_searches(run, None, {})
     one_by_one = reporting.facts_of(run, None, {}, [searched]).tiers[0].points
     monkeypatch.setattr(reporting, "MANY", 1)
     monkeypatch.setattr(reporting, "CHUNK", 7)

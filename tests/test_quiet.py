@@ -8,15 +8,15 @@ import sys
 
 import pytest
 
-from hwnas.io.quiet import muted
+from hwnas.io.quiet import suppress_stdio
 
 
 def test_native_code_is_not_heard_and_is_afterwards(capfd: pytest.CaptureFixture[str]) -> None:
     print("before")
-    with muted():
+    with suppress_stdio():
         os.write(1, b"hidden")
         os.write(2, b"hidden")
-        with muted():
+        with suppress_stdio():
             os.write(1, b"hidden")
         os.write(1, b"hidden")
     os.write(1, b"after")
@@ -25,7 +25,7 @@ def test_native_code_is_not_heard_and_is_afterwards(capfd: pytest.CaptureFixture
 
 
 def test_an_error_ends_the_silence(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(RuntimeError), muted():
+    with pytest.raises(RuntimeError), suppress_stdio():
         raise RuntimeError
     os.write(1, b"heard")
     assert capfd.readouterr().out == "heard"

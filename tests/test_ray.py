@@ -20,19 +20,19 @@ from hwnas.search.evaluate import Evaluation, evaluate
 from hwnas.search.progress import Progress
 from hwnas.search.score_store import ScoreStore
 from hwnas.search.study import open_study
-from hwnas.search.study_spec import Plan
+from hwnas.search.study_spec import StudySpec
 from hwnas.search.workers.cluster import Watched
 from hwnas.search.workers.dispatcher import Scoring
 from hwnas.search.workers.ray_tune import Workers, run_on_ray
-from hwnas.search.workers.score_cache import Ledger
+from hwnas.search.workers.score_cache import ScoreBuffer
 from hwnas.space import Architecture
 from tests.nodes import two_nodes
 from tests.test_study import LATENCY, LIMITED, SPACE, TOP1, keys, latency, score, top1
 
-PLAN = Plan(SPACE, LIMITED, "nsga2", population=4, seed=3)
+PLAN = StudySpec(SPACE, LIMITED, "nsga2", population=4, seed=3)
 
 
-def scored(architecture: Architecture, ledger: Ledger) -> Evaluation:
+def scored(architecture: Architecture, ledger: ScoreBuffer) -> Evaluation:
     found = evaluate(architecture, {LATENCY: latency, TOP1: top1}, LIMITED, ledger, {TOP1: "toy"})
     return Evaluation(found.architecture, found.scores, found.broken, 0.0, found.failed)
 
@@ -45,7 +45,7 @@ def deadly(folder: str) -> Scoring:
     """The first actor to come to its third architecture dies of it, once."""
     seen: list[Architecture] = []
 
-    def score_or_die(architecture: Architecture, ledger: Ledger) -> Evaluation:
+    def score_or_die(architecture: Architecture, ledger: ScoreBuffer) -> Evaluation:
         seen.append(architecture)
         if len(seen) == 3:
             try:
@@ -60,7 +60,7 @@ def deadly(folder: str) -> Scoring:
 
 
 def slow() -> Scoring:
-    def score_slowly(architecture: Architecture, ledger: Ledger) -> Evaluation:
+    def score_slowly(architecture: Architecture, ledger: ScoreBuffer) -> Evaluation:
         time.sleep(0.05)
         return scored(architecture, ledger)
 
@@ -85,7 +85,7 @@ def crashing() -> Scoring:
 def telling(folder: str) -> Scoring:
     """An actor that scores leaves its number, and waits for another one's."""
 
-    def score_and_tell(architecture: Architecture, ledger: Ledger) -> Evaluation:
+    def score_and_tell(architecture: Architecture, ledger: ScoreBuffer) -> Evaluation:
         (Path(folder) / str(os.getpid())).touch()
         deadline = time.monotonic() + 20
         while len(list(Path(folder).iterdir())) < 2 and time.monotonic() < deadline:
@@ -156,7 +156,7 @@ def test_the_driver_killed_loses_nothing_that_was_told(cluster: Any, tmp_path: P
 def lethal(key: str) -> Scoring:
     """One architecture kills every actor that scores it."""
 
-    def score_or_die(architecture: Architecture, ledger: Ledger) -> Evaluation:
+    def score_or_die(architecture: Architecture, ledger: ScoreBuffer) -> Evaluation:
         if architecture.key == key:
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(0.02)
@@ -193,7 +193,7 @@ def test_what_kills_its_workers_fails_and_is_tried_again_by_the_next_command(clu
     study = open_study(PLAN, log)
     run_on_ray(study, partial(lethal, first.architecture.key), 6, Workers(2))
     assert [e.architecture for e in study.evaluations if e.failed] == [first.architecture]
-    assert study.told == len(set(keys(study))) == 6
+    assert study.n_trials == len(set(keys(study))) == 6
     again = open_study(PLAN, log)
     run_on_ray(again, make, 6, Workers(1))
     assert set(keys(again)) == set(keys(study))
@@ -233,14 +233,14 @@ def test_a_worker_that_cannot_be_set_up_stops_the_search_and_says_why(cluster: A
     study = open_study(PLAN)
     with pytest.raises(RunError, match=r"a worker cannot be set up \(ImportError: No module named `mine`\)"):
         run_on_ray(study, unmade, 5, Workers(1))
-    assert study.told == 0
+    assert study.n_trials == 0
 
 
 def test_workers_that_die_at_their_start_stop_the_search(cluster: Any) -> None:
     study = open_study(PLAN)
     with pytest.raises(RunError, match="3 workers in a row died before they were handed anything"):
         run_on_ray(study, crashing, 5, Workers(1))
-    assert study.told == 0
+    assert study.n_trials == 0
 
 
 def test_two_workers_score_at_one_time(cluster: Any, tmp_path: Path) -> None:

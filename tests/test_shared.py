@@ -17,14 +17,14 @@ from optuna.trial import TrialState
 
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.storage.backends import open_storage
-from hwnas.search.storage.heartbeat import Presence
+from hwnas.search.storage.heartbeat import Heartbeat
 from hwnas.search.storage.shared import TRIES
 from hwnas.search.study import Study, Trial, open_study
-from hwnas.search.study_spec import Plan
+from hwnas.search.study_spec import StudySpec
 from hwnas.space import Architecture
 from tests.test_study import LIMITED, SPACE, TIER, keys, score
 
-PLAN = Plan(SPACE, LIMITED, "nsga2", population=4, seed=3)
+PLAN = StudySpec(SPACE, LIMITED, "nsga2", population=4, seed=3)
 
 
 def scored(architecture: Architecture) -> Evaluation:
@@ -71,8 +71,8 @@ def test_two_that_take_turns_score_nothing_twice_and_know_what_the_other_told(lo
         assert len({trial.architecture.key for _, trial in trials}) == 3
         for study, trial in trials:
             study.tell(trial, scored(trial.architecture))
-    one.catch_up()
-    two.catch_up()
+    one.sync()
+    two.sync()
     assert len(one.evaluations) == 9
     assert set(keys(one)) == set(keys(two)) == {t.user_attrs["key"] for t in stored(log)}
 
@@ -105,7 +105,7 @@ def test_what_is_given_back_is_asked_again_at_once(log: Path) -> None:
 def test_a_claim_whose_process_elsewhere_falls_silent_is_taken_over_and_its_late_result_is_dropped(
     log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hwnas.search.storage.heartbeat.place", lambda: "elsewhere")
+    monkeypatch.setattr("hwnas.search.storage.heartbeat.host_id", lambda: "elsewhere")
     silent = open_study(PLAN, log, shared=True, lease_s=1000)
     late = asked(silent)
     monkeypatch.undo()
@@ -120,13 +120,13 @@ def test_a_claim_whose_process_elsewhere_falls_silent_is_taken_over_and_its_late
 
 
 def test_a_beat_is_life() -> None:
-    presence = Presence(lambda name, card: None, lease_s=0.05)
+    presence = Heartbeat(lambda name, card: None, lease_s=0.05)
     elsewhere = {"place": "elsewhere", "pid": 1, "born": "1", "beat": 0}
     for beat in range(4):
-        assert presence.lives("other", {**elsewhere, "beat": beat})
+        assert presence.is_alive("other", {**elsewhere, "beat": beat})
         time.sleep(0.03)
     time.sleep(0.06)
-    assert not presence.lives("other", {**elsewhere, "beat": 3})
+    assert not presence.is_alive("other", {**elsewhere, "beat": 3})
 
 
 def workers(log: Path) -> set[str]:
@@ -179,10 +179,10 @@ def test_processes_share_the_work_and_outlive_one_that_is_killed(log: Path, repo
 
 
 def test_an_architecture_that_kills_its_processes_ends_as_failed(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = Plan(SPACE, TIER, "random", seed=1)
+    plan = StudySpec(SPACE, TIER, "random", seed=1)
     killers = set()
     for number in range(TRIES + 1):  # one process number, unlike births: those before are dead
-        monkeypatch.setattr("hwnas.search.storage.heartbeat.born", lambda pid, number=number: str(number))
+        monkeypatch.setattr("hwnas.search.storage.heartbeat.process_start_time", lambda pid, number=number: str(number))
         study = open_study(plan, log, shared=True)
         if number < TRIES:
             killers.add(asked(study).architecture)

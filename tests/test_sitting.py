@@ -20,7 +20,7 @@ from hwnas.export.onnx import export_onnx
 from hwnas.measure import session as sitting
 from hwnas.measure.conditions.cores import chosen, kept_to
 from hwnas.measure.conditions.tree import Tree
-from hwnas.measure.session import merged, sittings, time_files
+from hwnas.measure.session import merged, split_sessions, time_files
 from hwnas.measure.timing import REFERENCE, Measurement, Timing
 from hwnas.runtimes import Runtime, open_runtime
 
@@ -98,13 +98,15 @@ def test_sittings_hold_everything_once_in_order_within_their_bounds(
     files = [tmp_path / str(n) for n in range(10)]
     for file in files:
         file.write_bytes(b"x" * 1000)
-    by_count = list(sittings(files, replace(QUICK, group=4)))
+    by_count = list(split_sessions(files, replace(QUICK, group=4)))
     assert by_count == [range(4), range(4, 8), range(8, 10)]
     monkeypatch.setattr(sitting, "_memory_bytes", lambda: 4 * 3 * 2500)
-    assert list(sittings(files, QUICK)) == [range(n, n + 2) for n in range(0, 10, 2)]
+    assert list(split_sessions(files, QUICK)) == [range(n, n + 2) for n in range(0, 10, 2)]
     monkeypatch.setattr(sitting, "_memory_bytes", lambda: 8.0)
-    assert list(sittings(files, QUICK)) == [range(n, n + 1) for n in range(10)], "a file that is too large goes alone"
-    assert list(sittings([], QUICK)) == []
+    assert list(split_sessions(files, QUICK)) == [range(n, n + 1) for n in range(10)], (
+        "a file that is too large goes alone"
+    )
+    assert list(split_sessions([], QUICK)) == []
 
 
 def test_conditions_tell_the_machine_the_cores_and_what_computes(files: list[Path]) -> None:

@@ -13,9 +13,9 @@ from hwnas import pipeline
 from hwnas.accuracy.zero_cost_proxies.scorer import TrainingFree
 from hwnas.errors import ConfigError, RunError
 from hwnas.pareto import Objective, best
-from hwnas.problem.cost_models import cheap_scorers
+from hwnas.problem.cost_models import cost_metric_scorers
 from hwnas.search.fronts import read_front
-from hwnas.search.successive_halving import draw
+from hwnas.search.successive_halving import sample_initial
 from hwnas.space import Architecture
 from hwnas.tabular import TableMetric
 from hwnas.workspace.workspace import open_run
@@ -41,7 +41,7 @@ def test_a_run_is_solved_again_as_a_search_with_these_limits_would(whole: Path, 
     other = published(tmp_path, tiers={"edge": {"setup": "board", "limits": limits}})
     (searched,) = pipeline.search(other, runs=tmp_path)
     stored = {json.loads(line)["key"] for line in (whole / "scores.jsonl").read_text().splitlines()}
-    assert solved.stored == len(stored)
+    assert solved.n_stored == len(stored)
     expected = {p.architecture.key for p in searched.front}
     assert {p.architecture.key for p in solved.front} == expected
     assert expected <= stored
@@ -172,8 +172,8 @@ def test_a_search_begins_with_the_best_untrained_networks_within_the_limits(tmp_
     path = published(tmp_path, search=search)
     (searched,) = pipeline.search(path, runs=tmp_path)
     run = open_run(path, runs=tmp_path)
-    tier, costs = run.tier("edge"), cheap_scorers(run, "edge", {})
-    drawn = draw(run.space, 30, 0, lambda a: costs["latency_ms@board"](a) <= 0.9)
+    tier, costs = run.tier("edge"), cost_metric_scorers(run, "edge", {})
+    drawn = sample_initial(run.space, 30, 0, lambda a: costs["latency_ms@board"](a) <= 0.9)
     rows = [{metric: scorer(a) for metric, scorer in costs.items()} for a in drawn]
     wanted = (Objective("params", "max"), Objective("macs", "max"), tier.objectives[1])
     expected = [drawn[index] for index in best(rows, wanted, 4)]

@@ -23,15 +23,15 @@ from hwnas.ops.conv import Conv
 from hwnas.space import AnySpace, FunctionSpace
 from hwnas.space.function import Choose
 from hwnas.supernet import Recipe, Supernet, load_trained, train
-from hwnas.supernet.strategies import Lesson
+from hwnas.supernet.strategies import SampledSubnet
 from hwnas.supernet.training import checkpoint
-from hwnas.supernet.training.ema import Average
+from hwnas.supernet.training.ema import EMA
 from hwnas.supernet.training.recipe import make_optimizer
 from hwnas.supernet.training.schedules import SCHEDULES, learning_rate
-from hwnas.supernet.training.skipped import ALWAYS, Failures, read_failures
-from hwnas.supernet.training.standalone import train_alone
+from hwnas.supernet.training.skipped import ALWAYS, SkippedSubnets, read_failures
+from hwnas.supernet.training.standalone import train_standalone
 from hwnas.supernet.training.step import take_step
-from hwnas.supernet.training.task import Course, Pupil
+from hwnas.supernet.training.task import ActiveSubnet, TrainTask
 from tests.spaces import SMALL, space_of
 from tests.test_train import RECIPE, SPACE, assert_equal, small_data, weights
 
@@ -41,14 +41,14 @@ def data() -> Dataset:
     return small_data()
 
 
-def course_of(space: AnySpace, supernet: Supernet, recipe: Recipe, **more: Any) -> Course:
+def course_of(space: AnySpace, supernet: Supernet, recipe: Recipe, **more: Any) -> TrainTask:
     given = {"split": None, "optimizer": make_optimizer(supernet, recipe), "pupils": None}
-    return Course(module=supernet, recipe=recipe, **{**given, **more})
+    return TrainTask(module=supernet, recipe=recipe, **{**given, **more})
 
 
-def pupils_of(space: AnySpace, supernet: Supernet, lessons: Sequence[Lesson]) -> list[Pupil]:
+def pupils_of(space: AnySpace, supernet: Supernet, lessons: Sequence[SampledSubnet]) -> list[ActiveSubnet]:
     return [
-        Pupil(partial(supernet, network=lower(space, lesson.architecture)), lesson.architecture, lesson.teacher)
+        ActiveSubnet(partial(supernet, network=lower(space, lesson.architecture)), lesson.architecture, lesson.teacher)
         for lesson in lessons
     ]
 
@@ -60,7 +60,7 @@ def pupils_of(space: AnySpace, supernet: Supernet, lessons: Sequence[Lesson]) ->
 def test_parts_of_a_batch_give_the_gradients_of_the_whole(size: int, parts: int, distil: bool) -> None:
     """Of networks whose normalisation looks at one image at a time."""
     space = SMALL["transformers"]
-    lessons = [Lesson(space.largest()), Lesson(space.smallest(), 0 if distil else None)]
+    lessons = [SampledSubnet(space.largest()), SampledSubnet(space.smallest(), 0 if distil else None)]
     images, labels = torch.randn(size, 3, 8, 8, generator=torch.Generator().manual_seed(size)), torch.arange(size) % 4
     found = []
     for count in (1, parts):
@@ -79,7 +79,7 @@ def test_a_batch_that_cannot_be_cut_so_is_refused(data: Dataset, tmp_path: Path)
         train(Supernet(SPACE), SPACE, data, replace(RECIPE, accumulate=17), tmp_path)
     network = lower(SPACE, SPACE.smallest())
     with pytest.raises(ConfigError, match="batch_size 201 exceeds the 200 training images"):
-        train_alone(network, data, replace(RECIPE, batch_size=201))
+        train_standalone(network, data, replace(RECIPE, batch_size=201))
 
 
 # --- rates ---
@@ -100,25 +100,25 @@ def test_schedules_are_what_they_are_called() -> None:
 
 def test_an_average_follows_the_weights() -> None:
     module = nn.Linear(2, 1, bias=False)
-    average = Average(module, 0.9)
+    average = EMA(module, 0.9)
     seen = [module.weight.detach().clone()]
     for step in range(1, 200):
         with torch.no_grad():
             module.weight.fill_(float(step))
-        average.follow(module, step)
+        average.update(module, step)
         keep = min(0.9, (1 + step) / (10 + step))
         seen.append(keep * seen[-1] + (1 - keep) * step)
     assert_close(average.module.weight.detach(), seen[-1])
     assert average.module is not module
 
 
-EMA = replace(RECIPE, ema_decay=0.9, learning_rate=0.05)
+EMA_RECIPE = replace(RECIPE, ema_decay=0.9, learning_rate=0.05)
 
 
 def test_an_averaged_training_is_resumed_bit_for_bit_and_the_average_is_what_is_used(
     data: Dataset, tmp_path: Path
 ) -> None:
-    recipe = replace(EMA, largest_epochs=1, sort_channels_at=(2,))
+    recipe = replace(EMA_RECIPE, largest_epochs=1, sort_channels_at=(2,))
     whole, parts = Supernet(SPACE), Supernet(SPACE, seed=4)
     history = train(whole, SPACE, data, recipe, tmp_path / "whole")
 
@@ -150,7 +150,9 @@ def test_the_average_is_sorted_with_the_weights(data: Dataset, tmp_path: Path) -
 
 def test_a_network_alone_is_averaged_as_well(data: Dataset) -> None:
     network = lower(SPACE, SPACE.smallest())
-    one, other = (train_alone(network, data, replace(EMA, epochs=1, ema_decay=decay)) for decay in (0.0, 0.9))
+    one, other = (
+        train_standalone(network, data, replace(EMA_RECIPE, epochs=1, ema_decay=decay)) for decay in (0.0, 0.9)
+    )
     assert not torch.equal(next(one.parameters()), next(other.parameters()))
 
 
@@ -298,21 +300,21 @@ def test_a_network_that_others_learn_from_may_not_fail(data: Dataset, tmp_path: 
     with pytest.raises(TrainingError, match=r"from which the others of its step learn, .*three channels"):
         train(Supernet(space), space, data, RECIPE, tmp_path)
     with pytest.raises(TrainingError, match="the network cannot be trained"):
-        train_alone(lower(space, space.largest()), data, RECIPE)
+        train_standalone(lower(space, space.largest()), data, RECIPE)
 
 
 def test_few_failures_are_borne_in_an_epoch_of_any_length() -> None:
-    failures, one = Failures(), SPACE.largest()
+    failures, one = SkippedSubnets(), SPACE.largest()
     for _ in range(ALWAYS):
-        failures.note(one, ValueError("x"))
+        failures.record(one, ValueError("x"))
     with pytest.raises(TrainingError):
-        failures.note(one, ValueError("x"))
+        failures.record(one, ValueError("x"))
     failures.begin()
     failures.tried = 1000
     for _ in range(100):
-        failures.note(one, ValueError("x"))
+        failures.record(one, ValueError("x"))
     with pytest.raises(TrainingError):
-        failures.note(one, ValueError("x"))
+        failures.record(one, ValueError("x"))
 
 
 def test_memory_that_runs_out_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -323,5 +325,5 @@ def test_memory_that_runs_out_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -
 
     course = course_of(SPACE, supernet, RECIPE)
     with pytest.raises(TrainingError, match="memory ran out in architecture") as caught:
-        take_step(course, [Pupil(full, SPACE.largest())], torch.randn(4, 1, 8, 8), torch.arange(4), 0, 1)
+        take_step(course, [ActiveSubnet(full, SPACE.largest())], torch.randn(4, 1, 8, 8), torch.arange(4), 0, 1)
     assert "train.accumulate" in caught.value.do

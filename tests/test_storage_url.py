@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hwnas.config import dump_experiment, parse_experiment, published
 from hwnas.errors import ConfigError, HwnasError
 from hwnas.io.storage_url import driver_message, has_secrets, public_url, storage_url
-from hwnas.search.consistency import kept_studies
-from hwnas.search.storage.backends import look_into, open_storage
+from hwnas.search.consistency import stored_studies
+from hwnas.search.storage.backends import open_storage, probe
 
 PASSWORDS = st.text(alphabet=string.ascii_letters + "/@:%#?&=;{}$+ äß漢'\"\\", min_size=1, max_size=12).map(
     lambda middle: f"S3CR{middle}T-K3Y"
@@ -60,7 +60,7 @@ def test_no_part_of_a_password_is_printed(url: str) -> None:
 @settings(deadline=None)
 @given(URLS)
 def test_an_error_about_a_storage_holds_no_part_of_its_password(url: str) -> None:
-    for use in (open_storage, look_into, lambda storage: kept_studies(storage, "x")):
+    for use in (open_storage, probe, lambda storage: stored_studies(storage, "x")):
         with pytest.raises(HwnasError) as caught:
             use(url)
         assert not leaks(f"{caught.value} {caught.value.args}")

@@ -16,7 +16,7 @@ from hwnas.errors import ConfigError
 from hwnas.network import lower
 from hwnas.space import AnySpace, Architecture, FunctionSpace, Space
 from hwnas.space.function import Choose
-from hwnas.supernet import STRATEGIES, Lesson, Recipe, Step
+from hwnas.supernet import STRATEGIES, Recipe, SampledSubnet, Step
 from hwnas.supernet.strategies import open_strategy
 from hwnas.supernet.strategies.phases import kind_of, phases_of
 from tests.spaces import SMALL, enumerate_architectures, mb, space_of
@@ -28,7 +28,9 @@ each_small_space = pytest.mark.parametrize("name", SMALL)
 RECIPE = Recipe(epochs=30)
 
 
-def lessons_of(strategy: str, space: AnySpace, seed: int, *, epoch: int = 30, recipe: Recipe = RECIPE) -> list[Lesson]:
+def lessons_of(
+    strategy: str, space: AnySpace, seed: int, *, epoch: int = 30, recipe: Recipe = RECIPE
+) -> list[SampledSubnet]:
     drawn = open_strategy(space, replace(recipe, strategy=strategy))
     return list(drawn(Step(epoch, recipe.epochs, 1, 10, 0.0), random.Random(seed)))
 
@@ -46,7 +48,7 @@ def test_the_lessons_of_a_step_follow_from_the_seed_and_can_be_made(strategy: st
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_the_largest_network_is_alone_in_the_first_epochs(strategy: str) -> None:
     space, recipe = SMALL["per layer"], replace(RECIPE, largest_epochs=4)
-    assert lessons_of(strategy, space, 0, epoch=4, recipe=recipe) == [Lesson(space.largest())]
+    assert lessons_of(strategy, space, 0, epoch=4, recipe=recipe) == [SampledSubnet(space.largest())]
     assert len({tuple(lessons_of(strategy, space, seed, epoch=5, recipe=recipe)) for seed in range(9)}) > 1
 
 
@@ -58,8 +60,8 @@ def test_the_largest_network_is_alone_in_the_first_epochs(strategy: str) -> None
 def test_a_sandwich_holds_the_largest_first_and_the_others_learn_from_it(middles: int, seed: int) -> None:
     space = SMALL["per layer"]
     found = lessons_of("sandwich", space, seed, recipe=replace(RECIPE, middles=middles))
-    assert found[0] == Lesson(space.largest(), teacher=None)
-    assert found[1] == Lesson(space.smallest(), teacher=0)
+    assert found[0] == SampledSubnet(space.largest(), teacher=None)
+    assert found[1] == SampledSubnet(space.smallest(), teacher=0)
     assert [lesson.teacher for lesson in found[2:]] == [0] * middles
 
 
@@ -169,7 +171,7 @@ def test_progressive_phases_widen_the_space_until_it_is_whole(name: str) -> None
                 picks = dict(lesson.architecture.picks)
                 assert all(picks[name] == options[name][-1] for name in closed & picks.keys()), phase
     last = lessons_of("progressive", space, 5, epoch=RECIPE.epochs)
-    assert last[:2] == [Lesson(space.largest()), Lesson(space.smallest(), 0)]
+    assert last[:2] == [SampledSubnet(space.largest()), SampledSubnet(space.smallest(), 0)]
 
 
 @pytest.mark.parametrize("name", ["per layer", "blocks", "shared knob", "empty stages", "two operators"])
@@ -270,7 +272,7 @@ def own(tmp_path: Path) -> Path:
 def test_a_strategy_may_be_a_function_of_the_user(own: Path) -> None:
     space = SMALL["per layer"]
     drawn = open_strategy(space, replace(RECIPE, strategy="own.py:largest"), base=own)
-    assert drawn(Step(1, 1, 1, 1, 0.0), random.Random(0)) == [Lesson(space.largest())]
+    assert drawn(Step(1, 1, 1, 1, 0.0), random.Random(0)) == [SampledSubnet(space.largest())]
 
 
 BAD_STRATEGIES = {

@@ -21,9 +21,9 @@ from hwnas.search.fronts import hypervolume_history
 from hwnas.search.progress import Finished, Progress
 from hwnas.search.samplers import SAMPLERS
 from hwnas.search.score_store import ScoreStore
-from hwnas.search.storage.in_memory import Memory
+from hwnas.search.storage.in_memory import InMemoryStorage
 from hwnas.search.study import Study, open_study
-from hwnas.search.study_spec import Plan
+from hwnas.search.study_spec import StudySpec
 from hwnas.space import Architecture, FunctionSpace
 
 TOP1, LATENCY = "top1@toy", "latency_ms@toy"
@@ -75,7 +75,7 @@ def test_a_continued_study_is_the_one_never_interrupted(log: Path, sampler: str,
             return Evaluation(architecture, {}, failed="boom")
         return score(architecture, LIMITED)
 
-    plan = Plan(SPACE, LIMITED, sampler, population=6, seed=3)
+    plan = StudySpec(SPACE, LIMITED, sampler, population=6, seed=3)
     whole = open_study(plan)
     whole.run(limited, 42)
     open_study(plan, log).run(limited, stop)
@@ -93,7 +93,7 @@ def test_gaussian_processes_continue_as_well(log: Path) -> None:
         values = [float(v) for _, v in architecture.picks]
         return Evaluation(architecture, {TOP1: sum(values), LATENCY: values[0] * values[1]})
 
-    plan = Plan(small, TIER, "gp", seed=1)
+    plan = StudySpec(small, TIER, "gp", seed=1)
     whole = open_study(plan)
     whole.run(scored, 12)
     open_study(plan, log).run(scored, 11)
@@ -103,7 +103,7 @@ def test_gaussian_processes_continue_as_well(log: Path) -> None:
 
 
 def test_a_log_cut_anywhere_loses_at_most_one_trial(log: Path) -> None:
-    plan = Plan(SPACE, TIER, population=4, seed=1)
+    plan = StudySpec(SPACE, TIER, population=4, seed=1)
     open_study(plan, log).run(score, 12)
     content, whole = log.read_bytes(), open_study(plan, log).evaluations
     last = content.rstrip(b"\n").rfind(b"\n") + 1
@@ -128,8 +128,8 @@ study.run(lambda a: toy.stored_score(a, store, 0.004), 60)
 """
 
 
-def stored_plan() -> Plan:
-    return Plan(SPACE, TIER, population=8, seed=5)
+def stored_plan() -> StudySpec:
+    return StudySpec(SPACE, TIER, population=8, seed=5)
 
 
 def stored_score(architecture: Architecture, store: ScoreStore, seconds: float) -> Evaluation:
@@ -175,7 +175,7 @@ def lines(path: Path) -> int:
 
 
 def test_trials_of_other_hands_are_left_alone(log: Path) -> None:
-    plan = Plan(SPACE, TIER, population=6, seed=2)
+    plan = StudySpec(SPACE, TIER, population=6, seed=2)
     open_study(plan, log).run(score, 10)
     kept = reopened(log)
     kept.ask()  # is left running, as a killed worker would leave it
@@ -188,7 +188,7 @@ def test_trials_of_other_hands_are_left_alone(log: Path) -> None:
 
 
 def test_a_database_continues_as_well(tmp_path: Path) -> None:
-    plan, url = Plan(SPACE, LIMITED, population=6), f"sqlite:///{tmp_path}/study.db"
+    plan, url = StudySpec(SPACE, LIMITED, population=6), f"sqlite:///{tmp_path}/study.db"
     open_study(plan, url, name="run/edge").run(lambda a: score(a, LIMITED), 8)
     study = open_study(plan, url, name="run/edge")
     study.run(lambda a: score(a, LIMITED), 16)
@@ -199,7 +199,7 @@ def test_a_database_continues_as_well(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("change", ["{", "[]", '{"op_code": 99}', "{}"])
 def test_a_damaged_log_is_an_error(log: Path, change: str) -> None:
-    plan = Plan(SPACE, TIER, population=4)
+    plan = StudySpec(SPACE, TIER, population=4)
     open_study(plan, log).run(score, 5)
     content = log.read_text().splitlines()
     content[3] = change
@@ -211,18 +211,18 @@ def test_a_damaged_log_is_an_error(log: Path, change: str) -> None:
 def test_a_url_that_leads_nowhere_is_an_error(tmp_path: Path) -> None:
     for url in ("nosuchdb://x", "sqlite:////proc/nowhere/study.db"):
         with pytest.raises(HwnasError, match=url.split(":")[0]):
-            open_study(Plan(SPACE, TIER), url)
+            open_study(StudySpec(SPACE, TIER), url)
 
 
 def test_a_changed_plan_is_another_study_in_the_same_log(log: Path) -> None:
-    open_study(Plan(SPACE, TIER, population=6), log).run(score, 10)
-    changed = open_study(Plan(SPACE, LIMITED, population=6), log)
+    open_study(StudySpec(SPACE, TIER, population=6), log).run(score, 10)
+    changed = open_study(StudySpec(SPACE, LIMITED, population=6), log)
     assert changed.evaluations == ()
     assert "limits changed" in changed.notices[0]
     assert "10 trials" in changed.notices[0]
     changed.run(lambda a: score(a, LIMITED), 4)
-    assert len(open_study(Plan(SPACE, TIER, population=6), log).evaluations) == 10
-    again = open_study(Plan(SPACE, LIMITED, population=6), log)
+    assert len(open_study(StudySpec(SPACE, TIER, population=6), log).evaluations) == 10
+    again = open_study(StudySpec(SPACE, LIMITED, population=6), log)
     assert (len(again.evaluations), again.notices) == (4, ())
 
 
@@ -235,16 +235,16 @@ def test_a_genetic_sampler_proposes_from_the_last_generations_what_it_would_from
             return Evaluation(architecture, {}, failed="boom")
         return score(architecture, LIMITED)
 
-    windowed = open_study(Plan(SPACE, LIMITED, sampler, population=4, seed=3))
+    windowed = open_study(StudySpec(SPACE, LIMITED, sampler, population=4, seed=3))
     windowed.run(limited, 50)
-    monkeypatch.setattr("hwnas.search.study.Memory", lambda directions, genetic: Memory(directions))
-    whole = open_study(Plan(SPACE, LIMITED, sampler, population=4, seed=3))
+    monkeypatch.setattr("hwnas.search.study.Memory", lambda directions, genetic: InMemoryStorage(directions))
+    whole = open_study(StudySpec(SPACE, LIMITED, sampler, population=4, seed=3))
     whole.run(limited, 50)
     assert keys(windowed) == keys(whole)
 
 
 def test_the_hundredth_proposal_of_a_genetic_sampler_looks_at_no_more_trials_than_the_thirtieth() -> None:
-    study = open_study(Plan(SPACE, TIER, "nsga2", population=4))
+    study = open_study(StudySpec(SPACE, TIER, "nsga2", population=4))
     for count in (30, 100):
         study.run(score, count)
         assert len(study._memory.get_all_trials(0, deepcopy=False)) <= 4 * 4
@@ -256,7 +256,7 @@ def test_the_hundredth_proposal_of_a_genetic_sampler_looks_at_no_more_trials_tha
 @pytest.mark.parametrize("sampler", FAST)
 def test_every_architecture_is_tried_once_and_then_the_search_ends(sampler: str) -> None:
     tiny = FunctionSpace("tiny", lambda choose: [choose(f"k{i}", (3, 5)) for i in range(choose("depth", (1, 2, 3)))])
-    study = open_study(Plan(tiny, TIER, sampler, population=4))
+    study = open_study(StudySpec(tiny, TIER, sampler, population=4))
     finished = study.run(lambda a: Evaluation(a, {TOP1: float(len(a.picks)), LATENCY: float(dict(a.picks)["k0"])}), 100)
     assert finished == Finished(14, 0, "all 14 architectures of the space were tried")
     assert len(set(keys(study))) == 14
@@ -278,28 +278,28 @@ def test_a_space_that_cannot_be_counted_ends_when_nothing_is_new() -> None:
         def random(self, rng):  # type: ignore[no-untyped-def]
             return FunctionSpace("t", lambda choose: choose("k", (3, 5, 7))).random(rng)
 
-    study = open_study(Plan(Uncounted(), TIER, population=2))  # type: ignore[arg-type]
+    study = open_study(StudySpec(Uncounted(), TIER, population=2))  # type: ignore[arg-type]
     finished = study.run(lambda a: Evaluation(a, {TOP1: 1.0, LATENCY: 1.0}), 10)
     assert finished == Finished(3, 0, "500 proposals in a row were known")
     assert study.ask() is None
 
 
 def test_a_space_of_one_architecture_is_tried_once() -> None:
-    study = open_study(Plan(FunctionSpace("one", lambda choose: choose("k", (3,))), TIER))
+    study = open_study(StudySpec(FunctionSpace("one", lambda choose: choose("k", (3,))), TIER))
     assert study.run(lambda a: Evaluation(a, {TOP1: 1.0, LATENCY: 1.0}), 5).trials == 1
 
 
 @pytest.mark.parametrize("sampler", FAST)
 def test_what_comes_first_is_tried_first(sampler: str) -> None:
     first = (SPACE.smallest(), SPACE.largest(), SPACE.smallest())
-    study = open_study(Plan(SPACE, TIER, sampler, population=6, first=first))
+    study = open_study(StudySpec(SPACE, TIER, sampler, population=6, first=first))
     study.run(score, 20)
     assert [e.architecture for e in study.evaluations[:2]] == list(first[:2])
     assert len(set(keys(study))) == 20
 
 
 def test_open_trials_are_not_asked_again() -> None:
-    study = open_study(Plan(SPACE, TIER, "tpe"))
+    study = open_study(StudySpec(SPACE, TIER, "tpe"))
     trials = [study.ask() for _ in range(30)]
     assert len({trial.architecture.key for trial in trials if trial is not None}) == 30
     for trial in reversed(trials):
@@ -311,7 +311,7 @@ def test_open_trials_are_not_asked_again() -> None:
 def test_seeds_lead_elsewhere() -> None:
     found = []
     for seed in range(3):
-        study = open_study(Plan(SPACE, TIER, seed=seed))
+        study = open_study(StudySpec(SPACE, TIER, seed=seed))
         study.run(score, 10)
         found.append(tuple(keys(study)))
     assert len(set(found)) == 3
@@ -325,7 +325,7 @@ def test_the_search_beats_random_search(sampler: str, tier: Tier) -> None:
         volume = {}
         for name in (sampler, "random"):
             ends = (SPACE.smallest(), SPACE.largest())
-            study = open_study(Plan(SPACE, tier, name, population=12, seed=seed, first=ends))
+            study = open_study(StudySpec(SPACE, tier, name, population=12, seed=seed, first=ends))
             study.run(lambda a: score(a, tier), 120 if sampler == "tpe" else 200)
             volume[name] = hypervolume_history(study.evaluations, tier, reference)[-1]
         ahead += volume[sampler] > volume["random"]
@@ -341,9 +341,9 @@ def test_the_search_beats_random_search_on_a_published_benchmark(shared_data: Pa
 
 def test_an_unknown_sampler_is_named() -> None:
     with pytest.raises(ConfigError, match=r"unknown sampler `nsga`\. Did you mean `nsga[23]`"):
-        open_study(Plan(SPACE, TIER, "nsga")).ask()
+        open_study(StudySpec(SPACE, TIER, "nsga")).ask()
     with pytest.raises(ConfigError, match="population of 1"):
-        open_study(Plan(SPACE, TIER, population=1)).ask()
+        open_study(StudySpec(SPACE, TIER, population=1)).ask()
 
 
 # --- what is told ---
@@ -360,7 +360,7 @@ def reopened(log: Path) -> optuna.Study:
 
 
 def test_optuna_reads_what_was_told(log: Path) -> None:
-    study = open_study(Plan(SPACE, LIMITED, population=6), log)
+    study = open_study(StudySpec(SPACE, LIMITED, population=6), log)
     study.run(lambda a: score(a, LIMITED), 40)
     kept = reopened(log)
     assert [trial.user_attrs["key"] for trial in kept.trials] == keys(study)
@@ -377,7 +377,7 @@ def test_optuna_reads_what_was_told(log: Path) -> None:
 
 
 def test_an_objective_that_a_limit_cut_short_stays_unscored(log: Path) -> None:
-    study = open_study(Plan(SPACE, LIMITED, population=6), log)
+    study = open_study(StudySpec(SPACE, LIMITED, population=6), log)
     study.run(lambda a: score(a, LIMITED), 40)
     cut = [e for e in study.evaluations if e.broken]
     assert cut
@@ -394,7 +394,7 @@ def test_a_failed_evaluation_is_told_as_failed_with_its_reason(log: Path) -> Non
             return Evaluation(architecture, {LATENCY: 1.0}, failed="top1@toy: RuntimeError: boom")
         return score(architecture)
 
-    study = open_study(Plan(SPACE, TIER, population=6), log)
+    study = open_study(StudySpec(SPACE, TIER, population=6), log)
     finished = study.run(fragile, 30)
     failed = [t for t in reopened(log).trials if t.state == TrialState.FAIL]
     assert 0 < len(failed) == finished.failed < 30
@@ -404,7 +404,7 @@ def test_a_failed_evaluation_is_told_as_failed_with_its_reason(log: Path) -> Non
 
 def test_progress_counts_and_its_hypervolume_never_falls() -> None:
     seen: list[Progress] = []
-    study = open_study(Plan(SPACE, LIMITED, population=6))
+    study = open_study(StudySpec(SPACE, LIMITED, population=6))
     study.run(lambda a: score(a, LIMITED), 50, seen.append)
     assert [p.trials for p in seen] == list(range(1, 51))
     assert all(a.hypervolume <= b.hypervolume + 1e-9 for a, b in itertools.pairwise(seen))
@@ -413,7 +413,7 @@ def test_progress_counts_and_its_hypervolume_never_falls() -> None:
 
 
 def test_what_was_not_asked_cannot_be_told() -> None:
-    study = open_study(Plan(SPACE, TIER))
+    study = open_study(StudySpec(SPACE, TIER))
     trial = study.ask()
     assert trial is not None
     other = next(a for a in (SPACE.smallest(), SPACE.largest()) if a != trial.architecture)
@@ -440,7 +440,7 @@ def test_searching_loads_neither_torch_nor_a_runtime() -> None:
 
 def test_optuna_is_as_loud_as_before(log: Path, capfd: pytest.CaptureFixture[str]) -> None:
     before = optuna.logging.get_verbosity()
-    open_study(Plan(SPACE, TIER, "nsga3", population=4), log).run(score, 10)
-    open_study(Plan(SPACE, TIER, "nsga3", population=4), log)
+    open_study(StudySpec(SPACE, TIER, "nsga3", population=4), log).run(score, 10)
+    open_study(StudySpec(SPACE, TIER, "nsga3", population=4), log)
     assert optuna.logging.get_verbosity() == before
     assert capfd.readouterr() == ("", "")

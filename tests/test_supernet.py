@@ -25,8 +25,8 @@ from hwnas.ops import OPERATORS
 from hwnas.runtimes import open_runtime
 from hwnas.space import AnySpace, Choice, FunctionSpace, Value
 from hwnas.space.function import Choose
-from hwnas.supernet import Supernet, accuracy, calibration_images, recalibrate, settled
-from hwnas.supernet.slicing.kernel_transform import centre
+from hwnas.supernet import Supernet, accuracy, calibration_images, extract_recalibrated, recalibrate
+from hwnas.supernet.slicing.kernel_transform import center_crop
 from hwnas.supernet.weights import resized
 from tests.spaces import SMALL, mb, space_of
 from tests.test_operators import EXAMPLES, input_of
@@ -110,7 +110,7 @@ def test_gradients_of_a_slice_are_those_of_the_network_among_zeros(name: str) ->
         for parameter, value in module.get_submodule(slot).named_parameters():
             assert value.grad is not None
             key = f"{slot}/{operator.kind}/{parameter.replace('.', '/')}"
-            centre(expected[key], tuple(value.shape)).copy_(value.grad)
+            center_crop(expected[key], tuple(value.shape)).copy_(value.grad)
     used = 0
     for parameter, value in supernet.named_parameters():
         found = torch.zeros_like(value) if value.grad is None else value.grad
@@ -146,12 +146,12 @@ def test_a_slice_is_leading_channels_and_the_centre_of_a_kernel(sizes: list[tupl
     whole = tuple(max(pair) for pair in sizes)
     part = tuple(min(pair) for pair in sizes)
     largest = torch.arange(np.prod(whole)).reshape(whole)
-    found = centre(largest, part)
+    found = center_crop(largest, part)
     begins = [0 if axis < 2 else (w - p) // 2 for axis, (w, p) in enumerate(zip(whole, part, strict=True))]
     places = tuple(slice(begin, begin + p) for begin, p in zip(begins, part, strict=True))
     assert torch.equal(found, largest[places])
     assert found.untyped_storage().data_ptr() == largest.untyped_storage().data_ptr(), "no copy is made"
-    assert centre(largest, whole) is largest
+    assert center_crop(largest, whole) is largest
 
 
 @given(st.integers(0, 2), st.integers(0, 3))
@@ -159,7 +159,7 @@ def test_kernels_are_nested_about_one_middle(inner: int, more: int) -> None:
     small, large = 2 * inner + 1, 2 * (inner + more) + 1
     kernel = torch.zeros(1, 1, large, large)
     kernel[0, 0, large // 2, large // 2] = 1
-    found = centre(kernel, (1, 1, small, small))
+    found = center_crop(kernel, (1, 1, small, small))
     assert found[0, 0, small // 2, small // 2] == 1
     assert found.sum() == 1
 
@@ -206,7 +206,7 @@ def test_operators_share_by_their_names() -> None:
     space, supernet = opened("blocks")
     thin, wide, conv = (weights_of(supernet, picked(space, ".op", op)) for op in ("thin", "wide", "conv"))
     depth = "s1_1/mbconv/body/depth/conv/weight"
-    assert torch.equal(thin[depth], centre(wide[depth], tuple(thin[depth].shape)))
+    assert torch.equal(thin[depth], center_crop(wide[depth], tuple(thin[depth].shape)))
     assert not {name for name in conv if "/mbconv/" in name}
     assert not torch.equal(wide[depth], wide[depth.replace("s1_1", "s1_2")])
 
@@ -264,7 +264,7 @@ def test_nothing_draws_from_the_global_generators(digits: Dataset) -> None:
     supernet.train()(some_images(network), network)
     supernet.eval()(some_images(network), network)
     calibration = calibration_images(digits, count=2, batch_size=16, seed=0)
-    accuracy(settled(supernet, network, calibration), network, digits.validation.first(16))
+    accuracy(extract_recalibrated(supernet, network, calibration), network, digits.validation.first(16))
     assert torch.equal(before[0], torch.get_rng_state())
     assert before[1:] == (random.getstate(), np.random.get_state()[1].tolist())
 
@@ -392,7 +392,7 @@ def test_statistics_are_the_means_over_the_batches(digits: Dataset) -> None:
     space, supernet = opened("digits")
     network = lower(space, space.largest())
     calibration = calibration_images(digits, count=3, batch_size=40, seed=0)
-    module = settled(supernet, network, calibration)
+    module = extract_recalibrated(supernet, network, calibration)
     conv, norm = module.get_submodule("stem_1.conv"), module.get_submodule("stem_1.norm")
     seen = [conv(batch) for batch in calibration]
     assert_close(norm.running_mean, torch.stack([x.mean((0, 2, 3)) for x in seen]).mean(0))
@@ -408,7 +408,10 @@ def test_a_settled_network_is_the_same_every_time_and_leaves_the_supernet_alone(
     network = lower(space, space.largest())
     before = {name: value.clone() for name, value in supernet.state_dict().items()}
     batch = [some_images(network, 16)]
-    one, same = settled(supernet.train(), network, batch), settled(supernet.eval(), network, batch)
+    one, same = (
+        extract_recalibrated(supernet.train(), network, batch),
+        extract_recalibrated(supernet.eval(), network, batch),
+    )
     assert torch.equal(one(batch[0]), same(batch[0]))
     assert all(torch.equal(value, before[name]) for name, value in supernet.state_dict().items())
 
@@ -439,7 +442,7 @@ def test_the_file_of_a_settled_network_is_that_network(digits: Dataset, tmp_path
     space, supernet = opened("digits")
     runtime = open_runtime("onnxruntime", batch=8)
     for number, network in enumerate(some_networks(space, 3)):
-        module = settled(supernet, network, calibration_images(digits, count=2, batch_size=64, seed=0))
+        module = extract_recalibrated(supernet, network, calibration_images(digits, count=2, batch_size=64, seed=0))
         images = digits.validation.first(20).every()
         path = export_onnx(module, network.input_shape, tmp_path / f"{number}.onnx", batch=8)
         with torch.no_grad():

@@ -20,7 +20,7 @@ from hwnas.console import show_findings
 from hwnas.errors import DiskError, HwnasError, RunError, TableError
 from hwnas.io.checksum import SEAL
 from hwnas.io.resources import shipped_folder
-from hwnas.latency.building.model_files import Target, make_files
+from hwnas.latency.building.model_files import ModelFile, make_files
 from hwnas.latency.linting.findings import finding
 from hwnas.latency.linting.lint import lint_tables
 from hwnas.latency.merge import merge_tables
@@ -34,7 +34,7 @@ from hwnas.measure.timing import Measurement
 from hwnas.network import Network, lower
 from hwnas.ops.conv import Conv
 from hwnas.pipeline import bench_space, check
-from hwnas.problem.cost_models import Priced
+from hwnas.problem.cost_models import CostModels
 from hwnas.runtimes import Setup
 from hwnas.space import Space, read_space
 
@@ -336,7 +336,7 @@ def test_what_a_study_was_searched_with_does_not_change_by_a_checksum(tmp_path: 
     path = small(tmp_path / "t.jsonl")
     earlier = tmp_path / "earlier.jsonl"
     earlier.write_bytes(without_seals(path.read_bytes()))
-    sealed, plain = (Priced(read_table(one), cast("LatencyModel", None)).digest for one in (path, earlier))
+    sealed, plain = (CostModels(read_table(one), cast("LatencyModel", None)).digest for one in (path, earlier))
     assert sealed == plain == hashlib.sha256(earlier.read_bytes()).hexdigest()[:12]
 
 
@@ -404,7 +404,7 @@ def test_a_full_disk_is_not_blamed_on_operators(tmp_path: Path) -> None:
     def export(module: Any, input_shape: Any, path: Path) -> Path:
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    target = Target("conv", Conv(3, 8).module, (3, 8, 8))
+    target = ModelFile("conv", Conv(3, 8).module, (3, 8, 8))
     with pytest.raises(DiskError, match="cannot be written \\(No space left on device\\)") as caught:
         make_files([target, target], SETUP, ".onnx", export, tmp_path)
     assert str(tmp_path) in caught.value.where

@@ -19,10 +19,10 @@ from hwnas.errors import ConfigError
 from hwnas.network import build, lower
 from hwnas.pipeline import open_run
 from hwnas.supernet import Supernet, train
-from hwnas.supernet.training.resume import told_of
-from hwnas.supernet.training.standalone import train_alone
+from hwnas.supernet.training.resume import identity_dict
+from hwnas.supernet.training.standalone import train_standalone
 from hwnas.supernet.training.step import take_step
-from hwnas.supernet.training.task import Course, Pupil
+from hwnas.supernet.training.task import ActiveSubnet, TrainTask
 from hwnas.supernet.training.teacher import checked_teacher, teacher_of_weights
 from hwnas.workspace.teacher import open_teacher
 from tests.teams import SPACE, TWO, random_data
@@ -60,8 +60,8 @@ def test_networks_that_learn_from_labels_learn_from_the_teacher_by_its_weight(
         expected = {name: value.grad for name, value in supernet.named_parameters()}
         torch.manual_seed(0)
         optimizer = torch.optim.SGD(supernet.parameters(), lr=0.0)
-        course = Course(supernet, None, recipe, optimizer, lambda step, rng: [], teacher)  # type: ignore[arg-type]
-        told = take_step(course, [Pupil(lambda x: supernet(x, network), SPACE.largest())], images, labels, 0, 1)
+        course = TrainTask(supernet, None, recipe, optimizer, lambda step, rng: [], teacher)  # type: ignore[arg-type]
+        told = take_step(course, [ActiveSubnet(lambda x: supernet(x, network), SPACE.largest())], images, labels, 0, 1)
     assert told == pytest.approx(loss.item())
     for name, value in supernet.named_parameters():
         assert_close(value.grad, expected[name])
@@ -70,7 +70,7 @@ def test_networks_that_learn_from_labels_learn_from_the_teacher_by_its_weight(
 def test_a_network_learns_what_only_the_teacher_knows(data: Dataset) -> None:
     recipe = replace(RECIPE, epochs=3, teacher="x", teacher_weight=1.0)
     network = lower(SPACE, SPACE.smallest())
-    module = train_alone(network, data, recipe, teacher=Knowing())
+    module = train_standalone(network, data, recipe, teacher=Knowing())
     with torch.no_grad():
         said = module(data.validation.every()).argmax(1)
     assert (said == 1).float().mean() > 0.95
@@ -151,5 +151,5 @@ def test_an_experiment_names_its_teacher_by_a_function_or_by_weights(tmp_path: P
 
 
 def test_the_teacher_decides_the_weights_and_is_part_of_what_a_training_is() -> None:
-    assert told_of(replace(RECIPE, teacher="x")) != told_of(RECIPE)
-    assert told_of(replace(RECIPE, on_divergence="halve", launcher="ray")) == told_of(RECIPE)
+    assert identity_dict(replace(RECIPE, teacher="x")) != identity_dict(RECIPE)
+    assert identity_dict(replace(RECIPE, on_divergence="halve", launcher="ray")) == identity_dict(RECIPE)

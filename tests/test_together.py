@@ -17,8 +17,8 @@ from torch.testing import assert_close
 from hwnas.data import Dataset
 from hwnas.errors import ConfigError, MissingExtra, RunError, TrainingError
 from hwnas.supernet import Epoch, Step, Supernet, train
-from hwnas.supernet.distributed import Heard, train_together
-from hwnas.supernet.process_group import ALONE, Team
+from hwnas.supernet.distributed import Callbacks, train_distributed
+from hwnas.supernet.process_group import SINGLE_PROCESS, ProcessGroup
 from hwnas.supernet.training import checkpoint
 from tests.teams import SPACE, TWO, added_up, part_of, random_data, unopened
 
@@ -68,7 +68,7 @@ def test_two_processes_train_what_one_does_in_two_parts(own: Path, data: Dataset
     """Losses and weights are equal to rounding, dropout and the average included; all draw the same architectures."""
     steps: list[Step] = []
     epochs: list[Epoch] = []
-    train_together(partial(part_of, own / "two", own), 2, heard=Heard(step=steps.append, epoch=epochs.append))
+    train_distributed(partial(part_of, own / "two", own), 2, heard=Callbacks(step=steps.append, epoch=epochs.append))
     one = trained(own / "one", own, data, processes=1, accumulate=2)
     assert [(step.epoch, step.step) for step in steps] == [(e, s) for e in (1, 2) for s in range(1, 7)]
     assert [epoch.loss for epoch in epochs] == pytest.approx([epoch.loss for epoch in one], rel=1e-4)
@@ -87,7 +87,7 @@ def test_two_processes_train_what_one_does_in_two_parts(own: Path, data: Dataset
 def test_a_killed_process_is_told_and_one_process_goes_on(own: Path, data: Dataset) -> None:
     (own / "kill").touch()
     with pytest.raises(TrainingError, match=r"training 2 of 2 was ended by signal 9") as caught:
-        train_together(partial(part_of, own / "two", own), 2)
+        train_distributed(partial(part_of, own / "two", own), 2)
     assert "Run the same command again" in caught.value.do
     assert [path.name for path in checkpoint.checkpoints(own / "two")] == ["checkpoint-0001.pt"]
     trained(own / "two", own, data, processes=1, accumulate=2)
@@ -103,7 +103,7 @@ def test_a_network_that_fails_in_one_process_alone_counts_as_zeros_there(tmp_pat
 
 def test_what_a_process_raises_is_raised() -> None:
     with pytest.raises(ConfigError, match="nothing is here"):
-        train_together(unopened, 2)
+        train_distributed(unopened, 2)
 
 
 # --- Ray Train, with a fake of it: it calls the workers' function in this process ---
@@ -141,7 +141,7 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> FakeTrain:
 
 
 def test_ray_trains_what_one_process_does(ray: FakeTrain, own: Path, data: Dataset) -> None:
-    train_together(partial(part_of, own / "ray", own), 2, launcher="ray")
+    train_distributed(partial(part_of, own / "ray", own), 2, launcher="ray")
     trained(own / "one", own, data, processes=1, accumulate=2)
     assert_close(kept(own / "ray")["weights"], kept(own / "one")["weights"], rtol=0, atol=0)
     assert ray.asked["scaling_config"]["num_workers"] == 2
@@ -150,12 +150,12 @@ def test_ray_trains_what_one_process_does(ray: FakeTrain, own: Path, data: Datas
 
 def test_what_a_worker_of_ray_raises_is_raised(ray: FakeTrain, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="nothing is here"):
-        train_together(unopened, 2, launcher="ray")
+        train_distributed(unopened, 2, launcher="ray")
     with pytest.raises(TrainingError, match=r"Ray could not train in 2 processes \(a worker failed\)"):
-        train_together(lambda number: 1 / 0, 2, launcher="ray")  # type: ignore[arg-type, return-value]
+        train_distributed(lambda number: 1 / 0, 2, launcher="ray")  # type: ignore[arg-type, return-value]
     monkeypatch.setitem(sys.modules, "ray.train", None)
     with pytest.raises(MissingExtra, match=r"ray\.train"):
-        train_together(unopened, 2, launcher="ray")
+        train_distributed(unopened, 2, launcher="ray")
 
 
 # --- a team, without processes ---
@@ -163,17 +163,21 @@ def test_what_a_worker_of_ray_raises_is_raised(ray: FakeTrain, monkeypatch: pyte
 
 @pytest.mark.parametrize(("size", "parts"), [(1, 1), (2, 2), (2, 6), (3, 9)])
 def test_the_parts_of_a_batch_are_shared_out_evenly(size: int, parts: int) -> None:
-    shares = [list(Team(rank, size).mine(parts)) for rank in range(size)]
+    shares = [list(ProcessGroup(rank, size).shard(parts)) for rank in range(size)]
     assert sorted(part for share in shares for part in share) == list(range(parts))
     assert {len(share) for share in shares} == {parts // size}
 
 
 def test_alone_nothing_is_exchanged() -> None:
     tensor = torch.ones(3)
-    ALONE.add_up([tensor])
-    ALONE.wait()
+    SINGLE_PROCESS.all_reduce_([tensor])
+    SINGLE_PROCESS.barrier()
     assert torch.equal(tensor, torch.ones(3))
-    assert (ALONE.first("x"), ALONE.first(None), ALONE.leads) == ("x", None, True)
+    assert (SINGLE_PROCESS.broadcast_first("x"), SINGLE_PROCESS.broadcast_first(None), SINGLE_PROCESS.is_main) == (
+        "x",
+        None,
+        True,
+    )
 
 
 @pytest.mark.parametrize("changes", [{"processes": 2, "accumulate": 3}, {"processes": 17}], ids=str)
@@ -184,4 +188,4 @@ def test_parts_that_processes_cannot_share_are_refused(changes: dict[str, Any], 
 
 def test_an_unknown_launcher_is_refused(own: Path) -> None:
     with pytest.raises(ConfigError, match="unknown launcher `slurm`"):
-        train_together(partial(part_of, own, own), 2, launcher="slurm")
+        train_distributed(partial(part_of, own, own), 2, launcher="slurm")

@@ -34,7 +34,7 @@ from hwnas.supernet.training.recipe import make_optimizer
 from hwnas.supernet.training.resume import APART
 from hwnas.supernet.training.schedules import learning_rate
 from hwnas.supernet.training.step import take_step
-from hwnas.supernet.training.task import Course, Pupil
+from hwnas.supernet.training.task import ActiveSubnet, TrainTask
 
 RAW: dict[str, Any] = {
     "name": "tiny",
@@ -302,18 +302,20 @@ def one_step(supernet: Supernet, images: torch.Tensor) -> float | None:
     return take_step(course, pupils, images, torch.arange(len(images)) % 10, seed=0, number=1)
 
 
-def course_of(supernet: Supernet, recipe: Recipe, **more: Any) -> Course:
+def course_of(supernet: Supernet, recipe: Recipe, **more: Any) -> TrainTask:
     """A course whose steps are made by hand; it has no images."""
     strategy = open_strategy(SPACE, recipe)
 
-    def pupils(step: Step, rng: random.Random) -> list[Pupil]:
+    def pupils(step: Step, rng: random.Random) -> list[ActiveSubnet]:
         return [
-            Pupil(partial(supernet, network=lower(SPACE, lesson.architecture)), lesson.architecture, lesson.teacher)
+            ActiveSubnet(
+                partial(supernet, network=lower(SPACE, lesson.architecture)), lesson.architecture, lesson.teacher
+            )
             for lesson in strategy(step, rng)
         ]
 
     given = {"split": None, "recipe": recipe, "optimizer": make_optimizer(supernet, recipe), "pupils": pupils}
-    return Course(module=supernet, **{**given, **more})
+    return TrainTask(module=supernet, **{**given, **more})
 
 
 @pytest.mark.parametrize("what", ["loss", "gradients"])

@@ -29,7 +29,7 @@ from hwnas.registry import member
 from hwnas.runtimes import open_runtime
 from hwnas.space import Space, read_space
 from hwnas.space_checks import check_space
-from hwnas.supernet import Recipe, Supernet, recalibrate, settled, train
+from hwnas.supernet import Recipe, Supernet, extract_recalibrated, recalibrate, train
 from tests.conftest import REPOSITORY
 from tests.spaces import space_of, vit
 from tests.test_export_files import trained_looking
@@ -330,7 +330,7 @@ def test_a_transformer_learns_and_its_file_is_what_was_learnt(tmp_path: Path) ->
     assert history[-1].loss < history[0].loss - 0.2
     assert min(history[-1].smallest, history[-1].largest) > 0.2  # by chance 0.1
     network = lower(space, space.largest())
-    module = settled(supernet, network, [])
+    module = extract_recalibrated(supernet, network, [])
     images = dataset.validation.first(20).every()
     path = export_onnx(module, network.input_shape, tmp_path / "m.onnx", batch=20)
     with torch.no_grad():

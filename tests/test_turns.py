@@ -19,7 +19,7 @@ from torch import nn
 
 from hwnas.errors import HostAway
 from hwnas.export.onnx import export_onnx
-from hwnas.measure.device_lock import DEVICE, FOLDER, NEXT, Queue, alone_on_device
+from hwnas.measure.device_lock import DEVICE, FOLDER, NEXT, LockWait, exclusive_device
 from hwnas.measure.session import time_files
 from hwnas.measure.timing import Timing
 from hwnas.measure.worker_process import LAUNCHER
@@ -115,13 +115,13 @@ def test_processes_that_know_nothing_of_each_other_never_measure_at_once(
 
 
 def test_who_held_the_device_last_does_not_overtake_who_waits(locks: Path) -> None:
-    with alone_on_device(Queue(0)):
+    with exclusive_device(LockWait(0)):
         pass
     with open(locks / NEXT, "r+b") as first:
         fcntl.flock(first, fcntl.LOCK_EX)
-        with pytest.raises(HostAway), alone_on_device(Queue(0)):
+        with pytest.raises(HostAway), exclusive_device(LockWait(0)):
             raise AssertionError("it went past the one who waits")
-    with alone_on_device(Queue(0)):
+    with exclusive_device(LockWait(0)):
         pass
 
 
@@ -130,7 +130,7 @@ def test_a_wait_says_for_whom_and_ends_in_an_error_that_says_what_to_do(
 ) -> None:
     said: list[str] = []
     with pytest.raises(HostAway, match=r"the device is busy, and 0\.5 s were waited") as caught:
-        time_files([model], open_runtime("onnxruntime"), QUICK, queue=Queue(0.5, said.append))
+        time_files([model], open_runtime("onnxruntime"), QUICK, queue=LockWait(0.5, said.append))
     assert len(said) == 1, "once, however long it takes"
     assert f"process {holder.pid} of " in said[0]
     assert "measures there since 2" in said[0]
@@ -142,7 +142,7 @@ def test_a_wait_says_for_whom_and_ends_in_an_error_that_says_what_to_do(
 def test_a_killed_process_holds_nothing(holder: subprocess.Popen[str]) -> None:
     os.kill(holder.pid, signal.SIGKILL)
     holder.wait()
-    with alone_on_device(Queue(0)):
+    with exclusive_device(LockWait(0)):
         pass
 
 
@@ -158,7 +158,7 @@ def test_the_device_is_held_until_the_measuring_process_of_a_killed_one_has_ende
         assert time.monotonic() < until, process.communicate()
         time.sleep(0.05)
     os.kill(process.pid, signal.SIGKILL)
-    with alone_on_device(Queue(30)):
+    with exclusive_device(LockWait(30)):
         now = time.monotonic()
     assert spans(log)[-1][1] <= now
     process.communicate()
@@ -169,18 +169,18 @@ def children(pid: int) -> list[int]:
 
 
 def test_what_another_user_left_can_be_held_and_every_user_may_write_it(locks: Path) -> None:
-    with alone_on_device(Queue(0)):
+    with exclusive_device(LockWait(0)):
         assert json.loads((locks / DEVICE).read_text())["pid"] == os.getpid()
     assert (locks / DEVICE).read_text() == ""
     assert {path.stat().st_mode & 0o777 for path in (locks / DEVICE, locks / NEXT)} == {0o666}
-    with alone_on_device(Queue(0)):
+    with exclusive_device(LockWait(0)):
         pass
 
 
 def test_a_file_that_was_cleaned_away_while_it_was_held_holds_nobody_off(locks: Path) -> None:
-    with alone_on_device(Queue(0)):
+    with exclusive_device(LockWait(0)):
         (locks / DEVICE).unlink()
-        with alone_on_device(Queue(0)):
+        with exclusive_device(LockWait(0)):
             assert (locks / DEVICE).exists()
 
 
@@ -195,7 +195,10 @@ def test_only_a_file_of_its_own_is_taken_for_the_lock(locks: Path, name: str, ki
     }  # fmt: skip
     made[kind](locks / name)
     begin = time.monotonic()
-    with pytest.raises(HostAway, match="the device cannot be locked: its lock is") as caught, alone_on_device(Queue(9)):
+    with (
+        pytest.raises(HostAway, match="the device cannot be locked: its lock is") as caught,
+        exclusive_device(LockWait(9)),
+    ):
         pass
     assert time.monotonic() - begin < 5
     assert str(locks / name) in caught.value.where
@@ -205,7 +208,7 @@ def test_only_a_file_of_its_own_is_taken_for_the_lock(locks: Path, name: str, ki
 
 def test_a_folder_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv(FOLDER, str(tmp_path / "none"))
-    with pytest.raises(HostAway, match="the device cannot be locked") as caught, alone_on_device(Queue()):
+    with pytest.raises(HostAway, match="the device cannot be locked") as caught, exclusive_device(LockWait()):
         pass
     assert FOLDER in caught.value.do
 
@@ -215,7 +218,7 @@ def test_whatever_stands_in_the_file_a_wait_can_be_told(
     holder: subprocess.Popen[str], locks: Path, content: str
 ) -> None:
     (locks / DEVICE).write_text(content)
-    with pytest.raises(HostAway, match="has not said which"), alone_on_device(Queue(0)):
+    with pytest.raises(HostAway, match="has not said which"), exclusive_device(LockWait(0)):
         pass
 
 

@@ -2,34 +2,40 @@
 
 from collections.abc import Iterable, Mapping
 
-from hwnas.accuracy.source import Accuracy, Ingredients, Quantity, Settings, Source
+from hwnas.accuracy.source import Accuracy, AccuracyContext, AccuracySource, Quantity, Settings
 from hwnas.accuracy.zero_cost_proxies import TRAINING_FREE
 from hwnas.accuracy.zero_cost_proxies.ensembles import ENSEMBLES
 from hwnas.errors import ConfigError, did_you_mean
 
-PROXIES: Mapping[str, Source] = {  # name in YAML, and after the @ of a metric; what it makes is imported on use
-    "inherited": Source(
+PROXIES: Mapping[str, AccuracySource] = {  # name in YAML, and after the @ of a metric; what it makes is imported on use
+    "inherited": AccuracySource(
         "hwnas.accuracy.inherited:inherited", "top1", "measured", "validation images, inherited weights", supernet=True
     ),
-    "short": Source(
+    "short": AccuracySource(
         "hwnas.accuracy.trained:short", "top1", "measured", "validation images, inherited weights trained on",
         supernet=True,
     ),
-    "alone": Source("hwnas.accuracy.trained:alone", "top1", "measured", "validation images, trained alone"),
-    "predicted": Source(
+    "alone": AccuracySource("hwnas.accuracy.trained:alone", "top1", "measured", "validation images, trained alone"),
+    "predicted": AccuracySource(
         "hwnas.accuracy.from_file:predicted", "top1", "predicted", "learned from a run's accuracies", data=False
     ),
-    "table": Source("hwnas.accuracy.from_table:from_table", "top1", "published", "a table's accuracies", data=False),
+    "table": AccuracySource(
+        "hwnas.accuracy.from_table:from_table", "top1", "published", "a table's accuracies", data=False
+    ),
 }  # fmt: skip
-TRAINLESS = Source("hwnas.accuracy.training_free:trainless", "score", "scored", "untrained networks", data=False)
+TRAINLESS = AccuracySource(
+    "hwnas.accuracy.training_free:trainless", "score", "scored", "untrained networks", data=False
+)
 """Of every name in `TRAINING_FREE`."""
-RANKED = Source("hwnas.accuracy.zero_cost:ranked", "score", "scored", "ranks of untrained networks", data=False)
+RANKED = AccuracySource("hwnas.accuracy.zero_cost:ranked", "score", "scored", "ranks of untrained networks", data=False)
 """Of every name in `ENSEMBLES`."""
-FUNCTION = Source("hwnas.accuracy.function:from_function", "score", "given", "a function of the user's", data=False)
+FUNCTION = AccuracySource(
+    "hwnas.accuracy.function:from_function", "score", "given", "a function of the user's", data=False
+)
 """Of `file.py:function` in place of a name."""
 
 
-def source_of(name: str, *, where: str) -> Source:
+def source_of(name: str, *, where: str) -> AccuracySource:
     """The source under a name, or that of a user's function.
 
     Raises:
@@ -72,10 +78,10 @@ __all__ = [
     "RANKED",
     "TRAINLESS",
     "Accuracy",
-    "Ingredients",
+    "AccuracyContext",
+    "AccuracySource",
     "Quantity",
     "Settings",
-    "Source",
     "check_training_free",
     "source_of",
 ]

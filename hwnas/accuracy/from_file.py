@@ -11,7 +11,7 @@ from typing import final
 
 import numpy as np
 
-from hwnas.accuracy.source import Ingredients
+from hwnas.accuracy.source import AccuracyContext
 from hwnas.errors import ConfigError, HwnasError, RunError
 from hwnas.population import Codebook, codebook_of
 from hwnas.predictors import Features, Predictor, features_of
@@ -35,7 +35,7 @@ class PredictedAccuracy:
         return float(np.clip(mean[0], 0.0, 1.0))
 
 
-def predicted(ingredients: Ingredients) -> PredictedAccuracy:
+def predicted(ingredients: AccuracyContext) -> PredictedAccuracy:
     """A predictor fitted to the store that the experiment names.
 
     Raises:
@@ -57,7 +57,7 @@ def predicted(ingredients: Ingredients) -> PredictedAccuracy:
     return PredictedAccuracy(predictor, features, codebook, f"predicted {predictor.name} from {origin}")
 
 
-def _file(ingredients: Ingredients) -> Path:
+def _file(ingredients: AccuracyContext) -> Path:
     named = Path(ingredients.settings.file).expanduser()
     path = named if named.is_file() else ingredients.base / named
     if not ingredients.settings.file or not path.is_file():

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hwnas.accuracy.source import Ingredients
+from hwnas.accuracy.source import AccuracyContext
 from hwnas.errors import ConfigError
 from hwnas.tabular import TableMetric, Wanted, read_metric
 
 
-def from_table(ingredients: Ingredients) -> TableMetric:
+def from_table(ingredients: AccuracyContext) -> TableMetric:
     """The column that the experiment names, as accuracies of 0 to 1.
 
     Raises:

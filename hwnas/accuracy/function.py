@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from hwnas.accuracy.source import Ingredients
+from hwnas.accuracy.source import AccuracyContext
 from hwnas.errors import ConfigError, HwnasError, RunError, raised
 from hwnas.network import Network
 from hwnas.registry import named, place_of, read_source
@@ -52,7 +52,7 @@ class FunctionAccuracy:
         return value
 
 
-def from_function(ingredients: Ingredients) -> FunctionAccuracy:
+def from_function(ingredients: AccuracyContext) -> FunctionAccuracy:
     """The function that the experiment names. Its scores are told apart by the content of its file.
 
     Raises:

@@ -11,13 +11,13 @@ from typing import final
 
 from torch import Tensor, nn
 
-from hwnas.accuracy.source import Ingredients
+from hwnas.accuracy.source import AccuracyContext
 from hwnas.data import Split
 from hwnas.network import Network
 from hwnas.search.evaluate import binomial_error
 from hwnas.space import Architecture
-from hwnas.supernet import Supernet, accuracy, calibration_images, settled
-from hwnas.supernet.batchnorm_cache import KeptStatistics
+from hwnas.supernet import Supernet, accuracy, calibration_images, extract_recalibrated
+from hwnas.supernet.batchnorm_cache import BatchNormCache
 
 
 @final
@@ -49,9 +49,9 @@ class InheritedAccuracy:
     def settled(self, network: Network) -> nn.Module:
         """The stand-alone network that is scored, and exported."""
         if self.folder is None:
-            return settled(self.supernet, network, self.calibration)
-        kept = KeptStatistics(self.folder, f"{self.weights} {self._calibrated}")
-        return kept.settled(self.supernet, network, self.calibration)
+            return extract_recalibrated(self.supernet, network, self.calibration)
+        kept = BatchNormCache(self.folder, f"{self.weights} {self._calibrated}")
+        return kept.extract_recalibrated(self.supernet, network, self.calibration)
 
     def error(self, score: float) -> float:
         """The standard error of an accuracy, from the number of images."""
@@ -68,7 +68,7 @@ class InheritedAccuracy:
         return f"{len(self.calibration)}x:{seen}"
 
 
-def inherited(ingredients: Ingredients) -> InheritedAccuracy:
+def inherited(ingredients: AccuracyContext) -> InheritedAccuracy:
     """The accuracy of a run's sub-networks, on its validation images."""
     settings, dataset = ingredients.settings, ingredients.dataset()
     supernet, weights = ingredients.supernet()

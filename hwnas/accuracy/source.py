@@ -24,7 +24,7 @@ Origin = Literal["measured", "predicted", "published", "scored", "given"]
 
 
 @dataclass(frozen=True)
-class Source:
+class AccuracySource:
     """A source of accuracy, as much as is known of it before it is imported."""
 
     make: str
@@ -32,7 +32,7 @@ class Source:
     quantity: Quantity
     origin: Origin
     """How its scores are marked wherever they are shown."""
-    told: str
+    description: str
     """A few words beside a plot, such as `validation images, inherited weights`."""
     supernet: bool = False
     """Whether it needs trained shared weights; a run without them trains nothing."""
@@ -69,7 +69,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Ingredients:
+class AccuracyContext:
     """What a source may take of a run. What is dear to get is a function, called by those that need it."""
 
     space: AnySpace

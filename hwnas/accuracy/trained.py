@@ -11,15 +11,15 @@ from typing import final
 
 from torch import nn
 
-from hwnas.accuracy.source import Ingredients
+from hwnas.accuracy.source import AccuracyContext
 from hwnas.data import Dataset, Split
 from hwnas.network import Network
 from hwnas.search.evaluate import binomial_error
 from hwnas.space import Architecture
 from hwnas.supernet import Recipe, accuracy
-from hwnas.supernet.training.resume import told_of
-from hwnas.supernet.training.standalone import train_alone
-from hwnas.supernet.weights_file import keep_weights
+from hwnas.supernet.training.resume import identity_dict
+from hwnas.supernet.training.standalone import train_standalone
+from hwnas.supernet.weights_file import save_weights
 
 SHARED = (
     "epochs", "strategy", "middles", "phases", "phase_epochs", "regularise", "kernel_transform",
@@ -61,7 +61,7 @@ class TrainedAccuracy:
         network, told = self.lower(architecture), self.on_epoch
         weights = weights_path(self.folder, self.producer, architecture)
         folder = weights.with_suffix("")
-        module = train_alone(
+        module = train_standalone(
             network,
             self.dataset,
             self.recipe,
@@ -74,7 +74,7 @@ class TrainedAccuracy:
         )
         top1 = accuracy(module, network, self.split)
         if self.keep:
-            keep_weights(module, weights)
+            save_weights(module, weights)
         shutil.rmtree(folder, ignore_errors=True)
         return top1
 
@@ -85,7 +85,7 @@ class TrainedAccuracy:
     @property
     def producer(self) -> str:
         """What a stored score was made by: equal producers give equal scores."""
-        usual, recipe = told_of(Recipe()), told_of(self.recipe)
+        usual, recipe = identity_dict(Recipe()), identity_dict(self.recipe)
         own = {key: value for key, value in sorted(recipe.items()) if key not in SHARED and value != usual[key]}
         facts = {
             "from": self.begun_from, "epochs": self.recipe.epochs, "data": self.dataset.name, "seed": self.seed,
@@ -104,13 +104,13 @@ def weights_path(folder: Path, producer: str, architecture: Architecture) -> Pat
     return folder / hashlib.sha256(producer.encode()).hexdigest()[:8] / f"{architecture.key}.safetensors"
 
 
-def alone(ingredients: Ingredients) -> TrainedAccuracy:
+def alone(ingredients: AccuracyContext) -> TrainedAccuracy:
     """Trained from scratch: for as many epochs as the supernet, or as `accuracy.epochs` says."""
     settings, recipe = ingredients.settings, ingredients.recipe()
     return _trained(ingredients, replace(recipe, epochs=settings.epochs or recipe.epochs))
 
 
-def short(ingredients: Ingredients) -> TrainedAccuracy:
+def short(ingredients: AccuracyContext) -> TrainedAccuracy:
     """Trained on from inherited weights, at a gentle rate, for `accuracy.epochs`."""
     settings, recipe = ingredients.settings, ingredients.recipe()
     supernet, weights = ingredients.supernet()
@@ -120,7 +120,7 @@ def short(ingredients: Ingredients) -> TrainedAccuracy:
     return replace(_trained(ingredients, gentle), start=supernet.extract, begun_from=f"inherited:{weights}")
 
 
-def _trained(ingredients: Ingredients, recipe: Recipe) -> TrainedAccuracy:
+def _trained(ingredients: AccuracyContext, recipe: Recipe) -> TrainedAccuracy:
     settings, dataset = ingredients.settings, ingredients.dataset()
     return TrainedAccuracy(
         ingredients.lower,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from hwnas.accuracy.source import Ingredients
+from hwnas.accuracy.source import AccuracyContext
 from hwnas.accuracy.zero_cost_proxies.scorer import TrainingFree, training_free_scorer
 
 
-def trainless(ingredients: Ingredients) -> TrainingFree:
+def trainless(ingredients: AccuracyContext) -> TrainingFree:
     """The score that the experiment names; it looks at training images where there are some, else at noise."""
     return training_free_scorer(
         ingredients.settings.source,

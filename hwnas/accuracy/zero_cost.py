@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import random
 
-from hwnas.accuracy.source import Ingredients
+from hwnas.accuracy.source import AccuracyContext
 from hwnas.accuracy.zero_cost_proxies.ensemble_scorer import EnsembleScorer, ensemble_scorer
 
 REFERENCE = 100
 """Random networks of the space that each network is ranked among."""
 
 
-def ranked(ingredients: Ingredients) -> EnsembleScorer:
+def ranked(ingredients: AccuracyContext) -> EnsembleScorer:
     """The ensemble that the experiment names; its members look at training images where there are some."""
     rng = random.Random(f"reference {ingredients.seed}")
     return ensemble_scorer(

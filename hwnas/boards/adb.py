@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from hwnas.boards.host import Cause
+from hwnas.boards.host import FailureHint
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,15 @@ class Adb:
         "Android has no Python of its own: install Termux, in it python and numpy and a runtime, and reach it by ssh "
         "(docs/boards.md), or name a Python that adb's user may run with --python"
     )
-    causes: ClassVar[Sequence[Cause]] = (
-        Cause("unauthorized", "the phone has not allowed this machine", "Unlock it and answer its question"),
-        Cause("no devices", "no phone is connected", "Connect it, switch USB debugging on, look at `adb devices`"),
-        Cause("more than one", "several phones are connected", "Name one: `adb:SERIAL`, from `adb devices`"),
-        Cause("not found", "no phone of this serial number is connected", "Look at `adb devices`"),
-        Cause("offline", "the phone does not answer", "Unplug it and connect it again", lasting=False),
-        Cause("closed", "the connection to the phone broke", "Look at the cable", lasting=False),
+    causes: ClassVar[Sequence[FailureHint]] = (
+        FailureHint("unauthorized", "the phone has not allowed this machine", "Unlock it and answer its question"),
+        FailureHint(
+            "no devices", "no phone is connected", "Connect it, switch USB debugging on, look at `adb devices`"
+        ),
+        FailureHint("more than one", "several phones are connected", "Name one: `adb:SERIAL`, from `adb devices`"),
+        FailureHint("not found", "no phone of this serial number is connected", "Look at `adb devices`"),
+        FailureHint("offline", "the phone does not answer", "Unplug it and connect it again", lasting=False),
+        FailureHint("closed", "the connection to the phone broke", "Look at the cable", lasting=False),
     )
 
     @staticmethod

@@ -29,7 +29,7 @@ class NewerKit(FieldError):
 
 
 @dataclass(frozen=True)
-class Packed:
+class Member:
     """A model file in a kit."""
 
     name: str
@@ -53,8 +53,8 @@ class Manifest:
     """The protocol's fields."""
     table: str
     """How the table's file is called."""
-    jobs: Sequence[Packed]
-    reference: Packed | None
+    jobs: Sequence[Member]
+    reference: Member | None
     space: Sequence[str] = ()
     """Name and reference of the space that it is for."""
     energy: Mapping[str, Any] | None = None
@@ -97,9 +97,9 @@ def _setup(setup: Fields) -> Mapping[str, Any]:
     return setup.raw
 
 
-def _packed(job: Fields) -> Packed:
+def _packed(job: Fields) -> Member:
     line = job.object("line").raw if "line" in job else {}
-    return Packed(job.text("name"), job.text("file"), job.integer("bytes"), line)
+    return Member(job.text("name"), job.text("file"), job.integer("bytes"), line)
 
 
 def _refuse_newer(manifest: Fields) -> None:
@@ -116,7 +116,7 @@ def _refuse_newer(manifest: Fields) -> None:
         raise FieldError(f"there is no format {number}")
 
 
-def seal(manifest: bytes) -> bytes:
+def checksum(manifest: bytes) -> bytes:
     """The archive's comment for a manifest."""
     return SEAL + hashlib.sha256(manifest).hexdigest().encode()
 
@@ -128,7 +128,7 @@ class Kit:
     path: Path
     manifest: Manifest
 
-    def extract(self, wanted: Sequence[Packed], folder: Path) -> list[Path]:
+    def extract(self, wanted: Sequence[Member], folder: Path) -> list[Path]:
         """Model files in the folder, each made if it is not there as it was packed.
 
         Raises:
@@ -137,7 +137,7 @@ class Kit:
         with zipfile.ZipFile(self.path) as archive:
             return [self._extracted(archive, packed, folder) for packed in wanted]
 
-    def _extracted(self, archive: zipfile.ZipFile, packed: Packed, folder: Path) -> Path:
+    def _extracted(self, archive: zipfile.ZipFile, packed: Member, folder: Path) -> Path:
         path, digest = folder / os.path.basename(packed.file), self.manifest.sha256[packed.file]
         if path.is_file() and sha256_of(path) == digest:
             return path
@@ -174,7 +174,7 @@ def open_kit(path: Path) -> Kit:
         with zipfile.ZipFile(path) as archive:
             content = archive.read(MANIFEST)
             _refuse_newer(Fields(loads(content)))  # which may be sealed otherwise
-            if archive.comment != seal(content):
+            if archive.comment != checksum(content):
                 raise damaged(path, "its manifest was changed after it was packed")
             manifest = Manifest.decoded(content)
             _check_members(path, archive, manifest)

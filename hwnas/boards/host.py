@@ -20,7 +20,7 @@ SHELL = re.compile(r"[\s;&|<>$`'\"\\(){}*?!#~^=,/]|[^\x20-\x7e]")
 
 
 @dataclass(frozen=True)
-class Cause:
+class FailureHint:
     """Why a program that should reach a board failed, told by words of its own."""
 
     words: str
@@ -42,7 +42,7 @@ class Host(Protocol):
         """Where kits and tables are kept on the board."""
 
     @property
-    def causes(self) -> Sequence[Cause]:
+    def causes(self) -> Sequence[FailureHint]:
         """What may be wrong with the way there; the first one whose words are met."""
 
     @property

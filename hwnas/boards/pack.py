@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from hwnas import __version__
-from hwnas.boards.archive import MANIFEST, Manifest, Packed, seal
-from hwnas.boards.requirements import NEEDS
+from hwnas.boards.archive import MANIFEST, Manifest, Member, checksum
+from hwnas.boards.requirements import REQUIREMENTS
 from hwnas.errors import ConfigError, ExportError, HwnasError, RunError, reason
 from hwnas.io.atomic import why_unwritable, write_atomic
 from hwnas.io.checksum import sha256_of
 from hwnas.latency.building.model_files import Progress
-from hwnas.latency.building.table_builder import REFERENCE, Exports, Job, first_line, job_files
+from hwnas.latency.building.table_builder import REFERENCE, Exports, MeasureJob, first_line, job_files
 from hwnas.measure.energy.meter import EnergyProtocol
 from hwnas.measure.timing import Timing
 from hwnas.runtimes import Setup, suffix_of
@@ -50,10 +50,10 @@ def refuse_runtime(runtime: str) -> None:
     Raises:
         ConfigError: the runtime needs more than a board has.
     """
-    if runtime not in NEEDS:
+    if runtime not in REQUIREMENTS:
         raise ConfigError(
             f"no kit can be packed for runtime `{runtime}`", where="set-up",
-            allowed=f"On a board run {', '.join(NEEDS)}", do="Use one of them",
+            allowed=f"On a board run {', '.join(REQUIREMENTS)}", do="Use one of them",
         )  # fmt: skip
 
 
@@ -77,7 +77,7 @@ def _unwritten(path: Path, why: str) -> RunError:
 
 def pack_kit(
     path: Path,
-    jobs: Sequence[Job],
+    jobs: Sequence[MeasureJob],
     setup: Setup,
     exports: Exports,
     timing: Timing,
@@ -108,7 +108,7 @@ def pack_kit(
     _refuse_failures(path, every, made)
     files = {f"files/{file.name}": file for file in made if isinstance(file, Path)}
     packed = [
-        Packed(job.target.name, f"files/{file.name}", file.stat().st_size, job.line)
+        Member(job.target.name, f"files/{file.name}", file.stat().st_size, job.line)
         for job, file in zip(every, made, strict=True) if isinstance(file, Path)
     ]  # fmt: skip
     code = board_code()
@@ -169,7 +169,7 @@ def _files_of(module: str) -> Iterator[Path]:
         yield from (file for file in (stem / "__init__.py", stem.with_suffix(".py")) if file.is_file())
 
 
-def _refuse_failures(path: Path, jobs: Sequence[Job], made: Sequence[Path | HwnasError]) -> None:
+def _refuse_failures(path: Path, jobs: Sequence[MeasureJob], made: Sequence[Path | HwnasError]) -> None:
     failures = [
         f"{job.target.name}: {first_line(file)}"
         for job, file in zip(jobs, made, strict=True) if isinstance(file, HwnasError)
@@ -189,7 +189,7 @@ def _write(path: Path, manifest: bytes, code: Mapping[str, bytes], files: Mappin
         os.fchmod(file.fileno(), 0o755)
         file.write(SHEBANG)
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.comment = seal(manifest)
+            archive.comment = checksum(manifest)
             for name, content in _members(manifest, code, files):
                 archive.writestr(_info(name), content)
 

@@ -28,7 +28,7 @@ class Stopped(BaseException):
     """Somebody ended the process, or the desk has gone away."""
 
 
-class Teller(Protocol):
+class BoardReporter(Protocol):
     """Hears what a kit does."""
 
     patience_s: float
@@ -50,7 +50,7 @@ class Teller(Protocol):
         """The board's set-up, and what a kit would do."""
 
 
-class Person:
+class TerminalReporter:
     """Lines for a person; progress stays on one line of a terminal, and in a log is a line for each tenth."""
 
     patience_s = 0.0
@@ -92,7 +92,7 @@ class Person:
             self._open = False
 
 
-class Attended:
+class JsonReporter:
     """JSON lines on standard output, for `hwnas bench --host`."""
 
     patience_s = PATIENCE_S
@@ -144,7 +144,7 @@ def stop_when_alone() -> None:
 
 
 @contextmanager
-def alone_with(path: Path, patience_s: float) -> Iterator[None]:
+def exclusive(path: Path, patience_s: float) -> Iterator[None]:
     """Hold the lock of a table's file; another process that holds it is waited for.
 
     Raises:

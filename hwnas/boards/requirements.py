@@ -17,7 +17,7 @@ LITERT_FROM = (3, 10)
 
 
 @dataclass(frozen=True)
-class Need:
+class Requirement:
     """A runtime's packages."""
 
     modules: tuple[str, ...]
@@ -28,22 +28,22 @@ class Need:
     """What is installed instead on an old Python, or on 32-bit ARM."""
 
 
-NEEDS: Mapping[str, Need] = {  # runtime -> what it needs; a kit can be packed for these
-    "onnxruntime": Need(("onnxruntime",), ("onnxruntime",)),
-    "tflite": Need(
+REQUIREMENTS: Mapping[str, Requirement] = {  # runtime -> what it needs; a kit can be packed for these
+    "onnxruntime": Requirement(("onnxruntime",), ("onnxruntime",)),
+    "tflite": Requirement(
         ("ai_edge_litert.interpreter", "tflite_runtime.interpreter"), ("ai-edge-litert",),
         ("tflite-runtime==2.14.0", "numpy<2"),
     ),
 }  # fmt: skip
 
 
-def check_needs(runtime: str) -> None:
+def check_requirements(runtime: str) -> None:
     """Import what the runtime needs.
 
     Raises:
         MissingExtra: something is not there, or does not load; it names the pip command.
     """
-    need, found = NEEDS[runtime], _loaded(["numpy"])
+    need, found = REQUIREMENTS[runtime], _loaded(["numpy"])
     if found:
         packages = _pip(need)
         more = () if any(package.startswith("numpy") for package in packages) else ("numpy",)
@@ -55,12 +55,12 @@ def check_needs(runtime: str) -> None:
 
 def _loaded(modules: Iterable[str]) -> str:
     """Import the first one that is there; nothing if one loads, else why none does."""
-    from hwnas.io.quiet import muted
+    from hwnas.io.quiet import suppress_stdio
 
     failures = []
     for module in modules:
         try:
-            with muted():  # native libraries announce themselves
+            with suppress_stdio():  # native libraries announce themselves
                 importlib.import_module(module)
         except Exception as error:  # built for another numpy or another processor, it may raise anything
             failures.append(raised(error))
@@ -69,7 +69,7 @@ def _loaded(modules: Iterable[str]) -> str:
     return "; ".join(failures)
 
 
-def _pip(need: Need) -> tuple[str, ...]:
+def _pip(need: Requirement) -> tuple[str, ...]:
     old = sys.version_info < LITERT_FROM or platform.machine().startswith(("armv6", "armv7"))
     return need.old if old and need.old else need.pip
 

@@ -11,11 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas.boards.archive import Kit, Packed, open_kit
-from hwnas.boards.reporter import Attended, Person, Stopped, Teller, alone_with, stop_when_alone
-from hwnas.boards.requirements import check_needs
+from hwnas.boards.archive import Kit, Member, open_kit
+from hwnas.boards.reporter import BoardReporter, JsonReporter, Stopped, TerminalReporter, exclusive, stop_when_alone
+from hwnas.boards.requirements import check_requirements
 from hwnas.errors import ConfigError, HwnasError, RunError, TableError, nameless, reason
-from hwnas.measure.device_lock import WAIT_S, Queue
+from hwnas.measure.device_lock import WAIT_S, LockWait
 
 if TYPE_CHECKING:
     from hwnas.measure.table import LatencyTable
@@ -31,7 +31,7 @@ def main(path: str, arguments: Sequence[str]) -> int:
     """Run the kit in a file: exit code 0 for done, 1 for a failure, 2 for arguments that cannot be used, 130 if it was
     stopped."""
     options = _parser().parse_args(arguments)
-    teller: Teller = Attended() if options.attended else Person()
+    teller: BoardReporter = JsonReporter() if options.attended else TerminalReporter()
     if options.attended:
         stop_when_alone()
     try:
@@ -78,8 +78,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(kit: Kit, options: argparse.Namespace, teller: Teller) -> None:
-    check_needs(kit.manifest.setup["runtime"])
+def _run(kit: Kit, options: argparse.Namespace, teller: BoardReporter) -> None:
+    check_requirements(kit.manifest.setup["runtime"])
     from hwnas.measure.conditions.cores import chosen
     from hwnas.measure.conditions.tree import Tree
     from hwnas.measure.origin import origin_here
@@ -94,13 +94,13 @@ def _run(kit: Kit, options: argparse.Namespace, teller: Teller) -> None:
         there = read_table_of(out, runtime.setup, origin_here()) if out.exists() else LatencyTable(out, runtime.setup)
         _look(kit, options, there, timing, teller)
         return
-    with alone_with(out, teller.patience_s):
+    with exclusive(out, teller.patience_s):
         table = open_table(out, runtime.setup, origin_here())
         for notice in table.notices:
             teller.say(notice)
         if table.origin.kind == "emulated":
             teller.say(f"the table is {table.origin}: it shows that the kit runs, no search accepts it")
-        _fill(kit, table, runtime, timing, teller, Queue(options.wait, teller.say))
+        _fill(kit, table, runtime, timing, teller, LockWait(options.wait, teller.say))
         if kit.manifest.space:
             table.append_space(*kit.manifest.space)
     teller.done(out, len(table.rows), len(table.checks))
@@ -120,7 +120,7 @@ def _out(kit: Kit, options: argparse.Namespace) -> Path:
     return kit.path.with_name("-".join([*filter(None, asked), kit.manifest.table]))
 
 
-def _missing(kit: Kit, table: LatencyTable) -> Mapping[str, list[Packed]]:
+def _missing(kit: Kit, table: LatencyTable) -> Mapping[str, list[Member]]:
     """What the table lacks, by quantity."""
     from hwnas.measure.table_lines import subject_of
 
@@ -135,9 +135,11 @@ def _missing(kit: Kit, table: LatencyTable) -> Mapping[str, list[Packed]]:
     }  # fmt: skip
 
 
-def _fill(kit: Kit, table: LatencyTable, runtime: Runtime, timing: Timing, teller: Teller, queue: Queue) -> None:
+def _fill(
+    kit: Kit, table: LatencyTable, runtime: Runtime, timing: Timing, teller: BoardReporter, queue: LockWait
+) -> None:
     """Measure what the table lacks, and store it; what could not be measured does not cost the others their rows."""
-    from hwnas.measure.session import time_in_sittings
+    from hwnas.measure.session import measure_in_sessions
 
     missing = _missing(kit, table)
     wanted = {job.file: job for jobs in missing.values() for job in jobs}
@@ -152,7 +154,7 @@ def _fill(kit: Kit, table: LatencyTable, runtime: Runtime, timing: Timing, telle
     first = files[kit.manifest.reference.file] if kit.manifest.reference else None
     failures, jobs = [], missing["time"]
     paths = [files[job.file] for job in jobs]
-    timed = time_in_sittings(paths, runtime, timing, reference=first, progress=teller.progress, queue=queue)
+    timed = measure_in_sessions(paths, runtime, timing, reference=first, progress=teller.progress, queue=queue)
     for place, outcome in timed:
         if isinstance(outcome, str):
             failures.append(f"{jobs[place].name}: {outcome}")
@@ -174,10 +176,10 @@ def _fill_others(
     table: LatencyTable,
     runtime: Runtime,
     timing: Timing,
-    missing: Mapping[str, list[Packed]],
+    missing: Mapping[str, list[Member]],
     files: Mapping[str, Path],
-    teller: Teller,
-    queue: Queue,
+    teller: BoardReporter,
+    queue: LockWait,
 ) -> list[str]:
     """Energy and memory, where they are asked for; what could not be measured."""
     from hwnas.measure.energy.job import measure_energy
@@ -207,7 +209,7 @@ def _fill_others(
     return failures
 
 
-def _check_space(folder: Path, wanted: Sequence[Packed]) -> None:
+def _check_space(folder: Path, wanted: Sequence[Member]) -> None:
     """Refuse to begin what the disk has no room for."""
     there = {path.name for path in folder.glob("*")} if folder.is_dir() else set()
     lacking = sum(packed.bytes for packed in wanted if os.path.basename(packed.file) not in there)
@@ -221,7 +223,7 @@ def _check_space(folder: Path, wanted: Sequence[Packed]) -> None:
         )  # fmt: skip
 
 
-def _look(kit: Kit, options: argparse.Namespace, table: LatencyTable, timing: Timing, teller: Teller) -> None:
+def _look(kit: Kit, options: argparse.Namespace, table: LatencyTable, timing: Timing, teller: BoardReporter) -> None:
     by_quantity = _missing(kit, table)
     missing = list({job.file: job for jobs in by_quantity.values() for job in jobs}.values())
     if options.list:

@@ -42,7 +42,7 @@ print(json.dumps({"kit": digest_of(kit) == digest, "free": shutil.disk_usage(fol
 """Runs on the board, by any Python 3: makes the folder, takes a kit that has arrived whole, tells what is there."""
 
 
-class Lost(HostAway):
+class ConnectionLost(HostAway):
     """The way to the board broke, or never was; the board keeps what it has."""
 
     lasting = False
@@ -50,7 +50,7 @@ class Lost(HostAway):
 
 
 @dataclass(frozen=True)
-class Board:
+class BoardSession:
     """A place on a host where one table is made."""
 
     host: Host
@@ -64,7 +64,7 @@ class Board:
         """The place's own folder."""
         return f"{self.host.folder}/{self.key}"
 
-    def take_table(self, table: Path) -> int:
+    def pull_table(self, table: Path) -> int:
         """Add what the board's table holds to the desk's, which is made if there is none; how many lines were new.
 
         Raises:
@@ -78,7 +78,7 @@ class Board:
             self._done(self.host.fetch(f"{self.folder}/{TABLE}", fetched))
             return add_table(fetched, table) if fetched.read_bytes() else 0
 
-    def bring(self, kit: Path) -> None:
+    def push_kit(self, kit: Path) -> None:
         """Copy a kit there, if it is not there.
 
         Raises:
@@ -126,7 +126,7 @@ class Board:
         done: dict[str, Any] = last["done"]
         return done
 
-    def leave(self) -> None:
+    def cleanup(self) -> None:
         """Remove what was kept there: the desk has it all."""
         code = "import shutil, sys; shutil.rmtree(sys.argv[1], ignore_errors=True)"
         self._done(self.host.command([self._python, "-c", code, self.folder]))
@@ -172,7 +172,7 @@ class Board:
         if self.host.is_cut(code, said):
             cause = next((cause for cause in self.host.causes if cause.words in said), None)
             met, do = (cause.met, cause.do) if cause else ("the connection broke", "The same command continues")
-            lost = Lost(
+            lost = ConnectionLost(
                 f"{met} ({last})", where=self.host.name,
                 allowed="The board is reached by this system's own program, without questions",
                 do=do.replace("{host}", self.host.name),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from hwnas.boards.host import Cause
+from hwnas.boards.host import FailureHint
 
 OPTIONS = (
     "-o", "BatchMode=yes",  # a question that nobody sees would wait for ever
@@ -30,18 +30,19 @@ class Ssh:
     """Read instead of ~/.ssh/config."""
     folder: ClassVar[str] = ".cache/hwnas"
     python_hint: ClassVar[str] = "Install Python 3.9 or newer there, or name it with --python"
-    causes: ClassVar[Sequence[Cause]] = (
-        Cause(
+    causes: ClassVar[Sequence[FailureHint]] = (
+        FailureHint(
             "REMOTE HOST IDENTIFICATION HAS CHANGED", "the host's key is not the one that is known",
             "If the board was set up anew, remove the old key with `ssh-keygen -R {host}`",
         ),
-        Cause("Host key verification failed", "the host's key is not known", f"{HAND}, and compare the key"),
-        Cause("Permission denied", "the host refuses the key", "Make `ssh -o BatchMode=yes {host} true` work, for "
-              "example by `ssh-copy-id {host}`"),
-        Cause("Could not resolve hostname", "no host of this name is found", "Correct the name, or use its address"),
-        Cause("Connection refused", "nobody listens there", "Switch ssh on there, or correct the port"),
-        Cause("No route to host", "the host cannot be reached", "Look at its network", lasting=False),
-        Cause("timed out", "the host does not answer", "Look at its network and power", lasting=False),
+        FailureHint("Host key verification failed", "the host's key is not known", f"{HAND}, and compare the key"),
+        FailureHint("Permission denied", "the host refuses the key",
+                    "Make `ssh -o BatchMode=yes {host} true` work, for example by `ssh-copy-id {host}`"),
+        FailureHint("Could not resolve hostname", "no host of this name is found",
+                    "Correct the name, or use its address"),
+        FailureHint("Connection refused", "nobody listens there", "Switch ssh on there, or correct the port"),
+        FailureHint("No route to host", "the host cannot be reached", "Look at its network", lasting=False),
+        FailureHint("timed out", "the host does not answer", "Look at its network and power", lasting=False),
     )  # fmt: skip
 
     @staticmethod

@@ -16,7 +16,7 @@ from hwnas.errors import ConfigError
 from hwnas.words import counted
 
 if TYPE_CHECKING:
-    from hwnas.commands.bench import Benched
+    from hwnas.commands.bench import BenchResult
 
 TIMING = "EXPERIMENT|SPACE"
 """The command of `hwnas bench` that has no name of its own."""
@@ -104,7 +104,7 @@ def bench(
     print_found([vars(found) for found in tables], as_json, lines)
 
 
-def _time_space(target: str, runtime: str, given: Mapping[str, Any], *, dry_run: bool) -> Sequence[Benched]:
+def _time_space(target: str, runtime: str, given: Mapping[str, Any], *, dry_run: bool) -> Sequence[BenchResult]:
     """Time a space on the one set-up that options name, here or on boards."""
     from hwnas import pipeline
     from hwnas.config import TimingConfig

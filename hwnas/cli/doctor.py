@@ -16,16 +16,16 @@ def doctor(experiment: Reference, runs: Runs = RUNS, as_json: Json = False) -> N
     from hwnas import pipeline
 
     examined = pipeline.doctor(experiment, runs=runs)
-    lines = [f"looked at {what}" for what in examined.looked]
-    for one in examined.found:
+    lines = [f"looked at {what}" for what in examined.examined]
+    for one in examined.issues:
         lines += [
-            f"{one.severity}: {one.met}",
+            f"{one.severity}: {one.problem}",
             f"  where:   {one.where}",
             f"  allowed: {one.allowed}",
             f"  next:    {one.do}",
         ]
-    errors = sum(one.severity == "error" for one in examined.found)
-    counts = f"{counted(errors, 'error')}, {counted(len(examined.found) - errors, 'note')}"
-    lines.append(counts if examined.found else "all of it agrees")
+    errors = sum(one.severity == "error" for one in examined.issues)
+    counts = f"{counted(errors, 'error')}, {counted(len(examined.issues) - errors, 'note')}"
+    lines.append(counts if examined.issues else "all of it agrees")
     print_found(dataclasses.asdict(examined) | {"sound": examined.sound}, as_json, lines)
     raise typer.Exit(0 if examined.sound else 1)

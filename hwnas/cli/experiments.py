@@ -57,7 +57,7 @@ def feasible(
 ) -> None:
     """What the limits of each tier leave of the space, before anything is trained. Exit code 2 if it is nothing."""
     from hwnas import pipeline
-    from hwnas.problem.feasibility import refuse_empty
+    from hwnas.problem.feasibility import raise_if_infeasible
 
     found = pipeline.feasible(experiment, runs=runs, networks=networks, seed=seed)
     if as_json:
@@ -67,7 +67,7 @@ def feasible(
 
         show_feasible(found)
     for tier in found:
-        refuse_empty(tier)
+        raise_if_infeasible(tier)
 
 
 def train(experiment: Reference, runs: Runs = RUNS, as_json: Json = False) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hwnas.problem.fronts import Finder
+    from hwnas.problem.fronts import FrontSource
 
 
 def print_found(found: Any, as_json: bool, lines: list[str]) -> None:
@@ -18,7 +18,7 @@ def print_found(found: Any, as_json: bool, lines: list[str]) -> None:
         print(line)
 
 
-def print_fronts(reference: str, runs: Path, pick: str | None = None, front: Finder | None = None) -> None:
+def print_fronts(reference: str, runs: Path, pick: str | None = None, front: FrontSource | None = None) -> None:
     """The fronts of a run as tables."""
     from hwnas import pipeline
     from hwnas.console import show_fronts

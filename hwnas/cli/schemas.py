@@ -20,11 +20,11 @@ def schema(
 ) -> None:
     """Print the JSON Schema of space or experiment files, by which editors complete and check them."""
     from hwnas import pipeline
-    from hwnas.search.fronts import write_whole
+    from hwnas.search.fronts import write_text
 
     text = pipeline.schema_text(kind)
     if out is None:
         print(text, end="")
     else:
-        write_whole(out, text)
+        write_text(out, text)
         print_found({"written": out}, as_json, [f"wrote {out}"])

@@ -70,7 +70,7 @@ def show(
         if as_json:
             tiers = pipeline.fronts(target, pick=pick, front=front)
             for note in (f"{tier.title}: {note}" for tier in tiers for note in tier.notes):
-                Terminal().say(note)
+                Terminal().info(note)
             print_found({tier.name: [dataclasses.asdict(p) for p in tier.front] for tier in tiers}, True, [])
         else:
             print_fronts(target, RUNS, pick, front)

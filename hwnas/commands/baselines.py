@@ -12,7 +12,7 @@ from hwnas.errors import ConfigError, HwnasError, SpaceError
 from hwnas.latency.agreement import Floats
 from hwnas.latency.baselines import Predict, fit_line, fit_ridge
 from hwnas.latency.model import FEWEST_CHECKS, LatencyModel
-from hwnas.measure.drift import reference_ns, steady_ms
+from hwnas.measure.drift import drift_corrected_ms, reference_ns
 from hwnas.measure.table import LatencyTable, check_key, row_key
 from hwnas.measure.table_lines import CheckKey, RowKey
 from hwnas.network import Network, known_operators, make_operator, operators_of
@@ -30,7 +30,7 @@ def baselines(
     guesses: dict[str, Floats | None] = {"sum": np.array([plain.predict_ms(network) for network in networks])}
     absent: dict[str, str] = {}
     usual_ns = reference_ns(table.rows.values())
-    timed_ms = np.array(steady_ms(list(table.checks.values()), usual_ns))
+    timed_ms = np.array(drift_corrected_ms(list(table.checks.values()), usual_ns))
     learnt = list(table.checks)
     asked = [check_key(network) for network in networks]
     fits: dict[str, tuple[Callable[[Floats, Floats], Predict], Callable[[Sequence[CheckKey]], Floats]]] = {

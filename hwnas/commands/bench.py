@@ -16,28 +16,28 @@ from hwnas.network import Network, operators_of
 from hwnas.runtimes import suffix_of
 from hwnas.space import FunctionSpace
 from hwnas.workspace.machine_limits import check_batch, check_threads, unusual
-from hwnas.workspace.progress import Narrator, Silent
+from hwnas.workspace.progress import NullReporter, Reporter
 from hwnas.workspace.remote_bench import fill_on_hosts
 from hwnas.workspace.setups import (
     Link,
-    check_networks,
-    exports_of,
-    fill,
-    order_of,
-    protocol,
+    bench_request,
+    exporters_of,
+    measure_missing,
+    measurement_protocol,
+    requested_setup,
     runtime_of,
     table_of,
-    wished,
+    validation_networks,
 )
 from hwnas.workspace.spaces import open_space, split_reference
-from hwnas.workspace.workspace import Run, open_run
+from hwnas.workspace.workspace import Workspace, open_run
 
 if TYPE_CHECKING:
     pass
 
 
 @dataclass(frozen=True)
-class Benched:
+class BenchResult:
     """A table after `bench`: where it is, what it holds, what was measured now."""
 
     table: Path
@@ -53,51 +53,53 @@ class Benched:
 
 
 def bench(
-    reference: str | Path, *, runs: Path = Path("runs"), dry_run: bool = False, narrator: Narrator | None = None
-) -> list[Benched]:
+    reference: str | Path, *, runs: Path = Path("runs"), dry_run: bool = False, narrator: Reporter | None = None
+) -> list[BenchResult]:
     """Measure what the tables of an experiment's set-ups lack; rows that are there stay."""
     run = open_run(reference, runs=runs, narrator=narrator)
     if dry_run:
         operators = list(operators_of(run.space))
-        networks = check_networks(run.space, run.experiment.timing.checks)
+        networks = validation_networks(run.space, run.experiment.timing.checks)
         return [
-            lacking(operators, networks, setup, run.experiment.timing, run.table_path(name))
+            plan_bench(operators, networks, setup, run.experiment.timing, run.table_path(name))
             for name, setup in run.experiment.setups.items()
-            if run.predicts(name)
+            if run.needs_table(name)
         ]
-    with run.opened():
-        return bench_run(run, narrator or Silent())
+    with run.locked():
+        return bench_run(run, narrator or NullReporter())
 
 
-def bench_run(run: Run, narrator: Narrator) -> list[Benched]:
+def bench_run(run: Workspace, narrator: Reporter) -> list[BenchResult]:
     """Measure, for an opened run."""
     config, artifacts = run.experiment, run.folder / "artifacts"
-    wanted = {name: setup for name, setup in config.setups.items() if run.predicts(name)}
+    wanted = {name: setup for name, setup in config.setups.items() if run.needs_table(name)}
     if not wanted:
         return []
     for name, setup in config.setups.items():
         for notice in unusual(name, setup):
-            narrator.say(notice)
-    with run.timed("latency"):
+            narrator.info(notice)
+    with run.stage_timer("latency"):
         operators = list(operators_of(run.space))
-        networks = check_networks(run.space, config.timing.checks)
+        networks = validation_networks(run.space, config.timing.checks)
         known = (run.space.name, _reference_in(run))
         tables = {}
         for name, setup in wanted.items():
             if not setup.host:
-                tables[name] = fill(
+                tables[name] = measure_missing(
                     setup, run.table_path(name), config.timing, artifacts, narrator, f"timing {name}", operators,
                     networks, known, also=True,
                 )  # fmt: skip
         if hosted := {name: setup for name, setup in wanted.items() if setup.host}:
             orders = [
-                order_of(setup, run.table_path(name), operators, networks, known, wait_s=config.timing.wait_seconds)
+                bench_request(
+                    setup, run.table_path(name), operators, networks, known, wait_s=config.timing.wait_seconds
+                )
                 for name, setup in hosted.items()
             ]
             title = f"timing {', '.join(hosted)}"
-            filled = fill_on_hosts(orders, protocol(config.timing, 0), artifacts, narrator, title)
+            filled = fill_on_hosts(orders, measurement_protocol(config.timing, 0), artifacts, narrator, title)
             tables.update(zip(hosted, filled, strict=True))
-        return [measured(tables[name], narrator) for name in wanted]
+        return [bench_result(tables[name], narrator) for name in wanted]
 
 
 def bench_space(
@@ -116,8 +118,8 @@ def bench_space(
     table: Path,
     dry_run: bool = False,
     timing: TimingConfig | None = None,
-    narrator: Narrator | None = None,
-) -> Benched:
+    narrator: Reporter | None = None,
+) -> BenchResult:
     """Measure what a table lacks of one space's operators, and of the `checks` networks that teach most.
 
     `energy` names a sensor, or is `auto`; `energy_command` prints watts; `timing` is the protocol.
@@ -133,22 +135,22 @@ def bench_space(
         wanted["energy"] = {"sensor": energy or "auto", "command": energy_command or ""}
     config, timing = parse_setup(wanted, where="set-up"), timing or TimingConfig()
     check_threads(config)
-    wished(config)
+    requested_setup(config)
     opened, file = open_space(space, narrator=narrator)
     operators = list(operators_of(opened))
-    networks = check_networks(opened, timing.checks if checks is None else checks)
+    networks = validation_networks(opened, timing.checks if checks is None else checks)
     if dry_run:
-        return lacking(operators, networks, config, timing, table)
-    artifacts, narrator = table.with_name(f"{table.name}.files"), narrator or Silent()
+        return plan_bench(operators, networks, config, timing, table)
+    artifacts, narrator = table.with_name(f"{table.name}.files"), narrator or NullReporter()
     known = (opened.name, reference_of(space, file))
-    filled = fill(
+    filled = measure_missing(
         config, table, timing, artifacts, narrator, f"timing {table.stem}", operators, networks, known, also=True
     )
     shutil.rmtree(artifacts, ignore_errors=True)
-    return measured(filled, narrator)
+    return bench_result(filled, narrator)
 
 
-def _reference_in(run: Run) -> str:
+def _reference_in(run: Workspace) -> str:
     """How the tables of a run name its space. Where the experiment adds plugins to a space of stages, it is the run's
     copy that names them all."""
     config = run.experiment
@@ -164,21 +166,23 @@ def reference_of(given: str | Path, file: Path) -> str:
     return str(file.absolute()) + (f":{function}" if function else "")
 
 
-def lacking(
+def plan_bench(
     operators: Sequence[Link], networks: Sequence[Network], config: SetupConfig, timing: TimingConfig, path: Path
-) -> Benched:
+) -> BenchResult:
     """What would be measured; where there is no table, none is begun."""
-    setup = wished(config) if config.host else runtime_of(config).setup
+    setup = requested_setup(config) if config.host else runtime_of(config).setup
     check_threads(config)
     check_batch(config, operators, networks)
     table = table_of(config, path) if path.exists() else LatencyTable(path, setup)
     rows, checks = plan_table(operators, table), plan_checks(networks, table)
-    seconds = expected_seconds(rows, checks, suffix_of(setup.runtime), *exports_of(setup), protocol(timing, 0))
-    return Benched(path, setup.as_dict(), len(table.rows), len(table.checks), len(rows), len(checks), seconds)
+    seconds = expected_seconds(
+        rows, checks, suffix_of(setup.runtime), *exporters_of(setup), measurement_protocol(timing, 0)
+    )
+    return BenchResult(path, setup.as_dict(), len(table.rows), len(table.checks), len(rows), len(checks), seconds)
 
 
-def measured(table: LatencyTable, narrator: Narrator) -> Benched:
+def bench_result(table: LatencyTable, narrator: Reporter) -> BenchResult:
     """What came of a table that was filled."""
     for notice in table.notices:
-        narrator.say(notice)
-    return Benched(table.path, table.setup.as_dict(), len(table.rows), len(table.checks))
+        narrator.info(notice)
+    return BenchResult(table.path, table.setup.as_dict(), len(table.rows), len(table.checks))

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.boards.pack import PackedKit, pack_kit, refuse_output, refuse_runtime
-from hwnas.commands.bench import Benched, lacking, measured, reference_of
+from hwnas.commands.bench import BenchResult, bench_result, plan_bench, reference_of
 from hwnas.config import TimingConfig, parse_setup
 from hwnas.errors import ConfigError
 from hwnas.io.resources import find_file
-from hwnas.latency.building.quantities import jobs_lacking
+from hwnas.latency.building.quantities import missing_jobs
 from hwnas.measure.table import LatencyTable, read_table
 from hwnas.measure.table_file import refuse_unwritable
 from hwnas.network import operators_of
-from hwnas.workspace.progress import Narrator, Silent
+from hwnas.workspace.progress import NullReporter, Reporter
 from hwnas.workspace.remote_bench import fill_on_hosts, host_table
-from hwnas.workspace.setups import check_networks, order_of, protocol, wished
+from hwnas.workspace.setups import bench_request, measurement_protocol, requested_setup, validation_networks
 from hwnas.workspace.spaces import open_space
 
 
@@ -29,7 +29,7 @@ def pack(
     checks: int | None = None,
     lacking: str | Path | None = None,
     timing: TimingConfig | None = None,
-    narrator: Narrator | None = None,
+    narrator: Reporter | None = None,
     **setup: Any,
 ) -> PackedKit:
     """Write a kit that times all operators of a space, and the `checks` networks that teach most.
@@ -47,23 +47,23 @@ def pack(
     refuse_output(out)
     config = parse_setup(setup, where="set-up")
     refuse_runtime(config.runtime)
-    wished(config)
+    requested_setup(config)
     known = None if lacking is None else read_table(find_file(lacking, "latency_tables"))
     opened, file = open_space(space, narrator=narrator)
-    order = order_of(config, out, list(operators_of(opened)), [])
-    wanted, timing = order.wanted, timing or TimingConfig()
+    order = bench_request(config, out, list(operators_of(opened)), [])
+    wanted, timing = order.requested, timing or TimingConfig()
     table = known or LatencyTable(out, wanted)
-    networks = check_networks(opened, timing.checks if checks is None else checks)
-    jobs = jobs_lacking(table, order.operators, networks, energy=order.energy is not None, memory=order.memory)
+    networks = validation_networks(opened, timing.checks if checks is None else checks)
+    jobs = missing_jobs(table, order.operators, networks, energy=order.energy is not None, memory=order.memory)
     if not jobs:
         raise ConfigError(
             f"the table lacks nothing of the space `{opened.name}`, and a kit would be empty", where=str(lacking),
             allowed="A kit holds what a board is still to time", do="Use the table as it is, or pack another space",
         )  # fmt: skip
     artifacts = out.with_name(f"{out.name}.files")
-    with (narrator or Silent()).bar(f"packing {out.name}") as bar:
+    with (narrator or NullReporter()).bar(f"packing {out.name}") as bar:
         packed = pack_kit(
-            out, jobs, wanted, order.exports, protocol(timing, 0), energy=order.energy, memory=order.memory,
+            out, jobs, wanted, order.exports, measurement_protocol(timing, 0), energy=order.energy, memory=order.memory,
             table=f"{out.name.removesuffix('.pyz')}.jsonl", space=(opened.name, reference_of(space, file)),
             artifacts=artifacts, progress=bar.update,
         )  # fmt: skip
@@ -80,9 +80,9 @@ def bench_hosts(
     checks: int | None = None,
     dry_run: bool = False,
     timing: TimingConfig | None = None,
-    narrator: Narrator | None = None,
+    narrator: Reporter | None = None,
     **setup: Any,
-) -> list[Benched]:
+) -> list[BenchResult]:
     """Measure what the tables of boards lack of one space, all boards at once.
 
     Args:
@@ -102,20 +102,22 @@ def bench_hosts(
             refuse_unwritable(path)
     configs = [parse_setup({**setup, "host": host}, where="set-up") for host in hosts]
     for config in configs:
-        wished(config)
+        requested_setup(config)
     opened, file = open_space(space, narrator=narrator)
-    timing, narrator = timing or TimingConfig(), narrator or Silent()
+    timing, narrator = timing or TimingConfig(), narrator or NullReporter()
     operators = list(operators_of(opened))
-    networks = check_networks(opened, timing.checks if checks is None else checks)
+    networks = validation_networks(opened, timing.checks if checks is None else checks)
     if dry_run:
-        return [lacking(operators, networks, config, timing, path) for config, path in zip(configs, paths, strict=True)]
+        return [
+            plan_bench(operators, networks, config, timing, path) for config, path in zip(configs, paths, strict=True)
+        ]
     known = (opened.name, reference_of(space, file))
     orders = [
-        order_of(config, path, operators, networks, known, wait_s=timing.wait_seconds)
+        bench_request(config, path, operators, networks, known, wait_s=timing.wait_seconds)
         for config, path in zip(configs, paths, strict=True)
     ]
     artifacts = table.with_name(f"{table.name}.files")
     title = f"timing {opened.name} on {', '.join(hosts)}"
-    filled = fill_on_hosts(orders, protocol(timing, 0), artifacts, narrator, title)
+    filled = fill_on_hosts(orders, measurement_protocol(timing, 0), artifacts, narrator, title)
     shutil.rmtree(artifacts, ignore_errors=True)
-    return [measured(found, narrator) for found in filled]
+    return [bench_result(found, narrator) for found in filled]

@@ -10,8 +10,8 @@ from hwnas.network import Network, costs, known_operators, lower
 from hwnas.notation import counted_as_written, write_architecture
 from hwnas.ops import Operator, Shape
 from hwnas.space import AnySpace
-from hwnas.workspace.architectures import _given, check_named
-from hwnas.workspace.progress import Narrator
+from hwnas.workspace.architectures import _read_architecture, check_named
+from hwnas.workspace.progress import Reporter
 from hwnas.workspace.spaces import open_space
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def cost(
     *,
     table: Path | None = None,
     missing: Missing = "refuse",
-    narrator: Narrator | None = None,
+    narrator: Reporter | None = None,
 ) -> dict[str, Any]:
     """Parameters, MACs, activation bytes and operators of an architecture; with a table, its latency as well.
 
@@ -43,7 +43,7 @@ def cost(
     check_named(architecture)
     table = None if table is None else find_file(table, "latency_tables")
     opened, _ = open_space(space, narrator=narrator)
-    chosen, form = _given(opened, architecture)
+    chosen, form = _read_architecture(opened, architecture)
     network = lower(opened, chosen)
     total = costs(network)
     found: dict[str, Any] = {

@@ -12,33 +12,33 @@ from hwnas.io.jsonl import cut_bytes
 from hwnas.measure.table import read_table
 from hwnas.problem.conditions import OF_RUN, OF_TIER, Conditions
 from hwnas.problem.cost_models import another_setup
-from hwnas.problem.fronts import Finder, conditions_known, front_file
+from hwnas.problem.fronts import FrontSource, conditions_known, front_file
 from hwnas.problem.live import live_path
-from hwnas.search.consistency import Ailment, KeptStudy, front_ailments, kept_studies, store_ailments, study_ailments
+from hwnas.search.consistency import Issue, StoredStudy, check_front, check_store, check_study, stored_studies
 from hwnas.search.score_store import ScoreStore
 from hwnas.words import counted
 from hwnas.workspace.bundles import bundle_ailments
 from hwnas.workspace.file_checks import kept_file_ailments
-from hwnas.workspace.halving_results import climb_path
-from hwnas.workspace.workspace import Run, open_run
+from hwnas.workspace.halving_results import halving_path
+from hwnas.workspace.workspace import Workspace, open_run
 
 
 @dataclass(frozen=True)
-class Examined:
+class DoctorReport:
     """What was looked at, and what is not as it should be."""
 
     folder: Path
-    looked: tuple[str, ...]
+    examined: tuple[str, ...]
     """What was found and examined, in words."""
-    found: tuple[Ailment, ...]
+    issues: tuple[Issue, ...]
 
     @property
     def sound(self) -> bool:
         """Whether there is no error; notes are settled by the next command."""
-        return not any(ailment.severity == "error" for ailment in self.found)
+        return not any(ailment.severity == "error" for ailment in self.issues)
 
 
-def doctor(reference: str | Path, *, runs: Path = Path("runs")) -> Examined:
+def doctor(reference: str | Path, *, runs: Path = Path("runs")) -> DoctorReport:
     """Examine a run: study against score store against fronts, tables, checkpoints, bundles. It repairs nothing.
 
     Raises:
@@ -60,10 +60,10 @@ def doctor(reference: str | Path, *, runs: Path = Path("runs")) -> Examined:
         *_ladders(run),
         *bundle_ailments(run, looked),
     )
-    return Examined(run.folder, tuple(looked), found)
+    return DoctorReport(run.folder, tuple(looked), found)
 
 
-def _files(run: Run, looked: list[str]) -> Iterator[Ailment]:
+def _files(run: Workspace, looked: list[str]) -> Iterator[Issue]:
     yield from _named(run)
     tables = sorted({*(run.folder / "latency").glob("*.jsonl"), *_chosen(run)})
     for path in tables:
@@ -71,44 +71,44 @@ def _files(run: Run, looked: list[str]) -> Iterator[Ailment]:
             table = read_table(path)
             looked.append(f"{path}: {counted(len(table.rows), 'row')}, {counted(len(table.checks), 'whole network')}")
         except HwnasError as error:
-            yield Ailment.of(error)
+            yield Issue.of(error)
     yield from kept_file_ailments(run, looked)
 
 
-def _named(run: Run) -> Iterator[Ailment]:
+def _named(run: Workspace) -> Iterator[Issue]:
     """Tables that a search looks into and that are not there, or cannot be used."""
     for name, setup in run.experiment.setups.items():
         try:
             if setup.latencies is not None:
                 run.published(name)
-            elif run.predicts(name) and not run.table_path(name).is_file() and _begun(run, name):
-                yield Ailment(
+            elif run.needs_table(name) and not run.table_path(name).is_file() and _begun(run, name):
+                yield Issue(
                     "error", f"the latency table of set-up `{name}` is gone", str(run.table_path(name)),
                     "A study rests on the table that its latencies were predicted from",
-                    f"Restore it; one that `hwnas bench {run.called}` makes anew begins new studies",
+                    f"Restore it; one that `hwnas bench {run.cli_ref}` makes anew begins new studies",
                 )  # fmt: skip
         except HwnasError as error:
-            yield Ailment.of(error)
+            yield Issue.of(error)
 
 
-def _setups(run: Run) -> Iterator[Ailment]:
+def _setups(run: Workspace) -> Iterator[Issue]:
     """Tables, also those of fronts, that were measured under another set-up than the experiment's."""
     for name, setup in run.experiment.setups.items():
         if setup.latencies is not None:
             continue
-        paths = [run.table_path(name)] if run.predicts(name) else []
+        paths = [run.table_path(name)] if run.needs_table(name) else []
         for path in (*paths, run.front_table_path(name), live_path(run, name)):
             if (error := another_setup(run, name, path)) is not None:
-                yield Ailment.of(error)
+                yield Issue.of(error)
 
 
-def _ladders(run: Run) -> Iterator[Ailment]:
+def _ladders(run: Workspace) -> Iterator[Issue]:
     for name in run.experiment.tiers:
-        if climb_path(run, name).exists():
+        if halving_path(run, name).exists():
             yield from _changed(run, name, "ladder")[1]
 
 
-def _changed(run: Run, name: str, by: Finder) -> tuple[Conditions | None, list[Ailment]]:
+def _changed(run: Workspace, name: str, by: FrontSource) -> tuple[Conditions | None, list[Issue]]:
     """The conditions of a front, and findings where they are not those of the experiment."""
     path = front_file(run, name, by)
     if not path.exists():
@@ -116,34 +116,34 @@ def _changed(run: Run, name: str, by: Finder) -> tuple[Conditions | None, list[A
     try:
         known, now = conditions_known(run, name, by)
     except HwnasError as error:
-        return None, [Ailment.of(error)]
+        return None, [Issue.of(error)]
     if known is None:
         return None, []
     where, verb = str(path), "search" if by == "search" else "ladder"
     allowed = "A front is read under the conditions that it was found under"
     if changed := known.unlike(now, OF_RUN):
         do = f"Restore the experiment; or run `{run.command(verb)}`, under a new `name` after another training"
-        return known, [Ailment("error", f"other accuracies are asked for ({'; '.join(changed)})", where, allowed, do)]
+        return known, [Issue("error", f"other accuracies are asked for ({'; '.join(changed)})", where, allowed, do)]
     if changed := known.unlike(now, OF_TIER):
         fact = f"it was found under other conditions ({'; '.join(changed)})"
         do = f"Run `{run.command(verb)}`; until then it is solved again from stored accuracies where it is read"
-        return known, [Ailment("note", fact, where, allowed, do)]
+        return known, [Issue("note", fact, where, allowed, do)]
     return known, []
 
 
-def _begun(run: Run, setup: str) -> bool:
+def _begun(run: Workspace, setup: str) -> bool:
     """Whether a tier that predicts from the set-up's table was searched."""
     tiers = [name for name, tier in run.experiment.tiers.items() if tier.setup == setup and not run.is_live(name)]
     return any((run.folder / f"study-{name}.log").exists() or run.front_path(name).exists() for name in tiers)
 
 
-def _chosen(run: Run) -> list[Path]:
+def _chosen(run: Workspace) -> list[Path]:
     """Tables that the experiment names, as far as they are there."""
     paths = [run.table_path(name) for name, setup in run.experiment.setups.items() if setup.table is not None]
     return [path for path in paths if path.is_file()]
 
 
-def _searches(run: Run, looked: list[str]) -> Iterator[Ailment]:
+def _searches(run: Workspace, looked: list[str]) -> Iterator[Issue]:
     scores = run.folder / "scores.jsonl"
     store: ScoreStore | None = None
     try:
@@ -151,12 +151,12 @@ def _searches(run: Run, looked: list[str]) -> Iterator[Ailment]:
         store = ScoreStore.open(scores)
         looked.append(f"{scores}: {counted(len(store), 'score')}")
     except HwnasError as error:
-        yield Ailment.of(error)
+        yield Issue.of(error)
     for name in run.experiment.tiers:
         yield from _tier(run, name, store, looked)
 
 
-def _tier(run: Run, name: str, store: ScoreStore | None, looked: list[str]) -> Iterator[Ailment]:
+def _tier(run: Workspace, name: str, store: ScoreStore | None, looked: list[str]) -> Iterator[Issue]:
     config, tier = run.experiment.search, run.tier(name)
     storage: Path | str = config.storage or run.folder / f"study-{name}.log"
     known, changed = _changed(run, name, "search")
@@ -164,46 +164,46 @@ def _tier(run: Run, name: str, store: ScoreStore | None, looked: list[str]) -> I
     front_tier = tier if known is None else known.tier(name)
     if isinstance(storage, Path) and not storage.exists():
         if run.front_path(name).exists():
-            yield from front_ailments(run.front_path(name), (), front_tier)
+            yield from check_front(run.front_path(name), (), front_tier)
         return
-    cut = list[Ailment]()
+    cut = list[Issue]()
     try:
         if isinstance(storage, Path):
             cut = list(_cut(storage))
             yield from cut
-        studies = kept_studies(storage, f"{run.experiment.name}-{name}-")
+        studies = stored_studies(storage, f"{run.experiment.name}-{name}-")
     except HwnasError as error:
-        yield Ailment.of(error)
+        yield Issue.of(error)
         return
     if not studies and isinstance(storage, Path) and storage.stat().st_size:
-        yield Ailment(
+        yield Issue(
             "error", f"no study of tier `{name}` begins here", str(storage),
             "Its first line makes the study", "Restore the file, or remove it and search again",
         )  # fmt: skip
     elif not studies:
         looked.append(f"tier {name}: nothing was searched yet")
-    sound: list[KeptStudy] = []
+    sound: list[StoredStudy] = []
     for study in studies:
-        ailing = list(study_ailments(study, tier))
+        ailing = list(check_study(study, tier))
         yield from ailing
-        if not any("damaged" in ailment.met for ailment in ailing):
-            looked.append(f"{study.where}, study {study.name}: {counted(len(study.told), 'trial')} told")
+        if not any("damaged" in ailment.problem for ailment in ailing):
+            looked.append(f"{study.where}, study {study.name}: {counted(len(study.evaluated), 'trial')} told")
             sound.append(study)
             if store is not None:
-                yield from store_ailments(store, study, run.accuracy, whole=config.storage is None)
+                yield from check_store(store, study, run.accuracy, whole=config.storage is None)
     if run.front_path(name).exists():
-        yield from front_ailments(run.front_path(name), sound, front_tier, cut=bool(cut))
+        yield from check_front(run.front_path(name), sound, front_tier, cut=bool(cut))
         looked.append(f"{run.front_path(name)}")
-    elif any(study.told for study in sound):
-        yield Ailment(
+    elif any(study.evaluated for study in sound):
+        yield Issue(
             "note", f"tier `{name}` has trials and no front yet", str(run.front_path(name)),
             "A front is written when the search of its tier has ended", "Search again: it continues, and writes it",
         )  # fmt: skip
 
 
-def _cut(path: Path) -> Iterator[Ailment]:
+def _cut(path: Path) -> Iterator[Issue]:
     if cut := cut_bytes(path):
-        yield Ailment(
+        yield Issue(
             "note", f"its last line was cut off after {cut} bytes", str(path),
             "A line is written whole, unless a kill cuts it",
             "Search again: what it held is done again, and the rest of the line is dropped",

@@ -16,23 +16,23 @@ from hwnas.export import RUNTIME_OF
 from hwnas.export.manifest import MANIFEST, write_manifest
 from hwnas.export.staging import staged
 from hwnas.io.checksum import sha256_of
-from hwnas.measure.device_lock import Queue, alone_on_device
+from hwnas.measure.device_lock import LockWait, exclusive_device
 from hwnas.measure.timing import measure
 from hwnas.network import Network, costs
 from hwnas.pareto import Objective
 from hwnas.problem.exported import refuse_empty
 from hwnas.problem.fine_tune import tune
-from hwnas.problem.fronts import Finder, Found, found_front
+from hwnas.problem.fronts import FrontSource, LoadedFront, load_front
 from hwnas.problem.studies import weights_producer
 from hwnas.runtimes import offered
 from hwnas.search.fronts import FrontPoint
 from hwnas.selection import choose, file_stem
 from hwnas.words import counted
 from hwnas.workspace.bundles import open_bundle
-from hwnas.workspace.progress import Bar, Narrator, Silent
+from hwnas.workspace.progress import Bar, NullReporter, Reporter
 from hwnas.workspace.remote_bench import board_table
-from hwnas.workspace.setups import exporter_of, protocol, queue_of, runtime_of, wished
-from hwnas.workspace.workspace import Run, open_run
+from hwnas.workspace.setups import device_lock_wait, exporter_of, measurement_protocol, requested_setup, runtime_of
+from hwnas.workspace.workspace import Workspace, open_run
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,8 +62,8 @@ def export(
     *,
     runs: Path = Path("runs"),
     fine_tune: int | None = None,
-    front: Finder | None = None,
-    narrator: Narrator | None = None,
+    front: FrontSource | None = None,
+    narrator: Reporter | None = None,
 ) -> list[Path]:
     """Export the picks of every tier of a run; the manifests that were written.
 
@@ -72,55 +72,59 @@ def export(
     """
     from hwnas.workspace.supernets import supernet_of
 
-    run, narrator = open_run(reference, runs=runs), narrator or Silent()
+    run, narrator = open_run(reference, runs=runs), narrator or NullReporter()
     if fine_tune is not None:
         asked = run.experiment.export.model_copy(update={"fine_tune_epochs": fine_tune})
         run = replace(run, experiment=run.experiment.model_copy(update={"export": asked}))
-    with run.opened():
+    with run.locked():
         trained = supernet_of(run, narrator)
         producer = weights_producer(run, trained)
-        fronts = [found_front(run, name, front, producer=producer) for name in run.experiment.tiers]
+        fronts = [load_front(run, name, front, producer=producer) for name in run.experiment.tiers]
         standing = [found for found in fronts if found.standing]
-        for note in (f"{found.named}: {note}" for found in fronts for note in found.notes):
-            narrator.say(note)
+        for note in (f"{found.display_name}: {note}" for found in fronts for note in found.notes):
+            narrator.info(note)
         manifests = export_run(run, trained, narrator, standing)
         refuse_empty(run, [found for found in fronts if not found.standing], manifests)
         return manifests
 
 
-def export_run(run: Run, trained: Trained | None, narrator: Narrator, fronts: Sequence[Found]) -> list[Path]:
+def export_run(
+    run: Workspace, trained: Trained | None, narrator: Reporter, fronts: Sequence[LoadedFront]
+) -> list[Path]:
     """Write, run, compare and time the files of every tier's picks. Without a supernet they have random weights."""
     from hwnas.workspace.supernets import untrained
 
     if trained is None:
         trained = untrained(run)
-    with run.timed("export"):
+    with run.stage_timer("export"):
         return [_export_tier(run, found, trained, narrator) for found in fronts]
 
 
-def _export_tier(run: Run, found: Found, trained: Trained, narrator: Narrator) -> Path:
+def _export_tier(run: Workspace, found: LoadedFront, trained: Trained, narrator: Reporter) -> Path:
     name, folder = found.tier.name, found.folder
-    chosen = taken_by(run.experiment.export.picks, found.points, found.tier.objectives)
+    chosen = picked_points(run.experiment.export.picks, found.points, found.tier.objectives)
     for file, why in open_bundle(folder).wrong.items():
-        narrator.say(f"{found.named}: {file} of the earlier export was damaged: {why}; the bundle is written anew")
+        narrator.info(
+            f"{found.display_name}: {file} of the earlier export was damaged: {why}; the bundle is written anew"
+        )
     with staged(folder) as fresh:
         models = _export_models(run, replace(found, folder=fresh), chosen, trained, narrator)
         random = [model["key"] for model in models if model["weights"] == RANDOM]
         if random:
-            narrator.say(f"{name}: {', '.join(random)} have {RANDOM}: they are to be trained before they are of use")
+            narrator.info(f"{name}: {', '.join(random)} have {RANDOM}: they are to be trained before they are of use")
         write_manifest(fresh / MANIFEST, _manifest(run, found, trained, models))
     return folder / MANIFEST
 
 
 def _export_models(
-    run: Run,
-    found: Found,
+    run: Workspace,
+    found: LoadedFront,
     chosen: Sequence[tuple[FrontPoint, Mapping[str, str]]],
     trained: Trained,
-    narrator: Narrator,
+    narrator: Reporter,
 ) -> list[dict[str, Any]]:
-    models, queue = [], queue_of(run.experiment.timing, narrator)
-    with narrator.bar(f"exporting {found.named}") as bar:
+    models, queue = [], device_lock_wait(run.experiment.timing, narrator)
+    with narrator.bar(f"exporting {found.display_name}") as bar:
         for number, (point, names) in enumerate(chosen):
             bar.update(number, len(chosen), ", ".join(names))
             show = _teller(bar, number, len(chosen), ", ".join(names))
@@ -129,7 +133,9 @@ def _export_models(
     return models
 
 
-def _manifest(run: Run, found: Found, trained: Trained, models: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _manifest(
+    run: Workspace, found: LoadedFront, trained: Trained, models: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
     name = found.tier.name
     return {
         "hwnas": __version__,
@@ -149,7 +155,7 @@ def _manifest(run: Run, found: Found, trained: Trained, models: Sequence[Mapping
     }
 
 
-def taken_by(
+def picked_points(
     rules: Sequence[str], front: Sequence[FrontPoint], objectives: Sequence[Objective]
 ) -> list[tuple[FrontPoint, dict[str, str]]]:
     """What rules take of a front, in its order, each with what its files may be called, by rule."""
@@ -169,7 +175,7 @@ def _teller(bar: Bar, number: int, total: int, names: str) -> Callable[[int, int
 RANDOM = "random weights, nothing was trained"
 
 
-def weights_told(trained: Trained) -> str:
+def weights_origin(trained: Trained) -> str:
     """What weights the networks of a supernet have, in words."""
     epochs = len(trained.history)
     return f"inherited from a supernet of {counted(epochs, 'epoch')}" if epochs else RANDOM
@@ -193,13 +199,13 @@ class _Settled:
 
 
 def _export_point(
-    run: Run,
-    found: Found,
+    run: Workspace,
+    found: LoadedFront,
     point: FrontPoint,
     names: Mapping[str, str],
     trained: Trained,
     show: Callable[[int, int], None],
-    queue: Queue,
+    queue: LockWait,
 ) -> dict[str, Any]:
     settled, stem = _settled(run, found, point, trained, show), next(iter(names.values()))
     paths = [found.folder / f"{stem}.{suffix}" for suffix in run.experiment.export.formats]
@@ -225,26 +231,28 @@ def _export_point(
     }
 
 
-def _settled(run: Run, found: Found, point: FrontPoint, trained: Trained, show: Callable[[int, int], None]) -> _Settled:
+def _settled(
+    run: Workspace, found: LoadedFront, point: FrontPoint, trained: Trained, show: Callable[[int, int], None]
+) -> _Settled:
     import torch
 
     from hwnas.accuracy.inherited import inherited
     from hwnas.export.bundle import logits_of
-    from hwnas.problem.accuracy import ingredients_of
+    from hwnas.problem.accuracy import accuracy_context
     from hwnas.supernet.weights import resized
-    from hwnas.supernet.weights_file import kept_module
+    from hwnas.supernet.weights_file import load_module
 
     network, test = run.network(point.architecture), run.dataset.test
-    scored = inherited(ingredients_of(run, trained))
+    scored = inherited(accuracy_context(run, trained))
     told = None
     if (kept := found.weights(run, point.architecture)) is not None:
-        module = start = kept_module(kept, network)
+        module = start = load_module(kept, network)
         weights = f"as they were scored on the ladder, {found.producer}"
     else:
-        module, start, weights = scored.settled(network), trained.supernet.extract(network), weights_told(trained)
+        module, start, weights = scored.settled(network), trained.supernet.extract(network), weights_origin(trained)
     if run.experiment.export.fine_tune_epochs:
         tuned = tune(run, trained, point.architecture, network, module, start, show)
-        module, told = tuned.module, tuned.told
+        module, told = tuned.module, tuned.manifest_entry
         weights += ", trained on" if tuned.better else ""
     images = resized(test.every(), network).numpy()
     seen = torch.cat(scored.calibration)[: run.experiment.export.calibration_images]
@@ -252,7 +260,7 @@ def _settled(run: Run, found: Found, point: FrontPoint, trained: Trained, show: 
     return _Settled(module, weights, network, ranges, images, labels, logits_of(module, images), told)
 
 
-def _export_file(run: Run, tier: str, settled: _Settled, path: Path, queue: Queue) -> FileRecord:
+def _export_file(run: Workspace, tier: str, settled: _Settled, path: Path, queue: LockWait) -> FileRecord:
     """Write one file, run it on the test images, compare and time it."""
     from hwnas.export.bundle import Criterion, FileRecord, compare, write_model
     from hwnas.export.tensors import ends_of
@@ -269,8 +277,10 @@ def _export_file(run: Run, tier: str, settled: _Settled, path: Path, queue: Queu
         settled.logits, loaded, settled.images, settled.labels, path=path,
         criterion=Criterion(config.tolerance) if precision == "fp32" else Criterion(agreement=config.agreement),
     )  # fmt: skip
-    with alone_on_device(queue):
-        timed = measure({path.name: loaded.invoke}, protocol(run.experiment.timing, run.experiment.seed))[path.name]
+    with exclusive_device(queue):
+        timed = measure({path.name: loaded.invoke}, measurement_protocol(run.experiment.timing, run.experiment.seed))[
+            path.name
+        ]
     desk = ", at the desk and not on the board" if _setup(run, tier).host else ""
     return FileRecord(
         name=path.name,
@@ -291,11 +301,11 @@ def _export_file(run: Run, tier: str, settled: _Settled, path: Path, queue: Queu
     )
 
 
-def _setup(run: Run, tier: str) -> SetupConfig:
+def _setup(run: Workspace, tier: str) -> SetupConfig:
     return run.experiment.setups[run.experiment.tiers[tier].setup]
 
 
-def _runtime_for(run: Run, tier: str, format_: str) -> Runtime:
+def _runtime_for(run: Workspace, tier: str, format_: str) -> Runtime:
     """The tier's own set-up for its format; for the others the same threads and batch, on the processor, and the same
     precision or, where that is not offered, fp32."""
     setup, runtime = _setup(run, tier), RUNTIME_OF[format_]
@@ -306,17 +316,17 @@ def _runtime_for(run: Run, tier: str, format_: str) -> Runtime:
     return runtime_of(setup if runtime == setup.runtime else setup.model_copy(update=other))
 
 
-def _set_up(run: Run, tier: str) -> dict[str, object]:
+def _set_up(run: Workspace, tier: str) -> dict[str, object]:
     """The tier's set-up: this machine's, of a board as far as its table tells it, or a file's column."""
     if run.is_published(tier):
         return published_setup(run, run.experiment.tiers[tier].setup)
     config, path = _setup(run, tier), run.table_path(run.experiment.tiers[tier].setup)
     if not config.host:
         return runtime_of(config).setup.as_dict()
-    return (board_table(path, wished(config)).setup if path.exists() else wished(config)).as_dict()
+    return (board_table(path, requested_setup(config)).setup if path.exists() else requested_setup(config)).as_dict()
 
 
-def published_setup(run: Run, setup: str) -> dict[str, object]:
+def published_setup(run: Workspace, setup: str) -> dict[str, object]:
     """What is known of a set-up whose latencies are published."""
     wanted = run.published(setup).wanted
     return {"device": run.experiment.setups[setup].device or setup, "runtime": "published", "file": wanted.path.name,

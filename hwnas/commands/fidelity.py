@@ -15,18 +15,18 @@ from hwnas.commands.export import machine, versions
 from hwnas.commands.report import summary
 from hwnas.network import costs
 from hwnas.pareto import Objective, Tier
-from hwnas.problem.accuracy import accuracy_of, ingredients_of
+from hwnas.problem.accuracy import accuracy_context, accuracy_of
 from hwnas.report import units
 from hwnas.report.validation.fidelity import Budget, Fidelity, RankedNetwork
 from hwnas.report.validation.fidelity_page import write_fidelity_page
 from hwnas.search.evaluate import evaluate
-from hwnas.search.fronts import write_whole
+from hwnas.search.fronts import write_text
 from hwnas.search.score_store import Score, ScoreStore
-from hwnas.search.successive_halving import draw
+from hwnas.search.successive_halving import sample_initial
 from hwnas.space import Architecture
-from hwnas.workspace.progress import Bar, Narrator, Silent
+from hwnas.workspace.progress import Bar, NullReporter, Reporter
 from hwnas.workspace.supernets import recipe_of, supernet_of
-from hwnas.workspace.workspace import Run, open_run
+from hwnas.workspace.workspace import Workspace, open_run
 
 if TYPE_CHECKING:
     from hwnas.accuracy.trained import TrainedAccuracy
@@ -36,7 +36,7 @@ ALONE = "top1@alone"
 
 
 @dataclass(frozen=True)
-class Judged:
+class FidelityReport:
     """What was found, and the files that tell it."""
 
     fidelity: Fidelity
@@ -50,42 +50,42 @@ def fidelity(
     runs: Path = Path("runs"),
     networks: int = 24,
     epochs: int | None = None,
-    narrator: Narrator | None = None,
-) -> Judged:
+    narrator: Reporter | None = None,
+) -> FidelityReport:
     """Train a random sample of networks alone and compare what they reach with what the search believes of them.
 
     Epochs are those of the supernet if left out. Scores are kept one by one: the same command continues, and with more
     networks it adds to what is there. Test images are not looked at.
     """
-    run, narrator = open_run(reference, runs=runs), narrator or Silent()
+    run, narrator = open_run(reference, runs=runs), narrator or NullReporter()
     from hwnas.accuracy.trained import alone
 
-    with run.opened(), run.timed("fidelity"):
+    with run.locked(), run.stage_timer("fidelity"):
         trained = supernet_of(run, narrator)
-        ingredients = ingredients_of(run, trained)
+        ingredients = accuracy_context(run, trained)
         asked = replace(ingredients.settings, source="alone", epochs=epochs)
         lone = alone(replace(ingredients, settings=asked))
-        sample = draw(run.space, networks, run.experiment.seed, lambda architecture: True)
+        sample = sample_initial(run.space, networks, run.experiment.seed, lambda architecture: True)
         if len(sample) < networks:
-            narrator.say(f"only {len(sample)} unlike networks were found in the space, {networks} were asked for")
+            narrator.info(f"only {len(sample)} unlike networks were found in the space, {networks} were asked for")
         store = ScoreStore.open(run.folder / "scores.jsonl")
         for notice in store.notices:
-            narrator.say(notice)
+            narrator.info(notice)
         found = _compared(run, trained, lone, sample, store, narrator)
         paths = run.folder / "fidelity.json", run.folder / "fidelity.html"
         told = {**found.as_dict(), "machine": machine(), "versions": versions(), "hwnas": __version__, "date": _today()}
-        write_whole(paths[0], json.dumps(told, indent=1, allow_nan=False) + "\n")
+        write_text(paths[0], json.dumps(told, indent=1, allow_nan=False) + "\n")
         page = write_fidelity_page(found, paths[1], hwnas_version=__version__, created_at=_today())
-    return Judged(found, paths[0], page)
+    return FidelityReport(found, paths[0], page)
 
 
 def _compared(
-    run: Run,
+    run: Workspace,
     trained: Trained | None,
     lone: TrainedAccuracy,
     sample: Sequence[Architecture],
     store: ScoreStore,
-    narrator: Narrator,
+    narrator: Reporter,
 ) -> Fidelity:
     """Score the sample both ways, cheap before dear."""
     score = accuracy_of(run, trained)
@@ -122,7 +122,7 @@ def _compared(
     )
 
 
-def _a_step(run: Run) -> int:
+def _a_step(run: Workspace) -> int:
     """How many networks the supernet's last steps trained."""
     from hwnas.supernet.strategies import Step, open_strategy
 
@@ -131,7 +131,7 @@ def _a_step(run: Run) -> int:
     return len(open_strategy(run.space, recipe, base=run.base)(last, random.Random(0)))
 
 
-def _ranked(run: Run, architecture: Architecture, score: float, alone: Score) -> RankedNetwork:
+def _ranked(run: Workspace, architecture: Architecture, score: float, alone: Score) -> RankedNetwork:
     total = costs(run.network(architecture))
     assert alone.value is not None
     return RankedNetwork(

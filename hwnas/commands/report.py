@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from hwnas import __version__
 from hwnas.commands.export import machine, published_setup, versions
-from hwnas.commands.search import Searched, nothing_found, searched_before
+from hwnas.commands.search import TierSearch, explain_empty_front, load_searches
 from hwnas.commands.show_fronts import accuracy_facts, estimated, latency_origin_of, passed_facts
 from hwnas.config import dump_experiment, published
 from hwnas.errors import HwnasError, SpaceError, reason
@@ -18,9 +18,9 @@ from hwnas.latency.model import LatencyModel, throttled
 from hwnas.measure.table import LatencyTable, check_key, read_table
 from hwnas.network import Network, costs
 from hwnas.pareto import reference_point
-from hwnas.problem.cost_models import Priced, priced_setups
+from hwnas.problem.cost_models import CostModels, load_cost_models
 from hwnas.problem.exported import exported_under
-from hwnas.problem.fronts import Found, found_front
+from hwnas.problem.fronts import LoadedFront, load_front
 from hwnas.problem.live import live_path
 from hwnas.report import facts
 from hwnas.report.page import write_page
@@ -30,9 +30,9 @@ from hwnas.search.fronts import FrontPoint, hypervolume_history
 from hwnas.space import Architecture
 from hwnas.words import counted
 from hwnas.workspace.bundles import Bundle, open_bundle
-from hwnas.workspace.halving_results import Climb, climb_path
-from hwnas.workspace.progress import Narrator, Silent
-from hwnas.workspace.workspace import Run, open_run
+from hwnas.workspace.halving_results import HalvingResult, halving_path
+from hwnas.workspace.progress import NullReporter, Reporter
+from hwnas.workspace.workspace import Workspace, open_run
 
 if TYPE_CHECKING:
     from hwnas.workspace.supernets import Trained
@@ -42,24 +42,26 @@ MANY, CHUNK = 1000, 20_000
 """From so many networks on they are counted together; so many at a time."""
 
 
-def report(reference: str | Path, *, runs: Path = Path("runs"), narrator: Narrator | None = None) -> Path:
+def report(reference: str | Path, *, runs: Path = Path("runs"), narrator: Reporter | None = None) -> Path:
     """Write report.html of a run again, from what its searches and ladders left in its folder."""
     from hwnas.workspace.supernets import supernet_of
 
     run = open_run(reference, runs=runs)
-    with run.opened():
-        trained = supernet_of(run, narrator or Silent())
-        prices = priced_setups(run)
-        return report_run(run, trained, prices, searched_before(run, trained, prices))
+    with run.locked():
+        trained = supernet_of(run, narrator or NullReporter())
+        prices = load_cost_models(run)
+        return report_run(run, trained, prices, load_searches(run, trained, prices))
 
 
-def report_run(run: Run, trained: Trained | None, prices: dict[str, Priced], searched: list[Searched]) -> Path:
+def report_run(
+    run: Workspace, trained: Trained | None, prices: dict[str, CostModels], searched: list[TierSearch]
+) -> Path:
     """Write report.html of a run that was searched, and exported or not."""
     return write_page(facts_of(run, trained, prices, searched), run.folder / "report.html")
 
 
 def facts_of(
-    run: Run, trained: Trained | None, prices: dict[str, Priced], searched: Sequence[Searched]
+    run: Workspace, trained: Trained | None, prices: dict[str, CostModels], searched: Sequence[TierSearch]
 ) -> facts.ReportFacts:
     """Everything that the report tells."""
     config = run.experiment
@@ -96,52 +98,54 @@ def describe(network: Network) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _tiers(run: Run, prices: dict[str, Priced], searched: Sequence[Searched]) -> Iterator[facts.TierFacts]:
+def _tiers(run: Workspace, prices: dict[str, CostModels], searched: Sequence[TierSearch]) -> Iterator[facts.TierFacts]:
     """Each tier as it was searched, and beside it what the ladder found, if that was climbed."""
     by_name = {one.tier.name: one for one in searched}
     for name in run.experiment.tiers:
         found, left_out = _ladder(run, name)
         if name in by_name:
             yield _searched(run, by_name[name], prices, left_out)
-        if found is not None and found.climb is not None:
-            evaluations = found.evaluations if found.solved_for else found.climb.last.evaluations
-            notes = found.notes if found.solved_for else tuple(_rungs(found.climb))
+        if found is not None and found.halving is not None:
+            evaluations = found.evaluations if found.solved_for else found.halving.top_rung.evaluations
+            notes = found.notes if found.solved_for else tuple(_rungs(found.halving))
             yield _tier(run, found, evaluations, prices, notes=notes)
 
 
-def _ladder(run: Run, name: str) -> tuple[Found | None, tuple[str, ...]]:
+def _ladder(run: Workspace, name: str) -> tuple[LoadedFront | None, tuple[str, ...]]:
     """What the ladder found; where that cannot be read any more, why."""
-    if not climb_path(run, name).exists():
+    if not halving_path(run, name).exists():
         return None, ()
     try:
-        return found_front(run, name, "ladder"), ()
+        return load_front(run, name, "ladder"), ()
     except HwnasError as error:
         return None, (f"The ladder's front is left out: {error.met}. {error.do}.",)
 
 
-def _rungs(climb: Climb) -> Iterator[str]:
+def _rungs(climb: HalvingResult) -> Iterator[str]:
     for rung, after in zip_longest(climb.rungs, climb.rungs[1:]):
         went_on = "" if after is None else f", {len(rung.promoted)} went on"
         failed = f", {rung.failed} could not be scored" if rung.failed else ""
         yield f"{rung.metric}: {counted(len(rung.evaluations), 'network')}{failed}{went_on}."
 
 
-def _searched(run: Run, searched: Searched, prices: dict[str, Priced], left_out: tuple[str, ...]) -> facts.TierFacts:
+def _searched(
+    run: Workspace, searched: TierSearch, prices: dict[str, CostModels], left_out: tuple[str, ...]
+) -> facts.TierFacts:
     tier = searched.tier
     competing = [e.scores for e in searched.evaluations if e.competes(tier)]
     reference = reference_point(competing, tier.objectives) if competing else None
     volume = () if reference is None else tuple(hypervolume_history(searched.evaluations, tier, reference))
-    found = searched.found or found_front(run, tier.name, "search")
+    found = searched.found or load_front(run, tier.name, "search")
     notes = (*(found.notes or _notes(searched)), *left_out)
     volume = () if found.solved_for else volume  # of trials, which these networks are not
     return _tier(run, found, searched.evaluations, prices, notes=notes, hypervolume=volume)
 
 
 def _tier(
-    run: Run,
-    found: Found,
+    run: Workspace,
+    found: LoadedFront,
     evaluations: Sequence[Evaluation],
-    prices: dict[str, Priced],
+    prices: dict[str, CostModels],
     *,
     notes: tuple[str, ...],
     hypervolume: tuple[float, ...] = (),
@@ -173,7 +177,7 @@ def _tier(
     )
 
 
-def _points(run: Run, evaluations: Sequence[Evaluation]) -> Iterator[facts.Point]:
+def _points(run: Workspace, evaluations: Sequence[Evaluation]) -> Iterator[facts.Point]:
     for evaluation, (params, macs) in zip(evaluations, _counted(run, evaluations), strict=True):
         architecture = evaluation.architecture
         yield facts.Point(
@@ -181,7 +185,7 @@ def _points(run: Run, evaluations: Sequence[Evaluation]) -> Iterator[facts.Point
         )  # fmt: skip
 
 
-def _counted(run: Run, evaluations: Sequence[Evaluation]) -> Iterator[tuple[int, int]]:
+def _counted(run: Workspace, evaluations: Sequence[Evaluation]) -> Iterator[tuple[int, int]]:
     """Parameters and MACs of each network; of many, by looking up what their operators cost."""
     architectures = [evaluation.architecture for evaluation in evaluations]
     if len(architectures) >= MANY:
@@ -202,8 +206,8 @@ def summary(architecture: Architecture) -> str:
 
 
 def _front_point(
-    run: Run,
-    found: Found,
+    run: Workspace,
+    found: LoadedFront,
     point: FrontPoint,
     model: LatencyModel | None,
     table: LatencyTable | None,
@@ -255,7 +259,7 @@ def _files(bundle: Bundle, latency: str, front: Collection[str]) -> tuple[facts.
     )
 
 
-def _exported(run: Run, found: Found) -> tuple[Bundle, tuple[str, ...]]:
+def _exported(run: Workspace, found: LoadedFront) -> tuple[Bundle, tuple[str, ...]]:
     """The bundle of a front, and what is damaged there; empty where its numbers are of other conditions."""
     bundle = open_bundle(found.folder)
     damaged = tuple(
@@ -276,22 +280,22 @@ def _exported(run: Run, found: Found) -> tuple[Bundle, tuple[str, ...]]:
     )
 
 
-def _notes(searched: Searched) -> tuple[str, ...]:
+def _notes(searched: TierSearch) -> tuple[str, ...]:
     why = f"; the search ended because {searched.finished.stopped}" if searched.finished.stopped else ""
     notes = [f"Tried: {counted(searched.finished.trials, 'network')}{why}."]
     if not searched.front:
-        notes.append(f"The front is empty: {nothing_found(searched)}.")
+        notes.append(f"The front is empty: {explain_empty_front(searched)}.")
     elif searched.finished.failed:
         notes.append(f"{searched.finished.failed} could not be scored; scores.jsonl holds the reasons.")
     return tuple(notes)
 
 
-def _throttled(price: Priced) -> tuple[str, ...]:
+def _throttled(price: CostModels) -> tuple[str, ...]:
     slowed = throttled(price.table)
     return (f"The latencies rest on {counted(len(price.table.rows), 'row')}{slowed}.",) if slowed else ()
 
 
-def _live_setup(run: Run, setup: str, table: LatencyTable | None) -> dict[str, str | int | float]:
+def _live_setup(run: Workspace, setup: str, table: LatencyTable | None) -> dict[str, str | int | float]:
     """What is published, or what the device said of itself; nothing was timed yet, what the experiment says."""
     if run.experiment.setups[setup].latencies is not None:
         return {name: str(value) for name, value in published_setup(run, setup).items()}
@@ -308,18 +312,18 @@ def _setup_facts(setup: Setup) -> dict[str, str | int | float]:
     return dict(setup.as_dict())
 
 
-def _training(run: Run, trained: Trained) -> facts.TrainingFacts:
+def _training(run: Workspace, trained: Trained) -> facts.TrainingFacts:
     epochs = tuple(facts.EpochFacts(e.epoch, e.loss, e.smallest, e.largest, e.seconds) for e in trained.history)
     sizes = {name: f"{len(getattr(run.dataset, name)):,} {name}" for name in ("train", "validation", "test")}
     return facts.TrainingFacts(epochs, f"{run.dataset.name}: {', '.join(sizes.values())} images")
 
 
-def _costs(run: Run, architecture: Architecture) -> facts.CostFacts:
+def _costs(run: Workspace, architecture: Architecture) -> facts.CostFacts:
     total = costs(run.network(architecture))
     return facts.CostFacts(total.params, total.macs, total.activation_bytes)
 
 
-def _count(run: Run) -> int | None:
+def _count(run: Workspace) -> int | None:
     try:
         return run.space.count
     except SpaceError:

@@ -15,49 +15,49 @@ from hwnas.latency.model import LatencyModel
 from hwnas.measure.table import read_table
 from hwnas.network import known_operators
 from hwnas.pareto import Tier
-from hwnas.problem.cost_models import Priced, priced_before
-from hwnas.problem.fronts import Finder, Found, refuse_other_accuracies
+from hwnas.problem.cost_models import CostModels, priced_before
+from hwnas.problem.fronts import FrontSource, LoadedFront, refuse_other_accuracies
 from hwnas.problem.resolve import Answer, answer
 from hwnas.search.fronts import FrontPoint
-from hwnas.search.successive_halving import tier_at
-from hwnas.workspace.halving_results import last_rung
-from hwnas.workspace.workspace import Run, open_run
+from hwnas.search.successive_halving import tier_for_rung
+from hwnas.workspace.halving_results import load_top_rung
+from hwnas.workspace.workspace import Workspace, open_run
 
 NAME = "solved"
 """Of a tier that is solved for and is none of the experiment's."""
 
 
 @dataclass(frozen=True)
-class Solved:
+class ResolvedFront:
     """The front of stored accuracies under other limits, or on another set-up."""
 
-    run: Run
+    run: Workspace
     """The run with the tier that was solved for."""
-    found: Found
+    loaded_front: LoadedFront
     answer: Answer
 
     @property
     def tier(self) -> Tier:
         """The tier that was solved for."""
-        return self.found.tier
+        return self.loaded_front.tier
 
     @property
     def front(self) -> tuple[FrontPoint, ...]:
         """What stands on its front."""
-        return self.found.points
+        return self.loaded_front.points
 
     @property
-    def stored(self) -> int:
+    def n_stored(self) -> int:
         """So many networks have an accuracy."""
         return self.answer.stored
 
     @property
-    def left_out(self) -> int:
+    def n_skipped(self) -> int:
         """Stored accuracies of other producers, which do not mix with these."""
         return self.answer.left_out
 
     @property
-    def unpriced(self) -> int:
+    def n_without_cost(self) -> int:
         """Networks for which the set-up tells no latency."""
         return self.answer.unpriced
 
@@ -69,8 +69,8 @@ class Solved:
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
         return {
-            "limits": list(map(str, self.tier.limits)), "stored": self.stored, "left_out": self.left_out,
-            "unpriced": self.unpriced,
+            "limits": list(map(str, self.tier.limits)), "stored": self.n_stored, "left_out": self.n_skipped,
+            "unpriced": self.n_without_cost,
             "front": [
                 {"key": p.architecture.key, "architecture": p.architecture.as_dict(), "scores": dict(p.scores),
                  "origin": dict(p.origin), "picks": list(p.picks)}
@@ -86,9 +86,9 @@ def solve(
     *,
     setup: str | None = None,
     limits: Sequence[str] = (),
-    front: Finder = "search",
+    front: FrontSource = "search",
     runs: Path = Path("runs"),
-) -> Solved:
+) -> ResolvedFront:
     """The front of what a run has accuracies of, on a set-up and within limits. Nothing is trained, timed or written.
 
     Args:
@@ -113,8 +113,8 @@ def solve(
 
 
 def solve_tiers(
-    reference: str | Path, *, limits: Sequence[str] = (), front: Finder = "search", runs: Path = Path("runs")
-) -> dict[str, Solved]:
+    reference: str | Path, *, limits: Sequence[str] = (), front: FrontSource = "search", runs: Path = Path("runs")
+) -> dict[str, ResolvedFront]:
     """Solve for the set-up of each tier; the given limits stand in the place of the tiers' own.
 
     Raises:
@@ -136,26 +136,26 @@ def solve_tiers(
 
 
 def _solved(
-    run: Run,
+    run: Workspace,
     name: str,
     setup: str,
     config: SetupConfig,
-    prices: Mapping[str, Priced],
+    prices: Mapping[str, CostModels],
     limits: Sequence[str],
-    front: Finder,
-) -> Solved:
-    rung, source = last_rung(run) if front == "ladder" else (None, run.source)
+    front: FrontSource,
+) -> ResolvedFront:
+    rung, source = load_top_rung(run) if front == "ladder" else (None, run.source)
     for searched in run.experiment.tiers:
         refuse_other_accuracies(run, searched, front)
     opened, prices = _with_tier(run, name, setup, config, prices, limits)
-    tier = opened.tier(name) if rung is None else tier_at(opened.tier(name), rung.metric)
+    tier = opened.tier(name) if rung is None else tier_for_rung(opened.tier(name), rung.metric)
     solved = answer(opened, tier, source, prices, None if rung is None else rung.producer)
-    return Solved(opened, Found(front, tier, source, solved.points, run.folder), solved)
+    return ResolvedFront(opened, LoadedFront(front, tier, source, solved.points, run.folder), solved)
 
 
 def _with_tier(
-    run: Run, tier: str, name: str, config: SetupConfig, prices: Mapping[str, Priced], limits: Sequence[str]
-) -> tuple[Run, Mapping[str, Priced]]:
+    run: Workspace, tier: str, name: str, config: SetupConfig, prices: Mapping[str, CostModels], limits: Sequence[str]
+) -> tuple[Workspace, Mapping[str, CostModels]]:
     """The run with the tier that is solved for alone, and what prices its networks."""
     raw: dict[str, Any] = {"setup": name, "limits": dict(map(_limit, limits))}
     if tier in run.experiment.tiers and tier != NAME:
@@ -170,12 +170,12 @@ def _with_tier(
             f"`{lacking[0]}` is limited", where=f"--setup {name}", allowed="A published set-up tells latencies alone",
             do="Leave the limit out",
         )  # fmt: skip
-    if not prices and opened.predicts(name):
+    if not prices and opened.needs_table(name):
         prices = {name: priced_before(opened, name)}
     return opened, prices
 
 
-def _setup(run: Run, given: str | None) -> tuple[str, SetupConfig, dict[str, Priced]]:
+def _setup(run: Workspace, given: str | None) -> tuple[str, SetupConfig, dict[str, CostModels]]:
     known = run.experiment.setups
     if given is None and len(known) == 1:
         given = next(iter(known))
@@ -202,7 +202,7 @@ def _setup(run: Run, given: str | None) -> tuple[str, SetupConfig, dict[str, Pri
         where=f"--setup {table.path}",
     )  # fmt: skip
     model = LatencyModel.of(table, missing="estimate", operators=known_operators(run.space))
-    return name, config, {name: Priced(table, model)}
+    return name, config, {name: CostModels(table, model)}
 
 
 def _limit(text: str) -> tuple[str, str]:
@@ -215,7 +215,7 @@ def _limit(text: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-def _nothing_near(run: Run, tier: Tier, found: Answer) -> ConfigError:
+def _nothing_near(run: Workspace, tier: Tier, found: Answer) -> ConfigError:
     """The error for limits that nothing meets, with the network that breaks them least."""
     near = found.nearest(tier)
     if near is None:

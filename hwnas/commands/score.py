@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from hwnas.errors import ConfigError
 from hwnas.io.locks import RunLock
 from hwnas.io.yaml import parse_yaml
-from hwnas.problem.zero_cost import NOISE, Target, _check_name, asked_for
+from hwnas.problem.zero_cost import NOISE, ScoringTarget, _check_name, make_proxy_column
 from hwnas.report.scores import ProxyScore, Scored, ScoredNetwork, ranked
-from hwnas.search.fronts import write_whole
+from hwnas.search.fronts import write_text
 from hwnas.search.score_store import ScoreStore
-from hwnas.search.successive_halving import draw
+from hwnas.search.successive_halving import sample_initial
 from hwnas.space import AnySpace, Architecture
 from hwnas.workspace.architectures import check_readable, read_architectures
-from hwnas.workspace.progress import Narrator, Silent
+from hwnas.workspace.progress import NullReporter, Reporter
 from hwnas.workspace.spaces import is_space, open_space
 from hwnas.workspace.workspace import open_run
 
@@ -38,7 +38,7 @@ def score(
     processes: int = 1,
     csv: Path | None = None,
     runs: Path = Path("runs"),
-    narrator: Narrator | None = None,
+    narrator: Reporter | None = None,
 ) -> Scored:
     """Score networks without training; ranks are by the first proxy. What was scored before is not scored again.
 
@@ -61,25 +61,25 @@ def score(
         _check_name(name)
     if architectures is not None:
         check_readable(architectures)
-    narrator = narrator or Silent()
+    narrator = narrator or NullReporter()
     with _opened(target, data, seed, runs) as given:
         from hwnas.accuracy.zero_cost_proxies.population import score_population
 
-        asked = [asked_for(given, name, batch, resolution) for name in dict.fromkeys(proxies)]
+        asked = [make_proxy_column(given, name, batch, resolution) for name in dict.fromkeys(proxies)]
         if architectures is None:
-            wanted = draw(given.space, sample, given.seed, lambda architecture: True)
+            wanted = sample_initial(given.space, sample, given.seed, lambda architecture: True)
         else:
             wanted = read_architectures(given.space, architectures)
         store = ScoreStore.open(given.folder / "scores.jsonl")
         for notice in store.notices:
-            narrator.say(notice)
+            narrator.info(notice)
         with narrator.bar(f"scoring {given.space.name}") as bar:
             scorers = [scorer for one in asked for scorer in one.scorers]
             found = iter(score_population(wanted, scorers, store, processes=processes, progress=bar.update))
     columns = {one.name: one.column([next(found) for _ in one.scorers]) for one in asked}
     scored = _scored(given.space, {one.name: one.producer for one in asked}, wanted, columns)
     if csv is not None:
-        write_whole(csv, scored.as_csv())
+        write_text(csv, scored.as_csv())
     return scored
 
 
@@ -99,22 +99,22 @@ def _scored(
 
 
 @contextmanager
-def _opened(target: str | Path, data: str | None, seed: int | None, runs: Path) -> Iterator[Target]:
+def _opened(target: str | Path, data: str | None, seed: int | None, runs: Path) -> Iterator[ScoringTarget]:
     """The target, its folder locked."""
     if is_space(target) is False:
         from hwnas.workspace.supernets import torch_device
 
         run = open_run(target, runs=runs)
         seed = run.experiment.seed if seed is None else seed
-        with run.opened():
+        with run.locked():
             dataset = run.dataset.without_test() if data is None else _data(data, seed)
-            yield Target(run.space, dataset, run.folder, seed, torch_device(run.experiment.device))
+            yield ScoringTarget(run.space, dataset, run.folder, seed, torch_device(run.experiment.device))
         return
     space, _ = open_space(target)
     folder, seed = runs / f"{space.name}-scores", seed or 0
     dataset = None if data is None else _data(data, seed)
     with RunLock(folder):
-        yield Target(space, dataset, folder, seed, "cpu")
+        yield ScoringTarget(space, dataset, folder, seed, "cpu")
 
 
 def _data(text: str, seed: int) -> Dataset | None:

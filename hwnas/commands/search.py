@@ -15,36 +15,36 @@ from hwnas.io.locks import RunLock
 from hwnas.pareto import Limit, Tier
 from hwnas.problem.accuracy import accuracy_of
 from hwnas.problem.conditions import Conditions, conditions_of, write_conditions
-from hwnas.problem.cost_models import Priced, notices, priced_setups
+from hwnas.problem.cost_models import CostModels, load_cost_models, notices
 from hwnas.problem.feasibility import check_limits
-from hwnas.problem.fronts import Found, finder_of, found_front, solved_again
-from hwnas.problem.live import refuse_paused
+from hwnas.problem.fronts import LoadedFront, finder_of, load_front, solved_again
+from hwnas.problem.live import raise_if_paused
 from hwnas.problem.origins import origin_of_latency, origins_of
-from hwnas.problem.population_costs import guide_of
-from hwnas.problem.remeasure import timed_again
+from hwnas.problem.population_costs import make_surrogate_spec
+from hwnas.problem.remeasure import remeasure_front
 from hwnas.problem.studies import _study_name, study_storage, told_to, weights_producer
-from hwnas.problem.warm_start import adopt, promising, put_back, started_with
-from hwnas.problem.workers import RUNNERS, Job, scorers_of
+from hwnas.problem.warm_start import import_scores, initial_architectures, restore_scores, zero_cost_candidates
+from hwnas.problem.workers import RUNNERS, SearchJob, scorers_of
 from hwnas.report import units
-from hwnas.search.early_stopping import StopRules
-from hwnas.search.evaluate import Evaluation, error_of
+from hwnas.search.early_stopping import EarlyStopping
+from hwnas.search.evaluate import Evaluation, standard_error_of
 from hwnas.search.fronts import FrontPoint, tier_front, write_front
 from hwnas.search.nearest import nearest
 from hwnas.search.progress import Finished, Progress
 from hwnas.search.score_store import ScoreStore
 from hwnas.search.study import Study, open_study
-from hwnas.search.study_spec import Plan
+from hwnas.search.study_spec import StudySpec
 from hwnas.words import counted
-from hwnas.workspace.progress import Narrator, Silent
+from hwnas.workspace.progress import NullReporter, Reporter
 from hwnas.workspace.tensorboard_log import tensorboard
-from hwnas.workspace.workspace import Run, open_run
+from hwnas.workspace.workspace import Workspace, open_run
 
 if TYPE_CHECKING:
     from hwnas.workspace.supernets import Trained
 
 
 @dataclass(frozen=True)
-class Searched:
+class TierSearch:
     """A tier after its search."""
 
     tier: Tier
@@ -55,7 +55,7 @@ class Searched:
     """Why the search waits for its device."""
     conditions: Conditions | None = None
     """Conditions of the search."""
-    found: Found | None = None
+    found: LoadedFront | None = None
     """The front as it is read from the run's folder, if it was."""
     measured_limits: tuple[Limit, ...] = ()
     """The tier's limits once the front was timed again: a quantile's is then on the latency itself."""
@@ -67,22 +67,22 @@ class Searched:
 
 
 def search(
-    reference: str | Path, *, runs: Path = Path("runs"), trials: int | None = None, narrator: Narrator | None = None
-) -> list[Searched]:
+    reference: str | Path, *, runs: Path = Path("runs"), trials: int | None = None, narrator: Reporter | None = None
+) -> list[TierSearch]:
     """Search all tiers of an experiment whose tables and supernet are there; started again, it continues."""
     from hwnas.workspace.supernets import supernet_of
 
-    run, narrator = open_run(reference, runs=runs), narrator or Silent()
+    run, narrator = open_run(reference, runs=runs), narrator or NullReporter()
     lock = RunLock(run.folder, shared=run.experiment.search.is_shared)
-    with run.opened(lock):
-        prices = priced_setups(run)
+    with run.locked(lock):
+        prices = load_cost_models(run)
         check_limits(run, prices)
         searched = search_run(run, supernet_of(run, narrator), prices, narrator, trials=trials, alone=lock.alone)
-    refuse_paused((tier.tier.name, tier.paused) for tier in searched if tier.paused)
+    raise_if_paused((tier.tier.name, tier.paused) for tier in searched if tier.paused)
     return searched
 
 
-def searched_before(run: Run, trained: Trained | None, prices: Mapping[str, Priced]) -> list[Searched]:
+def load_searches(run: Workspace, trained: Trained | None, prices: Mapping[str, CostModels]) -> list[TierSearch]:
     """The tiers of a run that were searched, as its folder holds them; nothing is written.
 
     Raises:
@@ -92,51 +92,51 @@ def searched_before(run: Run, trained: Trained | None, prices: Mapping[str, Pric
     for name in run.experiment.tiers:
         if finder_of(run, name) == "ladder":
             continue  # its ladder was climbed, and nothing searched
-        found, evaluations = found_front(run, name, "search", producer=producer), tuple[Evaluation, ...]()
+        found, evaluations = load_front(run, name, "search", producer=producer), tuple[Evaluation, ...]()
         if not found.solved_for and found.conditions is not None:
             evaluations = told_to(run, name, found.conditions.study)
             if not evaluations:
                 found = solved_again(run, found, f"its study `{found.conditions.study}` is gone")
         evaluations = evaluations or found.evaluations
-        stopped = "" if found.solved_for else rules_of(run).reached(evaluations, found.tier)
+        stopped = "" if found.solved_for else early_stopping_of(run).reached(evaluations, found.tier)
         finished = Finished(len(evaluations), sum(e.failed is not None for e in evaluations), stopped)
-        searched.append(Searched(found.tier, finished, evaluations, found.points, None, found.conditions, found))
+        searched.append(TierSearch(found.tier, finished, evaluations, found.points, None, found.conditions, found))
     return searched
 
 
 def search_run(
-    run: Run,
+    run: Workspace,
     trained: Trained | None,
-    prices: Mapping[str, Priced],
-    narrator: Narrator,
+    prices: Mapping[str, CostModels],
+    narrator: Reporter,
     *,
     trials: int | None = None,
     alone: Callable[[], None] = lambda: None,
-) -> list[Searched]:
+) -> list[TierSearch]:
     """Search every tier, time its front again and write it; accuracies are shared between tiers.
 
     `alone` returns when no other process searches the folder any more: fronts are timed by one at a time.
     """
     proxy = accuracy_of(run, trained)
     for notice in notices(run, prices):
-        narrator.say(notice)
-    with run.timed("search"):
+        narrator.info(notice)
+    with run.stage_timer("search"):
         store = ScoreStore.open(run.folder / "scores.jsonl", shared=run.experiment.search.is_shared)
         for notice in store.notices:
-            narrator.say(notice)
-        if taken := adopt(run, store, proxy.producer):
-            narrator.say(f"{taken:,} accuracies are taken over from earlier runs")
+            narrator.info(notice)
+        if taken := import_scores(run, store, proxy.producer):
+            narrator.info(f"{taken:,} accuracies are taken over from earlier runs")
         searched = [_search_tier(run, name, proxy, prices, store, narrator, trials) for name in run.experiment.tiers]
     alone()
-    with run.timed("timing the fronts"):
+    with run.stage_timer("timing the fronts"):
         timed = [_timed_again(run, tier, narrator) for tier in searched]
     for tier in timed:
         if tier.is_empty:
-            narrator.say(f"{tier.tier.name}: {nothing_found(tier)}")
+            narrator.info(f"{tier.tier.name}: {explain_empty_front(tier)}")
     return timed
 
 
-def nothing_found(searched: Searched) -> str:
+def explain_empty_front(searched: TierSearch) -> str:
     """A sentence on an empty front: why, and which network came nearest to its limits."""
     if searched.front:
         tier = replace(searched.tier, limits=searched.measured_limits)
@@ -153,7 +153,7 @@ def nothing_found(searched: Searched) -> str:
     return f"none of {tried} networks stands on the front, {failed} could not be scored{why}{told}{near}"
 
 
-def refuse_empty_fronts(searched: Iterable[Searched]) -> None:
+def refuse_empty_fronts(searched: Iterable[TierSearch]) -> None:
     """Tell of tiers for which no network is left, once all else is done.
 
     Raises:
@@ -162,31 +162,31 @@ def refuse_empty_fronts(searched: Iterable[Searched]) -> None:
     empty = [tier for tier in searched if tier.is_empty and tier.paused is None]
     if empty:
         raise EmptyFront(
-            "; ".join(f"tier `{tier.tier.name}`: {nothing_found(tier)}" for tier in empty),
+            "; ".join(f"tier `{tier.tier.name}`: {explain_empty_front(tier)}" for tier in empty),
             where="search", allowed="A front holds networks within all limits of its tier",
             do="Loosen a limit, search with more trials, or widen the space; `hwnas feasible` tells what limits leave",
         )  # fmt: skip
 
 
 def _search_tier(
-    run: Run,
+    run: Workspace,
     name: str,
     proxy: Accuracy,
-    prices: Mapping[str, Priced],
+    prices: Mapping[str, CostModels],
     store: ScoreStore,
-    narrator: Narrator,
+    narrator: Reporter,
     trials: int | None,
-) -> Searched:
+) -> TierSearch:
     tier, config = run.tier(name), run.experiment.search
     study = _open_study(run, name, proxy, prices, store, narrator)
     kept_as = f"{_study_name(run, name)}-{study.plan.digest}"
     conditions = conditions_of(run, name, producer=proxy.producer, study=kept_as)
     scorers = scorers_of(run, name, proxy, prices, narrator)
-    job = Job(run, name, study, scorers, {run.accuracy: proxy.producer}, store, trials or config.trials)
+    job = SearchJob(run, name, study, scorers, {run.accuracy: proxy.producer}, store, trials or config.trials)
     for notice in study.notices:
-        narrator.say(notice)
-    if lost := put_back(run, study, store, proxy):
-        narrator.say(f"{name}: {lost:,} accuracies that the store had lost are put back from the study")
+        narrator.info(notice)
+    if lost := restore_scores(run, study, store, proxy):
+        narrator.info(f"{name}: {lost:,} accuracies that the store had lost are put back from the study")
     with narrator.bar(f"searching {name}") as bar, tensorboard(run, name) as log:
 
         def show(progress: Progress) -> None:
@@ -199,20 +199,20 @@ def _search_tier(
         with closing(study):
             finished, paused = _until_away(job, show)
     if paused is None and finished.trials < job.trials:
-        narrator.say(f"{name} ends after {counted(finished.trials, 'trial')}: {finished.stopped}")
+        narrator.info(f"{name} ends after {counted(finished.trials, 'trial')}: {finished.stopped}")
     if paused is not None:
-        narrator.say(f"{name} pauses after {counted(finished.trials, 'trial')}: {paused.where}: {paused.met}")
+        narrator.info(f"{name} pauses after {counted(finished.trials, 'trial')}: {paused.where}: {paused.met}")
     evaluations = study.evaluations
-    front = standing(run, name, tier, evaluations, prices, run.source.origin, proxy)
-    return Searched(tier, finished, evaluations, tuple(front), paused, conditions)
+    front = front_points(run, name, tier, evaluations, prices, run.source.origin, proxy)
+    return TierSearch(tier, finished, evaluations, tuple(front), paused, conditions)
 
 
-def standing(
-    run: Run,
+def front_points(
+    run: Workspace,
     name: str,
     tier: Tier,
     evaluations: Sequence[Evaluation],
-    prices: Mapping[str, Priced],
+    prices: Mapping[str, CostModels],
     accuracy_origin: str,
     accuracy: Accuracy,
 ) -> list[FrontPoint]:
@@ -220,20 +220,20 @@ def standing(
     metric, latency = (objective.metric for objective in tier.objectives[:2])
     front = []
     for point in tier_front(evaluations, tier, origins_of(tier, accuracy_origin)):
-        error = error_of(accuracy, point.scores[metric])
+        error = standard_error_of(accuracy, point.scores[metric])
         origin = {**point.origin, latency: origin_of_latency(run, name, prices, point.architecture)}
         front.append(replace(point, origin=origin, errors={} if error is None else {metric: error}))
     return front
 
 
-def rules_of(run: Run) -> StopRules:
+def early_stopping_of(run: Workspace) -> EarlyStopping:
     """What ends a tier's search before its number of trials."""
     config = run.experiment.search
     plateau = config.plateau
-    return StopRules(config.hours) if plateau is None else StopRules(config.hours, plateau.trials, plateau.gain)
+    return EarlyStopping(config.hours) if plateau is None else EarlyStopping(config.hours, plateau.trials, plateau.gain)
 
 
-def _until_away(job: Job, show: Callable[[Progress], None]) -> tuple[Finished, HostAway | None]:
+def _until_away(job: SearchJob, show: Callable[[Progress], None]) -> tuple[Finished, HostAway | None]:
     """Search, as far as the tier's device does not go away. The trial in hand is not told then: it is asked again."""
     try:
         return RUNNERS[job.run.experiment.search.runner](job, show), None
@@ -242,11 +242,11 @@ def _until_away(job: Job, show: Callable[[Progress], None]) -> tuple[Finished, H
 
 
 def _open_study(
-    run: Run, name: str, proxy: Accuracy, prices: Mapping[str, Priced], store: ScoreStore, narrator: Narrator
+    run: Workspace, name: str, proxy: Accuracy, prices: Mapping[str, CostModels], store: ScoreStore, narrator: Reporter
 ) -> Study:
     tier, config = run.tier(name), run.experiment.search
     produced = _producer(run, name, prices)
-    plan = Plan(
+    plan = StudySpec(
         run.space,
         tier,
         config.sampler,
@@ -258,19 +258,19 @@ def _open_study(
                 [
                     run.space.smallest(),
                     run.space.largest(),
-                    *started_with(run),
-                    *promising(run, name, prices, store, narrator),
+                    *initial_architectures(run),
+                    *zero_cost_candidates(run, name, prices, store, narrator),
                 ]
             )
         ),
-        guide=guide_of(run, name, prices),
-        rules=rules_of(run),
+        guide=make_surrogate_spec(run, name, prices),
+        rules=early_stopping_of(run),
     )
     shared, kept_as = config.is_shared, _study_name(run, name)
     return open_study(plan, study_storage(run, name), name=kept_as, shared=shared, lease_s=config.lease_s)
 
 
-def _producer(run: Run, tier: str, prices: Mapping[str, Priced]) -> str:
+def _producer(run: Workspace, tier: str, prices: Mapping[str, CostModels]) -> str:
     """What makes a tier's latencies."""
     setup = run.experiment.tiers[tier].setup
     if run.is_published(tier):
@@ -278,10 +278,10 @@ def _producer(run: Run, tier: str, prices: Mapping[str, Priced]) -> str:
     return "live" if run.is_live(tier) else prices[setup].digest
 
 
-def _timed_again(run: Run, searched: Searched, narrator: Narrator) -> Searched:
+def _timed_again(run: Workspace, searched: TierSearch, narrator: Reporter) -> TierSearch:
     """The tier with its front as it was timed again, on the disk."""
     name = searched.tier.name
-    front = timed_again(run, searched.front, run.tier(name, measured=True), narrator)
+    front = remeasure_front(run, searched.front, run.tier(name, measured=True), narrator)
     path = run.front_path(name)
     write_front(path, path.with_suffix(".csv"), front)
     if searched.conditions is not None:

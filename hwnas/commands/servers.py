@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from hwnas.errors import ConfigError, RunError, did_you_mean, reason
 from hwnas.registry import optional
 from hwnas.search.storage.backends import open_storage
-from hwnas.workspace.progress import Narrator, Silent
+from hwnas.workspace.progress import NullReporter, Reporter
 from hwnas.workspace.references import experiment_of
 from hwnas.workspace.workspace import open_run
 
@@ -28,7 +28,7 @@ def dashboard(
     tier: str | None = None,
     host: str = "localhost",
     port: int = 8080,
-    narrator: Narrator | None = None,
+    narrator: Reporter | None = None,
 ) -> None:
     """Serve optuna-dashboard on a tier's studies (the first tier's, if none is named) until it is interrupted.
 
@@ -57,7 +57,7 @@ def dashboard(
         )
     shown = optional("optuna_dashboard", extra="dashboard", why="hwnas dashboard")
     backend = viewed(open_storage(storage)[0])
-    (narrator or Silent()).say(f"http://{host}:{port} shows tier {name}; Ctrl-C ends it")
+    (narrator or NullReporter()).info(f"http://{host}:{port} shows tier {name}; Ctrl-C ends it")
     try:
         with warnings.catch_warnings(), suppress(KeyboardInterrupt):
             warnings.simplefilter("ignore")

@@ -6,21 +6,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hwnas.accuracy import Source
-from hwnas.problem.fronts import Finder, Found, found_front
+from hwnas.accuracy import AccuracySource
+from hwnas.problem.fronts import FrontSource, LoadedFront, load_front
 from hwnas.report import facts
 from hwnas.report.facts import Origin
 from hwnas.search.fronts import FrontPoint
 from hwnas.selection import choose
 from hwnas.workspace.bundles import open_bundle
-from hwnas.workspace.workspace import Run, open_run
+from hwnas.workspace.workspace import Workspace, open_run
 
 if TYPE_CHECKING:
-    from hwnas.commands.resolve import Solved
+    from hwnas.commands.resolve import ResolvedFront
 
 
 def fronts(
-    reference: str | Path, *, runs: Path = Path("runs"), pick: str | None = None, front: Finder | None = None
+    reference: str | Path, *, runs: Path = Path("runs"), pick: str | None = None, front: FrontSource | None = None
 ) -> list[facts.TierFacts]:
     """The fronts of a run as its folder holds them.
 
@@ -33,7 +33,7 @@ def fronts(
     run = open_run(reference, runs=runs)
     shown = []
     for name in run.experiment.tiers:
-        found = found_front(run, name, front)
+        found = load_front(run, name, front)
         if pick is not None:
             points = [point for point in found.points if point.kept is not False]
             taken = choose([point.final for point in points], found.tier.objectives, pick)
@@ -42,17 +42,17 @@ def fronts(
     return shown
 
 
-def solved_facts(solved: Solved) -> facts.TierFacts:
+def solved_facts(solved: ResolvedFront) -> facts.TierFacts:
     """A front that was solved for, as those of a run are shown; of an empty one it says what comes nearest."""
     experiment, refusal = solved.run.experiment, solved.refusal
-    title = f"{experiment.name}, solved for {experiment.tiers[solved.found.tier.name].setup}"
-    shown = replace(_front_facts(solved.run, solved.found), name=title)
+    title = f"{experiment.name}, solved for {experiment.tiers[solved.loaded_front.tier.name].setup}"
+    shown = replace(_front_facts(solved.run, solved.loaded_front), name=title)
     if refusal is None:
         return shown
     return replace(shown, notes=(f"{refusal.met[:1].upper()}{refusal.met[1:]}. {refusal.allowed}.",))
 
 
-def _front_facts(run: Run, found: Found) -> facts.TierFacts:
+def _front_facts(run: Workspace, found: LoadedFront) -> facts.TierFacts:
     accuracy, latency = (objective.metric for objective in found.tier.objectives[:2])
     tested = open_bundle(found.folder).test_accuracies
     points = tuple(
@@ -84,19 +84,19 @@ def _front_facts(run: Run, found: Found) -> facts.TierFacts:
     )
 
 
-def accuracy_facts(metric: str, source: Source) -> facts.ObjectiveFacts:
+def accuracy_facts(metric: str, source: AccuracySource) -> facts.ObjectiveFacts:
     """What is told of a tier's accuracies."""
-    return facts.ObjectiveFacts(metric, "max", source.origin, source.told)
+    return facts.ObjectiveFacts(metric, "max", source.origin, source.description)
 
 
-def passed_facts(found: Found) -> tuple[facts.ObjectiveFacts, ...]:
+def passed_facts(found: LoadedFront) -> tuple[facts.ObjectiveFacts, ...]:
     """What is told of the scores of a ladder's rungs before the last one."""
-    if found.climb is None:
+    if found.halving is None:
         return ()
-    return tuple(accuracy_facts(metric, source) for metric, source in found.climb.passed.items())
+    return tuple(accuracy_facts(metric, source) for metric, source in found.halving.promoted_sources.items())
 
 
-def latency_origin_of(run: Run, tier: str) -> Origin:
+def latency_origin_of(run: Workspace, tier: str) -> Origin:
     """How a tier's latencies are marked."""
     if run.is_published(tier):
         return "published"

@@ -8,36 +8,38 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwnas.accuracy import Accuracy, source_of
-from hwnas.commands.search import standing
+from hwnas.commands.search import front_points
 from hwnas.config import RungConfig
-from hwnas.problem.accuracy import ingredients_of, made
+from hwnas.problem.accuracy import accuracy_context, make_accuracy
 from hwnas.problem.conditions import conditions_of, write_conditions
-from hwnas.problem.cost_models import Priced, known_scores, priced_setups
+from hwnas.problem.cost_models import CostModels, feasible_scores, load_cost_models
 from hwnas.problem.feasibility import check_limits
-from hwnas.problem.remeasure import timed_again
+from hwnas.problem.remeasure import remeasure_front
 from hwnas.problem.workers import cost_scorers
 from hwnas.search.fronts import read_front
 from hwnas.search.score_store import ScoreStore
-from hwnas.search.successive_halving import Rung, draw, halve, tier_at
+from hwnas.search.successive_halving import Rung, sample_initial, successive_halving, tier_for_rung
 from hwnas.space import Architecture
 from hwnas.workspace.halving_results import (
     WHERE,
-    Climb,
-    check_ladder,
-    climb_front_path,
+    HalvingResult,
+    check_halving,
+    halving_front_path,
     metric_of,
     passed_by,
-    write_climb,
+    save_halving_result,
 )
-from hwnas.workspace.progress import Narrator, Silent
+from hwnas.workspace.progress import NullReporter, Reporter
 from hwnas.workspace.supernets import supernet_of
-from hwnas.workspace.workspace import Run, open_run
+from hwnas.workspace.workspace import Workspace, open_run
 
 if TYPE_CHECKING:
     from hwnas.workspace.supernets import Trained
 
 
-def ladder(reference: str | Path, *, runs: Path = Path("runs"), narrator: Narrator | None = None) -> list[Climb]:
+def ladder(
+    reference: str | Path, *, runs: Path = Path("runs"), narrator: Reporter | None = None
+) -> list[HalvingResult]:
     """Climb the experiment's ladder for each tier and time its front. Scores are kept one by one: the same command
     continues.
 
@@ -48,37 +50,37 @@ def ladder(reference: str | Path, *, runs: Path = Path("runs"), narrator: Narrat
         ConfigError: the experiment has no ladder, or a rung names a score that is not there.
         RunError: a rung needs a supernet that was not trained.
     """
-    run, narrator = open_run(reference, runs=runs), narrator or Silent()
-    check_ladder(run)
-    with run.opened(), run.timed("ladder"):
-        prices = priced_setups(run)
+    run, narrator = open_run(reference, runs=runs), narrator or NullReporter()
+    check_halving(run)
+    with run.locked(), run.stage_timer("ladder"):
+        prices = load_cost_models(run)
         check_limits(run, prices)
         trained = supernet_of(run, narrator)
         rungs = run.experiment.search.ladder
         scores = [_score(run, trained, rung, keep=rung is rungs[-1]) for rung in rungs]
         store = ScoreStore.open(run.folder / "scores.jsonl")
         for notice in store.notices:
-            narrator.say(notice)
+            narrator.info(notice)
         return [_climb(run, name, scores, prices, store, narrator) for name in run.experiment.tiers]
 
 
-def _score(run: Run, trained: Trained | None, rung: RungConfig, *, keep: bool) -> tuple[RungConfig, Accuracy]:
+def _score(run: Workspace, trained: Trained | None, rung: RungConfig, *, keep: bool) -> tuple[RungConfig, Accuracy]:
     """A rung with what it scores by. Weights that the last rung trains are kept: they are exported."""
-    ingredients = ingredients_of(run, trained)
+    ingredients = accuracy_context(run, trained)
     settings = ingredients.settings
     settings = replace(settings, source=rung.score, epochs=rung.epochs or settings.epochs)
     source = source_of(rung.score, where=WHERE)
-    return rung, made(source, replace(ingredients, settings=settings, keep_weights=keep))
+    return rung, make_accuracy(source, replace(ingredients, settings=settings, keep_weights=keep))
 
 
 def _climb(
-    run: Run,
+    run: Workspace,
     name: str,
     scores: Sequence[tuple[RungConfig, Accuracy]],
-    prices: Mapping[str, Priced],
+    prices: Mapping[str, CostModels],
     store: ScoreStore,
-    narrator: Narrator,
-) -> Climb:
+    narrator: Reporter,
+) -> HalvingResult:
     conditions = conditions_of(run, name, scores[-1][0], producer=scores[-1][1].producer)
     rungs = [Rung(metric_of(rung.score), rung.networks, accuracy, accuracy.producer) for rung, accuracy in scores]
     population = _population(run, name, rungs[0].networks, prices)
@@ -88,24 +90,26 @@ def _climb(
         def show(number: int, done: int, of: int) -> None:
             bar.update(sum(before[: number + 1]) + done, sum(before), f"{rungs[number].metric}: {done} of {of}")
 
-        climbed = halve(population, rungs, run.tier(name), cost_scorers(run, name, prices, narrator), store, show)
+        climbed = successive_halving(
+            population, rungs, run.tier(name), cost_scorers(run, name, prices, narrator), store, show
+        )
         bar.update(sum(before), sum(before), "done")
     (rung, accuracy), last = scores[-1], climbed[-1]
     origin = source_of(rung.score, where=WHERE).origin
-    front = standing(run, name, last.tier, last.evaluations, prices, origin, accuracy)
-    front = timed_again(run, front, tier_at(run.tier(name, measured=True), last.metric), narrator)
-    climb = Climb(name, tuple(rung.score for rung, _ in scores), tuple(climbed), tuple(front))
+    front = front_points(run, name, last.tier, last.evaluations, prices, origin, accuracy)
+    front = remeasure_front(run, front, tier_for_rung(run.tier(name, measured=True), last.metric), narrator)
+    climb = HalvingResult(name, tuple(rung.score for rung, _ in scores), tuple(climbed), tuple(front))
     climb = replace(climb, front=passed_by(climb, front))
-    write_climb(run, climb)
-    write_conditions(climb_front_path(run, name), conditions)
+    save_halving_result(run, climb)
+    write_conditions(halving_front_path(run, name), conditions)
     return climb
 
 
-def _population(run: Run, name: str, count: int, prices: Mapping[str, Priced]) -> list[Architecture]:
+def _population(run: Workspace, name: str, count: int, prices: Mapping[str, CostModels]) -> list[Architecture]:
     """Networks that hold the limits on what costs nothing; those that a search liked come first."""
-    known = known_scores(run, name, prices)
+    known = feasible_scores(run, name, prices)
     found = read_front(run.front_path(name)) if run.front_path(name).exists() else []
-    return draw(
+    return sample_initial(
         run.space,
         count,
         run.experiment.seed,

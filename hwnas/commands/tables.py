@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas.io.resources import find_file
-from hwnas.workspace.progress import Narrator, Silent
+from hwnas.workspace.progress import NullReporter, Reporter
 
 if TYPE_CHECKING:  # operators are imported with these, and PyTorch with them: files are looked for first
     from hwnas.latency.linting.findings import Finding
@@ -28,14 +28,14 @@ def lint(tables: Sequence[str | Path], *, format: str | None = None) -> list[Fin
     return lint_tables(files, format)
 
 
-def merge(tables: Sequence[str | Path], out: Path, *, narrator: Narrator | None = None) -> Merged:
+def merge(tables: Sequence[str | Path], out: Path, *, narrator: Reporter | None = None) -> Merged:
     """Write the union of tables of one set-up to a new file; of anything observed twice the first one stays."""
     files = [find_file(table, "latency_tables") for table in tables]
     from hwnas.latency.merge import merge_tables
 
     merged = merge_tables(files, out)
     for notice in merged.notices:
-        (narrator or Silent()).say(notice)
+        (narrator or NullReporter()).info(notice)
     return merged
 
 
@@ -47,7 +47,7 @@ def import_table(
     source: str | None = None,
     licence: str | None = None,
     drop_bad: bool = False,
-    narrator: Narrator | None = None,
+    narrator: Reporter | None = None,
     **setup: Any,
 ) -> Imported:
     """Write a published table as one of hwnas; `setup` are fields of the set-up that the file does not tell."""
@@ -56,5 +56,5 @@ def import_table(
 
     imported = import_tables(paths, out, format=format, source=source, licence=licence, drop_bad=drop_bad, **setup)
     for notice in imported.notices:
-        (narrator or Silent()).say(notice)
+        (narrator or NullReporter()).info(notice)
     return imported

@@ -6,33 +6,33 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hwnas.workspace.progress import Narrator, Silent
+from hwnas.workspace.progress import NullReporter, Reporter
 from hwnas.workspace.resolutions import resizing
 from hwnas.workspace.supernets import Trained, _prepared, _trained, recipe_of, torch_device
 from hwnas.workspace.teacher import open_teacher
-from hwnas.workspace.workspace import Run, open_run
+from hwnas.workspace.workspace import Workspace, open_run
 
 if TYPE_CHECKING:
     from hwnas.supernet import Epoch, Recipe, Sorting, Step
-    from hwnas.supernet.distributed import Part
+    from hwnas.supernet.distributed import WorkerSpec
 
 
-def train(reference: str | Path, *, runs: Path = Path("runs"), narrator: Narrator | None = None) -> list[Epoch]:
+def train(reference: str | Path, *, runs: Path = Path("runs"), narrator: Reporter | None = None) -> list[Epoch]:
     """Train the supernet of an experiment; started again, it continues after the last finished epoch."""
     run = open_run(reference, runs=runs, narrator=narrator)
-    with run.opened():
-        return list(train_run(run, narrator or Silent()).history)
+    with run.locked():
+        return list(train_run(run, narrator or NullReporter()).history)
 
 
-def train_run(run: Run, narrator: Narrator) -> Trained:
+def train_run(run: Workspace, narrator: Reporter) -> Trained:
     """Train, or continue, or just load what is finished."""
     from hwnas.supernet import train as train_supernet
-    from hwnas.supernet.distributed import Heard, train_together
+    from hwnas.supernet.distributed import Callbacks, train_distributed
 
     if (notice := resizing(run.space, run.dataset.resolution)) is not None:
-        narrator.say(notice)
+        narrator.info(notice)
     supernet, recipe = _prepared(run), recipe_of(run)
-    with run.timed("training"), narrator.bar("training the supernet") as bar:
+    with run.stage_timer("training"), narrator.bar("training the supernet") as bar:
         last = ""
 
         def on_step(step: Step) -> None:
@@ -44,11 +44,11 @@ def train_run(run: Run, narrator: Narrator) -> Trained:
             bar.update(epoch.epoch, recipe.epochs, f"{last}loss {epoch.loss:.3f}")
 
         def on_sort(epoch: int, sorting: Sorting) -> None:
-            narrator.say(_sorted(epoch, sorting))
+            narrator.info(_sorted(epoch, sorting))
 
         if recipe.processes > 1 and not _finished(run, recipe):
-            heard = Heard(on_step, on_epoch, on_sort, narrator.say)
-            train_together(
+            heard = Callbacks(on_step, on_epoch, on_sort, narrator.info)
+            train_distributed(
                 partial(open_part, run.folder.absolute()), recipe.processes, launcher=recipe.launcher, heard=heard
             )
         history = train_supernet(
@@ -63,21 +63,21 @@ def train_run(run: Run, narrator: Narrator) -> Trained:
             on_step=on_step,
             on_epoch=on_epoch,
             on_sort=on_sort,
-            on_trouble=narrator.say,
+            on_trouble=narrator.info,
         )
     return _trained(supernet, history)
 
 
-def open_part(folder: Path, number: int) -> Part:
+def open_part(folder: Path, number: int) -> WorkerSpec:
     """What one of several processes trains: all of the run, opened anew from its folder; on GPU `number`, if any."""
     import torch
 
-    from hwnas.supernet.distributed import Part
+    from hwnas.supernet.distributed import WorkerSpec
 
     run = open_run(folder)
     device = torch_device(run.experiment.device)
     own = f"cuda:{number % torch.cuda.device_count()}" if device == "cuda" else device
-    return Part(
+    return WorkerSpec(
         _prepared(run).to(own),
         run.space,
         run.dataset.without_test(),
@@ -89,7 +89,7 @@ def open_part(folder: Path, number: int) -> Part:
     )
 
 
-def _finished(run: Run, recipe: Recipe) -> bool:
+def _finished(run: Workspace, recipe: Recipe) -> bool:
     """Whether the checkpoints say that nothing is left to train."""
     from hwnas.supernet.training.checkpoint import checkpoints
 

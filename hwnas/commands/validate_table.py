@@ -20,7 +20,7 @@ from hwnas.latency.agreement import Agreement, Floats
 from hwnas.latency.anchors import anchors_of, table_state
 from hwnas.latency.building import table_builder as build
 from hwnas.latency.model import Estimate, LatencyModel
-from hwnas.measure.device_lock import WAIT_S, Queue
+from hwnas.measure.device_lock import WAIT_S, LockWait
 from hwnas.measure.drift import reference_ns
 from hwnas.measure.table import LatencyTable, check_key, read_table
 from hwnas.measure.table_lines import CheckKey
@@ -32,8 +32,8 @@ from hwnas.report.validation.table_check_page import write_check_page
 from hwnas.runtimes import Runtime, open_runtime
 from hwnas.space import AnySpace, Architecture, Suggest
 from hwnas.words import counted
-from hwnas.workspace.progress import Narrator, Silent
-from hwnas.workspace.setups import exporter_of, protocol
+from hwnas.workspace.progress import NullReporter, Reporter
+from hwnas.workspace.setups import exporter_of, measurement_protocol
 from hwnas.workspace.spaces import open_space
 
 PATIENCE = 200
@@ -50,7 +50,7 @@ def check(
     artifacts: Path | None = None,
     plot: Path | None = None,
     wait_s: float = WAIT_S,
-    narrator: Narrator | None = None,
+    narrator: Reporter | None = None,
 ) -> Checked:
     """Predict fresh networks of the table's spaces, time them whole in two sittings, and compare.
 
@@ -73,7 +73,7 @@ def check(
         RunError: `plot` cannot be written.
         ConfigError, SpaceError: no space is known, or it cannot be opened.
     """
-    narrator, found = narrator or Silent(), read_table(find_file(table, "latency_tables"))
+    narrator, found = narrator or NullReporter(), read_table(find_file(table, "latency_tables"))
     if plot is not None and (why := why_unwritable(plot)):
         raise RunError(
             f"the page cannot be written ({why})", where=str(plot),
@@ -84,17 +84,17 @@ def check(
 
     runtime, spaces = _runtime_of(found, device), [opened for _, opened in _spaces(found, space)]
     command = _bench_command(found, space or next(iter(found.spaces.values()), "SPACE"))
-    drawn = draw_unseen(spaces, networks, seed, set(found.checks))
+    drawn = sample_unseen(spaces, networks, seed, set(found.checks))
     if len(drawn) < networks:
-        narrator.say(f"the space holds only {counted(len(drawn), 'network')} that are not among the table's checks")
+        narrator.info(f"the space holds only {counted(len(drawn), 'network')} that are not among the table's checks")
     chains, operators = [network for _, network in drawn], known_operators(*spaces)
     model = LatencyModel.of(found, bench=command, operators=operators)
     estimates = [model.predict(network) for network in chains]
     guesses, absent = baselines(found, spaces, chains)
-    timing, anchors = protocol(TimingConfig(), seed), anchors_of(found, operators=operators)
-    narrator.say(_forecast([*chains, *anchors.values()], runtime, timing))
+    timing, anchors = measurement_protocol(TimingConfig(), seed), anchors_of(found, operators=operators)
+    narrator.info(_forecast([*chains, *anchors.values()], runtime, timing))
     every = [*chains, *anchors.values()]
-    sittings = _sittings(every, runtime, timing, seed, artifacts, Queue(wait_s, narrator.say), narrator)
+    sittings = _sittings(every, runtime, timing, seed, artifacts, LockWait(wait_s, narrator.info), narrator)
     count = len(chains)
     states = [table_state(found, sitting[:count], list(anchors), sitting[count:]) for sitting in sittings]
     checked = _checked(found, model, seed, drawn, estimates, sittings[0][:count], states, guesses, absent)
@@ -109,8 +109,8 @@ def _sittings(
     timing: Timing,
     seed: int,
     artifacts: Path | None,
-    queue: Queue,
-    narrator: Narrator,
+    queue: LockWait,
+    narrator: Reporter,
 ) -> list[list[Measurement]]:
     """The networks, timed in two sittings."""
     with _folder(artifacts) as folder:
@@ -125,7 +125,7 @@ def _plot(checked: Checked, path: Path) -> None:
     write_check_page(checked, path, hwnas_version=__version__, created_at=now)
 
 
-def draw_unseen(
+def sample_unseen(
     spaces: Sequence[AnySpace], count: int, seed: int, seen: set[CheckKey]
 ) -> list[tuple[Architecture, Network]]:
     """Networks that differ from each other and from those seen, fixed by the seed; the spaces take turns.
@@ -235,8 +235,8 @@ def _sitting(
     runtime: Runtime,
     timing: Timing,
     folder: Path,
-    queue: Queue,
-    narrator: Narrator,
+    queue: LockWait,
+    narrator: Reporter,
     title: str,
 ) -> list[Measurement]:
     with narrator.bar(title) as bar:

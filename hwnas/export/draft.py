@@ -14,7 +14,7 @@ from torch import nn
 from hwnas.errors import ExportError, MissingExtra, raised
 from hwnas.export.disk import unwritten
 from hwnas.io.atomic import part_of
-from hwnas.io.quiet import muted
+from hwnas.io.quiet import suppress_stdio
 
 
 @contextlib.contextmanager
@@ -33,7 +33,7 @@ def drafted(module: nn.Module, path: Path, *, to: str) -> Iterator[Path]:
     torch.backends.mha.set_fastpath_enabled(False)  # attention in one operation, which no converter knows
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with torch.no_grad(), muted(), warnings.catch_warnings():
+        with torch.no_grad(), suppress_stdio(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield draft
         os.replace(draft, path)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hwnas.errors import ExportError
-from hwnas.io.quiet import muted
+from hwnas.io.quiet import suppress_stdio
 from hwnas.ops import Shape
 from hwnas.registry import optional
 
@@ -74,7 +74,7 @@ def _tflite(path: Path) -> tuple[Tensor, Tensor]:
     import numpy as np
 
     interpreter = optional("ai_edge_litert.interpreter", extra="convert", why="reading a TFLite file")
-    with muted():
+    with suppress_stdio():
         opened = interpreter.Interpreter(model_path=str(path))
     ends = [
         Tensor(str(port["name"]), tuple(int(size) for size in port["shape"]), np.dtype(port["dtype"]).name)

@@ -14,7 +14,7 @@ from hwnas.export.draft import drafted
 from hwnas.export.fold import folded
 from hwnas.export.quantize import Images, check_precision, prepared
 from hwnas.export.quantize_tflite import halve_tflite, quantize_tflite
-from hwnas.io.quiet import uncollected
+from hwnas.io.quiet import gc_paused
 from hwnas.ops import Shape
 from hwnas.registry import optional
 
@@ -58,7 +58,7 @@ def export_tflite(
             module, args=[0] if images.ndim > 2 else [], outputs=[0] if outputs.ndim > 2 else []
         )
         given = images.movedim(1, -1).contiguous()
-        with uncollected():  # searches for unreachable cycles take a fifth of a conversion
+        with gc_paused():  # searches for unreachable cycles take a fifth of a conversion
             converted = litert.convert(channel_last.eval(), (given,))
         # Its own `export` writes in native code, which ends the process where the disk is full.
         draft.write_bytes(converted.model_content())

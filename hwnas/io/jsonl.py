@@ -68,7 +68,7 @@ def append_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
         descriptor = open_own(path, os.O_APPEND)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            drop_cut_line(descriptor)
+            truncate_partial_line(descriptor)
             _append(descriptor, lines)
         finally:
             os.close(descriptor)
@@ -94,7 +94,7 @@ def _append(descriptor: int, lines: bytes) -> None:
         raise
 
 
-def drop_cut_line(descriptor: int) -> int:
+def truncate_partial_line(descriptor: int) -> int:
     """Cut an open, locked file back to its whole lines; how many bytes went."""
     size = os.fstat(descriptor).st_size
     whole = _whole_bytes(descriptor, size)

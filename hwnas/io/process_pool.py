@@ -37,7 +37,7 @@ class _Raised:
     error: Exception
 
 
-def side_by_side(
+def map_in_processes(
     work: Callable[[Task], Answer],
     tasks: Sequence[Task],
     processes: int,

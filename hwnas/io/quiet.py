@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def muted() -> Iterator[None]:
+def suppress_stdio() -> Iterator[None]:
     """Send whatever the process, native code included, prints meanwhile to nowhere.
 
     Works on file descriptors 1 and 2, because compiled libraries do not print through `sys.stdout`; that object is left
@@ -33,7 +33,7 @@ def muted() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def uncollected() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     """No search for unreachable cycles meanwhile."""
     enabled = gc.isenabled()
     gc.disable()

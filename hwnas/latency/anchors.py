@@ -9,7 +9,7 @@ from contextlib import suppress
 import numpy as np
 
 from hwnas.errors import ConfigError, SpaceError
-from hwnas.measure.drift import reference_ns, steady_ms
+from hwnas.measure.drift import drift_corrected_ms, reference_ns
 from hwnas.measure.table import LatencyTable
 from hwnas.measure.table_lines import CheckKey
 from hwnas.measure.timing import Measurement
@@ -37,7 +37,7 @@ def _times_ms(measurements: Sequence[Measurement], usual_ns: float | None) -> np
     """Times in the state in which the reference takes `usual_ns`; as they are if that is not known."""
     if usual_ns is None:
         return np.array([found.low_ms for found in measurements])
-    return np.array(steady_ms(measurements, usual_ns))
+    return np.array(drift_corrected_ms(measurements, usual_ns))
 
 
 def table_state(

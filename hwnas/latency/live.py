@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Protocol
 
 from hwnas.errors import HostAway, TableError
-from hwnas.measure.device_lock import locked_within
-from hwnas.measure.drift import reference_ns, steady_ms
+from hwnas.measure.device_lock import try_lock
+from hwnas.measure.drift import drift_corrected_ms, reference_ns
 from hwnas.measure.table import LatencyTable, check_key, open_table, read_table, read_table_of
 from hwnas.measure.table_lines import CheckKey
 from hwnas.measure.timing import Measurement
@@ -48,7 +48,7 @@ class LiveHost(Protocol):
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryBudget:
     """How often a host is tried, and how long is waited in between."""
 
     tries: int = 3
@@ -62,7 +62,7 @@ class LiveTimes:
     host: LiveHost
     path: Path
     """The table; begun with the first network, because only a host knows its set-up for sure."""
-    patience: Patience = Patience()
+    patience: RetryBudget = RetryBudget()
     say: Say = lambda text: None
     sleep: Callable[[float], None] = time.sleep
     table: LatencyTable | None = field(init=False, default=None)
@@ -95,7 +95,7 @@ class LiveTimes:
                     self._store(network, self._timed(network))
         assert self.table is not None
         first = next(iter(self.table.checks.values()))  # whose state of the machine stands for the usual one
-        return steady_ms([self.table.checks[key]], reference_ns([first]))[0]
+        return drift_corrected_ms([self.table.checks[key]], reference_ns([first]))[0]
 
     def _knows(self, key: CheckKey) -> bool:
         return self.table is not None and key in self.table.checks
@@ -112,7 +112,7 @@ class LiveTimes:
         told: list[bool] = []
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with open(self.path.with_suffix(".lock"), "ab") as file:
-            locked_within(file.fileno(), math.inf, busy)
+            try_lock(file.fileno(), math.inf, busy)
             yield
 
     def _timed(self, network: Network) -> Timed:

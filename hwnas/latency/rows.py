@@ -11,7 +11,7 @@ import numpy as np
 
 from hwnas.errors import ConfigError, SpaceError, TableError
 from hwnas.latency.posterior import Costs, Floats, Places
-from hwnas.measure.drift import drift_factors, reference_ns, steady_ms
+from hwnas.measure.drift import drift_corrected_ms, drift_factors, reference_ns
 from hwnas.measure.table import LatencyTable, row_key
 from hwnas.measure.table_lines import RowKey
 from hwnas.measure.timing import Measurement
@@ -70,7 +70,7 @@ class Rows:
 
     def low_ms(self, measurements: Sequence[Measurement]) -> list[float]:
         """Low times as they would be in the usual state of the machine, that of the rows."""
-        return steady_ms(measurements, self._usual_ns)
+        return drift_corrected_ms(measurements, self._usual_ns)
 
     def places(self, links: Iterable[Link]) -> Places:
         """Where each operator's cost stands.

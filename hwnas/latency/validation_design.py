@@ -25,7 +25,7 @@ IDENTITY = 0.01
 """A rough guess of the overhead's share in the smallest network."""
 
 
-def choose_checks(
+def choose_validation_networks(
     candidates: Sequence[Network], count: int, costs_ms: Mapping[Link, float] | None = None
 ) -> list[Network]:
     """The networks to time whole: the smallest, the largest, then those that teach most, best first.

@@ -41,18 +41,18 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Queue:
+class LockWait:
     """How a device is waited for on which somebody else measures."""
 
     wait_s: float = WAIT_S
     say: Say = lambda text: None
 
 
-USUAL = Queue()
+DEFAULT_WAIT = LockWait()
 
 
 @contextmanager
-def alone_on_device(queue: Queue) -> Iterator[int]:
+def exclusive_device(queue: LockWait) -> Iterator[int]:
     """Hold this machine while the block runs; the lock's descriptor, for the processes that measure.
 
     Who waits comes before who held it last, so that a long table and a search take turns.
@@ -83,7 +83,7 @@ def alone_on_device(queue: Queue) -> Iterator[int]:
         os.close(held)
 
 
-def locked_within(descriptor: int, wait_s: float, busy: Callable[[], None] = lambda: None) -> bool:
+def try_lock(descriptor: int, wait_s: float, busy: Callable[[], None] = lambda: None) -> bool:
     """Whether an open file's lock came to be this process's in time; `busy` is called where it has to wait."""
     until = time.monotonic() + wait_s
     while True:
@@ -113,7 +113,7 @@ def _locked(path: Path, until: float, busy: Callable[[], None]) -> int | None:
     """A descriptor of the file with its lock; None if it did not come in time."""
     while True:
         descriptor = _opened(path)
-        if not locked_within(descriptor, until - time.monotonic(), busy):
+        if not try_lock(descriptor, until - time.monotonic(), busy):
             os.close(descriptor)
             return None
         with suppress(FileNotFoundError):
@@ -198,7 +198,7 @@ def _holder(path: Path) -> str:
         return "a process measures there that has not said which it is"
 
 
-def _gave_up(path: Path, queue: Queue) -> HostAway:
+def _gave_up(path: Path, queue: LockWait) -> HostAway:
     return HostAway(
         f"the device is busy, and {queue.wait_s:g} s were waited: {_holder(path)}", where=f"{platform.node()}: {path}",
         allowed="One process at a time measures on a device, because two would slow each other",

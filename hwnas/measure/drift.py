@@ -43,7 +43,7 @@ def drift_factors(measurements: Sequence[Measurement], usual_ns: float | None = 
     told = [place for place, found in enumerate(measurements) if _rounds_are_told(found)]
     beside = [np.log(np.asarray(measurements[place].conditions[REFERENCE]) / usual_ns) for place in told]
     samples = [np.log(measurements[place].rounds_ns) for place in told]
-    powers = sensitivities(samples, beside)
+    powers = drift_exponents(samples, beside)
     for number, place in enumerate(told):
         steady = np.quantile(samples[number] - powers[number] * beside[number], STEADY)
         steady_ns = float(np.exp(steady))
@@ -51,7 +51,7 @@ def drift_factors(measurements: Sequence[Measurement], usual_ns: float | None = 
     return factors
 
 
-def steady_ms(measurements: Sequence[Measurement], usual_ns: float | None = None) -> list[float]:
+def drift_corrected_ms(measurements: Sequence[Measurement], usual_ns: float | None = None) -> list[float]:
     """Each measurement's time in ms in the machine's usual state: its low time, multiplied by its drift factor."""
     factors = drift_factors(measurements, usual_ns)
     return [found.low_ms * factor for found, factor in zip(measurements, factors)]
@@ -62,7 +62,7 @@ def _rounds_are_told(found: Measurement) -> bool:
     return isinstance(reference, Sequence) and len(reference) == len(found.rounds_ns)
 
 
-def sensitivities(samples: Sequence[Floats], beside: Sequence[Floats]) -> Floats:
+def drift_exponents(samples: Sequence[Floats], beside: Sequence[Floats]) -> Floats:
     """For each file, how far the logarithms of its samples follow those of the reference: the slope of a line.
 
     One file's rounds tell its slope roughly. So it is drawn to the mean of all of them, the more the less the slopes

@@ -12,7 +12,7 @@ from typing import Any
 
 from hwnas.errors import HwnasError, SensorError, reason
 from hwnas.measure.conditions.tree import Tree
-from hwnas.measure.device_lock import USUAL, Queue, alone_on_device
+from hwnas.measure.device_lock import DEFAULT_WAIT, LockWait, exclusive_device
 from hwnas.measure.timing import Timing
 from hwnas.measure.worker_process import run_worker
 from hwnas.runtimes import Runtime
@@ -43,7 +43,7 @@ def measure_memory(
     *,
     limit_s: float = 600.0,
     progress: Callable[[int, int], None] | None = None,
-    queue: Queue = USUAL,
+    queue: LockWait = DEFAULT_WAIT,
 ) -> Iterator[tuple[int, Memory | str]]:
     """The place in `files`, and the memory that it takes or why that is not known; each file in a process of its own.
 
@@ -67,7 +67,7 @@ def measure_memory(
             "task": "memory", "setup": runtime.setup.as_dict(), "timing": asdict(Timing()),
             "files": [str(file.absolute())],
         }  # fmt: skip
-        with alone_on_device(queue) as lock:  # who times there would be slowed
+        with exclusive_device(queue) as lock:  # who times there would be slowed
             why = run_worker(job, runtime.setup.threads, hear, limit_s=limit_s, holding=[lock])
         yield place, told[0] if told else why or "the measuring process ended early"
         if progress is not None:

@@ -12,28 +12,28 @@ WAITED = 0.02
 """A sample that stood in the queue for a processor for more than this share of its time is disturbed."""
 
 
-class Watch(Protocol):
+class PreemptionMonitor(Protocol):
     """Looks at the system around one sample."""
 
     def begin(self) -> None:
         """Called right before a sample."""
 
-    def disturbed(self, elapsed_ns: float) -> bool:
+    def was_preempted(self, elapsed_ns: float) -> bool:
         """Called right after it: was the processor taken away meanwhile?"""
 
 
-class Undisturbed:
+class NoPreemption:
     """Sees nothing: for clocks that a test turns, and for accelerators that no other process uses."""
 
     def begin(self) -> None:
         """Nothing."""
 
-    def disturbed(self, elapsed_ns: float) -> bool:
+    def was_preempted(self, elapsed_ns: float) -> bool:
         """Never."""
         return False
 
 
-class SystemWatch:
+class SystemPreemptionMonitor:
     """Reads what Linux counts: involuntary context switches of this process, its time in the queue for a processor, and
     the time that a host gave to others. Where the system does not tell, a sample counts as undisturbed.
 
@@ -58,7 +58,7 @@ class SystemWatch:
         """Note the counters."""
         self._before = self._counters()
 
-    def disturbed(self, elapsed_ns: float) -> bool:
+    def was_preempted(self, elapsed_ns: float) -> bool:
         """Has a counter moved since `begin`, or was more than `WAITED` of the sample spent in the queue?"""
         *counts, queued = self._counters()
         *earlier, queued_before = self._before

@@ -13,10 +13,10 @@ from typing import Any
 from hwnas.measure.conditions.cores import chosen, kept_to
 from hwnas.measure.conditions.rounds import PAIRED
 from hwnas.measure.conditions.tree import Tree
-from hwnas.measure.device_lock import USUAL, Queue, alone_on_device
+from hwnas.measure.device_lock import DEFAULT_WAIT, LockWait, exclusive_device
 from hwnas.measure.timing import FEWEST_ROUNDS, REFERENCE, THROTTLED, Measurement, Timing
 from hwnas.measure.worker import REFERENCE as REFERENCE_PLACE
-from hwnas.measure.worker import take
+from hwnas.measure.worker import run_job
 from hwnas.measure.worker_process import run_worker
 from hwnas.runtimes import Runtime
 from hwnas.words import counted
@@ -27,7 +27,7 @@ CRASHES = 3
 
 
 @dataclass(frozen=True)
-class Sitting:
+class SessionResult:
     """What came of one, by place in the list of files: measurements, and why there is none."""
 
     measured: dict[int, Measurement]
@@ -41,8 +41,8 @@ def time_files(
     *,
     reference: Path | None = None,
     progress: Progress | None = None,
-    queue: Queue = USUAL,
-) -> Sitting:
+    queue: LockWait = DEFAULT_WAIT,
+) -> SessionResult:
     """Time all files together, `timing.rounds` rounds divided among `timing.processes` fresh processes.
 
     Every measurement tells the reference file's time in each round. A file at which a process crashes is left out
@@ -52,31 +52,31 @@ def time_files(
         HostAway: somebody else did for longer than the queue is waited in.
     """
     chosen(runtime.setup.cores, runtime.setup.threads, timing.pin, Tree())  # told here, not by each process
-    heard, done = _Heard(files, reference), 0
-    with alone_on_device(queue) as lock:
+    heard, done = _SessionCollector(files, reference), 0
+    with exclusive_device(queue) as lock:
         for share in _shares(timing):
             if progress is not None:
                 heard.on_round = partial(_further, progress, done, timing.rounds)
             _one_process(heard, runtime, share, lock)
             done += share.rounds
     measured = {place: merged(parts) for place, parts in heard.parts.items() if place not in heard.failed}
-    return Sitting(measured, {place: why for place, why in heard.failed.items() if place != REFERENCE_PLACE})
+    return SessionResult(measured, {place: why for place, why in heard.failed.items() if place != REFERENCE_PLACE})
 
 
-def time_in_sittings(
+def measure_in_sessions(
     files: Sequence[Path],
     runtime: Runtime,
     timing: Timing,
     *,
     reference: Path | None = None,
     progress: Callable[[int, int, str], None] | None = None,
-    queue: Queue = USUAL,
+    queue: LockWait = DEFAULT_WAIT,
 ) -> Iterator[tuple[int, Measurement | str]]:
     """Any number of files, sitting by sitting: the place in `files`, and its samples or why there are none.
 
     `progress` is told (files done, files planned, what is done).
     """
-    for places in sittings(files, timing):
+    for places in split_sessions(files, timing):
 
         def further(now: int, planned: int, places: range = places) -> None:
             if progress is not None:
@@ -112,7 +112,7 @@ def merged(parts: Sequence[Measurement]) -> Measurement:
     return Measurement(tuple(ns for part in parts for ns in part.rounds_ns), conditions)
 
 
-def sittings(files: Sequence[Path], timing: Timing) -> Iterator[range]:
+def split_sessions(files: Sequence[Path], timing: Timing) -> Iterator[range]:
     """Consecutive places in `files` that can be timed together: at most `timing.group`, and a quarter of the memory."""
     budget, begin, held = _memory_bytes() / 4, 0, 0.0
     for place, file in enumerate(files):
@@ -147,7 +147,7 @@ def _further(progress: Progress, done: int, rounds: int, now: int, planned: int)
     progress(done + now, rounds)
 
 
-class _Heard:
+class _SessionCollector:
     """What the processes of a sitting have told."""
 
     def __init__(self, files: Sequence[Path], reference: Path | None) -> None:
@@ -189,7 +189,7 @@ class _Heard:
         return told if told == REFERENCE_PLACE else self._places[told]
 
 
-def _one_process(heard: _Heard, runtime: Runtime, timing: Timing, lock: int) -> None:
+def _one_process(heard: _SessionCollector, runtime: Runtime, timing: Timing, lock: int) -> None:
     """Run one share; again, without the file at hand, if the process crashes."""
     for _ in range(CRASHES):
         files, reference = heard.begin()
@@ -197,7 +197,7 @@ def _one_process(heard: _Heard, runtime: Runtime, timing: Timing, lock: int) -> 
             setup = runtime.setup
             wanted = chosen(setup.cores, setup.threads, False, Tree())
             with kept_to(wanted, surely=bool(setup.cores)) as cpus:
-                take(runtime, files, reference, timing, heard.hear, cpus)
+                run_job(runtime, files, reference, timing, heard.hear, cpus)
             return
         crash = _in_a_worker(heard, runtime, timing, files, reference, lock)
         if not crash:
@@ -208,7 +208,7 @@ def _one_process(heard: _Heard, runtime: Runtime, timing: Timing, lock: int) -> 
 
 
 def _in_a_worker(
-    heard: _Heard, runtime: Runtime, timing: Timing, files: Sequence[Path], reference: Path | None, lock: int
+    heard: _SessionCollector, runtime: Runtime, timing: Timing, files: Sequence[Path], reference: Path | None, lock: int
 ) -> str:
     """Run a worker on a job; why it ended early, or nothing."""
     job = {

@@ -15,27 +15,27 @@ from typing import Any, Protocol, TypeVar, Union
 import numpy as np
 
 from hwnas.errors import ConfigError
-from hwnas.io.quiet import uncollected
+from hwnas.io.quiet import gc_paused
 from hwnas.measure.conditions.rounds import BoardWatch, RoundWatch, Unwatched, conditions_between
-from hwnas.measure.noise import SystemWatch, Undisturbed, Watch
+from hwnas.measure.noise import NoPreemption, PreemptionMonitor, SystemPreemptionMonitor
 
 Key = TypeVar("Key", bound=Hashable)
 Clock = Callable[[], int]
 
 
-class Sampled(Protocol):
+class NativeTimer(Protocol):
     """What takes its own samples, such as an accelerator with events."""
 
     def sample_ns(self, loops: int) -> float:
         """Nanoseconds that `loops` calls took, as the device saw them."""
 
 
-Target = Union[Callable[[], None], Sampled]
+Target = Union[Callable[[], None], NativeTimer]
 
 LOW = 0.1
 """Which quantile over rounds is `low_ms`: noise only ever adds, and a minimum would hang on a single sample."""
 FEWEST_ROUNDS = 3
-OFTEN = 8
+NOISY_SHARE = 8
 """The reference is sampled after so many others."""
 THROTTLED = "throttled_rounds"
 """The condition that holds how many rounds were kept although the machine was throttled meanwhile."""
@@ -157,7 +157,7 @@ def measure(
     *,
     reference: Target | None = None,
     clock: Clock = time.perf_counter_ns,
-    watch: Watch | None = None,
+    watch: PreemptionMonitor | None = None,
     rounds: RoundWatch | None = None,
 ) -> dict[Key, Measurement]:
     """Warm up all targets, then sample them in interleaved rounds, in this process.
@@ -169,7 +169,7 @@ def measure(
     measured.
     """
     real = clock is time.perf_counter_ns
-    sampler = _Sampler(timing, clock, watch or (SystemWatch() if real else Undisturbed()))
+    sampler = _Sampler(timing, clock, watch or (SystemPreemptionMonitor() if real else NoPreemption()))
     about = rounds or (timing.watch() if real else Unwatched())
     loops = {key: sampler.warmed_up_loops(target) for key, target in targets.items()}
     often_called = None if reference is None else (reference, sampler.warmed_up_loops(reference))
@@ -243,7 +243,7 @@ class _Rounds:
 class _Sampler:
     """Takes samples, and takes a disturbed one again while there is time to spare."""
 
-    def __init__(self, timing: Timing, clock: Clock, watch: Watch) -> None:
+    def __init__(self, timing: Timing, clock: Clock, watch: PreemptionMonitor) -> None:
         self._timing, self._clock, self._watch = timing, clock, watch
         self.spare = 0
         self.retaken: Counter[Hashable] = Counter()
@@ -256,7 +256,7 @@ class _Sampler:
         samples: dict[Hashable, float] = {}
         often: list[float] = []
         for number, (key, (target, loops)) in enumerate(targets.items()):
-            if reference is not None and number % OFTEN == 0:
+            if reference is not None and number % NOISY_SHARE == 0:
                 often.append(self.clean_sample_ns(REFERENCE, *reference))
             samples[key] = self.clean_sample_ns(key, target, loops)
         return samples, often
@@ -266,7 +266,7 @@ class _Sampler:
         while True:
             self._watch.begin()
             elapsed_ns = self._sample_ns(target, loops)
-            if not self._watch.disturbed(elapsed_ns):
+            if not self._watch.was_preempted(elapsed_ns):
                 return elapsed_ns / loops
             if self.spare < 1:
                 self.disturbed[key] += 1
@@ -287,7 +287,7 @@ class _Sampler:
                 return max(1, math.ceil(sample_ns / fastest_ns))
 
     def _sample_ns(self, target: Target, loops: int) -> float:
-        with uncollected():
+        with gc_paused():
             if not callable(target):
                 return target.sample_ns(loops)
             begin = self._clock()

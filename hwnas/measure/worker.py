@@ -14,7 +14,7 @@ from typing import Any
 from hwnas.errors import HwnasError, MissingExtra, reason
 from hwnas.measure.conditions.cores import chosen, kept_to
 from hwnas.measure.conditions.tree import Tree
-from hwnas.measure.noise import Undisturbed
+from hwnas.measure.noise import NoPreemption
 from hwnas.measure.timing import Target, Timing, measure
 from hwnas.registry import member
 from hwnas.runtimes import RUNTIMES, Runtime, Setup
@@ -26,7 +26,7 @@ REFERENCE = -1
 Tell = Callable[[dict[str, Any]], None]
 
 
-def take(
+def run_job(
     runtime: Runtime,
     files: list[Path],
     reference: Path | None,
@@ -61,7 +61,7 @@ def take(
     before = gpu_state() if gpu else None
     if loaded:
         # A GPU's own time is not what the process waits for, so what the system counts of the process says nothing.
-        watch = Undisturbed() if gpu else None
+        watch = NoPreemption() if gpu else None
         measured = measure(
             loaded, timing, lambda *at: tell({"round": at}), reference=often, watch=watch,
             rounds=timing.watch(cpus, gpu=gpu),
@@ -75,7 +75,7 @@ def take(
 def take_times(runtime: Runtime, job: Mapping[str, Any], tell: Tell, cpus: Sequence[int]) -> None:
     """Time the job's files together."""
     reference = job["reference"] and Path(job["reference"])
-    take(runtime, [Path(file) for file in job["files"]], reference, Timing(**job["timing"]), tell, cpus)
+    run_job(runtime, [Path(file) for file in job["files"]], reference, Timing(**job["timing"]), tell, cpus)
 
 
 TASKS: Mapping[str, str] = {  # what a job asks for -> what does it; imported on use

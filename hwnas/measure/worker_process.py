@@ -18,13 +18,13 @@ from typing import Any
 LAUNCHER = "HWNAS_LAUNCHER"
 """The environment variable that holds what stands before `python` in the command of a measuring process, such as an
 emulator with its options."""
-LATE = "the measuring process took longer than"
+TIMED_OUT = "the measuring process took longer than"
 """How the reason begins where a process was ended because of its limit."""
-Hear = Callable[[Mapping[str, Any]], None]
+OnEvent = Callable[[Mapping[str, Any]], None]
 
 
 def run_worker(
-    job: Mapping[str, Any], threads: int, hear: Hear, *, limit_s: float | None = None, holding: Sequence[int] = ()
+    job: Mapping[str, Any], threads: int, hear: OnEvent, *, limit_s: float | None = None, holding: Sequence[int] = ()
 ) -> str:
     """Do a job of `hwnas.measure.worker` in a process of its own; why it ended early, or nothing.
 
@@ -45,7 +45,7 @@ def run_worker(
                 hear(json.loads(line))
             code = worker.wait()
         if late.is_set():
-            return f"{LATE} {limit_s:g} s"
+            return f"{TIMED_OUT} {limit_s:g} s"
         if code == 0:
             return ""
         complaints.seek(0)

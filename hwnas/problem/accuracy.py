@@ -5,31 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from hwnas.accuracy import Accuracy, Ingredients, Settings, Source
+from hwnas.accuracy import Accuracy, AccuracyContext, AccuracySource, Settings
 from hwnas.errors import RunError
 from hwnas.registry import member
 from hwnas.workspace.supernets import Trained, recipe_of, torch_device
 from hwnas.workspace.teacher import open_teacher
-from hwnas.workspace.workspace import Run
+from hwnas.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from hwnas.supernet import Supernet
 
 
-def accuracy_of(run: Run, trained: Trained | None) -> Accuracy:
+def accuracy_of(run: Workspace, trained: Trained | None) -> Accuracy:
     """What scores the run's architectures; `trained` is its supernet, if its source needs one."""
-    return made(run.source, ingredients_of(run, trained))
+    return make_accuracy(run.source, accuracy_context(run, trained))
 
 
-def made(source: Source, ingredients: Ingredients) -> Accuracy:
+def make_accuracy(source: AccuracySource, ingredients: AccuracyContext) -> Accuracy:
     """What a source makes of the ingredients."""
-    make: Callable[[Ingredients], Accuracy] = member(
+    make: Callable[[AccuracyContext], Accuracy] = member(
         {"it": source.make}, "it", what="source of accuracy", where="accuracy"
     )
     return make(ingredients)
 
 
-def ingredients_of(run: Run, trained: Trained | None) -> Ingredients:
+def accuracy_context(run: Workspace, trained: Trained | None) -> AccuracyContext:
     """What a run has for sources of accuracy; its supernet is there only if `trained` is."""
 
     def supernet() -> tuple[Supernet, str]:
@@ -42,7 +42,7 @@ def ingredients_of(run: Run, trained: Trained | None) -> Ingredients:
             )
         return trained.supernet, trained.weights
 
-    return Ingredients(
+    return AccuracyContext(
         run.space,
         run.network,
         Settings(**run.experiment.accuracy.model_dump()),
@@ -53,7 +53,7 @@ def ingredients_of(run: Run, trained: Trained | None) -> Ingredients:
         run.experiment.data is not None,
         lambda: run.dataset.without_test(),
         lambda: recipe_of(run),
-        run.names,
+        run.architecture_reader,
         supernet,
         lambda: open_teacher(run),
     )

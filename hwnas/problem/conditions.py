@@ -20,10 +20,10 @@ from hwnas.network import lower
 from hwnas.pareto import Limit, Objective, Tier
 from hwnas.problem.cost_models import header_of, table_digest
 from hwnas.registry import read_source
-from hwnas.search.fronts import write_whole
-from hwnas.search.successive_halving import tier_at
+from hwnas.search.fronts import write_text
+from hwnas.search.successive_halving import tier_for_rung
 from hwnas.workspace.halving_results import metric_of
-from hwnas.workspace.workspace import Run
+from hwnas.workspace.workspace import Workspace
 
 OF_TIER = ("objectives", "limits", "setup", "latency")
 """These may change while accuracies stay as they are."""
@@ -68,7 +68,7 @@ class Conditions:
 
 
 def conditions_of(
-    run: Run,
+    run: Workspace,
     tier: str,
     rung: RungConfig | None = None,
     *,
@@ -79,7 +79,7 @@ def conditions_of(
     """The conditions that the experiment asks for now; of a ladder's front with its last rung, or the metric of it."""
     wanted, accuracy = run.tier(tier), run.experiment.accuracy.model_dump(mode="json")
     if (metric := metric if rung is None else metric_of(rung.score)) is not None:
-        wanted = tier_at(wanted, metric)
+        wanted = tier_for_rung(wanted, metric)
     if rung is not None:
         accuracy |= {"source": rung.score, "epochs": rung.epochs or accuracy["epochs"]}
     source = source_of(accuracy["source"], where=f"experiment `{run.experiment.name}`")
@@ -110,7 +110,7 @@ def write_conditions(front: Path, conditions: Conditions) -> None:
     """Keep what the front in a file was found under, with the file's checksum: written after the front, so a kill
     between the two is seen."""
     raw = {"front": sha256_of(front), **conditions.as_dict()}
-    write_whole(conditions_path(front), json.dumps(raw, indent=1, allow_nan=False) + "\n")
+    write_text(conditions_path(front), json.dumps(raw, indent=1, allow_nan=False) + "\n")
 
 
 def read_conditions(front: Path) -> tuple[Conditions | None, str]:
@@ -156,7 +156,7 @@ def conditions_in(raw: Fields) -> Conditions:
     return conditions
 
 
-def space_identity(run: Run) -> str:
+def space_identity(run: Workspace) -> str:
     """The space's name and eight digits of its choices, of the networks at both its ends and of its plugins."""
     space = run.space
     ends = [check_line(lower(space, end)) for end in (space.smallest(), space.largest())]
@@ -165,12 +165,12 @@ def space_identity(run: Run) -> str:
     return f"{space.name} {hashlib.sha256(content.encode()).hexdigest()[:8]}"
 
 
-def _latency(run: Run, tier: str) -> dict[str, Any]:
+def _latency(run: Workspace, tier: str) -> dict[str, Any]:
     """The source of the tier's latencies; a file that is not there is left out."""
     setup = run.experiment.tiers[tier].setup
     config = run.experiment.setups[setup]
     if config.latencies is not None:
-        path = run.found(config.latencies.file)
+        path = run.resolve_path(config.latencies.file)
         keys = config.latencies.model_dump(mode="json", exclude={"file"})
         return {"source": "published", **keys, **({"content": sha256_of(path)[:12]} if path.is_file() else {})}
     if run.is_live(tier):
@@ -186,16 +186,16 @@ def _header(path: Path) -> dict[str, Any]:
     return {"device": setup.device, "runtime_version": setup.runtime_version, "table": digest}
 
 
-def _train(run: Run) -> dict[str, Any]:
+def _train(run: Workspace) -> dict[str, Any]:
     config = run.experiment.train
     recipe = config.model_dump(mode="json", exclude=set(APART))
     return {**recipe, "parts": config.accumulate if config.accumulate > 1 else config.processes}
 
 
-def _content(run: Run, source: str, file: str) -> str | None:
+def _content(run: Workspace, source: str, file: str) -> str | None:
     """The digest of a file of accuracies, or of a function's file, if it is there."""
     path = source.rpartition(":")[0] if ":" in source else file
-    if not path or not (there := run.found(path)).is_file():
+    if not path or not (there := run.resolve_path(path)).is_file():
         return None
     return read_source(there).digest if there.suffix == ".py" else sha256_of(there)[:12]
 

@@ -24,12 +24,12 @@ from hwnas.search.evaluate import Scorer
 from hwnas.space import Architecture
 from hwnas.words import counted
 from hwnas.workspace.remote_bench import board_table
-from hwnas.workspace.setups import table_of, wished
-from hwnas.workspace.workspace import Run, quantile_metric
+from hwnas.workspace.setups import requested_setup, table_of
+from hwnas.workspace.workspace import Workspace, quantile_metric
 
 
 @dataclass(frozen=True)
-class Priced:
+class CostModels:
     """A set-up's table and the model that was inferred from it."""
 
     table: LatencyTable
@@ -58,17 +58,17 @@ def table_digest(path: Path) -> str:
     return hashlib.sha256(without_seals(content_of(path))).hexdigest()[:12]
 
 
-def priced_setups(run: Run) -> dict[str, Priced]:
+def load_cost_models(run: Workspace) -> dict[str, CostModels]:
     """Table and model of each set-up that a tier predicts from; those that are live or published have none.
 
     Raises:
         TableError: a table is missing, damaged or of another set-up.
     """
     names = dict.fromkeys(tier.setup for tier in run.experiment.tiers.values())
-    return {name: priced_setup(run, name) for name in names if run.predicts(name)}
+    return {name: load_cost_model(run, name) for name in names if run.needs_table(name)}
 
 
-def priced_setup(run: Run, name: str) -> Priced:
+def load_cost_model(run: Workspace, name: str) -> CostModels:
     """Table and model of one set-up.
 
     Raises:
@@ -80,7 +80,7 @@ def priced_setup(run: Run, name: str) -> Priced:
     return _priced(run, name, table_of(run.experiment.setups[name], run.table_path(name)))
 
 
-def priced_before(run: Run, name: str) -> Priced:
+def priced_before(run: Workspace, name: str) -> CostModels:
     """Table and model of a set-up from its table alone: it need not be this machine's, and nothing is written.
 
     Raises:
@@ -89,10 +89,10 @@ def priced_before(run: Run, name: str) -> Priced:
     path = run.table_path(name)
     _refuse_no_table(run, name)
     refuse_another_setup(run, name, path)
-    return _priced(run, name, board_table(path, wished(run.experiment.setups[name])))
+    return _priced(run, name, board_table(path, requested_setup(run.experiment.setups[name])))
 
 
-def _refuse_no_table(run: Run, name: str) -> None:
+def _refuse_no_table(run: Workspace, name: str) -> None:
     if not (path := run.table_path(name)).exists():
         raise TableError(
             "there is no table yet", where=str(path), allowed="A latency is predicted from a set-up's table",
@@ -100,7 +100,7 @@ def _refuse_no_table(run: Run, name: str) -> None:
         )  # fmt: skip
 
 
-def refuse_another_setup(run: Run, name: str, path: Path) -> None:
+def refuse_another_setup(run: Workspace, name: str, path: Path) -> None:
     """Refuse a table that was measured under another set-up than the experiment's; one that is not there passes.
 
     Raises:
@@ -110,11 +110,11 @@ def refuse_another_setup(run: Run, name: str, path: Path) -> None:
         raise error
 
 
-def another_setup(run: Run, name: str, path: Path) -> TableError | None:
+def another_setup(run: Workspace, name: str, path: Path) -> TableError | None:
     """The error for a table that was measured under another set-up than the experiment's; None for any other one."""
     if (setup := header_of(path)) is None:
         return None
-    wanted = wished(run.experiment.setups[name])
+    wanted = requested_setup(run.experiment.setups[name])
     untold = [field for field in ("device", "runtime_version") if not getattr(wanted, field)]
     known = {field: getattr(setup, field) for field in untold}
     if unlike := setup.differences(replace(wanted, **known)):
@@ -127,19 +127,19 @@ def another_setup(run: Run, name: str, path: Path) -> TableError | None:
     return None
 
 
-def _priced(run: Run, name: str, table: LatencyTable) -> Priced:
+def _priced(run: Workspace, name: str, table: LatencyTable) -> CostModels:
     missing = run.experiment.setups[name].missing
     bench, known = run.command("bench"), known_operators(run.space)
     model = LatencyModel.of(table, missing=missing, bench=bench, operators=known)
     energy = peak = None
-    if run.asked(name, "energy_mj"):
+    if run.uses_quantity(name, "energy_mj"):
         energy = EnergyModel.of(table, missing=missing, bench=bench, operators=known)
-    if run.asked(name, "peak_mb"):
+    if run.uses_quantity(name, "peak_mb"):
         peak = PeakModel.of(table, bench=bench, operators=known)
-    return Priced(table, model, energy, peak)
+    return CostModels(table, model, energy, peak)
 
 
-def cheap_scorers(run: Run, tier: str, prices: Mapping[str, Priced]) -> dict[str, Scorer]:
+def cost_metric_scorers(run: Workspace, tier: str, prices: Mapping[str, CostModels]) -> dict[str, Scorer]:
     """Everything about an architecture that needs no training, by metric; of a live tier what needs no device."""
     config = run.experiment.tiers[tier]
     counted: dict[str, Scorer] = {
@@ -167,10 +167,12 @@ def cheap_scorers(run: Run, tier: str, prices: Mapping[str, Priced]) -> dict[str
     }
 
 
-def known_scores(run: Run, tier: str, prices: Mapping[str, Priced]) -> Callable[[Architecture], Scores | None]:
+def feasible_scores(
+    run: Workspace, tier: str, prices: Mapping[str, CostModels]
+) -> Callable[[Architecture], Scores | None]:
     """Architecture -> what the tier limits or minimises, as far as that is known without training; None where that
     breaks a limit, or where a file of published numbers lacks it."""
-    known, wanted = cheap_scorers(run, tier, prices), run.tier(tier)
+    known, wanted = cost_metric_scorers(run, tier, prices), run.tier(tier)
     parts: list[Limit | Objective] = [*wanted.limits, *wanted.objectives]
     asked = dict.fromkeys(part.metric for part in parts if part.metric in known)
 
@@ -184,15 +186,15 @@ def known_scores(run: Run, tier: str, prices: Mapping[str, Priced]) -> Callable[
     return scores
 
 
-def _energy_mj(run: Run, model: EnergyModel, architecture: Architecture) -> float:
+def _energy_mj(run: Workspace, model: EnergyModel, architecture: Architecture) -> float:
     return model.predict_mj(run.network(architecture))
 
 
-def _peak_mb(run: Run, model: PeakModel, architecture: Architecture) -> float:
+def _peak_mb(run: Workspace, model: PeakModel, architecture: Architecture) -> float:
     return model.predict(run.network(architecture)).mb
 
 
-def notices(run: Run, prices: Mapping[str, Priced]) -> list[str]:
+def notices(run: Workspace, prices: Mapping[str, CostModels]) -> list[str]:
     """What the user should know of the latencies that the tiers are searched with."""
     told = []
     for name, tier in run.experiment.tiers.items():

@@ -9,16 +9,16 @@ from typing import Any
 from hwnas.errors import EmptyFront
 from hwnas.io.fields import Fields
 from hwnas.problem.conditions import OF_RUN, OF_TIER, conditions_in
-from hwnas.problem.fronts import Found
+from hwnas.problem.fronts import LoadedFront
 from hwnas.problem.studies import told_to
 from hwnas.search.nearest import Nearest, nearest
-from hwnas.workspace.workspace import Run
+from hwnas.workspace.workspace import Workspace
 
 OF_SETUP = ("runtime", "threads", "batch", "precision", "accelerator")
 """Fields by which a manifest of an earlier version tells its set-up."""
 
 
-def refuse_empty(run: Run, empty: Sequence[Found], manifests: Sequence[Path]) -> None:
+def refuse_empty(run: Workspace, empty: Sequence[LoadedFront], manifests: Sequence[Path]) -> None:
     """Tell of fronts from which no file can be made, once the others are exported.
 
     Raises:
@@ -26,7 +26,7 @@ def refuse_empty(run: Run, empty: Sequence[Found], manifests: Sequence[Path]) ->
     """
     if not empty:
         return
-    names = ", ".join(f"`{found.named}`" for found in empty)
+    names = ", ".join(f"`{found.display_name}`" for found in empty)
     near = [_nearest(run, found) for found in empty]
     nearby = "".join(f"; {one}" for one in near if one is not None)
     wrote = f". Written: {', '.join(map(str, manifests))}" if manifests else ""
@@ -37,7 +37,7 @@ def refuse_empty(run: Run, empty: Sequence[Found], manifests: Sequence[Path]) ->
     )  # fmt: skip
 
 
-def exported_under(run: Run, found: Found, manifest: Mapping[str, Any]) -> list[str]:
+def exported_under(run: Workspace, found: LoadedFront, manifest: Mapping[str, Any]) -> list[str]:
     """In what a manifest's conditions differ from those of a front as it is read now, a line each.
 
     Raises:
@@ -60,13 +60,13 @@ def exported_under(run: Run, found: Found, manifest: Mapping[str, Any]) -> list[
     ]  # fmt: skip
 
 
-def _nearest(run: Run, found: Found) -> Nearest | None:
+def _nearest(run: Workspace, found: LoadedFront) -> Nearest | None:
     """The network that came nearest to the limits of an empty front."""
     if found.points:
         return nearest(((p.architecture.key, p.final) for p in found.points), found.tier)
     evaluations = found.evaluations
-    if not evaluations and found.conditions is not None and found.climb is None:
+    if not evaluations and found.conditions is not None and found.halving is None:
         evaluations = told_to(run, found.tier.name, found.conditions.study)
-    elif not evaluations and found.climb is not None:
-        evaluations = found.climb.last.evaluations
+    elif not evaluations and found.halving is not None:
+        evaluations = found.halving.top_rung.evaluations
     return nearest(((e.architecture.key, e.scores) for e in evaluations if e.failed is None), found.tier)

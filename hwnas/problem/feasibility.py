@@ -18,23 +18,23 @@ from hwnas.latency.population import predict_many_ms
 from hwnas.measure.table import LatencyTable
 from hwnas.pareto import Limit
 from hwnas.population import Codebook, Codes, population_activation, population_sums
-from hwnas.problem.cost_models import Priced, cheap_scorers, priced_setup
+from hwnas.problem.cost_models import CostModels, cost_metric_scorers, load_cost_model
 from hwnas.search.evaluate import Scorer
 from hwnas.space import AnySpace
 from hwnas.tabular import TableMetric
 from hwnas.words import counted
-from hwnas.workspace.workspace import Run, open_run
+from hwnas.workspace.workspace import Workspace, open_run
 
 DRAWN = 1_000_000
 QUICK = 20_000
 """So many are drawn before a search."""
-ONE_BY_ONE = 2_000
+SLOW_SAMPLE = 2_000
 """So many networks are looked at where a metric is told of one network at a time."""
 LOOKED_UP = 50_000
 """The same where the metric stands in a file."""
 SUMS = {"params": 0, "macs": 1}
 """What a network's operators sum up to, and in which column of a sample's sums."""
-HELD = "activation_kib"
+PEAK_METRIC = "activation_kib"
 """What the largest of them tells."""
 PATIENCE_S = 20.0
 """Operators are costed for so long at most; after that the networks looked at are those whose operators are known."""
@@ -44,7 +44,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Reach:
+class LimitReport:
     """How far a limited metric reaches, and how much of the space is inside the limit."""
 
     limit: Limit
@@ -80,7 +80,7 @@ class Feasible:
 
     tier: str
     limits: tuple[Limit, ...]
-    reaches: tuple[Reach, ...]
+    reaches: tuple[LimitReport, ...]
     share: float | None
     """Of the space's architectures, those inside all limits that could be judged; None where none could."""
     error: float | None
@@ -132,16 +132,16 @@ def feasible(
         networks: so many are drawn, uniformly over architectures; a space that has no more is looked at whole.
         seed: of the drawing.
     """
-    run, prices, reasons = open_run(reference, runs=runs), dict[str, Priced](), dict[str, str]()
+    run, prices, reasons = open_run(reference, runs=runs), dict[str, CostModels](), dict[str, str]()
     sample = Sample.drawn(run, networks, seed)
     for setup in dict.fromkeys(tier.setup for tier in run.experiment.tiers.values()):
-        if not run.predicts(setup):
+        if not run.needs_table(setup):
             continue
         if not run.table_path(setup).exists():
             reasons[setup] = f"there is no table yet: run `{run.command('bench')}`"
             continue
         try:
-            price = priced_setup(run, setup)
+            price = load_cost_model(run, setup)
             predict_many_ms(price.model, sample.codebook, sample.codes)
             prices[setup] = price
         except TableError as error:
@@ -149,7 +149,7 @@ def feasible(
     return [_judged(run, name, prices, reasons, sample) for name in run.experiment.tiers]
 
 
-def refuse_empty(tier: Feasible) -> None:
+def raise_if_infeasible(tier: Feasible) -> None:
     """Refuse limits that no network meets.
 
     Raises:
@@ -169,7 +169,7 @@ def refuse_empty(tier: Feasible) -> None:
     )
 
 
-def check_limits(run: Run, prices: Mapping[str, Priced]) -> None:
+def check_limits(run: Workspace, prices: Mapping[str, CostModels]) -> None:
     """Refuse a limit that no network meets, before anything is trained.
 
     Raises:
@@ -183,7 +183,7 @@ def check_limits(run: Run, prices: Mapping[str, Priced]) -> None:
             raise _no_sizes(name, prices[config.setup].table)
         if config.setup in prices:
             predict_many_ms(prices[config.setup].model, sample.codebook, sample.codes)  # a missing row is told now
-        refuse_empty(_judged(run, name, prices, {}, sample))
+        raise_if_infeasible(_judged(run, name, prices, {}, sample))
 
 
 def _no_sizes(tier: str, table: LatencyTable) -> ConfigError:
@@ -209,7 +209,7 @@ class Sample:
     """Whether these are all networks of the space."""
 
     @classmethod
-    def drawn(cls, run: Run, count: int, seed: int) -> Sample:
+    def drawn(cls, run: Workspace, count: int, seed: int) -> Sample:
         """All networks, if there are no more than `count`; else so many drawn uniformly, and both ends. As many of them
         as could be costed in `PATIENCE_S`."""
         codebook, rng = run.codebook, np.random.default_rng(seed)
@@ -223,13 +223,13 @@ class Sample:
         costs = _costs(codebook, codes, limited)
         return cls(codebook, codes, times, costs, whole and known == len(drawn))
 
-    def few(self, most: int) -> NDArray[np.intp]:
+    def subsample(self, most: int) -> NDArray[np.intp]:
         """Places of so many networks at most: both ends and what was drawn, in no order that matters."""
         return np.random.default_rng(0).permutation(len(self.codes))[:most]
 
 
 @dataclass(frozen=True)
-class Seen:
+class SampledCosts:
     """A metric of a sample."""
 
     values: Floats
@@ -249,9 +249,9 @@ def _costed(codebook: Codebook, codes: Codes, limited: Collection[str]) -> int:
     """Of how many of the networks all operators are costed after `PATIENCE_S`, as far as limits ask."""
     from hwnas.ops.costs import operator_costs, operator_sums
 
-    if not {*SUMS, HELD}.intersection(limited):
+    if not {*SUMS, PEAK_METRIC}.intersection(limited):
         return len(codes)
-    cost = operator_costs if HELD in limited else operator_sums
+    cost = operator_costs if PEAK_METRIC in limited else operator_sums
     started, known, done, size = time.monotonic(), set[int](), 0, FIRST
     while done < len(codes) and (done == 0 or time.monotonic() - started < PATIENCE_S):
         used, links = codebook.used(codes[done : done + size]), codebook.links
@@ -268,18 +268,20 @@ def _costs(codebook: Codebook, codes: Codes, limited: Collection[str]) -> dict[s
     if not SUMS.keys().isdisjoint(limited):
         sums = population_sums(codebook, codes).astype(np.float64)
         found = {metric: sums[:, column] for metric, column in SUMS.items()}
-    return {**found, HELD: population_activation(codebook, codes) / 1024} if HELD in limited else found
+    return {**found, PEAK_METRIC: population_activation(codebook, codes) / 1024} if PEAK_METRIC in limited else found
 
 
-def _judged(run: Run, name: str, prices: Mapping[str, Priced], reasons: Mapping[str, str], sample: Sample) -> Feasible:
+def _judged(
+    run: Workspace, name: str, prices: Mapping[str, CostModels], reasons: Mapping[str, str], sample: Sample
+) -> Feasible:
     tier, config = run.tier(name), run.experiment.tiers[name]
     known = config.setup in prices or run.is_live(name) or run.is_published(name)
-    scorers = cheap_scorers(run, name, prices) if known else {}
+    scorers = cost_metric_scorers(run, name, prices) if known else {}
     latency = tier.objectives[1].metric
     seen = {limit.metric: _seen(run, limit.metric, latency, prices.get(config.setup), scorers, sample)
             for limit in tier.limits}  # fmt: skip
     reaches = tuple(
-        Reach(limit, unjudged=_unjudged(run, name, limit, reasons)) if (found := seen[limit.metric]) is None
+        LimitReport(limit, unjudged=_unjudged(run, name, limit, reasons)) if (found := seen[limit.metric]) is None
         else _reach(run, limit, found, sample)
         for limit in tier.limits
     )  # fmt: skip
@@ -288,14 +290,14 @@ def _judged(run: Run, name: str, prices: Mapping[str, Priced], reasons: Mapping[
 
 
 def _seen(
-    run: Run, metric: str, latency: str, price: Priced | None, scorers: Mapping[str, Scorer], sample: Sample
-) -> Seen | None:
+    run: Workspace, metric: str, latency: str, price: CostModels | None, scorers: Mapping[str, Scorer], sample: Sample
+) -> SampledCosts | None:
     """A metric of the sample; None where nothing knows it."""
     everywhere = np.ones(len(sample.codes), dtype=np.bool_)
     if metric in sample.costs:
-        return Seen(sample.costs[metric], everywhere)
+        return SampledCosts(sample.costs[metric], everywhere)
     if metric == latency and price is not None:
-        return Seen(predict_many_ms(price.model, sample.codebook, sample.codes), everywhere)
+        return SampledCosts(predict_many_ms(price.model, sample.codebook, sample.codes), everywhere)
     scorer = scorers.get(metric)
     if metric == run.accuracy and run.experiment.accuracy.source == "table":
         from hwnas.problem.accuracy import accuracy_of
@@ -303,8 +305,8 @@ def _seen(
         scorer = accuracy_of(run, None)
     if scorer is None:
         return None
-    places = sample.few(LOOKED_UP if isinstance(scorer, TableMetric) else ONE_BY_ONE)
-    seen = Seen(np.full(len(sample.codes), np.nan), ~everywhere)
+    places = sample.subsample(LOOKED_UP if isinstance(scorer, TableMetric) else SLOW_SAMPLE)
+    seen = SampledCosts(np.full(len(sample.codes), np.nan), ~everywhere)
     seen.looked_at[places] = True
     for place, architecture in zip(places.tolist(), sample.codebook.decode(sample.codes[places]), strict=True):
         try:
@@ -314,7 +316,7 @@ def _seen(
     return seen
 
 
-def _unjudged(run: Run, tier: str, limit: Limit, reasons: Mapping[str, str]) -> str:
+def _unjudged(run: Workspace, tier: str, limit: Limit, reasons: Mapping[str, str]) -> str:
     setup = run.experiment.tiers[tier].setup
     if limit.metric == run.accuracy:
         return "accuracies come with the search"
@@ -323,20 +325,20 @@ def _unjudged(run: Run, tier: str, limit: Limit, reasons: Mapping[str, str]) -> 
     return reasons.get(setup, f"the table of `{setup}` does not tell it")
 
 
-def _reach(run: Run, limit: Limit, seen: Seen, sample: Sample) -> Reach:
+def _reach(run: Workspace, limit: Limit, seen: SampledCosts, sample: Sample) -> LimitReport:
     known = np.isfinite(seen.values)
     if not known.any():
-        return Reach(limit, unjudged="none of the networks looked at has it")
+        return LimitReport(limit, unjudged="none of the networks looked at has it")
     share, error, networks, _ = _share([(limit, seen)], sample)
     missing = int((seen.looked_at & ~known).sum())
     exact = _exact(run, limit.metric)
     if exact is not None:
-        return Reach(limit, exact.least, exact.most, True, share, error, networks, missing)
+        return LimitReport(limit, exact.least, exact.most, True, share, error, networks, missing)
     least, most = float(np.nanmin(seen.values)), float(np.nanmax(seen.values))
-    return Reach(limit, least, most, error == 0, share, error, networks, missing)
+    return LimitReport(limit, least, most, error == 0, share, error, networks, missing)
 
 
-def _exact(run: Run, metric: str) -> Range | None:
+def _exact(run: Workspace, metric: str) -> Range | None:
     """The range over all networks, where it is known exactly."""
     if metric not in ("params", "macs"):
         return None
@@ -344,7 +346,7 @@ def _exact(run: Run, metric: str) -> Range | None:
     return getattr(extent, metric) if extent.networks is None else None
 
 
-def _share(judged: Sequence[tuple[Limit, Seen]], sample: Sample) -> tuple[float | None, float | None, int, int]:
+def _share(judged: Sequence[tuple[Limit, SampledCosts]], sample: Sample) -> tuple[float | None, float | None, int, int]:
     """The share inside all these limits, its standard error, and how many distinct networks it rests on and holds.
 
     The error is the deviation of what is believed of the share after the draws, if nothing was before. It is 0 for a

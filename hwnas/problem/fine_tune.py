@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import TrainingError
 from hwnas.network import Network
-from hwnas.problem.accuracy import ingredients_of
+from hwnas.problem.accuracy import accuracy_context
 from hwnas.search.evaluate import binomial_error
 from hwnas.space import Architecture
-from hwnas.workspace.workspace import Run
+from hwnas.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from torch import nn
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Tuned:
+class FineTuneResult:
     """What is exported in place of a network, and what a manifest tells of it."""
 
     module: nn.Module
-    told: dict[str, Any]
+    manifest_entry: dict[str, Any]
     better: bool
     """Whether it is another one than before."""
 
 
 def tune(
-    run: Run,
+    run: Workspace,
     trained: Trained,
     architecture: Architecture,
     network: Network,
     before: nn.Module,
     start: nn.Module,
     on_epoch: Callable[[int, int], None],
-) -> Tuned:
+) -> FineTuneResult:
     """The network trained on from the weights of `start` for `export.fine_tune_epochs`, where that beats `before`.
 
     Better is told by validation images. Each epoch is kept in the run folder: an export that was interrupted ends with
@@ -46,26 +46,28 @@ def tune(
     """
     from hwnas.accuracy.trained import short
     from hwnas.supernet import accuracy
-    from hwnas.supernet.training.standalone import digest_of, train_alone
+    from hwnas.supernet.training.standalone import train_standalone, weights_digest
 
-    ingredients = ingredients_of(run, trained)
+    ingredients = accuracy_context(run, trained)
     asked = replace(ingredients.settings, source="short", epochs=run.experiment.export.fine_tune_epochs)
     recipe = short(replace(ingredients, settings=asked)).recipe
     dataset, seed = run.dataset.without_test(), run.experiment.seed
     told: dict[str, Any] = {"epochs": recipe.epochs, "learning_rate": recipe.learning_rate}
-    folder = run.folder / "fine_tuned" / f"{architecture.key}-{digest_of(start)}-{recipe.epochs}"
+    folder = run.folder / "fine_tuned" / f"{architecture.key}-{weights_digest(start)}-{recipe.epochs}"
     scores = {"before": _measured(accuracy(before, network, dataset.validation), len(dataset.validation))}
     try:
-        after = train_alone(
+        after = train_standalone(
             network, dataset, recipe, seed=seed, start=start, folder=folder, device=ingredients.device(),
             teacher=ingredients.teacher(), on_epoch=lambda epoch, loss: on_epoch(epoch, recipe.epochs),
         )  # fmt: skip
     except TrainingError as error:
-        return Tuned(before, {**told, "validation_top1": scores, "shipped": "before", "failed": error.met}, False)
+        return FineTuneResult(
+            before, {**told, "validation_top1": scores, "shipped": "before", "failed": error.met}, False
+        )
     scores["after"] = _measured(accuracy(after, network, dataset.validation), len(dataset.validation))
     better = scores["after"]["value"] >= scores["before"]["value"]
     told |= {"validation_top1": scores, "shipped": "after" if better else "before"}
-    return Tuned(after if better else before, told, better)
+    return FineTuneResult(after if better else before, told, better)
 
 
 def _measured(share: float, count: int) -> dict[str, Any]:

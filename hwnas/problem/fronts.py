@@ -12,37 +12,43 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from hwnas.accuracy import Source
+from hwnas.accuracy import AccuracySource
 from hwnas.errors import HwnasError, RunError
 from hwnas.pareto import Tier
 from hwnas.problem.conditions import OF_RUN, OF_TIER, Conditions, conditions_of, read_conditions
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.fronts import FrontPoint, read_front
 from hwnas.search.nearest import nearest
-from hwnas.search.successive_halving import tier_at
+from hwnas.search.successive_halving import tier_for_rung
 from hwnas.space import Architecture
-from hwnas.workspace.halving_results import Climb, climb_front_path, climb_path, passed_by, read_climb
-from hwnas.workspace.workspace import Run
+from hwnas.workspace.halving_results import (
+    HalvingResult,
+    halving_front_path,
+    halving_path,
+    load_halving_result,
+    passed_by,
+)
+from hwnas.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from hwnas.problem.cost_models import Priced
+    from hwnas.problem.cost_models import CostModels
 
-Finder = Literal["search", "ladder"]
+FrontSource = Literal["search", "ladder"]
 
 
 @dataclass(frozen=True)
-class Found:
+class LoadedFront:
     """A front, and what its numbers mean."""
 
-    by: Finder
+    by: FrontSource
     tier: Tier
     """As its finder sees it: the score of a ladder's last rung stands in the place of accuracy."""
-    source: Source
+    source: AccuracySource
     """Where that accuracy comes from."""
     points: tuple[FrontPoint, ...]
     folder: Path
     """Where its files are exported to."""
-    climb: Climb | None = None
+    halving: HalvingResult | None = None
     """The way up the ladder, of a ladder's front."""
     conditions: Conditions | None = None
     """Conditions that its numbers hold under; None of one that was just solved for."""
@@ -54,22 +60,22 @@ class Found:
     @property
     def producer(self) -> str | None:
         """What made a ladder's last scores."""
-        return None if self.climb is None else self.climb.last.producer
+        return None if self.halving is None else self.halving.top_rung.producer
 
-    def weights(self, run: Run, architecture: Architecture) -> Path | None:
+    def weights(self, run: Workspace, architecture: Architecture) -> Path | None:
         """The file of the weights with which the ladder scored an architecture, if it trained and kept them."""
-        if self.climb is None:
+        if self.halving is None:
             return None
         from hwnas.accuracy.trained import training_folder, weights_path
 
-        folder = training_folder(run.folder, self.climb.scores[-1])
-        path = weights_path(folder, self.climb.last.producer, architecture)
+        folder = training_folder(run.folder, self.halving.scores[-1])
+        path = weights_path(folder, self.halving.top_rung.producer, architecture)
         return path if path.exists() else None
 
     @property
-    def named(self) -> str:
+    def display_name(self) -> str:
         """The tier, as it is shown."""
-        return self.tier.name if self.climb is None else f"{self.tier.name}, ladder"
+        return self.tier.name if self.halving is None else f"{self.tier.name}, ladder"
 
     @property
     def standing(self) -> tuple[FrontPoint, ...]:
@@ -88,17 +94,17 @@ class Found:
         return (text, empty) if empty else (text,)
 
 
-def front_file(run: Run, name: str, by: Finder) -> Path:
+def front_file(run: Workspace, name: str, by: FrontSource) -> Path:
     """The file of a tier's front."""
-    return run.front_path(name) if by == "search" else climb_front_path(run, name)
+    return run.front_path(name) if by == "search" else halving_front_path(run, name)
 
 
-def finder_of(run: Run, name: str) -> Finder:
+def finder_of(run: Workspace, name: str) -> FrontSource:
     """Whose front a tier has: the search's, or the ladder's where nothing was searched."""
-    return "ladder" if not run.front_path(name).exists() and climb_path(run, name).exists() else "search"
+    return "ladder" if not run.front_path(name).exists() and halving_path(run, name).exists() else "search"
 
 
-def found_front(run: Run, name: str, by: Finder | None = None, *, producer: str | None = None) -> Found:
+def load_front(run: Workspace, name: str, by: FrontSource | None = None, *, producer: str | None = None) -> LoadedFront:
     """A tier's front under the conditions that the experiment asks for now.
 
     Args:
@@ -131,7 +137,7 @@ def found_front(run: Run, name: str, by: Finder | None = None, *, producer: str 
     return replace(found, conditions=known)
 
 
-def solved_again(run: Run, found: Found, why: str) -> Found:
+def solved_again(run: Workspace, found: LoadedFront, why: str) -> LoadedFront:
     """A front that is solved again because what it rests on is gone.
 
     Raises:
@@ -141,7 +147,7 @@ def solved_again(run: Run, found: Found, why: str) -> Found:
     return _solved_again(run, found, found.conditions, (why,), found.conditions.producer)
 
 
-def _current(run: Run, name: str, by: Finder, known: Conditions | None) -> Conditions:
+def _current(run: Workspace, name: str, by: FrontSource, known: Conditions | None) -> Conditions:
     """The conditions of the experiment as it is now; `known` ones of a ladder count where it names no rungs."""
     if by == "search":
         return conditions_of(run, name)
@@ -154,7 +160,7 @@ def _current(run: Run, name: str, by: Finder, known: Conditions | None) -> Condi
     return replace(own, parts={**own.parts, **kept})
 
 
-def conditions_known(run: Run, name: str, by: Finder) -> tuple[Conditions | None, Conditions]:
+def conditions_known(run: Workspace, name: str, by: FrontSource) -> tuple[Conditions | None, Conditions]:
     """The conditions of a tier's front, None if they are not known, and those of the experiment as it is now.
 
     Raises:
@@ -165,7 +171,7 @@ def conditions_known(run: Run, name: str, by: Finder) -> tuple[Conditions | None
     return known or _vouched(run, _written(run, name, by), now), now
 
 
-def refuse_other_accuracies(run: Run, name: str, by: Finder) -> None:
+def refuse_other_accuracies(run: Workspace, name: str, by: FrontSource) -> None:
     """Refuse stored accuracies that are known to be of another space, data, training, seed or source than is asked for.
 
     Raises:
@@ -187,7 +193,7 @@ def _known(path: Path) -> tuple[Conditions | None, str]:
         return None, error.met
 
 
-def _vouched(run: Run, found: Found, now: Conditions) -> Conditions | None:
+def _vouched(run: Workspace, found: LoadedFront, now: Conditions) -> Conditions | None:
     """The conditions of the study that a front of an earlier version is of."""
     if found.by == "ladder":
         return None
@@ -196,11 +202,13 @@ def _vouched(run: Run, found: Found, now: Conditions) -> Conditions | None:
     return vouched(run, found.tier, found.points, now)
 
 
-def _written(run: Run, name: str, by: Finder) -> Found:
+def _written(run: Workspace, name: str, by: FrontSource) -> LoadedFront:
     """A front as its finder wrote it."""
     if by == "ladder":
-        climb = read_climb(run, name)
-        return Found(by, climb.last.tier, climb.source, climb.front, run.folder / "ladder" / "bundle" / name, climb)
+        climb = load_halving_result(run, name)
+        return LoadedFront(
+            by, climb.top_rung.tier, climb.source, climb.front, run.folder / "ladder" / "bundle" / name, climb
+        )
     if not run.front_path(name).exists():
         raise RunError(
             f"tier `{name}` has no front yet",
@@ -209,10 +217,12 @@ def _written(run: Run, name: str, by: Finder) -> Found:
             do=f"Run `hwnas search {run.experiment.name}` first",
         )
     points = tuple(read_front(run.front_path(name)))
-    return Found(by, run.tier(name), run.source, points, run.folder / "bundle" / name)
+    return LoadedFront(by, run.tier(name), run.source, points, run.folder / "bundle" / name)
 
 
-def _solved_again(run: Run, found: Found, now: Conditions, changed: Sequence[str], producer: str | None) -> Found:
+def _solved_again(
+    run: Workspace, found: LoadedFront, now: Conditions, changed: Sequence[str], producer: str | None
+) -> LoadedFront:
     """The front of stored accuracies under the present conditions, with what was measured under them."""
     from hwnas.problem.cost_models import priced_before
     from hwnas.problem.remeasure import timed_before
@@ -221,12 +231,12 @@ def _solved_again(run: Run, found: Found, now: Conditions, changed: Sequence[str
     name, measured = found.tier.name, run.tier(found.tier.name, measured=True)
     setup = run.experiment.tiers[name].setup
     live = run.is_live(name) or run.is_published(name)
-    prices: Mapping[str, Priced] = {} if live else {setup: priced_before(run, setup)}
-    if found.climb is not None:
-        producer, measured = found.climb.last.producer, tier_at(measured, found.climb.last.metric)
+    prices: Mapping[str, CostModels] = {} if live else {setup: priced_before(run, setup)}
+    if found.halving is not None:
+        producer, measured = found.halving.top_rung.producer, tier_for_rung(measured, found.halving.top_rung.metric)
     solved = answer(run, found.tier, found.source, prices, producer)
     points = tuple(timed_before(run, solved.points, measured))
-    points = points if found.climb is None else passed_by(found.climb, points)
+    points = points if found.halving is None else passed_by(found.halving, points)
     conditions = replace(now, producer=solved.producer)
     return replace(
         found, points=points, conditions=conditions, solved_for=tuple(changed), evaluations=solved.evaluations
@@ -234,11 +244,11 @@ def _solved_again(run: Run, found: Found, now: Conditions, changed: Sequence[str
 
 
 def _refused(
-    run: Run, found: Found, path: Path, changed: Sequence[str], why: str, error: HwnasError | None = None
+    run: Workspace, found: LoadedFront, path: Path, changed: Sequence[str], why: str, error: HwnasError | None = None
 ) -> RunError:
-    verb = "search" if found.climb is None else "ladder"
+    verb = "search" if found.halving is None else "ladder"
     return RunError(
-        f"the front of `{found.named}` was found under other conditions ({'; '.join(changed)})", where=str(path),
+        f"the front of `{found.display_name}` was found under other conditions ({'; '.join(changed)})", where=str(path),
         allowed=f"A front is read under the conditions that it was found under, or solved again from what is stored; "
         f"here {why}",
         do=error.do if error is not None else f"Restore the experiment; or run `{run.command(verb)}`, under a new "

@@ -9,27 +9,27 @@ from pathlib import Path
 from hwnas.config import LiveConfig, TimingConfig
 from hwnas.errors import DiskError, ExportError, HostAway, NoScore, RunError, TableError
 from hwnas.io.atomic import part_of
-from hwnas.latency.live import LiveTimes, Patience, Timed
-from hwnas.measure.drift import reference_ns, steady_ms
+from hwnas.latency.live import LiveTimes, RetryBudget, Timed
+from hwnas.measure.drift import drift_corrected_ms, reference_ns
 from hwnas.measure.table import check_key, read_table
-from hwnas.measure.worker_process import LATE
+from hwnas.measure.worker_process import TIMED_OUT
 from hwnas.network import Network
 from hwnas.problem.cost_models import refuse_another_setup
 from hwnas.search.evaluate import Scorer
 from hwnas.space import Architecture
-from hwnas.workspace.progress import Barless, Narrator, Silent
-from hwnas.workspace.setups import fill
-from hwnas.workspace.workspace import Run
+from hwnas.workspace.progress import NoProgress, NullReporter, Reporter
+from hwnas.workspace.setups import measure_missing
+from hwnas.workspace.workspace import Workspace
 
 
 @dataclass(frozen=True)
 class SetupHost:
     """The device of a set-up: networks go there one by one, as whole tables do."""
 
-    run: Run
+    run: Workspace
     setup: str
     live: LiveConfig
-    narrator: Narrator = field(default_factory=Silent)
+    narrator: Reporter = field(default_factory=NullReporter)
     """Hears that others measure there; it shows no bar for each network."""
 
     @property
@@ -45,9 +45,9 @@ class SetupHost:
         part = part_of(live_path(self.run, self.setup))
         part.unlink(missing_ok=True)
         try:
-            table = fill(
+            table = measure_missing(
                 config, part, TimingConfig(**{**timing.model_dump(), "process_seconds": limit_s}),
-                self.run.folder / "artifacts", Barless(self.narrator), "", [], [network],
+                self.run.folder / "artifacts", NoProgress(self.narrator), "", [], [network],
             )  # fmt: skip
         except HostAway:
             raise
@@ -58,7 +58,7 @@ class SetupHost:
         return Timed(table.checks[key], table.setup, table.check_bytes.get(key))
 
     def _why(self, error: RunError | TableError | DiskError) -> HostAway | ExportError:
-        if LATE in error.met:
+        if TIMED_OUT in error.met:
             return HostAway(
                 f"it did not time a network within {self.live.timeout_s:g} s", where=self.name,
                 allowed="A timing ends within `live.timeout_s`", do="Look at the device, or allow more seconds",
@@ -68,12 +68,12 @@ class SetupHost:
         return kind(error.met, where=error.where, allowed=error.allowed, do=error.do)
 
 
-def live_path(run: Run, setup: str) -> Path:
+def live_path(run: Workspace, setup: str) -> Path:
     """The table of the networks that were timed for a set-up's live tiers."""
     return run.folder / "latency" / f"{setup}-live.jsonl"
 
 
-def live_before(run: Run, tier: str) -> Scorer:
+def live_before(run: Workspace, tier: str) -> Scorer:
     """The latencies that a live tier's networks had when they were timed; nothing is timed now.
 
     Raises:
@@ -92,20 +92,20 @@ def live_before(run: Run, tier: str) -> Scorer:
                 f"architecture {architecture.key} was not timed", where=str(path),
                 allowed="Networks of a live tier are timed while it is searched", do="Search the tier",
             )  # fmt: skip
-        return steady_ms([table.checks[key]], reference_ns([first]))[0]
+        return drift_corrected_ms([table.checks[key]], reference_ns([first]))[0]
 
     return latency_ms
 
 
-def live_times(run: Run, tier: str, narrator: Narrator) -> LiveTimes:
+def live_times(run: Workspace, tier: str, narrator: Reporter) -> LiveTimes:
     """The latencies of a live tier, as its host gives them."""
     config = run.experiment.tiers[tier]
-    patience = Patience(config.live.tries, config.live.pause_s)
+    patience = RetryBudget(config.live.tries, config.live.pause_s)
     host = SetupHost(run, config.setup, config.live, narrator)
-    return LiveTimes(host, live_path(run, config.setup), patience, say=narrator.say)
+    return LiveTimes(host, live_path(run, config.setup), patience, say=narrator.info)
 
 
-def refuse_paused(paused: Iterable[tuple[str, HostAway]]) -> None:
+def raise_if_paused(paused: Iterable[tuple[str, HostAway]]) -> None:
     """Tell of tiers that wait for their devices, once all else is done.
 
     Raises:

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from hwnas.pareto import Tier
-from hwnas.problem.cost_models import Priced, latency_origin
+from hwnas.problem.cost_models import CostModels, latency_origin
 from hwnas.space import Architecture
-from hwnas.workspace.workspace import BESIDE_LATENCY, DERIVED, Run
+from hwnas.workspace.workspace import BESIDE_LATENCY, DERIVED, Workspace
 
 if TYPE_CHECKING:
     pass
 
 
-def origin_of_latency(run: Run, tier: str, prices: Mapping[str, Priced], architecture: Architecture) -> str:
+def origin_of_latency(run: Workspace, tier: str, prices: Mapping[str, CostModels], architecture: Architecture) -> str:
     """The origin of a network's latency, in a front's words."""
     if run.is_published(tier):
         return "published"

@@ -11,30 +11,30 @@ from numpy.typing import NDArray
 from hwnas.errors import ConfigError, NoScore
 from hwnas.latency.population import predict_many_ms, upper_many_ms
 from hwnas.population import Codebook, Codes, population_activation, population_sums
-from hwnas.problem.cost_models import Priced, cheap_scorers
+from hwnas.problem.cost_models import CostModels, cost_metric_scorers
 from hwnas.search.evaluate import Scorer
-from hwnas.workspace.workspace import Run, quantile_metric
+from hwnas.workspace.workspace import Workspace, quantile_metric
 
 if TYPE_CHECKING:
-    from hwnas.search.surrogate import Guide
+    from hwnas.search.surrogate import Acquisition
     from hwnas.search.surrogate.candidates import PerNetwork
 
 
-def guide_of(run: Run, name: str, prices: Mapping[str, Priced]) -> Guide | None:
+def make_surrogate_spec(run: Workspace, name: str, prices: Mapping[str, CostModels]) -> Acquisition | None:
     """What is known of a tier's networks before they are trained; None if its sampler needs nothing of it.
 
     Raises:
         ConfigError: candidates are timed during the search, so that their latency is not known.
     """
-    from hwnas.search.surrogate import Guide, candidates_of
+    from hwnas.search.surrogate import Acquisition, candidates_of
 
     if run.experiment.search.sampler != "guided":
         return None
-    refuse_live(run, name)
+    reject_live_tier(run, name)
     tier, accuracy = run.tier(name), run.accuracy
-    known = known_costs(run, name, prices)
+    known = cost_functions(run, name, prices)
     floors = [limit.bound for limit in tier.limits if limit.metric == accuracy]
-    return Guide(
+    return Acquisition(
         candidates_of(run.codebook),
         [known[objective.metric] for objective in tier.objectives if objective.metric != accuracy],
         limits=[(known[limit.metric], limit.bound) for limit in tier.limits if limit.metric != accuracy],
@@ -43,7 +43,7 @@ def guide_of(run: Run, name: str, prices: Mapping[str, Priced]) -> Guide | None:
     )
 
 
-def refuse_live(run: Run, name: str) -> None:
+def reject_live_tier(run: Workspace, name: str) -> None:
     """Refuse a tier whose sampler needs latencies that are not known before they are timed.
 
     Raises:
@@ -58,12 +58,12 @@ def refuse_live(run: Run, name: str) -> None:
         )
 
 
-def known_costs(run: Run, name: str, prices: Mapping[str, Priced]) -> dict[str, PerNetwork]:
+def cost_functions(run: Workspace, name: str, prices: Mapping[str, CostModels]) -> dict[str, PerNetwork]:
     """By metric, what is known without training: parameters, MACs and latency of all at once, others one by one."""
     codebook, setup = run.codebook, run.experiment.tiers[name].setup
     latency, confidence = f"latency_ms@{setup}", run.experiment.tiers[name].limits.confidence
     counted: dict[str, PerNetwork] = {
-        **{metric: _one_by_one(codebook, scorer) for metric, scorer in cheap_scorers(run, name, prices).items()},
+        **{metric: _one_by_one(codebook, scorer) for metric, scorer in cost_metric_scorers(run, name, prices).items()},
         "params": lambda codes: population_sums(codebook, codes)[:, 0],
         "macs": lambda codes: population_sums(codebook, codes)[:, 1],
         "activation_kib": lambda codes: population_activation(codebook, codes) / 1024,

@@ -6,18 +6,18 @@ from importlib.util import find_spec
 
 from hwnas.errors import MissingExtra
 from hwnas.problem.accuracy import accuracy_of
-from hwnas.problem.population_costs import refuse_live
-from hwnas.problem.warm_start import started_with
+from hwnas.problem.population_costs import reject_live_tier
+from hwnas.problem.warm_start import initial_architectures
 from hwnas.registry import optional
 from hwnas.search.storage.backends import open_storage
 from hwnas.workspace.supernets import recipe_of, torch_device
-from hwnas.workspace.workspace import Run
+from hwnas.workspace.workspace import Workspace
 
 CONVERTERS = {"tflite": "litert_torch"}
 """Packages of their own that files of a format are written with."""
 
 
-def look_ahead(run: Run) -> None:
+def preflight_check(run: Workspace) -> None:
     """Refuse what a later stage of the run would refuse, as far as it can be told without a table and a supernet.
 
     Raises:
@@ -34,7 +34,7 @@ def look_ahead(run: Run) -> None:
         _export(run)
 
 
-def _training(run: Run) -> None:
+def _training(run: Workspace) -> None:
     """The device, the strategy, the teacher, and whether batches fit the images."""
     torch_device(run.experiment.device)
     from hwnas.supernet.strategies import open_strategy
@@ -46,12 +46,12 @@ def _training(run: Run) -> None:
     check_recipe(recipe, run.dataset.train, open_teacher(run))
 
 
-def _search(run: Run) -> None:
+def _search(run: Workspace) -> None:
     """What is tried first, the sampler's needs, where the study is kept, and what runs it."""
     config = run.experiment.search
-    started_with(run)
+    initial_architectures(run)
     for tier in run.experiment.tiers:
-        refuse_live(run, tier)
+        reject_live_tier(run, tier)
     if config.storage is not None:
         open_storage(config.storage)
     if config.runner == "ray":
@@ -60,7 +60,7 @@ def _search(run: Run) -> None:
         optional("tensorboardX", extra="tensorboard", why="search.tensorboard: true")
 
 
-def _export(run: Run) -> None:
+def _export(run: Workspace) -> None:
     """The packages that write files; they are not imported, which takes seconds."""
     for format in run.experiment.export.formats:
         if (package := CONVERTERS.get(format)) is not None and find_spec(package) is None:

@@ -7,17 +7,17 @@ from dataclasses import replace
 
 from hwnas.config import EnergyConfig
 from hwnas.errors import SensorError, TableError
-from hwnas.measure.drift import reference_ns, steady_ms
+from hwnas.measure.drift import drift_corrected_ms, reference_ns
 from hwnas.measure.table import LatencyTable, check_key, read_table
 from hwnas.network import Network
 from hwnas.pareto import Tier
-from hwnas.search.fronts import FrontPoint, mark_picks, remeasured
-from hwnas.workspace.progress import Narrator
-from hwnas.workspace.setups import fill, fill_others, runtime_of, table_of
-from hwnas.workspace.workspace import Run
+from hwnas.search.fronts import FrontPoint, label_picks, rerank_measured
+from hwnas.workspace.progress import Reporter
+from hwnas.workspace.setups import measure_missing, measure_other_quantities, runtime_of, table_of
+from hwnas.workspace.workspace import Workspace
 
 
-def timed_again(run: Run, front: Sequence[FrontPoint], tier: Tier, narrator: Narrator) -> list[FrontPoint]:
+def remeasure_front(run: Workspace, front: Sequence[FrontPoint], tier: Tier, narrator: Reporter) -> list[FrontPoint]:
     """The front with what its tier's device gives, ranked again; `tier` is as it is once measured.
 
     Times are those of the machine's state in which the set-up's table was made, as predictions are. Published latencies
@@ -26,13 +26,13 @@ def timed_again(run: Run, front: Sequence[FrontPoint], tier: Tier, narrator: Nar
     name, latency = tier.name, tier.objectives[1].metric
     setup = run.experiment.tiers[name].setup
     if run.is_published(name):
-        return remeasured(front, tier, {})
+        return rerank_measured(front, tier, {})
     if run.is_live(name):
         timed = {point.architecture.key: {latency: point.scores[latency]} for point in front}
-        return remeasured(front, tier, timed)
+        return rerank_measured(front, tier, timed)
     config = run.experiment.setups[setup]
     networks = [run.network(point.architecture) for point in front]
-    table = fill(
+    table = measure_missing(
         config,
         run.front_table_path(setup),
         run.experiment.timing,
@@ -47,12 +47,12 @@ def timed_again(run: Run, front: Sequence[FrontPoint], tier: Tier, narrator: Nar
     table = _measure_others(run, setup, table, networks, narrator, f"the {name} front")
     measured = {
         point.architecture.key: {latency: ms, **_others(table, network, setup)}
-        for point, network, ms in zip(front, networks, steady_ms(found, usual_ns), strict=True)
+        for point, network, ms in zip(front, networks, drift_corrected_ms(found, usual_ns), strict=True)
     }
-    return remeasured(front, tier, measured)
+    return rerank_measured(front, tier, measured)
 
 
-def timed_before(run: Run, front: Sequence[FrontPoint], tier: Tier) -> list[FrontPoint]:
+def timed_before(run: Workspace, front: Sequence[FrontPoint], tier: Tier) -> list[FrontPoint]:
     """The front with what its tier's device gave earlier, on this very set-up; nothing is timed now.
 
     Ranked again if all of it was timed. If only some was, a network leaves it by a limit that its own numbers break.
@@ -60,19 +60,21 @@ def timed_before(run: Run, front: Sequence[FrontPoint], tier: Tier) -> list[Fron
     name, latency = tier.name, tier.objectives[1].metric
     setup = run.experiment.tiers[name].setup
     if run.is_published(name):
-        return remeasured(front, tier, {})
+        return rerank_measured(front, tier, {})
     if run.is_live(name):
-        return remeasured(front, tier, {point.architecture.key: {latency: point.scores[latency]} for point in front})
+        return rerank_measured(
+            front, tier, {point.architecture.key: {latency: point.scores[latency]} for point in front}
+        )
     measured = _measured(run, setup, front, latency)
     if len(measured) == len(front):
-        return remeasured(front, tier, measured)
+        return rerank_measured(front, tier, measured)
     known = [replace(point, measured=measured.get(point.architecture.key, {})) for point in front]
     fell = [bool(point.measured) and bool(tier.broken(point.final)) for point in known]
-    return mark_picks([replace(point, kept=False if gone else None) for point, gone in zip(known, fell, strict=True)],
+    return label_picks([replace(point, kept=False if gone else None) for point, gone in zip(known, fell, strict=True)],
                       tier)  # fmt: skip
 
 
-def _measured(run: Run, setup: str, front: Sequence[FrontPoint], latency: str) -> dict[str, dict[str, float]]:
+def _measured(run: Workspace, setup: str, front: Sequence[FrontPoint], latency: str) -> dict[str, dict[str, float]]:
     """Numbers that the set-up's table of fronts holds of these networks, by key."""
     path, own = run.front_table_path(setup), read_table(run.table_path(setup))
     if not path.is_file() or (table := read_table(path)).setup != own.setup:
@@ -80,28 +82,28 @@ def _measured(run: Run, setup: str, front: Sequence[FrontPoint], latency: str) -
     networks = {point.architecture.key: run.network(point.architecture) for point in front}
     timed = {key: network for key, network in networks.items() if check_key(network) in table.checks}
     checks = [table.checks[check_key(network)] for network in timed.values()]
-    times = steady_ms(checks, reference_ns(own.rows.values()))
+    times = drift_corrected_ms(checks, reference_ns(own.rows.values()))
     return {key: {latency: ms, **_others(table, timed[key], setup)} for key, ms in zip(timed, times, strict=True)}
 
 
 def _measure_others(
-    run: Run, setup: str, table: LatencyTable, networks: list[Network], narrator: Narrator, title: str
+    run: Workspace, setup: str, table: LatencyTable, networks: list[Network], narrator: Reporter, title: str
 ) -> LatencyTable:
     """Energy and memory of a front's networks, as far as a tier asks for them; where no sensor can, that is said."""
     config, timing = run.experiment.setups[setup], run.experiment.timing
-    energy = (config.energy or EnergyConfig()) if run.asked(setup, "energy_mj") else None
-    also = config.model_copy(update={"energy": energy, "memory": run.asked(setup, "peak_mb")})
+    energy = (config.energy or EnergyConfig()) if run.uses_quantity(setup, "energy_mj") else None
+    also = config.model_copy(update={"energy": energy, "memory": run.uses_quantity(setup, "peak_mb")})
     if not (also.energy or also.memory):
         return table
     artifacts, doing = run.folder / "artifacts", f"measuring {title}"
     try:
         if config.host:
-            return fill(also, table.path, timing, artifacts, narrator, doing, [], networks, also=True)
-        fill_others(
+            return measure_missing(also, table.path, timing, artifacts, narrator, doing, [], networks, also=True)
+        measure_other_quantities(
             table, runtime_of(config), timing, artifacts / config.runtime, narrator, doing, [], networks, also
         )  # fmt: skip
     except (SensorError, TableError) as error:
-        narrator.say(f"{title} keeps predicted energies and memory where they could not be measured: {error.met}")
+        narrator.info(f"{title} keeps predicted energies and memory where they could not be measured: {error.met}")
     return read_table(table.path)
 
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from hwnas.accuracy import Source
+from hwnas.accuracy import AccuracySource
 from hwnas.errors import ConfigError, NoScore, RunError, TableError, did_you_mean
 from hwnas.pareto import Limit, Objective, Tier
-from hwnas.problem.cost_models import Priced, cheap_scorers
+from hwnas.problem.cost_models import CostModels, cost_metric_scorers
 from hwnas.problem.live import live_before
 from hwnas.problem.origins import origin_of_latency, origins_of
 from hwnas.search.evaluate import Evaluation, Scorer
 from hwnas.search.fronts import FrontPoint, tier_front
 from hwnas.search.nearest import Nearest, nearest
 from hwnas.search.score_store import Score, ScoreStore
-from hwnas.workspace.workspace import Run
+from hwnas.workspace.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,9 @@ class Answer:
         return None if self.points else nearest(((e.architecture.key, e.scores) for e in self.evaluations), tier)
 
 
-def answer(run: Run, tier: Tier, source: Source, prices: Mapping[str, Priced], producer: str | None = None) -> Answer:
+def answer(
+    run: Workspace, tier: Tier, source: AccuracySource, prices: Mapping[str, CostModels], producer: str | None = None
+) -> Answer:
     """The front of a tier of the run's experiment, from stored accuracies: those of the producer, else of the last one.
 
     Raises:
@@ -52,7 +54,7 @@ def answer(run: Run, tier: Tier, source: Source, prices: Mapping[str, Priced], p
     """
     name, accuracy = tier.name, tier.objectives[0].metric
     scores, left_out = _stored(run, accuracy, producer)
-    scorers = cheap_scorers(run, name, prices)
+    scorers = cost_metric_scorers(run, name, prices)
     if run.is_live(name):
         scorers[tier.objectives[1].metric] = live_before(run, name)
     if untold := [limit.metric for limit in tier.limits if limit.metric not in {*scorers, accuracy}]:
@@ -73,7 +75,7 @@ def answer(run: Run, tier: Tier, source: Source, prices: Mapping[str, Priced], p
     return Answer(tuple(points), evaluations, scores[0].producer, len(scores), left_out)
 
 
-def _stored(run: Run, accuracy: str, producer: str | None) -> tuple[list[Score], int]:
+def _stored(run: Workspace, accuracy: str, producer: str | None) -> tuple[list[Score], int]:
     """The accuracies of the producer, else of the one that scored last, and how many there are of others."""
     store = ScoreStore.open(run.folder / "scores.jsonl")
     known = [score for score in store.scores if score.metric == accuracy and score.value is not None]

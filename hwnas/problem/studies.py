@@ -6,32 +6,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwnas.problem.accuracy import accuracy_of
-from hwnas.search.consistency import kept_studies
+from hwnas.search.consistency import stored_studies
 from hwnas.search.evaluate import Evaluation
-from hwnas.workspace.workspace import Run
+from hwnas.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from hwnas.workspace.supernets import Trained
 
 
-def weights_producer(run: Run, trained: Trained | None) -> str | None:
+def weights_producer(run: Workspace, trained: Trained | None) -> str | None:
     """The producer of accuracies with the weights as they are now; None where accuracies need no trained weights."""
     return accuracy_of(run, trained).producer if trained is not None and run.source.supernet else None
 
 
-def told_to(run: Run, name: str, study: str) -> tuple[Evaluation, ...]:
+def told_to(run: Workspace, name: str, study: str) -> tuple[Evaluation, ...]:
     """The evaluations of a study, in order; none if it is gone."""
     storage = study_storage(run, name)
     if isinstance(storage, Path) and not storage.exists():
         return ()
-    evaluations = [evaluation for kept in kept_studies(storage, study) for _, evaluation in kept.told]
+    evaluations = [evaluation for kept in stored_studies(storage, study) for _, evaluation in kept.evaluated]
     return tuple({evaluation.architecture.key: evaluation for evaluation in evaluations}.values())
 
 
-def study_storage(run: Run, tier: str) -> Path | str:
+def study_storage(run: Workspace, tier: str) -> Path | str:
     """The storage of a tier's studies: a journal file, or a URL."""
     return run.experiment.search.storage or run.folder / f"study-{tier}.log"
 
 
-def _study_name(run: Run, tier: str) -> str:
+def _study_name(run: Workspace, tier: str) -> str:
     return f"{run.experiment.name}-{tier}"

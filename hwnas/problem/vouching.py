@@ -11,13 +11,13 @@ from hwnas.pareto import Tier
 from hwnas.problem.conditions import Conditions
 from hwnas.problem.cost_models import another_setup, header_of, table_digest
 from hwnas.problem.live import live_path
-from hwnas.search.consistency import KeptStudy, kept_studies
+from hwnas.search.consistency import StoredStudy, stored_studies
 from hwnas.search.fronts import FrontPoint, tier_front
-from hwnas.search.study_spec import Plan
-from hwnas.workspace.workspace import Run
+from hwnas.search.study_spec import StudySpec
+from hwnas.workspace.workspace import Workspace
 
 
-def vouched(run: Run, tier: Tier, points: tuple[FrontPoint, ...], now: Conditions) -> Conditions | None:
+def vouched(run: Workspace, tier: Tier, points: tuple[FrontPoint, ...], now: Conditions) -> Conditions | None:
     """The conditions of the study that a search's front is of, as far as its plan tells them; None if it is of none.
 
     A study knows no data and no training: those are compared with a checkpoint where one is used.
@@ -26,7 +26,7 @@ def vouched(run: Run, tier: Tier, points: tuple[FrontPoint, ...], now: Condition
     if isinstance(storage, Path) and not storage.exists():
         return None
     try:
-        for study in kept_studies(storage, f"{run.experiment.name}-{tier.name}-"):
+        for study in stored_studies(storage, f"{run.experiment.name}-{tier.name}-"):
             then = _planned(run, tier, study, now)
             if _is_front(study, then.tier(tier.name), points):
                 return then
@@ -35,7 +35,7 @@ def vouched(run: Run, tier: Tier, points: tuple[FrontPoint, ...], now: Condition
     return None
 
 
-def _latencies(run: Run, tier: str) -> str | None:
+def _latencies(run: Workspace, tier: str) -> str | None:
     """The producer of the tier's latencies, as in plans; empty if its table is gone, None if that is of another set-up.
 
     Raises:
@@ -55,9 +55,9 @@ def _latencies(run: Run, tier: str) -> str | None:
     return table_digest(own) if own.is_file() else ""
 
 
-def _planned(run: Run, tier: Tier, study: KeptStudy, now: Conditions) -> Conditions:
+def _planned(run: Workspace, tier: Tier, study: StoredStudy, now: Conditions) -> Conditions:
     """The conditions that a study was made for. Plans round limits: those of one text are taken for the same."""
-    plan, wanted = study.plan, Plan(run.space, tier, seed=run.experiment.seed).identity
+    plan, wanted = study.plan, StudySpec(run.space, tier, seed=run.experiment.seed).identity
     same = {part: plan[part] == wanted[part] for part in ("space", "objectives", "limits")}
     objectives = [" ".join(reversed(one.split(" "))) for one in plan["objectives"].split(", ")]
     limits = [limit for limit in plan["limits"].split(", ") if limit]
@@ -88,6 +88,6 @@ def _latency(producer: str, own: str | None, now: Conditions) -> Mapping[str, An
     return {"source": "published", "content": producer} if published else {"source": "table", "table": producer}
 
 
-def _is_front(study: KeptStudy, tier: Tier, points: tuple[FrontPoint, ...]) -> bool:
-    own = tier_front((evaluation for _, evaluation in study.told), tier)
+def _is_front(study: StoredStudy, tier: Tier, points: tuple[FrontPoint, ...]) -> bool:
+    own = tier_front((evaluation for _, evaluation in study.evaluated), tier)
     return {p.architecture.key: dict(p.scores) for p in points} == {p.architecture.key: dict(p.scores) for p in own}

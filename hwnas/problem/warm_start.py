@@ -11,23 +11,23 @@ from hwnas.errors import ConfigError, SpaceError
 from hwnas.network import lower
 from hwnas.notation import read_architecture
 from hwnas.pareto import Objective, best
-from hwnas.problem.cost_models import Priced, known_scores
-from hwnas.problem.zero_cost import Asked, Target, asked_for
-from hwnas.search.evaluate import error_of
+from hwnas.problem.cost_models import CostModels, feasible_scores
+from hwnas.problem.zero_cost import ProxyColumn, ScoringTarget, make_proxy_column
+from hwnas.search.evaluate import standard_error_of
 from hwnas.search.fronts import read_front
 from hwnas.search.score_store import ScoreStore
 from hwnas.search.study import Study
-from hwnas.search.successive_halving import draw
+from hwnas.search.successive_halving import sample_initial
 from hwnas.space import Architecture
 from hwnas.workspace.architectures import architecture_of, read_json
-from hwnas.workspace.progress import Narrator
-from hwnas.workspace.workspace import Run
+from hwnas.workspace.progress import Reporter
+from hwnas.workspace.workspace import Workspace
 
-USUAL = ("ensemble", "synflow", "params")
+DEFAULT_PROXIES = ("ensemble", "synflow", "params")
 """Training-free scores where an experiment names none: the first that holds for the space."""
 
 
-def started_with(run: Run) -> tuple[Architecture, ...]:
+def initial_architectures(run: Workspace) -> tuple[Architecture, ...]:
     """The architectures that `search.start` names, each once.
 
     Raises:
@@ -42,11 +42,11 @@ def started_with(run: Run) -> tuple[Architecture, ...]:
     return tuple(found.values())
 
 
-def adopt(run: Run, store: ScoreStore, producer: str) -> int:
+def import_scores(run: Workspace, store: ScoreStore, producer: str) -> int:
     """Take over the accuracies that earlier runs have of the same producer; how many were new here."""
     taken = 0
     for entry in run.experiment.search.start:
-        path = run.found(entry) / "scores.jsonl"
+        path = run.resolve_path(entry) / "scores.jsonl"
         if not path.is_file():
             continue
         for score in ScoreStore.open(path).scores:
@@ -58,7 +58,7 @@ def adopt(run: Run, store: ScoreStore, producer: str) -> int:
     return taken
 
 
-def put_back(run: Run, study: Study, store: ScoreStore, accuracy: Accuracy) -> int:
+def restore_scores(run: Workspace, study: Study, store: ScoreStore, accuracy: Accuracy) -> int:
     """Give a store that has lost lines the accuracies that the study was told with; how many it lacked."""
     if run.experiment.search.storage is not None:
         return 0  # others may have told them, whose stores are elsewhere
@@ -70,13 +70,13 @@ def put_back(run: Run, study: Study, store: ScoreStore, accuracy: Accuracy) -> i
     for evaluation, value in lost:
         store.record(
             evaluation.architecture, run.accuracy, value, producer=accuracy.producer, elapsed_s=evaluation.elapsed_s,
-            error=error_of(accuracy, value),
+            error=standard_error_of(accuracy, value),
         )  # fmt: skip
     return len(lost)
 
 
-def promising(
-    run: Run, tier: str, prices: Mapping[str, Priced], store: ScoreStore, narrator: Narrator
+def zero_cost_candidates(
+    run: Workspace, tier: str, prices: Mapping[str, CostModels], store: ScoreStore, narrator: Reporter
 ) -> list[Architecture]:
     """The best of random networks that hold the tier's known limits, by training-free scores and known costs.
 
@@ -91,8 +91,10 @@ def promising(
     if config is None:
         return []
     columns = _columns(run, config, narrator)
-    known = known_scores(run, tier, prices)
-    drawn = draw(run.space, config.networks, run.experiment.seed, lambda architecture: known(architecture) is not None)
+    known = feasible_scores(run, tier, prices)
+    drawn = sample_initial(
+        run.space, config.networks, run.experiment.seed, lambda architecture: known(architecture) is not None
+    )
     scorers = [scorer for column in columns for scorer in column.scorers]
     with narrator.bar(f"scoring untrained networks of {tier}") as bar:
         found = iter(score_population(drawn, scorers, store, progress=bar.update))
@@ -104,30 +106,30 @@ def promising(
             candidates.append(architecture)
             rows.append({**(known(architecture) or {}), **values})
     if failed := len(drawn) - len(rows):
-        narrator.say(f"{tier}: {failed} of {len(drawn)} untrained networks could not be scored")
+        narrator.info(f"{tier}: {failed} of {len(drawn)} untrained networks could not be scored")
     costs = [o for o in run.tier(tier).objectives if rows and o.metric in rows[0] and o.metric != run.accuracy]
     objectives = [*(Objective(f"score@{column.name}", "max") for column in columns), *costs]
     return [candidates[index] for index in best(rows, objectives, config.keep)]
 
 
-def _columns(run: Run, config: TrainingFreeConfig, narrator: Narrator) -> list[Asked]:
+def _columns(run: Workspace, config: TrainingFreeConfig, narrator: Reporter) -> list[ProxyColumn]:
     """The scores that are asked for; if none are named, the first of the usual ones that holds for the space."""
     from hwnas.workspace.supernets import torch_device
 
     dataset = run.dataset.without_test() if run.experiment.data is not None else None
-    target = Target(run.space, dataset, run.folder, run.experiment.seed, torch_device(run.experiment.device))
+    target = ScoringTarget(run.space, dataset, run.folder, run.experiment.seed, torch_device(run.experiment.device))
     if config.proxies:
-        return [asked_for(target, name, None, None) for name in dict.fromkeys(config.proxies)]
-    for name, other in pairwise(USUAL):
+        return [make_proxy_column(target, name, None, None) for name in dict.fromkeys(config.proxies)]
+    for name, other in pairwise(DEFAULT_PROXIES):
         try:
-            return [asked_for(target, name, None, None)]
+            return [make_proxy_column(target, name, None, None)]
         except ConfigError as error:
-            narrator.say(f"untrained networks are scored by `{other}`, not by `{name}`: {error.met}")
-    return [asked_for(target, USUAL[-1], None, None)]
+            narrator.info(f"untrained networks are scored by `{other}`, not by `{name}`: {error.met}")
+    return [make_proxy_column(target, DEFAULT_PROXIES[-1], None, None)]
 
 
-def _named(run: Run, entry: str) -> Iterator[Architecture]:
-    path, where = run.found(entry), f"search.start: {entry}"
+def _named(run: Workspace, entry: str) -> Iterator[Architecture]:
+    path, where = run.resolve_path(entry), f"search.start: {entry}"
     if path.is_dir():
         fronts = sorted((path / "fronts").glob("*.json"))
         if not fronts:

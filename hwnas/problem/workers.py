@@ -9,24 +9,24 @@ from pathlib import Path
 
 from hwnas.accuracy import Accuracy
 from hwnas.problem.accuracy import accuracy_of
-from hwnas.problem.cost_models import Priced, cheap_scorers, priced_setups
+from hwnas.problem.cost_models import CostModels, cost_metric_scorers, load_cost_models
 from hwnas.problem.live import live_times
 from hwnas.search.evaluate import Evaluation, Scorer, evaluate
 from hwnas.search.progress import Finished, Progress
 from hwnas.search.score_store import ScoreStore
 from hwnas.search.study import Study
-from hwnas.search.workers.score_cache import Ledger
+from hwnas.search.workers.score_cache import ScoreBuffer
 from hwnas.space import Architecture
-from hwnas.workspace.progress import Narrator, Silent
+from hwnas.workspace.progress import NullReporter, Reporter
 from hwnas.workspace.supernets import supernet_of
-from hwnas.workspace.workspace import Run, open_run
+from hwnas.workspace.workspace import Workspace, open_run
 
 
 @dataclass(frozen=True)
-class Job:
+class SearchJob:
     """A tier to be searched: its study, and all that scores what the study asks for."""
 
-    run: Run
+    run: Workspace
     name: str
     study: Study
     scorers: Mapping[str, Scorer]
@@ -35,9 +35,9 @@ class Job:
     trials: int
 
 
-def cost_scorers(run: Run, tier: str, prices: Mapping[str, Priced], narrator: Narrator) -> dict[str, Scorer]:
+def cost_scorers(run: Workspace, tier: str, prices: Mapping[str, CostModels], narrator: Reporter) -> dict[str, Scorer]:
     """Everything that a tier asks of a network but its accuracy; what is timed live comes after what costs nothing."""
-    known = cheap_scorers(run, tier, prices)
+    known = cost_metric_scorers(run, tier, prices)
     if not run.is_live(tier):
         return known
     times = live_times(run, tier, narrator)
@@ -45,13 +45,13 @@ def cost_scorers(run: Run, tier: str, prices: Mapping[str, Priced], narrator: Na
 
 
 def scorers_of(
-    run: Run, tier: str, proxy: Accuracy, prices: Mapping[str, Priced], narrator: Narrator
+    run: Workspace, tier: str, proxy: Accuracy, prices: Mapping[str, CostModels], narrator: Reporter
 ) -> dict[str, Scorer]:
     """All that is asked of a tier's networks, from cheap to dear."""
     return {**cost_scorers(run, tier, prices, narrator), run.accuracy: proxy}
 
 
-def search_here(job: Job, show: Callable[[Progress], None]) -> Finished:
+def search_in_process(job: SearchJob, show: Callable[[Progress], None]) -> Finished:
     """One after the other, in this process."""
 
     def score(architecture: Architecture) -> Evaluation:
@@ -60,7 +60,7 @@ def search_here(job: Job, show: Callable[[Progress], None]) -> Finished:
     return job.study.run(score, job.trials, show)
 
 
-def search_on_ray(job: Job, show: Callable[[Progress], None]) -> Finished:
+def search_on_ray(job: SearchJob, show: Callable[[Progress], None]) -> Finished:
     """On Ray's actors; each of them opens the run's folder, which every node must see under the same path."""
     from hwnas.search.workers.ray_tune import Workers, run_on_ray
 
@@ -70,16 +70,16 @@ def search_on_ray(job: Job, show: Callable[[Progress], None]) -> Finished:
     return run_on_ray(job.study, make, job.trials, workers, show, store=job.store, producers=job.producers)
 
 
-def _scoring(folder: str, tier: str) -> Callable[[Architecture, Ledger], Evaluation]:
+def _scoring(folder: str, tier: str) -> Callable[[Architecture, ScoreBuffer], Evaluation]:
     """What an actor scores with."""
     run = open_run(Path(folder))
-    proxy = accuracy_of(run, supernet_of(run, Silent()))
-    scorers = scorers_of(run, tier, proxy, priced_setups(run), Silent())
+    proxy = accuracy_of(run, supernet_of(run, NullReporter()))
+    scorers = scorers_of(run, tier, proxy, load_cost_models(run), NullReporter())
     wanted, producers = run.tier(tier), {run.accuracy: proxy.producer}
     return lambda architecture, ledger: evaluate(architecture, scorers, wanted, ledger, producers)
 
 
-RUNNERS: Mapping[str, Callable[[Job, Callable[[Progress], None]], Finished]] = {
-    "serial": search_here,
+RUNNERS: Mapping[str, Callable[[SearchJob, Callable[[Progress], None]], Finished]] = {
+    "serial": search_in_process,
     "ray": search_on_ray,
 }

@@ -25,7 +25,7 @@ NOISE = "noise"
 
 
 @dataclass(frozen=True)
-class Target:
+class ScoringTarget:
     """What is scored, on what data, and where scores are kept."""
 
     space: AnySpace
@@ -36,7 +36,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Asked:
+class ProxyColumn:
     """A column that is asked for: a proxy, or an ensemble with its members."""
 
     name: str
@@ -81,7 +81,7 @@ def _check_name(name: str) -> None:
         )
 
 
-def asked_for(given: Target, name: str, batch: int | None, resolution: int | None) -> Asked:
+def make_proxy_column(given: ScoringTarget, name: str, batch: int | None, resolution: int | None) -> ProxyColumn:
     """The column of a name, on the target's data.
 
     Raises:
@@ -103,4 +103,4 @@ def asked_for(given: Target, name: str, batch: int | None, resolution: int | Non
     )  # fmt: skip
     for scorer in scorers:
         check_holds(scorer, ends)
-    return Asked(name, ensemble, scorers)
+    return ProxyColumn(name, ensemble, scorers)

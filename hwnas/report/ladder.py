@@ -11,11 +11,11 @@ from rich.text import Text
 from hwnas.pareto import Tier
 from hwnas.report import units
 from hwnas.search.fronts import FrontPoint
-from hwnas.search.successive_halving import Climbed
+from hwnas.search.successive_halving import RungResult
 from hwnas.words import counted
 
 
-def ladder_table(tier: str, rungs: Sequence[Climbed]) -> Table:
+def ladder_table(tier: str, rungs: Sequence[RungResult]) -> Table:
     """A row for each rung: how many were scored, failed, broke a limit, went on."""
     table = Table(title=Text(f"Ladder of {tier}"), title_justify="left", box=SIMPLE_HEAD)
     table.add_column("rung", no_wrap=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hwnas.errors import reason
-from hwnas.io.quiet import muted
+from hwnas.io.quiet import suppress_stdio
 from hwnas.registry import optional
 from hwnas.runtimes.port import Port
 from hwnas.runtimes.runtime import check_batch, check_known, in_batches, unreadable
@@ -49,7 +49,7 @@ class TFLite:
 
         kind = _interpreter(_package())
         try:
-            with muted():  # each delegate announces itself on standard error
+            with suppress_stdio():  # each delegate announces itself on standard error
                 interpreter = kind(model_path=str(path), num_threads=self.setup.threads)
                 interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
@@ -130,7 +130,7 @@ class Fp16Model:
             cpu_options=cpu.CpuOptions(num_threads=setup.threads, xnnpack_flags=FORCE_FP16),
         )
         try:
-            with muted():
+            with suppress_stdio():
                 model = package.CompiledModel.from_file(str(path), options=wanted, environment=_environment(package))
                 (given,), (taken,) = model.create_input_buffers(0), model.create_output_buffers(0)
                 given.write(Port("float32").random(shape))
@@ -174,6 +174,6 @@ def _package() -> str:
 
 
 def _interpreter(package: str) -> Any:
-    with muted():
+    with suppress_stdio():
         module = optional(f"{package}.interpreter", extra="tflite", why="runtime `tflite`")
     return module.Interpreter

@@ -18,31 +18,31 @@ from hwnas.pareto import Tier
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.fronts import read_front, tier_front
 from hwnas.search.score_store import Score, ScoreStore
-from hwnas.search.storage.backends import look_into, quiet, replayed, shown
+from hwnas.search.storage.backends import probe, quiet, replayed, shown
 from hwnas.search.storage.exclusive import evaluation_of
-from hwnas.search.storage.heartbeat import lives_here
+from hwnas.search.storage.heartbeat import is_alive_here
 
 Severity = Literal["error", "note"]
 
 
 @dataclass(frozen=True)
-class Ailment:
+class Issue:
     """One thing that is not as it should be; a note is what the next command settles by itself."""
 
     severity: Severity
-    met: str
+    problem: str
     where: str
     allowed: str
     do: str
 
     @classmethod
-    def of(cls, error: HwnasError) -> Ailment:
+    def of(cls, error: HwnasError) -> Issue:
         """An error as a finding."""
         return cls("error", error.met, error.where, error.allowed, error.do)
 
 
 @dataclass(frozen=True)
-class KeptStudy:
+class StoredStudy:
     """A study as its storage has it."""
 
     name: str
@@ -53,12 +53,12 @@ class KeptStudy:
     """The parts of its plan, as `Plan.identity` tells them."""
 
     @cached_property
-    def told(self) -> list[tuple[FrozenTrial, Evaluation]]:
+    def evaluated(self) -> list[tuple[FrozenTrial, Evaluation]]:
         """The trials that hwnas told."""
         return [(trial, found) for trial in self.trials if (found := evaluation_of(trial)) is not None]
 
 
-def kept_studies(storage: Path | str, prefix: str) -> list[KeptStudy]:
+def stored_studies(storage: Path | str, prefix: str) -> list[StoredStudy]:
     """The studies of a storage whose names begin so; a journal is read as it is.
 
     Raises:
@@ -68,11 +68,11 @@ def kept_studies(storage: Path | str, prefix: str) -> list[KeptStudy]:
     try:
         with quiet():
             backend: BaseStorage | None
-            backend = replayed(storage) if isinstance(storage, Path) else look_into(storage)
+            backend = replayed(storage) if isinstance(storage, Path) else probe(storage)
             if backend is None:
                 return []
             return [
-                KeptStudy(
+                StoredStudy(
                     study.study_name, where, backend.get_all_trials(study._study_id, deepcopy=False),
                     {k.partition(":")[2]: v for k, v in study.user_attrs.items() if k.startswith("worker:")},
                     study.user_attrs.get("plan", {}),
@@ -90,7 +90,7 @@ def kept_studies(storage: Path | str, prefix: str) -> list[KeptStudy]:
         ) from error  # fmt: skip
 
 
-def study_ailments(study: KeptStudy, tier: Tier) -> Iterator[Ailment]:
+def check_study(study: StoredStudy, tier: Tier) -> Iterator[Issue]:
     """Trials that are damaged, told twice, told with other values than scores, or left by dead processes."""
     first: dict[str, int] = {}
     replaced: set[int] = set()
@@ -100,14 +100,14 @@ def study_ailments(study: KeptStudy, tier: Tier) -> Iterator[Ailment]:
         try:
             evaluation = evaluation_of(trial)
         except HwnasError as error:
-            yield Ailment("error", error.met, where, error.allowed, error.do)
+            yield Issue("error", error.met, where, error.allowed, error.do)
             continue
         if evaluation is None:
             yield from _left(trial, study, where)
             continue
         key = evaluation.architecture.key
         if key in first and first[key] not in replaced:
-            yield Ailment(
+            yield Issue(
                 "error", f"architecture {key} was told before, in trial {first[key]}", where,
                 "Each architecture of a study is told once: something else wrote here",
                 "Restore the file, or search under a new name; scores that are stored are not computed again",
@@ -119,19 +119,19 @@ def study_ailments(study: KeptStudy, tier: Tier) -> Iterator[Ailment]:
         for objective, value in zip(tier.objectives, trial.values or (), strict=False):
             score = evaluation.scores.get(objective.metric)
             if objective.metric not in unscored and score != value:
-                yield Ailment(
+                yield Issue(
                     "error", f"its value of {objective.metric} is {value}, its score {score}", where,
                     "The values of a trial are its scores", "Search under a new name: something else wrote here",
                 )  # fmt: skip
 
 
-def _left(trial: FrozenTrial, study: KeptStudy, where: str) -> Iterator[Ailment]:
+def _left(trial: FrozenTrial, study: StoredStudy, where: str) -> Iterator[Issue]:
     worker = str(trial.user_attrs.get("worker"))
     if trial.state == TrialState.RUNNING and worker in study.workers:
         alive = _lives(study.workers[worker])
         if alive is not True:
             state = "has died" if alive is False else "is on another machine"
-            yield Ailment(
+            yield Issue(
                 "note", f"it was claimed and not told; its process {state}", where,
                 "A claim is told, or taken over once its process is dead", "Search again: it is asked anew",
             )  # fmt: skip
@@ -143,54 +143,54 @@ def _lives(card: object) -> bool | None:
         fields = Fields(card)
         fields.text("place")
         fields.integer("pid")
-        return lives_here(fields.raw)
+        return is_alive_here(fields.raw)
     except FieldError:
         return None
 
 
-def store_ailments(store: ScoreStore, study: KeptStudy, metric: str, *, whole: bool) -> Iterator[Ailment]:
+def check_store(store: ScoreStore, study: StoredStudy, metric: str, *, whole: bool) -> Iterator[Issue]:
     """Trials whose accuracy is another one than the store's; if the store is `whole`, those that it lacks too."""
     by_key: dict[str, list[Score]] = {}
     for score in store.scores:
         if score.metric == metric:
             by_key.setdefault(score.architecture.key, []).append(score)
     lost = []
-    for trial, evaluation in study.told:
+    for trial, evaluation in study.evaluated:
         value, key = evaluation.scores.get(metric), evaluation.architecture.key
         known = [score.value for score in by_key.get(key, ())]
         if value is not None and not known:
             lost.append(trial.number)
         elif value is not None and value not in known:
-            yield Ailment(
+            yield Issue(
                 "error", f"{metric} of architecture {key} is {value} here, {', '.join(map(str, known))} in the store",
                 f"{study.where}, study {study.name}, trial {trial.number}",
                 f"{store.path} holds what a trial was told with",
                 "Restore the file that is older, or search under a new name",
             )  # fmt: skip
     if lost and whole:
-        yield Ailment(
-            "error", f"{metric} of {len(lost)} of {len(study.told)} trials, the first of them {lost[0]}: "
+        yield Issue(
+            "error", f"{metric} of {len(lost)} of {len(study.evaluated)} trials, the first of them {lost[0]}: "
             "there is nothing in the store", f"{study.where}, study {study.name}",
             f"{store.path} holds what a trial was told with",
             "Search again: those of the study that it continues are put back; or restore the file",
         )  # fmt: skip
 
 
-def front_ailments(path: Path, studies: Iterable[KeptStudy], tier: Tier, *, cut: bool = False) -> Iterator[Ailment]:
+def check_front(path: Path, studies: Iterable[StoredStudy], tier: Tier, *, cut: bool = False) -> Iterator[Issue]:
     """A front's file that is damaged, or the front of none of the studies as they are now; `cut` if one has lost its
     last line."""
     try:
         points = read_front(path)
     except HwnasError as error:
-        yield Ailment.of(error)
+        yield Issue.of(error)
         return
     shown = {point.architecture.key: dict(point.scores) for point in points}
-    told = [[evaluation for _, evaluation in study.told] for study in studies]
+    told = [[evaluation for _, evaluation in study.evaluated] for study in studies]
     of = [{point.architecture.key: dict(point.scores) for point in tier_front(each, tier)} for each in told]
     if shown not in of:
         scored = [{e.architecture.key: dict(e.scores) for e in each} for each in told]
         known = any(all(each.get(key) == scores for key, scores in shown.items()) for each in scored)
-        yield Ailment(
+        yield Issue(
             "note" if known or cut else "error",
             "the study has gone on since it was written" if known else "it holds networks or scores that no study has",
             str(path), "A front holds the best of what its study was told",

@@ -13,7 +13,7 @@ EVERY = 10
 
 
 @dataclass(frozen=True)
-class StopRules:
+class EarlyStopping:
     """What ends a search before its number of trials is reached; None is no such rule."""
 
     hours: float | None = None
@@ -49,5 +49,5 @@ def growth(evaluations: Sequence[Evaluation], tier: Tier, trials: int) -> float 
     return hypervolume(now, tier.objectives, reference) / old - 1 if old > 0 else None
 
 
-ENDLESS = StopRules()
+ENDLESS = EarlyStopping()
 """The number of trials alone ends a search."""

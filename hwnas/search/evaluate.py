@@ -10,23 +10,23 @@ from typing import Protocol, runtime_checkable
 
 from hwnas.errors import ConfigError, HostAway, HwnasError, MissingExtra, TableError, did_you_mean, raised
 from hwnas.pareto import Scores, Tier
-from hwnas.search.score_store import Book
+from hwnas.search.score_store import ScoreBook
 from hwnas.space import Architecture
 
 Scorer = Callable[[Architecture], float]
 
 
 @runtime_checkable
-class Sampled(Protocol):
+class HasStandardError(Protocol):
     """A scorer that knows how far chance moves its scores."""
 
-    def error(self, score: float) -> float:
+    def standard_error(self, score: float) -> float:
         """The standard error of a score, in its unit."""
 
 
-def error_of(scorer: object, score: float) -> float | None:
+def standard_error_of(scorer: object, score: float) -> float | None:
     """The standard error of a scorer's score; None if it does not know."""
-    return scorer.error(score) if isinstance(scorer, Sampled) else None
+    return scorer.standard_error(score) if isinstance(scorer, HasStandardError) else None
 
 
 def binomial_error(share: float, count: int) -> float:
@@ -58,7 +58,7 @@ def evaluate(
     architecture: Architecture,
     scorers: Mapping[str, Scorer],
     tier: Tier,
-    store: Book | None = None,
+    store: ScoreBook | None = None,
     producers: Mapping[str, str] | None = None,
 ) -> Evaluation:
     """Ask the scorers (metric -> function) in order, until one breaks a limit of the tier or fails.
@@ -78,7 +78,7 @@ def evaluate(
     for metric, scorer in scorers.items():
         producer = (producers or {}).get(metric)
         if store is None or producer is None:
-            value, failed = ask(scorer, architecture)
+            value, failed = safe_score(scorer, architecture)
         else:
             value, failed = _stored(scorer, architecture, metric, store, producer)
         if value is None:
@@ -91,22 +91,22 @@ def evaluate(
 
 
 def _stored(
-    scorer: Scorer, architecture: Architecture, metric: str, store: Book, producer: str
+    scorer: Scorer, architecture: Architecture, metric: str, store: ScoreBook, producer: str
 ) -> tuple[float | None, str | None]:
     score = store.get(architecture, metric, producer)
     if score is None:
         started = time.monotonic()
-        value, failed = ask(scorer, architecture)
+        value, failed = safe_score(scorer, architecture)
         elapsed_s = time.monotonic() - started
         if value is None:
             score = store.record_failure(architecture, metric, str(failed), producer=producer, elapsed_s=elapsed_s)
         else:
-            error = error_of(scorer, value)
+            error = standard_error_of(scorer, value)
             score = store.record(architecture, metric, value, producer=producer, elapsed_s=elapsed_s, error=error)
     return score.value, score.failed
 
 
-def ask(scorer: Scorer, architecture: Architecture) -> tuple[float | None, str | None]:
+def safe_score(scorer: Scorer, architecture: Architecture) -> tuple[float | None, str | None]:
     """A finite score, or the reason why there is none; errors about the set-up are raised, see `evaluate`."""
     try:
         value = float(scorer(architecture))

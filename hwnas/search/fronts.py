@@ -53,10 +53,10 @@ def tier_front(
     chosen = [rows[index] for index in front([row.scores for row in rows], tier.objectives)]
     last = tier.objectives[-1]
     chosen.sort(key=lambda row: (last.cost(row.scores[last.metric]), row.architecture.key))
-    return mark_picks([FrontPoint(row.architecture, dict(row.scores), dict(origin or {})) for row in chosen], tier)
+    return label_picks([FrontPoint(row.architecture, dict(row.scores), dict(origin or {})) for row in chosen], tier)
 
 
-def mark_picks(points: Sequence[FrontPoint], tier: Tier) -> list[FrontPoint]:
+def label_picks(points: Sequence[FrontPoint], tier: Tier) -> list[FrontPoint]:
     """The same points with `fastest`, `best` and `knee` marked among those that were not struck off."""
     standing = [index for index, point in enumerate(points) if point.kept is not False]
     names: dict[int, tuple[str, ...]] = {}
@@ -66,7 +66,7 @@ def mark_picks(points: Sequence[FrontPoint], tier: Tier) -> list[FrontPoint]:
     return [replace(point, picks=names.get(index, ())) for index, point in enumerate(points)]
 
 
-def remeasured(points: Sequence[FrontPoint], tier: Tier, measured: Mapping[str, Scores]) -> list[FrontPoint]:
+def rerank_measured(points: Sequence[FrontPoint], tier: Tier, measured: Mapping[str, Scores]) -> list[FrontPoint]:
     """The points with what the device gave (architecture key -> scores), ranked again.
 
     A point is not kept when another one beats it, or it breaks a limit, with what was measured.
@@ -74,7 +74,7 @@ def remeasured(points: Sequence[FrontPoint], tier: Tier, measured: Mapping[str, 
     known = [replace(point, measured=dict(measured.get(point.architecture.key, {}))) for point in points]
     fit = [index for index, point in enumerate(known) if not tier.broken(point.final)]
     kept = {fit[place] for place in front([known[index].final for index in fit], tier.objectives)}
-    return mark_picks([replace(point, kept=index in kept) for index, point in enumerate(known)], tier)
+    return label_picks([replace(point, kept=index in kept) for index, point in enumerate(known)], tier)
 
 
 @final
@@ -144,14 +144,14 @@ def hypervolume_history(evaluations: Iterable[Evaluation], tier: Tier, reference
 
 def write_front(path_json: Path, path_csv: Path, points: Sequence[FrontPoint]) -> None:
     """Write the front as a JSON list and as a flat CSV; each file is whole at every moment."""
-    write_whole(path_json, json.dumps([_as_dict(point) for point in points], indent=1, allow_nan=False) + "\n")
+    write_text(path_json, json.dumps([_as_dict(point) for point in points], indent=1, allow_nan=False) + "\n")
     rows = [_flat(point) for point in points]
     columns = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_whole(path_csv, text.getvalue())
+    write_text(path_csv, text.getvalue())
 
 
 def read_front(path: Path) -> list[FrontPoint]:
@@ -186,7 +186,7 @@ def _point(fields: Fields) -> FrontPoint:
     )
 
 
-def write_whole(path: Path, text: str, *, mode: int | None = None) -> None:
+def write_text(path: Path, text: str, *, mode: int | None = None) -> None:
     """Write a file so that a reader, or a crash, meets the old or the new text and nothing between.
 
     `mode` says who may read it; as other files if left out.

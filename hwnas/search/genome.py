@@ -23,7 +23,7 @@ SAMPLED = 10
 """So many of them come from the sampler; from then on the last one is changed, more with every try."""
 
 
-class NothingNew(Exception):
+class SpaceExhausted(Exception):
     """There is nothing new to try; the text says why."""
 
 
@@ -98,7 +98,7 @@ class Proposer(BaseSampler):
             if not self._known(self._genome.decode(genes).key):
                 return genes
             genes = self._sampled(study, trial, search_space) if attempt < SAMPLED else self._changed(genes, attempt)
-        raise NothingNew(f"{REPEATS} proposals in a row were known")
+        raise SpaceExhausted(f"{REPEATS} proposals in a row were known")
 
     def sample_independent(
         self, study: OptunaStudy, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution

@@ -12,7 +12,7 @@ from hwnas.registry import member
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
-    from hwnas.search.surrogate import Guide
+    from hwnas.search.surrogate import Acquisition
 
 SAMPLERS: Mapping[str, str] = {  # name in YAML -> factory(seed, population, guide)
     "random": "hwnas.search.samplers:random",
@@ -24,7 +24,7 @@ SAMPLERS: Mapping[str, str] = {  # name in YAML -> factory(seed, population, gui
 }
 
 
-def make_sampler(name: str, seed: int, population: int, guide: Guide | None = None) -> BaseSampler:
+def make_sampler(name: str, seed: int, population: int, guide: Acquisition | None = None) -> BaseSampler:
     """A sampler that knows nothing yet; `population` matters to nsga2 and nsga3 alone, `guide` to guided.
 
     Raises:
@@ -44,48 +44,48 @@ def make_sampler(name: str, seed: int, population: int, guide: Guide | None = No
     return sampler
 
 
-def random(seed: int, population: int, guide: Guide | None = None) -> BaseSampler:
+def random(seed: int, population: int, guide: Acquisition | None = None) -> BaseSampler:
     """Uniform over the architectures of the space."""
     from optuna.samplers import RandomSampler
 
     return RandomSampler(seed=seed)
 
 
-def nsga2(seed: int, population: int, guide: Guide | None = None) -> BaseSampler:
+def nsga2(seed: int, population: int, guide: Acquisition | None = None) -> BaseSampler:
     """A genetic algorithm that keeps what is not dominated and what is far from its neighbours."""
     from optuna.samplers import NSGAIISampler
 
     return NSGAIISampler(seed=seed, population_size=population)
 
 
-def nsga3(seed: int, population: int, guide: Guide | None = None) -> BaseSampler:
+def nsga3(seed: int, population: int, guide: Acquisition | None = None) -> BaseSampler:
     """As nsga2, kept apart by reference directions; for three objectives and more."""
     from optuna.samplers import NSGAIIISampler
 
     return NSGAIIISampler(seed=seed, population_size=population, dividing_parameter=min(population - 1, 24))
 
 
-def tpe(seed: int, population: int, guide: Guide | None = None) -> BaseSampler:
+def tpe(seed: int, population: int, guide: Acquisition | None = None) -> BaseSampler:
     """Densities of good and other architectures, all choices together."""
     from optuna.samplers import TPESampler
 
     return TPESampler(seed=seed, multivariate=True)
 
 
-def gp(seed: int, population: int, guide: Guide | None = None) -> BaseSampler:
+def gp(seed: int, population: int, guide: Acquisition | None = None) -> BaseSampler:
     """Gaussian processes; imports torch and takes about a second a proposal, for when a score takes minutes."""
     from optuna.samplers import GPSampler
 
     return GPSampler(seed=seed, warn_independent_sampling=False)
 
 
-def guided(seed: int, population: int, guide: Guide | None = None) -> BaseSampler:
+def guided(seed: int, population: int, guide: Acquisition | None = None) -> BaseSampler:
     """Known costs and a learned accuracy: what promises the most hypervolume.
 
     Raises:
         ConfigError: nothing is known of the networks.
     """
-    from hwnas.search.genome import NothingNew
+    from hwnas.search.genome import SpaceExhausted
     from hwnas.search.surrogate import GuidedSampler
 
     if guide is None:
@@ -95,4 +95,4 @@ def guided(seed: int, population: int, guide: Guide | None = None) -> BaseSample
             allowed="It learns accuracy alone: the other objectives must be predicted, not measured during the search",
             do="Hand the plan a `guide`, or use another sampler",
         )
-    return GuidedSampler(seed=seed, guide=guide, exhausted=NothingNew)
+    return GuidedSampler(seed=seed, guide=guide, exhausted=SpaceExhausted)

@@ -34,12 +34,12 @@ class Score:
     """The standard error of the value, where it is known."""
 
 
-class Book(ABC):
+class ScoreBook(ABC):
     """Where scores are looked up and noted."""
 
     @property
     @abstractmethod
-    def place(self) -> str:
+    def location(self) -> str:
         """What stands in errors for where it is."""
 
     @abstractmethod
@@ -68,21 +68,21 @@ class Book(ABC):
         if not math.isfinite(value):
             raise RunError(
                 f"the score {value} for `{metric}` is no number to keep",
-                where=self.place,
+                where=self.location,
                 allowed="Finite numbers are kept; a failure is kept with its reason",
                 do="Record the failure instead of the number",
             )
-        return self.add(Score(architecture, metric, producer, float(value), None, elapsed_s, now(), error))
+        return self.add(Score(architecture, metric, producer, float(value), None, elapsed_s, timestamp(), error))
 
     def record_failure(
         self, architecture: Architecture, metric: str, reason: str, *, producer: str, elapsed_s: float
     ) -> Score:
         """Note that scoring failed, and why."""
-        return self.add(Score(architecture, metric, producer, None, reason, elapsed_s, now()))
+        return self.add(Score(architecture, metric, producer, None, reason, elapsed_s, timestamp()))
 
 
 @final
-class ScoreStore(Book):
+class ScoreStore(ScoreBook):
     """Scores by architecture, metric and producer, kept in a file of one JSON object a line, each with its checksum.
 
     A score is on the disk before `record` returns. Of two scores for the same thing the later one counts. A last
@@ -110,7 +110,7 @@ class ScoreStore(Book):
         return cls(path, read_lines(path), shared=shared)
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """The file."""
         return str(self.path)
 
@@ -158,7 +158,7 @@ class ScoreStore(Book):
         self._scores[score.architecture.key, score.metric, score.producer] = score
 
 
-def now() -> str:
+def timestamp() -> str:
     """The time that a score is stamped with."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 

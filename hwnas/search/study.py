@@ -17,14 +17,21 @@ from optuna.trial import FrozenTrial, TrialState
 from hwnas.errors import RunError, SpaceError
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.fronts import Archive
-from hwnas.search.genome import Genome, NothingNew, Proposer, trial_seed
+from hwnas.search.genome import Genome, Proposer, SpaceExhausted, trial_seed
 from hwnas.search.progress import Finished, Progress
 from hwnas.search.samplers import make_sampler
-from hwnas.search.storage.exclusive import Kept, Whole, deaths_of, directions, evaluation_of, open_kept
-from hwnas.search.storage.in_memory import NAME, Memory
-from hwnas.search.storage.shared import LEASE_S, TRIES, Shared, proposal_of
+from hwnas.search.storage.exclusive import (
+    ExclusiveStorage,
+    TrialStorage,
+    deaths_of,
+    directions,
+    evaluation_of,
+    open_trials,
+)
+from hwnas.search.storage.in_memory import NAME, InMemoryStorage
+from hwnas.search.storage.shared import HEARTBEAT_GRACE_S, TRIES, SharedStorage, proposal_of
 from hwnas.search.storage.trials import check_trial, told_trial
-from hwnas.search.study_spec import Plan
+from hwnas.search.study_spec import StudySpec
 from hwnas.space import AnySpace, Architecture
 from hwnas.words import counted
 
@@ -53,7 +60,7 @@ class Study:
     takes over what these told before it asks, and claims what it asks for.
     """
 
-    def __init__(self, plan: Plan, kept: Kept | None = None, notices: tuple[str, ...] = ()) -> None:
+    def __init__(self, plan: StudySpec, kept: TrialStorage | None = None, notices: tuple[str, ...] = ()) -> None:
         self.plan = plan
         self.notices = notices
         self.ended = ""
@@ -72,9 +79,9 @@ class Study:
         sampler = self._sampler(0)
         genetic = type(sampler) if isinstance(sampler, BaseGASampler) else None
         self._genetic = genetic is not None
-        self._memory = Memory(directions(plan.tier), genetic)
+        self._memory = InMemoryStorage(directions(plan.tier), genetic)
         self._generation = 0
-        self.catch_up()
+        self.sync()
         self._before = len(self._told)
 
     @property
@@ -83,7 +90,7 @@ class Study:
         return tuple(self._told.values())
 
     @property
-    def told(self) -> int:
+    def n_trials(self) -> int:
         """How many evaluations it holds."""
         return len(self._told)
 
@@ -98,7 +105,7 @@ class Study:
         With `most`, also None while so many are told or being scored, here or elsewhere.
         """
         while True:
-            self.catch_up()
+            self.sync()
             if most is not None and self._number >= most:
                 return None
             if reached := self.plan.rules.reached(self._told.values(), self.plan.tier):
@@ -114,7 +121,7 @@ class Study:
                 continue
             trial = Trial(self._number, architecture, proposal)
             self._open.add(architecture.key)
-            if self._kept is None or (deaths := self._kept.deaths(architecture.key)) < TRIES:
+            if self._kept is None or (deaths := self._kept.failures_of(architecture.key)) < TRIES:
                 return trial
             self.tell(
                 trial,
@@ -135,13 +142,13 @@ class Study:
         """
         self._check(trial, evaluation)
         told = told_trial(trial.proposal, evaluation, self.plan.tier, self._worst)
-        self._memory.put(told)
+        self._memory.push(told)
         self._open.discard(evaluation.architecture.key)
-        if self._kept is None or self._kept.keep(told):
+        if self._kept is None or self._kept.append(told):
             self._index(evaluation)
         else:  # this process was taken for dead, and another one has the trial now
             told.state = TrialState.FAIL
-            self.catch_up()
+            self.sync()
 
     def tell_all(self, told: Iterable[tuple[Trial, Evaluation]]) -> None:
         """Take in several evaluations, in this order; they are on the disk when this returns.
@@ -149,7 +156,7 @@ class Study:
         Raises:
             RunError: as of `tell`; those before are taken in.
         """
-        with self._kept.together() if self._kept is not None else nullcontext():
+        with self._kept.transaction() if self._kept is not None else nullcontext():
             for trial, evaluation in told:
                 self.tell(trial, evaluation)
 
@@ -190,7 +197,7 @@ class Study:
     @property
     def waits(self) -> bool:
         """Whether other processes score something: it will be told, or they die and it is asked again here."""
-        return self._kept is not None and bool(self._kept.held)
+        return self._kept is not None and bool(self._kept.claimed)
 
     def finished(self, trials: int) -> Finished:
         """How a search for so many trials ended."""
@@ -205,9 +212,9 @@ class Study:
             len(self._told), total, len(front), self._archive.volume, best, elapsed_s, len(self._told) - self._before
         )
 
-    def catch_up(self) -> None:
+    def sync(self) -> None:
         """Take over what was kept and is not known here: of earlier processes, or of others that work on the study."""
-        fresh = self._kept.fresh() if self._kept is not None else ()
+        fresh = self._kept.new_trials() if self._kept is not None else ()
         for kept in fresh:
             evaluation = evaluation_of(kept)
             if evaluation is None:
@@ -218,7 +225,7 @@ class Study:
                 del self._told[key], self._died[key]
             if key not in self._told:
                 self._select_parents(kept)
-                self._memory.take(kept)
+                self._memory.pop(kept)
                 self._index(evaluation)
                 if evaluation.deaths:
                     self._died[key] = kept
@@ -233,7 +240,7 @@ class Study:
     @property
     def _number(self) -> int:
         """Of the next trial: how many were told, or are being scored here or elsewhere."""
-        held = len(self._kept.held) if self._kept is not None else 0
+        held = len(self._kept.claimed) if self._kept is not None else 0
         return len(self._told) + len(self._open) + held
 
     def _orphan(self) -> FrozenTrial | None:
@@ -242,7 +249,7 @@ class Study:
         failed = (trial for key, trial in self._again.items() if not self._knows(key))
         for orphan in (*orphans, *failed):
             proposal = proposal_of(orphan, self._memory.begin())
-            self._memory.put(proposal)
+            self._memory.push(proposal)
             return proposal
         return None
 
@@ -261,8 +268,8 @@ class Study:
         )
         proposal, genes = self._memory.begin(), self._genome.distributions
         try:
-            proposal.params = sampler.sample_relative(self._view(sampler), proposal, genes)
-        except NothingNew as nothing:
+            proposal.params = sampler.sample_relative(self._optuna_view(sampler), proposal, genes)
+        except SpaceExhausted as nothing:
             proposal.state = TrialState.FAIL
             self.ended = str(nothing)
             return None
@@ -274,9 +281,9 @@ class Study:
         return make_sampler(plan.sampler, trial_seed(plan.seed, number), plan.population, plan.guide)
 
     def _knows(self, key: str) -> bool:
-        return key in self._told or key in self._open or (self._kept is not None and key in self._kept.held)
+        return key in self._told or key in self._open or (self._kept is not None and key in self._kept.claimed)
 
-    def _view(self, sampler: BaseSampler) -> optuna.Study:
+    def _optuna_view(self, sampler: BaseSampler) -> optuna.Study:
         """The working copy as samplers see it: a study of its own each time, which has no stale list of the trials."""
         return optuna.Study(NAME, self._memory, sampler)
 
@@ -311,19 +318,19 @@ class Study:
             return
         sampler = self._sampler(len(self._told))
         if isinstance(sampler, BaseGASampler) and sampler._get_generation_key() in kept.system_attrs:
-            generation = sampler.get_trial_generation(self._view(sampler), kept)
+            generation = sampler.get_trial_generation(self._optuna_view(sampler), kept)
             if generation > self._generation:
-                sampler.get_parent_population(self._view(sampler), generation)
+                sampler.get_parent_population(self._optuna_view(sampler), generation)
                 self._generation = generation
 
 
 def open_study(
-    plan: Plan,
+    plan: StudySpec,
     storage: Path | str | None = None,
     *,
     name: str | None = None,
     shared: bool = False,
-    lease_s: float = LEASE_S,
+    lease_s: float = HEARTBEAT_GRACE_S,
 ) -> Study:
     """The study of a plan, with all trials that were told to it before.
 
@@ -337,8 +344,8 @@ def open_study(
     """
     if storage is None:
         return Study(plan)
-    study, notices = open_kept(plan, storage, name or plan.tier.name)
-    return Study(plan, Shared(study, lease_s) if shared else Whole(study), notices)
+    study, notices = open_trials(plan, storage, name or plan.tier.name)
+    return Study(plan, SharedStorage(study, lease_s) if shared else ExclusiveStorage(study), notices)
 
 
 def _count(space: AnySpace) -> int | None:

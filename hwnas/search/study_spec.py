@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hwnas.pareto import Tier
-from hwnas.search.early_stopping import ENDLESS, StopRules
+from hwnas.search.early_stopping import ENDLESS, EarlyStopping
 from hwnas.space import AnySpace, Architecture
 
 if TYPE_CHECKING:
-    from hwnas.search.surrogate import Guide
+    from hwnas.search.surrogate import Acquisition
 
 
 @dataclass(frozen=True)
-class Plan:
+class StudySpec:
     """Equal plans try equal architectures in equal order; the number of trials is no part of it."""
 
     space: AnySpace
@@ -29,11 +29,11 @@ class Plan:
     """What made each score, by metric: scores of unlike origin do not mix in one study."""
     first: tuple[Architecture, ...] = ()
     """Tried before the sampler is asked, such as the smallest and the largest network."""
-    guide: Guide | None = field(default=None, compare=False)
+    guide: Acquisition | None = field(default=None, compare=False)
     """What is known of all networks beforehand, for samplers that use it; worked out from the rest of the
     plan, but for its confidence."""
 
-    rules: StopRules = field(default=ENDLESS, compare=False)
+    rules: EarlyStopping = field(default=ENDLESS, compare=False)
     """What ends the study before the number of trials is reached; no part of the plan either."""
 
     @property
@@ -44,7 +44,7 @@ class Plan:
             "space": f"{self.space.name} {hashlib.sha256(choices.encode()).hexdigest()[:8]}",
             "objectives": ", ".join(f"{o.metric} {o.goal}" for o in self.tier.objectives),
             "limits": ", ".join(map(str, self.tier.limits)),
-            "sampler": self.sampler + (self.guide.told if self.guide is not None else ""),
+            "sampler": self.sampler + (self.guide.description if self.guide is not None else ""),
             "population": str(self.population),
             "seed": str(self.seed),
             "producers": ", ".join(f"{metric}: {producer}" for metric, producer in sorted(self.producers.items())),

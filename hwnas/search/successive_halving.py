@@ -34,7 +34,7 @@ class Rung:
 
 
 @dataclass(frozen=True)
-class Climbed:
+class RungResult:
     """A rung after its networks were scored."""
 
     metric: str
@@ -53,14 +53,14 @@ class Climbed:
         return sum(evaluation.failed is not None for evaluation in self.evaluations)
 
 
-def halve(
+def successive_halving(
     population: Sequence[Architecture],
     rungs: Sequence[Rung],
     tier: Tier,
     cheap: Mapping[str, Scorer],
     store: ScoreStore,
     progress: Callable[[int, int, int], None] | None = None,
-) -> list[Climbed]:
+) -> list[RungResult]:
     """Climb the rungs, from the whole population to the networks of the last one.
 
     Costs and limits are the tier's own on every rung (`cheap` scores them); its first objective is the rung's score. A
@@ -72,10 +72,10 @@ def halve(
         ConfigError: there is no rung, or a later one has more networks than an earlier one.
     """
     _check(rungs, tier)
-    climbed: list[Climbed] = []
+    climbed: list[RungResult] = []
     standing = list(dict.fromkeys(population))[: rungs[0].networks]
     for number, rung in enumerate(rungs):
-        started, seen = time.monotonic(), tier_at(tier, rung.metric)
+        started, seen = time.monotonic(), tier_for_rung(tier, rung.metric)
         scorers, producers = {**cheap, rung.metric: rung.scorer}, {rung.metric: rung.producer}
         evaluations: list[Evaluation] = []
         for architecture in standing:
@@ -85,7 +85,9 @@ def halve(
         last = number == len(rungs) - 1
         standing = promoted(evaluations, seen, len(evaluations) if last else rungs[number + 1].networks)
         climbed.append(
-            Climbed(rung.metric, rung.producer, seen, tuple(evaluations), tuple(standing), time.monotonic() - started)
+            RungResult(
+                rung.metric, rung.producer, seen, tuple(evaluations), tuple(standing), time.monotonic() - started
+            )
         )
     return climbed
 
@@ -96,7 +98,7 @@ def promoted(evaluations: Sequence[Evaluation], tier: Tier, count: int) -> list[
     return [rows[index].architecture for index in best([row.scores for row in rows], tier.objectives, count)]
 
 
-def tier_at(tier: Tier, metric: str) -> Tier:
+def tier_for_rung(tier: Tier, metric: str) -> Tier:
     """The tier with another score in the place of its accuracy. A limit on accuracy stays where the score is one."""
     accuracy = tier.objectives[0]
     alike = metric.partition("@")[0] == accuracy.metric.partition("@")[0]
@@ -109,7 +111,7 @@ def tier_at(tier: Tier, metric: str) -> Tier:
     return replace(tier, objectives=(replace(accuracy, metric=metric), *tier.objectives[1:]), limits=tuple(limits))
 
 
-def draw(
+def sample_initial(
     space: AnySpace,
     count: int,
     seed: int,

@@ -70,7 +70,7 @@ def bad_statistics(state: Mapping[str, Tensor]) -> str | None:
     return None
 
 
-def settled(supernet: Supernet, network: Network, images: Iterable[Tensor]) -> nn.Module:
+def extract_recalibrated(supernet: Supernet, network: Network, images: Iterable[Tensor]) -> nn.Module:
     """A stand-alone copy of a sub-network with statistics of its own, in eval mode: what is scored and exported."""
     return recalibrate(supernet.extract(network), network, images)
 

@@ -25,7 +25,7 @@ MOST = 500
 
 @final
 @dataclass(frozen=True)
-class KeptStatistics:
+class BatchNormCache:
     """Statistics by network, in a folder of their own for each `made_by`: the weights and the images they come from.
 
     They are a cache: what is not there, is damaged, or cannot be read or written, is computed.
@@ -34,7 +34,7 @@ class KeptStatistics:
     folder: Path
     made_by: str
 
-    def settled(self, supernet: Supernet, network: Network, images: Iterable[Tensor]) -> nn.Module:
+    def extract_recalibrated(self, supernet: Supernet, network: Network, images: Iterable[Tensor]) -> nn.Module:
         """A stand-alone copy of a sub-network with statistics of its own, in eval mode, as `settled` makes it.
 
         Raises:

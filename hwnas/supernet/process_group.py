@@ -13,22 +13,22 @@ from torch.nn import Parameter
 
 @final
 @dataclass(frozen=True)
-class Team:
+class ProcessGroup:
     """One process of `size`, `rank` counting from 0. Alone by default; else PyTorch's process group is there."""
 
     rank: int = 0
     size: int = 1
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         """Whether it is the one that scores, writes and tells."""
         return self.rank == 0
 
-    def mine(self, parts: int) -> range:
+    def shard(self, parts: int) -> range:
         """Which parts of a batch this process goes through."""
         return range(self.rank * parts // self.size, (self.rank + 1) * parts // self.size)
 
-    def add_up(self, tensors: Sequence[Tensor]) -> None:
+    def all_reduce_(self, tensors: Sequence[Tensor]) -> None:
         """Replace each tensor by its sum over the processes, in one exchange. All have the same shapes everywhere."""
         if self.size == 1:
             return
@@ -49,7 +49,7 @@ class Team:
                     one.grad = torch.zeros_like(one)
         return [one.grad for one in held if one.grad is not None]
 
-    def first(self, said: str | None) -> str | None:
+    def broadcast_first(self, said: str | None) -> str | None:
         """What the first process said that said anything; all processes ask at the same point."""
         if self.size == 1:
             return said
@@ -57,10 +57,10 @@ class Team:
         distributed.all_gather_object(heard, said)
         return next((one for one in heard if one is not None), None)
 
-    def wait(self) -> None:
+    def barrier(self) -> None:
         """Go on when all processes are here."""
         if self.size > 1:
             distributed.barrier()
 
 
-ALONE = Team()
+SINGLE_PROCESS = ProcessGroup()

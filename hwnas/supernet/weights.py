@@ -18,11 +18,11 @@ from hwnas.ops import Operator
 from hwnas.space import AnySpace
 from hwnas.supernet.slicing.kernel_transform import (
     Size,
-    centre,
+    center_crop,
     is_kernel,
     kernel_sizes,
-    matrices,
     steps_to,
+    transform_matrices,
     transformed,
 )
 
@@ -60,7 +60,7 @@ class Supernet(nn.Module):
                 if kernel_transform:
                     self._kernels |= _elastic_kernels(scope, operators)
         for key, sizes in self._kernels.items():
-            for name, value in matrices(key, sizes):
+            for name, value in transform_matrices(key, sizes):
                 self.register_parameter(name, nn.Parameter(value))
 
     def forward(self, images: Tensor, network: Network, *, dropout: bool = True) -> Tensor:
@@ -170,7 +170,7 @@ def _slice(weights: Mapping[str, Tensor | None], key: str, size: Size, steps: St
     assert value is not None
     if steps:
         return transformed(value, size, steps, weights)
-    return value if value.shape == size else centre(value, size)
+    return value if value.shape == size else center_crop(value, size)
 
 
 def _check_fits(key: str, size: Size, weights: Mapping[str, Tensor | None], operator: Operator) -> None:
@@ -236,7 +236,7 @@ def _largest(scope: str, operators: Iterable[Operator]) -> Iterator[tuple[str, T
         for place in whole[-1:] or held:
             if place not in initial:
                 initial[place] = {key_of(scope, n): p.detach() for n, p in forms[place][0].module().named_parameters()}
-            centre(value, held[place]).copy_(initial[place][key])
+            center_crop(value, held[place]).copy_(initial[place][key])
         yield key, value
 
 

@@ -22,7 +22,7 @@ from hwnas.supernet.torch_file import DamagedFile
 SEAL = "sha256"
 
 
-def keep_weights(module: nn.Module, path: Path) -> None:
+def save_weights(module: nn.Module, path: Path) -> None:
     """Write a module's state, statistics included; the file is whole at every moment.
 
     Raises:
@@ -47,7 +47,7 @@ def keep_weights(module: nn.Module, path: Path) -> None:
         ) from error
 
 
-def kept_module(path: Path, network: Network) -> nn.Module:
+def load_module(path: Path, network: Network) -> nn.Module:
     """The network with the weights of a file that `keep_weights` wrote, in eval mode.
 
     Raises:

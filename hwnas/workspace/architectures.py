@@ -108,10 +108,10 @@ def pick_architecture(space: AnySpace, which: str) -> Architecture:
         SpaceError: it is no name, or the file does not hold an architecture of the space.
     """
     check_named(which)
-    return _given(space, which)[0]
+    return _read_architecture(space, which)[0]
 
 
-def _given(space: AnySpace, which: str) -> tuple[Architecture, Any]:
+def _read_architecture(space: AnySpace, which: str) -> tuple[Architecture, Any]:
     """The architecture, and the form in its project's notation; None where it was given otherwise."""
     if which in ("largest", "smallest"):
         return space.largest() if which == "largest" else space.smallest(), None

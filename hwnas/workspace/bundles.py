@@ -9,9 +9,9 @@ from pathlib import Path
 from hwnas.errors import RunError, reason
 from hwnas.export.manifest import MANIFEST, ListedFile, ListedModel, Manifest, damage, read_manifest
 from hwnas.export.staging import ASIDE, SUFFIXES, earlier_folder, fresh_folder, is_exported
-from hwnas.search.consistency import Ailment
+from hwnas.search.consistency import Issue
 from hwnas.words import counted
-from hwnas.workspace.workspace import Run
+from hwnas.workspace.workspace import Workspace
 
 AGAIN = "Run `{}`, which writes the bundle anew"
 
@@ -52,7 +52,7 @@ def open_bundle(folder: Path) -> Bundle:
     return Bundle(manifest, damage(manifest))
 
 
-def bundle_ailments(run: Run, looked: list[str]) -> Iterator[Ailment]:
+def bundle_ailments(run: Workspace, looked: list[str]) -> Iterator[Issue]:
     """What is wrong with the bundles of a run: damaged manifests and files, files that no manifest lists, and what a
     killed export left."""
     command = {"bundle": run.command("export"), "ladder/bundle": f"{run.command('export')} --front ladder"}
@@ -68,7 +68,7 @@ def bundle_ailments(run: Run, looked: list[str]) -> Iterator[Ailment]:
                     yield from _examined(top / tier, again, looked)
             except OSError as error:
                 where = str(error.filename or top / tier)
-                yield Ailment(
+                yield Issue(
                     "error", f"the bundle cannot be read ({reason(error)})", where,
                     "Files and folders of a run can be read", "Correct that, and run this again",
                 )  # fmt: skip
@@ -78,10 +78,10 @@ def _left(folder: Path) -> list[Path]:
     return [path for path in (fresh_folder(folder), earlier_folder(folder)) if path.is_dir()]
 
 
-def _leftovers(folder: Path, again: str) -> Iterator[Ailment]:
+def _leftovers(folder: Path, again: str) -> Iterator[Issue]:
     for path in _left(folder):
         lone = path == earlier_folder(folder) and not folder.exists()
-        yield Ailment(
+        yield Issue(
             "note",
             "an export was killed while this bundle was exchanged" if lone else "an export was begun and has not ended",
             str(path), "A bundle is written beside the earlier one, and takes its place when it is whole",
@@ -89,11 +89,11 @@ def _leftovers(folder: Path, again: str) -> Iterator[Ailment]:
         )  # fmt: skip
 
 
-def _examined(folder: Path, again: str, looked: list[str]) -> Iterator[Ailment]:
+def _examined(folder: Path, again: str, looked: list[str]) -> Iterator[Issue]:
     on_disk = sorted(path.name for path in folder.iterdir())
     if not (folder / MANIFEST).exists():
         if any(Path(name).suffix in SUFFIXES for name in on_disk):
-            yield Ailment(
+            yield Issue(
                 "error", "model files have no manifest: an export did not end, or the manifest was removed",
                 str(folder / MANIFEST), "A bundle is whole with its manifest, which is written last",
                 AGAIN.format(again),
@@ -102,17 +102,17 @@ def _examined(folder: Path, again: str, looked: list[str]) -> Iterator[Ailment]:
     try:
         manifest = read_manifest(folder / MANIFEST)
     except RunError as error:
-        yield Ailment("error", error.met, error.where, error.allowed, AGAIN.format(again))
+        yield Issue("error", error.met, error.where, error.allowed, AGAIN.format(again))
         return
     count = len(manifest.files)
     looked.append(f"{manifest.path}: {counted(count, 'model file')}")
     if manifest.tier != folder.name:
-        yield Ailment(
+        yield Issue(
             "error", f"the manifest is of tier {manifest.tier!r}", str(manifest.path),
             "A bundle stands in the folder of its tier", AGAIN.format(again),
         )  # fmt: skip
     for name, why in damage(manifest).items():
-        yield Ailment(
+        yield Issue(
             "error", f"the model file is damaged: {why}", str(folder / name),
             "A model file is, byte for byte, the one that was run and compared when it was exported",
             AGAIN.format(again),
@@ -120,7 +120,7 @@ def _examined(folder: Path, again: str, looked: list[str]) -> Iterator[Ailment]:
     listed = {file.name for file in manifest.files}
     for name in on_disk:
         if Path(name).suffix in SUFFIXES and name not in listed:
-            yield Ailment(
+            yield Issue(
                 "error" if is_exported(name) else "note", "the manifest does not list this model file",
                 str(folder / name), "A bundle's model files were run and compared; of this one nothing is known",
                 "Move it elsewhere, or remove it",

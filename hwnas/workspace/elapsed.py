@@ -11,7 +11,7 @@ from pathlib import Path
 from hwnas.errors import RunError, reason
 from hwnas.io.fields import FieldError, Fields, loads
 from hwnas.io.regular import read_regular
-from hwnas.search.fronts import write_whole
+from hwnas.search.fronts import write_text
 
 
 def read_elapsed(path: Path) -> dict[str, float]:
@@ -43,4 +43,4 @@ def adding_elapsed(path: Path, stage: str) -> Iterator[None]:
     finally:
         known = read_elapsed(path)
         spent = round(known.get(stage, 0.0) + time.monotonic() - start, 2)
-        write_whole(path, json.dumps({**known, stage: spent}) + "\n")
+        write_text(path, json.dumps({**known, stage: spent}) + "\n")

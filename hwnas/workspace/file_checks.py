@@ -9,29 +9,34 @@ from pathlib import Path
 
 from hwnas.errors import HwnasError
 from hwnas.io.atomic import abandoned_parts
-from hwnas.search.consistency import Ailment
-from hwnas.workspace.halving_results import climb_path, read_climb
-from hwnas.workspace.workspace import Run
+from hwnas.search.consistency import Issue
+from hwnas.workspace.halving_results import halving_path, load_halving_result
+from hwnas.workspace.workspace import Workspace
 
 
-def kept_file_ailments(run: Run, looked: list[str]) -> Iterator[Ailment]:
+def kept_file_ailments(run: Workspace, looked: list[str]) -> Iterator[Issue]:
     """What is damaged among them; `looked` is told what was examined. Nothing is written."""
     yield from _torch_files(run, looked)
     for tier in run.experiment.tiers:
-        if climb_path(run, tier).exists():
-            yield from _each([climb_path(run, tier)], lambda path, tier=tier: read_climb(run, tier), "climbed", looked)  # type: ignore[misc]
+        if halving_path(run, tier).exists():
+            yield from _each(
+                [halving_path(run, tier)],
+                lambda path, tier=tier: load_halving_result(run, tier),  # type: ignore[misc]
+                "climbed",
+                looked,
+            )
     if (run.folder / "elapsed.json").exists():
         yield from _each([run.folder / "elapsed.json"], lambda path: run.elapsed, "seconds by stage", looked)
     for part in abandoned_parts(run.folder, unheld=True):
         with suppress(FileNotFoundError):  # another command may remove it now
-            yield Ailment(
+            yield Issue(
                 "note", f"a process that is dead began to write it and left {part.stat().st_size:,} bytes", str(part),
                 "A file is written under such a name and renamed when it is whole",
                 "Run any command that writes on this run: it removes such files",
             )  # fmt: skip
 
 
-def _torch_files(run: Run, looked: list[str]) -> Iterator[Ailment]:
+def _torch_files(run: Workspace, looked: list[str]) -> Iterator[Issue]:
     folder = run.folder
     trainings = (run.train_folder, folder / "training", folder / "fine_tuned")
     checkpoints = [
@@ -50,7 +55,7 @@ def _torch_files(run: Run, looked: list[str]) -> Iterator[Ailment]:
         try:
             looked.append(f"{path}: epoch {load(path)['epoch']}")
         except HwnasError as error:
-            yield Ailment.of(error)
+            yield Issue.of(error)
     yield from _each(weights, read_weights, "files of trained weights", looked)
     for ailment in _each(statistics, check_kept, "files of normalisation statistics", looked):
         yield replace(ailment, severity="note")  # a cache: what is damaged is computed again
@@ -58,7 +63,7 @@ def _torch_files(run: Run, looked: list[str]) -> Iterator[Ailment]:
         yield from _each([failures], read_failures, "networks that cannot be trained", looked)
 
 
-def _each(paths: Iterable[Path], read: Callable[[Path], object], told: str, looked: list[str]) -> Iterator[Ailment]:
+def _each(paths: Iterable[Path], read: Callable[[Path], object], told: str, looked: list[str]) -> Iterator[Issue]:
     """Read each of the files; those that cannot be are findings."""
     paths = tuple(paths)
     sound = 0
@@ -67,6 +72,6 @@ def _each(paths: Iterable[Path], read: Callable[[Path], object], told: str, look
             read(path)
             sound += 1
         except HwnasError as error:
-            yield Ailment.of(error)
+            yield Issue.of(error)
     if sound:
         looked.append(f"{paths[0]}: {told}" if len(paths) == 1 else f"{sound} {told}")

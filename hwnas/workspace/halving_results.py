@@ -8,54 +8,54 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hwnas.accuracy import Source, source_of
+from hwnas.accuracy import AccuracySource, source_of
 from hwnas.errors import ConfigError, EmptyFront, HwnasError, RunError, reason
 from hwnas.io.fields import FieldError, Fields, loads
 from hwnas.io.regular import read_regular
 from hwnas.pareto import Tier
 from hwnas.search.evaluate import Evaluation
-from hwnas.search.fronts import FrontPoint, read_front, write_front, write_whole
+from hwnas.search.fronts import FrontPoint, read_front, write_front, write_text
 from hwnas.search.nearest import nearest
 from hwnas.search.stored_architecture import kept_architecture
-from hwnas.search.successive_halving import Climbed, promoted, tier_at
-from hwnas.workspace.workspace import Run
+from hwnas.search.successive_halving import RungResult, promoted, tier_for_rung
+from hwnas.workspace.workspace import Workspace
 
 WHERE = "search.ladder"
 
 
 @dataclass(frozen=True)
-class Climb:
+class HalvingResult:
     """A tier's way up the ladder, and the front among the networks of the last rung."""
 
     tier: str
     scores: tuple[str, ...]
     """What each rung scores by, as the experiment names it."""
-    rungs: tuple[Climbed, ...]
+    rungs: tuple[RungResult, ...]
     front: tuple[FrontPoint, ...]
     """Each with the scores of all rungs that it passed, and where they come from."""
 
     @property
-    def source(self) -> Source:
+    def source(self) -> AccuracySource:
         """What the last rung scores by."""
         return source_of(self.scores[-1], where=WHERE)
 
     @property
-    def last(self) -> Climbed:
+    def top_rung(self) -> RungResult:
         """The last rung; its score stands in the place of the tier's accuracy."""
         return self.rungs[-1]
 
     @property
-    def passed(self) -> dict[str, Source]:
+    def promoted_sources(self) -> dict[str, AccuracySource]:
         """Metrics of the rungs before the last one, and where they come from. Of one name the last one counts."""
         told = zip(self.rungs, self.scores, strict=True)
         found = {rung.metric: source_of(score, where=WHERE) for rung, score in told}
-        del found[self.last.metric]
+        del found[self.top_rung.metric]
         return found
 
     def as_dict(self) -> dict[str, Any]:
         """A JSON-ready form; the front stands in files of its own."""
         told = zip(self.scores, self.rungs, strict=True)
-        return {"tier": self.tier, "asked": _asked(self.last.tier), "rungs": [_rung_dict(*one) for one in told]}
+        return {"tier": self.tier, "asked": _asked(self.top_rung.tier), "rungs": [_rung_dict(*one) for one in told]}
 
 
 def metric_of(score: str) -> str:
@@ -63,7 +63,7 @@ def metric_of(score: str) -> str:
     return f"{source_of(score, where=WHERE).quantity}@{score.rpartition(':')[2]}"
 
 
-def refuse_empty_climbs(climbs: Sequence[Climb]) -> None:
+def refuse_empty_climbs(climbs: Sequence[HalvingResult]) -> None:
     """Tell of tiers for which no network of the last rung is left.
 
     Raises:
@@ -72,8 +72,11 @@ def refuse_empty_climbs(climbs: Sequence[Climb]) -> None:
     empty = [climb for climb in climbs if not any(point.kept is not False for point in climb.front)]
     if not empty:
         return
-    near = {climb.tier: nearest(((e.architecture.key, e.scores) for e in climb.last.evaluations if e.failed is None),
-                                climb.last.tier) for climb in empty}  # fmt: skip
+    rungs = {climb.tier: climb.top_rung for climb in empty}
+    near = {
+        tier: nearest(((e.architecture.key, e.scores) for e in rung.evaluations if e.failed is None), rung.tier)
+        for tier, rung in rungs.items()
+    }
     tiers = "; ".join(f"tier `{tier}`" + (f": {one}" if one is not None else "") for tier, one in near.items())
     raise EmptyFront(
         f"no network of the last rung stands on the front ({tiers})", where="ladder",
@@ -82,7 +85,7 @@ def refuse_empty_climbs(climbs: Sequence[Climb]) -> None:
     )  # fmt: skip
 
 
-def check_ladder(run: Run) -> None:
+def check_halving(run: Workspace) -> None:
     """Refuse an experiment without a ladder, or with a rung that is none.
 
     Raises:
@@ -100,24 +103,24 @@ def check_ladder(run: Run) -> None:
         source_of(rung.score, where=where)
 
 
-def climb_path(run: Run, tier: str) -> Path:
+def halving_path(run: Workspace, tier: str) -> Path:
     """Where the rungs of a tier's ladder stand."""
     return run.folder / "ladder" / f"{tier}.json"
 
 
-def climb_front_path(run: Run, tier: str) -> Path:
+def halving_front_path(run: Workspace, tier: str) -> Path:
     """Where the front of a tier's ladder stands."""
     return run.folder / "ladder" / f"{tier}-front.json"
 
 
-def write_climb(run: Run, climb: Climb) -> None:
+def save_halving_result(run: Workspace, climb: HalvingResult) -> None:
     """Keep a climb: its front first, so that where the rungs are told there is a front."""
-    front = climb_front_path(run, climb.tier)
+    front = halving_front_path(run, climb.tier)
     write_front(front, front.with_suffix(".csv"), climb.front)
-    write_whole(climb_path(run, climb.tier), json.dumps(climb.as_dict(), indent=1, allow_nan=False) + "\n")
+    write_text(halving_path(run, climb.tier), json.dumps(climb.as_dict(), indent=1, allow_nan=False) + "\n")
 
 
-def read_climb(run: Run, tier: str) -> Climb:
+def load_halving_result(run: Workspace, tier: str) -> HalvingResult:
     """Return what `hwnas ladder` left for a tier, whatever its limits were then.
 
     Raises:
@@ -126,35 +129,35 @@ def read_climb(run: Run, tier: str) -> Climb:
     return _read(run, tier)[0]
 
 
-def passed_by(climb: Climb, points: Sequence[FrontPoint]) -> tuple[FrontPoint, ...]:
+def passed_by(climb: HalvingResult, points: Sequence[FrontPoint]) -> tuple[FrontPoint, ...]:
     """Networks with their scores on the rungs before the last one, too, as far as they were on them."""
     known = {rung.metric: {one.architecture: one.scores[rung.metric] for one in rung.evaluations
                            if rung.metric in one.scores} for rung in climb.rungs}  # fmt: skip
-    passed = [{metric: known[metric][point.architecture] for metric in climb.passed
+    passed = [{metric: known[metric][point.architecture] for metric in climb.promoted_sources
              if point.architecture in known[metric]} for point in points]  # fmt: skip
     return tuple(
         replace(
             point,
             scores={**scores, **point.scores},
-            origin={**{metric: climb.passed[metric].origin for metric in scores}, **point.origin},
+            origin={**{metric: climb.promoted_sources[metric].origin for metric in scores}, **point.origin},
         )
         for point, scores in zip(points, passed, strict=True)
     )
 
 
-def last_rung(run: Run) -> tuple[Climbed, Source]:
+def load_top_rung(run: Workspace) -> tuple[RungResult, AccuracySource]:
     """The last rung that was climbed for the first tier, whatever its limits were; all tiers have the same rungs.
 
     Raises:
         RunError: none was, or what is left of it is damaged.
     """
     climb, _ = _read(run, next(iter(run.experiment.tiers)))
-    return climb.last, climb.source
+    return climb.top_rung, climb.source
 
 
-def _read(run: Run, tier: str) -> tuple[Climb, str]:
+def _read(run: Workspace, tier: str) -> tuple[HalvingResult, str]:
     """A climb, and what it was for."""
-    path = climb_path(run, tier)
+    path = halving_path(run, tier)
     try:
         content = Fields(loads(read_regular(path)))
         rungs = tuple(_rung(one, run.tier(tier)) for one in content.objects("rungs"))
@@ -163,7 +166,9 @@ def _read(run: Run, tier: str) -> tuple[Climb, str]:
             raise FieldError("`rungs` is empty")
         for score in scores:
             source_of(score, where=WHERE)
-        return Climb(tier, scores, rungs, tuple(read_front(climb_front_path(run, tier)))), content.text("asked")
+        return HalvingResult(tier, scores, rungs, tuple(read_front(halving_front_path(run, tier)))), content.text(
+            "asked"
+        )
     except FileNotFoundError as error:
         raise RunError(
             f"no ladder was climbed for tier `{tier}`",
@@ -185,9 +190,9 @@ def _asked(tier: Tier) -> str:
     return ", ".join([*(f"{one.goal} {one.metric}" for one in tier.objectives), *map(str, tier.limits)])
 
 
-def _rung(fields: Fields, tier: Tier) -> Climbed:
+def _rung(fields: Fields, tier: Tier) -> RungResult:
     metric = fields.text("metric")
-    seen = tier_at(tier, metric)
+    seen = tier_for_rung(tier, metric)
     evaluations = tuple(
         Evaluation(
             kept_architecture(one),
@@ -198,10 +203,10 @@ def _rung(fields: Fields, tier: Tier) -> Climbed:
         for one in fields.objects("evaluations")
     )
     went_on = promoted(evaluations, seen, fields.integer("promoted"))
-    return Climbed(metric, fields.text("producer"), seen, evaluations, tuple(went_on), fields.number("elapsed_s"))
+    return RungResult(metric, fields.text("producer"), seen, evaluations, tuple(went_on), fields.number("elapsed_s"))
 
 
-def _rung_dict(score: str, rung: Climbed) -> dict[str, Any]:
+def _rung_dict(score: str, rung: RungResult) -> dict[str, Any]:
     went_on = {architecture.key for architecture in rung.promoted}
     return {
         "score": score,

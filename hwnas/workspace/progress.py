@@ -16,53 +16,53 @@ class Bar(Protocol):
         """Show how far it is, and a few words."""
 
 
-class Narrator(Protocol):
+class Reporter(Protocol):
     """Receives what a verb tells."""
 
-    def say(self, text: str) -> None:
+    def info(self, text: str) -> None:
         """One line that stays."""
 
     def bar(self, title: str) -> AbstractContextManager[Bar]:
         """A bar that is shown while the `with` block runs."""
 
 
-class _SilentBar:
+class _NullBar:
     def update(self, done: float, total: float, text: str = "") -> None:
         pass
 
 
-class Silent:
+class NullReporter:
     """Tells nothing."""
 
-    def say(self, text: str) -> None:
+    def info(self, text: str) -> None:
         """Nothing."""
 
     @contextmanager
     def bar(self, title: str) -> Iterator[Bar]:
         """No bar."""
-        yield _SilentBar()
+        yield _NullBar()
 
 
 @dataclass(frozen=True)
-class Barless:
+class NoProgress:
     """Another one's lines, without bars."""
 
-    narrator: Narrator
+    narrator: Reporter
 
-    def say(self, text: str) -> None:
+    def info(self, text: str) -> None:
         """Handed on."""
-        self.narrator.say(text)
+        self.narrator.info(text)
 
     def bar(self, title: str) -> AbstractContextManager[Bar]:
         """No bar."""
-        return Silent().bar(title)
+        return NullReporter().bar(title)
 
 
 @dataclass
 class LateBar:
     """A bar that is shown only for work that takes longer, from its first step, than people wait without a word."""
 
-    narrator: Narrator
+    narrator: Reporter
     title: str
     after_s: float = 3.0
     _bar: Bar | None = field(default=None, init=False)

@@ -17,10 +17,10 @@ from threading import Lock
 
 from hwnas.boards.host import open_host
 from hwnas.boards.pack import pack_kit
-from hwnas.boards.session import Board, Lost
+from hwnas.boards.session import BoardSession, ConnectionLost
 from hwnas.config import SetupConfig
 from hwnas.errors import HwnasError, TableError
-from hwnas.latency.building.quantities import jobs_lacking
+from hwnas.latency.building.quantities import missing_jobs
 from hwnas.latency.building.table_builder import Exports
 from hwnas.measure.device_lock import WAIT_S
 from hwnas.measure.energy.meter import EnergyProtocol
@@ -30,7 +30,7 @@ from hwnas.measure.timing import Timing
 from hwnas.network import Network
 from hwnas.ops import Operator, Shape
 from hwnas.runtimes import Setup
-from hwnas.workspace.progress import Bar, Narrator
+from hwnas.workspace.progress import Bar, Reporter
 
 TRIES = 5
 """So often in a row the way to a board may break without a new row."""
@@ -39,12 +39,12 @@ PAUSE_S = 3.0
 
 
 @dataclass(frozen=True)
-class Order:
+class BenchRequest:
     """What a board is to time, and the desk's table that it goes to."""
 
     config: SetupConfig
     """A set-up with a host."""
-    wanted: Setup
+    requested: Setup
     """The same as far as it is known here."""
     path: Path
     exports: Exports
@@ -82,7 +82,7 @@ def board_table(path: Path, wanted: Setup) -> LatencyTable:
 
 
 def fill_on_hosts(
-    orders: Sequence[Order], timing: Timing, artifacts: Path, narrator: Narrator, title: str
+    orders: Sequence[BenchRequest], timing: Timing, artifacts: Path, narrator: Reporter, title: str
 ) -> list[LatencyTable]:
     """Have boards time what their tables lack, all at once; what was timed is in the desk's tables, however it ends.
 
@@ -93,7 +93,7 @@ def fill_on_hosts(
     for number, order in enumerate(orders):  # two at once on one board would slow each other
         by_host.setdefault(str(order.config.host), []).append(number)
     with narrator.bar(title) as bar, ThreadPoolExecutor(max(1, len(by_host))) as pool:
-        parts, packing = _Parts(bar, len(orders)), Lock()  # PyTorch's seed is one for all threads
+        parts, packing = _ProgressShare(bar, len(orders)), Lock()  # PyTorch's seed is one for all threads
 
         def fill_all(numbers: Sequence[int]) -> list[tuple[int, LatencyTable]]:
             return [
@@ -104,12 +104,12 @@ def fill_on_hosts(
         jobs = [pool.submit(fill_all, numbers) for numbers in by_host.values()]
         failures = [error for job in jobs if (error := job.exception()) is not None]
         for error in failures[1:]:
-            narrator.say(f"also: {error}")
+            narrator.info(f"also: {error}")
         filled = dict(pair for job in jobs for pair in job.result())
     return [filled[number] for number in range(len(orders))]
 
 
-class _Parts:
+class _ProgressShare:
     """One bar for several boards."""
 
     def __init__(self, bar: Bar, count: int) -> None:
@@ -122,74 +122,81 @@ class _Parts:
 
 
 def _fill(
-    order: Order, timing: Timing, artifacts: Path, update: partial[None], narrator: Narrator, packing: Lock
+    order: BenchRequest, timing: Timing, artifacts: Path, update: partial[None], narrator: Reporter, packing: Lock
 ) -> LatencyTable:
     host = open_host(str(order.config.host), ssh_config=order.config.ssh_config)
-    board = Board(host, _key(order), order.config.python)
+    board = BoardSession(host, _key(order), order.config.python)
     failed = 0
     while True:
         before = _lines(order.path)
         try:
-            return _visited(board, order, timing, artifacts, update, narrator, packing)
-        except Lost as error:
+            return _run_on_board(board, order, timing, artifacts, update, narrator, packing)
+        except ConnectionLost as error:
             failed = 1 if _lines(order.path) > before else failed + 1
             if error.lasting or failed == TRIES:
                 raise
-            narrator.say(f"{error}; trying again")
+            narrator.info(f"{error}; trying again")
             time.sleep(PAUSE_S)
         except HwnasError:
             with suppress(HwnasError):
-                board.take_table(order.path)
+                board.pull_table(order.path)
             raise
 
 
-def _visited(
-    board: Board, order: Order, timing: Timing, artifacts: Path, update: partial[None], narrator: Narrator,
+def _run_on_board(
+    board: BoardSession,
+    order: BenchRequest,
+    timing: Timing,
+    artifacts: Path,
+    update: partial[None],
+    narrator: Reporter,
     packing: Lock,
-) -> LatencyTable:  # fmt: skip
+) -> LatencyTable:
     """One visit: what the board kept from an earlier one is fetched first."""
     if order.path.exists():
-        board_table(order.path, order.wanted)
+        board_table(order.path, order.requested)
     update(0, 1, f"looking at {board.host.name}")
-    board.take_table(order.path)
-    table = board_table(order.path, order.wanted) if order.path.exists() else LatencyTable(order.path, order.wanted)
-    jobs = jobs_lacking(
+    board.pull_table(order.path)
+    table = (
+        board_table(order.path, order.requested) if order.path.exists() else LatencyTable(order.path, order.requested)
+    )
+    jobs = missing_jobs(
         table, order.operators, order.networks, energy=order.energy is not None, memory=order.memory
     )  # fmt: skip
     if not jobs:
         return _finished(board, table, order)
     kit = order.path.with_name(f"{order.path.name}.kit")
     packed = partial(
-        pack_kit, kit, setup=order.wanted, exports=order.exports, timing=timing, table=order.path.name,
-        space=order.space, energy=order.energy, memory=order.memory, artifacts=artifacts / order.wanted.runtime,
+        pack_kit, kit, setup=order.requested, exports=order.exports, timing=timing, table=order.path.name,
+        space=order.space, energy=order.energy, memory=order.memory, artifacts=artifacts / order.requested.runtime,
     )  # fmt: skip
     try:
         with packing:
             packed([])
-        board.bring(kit)
-        _refuse_other(board, table, board.run(update, narrator.say, ["--dry-run"])["setup"])
+        board.push_kit(kit)
+        _refuse_other(board, table, board.run(update, narrator.info, ["--dry-run"])["setup"])
         with packing:
             packed(jobs, progress=lambda done, planned, what: update(done, 2 * planned, what))
-        board.bring(kit)
+        board.push_kit(kit)
     finally:
         kit.unlink(missing_ok=True)
     board.run(
         lambda done, planned, what: update(planned + done, 2 * planned, f"{board.host.name}: {what}"),
-        lambda line: narrator.say(f"{board.host.name}: {line}"), ["--wait", f"{order.wait_s:g}"],
+        lambda line: narrator.info(f"{board.host.name}: {line}"), ["--wait", f"{order.wait_s:g}"],
     )  # fmt: skip
-    board.take_table(order.path)
-    return _finished(board, board_table(order.path, order.wanted), order)
+    board.pull_table(order.path)
+    return _finished(board, board_table(order.path, order.requested), order)
 
 
-def _finished(board: Board, table: LatencyTable, order: Order) -> LatencyTable:
+def _finished(board: BoardSession, table: LatencyTable, order: BenchRequest) -> LatencyTable:
     """The whole table; nothing of it stays on the board."""
     if order.space is not None:
         table.append_space(*order.space)
-    board.leave()
+    board.cleanup()
     return table
 
 
-def _refuse_other(board: Board, table: LatencyTable, found: dict[str, object]) -> None:
+def _refuse_other(board: BoardSession, table: LatencyTable, found: dict[str, object]) -> None:
     """Refuse a board that is not the table's, before anything is timed on it."""
     there = Setup(**found)  # type: ignore[arg-type]
     if table.rows and (unlike := table.setup.differences(there)):
@@ -200,9 +207,9 @@ def _refuse_other(board: Board, table: LatencyTable, found: dict[str, object]) -
         )  # fmt: skip
 
 
-def _key(order: Order) -> str:
+def _key(order: BenchRequest) -> str:
     """The folder on the board: the same for the same table of the same desk, and no other desk's."""
-    known = json.dumps([platform.node(), str(order.path.absolute()), order.wanted.as_dict()])
+    known = json.dumps([platform.node(), str(order.path.absolute()), order.requested.as_dict()])
     stem = re.sub(r"[^A-Za-z0-9_.]+", "-", order.path.stem).strip("-.")[:40]
     return f"{stem}-{hashlib.sha256(known.encode()).hexdigest()[:12]}"
 

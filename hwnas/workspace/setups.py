@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from hwnas.config import SetupConfig, TimingConfig
 from hwnas.export import EXPORTERS
-from hwnas.latency.building.model_files import Export
-from hwnas.latency.building.quantities import fill_energy, fill_memory
+from hwnas.latency.building.model_files import Exporter
+from hwnas.latency.building.quantities import measure_missing_energy, measure_missing_memory
 from hwnas.latency.building.table_builder import Exports, build_table
-from hwnas.latency.validation_design import choose_checks
+from hwnas.latency.validation_design import choose_validation_networks
 from hwnas.measure.conditions.cores import chosen
 from hwnas.measure.conditions.tree import Tree
-from hwnas.measure.device_lock import WAIT_S, Queue
+from hwnas.measure.device_lock import WAIT_S, LockWait
 from hwnas.measure.energy.meter import EnergyProtocol
 from hwnas.measure.energy.sensor import find_sensor
 from hwnas.measure.table import LatencyTable, read_table_of
@@ -27,8 +27,8 @@ from hwnas.registry import member
 from hwnas.runtimes import Runtime, Setup, checked_setup, open_runtime
 from hwnas.space import AnySpace, Suggest
 from hwnas.workspace.machine_limits import check_batch, check_threads
-from hwnas.workspace.progress import Narrator
-from hwnas.workspace.remote_bench import Order, board_table, fill_on_hosts
+from hwnas.workspace.progress import Reporter
+from hwnas.workspace.remote_bench import BenchRequest, board_table, fill_on_hosts
 
 if TYPE_CHECKING:
     from hwnas.export.quantize import Images
@@ -41,12 +41,12 @@ POOL = 400
 """Networks among which the checks are chosen."""
 
 
-def fill(
+def measure_missing(
     config: SetupConfig,
     path: Path,
     timing: TimingConfig,
     artifacts: Path,
-    narrator: Narrator,
+    narrator: Reporter,
     title: str,
     operators: Sequence[Link],
     networks: Sequence[Network],
@@ -61,8 +61,8 @@ def fill(
     """
     if config.host:
         asked = config if also else config.model_copy(update={"energy": None, "memory": False})
-        order = order_of(asked, path, operators, networks, space, wait_s=timing.wait_seconds)
-        return fill_on_hosts([order], protocol(timing, 0), artifacts, narrator, title)[0]
+        order = bench_request(asked, path, operators, networks, space, wait_s=timing.wait_seconds)
+        return fill_on_hosts([order], measurement_protocol(timing, 0), artifacts, narrator, title)[0]
     runtime = runtime_of(config)
     # What this machine lacks is told before files are made and timed.
     check_threads(config)
@@ -70,49 +70,51 @@ def fill(
     chosen(runtime.setup.cores, runtime.setup.threads, timing.pin, Tree())
     if also and config.energy is not None:
         find_sensor(config.energy.sensor, config.energy.command, cuda=config.accelerator == "cuda")
-    export, export_network = exports_of(runtime.setup)
+    export, export_network = exporters_of(runtime.setup)
     with narrator.bar(title) as bar:
         table = build_table(
-            operators, runtime, export, protocol(timing, 0), path, artifacts=artifacts / runtime.setup.runtime,
-            networks=networks, export_network=export_network, progress=bar.update,
-            queue=queue_of(timing, narrator),
+            operators, runtime, export, measurement_protocol(timing, 0), path,
+            artifacts=artifacts / runtime.setup.runtime, networks=networks, export_network=export_network, progress=bar.update,
+            queue=device_lock_wait(timing, narrator),
         )  # fmt: skip
     if space is not None and space[0] not in table.spaces:
         table.append_space(*space)
     if also:
-        fill_others(
+        measure_other_quantities(
             table, runtime, timing, artifacts / runtime.setup.runtime, narrator, title, operators, networks, config
         )
     return table
 
 
-def fill_others(
+def measure_other_quantities(
     table: LatencyTable,
     runtime: Runtime,
     timing: TimingConfig,
     artifacts: Path,
-    narrator: Narrator,
+    narrator: Reporter,
     title: str,
     operators: Sequence[Link],
     networks: Sequence[Network],
     also: SetupConfig,
 ) -> None:
     """Measure what a table lacks of energy and memory, if the set-up asks for them."""
-    exports = exports_of(runtime.setup)
+    exports = exporters_of(runtime.setup)
     if also.energy is not None:
         meter = EnergyProtocol(**also.energy.model_dump())
         with narrator.bar(f"{title}: energy") as bar:
-            fill_energy(
+            measure_missing_energy(
                 table, operators, networks, runtime, exports, meter, pin=timing.pin, artifacts=artifacts,
-                progress=bar.update, queue=queue_of(timing, narrator),
+                progress=bar.update, queue=device_lock_wait(timing, narrator),
             )  # fmt: skip
     if also.memory:
         with narrator.bar(f"{title}: memory") as bar:
-            queue = queue_of(timing, narrator)
-            fill_memory(table, networks, runtime, exports, artifacts=artifacts, progress=bar.update, queue=queue)
+            queue = device_lock_wait(timing, narrator)
+            measure_missing_memory(
+                table, networks, runtime, exports, artifacts=artifacts, progress=bar.update, queue=queue
+            )
 
 
-def order_of(
+def bench_request(
     config: SetupConfig,
     path: Path,
     operators: Sequence[Link],
@@ -120,11 +122,13 @@ def order_of(
     space: tuple[str, str] | None = None,
     *,
     wait_s: float = WAIT_S,
-) -> Order:
+) -> BenchRequest:
     """What a set-up's host is to time."""
-    wanted = wished(config)
+    wanted = requested_setup(config)
     energy = None if config.energy is None else EnergyProtocol(**config.energy.model_dump())
-    return Order(config, wanted, path, exports_of(wanted), operators, networks, space, energy, config.memory, wait_s)
+    return BenchRequest(
+        config, wanted, path, exporters_of(wanted), operators, networks, space, energy, config.memory, wait_s
+    )
 
 
 def table_of(config: SetupConfig, path: Path) -> LatencyTable:
@@ -133,10 +137,10 @@ def table_of(config: SetupConfig, path: Path) -> LatencyTable:
     Raises:
         TableError: it is missing, damaged, of another set-up, or of no processor's times.
     """
-    return board_table(path, wished(config)) if config.host else read_table_of(path, runtime_of(config).setup)
+    return board_table(path, requested_setup(config)) if config.host else read_table_of(path, runtime_of(config).setup)
 
 
-def check_networks(space: AnySpace, count: int) -> list[Network]:
+def validation_networks(space: AnySpace, count: int) -> list[Network]:
     """Networks that are timed whole, evidence on what operators cost together: those of a pool that teach most.
 
     The pool is fixed. Every other one of it is uniform at each choice instead of over all architectures, most of which
@@ -146,7 +150,7 @@ def check_networks(space: AnySpace, count: int) -> list[Network]:
     hands: tuple[Suggest, ...] = (lambda choice: choice.draw(rng), lambda choice: rng.choice(choice.options))
     drawn = [space.sample(hands[number % 2]) for number in range(POOL)] if count else []
     pool = dict.fromkeys([space.smallest(), space.largest(), *drawn])
-    return choose_checks([lower(space, architecture) for architecture in pool], count)
+    return choose_validation_networks([lower(space, architecture) for architecture in pool], count)
 
 
 def runtime_of(setup: SetupConfig) -> Runtime:
@@ -157,7 +161,7 @@ def runtime_of(setup: SetupConfig) -> Runtime:
     )  # fmt: skip
 
 
-def wished(setup: SetupConfig) -> Setup:
+def requested_setup(setup: SetupConfig) -> Setup:
     """A set-up of a board: what only the board can tell is empty, unless it was given a name.
 
     Raises:
@@ -177,12 +181,12 @@ def wished(setup: SetupConfig) -> Setup:
     )
 
 
-def exports_of(setup: Setup) -> Exports:
+def exporters_of(setup: Setup) -> Exports:
     """What writes the files of a table's rows, and those of its checks."""
     return exporter_of(setup, whole=False), exporter_of(setup)
 
 
-def exporter_of(setup: Setup, *, whole: bool = True, calibration: Images | None = None) -> Export:
+def exporter_of(setup: Setup, *, whole: bool = True, calibration: Images | None = None) -> Exporter:
     """The function that writes a module as the file of the set-up's runtime, at the set-up's batch and precision.
 
     A whole network takes and gives float32. An operator that is timed alone begins and ends in the set-up's precision,
@@ -192,11 +196,11 @@ def exporter_of(setup: Setup, *, whole: bool = True, calibration: Images | None 
     return partial(export, batch=setup.batch, precision=setup.precision, whole=whole, calibration=calibration)
 
 
-def protocol(timing: TimingConfig, seed: int) -> Timing:
+def measurement_protocol(timing: TimingConfig, seed: int) -> Timing:
     """The measuring protocol of an experiment."""
     return Timing(**timing.model_dump(exclude={"checks", "wait_seconds"}), seed=seed)
 
 
-def queue_of(timing: TimingConfig, narrator: Narrator) -> Queue:
+def device_lock_wait(timing: TimingConfig, narrator: Reporter) -> LockWait:
     """How long this machine is waited for, and who is told that it is."""
-    return Queue(timing.wait_seconds, narrator.say)
+    return LockWait(timing.wait_seconds, narrator.info)

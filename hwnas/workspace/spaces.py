@@ -16,7 +16,7 @@ from hwnas.registry import SourceFile, load_source, named, place_of, read_source
 from hwnas.space import AnySpace, FunctionSpace, read_space
 from hwnas.space.function import Choose
 from hwnas.space_checks import check_space
-from hwnas.workspace.progress import LateBar, Narrator, Silent
+from hwnas.workspace.progress import LateBar, NullReporter, Reporter
 
 FORM = (
     "A space is a function that is handed `choose` and returns (input_shape, {slot: Operator}) or (input_shape, module)"
@@ -63,7 +63,7 @@ def open_space(
     *,
     base: Path | None = None,
     plugins: Sequence[SourceFile] = (),
-    narrator: Narrator | None = None,
+    narrator: Reporter | None = None,
 ) -> tuple[AnySpace, Path]:
     """The checked space that a reference stands for, and its file: YAML, a shipped name, or `file.py:function`.
 
@@ -85,7 +85,7 @@ def open_space(
     space: AnySpace = _function_space(path, function) if function is not None else read_space(path)
     space = replace(space, plugins=tuple(dict.fromkeys([*space.plugins, *plugins])))
     try:
-        with LateBar(narrator or Silent(), f"building every option of {space.name}") as bar:
+        with LateBar(narrator or NullReporter(), f"building every option of {space.name}") as bar:
             check_space(space, bar.update)
     except (ConfigError, SpaceError) as error:
         if any(str(file) in error.where for file in (path, *(plugin.path for plugin in space.plugins))):

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hwnas.errors import ConfigError
-from hwnas.workspace.progress import Narrator
-from hwnas.workspace.workspace import Run
+from hwnas.workspace.progress import Reporter
+from hwnas.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from hwnas.supernet import Epoch, Recipe, Supernet
@@ -23,7 +23,7 @@ class Trained:
     weights: str
 
 
-def load_run(run: Run, narrator: Narrator) -> Trained:
+def load_run(run: Workspace, narrator: Reporter) -> Trained:
     """The trained supernet of a run; a training that stopped early is told.
 
     Raises:
@@ -36,11 +36,11 @@ def load_run(run: Run, narrator: Narrator) -> Trained:
     history, path = load_trained(supernet, run.train_folder, identity)
     if len(history) < recipe.epochs:
         after = f"{len(history)} of {recipe.epochs} epochs"
-        narrator.say(f"{path}: training stopped after {after}; `{run.command('train')}` continues it")
+        narrator.info(f"{path}: training stopped after {after}; `{run.command('train')}` continues it")
     return _trained(supernet, history)
 
 
-def supernet_of(run: Run, narrator: Narrator) -> Trained | None:
+def supernet_of(run: Workspace, narrator: Reporter) -> Trained | None:
     """The trained supernet; None where the run's accuracies need none and none was trained.
 
     Raises:
@@ -51,12 +51,12 @@ def supernet_of(run: Run, narrator: Narrator) -> Trained | None:
     return load_run(run, narrator) if run.source.supernet or checkpoints(run.train_folder) else None
 
 
-def untrained(run: Run) -> Trained:
+def untrained(run: Workspace) -> Trained:
     """A supernet with its first random weights."""
     return _trained(_prepared(run), [])
 
 
-def _prepared(run: Run) -> Supernet:
+def _prepared(run: Workspace) -> Supernet:
     """The untrained supernet on its device, PyTorch's threads set as the experiment says."""
     import torch
 
@@ -69,7 +69,7 @@ def _prepared(run: Run) -> Supernet:
     return supernet.to(torch_device(run.experiment.device))
 
 
-def recipe_of(run: Run) -> Recipe:
+def recipe_of(run: Workspace) -> Recipe:
     """How the run's supernet is trained."""
     from hwnas.supernet import Recipe
 

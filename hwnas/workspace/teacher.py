@@ -10,13 +10,13 @@ from hwnas.network import lower
 from hwnas.registry import named
 from hwnas.workspace.architectures import pick_architecture
 from hwnas.workspace.spaces import open_space
-from hwnas.workspace.workspace import Run
+from hwnas.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-def open_teacher(run: Run) -> nn.Module | None:
+def open_teacher(run: Workspace) -> nn.Module | None:
     """What `train.teacher` names: the module that a user's function returns, or a network with weights from a file.
 
     Raises:

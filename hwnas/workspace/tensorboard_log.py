@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from hwnas.errors import RunError
 from hwnas.registry import optional
 from hwnas.search.progress import Progress
-from hwnas.workspace.workspace import Run
+from hwnas.workspace.workspace import Workspace
 
 
 @contextmanager
-def tensorboard(run: Run, tier: str) -> Iterator[Callable[[Progress], None]]:
+def tensorboard(run: Workspace, tier: str) -> Iterator[Callable[[Progress], None]]:
     """Takes a tier's progress into `tensorboard/<tier>` of the run's folder, a step a trial; nothing if it is off.
 
     A search that continues adds a file to those that are there; TensorBoard reads them as one curve.

@@ -10,7 +10,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hwnas.accuracy import Source, check_training_free, source_of
+from hwnas.accuracy import AccuracySource, check_training_free, source_of
 from hwnas.config import Experiment, dump_experiment
 from hwnas.errors import ConfigError, RunError, did_you_mean, reason
 from hwnas.io.atomic import abandoned_parts, write_atomic
@@ -22,13 +22,13 @@ from hwnas.io.yaml import dump_yaml, read_yaml
 from hwnas.network import Network, lower
 from hwnas.pareto import Limit, Objective, Tier
 from hwnas.registry import plugin_files
-from hwnas.search.fronts import write_whole
+from hwnas.search.fronts import write_text
 from hwnas.selection import check_rule
 from hwnas.space import AnySpace, Architecture, FunctionSpace, Space
 from hwnas.tabular import TableMetric, Wanted, read_metric
 from hwnas.tabular.rows import Names
 from hwnas.workspace.elapsed import adding_elapsed, read_elapsed
-from hwnas.workspace.progress import Narrator
+from hwnas.workspace.progress import Reporter
 from hwnas.workspace.references import experiment_of
 from hwnas.workspace.resolutions import refuse_oblong
 from hwnas.workspace.spaces import open_space, split_reference
@@ -44,7 +44,7 @@ BESIDE_LATENCY = ("energy_mj", "peak_mb")
 
 
 @dataclass(frozen=True)
-class Run:
+class Workspace:
     """An experiment with its space, and the folder that holds all that it gives."""
 
     experiment: Experiment
@@ -53,11 +53,11 @@ class Run:
     folder: Path
     base: Path
     """Where relative paths in the experiment begin, beside the current folder: its file's folder."""
-    called: str
+    cli_ref: str
     """How a command line names the run: the experiment as it was given, and the folder of runs if it is another one."""
 
     @cached_property
-    def source(self) -> Source:
+    def source(self) -> AccuracySource:
         """Where accuracies come from.
 
         Raises:
@@ -85,7 +85,7 @@ class Run:
 
     def command(self, verb: str) -> str:
         """The command of a verb on this run, to be named in messages."""
-        return f"hwnas {verb} {self.called}"
+        return f"hwnas {verb} {self.cli_ref}"
 
     @property
     def accuracy(self) -> str:
@@ -150,31 +150,31 @@ class Run:
         """
         config = self.experiment.setups[setup].latencies
         assert config is not None
-        wanted = Wanted(self.found(config.file), config.column, config.key, config.unit, config.rows)
+        wanted = Wanted(self.resolve_path(config.file), config.column, config.key, config.unit, config.rows)
         return self._columns(wanted)
 
-    def found(self, file: str) -> Path:
+    def resolve_path(self, file: str) -> Path:
         """A file that the experiment names: from the current folder, else from the experiment's own."""
         path = Path(file).expanduser()
         return path if path.exists() else self.base / path
 
     @cached_property
     def _columns(self) -> Callable[[Wanted], TableMetric]:
-        return cache(lambda wanted: read_metric(wanted, self.names))
+        return cache(lambda wanted: read_metric(wanted, self.architecture_reader))
 
     @cached_property
-    def names(self) -> Names:
+    def architecture_reader(self) -> Names:
         """Reads the architectures that files name, each once."""
         return Names(self.space)
 
-    def predicts(self, setup: str) -> bool:
+    def needs_table(self, setup: str) -> bool:
         """Whether the set-up's table is needed: a tier predicts from it, or no tier uses it at all."""
         if self.experiment.setups[setup].latencies is not None:
             return False
         tiers = [tier for tier in self.experiment.tiers.values() if tier.setup == setup]
         return not tiers or any(tier.measure == "table" for tier in tiers)
 
-    def asked(self, setup: str, quantity: str) -> bool:
+    def uses_quantity(self, setup: str, quantity: str) -> bool:
         """Whether a tier of the set-up limits a quantity, such as `energy_mj`, or minimises it."""
         return any(
             quantity in tier.minimise or getattr(tier.limits, quantity) is not None
@@ -183,9 +183,9 @@ class Run:
         )
 
     @cached_property
-    def network(self) -> _Lower:
+    def network(self) -> _LoweringCache:
         """Architecture -> network, with a memory."""
-        return _Lower(self.space)
+        return _LoweringCache(self.space)
 
     @cached_property
     def codebook(self) -> Codebook:
@@ -227,7 +227,7 @@ class Run:
         refuse_oblong(self.space, dataset.resolution, where=f"experiment `{self.experiment.name}`")
         return dataset
 
-    def timed(self, stage: str) -> AbstractContextManager[None]:
+    def stage_timer(self, stage: str) -> AbstractContextManager[None]:
         """Add the seconds of a `with` block to `elapsed.json`, under the stage's name."""
         return adding_elapsed(self.folder / "elapsed.json", stage)
 
@@ -241,7 +241,7 @@ class Run:
         return read_elapsed(self.folder / "elapsed.json")
 
     @contextmanager
-    def opened(self, lock: RunLock | None = None) -> Iterator[Run]:
+    def locked(self, lock: RunLock | None = None) -> Iterator[Workspace]:
         """Lock the folder and write the resolved experiment and the space there.
 
         Who has the folder alone removes what killed processes began to write and left.
@@ -260,7 +260,7 @@ class Run:
                     do="Correct that and run the same command again",
                 ) from error
             mode = mode_of(self.experiment.search.storage)
-            write_whole(self.folder / "experiment.yaml", dump_experiment(self.resolved), mode=mode)
+            write_text(self.folder / "experiment.yaml", dump_experiment(self.resolved), mode=mode)
             yield self
 
     @property
@@ -277,7 +277,7 @@ class Run:
             _copy(plugin.path, self.folder / name)
         if isinstance(self.space, Space) and self.space.plugins:
             raw = {**read_yaml(self.space_file), "plugins": self._plugin_names}
-            write_whole(kept, dump_yaml(raw))
+            write_text(kept, dump_yaml(raw))
         else:
             _copy(self.space_file, kept)
 
@@ -317,7 +317,7 @@ def _copy(source: Path, target: Path) -> None:
         write_atomic(target, read_regular(source))
 
 
-class _Lower:
+class _LoweringCache:
     def __init__(self, space: AnySpace) -> None:
         self.call = lru_cache(maxsize=100_000)(lambda architecture: lower(space, architecture))
 
@@ -325,7 +325,7 @@ class _Lower:
         return self.call(architecture)
 
 
-def open_run(reference: str | Path, *, runs: Path = Path("runs"), narrator: Narrator | None = None) -> Run:
+def open_run(reference: str | Path, *, runs: Path = Path("runs"), narrator: Reporter | None = None) -> Workspace:
     """The run of an experiment: a file, the name of a shipped one, or a run's folder.
 
     `narrator` is shown a bar where checking the space takes seconds.
@@ -345,7 +345,7 @@ def open_run(reference: str | Path, *, runs: Path = Path("runs"), narrator: Narr
     )  # fmt: skip
     folder = given if inside else runs / experiment.name
     called = str(reference) if inside or runs == Path("runs") else f"{reference} --runs {runs}"
-    run = Run(experiment, space, space_file, folder, base, called)
+    run = Workspace(experiment, space, space_file, folder, base, called)
     run.source  # noqa: B018 - a source that is not there is told before any work
     if (drawn := experiment.search.training_free) is not None:
         check_training_free(drawn.proxies, where=f"experiment `{experiment.name}`: search.training_free")

@@ -18,13 +18,13 @@ from unittest import mock
 import torch
 
 from hwnas.export import EXPORTERS
-from hwnas.latency.building.model_files import Target, _planned
+from hwnas.latency.building.model_files import ModelFile, _planned
 from hwnas.measure.table import check_key, check_line
 from hwnas.network import costs, lower
 from hwnas.pareto import Limit, Objective, Tier
 from hwnas.registry import member
 from hwnas.runtimes.setup import Setup
-from hwnas.search.study_spec import Plan
+from hwnas.search.study_spec import StudySpec
 from hwnas.space import AnySpace, Architecture, FunctionSpace
 from tests import tiny, traced_nets
 
@@ -68,21 +68,21 @@ def _networks(space: AnySpace) -> list[list[str | int]]:
     return rows
 
 
-def _plan(space: AnySpace) -> Plan:
+def _plan(space: AnySpace) -> StudySpec:
     tier = Tier(
         "edge",
         (Objective("top1@inherited", "max"), Objective("latency_ms@board", "min")),
         (Limit("latency_ms@board:p90", 2.5), Limit("params", 1e5), Limit("top1@inherited", 0.5, "least")),
     )
     producers = {"top1@inherited": "weights 0123", "latency_ms@board": "0123456789ab"}
-    return Plan(space, tier, "nsga2", 20, 3, producers, first=(space.smallest(), space.largest()))
+    return StudySpec(space, tier, "nsga2", 20, 3, producers, first=(space.smallest(), space.largest()))
 
 
 def _files(space: AnySpace) -> dict[str, str]:
     """The names of the files of one operator, by runtime."""
     network = lower(space, space.smallest())
     operator, shape = next(iter(network.links))
-    target = Target("stem", operator.module, shape, "key")
+    target = ModelFile("stem", operator.module, shape, "key")
     names = {}
     with mock.patch.object(torch, "__version__", "0"):
         for runtime in EXPORTERS:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import final
 
 from hwnas.accuracy.zero_cost_proxies.scorer import TrainingFree
-from hwnas.io.process_pool import Ended, Unloadable, side_by_side
-from hwnas.search.evaluate import ask
-from hwnas.search.score_store import Score, ScoreStore, now
+from hwnas.io.process_pool import Ended, Unloadable, map_in_processes
+from hwnas.search.evaluate import safe_score
+from hwnas.search.score_store import Score, ScoreStore, timestamp
 from hwnas.space import Architecture
 
 Progress = Callable[[int, int, str], None]
@@ -32,7 +32,7 @@ class _Scoring:
     def __call__(self, task: _Task) -> _Answer:
         number, architecture = task
         started = time.perf_counter()
-        value, failed = ask(self.scorers[number], architecture)
+        value, failed = safe_score(self.scorers[number], architecture)
         return value, failed, round(time.perf_counter() - started, 6)  # as the store keeps it
 
 
@@ -85,7 +85,7 @@ def _answers(
     """Side by side if that is asked for, and here what other processes cannot import."""
     here = list[_Task]()
     if processes > 1 and len(todo) > 1:
-        with closing(side_by_side(scoring, todo, processes, begin)) as answers:
+        with closing(map_in_processes(scoring, todo, processes, begin)) as answers:
             for task, answer in answers:
                 if isinstance(answer, Unloadable):
                     here.append(task)
@@ -108,5 +108,5 @@ def _keep(store: ScoreStore, scorer: TrainingFree, architecture: Architecture, a
 
 def _lost(scorer: TrainingFree, architecture: Architecture, ended: Ended) -> Score:
     return Score(
-        architecture, scorer.metric, scorer.producer, None, f"the process that scored it {ended.how}", 0.0, now()
+        architecture, scorer.metric, scorer.producer, None, f"the process that scored it {ended.how}", 0.0, timestamp()
     )

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 
 from hwnas.errors import DiskError, ExportError, HwnasError, MissingExtra, raised
 from hwnas.export.disk import unwritten
-from hwnas.io.process_pool import Ended, Unloadable, side_by_side
+from hwnas.io.process_pool import Ended, Unloadable, map_in_processes
 from hwnas.ops import Shape
 from hwnas.runtimes import Setup
 
 if TYPE_CHECKING:
     from torch import nn
 
-Export = Callable[["nn.Module", Shape, Path], Path]
+Exporter = Callable[["nn.Module", Shape, Path], Path]
 Progress = Callable[[int, int, str], None]
 
 POOL_PAYS_S = 20.0
@@ -38,7 +38,7 @@ FILE_SERVES_ANY = ("device", "runtime_version", "threads")
 
 
 @dataclass(frozen=True)
-class Target:
+class ModelFile:
     """A module that is to become a model file."""
 
     name: str
@@ -51,15 +51,15 @@ class Target:
     """Whatever else tells it apart from a target of the same name whose module prints the same."""
 
 
-_Task = tuple[Target, Export, Path]
-_Begin = Callable[[Target], None]
+_Task = tuple[ModelFile, Exporter, Path]
+_Begin = Callable[[ModelFile], None]
 
 
 def make_files(
-    targets: Sequence[Target],
+    targets: Sequence[ModelFile],
     setup: Setup,
     suffix: str,
-    export: Export,
+    export: Exporter,
     folder: Path,
     *,
     progress: Progress | None = None,
@@ -83,7 +83,7 @@ def make_files(
     total, lacking = len(tasks), [task for path, task in tasks.items() if not path.is_file()]
     made, failures = total - len(lacking), dict[Path, HwnasError]()
 
-    def begin(target: Target) -> None:
+    def begin(target: ModelFile) -> None:
         if progress:
             progress(made, total, f"exporting {target.name}")
 
@@ -97,7 +97,7 @@ def make_files(
     return [failures.get(path, path) if isinstance(path, Path) else path for path in planned]
 
 
-def _planned(target: Target, setup: Setup, suffix: str, export: Export, folder: Path) -> Path | HwnasError:
+def _planned(target: ModelFile, setup: Setup, suffix: str, export: Exporter, folder: Path) -> Path | HwnasError:
     """The target's path; its name changes with whatever would change the file."""
     import torch
 
@@ -114,7 +114,7 @@ def _planned(target: Target, setup: Setup, suffix: str, export: Export, folder: 
     return folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}{suffix}"
 
 
-def _spelled(export: Export) -> Iterator[str]:
+def _spelled(export: Exporter) -> Iterator[str]:
     """The exporter and its options, such as a precision or calibration images, as text."""
     function, options = (export.func, export.keywords) if isinstance(export, partial) else (export, {})
     yield f"{function.__module__}:{getattr(function, '__qualname__', type(function).__qualname__)}"
@@ -123,7 +123,7 @@ def _spelled(export: Export) -> Iterator[str]:
         yield f"{name}={text}"
 
 
-def _module(target: Target) -> nn.Module:
+def _module(target: ModelFile) -> nn.Module:
     """The target's module with the weights of seed 0, repeated; the global seed stays as it is."""
     import torch
 
@@ -152,13 +152,13 @@ def _made(task: _Task) -> HwnasError | None:
     return None
 
 
-def _as_error(target: Target, error: Exception) -> HwnasError:
+def _as_error(target: ModelFile, error: Exception) -> HwnasError:
     if isinstance(error, HwnasError):
         return error
     return _unmade(target, f"making its file raised {raised(error)}")
 
 
-def _unmade(target: Target, met: str) -> ExportError:
+def _unmade(target: ModelFile, met: str) -> ExportError:
     return ExportError(
         met, where=target.name, allowed="Every module that is to be timed must become a model file",
         do="Correct the operator, or leave it out",
@@ -175,7 +175,7 @@ def _made_all(
         if workers > 1 and len(seconds) > 1 and fmean(seconds[1:]) * len(todo) > POOL_PAYS_S:
             refused = list[_Task]()
             # The last ones first: whole networks stand there, and no long one should be left to a single process.
-            with closing(side_by_side(_made, todo, workers, lambda task: begin(task[0]))) as answers:
+            with closing(map_in_processes(_made, todo, workers, lambda task: begin(task[0]))) as answers:
                 for task, answer in answers:
                     if isinstance(answer, Unloadable):
                         refused.append(task)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from hwnas.errors import HwnasError, TableError
 from hwnas.latency.building.model_files import Progress
-from hwnas.latency.building.table_builder import SHOWN, Exports, Job, first_line, job_files, jobs_of
-from hwnas.measure.device_lock import USUAL, Queue
+from hwnas.latency.building.table_builder import SHOWN, Exports, MeasureJob, first_line, job_files, jobs_of
+from hwnas.measure.device_lock import DEFAULT_WAIT, LockWait
 from hwnas.measure.energy.job import measure_energy
 from hwnas.measure.energy.meter import Energy, EnergyProtocol
 from hwnas.measure.memory import Memory, measure_memory
@@ -23,7 +23,7 @@ from hwnas.words import counted
 Take = Callable[[Sequence[Path], Callable[[int, int], None]], Iterator[tuple[int, Energy | Memory | str]]]
 
 
-def fill_energy(
+def measure_missing_energy(
     table: LatencyTable,
     operators: Iterable[tuple[Operator, Shape]],
     networks: Sequence[Network],
@@ -34,7 +34,7 @@ def fill_energy(
     pin: bool,
     artifacts: Path,
     progress: Progress | None = None,
-    queue: Queue = USUAL,
+    queue: LockWait = DEFAULT_WAIT,
 ) -> None:
     """Measure the energy of what the table lacks it of: operators, networks and the overhead.
 
@@ -50,7 +50,7 @@ def fill_energy(
     _fill(table, jobs, runtime, exports, artifacts, progress, take, "the energy of")
 
 
-def fill_memory(
+def measure_missing_memory(
     table: LatencyTable,
     networks: Sequence[Network],
     runtime: Runtime,
@@ -58,7 +58,7 @@ def fill_memory(
     *,
     artifacts: Path,
     progress: Progress | None = None,
-    queue: Queue = USUAL,
+    queue: LockWait = DEFAULT_WAIT,
 ) -> None:
     """Measure the peak of memory of the networks that the table lacks it of, each in a process of its own.
 
@@ -75,14 +75,14 @@ def fill_memory(
     _fill(table, jobs, runtime, exports, artifacts, progress, take, "the memory of")
 
 
-def jobs_lacking(
+def missing_jobs(
     table: LatencyTable,
     operators: Iterable[tuple[Operator, Shape]],
     networks: Sequence[Network],
     *,
     energy: bool,
     memory: bool,
-) -> list[Job]:
+) -> list[MeasureJob]:
     """What the table lacks the time of, or if asked for the energy or, of networks, the memory."""
     found = []
     for job in _all_jobs(table, operators, networks):
@@ -95,13 +95,13 @@ def jobs_lacking(
 
 def _all_jobs(
     table: LatencyTable, operators: Iterable[tuple[Operator, Shape]], networks: Sequence[Network]
-) -> list[Job]:
+) -> list[MeasureJob]:
     return jobs_of(LatencyTable(table.path, table.setup), operators, networks)
 
 
 def _fill(
     table: LatencyTable,
-    jobs: list[Job],
+    jobs: list[MeasureJob],
     runtime: Runtime,
     exports: Exports,
     artifacts: Path,
@@ -113,7 +113,7 @@ def _fill(
         return
     tell = progress or (lambda done, planned, what: None)
     failures: list[str] = []
-    made: list[tuple[Job, Path]] = []
+    made: list[tuple[MeasureJob, Path]] = []
     for job, file in zip(jobs, job_files(jobs, runtime.setup, runtime.suffix, exports, artifacts, tell), strict=True):
         if isinstance(file, HwnasError):
             failures.append(f"{job.target.name}: {first_line(file)}")

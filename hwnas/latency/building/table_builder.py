@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import ExportError, HwnasError, TableError, reason
-from hwnas.latency.building.model_files import Export, Progress, Target, make_files
+from hwnas.latency.building.model_files import Exporter, ModelFile, Progress, make_files
 from hwnas.latency.validation_design import rough_cost_ms
-from hwnas.measure.device_lock import USUAL, Queue
+from hwnas.measure.device_lock import DEFAULT_WAIT, LockWait
 from hwnas.measure.origin import origin_here
-from hwnas.measure.session import time_in_sittings
+from hwnas.measure.session import measure_in_sessions
 from hwnas.measure.table import (
     OVERHEAD_LINE,
     LatencyTable,
@@ -26,7 +26,7 @@ from hwnas.measure.table import (
     row_key,
     row_line,
 )
-from hwnas.measure.timing import OFTEN, Measurement, Timing
+from hwnas.measure.timing import NOISY_SHARE, Measurement, Timing
 from hwnas.network import Network, build
 from hwnas.ops import Operator, Shape
 from hwnas.registry import source_of
@@ -44,17 +44,17 @@ SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Job:
+class MeasureJob:
     """One file to be timed, and what its samples are about."""
 
-    target: Target
+    target: ModelFile
     whole: bool
     """Whether it is a network as it ships, or an operator as it stands within one."""
     line: Mapping[str, Any]
     """The subject as it stands in a table."""
 
 
-Exports = tuple[Export, Export]
+Exports = tuple[Exporter, Exporter]
 """What writes an operator as it stands within a network, and what writes whole networks as they ship."""
 
 
@@ -73,15 +73,15 @@ def plan_checks(networks: Iterable[Network], table: LatencyTable) -> list[Networ
 def build_table(
     operators: Iterable[tuple[Operator, Shape]],
     runtime: Runtime,
-    export: Export,
+    export: Exporter,
     timing: Timing,
     path: Path,
     *,
     artifacts: Path,
     networks: Sequence[Network] = (),
-    export_network: Export | None = None,
+    export_network: Exporter | None = None,
     progress: Progress | None = None,
-    queue: Queue = USUAL,
+    queue: LockWait = DEFAULT_WAIT,
 ) -> LatencyTable:
     """The table at `path` with a row for every operator, a check for every network and the per-call overhead.
 
@@ -113,12 +113,12 @@ def build_table(
 def time_networks(
     networks: Sequence[Network],
     runtime: Runtime,
-    export: Export,
+    export: Exporter,
     timing: Timing,
     *,
     artifacts: Path,
     progress: Progress | None = None,
-    queue: Queue = USUAL,
+    queue: LockWait = DEFAULT_WAIT,
 ) -> list[Measurement]:
     """Whole networks, timed together as `build_table` times its checks.
 
@@ -142,8 +142,8 @@ def expected_seconds(
     rows: Sequence[tuple[Operator, Shape]],
     checks: Sequence[Network],
     suffix: str,
-    export: Export,
-    export_network: Export,
+    export: Exporter,
+    export_network: Exporter,
     timing: Timing,
 ) -> float:
     """About how long measuring will take: the protocol's own time, and files at the pace of the first ones.
@@ -154,21 +154,23 @@ def expected_seconds(
         return 0.0
     sums = [sum(rough_cost_ms(*link) for link in network.links) for network in checks]
     with tempfile.TemporaryDirectory(prefix="hwnas-") as folder:
-        operator_s = _pace([Target("operator", op.module, shape) for op, shape in rows], suffix, export, Path(folder))
+        operator_s = _pace(
+            [ModelFile("operator", op.module, shape) for op, shape in rows], suffix, export, Path(folder)
+        )
         by_size = sorted(checks, key=lambda network: len(network.operators))
         middle = by_size[len(by_size) // 2 :][:1]
         network_s = _pace(
-            [Target("network", partial(build, network), network.input_shape) for network in middle], suffix,
+            [ModelFile("network", partial(build, network), network.input_shape) for network in middle], suffix,
             export_network, Path(folder),
         )  # fmt: skip
     making_s = len(rows) * operator_s + len(checks) * network_s
     samples_ms = sum(max(timing.sample_ms, ms) for ms in [*(rough_cost_ms(*link) for link in rows), *sums])
     starting_s = max(1, timing.processes) * (START_S + (len(rows) + 3 * len(checks)) * LOAD_S)
     warming_s = max(1, timing.processes) * (len(rows) + len(checks)) * timing.warm_up_ms / 1e3
-    return making_s + starting_s + warming_s + timing.rounds * samples_ms * (1 + 1 / OFTEN) / 1e3
+    return making_s + starting_s + warming_s + timing.rounds * samples_ms * (1 + 1 / NOISY_SHARE) / 1e3
 
 
-def _pace(targets: Sequence[Target], suffix: str, export: Export, folder: Path) -> float:
+def _pace(targets: Sequence[ModelFile], suffix: str, export: Exporter, folder: Path) -> float:
     """Seconds that making one of the files takes, once the exporter is warm."""
     begin = seconds = 0.0
     for target in [*targets[:1], *targets[:2]][: 1 + len(targets)]:
@@ -180,19 +182,19 @@ def _pace(targets: Sequence[Target], suffix: str, export: Export, folder: Path) 
 
 
 def _timed(
-    jobs: Sequence[Job],
+    jobs: Sequence[MeasureJob],
     runtime: Runtime,
     exports: Exports,
     timing: Timing,
     artifacts: Path,
     progress: Progress | None,
-    queue: Queue,
-) -> Iterator[tuple[Job, tuple[Measurement, int] | str]]:
+    queue: LockWait,
+) -> Iterator[tuple[MeasureJob, tuple[Measurement, int] | str]]:
     """Samples and file size of each job, sitting by sitting, or why there are none."""
     if not jobs:
         return
     tell = progress or (lambda done, planned, what: None)
-    made: list[tuple[Job, Path]] = []
+    made: list[tuple[MeasureJob, Path]] = []
     every = [REFERENCE, *jobs]
     for job, file in zip(every, job_files(every, runtime.setup, runtime.suffix, exports, artifacts, tell), strict=True):
         if isinstance(file, HwnasError):
@@ -205,7 +207,7 @@ def _timed(
         tell(len(jobs) + done, 2 * len(jobs), what)
 
     files = [file for _, file in made]
-    timed = time_in_sittings(files, runtime, timing, reference=reference, progress=further, queue=queue)
+    timed = measure_in_sessions(files, runtime, timing, reference=reference, progress=further, queue=queue)
     for place, outcome in timed:
         job, file = made[place]
         yield job, outcome if isinstance(outcome, str) else (outcome, file.stat().st_size)
@@ -213,7 +215,7 @@ def _timed(
 
 
 def job_files(
-    jobs: Sequence[Job], setup: Setup, suffix: str, exports: Exports, artifacts: Path, tell: Progress
+    jobs: Sequence[MeasureJob], setup: Setup, suffix: str, exports: Exports, artifacts: Path, tell: Progress
 ) -> list[Path | HwnasError]:
     """Each job's model file; networks last, since they take longest."""
     found: dict[int, Path | HwnasError] = {}
@@ -229,21 +231,25 @@ def job_files(
     return [found[place] for place in range(len(jobs))]
 
 
-def jobs_of(table: LatencyTable, operators: Iterable[tuple[Operator, Shape]], networks: Sequence[Network]) -> list[Job]:
+def jobs_of(
+    table: LatencyTable, operators: Iterable[tuple[Operator, Shape]], networks: Sequence[Network]
+) -> list[MeasureJob]:
     """What the table lacks of the overhead, the operators and the networks."""
     jobs = []
     if table.overhead is None:
-        jobs.append(Job(Target("identity", _identity, OVERHEAD_SHAPE), False, OVERHEAD_LINE))
+        jobs.append(MeasureJob(ModelFile("identity", _identity, OVERHEAD_SHAPE), False, OVERHEAD_LINE))
     for operator, shape in plan_table(operators, table):
         name = f"{operator.describe()} at {'x'.join(map(str, shape))}"
-        jobs.append(Job(Target(name, operator.module, shape, _code([operator])), False, row_line(operator, shape)))
+        jobs.append(
+            MeasureJob(ModelFile(name, operator.module, shape, _code([operator])), False, row_line(operator, shape))
+        )
     return jobs + [_network_job(network) for network in plan_checks(networks, table)]
 
 
-def _network_job(network: Network) -> Job:
+def _network_job(network: Network) -> MeasureJob:
     name = f"network of {counted(len(network.operators), 'operator')}"
     key = "whole" + _code(network.operators)
-    return Job(Target(name, partial(build, network), network.input_shape, key), True, check_line(network))
+    return MeasureJob(ModelFile(name, partial(build, network), network.input_shape, key), True, check_line(network))
 
 
 def _code(operators: Iterable[Operator]) -> str:
@@ -269,7 +275,7 @@ def _reference() -> nn.Module:
     )  # fmt: skip
 
 
-REFERENCE = Job(Target("reference", _reference, (32, 28, 28), "whole"), True, {})
+REFERENCE = MeasureJob(ModelFile("reference", _reference, (32, 28, 28), "whole"), True, {})
 """What every table is timed with, and no row."""
 
 

@@ -11,7 +11,7 @@ from hwnas.errors import HwnasError, SensorError, reason
 from hwnas.measure.conditions.cores import chosen
 from hwnas.measure.conditions.rounds import conditions_between
 from hwnas.measure.conditions.tree import Tree
-from hwnas.measure.device_lock import USUAL, Queue, alone_on_device
+from hwnas.measure.device_lock import DEFAULT_WAIT, LockWait, exclusive_device
 from hwnas.measure.energy.meter import Energy, EnergyProtocol, Meter, energy_of
 from hwnas.measure.energy.sensor import find_sensor
 from hwnas.measure.timing import Timing
@@ -29,7 +29,7 @@ def measure_energy(
     *,
     pin: bool = True,
     progress: Progress | None = None,
-    queue: Queue = USUAL,
+    queue: LockWait = DEFAULT_WAIT,
 ) -> Iterator[tuple[int, Energy | str]]:
     """The place in `files`, and the energy of a call or why there is none. `progress` is told (files done, planned).
 
@@ -59,7 +59,7 @@ def measure_energy(
             if progress is not None:
                 progress(before + len(told), len(files))
 
-        with alone_on_device(queue) as lock:
+        with exclusive_device(queue) as lock:
             why = run_worker(job, runtime.setup.threads, hear, holding=[lock])
         if len(told) < len(waiting):
             told.append((len(told), why or "the measuring process ended early"))

@@ -20,7 +20,7 @@ from optuna.storages.journal import JournalFileBackend, JournalStorage
 
 from hwnas.errors import ConfigError, HwnasError, MissingExtra, RunError, reason
 from hwnas.io.fields import FieldError
-from hwnas.io.jsonl import drop_cut_line
+from hwnas.io.jsonl import truncate_partial_line
 from hwnas.io.storage_url import driver_message, parsed_url, public_url, storage_url
 from hwnas.registry import optional
 from hwnas.search.storage.journal_entries import read_entries, shared_distributions
@@ -53,7 +53,7 @@ def open_storage(storage: Path | str) -> tuple[BaseStorage, tuple[str, ...]]:
     if isinstance(storage, Path):
         return journal(storage)
     url = storage_url(storage)
-    return (served(url) if url.startswith("grpc://") else database(url)), ()
+    return (grpc_storage(url) if url.startswith("grpc://") else database(url)), ()
 
 
 def database(url: str) -> BaseStorage:
@@ -78,7 +78,7 @@ def database(url: str) -> BaseStorage:
             time.sleep(pause_s * random.uniform(0.5, 1.5))
 
 
-def look_into(url: str) -> BaseStorage | None:
+def probe(url: str) -> BaseStorage | None:
     """The storage behind a URL, None where nothing was ever kept: to open it would make its tables.
 
     Raises:
@@ -86,7 +86,7 @@ def look_into(url: str) -> BaseStorage | None:
     """
     url = storage_url(url)
     if url.startswith("grpc://"):
-        return served(url)
+        return grpc_storage(url)
     if parsed_url(url) is None:
         return database(url)  # which says why not
     try:
@@ -133,7 +133,7 @@ def _unusable(url: str, error: Exception) -> HwnasError:
     )  # fmt: skip
 
 
-def served(url: str, *, wait_s: float = 10.0) -> BaseStorage:
+def grpc_storage(url: str, *, wait_s: float = 10.0) -> BaseStorage:
     """The storage behind `grpc://host:port`, which `hwnas serve-storage` serves.
 
     Raises:
@@ -211,14 +211,14 @@ def shown(storage: Path | str) -> str:
 
 
 @contextmanager
-def together(storage: BaseStorage) -> Iterator[None]:
+def transaction(storage: BaseStorage) -> Iterator[None]:
     """What is written to a storage within the block is on the disk at its end: a journal's file waits once for it.
 
     Who reads sees every entry at once, and so does the next process after a kill; a machine that loses power in the
     block may lose those of the block.
     """
     backend = getattr(storage, "_backend", None)
-    with backend.together() if isinstance(backend, Journal) else nullcontext():
+    with backend.transaction() if isinstance(backend, Journal) else nullcontext():
         yield
 
 
@@ -250,7 +250,7 @@ class Journal(JournalFileBackend):
         """Where each line begins, as far as they were read; and which was read last."""
 
     @contextmanager
-    def together(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[None]:
         """Wait for the disk at the end of the block only."""
         self._waits = False
         try:
@@ -306,7 +306,7 @@ class KernelLock:
         """Wait for the lock; then nobody is in the middle of a line, and one that was cut off by a kill is dropped."""
         self._descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-        self.dropped_bytes = drop_cut_line(self._descriptor)
+        self.dropped_bytes = truncate_partial_line(self._descriptor)
         return True
 
     def release(self) -> None:

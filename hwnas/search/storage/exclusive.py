@@ -20,9 +20,9 @@ from hwnas.io.fields import FieldError, Fields
 from hwnas.io.storage_url import driver_message, storage_url
 from hwnas.pareto import Tier
 from hwnas.search.evaluate import Evaluation
-from hwnas.search.storage.backends import damaged, open_storage, quiet, shown, together
-from hwnas.search.storage.retry import patiently
-from hwnas.search.study_spec import Plan
+from hwnas.search.storage.backends import damaged, open_storage, quiet, shown, transaction
+from hwnas.search.storage.retry import retry
+from hwnas.search.study_spec import StudySpec
 from hwnas.space import Architecture
 
 _DIED = re.compile(r"(\d+) workers died while they scored it")
@@ -30,7 +30,7 @@ _TRANSIENT = ("gp:relative_params", "tpe:relative_params")
 """Attributes by which Optuna's samplers share open trials; of no use once a trial is told."""
 
 
-def open_kept(plan: Plan, storage: Path | str, name: str) -> tuple[optuna.Study, tuple[str, ...]]:
+def open_trials(plan: StudySpec, storage: Path | str, name: str) -> tuple[optuna.Study, tuple[str, ...]]:
     """The kept study of a plan, made if it is not there, and notices; a path is a journal file, a text is a URL.
 
     A changed plan is another study in the same storage, so trials under other limits or scores never mix.
@@ -71,27 +71,27 @@ def open_kept(plan: Plan, storage: Path | str, name: str) -> tuple[optuna.Study,
     return study, notices
 
 
-class Kept(Protocol):
+class TrialStorage(Protocol):
     """Where the trials of a study are kept, for later processes, or for others that work on it now."""
 
     @property
-    def held(self) -> Collection[str]:
+    def claimed(self) -> Collection[str]:
         """Keys of architectures that other processes score now."""
 
     @property
     def orphans(self) -> Mapping[str, FrozenTrial]:
         """By key, the proposals that were claimed, were never told, and are nobody's now."""
 
-    def deaths(self, key: str) -> int:
+    def failures_of(self, key: str) -> int:
         """How many processes died while they scored this architecture."""
 
-    def fresh(self) -> Sequence[FrozenTrial]:
+    def new_trials(self) -> Sequence[FrozenTrial]:
         """What was told, here or elsewhere, and not handed out by this before; in the order of the storage."""
 
     def claim(self, proposal: FrozenTrial, most: int | None) -> bool:
         """Whether this process may score the proposal; False if another one, or `most` others, were faster."""
 
-    def keep(self, told: FrozenTrial) -> bool:
+    def append(self, told: FrozenTrial) -> bool:
         """Keep a told trial; False if it was taken away from this process, which was taken for dead.
 
         Raises:
@@ -101,7 +101,7 @@ class Kept(Protocol):
     def reopen(self, keys: Collection[str]) -> None:
         """Let these architectures be claimed and kept anew, although they were told."""
 
-    def together(self) -> AbstractContextManager[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """What is kept within the block is on the disk at its end."""
 
     def close(self) -> None:
@@ -109,23 +109,23 @@ class Kept(Protocol):
 
 
 @final
-class Whole:
+class ExclusiveStorage:
     """A study of one process: a trial is written when it is told, as one entry, so that none is ever half-done."""
 
-    held: Collection[str] = ()
+    claimed: Collection[str] = ()
     orphans: Mapping[str, FrozenTrial] = {}
 
     def __init__(self, study: optuna.Study) -> None:
         self._study, self._read = study, False
 
-    def fresh(self) -> Sequence[FrozenTrial]:
+    def new_trials(self) -> Sequence[FrozenTrial]:
         """All of it, once."""
         if self._read:
             return ()
         self._read = True
         return self._study.get_trials(deepcopy=False)
 
-    def deaths(self, key: str) -> int:
+    def failures_of(self, key: str) -> int:
         """Not known."""
         return 0
 
@@ -133,7 +133,7 @@ class Whole:
         """There is nobody else."""
         return True
 
-    def keep(self, told: FrozenTrial) -> bool:
+    def append(self, told: FrozenTrial) -> bool:
         """Append it."""
         entry, before = entry_of(told), False
 
@@ -145,15 +145,15 @@ class Whole:
             self._study.add_trial(entry)
 
         with writing(self._study, told):
-            patiently(append)
+            retry(append)
         return True
 
     def reopen(self, keys: Collection[str]) -> None:
         """Do nothing: a study of one process keeps no claims."""
 
-    def together(self) -> AbstractContextManager[None]:
-        """See `hwnas.search.storage.backends.together`."""
-        return together(self._study._storage)
+    def transaction(self) -> AbstractContextManager[None]:
+        """See `hwnas.search.storage.backends.transaction`."""
+        return transaction(self._study._storage)
 
     def close(self) -> None:
         """Nothing is ever claimed."""
@@ -259,7 +259,7 @@ def deaths_of(trial: FrozenTrial) -> int:
     return deaths if type(deaths) is int and deaths > 0 else 0
 
 
-def _others(study: optuna.Study, plan: Plan, storage: Path | str, name: str) -> tuple[str, ...]:
+def _others(study: optuna.Study, plan: StudySpec, storage: Path | str, name: str) -> tuple[str, ...]:
     """A notice if the storage holds a study of this name that was made by another plan."""
     summaries = optuna.get_all_study_summaries(study._storage, include_best_trial=False)
     others = [s for s in summaries if s.study_name.startswith(f"{name}-") and s.study_name != study.study_name]

@@ -12,16 +12,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, final
 
-Card = Mapping[str, Any]
+WorkerInfo = Mapping[str, Any]
 """What a process tells of itself: place, pid, when it was born, and a beat that grows as long as it lives."""
 
 
-def card_of(pid: int) -> dict[str, Any]:
+def worker_info(pid: int) -> dict[str, Any]:
     """The card of a process on this machine."""
-    return {"place": place(), "host": socket.gethostname(), "pid": pid, "born": born(pid)}
+    return {"place": host_id(), "host": socket.gethostname(), "pid": pid, "born": process_start_time(pid)}
 
 
-def place() -> str:
+def host_id() -> str:
     """Where process numbers mean the same: this boot of this machine, and this container."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
@@ -30,7 +30,7 @@ def place() -> str:
         return f"{socket.gethostname()} {uuid.getnode():x}"
 
 
-def born(pid: int) -> str | None:
+def process_start_time(pid: int) -> str | None:
     """When a process began, in the kernel's ticks; None if it has ended."""
     try:
         state, *fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
@@ -39,26 +39,26 @@ def born(pid: int) -> str | None:
     return None if state in "ZX" else fields[18]
 
 
-def lives_here(card: Card, here: str | None = None) -> bool | None:
+def is_alive_here(card: WorkerInfo, here: str | None = None) -> bool | None:
     """Whether the kernel knows the process; None for one that is elsewhere."""
-    if card["place"] != (here or place()):
+    if card["place"] != (here or host_id()):
         return None
-    now_born = born(int(card["pid"]))
+    now_born = process_start_time(int(card["pid"]))
     return now_born is not None and now_born == str(card["born"])
 
 
 @final
-class Presence:
+class Heartbeat:
     """Tells that this process lives, and judges whether others do.
 
     On one machine the kernel knows. Of a process elsewhere only the beat is seen: one that did not grow for `lease_s`
     seconds, by this process's clock, is taken for dead. So clocks of machines need not agree.
     """
 
-    def __init__(self, publish: Callable[[str, Card], None], lease_s: float) -> None:
+    def __init__(self, publish: Callable[[str, WorkerInfo], None], lease_s: float) -> None:
         self.name = uuid.uuid4().hex[:12]
         self._publish, self._lease_s = publish, lease_s
-        self._card = card_of(os.getpid())
+        self._card = worker_info(os.getpid())
         self._seen: dict[str, tuple[int, float]] = {}
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
@@ -74,11 +74,11 @@ class Presence:
         """Tell it no more."""
         self._ended.set()
 
-    def lives(self, name: str, card: Card | None) -> bool:
+    def is_alive(self, name: str, card: WorkerInfo | None) -> bool:
         """Whether the process with this card lives, as far as can be known from here."""
         if name == self.name:
             return True
-        if card is not None and (alive := lives_here(card, self._card["place"])) is not None:
+        if card is not None and (alive := is_alive_here(card, self._card["place"])) is not None:
             return alive
         beat, now = -1 if card is None else int(card["beat"]), time.monotonic()
         last, since = self._seen.setdefault(name, (beat, now))

@@ -18,7 +18,7 @@ NAME = "memory"
 
 
 @final
-class Memory(BaseStorage):
+class InMemoryStorage(BaseStorage):
     """Holds the trials that samplers look at; what a told trial says is never copied.
 
     Optuna's own storage in memory copies a trial for each of its parameters and attributes. And a genetic sampler reads
@@ -37,16 +37,16 @@ class Memory(BaseStorage):
     def begin(self) -> FrozenTrial:
         """A new trial without parameters."""
         trial = FrozenTrial(len(self._trials), TrialState.RUNNING, None, datetime.now(), None, {}, {}, {}, {}, {}, -1)
-        return self.take(trial)
+        return self.pop(trial)
 
-    def take(self, trial: FrozenTrial) -> FrozenTrial:
+    def pop(self, trial: FrozenTrial) -> FrozenTrial:
         """A trial from elsewhere, under a number of its own."""
         taken = copy.copy(trial)
         taken.number = taken._trial_id = len(self._trials)
         self._trials.append(taken)
         return taken
 
-    def put(self, trial: FrozenTrial) -> None:
+    def push(self, trial: FrozenTrial) -> None:
         """In place of the trial of this number."""
         self._trials[trial.number] = trial
 

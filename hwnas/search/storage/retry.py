@@ -17,7 +17,7 @@ PAUSE_S = 0.5
 Found = TypeVar("Found")
 
 
-def patiently(
+def retry(
     work: Callable[[], Found], *, patience_s: float = PATIENCE_S, sleep: Callable[[float], None] = time.sleep
 ) -> Found:
     """What `work` gives; while the storage does not answer, it is done again, more and more seldom.
@@ -32,7 +32,7 @@ def patiently(
         try:
             return work()
         except Exception as error:
-            if not is_away(error):
+            if not is_transient(error):
                 raise
             if time.monotonic() + pause > end:
                 raise _stayed_away(error, patience_s) from error
@@ -52,10 +52,10 @@ def _stayed_away(error: Exception, patience_s: float) -> RunError:
     )  # fmt: skip
 
 
-def is_away(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Whether an error says that a storage does not answer, and not that it refused."""
     if isinstance(error, optuna.exceptions.StorageInternalError):  # a database's error in Optuna's wrapping
-        return error.__cause__ is None or is_away(error.__cause__)
+        return error.__cause__ is None or is_transient(error.__cause__)
     kinds = {f"{kind.__module__.partition('.')[0]}.{kind.__name__}" for kind in type(error).__mro__}
     return bool(kinds & {"sqlalchemy.OperationalError", "sqlalchemy.InterfaceError", "grpc.RpcError"}) or isinstance(
         error, ConnectionError

@@ -12,12 +12,12 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from hwnas.search.storage.backends import together
+from hwnas.search.storage.backends import transaction
 from hwnas.search.storage.exclusive import deaths_of, entry_of, writing
-from hwnas.search.storage.heartbeat import Presence
-from hwnas.search.storage.retry import patiently
+from hwnas.search.storage.heartbeat import Heartbeat
+from hwnas.search.storage.retry import retry
 
-LEASE_S = 60.0
+HEARTBEAT_GRACE_S = 60.0
 """A process elsewhere that has told nothing for so long is taken for dead."""
 TRIES = 5
 """So many processes may die while they score one architecture; then it counts as failed."""
@@ -26,7 +26,7 @@ _WORKER = "worker:"
 
 
 @final
-class Shared:
+class SharedStorage:
     """What is kept while others work on it too: a trial is claimed when it is asked, and finished when it is told.
 
     A claim is a running trial in the storage. Of two claims of one architecture the lower number counts, and storages
@@ -34,10 +34,10 @@ class Shared:
     sees it first, and its proposal is tried again.
     """
 
-    def __init__(self, study: optuna.Study, lease_s: float = LEASE_S) -> None:
-        self.held: Mapping[str, FrozenTrial] = {}
+    def __init__(self, study: optuna.Study, lease_s: float = HEARTBEAT_GRACE_S) -> None:
+        self.claimed: Mapping[str, FrozenTrial] = {}
         self._study, self._storage, self._id = study, study._storage, study._study_id
-        self._presence = Presence(self._publish, lease_s)
+        self._presence = Heartbeat(self._publish, lease_s)
         self._next = 0
         self._unfinished: list[int] = []
         self._found: list[FrozenTrial] = []
@@ -51,14 +51,14 @@ class Shared:
     @property
     def orphans(self) -> Mapping[str, FrozenTrial]:
         """Proposals that were claimed, never told, and are nobody's now."""
-        taken = self._told | self.held.keys() | self._claims.keys()
+        taken = self._told | self.claimed.keys() | self._claims.keys()
         return {key: trial for key, trial in self._abandoned.items() if key not in taken}
 
-    def deaths(self, key: str) -> int:
+    def failures_of(self, key: str) -> int:
         """How many processes died while they scored this architecture."""
         return self._deaths.get(key, 0)
 
-    def fresh(self) -> Sequence[FrozenTrial]:
+    def new_trials(self) -> Sequence[FrozenTrial]:
         """What others told meanwhile; at first, all that was told."""
         self._look()
         found, self._found = self._found, []
@@ -73,14 +73,14 @@ class Shared:
         before = len(self._claims)
         self._claims[key] = number
         self._look()
-        before += len(self._told) + sum(trial.number < number for trial in self.held.values())
-        first = key not in self.held or self.held[key].number > number
+        before += len(self._told) + sum(trial.number < number for trial in self.claimed.values())
+        first = key not in self.claimed or self.claimed[key].number > number
         if first and key not in self._told and (most is None or before < most):
             return True
-        self._abandon(number, BEATEN)
+        self._fail_trial(number, BEATEN)
         return False
 
-    def keep(self, told: FrozenTrial) -> bool:
+    def append(self, told: FrozenTrial) -> bool:
         """Finish the claim. What was finished by another process meanwhile stays as that one left it."""
         key = told.user_attrs["key"]
         number, entry = self._claims[key], entry_of(told)
@@ -97,7 +97,7 @@ class Shared:
 
         with writing(self._study, told):
             try:
-                patiently(finish)
+                retry(finish)
             except UpdateFinishedTrialError:
                 stored = self._trials()[number]
                 if "abandoned" in stored.user_attrs and stored.state == TrialState.FAIL:
@@ -112,21 +112,21 @@ class Shared:
         self._told.difference_update(keys)
         self._died.difference_update(keys)
 
-    def together(self) -> AbstractContextManager[None]:
-        """See `hwnas.search.storage.backends.together`."""
-        return together(self._storage)
+    def transaction(self) -> AbstractContextManager[None]:
+        """See `hwnas.search.storage.backends.transaction`."""
+        return transaction(self._storage)
 
     def close(self) -> None:
         """Give back what was claimed and not told: others need not wait until this process is taken for dead."""
         for key in list(self._claims):
             with contextlib.suppress(Exception):  # a storage that is away learns it from the beat that stopped
-                self._abandon(self._claims[key], RETURNED)
+                self._fail_trial(self._claims[key], RETURNED)
         self._presence.end()
 
     # --- inside ---
 
     def _trials(self) -> list[FrozenTrial]:
-        found = patiently(lambda: self._storage.get_all_trials(self._id, deepcopy=False))
+        found = retry(lambda: self._storage.get_all_trials(self._id, deepcopy=False))
         return sorted(found, key=lambda trial: trial.number)
 
     def _look(self) -> None:
@@ -145,9 +145,9 @@ class Shared:
                 self._unfinished.append(trial.number)
                 if key not in self._claims or self._claims[key] != trial.number:
                     held.setdefault(key, trial)
-        self.held = held
+        self.claimed = held
         if held:
-            self._bury(held)
+            self._reap_stale_trials(held)
 
     def _finished(self, key: str, trial: FrozenTrial) -> None:
         reason = trial.user_attrs.get("abandoned") if trial.state == TrialState.FAIL else None
@@ -159,23 +159,23 @@ class Shared:
             self._found.append(trial)
             (self._died.add if deaths_of(trial) else self._died.discard)(key)
 
-    def _bury(self, held: dict[str, FrozenTrial]) -> None:
+    def _reap_stale_trials(self, held: dict[str, FrozenTrial]) -> None:
         """Fail the claims of processes that died."""
-        cards = patiently(lambda: self._storage.get_study_user_attrs(self._id))
+        cards = retry(lambda: self._storage.get_study_user_attrs(self._id))
         for key, trial in list(held.items()):
             worker = str(trial.user_attrs.get("worker"))
-            if not self._presence.lives(worker, cards.get(f"{_WORKER}{worker}")):
+            if not self._presence.is_alive(worker, cards.get(f"{_WORKER}{worker}")):
                 del held[key]
-                self._abandon(trial.number, DIED)
+                self._fail_trial(trial.number, DIED)
 
-    def _abandon(self, number: int, reason: str) -> None:
+    def _fail_trial(self, number: int, reason: str) -> None:
         def fail() -> None:
             trial_id = self._trial_id(number)
             self._storage.set_trial_user_attr(trial_id, "abandoned", reason)
             self._storage.set_trial_state_values(trial_id, TrialState.FAIL)
 
         with contextlib.suppress(UpdateFinishedTrialError):  # it was told, or failed by another process
-            patiently(fail)
+            retry(fail)
         trial = self._trials()[number]
         self._claims = {key: claimed for key, claimed in self._claims.items() if claimed != number}
         self._unfinished = [one for one in self._unfinished if one != number]
@@ -193,7 +193,7 @@ class Shared:
             return self._number(self._storage.create_new_trial(self._id, template_trial=entry))
 
         with writing(self._study, entry):
-            return patiently(create)
+            return retry(create)
 
     def _own(self, trials: Iterable[FrozenTrial], entry: FrozenTrial) -> int | None:
         same = ("key", "worker")

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from hwnas.population import Codes
 from hwnas.predictors import Predictor
-from hwnas.search.surrogate.batch_proposal import brood
+from hwnas.search.surrogate.batch_proposal import propose_batch
 from hwnas.search.surrogate.candidates import Candidates, Floats, Integers, PerNetwork, Pool
-from hwnas.search.surrogate.ehvi import Cells, below, expected_improvements, improvements, normal
+from hwnas.search.surrogate.ehvi import BoxDecomposition, expected_improvements, improvements, normal, probability_below
 from hwnas.search.surrogate.evolution import REFUSED, evolve
 from hwnas.search.surrogate.initial_design import stratified
-from hwnas.search.surrogate.online_gp import Belief, Watched
+from hwnas.search.surrogate.online_gp import CachedPosterior, OnlineGP
 
 DESIGN = 10
 """Networks that are evaluated before anything is learned."""
@@ -38,7 +38,7 @@ MANY, TOGETHER = 600, 20
 
 
 @dataclass(frozen=True, eq=False)
-class Told:
+class Observations:
     """What a study holds, in order."""
 
     codes: Codes
@@ -60,11 +60,11 @@ class _Priced:
 
 
 @dataclass(frozen=True, eq=False)
-class _Last:
+class _WarmState:
     """The belief of the last proposal, and what it was told."""
 
-    belief: Belief
-    watched: Watched
+    belief: OnlineGP
+    watched: CachedPosterior
     fitted: int
     codes: Codes
     targets: Floats
@@ -81,7 +81,7 @@ class _Last:
 
 
 @final
-class Guide:
+class Acquisition:
     """Proposes for studies of one space with one learned objective.
 
     What it holds is worked out from what is told alone: a guide that was made afresh proposes the same.
@@ -109,16 +109,16 @@ class Guide:
         """
         self.candidates, self.known, self.limits, self.design = candidates, known, limits, design
         self.bound, self.confidence = bound, confidence
-        self._last: _Last | None = None
+        self._last: _WarmState | None = None
         self._queue: tuple[bytes, Codes] = b"", np.empty((0, 0), np.intp)
         """The proposals that were worked out together, and what from."""
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         """What makes another study of it, beside what it is worked out from; nothing where it is as usual."""
         return "" if self.bound is None or self.confidence == 0.5 else f" held with {self.confidence:g}"
 
-    def propose(self, told: Told, opened: Codes, seed: Sequence[int]) -> Codes | None:
+    def propose(self, told: Observations, opened: Codes, seed: Sequence[int]) -> Codes | None:
         """The next network (choices,), none of those told or open; None if no other one holds the limits."""
         rng = np.random.default_rng(list(seed))
         scored = told.targets[np.isfinite(told.targets)]
@@ -140,36 +140,36 @@ class Guide:
         chosen: Codes = priced.pool.codes[place]
         return chosen
 
-    def _promising(self, told: Told, opened: Codes, rng: np.random.Generator) -> Codes | None:
+    def _promising(self, told: Observations, opened: Codes, rng: np.random.Generator) -> Codes | None:
         """The best by expected gain, as if open networks had turned out as predicted."""
         last = self._believed(told)
         belief, kept, before = last.belief, last.belief.count, np.concatenate([told.codes, opened])
         try:
             placed = belief.place(self.candidates.features(opened))
-            expected = belief.look(placed)[0]
+            expected = belief.predict(placed)[0]
             for point, value in zip(placed, expected, strict=True):
-                belief.take(point, float(value))
+                belief.add(point, float(value))
             cells = self._cells(last, told, opened, -belief.warp.back(expected))
             if self.candidates.everything is None:
                 promise = partial(self._gains, belief, cells, before)
                 return evolve(self.candidates, promise, before, rng, excess=self._excess)
             priced = self._standing
             free = priced.allowed & ~priced.pool.holds(before)
-            mean, deviation = last.watched.look()
+            mean, deviation = last.watched.predict()
             gains = self._gain(belief, cells, priced.costs, mean, deviation, priced.pool.row)
             return priced.pool.codes[int(np.argmax(np.where(free, gains, -np.inf)))] if free.any() else None
         finally:
-            belief.forget(kept)
-            last.watched.forget(kept)
+            belief.rollback(kept)
+            last.watched.rollback(kept)
 
     # --- when there are many scores ---
 
-    def _next_of_many(self, told: Told, opened: Codes, seed: int) -> Codes | None:
+    def _next_of_many(self, told: Observations, opened: Codes, seed: int) -> Codes | None:
         """The next of those worked out together from the last full score of scores, or of more where all are taken."""
         scored = np.flatnonzero(np.isfinite(told.targets))
         before = set(map(bytes, told.codes)) | set(map(bytes, opened))
         until = int(scored[len(scored) // TOGETHER * TOGETHER - 1]) + 1
-        first = Told(told.codes[:until], told.targets[:until], told.valid[:until])
+        first = Observations(told.codes[:until], told.targets[:until], told.valid[:until])
         parts = (np.array([seed]), first.codes, first.targets, first.valid)
         origin = b"".join(part.tobytes() for part in parts)
         if self._queue[0] != origin:
@@ -181,7 +181,7 @@ class Guide:
             self._queue = origin, np.array([*self._queue[1], *free], dtype=np.intp)
         return free[0] if free else None
 
-    def _together(self, told: Told, taken: set[bytes], rng: np.random.Generator) -> Codes:
+    def _together(self, told: Observations, taken: set[bytes], rng: np.random.Generator) -> Codes:
         """Networks that promise the most when scores are told by the choices in common, the best first."""
         scored = np.isfinite(told.targets)
         codes, targets = told.codes[scored], told.targets[scored]
@@ -192,7 +192,7 @@ class Guide:
             reference = min(reference, self.bound)
         costs = self._costs(codes)
         valid = told.valid[scored]
-        cells = Cells.of(costs[valid], targets[valid], within.min(axis=0), within.max(axis=0), reference)
+        cells = BoxDecomposition.of(costs[valid], targets[valid], within.min(axis=0), within.max(axis=0), reference)
 
         def gains(of: Codes, expected: Floats, error: float) -> Floats:
             promised = expected_improvements(-expected, error, cells.levels)
@@ -202,7 +202,7 @@ class Guide:
             return self._held(gained, normal((self.bound + expected) / error))
 
         ranks = moocore.pareto_rank(np.column_stack([costs, targets]))
-        return brood(
+        return propose_batch(
             self.candidates, codes, -targets, rng, taken=taken, excess=self._excess,
             count=2 * TOGETHER, order=np.lexsort((targets, ranks, ~valid)), merit=gains,
         )  # fmt: skip
@@ -235,7 +235,7 @@ class Guide:
 
     # --- what is learned ---
 
-    def _believed(self, told: Told) -> _Last:
+    def _believed(self, told: Observations) -> _WarmState:
         """The belief after all that was told; only what is new to it is taken in, unless it is time for another fit."""
         scored = np.isfinite(told.targets)
         codes, targets = told.codes[scored], told.targets[scored]
@@ -243,19 +243,21 @@ class Guide:
         if last is None or not last.leads_to(codes, targets, fit):
             at = np.linspace(0, fit - 1, min(fit, FITTED)).astype(np.intp)
             features = self.candidates.features(codes[at])
-            belief = Belief(Predictor.fit(features, -targets[at], self.candidates.groups))
-            last = _Last(belief, Watched(belief, self._standing.pool.features), fit, codes[:0], targets[:0])
+            belief = OnlineGP(Predictor.fit(features, -targets[at], self.candidates.groups))
+            last = _WarmState(
+                belief, CachedPosterior(belief, self._standing.pool.features), fit, codes[:0], targets[:0]
+            )
         known = len(last.targets)
         placed = last.belief.place(self.candidates.features(codes[known:]))
         for point, value in zip(placed, last.belief.warp.forward(-targets[known:]), strict=True):
-            last.belief.take(point, float(value))
+            last.belief.add(point, float(value))
         self._last = replace(last, codes=codes, targets=targets)
         return self._last
 
-    def _cells(self, last: _Last, told: Told, opened: Codes, expected: Floats) -> Cells:
+    def _cells(self, last: _WarmState, told: Observations, opened: Codes, expected: Floats) -> BoxDecomposition:
         """The cells that what was told, and is expected of what is open, leaves to be gained."""
         standing = self._standing
-        usual = last.watched.look()[0][standing.pool.row]
+        usual = last.watched.predict()[0][standing.pool.row]
         reference = -float(last.belief.warp.back(np.quantile(usual, [UNWANTED]))[0])
         if self.bound is not None:
             reference = min(reference, self.bound)
@@ -263,12 +265,12 @@ class Guide:
         low, high = within.min(axis=0), within.max(axis=0)
         costs = self._costs(np.concatenate([told.codes[told.valid], opened]))
         targets = np.concatenate([told.targets[told.valid], expected])
-        return Cells.of(costs, targets, low, high, reference)
+        return BoxDecomposition.of(costs, targets, low, high, reference)
 
-    def _gains(self, belief: Belief, cells: Cells, before: Codes, codes: Codes) -> Floats:
+    def _gains(self, belief: OnlineGP, cells: BoxDecomposition, before: Codes, codes: Codes) -> Floats:
         """(networks,) expected gains; -1 and less for what must not be proposed, less the more it exceeds a limit."""
         features = self.candidates.features(codes)
-        mean, deviation = belief.look(belief.place(features))
+        mean, deviation = belief.predict(belief.place(features))
         gains = self._gain(belief, cells, self._costs(codes), mean, deviation, np.arange(len(codes)))
         seen = {row.tobytes() for row in before}
         known = np.array([row.tobytes() in seen for row in codes], dtype=np.bool_)
@@ -276,7 +278,7 @@ class Guide:
         return np.where(refused < REFUSED, refused, np.where(known, -np.inf, gains))
 
     def _gain(
-        self, belief: Belief, cells: Cells, costs: Floats, mean: Floats, deviation: Floats, row: Integers
+        self, belief: OnlineGP, cells: BoxDecomposition, costs: Floats, mean: Floats, deviation: Floats, row: Integers
     ) -> Floats:
         """(networks,) expected gains of networks with these costs, predicted as the given row of `mean` is.
 
@@ -287,7 +289,7 @@ class Guide:
         gains: Floats = (cells.widths(costs) * promised[row]).sum(axis=1)
         if self.bound is None:
             return gains
-        return self._held(gains, below(mean, deviation, warp, self.bound)[row])
+        return self._held(gains, probability_below(mean, deviation, warp, self.bound)[row])
 
     def _held(self, gains: Floats, held: Floats) -> Floats:
         """Gains where the bound is held surely enough; below zero elsewhere, less the less sure it is."""

@@ -11,10 +11,10 @@ from hwnas.population import Codes
 from hwnas.search.surrogate.candidates import Candidates, Floats, Integers, Table
 from hwnas.search.surrogate.evolution import offspring
 
-Merit = Callable[[Codes, Floats, float], Floats]
+AcquisitionFunction = Callable[[Codes, Floats, float], Floats]
 """Of networks, their expected scores and the usual error of these, what they are worth."""
 
-BROOD = 100
+BATCH = 100
 """Networks that are chosen at a time."""
 BEST, LATEST, OTHERS = 400, 200, 400
 """Evaluations that are learned from. The others are of every rank: without them, what is far off is forgotten."""
@@ -29,12 +29,12 @@ FIRST = 0.2
 """Share of the calls for random networks, before anything is learned: with fewer, the first valley is all there is."""
 TURNS = 50
 """How often some are drawn, at most, until so many are within the limits."""
-APART = 4
+MIN_DISTANCE = 4
 """Choices in which those of one brood differ at least, as long as there are enough."""
 
 
 @final
-class Likeness:
+class HammingKernelRidge:
     """A score by kernel ridge regression; two networks are alike by the share of their choices that are equal."""
 
     def __init__(self, sizes: Integers, codes: Codes, scores: Floats, order: float) -> None:
@@ -69,7 +69,7 @@ class Likeness:
         return alike
 
 
-def brood(
+def propose_batch(
     candidates: Candidates,
     codes: Codes,
     scores: Floats,
@@ -77,9 +77,9 @@ def brood(
     *,
     taken: set[bytes],
     excess: Callable[[Codes], Floats],
-    count: int = BROOD,
+    count: int = BATCH,
     order: Integers | None = None,
-    merit: Merit | None = None,
+    merit: AcquisitionFunction | None = None,
 ) -> Codes:
     """So many new networks within the limits, or fewer where fewer are found, the most promising first.
 
@@ -95,8 +95,8 @@ def brood(
     order = np.argsort(-scores, kind="stable") if order is None else order
     latest, others = np.arange(max(len(codes) - LATEST, 0), len(codes)), order[:: max(len(order) // OTHERS, 1)]
     learned = np.unique(np.concatenate([order[:BEST], latest, others]))
-    turn = len(codes) // BROOD % len(ORDERS)
-    likeness = Likeness(candidates.sizes, codes[learned], scores[learned], ORDERS[turn])
+    turn = len(codes) // BATCH % len(ORDERS)
+    likeness = HammingKernelRidge(candidates.sizes, codes[learned], scores[learned], ORDERS[turn])
 
     def promise(of: Codes) -> Floats:
         told = likeness.of(of)
@@ -136,8 +136,8 @@ def best_within(
     codes = _drawn(candidates, excess, max(int(FIRST * calls), 1), rng)
     scores, taken = score(codes), set(map(bytes, codes))
     while 0 < len(codes) < calls:
-        count = min(BROOD, calls - len(codes))
-        chosen = brood(candidates, codes, scores, rng, taken=taken, excess=excess, count=count)
+        count = min(BATCH, calls - len(codes))
+        chosen = propose_batch(candidates, codes, scores, rng, taken=taken, excess=excess, count=count)
         if not len(chosen):
             break
         taken.update(map(bytes, chosen))
@@ -169,7 +169,7 @@ def _new(codes: Codes, known: dict[bytes, float]) -> Codes:
 def _spread(codes: Codes, count: int) -> Integers:
     """Places of so many networks, the first before others, unless they are too near to one that was chosen."""
     chosen: list[int] = []
-    for apart in range(APART, 0, -1):
+    for apart in range(MIN_DISTANCE, 0, -1):
         near = np.zeros(len(codes), dtype=np.bool_)
         near[chosen] = True
         for place in chosen:

@@ -20,7 +20,7 @@ LATTICE, GENERATOR = 512, 149
 
 @final
 @dataclass(frozen=True, eq=False)
-class Cells:
+class BoxDecomposition:
     """The box below the reference, in the known costs, cut where the best target that was told changes.
 
     Whoever costs no more than a cell's upper corner and reaches a target below its level adds the difference there.
@@ -34,7 +34,7 @@ class Cells:
     """(cells,) the lowest target that was told at these costs, at most the reference's."""
 
     @classmethod
-    def of(cls, costs: Floats, targets: Floats, low: Floats, reference: Floats, limit: float) -> Cells:
+    def of(cls, costs: Floats, targets: Floats, low: Floats, reference: Floats, limit: float) -> BoxDecomposition:
         """From what was told: `costs` (rows, k), `targets` (rows,); the least costs there are, the reference point."""
         inside = (costs < reference).all(axis=1) & (targets < limit)
         costs, targets = costs[inside], targets[inside]
@@ -50,7 +50,7 @@ class Cells:
         return cls(edges[:-1, None], edges[1:, None], np.concatenate([[limit], best[steps]]))
 
     @classmethod
-    def _sampled(cls, costs: Floats, targets: Floats, low: Floats, reference: Floats, limit: float) -> Cells:
+    def _sampled(cls, costs: Floats, targets: Floats, low: Floats, reference: Floats, limit: float) -> BoxDecomposition:
         """A lattice of points for two and more costs: whoever costs no more than a point has its share of the box."""
         powers = GENERATOR ** np.arange(costs.shape[1]) % LATTICE
         points = low + (reference - low) * ((np.arange(LATTICE)[:, None] * powers + 0.5) / LATTICE % 1)
@@ -93,7 +93,7 @@ def expected_improvements(mean: Floats, deviation: float, levels: Floats) -> Flo
     return found
 
 
-def below(mean: Floats, deviation: Floats, warp: Warp, level: float) -> Floats:
+def probability_below(mean: Floats, deviation: Floats, warp: Warp, level: float) -> Floats:
     """(rows,) with which probability a target is not above a level."""
     return normal((mean - float(warp.forward(np.array([-level]))[0])) / deviation)
 

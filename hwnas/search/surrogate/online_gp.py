@@ -19,7 +19,7 @@ ROOM = 64
 
 
 @final
-class Belief:
+class OnlineGP:
     """A predictor's process on points that are taken in one at a time, its parameters as they were fitted."""
 
     def __init__(self, predictor: Predictor) -> None:
@@ -38,7 +38,7 @@ class Belief:
         placed: Table = self.process.place(features)
         return placed
 
-    def take(self, point: Table, value: float) -> None:
+    def add(self, point: Table, value: float) -> None:
         """Take in the value, as the warp tells it, at a placed point."""
         from scipy.linalg import solve_triangular
 
@@ -52,11 +52,11 @@ class Belief:
         self.whitened[n] = (value - process.mean - row @ self.whitened[:n]) / left
         self.count = n + 1
 
-    def forget(self, count: int) -> None:
+    def rollback(self, count: int) -> None:
         """Go back to the first `count` points."""
         self.count = count
 
-    def look(self, placed: Table) -> tuple[Floats, Floats]:
+    def predict(self, placed: Table) -> tuple[Floats, Floats]:
         """(rows,) means and deviations, as the warp tells values; noise included, calibrated."""
         from scipy.linalg import solve_triangular
 
@@ -82,17 +82,17 @@ class Belief:
 
 
 @final
-class Watched:
+class CachedPosterior:
     """A belief seen from a fixed table of networks: each point that was taken in costs one row, not all of them."""
 
-    def __init__(self, belief: Belief, features: Table) -> None:
+    def __init__(self, belief: OnlineGP, features: Table) -> None:
         self._belief = belief
         self._placed = belief.place(features)
         self._weights = np.empty((ROOM, len(features)), np.float32)
         self._count = 0
 
-    def look(self) -> tuple[Floats, Floats]:
-        """(networks,) means and deviations, as `Belief.look`."""
+    def predict(self) -> tuple[Floats, Floats]:
+        """(networks,) means and deviations, as `Belief.predict`."""
         belief = self._belief
         if belief.count > len(self._weights):
             more = np.empty((belief.count + ROOM - len(self._weights), self._weights.shape[1]), np.float32)
@@ -104,6 +104,6 @@ class Watched:
         self._count = belief.count
         return belief.moments(self._weights[: belief.count])
 
-    def forget(self, count: int) -> None:
+    def rollback(self, count: int) -> None:
         """Go back to the first `count` points."""
         self._count = min(self._count, count)

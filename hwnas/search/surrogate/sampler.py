@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 
 from hwnas.errors import ConfigError
 from hwnas.population import Codes
-from hwnas.search.surrogate.acquisition import DESIGN, Guide, Told
+from hwnas.search.surrogate.acquisition import DESIGN, Acquisition, Observations
 from hwnas.search.surrogate.candidates import Candidates, Integers, PerNetwork, Table, grid
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class GuidedSampler(BaseSampler):
         features: FeaturesOf | None = None,
         seed: int | None = None,
         design: int = DESIGN,
-        guide: Guide | None = None,
+        guide: Acquisition | None = None,
         exhausted: Callable[[str], Exception] | None = None,
     ) -> None:
         """Tell it what is known.
@@ -62,7 +62,7 @@ class GuidedSampler(BaseSampler):
         self._seed = int(np.random.default_rng(seed).integers(2**31))
         self._random = RandomSampler(seed=self._seed)
         self._space = IntersectionSearchSpace()
-        self._made: tuple[dict[str, BaseDistribution], Guide] | None = None
+        self._made: tuple[dict[str, BaseDistribution], Acquisition] | None = None
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """The categorical parameters that all trials have."""
@@ -87,7 +87,7 @@ class GuidedSampler(BaseSampler):
         open_ = [t for t in trials if t.state == TrialState.RUNNING and t.number != trial.number]
         open_ = [t for t in open_ if t.params.keys() >= search_space.keys()]
         scored = [t.state == TrialState.COMPLETE and UNSCORED not in t.user_attrs for t in ended]
-        told = Told(
+        told = Observations(
             guide.candidates.encode([t.params for t in ended]),
             np.array([sign * t.values[learned] if ok else np.nan for t, ok in zip(ended, scored, strict=True)]),
             np.array([ok and _holds(t) for t, ok in zip(ended, scored, strict=True)], dtype=np.bool_),
@@ -110,13 +110,13 @@ class GuidedSampler(BaseSampler):
         """Draws differ from process to process; proposals do not hang on them."""
         self._random.reseed_rng()
 
-    def _guide_of(self, search_space: dict[str, BaseDistribution], directions: Sequence[StudyDirection]) -> Guide:
+    def _guide_of(self, search_space: dict[str, BaseDistribution], directions: Sequence[StudyDirection]) -> Acquisition:
         if self._made is None or self._made[0] != search_space:
             options = {n: d.choices for n, d in search_space.items() if isinstance(d, CategoricalDistribution)}
             candidates = grid(options, self._features)  # type: ignore[arg-type]  # None is no option of a network
             signs = {place: 1.0 if d == StudyDirection.MINIMIZE else -1.0 for place, d in enumerate(directions)}
             known = [_by_params(cost, signs[place], candidates) for place, cost in sorted(self._known.items())]
-            self._made = search_space, Guide(candidates, known, design=self._design)
+            self._made = search_space, Acquisition(candidates, known, design=self._design)
         return self._made[1]
 
 

@@ -11,10 +11,10 @@ from hwnas.search.evaluate import Evaluation
 from hwnas.search.progress import Progress
 from hwnas.search.score_store import Score, ScoreStore
 from hwnas.search.study import Study, Trial
-from hwnas.search.workers.score_cache import Ledger
+from hwnas.search.workers.score_cache import ScoreBuffer
 from hwnas.space import Architecture
 
-Scoring = Callable[[Architecture, Ledger], Evaluation]
+Scoring = Callable[[Architecture, ScoreBuffer], Evaluation]
 """What a worker does with an architecture; the ledger holds what the store knows of it."""
 TRIES = 3
 """So many workers may die of one architecture, scored alone; then it counts as failed."""
@@ -37,7 +37,7 @@ class Done:
 
 
 @dataclass
-class Source:
+class Dispatcher:
     """Hands out batches of a study, takes results in, and gives what was lost with its worker to another one."""
 
     study: Study
@@ -57,9 +57,9 @@ class Source:
         """Whether a batch is in the worker's hands."""
         return worker in self._open
 
-    def hand(self, worker: str) -> list[Task] | None:
+    def dispatch(self, worker: str) -> list[Task] | None:
         """The worker's next batch; an empty one when there will be none; None while one may come up."""
-        if self.raised is not None or self.study.told >= self.trials:
+        if self.raised is not None or self.study.n_trials >= self.trials:
             return []
         asked = [self._alone.pop()] if self._alone else self._asked()
         if asked:
@@ -67,7 +67,7 @@ class Source:
             return [Task(trial.architecture, self._known(trial.architecture)) for trial in asked]
         return None if self._open or self.study.waits else []
 
-    def take(self, worker: str, done: Done) -> None:
+    def complete(self, worker: str, done: Done) -> None:
         """What came of the batch that is in the worker's hands; all of it is on the disk when this returns."""
         batch = self._open.pop(worker)
         pairs = list(zip(batch, done.scored, strict=False))
@@ -78,7 +78,7 @@ class Source:
         if self.progress is not None:
             self.progress(self.study.progress(self.trials, time.monotonic() - self._started))
 
-    def lose(self, worker: str) -> None:
+    def requeue(self, worker: str) -> None:
         """The worker died: each architecture of its batch is tried alone, so that the one that kills is found."""
         batch = self._open[worker]
         if len(batch) > 1:
@@ -90,7 +90,7 @@ class Source:
             self._alone.extend(self._open.pop(worker))
         else:
             failed = f"{deaths} workers died while they scored it"
-            self.take(worker, Done(((Evaluation(batch[0].architecture, {}, failed=failed, deaths=deaths), ()),)))
+            self.complete(worker, Done(((Evaluation(batch[0].architecture, {}, failed=failed, deaths=deaths), ()),)))
 
     def _asked(self) -> list[Trial]:
         asked: list[Trial] = []
@@ -109,7 +109,7 @@ def score_all(scoring: Scoring, tasks: Sequence[Task]) -> Done:
     """A batch, as far as no error stops it."""
     scored: list[tuple[Evaluation, tuple[Score, ...]]] = []
     for task in tasks:
-        ledger = Ledger(task.known)
+        ledger = ScoreBuffer(task.known)
         try:
             evaluation = scoring(task.architecture, ledger)
         except HwnasError as error:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from hwnas.errors import HwnasError, RunError
-from hwnas.search.workers.dispatcher import Done, Source, Task
+from hwnas.search.workers.dispatcher import Dispatcher, Done, Task
 
 TRIES = 3
 """So many actors, and so many desks, may die in a row with nothing done; and so often Tune starts a worker's actor
@@ -27,10 +27,10 @@ class Desk(Protocol):
 
 
 @dataclass
-class Crew:
+class WorkerPool:
     """The workers as the driver sees them: who waits for a batch, and how many there are."""
 
-    source: Source
+    source: Dispatcher
     count: int
     desk: Desk
     _over: bool = False
@@ -40,7 +40,7 @@ class Crew:
     _laid: dict[str, tuple[str, int, Sequence[Task]]] = field(default_factory=dict)
     """By worker, what was laid on the desk last: for which actor, and its number. It may have been taken by now."""
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-    _barren: int = 0
+    _idle_deaths: int = 0
     """Actors in a row that died with nothing in hand."""
     _desks: int = 0
     """Desks in a row that died before a batch came back."""
@@ -59,7 +59,7 @@ class Crew:
         """Return whether workers cannot even be told that it has ended."""
         return self._desks > TRIES
 
-    def hires(self, worker: str) -> bool:
+    def wants_worker(self, worker: str) -> bool:
         """Whether one more is wanted; who waits for a batch gets one, if there is one by now."""
         self._serve()
         if self.ended or len(self._hired) >= self.count:
@@ -67,12 +67,12 @@ class Crew:
         self._hired.add(worker)
         return True
 
-    def heard(self, worker: str, actor: str, done: Done | None) -> None:
+    def on_result(self, worker: str, actor: str, done: Done | None) -> None:
         """An actor is up, or gives back its batch."""
         if done is not None and self.source.has(worker):
-            self._barren = self._desks = 0
+            self._idle_deaths = self._desks = 0
             with self._kept():
-                self.source.take(worker, done)
+                self.source.complete(worker, done)
         elif done is not None and done.raised is not None:
             self.source.raised = self.source.raised or done.raised
         self._waiting[worker] = actor
@@ -96,31 +96,31 @@ class Crew:
             self._waiting[worker] = actor
             self._serve()
 
-    def lost(self, worker: str) -> None:
+    def on_worker_died(self, worker: str) -> None:
         """Its actor died, and will have a successor; until that is up, others get what it had in hand."""
         self._waiting.pop(worker, None)
         self._laid.pop(worker, None)
         if self.source.has(worker):
             with self._kept():
-                self.source.lose(worker)
+                self.source.requeue(worker)
         else:
-            self._barren += 1
-        if self._barren >= TRIES and self.source.raised is None:
+            self._idle_deaths += 1
+        if self._idle_deaths >= TRIES and self.source.raised is None:
             self.source.raised = RunError(
-                f"{self._barren} workers in a row died before they were handed anything",
+                f"{self._idle_deaths} workers in a row died before they were handed anything",
                 where="search.runner: ray",
                 allowed="A worker opens the run and scores; what it may use stands in search.ray",
                 do="Look at Ray's log of the workers (memory is the usual reason), and run the same command again",
             )
         self._serve()
 
-    def left(self, worker: str, *, died: bool) -> None:
+    def on_worker_exit(self, worker: str, *, died: bool) -> None:
         """It ended, or its actors died so often that Tune gave it up."""
         self._hired.discard(worker)
         self._waiting.pop(worker, None)
         self._laid.pop(worker, None)
         if died:
-            self.lost(worker)
+            self.on_worker_died(worker)
 
     @contextlib.contextmanager
     def _kept(self) -> Iterator[None]:
@@ -134,7 +134,7 @@ class Crew:
         for worker, actor in list(self._waiting.items()):
             tasks: list[Task] | None = []
             with self._kept():
-                tasks = self.source.hand(worker)
+                tasks = self.source.dispatch(worker)
             if tasks is not None:
                 del self._waiting[worker]
                 self._over = self._over or not tasks

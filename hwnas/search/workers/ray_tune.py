@@ -27,8 +27,8 @@ from hwnas.search.score_store import ScoreStore
 from hwnas.search.study import Study
 from hwnas.search.workers.cluster import Watched, cluster
 from hwnas.search.workers.coordinator import Desks, take
-from hwnas.search.workers.dispatcher import Done, Scoring, Source, score_all
-from hwnas.search.workers.pool import TRIES, Crew
+from hwnas.search.workers.dispatcher import Dispatcher, Done, Scoring, score_all
+from hwnas.search.workers.pool import TRIES, WorkerPool
 
 QUIET = {  # Tune writes nothing and installs no handler of signals; actors stay in the driver's folder
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -77,9 +77,9 @@ def run_on_ray(
     """
     tune = optional("ray.tune", extra="ray", why="search.runner: ray")
     study.retry()
-    if study.told >= trials:
+    if study.n_trials >= trials:
         return study.finished(trials)
-    source = Source(study, trials, workers.batch, progress, store, producers or {})
+    source = Dispatcher(study, trials, workers.batch, progress, store, producers or {})
     environment = QUIET | {"TUNE_MAX_PENDING_TRIALS_PG": str(workers.count + 1)}  # else one actor starts at a time
     with (
         _environment(environment),
@@ -89,7 +89,7 @@ def run_on_ray(
     ):
         warnings.simplefilter("ignore")  # Tune warns of what it is told on purpose
         desks = Desks()
-        crew = Crew(source, workers.count, desks)
+        crew = WorkerPool(source, workers.count, desks)
         actor = tune.with_parameters(_actor(tune), made=_pickled(make), folder=str(Path.cwd()), desk=desks.name)
         tuner = tune.Tuner(
             tune.with_resources(actor, _resources(workers)),
@@ -108,7 +108,7 @@ def run_on_ray(
     return study.finished(trials)
 
 
-def _searcher(crew: Crew) -> Any:
+def _searcher(crew: WorkerPool) -> Any:
     from ray.tune.search import Searcher
 
     class StudySearcher(Searcher):
@@ -118,17 +118,17 @@ def _searcher(crew: Crew) -> Any:
             super().__init__(metric=None, mode=None)
 
         def suggest(self, trial_id: str) -> Any:
-            hired = crew.hires(trial_id)
+            hired = crew.wants_worker(trial_id)
             return {} if hired else Searcher.FINISHED if crew.ended else None
 
         def on_trial_result(self, trial_id: str, result: Any) -> None:
             if "stranded" in result:
                 crew.stranded(trial_id, result["actor"], result["stranded"])
             else:
-                crew.heard(trial_id, result["actor"], result["given_back"])
+                crew.on_result(trial_id, result["actor"], result["given_back"])
 
         def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
-            crew.left(trial_id, died=error)
+            crew.on_worker_exit(trial_id, died=error)
 
         def save(self, checkpoint_path: str) -> None:
             """Nothing: the study is what is kept."""
@@ -139,7 +139,7 @@ def _searcher(crew: Crew) -> Any:
     return StudySearcher()
 
 
-def _fit(tuner: Any, source: Source, watched: Watched) -> None:
+def _fit(tuner: Any, source: Dispatcher, watched: Watched) -> None:
     """Let Tune work to the end, and where it cannot, have the search end for the reason behind it.
 
     Raises:
@@ -163,7 +163,7 @@ class _Ended(BaseException):
     """Passes through Tune, which would first tidy up after any other exception, and wait for what is gone."""
 
 
-def _watch(tune: Any, crew: Crew, watched: Watched) -> Any:
+def _watch(tune: Any, crew: WorkerPool, watched: Watched) -> Any:
     class Watch(tune.Callback):  # type: ignore[misc]  # Ray has no types
         """Tells the crew of an actor's death at once, for its successor may have to wait for a place; and ends what
         cannot go on."""
@@ -177,7 +177,7 @@ def _watch(tune: Any, crew: Crew, watched: Watched) -> Any:
             return {}
 
         def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-            crew.lost(trial.trial_id)
+            crew.on_worker_died(trial.trial_id)
 
     return Watch()
 

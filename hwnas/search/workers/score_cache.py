@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import final
 
-from hwnas.search.score_store import Book, Score
+from hwnas.search.score_store import Score, ScoreBook
 from hwnas.space import Architecture
 
 
 @final
-class Ledger(Book):
+class ScoreBuffer(ScoreBook):
     """A book without a file: it begins with the scores that are known, and keeps those that are new apart."""
 
     def __init__(self, known: Iterable[Score] = ()) -> None:
@@ -18,7 +18,7 @@ class Ledger(Book):
         self._scores = {(score.architecture.key, score.metric, score.producer): score for score in known}
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """On the way."""
         return "scores on their way to the store"
 

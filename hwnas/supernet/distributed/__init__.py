@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hwnas.registry import member
-from hwnas.supernet.distributed.worker import Heard, Opener, Part
+from hwnas.supernet.distributed.worker import Callbacks, WorkerFactory, WorkerSpec
 
 LAUNCHERS: Mapping[str, str] = {
     "local": "hwnas.supernet.distributed.local:launch",
     "ray": "hwnas.supernet.distributed.ray_train:launch",
 }
 
-__all__ = ["LAUNCHERS", "Heard", "Opener", "Part", "train_together"]
+__all__ = ["LAUNCHERS", "Callbacks", "WorkerFactory", "WorkerSpec", "train_distributed"]
 
 
-def train_together(opener: Opener, processes: int, *, launcher: str = "local", heard: Heard | None = None) -> None:
+def train_distributed(
+    opener: WorkerFactory, processes: int, *, launcher: str = "local", heard: Callbacks | None = None
+) -> None:
     """Train in so many processes at once until all epochs are in the folder of checkpoints.
 
     `opener` is called in each process with the number that the process has on its machine, and gives what it trains; it
@@ -25,4 +27,4 @@ def train_together(opener: Opener, processes: int, *, launcher: str = "local", h
         TrainingError: training diverged, as in one process; or a process was ended. The checkpoints so far are whole.
     """
     launch = member(LAUNCHERS, launcher, what="launcher", where="train: launcher")
-    launch(opener, processes, heard or Heard())
+    launch(opener, processes, heard or Callbacks())

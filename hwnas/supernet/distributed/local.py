@@ -15,14 +15,14 @@ import torch
 from torch import distributed
 
 from hwnas.errors import HwnasError, TrainingError
-from hwnas.supernet.distributed.worker import Heard, Opener, do_part, join
-from hwnas.supernet.process_group import Team
+from hwnas.supernet.distributed.worker import Callbacks, WorkerFactory, init_process_group, run_worker
+from hwnas.supernet.process_group import ProcessGroup
 
 GRACE_S = 30.0
 """How long a process may take to end, once it says nothing more or is asked to."""
 
 
-def launch(opener: Opener, processes: int, heard: Heard) -> None:
+def launch(opener: WorkerFactory, processes: int, heard: Callbacks) -> None:
     """Start the processes, pass on what the first one tells, and end all of them if one fails.
 
     Raises:
@@ -36,7 +36,7 @@ def launch(opener: Opener, processes: int, heard: Heard) -> None:
         try:
             for rank in range(processes):
                 ours, theirs = context.Pipe(duplex=False)
-                given = (opener, Team(rank, processes), meeting, theirs, os.getpid())
+                given = (opener, ProcessGroup(rank, processes), meeting, theirs, os.getpid())
                 process = context.Process(target=_work, args=given, name=f"training {rank + 1}", daemon=True)
                 process.start()
                 theirs.close()
@@ -46,7 +46,7 @@ def launch(opener: Opener, processes: int, heard: Heard) -> None:
             _end(team.values())
 
 
-def _listen(team: dict[Connection, BaseProcess], heard: Heard) -> None:
+def _listen(team: dict[Connection, BaseProcess], heard: Callbacks) -> None:
     """Until all are done; the first process is the first one of the team."""
     [first, *_], open_ends = team, dict(team)
     while open_ends:
@@ -89,7 +89,7 @@ def _end(processes: Any) -> None:
             process.join()
 
 
-def _work(opener: Opener, team: Team, meeting: str, told: Connection, parent: int) -> None:
+def _work(opener: WorkerFactory, team: ProcessGroup, meeting: str, told: Connection, parent: int) -> None:
     """One process, from its start to its end. A parent that is gone is noticed at the next step."""
 
     def tell(*said: Any) -> None:
@@ -101,8 +101,8 @@ def _work(opener: Opener, team: Team, meeting: str, told: Connection, parent: in
         if torch.get_num_threads() > 1:
             torch.set_num_threads(max(1, torch.get_num_threads() // team.size))
         part = opener(team.rank)
-        join(part, team, meeting)
-        do_part(part, team, tell)
+        init_process_group(part, team, meeting)
+        run_worker(part, team, tell)
         tell("done")
         distributed.destroy_process_group()
     except KeyboardInterrupt:

@@ -6,13 +6,13 @@ from typing import Any
 
 from hwnas.errors import HwnasError, TrainingError, reason
 from hwnas.registry import optional
-from hwnas.supernet.distributed.worker import PATIENCE, Heard, Opener, do_part
-from hwnas.supernet.process_group import Team
+from hwnas.supernet.distributed.worker import PATIENCE, Callbacks, WorkerFactory, run_worker
+from hwnas.supernet.process_group import ProcessGroup
 
 WHY = "train.launcher: ray"
 
 
-def launch(opener: Opener, processes: int, heard: Heard) -> None:
+def launch(opener: WorkerFactory, processes: int, heard: Callbacks) -> None:
     """Start the processes as Ray's workers and wait for them. Progress is Ray's own; epochs are in the checkpoints.
 
     Raises:
@@ -46,8 +46,8 @@ def launch(opener: Opener, processes: int, heard: Heard) -> None:
 def _work(given: dict[str, Any]) -> None:
     """One of Ray's workers; the process group is there already."""
     context = optional("ray.train", extra="ray", why=WHY).get_context()
-    team = Team(context.get_world_rank(), context.get_world_size())
-    do_part(given["opener"](context.get_local_rank()), team, lambda *said: None)
+    team = ProcessGroup(context.get_world_rank(), context.get_world_size())
+    run_worker(given["opener"](context.get_local_rank()), team, lambda *said: None)
 
 
 def _of_hwnas(error: BaseException | None) -> HwnasError | None:

@@ -13,7 +13,7 @@ from torch import distributed, nn
 
 from hwnas.data import Dataset
 from hwnas.space import AnySpace
-from hwnas.supernet.process_group import Team
+from hwnas.supernet.process_group import ProcessGroup
 from hwnas.supernet.slicing.channel_sorting import Sorting
 from hwnas.supernet.strategies import Step
 from hwnas.supernet.training.recipe import Recipe
@@ -26,7 +26,7 @@ PATIENCE = timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class Part:
+class WorkerSpec:
     """What a process trains: the arguments of `train`."""
 
     supernet: Supernet
@@ -39,12 +39,12 @@ class Part:
     teacher: nn.Module | None = None
 
 
-Opener = Callable[[int], Part]
+WorkerFactory = Callable[[int], WorkerSpec]
 """Gives what a process trains, by the number that it has on its machine: on a GPU of its own, if there are GPUs."""
 
 
 @dataclass(frozen=True)
-class Heard:
+class Callbacks:
     """Who is told of what; the arguments of `train`."""
 
     step: Callable[[Step], None] | None = None
@@ -59,7 +59,7 @@ class Heard:
             listener(*told)
 
 
-def do_part(part: Part, team: Team, tell: Callable[..., None]) -> None:
+def run_worker(part: WorkerSpec, team: ProcessGroup, tell: Callable[..., None]) -> None:
     """Train with the others. The first process tells of all; the others of steps alone, as a sign of life."""
     train(
         part.supernet,
@@ -73,12 +73,12 @@ def do_part(part: Part, team: Team, tell: Callable[..., None]) -> None:
         team=team,
         on_step=lambda step: tell("step", step),
         on_epoch=lambda epoch: tell("epoch", epoch),
-        on_sort=lambda epoch, sorting: tell("sort", epoch, sorting) if team.leads else None,
-        on_trouble=(lambda text: tell("trouble", text)) if team.leads else None,
+        on_sort=lambda epoch, sorting: tell("sort", epoch, sorting) if team.is_main else None,
+        on_trouble=(lambda text: tell("trouble", text)) if team.is_main else None,
     )
 
 
-def join(part: Part, team: Team, meeting: str) -> None:
+def init_process_group(part: WorkerSpec, team: ProcessGroup, meeting: str) -> None:
     """Make PyTorch's process group: NCCL between GPUs, else gloo."""
     device = next(part.supernet.parameters()).device
     if device.type == "cuda":

@@ -19,7 +19,7 @@ from hwnas.errors import SpaceError
 Size = tuple[int, ...]
 
 
-def centre(largest: Tensor, size: Size) -> Tensor:
+def center_crop(largest: Tensor, size: Size) -> Tensor:
     """The part of a shared tensor that a tensor of `size` uses: leading channels, and the centre of a kernel.
 
     The first two axes are (output, input) channels and are cut at the end; any further axis is spatial and is cut on
@@ -57,7 +57,7 @@ def kernel_sizes(key: str, found: Iterable[Size]) -> tuple[Size, ...]:
     return tuple(sizes)
 
 
-def matrices(key: str, sizes: tuple[Size, ...]) -> Iterator[tuple[str, Tensor]]:
+def transform_matrices(key: str, sizes: tuple[Size, ...]) -> Iterator[tuple[str, Tensor]]:
     """The transforming matrices of a shared kernel by name, as identities."""
     for larger, smaller in pairwise(sizes):
         yield _name(key, larger, smaller), torch.eye(math.prod(smaller))
@@ -72,11 +72,11 @@ def transformed(
     largest: Tensor, size: Size, steps: Iterable[tuple[str, Size]], weights: Mapping[str, Tensor | None]
 ) -> Tensor:
     """The kernel of `size` that the steps make of a shared one."""
-    kernel = centre(largest, (*size[:2], *largest.shape[2:]))
+    kernel = center_crop(largest, (*size[:2], *largest.shape[2:]))
     for name, spatial in steps:
         matrix = weights[name]
         assert matrix is not None
-        within = centre(kernel, (*size[:2], *spatial))
+        within = center_crop(kernel, (*size[:2], *spatial))
         kernel = linear(within.flatten(2), matrix).reshape(within.shape)
     return kernel
 

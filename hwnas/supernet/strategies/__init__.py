@@ -10,7 +10,7 @@ from typing import Any
 from hwnas.errors import ConfigError, HwnasError, raised
 from hwnas.registry import member, named
 from hwnas.space import AnySpace
-from hwnas.supernet.strategies.sampled_subnet import Lesson, Step, Strategy, taught_by_the_first
+from hwnas.supernet.strategies.sampled_subnet import SampledSubnet, Step, Strategy, inplace_distillation
 from hwnas.supernet.training.recipe import Recipe
 
 STRATEGIES: Mapping[str, str] = {
@@ -20,7 +20,7 @@ STRATEGIES: Mapping[str, str] = {
     "progressive": "hwnas.supernet.strategies.progressive:progressive",
 }
 
-__all__ = ["STRATEGIES", "Lesson", "Step", "Strategy", "open_strategy", "taught_by_the_first"]
+__all__ = ["STRATEGIES", "SampledSubnet", "Step", "Strategy", "inplace_distillation", "open_strategy"]
 
 
 def open_strategy(space: AnySpace, recipe: Recipe, *, base: Path = Path()) -> Strategy:
@@ -40,9 +40,9 @@ def open_strategy(space: AnySpace, recipe: Recipe, *, base: Path = Path()) -> St
     strategy = _asked(recipe, make, space, recipe) if own else make(space, recipe)
     if not callable(strategy):
         raise _unfit(recipe, f"it gave {type(strategy).__name__}, which cannot be called")
-    largest = [Lesson(space.largest())]
+    largest = [SampledSubnet(space.largest())]
 
-    def lessons(step: Step, rng: random.Random) -> list[Lesson]:
+    def lessons(step: Step, rng: random.Random) -> list[SampledSubnet]:
         if step.epoch <= recipe.largest_epochs:
             return largest
         return _checked(_asked(recipe, strategy, step, rng), recipe) if own else list(strategy(step, rng))
@@ -60,10 +60,10 @@ def _asked(recipe: Recipe, function: Any, *given: Any) -> Any:
         raise _unfit(recipe, f"it raised {raised(error)}") from error
 
 
-def _checked(found: Any, recipe: Recipe) -> list[Lesson]:
+def _checked(found: Any, recipe: Recipe) -> list[SampledSubnet]:
     """What a user's strategy said, if a step can be made of it."""
     lessons = list(found) if isinstance(found, list | tuple) else []
-    if not lessons or not all(isinstance(lesson, Lesson) for lesson in lessons):
+    if not lessons or not all(isinstance(lesson, SampledSubnet) for lesson in lessons):
         raise _unfit(recipe, f"it said {str(found)[:80]!r} for a step")
     for place, lesson in enumerate(lessons):
         if lesson.teacher is not None and not 0 <= lesson.teacher < place:

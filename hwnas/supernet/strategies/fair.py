@@ -6,7 +6,7 @@ import random
 
 from hwnas.errors import ConfigError
 from hwnas.space import AnySpace, Architecture, Choice, Value
-from hwnas.supernet.strategies.sampled_subnet import Lesson, Step, Strategy
+from hwnas.supernet.strategies.sampled_subnet import SampledSubnet, Step, Strategy
 from hwnas.supernet.training.recipe import Recipe
 
 MOST = 64
@@ -25,8 +25,8 @@ def fair(space: AnySpace, recipe: Recipe) -> Strategy:
     """
     fair_step(space, random.Random(0))  # the number of networks does not hang on chance
 
-    def lessons(step: Step, rng: random.Random) -> list[Lesson]:
-        return [Lesson(architecture) for architecture in fair_step(space, rng)]
+    def lessons(step: Step, rng: random.Random) -> list[SampledSubnet]:
+        return [SampledSubnet(architecture) for architecture in fair_step(space, rng)]
 
     return lessons
 

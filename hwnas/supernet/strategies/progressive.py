@@ -6,7 +6,7 @@ import random
 
 from hwnas.space import AnySpace, Architecture, Suggest
 from hwnas.supernet.strategies.phases import Phase, phases_of
-from hwnas.supernet.strategies.sampled_subnet import Lesson, Step, Strategy, taught_by_the_first
+from hwnas.supernet.strategies.sampled_subnet import SampledSubnet, Step, Strategy, inplace_distillation
 from hwnas.supernet.training.recipe import Recipe
 
 
@@ -17,11 +17,11 @@ def progressive(space: AnySpace, recipe: Recipe) -> Strategy:
     """
     phases = phases_of(space, recipe)
 
-    def lessons(step: Step, rng: random.Random) -> list[Lesson]:
+    def lessons(step: Step, rng: random.Random) -> list[SampledSubnet]:
         closed = closed_at(phases, step.epoch)
         smallest = narrowed(space, closed, lambda choice: choice.options[0])
         middles = [narrowed(space, closed, lambda choice: choice.draw(rng)) for _ in range(recipe.middles)]
-        return taught_by_the_first([space.largest(), smallest, *middles])
+        return inplace_distillation([space.largest(), smallest, *middles])
 
     return lessons
 

@@ -21,7 +21,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Lesson:
+class SampledSubnet:
     """One network of a step."""
 
     architecture: Architecture
@@ -30,10 +30,10 @@ class Lesson:
     and from the teacher of the recipe if there is one."""
 
 
-Strategy = Callable[[Step, random.Random], Sequence[Lesson]]
+Strategy = Callable[[Step, random.Random], Sequence[SampledSubnet]]
 """The lessons of one optimizer step. All its chance is the generator's, so that a resumed training draws the same."""
 
 
-def taught_by_the_first(architectures: Iterable[Architecture]) -> list[Lesson]:
+def inplace_distillation(architectures: Iterable[Architecture]) -> list[SampledSubnet]:
     """The first network learns from the labels, the others from it."""
-    return [Lesson(architecture, 0 if place else None) for place, architecture in enumerate(architectures)]
+    return [SampledSubnet(architecture, 0 if place else None) for place, architecture in enumerate(architectures)]

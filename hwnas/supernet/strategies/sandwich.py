@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from hwnas.space import AnySpace
-from hwnas.supernet.strategies.sampled_subnet import Lesson, Step, Strategy, taught_by_the_first
+from hwnas.supernet.strategies.sampled_subnet import SampledSubnet, Step, Strategy, inplace_distillation
 from hwnas.supernet.training.recipe import Recipe
 
 
@@ -13,7 +13,7 @@ def sandwich(space: AnySpace, recipe: Recipe) -> Strategy:
     """Largest, smallest, then `recipe.middles` random architectures; all but the largest learn from it."""
     ends = space.largest(), space.smallest()
 
-    def lessons(step: Step, rng: random.Random) -> list[Lesson]:
-        return taught_by_the_first([*ends, *(space.random(rng) for _ in range(recipe.middles))])
+    def lessons(step: Step, rng: random.Random) -> list[SampledSubnet]:
+        return inplace_distillation([*ends, *(space.random(rng) for _ in range(recipe.middles))])
 
     return lessons

@@ -5,14 +5,14 @@ from __future__ import annotations
 import random
 
 from hwnas.space import AnySpace
-from hwnas.supernet.strategies.sampled_subnet import Lesson, Step, Strategy
+from hwnas.supernet.strategies.sampled_subnet import SampledSubnet, Step, Strategy
 from hwnas.supernet.training.recipe import Recipe
 
 
 def single_path(space: AnySpace, recipe: Recipe) -> Strategy:
     """One network a step, drawn as the space draws: uniformly over its architectures. It learns from the labels."""
 
-    def lessons(step: Step, rng: random.Random) -> list[Lesson]:
-        return [Lesson(space.random(rng))]
+    def lessons(step: Step, rng: random.Random) -> list[SampledSubnet]:
+        return [SampledSubnet(space.random(rng))]
 
     return lessons

@@ -13,7 +13,7 @@ Module = TypeVar("Module", bound=nn.Module, covariant=True)
 
 
 @final
-class Average(Generic[Module]):
+class EMA(Generic[Module]):
     """A twin of a module whose weights follow those of the module.
 
     After step n the twin moves by `1 - min(decay, (1 + n) / (10 + n))` of the way, so that the first steps, which are
@@ -24,7 +24,7 @@ class Average(Generic[Module]):
         self.module = copy.deepcopy(module)
         self.decay = decay
 
-    def follow(self, module: nn.Module, step: int) -> None:
+    def update(self, module: nn.Module, step: int) -> None:
         """Take step `step`, counted from 1 since the beginning of training, into account."""
         keep = min(self.decay, (1 + step) / (10 + step))
         own, others = (list(one.parameters()) for one in (self.module, module))

@@ -9,10 +9,10 @@ import torch
 
 from hwnas.data import batches
 from hwnas.supernet.strategies import Step
-from hwnas.supernet.training.epoch_state import Position, Walk
+from hwnas.supernet.training.epoch_state import EpochCursor, EpochState
 from hwnas.supernet.training.schedules import learning_rate
 from hwnas.supernet.training.step import take_step
-from hwnas.supernet.training.task import Course
+from hwnas.supernet.training.task import TrainTask
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,13 @@ class Passed:
 
 
 def run_epoch(
-    course: Course,
+    course: TrainTask,
     epoch: int,
     seed: int,
     *,
     slower: float = 1.0,
-    after: Position | None = None,
-    keep: Callable[[Position], None] | None = None,
+    after: EpochState | None = None,
+    keep: Callable[[EpochState], None] | None = None,
     on_step: Callable[[Step], None] | None = None,
 ) -> Passed:
     """One epoch, all its chance from `seed`, at `slower` times the recipe's rates.
@@ -44,9 +44,9 @@ def run_epoch(
         FloatingPointError: something is not finite; names the step and what it was.
     """
     recipe, steps = course.recipe, course.steps
-    walk = Walk.begin(seed, course.failures)
+    walk = EpochCursor.begin(seed, course.failures)
     if after is not None:
-        walk.go_to(after)
+        walk.seek(after)
     device = next(course.module.parameters()).device
     layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
     course.module.train()
@@ -65,7 +65,7 @@ def run_epoch(
         except FloatingPointError as error:
             raise FloatingPointError(f"step {number}: {error}") from error
         if course.average is not None:
-            course.average.follow(course.module, (epoch - 1) * steps + number)
+            course.average.update(course.module, (epoch - 1) * steps + number)
         at = replace(at, step=number, loss=walk.loss)
         if keep is not None and recipe.checkpoint_every and number % recipe.checkpoint_every == 0 and number < steps:
             _check_weights(course, number)
@@ -76,7 +76,7 @@ def run_epoch(
     return Passed(at.loss, walk.seconds)
 
 
-def _check_weights(course: Course, step: int) -> None:
+def _check_weights(course: TrainTask, step: int) -> None:
     broken = (name for name, value in course.module.named_parameters() if not value.isfinite().all())
     if first := next(broken, None):
         raise FloatingPointError(f"step {step}: it left weights `{first}` that are not finite")

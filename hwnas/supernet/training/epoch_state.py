@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hwnas.supernet.training.skipped import Failures
+from hwnas.supernet.training.skipped import SkippedSubnets
 
 
 @dataclass(frozen=True)
-class Position:
+class EpochState:
     """After a step of an epoch."""
 
     step: int
@@ -33,7 +33,7 @@ class Position:
     dropout_cuda: list[Tensor]
 
     @classmethod
-    def of(cls, content: dict[str, Any]) -> Position:
+    def of(cls, content: dict[str, Any]) -> EpochState:
         """As `content` tells it."""
         return cls(**content)
 
@@ -43,12 +43,12 @@ class Position:
 
 
 @dataclass
-class Walk:
+class EpochCursor:
     """The way through an epoch: its chance, and what was met so far."""
 
     rng: random.Random
     generator: torch.Generator
-    failures: Failures
+    failures: SkippedSubnets
     steps: int = 0
     """Taken so far."""
     total: float = 0.0
@@ -57,13 +57,13 @@ class Walk:
     """When it began by the monotonic clock, less what it took before."""
 
     @classmethod
-    def begin(cls, seed: int, failures: Failures) -> Walk:
+    def begin(cls, seed: int, failures: SkippedSubnets) -> EpochCursor:
         """From the first step; seeds PyTorch's own generator, too."""
         torch.manual_seed(seed)
         failures.begin()
         return cls(random.Random(seed), torch.Generator().manual_seed(seed), failures, begun_s=time.monotonic())
 
-    def go_to(self, position: Position) -> None:
+    def seek(self, position: EpochState) -> None:
         """Take over what an earlier process met up to a position; batches set `generator` themselves."""
         version, numbers, gauss = position.chance
         self.rng.setstate((version, tuple(numbers), gauss))
@@ -90,10 +90,10 @@ class Walk:
         if loss is not None:
             self.total, self.told = self.total + loss, self.told + 1
 
-    def position(self) -> Position:
+    def position(self) -> EpochState:
         """Where it stands now."""
         version, numbers, gauss = self.rng.getstate()
-        return Position(
+        return EpochState(
             self.steps, self.total, self.told, self.failures.failed, self.failures.tried, self.seconds,
             [version, list(numbers), gauss], self.generator.get_state(), torch.get_rng_state(),
             torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],

@@ -16,8 +16,8 @@ from hwnas.data import Dataset
 from hwnas.errors import HwnasError, RunError
 from hwnas.space import AnySpace
 from hwnas.supernet.training import checkpoint
-from hwnas.supernet.training.ema import Average
-from hwnas.supernet.training.epoch_state import Position
+from hwnas.supernet.training.ema import EMA
+from hwnas.supernet.training.epoch_state import EpochState
 from hwnas.supernet.training.recipe import Recipe
 from hwnas.supernet.training.task import parts_of
 from hwnas.supernet.weights import Supernet
@@ -42,10 +42,10 @@ class Epoch:
 
 def identity_of(space: AnySpace, dataset: Dataset, recipe: Recipe, seed: int) -> Identity:
     """The identity that is kept in every checkpoint."""
-    return {"space": space.name, "dataset": dataset.name, "seed": seed, "recipe": told_of(recipe)}
+    return {"space": space.name, "dataset": dataset.name, "seed": seed, "recipe": identity_dict(recipe)}
 
 
-def told_of(recipe: Recipe) -> dict[str, Any]:
+def identity_dict(recipe: Recipe) -> dict[str, Any]:
     """What of a recipe decides the weights: all but who computes, what is kept, and what is done in trouble.
 
     Of processes there counts into how many parts they cut a batch.
@@ -60,7 +60,7 @@ class State:
 
     supernet: Supernet
     optimizer: torch.optim.Optimizer
-    average: Average[Supernet] | None
+    average: EMA[Supernet] | None
     identity: Identity
     history: list[Epoch] = field(default_factory=list)
     halvings: int = 0
@@ -135,14 +135,14 @@ def load_trained(supernet: Supernet, folder: Path, identity: Identity | None = N
 
 
 @dataclass(frozen=True)
-class Midway:
+class MidEpochCheckpoint:
     """Where within an epoch training was stopped, and what that epoch began with, if it may be gone through again."""
 
-    position: Position
+    position: EpochState
     begun: dict[str, Any] | None
 
 
-def resume(folder: Path, state: State) -> Midway | None:
+def resume(folder: Path, state: State) -> MidEpochCheckpoint | None:
     """Bring training to where the checkpoints of a folder are, if there are any; where that is within an epoch.
 
     Raises:
@@ -160,7 +160,7 @@ def resume(folder: Path, state: State) -> Midway | None:
         return None  # that epoch was ended since
     with fitting(path):
         state.restore(content)
-        return Midway(Position.of(content["position"]), content["begun"])
+        return MidEpochCheckpoint(EpochState.of(content["position"]), content["begun"])
 
 
 @contextmanager
@@ -178,7 +178,7 @@ def fitting(path: Path) -> Iterator[None]:
         raise checkpoint.unusable(path, "the checkpoint does not fit what is trained") from error
 
 
-def keep_midway(folder: Path, state: State, position: Position, begun: dict[str, Any] | None) -> None:
+def save_mid_epoch(folder: Path, state: State, position: EpochState, begun: dict[str, Any] | None) -> None:
     """Write where within an epoch training is."""
     content = {**state.content(), "position": position.content(), "begun": begun}
     checkpoint.save_within(folder, len(state.history) + 1, content)

@@ -19,7 +19,7 @@ ALWAYS = 10
 
 
 @dataclass
-class Failures:
+class SkippedSubnets:
     """Lessons that failed; each network is written down once."""
 
     path: Path | None = None
@@ -32,7 +32,7 @@ class Failures:
         """Count anew, for another epoch."""
         self.failed = self.tried = 0
 
-    def note(self, architecture: Architecture | None, error: Exception) -> None:
+    def record(self, architecture: Architecture | None, error: Exception) -> None:
         """Write down why a network failed.
 
         Raises:

@@ -16,16 +16,16 @@ from hwnas.errors import RunError, TrainingError
 from hwnas.network import Network, build
 from hwnas.supernet.batchnorm import calibration_images, recalibrate
 from hwnas.supernet.training import checkpoint
-from hwnas.supernet.training.ema import Average
+from hwnas.supernet.training.ema import EMA
 from hwnas.supernet.training.epoch import run_epoch
-from hwnas.supernet.training.epoch_state import Position
+from hwnas.supernet.training.epoch_state import EpochState
 from hwnas.supernet.training.recipe import Recipe, epoch_seed, make_optimizer
-from hwnas.supernet.training.resume import Identity, fitting, told_of
-from hwnas.supernet.training.task import Course, Pupil, check_recipe
+from hwnas.supernet.training.resume import Identity, fitting, identity_dict
+from hwnas.supernet.training.task import ActiveSubnet, TrainTask, check_recipe
 from hwnas.supernet.weights import resized
 
 
-def train_alone(
+def train_standalone(
     network: Network,
     dataset: Dataset,
     recipe: Recipe,
@@ -59,7 +59,7 @@ def train_alone(
         def content() -> dict[str, Any]:
             return {"identity": identity, **_kept(course), "history": losses}
 
-        def keep(position: Position) -> None:
+        def keep(position: EpochState) -> None:
             if folder is not None:
                 checkpoint.save_within(folder, len(losses) + 1, {**content(), "position": position.content()})
 
@@ -77,21 +77,23 @@ def train_alone(
     return recalibrate(course.module if course.average is None else course.average.module, network, calibration)
 
 
-def _course(module: nn.Module, network: Network, dataset: Dataset, recipe: Recipe, teacher: nn.Module | None) -> Course:
+def _course(
+    module: nn.Module, network: Network, dataset: Dataset, recipe: Recipe, teacher: nn.Module | None
+) -> TrainTask:
     """The course of one network, which is the only one in each step."""
 
     def run(images: Tensor) -> Tensor:
         logits: Tensor = module(resized(images, network))
         return logits
 
-    return Course(
+    return TrainTask(
         module=module,
         split=dataset.train,
         recipe=recipe,
         optimizer=make_optimizer(module, recipe),
-        pupils=lambda step, rng: [Pupil(run)],
+        pupils=lambda step, rng: [ActiveSubnet(run)],
         teacher=None if teacher is None else teacher.to(next(module.parameters()).device).eval(),
-        average=Average(module, recipe.ema_decay) if recipe.ema_decay else None,
+        average=EMA(module, recipe.ema_decay) if recipe.ema_decay else None,
     )
 
 
@@ -107,11 +109,11 @@ def _diverged(error: FloatingPointError, epoch: int) -> TrainingError:
 def _identity(network: Network, dataset: Dataset, recipe: Recipe, seed: int, start: nn.Module | None) -> Identity:
     """What the training is: of two unlike ones neither continues the other."""
     chain = [f"{slot}: {one.describe()}" for slot, one in zip(network.slots, network.operators, strict=True)]
-    told = {"network": chain, "dataset": dataset.name, "seed": seed, "recipe": told_of(recipe)}
-    return {**told, "start": "initial weights" if start is None else digest_of(start)}
+    told = {"network": chain, "dataset": dataset.name, "seed": seed, "recipe": identity_dict(recipe)}
+    return {**told, "start": "initial weights" if start is None else weights_digest(start)}
 
 
-def digest_of(module: nn.Module) -> str:
+def weights_digest(module: nn.Module) -> str:
     """Twelve digits that tell weights apart."""
     digest = hashlib.sha256()
     for name, value in sorted(module.state_dict().items()):
@@ -119,12 +121,12 @@ def digest_of(module: nn.Module) -> str:
     return digest.hexdigest()[:12]
 
 
-def _kept(course: Course) -> dict[str, Any]:
+def _kept(course: TrainTask) -> dict[str, Any]:
     kept = {"weights": course.module.state_dict(), "optimizer": course.optimizer.state_dict()}
     return kept if course.average is None else {**kept, "average": course.average.module.state_dict()}
 
 
-def _resume(folder: Path, course: Course, identity: Identity) -> tuple[list[float], Position | None]:
+def _resume(folder: Path, course: TrainTask, identity: Identity) -> tuple[list[float], EpochState | None]:
     """The losses of the epochs that were ended, and where within the next one training is, if it is within one."""
     losses = list[float]()
     if found := checkpoint.checkpoints(folder):
@@ -137,13 +139,13 @@ def _resume(folder: Path, course: Course, identity: Identity) -> tuple[list[floa
         return losses, None  # that epoch was ended since
     losses = _restore(path, content, course, identity)
     with fitting(path):
-        return losses, Position.of(content["position"])
+        return losses, EpochState.of(content["position"])
 
 
-def _restore(path: Path, content: dict[str, Any], course: Course, identity: Identity) -> list[float]:
+def _restore(path: Path, content: dict[str, Any], course: TrainTask, identity: Identity) -> list[float]:
     was = content["identity"]
     with fitting(path):
-        was["recipe"] = {**told_of(Recipe()), **was.get("recipe", {})}  # an earlier hwnas did not know all of it
+        was["recipe"] = {**identity_dict(Recipe()), **was.get("recipe", {})}  # an earlier hwnas did not know all of it
     if changed := [key for key, value in identity.items() if was.get(key) != value]:
         raise RunError(
             f"another training was begun here: its {' and '.join(changed)} differ",

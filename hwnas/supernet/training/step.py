@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from hwnas.errors import TrainingError, raised, reason
-from hwnas.supernet.training.task import Course, Pupil
+from hwnas.supernet.training.task import ActiveSubnet, TrainTask
 
 
 def take_step(
-    course: Course, pupils: Sequence[Pupil], images: Tensor, labels: Tensor, seed: int, number: int
+    course: TrainTask, pupils: Sequence[ActiveSubnet], images: Tensor, labels: Tensor, seed: int, number: int
 ) -> float | None:
     """One optimizer step; the mean loss of the networks that learn from labels, None if all of those failed.
 
@@ -27,7 +27,7 @@ def take_step(
     course.optimizer.zero_grad(set_to_none=True)
     device, parts = images.device, course.parts
     found, bad = torch.zeros(2, device=device), list[str]()
-    for part in course.team.mine(parts):
+    for part in course.team.shard(parts):
         if parts > 1:
             torch.manual_seed((seed * 100_003 + number) * 1_009 + part)
         cut = [torch.tensor_split(tensor, parts)[part] for tensor in (images, labels)]
@@ -41,9 +41,9 @@ def take_step(
     gradients = course.team.gradients(course.module.parameters())
     if bad:
         gradients[0].fill_(float("nan"))  # all processes see it
-    course.team.add_up([*gradients, found])
+    course.team.all_reduce_([*gradients, found])
     if not nn.utils.clip_grad_norm_(course.module.parameters(), course.recipe.clip_norm).isfinite():
-        told = course.team.first(f"the loss of {bad[0]} is not finite" if bad else None)
+        told = course.team.broadcast_first(f"the loss of {bad[0]} is not finite" if bad else None)
         raise FloatingPointError(
             told or f"the gradients of {' and '.join(pupil.name for pupil in pupils)} are not finite"
         )
@@ -53,13 +53,13 @@ def take_step(
 
 
 def _learn(
-    course: Course, pupils: Sequence[Pupil], images: Tensor, labels: Tensor, *, share: float
-) -> list[tuple[Pupil, Tensor]]:
+    course: TrainTask, pupils: Sequence[ActiveSubnet], images: Tensor, labels: Tensor, *, share: float
+) -> list[tuple[ActiveSubnet, Tensor]]:
     """Add the gradients of one part of a batch; each network with its loss, those that failed left out."""
     recipe = course.recipe
     teaching = {pupil.teacher for pupil in pupils}
     predicted: dict[int, Tensor] = {}
-    losses: list[tuple[Pupil, Tensor]] = []
+    losses: list[tuple[ActiveSubnet, Tensor]] = []
     autocast = torch.autocast(images.device.type, torch.bfloat16, enabled=recipe.precision == "bf16")
     given = None if course.teacher is None else _given(course.teacher, images, recipe.temperature, autocast)
     for place, pupil in enumerate(pupils):
@@ -72,7 +72,7 @@ def _learn(
         except Exception as error:  # of an operator, maybe a user's
             if place in teaching:
                 raise _no_teacher(pupil, error) from error
-            course.failures.note(pupil.architecture, error)
+            course.failures.record(pupil.architecture, error)
             continue
         if pupil.teacher is not None:
             loss = soft_loss(logits, predicted[pupil.teacher], recipe.temperature)
@@ -102,7 +102,7 @@ def soft_loss(logits: Tensor, taught: Tensor, temperature: float) -> Tensor:
     return cross_entropy(logits / temperature, taught) * temperature**2
 
 
-def _out_of_memory(pupil: Pupil, error: Exception) -> TrainingError:
+def _out_of_memory(pupil: ActiveSubnet, error: Exception) -> TrainingError:
     return TrainingError(
         f"memory ran out in {pupil.name} ({reason(error)})",
         where="train",
@@ -111,7 +111,7 @@ def _out_of_memory(pupil: Pupil, error: Exception) -> TrainingError:
     )
 
 
-def _no_teacher(pupil: Pupil, error: Exception) -> TrainingError:
+def _no_teacher(pupil: ActiveSubnet, error: Exception) -> TrainingError:
     return TrainingError(
         f"{pupil.name}, from which the others of its step learn, cannot be trained ({raised(error)})",
         where="train",

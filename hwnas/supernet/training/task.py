@@ -12,15 +12,15 @@ from torch import Tensor, nn
 from hwnas.data import Split
 from hwnas.errors import ConfigError
 from hwnas.space import Architecture
-from hwnas.supernet.process_group import ALONE, Team
+from hwnas.supernet.process_group import SINGLE_PROCESS, ProcessGroup
 from hwnas.supernet.strategies import Step
-from hwnas.supernet.training.ema import Average
+from hwnas.supernet.training.ema import EMA
 from hwnas.supernet.training.recipe import Recipe
-from hwnas.supernet.training.skipped import Failures
+from hwnas.supernet.training.skipped import SkippedSubnets
 
 
 @dataclass(frozen=True)
-class Pupil:
+class ActiveSubnet:
     """One network in a step."""
 
     run: Callable[[Tensor], Tensor]
@@ -38,19 +38,19 @@ class Pupil:
 
 
 @dataclass(frozen=True)
-class Course:
+class TrainTask:
     """What is trained, on which images, and how the networks of a step are found."""
 
     module: nn.Module
     split: Split
     recipe: Recipe
     optimizer: torch.optim.Optimizer
-    pupils: Callable[[Step, random.Random], Sequence[Pupil]]
+    pupils: Callable[[Step, random.Random], Sequence[ActiveSubnet]]
     teacher: nn.Module | None = None
     """In eval mode, and on the device of what is trained."""
-    average: Average[nn.Module] | None = None
-    team: Team = ALONE
-    failures: Failures = field(default_factory=Failures)
+    average: EMA[nn.Module] | None = None
+    team: ProcessGroup = SINGLE_PROCESS
+    failures: SkippedSubnets = field(default_factory=SkippedSubnets)
 
     @property
     def steps(self) -> int:

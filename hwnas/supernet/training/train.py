@@ -14,19 +14,19 @@ from hwnas.data import Dataset
 from hwnas.errors import ConfigError, TrainingError
 from hwnas.network import lower
 from hwnas.space import AnySpace
-from hwnas.supernet.batchnorm import accuracy, calibration_images, settled
-from hwnas.supernet.process_group import ALONE, Team
+from hwnas.supernet.batchnorm import accuracy, calibration_images, extract_recalibrated
+from hwnas.supernet.process_group import SINGLE_PROCESS, ProcessGroup
 from hwnas.supernet.slicing.channel_groups import elastic_groups
 from hwnas.supernet.slicing.channel_sorting import Sorting, sort_channels
-from hwnas.supernet.strategies import Lesson, Step, Strategy, open_strategy
+from hwnas.supernet.strategies import SampledSubnet, Step, Strategy, open_strategy
 from hwnas.supernet.training import checkpoint
-from hwnas.supernet.training.ema import Average
+from hwnas.supernet.training.ema import EMA
 from hwnas.supernet.training.epoch import Passed, run_epoch
-from hwnas.supernet.training.epoch_state import Position
+from hwnas.supernet.training.epoch_state import EpochState
 from hwnas.supernet.training.recipe import Recipe, epoch_seed, make_optimizer
-from hwnas.supernet.training.resume import Epoch, Midway, State, identity_of, keep_midway, resume
-from hwnas.supernet.training.skipped import Failures, read_failures
-from hwnas.supernet.training.task import Course, Pupil, check_recipe
+from hwnas.supernet.training.resume import Epoch, MidEpochCheckpoint, State, identity_of, resume, save_mid_epoch
+from hwnas.supernet.training.skipped import SkippedSubnets, read_failures
+from hwnas.supernet.training.task import ActiveSubnet, TrainTask, check_recipe
 from hwnas.supernet.weights import Supernet
 
 HALVINGS = 8
@@ -43,7 +43,7 @@ def train(
     seed: int = 0,
     teacher: nn.Module | None = None,
     base: Path = Path(),
-    team: Team = ALONE,
+    team: ProcessGroup = SINGLE_PROCESS,
     on_step: Callable[[Step], None] | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
     on_sort: Callable[[int, Sorting], None] | None = None,
@@ -68,9 +68,9 @@ def train(
     """
     check_recipe(recipe, dataset.train, teacher)
     _check(supernet, recipe)
-    failed = folder / "failed.jsonl" if team.leads else None
-    failures = Failures(failed, on_trouble, set(read_failures(failed)) if failed else set())
-    average = Average(supernet, recipe.ema_decay) if recipe.ema_decay else None
+    failed = folder / "failed.jsonl" if team.is_main else None
+    failures = SkippedSubnets(failed, on_trouble, set(read_failures(failed)) if failed else set())
+    average = EMA(supernet, recipe.ema_decay) if recipe.ema_decay else None
     strategy = open_strategy(space, recipe, base=base)
     course = _course(supernet, space, dataset, recipe, strategy, teacher, average, team, failures)
     state = State(supernet, course.optimizer, average, identity_of(space, dataset, recipe, seed))
@@ -82,11 +82,11 @@ def train(
             if on_sort:
                 on_sort(epoch, sorting)
         passed, midway = _epoch(course, state, epoch, seed, folder, midway, on_step, on_trouble), None
-        if team.leads:
+        if team.is_main:
             state.history.append(_scored(state, space, dataset, calibration, epoch, passed))
             checkpoint.save(folder, epoch, state.content())
-        team.wait()
-        if on_epoch and team.leads:
+        team.barrier()
+        if on_epoch and team.is_main:
             on_epoch(state.history[-1])
     state.settle()
     return state.history
@@ -117,27 +117,27 @@ def _course(
     recipe: Recipe,
     strategy: Strategy,
     teacher: nn.Module | None,
-    average: Average[Supernet] | None,
-    team: Team,
-    failures: Failures,
-) -> Course:
+    average: EMA[Supernet] | None,
+    team: ProcessGroup,
+    failures: SkippedSubnets,
+) -> TrainTask:
     """The supernet's course: the strategy's lessons, each run on slices of the shared weights."""
     everywhere = recipe.regularise == "all"
 
-    def pupil(lesson: Lesson) -> Pupil:
+    def pupil(lesson: SampledSubnet) -> ActiveSubnet:
         dropout = everywhere or lesson.teacher is None
 
         def run(images: Tensor) -> Tensor:
             logits: Tensor = supernet(images, lower(space, lesson.architecture), dropout=dropout)
             return logits
 
-        return Pupil(run, lesson.architecture, lesson.teacher)
+        return ActiveSubnet(run, lesson.architecture, lesson.teacher)
 
-    def pupils(step: Step, rng: random.Random) -> list[Pupil]:
+    def pupils(step: Step, rng: random.Random) -> list[ActiveSubnet]:
         return [pupil(lesson) for lesson in strategy(step, rng)]
 
     decaying = None if everywhere else supernet.names_of(lower(space, space.largest()))
-    return Course(
+    return TrainTask(
         module=supernet,
         split=dataset.train,
         recipe=recipe,
@@ -151,12 +151,12 @@ def _course(
 
 
 def _epoch(
-    course: Course,
+    course: TrainTask,
     state: State,
     epoch: int,
     seed: int,
     folder: Path,
-    midway: Midway | None,
+    midway: MidEpochCheckpoint | None,
     on_step: Callable[[Step], None] | None,
     on_trouble: Callable[[str], None] | None,
 ) -> Passed:
@@ -164,9 +164,9 @@ def _epoch(
     halves, after = course.recipe.on_divergence == "halve", None if midway is None else midway.position
     begun = (state.copied() if midway is None else midway.begun) if halves else None
 
-    def keep(position: Position) -> None:
-        if course.team.leads:
-            keep_midway(folder, state, position, begun)
+    def keep(position: EpochState) -> None:
+        if course.team.is_main:
+            save_mid_epoch(folder, state, position, begun)
 
     while True:
         try:
@@ -176,7 +176,7 @@ def _epoch(
                     on_step=on_step,
                 )  # fmt: skip
         except FloatingPointError as error:
-            if course.team.leads:
+            if course.team.is_main:
                 checkpoint.forget_within(folder)  # it leads here again
             if begun is None or state.halvings == HALVINGS:
                 raise _diverged(error, epoch, folder, state.halvings) from error
@@ -212,7 +212,7 @@ def _scored(
 ) -> Epoch:
     """What an epoch gave; the two accuracies are of the weights that will be used."""
     smallest, largest = (
-        accuracy(settled(state.used, network, calibration), network, dataset.validation)
+        accuracy(extract_recalibrated(state.used, network, calibration), network, dataset.validation)
         for network in (lower(space, space.smallest()), lower(space, space.largest()))
     )
     rate = state.optimizer.param_groups[0]["lr"]
