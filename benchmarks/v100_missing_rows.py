@@ -5,7 +5,8 @@
 A tenth of the rows, drawn once, is what every share is judged by; training rows are drawn from the others (at 0.1
 that is 90 % held out). The model is the one behind `missing: estimate` (LogRegressor of
 hwnas.latency.imputation.log_regressor). Beside it: linear interpolation of log latency between the nearest
-simplices, in log channels and log size, separately for each type, batch, kernel, stride and fusion; the nearest row outside the hull, the group's median without any.
+simplices, in log channels and log size, separately for each type, batch, kernel, stride and fusion; the nearest row
+outside the hull, the group's median without any.
 
 Keys: `table`, `rows` (valid ones), `dropped` (no result), `test_rows`, `shares`: by share of the rows `train_rows`,
 `within_10`, `within_5` and `mape` of the model (shares of the test rows; MAPE as a fraction), `coverage_90` of its 90 %

@@ -57,6 +57,13 @@ def test_a_network_without_a_row_has_no_score(cells: Space, file: Path) -> None:
         read(file, cells)(cells.largest())
 
 
+@pytest.mark.parametrize("values", [np.empty(0), np.empty((2, 0))], ids=["no rows", "no seeds"])
+def test_a_column_without_numbers_is_refused(values: Any, cells: Space, tmp_path: Path) -> None:
+    np.savez(tmp_path / "t.npz", arch=np.array([LIVE, DEAD][: len(values)], dtype=str), acc=values)
+    with pytest.raises(DataError, match="holds no number"):
+        read(tmp_path / "t.npz", cells)
+
+
 def test_latencies_become_milliseconds(cells: Space, file: Path) -> None:
     live = read_architecture(cells, LIVE, where="test")
     found = {unit: read(file, cells, "raspi", scale=unit)(live) for unit in ("ms", "us", "s")}

@@ -146,7 +146,7 @@ class TrainingFreeConfig(StrictModel):
     """Random networks of which the best by training-free scores and known costs are tried first."""
 
     proxies: tuple[str, ...] = ()
-    """Names in `TRAINING_FREE` or `ENSEMBLES`; if left out, the first that holds of those in `hwnas.problem.warm_start`."""
+    """Names in `TRAINING_FREE` or `ENSEMBLES`; if left out, the first that holds of `hwnas.problem.warm_start`."""
     networks: Positive = 200
     """So many are drawn and scored."""
     keep: Positive = 10

@@ -76,6 +76,8 @@ class Columns:
             raise self.error(
                 f"the column `{name}` holds {column.dtype} of shape {column.shape}", "A column is of numbers, one a row"
             )
+        if not numbers.size:
+            raise self.error(f"the column `{name}` holds no number", "A column has a number a row, and a row a network")
         finite = np.isfinite(numbers.reshape(len(numbers), -1)).all(axis=1)
         if not finite.all():
             bad = np.flatnonzero(~finite)

@@ -74,8 +74,8 @@ def measure_missing(
     with narrator.bar(title) as bar:
         table = build_table(
             operators, runtime, export, measurement_protocol(timing, 0), path,
-            artifacts=artifacts / runtime.setup.runtime, networks=networks, export_network=export_network, progress=bar.update,
-            queue=device_lock_wait(timing, narrator),
+            artifacts=artifacts / runtime.setup.runtime, networks=networks, export_network=export_network,
+            progress=bar.update, queue=device_lock_wait(timing, narrator),
         )  # fmt: skip
     if space is not None and space[0] not in table.spaces:
         table.append_space(*space)
