@@ -37,7 +37,7 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         seen.append(str(network.operators[0]))
         return real(network, *args, **kwargs)
 
-    monkeypatch.setattr(trained_proxy, "train_alone", counted)
+    monkeypatch.setattr(trained_proxy, "train_standalone", counted)
     return seen
 
 
@@ -82,7 +82,7 @@ def test_a_network_that_fails_is_told_and_the_others_go_on(
             raise TrainingError("it diverged", where="here", allowed="finite", do="lower the rate")
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(trained_proxy, "train_alone", failing)
+    monkeypatch.setattr(trained_proxy, "train_standalone", failing)
     found = pipeline.fidelity(run, networks=3, epochs=3).fidelity
     assert len(found.networks) == 2
     (reason,) = found.failed.values()

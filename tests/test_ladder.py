@@ -85,7 +85,7 @@ def test_what_is_scored_is_not_scored_again(climbed: Path, monkeypatch: pytest.M
     def never(*args: Any, **kwargs: Any) -> nn.Module:
         raise AssertionError("it is trained already")
 
-    monkeypatch.setattr(trained_proxy, "train_alone", never)
+    monkeypatch.setattr(trained_proxy, "train_standalone", never)
     pipeline.ladder(climbed)
     again = document(climbed)
     for rung in (*before["rungs"], *again["rungs"]):
@@ -106,7 +106,7 @@ def test_a_training_that_fails_is_recorded_and_the_others_go_on(climbed: Path, m
 
     kept = (climbed / "experiment.yaml").read_text()
     edited(climbed, search={"ladder": [*LADDER[:2], {"score": "short", "networks": 3, "epochs": 2}]})
-    monkeypatch.setattr(trained_proxy, "train_alone", failing)
+    monkeypatch.setattr(trained_proxy, "train_standalone", failing)
     try:
         (climb,) = pipeline.ladder(climbed)
     finally:

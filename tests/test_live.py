@@ -292,7 +292,7 @@ def test_what_the_network_is_to_blame_for_fails_it_and_all_else_waits(
     def failing(*given: Any, **options: Any) -> Any:
         raise RunError(met, where="board", allowed="y", do="z")
 
-    monkeypatch.setattr(live, "fill", failing)
+    monkeypatch.setattr(live, "measure_missing", failing)
     run = open_run(written(tmp_path, tiers=TIERS, setups=SETUPS), runs=tmp_path / "runs")
     with pytest.raises(kind):
         SetupHost(run, "cpu", run.experiment.tiers["edge"].live).time(network())

@@ -237,7 +237,7 @@ def test_a_genetic_sampler_proposes_from_the_last_generations_what_it_would_from
 
     windowed = open_study(StudySpec(SPACE, LIMITED, sampler, population=4, seed=3))
     windowed.run(limited, 50)
-    monkeypatch.setattr("hwnas.search.study.Memory", lambda directions, genetic: InMemoryStorage(directions))
+    monkeypatch.setattr("hwnas.search.study.InMemoryStorage", lambda directions, genetic: InMemoryStorage(directions))
     whole = open_study(StudySpec(SPACE, LIMITED, sampler, population=4, seed=3))
     whole.run(limited, 50)
     assert keys(windowed) == keys(whole)

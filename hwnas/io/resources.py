@@ -28,7 +28,7 @@ Both are yours to edit; a key that is not understood is an error that names the 
 
 def shipped_folder(folder: Folder) -> Path:
     """The folder as it was installed with hwnas."""
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     inside = package / "_shipped" / folder
     return inside if inside.is_dir() else package.parent / folder
 
