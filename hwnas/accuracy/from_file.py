@@ -28,7 +28,7 @@ class PredictedAccuracy:
     features: Features
     codebook: Codebook
     producer: str
-    """What was learned from: equal accuracies of equal networks predict the same."""
+    """Description of the accuracies that were learned from: equal accuracies of equal networks predict the same."""
 
     def __call__(self, architecture: Architecture) -> float:
         mean, _ = self.predictor.predict(self.features(self.codebook.encode([architecture])))
@@ -36,7 +36,7 @@ class PredictedAccuracy:
 
 
 def predicted(ingredients: AccuracyContext) -> PredictedAccuracy:
-    """A predictor fitted to the store that the experiment names.
+    """Return a predictor fitted to the store that the experiment names.
 
     Raises:
         ConfigError: no file is named, it is not there, or it does not hold accuracies of one origin for the space.
@@ -71,7 +71,7 @@ def _file(ingredients: AccuracyContext) -> Path:
 
 
 def _of_one_origin(scores: Iterable[Score], space: str, metric: str, path: Path) -> list[Score]:
-    """The accuracies of the space's networks; what made them is one thing, or they would not compare."""
+    """Return the accuracies of the space's networks, which must have one origin, or they would not compare."""
     found: dict[tuple[str, str], list[Score]] = {}
     for score in scores:
         wanted = score.metric == metric if metric else score.metric.startswith("top1@")

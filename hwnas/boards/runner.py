@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hwnas.runtimes import Runtime
 
 SHOWN = 5
-"""How many failures an error spells out."""
+"""Number of failures that an error spells out."""
 STOPPED = 130
 
 
@@ -107,7 +107,7 @@ def _run(kit: Kit, options: argparse.Namespace, teller: BoardReporter) -> None:
 
 
 def _setup(kit: Kit, options: argparse.Namespace) -> dict[str, Any]:
-    """What the runtime is opened with: the kit's wish, and what the command says instead."""
+    """Return the set-up that the runtime is opened with: the kit's, with the command's options in place of its own."""
     wish = {name: value for name, value in kit.manifest.setup.items() if name != "runtime_version"}
     asked = {name: getattr(options, name) for name in ("threads", "cores", "device")}
     return {"name": wish.pop("runtime"), **wish, **{name: value for name, value in asked.items() if value is not None}}
@@ -121,7 +121,7 @@ def _out(kit: Kit, options: argparse.Namespace) -> Path:
 
 
 def _missing(kit: Kit, table: LatencyTable) -> Mapping[str, list[Member]]:
-    """What the table lacks, by quantity."""
+    """Return the members that the table lacks, by quantity."""
     from hwnas.measure.table_lines import subject_of
 
     jobs = [(job, subject_of(job.line)) for job in kit.manifest.jobs]
@@ -138,7 +138,7 @@ def _missing(kit: Kit, table: LatencyTable) -> Mapping[str, list[Member]]:
 def _fill(
     kit: Kit, table: LatencyTable, runtime: Runtime, timing: Timing, teller: BoardReporter, queue: LockWait
 ) -> None:
-    """Measure what the table lacks, and store it; what could not be measured does not cost the others their rows."""
+    """Measure what the table lacks, and store it; a failed measurement does not cost the others their rows."""
     from hwnas.measure.session import measure_in_sessions
 
     missing = _missing(kit, table)
@@ -181,7 +181,7 @@ def _fill_others(
     teller: BoardReporter,
     queue: LockWait,
 ) -> list[str]:
-    """Energy and memory, where they are asked for; what could not be measured."""
+    """Measure energy and memory, where they are requested, and return what could not be measured."""
     from hwnas.measure.energy.job import measure_energy
     from hwnas.measure.energy.meter import EnergyProtocol
     from hwnas.measure.memory import measure_memory
@@ -210,7 +210,7 @@ def _fill_others(
 
 
 def _check_space(folder: Path, wanted: Sequence[Member]) -> None:
-    """Refuse to begin what the disk has no room for."""
+    """Refuse to begin if the disk has no room for the files."""
     there = {path.name for path in folder.glob("*")} if folder.is_dir() else set()
     lacking = sum(packed.bytes for packed in wanted if os.path.basename(packed.file) not in there)
     folder.parent.mkdir(parents=True, exist_ok=True)

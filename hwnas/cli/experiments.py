@@ -55,7 +55,7 @@ def feasible(
     runs: Runs = RUNS,
     as_json: Json = False,
 ) -> None:
-    """What the limits of each tier leave of the space, before anything is trained. Exit code 2 if it is nothing."""
+    """Show what the limits of each tier leave of the space, before anything is trained. Exit code 2 if it is nothing."""
     from hwnas import pipeline
     from hwnas.problem.feasibility import raise_if_infeasible
 

@@ -54,7 +54,7 @@ def show(
     front: Front = None,
     as_json: Json = False,
 ) -> None:
-    """What a space holds, or the fronts of a run."""
+    """Show what a space holds, or the fronts of a run."""
     from hwnas import pipeline
     from hwnas.console import Terminal
 

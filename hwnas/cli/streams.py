@@ -1,4 +1,4 @@
-"""What is printed where the output's encoding lacks a sign: another sign in its place, never an error."""
+"""Replacement of characters that the output's encoding lacks: another one in their place, never an error."""
 
 from __future__ import annotations
 

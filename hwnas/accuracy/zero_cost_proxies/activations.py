@@ -16,17 +16,17 @@ KINKED = frozenset(
     for name in ("relu", "hardtanh", "hardswish", "silu", "leaky_relu", "elu", "gelu")
     for in_place in ("", "_")
 )
-"""What computes an activation, as a module or as a function; ReLU6 is a hardtanh."""
+"""Operators that compute an activation, as a module or as a function; ReLU6 is a hardtanh."""
 
 
 @dataclass
 class Code:
-    """Of one activation that is computed, for each image and unit whether what enters it is positive."""
+    """Code of one activation that is computed: for each image and unit, whether the input is positive."""
 
     positive: Tensor
     """(images, units) bool."""
     readers: int = 0
-    """Convolutions that take what it gives as it is."""
+    """Number of convolutions that take its output unchanged."""
 
 
 class _Codes(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -49,7 +49,7 @@ class _Codes(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def codes(module: nn.Module, images: Tensor) -> list[Code]:
-    """The codes of all activations that are computed, in order."""
+    """Return the codes of all activations that are computed, in order."""
     seen = _Codes()
     with torch.no_grad(), seen:
         module(images)

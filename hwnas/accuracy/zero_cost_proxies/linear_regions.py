@@ -21,7 +21,7 @@ POINTS = 8
 
 
 def linear_regions(subject: Subject) -> float:
-    """One forward pass of the points on the lines."""
+    """Return the score, from one forward pass of the points on the lines."""
     lines = len(subject.images) // 2
     starts, ends = subject.images[:lines, None], subject.images[lines : 2 * lines, None]
     along = torch.linspace(0, 1, POINTS, dtype=starts.dtype, device=starts.device).view(1, -1, 1, 1, 1)

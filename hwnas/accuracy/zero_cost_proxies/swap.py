@@ -17,7 +17,7 @@ from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
 
 
 def swap(subject: Subject) -> float:
-    """One forward pass."""
+    """Return the score, from one forward pass."""
     found = codes(subject.module, subject.images)
     if not found:
         return float("nan")
