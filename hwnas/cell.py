@@ -70,10 +70,10 @@ def _representatives() -> Mapping[Terms, Cell]:
     """Return, for each network that a cell can be, the equal cell with the fewest edges, then the smallest one."""
     cells = [cell for cell in product(OPERATIONS, repeat=len(EDGES)) if live(cell) == cell]
     cells.sort(key=lambda cell: len(EDGES) - cell.count("none"))  # stable: the product counts up from the smallest
-    found: dict[Terms, Cell] = {}
+    cheapest: dict[Terms, Cell] = {}
     for cell in cells:
-        found.setdefault(form(cell), cell)
-    return found
+        cheapest.setdefault(form(cell), cell)
+    return cheapest
 
 
 @cache
@@ -95,18 +95,18 @@ def traits(cell: Cell) -> Mapping[str, float]:
     operations. Features are how often each sequence occurs (`paths`), and counts, extremes and means over them
     (`shape`).
     """
-    found = list(_paths(form(cell)))
+    paths = list(_paths(form(cell)))
     edges = Counter(representative(cell))
-    told = {f"paths/{'>'.join(path) or 'skip'}": float(times) for path, times in Counter(found).items()}
-    told |= {f"shape/edges {operation}": float(edges[operation]) for operation in OPERATIONS}
-    told |= {"shape/paths": float(len(found)), "shape/skips": float(found.count(())), "shape/dead": float(not found)}
-    told["shape/a skip"] = float(() in found)
-    told["shape/pools alone"] = float(sum(bool(path) and set(path) == {"avg_pool_3x3"} for path in found))
-    told["shape/without pools"] = float(sum("avg_pool_3x3" not in path for path in found))
+    result = {f"paths/{'>'.join(path) or 'skip'}": float(times) for path, times in Counter(paths).items()}
+    result |= {f"shape/edges {operation}": float(edges[operation]) for operation in OPERATIONS}
+    result |= {"shape/paths": float(len(paths)), "shape/skips": float(paths.count(())), "shape/dead": float(not paths)}
+    result["shape/a skip"] = float(() in paths)
+    result["shape/pools alone"] = float(sum(bool(path) and set(path) == {"avg_pool_3x3"} for path in paths))
+    result["shape/without pools"] = float(sum("avg_pool_3x3" not in path for path in paths))
     for what, operations in _COUNTED.items():
-        counts = [sum(operation in operations for operation in path) for path in found] or [-1]
-        told |= {f"shape/{name} {what}": float(of(counts)) for name, of in _SUMMED.items()}
-    return told
+        counts = [sum(operation in operations for operation in path) for path in paths] or [-1]
+        result |= {f"shape/{name} {what}": float(of(counts)) for name, of in _SUMMED.items()}
+    return result
 
 
 _COUNTED = {"convolutions": OPERATIONS[3:], "3x3": OPERATIONS[4:], "pools": OPERATIONS[2:3]}
@@ -114,7 +114,7 @@ _SUMMED: Mapping[str, Callable[[Sequence[int]], float]] = {"most": max, "least":
 
 
 def _paths(terms: Terms) -> Iterator[tuple[str, ...]]:
-    """Yield the operations of each path, the output's first; an operation that enters two sums is on the paths of both."""
+    """Yield the operations of each path, the output's first; one that enters two sums is on the paths of both."""
     for term in terms:
         if term == "input":
             yield ()

@@ -89,20 +89,20 @@ def show_error(error: HwnasError) -> None:
 
 
 def show_findings(findings: Sequence[Finding], *, verbose: bool = False) -> None:
-    """Print what lint found: every error, then the warnings by kind, each with its first one or, if `verbose`, with all."""
-    errors = [found for found in findings if found.severity == "error"]
+    """Print what lint found: every error, then the warnings by kind, each with its first or, if `verbose`, with all."""
+    errors = [finding for finding in findings if finding.severity == "error"]
     kinds: dict[str, list[Finding]] = {}
-    for found in findings:
-        if found.severity == "warning":
-            kinds.setdefault(found.rule, []).append(found)
-    for found in errors:
-        print(f"{found.where}: error: {found.what}\n    {found.why}; {found.do}")
+    for finding in findings:
+        if finding.severity == "warning":
+            kinds.setdefault(finding.rule, []).append(finding)
+    for finding in errors:
+        print(f"{finding.where}: error: {finding.what}\n    {finding.why}; {finding.do}")
     if errors and kinds:
         print()
     for rule, warnings in kinds.items():
         shown = warnings if verbose else warnings[:1]
-        for found in shown:
-            print(f"{found.where}: warning: {found.what}")
+        for finding in shown:
+            print(f"{finding.where}: warning: {finding.what}")
         more = f"    and {len(warnings) - len(shown):,} more of the kind {rule}\n" if len(shown) < len(warnings) else ""
         print(f"{more}    {warnings[0].why}; {warnings[0].do}")
     count = len(findings) - len(errors)
@@ -136,9 +136,9 @@ def show_feasible(tiers: Sequence[Feasible]) -> None:
             metric = reach.limit.metric
             exactly = "" if reach.exact else ", of those looked at"
             lacking = f", {reach.missing:,} have no number and count as outside" if reach.missing else ""
-            said = f"from {between(metric, reach.least, reach.most)}{exactly}; inside: "
-            told = reach.unjudged or f"{said}{share(reach.share, reach.error)}{lacking}"
-            console.print(f"  {limit(reach.limit)}: {told}")
+            bounds = f"from {between(metric, reach.least, reach.most)}{exactly}; inside: "
+            text = reach.unjudged or f"{bounds}{share(reach.share, reach.error)}{lacking}"
+            console.print(f"  {limit(reach.limit)}: {text}")
         of = "all that can be judged" if tier.unjudged else "all of them"
         console.print(f"  {of}: {share(tier.share, tier.error)}" if tier.limits else "  no limits")
 
@@ -251,11 +251,11 @@ def show_space(view: SpaceView) -> None:
         to.print(line)
 
 
-def _cost_words(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _cost_words(costs: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return costs with their names; MACs are named once."""
     from hwnas.report.tables import cost_rows
 
-    rows = cost_rows(found["params"], found["macs"], found["activation_bytes"], ms=found.get("latency_ms"))
+    rows = cost_rows(costs["params"], costs["macs"], costs["activation_bytes"], ms=costs.get("latency_ms"))
     return [(name, value.removesuffix("MACs").rstrip()) for name, value in rows]
 
 

@@ -70,7 +70,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class AccuracyContext:
-    """Parts of a run that a source may use. Those that are expensive are functions, called by the sources that need them."""
+    """Parts of a run that a source may use. The expensive ones are functions, called by sources that need them."""
 
     space: AnySpace
     lower: Callable[[Architecture], Network]

@@ -58,7 +58,7 @@ class TrainedAccuracy:
     """True if the trained weights are kept, in the file that `weights_path` returns."""
 
     def __call__(self, architecture: Architecture) -> float:
-        network, told = self.lower(architecture), self.on_epoch
+        network, report = self.lower(architecture), self.on_epoch
         weights = weights_path(self.folder, self.producer, architecture)
         folder = weights.with_suffix("")
         module = train_standalone(
@@ -70,7 +70,7 @@ class TrainedAccuracy:
             folder=folder,
             device=self.device,
             teacher=self.teacher(),
-            on_epoch=None if told is None else lambda epoch, loss: told(epoch, self.recipe.epochs),
+            on_epoch=None if report is None else lambda epoch, loss: report(epoch, self.recipe.epochs),
         )
         top1 = accuracy(module, network, self.split)
         if self.keep:
@@ -79,7 +79,7 @@ class TrainedAccuracy:
         return top1
 
     def error(self, score: float) -> float:
-        """Return the standard error of an accuracy, from the number of images; it does not include what another seed would change."""
+        """Return the standard error of an accuracy, from the number of images; the variation by seed is not in it."""
         return binomial_error(score, len(self.split))
 
     @property
@@ -100,12 +100,12 @@ def training_folder(run: Path, source: str) -> Path:
 
 
 def weights_path(folder: Path, producer: str, architecture: Architecture) -> Path:
-    """Return the file in a source's folder with the weights that a network had when it was scored, if they were kept."""
+    """Return the file in a source's folder for the weights of a network when it was scored, if they were kept."""
     return folder / hashlib.sha256(producer.encode()).hexdigest()[:8] / f"{architecture.key}.safetensors"
 
 
 def alone(ingredients: AccuracyContext) -> TrainedAccuracy:
-    """Return the accuracy after training from scratch: for as many epochs as the supernet, or as `accuracy.epochs` says."""
+    """Return the accuracy after training from scratch, for as many epochs as the supernet, or for `accuracy.epochs`."""
     settings, recipe = ingredients.settings, ingredients.recipe()
     return _trained(ingredients, replace(recipe, epochs=settings.epochs or recipe.epochs))
 

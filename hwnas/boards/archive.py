@@ -1,5 +1,5 @@
-"""Contents of a kit: a zip archive of code and model files, and `kit.json`, which says what each is for and its SHA-256.
-Board side: Python 3.9 syntax, no numpy."""
+"""Contents of a kit: a zip archive of code and model files, and `kit.json`, which says what each is for and its
+SHA-256. Board side: Python 3.9 syntax, no numpy."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class FailureHint:
 
 
 class Host(Protocol):
-    """A board and how it is reached. Commands are lists for this machine's system; none goes through a shell of this machine."""
+    """Board and how it is reached. Commands are lists for this machine's system; none goes through its shell."""
 
     @property
     def name(self) -> str:
@@ -50,7 +50,7 @@ class Host(Protocol):
         """Advice where the board has no Python."""
 
     def command(self, words: Sequence[str]) -> list[str]:
-        """Return the command that runs words as one command on the board: each is quoted, so that its shell sees it as it is."""
+        """Return the command that runs words as one command on the board, each quoted against its shell."""
 
     def send(self, file: Path, remote: str) -> list[str]:
         """Return the command that copies a file to the board."""
@@ -63,7 +63,7 @@ class Host(Protocol):
 
 
 def open_host(reference: str, *, ssh_config: Path | None = None) -> Host:
-    """Return the host that a user names: `pi@raspberrypi`, a name in ~/.ssh/config, `adb:SERIAL`, `adb:` for the only phone.
+    """Return a reference's host: `pi@raspberrypi`, a name in ~/.ssh/config, `adb:SERIAL`, `adb:` for the only phone.
 
     Raises:
         ConfigError: the name begins with `-`, or holds what a shell would read.

@@ -131,18 +131,18 @@ def pack_kit(
 
 def board_code() -> Mapping[str, bytes]:
     """Return the files of this package that run on a board, by their place in a kit: `ENTRIES` and what they import."""
-    todo, found = [PACKAGE / "__init__.py", *(PACKAGE / entry for entry in ENTRIES)], set[Path]()
+    todo, paths = [PACKAGE / "__init__.py", *(PACKAGE / entry for entry in ENTRIES)], set[Path]()
     while todo:
         path = todo.pop()
-        if path not in found:
-            found.add(path)
+        if path not in paths:
+            paths.add(path)
             todo += [file for module in _imported(path) for file in _files_of(module)]
-    code = {str(path.relative_to(PACKAGE.parent)): path.read_bytes() for path in sorted(found)}
+    code = {str(path.relative_to(PACKAGE.parent)): path.read_bytes() for path in sorted(paths)}
     return {"__main__.py": (PACKAGE / ENTRIES[0]).read_bytes(), **code}
 
 
 def _imported(path: Path) -> Iterator[str]:
-    """Yield the modules of this package that a file imports when it runs, and those in its tables of "module:attribute"."""
+    """Yield modules of this package that a file imports when it runs, and those in its tables of "module:attribute"."""
     todo: list[ast.AST] = [ast.parse(path.read_bytes())]
     while todo:
         node = todo.pop()

@@ -43,11 +43,11 @@ def check_requirements(runtime: str) -> None:
     Raises:
         MissingExtra: something is not there, or does not load; it names the pip command.
     """
-    need, found = REQUIREMENTS[runtime], _loaded(["numpy"])
-    if found:
+    need, failure = REQUIREMENTS[runtime], _loaded(["numpy"])
+    if failure:
         packages = _pip(need)
         more = () if any(package.startswith("numpy") for package in packages) else ("numpy",)
-        raise _missing("numpy", found, (*more, *packages))
+        raise _missing("numpy", failure, (*more, *packages))
     if failures := _loaded(need.modules):
         names = " or ".join(module.split(".")[0] for module in need.modules)
         raise _missing(names, failures, _pip(need))

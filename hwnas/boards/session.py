@@ -86,12 +86,12 @@ class BoardSession:
             RunError: it has no room, or what arrives is not what was sent.
         """
         digest, size = sha256_of(kit), kit.stat().st_size
-        found = self._look(digest)
-        if found["kit"]:
+        state = self._look(digest)
+        if state["kit"]:
             return
-        if found["free"] < size:
+        if state["free"] < size:
             raise self._failed(
-                f"the kit has {size / 1e6:.1f} MB, {found['free'] / 1e6:.1f} MB are free", "Free the board's disk"
+                f"the kit has {size / 1e6:.1f} MB, {state['free'] / 1e6:.1f} MB are free", "Free the board's disk"
             )
         self._done(self.host.send(kit, f"{self.folder}/{PART}"))
         if not self._look(digest)["kit"]:
@@ -115,14 +115,14 @@ class BoardSession:
                     process.kill()
                     raise
             complaints.seek(0)
-            said = complaints.read()
+            stderr = complaints.read()
         if "error" in last:
             error = last["error"]
             raise RunError(
                 error["met"], where=f"{self.host.name}: {error['where']}", allowed=error["allowed"], do=error["do"]
             )
         if code or "done" not in last:
-            raise self._explained(code, said)
+            raise self._explained(code, stderr)
         done: dict[str, Any] = last["done"]
         return done
 
@@ -134,8 +134,8 @@ class BoardSession:
     def _look(self, digest: str) -> Any:
         out = self._done(self.host.command([self._python, "-c", LOOK, self.folder, digest]))
         for line in reversed(out.splitlines()):  # a board may greet before it answers
-            if found := _parsed(line):
-                return found
+            if reply := _parsed(line):
+                return reply
         raise self._failed(f"its Python does not answer ({out.strip()[:100]!r})", "Look at what its shell prints")
 
     def _done(self, command: Sequence[str]) -> str:
@@ -166,14 +166,14 @@ class BoardSession:
         """Python on the board without `~/`: commands begin in the user's home, and a quoted `~` is not expanded."""
         return self.python.removeprefix("~/")
 
-    def _explained(self, code: int, said: str) -> HwnasError:
-        lines = [line for line in said.strip().splitlines() if line.strip()]
+    def _explained(self, code: int, stderr: str) -> HwnasError:
+        lines = [line for line in stderr.strip().splitlines() if line.strip()]
         last = lines[-1] if lines else f"it ended with code {code}"
-        if self.host.is_cut(code, said):
-            cause = next((cause for cause in self.host.causes if cause.words in said), None)
-            met, do = (cause.met, cause.do) if cause else ("the connection broke", "The same command continues")
+        if self.host.is_cut(code, stderr):
+            cause = next((cause for cause in self.host.causes if cause.words in stderr), None)
+            problem, do = (cause.met, cause.do) if cause else ("the connection broke", "The same command continues")
             lost = ConnectionLost(
-                f"{met} ({last})", where=self.host.name,
+                f"{problem} ({last})", where=self.host.name,
                 allowed="The board is reached by this system's own program, without questions",
                 do=do.replace("{host}", self.host.name),
             )  # fmt: skip
@@ -183,9 +183,9 @@ class BoardSession:
             return self._failed(f"there is no `{self.python}` ({last})", self.host.python_hint)
         return self._failed(f"a command there failed ({last})", "Correct that, and run the same command again")
 
-    def _failed(self, met: str, do: str) -> RunError:
+    def _failed(self, problem: str, do: str) -> RunError:
         allowed = "A board needs Python 3.9 or newer, numpy, one runtime, and room for the kit and its files"
-        return RunError(met, where=self.host.name, allowed=allowed, do=do)
+        return RunError(problem, where=self.host.name, allowed=allowed, do=do)
 
 
 def _heard(process: subprocess.Popen[str], progress: Progress, say: Say) -> dict[str, Any]:
@@ -193,20 +193,20 @@ def _heard(process: subprocess.Popen[str], progress: Progress, say: Say) -> dict
     assert process.stdout is not None
     last: dict[str, Any] = {}
     for line in process.stdout:
-        found = _parsed(line)
-        if "progress" in found:
-            progress(*found["progress"])
-        elif "say" in found:
-            say(found["say"])
-        elif found:
-            last = found
+        message = _parsed(line)
+        if "progress" in message:
+            progress(*message["progress"])
+        elif "say" in message:
+            say(message["say"])
+        elif message:
+            last = message
     return last
 
 
 def _parsed(line: str) -> dict[str, Any]:
     """Return a line's object, or an empty one: what other programs of the board print is not an answer."""
     try:
-        found = json.loads(line)
+        parsed = json.loads(line)
     except (ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return parsed if isinstance(parsed, dict) else {}

@@ -171,7 +171,7 @@ class SearchConfig(StrictModel):
     shared: bool = False
     """True if several processes may work on a study at a time; with a storage's URL they always may."""
     lease_s: float = Field(default=60.0, gt=0)
-    """A process on another machine that is silent for so long is taken for dead, and its architecture is scored again."""
+    """Seconds of silence until a process on another machine counts as dead, and its architecture is scored again."""
     runner: Literal["serial", "ray"] = "serial"
     ray: RayConfig = RayConfig()
     hours: float | None = Field(default=None, gt=0)
@@ -300,10 +300,10 @@ class Experiment(StrictModel):
     @model_validator(mode="after")
     def _published_knows_latency_only(self) -> Experiment:
         for name, tier in self.tiers.items():
-            asked = [*tier.asks_of_a_table, *(["measure: live"] if tier.measure == "live" else [])]
-            if self.setups[tier.setup].latencies and asked:
+            keys = [*tier.asks_of_a_table, *(["measure: live"] if tier.measure == "live" else [])]
+            if self.setups[tier.setup].latencies and keys:
                 raise ValueError(
-                    f"tiers.{name}: `{asked[0]}` is asked of `{tier.setup}`. A published set-up tells latencies alone"
+                    f"tiers.{name}: `{keys[0]}` is asked of `{tier.setup}`. A published set-up tells latencies alone"
                 )
         return self
 

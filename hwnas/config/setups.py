@@ -146,8 +146,8 @@ class TierConfig(StrictModel):
 
     @model_validator(mode="after")
     def _live_knows_latency_only(self) -> TierConfig:
-        if self.measure == "live" and (asked := self.asks_of_a_table):
-            raise ValueError(f"`{asked[0]}` is predicted from a table: leave it out, or `measure: live`")
+        if self.measure == "live" and (keys := self.asks_of_a_table):
+            raise ValueError(f"`{keys[0]}` is predicted from a table: leave it out, or `measure: live`")
         return self
 
     @property

@@ -41,11 +41,11 @@ class _Codes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         code = Code((args[0] > 0).flatten(1)) if func in KINKED else None
         if func is _ATEN.convolution.default and id(args[0]) in self._given:
             self._given[id(args[0])][1].readers += 1
-        given = func(*args, **(kwargs or {}))
+        output = func(*args, **(kwargs or {}))
         if code is not None:
             self.found.append(code)
-            self._given[id(given)] = given, code
-        return given
+            self._given[id(output)] = output, code
+        return output
 
 
 def codes(module: nn.Module, images: Tensor) -> list[Code]:

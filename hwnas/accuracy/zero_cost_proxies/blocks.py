@@ -25,11 +25,11 @@ def rows(features: Tensor) -> Tensor:
 
 def entropies(module: nn.Module, images: Tensor) -> Tensor:
     """Return for each operator the entropy of its features' principal components, whose variances add up to 1."""
-    found = []
+    results = []
     with torch.no_grad():
         for _, leaving in block_features(module, images):
             features = rows(leaving)
             features = features - features.mean(0)
             variances = torch.linalg.eigvalsh((features.T @ features / len(features)).double()).clamp_min(0)
-            found.append(torch.special.entr(variances / variances.sum()).sum())
-    return torch.stack(found)
+            results.append(torch.special.entr(variances / variances.sum()).sum())
+    return torch.stack(results)

@@ -20,7 +20,7 @@ class Subject:
 
     network: Network
     make: Callable[[], nn.Module]
-    """Function that makes the module anew, in the definition's mode, dtype and initialisation: the same numbers at every call."""
+    """Maker of the module, in the definition's mode, dtype and initialisation: the same numbers at every call."""
     images: Tensor
     """(batch, channels, height, width), normalised; from the normal distribution where no data is used."""
     labels: Tensor

@@ -34,7 +34,7 @@ class EnsembleScorer:
 
     @cached_property
     def _columns(self) -> list[list[float]]:
-        """Return the members' scores of the reference, measured at the first call; networks without one are left out."""
+        """Members' scores of the reference, measured at the first use; networks without one are left out."""
         rows = [row for architecture in self.reference if (row := self._row(architecture)) is not None]
         if len(rows) < LEAST:
             raise NoScore(

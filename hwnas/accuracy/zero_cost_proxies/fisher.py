@@ -40,7 +40,8 @@ def fisher(subject: Subject) -> float:
 
 
 def _value(layer: nn.Module, product: Tensor) -> float:
-    """Return the value of all channels of a layer: the last axis of a linear layer, which may go along tokens, else the second."""
+    """Return the value of all channels of a layer: the last axis if it is linear, as it may run over tokens, else the
+    second."""
     by_channel = product.movedim(-1, 1) if isinstance(layer, nn.Linear) else product
     sums = by_channel.flatten(2).sum(2) if by_channel.ndim > 2 else by_channel
     return float(sums.double().square().mean(0).sum() / 2)

@@ -29,7 +29,7 @@ def no_scales(module: nn.Module) -> str | None:
 
 
 def see_maps(module: nn.Module, images: Tensor, see: Callable[[Tensor], None]) -> None:
-    """Run the module without gradients; `see` is called with each map, (N, C, H, W), that a layer without children gives."""
+    """Run the module without gradients; `see` is called with each map, (N, C, H, W), of a layer without children."""
 
     def hook(layer: nn.Module, entering: tuple[Tensor, ...], leaving: Tensor) -> None:
         if leaving.dim() == 4:

@@ -36,8 +36,8 @@ def ntk(subject: Subject) -> float:
 
 def _gradient(output: Tensor, weights: list[Tensor]) -> Tensor:
     """Return the gradients by all weights as one vector; a weight that is not used has a gradient of zeros."""
-    found = torch.autograd.grad(output, weights, materialize_grads=True, allow_unused=True)
-    return torch.cat([gradient.flatten() for gradient in found])
+    gradients = torch.autograd.grad(output, weights, materialize_grads=True, allow_unused=True)
+    return torch.cat([gradient.flatten() for gradient in gradients])
 
 
 NTK = Definition(ntk, batch=16, data=True, initialisation="kaiming")

@@ -82,7 +82,7 @@ def score_population(
 def _answers(
     scoring: _Scoring, todo: Sequence[_Task], processes: int, begin: Callable[[_Task], None]
 ) -> Generator[tuple[_Task, _Answer | Ended], None, None]:
-    """Yield tasks with their answers, from several processes if requested, and from this one if they cannot import it."""
+    """Yield tasks with their answers, from several processes if requested; from this one what they cannot import."""
     here = list[_Task]()
     if processes > 1 and len(todo) > 1:
         with closing(map_in_processes(scoring, todo, processes, begin)) as answers:

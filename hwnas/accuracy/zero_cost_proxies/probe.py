@@ -117,9 +117,9 @@ def _measured(definition: Definition, subject: Subject, where: str) -> float:
     return value
 
 
-def _nothing(met: str, where: str) -> NoScore:
+def _nothing(problem: str, where: str) -> NoScore:
     return NoScore(
-        met,
+        problem,
         where=where,
         allowed="A score is a finite number",
         do="Leave the network out, or use another proxy, batch or resolution",

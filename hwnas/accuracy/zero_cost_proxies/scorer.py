@@ -65,15 +65,15 @@ class TrainingFree:
     def producer(self) -> str:
         """Identifier of how a stored score was made: equal producers give equal scores."""
         definition = self.definition
-        told = f"{self.name} version={definition.version}"
+        text = f"{self.name} version={definition.version}"
         if definition.draws:
-            told += f" seed={self.seed} init={definition.initialisation} mode={definition.mode} {definition.dtype}"
-        told += f" repeats={definition.repeats}" if definition.repeats > 1 else ""
-        told += f" resolution={definition.resolution}" if definition.resolution is not None else ""
-        told += f" batch={definition.batch}" if definition.batch else ""
-        told += f" {self._input}" if definition.data else ""
-        told += f" device={self.device}" if self.device != "cpu" else ""
-        return told + (f" space={self.networks}" if self.networks else "")
+            text += f" seed={self.seed} init={definition.initialisation} mode={definition.mode} {definition.dtype}"
+        text += f" repeats={definition.repeats}" if definition.repeats > 1 else ""
+        text += f" resolution={definition.resolution}" if definition.resolution is not None else ""
+        text += f" batch={definition.batch}" if definition.batch else ""
+        text += f" {self._input}" if definition.data else ""
+        text += f" device={self.device}" if self.device != "cpu" else ""
+        return text + (f" space={self.networks}" if self.networks else "")
 
     @property
     def _input(self) -> str:

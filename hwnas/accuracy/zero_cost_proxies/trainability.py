@@ -30,8 +30,8 @@ def trainability(subject: Subject) -> float:
 
 
 def _gains(module: nn.Module, images: Tensor, generator: torch.Generator) -> Iterator[float]:
-    for place, (entering, leaving) in enumerate(block_features(module, images)):
-        if place == 0 or entering.dim() != leaving.dim():
+    for index, (entering, leaving) in enumerate(block_features(module, images)):
+        if index == 0 or entering.dim() != leaving.dim():
             continue
         signs = torch.randint(2, leaving.shape, generator=generator).to(leaving) * 2 - 1
         (gradient,) = torch.autograd.grad(leaving, entering, signs)
