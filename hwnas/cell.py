@@ -17,16 +17,16 @@ EDGES = ((1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2))
 """(node that is entered, node that is left), in the order in which a string writes them."""
 KNOBS = tuple(f"edge_{node}_{source}" for node, source in EDGES)
 OPERATIONS = ("skip_connect", "none", "avg_pool_3x3", "nor_conv_1x1", "nor_conv_3x3")
-"""What an edge can do, from small to large. `none` is not the first: a cell of six would have no path."""
+"""Operations of an edge, from small to large. `none` is not the first: a cell of six would have no path."""
 
 Cell = tuple[str, ...]
-"""An operation for each of `EDGES`."""
+"""Operation for each of `EDGES`."""
 Terms = tuple[object, ...]
-"""What a node is the sum of; equal tuples are equal sums. Empty: nothing reaches the node."""
+"""Summands of a node; equal tuples are equal sums. Empty: nothing reaches the node."""
 
 
 def live(cell: Cell) -> Cell:
-    """The cell with `none` on every edge that nothing reaches, or that leads nowhere."""
+    """Return the cell with `none` on every edge that nothing reaches, or that leads nowhere."""
     joined = [edge for edge, operation in zip(EDGES, cell, strict=True) if operation != "none"]
     reached, useful = {0}, {3}
     for node, source in joined:  # sources stand before what they reach
@@ -42,7 +42,7 @@ def live(cell: Cell) -> Cell:
 
 
 def form(cell: Cell) -> Terms:
-    """Equal for two cells if, and only if, both do the same operations on the same sums.
+    """Return terms that are equal for two cells if, and only if, both do the same operations on the same sums.
 
     Skip connections only carry sums on and inner nodes have no names, so neither shows. What an operation computes may
     enter more than one sum; two operations of one kind on one sum are still two, with weights and time of their own.
@@ -67,45 +67,46 @@ def _sum(*parts: Terms) -> Terms:
 
 @cache
 def _representatives() -> Mapping[Terms, Cell]:
-    """For each network that a cell can be, of the equal cells that with the fewest edges, then the smallest."""
+    """Return, for each network that a cell can be, the equal cell with the fewest edges, then the smallest one."""
     cells = [cell for cell in product(OPERATIONS, repeat=len(EDGES)) if live(cell) == cell]
     cells.sort(key=lambda cell: len(EDGES) - cell.count("none"))  # stable: the product counts up from the smallest
-    found: dict[Terms, Cell] = {}
+    cheapest: dict[Terms, Cell] = {}
     for cell in cells:
-        found.setdefault(form(cell), cell)
-    return found
+        cheapest.setdefault(form(cell), cell)
+    return cheapest
 
 
 @cache
 def representative(cell: Cell) -> Cell:
-    """The one cell that stands for this one and all that are equal to it."""
+    """Return the one cell that stands for this one and all that are equal to it."""
     return _representatives()[form(cell)]
 
 
 def canonical(picks: Mapping[str, int | float | str | bool]) -> dict[str, int | float | str | bool]:
-    """For a space file's `canonical`: the picks of the edges become those of the cell that stands for them."""
+    """Return the picks with those of the edges of the cell that stands for them; for a space file's `canonical`."""
     return {**picks, **dict(zip(KNOBS, representative(tuple(str(picks[knob]) for knob in KNOBS)), strict=True))}
 
 
 @cache
 def traits(cell: Cell) -> Mapping[str, float]:
-    """What tells about the accuracy of a cell, as `group/name`; equal networks have equal traits.
+    """Return features that predict the accuracy of a cell, as `group/name`; equal networks have equal traits.
 
     Read off `form`, where skip connections do not show: each path from the output back to the input is a sequence of
-    operations. Told are how often each sequence occurs (`paths`), and counts, extremes and means over them (`shape`).
+    operations. Features are how often each sequence occurs (`paths`), and counts, extremes and means over them
+    (`shape`).
     """
-    found = list(_paths(form(cell)))
+    paths = list(_paths(form(cell)))
     edges = Counter(representative(cell))
-    told = {f"paths/{'>'.join(path) or 'skip'}": float(times) for path, times in Counter(found).items()}
-    told |= {f"shape/edges {operation}": float(edges[operation]) for operation in OPERATIONS}
-    told |= {"shape/paths": float(len(found)), "shape/skips": float(found.count(())), "shape/dead": float(not found)}
-    told["shape/a skip"] = float(() in found)
-    told["shape/pools alone"] = float(sum(bool(path) and set(path) == {"avg_pool_3x3"} for path in found))
-    told["shape/without pools"] = float(sum("avg_pool_3x3" not in path for path in found))
+    result = {f"paths/{'>'.join(path) or 'skip'}": float(times) for path, times in Counter(paths).items()}
+    result |= {f"shape/edges {operation}": float(edges[operation]) for operation in OPERATIONS}
+    result |= {"shape/paths": float(len(paths)), "shape/skips": float(paths.count(())), "shape/dead": float(not paths)}
+    result["shape/a skip"] = float(() in paths)
+    result["shape/pools alone"] = float(sum(bool(path) and set(path) == {"avg_pool_3x3"} for path in paths))
+    result["shape/without pools"] = float(sum("avg_pool_3x3" not in path for path in paths))
     for what, operations in _COUNTED.items():
-        counts = [sum(operation in operations for operation in path) for path in found] or [-1]
-        told |= {f"shape/{name} {what}": float(of(counts)) for name, of in _SUMMED.items()}
-    return told
+        counts = [sum(operation in operations for operation in path) for path in paths] or [-1]
+        result |= {f"shape/{name} {what}": float(of(counts)) for name, of in _SUMMED.items()}
+    return result
 
 
 _COUNTED = {"convolutions": OPERATIONS[3:], "3x3": OPERATIONS[4:], "pools": OPERATIONS[2:3]}
@@ -113,7 +114,7 @@ _SUMMED: Mapping[str, Callable[[Sequence[int]], float]] = {"most": max, "least":
 
 
 def _paths(terms: Terms) -> Iterator[tuple[str, ...]]:
-    """The operations of each path, the output's first; an operation that enters two sums is on the paths of both."""
+    """Yield the operations of each path, the output's first; one that enters two sums is on the paths of both."""
     for term in terms:
         if term == "input":
             yield ()

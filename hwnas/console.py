@@ -1,4 +1,4 @@
-"""What a person sees while a verb works: bars and lines on standard error, errors in four parts."""
+"""Output that a person sees while a command works: bars and lines on standard error, errors in four parts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from hwnas.workspace.progress import Bar
 
 SCORES = 30
-"""So many networks of a scored population are listed."""
+"""Number of networks of a scored population that are listed."""
 
 
 class _Bar:
@@ -53,15 +53,15 @@ class _LogBar:
 
 
 class Terminal:
-    """Tells on standard error, so that standard output stays the command's own."""
+    """Narrator on standard error, so that standard output has only the command's result."""
 
     def info(self, text: str) -> None:
-        """One line that stays."""
+        """Print one line that stays."""
         print(text, file=sys.stderr, flush=True)
 
     @contextmanager
     def bar(self, title: str) -> Iterator[Bar]:
-        """A bar with time left, while the block runs."""
+        """Show a bar with the time left, while the block runs."""
         if not sys.stderr.isatty():
             yield _LogBar(title)
             return
@@ -82,28 +82,27 @@ class Terminal:
 
 
 def show_error(error: HwnasError) -> None:
-    """The four parts of an error, each on a line of its own."""
+    """Print the four parts of an error on standard error, one on each line."""
     print(f"error: {error.met}", file=sys.stderr)
     for label, part in (("where", error.where), ("allowed", error.allowed), ("next", error.do)):
         print(f"  {label + ':':<9}{part}", file=sys.stderr)
 
 
 def show_findings(findings: Sequence[Finding], *, verbose: bool = False) -> None:
-    """What lint found, on standard output: every error, then the warnings by kind, each with its first one or, if
-    `verbose`, with all."""
-    errors = [found for found in findings if found.severity == "error"]
+    """Print what lint found: every error, then the warnings by kind, each with its first or, if `verbose`, with all."""
+    errors = [finding for finding in findings if finding.severity == "error"]
     kinds: dict[str, list[Finding]] = {}
-    for found in findings:
-        if found.severity == "warning":
-            kinds.setdefault(found.rule, []).append(found)
-    for found in errors:
-        print(f"{found.where}: error: {found.what}\n    {found.why}; {found.do}")
+    for finding in findings:
+        if finding.severity == "warning":
+            kinds.setdefault(finding.rule, []).append(finding)
+    for finding in errors:
+        print(f"{finding.where}: error: {finding.what}\n    {finding.why}; {finding.do}")
     if errors and kinds:
         print()
     for rule, warnings in kinds.items():
         shown = warnings if verbose else warnings[:1]
-        for found in shown:
-            print(f"{found.where}: warning: {found.what}")
+        for finding in shown:
+            print(f"{finding.where}: warning: {finding.what}")
         more = f"    and {len(warnings) - len(shown):,} more of the kind {rule}\n" if len(shown) < len(warnings) else ""
         print(f"{more}    {warnings[0].why}; {warnings[0].do}")
     count = len(findings) - len(errors)
@@ -112,7 +111,7 @@ def show_findings(findings: Sequence[Finding], *, verbose: bool = False) -> None
 
 
 def show_fronts(tiers: Sequence[TierFacts]) -> None:
-    """A table for each tier, on standard output."""
+    """Print a table for each tier."""
     from hwnas.report.fitting import console, print_table
     from hwnas.report.tables import front_table
 
@@ -123,7 +122,7 @@ def show_fronts(tiers: Sequence[TierFacts]) -> None:
 
 
 def show_feasible(tiers: Sequence[Feasible]) -> None:
-    """What `hwnas feasible` found, on standard output."""
+    """Print what `hwnas feasible` found."""
     from rich.console import Console
 
     from hwnas.report.units import between, limit, share
@@ -137,15 +136,15 @@ def show_feasible(tiers: Sequence[Feasible]) -> None:
             metric = reach.limit.metric
             exactly = "" if reach.exact else ", of those looked at"
             lacking = f", {reach.missing:,} have no number and count as outside" if reach.missing else ""
-            said = f"from {between(metric, reach.least, reach.most)}{exactly}; inside: "
-            told = reach.unjudged or f"{said}{share(reach.share, reach.error)}{lacking}"
-            console.print(f"  {limit(reach.limit)}: {told}")
+            bounds = f"from {between(metric, reach.least, reach.most)}{exactly}; inside: "
+            text = reach.unjudged or f"{bounds}{share(reach.share, reach.error)}{lacking}"
+            console.print(f"  {limit(reach.limit)}: {text}")
         of = "all that can be judged" if tier.unjudged else "all of them"
         console.print(f"  {of}: {share(tier.share, tier.error)}" if tier.limits else "  no limits")
 
 
 def show_check(checked: Checked) -> None:
-    """What `hwnas check` found, on standard output."""
+    """Print what `hwnas check` found."""
     from hwnas.report.fitting import console, print_table
     from hwnas.report.validation.table_check import check_table, verdict
 
@@ -158,7 +157,7 @@ def show_check(checked: Checked) -> None:
 
 
 def show_ladder(tier: str, rungs: Sequence[RungResult], front: Sequence[FrontPoint]) -> None:
-    """A tier's way up the ladder and the front at its end, on standard output."""
+    """Print the rungs of a tier's ladder and the front at its end."""
     from hwnas.report.fitting import console, print_table
     from hwnas.report.ladder import ladder_table, last_table
 
@@ -167,7 +166,7 @@ def show_ladder(tier: str, rungs: Sequence[RungResult], front: Sequence[FrontPoi
 
 
 def show_fidelity(found: Fidelity) -> None:
-    """What `hwnas fidelity` found, on standard output."""
+    """Print what `hwnas fidelity` found."""
     from hwnas.report.fitting import console, print_table
     from hwnas.report.validation.fidelity import fidelity_table, verdict
 
@@ -178,7 +177,7 @@ def show_fidelity(found: Fidelity) -> None:
 
 
 def show_certificates(found: Sequence[Certificate]) -> None:
-    """What `hwnas test-operator` found, on standard output."""
+    """Print what `hwnas test-operator` found."""
     from rich.console import Console
     from rich.text import Text
 
@@ -195,7 +194,7 @@ def show_certificates(found: Sequence[Certificate]) -> None:
 
 
 def show_scores(scored: Scored) -> None:
-    """What `hwnas score` found, on standard output."""
+    """Print what `hwnas score` found."""
     from hwnas.report.fitting import console, print_table
     from hwnas.report.scores import score_lines, score_table, score_title
 
@@ -207,7 +206,7 @@ def show_scores(scored: Scored) -> None:
 
 
 def show_costs(found: Mapping[str, Any]) -> None:
-    """What `hwnas cost` found, as tables on standard output."""
+    """Print what `hwnas cost` found, as tables."""
     from rich.text import Text
 
     from hwnas.report.fitting import console, print_table
@@ -237,7 +236,7 @@ def show_costs(found: Mapping[str, Any]) -> None:
 
 
 def show_space(view: SpaceView) -> None:
-    """What `hwnas show SPACE` found, on standard output."""
+    """Print what `hwnas show SPACE` found."""
     from rich.text import Text
 
     from hwnas.report.fitting import console, print_table
@@ -252,11 +251,11 @@ def show_space(view: SpaceView) -> None:
         to.print(line)
 
 
-def _cost_words(found: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Costs with their names; MACs are named once."""
+def _cost_words(costs: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return costs with their names; MACs are named once."""
     from hwnas.report.tables import cost_rows
 
-    rows = cost_rows(found["params"], found["macs"], found["activation_bytes"], ms=found.get("latency_ms"))
+    rows = cost_rows(costs["params"], costs["macs"], costs["activation_bytes"], ms=costs.get("latency_ms"))
     return [(name, value.removesuffix("MACs").rstrip()) for name, value in rows]
 
 

@@ -26,20 +26,20 @@ PROXIES: Mapping[str, AccuracySource] = {  # name in YAML, and after the @ of a 
 TRAINLESS = AccuracySource(
     "hwnas.accuracy.training_free:trainless", "score", "scored", "untrained networks", data=False
 )
-"""Of every name in `TRAINING_FREE`."""
+"""Source of every name in `TRAINING_FREE`."""
 RANKED = AccuracySource("hwnas.accuracy.zero_cost:ranked", "score", "scored", "ranks of untrained networks", data=False)
-"""Of every name in `ENSEMBLES`."""
+"""Source of every name in `ENSEMBLES`."""
 FUNCTION = AccuracySource(
     "hwnas.accuracy.function:from_function", "score", "given", "a function of the user's", data=False
 )
-"""Of `file.py:function` in place of a name."""
+"""Source of `file.py:function` in place of a name."""
 
 
 def source_of(name: str, *, where: str) -> AccuracySource:
-    """The source under a name, or that of a user's function.
+    """Return the source under a name, or that of a user's function.
 
     Raises:
-        ConfigError: there is none of that name.
+        ConfigError: there is no source of that name.
     """
     if ":" in name:
         return FUNCTION

@@ -28,7 +28,7 @@ class PredictedAccuracy:
     features: Features
     codebook: Codebook
     producer: str
-    """What was learned from: equal accuracies of equal networks predict the same."""
+    """Description of the accuracies that were learned from: equal accuracies of equal networks predict the same."""
 
     def __call__(self, architecture: Architecture) -> float:
         mean, _ = self.predictor.predict(self.features(self.codebook.encode([architecture])))
@@ -36,7 +36,7 @@ class PredictedAccuracy:
 
 
 def predicted(ingredients: AccuracyContext) -> PredictedAccuracy:
-    """A predictor fitted to the store that the experiment names.
+    """Return a predictor fitted to the store that the experiment names.
 
     Raises:
         ConfigError: no file is named, it is not there, or it does not hold accuracies of one origin for the space.
@@ -71,18 +71,20 @@ def _file(ingredients: AccuracyContext) -> Path:
 
 
 def _of_one_origin(scores: Iterable[Score], space: str, metric: str, path: Path) -> list[Score]:
-    """The accuracies of the space's networks; what made them is one thing, or they would not compare."""
-    found: dict[tuple[str, str], list[Score]] = {}
+    """Return the accuracies of the space's networks, which must have one origin, or they would not compare."""
+    by_origin: dict[tuple[str, str], list[Score]] = {}
     for score in scores:
         wanted = score.metric == metric if metric else score.metric.startswith("top1@")
         if wanted and score.architecture.space == space and score.value is not None:
-            found.setdefault((score.metric, score.producer), []).append(score)
-    if len(found) != 1:
-        held = "; ".join(f"{len(held)} of `{name}` by {producer}" for (name, producer), held in found.items())
+            by_origin.setdefault((score.metric, score.producer), []).append(score)
+    if len(by_origin) != 1:
+        listed = "; ".join(f"{len(rows)} of `{name}` by {producer}" for (name, producer), rows in by_origin.items())
         raise RunError(
-            f"the store holds accuracies of {len(found)} origins" if found else "the store holds no such accuracy",
+            f"the store holds accuracies of {len(by_origin)} origins"
+            if by_origin
+            else "the store holds no such accuracy",
             where=str(path),
-            allowed=f"Accuracies of one metric and origin for space `{space}` are learned from, not {held or 'none'}",
+            allowed=f"Accuracies of one metric and origin for space `{space}` are learned from, not {listed or 'none'}",
             do="Name the metric as `column`, or another store",
         )
-    return next(iter(found.values()))
+    return next(iter(by_origin.values()))

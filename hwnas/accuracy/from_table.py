@@ -10,7 +10,7 @@ from hwnas.tabular import TableMetric, Wanted, read_metric
 
 
 def from_table(ingredients: AccuracyContext) -> TableMetric:
-    """The column that the experiment names, as accuracies of 0 to 1.
+    """Return the column that the experiment names, as accuracies of 0 to 1.
 
     Raises:
         ConfigError: no file or no column is named.

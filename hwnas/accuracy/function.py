@@ -1,4 +1,4 @@
-"""Scores from a function of the user's."""
+"""Scores from a user's function."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ FORM = "The function is handed an architecture and its network, and returns a nu
 @final
 @dataclass(frozen=True)
 class FunctionAccuracy:
-    """What `function(architecture, network)` returns; `hwnas.build(network)` gives it a module."""
+    """Score that `function(architecture, network)` returns; `hwnas.build(network)` gives it a module."""
 
     function: Callable[[Architecture, Network], Any]
     lower: Callable[[Architecture], Network]
     reference: str
     file: Path | None
-    """The user's file, for telling the line that raised."""
+    """The user's file, to report the line that raised."""
     producer: str
     fraction: bool
-    """Whether the scores are accuracies, 0 to 1."""
+    """True if the scores are accuracies, 0 to 1."""
 
     def __call__(self, architecture: Architecture) -> float:
         try:
@@ -53,7 +53,7 @@ class FunctionAccuracy:
 
 
 def from_function(ingredients: AccuracyContext) -> FunctionAccuracy:
-    """The function that the experiment names. Its scores are told apart by the content of its file.
+    """Return the function that the experiment names. Its scores are distinguished by the content of its file.
 
     Raises:
         ConfigError: there is no such function.

@@ -31,7 +31,7 @@ class InheritedAccuracy:
         lower: architecture -> network.
         calibration: batches of training images from which the normalisation statistics are recomputed.
         split: the images that are classified, never test images.
-        weights: what identifies the supernet's weights, such as the checkpoint's hash.
+        weights: identifier of the supernet's weights, such as the checkpoint's hash.
     """
 
     supernet: Supernet
@@ -40,26 +40,26 @@ class InheritedAccuracy:
     split: Split
     weights: str
     folder: Path | None = None
-    """Where statistics are kept from one use to the next; they are not, if left out."""
+    """Folder in which statistics are kept from one use to the next; they are not kept if left out."""
 
     def __call__(self, architecture: Architecture) -> float:
         network = self.lower(architecture)
         return accuracy(self.settled(network), network, self.split)
 
     def settled(self, network: Network) -> nn.Module:
-        """The stand-alone network that is scored, and exported."""
+        """Return the stand-alone network that is scored, and exported."""
         if self.folder is None:
             return extract_recalibrated(self.supernet, network, self.calibration)
         kept = BatchNormCache(self.folder, f"{self.weights} {self._calibrated}")
         return kept.extract_recalibrated(self.supernet, network, self.calibration)
 
     def error(self, score: float) -> float:
-        """The standard error of an accuracy, from the number of images."""
+        """Return the standard error of an accuracy, from the number of images."""
         return binomial_error(score, len(self.split))
 
     @property
     def producer(self) -> str:
-        """What a stored score was made by: equal producers give equal scores."""
+        """Identifier of how a stored score was made: equal producers give equal scores."""
         return f"inherited weights={self.weights} calibration={self._calibrated} images={len(self.split)}"
 
     @cached_property
@@ -69,7 +69,7 @@ class InheritedAccuracy:
 
 
 def inherited(ingredients: AccuracyContext) -> InheritedAccuracy:
-    """The accuracy of a run's sub-networks, on its validation images."""
+    """Return the accuracy of a run's sub-networks, on its validation images."""
     settings, dataset = ingredients.settings, ingredients.dataset()
     supernet, weights = ingredients.supernet()
     calibration = calibration_images(

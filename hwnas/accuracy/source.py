@@ -1,4 +1,4 @@
-"""What all sources of accuracy have in common: the facts of one, what it may take of a run, what it makes."""
+"""Common parts of all sources of accuracy: the facts about one, what it may use of a run, what it makes."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ Origin = Literal["measured", "predicted", "published", "scored", "given"]
 
 @dataclass(frozen=True)
 class AccuracySource:
-    """A source of accuracy, as much as is known of it before it is imported."""
+    """Source of accuracy, as far as it is known before it is imported."""
 
     make: str
     """"module:function": Ingredients -> Accuracy."""
     quantity: Quantity
     origin: Origin
-    """How its scores are marked wherever they are shown."""
+    """Mark of its scores wherever they are shown."""
     description: str
-    """A few words beside a plot, such as `validation images, inherited weights`."""
+    """Short text beside a plot, such as `validation images, inherited weights`."""
     supernet: bool = False
-    """Whether it needs trained shared weights; a run without them trains nothing."""
+    """True if it needs trained shared weights; a run without them trains nothing."""
     data: bool = True
-    """Whether it cannot do without images."""
+    """True if it needs images."""
 
 
 class Accuracy(Protocol):
@@ -46,7 +46,7 @@ class Accuracy(Protocol):
 
     @property
     def producer(self) -> str:
-        """What a stored score was made by: equal producers give equal scores."""
+        """Identifier of how a stored score was made: equal producers give equal scores."""
 
     def __call__(self, architecture: Architecture) -> float: ...
 
@@ -70,29 +70,29 @@ class Settings:
 
 @dataclass(frozen=True)
 class AccuracyContext:
-    """What a source may take of a run. What is dear to get is a function, called by those that need it."""
+    """Parts of a run that a source may use. The expensive ones are functions, called by sources that need them."""
 
     space: AnySpace
     lower: Callable[[Architecture], Network]
     settings: Settings
     seed: int
     base: Path
-    """Where relative paths begin, beside the current folder."""
+    """Folder in which relative paths begin, beside the current one."""
     folder: Path
-    """The run's own, for caches."""
+    """Folder of the run, for caches."""
     device: Callable[[], str]
-    """Where PyTorch computes."""
+    """Device on which PyTorch computes."""
     images: bool
-    """Whether the experiment names data."""
+    """True if the experiment names data."""
     dataset: Callable[[], Dataset]
-    """Without its test images."""
+    """Data set without its test images."""
     recipe: Callable[[], Recipe]
-    """How the supernet is trained."""
+    """Recipe by which the supernet is trained."""
     names: Names
-    """Reads the architectures that files name."""
+    """Reader of the architectures that files name."""
     supernet: Callable[[], tuple[Supernet, str]]
-    """Trained, with what identifies its weights."""
+    """Trained supernet, with the identifier of its weights."""
     teacher: Callable[[], nn.Module | None] = lambda: None
-    """The network that the recipe names as a teacher, if it names one."""
+    """Function that returns the network that the recipe names as a teacher, None if it names none."""
     keep_weights: bool = False
-    """Whether weights of networks that are trained to be scored are kept afterwards."""
+    """True if weights of networks that are trained to be scored are kept afterwards."""

@@ -25,7 +25,7 @@ SHARED = (
     "epochs", "strategy", "middles", "phases", "phase_epochs", "regularise", "kernel_transform",
     "largest_epochs", "sort_channels_at",
 )  # fmt: skip
-"""Of a recipe, what says nothing of a single network, or is told apart."""
+"""Fields of a recipe that say nothing about a single network, or that are identified separately."""
 SHORT_EPOCHS = 1
 GENTLE = 0.2
 """Share of the recipe's peak rate with which inherited weights are trained on: a whole one would undo them."""
@@ -36,8 +36,8 @@ GENTLE = 0.2
 class TrainedAccuracy:
     """Top-1 accuracy, 0 to 1, on validation images, after a network was trained on the labels.
 
-    Each epoch is kept in the folder until the network is scored: interrupted and asked again, the training goes on
-    where it was. `on_epoch` is told the epochs done and their number.
+    Each epoch is kept in the folder until the network is scored: an interrupted training continues at the next call.
+    `on_epoch` is called with the number of epochs done and that of all epochs.
     """
 
     lower: Callable[[Architecture], Network]
@@ -48,17 +48,17 @@ class TrainedAccuracy:
     device: str
     folder: Path
     start: Callable[[Network], nn.Module] | None = None
-    """What a network's training begins with; initial weights if left out."""
+    """Function that makes the module that a network's training begins with; initial weights if left out."""
     begun_from: str = "scratch"
-    """What identifies those weights."""
+    """Identifier of those weights."""
     teacher: Callable[[], nn.Module | None] = lambda: None
-    """The network that the recipe names as a teacher, if it names one."""
+    """Function that returns the network that the recipe names as a teacher, None if it names none."""
     on_epoch: Callable[[int, int], None] | None = None
     keep: bool = False
-    """Whether the trained weights are kept, where `weights_path` says."""
+    """True if the trained weights are kept, in the file that `weights_path` returns."""
 
     def __call__(self, architecture: Architecture) -> float:
-        network, told = self.lower(architecture), self.on_epoch
+        network, report = self.lower(architecture), self.on_epoch
         weights = weights_path(self.folder, self.producer, architecture)
         folder = weights.with_suffix("")
         module = train_standalone(
@@ -70,7 +70,7 @@ class TrainedAccuracy:
             folder=folder,
             device=self.device,
             teacher=self.teacher(),
-            on_epoch=None if told is None else lambda epoch, loss: told(epoch, self.recipe.epochs),
+            on_epoch=None if report is None else lambda epoch, loss: report(epoch, self.recipe.epochs),
         )
         top1 = accuracy(module, network, self.split)
         if self.keep:
@@ -79,12 +79,12 @@ class TrainedAccuracy:
         return top1
 
     def error(self, score: float) -> float:
-        """The standard error of an accuracy, from the number of images; what another seed would change is not in it."""
+        """Return the standard error of an accuracy, from the number of images; the variation by seed is not in it."""
         return binomial_error(score, len(self.split))
 
     @property
     def producer(self) -> str:
-        """What a stored score was made by: equal producers give equal scores."""
+        """Identifier of how a stored score was made: equal producers give equal scores."""
         usual, recipe = identity_dict(Recipe()), identity_dict(self.recipe)
         own = {key: value for key, value in sorted(recipe.items()) if key not in SHARED and value != usual[key]}
         facts = {
@@ -95,23 +95,23 @@ class TrainedAccuracy:
 
 
 def training_folder(run: Path, source: str) -> Path:
-    """Where in a run's folder a source trains."""
+    """Return the folder in a run's folder in which a source trains."""
     return run / "training" / source
 
 
 def weights_path(folder: Path, producer: str, architecture: Architecture) -> Path:
-    """Where in the folder of a source the weights stand that a network had when it was scored, if they were kept."""
+    """Return the file in a source's folder for the weights of a network when it was scored, if they were kept."""
     return folder / hashlib.sha256(producer.encode()).hexdigest()[:8] / f"{architecture.key}.safetensors"
 
 
 def alone(ingredients: AccuracyContext) -> TrainedAccuracy:
-    """Trained from scratch: for as many epochs as the supernet, or as `accuracy.epochs` says."""
+    """Return the accuracy after training from scratch, for as many epochs as the supernet, or for `accuracy.epochs`."""
     settings, recipe = ingredients.settings, ingredients.recipe()
     return _trained(ingredients, replace(recipe, epochs=settings.epochs or recipe.epochs))
 
 
 def short(ingredients: AccuracyContext) -> TrainedAccuracy:
-    """Trained on from inherited weights, at a gentle rate, for `accuracy.epochs`."""
+    """Return the accuracy after training on from inherited weights, at a gentle rate, for `accuracy.epochs`."""
     settings, recipe = ingredients.settings, ingredients.recipe()
     supernet, weights = ingredients.supernet()
     gentle = replace(

@@ -7,7 +7,7 @@ from hwnas.accuracy.zero_cost_proxies.scorer import TrainingFree, training_free_
 
 
 def trainless(ingredients: AccuracyContext) -> TrainingFree:
-    """The score that the experiment names; it looks at training images where there are some, else at noise."""
+    """Return the score that the experiment names; it looks at training images where there are some, else at noise."""
     return training_free_scorer(
         ingredients.settings.source,
         ingredients.lower,

@@ -8,11 +8,11 @@ from hwnas.accuracy.source import AccuracyContext
 from hwnas.accuracy.zero_cost_proxies.ensemble_scorer import EnsembleScorer, ensemble_scorer
 
 REFERENCE = 100
-"""Random networks of the space that each network is ranked among."""
+"""Number of random networks of the space that each network is ranked among."""
 
 
 def ranked(ingredients: AccuracyContext) -> EnsembleScorer:
-    """The ensemble that the experiment names; its members look at training images where there are some."""
+    """Return the ensemble that the experiment names; its members look at training images where there are some."""
     rng = random.Random(f"reference {ingredients.seed}")
     return ensemble_scorer(
         ingredients.settings.source,

@@ -34,28 +34,28 @@ class Adb:
 
     @staticmethod
     def named(name: str, *, ssh_config: Path | None = None) -> Adb:
-        """The phone of a serial number."""
+        """Return the phone of a serial number."""
         return Adb(name)
 
     @property
     def name(self) -> str:
-        """As the user wrote it."""
+        """Name as the user wrote it."""
         return f"adb:{self.serial}"
 
     def command(self, words: Sequence[str]) -> list[str]:
-        """`adb shell` without a terminal, and the words as one quoted line for the phone's shell."""
+        """Return `adb shell` without a terminal, and the words as one quoted line for the phone's shell."""
         return [*self._adb, "shell", "-T", shlex.join(words)]
 
     def send(self, file: Path, remote: str) -> list[str]:
-        """`adb push`."""
+        """Return the words of `adb push`."""
         return [*self._adb, "push", str(file.absolute()), remote]
 
     def fetch(self, remote: str, file: Path) -> list[str]:
-        """`adb pull`."""
+        """Return the words of `adb pull`."""
         return [*self._adb, "pull", remote, str(file.absolute())]
 
     def is_cut(self, code: int, said: str) -> bool:
-        """Whether adb itself failed: it says so in words that begin with its name."""
+        """Return whether adb itself failed: it says so in lines that begin with its name or with `error:`."""
         return any(line.startswith(("adb:", "error:")) for line in said.splitlines())
 
     @property

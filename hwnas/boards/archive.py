@@ -1,5 +1,5 @@
-"""What a kit holds: a zip archive of code and model files, and `kit.json`, which says what each is for and its SHA-256.
-Board side: Python 3.9 syntax, no numpy."""
+"""Contents of a kit: a zip archive of code and model files, and `kit.json`, which says what each is for and its
+SHA-256. Board side: Python 3.9 syntax, no numpy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from hwnas.io.fields import FieldError, Fields, loads
 FORMAT = 1
 MANIFEST = "kit.json"
 SEAL = b"hwnas kit, sha256 of its manifest: "
-"""The archive's comment, before the digest: what the manifest vouches for, this vouches for."""
+"""Archive's comment, before the digest: it vouches for the manifest as the manifest does for the other files."""
 
 
 class NewerKit(FieldError):
@@ -33,12 +33,12 @@ class Member:
     """A model file in a kit."""
 
     name: str
-    """What a person is told is timed."""
+    """Name that is shown to the user while it is timed."""
     file: str
     """Its place in the archive."""
     bytes: int
     line: Mapping[str, Any] = field(default_factory=dict)
-    """What its samples are about, as it stands in a table; nothing for the reference."""
+    """Subject of its samples, as it stands in a table; empty for the reference."""
 
 
 @dataclass(frozen=True)
@@ -48,32 +48,32 @@ class Manifest:
     hwnas: str
     """The version that packed it."""
     setup: Mapping[str, Any]
-    """The set-up that is wanted; what only the board can tell is empty."""
+    """Requested set-up; fields that only the board knows are empty."""
     timing: Mapping[str, Any]
     """The protocol's fields."""
     table: str
-    """How the table's file is called."""
+    """Name of the table's file."""
     jobs: Sequence[Member]
     reference: Member | None
     space: Sequence[str] = ()
     """Name and reference of the space that it is for."""
     energy: Mapping[str, Any] | None = None
-    """How energy is measured, if it is: the protocol's fields."""
+    """Fields of the protocol by which energy is measured; None if it is not measured."""
     memory: bool = False
-    """Whether the memory of networks is measured."""
+    """True if the memory of networks is measured."""
     sha256: Mapping[str, str] = field(default_factory=dict)
     """The digest of every member of the archive but the manifest."""
 
     def encoded(self) -> bytes:
-        """As it stands in the archive."""
+        """Return the content of its file in the archive."""
         return json.dumps({"hwnas_kit": FORMAT, **asdict(self)}, indent=1).encode()
 
     @staticmethod
     def decoded(content: bytes) -> Manifest:
-        """The inverse.
+        """Return the manifest that `encoded` made the content from.
 
         Raises:
-            FieldError: it is none of this format.
+            FieldError: it is not of this format.
             NewerKit: a later version of hwnas packed it.
         """
         raw = Fields(loads(content))
@@ -107,7 +107,7 @@ def _refuse_newer(manifest: Fields) -> None:
 
     Raises:
         NewerKit: it is one.
-        FieldError: it tells no format, or one that never was.
+        FieldError: it names no format, or one that never existed.
     """
     number = manifest.integer("hwnas_kit")
     if number > FORMAT:
@@ -117,7 +117,7 @@ def _refuse_newer(manifest: Fields) -> None:
 
 
 def checksum(manifest: bytes) -> bytes:
-    """The archive's comment for a manifest."""
+    """Return the archive's comment for a manifest."""
     return SEAL + hashlib.sha256(manifest).hexdigest().encode()
 
 
@@ -129,7 +129,7 @@ class Kit:
     manifest: Manifest
 
     def extract(self, wanted: Sequence[Member], folder: Path) -> list[Path]:
-        """Model files in the folder, each made if it is not there as it was packed.
+        """Return the model files in the folder, each extracted if it is not there as it was packed.
 
         Raises:
             TableError: the kit is damaged, or the disk does not take a file.
@@ -165,7 +165,7 @@ class Kit:
 
 
 def open_kit(path: Path) -> Kit:
-    """The kit in a file, its code checked.
+    """Return the kit in a file, after its code was checked.
 
     Raises:
         TableError: it is cut short, was changed, or is no kit.
@@ -217,7 +217,7 @@ def _check_members(path: Path, archive: zipfile.ZipFile, manifest: Manifest) -> 
 
 
 def damaged(path: Path, met: str) -> TableError:
-    """The error of a kit that is not as it was packed."""
+    """Return the error of a kit that is not as it was packed."""
     return TableError(
         f"the kit is damaged ({met})", where=str(path),
         allowed="A kit is run as it was packed: every file in it has its SHA-256 there",

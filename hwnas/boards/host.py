@@ -16,54 +16,54 @@ HOSTS: Mapping[str, str] = {  # what stands before the colon -> where it lives; 
     "ssh": "hwnas.boards.ssh:Ssh",
 }
 SHELL = re.compile(r"[\s;&|<>$`'\"\\(){}*?!#~^=,/]|[^\x20-\x7e]")
-"""What no name of a host or a device holds, and a shell may read as something else."""
+"""Characters that no name of a host or a device has, and that a shell may interpret."""
 
 
 @dataclass(frozen=True)
 class FailureHint:
-    """Why a program that should reach a board failed, told by words of its own."""
+    """Reason why a program that should reach a board failed, recognised by words of its output."""
 
     words: str
     met: str
     do: str
     lasting: bool = True
-    """Whether trying again is in vain."""
+    """True if trying again is in vain."""
 
 
 class Host(Protocol):
-    """A board and how it is reached. Commands are lists for this machine's system; none goes through a shell of it."""
+    """Board and how it is reached. Commands are lists for this machine's system; none goes through its shell."""
 
     @property
     def name(self) -> str:
-        """As the user wrote it."""
+        """Name as the user wrote it."""
 
     @property
     def folder(self) -> str:
-        """Where kits and tables are kept on the board."""
+        """Folder on the board in which kits and tables are kept."""
 
     @property
     def causes(self) -> Sequence[FailureHint]:
-        """What may be wrong with the way there; the first one whose words are met."""
+        """Possible reasons why the board is not reached; the first one whose words occur in the output applies."""
 
     @property
     def python_hint(self) -> str:
-        """What to do where the board has no Python."""
+        """Advice where the board has no Python."""
 
     def command(self, words: Sequence[str]) -> list[str]:
-        """Runs words as one command on the board: each is quoted, so that its shell sees it as it is."""
+        """Return the command that runs words as one command on the board, each quoted against its shell."""
 
     def send(self, file: Path, remote: str) -> list[str]:
-        """Copies a file to the board."""
+        """Return the command that copies a file to the board."""
 
     def fetch(self, remote: str, file: Path) -> list[str]:
-        """Copies a file from the board."""
+        """Return the command that copies a file from the board."""
 
     def is_cut(self, code: int, said: str) -> bool:
-        """Whether an exit code and words on standard error are those of the way there, not of what ran on the board."""
+        """Return whether an exit code and standard error are from the connection, not from what ran on the board."""
 
 
 def open_host(reference: str, *, ssh_config: Path | None = None) -> Host:
-    """The host that a user names: `pi@raspberrypi`, a name in ~/.ssh/config, `adb:SERIAL`, `adb:` for the only phone.
+    """Return a reference's host: `pi@raspberrypi`, a name in ~/.ssh/config, `adb:SERIAL`, `adb:` for the only phone.
 
     Raises:
         ConfigError: the name begins with `-`, or holds what a shell would read.

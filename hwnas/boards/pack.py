@@ -25,10 +25,10 @@ from hwnas.runtimes import Setup, suffix_of
 
 PACKAGE = Path(__file__).resolve().parents[1]
 ENTRIES = ("boards/start.py", "measure/worker.py")
-"""What runs on a board; with all that these import."""
+"""Files that run on a board, together with all that they import."""
 SHEBANG = b"#!/usr/bin/env python3\n"
 EPOCH = (1980, 1, 1, 0, 0, 0)
-"""The time of every member: equal contents make equal kits."""
+"""Time stamp of every member: equal contents make equal kits."""
 SHOWN = 5
 
 
@@ -38,14 +38,14 @@ class PackedKit:
 
     path: Path
     files: int
-    """Model files in it."""
+    """Number of model files in it."""
     bytes: int
     unpacked_bytes: int
-    """What the model files take on a board."""
+    """Bytes that the model files take on a board."""
 
 
 def refuse_runtime(runtime: str) -> None:
-    """Refuse what no kit can be packed for.
+    """Refuse a runtime that no kit can be packed for.
 
     Raises:
         ConfigError: the runtime needs more than a board has.
@@ -92,9 +92,8 @@ def pack_kit(
     """Write a kit of these jobs, and of the reference that all tables are timed with. Without jobs it only looks at a
     board.
 
-    Model files are kept in `artifacts`, and used again. In `setup`, what only the board can tell is empty. `table` is
-    the name of the file that the board writes. Energy, and the
-    memory of networks, are measured there if that is asked for.
+    Model files are kept in `artifacts`, and used again. In `setup`, fields that only the board knows are empty. `table`
+    is the name of the file that the board writes. Energy, and the memory of networks, are measured there on request.
 
     Raises:
         ExportError: a job's file cannot be made; all of them are listed.
@@ -131,19 +130,19 @@ def pack_kit(
 
 
 def board_code() -> Mapping[str, bytes]:
-    """The files of this package that run on a board, by their place in a kit: `ENTRIES` and what they import."""
-    todo, found = [PACKAGE / "__init__.py", *(PACKAGE / entry for entry in ENTRIES)], set[Path]()
+    """Return the files of this package that run on a board, by their place in a kit: `ENTRIES` and what they import."""
+    todo, paths = [PACKAGE / "__init__.py", *(PACKAGE / entry for entry in ENTRIES)], set[Path]()
     while todo:
         path = todo.pop()
-        if path not in found:
-            found.add(path)
+        if path not in paths:
+            paths.add(path)
             todo += [file for module in _imported(path) for file in _files_of(module)]
-    code = {str(path.relative_to(PACKAGE.parent)): path.read_bytes() for path in sorted(found)}
+    code = {str(path.relative_to(PACKAGE.parent)): path.read_bytes() for path in sorted(paths)}
     return {"__main__.py": (PACKAGE / ENTRIES[0]).read_bytes(), **code}
 
 
 def _imported(path: Path) -> Iterator[str]:
-    """Modules of this package that a file imports when it runs, and those in its tables of "module:attribute"."""
+    """Yield modules of this package that a file imports when it runs, and those in its tables of "module:attribute"."""
     todo: list[ast.AST] = [ast.parse(path.read_bytes())]
     while todo:
         node = todo.pop()
@@ -160,7 +159,7 @@ def _imported(path: Path) -> Iterator[str]:
 
 
 def _files_of(module: str) -> Iterator[Path]:
-    """A module's file and those of the packages that it lies in; nothing for modules of others and for attributes."""
+    """Yield a module's file and those of its packages; nothing for other packages' modules and for attributes."""
     parts = module.split(".")
     if parts[0] != PACKAGE.name:
         return

@@ -1,5 +1,5 @@
-"""Whom a kit tells what it does: a person at a terminal, or the desk, in JSON lines. Board side: Python 3.9 syntax, no
-numpy."""
+"""Reporters of what a kit does, to a person at a terminal, or to the desk in JSON lines. Board side: Python 3.9 syntax,
+no numpy."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ from hwnas.errors import HwnasError, RunError
 from hwnas.words import counted
 
 EVERY_S = 0.5
-"""Progress is told so often."""
+"""Seconds between reports of progress."""
 PATIENCE_S = 20.0
-"""An attended kit waits so long for one that is about to end."""
+"""Seconds that an attended kit waits for one that is about to end."""
 
 
 class Stopped(BaseException):
-    """Somebody ended the process, or the desk has gone away."""
+    """Raised when somebody ended the process, or the desk has gone away."""
 
 
 class BoardReporter(Protocol):
-    """Hears what a kit does."""
+    """Receiver of what a kit does."""
 
     patience_s: float
-    """How long another process on the same table is waited for."""
+    """Seconds that another process on the same table is waited for."""
 
     def say(self, text: str) -> None:
-        """One line."""
+        """Report one line."""
 
     def progress(self, done: int, planned: int, what: str) -> None:
-        """Files done and files planned."""
+        """Report the numbers of files done and of files planned."""
 
     def error(self, error: HwnasError) -> None:
-        """Why it ends."""
+        """Report the error that ends the kit."""
 
     def done(self, table: Path, rows: int, checks: int) -> None:
-        """The table is whole."""
+        """Report that the table is complete."""
 
     def looked(self, setup: Mapping[str, Any], what: str) -> None:
-        """The board's set-up, and what a kit would do."""
+        """Report the board's set-up, and what a kit would do."""
 
 
 class TerminalReporter:
@@ -127,7 +127,7 @@ class JsonReporter:
 
 
 def stop_when_alone() -> None:
-    """From now on, raise `Stopped` in the main thread when standard input ends, as it does when the desk's connection
+    """Raise `Stopped` in the main thread from now on when standard input ends, as it does when the desk's connection
     drops, or when the process is asked to end."""
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -148,7 +148,7 @@ def exclusive(path: Path, patience_s: float) -> Iterator[None]:
     """Hold the lock of a table's file; another process that holds it is waited for.
 
     Raises:
-        RunError: it still holds it.
+        RunError: the other process still holds it afterwards.
     """
     import fcntl
 

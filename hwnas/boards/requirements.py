@@ -1,4 +1,4 @@
-"""What a board must have for a kit: Python, numpy and one runtime, and the pip command for what is missing. Board side:
+"""Requirements of a kit on a board: Python, numpy and one runtime, and the pip command for what is missing. Board side:
 Python 3.9 syntax, no numpy."""
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from hwnas.errors import MissingExtra, raised
 
 LITERT_FROM = (3, 10)
-"""The oldest Python that ai-edge-litert comes for."""
+"""Oldest Python that ai-edge-litert is published for."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,11 @@ class Requirement:
     """A runtime's packages."""
 
     modules: tuple[str, ...]
-    """Any one of them serves."""
+    """Modules of which any one is enough."""
     pip: tuple[str, ...]
-    """What is installed where there is none."""
+    """Packages to install where none of the modules is there."""
     old: tuple[str, ...] = ()
-    """What is installed instead on an old Python, or on 32-bit ARM."""
+    """Packages to install instead on an old Python, or on 32-bit ARM."""
 
 
 REQUIREMENTS: Mapping[str, Requirement] = {  # runtime -> what it needs; a kit can be packed for these
@@ -43,18 +43,18 @@ def check_requirements(runtime: str) -> None:
     Raises:
         MissingExtra: something is not there, or does not load; it names the pip command.
     """
-    need, found = REQUIREMENTS[runtime], _loaded(["numpy"])
-    if found:
+    need, failure = REQUIREMENTS[runtime], _loaded(["numpy"])
+    if failure:
         packages = _pip(need)
         more = () if any(package.startswith("numpy") for package in packages) else ("numpy",)
-        raise _missing("numpy", found, (*more, *packages))
+        raise _missing("numpy", failure, (*more, *packages))
     if failures := _loaded(need.modules):
         names = " or ".join(module.split(".")[0] for module in need.modules)
         raise _missing(names, failures, _pip(need))
 
 
 def _loaded(modules: Iterable[str]) -> str:
-    """Import the first one that is there; nothing if one loads, else why none does."""
+    """Import the first module that is there, and return an empty text, or why none of them loads."""
     from hwnas.io.quiet import suppress_stdio
 
     failures = []

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hwnas.runtimes import Runtime
 
 SHOWN = 5
-"""How many failures an error spells out."""
+"""Number of failures that an error spells out."""
 STOPPED = 130
 
 
@@ -107,21 +107,25 @@ def _run(kit: Kit, options: argparse.Namespace, teller: BoardReporter) -> None:
 
 
 def _setup(kit: Kit, options: argparse.Namespace) -> dict[str, Any]:
-    """What the runtime is opened with: the kit's wish, and what the command says instead."""
+    """Return the set-up that the runtime is opened with: the kit's, with the command's options in place of its own."""
     wish = {name: value for name, value in kit.manifest.setup.items() if name != "runtime_version"}
-    asked = {name: getattr(options, name) for name in ("threads", "cores", "device")}
-    return {"name": wish.pop("runtime"), **wish, **{name: value for name, value in asked.items() if value is not None}}
+    requested = {name: getattr(options, name) for name in ("threads", "cores", "device")}
+    return {
+        "name": wish.pop("runtime"),
+        **wish,
+        **{name: value for name, value in requested.items() if value is not None},
+    }
 
 
 def _out(kit: Kit, options: argparse.Namespace) -> Path:
     if options.out:
         return Path(options.out)
-    asked = (f"{options.threads}t" if options.threads is not None else "", options.cores or "")
-    return kit.path.with_name("-".join([*filter(None, asked), kit.manifest.table]))
+    parts = (f"{options.threads}t" if options.threads is not None else "", options.cores or "")
+    return kit.path.with_name("-".join([*filter(None, parts), kit.manifest.table]))
 
 
 def _missing(kit: Kit, table: LatencyTable) -> Mapping[str, list[Member]]:
-    """What the table lacks, by quantity."""
+    """Return the members that the table lacks, by quantity."""
     from hwnas.measure.table_lines import subject_of
 
     jobs = [(job, subject_of(job.line)) for job in kit.manifest.jobs]
@@ -138,7 +142,7 @@ def _missing(kit: Kit, table: LatencyTable) -> Mapping[str, list[Member]]:
 def _fill(
     kit: Kit, table: LatencyTable, runtime: Runtime, timing: Timing, teller: BoardReporter, queue: LockWait
 ) -> None:
-    """Measure what the table lacks, and store it; what could not be measured does not cost the others their rows."""
+    """Measure what the table lacks, and store it; a failed measurement does not cost the others their rows."""
     from hwnas.measure.session import measure_in_sessions
 
     missing = _missing(kit, table)
@@ -155,11 +159,11 @@ def _fill(
     failures, jobs = [], missing["time"]
     paths = [files[job.file] for job in jobs]
     timed = measure_in_sessions(paths, runtime, timing, reference=first, progress=teller.progress, queue=queue)
-    for place, outcome in timed:
+    for index, outcome in timed:
         if isinstance(outcome, str):
-            failures.append(f"{jobs[place].name}: {outcome}")
+            failures.append(f"{jobs[index].name}: {outcome}")
         else:
-            table.append(jobs[place].line, outcome, jobs[place].bytes)
+            table.append(jobs[index].line, outcome, jobs[index].bytes)
     failures += _fill_others(kit, table, runtime, timing, missing, files, teller, queue)
     shutil.rmtree(folder, ignore_errors=True)
     if failures:
@@ -181,36 +185,36 @@ def _fill_others(
     teller: BoardReporter,
     queue: LockWait,
 ) -> list[str]:
-    """Energy and memory, where they are asked for; what could not be measured."""
+    """Measure energy and memory, where they are requested, and return what could not be measured."""
     from hwnas.measure.energy.job import measure_energy
     from hwnas.measure.energy.meter import EnergyProtocol
     from hwnas.measure.memory import measure_memory
 
     failures = []
     if jobs := missing["memory"]:
-        for place, memory in measure_memory(
+        for index, memory in measure_memory(
             [files[job.file] for job in jobs], runtime,
             progress=lambda done, planned: teller.progress(done, planned, "measuring memory"), queue=queue,
         ):  # fmt: skip
             if isinstance(memory, str):
-                failures.append(f"{jobs[place].name}: {memory}")
+                failures.append(f"{jobs[index].name}: {memory}")
             else:
-                table.append_memory(jobs[place].line, memory)
+                table.append_memory(jobs[index].line, memory)
     if jobs := missing["energy"]:
         protocol = EnergyProtocol(**(kit.manifest.energy or {}))
-        for place, energy in measure_energy(
+        for index, energy in measure_energy(
             [files[job.file] for job in jobs], runtime, protocol, pin=timing.pin,
             progress=lambda done, planned: teller.progress(done, planned, "measuring energy"), queue=queue,
         ):  # fmt: skip
             if isinstance(energy, str):
-                failures.append(f"{jobs[place].name}: {energy}")
+                failures.append(f"{jobs[index].name}: {energy}")
             else:
-                table.append_energy(jobs[place].line, energy)
+                table.append_energy(jobs[index].line, energy)
     return failures
 
 
 def _check_space(folder: Path, wanted: Sequence[Member]) -> None:
-    """Refuse to begin what the disk has no room for."""
+    """Refuse to begin if the disk has no room for the files."""
     there = {path.name for path in folder.glob("*")} if folder.is_dir() else set()
     lacking = sum(packed.bytes for packed in wanted if os.path.basename(packed.file) not in there)
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ Say = Callable[[str], None]
 Progress = Callable[[int, int, str], None]
 TABLE, KIT, PART = "table.jsonl", "kit.pyz", "kit.part"
 NOT_FOUND = (126, 127)
-"""What a shell ends with where it finds no such command."""
+"""Exit codes of a shell that finds no such command."""
 LOOK = """
 import hashlib, json, os, shutil, sys
 folder, digest = sys.argv[1:]
@@ -39,36 +39,36 @@ if digest and digest_of(part) == digest:
 print(json.dumps({"kit": digest_of(kit) == digest, "free": shutil.disk_usage(folder).free,
                   "table": os.path.exists(table)}))
 """
-"""Runs on the board, by any Python 3: makes the folder, takes a kit that has arrived whole, tells what is there."""
+"""Code that any Python 3 runs on the board: it makes the folder, accepts a complete kit, prints what is there."""
 
 
 class ConnectionLost(HostAway):
-    """The way to the board broke, or never was; the board keeps what it has."""
+    """Raised when the connection to the board broke or was never made; the board keeps what it has."""
 
     lasting = False
-    """Whether trying again is in vain."""
+    """True if trying again is in vain."""
 
 
 @dataclass(frozen=True)
 class BoardSession:
-    """A place on a host where one table is made."""
+    """Folder on a host in which one table is made."""
 
     host: Host
     key: str
-    """The folder's name there: equal wishes continue one table."""
+    """Name of the folder there: equal requests continue one table."""
     python: str = "python3"
-    """The board's Python that has the runtime."""
+    """Python on the board that has the runtime."""
 
     @property
     def folder(self) -> str:
-        """The place's own folder."""
+        """Path of the folder on the host."""
         return f"{self.host.folder}/{self.key}"
 
     def pull_table(self, table: Path) -> int:
-        """Add what the board's table holds to the desk's, which is made if there is none; how many lines were new.
+        """Add the board's table to the desk's, which is made if there is none, and return how many lines were new.
 
         Raises:
-            Lost: the board cannot be reached.
+            ConnectionLost: the board cannot be reached.
             TableError: the tables are of unlike set-ups.
         """
         if not self._look("")["table"]:
@@ -82,27 +82,27 @@ class BoardSession:
         """Copy a kit there, if it is not there.
 
         Raises:
-            Lost: the board cannot be reached.
+            ConnectionLost: the board cannot be reached.
             RunError: it has no room, or what arrives is not what was sent.
         """
         digest, size = sha256_of(kit), kit.stat().st_size
-        found = self._look(digest)
-        if found["kit"]:
+        state = self._look(digest)
+        if state["kit"]:
             return
-        if found["free"] < size:
+        if state["free"] < size:
             raise self._failed(
-                f"the kit has {size / 1e6:.1f} MB, {found['free'] / 1e6:.1f} MB are free", "Free the board's disk"
+                f"the kit has {size / 1e6:.1f} MB, {state['free'] / 1e6:.1f} MB are free", "Free the board's disk"
             )
         self._done(self.host.send(kit, f"{self.folder}/{PART}"))
         if not self._look(digest)["kit"]:
             raise self._failed("the kit that arrived is not the one that was sent", "Run the same command again")
 
     def run(self, progress: Progress, say: Say, arguments: Sequence[str] = ()) -> dict[str, Any]:
-        """Run the kit that was brought, until its table is whole; its last words.
+        """Run the kit that was copied, until its table is complete, and return its last message.
 
         Raises:
-            Lost: the connection broke.
-            HwnasError: the kit's own error, or it ended without a word.
+            ConnectionLost: the connection broke.
+            HwnasError: the kit's own error, or it ended without a message.
         """
         words = [self._python, f"{self.folder}/{KIT}", "--attended", "--out", f"{self.folder}/{TABLE}", *arguments]
         with tempfile.TemporaryFile("w+") as complaints:
@@ -115,31 +115,31 @@ class BoardSession:
                     process.kill()
                     raise
             complaints.seek(0)
-            said = complaints.read()
+            stderr = complaints.read()
         if "error" in last:
             error = last["error"]
             raise RunError(
                 error["met"], where=f"{self.host.name}: {error['where']}", allowed=error["allowed"], do=error["do"]
             )
         if code or "done" not in last:
-            raise self._explained(code, said)
+            raise self._explained(code, stderr)
         done: dict[str, Any] = last["done"]
         return done
 
     def cleanup(self) -> None:
-        """Remove what was kept there: the desk has it all."""
+        """Remove all files that were kept there: the desk has them."""
         code = "import shutil, sys; shutil.rmtree(sys.argv[1], ignore_errors=True)"
         self._done(self.host.command([self._python, "-c", code, self.folder]))
 
     def _look(self, digest: str) -> Any:
         out = self._done(self.host.command([self._python, "-c", LOOK, self.folder, digest]))
         for line in reversed(out.splitlines()):  # a board may greet before it answers
-            if found := _parsed(line):
-                return found
+            if reply := _parsed(line):
+                return reply
         raise self._failed(f"its Python does not answer ({out.strip()[:100]!r})", "Look at what its shell prints")
 
     def _done(self, command: Sequence[str]) -> str:
-        """Run a command to its end; what it prints."""
+        """Run a command to its end, and return what it prints."""
         with tempfile.TemporaryFile("w+") as complaints:
             process = self._start(command, complaints)
             with process:
@@ -163,17 +163,17 @@ class BoardSession:
 
     @property
     def _python(self) -> str:
-        """Commands begin in the user's home, where a quoted `~` would not lead."""
+        """Python on the board without `~/`: commands begin in the user's home, and a quoted `~` is not expanded."""
         return self.python.removeprefix("~/")
 
-    def _explained(self, code: int, said: str) -> HwnasError:
-        lines = [line for line in said.strip().splitlines() if line.strip()]
+    def _explained(self, code: int, stderr: str) -> HwnasError:
+        lines = [line for line in stderr.strip().splitlines() if line.strip()]
         last = lines[-1] if lines else f"it ended with code {code}"
-        if self.host.is_cut(code, said):
-            cause = next((cause for cause in self.host.causes if cause.words in said), None)
-            met, do = (cause.met, cause.do) if cause else ("the connection broke", "The same command continues")
+        if self.host.is_cut(code, stderr):
+            cause = next((cause for cause in self.host.causes if cause.words in stderr), None)
+            problem, do = (cause.met, cause.do) if cause else ("the connection broke", "The same command continues")
             lost = ConnectionLost(
-                f"{met} ({last})", where=self.host.name,
+                f"{problem} ({last})", where=self.host.name,
                 allowed="The board is reached by this system's own program, without questions",
                 do=do.replace("{host}", self.host.name),
             )  # fmt: skip
@@ -183,30 +183,30 @@ class BoardSession:
             return self._failed(f"there is no `{self.python}` ({last})", self.host.python_hint)
         return self._failed(f"a command there failed ({last})", "Correct that, and run the same command again")
 
-    def _failed(self, met: str, do: str) -> RunError:
+    def _failed(self, problem: str, do: str) -> RunError:
         allowed = "A board needs Python 3.9 or newer, numpy, one runtime, and room for the kit and its files"
-        return RunError(met, where=self.host.name, allowed=allowed, do=do)
+        return RunError(problem, where=self.host.name, allowed=allowed, do=do)
 
 
 def _heard(process: subprocess.Popen[str], progress: Progress, say: Say) -> dict[str, Any]:
-    """Listen to an attended kit until it has nothing more to tell; its last words."""
+    """Read the messages of an attended kit until its output ends, and return the last one."""
     assert process.stdout is not None
     last: dict[str, Any] = {}
     for line in process.stdout:
-        found = _parsed(line)
-        if "progress" in found:
-            progress(*found["progress"])
-        elif "say" in found:
-            say(found["say"])
-        elif found:
-            last = found
+        message = _parsed(line)
+        if "progress" in message:
+            progress(*message["progress"])
+        elif "say" in message:
+            say(message["say"])
+        elif message:
+            last = message
     return last
 
 
 def _parsed(line: str) -> dict[str, Any]:
-    """A line's object, or nothing: what other programs of the board print is no answer."""
+    """Return a line's object, or an empty one: what other programs of the board print is not an answer."""
     try:
-        found = json.loads(line)
+        parsed = json.loads(line)
     except (ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return parsed if isinstance(parsed, dict) else {}

@@ -17,7 +17,7 @@ OPTIONS = (
     "-o", "ServerAliveCountMax=3",
 )  # fmt: skip
 LOST = 255
-"""The exit code of ssh itself."""
+"""Exit code of ssh itself."""
 HAND = "Connect once by hand, `ssh {host}`"
 
 
@@ -27,7 +27,7 @@ class Ssh:
 
     name: str
     config: Path | None = None
-    """Read instead of ~/.ssh/config."""
+    """File that is read instead of ~/.ssh/config."""
     folder: ClassVar[str] = ".cache/hwnas"
     python_hint: ClassVar[str] = "Install Python 3.9 or newer there, or name it with --python"
     causes: ClassVar[Sequence[FailureHint]] = (
@@ -47,23 +47,23 @@ class Ssh:
 
     @staticmethod
     def named(name: str, *, ssh_config: Path | None = None) -> Ssh:
-        """The host of a name."""
+        """Return the host of a name."""
         return Ssh(name, ssh_config)
 
     def command(self, words: Sequence[str]) -> list[str]:
-        """`ssh`, and the words as one quoted line for the board's shell."""
+        """Return `ssh`, and the words as one quoted line for the board's shell."""
         return ["ssh", "-T", *self._options, "--", self.name, shlex.join(words)]
 
     def send(self, file: Path, remote: str) -> list[str]:
-        """`scp` there; a whole path, because scp takes `a:b` for a host."""
+        """Return `scp` to the board; with a whole path, because scp takes `a:b` for a host."""
         return ["scp", "-q", *self._options, "--", str(file.absolute()), f"{self._bracketed}:{remote}"]
 
     def fetch(self, remote: str, file: Path) -> list[str]:
-        """`scp` back."""
+        """Return `scp` back from the board."""
         return ["scp", "-q", *self._options, "--", f"{self._bracketed}:{remote}", str(file.absolute())]
 
     def is_cut(self, code: int, said: str) -> bool:
-        """Whether ssh itself failed."""
+        """Return whether ssh itself failed."""
         return code == LOST or any(cause.words in said for cause in self.causes)
 
     @property
@@ -72,6 +72,6 @@ class Ssh:
 
     @property
     def _bracketed(self) -> str:
-        """scp wants an IPv6 address in brackets."""
+        """Name for scp, which wants an IPv6 address in brackets."""
         user, at, address = self.name.rpartition("@")
         return f"{user}{at}[{address}]" if address.count(":") > 1 and not address.startswith("[") else self.name

@@ -1,4 +1,4 @@
-"""A kit's first file, its `__main__.py`: what any Python can read, so that one that is too old is told so."""
+"""A kit's first file, its `__main__.py`: readable by any Python, so that one that is too old gets a clear error."""
 
 import os
 import sys

@@ -87,39 +87,40 @@ def bench(
     """Time every operator that can occur; rows that are there are not measured again."""
     from hwnas import pipeline
 
-    asked = {
+    options = {
         "threads": threads, "batch": batch, "precision": precision, "accelerator": accelerator, "cores": cores,
         "energy": energy, "energy_command": energy_command, "memory": memory, "checks": checks, "table": table,
         "host": host, "python": python, "ssh_config": ssh_config, "wait": wait,
     }  # fmt: skip
-    given = {name: value for name, value in asked.items() if value is not None}
+    requested = {name: value for name, value in options.items() if value is not None}
     if runtime is not None:
-        tables = _time_space(target, runtime, given, dry_run=dry_run)
+        tables = _time_space(target, runtime, requested, dry_run=dry_run)
     else:
-        _refuse_set_up(target, given)
+        _refuse_set_up(target, requested)
         tables = pipeline.bench(target, runs=runs, dry_run=dry_run, narrator=Terminal())
     lines = [
-        f"{found.table}: {_holds(found.rows, found.checks)}" + (_lacking(found) if dry_run else "") for found in tables
+        f"{result.table}: {_holds(result.rows, result.checks)}" + (_lacking(result) if dry_run else "")
+        for result in tables
     ]
-    print_found([vars(found) for found in tables], as_json, lines)
+    print_found([vars(result) for result in tables], as_json, lines)
 
 
-def _time_space(target: str, runtime: str, given: Mapping[str, Any], *, dry_run: bool) -> Sequence[BenchResult]:
+def _time_space(target: str, runtime: str, requested: Mapping[str, Any], *, dry_run: bool) -> Sequence[BenchResult]:
     """Time a space on the one set-up that options name, here or on boards."""
     from hwnas import pipeline
     from hwnas.config import TimingConfig
 
-    setup, told = dict(given), {"accelerator": None, "precision": "fp32", "threads": 1, "cores": None, **given}
-    path = _table_path(target, runtime, told["accelerator"], told["precision"], told["threads"], told["cores"])
+    setup, named = dict(requested), {"accelerator": None, "precision": "fp32", "threads": 1, "cores": None, **requested}
+    path = _table_path(target, runtime, named["accelerator"], named["precision"], named["threads"], named["cores"])
     setup.setdefault("table", path)
     if (wait_seconds := setup.pop("wait", None)) is not None:
         setup["timing"] = TimingConfig(wait_seconds=wait_seconds)
-    if "host" in given:
-        setup |= {"hosts": setup.pop("host"), "own_names": "table" not in given}
+    if "host" in requested:
+        setup |= {"hosts": setup.pop("host"), "own_names": "table" not in requested}
         if (command := setup.pop("energy_command", None)) is not None:
-            setup["energy"] = {"sensor": given.get("energy", "command"), "command": command}
+            setup["energy"] = {"sensor": requested.get("energy", "command"), "command": command}
         return pipeline.bench_hosts(target, runtime=runtime, **setup, dry_run=dry_run, narrator=Terminal())
-    if not given.keys().isdisjoint(("python", "ssh_config")):
+    if not requested.keys().isdisjoint(("python", "ssh_config")):
         raise ConfigError(
             "--python and --ssh-config stand without --host", where="hwnas bench",
             allowed="They say how a board is reached", do="Add --host, or leave them out",
@@ -127,11 +128,11 @@ def _time_space(target: str, runtime: str, given: Mapping[str, Any], *, dry_run:
     return [pipeline.bench_space(target, runtime=runtime, **setup, dry_run=dry_run, narrator=Terminal())]
 
 
-def _refuse_set_up(target: str, given: Mapping[str, Any]) -> None:
+def _refuse_set_up(target: str, requested: Mapping[str, Any]) -> None:
     """Refuse a space, and options of a set-up, where no runtime is named."""
     from hwnas.workspace.spaces import is_space
 
-    if unused := [f"--{name.replace('_', '-')}" for name in given]:
+    if unused := [f"--{name.replace('_', '-')}" for name in requested]:
         raise ConfigError(
             f"{unused[0]} stands without --runtime",
             where="hwnas bench",
@@ -191,10 +192,10 @@ def lint_table(
     from hwnas import pipeline
 
     findings = pipeline.lint(tables, format=format)
-    errors = sum(found.severity == "error" for found in findings)
+    errors = sum(finding.severity == "error" for finding in findings)
     if as_json:
         counted = {"errors": errors, "warnings": len(findings) - errors}
-        print_found({"tables": tables, **counted, "findings": [vars(found) for found in findings]}, True, [])
+        print_found({"tables": tables, **counted, "findings": [vars(finding) for finding in findings]}, True, [])
     else:
         from hwnas.console import show_findings
 
@@ -212,14 +213,14 @@ def merge_table(
     from hwnas import pipeline
 
     merged = pipeline.merge(tables, out, narrator=Terminal())
-    found = _counts(merged.table) | {"alike": merged.alike, "again": merged.again}
-    lines = [f"{out}: {_holds(found['rows'], found['checks'])}"]
+    result = _counts(merged.table) | {"alike": merged.alike, "again": merged.again}
+    lines = [f"{out}: {_holds(result['rows'], result['checks'])}"]
     if merged.alike or merged.again:
         lines.append(
             f"lines that stand in several tables: {merged.alike}; observed again, where the first one stays: "
             f"{merged.again}"
         )
-    print_found(found, as_json, lines)
+    print_found(result, as_json, lines)
 
 
 @bench_app.command("import")
@@ -241,24 +242,24 @@ def import_published(
     """Make a table of published latencies: one value a row, spread unknown, with source and licence."""
     from hwnas import pipeline
 
-    given = {"device": device, "runtime": runtime, "runtime_version": runtime_version, "threads": threads,
+    options = {"device": device, "runtime": runtime, "runtime_version": runtime_version, "threads": threads,
              "precision": precision, "batch": batch}  # fmt: skip
-    setup = {name: value for name, value in given.items() if value is not None}
+    setup = {name: value for name, value in options.items() if value is not None}
     imported = pipeline.import_table(
         files, out, format=format, source=source, licence=licence, drop_bad=drop_bad, narrator=Terminal(), **setup
     )
     origin = imported.table.origin
-    found = _counts(imported.table) | {"origin": vars(origin), "notices": imported.notices}
-    line = f"{out}: {counted(found['rows'], 'row')}, published by {origin.source}, licence: {origin.licence}"
-    print_found(found, as_json, [line])
+    result = _counts(imported.table) | {"origin": vars(origin), "notices": imported.notices}
+    line = f"{out}: {counted(result['rows'], 'row')}, published by {origin.source}, licence: {origin.licence}"
+    print_found(result, as_json, [line])
 
 
-def _lacking(found: Any) -> str:
-    if not found.missing and not found.missing_checks:
+def _lacking(result: Any) -> str:
+    if not result.missing and not result.missing_checks:
         return "; nothing is missing"
-    seconds = found.seconds
+    seconds = result.seconds
     about = f"about {max(1, round(seconds))} s" if seconds < 90 else f"about {seconds / 60:.0f} min"
-    return f"; missing: {_holds(found.missing, found.missing_checks)}, {about}"
+    return f"; missing: {_holds(result.missing, result.missing_checks)}, {about}"
 
 
 def _holds(rows: int, checks: int) -> str:

@@ -32,14 +32,14 @@ def check(
     """
     from hwnas import pipeline
 
-    found = pipeline.check(
+    checked = pipeline.check(
         table, networks=networks, space=space, seed=seed, device=device, artifacts=artifacts, plot=plot,
         wait_s=wait, narrator=Terminal(),
     )  # fmt: skip
     if as_json:
-        print_found(found.as_dict(), True, [])
+        print_found(checked.as_dict(), True, [])
         return
     from hwnas.console import show_check
 
-    show_check(found)
+    show_check(checked)
     print_found(None, False, [f"wrote {plot}"] if plot else [])

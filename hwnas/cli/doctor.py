@@ -12,7 +12,7 @@ from hwnas.words import counted
 
 
 def doctor(experiment: Reference, runs: Runs = RUNS, as_json: Json = False) -> None:
-    """Whether what a run keeps agrees, from its tables to its bundles; exit code 1 if not. Repairs nothing."""
+    """Check that what a run keeps agrees, from its tables to its bundles; exit code 1 if not. Repairs nothing."""
     from hwnas import pipeline
 
     examined = pipeline.doctor(experiment, runs=runs)

@@ -38,13 +38,13 @@ def run(experiment: Reference, runs: Runs = RUNS, trials: Trials = None, as_json
     if not as_json:
         print_fronts(experiment, runs)
     lines = [f"{path.parent}: model files and manifest" for path in outcome.manifests] + [f"report: {outcome.report}"]
-    found = {
+    result = {
         "folder": outcome.folder,
         "report": outcome.report,
         "manifests": outcome.manifests,
         "tiers": {tier.tier.name: _searched(tier) for tier in outcome.tiers},
     }
-    print_found(found, as_json, lines)
+    print_found(result, as_json, lines)
     refuse_empty_fronts(outcome.tiers)
 
 
@@ -55,18 +55,18 @@ def feasible(
     runs: Runs = RUNS,
     as_json: Json = False,
 ) -> None:
-    """What the limits of each tier leave of the space, before anything is trained. Exit code 2 if it is nothing."""
+    """Show what each tier's limits leave of the space, before anything is trained. Exit code 2 if it is nothing."""
     from hwnas import pipeline
     from hwnas.problem.feasibility import raise_if_infeasible
 
-    found = pipeline.feasible(experiment, runs=runs, networks=networks, seed=seed)
+    tiers = pipeline.feasible(experiment, runs=runs, networks=networks, seed=seed)
     if as_json:
-        print_found({tier.tier: tier.as_dict() for tier in found}, True, [])
+        print_found({tier.tier: tier.as_dict() for tier in tiers}, True, [])
     else:
         from hwnas.console import show_feasible
 
-        show_feasible(found)
-    for tier in found:
+        show_feasible(tiers)
+    for tier in tiers:
         raise_if_infeasible(tier)
 
 
@@ -106,8 +106,8 @@ def ladder(experiment: Reference, runs: Runs = RUNS, as_json: Json = False) -> N
 
     climbs = pipeline.ladder(experiment, runs=runs, narrator=Terminal())
     if as_json:
-        found = {climb.tier: {**climb.as_dict(), "front": [_point(p) for p in climb.front]} for climb in climbs}
-        print_found(found, True, [])
+        result = {climb.tier: {**climb.as_dict(), "front": [_point(p) for p in climb.front]} for climb in climbs}
+        print_found(result, True, [])
     else:
         from hwnas.console import show_ladder
 

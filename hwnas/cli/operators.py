@@ -27,11 +27,11 @@ def certify(
     """Hold operators to the contract: weights to share, costs, files, table rows. Exit code 1 if a check fails."""
     from hwnas import pipeline
 
-    found = pipeline.certify(reference, knobs=knobs or [], sizes=sizes)
+    certificates = pipeline.certify(reference, knobs=knobs or [], sizes=sizes)
     if as_json:
-        print_found([dataclasses.asdict(one) | {"passed": one.passed} for one in found], True, [])
+        print_found([dataclasses.asdict(one) | {"passed": one.passed} for one in certificates], True, [])
     else:
         from hwnas.console import show_certificates
 
-        show_certificates(found)
-    raise typer.Exit(0 if all(one.passed for one in found) else 1)
+        show_certificates(certificates)
+    raise typer.Exit(0 if all(one.passed for one in certificates) else 1)

@@ -1,4 +1,4 @@
-"""What commands print: one JSON document, or lines and tables."""
+"""Output of commands: one JSON document, or lines and tables."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def print_found(found: Any, as_json: bool, lines: list[str]) -> None:
-    """The document if it is asked for, else the lines."""
+    """Print the document if it is requested, else the lines."""
     if as_json:
         print(json.dumps(found, indent=1, default=str, allow_nan=False))
     for line in [] if as_json else lines:
@@ -19,7 +19,7 @@ def print_found(found: Any, as_json: bool, lines: list[str]) -> None:
 
 
 def print_fronts(reference: str, runs: Path, pick: str | None = None, front: FrontSource | None = None) -> None:
-    """The fronts of a run as tables."""
+    """Print the fronts of a run as tables."""
     from hwnas import pipeline
     from hwnas.console import show_fronts
 

@@ -31,13 +31,13 @@ def cost(
     """Parameters, MACs, activation bytes and operators of one architecture."""
     from hwnas import pipeline
 
-    found = pipeline.cost(space, architecture, table=table, missing=missing, narrator=Terminal())
+    costs = pipeline.cost(space, architecture, table=table, missing=missing, narrator=Terminal())
     if as_json:
-        print_found(found, True, [])
+        print_found(costs, True, [])
     else:
         from hwnas.console import show_costs
 
-        show_costs(found)
+        show_costs(costs)
 
 
 def show(
@@ -54,7 +54,7 @@ def show(
     front: Front = None,
     as_json: Json = False,
 ) -> None:
-    """What a space holds, or the fronts of a run."""
+    """Show what a space holds, or the fronts of a run."""
     from hwnas import pipeline
     from hwnas.console import Terminal
 

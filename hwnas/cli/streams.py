@@ -1,4 +1,4 @@
-"""What is printed where the output's encoding lacks a sign: another sign in its place, never an error."""
+"""Replacement of characters that the output's encoding lacks: another one in their place, never an error."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def write_always() -> None:
 def _replaced(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    return "".join(_plain(error.object, place) for place in range(error.start, error.end)), error.end
+    return "".join(_plain(error.object, index) for index in range(error.start, error.end)), error.end
 
 
-def _plain(text: str, place: int) -> str:
-    sign = text[place]
+def _plain(text: str, index: int) -> str:
+    sign = text[index]
     if sign in SUPERSCRIPTS:
-        power = "" if place and text[place - 1] in SUPERSCRIPTS else "^"
+        power = "" if index and text[index - 1] in SUPERSCRIPTS else "^"
         return f"{power}{SUPERSCRIPTS.index(sign)}"
     if sign in PLAIN:
         return PLAIN[sign]

@@ -20,7 +20,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=
 
 
 def _rule(text: str) -> str:
-    """A rule of `hwnas.selection`, without its spaces."""
+    """Return a rule of `hwnas.selection`, without its spaces."""
     from hwnas.pareto import Objective
     from hwnas.selection import check_rule
 
@@ -34,7 +34,7 @@ def _rule(text: str) -> str:
 
 
 Pick = Annotated[str, AfterValidator(_rule)]
-"""Which network of a front is taken."""
+"""Rule for the network of a front that is taken."""
 
 
 class TrainConfig(StrictModel):
@@ -84,14 +84,14 @@ class TrainConfig(StrictModel):
 
 
 class AccuracyConfig(StrictModel):
-    """Where a network's accuracy comes from; the fields of `hwnas.accuracy.Settings`."""
+    """Source of a network's accuracy; the fields of `hwnas.accuracy.Settings`."""
 
     source: str = "inherited"
     """A name in `hwnas.accuracy.PROXIES`, or a function of the user's: `file.py:function`."""
     quantity: Literal["top1", "score"] | None = None
-    """What a user's function returns: an accuracy, 0 to 1, or a score of which only the order counts."""
+    """Quantity that a user's function returns: an accuracy, 0 to 1, or a score of which only the order counts."""
     images: Positive | None = None
-    """So many validation images (the first ones of the split, which is in random order); all if left out."""
+    """Number of validation images (the first ones of the split, which is in random order); all if left out."""
     calibration_batches: Positive = 8
     batch_size: Positive = 128
     epochs: Positive | None = None
@@ -105,7 +105,7 @@ class AccuracyConfig(StrictModel):
     """Its column of architectures; if left out, it has a column for each choice of the space."""
     scale: Literal["fraction", "percent"] = "fraction"
     rows: Literal["mean", "first"] = "mean"
-    """What becomes of rows that are one network."""
+    """Rule for several rows that are one network."""
 
     @model_validator(mode="after")
     def _file_of_a_table(self) -> AccuracyConfig:
@@ -148,9 +148,9 @@ class TrainingFreeConfig(StrictModel):
     proxies: tuple[str, ...] = ()
     """Names in `TRAINING_FREE` or `ENSEMBLES`; if left out, the first that holds of `hwnas.problem.warm_start`."""
     networks: Positive = 200
-    """So many are drawn and scored."""
+    """Number of networks that are drawn and scored."""
     keep: Positive = 10
-    """So many of them are tried."""
+    """Number of them that are tried."""
 
     @model_validator(mode="after")
     def _keeps_no_more_than_it_draws(self) -> TrainingFreeConfig:
@@ -169,9 +169,9 @@ class SearchConfig(StrictModel):
     """An Optuna storage URL, grpc://host:port, or env:NAME for a variable that holds one; by default a journal file for
     each tier in the run folder."""
     shared: bool = False
-    """Whether several processes may work on a study at a time; with a storage's URL they always may."""
+    """True if several processes may work on a study at a time; with a storage's URL they always may."""
     lease_s: float = Field(default=60.0, gt=0)
-    """A process on another machine that is silent for so long is taken for dead, and what it scored is asked again."""
+    """Seconds of silence until a process on another machine counts as dead, and its architecture is scored again."""
     runner: Literal["serial", "ray"] = "serial"
     ray: RayConfig = RayConfig()
     hours: float | None = Field(default=None, gt=0)
@@ -179,13 +179,13 @@ class SearchConfig(StrictModel):
     plateau: PlateauConfig | None = None
     """A tier's search ends when its hypervolume has stopped growing."""
     start: tuple[str, ...] = ()
-    """What is tried first: runs, files of architectures, strings of the space's notation."""
+    """Architectures that are tried first: runs, files of architectures, strings of the space's notation."""
     training_free: TrainingFreeConfig | None = None
     """After `start`, the best of random networks by training-free scores and known costs are tried."""
     tensorboard: bool = False
-    """Whether a log for TensorBoard is written beside the run."""
+    """True if a log for TensorBoard is written beside the run."""
     ladder: tuple[RungConfig, ...] = ()
-    """What `hwnas ladder` climbs: cheap scores of many networks, then dearer ones of the best of them."""
+    """Rungs that `hwnas ladder` climbs: cheap scores of many networks, then dearer ones of the best of them."""
 
     @field_validator("ladder")
     @classmethod
@@ -199,7 +199,7 @@ class SearchConfig(StrictModel):
 
     @property
     def is_shared(self) -> bool:
-        """Whether others may work on the studies."""
+        """True if other processes may work on the studies."""
         return self.shared or self.storage is not None
 
 
@@ -221,11 +221,11 @@ class TimingConfig(StrictModel):
     checks: int = Field(default=20, ge=0)
     """Random whole networks timed beside the operators, from which the latency model corrects itself."""
     wait_seconds: float = Field(default=1800.0, ge=0)
-    """How long a device is waited for on which somebody else measures."""
+    """Seconds to wait for a device on which somebody else measures."""
 
 
 class ExportConfig(StrictModel):
-    """What becomes files."""
+    """Networks and formats that are written as files."""
 
     picks: tuple[Pick, ...] = ("best", "knee", "fastest")
     formats: tuple[Literal["onnx", "tflite", "pt2"], ...] = Field(default=("onnx", "tflite"), min_length=1)
@@ -234,9 +234,9 @@ class ExportConfig(StrictModel):
     agreement: float = Field(default=0.95, ge=0, le=1)
     """Least allowed share of the test images on which an fp16 or int8 file names the same class as PyTorch."""
     calibration_images: Positive = 128
-    """So many training images tell the ranges of an int8 file's activations."""
+    """Number of training images that determine the ranges of an int8 file's activations."""
     fine_tune_epochs: int = Field(default=0, ge=0)
-    """So many epochs each pick is trained on from its inherited weights, before it is written."""
+    """Number of epochs that each pick is trained on from its inherited weights, before it is written."""
 
     @field_validator("picks", "formats")
     @classmethod
@@ -256,7 +256,7 @@ class Experiment(StrictModel):
     """May be left out where accuracies come without images; then no files are exported."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     device: str = "auto"
-    """Where PyTorch trains: auto, cpu, cuda, cuda:1, ..."""
+    """Device on which PyTorch trains: auto, cpu, cuda, cuda:1, ..."""
     threads: Few | None = None
     """Threads of PyTorch's own, for training and scoring on a CPU; as many as PyTorch chooses if left out. They change
     how fast a training is and not which one it is; the threads that are timed are those of a set-up."""
@@ -300,16 +300,16 @@ class Experiment(StrictModel):
     @model_validator(mode="after")
     def _published_knows_latency_only(self) -> Experiment:
         for name, tier in self.tiers.items():
-            asked = [*tier.asks_of_a_table, *(["measure: live"] if tier.measure == "live" else [])]
-            if self.setups[tier.setup].latencies and asked:
+            keys = [*tier.asks_of_a_table, *(["measure: live"] if tier.measure == "live" else [])]
+            if self.setups[tier.setup].latencies and keys:
                 raise ValueError(
-                    f"tiers.{name}: `{asked[0]}` is asked of `{tier.setup}`. A published set-up tells latencies alone"
+                    f"tiers.{name}: `{keys[0]}` is asked of `{tier.setup}`. A published set-up tells latencies alone"
                 )
         return self
 
 
 def read_experiment(path: Path) -> Experiment:
-    """The experiment in a YAML file.
+    """Return the experiment in a YAML file.
 
     Raises:
         ConfigError: unknown key (with the nearest known one), missing key, value out of range, unreadable file.
@@ -318,27 +318,27 @@ def read_experiment(path: Path) -> Experiment:
 
 
 def parse_experiment(raw: dict[str, Any], *, where: str) -> Experiment:
-    """The experiment that a mapping describes; `where` stands in its errors."""
+    """Return the experiment that a mapping describes; `where` stands in its errors."""
     return parsed(Experiment, raw, where)
 
 
 def parse_setup(raw: dict[str, Any], *, where: str) -> SetupConfig:
-    """The set-up that a mapping describes; `where` stands in its errors."""
+    """Return the set-up that a mapping describes; `where` stands in its errors."""
     return parsed(SetupConfig, raw, where)
 
 
 def parse_tier(raw: dict[str, Any], *, where: str) -> TierConfig:
-    """The tier that a mapping describes; `where` stands in its errors."""
+    """Return the tier that a mapping describes; `where` stands in its errors."""
     return parsed(TierConfig, raw, where)
 
 
 def dump_experiment(experiment: Experiment) -> str:
-    """The experiment with every default written out, as YAML."""
+    """Return the experiment with every default written out, as YAML."""
     return dump_yaml(experiment.model_dump(mode="json"))
 
 
 def published(experiment: Experiment) -> Experiment:
-    """The experiment as it may leave this machine: without the storage's secrets and without local folders."""
+    """Return the experiment as it may leave this machine: without the storage's secrets and without local folders."""
     storage = experiment.search.storage
     hidden = storage and public_url(storage)
     search = experiment.search.model_copy(update={"storage": hidden})

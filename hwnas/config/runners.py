@@ -9,14 +9,14 @@ from hwnas.io.strict_model import StrictModel
 
 
 class RayConfig(StrictModel):
-    """Where Ray scores; the fields of `hwnas.search.workers.ray_tune.Workers`."""
+    """Scoring by Ray; the fields of `hwnas.search.workers.ray_tune.Workers`."""
 
     workers: Positive = 2
     cpus: float = Field(default=1.0, gt=0)
-    """Of each worker."""
+    """Processors of each worker."""
     gpus: float = Field(default=0.0, ge=0)
-    """Of each worker; a fraction lets several share one."""
+    """GPUs of each worker; a fraction lets several share one."""
     address: str | None = None
     """A cluster that runs already: `auto`, or host:port. One is begun on this machine if left out."""
     batch: Positive = 1
-    """Architectures that a worker is handed at a time."""
+    """Number of architectures that a worker gets at a time."""

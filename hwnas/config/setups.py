@@ -20,9 +20,9 @@ class EnergyConfig(StrictModel):
 
     sensor: Literal["auto", "rapl", "hwmon", "iio", "nvml", "command"] = "auto"
     command: str = ""
-    """What prints watts; it is run without a shell."""
+    """Command that prints watts; it is run without a shell."""
     error: float = Field(default=0.05, gt=0, lt=1)
-    """By so much, relatively, the sensor may be off at most."""
+    """Largest relative error of the sensor."""
     repeats: int = Field(default=3, ge=2)
     longest_s: float = Field(default=30.0, gt=0)
     """A sensor that needs longer loops is refused."""
@@ -42,21 +42,21 @@ class LatenciesConfig(StrictModel):
     """Its column of architectures; if left out, it has a column for each choice of the space."""
     unit: Literal["ms", "us", "s"] = "ms"
     rows: Literal["mean", "first"] = "mean"
-    """What becomes of rows that are one network."""
+    """Rule for several rows that are one network."""
 
 
 class SetupConfig(StrictModel):
     """A device, a runtime on it and how it is used. A table is valid for one set-up."""
 
     runtime: Literal["onnxruntime", "pytorch", "tflite", "published"]
-    """What runs the files; `published`: nothing is run, `latencies` tells what networks take."""
+    """Runtime of the files; `published`: nothing is run, `latencies` has the latencies of networks."""
     latencies: LatenciesConfig | None = None
     threads: Few = 1
     batch: Annotated[int, Field(ge=1, le=65_536)] = 1
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
-    """What a network computes in; not every runtime offers each."""
+    """Precision that a network computes in; not every runtime offers each."""
     accelerator: Literal["cpu", "cuda"] = "cpu"
-    """What computes: the processor, or an NVIDIA GPU."""
+    """Device that computes: the processor, or an NVIDIA GPU."""
     device: str | None = None
     """The processor's or the GPU's name; found out if left out."""
     cores: str | None = None
@@ -71,11 +71,11 @@ class SetupConfig(StrictModel):
     table: str | None = None
     """A table file to use and to add to; by default one beside the run."""
     missing: Literal["refuse", "estimate"] = "refuse"
-    """What becomes of an operator that the table has no row for."""
+    """Treatment of an operator that the table has no row for."""
     energy: EnergyConfig | None = None
-    """Whether energy is measured beside time, and how."""
+    """Protocol by which energy is measured beside time; None if it is not measured."""
     memory: bool = False
-    """Whether the memory of whole networks is measured."""
+    """True if the memory of whole networks is measured."""
 
     @model_validator(mode="after")
     def _latencies_are_published(self) -> SetupConfig:
@@ -106,7 +106,7 @@ class LimitsConfig(StrictModel):
     """Peak memory of activations for one image in float32."""
     file_kib: float | None = Field(default=None, gt=0)
     energy_mj: float | None = Field(default=None, gt=0)
-    """Of one call, above idling."""
+    """Energy of one call, above idling."""
     peak_mb: float | None = Field(default=None, gt=0)
     """Peak of resident memory, above the runtime alone."""
     top1: float | None = Field(default=None, ge=0, le=1)
@@ -130,7 +130,7 @@ class LiveConfig(StrictModel):
     """A candidate whose timing takes longer counts as one for which the host did not answer."""
     tries: Positive = 3
     pause_s: float = Field(default=10.0, ge=0)
-    """Before the next try."""
+    """Seconds before the next try."""
 
 
 class TierConfig(StrictModel):
@@ -139,20 +139,20 @@ class TierConfig(StrictModel):
     setup: str
     limits: LimitsConfig = LimitsConfig()
     minimise: tuple[Literal["latency_ms", "energy_mj"], ...] = ("latency_ms",)
-    """What is traded against accuracy; latency always is."""
+    """Costs that are traded against accuracy; latency always is."""
     measure: Literal["table", "live"] = "table"
-    """Whether latencies are predicted from the set-up's table, or candidates are timed during the search."""
+    """Source of latencies: predictions from the set-up's table, or timing of candidates during the search."""
     live: LiveConfig = LiveConfig()
 
     @model_validator(mode="after")
     def _live_knows_latency_only(self) -> TierConfig:
-        if self.measure == "live" and (asked := self.asks_of_a_table):
-            raise ValueError(f"`{asked[0]}` is predicted from a table: leave it out, or `measure: live`")
+        if self.measure == "live" and (keys := self.asks_of_a_table):
+            raise ValueError(f"`{keys[0]}` is predicted from a table: leave it out, or `measure: live`")
         return self
 
     @property
     def asks_of_a_table(self) -> list[str]:
-        """What only a set-up's table tells, as far as it is asked for."""
+        """Keys in use whose values only a set-up's table can predict."""
         limits = self.limits
         predicted = {
             "confidence": limits.confidence, "energy_mj": limits.energy_mj or "energy_mj" in self.minimise,

@@ -16,17 +16,17 @@ KINKED = frozenset(
     for name in ("relu", "hardtanh", "hardswish", "silu", "leaky_relu", "elu", "gelu")
     for in_place in ("", "_")
 )
-"""What computes an activation, as a module or as a function; ReLU6 is a hardtanh."""
+"""Operators that compute an activation, as a module or as a function; ReLU6 is a hardtanh."""
 
 
 @dataclass
 class Code:
-    """Of one activation that is computed, for each image and unit whether what enters it is positive."""
+    """Code of one activation that is computed: for each image and unit, whether the input is positive."""
 
     positive: Tensor
     """(images, units) bool."""
     readers: int = 0
-    """Convolutions that take what it gives as it is."""
+    """Number of convolutions that take its output unchanged."""
 
 
 class _Codes(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -41,15 +41,15 @@ class _Codes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         code = Code((args[0] > 0).flatten(1)) if func in KINKED else None
         if func is _ATEN.convolution.default and id(args[0]) in self._given:
             self._given[id(args[0])][1].readers += 1
-        given = func(*args, **(kwargs or {}))
+        output = func(*args, **(kwargs or {}))
         if code is not None:
             self.found.append(code)
-            self._given[id(given)] = given, code
-        return given
+            self._given[id(output)] = output, code
+        return output
 
 
 def codes(module: nn.Module, images: Tensor) -> list[Code]:
-    """The codes of all activations that are computed, in order."""
+    """Return the codes of all activations that are computed, in order."""
     seen = _Codes()
     with torch.no_grad(), seen:
         module(images)

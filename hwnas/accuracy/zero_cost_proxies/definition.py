@@ -1,4 +1,4 @@
-"""What a training-free proxy is: a function of an untrained network, and the conditions under which it is asked."""
+"""Definition of a training-free proxy: a function of an untrained network, and the conditions of its evaluation."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from hwnas.network import Network
 @final
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """An untrained network under the conditions of a definition. What is done to its module, nobody else sees."""
+    """Untrained network under the conditions of a definition. Changes to its module are seen by nobody else."""
 
     network: Network
     make: Callable[[], nn.Module]
-    """Gives the module anew, in the definition's mode, dtype and initialisation: the same numbers at every call."""
+    """Maker of the module, in the definition's mode, dtype and initialisation: the same numbers at every call."""
     images: Tensor
     """(batch, channels, height, width), normalised; from the normal distribution where no data is used."""
     labels: Tensor
@@ -30,7 +30,7 @@ class Subject:
 
     @cached_property
     def module(self) -> nn.Module:
-        """The module; a definition that does not ask for it costs no building."""
+        """Module of the network, built when it is first used."""
         return self.make()
 
 
@@ -44,9 +44,9 @@ class Definition:
     batch: int
     """Images at once; 0 if the definition looks at none."""
     data: bool = False
-    """Whether it looks at real images where there are some; else they are noise, and the definition may put others."""
+    """True if it looks at real images where there are some; else they are noise, and the definition may put others."""
     labels: bool = False
-    """Whether it looks at labels."""
+    """True if it looks at labels."""
     mode: Literal["train", "eval"] = "train"
     initialisation: str = "pytorch"
     """A name in `INITIALISATIONS`; `pytorch` leaves weights as the module is built."""
@@ -54,10 +54,10 @@ class Definition:
     resolution: int | None = None
     """Height and width of the images; None is the network's own."""
     repeats: int = 1
-    """The score is the mean over so many seeds."""
+    """Number of seeds; the score is the mean over them."""
     draws: bool = True
-    """Whether chance has a part in it: weights, images or labels."""
+    """True if the score depends on random numbers: weights, images or labels."""
     refuses: Callable[[nn.Module], str | None] | None = None
-    """Says for which modules the definition means nothing, and why; None for all others."""
+    """Function that returns the reason why the definition means nothing for a module; None if it does not."""
     version: int = 1
-    """Counts up when the score of a network changes, so that stored ones are not mixed with new ones."""
+    """Number that is increased when the score of a network changes, so that stored ones are not mixed with new ones."""

@@ -16,13 +16,13 @@ from hwnas.network import Network
 from hwnas.space import Architecture
 
 LEAST = 10
-"""So many networks of a reference must have a score by every member, else ranks among them tell too little."""
+"""Least number of networks of a reference with a score by every member; ranks among fewer tell too little."""
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class EnsembleScorer:
-    """Architecture -> score. It does not depend on what else a search met, so it can be stored and compared."""
+    """Architecture -> score. It does not depend on the other networks of a search, so it can be stored and compared."""
 
     name: str
     ensemble: Ensemble
@@ -34,7 +34,7 @@ class EnsembleScorer:
 
     @cached_property
     def _columns(self) -> list[list[float]]:
-        """The members' scores of the reference, measured when first asked for; networks without one are left out."""
+        """Members' scores of the reference, measured at the first use; networks without one are left out."""
         rows = [row for architecture in self.reference if (row := self._row(architecture)) is not None]
         if len(rows) < LEAST:
             raise NoScore(
@@ -53,12 +53,12 @@ class EnsembleScorer:
 
     @property
     def metric(self) -> str:
-        """Under which name scores are stored."""
+        """Name under which scores are stored."""
         return f"score@{self.name}"
 
     @cached_property
     def producer(self) -> str:
-        """What a stored score was made by: equal producers give equal scores."""
+        """Identifier of how a stored score was made: equal producers give equal scores."""
         keys = fingerprint(map(self.members[0].lower, self.reference))
         weigh = "log ranks" if self.ensemble.log else "ranks"
         parts = "; ".join(self.ensemble.parts(scorer.producer for scorer in self.members))
@@ -74,13 +74,13 @@ def ensemble_scorer(
     seed: int,
     device: str = "cpu",
 ) -> EnsembleScorer:
-    """The scorer of an ensemble by its name.
+    """Return the scorer of an ensemble by its name.
 
     Args:
         name: in `ENSEMBLES`.
         lower: architecture -> network.
         dataset: as for `training_free_scorer`.
-        reference: whom a network is ranked among, such as 100 random architectures of the space.
+        reference: the architectures that a network is ranked among, such as 100 random architectures of the space.
         seed: of weights and noise.
         device: where modules run.
 

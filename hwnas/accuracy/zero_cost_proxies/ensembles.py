@@ -14,9 +14,9 @@ class Member:
     batch: int | None = None
     resolution: int | None = None
     noise: bool = False
-    """Whether it looks at noise where there are images as well."""
+    """True if it looks at noise even where there are images."""
     weight: float = 1
-    """How often its ranks are added."""
+    """Factor with which its ranks are added."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class Ensemble:
 
     members: tuple[Member, ...]
     log: bool = True
-    """Whether logarithms of ranks are added, which punishes a low rank by any member; else the ranks themselves."""
+    """True if logarithms of ranks are added, which punishes a low rank by any member; else the ranks themselves."""
 
     def parts(self, producers: Iterable[str]) -> list[str]:
-        """What is added: each member's producer, with its weight before it where that is not 1."""
+        """Return the summands: each member's producer, with its weight before it where that is not 1."""
         pairs = zip(self.members, producers, strict=True)
         return [producer if member.weight == 1 else f"{member.weight:g} x {producer}" for member, producer in pairs]
 

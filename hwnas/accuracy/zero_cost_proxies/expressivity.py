@@ -13,7 +13,7 @@ from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
 
 
 def expressivity(subject: Subject) -> float:
-    """One forward pass."""
+    """Return the score, from one forward pass."""
     return float(entropies(subject.module, subject.images).sum())
 
 

@@ -20,7 +20,7 @@ from hwnas.accuracy.zero_cost_proxies.weights import weighted_layers
 
 
 def fisher(subject: Subject) -> float:
-    """One forward and one backward pass; what leaves each layer is kept for it."""
+    """Return the score, from one forward and one backward pass, for which the output of each layer is kept."""
     kept: list[tuple[nn.Module, Tensor]] = []
 
     def keep(layer: nn.Module, entering: tuple[Tensor, ...], leaving: Tensor) -> Tensor:
@@ -40,7 +40,8 @@ def fisher(subject: Subject) -> float:
 
 
 def _value(layer: nn.Module, product: Tensor) -> float:
-    """Of all channels of a layer: the last axis of a linear layer, which may go along tokens, else the second."""
+    """Return the value of all channels of a layer: the last axis if it is linear, as it may run over tokens, else the
+    second."""
     by_channel = product.movedim(-1, 1) if isinstance(layer, nn.Linear) else product
     sums = by_channel.flatten(2).sum(2) if by_channel.ndim > 2 else by_channel
     return float(sums.double().square().mean(0).sum() / 2)

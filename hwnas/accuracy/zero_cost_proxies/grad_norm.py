@@ -15,7 +15,7 @@ from hwnas.accuracy.zero_cost_proxies.weights import over_gradients
 
 
 def grad_norm(subject: Subject) -> float:
-    """One forward and one backward pass."""
+    """Return the score, from one forward and one backward pass."""
     torch.autograd.backward(functional.cross_entropy(subject.module(subject.images), subject.labels))
     return over_gradients(subject.module, lambda weight, gradient: torch.linalg.vector_norm(gradient))
 

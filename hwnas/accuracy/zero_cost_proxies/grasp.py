@@ -21,7 +21,7 @@ from hwnas.accuracy.zero_cost_proxies.weights import over_gradients, weighted_la
 
 
 def grasp(subject: Subject) -> float:
-    """One forward pass, a backward pass, and a backward pass through that."""
+    """Return the score, from one forward pass, a backward pass, and a backward pass through that."""
     module = subject.module
     for layer in module.modules():
         if isinstance(layer, nn.Hardsigmoid):

@@ -1,4 +1,4 @@
-"""How weights are drawn before a network is looked at."""
+"""Initialisation of weights before a network is scored."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from hwnas.accuracy.zero_cost_proxies.weights import weighted_layers
 
 
 def _as_built(module: nn.Module) -> None:
-    """PyTorch's defaults, and what operators draw of their own."""
+    """Keep PyTorch's defaults, and the weights that operators draw themselves."""
 
 
 def _kaiming(module: nn.Module) -> None:
-    """Kaiming normal over the inputs, biases zero."""
+    """Draw weights from Kaiming normal over the inputs, biases zero."""
     for layer in weighted_layers(module):
         nn.init.kaiming_normal_(layer.weight)
         if layer.bias is not None:
@@ -22,7 +22,7 @@ def _kaiming(module: nn.Module) -> None:
 
 
 def _xavier(module: nn.Module) -> None:
-    """Xavier normal, biases zero."""
+    """Draw weights from Xavier normal, biases zero."""
     for layer in weighted_layers(module):
         nn.init.xavier_normal_(layer.weight)
         if layer.bias is not None:
@@ -30,7 +30,7 @@ def _xavier(module: nn.Module) -> None:
 
 
 def _normal(module: nn.Module) -> None:
-    """Standard normal, biases zero."""
+    """Draw weights from the standard normal distribution, biases zero."""
     for layer in weighted_layers(module):
         nn.init.normal_(layer.weight)
         if layer.bias is not None:

@@ -16,7 +16,7 @@ _K = 1e-5
 
 
 def jacob_cov(subject: Subject) -> float:
-    """One forward and one backward pass."""
+    """Return the score, from one forward and one backward pass."""
     images = subject.images.clone().requires_grad_()
     (jacobian,) = torch.autograd.grad(subject.module(images).sum(), images)
     values = torch.linalg.eigvalsh(torch.corrcoef(jacobian.flatten(1).double()))

@@ -15,7 +15,7 @@ from hwnas.accuracy.zero_cost_proxies.weights import weighted_layers
 
 
 def l2_norm(subject: Subject) -> float:
-    """Nothing is run."""
+    """Return the score; the network is not run."""
     with torch.no_grad():
         norms = [torch.linalg.vector_norm(layer.weight) for layer in weighted_layers(subject.module)]
         return float(torch.stack(norms).double().sum()) if norms else 0.0

@@ -21,14 +21,14 @@ POINTS = 8
 
 
 def linear_regions(subject: Subject) -> float:
-    """One forward pass of the points on the lines."""
+    """Return the score, from one forward pass of the points on the lines."""
     lines = len(subject.images) // 2
     starts, ends = subject.images[:lines, None], subject.images[lines : 2 * lines, None]
     along = torch.linspace(0, 1, POINTS, dtype=starts.dtype, device=starts.device).view(1, -1, 1, 1, 1)
-    found = codes(subject.module, torch.lerp(starts, ends, along).flatten(0, 1))
-    if not found or not lines:
+    activations = codes(subject.module, torch.lerp(starts, ends, along).flatten(0, 1))
+    if not activations or not lines:
         return math.nan
-    sides = (torch.unflatten(code.positive, 0, (lines, POINTS)) for code in found)
+    sides = (torch.unflatten(code.positive, 0, (lines, POINTS)) for code in activations)
     return float(sum(int((side[:, 1:] != side[:, :-1]).sum()) for side in sides))
 
 

@@ -12,7 +12,7 @@ from hwnas.network import costs
 
 
 def macs(subject: Subject) -> float:
-    """The sum over the network's operators."""
+    """Return the sum over the network's operators."""
     return float(costs(subject.network).macs)
 
 

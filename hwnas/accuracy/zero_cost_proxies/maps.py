@@ -1,4 +1,4 @@
-"""Feature maps: what layers hand on, of networks that hand on maps."""
+"""Feature maps: the outputs of layers, in networks whose layers output maps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 def no_maps(module: nn.Module) -> str | None:
-    """Why a definition that speaks of feature maps says nothing of a module; None if it does.
+    """Return why a definition about feature maps says nothing about a module; None if it does.
 
     Most weighted layers of transformers and perceptrons are linear: they work on tokens or on vectors.
     """
@@ -21,7 +21,7 @@ def no_maps(module: nn.Module) -> str | None:
 
 
 def no_scales(module: nn.Module) -> str | None:
-    """The same for a definition that needs batch normalisation as well."""
+    """Return the same for a definition that needs batch normalisation as well."""
     if (reason := no_maps(module)) is not None:
         return reason
     known = any(isinstance(part, nn.BatchNorm2d) for part in module.modules())
@@ -29,7 +29,7 @@ def no_scales(module: nn.Module) -> str | None:
 
 
 def see_maps(module: nn.Module, images: Tensor, see: Callable[[Tensor], None]) -> None:
-    """Run the module without gradients; `see` is handed each map, (N, C, H, W), that a layer without children gives."""
+    """Run the module without gradients; `see` is called with each map, (N, C, H, W), of a layer without children."""
 
     def hook(layer: nn.Module, entering: tuple[Tensor, ...], leaving: Tensor) -> None:
         if leaving.dim() == 4:

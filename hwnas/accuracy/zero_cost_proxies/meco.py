@@ -20,7 +20,7 @@ from hwnas.accuracy.zero_cost_proxies.maps import no_maps, see_maps
 
 
 def meco(subject: Subject) -> float:
-    """One forward pass; of several images the mean."""
+    """Return the score, from one forward pass; the mean over several images."""
     least: list[Tensor] = []
 
     def see(leaving: Tensor) -> None:

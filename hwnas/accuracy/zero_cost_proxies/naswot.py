@@ -19,7 +19,7 @@ from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
 
 
 def naswot(subject: Subject) -> float:
-    """One forward pass."""
+    """Return the score, from one forward pass."""
     alike = torch.zeros(len(subject.images), len(subject.images), dtype=torch.float64)
     for code in codes(subject.module, subject.images):
         on = code.positive.float()  # sums of products of 0 and 1: exact up to 2^24 units

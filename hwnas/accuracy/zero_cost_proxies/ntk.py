@@ -20,7 +20,7 @@ from hwnas.accuracy.zero_cost_proxies.weights import weighted_layers
 
 
 def ntk(subject: Subject) -> float:
-    """One forward pass of all images; for each image one forward and one backward pass."""
+    """Return the score, from one forward pass of all images, then a forward and a backward pass of each image."""
     module = subject.module
     for part in module.modules():
         if isinstance(part, nn.modules.batchnorm._BatchNorm):
@@ -35,9 +35,9 @@ def ntk(subject: Subject) -> float:
 
 
 def _gradient(output: Tensor, weights: list[Tensor]) -> Tensor:
-    """A weight that is not used has a gradient of zeros."""
-    found = torch.autograd.grad(output, weights, materialize_grads=True, allow_unused=True)
-    return torch.cat([gradient.flatten() for gradient in found])
+    """Return the gradients by all weights as one vector; a weight that is not used has a gradient of zeros."""
+    gradients = torch.autograd.grad(output, weights, materialize_grads=True, allow_unused=True)
+    return torch.cat([gradient.flatten() for gradient in gradients])
 
 
 NTK = Definition(ntk, batch=16, data=True, initialisation="kaiming")

@@ -17,7 +17,7 @@ from hwnas.space import Architecture
 Progress = Callable[[int, int, str], None]
 """(scores there, scores wanted, the proxy that comes next)."""
 _Task = tuple[int, Architecture]
-"""Which of the scorers, and what it is asked about."""
+"""Index of the scorer, and the architecture that it scores."""
 _Answer = tuple[float | None, str | None, float]
 """A value or the reason why there is none, and the seconds that it took."""
 
@@ -25,7 +25,7 @@ _Answer = tuple[float | None, str | None, float]
 @final
 @dataclass(frozen=True)
 class _Scoring:
-    """What processes do. It is sent to each of them once, with the scorers' images."""
+    """Work of the processes. It is sent to each of them once, with the scorers' images."""
 
     scorers: tuple[TrainingFree, ...]
 
@@ -44,7 +44,7 @@ def score_population(
     processes: int = 1,
     progress: Progress | None = None,
 ) -> list[list[Score]]:
-    """A column of scores for each scorer, in the order of the architectures.
+    """Return a column of scores for each scorer, in the order of the architectures.
 
     What the store holds is not computed again, failures included. A score is in the store before the next one begins,
     so that the same call continues after a kill at any moment. Several processes give what one gives, bit for bit;
@@ -82,7 +82,7 @@ def score_population(
 def _answers(
     scoring: _Scoring, todo: Sequence[_Task], processes: int, begin: Callable[[_Task], None]
 ) -> Generator[tuple[_Task, _Answer | Ended], None, None]:
-    """Side by side if that is asked for, and here what other processes cannot import."""
+    """Yield tasks with their answers, from several processes if requested; from this one what they cannot import."""
     here = list[_Task]()
     if processes > 1 and len(todo) > 1:
         with closing(map_in_processes(scoring, todo, processes, begin)) as answers:

@@ -1,4 +1,4 @@
-"""Asking a definition for the score of a network: the same network and the same seed give the same bits."""
+"""Evaluation of a definition for a network: the same network and the same seed give the same bits."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def probe(
     labels: Tensor | None = None,
     device: str = "cpu",
 ) -> float:
-    """The score of a network, a finite number.
+    """Return the score of a network, a finite number.
 
     It is computed in one thread, so that it does not depend on the number of cores.
 
     Args:
         name: of the definition, for errors.
         definition: what is measured; batch and resolution are the definition's own.
-        network: what it is measured of.
+        network: the network that is measured.
         seed: of weights, noise and random labels; it is the same for all networks.
         images: (batch, C, H, W) real images, brought to the network's resolution; None draws noise.
         labels: of the images; None draws them.
@@ -86,7 +86,7 @@ def _subject(
 
 
 def made(definition: Definition, network: Network, seed: int) -> nn.Module:
-    """The network's module as the definition wants it, the same at every call."""
+    """Return the network's module as the definition requires it, the same at every call."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = build(network)
@@ -117,9 +117,9 @@ def _measured(definition: Definition, subject: Subject, where: str) -> float:
     return value
 
 
-def _nothing(met: str, where: str) -> NoScore:
+def _nothing(problem: str, where: str) -> NoScore:
     return NoScore(
-        met,
+        problem,
         where=where,
         allowed="A score is a finite number",
         do="Leave the network out, or use another proxy, batch or resolution",

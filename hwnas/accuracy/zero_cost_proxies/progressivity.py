@@ -14,7 +14,7 @@ from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
 
 
 def progressivity(subject: Subject) -> float:
-    """One forward pass."""
+    """Return the score, from one forward pass."""
     growth = entropies(subject.module, subject.images).diff()
     return float(growth.min()) if len(growth) else math.nan
 

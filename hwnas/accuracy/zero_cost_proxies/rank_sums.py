@@ -15,7 +15,7 @@ Floats = NDArray[np.float64]
 
 
 def rank_sums(ensemble: Ensemble, columns: Sequence[Sequence[float | None]]) -> list[float | None]:
-    """A score for each network of a population, from the members' scores, a column each.
+    """Return a score for each network of a population, from the members' scores, a column each.
 
     Equal scores share the mean of their ranks. A network that any member has no score for has none here, and is left
     out of the ranks.
@@ -35,10 +35,10 @@ def rank_sums(ensemble: Ensemble, columns: Sequence[Sequence[float | None]]) -> 
 
 
 def against(ensemble: Ensemble, reference: Sequence[Sequence[float]], scores: Sequence[float]) -> float:
-    """The score of one more network: its ranks among the networks of a reference and itself.
+    """Return the score of one more network: its ranks among the networks of a reference and itself.
 
     Args:
-        ensemble: whose members stand behind both.
+        ensemble: the one whose members gave the scores.
         reference: the members' scores of the reference's networks, a column each, all finite.
         scores: the members' scores of the network.
     """
@@ -50,7 +50,7 @@ def against(ensemble: Ensemble, reference: Sequence[Sequence[float]], scores: Se
 
 
 def _weighed(ensemble: Ensemble, member: Member, ranks: Floats) -> Floats:
-    """What is added of a member's ranks, as shares of the number of networks."""
+    """Return the summand of a member's ranks, which are shares of the number of networks."""
     return member.weight * (np.log(ranks) if ensemble.log else ranks)
 
 
@@ -68,7 +68,7 @@ def _table(ensemble: Ensemble, columns: Sequence[Sequence[float | None]]) -> Flo
 
 
 def _ranks(column: Floats) -> Floats:
-    """Ranks from 1 for the smallest; ties share their mean."""
+    """Return the ranks, from 1 for the smallest; ties share their mean."""
     _, places, counts = np.unique(column, return_inverse=True, return_counts=True)
     upper = np.cumsum(counts)
     shared: Floats = upper - (counts - 1) / 2

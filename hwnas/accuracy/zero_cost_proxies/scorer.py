@@ -1,4 +1,4 @@
-"""A training-free proxy as a scorer of architectures: what a search and a population are scored with."""
+"""A training-free proxy as a scorer of architectures: what searches and populations are scored with."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from hwnas.registry import member
 from hwnas.space import AnySpace, Architecture
 
 KNOWN = 20
-"""So many random networks, beside its ends, tell a space from an edited one."""
+"""Number of random networks that, beside its ends, distinguish a space from an edited one."""
 
 
 @final
@@ -42,7 +42,7 @@ class TrainingFree:
     labels: Tensor | None = None
     device: str = "cpu"
     networks: str = ""
-    """A digest of what the space's networks are, for stores: an edited space has the old one's name and picks."""
+    """Digest of the space's networks, for stores: an edited space has the old one's name and picks."""
 
     def __call__(self, architecture: Architecture) -> float:
         network = self.lower(architecture)
@@ -58,22 +58,22 @@ class TrainingFree:
 
     @property
     def metric(self) -> str:
-        """Under which name scores are stored."""
+        """Name under which scores are stored."""
         return f"score@{self.name}"
 
     @cached_property
     def producer(self) -> str:
-        """What a stored score was made by: equal producers give equal scores."""
+        """Identifier of how a stored score was made: equal producers give equal scores."""
         definition = self.definition
-        told = f"{self.name} version={definition.version}"
+        text = f"{self.name} version={definition.version}"
         if definition.draws:
-            told += f" seed={self.seed} init={definition.initialisation} mode={definition.mode} {definition.dtype}"
-        told += f" repeats={definition.repeats}" if definition.repeats > 1 else ""
-        told += f" resolution={definition.resolution}" if definition.resolution is not None else ""
-        told += f" batch={definition.batch}" if definition.batch else ""
-        told += f" {self._input}" if definition.data else ""
-        told += f" device={self.device}" if self.device != "cpu" else ""
-        return told + (f" space={self.networks}" if self.networks else "")
+            text += f" seed={self.seed} init={definition.initialisation} mode={definition.mode} {definition.dtype}"
+        text += f" repeats={definition.repeats}" if definition.repeats > 1 else ""
+        text += f" resolution={definition.resolution}" if definition.resolution is not None else ""
+        text += f" batch={definition.batch}" if definition.batch else ""
+        text += f" {self._input}" if definition.data else ""
+        text += f" device={self.device}" if self.device != "cpu" else ""
+        return text + (f" space={self.networks}" if self.networks else "")
 
     @property
     def _input(self) -> str:
@@ -96,14 +96,14 @@ def training_free_scorer(
     device: str = "cpu",
     space: AnySpace | None = None,
 ) -> TrainingFree:
-    """The scorer of a proxy by its name; its `metric` and its `producer` go with it.
+    """Return the scorer of a proxy by its name; its `metric` and its `producer` go with it.
 
     Args:
         name: in `TRAINING_FREE`.
         lower: architecture -> network.
         dataset: whose first training images are looked at; None is the data-free mode, with noise and random labels.
         seed: of weights and noise.
-        batch, resolution: of the images, instead of the definition's own; nothing to a proxy that looks at no images.
+        batch, resolution: of the images, instead of the definition's own; ignored by a proxy that looks at no images.
         device: where modules run.
         space: where scores are stored beyond one session: what its networks are becomes part of the producer.
 
@@ -129,7 +129,7 @@ def training_free_scorer(
 
 
 def fingerprint(networks: Iterable[Network]) -> str:
-    """Eight hexadecimal digits that change with any operator, or with the input."""
+    """Return eight hexadecimal digits that change with any operator, or with the input."""
     digest = hashlib.sha256()
     for network in networks:
         digest.update(repr((network.input_shape, [operator.describe() for operator in network.operators])).encode())
@@ -137,7 +137,7 @@ def fingerprint(networks: Iterable[Network]) -> str:
 
 
 def _known(space: AnySpace) -> Iterator[Architecture]:
-    """The ends of a space and some networks between, always the same."""
+    """Yield the ends of a space and some networks between them, always the same."""
     rng = random.Random(0)
     yield from (space.smallest(), space.largest())
     yield from (space.random(rng) for _ in range(KNOWN))

@@ -17,11 +17,11 @@ from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
 
 
 def swap(subject: Subject) -> float:
-    """One forward pass."""
-    found = codes(subject.module, subject.images)
-    if not found:
+    """Return the score, from one forward pass."""
+    activations = codes(subject.module, subject.images)
+    if not activations:
         return float("nan")
-    units = torch.cat([code.positive for code in found], 1).T.contiguous().cpu().numpy()
+    units = torch.cat([code.positive for code in activations], 1).T.contiguous().cpu().numpy()
     packed = np.ascontiguousarray(np.packbits(units, axis=1))
     return float(len(np.unique(packed.view(f"V{packed.shape[1]}"))))
 

@@ -20,7 +20,7 @@ NORMALISATIONS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn
 
 
 def synflow(subject: Subject) -> float:
-    """One forward and one backward pass of a single image."""
+    """Return the score, from one forward and one backward pass of a single image."""
     module = subject.module
     with torch.no_grad():
         for parameter in module.parameters():

@@ -24,14 +24,14 @@ _SMALL = 1e-6
 
 
 def trainability(subject: Subject) -> float:
-    """One forward pass, and one backward pass through each block."""
+    """Return the score, from one forward pass, and one backward pass through each block."""
     gains = list(_gains(subject.module, subject.images, subject.generator))
     return math.fsum(2 - gain - 1 / (gain + _SMALL) for gain in gains) / len(gains) if gains else math.nan
 
 
 def _gains(module: nn.Module, images: Tensor, generator: torch.Generator) -> Iterator[float]:
-    for place, (entering, leaving) in enumerate(block_features(module, images)):
-        if place == 0 or entering.dim() != leaving.dim():
+    for index, (entering, leaving) in enumerate(block_features(module, images)):
+        if index == 0 or entering.dim() != leaving.dim():
             continue
         signs = torch.randint(2, leaving.shape, generator=generator).to(leaving) * 2 - 1
         (gradient,) = torch.autograd.grad(leaving, entering, signs)
@@ -43,7 +43,10 @@ def _gains(module: nn.Module, images: Tensor, generator: torch.Generator) -> Ite
 
 
 def _folded(gradient: Tensor, like: Tensor) -> Tensor:
-    """(N, C, H, W) at the places of `like`, the others as further channels; the last rows are filled up with zeros."""
+    """Return a gradient as (N, C, H, W) at the places of `like`, with the other places as further channels.
+
+    The last rows are filled up with zeros.
+    """
     if gradient.shape[2:] == like.shape[2:]:
         return gradient
     height, width = like.shape[2:]

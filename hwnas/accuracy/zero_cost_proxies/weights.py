@@ -12,12 +12,12 @@ KINDS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def weighted_layers(module: nn.Module) -> list[WeightedLayer]:
-    """Convolutions and linear layers, each once, in the module's order."""
+    """Return the convolutions and linear layers, each once, in the module's order."""
     return [layer for layer in module.modules() if isinstance(layer, KINDS)]
 
 
 def over_gradients(module: nn.Module, term: Callable[[Tensor, Tensor], Tensor]) -> float:
-    """The sum of `term(weight, its gradient)` over the layers; one that no gradient reaches adds nothing."""
+    """Return the sum of `term(weight, its gradient)` over the layers; one that no gradient reaches adds nothing."""
     layers = weighted_layers(module)
     with torch.no_grad():
         terms = [term(layer.weight, layer.weight.grad) for layer in layers if layer.weight.grad is not None]

@@ -22,7 +22,7 @@ MOVED = 0.01
 
 
 def zen(subject: Subject) -> float:
-    """Two forward passes."""
+    """Return the score, from two forward passes."""
     images, scales = subject.images, list[Tensor]()
 
     def see(layer: nn.Module, entering: tuple[Tensor, ...]) -> None:

@@ -23,7 +23,7 @@ BATCHES = 2
 
 
 def zico(subject: Subject) -> float:
-    """A forward and a backward pass of each half of the images."""
+    """Return the score, from a forward and a backward pass of each half of the images."""
     weights = [layer.weight for layer in weighted_layers(subject.module)]
     gradients = []
     for images, labels in zip(subject.images.chunk(BATCHES), subject.labels.chunk(BATCHES), strict=True):
@@ -39,7 +39,7 @@ def zico(subject: Subject) -> float:
 
 
 def _stacked(of_batches: tuple[torch.Tensor | None, ...]) -> torch.Tensor | None:
-    """(batches, weights); None for a layer that no gradient reaches."""
+    """Return the gradients as (batches, weights); None for a layer that no gradient reaches."""
     reached = [gradient.flatten() for gradient in of_batches if gradient is not None]
     return torch.stack(reached) if len(reached) == BATCHES else None
 
