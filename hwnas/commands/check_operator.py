@@ -1,4 +1,4 @@
-"""The contract of operators, held against those that a person names."""
+"""Checks of operators that a user names against the contract of operators."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def certify(reference: str, *, knobs: Sequence[str] = (), sizes: str | None = None) -> list[Certificate]:
-    """Hold operators to the contract of `hwnas.testing`.
+    """Check operators against the contract of `hwnas.testing`.
 
     Args:
         reference: `file.py:Class`, a file for all its operators, or the name of a built-in one.

@@ -1,4 +1,4 @@
-"""What one architecture costs, and what a space holds."""
+"""Costs of one architecture."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def cost(
     missing: Missing = "refuse",
     narrator: Reporter | None = None,
 ) -> dict[str, Any]:
-    """Parameters, MACs, activation bytes and operators of an architecture; with a table, its latency as well.
+    """Return parameters, MACs, activation bytes and operators of an architecture; with a table, its latency as well.
 
-    What is told is of the network that is built. Where the project of the space counts otherwise, its numbers
+    The numbers are those of the network that is built. Where the project of the space counts otherwise, its numbers
     stand under `as_written`.
 
     Args:
@@ -96,7 +96,7 @@ def _latency(path: Path, space: AnySpace, network: Network, missing: Missing) ->
 
 
 def _others(table: LatencyTable, space: AnySpace, network: Network, missing: Missing) -> dict[str, Any]:
-    """Energy and memory, where the table tells enough of them."""
+    """Return energy and memory, where the table holds enough measurements of them."""
     from hwnas.latency.energy_model import EnergyModel
     from hwnas.latency.memory_model import FEWEST, PeakModel
 

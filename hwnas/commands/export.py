@@ -65,10 +65,10 @@ def export(
     front: FrontSource | None = None,
     narrator: Reporter | None = None,
 ) -> list[Path]:
-    """Export the picks of every tier of a run; the manifests that were written.
+    """Export the picks of every tier of a run and return the paths of the manifests that were written.
 
-    `fine_tune` is so many epochs in place of `export.fine_tune_epochs`; `front` says whether picks are of the search's
-    front or of the ladder's. If left out it is the search's, and the ladder's where nothing was searched.
+    `fine_tune` is the number of epochs in place of `export.fine_tune_epochs`; `front` says whether picks are of the
+    search's front or of the ladder's. If left out it is the search's, and the ladder's where nothing was searched.
     """
     from hwnas.workspace.supernets import supernet_of
 
@@ -158,7 +158,7 @@ def _manifest(
 def picked_points(
     rules: Sequence[str], front: Sequence[FrontPoint], objectives: Sequence[Objective]
 ) -> list[tuple[FrontPoint, dict[str, str]]]:
-    """What rules take of a front, in its order, each with what its files may be called, by rule."""
+    """Return the points that rules pick from a front, in its order, each with the names its files may have, by rule."""
     standing = [point for point in front if point.kept is not False]
     rows, stems = [point.final for point in standing], dict[int, dict[str, str]]()
     for rule in rules:
@@ -168,7 +168,7 @@ def picked_points(
 
 
 def _teller(bar: Bar, number: int, total: int, names: str) -> Callable[[int, int], None]:
-    """What a pick that is trained on tells of its epochs."""
+    """Return a callback that shows the epochs of a pick that is fine-tuned on a bar."""
     return lambda epoch, epochs: bar.update(number + epoch / (epochs + 1), total, f"{names}: epoch {epoch} of {epochs}")
 
 
@@ -176,18 +176,18 @@ RANDOM = "random weights, nothing was trained"
 
 
 def weights_origin(trained: Trained) -> str:
-    """What weights the networks of a supernet have, in words."""
+    """Return a description of the weights that networks of a supernet have."""
     epochs = len(trained.history)
     return f"inherited from a supernet of {counted(epochs, 'epoch')}" if epochs else RANDOM
 
 
 @dataclass(frozen=True, eq=False)
 class _Settled:
-    """A network that is about to be written, and what PyTorch says to the test images."""
+    """A network that is about to be written, and PyTorch's outputs for the test images."""
 
     module: nn.Module
     weights: str
-    """Where they come from, in words."""
+    """Description of their origin."""
     network: Network
     calibration: Images
     """Training images, which int8 files take the ranges of their activations from."""
@@ -195,7 +195,7 @@ class _Settled:
     labels: NDArray[np.int64]
     logits: Images
     tuned: dict[str, Any] | None = None
-    """What a manifest tells of its fine-tuning; None if there was none."""
+    """Entry on its fine-tuning in the manifest; None if there was none."""
 
 
 def _export_point(
@@ -306,8 +306,8 @@ def _setup(run: Workspace, tier: str) -> SetupConfig:
 
 
 def _runtime_for(run: Workspace, tier: str, format_: str) -> Runtime:
-    """The tier's own set-up for its format; for the others the same threads and batch, on the processor, and the same
-    precision or, where that is not offered, fp32."""
+    """Return the tier's own set-up for its format; for the others the same threads and batch, on the processor, and the
+    same precision or, where that is not offered, fp32."""
     setup, runtime = _setup(run, tier), RUNTIME_OF[format_]
     precision = setup.precision if setup.precision in offered(runtime) else "fp32"
     other = {"runtime": runtime, "accelerator": "cpu", "device": None, "precision": precision}
@@ -317,7 +317,7 @@ def _runtime_for(run: Workspace, tier: str, format_: str) -> Runtime:
 
 
 def _set_up(run: Workspace, tier: str) -> dict[str, object]:
-    """The tier's set-up: this machine's, of a board as far as its table tells it, or a file's column."""
+    """Return the tier's set-up: this machine's, a board's as far as its table holds it, or a file's column."""
     if run.is_published(tier):
         return published_setup(run, run.experiment.tiers[tier].setup)
     config, path = _setup(run, tier), run.table_path(run.experiment.tiers[tier].setup)
@@ -327,14 +327,14 @@ def _set_up(run: Workspace, tier: str) -> dict[str, object]:
 
 
 def published_setup(run: Workspace, setup: str) -> dict[str, object]:
-    """What is known of a set-up whose latencies are published."""
+    """Return the known fields of a set-up whose latencies are published."""
     wanted = run.published(setup).wanted
     return {"device": run.experiment.setups[setup].device or setup, "runtime": "published", "file": wanted.path.name,
             "column": wanted.column}  # fmt: skip
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that results depend on."""
+    """Return the versions of Python and of the packages that results depend on."""
     found = {"hwnas": __version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -345,7 +345,7 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> Mapping[str, str]:
-    """What this machine is."""
+    """Return a description of this machine."""
     from hwnas.runtimes.setup import cpu_name
 
     return {

@@ -37,7 +37,7 @@ ALONE = "top1@alone"
 
 @dataclass(frozen=True)
 class FidelityReport:
-    """What was found, and the files that tell it."""
+    """Result of a fidelity study, and the files that hold it."""
 
     fidelity: Fidelity
     json: Path
@@ -52,7 +52,7 @@ def fidelity(
     epochs: int | None = None,
     narrator: Reporter | None = None,
 ) -> FidelityReport:
-    """Train a random sample of networks alone and compare what they reach with what the search believes of them.
+    """Train a random sample of networks alone and compare their accuracies with those that the search uses for them.
 
     Epochs are those of the supernet if left out. Scores are kept one by one: the same command continues, and with more
     networks it adds to what is there. Test images are not looked at.
@@ -123,7 +123,7 @@ def _compared(
 
 
 def _a_step(run: Workspace) -> int:
-    """How many networks the supernet's last steps trained."""
+    """Return the number of networks that the supernet's last steps trained."""
     from hwnas.supernet.strategies import Step, open_strategy
 
     recipe = recipe_of(run)
@@ -140,7 +140,7 @@ def _ranked(run: Workspace, architecture: Architecture, score: float, alone: Sco
 
 
 def _teller(bar: Bar, number: int, total: int, ranked: Sequence[RankedNetwork]) -> Callable[[int, int], None]:
-    """What a network that is being trained tells of its epochs."""
+    """Return a callback that shows the epochs of a network that is being trained on a bar."""
 
     def told(epoch: int, epochs: int) -> None:
         bar.update(number + epoch / epochs, total, _left(ranked, total - number - epoch / epochs))
@@ -149,7 +149,7 @@ def _teller(bar: Bar, number: int, total: int, ranked: Sequence[RankedNetwork]) 
 
 
 def _left(ranked: Sequence[RankedNetwork], networks: float) -> str:
-    """How long so many networks will take, by those that were trained."""
+    """Return the time that this number of networks will take, estimated from those that were trained."""
     if not ranked or networks <= 0:
         return ""
     return f"about {units.seconds(networks * sum(n.seconds for n in ranked) / len(ranked))} left"

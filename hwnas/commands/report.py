@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 MANY, CHUNK = 1000, 20_000
-"""From so many networks on they are counted together; so many at a time."""
+"""Number of networks from which on they are counted together, and number that is counted at a time."""
 
 
 def report(reference: str | Path, *, runs: Path = Path("runs"), narrator: Reporter | None = None) -> Path:
@@ -63,7 +63,7 @@ def report_run(
 def facts_of(
     run: Workspace, trained: Trained | None, prices: dict[str, CostModels], searched: Sequence[TierSearch]
 ) -> facts.ReportFacts:
-    """Everything that the report tells."""
+    """Return all facts of the report."""
     config = run.experiment
     return facts.ReportFacts(
         experiment=config.name,
@@ -88,7 +88,7 @@ def facts_of(
 
 
 def describe(network: Network) -> tuple[str, ...]:
-    """One line for each operator: slot, kind, channels, then the other knobs."""
+    """Return one line for each operator: slot, kind, channels, then the other knobs."""
     lines = []
     for slot, operator in zip(network.slots, network.operators, strict=True):
         rest = [f"{k} {v}" for k, v in operator.knobs.items() if k not in ("in_channels", "out_channels") and v]
@@ -99,7 +99,7 @@ def describe(network: Network) -> tuple[str, ...]:
 
 
 def _tiers(run: Workspace, prices: dict[str, CostModels], searched: Sequence[TierSearch]) -> Iterator[facts.TierFacts]:
-    """Each tier as it was searched, and beside it what the ladder found, if that was climbed."""
+    """Yield each tier as it was searched, followed by the ladder's front of it, if the ladder was climbed."""
     by_name = {one.tier.name: one for one in searched}
     for name in run.experiment.tiers:
         found, left_out = _ladder(run, name)
@@ -112,7 +112,7 @@ def _tiers(run: Workspace, prices: dict[str, CostModels], searched: Sequence[Tie
 
 
 def _ladder(run: Workspace, name: str) -> tuple[LoadedFront | None, tuple[str, ...]]:
-    """What the ladder found; where that cannot be read any more, why."""
+    """Return the ladder's front; where it cannot be read any more, None and the reason."""
     if not halving_path(run, name).exists():
         return None, ()
     try:
@@ -186,7 +186,7 @@ def _points(run: Workspace, evaluations: Sequence[Evaluation]) -> Iterator[facts
 
 
 def _counted(run: Workspace, evaluations: Sequence[Evaluation]) -> Iterator[tuple[int, int]]:
-    """Parameters and MACs of each network; of many, by looking up what their operators cost."""
+    """Yield parameters and MACs of each network; for many networks, by looking up the costs of their operators."""
     architectures = [evaluation.architecture for evaluation in evaluations]
     if len(architectures) >= MANY:
         from hwnas.population import population_sums
@@ -201,7 +201,7 @@ def _counted(run: Workspace, evaluations: Sequence[Evaluation]) -> Iterator[tupl
 
 
 def summary(architecture: Architecture) -> str:
-    """The picks on one line."""
+    """Return the picks on one line."""
     return ", ".join(f"{name} {value}" for name, value in architecture.picks)
 
 
@@ -239,7 +239,7 @@ def _front_point(
 
 
 def _files(bundle: Bundle, latency: str, front: Collection[str]) -> tuple[facts.FileFacts, ...]:
-    """The sound files of networks that still stand on the front."""
+    """Return the sound files of networks that are still on the front."""
     return tuple(
         facts.FileFacts(
             " / ".join(model.picks),
@@ -260,7 +260,7 @@ def _files(bundle: Bundle, latency: str, front: Collection[str]) -> tuple[facts.
 
 
 def _exported(run: Workspace, found: LoadedFront) -> tuple[Bundle, tuple[str, ...]]:
-    """The bundle of a front, and what is damaged there; empty where its numbers are of other conditions."""
+    """Return the bundle of a front, and what is damaged there; empty where its numbers are of other conditions."""
     bundle = open_bundle(found.folder)
     damaged = tuple(
         f"{name} of the bundle is damaged and left out here: {why}. `hwnas export` writes the bundle anew."
@@ -296,7 +296,7 @@ def _throttled(price: CostModels) -> tuple[str, ...]:
 
 
 def _live_setup(run: Workspace, setup: str, table: LatencyTable | None) -> dict[str, str | int | float]:
-    """What is published, or what the device said of itself; nothing was timed yet, what the experiment says."""
+    """Return the published set-up, or the one that the device reported; if nothing was timed yet, the experiment's."""
     if run.experiment.setups[setup].latencies is not None:
         return {name: str(value) for name, value in published_setup(run, setup).items()}
     if table is not None:

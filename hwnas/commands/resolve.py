@@ -24,7 +24,7 @@ from hwnas.workspace.halving_results import load_top_rung
 from hwnas.workspace.workspace import Workspace, open_run
 
 NAME = "solved"
-"""Of a tier that is solved for and is none of the experiment's."""
+"""Name of a tier that is solved for and is not one of the experiment's."""
 
 
 @dataclass(frozen=True)
@@ -43,31 +43,31 @@ class ResolvedFront:
 
     @property
     def front(self) -> tuple[FrontPoint, ...]:
-        """What stands on its front."""
+        """Points of its front."""
         return self.loaded_front.points
 
     @property
     def n_stored(self) -> int:
-        """So many networks have an accuracy."""
+        """Number of networks that have an accuracy."""
         return self.answer.stored
 
     @property
     def n_skipped(self) -> int:
-        """Stored accuracies of other producers, which do not mix with these."""
+        """Number of stored accuracies of other producers, which do not mix with these."""
         return self.answer.left_out
 
     @property
     def n_without_cost(self) -> int:
-        """Networks for which the set-up tells no latency."""
+        """Number of networks for which the set-up has no latency."""
         return self.answer.unpriced
 
     @property
     def refusal(self) -> ConfigError | None:
-        """An error that names the nearest network, if none holds the limits."""
+        """Error that names the nearest network, if none is within the limits."""
         return None if self.front else _nothing_near(self.run, self.tier, self.answer)
 
     def as_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
+        """Return a dictionary that is ready for JSON."""
         return {
             "limits": list(map(str, self.tier.limits)), "stored": self.n_stored, "left_out": self.n_skipped,
             "unpriced": self.n_without_cost,
@@ -89,7 +89,9 @@ def solve(
     front: FrontSource = "search",
     runs: Path = Path("runs"),
 ) -> ResolvedFront:
-    """The front of what a run has accuracies of, on a set-up and within limits. Nothing is trained, timed or written.
+    """Return the front of the networks that a run has accuracies of, on a set-up and within limits.
+
+    Nothing is trained, timed or written.
 
     Args:
         reference: of the run.
@@ -100,7 +102,7 @@ def solve(
         runs: folder of runs.
 
     Raises:
-        ConfigError: no such set-up, a limit that is none, or limits that no stored network meets: the nearest is named.
+        ConfigError: no such set-up, a malformed limit, or limits that no stored network meets: the nearest is named.
         RunError: no accuracy is stored, or what is stored is of other data, space, training or seed.
         TableError: the table cannot be used.
     """
@@ -156,7 +158,7 @@ def _solved(
 def _with_tier(
     run: Workspace, tier: str, name: str, config: SetupConfig, prices: Mapping[str, CostModels], limits: Sequence[str]
 ) -> tuple[Workspace, Mapping[str, CostModels]]:
-    """The run with the tier that is solved for alone, and what prices its networks."""
+    """Return the run with only the tier that is solved for, and the cost models of its networks."""
     raw: dict[str, Any] = {"setup": name, "limits": dict(map(_limit, limits))}
     if tier in run.experiment.tiers and tier != NAME:
         raw["minimise"] = list(run.experiment.tiers[tier].minimise)
@@ -216,7 +218,7 @@ def _limit(text: str) -> tuple[str, str]:
 
 
 def _nothing_near(run: Workspace, tier: Tier, found: Answer) -> ConfigError:
-    """The error for limits that nothing meets, with the network that breaks them least."""
+    """Return the error for limits that no network meets, with the network that breaks them least."""
     near = found.nearest(tier)
     if near is None:
         return ConfigError(

@@ -26,16 +26,16 @@ TYPES: Mapping[type, Schema] = {
     str: {"type": "string"},
 }
 DERIVED = ("in_channels", "out_channels", "stride")
-"""Fields of operators that no knob sets: the chain does."""
+"""Fields of operators that are set by the chain and not by a knob."""
 
 
 def schema(kind: Kind) -> Schema:
-    """The schema of a kind of file."""
+    """Return the schema of a kind of file."""
     return _space() if kind == "space" else _experiment()
 
 
 def schema_text(kind: Kind) -> str:
-    """The schema as the file that is shipped."""
+    """Return the schema as the text of the file that is shipped."""
     return json.dumps(schema(kind), indent=1) + "\n"
 
 
@@ -45,7 +45,10 @@ def _experiment() -> Schema:
 
 
 def _space() -> Schema:
-    """Stages are checked by operator; where a space names plugins or blocks, an operator may be one of those."""
+    """Return the schema of space files.
+
+    Stages are checked by operator; where a space names plugins or blocks, an operator may be one of those.
+    """
     whole = _whole(1)
     strict, own = {"$ref": "#/$defs/operator"}, {"anyOf": [{"$ref": "#/$defs/operator"}, NAME]}
     return {
@@ -123,7 +126,7 @@ def _definitions() -> Schema:
 
 
 def _of_kind(kind: str, knobs: Schema, others: tuple[str, ...]) -> Schema:
-    """What may stand where `op` names one operator."""
+    """Return the schema of what may stand where `op` names one operator."""
     return {
         "if": {"properties": {"op": {"const": kind}}, "required": ["op"]},
         "then": {"properties": knobs, "propertyNames": {"enum": sorted({*others, *knobs})}},
@@ -131,7 +134,7 @@ def _of_kind(kind: str, knobs: Schema, others: tuple[str, ...]) -> Schema:
 
 
 def _open(knobs: Schema) -> Schema:
-    """Names alone, for completion: what a knob holds depends on the operator."""
+    """Return the schema of names alone, for completion: what a knob holds depends on the operator."""
     return {name: {} for name in sorted(knobs)}
 
 
@@ -149,7 +152,7 @@ def _typed(hint: Any) -> Schema:
 
 
 def _choice(one: Schema) -> Schema:
-    """One option, a list of them, or a shared choice."""
+    """Return the schema of one option, a list of them, or a shared choice."""
     return {"anyOf": [one, {"type": "array", "items": one, "minItems": 1, "uniqueItems": True}, SHARED]}
 
 

@@ -45,7 +45,7 @@ def score(
     Args:
         target: a space, whose scores go to `runs/<space>-scores`, or an experiment, whose scores go to its run.
         proxies: names in `TRAINING_FREE` or `ENSEMBLES`; the latter rank the networks that are scored together.
-        sample: so many random networks; fewer where the space has no more.
+        sample: number of random networks; fewer where the space has no more.
         architectures: a file with those to score instead: a JSON list, such as a front, or one a line.
         data: a data set's name, `file.py:function`, a YAML mapping as in an experiment, or `noise`. If left out, the
             experiment's data; of a space, noise.
@@ -100,7 +100,7 @@ def _scored(
 
 @contextmanager
 def _opened(target: str | Path, data: str | None, seed: int | None, runs: Path) -> Iterator[ScoringTarget]:
-    """The target, its folder locked."""
+    """Yield the target, its folder locked."""
     if is_space(target) is False:
         from hwnas.workspace.supernets import torch_device
 
@@ -118,7 +118,7 @@ def _opened(target: str | Path, data: str | None, seed: int | None, runs: Path) 
 
 
 def _data(text: str, seed: int) -> Dataset | None:
-    """The data set of a name, or of a mapping in YAML; None for noise."""
+    """Return the data set of a name, or of a mapping in YAML; None for noise."""
     from hwnas.data import load_data
 
     if text == NOISE:

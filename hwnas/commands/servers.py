@@ -72,7 +72,7 @@ def dashboard(
 
 
 def viewed(backend: BaseStorage) -> BaseStorage:
-    """The storage, whose trials are from now on read as a page can draw them; what it holds stays as it is."""
+    """Return the storage, its trials read from now on as a page can draw them; its content does not change."""
     read = backend.get_all_trials
 
     def get_all_trials(
@@ -86,8 +86,11 @@ def viewed(backend: BaseStorage) -> BaseStorage:
 
 
 def as_drawn(trial: FrozenTrial) -> FrozenTrial:
-    """A trial of ours: pruned where a limit ended it before all was scored, infeasible where it is over a limit, its
-    reason first, each score an attribute that can be sorted by."""
+    """Return a trial as the dashboard draws it.
+
+    It is pruned where a limit ended it before all was scored, infeasible where it is over a limit, its reason first,
+    each score an attribute that can be sorted by.
+    """
     from optuna.trial import TrialState
 
     told = trial.user_attrs

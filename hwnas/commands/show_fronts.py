@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def fronts(
     reference: str | Path, *, runs: Path = Path("runs"), pick: str | None = None, front: FrontSource | None = None
 ) -> list[facts.TierFacts]:
-    """The fronts of a run as its folder holds them.
+    """Return the fronts of a run as its folder holds them.
 
     Args:
         reference: of the run.
@@ -43,7 +43,7 @@ def fronts(
 
 
 def solved_facts(solved: ResolvedFront) -> facts.TierFacts:
-    """A front that was solved for, as those of a run are shown; of an empty one it says what comes nearest."""
+    """Return the facts of a front that was solved for, as of a run's fronts; an empty one names the nearest network."""
     experiment, refusal = solved.run.experiment, solved.refusal
     title = f"{experiment.name}, solved for {experiment.tiers[solved.loaded_front.tier.name].setup}"
     shown = replace(_front_facts(solved.run, solved.loaded_front), name=title)
@@ -85,24 +85,24 @@ def _front_facts(run: Workspace, found: LoadedFront) -> facts.TierFacts:
 
 
 def accuracy_facts(metric: str, source: AccuracySource) -> facts.ObjectiveFacts:
-    """What is told of a tier's accuracies."""
+    """Return the facts of a tier's accuracies."""
     return facts.ObjectiveFacts(metric, "max", source.origin, source.description)
 
 
 def passed_facts(found: LoadedFront) -> tuple[facts.ObjectiveFacts, ...]:
-    """What is told of the scores of a ladder's rungs before the last one."""
+    """Return the facts of the scores of a ladder's rungs before the last one."""
     if found.halving is None:
         return ()
     return tuple(accuracy_facts(metric, source) for metric, source in found.halving.promoted_sources.items())
 
 
 def latency_origin_of(run: Workspace, tier: str) -> Origin:
-    """How a tier's latencies are marked."""
+    """Return the origin that a tier's latencies are marked with."""
     if run.is_published(tier):
         return "published"
     return "measured" if run.is_live(tier) else "predicted"
 
 
 def estimated(point: FrontPoint, latency: str) -> str:
-    """`3 of 20 operators estimated`, or empty."""
+    """Return `3 of 20 operators estimated`, or an empty string."""
     return point.origin.get(latency, "").partition(", ")[2]

@@ -37,7 +37,7 @@ from hwnas.workspace.setups import exporter_of, measurement_protocol
 from hwnas.workspace.spaces import open_space
 
 PATIENCE = 200
-"""After so many draws in a row that bring nothing new, a space is taken to hold no more."""
+"""Number of draws in a row without a new network after which a space is taken to hold no more."""
 
 
 def check(
@@ -62,10 +62,10 @@ def check(
         networks: how many to draw; fewer if the spaces hold fewer.
         space: the space to draw from, instead of those that stand in the table.
         seed: draws the networks and shuffles the sittings.
-        device: this machine's name, where the table's set-up gave it one of its own.
+        device: this machine's name, where the table's set-up gave it a name.
         artifacts: a folder for the model files; those that are there are used.
         plot: an HTML file to write.
-        wait_s: how long this machine is waited for where somebody else measures on it.
+        wait_s: time to wait for this machine while somebody else measures on it.
 
     Raises:
         TableError: this is not the table's set-up, a network's operator has no row, or a file could not be timed.
@@ -112,7 +112,7 @@ def _sittings(
     queue: LockWait,
     narrator: Reporter,
 ) -> list[list[Measurement]]:
-    """The networks, timed in two sittings."""
+    """Return the times of the networks in two sittings."""
     with _folder(artifacts) as folder:
         return [
             _sitting(networks, runtime, replace(timing, seed=seed + 100 * number), folder, queue, narrator, words)
@@ -128,7 +128,7 @@ def _plot(checked: Checked, path: Path) -> None:
 def sample_unseen(
     spaces: Sequence[AnySpace], count: int, seed: int, seen: set[CheckKey]
 ) -> list[tuple[Architecture, Network]]:
-    """Networks that differ from each other and from those seen, fixed by the seed; the spaces take turns.
+    """Return networks that differ from each other and from those seen, fixed by the seed; the spaces take turns.
 
     Raises:
         SpaceError: there is none.
@@ -157,7 +157,7 @@ def sample_unseen(
 
 
 def _runtime_of(table: LatencyTable, device: str | None) -> Runtime:
-    """The table's runtime on this machine; refused unless the whole set-up agrees."""
+    """Return the table's runtime on this machine; raise TableError unless the whole set-up agrees."""
     setup, where = table.setup, str(table.path)
     allowed = "A table is checked on the machine and the runtime that it was measured on"
     if table.origin.kind == "emulated":
@@ -184,7 +184,7 @@ def _runtime_of(table: LatencyTable, device: str | None) -> Runtime:
 
 
 def _spaces(table: LatencyTable, space: str | Path | None) -> list[tuple[str, AnySpace]]:
-    """References and spaces: the one that is named, else those that the table was measured for."""
+    """Return references and spaces: the one that is named, else those that the table was measured for."""
     if space is not None:
         return [(str(space), open_space(space)[0])]
     if not table.spaces:

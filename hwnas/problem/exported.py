@@ -1,4 +1,4 @@
-"""Earlier exports against the experiment as it is now; and fronts from which nothing can be."""
+"""Comparison of earlier exports with the experiment as it is now; fronts from which nothing can be exported."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from hwnas.search.nearest import Nearest, nearest
 from hwnas.workspace.workspace import Workspace
 
 OF_SETUP = ("runtime", "threads", "batch", "precision", "accelerator")
-"""Fields by which a manifest of an earlier version tells its set-up."""
+"""Fields of the set-up in a manifest of an earlier version."""
 
 
 def refuse_empty(run: Workspace, empty: Sequence[LoadedFront], manifests: Sequence[Path]) -> None:
-    """Tell of fronts from which no file can be made, once the others are exported.
+    """Raise EmptyFront for fronts from which no file can be made, once the others are exported.
 
     Raises:
         EmptyFront: there is one.
@@ -38,10 +38,10 @@ def refuse_empty(run: Workspace, empty: Sequence[LoadedFront], manifests: Sequen
 
 
 def exported_under(run: Workspace, found: LoadedFront, manifest: Mapping[str, Any]) -> list[str]:
-    """In what a manifest's conditions differ from those of a front as it is read now, a line each.
+    """Return the differences of a manifest's conditions from those of a front as it is read now, a line each.
 
     Raises:
-        ValueError: it holds conditions that are none.
+        ValueError: its conditions are malformed.
     """
     if "conditions" in manifest and found.conditions is not None:
         then = conditions_in(Fields(manifest).object("conditions"))
@@ -61,7 +61,7 @@ def exported_under(run: Workspace, found: LoadedFront, manifest: Mapping[str, An
 
 
 def _nearest(run: Workspace, found: LoadedFront) -> Nearest | None:
-    """The network that came nearest to the limits of an empty front."""
+    """Return the network that came nearest to the limits of an empty front."""
     if found.points:
         return nearest(((p.architecture.key, p.final) for p in found.points), found.tier)
     evaluations = found.evaluations

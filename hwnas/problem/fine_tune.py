@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class FineTuneResult:
-    """What is exported in place of a network, and what a manifest tells of it."""
+    """A module that is exported in place of a network, and the manifest's entry on it."""
 
     module: nn.Module
     manifest_entry: dict[str, Any]
     better: bool
-    """Whether it is another one than before."""
+    """True if it differs from the one before."""
 
 
 def tune(
@@ -38,11 +38,11 @@ def tune(
     start: nn.Module,
     on_epoch: Callable[[int, int], None],
 ) -> FineTuneResult:
-    """The network trained on from the weights of `start` for `export.fine_tune_epochs`, where that beats `before`.
+    """Return the network trained on from `start` for `export.fine_tune_epochs`, where that beats `before`.
 
-    Better is told by validation images. Each epoch is kept in the run folder: an export that was interrupted ends with
-    the same weights as one that was not, and another export does not train again. A training that diverges leaves the
-    network as it was; the reason is told.
+    Validation images decide which is better. Each epoch is kept in the run folder: an export that was interrupted ends
+    with the same weights as one that was not, and another export does not train again. A training that diverges leaves
+    the network as it was; the reason is returned.
     """
     from hwnas.accuracy.trained import short
     from hwnas.supernet import accuracy

@@ -1,8 +1,8 @@
-"""The front of a tier, by what found it: the search, or the ladder. Whoever reads a front reads it here.
+"""The front of a tier, by its finder: the search, or the ladder. All reading of fronts is done here.
 
-A front is as it was written only under the conditions that it was found under. Where the tier or its set-up has changed
-since, it is solved again from stored accuracies, and that is said; where the accuracies are of something else, it is
-refused.
+A front is valid as it was written only under the conditions that it was found under. Where the tier or its set-up has
+changed since, it is solved again from stored accuracies, which is reported; where the accuracies are of something else,
+it is refused.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ class LoadedFront:
     tier: Tier
     """As its finder sees it: the score of a ladder's last rung stands in the place of accuracy."""
     source: AccuracySource
-    """Where that accuracy comes from."""
+    """Source of that accuracy."""
     points: tuple[FrontPoint, ...]
     folder: Path
-    """Where its files are exported to."""
+    """Folder that its files are exported to."""
     halving: HalvingResult | None = None
     """The way up the ladder, of a ladder's front."""
     conditions: Conditions | None = None
@@ -59,11 +59,11 @@ class LoadedFront:
 
     @property
     def producer(self) -> str | None:
-        """What made a ladder's last scores."""
+        """Producer of a ladder's last scores."""
         return None if self.halving is None else self.halving.top_rung.producer
 
     def weights(self, run: Workspace, architecture: Architecture) -> Path | None:
-        """The file of the weights with which the ladder scored an architecture, if it trained and kept them."""
+        """Return the file of the weights with which the ladder scored an architecture, if it trained and kept them."""
         if self.halving is None:
             return None
         from hwnas.accuracy.trained import training_folder, weights_path
@@ -95,17 +95,17 @@ class LoadedFront:
 
 
 def front_file(run: Workspace, name: str, by: FrontSource) -> Path:
-    """The file of a tier's front."""
+    """Return the file of a tier's front."""
     return run.front_path(name) if by == "search" else halving_front_path(run, name)
 
 
 def finder_of(run: Workspace, name: str) -> FrontSource:
-    """Whose front a tier has: the search's, or the ladder's where nothing was searched."""
+    """Return the finder of a tier's front: the search, or the ladder where nothing was searched."""
     return "ladder" if not run.front_path(name).exists() and halving_path(run, name).exists() else "search"
 
 
 def load_front(run: Workspace, name: str, by: FrontSource | None = None, *, producer: str | None = None) -> LoadedFront:
-    """A tier's front under the conditions that the experiment asks for now.
+    """Return a tier's front under the conditions of the experiment as it is now.
 
     Args:
         run: the run.
@@ -114,7 +114,7 @@ def load_front(run: Workspace, name: str, by: FrontSource | None = None, *, prod
         producer: what makes the run's accuracies now, if it is known; the front of another one is refused.
 
     Raises:
-        RunError: it is not there, or damaged, or its accuracies are of something else than the experiment asks for.
+        RunError: it is missing or damaged, or its accuracies are of something else than the experiment asks for.
         TableError: the set-up has changed, and there is no table of it.
     """
     by = by or finder_of(run, name)
@@ -138,7 +138,7 @@ def load_front(run: Workspace, name: str, by: FrontSource | None = None, *, prod
 
 
 def solved_again(run: Workspace, found: LoadedFront, why: str) -> LoadedFront:
-    """A front that is solved again because what it rests on is gone.
+    """Return a front that is solved again because what it rests on is gone.
 
     Raises:
         HwnasError: nothing is stored that it could be solved from.
@@ -148,7 +148,7 @@ def solved_again(run: Workspace, found: LoadedFront, why: str) -> LoadedFront:
 
 
 def _current(run: Workspace, name: str, by: FrontSource, known: Conditions | None) -> Conditions:
-    """The conditions of the experiment as it is now; `known` ones of a ladder count where it names no rungs."""
+    """Return the conditions of the experiment as it is now; `known` ones of a ladder count where it names no rungs."""
     if by == "search":
         return conditions_of(run, name)
     rungs = run.experiment.search.ladder
@@ -161,7 +161,7 @@ def _current(run: Workspace, name: str, by: FrontSource, known: Conditions | Non
 
 
 def conditions_known(run: Workspace, name: str, by: FrontSource) -> tuple[Conditions | None, Conditions]:
-    """The conditions of a tier's front, None if they are not known, and those of the experiment as it is now.
+    """Return the conditions of a tier's front, None if they are not known, and those of the experiment as it is now.
 
     Raises:
         RunError: the front, or what it was found under, cannot be read.
@@ -194,7 +194,7 @@ def _known(path: Path) -> tuple[Conditions | None, str]:
 
 
 def _vouched(run: Workspace, found: LoadedFront, now: Conditions) -> Conditions | None:
-    """The conditions of the study that a front of an earlier version is of."""
+    """Return the conditions of the study that a front of an earlier version belongs to."""
     if found.by == "ladder":
         return None
     from hwnas.problem.vouching import vouched
@@ -203,7 +203,7 @@ def _vouched(run: Workspace, found: LoadedFront, now: Conditions) -> Conditions 
 
 
 def _written(run: Workspace, name: str, by: FrontSource) -> LoadedFront:
-    """A front as its finder wrote it."""
+    """Return a front as its finder wrote it."""
     if by == "ladder":
         climb = load_halving_result(run, name)
         return LoadedFront(
@@ -223,7 +223,7 @@ def _written(run: Workspace, name: str, by: FrontSource) -> LoadedFront:
 def _solved_again(
     run: Workspace, found: LoadedFront, now: Conditions, changed: Sequence[str], producer: str | None
 ) -> LoadedFront:
-    """The front of stored accuracies under the present conditions, with what was measured under them."""
+    """Return the front of stored accuracies under the present conditions, with what was measured under them."""
     from hwnas.problem.cost_models import priced_before
     from hwnas.problem.remeasure import timed_before
     from hwnas.problem.resolve import answer

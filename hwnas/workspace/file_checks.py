@@ -15,7 +15,7 @@ from hwnas.workspace.workspace import Workspace
 
 
 def kept_file_ailments(run: Workspace, looked: list[str]) -> Iterator[Issue]:
-    """What is damaged among them; `looked` is told what was examined. Nothing is written."""
+    """Yield issues of damaged ones; descriptions of what was examined are added to `looked`. Nothing is written."""
     yield from _torch_files(run, looked)
     for tier in run.experiment.tiers:
         if halving_path(run, tier).exists():
@@ -64,7 +64,7 @@ def _torch_files(run: Workspace, looked: list[str]) -> Iterator[Issue]:
 
 
 def _each(paths: Iterable[Path], read: Callable[[Path], object], told: str, looked: list[str]) -> Iterator[Issue]:
-    """Read each of the files; those that cannot be are findings."""
+    """Read each of the files and yield an issue for each that cannot be read."""
     paths = tuple(paths)
     sound = 0
     for path in paths:
