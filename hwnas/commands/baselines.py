@@ -32,7 +32,7 @@ def baselines(
     usual_ns = reference_ns(table.rows.values())
     timed_ms = np.array(drift_corrected_ms(list(table.checks.values()), usual_ns))
     learnt = list(table.checks)
-    asked = [check_key(network) for network in networks]
+    keys = [check_key(network) for network in networks]
     fits: dict[str, tuple[Callable[[Floats, Floats], Predict], Callable[[Sequence[CheckKey]], Floats]]] = {
         "macs": (fit_line, _macs_reader(spaces)),
         "ridge": (fit_ridge, _counts_reader(learnt)),
@@ -45,7 +45,7 @@ def baselines(
             )
             continue
         try:
-            guesses[name] = fit(features(learnt), timed_ms)(features(asked))
+            guesses[name] = fit(features(learnt), timed_ms)(features(keys))
         except HwnasError as error:
             absent[name] = error.met
     return guesses, absent
@@ -53,15 +53,15 @@ def baselines(
 
 def _counts_reader(learnt: Sequence[CheckKey]) -> Callable[[Sequence[CheckKey]], Floats]:
     """Return a reader that counts how often each operator of the known checks occurs."""
-    place = {key: index for index, key in enumerate(dict.fromkeys(key for keys in learnt for key in keys))}
+    columns = {key: index for index, key in enumerate(dict.fromkeys(key for keys in learnt for key in keys))}
 
     def counts(chains: Sequence[CheckKey]) -> Floats:
-        found = np.zeros((len(chains), len(place)))
-        for row, keys in zip(found, chains, strict=True):
+        matrix = np.zeros((len(chains), len(columns)))
+        for row, keys in zip(matrix, chains, strict=True):
             for key in keys:
-                if key in place:
-                    row[place[key]] += 1
-        return found
+                if key in columns:
+                    row[columns[key]] += 1
+        return matrix
 
     return counts
 

@@ -120,4 +120,4 @@ def bench_hosts(
     title = f"timing {opened.name} on {', '.join(hosts)}"
     filled = fill_on_hosts(orders, measurement_protocol(timing, 0), artifacts, narrator, title)
     shutil.rmtree(artifacts, ignore_errors=True)
-    return [bench_result(found, narrator) for found in filled]
+    return [bench_result(filled_table, narrator) for filled_table in filled]

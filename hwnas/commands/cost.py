@@ -46,7 +46,7 @@ def cost(
     chosen, form = _read_architecture(opened, architecture)
     network = lower(opened, chosen)
     total = costs(network)
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "space": opened.name,
         "key": chosen.key,
         "architecture": chosen.as_dict(),
@@ -58,8 +58,8 @@ def cost(
         "operators": [_operator(*link) for link in zip(network.slots, network.operators, network.shapes, strict=True)],
     }
     if (counted := counted_as_written(opened, written if form is None else form, network.links)) is not None:
-        found["as_written"] = dict(counted)
-    return found | (_latency(table, opened, network, missing) if table is not None else {})
+        result["as_written"] = dict(counted)
+    return result | (_latency(table, opened, network, missing) if table is not None else {})
 
 
 def _operator(slot: str, operator: Operator, shape: Shape) -> dict[str, Any]:
@@ -100,13 +100,13 @@ def _others(table: LatencyTable, space: AnySpace, network: Network, missing: Mis
     from hwnas.latency.energy_model import EnergyModel
     from hwnas.latency.memory_model import FEWEST, PeakModel
 
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     if any(key in table.energy for key in table.rows):
         energy = EnergyModel.of(table, missing=missing, operators=known_operators(space)).predict(network)
-        found |= {f"energy_{name}" if name == "origin" else name: value for name, value in vars(energy).items()}
-        found["energy_mj"] = found.pop("mj")
-        found.pop("estimated_rows")
+        result |= {f"energy_{name}" if name == "origin" else name: value for name, value in vars(energy).items()}
+        result["energy_mj"] = result.pop("mj")
+        result.pop("estimated_rows")
     if len(table.memory) >= FEWEST:
         peak = PeakModel.of(table, operators=known_operators(space)).predict(network)
-        found |= {"peak_mb": peak.mb, "low_mb": peak.low_mb, "high_mb": peak.high_mb, "peak_origin": peak.origin}
-    return found
+        result |= {"peak_mb": peak.mb, "low_mb": peak.low_mb, "high_mb": peak.high_mb, "peak_origin": peak.origin}
+    return result

@@ -53,14 +53,14 @@ def doctor(reference: str | Path, *, runs: Path = Path("runs")) -> DoctorReport:
             do=f"Run `{run.command('run')}` first",
         )
     looked: list[str] = []
-    found = (
+    issues = (
         *_files(run, looked),
         *_setups(run),
         *_searches(run, looked),
         *_ladders(run),
         *bundle_ailments(run, looked),
     )
-    return DoctorReport(run.folder, tuple(looked), found)
+    return DoctorReport(run.folder, tuple(looked), issues)
 
 
 def _files(run: Workspace, looked: list[str]) -> Iterator[Issue]:

@@ -74,17 +74,17 @@ def export(
 
     run, narrator = open_run(reference, runs=runs), narrator or NullReporter()
     if fine_tune is not None:
-        asked = run.experiment.export.model_copy(update={"fine_tune_epochs": fine_tune})
-        run = replace(run, experiment=run.experiment.model_copy(update={"export": asked}))
+        config = run.experiment.export.model_copy(update={"fine_tune_epochs": fine_tune})
+        run = replace(run, experiment=run.experiment.model_copy(update={"export": config}))
     with run.locked():
         trained = supernet_of(run, narrator)
         producer = weights_producer(run, trained)
         fronts = [load_front(run, name, front, producer=producer) for name in run.experiment.tiers]
-        standing = [found for found in fronts if found.standing]
-        for note in (f"{found.display_name}: {note}" for found in fronts for note in found.notes):
+        standing = [loaded for loaded in fronts if loaded.standing]
+        for note in (f"{loaded.display_name}: {note}" for loaded in fronts for note in loaded.notes):
             narrator.info(note)
         manifests = export_run(run, trained, narrator, standing)
-        refuse_empty(run, [found for found in fronts if not found.standing], manifests)
+        refuse_empty(run, [loaded for loaded in fronts if not loaded.standing], manifests)
         return manifests
 
 
@@ -97,57 +97,57 @@ def export_run(
     if trained is None:
         trained = untrained(run)
     with run.stage_timer("export"):
-        return [_export_tier(run, found, trained, narrator) for found in fronts]
+        return [_export_tier(run, front, trained, narrator) for front in fronts]
 
 
-def _export_tier(run: Workspace, found: LoadedFront, trained: Trained, narrator: Reporter) -> Path:
-    name, folder = found.tier.name, found.folder
-    chosen = picked_points(run.experiment.export.picks, found.points, found.tier.objectives)
+def _export_tier(run: Workspace, front: LoadedFront, trained: Trained, narrator: Reporter) -> Path:
+    name, folder = front.tier.name, front.folder
+    chosen = picked_points(run.experiment.export.picks, front.points, front.tier.objectives)
     for file, why in open_bundle(folder).wrong.items():
         narrator.info(
-            f"{found.display_name}: {file} of the earlier export was damaged: {why}; the bundle is written anew"
+            f"{front.display_name}: {file} of the earlier export was damaged: {why}; the bundle is written anew"
         )
     with staged(folder) as fresh:
-        models = _export_models(run, replace(found, folder=fresh), chosen, trained, narrator)
+        models = _export_models(run, replace(front, folder=fresh), chosen, trained, narrator)
         random = [model["key"] for model in models if model["weights"] == RANDOM]
         if random:
             narrator.info(f"{name}: {', '.join(random)} have {RANDOM}: they are to be trained before they are of use")
-        write_manifest(fresh / MANIFEST, _manifest(run, found, trained, models))
+        write_manifest(fresh / MANIFEST, _manifest(run, front, trained, models))
     return folder / MANIFEST
 
 
 def _export_models(
     run: Workspace,
-    found: LoadedFront,
+    front: LoadedFront,
     chosen: Sequence[tuple[FrontPoint, Mapping[str, str]]],
     trained: Trained,
     narrator: Reporter,
 ) -> list[dict[str, Any]]:
     models, queue = [], device_lock_wait(run.experiment.timing, narrator)
-    with narrator.bar(f"exporting {found.display_name}") as bar:
+    with narrator.bar(f"exporting {front.display_name}") as bar:
         for number, (point, names) in enumerate(chosen):
             bar.update(number, len(chosen), ", ".join(names))
             show = _teller(bar, number, len(chosen), ", ".join(names))
-            models.append(_export_point(run, found, point, names, trained, show, queue))
+            models.append(_export_point(run, front, point, names, trained, show, queue))
         bar.update(len(chosen), len(chosen), "done")
     return models
 
 
 def _manifest(
-    run: Workspace, found: LoadedFront, trained: Trained, models: Sequence[Mapping[str, Any]]
+    run: Workspace, front: LoadedFront, trained: Trained, models: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    name = found.tier.name
+    name = front.tier.name
     return {
         "hwnas": __version__,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "tier": name,
-        "front": found.by,
+        "front": front.by,
         "setup": _set_up(run, name),
         "machine": machine(),
         "versions": versions(),
-        "limits": list(map(str, found.tier.limits)),
-        "conditions": None if found.conditions is None else found.conditions.as_dict(),
-        "solved_for": list(found.solved_for),
+        "limits": list(map(str, front.tier.limits)),
+        "conditions": None if front.conditions is None else front.conditions.as_dict(),
+        "solved_for": list(front.solved_for),
         "supernet": {"weights": trained.weights, "epochs": len(trained.history)},
         "test_images": run.dataset.test_images,
         "models": list(models),
@@ -200,16 +200,16 @@ class _Settled:
 
 def _export_point(
     run: Workspace,
-    found: LoadedFront,
+    front: LoadedFront,
     point: FrontPoint,
     names: Mapping[str, str],
     trained: Trained,
     show: Callable[[int, int], None],
     queue: LockWait,
 ) -> dict[str, Any]:
-    settled, stem = _settled(run, found, point, trained, show), next(iter(names.values()))
-    paths = [found.folder / f"{stem}.{suffix}" for suffix in run.experiment.export.formats]
-    files = [_export_file(run, found.tier.name, settled, path, queue) for path in paths]
+    settled, stem = _settled(run, front, point, trained, show), next(iter(names.values()))
+    paths = [front.folder / f"{stem}.{suffix}" for suffix in run.experiment.export.formats]
+    files = [_export_file(run, front.tier.name, settled, path, queue) for path in paths]
     total, top1 = costs(settled.network), float((settled.logits.argmax(1) == settled.labels).mean())
     return {
         "picks": list(names),
@@ -232,7 +232,7 @@ def _export_point(
 
 
 def _settled(
-    run: Workspace, found: LoadedFront, point: FrontPoint, trained: Trained, show: Callable[[int, int], None]
+    run: Workspace, front: LoadedFront, point: FrontPoint, trained: Trained, show: Callable[[int, int], None]
 ) -> _Settled:
     import torch
 
@@ -244,20 +244,20 @@ def _settled(
 
     network, test = run.network(point.architecture), run.dataset.test
     scored = inherited(accuracy_context(run, trained))
-    told = None
-    if (kept := found.weights(run, point.architecture)) is not None:
+    entry = None
+    if (kept := front.weights(run, point.architecture)) is not None:
         module = start = load_module(kept, network)
-        weights = f"as they were scored on the ladder, {found.producer}"
+        weights = f"as they were scored on the ladder, {front.producer}"
     else:
         module, start, weights = scored.settled(network), trained.supernet.extract(network), weights_origin(trained)
     if run.experiment.export.fine_tune_epochs:
         tuned = tune(run, trained, point.architecture, network, module, start, show)
-        module, told = tuned.module, tuned.manifest_entry
+        module, entry = tuned.module, tuned.manifest_entry
         weights += ", trained on" if tuned.better else ""
     images = resized(test.every(), network).numpy()
     seen = torch.cat(scored.calibration)[: run.experiment.export.calibration_images]
     ranges, labels = resized(seen, network).numpy(), test.labels.numpy()
-    return _Settled(module, weights, network, ranges, images, labels, logits_of(module, images), told)
+    return _Settled(module, weights, network, ranges, images, labels, logits_of(module, images), entry)
 
 
 def _export_file(run: Workspace, tier: str, settled: _Settled, path: Path, queue: LockWait) -> FileRecord:
@@ -335,13 +335,13 @@ def published_setup(run: Workspace, setup: str) -> dict[str, object]:
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that results depend on."""
-    found = {"hwnas": __version__, "python": platform.python_version()}
+    result = {"hwnas": __version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            result[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return result
 
 
 def machine() -> Mapping[str, str]:

@@ -63,20 +63,26 @@ def fidelity(
     with run.locked(), run.stage_timer("fidelity"):
         trained = supernet_of(run, narrator)
         ingredients = accuracy_context(run, trained)
-        asked = replace(ingredients.settings, source="alone", epochs=epochs)
-        lone = alone(replace(ingredients, settings=asked))
+        settings = replace(ingredients.settings, source="alone", epochs=epochs)
+        lone = alone(replace(ingredients, settings=settings))
         sample = sample_initial(run.space, networks, run.experiment.seed, lambda architecture: True)
         if len(sample) < networks:
             narrator.info(f"only {len(sample)} unlike networks were found in the space, {networks} were asked for")
         store = ScoreStore.open(run.folder / "scores.jsonl")
         for notice in store.notices:
             narrator.info(notice)
-        found = _compared(run, trained, lone, sample, store, narrator)
+        result = _compared(run, trained, lone, sample, store, narrator)
         paths = run.folder / "fidelity.json", run.folder / "fidelity.html"
-        told = {**found.as_dict(), "machine": machine(), "versions": versions(), "hwnas": __version__, "date": _today()}
-        write_text(paths[0], json.dumps(told, indent=1, allow_nan=False) + "\n")
-        page = write_fidelity_page(found, paths[1], hwnas_version=__version__, created_at=_today())
-    return FidelityReport(found, paths[0], page)
+        content = {
+            **result.as_dict(),
+            "machine": machine(),
+            "versions": versions(),
+            "hwnas": __version__,
+            "date": _today(),
+        }
+        write_text(paths[0], json.dumps(content, indent=1, allow_nan=False) + "\n")
+        page = write_fidelity_page(result, paths[1], hwnas_version=__version__, created_at=_today())
+    return FidelityReport(result, paths[0], page)
 
 
 def _compared(
@@ -95,8 +101,8 @@ def _compared(
     failed: dict[str, str] = {}
     with narrator.bar("training networks alone") as bar:
         for number, architecture in enumerate(sample):
-            told = replace(lone, on_epoch=_teller(bar, number, len(sample), ranked))
-            evaluation = evaluate(architecture, {run.accuracy: score, ALONE: told}, tier, store, producers)
+            lone_with_bar = replace(lone, on_epoch=_teller(bar, number, len(sample), ranked))
+            evaluation = evaluate(architecture, {run.accuracy: score, ALONE: lone_with_bar}, tier, store, producers)
             if evaluation.failed is not None:
                 failed[architecture.key] = evaluation.failed
             else:

@@ -102,13 +102,13 @@ def _tiers(run: Workspace, prices: dict[str, CostModels], searched: Sequence[Tie
     """Yield each tier as it was searched, followed by the ladder's front of it, if the ladder was climbed."""
     by_name = {one.tier.name: one for one in searched}
     for name in run.experiment.tiers:
-        found, left_out = _ladder(run, name)
+        front, left_out = _ladder(run, name)
         if name in by_name:
             yield _searched(run, by_name[name], prices, left_out)
-        if found is not None and found.halving is not None:
-            evaluations = found.evaluations if found.solved_for else found.halving.top_rung.evaluations
-            notes = found.notes if found.solved_for else tuple(_rungs(found.halving))
-            yield _tier(run, found, evaluations, prices, notes=notes)
+        if front is not None and front.halving is not None:
+            evaluations = front.evaluations if front.solved_for else front.halving.top_rung.evaluations
+            notes = front.notes if front.solved_for else tuple(_rungs(front.halving))
+            yield _tier(run, front, evaluations, prices, notes=notes)
 
 
 def _ladder(run: Workspace, name: str) -> tuple[LoadedFront | None, tuple[str, ...]]:
@@ -135,45 +135,45 @@ def _searched(
     competing = [e.scores for e in searched.evaluations if e.competes(tier)]
     reference = reference_point(competing, tier.objectives) if competing else None
     volume = () if reference is None else tuple(hypervolume_history(searched.evaluations, tier, reference))
-    found = searched.found or load_front(run, tier.name, "search")
-    notes = (*(found.notes or _notes(searched)), *left_out)
-    volume = () if found.solved_for else volume  # of trials, which these networks are not
-    return _tier(run, found, searched.evaluations, prices, notes=notes, hypervolume=volume)
+    front = searched.found or load_front(run, tier.name, "search")
+    notes = (*(front.notes or _notes(searched)), *left_out)
+    volume = () if front.solved_for else volume  # of trials, which these networks are not
+    return _tier(run, front, searched.evaluations, prices, notes=notes, hypervolume=volume)
 
 
 def _tier(
     run: Workspace,
-    found: LoadedFront,
+    front: LoadedFront,
     evaluations: Sequence[Evaluation],
     prices: dict[str, CostModels],
     *,
     notes: tuple[str, ...],
     hypervolume: tuple[float, ...] = (),
 ) -> facts.TierFacts:
-    accuracy, latency = (objective.metric for objective in found.tier.objectives[:2])
-    name = found.tier.name
-    setup, (bundle, untrue) = run.experiment.tiers[name].setup, _exported(run, found)
+    accuracy, latency = (objective.metric for objective in front.tier.objectives[:2])
+    name = front.tier.name
+    setup, (bundle, untrue) = run.experiment.tiers[name].setup, _exported(run, front)
     tested = bundle.test_accuracies
     live, again = run.is_live(name), run.front_table_path(setup)
     again = live_path(run, setup) if live else again
     table = read_table(again) if again.is_file() else None
     price, published = prices.get(setup) if not live else None, run.is_published(name)
-    told = _setup_facts(price.model.setup) if price else _live_setup(run, setup, table)
-    meaning = "" if published else f"one call, batch {told['batch']}"
+    setup_facts = _setup_facts(price.model.setup) if price else _live_setup(run, setup, table)
+    meaning = "" if published else f"one call, batch {setup_facts['batch']}"
     model = price.model if price else None
     return facts.TierFacts(
         name=name,
-        setup=told,
-        accuracy=accuracy_facts(accuracy, found.source),
+        setup=setup_facts,
+        accuracy=accuracy_facts(accuracy, front.source),
         latency=facts.ObjectiveFacts(latency, "min", latency_origin_of(run, name), meaning),
-        limits=found.tier.limits,
+        limits=front.tier.limits,
         points=tuple(_points(run, [e for e in evaluations if e.failed is None])),
-        front=tuple(_front_point(run, found, point, model, table, tested) for point in found.points),
+        front=tuple(_front_point(run, front, point, model, table, tested) for point in front.points),
         hypervolume=hypervolume,
-        files=_files(bundle, latency, {point.architecture.key for point in found.points}),
+        files=_files(bundle, latency, {point.architecture.key for point in front.points}),
         notes=(*notes, *untrue, *(_throttled(price) if price else ())),
-        found_by=found.by,
-        passed=passed_facts(found),
+        found_by=front.by,
+        passed=passed_facts(front),
     )
 
 
@@ -207,13 +207,13 @@ def summary(architecture: Architecture) -> str:
 
 def _front_point(
     run: Workspace,
-    found: LoadedFront,
+    front: LoadedFront,
     point: FrontPoint,
     model: LatencyModel | None,
     table: LatencyTable | None,
     tested: dict[str, float],
 ) -> facts.FrontPoint:
-    accuracy, latency = (objective.metric for objective in found.tier.objectives[:2])
+    accuracy, latency = (objective.metric for objective in front.tier.objectives[:2])
     network = run.network(point.architecture)
     estimate, total = model.predict(network) if model else None, costs(network)
     again = table.checks.get(check_key(network)) if table is not None else None
@@ -259,9 +259,9 @@ def _files(bundle: Bundle, latency: str, front: Collection[str]) -> tuple[facts.
     )
 
 
-def _exported(run: Workspace, found: LoadedFront) -> tuple[Bundle, tuple[str, ...]]:
+def _exported(run: Workspace, front: LoadedFront) -> tuple[Bundle, tuple[str, ...]]:
     """Return the bundle of a front, and what is damaged there; empty where its numbers are of other conditions."""
-    bundle = open_bundle(found.folder)
+    bundle = open_bundle(front.folder)
     damaged = tuple(
         f"{name} of the bundle is damaged and left out here: {why}. `hwnas export` writes the bundle anew."
         for name, why in bundle.wrong.items()
@@ -269,14 +269,14 @@ def _exported(run: Workspace, found: LoadedFront) -> tuple[Bundle, tuple[str, ..
     if bundle.manifest is None:
         return bundle, damaged
     try:
-        changed = exported_under(run, found, bundle.manifest.content)
+        changed = exported_under(run, front, bundle.manifest.content)
     except (ValueError, TypeError, AttributeError) as error:
         changed = [f"what it tells of them cannot be read ({reason(error)})"]
     if not changed:
         return bundle, damaged
     since = "; ".join(changed)
     return Bundle(), (
-        f"The files in {found.folder} are left out, for they were exported under other conditions: {since}.",
+        f"The files in {front.folder} are left out, for they were exported under other conditions: {since}.",
     )
 
 

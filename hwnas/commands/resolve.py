@@ -162,12 +162,12 @@ def _with_tier(
     raw: dict[str, Any] = {"setup": name, "limits": dict(map(_limit, limits))}
     if tier in run.experiment.tiers and tier != NAME:
         raw["minimise"] = list(run.experiment.tiers[tier].minimise)
-    asked: TierConfig = parse_tier(raw, where="--limit")
+    tier_config: TierConfig = parse_tier(raw, where="--limit")
     setups = {**run.experiment.setups, name: config}
-    experiment = run.experiment.model_copy(update={"setups": setups, "tiers": {tier: asked}})
+    experiment = run.experiment.model_copy(update={"setups": setups, "tiers": {tier: tier_config}})
     opened = replace(run, experiment=experiment)
     opened.source  # noqa: B018 - a limit on an accuracy that is none is told
-    if config.latencies is not None and (lacking := asked.asks_of_a_table):
+    if config.latencies is not None and (lacking := tier_config.asks_of_a_table):
         raise ConfigError(
             f"`{lacking[0]}` is limited", where=f"--setup {name}", allowed="A published set-up tells latencies alone",
             do="Leave the limit out",
@@ -177,30 +177,30 @@ def _with_tier(
     return opened, prices
 
 
-def _setup(run: Workspace, given: str | None) -> tuple[str, SetupConfig, dict[str, CostModels]]:
+def _setup(run: Workspace, reference: str | None) -> tuple[str, SetupConfig, dict[str, CostModels]]:
     known = run.experiment.setups
-    if given is None and len(known) == 1:
-        given = next(iter(known))
-    if given is None:
+    if reference is None and len(known) == 1:
+        reference = next(iter(known))
+    if reference is None:
         raise ConfigError(
             "no set-up is named", where="--setup", allowed=f"The experiment has {', '.join(known)}; or a latency table",
             do="Name one with --setup",
         )  # fmt: skip
-    if given in known:
-        return given, known[given], {}
+    if reference in known:
+        return reference, known[reference], {}
     shipped = shipped_names("latency_tables")
-    if not ("/" in given or "." in given or given in shipped or Path(given).exists()):
+    if not ("/" in reference or "." in reference or reference in shipped or Path(reference).exists()):
         raise ConfigError(
-            f"there is no set-up `{given}`", where="--setup",
-            allowed=f"{did_you_mean(given, {*known, *shipped})}; or the file of a latency table",
+            f"there is no set-up `{reference}`", where="--setup",
+            allowed=f"{did_you_mean(reference, {*known, *shipped})}; or the file of a latency table",
             do="Name a set-up of the experiment, or a table",
         )  # fmt: skip
-    table = read_table(find_file(given, "latency_tables"))
-    told = table.setup
-    name = re.sub(r"[^A-Za-z0-9_.-]", "_", Path(given).stem).lstrip("_.-") or "table"
+    table = read_table(find_file(reference, "latency_tables"))
+    header = table.setup
+    name = re.sub(r"[^A-Za-z0-9_.-]", "_", Path(reference).stem).lstrip("_.-") or "table"
     config = parse_setup(
-        {"runtime": told.runtime, "threads": told.threads, "batch": told.batch, "precision": told.precision,
-         "accelerator": told.accelerator, "device": told.device, "table": str(table.path), "missing": "estimate"},
+        {"runtime": header.runtime, "threads": header.threads, "batch": header.batch, "precision": header.precision,
+         "accelerator": header.accelerator, "device": header.device, "table": str(table.path), "missing": "estimate"},
         where=f"--setup {table.path}",
     )  # fmt: skip
     model = LatencyModel.of(table, missing="estimate", operators=known_operators(run.space))
@@ -217,18 +217,18 @@ def _limit(text: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-def _nothing_near(run: Workspace, tier: Tier, found: Answer) -> ConfigError:
+def _nothing_near(run: Workspace, tier: Tier, solved: Answer) -> ConfigError:
     """Return the error for limits that no network meets, with the network that breaks them least."""
-    near = found.nearest(tier)
+    near = solved.nearest(tier)
     if near is None:
         return ConfigError(
-            f"the set-up tells no latency of the {found.unpriced:,} networks with an accuracy",
+            f"the set-up tells no latency of the {solved.unpriced:,} networks with an accuracy",
             where=f"run {run.folder}", allowed="A latency comes from a table's rows, or from a file's",
             do="Name another set-up",
         )  # fmt: skip
     sentence = str(near)
     return ConfigError(
-        f"none of {len(found.evaluations):,} networks with an accuracy meets the limits "
+        f"none of {len(solved.evaluations):,} networks with an accuracy meets the limits "
         f"{', '.join(map(str, tier.limits))}",
         where=f"run {run.folder}",
         allowed=sentence[0].upper() + sentence[1:],

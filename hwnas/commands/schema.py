@@ -40,8 +40,8 @@ def schema_text(kind: Kind) -> str:
 
 
 def _experiment() -> Schema:
-    found = Experiment.model_json_schema()
-    return {"$schema": DIALECT, **found, "title": "hwnas experiment"}
+    content = Experiment.model_json_schema()
+    return {"$schema": DIALECT, **content, "title": "hwnas experiment"}
 
 
 def _space() -> Schema:
@@ -93,7 +93,7 @@ def _ops_of_stages(op: Schema) -> Schema:
 def _definitions() -> Schema:
     whole = _whole(1)
     knobs = {kind: _knobs(kind) for kind in OPERATORS}
-    known = {name: held for found in knobs.values() for name, held in found.items()}
+    known = {name: value for by_name in knobs.values() for name, value in by_name.items()}
     chain = {
         "name": NAME,
         "op": {"description": "an operator or a block; a list is a choice for each layer"},
@@ -113,11 +113,11 @@ def _definitions() -> Schema:
         "block": {"type": "object", "required": ["op"], "properties": {"op": {"type": "string"}}},
         "no_plugins": {
             "properties": {
-                "stages": {"items": {"allOf": [_of_kind(kind, held, tuple(chain)) for kind, held in knobs.items()]}},
+                "stages": {"items": {"allOf": [_of_kind(kind, props, tuple(chain)) for kind, props in knobs.items()]}},
                 "blocks": {
                     "additionalProperties": {
                         "properties": {"op": {"$ref": "#/$defs/operator"}},
-                        "allOf": [_of_kind(kind, held, ("op", "stride")) for kind, held in knobs.items()],
+                        "allOf": [_of_kind(kind, props, ("op", "stride")) for kind, props in knobs.items()],
                     }
                 },
             }

@@ -62,22 +62,22 @@ def score(
     if architectures is not None:
         check_readable(architectures)
     narrator = narrator or NullReporter()
-    with _opened(target, data, seed, runs) as given:
+    with _opened(target, data, seed, runs) as opened:
         from hwnas.accuracy.zero_cost_proxies.population import score_population
 
-        asked = [make_proxy_column(given, name, batch, resolution) for name in dict.fromkeys(proxies)]
+        requested = [make_proxy_column(opened, name, batch, resolution) for name in dict.fromkeys(proxies)]
         if architectures is None:
-            wanted = sample_initial(given.space, sample, given.seed, lambda architecture: True)
+            wanted = sample_initial(opened.space, sample, opened.seed, lambda architecture: True)
         else:
-            wanted = read_architectures(given.space, architectures)
-        store = ScoreStore.open(given.folder / "scores.jsonl")
+            wanted = read_architectures(opened.space, architectures)
+        store = ScoreStore.open(opened.folder / "scores.jsonl")
         for notice in store.notices:
             narrator.info(notice)
-        with narrator.bar(f"scoring {given.space.name}") as bar:
-            scorers = [scorer for one in asked for scorer in one.scorers]
-            found = iter(score_population(wanted, scorers, store, processes=processes, progress=bar.update))
-    columns = {one.name: one.column([next(found) for _ in one.scorers]) for one in asked}
-    scored = _scored(given.space, {one.name: one.producer for one in asked}, wanted, columns)
+        with narrator.bar(f"scoring {opened.space.name}") as bar:
+            scorers = [scorer for one in requested for scorer in one.scorers]
+            scores = iter(score_population(wanted, scorers, store, processes=processes, progress=bar.update))
+    columns = {one.name: one.column([next(scores) for _ in one.scorers]) for one in requested}
+    scored = _scored(opened.space, {one.name: one.producer for one in requested}, wanted, columns)
     if csv is not None:
         write_text(csv, scored.as_csv())
     return scored
@@ -124,7 +124,7 @@ def _data(text: str, seed: int) -> Dataset | None:
     if text == NOISE:
         return None
     try:
-        found = parse_yaml(text, where="--data")
+        parsed = parse_yaml(text, where="--data")
     except ConfigError as error:
         raise ConfigError(
             f"`{text}` is no data set: {error.met}",
@@ -132,4 +132,4 @@ def _data(text: str, seed: int) -> Dataset | None:
             allowed="A name, `file.py:function`, `noise`, or a mapping such as `{name: cifar10, path: images.npz}`",
             do="Correct it",
         ) from error
-    return load_data(found if isinstance(found, dict) else text, seed=seed).without_test()
+    return load_data(parsed if isinstance(parsed, dict) else text, seed=seed).without_test()

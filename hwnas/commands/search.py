@@ -92,15 +92,15 @@ def load_searches(run: Workspace, trained: Trained | None, prices: Mapping[str, 
     for name in run.experiment.tiers:
         if finder_of(run, name) == "ladder":
             continue  # its ladder was climbed, and nothing searched
-        found, evaluations = load_front(run, name, "search", producer=producer), tuple[Evaluation, ...]()
-        if not found.solved_for and found.conditions is not None:
-            evaluations = told_to(run, name, found.conditions.study)
+        front, evaluations = load_front(run, name, "search", producer=producer), tuple[Evaluation, ...]()
+        if not front.solved_for and front.conditions is not None:
+            evaluations = told_to(run, name, front.conditions.study)
             if not evaluations:
-                found = solved_again(run, found, f"its study `{found.conditions.study}` is gone")
-        evaluations = evaluations or found.evaluations
-        stopped = "" if found.solved_for else early_stopping_of(run).reached(evaluations, found.tier)
+                front = solved_again(run, front, f"its study `{front.conditions.study}` is gone")
+        evaluations = evaluations or front.evaluations
+        stopped = "" if front.solved_for else early_stopping_of(run).reached(evaluations, front.tier)
         finished = Finished(len(evaluations), sum(e.failed is not None for e in evaluations), stopped)
-        searched.append(TierSearch(found.tier, finished, evaluations, found.points, None, found.conditions, found))
+        searched.append(TierSearch(front.tier, finished, evaluations, front.points, None, front.conditions, front))
     return searched
 
 
@@ -145,12 +145,12 @@ def explain_empty_front(searched: TierSearch) -> str:
     tried, failed = len(searched.evaluations), searched.finished.failed
     broken = Counter(limit for evaluation in searched.evaluations for limit in evaluation.broken)
     limits = ", ".join(f"{limit} by {count}" for limit, count in broken.most_common())
-    told = f"; limits were broken: {limits}" if limits else ""
+    broken_limits = f"; limits were broken: {limits}" if limits else ""
     reasons = Counter(e.failed for e in searched.evaluations if e.failed is not None).most_common(1)
     why = f" ({reasons[0][1]} times {reasons[0][0]})" if reasons else ""
     scored = [(e.architecture.key, e.scores) for e in searched.evaluations if e.failed is None]
     near = f"; {one}" if (one := nearest(scored, searched.tier)) is not None and limits else ""
-    return f"none of {tried} networks stands on the front, {failed} could not be scored{why}{told}{near}"
+    return f"none of {tried} networks stands on the front, {failed} could not be scored{why}{broken_limits}{near}"
 
 
 def refuse_empty_fronts(searched: Iterable[TierSearch]) -> None:

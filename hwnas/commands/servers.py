@@ -93,15 +93,15 @@ def as_drawn(trial: FrozenTrial) -> FrozenTrial:
     """
     from optuna.trial import TrialState
 
-    told = trial.user_attrs
-    if "scores" not in told:
+    attributes = trial.user_attrs
+    if "scores" not in attributes:
         return trial
     drawn = copy.copy(trial)
-    if told.get("unscored"):
+    if attributes.get("unscored"):
         drawn.state, drawn.values = TrialState.PRUNED, None  # Optuna wants a number for what was never scored
-    broken = {"over the limit": ", ".join(told["broken"])} if told.get("broken") else {}
-    failed = {"reason": told["reason"]} if "reason" in told else {}
-    rest = {name: value for name, value in told.items() if name not in ("scores", "broken", "unscored", "reason")}
-    drawn.user_attrs = {**broken, **failed, **told["scores"], **rest}
+    broken = {"over the limit": ", ".join(attributes["broken"])} if attributes.get("broken") else {}
+    failed = {"reason": attributes["reason"]} if "reason" in attributes else {}
+    rest = {name: value for name, value in attributes.items() if name not in ("scores", "broken", "unscored", "reason")}
+    drawn.user_attrs = {**broken, **failed, **attributes["scores"], **rest}
     drawn.system_attrs = {**trial.system_attrs, "constraints": list(trial.constraints.values())}  # as the page wants it
     return drawn

@@ -33,12 +33,12 @@ def fronts(
     run = open_run(reference, runs=runs)
     shown = []
     for name in run.experiment.tiers:
-        found = load_front(run, name, front)
+        loaded = load_front(run, name, front)
         if pick is not None:
-            points = [point for point in found.points if point.kept is not False]
-            taken = choose([point.final for point in points], found.tier.objectives, pick)
-            found = replace(found, points=tuple(points[place] for place in taken))
-        shown.append(_front_facts(run, found))
+            points = [point for point in loaded.points if point.kept is not False]
+            taken = choose([point.final for point in points], loaded.tier.objectives, pick)
+            loaded = replace(loaded, points=tuple(points[index] for index in taken))
+        shown.append(_front_facts(run, loaded))
     return shown
 
 
@@ -52,9 +52,9 @@ def solved_facts(solved: ResolvedFront) -> facts.TierFacts:
     return replace(shown, notes=(f"{refusal.met[:1].upper()}{refusal.met[1:]}. {refusal.allowed}.",))
 
 
-def _front_facts(run: Workspace, found: LoadedFront) -> facts.TierFacts:
-    accuracy, latency = (objective.metric for objective in found.tier.objectives[:2])
-    tested = open_bundle(found.folder).test_accuracies
+def _front_facts(run: Workspace, front: LoadedFront) -> facts.TierFacts:
+    accuracy, latency = (objective.metric for objective in front.tier.objectives[:2])
+    tested = open_bundle(front.folder).test_accuracies
     points = tuple(
         facts.FrontPoint(
             p.architecture.key,
@@ -69,18 +69,18 @@ def _front_facts(run: Workspace, found: LoadedFront) -> facts.TierFacts:
             estimated=estimated(p, latency),
             accuracy_error=p.errors.get(accuracy),
         )
-        for p in found.points
+        for p in front.points
     )
     return facts.TierFacts(
-        found.tier.name,
-        run.experiment.setups[run.experiment.tiers[found.tier.name].setup].model_dump(exclude_none=True),
-        accuracy_facts(accuracy, found.source),
-        facts.ObjectiveFacts(latency, "min", latency_origin_of(run, found.tier.name)),
-        found.tier.limits,
+        front.tier.name,
+        run.experiment.setups[run.experiment.tiers[front.tier.name].setup].model_dump(exclude_none=True),
+        accuracy_facts(accuracy, front.source),
+        facts.ObjectiveFacts(latency, "min", latency_origin_of(run, front.tier.name)),
+        front.tier.limits,
         front=points,
-        found_by=found.by,
-        passed=passed_facts(found),
-        notes=found.notes,
+        found_by=front.by,
+        passed=passed_facts(front),
+        notes=front.notes,
     )
 
 

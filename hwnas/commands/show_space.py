@@ -98,7 +98,7 @@ def _slot(part: Part) -> StageFacts:
         kinds.setdefault(_kind(operator), []).append(operator)
     return StageFacts(
         name=part.name,
-        blocks=tuple(BlockFacts(kind, kind, tuple(_differing(found))) for kind, found in kinds.items()),
+        blocks=tuple(BlockFacts(kind, kind, tuple(_differing(operators))) for kind, operators in kinds.items()),
         depth=KnobFacts("depth", (0, 1) if part.optional else (1,), "stage"),
         width=KnobFacts("width", _values(operator.out_channels for operator in part.operators), "stage"),
         stride=1,
@@ -143,5 +143,5 @@ def _knob(name: str, knob: Knob, per: str) -> KnobFacts:
     return KnobFacts(name, knob.options, knob.shared or per)
 
 
-def _span(found: Range) -> Span:
-    return Span(found.least, found.most)
+def _span(extent: Range) -> Span:
+    return Span(extent.least, extent.most)

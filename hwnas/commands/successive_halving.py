@@ -108,11 +108,11 @@ def _climb(
 def _population(run: Workspace, name: str, count: int, prices: Mapping[str, CostModels]) -> list[Architecture]:
     """Return networks within the limits on scores that cost nothing; those on the front of a search come first."""
     known = feasible_scores(run, name, prices)
-    found = read_front(run.front_path(name)) if run.front_path(name).exists() else []
+    front = read_front(run.front_path(name)) if run.front_path(name).exists() else []
     return sample_initial(
         run.space,
         count,
         run.experiment.seed,
         lambda architecture: known(architecture) is not None,
-        first=[*(point.architecture for point in found), run.space.smallest(), run.space.largest()],
+        first=[*(point.architecture for point in front), run.space.smallest(), run.space.largest()],
     )

@@ -93,8 +93,8 @@ def _finished(run: Workspace, recipe: Recipe) -> bool:
     """Return whether the checkpoints say that nothing is left to train."""
     from hwnas.supernet.training.checkpoint import checkpoints
 
-    found = checkpoints(run.train_folder)
-    return bool(found) and found[-1].stem == f"checkpoint-{recipe.epochs:04d}"
+    files = checkpoints(run.train_folder)
+    return bool(files) and files[-1].stem == f"checkpoint-{recipe.epochs:04d}"
 
 
 def _sorted(epoch: int, sorting: Sorting) -> str:

@@ -73,7 +73,7 @@ def check(
         RunError: `plot` cannot be written.
         ConfigError, SpaceError: no space is known, or it cannot be opened.
     """
-    narrator, found = narrator or NullReporter(), read_table(find_file(table, "latency_tables"))
+    narrator, loaded = narrator or NullReporter(), read_table(find_file(table, "latency_tables"))
     if plot is not None and (why := why_unwritable(plot)):
         raise RunError(
             f"the page cannot be written ({why})", where=str(plot),
@@ -82,22 +82,22 @@ def check(
         )  # fmt: skip
     from hwnas.commands.baselines import baselines  # PyTorch comes with it: the table is looked at first
 
-    runtime, spaces = _runtime_of(found, device), [opened for _, opened in _spaces(found, space)]
-    command = _bench_command(found, space or next(iter(found.spaces.values()), "SPACE"))
-    drawn = sample_unseen(spaces, networks, seed, set(found.checks))
+    runtime, spaces = _runtime_of(loaded, device), [opened for _, opened in _spaces(loaded, space)]
+    command = _bench_command(loaded, space or next(iter(loaded.spaces.values()), "SPACE"))
+    drawn = sample_unseen(spaces, networks, seed, set(loaded.checks))
     if len(drawn) < networks:
         narrator.info(f"the space holds only {counted(len(drawn), 'network')} that are not among the table's checks")
     chains, operators = [network for _, network in drawn], known_operators(*spaces)
-    model = LatencyModel.of(found, bench=command, operators=operators)
+    model = LatencyModel.of(loaded, bench=command, operators=operators)
     estimates = [model.predict(network) for network in chains]
-    guesses, absent = baselines(found, spaces, chains)
-    timing, anchors = measurement_protocol(TimingConfig(), seed), anchors_of(found, operators=operators)
+    guesses, absent = baselines(loaded, spaces, chains)
+    timing, anchors = measurement_protocol(TimingConfig(), seed), anchors_of(loaded, operators=operators)
     narrator.info(_forecast([*chains, *anchors.values()], runtime, timing))
     every = [*chains, *anchors.values()]
     sittings = _sittings(every, runtime, timing, seed, artifacts, LockWait(wait_s, narrator.info), narrator)
     count = len(chains)
-    states = [table_state(found, sitting[:count], list(anchors), sitting[count:]) for sitting in sittings]
-    checked = _checked(found, model, seed, drawn, estimates, sittings[0][:count], states, guesses, absent)
+    states = [table_state(loaded, sitting[:count], list(anchors), sitting[count:]) for sitting in sittings]
+    checked = _checked(loaded, model, seed, drawn, estimates, sittings[0][:count], states, guesses, absent)
     if plot is not None:
         _plot(checked, plot)
     return checked
@@ -263,8 +263,8 @@ def _checked(
     absent: dict[str, str],
 ) -> Checked:
     (measured, drift), (again, drift_again) = ((times.tolist(), drift) for times, drift in states)
-    told = reference_ns(table.rows.values()) is not None
-    raw = [m.median_ms if told else m.low_ms for m in sitting]  # what is corrected are medians
+    has_reference = reference_ns(table.rows.values()) is not None
+    raw = [m.median_ms if has_reference else m.low_ms for m in sitting]  # what is corrected are medians
     predicted = [estimate.ms for estimate in estimates]
     low, high = [estimate.low_ms for estimate in estimates], [estimate.high_ms for estimate in estimates]
     networks = tuple(

@@ -174,14 +174,14 @@ def feasible_scores(
     training; None where that breaks a limit, or where a file of published numbers lacks it."""
     known, wanted = cost_metric_scorers(run, tier, prices), run.tier(tier)
     parts: list[Limit | Objective] = [*wanted.limits, *wanted.objectives]
-    asked = dict.fromkeys(part.metric for part in parts if part.metric in known)
+    metrics = dict.fromkeys(part.metric for part in parts if part.metric in known)
 
     def scores(architecture: Architecture) -> Scores | None:
         try:
-            found = {metric: known[metric](architecture) for metric in asked}
+            values = {metric: known[metric](architecture) for metric in metrics}
         except NoScore:
             return None
-        return None if wanted.broken(found) else found
+        return None if wanted.broken(values) else values
 
     return scores
 
@@ -196,23 +196,23 @@ def _peak_mb(run: Workspace, model: PeakModel, architecture: Architecture) -> fl
 
 def notices(run: Workspace, prices: Mapping[str, CostModels]) -> list[str]:
     """Return notices for the user on the latencies that the tiers are searched with."""
-    told = []
+    lines = []
     for name, tier in run.experiment.tiers.items():
         if run.is_published(name):
-            told.append(f"{name}: latencies are published, {run.published(tier.setup).told}")
+            lines.append(f"{name}: latencies are published, {run.published(tier.setup).told}")
         if tier.setup not in prices:
             continue
         model, confidence = prices[tier.setup].model, tier.limits.confidence
         if slowed := throttled(prices[tier.setup].table):
-            told.append(
+            lines.append(
                 f"{name}: the table of `{tier.setup}`: {counted(len(prices[tier.setup].table.rows), 'row')}{slowed}"
             )
         if confidence is not None and model.posterior is None:
-            told.append(
+            lines.append(
                 f"{name}: the table of `{tier.setup}` holds under {FEWEST_CHECKS} whole networks, so the limit's "
                 f"confidence of {confidence:g} rests on the spread of the rows alone, not on how far their sum is off"
             )
-    return told
+    return lines
 
 
 def latency_origin(model: LatencyModel, network: Network) -> str:

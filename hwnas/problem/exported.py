@@ -26,8 +26,8 @@ def refuse_empty(run: Workspace, empty: Sequence[LoadedFront], manifests: Sequen
     """
     if not empty:
         return
-    names = ", ".join(f"`{found.display_name}`" for found in empty)
-    near = [_nearest(run, found) for found in empty]
+    names = ", ".join(f"`{front.display_name}`" for front in empty)
+    near = [_nearest(run, front) for front in empty]
     nearby = "".join(f"; {one}" for one in near if one is not None)
     wrote = f". Written: {', '.join(map(str, manifests))}" if manifests else ""
     raise EmptyFront(
@@ -60,13 +60,13 @@ def exported_under(run: Workspace, found: LoadedFront, manifest: Mapping[str, An
     ]  # fmt: skip
 
 
-def _nearest(run: Workspace, found: LoadedFront) -> Nearest | None:
+def _nearest(run: Workspace, front: LoadedFront) -> Nearest | None:
     """Return the network that came nearest to the limits of an empty front."""
-    if found.points:
-        return nearest(((p.architecture.key, p.final) for p in found.points), found.tier)
-    evaluations = found.evaluations
-    if not evaluations and found.conditions is not None and found.halving is None:
-        evaluations = told_to(run, found.tier.name, found.conditions.study)
-    elif not evaluations and found.halving is not None:
-        evaluations = found.halving.top_rung.evaluations
-    return nearest(((e.architecture.key, e.scores) for e in evaluations if e.failed is None), found.tier)
+    if front.points:
+        return nearest(((p.architecture.key, p.final) for p in front.points), front.tier)
+    evaluations = front.evaluations
+    if not evaluations and front.conditions is not None and front.halving is None:
+        evaluations = told_to(run, front.tier.name, front.conditions.study)
+    elif not evaluations and front.halving is not None:
+        evaluations = front.halving.top_rung.evaluations
+    return nearest(((e.architecture.key, e.scores) for e in evaluations if e.failed is None), front.tier)

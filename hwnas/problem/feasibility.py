@@ -255,20 +255,20 @@ def _costed(codebook: Codebook, codes: Codes, limited: Collection[str]) -> int:
     started, known, done, size = time.monotonic(), set[int](), 0, FIRST
     while done < len(codes) and (done == 0 or time.monotonic() - started < PATIENCE_S):
         used, links = codebook.used(codes[done : done + size]), codebook.links
-        for place in used.tolist():
-            if place not in known:
-                cost(*links[place])
-                known.add(place)
+        for index in used.tolist():
+            if index not in known:
+                cost(*links[index])
+                known.add(index)
         done, size = done + size, 2 * size
     return min(done, len(codes))
 
 
 def _costs(codebook: Codebook, codes: Codes, limited: Collection[str]) -> dict[str, Floats]:
-    found: dict[str, Floats] = {}
+    result: dict[str, Floats] = {}
     if not SUMS.keys().isdisjoint(limited):
         sums = population_sums(codebook, codes).astype(np.float64)
-        found = {metric: sums[:, column] for metric, column in SUMS.items()}
-    return {**found, PEAK_METRIC: population_activation(codebook, codes) / 1024} if PEAK_METRIC in limited else found
+        result = {metric: sums[:, column] for metric, column in SUMS.items()}
+    return {**result, PEAK_METRIC: population_activation(codebook, codes) / 1024} if PEAK_METRIC in limited else result
 
 
 def _judged(
@@ -281,11 +281,11 @@ def _judged(
     seen = {limit.metric: _seen(run, limit.metric, latency, prices.get(config.setup), scorers, sample)
             for limit in tier.limits}  # fmt: skip
     reaches = tuple(
-        LimitReport(limit, unjudged=_unjudged(run, name, limit, reasons)) if (found := seen[limit.metric]) is None
-        else _reach(run, limit, found, sample)
+        LimitReport(limit, unjudged=_unjudged(run, name, limit, reasons)) if (sampled := seen[limit.metric]) is None
+        else _reach(run, limit, sampled, sample)
         for limit in tier.limits
     )  # fmt: skip
-    judged = [(limit, found) for limit in tier.limits if (found := seen[limit.metric]) is not None]
+    judged = [(limit, sampled) for limit in tier.limits if (sampled := seen[limit.metric]) is not None]
     return Feasible(name, tier.limits, reaches, *_share(judged, sample))
 
 
@@ -308,9 +308,9 @@ def _seen(
     places = sample.subsample(LOOKED_UP if isinstance(scorer, TableMetric) else SLOW_SAMPLE)
     seen = SampledCosts(np.full(len(sample.codes), np.nan), ~everywhere)
     seen.looked_at[places] = True
-    for place, architecture in zip(places.tolist(), sample.codebook.decode(sample.codes[places]), strict=True):
+    for index, architecture in zip(places.tolist(), sample.codebook.decode(sample.codes[places]), strict=True):
         try:
-            seen.values[place] = scorer(architecture)
+            seen.values[index] = scorer(architecture)
         except NoScore:
             continue
     return seen
@@ -360,10 +360,10 @@ def _share(judged: Sequence[tuple[Limit, SampledCosts]], sample: Sample) -> tupl
     for limit, seen in judged:
         within = seen.values <= limit.bound if limit.side == "most" else seen.values >= limit.bound
         inside &= within  # what is not known compares as outside
-    draws, met = int(sample.times[looked].sum()), int(sample.times[inside].sum())
+    draws, hits = int(sample.times[looked].sum()), int(sample.times[inside].sum())
     if not draws:
         return None, None, int(looked.sum()), int(inside.sum())
-    believed = (met + 1) / (draws + 2)
+    believed = (hits + 1) / (draws + 2)
     whole = sample.whole and bool(looked.all())
     error = 0.0 if whole else math.sqrt(believed * (1 - believed) / (draws + 3))
-    return met / draws, error, int(looked.sum()), int(inside.sum())
+    return hits / draws, error, int(looked.sum()), int(inside.sum())

@@ -49,10 +49,10 @@ def tune(
     from hwnas.supernet.training.standalone import train_standalone, weights_digest
 
     ingredients = accuracy_context(run, trained)
-    asked = replace(ingredients.settings, source="short", epochs=run.experiment.export.fine_tune_epochs)
-    recipe = short(replace(ingredients, settings=asked)).recipe
+    settings = replace(ingredients.settings, source="short", epochs=run.experiment.export.fine_tune_epochs)
+    recipe = short(replace(ingredients, settings=settings)).recipe
     dataset, seed = run.dataset.without_test(), run.experiment.seed
-    told: dict[str, Any] = {"epochs": recipe.epochs, "learning_rate": recipe.learning_rate}
+    entry: dict[str, Any] = {"epochs": recipe.epochs, "learning_rate": recipe.learning_rate}
     folder = run.folder / "fine_tuned" / f"{architecture.key}-{weights_digest(start)}-{recipe.epochs}"
     scores = {"before": _measured(accuracy(before, network, dataset.validation), len(dataset.validation))}
     try:
@@ -62,12 +62,12 @@ def tune(
         )  # fmt: skip
     except TrainingError as error:
         return FineTuneResult(
-            before, {**told, "validation_top1": scores, "shipped": "before", "failed": error.met}, False
+            before, {**entry, "validation_top1": scores, "shipped": "before", "failed": error.met}, False
         )
     scores["after"] = _measured(accuracy(after, network, dataset.validation), len(dataset.validation))
     better = scores["after"]["value"] >= scores["before"]["value"]
-    told |= {"validation_top1": scores, "shipped": "after" if better else "before"}
-    return FineTuneResult(after if better else before, told, better)
+    entry |= {"validation_top1": scores, "shipped": "after" if better else "before"}
+    return FineTuneResult(after if better else before, entry, better)
 
 
 def _measured(share: float, count: int) -> dict[str, Any]:

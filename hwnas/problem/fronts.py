@@ -118,23 +118,23 @@ def load_front(run: Workspace, name: str, by: FrontSource | None = None, *, prod
         TableError: the set-up has changed, and there is no table of it.
     """
     by = by or finder_of(run, name)
-    found, path = _written(run, name, by), front_file(run, name, by)
+    front, path = _written(run, name, by), front_file(run, name, by)
     known, why = _known(path)
     now = _current(run, name, by, known)
-    known = known or _vouched(run, found, now)
+    known = known or _vouched(run, front, now)
     if known is None:
-        return _solved_again(run, found, now, (why,), producer)
+        return _solved_again(run, front, now, (why,), producer)
     if changed := known.unlike(now, OF_RUN):
-        raise _refused(run, found, path, changed, "accuracies of other conditions are not these networks'")
+        raise _refused(run, front, path, changed, "accuracies of other conditions are not these networks'")
     if producer is not None and by == "search" and known.producer != producer:
         changed = [f"accuracies of `{known.producer}` then, `{producer}` now"]
-        raise _refused(run, found, path, changed, "the weights were trained anew since")
+        raise _refused(run, front, path, changed, "the weights were trained anew since")
     if changed := known.unlike(now, OF_TIER):
         try:
-            return _solved_again(run, found, now, changed, known.producer)
+            return _solved_again(run, front, now, changed, known.producer)
         except HwnasError as error:
-            raise _refused(run, found, path, changed, f"{error.where}: {error.met}", error) from error
-    return replace(found, conditions=known)
+            raise _refused(run, front, path, changed, f"{error.where}: {error.met}", error) from error
+    return replace(front, conditions=known)
 
 
 def solved_again(run: Workspace, found: LoadedFront, why: str) -> LoadedFront:
@@ -193,13 +193,13 @@ def _known(path: Path) -> tuple[Conditions | None, str]:
         return None, error.met
 
 
-def _vouched(run: Workspace, found: LoadedFront, now: Conditions) -> Conditions | None:
+def _vouched(run: Workspace, front: LoadedFront, now: Conditions) -> Conditions | None:
     """Return the conditions of the study that a front of an earlier version belongs to."""
-    if found.by == "ladder":
+    if front.by == "ladder":
         return None
     from hwnas.problem.vouching import vouched
 
-    return vouched(run, found.tier, found.points, now)
+    return vouched(run, front.tier, front.points, now)
 
 
 def _written(run: Workspace, name: str, by: FrontSource) -> LoadedFront:
@@ -221,34 +221,34 @@ def _written(run: Workspace, name: str, by: FrontSource) -> LoadedFront:
 
 
 def _solved_again(
-    run: Workspace, found: LoadedFront, now: Conditions, changed: Sequence[str], producer: str | None
+    run: Workspace, front: LoadedFront, now: Conditions, changed: Sequence[str], producer: str | None
 ) -> LoadedFront:
     """Return the front of stored accuracies under the present conditions, with what was measured under them."""
     from hwnas.problem.cost_models import priced_before
     from hwnas.problem.remeasure import timed_before
     from hwnas.problem.resolve import answer
 
-    name, measured = found.tier.name, run.tier(found.tier.name, measured=True)
+    name, measured = front.tier.name, run.tier(front.tier.name, measured=True)
     setup = run.experiment.tiers[name].setup
     live = run.is_live(name) or run.is_published(name)
     prices: Mapping[str, CostModels] = {} if live else {setup: priced_before(run, setup)}
-    if found.halving is not None:
-        producer, measured = found.halving.top_rung.producer, tier_for_rung(measured, found.halving.top_rung.metric)
-    solved = answer(run, found.tier, found.source, prices, producer)
+    if front.halving is not None:
+        producer, measured = front.halving.top_rung.producer, tier_for_rung(measured, front.halving.top_rung.metric)
+    solved = answer(run, front.tier, front.source, prices, producer)
     points = tuple(timed_before(run, solved.points, measured))
-    points = points if found.halving is None else passed_by(found.halving, points)
+    points = points if front.halving is None else passed_by(front.halving, points)
     conditions = replace(now, producer=solved.producer)
     return replace(
-        found, points=points, conditions=conditions, solved_for=tuple(changed), evaluations=solved.evaluations
+        front, points=points, conditions=conditions, solved_for=tuple(changed), evaluations=solved.evaluations
     )
 
 
 def _refused(
-    run: Workspace, found: LoadedFront, path: Path, changed: Sequence[str], why: str, error: HwnasError | None = None
+    run: Workspace, front: LoadedFront, path: Path, changed: Sequence[str], why: str, error: HwnasError | None = None
 ) -> RunError:
-    verb = "search" if found.halving is None else "ladder"
+    verb = "search" if front.halving is None else "ladder"
     return RunError(
-        f"the front of `{found.display_name}` was found under other conditions ({'; '.join(changed)})", where=str(path),
+        f"the front of `{front.display_name}` was found under other conditions ({'; '.join(changed)})", where=str(path),
         allowed=f"A front is read under the conditions that it was found under, or solved again from what is stored; "
         f"here {why}",
         do=error.do if error is not None else f"Restore the experiment; or run `{run.command(verb)}`, under a new "

@@ -113,9 +113,9 @@ def raise_if_paused(paused: Iterable[tuple[str, HostAway]]) -> None:
     """
     waiting = list(paused)
     if waiting:
-        told = "; ".join(f"{name}: {error.where}: {error.met}" for name, error in waiting)
+        reasons = "; ".join(f"{name}: {error.where}: {error.met}" for name, error in waiting)
         raise HostAway(
-            f"{len(waiting)} tier{'s'[: len(waiting) > 1]} paused ({told})", where="search",
+            f"{len(waiting)} tier{'s'[: len(waiting) > 1]} paused ({reasons})", where="search",
             allowed="What was tried and timed is kept, the other tiers are done",
             do="Bring the device back and run the same command again: it continues where it stopped",
         )  # fmt: skip

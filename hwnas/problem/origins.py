@@ -29,8 +29,8 @@ def origins_of(tier: Tier, accuracy: str) -> dict[str, str]:
     size = latency.replace("latency_ms", "file_kib")
     setup = latency.partition("@")[2]
     metrics = {objective.metric for objective in tier.objectives} | {limit.metric for limit in tier.limits}
-    asked = metrics & {f"{name}@{setup}" for name in BESIDE_LATENCY}
-    others = dict.fromkeys((size, *sorted(asked)), "predicted")
+    requested = metrics & {f"{name}@{setup}" for name in BESIDE_LATENCY}
+    others = dict.fromkeys((size, *sorted(requested)), "predicted")
     limited = {limit.metric: "predicted" for limit in tier.limits if limit.metric.startswith(latency)}
     derived = dict.fromkeys(DERIVED, "derived")
     return {tier.objectives[0].metric: accuracy, latency: "predicted", **limited, **others, **derived}

@@ -84,12 +84,12 @@ def _one_by_one(codebook: Codebook, scorer: Scorer) -> PerNetwork:
 
     def scores(codes: Codes) -> NDArray[np.float64]:
         keys = [row.tobytes() for row in codes]
-        new = [place for place, key in enumerate(keys) if key not in known]
-        for place, architecture in zip(new, codebook.decode(codes[new]), strict=True):
+        new = [index for index, key in enumerate(keys) if key not in known]
+        for index, architecture in zip(new, codebook.decode(codes[new]), strict=True):
             try:
-                known[keys[place]] = scorer(architecture)
+                known[keys[index]] = scorer(architecture)
             except NoScore:
-                known[keys[place]] = np.inf
+                known[keys[index]] = np.inf
         return np.array([known[key] for key in keys])
 
     return scores

@@ -43,11 +43,11 @@ def remeasure_front(run: Workspace, front: Sequence[FrontPoint], tier: Tier, nar
         networks,
     )
     usual_ns = reference_ns(table_of(config, run.table_path(setup)).rows.values())
-    found = [table.checks[check_key(network)] for network in networks]
+    checks = [table.checks[check_key(network)] for network in networks]
     table = _measure_others(run, setup, table, networks, narrator, f"the {name} front")
     measured = {
         point.architecture.key: {latency: ms, **_others(table, network, setup)}
-        for point, network, ms in zip(front, networks, drift_corrected_ms(found, usual_ns), strict=True)
+        for point, network, ms in zip(front, networks, drift_corrected_ms(checks, usual_ns), strict=True)
     }
     return rerank_measured(front, tier, measured)
 
@@ -110,5 +110,5 @@ def _measure_others(
 def _others(table: LatencyTable, network: Network, setup: str) -> dict[str, float]:
     """Return the measurements of a network other than its time."""
     key = check_key(network)
-    found = {f"energy_mj@{setup}": table.energy[key].median_mj} if key in table.energy else {}
-    return found | ({f"peak_mb@{setup}": table.memory[key].peak_mb} if key in table.memory else {})
+    values = {f"energy_mj@{setup}": table.energy[key].median_mj} if key in table.energy else {}
+    return values | ({f"peak_mb@{setup}": table.memory[key].peak_mb} if key in table.memory else {})

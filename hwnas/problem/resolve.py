@@ -108,5 +108,5 @@ def _evaluation(score: Score, scorers: Mapping[str, Scorer], tier: Tier) -> Eval
             if metric in wanted:
                 raise
     assert score.value is not None
-    found = {**cheap, score.metric: score.value}
-    return Evaluation(score.architecture, found, tier.broken(found))
+    scores = {**cheap, score.metric: score.value}
+    return Evaluation(score.architecture, scores, tier.broken(scores))

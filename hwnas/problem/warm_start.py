@@ -34,12 +34,12 @@ def initial_architectures(run: Workspace) -> tuple[Architecture, ...]:
         ConfigError: an entry names nothing.
         SpaceError: an architecture does not fit the space; the entry is named.
     """
-    found: dict[str, Architecture] = {}
+    by_key: dict[str, Architecture] = {}
     for entry in run.experiment.search.start:
         for architecture in _named(run, entry):
             lower(run.space, architecture)
-            found[architecture.key] = architecture
-    return tuple(found.values())
+            by_key[architecture.key] = architecture
+    return tuple(by_key.values())
 
 
 def import_scores(run: Workspace, store: ScoreStore, producer: str) -> int:
@@ -97,8 +97,8 @@ def zero_cost_candidates(
     )
     scorers = [scorer for column in columns for scorer in column.scorers]
     with narrator.bar(f"scoring untrained networks of {tier}") as bar:
-        found = iter(score_population(drawn, scorers, store, progress=bar.update))
-    scored = [column.column([next(found) for _ in column.scorers]) for column in columns]
+        all_scores = iter(score_population(drawn, scorers, store, progress=bar.update))
+    scored = [column.column([next(all_scores) for _ in column.scorers]) for column in columns]
     candidates, rows = list[Architecture](), list[dict[str, float]]()
     for architecture, scores in zip(drawn, zip(*scored, strict=True), strict=True):
         values = {f"score@{c.name}": s.value for c, s in zip(columns, scores, strict=True) if s.value is not None}

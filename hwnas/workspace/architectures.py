@@ -44,9 +44,9 @@ def read_json(path: Path, *, where: str, allowed: str, do: str) -> Any:
     try:
         return loads(text)
     except FieldError as error:
-        met = str(error)
+        fault = str(error)
         raise SpaceError(
-            f"the file {met.removeprefix('it ')}" if met.startswith("it ") else f"the file is no JSON: {met}",
+            f"the file {fault.removeprefix('it ')}" if fault.startswith("it ") else f"the file is no JSON: {fault}",
             where=where, allowed=allowed, do=do,
         ) from error  # fmt: skip
 
@@ -54,13 +54,13 @@ def read_json(path: Path, *, where: str, allowed: str, do: str) -> Any:
 def read_architectures(space: AnySpace, path: Path) -> list[Architecture]:
     """Return architectures of a JSON list, or one a line, each as a file or a string of `hwnas cost --architecture`."""
     text = _text(path, where=str(path), allowed=_MANY, do="Correct the path")
-    found = [architecture_of(space, raw, where=where) for raw, where in _entries(text, path)]
-    if not found:
+    architectures = [architecture_of(space, raw, where=where) for raw, where in _entries(text, path)]
+    if not architectures:
         raise SpaceError(
             "the file holds no architecture", where=str(path), allowed=_MANY,
             do="Name another file, or leave it out and draw with --sample",
         )  # fmt: skip
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(architectures))
 
 
 def check_readable(path: Path) -> None:

@@ -56,8 +56,8 @@ def bundle_ailments(run: Workspace, looked: list[str]) -> Iterator[Issue]:
     """Yield issues of the bundles of a run: damaged manifests and files, files that no manifest lists, and remains of a
     killed export."""
     command = {"bundle": run.command("export"), "ladder/bundle": f"{run.command('export')} --front ladder"}
-    for place, again in command.items():
-        top = run.folder / place
+    for subfolder, again in command.items():
+        top = run.folder / subfolder
         present = {path.name for path in top.iterdir() if path.is_dir()} if top.is_dir() else set[str]()
         names = {name for name in present if not name.startswith(".")}
         aside = {match["name"] for name in present if (match := ASIDE.fullmatch(name))}

@@ -63,7 +63,7 @@ def _torch_files(run: Workspace, looked: list[str]) -> Iterator[Issue]:
         yield from _each([failures], read_failures, "networks that cannot be trained", looked)
 
 
-def _each(paths: Iterable[Path], read: Callable[[Path], object], told: str, looked: list[str]) -> Iterator[Issue]:
+def _each(paths: Iterable[Path], read: Callable[[Path], object], label: str, looked: list[str]) -> Iterator[Issue]:
     """Read each of the files and yield an issue for each that cannot be read."""
     paths = tuple(paths)
     sound = 0
@@ -74,4 +74,4 @@ def _each(paths: Iterable[Path], read: Callable[[Path], object], told: str, look
         except HwnasError as error:
             yield Issue.of(error)
     if sound:
-        looked.append(f"{paths[0]}: {told}" if len(paths) == 1 else f"{sound} {told}")
+        looked.append(f"{paths[0]}: {label}" if len(paths) == 1 else f"{sound} {label}")

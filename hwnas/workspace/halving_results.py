@@ -47,15 +47,15 @@ class HalvingResult:
     @property
     def promoted_sources(self) -> dict[str, AccuracySource]:
         """Sources by metric of the rungs before the last one. If a name occurs twice, the last one counts."""
-        told = zip(self.rungs, self.scores, strict=True)
-        found = {rung.metric: source_of(score, where=WHERE) for rung, score in told}
-        del found[self.top_rung.metric]
-        return found
+        pairs = zip(self.rungs, self.scores, strict=True)
+        sources = {rung.metric: source_of(score, where=WHERE) for rung, score in pairs}
+        del sources[self.top_rung.metric]
+        return sources
 
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON-ready form; the front is kept in separate files."""
-        told = zip(self.scores, self.rungs, strict=True)
-        return {"tier": self.tier, "asked": _asked(self.top_rung.tier), "rungs": [_rung_dict(*one) for one in told]}
+        pairs = zip(self.scores, self.rungs, strict=True)
+        return {"tier": self.tier, "asked": _asked(self.top_rung.tier), "rungs": [_rung_dict(*one) for one in pairs]}
 
 
 def metric_of(score: str) -> str:

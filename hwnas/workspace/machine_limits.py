@@ -60,10 +60,10 @@ def check_batch(config: SetupConfig, operators: Iterable[tuple[Operator, Shape]]
 
 def unusual(name: str, config: SetupConfig) -> list[str]:
     """Return warnings on a set-up of another machine, which cannot be examined from here."""
-    asked = {"threads": (config.threads, UNUSUAL_THREADS), "batch": (config.batch, UNUSUAL_BATCH)}
+    requested = {"threads": (config.threads, UNUSUAL_THREADS), "batch": (config.batch, UNUSUAL_BATCH)}
     return [
         f"set-up `{name}`: `{key}` is {value:,}; whether {config.host or 'its device'} has room for that is seen there"
-        for key, (value, most) in asked.items()
+        for key, (value, most) in requested.items()
         if value > most and (config.host or config.latencies)
     ]
 

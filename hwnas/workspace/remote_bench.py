@@ -196,9 +196,9 @@ def _finished(board: BoardSession, table: LatencyTable, order: BenchRequest) -> 
     return table
 
 
-def _refuse_other(board: BoardSession, table: LatencyTable, found: dict[str, object]) -> None:
+def _refuse_other(board: BoardSession, table: LatencyTable, fields: dict[str, object]) -> None:
     """Refuse a board that is not the table's, before anything is timed on it."""
-    there = Setup(**found)  # type: ignore[arg-type]
+    there = Setup(**fields)  # type: ignore[arg-type]
     if table.rows and (unlike := table.setup.differences(there)):
         raise TableError(
             f"the table is of another set-up ({'; '.join(unlike)}; first the table's, then the board's)",

@@ -60,8 +60,8 @@ def measure_missing(
     for them.
     """
     if config.host:
-        asked = config if also else config.model_copy(update={"energy": None, "memory": False})
-        order = bench_request(asked, path, operators, networks, space, wait_s=timing.wait_seconds)
+        requested = config if also else config.model_copy(update={"energy": None, "memory": False})
+        order = bench_request(requested, path, operators, networks, space, wait_s=timing.wait_seconds)
         return fill_on_hosts([order], measurement_protocol(timing, 0), artifacts, narrator, title)[0]
     runtime = runtime_of(config)
     # What this machine lacks is told before files are made and timed.

@@ -129,8 +129,8 @@ class Workspace:
         limited = latency if confidence is None else quantile_metric(latency, confidence)
         others = {name: f"{name}@{config.setup}" for name in BESIDE_LATENCY}
         metrics = {"latency_ms": limited, "file_kib": size, **others, **{plain: plain for plain in DERIVED}}
-        given = {field: getattr(config.limits, field) for field in metrics}
-        limits = [Limit(metrics[field], bound) for field, bound in given.items() if bound is not None]
+        bounds = {field: getattr(config.limits, field) for field in metrics}
+        limits = [Limit(metrics[field], bound) for field, bound in bounds.items() if bound is not None]
         if config.limits.top1 is not None:
             limits.append(Limit(self.accuracy, config.limits.top1, "least"))
         costs = (Objective(f"{quantity}@{config.setup}", "min") for quantity in config.minimise)
@@ -248,9 +248,9 @@ class Workspace:
 
         The only process in the folder removes partial files that killed processes left.
         """
-        with lock or RunLock(self.folder) as held:
+        with lock or RunLock(self.folder) as acquired:
             try:
-                if not held.shared:
+                if not acquired.shared:
                     for part in abandoned_parts(self.folder, unheld=True):
                         part.unlink(missing_ok=True)
                 self._keep_space()
@@ -335,8 +335,8 @@ def open_run(reference: str | Path, *, runs: Path = Path("runs"), narrator: Repo
     Raises:
         ConfigError, SpaceError: the experiment or its space is invalid; nothing was written.
     """
-    given, (path, experiment) = Path(reference), experiment_of(reference)
-    inside = path == given / "experiment.yaml"
+    reference_path, (path, experiment) = Path(reference), experiment_of(reference)
+    inside = path == reference_path / "experiment.yaml"
     base = path.parent / Path(experiment.base or "").expanduser()
     # a run's own space counts, even where the current folder holds one of that name
     own = inside and (path.parent / split_reference(experiment.space)[0]).is_file()
@@ -345,7 +345,7 @@ def open_run(reference: str | Path, *, runs: Path = Path("runs"), narrator: Repo
         path.parent / experiment.space if own else experiment.space, base=path.parent, plugins=plugins,
         narrator=narrator,
     )  # fmt: skip
-    folder = given if inside else runs / experiment.name
+    folder = reference_path if inside else runs / experiment.name
     called = str(reference) if inside or runs == Path("runs") else f"{reference} --runs {runs}"
     run = Workspace(experiment, space, space_file, folder, base, called)
     run.source  # noqa: B018 - a source that is not there is told before any work
