@@ -1,4 +1,4 @@
-"""What a table's predictions are held against: its plain sum, a line on MACs and a ridge on operators."""
+"""Baselines that a table's predictions are compared with: its plain sum, a line on MACs and a ridge on operators."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from hwnas.space import AnySpace
 def baselines(
     table: LatencyTable, spaces: Sequence[AnySpace], networks: Sequence[Network]
 ) -> tuple[dict[str, Floats | None], dict[str, str]]:
-    """What each baseline predicts for the networks, None where it cannot be fitted, and why. All that are fitted have
-    the checks that the model has."""
+    """Return each baseline's predictions for the networks, None where it cannot be fitted, and the reasons. All
+    fitted ones have the checks that the model has."""
     plain = LatencyModel.of(replace(table, checks={}))
     guesses: dict[str, Floats | None] = {"sum": np.array([plain.predict_ms(network) for network in networks])}
     absent: dict[str, str] = {}
     usual_ns = reference_ns(table.rows.values())
     timed_ms = np.array(drift_corrected_ms(list(table.checks.values()), usual_ns))
     learnt = list(table.checks)
-    asked = [check_key(network) for network in networks]
+    keys = [check_key(network) for network in networks]
     fits: dict[str, tuple[Callable[[Floats, Floats], Predict], Callable[[Sequence[CheckKey]], Floats]]] = {
         "macs": (fit_line, _macs_reader(spaces)),
         "ridge": (fit_ridge, _counts_reader(learnt)),
@@ -45,30 +45,30 @@ def baselines(
             )
             continue
         try:
-            guesses[name] = fit(features(learnt), timed_ms)(features(asked))
+            guesses[name] = fit(features(learnt), timed_ms)(features(keys))
         except HwnasError as error:
             absent[name] = error.met
     return guesses, absent
 
 
 def _counts_reader(learnt: Sequence[CheckKey]) -> Callable[[Sequence[CheckKey]], Floats]:
-    """How often each operator of the known checks occurs."""
-    place = {key: index for index, key in enumerate(dict.fromkeys(key for keys in learnt for key in keys))}
+    """Return a reader that counts how often each operator of the known checks occurs."""
+    columns = {key: index for index, key in enumerate(dict.fromkeys(key for keys in learnt for key in keys))}
 
     def counts(chains: Sequence[CheckKey]) -> Floats:
-        found = np.zeros((len(chains), len(place)))
-        for row, keys in zip(found, chains, strict=True):
+        matrix = np.zeros((len(chains), len(columns)))
+        for row, keys in zip(matrix, chains, strict=True):
             for key in keys:
-                if key in place:
-                    row[place[key]] += 1
-        return found
+                if key in columns:
+                    row[columns[key]] += 1
+        return matrix
 
     return counts
 
 
 def _macs_reader(spaces: Sequence[AnySpace]) -> Callable[[Sequence[CheckKey]], Floats]:
-    """Multiply-accumulates of networks that are known by their keys alone; operators of a user's own are looked for in
-    the spaces."""
+    """Return a reader of the multiply-accumulates of networks that are known by their keys alone; operators that a user
+    wrote are looked up in the spaces."""
     known: dict[RowKey, int] = {}
     operators = known_operators(*spaces)
 

@@ -1,4 +1,4 @@
-"""Latency tables: what the set-ups of a run, or a space on one set-up, need measured."""
+"""Latency tables: measuring what the set-ups of a run, or a space on one set-up, need."""
 
 from __future__ import annotations
 
@@ -38,24 +38,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BenchResult:
-    """A table after `bench`: where it is, what it holds, what was measured now."""
+    """A table after `bench`: its path, its contents, and what was measured now."""
 
     table: Path
     setup: dict[str, object]
     rows: int
     checks: int
     missing: int = 0
-    """Rows that a dry run found missing; 0 after measuring."""
+    """Number of rows that a dry run found missing; 0 after measuring."""
     missing_checks: int = 0
-    """Checks likewise."""
+    """Number of missing checks, likewise."""
     seconds: float = 0.0
-    """What a dry run expects measuring to take."""
+    """Time that a dry run expects measuring to take."""
 
 
 def bench(
     reference: str | Path, *, runs: Path = Path("runs"), dry_run: bool = False, narrator: Reporter | None = None
 ) -> list[BenchResult]:
-    """Measure what the tables of an experiment's set-ups lack; rows that are there stay."""
+    """Measure what the tables of an experiment's set-ups lack; existing rows are kept."""
     run = open_run(reference, runs=runs, narrator=narrator)
     if dry_run:
         operators = list(operators_of(run.space))
@@ -151,15 +151,15 @@ def bench_space(
 
 
 def _reference_in(run: Workspace) -> str:
-    """How the tables of a run name its space. Where the experiment adds plugins to a space of stages, it is the run's
-    copy that names them all."""
+    """Return the name of a run's space in its tables. Where the experiment adds plugins to a space of stages, it is the
+    run's copy, which names them all."""
     config = run.experiment
     adds = config.plugins and not isinstance(run.space, FunctionSpace)
     return str(run.kept_space.absolute()) if adds else reference_of(config.space, run.space_file)
 
 
 def reference_of(given: str | Path, file: Path) -> str:
-    """How a table names its space: a shipped one as it was given, a file by its whole path."""
+    """Return the name of a space in a table: a shipped one as it was given, a file by its absolute path."""
     name, function = split_reference(given)
     if not name.suffix:
         return str(given)
@@ -169,7 +169,7 @@ def reference_of(given: str | Path, file: Path) -> str:
 def plan_bench(
     operators: Sequence[Link], networks: Sequence[Network], config: SetupConfig, timing: TimingConfig, path: Path
 ) -> BenchResult:
-    """What would be measured; where there is no table, none is begun."""
+    """Return what would be measured; where no table exists, none is created."""
     setup = requested_setup(config) if config.host else runtime_of(config).setup
     check_threads(config)
     check_batch(config, operators, networks)
@@ -182,7 +182,7 @@ def plan_bench(
 
 
 def bench_result(table: LatencyTable, narrator: Reporter) -> BenchResult:
-    """What came of a table that was filled."""
+    """Return the result for a table that was filled."""
     for notice in table.notices:
         narrator.info(notice)
     return BenchResult(table.path, table.setup.as_dict(), len(table.rows), len(table.checks))

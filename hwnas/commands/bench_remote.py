@@ -89,9 +89,9 @@ def bench_hosts(
         space: as for `hwnas bench`.
         hosts: `pi@raspberrypi`, names in ~/.ssh/config, `adb:SERIAL`.
         table: the table of a single host; of several, each host's name is added to it.
-        own_names: add the host's name even if it is the only one.
+        own_names: add the host's name even if there is only one.
         checks: whole networks beside the operators; 20 if left out.
-        dry_run: only tell what is missing; no board is asked.
+        dry_run: only report what is missing; no board is contacted.
         timing: the protocol.
         narrator: hears what is done.
         setup: as for `pack`, and `python` and `ssh_config`.
@@ -120,4 +120,4 @@ def bench_hosts(
     title = f"timing {opened.name} on {', '.join(hosts)}"
     filled = fill_on_hosts(orders, measurement_protocol(timing, 0), artifacts, narrator, title)
     shutil.rmtree(artifacts, ignore_errors=True)
-    return [bench_result(found, narrator) for found in filled]
+    return [bench_result(filled_table, narrator) for filled_table in filled]

@@ -1,4 +1,4 @@
-"""The contract of operators, held against those that a person names."""
+"""Checks of operators that a user names against the contract of operators."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def certify(reference: str, *, knobs: Sequence[str] = (), sizes: str | None = None) -> list[Certificate]:
-    """Hold operators to the contract of `hwnas.testing`.
+    """Check operators against the contract of `hwnas.testing`.
 
     Args:
         reference: `file.py:Class`, a file for all its operators, or the name of a built-in one.
@@ -27,13 +27,13 @@ def certify(reference: str, *, knobs: Sequence[str] = (), sizes: str | None = No
     Raises:
         ConfigError: there is no such operator, its file raises, or what to try is not understood.
     """
-    given, axes = [_knobs(text) for text in knobs], None if sizes is None else _axes(sizes)
+    knob_sets, axes = [_knobs(text) for text in knobs], None if sizes is None else _axes(sizes)
     kinds = _kinds(reference)
     from hwnas.testing import cases_of
     from hwnas.testing import certify as certified
     from hwnas.testing.case import SIZES
 
-    return [certified(kind, [] if fault_of(kind) else cases_of(kind, given, axes or SIZES)) for kind in kinds]
+    return [certified(kind, [] if fault_of(kind) else cases_of(kind, knob_sets, axes or SIZES)) for kind in kinds]
 
 
 def _kinds(reference: str) -> list[type[Operator]]:
@@ -47,23 +47,23 @@ def _kinds(reference: str) -> list[type[Operator]]:
             f"the file cannot be read ({error.strerror})", where=file,
             allowed="It is a Python file with operators", do="Correct the path",
         ) from error  # fmt: skip
-    found = {kind.__name__: kind for kind in classes_of_file(source)}
-    if name and name not in found:
+    classes = {kind.__name__: kind for kind in classes_of_file(source)}
+    if name and name not in classes:
         raise ConfigError(
-            f"the file has no operator `{name}`", where=file, allowed=did_you_mean(name, found), do="Correct the name"
+            f"the file has no operator `{name}`", where=file, allowed=did_you_mean(name, classes), do="Correct the name"
         )
-    return [found[name]] if name else list(found.values())
+    return [classes[name]] if name else list(classes.values())
 
 
 def _knobs(text: str) -> Any:
     try:
-        given = loads(text)
+        value = loads(text)
     except FieldError as error:
         raise _no_knobs(text, str(error).removeprefix("it is ")) from error
-    objects = given if isinstance(given, list) else [given]
+    objects = value if isinstance(value, list) else [value]
     if not objects or not all(isinstance(one, dict) for one in objects):
         raise _no_knobs(text, "no object of knobs")
-    return given
+    return value
 
 
 def _no_knobs(text: str, what: str) -> ConfigError:

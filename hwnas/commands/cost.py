@@ -1,4 +1,4 @@
-"""What one architecture costs, and what a space holds."""
+"""Costs of one architecture."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def cost(
     missing: Missing = "refuse",
     narrator: Reporter | None = None,
 ) -> dict[str, Any]:
-    """Parameters, MACs, activation bytes and operators of an architecture; with a table, its latency as well.
+    """Return parameters, MACs, activation bytes and operators of an architecture; with a table, its latency as well.
 
-    What is told is of the network that is built. Where the project of the space counts otherwise, its numbers
+    The numbers are those of the network that is built. Where the project of the space counts otherwise, its numbers
     stand under `as_written`.
 
     Args:
@@ -46,7 +46,7 @@ def cost(
     chosen, form = _read_architecture(opened, architecture)
     network = lower(opened, chosen)
     total = costs(network)
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "space": opened.name,
         "key": chosen.key,
         "architecture": chosen.as_dict(),
@@ -58,8 +58,8 @@ def cost(
         "operators": [_operator(*link) for link in zip(network.slots, network.operators, network.shapes, strict=True)],
     }
     if (counted := counted_as_written(opened, written if form is None else form, network.links)) is not None:
-        found["as_written"] = dict(counted)
-    return found | (_latency(table, opened, network, missing) if table is not None else {})
+        result["as_written"] = dict(counted)
+    return result | (_latency(table, opened, network, missing) if table is not None else {})
 
 
 def _operator(slot: str, operator: Operator, shape: Shape) -> dict[str, Any]:
@@ -96,17 +96,17 @@ def _latency(path: Path, space: AnySpace, network: Network, missing: Missing) ->
 
 
 def _others(table: LatencyTable, space: AnySpace, network: Network, missing: Missing) -> dict[str, Any]:
-    """Energy and memory, where the table tells enough of them."""
+    """Return energy and memory, where the table holds enough measurements of them."""
     from hwnas.latency.energy_model import EnergyModel
     from hwnas.latency.memory_model import FEWEST, PeakModel
 
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     if any(key in table.energy for key in table.rows):
         energy = EnergyModel.of(table, missing=missing, operators=known_operators(space)).predict(network)
-        found |= {f"energy_{name}" if name == "origin" else name: value for name, value in vars(energy).items()}
-        found["energy_mj"] = found.pop("mj")
-        found.pop("estimated_rows")
+        result |= {f"energy_{name}" if name == "origin" else name: value for name, value in vars(energy).items()}
+        result["energy_mj"] = result.pop("mj")
+        result.pop("estimated_rows")
     if len(table.memory) >= FEWEST:
         peak = PeakModel.of(table, operators=known_operators(space)).predict(network)
-        found |= {"peak_mb": peak.mb, "low_mb": peak.low_mb, "high_mb": peak.high_mb, "peak_origin": peak.origin}
-    return found
+        result |= {"peak_mb": peak.mb, "low_mb": peak.low_mb, "high_mb": peak.high_mb, "peak_origin": peak.origin}
+    return result

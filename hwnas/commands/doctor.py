@@ -1,4 +1,4 @@
-"""Whether what a run keeps agrees with itself: tables, kept files, studies, scores, fronts, bundles. Nothing
+"""Checks that what a run keeps agrees with itself: tables, kept files, studies, scores, fronts, bundles. Nothing
 is written."""
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from hwnas.workspace.workspace import Workspace, open_run
 
 @dataclass(frozen=True)
 class DoctorReport:
-    """What was looked at, and what is not as it should be."""
+    """Items that were examined, and the issues among them."""
 
     folder: Path
     examined: tuple[str, ...]
-    """What was found and examined, in words."""
+    """Descriptions of the items that were present and examined."""
     issues: tuple[Issue, ...]
 
     @property
     def sound(self) -> bool:
-        """Whether there is no error; notes are settled by the next command."""
+        """True if there is no error; notes are settled by the next command."""
         return not any(ailment.severity == "error" for ailment in self.issues)
 
 
@@ -53,14 +53,14 @@ def doctor(reference: str | Path, *, runs: Path = Path("runs")) -> DoctorReport:
             do=f"Run `{run.command('run')}` first",
         )
     looked: list[str] = []
-    found = (
+    issues = (
         *_files(run, looked),
         *_setups(run),
         *_searches(run, looked),
         *_ladders(run),
         *bundle_ailments(run, looked),
     )
-    return DoctorReport(run.folder, tuple(looked), found)
+    return DoctorReport(run.folder, tuple(looked), issues)
 
 
 def _files(run: Workspace, looked: list[str]) -> Iterator[Issue]:
@@ -76,7 +76,7 @@ def _files(run: Workspace, looked: list[str]) -> Iterator[Issue]:
 
 
 def _named(run: Workspace) -> Iterator[Issue]:
-    """Tables that a search looks into and that are not there, or cannot be used."""
+    """Yield an issue for each table that a search needs and that is missing or cannot be used."""
     for name, setup in run.experiment.setups.items():
         try:
             if setup.latencies is not None:
@@ -92,7 +92,7 @@ def _named(run: Workspace) -> Iterator[Issue]:
 
 
 def _setups(run: Workspace) -> Iterator[Issue]:
-    """Tables, also those of fronts, that were measured under another set-up than the experiment's."""
+    """Yield an issue for each table, also of fronts, that was measured under another set-up than the experiment's."""
     for name, setup in run.experiment.setups.items():
         if setup.latencies is not None:
             continue
@@ -109,7 +109,7 @@ def _ladders(run: Workspace) -> Iterator[Issue]:
 
 
 def _changed(run: Workspace, name: str, by: FrontSource) -> tuple[Conditions | None, list[Issue]]:
-    """The conditions of a front, and findings where they are not those of the experiment."""
+    """Return the conditions of a front, and issues where they differ from those of the experiment."""
     path = front_file(run, name, by)
     if not path.exists():
         return None, []
@@ -132,13 +132,13 @@ def _changed(run: Workspace, name: str, by: FrontSource) -> tuple[Conditions | N
 
 
 def _begun(run: Workspace, setup: str) -> bool:
-    """Whether a tier that predicts from the set-up's table was searched."""
+    """Return whether a tier that predicts from the set-up's table was searched."""
     tiers = [name for name, tier in run.experiment.tiers.items() if tier.setup == setup and not run.is_live(name)]
     return any((run.folder / f"study-{name}.log").exists() or run.front_path(name).exists() for name in tiers)
 
 
 def _chosen(run: Workspace) -> list[Path]:
-    """Tables that the experiment names, as far as they are there."""
+    """Return the tables that the experiment names, as far as they exist."""
     paths = [run.table_path(name) for name, setup in run.experiment.setups.items() if setup.table is not None]
     return [path for path in paths if path.is_file()]
 

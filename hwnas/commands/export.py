@@ -65,26 +65,26 @@ def export(
     front: FrontSource | None = None,
     narrator: Reporter | None = None,
 ) -> list[Path]:
-    """Export the picks of every tier of a run; the manifests that were written.
+    """Export the picks of every tier of a run and return the paths of the manifests that were written.
 
-    `fine_tune` is so many epochs in place of `export.fine_tune_epochs`; `front` says whether picks are of the search's
-    front or of the ladder's. If left out it is the search's, and the ladder's where nothing was searched.
+    `fine_tune` is the number of epochs in place of `export.fine_tune_epochs`; `front` says whether picks are of the
+    search's front or of the ladder's. If left out it is the search's, and the ladder's where nothing was searched.
     """
     from hwnas.workspace.supernets import supernet_of
 
     run, narrator = open_run(reference, runs=runs), narrator or NullReporter()
     if fine_tune is not None:
-        asked = run.experiment.export.model_copy(update={"fine_tune_epochs": fine_tune})
-        run = replace(run, experiment=run.experiment.model_copy(update={"export": asked}))
+        config = run.experiment.export.model_copy(update={"fine_tune_epochs": fine_tune})
+        run = replace(run, experiment=run.experiment.model_copy(update={"export": config}))
     with run.locked():
         trained = supernet_of(run, narrator)
         producer = weights_producer(run, trained)
         fronts = [load_front(run, name, front, producer=producer) for name in run.experiment.tiers]
-        standing = [found for found in fronts if found.standing]
-        for note in (f"{found.display_name}: {note}" for found in fronts for note in found.notes):
+        standing = [loaded for loaded in fronts if loaded.standing]
+        for note in (f"{loaded.display_name}: {note}" for loaded in fronts for note in loaded.notes):
             narrator.info(note)
         manifests = export_run(run, trained, narrator, standing)
-        refuse_empty(run, [found for found in fronts if not found.standing], manifests)
+        refuse_empty(run, [loaded for loaded in fronts if not loaded.standing], manifests)
         return manifests
 
 
@@ -97,57 +97,57 @@ def export_run(
     if trained is None:
         trained = untrained(run)
     with run.stage_timer("export"):
-        return [_export_tier(run, found, trained, narrator) for found in fronts]
+        return [_export_tier(run, front, trained, narrator) for front in fronts]
 
 
-def _export_tier(run: Workspace, found: LoadedFront, trained: Trained, narrator: Reporter) -> Path:
-    name, folder = found.tier.name, found.folder
-    chosen = picked_points(run.experiment.export.picks, found.points, found.tier.objectives)
+def _export_tier(run: Workspace, front: LoadedFront, trained: Trained, narrator: Reporter) -> Path:
+    name, folder = front.tier.name, front.folder
+    chosen = picked_points(run.experiment.export.picks, front.points, front.tier.objectives)
     for file, why in open_bundle(folder).wrong.items():
         narrator.info(
-            f"{found.display_name}: {file} of the earlier export was damaged: {why}; the bundle is written anew"
+            f"{front.display_name}: {file} of the earlier export was damaged: {why}; the bundle is written anew"
         )
     with staged(folder) as fresh:
-        models = _export_models(run, replace(found, folder=fresh), chosen, trained, narrator)
+        models = _export_models(run, replace(front, folder=fresh), chosen, trained, narrator)
         random = [model["key"] for model in models if model["weights"] == RANDOM]
         if random:
             narrator.info(f"{name}: {', '.join(random)} have {RANDOM}: they are to be trained before they are of use")
-        write_manifest(fresh / MANIFEST, _manifest(run, found, trained, models))
+        write_manifest(fresh / MANIFEST, _manifest(run, front, trained, models))
     return folder / MANIFEST
 
 
 def _export_models(
     run: Workspace,
-    found: LoadedFront,
+    front: LoadedFront,
     chosen: Sequence[tuple[FrontPoint, Mapping[str, str]]],
     trained: Trained,
     narrator: Reporter,
 ) -> list[dict[str, Any]]:
     models, queue = [], device_lock_wait(run.experiment.timing, narrator)
-    with narrator.bar(f"exporting {found.display_name}") as bar:
+    with narrator.bar(f"exporting {front.display_name}") as bar:
         for number, (point, names) in enumerate(chosen):
             bar.update(number, len(chosen), ", ".join(names))
             show = _teller(bar, number, len(chosen), ", ".join(names))
-            models.append(_export_point(run, found, point, names, trained, show, queue))
+            models.append(_export_point(run, front, point, names, trained, show, queue))
         bar.update(len(chosen), len(chosen), "done")
     return models
 
 
 def _manifest(
-    run: Workspace, found: LoadedFront, trained: Trained, models: Sequence[Mapping[str, Any]]
+    run: Workspace, front: LoadedFront, trained: Trained, models: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    name = found.tier.name
+    name = front.tier.name
     return {
         "hwnas": __version__,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "tier": name,
-        "front": found.by,
+        "front": front.by,
         "setup": _set_up(run, name),
         "machine": machine(),
         "versions": versions(),
-        "limits": list(map(str, found.tier.limits)),
-        "conditions": None if found.conditions is None else found.conditions.as_dict(),
-        "solved_for": list(found.solved_for),
+        "limits": list(map(str, front.tier.limits)),
+        "conditions": None if front.conditions is None else front.conditions.as_dict(),
+        "solved_for": list(front.solved_for),
         "supernet": {"weights": trained.weights, "epochs": len(trained.history)},
         "test_images": run.dataset.test_images,
         "models": list(models),
@@ -158,7 +158,7 @@ def _manifest(
 def picked_points(
     rules: Sequence[str], front: Sequence[FrontPoint], objectives: Sequence[Objective]
 ) -> list[tuple[FrontPoint, dict[str, str]]]:
-    """What rules take of a front, in its order, each with what its files may be called, by rule."""
+    """Return the points that rules pick from a front, in its order, each with the names its files may have, by rule."""
     standing = [point for point in front if point.kept is not False]
     rows, stems = [point.final for point in standing], dict[int, dict[str, str]]()
     for rule in rules:
@@ -168,7 +168,7 @@ def picked_points(
 
 
 def _teller(bar: Bar, number: int, total: int, names: str) -> Callable[[int, int], None]:
-    """What a pick that is trained on tells of its epochs."""
+    """Return a callback that shows the epochs of a pick that is fine-tuned on a bar."""
     return lambda epoch, epochs: bar.update(number + epoch / (epochs + 1), total, f"{names}: epoch {epoch} of {epochs}")
 
 
@@ -176,18 +176,18 @@ RANDOM = "random weights, nothing was trained"
 
 
 def weights_origin(trained: Trained) -> str:
-    """What weights the networks of a supernet have, in words."""
+    """Return a description of the weights that networks of a supernet have."""
     epochs = len(trained.history)
     return f"inherited from a supernet of {counted(epochs, 'epoch')}" if epochs else RANDOM
 
 
 @dataclass(frozen=True, eq=False)
 class _Settled:
-    """A network that is about to be written, and what PyTorch says to the test images."""
+    """A network that is about to be written, and PyTorch's outputs for the test images."""
 
     module: nn.Module
     weights: str
-    """Where they come from, in words."""
+    """Description of their origin."""
     network: Network
     calibration: Images
     """Training images, which int8 files take the ranges of their activations from."""
@@ -195,21 +195,21 @@ class _Settled:
     labels: NDArray[np.int64]
     logits: Images
     tuned: dict[str, Any] | None = None
-    """What a manifest tells of its fine-tuning; None if there was none."""
+    """Entry on its fine-tuning in the manifest; None if there was none."""
 
 
 def _export_point(
     run: Workspace,
-    found: LoadedFront,
+    front: LoadedFront,
     point: FrontPoint,
     names: Mapping[str, str],
     trained: Trained,
     show: Callable[[int, int], None],
     queue: LockWait,
 ) -> dict[str, Any]:
-    settled, stem = _settled(run, found, point, trained, show), next(iter(names.values()))
-    paths = [found.folder / f"{stem}.{suffix}" for suffix in run.experiment.export.formats]
-    files = [_export_file(run, found.tier.name, settled, path, queue) for path in paths]
+    settled, stem = _settled(run, front, point, trained, show), next(iter(names.values()))
+    paths = [front.folder / f"{stem}.{suffix}" for suffix in run.experiment.export.formats]
+    files = [_export_file(run, front.tier.name, settled, path, queue) for path in paths]
     total, top1 = costs(settled.network), float((settled.logits.argmax(1) == settled.labels).mean())
     return {
         "picks": list(names),
@@ -232,7 +232,7 @@ def _export_point(
 
 
 def _settled(
-    run: Workspace, found: LoadedFront, point: FrontPoint, trained: Trained, show: Callable[[int, int], None]
+    run: Workspace, front: LoadedFront, point: FrontPoint, trained: Trained, show: Callable[[int, int], None]
 ) -> _Settled:
     import torch
 
@@ -244,20 +244,20 @@ def _settled(
 
     network, test = run.network(point.architecture), run.dataset.test
     scored = inherited(accuracy_context(run, trained))
-    told = None
-    if (kept := found.weights(run, point.architecture)) is not None:
+    entry = None
+    if (kept := front.weights(run, point.architecture)) is not None:
         module = start = load_module(kept, network)
-        weights = f"as they were scored on the ladder, {found.producer}"
+        weights = f"as they were scored on the ladder, {front.producer}"
     else:
         module, start, weights = scored.settled(network), trained.supernet.extract(network), weights_origin(trained)
     if run.experiment.export.fine_tune_epochs:
         tuned = tune(run, trained, point.architecture, network, module, start, show)
-        module, told = tuned.module, tuned.manifest_entry
+        module, entry = tuned.module, tuned.manifest_entry
         weights += ", trained on" if tuned.better else ""
     images = resized(test.every(), network).numpy()
     seen = torch.cat(scored.calibration)[: run.experiment.export.calibration_images]
     ranges, labels = resized(seen, network).numpy(), test.labels.numpy()
-    return _Settled(module, weights, network, ranges, images, labels, logits_of(module, images), told)
+    return _Settled(module, weights, network, ranges, images, labels, logits_of(module, images), entry)
 
 
 def _export_file(run: Workspace, tier: str, settled: _Settled, path: Path, queue: LockWait) -> FileRecord:
@@ -306,8 +306,8 @@ def _setup(run: Workspace, tier: str) -> SetupConfig:
 
 
 def _runtime_for(run: Workspace, tier: str, format_: str) -> Runtime:
-    """The tier's own set-up for its format; for the others the same threads and batch, on the processor, and the same
-    precision or, where that is not offered, fp32."""
+    """Return the tier's own set-up for its format; for the others the same threads and batch, on the processor, and the
+    same precision or, where that is not offered, fp32."""
     setup, runtime = _setup(run, tier), RUNTIME_OF[format_]
     precision = setup.precision if setup.precision in offered(runtime) else "fp32"
     other = {"runtime": runtime, "accelerator": "cpu", "device": None, "precision": precision}
@@ -317,7 +317,7 @@ def _runtime_for(run: Workspace, tier: str, format_: str) -> Runtime:
 
 
 def _set_up(run: Workspace, tier: str) -> dict[str, object]:
-    """The tier's set-up: this machine's, of a board as far as its table tells it, or a file's column."""
+    """Return the tier's set-up: this machine's, a board's as far as its table holds it, or a file's column."""
     if run.is_published(tier):
         return published_setup(run, run.experiment.tiers[tier].setup)
     config, path = _setup(run, tier), run.table_path(run.experiment.tiers[tier].setup)
@@ -327,25 +327,25 @@ def _set_up(run: Workspace, tier: str) -> dict[str, object]:
 
 
 def published_setup(run: Workspace, setup: str) -> dict[str, object]:
-    """What is known of a set-up whose latencies are published."""
+    """Return the known fields of a set-up whose latencies are published."""
     wanted = run.published(setup).wanted
     return {"device": run.experiment.setups[setup].device or setup, "runtime": "published", "file": wanted.path.name,
             "column": wanted.column}  # fmt: skip
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that results depend on."""
-    found = {"hwnas": __version__, "python": platform.python_version()}
+    """Return the versions of Python and of the packages that results depend on."""
+    result = {"hwnas": __version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            result[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return result
 
 
 def machine() -> Mapping[str, str]:
-    """What this machine is."""
+    """Return a description of this machine."""
     from hwnas.runtimes.setup import cpu_name
 
     return {

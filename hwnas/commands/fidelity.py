@@ -37,7 +37,7 @@ ALONE = "top1@alone"
 
 @dataclass(frozen=True)
 class FidelityReport:
-    """What was found, and the files that tell it."""
+    """Result of a fidelity study, and the files that hold it."""
 
     fidelity: Fidelity
     json: Path
@@ -52,7 +52,7 @@ def fidelity(
     epochs: int | None = None,
     narrator: Reporter | None = None,
 ) -> FidelityReport:
-    """Train a random sample of networks alone and compare what they reach with what the search believes of them.
+    """Train a random sample of networks alone and compare their accuracies with those that the search uses for them.
 
     Epochs are those of the supernet if left out. Scores are kept one by one: the same command continues, and with more
     networks it adds to what is there. Test images are not looked at.
@@ -63,20 +63,26 @@ def fidelity(
     with run.locked(), run.stage_timer("fidelity"):
         trained = supernet_of(run, narrator)
         ingredients = accuracy_context(run, trained)
-        asked = replace(ingredients.settings, source="alone", epochs=epochs)
-        lone = alone(replace(ingredients, settings=asked))
+        settings = replace(ingredients.settings, source="alone", epochs=epochs)
+        lone = alone(replace(ingredients, settings=settings))
         sample = sample_initial(run.space, networks, run.experiment.seed, lambda architecture: True)
         if len(sample) < networks:
             narrator.info(f"only {len(sample)} unlike networks were found in the space, {networks} were asked for")
         store = ScoreStore.open(run.folder / "scores.jsonl")
         for notice in store.notices:
             narrator.info(notice)
-        found = _compared(run, trained, lone, sample, store, narrator)
+        result = _compared(run, trained, lone, sample, store, narrator)
         paths = run.folder / "fidelity.json", run.folder / "fidelity.html"
-        told = {**found.as_dict(), "machine": machine(), "versions": versions(), "hwnas": __version__, "date": _today()}
-        write_text(paths[0], json.dumps(told, indent=1, allow_nan=False) + "\n")
-        page = write_fidelity_page(found, paths[1], hwnas_version=__version__, created_at=_today())
-    return FidelityReport(found, paths[0], page)
+        content = {
+            **result.as_dict(),
+            "machine": machine(),
+            "versions": versions(),
+            "hwnas": __version__,
+            "date": _today(),
+        }
+        write_text(paths[0], json.dumps(content, indent=1, allow_nan=False) + "\n")
+        page = write_fidelity_page(result, paths[1], hwnas_version=__version__, created_at=_today())
+    return FidelityReport(result, paths[0], page)
 
 
 def _compared(
@@ -95,8 +101,8 @@ def _compared(
     failed: dict[str, str] = {}
     with narrator.bar("training networks alone") as bar:
         for number, architecture in enumerate(sample):
-            told = replace(lone, on_epoch=_teller(bar, number, len(sample), ranked))
-            evaluation = evaluate(architecture, {run.accuracy: score, ALONE: told}, tier, store, producers)
+            lone_with_bar = replace(lone, on_epoch=_teller(bar, number, len(sample), ranked))
+            evaluation = evaluate(architecture, {run.accuracy: score, ALONE: lone_with_bar}, tier, store, producers)
             if evaluation.failed is not None:
                 failed[architecture.key] = evaluation.failed
             else:
@@ -123,7 +129,7 @@ def _compared(
 
 
 def _a_step(run: Workspace) -> int:
-    """How many networks the supernet's last steps trained."""
+    """Return the number of networks that the supernet's last steps trained."""
     from hwnas.supernet.strategies import Step, open_strategy
 
     recipe = recipe_of(run)
@@ -140,7 +146,7 @@ def _ranked(run: Workspace, architecture: Architecture, score: float, alone: Sco
 
 
 def _teller(bar: Bar, number: int, total: int, ranked: Sequence[RankedNetwork]) -> Callable[[int, int], None]:
-    """What a network that is being trained tells of its epochs."""
+    """Return a callback that shows the epochs of a network that is being trained on a bar."""
 
     def told(epoch: int, epochs: int) -> None:
         bar.update(number + epoch / epochs, total, _left(ranked, total - number - epoch / epochs))
@@ -149,7 +155,7 @@ def _teller(bar: Bar, number: int, total: int, ranked: Sequence[RankedNetwork]) 
 
 
 def _left(ranked: Sequence[RankedNetwork], networks: float) -> str:
-    """How long so many networks will take, by those that were trained."""
+    """Return the time that this number of networks will take, estimated from those that were trained."""
     if not ranked or networks <= 0:
         return ""
     return f"about {units.seconds(networks * sum(n.seconds for n in ranked) / len(ranked))} left"

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 MANY, CHUNK = 1000, 20_000
-"""From so many networks on they are counted together; so many at a time."""
+"""Number of networks from which on they are counted together, and number that is counted at a time."""
 
 
 def report(reference: str | Path, *, runs: Path = Path("runs"), narrator: Reporter | None = None) -> Path:
@@ -63,7 +63,7 @@ def report_run(
 def facts_of(
     run: Workspace, trained: Trained | None, prices: dict[str, CostModels], searched: Sequence[TierSearch]
 ) -> facts.ReportFacts:
-    """Everything that the report tells."""
+    """Return all facts of the report."""
     config = run.experiment
     return facts.ReportFacts(
         experiment=config.name,
@@ -88,7 +88,7 @@ def facts_of(
 
 
 def describe(network: Network) -> tuple[str, ...]:
-    """One line for each operator: slot, kind, channels, then the other knobs."""
+    """Return one line for each operator: slot, kind, channels, then the other knobs."""
     lines = []
     for slot, operator in zip(network.slots, network.operators, strict=True):
         rest = [f"{k} {v}" for k, v in operator.knobs.items() if k not in ("in_channels", "out_channels") and v]
@@ -99,20 +99,20 @@ def describe(network: Network) -> tuple[str, ...]:
 
 
 def _tiers(run: Workspace, prices: dict[str, CostModels], searched: Sequence[TierSearch]) -> Iterator[facts.TierFacts]:
-    """Each tier as it was searched, and beside it what the ladder found, if that was climbed."""
+    """Yield each tier as it was searched, followed by the ladder's front of it, if the ladder was climbed."""
     by_name = {one.tier.name: one for one in searched}
     for name in run.experiment.tiers:
-        found, left_out = _ladder(run, name)
+        front, left_out = _ladder(run, name)
         if name in by_name:
             yield _searched(run, by_name[name], prices, left_out)
-        if found is not None and found.halving is not None:
-            evaluations = found.evaluations if found.solved_for else found.halving.top_rung.evaluations
-            notes = found.notes if found.solved_for else tuple(_rungs(found.halving))
-            yield _tier(run, found, evaluations, prices, notes=notes)
+        if front is not None and front.halving is not None:
+            evaluations = front.evaluations if front.solved_for else front.halving.top_rung.evaluations
+            notes = front.notes if front.solved_for else tuple(_rungs(front.halving))
+            yield _tier(run, front, evaluations, prices, notes=notes)
 
 
 def _ladder(run: Workspace, name: str) -> tuple[LoadedFront | None, tuple[str, ...]]:
-    """What the ladder found; where that cannot be read any more, why."""
+    """Return the ladder's front; where it cannot be read any more, None and the reason."""
     if not halving_path(run, name).exists():
         return None, ()
     try:
@@ -135,45 +135,45 @@ def _searched(
     competing = [e.scores for e in searched.evaluations if e.competes(tier)]
     reference = reference_point(competing, tier.objectives) if competing else None
     volume = () if reference is None else tuple(hypervolume_history(searched.evaluations, tier, reference))
-    found = searched.found or load_front(run, tier.name, "search")
-    notes = (*(found.notes or _notes(searched)), *left_out)
-    volume = () if found.solved_for else volume  # of trials, which these networks are not
-    return _tier(run, found, searched.evaluations, prices, notes=notes, hypervolume=volume)
+    front = searched.found or load_front(run, tier.name, "search")
+    notes = (*(front.notes or _notes(searched)), *left_out)
+    volume = () if front.solved_for else volume  # of trials, which these networks are not
+    return _tier(run, front, searched.evaluations, prices, notes=notes, hypervolume=volume)
 
 
 def _tier(
     run: Workspace,
-    found: LoadedFront,
+    front: LoadedFront,
     evaluations: Sequence[Evaluation],
     prices: dict[str, CostModels],
     *,
     notes: tuple[str, ...],
     hypervolume: tuple[float, ...] = (),
 ) -> facts.TierFacts:
-    accuracy, latency = (objective.metric for objective in found.tier.objectives[:2])
-    name = found.tier.name
-    setup, (bundle, untrue) = run.experiment.tiers[name].setup, _exported(run, found)
+    accuracy, latency = (objective.metric for objective in front.tier.objectives[:2])
+    name = front.tier.name
+    setup, (bundle, untrue) = run.experiment.tiers[name].setup, _exported(run, front)
     tested = bundle.test_accuracies
     live, again = run.is_live(name), run.front_table_path(setup)
     again = live_path(run, setup) if live else again
     table = read_table(again) if again.is_file() else None
     price, published = prices.get(setup) if not live else None, run.is_published(name)
-    told = _setup_facts(price.model.setup) if price else _live_setup(run, setup, table)
-    meaning = "" if published else f"one call, batch {told['batch']}"
+    setup_facts = _setup_facts(price.model.setup) if price else _live_setup(run, setup, table)
+    meaning = "" if published else f"one call, batch {setup_facts['batch']}"
     model = price.model if price else None
     return facts.TierFacts(
         name=name,
-        setup=told,
-        accuracy=accuracy_facts(accuracy, found.source),
+        setup=setup_facts,
+        accuracy=accuracy_facts(accuracy, front.source),
         latency=facts.ObjectiveFacts(latency, "min", latency_origin_of(run, name), meaning),
-        limits=found.tier.limits,
+        limits=front.tier.limits,
         points=tuple(_points(run, [e for e in evaluations if e.failed is None])),
-        front=tuple(_front_point(run, found, point, model, table, tested) for point in found.points),
+        front=tuple(_front_point(run, front, point, model, table, tested) for point in front.points),
         hypervolume=hypervolume,
-        files=_files(bundle, latency, {point.architecture.key for point in found.points}),
+        files=_files(bundle, latency, {point.architecture.key for point in front.points}),
         notes=(*notes, *untrue, *(_throttled(price) if price else ())),
-        found_by=found.by,
-        passed=passed_facts(found),
+        found_by=front.by,
+        passed=passed_facts(front),
     )
 
 
@@ -186,7 +186,7 @@ def _points(run: Workspace, evaluations: Sequence[Evaluation]) -> Iterator[facts
 
 
 def _counted(run: Workspace, evaluations: Sequence[Evaluation]) -> Iterator[tuple[int, int]]:
-    """Parameters and MACs of each network; of many, by looking up what their operators cost."""
+    """Yield parameters and MACs of each network; for many networks, by looking up the costs of their operators."""
     architectures = [evaluation.architecture for evaluation in evaluations]
     if len(architectures) >= MANY:
         from hwnas.population import population_sums
@@ -201,19 +201,19 @@ def _counted(run: Workspace, evaluations: Sequence[Evaluation]) -> Iterator[tupl
 
 
 def summary(architecture: Architecture) -> str:
-    """The picks on one line."""
+    """Return the picks on one line."""
     return ", ".join(f"{name} {value}" for name, value in architecture.picks)
 
 
 def _front_point(
     run: Workspace,
-    found: LoadedFront,
+    front: LoadedFront,
     point: FrontPoint,
     model: LatencyModel | None,
     table: LatencyTable | None,
     tested: dict[str, float],
 ) -> facts.FrontPoint:
-    accuracy, latency = (objective.metric for objective in found.tier.objectives[:2])
+    accuracy, latency = (objective.metric for objective in front.tier.objectives[:2])
     network = run.network(point.architecture)
     estimate, total = model.predict(network) if model else None, costs(network)
     again = table.checks.get(check_key(network)) if table is not None else None
@@ -239,7 +239,7 @@ def _front_point(
 
 
 def _files(bundle: Bundle, latency: str, front: Collection[str]) -> tuple[facts.FileFacts, ...]:
-    """The sound files of networks that still stand on the front."""
+    """Return the sound files of networks that are still on the front."""
     return tuple(
         facts.FileFacts(
             " / ".join(model.picks),
@@ -259,9 +259,9 @@ def _files(bundle: Bundle, latency: str, front: Collection[str]) -> tuple[facts.
     )
 
 
-def _exported(run: Workspace, found: LoadedFront) -> tuple[Bundle, tuple[str, ...]]:
-    """The bundle of a front, and what is damaged there; empty where its numbers are of other conditions."""
-    bundle = open_bundle(found.folder)
+def _exported(run: Workspace, front: LoadedFront) -> tuple[Bundle, tuple[str, ...]]:
+    """Return the bundle of a front, and what is damaged there; empty where its numbers are of other conditions."""
+    bundle = open_bundle(front.folder)
     damaged = tuple(
         f"{name} of the bundle is damaged and left out here: {why}. `hwnas export` writes the bundle anew."
         for name, why in bundle.wrong.items()
@@ -269,14 +269,14 @@ def _exported(run: Workspace, found: LoadedFront) -> tuple[Bundle, tuple[str, ..
     if bundle.manifest is None:
         return bundle, damaged
     try:
-        changed = exported_under(run, found, bundle.manifest.content)
+        changed = exported_under(run, front, bundle.manifest.content)
     except (ValueError, TypeError, AttributeError) as error:
         changed = [f"what it tells of them cannot be read ({reason(error)})"]
     if not changed:
         return bundle, damaged
     since = "; ".join(changed)
     return Bundle(), (
-        f"The files in {found.folder} are left out, for they were exported under other conditions: {since}.",
+        f"The files in {front.folder} are left out, for they were exported under other conditions: {since}.",
     )
 
 
@@ -296,7 +296,7 @@ def _throttled(price: CostModels) -> tuple[str, ...]:
 
 
 def _live_setup(run: Workspace, setup: str, table: LatencyTable | None) -> dict[str, str | int | float]:
-    """What is published, or what the device said of itself; nothing was timed yet, what the experiment says."""
+    """Return the published set-up, or the one that the device reported; if nothing was timed yet, the experiment's."""
     if run.experiment.setups[setup].latencies is not None:
         return {name: str(value) for name, value in published_setup(run, setup).items()}
     if table is not None:

@@ -24,7 +24,7 @@ from hwnas.workspace.halving_results import load_top_rung
 from hwnas.workspace.workspace import Workspace, open_run
 
 NAME = "solved"
-"""Of a tier that is solved for and is none of the experiment's."""
+"""Name of a tier that is solved for and is not one of the experiment's."""
 
 
 @dataclass(frozen=True)
@@ -43,31 +43,31 @@ class ResolvedFront:
 
     @property
     def front(self) -> tuple[FrontPoint, ...]:
-        """What stands on its front."""
+        """Points of its front."""
         return self.loaded_front.points
 
     @property
     def n_stored(self) -> int:
-        """So many networks have an accuracy."""
+        """Number of networks that have an accuracy."""
         return self.answer.stored
 
     @property
     def n_skipped(self) -> int:
-        """Stored accuracies of other producers, which do not mix with these."""
+        """Number of stored accuracies of other producers, which do not mix with these."""
         return self.answer.left_out
 
     @property
     def n_without_cost(self) -> int:
-        """Networks for which the set-up tells no latency."""
+        """Number of networks for which the set-up has no latency."""
         return self.answer.unpriced
 
     @property
     def refusal(self) -> ConfigError | None:
-        """An error that names the nearest network, if none holds the limits."""
+        """Error that names the nearest network, if none is within the limits."""
         return None if self.front else _nothing_near(self.run, self.tier, self.answer)
 
     def as_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
+        """Return a dictionary that is ready for JSON."""
         return {
             "limits": list(map(str, self.tier.limits)), "stored": self.n_stored, "left_out": self.n_skipped,
             "unpriced": self.n_without_cost,
@@ -89,7 +89,9 @@ def solve(
     front: FrontSource = "search",
     runs: Path = Path("runs"),
 ) -> ResolvedFront:
-    """The front of what a run has accuracies of, on a set-up and within limits. Nothing is trained, timed or written.
+    """Return the front of the networks that a run has accuracies of, on a set-up and within limits.
+
+    Nothing is trained, timed or written.
 
     Args:
         reference: of the run.
@@ -100,7 +102,7 @@ def solve(
         runs: folder of runs.
 
     Raises:
-        ConfigError: no such set-up, a limit that is none, or limits that no stored network meets: the nearest is named.
+        ConfigError: no such set-up, a malformed limit, or limits that no stored network meets: the nearest is named.
         RunError: no accuracy is stored, or what is stored is of other data, space, training or seed.
         TableError: the table cannot be used.
     """
@@ -156,16 +158,16 @@ def _solved(
 def _with_tier(
     run: Workspace, tier: str, name: str, config: SetupConfig, prices: Mapping[str, CostModels], limits: Sequence[str]
 ) -> tuple[Workspace, Mapping[str, CostModels]]:
-    """The run with the tier that is solved for alone, and what prices its networks."""
+    """Return the run with only the tier that is solved for, and the cost models of its networks."""
     raw: dict[str, Any] = {"setup": name, "limits": dict(map(_limit, limits))}
     if tier in run.experiment.tiers and tier != NAME:
         raw["minimise"] = list(run.experiment.tiers[tier].minimise)
-    asked: TierConfig = parse_tier(raw, where="--limit")
+    tier_config: TierConfig = parse_tier(raw, where="--limit")
     setups = {**run.experiment.setups, name: config}
-    experiment = run.experiment.model_copy(update={"setups": setups, "tiers": {tier: asked}})
+    experiment = run.experiment.model_copy(update={"setups": setups, "tiers": {tier: tier_config}})
     opened = replace(run, experiment=experiment)
     opened.source  # noqa: B018 - a limit on an accuracy that is none is told
-    if config.latencies is not None and (lacking := asked.asks_of_a_table):
+    if config.latencies is not None and (lacking := tier_config.asks_of_a_table):
         raise ConfigError(
             f"`{lacking[0]}` is limited", where=f"--setup {name}", allowed="A published set-up tells latencies alone",
             do="Leave the limit out",
@@ -175,30 +177,30 @@ def _with_tier(
     return opened, prices
 
 
-def _setup(run: Workspace, given: str | None) -> tuple[str, SetupConfig, dict[str, CostModels]]:
+def _setup(run: Workspace, reference: str | None) -> tuple[str, SetupConfig, dict[str, CostModels]]:
     known = run.experiment.setups
-    if given is None and len(known) == 1:
-        given = next(iter(known))
-    if given is None:
+    if reference is None and len(known) == 1:
+        reference = next(iter(known))
+    if reference is None:
         raise ConfigError(
             "no set-up is named", where="--setup", allowed=f"The experiment has {', '.join(known)}; or a latency table",
             do="Name one with --setup",
         )  # fmt: skip
-    if given in known:
-        return given, known[given], {}
+    if reference in known:
+        return reference, known[reference], {}
     shipped = shipped_names("latency_tables")
-    if not ("/" in given or "." in given or given in shipped or Path(given).exists()):
+    if not ("/" in reference or "." in reference or reference in shipped or Path(reference).exists()):
         raise ConfigError(
-            f"there is no set-up `{given}`", where="--setup",
-            allowed=f"{did_you_mean(given, {*known, *shipped})}; or the file of a latency table",
+            f"there is no set-up `{reference}`", where="--setup",
+            allowed=f"{did_you_mean(reference, {*known, *shipped})}; or the file of a latency table",
             do="Name a set-up of the experiment, or a table",
         )  # fmt: skip
-    table = read_table(find_file(given, "latency_tables"))
-    told = table.setup
-    name = re.sub(r"[^A-Za-z0-9_.-]", "_", Path(given).stem).lstrip("_.-") or "table"
+    table = read_table(find_file(reference, "latency_tables"))
+    header = table.setup
+    name = re.sub(r"[^A-Za-z0-9_.-]", "_", Path(reference).stem).lstrip("_.-") or "table"
     config = parse_setup(
-        {"runtime": told.runtime, "threads": told.threads, "batch": told.batch, "precision": told.precision,
-         "accelerator": told.accelerator, "device": told.device, "table": str(table.path), "missing": "estimate"},
+        {"runtime": header.runtime, "threads": header.threads, "batch": header.batch, "precision": header.precision,
+         "accelerator": header.accelerator, "device": header.device, "table": str(table.path), "missing": "estimate"},
         where=f"--setup {table.path}",
     )  # fmt: skip
     model = LatencyModel.of(table, missing="estimate", operators=known_operators(run.space))
@@ -215,18 +217,18 @@ def _limit(text: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-def _nothing_near(run: Workspace, tier: Tier, found: Answer) -> ConfigError:
-    """The error for limits that nothing meets, with the network that breaks them least."""
-    near = found.nearest(tier)
+def _nothing_near(run: Workspace, tier: Tier, solved: Answer) -> ConfigError:
+    """Return the error for limits that no network meets, with the network that breaks them least."""
+    near = solved.nearest(tier)
     if near is None:
         return ConfigError(
-            f"the set-up tells no latency of the {found.unpriced:,} networks with an accuracy",
+            f"the set-up tells no latency of the {solved.unpriced:,} networks with an accuracy",
             where=f"run {run.folder}", allowed="A latency comes from a table's rows, or from a file's",
             do="Name another set-up",
         )  # fmt: skip
     sentence = str(near)
     return ConfigError(
-        f"none of {len(found.evaluations):,} networks with an accuracy meets the limits "
+        f"none of {len(solved.evaluations):,} networks with an accuracy meets the limits "
         f"{', '.join(map(str, tier.limits))}",
         where=f"run {run.folder}",
         allowed=sentence[0].upper() + sentence[1:],

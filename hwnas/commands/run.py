@@ -22,7 +22,7 @@ from hwnas.workspace.workspace import open_run
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run left: its folder, its tiers, its manifests and its report."""
+    """Results of a run: its folder, its tiers, its manifests and its report."""
 
     folder: Path
     tiers: tuple[TierSearch, ...]
@@ -35,8 +35,8 @@ def run(
 ) -> Outcome:
     """Do all that an experiment asks for; what is done already is not done again.
 
-    Latency comes before training, so that a limit that no network meets is found in time. What can be told of the later
-    stages before that is: see `look_ahead`.
+    Latency comes before training, so that a limit that no network meets is found in time. As far as
+    possible, later stages are checked before that: see `preflight_check`.
     """
     opened, narrator = open_run(reference, runs=runs, narrator=narrator), narrator or NullReporter()
     preflight_check(opened)

@@ -26,26 +26,29 @@ TYPES: Mapping[type, Schema] = {
     str: {"type": "string"},
 }
 DERIVED = ("in_channels", "out_channels", "stride")
-"""Fields of operators that no knob sets: the chain does."""
+"""Fields of operators that are set by the chain and not by a knob."""
 
 
 def schema(kind: Kind) -> Schema:
-    """The schema of a kind of file."""
+    """Return the schema of a kind of file."""
     return _space() if kind == "space" else _experiment()
 
 
 def schema_text(kind: Kind) -> str:
-    """The schema as the file that is shipped."""
+    """Return the schema as the text of the file that is shipped."""
     return json.dumps(schema(kind), indent=1) + "\n"
 
 
 def _experiment() -> Schema:
-    found = Experiment.model_json_schema()
-    return {"$schema": DIALECT, **found, "title": "hwnas experiment"}
+    content = Experiment.model_json_schema()
+    return {"$schema": DIALECT, **content, "title": "hwnas experiment"}
 
 
 def _space() -> Schema:
-    """Stages are checked by operator; where a space names plugins or blocks, an operator may be one of those."""
+    """Return the schema of space files.
+
+    Stages are checked by operator; where a space names plugins or blocks, an operator may be one of those.
+    """
     whole = _whole(1)
     strict, own = {"$ref": "#/$defs/operator"}, {"anyOf": [{"$ref": "#/$defs/operator"}, NAME]}
     return {
@@ -90,7 +93,7 @@ def _ops_of_stages(op: Schema) -> Schema:
 def _definitions() -> Schema:
     whole = _whole(1)
     knobs = {kind: _knobs(kind) for kind in OPERATORS}
-    known = {name: held for found in knobs.values() for name, held in found.items()}
+    known = {name: value for by_name in knobs.values() for name, value in by_name.items()}
     chain = {
         "name": NAME,
         "op": {"description": "an operator or a block; a list is a choice for each layer"},
@@ -110,11 +113,11 @@ def _definitions() -> Schema:
         "block": {"type": "object", "required": ["op"], "properties": {"op": {"type": "string"}}},
         "no_plugins": {
             "properties": {
-                "stages": {"items": {"allOf": [_of_kind(kind, held, tuple(chain)) for kind, held in knobs.items()]}},
+                "stages": {"items": {"allOf": [_of_kind(kind, props, tuple(chain)) for kind, props in knobs.items()]}},
                 "blocks": {
                     "additionalProperties": {
                         "properties": {"op": {"$ref": "#/$defs/operator"}},
-                        "allOf": [_of_kind(kind, held, ("op", "stride")) for kind, held in knobs.items()],
+                        "allOf": [_of_kind(kind, props, ("op", "stride")) for kind, props in knobs.items()],
                     }
                 },
             }
@@ -123,7 +126,7 @@ def _definitions() -> Schema:
 
 
 def _of_kind(kind: str, knobs: Schema, others: tuple[str, ...]) -> Schema:
-    """What may stand where `op` names one operator."""
+    """Return the schema of what may stand where `op` names one operator."""
     return {
         "if": {"properties": {"op": {"const": kind}}, "required": ["op"]},
         "then": {"properties": knobs, "propertyNames": {"enum": sorted({*others, *knobs})}},
@@ -131,7 +134,7 @@ def _of_kind(kind: str, knobs: Schema, others: tuple[str, ...]) -> Schema:
 
 
 def _open(knobs: Schema) -> Schema:
-    """Names alone, for completion: what a knob holds depends on the operator."""
+    """Return the schema of names alone, for completion: what a knob holds depends on the operator."""
     return {name: {} for name in sorted(knobs)}
 
 
@@ -149,7 +152,7 @@ def _typed(hint: Any) -> Schema:
 
 
 def _choice(one: Schema) -> Schema:
-    """One option, a list of them, or a shared choice."""
+    """Return the schema of one option, a list of them, or a shared choice."""
     return {"anyOf": [one, {"type": "array", "items": one, "minItems": 1, "uniqueItems": True}, SHARED]}
 
 

@@ -45,7 +45,7 @@ def score(
     Args:
         target: a space, whose scores go to `runs/<space>-scores`, or an experiment, whose scores go to its run.
         proxies: names in `TRAINING_FREE` or `ENSEMBLES`; the latter rank the networks that are scored together.
-        sample: so many random networks; fewer where the space has no more.
+        sample: number of random networks; fewer where the space has no more.
         architectures: a file with those to score instead: a JSON list, such as a front, or one a line.
         data: a data set's name, `file.py:function`, a YAML mapping as in an experiment, or `noise`. If left out, the
             experiment's data; of a space, noise.
@@ -62,22 +62,22 @@ def score(
     if architectures is not None:
         check_readable(architectures)
     narrator = narrator or NullReporter()
-    with _opened(target, data, seed, runs) as given:
+    with _opened(target, data, seed, runs) as opened:
         from hwnas.accuracy.zero_cost_proxies.population import score_population
 
-        asked = [make_proxy_column(given, name, batch, resolution) for name in dict.fromkeys(proxies)]
+        requested = [make_proxy_column(opened, name, batch, resolution) for name in dict.fromkeys(proxies)]
         if architectures is None:
-            wanted = sample_initial(given.space, sample, given.seed, lambda architecture: True)
+            wanted = sample_initial(opened.space, sample, opened.seed, lambda architecture: True)
         else:
-            wanted = read_architectures(given.space, architectures)
-        store = ScoreStore.open(given.folder / "scores.jsonl")
+            wanted = read_architectures(opened.space, architectures)
+        store = ScoreStore.open(opened.folder / "scores.jsonl")
         for notice in store.notices:
             narrator.info(notice)
-        with narrator.bar(f"scoring {given.space.name}") as bar:
-            scorers = [scorer for one in asked for scorer in one.scorers]
-            found = iter(score_population(wanted, scorers, store, processes=processes, progress=bar.update))
-    columns = {one.name: one.column([next(found) for _ in one.scorers]) for one in asked}
-    scored = _scored(given.space, {one.name: one.producer for one in asked}, wanted, columns)
+        with narrator.bar(f"scoring {opened.space.name}") as bar:
+            scorers = [scorer for one in requested for scorer in one.scorers]
+            scores = iter(score_population(wanted, scorers, store, processes=processes, progress=bar.update))
+    columns = {one.name: one.column([next(scores) for _ in one.scorers]) for one in requested}
+    scored = _scored(opened.space, {one.name: one.producer for one in requested}, wanted, columns)
     if csv is not None:
         write_text(csv, scored.as_csv())
     return scored
@@ -100,7 +100,7 @@ def _scored(
 
 @contextmanager
 def _opened(target: str | Path, data: str | None, seed: int | None, runs: Path) -> Iterator[ScoringTarget]:
-    """The target, its folder locked."""
+    """Yield the target, its folder locked."""
     if is_space(target) is False:
         from hwnas.workspace.supernets import torch_device
 
@@ -118,13 +118,13 @@ def _opened(target: str | Path, data: str | None, seed: int | None, runs: Path) 
 
 
 def _data(text: str, seed: int) -> Dataset | None:
-    """The data set of a name, or of a mapping in YAML; None for noise."""
+    """Return the data set of a name, or of a mapping in YAML; None for noise."""
     from hwnas.data import load_data
 
     if text == NOISE:
         return None
     try:
-        found = parse_yaml(text, where="--data")
+        parsed = parse_yaml(text, where="--data")
     except ConfigError as error:
         raise ConfigError(
             f"`{text}` is no data set: {error.met}",
@@ -132,4 +132,4 @@ def _data(text: str, seed: int) -> Dataset | None:
             allowed="A name, `file.py:function`, `noise`, or a mapping such as `{name: cifar10, path: images.npz}`",
             do="Correct it",
         ) from error
-    return load_data(found if isinstance(found, dict) else text, seed=seed).without_test()
+    return load_data(parsed if isinstance(parsed, dict) else text, seed=seed).without_test()

@@ -52,7 +52,7 @@ class TierSearch:
     evaluations: tuple[Evaluation, ...]
     front: tuple[FrontPoint, ...]
     paused: HostAway | None = None
-    """Why the search waits for its device."""
+    """Reason why the search waits for its device, if it does."""
     conditions: Conditions | None = None
     """Conditions of the search."""
     found: LoadedFront | None = None
@@ -83,7 +83,7 @@ def search(
 
 
 def load_searches(run: Workspace, trained: Trained | None, prices: Mapping[str, CostModels]) -> list[TierSearch]:
-    """The tiers of a run that were searched, as its folder holds them; nothing is written.
+    """Return the tiers of a run that were searched, as its folder holds them; nothing is written.
 
     Raises:
         RunError: a front is missing or damaged, or of other accuracies than the experiment asks for.
@@ -92,15 +92,15 @@ def load_searches(run: Workspace, trained: Trained | None, prices: Mapping[str, 
     for name in run.experiment.tiers:
         if finder_of(run, name) == "ladder":
             continue  # its ladder was climbed, and nothing searched
-        found, evaluations = load_front(run, name, "search", producer=producer), tuple[Evaluation, ...]()
-        if not found.solved_for and found.conditions is not None:
-            evaluations = told_to(run, name, found.conditions.study)
+        front, evaluations = load_front(run, name, "search", producer=producer), tuple[Evaluation, ...]()
+        if not front.solved_for and front.conditions is not None:
+            evaluations = told_to(run, name, front.conditions.study)
             if not evaluations:
-                found = solved_again(run, found, f"its study `{found.conditions.study}` is gone")
-        evaluations = evaluations or found.evaluations
-        stopped = "" if found.solved_for else early_stopping_of(run).reached(evaluations, found.tier)
+                front = solved_again(run, front, f"its study `{front.conditions.study}` is gone")
+        evaluations = evaluations or front.evaluations
+        stopped = "" if front.solved_for else early_stopping_of(run).reached(evaluations, front.tier)
         finished = Finished(len(evaluations), sum(e.failed is not None for e in evaluations), stopped)
-        searched.append(TierSearch(found.tier, finished, evaluations, found.points, None, found.conditions, found))
+        searched.append(TierSearch(front.tier, finished, evaluations, front.points, None, front.conditions, front))
     return searched
 
 
@@ -137,7 +137,7 @@ def search_run(
 
 
 def explain_empty_front(searched: TierSearch) -> str:
-    """A sentence on an empty front: why, and which network came nearest to its limits."""
+    """Return a sentence on an empty front: why it is, and which network came nearest to its limits."""
     if searched.front:
         tier = replace(searched.tier, limits=searched.measured_limits)
         best = nearest(((p.architecture.key, p.final) for p in searched.front), tier)
@@ -145,16 +145,16 @@ def explain_empty_front(searched: TierSearch) -> str:
     tried, failed = len(searched.evaluations), searched.finished.failed
     broken = Counter(limit for evaluation in searched.evaluations for limit in evaluation.broken)
     limits = ", ".join(f"{limit} by {count}" for limit, count in broken.most_common())
-    told = f"; limits were broken: {limits}" if limits else ""
+    broken_limits = f"; limits were broken: {limits}" if limits else ""
     reasons = Counter(e.failed for e in searched.evaluations if e.failed is not None).most_common(1)
     why = f" ({reasons[0][1]} times {reasons[0][0]})" if reasons else ""
     scored = [(e.architecture.key, e.scores) for e in searched.evaluations if e.failed is None]
     near = f"; {one}" if (one := nearest(scored, searched.tier)) is not None and limits else ""
-    return f"none of {tried} networks stands on the front, {failed} could not be scored{why}{told}{near}"
+    return f"none of {tried} networks stands on the front, {failed} could not be scored{why}{broken_limits}{near}"
 
 
 def refuse_empty_fronts(searched: Iterable[TierSearch]) -> None:
-    """Tell of tiers for which no network is left, once all else is done.
+    """Raise EmptyFront if no network is left for a tier, once everything else is done.
 
     Raises:
         EmptyFront: there is one.
@@ -216,7 +216,7 @@ def front_points(
     accuracy_origin: str,
     accuracy: Accuracy,
 ) -> list[FrontPoint]:
-    """The tier's front, each score with where it comes from, accuracies with their standard errors."""
+    """Return the tier's front, each score with its origin, accuracies with their standard errors."""
     metric, latency = (objective.metric for objective in tier.objectives[:2])
     front = []
     for point in tier_front(evaluations, tier, origins_of(tier, accuracy_origin)):
@@ -227,14 +227,14 @@ def front_points(
 
 
 def early_stopping_of(run: Workspace) -> EarlyStopping:
-    """What ends a tier's search before its number of trials."""
+    """Return the conditions that end a tier's search before its number of trials."""
     config = run.experiment.search
     plateau = config.plateau
     return EarlyStopping(config.hours) if plateau is None else EarlyStopping(config.hours, plateau.trials, plateau.gain)
 
 
 def _until_away(job: SearchJob, show: Callable[[Progress], None]) -> tuple[Finished, HostAway | None]:
-    """Search, as far as the tier's device does not go away. The trial in hand is not told then: it is asked again."""
+    """Search until it ends or the tier's device goes away. A trial that it interrupts is asked for again."""
     try:
         return RUNNERS[job.run.experiment.search.runner](job, show), None
     except HostAway as error:
@@ -271,7 +271,7 @@ def _open_study(
 
 
 def _producer(run: Workspace, tier: str, prices: Mapping[str, CostModels]) -> str:
-    """What makes a tier's latencies."""
+    """Return the producer of a tier's latencies."""
     setup = run.experiment.tiers[tier].setup
     if run.is_published(tier):
         return run.published(setup).producer
@@ -279,7 +279,7 @@ def _producer(run: Workspace, tier: str, prices: Mapping[str, CostModels]) -> st
 
 
 def _timed_again(run: Workspace, searched: TierSearch, narrator: Reporter) -> TierSearch:
-    """The tier with its front as it was timed again, on the disk."""
+    """Return the tier with its front timed again and written to disk."""
     name = searched.tier.name
     front = remeasure_front(run, searched.front, run.tier(name, measured=True), narrator)
     path = run.front_path(name)

@@ -1,4 +1,4 @@
-"""Storages of studies: serving one to many clients."""
+"""Serving a storage of studies to many clients."""
 
 from __future__ import annotations
 

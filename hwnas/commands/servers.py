@@ -72,7 +72,7 @@ def dashboard(
 
 
 def viewed(backend: BaseStorage) -> BaseStorage:
-    """The storage, whose trials are from now on read as a page can draw them; what it holds stays as it is."""
+    """Return the storage, its trials read from now on as a page can draw them; its content does not change."""
     read = backend.get_all_trials
 
     def get_all_trials(
@@ -86,19 +86,22 @@ def viewed(backend: BaseStorage) -> BaseStorage:
 
 
 def as_drawn(trial: FrozenTrial) -> FrozenTrial:
-    """A trial of ours: pruned where a limit ended it before all was scored, infeasible where it is over a limit, its
-    reason first, each score an attribute that can be sorted by."""
+    """Return a trial as the dashboard draws it.
+
+    It is pruned where a limit ended it before all was scored, infeasible where it is over a limit, its reason first,
+    each score an attribute that can be sorted by.
+    """
     from optuna.trial import TrialState
 
-    told = trial.user_attrs
-    if "scores" not in told:
+    attributes = trial.user_attrs
+    if "scores" not in attributes:
         return trial
     drawn = copy.copy(trial)
-    if told.get("unscored"):
+    if attributes.get("unscored"):
         drawn.state, drawn.values = TrialState.PRUNED, None  # Optuna wants a number for what was never scored
-    broken = {"over the limit": ", ".join(told["broken"])} if told.get("broken") else {}
-    failed = {"reason": told["reason"]} if "reason" in told else {}
-    rest = {name: value for name, value in told.items() if name not in ("scores", "broken", "unscored", "reason")}
-    drawn.user_attrs = {**broken, **failed, **told["scores"], **rest}
+    broken = {"over the limit": ", ".join(attributes["broken"])} if attributes.get("broken") else {}
+    failed = {"reason": attributes["reason"]} if "reason" in attributes else {}
+    rest = {name: value for name, value in attributes.items() if name not in ("scores", "broken", "unscored", "reason")}
+    drawn.user_attrs = {**broken, **failed, **attributes["scores"], **rest}
     drawn.system_attrs = {**trial.system_attrs, "constraints": list(trial.constraints.values())}  # as the page wants it
     return drawn

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def fronts(
     reference: str | Path, *, runs: Path = Path("runs"), pick: str | None = None, front: FrontSource | None = None
 ) -> list[facts.TierFacts]:
-    """The fronts of a run as its folder holds them.
+    """Return the fronts of a run as its folder holds them.
 
     Args:
         reference: of the run.
@@ -33,17 +33,17 @@ def fronts(
     run = open_run(reference, runs=runs)
     shown = []
     for name in run.experiment.tiers:
-        found = load_front(run, name, front)
+        loaded = load_front(run, name, front)
         if pick is not None:
-            points = [point for point in found.points if point.kept is not False]
-            taken = choose([point.final for point in points], found.tier.objectives, pick)
-            found = replace(found, points=tuple(points[place] for place in taken))
-        shown.append(_front_facts(run, found))
+            points = [point for point in loaded.points if point.kept is not False]
+            taken = choose([point.final for point in points], loaded.tier.objectives, pick)
+            loaded = replace(loaded, points=tuple(points[index] for index in taken))
+        shown.append(_front_facts(run, loaded))
     return shown
 
 
 def solved_facts(solved: ResolvedFront) -> facts.TierFacts:
-    """A front that was solved for, as those of a run are shown; of an empty one it says what comes nearest."""
+    """Return the facts of a front that was solved for, as of a run's fronts; an empty one names the nearest network."""
     experiment, refusal = solved.run.experiment, solved.refusal
     title = f"{experiment.name}, solved for {experiment.tiers[solved.loaded_front.tier.name].setup}"
     shown = replace(_front_facts(solved.run, solved.loaded_front), name=title)
@@ -52,9 +52,9 @@ def solved_facts(solved: ResolvedFront) -> facts.TierFacts:
     return replace(shown, notes=(f"{refusal.met[:1].upper()}{refusal.met[1:]}. {refusal.allowed}.",))
 
 
-def _front_facts(run: Workspace, found: LoadedFront) -> facts.TierFacts:
-    accuracy, latency = (objective.metric for objective in found.tier.objectives[:2])
-    tested = open_bundle(found.folder).test_accuracies
+def _front_facts(run: Workspace, front: LoadedFront) -> facts.TierFacts:
+    accuracy, latency = (objective.metric for objective in front.tier.objectives[:2])
+    tested = open_bundle(front.folder).test_accuracies
     points = tuple(
         facts.FrontPoint(
             p.architecture.key,
@@ -69,40 +69,40 @@ def _front_facts(run: Workspace, found: LoadedFront) -> facts.TierFacts:
             estimated=estimated(p, latency),
             accuracy_error=p.errors.get(accuracy),
         )
-        for p in found.points
+        for p in front.points
     )
     return facts.TierFacts(
-        found.tier.name,
-        run.experiment.setups[run.experiment.tiers[found.tier.name].setup].model_dump(exclude_none=True),
-        accuracy_facts(accuracy, found.source),
-        facts.ObjectiveFacts(latency, "min", latency_origin_of(run, found.tier.name)),
-        found.tier.limits,
+        front.tier.name,
+        run.experiment.setups[run.experiment.tiers[front.tier.name].setup].model_dump(exclude_none=True),
+        accuracy_facts(accuracy, front.source),
+        facts.ObjectiveFacts(latency, "min", latency_origin_of(run, front.tier.name)),
+        front.tier.limits,
         front=points,
-        found_by=found.by,
-        passed=passed_facts(found),
-        notes=found.notes,
+        found_by=front.by,
+        passed=passed_facts(front),
+        notes=front.notes,
     )
 
 
 def accuracy_facts(metric: str, source: AccuracySource) -> facts.ObjectiveFacts:
-    """What is told of a tier's accuracies."""
+    """Return the facts of a tier's accuracies."""
     return facts.ObjectiveFacts(metric, "max", source.origin, source.description)
 
 
 def passed_facts(found: LoadedFront) -> tuple[facts.ObjectiveFacts, ...]:
-    """What is told of the scores of a ladder's rungs before the last one."""
+    """Return the facts of the scores of a ladder's rungs before the last one."""
     if found.halving is None:
         return ()
     return tuple(accuracy_facts(metric, source) for metric, source in found.halving.promoted_sources.items())
 
 
 def latency_origin_of(run: Workspace, tier: str) -> Origin:
-    """How a tier's latencies are marked."""
+    """Return the origin that a tier's latencies are marked with."""
     if run.is_published(tier):
         return "published"
     return "measured" if run.is_live(tier) else "predicted"
 
 
 def estimated(point: FrontPoint, latency: str) -> str:
-    """`3 of 20 operators estimated`, or empty."""
+    """Return `3 of 20 operators estimated`, or an empty string."""
     return point.origin.get(latency, "").partition(", ")[2]

@@ -1,4 +1,4 @@
-"""What a space holds, for people and programs."""
+"""Contents of a space, for people and programs."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from hwnas.space import AnySpace, FunctionSpace, Knob, Space
 from hwnas.traced.operator import Traced
 
 IDENTITY = ("digest", "in_channels", "out_channels")
-"""Knobs of operators that no choice is seen in."""
+"""Knobs of operators that show no choice."""
 
 
 def view(space: AnySpace) -> SpaceView:
-    """A space as it is read: its stages in order with their choices, counts, sizes and costs."""
+    """Return a space as it is read: its stages in order with their choices, counts, sizes and costs."""
     extent, count = extent_of(space), _count(space)
     first = lower(space, space.largest()).operators[0]
     if isinstance(space, FunctionSpace):
@@ -48,7 +48,7 @@ def view(space: AnySpace) -> SpaceView:
 
 
 def space_facts(space: AnySpace) -> dict[str, Any]:
-    """The same as JSON, with all choices by name and the costs of the smallest and the largest network by options."""
+    """Return the same as JSON, all choices by name, with costs of the smallest and the largest network by options."""
     ends = {"smallest": space.smallest(), "largest": space.largest()}
     return {
         **dataclasses.asdict(view(space)),
@@ -65,7 +65,7 @@ def _count(space: AnySpace) -> int | None:
 
 
 def _written(count: int) -> int | None:
-    """The number, if it has no more digits than Python writes."""
+    """Return the number, or None if it has more digits than Python writes."""
     return count if count < 10**sys.int_info.default_max_str_digits else None
 
 
@@ -92,13 +92,13 @@ def _stages(space: Space, extent: Extent) -> Iterable[StageFacts]:
 
 
 def _slot(part: Part) -> StageFacts:
-    """A slot of a function: its knobs are what its operators differ in."""
+    """Return the facts of a slot of a function: its knobs are those that its operators differ in."""
     kinds: dict[str, list[Operator]] = {}
     for operator in part.operators:
         kinds.setdefault(_kind(operator), []).append(operator)
     return StageFacts(
         name=part.name,
-        blocks=tuple(BlockFacts(kind, kind, tuple(_differing(found))) for kind, found in kinds.items()),
+        blocks=tuple(BlockFacts(kind, kind, tuple(_differing(operators))) for kind, operators in kinds.items()),
         depth=KnobFacts("depth", (0, 1) if part.optional else (1,), "stage"),
         width=KnobFacts("width", _values(operator.out_channels for operator in part.operators), "stage"),
         stride=1,
@@ -113,13 +113,13 @@ def _slot(part: Part) -> StageFacts:
 
 
 def _sides(shapes: Iterable[Shape]) -> tuple[int | str, ...]:
-    """The sides of square inputs; of oblong ones both, as 32x48."""
+    """Return the sides of square inputs; of oblong ones both, as 32x48."""
     ordered = sorted(set(shapes))
     return tuple(dict.fromkeys(s[-1] if len(set(s[1:])) < 2 else "x".join(map(str, s[1:])) for s in ordered))
 
 
 def _channels_first(shapes: Iterable[Shape], operators: Iterable[Operator]) -> tuple[Shape, ...]:
-    """Tokens of a module are (tokens, channels), those of our own operators (channels, tokens)."""
+    """Return the shapes with channels first: tokens of a module are (tokens, channels), ours (channels, tokens)."""
     traced = any(isinstance(operator, Traced) for operator in operators)
     return tuple(shape[::-1] if traced and len(shape) == 2 else shape for shape in shapes)
 
@@ -143,5 +143,5 @@ def _knob(name: str, knob: Knob, per: str) -> KnobFacts:
     return KnobFacts(name, knob.options, knob.shared or per)
 
 
-def _span(found: Range) -> Span:
-    return Span(found.least, found.most)
+def _span(extent: Range) -> Span:
+    return Span(extent.least, extent.most)

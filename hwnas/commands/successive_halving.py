@@ -65,7 +65,7 @@ def ladder(
 
 
 def _score(run: Workspace, trained: Trained | None, rung: RungConfig, *, keep: bool) -> tuple[RungConfig, Accuracy]:
-    """A rung with what it scores by. Weights that the last rung trains are kept: they are exported."""
+    """Return a rung with its accuracy. Weights that the last rung trains are kept, since they are exported."""
     ingredients = accuracy_context(run, trained)
     settings = ingredients.settings
     settings = replace(settings, source=rung.score, epochs=rung.epochs or settings.epochs)
@@ -106,13 +106,13 @@ def _climb(
 
 
 def _population(run: Workspace, name: str, count: int, prices: Mapping[str, CostModels]) -> list[Architecture]:
-    """Networks that hold the limits on what costs nothing; those that a search liked come first."""
+    """Return networks within the limits on scores that cost nothing; those on the front of a search come first."""
     known = feasible_scores(run, name, prices)
-    found = read_front(run.front_path(name)) if run.front_path(name).exists() else []
+    front = read_front(run.front_path(name)) if run.front_path(name).exists() else []
     return sample_initial(
         run.space,
         count,
         run.experiment.seed,
         lambda architecture: known(architecture) is not None,
-        first=[*(point.architecture for point in found), run.space.smallest(), run.space.largest()],
+        first=[*(point.architecture for point in front), run.space.smallest(), run.space.largest()],
     )

@@ -16,11 +16,11 @@ if TYPE_CHECKING:  # operators are imported with these, and PyTorch with them: f
 
 
 def lint(tables: Sequence[str | Path], *, format: str | None = None) -> list[Finding]:
-    """What is wrong with tables, hwnas's own or published ones: damage, impossible values, copies, noise.
+    """Return the faults of tables, hwnas's own or published ones: damage, impossible values, copies, noise.
 
     Args:
         tables: files, or names of shipped tables; copies are looked for across all of them.
-        format: the published format of all files; told from their content if left out.
+        format: the published format of all files; recognised by their content if left out.
     """
     files = [find_file(table, "latency_tables") for table in tables]
     from hwnas.latency.linting.lint import lint_tables
@@ -50,7 +50,7 @@ def import_table(
     narrator: Reporter | None = None,
     **setup: Any,
 ) -> Imported:
-    """Write a published table as one of hwnas; `setup` are fields of the set-up that the file does not tell."""
+    """Write a published table as one of hwnas; `setup` are fields of the set-up that the file lacks."""
     paths = [find_file(file, "latency_tables") for file in files]
     from hwnas.latency.published import import_tables
 

@@ -69,7 +69,7 @@ def train_run(run: Workspace, narrator: Reporter) -> Trained:
 
 
 def open_part(folder: Path, number: int) -> WorkerSpec:
-    """What one of several processes trains: all of the run, opened anew from its folder; on GPU `number`, if any."""
+    """Return the work of one of several processes: the run, opened anew from its folder, on GPU `number` if any."""
     import torch
 
     from hwnas.supernet.distributed import WorkerSpec
@@ -90,15 +90,15 @@ def open_part(folder: Path, number: int) -> WorkerSpec:
 
 
 def _finished(run: Workspace, recipe: Recipe) -> bool:
-    """Whether the checkpoints say that nothing is left to train."""
+    """Return whether the checkpoints say that nothing is left to train."""
     from hwnas.supernet.training.checkpoint import checkpoints
 
-    found = checkpoints(run.train_folder)
-    return bool(found) and found[-1].stem == f"checkpoint-{recipe.epochs:04d}"
+    files = checkpoints(run.train_folder)
+    return bool(files) and files[-1].stem == f"checkpoint-{recipe.epochs:04d}"
 
 
 def _sorted(epoch: int, sorting: Sorting) -> str:
-    """What a sorting did, in a line; groups that stay are named with their reason."""
+    """Return a line on what a sorting did; groups that stay are named with their reason."""
     stay = "; ".join(f"{group.name} ({group.fixed})" for group in sorting.fixed)
     kept = f", {len(sorting.fixed)} stay as they are: {stay}" if stay else ""
     return f"before epoch {epoch}: {len(sorting.sorted)} groups of channels sorted{kept}"

@@ -37,7 +37,7 @@ from hwnas.workspace.setups import exporter_of, measurement_protocol
 from hwnas.workspace.spaces import open_space
 
 PATIENCE = 200
-"""After so many draws in a row that bring nothing new, a space is taken to hold no more."""
+"""Number of draws in a row without a new network after which a space is taken to hold no more."""
 
 
 def check(
@@ -62,10 +62,10 @@ def check(
         networks: how many to draw; fewer if the spaces hold fewer.
         space: the space to draw from, instead of those that stand in the table.
         seed: draws the networks and shuffles the sittings.
-        device: this machine's name, where the table's set-up gave it one of its own.
+        device: this machine's name, where the table's set-up gave it a name.
         artifacts: a folder for the model files; those that are there are used.
         plot: an HTML file to write.
-        wait_s: how long this machine is waited for where somebody else measures on it.
+        wait_s: time to wait for this machine while somebody else measures on it.
 
     Raises:
         TableError: this is not the table's set-up, a network's operator has no row, or a file could not be timed.
@@ -73,7 +73,7 @@ def check(
         RunError: `plot` cannot be written.
         ConfigError, SpaceError: no space is known, or it cannot be opened.
     """
-    narrator, found = narrator or NullReporter(), read_table(find_file(table, "latency_tables"))
+    narrator, loaded = narrator or NullReporter(), read_table(find_file(table, "latency_tables"))
     if plot is not None and (why := why_unwritable(plot)):
         raise RunError(
             f"the page cannot be written ({why})", where=str(plot),
@@ -82,22 +82,22 @@ def check(
         )  # fmt: skip
     from hwnas.commands.baselines import baselines  # PyTorch comes with it: the table is looked at first
 
-    runtime, spaces = _runtime_of(found, device), [opened for _, opened in _spaces(found, space)]
-    command = _bench_command(found, space or next(iter(found.spaces.values()), "SPACE"))
-    drawn = sample_unseen(spaces, networks, seed, set(found.checks))
+    runtime, spaces = _runtime_of(loaded, device), [opened for _, opened in _spaces(loaded, space)]
+    command = _bench_command(loaded, space or next(iter(loaded.spaces.values()), "SPACE"))
+    drawn = sample_unseen(spaces, networks, seed, set(loaded.checks))
     if len(drawn) < networks:
         narrator.info(f"the space holds only {counted(len(drawn), 'network')} that are not among the table's checks")
     chains, operators = [network for _, network in drawn], known_operators(*spaces)
-    model = LatencyModel.of(found, bench=command, operators=operators)
+    model = LatencyModel.of(loaded, bench=command, operators=operators)
     estimates = [model.predict(network) for network in chains]
-    guesses, absent = baselines(found, spaces, chains)
-    timing, anchors = measurement_protocol(TimingConfig(), seed), anchors_of(found, operators=operators)
+    guesses, absent = baselines(loaded, spaces, chains)
+    timing, anchors = measurement_protocol(TimingConfig(), seed), anchors_of(loaded, operators=operators)
     narrator.info(_forecast([*chains, *anchors.values()], runtime, timing))
     every = [*chains, *anchors.values()]
     sittings = _sittings(every, runtime, timing, seed, artifacts, LockWait(wait_s, narrator.info), narrator)
     count = len(chains)
-    states = [table_state(found, sitting[:count], list(anchors), sitting[count:]) for sitting in sittings]
-    checked = _checked(found, model, seed, drawn, estimates, sittings[0][:count], states, guesses, absent)
+    states = [table_state(loaded, sitting[:count], list(anchors), sitting[count:]) for sitting in sittings]
+    checked = _checked(loaded, model, seed, drawn, estimates, sittings[0][:count], states, guesses, absent)
     if plot is not None:
         _plot(checked, plot)
     return checked
@@ -112,7 +112,7 @@ def _sittings(
     queue: LockWait,
     narrator: Reporter,
 ) -> list[list[Measurement]]:
-    """The networks, timed in two sittings."""
+    """Return the times of the networks in two sittings."""
     with _folder(artifacts) as folder:
         return [
             _sitting(networks, runtime, replace(timing, seed=seed + 100 * number), folder, queue, narrator, words)
@@ -128,7 +128,7 @@ def _plot(checked: Checked, path: Path) -> None:
 def sample_unseen(
     spaces: Sequence[AnySpace], count: int, seed: int, seen: set[CheckKey]
 ) -> list[tuple[Architecture, Network]]:
-    """Networks that differ from each other and from those seen, fixed by the seed; the spaces take turns.
+    """Return networks that differ from each other and from those seen, fixed by the seed; the spaces take turns.
 
     Raises:
         SpaceError: there is none.
@@ -157,7 +157,7 @@ def sample_unseen(
 
 
 def _runtime_of(table: LatencyTable, device: str | None) -> Runtime:
-    """The table's runtime on this machine; refused unless the whole set-up agrees."""
+    """Return the table's runtime on this machine; raise TableError unless the whole set-up agrees."""
     setup, where = table.setup, str(table.path)
     allowed = "A table is checked on the machine and the runtime that it was measured on"
     if table.origin.kind == "emulated":
@@ -184,7 +184,7 @@ def _runtime_of(table: LatencyTable, device: str | None) -> Runtime:
 
 
 def _spaces(table: LatencyTable, space: str | Path | None) -> list[tuple[str, AnySpace]]:
-    """References and spaces: the one that is named, else those that the table was measured for."""
+    """Return references and spaces: the one that is named, else those that the table was measured for."""
     if space is not None:
         return [(str(space), open_space(space)[0])]
     if not table.spaces:
@@ -263,8 +263,8 @@ def _checked(
     absent: dict[str, str],
 ) -> Checked:
     (measured, drift), (again, drift_again) = ((times.tolist(), drift) for times, drift in states)
-    told = reference_ns(table.rows.values()) is not None
-    raw = [m.median_ms if told else m.low_ms for m in sitting]  # what is corrected are medians
+    has_reference = reference_ns(table.rows.values()) is not None
+    raw = [m.median_ms if has_reference else m.low_ms for m in sitting]  # what is corrected are medians
     predicted = [estimate.ms for estimate in estimates]
     low, high = [estimate.low_ms for estimate in estimates], [estimate.high_ms for estimate in estimates]
     networks = tuple(

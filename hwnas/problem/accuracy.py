@@ -1,4 +1,4 @@
-"""The accuracy of a run's architectures: its source, handed what it asks for."""
+"""The accuracy of a run's architectures: its source, given what it needs."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def accuracy_of(run: Workspace, trained: Trained | None) -> Accuracy:
-    """What scores the run's architectures; `trained` is its supernet, if its source needs one."""
+    """Return the accuracy that scores the run's architectures; `trained` is its supernet, if its source needs one."""
     return make_accuracy(run.source, accuracy_context(run, trained))
 
 
 def make_accuracy(source: AccuracySource, ingredients: AccuracyContext) -> Accuracy:
-    """What a source makes of the ingredients."""
+    """Return the accuracy that a source makes from the ingredients."""
     make: Callable[[AccuracyContext], Accuracy] = member(
         {"it": source.make}, "it", what="source of accuracy", where="accuracy"
     )
@@ -30,7 +30,7 @@ def make_accuracy(source: AccuracySource, ingredients: AccuracyContext) -> Accur
 
 
 def accuracy_context(run: Workspace, trained: Trained | None) -> AccuracyContext:
-    """What a run has for sources of accuracy; its supernet is there only if `trained` is."""
+    """Return the ingredients that a run has for sources of accuracy; its supernet is there only if `trained` is."""
 
     def supernet() -> tuple[Supernet, str]:
         if trained is None:

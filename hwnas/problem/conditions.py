@@ -26,15 +26,15 @@ from hwnas.workspace.halving_results import metric_of
 from hwnas.workspace.workspace import Workspace
 
 OF_TIER = ("objectives", "limits", "setup", "latency")
-"""These may change while accuracies stay as they are."""
+"""Parts that may change while accuracies stay as they are."""
 OF_RUN = ("space", "seed", "data", "train", "accuracy")
-"""The parts that decide an accuracy."""
+"""Parts that decide an accuracy."""
 APART = ("processes", "launcher", "on_divergence", "checkpoint_every", "accumulate")
-"""Of `train`, what does not decide the weights; into how many parts a batch is cut stands as `parts`."""
+"""Keys of `train` that do not decide the weights; the number of parts that a batch is cut into is kept as `parts`."""
 OF_FILES = ("table", "device", "runtime_version", "content")
-"""Keys that only a file tells, under `latency` and `accuracy`."""
+"""Keys under `latency` and `accuracy` that are known from a file only."""
 ELSEWHERE = {"latencies", "table", "python", "ssh_config"}
-"""Keys of a set-up: what stands under `latency` or decides no number."""
+"""Keys of a set-up that are kept under `latency` or decide no number."""
 
 
 @dataclass(frozen=True)
@@ -44,16 +44,16 @@ class Conditions:
     parts: Mapping[str, Any]
     """By the names of `OF_TIER` and `OF_RUN`."""
     producer: str = ""
-    """The maker of the accuracies; empty if it is not known."""
+    """Producer of the accuracies; empty if it is not known."""
     study: str = ""
-    """Of a search, the study that it is the front of."""
+    """Study that a search's front belongs to."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
+        """Return a dictionary that is ready for JSON."""
         return {"producer": self.producer, "study": self.study, **self.parts}
 
     def tier(self, name: str) -> Tier:
-        """Objectives and limits as they were."""
+        """Return the tier with objectives and limits as they were."""
         goals = (text.partition(" ") for text in self.parts["objectives"])
         limits = (text.rsplit(" ", 2) for text in self.parts["limits"])
         return Tier(
@@ -63,7 +63,7 @@ class Conditions:
         )
 
     def unlike(self, now: Conditions, parts: tuple[str, ...]) -> list[str]:
-        """A line for each thing in which they differ: `limits: params <= 40000 then, params <= 4000 now`."""
+        """Return a line for each thing in which they differ: `limits: params <= 40000 then, params <= 4000 now`."""
         return [line for part in parts for line in _unlike(part, self.parts.get(part), now.parts.get(part))]
 
 
@@ -76,7 +76,7 @@ def conditions_of(
     producer: str = "",
     study: str = "",
 ) -> Conditions:
-    """The conditions that the experiment asks for now; of a ladder's front with its last rung, or the metric of it."""
+    """Return the conditions of the experiment as it is now; of a ladder's front with its last rung, or that metric."""
     wanted, accuracy = run.tier(tier), run.experiment.accuracy.model_dump(mode="json")
     if (metric := metric if rung is None else metric_of(rung.score)) is not None:
         wanted = tier_for_rung(wanted, metric)
@@ -101,14 +101,14 @@ def conditions_of(
 
 
 def conditions_path(front: Path) -> Path:
-    """The file of a front's conditions: `conditions/fronts/edge.json` is of `fronts/edge.json`, so that no
+    """Return the file of a front's conditions: `conditions/fronts/edge.json` is of `fronts/edge.json`, so that no
     tier's name can clash with them."""
     return front.parent.parent / "conditions" / front.parent.name / front.name
 
 
 def write_conditions(front: Path, conditions: Conditions) -> None:
-    """Keep what the front in a file was found under, with the file's checksum: written after the front, so a kill
-    between the two is seen."""
+    """Write the conditions of the front in a file, with the file's checksum, after the front, so that a kill between
+    the two is noticed."""
     raw = {"front": sha256_of(front), **conditions.as_dict()}
     write_text(conditions_path(front), json.dumps(raw, indent=1, allow_nan=False) + "\n")
 
@@ -117,7 +117,7 @@ def read_conditions(front: Path) -> tuple[Conditions | None, str]:
     """Return the conditions of the front in a file; None where they are not known, and why.
 
     Raises:
-        RunError: the file that tells it is damaged.
+        RunError: the file that holds them is damaged.
     """
     path = conditions_path(front)
     try:
@@ -137,10 +137,10 @@ def read_conditions(front: Path) -> tuple[Conditions | None, str]:
 
 
 def conditions_in(raw: Fields) -> Conditions:
-    """The conditions in a JSON object.
+    """Return the conditions in a JSON object.
 
     Raises:
-        FieldError: a part is missing, or is no such part.
+        FieldError: a part is missing or malformed.
     """
     parts: dict[str, Any] = {"seed": raw.integer("seed"), "space": raw.text("space")}
     parts |= {name: list(raw.texts(name)) for name in ("objectives", "limits")}
@@ -157,7 +157,7 @@ def conditions_in(raw: Fields) -> Conditions:
 
 
 def space_identity(run: Workspace) -> str:
-    """The space's name and eight digits of its choices, of the networks at both its ends and of its plugins."""
+    """Return the space's name and eight digits of its choices, of the networks at both its ends and of its plugins."""
     space = run.space
     ends = [check_line(lower(space, end)) for end in (space.smallest(), space.largest())]
     choices = [(choice.name, choice.options) for choice in space.choices]
@@ -166,7 +166,7 @@ def space_identity(run: Workspace) -> str:
 
 
 def _latency(run: Workspace, tier: str) -> dict[str, Any]:
-    """The source of the tier's latencies; a file that is not there is left out."""
+    """Return the source of the tier's latencies; a missing file is left out."""
     setup = run.experiment.tiers[tier].setup
     config = run.experiment.setups[setup]
     if config.latencies is not None:
@@ -193,7 +193,7 @@ def _train(run: Workspace) -> dict[str, Any]:
 
 
 def _content(run: Workspace, source: str, file: str) -> str | None:
-    """The digest of a file of accuracies, or of a function's file, if it is there."""
+    """Return the digest of a file of accuracies, or of a function's file, if it exists."""
     path = source.rpartition(":")[0] if ":" in source else file
     if not path or not (there := run.resolve_path(path)).is_file():
         return None

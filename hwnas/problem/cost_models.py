@@ -1,4 +1,4 @@
-"""What is known of an architecture before anything is trained: parameters, MACs, predicted latency and file size."""
+"""Costs of an architecture known before any training: parameters, MACs, predicted latency and file size."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ class CostModels:
     table: LatencyTable
     model: LatencyModel
     energy: EnergyModel | None = None
-    """Where a tier asks for it."""
+    """Model of energy; None if no tier asks for it."""
     peak: PeakModel | None = None
 
     @property
     def digest(self) -> str:
-        """What the model was inferred from: latencies of unlike tables do not mix in a study."""
+        """Digest of the table that the model was inferred from: latencies of different tables do not mix in a study."""
         return table_digest(self.table.path)
 
 
 def header_of(path: Path) -> Setup | None:
-    """The set-up that a table's first line tells; None where there is no table, or it is damaged: its reader tells."""
+    """Return the set-up in a table's first line; None without a table, or if it is damaged, as its reader reports."""
     try:
         with open(path, "rb") as file:
             return read_header(file.readline())[0]
@@ -54,12 +54,12 @@ def header_of(path: Path) -> Setup | None:
 
 
 def table_digest(path: Path) -> str:
-    """Twelve digits of a table's content."""
+    """Return twelve digits of the digest of a table's content."""
     return hashlib.sha256(without_seals(content_of(path))).hexdigest()[:12]
 
 
 def load_cost_models(run: Workspace) -> dict[str, CostModels]:
-    """Table and model of each set-up that a tier predicts from; those that are live or published have none.
+    """Return table and model of each set-up that a tier predicts from; those that are live or published have none.
 
     Raises:
         TableError: a table is missing, damaged or of another set-up.
@@ -69,10 +69,10 @@ def load_cost_models(run: Workspace) -> dict[str, CostModels]:
 
 
 def load_cost_model(run: Workspace, name: str) -> CostModels:
-    """Table and model of one set-up.
+    """Return table and model of one set-up.
 
     Raises:
-        TableError: as `priced_setups`.
+        TableError: as `load_cost_models`.
     """
     _refuse_no_table(run, name)
     for path in (run.table_path(name), run.front_table_path(name)):
@@ -81,7 +81,7 @@ def load_cost_model(run: Workspace, name: str) -> CostModels:
 
 
 def priced_before(run: Workspace, name: str) -> CostModels:
-    """Table and model of a set-up from its table alone: it need not be this machine's, and nothing is written.
+    """Return table and model of a set-up from its table alone: it need not be this machine's, and nothing is written.
 
     Raises:
         TableError: the table is missing, damaged, or of another set-up than the experiment's.
@@ -101,7 +101,7 @@ def _refuse_no_table(run: Workspace, name: str) -> None:
 
 
 def refuse_another_setup(run: Workspace, name: str, path: Path) -> None:
-    """Refuse a table that was measured under another set-up than the experiment's; one that is not there passes.
+    """Refuse a table that was measured under another set-up than the experiment's; a missing one passes.
 
     Raises:
         TableError: it names what differs, and what makes another table.
@@ -111,7 +111,7 @@ def refuse_another_setup(run: Workspace, name: str, path: Path) -> None:
 
 
 def another_setup(run: Workspace, name: str, path: Path) -> TableError | None:
-    """The error for a table that was measured under another set-up than the experiment's; None for any other one."""
+    """Return the error for a table that was measured under another set-up than the experiment's; None for others."""
     if (setup := header_of(path)) is None:
         return None
     wanted = requested_setup(run.experiment.setups[name])
@@ -140,7 +140,7 @@ def _priced(run: Workspace, name: str, table: LatencyTable) -> CostModels:
 
 
 def cost_metric_scorers(run: Workspace, tier: str, prices: Mapping[str, CostModels]) -> dict[str, Scorer]:
-    """Everything about an architecture that needs no training, by metric; of a live tier what needs no device."""
+    """Return scorers that need no training, by metric; of a live tier those that need no device."""
     config = run.experiment.tiers[tier]
     counted: dict[str, Scorer] = {
         "params": lambda a: costs(run.network(a)).params,
@@ -170,18 +170,18 @@ def cost_metric_scorers(run: Workspace, tier: str, prices: Mapping[str, CostMode
 def feasible_scores(
     run: Workspace, tier: str, prices: Mapping[str, CostModels]
 ) -> Callable[[Architecture], Scores | None]:
-    """Architecture -> what the tier limits or minimises, as far as that is known without training; None where that
-    breaks a limit, or where a file of published numbers lacks it."""
+    """Return a function from an architecture to what the tier limits or minimises, as far as that is known without
+    training; None where that breaks a limit, or where a file of published numbers lacks it."""
     known, wanted = cost_metric_scorers(run, tier, prices), run.tier(tier)
     parts: list[Limit | Objective] = [*wanted.limits, *wanted.objectives]
-    asked = dict.fromkeys(part.metric for part in parts if part.metric in known)
+    metrics = dict.fromkeys(part.metric for part in parts if part.metric in known)
 
     def scores(architecture: Architecture) -> Scores | None:
         try:
-            found = {metric: known[metric](architecture) for metric in asked}
+            values = {metric: known[metric](architecture) for metric in metrics}
         except NoScore:
             return None
-        return None if wanted.broken(found) else found
+        return None if wanted.broken(values) else values
 
     return scores
 
@@ -195,27 +195,27 @@ def _peak_mb(run: Workspace, model: PeakModel, architecture: Architecture) -> fl
 
 
 def notices(run: Workspace, prices: Mapping[str, CostModels]) -> list[str]:
-    """What the user should know of the latencies that the tiers are searched with."""
-    told = []
+    """Return notices for the user on the latencies that the tiers are searched with."""
+    lines = []
     for name, tier in run.experiment.tiers.items():
         if run.is_published(name):
-            told.append(f"{name}: latencies are published, {run.published(tier.setup).told}")
+            lines.append(f"{name}: latencies are published, {run.published(tier.setup).told}")
         if tier.setup not in prices:
             continue
         model, confidence = prices[tier.setup].model, tier.limits.confidence
         if slowed := throttled(prices[tier.setup].table):
-            told.append(
+            lines.append(
                 f"{name}: the table of `{tier.setup}`: {counted(len(prices[tier.setup].table.rows), 'row')}{slowed}"
             )
         if confidence is not None and model.posterior is None:
-            told.append(
+            lines.append(
                 f"{name}: the table of `{tier.setup}` holds under {FEWEST_CHECKS} whole networks, so the limit's "
                 f"confidence of {confidence:g} rests on the spread of the rows alone, not on how far their sum is off"
             )
-    return told
+    return lines
 
 
 def latency_origin(model: LatencyModel, network: Network) -> str:
-    """Where a predicted latency comes from, in a front's words."""
+    """Return the origin of a predicted latency, in a front's words."""
     estimated = model.estimated_rows(list(network.links))
     return f"predicted, {estimated} of {len(network.operators)} operators estimated" if estimated else "predicted"

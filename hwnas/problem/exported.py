@@ -1,4 +1,4 @@
-"""Earlier exports against the experiment as it is now; and fronts from which nothing can be."""
+"""Comparison of earlier exports with the experiment as it is now; fronts from which nothing can be exported."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from hwnas.search.nearest import Nearest, nearest
 from hwnas.workspace.workspace import Workspace
 
 OF_SETUP = ("runtime", "threads", "batch", "precision", "accelerator")
-"""Fields by which a manifest of an earlier version tells its set-up."""
+"""Fields of the set-up in a manifest of an earlier version."""
 
 
 def refuse_empty(run: Workspace, empty: Sequence[LoadedFront], manifests: Sequence[Path]) -> None:
-    """Tell of fronts from which no file can be made, once the others are exported.
+    """Raise EmptyFront for fronts from which no file can be made, once the others are exported.
 
     Raises:
         EmptyFront: there is one.
     """
     if not empty:
         return
-    names = ", ".join(f"`{found.display_name}`" for found in empty)
-    near = [_nearest(run, found) for found in empty]
+    names = ", ".join(f"`{front.display_name}`" for front in empty)
+    near = [_nearest(run, front) for front in empty]
     nearby = "".join(f"; {one}" for one in near if one is not None)
     wrote = f". Written: {', '.join(map(str, manifests))}" if manifests else ""
     raise EmptyFront(
@@ -38,10 +38,10 @@ def refuse_empty(run: Workspace, empty: Sequence[LoadedFront], manifests: Sequen
 
 
 def exported_under(run: Workspace, found: LoadedFront, manifest: Mapping[str, Any]) -> list[str]:
-    """In what a manifest's conditions differ from those of a front as it is read now, a line each.
+    """Return the differences of a manifest's conditions from those of a front as it is read now, a line each.
 
     Raises:
-        ValueError: it holds conditions that are none.
+        ValueError: its conditions are malformed.
     """
     if "conditions" in manifest and found.conditions is not None:
         then = conditions_in(Fields(manifest).object("conditions"))
@@ -60,13 +60,13 @@ def exported_under(run: Workspace, found: LoadedFront, manifest: Mapping[str, An
     ]  # fmt: skip
 
 
-def _nearest(run: Workspace, found: LoadedFront) -> Nearest | None:
-    """The network that came nearest to the limits of an empty front."""
-    if found.points:
-        return nearest(((p.architecture.key, p.final) for p in found.points), found.tier)
-    evaluations = found.evaluations
-    if not evaluations and found.conditions is not None and found.halving is None:
-        evaluations = told_to(run, found.tier.name, found.conditions.study)
-    elif not evaluations and found.halving is not None:
-        evaluations = found.halving.top_rung.evaluations
-    return nearest(((e.architecture.key, e.scores) for e in evaluations if e.failed is None), found.tier)
+def _nearest(run: Workspace, front: LoadedFront) -> Nearest | None:
+    """Return the network that came nearest to the limits of an empty front."""
+    if front.points:
+        return nearest(((p.architecture.key, p.final) for p in front.points), front.tier)
+    evaluations = front.evaluations
+    if not evaluations and front.conditions is not None and front.halving is None:
+        evaluations = told_to(run, front.tier.name, front.conditions.study)
+    elif not evaluations and front.halving is not None:
+        evaluations = front.halving.top_rung.evaluations
+    return nearest(((e.architecture.key, e.scores) for e in evaluations if e.failed is None), front.tier)

@@ -1,4 +1,4 @@
-"""Whether a tier's limits can be met, told before anything expensive: reachable ranges, and shares of the space."""
+"""Feasibility of a tier's limits, checked before anything expensive: reachable ranges, and shares of the space."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from hwnas.workspace.workspace import Workspace, open_run
 
 DRAWN = 1_000_000
 QUICK = 20_000
-"""So many are drawn before a search."""
+"""Number of networks that are drawn before a search."""
 SLOW_SAMPLE = 2_000
-"""So many networks are looked at where a metric is told of one network at a time."""
+"""Number of networks that are looked at where a metric is computed for one network at a time."""
 LOOKED_UP = 50_000
 """The same where the metric stands in a file."""
 SUMS = {"params": 0, "macs": 1}
-"""What a network's operators sum up to, and in which column of a sample's sums."""
+"""Columns of a sample's sums, by the metric that is a sum over a network's operators."""
 PEAK_METRIC = "activation_kib"
-"""What the largest of them tells."""
+"""Metric that is the largest value over a network's operators."""
 PATIENCE_S = 20.0
-"""Operators are costed for so long at most; after that the networks looked at are those whose operators are known."""
+"""Seconds that operators are costed for at most; after that, networks with operators not yet costed are left out."""
 FIRST = 1_000
 
 Floats = NDArray[np.float64]
@@ -45,27 +45,27 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class LimitReport:
-    """How far a limited metric reaches, and how much of the space is inside the limit."""
+    """The range of a limited metric, and the share of the space that is inside the limit."""
 
     limit: Limit
     least: float | None = None
     most: float | None = None
     exact: bool = False
-    """Whether the range is that of all networks; else of those looked at."""
+    """True if the range is that of all networks; else it is of those looked at."""
     share: float | None = None
-    """Of the space's architectures, those inside."""
+    """Share of the space's architectures that is inside."""
     error: float | None = None
-    """Standard error of the share; 0 where all networks were looked at, and there alone."""
+    """Standard error of the share; 0 if, and only if, all networks were looked at."""
     networks: int = 0
-    """Distinct networks that were looked at."""
+    """Number of distinct networks that were looked at."""
     missing: int = 0
-    """Of these, so many have no such number in a file; they count as outside."""
+    """Number of these that have no such number in a file; they count as outside."""
     unjudged: str = ""
-    """Why nothing is known; empty where something is."""
+    """Reason why nothing is known; empty if something is."""
 
     @property
     def empty(self) -> bool:
-        """Whether no network is inside."""
+        """True if no network is inside."""
         return not self.unjudged and not self.share and not self._reached
 
     @property
@@ -76,36 +76,36 @@ class LimitReport:
 
 @dataclass(frozen=True)
 class Feasible:
-    """What is known of a tier's limits before its search."""
+    """Findings on a tier's limits before its search."""
 
     tier: str
     limits: tuple[Limit, ...]
     reaches: tuple[LimitReport, ...]
     share: float | None
-    """Of the space's architectures, those inside all limits that could be judged; None where none could."""
+    """Share of the space's architectures inside all limits that could be judged; None if none could."""
     error: float | None
-    """As of a `Reach`."""
+    """Standard error of the share, as of a `LimitReport`."""
     networks: int
     inside: int
-    """So many of the distinct networks that were looked at are inside."""
+    """Number of the distinct networks looked at that are inside."""
 
     @property
     def whole(self) -> bool:
-        """Whether all networks of the space were looked at."""
+        """True if all networks of the space were looked at."""
         return self.error == 0
 
     @property
     def unjudged(self) -> int:
-        """So many limits could not be judged: the share does not know of them."""
+        """Number of limits that could not be judged; the share leaves them out."""
         return sum(bool(reach.unjudged) for reach in self.reaches)
 
     @property
     def empty(self) -> bool:
-        """Whether none of the networks looked at meets all limits."""
+        """True if none of the networks looked at meets all limits."""
         return any(reach.empty for reach in self.reaches) or (self.share is not None and not self.inside)
 
     def as_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
+        """Return a dictionary that is ready for JSON."""
         return {
             "limits": [
                 {
@@ -124,12 +124,12 @@ class Feasible:
 def feasible(
     reference: str | Path, *, runs: Path = Path("runs"), networks: int = DRAWN, seed: int = 0
 ) -> list[Feasible]:
-    """What each tier's limits leave of the space. Needs no supernet; what lacks a table is said and not judged.
+    """Return what each tier's limits leave of the space. Needs no supernet; what lacks a table is named, not judged.
 
     Args:
         reference: of the experiment.
         runs: folder of runs.
-        networks: so many are drawn, uniformly over architectures; a space that has no more is looked at whole.
+        networks: number to draw, uniformly over architectures; a space that has no more is looked at whole.
         seed: of the drawing.
     """
     run, prices, reasons = open_run(reference, runs=runs), dict[str, CostModels](), dict[str, str]()
@@ -153,7 +153,7 @@ def raise_if_infeasible(tier: Feasible) -> None:
     """Refuse limits that no network meets.
 
     Raises:
-        ConfigError: none of those looked at meets all limits of the tier; it tells the ranges that they reach.
+        ConfigError: none of those looked at meets all limits of the tier; it names the ranges that they reach.
     """
     if not tier.empty:
         return
@@ -173,7 +173,7 @@ def check_limits(run: Workspace, prices: Mapping[str, CostModels]) -> None:
     """Refuse a limit that no network meets, before anything is trained.
 
     Raises:
-        ConfigError: none of the networks looked at meets all limits of a tier; it tells the range that they reach. Or a
+        ConfigError: none of the networks looked at meets all limits of a tier; it names the range that they reach. Or a
             limit is on file sizes, and the table holds none.
         TableError: one of them has an operator without a row.
     """
@@ -197,21 +197,21 @@ def _no_sizes(tier: str, table: LatencyTable) -> ConfigError:
 
 @dataclass(frozen=True)
 class Sample:
-    """Distinct networks of a space, and how often each was drawn; each once where they are all of them."""
+    """Distinct networks of a space, and the number of times each was drawn; once each if they are the whole space."""
 
     codebook: Codebook
     codes: Codes
     times: NDArray[np.intp]
-    """0 for the smallest and the largest network, unless they were drawn."""
+    """Number of times each was drawn; 0 for the smallest and the largest network, unless they were drawn."""
     costs: Mapping[str, Floats]
     """Parameters, MACs and activations of each network, by metric, as far as a tier limits them."""
     whole: bool
-    """Whether these are all networks of the space."""
+    """True if these are all networks of the space."""
 
     @classmethod
     def drawn(cls, run: Workspace, count: int, seed: int) -> Sample:
-        """All networks, if there are no more than `count`; else so many drawn uniformly, and both ends. As many of them
-        as could be costed in `PATIENCE_S`."""
+        """Return all networks, if there are no more than `count`; else that many drawn uniformly, and both ends. As
+        many of them as could be costed in `PATIENCE_S`."""
         codebook, rng = run.codebook, np.random.default_rng(seed)
         ends = codebook.encode([run.space.smallest(), run.space.largest()])
         whole = _has_at_most(run.space, count)
@@ -224,7 +224,7 @@ class Sample:
         return cls(codebook, codes, times, costs, whole and known == len(drawn))
 
     def subsample(self, most: int) -> NDArray[np.intp]:
-        """Places of so many networks at most: both ends and what was drawn, in no order that matters."""
+        """Return indices of at most `most` networks: both ends and drawn ones, in an arbitrary order."""
         return np.random.default_rng(0).permutation(len(self.codes))[:most]
 
 
@@ -233,9 +233,9 @@ class SampledCosts:
     """A metric of a sample."""
 
     values: Floats
-    """(networks,) NaN where it is not known."""
+    """(networks,) values, NaN where not known."""
     looked_at: NDArray[np.bool_]
-    """(networks,) of which networks it was asked."""
+    """(networks,) True for networks whose value was looked up."""
 
 
 def _has_at_most(space: AnySpace, count: int) -> bool:
@@ -246,7 +246,7 @@ def _has_at_most(space: AnySpace, count: int) -> bool:
 
 
 def _costed(codebook: Codebook, codes: Codes, limited: Collection[str]) -> int:
-    """Of how many of the networks all operators are costed after `PATIENCE_S`, as far as limits ask."""
+    """Return the number of networks whose operators are all costed after `PATIENCE_S`, as far as limits need that."""
     from hwnas.ops.costs import operator_costs, operator_sums
 
     if not {*SUMS, PEAK_METRIC}.intersection(limited):
@@ -255,20 +255,20 @@ def _costed(codebook: Codebook, codes: Codes, limited: Collection[str]) -> int:
     started, known, done, size = time.monotonic(), set[int](), 0, FIRST
     while done < len(codes) and (done == 0 or time.monotonic() - started < PATIENCE_S):
         used, links = codebook.used(codes[done : done + size]), codebook.links
-        for place in used.tolist():
-            if place not in known:
-                cost(*links[place])
-                known.add(place)
+        for index in used.tolist():
+            if index not in known:
+                cost(*links[index])
+                known.add(index)
         done, size = done + size, 2 * size
     return min(done, len(codes))
 
 
 def _costs(codebook: Codebook, codes: Codes, limited: Collection[str]) -> dict[str, Floats]:
-    found: dict[str, Floats] = {}
+    result: dict[str, Floats] = {}
     if not SUMS.keys().isdisjoint(limited):
         sums = population_sums(codebook, codes).astype(np.float64)
-        found = {metric: sums[:, column] for metric, column in SUMS.items()}
-    return {**found, PEAK_METRIC: population_activation(codebook, codes) / 1024} if PEAK_METRIC in limited else found
+        result = {metric: sums[:, column] for metric, column in SUMS.items()}
+    return {**result, PEAK_METRIC: population_activation(codebook, codes) / 1024} if PEAK_METRIC in limited else result
 
 
 def _judged(
@@ -281,18 +281,18 @@ def _judged(
     seen = {limit.metric: _seen(run, limit.metric, latency, prices.get(config.setup), scorers, sample)
             for limit in tier.limits}  # fmt: skip
     reaches = tuple(
-        LimitReport(limit, unjudged=_unjudged(run, name, limit, reasons)) if (found := seen[limit.metric]) is None
-        else _reach(run, limit, found, sample)
+        LimitReport(limit, unjudged=_unjudged(run, name, limit, reasons)) if (sampled := seen[limit.metric]) is None
+        else _reach(run, limit, sampled, sample)
         for limit in tier.limits
     )  # fmt: skip
-    judged = [(limit, found) for limit in tier.limits if (found := seen[limit.metric]) is not None]
+    judged = [(limit, sampled) for limit in tier.limits if (sampled := seen[limit.metric]) is not None]
     return Feasible(name, tier.limits, reaches, *_share(judged, sample))
 
 
 def _seen(
     run: Workspace, metric: str, latency: str, price: CostModels | None, scorers: Mapping[str, Scorer], sample: Sample
 ) -> SampledCosts | None:
-    """A metric of the sample; None where nothing knows it."""
+    """Return a metric of the sample; None if it is not known."""
     everywhere = np.ones(len(sample.codes), dtype=np.bool_)
     if metric in sample.costs:
         return SampledCosts(sample.costs[metric], everywhere)
@@ -308,9 +308,9 @@ def _seen(
     places = sample.subsample(LOOKED_UP if isinstance(scorer, TableMetric) else SLOW_SAMPLE)
     seen = SampledCosts(np.full(len(sample.codes), np.nan), ~everywhere)
     seen.looked_at[places] = True
-    for place, architecture in zip(places.tolist(), sample.codebook.decode(sample.codes[places]), strict=True):
+    for index, architecture in zip(places.tolist(), sample.codebook.decode(sample.codes[places]), strict=True):
         try:
-            seen.values[place] = scorer(architecture)
+            seen.values[index] = scorer(architecture)
         except NoScore:
             continue
     return seen
@@ -339,7 +339,7 @@ def _reach(run: Workspace, limit: Limit, seen: SampledCosts, sample: Sample) -> 
 
 
 def _exact(run: Workspace, metric: str) -> Range | None:
-    """The range over all networks, where it is known exactly."""
+    """Return the range over all networks if it is known exactly, else None."""
     if metric not in ("params", "macs"):
         return None
     extent = extent_of(run.space)
@@ -347,10 +347,11 @@ def _exact(run: Workspace, metric: str) -> Range | None:
 
 
 def _share(judged: Sequence[tuple[Limit, SampledCosts]], sample: Sample) -> tuple[float | None, float | None, int, int]:
-    """The share inside all these limits, its standard error, and how many distinct networks it rests on and holds.
+    """Return the share inside all these limits, its standard error, and how many distinct networks it rests on and
+    holds.
 
-    The error is the deviation of what is believed of the share after the draws, if nothing was before. It is 0 for a
-    whole space only: none of a few networks inside does not say that there is none.
+    The error is the standard deviation of the posterior of the share, from a flat prior. It is 0 for a whole space
+    only: none of a few networks inside does not mean that there is none.
     """
     if not judged:
         return None, None, len(sample.codes), 0
@@ -359,10 +360,10 @@ def _share(judged: Sequence[tuple[Limit, SampledCosts]], sample: Sample) -> tupl
     for limit, seen in judged:
         within = seen.values <= limit.bound if limit.side == "most" else seen.values >= limit.bound
         inside &= within  # what is not known compares as outside
-    draws, met = int(sample.times[looked].sum()), int(sample.times[inside].sum())
+    draws, hits = int(sample.times[looked].sum()), int(sample.times[inside].sum())
     if not draws:
         return None, None, int(looked.sum()), int(inside.sum())
-    believed = (met + 1) / (draws + 2)
+    believed = (hits + 1) / (draws + 2)
     whole = sample.whole and bool(looked.all())
     error = 0.0 if whole else math.sqrt(believed * (1 - believed) / (draws + 3))
-    return met / draws, error, int(looked.sum()), int(inside.sum())
+    return hits / draws, error, int(looked.sum()), int(inside.sum())

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class FineTuneResult:
-    """What is exported in place of a network, and what a manifest tells of it."""
+    """A module that is exported in place of a network, and the manifest's entry on it."""
 
     module: nn.Module
     manifest_entry: dict[str, Any]
     better: bool
-    """Whether it is another one than before."""
+    """True if it differs from the one before."""
 
 
 def tune(
@@ -38,21 +38,21 @@ def tune(
     start: nn.Module,
     on_epoch: Callable[[int, int], None],
 ) -> FineTuneResult:
-    """The network trained on from the weights of `start` for `export.fine_tune_epochs`, where that beats `before`.
+    """Return the network trained on from `start` for `export.fine_tune_epochs`, where that beats `before`.
 
-    Better is told by validation images. Each epoch is kept in the run folder: an export that was interrupted ends with
-    the same weights as one that was not, and another export does not train again. A training that diverges leaves the
-    network as it was; the reason is told.
+    Validation images decide which is better. Each epoch is kept in the run folder: an export that was interrupted ends
+    with the same weights as one that was not, and another export does not train again. A training that diverges leaves
+    the network as it was; the reason is returned.
     """
     from hwnas.accuracy.trained import short
     from hwnas.supernet import accuracy
     from hwnas.supernet.training.standalone import train_standalone, weights_digest
 
     ingredients = accuracy_context(run, trained)
-    asked = replace(ingredients.settings, source="short", epochs=run.experiment.export.fine_tune_epochs)
-    recipe = short(replace(ingredients, settings=asked)).recipe
+    settings = replace(ingredients.settings, source="short", epochs=run.experiment.export.fine_tune_epochs)
+    recipe = short(replace(ingredients, settings=settings)).recipe
     dataset, seed = run.dataset.without_test(), run.experiment.seed
-    told: dict[str, Any] = {"epochs": recipe.epochs, "learning_rate": recipe.learning_rate}
+    entry: dict[str, Any] = {"epochs": recipe.epochs, "learning_rate": recipe.learning_rate}
     folder = run.folder / "fine_tuned" / f"{architecture.key}-{weights_digest(start)}-{recipe.epochs}"
     scores = {"before": _measured(accuracy(before, network, dataset.validation), len(dataset.validation))}
     try:
@@ -62,12 +62,12 @@ def tune(
         )  # fmt: skip
     except TrainingError as error:
         return FineTuneResult(
-            before, {**told, "validation_top1": scores, "shipped": "before", "failed": error.met}, False
+            before, {**entry, "validation_top1": scores, "shipped": "before", "failed": error.met}, False
         )
     scores["after"] = _measured(accuracy(after, network, dataset.validation), len(dataset.validation))
     better = scores["after"]["value"] >= scores["before"]["value"]
-    told |= {"validation_top1": scores, "shipped": "after" if better else "before"}
-    return FineTuneResult(after if better else before, told, better)
+    entry |= {"validation_top1": scores, "shipped": "after" if better else "before"}
+    return FineTuneResult(after if better else before, entry, better)
 
 
 def _measured(share: float, count: int) -> dict[str, Any]:

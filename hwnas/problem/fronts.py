@@ -1,8 +1,8 @@
-"""The front of a tier, by what found it: the search, or the ladder. Whoever reads a front reads it here.
+"""The front of a tier, by its finder: the search, or the ladder. All reading of fronts is done here.
 
-A front is as it was written only under the conditions that it was found under. Where the tier or its set-up has changed
-since, it is solved again from stored accuracies, and that is said; where the accuracies are of something else, it is
-refused.
+A front is valid as it was written only under the conditions that it was found under. Where the tier or its set-up has
+changed since, it is solved again from stored accuracies, which is reported; where the accuracies are of something else,
+it is refused.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ class LoadedFront:
     tier: Tier
     """As its finder sees it: the score of a ladder's last rung stands in the place of accuracy."""
     source: AccuracySource
-    """Where that accuracy comes from."""
+    """Source of that accuracy."""
     points: tuple[FrontPoint, ...]
     folder: Path
-    """Where its files are exported to."""
+    """Folder that its files are exported to."""
     halving: HalvingResult | None = None
     """The way up the ladder, of a ladder's front."""
     conditions: Conditions | None = None
@@ -59,11 +59,11 @@ class LoadedFront:
 
     @property
     def producer(self) -> str | None:
-        """What made a ladder's last scores."""
+        """Producer of a ladder's last scores."""
         return None if self.halving is None else self.halving.top_rung.producer
 
     def weights(self, run: Workspace, architecture: Architecture) -> Path | None:
-        """The file of the weights with which the ladder scored an architecture, if it trained and kept them."""
+        """Return the file of the weights with which the ladder scored an architecture, if it trained and kept them."""
         if self.halving is None:
             return None
         from hwnas.accuracy.trained import training_folder, weights_path
@@ -95,17 +95,17 @@ class LoadedFront:
 
 
 def front_file(run: Workspace, name: str, by: FrontSource) -> Path:
-    """The file of a tier's front."""
+    """Return the file of a tier's front."""
     return run.front_path(name) if by == "search" else halving_front_path(run, name)
 
 
 def finder_of(run: Workspace, name: str) -> FrontSource:
-    """Whose front a tier has: the search's, or the ladder's where nothing was searched."""
+    """Return the finder of a tier's front: the search, or the ladder where nothing was searched."""
     return "ladder" if not run.front_path(name).exists() and halving_path(run, name).exists() else "search"
 
 
 def load_front(run: Workspace, name: str, by: FrontSource | None = None, *, producer: str | None = None) -> LoadedFront:
-    """A tier's front under the conditions that the experiment asks for now.
+    """Return a tier's front under the conditions of the experiment as it is now.
 
     Args:
         run: the run.
@@ -114,31 +114,31 @@ def load_front(run: Workspace, name: str, by: FrontSource | None = None, *, prod
         producer: what makes the run's accuracies now, if it is known; the front of another one is refused.
 
     Raises:
-        RunError: it is not there, or damaged, or its accuracies are of something else than the experiment asks for.
+        RunError: it is missing or damaged, or its accuracies are of something else than the experiment asks for.
         TableError: the set-up has changed, and there is no table of it.
     """
     by = by or finder_of(run, name)
-    found, path = _written(run, name, by), front_file(run, name, by)
+    front, path = _written(run, name, by), front_file(run, name, by)
     known, why = _known(path)
     now = _current(run, name, by, known)
-    known = known or _vouched(run, found, now)
+    known = known or _vouched(run, front, now)
     if known is None:
-        return _solved_again(run, found, now, (why,), producer)
+        return _solved_again(run, front, now, (why,), producer)
     if changed := known.unlike(now, OF_RUN):
-        raise _refused(run, found, path, changed, "accuracies of other conditions are not these networks'")
+        raise _refused(run, front, path, changed, "accuracies of other conditions are not these networks'")
     if producer is not None and by == "search" and known.producer != producer:
         changed = [f"accuracies of `{known.producer}` then, `{producer}` now"]
-        raise _refused(run, found, path, changed, "the weights were trained anew since")
+        raise _refused(run, front, path, changed, "the weights were trained anew since")
     if changed := known.unlike(now, OF_TIER):
         try:
-            return _solved_again(run, found, now, changed, known.producer)
+            return _solved_again(run, front, now, changed, known.producer)
         except HwnasError as error:
-            raise _refused(run, found, path, changed, f"{error.where}: {error.met}", error) from error
-    return replace(found, conditions=known)
+            raise _refused(run, front, path, changed, f"{error.where}: {error.met}", error) from error
+    return replace(front, conditions=known)
 
 
 def solved_again(run: Workspace, found: LoadedFront, why: str) -> LoadedFront:
-    """A front that is solved again because what it rests on is gone.
+    """Return a front that is solved again because what it rests on is gone.
 
     Raises:
         HwnasError: nothing is stored that it could be solved from.
@@ -148,7 +148,7 @@ def solved_again(run: Workspace, found: LoadedFront, why: str) -> LoadedFront:
 
 
 def _current(run: Workspace, name: str, by: FrontSource, known: Conditions | None) -> Conditions:
-    """The conditions of the experiment as it is now; `known` ones of a ladder count where it names no rungs."""
+    """Return the conditions of the experiment as it is now; `known` ones of a ladder count where it names no rungs."""
     if by == "search":
         return conditions_of(run, name)
     rungs = run.experiment.search.ladder
@@ -161,7 +161,7 @@ def _current(run: Workspace, name: str, by: FrontSource, known: Conditions | Non
 
 
 def conditions_known(run: Workspace, name: str, by: FrontSource) -> tuple[Conditions | None, Conditions]:
-    """The conditions of a tier's front, None if they are not known, and those of the experiment as it is now.
+    """Return the conditions of a tier's front, None if they are not known, and those of the experiment as it is now.
 
     Raises:
         RunError: the front, or what it was found under, cannot be read.
@@ -193,17 +193,17 @@ def _known(path: Path) -> tuple[Conditions | None, str]:
         return None, error.met
 
 
-def _vouched(run: Workspace, found: LoadedFront, now: Conditions) -> Conditions | None:
-    """The conditions of the study that a front of an earlier version is of."""
-    if found.by == "ladder":
+def _vouched(run: Workspace, front: LoadedFront, now: Conditions) -> Conditions | None:
+    """Return the conditions of the study that a front of an earlier version belongs to."""
+    if front.by == "ladder":
         return None
     from hwnas.problem.vouching import vouched
 
-    return vouched(run, found.tier, found.points, now)
+    return vouched(run, front.tier, front.points, now)
 
 
 def _written(run: Workspace, name: str, by: FrontSource) -> LoadedFront:
-    """A front as its finder wrote it."""
+    """Return a front as its finder wrote it."""
     if by == "ladder":
         climb = load_halving_result(run, name)
         return LoadedFront(
@@ -221,34 +221,34 @@ def _written(run: Workspace, name: str, by: FrontSource) -> LoadedFront:
 
 
 def _solved_again(
-    run: Workspace, found: LoadedFront, now: Conditions, changed: Sequence[str], producer: str | None
+    run: Workspace, front: LoadedFront, now: Conditions, changed: Sequence[str], producer: str | None
 ) -> LoadedFront:
-    """The front of stored accuracies under the present conditions, with what was measured under them."""
+    """Return the front of stored accuracies under the present conditions, with what was measured under them."""
     from hwnas.problem.cost_models import priced_before
     from hwnas.problem.remeasure import timed_before
     from hwnas.problem.resolve import answer
 
-    name, measured = found.tier.name, run.tier(found.tier.name, measured=True)
+    name, measured = front.tier.name, run.tier(front.tier.name, measured=True)
     setup = run.experiment.tiers[name].setup
     live = run.is_live(name) or run.is_published(name)
     prices: Mapping[str, CostModels] = {} if live else {setup: priced_before(run, setup)}
-    if found.halving is not None:
-        producer, measured = found.halving.top_rung.producer, tier_for_rung(measured, found.halving.top_rung.metric)
-    solved = answer(run, found.tier, found.source, prices, producer)
+    if front.halving is not None:
+        producer, measured = front.halving.top_rung.producer, tier_for_rung(measured, front.halving.top_rung.metric)
+    solved = answer(run, front.tier, front.source, prices, producer)
     points = tuple(timed_before(run, solved.points, measured))
-    points = points if found.halving is None else passed_by(found.halving, points)
+    points = points if front.halving is None else passed_by(front.halving, points)
     conditions = replace(now, producer=solved.producer)
     return replace(
-        found, points=points, conditions=conditions, solved_for=tuple(changed), evaluations=solved.evaluations
+        front, points=points, conditions=conditions, solved_for=tuple(changed), evaluations=solved.evaluations
     )
 
 
 def _refused(
-    run: Workspace, found: LoadedFront, path: Path, changed: Sequence[str], why: str, error: HwnasError | None = None
+    run: Workspace, front: LoadedFront, path: Path, changed: Sequence[str], why: str, error: HwnasError | None = None
 ) -> RunError:
-    verb = "search" if found.halving is None else "ladder"
+    verb = "search" if front.halving is None else "ladder"
     return RunError(
-        f"the front of `{found.display_name}` was found under other conditions ({'; '.join(changed)})", where=str(path),
+        f"the front of `{front.display_name}` was found under other conditions ({'; '.join(changed)})", where=str(path),
         allowed=f"A front is read under the conditions that it was found under, or solved again from what is stored; "
         f"here {why}",
         do=error.do if error is not None else f"Restore the experiment; or run `{run.command(verb)}`, under a new "

@@ -30,7 +30,7 @@ class SetupHost:
     setup: str
     live: LiveConfig
     narrator: Reporter = field(default_factory=NullReporter)
-    """Hears that others measure there; it shows no bar for each network."""
+    """Reporter that is informed if others measure there; it shows no bar for each network."""
 
     @property
     def name(self) -> str:
@@ -38,7 +38,7 @@ class SetupHost:
         return self.run.experiment.setups[self.setup].host or "this machine"
 
     def time(self, network: Network) -> Timed:
-        """One network, into a table of its own that is thrown away."""
+        """Time one network, into a temporary table."""
         config, key = self.run.experiment.setups[self.setup], check_key(network)
         timing = self.run.experiment.timing
         limit_s = min(self.live.timeout_s, timing.process_seconds or self.live.timeout_s)
@@ -69,12 +69,12 @@ class SetupHost:
 
 
 def live_path(run: Workspace, setup: str) -> Path:
-    """The table of the networks that were timed for a set-up's live tiers."""
+    """Return the table of the networks that were timed for a set-up's live tiers."""
     return run.folder / "latency" / f"{setup}-live.jsonl"
 
 
 def live_before(run: Workspace, tier: str) -> Scorer:
-    """The latencies that a live tier's networks had when they were timed; nothing is timed now.
+    """Return the latencies that a live tier's networks had when they were timed; nothing is timed now.
 
     Raises:
         TableError: there are none, they are damaged, or of another set-up than the experiment's.
@@ -98,7 +98,7 @@ def live_before(run: Workspace, tier: str) -> Scorer:
 
 
 def live_times(run: Workspace, tier: str, narrator: Reporter) -> LiveTimes:
-    """The latencies of a live tier, as its host gives them."""
+    """Return the latencies of a live tier, as its host measures them."""
     config = run.experiment.tiers[tier]
     patience = RetryBudget(config.live.tries, config.live.pause_s)
     host = SetupHost(run, config.setup, config.live, narrator)
@@ -106,16 +106,16 @@ def live_times(run: Workspace, tier: str, narrator: Reporter) -> LiveTimes:
 
 
 def raise_if_paused(paused: Iterable[tuple[str, HostAway]]) -> None:
-    """Tell of tiers that wait for their devices, once all else is done.
+    """Raise HostAway for tiers that wait for their devices, once everything else is done.
 
     Raises:
         HostAway: there is one.
     """
     waiting = list(paused)
     if waiting:
-        told = "; ".join(f"{name}: {error.where}: {error.met}" for name, error in waiting)
+        reasons = "; ".join(f"{name}: {error.where}: {error.met}" for name, error in waiting)
         raise HostAway(
-            f"{len(waiting)} tier{'s'[: len(waiting) > 1]} paused ({told})", where="search",
+            f"{len(waiting)} tier{'s'[: len(waiting) > 1]} paused ({reasons})", where="search",
             allowed="What was tried and timed is kept, the other tiers are done",
             do="Bring the device back and run the same command again: it continues where it stopped",
         )  # fmt: skip

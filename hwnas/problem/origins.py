@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def origin_of_latency(run: Workspace, tier: str, prices: Mapping[str, CostModels], architecture: Architecture) -> str:
-    """The origin of a network's latency, in a front's words."""
+    """Return the origin of a network's latency, in a front's words."""
     if run.is_published(tier):
         return "published"
     if run.is_live(tier):
@@ -24,13 +24,13 @@ def origin_of_latency(run: Workspace, tier: str, prices: Mapping[str, CostModels
 
 
 def origins_of(tier: Tier, accuracy: str) -> dict[str, str]:
-    """How the scores of a tier are marked, by metric; accuracies are marked `accuracy`."""
+    """Return the origins of a tier's scores, by metric; that of accuracies is `accuracy`."""
     latency = tier.objectives[1].metric
     size = latency.replace("latency_ms", "file_kib")
     setup = latency.partition("@")[2]
     metrics = {objective.metric for objective in tier.objectives} | {limit.metric for limit in tier.limits}
-    asked = metrics & {f"{name}@{setup}" for name in BESIDE_LATENCY}
-    others = dict.fromkeys((size, *sorted(asked)), "predicted")
+    requested = metrics & {f"{name}@{setup}" for name in BESIDE_LATENCY}
+    others = dict.fromkeys((size, *sorted(requested)), "predicted")
     limited = {limit.metric: "predicted" for limit in tier.limits if limit.metric.startswith(latency)}
     derived = dict.fromkeys(DERIVED, "derived")
     return {tier.objectives[0].metric: accuracy, latency: "predicted", **limited, **others, **derived}

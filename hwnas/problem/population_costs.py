@@ -1,4 +1,4 @@
-"""What the sampler `guided` is told of a tier: the costs of every network, as functions of whole populations."""
+"""Costs of a tier's networks for the sampler `guided`, as functions of whole populations."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def make_surrogate_spec(run: Workspace, name: str, prices: Mapping[str, CostModels]) -> Acquisition | None:
-    """What is known of a tier's networks before they are trained; None if its sampler needs nothing of it.
+    """Return the known costs of a tier's networks before they are trained; None if its sampler needs none of them.
 
     Raises:
         ConfigError: candidates are timed during the search, so that their latency is not known.
@@ -59,7 +59,7 @@ def reject_live_tier(run: Workspace, name: str) -> None:
 
 
 def cost_functions(run: Workspace, name: str, prices: Mapping[str, CostModels]) -> dict[str, PerNetwork]:
-    """By metric, what is known without training: parameters, MACs and latency of all at once, others one by one."""
+    """Return known costs by metric, without training: parameters, MACs, latency of all at once, others one by one."""
     codebook, setup = run.codebook, run.experiment.tiers[name].setup
     latency, confidence = f"latency_ms@{setup}", run.experiment.tiers[name].limits.confidence
     counted: dict[str, PerNetwork] = {
@@ -79,17 +79,17 @@ def cost_functions(run: Workspace, name: str, prices: Mapping[str, CostModels]) 
 
 
 def _one_by_one(codebook: Codebook, scorer: Scorer) -> PerNetwork:
-    """Scores of networks that were scored before are remembered; one that a file lacks is never worth proposing."""
+    """Return a function that scores one by one, with a memory; one that a file lacks is never worth proposing."""
     known: dict[bytes, float] = {}
 
     def scores(codes: Codes) -> NDArray[np.float64]:
         keys = [row.tobytes() for row in codes]
-        new = [place for place, key in enumerate(keys) if key not in known]
-        for place, architecture in zip(new, codebook.decode(codes[new]), strict=True):
+        new = [index for index, key in enumerate(keys) if key not in known]
+        for index, architecture in zip(new, codebook.decode(codes[new]), strict=True):
             try:
-                known[keys[place]] = scorer(architecture)
+                known[keys[index]] = scorer(architecture)
             except NoScore:
-                known[keys[place]] = np.inf
+                known[keys[index]] = np.inf
         return np.array([known[key] for key in keys])
 
     return scores

@@ -1,4 +1,4 @@
-"""What would end a run after hours is looked for before its first minute."""
+"""Checks before a run's first minute for what would end it after hours."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from hwnas.workspace.supernets import recipe_of, torch_device
 from hwnas.workspace.workspace import Workspace
 
 CONVERTERS = {"tflite": "litert_torch"}
-"""Packages of their own that files of a format are written with."""
+"""Additional packages that files of a format are written with."""
 
 
 def preflight_check(run: Workspace) -> None:
-    """Refuse what a later stage of the run would refuse, as far as it can be told without a table and a supernet.
+    """Refuse what a later stage of the run would refuse, as far as that is known without a table and a supernet.
 
     Raises:
         HwnasError: as that stage would.
@@ -35,7 +35,7 @@ def preflight_check(run: Workspace) -> None:
 
 
 def _training(run: Workspace) -> None:
-    """The device, the strategy, the teacher, and whether batches fit the images."""
+    """Check the device, the strategy, the teacher, and whether batches fit the images."""
     torch_device(run.experiment.device)
     from hwnas.supernet.strategies import open_strategy
     from hwnas.supernet.training.task import check_recipe
@@ -47,7 +47,7 @@ def _training(run: Workspace) -> None:
 
 
 def _search(run: Workspace) -> None:
-    """What is tried first, the sampler's needs, where the study is kept, and what runs it."""
+    """Check the first architectures, the needs of the sampler, the storage of the study, and its runner."""
     config = run.experiment.search
     initial_architectures(run)
     for tier in run.experiment.tiers:
@@ -61,7 +61,7 @@ def _search(run: Workspace) -> None:
 
 
 def _export(run: Workspace) -> None:
-    """The packages that write files; they are not imported, which takes seconds."""
+    """Check the packages that write files; they are not imported, which takes seconds."""
     for format in run.experiment.export.formats:
         if (package := CONVERTERS.get(format)) is not None and find_spec(package) is None:
             raise MissingExtra(

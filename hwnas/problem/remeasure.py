@@ -18,7 +18,7 @@ from hwnas.workspace.workspace import Workspace
 
 
 def remeasure_front(run: Workspace, front: Sequence[FrontPoint], tier: Tier, narrator: Reporter) -> list[FrontPoint]:
-    """The front with what its tier's device gives, ranked again; `tier` is as it is once measured.
+    """Return the front with the measurements of its tier's device, ranked again; `tier` is as it is once measured.
 
     Times are those of the machine's state in which the set-up's table was made, as predictions are. Published latencies
     stay as they are, and what a live tier timed is not timed again.
@@ -43,17 +43,17 @@ def remeasure_front(run: Workspace, front: Sequence[FrontPoint], tier: Tier, nar
         networks,
     )
     usual_ns = reference_ns(table_of(config, run.table_path(setup)).rows.values())
-    found = [table.checks[check_key(network)] for network in networks]
+    checks = [table.checks[check_key(network)] for network in networks]
     table = _measure_others(run, setup, table, networks, narrator, f"the {name} front")
     measured = {
         point.architecture.key: {latency: ms, **_others(table, network, setup)}
-        for point, network, ms in zip(front, networks, drift_corrected_ms(found, usual_ns), strict=True)
+        for point, network, ms in zip(front, networks, drift_corrected_ms(checks, usual_ns), strict=True)
     }
     return rerank_measured(front, tier, measured)
 
 
 def timed_before(run: Workspace, front: Sequence[FrontPoint], tier: Tier) -> list[FrontPoint]:
-    """The front with what its tier's device gave earlier, on this very set-up; nothing is timed now.
+    """Return the front with earlier measurements of its tier's device on the same set-up; nothing is timed now.
 
     Ranked again if all of it was timed. If only some was, a network leaves it by a limit that its own numbers break.
     """
@@ -75,7 +75,7 @@ def timed_before(run: Workspace, front: Sequence[FrontPoint], tier: Tier) -> lis
 
 
 def _measured(run: Workspace, setup: str, front: Sequence[FrontPoint], latency: str) -> dict[str, dict[str, float]]:
-    """Numbers that the set-up's table of fronts holds of these networks, by key."""
+    """Return the numbers that the set-up's table of fronts holds of these networks, by key."""
     path, own = run.front_table_path(setup), read_table(run.table_path(setup))
     if not path.is_file() or (table := read_table(path)).setup != own.setup:
         return {}
@@ -89,7 +89,7 @@ def _measured(run: Workspace, setup: str, front: Sequence[FrontPoint], latency: 
 def _measure_others(
     run: Workspace, setup: str, table: LatencyTable, networks: list[Network], narrator: Reporter, title: str
 ) -> LatencyTable:
-    """Energy and memory of a front's networks, as far as a tier asks for them; where no sensor can, that is said."""
+    """Measure energy and memory of a front's networks as far as a tier asks for them; report where no sensor can."""
     config, timing = run.experiment.setups[setup], run.experiment.timing
     energy = (config.energy or EnergyConfig()) if run.uses_quantity(setup, "energy_mj") else None
     also = config.model_copy(update={"energy": energy, "memory": run.uses_quantity(setup, "peak_mb")})
@@ -108,7 +108,7 @@ def _measure_others(
 
 
 def _others(table: LatencyTable, network: Network, setup: str) -> dict[str, float]:
-    """What was measured of a network beside its time."""
+    """Return the measurements of a network other than its time."""
     key = check_key(network)
-    found = {f"energy_mj@{setup}": table.energy[key].median_mj} if key in table.energy else {}
-    return found | ({f"peak_mb@{setup}": table.memory[key].peak_mb} if key in table.memory else {})
+    values = {f"energy_mj@{setup}": table.energy[key].median_mj} if key in table.energy else {}
+    return values | ({f"peak_mb@{setup}": table.memory[key].peak_mb} if key in table.memory else {})

@@ -26,29 +26,29 @@ class Answer:
     evaluations: tuple[Evaluation, ...]
     """Every network that has an accuracy and a latency."""
     producer: str
-    """The maker of the accuracies."""
+    """Producer of the accuracies."""
     stored: int
-    """So many networks have an accuracy."""
+    """Number of networks that have an accuracy."""
     left_out: int
-    """Stored accuracies of other producers, which do not mix with these."""
+    """Number of stored accuracies of other producers, which do not mix with these."""
 
     @property
     def unpriced(self) -> int:
-        """Networks for which the set-up tells no latency."""
+        """Number of networks for which the set-up has no latency."""
         return self.stored - len(self.evaluations)
 
     def nearest(self, tier: Tier) -> Nearest | None:
-        """The network that breaks the limits least, where none holds them."""
+        """Return the network that breaks the limits least, if none is within them."""
         return None if self.points else nearest(((e.architecture.key, e.scores) for e in self.evaluations), tier)
 
 
 def answer(
     run: Workspace, tier: Tier, source: AccuracySource, prices: Mapping[str, CostModels], producer: str | None = None
 ) -> Answer:
-    """The front of a tier of the run's experiment, from stored accuracies: those of the producer, else of the last one.
+    """Return the front of a tier from the run's stored accuracies: those of the producer, else of the last one.
 
     Raises:
-        ConfigError: a limit is on what nothing tells.
+        ConfigError: a limit is on a metric that is not known.
         RunError: no accuracy is stored.
         TableError: what was timed live cannot be used.
     """
@@ -76,7 +76,7 @@ def answer(
 
 
 def _stored(run: Workspace, accuracy: str, producer: str | None) -> tuple[list[Score], int]:
-    """The accuracies of the producer, else of the one that scored last, and how many there are of others."""
+    """Return the accuracies of the producer, else of the one that scored last, and the number of those of others."""
     store = ScoreStore.open(run.folder / "scores.jsonl")
     known = [score for score in store.scores if score.metric == accuracy and score.value is not None]
     if not known:
@@ -108,5 +108,5 @@ def _evaluation(score: Score, scorers: Mapping[str, Scorer], tier: Tier) -> Eval
             if metric in wanted:
                 raise
     assert score.value is not None
-    found = {**cheap, score.metric: score.value}
-    return Evaluation(score.architecture, found, tier.broken(found))
+    scores = {**cheap, score.metric: score.value}
+    return Evaluation(score.architecture, scores, tier.broken(scores))

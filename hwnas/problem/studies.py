@@ -1,4 +1,4 @@
-"""The study of a tier: where it is kept, its name, what it was told."""
+"""The study of a tier: its storage, its name, its evaluations."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def weights_producer(run: Workspace, trained: Trained | None) -> str | None:
-    """The producer of accuracies with the weights as they are now; None where accuracies need no trained weights."""
+    """Return the producer of accuracies with the present weights; None where accuracies need no trained weights."""
     return accuracy_of(run, trained).producer if trained is not None and run.source.supernet else None
 
 
 def told_to(run: Workspace, name: str, study: str) -> tuple[Evaluation, ...]:
-    """The evaluations of a study, in order; none if it is gone."""
+    """Return the evaluations of a study, in order; none if it is gone."""
     storage = study_storage(run, name)
     if isinstance(storage, Path) and not storage.exists():
         return ()
@@ -29,7 +29,7 @@ def told_to(run: Workspace, name: str, study: str) -> tuple[Evaluation, ...]:
 
 
 def study_storage(run: Workspace, tier: str) -> Path | str:
-    """The storage of a tier's studies: a journal file, or a URL."""
+    """Return the storage of a tier's studies: a journal file, or a URL."""
     return run.experiment.search.storage or run.folder / f"study-{tier}.log"
 
 

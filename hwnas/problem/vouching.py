@@ -1,4 +1,4 @@
-"""Fronts of which it was not kept what they were found under: their studies may vouch for them."""
+"""Fronts whose conditions were not kept: their studies may vouch for them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hwnas.workspace.workspace import Workspace
 
 
 def vouched(run: Workspace, tier: Tier, points: tuple[FrontPoint, ...], now: Conditions) -> Conditions | None:
-    """The conditions of the study that a search's front is of, as far as its plan tells them; None if it is of none.
+    """Return the conditions of the study that a search's front belongs to, as far as its plan has them; None if none.
 
     A study knows no data and no training: those are compared with a checkpoint where one is used.
     """
@@ -36,7 +36,7 @@ def vouched(run: Workspace, tier: Tier, points: tuple[FrontPoint, ...], now: Con
 
 
 def _latencies(run: Workspace, tier: str) -> str | None:
-    """The producer of the tier's latencies, as in plans; empty if its table is gone, None if that is of another set-up.
+    """Return the producer of the tier's latencies, as in plans; empty without a table, None if of another set-up.
 
     Raises:
         HwnasError: a file of published latencies cannot be read.
@@ -56,7 +56,7 @@ def _latencies(run: Workspace, tier: str) -> str | None:
 
 
 def _planned(run: Workspace, tier: Tier, study: StoredStudy, now: Conditions) -> Conditions:
-    """The conditions that a study was made for. Plans round limits: those of one text are taken for the same."""
+    """Return the conditions that a study was made for. Plans round limits: those of one text are taken as equal."""
     plan, wanted = study.plan, StudySpec(run.space, tier, seed=run.experiment.seed).identity
     same = {part: plan[part] == wanted[part] for part in ("space", "objectives", "limits")}
     objectives = [" ".join(reversed(one.split(" "))) for one in plan["objectives"].split(", ")]
@@ -77,7 +77,7 @@ def _planned(run: Workspace, tier: Tier, study: StoredStudy, now: Conditions) ->
 
 
 def _latency(producer: str, own: str | None, now: Conditions) -> Mapping[str, Any]:
-    """The source of a study's latencies; as the experiment has it now, if that is the same."""
+    """Return the source of a study's latencies; as the experiment has it now, if that is the same."""
     if own is None:
         return {"source": "another set-up"}
     if own in (producer, ""):

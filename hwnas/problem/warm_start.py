@@ -1,4 +1,4 @@
-"""What a search tries first: architectures of earlier runs, of files, or as the user writes them."""
+"""First architectures of a search: of earlier runs, of files, or as the user writes them."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ DEFAULT_PROXIES = ("ensemble", "synflow", "params")
 
 
 def initial_architectures(run: Workspace) -> tuple[Architecture, ...]:
-    """The architectures that `search.start` names, each once.
+    """Return the architectures that `search.start` names, each once.
 
     Raises:
         ConfigError: an entry names nothing.
         SpaceError: an architecture does not fit the space; the entry is named.
     """
-    found: dict[str, Architecture] = {}
+    by_key: dict[str, Architecture] = {}
     for entry in run.experiment.search.start:
         for architecture in _named(run, entry):
             lower(run.space, architecture)
-            found[architecture.key] = architecture
-    return tuple(found.values())
+            by_key[architecture.key] = architecture
+    return tuple(by_key.values())
 
 
 def import_scores(run: Workspace, store: ScoreStore, producer: str) -> int:
-    """Take over the accuracies that earlier runs have of the same producer; how many were new here."""
+    """Take over the accuracies that earlier runs have of the same producer and return how many were new here."""
     taken = 0
     for entry in run.experiment.search.start:
         path = run.resolve_path(entry) / "scores.jsonl"
@@ -59,7 +59,7 @@ def import_scores(run: Workspace, store: ScoreStore, producer: str) -> int:
 
 
 def restore_scores(run: Workspace, study: Study, store: ScoreStore, accuracy: Accuracy) -> int:
-    """Give a store that has lost lines the accuracies that the study was told with; how many it lacked."""
+    """Restore accuracies that a store has lost from its study and return how many it lacked."""
     if run.experiment.search.storage is not None:
         return 0  # others may have told them, whose stores are elsewhere
     lost = [
@@ -78,9 +78,9 @@ def restore_scores(run: Workspace, study: Study, store: ScoreStore, accuracy: Ac
 def zero_cost_candidates(
     run: Workspace, tier: str, prices: Mapping[str, CostModels], store: ScoreStore, narrator: Reporter
 ) -> list[Architecture]:
-    """The best of random networks that hold the tier's known limits, by training-free scores and known costs.
+    """Return the best of random networks within the tier's known limits, by training-free scores and known costs.
 
-    Scores are kept in the store, so the same networks are found again without scoring any.
+    Scores are kept in the store, so the same networks are returned again without scoring any.
 
     Raises:
         ConfigError: a proxy does not hold for the space.
@@ -97,8 +97,8 @@ def zero_cost_candidates(
     )
     scorers = [scorer for column in columns for scorer in column.scorers]
     with narrator.bar(f"scoring untrained networks of {tier}") as bar:
-        found = iter(score_population(drawn, scorers, store, progress=bar.update))
-    scored = [column.column([next(found) for _ in column.scorers]) for column in columns]
+        all_scores = iter(score_population(drawn, scorers, store, progress=bar.update))
+    scored = [column.column([next(all_scores) for _ in column.scorers]) for column in columns]
     candidates, rows = list[Architecture](), list[dict[str, float]]()
     for architecture, scores in zip(drawn, zip(*scored, strict=True), strict=True):
         values = {f"score@{c.name}": s.value for c, s in zip(columns, scores, strict=True) if s.value is not None}
@@ -113,7 +113,7 @@ def zero_cost_candidates(
 
 
 def _columns(run: Workspace, config: TrainingFreeConfig, narrator: Reporter) -> list[ProxyColumn]:
-    """The scores that are asked for; if none are named, the first of the usual ones that holds for the space."""
+    """Return the columns of the named scores; if none are named, the first of the usual ones that fits the space."""
     from hwnas.workspace.supernets import torch_device
 
     dataset = run.dataset.without_test() if run.experiment.data is not None else None

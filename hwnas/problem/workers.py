@@ -1,4 +1,4 @@
-"""Where a tier's architectures are scored: in this process, or on Ray's actors."""
+"""Runners that score a tier's architectures: in this process, or on Ray's actors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from hwnas.workspace.workspace import Workspace, open_run
 
 @dataclass(frozen=True)
 class SearchJob:
-    """A tier to be searched: its study, and all that scores what the study asks for."""
+    """A tier to be searched: its study, and the scorers of the networks that the study proposes."""
 
     run: Workspace
     name: str
@@ -36,7 +36,7 @@ class SearchJob:
 
 
 def cost_scorers(run: Workspace, tier: str, prices: Mapping[str, CostModels], narrator: Reporter) -> dict[str, Scorer]:
-    """Everything that a tier asks of a network but its accuracy; what is timed live comes after what costs nothing."""
+    """Return a tier's scorers except that of accuracy; those that time networks live come last."""
     known = cost_metric_scorers(run, tier, prices)
     if not run.is_live(tier):
         return known
@@ -47,12 +47,12 @@ def cost_scorers(run: Workspace, tier: str, prices: Mapping[str, CostModels], na
 def scorers_of(
     run: Workspace, tier: str, proxy: Accuracy, prices: Mapping[str, CostModels], narrator: Reporter
 ) -> dict[str, Scorer]:
-    """All that is asked of a tier's networks, from cheap to dear."""
+    """Return all scorers of a tier's networks, from cheap to expensive."""
     return {**cost_scorers(run, tier, prices, narrator), run.accuracy: proxy}
 
 
 def search_in_process(job: SearchJob, show: Callable[[Progress], None]) -> Finished:
-    """One after the other, in this process."""
+    """Score one network after the other, in this process."""
 
     def score(architecture: Architecture) -> Evaluation:
         return evaluate(architecture, job.scorers, job.study.plan.tier, job.store, job.producers)
@@ -61,7 +61,7 @@ def search_in_process(job: SearchJob, show: Callable[[Progress], None]) -> Finis
 
 
 def search_on_ray(job: SearchJob, show: Callable[[Progress], None]) -> Finished:
-    """On Ray's actors; each of them opens the run's folder, which every node must see under the same path."""
+    """Score networks on Ray's actors; each opens the run's folder, which every node must see under the same path."""
     from hwnas.search.workers.ray_tune import Workers, run_on_ray
 
     config = job.run.experiment.search.ray
@@ -71,7 +71,7 @@ def search_on_ray(job: SearchJob, show: Callable[[Progress], None]) -> Finished:
 
 
 def _scoring(folder: str, tier: str) -> Callable[[Architecture, ScoreBuffer], Evaluation]:
-    """What an actor scores with."""
+    """Return the function that an actor scores with."""
     run = open_run(Path(folder))
     proxy = accuracy_of(run, supernet_of(run, NullReporter()))
     scorers = scorers_of(run, tier, proxy, load_cost_models(run), NullReporter())

@@ -1,4 +1,4 @@
-"""Zero-cost proxies of a workspace: which are asked for, and on what."""
+"""Zero-cost proxies of a workspace: the requested ones and the data that they score on."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 NOISE = "noise"
-"""In place of a data set: images are drawn, and labels."""
+"""Name in place of a data set: images and labels are drawn at random."""
 
 
 @dataclass(frozen=True)
 class ScoringTarget:
-    """What is scored, on what data, and where scores are kept."""
+    """A space to score, with its data and the store of its scores."""
 
     space: AnySpace
     dataset: Dataset | None
@@ -37,7 +37,7 @@ class ScoringTarget:
 
 @dataclass(frozen=True)
 class ProxyColumn:
-    """A column that is asked for: a proxy, or an ensemble with its members."""
+    """A requested column: a proxy, or an ensemble with its members."""
 
     name: str
     ensemble: Ensemble | None
@@ -45,7 +45,7 @@ class ProxyColumn:
 
     @property
     def producer(self) -> str:
-        """What made the column's scores."""
+        """Producer of the column's scores."""
         producers = [scorer.producer for scorer in self.scorers]
         if self.ensemble is None:
             return producers[0]
@@ -53,7 +53,7 @@ class ProxyColumn:
         return f"{self.name}: {'log ranks' if self.ensemble.log else 'ranks'} among these networks of {members}"
 
     def column(self, found: Sequence[Sequence[Score]]) -> list[ProxyScore]:
-        """The column from each scorer's scores; an ensemble fails where a member does, and takes as long as all."""
+        """Return the column from each scorer's scores; an ensemble fails if a member does, and takes as long as all."""
         from hwnas.accuracy.zero_cost_proxies.rank_sums import rank_sums
 
         values = [[score.value for score in scores] for scores in found]
@@ -82,10 +82,10 @@ def _check_name(name: str) -> None:
 
 
 def make_proxy_column(given: ScoringTarget, name: str, batch: int | None, resolution: int | None) -> ProxyColumn:
-    """The column of a name, on the target's data.
+    """Return the column of a name, on the target's data.
 
     Raises:
-        ConfigError: there is no such proxy, or it does not hold for the space.
+        ConfigError: there is no such proxy, or it does not fit the space.
     """
     from hwnas.accuracy.zero_cost_proxies.ensembles import ENSEMBLES, Member
     from hwnas.accuracy.zero_cost_proxies.scorer import check_holds, training_free_scorer

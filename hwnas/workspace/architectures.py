@@ -1,4 +1,4 @@
-"""Architectures that JSON tells, one or many in a file."""
+"""Architectures read from JSON, one or many in a file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MANY = "A JSON list of architectures, such as a front, or one architecture a li
 
 
 def architecture_of(space: AnySpace, raw: Any, *, where: str) -> Architecture:
-    """The architecture that JSON tells: `{"space", "picks"}`, what holds that, or the notation of the space's project.
+    """Return the architecture in JSON: `{"space", "picks"}`, what holds that, or the notation of the space's project.
 
     Raises:
         SpaceError: it does not fit the space.
@@ -35,32 +35,32 @@ def architecture_of(space: AnySpace, raw: Any, *, where: str) -> Architecture:
 
 
 def read_json(path: Path, *, where: str, allowed: str, do: str) -> Any:
-    """What a user's JSON file holds.
+    """Return the content of a user's JSON file.
 
     Raises:
-        SpaceError: it cannot be read, or is no JSON.
+        SpaceError: it cannot be read, or is not JSON.
     """
     text = _text(path, where=where, allowed=allowed, do=do)
     try:
         return loads(text)
     except FieldError as error:
-        met = str(error)
+        fault = str(error)
         raise SpaceError(
-            f"the file {met.removeprefix('it ')}" if met.startswith("it ") else f"the file is no JSON: {met}",
+            f"the file {fault.removeprefix('it ')}" if fault.startswith("it ") else f"the file is no JSON: {fault}",
             where=where, allowed=allowed, do=do,
         ) from error  # fmt: skip
 
 
 def read_architectures(space: AnySpace, path: Path) -> list[Architecture]:
-    """A JSON list, or one a line; each as `hwnas cost --architecture` takes it from a file, or a string."""
+    """Return architectures of a JSON list, or one a line, each as a file or a string of `hwnas cost --architecture`."""
     text = _text(path, where=str(path), allowed=_MANY, do="Correct the path")
-    found = [architecture_of(space, raw, where=where) for raw, where in _entries(text, path)]
-    if not found:
+    architectures = [architecture_of(space, raw, where=where) for raw, where in _entries(text, path)]
+    if not architectures:
         raise SpaceError(
             "the file holds no architecture", where=str(path), allowed=_MANY,
             do="Name another file, or leave it out and draw with --sample",
         )  # fmt: skip
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(architectures))
 
 
 def check_readable(path: Path) -> None:
@@ -84,7 +84,7 @@ def _entries(text: str, path: Path) -> Iterator[tuple[Any, str]]:
 
 
 def _json(text: str) -> Any:
-    """What a text says as JSON; None where it is none."""
+    """Return the value of a JSON text; None if it is not JSON."""
     try:
         return loads(text)
     except FieldError:
@@ -102,17 +102,17 @@ _SEED = re.compile(r"random:([0-9]{1,18})")
 
 
 def pick_architecture(space: AnySpace, which: str) -> Architecture:
-    """The architecture that a command line names.
+    """Return the architecture that a command line names.
 
     Raises:
-        SpaceError: it is no name, or the file does not hold an architecture of the space.
+        SpaceError: it is not a name, or the file does not hold an architecture of the space.
     """
     check_named(which)
     return _read_architecture(space, which)[0]
 
 
 def _read_architecture(space: AnySpace, which: str) -> tuple[Architecture, Any]:
-    """The architecture, and the form in its project's notation; None where it was given otherwise."""
+    """Return the architecture, and its form in the project's notation; None for the latter if given otherwise."""
     if which in ("largest", "smallest"):
         return space.largest() if which == "largest" else space.smallest(), None
     if seed := _SEED.fullmatch(which):
@@ -133,7 +133,7 @@ def check_named(which: str) -> None:
     """Refuse what can name no architecture of any space; it is quick, and looks at no space.
 
     Raises:
-        SpaceError: it is no word, no string and no file.
+        SpaceError: it is neither a word, nor a string, nor a file.
     """
     if which in ("largest", "smallest") or _SEED.fullmatch(which) or _is_notation(which) or _is_file(which):
         return

@@ -1,4 +1,4 @@
-"""Bundles as they stand on the disk: read, compared with their manifests, and what `hwnas doctor` says of them."""
+"""Bundles on disk: reading them, comparing them with their manifests, and the issues that `hwnas doctor` reports."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Bundle:
     manifest: Manifest | None = None
     """None if nothing was exported, or if the manifest is damaged."""
     wrong: Mapping[str, str] = field(default_factory=dict)
-    """What is wrong with the manifest or with files that it lists, by name."""
+    """Faults of the manifest and of files that it lists, by name."""
 
     @property
     def models(self) -> tuple[ListedModel, ...]:
-        """The networks that its manifest lists."""
+        """Networks that its manifest lists."""
         return self.manifest.models if self.manifest is not None else ()
 
     @property
@@ -41,7 +41,7 @@ class Bundle:
 
 
 def open_bundle(folder: Path) -> Bundle:
-    """The bundle in a folder; what is damaged there is listed, not raised."""
+    """Return the bundle in a folder; what is damaged there is listed, not raised."""
     path = folder / MANIFEST
     if not path.exists():
         return Bundle()
@@ -53,11 +53,11 @@ def open_bundle(folder: Path) -> Bundle:
 
 
 def bundle_ailments(run: Workspace, looked: list[str]) -> Iterator[Issue]:
-    """What is wrong with the bundles of a run: damaged manifests and files, files that no manifest lists, and what a
-    killed export left."""
+    """Yield issues of the bundles of a run: damaged manifests and files, files that no manifest lists, and remains of a
+    killed export."""
     command = {"bundle": run.command("export"), "ladder/bundle": f"{run.command('export')} --front ladder"}
-    for place, again in command.items():
-        top = run.folder / place
+    for subfolder, again in command.items():
+        top = run.folder / subfolder
         present = {path.name for path in top.iterdir() if path.is_dir()} if top.is_dir() else set[str]()
         names = {name for name in present if not name.startswith(".")}
         aside = {match["name"] for name in present if (match := ASIDE.fullmatch(name))}

@@ -15,7 +15,7 @@ from hwnas.search.fronts import write_text
 
 
 def read_elapsed(path: Path) -> dict[str, float]:
-    """The seconds by stage, none if there is no file.
+    """Return the seconds by stage, none if there is no file.
 
     Raises:
         RunError: the file is damaged.

@@ -15,7 +15,7 @@ from hwnas.workspace.workspace import Workspace
 
 
 def kept_file_ailments(run: Workspace, looked: list[str]) -> Iterator[Issue]:
-    """What is damaged among them; `looked` is told what was examined. Nothing is written."""
+    """Yield issues of damaged ones; descriptions of what was examined are added to `looked`. Nothing is written."""
     yield from _torch_files(run, looked)
     for tier in run.experiment.tiers:
         if halving_path(run, tier).exists():
@@ -63,8 +63,8 @@ def _torch_files(run: Workspace, looked: list[str]) -> Iterator[Issue]:
         yield from _each([failures], read_failures, "networks that cannot be trained", looked)
 
 
-def _each(paths: Iterable[Path], read: Callable[[Path], object], told: str, looked: list[str]) -> Iterator[Issue]:
-    """Read each of the files; those that cannot be are findings."""
+def _each(paths: Iterable[Path], read: Callable[[Path], object], label: str, looked: list[str]) -> Iterator[Issue]:
+    """Read each of the files and yield an issue for each that cannot be read."""
     paths = tuple(paths)
     sound = 0
     for path in paths:
@@ -74,4 +74,4 @@ def _each(paths: Iterable[Path], read: Callable[[Path], object], told: str, look
         except HwnasError as error:
             yield Issue.of(error)
     if sound:
-        looked.append(f"{paths[0]}: {told}" if len(paths) == 1 else f"{sound} {told}")
+        looked.append(f"{paths[0]}: {label}" if len(paths) == 1 else f"{sound} {label}")

@@ -1,4 +1,4 @@
-"""What the ladder found for a tier: written by `hwnas ladder`, read by all that reads fronts."""
+"""Result of the ladder for a tier: written by `hwnas ladder`, read wherever fronts are read."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class HalvingResult:
 
     tier: str
     scores: tuple[str, ...]
-    """What each rung scores by, as the experiment names it."""
+    """Score of each rung, as the experiment names it."""
     rungs: tuple[RungResult, ...]
     front: tuple[FrontPoint, ...]
-    """Each with the scores of all rungs that it passed, and where they come from."""
+    """Points, each with the scores of all rungs that it passed, and their origins."""
 
     @property
     def source(self) -> AccuracySource:
-        """What the last rung scores by."""
+        """Source of the last rung's scores."""
         return source_of(self.scores[-1], where=WHERE)
 
     @property
@@ -46,25 +46,25 @@ class HalvingResult:
 
     @property
     def promoted_sources(self) -> dict[str, AccuracySource]:
-        """Metrics of the rungs before the last one, and where they come from. Of one name the last one counts."""
-        told = zip(self.rungs, self.scores, strict=True)
-        found = {rung.metric: source_of(score, where=WHERE) for rung, score in told}
-        del found[self.top_rung.metric]
-        return found
+        """Sources by metric of the rungs before the last one. If a name occurs twice, the last one counts."""
+        pairs = zip(self.rungs, self.scores, strict=True)
+        sources = {rung.metric: source_of(score, where=WHERE) for rung, score in pairs}
+        del sources[self.top_rung.metric]
+        return sources
 
     def as_dict(self) -> dict[str, Any]:
-        """A JSON-ready form; the front stands in files of its own."""
-        told = zip(self.scores, self.rungs, strict=True)
-        return {"tier": self.tier, "asked": _asked(self.top_rung.tier), "rungs": [_rung_dict(*one) for one in told]}
+        """Return a JSON-ready form; the front is kept in separate files."""
+        pairs = zip(self.scores, self.rungs, strict=True)
+        return {"tier": self.tier, "asked": _asked(self.top_rung.tier), "rungs": [_rung_dict(*one) for one in pairs]}
 
 
 def metric_of(score: str) -> str:
-    """What the scores of a rung are called, such as `top1@short`."""
+    """Return the metric of a rung's scores, such as `top1@short`."""
     return f"{source_of(score, where=WHERE).quantity}@{score.rpartition(':')[2]}"
 
 
 def refuse_empty_climbs(climbs: Sequence[HalvingResult]) -> None:
-    """Tell of tiers for which no network of the last rung is left.
+    """Raise EmptyFront if no network of the last rung is left for a tier.
 
     Raises:
         EmptyFront: there is one; it names the network that came nearest to the limits.
@@ -86,10 +86,10 @@ def refuse_empty_climbs(climbs: Sequence[HalvingResult]) -> None:
 
 
 def check_halving(run: Workspace) -> None:
-    """Refuse an experiment without a ladder, or with a rung that is none.
+    """Refuse an experiment without a ladder, or with an invalid rung.
 
     Raises:
-        ConfigError: it tells which.
+        ConfigError: there is no ladder, or a rung is invalid, which is named.
     """
     where = f"experiment `{run.experiment.name}`: {WHERE}"
     if not run.experiment.search.ladder:
@@ -104,17 +104,17 @@ def check_halving(run: Workspace) -> None:
 
 
 def halving_path(run: Workspace, tier: str) -> Path:
-    """Where the rungs of a tier's ladder stand."""
+    """Return the file of the rungs of a tier's ladder."""
     return run.folder / "ladder" / f"{tier}.json"
 
 
 def halving_front_path(run: Workspace, tier: str) -> Path:
-    """Where the front of a tier's ladder stands."""
+    """Return the file of the front of a tier's ladder."""
     return run.folder / "ladder" / f"{tier}-front.json"
 
 
 def save_halving_result(run: Workspace, climb: HalvingResult) -> None:
-    """Keep a climb: its front first, so that where the rungs are told there is a front."""
+    """Write a climb: its front first, so that a front exists wherever the rungs do."""
     front = halving_front_path(run, climb.tier)
     write_front(front, front.with_suffix(".csv"), climb.front)
     write_text(halving_path(run, climb.tier), json.dumps(climb.as_dict(), indent=1, allow_nan=False) + "\n")
@@ -124,13 +124,13 @@ def load_halving_result(run: Workspace, tier: str) -> HalvingResult:
     """Return what `hwnas ladder` left for a tier, whatever its limits were then.
 
     Raises:
-        RunError: nothing, or it is damaged.
+        RunError: there is nothing, or it is damaged.
     """
     return _read(run, tier)[0]
 
 
 def passed_by(climb: HalvingResult, points: Sequence[FrontPoint]) -> tuple[FrontPoint, ...]:
-    """Networks with their scores on the rungs before the last one, too, as far as they were on them."""
+    """Return networks with their scores on the rungs before the last one added, as far as they were on them."""
     known = {rung.metric: {one.architecture: one.scores[rung.metric] for one in rung.evaluations
                            if rung.metric in one.scores} for rung in climb.rungs}  # fmt: skip
     passed = [{metric: known[metric][point.architecture] for metric in climb.promoted_sources
@@ -146,7 +146,7 @@ def passed_by(climb: HalvingResult, points: Sequence[FrontPoint]) -> tuple[Front
 
 
 def load_top_rung(run: Workspace) -> tuple[RungResult, AccuracySource]:
-    """The last rung that was climbed for the first tier, whatever its limits were; all tiers have the same rungs.
+    """Return the last rung climbed for the first tier, whatever its limits were; all tiers have the same rungs.
 
     Raises:
         RunError: none was, or what is left of it is damaged.
@@ -156,7 +156,7 @@ def load_top_rung(run: Workspace) -> tuple[RungResult, AccuracySource]:
 
 
 def _read(run: Workspace, tier: str) -> tuple[HalvingResult, str]:
-    """A climb, and what it was for."""
+    """Return a climb, and the objectives and limits that it was for."""
     path = halving_path(run, tier)
     try:
         content = Fields(loads(read_regular(path)))
@@ -186,7 +186,7 @@ def _read(run: Workspace, tier: str) -> tuple[HalvingResult, str]:
 
 
 def _asked(tier: Tier) -> str:
-    """Objectives and limits in a line."""
+    """Return objectives and limits in a line."""
     return ", ".join([*(f"{one.goal} {one.metric}" for one in tier.objectives), *map(str, tier.limits)])
 
 

@@ -1,4 +1,4 @@
-"""What this machine can hold: a set-up that asks for more is refused before anything is timed, and before its lock."""
+"""Limits of this machine: a set-up that exceeds them is refused before anything is timed, and before its lock."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from hwnas.network import Network, costs
 from hwnas.ops import Operator, Shape
 
 SHARE = 0.8
-"""Of the memory that is left, so much is taken at most: the process that times needs some, and so do others."""
+"""Largest share of the free memory that is used: the process that times needs some, and so do others."""
 UNUSUAL_THREADS, UNUSUAL_BATCH = 128, 4096
-"""More of either is a slip of the pen on most devices."""
+"""Numbers of threads and of images above which a set-up is probably a typing error on most devices."""
 
 
 def check_threads(config: SetupConfig) -> None:
@@ -37,8 +37,8 @@ def check_threads(config: SetupConfig) -> None:
 def check_batch(config: SetupConfig, operators: Iterable[tuple[Operator, Shape]], networks: Sequence[Network]) -> None:
     """Refuse a batch that the memory of this machine cannot hold, where it is the one that is timed.
 
-    A network needs its input and its largest activations for each image, in float32; what networks there are is not
-    known where none is timed whole, and inputs of operators stand in.
+    A network needs its input and its largest activations for each image, in float32; where no
+    network is timed whole, inputs of operators stand in.
 
     Raises:
         ConfigError: there is less memory.
@@ -59,11 +59,11 @@ def check_batch(config: SetupConfig, operators: Iterable[tuple[Operator, Shape]]
 
 
 def unusual(name: str, config: SetupConfig) -> list[str]:
-    """What is said of a set-up of another machine, which cannot be looked at from here."""
-    asked = {"threads": (config.threads, UNUSUAL_THREADS), "batch": (config.batch, UNUSUAL_BATCH)}
+    """Return warnings on a set-up of another machine, which cannot be examined from here."""
+    requested = {"threads": (config.threads, UNUSUAL_THREADS), "batch": (config.batch, UNUSUAL_BATCH)}
     return [
         f"set-up `{name}`: `{key}` is {value:,}; whether {config.host or 'its device'} has room for that is seen there"
-        for key, (value, most) in asked.items()
+        for key, (value, most) in requested.items()
         if value > most and (config.host or config.latencies)
     ]
 

@@ -1,4 +1,4 @@
-"""How a verb tells what it is doing; the command line shows it, a caller from Python may stay silent."""
+"""Progress of commands; the command line shows it, a caller from Python may stay silent."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class Bar(Protocol):
 
 
 class Reporter(Protocol):
-    """Receives what a verb tells."""
+    """Receiver of the messages and the progress of a command."""
 
     def info(self, text: str) -> None:
-        """One line that stays."""
+        """Show a line that stays."""
 
     def bar(self, title: str) -> AbstractContextManager[Bar]:
-        """A bar that is shown while the `with` block runs."""
+        """Show a bar while the `with` block runs."""
 
 
 class _NullBar:
@@ -32,35 +32,35 @@ class _NullBar:
 
 
 class NullReporter:
-    """Tells nothing."""
+    """A reporter that shows nothing."""
 
     def info(self, text: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     @contextmanager
     def bar(self, title: str) -> Iterator[Bar]:
-        """No bar."""
+        """Yield a bar that shows nothing."""
         yield _NullBar()
 
 
 @dataclass(frozen=True)
 class NoProgress:
-    """Another one's lines, without bars."""
+    """A reporter that passes lines on to another one and shows no bars."""
 
     narrator: Reporter
 
     def info(self, text: str) -> None:
-        """Handed on."""
+        """Pass the line on."""
         self.narrator.info(text)
 
     def bar(self, title: str) -> AbstractContextManager[Bar]:
-        """No bar."""
+        """Return a bar that shows nothing."""
         return NullReporter().bar(title)
 
 
 @dataclass
 class LateBar:
-    """A bar that is shown only for work that takes longer, from its first step, than people wait without a word."""
+    """A bar that is shown only for work that takes longer than `after_s` seconds from its first step."""
 
     narrator: Reporter
     title: str

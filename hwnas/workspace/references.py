@@ -1,4 +1,4 @@
-"""The experiment that a person names."""
+"""Experiments that a user names."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from hwnas.io.resources import find_file
 
 
 def experiment_of(reference: str | Path) -> tuple[Path, Experiment]:
-    """The experiment that a reference stands for, and its file; its space is not looked at.
+    """Return the file of the experiment that a reference names, and the experiment; its space is not examined.
 
     Raises:
-        ConfigError: there is none, or it is at fault.
+        ConfigError: there is none, or it is invalid.
     """
     inside = Path(reference) / "experiment.yaml"
     path = inside if inside.is_file() else find_file(reference, "experiments")

@@ -1,4 +1,4 @@
-"""Tables that boards fill, each reached from here: a kit goes there, its progress and its table come back."""
+"""Tables filled by boards that are reached from here: a kit is sent, its progress and its table come back."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from hwnas.runtimes import Setup
 from hwnas.workspace.progress import Bar, Reporter
 
 TRIES = 5
-"""So often in a row the way to a board may break without a new row."""
+"""Number of times in a row that the connection to a board may break without a new row."""
 PAUSE_S = 3.0
-"""Between two tries."""
+"""Pause between two tries."""
 
 
 @dataclass(frozen=True)
 class BenchRequest:
-    """What a board is to time, and the desk's table that it goes to."""
+    """Work that a board is to time, and the table on this machine that the times go to."""
 
     config: SetupConfig
     """A set-up with a host."""
@@ -53,15 +53,15 @@ class BenchRequest:
     space: tuple[str, str] | None = None
     """Name and reference of the space that it is for."""
     energy: EnergyProtocol | None = None
-    """How energy is measured, if it is."""
+    """Protocol by which energy is measured; None if it is not."""
     memory: bool = False
-    """Whether the memory of networks is."""
+    """True if the memory of networks is measured as well."""
     wait_s: float = WAIT_S
-    """How long the board is waited for where somebody else measures on it."""
+    """Time to wait for the board while somebody else measures on it."""
 
 
 def board_table(path: Path, wanted: Setup) -> LatencyTable:
-    """The table of a board, of a set-up that is known but for what only the board can tell.
+    """Return the table of a board, of a set-up that is known except for the fields that only the board knows.
 
     Raises:
         TableError: it is damaged, of another set-up, or no processor took its times.
@@ -84,10 +84,10 @@ def board_table(path: Path, wanted: Setup) -> LatencyTable:
 def fill_on_hosts(
     orders: Sequence[BenchRequest], timing: Timing, artifacts: Path, narrator: Reporter, title: str
 ) -> list[LatencyTable]:
-    """Have boards time what their tables lack, all at once; what was timed is in the desk's tables, however it ends.
+    """Have boards time what their tables lack, all at once; what was timed is in the tables here, however it ends.
 
     Raises:
-        HwnasError: of the first board that failed; the others were let finish.
+        HwnasError: that of the first board that failed, after the others have finished.
     """
     by_host: dict[str, list[int]] = {}
     for number, order in enumerate(orders):  # two at once on one board would slow each other
@@ -152,7 +152,7 @@ def _run_on_board(
     narrator: Reporter,
     packing: Lock,
 ) -> LatencyTable:
-    """One visit: what the board kept from an earlier one is fetched first."""
+    """Run one visit to a board; what it kept from an earlier one is fetched first."""
     if order.path.exists():
         board_table(order.path, order.requested)
     update(0, 1, f"looking at {board.host.name}")
@@ -189,16 +189,16 @@ def _run_on_board(
 
 
 def _finished(board: BoardSession, table: LatencyTable, order: BenchRequest) -> LatencyTable:
-    """The whole table; nothing of it stays on the board."""
+    """Return the whole table; nothing of it stays on the board."""
     if order.space is not None:
         table.append_space(*order.space)
     board.cleanup()
     return table
 
 
-def _refuse_other(board: BoardSession, table: LatencyTable, found: dict[str, object]) -> None:
+def _refuse_other(board: BoardSession, table: LatencyTable, fields: dict[str, object]) -> None:
     """Refuse a board that is not the table's, before anything is timed on it."""
-    there = Setup(**found)  # type: ignore[arg-type]
+    there = Setup(**fields)  # type: ignore[arg-type]
     if table.rows and (unlike := table.setup.differences(there)):
         raise TableError(
             f"the table is of another set-up ({'; '.join(unlike)}; first the table's, then the board's)",
@@ -208,7 +208,7 @@ def _refuse_other(board: BoardSession, table: LatencyTable, found: dict[str, obj
 
 
 def _key(order: BenchRequest) -> str:
-    """The folder on the board: the same for the same table of the same desk, and no other desk's."""
+    """Return the folder on the board: the same for the same table of the same machine, and unique to that machine."""
     known = json.dumps([platform.node(), str(order.path.absolute()), order.requested.as_dict()])
     stem = re.sub(r"[^A-Za-z0-9_.]+", "-", order.path.stem).strip("-.")[:40]
     return f"{stem}-{hashlib.sha256(known.encode()).hexdigest()[:12]}"
@@ -219,6 +219,6 @@ def _lines(path: Path) -> int:
 
 
 def host_table(table: Path, host: str) -> Path:
-    """A table's file with the host's name added: each board has a table of its own."""
+    """Return a table's file with the host's name added: each board has a separate table."""
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", host).strip("-.")
     return table.with_name(f"{table.stem}-{name}{table.suffix}")

@@ -1,4 +1,4 @@
-"""Images that networks take, beside those that a data set holds: they are resized, which is said."""
+"""Sizes of images that networks take and that a data set holds: images are resized, which is reported."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hwnas.space import AnySpace, Space
 
 
 def input_sides(space: AnySpace) -> tuple[tuple[int, ...], ...]:
-    """The sides of the images that networks of a space take, from small to large; of a function, those at its ends."""
+    """Return the sides of images of a space's networks, from small to large; of a function, those at its ends."""
     if isinstance(space, Space):
         return tuple((int(side), int(side)) for side in space.resolution.options)
     ends: list[Shape] = [lower(space, end).input_shape for end in (space.smallest(), space.largest())]
@@ -33,7 +33,7 @@ def refuse_oblong(space: AnySpace, resolution: int, *, where: str) -> None:
 
 
 def resizing(space: AnySpace, resolution: int) -> str | None:
-    """What is said where no network takes the images as they are; None where one does."""
+    """Return a notice if no network takes the images as they are; None if one does."""
     sides = [side for side in input_sides(space) if len(side) == 2]
     if not sides or (resolution, resolution) in sides:
         return None
@@ -42,5 +42,5 @@ def resizing(space: AnySpace, resolution: int) -> str | None:
 
 
 def told(sides: tuple[int, ...]) -> str:
-    """Sides as people write them, such as 32x48."""
+    """Return sides in the usual notation, such as 32x48."""
     return "x".join(map(str, sides))

@@ -1,4 +1,4 @@
-"""Set-ups of a workspace: their runtimes, exporters and tables, and what is measured into these."""
+"""Set-ups of a workspace: their runtimes, exporters and tables, and measuring into the tables."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Link = tuple[Operator, Shape]
 
 
 POOL = 400
-"""Networks among which the checks are chosen."""
+"""Number of networks among which the checks are chosen."""
 
 
 def measure_missing(
@@ -60,8 +60,8 @@ def measure_missing(
     for them.
     """
     if config.host:
-        asked = config if also else config.model_copy(update={"energy": None, "memory": False})
-        order = bench_request(asked, path, operators, networks, space, wait_s=timing.wait_seconds)
+        requested = config if also else config.model_copy(update={"energy": None, "memory": False})
+        order = bench_request(requested, path, operators, networks, space, wait_s=timing.wait_seconds)
         return fill_on_hosts([order], measurement_protocol(timing, 0), artifacts, narrator, title)[0]
     runtime = runtime_of(config)
     # What this machine lacks is told before files are made and timed.
@@ -123,7 +123,7 @@ def bench_request(
     *,
     wait_s: float = WAIT_S,
 ) -> BenchRequest:
-    """What a set-up's host is to time."""
+    """Return the work that a set-up's host is to time."""
     wanted = requested_setup(config)
     energy = None if config.energy is None else EnergyProtocol(**config.energy.model_dump())
     return BenchRequest(
@@ -132,16 +132,16 @@ def bench_request(
 
 
 def table_of(config: SetupConfig, path: Path) -> LatencyTable:
-    """A set-up's table: of this machine, or of the host.
+    """Return a set-up's table: of this machine, or of the host.
 
     Raises:
-        TableError: it is missing, damaged, of another set-up, or of no processor's times.
+        TableError: it is missing, damaged, of another set-up, or without times of a processor.
     """
     return board_table(path, requested_setup(config)) if config.host else read_table_of(path, runtime_of(config).setup)
 
 
 def validation_networks(space: AnySpace, count: int) -> list[Network]:
-    """Networks that are timed whole, evidence on what operators cost together: those of a pool that teach most.
+    """Return networks to be timed whole, as evidence on joint costs of operators: the most informative ones of a pool.
 
     The pool is fixed. Every other one of it is uniform at each choice instead of over all architectures, most of which
     are deep.
@@ -154,7 +154,7 @@ def validation_networks(space: AnySpace, count: int) -> list[Network]:
 
 
 def runtime_of(setup: SetupConfig) -> Runtime:
-    """The runtime of a set-up on this machine."""
+    """Return the runtime of a set-up on this machine."""
     return open_runtime(
         setup.runtime, threads=setup.threads, precision=setup.precision, batch=setup.batch, device=setup.device,
         accelerator=setup.accelerator, cores=setup.cores or "",
@@ -162,7 +162,7 @@ def runtime_of(setup: SetupConfig) -> Runtime:
 
 
 def requested_setup(setup: SetupConfig) -> Setup:
-    """A set-up of a board: what only the board can tell is empty, unless it was given a name.
+    """Return a set-up of a board: fields that only the board knows are empty, unless it was given a name.
 
     Raises:
         ConfigError: the runtime does not offer the precision or the accelerator.
@@ -182,12 +182,12 @@ def requested_setup(setup: SetupConfig) -> Setup:
 
 
 def exporters_of(setup: Setup) -> Exports:
-    """What writes the files of a table's rows, and those of its checks."""
+    """Return the exporters of a table's rows and of its checks."""
     return exporter_of(setup, whole=False), exporter_of(setup)
 
 
 def exporter_of(setup: Setup, *, whole: bool = True, calibration: Images | None = None) -> Exporter:
-    """The function that writes a module as the file of the set-up's runtime, at the set-up's batch and precision.
+    """Return a function that writes a module as a file of the set-up's runtime, at its batch and precision.
 
     A whole network takes and gives float32. An operator that is timed alone begins and ends in the set-up's precision,
     as it does inside a network. Without `calibration`, inputs (N, C, H, W), an int8 file is good for timing only.
@@ -197,10 +197,10 @@ def exporter_of(setup: Setup, *, whole: bool = True, calibration: Images | None 
 
 
 def measurement_protocol(timing: TimingConfig, seed: int) -> Timing:
-    """The measuring protocol of an experiment."""
+    """Return the measuring protocol of an experiment."""
     return Timing(**timing.model_dump(exclude={"checks", "wait_seconds"}), seed=seed)
 
 
 def device_lock_wait(timing: TimingConfig, narrator: Reporter) -> LockWait:
-    """How long this machine is waited for, and who is told that it is."""
+    """Return the time to wait for this machine, and the function that reports the waiting."""
     return LockWait(timing.wait_seconds, narrator.info)

@@ -1,4 +1,4 @@
-"""Finding and checking the space that a person names."""
+"""Finding and checking the space that a user names."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class UserFunction:
 
     @property
     def input_shape(self) -> Any:
-        """What the function says of its networks' images; None if it says nothing."""
+        """Shape of its networks' images, as the function declares it; None if it does not."""
         return getattr(self.function, "input_shape", None)
 
     def __reduce__(self) -> Any:
@@ -65,7 +65,7 @@ def open_space(
     plugins: Sequence[SourceFile] = (),
     narrator: Reporter | None = None,
 ) -> tuple[AnySpace, Path]:
-    """The checked space that a reference stands for, and its file: YAML, a shipped name, or `file.py:function`.
+    """Return the checked space that a reference names, and its file: YAML, a shipped name, or `file.py:function`.
 
     Args:
         reference: of the space.
@@ -95,7 +95,7 @@ def open_space(
 
 
 def is_space(reference: str | Path) -> bool | None:
-    """Whether a reference stands for a space, and not for an experiment or a run; None if it stands for nothing."""
+    """Return whether a reference names a space, and not an experiment or a run; None if it names nothing."""
     if (Path(reference) / "experiment.yaml").is_file():
         return False
     name, function = split_reference(reference)
@@ -110,7 +110,7 @@ def is_space(reference: str | Path) -> bool | None:
 
 
 def split_reference(reference: str | Path) -> tuple[Path, str | None]:
-    """File and function of `file.py:function`; other references name no function."""
+    """Return file and function of `file.py:function`; the function is None for other references."""
     file, _, function = str(reference).rpartition(":")
     return (Path(file), function) if file.endswith(".py") else (Path(reference), None)
 

@@ -24,7 +24,7 @@ class Trained:
 
 
 def load_run(run: Workspace, narrator: Reporter) -> Trained:
-    """The trained supernet of a run; a training that stopped early is told.
+    """Return the trained supernet of a run; a training that stopped early is reported.
 
     Raises:
         RunError: it was not trained yet, the checkpoint is damaged, or it is of other data, seed or recipe.
@@ -41,7 +41,7 @@ def load_run(run: Workspace, narrator: Reporter) -> Trained:
 
 
 def supernet_of(run: Workspace, narrator: Reporter) -> Trained | None:
-    """The trained supernet; None where the run's accuracies need none and none was trained.
+    """Return the trained supernet; None where the run's accuracies need none and none was trained.
 
     Raises:
         RunError: as `load_run`.
@@ -52,12 +52,12 @@ def supernet_of(run: Workspace, narrator: Reporter) -> Trained | None:
 
 
 def untrained(run: Workspace) -> Trained:
-    """A supernet with its first random weights."""
+    """Return a supernet with its first random weights."""
     return _trained(_prepared(run), [])
 
 
 def _prepared(run: Workspace) -> Supernet:
-    """The untrained supernet on its device, PyTorch's threads set as the experiment says."""
+    """Return the untrained supernet on its device; PyTorch's threads are set as in the experiment."""
     import torch
 
     from hwnas.supernet import Supernet
@@ -70,7 +70,7 @@ def _prepared(run: Workspace) -> Supernet:
 
 
 def recipe_of(run: Workspace) -> Recipe:
-    """How the run's supernet is trained."""
+    """Return the recipe by which the run's supernet is trained."""
     from hwnas.supernet import Recipe
 
     return Recipe(**run.experiment.train.model_dump())
@@ -84,10 +84,10 @@ def _trained(supernet: Supernet, history: list[Epoch]) -> Trained:
 
 
 def torch_device(name: str) -> str:
-    """`auto` becomes cuda where there is one.
+    """Return the name of a torch device; `auto` becomes cuda if available.
 
     Raises:
-        ConfigError: the named device is not there.
+        ConfigError: the named device is not available.
     """
     import torch
 

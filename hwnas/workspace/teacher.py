@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def open_teacher(run: Workspace) -> nn.Module | None:
-    """What `train.teacher` names: the module that a user's function returns, or a network with weights from a file.
+    """Return the module of `train.teacher`: what a user's function returns, or a network with weights from a file.
 
     Raises:
-        ConfigError, SpaceError: it leads nowhere, or is no teacher for the run's images.
+        ConfigError, SpaceError: it leads nowhere, or does not fit the run's images.
     """
     from hwnas.supernet.training.teacher import checked_teacher, teacher_of_weights
 
@@ -45,7 +45,7 @@ def open_teacher(run: Workspace) -> nn.Module | None:
 
 
 def _called(function: object, name: str) -> object:
-    """What a user's function returns."""
+    """Return the result of a user's function."""
     try:
         return function()  # type: ignore[operator]
     except Exception as error:
@@ -58,6 +58,6 @@ def _called(function: object, name: str) -> object:
 
 
 def _found(name: str, base: Path) -> str:
-    """A file by its path from here, else from `base`; what is neither stays as it is."""
+    """Return a file's path from the current folder, else from `base`; the name unchanged if it is neither."""
     path = Path(name).expanduser()
     return str(base / path) if not path.exists() and (base / path).exists() else str(path)

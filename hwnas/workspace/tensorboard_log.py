@@ -14,9 +14,9 @@ from hwnas.workspace.workspace import Workspace
 
 @contextmanager
 def tensorboard(run: Workspace, tier: str) -> Iterator[Callable[[Progress], None]]:
-    """Takes a tier's progress into `tensorboard/<tier>` of the run's folder, a step a trial; nothing if it is off.
+    """Yield a function that logs a tier's progress in `tensorboard/<tier>` of the run's folder; no log if it is off.
 
-    A search that continues adds a file to those that are there; TensorBoard reads them as one curve.
+    Each trial is a step. A search that continues adds a file to the existing ones; TensorBoard reads them as one curve.
 
     Raises:
         MissingExtra: tensorboardX is not installed.

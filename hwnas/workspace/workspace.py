@@ -1,4 +1,4 @@
-"""A run: an experiment, its space and its folder, opened once and handed to the verbs."""
+"""A run: an experiment, its space and its folder, opened once and passed to the commands."""
 
 from __future__ import annotations
 
@@ -45,23 +45,23 @@ BESIDE_LATENCY = ("energy_mj", "peak_mb")
 
 @dataclass(frozen=True)
 class Workspace:
-    """An experiment with its space, and the folder that holds all that it gives."""
+    """An experiment with its space, and the folder that holds its results."""
 
     experiment: Experiment
     space: AnySpace
     space_file: Path
     folder: Path
     base: Path
-    """Where relative paths in the experiment begin, beside the current folder: its file's folder."""
+    """Folder, beside the current one, that relative paths in the experiment begin at: that of its file."""
     cli_ref: str
-    """How a command line names the run: the experiment as it was given, and the folder of runs if it is another one."""
+    """Reference of the run on a command line: the experiment as given, and the folder of runs if not the default."""
 
     @cached_property
     def source(self) -> AccuracySource:
-        """Where accuracies come from.
+        """Source of accuracies.
 
         Raises:
-            ConfigError: there is no such source, or a limit is on what it does not give.
+            ConfigError: there is no such source, or a limit is on a metric that it does not provide.
         """
         config, where = self.experiment.accuracy, f"experiment `{self.experiment.name}`"
         source = source_of(config.source, where=f"{where}: accuracy.source")
@@ -84,22 +84,24 @@ class Workspace:
         return source
 
     def command(self, verb: str) -> str:
-        """The command of a verb on this run, to be named in messages."""
+        """Return the command line of a command on this run, for messages."""
         return f"hwnas {verb} {self.cli_ref}"
 
     @property
     def accuracy(self) -> str:
-        """The metric of accuracy, such as `top1@inherited`; of a user's function its name stands after the @."""
+        """The metric of accuracy, such as `top1@inherited`; of a user's function, with its name after the @."""
         return f"{self.source.quantity}@{self.experiment.accuracy.source.rpartition(':')[2]}"
 
     @property
     def train_folder(self) -> Path:
-        """Checkpoints of the supernet."""
+        """Folder of the supernet's checkpoints."""
         return self.folder / "train"
 
     def table_path(self, setup: str) -> Path:
-        """The latency table of a set-up: the experiment's own choice, else one in the run's folder. What it chooses is
-        a file, from here or from `base`, else a shipped table, else a file that is still to be made."""
+        """Return the latency table of a set-up: the experiment's choice, else one in the run's folder.
+
+        The choice is a file, from here or from `base`, else a shipped table, else a file that is still to be made.
+        """
         chosen = self.experiment.setups[setup].table
         if chosen is None:
             return self.folder / "latency" / f"{setup}.jsonl"
@@ -109,15 +111,15 @@ class Workspace:
             return Path(chosen).expanduser()
 
     def front_table_path(self, setup: str) -> Path:
-        """The table of the set-up's fronts, timed as whole networks."""
+        """Return the table of the set-up's fronts, timed as whole networks."""
         return self.folder / "latency" / f"{setup}-front.jsonl"
 
     def front_path(self, tier: str) -> Path:
-        """The front of a tier."""
+        """Return the file of a tier's front."""
         return self.folder / "fronts" / f"{tier}.json"
 
     def tier(self, name: str, *, measured: bool = False) -> Tier:
-        """A tier's objectives and limits over metrics.
+        """Return a tier's objectives and limits over metrics.
 
         A limit with a confidence is on that quantile of the predicted latency; once `measured`, the latency itself is.
         """
@@ -127,23 +129,23 @@ class Workspace:
         limited = latency if confidence is None else quantile_metric(latency, confidence)
         others = {name: f"{name}@{config.setup}" for name in BESIDE_LATENCY}
         metrics = {"latency_ms": limited, "file_kib": size, **others, **{plain: plain for plain in DERIVED}}
-        given = {field: getattr(config.limits, field) for field in metrics}
-        limits = [Limit(metrics[field], bound) for field, bound in given.items() if bound is not None]
+        bounds = {field: getattr(config.limits, field) for field in metrics}
+        limits = [Limit(metrics[field], bound) for field, bound in bounds.items() if bound is not None]
         if config.limits.top1 is not None:
             limits.append(Limit(self.accuracy, config.limits.top1, "least"))
         costs = (Objective(f"{quantity}@{config.setup}", "min") for quantity in config.minimise)
         return Tier(name, (Objective(self.accuracy, "max"), *costs), tuple(limits))
 
     def is_live(self, tier: str) -> bool:
-        """Whether a tier's candidates are timed during the search."""
+        """Return whether a tier's candidates are timed during the search."""
         return self.experiment.tiers[tier].measure == "live"
 
     def is_published(self, tier: str) -> bool:
-        """Whether a tier's latencies are those of a file."""
+        """Return whether a tier's latencies are those of a file."""
         return self.experiment.setups[self.experiment.tiers[tier].setup].latencies is not None
 
     def published(self, setup: str) -> TableMetric:
-        """The latencies that a file tells of a set-up, in milliseconds.
+        """Return the latencies that a file holds of a set-up, in milliseconds.
 
         Raises:
             DataError: the file cannot be used.
@@ -154,7 +156,7 @@ class Workspace:
         return self._columns(wanted)
 
     def resolve_path(self, file: str) -> Path:
-        """A file that the experiment names: from the current folder, else from the experiment's own."""
+        """Return a file that the experiment names: from the current folder, else from the experiment's own."""
         path = Path(file).expanduser()
         return path if path.exists() else self.base / path
 
@@ -164,18 +166,18 @@ class Workspace:
 
     @cached_property
     def architecture_reader(self) -> Names:
-        """Reads the architectures that files name, each once."""
+        """Reader of the architectures that files name, each read once."""
         return Names(self.space)
 
     def needs_table(self, setup: str) -> bool:
-        """Whether the set-up's table is needed: a tier predicts from it, or no tier uses it at all."""
+        """Return whether the set-up's table is needed: a tier predicts from it, or no tier uses it at all."""
         if self.experiment.setups[setup].latencies is not None:
             return False
         tiers = [tier for tier in self.experiment.tiers.values() if tier.setup == setup]
         return not tiers or any(tier.measure == "table" for tier in tiers)
 
     def uses_quantity(self, setup: str, quantity: str) -> bool:
-        """Whether a tier of the set-up limits a quantity, such as `energy_mj`, or minimises it."""
+        """Return whether a tier of the set-up limits a quantity, such as `energy_mj`, or minimises it."""
         return any(
             quantity in tier.minimise or getattr(tier.limits, quantity) is not None
             for tier in self.experiment.tiers.values()
@@ -184,12 +186,12 @@ class Workspace:
 
     @cached_property
     def network(self) -> _LoweringCache:
-        """Architecture -> network, with a memory."""
+        """Function from architecture to network, with a cache."""
         return _LoweringCache(self.space)
 
     @cached_property
     def codebook(self) -> Codebook:
-        """For many architectures at once."""
+        """Codebook, for many architectures at once."""
         from hwnas.population import codebook_of
 
         return codebook_of(self.space)
@@ -244,11 +246,11 @@ class Workspace:
     def locked(self, lock: RunLock | None = None) -> Iterator[Workspace]:
         """Lock the folder and write the resolved experiment and the space there.
 
-        Who has the folder alone removes what killed processes began to write and left.
+        The only process in the folder removes partial files that killed processes left.
         """
-        with lock or RunLock(self.folder) as held:
+        with lock or RunLock(self.folder) as acquired:
             try:
-                if not held.shared:
+                if not acquired.shared:
                     for part in abandoned_parts(self.folder, unheld=True):
                         part.unlink(missing_ok=True)
                 self._keep_space()
@@ -283,7 +285,7 @@ class Workspace:
 
     @property
     def _plugin_names(self) -> list[str]:
-        """Where the folder keeps the space's plugins: each in a folder of its own, because two may have one name."""
+        """Paths of the space's plugins in the folder, each in a separate folder because two may have the same name."""
         folder = self.folder.resolve()
         return [
             str(plugin.path.relative_to(folder))
@@ -307,7 +309,7 @@ class Workspace:
 
 
 def quantile_metric(latency: str, confidence: float) -> str:
-    """The metric of a quantile of the predicted latency, such as `latency_ms@board:p90`."""
+    """Return the metric of a quantile of the predicted latency, such as `latency_ms@board:p90`."""
     return f"{latency}:p{100 * confidence:g}"
 
 
@@ -326,15 +328,15 @@ class _LoweringCache:
 
 
 def open_run(reference: str | Path, *, runs: Path = Path("runs"), narrator: Reporter | None = None) -> Workspace:
-    """The run of an experiment: a file, the name of a shipped one, or a run's folder.
+    """Return the run of an experiment: a file, the name of a shipped one, or a run's folder.
 
     `narrator` is shown a bar where checking the space takes seconds.
 
     Raises:
-        ConfigError, SpaceError: the experiment or its space is at fault; nothing was written.
+        ConfigError, SpaceError: the experiment or its space is invalid; nothing was written.
     """
-    given, (path, experiment) = Path(reference), experiment_of(reference)
-    inside = path == given / "experiment.yaml"
+    reference_path, (path, experiment) = Path(reference), experiment_of(reference)
+    inside = path == reference_path / "experiment.yaml"
     base = path.parent / Path(experiment.base or "").expanduser()
     # a run's own space counts, even where the current folder holds one of that name
     own = inside and (path.parent / split_reference(experiment.space)[0]).is_file()
@@ -343,7 +345,7 @@ def open_run(reference: str | Path, *, runs: Path = Path("runs"), narrator: Repo
         path.parent / experiment.space if own else experiment.space, base=path.parent, plugins=plugins,
         narrator=narrator,
     )  # fmt: skip
-    folder = given if inside else runs / experiment.name
+    folder = reference_path if inside else runs / experiment.name
     called = str(reference) if inside or runs == Path("runs") else f"{reference} --runs {runs}"
     run = Workspace(experiment, space, space_file, folder, base, called)
     run.source  # noqa: B018 - a source that is not there is told before any work
