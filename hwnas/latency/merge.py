@@ -1,4 +1,4 @@
-"""Several tables of one set-up become one."""
+"""Merging several tables of one set-up into one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hwnas.measure.table_lines import Subject, encoded, header_line, line_of, pa
 
 @dataclass(frozen=True)
 class Merged:
-    """What came of a merge."""
+    """Result of a merge."""
 
     table: LatencyTable
     alike: int
@@ -62,8 +62,8 @@ def merge_tables(paths: Sequence[Path], out: Path) -> Merged:
 
 
 def add_table(source: Path, path: Path) -> int:
-    """Add to a table what it lacks of another one of its set-up and origin; how many lines that were. Where there is no
-    table yet, one is made.
+    """Add to a table what it lacks of another one of its set-up and origin, and return the number of lines added. Where
+    there is no table yet, one is made.
 
     Raises:
         TableError: a table is damaged, or their set-ups or origins are unlike.
@@ -77,7 +77,7 @@ def add_table(source: Path, path: Path) -> int:
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines after the first one of a table that can be read, without a last one that was cut short."""
+    """Yield the lines after the first one of a table that can be read, without a last one that was cut short."""
     *whole, last = content_of(path).split(b"\n")[1:] or [b""]
     yield from map(parsed, whole)
     try:

@@ -1,4 +1,4 @@
-"""Latencies of whole populations: what `LatencyModel` says of one network, of many at once."""
+"""Latencies of whole populations: what `LatencyModel` predicts for one network, for many at once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Estimates:
 
 
 def predict_many_ms(model: LatencyModel, codebook: Codebook, codes: Codes) -> Floats:
-    """(networks,) the expected latency of each: as `LatencyModel.predict_ms`, millions of times a second.
+    """Return (networks,) the expected latency of each: as `LatencyModel.predict_ms`, millions of times a second.
 
     Raises:
         TableError: an operator of one of these networks has no row; the message holds the command that adds it.
@@ -46,7 +46,7 @@ def predict_many_ms(model: LatencyModel, codebook: Codebook, codes: Codes) -> Fl
 
 
 def predict_many(model: LatencyModel, codebook: Codebook, codes: Codes) -> Estimates:
-    """The latency of each network with its interval: as `LatencyModel.predict`.
+    """Return the latency of each network with its interval: as `LatencyModel.predict`.
 
     Much dearer than `predict_many_ms`, because the doubts about operators are summed over pairs of them.
 
@@ -62,7 +62,8 @@ def predict_many(model: LatencyModel, codebook: Codebook, codes: Codes) -> Estim
 
 
 def upper_many_ms(model: LatencyModel, codebook: Codebook, codes: Codes, confidence: float) -> Floats:
-    """(networks,) what the next timing of each stays below with a probability of `confidence`; dear as `predict_many`.
+    """Return (networks,) what the next timing of each stays below with a probability of `confidence`; dear as
+    `predict_many`.
 
     Raises:
         TableError: as `predict_many_ms`.
@@ -72,7 +73,8 @@ def upper_many_ms(model: LatencyModel, codebook: Codebook, codes: Codes, confide
 
 
 def _quantiles_ms(model: LatencyModel, codebook: Codebook, places: Places, *quantiles: float) -> Floats:
-    """(quantiles, networks) in groups that begin alike: networks at one resolution hold few distinct operators."""
+    """Return (quantiles, networks) latencies, computed in groups that begin alike: networks at one resolution hold few
+    distinct operators."""
     found = np.empty((len(quantiles), len(places)))
     order = np.argsort(places[:, 0], kind="stable")
     for start in range(0, len(places), CHUNK):
@@ -88,7 +90,7 @@ def _quantiles_ms(model: LatencyModel, codebook: Codebook, places: Places, *quan
 
 
 def _held(places: Places) -> Places:
-    """The places that occur, ascending."""
+    """Return the places that occur, ascending."""
     return np.unique(places[places != NOTHING])
 
 

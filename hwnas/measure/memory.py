@@ -1,4 +1,4 @@
-"""The memory that a file takes in its runtime: a fresh process loads it, runs it, and tells its peak. Board side:
+"""The memory that a file takes in its runtime: a fresh process loads it, runs it, and reports its peak. Board side:
 Python 3.9 syntax, no torch."""
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from hwnas.runtimes import Runtime
 Tell = Callable[[dict[str, Any]], None]
 STATUS, RESET = "proc/self/status", "proc/self/clear_refs"
 CALLS = 3
-"""How often a file is run: some runtimes allocate in the second call once more."""
+"""Number of times that a file is run: some runtimes allocate in the second call once more."""
 NOT_TOLD = "the runtime's Python package does not tell it"
 
 
 @dataclass(frozen=True)
 class Memory:
-    """What a file takes at its peak beside the runtime that was there before, in MB of 1,000,000 bytes."""
+    """Memory that a file takes at its peak beside the runtime that was there before, in MB of 1,000,000 bytes."""
 
     peak_mb: float
     conditions: Mapping[str, Any] = field(default_factory=dict, compare=False)
-    """`whole_mb`, the process's own peak; `baseline_mb`, the runtime alone; `arena_mb`, or why it is not told."""
+    """`whole_mb`, the process's own peak; `baseline_mb`, the runtime alone; `arena_mb`, or why it is not reported."""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.peak_mb) and self.peak_mb >= 0):
@@ -45,11 +45,12 @@ def measure_memory(
     progress: Callable[[int, int], None] | None = None,
     queue: LockWait = DEFAULT_WAIT,
 ) -> Iterator[tuple[int, Memory | str]]:
-    """The place in `files`, and the memory that it takes or why that is not known; each file in a process of its own.
+    """Yield the index in `files`, and the memory that it takes or why that is not known; each file in a separate
+    process.
 
     Raises:
-        SensorError: this system does not tell, or the set-up computes on a GPU.
-        HostAway: somebody else measures on this machine, for longer than the queue is waited in.
+        SensorError: this system does not report it, or the set-up computes on a GPU.
+        HostAway: somebody else measures on this machine for longer than `queue` allows.
     """
     if runtime.setup.accelerator != "cpu":
         raise _unknown(f"on `{runtime.setup.accelerator}` most of it is not the process's own")
@@ -83,7 +84,7 @@ def take_memory(runtime: Runtime, job: Mapping[str, Any], tell: Tell, cpus: Sequ
 
 
 def peak_of(load: Callable[[], Any], tree: Tree) -> Memory:
-    """What loading and running takes at its peak, in this process.
+    """Measure what loading and running takes at its peak, in this process.
 
     The kernel's high-water mark is reset first. Where that is not allowed, what stood there before is the baseline.
     """
@@ -102,10 +103,10 @@ def peak_of(load: Callable[[], Any], tree: Tree) -> Memory:
 
 
 def resident_mb(tree: Tree, name: str = "VmHWM") -> float:
-    """The memory that this process has resident, or had at its peak.
+    """Return the memory that this process has resident, or had at its peak.
 
     Raises:
-        SensorError: the system does not tell.
+        SensorError: the system does not report it.
     """
     found = re.search(rf"^{name}:\s*(\d+) kB", tree.text(STATUS), re.MULTILINE)
     if found is None:

@@ -22,7 +22,7 @@ from hwnas.runtimes.cuda import gpu_state
 from hwnas.runtimes.denormals import denormals_flushed
 
 REFERENCE = -1
-"""Stands for the reference file where others stand for a place in the list of files."""
+"""Stands for the reference file where other numbers stand for an index in the list of files."""
 Tell = Callable[[dict[str, Any]], None]
 
 
@@ -34,7 +34,7 @@ def run_job(
     tell: Tell,
     cpus: Sequence[int] = (),
 ) -> None:
-    """Load the files, time them together, and tell: what is being loaded, what failed, rounds, and the samples.
+    """Load the files, time them together, and report: what is being loaded, what failed, rounds, and the samples.
 
     The order of loading is shuffled by the protocol's seed. `cpus` are the processors that this process keeps to.
     """

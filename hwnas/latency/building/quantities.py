@@ -1,4 +1,4 @@
-"""Fill a table with what is not time: the energy of operators and networks, the memory that networks take."""
+"""Filling a table with quantities other than time: energy of operators and networks, memory of networks."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def measure_missing_energy(
     progress: Progress | None = None,
     queue: LockWait = DEFAULT_WAIT,
 ) -> None:
-    """Measure the energy of what the table lacks it of: operators, networks and the overhead.
+    """Measure the energies that the table lacks: of operators, networks and the overhead.
 
     Raises:
         SensorError: there is no sensor, or it cannot be read.
@@ -60,11 +60,11 @@ def measure_missing_memory(
     progress: Progress | None = None,
     queue: LockWait = DEFAULT_WAIT,
 ) -> None:
-    """Measure the peak of memory of the networks that the table lacks it of, each in a process of its own.
+    """Measure the peaks of memory of networks that the table lacks, each in a separate process.
 
     Raises:
-        SensorError: the system does not tell.
-        TableError: as `fill_energy`.
+        SensorError: the system does not report it.
+        TableError: as `measure_missing_energy`.
     """
     jobs = [job for job in _all_jobs(table, [], networks) if job.whole]
     jobs = [job for job in jobs if subject_of(job.line).key not in table.memory]
@@ -83,7 +83,7 @@ def missing_jobs(
     energy: bool,
     memory: bool,
 ) -> list[MeasureJob]:
-    """What the table lacks the time of, or if asked for the energy or, of networks, the memory."""
+    """Return jobs for what the table lacks the time of or, if requested, the energy or (of networks) the memory."""
     found = []
     for job in _all_jobs(table, operators, networks):
         key = subject_of(job.line).key

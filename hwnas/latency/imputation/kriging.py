@@ -59,11 +59,11 @@ class Kriging:
         return cls(points / lengths, values, lengths, float(signal), float(noise))
 
     def knowing(self, points: Floats, values: Floats) -> Kriging:
-        """The same process, seen at other points."""
+        """Return the same process, seen at other points."""
         return Kriging(points / self.lengths, values, self.lengths, self.signal, self.noise)
 
     def predict(self, points: Floats) -> tuple[Floats, Floats]:
-        """(points,) means and variances of a value there, noise included."""
+        """Return (points,) means and variances of a value there, noise included."""
         from scipy.spatial import cKDTree
 
         scaled = points / self.lengths
@@ -71,7 +71,7 @@ class Kriging:
         return self._conditioned(scaled, places)
 
     def left_out(self) -> tuple[Floats, Floats]:
-        """The same at the points themselves, each from the others."""
+        """Return the same at the points themselves, each from the others."""
         return self._conditioned(self.points, _others(self.points, np.arange(len(self.points))))
 
     def _conditioned(self, scaled: Floats, places: NDArray[np.intp]) -> tuple[Floats, Floats]:
@@ -88,7 +88,8 @@ class Kriging:
 
 
 def _others(points: Floats, sample: NDArray[np.intp]) -> NDArray[np.intp]:
-    """(sample, neighbours) the nearest points of each of a sample, itself left out also where points coincide."""
+    """Return (sample, neighbours) the nearest points of each of a sample, itself left out also where points
+    coincide."""
     from scipy.spatial import cKDTree
 
     count = min(NEIGHBOURS, len(points) - 1)
@@ -100,7 +101,7 @@ def _others(points: Floats, sample: NDArray[np.intp]) -> NDArray[np.intp]:
 
 
 def _distances(near: Floats) -> Floats:
-    """(points, neighbours, neighbours)"""
+    """Return (points, neighbours, neighbours) distances."""
     squares = np.sum(near**2, axis=2)
     products = near @ near.transpose(0, 2, 1)
     distances: Floats = np.sqrt(np.maximum(squares[:, :, None] + squares[:, None] - 2 * products, 0.0))
@@ -113,7 +114,7 @@ def _matern(distances: Floats) -> Floats:
 
 
 def _surprise(parameters: Floats, near: Floats, values: Floats, usual: Floats) -> tuple[float, Floats]:
-    """Mean negative log density of the first of some points given the others, with its gradient.
+    """Return the mean negative log density of the first of some points given the others, with its gradient.
 
     `near` is (points, 1 + neighbours, coordinates); parameters are logarithms of lengths, signal and noise. A weak pull
     to the `usual` lengths holds those that the values say nothing about.
@@ -135,7 +136,8 @@ def _surprise(parameters: Floats, near: Floats, values: Floats, usual: Floats) -
 
 
 def _density(covariances: Floats, values: Floats) -> tuple[float, Floats]:
-    """Summed negative log densities, constants left out, and their slopes along each entry of the covariances."""
+    """Return summed negative log densities, constants left out, and their slopes along each entry of the
+    covariances."""
     inverse = np.linalg.inv(covariances)
     solved = np.einsum("pij,pj->pi", inverse, values)
     loss = 0.5 * float(np.sum(solved * values) + np.linalg.slogdet(covariances)[1].sum())

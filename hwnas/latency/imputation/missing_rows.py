@@ -55,7 +55,7 @@ class MissingRows:
         return cls(kinds, knobs, words, LogRegressor.fit(_described(links, kinds, knobs, words), times))
 
     def predict(self, links: Sequence[tuple[Operator, Shape]]) -> tuple[Floats, Floats]:
-        """(links,) times in ms and their relative standard deviations.
+        """Return (links,) times in ms and their relative standard deviations.
 
         Raises:
             TableError: a kind, or the value of a worded knob, of which there is no row to learn from.
@@ -75,10 +75,10 @@ class MissingRows:
 
 
 def tiles(pixels: Floats, columns: Floats, depth: Floats, processors: int = 1) -> tuple[Floats, Floats]:
-    """How a convolution falls into tiles, seen as a matrix product of (pixels, depth) and (depth, columns).
+    """Divide a convolution into tiles, seen as a matrix product of (pixels, depth) and (depth, columns).
 
-    Returns (rows, tiles) multiply-adds with the last tile and the last wave of tiles filled up, and (rows, hints)
-    how many waves, how much of them is padding, and remainders of the sizes. Kernels round to tiles, and tiles to waves
+    Returns (rows, tiles) multiply-adds with the last tile and the last wave of tiles filled up, and (rows, hints) how
+    many waves, how much of them is padding, and remainders of the sizes. Kernels round to tiles, and tiles to waves
     over `processors`: latency has steps there (nn-Meter, Zhang et al. 2021).
     """
     work, hints = [], []

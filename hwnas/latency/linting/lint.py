@@ -1,4 +1,4 @@
-"""What is wrong with a latency table, hwnas's own or a published one, line by line."""
+"""Checks of a latency table, hwnas's own or a published one, line by line."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from hwnas.runtimes.setup import Setup
 from hwnas.words import counted
 
 NOISY = 0.1
-"""A spread above this share of the median, or more than this share of disturbed samples, is told."""
+"""A spread above this share of the median, or more than this share of disturbed samples, is reported."""
 
 
 def lint_tables(paths: Sequence[Path], format: str | None = None) -> list[Finding]:
-    """All findings about tables, and about copies among them, in the order of files and lines.
+    """Return all findings about tables, and about copies among them, in the order of files and lines.
 
     Args:
-        format: the published format of all files; told from each file's content if left out.
+        format: the published format of all files; detected from each file's content if left out.
 
     Raises:
         TableError: a file cannot be read, or is of no known format.
@@ -57,7 +57,7 @@ def lint_tables(paths: Sequence[Path], format: str | None = None) -> list[Findin
 
 
 def _own(path: Path, content: bytes) -> tuple[list[Finding], list[Observed]]:
-    """Findings in a table of hwnas, line by line, and its rows."""
+    """Return the findings in a table of hwnas, line by line, and its rows."""
     first, *lines = content.split(b"\n")
     table = _Own(path, *_header(path, first))
     for number, line in enumerate(lines, start=2):
@@ -77,7 +77,7 @@ def _own(path: Path, content: bytes) -> tuple[list[Finding], list[Observed]]:
 
 
 def _header(path: Path, line: bytes) -> tuple[list[Finding], Setup | None]:
-    """What is wrong with a table's first line, and its set-up."""
+    """Return the findings in a table's first line, and its set-up."""
     where = f"{path}:1"
     try:
         setup, origin = read_header(line)
@@ -100,7 +100,7 @@ class _Timed:
 
 @dataclass
 class _Own:
-    """A table of hwnas that is read line by line, beyond what is wrong."""
+    """A table of hwnas that is read line by line, beyond its errors."""
 
     path: Path
     findings: list[Finding]
@@ -139,7 +139,8 @@ class _Own:
 
 
 def _outliers(times: Sequence[_Timed], observed: Sequence[Observed]) -> list[Finding]:
-    """Times that the rest of the table contradicts. Of anything observed twice the first observation counts."""
+    """Return findings about times that the rest of the table contradicts. Of anything observed twice the first
+    observation counts."""
     first = {one.subject: one for one in reversed(observed)}
     rows = [one for one in first.values() if one.subject.kind == "row"][::-1]
     wholes = [one for one in first.values() if one.subject.kind == "check"][::-1]
@@ -156,7 +157,7 @@ def _outliers(times: Sequence[_Timed], observed: Sequence[Observed]) -> list[Fin
 
 
 def _published(path: Path, name: str, text: str) -> tuple[list[Finding], list[Observed]]:
-    """Findings in a published table, and its values."""
+    """Return the findings in a published table, and its values."""
     findings: list[Finding] = []
     observed: list[Observed] = []
     layers: list[str] = []
@@ -179,7 +180,7 @@ def _published(path: Path, name: str, text: str) -> tuple[list[Finding], list[Ob
 
 
 def _noise(where: str, about: str, measurement: Measurement) -> list[Finding]:
-    """What the samples tell of the machine."""
+    """Return the findings about the machine's state during the samples."""
     found = []
     if (measurement.spread or 0) > NOISY:
         found.append(finding("spread", where, f"{about}: the samples spread over {measurement.spread:.0%}"))

@@ -1,4 +1,4 @@
-"""Published tables become tables of hwnas: rows of one sample each, with source and licence."""
+"""Converting published tables to tables of hwnas: rows of one sample each, with source and licence."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from hwnas.runtimes.setup import Setup
 from hwnas.words import counted
 
 SHOWN = 5
-"""How many examples a message spells out."""
+"""Number of examples that a message spells out."""
 
 
 @dataclass(frozen=True)
 class Imported:
-    """What came of an import."""
+    """Result of an import."""
 
     table: LatencyTable
     notices: tuple[str, ...]
-    """What did not become a row, with counts."""
+    """Notices about values that did not become rows, with counts."""
 
 
 def import_tables(
@@ -105,7 +105,7 @@ def _line(row: Row) -> bytes:
 
 
 def _known(files: Mapping[Path, list[Entry]], *, drop_bad: bool) -> tuple[dict[Path, list[Entry]], list[str]]:
-    """The entries that are durations, and what to say of the others.
+    """Return the entries that are durations, and notices about the others.
 
     Raises:
         TableError: there are values that are no durations, and they are not to be dropped.

@@ -17,7 +17,7 @@ NAMES = ("resolution", "in_channels", "se", "out_channels", "kernel", "stride")
 
 
 def read(path: str, text: str) -> list[Entry]:
-    """The entries of a file; of a key that stands there twice both.
+    """Return the entries of a file, both of a key that occurs twice.
 
     Raises:
         TableError: it is no JSON of this form.

@@ -1,4 +1,4 @@
-"""How warm the processor is, and waiting until it has cooled down. Board side: Python 3.9 syntax, no torch."""
+"""Temperature of the processor, and waiting until it has cooled down. Board side: Python 3.9 syntax, no torch."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from hwnas.errors import ConfigError
 from hwnas.measure.conditions.tree import Tree
 
 PROCESSOR = re.compile(r"cpu|soc|pkg|core|big|little|mid|tctl|tdie|cluster|acpitz", re.IGNORECASE)
-"""Sensors that tell the processor's temperature, of the names that kernels give them."""
+"""Names that kernels give to sensors of the processor's temperature."""
 LEAST, MOST = -40.0, 150.0
-"""Outside of it a sensor says that it has nothing to say."""
+"""Range in °C outside of which a sensor's value means that it has none."""
 
 
 def temperatures(tree: Tree) -> dict[str, float]:
-    """°C by the sensor's name: thermal zones, and where there are none, those of hwmon."""
+    """Return °C by the sensor's name: thermal zones, and where there are none, those of hwmon."""
     found: dict[str, float] = {}
     for zone in tree.places("sys/class/thermal/thermal_zone*"):
         _note(found, tree.text(f"{zone}/type") or zone, tree.number(f"{zone}/temp"))
@@ -31,7 +31,7 @@ def temperatures(tree: Tree) -> dict[str, float]:
 
 
 def celsius(tree: Tree) -> float | None:
-    """The processor's temperature: the highest of its sensors, or of all if none is known as its own."""
+    """Return the processor's temperature: the highest of its sensors, or of all if none is known as its own."""
     found = temperatures(tree)
     own = [degrees for name, degrees in found.items() if PROCESSOR.search(name)]
     return max(own or found.values(), default=None)
@@ -39,9 +39,9 @@ def celsius(tree: Tree) -> float | None:
 
 @dataclass
 class Gate:
-    """Waits while the processor is too warm: from above `pause_above_c` until it is below `resume_below_c`.
+    """Gate that waits while the processor is too warm: from above `pause_above_c` until it is below `resume_below_c`.
 
-    It waits `pause_seconds` in all. Then it stays open, and says that it is warm.
+    It waits `pause_seconds` in all. Then it stays open, and reports that it is warm.
     """
 
     pause_above_c: float | None
@@ -61,14 +61,14 @@ class Gate:
             )  # fmt: skip
 
     def wait(self) -> str:
-        """Wait as long as it must be; why it is too warm still, empty if it is not."""
+        """Wait as long as needed, and return why it is still too warm; empty if it is not."""
         if self.pause_above_c is None or not self._above(self.pause_above_c):
             return ""
         self.wait_while(lambda: self._above(self.resume_below_c))
         return f"above {self.pause_above_c:g} °C" if self._above(self.pause_above_c) else ""
 
     def wait_while(self, so: Callable[[], bool]) -> None:
-        """Wait while something is so and there is patience left."""
+        """Wait while `so` returns true and there is patience left."""
         while self._left_s > 0 and so():
             self.sleep(self.every_s)
             self._left_s -= self.every_s

@@ -1,4 +1,4 @@
-"""Whether a machine slowed itself down, and why. Board side: Python 3.9 syntax, no torch."""
+"""Detection of throttling: whether a machine slowed itself down, and why. Board side: Python 3.9 syntax, no torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hwnas.measure.conditions.tree import Tree
 from hwnas.runtimes.cuda import open_nvml, throttle_reasons
 
 PI_BITS = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
-"""Of `vcgencmd get_throttled`, as it is now; 16 bits higher, whether it was so since the board was started."""
+"""Bits of `vcgencmd get_throttled` for now; 16 bits higher, for any time since the board was started."""
 PI_FILES = ("sys/devices/platform/soc/soc:firmware/get_throttled", "sys/devices/platform/soc/firmware/get_throttled")
 COOLING = re.compile(r"cpu|gpu|processor|freq|bthrot", re.IGNORECASE)
 """Cooling devices that slow a processor down; fans do not."""
@@ -22,16 +22,16 @@ GPU_SLOW = frozenset({"hardware slowdown", "software thermal", "hardware thermal
 
 @dataclass(frozen=True)
 class Throttling:
-    """What the machine tells at one moment."""
+    """Report of the machine at one moment."""
 
     now: frozenset[str] = frozenset()
     ever: frozenset[str] = frozenset()
-    """What was so at some time since it was started."""
+    """Reasons that applied at some time since it was started."""
     counts: Mapping[str, float] = field(default_factory=dict)
-    """How often it was so since it was started."""
+    """How often each reason applied since it was started."""
 
     def until(self, after: Throttling) -> list[str]:
-        """Why the machine was slowed down between this moment and a later one, sorted."""
+        """Return why the machine was slowed down between this moment and a later one, sorted."""
         risen = {name for name, count in after.counts.items() if count > self.counts.get(name, count)}
         return sorted(self.now | after.now | (after.ever - self.ever) | risen)
 
@@ -59,11 +59,11 @@ class ThrottleWatch:
 
     @property
     def told(self) -> bool:
-        """Whether the machine tells anything of it."""
+        """True if the machine reports anything about throttling."""
         return bool(self._flags or self._cooling or self._counts or self._nvml)
 
     def look(self) -> Throttling:
-        """The machine as it is now."""
+        """Return the machine's report as it is now."""
         now: set[str] = set()
         ever: set[str] = set()
         if self._flags is not None:
@@ -94,7 +94,7 @@ class ThrottleWatch:
 
 
 def pi_bits(text: str) -> int | None:
-    """The bits of `throttled=0x50005`; None if it says something else."""
+    """Return the bits of `throttled=0x50005`; None if it says something else."""
     found = re.fullmatch(r"throttled=0x([0-9a-fA-F]+)", text.strip())
     return None if found is None else int(found[1], 16)
 

@@ -31,13 +31,14 @@ def measure_energy(
     progress: Progress | None = None,
     queue: LockWait = DEFAULT_WAIT,
 ) -> Iterator[tuple[int, Energy | str]]:
-    """The place in `files`, and the energy of a call or why there is none. `progress` is told (files done, planned).
+    """Yield the index in `files`, and the energy of a call or why there is none. `progress` is called with (files done,
+    planned).
 
     A file at which the process ends costs the others nothing.
 
     Raises:
         SensorError: there is no sensor, or it cannot be read, or stands still.
-        HostAway: somebody else measures on this machine, for longer than the queue is waited in.
+        HostAway: somebody else measures on this machine for longer than `queue` allows.
         ConfigError: the set-up's cores are not those of this machine.
     """
     Meter(_sensor(protocol, runtime))
