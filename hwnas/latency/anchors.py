@@ -24,19 +24,19 @@ def anchors_of(
     table: LatencyTable, count: int = ANCHORS, *, operators: Mapping[str, str] = OPERATORS
 ) -> dict[CheckKey, Network]:
     """Return an even selection of the networks that the table holds whole, except those with unknown operators."""
-    found = {}
+    networks = {}
     for key in table.checks:
         with suppress(ConfigError, SpaceError):
-            found[key] = network_of(key, operators)
-    keys = list(found)
+            networks[key] = network_of(key, operators)
+    keys = list(networks)
     chosen = np.linspace(0, len(keys) - 1, min(count, len(keys))).round().astype(int)
-    return {keys[place]: found[keys[place]] for place in chosen}
+    return {keys[index]: networks[keys[index]] for index in chosen}
 
 
 def _times_ms(measurements: Sequence[Measurement], usual_ns: float | None) -> np.ndarray:
     """Return times in the state in which the reference takes `usual_ns`; unchanged times if that is None."""
     if usual_ns is None:
-        return np.array([found.low_ms for found in measurements])
+        return np.array([measurement.low_ms for measurement in measurements])
     return np.array(drift_corrected_ms(measurements, usual_ns))
 
 

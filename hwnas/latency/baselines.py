@@ -49,5 +49,5 @@ def fit_ridge(counts: Floats, timed_ms: Floats) -> Predict:
         left_out = (target - features @ (gain @ target)) / np.maximum(1 - leverage, 1e-9)
         return float(left_out @ left_out), np.asarray(gain @ target, dtype=np.float64)
 
-    solved = min((solve(strength) for strength in STRENGTHS), key=lambda found: found[0])[1]
+    solved = min((solve(strength) for strength in STRENGTHS), key=lambda result: result[0])[1]
     return lambda counts: scale * (columns(counts) @ solved)

@@ -77,12 +77,12 @@ class EnergyModel:
         Raises:
             TableError: an operator's energy was not measured.
         """
-        found = self._model.predict(network)
-        origin = f"energies of {found.origin}"
+        estimate = self._model.predict(network)
+        origin = f"energies of {estimate.origin}"
         if self._model.posterior is None:
-            low, high = found.ms * (1 - self._error), found.ms * (1 + self._error)
-            return EnergyEstimate(found.ms, low, high, origin, found.estimated_rows)
-        return EnergyEstimate(found.ms, found.low_ms, found.high_ms, origin, found.estimated_rows)
+            low, high = estimate.ms * (1 - self._error), estimate.ms * (1 + self._error)
+            return EnergyEstimate(estimate.ms, low, high, origin, estimate.estimated_rows)
+        return EnergyEstimate(estimate.ms, estimate.low_ms, estimate.high_ms, origin, estimate.estimated_rows)
 
     def predict_mj(self, network: Network) -> float:
         """Return the expected energy alone, which a search minimises."""

@@ -106,11 +106,11 @@ class LiveTimes:
         store."""
 
         def busy() -> None:
-            if not told:
+            if not announced:
                 self.say(f"waiting for {self.host.name}: another process of this search times on it")
-            told.append(True)
+            announced.append(True)
 
-        told: list[bool] = []
+        announced: list[bool] = []
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with open(self.path.with_suffix(".lock"), "ab") as file:
             try_lock(file.fileno(), math.inf, busy)

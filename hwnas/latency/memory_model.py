@@ -97,5 +97,5 @@ def student(q: float, freedom: int) -> float:
 
 
 def _features(networks: Sequence[Network]) -> Floats:
-    found = [costs(network) for network in networks]
-    return np.array([[1.0, total.params / 1e6, total.activation_bytes / 1e6] for total in found])
+    totals = [costs(network) for network in networks]
+    return np.array([[1.0, total.params / 1e6, total.activation_bytes / 1e6] for total in totals])

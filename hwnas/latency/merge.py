@@ -68,11 +68,11 @@ def add_table(source: Path, path: Path) -> int:
     Raises:
         TableError: a table is damaged, or their set-ups or origins are unlike.
     """
-    found = read_table(source)
+    source_table = read_table(source)
     if not path.exists():
-        create(path, header_line(found.setup, found.origin))
+        create(path, header_line(source_table.setup, source_table.origin))
     table = read_table(path)
-    _refuse_unlike(table, found)
+    _refuse_unlike(table, source_table)
     return open_table(path, table.setup, table.origin).append_lines(_lines(source))
 
 

@@ -164,8 +164,8 @@ class LatencyModel:
         Raises:
             TableError: an operator has no row; the message holds the command that adds it.
         """
-        held = Counter(network.links)
-        terms, counts = self.terms(list(held)), np.array([list(held.values())], dtype=float)
+        occurrences = Counter(network.links)
+        terms, counts = self.terms(list(occurrences)), np.array([list(occurrences.values())], dtype=float)
         low, high = (float(terms.quantile_ms(counts, q)[0]) for q in INTERVAL)
         ms = float(terms.constant_ms + counts[0] @ terms.ms)
         self.refuse_senseless(np.array([ms]))
@@ -194,9 +194,9 @@ class LatencyModel:
 
     def upper_ms(self, network: Network, confidence: float) -> float:
         """Return the latency that the next timing stays below with a probability of `confidence`."""
-        held = Counter(network.links)
-        counts = np.array([list(held.values())], dtype=float)
-        return float(self.terms(list(held)).quantile_ms(counts, confidence)[0])
+        occurrences = Counter(network.links)
+        counts = np.array([list(occurrences.values())], dtype=float)
+        return float(self.terms(list(occurrences)).quantile_ms(counts, confidence)[0])
 
     def _resting_on(self, estimated: int, operators: int) -> str:
         return self.origin + (f"; {estimated} of {operators} operators estimated" if estimated else "")
@@ -208,7 +208,7 @@ def refuse_outliers(table: LatencyTable, rows: Rows, bench: str, unit: str = "ms
     Raises:
         TableError: there are such times; they are listed.
     """
-    places = {key: place for place, key in enumerate(table.rows)}
+    places = {key: index for index, key in enumerate(table.rows)}
     known = [row_of(key, ms) for key, ms in zip(table.rows, rows.alone_ms, strict=True)]
     wholes = [
         Whole(f"the network of {len(keys)} operators", ms, tuple(map(places.get, keys)))
@@ -227,7 +227,7 @@ def refuse_outliers(table: LatencyTable, rows: Rows, bench: str, unit: str = "ms
 def throttled(table: LatencyTable) -> str:
     """Return how many rows and checks were taken while throttled, as the end of a sentence; empty if none."""
     taken = [*table.rows.values(), *table.checks.values()]
-    count = sum(bool(found.conditions.get(THROTTLED)) for found in taken)
+    count = sum(bool(measurement.conditions.get(THROTTLED)) for measurement in taken)
     return f"; {count} of them taken while the machine was throttled" if count else ""
 
 
@@ -243,9 +243,9 @@ def infer(table: LatencyTable, rows: Rows) -> tuple[Posterior, Floats]:
     Raises:
         TableError: a check holds an operator that has no row.
     """
-    held = [rows.places_of(keys) for keys in table.checks]
-    counts = np.zeros((len(held), len(rows)))
-    for row, places in zip(counts, held, strict=True):
+    check_places = [rows.places_of(keys) for keys in table.checks]
+    counts = np.zeros((len(check_places), len(rows)))
+    for row, places in zip(counts, check_places, strict=True):
         np.add.at(row, places, 1.0)
     costs = rows.costs(np.arange(len(rows)), counts)
     return fit(rows.overhead_ms, costs, np.array(rows.low_ms(list(table.checks.values())))), counts

@@ -108,32 +108,32 @@ def _slower_than_whole(rows: Sequence[Row], wholes: Sequence[Whole], unit: str) 
     rows."""
     off: dict[tuple[str, int], Outlier] = {}
     for number, whole in enumerate(wholes):
-        places = [place for place in dict.fromkeys(whole.places) if place is not None]
-        slower = [place for place in places if rows[place].ms > WHOLE * whole.ms]
-        if len(slower) > 1 and 2 * len(slower) > len(places):
-            row = max((rows[place] for place in slower), key=lambda row: row.ms)
+        indices = [index for index in dict.fromkeys(whole.places) if index is not None]
+        slower = [index for index in indices if rows[index].ms > WHOLE * whole.ms]
+        if len(slower) > 1 and 2 * len(slower) > len(indices):
+            row = max((rows[index] for index in slower), key=lambda row: row.ms)
             what = f"{whole.about}: {_amount(whole.ms, unit)}, but {row.about}, which it holds, takes alone "
             off["check", number] = Outlier("slower-than-whole", "check", number, what + _amount(row.ms, unit))
             continue
-        for place in slower:
-            what = f"{rows[place].about}: {_amount(rows[place].ms, unit)}, but {whole.about} that holds it takes "
-            one = Outlier("slower-than-whole", "row", place, what + _amount(whole.ms, unit))
-            off.setdefault(("row", place), one)
+        for index in slower:
+            what = f"{rows[index].about}: {_amount(rows[index].ms, unit)}, but {whole.about} that holds it takes "
+            one = Outlier("slower-than-whole", "row", index, what + _amount(whole.ms, unit))
+            off.setdefault(("row", index), one)
     return list(off.values())
 
 
 def _faster_than_nothing(rows: Sequence[Row], overhead_ms: float, unit: str) -> list[Outlier]:
     """Return rows far faster than a call that computes nothing; that call's time, where most rows are."""
-    places = [place for place, row in enumerate(rows) if row.ms * NOTHING < overhead_ms]
+    indices = [index for index, row in enumerate(rows) if row.ms * NOTHING < overhead_ms]
     nothing = f"a call that computes nothing takes {_amount(overhead_ms, unit)}"
-    if len(places) > 1 and 2 * len(places) > len(rows):
+    if len(indices) > 1 and 2 * len(indices) > len(rows):
         usual = median(row.ms for row in rows)
         what = f"overhead: {nothing}, but the middle row {_amount(usual, unit)}"
         return [Outlier("faster-than-nothing", "overhead", 0, what)]
     return [
-        Outlier("faster-than-nothing", "row", place, f"{rows[place].about}: {_amount(rows[place].ms, unit)}, but "
+        Outlier("faster-than-nothing", "row", index, f"{rows[index].about}: {_amount(rows[index].ms, unit)}, but "
                 f"{nothing}")
-        for place in places
+        for index in indices
     ]  # fmt: skip
 
 
@@ -141,12 +141,12 @@ def _off_sum(
     rows: Sequence[Row], wholes: Sequence[Whole], overhead_ms: float, known: set[tuple[Any, int]], unit: str
 ) -> list[Outlier]:
     """Return whole networks that are far off the sums of their rows, as that is for the others."""
-    bad = {place for of, place in known if of == "row"}
+    bad = {index for of, index in known if of == "row"}
     sums: dict[int, float] = {}
     for number, whole in enumerate(wholes):
         if bad.isdisjoint(whole.places) and None not in whole.places:
-            held = [rows[place].ms for place in whole.places if place is not None]
-            sums[number] = overhead_ms + sum(max(ms - overhead_ms, 0.0) for ms in held)
+            row_ms = [rows[index].ms for index in whole.places if index is not None]
+            sums[number] = overhead_ms + sum(max(ms - overhead_ms, 0.0) for ms in row_ms)
     sums = {number: ms for number, ms in sums.items() if ms > 0}
     if len(sums) < FEWEST:
         return []
@@ -162,19 +162,19 @@ def _off_sum(
 def _off_neighbours(rows: Sequence[Row], unit: str) -> list[Outlier]:
     """Return rows that are far off the rows of their kind that are nearest in size."""
     kinds: dict[str, list[int]] = defaultdict(list)
-    for place, row in enumerate(rows):
+    for index, row in enumerate(rows):
         if row.facts:
-            kinds[row.kind].append(place)
+            kinds[row.kind].append(index)
     off = []
-    for places in kinds.values():
-        if len(places) <= FEWEST:
+    for indices in kinds.values():
+        if len(indices) <= FEWEST:
             continue
-        logs = np.log2([max(rows[place].ms, 1e-12) for place in places])
-        for number, near in _judged(_positions([rows[place].facts for place in places]), logs):
-            row, others = rows[places[number]], [rows[places[other]].ms for other in near]
+        logs = np.log2([max(rows[index].ms, 1e-12) for index in indices])
+        for number, near in _judged(_positions([rows[index].facts for index in indices]), logs):
+            row, others = rows[indices[number]], [rows[indices[other]].ms for other in near]
             what = f"{row.about}: {_amount(row.ms, unit)}, but the {len(others)} rows of its kind that are nearest "
             what += f"in size take {_amount(min(others), unit)} to {_amount(max(others), unit)}"
-            off.append(Outlier("off-neighbours", "row", places[number], what))
+            off.append(Outlier("off-neighbours", "row", indices[number], what))
     return off
 
 

@@ -58,7 +58,7 @@ class Rows:
         self.overhead_ms = self.low_ms([table.overhead])[0] if table.overhead is not None else 0.0
         self._factors = drift_factors(self._rows, self._usual_ns)
         self.alone_ms = [row.low_ms * factor for row, factor in zip(self._rows, self._factors, strict=True)]
-        self._place = {key: place for place, key in enumerate(self._keys)}
+        self._place = {key: index for index, key in enumerate(self._keys)}
         self._of_link: dict[Link, int] = {}
         self._ms = [max(ms - self.overhead_ms, 0.0) for ms in self.alone_ms]
         self._doubts = [0.0] * len(self._ms)
@@ -102,29 +102,29 @@ class Rows:
         at = places.tolist()
         counts = np.zeros((len(held), len(at)))
         counts[:, places < held.shape[1]] = held[:, places[places < held.shape[1]]]
-        ms, doubts = np.array([self._ms[place] for place in at]), np.array([self._doubts[place] for place in at])
-        return Costs(ms, doubts, np.array([self._alike[place] for place in at], dtype=np.intp), counts)
+        ms, doubts = np.array([self._ms[index] for index in at]), np.array([self._doubts[index] for index in at])
+        return Costs(ms, doubts, np.array([self._alike[index] for index in at], dtype=np.intp), counts)
 
     def quantile_ms(self, places: Places, q: float) -> Floats:
         """Return the quantile over each row's own samples; of an estimated one, that of its error."""
-        return np.array([self._quantile_ms(place, q) for place in places.tolist()])
+        return np.array([self._quantile_ms(index, q) for index in places.tolist()])
 
     def estimated(self, places: Places) -> int:
         """Return the number of operators that have no row."""
         return int(np.count_nonzero(places >= len(self._rows)))
 
-    def _quantile_ms(self, place: int, q: float) -> float:
-        if place < len(self._rows):
-            return max(self._rows[place].quantile_ms(q) * self._factors[place] - self.overhead_ms, 0.0)
-        spread = NormalDist().inv_cdf(q) * self._doubts[place] ** 0.5
-        return self._ms[place] * float(np.exp(spread))
+    def _quantile_ms(self, index: int, q: float) -> float:
+        if index < len(self._rows):
+            return max(self._rows[index].quantile_ms(q) * self._factors[index] - self.overhead_ms, 0.0)
+        spread = NormalDist().inv_cdf(q) * self._doubts[index] ** 0.5
+        return self._ms[index] * float(np.exp(spread))
 
-    def _fill(self, gaps: Mapping[RowKey, Link | None], asked: int) -> None:
+    def _fill(self, gaps: Mapping[RowKey, Link | None], requested: int) -> None:
         if not gaps:
             return
         wanted = [link for link in gaps.values() if link is not None]
         if self._missing == "refuse" or len(wanted) < len(gaps):
-            raise self._lacking(next(iter(gaps)), len(gaps), asked)
+            raise self._lacking(next(iter(gaps)), len(gaps), requested)
         alone_ms, relative_sd = self._regressor().predict(wanted)
         for key, ms, sd in zip(gaps, alone_ms.tolist(), relative_sd.tolist(), strict=True):
             cost = max(ms - self.overhead_ms, 0.1 * ms)
@@ -155,10 +155,10 @@ class Rows:
         except (ConfigError, SpaceError):
             return None
 
-    def _lacking(self, key: RowKey, missing: int, asked: int) -> TableError:
+    def _lacking(self, key: RowKey, missing: int, requested: int) -> TableError:
         kind, knobs, shape = key
         return TableError(
-            f"{missing} of {asked} operators have no row, first {kind} {knobs} at {'x'.join(map(str, shape))}",
+            f"{missing} of {requested} operators have no row, first {kind} {knobs} at {'x'.join(map(str, shape))}",
             where=str(self.source), allowed="A network's latency is known when each of its operators was measured",
             do=f"Run `{self._bench}`, which measures the missing rows only, or ask for `missing: estimate`",
         )  # fmt: skip

@@ -43,11 +43,11 @@ def choose_validation_networks(
     links, counts = _counted(pool)
     ms = np.array([rough_cost_ms(*link) if costs_ms is None else costs_ms[link] for link in links])
     sums, kinds = counts @ ms, [likeness(operator.kind, shape) for operator, shape in links]
-    alike = np.array([{kind: place for place, kind in enumerate(dict.fromkeys(kinds))}[kind] for kind in kinds])
+    alike = np.array([{kind: index for index, kind in enumerate(dict.fromkeys(kinds))}[kind] for kind in kinds])
     known = Costs(ms, np.zeros(len(ms)), alike, np.zeros((0, len(ms))))
     prior = fit(IDENTITY * float(sums.min()), known, np.zeros(0)).terms(known)
     ends = list(dict.fromkeys((int(sums.argmin()), int(sums.argmax()))))
-    return [pool[place] for place in _most_told(prior, counts, min(count, len(pool)), ends)]
+    return [pool[index] for index in _most_told(prior, counts, min(count, len(pool)), ends)]
 
 
 def next_check(table: LatencyTable, candidates: Sequence[Network]) -> Network | None:
@@ -61,8 +61,8 @@ def next_check(table: LatencyTable, candidates: Sequence[Network]) -> Network | 
         return None
     rows = Rows(table, "refuse", "hwnas bench SPACE")
     links, counts = _counted(pool)
-    posterior, held = infer(table, rows)
-    terms = posterior.terms(rows.costs(rows.places(links), held))
+    posterior, check_counts = infer(table, rows)
+    terms = posterior.terms(rows.costs(rows.places(links), check_counts))
     return pool[_most_told(terms, counts, 1, [])[0]]
 
 
@@ -81,9 +81,9 @@ def _distinct(networks: Sequence[Network]) -> list[Network]:
 
 def _counted(networks: Sequence[Network]) -> tuple[list[Link], Floats]:
     """Return the operators of all networks, and (networks, operators) how often each network holds each."""
-    held = [Counter(network.links) for network in networks]
-    links = list(dict.fromkeys(link for one in held for link in one))
-    return links, np.array([[one[link] for link in links] for one in held], dtype=float)
+    per_network = [Counter(network.links) for network in networks]
+    links = list(dict.fromkeys(link for one in per_network for link in one))
+    return links, np.array([[one[link] for link in links] for one in per_network], dtype=float)
 
 
 def _most_told(terms: Inferred, counts: Floats, count: int, first: Sequence[int]) -> list[int]:
@@ -95,9 +95,9 @@ def _most_told(terms: Inferred, counts: Floats, count: int, first: Sequence[int]
     chosen: list[int] = []
     while len(chosen) < count:
         variances = covariance.diagonal() + terms.noise
-        told = (covariance**2).mean(axis=0) / variances
-        told[chosen] = -1.0
-        place = first[len(chosen)] if len(chosen) < len(first) else int(told.round(12).argmax())
-        covariance = covariance - np.outer(covariance[place], covariance[place]) / variances[place]
-        chosen.append(place)
+        gains = (covariance**2).mean(axis=0) / variances
+        gains[chosen] = -1.0
+        index = first[len(chosen)] if len(chosen) < len(first) else int(gains.round(12).argmax())
+        covariance = covariance - np.outer(covariance[index], covariance[index]) / variances[index]
+        chosen.append(index)
     return chosen

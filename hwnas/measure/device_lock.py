@@ -61,26 +61,26 @@ def exclusive_device(queue: LockWait) -> Iterator[int]:
         HostAway: somebody else held it for too long, or the locks' folder cannot be used.
     """
     folder, until = _folder(), time.monotonic() + queue.wait_s
-    told: list[str] = []
+    announced: list[str] = []
 
     def busy() -> None:
-        if not told:
-            told.append(f"the device is busy: {_holder(folder / DEVICE)}")
-            queue.say(f"{told[0]}; waiting for up to {queue.wait_s:g} s")
+        if not announced:
+            announced.append(f"the device is busy: {_holder(folder / DEVICE)}")
+            queue.say(f"{announced[0]}; waiting for up to {queue.wait_s:g} s")
 
     try:
-        held = _next(folder, until, busy)
+        descriptor = _next(folder, until, busy)
     except OSError as error:
         raise _unusable(folder, error) from error
-    if held is None:
+    if descriptor is None:
         raise _gave_up(folder / DEVICE, queue)
-    _sign(held)
+    _sign(descriptor)
     try:
-        yield held
+        yield descriptor
     finally:
         with suppress(OSError):
-            os.ftruncate(held, 0)
-        os.close(held)
+            os.ftruncate(descriptor, 0)
+        os.close(descriptor)
 
 
 def try_lock(descriptor: int, wait_s: float, busy: Callable[[], None] = lambda: None) -> bool:
@@ -160,22 +160,22 @@ def _lock_file(path: Path, descriptor: int) -> int:
 def _folder() -> Path:
     if named := os.environ.get(FOLDER):
         return Path(named)
-    for place in PLACES:
+    for candidate in PLACES:
         with suppress(OSError):
-            if os.stat(place).st_mode & 0o002:
-                return Path(place)
+            if os.stat(candidate).st_mode & 0o002:
+                return Path(candidate)
     return Path(tempfile.gettempdir())
 
 
 def _sign(descriptor: int) -> None:
     desk = os.environ.get("SSH_CONNECTION", "").split()[:1]
-    told = {
+    holder = {
         "pid": os.getpid(), "user": _user(), "node": platform.node(), "desk": "".join(desk),
         "since": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()), "command": command_line()[:300],
     }  # fmt: skip
     with suppress(OSError):  # another user's file that this one may only read
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(told).encode()[:SAID], 0)
+        os.pwrite(descriptor, json.dumps(holder).encode()[:SAID], 0)
 
 
 def _user() -> str:
@@ -188,8 +188,8 @@ def _user() -> str:
 def _holder(path: Path) -> str:
     """Return who holds a device, in words; any user can write there, so nothing else is printed."""
     try:
-        told = dict(json.loads(path.read_bytes()[:SAID]))
-        words = {name: "".join(c for c in str(value) if c.isprintable()) for name, value in told.items()}
+        holder = dict(json.loads(path.read_bytes()[:SAID]))
+        words = {name: "".join(c for c in str(value) if c.isprintable()) for name, value in holder.items()}
         node = f" on {words['node']}" if words["node"] != platform.node() else ""
         desk = f", from {words['desk']}" if words["desk"] else ""
         command = f" ({words['command']})" if words["command"] else ""

@@ -25,7 +25,11 @@ STEPS = 10
 def reference_ns(measurements: Iterable[Measurement]) -> float | None:
     """Return the reference operator's usual time, a median over measurements of medians over rounds; None without
     any."""
-    known = [float(np.median(found.conditions[REFERENCE])) for found in measurements if found.conditions.get(REFERENCE)]
+    known = [
+        float(np.median(measurement.conditions[REFERENCE]))
+        for measurement in measurements
+        if measurement.conditions.get(REFERENCE)
+    ]
     return float(np.median(known)) if known else None
 
 
@@ -41,14 +45,14 @@ def drift_factors(measurements: Sequence[Measurement], usual_ns: float | None = 
     factors = [1.0] * len(measurements)
     if usual_ns is None:
         return factors
-    told = [place for place, found in enumerate(measurements) if _rounds_are_told(found)]
-    beside = [np.log(np.asarray(measurements[place].conditions[REFERENCE]) / usual_ns) for place in told]
-    samples = [np.log(measurements[place].rounds_ns) for place in told]
+    comparable = [index for index, measurement in enumerate(measurements) if _rounds_are_told(measurement)]
+    beside = [np.log(np.asarray(measurements[index].conditions[REFERENCE]) / usual_ns) for index in comparable]
+    samples = [np.log(measurements[index].rounds_ns) for index in comparable]
     powers = drift_exponents(samples, beside)
-    for number, place in enumerate(told):
+    for number, index in enumerate(comparable):
         steady = np.quantile(samples[number] - powers[number] * beside[number], STEADY)
         steady_ns = float(np.exp(steady))
-        factors[place] = steady_ns / (measurements[place].low_ms * 1e6)
+        factors[index] = steady_ns / (measurements[index].low_ms * 1e6)
     return factors
 
 
@@ -56,12 +60,12 @@ def drift_corrected_ms(measurements: Sequence[Measurement], usual_ns: float | No
     """Return each measurement's time in ms in the machine's usual state: its low time, multiplied by its drift
     factor."""
     factors = drift_factors(measurements, usual_ns)
-    return [found.low_ms * factor for found, factor in zip(measurements, factors)]
+    return [measurement.low_ms * factor for measurement, factor in zip(measurements, factors)]
 
 
-def _rounds_are_told(found: Measurement) -> bool:
-    reference = found.conditions.get(REFERENCE)
-    return isinstance(reference, Sequence) and len(reference) == len(found.rounds_ns)
+def _rounds_are_told(measurement: Measurement) -> bool:
+    reference = measurement.conditions.get(REFERENCE)
+    return isinstance(reference, Sequence) and len(reference) == len(measurement.rounds_ns)
 
 
 def drift_exponents(samples: Sequence[Floats], beside: Sequence[Floats]) -> Floats:

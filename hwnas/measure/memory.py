@@ -55,14 +55,14 @@ def measure_memory(
     if runtime.setup.accelerator != "cpu":
         raise _unknown(f"on `{runtime.setup.accelerator}` most of it is not the process's own")
     resident_mb(Tree())
-    for place, file in enumerate(files):
-        told: list[Memory | str] = []
+    for index, file in enumerate(files):
+        results: list[Memory | str] = []
 
-        def hear(line: Mapping[str, Any], told: list[Memory | str] = told) -> None:
+        def hear(line: Mapping[str, Any], results: list[Memory | str] = results) -> None:
             if "memory" in line:
-                told.append(Memory(**line["memory"]))
+                results.append(Memory(**line["memory"]))
             elif "failed" in line:
-                told.append(str(line["why"]))
+                results.append(str(line["why"]))
 
         job = {
             "task": "memory", "setup": runtime.setup.as_dict(), "timing": asdict(Timing()),
@@ -70,9 +70,9 @@ def measure_memory(
         }  # fmt: skip
         with exclusive_device(queue) as lock:  # who times there would be slowed
             why = run_worker(job, runtime.setup.threads, hear, limit_s=limit_s, holding=[lock])
-        yield place, told[0] if told else why or "the measuring process ended early"
+        yield index, results[0] if results else why or "the measuring process ended early"
         if progress is not None:
-            progress(place + 1, len(files))
+            progress(index + 1, len(files))
 
 
 def take_memory(runtime: Runtime, job: Mapping[str, Any], tell: Tell, cpus: Sequence[int]) -> None:
@@ -95,10 +95,10 @@ def peak_of(load: Callable[[], Any], tree: Tree) -> Memory:
         model.invoke()
     whole_mb = resident_mb(tree)
     arena = getattr(model, "arena_bytes", None)
-    told = {"arena_unknown": NOT_TOLD} if arena is None else {"arena_mb": round(arena / 1e6, 3)}
+    arena_facts = {"arena_unknown": NOT_TOLD} if arena is None else {"arena_mb": round(arena / 1e6, 3)}
     return Memory(
         round(max(whole_mb - baseline_mb, 0.0), 3),
-        {"whole_mb": round(whole_mb, 3), "baseline_mb": round(baseline_mb, 3), "reset": reset, **told},
+        {"whole_mb": round(whole_mb, 3), "baseline_mb": round(baseline_mb, 3), "reset": reset, **arena_facts},
     )
 
 
@@ -108,10 +108,10 @@ def resident_mb(tree: Tree, name: str = "VmHWM") -> float:
     Raises:
         SensorError: the system does not report it.
     """
-    found = re.search(rf"^{name}:\s*(\d+) kB", tree.text(STATUS), re.MULTILINE)
-    if found is None:
+    match = re.search(rf"^{name}:\s*(\d+) kB", tree.text(STATUS), re.MULTILINE)
+    if match is None:
         raise _unknown(f"/{STATUS} has no {name}")
-    return int(found[1]) * 1024 / 1e6
+    return int(match[1]) * 1024 / 1e6
 
 
 def _reset(tree: Tree) -> bool:

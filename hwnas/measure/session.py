@@ -60,8 +60,8 @@ def time_files(
                 heard.on_round = partial(_further, progress, done, timing.rounds)
             _one_process(heard, runtime, share, lock)
             done += share.rounds
-    measured = {place: merged(parts) for place, parts in heard.parts.items() if place not in heard.failed}
-    return SessionResult(measured, {place: why for place, why in heard.failed.items() if place != REFERENCE_PLACE})
+    measured = {index: merged(parts) for index, parts in heard.parts.items() if index not in heard.failed}
+    return SessionResult(measured, {index: why for index, why in heard.failed.items() if index != REFERENCE_PLACE})
 
 
 def measure_in_sessions(
@@ -87,11 +87,11 @@ def measure_in_sessions(
                     f"timing {counted(len(places), 'file')} together",
                 )
 
-        found = time_files(
+        result = time_files(
             files[places.start : places.stop], runtime, timing, reference=reference, progress=further, queue=queue
         )
-        for number, place in enumerate(places):
-            yield place, found.measured.get(number) or found.failed.get(number, "it gave no samples")
+        for number, index in enumerate(places):
+            yield index, result.measured.get(number) or result.failed.get(number, "it gave no samples")
 
 
 def merged(parts: Sequence[Measurement]) -> Measurement:
@@ -117,13 +117,13 @@ def merged(parts: Sequence[Measurement]) -> Measurement:
 def split_sessions(files: Sequence[Path], timing: Timing) -> Iterator[range]:
     """Yield ranges of consecutive indices in `files` that can be timed together: at most `timing.group`, and a quarter
     of the memory."""
-    budget, begin, held = _memory_bytes() / 4, 0, 0.0
-    for place, file in enumerate(files):
+    budget, begin, total_bytes = _memory_bytes() / 4, 0, 0.0
+    for index, file in enumerate(files):
         size = 3.0 * file.stat().st_size  # a runtime keeps packed weights and buffers beside the file
-        if place > begin and (place - begin >= timing.group or held + size > budget):
-            yield range(begin, place)
-            begin, held = place, 0.0
-        held += size
+        if index > begin and (index - begin >= timing.group or total_bytes + size > budget):
+            yield range(begin, index)
+            begin, total_bytes = index, 0.0
+        total_bytes += size
     if len(files) > begin:
         yield range(begin, len(files))
 
@@ -164,10 +164,10 @@ class _SessionCollector:
 
     def begin(self) -> tuple[list[Path], Path | None]:
         """Begin a process, and return the files that it gets."""
-        self._places = [place for place in range(len(self._files)) if place not in self.failed]
+        self._places = [index for index in range(len(self._files)) if index not in self.failed]
         self.loading, self.finished = None, False
         reference = None if REFERENCE_PLACE in self.failed else self._reference
-        return [self._files[place] for place in self._places], reference
+        return [self._files[index] for index in self._places], reference
 
     def hear(self, line: Mapping[str, Any]) -> None:
         """Take in one line of a worker."""
@@ -178,8 +178,8 @@ class _SessionCollector:
         elif "failed" in line:
             self.failed[self._place(line["failed"])] = line["why"]
         elif "timed" in line:
-            found = Measurement(tuple(map(float, line["rounds_ns"])), line["conditions"])
-            self.parts.setdefault(self._place(line["timed"]), []).append(found)
+            measurement = Measurement(tuple(map(float, line["rounds_ns"])), line["conditions"])
+            self.parts.setdefault(self._place(line["timed"]), []).append(measurement)
         else:
             self.finished = True
 
@@ -188,8 +188,8 @@ class _SessionCollector:
         blamed = self._places if self.loading is None else [self.loading]
         self.failed.update(dict.fromkeys(blamed, why))
 
-    def _place(self, told: int) -> int:
-        return told if told == REFERENCE_PLACE else self._places[told]
+    def _place(self, number: int) -> int:
+        return number if number == REFERENCE_PLACE else self._places[number]
 
 
 def _one_process(heard: _SessionCollector, runtime: Runtime, timing: Timing, lock: int) -> None:

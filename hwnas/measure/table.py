@@ -120,10 +120,10 @@ class LatencyTable:
 
     def holds(self, subject: Mapping[str, Any]) -> bool:
         """Return whether samples of the subject of a `row_line`, a `check_line` or `OVERHEAD_LINE` are stored here."""
-        found: Any = subject_of(subject)
-        if found.kind == "overhead":
+        wanted: Any = subject_of(subject)
+        if wanted.kind == "overhead":
             return self.overhead is not None
-        return found.key in (self.rows if found.kind == "row" else self.checks)
+        return wanted.key in (self.rows if wanted.kind == "row" else self.checks)
 
     def append_space(self, name: str, reference: str) -> None:
         """Store that the table was measured for this space; nothing is written if that is stored already."""

@@ -231,14 +231,14 @@ class _Rounds:
 
     def conditions(self, *, told: bool) -> dict[str, Any]:
         """Return the conditions of the rounds for a measurement; of throttling only where the machine reports it."""
-        found: dict[str, Any] = {}
+        result: dict[str, Any] = {}
         if told:
-            found = {THROTTLED: self.marked, "throttled_retaken": self.retaken}
+            result = {THROTTLED: self.marked, "throttled_retaken": self.retaken}
         if self.throttled:
-            found["throttled"] = dict(sorted(self.throttled.items()))
+            result["throttled"] = dict(sorted(self.throttled.items()))
         if self.mhz:
-            found["round_mhz"] = self.mhz
-        return found | ({REFERENCE: self.reference_ns} if self.reference_ns else {})
+            result["round_mhz"] = self.mhz
+        return result | ({REFERENCE: self.reference_ns} if self.reference_ns else {})
 
 
 class _Sampler:

@@ -49,8 +49,8 @@ def run_worker(
         if code == 0:
             return ""
         complaints.seek(0)
-        said = complaints.read().strip().splitlines()
-        return f"the measuring process ended with code {code}" + (f" ({said[-1]})" if said else "")
+        lines = complaints.read().strip().splitlines()
+        return f"the measuring process ended with code {code}" + (f" ({lines[-1]})" if lines else "")
 
 
 @contextmanager

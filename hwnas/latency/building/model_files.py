@@ -158,9 +158,9 @@ def _as_error(target: ModelFile, error: Exception) -> HwnasError:
     return _unmade(target, f"making its file raised {raised(error)}")
 
 
-def _unmade(target: ModelFile, met: str) -> ExportError:
+def _unmade(target: ModelFile, problem: str) -> ExportError:
     return ExportError(
-        met, where=target.name, allowed="Every module that is to be timed must become a model file",
+        problem, where=target.name, allowed="Every module that is to be timed must become a model file",
         do="Correct the operator, or leave it out",
     )  # fmt: skip
 

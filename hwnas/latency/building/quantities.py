@@ -84,13 +84,13 @@ def missing_jobs(
     memory: bool,
 ) -> list[MeasureJob]:
     """Return jobs for what the table lacks the time of or, if requested, the energy or (of networks) the memory."""
-    found = []
+    jobs = []
     for job in _all_jobs(table, operators, networks):
         key = subject_of(job.line).key
         lacks = not table.holds(job.line) or (energy and key not in table.energy)
         if lacks or (memory and job.whole and key not in table.memory):
-            found.append(job)
-    return found
+            jobs.append(job)
+    return jobs
 
 
 def _all_jobs(
@@ -120,8 +120,8 @@ def _fill(
         else:
             made.append((job, file))
     further = partial(_further, tell, len(jobs), f"measuring {what} {counted(len(made), 'file')}")
-    for place, outcome in take([file for _, file in made], further):
-        job = made[place][0]
+    for index, outcome in take([file for _, file in made], further):
+        job = made[index][0]
         if isinstance(outcome, Energy):
             table.append_energy(job.line, outcome)
         elif isinstance(outcome, Memory):

@@ -125,7 +125,7 @@ def time_networks(
         ExportError: one cannot be made or run.
         HostAway: as `build_table`.
     """
-    found: list[Measurement] = []
+    measurements: list[Measurement] = []
     jobs = [_network_job(network) for network in networks]
     for job, outcome in _timed(jobs, runtime, (export, export), timing, artifacts, progress, queue):
         if isinstance(outcome, str):
@@ -133,8 +133,8 @@ def time_networks(
                 f"{job.target.name} could not be timed: {outcome}", where=runtime.setup.runtime,
                 allowed="Every network must be exported and run", do="Leave the operator or the runtime out",
             )  # fmt: skip
-        found.append(outcome[0])
-    return found
+        measurements.append(outcome[0])
+    return measurements
 
 
 def expected_seconds(
@@ -207,8 +207,8 @@ def _timed(
 
     files = [file for _, file in made]
     timed = measure_in_sessions(files, runtime, timing, reference=reference, progress=further, queue=queue)
-    for place, outcome in timed:
-        job, file = made[place]
+    for index, outcome in timed:
+        job, file = made[index]
         yield job, outcome if isinstance(outcome, str) else (outcome, file.stat().st_size)
     tell(2 * len(jobs), 2 * len(jobs), "done")
 
@@ -217,17 +217,17 @@ def job_files(
     jobs: Sequence[MeasureJob], setup: Setup, suffix: str, exports: Exports, artifacts: Path, tell: Progress
 ) -> list[Path | HwnasError]:
     """Return each job's model file; networks are made last, since they take longest."""
-    found: dict[int, Path | HwnasError] = {}
+    made: dict[int, Path | HwnasError] = {}
     for whole, export in zip((False, True), exports, strict=True):
-        places = [place for place, job in enumerate(jobs) if job.whole is whole]
+        indices = [index for index, job in enumerate(jobs) if job.whole is whole]
 
-        def further(done: int, planned: int, what: str, before: int = len(found)) -> None:
+        def further(done: int, planned: int, what: str, before: int = len(made)) -> None:
             tell(before + done, 2 * len(jobs), what)
 
-        targets = [jobs[place].target for place in places]
+        targets = [jobs[index].target for index in indices]
         files = make_files(targets, setup, suffix, export, artifacts, progress=further)
-        found.update(zip(places, files, strict=True))
-    return [found[place] for place in range(len(jobs))]
+        made.update(zip(indices, files, strict=True))
+    return [made[index] for index in range(len(jobs))]
 
 
 def jobs_of(

@@ -45,17 +45,23 @@ class Kriging:
         coordinates, variance = points.shape[1], max(float(np.mean(values**2)), 1e-8)
         first = np.concatenate([np.full(coordinates, np.log(2.0)), np.log([0.8 * variance, 0.2 * variance])])
         bounds = [(-4.0, 6.0)] * coordinates + [(np.log(variance) - 9.0, np.log(variance) + 4.0)] * 2
-        found = first
+        parameters = first
         for _ in range(ROUNDS):
-            lengths = np.exp(found[:-2])
+            lengths = np.exp(parameters[:-2])
             sample = rng.permutation(len(points))[:SAMPLE]
             places = np.column_stack([sample, _others(points / lengths, sample)])
             near, there = points[places], values[places]
-            found = minimize(
-                _surprise, found, (near, there, first), "L-BFGS-B", jac=True, bounds=bounds, options={"maxiter": 25}
+            parameters = minimize(
+                _surprise,
+                parameters,
+                (near, there, first),
+                "L-BFGS-B",
+                jac=True,
+                bounds=bounds,
+                options={"maxiter": 25},
             ).x
-        lengths = np.exp(found[:-2])
-        signal, noise = np.exp(found[-2:])
+        lengths = np.exp(parameters[:-2])
+        signal, noise = np.exp(parameters[-2:])
         return cls(points / lengths, values, lengths, float(signal), float(noise))
 
     def knowing(self, points: Floats, values: Floats) -> Kriging:
@@ -81,8 +87,8 @@ class Kriging:
             near = self.points[places[part]]
             within = self.signal * _matern(_distances(near)) + self.noise * np.eye(near.shape[1])
             across = self.signal * _matern(np.linalg.norm(near - scaled[part, None], axis=2))
-            given = np.stack([self.values[places[part]], across], axis=2)
-            solved = np.einsum("pn,pnk->pk", across, np.linalg.solve(within, given))
+            right_hand = np.stack([self.values[places[part]], across], axis=2)
+            solved = np.einsum("pn,pnk->pk", across, np.linalg.solve(within, right_hand))
             means[part], variances[part] = solved[:, 0], self.signal + self.noise - solved[:, 1]
         return means, np.maximum(variances, self.noise)
 

@@ -122,8 +122,8 @@ class Roofline:
         unit = float(np.median(ms))
         relative = ms / unit
         tall = np.maximum(rows.work.max(axis=0), 1e-30)
-        kinds, held = np.unique(rows.kinds, return_counts=True)
-        own = kinds[held >= KIND_FROM]
+        kinds, counts = np.unique(rows.kinds, return_counts=True)
+        own = kinds[counts >= KIND_FROM]
         columns = np.hstack([rows.work / tall, *((rows.work / tall) * (rows.kinds == kind)[:, None] for kind in own)])
         regression = LinearRegression(positive=True, fit_intercept=False)
         shared, *others = np.split(regression.fit(columns / relative[:, None], np.ones(len(ms))).coef_, 1 + len(own))
@@ -161,12 +161,12 @@ def _by_kind(ratios: Floats, kinds: Integers) -> Floats:
     """Return for each kind the deviation within which as many errors lie as within a Gaussian's; as conformal as rows
     go."""
     factors = np.full(int(kinds.max()) + 1, _covering(ratios))
-    for kind, held in zip(*np.unique(kinds, return_counts=True), strict=True):
-        if held >= KIND_FROM:
+    for kind, count in zip(*np.unique(kinds, return_counts=True), strict=True):
+        if count >= KIND_FROM:
             factors[kind] = _covering(ratios[kinds == kind])
     return factors
 
 
 def _covering(ratios: Floats) -> float:
-    place = min(int(np.ceil(COVERED * (len(ratios) + 1))), len(ratios)) - 1
-    return float(np.sort(ratios)[place]) / Z90
+    index = min(int(np.ceil(COVERED * (len(ratios) + 1))), len(ratios)) - 1
+    return float(np.sort(ratios)[index]) / Z90

@@ -50,9 +50,9 @@ def lint_tables(paths: Sequence[Path], format: str | None = None) -> list[Findin
             raise empty_table(path)
         text = content.decode(errors="replace")
         name = format or detect(path, text)
-        found, observed = _own(path, content) if name is None else _published(path, name, text)
+        in_table, observed = _own(path, content) if name is None else _published(path, name, text)
         tables.append(observed)
-        findings += sorted([*found, *faster_though_larger(observed)], key=_line)
+        findings += sorted([*in_table, *faster_though_larger(observed)], key=_line)
     return findings + list(copies(tables))
 
 
@@ -145,7 +145,7 @@ def _outliers(times: Sequence[_Timed], observed: Sequence[Observed]) -> list[Fin
     rows = [one for one in first.values() if one.subject.kind == "row"][::-1]
     wholes = [one for one in first.values() if one.subject.kind == "check"][::-1]
     overheads = [one for one in first.values() if one.subject.kind == "overhead"]
-    places = {one.subject.key: place for place, one in enumerate(rows)}
+    places = {one.subject.key: index for index, one in enumerate(rows)}
     off = outliers(
         [Row(one.about, one.ms, str(one.facts["op"]), one.facts) for one in rows],
         [Whole(f"the {one.about} in line {_line_of(one)}", one.ms, tuple(map(places.get, one.subject.key)))
@@ -181,20 +181,20 @@ def _published(path: Path, name: str, text: str) -> tuple[list[Finding], list[Ob
 
 def _noise(where: str, about: str, measurement: Measurement) -> list[Finding]:
     """Return the findings about the machine's state during the samples."""
-    found = []
+    findings = []
     if (measurement.spread or 0) > NOISY:
-        found.append(finding("spread", where, f"{about}: the samples spread over {measurement.spread:.0%}"))
+        findings.append(finding("spread", where, f"{about}: the samples spread over {measurement.spread:.0%}"))
     disturbed = measurement.conditions.get("disturbed", 0)
     if isinstance(disturbed, int) and disturbed > NOISY * len(measurement.rounds_ns):
-        found.append(
+        findings.append(
             finding("disturbed", where, f"{about}: {disturbed} of {len(measurement.rounds_ns)} samples are disturbed")
         )
     rounds = measurement.conditions.get(THROTTLED, 0)
     if isinstance(rounds, int) and rounds:
         why = ", ".join(measurement.conditions.get("throttled", ()))
-        said = f"{about}: {rounds} of {len(measurement.rounds_ns)} rounds while the machine was throttled ({why})"
-        found.append(finding("throttled", where, said))
-    return found
+        what = f"{about}: {rounds} of {len(measurement.rounds_ns)} rounds while the machine was throttled ({why})"
+        findings.append(finding("throttled", where, what))
+    return findings
 
 
 def _named(line: Mapping[str, Any], subject: Subject) -> str:
@@ -203,8 +203,8 @@ def _named(line: Mapping[str, Any], subject: Subject) -> str:
     return f"network of {counted(len(line['network']), 'operator')}" if subject.kind == "check" else "overhead"
 
 
-def _line(found: Finding) -> int:
-    return int(found.where.rpartition(":")[2])
+def _line(one: Finding) -> int:
+    return int(one.where.rpartition(":")[2])
 
 
 def _line_of(one: Observed) -> int:

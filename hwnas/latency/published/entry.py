@@ -54,8 +54,8 @@ class Row:
     def conditions(self) -> dict[str, Any]:
         """Source of the row: the published keys, and other numbers given for them."""
         more = {part.key: {name: v for name, v in part.more.items() if _is_finite(v)} for part in self.parts}
-        told = {key: values for key, values in more.items() if values}
-        return {"published": [part.key for part in self.parts], **({"told": told} if told else {})}
+        numbers = {key: values for key, values in more.items() if values}
+        return {"published": [part.key for part in self.parts], **({"told": numbers} if numbers else {})}
 
 
 def unreadable(where: str, met: str) -> TableError:

@@ -50,16 +50,16 @@ def _entry(path: str, key: yaml.Node, value: yaml.Node, *, ofa: bool) -> Entry:
     if isinstance(value, yaml.MappingNode):
         numbers = {str(name.value): number for name, number in value.value}
     try:
-        told = {
+        values = {
             name: float(number.value.replace(".", "", 1) if number.value[-3:] in ("nan", "inf") else number.value)
             for name, number in numbers.items()
         }
-        ms = told.pop("mean")
+        ms = values.pop("mean")
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise unreadable(f"{path}:{line}", f"`{key.value}` has no mean ({reason(error)})") from error
     facts = facts_of(str(key.value))
     layer = str(facts.get("layer", key.value))
-    entry = Entry(line, str(key.value), ms, layer, facts, more=told)
+    entry = Entry(line, str(key.value), ms, layer, facts, more=values)
     return replace(entry, links=tuple(_links(facts, ofa=ofa)))
 
 
@@ -88,13 +88,13 @@ def _end(name: str, sizes: Sequence[int]) -> dict[str, Fact]:
 def _links(facts: Mapping[str, Fact], *, ofa: bool) -> Iterator[Link]:
     """Yield the operator whose latency an entry is on its own, if there is one."""
     act, sizes = _activation(ofa=ofa), {name: v for name, v in facts.items() if isinstance(v, int)}
-    layer, asked = facts.get("layer"), _asked(facts)
-    if layer in ("Conv", "Conv_1") and asked == _ENDS and _spatial(sizes):
+    layer, fields = facts.get("layer"), _asked(facts)
+    if layer in ("Conv", "Conv_1") and fields == _ENDS and _spatial(sizes):
         stride = _stride(sizes)
         if stride is not None and (layer == "Conv" or stride == 1):
             kernel = 3 if layer == "Conv" else 1
             yield Conv(sizes["in_channels"], sizes["out_channels"], kernel, stride, act), _shape(sizes)
-    elif layer == "expanded_conv" and asked == _FIELDS[layer] | ({"se", "hs"} if ofa else set()) and _spatial(sizes):
+    elif layer == "expanded_conv" and fields == _FIELDS[layer] | ({"se", "hs"} if ofa else set()) and _spatial(sizes):
         block = _block(sizes, ofa=ofa)
         if block is not None:
             yield block, _shape(sizes)

@@ -151,12 +151,12 @@ def _alike(slower: tuple[float, float], faster: tuple[float, float]) -> bool:
 
 def _parts(tree: Tree) -> dict[int, str]:
     """Return implementer and part of each ARM core."""
-    found: dict[int, str] = {}
+    parts: dict[int, str] = {}
     for block in re.split(r"\n\s*\n", tree.text("proc/cpuinfo")):
-        told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in block.splitlines())}
-        if "CPU part" in told and told.get("processor", "").isdigit():
-            found[int(told["processor"])] = f"{told.get('CPU implementer', '?')}/{told['CPU part']}"
-    return found
+        fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in block.splitlines())}
+        if "CPU part" in fields and fields.get("processor", "").isdigit():
+            parts[int(fields["processor"])] = f"{fields.get('CPU implementer', '?')}/{fields['CPU part']}"
+    return parts
 
 
 def _short(cpus: Sequence[int]) -> str:

@@ -19,22 +19,22 @@ LEAST, MOST = -40.0, 150.0
 
 def temperatures(tree: Tree) -> dict[str, float]:
     """Return °C by the sensor's name: thermal zones, and where there are none, those of hwmon."""
-    found: dict[str, float] = {}
+    readings: dict[str, float] = {}
     for zone in tree.places("sys/class/thermal/thermal_zone*"):
-        _note(found, tree.text(f"{zone}/type") or zone, tree.number(f"{zone}/temp"))
-    if not found:
+        _note(readings, tree.text(f"{zone}/type") or zone, tree.number(f"{zone}/temp"))
+    if not readings:
         for chip in tree.places("sys/class/hwmon/hwmon*"):
             for sensor in tree.places(f"{chip}/temp*_input"):
                 label = tree.text(f"{sensor[: -len('_input')]}_label")
-                _note(found, f"{tree.text(f'{chip}/name')} {label}".strip(), tree.number(sensor))
-    return found
+                _note(readings, f"{tree.text(f'{chip}/name')} {label}".strip(), tree.number(sensor))
+    return readings
 
 
 def celsius(tree: Tree) -> float | None:
     """Return the processor's temperature: the highest of its sensors, or of all if none is known as its own."""
-    found = temperatures(tree)
-    own = [degrees for name, degrees in found.items() if PROCESSOR.search(name)]
-    return max(own or found.values(), default=None)
+    readings = temperatures(tree)
+    own = [degrees for name, degrees in readings.items() if PROCESSOR.search(name)]
+    return max(own or readings.values(), default=None)
 
 
 @dataclass
@@ -78,6 +78,6 @@ class Gate:
         return now is not None and now > degrees
 
 
-def _note(found: dict[str, float], name: str, thousandths: float | None) -> None:
+def _note(readings: dict[str, float], name: str, thousandths: float | None) -> None:
     if thousandths is not None and LEAST < thousandths / 1e3 < MOST:
-        found[name] = max(found.get(name, -math.inf), thousandths / 1e3)
+        readings[name] = max(readings.get(name, -math.inf), thousandths / 1e3)

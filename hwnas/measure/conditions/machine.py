@@ -43,8 +43,8 @@ def machine_facts(tree: Tree) -> dict[str, Any]:
 def device_model(tree: Tree) -> str:
     """Return the board's own name, from the device tree, DMI or Android's properties; empty where none has it."""
     for path in MODELS:
-        if told := tree.text(path):
-            return told
+        if model := tree.text(path):
+            return model
     android = {key: value for key, _, value in (line.partition("=") for line in _properties(tree))}
     return " ".join(filter(None, (android.get(f"ro.product.{name}", "") for name in ("manufacturer", "model"))))
 
@@ -70,25 +70,25 @@ def machine_state(tree: Tree | None = None, cpus: Sequence[int] = ()) -> State:
 
 def clock_mhz(tree: Tree, cpus: Sequence[int] = ()) -> float | None:
     """Return the clock of these processors, the slowest one's, or of the first one."""
-    told = [tree.number(f"{CPUS}/cpu{cpu}/cpufreq/scaling_cur_freq") for cpu in cpus or (0,)]
-    return min((khz / 1e3 for khz in told if khz), default=None)
+    clocks_khz = [tree.number(f"{CPUS}/cpu{cpu}/cpufreq/scaling_cur_freq") for cpu in cpus or (0,)]
+    return min((khz / 1e3 for khz in clocks_khz if khz), default=None)
 
 
 def governor(tree: Tree, cpus: Sequence[int] = ()) -> str | None:
     """Return what sets the clock of these processors, such as `performance`; several, where they differ, with a `+`."""
-    told = [tree.text(f"{CPUS}/cpu{cpu}/cpufreq/scaling_governor") for cpu in cpus or (0,)]
-    return "+".join(dict.fromkeys(filter(None, told))) or None
+    governors = [tree.text(f"{CPUS}/cpu{cpu}/cpufreq/scaling_governor") for cpu in cpus or (0,)]
+    return "+".join(dict.fromkeys(filter(None, governors))) or None
 
 
 def _memory_mb(tree: Tree) -> dict[str, float]:
     """Return /proc/meminfo in MB, of 1,000,000 bytes."""
-    found: dict[str, float] = {}
+    sizes_mb: dict[str, float] = {}
     for line in tree.text("proc/meminfo").splitlines():
         name, _, rest = line.partition(":")
         words = rest.split()
         if words and words[0].isdigit():
-            found[name] = round(int(words[0]) * 1024 / 1e6, 1)
-    return found
+            sizes_mb[name] = round(int(words[0]) * 1024 / 1e6, 1)
+    return sizes_mb
 
 
 def _properties(tree: Tree) -> list[str]:

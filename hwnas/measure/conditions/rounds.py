@@ -24,11 +24,13 @@ PAIRED = ("load", "cpu_mhz", "governor", "celsius", "memory_free_mb", "swap_used
 def conditions_between(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
     """Return machine state before and after as pairs, stolen time as a difference (1/100 s that the host gave to
     others)."""
-    found: dict[str, Any] = {name: [before[name], after.get(name)] for name in PAIRED if before.get(name) is not None}
+    conditions: dict[str, Any] = {
+        name: [before[name], after.get(name)] for name in PAIRED if before.get(name) is not None
+    }
     if before.get("steal_ticks") is not None and after.get("steal_ticks") is not None:
-        found["steal_ticks"] = after["steal_ticks"] - before["steal_ticks"]
+        conditions["steal_ticks"] = after["steal_ticks"] - before["steal_ticks"]
     at = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    return {"at": at, **found, "python": platform.python_version(), "os": platform.platform()}
+    return {"at": at, **conditions, "python": platform.python_version(), "os": platform.platform()}
 
 
 class RoundWatch(Protocol):
@@ -121,9 +123,9 @@ class BoardWatch:
 
     def end(self) -> list[str]:
         """Return why it was slowed down since `begin`, or too warm when it began."""
-        found = self._before.until(self.throttle.look()) + ([self._warm] if self._warm else [])
-        self._slowed = bool(found)
-        return found
+        reasons = self._before.until(self.throttle.look()) + ([self._warm] if self._warm else [])
+        self._slowed = bool(reasons)
+        return reasons
 
     def mhz(self) -> float | None:
         """Return the slowest clock of the processors."""

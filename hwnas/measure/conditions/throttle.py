@@ -52,8 +52,8 @@ class ThrottleWatch:
         if self._flags is None and pi_bits(ask()) is not None:
             self._flags = ask
         places = self.tree.places("sys/class/thermal/cooling_device*")
-        types = {place: self.tree.text(f"{place}/type") for place in places}
-        self._cooling = {place: kind for place, kind in types.items() if COOLING.search(kind) and "fan" not in kind}
+        types = {device: self.tree.text(f"{device}/type") for device in places}
+        self._cooling = {device: kind for device, kind in types.items() if COOLING.search(kind) and "fan" not in kind}
         self._counts = self.tree.places(COUNTS)
         self._nvml = open_nvml() if self.gpu else None
 
@@ -70,14 +70,14 @@ class ThrottleWatch:
             bits = pi_bits(self._flags()) or 0
             now |= {name for bit, name in PI_BITS.items() if bits >> bit & 1}
             ever |= {name for bit, name in PI_BITS.items() if bits >> (bit + 16) & 1}
-        for place, kind in self._cooling.items():
-            if (self.tree.number(f"{place}/cur_state") or 0) > 0:
+        for path, kind in self._cooling.items():
+            if (self.tree.number(f"{path}/cur_state") or 0) > 0:
                 now.add(f"cooling by {kind}")
         now |= GPU_SLOW & self._gpu_reasons()
         counts: dict[str, float] = {}
-        for place in self._counts:
-            name = f"thermal throttling of the {place.rpartition('/')[2].partition('_')[0]}"
-            counts[name] = counts.get(name, 0.0) + (self.tree.number(place) or 0.0)
+        for path in self._counts:
+            name = f"thermal throttling of the {path.rpartition('/')[2].partition('_')[0]}"
+            counts[name] = counts.get(name, 0.0) + (self.tree.number(path) or 0.0)
         return Throttling(frozenset(now), frozenset(ever), counts)
 
     def _gpu_reasons(self) -> set[str]:
@@ -95,8 +95,8 @@ class ThrottleWatch:
 
 def pi_bits(text: str) -> int | None:
     """Return the bits of `throttled=0x50005`; None if it says something else."""
-    found = re.fullmatch(r"throttled=0x([0-9a-fA-F]+)", text.strip())
-    return None if found is None else int(found[1], 16)
+    match = re.fullmatch(r"throttled=0x([0-9a-fA-F]+)", text.strip())
+    return None if match is None else int(match[1], 16)
 
 
 def _vcgencmd() -> str:

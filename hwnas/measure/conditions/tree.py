@@ -31,10 +31,10 @@ class Tree:
     def places(self, pattern: str) -> list[str]:
         """Return the paths that a pattern matches, as seen from the root, numbers in them in order of size."""
         try:
-            found = [str(path.relative_to(self.root)) for path in self.root.glob(pattern.lstrip("/"))]
+            paths = [str(path.relative_to(self.root)) for path in self.root.glob(pattern.lstrip("/"))]
         except OSError:
             return []
-        return sorted(found, key=_by_number)
+        return sorted(paths, key=_by_number)
 
 
 def numbers_of(text: str) -> list[int]:
@@ -43,11 +43,11 @@ def numbers_of(text: str) -> list[int]:
     Raises:
         ValueError: it is no such list.
     """
-    found: list[int] = []
+    numbers: list[int] = []
     for part in filter(None, text.split(",")):
         first, _, last = part.partition("-")
-        found += range(int(first), int(last or first) + 1)
-    return found
+        numbers += range(int(first), int(last or first) + 1)
+    return numbers
 
 
 def _by_number(path: str) -> list[object]:

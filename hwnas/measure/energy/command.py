@@ -44,8 +44,8 @@ def watts(words: list[str], patience_s: float = PATIENCE_S) -> float:
     except OSError as error:
         raise unreadable(name, error.strerror or str(error)) from error
     if done.returncode:
-        said = done.stderr.strip().splitlines()
-        raise unreadable(name, f"it ended with code {done.returncode}" + (f": {said[-1]}" if said else ""))
+        lines = done.stderr.strip().splitlines()
+        raise unreadable(name, f"it ended with code {done.returncode}" + (f": {lines[-1]}" if lines else ""))
     try:
         value = float(done.stdout)
     except ValueError:

@@ -31,19 +31,19 @@ def find(tree: Tree, command: str) -> Sensor | str:
 
 def _rails(tree: Tree, chip: str) -> dict[str, Callable[[], float]]:
     """Return functions that read the watts of each rail, by its label."""
-    found: dict[str, Callable[[], float]] = {}
+    rails: dict[str, Callable[[], float]] = {}
     for path in tree.places(f"{chip}/power*_input"):
         label = tree.text(path.replace("_input", "_label")) or path.rpartition("/")[2].partition("_")[0]
-        found[label] = partial(_microwatts, tree, path)
-    if found:
-        return found
+        rails[label] = partial(_microwatts, tree, path)
+    if rails:
+        return rails
     for current in tree.places(f"{chip}/curr*_input"):
         number = re.sub(r"\D", "", current.rpartition("/")[2])
         voltage = f"{chip}/in{number}_input"
         if tree.text(voltage):
             label = tree.text(f"{chip}/in{number}_label") or tree.text(f"{chip}/curr{number}_label")
-            found[label or f"channel {number}"] = partial(_product, tree, current, voltage)
-    return found
+            rails[label or f"channel {number}"] = partial(_product, tree, current, voltage)
+    return rails
 
 
 def _microwatts(tree: Tree, path: str) -> float:

@@ -162,12 +162,12 @@ class Meter:
         steps: list[float] = []
         while self._clock() - begin < PROBE_S and len(gaps) < PROBES:
             self._sleep(max(BATCH_S / 2, POLL * (self._clock() - begin)))
-            told, now = self.sensor.read(), self._clock()
-            if told != figure:
-                steps.append(abs(told - figure))
+            reading, now = self.sensor.read(), self._clock()
+            if reading != figure:
+                steps.append(abs(reading - figure))
                 if not math.isnan(changed):
                     gaps.append(now - changed)
-                figure, changed = told, now
+                figure, changed = reading, now
         return gaps, steps
 
 
@@ -253,11 +253,11 @@ def _carried(pairs: list[tuple[Spell, Spell]], meter: Meter, protocol: EnergyPro
     mj = [1e3 * (loop.joules - idle_w * loop.seconds) / loop.calls for _, loop in pairs]
     if min(mj) <= 0:
         raise refused(meter.sensor, "a loop took no more than idling, others did: the noise of idling is too large")
-    told = {
+    conditions = {
         "sensor": meter.sensor.name, "interval_s": meter.interval_s, "step": meter.step, "seconds": seconds,
         "calls": calls, "idle_w": idle_w, "active_w": active_w, "idle_noise_w": noise_w, "error": off_w / more_w,
     }  # fmt: skip
-    rounded = {name: float(f"{v:.6g}") if isinstance(v, float) else v for name, v in told.items()}
+    rounded = {name: float(f"{v:.6g}") if isinstance(v, float) else v for name, v in conditions.items()}
     return Energy(tuple(float(f"{value:.7g}") for value in mj), rounded)
 
 

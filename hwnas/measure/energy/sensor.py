@@ -44,10 +44,10 @@ def find_sensor(name: str, command: str = "", *, cuda: bool = False, tree: Tree 
         wanted = ["nvml"] if cuda else ["rapl", "hwmon", "iio"]
     reasons = []
     for candidate in wanted:
-        found = member(SENSORS, candidate, what="energy sensor", where="set-up: energy")(tree, command)
-        if isinstance(found, Sensor):
-            return found
-        reasons.append(f"{candidate}: {found}")
+        result = member(SENSORS, candidate, what="energy sensor", where="set-up: energy")(tree, command)
+        if isinstance(result, Sensor):
+            return result
+        reasons.append(f"{candidate}: {result}")
     raise no_sensor("; ".join(reasons))
 
 
