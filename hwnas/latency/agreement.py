@@ -1,4 +1,4 @@
-"""How far predictions agree with measurements: errors, ranks, and how often intervals held."""
+"""Agreement of predictions with measurements: errors, ranks, and how often intervals hold."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hwnas.ranks import correlation
 Floats = NDArray[np.float64]
 
 ROUNDING = 1e-9
-"""What floating point may add to what is exactly on a bound, relative to it."""
+"""Relative error that floating point may add to a value exactly on a bound."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Agreement:
         low: Sequence[float] | None = None,
         high: Sequence[float] | None = None,
     ) -> Agreement:
-        """Compare predictions, one for each network, with what was measured, in the same unit.
+        """Compare predictions, one for each network, with measurements in the same unit.
 
         Raises:
             ValueError: there is none, numbers of values differ, one is not finite, or a measurement is not above 0.
@@ -80,7 +80,7 @@ class Agreement:
         )
 
     def as_dict(self) -> dict[str, float | int | None]:
-        """A JSON-ready form."""
+        """Return a JSON-ready form."""
         return asdict(self)
 
 

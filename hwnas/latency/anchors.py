@@ -17,37 +17,38 @@ from hwnas.network import Network, make_operator
 from hwnas.ops import OPERATORS
 
 ANCHORS = 10
-"""How many are timed again."""
+"""Number of networks that are timed again."""
 
 
 def anchors_of(
     table: LatencyTable, count: int = ANCHORS, *, operators: Mapping[str, str] = OPERATORS
 ) -> dict[CheckKey, Network]:
-    """Some of the networks that the table holds whole, evenly from all; not those with operators that are not known."""
-    found = {}
+    """Return an even selection of the networks that the table holds whole, except those with unknown operators."""
+    networks = {}
     for key in table.checks:
         with suppress(ConfigError, SpaceError):
-            found[key] = network_of(key, operators)
-    keys = list(found)
+            networks[key] = network_of(key, operators)
+    keys = list(networks)
     chosen = np.linspace(0, len(keys) - 1, min(count, len(keys))).round().astype(int)
-    return {keys[place]: found[keys[place]] for place in chosen}
+    return {keys[index]: networks[keys[index]] for index in chosen}
 
 
 def _times_ms(measurements: Sequence[Measurement], usual_ns: float | None) -> np.ndarray:
-    """Times in the state in which the reference takes `usual_ns`; as they are if that is not known."""
+    """Return times in the state in which the reference takes `usual_ns`; unchanged times if that is None."""
     if usual_ns is None:
-        return np.array([found.low_ms for found in measurements])
+        return np.array([measurement.low_ms for measurement in measurements])
     return np.array(drift_corrected_ms(measurements, usual_ns))
 
 
 def table_state(
     table: LatencyTable, sitting: Sequence[Measurement], anchors: Sequence[CheckKey], again: Sequence[Measurement]
 ) -> tuple[np.ndarray, float | None]:
-    """A sitting's times in ms as they would be in the table's state, and how much slower the machine was than then.
+    """Return a sitting's times in ms as they would be in the table's state, and the machine's slowdown since that
+    state.
 
-    In one sitting, samples are compared with the reference of their round. Between the table and the sitting stands
-    what anchors, timed `again` in it, took in both: networks slow down as networks do, which a reference operator
-    tells roughly. Without anchors the reference has to do; without either, nothing is corrected.
+    In one sitting, samples are compared with the reference of their round. Table and sitting are compared by the times
+    of anchors in both (timed `again` in the sitting): networks slow down as networks do, which a reference operator
+    shows only roughly. Without anchors the reference has to do; without either, nothing is corrected.
     """
     usual_ns, now_ns = reference_ns(table.rows.values()), reference_ns([*sitting, *again])
     if not anchors:
@@ -59,7 +60,7 @@ def table_state(
 
 
 def network_of(key: CheckKey, operators: Mapping[str, str] = OPERATORS) -> Network:
-    """The network of a check.
+    """Return the network of a check.
 
     Raises:
         ConfigError, SpaceError: it has an operator that is not among these.

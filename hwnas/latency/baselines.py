@@ -1,6 +1,6 @@
-"""What the latency model is held against: fits to the same whole networks that use no operator's own timing.
+"""Baselines of the latency model: fits to the same whole networks that use no operator's own timing.
 
-Both fits weigh errors relative to what was timed, as the errors that are reported are relative.
+Both fits weigh errors relative to the timings, as the errors that are reported are relative.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ STRENGTHS = tuple(10 ** (power / 4) for power in range(-20, 13))
 
 
 def fit_line(macs: Floats, timed_ms: Floats) -> Predict:
-    """Least squares of time on multiply-accumulates, with an intercept; `macs` and `timed_ms` are (networks,)."""
+    """Fit time to multiply-accumulates by least squares, with an intercept; `macs` and `timed_ms` are (networks,)."""
     scale = max(float(np.max(macs)), 1.0)
 
     def columns(macs: Floats) -> Floats:
@@ -30,7 +30,7 @@ def fit_line(macs: Floats, timed_ms: Floats) -> Predict:
 
 
 def fit_ridge(counts: Floats, timed_ms: Floats) -> Predict:
-    """Ridge regression of time on how often each operator occurs, `counts` (networks, operators).
+    """Fit time by ridge regression to how often each operator occurs, `counts` (networks, operators).
 
     The intercept is not penalised. The penalty is the one of STRENGTHS with the least squared leave-one-out error,
     which for a ridge has a closed form: each residual over one minus its leverage.
@@ -49,5 +49,5 @@ def fit_ridge(counts: Floats, timed_ms: Floats) -> Predict:
         left_out = (target - features @ (gain @ target)) / np.maximum(1 - leverage, 1e-9)
         return float(left_out @ left_out), np.asarray(gain @ target, dtype=np.float64)
 
-    solved = min((solve(strength) for strength in STRENGTHS), key=lambda found: found[0])[1]
+    solved = min((solve(strength) for strength in STRENGTHS), key=lambda result: result[0])[1]
     return lambda counts: scale * (columns(counts) @ solved)

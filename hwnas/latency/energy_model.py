@@ -38,7 +38,7 @@ class EnergyModel:
 
     _model: LatencyModel
     _error: float
-    """By how much the sensor may be off, relatively: the most of all rows."""
+    """Relative error that the sensor may have: the largest of all rows."""
 
     @classmethod
     def of(
@@ -72,24 +72,24 @@ class EnergyModel:
         return cls(model, max(energy.error for energy in table.energy.values()))
 
     def predict(self, network: Network) -> EnergyEstimate:
-        """The energy of a call.
+        """Return the energy of a call.
 
         Raises:
             TableError: an operator's energy was not measured.
         """
-        found = self._model.predict(network)
-        origin = f"energies of {found.origin}"
+        estimate = self._model.predict(network)
+        origin = f"energies of {estimate.origin}"
         if self._model.posterior is None:
-            low, high = found.ms * (1 - self._error), found.ms * (1 + self._error)
-            return EnergyEstimate(found.ms, low, high, origin, found.estimated_rows)
-        return EnergyEstimate(found.ms, found.low_ms, found.high_ms, origin, found.estimated_rows)
+            low, high = estimate.ms * (1 - self._error), estimate.ms * (1 + self._error)
+            return EnergyEstimate(estimate.ms, low, high, origin, estimate.estimated_rows)
+        return EnergyEstimate(estimate.ms, estimate.low_ms, estimate.high_ms, origin, estimate.estimated_rows)
 
     def predict_mj(self, network: Network) -> float:
-        """The expected energy alone: what a search minimises."""
+        """Return the expected energy alone, which a search minimises."""
         return self._model.predict_ms(network)
 
 
 def _as_time(energy: Energy) -> Measurement:
-    """Millijoules where the model has milliseconds: its arithmetic knows no unit. Loops are off to both sides, so the
-    median stands for them, and not the low quantile that times have."""
+    """Return millijoules where the model has milliseconds: its arithmetic knows no unit. Loops are off to both sides,
+    so the median stands for them, and not the low quantile that times have."""
     return Measurement((energy.median_mj * 1e6,))

@@ -1,4 +1,4 @@
-"""How large a network's model file will be, from the sizes of its operators' files."""
+"""Size of a network's model file, predicted from the sizes of its operators' files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hwnas.network import Network
 
 
 def predict_file_bytes(table: LatencyTable, network: Network) -> int:
-    """The operators' files added up, less what joining two of them saves.
+    """Return the operators' files added up, less what joining two of them saves.
 
     Raises:
         TableError: an operator's file was not measured.
@@ -29,10 +29,11 @@ def predict_file_bytes(table: LatencyTable, network: Network) -> int:
 
 
 def saved_by_joining(table: LatencyTable) -> float:
-    """Bytes that two operators in one file save against two files.
+    """Return the bytes that two operators in one file save against two files.
 
-    The middle of what the table's whole networks saved; without one, the identity's file: what every file holds beside
-    its operators. The second is too much for TFLite, which keeps names and shapes of the tensors between operators.
+    This is the median of what the table's whole networks saved; without one, the identity's file: what every file holds
+    beside its operators. The second is too much for TFLite, which keeps names and shapes of the tensors between
+    operators.
     """
     saved = [
         (_together(table, keys) - size) / (len(keys) - 1)

@@ -36,7 +36,7 @@ class LiveHost(Protocol):
 
     @property
     def name(self) -> str:
-        """Which one, for a person."""
+        """Name of the device, for people."""
 
     def time(self, network: Network) -> Timed:
         """Make the network's file and time it there.
@@ -49,7 +49,7 @@ class LiveHost(Protocol):
 
 @dataclass(frozen=True)
 class RetryBudget:
-    """How often a host is tried, and how long is waited in between."""
+    """Number of tries of a host, and the pauses in between."""
 
     tries: int = 3
     pause_s: float = 10.0
@@ -80,7 +80,7 @@ class LiveTimes:
             self._bytes = size
 
     def latency_ms(self, network: Network) -> float:
-        """The network's latency, timed now if it never was.
+        """Return the network's latency, timed now if it never was.
 
         Raises:
             HostAway: the host did not answer, however often it was tried.
@@ -102,14 +102,15 @@ class LiveTimes:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        """One process of those that search the tier at a time: none times what another one is about to store."""
+        """Hold the tier while the block runs: one process at a time, so that none times what another is about to
+        store."""
 
         def busy() -> None:
-            if not told:
+            if not announced:
                 self.say(f"waiting for {self.host.name}: another process of this search times on it")
-            told.append(True)
+            announced.append(True)
 
-        told: list[bool] = []
+        announced: list[bool] = []
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with open(self.path.with_suffix(".lock"), "ab") as file:
             try_lock(file.fileno(), math.inf, busy)

@@ -1,4 +1,4 @@
-"""How much memory a network will take at its peak, from networks that were measured."""
+"""Peak memory of a network, predicted from networks that were measured."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class PeakModel:
     def of(
         cls, table: LatencyTable, *, bench: str = "hwnas bench SPACE --memory", operators: Mapping[str, str] = OPERATORS
     ) -> PeakModel:
-        """Fit to the networks of which the table tells the peak.
+        """Fit to the networks whose peak the table holds.
 
         Raises:
             TableError: there are fewer than `FEWEST` of hwnas's own operators.
@@ -78,7 +78,7 @@ class PeakModel:
         return cls(coefficients, spread, noise, freedom, f"{counted(len(known), 'network')} measured")
 
     def predict(self, network: Network) -> PeakEstimate:
-        """The peak of a network."""
+        """Return the peak of a network."""
         features = _features([network])[0]
         mb = float(features @ self.coefficients)
         off = student(CONFIDENCE, self._freedom) * self._noise_mb * float(1 + features @ self._spread @ features) ** 0.5
@@ -86,7 +86,7 @@ class PeakModel:
 
 
 def student(q: float, freedom: int) -> float:
-    """The quantile of Student's t, by its expansion about the normal one (Abramowitz and Stegun, 26.7.5)."""
+    """Return the quantile of Student's t, by its expansion about the normal one (Abramowitz and Stegun, 26.7.5)."""
     x, n = NormalDist().inv_cdf(q), freedom
     terms = (
         (x**3 + x) / 4, (5 * x**5 + 16 * x**3 + 3 * x) / 96,
@@ -97,5 +97,5 @@ def student(q: float, freedom: int) -> float:
 
 
 def _features(networks: Sequence[Network]) -> Floats:
-    found = [costs(network) for network in networks]
-    return np.array([[1.0, total.params / 1e6, total.activation_bytes / 1e6] for total in found])
+    totals = [costs(network) for network in networks]
+    return np.array([[1.0, total.params / 1e6, total.activation_bytes / 1e6] for total in totals])

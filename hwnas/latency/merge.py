@@ -1,4 +1,4 @@
-"""Several tables of one set-up become one."""
+"""Merging several tables of one set-up into one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hwnas.measure.table_lines import Subject, encoded, header_line, line_of, pa
 
 @dataclass(frozen=True)
 class Merged:
-    """What came of a merge."""
+    """Result of a merge."""
 
     table: LatencyTable
     alike: int
@@ -62,22 +62,22 @@ def merge_tables(paths: Sequence[Path], out: Path) -> Merged:
 
 
 def add_table(source: Path, path: Path) -> int:
-    """Add to a table what it lacks of another one of its set-up and origin; how many lines that were. Where there is no
-    table yet, one is made.
+    """Add to a table what it lacks of another one of its set-up and origin, and return the number of lines added. Where
+    there is no table yet, one is made.
 
     Raises:
         TableError: a table is damaged, or their set-ups or origins are unlike.
     """
-    found = read_table(source)
+    source_table = read_table(source)
     if not path.exists():
-        create(path, header_line(found.setup, found.origin))
+        create(path, header_line(source_table.setup, source_table.origin))
     table = read_table(path)
-    _refuse_unlike(table, found)
+    _refuse_unlike(table, source_table)
     return open_table(path, table.setup, table.origin).append_lines(_lines(source))
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines after the first one of a table that can be read, without a last one that was cut short."""
+    """Yield the lines after the first one of a table that can be read, without a last one that was cut short."""
     *whole, last = content_of(path).split(b"\n")[1:] or [b""]
     yield from map(parsed, whole)
     try:

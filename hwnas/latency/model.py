@@ -23,7 +23,7 @@ from hwnas.words import counted
 FEWEST_CHECKS = 3
 """With fewer whole networks there is nothing to tell noise from bias by."""
 SHOWN = 3
-"""How many outliers an error spells out."""
+"""Number of outliers that an error spells out."""
 INTERVAL = 0.05, 0.95
 """The quantiles between which nine of ten timings lie."""
 
@@ -37,25 +37,26 @@ class Estimate:
     high_ms: float
     origin: str
     estimated_rows: int = 0
-    """How many of the network's operators have no row: their times are inferred from those of others."""
+    """Number of the network's operators that have no row: their times are inferred from those of others."""
 
 
 class Terms(Protocol):
-    """What each of some operators adds to a network's latency, for networks given as counts of these operators.
+    """Contributions of some operators to a network's latency, for networks given as counts of these operators.
 
     The expected latency is linear in the counts: `constant_ms + counts @ ms`.
     """
 
     @property
     def constant_ms(self) -> float:
-        """What a network costs whatever its operators."""
+        """Cost of a network whatever its operators."""
 
     @property
     def ms(self) -> Floats:
-        """(operators,) what each operator adds."""
+        """(operators,) the cost that each operator adds."""
 
     def quantile_ms(self, counts: Floats, q: float) -> Floats:
-        """(networks,) what the next timing stays below with probability `q`; counts are (networks, operators)."""
+        """Return (networks,) what the next timing stays below with probability `q`; counts are (networks,
+        operators)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +69,7 @@ class Summed:
     places: Places
 
     def quantile_ms(self, counts: Floats, q: float) -> Floats:
-        """The same quantile of every row, added up."""
+        """Return the same quantile of every row, added up."""
         quantiles: Floats = self.constant_ms + counts @ self.rows.quantile_ms(self.places, q)
         return quantiles
 
@@ -128,7 +129,7 @@ class LatencyModel:
         return model
 
     def linear(self, links: Sequence[Link]) -> tuple[float, Floats]:
-        """A constant and what each of these operators adds, both in ms: the expected latency of a network is the
+        """Return a constant and what each of these operators adds, both in ms: the expected latency of a network is the
         constant and the sum over its operators.
 
         Raises:
@@ -143,7 +144,7 @@ class LatencyModel:
         return constant_ms, np.array([self._effective_ms[link] for link in links])
 
     def terms(self, links: Sequence[Link]) -> Terms:
-        """The same with all that an interval needs; `links` are distinct.
+        """Return the same with all that an interval needs; `links` are distinct.
 
         Raises:
             TableError: as `linear`.
@@ -154,17 +155,17 @@ class LatencyModel:
         return Summed(*self.linear(links), self._rows, places)
 
     def estimated_rows(self, links: Sequence[Link]) -> int:
-        """How many of these operators have no row and are estimated."""
+        """Return the number of these operators that have no row and are estimated."""
         return self._rows.estimated(self._rows.places(links))
 
     def predict(self, network: Network) -> Estimate:
-        """The latency of a network.
+        """Return the latency of a network.
 
         Raises:
             TableError: an operator has no row; the message holds the command that adds it.
         """
-        held = Counter(network.links)
-        terms, counts = self.terms(list(held)), np.array([list(held.values())], dtype=float)
+        occurrences = Counter(network.links)
+        terms, counts = self.terms(list(occurrences)), np.array([list(occurrences.values())], dtype=float)
         low, high = (float(terms.quantile_ms(counts, q)[0]) for q in INTERVAL)
         ms = float(terms.constant_ms + counts[0] @ terms.ms)
         self.refuse_senseless(np.array([ms]))
@@ -172,7 +173,7 @@ class LatencyModel:
         return Estimate(ms, low, high, self._resting_on(gaps, len(network.operators)), gaps)
 
     def predict_ms(self, network: Network) -> float:
-        """The expected latency alone: what a search minimises."""
+        """Return the expected latency alone, which a search minimises."""
         constant_ms, effective_ms = self.linear(list(network.links))
         ms = constant_ms + float(effective_ms.sum())
         self.refuse_senseless(np.array([ms]))
@@ -192,10 +193,10 @@ class LatencyModel:
             )  # fmt: skip
 
     def upper_ms(self, network: Network, confidence: float) -> float:
-        """The latency that the next timing stays below with a probability of `confidence`."""
-        held = Counter(network.links)
-        counts = np.array([list(held.values())], dtype=float)
-        return float(self.terms(list(held)).quantile_ms(counts, confidence)[0])
+        """Return the latency that the next timing stays below with a probability of `confidence`."""
+        occurrences = Counter(network.links)
+        counts = np.array([list(occurrences.values())], dtype=float)
+        return float(self.terms(list(occurrences)).quantile_ms(counts, confidence)[0])
 
     def _resting_on(self, estimated: int, operators: int) -> str:
         return self.origin + (f"; {estimated} of {operators} operators estimated" if estimated else "")
@@ -207,7 +208,7 @@ def refuse_outliers(table: LatencyTable, rows: Rows, bench: str, unit: str = "ms
     Raises:
         TableError: there are such times; they are listed.
     """
-    places = {key: place for place, key in enumerate(table.rows)}
+    places = {key: index for index, key in enumerate(table.rows)}
     known = [row_of(key, ms) for key, ms in zip(table.rows, rows.alone_ms, strict=True)]
     wholes = [
         Whole(f"the network of {len(keys)} operators", ms, tuple(map(places.get, keys)))
@@ -224,26 +225,27 @@ def refuse_outliers(table: LatencyTable, rows: Rows, bench: str, unit: str = "ms
 
 
 def throttled(table: LatencyTable) -> str:
-    """How many rows and checks were taken while the machine was throttled, as the end of a sentence; empty if none."""
+    """Return how many rows and checks were taken while throttled, as the end of a sentence; empty if none."""
     taken = [*table.rows.values(), *table.checks.values()]
-    count = sum(bool(found.conditions.get(THROTTLED)) for found in taken)
+    count = sum(bool(measurement.conditions.get(THROTTLED)) for measurement in taken)
     return f"; {count} of them taken while the machine was throttled" if count else ""
 
 
 def emulated(table: LatencyTable) -> str:
-    """That no processor took these times, as the end of a sentence; empty where one did."""
+    """Return, as the end of a sentence, that no processor took these times; empty where one did."""
     return f"; the table was {table.origin}" if table.origin.kind == "emulated" else ""
 
 
 def infer(table: LatencyTable, rows: Rows) -> tuple[Posterior, Floats]:
-    """The posterior after a table's checks, and (checks, operators) how often each holds the operator at each place.
+    """Return the posterior after a table's checks, and (checks, operators) how often each holds the operator at each
+    place.
 
     Raises:
         TableError: a check holds an operator that has no row.
     """
-    held = [rows.places_of(keys) for keys in table.checks]
-    counts = np.zeros((len(held), len(rows)))
-    for row, places in zip(counts, held, strict=True):
+    check_places = [rows.places_of(keys) for keys in table.checks]
+    counts = np.zeros((len(check_places), len(rows)))
+    for row, places in zip(counts, check_places, strict=True):
         np.add.at(row, places, 1.0)
     costs = rows.costs(np.arange(len(rows)), counts)
     return fit(rows.overhead_ms, costs, np.array(rows.low_ms(list(table.checks.values())))), counts

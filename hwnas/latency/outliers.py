@@ -1,8 +1,8 @@
 """Times that cannot be: rows, whole networks and overheads that the rest of their table contradicts.
 
-Nothing here knows how long an operator should take. A row is held against the whole networks that hold it, against the
-rows of its kind that are nearest in size, and against a call that computes nothing; a whole network against the sum of
-its rows, as that is for the others. All bounds are several times wider than anything seen on real tables.
+Nothing here knows how long an operator should take. A row is compared with the whole networks that hold it, with the
+rows of its kind that are nearest in size, and with a call that computes nothing; a whole network with the sum of its
+rows, as that is for the others. All bounds are several times wider than anything seen on real tables.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ Floats = NDArray[np.float64]
 Rule = Literal["slower-than-whole", "faster-than-nothing", "off-neighbours", "off-sum"]
 
 WHOLE = 3.0
-"""So many times a whole network's time one of its operators may take alone. Seen: 0.7."""
+"""Multiple of a whole network's time that one of its operators may take alone. Seen: 0.7."""
 NOTHING = 10.0
-"""A call that computes nothing may take so many times an operator's time. Seen: 0.6."""
+"""Multiple of an operator's time that a call that computes nothing may take. Seen: 0.6."""
 NEIGHBOURS = 30.0
-"""By what factor a row may be off a neighbour, beyond that by which their sizes differ."""
+"""Factor by which a row may be off a neighbour, beyond that by which their sizes differ."""
 SUM = 10.0
-"""By what factor whole networks may be off the sums of their rows, each against the others. Seen: 1.5."""
+"""Factor by which whole networks may be off the sums of their rows, each against the others. Seen: 1.5."""
 NEAREST, FEWEST = 5, 3
-"""So many neighbours judge a row, and so many are needed to judge. The word of more than half of them counts."""
+"""Number of neighbours that judge a row, and the least number needed to judge. More than half of them decide."""
 SAMPLE = 600
-"""Of a kind with more rows, so many serve as neighbours."""
+"""Number of rows that serve as neighbours, of a kind with more."""
 CHUNK = 256
 SQUARED = frozenset({"kernel"})
 """Sizes that work grows with the square of."""
 UNLIKE = 1.0
-"""How far apart two words are, in doublings: half of it for either of them."""
+"""Distance of two words, in doublings: half of it for either of them."""
 
 
 @dataclass(frozen=True)
@@ -68,24 +68,24 @@ class Outlier:
     rule: Rule
     of: Literal["row", "check", "overhead"]
     place: int
-    """Among the rows or the whole networks."""
+    """Index among the rows or the whole networks."""
     what: str
 
 
 def facts_of(kind: str, knobs: Mapping[str, Any], shape: Sequence[int]) -> dict[str, Any]:
-    """A row's operator and its input by name."""
+    """Return a row's operator and its input by name."""
     channels, *sizes = shape
     named = dict(zip(("height", "width"), sizes, strict=True)) if len(sizes) == 2 else {"sizes": str(sizes)}
     return {"op": kind, "in_channels": channels, **knobs, **named}
 
 
 def name_of(kind: str, knobs: Mapping[str, Any], shape: Sequence[int]) -> str:
-    """A row for a person."""
+    """Return a row's name for people."""
     return f"{kind} {' '.join(f'{name}={value}' for name, value in knobs.items())} at {'x'.join(map(str, shape))}"
 
 
 def row_of(key: RowKey, ms: float) -> Row:
-    """A table's row by its key."""
+    """Return a table's row by its key."""
     kind, knobs, shape = key[0], json.loads(key[1]), key[2]
     return Row(name_of(kind, knobs, shape), ms, kind, facts_of(kind, knobs, shape))
 
@@ -93,7 +93,7 @@ def row_of(key: RowKey, ms: float) -> Row:
 def outliers(
     rows: Sequence[Row], wholes: Sequence[Whole] = (), overhead_ms: float | None = None, unit: str = "ms"
 ) -> list[Outlier]:
-    """All times that the others contradict, each once, with the numbers."""
+    """Return all times that the others contradict, each once, with the numbers."""
     off = [*_off_neighbours(rows, unit), *_slower_than_whole(rows, wholes, unit)]
     if overhead_ms is not None:
         off += _faster_than_nothing(rows, overhead_ms, unit)
@@ -104,48 +104,49 @@ def outliers(
 
 
 def _slower_than_whole(rows: Sequence[Row], wholes: Sequence[Whole], unit: str) -> list[Outlier]:
-    """Rows far slower than a network that holds them; the network itself, where that is so of most of its rows."""
+    """Return rows far slower than a network that holds them; the network itself, where that is so of most of its
+    rows."""
     off: dict[tuple[str, int], Outlier] = {}
     for number, whole in enumerate(wholes):
-        places = [place for place in dict.fromkeys(whole.places) if place is not None]
-        slower = [place for place in places if rows[place].ms > WHOLE * whole.ms]
-        if len(slower) > 1 and 2 * len(slower) > len(places):
-            row = max((rows[place] for place in slower), key=lambda row: row.ms)
+        indices = [index for index in dict.fromkeys(whole.places) if index is not None]
+        slower = [index for index in indices if rows[index].ms > WHOLE * whole.ms]
+        if len(slower) > 1 and 2 * len(slower) > len(indices):
+            row = max((rows[index] for index in slower), key=lambda row: row.ms)
             what = f"{whole.about}: {_amount(whole.ms, unit)}, but {row.about}, which it holds, takes alone "
             off["check", number] = Outlier("slower-than-whole", "check", number, what + _amount(row.ms, unit))
             continue
-        for place in slower:
-            what = f"{rows[place].about}: {_amount(rows[place].ms, unit)}, but {whole.about} that holds it takes "
-            one = Outlier("slower-than-whole", "row", place, what + _amount(whole.ms, unit))
-            off.setdefault(("row", place), one)
+        for index in slower:
+            what = f"{rows[index].about}: {_amount(rows[index].ms, unit)}, but {whole.about} that holds it takes "
+            one = Outlier("slower-than-whole", "row", index, what + _amount(whole.ms, unit))
+            off.setdefault(("row", index), one)
     return list(off.values())
 
 
 def _faster_than_nothing(rows: Sequence[Row], overhead_ms: float, unit: str) -> list[Outlier]:
-    """Rows far faster than a call that computes nothing; that call's time, where most rows are."""
-    places = [place for place, row in enumerate(rows) if row.ms * NOTHING < overhead_ms]
+    """Return rows far faster than a call that computes nothing; that call's time, where most rows are."""
+    indices = [index for index, row in enumerate(rows) if row.ms * NOTHING < overhead_ms]
     nothing = f"a call that computes nothing takes {_amount(overhead_ms, unit)}"
-    if len(places) > 1 and 2 * len(places) > len(rows):
+    if len(indices) > 1 and 2 * len(indices) > len(rows):
         usual = median(row.ms for row in rows)
         what = f"overhead: {nothing}, but the middle row {_amount(usual, unit)}"
         return [Outlier("faster-than-nothing", "overhead", 0, what)]
     return [
-        Outlier("faster-than-nothing", "row", place, f"{rows[place].about}: {_amount(rows[place].ms, unit)}, but "
+        Outlier("faster-than-nothing", "row", index, f"{rows[index].about}: {_amount(rows[index].ms, unit)}, but "
                 f"{nothing}")
-        for place in places
+        for index in indices
     ]  # fmt: skip
 
 
 def _off_sum(
     rows: Sequence[Row], wholes: Sequence[Whole], overhead_ms: float, known: set[tuple[Any, int]], unit: str
 ) -> list[Outlier]:
-    """Whole networks that are far off the sums of their rows, as that is for the others."""
-    bad = {place for of, place in known if of == "row"}
+    """Return whole networks that are far off the sums of their rows, as that is for the others."""
+    bad = {index for of, index in known if of == "row"}
     sums: dict[int, float] = {}
     for number, whole in enumerate(wholes):
         if bad.isdisjoint(whole.places) and None not in whole.places:
-            held = [rows[place].ms for place in whole.places if place is not None]
-            sums[number] = overhead_ms + sum(max(ms - overhead_ms, 0.0) for ms in held)
+            row_ms = [rows[index].ms for index in whole.places if index is not None]
+            sums[number] = overhead_ms + sum(max(ms - overhead_ms, 0.0) for ms in row_ms)
     sums = {number: ms for number, ms in sums.items() if ms > 0}
     if len(sums) < FEWEST:
         return []
@@ -159,26 +160,27 @@ def _off_sum(
 
 
 def _off_neighbours(rows: Sequence[Row], unit: str) -> list[Outlier]:
-    """Rows that are far off the rows of their kind that are nearest in size."""
+    """Return rows that are far off the rows of their kind that are nearest in size."""
     kinds: dict[str, list[int]] = defaultdict(list)
-    for place, row in enumerate(rows):
+    for index, row in enumerate(rows):
         if row.facts:
-            kinds[row.kind].append(place)
+            kinds[row.kind].append(index)
     off = []
-    for places in kinds.values():
-        if len(places) <= FEWEST:
+    for indices in kinds.values():
+        if len(indices) <= FEWEST:
             continue
-        logs = np.log2([max(rows[place].ms, 1e-12) for place in places])
-        for number, near in _judged(_positions([rows[place].facts for place in places]), logs):
-            row, others = rows[places[number]], [rows[places[other]].ms for other in near]
+        logs = np.log2([max(rows[index].ms, 1e-12) for index in indices])
+        for number, near in _judged(_positions([rows[index].facts for index in indices]), logs):
+            row, others = rows[indices[number]], [rows[indices[other]].ms for other in near]
             what = f"{row.about}: {_amount(row.ms, unit)}, but the {len(others)} rows of its kind that are nearest "
             what += f"in size take {_amount(min(others), unit)} to {_amount(max(others), unit)}"
-            off.append(Outlier("off-neighbours", "row", places[number], what))
+            off.append(Outlier("off-neighbours", "row", indices[number], what))
     return off
 
 
 def _positions(facts: Sequence[Mapping[str, Any]]) -> Floats:
-    """(rows, features) where each stands: the sum of differences is by how many doublings two may differ in work."""
+    """Return (rows, features) the position of each: the sum of differences is by how many doublings two may differ in
+    work."""
     columns = []
     for name in dict.fromkeys(name for one in facts for name in one):
         values: list[Any] = [one.get(name) for one in facts]
@@ -192,7 +194,7 @@ def _positions(facts: Sequence[Mapping[str, Any]]) -> Floats:
 
 
 def _judged(positions: Floats, logs: Floats) -> list[tuple[int, list[int]]]:
-    """Rows that most of their nearest neighbours contradict, with these neighbours."""
+    """Return rows that most of their nearest neighbours contradict, with these neighbours."""
     count = len(logs)
     sample = np.linspace(0, count - 1, min(count, SAMPLE)).round().astype(int)
     off, nearest = [], min(NEAREST, len(sample) - 1)

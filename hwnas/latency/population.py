@@ -1,4 +1,4 @@
-"""Latencies of whole populations: what `LatencyModel` says of one network, of many at once."""
+"""Latencies of whole populations: what `LatencyModel` predicts for one network, for many at once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Estimates:
 
 
 def predict_many_ms(model: LatencyModel, codebook: Codebook, codes: Codes) -> Floats:
-    """(networks,) the expected latency of each: as `LatencyModel.predict_ms`, millions of times a second.
+    """Return (networks,) the expected latency of each: as `LatencyModel.predict_ms`, millions of times a second.
 
     Raises:
         TableError: an operator of one of these networks has no row; the message holds the command that adds it.
@@ -37,16 +37,16 @@ def predict_many_ms(model: LatencyModel, codebook: Codebook, codes: Codes) -> Fl
     try:
         constant_ms, effective_ms = model.linear(codebook.links)
     except TableError:  # rows are missing; these networks may not need them
-        held = _held(codebook.places(codes))
+        occurring = _held(codebook.places(codes))
         effective_ms = np.full(len(codebook.links), np.nan)
-        constant_ms, effective_ms[held] = model.linear(_links(codebook, held))
+        constant_ms, effective_ms[occurring] = model.linear(_links(codebook, occurring))
     ms: Floats = constant_ms + codebook.total(codes, effective_ms)
     model.refuse_senseless(ms)
     return ms
 
 
 def predict_many(model: LatencyModel, codebook: Codebook, codes: Codes) -> Estimates:
-    """The latency of each network with its interval: as `LatencyModel.predict`.
+    """Return the latency of each network with its interval: as `LatencyModel.predict`.
 
     Much dearer than `predict_many_ms`, because the doubts about operators are summed over pairs of them.
 
@@ -55,14 +55,15 @@ def predict_many(model: LatencyModel, codebook: Codebook, codes: Codes) -> Estim
     """
     ms, places = predict_many_ms(model, codebook, codes), codebook.places(codes)
     low_ms, high_ms = _quantiles_ms(model, codebook, places, *INTERVAL)
-    held = _held(places)
+    occurring = _held(places)
     estimated = np.zeros(len(codebook.links), dtype=np.intp)
-    estimated[held] = [model.estimated_rows([link]) for link in _links(codebook, held)]
+    estimated[occurring] = [model.estimated_rows([link]) for link in _links(codebook, occurring)]
     return Estimates(ms, low_ms, high_ms, model.origin, codebook.total(codes, estimated))
 
 
 def upper_many_ms(model: LatencyModel, codebook: Codebook, codes: Codes, confidence: float) -> Floats:
-    """(networks,) what the next timing of each stays below with a probability of `confidence`; dear as `predict_many`.
+    """Return (networks,) what the next timing of each stays below with a probability of `confidence`; dear as
+    `predict_many`.
 
     Raises:
         TableError: as `predict_many_ms`.
@@ -72,26 +73,29 @@ def upper_many_ms(model: LatencyModel, codebook: Codebook, codes: Codes, confide
 
 
 def _quantiles_ms(model: LatencyModel, codebook: Codebook, places: Places, *quantiles: float) -> Floats:
-    """(quantiles, networks) in groups that begin alike: networks at one resolution hold few distinct operators."""
-    found = np.empty((len(quantiles), len(places)))
+    """Return (quantiles, networks) latencies, computed in groups that begin alike: networks at one resolution hold few
+    distinct operators."""
+    latencies_ms = np.empty((len(quantiles), len(places)))
     order = np.argsort(places[:, 0], kind="stable")
     for start in range(0, len(places), CHUNK):
         group = order[start : start + CHUNK]
         part = places[group]
-        held = _held(part)
+        occurring = _held(part)
         rows, slots = np.nonzero(part != NOTHING)
-        cells = rows * len(held) + np.searchsorted(held, part[rows, slots])
-        counts = np.bincount(cells, minlength=len(part) * len(held)).reshape(len(part), len(held)).astype(float)
-        terms = model.terms(_links(codebook, held))
-        found[:, group] = [terms.quantile_ms(counts, q) for q in quantiles]
-    return found
+        cells = rows * len(occurring) + np.searchsorted(occurring, part[rows, slots])
+        counts = (
+            np.bincount(cells, minlength=len(part) * len(occurring)).reshape(len(part), len(occurring)).astype(float)
+        )
+        terms = model.terms(_links(codebook, occurring))
+        latencies_ms[:, group] = [terms.quantile_ms(counts, q) for q in quantiles]
+    return latencies_ms
 
 
 def _held(places: Places) -> Places:
-    """The places that occur, ascending."""
+    """Return the places that occur, ascending."""
     return np.unique(places[places != NOTHING])
 
 
-def _links(codebook: Codebook, held: Places) -> list[Link]:
+def _links(codebook: Codebook, places: Places) -> list[Link]:
     links = codebook.links
-    return [links[place] for place in held.tolist()]
+    return [links[index] for index in places.tolist()]

@@ -1,4 +1,4 @@
-"""What whole-network timings say about sums of operators: Bayesian linear regression in closed form."""
+"""Correction of sums of operators by whole-network timings: Bayesian linear regression in closed form."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOISE = (0.003, 0.006, 0.012, 0.025, 0.05, 0.1)
 DEVIATION = (0.01, 0.03, 0.1, 0.3)
 """Standard deviations of an operator's cost in a network around its cost alone, relative to it; weighed likewise."""
 USUAL_NOISE, USUAL_DEVIATION = (0.018, 1.0), (0.02, 1.2)
-"""What is usual of both on real tables: median and standard deviation of the logarithm. A few checks that happen to
+"""Usual values of both on real tables: median and standard deviation of the logarithm. A few checks that happen to
 agree should not make the model surer than tables are."""
 ALIKE = (0.0, 0.03, 0.1, 0.3)
 """The same of the deviation that operators which are alike have in common."""
@@ -37,12 +37,12 @@ NEGLIGIBLE = 0.01
 
 @dataclass(frozen=True, eq=False)
 class Costs:
-    """Operators as the rows tell them, before any whole network was timed."""
+    """Costs of operators by their rows, before any whole network was timed."""
 
     ms: Floats
     """(operators,) each one's time alone, overhead taken off."""
     doubts: Floats
-    """(operators,) relative variances of what is not known of these times: 0 for a row that was measured."""
+    """(operators,) relative variances of the uncertainty of these times: 0 for a row that was measured."""
     alike: Places
     """(operators,) equal numbers, counted from 0, for operators that are alike."""
     counts: Floats
@@ -51,7 +51,7 @@ class Costs:
 
 @dataclass(frozen=True, eq=False)
 class Inferred:
-    """What each of some operators adds to a network's latency, and how sure that is.
+    """Contributions of some operators to a network's latency, and their uncertainty.
 
     With `whole = (1, *counts)`, the latency of a network that holds them `counts` times is `constant_ms + counts @ ms`.
     The variance of one timing of it is `whole @ covariance @ whole + noise * (whole @ expected) ** 2`.
@@ -68,14 +68,15 @@ class Inferred:
     """(1 + operators,) the constant and the operators as they were expected a priori, in ms."""
 
     def deviations_ms(self, counts: Floats) -> Floats:
-        """(networks,) standard deviations of one timing of each of the networks, given as (networks, operators)."""
+        """Return (networks,) standard deviations of one timing of each of the networks, given as (networks,
+        operators)."""
         whole = np.column_stack([np.ones(len(counts)), counts])
         known = np.maximum(((whole @ self.covariance) * whole).sum(axis=1), 0.0)
         deviations: Floats = np.sqrt(known + self.noise * (whole @ self.expected) ** 2)
         return deviations
 
     def quantile_ms(self, counts: Floats, q: float) -> Floats:
-        """(networks,) the latency that the next timing stays below with probability `q`."""
+        """Return (networks,) the latency that the next timing stays below with probability `q`."""
         ms = self.constant_ms + counts @ self.ms
         return np.maximum(ms + NormalDist().inv_cdf(q) * self.deviations_ms(counts), 0.0)
 
@@ -95,7 +96,7 @@ class Posterior:
     usual: float
     """Mean logarithm of a cost in ms, weighed by cost, from which the slope counts: scale and slope stay apart."""
     features: Floats
-    """(checks, 3) what overhead, scale and slope are multiplied with in each check."""
+    """(checks, 3) factors of overhead, scale and slope in each check."""
     groups: Floats
     """(checks, groups) ms of each check in operators that are alike."""
     residuals: Floats
@@ -121,12 +122,12 @@ class Posterior:
         return self.linear(costs)[0]
 
     def linear(self, costs: Costs) -> tuple[float, Floats]:
-        """The constant and the (operators,) effective times in ms, means over the posterior."""
+        """Return the constant and the (operators,) effective times in ms, means over the posterior."""
         mean: Floats = self.weights @ self._means(costs, self._across(costs))
         return float(mean[0]), mean[1:]
 
     def terms(self, costs: Costs) -> Inferred:
-        """The same with their covariance: O(members * checks * operators²)."""
+        """Return the same with their covariance: O(members * checks * operators²)."""
         across, weights = self._across(costs), self.weights
         means = self._means(costs, across)
         mean: Floats = weights @ means
@@ -142,7 +143,8 @@ class Posterior:
         return Inferred(float(mean[0]), mean[1:], covariance, float(weights @ self.noise), expected)
 
     def _across(self, costs: Costs) -> Floats:
-        """(members, checks, 1 + operators) prior covariance of each check with the constant and each operator."""
+        """Return (members, checks, 1 + operators) prior covariance of each check with the constant and each
+        operator."""
         across: Floats = (self.features * self.prior_variance[:, None]) @ _units(costs.ms, self.usual).T
         beside = np.zeros((len(self.residuals), len(costs.ms)))
         known = costs.alike < self.groups.shape[1]
@@ -152,21 +154,21 @@ class Posterior:
         return across
 
     def _means(self, costs: Costs, across: Floats) -> Floats:
-        """(members, 1 + operators) posterior means."""
+        """Return (members, 1 + operators) posterior means."""
         expected = _units(costs.ms, self.usual)[:, :2] @ (self.overhead_ms, 1.0)
         means: Floats = expected + ((self.precision @ self.residuals)[:, None] @ across)[:, 0]
         return means
 
     @property
     def left_out_ms(self) -> Floats:
-        """(checks,) for each check, timed minus predicted by the others."""
+        """Return (checks,) the residual of each check, timed minus predicted by the others."""
         diagonal = np.einsum("mii->mi", self.precision)
         errors: Floats = self.weights @ ((self.precision @ self.residuals) / diagonal)
         return errors
 
 
 def fit(overhead_ms: float, costs: Costs, timed_ms: Floats) -> Posterior:
-    """The posterior after whole networks, the rows of `costs.counts`, took `timed_ms`; with none, the prior."""
+    """Return the posterior after whole networks, the rows of `costs.counts`, took `timed_ms`; with none, the prior."""
     shares = costs.counts * costs.ms
     usual = float(costs.ms @ _logs(costs.ms) / max(costs.ms.sum(), 1e-9))
     features = np.column_stack([np.ones(len(timed_ms)), costs.counts]) @ _units(costs.ms, usual)
@@ -195,12 +197,12 @@ def fit(overhead_ms: float, costs: Costs, timed_ms: Floats) -> Posterior:
 
 
 def _units(ms: Floats, usual: float) -> Floats:
-    """(1 + operators, 3) what overhead, scale and slope are multiplied with in the constant and in each operator."""
+    """Return (1 + operators, 3) factors of overhead, scale and slope in the constant and in each operator."""
     units = np.zeros((1 + len(ms), 3))
     units[0, 0], units[1:, 1], units[1:, 2] = 1.0, ms, ms * (_logs(ms) - usual)
     return units
 
 
 def _logs(ms: Floats) -> Floats:
-    """Logarithms, those of rows that cost no more than nothing at all low but finite."""
+    """Return logarithms; those of rows that cost nothing or less are low but finite."""
     return np.log(np.maximum(ms, 1e-9))

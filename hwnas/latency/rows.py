@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 Link = tuple[Operator, Shape]
 Missing = Literal["refuse", "estimate"]
-"""What becomes of an operator without a row: an error, or a time that is inferred from the rows there are."""
+"""Treatment of an operator without a row: an error, or a time that is inferred from the rows there are."""
 
 
 def _computes(link: Link) -> bool:
-    """True for an operator that gives something at its input; a row of another one teaches nothing."""
+    """Return whether an operator gives something at its input; a row of one that does not teaches nothing."""
     from hwnas.ops.costs import operator_costs
 
     try:
@@ -37,12 +37,13 @@ def _computes(link: Link) -> bool:
 
 
 def likeness(kind: str, shape: Shape) -> tuple[str, Shape]:
-    """Equal for operators that are alike: of one kind at one resolution, they meet the same kernels and caches."""
+    """Return a key that is equal for operators that are alike: of one kind at one resolution, they use the same kernels
+    and caches."""
     return kind, shape[1:]
 
 
 class Rows:
-    """Costs by place: the table's rows in order, then estimated operators in the order in which they were asked for.
+    """Costs by place: the table's rows in order, then estimated operators in the order in which they were requested.
 
     `alone_ms` are the rows' own times in the usual state of the machine, `overhead_ms` is what a call costs before any
     operator runs; `source` is the table's file.
@@ -57,7 +58,7 @@ class Rows:
         self.overhead_ms = self.low_ms([table.overhead])[0] if table.overhead is not None else 0.0
         self._factors = drift_factors(self._rows, self._usual_ns)
         self.alone_ms = [row.low_ms * factor for row, factor in zip(self._rows, self._factors, strict=True)]
-        self._place = {key: place for place, key in enumerate(self._keys)}
+        self._place = {key: index for index, key in enumerate(self._keys)}
         self._of_link: dict[Link, int] = {}
         self._ms = [max(ms - self.overhead_ms, 0.0) for ms in self.alone_ms]
         self._doubts = [0.0] * len(self._ms)
@@ -69,11 +70,11 @@ class Rows:
         return len(self._ms)
 
     def low_ms(self, measurements: Sequence[Measurement]) -> list[float]:
-        """Low times as they would be in the usual state of the machine, that of the rows."""
+        """Return low times as they would be in the usual state of the machine, that of the rows."""
         return drift_corrected_ms(measurements, self._usual_ns)
 
     def places(self, links: Iterable[Link]) -> Places:
-        """Where each operator's cost stands.
+        """Return the index of each operator's cost.
 
         Raises:
             TableError: an operator has no row, and is not to be estimated, or cannot be.
@@ -86,13 +87,13 @@ class Rows:
         return np.array([self._of_link[link] for link in links], dtype=np.intp)
 
     def places_of(self, keys: Sequence[RowKey]) -> Places:
-        """The same for operators that are known by their keys only, as those of a check."""
+        """Return the same for operators that are known by their keys only, as those of a check."""
         gaps = {key: None for key in keys if key not in self._place}
         self._fill({key: self._link(key) for key in gaps} if self._missing == "estimate" else gaps, len(keys))
         return np.array([self._place[key] for key in keys], dtype=np.intp)
 
     def costs(self, places: Places, held: Floats) -> Costs:
-        """What the posterior is told of these operators.
+        """Return the costs of these operators for the posterior.
 
         Args:
             places: of the operators.
@@ -101,29 +102,29 @@ class Rows:
         at = places.tolist()
         counts = np.zeros((len(held), len(at)))
         counts[:, places < held.shape[1]] = held[:, places[places < held.shape[1]]]
-        ms, doubts = np.array([self._ms[place] for place in at]), np.array([self._doubts[place] for place in at])
-        return Costs(ms, doubts, np.array([self._alike[place] for place in at], dtype=np.intp), counts)
+        ms, doubts = np.array([self._ms[index] for index in at]), np.array([self._doubts[index] for index in at])
+        return Costs(ms, doubts, np.array([self._alike[index] for index in at], dtype=np.intp), counts)
 
     def quantile_ms(self, places: Places, q: float) -> Floats:
-        """The quantile over each row's own samples; of an estimated one, that of its error."""
-        return np.array([self._quantile_ms(place, q) for place in places.tolist()])
+        """Return the quantile over each row's own samples; of an estimated one, that of its error."""
+        return np.array([self._quantile_ms(index, q) for index in places.tolist()])
 
     def estimated(self, places: Places) -> int:
-        """How many of the operators have no row."""
+        """Return the number of operators that have no row."""
         return int(np.count_nonzero(places >= len(self._rows)))
 
-    def _quantile_ms(self, place: int, q: float) -> float:
-        if place < len(self._rows):
-            return max(self._rows[place].quantile_ms(q) * self._factors[place] - self.overhead_ms, 0.0)
-        spread = NormalDist().inv_cdf(q) * self._doubts[place] ** 0.5
-        return self._ms[place] * float(np.exp(spread))
+    def _quantile_ms(self, index: int, q: float) -> float:
+        if index < len(self._rows):
+            return max(self._rows[index].quantile_ms(q) * self._factors[index] - self.overhead_ms, 0.0)
+        spread = NormalDist().inv_cdf(q) * self._doubts[index] ** 0.5
+        return self._ms[index] * float(np.exp(spread))
 
-    def _fill(self, gaps: Mapping[RowKey, Link | None], asked: int) -> None:
+    def _fill(self, gaps: Mapping[RowKey, Link | None], requested: int) -> None:
         if not gaps:
             return
         wanted = [link for link in gaps.values() if link is not None]
         if self._missing == "refuse" or len(wanted) < len(gaps):
-            raise self._lacking(next(iter(gaps)), len(gaps), asked)
+            raise self._lacking(next(iter(gaps)), len(gaps), requested)
         alone_ms, relative_sd = self._regressor().predict(wanted)
         for key, ms, sd in zip(gaps, alone_ms.tolist(), relative_sd.tolist(), strict=True):
             cost = max(ms - self.overhead_ms, 0.1 * ms)
@@ -147,17 +148,17 @@ class Rows:
         return self._fitted
 
     def _link(self, key: RowKey) -> Link | None:
-        """The operator of a row; None for one that only its own space can make."""
+        """Return the operator of a row; None for one that only its own space can make."""
         kind, knobs, shape = key
         try:
             return make_operator(kind, json.loads(knobs), where=str(self.source), operators=self._operators), shape
         except (ConfigError, SpaceError):
             return None
 
-    def _lacking(self, key: RowKey, missing: int, asked: int) -> TableError:
+    def _lacking(self, key: RowKey, missing: int, requested: int) -> TableError:
         kind, knobs, shape = key
         return TableError(
-            f"{missing} of {asked} operators have no row, first {kind} {knobs} at {'x'.join(map(str, shape))}",
+            f"{missing} of {requested} operators have no row, first {kind} {knobs} at {'x'.join(map(str, shape))}",
             where=str(self.source), allowed="A network's latency is known when each of its operators was measured",
             do=f"Run `{self._bench}`, which measures the missing rows only, or ask for `missing: estimate`",
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Which whole networks teach most about the latency of all others.
+"""Choice of the whole networks that teach most about the latency of all others.
 
 Bayesian experimental design: the next network is the one after whose timing the predictions of all candidates have the
 least mean variance (Chaloner and Verdinelli, Bayesian Experimental Design: A Review, 1995; Cohn, Ghahramani and Jordan,
@@ -28,7 +28,7 @@ IDENTITY = 0.01
 def choose_validation_networks(
     candidates: Sequence[Network], count: int, costs_ms: Mapping[Link, float] | None = None
 ) -> list[Network]:
-    """The networks to time whole: the smallest, the largest, then those that teach most, best first.
+    """Return the networks to time whole: the smallest, the largest, then those that teach most, best first.
 
     Each is chosen under the model's prior, given those before it. So the same candidates always give the same networks,
     and fewer of them are the beginning of more. Nothing has to be timed first.
@@ -43,15 +43,15 @@ def choose_validation_networks(
     links, counts = _counted(pool)
     ms = np.array([rough_cost_ms(*link) if costs_ms is None else costs_ms[link] for link in links])
     sums, kinds = counts @ ms, [likeness(operator.kind, shape) for operator, shape in links]
-    alike = np.array([{kind: place for place, kind in enumerate(dict.fromkeys(kinds))}[kind] for kind in kinds])
+    alike = np.array([{kind: index for index, kind in enumerate(dict.fromkeys(kinds))}[kind] for kind in kinds])
     known = Costs(ms, np.zeros(len(ms)), alike, np.zeros((0, len(ms))))
     prior = fit(IDENTITY * float(sums.min()), known, np.zeros(0)).terms(known)
     ends = list(dict.fromkeys((int(sums.argmin()), int(sums.argmax()))))
-    return [pool[place] for place in _most_told(prior, counts, min(count, len(pool)), ends)]
+    return [pool[index] for index in _most_told(prior, counts, min(count, len(pool)), ends)]
 
 
 def next_check(table: LatencyTable, candidates: Sequence[Network]) -> Network | None:
-    """The candidate whose timing would teach most, given all that the table holds; None if all were timed.
+    """Return the candidate whose timing would teach most, given all that the table holds; None if all were timed.
 
     Raises:
         TableError: an operator of a candidate or of a check has no row.
@@ -61,13 +61,13 @@ def next_check(table: LatencyTable, candidates: Sequence[Network]) -> Network | 
         return None
     rows = Rows(table, "refuse", "hwnas bench SPACE")
     links, counts = _counted(pool)
-    posterior, held = infer(table, rows)
-    terms = posterior.terms(rows.costs(rows.places(links), held))
+    posterior, check_counts = infer(table, rows)
+    terms = posterior.terms(rows.costs(rows.places(links), check_counts))
     return pool[_most_told(terms, counts, 1, [])[0]]
 
 
 def rough_cost_ms(operator: Operator, shape: Shape) -> float:
-    """A guess at what an operator costs: arithmetic and memory traffic one after the other, on a usual core."""
+    """Estimate roughly what an operator costs: arithmetic and memory traffic one after the other, on a usual core."""
     from hwnas.ops.costs import operator_costs
 
     costs = operator_costs(operator, shape)
@@ -75,28 +75,29 @@ def rough_cost_ms(operator: Operator, shape: Shape) -> float:
 
 
 def _distinct(networks: Sequence[Network]) -> list[Network]:
-    """Networks of different operators, in order."""
+    """Return networks of different operators, in order."""
     return list({tuple(network.links): network for network in reversed(networks)}.values())[::-1]
 
 
 def _counted(networks: Sequence[Network]) -> tuple[list[Link], Floats]:
-    """The operators of all networks, and (networks, operators) how often each network holds each."""
-    held = [Counter(network.links) for network in networks]
-    links = list(dict.fromkeys(link for one in held for link in one))
-    return links, np.array([[one[link] for link in links] for one in held], dtype=float)
+    """Return the operators of all networks, and (networks, operators) how often each network holds each."""
+    per_network = [Counter(network.links) for network in networks]
+    links = list(dict.fromkeys(link for one in per_network for link in one))
+    return links, np.array([[one[link] for link in links] for one in per_network], dtype=float)
 
 
 def _most_told(terms: Inferred, counts: Floats, count: int, first: Sequence[int]) -> list[int]:
-    """Places of `count` networks: `first`, then greedily those after which the mean relative variance is least."""
+    """Return the indices of `count` networks: `first`, then greedily those after which the mean relative variance is
+    least."""
     whole = np.column_stack([np.ones(len(counts)), counts])
     relative = whole / (whole @ terms.expected)[:, None]
     covariance = relative @ terms.covariance @ relative.T
     chosen: list[int] = []
     while len(chosen) < count:
         variances = covariance.diagonal() + terms.noise
-        told = (covariance**2).mean(axis=0) / variances
-        told[chosen] = -1.0
-        place = first[len(chosen)] if len(chosen) < len(first) else int(told.round(12).argmax())
-        covariance = covariance - np.outer(covariance[place], covariance[place]) / variances[place]
-        chosen.append(place)
+        gains = (covariance**2).mean(axis=0) / variances
+        gains[chosen] = -1.0
+        index = first[len(chosen)] if len(chosen) < len(first) else int(gains.round(12).argmax())
+        covariance = covariance - np.outer(covariance[index], covariance[index]) / variances[index]
+        chosen.append(index)
     return chosen

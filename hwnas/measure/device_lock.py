@@ -33,16 +33,16 @@ DEVICE, NEXT = "hwnas-device.lock", "hwnas-device.next"
 WAIT_S = 1800.0
 POLL_S = 0.2
 SAID = 900
-"""So many bytes at most tell who holds a device."""
+"""Largest number of bytes that describe who holds a device."""
 AS_IT_IS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-"""A link is not followed, and a pipe that nobody reads is not waited for."""
+"""Flags with which a link is not followed, and a pipe that nobody reads is not waited for."""
 NO_FILE = {errno.ELOOP: "a link", errno.EISDIR: "a folder", errno.ENXIO: "no regular file"}
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class LockWait:
-    """How a device is waited for on which somebody else measures."""
+    """Rules for waiting for a device on which somebody else measures."""
 
     wait_s: float = WAIT_S
     say: Say = lambda text: None
@@ -53,7 +53,7 @@ DEFAULT_WAIT = LockWait()
 
 @contextmanager
 def exclusive_device(queue: LockWait) -> Iterator[int]:
-    """Hold this machine while the block runs; the lock's descriptor, for the processes that measure.
+    """Hold this machine while the block runs; yield the lock's descriptor, for the processes that measure.
 
     Who waits comes before who held it last, so that a long table and a search take turns.
 
@@ -61,30 +61,30 @@ def exclusive_device(queue: LockWait) -> Iterator[int]:
         HostAway: somebody else held it for too long, or the locks' folder cannot be used.
     """
     folder, until = _folder(), time.monotonic() + queue.wait_s
-    told: list[str] = []
+    announced: list[str] = []
 
     def busy() -> None:
-        if not told:
-            told.append(f"the device is busy: {_holder(folder / DEVICE)}")
-            queue.say(f"{told[0]}; waiting for up to {queue.wait_s:g} s")
+        if not announced:
+            announced.append(f"the device is busy: {_holder(folder / DEVICE)}")
+            queue.say(f"{announced[0]}; waiting for up to {queue.wait_s:g} s")
 
     try:
-        held = _next(folder, until, busy)
+        descriptor = _next(folder, until, busy)
     except OSError as error:
         raise _unusable(folder, error) from error
-    if held is None:
+    if descriptor is None:
         raise _gave_up(folder / DEVICE, queue)
-    _sign(held)
+    _sign(descriptor)
     try:
-        yield held
+        yield descriptor
     finally:
         with suppress(OSError):
-            os.ftruncate(held, 0)
-        os.close(held)
+            os.ftruncate(descriptor, 0)
+        os.close(descriptor)
 
 
 def try_lock(descriptor: int, wait_s: float, busy: Callable[[], None] = lambda: None) -> bool:
-    """Whether an open file's lock came to be this process's in time; `busy` is called where it has to wait."""
+    """Return whether this process got an open file's lock in time; `busy` is called where it has to wait."""
     until = time.monotonic() + wait_s
     while True:
         try:
@@ -99,7 +99,7 @@ def try_lock(descriptor: int, wait_s: float, busy: Callable[[], None] = lambda: 
 
 
 def _next(folder: Path, until: float, busy: Callable[[], None]) -> int | None:
-    """The device's lock, for which one process at a time stands first in the queue."""
+    """Return the device's lock, for which one process at a time stands first in the queue."""
     first = _locked(folder / NEXT, until, busy)
     if first is None:
         return None
@@ -110,7 +110,7 @@ def _next(folder: Path, until: float, busy: Callable[[], None]) -> int | None:
 
 
 def _locked(path: Path, until: float, busy: Callable[[], None]) -> int | None:
-    """A descriptor of the file with its lock; None if it did not come in time."""
+    """Return a descriptor of the file with its lock; None if it did not come in time."""
     while True:
         descriptor = _opened(path)
         if not try_lock(descriptor, until - time.monotonic(), busy):
@@ -123,10 +123,10 @@ def _locked(path: Path, until: float, busy: Callable[[], None]) -> int | None:
 
 
 def _opened(path: Path) -> int:
-    """The file, for every user; the kernel refuses to create over another's file in such folders.
+    """Open the file, for every user; the kernel refuses to create over another's file in such folders.
 
     Raises:
-        HostAway: something else stands there than a lock's file.
+        HostAway: something other than a lock's file is there.
     """
     while True:
         try:
@@ -146,7 +146,7 @@ def _opened(path: Path) -> int:
 
 
 def _lock_file(path: Path, descriptor: int) -> int:
-    """The descriptor, if it is of a file that holds nothing else: who has the lock writes into it."""
+    """Return the descriptor, if it is of a file that holds nothing else: who has the lock writes into it."""
     state = os.fstat(descriptor)
     what = "" if stat.S_ISREG(state.st_mode) else "no regular file"
     if not what and state.st_nlink > 1:
@@ -160,22 +160,22 @@ def _lock_file(path: Path, descriptor: int) -> int:
 def _folder() -> Path:
     if named := os.environ.get(FOLDER):
         return Path(named)
-    for place in PLACES:
+    for candidate in PLACES:
         with suppress(OSError):
-            if os.stat(place).st_mode & 0o002:
-                return Path(place)
+            if os.stat(candidate).st_mode & 0o002:
+                return Path(candidate)
     return Path(tempfile.gettempdir())
 
 
 def _sign(descriptor: int) -> None:
     desk = os.environ.get("SSH_CONNECTION", "").split()[:1]
-    told = {
+    holder = {
         "pid": os.getpid(), "user": _user(), "node": platform.node(), "desk": "".join(desk),
         "since": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()), "command": command_line()[:300],
     }  # fmt: skip
     with suppress(OSError):  # another user's file that this one may only read
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(told).encode()[:SAID], 0)
+        os.pwrite(descriptor, json.dumps(holder).encode()[:SAID], 0)
 
 
 def _user() -> str:
@@ -186,10 +186,10 @@ def _user() -> str:
 
 
 def _holder(path: Path) -> str:
-    """Who holds a device, in words; any user can write there, so nothing else is printed."""
+    """Return who holds a device, in words; any user can write there, so nothing else is printed."""
     try:
-        told = dict(json.loads(path.read_bytes()[:SAID]))
-        words = {name: "".join(c for c in str(value) if c.isprintable()) for name, value in told.items()}
+        holder = dict(json.loads(path.read_bytes()[:SAID]))
+        words = {name: "".join(c for c in str(value) if c.isprintable()) for name, value in holder.items()}
         node = f" on {words['node']}" if words["node"] != platform.node() else ""
         desk = f", from {words['desk']}" if words["desk"] else ""
         command = f" ({words['command']})" if words["command"] else ""

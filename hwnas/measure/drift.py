@@ -12,58 +12,64 @@ from hwnas.measure.timing import REFERENCE, Measurement
 Floats = NDArray[np.float64]
 
 STEADY = 0.5
-"""Which quantile over rounds is taken once the reference's part is taken out of each sample."""
+"""Quantile over rounds that is taken once the reference's part is taken out of each sample."""
 SENSITIVITY, SENSITIVITY_SD = 0.8, 0.3
-"""Before its samples are seen: by what power of the reference's time a file's time changes, and how surely. What
-computes on wide vectors slows down otherwise than what waits for memory."""
+"""Power of the reference's time with which a file's time changes, before its samples are seen, and its standard
+deviation. Code on wide vectors slows down otherwise than code that waits for memory."""
 ALIKE_ROUNDS = 5.0
-"""So many rounds tell as much as one: those of a process share the places in memory."""
+"""Number of rounds that tell as much as one: those of a process share the places in memory."""
 LEAST_NOISE, LEAST = 1e-3, 1e-9
 STEPS = 10
 
 
 def reference_ns(measurements: Iterable[Measurement]) -> float | None:
-    """The reference operator's usual time, a median over measurements of medians over rounds; None without any."""
-    known = [float(np.median(found.conditions[REFERENCE])) for found in measurements if found.conditions.get(REFERENCE)]
+    """Return the reference operator's usual time, a median over measurements of medians over rounds; None without
+    any."""
+    known = [
+        float(np.median(measurement.conditions[REFERENCE]))
+        for measurement in measurements
+        if measurement.conditions.get(REFERENCE)
+    ]
     return float(np.median(known)) if known else None
 
 
 def drift_factors(measurements: Sequence[Measurement], usual_ns: float | None = None) -> list[float]:
-    """By what each measurement's low time is multiplied to be that of the machine's usual state.
+    """Return the factors that bring each measurement's low time to the machine's usual state.
 
     Each sample is divided by a power of the reference's time in the same round, which takes the machine's slow and fast
     spells out of it; the median over rounds, times that power of `usual_ns`, is the time in the usual state. The power
-    is how samples followed the reference from round to round: see `sensitivities`. `usual_ns` is the reference's time
+    is how samples followed the reference from round to round: see `drift_exponents`. `usual_ns` is the reference's time
     in the usual state; if left out, that of `measurements`. Without a reference the factor is 1.
     """
     usual_ns = usual_ns if usual_ns is not None else reference_ns(measurements)
     factors = [1.0] * len(measurements)
     if usual_ns is None:
         return factors
-    told = [place for place, found in enumerate(measurements) if _rounds_are_told(found)]
-    beside = [np.log(np.asarray(measurements[place].conditions[REFERENCE]) / usual_ns) for place in told]
-    samples = [np.log(measurements[place].rounds_ns) for place in told]
+    comparable = [index for index, measurement in enumerate(measurements) if _rounds_are_told(measurement)]
+    beside = [np.log(np.asarray(measurements[index].conditions[REFERENCE]) / usual_ns) for index in comparable]
+    samples = [np.log(measurements[index].rounds_ns) for index in comparable]
     powers = drift_exponents(samples, beside)
-    for number, place in enumerate(told):
+    for number, index in enumerate(comparable):
         steady = np.quantile(samples[number] - powers[number] * beside[number], STEADY)
         steady_ns = float(np.exp(steady))
-        factors[place] = steady_ns / (measurements[place].low_ms * 1e6)
+        factors[index] = steady_ns / (measurements[index].low_ms * 1e6)
     return factors
 
 
 def drift_corrected_ms(measurements: Sequence[Measurement], usual_ns: float | None = None) -> list[float]:
-    """Each measurement's time in ms in the machine's usual state: its low time, multiplied by its drift factor."""
+    """Return each measurement's time in ms in the machine's usual state: its low time, multiplied by its drift
+    factor."""
     factors = drift_factors(measurements, usual_ns)
-    return [found.low_ms * factor for found, factor in zip(measurements, factors)]
+    return [measurement.low_ms * factor for measurement, factor in zip(measurements, factors)]
 
 
-def _rounds_are_told(found: Measurement) -> bool:
-    reference = found.conditions.get(REFERENCE)
-    return isinstance(reference, Sequence) and len(reference) == len(found.rounds_ns)
+def _rounds_are_told(measurement: Measurement) -> bool:
+    reference = measurement.conditions.get(REFERENCE)
+    return isinstance(reference, Sequence) and len(reference) == len(measurement.rounds_ns)
 
 
 def drift_exponents(samples: Sequence[Floats], beside: Sequence[Floats]) -> Floats:
-    """For each file, how far the logarithms of its samples follow those of the reference: the slope of a line.
+    """Return for each file how far the logarithms of its samples follow those of the reference: the slope of a line.
 
     One file's rounds tell its slope roughly. So it is drawn to the mean of all of them, the more the less the slopes
     differ beyond their errors (empirical Bayes; the spread as DerSimonian and Laird, Meta-analysis in Clinical Trials,
@@ -84,7 +90,7 @@ def drift_exponents(samples: Sequence[Floats], beside: Sequence[Floats]) -> Floa
 
 
 def _slope(samples: Floats, beside: Floats) -> tuple[float, float]:
-    """Slope and its variance; samples that lie far off the line count less (Cauchy's weights)."""
+    """Return the slope and its variance; samples that lie far off the line count less (Cauchy's weights)."""
     slope, square = SENSITIVITY, 0.0
     for _ in range(STEPS):
         off = samples - slope * beside

@@ -1,4 +1,4 @@
-"""The memory that a file takes in its runtime: a fresh process loads it, runs it, and tells its peak. Board side:
+"""The memory that a file takes in its runtime: a fresh process loads it, runs it, and reports its peak. Board side:
 Python 3.9 syntax, no torch."""
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from hwnas.runtimes import Runtime
 Tell = Callable[[dict[str, Any]], None]
 STATUS, RESET = "proc/self/status", "proc/self/clear_refs"
 CALLS = 3
-"""How often a file is run: some runtimes allocate in the second call once more."""
+"""Number of times that a file is run: some runtimes allocate in the second call once more."""
 NOT_TOLD = "the runtime's Python package does not tell it"
 
 
 @dataclass(frozen=True)
 class Memory:
-    """What a file takes at its peak beside the runtime that was there before, in MB of 1,000,000 bytes."""
+    """Memory that a file takes at its peak beside the runtime that was there before, in MB of 1,000,000 bytes."""
 
     peak_mb: float
     conditions: Mapping[str, Any] = field(default_factory=dict, compare=False)
-    """`whole_mb`, the process's own peak; `baseline_mb`, the runtime alone; `arena_mb`, or why it is not told."""
+    """`whole_mb`, the process's own peak; `baseline_mb`, the runtime alone; `arena_mb`, or why it is not reported."""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.peak_mb) and self.peak_mb >= 0):
@@ -45,23 +45,24 @@ def measure_memory(
     progress: Callable[[int, int], None] | None = None,
     queue: LockWait = DEFAULT_WAIT,
 ) -> Iterator[tuple[int, Memory | str]]:
-    """The place in `files`, and the memory that it takes or why that is not known; each file in a process of its own.
+    """Yield the index in `files`, and the memory that it takes or why that is not known; each file in a separate
+    process.
 
     Raises:
-        SensorError: this system does not tell, or the set-up computes on a GPU.
-        HostAway: somebody else measures on this machine, for longer than the queue is waited in.
+        SensorError: this system does not report it, or the set-up computes on a GPU.
+        HostAway: somebody else measures on this machine for longer than `queue` allows.
     """
     if runtime.setup.accelerator != "cpu":
         raise _unknown(f"on `{runtime.setup.accelerator}` most of it is not the process's own")
     resident_mb(Tree())
-    for place, file in enumerate(files):
-        told: list[Memory | str] = []
+    for index, file in enumerate(files):
+        results: list[Memory | str] = []
 
-        def hear(line: Mapping[str, Any], told: list[Memory | str] = told) -> None:
+        def hear(line: Mapping[str, Any], results: list[Memory | str] = results) -> None:
             if "memory" in line:
-                told.append(Memory(**line["memory"]))
+                results.append(Memory(**line["memory"]))
             elif "failed" in line:
-                told.append(str(line["why"]))
+                results.append(str(line["why"]))
 
         job = {
             "task": "memory", "setup": runtime.setup.as_dict(), "timing": asdict(Timing()),
@@ -69,9 +70,9 @@ def measure_memory(
         }  # fmt: skip
         with exclusive_device(queue) as lock:  # who times there would be slowed
             why = run_worker(job, runtime.setup.threads, hear, limit_s=limit_s, holding=[lock])
-        yield place, told[0] if told else why or "the measuring process ended early"
+        yield index, results[0] if results else why or "the measuring process ended early"
         if progress is not None:
-            progress(place + 1, len(files))
+            progress(index + 1, len(files))
 
 
 def take_memory(runtime: Runtime, job: Mapping[str, Any], tell: Tell, cpus: Sequence[int]) -> None:
@@ -83,7 +84,7 @@ def take_memory(runtime: Runtime, job: Mapping[str, Any], tell: Tell, cpus: Sequ
 
 
 def peak_of(load: Callable[[], Any], tree: Tree) -> Memory:
-    """What loading and running takes at its peak, in this process.
+    """Measure what loading and running takes at its peak, in this process.
 
     The kernel's high-water mark is reset first. Where that is not allowed, what stood there before is the baseline.
     """
@@ -94,23 +95,23 @@ def peak_of(load: Callable[[], Any], tree: Tree) -> Memory:
         model.invoke()
     whole_mb = resident_mb(tree)
     arena = getattr(model, "arena_bytes", None)
-    told = {"arena_unknown": NOT_TOLD} if arena is None else {"arena_mb": round(arena / 1e6, 3)}
+    arena_facts = {"arena_unknown": NOT_TOLD} if arena is None else {"arena_mb": round(arena / 1e6, 3)}
     return Memory(
         round(max(whole_mb - baseline_mb, 0.0), 3),
-        {"whole_mb": round(whole_mb, 3), "baseline_mb": round(baseline_mb, 3), "reset": reset, **told},
+        {"whole_mb": round(whole_mb, 3), "baseline_mb": round(baseline_mb, 3), "reset": reset, **arena_facts},
     )
 
 
 def resident_mb(tree: Tree, name: str = "VmHWM") -> float:
-    """The memory that this process has resident, or had at its peak.
+    """Return the memory that this process has resident, or had at its peak.
 
     Raises:
-        SensorError: the system does not tell.
+        SensorError: the system does not report it.
     """
-    found = re.search(rf"^{name}:\s*(\d+) kB", tree.text(STATUS), re.MULTILINE)
-    if found is None:
+    match = re.search(rf"^{name}:\s*(\d+) kB", tree.text(STATUS), re.MULTILINE)
+    if match is None:
         raise _unknown(f"/{STATUS} has no {name}")
-    return int(found[1]) * 1024 / 1e6
+    return int(match[1]) * 1024 / 1e6
 
 
 def _reset(tree: Tree) -> bool:

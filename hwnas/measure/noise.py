@@ -1,4 +1,4 @@
-"""Whether others used the processor while a sample was taken. Board side: Python 3.9 syntax, no torch."""
+"""Detection of others that use the processor while a sample is taken. Board side: Python 3.9 syntax, no torch."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ class PreemptionMonitor(Protocol):
     """Looks at the system around one sample."""
 
     def begin(self) -> None:
-        """Called right before a sample."""
+        """Prepare for a sample; called right before it."""
 
     def was_preempted(self, elapsed_ns: float) -> bool:
-        """Called right after it: was the processor taken away meanwhile?"""
+        """Return whether the processor was taken away during the sample; called right after it."""
 
 
 class NoPreemption:
-    """Sees nothing: for clocks that a test turns, and for accelerators that no other process uses."""
+    """A monitor that sees nothing: for clocks that a test turns, and for accelerators that no other process uses."""
 
     def begin(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def was_preempted(self, elapsed_ns: float) -> bool:
-        """Never."""
+        """Return False."""
         return False
 
 
 class SystemPreemptionMonitor:
     """Reads what Linux counts: involuntary context switches of this process, its time in the queue for a processor, and
-    the time that a host gave to others. Where the system does not tell, a sample counts as undisturbed.
+    the time that a host gave to others. Where the system does not report them, a sample counts as undisturbed.
 
     About 20 microseconds a sample, outside of it.
     """
 
     def __init__(self, cpus: Iterable[int] | None = None, *, proc: str = "/proc") -> None:
-        """`cpus`: the processors whose stolen time counts, those of this process if left out."""
+        """Count the stolen time of the processors `cpus`, those of this process if left out."""
         if cpus is None:
             cpus = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
         self._names = {b"cpu%d" % cpu for cpu in cpus}
@@ -59,7 +59,7 @@ class SystemPreemptionMonitor:
         self._before = self._counters()
 
     def was_preempted(self, elapsed_ns: float) -> bool:
-        """Has a counter moved since `begin`, or was more than `WAITED` of the sample spent in the queue?"""
+        """Return whether a counter moved since `begin`, or more than `WAITED` of the sample was spent in the queue."""
         *counts, queued = self._counters()
         *earlier, queued_before = self._before
         moved = any(map(operator.gt, counts, earlier))
@@ -74,7 +74,7 @@ class SystemPreemptionMonitor:
 
 
 def _reader(path: str, size: int, parse: Callable[[bytes], float]) -> Callable[[], float]:
-    """A function that reads a number from a file of the system again and again; 0 where there is none."""
+    """Return a function that reads a number from a file of the system again and again; 0 where there is none."""
     try:
         file = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
         parse(os.pread(file, size, 0))

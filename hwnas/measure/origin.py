@@ -1,4 +1,4 @@
-"""Where a table comes from. Board side: Python 3.9 syntax, no torch."""
+"""Origin of a table. Board side: Python 3.9 syntax, no torch."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ KINDS: Mapping[str, str] = {  # of an origin -> how it is told
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a table comes from: measured here, under an emulator, or somebody's publication."""
+    """Origin of a table: measured here, under an emulator, or somebody's publication."""
 
     kind: str = "measured"
     """One of `KINDS`."""
     source: str = ""
-    """Who published it, and where; or what emulated the processor."""
+    """Publisher and place of publication; or what emulated the processor."""
     licence: str = ""
     format: str = ""
     """The publication's format: a name of `hwnas bench import --format`."""
@@ -38,6 +38,6 @@ MEASURED = Origin()
 
 
 def origin_here() -> Origin:
-    """The origin of what is timed in this process: no measurement of a device, if the processor is emulated."""
+    """Return the origin of what is timed in this process: no measurement of a device, if the processor is emulated."""
     by = emulator()
     return Origin("emulated", by) if by else MEASURED

@@ -23,12 +23,12 @@ from hwnas.words import counted
 
 Progress = Callable[[int, int], None]
 CRASHES = 3
-"""After so many crashed processes a sitting gives up."""
+"""Number of crashed processes after which a sitting gives up."""
 
 
 @dataclass(frozen=True)
 class SessionResult:
-    """What came of one, by place in the list of files: measurements, and why there is none."""
+    """Result of a sitting, by index in the list of files: measurements, and why there is none."""
 
     measured: dict[int, Measurement]
     failed: dict[int, str]
@@ -45,11 +45,12 @@ def time_files(
 ) -> SessionResult:
     """Time all files together, `timing.rounds` rounds divided among `timing.processes` fresh processes.
 
-    Every measurement tells the reference file's time in each round. A file at which a process crashes is left out
-    of the next ones. `progress` is told (rounds done, rounds planned). Nobody else measures on this machine meanwhile.
+    Every measurement tells the reference file's time in each round. A file at which a process crashes is left out of
+    the next ones. `progress` is called with (rounds done, rounds planned). Nobody else measures on this machine
+    meanwhile.
 
     Raises:
-        HostAway: somebody else did for longer than the queue is waited in.
+        HostAway: somebody else did for longer than `queue` allows.
     """
     chosen(runtime.setup.cores, runtime.setup.threads, timing.pin, Tree())  # told here, not by each process
     heard, done = _SessionCollector(files, reference), 0
@@ -59,8 +60,8 @@ def time_files(
                 heard.on_round = partial(_further, progress, done, timing.rounds)
             _one_process(heard, runtime, share, lock)
             done += share.rounds
-    measured = {place: merged(parts) for place, parts in heard.parts.items() if place not in heard.failed}
-    return SessionResult(measured, {place: why for place, why in heard.failed.items() if place != REFERENCE_PLACE})
+    measured = {index: merged(parts) for index, parts in heard.parts.items() if index not in heard.failed}
+    return SessionResult(measured, {index: why for index, why in heard.failed.items() if index != REFERENCE_PLACE})
 
 
 def measure_in_sessions(
@@ -72,9 +73,9 @@ def measure_in_sessions(
     progress: Callable[[int, int, str], None] | None = None,
     queue: LockWait = DEFAULT_WAIT,
 ) -> Iterator[tuple[int, Measurement | str]]:
-    """Any number of files, sitting by sitting: the place in `files`, and its samples or why there are none.
+    """Time any number of files, sitting by sitting: yield the index in `files`, and its samples or why there are none.
 
-    `progress` is told (files done, files planned, what is done).
+    `progress` is called with (files done, files planned, what is done).
     """
     for places in split_sessions(files, timing):
 
@@ -86,15 +87,16 @@ def measure_in_sessions(
                     f"timing {counted(len(places), 'file')} together",
                 )
 
-        found = time_files(
+        result = time_files(
             files[places.start : places.stop], runtime, timing, reference=reference, progress=further, queue=queue
         )
-        for number, place in enumerate(places):
-            yield place, found.measured.get(number) or found.failed.get(number, "it gave no samples")
+        for number, index in enumerate(places):
+            yield index, result.measured.get(number) or result.failed.get(number, "it gave no samples")
 
 
 def merged(parts: Sequence[Measurement]) -> Measurement:
-    """The samples of several processes as one measurement: conditions from the first's begin to the last's end."""
+    """Return the samples of several processes as one measurement: conditions from the first's begin to the last's
+    end."""
     conditions: dict[str, Any] = dict(parts[-1].conditions)
     for name in (*PAIRED, "gpu"):
         if name in conditions and name in parts[0].conditions:
@@ -113,14 +115,15 @@ def merged(parts: Sequence[Measurement]) -> Measurement:
 
 
 def split_sessions(files: Sequence[Path], timing: Timing) -> Iterator[range]:
-    """Consecutive places in `files` that can be timed together: at most `timing.group`, and a quarter of the memory."""
-    budget, begin, held = _memory_bytes() / 4, 0, 0.0
-    for place, file in enumerate(files):
+    """Yield ranges of consecutive indices in `files` that can be timed together: at most `timing.group`, and a quarter
+    of the memory."""
+    budget, begin, total_bytes = _memory_bytes() / 4, 0, 0.0
+    for index, file in enumerate(files):
         size = 3.0 * file.stat().st_size  # a runtime keeps packed weights and buffers beside the file
-        if place > begin and (place - begin >= timing.group or held + size > budget):
-            yield range(begin, place)
-            begin, held = place, 0.0
-        held += size
+        if index > begin and (index - begin >= timing.group or total_bytes + size > budget):
+            yield range(begin, index)
+            begin, total_bytes = index, 0.0
+        total_bytes += size
     if len(files) > begin:
         yield range(begin, len(files))
 
@@ -133,7 +136,7 @@ def _memory_bytes() -> float:
 
 
 def _shares(timing: Timing) -> list[Timing]:
-    """The protocol of each process: its rounds, its seed, its part of the time."""
+    """Return the protocol of each process: its rounds, its seed, its part of the time."""
     count = max(1, min(timing.processes, timing.rounds // FEWEST_ROUNDS))
     seconds = None if timing.max_seconds is None else timing.max_seconds / count
     rounds = [timing.rounds // count + (number < timing.rounds % count) for number in range(count)]
@@ -148,7 +151,7 @@ def _further(progress: Progress, done: int, rounds: int, now: int, planned: int)
 
 
 class _SessionCollector:
-    """What the processes of a sitting have told."""
+    """Results that the processes of a sitting have reported."""
 
     def __init__(self, files: Sequence[Path], reference: Path | None) -> None:
         self._files, self._reference = files, reference
@@ -160,14 +163,14 @@ class _SessionCollector:
         self._places: list[int] = []
 
     def begin(self) -> tuple[list[Path], Path | None]:
-        """A process begins: the files that it is given."""
-        self._places = [place for place in range(len(self._files)) if place not in self.failed]
+        """Begin a process, and return the files that it gets."""
+        self._places = [index for index in range(len(self._files)) if index not in self.failed]
         self.loading, self.finished = None, False
         reference = None if REFERENCE_PLACE in self.failed else self._reference
-        return [self._files[place] for place in self._places], reference
+        return [self._files[index] for index in self._places], reference
 
     def hear(self, line: Mapping[str, Any]) -> None:
-        """One line of a worker."""
+        """Take in one line of a worker."""
         if "round" in line:
             self.on_round(*line["round"])
         elif "loading" in line:
@@ -175,18 +178,18 @@ class _SessionCollector:
         elif "failed" in line:
             self.failed[self._place(line["failed"])] = line["why"]
         elif "timed" in line:
-            found = Measurement(tuple(map(float, line["rounds_ns"])), line["conditions"])
-            self.parts.setdefault(self._place(line["timed"]), []).append(found)
+            measurement = Measurement(tuple(map(float, line["rounds_ns"])), line["conditions"])
+            self.parts.setdefault(self._place(line["timed"]), []).append(measurement)
         else:
             self.finished = True
 
     def crashed(self, why: str) -> None:
-        """The process ended early: the file that it was loading is to blame, or else all of them."""
+        """Note that the process ended early: the file that it was loading is to blame, or else all of them."""
         blamed = self._places if self.loading is None else [self.loading]
         self.failed.update(dict.fromkeys(blamed, why))
 
-    def _place(self, told: int) -> int:
-        return told if told == REFERENCE_PLACE else self._places[told]
+    def _place(self, number: int) -> int:
+        return number if number == REFERENCE_PLACE else self._places[number]
 
 
 def _one_process(heard: _SessionCollector, runtime: Runtime, timing: Timing, lock: int) -> None:
@@ -210,7 +213,7 @@ def _one_process(heard: _SessionCollector, runtime: Runtime, timing: Timing, loc
 def _in_a_worker(
     heard: _SessionCollector, runtime: Runtime, timing: Timing, files: Sequence[Path], reference: Path | None, lock: int
 ) -> str:
-    """Run a worker on a job; why it ended early, or nothing."""
+    """Run a worker on a job, and return why it ended early; empty if it did not."""
     job = {
         "setup": runtime.setup.as_dict(),
         "timing": asdict(timing),

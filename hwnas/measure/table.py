@@ -32,11 +32,11 @@ from hwnas.measure.timing import Measurement
 from hwnas.runtimes.setup import Setup
 
 OVERHEAD_LINE: Mapping[str, Any] = {"overhead": True}
-"""What the overhead's line is about, as it stands in the table."""
+"""Subject of the overhead's line, as it stands in the table."""
 
 
 class Knobbed(Protocol):
-    """What a row is about: an operator, or anything with its kind and knobs."""
+    """Subject of a row: an operator, or anything with its kind and knobs."""
 
     @property
     def kind(self) -> str:
@@ -48,7 +48,7 @@ class Knobbed(Protocol):
 
 
 class Linked(Protocol):
-    """What a check is about: a network, or anything that lists its operators with their input shapes."""
+    """Subject of a check: a network, or anything that lists its operators with their input shapes."""
 
     @property
     def links(self) -> Iterable[tuple[Knobbed, tuple[int, ...]]]:
@@ -56,22 +56,22 @@ class Linked(Protocol):
 
 
 def row_key(operator: Knobbed, input_shape: Iterable[int]) -> RowKey:
-    """The key of an operator's row; equal numbers (4 and 4.0) and any dropout make equal keys."""
+    """Return the key of an operator's row; equal numbers (4 and 4.0) and any dropout make equal keys."""
     return key_of(operator.kind, operator.knobs, input_shape)
 
 
 def check_key(network: Linked) -> CheckKey:
-    """The key of a whole network's samples: those of its rows."""
+    """Return the key of a whole network's samples: those of its rows."""
     return tuple(row_key(operator, shape) for operator, shape in network.links)
 
 
 def row_line(operator: Knobbed, input_shape: Iterable[int]) -> dict[str, Any]:
-    """What a row's line is about, as it stands in the table."""
+    """Return the subject of a row's line, as it stands in the table."""
     return {"op": operator.kind, "knobs": operator.knobs, "input": [int(size) for size in input_shape]}
 
 
 def check_line(network: Linked) -> dict[str, Any]:
-    """What a check's line is about, as it stands in the table."""
+    """Return the subject of a check's line, as it stands in the table."""
     return {"network": [[operator.kind, operator.knobs, list(shape)] for operator, shape in network.links]}
 
 
@@ -95,14 +95,14 @@ class LatencyTable:
     overhead_bytes: int = 0
     """The identity model's size: what a file holds beside its operators."""
     spaces: dict[str, str] = field(default_factory=dict)
-    """The spaces that it was measured for: name -> what opens it; a later reference replaces an earlier one."""
+    """Spaces that it was measured for: name -> what opens it; a later reference replaces an earlier one."""
     energy: dict[RowKey | CheckKey | None, Energy] = field(default_factory=dict)
     """Of rows and checks by their keys, and of the overhead (None), where it was measured."""
     memory: dict[RowKey | CheckKey | None, Memory] = field(default_factory=dict)
-    """The same of the peak of memory."""
+    """The same for the peak of memory."""
     origin: Origin = MEASURED
     notices: tuple[str, ...] = ()
-    """What the user should know about the file, such as a line that was cut and dropped."""
+    """Notices about the file for the user, such as a line that was cut and dropped."""
 
     def append_row(
         self, operator: Knobbed, input_shape: Iterable[int], measurement: Measurement, file_bytes: int | None = None
@@ -119,18 +119,18 @@ class LatencyTable:
         self.append(OVERHEAD_LINE, measurement, file_bytes)
 
     def holds(self, subject: Mapping[str, Any]) -> bool:
-        """Whether samples stand here of what a `row_line`, a `check_line` or `OVERHEAD_LINE` is about."""
-        found: Any = subject_of(subject)
-        if found.kind == "overhead":
+        """Return whether samples of the subject of a `row_line`, a `check_line` or `OVERHEAD_LINE` are stored here."""
+        wanted: Any = subject_of(subject)
+        if wanted.kind == "overhead":
             return self.overhead is not None
-        return found.key in (self.rows if found.kind == "row" else self.checks)
+        return wanted.key in (self.rows if wanted.kind == "row" else self.checks)
 
     def append_space(self, name: str, reference: str) -> None:
-        """Store that the table was measured for this space; nothing is written where that stands already."""
+        """Store that the table was measured for this space; nothing is written if that is stored already."""
         self.append_lines([{"space": {"name": name, "reference": reference}}])
 
     def append_lines(self, lines: Iterable[Mapping[str, Any]]) -> int:
-        """Store lines as they stand in a table's file; how many did not stand here.
+        """Store lines as they stand in a table's file, and return how many were new.
 
         A last line that a kill cut short is cut off the file first.
 
@@ -144,14 +144,14 @@ class LatencyTable:
         return len(fresh)
 
     def append(self, subject: Mapping[str, Any], measurement: Measurement, file_bytes: int | None = None) -> None:
-        """Store the samples of what a `row_line`, a `check_line` or `OVERHEAD_LINE` is about."""
+        """Store the samples of the subject of a `row_line`, a `check_line` or `OVERHEAD_LINE`."""
         line = {**subject, "rounds_ns": list(measurement.rounds_ns), "conditions": dict(measurement.conditions)}
         if file_bytes is not None:
             line["file_bytes"] = file_bytes
         self.append_lines([line])
 
     def append_energy(self, subject: Mapping[str, Any], energy: Energy) -> None:
-        """Store the energy of what a `row_line`, a `check_line` or `OVERHEAD_LINE` is about."""
+        """Store the energy of the subject of a `row_line`, a `check_line` or `OVERHEAD_LINE`."""
         self.append_lines([{**subject, "energy": {"mj": list(energy.mj)}, "conditions": dict(energy.conditions)}])
 
     def append_memory(self, subject: Mapping[str, Any], memory: Memory) -> None:
@@ -159,7 +159,7 @@ class LatencyTable:
         self.append_lines([{**subject, "memory": {"peak_mb": memory.peak_mb}, "conditions": dict(memory.conditions)}])
 
     def _take(self, line: Line) -> bool:
-        """Add one line's content; False if it stands here already."""
+        """Add one line's content; return False if it stands here already."""
         key: Any = line.subject.key
         value = line.value
         if isinstance(value, str):
@@ -183,7 +183,7 @@ class LatencyTable:
 
 
 def open_table(path: Path, setup: Setup, origin: Origin = MEASURED) -> LatencyTable:
-    """The table of this set-up at `path`, to be appended to; it is begun if there is none.
+    """Return the table of this set-up at `path`, to be appended to; it is begun if there is none.
 
     Raises:
         TableError: the table is damaged, of another set-up or of another origin, or cannot be begun.
@@ -196,7 +196,7 @@ def open_table(path: Path, setup: Setup, origin: Origin = MEASURED) -> LatencyTa
 
 
 def read_table_of(path: Path, setup: Setup, origin: Origin = MEASURED) -> LatencyTable:
-    """The table of this set-up at `path`, which must be there; the file is not touched.
+    """Return the table of this set-up at `path`, which must be there; the file is not touched.
 
     Raises:
         TableError: it cannot be read, or is damaged, of another set-up or of another origin.
@@ -217,7 +217,7 @@ def read_table_of(path: Path, setup: Setup, origin: Origin = MEASURED) -> Latenc
 
 
 def read_table(path: Path) -> LatencyTable:
-    """The table at `path`, whatever its set-up; the file is not touched.
+    """Return the table at `path`, whatever its set-up; the file is not touched.
 
     Raises:
         TableError: it cannot be read, is no table, or a line other than the last one is damaged.

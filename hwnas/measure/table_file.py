@@ -14,7 +14,7 @@ from hwnas.io.regular import read_regular
 
 
 def content_of(path: Path) -> bytes:
-    """The file as it is.
+    """Return the file's content as it is.
 
     Raises:
         TableError: it cannot be read.
@@ -66,7 +66,7 @@ def _ends_a_line(file: BinaryIO, end: int) -> bool:
 
 
 def _cut(file: BinaryIO) -> int:
-    """Cut off what stands after the last whole line; where the file ends then."""
+    """Cut off what follows the last whole line, and return where the file ends then."""
     file.seek(0)
     end = file.read().rfind(b"\n") + 1
     os.truncate(file.name, end)

@@ -47,7 +47,7 @@ class NoDuration(FieldError):
     def __init__(self, samples: tuple[float, ...]) -> None:
         bad = [ns for ns in samples if not SHORTEST_NS <= ns <= LONGEST_NS]
         self.samples = f"{len(bad)} of {len(samples)} samples, {bad[0]:g} ns"
-        """How many, and the first one."""
+        """Number of bad samples, and the first one."""
         super().__init__(f"`rounds_ns`: {self.samples}; a call takes {SHORTEST_NS:g} ns to {LONGEST_NS:g} ns")
 
 
@@ -69,12 +69,12 @@ class Line:
 
     subject: Subject
     value: Measurement | Energy | Memory | str
-    """What was observed; of a space its reference."""
+    """Observed value; of a space its reference."""
     file_bytes: int | None = None
 
 
 def key_of(kind: str, knobs: Mapping[str, Any], shape: Iterable[int]) -> RowKey:
-    """The key of an operator's row; equal numbers (4 and 4.0) and any dropout make equal keys."""
+    """Return the key of an operator's row; equal numbers (4 and 4.0) and any dropout make equal keys."""
     whole = {
         name: int(v) if isinstance(v, float) and v.is_integer() else v
         for name, v in knobs.items()
@@ -84,17 +84,17 @@ def key_of(kind: str, knobs: Mapping[str, Any], shape: Iterable[int]) -> RowKey:
 
 
 def encoded(line: Mapping[str, Any]) -> bytes:
-    """A line of a table's file, with its checksum."""
+    """Return a line of a table's file, with its checksum."""
     return (json.dumps(sealed(line), allow_nan=False) + "\n").encode()
 
 
 def without_seals(content: bytes) -> bytes:
-    """A table's file as it would be without checksums: equal for equal lines, whichever version wrote them."""
+    """Return a table's file as it would be without checksums: equal for equal lines, whichever version wrote them."""
     return SEAL.sub(b"}", content)
 
 
 def parsed(text: bytes) -> dict[str, Any]:
-    """The object in a line, its checksum checked and taken off.
+    """Return the object in a line, its checksum checked and taken off.
 
     Raises:
         FieldError: the line is no JSON object, or was changed after it was written.
@@ -107,7 +107,7 @@ def parsed(text: bytes) -> dict[str, Any]:
 
 
 def read_line(text: bytes) -> Line:
-    """A line after the first one.
+    """Read a line after the first one.
 
     Raises:
         FieldError: it is no row, check, overhead or space, or not as it was written.
@@ -116,7 +116,7 @@ def read_line(text: bytes) -> Line:
 
 
 def line_of(raw: Mapping[str, Any]) -> Line:
-    """The same, of a line's object.
+    """Read the same from a line's object.
 
     Raises:
         FieldError: it is no row, check, overhead or space.
@@ -141,7 +141,7 @@ def line_of(raw: Mapping[str, Any]) -> Line:
 
 
 def subject_of(raw: Mapping[str, Any]) -> Subject:
-    """The subject of a line after the first one; nothing else of it is looked at.
+    """Return the subject of a line after the first one; nothing else of it is looked at.
 
     Raises:
         FieldError: it is about no row, check, overhead or space.
@@ -188,7 +188,7 @@ def _list(value: object, at: str) -> Sequence[Any]:
 
 
 def _plain(line: Fields, name: str) -> str:
-    """A text that can be a file's name."""
+    """Return a text that can be a file's name."""
     text = line.text(name)
     try:
         text.encode()
@@ -200,7 +200,7 @@ def _plain(line: Fields, name: str) -> str:
 
 
 def _conditions(line: Fields) -> dict[str, Any]:
-    """What the machine was doing; what hwnas computes with is of its kind, the rest is kept as it is."""
+    """Return what the machine was doing; values that hwnas computes with are checked, the rest is kept as it is."""
     conditions = line.object("conditions")
     _refuse_odd(conditions.raw, "conditions")
     if conditions.optional(REFERENCE):
@@ -218,7 +218,7 @@ def _conditions(line: Fields) -> dict[str, Any]:
 
 
 def _samples(line: Fields) -> tuple[float, ...]:
-    """Nanoseconds a call."""
+    """Return nanoseconds per call."""
     values = _numbers(line, "rounds_ns")
     samples = tuple(float(ns) if ns < MOST_BYTES else math.inf for ns in values)
     if not all(SHORTEST_NS <= ns <= LONGEST_NS for ns in samples):
@@ -227,7 +227,7 @@ def _samples(line: Fields) -> tuple[float, ...]:
 
 
 def _numbers(line: Fields, name: str) -> Sequence[float]:
-    """One or more numbers; the loop over fields is left to lists that are wrong."""
+    """Return one or more numbers; the loop over fields is left to lists that are wrong."""
     values = line.array(name)
     if not values:
         raise FieldError(f"`{line.at(name)}` is empty")
@@ -257,7 +257,7 @@ def _refuse_odd(value: Mapping[str, Any], at: str) -> None:
 
 
 def _made(kind: Any, *values: Any) -> Any:
-    """The measurement, whose own rules are told as those of a field."""
+    """Return the measurement; violations of its rules are reported as those of a field."""
     try:
         return kind(*values)
     except ValueError as error:
@@ -265,13 +265,13 @@ def _made(kind: Any, *values: Any) -> Any:
 
 
 def header_line(setup: Setup, origin: Origin = MEASURED) -> bytes:
-    """The first line of a table's file; what was measured by hwnas needs no origin."""
+    """Return the first line of a table's file; what was measured by hwnas needs no origin."""
     about = {"origin": vars(origin)} if origin != MEASURED else {}
     return encoded({"hwnas_table": FORMAT, "setup": setup.as_dict(), **about})
 
 
 def read_header(text: bytes) -> tuple[Setup, Origin]:
-    """Set-up and origin from the first line of a table's file.
+    """Return set-up and origin from the first line of a table's file.
 
     Raises:
         FieldError: the line is no set-up, or not as it was written.
@@ -312,7 +312,7 @@ def _origin(line: Fields) -> Origin:
 
 
 def no_table(path: Path, error: FieldError) -> TableError:
-    """The error of a file whose first line is no set-up that this version reads."""
+    """Return the error of a file whose first line is no set-up that this version reads."""
     if isinstance(error, NewerFormat):
         return TableError(
             str(error), where=f"{path}:1", allowed="A table is read by the version that wrote it, and by later ones",
@@ -332,7 +332,7 @@ def no_table(path: Path, error: FieldError) -> TableError:
 
 
 def empty_table(path: Path) -> TableError:
-    """The error of a file without a line."""
+    """Return the error of a file without a line."""
     return TableError(
         "the file is empty", where=str(path), allowed="A table's first line is its set-up",
         do="Name another table, or have this one measured by `hwnas bench`",
@@ -340,7 +340,7 @@ def empty_table(path: Path) -> TableError:
 
 
 def damaged(path: Path, number: int, error: FieldError) -> TableError:
-    """The error of a line after the first one."""
+    """Return the error of a line after the first one."""
     return TableError(
         f"this line is damaged: {error}", where=f"{path}:{number}",
         allowed="Line 1 is the set-up; each other line one row, check or overhead with samples above 0, energy or "

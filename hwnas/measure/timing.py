@@ -1,4 +1,4 @@
-"""How long callables take: the protocol as data, raw samples out. Board side: Python 3.9 syntax, no torch."""
+"""Timing of callables: the protocol as data, raw samples out. Board side: Python 3.9 syntax, no torch."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ Clock = Callable[[], int]
 
 
 class NativeTimer(Protocol):
-    """What takes its own samples, such as an accelerator with events."""
+    """A target that takes its own samples, such as an accelerator with events."""
 
     def sample_ns(self, loops: int) -> float:
-        """Nanoseconds that `loops` calls took, as the device saw them."""
+        """Return the nanoseconds that `loops` calls took, as the device saw them."""
 
 
 Target = Union[Callable[[], None], NativeTimer]
 
 LOW = 0.1
-"""Which quantile over rounds is `low_ms`: noise only ever adds, and a minimum would hang on a single sample."""
+"""Quantile over rounds that `low_ms` is: noise only ever adds, and a minimum would hang on a single sample."""
 FEWEST_ROUNDS = 3
 NOISY_SHARE = 8
-"""The reference is sampled after so many others."""
+"""Number of other samples after which the reference is sampled."""
 THROTTLED = "throttled_rounds"
 """The condition that holds how many rounds were kept although the machine was throttled meanwhile."""
 COOLER_C = 5.0
-"""So much cooler than where it paused a processor has to be before measuring goes on, if nothing else is said."""
+"""Degrees Celsius by which a processor has to be cooler than where it paused before measuring goes on, by default."""
 REFERENCE = "reference_ns"
 """The condition that holds, for each round, the reference's time in it: what the machine's state was."""
 
@@ -51,7 +51,7 @@ class Timing:
     slow spell of the machine hits all of them instead of one."""
 
     warm_up_ms: float = 20.0
-    """How long each callable runs before its first sample."""
+    """Time for which each callable runs before its first sample."""
     sample_ms: float = 5.0
     """Least duration of a sample: fast callables are repeated within it, and the sample is divided."""
     rounds: int = 60
@@ -60,23 +60,24 @@ class Timing:
     """Fresh processes among which the rounds are divided, each of which loads the files in another order: where weights
     and buffers come to lie in memory shifts a file's times by a percent or two. 0 measures in the calling process."""
     group: int = 256
-    """How many files are interleaved at once, if they fit into a quarter of the memory."""
+    """Number of files that are interleaved at once, if they fit into a quarter of the memory."""
     retakes: float = 0.5
     """Samples that were taken while others used the processor, and rounds during which the machine was throttled, are
     taken again, up to this share of all."""
     pin: bool = True
-    """Whether a process keeps to as many processors as the set-up has threads."""
+    """True if a process keeps to as many processors as the set-up has threads."""
     seed: int = 0
     max_seconds: float | None = None
-    """No round begins after so many seconds of measuring, but three rounds there are at least."""
+    """Seconds of measuring after which no round begins, but there are at least three rounds."""
     process_seconds: float | None = None
     """A measuring process that takes longer is ended; None for no such bound."""
     pause_above_c: float | None = None
-    """No round begins while the processor is warmer than so many °C, until it is cooler than `resume_below_c`."""
+    """Temperature in °C above which no round begins until the processor is cooler than `resume_below_c`."""
     resume_below_c: float | None = None
     """5 °C less than `pause_above_c` if left out."""
     pause_seconds: float = 300.0
-    """A process waits so long for cooler times, all its rounds together; then it goes on, and its rounds are marked."""
+    """Seconds that a process waits for cooler times, all its rounds together; then it goes on, and its rounds are
+    marked."""
 
     def __post_init__(self) -> None:
         least = {
@@ -97,7 +98,7 @@ class Timing:
             )  # fmt: skip
 
     def watch(self, cpus: Sequence[int] = (), *, gpu: bool = False) -> BoardWatch:
-        """What looks at this machine's heat, clocks and throttling between rounds.
+        """Return a watch of this machine's heat, clocks and throttling between rounds.
 
         Raises:
             ConfigError: `pause_above_c` is given, and no temperature can be read.
@@ -124,7 +125,7 @@ class Measurement:
 
     @property
     def median_ms(self) -> float:
-        """The middle over rounds."""
+        """Median over rounds."""
         return self.quantile_ms(0.5)
 
     @property
@@ -146,7 +147,7 @@ class Measurement:
         return float((high - low) / middle)
 
     def quantile_ms(self, q: float) -> float:
-        """The quantile `q` over rounds, interpolated."""
+        """Return the quantile `q` over rounds, interpolated."""
         return float(np.quantile(self.rounds_ns, q)) / 1e6
 
 
@@ -165,8 +166,8 @@ def measure(
     All of `targets` are one group; `timing.group` and `timing.processes` are for the caller, who knows what fits into
     memory together. A sample that the watch calls disturbed is taken again while `timing.retakes` lasts, and so is a
     round during which the machine was throttled. The reference gives a sample after every few others; every measurement
-    tells the median of these in each round. `on_round` is told (rounds done, rounds planned); its own time is not
-    measured.
+    tells the median of these in each round. `on_round` is called with (rounds done, rounds planned); its own time is
+    not measured.
     """
     real = clock is time.perf_counter_ns
     sampler = _Sampler(timing, clock, watch or (SystemPreemptionMonitor() if real else NoPreemption()))
@@ -208,14 +209,14 @@ class _Rounds:
     reference_ns: list[float]
     mhz: list[float] = field(default_factory=list)
     throttled: Counter[str] = field(default_factory=Counter)
-    """How many of the kept rounds were throttled, by reason."""
+    """Number of kept rounds that were throttled, by reason."""
     marked: int = 0
     retaken: int = 0
 
     def keep(
         self, samples: dict[Hashable, float], often: list[float], mhz: float | None, slowed: list[str], spare: float
     ) -> bool:
-        """Add a round; one that was slowed down is thrown away instead, and false, up to `spare` times."""
+        """Add a round and return True; one that was slowed down is dropped, up to `spare` times, and False returned."""
         if slowed and self.retaken < int(spare):
             self.retaken += 1
             return False
@@ -229,15 +230,15 @@ class _Rounds:
         return True
 
     def conditions(self, *, told: bool) -> dict[str, Any]:
-        """What a measurement tells of its rounds; of throttling only where the machine does."""
-        found: dict[str, Any] = {}
+        """Return the conditions of the rounds for a measurement; of throttling only where the machine reports it."""
+        result: dict[str, Any] = {}
         if told:
-            found = {THROTTLED: self.marked, "throttled_retaken": self.retaken}
+            result = {THROTTLED: self.marked, "throttled_retaken": self.retaken}
         if self.throttled:
-            found["throttled"] = dict(sorted(self.throttled.items()))
+            result["throttled"] = dict(sorted(self.throttled.items()))
         if self.mhz:
-            found["round_mhz"] = self.mhz
-        return found | ({REFERENCE: self.reference_ns} if self.reference_ns else {})
+            result["round_mhz"] = self.mhz
+        return result | ({REFERENCE: self.reference_ns} if self.reference_ns else {})
 
 
 class _Sampler:
@@ -252,7 +253,8 @@ class _Sampler:
     def one_round(
         self, targets: Mapping[Key, tuple[Target, int]], reference: tuple[Target, int] | None
     ) -> tuple[dict[Hashable, float], list[float]]:
-        """A sample of each target, which stand with their loops in the round's order, and those of the reference."""
+        """Return a sample of each target, which stand with their loops in the round's order, and those of the
+        reference."""
         samples: dict[Hashable, float] = {}
         often: list[float] = []
         for number, (key, (target, loops)) in enumerate(targets.items()):
@@ -262,7 +264,7 @@ class _Sampler:
         return samples, often
 
     def clean_sample_ns(self, key: Hashable, target: Target, loops: int) -> float:
-        """Nanoseconds a call in one sample: the first undisturbed one, or the last if all are."""
+        """Return nanoseconds per call in one sample: the first undisturbed one, or the last if all are."""
         while True:
             self._watch.begin()
             elapsed_ns = self._sample_ns(target, loops)
@@ -275,7 +277,7 @@ class _Sampler:
             self.retaken[key] += 1
 
     def warmed_up_loops(self, target: Target) -> int:
-        """Run a target for the warm-up time; how often it has to be repeated for one sample."""
+        """Run a target for the warm-up time, and return how often it has to be repeated for one sample."""
         self._sample_ns(target, 1)  # the first call may allocate and tune, and says nothing about the others
         loops, sample_ns, fastest_ns, begin = 1, self._timing.sample_ms * 1e6, math.inf, self._clock()
         while True:

@@ -22,7 +22,7 @@ from hwnas.runtimes.cuda import gpu_state
 from hwnas.runtimes.denormals import denormals_flushed
 
 REFERENCE = -1
-"""Stands for the reference file where others stand for a place in the list of files."""
+"""Stands for the reference file where other numbers stand for an index in the list of files."""
 Tell = Callable[[dict[str, Any]], None]
 
 
@@ -34,7 +34,7 @@ def run_job(
     tell: Tell,
     cpus: Sequence[int] = (),
 ) -> None:
-    """Load the files, time them together, and tell: what is being loaded, what failed, rounds, and the samples.
+    """Load the files, time them together, and report: what is being loaded, what failed, rounds, and the samples.
 
     The order of loading is shuffled by the protocol's seed. `cpus` are the processors that this process keeps to.
     """
@@ -43,19 +43,19 @@ def run_job(
     random.Random(timing.seed).shuffle(order)
     loaded: dict[int, Target] = {}
     delegates: dict[int, str] = {}
-    for place in order:
-        tell({"loading": place})
+    for index in order:
+        tell({"loading": index})
         try:
-            model: Any = runtime.load(named[place])
+            model: Any = runtime.load(named[index])
             model.invoke()
         except MissingExtra:
             raise
         except Exception as error:  # one file that a runtime refuses must not cost the others their samples
-            tell({"failed": place, "why": error.met if isinstance(error, HwnasError) else reason(error)})
+            tell({"failed": index, "why": error.met if isinstance(error, HwnasError) else reason(error)})
         else:
-            loaded[place] = model if hasattr(model, "sample_ns") else model.invoke
+            loaded[index] = model if hasattr(model, "sample_ns") else model.invoke
             if delegate := getattr(model, "delegate", ""):
-                delegates[place] = delegate
+                delegates[index] = delegate
     tell({"loading": None})
     often, gpu = loaded.pop(REFERENCE, None), runtime.setup.accelerator == "cuda"
     before = gpu_state() if gpu else None
@@ -67,9 +67,15 @@ def run_job(
             rounds=timing.watch(cpus, gpu=gpu),
         )  # fmt: skip
         seen = {"gpu": [before, gpu_state()]} if gpu else {}
-        for place, found in measured.items():
-            by = {"delegate": delegates[place]} if place in delegates else {}
-            tell({"timed": place, "rounds_ns": found.rounds_ns, "conditions": {**found.conditions, **seen, **by}})
+        for index, measurement in measured.items():
+            by = {"delegate": delegates[index]} if index in delegates else {}
+            tell(
+                {
+                    "timed": index,
+                    "rounds_ns": measurement.rounds_ns,
+                    "conditions": {**measurement.conditions, **seen, **by},
+                }
+            )
 
 
 def take_times(runtime: Runtime, job: Mapping[str, Any], tell: Tell, cpus: Sequence[int]) -> None:

@@ -19,16 +19,16 @@ LAUNCHER = "HWNAS_LAUNCHER"
 """The environment variable that holds what stands before `python` in the command of a measuring process, such as an
 emulator with its options."""
 TIMED_OUT = "the measuring process took longer than"
-"""How the reason begins where a process was ended because of its limit."""
+"""Beginning of the reason where a process was ended because of its limit."""
 OnEvent = Callable[[Mapping[str, Any]], None]
 
 
 def run_worker(
     job: Mapping[str, Any], threads: int, hear: OnEvent, *, limit_s: float | None = None, holding: Sequence[int] = ()
 ) -> str:
-    """Do a job of `hwnas.measure.worker` in a process of its own; why it ended early, or nothing.
+    """Do a job of `hwnas.measure.worker` in a separate process, and return why it ended early; empty if it did not.
 
-    Each line that it tells is handed to `hear` at once. After `limit_s` seconds the process is killed. It keeps the
+    Each line that it reports is handed to `hear` at once. After `limit_s` seconds the process is killed. It keeps the
     descriptors `holding` open: a lock stays held until it ends, even where this process is killed before it.
     """
     late = threading.Event()
@@ -49,8 +49,8 @@ def run_worker(
         if code == 0:
             return ""
         complaints.seek(0)
-        said = complaints.read().strip().splitlines()
-        return f"the measuring process ended with code {code}" + (f" ({said[-1]})" if said else "")
+        lines = complaints.read().strip().splitlines()
+        return f"the measuring process ended with code {code}" + (f" ({lines[-1]})" if lines else "")
 
 
 @contextmanager
@@ -72,7 +72,7 @@ def _killed_after(worker: subprocess.Popen[str], limit_s: float | None, late: th
 
 @contextmanager
 def _worker(complaints: Any, threads: int, holding: Sequence[int]) -> Iterator[subprocess.Popen[str]]:
-    """A measuring process; killed if it is left early."""
+    """Start a measuring process; it is killed if it is left early."""
     # What holds `hwnas` is a folder, or on a board the kit's archive.
     home = str(Path(__file__).resolve().parents[2])
     code = "import sys; sys.path.insert(0, sys.argv[1]); from hwnas.measure.worker import main; main()"

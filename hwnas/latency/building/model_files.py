@@ -31,8 +31,8 @@ WORKER_BYTES = 3 * 2**29
 """Memory set aside for one process: with litert-torch, once-for-all networks take it to 1.0 GiB."""
 
 PERIOD = 1021
-"""So many random weights of a tensor are kept, and repeated: dense kernels do the same work whatever the numbers are,
-and a kit packs several times smaller. A prime, so that no two filters are alike."""
+"""Number of random weights of a tensor that are kept, and repeated: dense kernels do the same work whatever the numbers
+are, and a kit packs several times smaller. A prime, so that no two filters are alike."""
 FILE_SERVES_ANY = ("device", "runtime_version", "threads")
 """Fields of a set-up that leave the file as it is."""
 
@@ -42,13 +42,13 @@ class ModelFile:
     """A module that is to become a model file."""
 
     name: str
-    """What a person is told is being made."""
+    """Name for people, in progress messages and errors."""
     make: Callable[[], nn.Module]
-    """Gives the module anew, its weights from PyTorch's global seed. Other processes can only make what can be
-    pickled, such as a bound method of an operator or a partial of `hwnas.network.build`."""
+    """Function that makes the module anew, its weights from PyTorch's global seed. Other processes can only make what
+    can be pickled, such as a bound method of an operator or a partial of `hwnas.network.build`."""
     input_shape: Shape
     key: str = ""
-    """Whatever else tells it apart from a target of the same name whose module prints the same."""
+    """Distinction from any target of the same name whose module prints the same."""
 
 
 _Task = tuple[ModelFile, Exporter, Path]
@@ -65,13 +65,13 @@ def make_files(
     progress: Progress | None = None,
     workers: int | None = None,
 ) -> list[Path | HwnasError]:
-    """The targets' files in `folder`, in their order; in place of one that cannot be made stands the error.
+    """Return the targets' files in `folder`, in their order, with the error in place of one that cannot be made.
 
     A file that is there is used again: its name holds what would change its content; weights are those of seed 0. Files
     are made in this process until the work left promises to take longer than `POOL_PAYS_S`, then in up to `workers`
     others (default: a core each, fewer where memory is short), which end with this one, however it ends. `export` must
-    put a file in its place at once, so that none is ever half there. `progress` is told (files there, files planned,
-    what comes next).
+    put a file in its place at once, so that none is ever half there. `progress` is called with (files there, files
+    planned, what comes next).
 
     Raises:
         DiskError: the disk is full, or the folder cannot be written.
@@ -98,7 +98,7 @@ def make_files(
 
 
 def _planned(target: ModelFile, setup: Setup, suffix: str, export: Exporter, folder: Path) -> Path | HwnasError:
-    """The target's path; its name changes with whatever would change the file."""
+    """Return the target's path; its name changes with whatever would change the file."""
     import torch
 
     try:
@@ -115,7 +115,7 @@ def _planned(target: ModelFile, setup: Setup, suffix: str, export: Exporter, fol
 
 
 def _spelled(export: Exporter) -> Iterator[str]:
-    """The exporter and its options, such as a precision or calibration images, as text."""
+    """Yield the exporter and its options, such as a precision or calibration images, as text."""
     function, options = (export.func, export.keywords) if isinstance(export, partial) else (export, {})
     yield f"{function.__module__}:{getattr(function, '__qualname__', type(function).__qualname__)}"
     for name, value in sorted(options.items()):
@@ -124,7 +124,7 @@ def _spelled(export: Exporter) -> Iterator[str]:
 
 
 def _module(target: ModelFile) -> nn.Module:
-    """The target's module with the weights of seed 0, repeated; the global seed stays as it is."""
+    """Return the target's module with the weights of seed 0, repeated; the global seed stays as it is."""
     import torch
 
     with torch.random.fork_rng(devices=[]):
@@ -133,7 +133,7 @@ def _module(target: ModelFile) -> nn.Module:
 
 
 def repeat_weights(module: nn.Module) -> nn.Module:
-    """The module, of whose every weight the first `PERIOD` numbers now stand over and over."""
+    """Return the module, each of whose weights now repeats its first `PERIOD` numbers."""
     import torch
 
     with torch.no_grad():
@@ -158,9 +158,9 @@ def _as_error(target: ModelFile, error: Exception) -> HwnasError:
     return _unmade(target, f"making its file raised {raised(error)}")
 
 
-def _unmade(target: ModelFile, met: str) -> ExportError:
+def _unmade(target: ModelFile, problem: str) -> ExportError:
     return ExportError(
-        met, where=target.name, allowed="Every module that is to be timed must become a model file",
+        problem, where=target.name, allowed="Every module that is to be timed must become a model file",
         do="Correct the operator, or leave it out",
     )  # fmt: skip
 
@@ -194,13 +194,13 @@ def _made_all(
 
 
 def _workers() -> int:
-    """As many as cores, fewer where memory is short."""
+    """Return the number of workers: one for each core, fewer where memory is short."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min([cores, *(free // WORKER_BYTES for free in free_bytes())]))
 
 
 def free_bytes() -> Iterator[int]:
-    """Memory that the system and the container say is left, where they say it."""
+    """Yield the free memory that the system and the container report, where they report it."""
     with suppress(OSError, StopIteration, ValueError):
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         yield int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]) * 1024

@@ -1,4 +1,4 @@
-"""Fill a table with what is not time: the energy of operators and networks, the memory that networks take."""
+"""Filling a table with quantities other than time: energy of operators and networks, memory of networks."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def measure_missing_energy(
     progress: Progress | None = None,
     queue: LockWait = DEFAULT_WAIT,
 ) -> None:
-    """Measure the energy of what the table lacks it of: operators, networks and the overhead.
+    """Measure the energies that the table lacks: of operators, networks and the overhead.
 
     Raises:
         SensorError: there is no sensor, or it cannot be read.
@@ -60,11 +60,11 @@ def measure_missing_memory(
     progress: Progress | None = None,
     queue: LockWait = DEFAULT_WAIT,
 ) -> None:
-    """Measure the peak of memory of the networks that the table lacks it of, each in a process of its own.
+    """Measure the peaks of memory of networks that the table lacks, each in a separate process.
 
     Raises:
-        SensorError: the system does not tell.
-        TableError: as `fill_energy`.
+        SensorError: the system does not report it.
+        TableError: as `measure_missing_energy`.
     """
     jobs = [job for job in _all_jobs(table, [], networks) if job.whole]
     jobs = [job for job in jobs if subject_of(job.line).key not in table.memory]
@@ -83,14 +83,14 @@ def missing_jobs(
     energy: bool,
     memory: bool,
 ) -> list[MeasureJob]:
-    """What the table lacks the time of, or if asked for the energy or, of networks, the memory."""
-    found = []
+    """Return jobs for what the table lacks the time of or, if requested, the energy or (of networks) the memory."""
+    jobs = []
     for job in _all_jobs(table, operators, networks):
         key = subject_of(job.line).key
         lacks = not table.holds(job.line) or (energy and key not in table.energy)
         if lacks or (memory and job.whole and key not in table.memory):
-            found.append(job)
-    return found
+            jobs.append(job)
+    return jobs
 
 
 def _all_jobs(
@@ -120,8 +120,8 @@ def _fill(
         else:
             made.append((job, file))
     further = partial(_further, tell, len(jobs), f"measuring {what} {counted(len(made), 'file')}")
-    for place, outcome in take([file for _, file in made], further):
-        job = made[place][0]
+    for index, outcome in take([file for _, file in made], further):
+        job = made[index][0]
         if isinstance(outcome, Energy):
             table.append_energy(job.line, outcome)
         elif isinstance(outcome, Memory):

@@ -1,4 +1,4 @@
-"""Fill a latency table: export every operator, time the files, store the samples."""
+"""Filling a latency table: export every operator, time the files, store the samples."""
 
 from __future__ import annotations
 
@@ -38,34 +38,34 @@ if TYPE_CHECKING:
 
 OVERHEAD_SHAPE: Shape = (8, 1, 1)
 START_S, LOAD_S = 1.0, 0.02
-"""Roughly how long a measuring process takes to start, and to load an operator's file."""
+"""Seconds, roughly, that a measuring process takes to start, and to load an operator's file."""
 SHOWN = 5
-"""How many failures an error spells out."""
+"""Number of failures that an error spells out."""
 
 
 @dataclass(frozen=True)
 class MeasureJob:
-    """One file to be timed, and what its samples are about."""
+    """File to be timed, and the subject of its samples."""
 
     target: ModelFile
     whole: bool
-    """Whether it is a network as it ships, or an operator as it stands within one."""
+    """True for a network as it ships, False for an operator as it stands within one."""
     line: Mapping[str, Any]
     """The subject as it stands in a table."""
 
 
 Exports = tuple[Exporter, Exporter]
-"""What writes an operator as it stands within a network, and what writes whole networks as they ship."""
+"""Exporter of an operator as it stands within a network, and exporter of whole networks as they ship."""
 
 
 def plan_table(operators: Iterable[tuple[Operator, Shape]], table: LatencyTable) -> list[tuple[Operator, Shape]]:
-    """The operators that the table has no row for, each once, in their order."""
+    """Return the operators that the table has no row for, each once, in their order."""
     missing = {row_key(operator, shape): (operator, shape) for operator, shape in operators}
     return [link for key, link in missing.items() if key not in table.rows]
 
 
 def plan_checks(networks: Iterable[Network], table: LatencyTable) -> list[Network]:
-    """The networks that the table has no check for, each once, in their order."""
+    """Return the networks that the table has no check for, each once, in their order."""
     missing = {check_key(network): network for network in networks}
     return [network for key, network in missing.items() if key not in table.checks]
 
@@ -83,16 +83,15 @@ def build_table(
     progress: Progress | None = None,
     queue: LockWait = DEFAULT_WAIT,
 ) -> LatencyTable:
-    """The table at `path` with a row for every operator, a check for every network and the per-call overhead.
+    """Return the table at `path` with a row for every operator, a check for every network and the per-call overhead.
 
-    What stands there is not measured again, so a run that was killed continues; model files are kept in `artifacts`
+    What it already holds is not measured again, so a run that was killed continues; model files are kept in `artifacts`
     and used again. `export` writes an operator as it stands within a network; `export_network` writes whole networks as
-    they ship, and is `export` itself if left out. Rows and checks are timed together, and
-    with them a reference operator, by which sittings are compared. `progress` is told (work done, work planned, what
-    comes next).
+    they ship, and is `export` itself if left out. Rows and checks are timed together, and with them a reference
+    operator, by which sittings are compared. `progress` is called with (work done, work planned, what comes next).
 
     Raises:
-        HostAway: somebody else measures on this machine, for longer than the queue is waited in.
+        HostAway: somebody else measures on this machine for longer than `queue` allows.
         TableError: the table is damaged or of another set-up, or files could not be made or run; those are listed,
             all others are stored.
     """
@@ -120,13 +119,13 @@ def time_networks(
     progress: Progress | None = None,
     queue: LockWait = DEFAULT_WAIT,
 ) -> list[Measurement]:
-    """Whole networks, timed together as `build_table` times its checks.
+    """Time whole networks together, as `build_table` times its checks.
 
     Raises:
         ExportError: one cannot be made or run.
         HostAway: as `build_table`.
     """
-    found: list[Measurement] = []
+    measurements: list[Measurement] = []
     jobs = [_network_job(network) for network in networks]
     for job, outcome in _timed(jobs, runtime, (export, export), timing, artifacts, progress, queue):
         if isinstance(outcome, str):
@@ -134,8 +133,8 @@ def time_networks(
                 f"{job.target.name} could not be timed: {outcome}", where=runtime.setup.runtime,
                 allowed="Every network must be exported and run", do="Leave the operator or the runtime out",
             )  # fmt: skip
-        found.append(outcome[0])
-    return found
+        measurements.append(outcome[0])
+    return measurements
 
 
 def expected_seconds(
@@ -146,7 +145,7 @@ def expected_seconds(
     export_network: Exporter,
     timing: Timing,
 ) -> float:
-    """About how long measuring will take: the protocol's own time, and files at the pace of the first ones.
+    """Estimate how many seconds measuring will take: the protocol's own time, and files at the pace of the first ones.
 
     A few files are made for that and thrown away.
     """
@@ -171,7 +170,7 @@ def expected_seconds(
 
 
 def _pace(targets: Sequence[ModelFile], suffix: str, export: Exporter, folder: Path) -> float:
-    """Seconds that making one of the files takes, once the exporter is warm."""
+    """Return the seconds that making one of the files takes, once the exporter is warm."""
     begin = seconds = 0.0
     for target in [*targets[:1], *targets[:2]][: 1 + len(targets)]:
         begin = time.perf_counter()
@@ -190,7 +189,7 @@ def _timed(
     progress: Progress | None,
     queue: LockWait,
 ) -> Iterator[tuple[MeasureJob, tuple[Measurement, int] | str]]:
-    """Samples and file size of each job, sitting by sitting, or why there are none."""
+    """Yield samples and file size of each job, or why there are none, sitting by sitting."""
     if not jobs:
         return
     tell = progress or (lambda done, planned, what: None)
@@ -208,8 +207,8 @@ def _timed(
 
     files = [file for _, file in made]
     timed = measure_in_sessions(files, runtime, timing, reference=reference, progress=further, queue=queue)
-    for place, outcome in timed:
-        job, file = made[place]
+    for index, outcome in timed:
+        job, file = made[index]
         yield job, outcome if isinstance(outcome, str) else (outcome, file.stat().st_size)
     tell(2 * len(jobs), 2 * len(jobs), "done")
 
@@ -217,24 +216,24 @@ def _timed(
 def job_files(
     jobs: Sequence[MeasureJob], setup: Setup, suffix: str, exports: Exports, artifacts: Path, tell: Progress
 ) -> list[Path | HwnasError]:
-    """Each job's model file; networks last, since they take longest."""
-    found: dict[int, Path | HwnasError] = {}
+    """Return each job's model file; networks are made last, since they take longest."""
+    made: dict[int, Path | HwnasError] = {}
     for whole, export in zip((False, True), exports, strict=True):
-        places = [place for place, job in enumerate(jobs) if job.whole is whole]
+        indices = [index for index, job in enumerate(jobs) if job.whole is whole]
 
-        def further(done: int, planned: int, what: str, before: int = len(found)) -> None:
+        def further(done: int, planned: int, what: str, before: int = len(made)) -> None:
             tell(before + done, 2 * len(jobs), what)
 
-        targets = [jobs[place].target for place in places]
+        targets = [jobs[index].target for index in indices]
         files = make_files(targets, setup, suffix, export, artifacts, progress=further)
-        found.update(zip(places, files, strict=True))
-    return [found[place] for place in range(len(jobs))]
+        made.update(zip(indices, files, strict=True))
+    return [made[index] for index in range(len(jobs))]
 
 
 def jobs_of(
     table: LatencyTable, operators: Iterable[tuple[Operator, Shape]], networks: Sequence[Network]
 ) -> list[MeasureJob]:
-    """What the table lacks of the overhead, the operators and the networks."""
+    """Return jobs for what the table lacks of the overhead, the operators and the networks."""
     jobs = []
     if table.overhead is None:
         jobs.append(MeasureJob(ModelFile("identity", _identity, OVERHEAD_SHAPE), False, OVERHEAD_LINE))
@@ -253,8 +252,8 @@ def _network_job(network: Network) -> MeasureJob:
 
 
 def _code(operators: Iterable[Operator]) -> str:
-    """The users' files that these operators come from, as they are now: a module that prints the same may compute
-    something else after a change."""
+    """Return the users' files that these operators come from, as they are now: a module that prints the same may
+    compute something else after a change."""
     sources = {source.digest for operator in operators if (source := source_of(type(operator)))}
     return "".join(f" {digest}" for digest in sorted(sources))
 
@@ -266,7 +265,8 @@ def _identity() -> nn.Module:
 
 
 def _reference() -> nn.Module:
-    """Dense, depthwise and pointwise convolutions: the machine's state acts on them as on a network's operators."""
+    """Return dense, depthwise and pointwise convolutions: the machine's state acts on them as on a network's
+    operators."""
     from torch import nn
 
     return nn.Sequential(
@@ -276,11 +276,11 @@ def _reference() -> nn.Module:
 
 
 REFERENCE = MeasureJob(ModelFile("reference", _reference, (32, 28, 28), "whole"), True, {})
-"""What every table is timed with, and no row."""
+"""Reference operator that every table is timed with; it has no row."""
 
 
 def first_line(error: Exception) -> str:
-    """What an error met, in one line."""
+    """Return an error's message in one line."""
     return error.met if isinstance(error, HwnasError) else reason(error)
 
 

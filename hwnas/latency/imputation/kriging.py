@@ -45,25 +45,31 @@ class Kriging:
         coordinates, variance = points.shape[1], max(float(np.mean(values**2)), 1e-8)
         first = np.concatenate([np.full(coordinates, np.log(2.0)), np.log([0.8 * variance, 0.2 * variance])])
         bounds = [(-4.0, 6.0)] * coordinates + [(np.log(variance) - 9.0, np.log(variance) + 4.0)] * 2
-        found = first
+        parameters = first
         for _ in range(ROUNDS):
-            lengths = np.exp(found[:-2])
+            lengths = np.exp(parameters[:-2])
             sample = rng.permutation(len(points))[:SAMPLE]
             places = np.column_stack([sample, _others(points / lengths, sample)])
             near, there = points[places], values[places]
-            found = minimize(
-                _surprise, found, (near, there, first), "L-BFGS-B", jac=True, bounds=bounds, options={"maxiter": 25}
+            parameters = minimize(
+                _surprise,
+                parameters,
+                (near, there, first),
+                "L-BFGS-B",
+                jac=True,
+                bounds=bounds,
+                options={"maxiter": 25},
             ).x
-        lengths = np.exp(found[:-2])
-        signal, noise = np.exp(found[-2:])
+        lengths = np.exp(parameters[:-2])
+        signal, noise = np.exp(parameters[-2:])
         return cls(points / lengths, values, lengths, float(signal), float(noise))
 
     def knowing(self, points: Floats, values: Floats) -> Kriging:
-        """The same process, seen at other points."""
+        """Return the same process, seen at other points."""
         return Kriging(points / self.lengths, values, self.lengths, self.signal, self.noise)
 
     def predict(self, points: Floats) -> tuple[Floats, Floats]:
-        """(points,) means and variances of a value there, noise included."""
+        """Return (points,) means and variances of a value there, noise included."""
         from scipy.spatial import cKDTree
 
         scaled = points / self.lengths
@@ -71,7 +77,7 @@ class Kriging:
         return self._conditioned(scaled, places)
 
     def left_out(self) -> tuple[Floats, Floats]:
-        """The same at the points themselves, each from the others."""
+        """Return the same at the points themselves, each from the others."""
         return self._conditioned(self.points, _others(self.points, np.arange(len(self.points))))
 
     def _conditioned(self, scaled: Floats, places: NDArray[np.intp]) -> tuple[Floats, Floats]:
@@ -81,14 +87,15 @@ class Kriging:
             near = self.points[places[part]]
             within = self.signal * _matern(_distances(near)) + self.noise * np.eye(near.shape[1])
             across = self.signal * _matern(np.linalg.norm(near - scaled[part, None], axis=2))
-            given = np.stack([self.values[places[part]], across], axis=2)
-            solved = np.einsum("pn,pnk->pk", across, np.linalg.solve(within, given))
+            right_hand = np.stack([self.values[places[part]], across], axis=2)
+            solved = np.einsum("pn,pnk->pk", across, np.linalg.solve(within, right_hand))
             means[part], variances[part] = solved[:, 0], self.signal + self.noise - solved[:, 1]
         return means, np.maximum(variances, self.noise)
 
 
 def _others(points: Floats, sample: NDArray[np.intp]) -> NDArray[np.intp]:
-    """(sample, neighbours) the nearest points of each of a sample, itself left out also where points coincide."""
+    """Return (sample, neighbours) the nearest points of each of a sample, itself left out also where points
+    coincide."""
     from scipy.spatial import cKDTree
 
     count = min(NEIGHBOURS, len(points) - 1)
@@ -100,7 +107,7 @@ def _others(points: Floats, sample: NDArray[np.intp]) -> NDArray[np.intp]:
 
 
 def _distances(near: Floats) -> Floats:
-    """(points, neighbours, neighbours)"""
+    """Return (points, neighbours, neighbours) distances."""
     squares = np.sum(near**2, axis=2)
     products = near @ near.transpose(0, 2, 1)
     distances: Floats = np.sqrt(np.maximum(squares[:, :, None] + squares[:, None] - 2 * products, 0.0))
@@ -113,7 +120,7 @@ def _matern(distances: Floats) -> Floats:
 
 
 def _surprise(parameters: Floats, near: Floats, values: Floats, usual: Floats) -> tuple[float, Floats]:
-    """Mean negative log density of the first of some points given the others, with its gradient.
+    """Return the mean negative log density of the first of some points given the others, with its gradient.
 
     `near` is (points, 1 + neighbours, coordinates); parameters are logarithms of lengths, signal and noise. A weak pull
     to the `usual` lengths holds those that the values say nothing about.
@@ -135,7 +142,8 @@ def _surprise(parameters: Floats, near: Floats, values: Floats, usual: Floats) -
 
 
 def _density(covariances: Floats, values: Floats) -> tuple[float, Floats]:
-    """Summed negative log densities, constants left out, and their slopes along each entry of the covariances."""
+    """Return summed negative log densities, constants left out, and their slopes along each entry of the
+    covariances."""
     inverse = np.linalg.inv(covariances)
     solved = np.einsum("pij,pj->pi", inverse, values)
     loss = 0.5 * float(np.sum(solved * values) + np.linalg.slogdet(covariances)[1].sum())

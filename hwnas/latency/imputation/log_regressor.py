@@ -25,7 +25,7 @@ Z90 = 1.6449
 @final
 @dataclass(frozen=True, eq=False)
 class Described:
-    """What is known of each row before it is timed."""
+    """Features of each row that are known before it is timed."""
 
     coordinates: Floats
     """(rows, coordinates) in which rows that are near have like latencies: logarithms of sizes, knobs."""
@@ -94,7 +94,7 @@ class LogRegressor:
         return cls(roofline, scale, kriging, tuple(trees), _by_kind(ratios, rows.kinds))
 
     def predict(self, rows: Described) -> tuple[Floats, Floats]:
-        """(rows,) times, in the unit of those learned from, and relative standard deviations."""
+        """Return (rows,) times, in the unit of those learned from, and relative standard deviations."""
         means, variances = self.kriging.predict(rows.coordinates / self.scale)
         if self.trees:
             table = _table(rows, means, variances)
@@ -116,14 +116,14 @@ class Roofline:
 
     @classmethod
     def fit(cls, rows: Described, ms: Floats) -> Roofline:
-        """The non-negative weights of least squared relative error; the median error in logarithms is then 0."""
+        """Return the non-negative weights of least squared relative error; the median error in logarithms is then 0."""
         from sklearn.linear_model import LinearRegression
 
         unit = float(np.median(ms))
         relative = ms / unit
         tall = np.maximum(rows.work.max(axis=0), 1e-30)
-        kinds, held = np.unique(rows.kinds, return_counts=True)
-        own = kinds[held >= KIND_FROM]
+        kinds, counts = np.unique(rows.kinds, return_counts=True)
+        own = kinds[counts >= KIND_FROM]
         columns = np.hstack([rows.work / tall, *((rows.work / tall) * (rows.kinds == kind)[:, None] for kind in own)])
         regression = LinearRegression(positive=True, fit_intercept=False)
         shared, *others = np.split(regression.fit(columns / relative[:, None], np.ones(len(ms))).coef_, 1 + len(own))
@@ -134,14 +134,14 @@ class Roofline:
         return cls(raw.weights, unit, raw.floor, float(np.median(np.log(ms) - raw.log_ms(rows))))
 
     def log_ms(self, rows: Described) -> Floats:
-        """(rows,) logarithms of the time."""
+        """Return (rows,) logarithms of the time."""
         sums = np.einsum("rq,rq->r", rows.work, self.weights[rows.kinds])
         logs: Floats = np.log(np.maximum(sums, self.floor)) + np.log(self.unit_ms) + self.shift
         return logs
 
 
 def _table(rows: Described, means: Floats, variances: Floats) -> Floats:
-    """What trees split on."""
+    """Return the features that trees split on."""
     work = np.log(np.maximum(rows.work, 1.0))
     return np.column_stack([rows.coordinates, work, rows.hints, rows.kinds, means, np.log(variances)])
 
@@ -158,14 +158,15 @@ def _grow(table: Floats, residuals: Floats, seed: int) -> Any:
 
 
 def _by_kind(ratios: Floats, kinds: Integers) -> Floats:
-    """For each kind, the deviation within which lie as many errors as within a Gaussian's; as conformal as rows go."""
+    """Return for each kind the deviation within which as many errors lie as within a Gaussian's; as conformal as rows
+    go."""
     factors = np.full(int(kinds.max()) + 1, _covering(ratios))
-    for kind, held in zip(*np.unique(kinds, return_counts=True), strict=True):
-        if held >= KIND_FROM:
+    for kind, count in zip(*np.unique(kinds, return_counts=True), strict=True):
+        if count >= KIND_FROM:
             factors[kind] = _covering(ratios[kinds == kind])
     return factors
 
 
 def _covering(ratios: Floats) -> float:
-    place = min(int(np.ceil(COVERED * (len(ratios) + 1))), len(ratios)) - 1
-    return float(np.sort(ratios)[place]) / Z90
+    index = min(int(np.ceil(COVERED * (len(ratios) + 1))), len(ratios)) - 1
+    return float(np.sort(ratios)[index]) / Z90

@@ -48,14 +48,14 @@ class MissingRows:
                 where="the rows to estimate missing ones from",
                 allowed=f"At least {FEWEST_ROWS} rows with positive times", do="Measure more rows, or lint the table",
             )  # fmt: skip
-        kinds = {kind: place for place, kind in enumerate(sorted({operator.kind for operator, _ in links}))}
+        kinds = {kind: index for index, kind in enumerate(sorted({operator.kind for operator, _ in links}))}
         seen = [knob for operator, _ in links for knob in operator.knobs.items()]
         knobs = tuple(sorted({name for name, value in seen if isinstance(value, int | float)}))
         words = tuple(sorted({(name, str(value)) for name, value in seen if not isinstance(value, int | float)}))
         return cls(kinds, knobs, words, LogRegressor.fit(_described(links, kinds, knobs, words), times))
 
     def predict(self, links: Sequence[tuple[Operator, Shape]]) -> tuple[Floats, Floats]:
-        """(links,) times in ms and their relative standard deviations.
+        """Return (links,) times in ms and their relative standard deviations.
 
         Raises:
             TableError: a kind, or the value of a worded knob, of which there is no row to learn from.
@@ -75,10 +75,10 @@ class MissingRows:
 
 
 def tiles(pixels: Floats, columns: Floats, depth: Floats, processors: int = 1) -> tuple[Floats, Floats]:
-    """How a convolution falls into tiles, seen as a matrix product of (pixels, depth) and (depth, columns).
+    """Divide a convolution into tiles, seen as a matrix product of (pixels, depth) and (depth, columns).
 
-    Returns (rows, tiles) multiply-adds with the last tile and the last wave of tiles filled up, and (rows, hints)
-    how many waves, how much of them is padding, and remainders of the sizes. Kernels round to tiles, and tiles to waves
+    Returns (rows, tiles) multiply-adds with the last tile and the last wave of tiles filled up, and (rows, hints) how
+    many waves, how much of them is padding, and remainders of the sizes. Kernels round to tiles, and tiles to waves
     over `processors`: latency has steps there (nn-Meter, Zhang et al. 2021).
     """
     work, hints = [], []
@@ -108,8 +108,8 @@ def _described(
     own = np.array([kinds[operator.kind] for operator, _ in links], dtype=np.intp)
     values = np.array([[float(operator.knobs.get(name) or 0) for name in knobs] for operator, _ in links])
     values = np.sign(values) * np.log1p(np.abs(values))
-    held = [set(_worded(operator)) for operator, _ in links]
-    worded = np.array([[word in mine for word in words] for mine in held], dtype=float).reshape(len(links), -1)
+    word_sets = [set(_worded(operator)) for operator, _ in links]
+    worded = np.array([[word in mine for word in words] for mine in word_sets], dtype=float).reshape(len(links), -1)
     one_hot = np.eye(len(kinds))[own]
     inputs = np.array([np.prod(shape) for _, shape in links], dtype=float)
     area = np.array([np.prod(shape[1:]) for _, shape in links], dtype=float)

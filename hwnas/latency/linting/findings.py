@@ -1,4 +1,4 @@
-"""What lint tells, and what it looks at."""
+"""Findings of lint, and the observations that it checks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong."""
+    """Problem in a table."""
 
     severity: Literal["error", "warning"]
     rule: str
@@ -100,6 +100,6 @@ class Observed:
 
 
 def finding(rule: str, where: str, what: str) -> Finding:
-    """A finding of a rule."""
+    """Return a finding of a rule."""
     kind = RULES[rule]
     return Finding(kind.severity, rule, where, what, kind.why, kind.do)

@@ -1,4 +1,4 @@
-"""What is wrong with a latency table, hwnas's own or a published one, line by line."""
+"""Checks of a latency table, hwnas's own or a published one, line by line."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from hwnas.runtimes.setup import Setup
 from hwnas.words import counted
 
 NOISY = 0.1
-"""A spread above this share of the median, or more than this share of disturbed samples, is told."""
+"""A spread above this share of the median, or more than this share of disturbed samples, is reported."""
 
 
 def lint_tables(paths: Sequence[Path], format: str | None = None) -> list[Finding]:
-    """All findings about tables, and about copies among them, in the order of files and lines.
+    """Return all findings about tables, and about copies among them, in the order of files and lines.
 
     Args:
-        format: the published format of all files; told from each file's content if left out.
+        format: the published format of all files; detected from each file's content if left out.
 
     Raises:
         TableError: a file cannot be read, or is of no known format.
@@ -50,14 +50,14 @@ def lint_tables(paths: Sequence[Path], format: str | None = None) -> list[Findin
             raise empty_table(path)
         text = content.decode(errors="replace")
         name = format or detect(path, text)
-        found, observed = _own(path, content) if name is None else _published(path, name, text)
+        in_table, observed = _own(path, content) if name is None else _published(path, name, text)
         tables.append(observed)
-        findings += sorted([*found, *faster_though_larger(observed)], key=_line)
+        findings += sorted([*in_table, *faster_though_larger(observed)], key=_line)
     return findings + list(copies(tables))
 
 
 def _own(path: Path, content: bytes) -> tuple[list[Finding], list[Observed]]:
-    """Findings in a table of hwnas, line by line, and its rows."""
+    """Return the findings in a table of hwnas, line by line, and its rows."""
     first, *lines = content.split(b"\n")
     table = _Own(path, *_header(path, first))
     for number, line in enumerate(lines, start=2):
@@ -77,7 +77,7 @@ def _own(path: Path, content: bytes) -> tuple[list[Finding], list[Observed]]:
 
 
 def _header(path: Path, line: bytes) -> tuple[list[Finding], Setup | None]:
-    """What is wrong with a table's first line, and its set-up."""
+    """Return the findings in a table's first line, and its set-up."""
     where = f"{path}:1"
     try:
         setup, origin = read_header(line)
@@ -100,7 +100,7 @@ class _Timed:
 
 @dataclass
 class _Own:
-    """A table of hwnas that is read line by line, beyond what is wrong."""
+    """A table of hwnas that is read line by line, beyond its errors."""
 
     path: Path
     findings: list[Finding]
@@ -139,12 +139,13 @@ class _Own:
 
 
 def _outliers(times: Sequence[_Timed], observed: Sequence[Observed]) -> list[Finding]:
-    """Times that the rest of the table contradicts. Of anything observed twice the first observation counts."""
+    """Return findings about times that the rest of the table contradicts. Of anything observed twice the first
+    observation counts."""
     first = {one.subject: one for one in reversed(observed)}
     rows = [one for one in first.values() if one.subject.kind == "row"][::-1]
     wholes = [one for one in first.values() if one.subject.kind == "check"][::-1]
     overheads = [one for one in first.values() if one.subject.kind == "overhead"]
-    places = {one.subject.key: place for place, one in enumerate(rows)}
+    places = {one.subject.key: index for index, one in enumerate(rows)}
     off = outliers(
         [Row(one.about, one.ms, str(one.facts["op"]), one.facts) for one in rows],
         [Whole(f"the {one.about} in line {_line_of(one)}", one.ms, tuple(map(places.get, one.subject.key)))
@@ -156,7 +157,7 @@ def _outliers(times: Sequence[_Timed], observed: Sequence[Observed]) -> list[Fin
 
 
 def _published(path: Path, name: str, text: str) -> tuple[list[Finding], list[Observed]]:
-    """Findings in a published table, and its values."""
+    """Return the findings in a published table, and its values."""
     findings: list[Finding] = []
     observed: list[Observed] = []
     layers: list[str] = []
@@ -179,21 +180,21 @@ def _published(path: Path, name: str, text: str) -> tuple[list[Finding], list[Ob
 
 
 def _noise(where: str, about: str, measurement: Measurement) -> list[Finding]:
-    """What the samples tell of the machine."""
-    found = []
+    """Return the findings about the machine's state during the samples."""
+    findings = []
     if (measurement.spread or 0) > NOISY:
-        found.append(finding("spread", where, f"{about}: the samples spread over {measurement.spread:.0%}"))
+        findings.append(finding("spread", where, f"{about}: the samples spread over {measurement.spread:.0%}"))
     disturbed = measurement.conditions.get("disturbed", 0)
     if isinstance(disturbed, int) and disturbed > NOISY * len(measurement.rounds_ns):
-        found.append(
+        findings.append(
             finding("disturbed", where, f"{about}: {disturbed} of {len(measurement.rounds_ns)} samples are disturbed")
         )
     rounds = measurement.conditions.get(THROTTLED, 0)
     if isinstance(rounds, int) and rounds:
         why = ", ".join(measurement.conditions.get("throttled", ()))
-        said = f"{about}: {rounds} of {len(measurement.rounds_ns)} rounds while the machine was throttled ({why})"
-        found.append(finding("throttled", where, said))
-    return found
+        what = f"{about}: {rounds} of {len(measurement.rounds_ns)} rounds while the machine was throttled ({why})"
+        findings.append(finding("throttled", where, what))
+    return findings
 
 
 def _named(line: Mapping[str, Any], subject: Subject) -> str:
@@ -202,8 +203,8 @@ def _named(line: Mapping[str, Any], subject: Subject) -> str:
     return f"network of {counted(len(line['network']), 'operator')}" if subject.kind == "check" else "overhead"
 
 
-def _line(found: Finding) -> int:
-    return int(found.where.rpartition(":")[2])
+def _line(one: Finding) -> int:
+    return int(one.where.rpartition(":")[2])
 
 
 def _line_of(one: Observed) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 from hwnas.latency.linting.findings import Finding, Observed, finding
 
 UNKNOWN_SPREAD = 0.05
-"""How much faster a larger operator may be where the noise is not known."""
+"""Share by which a larger operator may be faster where the noise is not known."""
 LEAST_SPREAD = 0.01
 GROWING = (
     "kernel", "expand", "in_channels", "out_channels", "features", "hidden", "height", "width", "resolution",
@@ -18,11 +18,12 @@ GROWING = (
 """Knobs and sizes that an operator should not become faster by."""
 DERIVED = frozenset({"out_height", "out_width"})
 FEW = 10
-"""From so many equal values on, single published numbers that agree in two files count as copied."""
+"""Number of equal values from which on single published numbers that agree in two files count as copied."""
 
 
 def faster_though_larger(observed: Sequence[Observed]) -> Iterator[Finding]:
-    """Operators that are equal but for one knob or size, the larger one faster beyond noise than the next smaller."""
+    """Yield findings about operators that are equal but for one knob or size, the larger one faster beyond noise than
+    the next smaller."""
     facts = [_comparable(one.facts) for one in observed]
     for name in GROWING:
         groups: dict[Any, list[Observed]] = defaultdict(list)
@@ -43,14 +44,15 @@ def _falls(name: str, group: list[Observed]) -> Iterator[Finding]:
 
 
 def _noise(one: Observed, other: Observed) -> float:
-    """By what share two times of equal operators may differ."""
+    """Return the share by which two times of equal operators may differ."""
     if one.spread is None or other.spread is None:
         return max(UNKNOWN_SPREAD, one.spread or 0, other.spread or 0)
     return max(LEAST_SPREAD, one.spread + other.spread)
 
 
 def _comparable(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """A square input has one size, and blocks with equal widths at both ends, which have a shortcut, stay apart."""
+    """Return the facts to compare: a square input has one size, and blocks with equal widths at both ends, which have a
+    shortcut, stay apart."""
     known = {name: value for name, value in facts.items() if name not in DERIVED}
     if "height" in known and known["height"] == known.get("width"):
         known["resolution"] = known.pop("height")
@@ -61,7 +63,8 @@ def _comparable(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def copies(tables: Sequence[Sequence[Observed]]) -> Iterator[Finding]:
-    """Samples that stand in two places: of two operators, of two set-ups, or the same observation in two files."""
+    """Yield findings about samples that occur twice: of two operators, of two set-ups, or the same observation in two
+    files."""
     alike: dict[tuple[float, ...], list[tuple[int, Observed]]] = defaultdict(list)
     shared: dict[tuple[int, int], list[Observed]] = defaultdict(list)
     for number, table in enumerate(tables):
@@ -86,7 +89,8 @@ def _same(other: str, table: Sequence[Observed], same: Sequence[Observed]) -> Fi
 
 
 def _single_values(table: Sequence[Observed], other: Sequence[Observed]) -> Iterator[Finding]:
-    """Published tables hold one number a row: only many equal ones tell of a copy."""
+    """Yield a finding if a published table copies another: they hold one number a row, so only many equal ones
+    count."""
     known = {one.subject: one for one in table if len(one.samples) < 2}
     pairs = [(known[one.subject], one) for one in other if len(one.samples) < 2 and one.subject in known]
     same = [one for original, one in pairs if original.ms == one.ms]

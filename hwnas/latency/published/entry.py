@@ -1,4 +1,4 @@
-"""What a published file says, value by value, and what that is in hwnas."""
+"""Values of a published file, and the rows of hwnas that they become."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ class Entry:
     """One value of a published file."""
 
     line: int
-    """Where it stands, counted from 1."""
+    """Line number in the file, counted from 1."""
     key: str
-    """What it is about, as it is written there."""
+    """Subject of the value, as it is written in the file."""
     ms: float
     """Milliseconds a call, which is a whole batch; whatever the file says, negative values included."""
     layer: str
     """The kind of layer, as the format calls it."""
     facts: Mapping[str, Fact] = field(default_factory=dict)
-    """What the key says by name, `height` and `width` of the input among them."""
+    """Facts in the key by name, `height` and `width` of the input among them."""
     links: tuple[Link, ...] = ()
-    """The operators that it is the latency of, exactly."""
+    """Operators whose latency it is, exactly."""
     more: Mapping[str, Any] = field(default_factory=dict)
     """Other numbers of the file about it, such as how often it was timed."""
     absent: bool = False
@@ -52,14 +52,14 @@ class Row:
 
     @property
     def conditions(self) -> dict[str, Any]:
-        """Where it comes from: the published keys, and what else was told of them."""
+        """Source of the row: the published keys, and other numbers given for them."""
         more = {part.key: {name: v for name, v in part.more.items() if _is_finite(v)} for part in self.parts}
-        told = {key: values for key, values in more.items() if values}
-        return {"published": [part.key for part in self.parts], **({"told": told} if told else {})}
+        numbers = {key: values for key, values in more.items() if values}
+        return {"published": [part.key for part in self.parts], **({"told": numbers} if numbers else {})}
 
 
 def unreadable(where: str, met: str) -> TableError:
-    """The error about a published file that cannot be understood."""
+    """Return the error about a published file that cannot be understood."""
     return TableError(
         met, where=where, allowed="docs/tables.md describes the published formats that are read",
         do="Check the file and its format (--format)",
@@ -67,13 +67,13 @@ def unreadable(where: str, met: str) -> TableError:
 
 
 def is_duration(ms: float) -> bool:
-    """Whether a number can be a latency."""
+    """Return whether a number can be a latency."""
     return SHORTEST_NS <= ms * 1e6 <= LONGEST_NS
 
 
 @contextmanager
 def refusing_odd(where: str) -> Iterator[None]:
-    """Turn what a reader did not foresee in a published file into the error about it.
+    """Turn errors that a reader did not foresee in a published file into the error about it.
 
     Raises:
         TableError: a value is out of every range, of another kind, or nested too deeply.

@@ -28,7 +28,7 @@ Sizes = Mapping[str, Any]
 
 
 def read(path: str, text: str) -> list[Entry]:
-    """The entries of a file.
+    """Return the entries of a file.
 
     Raises:
         TableError: a line is not of this form.
@@ -53,7 +53,7 @@ def _entry(path: str, number: int, line: str) -> Entry:
 
 
 def _sizes(kind: str, shapes: Sequence[Sequence[int]], arguments: Mapping[str, int]) -> dict[str, Fact]:
-    """Sizes by name, as far as the record is a layer of a known kind; else its shapes as they are."""
+    """Return sizes by name, as far as the record is a layer of a known kind; else its shapes as they are."""
     first = shapes[0] if shapes else []
     if kind in CONVOLUTIONS and len(shapes) > 1 and len(first) == len(shapes[1]) == 4:
         out, kernel, width, each = shapes[1]
@@ -78,7 +78,7 @@ def _links(facts: Mapping[str, Fact]) -> Iterator[Link]:
 
 
 def usual(entries: Sequence[Entry]) -> list[Entry]:
-    """Equal records as one, with their mean."""
+    """Merge equal records into one, with their mean."""
     alike: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
         alike[entry.key].append(entry)
@@ -86,7 +86,7 @@ def usual(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def compose(entries: Sequence[Entry]) -> Iterator[Row]:
-    """Blocks and classifiers that can be put together from convolutions, additions, pooling and linear layers."""
+    """Yield blocks and classifiers that can be put together from convolutions, additions, pooling and linear layers."""
     layers = _Layers(entries)
     for entry in layers.relu:
         if entry.key.replace("ConvRelu", "Conv") not in layers.keys and entry.links:
@@ -124,7 +124,7 @@ class _Layers:
 
 
 def _blocks(layers: _Layers, depth: Entry) -> Iterator[Row]:
-    """Inverted residual blocks around a depthwise convolution, of whole and half expansions."""
+    """Yield inverted residual blocks around a depthwise convolution, of whole and half expansions."""
     sizes: Sizes = depth.facts
     hidden, stride = sizes["in_channels"], sizes["stride"]
     after = (-(-sizes["height"] // stride), -(-sizes["width"] // stride))

@@ -1,4 +1,4 @@
-"""The published formats: what each is read by, whose it is, and what its set-up is if nobody says otherwise."""
+"""Published formats: the reader of each, its source, and its set-up by default."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ UNKNOWN = "not told"
 
 @dataclass(frozen=True)
 class Format:
-    """How files of one kind are read."""
+    """Rules for reading files of one format."""
 
     read: Callable[[str, str], list[Entry]]
     """(path, text) -> entries."""
     source: str
     licence: str = UNKNOWN
     setup: Mapping[str, Any] = field(default_factory=dict)
-    """What is known of the set-up of the files that were published in it."""
+    """Known fields of the set-up of the files that were published in it."""
     compose: Callable[[Sequence[Entry]], Iterator[Row]] = lambda entries: iter(())
-    """Rows of several entries each."""
+    """Function that gives rows of several entries each."""
     usual: Callable[[Sequence[Entry]], list[Entry]] = list
-    """Entries about the same thing as one."""
+    """Function that merges entries about the same thing."""
     rows: bool = True
-    """Whether entries are mapped to operators; others are for linting."""
+    """True if entries are mapped to operators; other formats are for linting."""
 
 
 FORMATS: Mapping[str, Format] = {
@@ -61,7 +61,7 @@ FORMATS: Mapping[str, Format] = {
 
 
 def named(name: str) -> Format:
-    """A format by its name.
+    """Return a format by its name.
 
     Raises:
         ConfigError: there is none of this name.
@@ -74,7 +74,7 @@ def named(name: str) -> Format:
 
 
 def bytes_of(path: Path) -> bytes:
-    """The content of a file, gzip or not.
+    """Return the content of a file, gzip or not.
 
     Raises:
         TableError: it cannot be read.
@@ -87,7 +87,7 @@ def bytes_of(path: Path) -> bytes:
 
 
 def detect(path: Path, text: str) -> str | None:
-    """The name of the format, or None for a table of hwnas.
+    """Return the name of the format, or None for a table of hwnas.
 
     Raises:
         TableError: it is neither.
@@ -112,7 +112,7 @@ def detect(path: Path, text: str) -> str | None:
 
 
 def read_entries(path: Path, name: str) -> list[Entry]:
-    """What a file of a published format says; bytes that are no text become question marks.
+    """Read the entries of a file of a published format; bytes that are no text become question marks.
 
     Raises:
         TableError: it cannot be read.
@@ -122,7 +122,7 @@ def read_entries(path: Path, name: str) -> list[Entry]:
 
 
 def entries_in(path: Path, name: str, text: str) -> list[Entry]:
-    """The same of a file's text.
+    """Read the entries in a file's text.
 
     Raises:
         TableError: it cannot be understood.

@@ -1,4 +1,4 @@
-"""Published tables become tables of hwnas: rows of one sample each, with source and licence."""
+"""Converting published tables to tables of hwnas: rows of one sample each, with source and licence."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from hwnas.runtimes.setup import Setup
 from hwnas.words import counted
 
 SHOWN = 5
-"""How many examples a message spells out."""
+"""Number of examples that a message spells out."""
 
 
 @dataclass(frozen=True)
 class Imported:
-    """What came of an import."""
+    """Result of an import."""
 
     table: LatencyTable
     notices: tuple[str, ...]
-    """What did not become a row, with counts."""
+    """Notices about values that did not become rows, with counts."""
 
 
 def import_tables(
@@ -68,9 +68,9 @@ def import_tables(
         usual = kind.usual(entries)
         mine = [entry for entry in usual if entry.facts.get("batch", valid.batch) == valid.batch]
         with refusing_odd(", ".join(map(str, paths))):
-            found = [row for row in (*_alone(mine), *kind.compose(mine)) if is_duration(row.ms)]
-        unlike += sum(rows.setdefault(row_key(*row.link), row).ms != row.ms for row in found)
-        used = {id(part) for row in found for part in row.parts}
+            mapped = [row for row in (*_alone(mine), *kind.compose(mine)) if is_duration(row.ms)]
+        unlike += sum(rows.setdefault(row_key(*row.link), row).ms != row.ms for row in mapped)
+        used = {id(part) for row in mapped for part in row.parts}
         layers.update(entry.layer for entry in usual)
         unused.update(entry.layer for entry in usual if id(entry) not in used)
     if not rows:
@@ -105,19 +105,19 @@ def _line(row: Row) -> bytes:
 
 
 def _known(files: Mapping[Path, list[Entry]], *, drop_bad: bool) -> tuple[dict[Path, list[Entry]], list[str]]:
-    """The entries that are durations, and what to say of the others.
+    """Return the entries that are durations, and notices about the others.
 
     Raises:
         TableError: there are values that are no durations, and they are not to be dropped.
     """
-    told = {path: [entry for entry in entries if not entry.absent] for path, entries in files.items()}
+    present = {path: [entry for entry in entries if not entry.absent] for path, entries in files.items()}
     bad = [
         f"{path}:{entry.line}: {entry.key}: {entry.ms:g} ms"
-        for path, entries in told.items()
+        for path, entries in present.items()
         for entry in entries
         if not is_duration(entry.ms)
     ]
-    absent = sum(map(len, files.values())) - sum(map(len, told.values()))
+    absent = sum(map(len, files.values())) - sum(map(len, present.values()))
     notices = [f"{absent:,} values are marked as having no result"] if absent else []
     if bad and not drop_bad:
         raise TableError(
@@ -127,10 +127,10 @@ def _known(files: Mapping[Path, list[Entry]], *, drop_bad: bool) -> tuple[dict[P
         )  # fmt: skip
     if bad:
         notices.append(f"{len(bad)} values are no durations and are left out: {'; '.join(bad)}")
-    return {path: [entry for entry in entries if is_duration(entry.ms)] for path, entries in told.items()}, notices
+    return {path: [entry for entry in entries if is_duration(entry.ms)] for path, entries in present.items()}, notices
 
 
 def _counted(layers: Counter[str]) -> str:
-    found = layers.most_common()
-    more = f", and {len(found) - SHOWN} kinds more" if len(found) > SHOWN else ""
-    return ", ".join(f"{count:,} {layer}" for layer, count in found[:SHOWN]) + more
+    ranked = layers.most_common()
+    more = f", and {len(ranked) - SHOWN} kinds more" if len(ranked) > SHOWN else ""
+    return ", ".join(f"{count:,} {layer}" for layer, count in ranked[:SHOWN]) + more

@@ -29,7 +29,7 @@ _ENDS = {"input", "output"}
 
 
 def read(path: str, text: str, *, ofa: bool) -> list[Entry]:
-    """The entries of a file, lines included.
+    """Return the entries of a file, lines included.
 
     Raises:
         TableError: it is no YAML of keys with means.
@@ -50,21 +50,21 @@ def _entry(path: str, key: yaml.Node, value: yaml.Node, *, ofa: bool) -> Entry:
     if isinstance(value, yaml.MappingNode):
         numbers = {str(name.value): number for name, number in value.value}
     try:
-        told = {
+        values = {
             name: float(number.value.replace(".", "", 1) if number.value[-3:] in ("nan", "inf") else number.value)
             for name, number in numbers.items()
         }
-        ms = told.pop("mean")
+        ms = values.pop("mean")
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise unreadable(f"{path}:{line}", f"`{key.value}` has no mean ({reason(error)})") from error
     facts = facts_of(str(key.value))
     layer = str(facts.get("layer", key.value))
-    entry = Entry(line, str(key.value), ms, layer, facts, more=told)
+    entry = Entry(line, str(key.value), ms, layer, facts, more=values)
     return replace(entry, links=tuple(_links(facts, ofa=ofa)))
 
 
 def facts_of(key: str) -> dict[str, Fact]:
-    """What a key says; nothing if it is not of this form."""
+    """Return the facts in a key; none if it is not of this form."""
     matched = KEY.fullmatch(key)
     if matched is None:
         return {}
@@ -79,22 +79,22 @@ def facts_of(key: str) -> dict[str, Fact]:
 
 
 def _end(name: str, sizes: Sequence[int]) -> dict[str, Fact]:
-    """Sizes of the input or the output: height, width and channels, or channels alone."""
+    """Return sizes of the input or the output: height, width and channels, or channels alone."""
     space, side = ("", "in_") if name == "input" else ("out_", "out_")
     names = (f"{space}height", f"{space}width", f"{side}channels")
     return dict(zip(names[-len(sizes) :] if len(sizes) in (1, 3) else (), sizes, strict=False))
 
 
 def _links(facts: Mapping[str, Fact], *, ofa: bool) -> Iterator[Link]:
-    """The operator that an entry alone is the latency of, if there is one."""
+    """Yield the operator whose latency an entry is on its own, if there is one."""
     act, sizes = _activation(ofa=ofa), {name: v for name, v in facts.items() if isinstance(v, int)}
-    layer, asked = facts.get("layer"), _asked(facts)
-    if layer in ("Conv", "Conv_1") and asked == _ENDS and _spatial(sizes):
+    layer, fields = facts.get("layer"), _asked(facts)
+    if layer in ("Conv", "Conv_1") and fields == _ENDS and _spatial(sizes):
         stride = _stride(sizes)
         if stride is not None and (layer == "Conv" or stride == 1):
             kernel = 3 if layer == "Conv" else 1
             yield Conv(sizes["in_channels"], sizes["out_channels"], kernel, stride, act), _shape(sizes)
-    elif layer == "expanded_conv" and asked == _FIELDS[layer] | ({"se", "hs"} if ofa else set()) and _spatial(sizes):
+    elif layer == "expanded_conv" and fields == _FIELDS[layer] | ({"se", "hs"} if ofa else set()) and _spatial(sizes):
         block = _block(sizes, ofa=ofa)
         if block is not None:
             yield block, _shape(sizes)
@@ -103,7 +103,7 @@ def _links(facts: Mapping[str, Fact], *, ofa: bool) -> Iterator[Link]:
 
 
 def _block(sizes: Mapping[str, int], *, ofa: bool) -> MBConv | None:
-    """An inverted residual block, if hwnas's of these sizes has that hidden width, stride and shortcut."""
+    """Return an inverted residual block, if hwnas's of these sizes has that hidden width, stride and shortcut."""
     channels, out = sizes["in_channels"], sizes["out_channels"]
     hidden = sizes["expand"] if ofa else sizes["expand"] * channels
     ratio = hidden / channels
@@ -117,13 +117,13 @@ def _block(sizes: Mapping[str, int], *, ofa: bool) -> MBConv | None:
 
 
 def heads(sizes: Mapping[str, int], act: str) -> Iterator[Link]:
-    """A classifier of pooling and one linear layer; its activation is not used, so the default's name fits too."""
+    """Yield classifiers of pooling and one linear layer; its activation is not used, so the default's name fits too."""
     for name in dict.fromkeys((act, "relu")):
         yield Classifier(sizes["in_channels"], sizes["out_channels"], activation=name), _shape(sizes)
 
 
 def compose(entries: Sequence[Entry], *, ofa: bool) -> Iterator[Row]:
-    """The classifiers that can be put together: 1x1 convolution, pooling, hidden layer, linear layer."""
+    """Yield the classifiers that can be put together: 1x1 convolution, pooling, hidden layer, linear layer."""
     act = _activation(ofa=ofa)
     by_layer: dict[str, list[Entry]] = {}
     for entry in entries:
@@ -149,7 +149,7 @@ def compose(entries: Sequence[Entry], *, ofa: bool) -> Iterator[Row]:
 
 
 def _head(first: Entry, parts: tuple[Entry, ...], act: str, *, classes: Entry, hidden: Entry | None = None) -> Row:
-    """A classifier that begins with `first`, a 1x1 convolution or the pooling."""
+    """Return a classifier that begins with `first`, a 1x1 convolution or the pooling."""
     features = _sizes(first)["out_channels"] if first.layer == "Conv_1" else 0
     wide = _sizes(hidden)["out_channels"] if hidden is not None else 0
     sizes = _sizes(first)
@@ -159,7 +159,7 @@ def _head(first: Entry, parts: tuple[Entry, ...], act: str, *, classes: Entry, h
 
 
 def _into(entries: Sequence[Entry], before: Entry) -> Iterator[Entry]:
-    """Those whose input is the output of the entry before."""
+    """Yield the entries whose input is the output of the entry before."""
     return (entry for entry in entries if _follows(before, entry))
 
 
@@ -178,7 +178,7 @@ def _activation(*, ofa: bool) -> str:
 
 
 def _asked(facts: Mapping[str, Fact]) -> set[str]:
-    """The fields of a key."""
+    """Return the fields of a key."""
     derived = {"layer", "height", "width", "in_channels", "out_height", "out_width", "out_channels"}
     ends = {"input"} if "in_channels" in facts else set()
     return (facts.keys() - derived) | ends | ({"output"} if "out_channels" in facts else set())
@@ -201,7 +201,7 @@ def _shape(sizes: Mapping[str, int]) -> Shape:
 
 
 def _stride(sizes: Mapping[str, int], among: Sequence[int] = (1, 2)) -> int | None:
-    """The stride that turns the input's size into the output's, rounded up as padded convolutions do."""
+    """Return the stride that turns the input's size into the output's, rounded up as padded convolutions do."""
     for stride in among:
         if all(-(-sizes[name] // stride) == sizes[f"out_{name}"] for name in ("height", "width")):
             return stride

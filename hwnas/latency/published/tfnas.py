@@ -17,20 +17,20 @@ NAMES = ("resolution", "in_channels", "se", "out_channels", "kernel", "stride")
 
 
 def read(path: str, text: str) -> list[Entry]:
-    """The entries of a file; of a key that stands there twice both.
+    """Return the entries of a file, both of a key that occurs twice.
 
     Raises:
         TableError: it is no JSON of this form.
     """
     try:
-        pairs = json.loads(text, object_pairs_hook=lambda found: found)
-        entries, place, line, counted = [], 0, 1, 0
+        pairs = json.loads(text, object_pairs_hook=lambda items: items)
+        entries, position, line, counted = [], 0, 1, 0
         for key, value in pairs:
-            place = text.index(json.dumps(key), place)
+            position = text.index(json.dumps(key), position)
             inner = value if isinstance(value, list) else [("", value)]
             for name, ms in inner:
-                place = text.index(f'"{name}"', place) if name else place
-                line, counted = line + text.count("\n", counted, place), place
+                position = text.index(f'"{name}"', position) if name else position
+                line, counted = line + text.count("\n", counted, position), position
                 entries.append(_entry(line, key, name, ms))
     except (AttributeError, TypeError, ValueError) as error:
         raise unreadable(path, f"this is no JSON of blocks with times ({reason(error)})") from error

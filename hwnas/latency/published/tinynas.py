@@ -19,7 +19,7 @@ NO_RESULT = -1.0
 
 
 def read(path: str, text: str) -> list[Entry]:
-    """The entries of a file.
+    """Return the entries of a file.
 
     Raises:
         TableError: a line is not of this form.

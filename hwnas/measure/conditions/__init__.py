@@ -1,1 +1,1 @@
-"""What a machine is and does while it is timed: cores, clocks, heat, throttling, memory. Board side, no torch."""
+"""State of a machine while it is timed: cores, clocks, heat, throttling, memory. Board side, no torch."""

@@ -1,4 +1,4 @@
-"""Which cores a machine has, and keeping a process to some of them. Board side: Python 3.9 syntax, no torch."""
+"""Cores of a machine, and keeping a process to some of them. Board side: Python 3.9 syntax, no torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CPUS = "sys/devices/system/cpu"
 ALIKE = 1.1
 """Cores whose speeds differ by less are one cluster: x86 lets some of equal cores clock a little higher."""
 NAMES = {1: ("all",), 2: ("little", "big"), 3: ("little", "middle", "big")}
-"""What the clusters are called, from the slowest to the fastest."""
+"""Names of the clusters, from the slowest to the fastest."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class Cluster:
     capacity: float | None = None
     """The kernel's figure for the work that a core does, 1024 for the fastest."""
     part: str = ""
-    """Who made it and which core it is, as the processor tells (MIDR): `0x41/0xd0b`."""
+    """Implementer and part of the core, as the processor reports them (MIDR): `0x41/0xd0b`."""
 
 
 def clusters(tree: Tree) -> list[Cluster]:
-    """The machine's cores by kind, slowest first. Cores are told apart by the kernel's `cpu_capacity`, by their highest
-    clock and by what they say they are."""
+    """Return the machine's cores by kind, slowest first. Cores are distinguished by the kernel's `cpu_capacity`, by
+    their highest clock and by the part that they report."""
     parts = _parts(tree)
     groups: list[tuple[tuple[float, float], list[int]]] = []
     cores = sorted((_speed(tree, cpu), parts.get(cpu, ""), cpu) for cpu in _present(tree))
@@ -53,7 +53,7 @@ def clusters(tree: Tree) -> list[Cluster]:
 
 
 def cores_named(cores: str, tree: Tree) -> list[int]:
-    """The processors that `big`, `little` or `0,1` stands for on this machine.
+    """Return the processors that `big`, `little` or `0,1` stands for on this machine.
 
     Raises:
         ConfigError: there is no such cluster or processor here.
@@ -77,7 +77,7 @@ def cores_named(cores: str, tree: Tree) -> list[int]:
 
 
 def chosen(cores: str, threads: int, pin: bool, tree: Tree) -> list[int]:
-    """The processors that a process with so many threads is kept to; none where it may use all.
+    """Return the processors that a process with `threads` threads is kept to; none where it may use all.
 
     With `pin` they are as many as there are threads, the last ones of those that it may use.
 
@@ -98,7 +98,7 @@ def chosen(cores: str, threads: int, pin: bool, tree: Tree) -> list[int]:
 
 @contextmanager
 def kept_to(cpus: Sequence[int], *, surely: bool) -> Iterator[list[int]]:
-    """Keep this process to these processors; gives those that it is kept to, none where the system does not let it.
+    """Keep this process to these processors; yield those that it is kept to, none where the system refuses.
 
     Raises:
         ConfigError: it must be so `surely`, and the system refuses.
@@ -133,14 +133,14 @@ def _present(tree: Tree) -> list[int]:
 
 
 def _usable(tree: Tree) -> list[int]:
-    """The processors that this process may use; of a recorded machine, all."""
+    """Return the processors that this process may use; of a recorded machine, all."""
     if tree != Tree():
         return _present(tree)
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
 def _speed(tree: Tree, cpu: int) -> tuple[float, float]:
-    """Capacity and highest clock in MHz, 0 where the system does not tell."""
+    """Return capacity and highest clock in MHz, 0 where the system does not report them."""
     khz = tree.number(f"{CPUS}/cpu{cpu}/cpufreq/cpuinfo_max_freq") or 0.0
     return tree.number(f"{CPUS}/cpu{cpu}/cpu_capacity") or 0.0, khz / 1e3
 
@@ -150,13 +150,13 @@ def _alike(slower: tuple[float, float], faster: tuple[float, float]) -> bool:
 
 
 def _parts(tree: Tree) -> dict[int, str]:
-    """Implementer and part of each ARM core."""
-    found: dict[int, str] = {}
+    """Return implementer and part of each ARM core."""
+    parts: dict[int, str] = {}
     for block in re.split(r"\n\s*\n", tree.text("proc/cpuinfo")):
-        told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in block.splitlines())}
-        if "CPU part" in told and told.get("processor", "").isdigit():
-            found[int(told["processor"])] = f"{told.get('CPU implementer', '?')}/{told['CPU part']}"
-    return found
+        fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in block.splitlines())}
+        if "CPU part" in fields and fields.get("processor", "").isdigit():
+            parts[int(fields["processor"])] = f"{fields.get('CPU implementer', '?')}/{fields['CPU part']}"
+    return parts
 
 
 def _short(cpus: Sequence[int]) -> str:

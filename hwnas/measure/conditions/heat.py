@@ -1,4 +1,4 @@
-"""How warm the processor is, and waiting until it has cooled down. Board side: Python 3.9 syntax, no torch."""
+"""Temperature of the processor, and waiting until it has cooled down. Board side: Python 3.9 syntax, no torch."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from hwnas.errors import ConfigError
 from hwnas.measure.conditions.tree import Tree
 
 PROCESSOR = re.compile(r"cpu|soc|pkg|core|big|little|mid|tctl|tdie|cluster|acpitz", re.IGNORECASE)
-"""Sensors that tell the processor's temperature, of the names that kernels give them."""
+"""Names that kernels give to sensors of the processor's temperature."""
 LEAST, MOST = -40.0, 150.0
-"""Outside of it a sensor says that it has nothing to say."""
+"""Range in °C outside of which a sensor's value means that it has none."""
 
 
 def temperatures(tree: Tree) -> dict[str, float]:
-    """°C by the sensor's name: thermal zones, and where there are none, those of hwmon."""
-    found: dict[str, float] = {}
+    """Return °C by the sensor's name: thermal zones, and where there are none, those of hwmon."""
+    readings: dict[str, float] = {}
     for zone in tree.places("sys/class/thermal/thermal_zone*"):
-        _note(found, tree.text(f"{zone}/type") or zone, tree.number(f"{zone}/temp"))
-    if not found:
+        _note(readings, tree.text(f"{zone}/type") or zone, tree.number(f"{zone}/temp"))
+    if not readings:
         for chip in tree.places("sys/class/hwmon/hwmon*"):
             for sensor in tree.places(f"{chip}/temp*_input"):
                 label = tree.text(f"{sensor[: -len('_input')]}_label")
-                _note(found, f"{tree.text(f'{chip}/name')} {label}".strip(), tree.number(sensor))
-    return found
+                _note(readings, f"{tree.text(f'{chip}/name')} {label}".strip(), tree.number(sensor))
+    return readings
 
 
 def celsius(tree: Tree) -> float | None:
-    """The processor's temperature: the highest of its sensors, or of all if none is known as its own."""
-    found = temperatures(tree)
-    own = [degrees for name, degrees in found.items() if PROCESSOR.search(name)]
-    return max(own or found.values(), default=None)
+    """Return the processor's temperature: the highest of its sensors, or of all if none is known as its own."""
+    readings = temperatures(tree)
+    own = [degrees for name, degrees in readings.items() if PROCESSOR.search(name)]
+    return max(own or readings.values(), default=None)
 
 
 @dataclass
 class Gate:
-    """Waits while the processor is too warm: from above `pause_above_c` until it is below `resume_below_c`.
+    """Gate that waits while the processor is too warm: from above `pause_above_c` until it is below `resume_below_c`.
 
-    It waits `pause_seconds` in all. Then it stays open, and says that it is warm.
+    It waits `pause_seconds` in all. Then it stays open, and reports that it is warm.
     """
 
     pause_above_c: float | None
@@ -61,14 +61,14 @@ class Gate:
             )  # fmt: skip
 
     def wait(self) -> str:
-        """Wait as long as it must be; why it is too warm still, empty if it is not."""
+        """Wait as long as needed, and return why it is still too warm; empty if it is not."""
         if self.pause_above_c is None or not self._above(self.pause_above_c):
             return ""
         self.wait_while(lambda: self._above(self.resume_below_c))
         return f"above {self.pause_above_c:g} °C" if self._above(self.pause_above_c) else ""
 
     def wait_while(self, so: Callable[[], bool]) -> None:
-        """Wait while something is so and there is patience left."""
+        """Wait while `so` returns true and there is patience left."""
         while self._left_s > 0 and so():
             self.sleep(self.every_s)
             self._left_s -= self.every_s
@@ -78,6 +78,6 @@ class Gate:
         return now is not None and now > degrees
 
 
-def _note(found: dict[str, float], name: str, thousandths: float | None) -> None:
+def _note(readings: dict[str, float], name: str, thousandths: float | None) -> None:
     if thousandths is not None and LEAST < thousandths / 1e3 < MOST:
-        found[name] = max(found.get(name, -math.inf), thousandths / 1e3)
+        readings[name] = max(readings.get(name, -math.inf), thousandths / 1e3)

@@ -1,4 +1,4 @@
-"""What a machine is, and its load, clock and memory at a moment. Board side: Python 3.9 syntax, no torch."""
+"""Facts about a machine, and its load, clock and memory at a moment. Board side: Python 3.9 syntax, no torch."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ MODELS = ("proc/device-tree/model", "sys/firmware/devicetree/base/model", "sys/c
 
 
 def machine_facts(tree: Tree) -> dict[str, Any]:
-    """Model, kernel, memory and cores: what does not change while it is timed. What the system does not tell is left
-    out."""
+    """Return model, kernel, memory and cores: facts that do not change while it is timed. What the system does not
+    report is left out."""
     memory = _memory_mb(tree)
     facts = {
         "model": device_model(tree),
@@ -41,17 +41,17 @@ def machine_facts(tree: Tree) -> dict[str, Any]:
 
 
 def device_model(tree: Tree) -> str:
-    """The board's own name, from the device tree, DMI or Android's properties; empty where none tells."""
+    """Return the board's own name, from the device tree, DMI or Android's properties; empty where none has it."""
     for path in MODELS:
-        if told := tree.text(path):
-            return told
+        if model := tree.text(path):
+            return model
     android = {key: value for key, _, value in (line.partition("=") for line in _properties(tree))}
     return " ".join(filter(None, (android.get(f"ro.product.{name}", "") for name in ("manufacturer", "model"))))
 
 
 def machine_state(tree: Tree | None = None, cpus: Sequence[int] = ()) -> State:
-    """Load, stolen time, clock, governor, temperature and memory now, of these processors or of the first one; None
-    where the system does not tell."""
+    """Return load, stolen time, clock, governor, temperature and memory now, of these processors or of the first one;
+    None where the system does not report them."""
     tree = tree or Tree()
     stat = tree.text("proc/stat").split("\n", 1)[0].split()
     load = tree.text("proc/loadavg").split()
@@ -69,30 +69,30 @@ def machine_state(tree: Tree | None = None, cpus: Sequence[int] = ()) -> State:
 
 
 def clock_mhz(tree: Tree, cpus: Sequence[int] = ()) -> float | None:
-    """The clock of these processors, the slowest one's, or of the first one."""
-    told = [tree.number(f"{CPUS}/cpu{cpu}/cpufreq/scaling_cur_freq") for cpu in cpus or (0,)]
-    return min((khz / 1e3 for khz in told if khz), default=None)
+    """Return the clock of these processors, the slowest one's, or of the first one."""
+    clocks_khz = [tree.number(f"{CPUS}/cpu{cpu}/cpufreq/scaling_cur_freq") for cpu in cpus or (0,)]
+    return min((khz / 1e3 for khz in clocks_khz if khz), default=None)
 
 
 def governor(tree: Tree, cpus: Sequence[int] = ()) -> str | None:
-    """What sets the clock of these processors, such as `performance`; several, where they differ, with a `+`."""
-    told = [tree.text(f"{CPUS}/cpu{cpu}/cpufreq/scaling_governor") for cpu in cpus or (0,)]
-    return "+".join(dict.fromkeys(filter(None, told))) or None
+    """Return what sets the clock of these processors, such as `performance`; several, where they differ, with a `+`."""
+    governors = [tree.text(f"{CPUS}/cpu{cpu}/cpufreq/scaling_governor") for cpu in cpus or (0,)]
+    return "+".join(dict.fromkeys(filter(None, governors))) or None
 
 
 def _memory_mb(tree: Tree) -> dict[str, float]:
-    """/proc/meminfo in MB, of 1,000,000 bytes."""
-    found: dict[str, float] = {}
+    """Return /proc/meminfo in MB, of 1,000,000 bytes."""
+    sizes_mb: dict[str, float] = {}
     for line in tree.text("proc/meminfo").splitlines():
         name, _, rest = line.partition(":")
         words = rest.split()
         if words and words[0].isdigit():
-            found[name] = round(int(words[0]) * 1024 / 1e6, 1)
-    return found
+            sizes_mb[name] = round(int(words[0]) * 1024 / 1e6, 1)
+    return sizes_mb
 
 
 def _properties(tree: Tree) -> list[str]:
-    """Android's properties: `getprop` here, its file on a recorded machine."""
+    """Return Android's properties: `getprop` here, its file on a recorded machine."""
     if tree != Tree() or not os.path.exists("/system/bin/getprop"):
         return tree.text("system/build.prop").splitlines()
     names = ("ro.product.manufacturer", "ro.product.model")

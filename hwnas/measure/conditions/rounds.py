@@ -1,5 +1,5 @@
-"""What is looked at around each round of samples: heat, throttling, the clock. Board side: Python 3.9 syntax, no
-torch."""
+"""Observation of the machine around each round of samples: heat, throttling, the clock. Board side: Python 3.9 syntax,
+no torch."""
 
 from __future__ import annotations
 
@@ -18,16 +18,19 @@ State = dict[str, Any]
 
 
 PAIRED = ("load", "cpu_mhz", "governor", "celsius", "memory_free_mb", "swap_used_mb")
-"""What stands in the conditions as a pair, before and after."""
+"""Conditions that are stored as a pair, before and after."""
 
 
 def conditions_between(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    """Machine state before and after as pairs, stolen time as a difference (1/100 s that the host gave to others)."""
-    found: dict[str, Any] = {name: [before[name], after.get(name)] for name in PAIRED if before.get(name) is not None}
+    """Return machine state before and after as pairs, stolen time as a difference (1/100 s that the host gave to
+    others)."""
+    conditions: dict[str, Any] = {
+        name: [before[name], after.get(name)] for name in PAIRED if before.get(name) is not None
+    }
     if before.get("steal_ticks") is not None and after.get("steal_ticks") is not None:
-        found["steal_ticks"] = after["steal_ticks"] - before["steal_ticks"]
+        conditions["steal_ticks"] = after["steal_ticks"] - before["steal_ticks"]
     at = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    return {"at": at, **found, "python": platform.python_version(), "os": platform.platform()}
+    return {"at": at, **conditions, "python": platform.python_version(), "os": platform.platform()}
 
 
 class RoundWatch(Protocol):
@@ -35,46 +38,46 @@ class RoundWatch(Protocol):
 
     @property
     def told(self) -> bool:
-        """Whether the machine tells of throttling or heat at all."""
+        """True if the machine reports throttling or heat at all."""
 
     def state(self) -> State:
-        """The machine now; None for what it does not tell."""
+        """Return the machine's state now; None for what it does not report."""
 
     def begin(self) -> None:
-        """Called before a round; it may wait until the machine has cooled down."""
+        """Prepare for a round; this may wait until the machine has cooled down."""
 
     def end(self) -> list[str]:
-        """Called after it: why the machine was slowed down meanwhile; empty if it was not."""
+        """Return, after a round, why the machine was slowed down meanwhile; empty if it was not."""
 
     def mhz(self) -> float | None:
-        """The clock now."""
+        """Return the clock now."""
 
     def facts(self) -> dict[str, Any]:
-        """What does not change."""
+        """Return the facts that do not change."""
 
 
 class Unwatched:
-    """Looks at nothing: for clocks that a test turns."""
+    """A watch that looks at nothing: for clocks that a test turns."""
 
     told = False
 
     def state(self) -> State:
-        """Nothing is known."""
+        """Return an empty state."""
         return {}
 
     def begin(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def end(self) -> list[str]:
-        """Never slowed down."""
+        """Return no reasons: never slowed down."""
         return []
 
     def mhz(self) -> float | None:
-        """Not known."""
+        """Return None: not known."""
         return None
 
     def facts(self) -> dict[str, Any]:
-        """None."""
+        """Return no facts."""
         return {}
 
 
@@ -95,40 +98,40 @@ class BoardWatch:
     def here(
         cls, pause_above_c: float | None, resume_below_c: float, pause_seconds: float, cpus: Sequence[int], gpu: bool
     ) -> BoardWatch:
-        """A watch on this machine.
+        """Return a watch on this machine.
 
         Raises:
-            ConfigError: a temperature is asked for, and none can be read.
+            ConfigError: a temperature is requested, and none can be read.
         """
         return cls(Gate(pause_above_c, resume_below_c, pause_seconds), ThrottleWatch(gpu=gpu), cpus)
 
     @property
     def told(self) -> bool:
-        """Whether there is a limit to its temperature, or the machine tells of throttling."""
+        """True if there is a limit to its temperature, or the machine reports throttling."""
         return self.gate.pause_above_c is not None or self.throttle.told
 
     def state(self) -> State:
-        """Load, clock, governor, temperature, memory."""
+        """Return load, clock, governor, temperature, memory."""
         return dict(machine_state(self.tree, self.cpus))
 
     def begin(self) -> None:
-        """Wait if it is too warm, then note what the machine says of itself."""
+        """Wait if it is too warm, then note what the machine reports."""
         if self._slowed:
             self.gate.wait_while(lambda: bool(self.throttle.look().now))
         self._warm = self.gate.wait()
         self._before = self.throttle.look()
 
     def end(self) -> list[str]:
-        """Why it was slowed down since `begin`, or too warm when it began."""
-        found = self._before.until(self.throttle.look()) + ([self._warm] if self._warm else [])
-        self._slowed = bool(found)
-        return found
+        """Return why it was slowed down since `begin`, or too warm when it began."""
+        reasons = self._before.until(self.throttle.look()) + ([self._warm] if self._warm else [])
+        self._slowed = bool(reasons)
+        return reasons
 
     def mhz(self) -> float | None:
-        """The slowest clock of the processors."""
+        """Return the slowest clock of the processors."""
         return clock_mhz(self.tree, self.cpus)
 
     def facts(self) -> dict[str, Any]:
-        """Model, kernel, memory, cores, and the processors that the process keeps to."""
+        """Return model, kernel, memory, cores, and the processors that the process keeps to."""
         kept = {"cpus": list(self.cpus)} if self.cpus else {}
         return {"machine": machine_facts(self.tree), **kept}

@@ -1,4 +1,4 @@
-"""Whether a machine slowed itself down, and why. Board side: Python 3.9 syntax, no torch."""
+"""Detection of throttling: whether a machine slowed itself down, and why. Board side: Python 3.9 syntax, no torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hwnas.measure.conditions.tree import Tree
 from hwnas.runtimes.cuda import open_nvml, throttle_reasons
 
 PI_BITS = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
-"""Of `vcgencmd get_throttled`, as it is now; 16 bits higher, whether it was so since the board was started."""
+"""Bits of `vcgencmd get_throttled` for now; 16 bits higher, for any time since the board was started."""
 PI_FILES = ("sys/devices/platform/soc/soc:firmware/get_throttled", "sys/devices/platform/soc/firmware/get_throttled")
 COOLING = re.compile(r"cpu|gpu|processor|freq|bthrot", re.IGNORECASE)
 """Cooling devices that slow a processor down; fans do not."""
@@ -22,16 +22,16 @@ GPU_SLOW = frozenset({"hardware slowdown", "software thermal", "hardware thermal
 
 @dataclass(frozen=True)
 class Throttling:
-    """What the machine tells at one moment."""
+    """Report of the machine at one moment."""
 
     now: frozenset[str] = frozenset()
     ever: frozenset[str] = frozenset()
-    """What was so at some time since it was started."""
+    """Reasons that applied at some time since it was started."""
     counts: Mapping[str, float] = field(default_factory=dict)
-    """How often it was so since it was started."""
+    """How often each reason applied since it was started."""
 
     def until(self, after: Throttling) -> list[str]:
-        """Why the machine was slowed down between this moment and a later one, sorted."""
+        """Return why the machine was slowed down between this moment and a later one, sorted."""
         risen = {name for name, count in after.counts.items() if count > self.counts.get(name, count)}
         return sorted(self.now | after.now | (after.ever - self.ever) | risen)
 
@@ -52,32 +52,32 @@ class ThrottleWatch:
         if self._flags is None and pi_bits(ask()) is not None:
             self._flags = ask
         places = self.tree.places("sys/class/thermal/cooling_device*")
-        types = {place: self.tree.text(f"{place}/type") for place in places}
-        self._cooling = {place: kind for place, kind in types.items() if COOLING.search(kind) and "fan" not in kind}
+        types = {device: self.tree.text(f"{device}/type") for device in places}
+        self._cooling = {device: kind for device, kind in types.items() if COOLING.search(kind) and "fan" not in kind}
         self._counts = self.tree.places(COUNTS)
         self._nvml = open_nvml() if self.gpu else None
 
     @property
     def told(self) -> bool:
-        """Whether the machine tells anything of it."""
+        """True if the machine reports anything about throttling."""
         return bool(self._flags or self._cooling or self._counts or self._nvml)
 
     def look(self) -> Throttling:
-        """The machine as it is now."""
+        """Return the machine's report as it is now."""
         now: set[str] = set()
         ever: set[str] = set()
         if self._flags is not None:
             bits = pi_bits(self._flags()) or 0
             now |= {name for bit, name in PI_BITS.items() if bits >> bit & 1}
             ever |= {name for bit, name in PI_BITS.items() if bits >> (bit + 16) & 1}
-        for place, kind in self._cooling.items():
-            if (self.tree.number(f"{place}/cur_state") or 0) > 0:
+        for path, kind in self._cooling.items():
+            if (self.tree.number(f"{path}/cur_state") or 0) > 0:
                 now.add(f"cooling by {kind}")
         now |= GPU_SLOW & self._gpu_reasons()
         counts: dict[str, float] = {}
-        for place in self._counts:
-            name = f"thermal throttling of the {place.rpartition('/')[2].partition('_')[0]}"
-            counts[name] = counts.get(name, 0.0) + (self.tree.number(place) or 0.0)
+        for path in self._counts:
+            name = f"thermal throttling of the {path.rpartition('/')[2].partition('_')[0]}"
+            counts[name] = counts.get(name, 0.0) + (self.tree.number(path) or 0.0)
         return Throttling(frozenset(now), frozenset(ever), counts)
 
     def _gpu_reasons(self) -> set[str]:
@@ -94,9 +94,9 @@ class ThrottleWatch:
 
 
 def pi_bits(text: str) -> int | None:
-    """The bits of `throttled=0x50005`; None if it says something else."""
-    found = re.fullmatch(r"throttled=0x([0-9a-fA-F]+)", text.strip())
-    return None if found is None else int(found[1], 16)
+    """Return the bits of `throttled=0x50005`; None if it says something else."""
+    match = re.fullmatch(r"throttled=0x([0-9a-fA-F]+)", text.strip())
+    return None if match is None else int(match[1], 16)
 
 
 def _vcgencmd() -> str:

@@ -1,4 +1,4 @@
-"""The small text files in which Linux tells what a machine is and does. Board side: Python 3.9 syntax, no torch."""
+"""Small text files in which Linux describes a machine and its state. Board side: Python 3.9 syntax, no torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Tree:
     root: Path = Path("/")
 
     def text(self, path: str) -> str:
-        """A file's text without white space and zeros at its ends; empty where it cannot be read."""
+        """Return a file's text without white space and zeros at its ends; empty where it cannot be read."""
         try:
             content = (self.root / path.lstrip("/")).read_bytes()
         except OSError:
@@ -22,32 +22,32 @@ class Tree:
         return content.decode(errors="replace").strip("\0 \t\r\n")
 
     def number(self, path: str) -> float | None:
-        """A file that holds one number; None where it cannot be read or holds none."""
+        """Return the number in a file that holds one; None where it cannot be read or holds none."""
         try:
             return float(self.text(path))
         except ValueError:
             return None
 
     def places(self, pattern: str) -> list[str]:
-        """The paths that a pattern matches, as seen from the root, numbers in them in order of size."""
+        """Return the paths that a pattern matches, as seen from the root, numbers in them in order of size."""
         try:
-            found = [str(path.relative_to(self.root)) for path in self.root.glob(pattern.lstrip("/"))]
+            paths = [str(path.relative_to(self.root)) for path in self.root.glob(pattern.lstrip("/"))]
         except OSError:
             return []
-        return sorted(found, key=_by_number)
+        return sorted(paths, key=_by_number)
 
 
 def numbers_of(text: str) -> list[int]:
-    """The processors of a list such as `0-3,6`.
+    """Return the processors of a list such as `0-3,6`.
 
     Raises:
         ValueError: it is no such list.
     """
-    found: list[int] = []
+    numbers: list[int] = []
     for part in filter(None, text.split(",")):
         first, _, last = part.partition("-")
-        found += range(int(first), int(last or first) + 1)
-    return found
+        numbers += range(int(first), int(last or first) + 1)
+    return numbers
 
 
 def _by_number(path: str) -> list[object]:

@@ -12,11 +12,11 @@ from hwnas.measure.conditions.tree import Tree
 from hwnas.measure.energy.sensor import Sensor, unreadable
 
 PATIENCE_S = 5.0
-"""A command that takes longer hangs."""
+"""Seconds after which a command is taken to hang."""
 
 
 def find(tree: Tree, command: str) -> Sensor | str:
-    """The command, if it prints a number. It is run without a shell. Or why there is none."""
+    """Return the command, if it prints a number, or why there is none. It is run without a shell."""
     if not command:
         return "no command is given"
     try:
@@ -30,7 +30,7 @@ def find(tree: Tree, command: str) -> Sensor | str:
 
 
 def watts(words: list[str], patience_s: float = PATIENCE_S) -> float:
-    """What the command prints.
+    """Return the number that the command prints.
 
     Raises:
         SensorError: it cannot be run, fails, takes too long, or prints something else than one number.
@@ -44,8 +44,8 @@ def watts(words: list[str], patience_s: float = PATIENCE_S) -> float:
     except OSError as error:
         raise unreadable(name, error.strerror or str(error)) from error
     if done.returncode:
-        said = done.stderr.strip().splitlines()
-        raise unreadable(name, f"it ended with code {done.returncode}" + (f": {said[-1]}" if said else ""))
+        lines = done.stderr.strip().splitlines()
+        raise unreadable(name, f"it ended with code {done.returncode}" + (f": {lines[-1]}" if lines else ""))
     try:
         value = float(done.stdout)
     except ValueError:

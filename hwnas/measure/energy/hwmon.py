@@ -15,7 +15,7 @@ WHOLE = re.compile(r"VDD_IN|VIN|POM_5V_IN|VDD_5V_IN|SYS|TOTAL|MAIN|IN$", re.IGNO
 
 
 def find(tree: Tree, command: str) -> Sensor | str:
-    """The rail through which all power comes, else all rails of the first chip that has some. Or why there is none."""
+    """Return the rail through which all power comes, else all rails of the first chip that has some, or why none."""
     for chip in tree.places(CHIPS):
         rails = _rails(tree, chip)
         if not rails:
@@ -30,20 +30,20 @@ def find(tree: Tree, command: str) -> Sensor | str:
 
 
 def _rails(tree: Tree, chip: str) -> dict[str, Callable[[], float]]:
-    """What reads the watts of each rail, by its label."""
-    found: dict[str, Callable[[], float]] = {}
+    """Return functions that read the watts of each rail, by its label."""
+    rails: dict[str, Callable[[], float]] = {}
     for path in tree.places(f"{chip}/power*_input"):
         label = tree.text(path.replace("_input", "_label")) or path.rpartition("/")[2].partition("_")[0]
-        found[label] = partial(_microwatts, tree, path)
-    if found:
-        return found
+        rails[label] = partial(_microwatts, tree, path)
+    if rails:
+        return rails
     for current in tree.places(f"{chip}/curr*_input"):
         number = re.sub(r"\D", "", current.rpartition("/")[2])
         voltage = f"{chip}/in{number}_input"
         if tree.text(voltage):
             label = tree.text(f"{chip}/in{number}_label") or tree.text(f"{chip}/curr{number}_label")
-            found[label or f"channel {number}"] = partial(_product, tree, current, voltage)
-    return found
+            rails[label or f"channel {number}"] = partial(_product, tree, current, voltage)
+    return rails
 
 
 def _microwatts(tree: Tree, path: str) -> float:
@@ -51,5 +51,5 @@ def _microwatts(tree: Tree, path: str) -> float:
 
 
 def _product(tree: Tree, current: str, voltage: str) -> float:
-    """Milliamperes times millivolts, in watts."""
+    """Return milliamperes times millivolts, in watts."""
     return number_in(tree, current, "hwmon") * number_in(tree, voltage, "hwmon") / 1e6

@@ -13,7 +13,7 @@ DEVICES = "sys/bus/iio/devices/iio:device*", "sys/bus/i2c/drivers/ina3221x/*/iio
 
 
 def find(tree: Tree, command: str) -> Sensor | str:
-    """The rail through which all power comes, else all rails of the first device that has some; or why none."""
+    """Return the rail through which all power comes, else all rails of the first device that has some, or why none."""
     for device in (device for pattern in DEVICES for device in tree.places(pattern)):
         paths = tree.places(f"{device}/in_power*_input") or tree.places(f"{device}/in_power*_raw")
         rails = {_label(tree, device, path): path for path in paths}
@@ -35,7 +35,7 @@ def _label(tree: Tree, device: str, path: str) -> str:
 
 
 def _watts(tree: Tree, path: str) -> float:
-    """IIO counts milliwatts, where it is raw, in units of a scale."""
+    """Return watts; IIO counts milliwatts, where it is raw, in units of a scale."""
     value = number_in(tree, path, "iio")
     if path.endswith("_raw"):
         own = path.replace("_raw", "_scale")

@@ -31,40 +31,43 @@ def measure_energy(
     progress: Progress | None = None,
     queue: LockWait = DEFAULT_WAIT,
 ) -> Iterator[tuple[int, Energy | str]]:
-    """The place in `files`, and the energy of a call or why there is none. `progress` is told (files done, planned).
+    """Yield the index in `files`, and the energy of a call or why there is none. `progress` is called with (files done,
+    planned).
 
     A file at which the process ends costs the others nothing.
 
     Raises:
         SensorError: there is no sensor, or it cannot be read, or stands still.
-        HostAway: somebody else measures on this machine, for longer than the queue is waited in.
+        HostAway: somebody else measures on this machine for longer than `queue` allows.
         ConfigError: the set-up's cores are not those of this machine.
     """
     Meter(_sensor(protocol, runtime))
     chosen(runtime.setup.cores, runtime.setup.threads, pin, Tree())
     waiting = list(range(len(files)))
     while waiting:
-        told: list[tuple[int, Energy | str]] = []
+        results: list[tuple[int, Energy | str]] = []
         before = len(files) - len(waiting)
         job = {
             "task": "energy", "setup": runtime.setup.as_dict(), "timing": asdict(Timing(pin=pin)),
-            "files": [str(files[place].absolute()) for place in waiting], "energy": asdict(protocol),
+            "files": [str(files[index].absolute()) for index in waiting], "energy": asdict(protocol),
         }  # fmt: skip
 
-        def hear(line: Mapping[str, Any], told: list[tuple[int, Energy | str]] = told, before: int = before) -> None:
+        def hear(
+            line: Mapping[str, Any], results: list[tuple[int, Energy | str]] = results, before: int = before
+        ) -> None:
             if "took" in line:
-                told.append((line["took"], Energy(tuple(line["mj"]), line["conditions"])))
+                results.append((line["took"], Energy(tuple(line["mj"]), line["conditions"])))
             elif "failed" in line:
-                told.append((line["failed"], line["why"]))
+                results.append((line["failed"], line["why"]))
             if progress is not None:
-                progress(before + len(told), len(files))
+                progress(before + len(results), len(files))
 
         with exclusive_device(queue) as lock:
             why = run_worker(job, runtime.setup.threads, hear, holding=[lock])
-        if len(told) < len(waiting):
-            told.append((len(told), why or "the measuring process ended early"))
-        yield from ((waiting[place], outcome) for place, outcome in told)
-        waiting = waiting[len(told) :]
+        if len(results) < len(waiting):
+            results.append((len(results), why or "the measuring process ended early"))
+        yield from ((waiting[index], outcome) for index, outcome in results)
+        waiting = waiting[len(results) :]
 
 
 def take_energy(runtime: Runtime, job: Mapping[str, Any], tell: Tell, cpus: Sequence[int]) -> None:
@@ -72,18 +75,18 @@ def take_energy(runtime: Runtime, job: Mapping[str, Any], tell: Tell, cpus: Sequ
     protocol = EnergyProtocol(**job["energy"])
     meter = Meter(_sensor(protocol, runtime))
     watch = Timing(**job["timing"]).watch(cpus, gpu=runtime.setup.accelerator == "cuda")
-    for place, file in enumerate(job["files"]):
+    for index, file in enumerate(job["files"]):
         before = watch.state()
         try:
             model = runtime.load(Path(file))
-            found = energy_of(model.invoke, meter, protocol)
+            energy = energy_of(model.invoke, meter, protocol)
         except SensorError as error:
-            tell({"failed": place, "why": error.met})
+            tell({"failed": index, "why": error.met})
         except Exception as error:  # one file that a runtime refuses must not cost the others
-            tell({"failed": place, "why": error.met if isinstance(error, HwnasError) else reason(error)})
+            tell({"failed": index, "why": error.met if isinstance(error, HwnasError) else reason(error)})
         else:
             state = conditions_between(before, watch.state())
-            tell({"took": place, "mj": found.mj, "conditions": {**state, **watch.facts(), **found.conditions}})
+            tell({"took": index, "mj": energy.mj, "conditions": {**state, **watch.facts(), **energy.conditions}})
 
 
 def _sensor(protocol: EnergyProtocol, runtime: Runtime) -> Any:

@@ -15,27 +15,27 @@ from hwnas.errors import ConfigError, SensorError
 from hwnas.measure.energy.sensor import Sensor
 
 PROBE_S = 3.0
-"""How long a sensor is looked at to learn how often its figure is renewed."""
+"""Seconds for which a sensor is watched to learn how often its figure is renewed."""
 PROBES = 20
-"""So many renewals are enough."""
+"""Number of renewals that are enough."""
 LEAST_INTERVALS = 10
-"""A loop lasts so many renewals at least."""
+"""Least number of renewals that a loop lasts."""
 LEAST_S = 0.5
 BATCH_S, PAUSE_S = 0.001, 0.1
 POLL = 0.005
-"""A sensor is read again after so much of the time for which it has been looked at."""
+"""Share of the time for which a sensor has been watched, after which it is read again."""
 
 
 @dataclass(frozen=True)
 class EnergyProtocol:
-    """How energy is measured."""
+    """Protocol for measuring energy."""
 
     sensor: str = "auto"
     """A name of `SENSORS`, or `auto`."""
     command: str = ""
-    """What prints watts, for the sensor `command`."""
+    """Command that prints watts, for the sensor `command`."""
     error: float = 0.05
-    """By so much, relatively, the sensor may be off at most: slowness, steps and the noise of idling, together."""
+    """Largest relative error that the sensor may have: slowness, steps and the noise of idling, together."""
     repeats: int = 3
     """Loops of each file, and as many spells of idling."""
     longest_s: float = 30.0
@@ -64,12 +64,12 @@ class Energy:
 
     @property
     def median_mj(self) -> float:
-        """The middle over loops."""
+        """Median over loops."""
         return statistics.median(self.mj)
 
     @property
     def error(self) -> float:
-        """By how much the sensor may be off, relatively."""
+        """Relative error that the sensor may have."""
         return float(self.conditions.get("error", 0.0))
 
 
@@ -110,13 +110,13 @@ class Meter:
         self.step = sensor.step if sensor.step is not None else min(steps, default=0.0)
 
     def idle(self, seconds: float) -> Spell:
-        """What the machine takes while this process sleeps."""
+        """Measure what the machine takes while this process sleeps."""
         pause_s = min(self.interval_s / 2 if self.sensor.tells == "watts" else PAUSE_S, seconds)
         return self._spell(seconds, lambda: self._sleep(pause_s))
 
     def loop(self, seconds: float, call: Callable[[], object]) -> Spell:
-        """What it takes while `call` is called again and again, some calls at a time: looking at the clock takes energy
-        too."""
+        """Measure what it takes while `call` is called again and again, some calls at a time: reading the clock takes
+        energy too."""
         begin = self._clock()
         call()
         at_once = max(1, round(min(BATCH_S, self.interval_s / 4) / max(self._clock() - begin, 1e-7)))
@@ -129,7 +129,8 @@ class Meter:
         return replace(spell, calls=spell.calls * at_once)
 
     def _spell(self, seconds: float, act: Callable[[], object]) -> Spell:
-        """A counter is read at both ends; a power as often as it is renewed, and added up by trapezoids."""
+        """Measure a spell: a counter is read at both ends; a power as often as it is renewed, and added up by
+        trapezoids."""
         begin = before = self._clock()
         first = power = self.sensor.read()
         joules, calls = 0.0, 0
@@ -149,37 +150,37 @@ class Meter:
         return Spell(last - first, end - begin, calls)
 
     def _learn(self, watts: float, before: float) -> None:
-        """The least difference that was seen is the sensor's step, or more."""
+        """Update the step: the least difference that was seen is the sensor's step, or more."""
         if self.sensor.step is None and watts != before:
             self.step = min(self.step or math.inf, abs(watts - before))
 
     def _watched(self) -> tuple[list[float], list[float]]:
-        """Seconds between renewals, and by how much the figure changed in each."""
+        """Return seconds between renewals, and by how much the figure changed in each."""
         begin = self._clock()
         figure, changed = self.sensor.read(), math.nan
         gaps: list[float] = []
         steps: list[float] = []
         while self._clock() - begin < PROBE_S and len(gaps) < PROBES:
             self._sleep(max(BATCH_S / 2, POLL * (self._clock() - begin)))
-            told, now = self.sensor.read(), self._clock()
-            if told != figure:
-                steps.append(abs(told - figure))
+            reading, now = self.sensor.read(), self._clock()
+            if reading != figure:
+                steps.append(abs(reading - figure))
                 if not math.isnan(changed):
                     gaps.append(now - changed)
-                figure, changed = told, now
+                figure, changed = reading, now
         return gaps, steps
 
 
 def _interval_s(sensor: Sensor, gaps: list[float]) -> float:
-    """How often a figure is renewed. A power may be renewed without a change: what the sensor says counts, else the
-    shortest time between two changes. A counter changes whenever it is renewed."""
+    """Return how often a figure is renewed. A power may be renewed without a change: what the sensor reports counts,
+    else the shortest time between two changes. A counter changes whenever it is renewed."""
     if sensor.tells == "watts":
         return sensor.interval_s or min(gaps, default=PROBE_S)
     return max(statistics.median(gaps), sensor.interval_s or 0.0)
 
 
 def energy_of(call: Callable[[], object], meter: Meter, protocol: EnergyProtocol) -> Energy:
-    """Millijoules of a call above idling.
+    """Measure the millijoules of a call above idling.
 
     Idle and loop take turns. A first pair tells how long they have to be for the error that is allowed.
 
@@ -202,8 +203,8 @@ def _pair(call: Callable[[], object], meter: Meter, seconds: float) -> tuple[Spe
 
 
 def _seconds_needed(pair: tuple[Spell, Spell], meter: Meter, protocol: EnergyProtocol) -> float:
-    """How long a loop has to be: both of its ends may be off by one renewal, and a counter by one step. Half of the
-    allowed error is left to the noise of idling, and a third of it to the steps of a power."""
+    """Return how long a loop has to be: both of its ends may be off by one renewal, and a counter by one step. Half of
+    the allowed error is left to the noise of idling, and a third of it to the steps of a power."""
     idle, loop = pair
     more_w = loop.watts - idle.watts
     if more_w <= 0:
@@ -229,12 +230,12 @@ def _seconds_needed(pair: tuple[Spell, Spell], meter: Meter, protocol: EnergyPro
 
 
 def _ends_j(loop: Spell, meter: Meter) -> tuple[float, float]:
-    """By how many joules the ends of a loop may be off: one renewal, and one step of a counter."""
+    """Return by how many joules the ends of a loop may be off: one renewal, and one step of a counter."""
     return loop.watts * meter.interval_s, meter.step if meter.sensor.tells == "joules" else 0.0
 
 
 def _carried(pairs: list[tuple[Spell, Spell]], meter: Meter, protocol: EnergyProtocol) -> Energy:
-    """The energies, if the sensor carries them."""
+    """Return the energies, if the sensor carries them."""
     idles_w = [idle.watts for idle, _ in pairs]
     idle_w, noise_w = statistics.fmean(idles_w), statistics.stdev(idles_w) / math.sqrt(len(idles_w))
     active_w = statistics.fmean(loop.watts for _, loop in pairs)
@@ -252,16 +253,16 @@ def _carried(pairs: list[tuple[Spell, Spell]], meter: Meter, protocol: EnergyPro
     mj = [1e3 * (loop.joules - idle_w * loop.seconds) / loop.calls for _, loop in pairs]
     if min(mj) <= 0:
         raise refused(meter.sensor, "a loop took no more than idling, others did: the noise of idling is too large")
-    told = {
+    conditions = {
         "sensor": meter.sensor.name, "interval_s": meter.interval_s, "step": meter.step, "seconds": seconds,
         "calls": calls, "idle_w": idle_w, "active_w": active_w, "idle_noise_w": noise_w, "error": off_w / more_w,
     }  # fmt: skip
-    rounded = {name: float(f"{v:.6g}") if isinstance(v, float) else v for name, v in told.items()}
+    rounded = {name: float(f"{v:.6g}") if isinstance(v, float) else v for name, v in conditions.items()}
     return Energy(tuple(float(f"{value:.7g}") for value in mj), rounded)
 
 
 def refused(sensor: Sensor, why: str) -> SensorError:
-    """The error of a sensor that cannot carry a figure."""
+    """Return the error of a sensor that cannot carry a figure."""
     return SensorError(
         f"the sensor {sensor.name} cannot tell the energy ({why})", where="energy",
         allowed="Its slowness, its steps and the noise of idling together stay within `energy.error`",

@@ -12,7 +12,8 @@ from hwnas.runtimes.cuda import gpu_state, open_nvml
 
 
 def find(tree: Tree, command: str) -> Sensor | str:
-    """The energy counter through NVML; else the power that NVML or nvidia-smi tells. Or why there is neither."""
+    """Return the energy counter through NVML, else the power that NVML or nvidia-smi reports, or why there is
+    neither."""
     opened = open_nvml()
     if opened is not None:
         nvml, handle = opened

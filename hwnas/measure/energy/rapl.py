@@ -11,7 +11,7 @@ ZONES = "sys/class/powercap/*rapl*:*"
 
 
 def find(tree: Tree, command: str) -> Sensor | str:
-    """All packages and their memories: zones that contain no other one of these. Or why there is none."""
+    """Return all packages and their memories (zones that contain no other one of these), or why there is none."""
     named = {zone: tree.text(f"{zone}/name") for zone in tree.places(ZONES) if "mmio" not in zone}
     used = [zone for zone, name in named.items() if name.startswith("package") or name == "dram"]
     if not used:
@@ -34,7 +34,7 @@ class Counter:
     last_uj: float = field(default=-1.0, repr=False)
 
     def joules(self) -> float:
-        """Joules since the first reading."""
+        """Return the joules since the first reading."""
         now = number_in(self.tree, f"{self.zone}/energy_uj", f"RAPL {self.name}")
         if self.last_uj < 0:
             self.last_uj = now

@@ -1,4 +1,4 @@
-"""What an energy sensor is, and finding one. Board side: Python 3.9 syntax, no torch."""
+"""Energy sensors, and finding one. Board side: Python 3.9 syntax, no torch."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ class Sensor:
     """Reads joules that only grow, or watts as they are now."""
 
     name: str
-    """Which one, as it stands in a table: `RAPL package-0 + dram`."""
+    """Name of the sensor, as it stands in a table: `RAPL package-0 + dram`."""
     tells: Literal["joules", "watts"]
     read: Callable[[], float]
-    """Raises SensorError where it cannot be read."""
+    """Function that reads it; raises SensorError where it cannot be read."""
     interval_s: float | None = None
-    """How often its figure is renewed, where it says so."""
+    """Interval at which its figure is renewed, where the sensor reports it."""
     step: float | None = None
     """The least difference between two figures, in joules or watts, where it is known."""
 
 
 def find_sensor(name: str, command: str = "", *, cuda: bool = False, tree: Tree | None = None) -> Sensor:
-    """The sensor of that name; with `auto` the command if one is given, NVML for a GPU, else the first that there is.
+    """Return the sensor of that name; with `auto` the command if one is given, NVML for a GPU, else the first that
+    there is.
 
     Raises:
         SensorError: there is none, or it cannot be read.
@@ -43,15 +44,15 @@ def find_sensor(name: str, command: str = "", *, cuda: bool = False, tree: Tree 
         wanted = ["nvml"] if cuda else ["rapl", "hwmon", "iio"]
     reasons = []
     for candidate in wanted:
-        found = member(SENSORS, candidate, what="energy sensor", where="set-up: energy")(tree, command)
-        if isinstance(found, Sensor):
-            return found
-        reasons.append(f"{candidate}: {found}")
+        result = member(SENSORS, candidate, what="energy sensor", where="set-up: energy")(tree, command)
+        if isinstance(result, Sensor):
+            return result
+        reasons.append(f"{candidate}: {result}")
     raise no_sensor("; ".join(reasons))
 
 
 def no_sensor(why: str) -> SensorError:
-    """The error where there is none."""
+    """Return the error where there is none."""
     return SensorError(
         f"no energy sensor can be used ({why})", where="energy",
         allowed="RAPL, an INA or another power monitor of hwmon or IIO, NVML, or a command that prints watts are used",
@@ -60,7 +61,7 @@ def no_sensor(why: str) -> SensorError:
 
 
 def unreadable(name: str, why: str) -> SensorError:
-    """The error of a sensor that is there and gives no figure."""
+    """Return the error of a sensor that is there and gives no figure."""
     hint = "; as root: chmod o+r on its energy_uj files" if "ermission" in why else ""
     return SensorError(
         f"the sensor {name} cannot be read ({why})", where="energy",
@@ -70,7 +71,7 @@ def unreadable(name: str, why: str) -> SensorError:
 
 
 def number_in(tree: Tree, path: str, name: str) -> float:
-    """A sensor's file as a number.
+    """Return a sensor's file as a number.
 
     Raises:
         SensorError: it cannot be read, or holds none.
@@ -86,5 +87,5 @@ def number_in(tree: Tree, path: str, name: str) -> float:
 
 
 def summed(name: str, reads: Sequence[Callable[[], float]], interval_s: float | None) -> Sensor:
-    """Watts of several channels together."""
+    """Return a sensor of the watts of several channels together."""
     return Sensor(name, "watts", lambda: sum(read() for read in reads), interval_s)
