@@ -28,7 +28,7 @@ _DO = (
 
 
 def read(base: Path, *, path: str | None = None, resolution: int = 32) -> Source:
-    """50,000 training and 10,000 test images, 32x32, in 10 classes; decoded when they are first used.
+    """Read 50,000 training and 10,000 test images, 32x32, in 10 classes; decoded when they are first used.
 
     Without a path: `$HWNAS_DATA/cifar10_jpeg.npz`, else `../shared/data/cifar10_jpeg.npz`.
     """

@@ -13,7 +13,7 @@ SPREAD = 255 / 16
 
 
 def read(base: Path) -> Source:
-    """One pool; 17 grey levels are spread over a byte."""
+    """Read the digits as one pool; 17 grey levels are spread over a byte."""
     from sklearn.datasets import load_digits
 
     found = load_digits()

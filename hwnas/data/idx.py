@@ -27,7 +27,7 @@ _DO = (
 
 
 def read(base: Path, *, path: str, class_names: Sequence[str] | str | None = None) -> Source:
-    """Training images, and test images where their files are; classes are counted from the training labels.
+    """Read training images, and test images if their files are there; classes are counted from the training labels.
 
     Raises:
         ConfigError: the names are not one for each class.

@@ -28,7 +28,7 @@ _LAYOUT = "A folder of classes holds one folder of images for each class"
 
 
 def read(base: Path, *, path: str, resolution: int, channels: int = 3) -> Source:
-    """Images are decoded when they are used: shorter side resized, centre cropped, grey or RGB by `channels`."""
+    """Read images, decoded when they are used: shorter side resized, centre cropped, grey or RGB by `channels`."""
     if channels not in (1, 3):
         raise ConfigError(
             f"`channels` is {channels!r}", where="data", allowed="Images have 1 or 3 channels", do="Correct it"
@@ -83,10 +83,10 @@ def _decode(files: tuple[Path, ...], resolution: int, channels: int, index: int)
 
 
 def decoded(content: IO[bytes], resolution: int, *, channels: int, where: str) -> Tensor:
-    """(channels, resolution, resolution) uint8: upright, shorter side resized, centre cropped.
+    """Return (channels, resolution, resolution) uint8: upright, shorter side resized, centre cropped.
 
     Raises:
-        DataError: these bytes are no image.
+        DataError: these bytes are not an image.
     """
     try:
         with Image.open(content) as opened:

@@ -17,14 +17,14 @@ from hwnas.errors import ConfigError, DataError, did_you_mean
 from hwnas.registry import member
 
 STATISTICS_IMAGES = 10_000
-"""Mean and standard deviation are those of so many training images (the first ones, and their order is random)."""
+"""Training images that mean and standard deviation are computed of (the first ones, and their order is random)."""
 UNNAMED = ("path", "function", "class_names")
 """Options that leave the images and the labels as they are, so they are no part of a data set's name."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What goes with every kind of data. Shares are of the pool that a split is taken from."""
+    """Options of every kind of data. Shares are of the pool that a split is taken from."""
 
     validation: float = 0.1
     test: float = 0.2
@@ -33,7 +33,7 @@ class Options:
 
 
 def load_from(table: Mapping[str, str], name_or_spec: str | Mapping[str, Any], *, seed: int, base: Path) -> Dataset:
-    """`load_data` with the table of readers as an argument."""
+    """Load a data set as `load_data` does, with the table of readers as an argument."""
     name, given = _named(name_or_spec)
     reader: Callable[..., Source | Dataset] = member(table, name, what="data set", where="data")
     own = [p for p in inspect.signature(reader).parameters.values() if p.kind is p.KEYWORD_ONLY]
@@ -100,7 +100,7 @@ def _bad_value(key: str, value: object, allowed: str) -> ConfigError:
 
 
 def split_source(source: Source, options: Options, *, seed: int, name: str) -> Dataset:
-    """The data set of a source; which image is in which split depends on the seed and the labels alone.
+    """Return the data set of a source; which image is in which split depends on the seed and the labels alone.
 
     Raises:
         DataError: labels out of range, too few images of a class, splits of unlike shapes.
@@ -142,7 +142,7 @@ def _check_shapes(pools: Mapping[SplitName, Pool]) -> None:
 def _stratified(
     pool: Pool, class_names: tuple[str, ...], shares: Mapping[SplitName, float], generator: torch.Generator
 ) -> dict[SplitName, Tensor]:
-    """Indices by split: of every class its share, at least one image, in random order; the rest is for training."""
+    """Return indices by split: each class's share, at least one image, in random order; the rest is for training."""
     parts: dict[SplitName, list[Tensor]] = {"train": [], **{key: [] for key in shares}}
     for label, class_name in enumerate(class_names):
         members = torch.nonzero(pool.labels == label).flatten()
@@ -164,7 +164,7 @@ def _stratified(
 
 
 def _statistics(pool: Pool, indices: Tensor) -> tuple[Tensor, Tensor]:
-    """(C, 1, 1) mean and standard deviation; a channel that never varies is only centred."""
+    """Return (C, 1, 1) mean and standard deviation; a channel that never varies is only centred."""
     total = squares = torch.zeros(pool.images.shape[0], dtype=torch.float64)
     for some in torch.split(indices, 1024):
         taken = pixels(pool.images, some).double()

@@ -110,7 +110,7 @@ def _rename(nodes: Sequence[NodeProto], old: str, new: str) -> None:
 
 @contextlib.contextmanager
 def _unlogged() -> Iterator[None]:
-    """Without the messages that the quantiser sends through the root logger, which it also configures."""
+    """Drop the messages that the quantiser sends through the root logger, which it also configures."""
     handlers, disabled = list(logging.root.handlers), logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

@@ -1,4 +1,4 @@
-"""The tensors that a model file really takes and gives, read from the file."""
+"""The tensors that a model file really takes and returns, read from the file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Ends:
-    """What a file takes and gives, JSON-ready."""
+    """Inputs and outputs of a file, JSON-ready."""
 
     inputs: tuple[dict[str, object], ...]
     """`name`, `shape`, `dtype` and `layout`, the order of the axes: `NCHW` or `NHWC`."""
@@ -36,7 +36,7 @@ LAYOUTS: Mapping[str, str] = {".onnx": "NCHW", ".tflite": "NHWC", ".pt2": "NCHW"
 
 
 def ends_of(path: Path, batch: int, input_shape: Shape) -> Ends:
-    """The ends of a file that was exported for images (C, H, W).
+    """Return the ends of a file that was exported for images (C, H, W).
 
     Raises:
         ExportError: it takes another shape than its exporter should have written.

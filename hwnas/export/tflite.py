@@ -71,7 +71,7 @@ def export_tflite(
 
 @contextlib.contextmanager
 def _silent_litert() -> Iterator[ModuleType]:
-    """litert-torch without its progress lines."""
+    """Yield litert-torch without its progress lines."""
     litert = optional("litert_torch", extra="convert", why="exporting to TFLite")
     shown = litert.config.show_progress
     litert.config.show_progress = False

@@ -14,7 +14,7 @@ from hwnas.errors import ConfigError, did_you_mean
 
 
 class StrictModel(BaseModel):
-    """Strict about keys; numbers may be text, because YAML 1.1 reads `1e-3` as one."""
+    """Base of models that are strict about keys; numbers may be text, because YAML 1.1 reads `1e-3` as one."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
 
@@ -43,7 +43,7 @@ _Config = TypeVar("_Config", bound=StrictModel)
 
 
 def parsed(model: type[_Config], raw: dict[str, Any], where: str) -> _Config:
-    """The model that a mapping describes; `where` stands in its errors.
+    """Return the model that a mapping describes; `where` stands in its errors.
 
     Raises:
         ConfigError: the first thing that is wrong.
@@ -55,7 +55,7 @@ def parsed(model: type[_Config], raw: dict[str, Any], where: str) -> _Config:
 
 
 def _explained(model: type[StrictModel], raw: Any, error: ValidationError, where: str) -> ConfigError:
-    """The first error; a misspelt key comes before the key that is missing because of it."""
+    """Return the first error; a misspelt key comes before the key that is missing because of it."""
     all_errors = error.errors(include_url=False)
     first = min(all_errors, key=lambda found: found["type"] not in ("extra_forbidden", "invalid_key"))
     message = first["msg"].removeprefix("Value error, ")
@@ -83,7 +83,7 @@ def _explained(model: type[StrictModel], raw: Any, error: ValidationError, where
 
 
 def _quoted(text: str, trail: Sequence[str]) -> str:
-    """The text, unless it may hold a password: that of a storage, or of a URL anywhere."""
+    """Return the text, unless it may hold a password: that of a storage, or of a URL anywhere."""
     secret = trail[-1:] == ["search"] or "storage" in trail or "://" in text or re.search(r":.*@", text)
     return "text or a section that is not repeated here" if secret else text
 
@@ -109,11 +109,11 @@ _ALLOWED = {
     "tuple_type": "A list, such as `[a, b]`",
     "too_short": "There is at least one",
 }
-"""What is allowed, by pydantic's kinds of errors; the others say it well themselves."""
+"""Allowed values, by pydantic's kinds of errors; the messages of other kinds already say it well."""
 
 
 def _trail(raw: Any, location: Sequence[int | str]) -> list[str]:
-    """The keys that lead to an error; pydantic adds steps of its own, such as `[key]` and the members of a union."""
+    """Return the keys that lead to an error; pydantic adds its own steps, such as `[key]` and members of a union."""
     trail: list[str] = []
     for step in location:
         if isinstance(raw, list | tuple) and isinstance(step, int):
@@ -128,7 +128,7 @@ def _trail(raw: Any, location: Sequence[int | str]) -> list[str]:
 
 
 def _model_at(model: type[StrictModel], trail: Sequence[str]) -> type[StrictModel]:
-    """The section that a trail of keys leads to."""
+    """Return the section that a trail of keys leads to."""
     kind: Any = model
     for key in trail:
         name, _, place = key.partition("[")

@@ -23,7 +23,7 @@ LATTICE, GENERATOR = 512, 149
 class BoxDecomposition:
     """The box below the reference, in the known costs, cut where the best target that was told changes.
 
-    Whoever costs no more than a cell's upper corner and reaches a target below its level adds the difference there.
+    A network that costs no more than a cell's upper corner and has a target below its level adds the difference there.
     """
 
     lower: Floats
@@ -35,7 +35,7 @@ class BoxDecomposition:
 
     @classmethod
     def of(cls, costs: Floats, targets: Floats, low: Floats, reference: Floats, limit: float) -> BoxDecomposition:
-        """From what was told: `costs` (rows, k), `targets` (rows,); the least costs there are, the reference point."""
+        """Cut by the evaluations, `costs` (rows, k) and `targets` (rows,), the least costs and the reference point."""
         inside = (costs < reference).all(axis=1) & (targets < limit)
         costs, targets = costs[inside], targets[inside]
         if costs.shape[1] == 0:
@@ -51,7 +51,7 @@ class BoxDecomposition:
 
     @classmethod
     def _sampled(cls, costs: Floats, targets: Floats, low: Floats, reference: Floats, limit: float) -> BoxDecomposition:
-        """A lattice of points for two and more costs: whoever costs no more than a point has its share of the box."""
+        """Return a lattice of points for two and more costs: a network gets the share of each it costs no more than."""
         powers = GENERATOR ** np.arange(costs.shape[1]) % LATTICE
         points = low + (reference - low) * ((np.arange(LATTICE)[:, None] * powers + 0.5) / LATTICE % 1)
         held = (costs[None] <= points[:, None]).all(axis=2)
@@ -59,7 +59,7 @@ class BoxDecomposition:
         return cls(points, points, levels)
 
     def widths(self, costs: Floats) -> Floats:
-        """(rows, cells) how much of each cell is dearer than each candidate."""
+        """Return (rows, cells) how much of each cell is dearer than each candidate."""
         if costs.shape[1] != 1:
             held: NDArray[np.bool_] = np.all(costs[:, None] <= self.upper[None], axis=2)
             return held / len(self.levels)
@@ -68,7 +68,7 @@ class BoxDecomposition:
 
 
 def improvements(mean: Floats, deviation: Floats, warp: Warp, levels: Floats) -> Floats:
-    """(rows, levels) by how much a target is expected to fall below each level.
+    """Return (rows, levels) by how much a target is expected to fall below each level.
 
     A target is a cost: minus what the warp takes. Its distribution is Gaussian before the warp, `mean` and `deviation`.
     """
@@ -87,19 +87,19 @@ def improvements(mean: Floats, deviation: Floats, warp: Warp, levels: Floats) ->
 
 
 def expected_improvements(mean: Floats, deviation: float, levels: Floats) -> Floats:
-    """(rows, levels) as `improvements`, where a target itself is Gaussian, with one deviation for all."""
+    """Return (rows, levels) as `improvements`, where a target itself is Gaussian, with one deviation for all."""
     z = (levels - mean[:, None]) / deviation
     found: Floats = deviation * (z * normal(z) + np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi))
     return found
 
 
 def probability_below(mean: Floats, deviation: Floats, warp: Warp, level: float) -> Floats:
-    """(rows,) with which probability a target is not above a level."""
+    """Return (rows,) the probability that a target is not above a level."""
     return normal((mean - float(warp.forward(np.array([-level]))[0])) / deviation)
 
 
 def normal(z: Floats) -> Floats:
-    """The share of a standard normal distribution below each value."""
+    """Return the share of a standard normal distribution below each value."""
     from scipy.special import ndtr
 
     found: Floats = ndtr(z)

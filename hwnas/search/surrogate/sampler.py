@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 CostOf = Callable[[Mapping[str, Any]], float]
 FeaturesOf = tuple[Callable[[Codes], Table], Integers]
 UNSCORED = "unscored"
-"""The attribute by which hwnas's studies tell that a trial's values are no scores."""
+"""Attribute by which hwnas's studies mark values of a trial that are not scores."""
 
 
 @final
 class GuidedSampler(BaseSampler):
-    """Evaluates what promises the most hypervolume: of all objectives but one the values are known beforehand.
+    """Sampler of what promises the most hypervolume: the values of all objectives but one are known beforehand.
 
     >>> sampler = GuidedSampler(known={1: lambda params: latency_ms(params)}, seed=0)
     >>> study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
 
-    Parameters must be categorical; others are drawn at random. What is proposed was not told before, and is not open.
+    Parameters must be categorical; others are drawn at random. Proposals were not told before, and are not open.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class GuidedSampler(BaseSampler):
         guide: Acquisition | None = None,
         exhausted: Callable[[str], Exception] | None = None,
     ) -> None:
-        """Tell it what is known.
+        """Set up the sampler with what is known beforehand.
 
         Args:
             known: by the objective's number, its value as a function of the parameters.
@@ -55,7 +55,7 @@ class GuidedSampler(BaseSampler):
             seed: with equal seeds, equal studies get equal proposals.
             design: how many networks are evaluated before anything is learned.
             guide: one that was made for the space, in place of the first two.
-            exhausted: what to raise when there is nothing new within the limits; without, a draw at random.
+            exhausted: what to raise when there is nothing new within the limits; a draw at random if left out.
         """
         self._known, self._features, self._design = dict(known or {}), features, design
         self._guide, self._exhausted = guide, exhausted
@@ -65,14 +65,14 @@ class GuidedSampler(BaseSampler):
         self._made: tuple[dict[str, BaseDistribution], Acquisition] | None = None
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """The categorical parameters that all trials have."""
+        """Return the categorical parameters that all trials have."""
         found = self._space.calculate(study)
         return {name: kind for name, kind in found.items() if isinstance(kind, CategoricalDistribution)}
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """The network that promises the most.
+        """Return the network that promises the most.
 
         Raises:
             ConfigError: not all objectives but one are known.
@@ -103,11 +103,11 @@ class GuidedSampler(BaseSampler):
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """A draw at random: of the first trial, and of parameters that are not categorical."""
+        """Draw at random: for the first trial, and for parameters that are not categorical."""
         return self._random.sample_independent(study, trial, param_name, param_distribution)
 
     def reseed_rng(self) -> None:
-        """Draws differ from process to process; proposals do not hang on them."""
+        """Make draws differ from process to process; proposals do not depend on them."""
         self._random.reseed_rng()
 
     def _guide_of(self, search_space: dict[str, BaseDistribution], directions: Sequence[StudyDirection]) -> Acquisition:
@@ -121,7 +121,7 @@ class GuidedSampler(BaseSampler):
 
 
 def _learned(objectives: int, known: int, given: Mapping[int, CostOf]) -> int:
-    """The number of the objective that is learned; of a guide that was handed in, the first."""
+    """Return the number of the objective that is learned; of a guide that was handed in, the first."""
     if known != objectives - 1 or not set(given) <= set(range(objectives)):
         raise ConfigError(
             f"{known} of {objectives} objectives are known: {', '.join(map(str, sorted(given))) or 'none by number'}",
@@ -133,7 +133,7 @@ def _learned(objectives: int, known: int, given: Mapping[int, CostOf]) -> int:
 
 
 def _by_params(cost: CostOf, sign: float, candidates: Candidates) -> PerNetwork:
-    """A function of parameters as one of codes; each network is asked for once."""
+    """Return a function of parameters as one of codes; each network is computed once."""
     asked: dict[bytes, float] = {}
 
     def costs(codes: Codes) -> Any:
