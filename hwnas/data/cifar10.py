@@ -65,5 +65,5 @@ def _decode(jpeg: NDArray[np.uint8], offset: NDArray[np.int64], where: str, reso
     return decoded(content, resolution, channels=3, where=f"{where} image {index}")
 
 
-def _damaged(met: str, file: Path) -> DataError:
-    return DataError(met, where=str(file), allowed=f"`{FILE}` is a NumPy archive of arrays", do=_DO)
+def _damaged(problem: str, file: Path) -> DataError:
+    return DataError(problem, where=str(file), allowed=f"`{FILE}` is a NumPy archive of arrays", do=_DO)

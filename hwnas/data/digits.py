@@ -16,9 +16,9 @@ def read(base: Path) -> Source:
     """Read the digits as one pool; 17 grey levels are spread over a byte."""
     from sklearn.datasets import load_digits
 
-    found = load_digits()
-    images = torch.from_numpy(found.images * SPREAD).round().byte().unsqueeze(1)
-    labels = torch.from_numpy(found.target).long()
+    digits = load_digits()
+    images = torch.from_numpy(digits.images * SPREAD).round().byte().unsqueeze(1)
+    labels = torch.from_numpy(digits.target).long()
     raw = Raw(
         "grey", (0, 16), ({"step": "multiply", "by": SPREAD}, {"step": "round"}),
         "as `images` of sklearn.datasets.load_digits() has them",

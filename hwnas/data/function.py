@@ -104,5 +104,5 @@ def _tensor(part: Any, where: str) -> Tensor:
         raise _error(f"images and labels are no arrays ({reason(error)})", where) from error
 
 
-def _error(met: str, where: str) -> DataError:
-    return DataError(met, where=where, allowed=_ALLOWED, do="Change the function")
+def _error(problem: str, where: str) -> DataError:
+    return DataError(problem, where=where, allowed=_ALLOWED, do="Change the function")

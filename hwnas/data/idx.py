@@ -72,5 +72,5 @@ def _array(file: Path, axes: int) -> Tensor:
     return torch.from_numpy(body.copy()).reshape(sizes)
 
 
-def _damaged(met: str, file: Path) -> DataError:
-    return DataError(met, where=str(file), allowed="A whole IDX file is needed", do="Fetch the file again")
+def _damaged(problem: str, file: Path) -> DataError:
+    return DataError(problem, where=str(file), allowed="A whole IDX file is needed", do="Fetch the file again")

@@ -60,16 +60,16 @@ def _pool(folder: Path, class_names: tuple[str, ...], resolution: int, channels:
     files: list[Path] = []
     labels: list[int] = []
     for label, class_name in enumerate(class_names):
-        found = sorted(path for path in folders[class_name].rglob("*") if path.suffix.lower() in SUFFIXES)
-        if not found:
+        paths = sorted(path for path in folders[class_name].rglob("*") if path.suffix.lower() in SUFFIXES)
+        if not paths:
             raise DataError(
                 f"the class `{class_name}` has no images",
                 where=str(folders[class_name]),
                 allowed=f"Images end in {', '.join(sorted(SUFFIXES))}",
                 do="Add images or remove the folder",
             )
-        files += found
-        labels += [label] * len(found)
+        files += paths
+        labels += [label] * len(paths)
     decode = partial(_decode, tuple(files), resolution, channels)
     return Pool(Decoded(len(files), (channels, resolution, resolution), decode), torch.tensor(labels), str(folder))
 
@@ -111,7 +111,7 @@ def _unreadable(error: Exception, where: str) -> DataError:
 
 
 def _folders(folder: Path) -> dict[str, Path]:
-    found = {path.name: path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")}
-    if not found:
+    folders = {path.name: path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")}
+    if not folders:
         raise DataError("the folder holds no folders", where=str(folder), allowed=_LAYOUT, do="Sort the images so")
-    return found
+    return folders

@@ -174,12 +174,12 @@ def find(path: Path, base: Path, *, what: str, do: str) -> Path:
         DataError: it is in neither place.
     """
     looked = list(dict.fromkeys([path.expanduser(), base / path.expanduser()]))
-    for place in looked:
-        if place.exists():
-            return place
+    for candidate in looked:
+        if candidate.exists():
+            return candidate
     raise DataError(
         f"there is no {what} `{path}`",
         where="data",
-        allowed=f"Looked for {' and '.join(str(place.absolute()) for place in looked)}",
+        allowed=f"Looked for {' and '.join(str(candidate.absolute()) for candidate in looked)}",
         do=do,
     )

@@ -155,9 +155,9 @@ def _file(file: Fields) -> ListedFile:
     )
 
 
-def _unusable(met: str, path: Path) -> RunError:
+def _unusable(problem: str, path: Path) -> RunError:
     return RunError(
-        met,
+        problem,
         where=str(path),
         allowed="A manifest is one JSON object that `hwnas export` wrote, and describes each file beside it",
         do="Run `hwnas export` again, which writes the bundle anew",

@@ -41,17 +41,17 @@ def ends_of(path: Path, batch: int, input_shape: Shape) -> Ends:
     Raises:
         ExportError: it takes another shape than its exporter should have written.
     """
-    given, taken = _READERS[path.suffix](path)
+    input_, output = _READERS[path.suffix](path)
     channels, height, width = input_shape
     sizes = {"N": batch, "C": channels, "H": height, "W": width}
     layout = LAYOUTS[path.suffix]
     wanted = tuple(sizes[axis] for axis in layout)
-    if given.shape != wanted:
+    if input_.shape != wanted:
         raise ExportError(
-            f"it takes inputs of shape {given.shape}", where=str(path),
+            f"it takes inputs of shape {input_.shape}", where=str(path),
             allowed=f"Its inputs are {layout}, {wanted}", do="Look at the exporter of this format",
         )  # fmt: skip
-    return Ends(({**_as_dict(given), "layout": layout},), (_as_dict(taken),))
+    return Ends(({**_as_dict(input_), "layout": layout},), (_as_dict(output),))
 
 
 def _as_dict(tensor: Tensor) -> dict[str, object]:

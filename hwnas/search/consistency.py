@@ -55,7 +55,7 @@ class StoredStudy:
     @cached_property
     def evaluated(self) -> list[tuple[FrozenTrial, Evaluation]]:
         """The trials that hwnas evaluated, each with its evaluation."""
-        return [(trial, found) for trial in self.trials if (found := evaluation_of(trial)) is not None]
+        return [(trial, evaluation) for trial in self.trials if (evaluation := evaluation_of(trial)) is not None]
 
 
 def stored_studies(storage: Path | str, prefix: str) -> list[StoredStudy]:
@@ -185,10 +185,10 @@ def check_front(path: Path, studies: Iterable[StoredStudy], tier: Tier, *, cut: 
         yield Issue.of(error)
         return
     shown = {point.architecture.key: dict(point.scores) for point in points}
-    told = [[evaluation for _, evaluation in study.evaluated] for study in studies]
-    of = [{point.architecture.key: dict(point.scores) for point in tier_front(each, tier)} for each in told]
+    evaluations = [[evaluation for _, evaluation in study.evaluated] for study in studies]
+    of = [{point.architecture.key: dict(point.scores) for point in tier_front(each, tier)} for each in evaluations]
     if shown not in of:
-        scored = [{e.architecture.key: dict(e.scores) for e in each} for each in told]
+        scored = [{e.architecture.key: dict(e.scores) for e in each} for each in evaluations]
         known = any(all(each.get(key) == scores for key, scores in shown.items()) for each in scored)
         yield Issue(
             "note" if known or cut else "error",

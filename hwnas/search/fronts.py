@@ -61,8 +61,8 @@ def label_picks(points: Sequence[FrontPoint], tier: Tier) -> list[FrontPoint]:
     standing = [index for index, point in enumerate(points) if point.kept is not False]
     names: dict[int, tuple[str, ...]] = {}
     if standing:
-        for name, place in picks([points[index].final for index in standing], tier.objectives).items():
-            names[standing[place]] = (*names.get(standing[place], ()), name)
+        for name, position in picks([points[index].final for index in standing], tier.objectives).items():
+            names[standing[position]] = (*names.get(standing[position], ()), name)
     return [replace(point, picks=names.get(index, ())) for index, point in enumerate(points)]
 
 
@@ -73,7 +73,7 @@ def rerank_measured(points: Sequence[FrontPoint], tier: Tier, measured: Mapping[
     """
     known = [replace(point, measured=dict(measured.get(point.architecture.key, {}))) for point in points]
     fit = [index for index, point in enumerate(known) if not tier.broken(point.final)]
-    kept = {fit[place] for place in front([known[index].final for index in fit], tier.objectives)}
+    kept = {fit[position] for position in front([known[index].final for index in fit], tier.objectives)}
     return label_picks([replace(point, kept=index in kept) for index, point in enumerate(known)], tier)
 
 

@@ -240,8 +240,8 @@ class Study:
     @property
     def _number(self) -> int:
         """Number of the next trial: how many were told, or are being scored here or elsewhere."""
-        held = len(self._kept.claimed) if self._kept is not None else 0
-        return len(self._told) + len(self._open) + held
+        claimed = len(self._kept.claimed) if self._kept is not None else 0
+        return len(self._told) + len(self._open) + claimed
 
     def _orphan(self) -> FrozenTrial | None:
         """Return a proposal whose process or workers died, to be tried again."""
@@ -296,17 +296,17 @@ class Study:
                 self._worst[objective.metric] = max(worst, value, key=objective.cost)
 
     def _check(self, trial: Trial, evaluation: Evaluation) -> None:
-        met, key = "", trial.architecture.key
+        problem, key = "", trial.architecture.key
         if evaluation.architecture != trial.architecture:
-            met = f"architecture {key} was asked, {evaluation.architecture.key} was told"
+            problem = f"architecture {key} was asked, {evaluation.architecture.key} was told"
         elif key not in self._open:
-            met = f"architecture {key} was told before"
+            problem = f"architecture {key} was told before"
         elif not (evaluation.failed or evaluation.broken):
             missing = [o.metric for o in self.plan.tier.objectives if o.metric not in evaluation.scores]
-            met = f"architecture {key} has no score for {', '.join(missing)}" if missing else ""
-        if met:
+            problem = f"architecture {key} has no score for {', '.join(missing)}" if missing else ""
+        if problem:
             raise RunError(
-                met,
+                problem,
                 where=f"study of tier `{self.plan.tier.name}`",
                 allowed="Each asked trial is told once, with all objectives unless it failed or broke a limit",
                 do="Tell what `evaluate` returned for the trial's architecture",

@@ -120,19 +120,19 @@ def sample_initial(
 ) -> list[Architecture]:
     """Return `count` different architectures that fit: of `first`, then random ones; fewer if there are no more."""
     rng = random.Random(seed)
-    found: dict[Architecture, None] = {}
+    fitting: dict[Architecture, None] = {}
     for architecture in first:
-        if len(found) < count and fits(architecture):
-            found[architecture] = None
-    seen, stale = set(found), 0
-    while len(found) < count and stale < TRIES:
+        if len(fitting) < count and fits(architecture):
+            fitting[architecture] = None
+    seen, stale = set(fitting), 0
+    while len(fitting) < count and stale < TRIES:
         architecture = space.random(rng)
         stale += 1
         if architecture not in seen:
             seen.add(architecture)
             if fits(architecture):
-                found[architecture], stale = None, 0
-    return list(found)
+                fitting[architecture], stale = None, 0
+    return list(fitting)
 
 
 def _check(rungs: Sequence[Rung], tier: Tier) -> None:

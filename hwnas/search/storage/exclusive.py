@@ -195,7 +195,7 @@ def directions(tier: Tier) -> list[StudyDirection]:
 
 def attributes(evaluation: Evaluation, unscored: Sequence[str]) -> dict[str, Any]:
     """Return an evaluation as attributes of a trial."""
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "key": evaluation.architecture.key,
         "architecture": evaluation.architecture.as_dict(),
         "scores": dict(evaluation.scores),
@@ -203,12 +203,12 @@ def attributes(evaluation: Evaluation, unscored: Sequence[str]) -> dict[str, Any
         "elapsed_s": evaluation.elapsed_s,
     }
     if evaluation.failed is not None:
-        found["reason"] = evaluation.failed
+        result["reason"] = evaluation.failed
         if evaluation.deaths:
-            found["deaths"] = evaluation.deaths
+            result["deaths"] = evaluation.deaths
     elif unscored:
-        found["unscored"] = list(unscored)
-    return found
+        result["unscored"] = list(unscored)
+    return result
 
 
 def evaluation_of(trial: FrozenTrial) -> Evaluation | None:

@@ -84,8 +84,8 @@ _Check = Callable[[Fields], object]
 
 def _directions(entry: Fields) -> None:
     entry.text("study_name")
-    given = entry.array("directions")
-    if not given or not all(type(one) is int and one in DIRECTIONS for one in given):
+    directions = entry.array("directions")
+    if not directions or not all(type(one) is int and one in DIRECTIONS for one in directions):
         raise FieldError("`directions` holds something else than 0, 1 and 2")
 
 

@@ -61,8 +61,8 @@ class SharedStorage:
     def new_trials(self) -> Sequence[FrozenTrial]:
         """Return the trials that others told since the last call; at first, all that were told."""
         self._look()
-        found, self._found = self._found, []
-        return found
+        trials, self._found = self._found, []
+        return trials
 
     def claim(self, proposal: FrozenTrial, most: int | None) -> bool:
         """Write a claim, look for claims of others, and take it back if one of those came first."""
@@ -126,15 +126,15 @@ class SharedStorage:
     # --- inside ---
 
     def _trials(self) -> list[FrozenTrial]:
-        found = retry(lambda: self._storage.get_all_trials(self._id, deepcopy=False))
-        return sorted(found, key=lambda trial: trial.number)
+        trials = retry(lambda: self._storage.get_all_trials(self._id, deepcopy=False))
+        return sorted(trials, key=lambda trial: trial.number)
 
     def _look(self) -> None:
         """Sort the trials that changed in the storage since the last look into told, claimed and abandoned."""
         trials = self._trials()
         numbers = [*self._unfinished, *range(self._next, len(trials))]
         self._next, self._unfinished = len(trials), []
-        held: dict[str, FrozenTrial] = {}
+        claimed: dict[str, FrozenTrial] = {}
         for trial in (trials[number] for number in numbers):
             key = trial.user_attrs.get("key")
             if not isinstance(key, str):
@@ -144,10 +144,10 @@ class SharedStorage:
             else:
                 self._unfinished.append(trial.number)
                 if key not in self._claims or self._claims[key] != trial.number:
-                    held.setdefault(key, trial)
-        self.claimed = held
-        if held:
-            self._reap_stale_trials(held)
+                    claimed.setdefault(key, trial)
+        self.claimed = claimed
+        if claimed:
+            self._reap_stale_trials(claimed)
 
     def _finished(self, key: str, trial: FrozenTrial) -> None:
         reason = trial.user_attrs.get("abandoned") if trial.state == TrialState.FAIL else None
@@ -159,13 +159,13 @@ class SharedStorage:
             self._found.append(trial)
             (self._died.add if deaths_of(trial) else self._died.discard)(key)
 
-    def _reap_stale_trials(self, held: dict[str, FrozenTrial]) -> None:
+    def _reap_stale_trials(self, claimed: dict[str, FrozenTrial]) -> None:
         """Fail the claims of processes that died."""
         cards = retry(lambda: self._storage.get_study_user_attrs(self._id))
-        for key, trial in list(held.items()):
+        for key, trial in list(claimed.items()):
             worker = str(trial.user_attrs.get("worker"))
             if not self._presence.is_alive(worker, cards.get(f"{_WORKER}{worker}")):
-                del held[key]
+                del claimed[key]
                 self._fail_trial(trial.number, DIED)
 
     def _fail_trial(self, number: int, reason: str) -> None:
@@ -187,8 +187,8 @@ class SharedStorage:
 
         def create() -> int:
             nonlocal tried
-            if tried and (found := self._own(self._trials(), entry)) is not None:
-                return found
+            if tried and (number := self._own(self._trials(), entry)) is not None:
+                return number
             tried = True
             return self._number(self._storage.create_new_trial(self._id, template_trial=entry))
 

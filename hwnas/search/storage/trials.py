@@ -55,12 +55,12 @@ def check_trial(trial: FrozenTrial, tier: Tier, genes: dict[str, BaseDistributio
         raise damaged(where, error) from error
 
 
-def _are_genes(given: dict[str, BaseDistribution], genes: dict[str, BaseDistribution]) -> bool:
+def _are_genes(distributions: dict[str, BaseDistribution], genes: dict[str, BaseDistribution]) -> bool:
     """Return whether these are the genes; equal pairs are remembered, for comparing them for each trial is slow."""
-    if len(given) != len(genes):
+    if len(distributions) != len(genes):
         return False
     for name, gene in genes.items():
-        one = given.get(name)
+        one = distributions.get(name)
         if one is not gene and (id(one), id(gene)) not in _EQUAL:
             if one != gene:
                 return False

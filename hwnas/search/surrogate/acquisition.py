@@ -136,20 +136,20 @@ class Acquisition:
         if not free.any():
             return None
         costs = priced.costs[:, 0] if priced.costs.shape[1] else rng.random(len(free))
-        place = stratified(costs, priced.pool, free, self.candidates.features(before), self.design, rng)
-        chosen: Codes = priced.pool.codes[place]
+        index = stratified(costs, priced.pool, free, self.candidates.features(before), self.design, rng)
+        chosen: Codes = priced.pool.codes[index]
         return chosen
 
-    def _promising(self, told: Observations, opened: Codes, rng: np.random.Generator) -> Codes | None:
+    def _promising(self, observations: Observations, opened: Codes, rng: np.random.Generator) -> Codes | None:
         """Return the best by expected gain, as if open networks had turned out as predicted."""
-        last = self._believed(told)
-        belief, kept, before = last.belief, last.belief.count, np.concatenate([told.codes, opened])
+        last = self._believed(observations)
+        belief, kept, before = last.belief, last.belief.count, np.concatenate([observations.codes, opened])
         try:
             placed = belief.place(self.candidates.features(opened))
             expected = belief.predict(placed)[0]
             for point, value in zip(placed, expected, strict=True):
                 belief.add(point, float(value))
-            cells = self._cells(last, told, opened, -belief.warp.back(expected))
+            cells = self._cells(last, observations, opened, -belief.warp.back(expected))
             if self.candidates.everything is None:
                 promise = partial(self._gains, belief, cells, before)
                 return evolve(self.candidates, promise, before, rng, excess=self._excess)
@@ -164,12 +164,12 @@ class Acquisition:
 
     # --- when there are many scores ---
 
-    def _next_of_many(self, told: Observations, opened: Codes, seed: int) -> Codes | None:
+    def _next_of_many(self, observations: Observations, opened: Codes, seed: int) -> Codes | None:
         """Return the next of the batch from the last multiple of `TOGETHER` scores, or from all if none is free."""
-        scored = np.flatnonzero(np.isfinite(told.targets))
-        before = set(map(bytes, told.codes)) | set(map(bytes, opened))
+        scored = np.flatnonzero(np.isfinite(observations.targets))
+        before = set(map(bytes, observations.codes)) | set(map(bytes, opened))
         until = int(scored[len(scored) // TOGETHER * TOGETHER - 1]) + 1
-        first = Observations(told.codes[:until], told.targets[:until], told.valid[:until])
+        first = Observations(observations.codes[:until], observations.targets[:until], observations.valid[:until])
         parts = (np.array([seed]), first.codes, first.targets, first.valid)
         origin = b"".join(part.tobytes() for part in parts)
         if self._queue[0] != origin:
@@ -177,21 +177,21 @@ class Acquisition:
             self._queue = origin, self._together(first, set(map(bytes, first.codes)), rng)
         free = [row for row in self._queue[1] if bytes(row) not in before]
         if not free:
-            free = list(self._together(told, before, np.random.default_rng([seed, len(before)])))
+            free = list(self._together(observations, before, np.random.default_rng([seed, len(before)])))
             self._queue = origin, np.array([*self._queue[1], *free], dtype=np.intp)
         return free[0] if free else None
 
-    def _together(self, told: Observations, taken: set[bytes], rng: np.random.Generator) -> Codes:
+    def _together(self, observations: Observations, taken: set[bytes], rng: np.random.Generator) -> Codes:
         """Return the networks that promise the most when scores are predicted by choices in common, the best first."""
-        scored = np.isfinite(told.targets)
-        codes, targets = told.codes[scored], told.targets[scored]
+        scored = np.isfinite(observations.targets)
+        codes, targets = observations.codes[scored], observations.targets[scored]
         standing = self._standing
         within = standing.costs[standing.allowed] if standing.allowed.any() else standing.costs
         reference = float(np.quantile(targets, 1 - UNWANTED))
         if self.bound is not None:
             reference = min(reference, self.bound)
         costs = self._costs(codes)
-        valid = told.valid[scored]
+        valid = observations.valid[scored]
         cells = BoxDecomposition.of(costs[valid], targets[valid], within.min(axis=0), within.max(axis=0), reference)
 
         def gains(of: Codes, expected: Floats, error: float) -> Floats:
@@ -219,8 +219,8 @@ class Acquisition:
         return _Priced(pool, self._costs(pool.codes), self._allowed(pool.codes))
 
     def _costs(self, codes: Codes) -> Floats:
-        found = [np.asarray(cost(codes), dtype=float) for cost in self.known]
-        return np.stack(found, axis=1) if found else np.empty((len(codes), 0))
+        columns = [np.asarray(cost(codes), dtype=float) for cost in self.known]
+        return np.stack(columns, axis=1) if columns else np.empty((len(codes), 0))
 
     def _allowed(self, codes: Codes) -> NDArray[np.bool_]:
         allowed: NDArray[np.bool_] = self._excess(codes) <= 0
@@ -235,10 +235,10 @@ class Acquisition:
 
     # --- what is learned ---
 
-    def _believed(self, told: Observations) -> _WarmState:
+    def _believed(self, observations: Observations) -> _WarmState:
         """Return the belief after all evaluations; only new ones are taken in, unless it is time for another fit."""
-        scored = np.isfinite(told.targets)
-        codes, targets = told.codes[scored], told.targets[scored]
+        scored = np.isfinite(observations.targets)
+        codes, targets = observations.codes[scored], observations.targets[scored]
         last, fit = self._last, _checkpoint(len(targets))
         if last is None or not last.leads_to(codes, targets, fit):
             at = np.linspace(0, fit - 1, min(fit, FITTED)).astype(np.intp)
@@ -254,7 +254,7 @@ class Acquisition:
         self._last = replace(last, codes=codes, targets=targets)
         return self._last
 
-    def _cells(self, last: _WarmState, told: Observations, opened: Codes, expected: Floats) -> BoxDecomposition:
+    def _cells(self, last: _WarmState, observations: Observations, opened: Codes, expected: Floats) -> BoxDecomposition:
         """Return the cells that remain to be gained after all that was told, and what is expected of open networks."""
         standing = self._standing
         usual = last.watched.predict()[0][standing.pool.row]
@@ -263,8 +263,8 @@ class Acquisition:
             reference = min(reference, self.bound)
         within = standing.costs[standing.allowed] if standing.allowed.any() else standing.costs
         low, high = within.min(axis=0), within.max(axis=0)
-        costs = self._costs(np.concatenate([told.codes[told.valid], opened]))
-        targets = np.concatenate([told.targets[told.valid], expected])
+        costs = self._costs(np.concatenate([observations.codes[observations.valid], opened]))
+        targets = np.concatenate([observations.targets[observations.valid], expected])
         return BoxDecomposition.of(costs, targets, low, high, reference)
 
     def _gains(self, belief: OnlineGP, cells: BoxDecomposition, before: Codes, codes: Codes) -> Floats:
@@ -291,9 +291,9 @@ class Acquisition:
             return gains
         return self._held(gains, probability_below(mean, deviation, warp, self.bound)[row])
 
-    def _held(self, gains: Floats, held: Floats) -> Floats:
+    def _held(self, gains: Floats, probability: Floats) -> Floats:
         """Return gains where the bound is held surely enough; below zero elsewhere, less the less sure it is."""
-        return np.where(held >= self.confidence, gains, np.maximum(held, 1e-9) - 1)
+        return np.where(probability >= self.confidence, gains, np.maximum(probability, 1e-9) - 1)
 
 
 def _checkpoint(count: int) -> int:

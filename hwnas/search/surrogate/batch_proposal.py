@@ -52,8 +52,8 @@ class HammingKernelRidge:
 
     def of(self, codes: Codes) -> Floats:
         """Return (networks,) expected scores."""
-        found: Floats = (self._alike(self._open(codes)) @ self._weights).astype(float)
-        return self._mean + self._spread * found
+        standardised: Floats = (self._alike(self._open(codes)) @ self._weights).astype(float)
+        return self._mean + self._spread * standardised
 
     def _open(self, codes: Codes) -> Table:
         """Return (networks, options) 1 where an option is taken."""
@@ -99,20 +99,20 @@ def propose_batch(
     likeness = HammingKernelRidge(candidates.sizes, codes[learned], scores[learned], ORDERS[turn])
 
     def promise(of: Codes) -> Floats:
-        told = likeness.of(of)
-        return told if merit is None else merit(of, told, likeness.error)
+        expected = likeness.of(of)
+        return expected if merit is None else merit(of, expected, likeness.error)
 
     alive = codes[order[:PARENTS]]
-    promised, found = promise(alive), {bytes(row): -np.inf for row in alive}
+    promised, visited = promise(alive), {bytes(row): -np.inf for row in alive}
     for _ in range(GENERATIONS):
         drawn = candidates.settle(offspring(alive, DRAWN * CHILDREN, candidates, rng))
-        drawn = _new(drawn[excess(drawn) <= 0], found)[:CHILDREN]
-        told = promise(drawn)
-        found.update(zip(map(bytes, drawn), told.tolist(), strict=True))
-        alive, promised = np.concatenate([alive, drawn]), np.concatenate([promised, told])
+        drawn = _new(drawn[excess(drawn) <= 0], visited)[:CHILDREN]
+        worth = promise(drawn)
+        visited.update(zip(map(bytes, drawn), worth.tolist(), strict=True))
+        alive, promised = np.concatenate([alive, drawn]), np.concatenate([promised, worth])
         best = np.argsort(-promised, kind="stable")[:KEPT]
         alive, promised = alive[best], promised[best]
-    free = sorted((-told, key) for key, told in found.items() if key not in taken and told > -np.inf)[: 6 * count]
+    free = sorted((-worth, key) for key, worth in visited.items() if key not in taken and worth > -np.inf)[: 6 * count]
     rows = np.array([np.frombuffer(key, dtype=codes.dtype) for _, key in free], dtype=codes.dtype)
     return rows.reshape(len(free), codes.shape[1])[_spread(rows, count)]
 
@@ -172,10 +172,10 @@ def _spread(codes: Codes, count: int) -> Integers:
     for apart in range(MIN_DISTANCE, 0, -1):
         near = np.zeros(len(codes), dtype=np.bool_)
         near[chosen] = True
-        for place in chosen:
-            near |= (codes != codes[place]).sum(axis=1) < apart
+        for index in chosen:
+            near |= (codes != codes[index]).sum(axis=1) < apart
         while len(chosen) < count and not near.all():
-            place = int(np.argmin(near))
-            chosen.append(place)
-            near |= (codes != codes[place]).sum(axis=1) < apart
+            index = int(np.argmin(near))
+            chosen.append(index)
+            near |= (codes != codes[index]).sum(axis=1) < apart
     return np.array(chosen, dtype=np.intp)

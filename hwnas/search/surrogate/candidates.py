@@ -58,8 +58,8 @@ class Candidates:
 
     def encode(self, genes: Sequence[Mapping[str, Value]]) -> Codes:
         """Return settled codes of parameters by name."""
-        place = [{option: code for code, option in enumerate(options)} for options in self.options]
-        rows = [[where[g[name]] for where, name in zip(place, self.names, strict=True)] for g in genes]
+        codes = [{option: code for code, option in enumerate(options)} for options in self.options]
+        rows = [[code_of[g[name]] for code_of, name in zip(codes, self.names, strict=True)] for g in genes]
         return self.settle(np.array(rows, dtype=np.intp).reshape(len(rows), len(self.names)))
 
     def decode(self, row: Codes) -> dict[str, Value]:
@@ -81,9 +81,9 @@ class Pool:
 
     def holds(self, codes: Codes) -> NDArray[np.bool_]:
         """Return (networks of the pool,) true if a network is among these."""
-        found = np.zeros(len(self.codes), dtype=np.bool_)
-        found[[place for row in codes if (place := self.place.get(row.tobytes())) is not None]] = True
-        return found
+        mask = np.zeros(len(self.codes), dtype=np.bool_)
+        mask[[index for row in codes if (index := self.place.get(row.tobytes())) is not None]] = True
+        return mask
 
     @classmethod
     def of(cls, candidates: Candidates, codes: Codes) -> Pool:
@@ -94,8 +94,8 @@ class Pool:
 def candidates_of(codebook: Codebook, features: tuple[Callable[[Codes], Table], Integers] | None = None) -> Candidates:
     """Return the networks of a space, with the features that `hwnas.predictors` knows of them, or with others."""
     if features is None:
-        found = features_of(codebook)
-        features = found, found.groups
+        known = features_of(codebook)
+        features = known, known.groups
     return Candidates(
         tuple(choice.name for choice in codebook.choices),
         tuple(choice.options for choice in codebook.choices),

@@ -54,15 +54,15 @@ class BoxDecomposition:
         """Return a lattice of points for two and more costs: a network gets the share of each it costs no more than."""
         powers = GENERATOR ** np.arange(costs.shape[1]) % LATTICE
         points = low + (reference - low) * ((np.arange(LATTICE)[:, None] * powers + 0.5) / LATTICE % 1)
-        held = (costs[None] <= points[:, None]).all(axis=2)
-        levels: Floats = np.where(held, targets, limit).min(axis=1, initial=limit)
+        below = (costs[None] <= points[:, None]).all(axis=2)
+        levels: Floats = np.where(below, targets, limit).min(axis=1, initial=limit)
         return cls(points, points, levels)
 
     def widths(self, costs: Floats) -> Floats:
         """Return (rows, cells) how much of each cell is dearer than each candidate."""
         if costs.shape[1] != 1:
-            held: NDArray[np.bool_] = np.all(costs[:, None] <= self.upper[None], axis=2)
-            return held / len(self.levels)
+            below: NDArray[np.bool_] = np.all(costs[:, None] <= self.upper[None], axis=2)
+            return below / len(self.levels)
         widths: Floats = np.maximum(self.upper[:, 0] - np.maximum(self.lower[:, 0], costs), 0.0)
         return widths
 
@@ -74,7 +74,7 @@ def improvements(mean: Floats, deviation: Floats, warp: Warp, levels: Floats) ->
     """
     top = float(np.max(mean + 4 * deviation))
     lowest = min(-float(warp.back(np.array([top]))[0]), float(levels.min()))
-    known, place = np.unique(levels, return_inverse=True)
+    known, inverse = np.unique(levels, return_inverse=True)
     latent = np.linspace(float(warp.forward(np.array([-known[-1]]))[0]), max(top, 0.0), STEPS)
     edges = np.unique(np.concatenate([known, np.clip(-warp.back(latent), lowest, known[-1]), [lowest]]))
     if len(edges) == 1:
@@ -82,15 +82,15 @@ def improvements(mean: Floats, deviation: Floats, warp: Warp, levels: Floats) ->
     middles = warp.forward(-(edges[1:] + edges[:-1]) / 2)
     areas = normal((mean[:, None] - middles) / deviation[:, None]) * np.diff(edges)
     summed = np.concatenate([np.zeros((len(mean), 1)), np.cumsum(areas, axis=1)], axis=1)
-    found: Floats = summed[:, np.searchsorted(edges, known)][:, place]
-    return found
+    expected: Floats = summed[:, np.searchsorted(edges, known)][:, inverse]
+    return expected
 
 
 def expected_improvements(mean: Floats, deviation: float, levels: Floats) -> Floats:
     """Return (rows, levels) as `improvements`, where a target itself is Gaussian, with one deviation for all."""
     z = (levels - mean[:, None]) / deviation
-    found: Floats = deviation * (z * normal(z) + np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi))
-    return found
+    expected: Floats = deviation * (z * normal(z) + np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi))
+    return expected
 
 
 def probability_below(mean: Floats, deviation: Floats, warp: Warp, level: float) -> Floats:
@@ -102,5 +102,5 @@ def normal(z: Floats) -> Floats:
     """Return the share of a standard normal distribution below each value."""
     from scipy.special import ndtr
 
-    found: Floats = ndtr(z)
-    return found
+    share: Floats = ndtr(z)
+    return share

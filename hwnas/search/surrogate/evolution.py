@@ -48,9 +48,9 @@ def evolve(
         over = np.zeros(len(drawn)) if excess is None else excess(drawn)
         born = drawn[np.lexsort((-effects.of(drawn), over))[:children]]
         seen.update(map(bytes, born))
-        found = score(born)
-        effects.learn(born, found)
-        codes, scores = np.concatenate([codes, born]), np.concatenate([scores, found])
+        born_scores = score(born)
+        effects.learn(born, born_scores)
+        codes, scores = np.concatenate([codes, born]), np.concatenate([scores, born_scores])
     best_of_all = int(np.argmax(scores))
     return codes[best_of_all] if scores[best_of_all] > REFUSED else None
 
@@ -88,5 +88,5 @@ class _Effects:
     def of(self, codes: Codes) -> Floats:
         """Return (networks,) sums of effects, the constant left out."""
         effects = np.linalg.solve(self._squares + self._penalty, self._products)
-        found: Floats = effects[self._starts + codes].sum(axis=1)
-        return found
+        sums: Floats = effects[self._starts + codes].sum(axis=1)
+        return sums

@@ -69,8 +69,8 @@ class OnlineGP:
         """Return means and deviations at networks, by their whitened covariance (points, networks) with the points."""
         process = self.process
         mean = process.mean + self.whitened[: len(weights)].astype(np.float32) @ weights
-        told = np.einsum("ij,ij->j", weights, weights)
-        deviation = np.sqrt(np.maximum(process.signal - told, 0.0) + process.noise)
+        explained = np.einsum("ij,ij->j", weights, weights)
+        deviation = np.sqrt(np.maximum(process.signal - explained, 0.0) + process.noise)
         return mean.astype(float), self._factor * deviation.astype(float)
 
     def _grow(self) -> None:

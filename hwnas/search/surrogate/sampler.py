@@ -66,8 +66,8 @@ class GuidedSampler(BaseSampler):
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return the categorical parameters that all trials have."""
-        found = self._space.calculate(study)
-        return {name: kind for name, kind in found.items() if isinstance(kind, CategoricalDistribution)}
+        shared = self._space.calculate(study)
+        return {name: kind for name, kind in shared.items() if isinstance(kind, CategoricalDistribution)}
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -87,13 +87,13 @@ class GuidedSampler(BaseSampler):
         open_ = [t for t in trials if t.state == TrialState.RUNNING and t.number != trial.number]
         open_ = [t for t in open_ if t.params.keys() >= search_space.keys()]
         scored = [t.state == TrialState.COMPLETE and UNSCORED not in t.user_attrs for t in ended]
-        told = Observations(
+        observations = Observations(
             guide.candidates.encode([t.params for t in ended]),
             np.array([sign * t.values[learned] if ok else np.nan for t, ok in zip(ended, scored, strict=True)]),
             np.array([ok and _holds(t) for t, ok in zip(ended, scored, strict=True)], dtype=np.bool_),
         )
         opened = guide.candidates.encode([t.params for t in open_])
-        proposed = guide.propose(told, opened, (self._seed, trial.number))
+        proposed = guide.propose(observations, opened, (self._seed, trial.number))
         if proposed is not None:
             return guide.candidates.decode(proposed)
         if self._exhausted is not None:
@@ -114,33 +114,33 @@ class GuidedSampler(BaseSampler):
         if self._made is None or self._made[0] != search_space:
             options = {n: d.choices for n, d in search_space.items() if isinstance(d, CategoricalDistribution)}
             candidates = grid(options, self._features)  # type: ignore[arg-type]  # None is no option of a network
-            signs = {place: 1.0 if d == StudyDirection.MINIMIZE else -1.0 for place, d in enumerate(directions)}
-            known = [_by_params(cost, signs[place], candidates) for place, cost in sorted(self._known.items())]
+            signs = {number: 1.0 if d == StudyDirection.MINIMIZE else -1.0 for number, d in enumerate(directions)}
+            known = [_by_params(cost, signs[number], candidates) for number, cost in sorted(self._known.items())]
             self._made = search_space, Acquisition(candidates, known, design=self._design)
         return self._made[1]
 
 
-def _learned(objectives: int, known: int, given: Mapping[int, CostOf]) -> int:
+def _learned(objectives: int, known: int, costs: Mapping[int, CostOf]) -> int:
     """Return the number of the objective that is learned; of a guide that was handed in, the first."""
-    if known != objectives - 1 or not set(given) <= set(range(objectives)):
+    if known != objectives - 1 or not set(costs) <= set(range(objectives)):
         raise ConfigError(
-            f"{known} of {objectives} objectives are known: {', '.join(map(str, sorted(given))) or 'none by number'}",
+            f"{known} of {objectives} objectives are known: {', '.join(map(str, sorted(costs))) or 'none by number'}",
             where="sampler `guided`",
             allowed="It learns one objective; of all others the values are known beforehand",
             do="Hand in `known`, a function for each other objective's number, or use another sampler",
         )
-    return next((place for place in range(objectives) if place not in given), 0) if given else 0
+    return next((number for number in range(objectives) if number not in costs), 0) if costs else 0
 
 
 def _by_params(cost: CostOf, sign: float, candidates: Candidates) -> PerNetwork:
     """Return a function of parameters as one of codes; each network is computed once."""
-    asked: dict[bytes, float] = {}
+    signed: dict[bytes, float] = {}
 
     def costs(codes: Codes) -> Any:
         for row in codes:
-            if (key := row.tobytes()) not in asked:
-                asked[key] = sign * float(cost(candidates.decode(row)))
-        return np.array([asked[row.tobytes()] for row in codes])
+            if (key := row.tobytes()) not in signed:
+                signed[key] = sign * float(cost(candidates.decode(row)))
+        return np.array([signed[row.tobytes()] for row in codes])
 
     return costs
 

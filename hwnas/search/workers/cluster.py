@@ -84,17 +84,17 @@ def cluster(address: str | None, cpus: int, environment: Mapping[str, str]) -> I
     if ray.is_initialized():
         yield watched()
         return
-    given: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address is None:
         cpus = max(os.cpu_count() or 1, cpus)
-        given |= {"address": "local", "num_cpus": cpus, "include_dashboard": False}  # without, it joins any that runs
+        options |= {"address": "local", "num_cpus": cpus, "include_dashboard": False}  # without, it joins any that runs
     else:
-        given |= {"address": address, "runtime_env": {"env_vars": dict(environment)}}
+        options |= {"address": address, "runtime_env": {"env_vars": dict(environment)}}
     try:
         _reach(address)  # Ray itself waits for minutes, and then ends the process
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            ray.init(**given)
+            ray.init(**options)
         joined = watched()
     except Exception as error:  # Ray's errors have no common base
         raise ConfigError(

@@ -61,10 +61,10 @@ class Dispatcher:
         """Return the worker's next batch; an empty one when there will be none; None while one may come up."""
         if self.raised is not None or self.study.n_trials >= self.trials:
             return []
-        asked = [self._alone.pop()] if self._alone else self._asked()
-        if asked:
-            self._open[worker] = asked
-            return [Task(trial.architecture, self._known(trial.architecture)) for trial in asked]
+        batch = [self._alone.pop()] if self._alone else self._asked()
+        if batch:
+            self._open[worker] = batch
+            return [Task(trial.architecture, self._known(trial.architecture)) for trial in batch]
         return None if self._open or self.study.waits else []
 
     def complete(self, worker: str, done: Done) -> None:
@@ -93,16 +93,16 @@ class Dispatcher:
             self.complete(worker, Done(((Evaluation(batch[0].architecture, {}, failed=failed, deaths=deaths), ()),)))
 
     def _asked(self) -> list[Trial]:
-        asked: list[Trial] = []
-        while len(asked) < self.batch and (trial := self.study.ask(most=self.trials)) is not None:
-            asked.append(trial)
-        return asked
+        trials: list[Trial] = []
+        while len(trials) < self.batch and (trial := self.study.ask(most=self.trials)) is not None:
+            trials.append(trial)
+        return trials
 
     def _known(self, architecture: Architecture) -> tuple[Score, ...]:
         if self.store is None:
             return ()
-        found = (self.store.get(architecture, metric, producer) for metric, producer in self.producers.items())
-        return tuple(score for score in found if score is not None)
+        scores = (self.store.get(architecture, metric, producer) for metric, producer in self.producers.items())
+        return tuple(score for score in scores if score is not None)
 
 
 def score_all(scoring: Scoring, tasks: Sequence[Task]) -> Done:
