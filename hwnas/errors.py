@@ -1,4 +1,4 @@
-"""Every error says four things: what was met, where, what is allowed, what to do next."""
+"""Errors of hwnas. Each says four things: the problem, its place, what is allowed, what to do next."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class TrainingError(HwnasError, RuntimeError):
 
 
 class NoScore(HwnasError, RuntimeError):
-    """A network to which a proxy gives no number."""
+    """A network for which a proxy gives no number."""
 
 
 class PredictionError(HwnasError, ValueError):
@@ -90,7 +90,7 @@ class MissingExtra(HwnasError, ImportError):
 
 
 def did_you_mean(word: object, known: Iterable[str]) -> str:
-    """The known words as a sentence, led by the nearest one if there is one.
+    """Return the known words as a sentence, led by the nearest one if there is one.
 
     >>> did_you_mean("kernal", ["kernel", "expand"])
     'Did you mean `kernel`? Known: expand, kernel'
@@ -158,17 +158,17 @@ _LONGEST = 300
 
 
 def _first_line(error: BaseException) -> str:
-    """The first line of an error's text, and the next one too if it is only a heading."""
+    """Return the first line of an error's text, and the next one too if it is only a heading."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     heading = len(lines) > 1 and lines[0].endswith(":")
     return _NOISE.sub("", " ".join(lines[: 2 if heading else 1]))[:_LONGEST]
 
 
 def nameless() -> str:
-    """Where a system's error happened that names no file."""
+    """Return the place of a system's error that names no file."""
     return f"standard output, or temporary files in {os.environ.get('TMPDIR', '/tmp')}"
 
 
 def nearest(word: object, known: Iterable[str]) -> str | None:
-    """The known word that is most like another one; None where none is."""
+    """Return the known word that is most like another one; None if none is."""
     return next(iter(difflib.get_close_matches(str(word)[:200], list(known), n=1, cutoff=0.6)), None)

@@ -36,7 +36,7 @@ __all__ = [
 
 
 def load_data(name_or_spec: str | Mapping[str, Any], *, seed: int, base: Path | None = None) -> Dataset:
-    """The data set of a name (`digits`), a function (`mine.py:load`), or a mapping of a name and options.
+    """Load the data set of a name (`digits`), a function (`mine.py:load`), or a mapping of a name and options.
 
     The options `validation` and `test` (shares to split off where the data has no such split), `limit` (that many
     training images) and `resolution` go with every kind; `path`, `channels` and `function` with some. Paths are taken

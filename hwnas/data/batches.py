@@ -41,7 +41,7 @@ def batches(
     drop_last: bool = False,
     after: tuple[int, Tensor] | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """(images, labels) through all of a split once; shuffled, and augmented, if there is a generator.
+    """Yield (images, labels) through all of a split once; shuffled, and augmented, if there is a generator.
 
     `after` goes on where an earlier pass stopped, with a generator of the same seed: how many batches were taken, and
     the state that the generator had then.
@@ -69,7 +69,7 @@ def batches(
 
 
 def augment(images: Tensor, generator: torch.Generator, kind: str) -> Tensor:
-    """Normalised images (N, C, H, W), each changed at random as `AUGMENTATIONS[kind]` says."""
+    """Return normalised images (N, C, H, W), each changed at random as `AUGMENTATIONS[kind]` says."""
     if kind not in AUGMENTATIONS:
         raise ConfigError(
             f"unknown augmentation `{kind}`",
@@ -101,14 +101,14 @@ _augmented = augment  # `batches` has an argument of that name
 
 
 def _moved(count: int, size: int, share: float, generator: torch.Generator) -> Tensor:
-    """(count, size) source positions: each row moved by a random whole number, held inside the border."""
+    """Return (count, size) source positions: each row moved by a random whole number, held inside the border."""
     most = round(share * size)
     offsets = torch.randint(-most, most + 1, (count, 1), generator=generator)
     return (torch.arange(size) + offsets).clamp_(0, size - 1)
 
 
 def _span(count: int, size: int, share: float, generator: torch.Generator) -> Tensor:
-    """(count, size) bool: a stretch around a random centre, cut at the border."""
+    """Return (count, size) bool: a stretch around a random centre, cut at the border."""
     side = round(share * size)
     first = torch.randint(0, size, (count, 1), generator=generator) - side // 2
     places = torch.arange(size)

@@ -28,7 +28,7 @@ _DO = (
 
 
 def read(base: Path, *, path: str | None = None, resolution: int = 32) -> Source:
-    """50,000 training and 10,000 test images, 32x32, in 10 classes; decoded when they are first used.
+    """Read 50,000 training and 10,000 test images, 32x32, in 10 classes; decoded when they are first used.
 
     Without a path: `$HWNAS_DATA/cifar10_jpeg.npz`, else `../shared/data/cifar10_jpeg.npz`.
     """
@@ -65,5 +65,5 @@ def _decode(jpeg: NDArray[np.uint8], offset: NDArray[np.int64], where: str, reso
     return decoded(content, resolution, channels=3, where=f"{where} image {index}")
 
 
-def _damaged(met: str, file: Path) -> DataError:
-    return DataError(met, where=str(file), allowed=f"`{FILE}` is a NumPy archive of arrays", do=_DO)
+def _damaged(problem: str, file: Path) -> DataError:
+    return DataError(problem, where=str(file), allowed=f"`{FILE}` is a NumPy archive of arrays", do=_DO)

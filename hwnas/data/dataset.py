@@ -1,4 +1,4 @@
-"""What a data set is to everyone else: facts, and three splits that hand out normalised batches."""
+"""A data set as all other modules use it: facts, and three splits that hand out normalised batches."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ class Split:
         return len(self.indices)
 
     def batch(self, indices: Tensor) -> Tensor:
-        """(N, C, H, W) float32, normalised; `indices` count within the split."""
+        """Return (N, C, H, W) float32, normalised; `indices` count within the split."""
         return pixels(self.images, self.indices[indices]).sub_(self.mean).div_(self.std)
 
     def first(self, count: int) -> Split:
-        """The first `count` images; the order is random, so they are a fair sample."""
+        """Return the first `count` images; the order is random, so they are a fair sample."""
         return replace(self, indices=self.indices[:count], labels=self.labels[:count])
 
     def every(self) -> Tensor:
-        """All images as one batch."""
+        """Return all images as one batch."""
         return self.batch(torch.arange(len(self)))
 
 
 def pixels(images: Images, indices: Tensor) -> Tensor:
-    """(N, C, H, W) float32; bytes are brought to 0..1."""
+    """Return (N, C, H, W) float32; bytes are scaled to 0..1."""
     taken = images.take(indices)
     return taken.float().div_(255) if taken.dtype == torch.uint8 else taken.float()  # `take` made a copy
 
@@ -61,13 +61,13 @@ class Dataset:
     train: Split
     validation: Split
     held_back: Split | None
-    """The test split; None in what a search is given."""
+    """The test split; None in the data set of a search."""
     raw: Raw = field(default_factory=Raw)
-    """What was done to the pixels until they stood in `images` of the splits."""
+    """Processing of the pixels before they stood in `images` of the splits."""
 
     @property
     def classes(self) -> int:
-        """How many classes there are."""
+        """Number of classes."""
         return len(self.class_names)
 
     @property
@@ -82,11 +82,11 @@ class Dataset:
 
     @property
     def preprocessing(self) -> dict[str, Any]:
-        """How a raw image becomes one of a batch, JSON-ready: in words, in numbers, and step by step."""
+        """Steps from a raw image to one of a batch, JSON-ready: in words, in numbers, and step by step."""
         return self.preprocessing_at(self.resolution, self.resolution)
 
     def preprocessing_at(self, height: int, width: int) -> dict[str, Any]:
-        """The same for a network that takes images of another size."""
+        """Return `preprocessing` for a network that takes images of another size."""
         numbers = {name: getattr(self.train, name).flatten().tolist() for name in ("mean", "std")}
         taken = self.train.images.take(self.train.indices[:1])
         scale = 255 if taken.dtype == torch.uint8 else 1
@@ -110,7 +110,7 @@ class Dataset:
 
     @property
     def test_images(self) -> dict[str, Any]:
-        """Which images the test split holds, JSON-ready; see `test`."""
+        """Indices and origin of the images of the test split, JSON-ready; see `test`."""
         own = self.test.images is not self.train.images
         return {
             "data": self.name,
@@ -138,5 +138,5 @@ class Dataset:
         return self.held_back
 
     def without_test(self) -> Dataset:
-        """The same data for a search: touching `test` is an error."""
+        """Return the same data for a search: touching `test` is an error."""
         return replace(self, held_back=None)

@@ -13,12 +13,12 @@ SPREAD = 255 / 16
 
 
 def read(base: Path) -> Source:
-    """One pool; 17 grey levels are spread over a byte."""
+    """Read the digits as one pool; 17 grey levels are spread over a byte."""
     from sklearn.datasets import load_digits
 
-    found = load_digits()
-    images = torch.from_numpy(found.images * SPREAD).round().byte().unsqueeze(1)
-    labels = torch.from_numpy(found.target).long()
+    digits = load_digits()
+    images = torch.from_numpy(digits.images * SPREAD).round().byte().unsqueeze(1)
+    labels = torch.from_numpy(digits.target).long()
     raw = Raw(
         "grey", (0, 16), ({"step": "multiply", "by": SPREAD}, {"step": "round"}),
         "as `images` of sklearn.datasets.load_digits() has them",

@@ -1,4 +1,4 @@
-"""How a data set's images become what a network takes, told so that it can be repeated without hwnas."""
+"""The steps from a data set's images to a network's input, described so that they can be repeated without hwnas."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from dataclasses import dataclass
 from typing import Any, final
 
 Step = Mapping[str, Any]
-"""One thing that is done to an image; `step` names it, docs/export.md tells the rest."""
+"""One thing that is done to an image; `step` names it, docs/export.md describes the rest."""
 
 
 @final
 @dataclass(frozen=True)
 class Raw:
-    """The images as a reader meets them, and what it does before they are split."""
+    """The images as a reader gets them, and its processing before they are split."""
 
     colour: str = "as given"
     """`grey` or `RGB`, where that is known."""
     span: tuple[float, float] | None = None
-    """Smallest and largest value that a pixel can have; None: 0 to 255 of bytes, what is seen of other numbers."""
+    """Smallest and largest value that a pixel can have; None: 0 to 255 for bytes, those seen for other numbers."""
     steps: tuple[Step, ...] = ()
     order: str = "as the arrays have them"
-    """How the images of a pool are numbered, in words."""
+    """Order in which the images of a pool are numbered, in words."""
 
 
 def decoding(colour: str, resolution: int) -> tuple[Step, ...]:
-    """What `hwnas.data.images.decoded` does to the bytes of an image."""
+    """Return the steps by which `hwnas.data.images.decoded` decodes the bytes of an image."""
     return (
         {"step": "decode", "colour": colour, "upright": True},
         {"step": "fit", "size": [resolution, resolution], "method": "bilinear", "as": "Pillow, ImageOps.fit"},
@@ -33,19 +33,19 @@ def decoding(colour: str, resolution: int) -> tuple[Step, ...]:
 
 
 def squaring(resolution: int, *, whole: bool) -> tuple[Step, ...]:
-    """What `hwnas.data.source.squared` does; `whole` if pixels are bytes before and after."""
+    """Return the steps of `hwnas.data.source.squared`; `whole` if pixels are bytes before and after."""
     rounded: tuple[Step, ...] = ({"step": "round"},) if whole else ()
     return ({"step": "crop", "to": "centre square"}, resizing(resolution, resolution), *rounded)
 
 
 def resizing(height: int, width: int) -> Step:
-    """A resize by PyTorch."""
+    """Return a resize by PyTorch as a step."""
     how = "PyTorch, interpolate(antialias=True, align_corners=False)"
     return {"step": "resize", "size": [height, width], "method": "bilinear", "antialias": True, "as": how}
 
 
 def described(steps: Iterable[Step]) -> str:
-    """The steps as one sentence.
+    """Return the steps as one sentence.
 
     >>> described([{"step": "decode", "colour": "RGB"}, {"step": "divide", "by": 255}, {"step": "normalise"}])
     'decode as RGB; then, channel by channel, (pixel / 255 - mean) / std'
@@ -78,7 +78,7 @@ def _words(step: Step) -> str:
 
 
 def spelled(numbers: Sequence[int]) -> str:
-    """Whole numbers by rising size, runs as first and last.
+    """Return whole numbers in ascending order as text, runs as first and last.
 
     >>> spelled([7, 0, 1, 2, 5])
     '0-2,5,7'

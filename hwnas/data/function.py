@@ -27,10 +27,10 @@ _NUMBERS = "Images are bytes (uint8), or finite floating-point numbers"
 
 
 def read(base: Path, *, function: str, class_names: Sequence[str] | str | None = None) -> Source | Dataset:
-    """What `module:function` or `path.py:function` returns when it is called without arguments.
+    """Call `module:function` or `path.py:function` without arguments and return its data.
 
-    Images are (N, C, H, W) or (N, H, W), uint8 or float; labels are whole numbers from 0 on. `class_names` go before
-    those that the function gives.
+    Images are (N, C, H, W) or (N, H, W), uint8 or float; labels are whole numbers from 0 on. `class_names` take
+    precedence over those that the function returns.
     """
     returned = _called(named(function, base=base, where="data"), function, base)
     if isinstance(returned, Dataset):
@@ -57,7 +57,7 @@ def _named(names: Any, function: str) -> tuple[str, ...]:
 
 
 def _called(load: Any, function: str, base: Path) -> Any:
-    """What the user's function returns; what it raises is told with its line."""
+    """Return the result of the user's function; an error that it raises is reported with its line."""
     try:
         return load()
     except HwnasError:
@@ -104,5 +104,5 @@ def _tensor(part: Any, where: str) -> Tensor:
         raise _error(f"images and labels are no arrays ({reason(error)})", where) from error
 
 
-def _error(met: str, where: str) -> DataError:
-    return DataError(met, where=where, allowed=_ALLOWED, do="Change the function")
+def _error(problem: str, where: str) -> DataError:
+    return DataError(problem, where=where, allowed=_ALLOWED, do="Change the function")

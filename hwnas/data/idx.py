@@ -27,7 +27,7 @@ _DO = (
 
 
 def read(base: Path, *, path: str, class_names: Sequence[str] | str | None = None) -> Source:
-    """Training images, and test images where their files are; classes are counted from the training labels.
+    """Read training images, and test images if their files are there; classes are counted from the training labels.
 
     Raises:
         ConfigError: the names are not one for each class.
@@ -72,5 +72,5 @@ def _array(file: Path, axes: int) -> Tensor:
     return torch.from_numpy(body.copy()).reshape(sizes)
 
 
-def _damaged(met: str, file: Path) -> DataError:
-    return DataError(met, where=str(file), allowed="A whole IDX file is needed", do="Fetch the file again")
+def _damaged(problem: str, file: Path) -> DataError:
+    return DataError(problem, where=str(file), allowed="A whole IDX file is needed", do="Fetch the file again")

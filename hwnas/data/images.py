@@ -28,7 +28,7 @@ _LAYOUT = "A folder of classes holds one folder of images for each class"
 
 
 def read(base: Path, *, path: str, resolution: int, channels: int = 3) -> Source:
-    """Images are decoded when they are used: shorter side resized, centre cropped, grey or RGB by `channels`."""
+    """Read images, decoded when they are used: shorter side resized, centre cropped, grey or RGB by `channels`."""
     if channels not in (1, 3):
         raise ConfigError(
             f"`channels` is {channels!r}", where="data", allowed="Images have 1 or 3 channels", do="Correct it"
@@ -60,16 +60,16 @@ def _pool(folder: Path, class_names: tuple[str, ...], resolution: int, channels:
     files: list[Path] = []
     labels: list[int] = []
     for label, class_name in enumerate(class_names):
-        found = sorted(path for path in folders[class_name].rglob("*") if path.suffix.lower() in SUFFIXES)
-        if not found:
+        paths = sorted(path for path in folders[class_name].rglob("*") if path.suffix.lower() in SUFFIXES)
+        if not paths:
             raise DataError(
                 f"the class `{class_name}` has no images",
                 where=str(folders[class_name]),
                 allowed=f"Images end in {', '.join(sorted(SUFFIXES))}",
                 do="Add images or remove the folder",
             )
-        files += found
-        labels += [label] * len(found)
+        files += paths
+        labels += [label] * len(paths)
     decode = partial(_decode, tuple(files), resolution, channels)
     return Pool(Decoded(len(files), (channels, resolution, resolution), decode), torch.tensor(labels), str(folder))
 
@@ -83,10 +83,10 @@ def _decode(files: tuple[Path, ...], resolution: int, channels: int, index: int)
 
 
 def decoded(content: IO[bytes], resolution: int, *, channels: int, where: str) -> Tensor:
-    """(channels, resolution, resolution) uint8: upright, shorter side resized, centre cropped.
+    """Return (channels, resolution, resolution) uint8: upright, shorter side resized, centre cropped.
 
     Raises:
-        DataError: these bytes are no image.
+        DataError: these bytes are not an image.
     """
     try:
         with Image.open(content) as opened:
@@ -111,7 +111,7 @@ def _unreadable(error: Exception, where: str) -> DataError:
 
 
 def _folders(folder: Path) -> dict[str, Path]:
-    found = {path.name: path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")}
-    if not found:
+    folders = {path.name: path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")}
+    if not folders:
         raise DataError("the folder holds no folders", where=str(folder), allowed=_LAYOUT, do="Sort the images so")
-    return found
+    return folders

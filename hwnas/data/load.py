@@ -17,14 +17,14 @@ from hwnas.errors import ConfigError, DataError, did_you_mean
 from hwnas.registry import member
 
 STATISTICS_IMAGES = 10_000
-"""Mean and standard deviation are those of so many training images (the first ones, and their order is random)."""
+"""Training images that mean and standard deviation are computed of (the first ones, and their order is random)."""
 UNNAMED = ("path", "function", "class_names")
 """Options that leave the images and the labels as they are, so they are no part of a data set's name."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What goes with every kind of data. Shares are of the pool that a split is taken from."""
+    """Options of every kind of data. Shares are of the pool that a split is taken from."""
 
     validation: float = 0.1
     test: float = 0.2
@@ -33,45 +33,45 @@ class Options:
 
 
 def load_from(table: Mapping[str, str], name_or_spec: str | Mapping[str, Any], *, seed: int, base: Path) -> Dataset:
-    """`load_data` with the table of readers as an argument."""
-    name, given = _named(name_or_spec)
+    """Load a data set as `load_data` does, with the table of readers as an argument."""
+    name, requested = _named(name_or_spec)
     reader: Callable[..., Source | Dataset] = member(table, name, what="data set", where="data")
     own = [p for p in inspect.signature(reader).parameters.values() if p.kind is p.KEYWORD_ONLY]
     own_names = [p.name for p in own]
     common = [key for key in Options.__annotations__ if key not in own_names]
-    for key in given:
+    for key in requested:
         if key not in (*common, *own_names):
             known = did_you_mean(key, ["name", *common, *own_names])
             raise ConfigError(
                 f"`{name}` takes no option `{key}`", where="data", allowed=known, do="Correct or remove it"
             )
     for parameter in own:
-        if parameter.default is parameter.empty and parameter.name not in given:
+        if parameter.default is parameter.empty and parameter.name not in requested:
             raise ConfigError(
                 f"`{name}` lacks its option `{parameter.name}`",
                 where="data",
                 allowed=f"Its options: {', '.join([*own_names, *common])}",
                 do=f"Write `data: {{name: {name}, {parameter.name}: ...}}`",
             )
-    for key in {"path", "function"} & set(given):
-        if not isinstance(given[key], str):
-            raise _bad_value(key, given[key], "text")
-    options = _checked(Options(**{key: given[key] for key in common if key in given}))
+    for key in {"path", "function"} & set(requested):
+        if not isinstance(requested[key], str):
+            raise _bad_value(key, requested[key], "text")
+    options = _checked(Options(**{key: requested[key] for key in common if key in requested}))
     if "resolution" in own_names:
-        _checked(Options(resolution=given.get("resolution")))
-    found = reader(base, **{key: given[key] for key in own_names if key in given})
-    if isinstance(found, Dataset):
-        return found
+        _checked(Options(resolution=requested.get("resolution")))
+    result = reader(base, **{key: requested[key] for key in own_names if key in requested})
+    if isinstance(result, Dataset):
+        return result
     defaults = {**vars(Options()), **{p.name: p.default for p in own}}
-    told = [f"{k}={v}" for k, v in sorted(given.items()) if k not in UNNAMED and v != defaults[k]]
-    label = str(given["function"]) if "function" in given else name
-    return split_source(found, options, seed=seed, name=" ".join([label, *told]))
+    named = [f"{k}={v}" for k, v in sorted(requested.items()) if k not in UNNAMED and v != defaults[k]]
+    label = str(requested["function"]) if "function" in requested else name
+    return split_source(result, options, seed=seed, name=" ".join([label, *named]))
 
 
 def _named(spec: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     if isinstance(spec, str):
         return ("function", {"function": spec}) if ":" in spec else (spec, {})
-    given = {key: value for key, value in spec.items() if key != "name"}
+    requested = {key: value for key, value in spec.items() if key != "name"}
     name = spec.get("name", "function" if "function" in spec else None)
     if not isinstance(name, str):
         raise ConfigError(
@@ -80,7 +80,7 @@ def _named(spec: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
             allowed="Write `data: NAME` or `data: {name: NAME, option: value}`",
             do="Add the name",
         )
-    return name, given
+    return name, requested
 
 
 def _checked(options: Options) -> Options:
@@ -100,7 +100,7 @@ def _bad_value(key: str, value: object, allowed: str) -> ConfigError:
 
 
 def split_source(source: Source, options: Options, *, seed: int, name: str) -> Dataset:
-    """The data set of a source; which image is in which split depends on the seed and the labels alone.
+    """Return the data set of a source; which image is in which split depends on the seed and the labels alone.
 
     Raises:
         DataError: labels out of range, too few images of a class, splits of unlike shapes.
@@ -142,7 +142,7 @@ def _check_shapes(pools: Mapping[SplitName, Pool]) -> None:
 def _stratified(
     pool: Pool, class_names: tuple[str, ...], shares: Mapping[SplitName, float], generator: torch.Generator
 ) -> dict[SplitName, Tensor]:
-    """Indices by split: of every class its share, at least one image, in random order; the rest is for training."""
+    """Return indices by split: each class's share, at least one image, in random order; the rest is for training."""
     parts: dict[SplitName, list[Tensor]] = {"train": [], **{key: [] for key in shares}}
     for label, class_name in enumerate(class_names):
         members = torch.nonzero(pool.labels == label).flatten()
@@ -160,11 +160,11 @@ def _stratified(
         ):
             parts[key].append(chosen)
     together = {key: torch.cat(chosen) for key, chosen in parts.items()}
-    return {key: found[torch.randperm(len(found), generator=generator)] for key, found in together.items()}
+    return {key: indices[torch.randperm(len(indices), generator=generator)] for key, indices in together.items()}
 
 
 def _statistics(pool: Pool, indices: Tensor) -> tuple[Tensor, Tensor]:
-    """(C, 1, 1) mean and standard deviation; a channel that never varies is only centred."""
+    """Return (C, 1, 1) mean and standard deviation; a channel that never varies is only centred."""
     total = squares = torch.zeros(pool.images.shape[0], dtype=torch.float64)
     for some in torch.split(indices, 1024):
         taken = pixels(pool.images, some).double()

@@ -14,10 +14,10 @@ _DO = "Name the classes in the order of their labels"
 
 
 def class_names(given: object, classes: int, base: Path) -> tuple[str, ...]:
-    """The names of so many classes.
+    """Return the names of `classes` classes.
 
     Raises:
-        ConfigError: they are no names, or not so many.
+        ConfigError: they are not names, or not as many as there are classes.
         DataError: their file cannot be read.
     """
     where = "data: class_names"

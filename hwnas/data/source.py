@@ -1,4 +1,4 @@
-"""What a reader of data returns: images and labels, in one pool or in several."""
+"""The result of a reader of data: images and labels, in one pool or in several."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Images(Protocol):
     def __len__(self) -> int: ...
 
     def take(self, indices: Tensor) -> Tensor:
-        """(N, channels, height, width), uint8 or float; a copy."""
+        """Return (N, channels, height, width), uint8 or float; a copy."""
 
 
 @final
@@ -104,11 +104,11 @@ class Source:
     class_names: tuple[str, ...]
     pools: Mapping[SplitName, Pool]
     raw: Raw = field(default_factory=Raw)
-    """What was done to the pixels until they stood in the pools."""
+    """Processing of the pixels before they stood in the pools."""
 
 
 def check_pool(pool: Pool, classes: int) -> Pool:
-    """The pool, if its labels belong to its images and lie in 0..classes - 1.
+    """Return the pool, if its labels belong to its images and lie in 0..classes - 1.
 
     Raises:
         DataError: otherwise.
@@ -133,7 +133,7 @@ def check_pool(pool: Pool, classes: int) -> Pool:
 
 
 def squared(pool: Pool, resolution: int | None) -> Pool:
-    """The pool with its images cropped to the centre square and resized; without a resolution they must be square.
+    """Return the pool, its images cropped to the centre square and resized; without a resolution they must be square.
 
     Raises:
         DataError: they are not.
@@ -159,7 +159,7 @@ def squared(pool: Pool, resolution: int | None) -> Pool:
 
 
 def squaring_of(pools: Collection[Pool], resolution: int | None) -> tuple[Step, ...]:
-    """The steps that `squared` takes, if it changes any of the pools."""
+    """Return the steps that `squared` takes, if it changes any of the pools."""
     shapes = {pool.images.shape[1:] for pool in pools}
     if resolution is None or shapes == {(resolution, resolution)}:
         return ()
@@ -168,18 +168,18 @@ def squaring_of(pools: Collection[Pool], resolution: int | None) -> tuple[Step, 
 
 
 def find(path: Path, base: Path, *, what: str, do: str) -> Path:
-    """The file or folder at a path taken from here, else from `base`.
+    """Return the file or folder at a path taken from here, else from `base`.
 
     Raises:
         DataError: it is in neither place.
     """
     looked = list(dict.fromkeys([path.expanduser(), base / path.expanduser()]))
-    for place in looked:
-        if place.exists():
-            return place
+    for candidate in looked:
+        if candidate.exists():
+            return candidate
     raise DataError(
         f"there is no {what} `{path}`",
         where="data",
-        allowed=f"Looked for {' and '.join(str(place.absolute()) for place in looked)}",
+        allowed=f"Looked for {' and '.join(str(candidate.absolute()) for candidate in looked)}",
         do=do,
     )

@@ -21,12 +21,12 @@ class Loaded(Protocol):
     """A model file in its runtime; any of `hwnas.runtimes` fits."""
 
     def run(self, images: Images) -> Images:
-        """(N, C, H, W) to (N, classes)."""
+        """Compute (N, classes) of (N, C, H, W)."""
 
 
 @dataclass(frozen=True)
 class FileRecord:
-    """One exported file, and what was seen when it was run on the test images."""
+    """One exported file, and the results of running it on the test images."""
 
     name: str
     format: str
@@ -43,7 +43,7 @@ class FileRecord:
     test_top1: float
     """Accuracy of the file itself on the test images."""
     latency_ms: float
-    """A low quantile over rounds of one call, that is of a whole batch."""
+    """A low quantile over rounds of one call, which is that of a whole batch."""
     latency_median_ms: float
     inputs: tuple[dict[str, object], ...]
     """As `hwnas.export.tensors` reads them from the file."""
@@ -52,7 +52,7 @@ class FileRecord:
 
 @dataclass(frozen=True)
 class Parity:
-    """How a file's outputs compare with PyTorch's."""
+    """Comparison of a file's outputs with PyTorch's."""
 
     max_difference: float
     top1_agreement: float
@@ -60,7 +60,7 @@ class Parity:
 
 
 def logits_of(module: nn.Module, images: Images, *, batch_size: int = 256) -> Images:
-    """What PyTorch gives for the images, on the CPU in eval mode. Shapes: (N, C, H, W) to (N, classes)."""
+    """Return PyTorch's logits for the images, on the CPU in eval mode. Shapes: (N, C, H, W) to (N, classes)."""
     module = module.cpu().eval()
     with torch.no_grad():
         parts = [module(torch.from_numpy(images[i : i + batch_size])) for i in range(0, len(images), batch_size)]
@@ -70,7 +70,7 @@ def logits_of(module: nn.Module, images: Images, *, batch_size: int = 256) -> Im
 
 @dataclass(frozen=True)
 class Criterion:
-    """What a file is held to. One that computes as PyTorch does may differ by rounding, `tolerance`; one of a lower
+    """Requirement on a file. One that computes as PyTorch does may differ by rounding, `tolerance`; one of a lower
     precision differs visibly in its logits, and what counts is that it names the same classes."""
 
     tolerance: float | None = None

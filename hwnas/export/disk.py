@@ -1,4 +1,4 @@
-"""Full disks and folders that cannot be written, as they show below exporters: told as that, and no operator blamed."""
+"""Full disks and folders that cannot be written, as they show below exporters: reported as such, no operator blamed."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ OF_THE_DISK = frozenset(
 )  # fmt: skip
 """Errors that files and folders give, whatever is written there."""
 WORDS = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG))
-"""Their texts, as native code passes them on in exceptions of its own."""
+"""Their texts, as native code passes them on in its own exceptions."""
 DEPTH = 20
-"""So many exceptions are followed to where they came from."""
+"""Links of a chain of exceptions that are followed to its origin."""
 
 
 def unwritten(error: BaseException, path: Path) -> DiskError | None:
-    """What is to be told if a disk or a folder is behind an exception, or behind what that one came from."""
+    """Return the error to report if a disk or a folder is behind an exception, or behind a cause of it; else None."""
     if isinstance(error, DiskError):
         return error
     link: BaseException | None = error

@@ -19,8 +19,8 @@ from hwnas.io.quiet import suppress_stdio
 
 @contextlib.contextmanager
 def drafted(module: nn.Module, path: Path, *, to: str) -> Iterator[Path]:
-    """A path beside `path` to write to; on leaving it takes `path`'s place at once. Meanwhile the module is in eval
-    mode and without gradients, and converters' warnings, which speak to their own developers, are dropped.
+    """Yield a path beside `path` to write to; on leaving it replaces `path` at once. Meanwhile the module is in eval
+    mode and without gradients, and converters' warnings, which are meant for their own developers, are dropped.
 
     Raises:
         DiskError: the file cannot be written, however deep below that shows.

@@ -11,7 +11,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def folded(module: nn.Module) -> nn.Module:
-    """A copy in eval mode that computes the same with fewer operations, which a converter then need not fold itself.
+    """Return a copy in eval mode that computes the same with fewer operations, so that no converter has to fold them.
 
     Folded are a `Conv2d` and the `BatchNorm2d` behind it in an `nn.Sequential`, unless one of them has another place
     in the module too; any other normalisation stays.

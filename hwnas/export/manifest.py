@@ -49,7 +49,7 @@ class Manifest:
     path: Path
     tier: str
     runtime: str
-    """Of the tier's set-up."""
+    """Runtime of the tier's set-up."""
     models: tuple[ListedModel, ...]
     content: Mapping[str, Any] = field(repr=False)
     """All of it, without the checksum."""
@@ -78,7 +78,7 @@ def write_manifest(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """The manifest at a path.
+    """Read the manifest at a path.
 
     Raises:
         RunError: it is not there, cannot be read, was changed after it was written, or lacks a field.
@@ -96,7 +96,7 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def damage(manifest: Manifest) -> dict[str, str]:
-    """What is wrong with the files that a manifest lists, by name; empty if each is as it was exported."""
+    """Return the damage of files that a manifest lists, by name; empty if each is as it was exported."""
     wrong = {file.name: _wrong(manifest.path.parent / file.name, file) for file in manifest.files}
     return {name: why for name, why in wrong.items() if why is not None}
 
@@ -155,9 +155,9 @@ def _file(file: Fields) -> ListedFile:
     )
 
 
-def _unusable(met: str, path: Path) -> RunError:
+def _unusable(problem: str, path: Path) -> RunError:
     return RunError(
-        met,
+        problem,
         where=str(path),
         allowed="A manifest is one JSON object that `hwnas export` wrote, and describes each file beside it",
         do="Run `hwnas export` again, which writes the bundle anew",

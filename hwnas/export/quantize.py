@@ -17,7 +17,7 @@ from hwnas.ops import Shape
 Images = NDArray[np.float32]
 PRECISIONS = ("fp32", "fp16", "int8")
 RANDOM_IMAGES = 4
-"""So many random images stand in for calibration images: operators that are timed alone have none."""
+"""Random images that stand in for calibration images: operators that are timed alone have none."""
 
 
 def check_precision(precision: str, *, to: str) -> None:
@@ -36,7 +36,7 @@ def check_precision(precision: str, *, to: str) -> None:
 def prepared(
     module: nn.Module, calibration: Images | None, input_shape: Shape, batch: int
 ) -> tuple[nn.Module, list[Images]]:
-    """A copy of the module that quantises well, and the inputs to calibrate it with, in whole batches.
+    """Return a copy of the module that quantises well, and the inputs to calibrate it with, in whole batches.
 
     `calibration` holds representative inputs (N, C, H, W); the last batch is filled up from the first of them. Without
     any, seeded standard-normal ones stand in, and the copy's normalisation statistics are recomputed on them. It is
@@ -66,7 +66,7 @@ def _settle(module: nn.Module, images: Tensor) -> None:
 
 
 def integer_friendly(module: nn.Module) -> nn.Module:
-    """A copy whose hard swishes and hard sigmoids are sums and products with ReLU6, which is the same arithmetic.
+    """Return a copy whose hard swishes and sigmoids are sums and products with ReLU6, which is the same arithmetic.
 
     Neither runtime has a fast integer kernel for the two themselves: ONNX Runtime goes back to floats around them, and
     TFLite's own kernel made a MobileNetV3 block of 40 channels 2.9 times as slow as this form.

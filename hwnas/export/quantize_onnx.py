@@ -63,13 +63,13 @@ def _own_constants(model: ModelProto) -> None:
         if node.op_type == "Identity" and node.input[0] in constants:
             _copy(model, constants[node.input[0]], node.output[0])
             model.graph.node.remove(node)
-    met: set[str] = set()
+    seen: set[str] = set()
     for node in model.graph.node:
-        for place, name in enumerate(node.input):
-            if name in constants and name in met:
-                node.input[place] = f"{name}_{len(model.graph.initializer)}"
-                _copy(model, constants[name], node.input[place])
-            met.add(name)
+        for index, name in enumerate(node.input):
+            if name in constants and name in seen:
+                node.input[index] = f"{name}_{len(model.graph.initializer)}"
+                _copy(model, constants[name], node.input[index])
+            seen.add(name)
 
 
 def _copy(model: ModelProto, constant: TensorProto, name: str) -> None:
@@ -80,17 +80,17 @@ def _copy(model: ModelProto, constant: TensorProto, name: str) -> None:
 def _bare(model: ModelProto) -> None:
     """Take the conversions from and to floats off both ends; what the integers mean is kept as the file's metadata."""
     graph = model.graph
-    given, taken = graph.input[0], graph.output[0]
-    readers = [node for node in graph.node if given.name in node.input]
+    input_, output = graph.input[0], graph.output[0]
+    readers = [node for node in graph.node if input_.name in node.input]
     if len(readers) == 1 and readers[0].op_type == "QuantizeLinear":
-        _describe(model, given, readers[0], "input_quantization")
+        _describe(model, input_, readers[0], "input_quantization")
         graph.node.remove(readers[0])
-        _rename(graph.node, readers[0].output[0], given.name)
-    writer = next(node for node in graph.node if taken.name in node.output)
+        _rename(graph.node, readers[0].output[0], input_.name)
+    writer = next(node for node in graph.node if output.name in node.output)
     if writer.op_type == "DequantizeLinear":
-        _describe(model, taken, writer, "output_quantization")
+        _describe(model, output, writer, "output_quantization")
         graph.node.remove(writer)
-        _rename(graph.node, writer.input[0], taken.name)
+        _rename(graph.node, writer.input[0], output.name)
 
 
 def _describe(model: ModelProto, port: Any, node: NodeProto, key: str) -> None:
@@ -103,14 +103,14 @@ def _describe(model: ModelProto, port: Any, node: NodeProto, key: str) -> None:
 def _rename(nodes: Sequence[NodeProto], old: str, new: str) -> None:
     for node in nodes:
         for names in (node.input, node.output):
-            for place, name in enumerate(names):
+            for index, name in enumerate(names):
                 if name == old:
-                    names[place] = new
+                    names[index] = new
 
 
 @contextlib.contextmanager
 def _unlogged() -> Iterator[None]:
-    """Without the messages that the quantiser sends through the root logger, which it also configures."""
+    """Drop the messages that the quantiser sends through the root logger, which it also configures."""
     handlers, disabled = list(logging.root.handlers), logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

@@ -52,8 +52,9 @@ def halve_tflite(path: Path) -> None:
 
 
 def _ranges(recipe: object, path: Path, batches: Sequence[Images]) -> object:
-    """Smallest and largest value of each tensor over all batches. By default the package takes a moving average over
-    them, which cuts off what lies beyond a typical batch: on digits, batch 1, 16 dB of noise instead of 34."""
+    """Return the smallest and largest value of each tensor over all batches. By default the package takes a moving
+    average over them, which cuts off what lies beyond a typical batch: on digits, batch 1, 16 dB of noise instead of
+    34."""
     interpreter = optional("ai_edge_litert.interpreter", extra="convert", why="calibrating a TFLite file")
     ((key, signature),) = interpreter.Interpreter(model_path=str(path)).get_signature_list().items()
     name = signature["inputs"][0]

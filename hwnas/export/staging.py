@@ -1,4 +1,4 @@
-"""A bundle in the making: written into a fresh folder beside its own, whose place that takes when it is whole."""
+"""A bundle in the making: written into a fresh folder, which replaces the bundle's own when it is whole."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hwnas.io.atomic import sync_folder
 from hwnas.selection import STEM
 
 SUFFIXES = frozenset(f".{format_}" for format_ in RUNTIME_OF)
-"""How model files end."""
+"""Suffixes of model files."""
 DRAFT = re.compile(r"\.(?P<name>.+)\.\d+\.(part|tmp)")
 """The name of a file that was being written; earlier versions ended it with `tmp`."""
 ASIDE = re.compile(r"\.(?P<name>.+)\.(fresh|earlier)")
@@ -32,23 +32,23 @@ def is_exported(name: str) -> bool:
 
 
 def fresh_folder(folder: Path) -> Path:
-    """The folder that a bundle is written into before it takes the place of an earlier one."""
+    """Return the folder that a bundle is written into before it takes the place of an earlier one."""
     return folder.with_name(f".{folder.name}.fresh")
 
 
 def earlier_folder(folder: Path) -> Path:
-    """The folder that the earlier bundle has while the fresh one takes its place."""
+    """Return the folder that the earlier bundle has while the fresh one takes its place."""
     return folder.with_name(f".{folder.name}.earlier")
 
 
 @contextmanager
 def staged(folder: Path) -> Iterator[Path]:
-    """A fresh folder to write a bundle into. If the block ends well, it takes the place of `folder`, and files of the
+    """Yield a fresh folder to write a bundle into. If the block ends well, it replaces `folder`, and files of the
     user's move over; otherwise it is removed, and the earlier bundle stays as it was.
 
     A kill leaves the earlier bundle too, and the fresh folder, which the next export removes. One between the two
     renames of the exchange leaves the earlier bundle under `earlier_folder`, from where the next export puts it back.
-    The caller sees to it that one process at a time exports.
+    The caller ensures that one process at a time exports.
 
     Raises:
         DiskError: a folder cannot be made, moved or removed.

@@ -1,4 +1,4 @@
-"""The tensors that a model file really takes and gives, read from the file."""
+"""The tensors that a model file really takes and returns, read from the file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Ends:
-    """What a file takes and gives, JSON-ready."""
+    """Inputs and outputs of a file, JSON-ready."""
 
     inputs: tuple[dict[str, object], ...]
     """`name`, `shape`, `dtype` and `layout`, the order of the axes: `NCHW` or `NHWC`."""
@@ -36,22 +36,22 @@ LAYOUTS: Mapping[str, str] = {".onnx": "NCHW", ".tflite": "NHWC", ".pt2": "NCHW"
 
 
 def ends_of(path: Path, batch: int, input_shape: Shape) -> Ends:
-    """The ends of a file that was exported for images (C, H, W).
+    """Return the ends of a file that was exported for images (C, H, W).
 
     Raises:
         ExportError: it takes another shape than its exporter should have written.
     """
-    given, taken = _READERS[path.suffix](path)
+    input_, output = _READERS[path.suffix](path)
     channels, height, width = input_shape
     sizes = {"N": batch, "C": channels, "H": height, "W": width}
     layout = LAYOUTS[path.suffix]
     wanted = tuple(sizes[axis] for axis in layout)
-    if given.shape != wanted:
+    if input_.shape != wanted:
         raise ExportError(
-            f"it takes inputs of shape {given.shape}", where=str(path),
+            f"it takes inputs of shape {input_.shape}", where=str(path),
             allowed=f"Its inputs are {layout}, {wanted}", do="Look at the exporter of this format",
         )  # fmt: skip
-    return Ends(({**_as_dict(given), "layout": layout},), (_as_dict(taken),))
+    return Ends(({**_as_dict(input_), "layout": layout},), (_as_dict(output),))
 
 
 def _as_dict(tensor: Tensor) -> dict[str, object]:

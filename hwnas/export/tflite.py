@@ -57,9 +57,9 @@ def export_tflite(
         channel_last = litert.to_channel_last_io(
             module, args=[0] if images.ndim > 2 else [], outputs=[0] if outputs.ndim > 2 else []
         )
-        given = images.movedim(1, -1).contiguous()
+        example = images.movedim(1, -1).contiguous()
         with gc_paused():  # searches for unreachable cycles take a fifth of a conversion
-            converted = litert.convert(channel_last.eval(), (given,))
+            converted = litert.convert(channel_last.eval(), (example,))
         # Its own `export` writes in native code, which ends the process where the disk is full.
         draft.write_bytes(converted.model_content())
         if precision == "int8":
@@ -71,7 +71,7 @@ def export_tflite(
 
 @contextlib.contextmanager
 def _silent_litert() -> Iterator[ModuleType]:
-    """litert-torch without its progress lines."""
+    """Yield litert-torch without its progress lines."""
     litert = optional("litert_torch", extra="convert", why="exporting to TFLite")
     shown = litert.config.show_progress
     litert.config.show_progress = False

@@ -65,7 +65,7 @@ def write_atomic(path: Path, content: str | bytes | Callable[[BinaryIO], Any], m
 
 
 def part_of(path: Path) -> Path:
-    """The name under which this process writes a file before it is whole.
+    """Return the name under which this process writes a file before it is whole.
 
     >>> part_of(Path("front.json")).name == f".front.json.{os.getpid()}.part"
     True
@@ -74,7 +74,7 @@ def part_of(path: Path) -> Path:
 
 
 def why_unwritable(path: Path) -> str:
-    """Why no file can be written at `path`, as far as that can be known without writing one; empty if nothing is.
+    """Return why no file can be written at `path`, as far as is known without writing one; empty if one can be.
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
@@ -107,7 +107,7 @@ def _opener(mode: int) -> Callable[[str, int], int]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Have the disk know a folder's names, where the system can."""
+    """Sync a folder's names to the disk, where the system can."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -117,7 +117,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def abandoned_parts(folder: Path, *, unheld: bool = False) -> Iterator[Path]:
-    """Files under a folder that processes began to write and that died before they were whole.
+    """Yield files under a folder whose processes died before the files were whole.
 
     With `unheld`, nobody else writes in the folder, and those count too whose names do not tell the process.
 

@@ -19,11 +19,11 @@ CHUNK = 1 << 20
 
 
 class Changed(FieldError):
-    """A checksum that does not fit."""
+    """A checksum that does not match."""
 
 
 def sealed(line: Mapping[str, Any]) -> dict[str, Any]:
-    """A JSON object with its checksum as the last field.
+    """Return a JSON object with its checksum as the last field.
 
     >>> unsealed(sealed({"a": 1}))
     {'a': 1}
@@ -32,7 +32,7 @@ def sealed(line: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unsealed(line: Mapping[str, Any]) -> dict[str, Any]:
-    """A JSON object without its checksum, which is checked if it has one.
+    """Return a JSON object without its checksum, which is checked if it has one.
 
     Raises:
         Changed: the line is not as it was written.
@@ -48,7 +48,7 @@ def _crc(line: Mapping[str, Any]) -> str:
 
 
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal digits.
+    """Return the SHA-256 of a file, in hexadecimal digits.
 
     Raises:
         OSError: it cannot be read.

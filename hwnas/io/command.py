@@ -10,7 +10,7 @@ _SECRET = re.compile(r"://|:.*@")
 
 
 def command_line(words: Sequence[str] | None = None) -> str:
-    """The words that the process was started with; of URLs, which may hold passwords, nothing is left.
+    """Return the words that the process was started with; URLs, which may hold passwords, are left out.
 
     >>> command_line(["hwnas", "serve-storage", "postgresql://me:S3CRET@db/studies", "--port", "13000"])
     'hwnas serve-storage ... --port 13000'

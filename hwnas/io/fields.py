@@ -1,5 +1,5 @@
-"""JSON from outside, read strictly: what is wrong is told with the field that it stands in. Board side: Python 3.9
-syntax, no numpy."""
+"""JSON from outside, read strictly: errors name the field that they are about. Board side: Python 3.9 syntax, no
+numpy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class FieldError(ValueError):
 
 
 def loads(text: str | bytes, *, constants: bool = False) -> Any:
-    """Parse JSON strictly: no NaN and no infinity, and any depth or any digits are an error like others.
+    """Parse JSON strictly: no NaN and no infinity, and excessive depth or digits are an error like others.
 
     Args:
         text: JSON, as bytes in UTF-8.
@@ -70,73 +70,73 @@ class Fields:
         return name in self.raw
 
     def names(self) -> tuple[str, ...]:
-        """The fields that it has, in order."""
+        """Return the names of its fields, in order."""
         return tuple(self.raw)
 
     def at(self, name: str) -> str:
-        """The full name of a field, such as `models[0].files`."""
+        """Return the full name of a field, such as `models[0].files`."""
         return f"{self._trail}.{name}" if self._trail else name
 
     def value(self, name: str) -> Any:
-        """The value of a field that must be there, of whatever kind."""
+        """Return the value of a field that must be there, of any kind."""
         try:
             return self.raw[name]
         except KeyError:
             raise FieldError(f"`{self.at(name)}` is missing") from None
 
     def text(self, name: str) -> str:
-        """The field's text."""
+        """Return the field's text."""
         return _text(self.value(name), self.at(name))
 
     def number(self, name: str) -> float:
-        """The field's number, finite."""
+        """Return the field's number, finite."""
         return _number(self.value(name), self.at(name))
 
     def integer(self, name: str) -> int:
-        """The field's whole number."""
+        """Return the field's whole number."""
         value = self.value(name)
         if isinstance(value, bool) or not isinstance(value, int):
             raise FieldError(f"`{self.at(name)}` is {_kind(value)}, a whole number is needed")
         return value
 
     def flag(self, name: str) -> bool:
-        """The field's true or false."""
+        """Return the field's true or false."""
         value = self.value(name)
         if not isinstance(value, bool):
             raise FieldError(f"`{self.at(name)}` is {_kind(value)}, true or false is needed")
         return value
 
     def object(self, name: str) -> Fields:
-        """The field's object."""
+        """Return the field's object."""
         return Fields(self.value(name), self.at(name))
 
     def array(self, name: str) -> list[Any]:
-        """The field's list."""
+        """Return the field's list."""
         value = self.value(name)
         if not isinstance(value, list):
             raise FieldError(f"`{self.at(name)}` is {_kind(value)}, a list is needed")
         return value
 
     def objects(self, name: str) -> Iterator[Fields]:
-        """The objects in the field's list."""
+        """Yield the objects in the field's list."""
         for number, one in enumerate(self.array(name)):
             yield Fields(one, f"{self.at(name)}[{number}]")
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """The texts in the field's list."""
+        """Return the texts in the field's list."""
         return tuple(_text(one, f"{self.at(name)}[{n}]") for n, one in enumerate(self.array(name)))
 
     def numbers(self, name: str) -> tuple[float, ...]:
-        """The finite numbers in the field's list."""
+        """Return the finite numbers in the field's list."""
         return tuple(_number(one, f"{self.at(name)}[{n}]") for n, one in enumerate(self.array(name)))
 
     def number_map(self, name: str) -> dict[str, float]:
-        """The finite numbers in the field's object, by name."""
+        """Return the finite numbers in the field's object, by name."""
         inner = self.object(name)
         return {key: inner.number(key) for key in inner.names()}
 
     def text_map(self, name: str) -> dict[str, str]:
-        """The texts in the field's object, by name."""
+        """Return the texts in the field's object, by name."""
         inner = self.object(name)
         return {key: inner.text(key) for key in inner.names()}
 

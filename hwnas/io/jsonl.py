@@ -19,7 +19,7 @@ from hwnas.io.regular import open_own, open_regular
 
 @dataclass(frozen=True)
 class Lines:
-    """What a file holds. Beyond `whole_bytes` lies a line that was cut off while it was written."""
+    """Content of a file. Beyond `whole_bytes` lies a line that was cut off while it was written."""
 
     records: tuple[dict[str, Any], ...]
     whole_bytes: int
@@ -27,9 +27,9 @@ class Lines:
 
 
 def read_lines(path: Path, after: int = 0) -> Lines:
-    """The objects in a file, none if there is no file; a last line without its end is left out.
+    """Return the objects in a file, none if there is no file; a last line without its end is left out.
 
-    With `after`, those that begin behind so many bytes; then errors count lines from there.
+    With `after`, those that begin behind that many bytes; then errors count lines from there.
 
     Raises:
         RunError: the file cannot be read, or a line that was finished holds no JSON object.
@@ -55,7 +55,7 @@ def _content(path: Path, after: int) -> bytes:
 def append_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
     """Append objects as one write, on the disk when this returns; processes that append to one file take turns.
 
-    What a killed process left of its line is dropped first, so that no line runs into it.
+    A partial line that a killed process left is dropped first, so that no line runs into it.
 
     Raises:
         RunError: the file cannot be written, or another name leads to it.
@@ -95,7 +95,7 @@ def _append(descriptor: int, lines: bytes) -> None:
 
 
 def truncate_partial_line(descriptor: int) -> int:
-    """Cut an open, locked file back to its whole lines; how many bytes went."""
+    """Cut an open, locked file back to its whole lines and return how many bytes were cut."""
     size = os.fstat(descriptor).st_size
     whole = _whole_bytes(descriptor, size)
     if whole < size:
@@ -105,7 +105,7 @@ def truncate_partial_line(descriptor: int) -> int:
 
 
 def cut_bytes(path: Path) -> int:
-    """How much of a file lies beyond its last whole line; 0 if there is no file. Nothing else of it is read.
+    """Return how many bytes of a file lie beyond its last whole line; 0 if there is no file. The rest is not read.
 
     Raises:
         RunError: it cannot be read.
@@ -130,13 +130,13 @@ def _unreadable(path: Path, error: OSError) -> RunError:
 
 
 def _whole_bytes(descriptor: int, size: int) -> int:
-    """Where the last finished line of a file ends."""
+    """Return the offset in bytes at which the last finished line of a file ends."""
     end = size
     while end > 0:
         start = max(0, end - 65536)
-        found = os.pread(descriptor, end - start, start).rfind(b"\n")
-        if found >= 0:
-            return start + found + 1
+        newline = os.pread(descriptor, end - start, start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
         end = start
     return 0
 

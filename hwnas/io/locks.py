@@ -15,7 +15,7 @@ from hwnas.io.regular import IrregularFile, open_own
 
 @final
 class RunLock:
-    """Holds `<folder>/.lock` while its `with` block runs. The file stays; what counts is the lock on it.
+    """Lock that holds `<folder>/.lock` while its `with` block runs. The file stays; what counts is the lock on it.
 
     Several processes hold a folder at a time if all of them are `shared`: those that search it together.
 

@@ -22,12 +22,12 @@ SERVE = "from hwnas.io.process_pool import _serve; _serve()"
 
 @dataclass(frozen=True)
 class Unloadable:
-    """In place of an answer: other processes cannot import the code of the task, or of the work."""
+    """Stand-in for an answer: other processes cannot import the code of the task, or of the work."""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """In place of an answer: the process ended over the task."""
+    """Stand-in for an answer: the process ended over the task."""
 
     how: str
 
@@ -43,15 +43,15 @@ def map_in_processes(
     processes: int,
     begin: Callable[[Task], None] = lambda task: None,
 ) -> Generator[tuple[Task, Answer | Unloadable | Ended], None, None]:
-    """Tasks with their answers, as they come; close it to end the processes early.
+    """Yield tasks with their answers, as they come; close it to end the processes early.
 
     Each process computes in one thread. It gets `work` once, when it starts; work, tasks and answers are pickled.
 
     Args:
-        work: what is done with a task. What it raises is raised here.
+        work: function of a task. Its exceptions are raised here.
         tasks: handed out in their order.
-        processes: at most so many at once.
-        begin: told of a task when it is handed out.
+        processes: the most that run at once.
+        begin: called with a task when it is handed out.
     """
     todo, idle, busy = list(reversed(tasks)), list[_Worker[Task]](), dict[Connection, _Worker[Task]]()
     with ExitStack() as stack:
@@ -127,7 +127,7 @@ class _Worker(Generic[Task]):
 
 
 def _serve() -> None:
-    """A worker's life: answer tasks, and end at once when the parent is gone."""
+    """Answer tasks as a worker, and end at once when the parent is gone."""
     pipe, messages = Connection(int(sys.argv[1])), SimpleQueue[bytes]()
 
     def receive() -> None:

@@ -1,4 +1,4 @@
-"""Peace for a while: from native libraries that talk, from the garbage collector. Board side: Python 3.9, no torch."""
+"""Context managers that silence native libraries and pause the garbage collector. Board side: Python 3.9, no torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def suppress_stdio() -> Iterator[None]:
-    """Send whatever the process, native code included, prints meanwhile to nowhere.
+    """Discard everything that the process, native code included, prints meanwhile.
 
     Works on file descriptors 1 and 2, because compiled libraries do not print through `sys.stdout`; that object is left
     alone, because libraries that are imported meanwhile keep it. For short sections around such a library's calls:
@@ -34,7 +34,7 @@ def suppress_stdio() -> Iterator[None]:
 
 @contextlib.contextmanager
 def gc_paused() -> Iterator[None]:
-    """No search for unreachable cycles meanwhile."""
+    """Suspend the search for unreachable cycles meanwhile."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -19,19 +19,19 @@ class IrregularFile(OSError):
 
 
 def check_regular(path: Path) -> None:
-    """Refuse what is no regular file before anything waits for it.
+    """Refuse a path that is not a regular file before anything waits for it.
 
     Raises:
-        OSError: it is none, or it is not there; `strerror` tells.
+        OSError: it is not one, or it is not there; `strerror` says which.
     """
     _check(os.stat(path).st_mode, path)
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """A regular file, opened to be read.
+    """Open a regular file for reading.
 
     Raises:
-        OSError: it is none, or cannot be read; `strerror` tells.
+        OSError: it is not one, or cannot be read; `strerror` says which.
 
     >>> import tempfile
     >>> fifo = Path(tempfile.mkdtemp()) / "images.png"
@@ -51,10 +51,10 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def read_regular(path: Path, most: int | None = None) -> bytes:
-    """The content of a regular file, of `most` bytes if that is given.
+    """Return the content of a regular file, of `most` bytes at most if that is set.
 
     Raises:
-        OSError: it is none, larger, or cannot be read; `strerror` tells.
+        OSError: it is not one, larger, or cannot be read; `strerror` says which.
     """
     with open_regular(path) as file:
         if most is not None and (size := os.fstat(file.fileno()).st_size) > most:
@@ -63,12 +63,12 @@ def read_regular(path: Path, most: int | None = None) -> bytes:
 
 
 def open_own(path: Path, flags: int = 0) -> int:
-    """A descriptor to read and write a file that only this name leads to; it is made if it is not there.
+    """Return a descriptor to read and write a file that only this name leads to; it is made if it is not there.
 
     What is written to a link, symbolic or hard, would change a file elsewhere, such as that of another run.
 
     Raises:
-        OSError: another name leads to it, it is no regular file, or it cannot be opened; `strerror` tells.
+        OSError: another name leads to it, it is not regular, or it cannot be opened; `strerror` says which.
     """
     if os.path.islink(path):
         raise IrregularFile(errno.ELOOP, "it is a symbolic link, a file of this folder is needed", str(path))

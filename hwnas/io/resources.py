@@ -27,24 +27,24 @@ Both are yours to edit; a key that is not understood is an error that names the 
 
 
 def shipped_folder(folder: Folder) -> Path:
-    """The folder as it was installed with hwnas."""
+    """Return the folder as it was installed with hwnas."""
     package = Path(__file__).resolve().parents[1]
     inside = package / "_shipped" / folder
     return inside if inside.is_dir() else package.parent / folder
 
 
 def shipped_names(folder: Folder) -> list[str]:
-    """Names of the files that come with hwnas, without their suffix, sorted."""
+    """Return the names of the files that come with hwnas, without their suffix, sorted."""
     return sorted(path.stem for path in shipped_folder(folder).glob(f"[!._]*{_SUFFIX[folder]}"))
 
 
 def find_file(name: str | Path, folder: Folder, base: Path | None = None) -> Path:
-    """The file that a name stands for: a path from here, a path from `base`, else one that comes with hwnas.
+    """Return the file that a name stands for: a path from here, a path from `base`, else one that comes with hwnas.
 
     The suffix (`.yaml`, of tables `.jsonl`) may be left out.
 
     Raises:
-        ConfigError: there is no such file; it lists where was looked and the near names.
+        ConfigError: there is no such file; it lists the paths that were tried and the near names.
     """
     looked = list(dict.fromkeys(_candidates(Path(name).expanduser(), folder, base)))
     for path in looked:
@@ -80,7 +80,7 @@ def _candidates(name: Path, folder: Folder, base: Path | None) -> Iterator[Path]
 
 
 def copy_starter(destination: Path) -> list[Path]:
-    """Write a working experiment, its search space and a short README into a folder; returns what was written.
+    """Write a working experiment, its search space and a short README into a folder, and return their paths.
 
     Raises:
         ConfigError: one of the files exists already (nothing is written then), or the folder cannot be written.

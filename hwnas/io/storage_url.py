@@ -19,11 +19,11 @@ HIDDEN = "***"
 _VARIABLE = re.compile(r"env:(\w+)|\$\{(\w+)\}")
 _SCHEME = re.compile(r"[a-z][a-z0-9]{0,15}(\+[a-z0-9]{1,15})?://")
 _UNLIKELY = re.compile(r"[@;=&#?]")
-"""Characters in no name of a host or a database: there, they come of a password that was not quoted."""
+"""Characters in no name of a host or a database: there, they come from a password that was not quoted."""
 
 
 def storage_url(storage: str) -> str:
-    """The URL of a storage: `env:NAME` and `${NAME}` are what the environment variable holds.
+    """Return the URL of a storage: `env:NAME` and `${NAME}` stand for the value of the environment variable.
 
     Raises:
         ConfigError: there is no such variable.
@@ -43,7 +43,7 @@ def storage_url(storage: str) -> str:
 
 
 def public_url(storage: str) -> str:
-    """A storage as it may be printed: no password, no options but harmless ones; of what is no URL, the scheme.
+    """Return a storage as it may be printed: no password, only harmless options; the scheme if it is not a URL.
 
     >>> public_url("postgresql://me:S3/CRET@db.example/studies?sslmode=require&sslpassword=x")
     'postgresql://me:***@db.example/studies?sslmode=require&sslpassword=***'
@@ -74,12 +74,12 @@ def has_secrets(storage: str) -> bool:
 
 
 def mode_of(storage: str | None) -> int | None:
-    """The mode of a file that names the storage: for its owner alone if that has secrets, None for the usual one."""
+    """Return the mode of a file that names the storage: for its owner alone if it has secrets, None for the usual."""
     return 0o600 if storage is not None and has_secrets(storage) else None
 
 
 def parsed_url(storage: str) -> URL | None:
-    """The URL as SQLAlchemy parses it; None if it does not, or if another part of it may come of a password."""
+    """Return the URL as SQLAlchemy parses it; None if it does not, or if another part may come from a password."""
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
 
@@ -99,7 +99,7 @@ def parsed_url(storage: str) -> URL | None:
 
 
 def driver_message(error: BaseException | str, storage: str) -> str:
-    """The first line of a database's or its driver's error; where that may hold a secret of the URL, only its kind."""
+    """Return the first line of a database's or its driver's error; only its kind if it may hold a secret of the URL."""
     cause = getattr(error, "orig", None) or error
     kind = type(cause).__name__ if isinstance(cause, BaseException) else "an error"
     lines = str(cause).strip().splitlines()
@@ -110,7 +110,7 @@ def driver_message(error: BaseException | str, storage: str) -> str:
 
 
 def _split(storage: str) -> tuple[str, str, str]:
-    """User and password, what follows them, and of that the options."""
+    """Return user and password, the rest of the URL, and of that the options."""
     address = storage.partition("://")[2]
     before, at, after = address.partition("@")
     has_user = bool(at) and "/" not in before.partition(":")[0]  # a password may hold one
@@ -123,7 +123,7 @@ def _options(storage: str) -> list[tuple[str, str]]:
 
 
 def _secrets(url: URL, storage: str) -> Iterator[str]:
-    """Every secret of a URL in each way in which it may be written."""
+    """Yield every secret of a URL in each way in which it may be written."""
     user, _, query = _split(storage)
     written = [user.partition(":")[2], *(option.partition("=")[2] for option in query.split("&"))]
     parsed = [url.password, *(value for name, value in _options(storage) if name not in PUBLIC)]

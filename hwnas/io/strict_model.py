@@ -14,7 +14,7 @@ from hwnas.errors import ConfigError, did_you_mean
 
 
 class StrictModel(BaseModel):
-    """Strict about keys; numbers may be text, because YAML 1.1 reads `1e-3` as one."""
+    """Base of models that are strict about keys; numbers may be text, because YAML 1.1 reads `1e-3` as one."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
 
@@ -43,7 +43,7 @@ _Config = TypeVar("_Config", bound=StrictModel)
 
 
 def parsed(model: type[_Config], raw: dict[str, Any], where: str) -> _Config:
-    """The model that a mapping describes; `where` stands in its errors.
+    """Return the model that a mapping describes; `where` stands in its errors.
 
     Raises:
         ConfigError: the first thing that is wrong.
@@ -55,17 +55,19 @@ def parsed(model: type[_Config], raw: dict[str, Any], where: str) -> _Config:
 
 
 def _explained(model: type[StrictModel], raw: Any, error: ValidationError, where: str) -> ConfigError:
-    """The first error; a misspelt key comes before the key that is missing because of it."""
+    """Return the first error; a misspelt key comes before the key that is missing because of it."""
     all_errors = error.errors(include_url=False)
-    first = min(all_errors, key=lambda found: found["type"] not in ("extra_forbidden", "invalid_key"))
+    first = min(all_errors, key=lambda detail: detail["type"] not in ("extra_forbidden", "invalid_key"))
     message = first["msg"].removeprefix("Value error, ")
     trail = _trail(raw, first["loc"])
     if not trail:
-        met, _, allowed = message.partition(". ")
-        return ConfigError(met, where=where, allowed=allowed, do="Correct the name or declare it")
+        problem, _, allowed = message.partition(". ")
+        return ConfigError(problem, where=where, allowed=allowed, do="Correct the name or declare it")
     trail = [_quoted(key, ()) for key in trail]
     name, at = trail[-1], f"{where}: {'.'.join(trail[:-1])}" if len(trail) > 1 else where
-    others = {tuple(_trail(raw, found["loc"])) for found in all_errors} - {tuple(trail)}  # a union tells of each member
+    others = {tuple(_trail(raw, detail["loc"])) for detail in all_errors} - {
+        tuple(trail)
+    }  # a union tells of each member
     more = f" (and {len(others)} more)" if others else ""
     if first["type"] in ("extra_forbidden", "invalid_key"):
         known = did_you_mean(name, _model_at(model, trail[:-1]).model_fields)
@@ -73,9 +75,9 @@ def _explained(model: type[StrictModel], raw: Any, error: ValidationError, where
     if first["type"] == "missing":
         keys = ", ".join(_model_at(model, trail[:-1]).model_fields)
         return ConfigError(f"the key `{name}` is missing{more}", where=at, allowed=f"Keys here: {keys}", do="Add it")
-    given = "empty" if first["input"] is None else _quoted(repr(first["input"]), trail)
+    shown = "empty" if first["input"] is None else _quoted(repr(first["input"]), trail)
     return ConfigError(
-        f"`{name}` is {given if len(given) < 60 else given[:56] + ' …'}{more}",
+        f"`{name}` is {shown if len(shown) < 60 else shown[:56] + ' …'}{more}",
         where=at,
         allowed=_allowed(model, trail, first["type"], message, first["input"]),
         do="Correct the value",
@@ -83,14 +85,14 @@ def _explained(model: type[StrictModel], raw: Any, error: ValidationError, where
 
 
 def _quoted(text: str, trail: Sequence[str]) -> str:
-    """The text, unless it may hold a password: that of a storage, or of a URL anywhere."""
+    """Return the text, unless it may hold a password: that of a storage, or of a URL anywhere."""
     secret = trail[-1:] == ["search"] or "storage" in trail or "://" in text or re.search(r":.*@", text)
     return "text or a section that is not repeated here" if secret else text
 
 
-def _allowed(model: type[StrictModel], trail: Sequence[str], kind: str, message: str, given: Any) -> str:
+def _allowed(model: type[StrictModel], trail: Sequence[str], kind: str, message: str, value: Any) -> str:
     if kind == "literal_error":
-        return did_you_mean(str(given), re.findall("'([^']+)'", message))
+        return did_you_mean(str(value), re.findall("'([^']+)'", message))
     if kind == "model_type":
         return f"A section with keys: {', '.join(_model_at(model, trail).model_fields)}"
     if kind == "string_type" and trail == ["data"]:
@@ -109,11 +111,11 @@ _ALLOWED = {
     "tuple_type": "A list, such as `[a, b]`",
     "too_short": "There is at least one",
 }
-"""What is allowed, by pydantic's kinds of errors; the others say it well themselves."""
+"""Allowed values, by pydantic's kinds of errors; the messages of other kinds already say it well."""
 
 
 def _trail(raw: Any, location: Sequence[int | str]) -> list[str]:
-    """The keys that lead to an error; pydantic adds steps of its own, such as `[key]` and the members of a union."""
+    """Return the keys that lead to an error; pydantic adds its own steps, such as `[key]` and members of a union."""
     trail: list[str] = []
     for step in location:
         if isinstance(raw, list | tuple) and isinstance(step, int):
@@ -128,12 +130,12 @@ def _trail(raw: Any, location: Sequence[int | str]) -> list[str]:
 
 
 def _model_at(model: type[StrictModel], trail: Sequence[str]) -> type[StrictModel]:
-    """The section that a trail of keys leads to."""
+    """Return the section that a trail of keys leads to."""
     kind: Any = model
     for key in trail:
-        name, _, place = key.partition("[")
+        name, _, index = key.partition("[")
         kind = get_args(kind)[1] if get_origin(kind) is dict else kind.model_fields[name].annotation
-        kind = get_args(kind)[0] if place else kind
+        kind = get_args(kind)[0] if index else kind
         kind = next((arm for arm in get_args(kind) if get_origin(kind) is UnionType and arm is not NoneType), kind)
-    found: type[StrictModel] = kind
-    return found
+    section: type[StrictModel] = kind
+    return section

@@ -24,11 +24,11 @@ _TAG = "tag:yaml.org,2002:"
 _KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "null": "null", "timestamp": "a date"}
 _OTHER_KINDS = ("binary", "omap", "pairs", "set")
 _ELSEWHERE_A_NUMBER = re.compile(r"[-+]?0(?:[0-9]+|[oO][0-7]+)")
-"""What YAML 1.1 reads as text and YAML 1.2 as a number, such as 08 and 0o17."""
+"""Pattern of scalars that YAML 1.1 reads as text and YAML 1.2 as a number, such as 08 and 0o17."""
 
 
 class _Refused(yaml.MarkedYAMLError):
-    """YAML that is valid and not taken."""
+    """YAML that is valid and not accepted."""
 
     def __init__(self, problem: str, allowed: str, mark: yaml.Mark) -> None:
         super().__init__(problem=problem, problem_mark=mark)
@@ -56,7 +56,7 @@ class _Strict(yaml.SafeLoader):
         return node
 
     def _size(self, node: yaml.Node) -> int:
-        """How many values a node holds once its anchors are written out."""
+        """Return how many values a node holds once its anchors are written out."""
         if node not in self._sizes:
             inner = node.value if isinstance(node, yaml.CollectionNode) else ()
             parts = [part for pair in inner for part in pair] if isinstance(node, yaml.MappingNode) else inner
@@ -122,7 +122,7 @@ def _check_scalar(node: yaml.ScalarNode) -> None:
 
 
 def _ambiguity(text: str, kind: str) -> tuple[str, str] | None:
-    """Why a plain scalar is no clear number, and what to write instead; None if it is clear."""
+    """Return why a plain scalar is not a clear number, and what to write instead; None if it is clear."""
     digits, quoted = text.lstrip("+-"), "A text of that look stands in quotes"
     if kind in ("int", "float"):
         if "_" in digits:
@@ -146,10 +146,10 @@ def _short(node: yaml.Node) -> str:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file.
+    """Return the mapping in a YAML file.
 
     Raises:
-        ConfigError: the file is missing, is no YAML, repeats a key, or holds something else than a mapping.
+        ConfigError: the file is missing, is not YAML, repeats a key, or holds something other than a mapping.
     """
     loaded = parse_yaml(_text(path), where=str(path))
     if not isinstance(loaded, dict):
@@ -163,10 +163,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def parse_yaml(text: str, *, where: str) -> Any:
-    """What a text of YAML holds; `where` stands in its errors, before the line.
+    """Return the content of a text of YAML; `where` stands in its errors, before the line.
 
     Raises:
-        ConfigError: it is no YAML, or holds what is refused; the line is named.
+        ConfigError: it is not YAML, or holds something that is refused; the line is named.
     """
     loader = None
     try:
@@ -184,12 +184,12 @@ def parse_yaml(text: str, *, where: str) -> Any:
 
 
 def dump_yaml(mapping: dict[str, Any]) -> str:
-    """The mapping as YAML that `read_yaml` reads back."""
+    """Return the mapping as YAML that `read_yaml` reads back."""
     return yaml.dump(mapping, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 class _Dumper(yaml.SafeDumper):
-    """Puts texts into quotes that other readers of YAML take for numbers."""
+    """Dumper that quotes texts that other readers of YAML take for numbers."""
 
 
 _Dumper.add_implicit_resolver("tag:hwnas,number", _ELSEWHERE_A_NUMBER, list("-+0"))

@@ -1,4 +1,4 @@
-"""Whether what is kept of a search agrees with itself: studies, the score store, fronts. Nothing is written."""
+"""Checks that the stored parts of a search agree: studies, the score store, fronts. They write nothing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Severity = Literal["error", "note"]
 
 @dataclass(frozen=True)
 class Issue:
-    """One thing that is not as it should be; a note is what the next command settles by itself."""
+    """One inconsistency; a note is one that the next command settles by itself."""
 
     severity: Severity
     problem: str
@@ -37,7 +37,7 @@ class Issue:
 
     @classmethod
     def of(cls, error: HwnasError) -> Issue:
-        """An error as a finding."""
+        """Return an error as an issue."""
         return cls("error", error.met, error.where, error.allowed, error.do)
 
 
@@ -50,16 +50,16 @@ class StoredStudy:
     trials: Sequence[FrozenTrial]
     workers: Mapping[str, Mapping[str, object]]
     plan: Mapping[str, str] = field(default_factory=dict)
-    """The parts of its plan, as `Plan.identity` tells them."""
+    """The parts of its plan, as `StudySpec.identity` gives them."""
 
     @cached_property
     def evaluated(self) -> list[tuple[FrozenTrial, Evaluation]]:
-        """The trials that hwnas told."""
-        return [(trial, found) for trial in self.trials if (found := evaluation_of(trial)) is not None]
+        """The trials that hwnas evaluated, each with its evaluation."""
+        return [(trial, evaluation) for trial in self.trials if (evaluation := evaluation_of(trial)) is not None]
 
 
 def stored_studies(storage: Path | str, prefix: str) -> list[StoredStudy]:
-    """The studies of a storage whose names begin so; a journal is read as it is.
+    """Return the studies of a storage whose names begin with `prefix`; a journal is read as it is.
 
     Raises:
         RunError: it cannot be read.
@@ -91,7 +91,7 @@ def stored_studies(storage: Path | str, prefix: str) -> list[StoredStudy]:
 
 
 def check_study(study: StoredStudy, tier: Tier) -> Iterator[Issue]:
-    """Trials that are damaged, told twice, told with other values than scores, or left by dead processes."""
+    """Yield issues of trials: damaged, told twice, told with values other than scores, or left by dead processes."""
     first: dict[str, int] = {}
     replaced: set[int] = set()
     """Trials that may be told anew, for they failed because workers died."""
@@ -149,7 +149,7 @@ def _lives(card: object) -> bool | None:
 
 
 def check_store(store: ScoreStore, study: StoredStudy, metric: str, *, whole: bool) -> Iterator[Issue]:
-    """Trials whose accuracy is another one than the store's; if the store is `whole`, those that it lacks too."""
+    """Yield issues of trials whose accuracy differs from the store's, and if it is `whole`, of those that it lacks."""
     by_key: dict[str, list[Score]] = {}
     for score in store.scores:
         if score.metric == metric:
@@ -177,18 +177,18 @@ def check_store(store: ScoreStore, study: StoredStudy, metric: str, *, whole: bo
 
 
 def check_front(path: Path, studies: Iterable[StoredStudy], tier: Tier, *, cut: bool = False) -> Iterator[Issue]:
-    """A front's file that is damaged, or the front of none of the studies as they are now; `cut` if one has lost its
-    last line."""
+    """Yield an issue if a front's file is damaged, or is the front of none of the studies as they are now; `cut` if one
+    has lost its last line."""
     try:
         points = read_front(path)
     except HwnasError as error:
         yield Issue.of(error)
         return
     shown = {point.architecture.key: dict(point.scores) for point in points}
-    told = [[evaluation for _, evaluation in study.evaluated] for study in studies]
-    of = [{point.architecture.key: dict(point.scores) for point in tier_front(each, tier)} for each in told]
+    evaluations = [[evaluation for _, evaluation in study.evaluated] for study in studies]
+    of = [{point.architecture.key: dict(point.scores) for point in tier_front(each, tier)} for each in evaluations]
     if shown not in of:
-        scored = [{e.architecture.key: dict(e.scores) for e in each} for each in told]
+        scored = [{e.architecture.key: dict(e.scores) for e in each} for each in evaluations]
         known = any(all(each.get(key) == scores for key, scores in shown.items()) for each in scored)
         yield Issue(
             "note" if known or cut else "error",

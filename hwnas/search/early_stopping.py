@@ -1,4 +1,4 @@
-"""When a search ends, a function of what was told: one that was continued ends where one that was never interrupted."""
+"""The end of a search, a function of its evaluations: a continued one ends where an uninterrupted one does."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from hwnas.pareto import Tier, hypervolume, reference_point
 from hwnas.search.evaluate import Evaluation
 
 EVERY = 10
-"""After so many trials the plateau is looked for."""
+"""Trials between two looks for a plateau."""
 
 
 @dataclass(frozen=True)
 class EarlyStopping:
-    """What ends a search before its number of trials is reached; None is no such rule."""
+    """Rules that end a search before its number of trials is reached; None turns one off."""
 
     hours: float | None = None
     """Of scoring, all trials of all commands added up."""
     plateau_trials: int | None = None
     plateau_gain: float = 0.001
-    """The hypervolume of the front grew by less than this share during so many trials."""
+    """A plateau: the hypervolume of the front grew by less than this share during `plateau_trials` trials."""
 
     def reached(self, evaluations: Collection[Evaluation], tier: Tier) -> str:
-        """Why the search ends after these evaluations; empty if it goes on."""
+        """Return the reason why the search ends after these evaluations; empty if it goes on."""
         if self.hours is not None and (spent := sum(e.elapsed_s for e in evaluations) / 3600) >= self.hours:
             return f"scoring took {spent:.3g} hours of {self.hours:g}"
         trials = self.plateau_trials
@@ -36,7 +36,7 @@ class EarlyStopping:
 
 
 def growth(evaluations: Sequence[Evaluation], tier: Tier, trials: int) -> float | None:
-    """By which share the front's hypervolume grew in the last trials; None if there was none before.
+    """Return the share by which the front's hypervolume grew in the last trials; None if there was none before.
 
     Both fronts are measured against one reference point, that of all evaluations.
     """

@@ -21,16 +21,16 @@ class HasStandardError(Protocol):
     """A scorer that knows how far chance moves its scores."""
 
     def standard_error(self, score: float) -> float:
-        """The standard error of a score, in its unit."""
+        """Return the standard error of a score, in its unit."""
 
 
 def standard_error_of(scorer: object, score: float) -> float | None:
-    """The standard error of a scorer's score; None if it does not know."""
+    """Return the standard error of a scorer's score; None if the scorer does not know it."""
     return scorer.standard_error(score) if isinstance(scorer, HasStandardError) else None
 
 
 def binomial_error(share: float, count: int) -> float:
-    """The standard error of a share of `count` things that were looked at."""
+    """Return the standard error of a share of `count` observations."""
     return math.sqrt(share * (1 - share) / count)
 
 
@@ -44,12 +44,12 @@ class Evaluation:
     """The limits that the scores break, as text."""
     elapsed_s: float = 0.0
     failed: str | None = None
-    """Why a score could not be computed."""
+    """Reason why a score could not be computed."""
     deaths: int = 0
-    """So many workers died while they scored it; such a failure is tried once more by the next command."""
+    """Number of workers that died while they scored it; the next command tries such a failure once more."""
 
     def competes(self, tier: Tier) -> bool:
-        """Whether it may stand on the tier's front: all objectives scored, no limit broken, nothing failed."""
+        """Return whether it may stand on the tier's front: all objectives scored, no limit broken, nothing failed."""
         scored = all(objective.metric in self.scores for objective in tier.objectives)
         return self.failed is None and scored and not tier.broken(self.scores)
 
@@ -107,7 +107,7 @@ def _stored(
 
 
 def safe_score(scorer: Scorer, architecture: Architecture) -> tuple[float | None, str | None]:
-    """A finite score, or the reason why there is none; errors about the set-up are raised, see `evaluate`."""
+    """Return a finite score, or the reason why there is none; errors about the set-up are raised, see `evaluate`."""
     try:
         value = float(scorer(architecture))
     except (ConfigError, HostAway, MissingExtra, TableError):

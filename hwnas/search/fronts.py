@@ -29,13 +29,13 @@ class FrontPoint:
     architecture: Architecture
     scores: Scores
     origin: Mapping[str, str] = field(default_factory=dict)
-    """Where each score came from, by metric: `inherited`, `predicted`, `derived`, ..."""
+    """Origin of each score, by metric: `inherited`, `predicted`, `derived`, ..."""
     picks: tuple[str, ...] = ()
     """Which of `fastest`, `best` and `knee` it is."""
     measured: Scores = field(default_factory=dict)
-    """Scores by metric as the device gave them afterwards; empty if it was not asked."""
+    """Scores by metric as they were measured on the device afterwards; empty if they were not."""
     kept: bool | None = None
-    """Whether it still stands on the front with what was measured; None if nothing was."""
+    """True if it still stands on the front with its measured scores; None if none were measured."""
     errors: Scores = field(default_factory=dict)
     """Standard errors of scores, by metric, where they are known."""
 
@@ -48,7 +48,7 @@ class FrontPoint:
 def tier_front(
     evaluations: Iterable[Evaluation], tier: Tier, origin: Mapping[str, str] | None = None
 ) -> list[FrontPoint]:
-    """The tier's front among the evaluations that compete for it, by its last objective, picks marked."""
+    """Return the tier's front among the evaluations that compete for it, by its last objective, picks marked."""
     rows = list({e.architecture.key: e for e in evaluations if e.competes(tier)}.values())
     chosen = [rows[index] for index in front([row.scores for row in rows], tier.objectives)]
     last = tier.objectives[-1]
@@ -57,23 +57,23 @@ def tier_front(
 
 
 def label_picks(points: Sequence[FrontPoint], tier: Tier) -> list[FrontPoint]:
-    """The same points with `fastest`, `best` and `knee` marked among those that were not struck off."""
+    """Return the same points with `fastest`, `best` and `knee` marked among those that were not struck off."""
     standing = [index for index, point in enumerate(points) if point.kept is not False]
     names: dict[int, tuple[str, ...]] = {}
     if standing:
-        for name, place in picks([points[index].final for index in standing], tier.objectives).items():
-            names[standing[place]] = (*names.get(standing[place], ()), name)
+        for name, position in picks([points[index].final for index in standing], tier.objectives).items():
+            names[standing[position]] = (*names.get(standing[position], ()), name)
     return [replace(point, picks=names.get(index, ())) for index, point in enumerate(points)]
 
 
 def rerank_measured(points: Sequence[FrontPoint], tier: Tier, measured: Mapping[str, Scores]) -> list[FrontPoint]:
-    """The points with what the device gave (architecture key -> scores), ranked again.
+    """Return the points with their measured scores (architecture key -> scores), ranked again.
 
-    A point is not kept when another one beats it, or it breaks a limit, with what was measured.
+    A point is not kept when, by the measured scores, another one beats it or it breaks a limit.
     """
     known = [replace(point, measured=dict(measured.get(point.architecture.key, {}))) for point in points]
     fit = [index for index, point in enumerate(known) if not tier.broken(point.final)]
-    kept = {fit[place] for place in front([known[index].final for index in fit], tier.objectives)}
+    kept = {fit[position] for position in front([known[index].final for index in fit], tier.objectives)}
     return label_picks([replace(point, kept=index in kept) for index, point in enumerate(known)], tier)
 
 
@@ -94,7 +94,7 @@ class Archive:
         return reference_point(self._corners, self.tier.objectives)
 
     def add(self, evaluation: Evaluation) -> bool:
-        """Take in an evaluation; whether the front's outline changed."""
+        """Take in an evaluation and return whether the front's outline changed."""
         if not evaluation.competes(self.tier):
             return False
         self._widen(evaluation.scores)
@@ -107,7 +107,7 @@ class Archive:
         return True
 
     def hypervolume(self, reference: Scores) -> float:
-        """Of the front, against a reference point."""
+        """Return the front's hypervolume against a reference point."""
         return hypervolume([evaluation.scores for evaluation in self.front], self.tier.objectives, reference)
 
     @property
@@ -132,7 +132,7 @@ class Archive:
 
 
 def hypervolume_history(evaluations: Iterable[Evaluation], tier: Tier, reference: Scores) -> list[float]:
-    """The hypervolume after each evaluation, against one reference point."""
+    """Return the hypervolume after each evaluation, against one reference point."""
     archive, history = Archive(tier), [0.0]
     for evaluation in evaluations:
         history.append(archive.hypervolume(reference) if archive.add(evaluation) else history[-1])
@@ -155,7 +155,7 @@ def write_front(path_json: Path, path_csv: Path, points: Sequence[FrontPoint]) -
 
 
 def read_front(path: Path) -> list[FrontPoint]:
-    """The front in a JSON file that `write_front` wrote.
+    """Return the front in a JSON file that `write_front` wrote.
 
     Raises:
         RunError: the file is missing or damaged; the field is named.

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 REPEATS = 500
-"""So many known architectures in a row end the search: nothing new is in reach."""
+"""Known architectures in a row that end the search: nothing new is in reach."""
 SAMPLED = 10
-"""So many of them come from the sampler; from then on the last one is changed, more with every try."""
+"""Number of them that come from the sampler; from then on the last one is changed, more with every try."""
 
 
 class SpaceExhausted(Exception):
@@ -40,11 +40,11 @@ class Genome:
 
     @cached_property
     def distributions(self) -> dict[str, BaseDistribution]:
-        """What Optuna is told about the choices."""
+        """The choices as Optuna's distributions, by name."""
         return {choice.name: CategoricalDistribution(choice.options) for choice in self.space.choices}
 
     def decode(self, genes: Mapping[str, Value]) -> Architecture:
-        """The architecture of a genome. A choice too rare to be among the genes is decided by a hash."""
+        """Return the architecture of a genome. A choice too rare to be among the genes is decided by a hash."""
         rest = random.Random(repr(sorted(genes.items())))
 
         def pick(choice: Choice) -> Value:
@@ -53,17 +53,17 @@ class Genome:
         return self.space.sample(pick)
 
     def encode(self, architecture: Architecture, rng: random.Random) -> dict[str, Value]:
-        """A genome of the architecture; inactive genes are drawn."""
+        """Return a genome of the architecture; inactive genes are drawn."""
         return self.draw(rng) | {name: v for name, v in architecture.picks if name in self.distributions}
 
     def draw(self, rng: random.Random) -> dict[str, Value]:
-        """A genome, each gene uniform."""
+        """Draw a genome, each gene uniform."""
         return {choice.name: rng.choice(choice.options) for choice in self.space.choices}
 
 
 @final
 class Proposer(BaseSampler):
-    """Wraps a sampler for one trial: proposals that the study knows are passed over.
+    """Wrapper of a sampler for one trial: proposals that the study knows are passed over.
 
     Where the sampler is silent (before it has seen enough, and for a gene that is to mutate) the draw is uniform: over
     architectures for a whole genome, over options for a gene.
@@ -80,16 +80,16 @@ class Proposer(BaseSampler):
         self._genome, self._sampler, self._rng, self._known, self._first = genome, sampler, rng, known, first
 
     def infer_relative_search_space(self, study: OptunaStudy, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """All genes, from the first trial on."""
+        """Return all genes, from the first trial on."""
         return self._genome.distributions
 
     def sample_relative(
         self, study: OptunaStudy, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """A genome whose architecture is new to the study.
+        """Return a genome whose architecture is new to the study.
 
         Raises:
-            NothingNew: after `REPEATS` known ones.
+            SpaceExhausted: after `REPEATS` known ones.
         """
         genes = self._sampled(study, trial, search_space)
         if self._first is not None and not self._known(self._first.key):
@@ -103,7 +103,7 @@ class Proposer(BaseSampler):
     def sample_independent(
         self, study: OptunaStudy, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """Never asked: `sample_relative` decides all genes."""
+        """Raise AssertionError: Optuna never calls it, for `sample_relative` decides all genes."""
         raise AssertionError(f"`{param_name}` is no gene of space `{self._genome.space.name}`")
 
     def _sampled(
@@ -122,5 +122,5 @@ class Proposer(BaseSampler):
 
 
 def trial_seed(seed: int, number: int) -> int:
-    """A seed for one trial, unlike that of its neighbours and of other searches."""
+    """Return a seed for one trial, unlike that of its neighbours and of other searches."""
     return int(np.random.SeedSequence((seed, number)).generate_state(1)[0])

@@ -10,11 +10,11 @@ from hwnas.pareto import Scores, Tier
 
 @dataclass(frozen=True)
 class Nearest:
-    """A network, and what it has of what is limited."""
+    """A network, and its scores of the limited metrics."""
 
     key: str
     scores: Scores
-    """Of the limited metrics, as far as they are known."""
+    """Scores of the limited metrics, as far as they are known."""
 
     def __str__(self) -> str:
         shown = ", ".join(f"{metric} {value:.4g}" for metric, value in self.scores.items())
@@ -22,9 +22,9 @@ class Nearest:
 
 
 def nearest(networks: Iterable[tuple[str, Scores]], tier: Tier) -> Nearest | None:
-    """The network that breaks the tier's limits least, by the sum of relative excesses; None if there is none.
+    """Return the network that breaks the tier's limits least, by the sum of relative excesses; None if there is none.
 
-    One of which every limited metric is known goes before one that was not scored to the end.
+    A network whose limited metrics are all known goes before one that was not scored to the end.
 
     Args:
         networks: key and scores of each.

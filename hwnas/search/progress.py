@@ -1,4 +1,4 @@
-"""How far a search has come, and how it ended."""
+"""Progress of a search, and its end."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a search has come."""
+    """State of a search that is running."""
 
     trials: int
     total: int
@@ -18,24 +18,24 @@ class Progress:
     """Of the first objective, on the front, and so within the limits."""
     elapsed_s: float
     fresh: int = 0
-    """How many of the trials were told since this process began."""
+    """Number of the trials that were told since this process began."""
 
     @property
     def per_second(self) -> float | None:
-        """How many trials are told a second; None before the first."""
+        """Trials told per second; None before the first."""
         return self.fresh / self.elapsed_s if self.fresh and self.elapsed_s > 0 else None
 
     @property
     def left_s(self) -> float | None:
-        """How long the rest will take if it goes on so."""
+        """Seconds that the remaining trials will take at the present rate; None before the first trial."""
         return None if self.per_second is None else max(0, self.total - self.trials) / self.per_second
 
 
 @dataclass(frozen=True)
 class Finished:
-    """How a search ended."""
+    """Result of a search that ended."""
 
     trials: int
     failed: int
     stopped: str
-    """Why."""
+    """Reason why it ended."""

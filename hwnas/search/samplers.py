@@ -25,7 +25,7 @@ SAMPLERS: Mapping[str, str] = {  # name in YAML -> factory(seed, population, gui
 
 
 def make_sampler(name: str, seed: int, population: int, guide: Acquisition | None = None) -> BaseSampler:
-    """A sampler that knows nothing yet; `population` matters to nsga2 and nsga3 alone, `guide` to guided.
+    """Make a sampler without any history; `population` matters to nsga2 and nsga3 alone, `guide` to guided.
 
     Raises:
         ConfigError: unknown name, or a population under two.
@@ -45,42 +45,42 @@ def make_sampler(name: str, seed: int, population: int, guide: Acquisition | Non
 
 
 def random(seed: int, population: int, guide: Acquisition | None = None) -> BaseSampler:
-    """Uniform over the architectures of the space."""
+    """Make a sampler that is uniform over the architectures of the space."""
     from optuna.samplers import RandomSampler
 
     return RandomSampler(seed=seed)
 
 
 def nsga2(seed: int, population: int, guide: Acquisition | None = None) -> BaseSampler:
-    """A genetic algorithm that keeps what is not dominated and what is far from its neighbours."""
+    """Make a genetic algorithm that keeps what is not dominated and what is far from its neighbours."""
     from optuna.samplers import NSGAIISampler
 
     return NSGAIISampler(seed=seed, population_size=population)
 
 
 def nsga3(seed: int, population: int, guide: Acquisition | None = None) -> BaseSampler:
-    """As nsga2, kept apart by reference directions; for three objectives and more."""
+    """Make a sampler like nsga2, kept apart by reference directions; for three objectives and more."""
     from optuna.samplers import NSGAIIISampler
 
     return NSGAIIISampler(seed=seed, population_size=population, dividing_parameter=min(population - 1, 24))
 
 
 def tpe(seed: int, population: int, guide: Acquisition | None = None) -> BaseSampler:
-    """Densities of good and other architectures, all choices together."""
+    """Make a sampler of densities of good and other architectures, all choices together."""
     from optuna.samplers import TPESampler
 
     return TPESampler(seed=seed, multivariate=True)
 
 
 def gp(seed: int, population: int, guide: Acquisition | None = None) -> BaseSampler:
-    """Gaussian processes; imports torch and takes about a second a proposal, for when a score takes minutes."""
+    """Make a Gaussian process sampler; it imports torch and takes about 1 s a proposal, for scores of minutes."""
     from optuna.samplers import GPSampler
 
     return GPSampler(seed=seed, warn_independent_sampling=False)
 
 
 def guided(seed: int, population: int, guide: Acquisition | None = None) -> BaseSampler:
-    """Known costs and a learned accuracy: what promises the most hypervolume.
+    """Make a sampler of known costs and a learned accuracy: it proposes what promises the most hypervolume.
 
     Raises:
         ConfigError: nothing is known of the networks.

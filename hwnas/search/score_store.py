@@ -20,12 +20,12 @@ from hwnas.space import Architecture
 
 @dataclass(frozen=True)
 class Score:
-    """What scoring an architecture gave: a value, or the reason why there is none."""
+    """Result of scoring an architecture: a value, or the reason why there is none."""
 
     architecture: Architecture
     metric: str
     producer: str
-    """What made the score: for an inherited accuracy, the checkpoint's hash and the protocol."""
+    """Origin of the score: for an inherited accuracy, the checkpoint's hash and the protocol."""
     value: float | None
     failed: str | None
     elapsed_s: float
@@ -35,12 +35,12 @@ class Score:
 
 
 class ScoreBook(ABC):
-    """Where scores are looked up and noted."""
+    """Interface of a book in which scores are looked up and noted."""
 
     @property
     @abstractmethod
     def location(self) -> str:
-        """What stands in errors for where it is."""
+        """Name of the book's location, as it stands in errors."""
 
     @abstractmethod
     def get(self, architecture: Architecture, metric: str, producer: str) -> Score | None:
@@ -102,7 +102,7 @@ class ScoreStore(ScoreBook):
 
     @classmethod
     def open(cls, path: Path, *, shared: bool = False) -> ScoreStore:
-        """The store in a file, an empty one if there is no file; if `shared`, what other processes add is seen.
+        """Open the store in a file, an empty one if there is no file; if `shared`, what other processes add is seen.
 
         Raises:
             RunError: a line other than the last is damaged; it is named.
@@ -111,7 +111,7 @@ class ScoreStore(ScoreBook):
 
     @property
     def location(self) -> str:
-        """The file."""
+        """Path of the file."""
         return str(self.path)
 
     def __len__(self) -> int:
@@ -159,7 +159,7 @@ class ScoreStore(ScoreBook):
 
 
 def timestamp() -> str:
-    """The time that a score is stamped with."""
+    """Return the time that a score is stamped with."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 

@@ -7,7 +7,7 @@ from hwnas.space import Architecture
 
 
 def kept_architecture(fields: Fields) -> Architecture:
-    """The architecture in the field of that name; where there is a `key` beside it, it is the architecture's.
+    """Return the architecture in the field of that name; a `key` beside it must be the architecture's.
 
     Raises:
         FieldError: it is none, or another one than the key says.

@@ -36,7 +36,7 @@ from hwnas.space import AnySpace, Architecture
 from hwnas.words import counted
 
 POLL_S = 0.2
-"""How often is looked what other processes have told."""
+"""Seconds between two looks for what other processes have told."""
 
 
 @dataclass(frozen=True)
@@ -46,16 +46,16 @@ class Trial:
     number: int
     architecture: Architecture
     proposal: FrozenTrial = field(repr=False, compare=False)
-    """The genome, and what the sampler noted on it."""
+    """The genome, with the sampler's notes on it."""
 
 
 @final
 class Study:
-    """Asks and tells; made by `open_study`.
+    """Study that asks and tells; made by `open_study`.
 
     Proposals are made by a working copy in memory. What is kept gets each trial once, whole, when it is told: a killed
-    process leaves nothing half-done behind. Every trial has a sampler of its own, seeded by the plan's seed and the
-    trial's number, so a study that was continued is the study that was never interrupted; with several trials open at
+    process leaves nothing half-done behind. Each trial has its own sampler, seeded by the plan's seed and the trial's
+    number, so a study that was continued is the study that was never interrupted; with several trials open at
     a time, only if they are told in the order in which they were asked. A study that is shared with other processes
     takes over what these told before it asks, and claims what it asks for.
     """
@@ -64,7 +64,7 @@ class Study:
         self.plan = plan
         self.notices = notices
         self.ended = ""
-        """Why no more is tried."""
+        """Reason why no more is tried; empty while there is none."""
         self._kept = kept
         self._genome = Genome(plan.space)
         self._count = _count(plan.space)
@@ -91,7 +91,7 @@ class Study:
 
     @property
     def n_trials(self) -> int:
-        """How many evaluations it holds."""
+        """Number of evaluations it holds."""
         return len(self._told)
 
     @property
@@ -100,9 +100,9 @@ class Study:
         return tuple(self._archive.front)
 
     def ask(self, most: int | None = None) -> Trial | None:
-        """An architecture that was neither told nor asked before; None if there is none, `ended` says why.
+        """Return an architecture that was neither told nor asked before; None if there is none, `ended` says why.
 
-        With `most`, also None while so many are told or being scored, here or elsewhere.
+        With `most`, also None while that many are told or being scored, here or elsewhere.
         """
         while True:
             self.sync()
@@ -191,21 +191,21 @@ class Study:
             self._kept.reopen(self._again.keys())
 
     def deaths(self, key: str) -> int:
-        """How many workers of earlier commands died while they scored this architecture."""
+        """Return how many workers of earlier commands died while they scored this architecture."""
         return deaths_of(self._again[key]) if key in self._again else 0
 
     @property
     def waits(self) -> bool:
-        """Whether other processes score something: it will be told, or they die and it is asked again here."""
+        """True while other processes score something: it will be told, or they die and it is asked again here."""
         return self._kept is not None and bool(self._kept.claimed)
 
     def finished(self, trials: int) -> Finished:
-        """How a search for so many trials ended."""
+        """Return how a search for `trials` trials ended."""
         failed = sum(evaluation.failed is not None for evaluation in self._told.values())
         return Finished(len(self._told), failed, self.ended or f"{trials} trials were asked for")
 
     def progress(self, total: int, elapsed_s: float) -> Progress:
-        """Where the study stands."""
+        """Return the progress of the study, of `total` trials after `elapsed_s` seconds."""
         objective, front = self.plan.tier.objectives[0], self._archive.front
         best = min((e.scores[objective.metric] for e in front), key=objective.cost, default=None)
         return Progress(
@@ -213,7 +213,7 @@ class Study:
         )
 
     def sync(self) -> None:
-        """Take over what was kept and is not known here: of earlier processes, or of others that work on the study."""
+        """Take over stored trials that are not known here: of earlier processes, or of others on the same study."""
         fresh = self._kept.new_trials() if self._kept is not None else ()
         for kept in fresh:
             evaluation = evaluation_of(kept)
@@ -239,12 +239,12 @@ class Study:
 
     @property
     def _number(self) -> int:
-        """Of the next trial: how many were told, or are being scored here or elsewhere."""
-        held = len(self._kept.claimed) if self._kept is not None else 0
-        return len(self._told) + len(self._open) + held
+        """Number of the next trial: how many were told, or are being scored here or elsewhere."""
+        claimed = len(self._kept.claimed) if self._kept is not None else 0
+        return len(self._told) + len(self._open) + claimed
 
     def _orphan(self) -> FrozenTrial | None:
-        """A proposal whose process or workers died, to be tried again."""
+        """Return a proposal whose process or workers died, to be tried again."""
         orphans = self._kept.orphans.values() if self._kept is not None else ()
         failed = (trial for key, trial in self._again.items() if not self._knows(key))
         for orphan in (*orphans, *failed):
@@ -284,7 +284,7 @@ class Study:
         return key in self._told or key in self._open or (self._kept is not None and key in self._kept.claimed)
 
     def _optuna_view(self, sampler: BaseSampler) -> optuna.Study:
-        """The working copy as samplers see it: a study of its own each time, which has no stale list of the trials."""
+        """Return the working copy as samplers see it: a new study each time, which has no stale list of the trials."""
         return optuna.Study(NAME, self._memory, sampler)
 
     def _index(self, evaluation: Evaluation) -> None:
@@ -296,24 +296,24 @@ class Study:
                 self._worst[objective.metric] = max(worst, value, key=objective.cost)
 
     def _check(self, trial: Trial, evaluation: Evaluation) -> None:
-        met, key = "", trial.architecture.key
+        problem, key = "", trial.architecture.key
         if evaluation.architecture != trial.architecture:
-            met = f"architecture {key} was asked, {evaluation.architecture.key} was told"
+            problem = f"architecture {key} was asked, {evaluation.architecture.key} was told"
         elif key not in self._open:
-            met = f"architecture {key} was told before"
+            problem = f"architecture {key} was told before"
         elif not (evaluation.failed or evaluation.broken):
             missing = [o.metric for o in self.plan.tier.objectives if o.metric not in evaluation.scores]
-            met = f"architecture {key} has no score for {', '.join(missing)}" if missing else ""
-        if met:
+            problem = f"architecture {key} has no score for {', '.join(missing)}" if missing else ""
+        if problem:
             raise RunError(
-                met,
+                problem,
                 where=f"study of tier `{self.plan.tier.name}`",
                 allowed="Each asked trial is told once, with all objectives unless it failed or broke a limit",
                 do="Tell what `evaluate` returned for the trial's architecture",
             )
 
     def _select_parents(self, kept: FrozenTrial) -> None:
-        """What a genetic sampler chose as parents for a kept trial, it chooses again, before more trials are known."""
+        """Have a genetic sampler choose its parents for a stored trial again, before more trials are known."""
         if not self._genetic or not self._genome.distributions:
             return
         sampler = self._sampler(len(self._told))
@@ -332,7 +332,7 @@ def open_study(
     shared: bool = False,
     lease_s: float = HEARTBEAT_GRACE_S,
 ) -> Study:
-    """The study of a plan, with all trials that were told to it before.
+    """Open the study of a plan, with all trials that were told to it before.
 
     `storage` is a journal file (a Path), an Optuna storage URL (a str), or None for a study that is not kept. `name`
     begins the study's name in the storage (default: the tier's). Several processes may work on a study that all of them

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StudySpec:
-    """Equal plans try equal architectures in equal order; the number of trials is no part of it."""
+    """Plan of a study. Equal plans try equal architectures in equal order; the number of trials is not part of it."""
 
     space: AnySpace
     tier: Tier
@@ -26,15 +26,15 @@ class StudySpec:
     population: int = 20
     seed: int = 0
     producers: Mapping[str, str] = field(default_factory=dict)
-    """What made each score, by metric: scores of unlike origin do not mix in one study."""
+    """Origin of each score, by metric: scores of different origins do not mix in one study."""
     first: tuple[Architecture, ...] = ()
-    """Tried before the sampler is asked, such as the smallest and the largest network."""
+    """Architectures that are tried before the sampler proposes any, such as the smallest and the largest network."""
     guide: Acquisition | None = field(default=None, compare=False)
-    """What is known of all networks beforehand, for samplers that use it; worked out from the rest of the
-    plan, but for its confidence."""
+    """Knowledge of all networks beforehand, for samplers that use it; worked out from the rest of the plan,
+    except for its confidence."""
 
     rules: EarlyStopping = field(default=ENDLESS, compare=False)
-    """What ends the study before the number of trials is reached; no part of the plan either."""
+    """Rules that end the study before the number of trials is reached; not part of the plan either."""
 
     @property
     def identity(self) -> dict[str, str]:

@@ -18,19 +18,19 @@ from hwnas.search.score_store import ScoreStore
 from hwnas.space import AnySpace, Architecture
 
 TRIES = 200
-"""So many draws in a row without a new network that holds the limits end the drawing of a population."""
+"""Draws in a row without a new network within the limits that end the drawing of a population."""
 
 
 @dataclass(frozen=True)
 class Rung:
-    """A score of accuracy, and how many networks are scored by it."""
+    """A score of accuracy, and the number of networks scored by it."""
 
     metric: str
-    """What stands in the place of the tier's accuracy."""
+    """Metric that replaces the tier's accuracy."""
     networks: int
     scorer: Scorer
     producer: str
-    """What a stored score was made by."""
+    """Origin of a stored score, see `Score.producer`."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,13 @@ class RungResult:
     """The tier as this rung sees it."""
     evaluations: tuple[Evaluation, ...]
     promoted: tuple[Architecture, ...]
-    """What goes on to the next rung; of the last one all that compete, best first."""
+    """Networks that go on to the next rung; of the last one all that compete, best first."""
     elapsed_s: float
-    """Of this process; what was stored before takes none."""
+    """Seconds spent by this process; scores that were stored before take none."""
 
     @property
     def failed(self) -> int:
-        """How many networks could not be scored; each evaluation has its reason."""
+        """Number of networks that could not be scored; each evaluation has its reason."""
         return sum(evaluation.failed is not None for evaluation in self.evaluations)
 
 
@@ -65,7 +65,7 @@ def successive_halving(
 
     Costs and limits are the tier's own on every rung (`cheap` scores them); its first objective is the rung's score. A
     network that breaks a limit or cannot be scored is not promoted. Scores come from the store and go there, one by
-    one, so a climb that was interrupted continues as if it had not been. `progress` is told the rung, counting from 0,
+    one, so a climb that was interrupted continues as if it had not been. `progress` gets the rung, counting from 0,
     how many of its networks are done, and of how many.
 
     Raises:
@@ -93,13 +93,13 @@ def successive_halving(
 
 
 def promoted(evaluations: Sequence[Evaluation], tier: Tier, count: int) -> list[Architecture]:
-    """The `count` best architectures among those that compete for the tier, best first."""
+    """Return the `count` best architectures among those that compete for the tier, best first."""
     rows = [evaluation for evaluation in evaluations if evaluation.competes(tier)]
     return [rows[index].architecture for index in best([row.scores for row in rows], tier.objectives, count)]
 
 
 def tier_for_rung(tier: Tier, metric: str) -> Tier:
-    """The tier with another score in the place of its accuracy. A limit on accuracy stays where the score is one."""
+    """Return the tier with another score in place of its accuracy. A limit on accuracy stays where the score is one."""
     accuracy = tier.objectives[0]
     alike = metric.partition("@")[0] == accuracy.metric.partition("@")[0]
     limits: list[Limit] = []
@@ -118,21 +118,21 @@ def sample_initial(
     fits: Callable[[Architecture], bool],
     first: Sequence[Architecture] = (),
 ) -> list[Architecture]:
-    """`count` different architectures that fit: those given, then random ones; fewer where no more are found."""
+    """Return `count` different architectures that fit: of `first`, then random ones; fewer if there are no more."""
     rng = random.Random(seed)
-    found: dict[Architecture, None] = {}
+    fitting: dict[Architecture, None] = {}
     for architecture in first:
-        if len(found) < count and fits(architecture):
-            found[architecture] = None
-    seen, stale = set(found), 0
-    while len(found) < count and stale < TRIES:
+        if len(fitting) < count and fits(architecture):
+            fitting[architecture] = None
+    seen, stale = set(fitting), 0
+    while len(fitting) < count and stale < TRIES:
         architecture = space.random(rng)
         stale += 1
         if architecture not in seen:
             seen.add(architecture)
             if fits(architecture):
-                found[architecture], stale = None, 0
-    return list(found)
+                fitting[architecture], stale = None, 0
+    return list(fitting)
 
 
 def _check(rungs: Sequence[Rung], tier: Tier) -> None:

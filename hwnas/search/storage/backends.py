@@ -1,4 +1,4 @@
-"""Where studies are kept: a journal file of our own, or any storage that Optuna has a URL for."""
+"""Backends that keep studies: a journal file of our own, or any storage that Optuna has a URL for."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from hwnas.registry import optional
 from hwnas.search.storage.journal_entries import read_entries, shared_distributions
 
 EXTRAS = {"postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql"}
-"""Which extra brings the driver of a kind of database."""
+"""Extra that installs the driver, by kind of database."""
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Optuna without its notes on created studies; its verbosity is as before afterwards."""
+    """Silence Optuna's notes on created studies within the block; its verbosity is restored afterwards."""
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
@@ -41,9 +41,9 @@ def quiet() -> Iterator[None]:
 
 
 def open_storage(storage: Path | str) -> tuple[BaseStorage, tuple[str, ...]]:
-    """A storage and notices: a path is a journal file, `grpc://host:port` a served storage, another text Optuna's URL.
+    """Open a storage: a path is a journal file, `grpc://host:port` a served storage, another text Optuna's URL.
 
-    Either URL may stand in the environment instead: `env:NAME`, `${NAME}`.
+    Return it and notices. Either URL may stand in the environment instead: `env:NAME`, `${NAME}`.
 
     Raises:
         RunError: the journal is damaged, or the server or the database does not answer.
@@ -57,7 +57,7 @@ def open_storage(storage: Path | str) -> tuple[BaseStorage, tuple[str, ...]]:
 
 
 def database(url: str) -> BaseStorage:
-    """The storage behind Optuna's URL. Of processes that open a new one at a time, all but one find it half-made.
+    """Open the storage behind Optuna's URL. If processes open a new one at a time, all but one see it half-made.
 
     Raises:
         ConfigError, RunError, MissingExtra: as of `open_storage`.
@@ -79,7 +79,7 @@ def database(url: str) -> BaseStorage:
 
 
 def probe(url: str) -> BaseStorage | None:
-    """The storage behind a URL, None where nothing was ever kept: to open it would make its tables.
+    """Return the storage behind a URL, None where nothing was ever kept: to open it would make its tables.
 
     Raises:
         ConfigError, RunError, MissingExtra: as of `open_storage`.
@@ -113,7 +113,7 @@ def _no_database(why: str) -> ConfigError:
 
 
 def _unusable(url: str, error: Exception) -> HwnasError:
-    """Why a database cannot be opened, in hwnas's words; its secrets are left out."""
+    """Return the error for a database that cannot be opened, in hwnas's words; its secrets are left out."""
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
     if isinstance(error, ArgumentError | NoSuchModuleError):
@@ -134,7 +134,7 @@ def _unusable(url: str, error: Exception) -> HwnasError:
 
 
 def grpc_storage(url: str, *, wait_s: float = 10.0) -> BaseStorage:
-    """The storage behind `grpc://host:port`, which `hwnas serve-storage` serves.
+    """Return the storage behind `grpc://host:port`, which `hwnas serve-storage` serves.
 
     Raises:
         ConfigError, RunError, MissingExtra: as of `open_storage`.
@@ -164,7 +164,7 @@ def grpc_storage(url: str, *, wait_s: float = 10.0) -> BaseStorage:
 
 
 def journal(path: Path) -> tuple[JournalStorage, tuple[str, ...]]:
-    """The storage in a journal file and notices; a last line that was cut off is dropped from the file.
+    """Open the storage in a journal file, and notices; a last line that was cut off is dropped from the file.
 
     Raises:
         RunError: the file is damaged elsewhere, or cannot be written.
@@ -190,7 +190,7 @@ def journal(path: Path) -> tuple[JournalStorage, tuple[str, ...]]:
 
 
 def replayed(path: Path, lock: KernelLock | None = None) -> JournalStorage:
-    """The storage in a journal file, which is read as it is.
+    """Return the storage in a journal file, which is read as it is.
 
     Raises:
         RunError: a line cannot be understood; it is named.
@@ -206,16 +206,16 @@ def replayed(path: Path, lock: KernelLock | None = None) -> JournalStorage:
 
 
 def shown(storage: Path | str) -> str:
-    """A storage as it may be printed."""
+    """Return a storage as it may be printed."""
     return str(storage) if isinstance(storage, Path) else public_url(storage)
 
 
 @contextmanager
 def transaction(storage: BaseStorage) -> Iterator[None]:
-    """What is written to a storage within the block is on the disk at its end: a journal's file waits once for it.
+    """Ensure that all that is written to a storage within the block is on the disk at its end; a journal syncs once.
 
-    Who reads sees every entry at once, and so does the next process after a kill; a machine that loses power in the
-    block may lose those of the block.
+    Readers see every entry at once, and so does the next process after a kill; a machine that loses power in the
+    block may lose its entries.
     """
     backend = getattr(storage, "_backend", None)
     with backend.transaction() if isinstance(backend, Journal) else nullcontext():
@@ -223,7 +223,7 @@ def transaction(storage: BaseStorage) -> Iterator[None]:
 
 
 def damaged(where: object, error: Exception) -> RunError:
-    """The error for a study that cannot be understood."""
+    """Return the error for a study that cannot be understood."""
     return RunError(
         f"the study is damaged ({_words(error)})",
         where=str(where),
@@ -233,7 +233,7 @@ def damaged(where: object, error: Exception) -> RunError:
 
 
 def _words(error: Exception) -> str:
-    """The reason, without Python's own words."""
+    """Return the reason, without Python's own words."""
     if isinstance(error, HwnasError):
         return error.met
     return str(error) if isinstance(error, FieldError) else "it does not follow from what stands before it"
@@ -241,13 +241,13 @@ def _words(error: Exception) -> str:
 
 @final
 class Journal(JournalFileBackend):
-    """Optuna's journal, which waits for the disk after every entry, or once after several."""
+    """Optuna's journal, synced to the disk after every entry, or once after several."""
 
     def __init__(self, path: Path, lock: KernelLock) -> None:
         super().__init__(str(path), lock)  # type: ignore[arg-type]  # it has the two methods asked for
         self._path, self._kernel_lock, self._waits = path, lock, True
         self._bytes, self.line = [0], 0
-        """Where each line begins, as far as they were read; and which was read last."""
+        """Offset in bytes at which each line begins, as far as they were read; and the number of the line read last."""
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -261,7 +261,7 @@ class Journal(JournalFileBackend):
                 os.fsync(file.fileno())
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:  # type: ignore[override]  # it need not close
-        """The entries after so many, checked.
+        """Yield the entries after the first `log_number_from`, checked.
 
         Raises:
             RunError: a line is no entry; it is named.
@@ -300,7 +300,7 @@ class KernelLock:
         self._path = path
         self._descriptor: int | None = None
         self.dropped_bytes = 0
-        """How much of a cut line the last `acquire` met."""
+        """Bytes of a cut line that the last `acquire` dropped."""
 
     def acquire(self) -> bool:
         """Wait for the lock; then nobody is in the middle of a line, and one that was cut off by a kill is dropped."""

@@ -1,4 +1,4 @@
-"""What is kept of a study: an Optuna study for each plan, an entry for each trial, written when it is told."""
+"""Storage of a study: an Optuna study for each plan, an entry for each trial, written when it is told."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _TRANSIENT = ("gp:relative_params", "tpe:relative_params")
 
 
 def open_trials(plan: StudySpec, storage: Path | str, name: str) -> tuple[optuna.Study, tuple[str, ...]]:
-    """The kept study of a plan, made if it is not there, and notices; a path is a journal file, a text is a URL.
+    """Open the stored study of a plan, made if it is not there, and notices; a path is a journal file, a text is a URL.
 
     A changed plan is another study in the same storage, so trials under other limits or scores never mix.
 
@@ -72,7 +72,7 @@ def open_trials(plan: StudySpec, storage: Path | str, name: str) -> tuple[optuna
 
 
 class TrialStorage(Protocol):
-    """Where the trials of a study are kept, for later processes, or for others that work on it now."""
+    """Storage of the trials of a study, for later processes, or for others that work on it now."""
 
     @property
     def claimed(self) -> Collection[str]:
@@ -80,16 +80,16 @@ class TrialStorage(Protocol):
 
     @property
     def orphans(self) -> Mapping[str, FrozenTrial]:
-        """By key, the proposals that were claimed, were never told, and are nobody's now."""
+        """Proposals by key that were claimed, were never told, and belong to nobody now."""
 
     def failures_of(self, key: str) -> int:
-        """How many processes died while they scored this architecture."""
+        """Return how many processes died while they scored this architecture."""
 
     def new_trials(self) -> Sequence[FrozenTrial]:
-        """What was told, here or elsewhere, and not handed out by this before; in the order of the storage."""
+        """Return the trials told here or elsewhere since the last call, in the order of the storage; at first, all."""
 
     def claim(self, proposal: FrozenTrial, most: int | None) -> bool:
-        """Whether this process may score the proposal; False if another one, or `most` others, were faster."""
+        """Return whether this process may score the proposal; False if another one, or `most` others, were faster."""
 
     def append(self, told: FrozenTrial) -> bool:
         """Keep a told trial; False if it was taken away from this process, which was taken for dead.
@@ -102,7 +102,7 @@ class TrialStorage(Protocol):
         """Let these architectures be claimed and kept anew, although they were told."""
 
     def transaction(self) -> AbstractContextManager[None]:
-        """What is kept within the block is on the disk at its end."""
+        """Return a context manager: all that is stored within its block is on the disk at its end."""
 
     def close(self) -> None:
         """Give back what is claimed and not told."""
@@ -110,7 +110,7 @@ class TrialStorage(Protocol):
 
 @final
 class ExclusiveStorage:
-    """A study of one process: a trial is written when it is told, as one entry, so that none is ever half-done."""
+    """A study of one process: a trial is written when it is told, as one entry, so that none is ever half-written."""
 
     claimed: Collection[str] = ()
     orphans: Mapping[str, FrozenTrial] = {}
@@ -119,22 +119,22 @@ class ExclusiveStorage:
         self._study, self._read = study, False
 
     def new_trials(self) -> Sequence[FrozenTrial]:
-        """All of it, once."""
+        """Return all trials at the first call, none later."""
         if self._read:
             return ()
         self._read = True
         return self._study.get_trials(deepcopy=False)
 
     def failures_of(self, key: str) -> int:
-        """Not known."""
+        """Return 0: deaths are not recorded here."""
         return 0
 
     def claim(self, proposal: FrozenTrial, most: int | None) -> bool:
-        """There is nobody else."""
+        """Return True: no other process competes."""
         return True
 
     def append(self, told: FrozenTrial) -> bool:
-        """Append it."""
+        """Write the trial as one entry."""
         entry, before = entry_of(told), False
 
         def append() -> None:
@@ -156,18 +156,18 @@ class ExclusiveStorage:
         return transaction(self._study._storage)
 
     def close(self) -> None:
-        """Nothing is ever claimed."""
+        """Do nothing: a study of one process keeps no claims to give back."""
 
 
 def same(trial: FrozenTrial, told: FrozenTrial) -> bool:
-    """Return whether a kept trial is the one that is told, and not one that came before it of the same architecture."""
+    """Return whether a stored trial is the told one, and not an earlier one of the same architecture."""
     ours, theirs = told.user_attrs, trial.user_attrs
     return theirs.get("key") == ours["key"] and theirs.get("deaths") == ours.get("deaths")
 
 
 @contextmanager
 def writing(study: optuna.Study, trial: FrozenTrial) -> Iterator[None]:
-    """Turns a storage's errors into one that says which trial is lost."""
+    """Turn a storage's errors into one that says which trial is lost."""
     try:
         yield
     except HwnasError:  # the storage stayed away
@@ -182,20 +182,20 @@ def writing(study: optuna.Study, trial: FrozenTrial) -> Iterator[None]:
 
 
 def entry_of(trial: FrozenTrial) -> FrozenTrial:
-    """A trial without what is of no use once it is told."""
+    """Return a trial without the attributes that are of no use once it is told."""
     entry = copy.copy(trial)
     entry.system_attrs = {k: v for k, v in trial.system_attrs.items() if not k.startswith(_TRANSIENT)}
     return entry
 
 
 def directions(tier: Tier) -> list[StudyDirection]:
-    """The natural directions of the tier's objectives."""
+    """Return the natural directions of the tier's objectives."""
     return [StudyDirection.MINIMIZE if o.goal == "min" else StudyDirection.MAXIMIZE for o in tier.objectives]
 
 
 def attributes(evaluation: Evaluation, unscored: Sequence[str]) -> dict[str, Any]:
-    """An evaluation as attributes of a trial."""
-    found: dict[str, Any] = {
+    """Return an evaluation as attributes of a trial."""
+    result: dict[str, Any] = {
         "key": evaluation.architecture.key,
         "architecture": evaluation.architecture.as_dict(),
         "scores": dict(evaluation.scores),
@@ -203,16 +203,16 @@ def attributes(evaluation: Evaluation, unscored: Sequence[str]) -> dict[str, Any
         "elapsed_s": evaluation.elapsed_s,
     }
     if evaluation.failed is not None:
-        found["reason"] = evaluation.failed
+        result["reason"] = evaluation.failed
         if evaluation.deaths:
-            found["deaths"] = evaluation.deaths
+            result["deaths"] = evaluation.deaths
     elif unscored:
-        found["unscored"] = list(unscored)
-    return found
+        result["unscored"] = list(unscored)
+    return result
 
 
 def evaluation_of(trial: FrozenTrial) -> Evaluation | None:
-    """The evaluation that a kept trial was told with; None for a trial that hwnas did not tell.
+    """Return the evaluation that a stored trial was told with; None for a trial that hwnas did not tell.
 
     Raises:
         RunError: the attributes are damaged.
@@ -242,7 +242,7 @@ def evaluation_of(trial: FrozenTrial) -> Evaluation | None:
 
 
 def _architecture(raw: Fields, where: str) -> Architecture:
-    """The architecture, whose picks are plain values."""
+    """Parse the architecture, whose picks must be plain values."""
     raw.text("space")
     for name, value in (picks := raw.object("picks")).raw.items():
         if not isinstance(value, int | float | str):
@@ -251,7 +251,7 @@ def _architecture(raw: Fields, where: str) -> Architecture:
 
 
 def deaths_of(trial: FrozenTrial) -> int:
-    """How many workers died while they scored a trial that failed because of it; those of hwnas 0.x say so in words."""
+    """Return how many workers died while scoring a trial that failed because of it; hwnas 0.x wrote it in words."""
     if trial.state != TrialState.FAIL:
         return 0
     words = _DIED.match(str(trial.user_attrs.get("reason", "")))
@@ -260,7 +260,7 @@ def deaths_of(trial: FrozenTrial) -> int:
 
 
 def _others(study: optuna.Study, plan: StudySpec, storage: Path | str, name: str) -> tuple[str, ...]:
-    """A notice if the storage holds a study of this name that was made by another plan."""
+    """Return a notice if the storage holds a study of this name that was made by another plan."""
     summaries = optuna.get_all_study_summaries(study._storage, include_best_trial=False)
     others = [s for s in summaries if s.study_name.startswith(f"{name}-") and s.study_name != study.study_name]
     if not others:

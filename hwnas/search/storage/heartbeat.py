@@ -1,4 +1,4 @@
-"""Who works on a study that several processes share, and whether they still live."""
+"""The processes that work on a shared study, and the detection of dead ones."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any, final
 
 WorkerInfo = Mapping[str, Any]
-"""What a process tells of itself: place, pid, when it was born, and a beat that grows as long as it lives."""
+"""Card of a process: its place, its pid, its start time, and a beat that grows as long as it lives."""
 
 
 def worker_info(pid: int) -> dict[str, Any]:
-    """The card of a process on this machine."""
+    """Return the card of a process on this machine."""
     return {"place": host_id(), "host": socket.gethostname(), "pid": pid, "born": process_start_time(pid)}
 
 
 def host_id() -> str:
-    """Where process numbers mean the same: this boot of this machine, and this container."""
+    """Return a name of the scope in which pids are comparable: this boot of this machine, and this container."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return f"{boot} {os.readlink('/proc/self/ns/pid')}"
@@ -31,7 +31,7 @@ def host_id() -> str:
 
 
 def process_start_time(pid: int) -> str | None:
-    """When a process began, in the kernel's ticks; None if it has ended."""
+    """Return when a process began, in the kernel's ticks; None if it has ended."""
     try:
         state, *fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except OSError:
@@ -40,7 +40,7 @@ def process_start_time(pid: int) -> str | None:
 
 
 def is_alive_here(card: WorkerInfo, here: str | None = None) -> bool | None:
-    """Whether the kernel knows the process; None for one that is elsewhere."""
+    """Return whether the kernel knows the process; None for one that is elsewhere."""
     if card["place"] != (here or host_id()):
         return None
     now_born = process_start_time(int(card["pid"]))
@@ -49,9 +49,9 @@ def is_alive_here(card: WorkerInfo, here: str | None = None) -> bool | None:
 
 @final
 class Heartbeat:
-    """Tells that this process lives, and judges whether others do.
+    """Heartbeat of this process, and a judge of those of others.
 
-    On one machine the kernel knows. Of a process elsewhere only the beat is seen: one that did not grow for `lease_s`
+    On one machine the kernel knows. Of one elsewhere only the beat is visible: one that did not grow for `lease_s`
     seconds, by this process's clock, is taken for dead. So clocks of machines need not agree.
     """
 
@@ -64,18 +64,18 @@ class Heartbeat:
         self._thread: threading.Thread | None = None
 
     def begin(self) -> None:
-        """Tell it from now on, until `end`."""
+        """Publish the beat from now on, until `end`."""
         if self._thread is None:
             self._publish(self.name, {**self._card, "beat": 0})
             self._thread = threading.Thread(target=self._beat, name="hwnas-presence", daemon=True)
             self._thread.start()
 
     def end(self) -> None:
-        """Tell it no more."""
+        """Publish no more beats."""
         self._ended.set()
 
     def is_alive(self, name: str, card: WorkerInfo | None) -> bool:
-        """Whether the process with this card lives, as far as can be known from here."""
+        """Return whether the process with this card lives, as far as can be known from here."""
         if name == self.name:
             return True
         if card is not None and (alive := is_alive_here(card, self._card["place"])) is not None:

@@ -19,7 +19,7 @@ NAME = "memory"
 
 @final
 class InMemoryStorage(BaseStorage):
-    """Holds the trials that samplers look at; what a told trial says is never copied.
+    """Storage of the trials that samplers look at; the content of a told trial is never copied.
 
     Optuna's own storage in memory copies a trial for each of its parameters and attributes. And a genetic sampler reads
     all trials for every proposal, of which it uses the last generations: with `generations_of`, it is handed no others,
@@ -35,19 +35,19 @@ class InMemoryStorage(BaseStorage):
     # --- trials, whole ---
 
     def begin(self) -> FrozenTrial:
-        """A new trial without parameters."""
+        """Add and return a new trial without parameters."""
         trial = FrozenTrial(len(self._trials), TrialState.RUNNING, None, datetime.now(), None, {}, {}, {}, {}, {}, -1)
         return self.pop(trial)
 
     def pop(self, trial: FrozenTrial) -> FrozenTrial:
-        """A trial from elsewhere, under a number of its own."""
+        """Add a trial from elsewhere and return it, under the next number."""
         taken = copy.copy(trial)
         taken.number = taken._trial_id = len(self._trials)
         self._trials.append(taken)
         return taken
 
     def push(self, trial: FrozenTrial) -> None:
-        """In place of the trial of this number."""
+        """Replace the trial of this number."""
         self._trials[trial.number] = trial
 
     # --- what samplers ask for ---
@@ -55,56 +55,56 @@ class InMemoryStorage(BaseStorage):
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
-        """All trials, or those of the last generations."""
+        """Return all trials, or those of the last generations."""
         trials = self._trials if self._window is None else self._window.of(self._trials, self._attributes)
         if states is not None:
             trials = [trial for trial in trials if trial.state in states]
         return copy.deepcopy(trials) if deepcopy else list(trials)
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        """The trial of a number."""
+        """Return the trial of a number."""
         return self._trials[trial_id]
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        """What a sampler notes on a trial."""
+        """Note a sampler's attribute on a trial."""
         self._trials[trial_id].system_attrs[key] = value
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
-        """What anybody notes on a trial."""
+        """Note a user's attribute on a trial."""
         self._trials[trial_id].user_attrs[key] = value
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
-        """What samplers noted on the study."""
+        """Return the attributes that samplers noted on the study."""
         return self._attributes
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
-        """What a sampler notes on the study."""
+        """Note a sampler's attribute on the study."""
         self._attributes[key] = value
 
     def get_study_directions(self, study_id: int) -> list[StudyDirection]:
-        """Those of the tier's objectives."""
+        """Return the directions of the tier's objectives."""
         return self._directions
 
     def get_study_id_from_name(self, study_name: str) -> int:
-        """There is one study."""
+        """Return 0: there is one study."""
         return 0
 
     def get_study_name_from_id(self, study_id: int) -> str:
-        """There is one study."""
+        """Return the name of the one study."""
         return NAME
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
-        """None."""
+        """Return an empty dictionary: the working copy keeps none."""
         return {}
 
     def get_all_studies(self) -> list[FrozenStudy]:
-        """The one study."""
+        """Return the one study."""
         return [FrozenStudy(NAME, None, {}, self._attributes, 0, directions=self._directions)]
 
     # --- what nobody asks of a working copy ---
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
-        """See `begin` and `take`."""
+        """See `begin` and `pop`."""
         _never("create_new_trial")
 
     def create_new_study(self, directions: Sequence[StudyDirection], study_name: str | None = None) -> int:
@@ -122,11 +122,11 @@ class InMemoryStorage(BaseStorage):
     def set_trial_param(
         self, trial_id: int, param_name: str, param_value_internal: float, distribution: BaseDistribution
     ) -> None:
-        """See `put`."""
+        """See `push`."""
         _never("set_trial_param")
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
-        """See `put`."""
+        """See `push`."""
         _never("set_trial_state_values")
 
     def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
@@ -136,7 +136,7 @@ class InMemoryStorage(BaseStorage):
 
 @final
 class _Window:
-    """Which trials a genetic sampler can look at: those of its last two generations, and the parents of these."""
+    """The trials that a genetic sampler can look at: those of its last two generations, and the parents of these."""
 
     def __init__(self, sampler: type[BaseGASampler]) -> None:
         self._generation, self._parents = sampler._get_generation_key(), sampler._get_parent_cache_key_prefix()

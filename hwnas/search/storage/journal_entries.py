@@ -24,7 +24,7 @@ DIRECTIONS = (0, 1, 2)
 
 
 def read_entries(path: Path, after_bytes: int = 0, after_lines: int = 0) -> Iterator[tuple[dict[str, Any], int]]:
-    """The entries behind so many bytes and lines, each with the bytes of its line; a cut last line is left out.
+    """Yield the entries behind the first bytes and lines, each with the bytes of its line, but no cut last line.
 
     Raises:
         RunError: a line is no entry; it is named.
@@ -46,7 +46,7 @@ def read_entries(path: Path, after_bytes: int = 0, after_lines: int = 0) -> Iter
 
 
 def checked(raw: object) -> dict[str, Any]:
-    """The entry, which can be replayed whatever stands before it.
+    """Return the entry, which can be replayed whatever stands before it.
 
     Raises:
         FieldError: a field is missing, of another kind, or out of range.
@@ -63,7 +63,7 @@ def checked(raw: object) -> dict[str, Any]:
 
 @contextmanager
 def shared_distributions() -> Iterator[None]:
-    """Within the block equal distributions are one object: Optuna parses those of each trial anew, and keeps them."""
+    """Make equal distributions one object within the block: Optuna parses those of each trial anew, and keeps them."""
     before, name = json_to_distribution, "json_to_distribution"
     setattr(optunas, name, _distribution)
     try:
@@ -84,8 +84,8 @@ _Check = Callable[[Fields], object]
 
 def _directions(entry: Fields) -> None:
     entry.text("study_name")
-    given = entry.array("directions")
-    if not given or not all(type(one) is int and one in DIRECTIONS for one in given):
+    directions = entry.array("directions")
+    if not directions or not all(type(one) is int and one in DIRECTIONS for one in directions):
         raise FieldError("`directions` holds something else than 0, 1 and 2")
 
 
@@ -147,7 +147,7 @@ def _trial(entry: Fields) -> None:
 
 
 def _params(entry: Fields) -> None:
-    """Names that occur in every trial become one object each, for 100,000 trials are held in memory."""
+    """Check parameters, and make names that recur in every trial one object: 100,000 trials are held in memory."""
     texts: Mapping[str, Any] = entry.raw.get("distributions", {})
     params: Mapping[str, Any] = entry.raw.get("params", {})
     for name, text in texts.items():

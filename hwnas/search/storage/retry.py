@@ -1,4 +1,4 @@
-"""A storage that is away for a while is waited for."""
+"""Retries for a storage that does not answer for a while."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import optuna
 from hwnas.errors import RunError
 
 PATIENCE_S = 180.0
-"""So long a storage may be away."""
+"""Seconds for which a storage may be away."""
 PAUSE_S = 0.5
 
 Found = TypeVar("Found")
@@ -20,7 +20,7 @@ Found = TypeVar("Found")
 def retry(
     work: Callable[[], Found], *, patience_s: float = PATIENCE_S, sleep: Callable[[float], None] = time.sleep
 ) -> Found:
-    """What `work` gives; while the storage does not answer, it is done again, more and more seldom.
+    """Return the result of `work`, which is repeated, less and less often, while the storage does not answer.
 
     Work that may have been done before the answer was lost must look for its own traces first.
 
@@ -53,7 +53,7 @@ def _stayed_away(error: Exception, patience_s: float) -> RunError:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether an error says that a storage does not answer, and not that it refused."""
+    """Return whether an error says that a storage does not answer, and not that it refused."""
     if isinstance(error, optuna.exceptions.StorageInternalError):  # a database's error in Optuna's wrapping
         return error.__cause__ is None or is_transient(error.__cause__)
     kinds = {f"{kind.__module__.partition('.')[0]}.{kind.__name__}" for kind in type(error).__mro__}

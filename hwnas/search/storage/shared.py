@@ -1,4 +1,4 @@
-"""A study that several processes work on at once, through any storage of Optuna's, and none of them leads."""
+"""A study that several processes work on at once, through any storage of Optuna's, without a leader."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from hwnas.search.storage.heartbeat import Heartbeat
 from hwnas.search.storage.retry import retry
 
 HEARTBEAT_GRACE_S = 60.0
-"""A process elsewhere that has told nothing for so long is taken for dead."""
+"""Seconds of silence after which a process elsewhere is taken for dead."""
 TRIES = 5
-"""So many processes may die while they score one architecture; then it counts as failed."""
+"""Processes that may die while they score one architecture; then it counts as failed."""
 DIED, BEATEN, RETURNED = "its process died", "another process was faster", "given back"
 _WORKER = "worker:"
 
 
 @final
 class SharedStorage:
-    """What is kept while others work on it too: a trial is claimed when it is asked, and finished when it is told.
+    """Storage of a study that others work on too: a trial is claimed when it is asked, and finished when it is told.
 
     A claim is a running trial in the storage. Of two claims of one architecture the lower number counts, and storages
     number one after the other, so both processes see the same winner. A claim whose process died is failed by whoever
@@ -45,27 +45,27 @@ class SharedStorage:
         self._claims: dict[str, int] = {}
         self._abandoned: dict[str, FrozenTrial] = {}
         self._died: set[str] = set()
-        """Told as failed because workers died; they may be told anew."""
+        """Keys of trials told as failed because workers died; they may be told anew."""
         self._deaths: dict[str, int] = {}
 
     @property
     def orphans(self) -> Mapping[str, FrozenTrial]:
-        """Proposals that were claimed, never told, and are nobody's now."""
+        """Proposals by key that were claimed, were never told, and belong to nobody now."""
         taken = self._told | self.claimed.keys() | self._claims.keys()
         return {key: trial for key, trial in self._abandoned.items() if key not in taken}
 
     def failures_of(self, key: str) -> int:
-        """How many processes died while they scored this architecture."""
+        """Return how many processes died while they scored this architecture."""
         return self._deaths.get(key, 0)
 
     def new_trials(self) -> Sequence[FrozenTrial]:
-        """What others told meanwhile; at first, all that was told."""
+        """Return the trials that others told since the last call; at first, all that were told."""
         self._look()
-        found, self._found = self._found, []
-        return found
+        trials, self._found = self._found, []
+        return trials
 
     def claim(self, proposal: FrozenTrial, most: int | None) -> bool:
-        """Write a claim, look who else has one, and take it back if that one came first."""
+        """Write a claim, look for claims of others, and take it back if one of those came first."""
         self._presence.begin()
         entry = entry_of(proposal)
         entry.user_attrs = {**proposal.user_attrs, "worker": self._presence.name}
@@ -108,7 +108,7 @@ class SharedStorage:
         return True
 
     def reopen(self, keys: Collection[str]) -> None:
-        """Forget that they were told."""
+        """Forget that these architectures were told."""
         self._told.difference_update(keys)
         self._died.difference_update(keys)
 
@@ -126,15 +126,15 @@ class SharedStorage:
     # --- inside ---
 
     def _trials(self) -> list[FrozenTrial]:
-        found = retry(lambda: self._storage.get_all_trials(self._id, deepcopy=False))
-        return sorted(found, key=lambda trial: trial.number)
+        trials = retry(lambda: self._storage.get_all_trials(self._id, deepcopy=False))
+        return sorted(trials, key=lambda trial: trial.number)
 
     def _look(self) -> None:
-        """Sort what happened in the storage since the last look into told, held and abandoned."""
+        """Sort the trials that changed in the storage since the last look into told, claimed and abandoned."""
         trials = self._trials()
         numbers = [*self._unfinished, *range(self._next, len(trials))]
         self._next, self._unfinished = len(trials), []
-        held: dict[str, FrozenTrial] = {}
+        claimed: dict[str, FrozenTrial] = {}
         for trial in (trials[number] for number in numbers):
             key = trial.user_attrs.get("key")
             if not isinstance(key, str):
@@ -144,10 +144,10 @@ class SharedStorage:
             else:
                 self._unfinished.append(trial.number)
                 if key not in self._claims or self._claims[key] != trial.number:
-                    held.setdefault(key, trial)
-        self.claimed = held
-        if held:
-            self._reap_stale_trials(held)
+                    claimed.setdefault(key, trial)
+        self.claimed = claimed
+        if claimed:
+            self._reap_stale_trials(claimed)
 
     def _finished(self, key: str, trial: FrozenTrial) -> None:
         reason = trial.user_attrs.get("abandoned") if trial.state == TrialState.FAIL else None
@@ -159,13 +159,13 @@ class SharedStorage:
             self._found.append(trial)
             (self._died.add if deaths_of(trial) else self._died.discard)(key)
 
-    def _reap_stale_trials(self, held: dict[str, FrozenTrial]) -> None:
+    def _reap_stale_trials(self, claimed: dict[str, FrozenTrial]) -> None:
         """Fail the claims of processes that died."""
         cards = retry(lambda: self._storage.get_study_user_attrs(self._id))
-        for key, trial in list(held.items()):
+        for key, trial in list(claimed.items()):
             worker = str(trial.user_attrs.get("worker"))
             if not self._presence.is_alive(worker, cards.get(f"{_WORKER}{worker}")):
-                del held[key]
+                del claimed[key]
                 self._fail_trial(trial.number, DIED)
 
     def _fail_trial(self, number: int, reason: str) -> None:
@@ -182,13 +182,13 @@ class SharedStorage:
         self._finished(trial.user_attrs["key"], trial)
 
     def _create(self, entry: FrozenTrial) -> int:
-        """The number of a new trial; one that was written although the answer was lost is found again."""
+        """Create a trial and return its number; one that was written although the answer was lost is reused."""
         tried = False
 
         def create() -> int:
             nonlocal tried
-            if tried and (found := self._own(self._trials(), entry)) is not None:
-                return found
+            if tried and (number := self._own(self._trials(), entry)) is not None:
+                return number
             tried = True
             return self._number(self._storage.create_new_trial(self._id, template_trial=entry))
 
@@ -215,7 +215,7 @@ class SharedStorage:
 
 
 def proposal_of(trial: FrozenTrial, begun: FrozenTrial) -> FrozenTrial:
-    """An abandoned trial's genome, and what its sampler noted, in a trial that is just begun."""
+    """Return a trial that is just begun with an abandoned trial's genome and its sampler's notes."""
     again = copy.copy(begun)
     again.params, again.distributions = dict(trial.params), dict(trial.distributions)
     again.system_attrs = {k: v for k, v in trial.system_attrs.items() if not k.startswith("constraints")}

@@ -1,4 +1,4 @@
-"""Trials of Optuna's as hwnas tells them, and what is checked of those that were kept."""
+"""Trials of Optuna's as hwnas tells them, and checks of those that were stored."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hwnas.search.storage.exclusive import attributes
 
 
 def told_trial(proposal: FrozenTrial, evaluation: Evaluation, tier: Tier, worst: Mapping[str, float]) -> FrozenTrial:
-    """A proposal with what it was told; `worst` holds, by metric, what stands for a score that is missing."""
+    """Return a proposal with its evaluation; `worst` holds, by metric, the substitute for a score that is missing."""
     scores = evaluation.scores
     unscored = [o.metric for o in tier.objectives if o.metric not in scores]
     told = copy.copy(proposal)
@@ -55,12 +55,12 @@ def check_trial(trial: FrozenTrial, tier: Tier, genes: dict[str, BaseDistributio
         raise damaged(where, error) from error
 
 
-def _are_genes(given: dict[str, BaseDistribution], genes: dict[str, BaseDistribution]) -> bool:
-    """Whether these are the genes, which take the place of equal ones: to compare them anew for each trial is dear."""
-    if len(given) != len(genes):
+def _are_genes(distributions: dict[str, BaseDistribution], genes: dict[str, BaseDistribution]) -> bool:
+    """Return whether these are the genes; equal pairs are remembered, for comparing them for each trial is slow."""
+    if len(distributions) != len(genes):
         return False
     for name, gene in genes.items():
-        one = given.get(name)
+        one = distributions.get(name)
         if one is not gene and (id(one), id(gene)) not in _EQUAL:
             if one != gene:
                 return False
@@ -69,4 +69,4 @@ def _are_genes(given: dict[str, BaseDistribution], genes: dict[str, BaseDistribu
 
 
 _EQUAL: dict[tuple[int, int], tuple[object, object]] = {}
-"""Distributions that were compared; held, so that no other one gets their number."""
+"""Distributions that were compared; kept alive, so that no other one gets their `id`."""

@@ -1,4 +1,4 @@
-"""What decides a proposal of `guided`: from what was told, the network that promises the most hypervolume."""
+"""The decision behind a proposal of `guided`: the network that, by the evaluations, promises the most hypervolume."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DESIGN = 10
 DISTINCT = 5
 """Different targets from which something can be learned."""
 GROWTH = 1.2
-"""The model's parameters are fitted anew whenever there are so many times as many evaluations."""
+"""Factor of growth in the number of evaluations after which the model's parameters are fitted anew."""
 FITTED = 300
 """Evaluations from which the parameters are fitted at most; all are taken in."""
 DRAWN = 2000
@@ -34,24 +34,24 @@ UNWANTED = 0.1
 """Share of the networks whose predicted target is of no interest: the reference point stands there."""
 
 MANY, TOGETHER = 600, 20
-"""Scores from which, in a space too large to be looked at whole, so many proposals are worked out together."""
+"""Scores from which, in a space too large to be looked at whole, proposals are worked out together; and how many."""
 
 
 @dataclass(frozen=True, eq=False)
 class Observations:
-    """What a study holds, in order."""
+    """Evaluations of a study, in order."""
 
     codes: Codes
     """(rows, choices)."""
     targets: Floats
     """(rows,) the learned objective as a cost; NaN where there is none."""
     valid: NDArray[np.bool_]
-    """(rows,) whether it may stand on the front: nothing failed, all limits are held."""
+    """(rows,) true if it may stand on the front: nothing failed, all limits are held."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Priced:
-    """Networks with their known costs, and whether these hold the limits."""
+    """Networks with their known costs, and a mask of those within the limits."""
 
     pool: Pool
     costs: Floats
@@ -61,7 +61,7 @@ class _Priced:
 
 @dataclass(frozen=True, eq=False)
 class _WarmState:
-    """The belief of the last proposal, and what it was told."""
+    """The belief of the last proposal, and the evaluations it was fed."""
 
     belief: OnlineGP
     watched: CachedPosterior
@@ -70,7 +70,7 @@ class _WarmState:
     targets: Floats
 
     def leads_to(self, codes: Codes, targets: Floats, fitted: int) -> bool:
-        """Whether it is on the way to a belief of these."""
+        """Return whether more evaluations alone turn it into the belief of these codes and targets."""
         known = len(self.targets)
         return (
             self.fitted == fitted
@@ -82,9 +82,9 @@ class _WarmState:
 
 @final
 class Acquisition:
-    """Proposes for studies of one space with one learned objective.
+    """Proposals for studies of one space with one learned objective.
 
-    What it holds is worked out from what is told alone: a guide that was made afresh proposes the same.
+    Its state is worked out from the evaluations alone: a guide that was made afresh proposes the same.
     """
 
     def __init__(
@@ -97,29 +97,29 @@ class Acquisition:
         confidence: float = 0.5,
         design: int = DESIGN,
     ) -> None:
-        """Tell it what is known.
+        """Set up the proposals with what is known beforehand.
 
         Args:
             candidates: the networks.
             known: for each known objective, its cost by codes; low is good.
             limits: functions of codes, with the most that each may be.
-            bound: what the learned objective, as a cost, must not exceed.
-            confidence: with which probability a proposal must hold that; where none does, the surest is proposed.
+            bound: the most that the learned objective, as a cost, may be.
+            confidence: the probability with which a proposal must hold that; if none does, the surest is proposed.
             design: how many networks are evaluated before anything is learned.
         """
         self.candidates, self.known, self.limits, self.design = candidates, known, limits, design
         self.bound, self.confidence = bound, confidence
         self._last: _WarmState | None = None
         self._queue: tuple[bytes, Codes] = b"", np.empty((0, 0), np.intp)
-        """The proposals that were worked out together, and what from."""
+        """The proposals that were worked out together, and a digest of what they were worked out from."""
 
     @property
     def description(self) -> str:
-        """What makes another study of it, beside what it is worked out from; nothing where it is as usual."""
+        """Settings that make it another study, beside what it is worked out from; empty at the defaults."""
         return "" if self.bound is None or self.confidence == 0.5 else f" held with {self.confidence:g}"
 
     def propose(self, told: Observations, opened: Codes, seed: Sequence[int]) -> Codes | None:
-        """The next network (choices,), none of those told or open; None if no other one holds the limits."""
+        """Return the next network (choices,), none of those told or open; None if no other one holds the limits."""
         rng = np.random.default_rng(list(seed))
         scored = told.targets[np.isfinite(told.targets)]
         turn = len(told.codes) + len(opened)
@@ -130,26 +130,26 @@ class Acquisition:
         return self._promising(told, opened, rng)
 
     def _designed(self, before: Codes, rng: np.random.Generator) -> Codes | None:
-        """One of those before anything is learned."""
+        """Return a network of the initial design, before anything is learned."""
         priced = self._standing
         free = priced.allowed & ~priced.pool.holds(before)
         if not free.any():
             return None
         costs = priced.costs[:, 0] if priced.costs.shape[1] else rng.random(len(free))
-        place = stratified(costs, priced.pool, free, self.candidates.features(before), self.design, rng)
-        chosen: Codes = priced.pool.codes[place]
+        index = stratified(costs, priced.pool, free, self.candidates.features(before), self.design, rng)
+        chosen: Codes = priced.pool.codes[index]
         return chosen
 
-    def _promising(self, told: Observations, opened: Codes, rng: np.random.Generator) -> Codes | None:
-        """The best by expected gain, as if open networks had turned out as predicted."""
-        last = self._believed(told)
-        belief, kept, before = last.belief, last.belief.count, np.concatenate([told.codes, opened])
+    def _promising(self, observations: Observations, opened: Codes, rng: np.random.Generator) -> Codes | None:
+        """Return the best by expected gain, as if open networks had turned out as predicted."""
+        last = self._believed(observations)
+        belief, kept, before = last.belief, last.belief.count, np.concatenate([observations.codes, opened])
         try:
             placed = belief.place(self.candidates.features(opened))
             expected = belief.predict(placed)[0]
             for point, value in zip(placed, expected, strict=True):
                 belief.add(point, float(value))
-            cells = self._cells(last, told, opened, -belief.warp.back(expected))
+            cells = self._cells(last, observations, opened, -belief.warp.back(expected))
             if self.candidates.everything is None:
                 promise = partial(self._gains, belief, cells, before)
                 return evolve(self.candidates, promise, before, rng, excess=self._excess)
@@ -164,12 +164,12 @@ class Acquisition:
 
     # --- when there are many scores ---
 
-    def _next_of_many(self, told: Observations, opened: Codes, seed: int) -> Codes | None:
-        """The next of those worked out together from the last full score of scores, or of more where all are taken."""
-        scored = np.flatnonzero(np.isfinite(told.targets))
-        before = set(map(bytes, told.codes)) | set(map(bytes, opened))
+    def _next_of_many(self, observations: Observations, opened: Codes, seed: int) -> Codes | None:
+        """Return the next of the batch from the last multiple of `TOGETHER` scores, or from all if none is free."""
+        scored = np.flatnonzero(np.isfinite(observations.targets))
+        before = set(map(bytes, observations.codes)) | set(map(bytes, opened))
         until = int(scored[len(scored) // TOGETHER * TOGETHER - 1]) + 1
-        first = Observations(told.codes[:until], told.targets[:until], told.valid[:until])
+        first = Observations(observations.codes[:until], observations.targets[:until], observations.valid[:until])
         parts = (np.array([seed]), first.codes, first.targets, first.valid)
         origin = b"".join(part.tobytes() for part in parts)
         if self._queue[0] != origin:
@@ -177,21 +177,21 @@ class Acquisition:
             self._queue = origin, self._together(first, set(map(bytes, first.codes)), rng)
         free = [row for row in self._queue[1] if bytes(row) not in before]
         if not free:
-            free = list(self._together(told, before, np.random.default_rng([seed, len(before)])))
+            free = list(self._together(observations, before, np.random.default_rng([seed, len(before)])))
             self._queue = origin, np.array([*self._queue[1], *free], dtype=np.intp)
         return free[0] if free else None
 
-    def _together(self, told: Observations, taken: set[bytes], rng: np.random.Generator) -> Codes:
-        """Networks that promise the most when scores are told by the choices in common, the best first."""
-        scored = np.isfinite(told.targets)
-        codes, targets = told.codes[scored], told.targets[scored]
+    def _together(self, observations: Observations, taken: set[bytes], rng: np.random.Generator) -> Codes:
+        """Return the networks that promise the most when scores are predicted by choices in common, the best first."""
+        scored = np.isfinite(observations.targets)
+        codes, targets = observations.codes[scored], observations.targets[scored]
         standing = self._standing
         within = standing.costs[standing.allowed] if standing.allowed.any() else standing.costs
         reference = float(np.quantile(targets, 1 - UNWANTED))
         if self.bound is not None:
             reference = min(reference, self.bound)
         costs = self._costs(codes)
-        valid = told.valid[scored]
+        valid = observations.valid[scored]
         cells = BoxDecomposition.of(costs[valid], targets[valid], within.min(axis=0), within.max(axis=0), reference)
 
         def gains(of: Codes, expected: Floats, error: float) -> Floats:
@@ -219,15 +219,15 @@ class Acquisition:
         return _Priced(pool, self._costs(pool.codes), self._allowed(pool.codes))
 
     def _costs(self, codes: Codes) -> Floats:
-        found = [np.asarray(cost(codes), dtype=float) for cost in self.known]
-        return np.stack(found, axis=1) if found else np.empty((len(codes), 0))
+        columns = [np.asarray(cost(codes), dtype=float) for cost in self.known]
+        return np.stack(columns, axis=1) if columns else np.empty((len(codes), 0))
 
     def _allowed(self, codes: Codes) -> NDArray[np.bool_]:
         allowed: NDArray[np.bool_] = self._excess(codes) <= 0
         return allowed
 
     def _excess(self, codes: Codes) -> Floats:
-        """(networks,) by which shares of the limits they are exceeded, summed."""
+        """Return (networks,) the shares by which limits are exceeded, summed."""
         excess = np.zeros(len(codes))
         for cost, most in self.limits:
             excess += np.maximum(np.asarray(cost(codes), dtype=float) - most, 0.0) / (abs(most) or 1.0)
@@ -235,10 +235,10 @@ class Acquisition:
 
     # --- what is learned ---
 
-    def _believed(self, told: Observations) -> _WarmState:
-        """The belief after all that was told; only what is new to it is taken in, unless it is time for another fit."""
-        scored = np.isfinite(told.targets)
-        codes, targets = told.codes[scored], told.targets[scored]
+    def _believed(self, observations: Observations) -> _WarmState:
+        """Return the belief after all evaluations; only new ones are taken in, unless it is time for another fit."""
+        scored = np.isfinite(observations.targets)
+        codes, targets = observations.codes[scored], observations.targets[scored]
         last, fit = self._last, _checkpoint(len(targets))
         if last is None or not last.leads_to(codes, targets, fit):
             at = np.linspace(0, fit - 1, min(fit, FITTED)).astype(np.intp)
@@ -254,8 +254,8 @@ class Acquisition:
         self._last = replace(last, codes=codes, targets=targets)
         return self._last
 
-    def _cells(self, last: _WarmState, told: Observations, opened: Codes, expected: Floats) -> BoxDecomposition:
-        """The cells that what was told, and is expected of what is open, leaves to be gained."""
+    def _cells(self, last: _WarmState, observations: Observations, opened: Codes, expected: Floats) -> BoxDecomposition:
+        """Return the cells that remain to be gained after all that was told, and what is expected of open networks."""
         standing = self._standing
         usual = last.watched.predict()[0][standing.pool.row]
         reference = -float(last.belief.warp.back(np.quantile(usual, [UNWANTED]))[0])
@@ -263,12 +263,12 @@ class Acquisition:
             reference = min(reference, self.bound)
         within = standing.costs[standing.allowed] if standing.allowed.any() else standing.costs
         low, high = within.min(axis=0), within.max(axis=0)
-        costs = self._costs(np.concatenate([told.codes[told.valid], opened]))
-        targets = np.concatenate([told.targets[told.valid], expected])
+        costs = self._costs(np.concatenate([observations.codes[observations.valid], opened]))
+        targets = np.concatenate([observations.targets[observations.valid], expected])
         return BoxDecomposition.of(costs, targets, low, high, reference)
 
     def _gains(self, belief: OnlineGP, cells: BoxDecomposition, before: Codes, codes: Codes) -> Floats:
-        """(networks,) expected gains; -1 and less for what must not be proposed, less the more it exceeds a limit."""
+        """Return (networks,) expected gains; -1 and less for refused ones, less the more they exceed a limit."""
         features = self.candidates.features(codes)
         mean, deviation = belief.predict(belief.place(features))
         gains = self._gain(belief, cells, self._costs(codes), mean, deviation, np.arange(len(codes)))
@@ -280,7 +280,7 @@ class Acquisition:
     def _gain(
         self, belief: OnlineGP, cells: BoxDecomposition, costs: Floats, mean: Floats, deviation: Floats, row: Integers
     ) -> Floats:
-        """(networks,) expected gains of networks with these costs, predicted as the given row of `mean` is.
+        """Return (networks,) expected gains of networks with these costs, predicted as the given row of `mean` is.
 
         Below zero, how sure it is that the bound is broken, where that is surer than it may be.
         """
@@ -291,13 +291,13 @@ class Acquisition:
             return gains
         return self._held(gains, probability_below(mean, deviation, warp, self.bound)[row])
 
-    def _held(self, gains: Floats, held: Floats) -> Floats:
-        """Gains where the bound is held surely enough; below zero elsewhere, less the less sure it is."""
-        return np.where(held >= self.confidence, gains, np.maximum(held, 1e-9) - 1)
+    def _held(self, gains: Floats, probability: Floats) -> Floats:
+        """Return gains where the bound is held surely enough; below zero elsewhere, less the less sure it is."""
+        return np.where(probability >= self.confidence, gains, np.maximum(probability, 1e-9) - 1)
 
 
 def _checkpoint(count: int) -> int:
-    """From how many evaluations the parameters are fitted when there are `count`."""
+    """Return from how many evaluations the parameters are fitted when there are `count`."""
     at = DISTINCT
     while (later := max(at + 1, int(at * GROWTH))) <= count:
         at = later

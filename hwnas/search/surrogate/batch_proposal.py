@@ -1,4 +1,4 @@
-"""The next networks to evaluate, when thousands were: scores are told by the choices that networks have in common."""
+"""The next networks to evaluate, after thousands: scores are predicted by the choices that networks have in common."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from hwnas.search.surrogate.candidates import Candidates, Floats, Integers, Tabl
 from hwnas.search.surrogate.evolution import offspring
 
 AcquisitionFunction = Callable[[Codes, Floats, float], Floats]
-"""Of networks, their expected scores and the usual error of these, what they are worth."""
+"""Function that gives the worth of networks, of their codes, expected scores and the usual error of these."""
 
 BATCH = 100
-"""Networks that are chosen at a time."""
+"""Networks chosen at a time."""
 BEST, LATEST, OTHERS = 400, 200, 400
 """Evaluations that are learned from. The others are of every rank: without them, what is far off is forgotten."""
 ORDERS = (1.0, 3.0)
@@ -23,14 +23,14 @@ ORDERS = (1.0, 3.0)
 NOISE = 1e-3
 """Share of a score's variance that choices in common do not explain."""
 GENERATIONS, CHILDREN, DRAWN, KEPT = 8, 400, 3, 100
-"""Of the evolution on what is learned: children a generation, drawn for each of them, parents of the next."""
+"""Evolution on the learned score: generations, children of each, drawn for each child, parents of the next one."""
 PARENTS = 50
 FIRST = 0.2
 """Share of the calls for random networks, before anything is learned: with fewer, the first valley is all there is."""
 TURNS = 50
-"""How often some are drawn, at most, until so many are within the limits."""
+"""Draws, at most, until enough networks are within the limits."""
 MIN_DISTANCE = 4
-"""Choices in which those of one brood differ at least, as long as there are enough."""
+"""Choices in which the networks of one batch differ at least, as long as there are enough."""
 
 
 @final
@@ -48,21 +48,21 @@ class HammingKernelRidge:
         weights = precision @ ((scores - self._mean) / self._spread)
         self._weights = weights.astype(np.float32)
         self.error = self._spread * float(np.sqrt(np.mean((weights / np.diag(precision)) ** 2)))
-        """By how much a score is missed, usually, that was left out."""
+        """Root mean square error of a score that was left out of the fit."""
 
     def of(self, codes: Codes) -> Floats:
-        """(networks,) expected scores."""
-        found: Floats = (self._alike(self._open(codes)) @ self._weights).astype(float)
-        return self._mean + self._spread * found
+        """Return (networks,) expected scores."""
+        standardised: Floats = (self._alike(self._open(codes)) @ self._weights).astype(float)
+        return self._mean + self._spread * standardised
 
     def _open(self, codes: Codes) -> Table:
-        """(networks, options) 1 where an option is taken."""
+        """Return (networks, options) 1 where an option is taken."""
         opened = np.zeros((len(codes), self._columns), np.float32)
         np.put_along_axis(opened, self._starts + codes, np.float32(1), axis=1)
         return opened
 
     def _alike(self, opened: Table) -> Table:
-        """(networks, points)."""
+        """Return (networks, points) likenesses."""
         shared = opened @ self._points.T
         shared *= self._order / np.float32(len(self._starts))
         alike: Table = np.exp(shared, out=shared)
@@ -81,16 +81,16 @@ def propose_batch(
     order: Integers | None = None,
     merit: AcquisitionFunction | None = None,
 ) -> Codes:
-    """So many new networks within the limits, or fewer where fewer are found, the most promising first.
+    """Return `count` new networks within the limits, or fewer if there are no more, the most promising first.
 
     Args:
         candidates: the space.
-        codes: (rows, choices) what was evaluated.
-        scores: (rows,) of these, higher is better.
+        codes: (rows, choices) the evaluated networks.
+        scores: (rows,) their scores, higher is better.
         taken: networks that must not be chosen.
         excess: by how much networks exceed limits; 0 and less are within.
-        order: (rows,) places of what was evaluated, the best first; without, by score.
-        merit: what they are chosen by; without, their expected scores.
+        order: (rows,) indices of the evaluated networks, the best first; by score if left out.
+        merit: the worth by which they are chosen; their expected scores if left out.
     """
     order = np.argsort(-scores, kind="stable") if order is None else order
     latest, others = np.arange(max(len(codes) - LATEST, 0), len(codes)), order[:: max(len(order) // OTHERS, 1)]
@@ -99,20 +99,20 @@ def propose_batch(
     likeness = HammingKernelRidge(candidates.sizes, codes[learned], scores[learned], ORDERS[turn])
 
     def promise(of: Codes) -> Floats:
-        told = likeness.of(of)
-        return told if merit is None else merit(of, told, likeness.error)
+        expected = likeness.of(of)
+        return expected if merit is None else merit(of, expected, likeness.error)
 
     alive = codes[order[:PARENTS]]
-    promised, found = promise(alive), {bytes(row): -np.inf for row in alive}
+    promised, visited = promise(alive), {bytes(row): -np.inf for row in alive}
     for _ in range(GENERATIONS):
         drawn = candidates.settle(offspring(alive, DRAWN * CHILDREN, candidates, rng))
-        drawn = _new(drawn[excess(drawn) <= 0], found)[:CHILDREN]
-        told = promise(drawn)
-        found.update(zip(map(bytes, drawn), told.tolist(), strict=True))
-        alive, promised = np.concatenate([alive, drawn]), np.concatenate([promised, told])
+        drawn = _new(drawn[excess(drawn) <= 0], visited)[:CHILDREN]
+        worth = promise(drawn)
+        visited.update(zip(map(bytes, drawn), worth.tolist(), strict=True))
+        alive, promised = np.concatenate([alive, drawn]), np.concatenate([promised, worth])
         best = np.argsort(-promised, kind="stable")[:KEPT]
         alive, promised = alive[best], promised[best]
-    free = sorted((-told, key) for key, told in found.items() if key not in taken and told > -np.inf)[: 6 * count]
+    free = sorted((-worth, key) for key, worth in visited.items() if key not in taken and worth > -np.inf)[: 6 * count]
     rows = np.array([np.frombuffer(key, dtype=codes.dtype) for _, key in free], dtype=codes.dtype)
     return rows.reshape(len(free), codes.shape[1])[_spread(rows, count)]
 
@@ -124,12 +124,12 @@ def best_within(
     calls: int,
     rng: np.random.Generator,
 ) -> tuple[Codes, Floats]:
-    """Networks within limits and their scores, the best first, for a score that may be asked of so many networks.
+    """Return networks within limits and their scores, the best first, for a score that may be computed `calls` times.
 
     Args:
         candidates: the space.
-        score: of networks, higher is better; no network is asked for twice.
-        excess: by how much networks exceed limits; 0 and less are within. It may be asked at will.
+        score: of networks, higher is better; no network is scored twice.
+        excess: by how much networks exceed limits; 0 and less are within. It may be called at will.
         calls: how many networks are scored.
         rng: equal generators, equal results.
     """
@@ -147,7 +147,7 @@ def best_within(
 
 
 def _drawn(candidates: Candidates, excess: Callable[[Codes], Floats], count: int, rng: np.random.Generator) -> Codes:
-    """Random networks within the limits; where few are, the nearest that evolution towards them comes by."""
+    """Return random networks within the limits; if those are rare, ones that evolution towards the limits reaches."""
     drawn = candidates.settle(candidates.draw(4 * count, rng))
     codes = drawn[:0]
     for _ in range(TURNS):
@@ -162,20 +162,20 @@ def _drawn(candidates: Candidates, excess: Callable[[Codes], Floats], count: int
 
 
 def _new(codes: Codes, known: dict[bytes, float]) -> Codes:
-    """Those not known, each once."""
+    """Return the networks that are not known, each once."""
     return codes[[at for key, at in {bytes(row): at for at, row in enumerate(codes)}.items() if key not in known]]
 
 
 def _spread(codes: Codes, count: int) -> Integers:
-    """Places of so many networks, the first before others, unless they are too near to one that was chosen."""
+    """Return indices of `count` networks, the first before others, unless they are too near to one that was chosen."""
     chosen: list[int] = []
     for apart in range(MIN_DISTANCE, 0, -1):
         near = np.zeros(len(codes), dtype=np.bool_)
         near[chosen] = True
-        for place in chosen:
-            near |= (codes != codes[place]).sum(axis=1) < apart
+        for index in chosen:
+            near |= (codes != codes[index]).sum(axis=1) < apart
         while len(chosen) < count and not near.all():
-            place = int(np.argmin(near))
-            chosen.append(place)
-            near |= (codes != codes[place]).sum(axis=1) < apart
+            index = int(np.argmin(near))
+            chosen.append(index)
+            near |= (codes != codes[index]).sum(axis=1) < apart
     return np.array(chosen, dtype=np.intp)

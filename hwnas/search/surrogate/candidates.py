@@ -1,4 +1,4 @@
-"""What may be proposed, as rows of small integers, and what is known of it without an evaluation."""
+"""Networks that may be proposed, as rows of small integers, and what is known of them without an evaluation."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ Floats: TypeAlias = NDArray[np.float64]
 Table: TypeAlias = NDArray[np.float32]
 Integers: TypeAlias = NDArray[np.intp]
 PerNetwork: TypeAlias = Callable[[Codes], NDArray[Any]]
-"""From codes (networks, choices) to one value, or one row of features, for each network."""
+"""Function from codes (networks, choices) to one value, or one row of features, for each network."""
 
 ENUMERATED = 100_000
-"""A space of up to so many genomes is looked at whole; a larger one is searched by evolution."""
+"""Genomes up to which a space is looked at whole; a larger one is searched by evolution."""
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """The networks of a space: how they are coded, which codes are equal networks, what tells about them."""
+    """The networks of a space: how they are coded, which codes are equal networks, and their features."""
 
     names: tuple[str, ...]
     options: tuple[tuple[Value, ...], ...]
     draw: Callable[[int, np.random.Generator], Codes]
     settle: Callable[[Codes], Codes]
-    """The codes of the architectures that codes stand for: equal rows for equal networks."""
+    """Function to the codes of the architectures that codes stand for: equal rows for equal networks."""
     features: Callable[[Codes], Table]
     groups: Integers
     """(columns,) the number of each feature's group; columns of a group are comparable."""
@@ -53,17 +53,17 @@ class Candidates:
         return Pool.of(self, np.unique(self.settle(genomes), axis=0))
 
     def sample(self, count: int) -> Pool:
-        """Random networks, the same each time."""
+        """Draw random networks, the same each time."""
         return Pool.of(self, np.unique(self.settle(self.draw(count, np.random.default_rng(0))), axis=0))
 
     def encode(self, genes: Sequence[Mapping[str, Value]]) -> Codes:
-        """Settled codes of parameters by name."""
-        place = [{option: code for code, option in enumerate(options)} for options in self.options]
-        rows = [[where[g[name]] for where, name in zip(place, self.names, strict=True)] for g in genes]
+        """Return settled codes of parameters by name."""
+        codes = [{option: code for code, option in enumerate(options)} for options in self.options]
+        rows = [[code_of[g[name]] for code_of, name in zip(codes, self.names, strict=True)] for g in genes]
         return self.settle(np.array(rows, dtype=np.intp).reshape(len(rows), len(self.names)))
 
     def decode(self, row: Codes) -> dict[str, Value]:
-        """Parameters by name."""
+        """Return parameters by name."""
         return {name: options[code] for name, options, code in zip(self.names, self.options, row.tolist(), strict=True)}
 
 
@@ -77,13 +77,13 @@ class Pool:
     row: Integers
     """(networks,) the row of its features."""
     place: Mapping[bytes, int]
-    """The place of a network by its codes."""
+    """The index of a network by its codes."""
 
     def holds(self, codes: Codes) -> NDArray[np.bool_]:
-        """(networks of the pool,) whether a network is among these."""
-        found = np.zeros(len(self.codes), dtype=np.bool_)
-        found[[place for row in codes if (place := self.place.get(row.tobytes())) is not None]] = True
-        return found
+        """Return (networks of the pool,) true if a network is among these."""
+        mask = np.zeros(len(self.codes), dtype=np.bool_)
+        mask[[index for row in codes if (index := self.place.get(row.tobytes())) is not None]] = True
+        return mask
 
     @classmethod
     def of(cls, candidates: Candidates, codes: Codes) -> Pool:
@@ -92,10 +92,10 @@ class Pool:
 
 
 def candidates_of(codebook: Codebook, features: tuple[Callable[[Codes], Table], Integers] | None = None) -> Candidates:
-    """The networks of a space, with the features that `hwnas.predictors` knows of them, or with others."""
+    """Return the networks of a space, with the features that `hwnas.predictors` knows of them, or with others."""
     if features is None:
-        found = features_of(codebook)
-        features = found, found.groups
+        known = features_of(codebook)
+        features = known, known.groups
     return Candidates(
         tuple(choice.name for choice in codebook.choices),
         tuple(choice.options for choice in codebook.choices),
@@ -108,7 +108,7 @@ def candidates_of(codebook: Codebook, features: tuple[Callable[[Codes], Table], 
 def grid(
     options: Mapping[str, Sequence[Value]], features: tuple[Callable[[Codes], Table], Integers] | None = None
 ) -> Candidates:
-    """Every combination of options; without features, which option each parameter takes."""
+    """Return every combination of options; by default, the features are the option that each parameter takes."""
     sizes = np.array([len(of) for of in options.values()], dtype=np.intp)
 
     def one_hot(codes: Codes) -> Table:

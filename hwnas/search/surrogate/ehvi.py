@@ -23,7 +23,7 @@ LATTICE, GENERATOR = 512, 149
 class BoxDecomposition:
     """The box below the reference, in the known costs, cut where the best target that was told changes.
 
-    Whoever costs no more than a cell's upper corner and reaches a target below its level adds the difference there.
+    A network that costs no more than a cell's upper corner and has a target below its level adds the difference there.
     """
 
     lower: Floats
@@ -35,7 +35,7 @@ class BoxDecomposition:
 
     @classmethod
     def of(cls, costs: Floats, targets: Floats, low: Floats, reference: Floats, limit: float) -> BoxDecomposition:
-        """From what was told: `costs` (rows, k), `targets` (rows,); the least costs there are, the reference point."""
+        """Cut by the evaluations, `costs` (rows, k) and `targets` (rows,), the least costs and the reference point."""
         inside = (costs < reference).all(axis=1) & (targets < limit)
         costs, targets = costs[inside], targets[inside]
         if costs.shape[1] == 0:
@@ -51,30 +51,30 @@ class BoxDecomposition:
 
     @classmethod
     def _sampled(cls, costs: Floats, targets: Floats, low: Floats, reference: Floats, limit: float) -> BoxDecomposition:
-        """A lattice of points for two and more costs: whoever costs no more than a point has its share of the box."""
+        """Return a lattice of points for two and more costs: a network gets the share of each it costs no more than."""
         powers = GENERATOR ** np.arange(costs.shape[1]) % LATTICE
         points = low + (reference - low) * ((np.arange(LATTICE)[:, None] * powers + 0.5) / LATTICE % 1)
-        held = (costs[None] <= points[:, None]).all(axis=2)
-        levels: Floats = np.where(held, targets, limit).min(axis=1, initial=limit)
+        below = (costs[None] <= points[:, None]).all(axis=2)
+        levels: Floats = np.where(below, targets, limit).min(axis=1, initial=limit)
         return cls(points, points, levels)
 
     def widths(self, costs: Floats) -> Floats:
-        """(rows, cells) how much of each cell is dearer than each candidate."""
+        """Return (rows, cells) how much of each cell is dearer than each candidate."""
         if costs.shape[1] != 1:
-            held: NDArray[np.bool_] = np.all(costs[:, None] <= self.upper[None], axis=2)
-            return held / len(self.levels)
+            below: NDArray[np.bool_] = np.all(costs[:, None] <= self.upper[None], axis=2)
+            return below / len(self.levels)
         widths: Floats = np.maximum(self.upper[:, 0] - np.maximum(self.lower[:, 0], costs), 0.0)
         return widths
 
 
 def improvements(mean: Floats, deviation: Floats, warp: Warp, levels: Floats) -> Floats:
-    """(rows, levels) by how much a target is expected to fall below each level.
+    """Return (rows, levels) by how much a target is expected to fall below each level.
 
     A target is a cost: minus what the warp takes. Its distribution is Gaussian before the warp, `mean` and `deviation`.
     """
     top = float(np.max(mean + 4 * deviation))
     lowest = min(-float(warp.back(np.array([top]))[0]), float(levels.min()))
-    known, place = np.unique(levels, return_inverse=True)
+    known, inverse = np.unique(levels, return_inverse=True)
     latent = np.linspace(float(warp.forward(np.array([-known[-1]]))[0]), max(top, 0.0), STEPS)
     edges = np.unique(np.concatenate([known, np.clip(-warp.back(latent), lowest, known[-1]), [lowest]]))
     if len(edges) == 1:
@@ -82,25 +82,25 @@ def improvements(mean: Floats, deviation: Floats, warp: Warp, levels: Floats) ->
     middles = warp.forward(-(edges[1:] + edges[:-1]) / 2)
     areas = normal((mean[:, None] - middles) / deviation[:, None]) * np.diff(edges)
     summed = np.concatenate([np.zeros((len(mean), 1)), np.cumsum(areas, axis=1)], axis=1)
-    found: Floats = summed[:, np.searchsorted(edges, known)][:, place]
-    return found
+    expected: Floats = summed[:, np.searchsorted(edges, known)][:, inverse]
+    return expected
 
 
 def expected_improvements(mean: Floats, deviation: float, levels: Floats) -> Floats:
-    """(rows, levels) as `improvements`, where a target itself is Gaussian, with one deviation for all."""
+    """Return (rows, levels) as `improvements`, where a target itself is Gaussian, with one deviation for all."""
     z = (levels - mean[:, None]) / deviation
-    found: Floats = deviation * (z * normal(z) + np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi))
-    return found
+    expected: Floats = deviation * (z * normal(z) + np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi))
+    return expected
 
 
 def probability_below(mean: Floats, deviation: Floats, warp: Warp, level: float) -> Floats:
-    """(rows,) with which probability a target is not above a level."""
+    """Return (rows,) the probability that a target is not above a level."""
     return normal((mean - float(warp.forward(np.array([-level]))[0])) / deviation)
 
 
 def normal(z: Floats) -> Floats:
-    """The share of a standard normal distribution below each value."""
+    """Return the share of a standard normal distribution below each value."""
     from scipy.special import ndtr
 
-    found: Floats = ndtr(z)
-    return found
+    share: Floats = ndtr(z)
+    return share

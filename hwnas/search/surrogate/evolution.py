@@ -12,13 +12,13 @@ from hwnas.search.surrogate.candidates import Candidates, Floats, Integers
 
 GENERATIONS, CHILDREN, PARENTS = 80, 50, 20
 DRAWN = 10
-"""Children that are drawn for each that is scored: the others break a limit, or their choices scored worse so far."""
+"""Children drawn for each that is scored: the others break a limit, or their choices scored worse so far."""
 MUTATED = 0.7
 """Choices that are redrawn in a child, on average, beside one that always is."""
 REFUSED = -1.0
-"""Scores up to this are of networks that must not be proposed; among them, higher ones are nearer to those that may."""
+"""Highest score of networks that must not be proposed; among them, higher ones are nearer to those that may be."""
 RIDGE, FORGOTTEN = 1.0, 0.05
-"""Of the sum of effects: its penalty, and the weight that what was learned loses with each generation."""
+"""Sum of effects: its penalty, and the weight that earlier generations lose with each one."""
 
 
 def evolve(
@@ -31,7 +31,7 @@ def evolve(
     parents: int = PARENTS,
     excess: Callable[[Codes], Floats] | None = None,
 ) -> Codes | None:
-    """The network (choices,) with the highest score found; None if all that were found are `REFUSED`.
+    """Return the network (choices,) with the highest score of those visited; None if all of them are `REFUSED`.
 
     Begins with random networks and with those that are known, which need not be allowed themselves. No network is
     scored twice. Of the children drawn, those are scored that exceed limits the least by `excess`, and of these the
@@ -48,15 +48,15 @@ def evolve(
         over = np.zeros(len(drawn)) if excess is None else excess(drawn)
         born = drawn[np.lexsort((-effects.of(drawn), over))[:children]]
         seen.update(map(bytes, born))
-        found = score(born)
-        effects.learn(born, found)
-        codes, scores = np.concatenate([codes, born]), np.concatenate([scores, found])
+        born_scores = score(born)
+        effects.learn(born, born_scores)
+        codes, scores = np.concatenate([codes, born]), np.concatenate([scores, born_scores])
     best_of_all = int(np.argmax(scores))
     return codes[best_of_all] if scores[best_of_all] > REFUSED else None
 
 
 def offspring(parents: Codes, count: int, candidates: Candidates, rng: np.random.Generator) -> Codes:
-    """Children of random pairs, or of one parent: each choice from either parent, some redrawn."""
+    """Breed children of random pairs, or of one parent: each choice from either parent, some redrawn."""
     pairs = rng.integers(len(parents), size=(2, count))
     shape = (count, len(candidates.sizes))
     either = (rng.random(shape) < 0.5) | (rng.random((count, 1)) < 0.5)
@@ -77,7 +77,7 @@ class _Effects:
         self._squares, self._products = np.zeros((columns, columns)), np.zeros(columns)
 
     def learn(self, codes: Codes, scores: Floats) -> None:
-        """From a generation; what is refused has no score."""
+        """Learn from a generation; refused networks have no score."""
         allowed = np.flatnonzero(scores > REFUSED)
         rows = np.zeros((len(allowed), len(self._products)))
         np.put_along_axis(rows, self._starts + codes[allowed], 1.0, axis=1)
@@ -86,7 +86,7 @@ class _Effects:
         self._products = (1 - FORGOTTEN) * self._products + rows.T @ scores[allowed]
 
     def of(self, codes: Codes) -> Floats:
-        """(networks,) sums of effects, the constant left out."""
+        """Return (networks,) sums of effects, the constant left out."""
         effects = np.linalg.solve(self._squares + self._penalty, self._products)
-        found: Floats = effects[self._starts + codes].sum(axis=1)
-        return found
+        sums: Floats = effects[self._starts + codes].sum(axis=1)
+        return sums

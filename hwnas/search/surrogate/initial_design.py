@@ -8,17 +8,17 @@ from numpy.typing import NDArray
 from hwnas.search.surrogate.candidates import Floats, Pool, Table
 
 TRIED = 32
-"""Networks of a stratum of which the one least like those before is taken."""
+"""Networks drawn from a stratum, of which the one least like those before is taken."""
 
 
 def stratified(
     costs: Floats, pool: Pool, free: NDArray[np.bool_], before: Table, strata: int, rng: np.random.Generator
 ) -> int:
-    """The next network of a design: of its turn's stratum of known cost, the least like those before.
+    """Return the next network of a design: of its turn's stratum of known cost, the least like those before.
 
     Args:
-        costs: (networks,) by which the pool is cut into strata of as many networks each.
-        free: (networks,) whether it may be taken; one must be.
+        costs: (networks,) the costs by which the pool is cut into strata of equally many networks.
+        free: (networks,) true if it may be taken; at least one must be.
         before: (rows, columns) features of those before; their number decides the stratum.
     """
     order = np.argsort(costs, kind="stable")
@@ -35,7 +35,7 @@ def stratified(
 
 
 def _spread(turn: int, strata: int) -> int:
-    """The stratum of a turn: all of them in `strata` turns, halving the largest gaps first."""
+    """Return the stratum of a turn: all of them in `strata` turns, halving the largest gaps first."""
     bits = max(strata - 1, 1).bit_length()
     reversed_ = (int(format(n, f"0{bits}b")[::-1], 2) for n in range(2**bits))
     return [stratum for stratum in reversed_ if stratum < strata][turn % strata]

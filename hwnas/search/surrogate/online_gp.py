@@ -1,4 +1,4 @@
-"""What is believed of the learned objective: a Gaussian process that takes in one evaluation after another."""
+"""The belief about the learned objective: a Gaussian process that takes in one evaluation after another."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ class OnlineGP:
         self.lower = np.empty((0, 0))
         """The Cholesky factor of the points' covariance, noise included."""
         self.whitened = np.empty(0)
-        """The points' values, multiplied by its inverse."""
+        """The points' values, multiplied by the inverse of `lower`."""
 
     def place(self, features: Table) -> Table:
-        """Features in the units of the process's distance."""
+        """Return features in the units of the process's distance."""
         placed: Table = self.process.place(features)
         return placed
 
     def add(self, point: Table, value: float) -> None:
-        """Take in the value, as the warp tells it, at a placed point."""
+        """Take in the value, as the warp gives it, at a placed point."""
         from scipy.linalg import solve_triangular
 
         n, process = self.count, self.process
@@ -57,7 +57,7 @@ class OnlineGP:
         self.count = count
 
     def predict(self, placed: Table) -> tuple[Floats, Floats]:
-        """(rows,) means and deviations, as the warp tells values; noise included, calibrated."""
+        """Return (rows,) means and deviations, in the warp's scale; noise included, calibrated."""
         from scipy.linalg import solve_triangular
 
         n = self.count
@@ -66,11 +66,11 @@ class OnlineGP:
         return self.moments(weights)
 
     def moments(self, weights: Table) -> tuple[Floats, Floats]:
-        """Means and deviations at networks whose covariance with the points, whitened, is (points, networks)."""
+        """Return means and deviations at networks, by their whitened covariance (points, networks) with the points."""
         process = self.process
         mean = process.mean + self.whitened[: len(weights)].astype(np.float32) @ weights
-        told = np.einsum("ij,ij->j", weights, weights)
-        deviation = np.sqrt(np.maximum(process.signal - told, 0.0) + process.noise)
+        explained = np.einsum("ij,ij->j", weights, weights)
+        deviation = np.sqrt(np.maximum(process.signal - explained, 0.0) + process.noise)
         return mean.astype(float), self._factor * deviation.astype(float)
 
     def _grow(self) -> None:
@@ -92,7 +92,7 @@ class CachedPosterior:
         self._count = 0
 
     def predict(self) -> tuple[Floats, Floats]:
-        """(networks,) means and deviations, as `Belief.predict`."""
+        """Return (networks,) means and deviations, as `OnlineGP.predict`."""
         belief = self._belief
         if belief.count > len(self._weights):
             more = np.empty((belief.count + ROOM - len(self._weights), self._weights.shape[1]), np.float32)

@@ -15,11 +15,11 @@ from typing import Any, final
 from hwnas.errors import ConfigError, HwnasError, RunError, reason
 
 LOOK_S = 2.0
-"""How often is looked whether the cluster is there."""
+"""Seconds between two looks at the cluster."""
 MISSES = 2
-"""So many looks in a row in vain, and it is gone."""
+"""Looks in a row in vain after which it counts as gone."""
 LEAVE_S = 10.0
-"""So long may it take to leave a cluster that is broken."""
+"""Seconds that it may take to leave a cluster that is broken."""
 
 
 @final
@@ -35,7 +35,7 @@ class Watched:
         self.gone: HwnasError | None = None
 
     def look(self) -> None:
-        """Note what the search ends with, if a service is gone."""
+        """Note the error that ends the search, if a service is gone."""
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + LOOK_S
@@ -51,7 +51,7 @@ class Watched:
 
 
 def watched() -> Watched:
-    """The services of the cluster that this process has joined."""
+    """Return the services of the cluster that this process has joined."""
     import ray
 
     context = ray.get_runtime_context()
@@ -74,7 +74,7 @@ def _answers(address: str) -> bool:
 
 @contextlib.contextmanager
 def cluster(address: str | None, cpus: int, environment: Mapping[str, str]) -> Iterator[Watched]:
-    """A cluster for the block: the one that this process uses already, the one at the address, or one of its own.
+    """Provide a cluster for the block: the one this process uses already, the one at the address, or a new one.
 
     Raises:
         ConfigError: there is none.
@@ -84,17 +84,17 @@ def cluster(address: str | None, cpus: int, environment: Mapping[str, str]) -> I
     if ray.is_initialized():
         yield watched()
         return
-    given: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address is None:
         cpus = max(os.cpu_count() or 1, cpus)
-        given |= {"address": "local", "num_cpus": cpus, "include_dashboard": False}  # without, it joins any that runs
+        options |= {"address": "local", "num_cpus": cpus, "include_dashboard": False}  # without, it joins any that runs
     else:
-        given |= {"address": address, "runtime_env": {"env_vars": dict(environment)}}
+        options |= {"address": address, "runtime_env": {"env_vars": dict(environment)}}
     try:
         _reach(address)  # Ray itself waits for minutes, and then ends the process
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            ray.init(**given)
+            ray.init(**options)
         joined = watched()
     except Exception as error:  # Ray's errors have no common base
         raise ConfigError(
@@ -122,7 +122,7 @@ def _leave(joined: Watched) -> None:
 
 
 def _reach(address: str | None) -> None:
-    """OSError if nobody listens at a host and port."""
+    """Raise OSError if nobody listens at a host and port."""
     host, _, port = (address or "").rpartition(":")
     if port.isdigit() and "/" not in host:
         socket.create_connection((host, int(port)), timeout=5).close()

@@ -12,12 +12,12 @@ from typing import Any, final
 from hwnas.search.workers.dispatcher import Task
 
 NAMED_S = 60.0
-"""So long may the name of a desk that has died stay taken."""
+"""Seconds for which the name of a desk that has died may stay taken."""
 
 
 def _desk() -> Any:
     class Desk:
-        """A batch for each actor at most: what is laid there takes the place of what was not taken."""
+        """Desk with one batch for each actor at most: a new one replaces one that was not taken."""
 
         def __init__(self) -> None:
             self.boxes: dict[str, asyncio.Queue[tuple[int, Sequence[Task]]]] = {}
@@ -75,7 +75,7 @@ class Desks:
 
 
 def find(name: str) -> Any:
-    """The desk of a name; None while there is none."""
+    """Return the desk of a name; None while there is none."""
     import ray
 
     try:
@@ -85,12 +85,12 @@ def find(name: str) -> Any:
 
 
 def identity(desk: Any) -> str:
-    """The number by which a desk is told from those before it."""
+    """Return the number that tells a desk from those before it."""
     return str(desk._actor_id.hex())
 
 
 def take(name: str, actor: str, last: int) -> tuple[tuple[int, Sequence[Task]] | None, str | None]:
-    """An actor's next batch and its number, waited for, not the last one again; None if the desk died, and which."""
+    """Wait for an actor's next batch and its number, not the last one again; None if the desk died, and which."""
     import ray
     from ray.exceptions import RayError
 

@@ -15,9 +15,9 @@ from hwnas.search.workers.score_cache import ScoreBuffer
 from hwnas.space import Architecture
 
 Scoring = Callable[[Architecture, ScoreBuffer], Evaluation]
-"""What a worker does with an architecture; the ledger holds what the store knows of it."""
+"""Function by which a worker scores an architecture; the buffer holds what the store knows of it."""
 TRIES = 3
-"""So many workers may die of one architecture, scored alone; then it counts as failed."""
+"""Workers that may die of one architecture, scored alone; then it counts as failed."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Done:
-    """What a worker gives back: a part of its batch if it met an error that stops the search."""
+    """Result of a worker's batch: a part of it if an error occurred that stops the search."""
 
     scored: tuple[tuple[Evaluation, tuple[Score, ...]], ...]
     raised: Exception | None = None
@@ -38,7 +38,7 @@ class Done:
 
 @dataclass
 class Dispatcher:
-    """Hands out batches of a study, takes results in, and gives what was lost with its worker to another one."""
+    """Dispatcher of a study's batches: it takes results in, and gives a batch lost with its worker to another one."""
 
     study: Study
     trials: int
@@ -54,21 +54,21 @@ class Dispatcher:
     _started: float = field(default_factory=time.monotonic)
 
     def has(self, worker: str) -> bool:
-        """Whether a batch is in the worker's hands."""
+        """Return whether a batch is in the worker's hands."""
         return worker in self._open
 
     def dispatch(self, worker: str) -> list[Task] | None:
-        """The worker's next batch; an empty one when there will be none; None while one may come up."""
+        """Return the worker's next batch; an empty one when there will be none; None while one may come up."""
         if self.raised is not None or self.study.n_trials >= self.trials:
             return []
-        asked = [self._alone.pop()] if self._alone else self._asked()
-        if asked:
-            self._open[worker] = asked
-            return [Task(trial.architecture, self._known(trial.architecture)) for trial in asked]
+        batch = [self._alone.pop()] if self._alone else self._asked()
+        if batch:
+            self._open[worker] = batch
+            return [Task(trial.architecture, self._known(trial.architecture)) for trial in batch]
         return None if self._open or self.study.waits else []
 
     def complete(self, worker: str, done: Done) -> None:
-        """What came of the batch that is in the worker's hands; all of it is on the disk when this returns."""
+        """Take in the result of the batch in the worker's hands; all of it is on the disk when this returns."""
         batch = self._open.pop(worker)
         pairs = list(zip(batch, done.scored, strict=False))
         if self.store is not None:
@@ -79,7 +79,7 @@ class Dispatcher:
             self.progress(self.study.progress(self.trials, time.monotonic() - self._started))
 
     def requeue(self, worker: str) -> None:
-        """The worker died: each architecture of its batch is tried alone, so that the one that kills is found."""
+        """Queue each architecture of a dead worker's batch to be tried alone, to identify the one that kills."""
         batch = self._open[worker]
         if len(batch) > 1:
             self._alone.extend(reversed(self._open.pop(worker)))
@@ -93,20 +93,20 @@ class Dispatcher:
             self.complete(worker, Done(((Evaluation(batch[0].architecture, {}, failed=failed, deaths=deaths), ()),)))
 
     def _asked(self) -> list[Trial]:
-        asked: list[Trial] = []
-        while len(asked) < self.batch and (trial := self.study.ask(most=self.trials)) is not None:
-            asked.append(trial)
-        return asked
+        trials: list[Trial] = []
+        while len(trials) < self.batch and (trial := self.study.ask(most=self.trials)) is not None:
+            trials.append(trial)
+        return trials
 
     def _known(self, architecture: Architecture) -> tuple[Score, ...]:
         if self.store is None:
             return ()
-        found = (self.store.get(architecture, metric, producer) for metric, producer in self.producers.items())
-        return tuple(score for score in found if score is not None)
+        scores = (self.store.get(architecture, metric, producer) for metric, producer in self.producers.items())
+        return tuple(score for score in scores if score is not None)
 
 
 def score_all(scoring: Scoring, tasks: Sequence[Task]) -> Done:
-    """A batch, as far as no error stops it."""
+    """Score a batch, as far as no error stops it."""
     scored: list[tuple[Evaluation, tuple[Score, ...]]] = []
     for task in tasks:
         ledger = ScoreBuffer(task.known)

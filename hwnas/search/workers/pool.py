@@ -1,4 +1,4 @@
-"""The workers of a search as its driver sees them: who waits for a batch, who died with one, and when all is done."""
+"""The workers of a search as its driver sees them: those that wait for a batch or died with one, and the end of all."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from hwnas.errors import HwnasError, RunError
 from hwnas.search.workers.dispatcher import Dispatcher, Done, Task
 
 TRIES = 3
-"""So many actors, and so many desks, may die in a row with nothing done; and so often Tune starts a worker's actor
-before another worker takes its place."""
+"""Actors, and desks, that may die in a row with nothing done; and times that Tune starts a worker's actor before
+another worker takes its place."""
 
 
 class Desk(Protocol):
     """A place where batches are laid for actors."""
 
     def put(self, actor: str, number: int, tasks: Sequence[Task]) -> None:
-        """Lay a batch there, in place of what lies there for this actor; who has had its number passes it over."""
+        """Lay a batch there, in place of one that lies there for this actor; an actor that had its number skips it."""
 
     def renew(self, lost: str | None) -> bool:
-        """Make another one if this is the one that was lost; return whether it was."""
+        """Make another desk if this is the one that was lost, and return whether it was."""
 
 
 @dataclass
 class WorkerPool:
-    """The workers as the driver sees them: who waits for a batch, and how many there are."""
+    """The workers as the driver sees them: those that wait for a batch, and how many there are."""
 
     source: Dispatcher
     count: int
@@ -38,7 +38,7 @@ class WorkerPool:
     _waiting: dict[str, str] = field(default_factory=dict)
     """Workers without a batch, and the name that their actor goes by at the desk."""
     _laid: dict[str, tuple[str, int, Sequence[Task]]] = field(default_factory=dict)
-    """By worker, what was laid on the desk last: for which actor, and its number. It may have been taken by now."""
+    """By worker, the batch laid on the desk last: its actor, its number, its tasks. It may have been taken by now."""
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _idle_deaths: int = 0
     """Actors in a row that died with nothing in hand."""
@@ -46,21 +46,21 @@ class WorkerPool:
     """Desks in a row that died before a batch came back."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Nothing of it goes into the files that Tune writes of its parts: the study is kept elsewhere."""
+        """Pickle as None, so that Tune writes nothing of it into its own files: the study is kept elsewhere."""
         return (type(None), ())
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more is handed out."""
+        """True if nothing more is handed out."""
         return self._over or self.source.raised is not None
 
     @property
     def hopeless(self) -> bool:
-        """Return whether workers cannot even be told that it has ended."""
+        """True if workers cannot even be informed that it has ended."""
         return self._desks > TRIES
 
     def wants_worker(self, worker: str) -> bool:
-        """Whether one more is wanted; who waits for a batch gets one, if there is one by now."""
+        """Return whether one more is wanted; workers that wait for a batch get one, if there is one by now."""
         self._serve()
         if self.ended or len(self._hired) >= self.count:
             return False
@@ -68,7 +68,7 @@ class WorkerPool:
         return True
 
     def on_result(self, worker: str, actor: str, done: Done | None) -> None:
-        """An actor is up, or gives back its batch."""
+        """Take note that an actor is up, or take in the batch that it gives back."""
         if done is not None and self.source.has(worker):
             self._idle_deaths = self._desks = 0
             with self._kept():
@@ -80,7 +80,7 @@ class WorkerPool:
         self._serve()
 
     def stranded(self, worker: str, actor: str, desk: str | None) -> None:
-        """An actor cannot reach the desk: what lay there for it is laid on another one, and no network has failed."""
+        """Lay the batches of a desk that an actor cannot reach on another one; no network has failed."""
         if self.desk.renew(desk):
             self._desks += 1
             for laid in self._laid.values():
@@ -97,7 +97,7 @@ class WorkerPool:
             self._serve()
 
     def on_worker_died(self, worker: str) -> None:
-        """Its actor died, and will have a successor; until that is up, others get what it had in hand."""
+        """Give others what a worker's dead actor had in hand; its successor is on the way."""
         self._waiting.pop(worker, None)
         self._laid.pop(worker, None)
         if self.source.has(worker):
@@ -115,7 +115,7 @@ class WorkerPool:
         self._serve()
 
     def on_worker_exit(self, worker: str, *, died: bool) -> None:
-        """It ended, or its actors died so often that Tune gave it up."""
+        """Remove a worker that ended, or whose actors died so often that Tune gave it up."""
         self._hired.discard(worker)
         self._waiting.pop(worker, None)
         self._laid.pop(worker, None)
@@ -124,7 +124,7 @@ class WorkerPool:
 
     @contextlib.contextmanager
     def _kept(self) -> Iterator[None]:
-        """What the study or the store raises ends the search in order, and not in the middle of Tune."""
+        """Note errors of the study or the store, so that they end the search in order, not in the middle of Tune."""
         try:
             yield
         except HwnasError as error:

@@ -64,10 +64,10 @@ def run_on_ray(
     store: ScoreStore | None = None,
     producers: Mapping[str, str] | None = None,
 ) -> Finished:
-    """As `study.run`, on actors; `make` is called once in each of them, and so must be known there.
+    """Run a study as `study.run` does, on actors; `make` is called once in each of them, and so must be known there.
 
     With one worker and a batch of one the study is asked and told as by `study.run`. With more, an architecture is
-    asked before those in hand are told, and tells come as actors end: then the order hangs on time, and nothing else.
+    asked before those in hand are told, and tells come as actors end: then the order depends on time alone.
 
     Raises:
         MissingExtra: Ray is not installed.
@@ -131,10 +131,10 @@ def _searcher(crew: WorkerPool) -> Any:
             crew.on_worker_exit(trial_id, died=error)
 
         def save(self, checkpoint_path: str) -> None:
-            """Nothing: the study is what is kept."""
+            """Do nothing: the study is what is kept."""
 
         def restore(self, checkpoint_path: str) -> None:
-            """Nothing."""
+            """Do nothing."""
 
     return StudySearcher()
 
@@ -160,13 +160,13 @@ def _fit(tuner: Any, source: Dispatcher, watched: Watched) -> None:
 
 
 class _Ended(BaseException):
-    """Passes through Tune, which would first tidy up after any other exception, and wait for what is gone."""
+    """Exception that passes through Tune, which after any other one tidies up first, and waits for what is gone."""
 
 
 def _watch(tune: Any, crew: WorkerPool, watched: Watched) -> Any:
     class Watch(tune.Callback):  # type: ignore[misc]  # Ray has no types
-        """Tells the crew of an actor's death at once, for its successor may have to wait for a place; and ends what
-        cannot go on."""
+        """Callback that reports an actor's death to the crew at once, for its successor may have to wait for a place;
+        and ends a search that cannot go on."""
 
         def on_step_begin(self, iteration: int, trials: Any, **info: Any) -> None:
             watched.look()
@@ -191,7 +191,7 @@ def _pickled(make: Callable[[], Scoring]) -> bytes:
 
 def _actor(tune: Any) -> Any:
     class Actor(tune.Trainable):  # type: ignore[misc]  # Ray has no types
-        """Says that it is up; from then on each step gives back a batch and takes the next one."""
+        """Actor that first reports that it is up; from then on each step gives back a batch and takes the next one."""
 
         def setup(self, config: Any, made: bytes, folder: str, desk: str) -> None:
             self.name, self.desk = uuid.uuid4().hex, desk
@@ -210,16 +210,16 @@ def _actor(tune: Any) -> Any:
             return {"actor": self.name, "given_back": score_all(self.scoring, tasks), "done": not tasks}
 
         def save_checkpoint(self, checkpoint_dir: str) -> None:
-            """Nothing: a batch is scored whole, or again."""
+            """Do nothing: a batch is scored whole, or again."""
 
         def load_checkpoint(self, checkpoint: Any) -> None:
-            """Nothing."""
+            """Do nothing."""
 
     return Actor
 
 
 def _set_up(made: bytes, folder: str) -> tuple[Done | None, Scoring]:
-    """The scoring; if there is none, what is given back in its place, which stops the search."""
+    """Return the scoring; if it fails, a result to give back in its place, which stops the search."""
     from ray import cloudpickle
 
     with contextlib.suppress(OSError):  # on another machine the driver's folder may not be there

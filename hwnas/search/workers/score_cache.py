@@ -1,4 +1,4 @@
-"""Scores that travel: what a worker elsewhere is told of the store, and what it gives back for it."""
+"""Scores that travel: those of the store that a worker elsewhere gets, and those that it gives back for it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ScoreBuffer(ScoreBook):
 
     @property
     def location(self) -> str:
-        """On the way."""
+        """Name of the location in errors; there is no file."""
         return "scores on their way to the store"
 
     def get(self, architecture: Architecture, metric: str, producer: str) -> Score | None:
