@@ -1,4 +1,4 @@
-"""Weights of single networks that were trained, kept for whoever exports them."""
+"""Weights of single trained networks, kept for export."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def save_weights(module: nn.Module, path: Path) -> None:
     """Write a module's state, statistics included; the file is whole at every moment.
 
     Raises:
-        RunError: it cannot be written, or its statistics are those of no network.
+        RunError: it cannot be written, or its statistics are impossible.
     """
     state = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
     if (bad := bad_statistics(state)) is not None:
@@ -85,7 +85,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def _metadata(content: bytes) -> Mapping[str, str]:
-    """What stands beside the tensors of a file that safetensors could read: it begins with its head's length."""
+    """Return the metadata of a file that safetensors could read: it begins with the length of its header."""
     head = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     return dict(head.get("__metadata__") or {})
 

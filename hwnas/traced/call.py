@@ -1,4 +1,4 @@
-"""A function of a space, called: its network as operators by slot, whichever way it gives it."""
+"""Call of the function of a space: its network as operators by slot, whichever form it returns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole network that a function returns: made, given its sizes, looked at on `meta`."""
+"""The whole network that a function returns: made, given its sizes, moved to `meta`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def stated_shape(space: FunctionSpace, built: Any) -> Shape | None:
     """The shape of one image of the network that a function returned; None if it returned no module.
 
     Raises:
-        SpaceError: no shape is stated, or one that cannot be.
+        SpaceError: no shape is stated, or an impossible one.
     """
     shape, module = built if isinstance(built, tuple) and len(built) == 2 else (None, built)
     if not isinstance(module, nn.Module):
@@ -58,16 +58,16 @@ def stated_shape(space: FunctionSpace, built: Any) -> Shape | None:
 
 
 def materialise(root: nn.Module, shape: Shape, space: FunctionSpace) -> None:
-    """Run a network once if some of its layers take their sizes from what they first see.
+    """Run a network once if some of its layers take their sizes from their first input.
 
     Raises:
         SpaceError: it does not run.
     """
-    held = [*root.parameters(), *root.buffers()]
-    if not any(isinstance(value, LAZY) for value in held):
+    tensors = [*root.parameters(), *root.buffers()]
+    if not any(isinstance(value, LAZY) for value in tensors):
         return
     modes = {module: module.training for module in root.modules()}
-    structure_only = any(value.device.type == "meta" for value in held)
+    structure_only = any(value.device.type == "meta" for value in tensors)
     try:
         with torch.no_grad(), on_meta(root) if structure_only else nullcontext():
             root.eval()(torch.zeros(2, *shape, device="meta" if structure_only else None))
@@ -79,32 +79,32 @@ def materialise(root: nn.Module, shape: Shape, space: FunctionSpace) -> None:
 
 @contextmanager
 def on_meta(root: nn.Module) -> Iterator[None]:
-    """While it lasts, all tensors of a network are on `meta`; what stood there before is put back."""
+    """Put all tensors of a network on `meta` for the duration of the context; then put the earlier ones back."""
     modes = {module: module.training for module in root.modules()}
     before = _to_meta(root)
     try:
         yield
     finally:
-        for held, name, value in before:
-            held[name] = value
+        for store, name, value in before:
+            store[name] = value
         for module, mode in modes.items():
             module.training = mode
 
 
 def _to_meta(root: nn.Module) -> list[tuple[dict[str, Any], str, Tensor]]:
-    """Put all tensors on `meta`, ties kept, and return what was where."""
+    """Put all tensors on `meta`, ties kept, and return the earlier ones with their stores and names."""
     twins: dict[int, Tensor] = {}
     before = []
     for module in root.modules():
         stores: list[dict[str, Any]] = [module._parameters, module._buffers, vars(module)]
-        for held in stores:
-            for name, value in list(held.items()):
+        for store in stores:
+            for name, value in list(store.items()):
                 if isinstance(value, Tensor) and not _is_there(value):
-                    before.append((held, name, value))
+                    before.append((store, name, value))
                     twin = twins.setdefault(id(value), value.detach().to("meta"))
                     if isinstance(value, nn.Parameter) and not isinstance(twin, nn.Parameter):
                         twin = twins[id(value)] = nn.Parameter(twin, requires_grad=value.requires_grad)
-                    held[name] = twin
+                    store[name] = twin
     return before
 
 

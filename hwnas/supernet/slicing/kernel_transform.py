@@ -35,7 +35,7 @@ def center_crop(largest: Tensor, size: Size) -> Tensor:
 
 
 def is_kernel(module: nn.Module, parameter: str) -> bool:
-    """Whether a module's own parameter is the kernel of a convolution, so that its last axes are places."""
+    """Return whether a module's own parameter is the kernel of a convolution, whose last axes are spatial."""
     return isinstance(module, nn.modules.conv._ConvNd) and parameter == "weight"
 
 
@@ -64,7 +64,7 @@ def transform_matrices(key: str, sizes: tuple[Size, ...]) -> Iterator[tuple[str,
 
 
 def steps_to(key: str, sizes: tuple[Size, ...], size: Size) -> tuple[tuple[str, Size], ...]:
-    """By which matrices, and over which spatial sizes, the largest kernel becomes one of `size`."""
+    """Return the matrices, and the spatial sizes, by which the largest kernel becomes one of `size`."""
     return tuple((_name(key, a, b), b) for a, b in pairwise(sizes) if math.prod(b) >= math.prod(size[2:]))
 
 

@@ -1,4 +1,4 @@
-"""How a supernet is trained, as values: what is the same in an uninterrupted and a resumed training."""
+"""How a supernet is trained, as values that are the same in an uninterrupted and a resumed training."""
 
 from __future__ import annotations
 
@@ -101,5 +101,5 @@ def make_optimizer(
 
 
 def epoch_seed(seed: int, epoch: int) -> int:
-    """The seed of everything that is drawn in an epoch."""
+    """Return the seed of all random draws in an epoch."""
     return seed * 1_000_003 + epoch

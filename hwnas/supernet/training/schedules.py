@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from hwnas.supernet.training.recipe import Recipe
 
 Schedule = Callable[[float, Recipe], float]
-"""The share of the peak rate at a point after the warm-up, from 0 to 1."""
+"""Share of the peak rate at a point after the warm-up, from 0 to 1."""
 
 
 def _cosine(done: float, recipe: Recipe) -> float:
