@@ -82,7 +82,7 @@ class Architecture:
         return hashlib.sha256(json.dumps([self.space, self.picks]).encode()).hexdigest()[:12]
 
     def as_dict(self) -> dict[str, Any]:
-        """A JSON-ready form that `Architecture.from_dict` reads back."""
+        """Return a JSON-ready form that `Architecture.from_dict` reads back."""
         return {"space": self.space, "picks": dict(self.picks)}
 
     @classmethod

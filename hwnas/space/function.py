@@ -78,15 +78,15 @@ class FunctionSpace:
         return Architecture(self.name, tuple(sorted(picks.items())))
 
     def largest(self) -> Architecture:
-        """The last option at every choice."""
+        """Return the architecture with the last option at every choice."""
         return self.sample(lambda choice: choice.options[-1])
 
     def smallest(self) -> Architecture:
-        """The first option at every choice."""
+        """Return the architecture with the first option at every choice."""
         return self.sample(lambda choice: choice.options[0])
 
     def random(self, rng: random.Random) -> Architecture:
-        """An architecture drawn uniformly if the space is countable, else uniformly at each decision."""
+        """Return an architecture drawn uniformly if the space is countable, else uniformly at each decision."""
         if self._all is not None:
             return rng.choice(self._all)
         return self.sample(lambda choice: rng.choice(choice.options))

@@ -38,7 +38,7 @@ class Place:
     made: dict[tuple[Value | tuple[Value, ...], ...], Layer] = field(default_factory=dict, compare=False)
 
     def layer(self, label: Value, once: tuple[Value, ...], own: tuple[Value, ...]) -> Layer:
-        """The layer that these answers make; equal answers get the same object."""
+        """Return the layer that these answers make; equal answers get the same object."""
         made = self.made.get((label, once, own))
         if made is None:
             knobs = dict(zip(self.once, once, strict=True))
@@ -69,7 +69,7 @@ class Questions:
 
     @classmethod
     def of(cls, resolution: Knob, stages: Sequence[Stage], classes: int, choices: Mapping[str, Choice]) -> Questions:
-        """The walk of a space whose open choices, by name, are `choices`."""
+        """Return the walk of a space whose open choices, by name, are `choices`."""
 
         def question(name: str, knob: Knob, key: str = "") -> Question:
             choice = choices.get(name) if knob.shared is None else None

@@ -29,7 +29,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 def read_space(path: Path) -> Space:
-    """The space in a YAML file.
+    """Return the space in a YAML file.
 
     Raises:
         SpaceError: with the file, the stage and the knob in question.
@@ -39,7 +39,7 @@ def read_space(path: Path) -> Space:
 
 
 def parse_space(raw: Mapping[str, Any], *, where: str, base: Path | None = None) -> Space:
-    """The space that a mapping describes; `where` stands in its errors, paths begin at `base` or here."""
+    """Return the space that a mapping describes; `where` stands in its errors, paths begin at `base` or here."""
     known_keys(raw, _SPACE_KEYS, where)
     for key in ("name", "input", "classes", "stages"):
         if key not in raw:
@@ -160,7 +160,7 @@ class _Reader:
         return tuple(blocks.get(str(label), Block(str(label), str(label))) for label in labels)
 
     def knob(self, raw: Any, where: str, name: str, *, least: int | None = None, sharable: bool = True) -> Knob:
-        """A knob's options; with `least`, whole numbers from there on."""
+        """Return a knob's options; with `least`, whole numbers from there on."""
         if isinstance(raw, str) and raw.startswith("$"):
             if not sharable or raw[1:] not in self.shared:
                 raise _error(

@@ -80,15 +80,15 @@ class Space:
         return Architecture(self.name, tuple(sorted(self.settle(picks).items())))
 
     def largest(self) -> Architecture:
-        """The last option at every choice; options are written from small to large."""
+        """Return the architecture with the last option at every choice; options are written from small to large."""
         return self.sample(lambda choice: choice.options[-1])
 
     def smallest(self) -> Architecture:
-        """The first option at every choice."""
+        """Return the architecture with the first option at every choice."""
         return self.sample(lambda choice: choice.options[0])
 
     def random(self, rng: random.Random) -> Architecture:
-        """An architecture drawn uniformly from all of the space."""
+        """Return an architecture drawn uniformly from all of the space."""
         together: Picks = {} if self.joint is None else self.distinct[int(self.joint.draw(rng))]
         return self.sample(lambda choice: together[choice.name] if choice.name in together else choice.draw(rng))
 
@@ -133,7 +133,7 @@ class Space:
     # --- what shared choices decide together ---
 
     def settle(self, picks: Picks) -> Picks:
-        """The picks, shared ones as they are in the architecture that stands for the same network."""
+        """Return the picks, shared ones as they are in the architecture that stands for the same network."""
         if self.canonical is None:
             return picks
         decided = {name: picks.get(name, options[0]) for name, options in self.shared.items()}

@@ -21,7 +21,7 @@ def layers_of(space: Space, stage: Stage, block: Block) -> Iterator[dict[str, Va
 
 
 def _entering(space: Space, stage: Stage) -> list[Knob]:
-    """The widths that can reach the first layer of a stage."""
+    """Return the widths that can reach the first layer of a stage."""
     widths = [Knob((space.channels,))]
     for before in space.stages[: space.stages.index(stage)]:
         width = before.width or Knob((space.classes,))

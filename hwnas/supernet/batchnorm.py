@@ -76,7 +76,7 @@ def extract_recalibrated(supernet: Supernet, network: Network, images: Iterable[
 
 
 def accuracy(module: nn.Module, network: Network, split: Split, *, batch_size: int = 256) -> float:
-    """Share of a split's images that a module in eval mode classifies correctly, 0 to 1."""
+    """Return the share of a split's images that a module in eval mode classifies correctly, 0 to 1."""
     device = next(module.parameters()).device
     hits = 0
     with torch.no_grad():

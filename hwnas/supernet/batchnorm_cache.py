@@ -81,7 +81,7 @@ def _kinds(statistics: dict[str, Tensor]) -> dict[str, object]:
 
 
 def _statistics(module: nn.Module) -> dict[str, Tensor]:
-    """The buffers of normalisation layers, by the module's own names."""
+    """Return the buffers of normalisation layers, by the module's own names."""
     return {
         f"{prefix}.{name}" if prefix else name: value
         for prefix, child in module.named_modules()

@@ -42,7 +42,7 @@ def write_torch(path: Path, content: object) -> None:
 
 
 def read_torch(path: Path) -> Any:
-    """The content of a file of tensors and plain values, on the CPU; nothing is unpickled beyond these.
+    """Return the content of a file of tensors and plain values, on the CPU; nothing is unpickled beyond these.
 
     Files of earlier versions have no SHA-256; of these the checksums of the archive are verified.
 

@@ -76,7 +76,7 @@ class Supernet(nn.Module):
         return x
 
     def extract(self, network: Network) -> nn.Sequential:
-        """A stand-alone module of the network holding copies of its slices, on their device; statistics are initial."""
+        """Return a stand-alone module of the network with copies of its slices on their device, statistics initial."""
         with torch.random.fork_rng(devices=[]):
             module = build(network)
         state = module.state_dict()
@@ -87,7 +87,7 @@ class Supernet(nn.Module):
         return module.to(next(self.parameters()).device)
 
     def names_of(self, network: Network) -> frozenset[str]:
-        """The parameters that a network uses, whole or in part."""
+        """Return the parameters that a network uses, whole or in part."""
         links = zip(network.slots, network.operators, strict=True)
         return frozenset(name for slot, operator in links for name in self._template(slot, operator).names)
 
@@ -185,7 +185,7 @@ def _check_fits(key: str, size: Size, weights: Mapping[str, Tensor | None], oper
 
 
 def resized(images: Tensor, network: Network) -> Tensor:
-    """The images at the network's input resolution."""
+    """Return the images at the network's input resolution."""
     size = network.input_shape[1:]
     if tuple(images.shape[-len(size) :]) == size:
         return images
@@ -193,12 +193,12 @@ def resized(images: Tensor, network: Network) -> Tensor:
 
 
 def key_of(scope: str, parameter: str) -> str:
-    """The name of a shared parameter."""
+    """Return the name of a shared parameter."""
     return f"{scope}/{parameter.replace('.', '/')}"
 
 
 def _by_scope(space: AnySpace) -> dict[str, list[Operator]]:
-    """The operators of a space whose parameters of one name are slices of one tensor.
+    """Return the operators of a space whose parameters of one name are slices of one tensor.
 
     Equal ones stand there several times if they come from several slots: their parameters may be named by the slot.
     """
@@ -213,7 +213,7 @@ def _by_scope(space: AnySpace) -> dict[str, list[Operator]]:
 
 
 def _largest(scope: str, operators: Iterable[Operator]) -> Iterator[tuple[str, Tensor]]:
-    """Each parameter's largest tensor over the operators of one scope, initialised as an operator initialises it.
+    """Yield each parameter's largest tensor over the operators of one scope, initialised as an operator initialises it.
 
     Where no operator holds the whole tensor (one is longer along one axis, another along another), it is filled from
     the smaller operators to the larger ones, so that every slice in use is initialised.
@@ -246,7 +246,7 @@ def _sizes(scope: str, operator: Operator) -> dict[str, Size]:
 
 
 def _elastic_kernels(scope: str, operators: Iterable[Operator]) -> dict[str, tuple[Size, ...]]:
-    """The spatial sizes, largest first, of the scope's convolution kernels that occur in several sizes."""
+    """Return the spatial sizes, largest first, of the scope's convolution kernels that occur in several sizes."""
     sizes_by_key: dict[str, list[Size]] = {}
     for operator in operators:
         with torch.device("meta"):

@@ -48,7 +48,7 @@ def save_weights(module: nn.Module, path: Path) -> None:
 
 
 def load_module(path: Path, network: Network) -> nn.Module:
-    """The network with the weights of a file that `keep_weights` wrote, in eval mode.
+    """Return the network with the weights of a file that `save_weights` wrote, in eval mode.
 
     Raises:
         RunError: the file is damaged or of another network.
@@ -64,7 +64,7 @@ def load_module(path: Path, network: Network) -> nn.Module:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The state in a file that `keep_weights` wrote; files of earlier versions have no checksum.
+    """Return the state in a file that `save_weights` wrote; files of earlier versions have no checksum.
 
     Raises:
         RunError: it is damaged.
@@ -91,7 +91,7 @@ def _metadata(content: bytes) -> Mapping[str, str]:
 
 
 def _digest(state: Mapping[str, Tensor]) -> str:
-    """The SHA-256 over names, kinds and values."""
+    """Return the SHA-256 over names, kinds and values."""
     digest = hashlib.sha256()
     for name, value in sorted(state.items()):
         digest.update(f"{name} {value.dtype} {list(value.shape)}\n".encode())

@@ -100,7 +100,7 @@ class Columns:
 
 
 def open_columns(path: Path) -> Columns:
-    """The columns of a file, by its ending.
+    """Return the columns of a file, by its ending.
 
     Raises:
         DataError: it is missing, damaged, or of no known format.

@@ -60,7 +60,7 @@ class TableMetric:
 
     @property
     def told(self) -> str:
-        """How the rows became numbers of networks, in words."""
+        """Text on how the rows became numbers of networks."""
         text = f"{self.wanted.path.name}: `{self.wanted.column}` of {counted(self.rows, 'row')}"
         if len(self.values) == self.rows:
             return text
@@ -69,7 +69,7 @@ class TableMetric:
 
 
 def read_metric(wanted: Wanted, names: Names) -> TableMetric:
-    """The numbers of a column, by architecture.
+    """Return the numbers of a column, by architecture.
 
     Raises:
         DataError: the file, the column, a row or the scale is at fault.

@@ -216,8 +216,8 @@ def pickles(case: Case) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], input=pickle.dumps(operator.module), capture_output=True, check=False
     )
-    last_line = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no reason given"]
-    _hold(done.returncode == 0, operator, f"another process cannot make it: {last_line[0]}")
+    stderr_tail = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no reason given"]
+    _hold(done.returncode == 0, operator, f"another process cannot make it: {stderr_tail[0]}")
     _hold(
         int(done.stdout) == sum(p.numel() for p in operator.module().parameters()), operator, "it is another one there"
     )
@@ -239,7 +239,7 @@ CHECKS: Mapping[str, Check] = {  # what is claimed -> what looks
 
 
 def seeded(operator: Operator) -> nn.Module:
-    """A new module with the weights of one seed."""
+    """Return a new module with the weights of one seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         module = operator.module()
@@ -248,7 +248,7 @@ def seeded(operator: Operator) -> nn.Module:
 
 
 def trained(operator: Operator) -> nn.Module:
-    """A module that looks trained: no weight is at its start, and normalisation has statistics that matter."""
+    """Return a module that looks trained: no weight is at its start, and normalisation has statistics that matter."""
     module = seeded(operator)
     shake(module)
     with torch.no_grad():
@@ -271,7 +271,7 @@ def shake(module: nn.Module) -> None:
 
 
 def _as_wide_as_its_output(operator: Operator) -> Mapping[str, Tensor]:
-    """The weights of an operator whose input is as wide as its output; none where it refuses to be so."""
+    """Return the weights of an operator whose input is as wide as its output; none where it refuses to be so."""
     try:
         return dataclasses.replace(operator, in_channels=operator.out_channels).module().state_dict()
     except Exception:  # a user's operator may raise anything

@@ -27,7 +27,7 @@ LONGEST = 40
 
 
 def chain_of(space: FunctionSpace, architecture: Architecture, shape: Shape, built: Any) -> dict[str, Traced]:
-    """The operators of the network that a function returned, by slot: cut between its top-level children, or whole.
+    """Return the operators, by slot, of the network that a function returned: cut between top-level children, or whole.
 
     Raises:
         SpaceError: the network does not run, returns no tensor, or holds a layer that cannot share weights.
@@ -112,7 +112,7 @@ def _spans(root: nn.Module, traced_pass: Pass) -> Iterator[tuple[int, int]]:
 
 
 def _children(traced_pass: Pass, start: int, stop: int) -> list[str]:
-    """Names of the children that a segment calls, each once."""
+    """Return the names of the children that a segment calls, each once."""
     nodes = traced_pass.body[start:stop]
     return list(dict.fromkeys(str(node.target) for node in nodes if node.op == "call_module"))
 
@@ -156,7 +156,7 @@ def _refuse_recurrent(root: nn.Module, space: FunctionSpace) -> None:
 
 
 def _channels(shape: Shape) -> int:
-    """Channels of a map (channels, height, width), width of tokens (tokens, width), or length of a vector."""
+    """Return channels of a map (channels, height, width), width of tokens (tokens, width), or length of a vector."""
     return shape[-1] if len(shape) == 2 else shape[0]
 
 
@@ -172,7 +172,7 @@ def _runs(words: Iterable[str]) -> list[tuple[str, int]]:
 
 
 def _short(text: str) -> str:
-    """The text, or its beginning and a hash of all of it."""
+    """Return the text, or its beginning and a hash of all of it."""
     if len(text) <= LONGEST:
         return text
     return f"{text[: LONGEST - 9]}~{hashlib.sha256(text.encode()).hexdigest()[:8]}"

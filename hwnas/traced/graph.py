@@ -63,7 +63,7 @@ def has_hooks(module: nn.Module) -> bool:
 
 
 def graph_of(root: nn.Module, *, training: bool) -> fx.Graph:
-    """The graph of `forward` over the children, in one mode.
+    """Return the graph of `forward` over the children, in one mode.
 
     Raises:
         Untraceable: `forward` cannot be traced, or calling the module does more than its `forward`.
@@ -133,7 +133,7 @@ def run_whole(root: nn.Module, shape: Shape, *, training: bool) -> Any:
 
 
 def cuts(root: nn.Module, found: Pass) -> list[int]:
-    """Positions in the body, in order: a segment ends before each.
+    """Return the positions of the cuts in the body, in order: a segment ends before each.
 
     A cut lies between two children, as late as possible, where one tensor is all that is still needed of what was
     computed, and where no parameter or buffer is used on both sides.
@@ -149,7 +149,7 @@ def cuts(root: nn.Module, found: Pass) -> list[int]:
 
 
 def crossing(found: Pass, place: int) -> list[fx.Node]:
-    """The nodes before a position in the body that are used at or after it."""
+    """Return the nodes before a position in the body that are used at or after it."""
     nodes = list(found.graph.nodes)
     position = {node: number for number, node in enumerate(nodes)}
     first = position[found.body[place]] if place < len(found.body) else len(nodes) - 1
@@ -166,7 +166,7 @@ def _narrow(traced_pass: Pass) -> Iterator[int]:
 
 
 def _held_together(root: nn.Module, body: Iterable[fx.Node]) -> Iterator[int]:
-    """Positions between the first and the last use of one and the same parameter or buffer."""
+    """Yield the positions between the first and the last use of one and the same parameter or buffer."""
     uses: dict[int, tuple[int, int]] = {}
     for position, node in enumerate(body):
         for tensor in state_of(root, node):
@@ -177,7 +177,7 @@ def _held_together(root: nn.Module, body: Iterable[fx.Node]) -> Iterator[int]:
 
 
 def state_of(root: nn.Module, node: fx.Node) -> list[Tensor]:
-    """The parameters and buffers that a node uses."""
+    """Return the parameters and buffers that a node uses."""
     if node.op == "call_module":
         module = root.get_submodule(str(node.target))
         return [*module.parameters(), *module.buffers()]
@@ -188,7 +188,7 @@ def state_of(root: nn.Module, node: fx.Node) -> list[Tensor]:
 
 
 def attribute(root: nn.Module, target: str) -> Any:
-    """The attribute of a module that a dotted name leads to."""
+    """Return the attribute of a module that a dotted name leads to."""
     value: Any = root
     for name in target.split("."):
         value = getattr(value, name)

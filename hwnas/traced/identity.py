@@ -26,18 +26,18 @@ SHIPPED = tuple(Path(folder).resolve() for folder in (sysconfig.get_path("stdlib
 
 
 def structures(root: nn.Module, graphs: Iterable[fx.Graph]) -> dict[str, str]:
-    """Digests of the children that the graphs call, by name."""
+    """Return the digests of the children that the graphs call, by name."""
     names = {str(node.target): None for graph in graphs for node in graph.nodes if node.op == "call_module"}
     return {name: digest_of_module(root.get_submodule(name)) for name in names}
 
 
 def digest_of_module(module: nn.Module) -> str:
-    """Twelve hexadecimal digits of what a module computes, whatever its weights hold and wherever its file lies."""
+    """Return twelve hexadecimal digits of what a module computes, whatever its weights and the path of its file."""
     return _hashed(_module(module, {}))
 
 
 def digest(root: nn.Module, graphs: Mapping[bool, fx.Graph], told: Mapping[str, str]) -> str:
-    """Twelve hexadecimal digits of what graphs over the children of `root` compute, by `training`.
+    """Return twelve hexadecimal digits of what graphs over the children of `root` compute, by `training`.
 
     Names of children do not count: the first and the fifth block of a network are the same operator, if only their
     weights tell them apart.
@@ -92,7 +92,7 @@ def _module(module: nn.Module, tensors: dict[int, int], name: str = "") -> Itera
 
 
 def _tensor(tensor: Any, tensors: dict[int, int]) -> str:
-    """Shape and type; of a buffer or constant its content as well, because no one else holds it."""
+    """Return shape and type of a tensor; of a buffer or constant its content as well, because no one else holds it."""
     if not isinstance(tensor, Tensor):
         return simple(tensor)
     first = tensors.setdefault(id(tensor), len(tensors))
@@ -108,7 +108,7 @@ def _content(tensor: Tensor) -> str:
 
 
 def simple(value: Any, depth: int = DEEP) -> str:
-    """A setting as text that is the same in every process: no addresses, no order of sets."""
+    """Return a setting as text that is the same in every process: no addresses, no order of sets."""
     if isinstance(value, _Spelled) or value is None or isinstance(value, bool | int | float | complex | str | bytes):
         return str(value) if isinstance(value, _Spelled) else repr(value)
     if depth == 0:

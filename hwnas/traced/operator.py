@@ -53,7 +53,7 @@ class Traced(Operator):
         return {name: getattr(self, name) for name in names}
 
     def scope(self, slot: str) -> str:
-        """Parameters are shared by their names in the whole network, so that it may be cut in several ways."""
+        """Return a scope for all slots: parameters are shared by names in the whole network, however it is cut."""
         return self.kind
 
     def module(self) -> nn.Module:

@@ -18,7 +18,7 @@ LAZY = UninitializedParameter, UninitializedBuffer
 
 
 def new_root(space: FunctionSpace, architecture: Architecture, shape: Shape) -> nn.Module:
-    """The module that the function returns for an architecture, with weights; on `meta` where that is the default."""
+    """Return the module of an architecture from the function, with weights; on `meta` where that is the default."""
     if torch.get_default_device().type != "meta":
         root = module_in(space.blueprint(architecture, weights=True))
         materialise(root, shape, space)
@@ -30,13 +30,13 @@ def new_root(space: FunctionSpace, architecture: Architecture, shape: Shape) -> 
 
 
 def module_in(built: Any) -> nn.Module:
-    """The module in what a function returned."""
+    """Return the module in what a function returned."""
     root: nn.Module = built[1] if isinstance(built, tuple) else built
     return root
 
 
 def stated_shape(space: FunctionSpace, built: Any) -> Shape | None:
-    """The shape of one image of the network that a function returned; None if it returned no module.
+    """Return the shape of one image of the network that a function returned; None if it returned no module.
 
     Raises:
         SpaceError: no shape is stated, or an impossible one.
@@ -113,7 +113,7 @@ def _is_there(value: Tensor) -> bool:
 
 
 def does_not_run(space: FunctionSpace, shape: Shape, error: Exception) -> SpaceError:
-    """The error of a network that fails on images of the stated shape."""
+    """Return the error of a network that fails on images of the stated shape."""
     return SpaceError(
         f"the network fails at input {'x'.join(map(str, shape))} ({raised(error)})",
         where=f"space `{space.name}`",

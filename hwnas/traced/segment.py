@@ -34,7 +34,7 @@ class Segment(nn.Module):
 
 
 def part_of(graph: fx.Graph, start: int, stop: int) -> fx.Graph:
-    """The nodes of a graph's body from `start` to before `stop`, as a graph with one input and one output."""
+    """Return the nodes of a graph's body from `start` to before `stop`, as a graph with one input and one output."""
     body = [node for node in graph.nodes if node.op not in ("placeholder", "output")]
     (placeholder,) = [node for node in graph.nodes if node.op == "placeholder"]
     inside = set(body[start:stop])

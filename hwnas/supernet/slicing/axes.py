@@ -53,7 +53,7 @@ Labels = tuple[Label, ...]
 
 
 def inert(shape: Sequence[int]) -> Labels:
-    """The labels of a tensor whose order stays on all axes."""
+    """Return the labels of a tensor whose order stays on all axes."""
     return tuple(_tidy([(None, int(size))]) for size in shape)
 
 
@@ -63,7 +63,7 @@ def fix(label: Label, why: str) -> None:
 
 
 def size_of(label: Label) -> int:
-    """The length of an axis."""
+    """Return the length of an axis."""
     return prod(size for _, size in label)
 
 
@@ -85,7 +85,7 @@ def unite(one: Label, other: Label) -> None:
 
 
 def regrouped(labels: Iterable[Label], shape: Sequence[int]) -> Labels | None:
-    """The labels of the same things under another shape; None if its axes cut across runs."""
+    """Return the labels of the same things under another shape; None if its axes cut across runs."""
     left = [factor for label in labels for factor in _expanded(label)]
     result: list[Label] = []
     for size in shape:

@@ -1,4 +1,4 @@
-"""Which axes of shared weights move together: read off the operators by running them on `meta`."""
+"""Axes of shared weights that move together: read off the operators by running them on `meta`."""
 
 from __future__ import annotations
 

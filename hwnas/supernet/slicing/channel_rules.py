@@ -14,7 +14,7 @@ from hwnas.supernet.slicing.axes import Axis, Label, Labels, fix, inert, regroup
 
 
 class Following(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """While it is on, every tensor's axes are labelled from those of the tensors that it is computed from."""
+    """Mode in which every tensor's axes are labelled from those of the tensors that it is computed from."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -79,7 +79,7 @@ def _pointwise(following: Following, args: list[Any], out: Tensor) -> Labels:
 
 
 def _broadcast(*several: Labels) -> Labels:
-    """Axes are matched from the last one; those of length 1 are repeated."""
+    """Return the labels of a broadcast: axes are matched from the last one; those of length 1 are repeated."""
     axes = max(map(len, several), default=0)
     merged: list[Label] = [()] * axes
     for labels in several:
@@ -114,7 +114,7 @@ def _convolution(following: Following, args: list[Any], out: Tensor) -> Labels |
 
 
 def _channel_norm(following: Following, args: list[Any], out: Tensor) -> Labels:
-    """Running statistics are ignored: no two networks share them."""
+    """Return the labels of a norm over channels; running statistics are ignored: no two networks share them."""
     labels = following.labels(args[0])
     for value in args[1:3]:
         if value is not None:
@@ -135,7 +135,7 @@ def _layer_norm(following: Following, args: list[Any], out: Tensor) -> Labels:
 
 
 def _product(following: Following, args: list[Any], out: Tensor) -> Labels:
-    """Matrix product; a batch axis, if there is one, is the first of both."""
+    """Return the labels of a matrix product; a batch axis, if there is one, is the first of both."""
     one, other = (following.labels(arg) for arg in args[:2])
     unite(one[-1], other[-2])
     return *_broadcast(one[:-2], other[:-2]), one[-2], other[-1]
@@ -169,7 +169,7 @@ def _transposed(following: Following, args: list[Any], out: Tensor) -> Labels:
 
 
 def _expanded(following: Following, args: list[Any], out: Tensor) -> Labels:
-    """Repeated members are all equal, so they fit any order."""
+    """Return the labels of an expanded tensor: repeated members are all equal, so they fit any order."""
     labels = _broadcast(following.labels(args[0]), ((),) * out.ndim)
     anyhow = [((Axis(), size),) if size > 1 else () for size in out.shape]
     return tuple(label or free for label, free in zip(labels, anyhow, strict=True))
@@ -180,7 +180,7 @@ def _same(following: Following, args: list[Any], out: Tensor) -> Labels:
 
 
 def _reduced(following: Following, args: list[Any], out: Tensor) -> Labels:
-    """A sum, mean or extreme does not depend on the order of what it is over."""
+    """Return the labels of a sum, mean or extreme, which does not depend on the order of its members."""
     labels = following.labels(args[0])
     dims = args[1] if len(args) > 1 and args[1] not in (None, []) else range(len(labels))
     over = {axis % len(labels) for axis in ([dims] if isinstance(dims, int) else dims)}
@@ -200,21 +200,21 @@ def _padded(following: Following, args: list[Any], out: Tensor) -> Labels:
 
 
 def _cut(following: Following, args: list[Any], out: Tensor) -> Labels | None:
-    """A slice; one of full length changes nothing."""
+    """Return the labels of a slice; one of full length changes nothing."""
     if len(args) > 4 and args[4] != 1:
         return None
     return _fixed_where_it_changes(following.labels(args[0]), out, "a part of it is taken")
 
 
 def _selected(following: Following, args: list[Any], out: Tensor) -> Labels:
-    """One member of an axis."""
+    """Return the labels of one member of an axis."""
     labels = list(following.labels(args[0]))
     fix(labels.pop(args[1]), "one member of it is taken")
     return tuple(labels)
 
 
 def _indexed(following: Following, args: list[Any], out: Tensor) -> Labels | None:
-    """Members of one axis, by a tensor of their numbers."""
+    """Return the labels of members of one axis, by a tensor of their numbers."""
     labels = following.labels(args[0])
     by = [(axis, index) for axis, index in enumerate(args[1]) if index is not None]
     if len(by) != 1:

@@ -32,7 +32,7 @@ def fair(space: AnySpace, recipe: Recipe) -> Strategy:
 
 
 def fair_step(space: AnySpace, rng: random.Random) -> list[Architecture]:
-    """The fewest architectures, drawn at random, in which the options of each choice occur equally often."""
+    """Return the fewest architectures, drawn at random, in which the options of each choice occur equally often."""
     decks: dict[str, list[Value]] = {}
     sizes: dict[str, int] = {}
 

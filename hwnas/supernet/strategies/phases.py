@@ -88,7 +88,7 @@ def kind_of(space: AnySpace, choice: Choice) -> Kind:
 
 @lru_cache(maxsize=4096)
 def _widths(operator: Operator) -> dict[str, tuple[int, ...]]:
-    """The leading axes of an operator's parameters, those that list channels."""
+    """Return the leading axes of an operator's parameters, those that list channels."""
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
         return {name: tuple(value.shape[:2]) for name, value in operator.module().named_parameters()}
 

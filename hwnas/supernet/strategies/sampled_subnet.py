@@ -35,5 +35,5 @@ Strategy = Callable[[Step, random.Random], Sequence[SampledSubnet]]
 
 
 def inplace_distillation(architectures: Iterable[Architecture]) -> list[SampledSubnet]:
-    """The first network learns from the labels, the others from it."""
+    """Return lessons in which the first network learns from the labels, the others from it."""
     return [SampledSubnet(architecture, 0 if index else None) for index, architecture in enumerate(architectures)]

@@ -56,12 +56,12 @@ def _write(path: Path, epoch: int, content: dict[str, Any]) -> Path:
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """The checkpoints at the ends of epochs, oldest first."""
+    """Return the checkpoints at the ends of epochs, oldest first."""
     return sorted(folder.glob("checkpoint-*.pt"))
 
 
 def load(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint, on the CPU.
+    """Return the content of a checkpoint, on the CPU.
 
     Raises:
         RunError: the file is damaged (its checksum is verified), or of another format.

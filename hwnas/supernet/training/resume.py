@@ -41,7 +41,7 @@ class Epoch:
 
 
 def identity_of(space: AnySpace, dataset: Dataset, recipe: Recipe, seed: int) -> Identity:
-    """The identity that is kept in every checkpoint."""
+    """Return the identity that is kept in every checkpoint."""
     return {"space": space.name, "dataset": dataset.name, "seed": seed, "recipe": identity_dict(recipe)}
 
 

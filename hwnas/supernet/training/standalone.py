@@ -81,7 +81,7 @@ def train_standalone(
 def _course(
     module: nn.Module, network: Network, dataset: Dataset, recipe: Recipe, teacher: nn.Module | None
 ) -> TrainTask:
-    """The course of one network, which is the only one in each step."""
+    """Return the course of one network, which is the only one in each step."""
 
     def run(images: Tensor) -> Tensor:
         logits: Tensor = module(resized(images, network))

@@ -26,7 +26,7 @@ class ActiveSubnet:
     run: Callable[[Tensor], Tensor]
     """Images to logits; may raise anything if the network cannot be built."""
     architecture: Architecture | None = None
-    """Which network of a space it is; None for one that is trained alone."""
+    """Architecture in a space; None for a network that is trained alone."""
     teacher: int | None = None
     """Index, earlier in the step, of the network that it learns from; None: from the labels."""
 

@@ -35,7 +35,7 @@ class AtItsResolution(nn.Module):
 
 
 def teacher_of_weights(path: Path, network: Network) -> nn.Module:
-    """A network with the weights and statistics of a `.safetensors` file: the state of its module, as it was saved.
+    """Return a network with the weights and statistics of a `.safetensors` file: the saved state of its module.
 
     Raises:
         ConfigError: it cannot be read, or is of another network.
