@@ -18,9 +18,9 @@ from hwnas.errors import SpaceError
 
 Value = int | float | str | bool
 MOST_OPTIONS = 1000
-"""Of a choice: each option is built once before a run, in about 10 ms, and is a row of each latency table at least."""
+"""Most options of a choice: each is built once before a run, in about 10 ms, and is a row of each latency table."""
 LARGEST = 1_000_000_000
-"""The largest number that stands in a space: no tensor of PyTorch has longer axes in practice."""
+"""The largest number allowed in a space: no tensor of PyTorch has longer axes in practice."""
 
 
 def ascends(options: Sequence[Value]) -> bool:
@@ -43,7 +43,7 @@ class Choice:
     weights: tuple[int, ...] | None = field(default=None, compare=False)
 
     def option(self, value: Value, *, where: str) -> Value:
-        """The option that equals the value; SpaceError if none does."""
+        """Return the option that equals the value; raise SpaceError if none does."""
         try:
             return self._option[value]
         except (KeyError, TypeError):  # a list, from a file
@@ -59,7 +59,7 @@ class Choice:
         return {option: option for option in self.options}
 
     def draw(self, rng: random.Random) -> Value:
-        """An option, each as likely as its weight; exact for weights of any size."""
+        """Draw an option, each with a probability in proportion to its weight; exact for weights of any size."""
         if self.weights is None:
             return rng.choice(self.options)
         drawn = rng.randrange(sum(self.weights))
@@ -82,7 +82,7 @@ class Architecture:
         return hashlib.sha256(json.dumps([self.space, self.picks]).encode()).hexdigest()[:12]
 
     def as_dict(self) -> dict[str, Any]:
-        """A JSON-ready form that `Architecture.from_dict` reads back."""
+        """Return a JSON-ready form that `Architecture.from_dict` reads back."""
         return {"space": self.space, "picks": dict(self.picks)}
 
     @classmethod

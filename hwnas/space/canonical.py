@@ -11,23 +11,23 @@ from hwnas.space.architecture import Value
 
 Picks = Mapping[str, Value]
 Canonical = Callable[[Picks], Picks]
-"""What the shared choices decide -> what they decide in the architecture that stands for the same network."""
+"""Function from picks of the shared choices to those of the architecture that stands for the same network."""
 Shared = Mapping[str, tuple[Value, ...]]
 MOST = 200_000
-"""So many combinations of shared choices are walked to find the unlike ones; a space with more is refused."""
+"""Most combinations of shared choices that are walked to find the unlike ones; a space with more is refused."""
 
 
 def combinations(shared: Shared) -> Iterator[Picks]:
-    """Everything that shared choices can decide together."""
+    """Yield each combination of picks that the shared choices can make."""
     for picked in product(*shared.values()):
         yield dict(zip(shared, picked, strict=True))
 
 
 def settled(canonical: Canonical, picks: Picks, shared: Shared, *, where: str) -> dict[str, Value]:
-    """What `canonical` makes of the picks.
+    """Return the picks that `canonical` maps these picks to.
 
     Raises:
-        SpaceError: it raises, leaves a choice out, adds one, or picks what is no option.
+        SpaceError: `canonical` raises, leaves a choice out, adds one, or picks a value that is not an option.
     """
     try:
         image = dict(canonical(picks))
@@ -45,7 +45,7 @@ def settled(canonical: Canonical, picks: Picks, shared: Shared, *, where: str) -
 
 
 def distinct(canonical: Canonical, shared: Shared, *, where: str) -> tuple[Picks, ...]:
-    """The combinations that stand for a network, each once, in the order in which they are met.
+    """Return the combinations that stand for a network, each once, in the order in which they first occur.
 
     Raises:
         SpaceError: there are too many combinations, or an image of the function has another image.
@@ -57,14 +57,14 @@ def distinct(canonical: Canonical, shared: Shared, *, where: str) -> tuple[Picks
             allowed=f"Up to {MOST:,} are walked to count the unlike ones",
             do="Share fewer choices, or give them fewer options",
         )
-    found: dict[tuple[Value, ...], Picks] = {}
+    images: dict[tuple[Value, ...], Picks] = {}
     for picks in combinations(shared):
         made = settled(canonical, picks, shared, where=where)
-        found.setdefault(tuple(made[name] for name in shared), made)
-    for image in found.values():
+        images.setdefault(tuple(made[name] for name in shared), made)
+    for image in images.values():
         if settled(canonical, image, shared, where=where) != dict(image):
             raise _error("the function maps what it returned to something else", image, where)
-    return tuple(found.values())
+    return tuple(images.values())
 
 
 def _error(met: str, picks: Picks, where: str) -> SpaceError:

@@ -26,7 +26,7 @@ COUNTABLE_MODULES = 1_000
 class FunctionSpace:
     """`build(choose)` decides by calling `choose(name, options)` and returns `(input_shape, {slot: operator})`.
 
-    Which choices are asked may depend on what was chosen before; a name always comes with the same options.
+    Which choices are made may depend on what was chosen before; a name always comes with the same options.
     In place of the operators it may return a `torch.nn.Module`. Up to `COUNTABLE` architectures (of modules
     `COUNTABLE_MODULES`) are counted exactly and drawn uniformly; beyond, each decision is drawn uniformly.
     """
@@ -35,11 +35,11 @@ class FunctionSpace:
     build: Callable[[Choose], Any]
     source: str = ""
     plugins: tuple[SourceFile, ...] = ()
-    """Files of a user's with operators that a latency table's rows name; `build` makes its operators itself."""
+    """User's files with operators that a latency table's rows name; `build` makes its operators itself."""
 
     def walk(self, suggest: Suggest, *, weights: bool = False) -> Any:
-        """What `build` returns when `suggest` decides. A module has its `weights` on demand only: they take memory."""
-        asked: dict[str, tuple[tuple[Value, ...], Value]] = {}
+        """Return the result of `build`, choices made by `suggest`; a module has weights only if `weights` is set."""
+        decided: dict[str, tuple[tuple[Value, ...], Value]] = {}
 
         def choose(name: str, options: Sequence[Value]) -> Value:
             options = tuple(options)
@@ -52,22 +52,22 @@ class FunctionSpace:
                 )
             if len(set(options)) < len(options):
                 raise self._error(f"the choice `{name}` repeats an option", "Options differ from each other")
-            if name in asked:
-                if asked[name][0] != options:
+            if name in decided:
+                if decided[name][0] != options:
                     raise self._error(
                         f"the choice `{name}` is asked with two lists of options",
                         "A name always comes with the same options",
                     )
-                return asked[name][1]
+                return decided[name][1]
             choice = Choice(name, options)
             value = suggest(choice) if len(options) > 1 else options[0]
-            asked[name] = options, choice.option(value, where=f"space `{self.name}`")
-            return asked[name][1]
+            decided[name] = options, choice.option(value, where=f"space `{self.name}`")
+            return decided[name][1]
 
         return self.build(choose) if weights else weightless(lambda: self.build(choose))
 
     def sample(self, suggest: Suggest) -> Architecture:
-        """The architecture that `suggest` decides; it is asked for active choices only."""
+        """Return the architecture that `suggest` decides; it is called for active choices only."""
         picks: dict[str, Value] = {}
 
         def record(choice: Choice) -> Value:
@@ -78,25 +78,25 @@ class FunctionSpace:
         return Architecture(self.name, tuple(sorted(picks.items())))
 
     def largest(self) -> Architecture:
-        """The last option at every choice."""
+        """Return the architecture with the last option at every choice."""
         return self.sample(lambda choice: choice.options[-1])
 
     def smallest(self) -> Architecture:
-        """The first option at every choice."""
+        """Return the architecture with the first option at every choice."""
         return self.sample(lambda choice: choice.options[0])
 
     def random(self, rng: random.Random) -> Architecture:
-        """An architecture drawn uniformly if the space is countable, else uniformly at each decision."""
+        """Return an architecture drawn uniformly if the space is countable, else uniformly at each decision."""
         if self._all is not None:
             return rng.choice(self._all)
         return self.sample(lambda choice: rng.choice(choice.options))
 
     def blueprint(self, architecture: Architecture, *, weights: bool = False) -> Any:
-        """What `build` returns for an architecture; SpaceError when the picks do not fit."""
-        picks, asked = dict(architecture.picks), set()
+        """Return the result of `build` for an architecture; raise SpaceError if the picks do not fit."""
+        picks, active = dict(architecture.picks), set()
 
         def replay(choice: Choice) -> Value:
-            asked.add(choice.name)
+            active.add(choice.name)
             if choice.name not in picks:
                 raise self._error(
                     f"the architecture decides nothing for choice `{choice.name}`",
@@ -105,15 +105,16 @@ class FunctionSpace:
             return picks[choice.name]
 
         built = self.walk(replay, weights=weights)
-        if extra := sorted(set(picks) - asked):
+        if extra := sorted(set(picks) - active):
             raise self._error(
-                f"the architecture picks `{extra[0]}`, which is not active in it", f"Active: {', '.join(sorted(asked))}"
+                f"the architecture picks `{extra[0]}`, which is not active in it",
+                f"Active: {', '.join(sorted(active))}",
             )
         return built
 
     @cached_property
     def count(self) -> int:
-        """How many architectures the function can decide; SpaceError beyond `COUNTABLE`."""
+        """Number of architectures that the function can decide; SpaceError beyond `COUNTABLE`."""
         if self._all is None:
             raise self._error(
                 f"the function decides more than {self._countable:,} architectures",
@@ -123,11 +124,11 @@ class FunctionSpace:
 
     @cached_property
     def choices(self) -> tuple[Choice, ...]:
-        """Every choice that was met in all architectures, or in 2,000 random ones (modules: 300) if not counted."""
-        met: dict[str, Choice] = {}
+        """Every choice that occurs in all architectures, or in 2,000 random ones (modules: 300) if not counted."""
+        by_name: dict[str, Choice] = {}
 
         def note(hand: Suggest) -> Suggest:
-            return lambda choice: hand(met.setdefault(choice.name, choice))
+            return lambda choice: hand(by_name.setdefault(choice.name, choice))
 
         if self._all is not None:
             for architecture in self._all:
@@ -137,11 +138,11 @@ class FunctionSpace:
             rng = random.Random(0)
             for _ in range(300 if self.returns_module else 2000):
                 self.walk(note(lambda choice: rng.choice(choice.options)))
-        return tuple(met.values())
+        return tuple(by_name.values())
 
     @cached_property
     def returns_module(self) -> bool:
-        """Whether it builds modules, rather than operators by slot."""
+        """True if the function builds modules, rather than operators by slot."""
         built = self.walk(lambda choice: choice.options[0])
         return not (isinstance(built, tuple) and len(built) == 2 and isinstance(built[1], Mapping))
 
@@ -151,23 +152,23 @@ class FunctionSpace:
 
     @property
     def counted(self) -> bool:
-        """Whether all its architectures are known."""
+        """True if all architectures of the space are known."""
         return self._all is not None
 
     @cached_property
     def _all(self) -> list[Architecture] | None:
-        found: list[Architecture] = []
+        architectures: list[Architecture] = []
         rng = random.Random(0)
         if self.returns_module and min(_breadth(self, rng) for _ in range(3)) > 100 * self._countable:
             return None  # walking up to the bound would take a while, to no end
         for architecture in self.enumerate():
-            found.append(architecture)
-            if len(found) > self._countable:
+            architectures.append(architecture)
+            if len(architectures) > self._countable:
                 return None
-        return found
+        return architectures
 
     def enumerate(self) -> Iterator[Architecture]:
-        """All architectures, options counted up from the last choice that was asked."""
+        """Yield all architectures, options counted up from the last choice that was made."""
         prefix: list[int] | None = []
         while prefix is not None:
             trail: list[tuple[int, int]] = []
@@ -192,12 +193,12 @@ class FunctionSpace:
 
 
 def _breadth(space: FunctionSpace, rng: random.Random) -> int:
-    """The product of the numbers of options that a random architecture meets: on average, how many there are."""
-    met: list[int] = []
+    """Return the product of the numbers of options on the way to a random architecture: on average, the count."""
+    counts: list[int] = []
 
     def note(choice: Choice) -> Value:
-        met.append(len(choice.options))
+        counts.append(len(choice.options))
         return rng.choice(choice.options)
 
     space.walk(note)
-    return math.prod(met)
+    return math.prod(counts)

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def weightless(build: Callable[[], T]) -> T:
-    """What `build` gives while `torch.empty` gives tensors on `meta`, so that layers get weights without memory.
+    """Return the result of `build`, run with `torch.empty` on `meta`, so that layers get weights without memory.
 
     All else is computed as ever: tables in buffers hold their values, and `torch.linspace(...)` can be read. A `build`
     that needs what is in its weights is called once more and gets them. The CPU's generator starts at seed 0 and is

@@ -1,4 +1,4 @@
-"""What a walk over a space asks, worked out once: who decides each knob of each layer."""
+"""Questions of a walk over a space, worked out once: who decides each knob of each layer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Question:
     choice: Choice | None
     shared: str | None
     value: Value
-    """What it is where no open choice decides it."""
+    """Value of the knob where no open choice decides it."""
 
 
 @dataclass(frozen=True)
@@ -38,22 +38,22 @@ class Place:
     made: dict[tuple[Value | tuple[Value, ...], ...], Layer] = field(default_factory=dict, compare=False)
 
     def layer(self, label: Value, once: tuple[Value, ...], own: tuple[Value, ...]) -> Layer:
-        """The layer that these answers make; equal answers get the same object."""
-        found = self.made.get((label, once, own))
-        if found is None:
+        """Return the layer that these answers make; equal answers get the same object."""
+        made = self.made.get((label, once, own))
+        if made is None:
             knobs = dict(zip(self.once, once, strict=True))
             knobs |= {question.knob: value for question, value in zip(self.questions[label], own, strict=True)}
             if self.stride is not None:
                 knobs["stride"] = self.stride
             if len(self.made) >= KEPT:
                 self.made.clear()
-            found = self.made[label, once, own] = Layer(self.slot, self.kinds[label], knobs)
-        return found
+            made = self.made[label, once, own] = Layer(self.slot, self.kinds[label], knobs)
+        return made
 
 
 @dataclass(frozen=True)
 class StageQuestions:
-    """What is asked once for a stage, then for each of its layers."""
+    """Questions asked once for a stage, then those for each of its layers."""
 
     once: tuple[Question, ...]
     depth: Question
@@ -69,7 +69,7 @@ class Questions:
 
     @classmethod
     def of(cls, resolution: Knob, stages: Sequence[Stage], classes: int, choices: Mapping[str, Choice]) -> Questions:
-        """The walk of a space whose open choices, by name, are `choices`."""
+        """Return the walk of a space whose open choices, by name, are `choices`."""
 
         def question(name: str, knob: Knob, key: str = "") -> Question:
             choice = choices.get(name) if knob.shared is None else None
@@ -92,7 +92,7 @@ class Questions:
                 stride=stage.stride if index == 1 else None,
             )
 
-        def asked(stage: Stage) -> StageQuestions:
+        def stage_questions(stage: Stage) -> StageQuestions:
             once = [question(f"{stage.name}.{name}", stage.knobs[name]) for name in sorted(stage.per_stage)]
             if stage.width is not None:
                 once.append(question(f"{stage.name}.width", stage.width, "out_channels"))
@@ -102,4 +102,4 @@ class Questions:
             places = (place(stage, index, names) for index in range(1, max(map(int, stage.depth.options)) + 1))
             return StageQuestions(tuple(once), question(f"{stage.name}.depth", stage.depth), tuple(places))
 
-        return cls(question("resolution", resolution), tuple(map(asked, stages)))
+        return cls(question("resolution", resolution), tuple(map(stage_questions, stages)))

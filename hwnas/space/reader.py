@@ -24,22 +24,22 @@ _SPACE_KEYS = (
 _INPUT_KEYS = ("channels", "resolution")
 _CHAIN_KEYS = ("name", "op", "depth", "width", "stride", "per")
 MOST_LAYERS = 10_000
-"""Of the largest network: more would be a slip of the pen, and take minutes to refuse."""
+"""Most layers of the largest network: more would be a typing error, and take minutes to refuse."""
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 def read_space(path: Path) -> Space:
-    """The space in a YAML file.
+    """Return the space in a YAML file.
 
     Raises:
         SpaceError: with the file, the stage and the knob in question.
-        ConfigError: the file is missing or no YAML.
+        ConfigError: the file is missing or is not YAML.
     """
     return parse_space(read_yaml(path), where=str(path), base=path.parent)
 
 
 def parse_space(raw: Mapping[str, Any], *, where: str, base: Path | None = None) -> Space:
-    """The space that a mapping describes; `where` stands in its errors, paths begin at `base` or here."""
+    """Return the space that a mapping describes; `where` stands in its errors, paths begin at `base` or here."""
     known_keys(raw, _SPACE_KEYS, where)
     for key in ("name", "input", "classes", "stages"):
         if key not in raw:
@@ -48,10 +48,10 @@ def parse_space(raw: Mapping[str, Any], *, where: str, base: Path | None = None)
             )
     name = _name(raw["name"], where)
     reader = _Reader(where, _shared(raw.get("choices", {}), where))
-    given = raw["input"]
-    if not isinstance(given, Mapping):
+    raw_input = raw["input"]
+    if not isinstance(raw_input, Mapping):
         raise _error("`input` is no mapping", where, "Write `input: {channels: 3, resolution: 32}`", "Correct it")
-    known_keys(given, _INPUT_KEYS, f"{where}: input")
+    known_keys(raw_input, _INPUT_KEYS, f"{where}: input")
     blocks = reader.blocks(raw.get("blocks", {}))
     if not isinstance(raw["stages"], Sequence) or isinstance(raw["stages"], str) or not raw["stages"]:
         raise _error("`stages` is no list of stages", where, "A space has at least one stage", "List the stages")
@@ -68,7 +68,7 @@ def parse_space(raw: Mapping[str, Any], *, where: str, base: Path | None = None)
             "The last stage is as wide as there are classes",
             "Remove its `width`",
         )
-    resolution = reader.knob(given.get("resolution"), f"{where}: input", "resolution", least=1)
+    resolution = reader.knob(raw_input.get("resolution"), f"{where}: input", "resolution", least=1)
     _refuse_idle_choices(stages, resolution, where)
     if unused := sorted(set(reader.shared) - reader.used):
         raise _error(
@@ -79,7 +79,7 @@ def parse_space(raw: Mapping[str, Any], *, where: str, base: Path | None = None)
         )
     return Space(
         name=name,
-        channels=_whole(given.get("channels"), f"{where}: input", "channels"),
+        channels=_whole(raw_input.get("channels"), f"{where}: input", "channels"),
         classes=_whole(raw["classes"], where, "classes"),
         resolution=resolution,
         stages=stages,
@@ -92,10 +92,10 @@ def parse_space(raw: Mapping[str, Any], *, where: str, base: Path | None = None)
 
 
 def _canonical(raw: Any, base: Path | None, where: str) -> Canonical:
-    found = named(str(raw), base=base or Path(), where=f"{where}: canonical")
-    if not callable(found):
+    member = named(str(raw), base=base or Path(), where=f"{where}: canonical")
+    if not callable(member):
         raise _error(f"`{raw}` is no function", where, "`canonical` is handed picks and returns picks", "Correct it")
-    function: Canonical = found
+    function: Canonical = member
     return function
 
 
@@ -160,7 +160,7 @@ class _Reader:
         return tuple(blocks.get(str(label), Block(str(label), str(label))) for label in labels)
 
     def knob(self, raw: Any, where: str, name: str, *, least: int | None = None, sharable: bool = True) -> Knob:
-        """A knob's options; with `least`, whole numbers from there on."""
+        """Return a knob's options; with `least`, whole numbers from there on."""
         if isinstance(raw, str) and raw.startswith("$"):
             if not sharable or raw[1:] not in self.shared:
                 raise _error(
@@ -329,7 +329,7 @@ def _name(raw: Any, where: str) -> str:
 
 
 def _told(raw: Any) -> str:
-    """What was met, in few words."""
+    """Return a short text of a value that an error quotes."""
     return raw if isinstance(raw, str) else reprlib.repr(raw)
 
 

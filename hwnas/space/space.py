@@ -34,11 +34,11 @@ class Space:
     shared: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
     source: str = ""
     notation: str = ""
-    """In which project's notation its architectures can be written, a name in `hwnas.notation.NOTATIONS`."""
+    """Notation of another project in which its architectures can be written, a name in `hwnas.notation.NOTATIONS`."""
     plugins: tuple[SourceFile, ...] = ()
-    """Files of a user's with operators that the stages name."""
+    """User's files with operators that the stages name."""
     canonical: Canonical | None = None
-    """What the shared choices decide -> what they decide in the one architecture that stands for the same network."""
+    """Function from picks of the shared choices to those of the architecture that stands for the same network."""
 
     # --- the one walk ---
 
@@ -69,7 +69,7 @@ class Space:
     # --- hands for the walk ---
 
     def sample(self, suggest: Suggest) -> Architecture:
-        """The architecture that `suggest` decides; it is asked for active choices only."""
+        """Return the architecture that `suggest` decides; it is called for active choices only."""
         picks: dict[str, Value] = {}
 
         def record(choice: Choice) -> Value:
@@ -80,29 +80,29 @@ class Space:
         return Architecture(self.name, tuple(sorted(self.settle(picks).items())))
 
     def largest(self) -> Architecture:
-        """The last option at every choice; options are written from small to large."""
+        """Return the architecture with the last option at every choice; options are written from small to large."""
         return self.sample(lambda choice: choice.options[-1])
 
     def smallest(self) -> Architecture:
-        """The first option at every choice."""
+        """Return the architecture with the first option at every choice."""
         return self.sample(lambda choice: choice.options[0])
 
     def random(self, rng: random.Random) -> Architecture:
-        """An architecture drawn uniformly from all of the space."""
+        """Return an architecture drawn uniformly from all of the space."""
         together: Picks = {} if self.joint is None else self.distinct[int(self.joint.draw(rng))]
         return self.sample(lambda choice: together[choice.name] if choice.name in together else choice.draw(rng))
 
     def blueprint(self, architecture: Architecture) -> Blueprint:
-        """What an architecture decides.
+        """Return all that an architecture decides.
 
         Raises:
-            SpaceError: it lacks an active choice, names another one, picks a value that is no option, or is not the one
-                that stands for its network.
+            SpaceError: it lacks an active choice, names another one, picks a value that is not an option, or is not the
+                one that stands for its network.
         """
-        picks, asked = dict(architecture.picks), set()
+        picks, active = dict(architecture.picks), set()
 
         def replay(choice: Choice) -> Value:
-            asked.add(choice.name)
+            active.add(choice.name)
             if choice.name not in picks:
                 raise SpaceError(
                     f"the architecture decides nothing for choice `{choice.name}`",
@@ -113,11 +113,11 @@ class Space:
             return picks[choice.name]
 
         blueprint = self.walk(replay)
-        if extra := sorted(set(picks) - asked):
+        if extra := sorted(set(picks) - active):
             raise SpaceError(
                 f"the architecture picks `{extra[0]}`, which is not active in it",
                 where=f"space `{self.name}`",
-                allowed=did_you_mean(extra[0], asked),
+                allowed=did_you_mean(extra[0], active),
                 do="Remove the pick, or correct its name",
             )
         if (image := self.settle(picks)) is not picks and image != picks:
@@ -133,7 +133,7 @@ class Space:
     # --- what shared choices decide together ---
 
     def settle(self, picks: Picks) -> Picks:
-        """The picks, shared ones as they are in the architecture that stands for the same network."""
+        """Return the picks, shared ones as they are in the architecture that stands for the same network."""
         if self.canonical is None:
             return picks
         decided = {name: picks.get(name, options[0]) for name, options in self.shared.items()}
@@ -166,20 +166,22 @@ class Space:
 
     @cached_property
     def conditions(self) -> Mapping[str, Mapping[str, tuple[Value, ...]]]:
-        """For each choice that is not always active: the choices that it hangs on, and with which of their options."""
-        found: dict[str, dict[str, tuple[Value, ...]]] = {}
+        """For each choice that is not always active: the choices that it depends on, with the options needed."""
+        needs_by_name: dict[str, dict[str, tuple[Value, ...]]] = {}
         for stage in self.stages:
             depths = stage.depth.options
             for index in range(1, max(map(int, depths)) + 1):
                 slot = f"{stage.name}.{index}"
                 deep = {stage.depth_choice: tuple(depth for depth in depths if int(depth) >= index)}
-                found |= {f"{slot}.{name}": deep for name in ("op", *stage.knobs)}
+                needs_by_name |= {f"{slot}.{name}": deep for name in ("op", *stage.knobs)}
                 for block in stage.blocks:
-                    found |= {f"{slot}.{block.label}.{n}": deep | {f"{slot}.op": (block.label,)} for n in block.knobs}
+                    needs_by_name |= {
+                        f"{slot}.{block.label}.{n}": deep | {f"{slot}.op": (block.label,)} for n in block.knobs
+                    }
         return {
             choice.name: needs
             for choice in self.choices
-            if (needs := {n: o for n, o in found.get(choice.name, {}).items() if self._hangs_on(n, o)})
+            if (needs := {n: o for n, o in needs_by_name.get(choice.name, {}).items() if self._hangs_on(n, o)})
         }
 
     def _hangs_on(self, name: str, options: tuple[Value, ...]) -> bool:
@@ -187,7 +189,7 @@ class Space:
 
     @cached_property
     def count(self) -> int:
-        """How many architectures the space holds, exactly."""
+        """Number of architectures in the space, exactly."""
         total = len(self.resolution.options) if self.resolution.shared is None else 1
         if self.joint is not None:
             total *= sum(self.joint.weights or ())
@@ -199,7 +201,7 @@ class Space:
         return total
 
     def ways(self, stage: Stage, depths: tuple[Value, ...]) -> int:
-        """In how many ways a stage can be decided at these depths, choices that it shares with others aside."""
+        """Return in how many ways a stage can be decided at these depths, choices shared with others aside."""
         once = math.prod(len(knob.options) for knob in _stage_knobs(stage) if knob.shared is None)
         layers = _layer_count(stage)
         return once * sum(math.prod([layers] * int(depth)) for depth in depths)

@@ -1,4 +1,4 @@
-"""Stages: what a space is written as, and what an architecture makes of them."""
+"""Stages: the parts that a space is written as, and the layers that an architecture makes of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Knob:
 
 @dataclass(frozen=True)
 class Block:
-    """An operator with knobs of its own; `label` is what a choice between blocks is decided by."""
+    """An operator with its own knobs; `label` is its option in a choice between blocks."""
 
     label: str
     op: str
@@ -38,7 +38,7 @@ class Stage:
     per_stage: frozenset[str] = frozenset()
 
     def picks(self, index: int, block: Block, decided: Mapping[str, Value]) -> dict[str, Value]:
-        """By the names of the choices, the picks that make layer `index` this block with these knobs decided."""
+        """Return the picks, by choice name, that make layer `index` this block with these knobs decided."""
         slot = f"{self.name}.{index}"
         picks: dict[str, Value] = {f"{slot}.op": block.label}
         for name, value in decided.items():
@@ -53,12 +53,12 @@ class Stage:
 
     @property
     def may_be_empty(self) -> bool:
-        """Whether it may have no layer at all."""
+        """True if the stage may have no layer at all."""
         return 0 in self.depth.options
 
     @property
     def stage_knobs(self) -> dict[str, Knob]:
-        """What is decided once for all layers: width, knobs per stage, and knobs that a shared choice decides."""
+        """Knobs decided once for all layers: width, knobs per stage, and knobs that a shared choice decides."""
         width = {} if self.width is None else {"width": self.width}
         once = {n: knob for n, knob in self.knobs.items() if n in self.per_stage or knob.shared is not None}
         return width | once

@@ -1,4 +1,4 @@
-"""What the knobs of one layer can be together, without walking a space from its beginning."""
+"""Combinations of the knobs of one layer, without walking a space from its beginning."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hwnas.space.stage import Block, Knob, Stage
 
 
 def layers_of(space: Space, stage: Stage, block: Block) -> Iterator[dict[str, Value]]:
-    """All knobs, widths included, that a layer of a stage can have as this block; a stride is left out."""
+    """Yield all knobs, widths included, that a layer of a stage can have as this block; a stride is left out."""
     leaving = stage.width or Knob((space.classes,))
     entering = _entering(space, stage)
     if max(map(int, stage.depth.options)) > 1:
@@ -21,7 +21,7 @@ def layers_of(space: Space, stage: Stage, block: Block) -> Iterator[dict[str, Va
 
 
 def _entering(space: Space, stage: Stage) -> list[Knob]:
-    """The widths that can reach the first layer of a stage."""
+    """Return the widths that can reach the first layer of a stage."""
     widths = [Knob((space.channels,))]
     for before in space.stages[: space.stages.index(stage)]:
         width = before.width or Knob((space.classes,))
@@ -30,7 +30,7 @@ def _entering(space: Space, stage: Stage) -> list[Knob]:
 
 
 def _decisions(knobs: Mapping[str, Knob]) -> Iterator[dict[str, Value]]:
-    """Everything that knobs can be together; one knob under two names, or two of one shared choice, are the same."""
+    """Yield all combinations of the knobs; one knob under two names, or two of one shared choice, are the same."""
     groups = {name: knob.shared or id(knob) for name, knob in knobs.items()}
     options = {groups[name]: knob.options for name, knob in knobs.items()}
     for picked in product(*options.values()):

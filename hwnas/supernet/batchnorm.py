@@ -25,7 +25,7 @@ def recalibrate(module: nn.Module, network: Network, images: Iterable[Tensor]) -
     """Recompute the normalisation statistics of a module from a few batches, in place; returned in eval mode.
 
     Statistics are plain averages over the batches. Only normalisation layers run in training mode, so dropout is off.
-    Where none keeps statistics, no image is looked at.
+    Where none keeps statistics, no image is read.
 
     Raises:
         TrainingError: they are not finite.
@@ -56,9 +56,9 @@ def recalibrate(module: nn.Module, network: Network, images: Iterable[Tensor]) -
 
 
 def bad_statistics(state: Mapping[str, Tensor]) -> str | None:
-    """In words, the first normalisation statistic of a state that none can be; None if all are sound.
+    """Return, in words, the first impossible normalisation statistic of a state; None if all are sound.
 
-    A variance of exactly 0 is one: that of a channel that is dead.
+    A variance of exactly 0 is possible: that of a dead channel.
     """
     for name, value in state.items():
         kind = name.rpartition(".")[2]
@@ -71,12 +71,12 @@ def bad_statistics(state: Mapping[str, Tensor]) -> str | None:
 
 
 def extract_recalibrated(supernet: Supernet, network: Network, images: Iterable[Tensor]) -> nn.Module:
-    """A stand-alone copy of a sub-network with statistics of its own, in eval mode: what is scored and exported."""
+    """Return a stand-alone copy of a sub-network with its own statistics, in eval mode, to be scored or exported."""
     return recalibrate(supernet.extract(network), network, images)
 
 
 def accuracy(module: nn.Module, network: Network, split: Split, *, batch_size: int = 256) -> float:
-    """Share of a split's images that a module in eval mode classifies correctly, 0 to 1."""
+    """Return the share of a split's images that a module in eval mode classifies correctly, 0 to 1."""
     device = next(module.parameters()).device
     hits = 0
     with torch.no_grad():

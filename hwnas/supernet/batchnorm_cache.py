@@ -20,22 +20,22 @@ from hwnas.supernet.torch_file import DamagedFile, read_torch, write_torch
 from hwnas.supernet.weights import Supernet
 
 MOST = 500
-"""So many networks' statistics are kept, those that were asked for last: of a large one they are some 100 KB."""
+"""Most networks whose statistics are kept, those used last: statistics of a large network take some 100 KB."""
 
 
 @final
 @dataclass(frozen=True)
 class BatchNormCache:
-    """Statistics by network, in a folder of their own for each `made_by`: the weights and the images they come from.
+    """Statistics by network, in a separate folder for each `made_by`: the weights and the images they come from.
 
-    They are a cache: what is not there, is damaged, or cannot be read or written, is computed.
+    They are a cache: statistics that are missing, damaged, or cannot be read or written are computed.
     """
 
     folder: Path
     made_by: str
 
     def extract_recalibrated(self, supernet: Supernet, network: Network, images: Iterable[Tensor]) -> nn.Module:
-        """A stand-alone copy of a sub-network with statistics of its own, in eval mode, as `settled` makes it.
+        """Return a stand-alone copy of a sub-network with its own statistics, in eval mode, as `settled` makes it.
 
         Raises:
             TrainingError: its statistics are not finite.
@@ -53,10 +53,10 @@ class BatchNormCache:
         return module
 
     def path(self, network: Network) -> Path:
-        """Where a network's statistics are kept."""
+        """Return the path of the file that keeps a network's statistics."""
         chain = [f"{slot}: {one.describe()}" for slot, one in zip(network.slots, network.operators, strict=True)]
-        told = hashlib.sha256("\n".join([str(network.input_shape), *chain]).encode()).hexdigest()
-        return self.folder / hashlib.sha256(self.made_by.encode()).hexdigest()[:8] / f"{told[:16]}.pt"
+        digest = hashlib.sha256("\n".join([str(network.input_shape), *chain]).encode()).hexdigest()
+        return self.folder / hashlib.sha256(self.made_by.encode()).hexdigest()[:8] / f"{digest[:16]}.pt"
 
 
 def check_kept(path: Path) -> None:
@@ -81,7 +81,7 @@ def _kinds(statistics: dict[str, Tensor]) -> dict[str, object]:
 
 
 def _statistics(module: nn.Module) -> dict[str, Tensor]:
-    """The buffers of normalisation layers, by the module's own names."""
+    """Return the buffers of normalisation layers, by the module's own names."""
     return {
         f"{prefix}.{name}" if prefix else name: value
         for prefix, child in module.named_modules()

@@ -14,18 +14,18 @@ from torch.nn import Parameter
 @final
 @dataclass(frozen=True)
 class ProcessGroup:
-    """One process of `size`, `rank` counting from 0. Alone by default; else PyTorch's process group is there."""
+    """One process of `size`, `rank` counting from 0. Alone by default; else PyTorch's process group exists."""
 
     rank: int = 0
     size: int = 1
 
     @property
     def is_main(self) -> bool:
-        """Whether it is the one that scores, writes and tells."""
+        """True if this is the process that scores, writes and reports."""
         return self.rank == 0
 
     def shard(self, parts: int) -> range:
-        """Which parts of a batch this process goes through."""
+        """Return the indices of the parts of a batch that this process goes through."""
         return range(self.rank * parts // self.size, (self.rank + 1) * parts // self.size)
 
     def all_reduce_(self, tensors: Sequence[Tensor]) -> None:
@@ -39,18 +39,20 @@ class ProcessGroup:
             tensor.copy_(total.view(tensor.shape))
 
     def gradients(self, parameters: Iterable[Parameter]) -> list[Tensor]:
-        """Those that any process has: a network may fail in one of them alone, which then has zeros in its place."""
-        held = list(parameters)
+        """Return the gradients that any process has: where a network failed in one process, they are zeros there."""
+        ordered = list(parameters)
         if self.size > 1:
-            anywhere = torch.tensor([one.grad is not None for one in held], dtype=torch.int32, device=held[0].device)
+            anywhere = torch.tensor(
+                [one.grad is not None for one in ordered], dtype=torch.int32, device=ordered[0].device
+            )
             distributed.all_reduce(anywhere)
-            for one, processes in zip(held, anywhere.tolist(), strict=True):
+            for one, processes in zip(ordered, anywhere.tolist(), strict=True):
                 if processes and one.grad is None:
                     one.grad = torch.zeros_like(one)
-        return [one.grad for one in held if one.grad is not None]
+        return [one.grad for one in ordered if one.grad is not None]
 
     def broadcast_first(self, said: str | None) -> str | None:
-        """What the first process said that said anything; all processes ask at the same point."""
+        """Return the value of the first process that has one; all processes must call this at the same point."""
         if self.size == 1:
             return said
         heard: list[str | None] = [None] * self.size
@@ -58,7 +60,7 @@ class ProcessGroup:
         return next((one for one in heard if one is not None), None)
 
     def barrier(self) -> None:
-        """Go on when all processes are here."""
+        """Wait until all processes are here."""
         if self.size > 1:
             distributed.barrier()
 

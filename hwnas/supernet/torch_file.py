@@ -23,7 +23,7 @@ class DamagedFile(ValueError):
 
 
 def write_torch(path: Path, content: object) -> None:
-    """Write what `torch.save` takes, its SHA-256 as the comment of the archive that such a file is.
+    """Write an object by `torch.save`, with the file's SHA-256 as the comment of the archive.
 
     Raises:
         OSError: it cannot be written; an earlier file is as it was.
@@ -42,12 +42,12 @@ def write_torch(path: Path, content: object) -> None:
 
 
 def read_torch(path: Path) -> Any:
-    """The content of a file of tensors and plain values, on the CPU; nothing is unpickled beyond these.
+    """Return the content of a file of tensors and plain values, on the CPU; nothing is unpickled beyond these.
 
     Files of earlier versions have no SHA-256; of these the checksums of the archive are verified.
 
     Raises:
-        OSError: it cannot be read, or is not there.
+        OSError: it cannot be read, or does not exist.
         DamagedFile: it is damaged, or holds something else.
     """
     with open_regular(path) as file:
@@ -63,10 +63,10 @@ def read_torch(path: Path) -> Any:
 
 
 def _verified(file: BinaryIO) -> bool:
-    """Whether the file has a SHA-256.
+    """Return whether the file has a SHA-256.
 
     Raises:
-        DamagedFile: it is that of another content.
+        DamagedFile: the SHA-256 is that of other content.
     """
     size = file.seek(0, 2)
     file.seek(max(0, size - _SEAL_BYTES))
@@ -79,7 +79,7 @@ def _verified(file: BinaryIO) -> bool:
 
 
 def _digest(file: BinaryIO, size: int) -> bytes:
-    """Of the first `size` bytes, in hexadecimal digits; the file then stands behind these."""
+    """Return the SHA-256 of the first `size` bytes, in hexadecimal digits; the file is then positioned after them."""
     digest = hashlib.sha256()
     file.seek(0)
     for start in range(0, size, CHUNK):

@@ -27,7 +27,7 @@ from hwnas.supernet.slicing.kernel_transform import (
 )
 
 TEMPLATES = 4096
-"""So many modules without weights are kept for the next step that needs them; then all are let go."""
+"""Most modules without weights that are kept for the next step that needs them; then all are dropped."""
 Steps = tuple[tuple[str, Size], ...]
 
 
@@ -38,11 +38,11 @@ class Supernet(nn.Module):
     Parameters are named `slot/operator/parameter`, dots written as slashes, so optimizers, DDP, EMA and `state_dict`
     work as on any module. The architecture is an argument; there is no active sub-network. Normalisation statistics
     are not shared: in training mode a batch's own are used, in eval mode the untouched initial ones; `extract` and
-    recalibration make a network with statistics of its own.
+    recalibration make a network with its own statistics.
 
     Args:
-        space: whose networks are to be run.
-        seed: of the initial weights; the global generator is left as it was.
+        space: the space whose networks are to be run.
+        seed: seed of the initial weights; the global generator is left as it was.
         kernel_transform: whether a smaller kernel is a learned map of the larger one's centre, not the centre itself.
     """
 
@@ -64,7 +64,7 @@ class Supernet(nn.Module):
                 self.register_parameter(name, nn.Parameter(value))
 
     def forward(self, images: Tensor, network: Network, *, dropout: bool = True) -> Tensor:
-        """Logits of one network; in training mode without `dropout` if that is said.
+        """Return the logits of one network; in training mode, without dropout if `dropout` is False.
 
         Shape:
             images: (N, C, H, W), resized bilinearly when the network's resolution is another one;
@@ -76,7 +76,7 @@ class Supernet(nn.Module):
         return x
 
     def extract(self, network: Network) -> nn.Sequential:
-        """A stand-alone module of the network holding copies of its slices, on their device; statistics are initial."""
+        """Return a stand-alone module of the network with copies of its slices on their device, statistics initial."""
         with torch.random.fork_rng(devices=[]):
             module = build(network)
         state = module.state_dict()
@@ -87,7 +87,7 @@ class Supernet(nn.Module):
         return module.to(next(self.parameters()).device)
 
     def names_of(self, network: Network) -> frozenset[str]:
-        """The parameters that a network uses, whole or in part."""
+        """Return the parameters that a network uses, whole or in part."""
         links = zip(network.slots, network.operators, strict=True)
         return frozenset(name for slot, operator in links for name in self._template(slot, operator).names)
 
@@ -104,7 +104,7 @@ class Supernet(nn.Module):
 
 
 class _Template:
-    """One operator's module without weights of its own: slices are wired in for the length of a call.
+    """One operator's module without its own weights: slices are wired in for the duration of a call.
 
     Wiring by hand instead of `torch.func.functional_call` halves the overhead of a step on small networks.
     """
@@ -174,8 +174,8 @@ def _slice(weights: Mapping[str, Tensor | None], key: str, size: Size, steps: St
 
 
 def _check_fits(key: str, size: Size, weights: Mapping[str, Tensor | None], operator: Operator) -> None:
-    held = weights.get(key)
-    if held is None or held.ndim != len(size) or any(p > w for p, w in zip(size, held.shape, strict=True)):
+    stored = weights.get(key)
+    if stored is None or stored.ndim != len(size) or any(p > w for p, w in zip(size, stored.shape, strict=True)):
         raise SpaceError(
             f"the supernet holds no weights `{key}` of size {size}",
             where=operator.describe(),
@@ -185,7 +185,7 @@ def _check_fits(key: str, size: Size, weights: Mapping[str, Tensor | None], oper
 
 
 def resized(images: Tensor, network: Network) -> Tensor:
-    """The images at the network's input resolution."""
+    """Return the images at the network's input resolution."""
     size = network.input_shape[1:]
     if tuple(images.shape[-len(size) :]) == size:
         return images
@@ -193,27 +193,27 @@ def resized(images: Tensor, network: Network) -> Tensor:
 
 
 def key_of(scope: str, parameter: str) -> str:
-    """The name of a shared parameter."""
+    """Return the name of a shared parameter."""
     return f"{scope}/{parameter.replace('.', '/')}"
 
 
 def _by_scope(space: AnySpace) -> dict[str, list[Operator]]:
-    """The operators of a space whose parameters of one name are slices of one tensor.
+    """Return the operators of a space whose parameters of one name are slices of one tensor.
 
     Equal ones stand there several times if they come from several slots: their parameters may be named by the slot.
     """
-    found: dict[str, list[Operator]] = {}
+    by_scope: dict[str, list[Operator]] = {}
     for slot, links in operators_by_slot(space).items():
         kinds: dict[type[Operator], dict[Operator, None]] = {}
         for operator, _ in links:
             kinds.setdefault(type(operator), {})[operator] = None
         for operator in (one for kind, operators in kinds.items() for one in kind.holders(tuple(operators))):
-            found.setdefault(operator.scope(slot), []).append(operator)
-    return found
+            by_scope.setdefault(operator.scope(slot), []).append(operator)
+    return by_scope
 
 
 def _largest(scope: str, operators: Iterable[Operator]) -> Iterator[tuple[str, Tensor]]:
-    """Each parameter's largest tensor over the operators of one scope, initialised as an operator initialises it.
+    """Yield each parameter's largest tensor over the operators of one scope, initialised as an operator initialises it.
 
     Where no operator holds the whole tensor (one is longer along one axis, another along another), it is filled from
     the smaller operators to the larger ones, so that every slice in use is initialised.
@@ -222,21 +222,21 @@ def _largest(scope: str, operators: Iterable[Operator]) -> Iterator[tuple[str, T
     forms.sort(key=lambda form: sum(math.prod(size) for size in form[1].values()))
     initial: dict[int, dict[str, Tensor]] = {}
     for key in {key: None for _, sizes in forms for key in sizes}:
-        held = {place: sizes[key] for place, (_, sizes) in enumerate(forms) if key in sizes}
-        if len({len(size) for size in held.values()}) > 1:
+        sizes_by_form = {index: sizes[key] for index, (_, sizes) in enumerate(forms) if key in sizes}
+        if len({len(size) for size in sizes_by_form.values()}) > 1:
             raise SpaceError(
                 f"shared parameter `{key}` has different numbers of axes",
                 where=f"weights of `{scope}`",
                 allowed="Parameters of one name are slices of one tensor",
                 do="Give the forms different parameter names",
             )
-        largest = tuple(map(max, zip(*held.values(), strict=True)))
-        whole = [place for place, size in held.items() if size == largest]
+        largest = tuple(map(max, zip(*sizes_by_form.values(), strict=True)))
+        whole = [index for index, size in sizes_by_form.items() if size == largest]
         value = torch.zeros(largest)
-        for place in whole[-1:] or held:
-            if place not in initial:
-                initial[place] = {key_of(scope, n): p.detach() for n, p in forms[place][0].module().named_parameters()}
-            center_crop(value, held[place]).copy_(initial[place][key])
+        for index in whole[-1:] or sizes_by_form:
+            if index not in initial:
+                initial[index] = {key_of(scope, n): p.detach() for n, p in forms[index][0].module().named_parameters()}
+            center_crop(value, sizes_by_form[index]).copy_(initial[index][key])
         yield key, value
 
 
@@ -246,8 +246,8 @@ def _sizes(scope: str, operator: Operator) -> dict[str, Size]:
 
 
 def _elastic_kernels(scope: str, operators: Iterable[Operator]) -> dict[str, tuple[Size, ...]]:
-    """The spatial sizes, largest first, of the scope's convolution kernels that come in several."""
-    found: dict[str, list[Size]] = {}
+    """Return the spatial sizes, largest first, of the scope's convolution kernels that occur in several sizes."""
+    sizes_by_key: dict[str, list[Size]] = {}
     for operator in operators:
         with torch.device("meta"):
             module = operator.module()
@@ -255,6 +255,6 @@ def _elastic_kernels(scope: str, operators: Iterable[Operator]) -> dict[str, tup
             for name, value in child.named_parameters(recurse=False):
                 if is_kernel(child, name):
                     key = key_of(scope, f"{prefix}.{name}" if prefix else name)
-                    found.setdefault(key, []).append(tuple(value.shape))
-    chains = {key: kernel_sizes(key, sizes) for key, sizes in found.items()}
+                    sizes_by_key.setdefault(key, []).append(tuple(value.shape))
+    chains = {key: kernel_sizes(key, sizes) for key, sizes in sizes_by_key.items()}
     return {key: sizes for key, sizes in chains.items() if len(sizes) > 1}

@@ -1,4 +1,4 @@
-"""Weights of single networks that were trained, kept for whoever exports them."""
+"""Weights of single trained networks, kept for export."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def save_weights(module: nn.Module, path: Path) -> None:
     """Write a module's state, statistics included; the file is whole at every moment.
 
     Raises:
-        RunError: it cannot be written, or its statistics are those of no network.
+        RunError: it cannot be written, or its statistics are impossible.
     """
     state = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
     if (bad := bad_statistics(state)) is not None:
@@ -48,7 +48,7 @@ def save_weights(module: nn.Module, path: Path) -> None:
 
 
 def load_module(path: Path, network: Network) -> nn.Module:
-    """The network with the weights of a file that `keep_weights` wrote, in eval mode.
+    """Return the network with the weights of a file that `save_weights` wrote, in eval mode.
 
     Raises:
         RunError: the file is damaged or of another network.
@@ -64,7 +64,7 @@ def load_module(path: Path, network: Network) -> nn.Module:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The state in a file that `keep_weights` wrote; files of earlier versions have no checksum.
+    """Return the state in a file that `save_weights` wrote; files of earlier versions have no checksum.
 
     Raises:
         RunError: it is damaged.
@@ -85,13 +85,13 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def _metadata(content: bytes) -> Mapping[str, str]:
-    """What stands beside the tensors of a file that safetensors could read: it begins with its head's length."""
+    """Return the metadata of a file that safetensors could read: it begins with the length of its header."""
     head = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     return dict(head.get("__metadata__") or {})
 
 
 def _digest(state: Mapping[str, Tensor]) -> str:
-    """The SHA-256 over names, kinds and values."""
+    """Return the SHA-256 over names, kinds and values."""
     digest = hashlib.sha256()
     for name, value in sorted(state.items()):
         digest.update(f"{name} {value.dtype} {list(value.shape)}\n".encode())

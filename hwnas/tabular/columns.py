@@ -24,7 +24,7 @@ FORMATS: Mapping[str, str] = {  # a file's ending -> its reader, imported on use
 }
 
 Loaded = tuple[tuple[str, ...], Callable[[str], NDArray[Any]]]
-"""What a reader returns: the names of the columns, and what loads one of them; both may raise DataError."""
+"""Result of a reader: the names of the columns, and a function that loads one; both may raise DataError."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Columns:
         return hashlib.sha256(self.path.read_bytes()).hexdigest()[:12]
 
     def column(self, name: str) -> NDArray[Any]:
-        """A column, a value a row.
+        """Return a column, one value per row.
 
         Raises:
             DataError: the file has none of that name, or it cannot be read.
@@ -54,7 +54,7 @@ class Columns:
         return self.load(name)
 
     def texts(self, name: str) -> list[str]:
-        """A column as text; whole numbers are written without a point."""
+        """Return a column as text; whole numbers are written without a point."""
         column = self.column(name)
         if column.ndim != 1:
             raise self.error(f"the column `{name}` has the shape {column.shape}", "A name is one value a row")
@@ -62,10 +62,10 @@ class Columns:
                 for value in column.tolist()]  # fmt: skip
 
     def numbers(self, name: str) -> NDArray[np.float64]:
-        """A column as finite numbers; of several values a row, such as those of seeds, the mean.
+        """Return a column as finite numbers; of several values a row, such as those of seeds, the mean.
 
         Raises:
-            DataError: a value is none; its row is named.
+            DataError: a value is not a finite number; its row is named.
         """
         column = self.column(name)
         if column.dtype.kind in "US":
@@ -89,7 +89,7 @@ class Columns:
         return numbers if numbers.ndim == 1 else numbers.mean(axis=1)
 
     def error(self, met: str, allowed: str, do: str = "Correct the file, or name another column") -> DataError:
-        """An error of this file."""
+        """Return an error that names this file."""
         return DataError(met, where=str(self.path), allowed=allowed, do=do)
 
     def _number(self, text: str, name: str, row: int) -> float:
@@ -100,7 +100,7 @@ class Columns:
 
 
 def open_columns(path: Path) -> Columns:
-    """The columns of a file, by its ending.
+    """Return the columns of a file, by its ending.
 
     Raises:
         DataError: it is missing, damaged, or of no known format.
@@ -126,7 +126,7 @@ def open_columns(path: Path) -> Columns:
 
 
 def damaged(path: Path, error: Exception) -> DataError:
-    """The error for a file that cannot be read as what its ending says."""
+    """Return the error for a file that cannot be read as the format of its ending."""
     return DataError(
         f"the file cannot be read ({(isinstance(error, OSError) and error.strerror) or error})",
         where=str(path),

@@ -18,15 +18,15 @@ from hwnas.tabular.rows import Names
 from hwnas.words import counted
 
 Join = Literal["mean", "first"]
-"""What becomes of rows whose architectures are one network for hwnas, such as cells that differ in dead edges."""
+"""Rule for rows whose architectures are one network for hwnas, such as cells that differ in dead edges."""
 Scale = Literal["fraction", "percent", "ms", "us", "s"]
 DIVISORS: Mapping[Scale, float] = {"fraction": 1.0, "percent": 100.0, "ms": 1.0, "us": 1e3, "s": 1e-3}
-"""So many of what a column is in are one of what a metric is in: accuracies are 0 to 1, latencies are milliseconds."""
+"""Units of a column per unit of a metric: a metric's accuracies are 0 to 1, its latencies are milliseconds."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which numbers are taken from which file."""
+    """Column to read from a file, and how to read it."""
 
     path: Path
     column: str
@@ -38,13 +38,13 @@ class Wanted:
 @final
 @dataclass(frozen=True)
 class TableMetric:
-    """What a file says of an architecture. One that it lacks has no score: it is never guessed."""
+    """Score of architectures from a file. One that the file lacks has no score: it is never guessed."""
 
     wanted: Wanted
     values: Mapping[str, float]
-    """By architecture key."""
+    """Scores by architecture key."""
     rows: int
-    """How many rows the file has; more than values where rows are one network."""
+    """Number of rows of the file; more than values where several rows are one network."""
     producer: str
     """The file's content, the column and how it is read."""
 
@@ -60,7 +60,7 @@ class TableMetric:
 
     @property
     def told(self) -> str:
-        """How the rows became numbers of networks, in words."""
+        """Text on how the rows became numbers of networks."""
         text = f"{self.wanted.path.name}: `{self.wanted.column}` of {counted(self.rows, 'row')}"
         if len(self.values) == self.rows:
             return text
@@ -69,7 +69,7 @@ class TableMetric:
 
 
 def read_metric(wanted: Wanted, names: Names) -> TableMetric:
-    """The numbers of a column, by architecture.
+    """Return the numbers of a column, by architecture.
 
     Raises:
         DataError: the file, the column, a row or the scale is at fault.
@@ -82,11 +82,11 @@ def read_metric(wanted: Wanted, names: Names) -> TableMetric:
             f"`{wanted.column}` has {counted(len(numbers), 'row')}, there are {len(keys):,} names", "A row each"
         )
     _check_scale(columns, wanted, numbers)
-    found: dict[str, list[float]] = {}
+    grouped: dict[str, list[float]] = {}
     for key, number in zip(keys, numbers.tolist(), strict=True):
-        found.setdefault(key, []).append(number / DIVISORS[wanted.scale])
+        grouped.setdefault(key, []).append(number / DIVISORS[wanted.scale])
     joined = {
-        key: math.fsum(values) / len(values) if wanted.rows == "mean" else values[0] for key, values in found.items()
+        key: math.fsum(values) / len(values) if wanted.rows == "mean" else values[0] for key, values in grouped.items()
     }
     producer = f"table {columns.digest} column={wanted.column} key={wanted.key} scale={wanted.scale} rows={wanted.rows}"
     return TableMetric(wanted, joined, len(keys), producer)
@@ -94,13 +94,13 @@ def read_metric(wanted: Wanted, names: Names) -> TableMetric:
 
 def _check_scale(columns: Columns, wanted: Wanted, numbers: NDArray[np.float64]) -> None:
     least, most = float(numbers.min()), float(numbers.max())
-    met = f"`{wanted.column}` reaches from {least:g} to {most:g}"
+    problem = f"`{wanted.column}` reaches from {least:g} to {most:g}"
     if wanted.scale in ("fraction", "percent"):
         bound = 1.0 if wanted.scale == "fraction" else 100.0
         if least < 0 or most > bound:
             do = "Say `scale: percent`" if 1 < most <= 100 and least >= 0 else "Name a column of accuracies"
-            raise columns.error(met, f"An accuracy in the scale `{wanted.scale}` is 0 to {bound:g}", do)
+            raise columns.error(problem, f"An accuracy in the scale `{wanted.scale}` is 0 to {bound:g}", do)
         if wanted.scale == "percent" and most <= 1:
-            raise columns.error(met, "No accuracy is above one percent", "Say `scale: fraction`")
+            raise columns.error(problem, "No accuracy is above one percent", "Say `scale: fraction`")
     elif least < 0:
-        raise columns.error(met, "A latency is not below 0", "Remove rows without a timing, or name another column")
+        raise columns.error(problem, "A latency is not below 0", "Remove rows without a timing, or name another column")

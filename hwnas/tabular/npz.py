@@ -15,7 +15,7 @@ from hwnas.tabular.columns import Loaded, damaged
 
 
 def read_npz(path: Path) -> Loaded:
-    """The arrays by name; one is loaded when it is asked for."""
+    """Return the arrays by name; each is loaded on demand."""
     names = tuple(_reading(path, lambda archive: archive.files))
 
     def load(name: str) -> NDArray[Any]:

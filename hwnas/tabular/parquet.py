@@ -13,7 +13,7 @@ from hwnas.tabular.columns import Loaded, damaged
 
 
 def read_parquet(path: Path) -> Loaded:
-    """The columns by name; one is loaded when it is asked for."""
+    """Return the columns by name; each is loaded on demand."""
     parquet = optional("pyarrow.parquet", extra="parquet", why=f"reading {path}")
     arrow = optional("pyarrow", extra="parquet", why=f"reading {path}")
     try:
@@ -24,12 +24,12 @@ def read_parquet(path: Path) -> Loaded:
     def load(name: str) -> NDArray[Any]:
         try:
             column = parquet.read_table(path, columns=[name])[name]
-            found = np.array(column.to_pylist() if column.null_count else column.to_numpy())
+            values = np.array(column.to_pylist() if column.null_count else column.to_numpy())
         except (OSError, ValueError, arrow.ArrowException) as error:
             raise damaged(path, error) from error
-        if found.dtype.kind != "O":
-            return found
+        if values.dtype.kind != "O":
+            return values
         numeric = arrow.types.is_floating(column.type) or arrow.types.is_integer(column.type)
-        return found.astype(float) if numeric else np.array(["" if cell is None else str(cell) for cell in found])
+        return values.astype(float) if numeric else np.array(["" if cell is None else str(cell) for cell in values])
 
     return names, load

@@ -1,4 +1,4 @@
-"""Which architecture a row is of: by a column a choice, by a string of the space's notation, or by hwnas's key."""
+"""Architecture of each row: by a column per choice, by a string of the space's notation, or by hwnas's key."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ KEY = re.compile(r"[0-9a-f]{12}")
 
 @final
 class Names:
-    """Text -> architecture key in one space; what was read once is remembered, because several files name the same."""
+    """Architecture keys by text in one space; results are remembered, because several files use the same texts."""
 
     def __init__(self, space: AnySpace) -> None:
         self.space = space
         self._known: dict[str, str] = {}
 
     def keys(self, columns: Columns, key: str | None) -> list[str]:
-        """The architecture key of each row, by its column `key`, or by a column for each choice.
+        """Return the architecture key of each row, by its column `key`, or by a column for each choice.
 
         Raises:
             DataError: a row names no architecture of the space, or what another row names with the same words.

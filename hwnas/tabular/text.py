@@ -1,4 +1,4 @@
-"""CSV, plain or compressed: names in the first line, a row a line."""
+"""CSV, plain or compressed: names in the first line, one row per line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hwnas.words import counted
 
 
 def read_csv(path: Path) -> Loaded:
-    """All columns as text."""
+    """Return all columns as text."""
     try:
         with (
             gzip.open(path, "rt", encoding="utf-8-sig", newline="")

@@ -1,4 +1,4 @@
-"""What every operator keeps to, as checks that anybody can run on theirs: by pytest, from Python, or on the command
+"""The contract of all operators, as checks that anybody can run on theirs: by pytest, from Python, or on the command
 line with `hwnas test-operator`."""
 
 from __future__ import annotations

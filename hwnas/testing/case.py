@@ -1,4 +1,4 @@
-"""What an operator is tried with."""
+"""Cases that an operator is tested with."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from hwnas.ops.plugins import line_of
 Knobs = Mapping[str, Any]
 WIDTHS = (({"in_channels": 16, "out_channels": 24}, {"in_channels": 8, "out_channels": 16}),
           ({"in_channels": 16, "out_channels": 16}, {"in_channels": 8, "out_channels": 8}))  # fmt: skip
-"""Channels of a larger and a smaller operator, which is tried as their slice: unequal ones, and equal ones, where some
-operators add a shortcut."""
+"""Channels of a larger and a smaller operator, which is tested as a slice of it: unequal ones, and equal ones, where
+some operators add a shortcut."""
 SIZES = (8, 8)
 
 
@@ -49,37 +49,37 @@ class Case:
 def cases_of(
     kind: type[Operator], given: Sequence[Knobs | Sequence[Knobs]] = (), sizes: tuple[int, ...] = SIZES
 ) -> list[Case]:
-    """What a class is tried with.
+    """Return the cases that a class is tested with.
 
     Args:
         kind: the class.
         given: knobs of a case, or of each of its operators, the largest first. Where a case's single knobs hold no
-            channels, `WIDTHS` are tried. Left out: `examples` of the class, of the same form; or else its defaults.
+            channels, `WIDTHS` are used. If left out: `examples` of the class, of the same form; or else its defaults.
         sizes: the input's axes after the channels.
 
     Raises:
         ConfigError: a knob without a default is not given.
         SpaceError: a knob is unknown.
     """
-    found = []
+    cases = []
     for knobs in given or getattr(kind, "examples", ({},)):
         for line in _lines(knobs):
             _refuse_gaps(kind, line[0])
-            found.append(
+            cases.append(
                 Case(
                     tuple(operator_of(kind, one, where=f"what `{kind.__name__}` is tried with") for one in line), sizes
                 )
             )
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(cases))
 
 
-def _lines(given: Knobs | Sequence[Knobs]) -> Iterator[Sequence[Knobs]]:
-    if not isinstance(given, Mapping):
-        yield given
-    elif {"in_channels", "out_channels"} <= set(given):
-        yield [given]
+def _lines(knobs: Knobs | Sequence[Knobs]) -> Iterator[Sequence[Knobs]]:
+    if not isinstance(knobs, Mapping):
+        yield knobs
+    elif {"in_channels", "out_channels"} <= set(knobs):
+        yield [knobs]
     else:
-        yield from ([{**widths, **given} for widths in line] for line in WIDTHS)
+        yield from ([{**widths, **knobs} for widths in line] for line in WIDTHS)
 
 
 def _refuse_gaps(kind: type[Operator], knobs: Knobs) -> None:

@@ -1,4 +1,4 @@
-"""All checks on all cases of an operator, and what came of them."""
+"""All checks on all cases of an operator, and their verdicts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Outcome = Literal["passed", "failed", "skipped"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of a check; `why` says what was found, or why nothing was looked at."""
+    """Result of a check; `why` is the problem, or the reason why the check was skipped."""
 
     check: str
     outcome: Outcome
@@ -27,21 +27,21 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Certificate:
-    """The verdicts on an operator, one a check."""
+    """The verdicts on an operator, one per check."""
 
     operator: str
     tried: tuple[str, ...]
-    """What it was tried with."""
+    """Descriptions of the cases that it was tested with."""
     verdicts: tuple[Verdict, ...]
 
     @property
     def passed(self) -> bool:
-        """No check failed; some may have been skipped."""
+        """True if no check failed; some may have been skipped."""
         return all(verdict.outcome != "failed" for verdict in self.verdicts)
 
 
 def certify(kind: type[Operator], cases: Sequence[Case]) -> Certificate:
-    """Hold an operator to the contract. A check fails with the first case that it fails on."""
+    """Check an operator against the contract. A check fails with the first case that it fails on."""
     name = kind.__name__.lower()
     if fault := fault_of(kind):
         first, *others = CHECKS
@@ -56,7 +56,7 @@ def certify(kind: type[Operator], cases: Sequence[Case]) -> Certificate:
 
 
 def verdict_of(check: str, cases: Sequence[Case]) -> Verdict:
-    """What one check says of all cases."""
+    """Return the verdict of one check on all cases."""
     if not cases:
         return Verdict(check, "skipped", "there is nothing to try")
     for case in cases:
@@ -71,8 +71,8 @@ def _judged(name: str, check: Check, case: Case) -> Verdict:
         check(case)
     except NotRun as reason:
         return Verdict(name, "skipped", str(reason))
-    except Broken as found:
-        return Verdict(name, "failed", str(found))
+    except Broken as broken:
+        return Verdict(name, "failed", str(broken))
     except HwnasError as error:
         at = error.where if error.where.startswith(case.operators[0].kind) else case.operators[0].describe()
         return Verdict(name, "failed", f"{at}: {error.met}")

@@ -1,4 +1,4 @@
-"""The checks: each is told a case and raises `Broken` with what it found, or `NotRun` with why it could not look."""
+"""The checks: each takes a case and raises `Broken` with the problem, or `NotRun` with the reason it could not run."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from hwnas.testing.case import Case
 Check = Callable[[Case], None]
 BATCH = 3
 CLOSE = 1e-4
-"""Files and slices may differ by so much, relative to the largest output."""
+"""Largest difference of files and slices, relative to the largest output."""
 
 
 class Broken(AssertionError):
@@ -106,16 +106,16 @@ def output(case: Case) -> None:
         with torch.no_grad():
             module.train()(images)
             module.eval()
-            found = module(images)
+            result = module(images)
             again, alone = module(images), module(images[:1])
         derived = (BATCH, *operator_costs(operator, shape).output_shape)
-        _hold(tuple(found.shape) == derived, operator, f"it gives {tuple(found.shape)}, derived was {derived}")
-        _hold(found.shape[1] == operator.out_channels, operator, f"it gives {found.shape[1]} channels")
-        kept = not operator.keeps_shape or found.shape[1:] == shape
-        _hold(kept, operator, f"it says that it keeps the shape {shape}, and gives {tuple(found.shape[1:])}")
-        _hold(bool(found.isfinite().all()), operator, "it gives what is not finite")
-        _hold(torch.equal(found, again), operator, "in eval mode, two calls differ")
-        _hold(_close(found[:1], alone), operator, "in eval mode, an image's output depends on the rest of its batch")
+        _hold(tuple(result.shape) == derived, operator, f"it gives {tuple(result.shape)}, derived was {derived}")
+        _hold(result.shape[1] == operator.out_channels, operator, f"it gives {result.shape[1]} channels")
+        kept = not operator.keeps_shape or result.shape[1:] == shape
+        _hold(kept, operator, f"it says that it keeps the shape {shape}, and gives {tuple(result.shape[1:])}")
+        _hold(bool(result.isfinite().all()), operator, "it gives what is not finite")
+        _hold(torch.equal(result, again), operator, "in eval mode, two calls differ")
+        _hold(_close(result[:1], alone), operator, "in eval mode, an image's output depends on the rest of its batch")
 
 
 def derived_costs(case: Case) -> None:
@@ -180,9 +180,9 @@ def file(case: Case, *, runtime: str) -> None:
             loaded = opened.load(export(module, shape, Path(folder) / f"model{opened.suffix}"))
         except MissingExtra as error:
             raise NotRun(f"{error.met}; {error.do}") from error
-        found = torch.from_numpy(loaded.run(images.numpy()))
-    same = found.shape == expected.shape and _close(found, expected)
-    off = f" by {(found - expected).abs().max():.2g}" if found.shape == expected.shape else ""
+        result = torch.from_numpy(loaded.run(images.numpy()))
+    same = result.shape == expected.shape and _close(result, expected)
+    off = f" by {(result - expected).abs().max():.2g}" if result.shape == expected.shape else ""
     _hold(same, operator, f"the file and PyTorch differ{off}")
 
 
@@ -193,9 +193,9 @@ def row(case: Case) -> None:
         line = json.loads(json.dumps(row_line(operator, shape)))
         again = operator_of(case.kind, line["knobs"], where="a row")
         _hold(line["op"] == again.kind, operator, f"its row is of `{line['op']}`")
-        told = {name: value for name, value in again.knobs.items() if name not in TRAINING_ONLY}
+        rebuilt = {name: value for name, value in again.knobs.items() if name not in TRAINING_ONLY}
         meant = {name: value for name, value in operator.knobs.items() if name not in TRAINING_ONLY}
-        _hold(told == meant, operator, f"its row makes {again.describe()}")
+        _hold(rebuilt == meant, operator, f"its row makes {again.describe()}")
         keys.add(row_key(operator, shape))
     if len(keys) < len(set(case.operators)):
         raise Broken("unlike operators have the same row")
@@ -216,8 +216,8 @@ def pickles(case: Case) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], input=pickle.dumps(operator.module), capture_output=True, check=False
     )
-    said = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no reason given"]
-    _hold(done.returncode == 0, operator, f"another process cannot make it: {said[0]}")
+    stderr_tail = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no reason given"]
+    _hold(done.returncode == 0, operator, f"another process cannot make it: {stderr_tail[0]}")
     _hold(
         int(done.stdout) == sum(p.numel() for p in operator.module().parameters()), operator, "it is another one there"
     )
@@ -239,7 +239,7 @@ CHECKS: Mapping[str, Check] = {  # what is claimed -> what looks
 
 
 def seeded(operator: Operator) -> nn.Module:
-    """A new module with the weights of one seed."""
+    """Return a new module with the weights of one seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         module = operator.module()
@@ -248,7 +248,7 @@ def seeded(operator: Operator) -> nn.Module:
 
 
 def trained(operator: Operator) -> nn.Module:
-    """A module that looks trained: no weight is at its start, and normalisation has statistics that matter."""
+    """Return a module that looks trained: no weight is at its start, and normalisation has statistics that matter."""
     module = seeded(operator)
     shake(module)
     with torch.no_grad():
@@ -271,7 +271,7 @@ def shake(module: nn.Module) -> None:
 
 
 def _as_wide_as_its_output(operator: Operator) -> Mapping[str, Tensor]:
-    """The weights of an operator whose input is as wide as its output; none where it refuses to be so."""
+    """Return the weights of an operator whose input is as wide as its output; none where it refuses to be so."""
     try:
         return dataclasses.replace(operator, in_channels=operator.out_channels).module().state_dict()
     except Exception:  # a user's operator may raise anything

@@ -14,7 +14,7 @@ from hwnas.testing.checks import CHECKS
 
 
 class OperatorContract:
-    """Subclass it in a test file and name the operator; each check is a test of its own.
+    """Subclass it in a test file and name the operator; each check is a separate test.
 
     >>> class TestBlock(OperatorContract):
     ...     operator = Block
@@ -22,13 +22,13 @@ class OperatorContract:
 
     operator: ClassVar[type[Operator]]
     knobs: ClassVar[Sequence[object]] = ()
-    """What it is tried with, as `given` of `cases_of`; `examples` of the class or its defaults if left out."""
+    """Knobs that it is tested with, as `given` of `cases_of`; `examples` of the class or its defaults if left out."""
     sizes: ClassVar[tuple[int, ...]] = SIZES
     """The input's axes after the channels."""
 
     @pytest.fixture
     def cases(self) -> Sequence[Case]:
-        """What the checks are told."""
+        """Return the cases that the checks run on."""
         return cases_of(self.operator, self.knobs, self.sizes)  # type: ignore[arg-type]
 
     @pytest.mark.parametrize("check", CHECKS)

@@ -1,4 +1,4 @@
-"""A function of a space, called: its network as operators by slot, whichever way it gives it."""
+"""Call of the function of a space: its network as operators by slot, whichever form it returns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hwnas.traced.together import together
 
 
 def call(space: FunctionSpace, architecture: Architecture) -> tuple[Shape, Mapping[str, Operator]]:
-    """Input shape and operators by slot of the network that the function returns for an architecture.
+    """Return the input shape and the operators by slot of the network that the function returns for an architecture.
 
     Raises:
         SpaceError: it returns neither operators nor a module, or a module that is no network.

@@ -23,14 +23,14 @@ from hwnas.traced.segment import part_of
 WHOLE = "network"
 """The slot of a network that is not cut."""
 LONGEST = 40
-"""Characters of a slot, and of what it says of its children."""
+"""Most characters of the name of a slot, and of the text on its children."""
 
 
 def chain_of(space: FunctionSpace, architecture: Architecture, shape: Shape, built: Any) -> dict[str, Traced]:
-    """The operators of the network that a function returned, by slot: cut between its top-level children, or whole.
+    """Return the operators, by slot, of the network that a function returned: cut between top-level children, or whole.
 
     Raises:
-        SpaceError: the network does not run, gives no tensor, or holds a layer that cannot share weights.
+        SpaceError: the network does not run, returns no tensor, or holds a layer that cannot share weights.
     """
     root = module_in(built)
     materialise(root, shape, space)
@@ -39,10 +39,10 @@ def chain_of(space: FunctionSpace, architecture: Architecture, shape: Shape, bui
         graphs = {mode: graph.graph_of(root, training=mode) for mode in MODES}
     except Untraceable as error:
         return _whole(space, architecture, shape, root, str(error))
-    told = structures(root, graphs.values())
+    digests = structures(root, graphs.values())
     try:
         with on_meta(root):
-            passes = {mode: graph.run(root, graphs[mode], shape, told, training=mode) for mode in MODES}
+            passes = {mode: graph.run(root, graphs[mode], shape, digests, training=mode) for mode in MODES}
     except Exception as error:
         raise does_not_run(space, shape, error) from error
     _check_outputs({mode: passes[mode].output for mode in MODES}, space)
@@ -59,7 +59,7 @@ def chain_of(space: FunctionSpace, architecture: Architecture, shape: Shape, bui
         parts = {False: part_of(graphs[False], *evaluated), True: part_of(graphs[True], *trained)}
         origin = Origin(space, architecture, shape, (evaluated, trained))
         channels = _channels(piece.entering), _channels(piece.leaving)
-        operator = Traced(*channels, piece.classes, digest(root, parts, told), origin)
+        operator = Traced(*channels, piece.classes, digest(root, parts, digests), origin)
         chain[_free(piece.slot, chain)] = operator
     return chain
 
@@ -80,10 +80,12 @@ class _Piece:
 
     @property
     def slot(self) -> str:
-        """Named after what holds its parameters, so that equal operators of one slot name their parameters alike."""
+        """Name of the children with parameters, so that equal operators of one slot name their parameters alike."""
         body = self.found.body[slice(*self.span)]
-        held = {str(node.target): graph.state_of(self.root, node) for node in body}
-        holders = [name for name, tensors in held.items() if any(isinstance(t, nn.Parameter) for t in tensors)]
+        tensors_by_child = {str(node.target): graph.state_of(self.root, node) for node in body}
+        holders = [
+            name for name, tensors in tensors_by_child.items() if any(isinstance(t, nn.Parameter) for t in tensors)
+        ]
         names = holders or _children(self.found, *self.span)[:1]
         return _short("-".join(names).replace(".", "_"))
 
@@ -95,30 +97,30 @@ class _Piece:
     def leaving(self) -> Shape:
         return self._shape(self.span[1])
 
-    def _shape(self, place: int) -> Shape:
-        (node,) = graph.crossing(self.found, place)
+    def _shape(self, position: int) -> Shape:
+        (node,) = graph.crossing(self.found, position)
         return tuple(self.found.values[node].shape[1:])
 
 
-def _spans(root: nn.Module, found: Pass) -> Iterator[tuple[int, int]]:
-    if not any(node.op == "call_module" for node in found.body):
+def _spans(root: nn.Module, traced_pass: Pass) -> Iterator[tuple[int, int]]:
+    if not any(node.op == "call_module" for node in traced_pass.body):
         return
     start = 0
-    for place in [*graph.cuts(root, found), len(found.body)]:
-        yield start, place
-        start = place
+    for position in [*graph.cuts(root, traced_pass), len(traced_pass.body)]:
+        yield start, position
+        start = position
 
 
-def _children(found: Pass, start: int, stop: int) -> list[str]:
-    """Names of the children that a segment calls, each once."""
-    nodes = found.body[start:stop]
+def _children(traced_pass: Pass, start: int, stop: int) -> list[str]:
+    """Return the names of the children that a segment calls, each once."""
+    nodes = traced_pass.body[start:stop]
     return list(dict.fromkeys(str(node.target) for node in nodes if node.op == "call_module"))
 
 
 def _whole(
     space: FunctionSpace, architecture: Architecture, shape: Shape, root: nn.Module, why: str
 ) -> dict[str, Traced]:
-    told = digest_of_module(root)
+    module_digest = digest_of_module(root)
     try:
         with on_meta(root):
             outputs = {mode: graph.run_whole(root, shape, training=mode) for mode in MODES}
@@ -127,7 +129,7 @@ def _whole(
     _check_outputs(outputs, space)
     channels = _channels(shape), _channels(tuple(outputs[False].shape[1:]))
     origin = Origin(space, architecture, shape, None)
-    return {WHOLE: Traced(*channels, _short(type(root).__name__), told, origin, uncut=why)}
+    return {WHOLE: Traced(*channels, _short(type(root).__name__), module_digest, origin, uncut=why)}
 
 
 def _check_outputs(outputs: Mapping[bool, Any], space: FunctionSpace) -> None:
@@ -154,7 +156,7 @@ def _refuse_recurrent(root: nn.Module, space: FunctionSpace) -> None:
 
 
 def _channels(shape: Shape) -> int:
-    """Channels of a map (channels, height, width), width of tokens (tokens, width), or length of a vector."""
+    """Return channels of a map (channels, height, width), width of tokens (tokens, width), or length of a vector."""
     return shape[-1] if len(shape) == 2 else shape[0]
 
 
@@ -170,7 +172,7 @@ def _runs(words: Iterable[str]) -> list[tuple[str, int]]:
 
 
 def _short(text: str) -> str:
-    """The text, or its beginning and a hash of all of it."""
+    """Return the text, or its beginning and a hash of all of it."""
     if len(text) <= LONGEST:
         return text
     return f"{text[: LONGEST - 9]}~{hashlib.sha256(text.encode()).hexdigest()[:8]}"

@@ -1,4 +1,4 @@
-"""What a module's `forward` does between its children, and where it can be cut."""
+"""Graph of a module's `forward` between its children, and the positions where it can be cut."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ BATCH = 13
 
 
 class Untraceable(Exception):
-    """Why a `forward` is not cut into segments."""
+    """Reason why a `forward` is not cut into segments."""
 
 
 @dataclass(frozen=True)
 class Pass:
-    """One run of a `forward` on `meta`: its graph, and what each node gave."""
+    """One run of a `forward` on `meta`: its graph, and the value of each node."""
 
     graph: fx.Graph
     values: dict[fx.Node, Any]
 
     @property
     def output(self) -> Any:
-        """What the network returned."""
+        """Output of the network."""
         return self.values[self.graph.output_node()]
 
     @property
@@ -44,29 +44,29 @@ class Pass:
 
 
 class _Tracer(fx.Tracer):
-    """Goes into plain `nn.Sequential`s that hold blocks; every other child is a leaf."""
+    """Tracer that goes into plain `nn.Sequential`s that hold blocks; every other child is a leaf."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return not holds_blocks(m)
 
 
 def holds_blocks(module: nn.Module) -> bool:
-    """Whether it is a plain `nn.Sequential` of which some child has children: blocks, not the layers of one block."""
+    """Return whether a module is a plain `nn.Sequential` some child of which has children: blocks, not layers."""
     return type(module) is nn.Sequential and not has_hooks(module) and any(list(c.children()) for c in module)
 
 
 def has_hooks(module: nn.Module) -> bool:
-    """Whether calling the module does more than its `forward`."""
+    """Return whether calling the module does more than its `forward`."""
     return bool(
         module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
     )
 
 
 def graph_of(root: nn.Module, *, training: bool) -> fx.Graph:
-    """The graph of `forward` over the children, in one mode.
+    """Return the graph of `forward` over the children, in one mode.
 
     Raises:
-        Untraceable: `forward` cannot be followed, or calling the module does more than it.
+        Untraceable: `forward` cannot be traced, or calling the module does more than its `forward`.
     """
     if has_hooks(root):
         raise Untraceable("the network has hooks of its own")
@@ -85,12 +85,12 @@ def graph_of(root: nn.Module, *, training: bool) -> fx.Graph:
 
 
 class _Recorder(fx.Interpreter):
-    """Runs a graph on `meta` and keeps what each node gave; a child that was met before is not run again."""
+    """Interpreter of a graph on `meta` that keeps the value of each node; a child seen before is not run again."""
 
-    def __init__(self, root: nn.Module, graph: fx.Graph, told: Mapping[str, str]) -> None:
+    def __init__(self, root: nn.Module, graph: fx.Graph, structures: Mapping[str, str]) -> None:
         super().__init__(root, garbage_collect_values=False, graph=graph)
         self.values: dict[fx.Node, Any] = {}
-        self._told = told
+        self._told = structures
 
     def run_node(self, n: fx.Node) -> Any:
         self.values[n] = super().run_node(n)
@@ -110,7 +110,7 @@ class _Recorder(fx.Interpreter):
 
 
 _SHAPES: dict[tuple[Any, ...], tuple[torch.Size, torch.dtype]] = {}
-"""What children give: by structure, mode, and shapes of what they get."""
+"""Output shape and type of children: by structure, mode, and shapes and types of their inputs."""
 
 
 def run(root: nn.Module, graph: fx.Graph, shape: Shape, told: Mapping[str, str], *, training: bool) -> Pass:
@@ -127,57 +127,57 @@ def run(root: nn.Module, graph: fx.Graph, shape: Shape, told: Mapping[str, str],
 
 
 def run_whole(root: nn.Module, shape: Shape, *, training: bool) -> Any:
-    """What a module on `meta` gives."""
+    """Return the output of a module on `meta`."""
     with torch.no_grad():
         return root.train(training)(torch.empty(BATCH, *shape, device="meta"))
 
 
 def cuts(root: nn.Module, found: Pass) -> list[int]:
-    """Positions in the body, in order: a segment ends before each.
+    """Return the positions of the cuts in the body, in order: a segment ends before each.
 
     A cut lies between two children, as late as possible, where one tensor is all that is still needed of what was
     computed, and where no parameter or buffer is used on both sides.
     """
     open_at = set(_narrow(found)) - set(_held_together(root, found.body))
-    starts = [place for place, node in enumerate(found.body) if node.op == "call_module"]
-    starts = [place for place in starts if place == starts[0] or not _follows(root, found.body[place])]
+    starts = [position for position, node in enumerate(found.body) if node.op == "call_module"]
+    starts = [position for position in starts if position == starts[0] or not _follows(root, found.body[position])]
     places_found = []
     for before, after in pairwise(starts):
-        places = [place for place in range(before + 1, after + 1) if place in open_at]
+        places = [position for position in range(before + 1, after + 1) if position in open_at]
         places_found += places[-1:]
     return places_found
 
 
 def crossing(found: Pass, place: int) -> list[fx.Node]:
-    """The nodes before a position in the body that are used at or after it."""
+    """Return the nodes before a position in the body that are used at or after it."""
     nodes = list(found.graph.nodes)
     position = {node: number for number, node in enumerate(nodes)}
     first = position[found.body[place]] if place < len(found.body) else len(nodes) - 1
     return [node for node in nodes[:first] if any(position[user] >= first for user in node.users)]
 
 
-def _narrow(found: Pass) -> Iterator[int]:
-    for place in range(len(found.body)):
-        alive = crossing(found, place)
+def _narrow(traced_pass: Pass) -> Iterator[int]:
+    for position in range(len(traced_pass.body)):
+        alive = crossing(traced_pass, position)
         if len(alive) == 1:
-            value = found.values[alive[0]]
+            value = traced_pass.values[alive[0]]
             if isinstance(value, Tensor) and value.ndim > 1 and len(value) == BATCH and value.is_floating_point():
-                yield place
+                yield position
 
 
 def _held_together(root: nn.Module, body: Iterable[fx.Node]) -> Iterator[int]:
-    """Positions between the first and the last use of one and the same parameter or buffer."""
-    met: dict[int, tuple[int, int]] = {}
-    for place, node in enumerate(body):
+    """Yield the positions between the first and the last use of one and the same parameter or buffer."""
+    uses: dict[int, tuple[int, int]] = {}
+    for position, node in enumerate(body):
         for tensor in state_of(root, node):
-            first, _ = met.get(id(tensor), (place, place))
-            met[id(tensor)] = first, place
-    for first, last in met.values():
+            first, _ = uses.get(id(tensor), (position, position))
+            uses[id(tensor)] = first, position
+    for first, last in uses.values():
         yield from range(first + 1, last + 1)
 
 
 def state_of(root: nn.Module, node: fx.Node) -> list[Tensor]:
-    """The parameters and buffers that a node uses."""
+    """Return the parameters and buffers that a node uses."""
     if node.op == "call_module":
         module = root.get_submodule(str(node.target))
         return [*module.parameters(), *module.buffers()]
@@ -188,7 +188,7 @@ def state_of(root: nn.Module, node: fx.Node) -> list[Tensor]:
 
 
 def attribute(root: nn.Module, target: str) -> Any:
-    """The attribute of a module that a dotted name leads to."""
+    """Return the attribute of a module that a dotted name leads to."""
     value: Any = root
     for name in target.split("."):
         value = getattr(value, name)
@@ -196,7 +196,7 @@ def attribute(root: nn.Module, target: str) -> Any:
 
 
 def _follows(root: nn.Module, node: fx.Node) -> bool:
-    """Whether a child takes no time of its own: a runtime computes it with the one before, or it only renames axes."""
+    """Return whether a child adds no time: a runtime computes it with the one before, or it only renames axes."""
     child = root.get_submodule(str(node.target))
     own = type(child).__module__ == activation.__name__ and not isinstance(child, nn.MultiheadAttention)
     return own or isinstance(child, _BatchNorm | _DropoutNd | nn.Flatten | nn.Unflatten | nn.Identity)

@@ -1,4 +1,4 @@
-"""What a segment is, as text: equal for two that compute the same from weights of the same shapes."""
+"""Identity of a segment, as text: equal for two that compute the same from weights of the same shapes."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from torch import Tensor, fx, nn
 from hwnas.traced.graph import attribute, state_of
 
 OWN = frozenset(vars(nn.Module())) | {"training"}
-"""Attributes that every module has; what they hold is told in other ways."""
+"""Attributes that every module has; their values are described in other ways."""
 DEEP = 8
-"""Objects within objects are looked into so far."""
+"""Depth to which objects within objects are described."""
 INSTALLED = {"site-packages", "dist-packages"}
 SHIPPED = tuple(Path(folder).resolve() for folder in (sysconfig.get_path("stdlib"), Path(__file__).parent.parent))
 
 
 def structures(root: nn.Module, graphs: Iterable[fx.Graph]) -> dict[str, str]:
-    """Digests of the children that the graphs call, by name."""
+    """Return the digests of the children that the graphs call, by name."""
     names = {str(node.target): None for graph in graphs for node in graph.nodes if node.op == "call_module"}
     return {name: digest_of_module(root.get_submodule(name)) for name in names}
 
 
 def digest_of_module(module: nn.Module) -> str:
-    """Twelve hexadecimal digits of what a module computes, whatever its weights hold and wherever its file lies."""
+    """Return twelve hexadecimal digits of what a module computes, whatever its weights and the path of its file."""
     return _hashed(_module(module, {}))
 
 
 def digest(root: nn.Module, graphs: Mapping[bool, fx.Graph], told: Mapping[str, str]) -> str:
-    """Twelve hexadecimal digits of what graphs over the children of `root` compute, by `training`.
+    """Return twelve hexadecimal digits of what graphs over the children of `root` compute, by `training`.
 
     Names of children do not count: the first and the fifth block of a network are the same operator, if only their
     weights tell them apart.
@@ -52,7 +52,7 @@ def _hashed(lines: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
 
 
-def _graph(root: nn.Module, graph: fx.Graph, told: Mapping[str, str]) -> Iterator[str]:
+def _graph(root: nn.Module, graph: fx.Graph, digests: Mapping[str, str]) -> Iterator[str]:
     numbers = {node: number for number, node in enumerate(graph.nodes)}
     places: dict[str, int] = {}
     tensors: dict[int, int] = {}
@@ -62,7 +62,7 @@ def _graph(root: nn.Module, graph: fx.Graph, told: Mapping[str, str]) -> Iterato
             what = places.setdefault(str(node.target), len(places))
             # tensors by when they were first met, because children may share some
             yield simple([tensors.setdefault(id(tensor), len(tensors)) for tensor in state_of(root, node)])
-            yield told.get(str(node.target)) or _tensor(attribute(root, str(node.target)), {})
+            yield digests.get(str(node.target)) or _tensor(attribute(root, str(node.target)), {})
         elif callable(what):
             what = simple(what)
         args = fx.node.map_arg((node.args, node.kwargs), lambda n: _Spelled(f"%{numbers[n]}"))
@@ -74,10 +74,10 @@ class _Spelled(str):
 
 
 def _module(module: nn.Module, tensors: dict[int, int], name: str = "") -> Iterator[str]:
-    """Class, settings, shapes and children of a module, one a line; `tensors` numbers what was met, for ties."""
+    """Class, settings, shapes and children of a module, one per line; `tensors` numbers the tensors seen, for ties."""
     yield f"{name}: {class_of(type(module))}"
     settings = {key: value for key, value in vars(module).items() if key not in OWN}
-    hooks = [hook for held in (module._forward_hooks, module._forward_pre_hooks) for hook in held.values()]
+    hooks = [hook for by_id in (module._forward_hooks, module._forward_pre_hooks) for hook in by_id.values()]
     yield f"{name} {simple(settings)} {simple(hooks)}"
     for key, parameter in module._parameters.items():
         if parameter is not None:
@@ -92,7 +92,7 @@ def _module(module: nn.Module, tensors: dict[int, int], name: str = "") -> Itera
 
 
 def _tensor(tensor: Any, tensors: dict[int, int]) -> str:
-    """Shape and type; of a buffer or constant its content as well, because no one else holds it."""
+    """Return shape and type of a tensor; of a buffer or constant its content as well, because no one else holds it."""
     if not isinstance(tensor, Tensor):
         return simple(tensor)
     first = tensors.setdefault(id(tensor), len(tensors))
@@ -108,7 +108,7 @@ def _content(tensor: Tensor) -> str:
 
 
 def simple(value: Any, depth: int = DEEP) -> str:
-    """A setting as text that is the same in every process: no addresses, no order of sets."""
+    """Return a setting as text that is the same in every process: no addresses, no order of sets."""
     if isinstance(value, _Spelled) or value is None or isinstance(value, bool | int | float | complex | str | bytes):
         return str(value) if isinstance(value, _Spelled) else repr(value)
     if depth == 0:
@@ -136,7 +136,7 @@ def simple(value: Any, depth: int = DEEP) -> str:
 
 
 def _function(function: Callable[..., Any], depth: int) -> str:
-    """A function's name; of one that a user wrote, what it does and what it has from around it."""
+    """Return a function's name; of one that a user wrote, also its code and the values it closes over."""
     if not isinstance(function, FunctionType) or _is_of_a_package(inspect.getsourcefile(function)):
         return f"{getattr(function, '__module__', None)}.{function.__qualname__}"
     return f"{function.__qualname__} {_code(function.__code__)} {_closed_over(function, depth)}"
@@ -144,8 +144,8 @@ def _function(function: Callable[..., Any], depth: int) -> str:
 
 def _closed_over(function: FunctionType, depth: int) -> str:
     cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
-    told = {name: simple(cell.cell_contents, depth) for name, cell in cells.items() if name != "__class__"}
-    return simple([told, function.__defaults__, function.__kwdefaults__], depth)
+    values = {name: simple(cell.cell_contents, depth) for name, cell in cells.items() if name != "__class__"}
+    return simple([values, function.__defaults__, function.__kwdefaults__], depth)
 
 
 def _code(code: CodeType) -> str:
@@ -154,7 +154,7 @@ def _code(code: CodeType) -> str:
 
 
 def class_of(kind: type[Any]) -> str:
-    """A class by name; one that a user wrote, by what it says as well, wherever its file lies."""
+    """Return a class by name; one that a user wrote, by its source as well, wherever its file lies."""
     return _class_of(kind)  # type: ignore[arg-type]  # a metaclass may take the hash away
 
 
@@ -168,12 +168,12 @@ def _class_of(kind: type[Any]) -> str:
         return f"{kind.__module__}.{kind.__qualname__}"
     try:
         source = ast.parse(textwrap.dedent(inspect.getsource(kind)))
-        said = hashlib.sha256(ast.unparse(_without_docstrings(source)).encode()).hexdigest()[:12]
+        source_digest = hashlib.sha256(ast.unparse(_without_docstrings(source)).encode()).hexdigest()[:12]
     except (OSError, TypeError, SyntaxError):  # written in a session, not in a file
-        said = ""
+        source_digest = ""
     closed = [_closed_over(method, 3) for method in vars(kind).values() if isinstance(method, FunctionType)]
     parents = [class_of(parent) for parent in kind.__bases__ if parent is not object]
-    return f"{kind.__qualname__} {said} {parents} {closed}"
+    return f"{kind.__qualname__} {source_digest} {parents} {closed}"
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:

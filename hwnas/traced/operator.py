@@ -1,4 +1,4 @@
-"""The operator that is a part of somebody's own network."""
+"""Operator that is a part of a user's network."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from hwnas.traced.segment import Segment, part_of
 from hwnas.traced.together import ROOTS
 
 MODES = (False, True)
-"""`training`: a forward may do other things in it."""
+"""Values of `training`: a forward may do other things in training."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a segment is from: enough to make its module again, in another process as well."""
+    """Origin of a segment: enough to make its module again, in another process as well."""
 
     space: FunctionSpace
     architecture: Architecture
     input_shape: Shape
-    """Of the network, for layers that take their sizes from what they first see."""
+    """Input shape of the network, for layers that take their sizes from their first input."""
     spans: tuple[tuple[int, int], tuple[int, int]] | None
     """First node and end in the graphs of evaluation and of training; None is the whole module, not cut."""
 
@@ -40,12 +40,12 @@ class Traced(Operator):
     """
 
     children: str
-    """The classes of the children, for a reader."""
+    """Classes of the children, for a reader."""
     digest: str
     """Structure: classes, settings, shapes, the graph. See `hwnas.traced.identity`."""
     origin: Origin = field(compare=False, repr=False)
     uncut: str | None = field(default=None, compare=False, repr=False)
-    """Why it is a whole network, if it is one that could not be cut."""
+    """Reason why it is a whole network, if it is one that could not be cut."""
 
     @property
     def knobs(self) -> dict[str, Any]:
@@ -53,7 +53,7 @@ class Traced(Operator):
         return {name: getattr(self, name) for name in names}
 
     def scope(self, slot: str) -> str:
-        """Parameters are shared by their names in the whole network, so that it may be cut in several ways."""
+        """Return a scope for all slots: parameters are shared by names in the whole network, however it is cut."""
         return self.kind
 
     def module(self) -> nn.Module:
@@ -64,7 +64,7 @@ class Traced(Operator):
         return Segment(root, graphs)
 
     def _root(self) -> nn.Module:
-        """The whole network, new; inside `together` one for all operators of an architecture."""
+        """Return the whole network, new; inside `together` one for all operators of an architecture."""
         made, origin = ROOTS.get(), self.origin
         key = origin.space, origin.architecture, torch.get_default_device().type
         root = None if made is None else made.get(key)

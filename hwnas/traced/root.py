@@ -1,4 +1,4 @@
-"""The whole network that a function returns: made, given its sizes, looked at on `meta`."""
+"""The whole network that a function returns: made, given its sizes, moved to `meta`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LAZY = UninitializedParameter, UninitializedBuffer
 
 
 def new_root(space: FunctionSpace, architecture: Architecture, shape: Shape) -> nn.Module:
-    """The module that the function returns for an architecture, with weights; on `meta` where that is the default."""
+    """Return the module of an architecture from the function, with weights; on `meta` where that is the default."""
     if torch.get_default_device().type != "meta":
         root = module_in(space.blueprint(architecture, weights=True))
         materialise(root, shape, space)
@@ -30,16 +30,16 @@ def new_root(space: FunctionSpace, architecture: Architecture, shape: Shape) -> 
 
 
 def module_in(built: Any) -> nn.Module:
-    """The module in what a function returned."""
+    """Return the module in what a function returned."""
     root: nn.Module = built[1] if isinstance(built, tuple) else built
     return root
 
 
 def stated_shape(space: FunctionSpace, built: Any) -> Shape | None:
-    """The shape of one image of the network that a function returned; None if it returned no module.
+    """Return the shape of one image of the network that a function returned; None if it returned no module.
 
     Raises:
-        SpaceError: no shape is stated, or one that cannot be.
+        SpaceError: no shape is stated, or an impossible one.
     """
     shape, module = built if isinstance(built, tuple) and len(built) == 2 else (None, built)
     if not isinstance(module, nn.Module):
@@ -58,16 +58,16 @@ def stated_shape(space: FunctionSpace, built: Any) -> Shape | None:
 
 
 def materialise(root: nn.Module, shape: Shape, space: FunctionSpace) -> None:
-    """Run a network once if some of its layers take their sizes from what they first see.
+    """Run a network once if some of its layers take their sizes from their first input.
 
     Raises:
         SpaceError: it does not run.
     """
-    held = [*root.parameters(), *root.buffers()]
-    if not any(isinstance(value, LAZY) for value in held):
+    tensors = [*root.parameters(), *root.buffers()]
+    if not any(isinstance(value, LAZY) for value in tensors):
         return
     modes = {module: module.training for module in root.modules()}
-    structure_only = any(value.device.type == "meta" for value in held)
+    structure_only = any(value.device.type == "meta" for value in tensors)
     try:
         with torch.no_grad(), on_meta(root) if structure_only else nullcontext():
             root.eval()(torch.zeros(2, *shape, device="meta" if structure_only else None))
@@ -79,32 +79,32 @@ def materialise(root: nn.Module, shape: Shape, space: FunctionSpace) -> None:
 
 @contextmanager
 def on_meta(root: nn.Module) -> Iterator[None]:
-    """While it lasts, all tensors of a network are on `meta`; what stood there before is put back."""
+    """Put all tensors of a network on `meta` for the duration of the context; then put the earlier ones back."""
     modes = {module: module.training for module in root.modules()}
     before = _to_meta(root)
     try:
         yield
     finally:
-        for held, name, value in before:
-            held[name] = value
+        for store, name, value in before:
+            store[name] = value
         for module, mode in modes.items():
             module.training = mode
 
 
 def _to_meta(root: nn.Module) -> list[tuple[dict[str, Any], str, Tensor]]:
-    """Put all tensors on `meta`, ties kept, and return what was where."""
+    """Put all tensors on `meta`, ties kept, and return the earlier ones with their stores and names."""
     twins: dict[int, Tensor] = {}
     before = []
     for module in root.modules():
         stores: list[dict[str, Any]] = [module._parameters, module._buffers, vars(module)]
-        for held in stores:
-            for name, value in list(held.items()):
+        for store in stores:
+            for name, value in list(store.items()):
                 if isinstance(value, Tensor) and not _is_there(value):
-                    before.append((held, name, value))
+                    before.append((store, name, value))
                     twin = twins.setdefault(id(value), value.detach().to("meta"))
                     if isinstance(value, nn.Parameter) and not isinstance(twin, nn.Parameter):
                         twin = twins[id(value)] = nn.Parameter(twin, requires_grad=value.requires_grad)
-                    held[name] = twin
+                    store[name] = twin
     return before
 
 
@@ -113,7 +113,7 @@ def _is_there(value: Tensor) -> bool:
 
 
 def does_not_run(space: FunctionSpace, shape: Shape, error: Exception) -> SpaceError:
-    """The error of a network that fails on images of the stated shape."""
+    """Return the error of a network that fails on images of the stated shape."""
     return SpaceError(
         f"the network fails at input {'x'.join(map(str, shape))} ({raised(error)})",
         where=f"space `{space.name}`",

@@ -1,4 +1,4 @@
-"""A part of a network as a module of its own: some children, and what `forward` does between them."""
+"""A part of a network as a separate module: some children, and the part of `forward` between them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Segment(nn.Module):
 
     Args:
         root: the network; its children are taken over, not copied.
-        graphs: what is computed, by `training`.
+        graphs: the graphs to compute, by `training`.
     """
 
     def __init__(self, root: nn.Module, graphs: Mapping[bool, fx.Graph]) -> None:
@@ -34,13 +34,13 @@ class Segment(nn.Module):
 
 
 def part_of(graph: fx.Graph, start: int, stop: int) -> fx.Graph:
-    """The nodes of a graph's body from `start` to before `stop`, as a graph with one input and one output."""
+    """Return the nodes of a graph's body from `start` to before `stop`, as a graph with one input and one output."""
     body = [node for node in graph.nodes if node.op not in ("placeholder", "output")]
-    (given,) = [node for node in graph.nodes if node.op == "placeholder"]
+    (placeholder,) = [node for node in graph.nodes if node.op == "placeholder"]
     inside = set(body[start:stop])
     part = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
-    entering = {node for inner in inside for node in inner.all_input_nodes} - inside or {given}
+    entering = {node for inner in inside for node in inner.all_input_nodes} - inside or {placeholder}
     (entry,) = entering
     copies[entry] = part.placeholder("x")
     for node in body[start:stop]:
@@ -56,7 +56,7 @@ def _forward_of(root: nn.Module, graph: fx.Graph) -> Forward:
 
 
 def _place(holder: nn.Module, root: nn.Module, target: str) -> None:
-    """Give `holder` what `root` has under a dotted name, under the same name."""
+    """Give `holder` the attribute of `root` with a dotted name, under the same name."""
     source, (*path, name) = root, target.split(".")
     for part in path:
         source = getattr(source, part)

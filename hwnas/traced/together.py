@@ -12,7 +12,7 @@ ROOTS: ContextVar[dict[Any, Any] | None] = ContextVar("ROOTS", default=None)
 
 @contextmanager
 def together() -> Iterator[None]:
-    """While it lasts, segments of one network are taken out of one module instead of one each."""
+    """Take segments of one network out of one module instead of one each, for the duration of the context."""
     token = ROOTS.set({})
     try:
         yield

@@ -1,4 +1,4 @@
-"""A network is built and run before it is trusted: what tracing cannot see is found out by its numbers."""
+"""Trial of a network before it is trusted: its numbers show what tracing cannot see."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def try_out(space: FunctionSpace, architecture: Architecture, shape: Shape, chai
         try:
             with torch.no_grad():
                 expected: Tensor = root.eval()(images)
-                given: Tensor = operators.eval()(images)
+                chained: Tensor = operators.eval()(images)
         except Exception as error:
             raise does_not_run(space, shape, error) from error
-        if not torch.allclose(expected, given, rtol=1e-3, atol=1e-4, equal_nan=True):
+        if not torch.allclose(expected, chained, rtol=1e-3, atol=1e-4, equal_nan=True):
             raise _refused(
                 space, "the chain of its operators computes something else than the network",
                 "Children work on what they are handed, not on what others left behind",
@@ -60,8 +60,8 @@ def _refuse_chance(root: nn.Module, other: nn.Module, space: FunctionSpace) -> N
 
 
 def _refuse_memory(root: nn.Module, images: Tensor, space: FunctionSpace) -> None:
-    """Batch normalisation's statistics are recomputed for each network; of no other could be known how."""
-    held = {
+    """Raise SpaceError if a buffer changes in training; only the statistics of batch normalisation are recomputed."""
+    buffers = {
         f"{prefix}.{name}" if prefix else name: (buffer, buffer.clone())
         for prefix, module in root.named_modules()
         if not isinstance(module, _BatchNorm)
@@ -69,7 +69,7 @@ def _refuse_memory(root: nn.Module, images: Tensor, space: FunctionSpace) -> Non
     }
     with torch.no_grad():
         root.train()(images)
-    for name, (after, before) in held.items():
+    for name, (after, before) in buffers.items():
         if not torch.equal(after, before):
             raise _refused(
                 space, f"the buffer `{name}` changes while the network runs",

@@ -18,10 +18,10 @@ __all__ = ["LAUNCHERS", "Callbacks", "WorkerFactory", "WorkerSpec", "train_distr
 def train_distributed(
     opener: WorkerFactory, processes: int, *, launcher: str = "local", heard: Callbacks | None = None
 ) -> None:
-    """Train in so many processes at once until all epochs are in the folder of checkpoints.
+    """Train in `processes` processes at once until all epochs are in the folder of checkpoints.
 
-    `opener` is called in each process with the number that the process has on its machine, and gives what it trains; it
-    must survive pickling. What the first process tells goes to `heard`.
+    `opener` is called in each process with the number that the process has on its machine, and returns what it trains;
+    it must survive pickling. Reports of the first process go to `heard`.
 
     Raises:
         TrainingError: training diverged, as in one process; or a process was ended. The checkpoints so far are whole.

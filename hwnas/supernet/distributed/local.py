@@ -19,14 +19,14 @@ from hwnas.supernet.distributed.worker import Callbacks, WorkerFactory, init_pro
 from hwnas.supernet.process_group import ProcessGroup
 
 GRACE_S = 30.0
-"""How long a process may take to end, once it says nothing more or is asked to."""
+"""Seconds that a process may take to end, once it sends nothing more or is asked to."""
 
 
 def launch(opener: WorkerFactory, processes: int, heard: Callbacks) -> None:
-    """Start the processes, pass on what the first one tells, and end all of them if one fails.
+    """Start the processes, pass on the reports of the first one, and end all of them if one fails.
 
     Raises:
-        HwnasError: what a process raised.
+        HwnasError: the error that a process raised.
         TrainingError: a process was ended or failed otherwise.
     """
     context = get_context("spawn")
@@ -36,8 +36,8 @@ def launch(opener: WorkerFactory, processes: int, heard: Callbacks) -> None:
         try:
             for rank in range(processes):
                 ours, theirs = context.Pipe(duplex=False)
-                given = (opener, ProcessGroup(rank, processes), meeting, theirs, os.getpid())
-                process = context.Process(target=_work, args=given, name=f"training {rank + 1}", daemon=True)
+                arguments = (opener, ProcessGroup(rank, processes), meeting, theirs, os.getpid())
+                process = context.Process(target=_work, args=arguments, name=f"training {rank + 1}", daemon=True)
                 process.start()
                 theirs.close()
                 team[ours] = process
@@ -47,22 +47,22 @@ def launch(opener: WorkerFactory, processes: int, heard: Callbacks) -> None:
 
 
 def _listen(team: dict[Connection, BaseProcess], heard: Callbacks) -> None:
-    """Until all are done; the first process is the first one of the team."""
+    """Pass on reports until all processes are done; the first process is the first one of the team."""
     [first, *_], open_ends = team, dict(team)
     while open_ends:
         for connection in wait(list(open_ends)):
             assert isinstance(connection, Connection)
             try:
-                what, *told = connection.recv()
+                what, *values = connection.recv()
             except (EOFError, OSError):
                 _check_end(open_ends.pop(connection), len(team))
                 continue
             if what == "error":
-                raise told[0]
+                raise values[0]
             if what == "done":
                 del open_ends[connection]
             elif connection is first:
-                heard.hear(what, *told)
+                heard.hear(what, *values)
 
 
 def _check_end(process: BaseProcess, size: int) -> None:
@@ -89,13 +89,13 @@ def _end(processes: Any) -> None:
             process.join()
 
 
-def _work(opener: WorkerFactory, team: ProcessGroup, meeting: str, told: Connection, parent: int) -> None:
-    """One process, from its start to its end. A parent that is gone is noticed at the next step."""
+def _work(opener: WorkerFactory, team: ProcessGroup, meeting: str, connection: Connection, parent: int) -> None:
+    """Run one process from its start to its end; it ends at the next step if its parent is gone."""
 
-    def tell(*said: Any) -> None:
+    def tell(*message: Any) -> None:
         if os.getppid() != parent:
             os._exit(1)
-        told.send(said)
+        connection.send(message)
 
     try:
         if torch.get_num_threads() > 1:
@@ -109,5 +109,5 @@ def _work(opener: WorkerFactory, team: ProcessGroup, meeting: str, told: Connect
         os._exit(130)
     except HwnasError as error:
         with suppress(OSError):
-            told.send(("error", error))
+            connection.send(("error", error))
         raise SystemExit(1) from error

@@ -16,7 +16,7 @@ def launch(opener: WorkerFactory, processes: int, heard: Callbacks) -> None:
     """Start the processes as Ray's workers and wait for them. Progress is Ray's own; epochs are in the checkpoints.
 
     Raises:
-        HwnasError: what a process reason.
+        HwnasError: the error that a process raised.
         TrainingError: Ray could not train.
     """
     import torch
@@ -33,8 +33,8 @@ def launch(opener: WorkerFactory, processes: int, heard: Callbacks) -> None:
     try:
         trainer.fit()
     except Exception as error:
-        if (told := _of_hwnas(error)) is not None:
-            raise told from error
+        if (own_error := _of_hwnas(error)) is not None:
+            raise own_error from error
         raise TrainingError(
             f"Ray could not train in {processes} processes ({reason(error)})",
             where=WHY,
@@ -43,15 +43,15 @@ def launch(opener: WorkerFactory, processes: int, heard: Callbacks) -> None:
         ) from error
 
 
-def _work(given: dict[str, Any]) -> None:
-    """One of Ray's workers; the process group is there already."""
+def _work(config: dict[str, Any]) -> None:
+    """Run one of Ray's workers; the process group exists already."""
     context = optional("ray.train", extra="ray", why=WHY).get_context()
     team = ProcessGroup(context.get_world_rank(), context.get_world_size())
-    run_worker(given["opener"](context.get_local_rank()), team, lambda *said: None)
+    run_worker(config["opener"](context.get_local_rank()), team, lambda *message: None)
 
 
 def _of_hwnas(error: BaseException | None) -> HwnasError | None:
-    """The error of hwnas's own that is wrapped in one of Ray's."""
+    """Return the error of hwnas that is wrapped in one of Ray's, if there is one."""
     seen: set[int] = set()
     todo = [error]
     while todo:

@@ -1,4 +1,4 @@
-"""What each process of a team does: open, join, train, tell."""
+"""Work of each process of a team: open, join, train, report."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from hwnas.supernet.training.train import train
 from hwnas.supernet.weights import Supernet
 
 PATIENCE = timedelta(days=1)
-"""How long processes wait for each other. One that has died is seen at once, by whoever launched it."""
+"""Time that processes wait for each other. The launcher notices at once that one has died."""
 
 
 @dataclass(frozen=True)
 class WorkerSpec:
-    """What a process trains: the arguments of `train`."""
+    """Arguments of `train` in one process."""
 
     supernet: Supernet
     space: AnySpace
@@ -40,12 +40,12 @@ class WorkerSpec:
 
 
 WorkerFactory = Callable[[int], WorkerSpec]
-"""Gives what a process trains, by the number that it has on its machine: on a GPU of its own, if there are GPUs."""
+"""Function from the number of a process on its machine to what it trains, on its own GPU if there are GPUs."""
 
 
 @dataclass(frozen=True)
 class Callbacks:
-    """Who is told of what; the arguments of `train`."""
+    """Functions that are called with the progress of training; the `on_...` arguments of `train`."""
 
     step: Callable[[Step], None] | None = None
     epoch: Callable[[Epoch], None] | None = None
@@ -53,14 +53,14 @@ class Callbacks:
     trouble: Callable[[str], None] | None = None
 
     def hear(self, what: str, *told: Any) -> None:
-        """Pass on what a process said."""
+        """Pass a report of a process on to the function for reports of its kind."""
         listener = {"step": self.step, "epoch": self.epoch, "sort": self.sort, "trouble": self.trouble}[what]
         if listener is not None:
             listener(*told)
 
 
 def run_worker(part: WorkerSpec, team: ProcessGroup, tell: Callable[..., None]) -> None:
-    """Train with the others. The first process tells of all; the others of steps alone, as a sign of life."""
+    """Train with the others. The first process reports everything; the others report steps only, as a heartbeat."""
     train(
         part.supernet,
         part.space,

@@ -11,12 +11,12 @@ from math import prod
 class Axis:
     """Things in a row whose order may be free: channels, heads, hidden units.
 
-    Axes that are joined list the same things. An axis that is looked at in two parts, such as heads times what a head
-    holds, is split: each part has an order of its own.
+    Axes that are joined list the same things. An axis that is used in two parts, such as heads times the units of a
+    head, is split: each part has its own order.
     """
 
     fixed: str | None = None
-    """Why the order must stay, if it must."""
+    """Reason why the order must stay; None if it need not."""
     joined: Axis | None = field(default=None, repr=False)
     parts: tuple[Axis, Axis] | None = field(default=None, repr=False)
     inner: int = 1
@@ -37,7 +37,7 @@ class Axis:
             part.fix(why)
 
     def split(self, inner: int) -> tuple[Axis, Axis]:
-        """The axis as two, the second one `inner` long; it is split only once."""
+        """Split the axis into two, the second one `inner` long; it is split only once."""
         root = self.root
         if root.parts is None:
             root.parts = Axis(root.fixed), Axis(root.fixed)
@@ -46,14 +46,14 @@ class Axis:
 
 
 Factor = tuple[Axis | None, int]
-"""A run of things: what they are (None: an order that stays) and how many."""
+"""Run of things on an axis: their identity (None: an order that stays) and their number."""
 Label = tuple[Factor, ...]
 """One axis of a tensor, as a product of runs; empty for a length of 1."""
 Labels = tuple[Label, ...]
 
 
 def inert(shape: Sequence[int]) -> Labels:
-    """The labels of a tensor whose order stays on all axes."""
+    """Return the labels of a tensor whose order stays on all axes."""
     return tuple(_tidy([(None, int(size))]) for size in shape)
 
 
@@ -63,12 +63,12 @@ def fix(label: Label, why: str) -> None:
 
 
 def size_of(label: Label) -> int:
-    """The length of an axis."""
+    """Return the length of an axis."""
     return prod(size for _, size in label)
 
 
 def unite(one: Label, other: Label) -> None:
-    """Two axes list the same things in the same order."""
+    """Record that two axes list the same things in the same order."""
     left, right = _expanded(one), _expanded(other)
     while left and right:
         (a, n), (b, m) = left.pop(0), right.pop(0)
@@ -85,9 +85,9 @@ def unite(one: Label, other: Label) -> None:
 
 
 def regrouped(labels: Iterable[Label], shape: Sequence[int]) -> Labels | None:
-    """The labels of the same things under another shape; None if its axes cut across runs."""
+    """Return the labels of the same things under another shape; None if its axes cut across runs."""
     left = [factor for label in labels for factor in _expanded(label)]
-    found: list[Label] = []
+    result: list[Label] = []
     for size in shape:
         taken: list[Factor] = []
         need = int(size)
@@ -105,8 +105,8 @@ def regrouped(labels: Iterable[Label], shape: Sequence[int]) -> Labels | None:
                 need = 1
             else:
                 return None
-        found.append(_tidy(taken))
-    return tuple(found) if not left else None
+        result.append(_tidy(taken))
+    return tuple(result) if not left else None
 
 
 def _join(one: Axis | None, other: Axis | None) -> None:
@@ -144,20 +144,20 @@ def _holds(whole: Axis, part: Axis) -> bool:
 
 
 def _expanded(label: Label) -> list[Factor]:
-    """The label with every split axis as its parts."""
-    found: list[Factor] = []
+    """Return the label with every split axis replaced by its parts."""
+    factors: list[Factor] = []
     for axis, size in label:
         root = axis.root if axis is not None else None
         if root is None or root.parts is None:
-            found.append((root, size))
+            factors.append((root, size))
         elif size % root.inner and root.inner % size:
             root.fix("it is cut within a run")
-            found.append((None, size))
+            factors.append((None, size))
         else:
             within = min(size, root.inner)
             outer, inner = root.parts
-            found += _expanded(_tidy([(outer, size // within), (inner, within)]))
-    return list(_tidy(found))
+            factors += _expanded(_tidy([(outer, size // within), (inner, within)]))
+    return list(_tidy(factors))
 
 
 def _divided(axis: Axis | None, size: int, inner: int) -> tuple[Factor, Factor]:
@@ -168,19 +168,19 @@ def _divided(axis: Axis | None, size: int, inner: int) -> tuple[Factor, Factor]:
 
 
 def _tidy(factors: Iterable[Factor]) -> Label:
-    """Without runs of one, neighbours whose order stays as one run."""
-    found: list[Factor] = []
+    """Return the factors without runs of one, neighbours whose order stays joined to one run."""
+    result: list[Factor] = []
     for axis, size in factors:
         if size == 1:
             continue
-        if axis is None and found and found[-1][0] is None:
-            found[-1] = None, found[-1][1] * size
+        if axis is None and result and result[-1][0] is None:
+            result[-1] = None, result[-1][1] * size
         else:
-            found.append((axis, size))
-    return tuple(found)
+            result.append((axis, size))
+    return tuple(result)
 
 
 def runs(axis: Axis, size: int) -> list[tuple[Axis, int]]:
-    """An axis of a whole parameter as the runs that it is made of; one that cannot be divided stays as it is."""
-    found = [(part, length) for part, length in _expanded(((axis, size),)) if part is not None]
-    return found if prod(length for _, length in found) == size else [(axis.root, size)]
+    """Return the runs that an axis of a whole parameter consists of; one that cannot be divided stays as it is."""
+    parts = [(part, length) for part, length in _expanded(((axis, size),)) if part is not None]
+    return parts if prod(length for _, length in parts) == size else [(axis.root, size)]

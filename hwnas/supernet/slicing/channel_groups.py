@@ -1,4 +1,4 @@
-"""Which axes of shared weights move together: read off the operators by running them on `meta`."""
+"""Axes of shared weights that move together: read off the operators by running them on `meta`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hwnas.supernet.slicing.channel_rules import Following
 from hwnas.supernet.weights import key_of
 
 DRAWN = 200
-"""Random architectures that tell which slot follows which, beside those that differ from the largest in one choice."""
+"""Random architectures that show which slot follows which, beside those that differ from the largest in one choice."""
 LEADING = 2
 """Axes of a parameter of which a smaller network takes the leading members; it takes the centre of all others."""
 
@@ -41,7 +41,7 @@ class Group:
     size: int
     places: tuple[Place, ...]
     fixed: str | None
-    """Why their order must stay; None where it is free."""
+    """Reason why their order must stay; None where it is free."""
 
     @property
     def name(self) -> str:
@@ -50,18 +50,18 @@ class Group:
 
 
 def elastic_groups(space: AnySpace) -> tuple[Group, ...]:
-    """The groups of which some network takes only the leading members.
+    """Return the groups of which some network takes only the leading members.
 
     Each operator of the space is run once on `meta`. What its operations tie is tied, through slots that follow each
-    other as well; where something is met that is not understood, the order stays. So does that of the network's input
-    and of its classes, and that of a group of which the largest network itself takes a part.
+    other as well; where an operation is not understood, the order stays. So does that of the network's input and of
+    its classes, and that of a group of which the largest network itself takes a part.
     """
     shared = _Shared()
     links = _neighbours(space)
     ends = {slot for slot, after in links.items() if None in after}
     starts = set(links.get(None, ()))
-    for slot, found in operators_by_slot(space).items():
-        for operator, shape, alone in _run(found):
+    for slot, links_of_slot in operators_by_slot(space).items():
+        for operator, shape, alone in _run(links_of_slot):
             entering = inert((2, *shape)) if slot in starts else shared.flow(slot, shape)
             leaving, outgoing = shared.follow(slot, operator, shape, entering)
             if not alone:  # its other forms may tie what this one does not
@@ -87,15 +87,15 @@ class _Shared:
     flows: dict[tuple[str, int, int], Axis] = field(default_factory=dict)
 
     def flow(self, slot: str, shape: Shape) -> Labels:
-        """What enters a slot; its axes but the batch's may list channels."""
-        found = [inert([2])[0]]
-        for place, size in enumerate(shape):
-            axis = self.flows.setdefault((slot, len(shape), place), Axis())
-            found.append(((axis, size),) if size > 1 else ())
-        return tuple(found)
+        """Return the labels of a slot's input; its axes but the batch's may list channels."""
+        labels = [inert([2])[0]]
+        for position, size in enumerate(shape):
+            axis = self.flows.setdefault((slot, len(shape), position), Axis())
+            labels.append(((axis, size),) if size > 1 else ())
+        return tuple(labels)
 
     def follow(self, slot: str, operator: Operator, shape: Shape, entering: Labels) -> tuple[Labels, Shape]:
-        """Run an operator; the labels of what leaves it, and its shape."""
+        """Run an operator and return the labels and the shape of its output."""
         with torch.random.fork_rng(devices=[]), torch.device("meta"):
             module = operator.module().to("meta").eval()
             images = torch.empty(2, *shape)
@@ -107,7 +107,7 @@ class _Shared:
         return following.labels(out), tuple(out.shape[1:])
 
     def hold(self, slot: str, operator: Operator, flowing: Labels) -> None:
-        """Keep the order of an operator's weights and of what it takes and gives."""
+        """Keep the order of an operator's weights, inputs and outputs."""
         why = f"`{operator.kind}` has forms that are not run"
         for label in flowing:
             fix(label, why)
@@ -118,27 +118,27 @@ class _Shared:
     def _of(self, key: str, value: nn.Parameter) -> Labels:
         labels: list[Label] = []
         for number, size in enumerate(value.shape):
-            place = key, number
-            axis = self.parameters.setdefault(place, Axis())
-            self.largest[place] = max(size, self.largest.get(place, 0))
-            self.smallest[place] = min(size, self.smallest.get(place, size))
+            axis_key = key, number
+            axis = self.parameters.setdefault(axis_key, Axis())
+            self.largest[axis_key] = max(size, self.largest.get(axis_key, 0))
+            self.smallest[axis_key] = min(size, self.smallest.get(axis_key, size))
             labels.append(((axis, size),) if size > 1 else ())
         return tuple(labels)
 
     def keep(self, network: Network) -> None:
-        """A network takes all of each group, or the group's order stays."""
+        """Keep the order of each group that a network does not take as a whole."""
         for slot, operator in zip(network.slots, network.operators, strict=True):
             with torch.device("meta"):
                 module = operator.module()
             for name, value in module.named_parameters():
                 for number, size in enumerate(value.shape[:LEADING]):
-                    place = key_of(operator.scope(slot), name), number
-                    if size < self.largest[place]:
-                        part, _ = runs(self.parameters[place], self.largest[place])[0]
+                    axis_key = key_of(operator.scope(slot), name), number
+                    if size < self.largest[axis_key]:
+                        part, _ = runs(self.parameters[axis_key], self.largest[axis_key])[0]
                         part.fix("the largest network takes a part of it")
 
     def groups(self) -> Iterator[Group]:
-        found: dict[Axis, list[tuple[int, Place]]] = {}
+        placed_by_axis: dict[Axis, list[tuple[int, Place]]] = {}
         elastic: set[Axis] = set()
         for (key, number), axis in self.parameters.items():
             whole = self.largest[key, number]
@@ -146,12 +146,12 @@ class _Shared:
             for index, (part, size) in enumerate(parts):
                 before = prod(length for _, length in parts[:index])
                 place = Place(key, number, before, whole // (before * size))
-                found.setdefault(part, []).append((size, place))
+                placed_by_axis.setdefault(part, []).append((size, place))
                 if self.smallest[key, number] < whole and number >= LEADING:
                     part.fix("it is cut on both sides")
                 elif self.smallest[key, number] < whole and before == 1:
                     elastic.add(part)
-        for part, placed in found.items():
+        for part, placed in placed_by_axis.items():
             sizes = {size for size, _ in placed}
             if part in elastic and max(sizes) > 1:
                 unlike = "it is tied to an axis of another length" if len(sizes) > 1 else None
@@ -159,30 +159,30 @@ class _Shared:
 
 
 def _run(links: Iterable[tuple[Operator, Shape]]) -> Iterator[tuple[Operator, Shape, bool]]:
-    """The operators of a slot that are run, each at one input shape; of kinds that name a few for all, those few.
+    """Yield the operators of a slot to run, each at one input shape; of kinds that name a few for all, those few.
 
-    Also whether each speaks for itself alone.
+    The last item is True if all operators of the kind are run.
     """
     kinds: dict[type[Operator], dict[Operator, Shape]] = {}
     for operator, shape in links:
         kinds.setdefault(type(operator), {}).setdefault(operator, shape)
     for kind, shapes in kinds.items():
-        held = tuple(kind.holders(tuple(shapes)))
-        for operator in held:
-            yield operator, shapes[operator], len(held) == len(shapes)
+        holders = tuple(kind.holders(tuple(shapes)))
+        for operator in holders:
+            yield operator, shapes[operator], len(holders) == len(shapes)
 
 
 def _neighbours(space: AnySpace) -> dict[str | None, dict[str | None, None]]:
-    """Which slots follow which; None stands before the first and after the last."""
-    found: dict[str | None, dict[str | None, None]] = {}
+    """Return the slots that follow each slot; None stands before the first and after the last."""
+    following: dict[str | None, dict[str | None, None]] = {}
     for network in _telling(space):
         for one, other in pairwise((None, *network.slots, None)):
-            found.setdefault(one, {})[other] = None
-    return found
+            following.setdefault(one, {})[other] = None
+    return following
 
 
 def _telling(space: AnySpace) -> Iterator[Network]:
-    """The largest network, those that differ from it in one choice, and random ones."""
+    """Yield the largest network, those that differ from it in one choice, and random ones."""
     rng = random.Random(0)
     seen: dict[Architecture, None] = {space.largest(): None, space.smallest(): None}
     for one in space.choices:

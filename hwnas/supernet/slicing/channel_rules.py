@@ -1,4 +1,4 @@
-"""How tensor operations carry the identities of channels: one rule an operation; what has no rule keeps its order."""
+"""Identities of channels through tensor operations: one rule per operation; without a rule the order stays."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from hwnas.supernet.slicing.axes import Axis, Label, Labels, fix, inert, regroup
 
 
 class Following(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """While it is on, every tensor's axes are labelled from those of the tensors that it is computed from."""
+    """Mode in which every tensor's axes are labelled from those of the tensors that it is computed from."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._held: dict[int, tuple[Tensor, Labels]] = {}
 
     def label(self, tensor: Tensor, labels: Labels) -> None:
-        """Say what the axes of a tensor are; the tensor is kept, so that its identity stays its own."""
+        """Set the labels of a tensor; the tensor is kept, so that no other one gets its `id`."""
         self._held[id(tensor)] = tensor, labels
 
     def labels(self, tensor: Tensor) -> Labels:
-        """What the axes of a tensor are; those of an unknown tensor, such as a constant, have an order that stays."""
+        """Return the labels of a tensor; those of an unknown tensor, such as a constant, have an order that stays."""
         return self._held[id(tensor)][1] if id(tensor) in self._held else inert(tensor.shape)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -37,22 +37,22 @@ class Following(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not tensors:
             return out
         rule = RULES.get(name) or (_pointwise if torch.Tag.pointwise in func.tags else None)
-        found = rule(self, list(args), tensors[0]) if rule is not None else None
-        if found is None or tuple(map(size_of, found)) != tuple(tensors[0].shape):
-            found = inert(tensors[0].shape)
+        labels = rule(self, list(args), tensors[0]) if rule is not None else None
+        if labels is None or tuple(map(size_of, labels)) != tuple(tensors[0].shape):
+            labels = inert(tensors[0].shape)
             for leaf in tree_leaves((args, kwargs)):
                 if isinstance(leaf, Tensor):
                     for label in self.labels(leaf):
                         fix(label, f"`{name}` is not understood")
-        self.label(tensors[0], found)
+        self.label(tensors[0], labels)
         for tensor in tensors[1:]:  # statistics and indices, whose order stays
             self.label(tensor, inert(tensor.shape))
         return out
 
 
 def _as_the_first(name: str, args: Any) -> Any:
-    """The result of an operation that is like its first argument; torch's own rules on `meta` take a hundred times as
-    long."""
+    """Return the result of an operation that is like its first argument; torch's rules on `meta` take a hundred times
+    as long."""
     plain = name.removesuffix("_")
     if plain in NORMS:
         return (torch.empty_like(args[0]), *(torch.empty(0, device="meta") for _ in range(2)))
@@ -79,15 +79,15 @@ def _pointwise(following: Following, args: list[Any], out: Tensor) -> Labels:
 
 
 def _broadcast(*several: Labels) -> Labels:
-    """Axes are matched from the last one; those of length 1 are repeated."""
+    """Return the labels of a broadcast: axes are matched from the last one; those of length 1 are repeated."""
     axes = max(map(len, several), default=0)
-    found: list[Label] = [()] * axes
+    merged: list[Label] = [()] * axes
     for labels in several:
-        for place, label in enumerate(labels, axes - len(labels)):
-            if label and found[place]:
-                unite(found[place], label)
-            found[place] = found[place] or label
-    return tuple(found)
+        for axis, label in enumerate(labels, axes - len(labels)):
+            if label and merged[axis]:
+                unite(merged[axis], label)
+            merged[axis] = merged[axis] or label
+    return tuple(merged)
 
 
 def _convolution(following: Following, args: list[Any], out: Tensor) -> Labels | None:
@@ -114,7 +114,7 @@ def _convolution(following: Following, args: list[Any], out: Tensor) -> Labels |
 
 
 def _channel_norm(following: Following, args: list[Any], out: Tensor) -> Labels:
-    """Running statistics are not looked at: no two networks share them."""
+    """Return the labels of a norm over channels; running statistics are ignored: no two networks share them."""
     labels = following.labels(args[0])
     for value in args[1:3]:
         if value is not None:
@@ -135,7 +135,7 @@ def _layer_norm(following: Following, args: list[Any], out: Tensor) -> Labels:
 
 
 def _product(following: Following, args: list[Any], out: Tensor) -> Labels:
-    """Matrix product; a batch axis, if there is one, is the first of both."""
+    """Return the labels of a matrix product; a batch axis, if there is one, is the first of both."""
     one, other = (following.labels(arg) for arg in args[:2])
     unite(one[-1], other[-2])
     return *_broadcast(one[:-2], other[:-2]), one[-2], other[-1]
@@ -169,7 +169,7 @@ def _transposed(following: Following, args: list[Any], out: Tensor) -> Labels:
 
 
 def _expanded(following: Following, args: list[Any], out: Tensor) -> Labels:
-    """What is repeated is all alike, so it has any order that is asked of it."""
+    """Return the labels of an expanded tensor: repeated members are all equal, so they fit any order."""
     labels = _broadcast(following.labels(args[0]), ((),) * out.ndim)
     anyhow = [((Axis(), size),) if size > 1 else () for size in out.shape]
     return tuple(label or free for label, free in zip(labels, anyhow, strict=True))
@@ -180,10 +180,10 @@ def _same(following: Following, args: list[Any], out: Tensor) -> Labels:
 
 
 def _reduced(following: Following, args: list[Any], out: Tensor) -> Labels:
-    """A sum, mean or extreme does not depend on the order of what it is over."""
+    """Return the labels of a sum, mean or extreme, which does not depend on the order of its members."""
     labels = following.labels(args[0])
-    given = args[1] if len(args) > 1 and args[1] not in (None, []) else range(len(labels))
-    over = {axis % len(labels) for axis in ([given] if isinstance(given, int) else given)}
+    dims = args[1] if len(args) > 1 and args[1] not in (None, []) else range(len(labels))
+    over = {axis % len(labels) for axis in ([dims] if isinstance(dims, int) else dims)}
     kept = [() if axis in over else label for axis, label in enumerate(labels)]
     return tuple(kept) if out.ndim == len(labels) else tuple(k for axis, k in enumerate(kept) if axis not in over)
 
@@ -200,21 +200,21 @@ def _padded(following: Following, args: list[Any], out: Tensor) -> Labels:
 
 
 def _cut(following: Following, args: list[Any], out: Tensor) -> Labels | None:
-    """A slice; one of full length changes nothing."""
+    """Return the labels of a slice; one of full length changes nothing."""
     if len(args) > 4 and args[4] != 1:
         return None
     return _fixed_where_it_changes(following.labels(args[0]), out, "a part of it is taken")
 
 
 def _selected(following: Following, args: list[Any], out: Tensor) -> Labels:
-    """One member of an axis."""
+    """Return the labels of one member of an axis."""
     labels = list(following.labels(args[0]))
     fix(labels.pop(args[1]), "one member of it is taken")
     return tuple(labels)
 
 
 def _indexed(following: Following, args: list[Any], out: Tensor) -> Labels | None:
-    """Members of one axis, by a tensor of their numbers."""
+    """Return the labels of members of one axis, by a tensor of their numbers."""
     labels = following.labels(args[0])
     by = [(axis, index) for axis, index in enumerate(args[1]) if index is not None]
     if len(by) != 1:
@@ -234,12 +234,12 @@ def _concatenated(following: Following, args: list[Any], out: Tensor) -> Labels:
 
 
 def _fixed_where_it_changes(labels: Labels, out: Tensor, why: str) -> Labels:
-    found = list(labels)
+    result = list(labels)
     for axis, (label, size) in enumerate(zip(labels, out.shape, strict=True)):
         if size_of(label) != size:
             fix(label, why)
-            found[axis] = inert([size])[0]
-    return tuple(found)
+            result[axis] = inert([size])[0]
+    return tuple(result)
 
 
 def _over(names: Sequence[str], rule: Rule) -> dict[str, Rule]:

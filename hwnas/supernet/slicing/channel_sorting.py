@@ -14,7 +14,7 @@ from hwnas.supernet.weights import Supernet
 
 @dataclass(frozen=True)
 class Sorting:
-    """What a sorting did: the groups that were brought into order, and those that stay, each of which says why."""
+    """Result of a sorting: the groups that were brought into order, and those that stay, each with its reason."""
 
     sorted: tuple[Group, ...]
     fixed: tuple[Group, ...]
@@ -27,11 +27,11 @@ def sort_channels(
     *,
     twins: Sequence[Supernet] = (),
 ) -> Sorting:
-    """Reorder shared channels, heads and hidden units in place by falling importance; `elastic_groups` tells which.
+    """Reorder shared channels, heads and hidden units in place by falling importance; `elastic_groups` lists them.
 
-    The largest network computes what it did before; narrower ones get other members. What the optimizer keeps for each
-    weight, such as momentum, moves along, and so do the weights of `twins`, such as a moving average. Equals keep their
-    order, so sorting twice changes nothing.
+    The largest network computes what it did before; narrower ones get other members. The state of the optimizer for
+    each weight, such as momentum, moves along, and so do the weights of `twins`, such as a moving average. Equals keep
+    their order, so sorting twice changes nothing.
     """
     free = tuple(group for group in groups if group.fixed is None)
     for group in free:
@@ -44,9 +44,10 @@ def sort_channels(
 
 
 def importance(supernet: Supernet, group: Group) -> Tensor:
-    """How much each member of a group matters: the L1 norm of the weights that read it, as in once-for-all.
+    """Return the importance of each member of a group: the L1 norm of weights that read it, as in once-for-all.
 
-    A weight reads along its axis 1. What no weight reads is judged by the weights that make it, along axis 0.
+    A weight reads along its axis 1. Members that no weight reads are judged by the weights that make them, along
+    axis 0.
     """
     matrices = [place for place in group.places if supernet.get_parameter(place.parameter).ndim > 1]
     reading = [place for place in matrices if place.axis == 1] or matrices or list(group.places)
@@ -58,7 +59,7 @@ def importance(supernet: Supernet, group: Group) -> Tensor:
 
 
 def _alike(value: Tensor, optimizer: torch.optim.Optimizer | None) -> Iterable[Tensor]:
-    """A weight and what is kept for each of its numbers."""
+    """Yield a weight, its gradient, and the tensors of its shape that the optimizer keeps for it."""
     yield value.detach()
     if value.grad is not None:
         yield value.grad
@@ -72,5 +73,5 @@ def _moved(value: Tensor, place: Place, size: int, order: Tensor) -> Tensor:
 
 
 def _apart(value: Tensor, place: Place, size: int) -> Tensor:
-    """The tensor with the members of a group on an axis of their own."""
+    """Return the tensor with the members of a group on a separate axis."""
     return torch.unflatten(value, place.axis, (place.before, size, place.after))

@@ -20,7 +20,7 @@ Size = tuple[int, ...]
 
 
 def center_crop(largest: Tensor, size: Size) -> Tensor:
-    """The part of a shared tensor that a tensor of `size` uses: leading channels, and the centre of a kernel.
+    """Return the part of a shared tensor that a tensor of `size` uses: leading channels, and the centre of a kernel.
 
     The first two axes are (output, input) channels and are cut at the end; any further axis is spatial and is cut on
     both sides. A tensor of full size is returned as it is. One view of all axes, because one after the other each would
@@ -35,12 +35,12 @@ def center_crop(largest: Tensor, size: Size) -> Tensor:
 
 
 def is_kernel(module: nn.Module, parameter: str) -> bool:
-    """Whether a module's own parameter is the kernel of a convolution, so that its last axes are places."""
+    """Return whether a module's own parameter is the kernel of a convolution, whose last axes are spatial."""
     return isinstance(module, nn.modules.conv._ConvNd) and parameter == "weight"
 
 
 def kernel_sizes(key: str, found: Iterable[Size]) -> tuple[Size, ...]:
-    """The spatial sizes of a shared kernel, largest first.
+    """Return the spatial sizes of a shared kernel, largest first.
 
     Raises:
         SpaceError: of two of them neither lies within the other.
@@ -58,20 +58,20 @@ def kernel_sizes(key: str, found: Iterable[Size]) -> tuple[Size, ...]:
 
 
 def transform_matrices(key: str, sizes: tuple[Size, ...]) -> Iterator[tuple[str, Tensor]]:
-    """The transforming matrices of a shared kernel by name, as identities."""
+    """Yield the transforming matrices of a shared kernel by name, as identities."""
     for larger, smaller in pairwise(sizes):
         yield _name(key, larger, smaller), torch.eye(math.prod(smaller))
 
 
 def steps_to(key: str, sizes: tuple[Size, ...], size: Size) -> tuple[tuple[str, Size], ...]:
-    """By which matrices, and over which spatial sizes, the largest kernel becomes one of `size`."""
+    """Return the matrices, and the spatial sizes, by which the largest kernel becomes one of `size`."""
     return tuple((_name(key, a, b), b) for a, b in pairwise(sizes) if math.prod(b) >= math.prod(size[2:]))
 
 
 def transformed(
     largest: Tensor, size: Size, steps: Iterable[tuple[str, Size]], weights: Mapping[str, Tensor | None]
 ) -> Tensor:
-    """The kernel of `size` that the steps make of a shared one."""
+    """Return the kernel of `size` that the steps make of a shared one."""
     kernel = center_crop(largest, (*size[:2], *largest.shape[2:]))
     for name, spatial in steps:
         matrix = weights[name]

@@ -1,4 +1,4 @@
-"""Strategies: which networks of a space a training step trains, and from what they learn. One file each."""
+"""Strategies: the networks of a space that a training step trains, and what they learn from. One file each."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ __all__ = ["STRATEGIES", "SampledSubnet", "Step", "Strategy", "inplace_distillat
 
 
 def open_strategy(space: AnySpace, recipe: Recipe, *, base: Path = Path()) -> Strategy:
-    """The recipe's strategy on a space: one of `STRATEGIES`, or a user's own `file.py:function`, paths from `base`.
+    """Return the recipe's strategy on a space: one of `STRATEGIES`, or a user's `file.py:function`, paths from `base`.
 
     A user's function is called as the built-in ones are, `function(space, recipe)`, and returns a `Strategy`. In the
     first `recipe.largest_epochs` epochs the largest network is trained alone, whatever the strategy.
 
     Raises:
-        ConfigError: an unknown strategy, one that does not fit the space, or a function that gives something else.
+        ConfigError: an unknown strategy, one that does not fit the space, or a function that returns something else.
     """
     own = ":" in recipe.strategy
     if own:
@@ -50,24 +50,24 @@ def open_strategy(space: AnySpace, recipe: Recipe, *, base: Path = Path()) -> St
     return lessons
 
 
-def _asked(recipe: Recipe, function: Any, *given: Any) -> Any:
-    """What a user's function gives."""
+def _asked(recipe: Recipe, function: Any, *arguments: Any) -> Any:
+    """Return the result of a user's function."""
     try:
-        return function(*given)
+        return function(*arguments)
     except HwnasError:
         raise
     except Exception as error:
         raise _unfit(recipe, f"it raised {raised(error)}") from error
 
 
-def _checked(found: Any, recipe: Recipe) -> list[SampledSubnet]:
-    """What a user's strategy said, if a step can be made of it."""
-    lessons = list(found) if isinstance(found, list | tuple) else []
+def _checked(result: Any, recipe: Recipe) -> list[SampledSubnet]:
+    """Return the lessons of a user's strategy, if a step can be made of them."""
+    lessons = list(result) if isinstance(result, list | tuple) else []
     if not lessons or not all(isinstance(lesson, SampledSubnet) for lesson in lessons):
-        raise _unfit(recipe, f"it said {str(found)[:80]!r} for a step")
-    for place, lesson in enumerate(lessons):
-        if lesson.teacher is not None and not 0 <= lesson.teacher < place:
-            raise _unfit(recipe, f"lesson {place} learns from lesson {lesson.teacher}")
+        raise _unfit(recipe, f"it said {str(result)[:80]!r} for a step")
+    for index, lesson in enumerate(lessons):
+        if lesson.teacher is not None and not 0 <= lesson.teacher < index:
+            raise _unfit(recipe, f"lesson {index} learns from lesson {lesson.teacher}")
     return lessons
 
 

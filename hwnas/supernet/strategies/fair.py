@@ -14,7 +14,7 @@ MOST = 64
 
 
 def fair(space: AnySpace, recipe: Recipe) -> Strategy:
-    """So many networks that all options are even, one optimizer step for all of them; each learns from the labels.
+    """Networks that together hold all options equally often, in one optimizer step; each learns from the labels.
 
     Every choice has a deck of its options, shuffled by itself, and each network takes the next card. A step is over
     when all decks are used up at once. With n options everywhere that takes n networks, as in FairNAS; where choices
@@ -32,7 +32,7 @@ def fair(space: AnySpace, recipe: Recipe) -> Strategy:
 
 
 def fair_step(space: AnySpace, rng: random.Random) -> list[Architecture]:
-    """The fewest architectures, drawn at random, in which the options of each choice are met equally often."""
+    """Return the fewest architectures, drawn at random, in which the options of each choice occur equally often."""
     decks: dict[str, list[Value]] = {}
     sizes: dict[str, int] = {}
 

@@ -1,4 +1,4 @@
-"""Which choices of a space open in which epoch: by what they change, or as the recipe lists them."""
+"""Epochs in which choices of a space open: by the kind of their change, or as the recipe lists them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KINDS: tuple[Kind, ...] = ("kernel", "depth", "width")
 """In the order in which they open, once-for-all's. `kernel` is all that is neither depth nor width: resolutions and
 operators as well."""
 DRAWN = 200
-"""Random architectures in which a function's choice is looked for that the largest one does not decide."""
+"""Random architectures that are searched for a function's choice that the largest one does not decide."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,11 @@ class Phase:
 
 
 def phases_of(space: AnySpace, recipe: Recipe) -> tuple[Phase, ...]:
-    """When the choices of a space open.
+    """Return the phases in which the choices of a space open.
 
-    `recipe.phases` lists, phase by phase, patterns of names (`*.kernel`); what no pattern matches is open from the
-    start. Without it, the choices are told apart by `kind_of`. `recipe.phase_epochs` holds the first epoch of each
-    phase; without it they share the epochs after `largest_epochs` equally.
+    `recipe.phases` lists, phase by phase, patterns of names (`*.kernel`); choices that no pattern matches are open
+    from the start. Without it, the choices are grouped by `kind_of`. `recipe.phase_epochs` holds the first epoch of
+    each phase; without it they share the epochs after `largest_epochs` equally.
 
     Raises:
         ConfigError: a pattern matches no choice, or the epochs do not fit the phases.
@@ -63,7 +63,7 @@ def phases_of(space: AnySpace, recipe: Recipe) -> tuple[Phase, ...]:
 
 
 def kind_of(space: AnySpace, choice: Choice) -> Kind:
-    """What a choice changes between its first and its last option, in a network that decides it.
+    """Return the kind of change from the first to the last option of a choice, in a network that decides it.
 
     Another number of slots: depth. Other leading axes of a parameter: width, such as channels, expansions and heads.
     """
@@ -88,17 +88,19 @@ def kind_of(space: AnySpace, choice: Choice) -> Kind:
 
 @lru_cache(maxsize=4096)
 def _widths(operator: Operator) -> dict[str, tuple[int, ...]]:
-    """The leading axes of an operator's parameters, those that list channels."""
+    """Return the leading axes of an operator's parameters, those that list channels."""
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
         return {name: tuple(value.shape[:2]) for name, value in operator.module().named_parameters()}
 
 
 def _deciding(space: AnySpace, choice: Choice) -> Architecture | None:
-    """An architecture that decides the choice, as large as can be; None if none was found."""
+    """Return an architecture that decides the choice, as large as possible; None if there was none."""
     needs = space.conditions.get(choice.name, {}) if isinstance(space, Space) else {}
     largest = space.sample(lambda c: needs[c.name][-1] if c.name in needs else c.options[-1])
     drawn = (space.random(random.Random(seed)) for seed in range(DRAWN))
-    return next((found for found in chain([largest], drawn) if choice.name in dict(found.picks)), None)
+    return next(
+        (architecture for architecture in chain([largest], drawn) if choice.name in dict(architecture.picks)), None
+    )
 
 
 def _listed(space: AnySpace, phases: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
@@ -120,7 +122,7 @@ def _listed(space: AnySpace, phases: Sequence[Sequence[str]]) -> list[tuple[str,
 
 def _shared(recipe: Recipe, count: int) -> tuple[int, ...]:
     left = recipe.epochs - recipe.largest_epochs
-    return tuple(recipe.largest_epochs + 1 + place * left // count for place in range(count))
+    return tuple(recipe.largest_epochs + 1 + index * left // count for index in range(count))
 
 
 def _within(epochs: Sequence[int], recipe: Recipe) -> bool:

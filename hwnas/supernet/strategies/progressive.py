@@ -27,10 +27,10 @@ def progressive(space: AnySpace, recipe: Recipe) -> Strategy:
 
 
 def closed_at(phases: tuple[Phase, ...], epoch: int) -> frozenset[str]:
-    """The choices that are not open yet in an epoch."""
+    """Return the choices that are not open yet in an epoch."""
     return frozenset(name for phase in phases if phase.epoch > epoch for name in phase.choices)
 
 
 def narrowed(space: AnySpace, closed: frozenset[str], decide: Suggest) -> Architecture:
-    """An architecture whose open choices are decided by `decide`, all others by their last option."""
+    """Return an architecture whose open choices are decided by `decide`, all others by their last option."""
     return space.sample(lambda choice: choice.options[-1] if choice.name in closed else decide(choice))

@@ -1,4 +1,4 @@
-"""What a strategy says: the networks of a step, and what each of them learns from."""
+"""Result of a strategy: the networks of a step, and the source that each of them learns from."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hwnas.space import Architecture
 
 @dataclass(frozen=True)
 class Step:
-    """Where training is: epoch and step count from 1; `loss` is the epoch's mean up to here."""
+    """Position in training: epoch and step count from 1; `loss` is the epoch's mean up to here."""
 
     epoch: int
     epochs: int
@@ -26,14 +26,14 @@ class SampledSubnet:
 
     architecture: Architecture
     teacher: int | None = None
-    """The place, earlier in the step, of the network whose predictions it learns from; None: it learns from the labels,
+    """Index, earlier in the step, of the network whose predictions it learns from; None: it learns from the labels,
     and from the teacher of the recipe if there is one."""
 
 
 Strategy = Callable[[Step, random.Random], Sequence[SampledSubnet]]
-"""The lessons of one optimizer step. All its chance is the generator's, so that a resumed training draws the same."""
+"""Lessons of one optimizer step. All randomness is from the generator, so that a resumed training draws the same."""
 
 
 def inplace_distillation(architectures: Iterable[Architecture]) -> list[SampledSubnet]:
-    """The first network learns from the labels, the others from it."""
-    return [SampledSubnet(architecture, 0 if place else None) for place, architecture in enumerate(architectures)]
+    """Return lessons in which the first network learns from the labels, the others from it."""
+    return [SampledSubnet(architecture, 0 if index else None) for index, architecture in enumerate(architectures)]

@@ -15,11 +15,11 @@ from hwnas.supernet.torch_file import DamagedFile, read_torch, write_torch
 FORMAT = 1
 KEPT = 2
 KINDS = {"format": int, "epoch": int, "identity": dict, "weights": dict, "optimizer": dict, "history": list}
-"""What a checkpoint must hold, and of which kind it is."""
+"""Keys that a checkpoint must hold, and the types of their values."""
 
 
 def save(folder: Path, epoch: int, content: dict[str, Any]) -> Path:
-    """Write `checkpoint-<epoch>.pt`; the last two are kept, none within the epoch, and nothing that a kill left."""
+    """Write `checkpoint-<epoch>.pt`; keep the last two, none within the epoch, and no leftovers of a killed process."""
     path = _write(folder / f"checkpoint-{epoch:04d}.pt", epoch, content)
     for old in (*checkpoints(folder)[:-KEPT], *abandoned_parts(folder, unheld=True)):
         old.unlink(missing_ok=True)
@@ -28,12 +28,12 @@ def save(folder: Path, epoch: int, content: dict[str, Any]) -> Path:
 
 
 def save_within(folder: Path, epoch: int, content: dict[str, Any]) -> None:
-    """Write the one checkpoint within an epoch, in the place of an earlier one."""
+    """Write the one checkpoint within an epoch, replacing an earlier one."""
     _write(within(folder), epoch, content)
 
 
 def within(folder: Path) -> Path:
-    """Where the checkpoint within an epoch stands, if there is one."""
+    """Return the path of the checkpoint within an epoch, whether or not it exists."""
     return folder / "within.pt"
 
 
@@ -56,12 +56,12 @@ def _write(path: Path, epoch: int, content: dict[str, Any]) -> Path:
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """The checkpoints at the ends of epochs, oldest first."""
+    """Return the checkpoints at the ends of epochs, oldest first."""
     return sorted(folder.glob("checkpoint-*.pt"))
 
 
 def load(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint, on the CPU.
+    """Return the content of a checkpoint, on the CPU.
 
     Raises:
         RunError: the file is damaged (its checksum is verified), or of another format.
@@ -73,7 +73,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def unusable(path: Path, met: str) -> RunError:
-    """The error of a checkpoint that cannot be gone on from; it names the one that is, without it."""
+    """Return the error of a checkpoint that cannot be resumed from; it names the one that can be, without it."""
     others = [other for other in checkpoints(path.parent) if other != path]
     return RunError(
         met,

@@ -17,7 +17,7 @@ from hwnas.supernet.training.task import TrainTask
 
 @dataclass(frozen=True)
 class Passed:
-    """An epoch that was gone through."""
+    """A finished epoch."""
 
     loss: float
     """The mean of its steps."""
@@ -34,11 +34,11 @@ def run_epoch(
     keep: Callable[[EpochState], None] | None = None,
     on_step: Callable[[Step], None] | None = None,
 ) -> Passed:
-    """One epoch, all its chance from `seed`, at `slower` times the recipe's rates.
+    """Train one epoch, all randomness from `seed`, at `slower` times the recipe's rates.
 
     Args:
-        after: where an earlier process was, whose weights the course has; the epoch goes on there.
-        keep: told where training is, every `checkpoint_every` steps.
+        after: position of an earlier process, whose weights the course has; the epoch goes on there.
+        keep: called with the position in training every `checkpoint_every` steps.
 
     Raises:
         FloatingPointError: something is not finite; names the step and what it was.

@@ -1,4 +1,4 @@
-"""Where within an epoch training is: all that its next step needs beside weights and optimizer."""
+"""Position of training within an epoch: all that its next step needs beside weights and optimizer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hwnas.supernet.training.skipped import SkippedSubnets
 
 @dataclass(frozen=True)
 class EpochState:
-    """After a step of an epoch."""
+    """State after a step of an epoch."""
 
     step: int
     total: float
@@ -34,37 +34,37 @@ class EpochState:
 
     @classmethod
     def of(cls, content: dict[str, Any]) -> EpochState:
-        """As `content` tells it."""
+        """Return the state in the content of a checkpoint, as `content` writes it."""
         return cls(**content)
 
     def content(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """Return the state as content of a checkpoint."""
         return asdict(self)
 
 
 @dataclass
 class EpochCursor:
-    """The way through an epoch: its chance, and what was met so far."""
+    """Progress through an epoch: its generators, and its losses and failures so far."""
 
     rng: random.Random
     generator: torch.Generator
     failures: SkippedSubnets
     steps: int = 0
-    """Taken so far."""
+    """Steps taken so far."""
     total: float = 0.0
     told: int = 0
     begun_s: float = 0.0
-    """When it began by the monotonic clock, less what it took before."""
+    """Start by the monotonic clock, less the seconds spent before."""
 
     @classmethod
     def begin(cls, seed: int, failures: SkippedSubnets) -> EpochCursor:
-        """From the first step; seeds PyTorch's own generator, too."""
+        """Return the cursor before the first step; seed PyTorch's own generator, too."""
         torch.manual_seed(seed)
         failures.begin()
         return cls(random.Random(seed), torch.Generator().manual_seed(seed), failures, begun_s=time.monotonic())
 
     def seek(self, position: EpochState) -> None:
-        """Take over what an earlier process met up to a position; batches set `generator` themselves."""
+        """Take over the position of an earlier process; batches set `generator` themselves."""
         version, numbers, gauss = position.chance
         self.rng.setstate((version, tuple(numbers), gauss))
         torch.set_rng_state(position.dropout)
@@ -76,22 +76,22 @@ class EpochCursor:
 
     @property
     def seconds(self) -> float:
-        """That the epoch took so far, in all processes that went through it one after the other."""
+        """Seconds spent on the epoch so far, in all processes that worked on it one after the other."""
         return time.monotonic() - self.begun_s
 
     @property
     def loss(self) -> float:
-        """The mean so far."""
+        """Mean loss so far."""
         return self.total / max(self.told, 1)
 
     def note(self, loss: float | None) -> None:
-        """A step was taken; its loss, if it had one."""
+        """Record a step and its loss, if it had one."""
         self.steps += 1
         if loss is not None:
             self.total, self.told = self.total + loss, self.told + 1
 
     def position(self) -> EpochState:
-        """Where it stands now."""
+        """Return the current position in the epoch."""
         version, numbers, gauss = self.rng.getstate()
         return EpochState(
             self.steps, self.total, self.told, self.failures.failed, self.failures.tried, self.seconds,

@@ -1,4 +1,4 @@
-"""How a supernet is trained, as values: what is the same in an uninterrupted and a resumed training."""
+"""Settings of the training of a supernet, as values that are the same in an uninterrupted and a resumed training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import nn
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train. Defaults suit small image networks trained from scratch."""
+    """Settings of a training. Defaults suit small image networks trained from scratch."""
 
     epochs: int = 30
     batch_size: int = 128
@@ -21,7 +21,7 @@ class Recipe:
     """Peak rate, reached after `warm_up_epochs`."""
     warm_up_epochs: float = 1.0
     schedule: Literal["cosine", "linear", "step", "constant"] = "cosine"
-    """How the rate falls from its peak, a name in `hwnas.supernet.training.schedules.SCHEDULES`."""
+    """Fall of the rate from its peak, a name in `hwnas.supernet.training.schedules.SCHEDULES`."""
     step_at: tuple[float, ...] = (0.5, 0.75)
     """With `schedule: step`, the shares of the epochs after which the rate is multiplied by `step_factor`."""
     step_factor: float = 0.1
@@ -31,7 +31,7 @@ class Recipe:
     clip_norm: float = 5.0
     """Bound on the norm of all gradients of a step."""
     strategy: str = "sandwich"
-    """Which networks a step trains: one of `hwnas.supernet.strategies.STRATEGIES`, or a user's `file.py:function`."""
+    """Networks that a step trains: one of `hwnas.supernet.strategies.STRATEGIES`, or a user's `file.py:function`."""
     middles: int = 2
     """Random networks a step, beside the largest and the smallest, of `sandwich` and `progressive`."""
     phases: tuple[tuple[str, ...], ...] = ()
@@ -63,7 +63,7 @@ class Recipe:
     teacher_space: str | None = None
     """The space that such weights are of a network of."""
     teacher_architecture: str = "largest"
-    """Which of its networks: largest, smallest, or a JSON file that holds one."""
+    """The network of that space: largest, smallest, or a JSON file that holds one."""
     teacher_weight: float = 0.5
     """The teacher's share of the loss; the rest is that of the labels."""
     on_divergence: Literal["stop", "halve"] = "stop"
@@ -81,7 +81,7 @@ class Recipe:
 def make_optimizer(
     module: nn.Module, recipe: Recipe, *, decaying: Container[str] | None = None
 ) -> torch.optim.Optimizer:
-    """The recipe's optimizer; weight decay acts on matrices and kernels, not on biases and normalisation.
+    """Return the recipe's optimizer; weight decay acts on matrices and kernels, not on biases and normalisation.
 
     Fused: one pass over each weight. It is a large part of a step, as every weight of the supernet is updated.
     `decaying` holds the names of the parameters that may decay; all may if it is left out.
@@ -101,5 +101,5 @@ def make_optimizer(
 
 
 def epoch_seed(seed: int, epoch: int) -> int:
-    """The seed of everything that is drawn in an epoch."""
+    """Return the seed of all random draws in an epoch."""
     return seed * 1_000_003 + epoch

@@ -1,4 +1,4 @@
-"""Taking up a training, or its result, from the checkpoints in a folder."""
+"""Resuming a training, or loading its result, from the checkpoints in a folder."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from hwnas.supernet.training.task import parts_of
 from hwnas.supernet.weights import Supernet
 
 APART = ("processes", "launcher", "on_divergence", "checkpoint_every")
-"""Of a recipe, what does not decide the weights."""
+"""Fields of a recipe that do not decide the weights."""
 Identity = dict[str, Any]
-"""What a training is: of two unlike ones neither continues the other."""
+"""Identity of a training: of two trainings with unlike ones neither continues the other."""
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch gave; accuracies are of the validation split, after recalibration."""
+    """Results of one epoch; accuracies are of the validation split, after recalibration."""
 
     epoch: int
     loss: float
@@ -41,22 +41,22 @@ class Epoch:
 
 
 def identity_of(space: AnySpace, dataset: Dataset, recipe: Recipe, seed: int) -> Identity:
-    """The identity that is kept in every checkpoint."""
+    """Return the identity that is kept in every checkpoint."""
     return {"space": space.name, "dataset": dataset.name, "seed": seed, "recipe": identity_dict(recipe)}
 
 
 def identity_dict(recipe: Recipe) -> dict[str, Any]:
-    """What of a recipe decides the weights: all but who computes, what is kept, and what is done in trouble.
+    """Return the fields of a recipe that decide the weights: all but who computes, what is kept, and error handling.
 
-    Of processes there counts into how many parts they cut a batch.
+    `accumulate` holds the number of parts that a batch is cut into, which may follow from the number of processes.
     """
-    told = {**asdict(recipe), "accumulate": parts_of(recipe)}
-    return {key: value for key, value in told.items() if key not in APART}
+    fields = {**asdict(recipe), "accumulate": parts_of(recipe)}
+    return {key: value for key, value in fields.items() if key not in APART}
 
 
 @dataclass
 class State:
-    """All that training changes, and a checkpoint holds."""
+    """All that training changes and a checkpoint holds."""
 
     supernet: Supernet
     optimizer: torch.optim.Optimizer
@@ -64,16 +64,16 @@ class State:
     identity: Identity
     history: list[Epoch] = field(default_factory=list)
     halvings: int = 0
-    """How often the rate was halved because training diverged."""
+    """Number of times that the rate was halved because training diverged."""
 
     @property
     def used(self) -> Supernet:
-        """Whose weights are scored: the average's, if there is one."""
+        """Supernet whose weights are scored: the average's, if there is one."""
         return self.supernet if self.average is None else self.average.module
 
     @property
     def twins(self) -> tuple[Supernet, ...]:
-        """What must be sorted as the supernet is."""
+        """Supernets that must be sorted as the supernet is."""
         return () if self.average is None else (self.average.module,)
 
     def settle(self) -> None:
@@ -82,7 +82,7 @@ class State:
             self.supernet.load_state_dict(self.average.module.state_dict())
 
     def content(self) -> dict[str, Any]:
-        """What a checkpoint holds; `average` and `halvings` only where there are any."""
+        """Return the content of a checkpoint; `average` and `halvings` only where there are any."""
         content = {
             "identity": self.identity,
             "weights": self.supernet.state_dict(),
@@ -94,11 +94,11 @@ class State:
         return {**content, "halvings": self.halvings} if self.halvings else content
 
     def copied(self) -> dict[str, Any]:
-        """The content, to come back to."""
+        """Return a copy of the content, to be restored later."""
         return copy.deepcopy(self.content())
 
     def restore(self, content: dict[str, Any]) -> None:
-        """Be as a content says.
+        """Restore the state from the content of a checkpoint.
 
         Raises:
             KeyError, TypeError, ValueError, RuntimeError: it is that of another training.
@@ -112,45 +112,45 @@ class State:
 
 
 def load_trained(supernet: Supernet, folder: Path, identity: Identity | None = None) -> tuple[list[Epoch], Path]:
-    """Fill a supernet from the last checkpoint of a folder; its history and the file.
+    """Fill a supernet from the last checkpoint of a folder; return its history and the file.
 
-    With a moving average it is that one.
+    If the checkpoint has a moving average, the supernet gets the average.
 
     Raises:
         RunError: there is none, it is damaged, it does not fit the supernet, or it is of another training than
             `identity` says.
     """
-    found = checkpoint.checkpoints(folder)
-    if not found:
+    paths = checkpoint.checkpoints(folder)
+    if not paths:
         raise RunError(
             "there is no checkpoint",
             where=str(folder),
             allowed="A supernet is trained before it is searched",
             do="Run `hwnas train EXPERIMENT` first",
         )
-    content = _read(found[-1], supernet, identity)
-    with fitting(found[-1]):
+    content = _read(paths[-1], supernet, identity)
+    with fitting(paths[-1]):
         supernet.load_state_dict(content.get("average", content["weights"]))
-        return [Epoch(**record) for record in content["history"]], found[-1]
+        return [Epoch(**record) for record in content["history"]], paths[-1]
 
 
 @dataclass(frozen=True)
 class MidEpochCheckpoint:
-    """Where within an epoch training was stopped, and what that epoch began with, if it may be gone through again."""
+    """Position within an epoch where training stopped, and the state at its beginning if it may be repeated."""
 
     position: EpochState
     begun: dict[str, Any] | None
 
 
 def resume(folder: Path, state: State) -> MidEpochCheckpoint | None:
-    """Bring training to where the checkpoints of a folder are, if there are any; where that is within an epoch.
+    """Resume training from the checkpoints of a folder, if any; return the position if it is within an epoch.
 
     Raises:
         RunError: the last one is damaged, does not fit the supernet, or is of another training.
     """
-    if found := checkpoint.checkpoints(folder):
-        content = _read(found[-1], state.supernet, state.identity)
-        with fitting(found[-1]):
+    if paths := checkpoint.checkpoints(folder):
+        content = _read(paths[-1], state.supernet, state.identity)
+        with fitting(paths[-1]):
             state.restore(content)
     path = checkpoint.within(folder)
     if not path.exists():
@@ -165,10 +165,10 @@ def resume(folder: Path, state: State) -> MidEpochCheckpoint | None:
 
 @contextmanager
 def fitting(path: Path) -> Iterator[None]:
-    """Take a checkpoint's content over; one that does not fit is an error that names the file.
+    """Turn the errors of content that does not fit into one that names the checkpoint.
 
     Raises:
-        RunError: it does not.
+        RunError: the content of the checkpoint does not fit.
     """
     try:
         yield
@@ -179,7 +179,7 @@ def fitting(path: Path) -> Iterator[None]:
 
 
 def save_mid_epoch(folder: Path, state: State, position: EpochState, begun: dict[str, Any] | None) -> None:
-    """Write where within an epoch training is."""
+    """Write the position of training within an epoch."""
     content = {**state.content(), "position": position.content(), "begun": begun}
     checkpoint.save_within(folder, len(state.history) + 1, content)
 
@@ -214,11 +214,11 @@ def _check_identity(was: Identity, now: Identity, path: Path) -> None:
 
 def _check_fits(supernet: Supernet, weights: dict[str, Tensor], path: Path) -> None:
     own = supernet.state_dict()
-    then, now = ({name: list(value.shape) for name, value in held.items()} for held in (weights, own))
+    then, now = ({name: list(value.shape) for name, value in state.items()} for state in (weights, own))
     names = sorted({*then, *now})
     unlike = [name for name in names if then.get(name) != now.get(name)]
     if unlike:
-        sizes = [held.get(unlike[0], "missing") for held in (then, now)]
+        sizes = [shapes.get(unlike[0], "missing") for shapes in (then, now)]
         raise RunError(
             f"{len(unlike)} of {len(names)} weights do not fit space `{supernet.space_name}`, first `{unlike[0]}`: "
             f"{sizes[0]} then, {sizes[1]} now",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from hwnas.supernet.training.recipe import Recipe
 
 Schedule = Callable[[float, Recipe], float]
-"""The share of the peak rate at a point after the warm-up, from 0 to 1."""
+"""Share of the peak rate at a point after the warm-up, from 0 to 1."""
 
 
 def _cosine(done: float, recipe: Recipe) -> float:
@@ -31,7 +31,7 @@ SCHEDULES: Mapping[str, Schedule] = {"cosine": _cosine, "linear": _linear, "step
 
 
 def learning_rate(recipe: Recipe, epoch: float) -> float:
-    """The rate at a point of training, `epoch` counting from 0 in fractions."""
+    """Return the rate at a point of training, `epoch` counting from 0 in fractions."""
     if epoch < recipe.warm_up_epochs:
         return recipe.learning_rate * (epoch + 1e-2) / (recipe.warm_up_epochs + 1e-2)
     done = (epoch - recipe.warm_up_epochs) / max(recipe.epochs - recipe.warm_up_epochs, 1e-9)

@@ -13,9 +13,9 @@ from hwnas.io.jsonl import append_lines, read_lines
 from hwnas.space import Architecture
 
 MOST = 0.1
-"""This share of the lessons of an epoch may fail; training stops beyond it."""
+"""Share of the lessons of an epoch that may fail; training stops beyond it."""
 ALWAYS = 10
-"""So many may fail in any epoch, however short."""
+"""Number of lessons that may fail in any epoch, however short."""
 
 
 @dataclass
@@ -33,10 +33,10 @@ class SkippedSubnets:
         self.failed = self.tried = 0
 
     def record(self, architecture: Architecture | None, error: Exception) -> None:
-        """Write down why a network failed.
+        """Record the reason why a network failed.
 
         Raises:
-            TrainingError: too many did.
+            TrainingError: too many failed.
         """
         reason = raised(error)
         if architecture is None:
@@ -80,7 +80,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def read_failures(path: Path) -> dict[str, str]:
-    """By key, the reasons of the networks that a file of failures holds; a last line cut short is passed over.
+    """Return the reasons, by key, of the networks in a file of failures; an incomplete last line is skipped.
 
     Raises:
         RunError: a line is damaged; it is named.

@@ -1,4 +1,4 @@
-"""Training one network on its own: from scratch under the budget of the supernet, or on from weights that it has."""
+"""Training one network on its own: from scratch under the budget of the supernet, or from weights that it has."""
 
 from __future__ import annotations
 
@@ -37,12 +37,13 @@ def train_standalone(
     teacher: nn.Module | None = None,
     on_epoch: Callable[[int, float], None] | None = None,
 ) -> nn.Module:
-    """A network trained on the labels, with the recipe's images, epochs and learning rates.
+    """Return a network trained on the labels, with the recipe's images, epochs and learning rates.
 
-    It begins with the weights of `start`, or with initial ones of its own. With a `folder`, each epoch is kept there:
-    a training that was interrupted ends with the same weights as one that was not. `on_epoch` is told each epoch that
-    is trained now, and its mean loss. The `teacher` that the recipe names teaches it beside the labels. With a moving
-    average that one is the result. It is in eval mode, its statistics recalibrated as those of a sub-network are.
+    It begins with the weights of `start`, or with its own initial ones. With a `folder`, each epoch is kept there: a
+    training that was interrupted ends with the same weights as one that was not. `on_epoch` is called with each epoch
+    that is trained now, and its mean loss. The `teacher` that the recipe names teaches it beside the labels. With a
+    moving average, the average is the result. It is in eval mode, its statistics recalibrated as those of a sub-network
+    are.
 
     Raises:
         TrainingError: a loss, a weight or a statistic is not finite, or the network cannot be trained.
@@ -80,7 +81,7 @@ def train_standalone(
 def _course(
     module: nn.Module, network: Network, dataset: Dataset, recipe: Recipe, teacher: nn.Module | None
 ) -> TrainTask:
-    """The course of one network, which is the only one in each step."""
+    """Return the course of one network, which is the only one in each step."""
 
     def run(images: Tensor) -> Tensor:
         logits: Tensor = module(resized(images, network))
@@ -107,14 +108,14 @@ def _diverged(error: FloatingPointError, epoch: int) -> TrainingError:
 
 
 def _identity(network: Network, dataset: Dataset, recipe: Recipe, seed: int, start: nn.Module | None) -> Identity:
-    """What the training is: of two unlike ones neither continues the other."""
+    """Return the identity of the training: of two with unlike ones neither continues the other."""
     chain = [f"{slot}: {one.describe()}" for slot, one in zip(network.slots, network.operators, strict=True)]
-    told = {"network": chain, "dataset": dataset.name, "seed": seed, "recipe": identity_dict(recipe)}
-    return {**told, "start": "initial weights" if start is None else weights_digest(start)}
+    identity = {"network": chain, "dataset": dataset.name, "seed": seed, "recipe": identity_dict(recipe)}
+    return {**identity, "start": "initial weights" if start is None else weights_digest(start)}
 
 
 def weights_digest(module: nn.Module) -> str:
-    """Twelve digits that tell weights apart."""
+    """Return twelve digits that identify weights."""
     digest = hashlib.sha256()
     for name, value in sorted(module.state_dict().items()):
         digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
@@ -127,10 +128,10 @@ def _kept(course: TrainTask) -> dict[str, Any]:
 
 
 def _resume(folder: Path, course: TrainTask, identity: Identity) -> tuple[list[float], EpochState | None]:
-    """The losses of the epochs that were ended, and where within the next one training is, if it is within one."""
+    """Return the losses of the finished epochs, and the position in the next one, if training is within one."""
     losses = list[float]()
-    if found := checkpoint.checkpoints(folder):
-        losses = _restore(found[-1], checkpoint.load(found[-1]), course, identity)
+    if paths := checkpoint.checkpoints(folder):
+        losses = _restore(paths[-1], checkpoint.load(paths[-1]), course, identity)
     path = checkpoint.within(folder)
     if not path.exists():
         return losses, None

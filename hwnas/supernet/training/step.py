@@ -15,10 +15,10 @@ from hwnas.supernet.training.task import ActiveSubnet, TrainTask
 def take_step(
     course: TrainTask, pupils: Sequence[ActiveSubnet], images: Tensor, labels: Tensor, seed: int, number: int
 ) -> float | None:
-    """One optimizer step; the mean loss of the networks that learn from labels, None if all of those failed.
+    """Run one optimizer step; return the mean loss of networks that learn from labels, None if all of those failed.
 
     A batch in parts gives the gradients of the whole batch, to rounding; normalisation sees a part at a time. Dropout
-    is drawn for each part anew, from the epoch's seed and the step's number: it does not hang on which process it is.
+    is drawn for each part anew, from the epoch's seed and the step's number: it does not depend on the process.
 
     Raises:
         FloatingPointError: a loss or a gradient is not finite; names the network, and no weight was changed.
@@ -26,7 +26,7 @@ def take_step(
     """
     course.optimizer.zero_grad(set_to_none=True)
     device, parts = images.device, course.parts
-    found, bad = torch.zeros(2, device=device), list[str]()
+    totals, bad = torch.zeros(2, device=device), list[str]()
     for part in course.team.shard(parts):
         if parts > 1:
             torch.manual_seed((seed * 100_003 + number) * 1_009 + part)
@@ -37,32 +37,32 @@ def take_step(
         bad += [pupil.name for (pupil, _), fine in zip(losses, finite, strict=True) if not fine]
         for pupil, loss in losses:
             if pupil.teacher is None:
-                found += torch.stack([loss * share, loss.new_tensor(share)])
+                totals += torch.stack([loss * share, loss.new_tensor(share)])
     gradients = course.team.gradients(course.module.parameters())
     if bad:
         gradients[0].fill_(float("nan"))  # all processes see it
-    course.team.all_reduce_([*gradients, found])
+    course.team.all_reduce_([*gradients, totals])
     if not nn.utils.clip_grad_norm_(course.module.parameters(), course.recipe.clip_norm).isfinite():
-        told = course.team.broadcast_first(f"the loss of {bad[0]} is not finite" if bad else None)
+        problem = course.team.broadcast_first(f"the loss of {bad[0]} is not finite" if bad else None)
         raise FloatingPointError(
-            told or f"the gradients of {' and '.join(pupil.name for pupil in pupils)} are not finite"
+            problem or f"the gradients of {' and '.join(pupil.name for pupil in pupils)} are not finite"
         )
     course.optimizer.step()
-    total, count = found.tolist()
+    total, count = totals.tolist()
     return total / count if count else None
 
 
 def _learn(
     course: TrainTask, pupils: Sequence[ActiveSubnet], images: Tensor, labels: Tensor, *, share: float
 ) -> list[tuple[ActiveSubnet, Tensor]]:
-    """Add the gradients of one part of a batch; each network with its loss, those that failed left out."""
+    """Add the gradients of one part of a batch; return each network with its loss, those that failed left out."""
     recipe = course.recipe
     teaching = {pupil.teacher for pupil in pupils}
     predicted: dict[int, Tensor] = {}
     losses: list[tuple[ActiveSubnet, Tensor]] = []
     autocast = torch.autocast(images.device.type, torch.bfloat16, enabled=recipe.precision == "bf16")
-    given = None if course.teacher is None else _given(course.teacher, images, recipe.temperature, autocast)
-    for place, pupil in enumerate(pupils):
+    taught = None if course.teacher is None else _given(course.teacher, images, recipe.temperature, autocast)
+    for index, pupil in enumerate(pupils):
         course.failures.tried += 1
         try:
             with autocast:
@@ -70,7 +70,7 @@ def _learn(
         except torch.OutOfMemoryError as error:
             raise _out_of_memory(pupil, error) from error
         except Exception as error:  # of an operator, maybe a user's
-            if place in teaching:
+            if index in teaching:
                 raise _no_teacher(pupil, error) from error
             course.failures.record(pupil.architecture, error)
             continue
@@ -78,24 +78,24 @@ def _learn(
             loss = soft_loss(logits, predicted[pupil.teacher], recipe.temperature)
         else:
             loss = cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
-            if given is not None:
-                loss = torch.lerp(loss, soft_loss(logits, given, recipe.temperature), recipe.teacher_weight)
-        if place in teaching:
-            predicted[place] = (logits.detach() / recipe.temperature).softmax(1)
+            if taught is not None:
+                loss = torch.lerp(loss, soft_loss(logits, taught, recipe.temperature), recipe.teacher_weight)
+        if index in teaching:
+            predicted[index] = (logits.detach() / recipe.temperature).softmax(1)
         (loss * share).backward()  # type: ignore[no-untyped-call]
         losses.append((pupil, loss.detach()))
     return losses
 
 
 def _given(teacher: nn.Module, images: Tensor, temperature: float, autocast: torch.autocast) -> Tensor:
-    """The probabilities that a teacher gives the images."""
+    """Return the probabilities that a teacher predicts for the images."""
     with torch.no_grad(), autocast:
         logits: Tensor = teacher(images).float()
         return (logits / temperature).softmax(1)
 
 
 def soft_loss(logits: Tensor, taught: Tensor, temperature: float) -> Tensor:
-    """How far logits are from a teacher's probabilities at a temperature (Hinton et al. 2015).
+    """Return how far logits are from a teacher's probabilities at a temperature (Hinton et al. 2015).
 
     The square of the temperature keeps gradients of the size that they have at 1.
     """

@@ -1,4 +1,4 @@
-"""A course of training: what is trained, on which images, and how the networks of a step are found."""
+"""A course of training: the module, its images, and the function that selects the networks of a step."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ class ActiveSubnet:
     run: Callable[[Tensor], Tensor]
     """Images to logits; may raise anything if the network cannot be built."""
     architecture: Architecture | None = None
-    """Which network of a space it is; None for one that is trained alone."""
+    """Architecture in a space; None for a network that is trained alone."""
     teacher: int | None = None
-    """The place, earlier in the step, of the network that it learns from; None: from the labels."""
+    """Index, earlier in the step, of the network that it learns from; None: from the labels."""
 
     @property
     def name(self) -> str:
-        """As errors call it."""
+        """Name of the network in errors."""
         one = self.architecture
         return "the network" if one is None else f"architecture {one.key} {dict(one.picks)}"
 
 
 @dataclass(frozen=True)
 class TrainTask:
-    """What is trained, on which images, and how the networks of a step are found."""
+    """Module to train, its images, and the function that selects the networks of a step."""
 
     module: nn.Module
     split: Split
@@ -47,7 +47,7 @@ class TrainTask:
     optimizer: torch.optim.Optimizer
     pupils: Callable[[Step, random.Random], Sequence[ActiveSubnet]]
     teacher: nn.Module | None = None
-    """In eval mode, and on the device of what is trained."""
+    """Teacher in eval mode, on the device of the trained module."""
     average: EMA[nn.Module] | None = None
     team: ProcessGroup = SINGLE_PROCESS
     failures: SkippedSubnets = field(default_factory=SkippedSubnets)
@@ -59,7 +59,7 @@ class TrainTask:
 
     @property
     def parts(self) -> int:
-        """Into how many parts a batch is cut, each of which goes through the networks by itself."""
+        """Number of parts that a batch is cut into, each of which goes through the networks by itself."""
         return parts_of(self.recipe)
 
 
@@ -72,7 +72,8 @@ def check_recipe(recipe: Recipe, split: Split, teacher: nn.Module | None) -> Non
     """Refuse a recipe that does not fit the images, or the teacher.
 
     Raises:
-        ConfigError: there is no whole batch, it cannot be cut as asked for, or a teacher is told of and none given.
+        ConfigError: there is no whole batch, it cannot be cut as the recipe says, or only one of the recipe and the
+            arguments names a teacher.
     """
     parts = parts_of(recipe)
     if len(split) < recipe.batch_size:

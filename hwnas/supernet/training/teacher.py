@@ -1,4 +1,4 @@
-"""Teachers: networks of a user's that the supernet learns from beside the labels."""
+"""Teachers: a user's networks that the supernet learns from beside the labels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WHERE = "train: teacher"
 
 @final
 class AtItsResolution(nn.Module):
-    """A module of a network, given images at the resolution that it is for."""
+    """Module of a network that resizes images to the resolution of the network."""
 
     def __init__(self, module: nn.Module, network: Network) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class AtItsResolution(nn.Module):
 
 
 def teacher_of_weights(path: Path, network: Network) -> nn.Module:
-    """A network with the weights and statistics of a `.safetensors` file: the state of its module, as it was saved.
+    """Return a network with the weights and statistics of a `.safetensors` file: the saved state of its module.
 
     Raises:
         ConfigError: it cannot be read, or is of another network.
@@ -64,24 +64,24 @@ def teacher_of_weights(path: Path, network: Network) -> nn.Module:
 
 
 def checked_teacher(teacher: object, dataset: Dataset, name: str) -> nn.Module:
-    """What a user gave as a teacher, tried on two images.
+    """Return a user's teacher after a trial on two images.
 
     Raises:
-        ConfigError: it is no module, does not run, or gives something else than a row of logits for each image.
+        ConfigError: it is not a module, does not run, or returns something else than a row of logits for each image.
     """
-    met = f"it is {type(teacher).__name__}"
+    problem = f"it is {type(teacher).__name__}"
     if isinstance(teacher, nn.Module):
         try:
             with torch.no_grad():
                 logits = teacher.eval()(dataset.validation.batch(torch.arange(2)).to(_device(teacher)))
             if tuple(logits.shape) == (2, dataset.classes) and logits.isfinite().all():
                 return teacher
-            met = f"of two images it makes {tuple(logits.shape)}, or what is not finite"
+            problem = f"of two images it makes {tuple(logits.shape)}, or what is not finite"
         except Exception as error:  # a user's own module
-            met = f"it does not run on two images ({raised(error)})"
+            problem = f"it does not run on two images ({raised(error)})"
     shape = (2, dataset.channels, dataset.resolution, dataset.resolution)
     raise ConfigError(
-        met,
+        problem,
         where=f"{WHERE} {name}",
         allowed=f"A teacher is a torch.nn.Module that makes finite logits ({2}, {dataset.classes}) of images {shape}",
         do="Correct the function, or name other weights",

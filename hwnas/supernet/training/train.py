@@ -1,4 +1,4 @@
-"""Training of a supernet, resumable at every epoch and, if asked, within one."""
+"""Training of a supernet, resumable at every epoch and, with `checkpoint_every`, within one."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from hwnas.supernet.training.task import ActiveSubnet, TrainTask, check_recipe
 from hwnas.supernet.weights import Supernet
 
 HALVINGS = 8
-"""With `on_divergence: halve`, the rate is halved so often; a training that diverges still is stopped."""
+"""Most times that `on_divergence: halve` halves the rate; a training that still diverges is stopped."""
 
 
 def train(
@@ -57,10 +57,10 @@ def train(
 
     Args:
         teacher: the network that the recipe names.
-        base: where the path of a user's strategy begins.
-        team: the processes that train together; this one writes and is told of progress if it leads.
-        on_sort: told the epoch before which channels were sorted, and which.
-        on_trouble: told, in a line, what was left out or gone through again.
+        base: folder where the path of a user's strategy begins.
+        team: the processes that train together; this one writes and reports progress if it is the first.
+        on_sort: called with the epoch before which channels were sorted, and with the sorting.
+        on_trouble: called with one line on each thing that was left out or repeated.
 
     Raises:
         TrainingError: a loss, a gradient or a weight is not finite; the checkpoints so far stay as they are.
@@ -121,7 +121,7 @@ def _course(
     team: ProcessGroup,
     failures: SkippedSubnets,
 ) -> TrainTask:
-    """The supernet's course: the strategy's lessons, each run on slices of the shared weights."""
+    """Return the supernet's course: the strategy's lessons, each run on slices of the shared weights."""
     everywhere = recipe.regularise == "all"
 
     def pupil(lesson: SampledSubnet) -> ActiveSubnet:
@@ -160,7 +160,7 @@ def _epoch(
     on_step: Callable[[Step], None] | None,
     on_trouble: Callable[[str], None] | None,
 ) -> Passed:
-    """One epoch, gone through again at half the rate if it diverges and the recipe says so."""
+    """Train one epoch, repeated at half the rate if it diverges and the recipe says so."""
     halves, after = course.recipe.on_divergence == "halve", None if midway is None else midway.position
     begun = (state.copied() if midway is None else midway.begun) if halves else None
 
@@ -210,7 +210,7 @@ def _scored(
     epoch: int,
     passed: Passed,
 ) -> Epoch:
-    """What an epoch gave; the two accuracies are of the weights that will be used."""
+    """Return the results of an epoch; the two accuracies are of the weights that will be used."""
     smallest, largest = (
         accuracy(extract_recalibrated(state.used, network, calibration), network, dataset.validation)
         for network in (lower(space, space.smallest()), lower(space, space.largest()))
