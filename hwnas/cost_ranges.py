@@ -26,7 +26,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Part:
-    """What one stage can be, in whatever network; of a function, what stands in one slot."""
+    """Shapes, costs and operators of one stage over all networks; in a function's space, those of one slot."""
 
     name: str
     entering: tuple[Shape, ...]
@@ -35,7 +35,7 @@ class Part:
     macs: Range
     operators: tuple[Operator, ...]
     optional: bool
-    """Whether some networks have nothing here."""
+    """True if some networks leave it out."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def _of_some(space: Space) -> Extent:
 
 
 class _Seen:
-    """What was met of one stage."""
+    """Shapes, bounds and operators of one stage, collected so far."""
 
     def __init__(self) -> None:
         self.entering: dict[Shape, None] = {}

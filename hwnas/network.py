@@ -101,7 +101,7 @@ def _made(space: Space, layer: Layer, channels: int) -> Operator:
 
 @lru_cache(maxsize=10_000)
 def _called(space: FunctionSpace, architecture: Architecture) -> Network:
-    """What the function returns for an architecture; kept, because calling it and tracing a module take a while."""
+    """Return the network that the function builds for an architecture; cached, because calling and tracing are slow."""
     shape, chain = call(space, architecture)
     return Network(tuple(chain.values()), tuple(chain), shape)
 
@@ -165,7 +165,7 @@ class Placed:
 
     slot: str
     picks: Mapping[str, Value]
-    """What the choices that it depends on decide, choices with a single option included, its stage's depth excepted."""
+    """Values of the choices that it depends on, including those with a single option, except its stage's depth."""
     operator: Operator
     shape: Shape
     leaving: Shape
@@ -240,7 +240,7 @@ def placements(space: Space) -> Iterator[Placed]:
 
 
 def decided_once(space: Space, stage: Stage, shared: Mapping[str, Value]) -> Iterator[dict[str, Value]]:
-    """What can be decided for all layers of a stage, its width included, under picks of the shared choices."""
+    """Yield every decision for all layers of a stage, its width included, under picks of the shared choices."""
     knobs = {name: stage.knobs[name] for name in sorted(stage.per_stage)}
     if stage.width is not None or stage is space.stages[-1]:
         knobs["out_channels"] = stage.width or Knob((space.classes,))
@@ -261,7 +261,7 @@ def layer_placements(
     shapes: Iterable[Shape],
     shared: Mapping[str, Value],
 ) -> Iterator[Placed]:
-    """What one layer can become, `fixed` being decided for the whole stage."""
+    """Yield every form that one layer can take, `fixed` being decided for the whole stage."""
     known = known_operators(space)
     stride = {"stride": stage.stride} if stage.stride is not None and index == 1 else {}
     for block in stage.blocks:

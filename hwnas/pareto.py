@@ -143,9 +143,9 @@ def best(rows: Sequence[Scores], objectives: Sequence[Objective], count: int) ->
 
 
 def crowding(costs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How far each row's neighbours are apart, summed over the objectives, each scaled to 0..1; infinite at the ends.
+    """Return the distance between each row's neighbours, summed over the objectives, each scaled to 0..1; inf at the ends.
 
-    Of equal rows one counts; the others have no room at all, 0.
+    Of equal rows one counts; the others have the distance 0.
     """
     _, first = np.unique(costs, axis=0, return_index=True)
     rows = costs[first]

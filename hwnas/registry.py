@@ -97,7 +97,7 @@ class SourceFile:
 
     @property
     def module_name(self) -> str:
-        """What `sys.modules` has it under: another file, or the same one after a change, has another name."""
+        """Key in `sys.modules`: another file, or the same one after a change, has another name."""
         told = hashlib.sha256(f"{self.path} {self.digest}".encode()).hexdigest()
         return re.sub(r"\W", "_", self.path.stem) + "_" + told[:8]
 
@@ -173,7 +173,7 @@ def source_of(kind: type) -> SourceFile | None:
 
 
 def place_of(error: BaseException, path: Path) -> str:
-    """Where in a user's file an error arose: `FILE:LINE`, or the file alone if none of its lines was running."""
+    """Return the place of an error in a user's file: `FILE:LINE`, or the file alone if none of its lines was running."""
     path = path.resolve()
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
     if isinstance(error, SyntaxError) and error.filename == str(path):

@@ -53,7 +53,7 @@ def check_rule(rule: str, objectives: Sequence[Objective], *, where: str) -> Non
 
 
 def file_stem(rule: str, number: int) -> str:
-    """What a file of the rule's network is called; clusters give several, numbered from 1.
+    """Return the stem of the file of a rule's network; clusters give several, numbered from 1.
 
     >>> file_stem("weights:top1=2,latency_ms=1", 1), file_stem("cluster:3", 2)
     ('weights-top1-2-latency_ms-1', 'cluster-3-2')

@@ -1,4 +1,4 @@
-"""Whether a space can be built: told before any work is done."""
+"""Checks that a space can be built, made before any work is done."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ NOTATIONS: Mapping[str, str] = {  # name in a space file -> where it lives; impo
 
 @dataclass(frozen=True)
 class Notation:
-    """How one project writes down an architecture."""
+    """Form in which one project writes down an architecture."""
 
     read: Callable[[Space, Any, str], Architecture]
     """(space, what JSON or the command line holds, where it stands) -> architecture.
@@ -65,7 +65,7 @@ def write_architecture(space: AnySpace, architecture: Architecture) -> Any:
 
 
 def counted_as_written(space: AnySpace, raw: Any, links: Iterable[tuple[Operator, Shape]]) -> Mapping[str, int] | None:
-    """What the project's own tables say of a form whose network has these links; None where hwnas counts the same."""
+    """Return the costs, as in the project's own tables, of a form with these links; None where hwnas counts the same."""
     held = _notation_of(space)
     return None if held is None or held[1].as_written is None else held[1].as_written(raw, links)
 

@@ -1,4 +1,4 @@
-"""What notations of block names have in common: one word a layer, one of them for a layer that is left out.
+"""Common part of notations of block names: one word a layer, one of them for a layer that is left out.
 
 The layers that a notation names are those of the stages that choose between blocks. Where a stage may be empty the skip
 is no layer, so that `[A, skip, B]` and `[A, B, skip]` are one architecture; the second is written.
@@ -20,7 +20,7 @@ class Words:
     """The vocabulary of a notation."""
 
     picks: Mapping[str, Mapping[str, Value]]
-    """What each word decides, by what follows `stage.layer.` in a choice's name; the first of equal ones is written."""
+    """Picks of each word, by the part after `stage.layer.` of a choice's name; the first of equal ones is written."""
     skip: str
 
     def read(self, space: Space, words: Sequence[Any], where: str) -> Architecture:

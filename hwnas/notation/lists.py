@@ -1,4 +1,4 @@
-"""What notations of lists by key have in common: an entry of a list decides one choice, or says what is decided."""
+"""Common part of notations of lists by key: an entry of a list decides one choice, or says what is decided."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hwnas.errors import SpaceError, did_you_mean
 from hwnas.space import Architecture, Choice, Knob, Space, Stage, Value
 
 FACTS = frozenset({"params", "macs", "flops"})
-"""What projects write beside an architecture; it follows from it and is not read."""
+"""Keys that projects write beside an architecture; their values follow from it and are not read."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Entry:
     choice: str
     """The choice that it decides, by name; the name of none where only one option is allowed."""
     meanings: Mapping[Value, Value]
-    """What each value stands for, small to large; of values that stand for one option the first is written."""
+    """Meaning of each value, small to large; of values that stand for one option the first is written."""
 
     @classmethod
     def of(cls, choice: str, knob: Knob) -> Entry:
@@ -137,7 +137,7 @@ def stage_entries(stages: Sequence[Stage], knob: str) -> list[Entry]:
 
 
 def entries_of(held: Sequence[Any]) -> str:
-    """How many entries there are, in words."""
+    """Return the number of entries, in words."""
     return f"{len(held)} {'entry' if len(held) == 1 else 'entries'}"
 
 
@@ -147,7 +147,7 @@ def _shown(value: Any) -> str:
 
 
 def _is_there(name: str, space: Space, architecture: Architecture) -> bool:
-    """Whether the layer of `stage.layer.knob` is in the network; what is decided for a stage or the input always is."""
+    """Return whether the layer of `stage.layer.knob` is in the network; a choice of a stage or the input always is."""
     stage, _, rest = name.partition(".")
     layer = rest.partition(".")[0]
     slots = {layer.slot for layer in space.blueprint(architecture).layers}

@@ -45,7 +45,7 @@ def write(space: Space, architecture: Architecture) -> str:
 
 
 def as_written(raw: Any, links: Iterable[tuple[Operator, Shape]]) -> dict[str, int]:
-    """What the project's tables say of a string: dead edges count as well, because the original builds them.
+    """Return the costs of a string as in the project's tables: dead edges count as well, because the original builds them.
 
     `params` and `macs` are counted as everywhere in hwnas, `flops` as the published ones are (`hwnas.ops.torchstat`).
     """
@@ -59,7 +59,7 @@ def as_written(raw: Any, links: Iterable[tuple[Operator, Shape]]) -> dict[str, i
 
 
 def _parts(operator: Operator, shape: Shape, edges: Mapping[str, int]) -> Iterable[tuple[Mapping[str, int], int]]:
-    """What the operator counts; or of a cell, what each operation that its edges are written with counts, how often."""
+    """Return the operator's counts, once; of a cell, those of each operation written on its edges, and how often."""
     if operator.kind == "cell":
         return [(_edge(operation, operator.in_channels, shape), repeats) for operation, repeats in edges.items()]
     return [(_counts(operator, shape), 1)]
@@ -83,7 +83,7 @@ def _counts(operator: Operator, shape: Shape) -> Mapping[str, int]:
 
 
 def _operations(raw: Any, where: str) -> tuple[str, ...]:
-    """What the six edges do, in the order of the string."""
+    """Return the operations of the six edges, in the order of the string."""
     if not isinstance(raw, str):
         raise _error(f"a {type(raw).__name__} is no string of NAS-Bench-201", where, f"The form is {_FORM}")
     groups = raw.strip().split("+")

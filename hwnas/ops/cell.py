@@ -67,7 +67,7 @@ class Cell(Operator):
 
     @property
     def operations(self) -> tuple[str, ...]:
-        """What the edges do, in the order of `hwnas.cell.EDGES`."""
+        """Operations of the edges, in the order of `hwnas.cell.EDGES`."""
         return tuple(getattr(self, knob) for knob in KNOBS)
 
     @property

@@ -1,4 +1,4 @@
-"""What an operator costs, derived by running its module on the meta device: no formula is written by hand."""
+"""Costs of an operator, derived by running its module on the meta device: no formula is written by hand."""
 
 from __future__ import annotations
 

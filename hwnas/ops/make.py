@@ -70,7 +70,7 @@ def _fields(kind: type[Operator]) -> tuple[frozenset[str], frozenset[str]]:
 
 @dataclass(frozen=True)
 class _Form:
-    """What a knob may hold, as far as its annotation says it plainly."""
+    """Types that a knob may hold, as far as its annotation says so plainly."""
 
     kinds: tuple[type, ...]
     told: str

@@ -14,7 +14,7 @@ from hwnas.registry import SourceFile, load_source, place_of
 
 ALLOWED = "An operator is a class `@dataclass(frozen=True)` of `hwnas.Operator` with knobs and a method `module(self)`"
 PLAIN = (bool, int, float, str, type(None))
-"""What a knob's default can be: what YAML writes, and a row of a latency table keeps."""
+"""Types that a knob's default can have: those that YAML writes and a row of a latency table keeps."""
 
 
 @cache
@@ -88,7 +88,7 @@ def classes_of_file(source: SourceFile) -> Sequence[type[Operator]]:
 
 
 def fault_of(kind: type[Operator]) -> str | None:
-    """What keeps a class from being an operator, seen without building it; None if nothing does."""
+    """Return the reason why a class is not an operator, without building one; None if it is one."""
     if "__dataclass_fields__" not in vars(kind):
         return "is no dataclass of its own"
     if object.__hash__ is kind.__hash__ or not callable(kind.__hash__):

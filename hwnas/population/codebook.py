@@ -1,4 +1,4 @@
-"""What every codebook does: architectures to codes and back, and sums over a population by looking up."""
+"""Base of every codebook: architectures to codes and back, and sums over a population by looking up."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ Counts: TypeAlias = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class PopulationCosts:
-    """What `hwnas.costs` says of one network, for many: each array has the shape (networks,)."""
+    """Costs by `hwnas.costs`, for many networks: each array has the shape (networks,)."""
 
     params: Counts
     macs: Counts

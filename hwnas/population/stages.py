@@ -166,7 +166,7 @@ class StageCodebook(Codebook):
     def _place_values(
         self, picks: Sequence[Mapping[int, int]], depth: int | None, size: int
     ) -> tuple[dict[int, int], int]:
-        """What a code of each column counts in an entry's number, and how many entries there are.
+        """Return the stride of each column's code in an entry's number, and the number of entries.
 
         Choices that belong to different blocks of a layer are never active together, so they share their digits.
         """

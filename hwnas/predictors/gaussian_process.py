@@ -43,7 +43,7 @@ class GaussianProcess:
     root: Floats
     """(points, points) the inverse of the covariance's lower Cholesky factor."""
     fitted: int
-    """How many parameters were chosen by the targets."""
+    """Number of parameters that were fitted to the targets."""
 
     @classmethod
     def fit(cls, X: Floats, z: Floats, groups: Integers) -> GaussianProcess:

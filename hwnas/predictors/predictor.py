@@ -1,4 +1,4 @@
-"""What is learned of a target: its mean and its deviation anywhere, the deviation calibrated."""
+"""Predictor of a target: its mean and its deviation anywhere, the deviation calibrated."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ SYMBOLS: dict[Symbol, str] = {
     "diamond": "M0-4.5L4.5 0 0 4.5-4.5 0z",
     "fallen": "M-6 0a6 6 0 1 0 12 0a6 6 0 1 0-12 0M-4-4l8 8m0-8l-8 8",
 }
-"""What each is drawn with; a dot is a circle."""
+"""Path of each shape; a dot is a circle."""
 DASHES = {"solid": None, "dash": "7 4", "dot": "2 4"}
 ABOVE, RIGHT, BELOW = 10, 16, 44
 LETTER = 7.0
@@ -51,7 +51,7 @@ def drawn(figure: Figure) -> Html:
 
 
 def told(figure: Figure) -> Html:
-    """What `page.js` shows of a point under the pointer; words that recur stand once."""
+    """Return the texts that `page.js` shows for a point under the pointer; texts that recur are stored once."""
     words: dict[str, int] = {}
 
     def of(text: str) -> int:

@@ -1,4 +1,4 @@
-"""What every page is: one self-contained HTML file that needs no network and may not use one."""
+"""Frame of every page: one self-contained HTML file that needs no network and may not use one."""
 
 from __future__ import annotations
 

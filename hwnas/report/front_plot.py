@@ -127,7 +127,7 @@ class _Drawing:
         )  # fmt: skip
 
     def steps(self, colour: str) -> Line:
-        """What is reached at most at each latency."""
+        """Return the line of the best value reached at each latency."""
         x, y = self._places(self.tier.ordered)
         most = [
             self.times * limit.bound

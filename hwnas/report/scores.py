@@ -21,12 +21,12 @@ from hwnas.words import counted
 
 @dataclass(frozen=True)
 class ProxyScore:
-    """What a proxy said of a network: a value, or why there is none."""
+    """Score of a network by a proxy: a value, or the reason why there is none."""
 
     value: float | None
     failed: str | None
     ms: float
-    """How long it took, building the network included."""
+    """Time that it took, including building the network."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Scored:
 
     space: str
     proxies: Mapping[str, str]
-    """What made its scores, by proxy."""
+    """Origin of the scores, by proxy: a few words."""
     networks: tuple[ScoredNetwork, ...]
 
     def median_ms(self, proxy: str) -> float:
@@ -112,7 +112,7 @@ def ranked(values: Sequence[float | None]) -> list[int | None]:
 
 
 def score_title(scored: Scored) -> str:
-    """What the table lists."""
+    """Return the title of the table: the space, the number of networks, and the proxy."""
     return f"{scored.space}: {counted(len(scored.networks), 'network')} by {next(iter(scored.proxies))}"
 
 

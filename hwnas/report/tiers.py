@@ -1,4 +1,4 @@
-"""What the page tells of each tier: key figures and front, predicted against measured, networks, files."""
+"""Section of the page for each tier: key figures and front, predicted against measured, networks, files."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _figure(tier: TierFacts, point: FrontPoint, *, quick: bool) -> Html:
 
 
 def _caution(tier: TierFacts) -> Html | None:
-    """How the accuracies that chose the front relate to those on the test images."""
+    """Explain how the accuracies that chose the front relate to those on the test images."""
     if not tier.accuracy.split:
         return None
     compared = sum(tier.accuracy.metric in point.scores for point in tier.points)
@@ -104,7 +104,7 @@ def _axis_line(tier: TierFacts) -> Html:
 
 
 def _front_legend(tier: TierFacts, figure: Figure) -> Html:
-    """What is drawn, and no more."""
+    """Return a legend of the marks that the figure draws, and no others."""
     shapes: tuple[LegendEntry, ...] = (
         ("front", "--tier", "front", "front", "front line"),
         ("evaluated", "--muted", "evaluated", "evaluated"),

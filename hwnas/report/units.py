@@ -138,7 +138,7 @@ def quantity(metric: str) -> str:
 
 
 def is_fraction(metric: str) -> bool:
-    """Whether the metric is a share of images, shown in percent."""
+    """Return whether the metric is a share of images, shown in percent."""
     return quantity(metric) in ("top1", "top5", "accuracy")
 
 
@@ -221,7 +221,7 @@ def setup_line(setup: Mapping[str, str | int | float]) -> str:
 
 
 def pace(per_second: float, left_s: float) -> str:
-    """How fast it goes and how long it will take.
+    """Return the rate of progress and the time left.
 
     >>> pace(0.05, 4000)
     '3 a minute, 67 min left'

@@ -14,8 +14,8 @@ from hwnas.errors import ConfigError
 
 Call = Callable[[], object]
 SWEEP_BYTES = 2**27
-"""How much is written between two calls, so that each finds the level-2 cache without its own data: 128 MiB, more than
-any GPU holds so far (B200: 126 MB)."""
+"""Bytes written between two calls, so that each finds the level-2 cache without its own data: 128 MiB, more than any GPU
+holds so far (B200: 126 MB)."""
 WARM_UPS = 3
 """Calls before a capture: libraries choose kernels and allocate in the first ones."""
 FIELDS = ("name", "clocks.sm", "clocks.mem", "temperature.gpu", "power.draw", "clocks_throttle_reasons.active")
@@ -27,7 +27,7 @@ THROTTLE = {
 
 
 def captured(cuda: Any, call: Call) -> tuple[Call, bool]:
-    """What replays `call` as one CUDA graph, and true; `call` itself and false where it cannot be captured.
+    """Return a function that replays `call` as one CUDA graph, and True; `call` and False if it cannot be captured.
 
     Replayed, its kernels are launched at once: those of small operators take less time than their launches do. `call`
     reads and writes the same memory each time.

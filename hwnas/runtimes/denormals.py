@@ -1,4 +1,4 @@
-"""Whether this thread's processor rounds denormal numbers to zero. Board side: Python 3.9, no torch.
+"""Flushing of denormal numbers to zero by this thread's processor. Board side: Python 3.9, no torch.
 
 Random weights can make denormals, which many processors handle far more slowly; data do not. So they are flushed
 where files are timed, and nowhere else: Python's own arithmetic would lose its smallest numbers with them.

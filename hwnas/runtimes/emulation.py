@@ -1,4 +1,4 @@
-"""Whether this process's instructions are emulated: what it times then says nothing of a board. Board side: Python 3.9
+"""Detection of emulated instructions: timings of an emulated process say nothing about a board. Board side: Python 3.9
 syntax, no torch."""
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ SIGNS: Mapping[str, str] = {"CPU implementer": "arm", "vendor_id": "x86", "hart"
 
 
 def emulator(*, machine: str | None = None, proc: str = "/proc") -> str:
-    """What emulates the processor that this process sees, in a few words; nothing where none does.
+    """Return a few words on what emulates the processor that this process sees; empty if nothing does.
 
-    Told by who started it, or seen by what the kernel says of itself.
+    Named by whoever started the process, or detected from the kernel's description of itself.
     """
     if told := os.environ.get(SAYS, "").strip():
         return "an emulator" if told == "1" else told

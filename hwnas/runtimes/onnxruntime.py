@@ -126,7 +126,7 @@ class OnnxModel:
 
     @property
     def delegate(self) -> str:
-        """What computes within the session, such as `CPUExecutionProvider`."""
+        """Providers that compute within the session, such as `CPUExecutionProvider`."""
         return "+".join(self.session.get_providers())
 
     def run(self, images: Array) -> Array:
@@ -145,7 +145,7 @@ class OnnxModel:
 
 
 def _port(session: Any, tensor: Any, key: str) -> Port:
-    """What stands at one end; `hwnas.export` writes there what integers stand for."""
+    """Return the port at one end; `hwnas.export` writes the scale and the zero point of integers into the metadata."""
     scale, _, zero_point = session.get_modelmeta().custom_metadata_map.get(key, "0 0").partition(" ")
     return Port(DTYPES[tensor.type], float(scale), int(zero_point))
 

@@ -17,7 +17,7 @@ from typing import Any
 SCHEMA = 8
 """The major version of the graph's schema that is read; PyTorch 2.13 writes it."""
 DAMAGE = (AttributeError, IndexError, KeyError, OSError, TypeError, ValueError, zipfile.BadZipFile)
-"""What reading a file that is no such archive raises."""
+"""Exceptions raised by reading a file that is not such an archive."""
 MODEL = "model"
 DTYPES: Mapping[int, str] = {
     1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 6: "float16", 7: "float32", 8: "float64", 12: "bool",
@@ -45,7 +45,7 @@ class Call:
     arguments: tuple[tuple[str, str, Any, bool], ...]
     results: tuple[str, ...]
     one: bool
-    """Whether it gives a tensor rather than several."""
+    """True if it returns one tensor rather than several."""
 
 
 @dataclass(frozen=True)

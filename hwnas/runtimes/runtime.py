@@ -1,4 +1,4 @@
-"""What a runtime is, and what all runtimes share. Board side: Python 3.9 syntax, no torch."""
+"""Interface of a runtime, and the code that all runtimes share. Board side: Python 3.9 syntax, no torch."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ class Runtime(Protocol):
 
     @property
     def setup(self) -> Setup:
-        """What a timing taken here is valid for."""
+        """Set-up that a timing taken here is valid for."""
 
     @property
     def suffix(self) -> str:
-        """How its model files end, such as `.onnx`."""
+        """Suffix of its model files, such as `.onnx`."""
 
     def load(self, path: Path) -> Loaded:
         """Read a model file.

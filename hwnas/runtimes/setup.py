@@ -1,4 +1,4 @@
-"""What a timing is valid for. Board side: Python 3.9 syntax, no torch."""
+"""Set-up that a timing is valid for. Board side: Python 3.9 syntax, no torch."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def cpu_name() -> str:
 
 
 def _board() -> str:
-    """What the board's firmware calls it, such as `NVIDIA Jetson Orin Nano Developer Kit`; nothing on a PC."""
+    """Return the board's name by its firmware, such as `NVIDIA Jetson Orin Nano Developer Kit`; empty on a PC."""
     try:
         with open("/proc/device-tree/model", encoding="utf-8", errors="replace") as file:
             return file.read().strip("\0 \n")

@@ -17,7 +17,7 @@ from hwnas.words import counted
 
 WIDTH, MARGIN = 1240, 28
 NAME, LAYERS, SIZES, CHOICES, COSTS = 64, 236, 424, 556, 866
-"""Where the columns begin."""
+"""Left edges of the columns."""
 BAR, GAP = 150, 24
 """Width of a bar of costs, and what lies between two."""
 LINE = 19
@@ -198,12 +198,12 @@ def _knobs(stage: StageFacts) -> list[KnobFacts]:
 
 
 def _fixed(stage: StageFacts) -> str:
-    """What is decided already."""
+    """Return the knobs with a single option, with that option."""
     return ", ".join(f"{knob.name} {options(knob)}" for knob in _knobs(stage) if len(knob.options) == 1)
 
 
 def _choice_lines(stage: StageFacts) -> Iterator[tuple[str, Sequence[str]]]:
-    """What is open in a stage: names with their options."""
+    """Yield the open choices of a stage: names with their options."""
     several = len(stage.blocks) > 1
     if several:
         yield "operator", [block.label for block in stage.blocks]

@@ -1,4 +1,4 @@
-"""What `hwnas fidelity` found: facts for the terminal, the page and JSON."""
+"""Results of `hwnas fidelity`: facts for the terminal, the page and JSON."""
 
 from __future__ import annotations
 
@@ -40,23 +40,23 @@ class RankedNetwork:
 
 @dataclass(frozen=True)
 class Budget:
-    """What a training was given, and what it took."""
+    """Settings of a training, and the time that it took."""
 
     epochs: int
     images: int
     networks: int
-    """How many networks a step trains, or how many were trained one after the other."""
+    """Number of networks that a step trains, or that were trained one after the other."""
     seconds: float
 
 
 @dataclass(frozen=True)
 class Fidelity:
-    """How well a run's accuracies rank networks, against the same networks trained alone."""
+    """Quality of a run's accuracies as a ranking of networks, against the same networks trained alone."""
 
     run: str
     space: str
     metric: str
-    """What was compared with accuracies of networks trained alone."""
+    """Metric that was compared with accuracies of networks trained alone."""
     data: str
     seed: int
     images: int
@@ -83,14 +83,14 @@ class Fidelity:
 
     @property
     def bias(self) -> float | None:
-        """How far the metric lies above (+) the accuracy alone, on average; None where it is no accuracy."""
+        """Mean difference of the metric from the accuracy alone, above (+) or below (-); None where it is not an accuracy."""
         if not units.is_fraction(self.metric) or not self.networks:
             return None
         return float(np.mean([n.score - n.alone for n in self.networks]))
 
     @property
     def regret(self) -> float | None:
-        """How much accuracy alone is lost by taking the network with the best metric; None without networks."""
+        """Loss in accuracy alone by taking the network with the best metric; None without networks."""
         if not self.networks:
             return None
         taken = max(self.networks, key=lambda n: n.score)
@@ -127,7 +127,7 @@ class Fidelity:
 
 
 def verdict(found: Fidelity) -> list[str]:
-    """What the figures mean, in plain sentences."""
+    """Explain the figures in plain sentences."""
     said: list[str] = []
     kendall = found.correlations["kendall"]
     if kendall is None:

@@ -1,4 +1,4 @@
-"""What `hwnas check` found: facts for the terminal, the page and JSON."""
+"""Results of `hwnas check`: facts for the terminal, the page and JSON."""
 
 from __future__ import annotations
 
@@ -34,31 +34,31 @@ class CheckedNetwork:
     again_ms: float
     """The same file, timed in the second sitting."""
     uncorrected_ms: float
-    """What the clock said in the first sitting."""
+    """Time by the clock in the first sitting, not corrected."""
     baselines_ms: Mapping[str, float]
-    """What each baseline predicts."""
+    """Prediction of each baseline."""
 
     @property
     def error(self) -> float:
-        """How far the prediction lies above (+) or below (-) what was measured, as a fraction of it."""
+        """Error of the prediction, above (+) or below (-) the measured latency, as a fraction of it."""
         return self.predicted_ms / self.measured_ms - 1
 
     @property
     def noise(self) -> float:
-        """How far the second timing lies from the first, as a fraction of it."""
+        """Difference of the second timing from the first, as a fraction of it."""
         return self.again_ms / self.measured_ms - 1
 
 
 @dataclass(frozen=True)
 class Checked:
-    """How far a table can be trusted, on networks that it holds no timing of. Errors and shares are fractions."""
+    """Trust in a table: its errors on networks that it holds no timing of. Errors and shares are fractions."""
 
     table: Path
     setup: Mapping[str, Any]
     spaces: tuple[str, ...]
     seed: int
     origin: str
-    """What the model rests on."""
+    """Origin of the data that the model rests on."""
     model: Agreement
     uncorrected: Agreement
     """The model against what the clock said, without the correction for drift."""
@@ -68,7 +68,7 @@ class Checked:
     absent: Mapping[str, str]
     """Why a baseline is None."""
     drift: float | None
-    """How much slower (+) the machine was in the first sitting than when the table was measured, by the reference
+    """Slowdown (+) of the machine in the first sitting, compared with when the table was measured, by the reference
     operator, as a fraction; None where it was not timed."""
     drift_again: float | None
     networks: tuple[CheckedNetwork, ...]
@@ -94,7 +94,7 @@ class Checked:
 
 
 def verdict(checked: Checked) -> list[str]:
-    """What the figures mean, in plain sentences."""
+    """Explain the figures in plain sentences."""
     model, noise = checked.model, checked.noise
     said = [
         f"Nine networks in ten are predicted to ±{error(model.nine_in_ten)}, the worst of {model.networks} to "
