@@ -45,11 +45,11 @@ class Network:
         """The costs of every operator at the shape that enters it."""
         from hwnas.ops.costs import operator_costs
 
-        found, shape = [], self.input_shape
+        result, shape = [], self.input_shape
         for operator in self.operators:
-            found.append(operator_costs(operator, shape))
-            shape = found[-1].output_shape
-        return tuple(found)
+            result.append(operator_costs(operator, shape))
+            shape = result[-1].output_shape
+        return tuple(result)
 
     @cached_property
     def shapes(self) -> tuple[Shape, ...]:
@@ -58,7 +58,7 @@ class Network:
 
     @property
     def links(self) -> Iterator[tuple[Operator, Shape]]:
-        """Operators with their input shapes: what a latency table is asked for."""
+        """Operators with their input shapes, as looked up in a latency table."""
         return zip(self.operators, self.shapes, strict=True)
 
 
@@ -118,17 +118,17 @@ def known_operators(*spaces: AnySpace) -> Mapping[str, str]:
 def make_operator(
     kind: str, knobs: Mapping[str, Any], *, where: str, operators: Mapping[str, str] = OPERATORS
 ) -> Operator:
-    """The operator of a kind with these knobs; the table of `known_operators` knows a user's own kinds as well.
+    """Return the operator of a kind with these knobs; the table of `known_operators` holds a user's own kinds as well.
 
     Raises:
         SpaceError: unknown or missing knob, or the operator refuses its knobs.
-        ConfigError: the kind stands in no table.
+        ConfigError: the kind is not in the table.
     """
     return operator_of(member(operators, kind, what="operator", where=where), knobs, where=where)
 
 
 def _output_shape(operator: Operator, shape: Shape) -> Shape:
-    """The shape that leaves an operator, found by running it where the operator does not say it."""
+    """Return the output shape of an operator; it is run unless it declares that it keeps the shape."""
     if operator.keeps_shape:
         return shape
     from hwnas.ops.costs import operator_costs
@@ -179,25 +179,25 @@ class Placed:
 def operators_by_slot(space: AnySpace) -> dict[str, dict[tuple[Operator, Shape], None]]:
     """Every (operator, input shape) that the space can put into each slot, in a fixed order.
 
-    Exact for spaces of stages, and for functions whose architectures are counted; of larger functions, those met in
+    Exact for spaces of stages, and for functions whose architectures are counted; of larger functions, those of
     5,000 random architectures, or, where `lower` takes a while because they return modules, in as many as it takes
     until 300 in a row bring nothing new.
     """
-    found: dict[str, dict[tuple[Operator, Shape], None]] = {}
+    by_slot: dict[str, dict[tuple[Operator, Shape], None]] = {}
     if isinstance(space, Space):
         for placed in placements(space):
-            found.setdefault(placed.slot, {})[placed.link] = None
-        return found
+            by_slot.setdefault(placed.slot, {})[placed.link] = None
+        return by_slot
     patience = UNFRUITFUL if space.returns_module else SAMPLED
     for architecture in _looked_through(space):
         network, fruitful = lower(space, architecture), False
         for slot, link in zip(network.slots, network.links, strict=True):
-            fruitful |= link not in found.setdefault(slot, {})
-            found[slot].setdefault(link)
+            fruitful |= link not in by_slot.setdefault(slot, {})
+            by_slot[slot].setdefault(link)
         patience = UNFRUITFUL if fruitful and space.returns_module else patience - 1
         if patience == 0 and not space.counted:
             break
-    return found
+    return by_slot
 
 
 def _looked_through(space: FunctionSpace) -> Iterator[Architecture]:

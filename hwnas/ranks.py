@@ -42,8 +42,8 @@ def correlation(kind: Kind, one: Sequence[float] | Floats, other: Sequence[float
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of p-values, which are not asked for
-        found = {"kendall": stats.kendalltau, "spearman": stats.spearmanr, "pearson": stats.pearsonr}[kind](left, right)
-    return float(found.statistic)
+        test = {"kendall": stats.kendalltau, "spearman": stats.spearmanr, "pearson": stats.pearsonr}[kind](left, right)
+    return float(test.statistic)
 
 
 def correlations(
@@ -64,12 +64,12 @@ def correlations(
         "spearman": _pearson(times, _ranks(times, left), _ranks(times, right)),
         "pearson": _pearson(times, left, right),
     }
-    found: dict[Kind, Correlation | None] = {}
+    result: dict[Kind, Correlation | None] = {}
     for kind, value in whole.items():
         known = drawn[kind][np.isfinite(drawn[kind])]
         low, high = np.quantile(known, [(1 - SHARE) / 2, (1 + SHARE) / 2])
-        found[kind] = None if value is None else Correlation(value, float(low), float(high))
-    return found
+        result[kind] = None if value is None else Correlation(value, float(low), float(high))
+    return result
 
 
 def _kendall(times: Floats, left: Floats, right: Floats) -> Floats:
@@ -84,7 +84,7 @@ def _kendall(times: Floats, left: Floats, right: Floats) -> Floats:
 
 def _ranks(times: Floats, column: Floats) -> Floats:
     """Ranks within every draw, ties by their mean, (draws, rows)."""
-    below, equal = (times @ met for met in (column[:, None] < column[None, :], column[:, None] == column[None, :]))
+    below, equal = (times @ mask for mask in (column[:, None] < column[None, :], column[:, None] == column[None, :]))
     return np.asarray(below + (equal + 1) / 2)
 
 
@@ -117,12 +117,12 @@ def told_apart(values: Sequence[float], errors: Sequence[float | None], *, sigma
     >>> told_apart([0.80, 0.81, 0.90], [0.01, 0.01, 0.01])
     [None, 0, None]
     """
-    found: list[int | None] = []
+    nearest: list[int | None] = []
     for index, (value, error) in enumerate(zip(values, errors, strict=True)):
         near = (
-            place
-            for place, (other, beside) in enumerate(zip(values[:index], errors[:index], strict=True))
+            position
+            for position, (other, beside) in enumerate(zip(values[:index], errors[:index], strict=True))
             if error is not None and beside is not None and abs(value - other) < sigmas * np.hypot(error, beside)
         )
-        found.append(next(near, None))
-    return found
+        nearest.append(next(near, None))
+    return nearest

@@ -71,8 +71,8 @@ class Operator(ABC):
 
         A kind with structure inside, such as a cell, adds more. Equal networks must have equal sums.
         """
-        told = {n: v for n, v in self.knobs.items() if n not in WIDTHS and isinstance(v, (bool, int, float, str))}
-        names = [self.kind, *(f"{self.kind} {name}={value}" for name, value in told.items())]
+        knobs = {n: v for n, v in self.knobs.items() if n not in WIDTHS and isinstance(v, (bool, int, float, str))}
+        names = [self.kind, *(f"{self.kind} {name}={value}" for name, value in knobs.items())]
         return dict.fromkeys((f"operators/{name}" for name in names), 1.0)
 
     def scope(self, slot: str) -> str:
@@ -97,7 +97,7 @@ def _of_file(source: SourceFile, name: str, knobs: dict[str, Any]) -> Operator:
 
 
 def check_whole(operator: Operator, **least: int) -> None:
-    """Refuse knobs that are no whole numbers, or smaller than this."""
+    """Raise SpaceError if knobs are not whole numbers, or smaller than this."""
     for name, smallest in least.items():
         value = getattr(operator, name)
         if not isinstance(value, int) or value < smallest:

@@ -47,8 +47,8 @@ def operators_of_file(source: SourceFile) -> Sequence[type[Operator]]:
     Raises:
         ConfigError: the file raises, holds none, or one that breaks a rule that can be seen without building it.
     """
-    found = classes_of_file(source)
-    for kind in found:
+    kinds = classes_of_file(source)
+    for kind in kinds:
         if fault := fault_of(kind):
             raise ConfigError(
                 f"`{kind.__name__}` {fault}",
@@ -56,7 +56,7 @@ def operators_of_file(source: SourceFile) -> Sequence[type[Operator]]:
                 allowed=ALLOWED,
                 do=f"Correct the class; `hwnas test-operator {source.path}` tells more",
             )
-    return found
+    return kinds
 
 
 def classes_of_file(source: SourceFile) -> Sequence[type[Operator]]:
@@ -76,15 +76,15 @@ def classes_of_file(source: SourceFile) -> Sequence[type[Operator]]:
             allowed=ALLOWED,
             do="Correct the file",
         ) from error
-    found = [
+    kinds = [
         kind
         for kind in dict.fromkeys(value for value in vars(module).values() if isinstance(value, type))
         if issubclass(kind, Operator) and kind.__module__ == module.__name__
         and not kind.__name__.startswith("_")
     ]  # fmt: skip
-    if not found:
+    if not kinds:
         raise ConfigError("the file defines no operator", where=str(source.path), allowed=ALLOWED, do="Add one")
-    return found
+    return kinds
 
 
 def fault_of(kind: type[Operator]) -> str | None:

@@ -45,7 +45,7 @@ class Axis:
         if round(step * 10**decimals, 6) % 1:  # a step of 2.5
             decimals += 1
         first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-        values = [place * step for place in range(first, last + 1)]
+        values = [multiple * step for multiple in range(first, last + 1)]
         return [(value, f"{value:,.{decimals}f}".replace("-", "\N{MINUS SIGN}") + self.suffix) for value in values]
 
 
@@ -130,7 +130,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Callout:
-    """A few words beside a point, so many pixels to the right and down, with a line to it."""
+    """A few words beside a point, offset to the right and down in pixels, with a line to it."""
 
     x: float
     y: float

@@ -224,7 +224,7 @@ class TierFacts:
         ordered = self.ordered
         values = [point.scores[self.accuracy.metric] for point in ordered]
         near = told_apart(values, [point.accuracy_error for point in ordered])
-        return {point.key: ordered[place].key for point, place in zip(ordered, near, strict=True) if place is not None}
+        return {point.key: ordered[index].key for point, index in zip(ordered, near, strict=True) if index is not None}
 
     def picked(self, pick: str) -> FrontPoint | None:
         """The front's network of that pick."""
@@ -233,14 +233,14 @@ class TierFacts:
     @property
     def errors(self) -> LatencyErrors | None:
         """Predicted against measured over the front; None if nothing was re-timed."""
-        found = {p.key: abs(p.error_percent) for p in self.front if p.error_percent is not None}
-        if not found:
+        errors = {p.key: abs(p.error_percent) for p in self.front if p.error_percent is not None}
+        if not errors:
             return None
-        worst = max(found, key=found.__getitem__)
+        worst = max(errors, key=errors.__getitem__)
         bounded = [(p.low_ms, p.measured_ms, p.high_ms) for p in self.front]
         within = [low <= ms <= high for low, ms, high in bounded if low is not None and ms and high is not None]
-        mean = sum(found.values()) / len(found)
-        return LatencyErrors(len(found), mean, found[worst], worst, sum(within), len(within))
+        mean = sum(errors.values()) / len(errors)
+        return LatencyErrors(len(errors), mean, errors[worst], worst, sum(within), len(within))
 
 
 @dataclass(frozen=True)

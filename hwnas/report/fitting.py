@@ -16,7 +16,7 @@ from rich.text import Text
 from hwnas.report.units import GAP
 
 ENDLESS = 100_000
-"""Columns of what is no terminal: nothing is wrapped or cut there."""
+"""Columns of an output that is not a terminal: nothing is wrapped or cut there."""
 
 
 def console() -> Console:

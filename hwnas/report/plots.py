@@ -1,5 +1,5 @@
-"""Charts of a report, beside that of the front: agreement of prediction and clock, hypervolume, training; and what the
-tips of networks tell."""
+"""Charts of a report, beside that of the front: agreement of prediction and clock, hypervolume, training; and the tips
+of networks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TIER_COLOURS = 5
 MOST_DRAWN = 6000
 """Points drawn of one kind; a page stays fluent, and below 6 MB, up to here."""
 MOST_SAID = 300
-"""Characters of an evaluated network's picks that its tip tells."""
+"""Characters of an evaluated network's picks that its tip shows."""
 DASHES: tuple[Dash, ...] = ("solid", "dash", "dot")
 
 

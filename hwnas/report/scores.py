@@ -117,7 +117,7 @@ def score_title(scored: Scored) -> str:
 
 
 def score_table(scored: Scored, most: int) -> Table:
-    """The best networks, at most so many."""
+    """Return a table of the best networks, at most `most`."""
     left = len(scored.networks) - most
     caption = Text(f"and {left:,} more; --csv writes all") if left > 0 else None
     table = Table(caption=caption, caption_justify="left", box=SIMPLE_HEAD)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 SAYS = "HWNAS_EMULATED"
-"""The environment variable by which who starts an emulator says so, by its name or just 1."""
+"""Environment variable that whoever starts an emulator sets to its name or just to 1."""
 FAMILIES: Mapping[str, str] = {
     "aarch64": "arm", "arm64": "arm", "arm": "arm", "x86_64": "x86", "amd64": "x86", "i386": "x86", "i686": "x86",
     "riscv64": "riscv",
@@ -23,8 +23,8 @@ def emulator(*, machine: str | None = None, proc: str = "/proc") -> str:
 
     Named by whoever started the process, or detected from the kernel's description of itself.
     """
-    if told := os.environ.get(SAYS, "").strip():
-        return "an emulator" if told == "1" else told
+    if name := os.environ.get(SAYS, "").strip():
+        return "an emulator" if name == "1" else name
     machine = machine or platform.machine()
     family = _family(machine)
     if not family:

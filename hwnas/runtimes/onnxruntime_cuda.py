@@ -23,7 +23,8 @@ SWEEPER = base64.b64decode("CAg6OAoLCgF4EgF5IgNOZWcSBXN3ZWVwWhAKAXgSCwoJCAESBQoD
 
 def providers(*, graph: bool) -> list[Any]:
     """Return the providers of a session: the GPU, in IEEE single precision for fp32, each convolution by the algorithm
-    that was fastest when cuDNN tried all of them. A session that is captured as a CUDA graph takes no help from the processor.
+    that was fastest when cuDNN tried all of them. A session that is captured as a CUDA graph takes no help from the
+    processor.
     """
     options = {
         "cudnn_conv_algo_search": "EXHAUSTIVE",

@@ -16,7 +16,7 @@ class Port:
     dtype: str
     """Name in numpy: float32, float16, int8 or uint8."""
     scale: float = 0.0
-    """0 where floats need none, or where the file does not tell it."""
+    """0 where floats need none, or where the file does not give it."""
     zero_point: int = 0
 
     @property

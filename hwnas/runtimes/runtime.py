@@ -31,7 +31,7 @@ class Loaded(Protocol):
     def run(self, images: Array) -> Array:
         """Outputs for any number of inputs, channels second as PyTorch has them, whatever the file's layout.
 
-        Both are float32, whatever the file's own numbers are.
+        Both are float32, whatever numbers the file itself uses.
 
         Raises:
             ExportError: the file takes or gives integers and does not say what they stand for.

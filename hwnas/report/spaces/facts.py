@@ -87,11 +87,11 @@ def sides(shapes: Iterable[tuple[int, ...]]) -> str:
     for shape in shapes:
         unit = {1: "vector", 2: " tokens"}.get(len(shape), "")
         kinds.setdefault(unit, set()).add(shape[-1])
-    told = []
-    for unit, found in kinds.items():
-        ends = sorted({min(found), max(found)})
-        told.append(unit if unit == "vector" else f"{' to '.join(map(str, ends))}{unit}")
-    return ", ".join(told)
+    parts = []
+    for unit, lengths in kinds.items():
+        ends = sorted({min(lengths), max(lengths)})
+        parts.append(unit if unit == "vector" else f"{' to '.join(map(str, ends))}{unit}")
+    return ", ".join(parts)
 
 
 def options(knob: KnobFacts) -> str:
