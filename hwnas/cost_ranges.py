@@ -177,7 +177,7 @@ def _of_function(space: FunctionSpace) -> Extent:
 
 
 def _some(space: FunctionSpace) -> tuple[list[Architecture], bool]:
-    """All architectures of a small function, else both ends and random ones; whether it is all."""
+    """Return all architectures of a small function, else both ends and random ones; and whether these are all."""
     if space.counted and space.count <= LOOKED_AT:
         return list(space.enumerate()), True
     rng = random.Random(0)

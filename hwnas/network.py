@@ -201,7 +201,7 @@ def operators_by_slot(space: AnySpace) -> dict[str, dict[tuple[Operator, Shape],
 
 
 def _looked_through(space: FunctionSpace) -> Iterator[Architecture]:
-    """All architectures if they are counted, else the ends of the space and random ones."""
+    """Yield all architectures if they are counted, else the ends of the space and random ones."""
     if space.counted:
         yield from space.enumerate()
         return

@@ -35,7 +35,7 @@ class Limit:
     side: Literal["most", "least"] = "most"
 
     def excess(self, value: float) -> float:
-        """By how much the value breaks the limit, in the metric's unit; zero or less when it holds."""
+        """Return by how much the value exceeds the limit, in the metric's unit; zero or less when the limit holds."""
         return value - self.bound if self.side == "most" else self.bound - value
 
     def __str__(self) -> str:

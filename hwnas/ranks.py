@@ -49,7 +49,7 @@ def correlation(kind: Kind, one: Sequence[float] | Floats, other: Sequence[float
 def correlations(
     one: Sequence[float], other: Sequence[float], *, seed: int = 0, resamples: int = RESAMPLES
 ) -> dict[Kind, Correlation | None]:
-    """All kinds, each with the interval that holds `SHARE` of its values over rows drawn again with replacement.
+    """Return all kinds, each with the interval that holds `SHARE` of its values over rows drawn with replacement.
 
     All kinds see the same draws. A draw in which a column is constant has no correlation and is left out.
     """
@@ -109,7 +109,7 @@ def as_json(found: Mapping[Kind, Correlation | None]) -> dict[str, Any]:
 
 
 def told_apart(values: Sequence[float], errors: Sequence[float | None], *, sigmas: float = 2.0) -> list[int | None]:
-    """For each value the first before it that it may be equal to; None where there is none, or an error is not known.
+    """Return by value the index of the first before it that may be equal; None if there is none or an error is unknown.
 
     Two values may be equal if they are less than `sigmas` standard errors of their difference apart. Errors are taken
     as independent; of accuracies on the same images that is a bound.

@@ -186,7 +186,7 @@ def _refuse_unordered(space: AnySpace, choices: Iterable[tuple[Choice, int]]) ->
 
 
 def _sizes(space: AnySpace, choice: Choice, index: int) -> dict[Value, tuple[int, int]]:
-    """By option, parameters and MACs of the network with it, the other choices having their option of one place.
+    """Return by option the parameters and MACs of the network with it, the other choices at their option of one index.
 
     MACs are counted, which takes longer, only where parameters are the same for all.
     """

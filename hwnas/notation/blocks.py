@@ -59,7 +59,7 @@ class Words:
         return space.sample(pick)
 
     def write(self, space: Space, architecture: Architecture) -> list[str]:
-        """One word for each layer."""
+        """Return one word for each layer."""
         picks = dict(architecture.picks)
         words: list[str] = []
         for stage in _named(space):

@@ -94,7 +94,7 @@ class Cell(Operator):
 
     @classmethod
     def holders(cls, operators: Sequence[Operator]) -> Iterable[Operator]:
-        """One cell for each operation that an edge is seen with, at each width."""
+        """Return one cell for each operation that an edge is seen with, at each width."""
         result: dict[tuple[int, str, str], Operator] = {}
         for operator in operators:
             for knob, operation in zip(KNOBS, live(cast("Cell", operator).operations), strict=True):

@@ -41,7 +41,7 @@ class Operator(ABC):
 
     @classmethod
     def holders(cls, operators: Sequence[Operator]) -> Iterable[Operator]:
-        """Of operators of this kind, enough of them to hold each of their parameters at its largest: all of them.
+        """Return enough of these operators to hold each of their parameters at its largest: here, all of them.
 
         A kind with more forms than parameters can name a few: a supernet builds these only.
         """
@@ -80,7 +80,7 @@ class Operator(ABC):
         return f"{slot}/{self.kind}"
 
     def describe(self) -> str:
-        """One line that identifies the operator: `mbconv {"in_channels": 16, ...}`."""
+        """Return one line that identifies the operator: `mbconv {"in_channels": 16, ...}`."""
         return f"{self.kind} {json.dumps(self.knobs)}"
 
     def __reduce_ex__(self, protocol: Any) -> Any:

@@ -74,7 +74,7 @@ class Codebook(ABC):
 
     @abstractmethod
     def _tables(self) -> list[Ints]:
-        """For each slot a table of places in `links`."""
+        """Return for each slot a table of indices in `links`."""
 
     @abstractmethod
     def _entries(self, codes: Codes) -> Iterator[Ints]:
@@ -157,7 +157,7 @@ class Codebook(ABC):
         return self._gather(codes, values, np.zeros_like(values[:1]), np.add)
 
     def maximum(self, codes: Codes, per_link: ArrayLike) -> NDArray[Any]:
-        """As `total`, but the largest over each network's operators: of activation bytes, for example."""
+        """Return the largest over each network's operators, otherwise as `total`: of activation bytes, for example."""
         values = np.asarray(per_link)
         return self._gather(codes, values, values.min(axis=0, keepdims=True), np.maximum)
 

@@ -27,7 +27,7 @@ class SharedCodes:
 
     @classmethod
     def of(cls, space: Space) -> SharedCodes | None:
-        """Those of a space; None where architectures differ by activity alone."""
+        """Return the shared codes of a space; None where architectures differ by activity alone."""
         if space.joint is None:
             return None
         places = {choice.name: column for column, choice in enumerate(space.choices)}

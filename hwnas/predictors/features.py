@@ -124,7 +124,7 @@ def _group(name: str) -> str:
 
 
 def _choices(codebook: Codebook, codes: Codes) -> Floats:
-    """One column for each option of each choice, all 0 where the choice is not active."""
+    """Return one column for each option of each choice, all 0 where the choice is not active."""
     active = codebook.active(codes)
     parts = [
         (codes[:, column, None] == np.arange(len(choice.options))) & active[:, column, None]

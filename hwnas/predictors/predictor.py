@@ -133,7 +133,7 @@ def _checked(X: ArrayLike, y: ArrayLike, groups: ArrayLike | None) -> tuple[Floa
 
 
 def _unlike(table: Floats, targets: Floats) -> tuple[Floats, Floats]:
-    """Each row once: copies of one measurement would look as if there were no noise."""
+    """Return each row once: copies of one measurement would look as if there were no noise."""
     rows = np.ascontiguousarray(np.column_stack([table, targets]))
     kept = sorted({row.tobytes(): index for index, row in reversed(list(enumerate(rows)))}.values())
     return table[kept], targets[kept]

@@ -53,7 +53,7 @@ def framed(
 
 
 def footer(hwnas_version: str, created_at: str) -> Html:
-    """Who wrote the page and when."""
+    """Return the footer: the version that wrote the page, and when."""
     credit = f"Written by hwnas {hwnas_version} on {created_at}. This page is one file; it needs no network."
     unseen = "Without JavaScript, points do not tell what they are; the tables do."
     return el("footer", el("p", credit), el("noscript", el("p", unseen)))

@@ -136,7 +136,7 @@ def _shown(value: float | None) -> str:
 
 
 def score_lines(scored: Scored) -> Iterator[str]:
-    """Of each proxy: its cost, its origin, and why scores are missing."""
+    """Yield for each proxy its cost, its origin, and the reasons for missing scores."""
     for name, producer in scored.proxies.items():
         yield f"{name}: {digits(scored.median_ms(name))} ms a network; {producer}"
         for reason, count in scored.failures(name).most_common():

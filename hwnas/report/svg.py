@@ -24,7 +24,7 @@ def svg(width: int, height: int, style: str, words: str, *parts: Html) -> Html:
 
 
 def text(x: float, y: float, said: str, **attributes: str | None) -> Html:
-    """One line of text, its baseline at `y`."""
+    """Return one line of text, its baseline at `y`."""
     return el("text", said, x=f"{x:g}", y=f"{y:g}", **attributes)
 
 
@@ -87,7 +87,7 @@ class Pills:
         return drawn, y
 
     def _cut(self, pills: Sequence[str]) -> Iterator[tuple[str, float]]:
-        """Each pill with its width; a very long one ends in dots."""
+        """Yield each pill with its width; a very long one ends in dots."""
         most = int((self.room - 40) / (EM * 13))
         for pill in pills:
             shown = pill if len(pill) <= most else pill[: most - 1] + "…"

@@ -32,7 +32,7 @@ class Setup:
         return {name: value for name, value in asdict(self).items() if value or name != "cores"}
 
     def differences(self, other: Setup) -> list[str]:
-        """One line for each field in which two set-ups differ."""
+        """Return one line for each field in which two set-ups differ."""
         return [
             f"{field.name}: {getattr(self, field.name)} / {getattr(other, field.name)}"
             for field in fields(self)

@@ -163,7 +163,7 @@ def _environment(package: Any) -> Any:
 
 
 def _no_more_messages() -> None:
-    """As the process ends, tracebacks included; what native code prints after this is lost."""
+    """Redirect standard error to the null device as the process ends, after tracebacks; later native output is lost."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     os.close(nowhere)

@@ -100,7 +100,7 @@ def fidelity_figure(found: Fidelity) -> Figure:
 
 
 def _bars(fidelity: Fidelity, accuracies: list[float]) -> list[tuple[float, float]]:
-    """One standard error to either side, in percent."""
+    """Return one standard error to either side, in percent."""
     return [(100 * (top1 - fidelity.noise(top1)), 100 * (top1 + fidelity.noise(top1))) for top1 in accuracies]
 
 
