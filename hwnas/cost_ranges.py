@@ -12,8 +12,8 @@ from hwnas.ops import Operator, Shape
 from hwnas.space import AnySpace, Architecture, FunctionSpace, Space, Stage, Value
 
 LOOKED_AT = 300
-"""Networks from which an extent is told where walking is dear: of a function that has more of them, of a space whose
-shared choices can be picked in more ways."""
+"""Number of networks that an extent is estimated from where walking is expensive: of a function that has more of them,
+of a space whose shared choices can be picked in more ways."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Part:
-    """What one stage can be, in whatever network; of a function, what stands in one slot."""
+    """Shapes, costs and operators of one stage over all networks; in a function's space, those of one slot."""
 
     name: str
     entering: tuple[Shape, ...]
@@ -35,7 +35,7 @@ class Part:
     macs: Range
     operators: tuple[Operator, ...]
     optional: bool
-    """Whether some networks have nothing here."""
+    """True if some networks leave it out."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +70,10 @@ def _of_stages(space: Space) -> Extent:
     for shared in space.distinct:
         sides = sorted({int(side) for side in open_options(space.resolution, shared)})
         states: States = {(space.channels, side, side): NOTHING for side in {sides[0], sides[-1]}}
-        for stage, met in zip(space.stages, seen, strict=True):
-            states = _through(space, stage, shared, states, met)
+        for stage, collected in zip(space.stages, seen, strict=True):
+            states = _through(space, stage, shared, states, collected)
         total += states.values()
-    parts = tuple(met.part(stage) for stage, met in zip(space.stages, seen, strict=True))
+    parts = tuple(collected.part(stage) for stage, collected in zip(space.stages, seen, strict=True))
     params, macs = _ranges(_merged(total))
     return Extent(params, macs, parts, None)
 
@@ -81,28 +81,28 @@ def _of_stages(space: Space) -> Extent:
 def _of_some(space: Space) -> Extent:
     """Ranges over some networks; a part is what a network's layers in one stage are together."""
     rng = random.Random(0)
-    found = [space.smallest(), space.largest(), *(space.random(rng) for _ in range(LOOKED_AT))]
-    networks = [lower(space, architecture) for architecture in found]
+    architectures = [space.smallest(), space.largest(), *(space.random(rng) for _ in range(LOOKED_AT))]
+    networks = [lower(space, architecture) for architecture in architectures]
     seen = [_Seen() for _ in space.stages]
     for network in networks:
         shape = network.input_shape
         placed = list(zip(network.slots, network.operators, network.costs, strict=True))
-        for stage, met in zip(space.stages, seen, strict=True):
+        for stage, collected in zip(space.stages, seen, strict=True):
             here = [(op, cost) for slot, op, cost in placed if slot.rpartition("_")[0] == stage.name]
-            met.entering[shape] = None
+            collected.entering[shape] = None
             shape = here[-1][1].output_shape if here else shape
-            met.leaving[shape] = None
-            met.operators |= dict.fromkeys(operator for operator, _ in here)
+            collected.leaving[shape] = None
+            collected.operators |= dict.fromkeys(operator for operator, _ in here)
             params, macs = sum(cost.params for _, cost in here), sum(cost.macs for _, cost in here)
-            met.bounds.append((params, params, macs, macs))
+            collected.bounds.append((params, params, macs, macs))
     totals = [costs(network) for network in networks]
-    parts = tuple(met.part(stage) for stage, met in zip(space.stages, seen, strict=True))
+    parts = tuple(collected.part(stage) for stage, collected in zip(space.stages, seen, strict=True))
     ranges = _range([total.params for total in totals]), _range([total.macs for total in totals])
     return Extent(*ranges, parts, len(networks))
 
 
 class _Seen:
-    """What was met of one stage."""
+    """Shapes, bounds and operators of one stage, collected so far."""
 
     def __init__(self) -> None:
         self.entering: dict[Shape, None] = {}
@@ -116,14 +116,14 @@ class _Seen:
         return Part(stage.name, entering, leaving, params, macs, tuple(self.operators), stage.may_be_empty)
 
 
-def _through(space: Space, stage: Stage, shared: Mapping[str, Value], before: States, met: _Seen) -> States:
+def _through(space: Space, stage: Stage, shared: Mapping[str, Value], before: States, collected: _Seen) -> States:
     """The bounds of what leaves a stage, given those of what enters it."""
     from hwnas.ops.costs import operator_costs
 
     depths = {int(depth) for depth in open_options(stage.depth, shared)}
     after: States = dict(before) if 0 in depths else {}
-    met.bounds += [NOTHING] if 0 in depths else []
-    met.entering |= dict.fromkeys(before)
+    collected.bounds += [NOTHING] if 0 in depths else []
+    collected.entering |= dict.fromkeys(before)
     for fixed in decided_once(space, stage, shared):
         so_far, alone = before, dict.fromkeys(before, NOTHING)
         for index in range(1, max(depths) + 1):
@@ -134,13 +134,13 @@ def _through(space: Space, stage: Stage, shared: Mapping[str, Value], before: St
                 cost = part.params, part.params, part.macs, part.macs
                 _note(grown, placed.leaving, _sum(so_far[placed.shape], cost))
                 _note(grown_alone, placed.leaving, _sum(alone[placed.shape], cost))
-                met.operators[placed.operator] = None
+                collected.operators[placed.operator] = None
             so_far, alone = grown, grown_alone
             if index in depths:
-                met.bounds += alone.values()
+                collected.bounds += alone.values()
                 for shape, bounds in so_far.items():
                     _note(after, shape, bounds)
-    met.leaving |= dict.fromkeys(after)
+    collected.leaving |= dict.fromkeys(after)
     return after
 
 
@@ -162,8 +162,8 @@ def _ranges(bounds: Bounds) -> tuple[Range, Range]:
 
 
 def _of_function(space: FunctionSpace) -> Extent:
-    found, exact = _some(space)
-    networks = [lower(space, architecture) for architecture in found]
+    architectures, exact = _some(space)
+    networks = [lower(space, architecture) for architecture in architectures]
     totals = [costs(network) for network in networks]
     slots: dict[str, dict[tuple[Operator, Shape], None]] = {}
     for network in sorted(networks, key=lambda network: -len(network.slots)):  # the longest tells the order of slots
@@ -177,7 +177,7 @@ def _of_function(space: FunctionSpace) -> Extent:
 
 
 def _some(space: FunctionSpace) -> tuple[list[Architecture], bool]:
-    """All architectures of a small function, else both ends and random ones; whether it is all."""
+    """Return all architectures of a small function, else both ends and random ones; and whether these are all."""
     if space.counted and space.count <= LOOKED_AT:
         return list(space.enumerate()), True
     rng = random.Random(0)

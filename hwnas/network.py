@@ -45,11 +45,11 @@ class Network:
         """The costs of every operator at the shape that enters it."""
         from hwnas.ops.costs import operator_costs
 
-        found, shape = [], self.input_shape
+        result, shape = [], self.input_shape
         for operator in self.operators:
-            found.append(operator_costs(operator, shape))
-            shape = found[-1].output_shape
-        return tuple(found)
+            result.append(operator_costs(operator, shape))
+            shape = result[-1].output_shape
+        return tuple(result)
 
     @cached_property
     def shapes(self) -> tuple[Shape, ...]:
@@ -58,7 +58,7 @@ class Network:
 
     @property
     def links(self) -> Iterator[tuple[Operator, Shape]]:
-        """Operators with their input shapes: what a latency table is asked for."""
+        """Operators with their input shapes, as looked up in a latency table."""
         return zip(self.operators, self.shapes, strict=True)
 
 
@@ -101,7 +101,7 @@ def _made(space: Space, layer: Layer, channels: int) -> Operator:
 
 @lru_cache(maxsize=10_000)
 def _called(space: FunctionSpace, architecture: Architecture) -> Network:
-    """What the function returns for an architecture; kept, because calling it and tracing a module take a while."""
+    """Return the network that the function builds for an architecture; cached, because calling and tracing are slow."""
     shape, chain = call(space, architecture)
     return Network(tuple(chain.values()), tuple(chain), shape)
 
@@ -118,17 +118,17 @@ def known_operators(*spaces: AnySpace) -> Mapping[str, str]:
 def make_operator(
     kind: str, knobs: Mapping[str, Any], *, where: str, operators: Mapping[str, str] = OPERATORS
 ) -> Operator:
-    """The operator of a kind with these knobs; the table of `known_operators` knows a user's own kinds as well.
+    """Return the operator of a kind with these knobs; the table of `known_operators` holds a user's own kinds as well.
 
     Raises:
         SpaceError: unknown or missing knob, or the operator refuses its knobs.
-        ConfigError: the kind stands in no table.
+        ConfigError: the kind is not in the table.
     """
     return operator_of(member(operators, kind, what="operator", where=where), knobs, where=where)
 
 
 def _output_shape(operator: Operator, shape: Shape) -> Shape:
-    """The shape that leaves an operator, found by running it where the operator does not say it."""
+    """Return the output shape of an operator; it is run unless it declares that it keeps the shape."""
     if operator.keeps_shape:
         return shape
     from hwnas.ops.costs import operator_costs
@@ -165,7 +165,7 @@ class Placed:
 
     slot: str
     picks: Mapping[str, Value]
-    """What the choices that it depends on decide, choices with a single option included, its stage's depth excepted."""
+    """Values of the choices that it depends on, including those with a single option, except its stage's depth."""
     operator: Operator
     shape: Shape
     leaving: Shape
@@ -179,29 +179,29 @@ class Placed:
 def operators_by_slot(space: AnySpace) -> dict[str, dict[tuple[Operator, Shape], None]]:
     """Every (operator, input shape) that the space can put into each slot, in a fixed order.
 
-    Exact for spaces of stages, and for functions whose architectures are counted; of larger functions, those met in
+    Exact for spaces of stages, and for functions whose architectures are counted; of larger functions, those of
     5,000 random architectures, or, where `lower` takes a while because they return modules, in as many as it takes
     until 300 in a row bring nothing new.
     """
-    found: dict[str, dict[tuple[Operator, Shape], None]] = {}
+    by_slot: dict[str, dict[tuple[Operator, Shape], None]] = {}
     if isinstance(space, Space):
         for placed in placements(space):
-            found.setdefault(placed.slot, {})[placed.link] = None
-        return found
+            by_slot.setdefault(placed.slot, {})[placed.link] = None
+        return by_slot
     patience = UNFRUITFUL if space.returns_module else SAMPLED
     for architecture in _looked_through(space):
         network, fruitful = lower(space, architecture), False
         for slot, link in zip(network.slots, network.links, strict=True):
-            fruitful |= link not in found.setdefault(slot, {})
-            found[slot].setdefault(link)
+            fruitful |= link not in by_slot.setdefault(slot, {})
+            by_slot[slot].setdefault(link)
         patience = UNFRUITFUL if fruitful and space.returns_module else patience - 1
         if patience == 0 and not space.counted:
             break
-    return found
+    return by_slot
 
 
 def _looked_through(space: FunctionSpace) -> Iterator[Architecture]:
-    """All architectures if they are counted, else the ends of the space and random ones."""
+    """Yield all architectures if they are counted, else the ends of the space and random ones."""
     if space.counted:
         yield from space.enumerate()
         return
@@ -240,7 +240,7 @@ def placements(space: Space) -> Iterator[Placed]:
 
 
 def decided_once(space: Space, stage: Stage, shared: Mapping[str, Value]) -> Iterator[dict[str, Value]]:
-    """What can be decided for all layers of a stage, its width included, under picks of the shared choices."""
+    """Yield every decision for all layers of a stage, its width included, under picks of the shared choices."""
     knobs = {name: stage.knobs[name] for name in sorted(stage.per_stage)}
     if stage.width is not None or stage is space.stages[-1]:
         knobs["out_channels"] = stage.width or Knob((space.classes,))
@@ -261,7 +261,7 @@ def layer_placements(
     shapes: Iterable[Shape],
     shared: Mapping[str, Value],
 ) -> Iterator[Placed]:
-    """What one layer can become, `fixed` being decided for the whole stage."""
+    """Yield every form that one layer can take, `fixed` being decided for the whole stage."""
     known = known_operators(space)
     stride = {"stride": stage.stride} if stage.stride is not None and index == 1 else {}
     for block in stage.blocks:

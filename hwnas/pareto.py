@@ -35,7 +35,7 @@ class Limit:
     side: Literal["most", "least"] = "most"
 
     def excess(self, value: float) -> float:
-        """By how much the value breaks the limit, in the metric's unit; zero or less when it holds."""
+        """Return by how much the value exceeds the limit, in the metric's unit; zero or less when the limit holds."""
         return value - self.bound if self.side == "most" else self.bound - value
 
     def __str__(self) -> str:
@@ -143,9 +143,9 @@ def best(rows: Sequence[Scores], objectives: Sequence[Objective], count: int) ->
 
 
 def crowding(costs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How far each row's neighbours are apart, summed over the objectives, each scaled to 0..1; infinite at the ends.
+    """Return the gaps between each row's neighbours, summed over objectives scaled to 0..1; infinite at the ends.
 
-    Of equal rows one counts; the others have no room at all, 0.
+    Of equal rows one counts; the gap of the others is 0.
     """
     _, first = np.unique(costs, axis=0, return_index=True)
     rows = costs[first]
@@ -155,6 +155,6 @@ def crowding(costs: NDArray[np.float64]) -> NDArray[np.float64]:
         span = float(np.ptp(column)) or 1.0
         gaps[order[1:-1]] += (column[order[2:]] - column[order[:-2]]) / span
         gaps[order[[0, -1]]] = np.inf
-    found = np.zeros(len(costs))
-    found[first] = gaps
-    return found
+    result = np.zeros(len(costs))
+    result[first] = gaps
+    return result

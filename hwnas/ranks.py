@@ -42,14 +42,14 @@ def correlation(kind: Kind, one: Sequence[float] | Floats, other: Sequence[float
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of p-values, which are not asked for
-        found = {"kendall": stats.kendalltau, "spearman": stats.spearmanr, "pearson": stats.pearsonr}[kind](left, right)
-    return float(found.statistic)
+        test = {"kendall": stats.kendalltau, "spearman": stats.spearmanr, "pearson": stats.pearsonr}[kind](left, right)
+    return float(test.statistic)
 
 
 def correlations(
     one: Sequence[float], other: Sequence[float], *, seed: int = 0, resamples: int = RESAMPLES
 ) -> dict[Kind, Correlation | None]:
-    """All kinds, each with the interval that holds `SHARE` of its values over rows drawn again with replacement.
+    """Return all kinds, each with the interval that holds `SHARE` of its values over rows drawn with replacement.
 
     All kinds see the same draws. A draw in which a column is constant has no correlation and is left out.
     """
@@ -64,12 +64,12 @@ def correlations(
         "spearman": _pearson(times, _ranks(times, left), _ranks(times, right)),
         "pearson": _pearson(times, left, right),
     }
-    found: dict[Kind, Correlation | None] = {}
+    result: dict[Kind, Correlation | None] = {}
     for kind, value in whole.items():
         known = drawn[kind][np.isfinite(drawn[kind])]
         low, high = np.quantile(known, [(1 - SHARE) / 2, (1 + SHARE) / 2])
-        found[kind] = None if value is None else Correlation(value, float(low), float(high))
-    return found
+        result[kind] = None if value is None else Correlation(value, float(low), float(high))
+    return result
 
 
 def _kendall(times: Floats, left: Floats, right: Floats) -> Floats:
@@ -84,7 +84,7 @@ def _kendall(times: Floats, left: Floats, right: Floats) -> Floats:
 
 def _ranks(times: Floats, column: Floats) -> Floats:
     """Ranks within every draw, ties by their mean, (draws, rows)."""
-    below, equal = (times @ met for met in (column[:, None] < column[None, :], column[:, None] == column[None, :]))
+    below, equal = (times @ mask for mask in (column[:, None] < column[None, :], column[:, None] == column[None, :]))
     return np.asarray(below + (equal + 1) / 2)
 
 
@@ -109,7 +109,7 @@ def as_json(found: Mapping[Kind, Correlation | None]) -> dict[str, Any]:
 
 
 def told_apart(values: Sequence[float], errors: Sequence[float | None], *, sigmas: float = 2.0) -> list[int | None]:
-    """For each value the first before it that it may be equal to; None where there is none, or an error is not known.
+    """Return by value the index of the first before it that may be equal; None if there is none or an error is unknown.
 
     Two values may be equal if they are less than `sigmas` standard errors of their difference apart. Errors are taken
     as independent; of accuracies on the same images that is a bound.
@@ -117,12 +117,12 @@ def told_apart(values: Sequence[float], errors: Sequence[float | None], *, sigma
     >>> told_apart([0.80, 0.81, 0.90], [0.01, 0.01, 0.01])
     [None, 0, None]
     """
-    found: list[int | None] = []
+    nearest: list[int | None] = []
     for index, (value, error) in enumerate(zip(values, errors, strict=True)):
         near = (
-            place
-            for place, (other, beside) in enumerate(zip(values[:index], errors[:index], strict=True))
+            position
+            for position, (other, beside) in enumerate(zip(values[:index], errors[:index], strict=True))
             if error is not None and beside is not None and abs(value - other) < sigmas * np.hypot(error, beside)
         )
-        found.append(next(near, None))
-    return found
+        nearest.append(next(near, None))
+    return nearest

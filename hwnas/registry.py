@@ -56,7 +56,7 @@ def named(reference: str, *, base: Path, where: str) -> Any:
         )
     file = _file(source, base) if source.endswith(".py") else None
     if file is not None and not file.is_file():
-        looked = dict.fromkeys(str(place.absolute()) for place in (Path(source).expanduser(), file))
+        looked = dict.fromkeys(str(candidate.absolute()) for candidate in (Path(source).expanduser(), file))
         raise ConfigError(
             f"there is no file `{source}`",
             where=where,
@@ -68,9 +68,9 @@ def named(reference: str, *, base: Path, where: str) -> Any:
     except HwnasError:
         raise
     except Exception as error:  # a user's module is run, and may raise anything
-        told = raised(error)
+        problem = raised(error)
         raise ConfigError(
-            f"`{source}` cannot be imported ({told})" if file is None else f"the file raised {told}",
+            f"`{source}` cannot be imported ({problem})" if file is None else f"the file raised {problem}",
             where=where if file is None else f"{where}: {place_of(error, file)}",
             allowed="A module must be found from here, and run to its end",
             do="Correct the name or the module",
@@ -97,9 +97,9 @@ class SourceFile:
 
     @property
     def module_name(self) -> str:
-        """What `sys.modules` has it under: another file, or the same one after a change, has another name."""
-        told = hashlib.sha256(f"{self.path} {self.digest}".encode()).hexdigest()
-        return re.sub(r"\W", "_", self.path.stem) + "_" + told[:8]
+        """Key in `sys.modules`: another file, or the same one after a change, has another name."""
+        digest = hashlib.sha256(f"{self.path} {self.digest}".encode()).hexdigest()
+        return re.sub(r"\W", "_", self.path.stem) + "_" + digest[:8]
 
 
 def read_source(path: Path) -> SourceFile:
@@ -112,7 +112,7 @@ def plugin_files(names: object, *, base: Path, where: str) -> tuple[SourceFile, 
     """The files that `plugins: [my_ops.py]` names, as they are now; paths begin at `base`. None of them is run.
 
     Raises:
-        ConfigError: it is no list of Python files, or one of them cannot be read.
+        ConfigError: it is not a list of Python files, or one of them cannot be read.
     """
     if not isinstance(names, (list, tuple)) or not all(isinstance(n, str) and n.endswith(".py") for n in names):
         raise ConfigError(
@@ -121,10 +121,10 @@ def plugin_files(names: object, *, base: Path, where: str) -> tuple[SourceFile, 
             allowed="It lists Python files, by paths from the file that names them: `plugins: [my_ops.py]`",
             do="Correct it",
         )
-    found: dict[SourceFile, None] = {}
+    files: dict[SourceFile, None] = {}
     for name in names:
         try:
-            found[read_source(base / Path(name).expanduser())] = None
+            files[read_source(base / Path(name).expanduser())] = None
         except OSError as error:
             raise ConfigError(
                 f"the plugin `{name}` cannot be read ({error.strerror})",
@@ -132,13 +132,13 @@ def plugin_files(names: object, *, base: Path, where: str) -> tuple[SourceFile, 
                 allowed=f"Paths begin at {base.resolve()}",
                 do="Correct the path",
             ) from error
-    return tuple(found)
+    return tuple(files)
 
 
 def load_source(source: SourceFile) -> ModuleType:
-    """The module of a user's file. The file is run when its module is first asked for, and may raise anything.
+    """Return the module of a user's file. The file is run at the first call, and may raise anything.
 
-    It is run as it was read: no bytecode is kept beside it, which could be of an older content.
+    It is run as it was read: no bytecode is kept beside it, which could be of older content.
 
     Raises:
         ConfigError: the file is no longer what it was.
@@ -168,12 +168,12 @@ def load_source(source: SourceFile) -> ModuleType:
 
 def source_of(kind: type) -> SourceFile | None:
     """The user's file that defines a class; None for a class of an importable module."""
-    found: SourceFile | None = getattr(sys.modules.get(kind.__module__), _SOURCE, None)
-    return found
+    source: SourceFile | None = getattr(sys.modules.get(kind.__module__), _SOURCE, None)
+    return source
 
 
 def place_of(error: BaseException, path: Path) -> str:
-    """Where in a user's file an error arose: `FILE:LINE`, or the file alone if none of its lines was running."""
+    """Return the place of an error in a user's file: `FILE:LINE`, or the file alone if it was not running."""
     path = path.resolve()
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
     if isinstance(error, SyntaxError) and error.filename == str(path):

@@ -24,7 +24,7 @@ def choose(rows: Sequence[Scores], objectives: Sequence[Objective], rule: str) -
     """Indices of the rows that a rule takes from a front, in the front's order for clusters.
 
     Raises:
-        ConfigError: the rule is none, or names what is no objective.
+        ConfigError: the rule is unknown, or names something other than an objective.
     """
     name, _, rest = rule.partition(":")
     if not rows:
@@ -41,7 +41,7 @@ def choose(rows: Sequence[Scores], objectives: Sequence[Objective], rule: str) -
 
 
 def check_rule(rule: str, objectives: Sequence[Objective], *, where: str) -> None:
-    """Refuse what is no rule over these objectives.
+    """Raise ConfigError unless this is a rule over these objectives.
 
     Raises:
         ConfigError: as `choose`.
@@ -53,7 +53,7 @@ def check_rule(rule: str, objectives: Sequence[Objective], *, where: str) -> Non
 
 
 def file_stem(rule: str, number: int) -> str:
-    """What a file of the rule's network is called; clusters give several, numbered from 1.
+    """Return the stem of the file of a rule's network; clusters give several, numbered from 1.
 
     >>> file_stem("weights:top1=2,latency_ms=1", 1), file_stem("cluster:3", 2)
     ('weights-top1-2-latency_ms-1', 'cluster-3-2')
@@ -111,7 +111,7 @@ def _scaled(rows: Sequence[Scores], objectives: Sequence[Objective]) -> NDArray[
 def _numbers(text: str, objectives: Sequence[Objective], rule: str) -> dict[str, float]:
     """`top1=2,latency_ms=1` by metric; without a number 0."""
     known = {objective.metric.partition("@")[0]: objective.metric for objective in objectives}
-    found = {}
+    numbers = {}
     for part in text.split(","):
         name, _, number = part.strip().partition("=")
         if name not in known:
@@ -121,7 +121,7 @@ def _numbers(text: str, objectives: Sequence[Objective], rule: str) -> dict[str,
             raise ConfigError(
                 f"`{number}` is no number from 0 on", where=f"picks: {rule}", allowed=ALLOWED, do="Correct it"
             )
-        found[known[name]] = float(number or 0)
-    if text and rule.startswith("weights") and not any(found.values()):
+        numbers[known[name]] = float(number or 0)
+    if text and rule.startswith("weights") and not any(numbers.values()):
         raise ConfigError("all weights are 0", where=f"picks: {rule}", allowed=ALLOWED, do="Give one above 0")
-    return found
+    return numbers

@@ -1,4 +1,4 @@
-"""Whether a space can be built: told before any work is done."""
+"""Checks that a space can be built, made before any work is done."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def check_space(space: AnySpace, progress: Progress = lambda done, total: None) 
 
     Raises:
         SpaceError: an operator refuses its knobs, cannot be built or does not run; a stride finds too small an input
-            or is longer than its kernel; an even kernel changes the resolution; options do not stand from small to
+            or is longer than its kernel; an even kernel changes the resolution; options are not in order from small to
             large; or two blocks of a stage can become the same operator.
     """
     from hwnas.ops.costs import check_built
@@ -34,7 +34,7 @@ def check_space(space: AnySpace, progress: Progress = lambda done, total: None) 
     if isinstance(space, Space):
         _refuse_blocks_of_blocks(space)
         _refuse_pairs(space)
-    met: dict[Operator, str] = {}
+    slot_of: dict[Operator, str] = {}
     choices: dict[str, tuple[Choice, int]] = {}
     index, most = 0, 1
     while index < most:
@@ -46,7 +46,7 @@ def check_space(space: AnySpace, progress: Progress = lambda done, total: None) 
             return _option(choice, index)
 
         network = lower(space, space.sample(pick))
-        met |= dict(zip(network.operators, network.slots, strict=True))
+        slot_of |= dict(zip(network.operators, network.slots, strict=True))
         index += 1
     if isinstance(space, Space):
         _refuse_overlaps(space)
@@ -55,8 +55,8 @@ def check_space(space: AnySpace, progress: Progress = lambda done, total: None) 
     if isinstance(space, FunctionSpace) and space.returns_module:
         _try_modules(space)
     else:
-        for done, (operator, slot) in enumerate(met.items()):
-            progress(done, len(met))
+        for done, (operator, slot) in enumerate(slot_of.items()):
+            progress(done, len(slot_of))
             with _at(space, slot):
                 check_built(operator)
                 _refuse_gaps(operator)
@@ -97,7 +97,7 @@ def _run(space: AnySpace, network: Network) -> None:
 
 @contextmanager
 def _at(space: AnySpace, slot: str) -> Iterator[None]:
-    """Errors of an operator tell its place."""
+    """Add the slot to an operator's errors."""
     try:
         yield
     except SpaceError as error:
@@ -161,10 +161,10 @@ def _refuse_growth(operator: Operator) -> None:
 
 
 def _refuse_unordered(space: AnySpace, choices: Iterable[tuple[Choice, int]]) -> None:
-    """Refuse numbers, and true before false, that stand in an order in which networks do not grow.
+    """Refuse numbers, and true before false, in an order in which networks do not grow.
 
     Of some knobs, such as groups, the smaller number makes the larger operator: parameters decide. A choice comes with
-    an index: it is open where all others have their option of that place.
+    an index: it is open where all others have their option of that index.
     """
     seen: set[tuple[str, tuple[Value, ...]]] = set()
     for choice, index in choices:
@@ -186,7 +186,7 @@ def _refuse_unordered(space: AnySpace, choices: Iterable[tuple[Choice, int]]) ->
 
 
 def _sizes(space: AnySpace, choice: Choice, index: int) -> dict[Value, tuple[int, int]]:
-    """By option, parameters and MACs of the network with it, the other choices having their option of one place.
+    """Return by option the parameters and MACs of the network with it, the other choices at their option of one index.
 
     MACs are counted, which takes longer, only where parameters are the same for all.
     """

@@ -1,6 +1,6 @@
 """Architectures in the notations of their projects. A space file names its notation; a new one is one file, one row.
 
-What forms have in common stands in `lists` (entries by key) and in `blocks` (one word a layer).
+The common part of forms is in `lists` (entries by key) and in `blocks` (one word a layer).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NOTATIONS: Mapping[str, str] = {  # name in a space file -> where it lives; impo
 
 @dataclass(frozen=True)
 class Notation:
-    """How one project writes down an architecture."""
+    """Form in which one project writes down an architecture."""
 
     read: Callable[[Space, Any, str], Architecture]
     """(space, what JSON or the command line holds, where it stands) -> architecture.
@@ -38,7 +38,7 @@ class Notation:
     write: Callable[[Space, Architecture], Any]
     """(space, architecture) -> JSON-ready form that `read` reads back."""
     as_written: Callable[[Any, Iterable[tuple[Operator, Shape]]], Mapping[str, int]] | None = None
-    """(the form, links of its network) -> what the project's own tables say, where it counts otherwise than hwnas."""
+    """(the form, links of its network) -> costs in the project's own tables, where it counts otherwise than hwnas."""
 
 
 def read_architecture(space: AnySpace, raw: Any, *, where: str) -> Architecture:
@@ -47,27 +47,27 @@ def read_architecture(space: AnySpace, raw: Any, *, where: str) -> Architecture:
     Raises:
         SpaceError: the space has no notation, or `raw` does not fit.
     """
-    held = _notation_of(space)
-    if held is None:
+    pair = _notation_of(space)
+    if pair is None:
         raise SpaceError(
             f"a {type(raw).__name__} without `picks` describes no architecture of space `{space.name}`",
             where=where,
             allowed='The space has no notation of its own: the form is {"space": name, "picks": {choice: value}}',
             do="Print one: `hwnas cost SPACE --architecture random:0 --json`",
         )
-    return held[1].read(held[0], raw, where)
+    return pair[1].read(pair[0], raw, where)
 
 
 def write_architecture(space: AnySpace, architecture: Architecture) -> Any:
     """The architecture in the notation of its space, ready for JSON; None where the space has none."""
-    held = _notation_of(space)
-    return None if held is None else held[1].write(held[0], architecture)
+    pair = _notation_of(space)
+    return None if pair is None else pair[1].write(pair[0], architecture)
 
 
 def counted_as_written(space: AnySpace, raw: Any, links: Iterable[tuple[Operator, Shape]]) -> Mapping[str, int] | None:
-    """What the project's own tables say of a form whose network has these links; None where hwnas counts the same."""
-    held = _notation_of(space)
-    return None if held is None or held[1].as_written is None else held[1].as_written(raw, links)
+    """Return a form's costs as in the project's own tables, by its links; None where hwnas counts the same."""
+    pair = _notation_of(space)
+    return None if pair is None or pair[1].as_written is None else pair[1].as_written(raw, links)
 
 
 def _notation_of(space: AnySpace) -> tuple[Space, Notation] | None:

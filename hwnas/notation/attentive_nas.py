@@ -1,7 +1,7 @@
 """AttentiveNAS's notation: `resolution`, and by stage `width`, `depth`, `kernel_size` and `expand_ratio`.
 
 Source: facebookresearch/AttentiveNAS (Wang et al., CVPR 2021). `width` begins with the first convolution's and ends
-with the last one's; entries that are not open stand there all the same.
+with the last one's; entries that are not open are written all the same.
 """
 
 from __future__ import annotations

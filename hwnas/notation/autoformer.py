@@ -27,11 +27,11 @@ def read(space: Space, raw: Any, where: str) -> Architecture:
 
 def write(space: Space, architecture: Architecture) -> dict[str, Any]:
     """The same, as that project's code takes it: `layer_num` for the depth, and an `embed_dim` for each layer."""
-    held = _lists(space).write(space, architecture)
-    depth = held.pop("depth")
+    values = _lists(space).write(space, architecture)
+    depth = values.pop("depth")
     return {
-        **{key: held[key][:depth] for key in LAYERS},
-        "embed_dim": [held["embed_dim"]] * depth,
+        **{key: values[key][:depth] for key in LAYERS},
+        "embed_dim": [values["embed_dim"]] * depth,
         "layer_num": depth,
     }
 
@@ -42,11 +42,11 @@ def _filled_up(lists: Lists, plain: Mapping[str, Any], where: str) -> dict[str, 
         raise _error("the key `depth` is missing", where, "It may be written `layer_num`")
     filled = dict(plain)
     for key in LAYERS:
-        held, entries = plain.get(key), lists.entries[key]
-        if isinstance(held, list):
-            if len(held) != plain["depth"]:
-                raise _error(f"`{key}` holds {entries_of(held)}", where, f"It holds one a layer: {plain['depth']}")
-            filled[key] = [*held, *(next(iter(entry.meanings)) for entry in entries[len(held) :])]
+        values, entries = plain.get(key), lists.entries[key]
+        if isinstance(values, list):
+            if len(values) != plain["depth"]:
+                raise _error(f"`{key}` holds {entries_of(values)}", where, f"It holds one a layer: {plain['depth']}")
+            filled[key] = [*values, *(next(iter(entry.meanings)) for entry in entries[len(values) :])]
     return filled
 
 
@@ -78,18 +78,18 @@ def _lists(space: Space) -> Lists:
 
 
 def _blocks(space: Space) -> Stage:
-    found = [stage for stage in space.stages if {block.op for block in stage.blocks} == {"transformer"}]
-    if len(found) != 1 or not {"heads", "mlp_ratio"} <= found[0].knobs.keys():
+    stages = [stage for stage in space.stages if {block.op for block in stage.blocks} == {"transformer"}]
+    if len(stages) != 1 or not {"heads", "mlp_ratio"} <= stages[0].knobs.keys():
         raise _error(
-            f"{counted(len(found), 'stage')} are transformers",
+            f"{counted(len(stages), 'stage')} are transformers",
             f"space `{space.name}`",
             "The notation `autoformer` is of one stage that sets `heads` and `mlp_ratio`",
         )
-    return found[0]
+    return stages[0]
 
 
-def _error(met: str, where: str, allowed: str) -> SpaceError:
-    return SpaceError(met, where=where, allowed=allowed, do="Correct the architecture, or name the space it is of")
+def _error(problem: str, where: str, allowed: str) -> SpaceError:
+    return SpaceError(problem, where=where, allowed=allowed, do="Correct the architecture, or name the space it is of")
 
 
 AUTOFORMER = Notation(read, write)

@@ -1,4 +1,4 @@
-"""What notations of block names have in common: one word a layer, one of them for a layer that is left out.
+"""Common part of notations of block names: one word a layer, one of them for a layer that is left out.
 
 The layers that a notation names are those of the stages that choose between blocks. Where a stage may be empty the skip
 is no layer, so that `[A, skip, B]` and `[A, B, skip]` are one architecture; the second is written.
@@ -20,7 +20,7 @@ class Words:
     """The vocabulary of a notation."""
 
     picks: Mapping[str, Mapping[str, Value]]
-    """What each word decides, by what follows `stage.layer.` in a choice's name; the first of equal ones is written."""
+    """Picks of each word, by the part after `stage.layer.` of a choice's name; the first of equal ones is written."""
     skip: str
 
     def read(self, space: Space, words: Sequence[Any], where: str) -> Architecture:
@@ -33,17 +33,17 @@ class Words:
                 where,
                 f"Space `{space.name}` has {counted(total, 'layer')} to name",
             )
-        for place, word in enumerate(words, start=1):
+        for index, word in enumerate(words, start=1):
             if not isinstance(word, str) or word not in self.picks:
-                raise _error(f"unknown block `{word}` for layer {place}", where, did_you_mean(str(word), self.picks))
+                raise _error(f"unknown block `{word}` for layer {index}", where, did_you_mean(str(word), self.picks))
         picks: dict[str, Value] = {}
         rest = list(words)
         for stage in stages:
-            held, rest = rest[: _layers(stage)], rest[_layers(stage) :]
+            named, rest = rest[: _layers(stage)], rest[_layers(stage) :]
             if stage.may_be_empty:
-                held = [word for word in held if word != self.skip]
-                picks[stage.depth_choice] = len(held)
-            for layer, word in enumerate(held, start=1):
+                named = [word for word in named if word != self.skip]
+                picks[stage.depth_choice] = len(named)
+            for layer, word in enumerate(named, start=1):
                 picks |= {f"{stage.name}.{layer}.{name}": value for name, value in self.picks[word].items()}
 
         def pick(choice: Choice) -> Value:
@@ -59,7 +59,7 @@ class Words:
         return space.sample(pick)
 
     def write(self, space: Space, architecture: Architecture) -> list[str]:
-        """One word for each layer."""
+        """Return one word for each layer."""
         picks = dict(architecture.picks)
         words: list[str] = []
         for stage in _named(space):
@@ -80,5 +80,5 @@ def _layers(stage: Stage) -> int:
     return max(map(int, stage.depth.options))
 
 
-def _error(met: str, where: str, allowed: str) -> SpaceError:
-    return SpaceError(met, where=where, allowed=allowed, do="Correct the architecture, or name the space it is of")
+def _error(problem: str, where: str, allowed: str) -> SpaceError:
+    return SpaceError(problem, where=where, allowed=allowed, do="Correct the architecture, or name the space it is of")

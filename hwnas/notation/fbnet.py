@@ -1,7 +1,7 @@
 """FBNet's notation: the names of 22 blocks, such as `k5_e6`, `k3_e1_g2` or `skip`.
 
 Source: Wu et al., CVPR 2019, table 2. facebookresearch/mobile-vision writes `ir_k5_e6`, and `ir_k3_s2` for `k3_e1_g2`;
-each name may stand in a list of its own there. All of these are read, the paper's are written.
+each name may be in a separate list there. All of these are read, the paper's are written.
 """
 
 from __future__ import annotations

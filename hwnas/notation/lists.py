@@ -1,4 +1,4 @@
-"""What notations of lists by key have in common: an entry of a list decides one choice, or says what is decided."""
+"""Common part of notations of lists by key: an entry of a list decides one choice, or repeats a fixed decision."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hwnas.errors import SpaceError, did_you_mean
 from hwnas.space import Architecture, Choice, Knob, Space, Stage, Value
 
 FACTS = frozenset({"params", "macs", "flops"})
-"""What projects write beside an architecture; it follows from it and is not read."""
+"""Keys that projects write beside an architecture; their values follow from it and are not read."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Entry:
     choice: str
     """The choice that it decides, by name; the name of none where only one option is allowed."""
     meanings: Mapping[Value, Value]
-    """What each value stands for, small to large; of values that stand for one option the first is written."""
+    """Meaning of each value, small to large; of values that stand for one option the first is written."""
 
     @classmethod
     def of(cls, choice: str, knob: Knob) -> Entry:
@@ -54,11 +54,11 @@ class Lists:
         decided: dict[str, Value] = {}
         wrong: dict[str, SpaceError] = {}
         for key, entries in self.entries.items():
-            for place, (entry, value) in enumerate(zip(entries, self._held(raw, key, where), strict=True)):
+            for index, (entry, value) in enumerate(zip(entries, self._held(raw, key, where), strict=True)):
                 if _plain(value) and value in entry.meanings:
                     decided[entry.choice] = entry.meanings[value]
                 else:
-                    at = f"`{key}`" if key in self.scalars else f"`{key}`, entry {place + 1}"
+                    at = f"`{key}`" if key in self.scalars else f"`{key}`, entry {index + 1}"
                     wrong[entry.choice] = _error(
                         f"`{_shown(value)}` is no option of {at}",
                         where,
@@ -85,8 +85,8 @@ class Lists:
             option = picks.get(entry.choice, next(iter(entry.meanings.values())))
             return next(value for value, meant in entry.meanings.items() if meant == option)
 
-        found = {key: [written(entry) for entry in entries] for key, entries in self.entries.items()}
-        return {key: held[0] if key in self.scalars else held for key, held in found.items()}
+        lists = {key: [written(entry) for entry in entries] for key, entries in self.entries.items()}
+        return {key: values[0] if key in self.scalars else values for key, values in lists.items()}
 
     def _held(self, raw: Mapping[str, Any], key: str, where: str) -> Sequence[Any]:
         """A value for each entry of a key."""
@@ -96,12 +96,12 @@ class Lists:
             if all(len(entry.meanings) == 1 for entry in entries):
                 return largest
             raise _error(f"the key `{key}` is missing", where, self._form())
-        held = raw[key] if isinstance(raw[key], list) else [raw[key]] * len(entries)  # one value stands for all
+        values = raw[key] if isinstance(raw[key], list) else [raw[key]] * len(entries)  # one value stands for all
         least = len(entries) if key in self.scalars else len(entries) - self.optional
-        if not least <= len(held) <= len(entries):
+        if not least <= len(values) <= len(entries):
             allowed = " or ".join(map(str, sorted({least, len(entries)})))
-            raise _error(f"`{key}` holds {entries_of(held)}", where, f"It holds {allowed} for this space")
-        return [*held, *largest[len(held) :]]
+            raise _error(f"`{key}` holds {entries_of(values)}", where, f"It holds {allowed} for this space")
+        return [*values, *largest[len(values) :]]
 
     def _form(self) -> str:
         return f"The form is {{{', '.join(k if k in self.scalars else f'{k}: [...]' for k in self.entries)}}}"
@@ -111,7 +111,7 @@ def covering(space: Space, lists: Lists) -> Lists:
     """The lists, if they decide every choice of the space.
 
     Raises:
-        SpaceError: the space has a choice that its notation knows nothing of.
+        SpaceError: the space has a choice that its notation does not cover.
     """
     known = {entry.choice for entries in lists.entries.values() for entry in entries}
     for choice in space.choices:
@@ -137,17 +137,17 @@ def stage_entries(stages: Sequence[Stage], knob: str) -> list[Entry]:
 
 
 def entries_of(held: Sequence[Any]) -> str:
-    """How many entries there are, in words."""
+    """Return the number of entries, in words."""
     return f"{len(held)} {'entry' if len(held) == 1 else 'entries'}"
 
 
 def _shown(value: Any) -> str:
-    """As JSON writes it: a word in quotes is no number."""
+    """Return the value as JSON writes it, so that a word in quotes differs from a number."""
     return json.dumps(value)
 
 
 def _is_there(name: str, space: Space, architecture: Architecture) -> bool:
-    """Whether the layer of `stage.layer.knob` is in the network; what is decided for a stage or the input always is."""
+    """Return whether the layer of `stage.layer.knob` is in the network; a choice of a stage or the input always is."""
     stage, _, rest = name.partition(".")
     layer = rest.partition(".")[0]
     slots = {layer.slot for layer in space.blueprint(architecture).layers}
@@ -155,9 +155,9 @@ def _is_there(name: str, space: Space, architecture: Architecture) -> bool:
 
 
 def _plain(value: Any) -> bool:
-    """A number or a word: JSON's true is no 1, and a list cannot be looked up."""
+    """Return whether it is a number or a word: JSON's true is not 1, and a list cannot be looked up."""
     return isinstance(value, int | float | str) and not isinstance(value, bool)
 
 
-def _error(met: str, where: str, allowed: str) -> SpaceError:
-    return SpaceError(met, where=where, allowed=allowed, do="Correct the architecture, or name the space it is of")
+def _error(problem: str, where: str, allowed: str) -> SpaceError:
+    return SpaceError(problem, where=where, allowed=allowed, do="Correct the architecture, or name the space it is of")

@@ -45,7 +45,7 @@ def write(space: Space, architecture: Architecture) -> str:
 
 
 def as_written(raw: Any, links: Iterable[tuple[Operator, Shape]]) -> dict[str, int]:
-    """What the project's tables say of a string: dead edges count as well, because the original builds them.
+    """Return a string's costs as in the project's tables: dead edges count as well, because the original builds them.
 
     `params` and `macs` are counted as everywhere in hwnas, `flops` as the published ones are (`hwnas.ops.torchstat`).
     """
@@ -59,7 +59,7 @@ def as_written(raw: Any, links: Iterable[tuple[Operator, Shape]]) -> dict[str, i
 
 
 def _parts(operator: Operator, shape: Shape, edges: Mapping[str, int]) -> Iterable[tuple[Mapping[str, int], int]]:
-    """What the operator counts; or of a cell, what each operation that its edges are written with counts, how often."""
+    """Return the operator's counts, once; of a cell, those of each operation written on its edges, and how often."""
     if operator.kind == "cell":
         return [(_edge(operation, operator.in_channels, shape), repeats) for operation, repeats in edges.items()]
     return [(_counts(operator, shape), 1)]
@@ -67,7 +67,7 @@ def _parts(operator: Operator, shape: Shape, edges: Mapping[str, int]) -> Iterab
 
 @cache
 def _edge(operation: str, channels: int, shape: Shape) -> Mapping[str, int]:
-    """Of an operation in a cell of its own."""
+    """Return the counts of an operation in a cell that has no other."""
     from hwnas.ops.cell import Cell
 
     return _counts(Cell(channels, channels, **{**dict.fromkeys(KNOBS, "none"), "edge_3_0": operation}), shape)
@@ -83,7 +83,7 @@ def _counts(operator: Operator, shape: Shape) -> Mapping[str, int]:
 
 
 def _operations(raw: Any, where: str) -> tuple[str, ...]:
-    """What the six edges do, in the order of the string."""
+    """Return the operations of the six edges, in the order of the string."""
     if not isinstance(raw, str):
         raise _error(f"a {type(raw).__name__} is no string of NAS-Bench-201", where, f"The form is {_FORM}")
     groups = raw.strip().split("+")
@@ -101,21 +101,21 @@ def _group(group: str, node: int, where: str) -> Iterator[str]:
     entries = group.strip().removeprefix("|").removesuffix("|").split("|")
     sources = [source for entered, source in EDGES if entered == node]
     if group.strip() != f"|{'|'.join(entries)}|" or len(entries) != len(sources):
-        met = f"the group `{group}` of node {node} does not hold {len(sources)} edges between bars"
-        raise _error(met, where, f"Node {node} has an edge from each node before it: {_FORM}")
+        problem = f"the group `{group}` of node {node} does not hold {len(sources)} edges between bars"
+        raise _error(problem, where, f"Node {node} has an edge from each node before it: {_FORM}")
     for entry, source in zip(entries, sources, strict=True):
         operation, _, left = entry.rpartition("~")
         if left != str(source):
-            met = f"`{entry}` stands where node {node} has its edge from node {source}"
-            raise _error(met, where, f"It ends with `~{source}`")
+            problem = f"`{entry}` stands where node {node} has its edge from node {source}"
+            raise _error(problem, where, f"It ends with `~{source}`")
         if operation not in OPERATIONS:
-            met = f"unknown operation `{operation}` on the edge from node {source} to node {node}"
-            raise _error(met, where, did_you_mean(operation, OPERATIONS))
+            problem = f"unknown operation `{operation}` on the edge from node {source} to node {node}"
+            raise _error(problem, where, did_you_mean(operation, OPERATIONS))
         yield operation
 
 
-def _error(met: str, where: str, allowed: str) -> SpaceError:
-    return SpaceError(met, where=where, allowed=allowed, do="Correct the string")
+def _error(problem: str, where: str, allowed: str) -> SpaceError:
+    return SpaceError(problem, where=where, allowed=allowed, do="Correct the string")
 
 
 NAS_BENCH_201 = Notation(read, write, as_written)

@@ -45,7 +45,7 @@ def _lists(space: Space) -> Lists:
 
 
 def as_written(raw: Any, links: Iterable[tuple[Operator, Shape]]) -> dict[str, int]:
-    """What once-for-all's own counter says: MACs are summed layer by layer in float32, which rounds above 2^24."""
+    """Return the counts of once-for-all's own counter: it sums MACs by layer in float32, which rounds above 2^24."""
     from hwnas.ops.costs import operator_costs
     from hwnas.ops.layermacs import layer_macs
 

@@ -67,15 +67,15 @@ class Cell(Operator):
 
     @property
     def operations(self) -> tuple[str, ...]:
-        """What the edges do, in the order of `hwnas.cell.EDGES`."""
+        """Operations of the edges, in the order of `hwnas.cell.EDGES`."""
         return tuple(getattr(self, knob) for knob in KNOBS)
 
     @property
     def summands(self) -> Iterable[Operator]:
         """For each live edge, a cell that has this edge alone, from its input to its output."""
-        held = [operation for operation in live(self.operations) if operation != "none"]
+        operations = [operation for operation in live(self.operations) if operation != "none"]
         widths = self.in_channels, self.out_channels
-        return [Cell(*widths, "none", "none", "none", operation, "none", "none") for operation in held]
+        return [Cell(*widths, "none", "none", "none", operation, "none", "none") for operation in operations]
 
     @property
     def traits(self) -> Mapping[str, float]:
@@ -89,17 +89,17 @@ class Cell(Operator):
         if self.in_channels != self.out_channels:
             widths = f"{self.in_channels} channels enter and {self.out_channels} leave"
             raise self._error(widths, "A cell keeps its width; an operator before it changes it")
-        held = zip(EDGES, live(self.operations), strict=True)
-        return _Cell(self.in_channels, {edge: operation for edge, operation in held if operation != "none"})
+        edges = zip(EDGES, live(self.operations), strict=True)
+        return _Cell(self.in_channels, {edge: operation for edge, operation in edges if operation != "none"})
 
     @classmethod
     def holders(cls, operators: Sequence[Operator]) -> Iterable[Operator]:
-        """One cell for each operation that an edge is seen with, at each width."""
-        found: dict[tuple[int, str, str], Operator] = {}
+        """Return one cell for each operation that an edge is seen with, at each width."""
+        result: dict[tuple[int, str, str], Operator] = {}
         for operator in operators:
             for knob, operation in zip(KNOBS, live(cast("Cell", operator).operations), strict=True):
-                found.setdefault((operator.in_channels, knob, operation), operator)
-        return dict.fromkeys(found.values())
+                result.setdefault((operator.in_channels, knob, operation), operator)
+        return dict.fromkeys(result.values())
 
-    def _error(self, met: str, allowed: str) -> SpaceError:
-        return SpaceError(met, where=self.describe(), allowed=allowed, do="Correct the stage")
+    def _error(self, problem: str, allowed: str) -> SpaceError:
+        return SpaceError(problem, where=self.describe(), allowed=allowed, do="Correct the stage")

@@ -1,4 +1,4 @@
-"""Convolution, normalisation, activation: a stem, or a layer of its own."""
+"""Convolution, normalisation, activation: a stem, or a separate layer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an operator costs, derived by running its module on the meta device: no formula is written by hand."""
+"""Costs of an operator, derived by running its module on the meta device: no formula is written by hand."""
 
 from __future__ import annotations
 
@@ -78,10 +78,10 @@ def _params(module: nn.Module) -> int:
 
 
 def _run(params: int, fused: nn.Module, input_shape: Shape) -> Costs:
-    given = [torch.empty(1, *input_shape, device="meta")]
+    inputs = [torch.empty(1, *input_shape, device="meta")]
     with torch.no_grad(), FlopCounterMode(display=False) as flops, _LiveBytes(fused) as live:
-        live.count(given[0])
-        output = fused(given.pop())
+        live.count(inputs[0])
+        output = fused(inputs.pop())
     if not isinstance(output, Tensor):
         raise TypeError(f"it returned {type(output).__name__}, no tensor")
     return Costs(params, flops.get_total_flops() // 2, live.peak, tuple(output.shape[1:]))
@@ -89,7 +89,7 @@ def _run(params: int, fused: nn.Module, input_shape: Shape) -> Costs:
 
 @lru_cache(maxsize=256)
 def _fused(operator: Operator) -> tuple[int, nn.Module]:
-    """Parameters of an operator, and its module on `meta`; an operator is met at one input shape after another."""
+    """Parameters of an operator, and its module on `meta`; an operator occurs at one input shape after another."""
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
         module = operator.module()
         if not isinstance(module, nn.Module):
@@ -153,10 +153,10 @@ def operator_sums(operator: Operator, input_shape: Shape) -> tuple[int, int]:
     return sum(part.params for part in parts), sum(part.macs for part in parts)
 
 
-def _failed(operator: Operator, met: str, error: Exception) -> SpaceError:
+def _failed(operator: Operator, problem: str, error: Exception) -> SpaceError:
     source = source_of(type(operator))
     return SpaceError(
-        f"{met} ({raised(error)})",
+        f"{problem} ({raised(error)})",
         where=operator.describe() + (f" in {place_of(error, source.path)}" if source else ""),
         allowed="An operator must run at every input shape that the space gives it",
         do="Correct the operator's knobs, or the resolution and strides before it",

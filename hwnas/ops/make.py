@@ -70,7 +70,7 @@ def _fields(kind: type[Operator]) -> tuple[frozenset[str], frozenset[str]]:
 
 @dataclass(frozen=True)
 class _Form:
-    """What a knob may hold, as far as its annotation says it plainly."""
+    """Types that a knob may hold, as far as its annotation says so plainly."""
 
     kinds: tuple[type, ...]
     told: str
@@ -89,7 +89,7 @@ _FORMS: Mapping[Any, _Form] = {
 
 @cache
 def _forms(kind: type[Operator]) -> Mapping[str, _Form]:
-    """By knob; one with an annotation that is not among these, or that cannot be resolved, may hold anything."""
+    """Return the forms by knob; one whose annotation is not among these, or cannot be resolved, may hold anything."""
     try:
         hints = get_type_hints(kind)
     except Exception:  # a user's annotation may name what is not there

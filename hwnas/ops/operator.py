@@ -1,4 +1,4 @@
-"""What an operator is: one frozen dataclass with one method. Everything else is derived from its module."""
+"""Base class of operators: one frozen dataclass with one method. Everything else is derived from its module."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Operator(ABC):
     """
 
     keeps_shape: ClassVar[bool] = False
-    """Whether what leaves always has the shape of what enters, so that the module need not run to tell."""
+    """True if the output always has the shape of the input, so that the module need not run to find out."""
 
     in_channels: int
     out_channels: int
@@ -41,7 +41,7 @@ class Operator(ABC):
 
     @classmethod
     def holders(cls, operators: Sequence[Operator]) -> Iterable[Operator]:
-        """Of operators of this kind, enough of them to hold each of their parameters at its largest: all of them.
+        """Return enough of these operators to hold each of their parameters at its largest: here, all of them.
 
         A kind with more forms than parameters can name a few: a supernet builds these only.
         """
@@ -67,20 +67,20 @@ class Operator(ABC):
 
     @property
     def traits(self) -> Mapping[str, float]:
-        """What a predictor of accuracy sums up over a network's operators, as `group/name`: here, the knobs they have.
+        """Features that a predictor of accuracy sums over a network's operators, as `group/name`: here, their knobs.
 
-        A kind with structure inside, such as a cell, tells more. Equal networks must have equal sums.
+        A kind with structure inside, such as a cell, adds more. Equal networks must have equal sums.
         """
-        told = {n: v for n, v in self.knobs.items() if n not in WIDTHS and isinstance(v, (bool, int, float, str))}
-        names = [self.kind, *(f"{self.kind} {name}={value}" for name, value in told.items())]
+        knobs = {n: v for n, v in self.knobs.items() if n not in WIDTHS and isinstance(v, (bool, int, float, str))}
+        names = [self.kind, *(f"{self.kind} {name}={value}" for name, value in knobs.items())]
         return dict.fromkeys((f"operators/{name}" for name in names), 1.0)
 
     def scope(self, slot: str) -> str:
-        """Where the supernet keeps its weights: operators of one scope share parameters of one name."""
+        """Return the scope of its weights in the supernet: operators of one scope share parameters of one name."""
         return f"{slot}/{self.kind}"
 
     def describe(self) -> str:
-        """One line that identifies the operator: `mbconv {"in_channels": 16, ...}`."""
+        """Return one line that identifies the operator: `mbconv {"in_channels": 16, ...}`."""
         return f"{self.kind} {json.dumps(self.knobs)}"
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -97,7 +97,7 @@ def _of_file(source: SourceFile, name: str, knobs: dict[str, Any]) -> Operator:
 
 
 def check_whole(operator: Operator, **least: int) -> None:
-    """Refuse knobs that are no whole numbers, or smaller than this."""
+    """Raise SpaceError if knobs are not whole numbers, or smaller than this."""
     for name, smallest in least.items():
         value = getattr(operator, name)
         if not isinstance(value, int) or value < smallest:

@@ -14,7 +14,7 @@ from hwnas.registry import SourceFile, load_source, place_of
 
 ALLOWED = "An operator is a class `@dataclass(frozen=True)` of `hwnas.Operator` with knobs and a method `module(self)`"
 PLAIN = (bool, int, float, str, type(None))
-"""What a knob's default can be: what YAML writes, and a row of a latency table keeps."""
+"""Types that a knob's default can have: those that YAML writes and a row of a latency table keeps."""
 
 
 @cache
@@ -47,8 +47,8 @@ def operators_of_file(source: SourceFile) -> Sequence[type[Operator]]:
     Raises:
         ConfigError: the file raises, holds none, or one that breaks a rule that can be seen without building it.
     """
-    found = classes_of_file(source)
-    for kind in found:
+    kinds = classes_of_file(source)
+    for kind in kinds:
         if fault := fault_of(kind):
             raise ConfigError(
                 f"`{kind.__name__}` {fault}",
@@ -56,7 +56,7 @@ def operators_of_file(source: SourceFile) -> Sequence[type[Operator]]:
                 allowed=ALLOWED,
                 do=f"Correct the class; `hwnas test-operator {source.path}` tells more",
             )
-    return found
+    return kinds
 
 
 def classes_of_file(source: SourceFile) -> Sequence[type[Operator]]:
@@ -76,19 +76,19 @@ def classes_of_file(source: SourceFile) -> Sequence[type[Operator]]:
             allowed=ALLOWED,
             do="Correct the file",
         ) from error
-    found = [
+    kinds = [
         kind
         for kind in dict.fromkeys(value for value in vars(module).values() if isinstance(value, type))
         if issubclass(kind, Operator) and kind.__module__ == module.__name__
         and not kind.__name__.startswith("_")
     ]  # fmt: skip
-    if not found:
+    if not kinds:
         raise ConfigError("the file defines no operator", where=str(source.path), allowed=ALLOWED, do="Add one")
-    return found
+    return kinds
 
 
 def fault_of(kind: type[Operator]) -> str | None:
-    """What keeps a class from being an operator, seen without building it; None if nothing does."""
+    """Return the reason why a class is not an operator, without building one; None if it is one."""
     if "__dataclass_fields__" not in vars(kind):
         return "is no dataclass of its own"
     if object.__hash__ is kind.__hash__ or not callable(kind.__hash__):

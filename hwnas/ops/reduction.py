@@ -1,4 +1,4 @@
-"""What halves the resolution between two stages of cells."""
+"""Operator that halves the resolution between two stages of cells."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ _COUNTED: Mapping[Any, Callable[[Any, Tensor], int]] = {
 
 
 class _Elementwise(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts what is no multiply-add."""
+    """Counter of the FLOPs of operations that are not multiply-adds."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

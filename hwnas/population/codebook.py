@@ -1,4 +1,4 @@
-"""What every codebook does: architectures to codes and back, and sums over a population by looking up."""
+"""Base of every codebook: architectures to codes and back, and sums over a population by looking up."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Codebook(ABC):
     def links(self) -> Sequence[Link]:
         """Every (operator, input shape) that a network can hold, in the order of `operators_of(space)`.
 
-        Of a space that is a function with too many architectures to walk, those met so far: see `meet`.
+        Of a space that is a function with too many architectures to walk, those seen so far: see `meet`.
         """
 
     @abstractmethod
@@ -74,14 +74,14 @@ class Codebook(ABC):
 
     @abstractmethod
     def _tables(self) -> list[Ints]:
-        """For each slot a table of places in `links`."""
+        """Return for each slot a table of indices in `links`."""
 
     @abstractmethod
     def _entries(self, codes: Codes) -> Iterator[Ints]:
-        """For each slot, the entry of its table at which each network stands."""
+        """Yield for each slot the index of each network's entry in the slot's table."""
 
     def _settled(self, codes: Codes) -> Codes:
-        """Codes of the architectures that stand for the same networks, where a space tells some."""
+        """Return the codes of the architectures that represent the same networks, where the space defines some."""
         return codes
 
     def encode(self, architectures: Sequence[Architecture]) -> Codes:
@@ -91,17 +91,17 @@ class Codebook(ABC):
             SpaceError: an architecture does not fit the space.
         """
         codes = np.zeros((len(architectures), len(self.choices)), dtype=self._dtype)
-        given = np.zeros(codes.shape, dtype=np.bool_)
+        present = np.zeros(codes.shape, dtype=np.bool_)
         try:
             numbers = [self._number[pick] for architecture in architectures for pick in architecture.picks]
         except KeyError:
             raise self._misfit(architectures) from None
         rows = np.repeat(np.arange(len(architectures)), [len(architecture.picks) for architecture in architectures])
         columns, values = self._numbered[np.array(numbers, dtype=np.intp)].T
-        codes[rows, columns], given[rows, columns] = values, True
+        codes[rows, columns], present[rows, columns] = values, True
         if any(architecture.space != self.space.name for architecture in architectures):
             raise self._misfit(architectures)
-        if (wrong := ((given != self.active(codes)) | (codes != self._settled(codes))).any(axis=1)).any():
+        if (wrong := ((present != self.active(codes)) | (codes != self._settled(codes))).any(axis=1)).any():
             raise self._misfit([architectures[index] for index in np.flatnonzero(wrong).tolist()])
         return codes
 
@@ -126,22 +126,22 @@ class Codebook(ABC):
         codes = self._checked(codes)
         self.meet(codes)
         tables = self._tables()
-        found = np.empty((len(codes), len(tables)), dtype=np.intp)
+        result = np.empty((len(codes), len(tables)), dtype=np.intp)
         for start in range(0, len(codes), CHUNK):
             for slot, entries in enumerate(self._entries(codes[start : start + CHUNK])):
-                found[start : start + CHUNK, slot] = tables[slot][entries]
-        return found
+                result[start : start + CHUNK, slot] = tables[slot][entries]
+        return result
 
     def used(self, codes: Codes) -> Ints:
         """The places in `links`, rising, of what these networks hold."""
         codes = self._checked(codes)
         self.meet(codes)
-        held = np.zeros(len(self.links) + 1, dtype=np.bool_)  # NOTHING is the last of it
+        seen = np.zeros(len(self.links) + 1, dtype=np.bool_)  # NOTHING is the last of it
         tables = self._tables()
         for start in range(0, len(codes), CHUNK):
             for table, entries in zip(tables, self._entries(codes[start : start + CHUNK]), strict=True):
-                held[table.take(entries)] = True
-        return np.flatnonzero(held[:NOTHING])
+                seen[table.take(entries)] = True
+        return np.flatnonzero(seen[:NOTHING])
 
     def total(self, codes: Codes, per_link: ArrayLike) -> NDArray[Any]:
         """Sums over each network's operators of a quantity that is known of each link.
@@ -157,7 +157,7 @@ class Codebook(ABC):
         return self._gather(codes, values, np.zeros_like(values[:1]), np.add)
 
     def maximum(self, codes: Codes, per_link: ArrayLike) -> NDArray[Any]:
-        """As `total`, but the largest over each network's operators: of activation bytes, for example."""
+        """Return the largest over each network's operators, otherwise as `total`: of activation bytes, for example."""
         values = np.asarray(per_link)
         return self._gather(codes, values, values.min(axis=0, keepdims=True), np.maximum)
 
@@ -178,12 +178,12 @@ class Codebook(ABC):
         for start in range(0, len(codes), CHUNK):
             part = out[start : start + CHUNK]
             slots = zip(tables, filled, self._entries(codes[start : start + CHUNK]), strict=True)
-            for slot, (table, told, entries) in enumerate(slots):
-                found = padded[table.take(entries)] if told is None else told.take(entries, axis=0)
+            for slot, (table, expanded, entries) in enumerate(slots):
+                picked = padded[table.take(entries)] if expanded is None else expanded.take(entries, axis=0)
                 if slot:
-                    combine(part, found, out=part)
+                    combine(part, picked, out=part)
                 else:
-                    part[:] = found
+                    part[:] = picked
         return out
 
     def _checked(self, codes: Codes) -> Codes:

@@ -15,7 +15,7 @@ Counts: TypeAlias = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class PopulationCosts:
-    """What `hwnas.costs` says of one network, for many: each array has the shape (networks,)."""
+    """Costs by `hwnas.costs`, for many networks: each array has the shape (networks,)."""
 
     params: Counts
     macs: Counts
@@ -42,8 +42,8 @@ def population_sums(codebook: Codebook, codes: Codes) -> Counts:
 
     used = codebook.used(codes)
     links, values = codebook.links, np.zeros((len(codebook.links), 2), dtype=np.int64)
-    for place in used.tolist():
-        values[place] = operator_sums(*links[place])
+    for index in used.tolist():
+        values[index] = operator_sums(*links[index])
     sums: Counts = codebook.total(codes, values)
     return sums
 
@@ -54,7 +54,7 @@ def population_activation(codebook: Codebook, codes: Codes) -> Counts:
 
     used = codebook.used(codes)
     links, values = codebook.links, np.zeros(len(codebook.links), dtype=np.int64)
-    for place in used.tolist():
-        values[place] = operator_costs(*links[place]).activation_bytes
-    held: Counts = codebook.maximum(codes, values)
-    return held
+    for index in used.tolist():
+        values[index] = operator_costs(*links[index]).activation_bytes
+    peaks: Counts = codebook.maximum(codes, values)
+    return peaks

@@ -22,7 +22,7 @@ class FunctionCodebook(Codebook):
         super().__init__(space)
         self._function = space
         self._column = {choice.name: column for column, choice in enumerate(self.choices)}
-        self._links = {link: place for place, link in enumerate(operators_of(space))}
+        self._links = {link: index for index, link in enumerate(operators_of(space))}
         self._met: dict[bytes, list[int]] = {}
         self._walked: dict[bytes, Architecture] = {}
         self._longest = 1
@@ -40,8 +40,8 @@ class FunctionCodebook(Codebook):
 
     def active(self, codes: Codes) -> NDArray[np.bool_]:
         active = np.zeros(codes.shape, dtype=np.bool_)
-        for row, asked in zip(codes, active, strict=True):
-            asked[[self._column[name] for name, _ in self._walk(row.astype(self._dtype)).picks]] = True
+        for row, mask in zip(codes, active, strict=True):
+            mask[[self._column[name] for name, _ in self._walk(row.astype(self._dtype)).picks]] = True
         return active
 
     def draw(self, count: int, rng: np.random.Generator) -> Codes:
@@ -56,9 +56,9 @@ class FunctionCodebook(Codebook):
 
     def _entries(self, codes: Codes) -> Iterator[Ints]:
         places = np.full((len(codes), self._longest), NOTHING)
-        for row, found in zip(codes.astype(self._dtype), places, strict=True):
-            met = self._met[row.tobytes()]
-            found[: len(met)] = met
+        for row, out in zip(codes.astype(self._dtype), places, strict=True):
+            known = self._met[row.tobytes()]
+            out[: len(known)] = known
         yield from (places - NOTHING).T
 
     def _walk(self, row: Codes) -> Architecture:

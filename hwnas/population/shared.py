@@ -27,7 +27,7 @@ class SharedCodes:
 
     @classmethod
     def of(cls, space: Space) -> SharedCodes | None:
-        """Those of a space; None where nothing but activity makes architectures unlike."""
+        """Return the shared codes of a space; None where architectures differ by activity alone."""
         if space.joint is None:
             return None
         places = {choice.name: column for column, choice in enumerate(space.choices)}
@@ -41,7 +41,7 @@ class SharedCodes:
         combinations = product(*(choice.options for choice in shared))
         images = [codes({choice.name: v for choice, v in zip(shared, values, strict=True)}) for values in combinations]
         sizes = [len(choice.options) for choice in shared]
-        strides = np.array([int(np.prod(sizes[place + 1 :])) for place in range(len(sizes))], dtype=np.intp)
+        strides = np.array([int(np.prod(sizes[index + 1 :])) for index in range(len(sizes))], dtype=np.intp)
         return cls(
             joint=space.joint,
             columns=tuple(places[choice.name] for choice in shared),

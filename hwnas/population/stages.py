@@ -55,13 +55,13 @@ class StageCodebook(Codebook):
         ]
         self._blocks = [need for need in self._needs if self.choices[need[1]].name.endswith(".op")]
         self._block_of = {column: (op, opens.tobytes()) for column, op, opens in self._blocks}
-        found: dict[str, list[Placed]] = {}
+        by_slot: dict[str, list[Placed]] = {}
         self._links: dict[Link, int] = {}
         for placed in placements(space):
-            found.setdefault(placed.slot, []).append(placed)
-        for placed in (placed for slot in found.values() for placed in slot):
+            by_slot.setdefault(placed.slot, []).append(placed)
+        for placed in (placed for slot in by_slot.values() for placed in slot):
             self._links.setdefault(placed.link, len(self._links))
-        self._slots = list(self._chain(found))
+        self._slots = list(self._chain(by_slot))
         self._first = self._columns.get(space.resolution.shared or "resolution")
         strides = np.zeros((len(self._slots), len(self.choices)))
         for row, slot in zip(strides, self._slots, strict=True):
@@ -125,13 +125,13 @@ class StageCodebook(Codebook):
             if slot.states is not None:
                 state = slot.states.take(entry)
 
-    def _chain(self, found: Mapping[str, Sequence[Placed]]) -> Iterator[_Slot]:
+    def _chain(self, by_slot: Mapping[str, Sequence[Placed]]) -> Iterator[_Slot]:
         """The tables, slot by slot along the network."""
         space = self._space
         entering = _numbered((space.channels, int(r), int(r)) for r in space.resolution.options)
         for stage in space.stages:
             for index in range(1, max(map(int, stage.depth.options)) + 1):
-                placed = found[f"{stage.name}_{index}"]
+                placed = by_slot[f"{stage.name}_{index}"]
                 deep = np.array([int(depth) >= index for depth in stage.depth.options])
                 leaving = _numbered((*(one.leaving for one in placed), *(() if deep.all() else entering)))
                 depth = None if deep.all() else self._columns[stage.depth_choice]
@@ -159,14 +159,14 @@ class StageCodebook(Codebook):
         return _Slot(strides, places, None if stays else np.maximum(states, 0))
 
     def _codes(self, picks: Mapping[str, Value]) -> dict[int, int]:
-        """By column, the codes of picks; what is no open choice is left out."""
+        """Return the codes of picks by column; only open choices are included."""
         open_picks = {self._columns[name]: value for name, value in picks.items() if name in self._columns}
         return {column: self.choices[column].options.index(value) for column, value in open_picks.items()}
 
     def _place_values(
         self, picks: Sequence[Mapping[int, int]], depth: int | None, size: int
     ) -> tuple[dict[int, int], int]:
-        """What a code of each column counts in an entry's number, and how many entries there are.
+        """Return the stride of each column's code in an entry's number, and the number of entries.
 
         Choices that belong to different blocks of a layer are never active together, so they share their digits.
         """

@@ -17,7 +17,7 @@ TREES = 100
 @final
 @dataclass(frozen=True, eq=False)
 class Ensemble:
-    """The mean of members, each fitted without one fold of the rows, which so tells its error."""
+    """The mean of members, each fitted without one fold of the rows, which gives its error."""
 
     members: tuple[Any, ...]
     held_out: tuple[Floats, Floats]
@@ -36,8 +36,8 @@ class Ensemble:
 
     def predict(self, X: Floats) -> tuple[Floats, Floats]:
         """Means of the members, and their spread beside the error on what was held out."""
-        told = np.stack([member.predict(X) for member in self.members])
-        return told.mean(axis=0), np.hypot(told.std(axis=0), self.held_out[1][0])
+        predictions = np.stack([member.predict(X) for member in self.members])
+        return predictions.mean(axis=0), np.hypot(predictions.std(axis=0), self.held_out[1][0])
 
 
 def ridge(X: Floats, z: Floats, groups: Integers, seed: int) -> Ensemble:

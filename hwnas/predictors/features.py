@@ -1,4 +1,4 @@
-"""Features: what a predictor is told of each network of a population."""
+"""Features: inputs of a predictor for each network of a population."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RARE = 0.1
 @final
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Columns in groups: choices, what operators tell (`Operator.traits`), costs, and scores that are handed in.
+    """Columns in groups: choices, traits of operators (`Operator.traits`), costs, and scores that are handed in.
 
     Equal networks have equal features. Columns are centred and divided by their spread over random networks, so that
     those of a group are comparable.
@@ -35,11 +35,11 @@ class Features:
     """(columns,) each as `group/name`."""
     traits: tuple[str, ...]
     scores: tuple[Floats, ...]
-    """For each score its sorted known values, by whose ranks it is told."""
+    """For each score its sorted known values, among which it is ranked."""
     centre: Floats
     scale: Floats
     _met: list[Floats] = field(default_factory=list)
-    """One array: what each link adds up to, as far as links were met."""
+    """One array: the sums of each link, of the links seen so far."""
 
     @property
     def groups(self) -> NDArray[np.intp]:
@@ -64,17 +64,17 @@ class Features:
 
     def _raw(self, codes: Codes, scores: ArrayLike | None) -> Floats:
         codes = self.codebook.canonical(codes)
-        given = np.empty((len(codes), 0)) if scores is None else np.asarray(scores, dtype=np.float64)
-        if given.shape != (len(codes), len(self.scores)):
+        table = np.empty((len(codes), 0)) if scores is None else np.asarray(scores, dtype=np.float64)
+        if table.shape != (len(codes), len(self.scores)):
             raise PredictionError(
-                f"scores of shape {given.shape} are given for {len(codes)} networks",
+                f"scores of shape {table.shape} are given for {len(codes)} networks",
                 where="features",
                 allowed=f"They were made with {len(self.scores)} scores of each network",
                 do="Hand in the same scores, NaN where one is not known",
             )
         sums = self.codebook.total(codes, self._told(codes))
         parts = [_choices(self.codebook, codes), np.log(sums[:, :2] + 1), sums]
-        parts += [_ranked(column, known) for column, known in zip(given.T, self.scores, strict=True)]
+        parts += [_ranked(column, known) for column, known in zip(table.T, self.scores, strict=True)]
         return np.hstack(parts)
 
     def _told(self, codes: Codes) -> Floats:
@@ -82,15 +82,15 @@ class Features:
         from hwnas.ops.costs import operator_sums
 
         self.codebook.meet(codes)
-        column = {name: place for place, name in enumerate(self.traits)}
-        links, told = self.codebook.links, self._met.pop() if self._met else np.empty((0, 2 + len(column)))
-        rows = np.zeros((len(links) - len(told), 2 + len(column)))
-        for row, (operator, shape) in zip(rows, links[len(told) :], strict=True):
+        column = {name: index for index, name in enumerate(self.traits)}
+        links, stored = self.codebook.links, self._met.pop() if self._met else np.empty((0, 2 + len(column)))
+        rows = np.zeros((len(links) - len(stored), 2 + len(column)))
+        for row, (operator, shape) in zip(rows, links[len(stored) :], strict=True):
             row[:2] = operator_sums(operator, shape)
             for name, value in operator.traits.items():
                 if name in column:
                     row[2 + column[name]] = value
-        self._met.append(np.concatenate([told, rows]) if len(rows) else told)
+        self._met.append(np.concatenate([stored, rows]) if len(rows) else stored)
         return self._met[0]
 
 
@@ -99,23 +99,23 @@ def features_of(codebook: Codebook, scores: ArrayLike | None = None, *, seed: in
 
     Args:
         codebook: of the space.
-        scores: (any number of networks, scores) known values, NaN where there is none; scores are told by their ranks
+        scores: (any number of networks, scores) known values, NaN where there is none; scores are given by their ranks
             among them.
         seed: of the random networks by which columns are scaled.
     """
     reference = codebook.draw(REFERENCE, np.random.default_rng(seed))
     codebook.meet(reference)
-    found = dict.fromkeys(name for operator, _ in codebook.links for name in operator.traits)
-    traits = tuple(sorted(found, key=_group))
-    given = np.empty((0, 0)) if scores is None else np.asarray(scores, dtype=np.float64)
-    known = tuple(np.sort(column[np.isfinite(column)]) for column in given.T)
+    seen = dict.fromkeys(name for operator, _ in codebook.links for name in operator.traits)
+    traits = tuple(sorted(seen, key=_group))
+    values = np.empty((0, 0)) if scores is None else np.asarray(scores, dtype=np.float64)
+    known = tuple(np.sort(column[np.isfinite(column)]) for column in values.T)
     choices = [f"choices/{c.name}={option}" for c in codebook.choices for option in c.options]
-    told = [f"scores/{what} {number}" for number in range(len(known)) for what in ("rank", "missing")]
-    names = (*choices, *COSTS, *traits, *told)
+    score_names = [f"scores/{what} {number}" for number in range(len(known)) for what in ("rank", "missing")]
+    names = (*choices, *COSTS, *traits, *score_names)
     plain = Features(codebook, names, traits, known, np.zeros(len(names)), np.ones(len(names)))
     raw = plain._raw(reference, np.full((len(reference), len(known)), np.nan))
     centre, scale = raw.mean(axis=0), np.maximum(raw.std(axis=0), RARE * np.ptp(raw, axis=0))
-    centre[len(names) - len(told) :], scale[scale == 0] = 0.0, 1.0
+    centre[len(names) - len(score_names) :], scale[scale == 0] = 0.0, 1.0
     return replace(plain, centre=centre, scale=scale)
 
 
@@ -124,7 +124,7 @@ def _group(name: str) -> str:
 
 
 def _choices(codebook: Codebook, codes: Codes) -> Floats:
-    """One column for each option of each choice, all 0 where the choice is not active."""
+    """Return one column for each option of each choice, all 0 where the choice is not active."""
     active = codebook.active(codes)
     parts = [
         (codes[:, column, None] == np.arange(len(choice.options))) & active[:, column, None]

@@ -1,4 +1,4 @@
-"""An exact Gaussian process over groups of columns, each with a length scale of its own."""
+"""An exact Gaussian process over groups of columns, each with a separate length scale."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class GaussianProcess:
     root: Floats
     """(points, points) the inverse of the covariance's lower Cholesky factor."""
     fitted: int
-    """How many parameters were chosen by the targets."""
+    """Number of parameters that were fitted to the targets."""
 
     @classmethod
     def fit(cls, X: Floats, z: Floats, groups: Integers) -> GaussianProcess:
@@ -53,18 +53,19 @@ class GaussianProcess:
         squares = [_squares(part := X[:, groups == group] / scale[groups == group], part) for group in _known(groups)]
         mean = float(z.mean())
         some = np.random.default_rng(0).permutation(len(z))[:ENOUGH]
-        found = _likeliest([square[np.ix_(some, some)] for square in squares], z[some] - mean)
-        lengths, signal, noise = np.exp(found[:-2]), float(np.exp(found[-2])), float(np.exp(found[-1]))
+        logs = _likeliest([square[np.ix_(some, some)] for square in squares], z[some] - mean)
+        lengths, signal, noise = np.exp(logs[:-2]), float(np.exp(logs[-2])), float(np.exp(logs[-1]))
         weights = 1 / (scale * lengths[np.searchsorted(_known(groups), groups)])
         joint = _kernel(sum(s / length**2 for s, length in zip(squares, lengths, strict=True)), signal)
         root = np.linalg.inv(np.linalg.cholesky(joint + noise * np.eye(len(z))))
         alpha = root.T @ (root @ (z - mean))
-        return cls(centre, weights, X * weights, mean, signal, noise, z, alpha, root, len(found))
+        return cls(centre, weights, X * weights, mean, signal, noise, z, alpha, root, len(logs))
 
     def predict(self, X: Floats) -> tuple[Floats, Floats]:
         """(rows,) means and standard deviations of a target there, noise included.
 
-        The targets that chose the parameters are met better than others: deviations are wider by as many degrees.
+        The targets that the parameters were fitted to are matched better than others: deviations are widened by as many
+        degrees of freedom.
         """
         from scipy.linalg.blas import strmm
 
@@ -74,8 +75,8 @@ class GaussianProcess:
             part = slice(start, start + CHUNK)
             across = self.covariance(self.place(X[part]), points)
             means[part] = across @ alpha
-            told = np.square(strmm(1.0, root, across.T, lower=1)).sum(axis=0)
-            deviations[part] = np.sqrt(np.maximum(self.signal - told, 0.0) + self.noise)
+            explained = np.square(strmm(1.0, root, across.T, lower=1)).sum(axis=0)
+            deviations[part] = np.sqrt(np.maximum(self.signal - explained, 0.0) + self.noise)
         return self.mean + means, deviations * np.sqrt(1 + self.fitted / len(self.points))
 
     def place(self, X: Any) -> Any:
@@ -99,8 +100,8 @@ def fit(X: Floats, z: Floats, groups: Integers, seed: int) -> GaussianProcess:
 
 
 def _known(groups: Integers) -> Integers:
-    found: Integers = np.unique(groups)
-    return found
+    distinct: Integers = np.unique(groups)
+    return distinct
 
 
 def _spread(X: Floats, groups: Integers) -> Floats:
@@ -146,8 +147,8 @@ def _likeliest(squares: list[Floats], z: Floats) -> Floats:
         )
         for start in STARTS
     ]  # fmt: skip
-    found: Floats = min(runs, key=lambda run: float(run.fun)).x
-    return found
+    best: Floats = min(runs, key=lambda run: float(run.fun)).x
+    return best
 
 
 def _surprise(

@@ -1,4 +1,4 @@
-"""What all models share: fitted to values that are about standard normal, they tell means and deviations."""
+"""Common part of all models: fitted to values that are about standard normal, they predict means and deviations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is learned of a target: its mean and its deviation anywhere, the deviation calibrated."""
+"""Predictor of a target: its mean and its deviation anywhere, the deviation calibrated."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class Predictor:
     factor: float
     """From the model's deviations to calibrated ones."""
     error: float
-    """Root of the mean squared error on targets that were held out, before the warp is undone: at 1 it is no use."""
+    """Root of the mean squared error on targets that were held out, before the warp is undone: at 1 it is of no use."""
     columns: int
 
     @classmethod
     def fit(
         cls, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None, *, model: str = "gp", seed: int = 0
     ) -> Predictor:
-        """Learn targets `y` (rows,) at `X` (rows, columns). Of rows that are copies, target included, one counts.
+        """Learn targets `y` (rows,) at `X` (rows, columns). Of rows that are copies, including the target, one counts.
 
         Args:
             groups: (columns,) whole numbers from 0; columns of a group are comparable. Without, they all are.
@@ -52,7 +52,7 @@ class Predictor:
             seed: of the models that draw.
 
         Raises:
-            PredictionError: fewer than five targets, all of them equal, or what is no number.
+            PredictionError: fewer than five targets, all of them equal, or a value that is not a finite number.
             ConfigError: there is no such model.
         """
         table, targets, columns = _checked(X, y, groups)
@@ -111,26 +111,29 @@ def _checked(X: ArrayLike, y: ArrayLike, groups: ArrayLike | None) -> tuple[Floa
     table, targets = np.asarray(X, dtype=np.float64), np.asarray(y, dtype=np.float64)
     shaped = table.ndim == 2 and targets.ndim == 1 and len(table) == len(targets) and table.shape[1] > 0
     columns = np.zeros(table.shape[-1], np.intp) if groups is None else np.asarray(groups, dtype=np.intp)
-    met, allowed, do = "", "", "Correct the call"
+    fault, allowed, do = "", "", "Correct the call"
     if not shaped or columns.shape != table.shape[1:] or columns.min() < 0:
-        met = f"features of shape {table.shape}, targets of shape {targets.shape}, groups of shape {columns.shape}"
+        fault = f"features of shape {table.shape}, targets of shape {targets.shape}, groups of shape {columns.shape}"
         allowed = "The shapes are (rows, columns), (rows,) and (columns,)"
     elif not np.isfinite(table).all() or not np.isfinite(targets).all():
         bad = int((~np.isfinite(targets)).sum()), int((~np.isfinite(table).all(axis=1)).sum())
-        met, allowed = f"{bad[0]} targets and the features of {bad[1]} rows are no numbers", "All are finite"
+        fault, allowed = f"{bad[0]} targets and the features of {bad[1]} rows are no numbers", "All are finite"
         do = "Leave rows without a target out; `features_of` fills gaps in scores"
     elif len(targets) < FEWEST:
-        met, allowed, do = f"{len(targets)} targets are given", f"It takes {FEWEST} to learn from", "Evaluate more"
+        fault, allowed, do = f"{len(targets)} targets are given", f"It takes {FEWEST} to learn from", "Evaluate more"
     elif targets.min() == targets.max():
-        met, allowed = f"all {len(targets)} targets are {targets[0]:g}", "Targets differ, or there is nothing to learn"
+        fault, allowed = (
+            f"all {len(targets)} targets are {targets[0]:g}",
+            "Targets differ, or there is nothing to learn",
+        )
         do = "Evaluate other networks"
-    if met:
-        raise PredictionError(met, where="predictor", allowed=allowed, do=do)
+    if fault:
+        raise PredictionError(fault, where="predictor", allowed=allowed, do=do)
     return *_unlike(table, targets), columns
 
 
 def _unlike(table: Floats, targets: Floats) -> tuple[Floats, Floats]:
-    """Each row once: copies of one measurement would look as if there were no noise."""
+    """Return each row once: copies of one measurement would look as if there were no noise."""
     rows = np.ascontiguousarray(np.column_stack([table, targets]))
-    kept = sorted({row.tobytes(): place for place, row in reversed(list(enumerate(rows)))}.values())
+    kept = sorted({row.tobytes(): index for index, row in reversed(list(enumerate(rows)))}.values())
     return table[kept], targets[kept]

@@ -1,4 +1,4 @@
-"""What a chart is made of: an axis each way, tints, rules, lines, marks and callouts. Colours are names of the style
+"""Elements of a chart: an axis each way, tints, rules, lines, marks and callouts. Colours are names of the style
 sheet's variables, so that one palette serves light, dark and print; `chart_svg` draws it."""
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Dash = Literal["solid", "dash", "dot"]
 
 @dataclass(frozen=True)
 class Tip:
-    """What is known of a point: a head, rows of (label, value, origin or empty), and lines of description."""
+    """Description of a point: a head, rows of (label, value, origin or empty), and lines of description."""
 
     head: str
     rows: tuple[tuple[str, str, str], ...] = ()
@@ -32,7 +32,7 @@ class Axis:
     """Only whole numbers stand on it, as on an axis of epochs."""
 
     def share(self, value: float) -> float:
-        """How far a value lies from the low end to the high one, in percent."""
+        """Return the position of a value between the low end and the high one, in percent."""
         low, high = self.ends
         return 100 * (value - low) / ((high - low) or 1.0)
 
@@ -45,7 +45,7 @@ class Axis:
         if round(step * 10**decimals, 6) % 1:  # a step of 2.5
             decimals += 1
         first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-        values = [place * step for place in range(first, last + 1)]
+        values = [multiple * step for multiple in range(first, last + 1)]
         return [(value, f"{value:,.{decimals}f}".replace("-", "\N{MINUS SIGN}") + self.suffix) for value in values]
 
 
@@ -130,7 +130,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Callout:
-    """A few words beside a point, so many pixels to the right and down, with a line to it."""
+    """A few words beside a point, offset to the right and down in pixels, with a line to it."""
 
     x: float
     y: float

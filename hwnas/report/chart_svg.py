@@ -14,7 +14,7 @@ SYMBOLS: dict[Symbol, str] = {
     "diamond": "M0-4.5L4.5 0 0 4.5-4.5 0z",
     "fallen": "M-6 0a6 6 0 1 0 12 0a6 6 0 1 0-12 0M-4-4l8 8m0-8l-8 8",
 }
-"""What each is drawn with; a dot is a circle."""
+"""Path of each shape; a dot is a circle."""
 DASHES = {"solid": None, "dash": "7 4", "dot": "2 4"}
 ABOVE, RIGHT, BELOW = 10, 16, 44
 LETTER = 7.0
@@ -51,7 +51,7 @@ def drawn(figure: Figure) -> Html:
 
 
 def told(figure: Figure) -> Html:
-    """What `page.js` shows of a point under the pointer; words that recur stand once."""
+    """Return the texts that `page.js` shows for a point under the pointer; texts that recur are stored once."""
     words: dict[str, int] = {}
 
     def of(text: str) -> int:
@@ -78,11 +78,11 @@ def _paint(name: str) -> str:
 
 def _grid(x_axis: Axis, y_axis: Axis) -> Iterator[Html]:
     for value, _ in x_axis.ticks:
-        place = _percent(x_axis.share(value))
-        yield el("line", x1=place, x2=place, y1="0", y2="100%")
+        offset = _percent(x_axis.share(value))
+        yield el("line", x1=offset, x2=offset, y1="0", y2="100%")
     for value, _ in y_axis.ticks:
-        place = _percent(100 - y_axis.share(value))
-        yield el("line", x1="0", x2="100%", y1=place, y2=place)
+        offset = _percent(100 - y_axis.share(value))
+        yield el("line", x1="0", x2="100%", y1=offset, y2=offset)
     yield el("line", x1="0", x2="0", y1="0", y2="100%", class_="axis-line")
     yield el("line", x1="0", x2="100%", y1="100%", y2="100%", class_="axis-line")
 
@@ -115,10 +115,10 @@ def _tint(tint: Tint, figure: Figure) -> Html:
 def _rule(rule: Rule, figure: Figure) -> Html:
     stroke = {"stroke": _paint(rule.colour), "stroke_width": "1.5", "stroke_dasharray": DASHES[rule.dash]}
     if rule.axis == "x":
-        place = _percent(figure.x.share(rule.at))
-        return el("line", x1=place, x2=place, y1="0", y2="100%", **stroke)
-    place = _percent(100 - figure.y.share(rule.at))
-    return el("line", x1="0", x2="100%", y1=place, y2=place, **stroke)
+        offset = _percent(figure.x.share(rule.at))
+        return el("line", x1=offset, x2=offset, y1="0", y2="100%", **stroke)
+    offset = _percent(100 - figure.y.share(rule.at))
+    return el("line", x1="0", x2="100%", y1=offset, y2=offset, **stroke)
 
 
 def _line(line: Line, figure: Figure) -> Html:
@@ -145,8 +145,8 @@ def _marks(marks: Marks, figure: Figure) -> Html:
     )  # fmt: skip
 
 
-def _mark(place: tuple[str, str], radius: float, symbol: Symbol) -> Html:
-    x, y = place
+def _mark(position: tuple[str, str], radius: float, symbol: Symbol) -> Html:
+    x, y = position
     if symbol == "dot":
         return el("circle", cx=x, cy=y, r=f"{radius:g}", class_="point")
     return el("use", href=f"#mark-{symbol}", x=x, y=y, class_=f"point {symbol}")
@@ -154,11 +154,11 @@ def _mark(place: tuple[str, str], radius: float, symbol: Symbol) -> Html:
 
 def _bars(marks: Marks, figure: Figure) -> Iterator[Html]:
     for (low, high), y in zip(marks.across, marks.y, strict=False):
-        (x1, place), (x2, _) = _at(figure, low, y), _at(figure, high, y)
-        yield el("line", x1=x1, x2=x2, y1=place, y2=place)
+        (x1, fixed), (x2, _) = _at(figure, low, y), _at(figure, high, y)
+        yield el("line", x1=x1, x2=x2, y1=fixed, y2=fixed)
     for (low, high), x in zip(marks.along, marks.x, strict=False):
-        (place, y1), (_, y2) = _at(figure, x, low), _at(figure, x, high)
-        yield el("line", x1=place, x2=place, y1=y1, y2=y2)
+        (fixed, y1), (_, y2) = _at(figure, x, low), _at(figure, x, high)
+        yield el("line", x1=fixed, x2=fixed, y1=y1, y2=y2)
 
 
 def _callout(callout: Callout, figure: Figure) -> Html:

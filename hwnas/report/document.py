@@ -1,4 +1,4 @@
-"""What every page is: one self-contained HTML file that needs no network and may not use one."""
+"""Frame of every page: one self-contained HTML file that needs no network and may not use one."""
 
 from __future__ import annotations
 
@@ -47,16 +47,16 @@ def document(title: str, *body: Html) -> str:
 def framed(
     what: str, title: str, heading: str, lead: str, sections: Mapping[str, Html], *, hwnas_version: str, created_at: str
 ) -> str:
-    """A page of sections, by their anchors, under a heading and a line that says what they are of."""
+    """Return a page of sections, by their anchors, under a heading and a line that names their subject."""
     above = el("header", brand(what), el("h1", heading), el("p", lead, class_="lead"), section_links(list(sections)))
     return document(title, above, el("main", *sections.values()), footer(hwnas_version, created_at))
 
 
 def footer(hwnas_version: str, created_at: str) -> Html:
-    """Who wrote the page and when."""
-    said = f"Written by hwnas {hwnas_version} on {created_at}. This page is one file; it needs no network."
+    """Return the footer: the version that wrote the page, and when."""
+    credit = f"Written by hwnas {hwnas_version} on {created_at}. This page is one file; it needs no network."
     unseen = "Without JavaScript, points do not tell what they are; the tables do."
-    return el("footer", el("p", said), el("noscript", el("p", unseen)))
+    return el("footer", el("p", credit), el("noscript", el("p", unseen)))
 
 
 def section_links(anchors: list[str]) -> Html:
@@ -83,7 +83,7 @@ def write_document(text: str, path: Path, *, do: str) -> Path:
 
 
 def _content_policy(behaviour: str) -> Html:
-    """Only this very script runs, and nothing is fetched, whatever stands in the facts."""
+    """Return the policy by which only this script runs and nothing is fetched, whatever the facts contain."""
     allowed = base64.b64encode(hashlib.sha256(behaviour.encode()).digest()).decode()
     policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{allowed}'"
     return Html(f'<meta http-equiv="Content-Security-Policy" content="{policy}">')

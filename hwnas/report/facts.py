@@ -1,4 +1,4 @@
-"""What a report tells: a tree of frozen facts that the pipeline fills, and the few numbers that follow from them."""
+"""Contents of a report: a tree of frozen facts that the pipeline fills, and the few numbers that follow from them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hwnas.ranks import told_apart
 from hwnas.report import units
 
 Origin = Literal["measured", "predicted", "published", "emulated", "derived", "scored", "given"]
-"""Where a number comes from; `derived` is counted from the network itself, such as parameters and MACs."""
+"""Source of a number; `derived` is counted from the network itself, such as parameters and MACs."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class SpaceFacts:
     name: str
     source: str
     count: int | None
-    """How many architectures it holds; None where it cannot be counted."""
+    """Number of architectures; None where it cannot be counted."""
     choices: int
     smallest: CostFacts
     largest: CostFacts
@@ -120,13 +120,13 @@ class FrontPoint:
     estimated: str = ""
     """Of the predicted latency, if not all of its rows were measured: `3 of 20 operators estimated`."""
     measured: Scores = field(default_factory=dict)
-    """What was measured afterwards, by metric."""
+    """Values measured afterwards, by metric."""
     accuracy_error: float | None = None
     """The standard error of the accuracy, in its unit."""
 
     @property
     def error_percent(self) -> float | None:
-        """How far the prediction lies above (+) or below (-) the measured latency."""
+        """Error of the prediction: above (+) or below (-) the measured latency."""
         if not self.measured_ms:
             return None
         return 100 * (self.predicted_ms - self.measured_ms) / self.measured_ms
@@ -151,14 +151,14 @@ class FileFacts:
 
 @dataclass(frozen=True)
 class LatencyErrors:
-    """How well the latency model did on re-timed networks that it may not have seen."""
+    """Errors of the latency model on re-timed networks that it may not have seen."""
 
     count: int
     mean_percent: float
     worst_percent: float
     worst_key: str
     inside: int
-    """How many measurements lie within the predicted interval, of `intervals` that have one."""
+    """Number of measurements within the predicted interval, of `intervals` that have one."""
     intervals: int
 
 
@@ -203,7 +203,7 @@ class TierFacts:
 
     @property
     def tested(self) -> str:
-        """What accuracies on the test images are called."""
+        """Name of accuracies on the test images."""
         return "Top-1, test"
 
     @property
@@ -224,7 +224,7 @@ class TierFacts:
         ordered = self.ordered
         values = [point.scores[self.accuracy.metric] for point in ordered]
         near = told_apart(values, [point.accuracy_error for point in ordered])
-        return {point.key: ordered[place].key for point, place in zip(ordered, near, strict=True) if place is not None}
+        return {point.key: ordered[index].key for point, index in zip(ordered, near, strict=True) if index is not None}
 
     def picked(self, pick: str) -> FrontPoint | None:
         """The front's network of that pick."""
@@ -233,14 +233,14 @@ class TierFacts:
     @property
     def errors(self) -> LatencyErrors | None:
         """Predicted against measured over the front; None if nothing was re-timed."""
-        found = {p.key: abs(p.error_percent) for p in self.front if p.error_percent is not None}
-        if not found:
+        errors = {p.key: abs(p.error_percent) for p in self.front if p.error_percent is not None}
+        if not errors:
             return None
-        worst = max(found, key=found.__getitem__)
+        worst = max(errors, key=errors.__getitem__)
         bounded = [(p.low_ms, p.measured_ms, p.high_ms) for p in self.front]
         within = [low <= ms <= high for low, ms, high in bounded if low is not None and ms and high is not None]
-        mean = sum(found.values()) / len(found)
-        return LatencyErrors(len(found), mean, found[worst], worst, sum(within), len(within))
+        mean = sum(errors.values()) / len(errors)
+        return LatencyErrors(len(errors), mean, errors[worst], worst, sum(within), len(within))
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from rich.text import Text
 from hwnas.report.units import GAP
 
 ENDLESS = 100_000
-"""Columns of what is no terminal: nothing is wrapped or cut there."""
+"""Columns of an output that is not a terminal: nothing is wrapped or cut there."""
 
 
 def console() -> Console:
@@ -47,7 +47,7 @@ def print_table(to: Console, table: Table) -> None:
 
 
 def _least(to: Console, table: Table) -> int:
-    """How narrow the table can be without cutting a word."""
+    """Return the least width of the table that cuts no word."""
     whole, words = [], []
     for column in table.columns:
         footer = [column.footer] if table.show_footer else []

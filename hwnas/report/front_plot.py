@@ -127,7 +127,7 @@ class _Drawing:
         )  # fmt: skip
 
     def steps(self, colour: str) -> Line:
-        """What is reached at most at each latency."""
+        """Return the line of the best value reached at each latency."""
         x, y = self._places(self.tier.ordered)
         most = [
             self.times * limit.bound
@@ -164,7 +164,7 @@ class _Drawing:
         return tuple(rules), tuple(tints)
 
     def callouts(self, colour: str) -> Iterator[Callout]:
-        """One beside each pick, where the front is not: the fastest below, the knee to its upper left, others above.
+        """Yield one callout at each pick, off the front: the fastest below, the knee at the upper left, others above.
 
         They are kept inside the chart and apart from each other at a phone's width.
         """

@@ -1,4 +1,4 @@
-"""What `hwnas ladder` shows on a terminal."""
+"""Output of `hwnas ladder` on a terminal."""
 
 from __future__ import annotations
 

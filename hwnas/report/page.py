@@ -50,12 +50,12 @@ def write_page(facts: ReportFacts, path: Path) -> Path:
 
 
 def _sections(facts: ReportFacts) -> dict[str, Html]:
-    """Sections by their anchor, in order; those without anything to tell are left out."""
+    """Return the sections by their anchor, in order; empty ones are left out."""
     cards = {
         make: [card for index, tier in enumerate(facts.tiers) if (card := make(tier, index)) is not None]
         for make in (agreement_card, networks_card, files_card)
     }
-    found: dict[str, Html | None] = {
+    sections: dict[str, Html | None] = {
         "Fronts": section(
             "Fronts",
             "Fronts",
@@ -87,7 +87,7 @@ def _sections(facts: ReportFacts) -> dict[str, Html]:
         "Training": None if facts.training is None else _training(facts.training),
         "Set-up": _setup(facts),
     }
-    return {anchor: made for anchor, made in found.items() if made is not None}
+    return {anchor: made for anchor, made in sections.items() if made is not None}
 
 
 def _section_of(anchor: str, title: str, cards: list[Html], layout: str, say: str) -> Html | None:

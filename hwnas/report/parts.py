@@ -55,9 +55,9 @@ def legend(entries: Iterable[LegendEntry]) -> Html:
     items = []
     for shape, colour, meaning, *layers in entries:
         drawing = Html(_BARE[shape].replace("{0}", f"var({colour})"))
-        said = join(el("svg", drawing, viewBox="0 0 18 12", aria_hidden="true"), meaning)
+        label = join(el("svg", drawing, viewBox="0 0 18 12", aria_hidden="true"), meaning)
         pressed = {"type": "button", "aria_pressed": "true", "data_layers": json.dumps(layers)}
-        items.append(el("li", el("button", said, **pressed) if layers else said))
+        items.append(el("li", el("button", label, **pressed) if layers else label))
     return el("ul", *items, class_="legend")
 
 
@@ -91,5 +91,5 @@ def _cell(cell: Cell, header: tuple[str, str | None], *, first: bool) -> Html:
 
 def section(anchor: str, title: str, *children: Child, say: str | None = None) -> Html:
     """A section with its heading and a sentence on how to read it."""
-    told = None if say is None else el("p", say, class_="say")
-    return el("section", el("h2", title, id=anchor), told, *children, aria_labelledby=anchor)
+    note = None if say is None else el("p", say, class_="say")
+    return el("section", el("h2", title, id=anchor), note, *children, aria_labelledby=anchor)

@@ -1,5 +1,5 @@
-"""Charts of a report, beside that of the front: agreement of prediction and clock, hypervolume, training; and what the
-tips of networks tell."""
+"""Charts of a report, beside that of the front: agreement of prediction and clock, hypervolume, training; and the tips
+of networks."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from hwnas.report.chart import Axis, Dash, Figure, Line, Marks, Tip, around, cut
 from hwnas.report.facts import FrontPoint, Point, ReportFacts, TierFacts, TrainingFacts
 
 TIER_COLOURS = 5
-"""How many `--tier-N` the style sheet defines."""
+"""Number of `--tier-N` that the style sheet defines."""
 
 MOST_DRAWN = 6000
 """Points drawn of one kind; a page stays fluent, and below 6 MB, up to here."""
 MOST_SAID = 300
-"""Characters of an evaluated network's picks that its tip tells."""
+"""Characters of an evaluated network's picks that its tip shows."""
 DASHES: tuple[Dash, ...] = ("solid", "dash", "dot")
 
 
@@ -32,7 +32,7 @@ def thinned(count: int, most: int = MOST_DRAWN) -> list[int]:
 
 
 def point_tip(tier: TierFacts, point: Point) -> Tip:
-    """What an evaluated architecture is."""
+    """Return the tip of an evaluated architecture."""
     lines = (cut(point.summary, MOST_SAID),) if point.summary else ()
     rows = [*_score_rows(tier, point), *_cost_rows(point.params, point.macs)]
     rows += [("Breaks", text, "") for text in point.broken]
@@ -40,7 +40,7 @@ def point_tip(tier: TierFacts, point: Point) -> Tip:
 
 
 def front_tip(tier: TierFacts, point: FrontPoint) -> Tip:
-    """What a front network is: scores with origin, costs, and its operators."""
+    """Return the tip of a network of the front: scores with origin, costs, and its operators."""
     rows = [*_score_rows(tier, point)]
     if point.test_accuracy is not None:
         rows.insert(1, (tier.tested, units.percent(point.test_accuracy), "measured"))

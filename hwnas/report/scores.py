@@ -21,12 +21,12 @@ from hwnas.words import counted
 
 @dataclass(frozen=True)
 class ProxyScore:
-    """What a proxy said of a network: a value, or why there is none."""
+    """Score of a network by a proxy: a value, or the reason why there is none."""
 
     value: float | None
     failed: str | None
     ms: float
-    """How long it took, building the network included."""
+    """Time that it took, including building the network."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Scored:
 
     space: str
     proxies: Mapping[str, str]
-    """What made its scores, by proxy."""
+    """Origin of the scores, by proxy: a few words."""
     networks: tuple[ScoredNetwork, ...]
 
     def median_ms(self, proxy: str) -> float:
@@ -112,12 +112,12 @@ def ranked(values: Sequence[float | None]) -> list[int | None]:
 
 
 def score_title(scored: Scored) -> str:
-    """What the table lists."""
+    """Return the title of the table: the space, the number of networks, and the proxy."""
     return f"{scored.space}: {counted(len(scored.networks), 'network')} by {next(iter(scored.proxies))}"
 
 
 def score_table(scored: Scored, most: int) -> Table:
-    """The best networks, at most so many."""
+    """Return a table of the best networks, at most `most`."""
     left = len(scored.networks) - most
     caption = Text(f"and {left:,} more; --csv writes all") if left > 0 else None
     table = Table(caption=caption, caption_justify="left", box=SIMPLE_HEAD)
@@ -136,7 +136,7 @@ def _shown(value: float | None) -> str:
 
 
 def score_lines(scored: Scored) -> Iterator[str]:
-    """Of each proxy: its cost, its origin, and why scores are missing."""
+    """Yield for each proxy its cost, its origin, and the reasons for missing scores."""
     for name, producer in scored.proxies.items():
         yield f"{name}: {digits(scored.median_ms(name))} ms a network; {producer}"
         for reason, count in scored.failures(name).most_common():

@@ -24,7 +24,7 @@ def svg(width: int, height: int, style: str, words: str, *parts: Html) -> Html:
 
 
 def text(x: float, y: float, said: str, **attributes: str | None) -> Html:
-    """One line of text, its baseline at `y`."""
+    """Return one line of text, its baseline at `y`."""
     return el("text", said, x=f"{x:g}", y=f"{y:g}", **attributes)
 
 
@@ -72,13 +72,13 @@ class Pills:
             start = x = width_of(name, 13) + LEAD + SPACE
             if start > self.room / 2:
                 start, x, y = LEAD, LEAD, y + PILL
-            for said, width in self._cut(pills):
+            for pill, width in self._cut(pills):
                 if x + width > self.room and x > start:
                     x, y = start, y + PILL + 3
                 drawn.append(
                     el("rect", x=f"{x:.1f}", y=str(y), width=f"{width:.1f}", height="20", rx="6", class_="pill")
                 )
-                drawn.append(text(x + width / 2, y + 15, said, text_anchor="middle", style="font-size: 13px"))
+                drawn.append(text(x + width / 2, y + 15, pill, text_anchor="middle", style="font-size: 13px"))
                 x += width + SPACE
             y += PILL + 5
         for line in lines_of(self.words, self.room, 13):
@@ -87,8 +87,8 @@ class Pills:
         return drawn, y
 
     def _cut(self, pills: Sequence[str]) -> Iterator[tuple[str, float]]:
-        """Each pill with its width; a very long one ends in dots."""
+        """Yield each pill with its width; a very long one ends in dots."""
         most = int((self.room - 40) / (EM * 13))
-        for said in pills:
-            shown = said if len(said) <= most else said[: most - 1] + "…"
+        for pill in pills:
+            shown = pill if len(pill) <= most else pill[: most - 1] + "…"
             yield shown, width_of(shown, 13) + 14

@@ -1,4 +1,4 @@
-"""What the page tells of each tier: key figures and front, predicted against measured, networks, files."""
+"""Section of the page for each tier: key figures and front, predicted against measured, networks, files."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def tier_card(tier: TierFacts, index: int) -> Html:
     if tier.points or tier.front:
         figure = front_figure(tier, plots.tier_colour(index))
         body += [_axis_line(tier), plot(figure), _front_legend(tier, figure)]
-    told = [f"Latency: {tier.latency.meaning}.", *tier.notes] if tier.latency.meaning else tier.notes
-    body += [el("p", note, class_="note") for note in told]
+    notes = [f"Latency: {tier.latency.meaning}.", *tier.notes] if tier.latency.meaning else tier.notes
+    body += [el("p", note, class_="note") for note in notes]
     return el("article", name, setup, *body, class_=f"card tier t{index % plots.TIER_COLOURS}")
 
 
@@ -49,9 +49,9 @@ def _figure(tier: TierFacts, point: FrontPoint, *, quick: bool) -> Html:
     searched = units.scored(tier.accuracy.metric, point.scores[tier.accuracy.metric])
     tested = None if point.test_accuracy is None else units.percent(point.test_accuracy)
     by_split = [(tested, "test"), (searched, tier.accuracy.split)]
-    said = [f"{value} {split}".rstrip() for value, split in by_split if value is not None]
+    lines = [f"{value} {split}".rstrip() for value, split in by_split if value is not None]
     if quick:
-        return join(_large(latency), *(el("small", line) for line in said), origin(tier.latency.origin))
+        return join(_large(latency), *(el("small", line) for line in lines), origin(tier.latency.origin))
     large, split = (searched, tier.accuracy.split) if tested is None else (tested, "test")
     under = [f"on {split} images"] if split else []
     under += [f"{searched} {tier.accuracy.split}".rstrip()] if tested is not None else []
@@ -62,15 +62,15 @@ def _figure(tier: TierFacts, point: FrontPoint, *, quick: bool) -> Html:
 
 
 def _caution(tier: TierFacts) -> Html | None:
-    """How the accuracies that chose the front relate to those on the test images."""
+    """Explain how the accuracies that chose the front relate to those on the test images."""
     if not tier.accuracy.split:
         return None
     compared = sum(tier.accuracy.metric in point.scores for point in tier.points)
     untested = all(point.test_accuracy is None for point in tier.front)
     tests = "the picks are tested when they are exported" if untested else "the test images chose nothing"
     among = f"{compared:,} networks were" if compared > 1 else "Networks are"
-    said = f"{among} compared on validation images, and the highest of many such scores is optimistic; {tests}."
-    return el("p", said, class_="note")
+    caution = f"{among} compared on validation images, and the highest of many such scores is optimistic; {tests}."
+    return el("p", caution, class_="note")
 
 
 def _large(value: str) -> Html:
@@ -82,8 +82,8 @@ def _empty(tier: TierFacts) -> Html:
     if not tier.points:
         return el("div", el("p", "The front is empty: nothing has been evaluated for this tier yet."), class_="empty")
     reasons = [el("li", text) for limit in tier.limits if (text := _reach(tier, limit))]
-    said = f"The front is empty: none of the {len(tier.points):,} evaluated networks meets every limit."
-    return el("div", el("p", said), el("ul", *reasons) if reasons else None, class_="empty")
+    message = f"The front is empty: none of the {len(tier.points):,} evaluated networks meets every limit."
+    return el("div", el("p", message), el("ul", *reasons) if reasons else None, class_="empty")
 
 
 def _reach(tier: TierFacts, limit: Limit) -> str:
@@ -91,20 +91,20 @@ def _reach(tier: TierFacts, limit: Limit) -> str:
     if not broken:
         return ""
     values = [value for point in tier.points if (value := point.value(limit.metric)) is not None]
-    said = f"{units.limit(limit)}: broken by {broken:,} of {len(tier.points):,}"
+    line = f"{units.limit(limit)}: broken by {broken:,} of {len(tier.points):,}"
     if not values:
-        return said
-    return f"{said}; they reach {units.scored(limit.metric, min(values))} to {units.scored(limit.metric, max(values))}"
+        return line
+    return f"{line}; they reach {units.scored(limit.metric, min(values))} to {units.scored(limit.metric, max(values))}"
 
 
 def _axis_line(tier: TierFacts) -> Html:
-    said = f" {tier.accuracy.meaning}" if tier.accuracy.meaning else None
+    meaning = f" {tier.accuracy.meaning}" if tier.accuracy.meaning else None
     name = el("b", f"↑ {tier.accuracy.label}")
-    return el("p", name, " ", origin(tier.accuracy.origin), said, class_="axis")
+    return el("p", name, " ", origin(tier.accuracy.origin), meaning, class_="axis")
 
 
 def _front_legend(tier: TierFacts, figure: Figure) -> Html:
-    """What is drawn, and no more."""
+    """Return a legend of the marks that the figure draws, and no others."""
     shapes: tuple[LegendEntry, ...] = (
         ("front", "--tier", "front", "front", "front line"),
         ("evaluated", "--muted", "evaluated", "evaluated"),
@@ -172,7 +172,7 @@ def networks_card(tier: TierFacts, index: int) -> Html | None:
     alike = tier.alike
     rows = [_network_row(tier, point, alike.get(point.key)) for point in ordered]
     made = table(f"Front networks of {tier.title}", headers, rows)
-    told = (
+    note = (
         el(
             "p",
             "≈ KEY: perhaps no better than that faster network, less than two standard errors apart.",
@@ -182,7 +182,7 @@ def networks_card(tier: TierFacts, index: int) -> Html | None:
         else None
     )
     return el(
-        "article", el("h3", tier.title, class_="name"), made, told, class_=f"card tier t{index % plots.TIER_COLOURS}"
+        "article", el("h3", tier.title, class_="name"), made, note, class_=f"card tier t{index % plots.TIER_COLOURS}"
     )
 
 
@@ -208,9 +208,9 @@ def _network_row(tier: TierFacts, point: FrontPoint, alike: str | None) -> list[
             None if error is None else abs(error),
         ),
         *(
-            Cell(units.scored(metric, told.get(metric)), told.get(metric))
+            Cell(units.scored(metric, values.get(metric)), values.get(metric))
             for metric in tier.others
-            for told in (point.scores, point.measured)
+            for values in (point.scores, point.measured)
         ),
         Cell(units.count(point.params), point.params),
         Cell(units.macs(point.macs), point.macs),

@@ -9,7 +9,7 @@ from hwnas.pareto import Limit
 from hwnas.words import counted
 
 GAP = "\N{EN DASH}"
-"""Stands where there is no number."""
+"""Shown where there is no number."""
 
 
 def _scaled(value: float, base: int, prefixes: str) -> str:
@@ -75,7 +75,7 @@ def time_unit(values_ms: Iterable[float]) -> tuple[str, float]:
 
 
 def timed(value_ms: float | None, times: float) -> str:
-    """A latency without its unit, which stands over its column."""
+    """Return a latency without its unit, which the column's header gives."""
     return GAP if value_ms is None else _times(value_ms, times)
 
 
@@ -138,7 +138,7 @@ def quantity(metric: str) -> str:
 
 
 def is_fraction(metric: str) -> bool:
-    """Whether the metric is a share of images, shown in percent."""
+    """Return whether the metric is a share of images, shown in percent."""
     return quantity(metric) in ("top1", "top5", "accuracy")
 
 
@@ -215,13 +215,13 @@ def setup_line(setup: Mapping[str, str | int | float]) -> str:
     device, precision = rest.pop("device", None), rest.pop("precision", None)
     runtime = " ".join(str(rest.pop(name)) for name in ("runtime", "runtime_version") if name in rest)
     threads = rest.pop("threads", None)
-    said = None if threads is None else counted(int(threads), "thread")
+    thread_count = None if threads is None else counted(int(threads), "thread")
     others = (f"{name.replace('_', ' ')} {value}" for name, value in rest.items())
-    return " · ".join(str(part) for part in (device, runtime, said, precision, *others) if part)
+    return " · ".join(str(part) for part in (device, runtime, thread_count, precision, *others) if part)
 
 
 def pace(per_second: float, left_s: float) -> str:
-    """How fast it goes and how long it will take.
+    """Return the rate of progress and the time left.
 
     >>> pace(0.05, 4000)
     '3 a minute, 67 min left'

@@ -39,7 +39,7 @@ def open_runtime(
 
 
 def suffix_of(runtime: str) -> str:
-    """How the model files of a runtime end, whether it is installed here or not.
+    """Return the suffix of a runtime's model files, whether the runtime is installed here or not.
 
     Raises:
         ConfigError: unknown runtime.

@@ -1,4 +1,4 @@
-"""Timing on an NVIDIA GPU, and what the GPU is doing meanwhile. Board side: Python 3.9 syntax, no torch.
+"""Timing on an NVIDIA GPU, and the state of the GPU meanwhile. Board side: Python 3.9 syntax, no torch.
 
 Nothing here was run on a GPU yet: the tests drive it with fakes. `cuda` stands for the module `torch.cuda`.
 """
@@ -14,8 +14,8 @@ from hwnas.errors import ConfigError
 
 Call = Callable[[], object]
 SWEEP_BYTES = 2**27
-"""How much is written between two calls, so that each finds the level-2 cache without its own data: 128 MiB, more than
-any GPU holds so far (B200: 126 MB)."""
+"""Bytes written between two calls, so that each finds the level-2 cache without its own data: 128 MiB, more than any
+GPU holds so far (B200: 126 MB)."""
 WARM_UPS = 3
 """Calls before a capture: libraries choose kernels and allocate in the first ones."""
 FIELDS = ("name", "clocks.sm", "clocks.mem", "temperature.gpu", "power.draw", "clocks_throttle_reasons.active")
@@ -27,7 +27,7 @@ THROTTLE = {
 
 
 def captured(cuda: Any, call: Call) -> tuple[Call, bool]:
-    """What replays `call` as one CUDA graph, and true; `call` itself and false where it cannot be captured.
+    """Return a function that replays `call` as one CUDA graph, and True; `call` and False if it cannot be captured.
 
     Replayed, its kernels are launched at once: those of small operators take less time than their launches do. `call`
     reads and writes the same memory each time.
@@ -53,8 +53,8 @@ def captured(cuda: Any, call: Call) -> tuple[Call, bool]:
 
 
 def events_ns(cuda: Any, call: Call, sweep: Call, loops: int) -> float:
-    """Nanoseconds that the GPU took for `loops` calls, each between two events of its own. `sweep` runs before each,
-    outside of the events."""
+    """Return the nanoseconds that the GPU took for `loops` calls, each between two separate events. `sweep` runs before
+    each, outside of the events."""
     pairs = [(cuda.Event(enable_timing=True), cuda.Event(enable_timing=True)) for _ in range(loops)]
     for begin, end in pairs:
         sweep()
@@ -67,12 +67,12 @@ def events_ns(cuda: Any, call: Call, sweep: Call, loops: int) -> float:
 
 def gpu_state() -> dict[str, Any] | None:
     """Name, clocks, temperature, power and throttle reasons of the first GPU that this process sees, through NVML or
-    nvidia-smi; None where neither answers, and None for a field that the GPU does not tell."""
+    nvidia-smi; None where neither answers, and None for a field that the GPU does not report."""
     return _from_nvml() or _from_smi()
 
 
 def gpu_name() -> str:
-    """The GPU's own name, empty where nothing tells it."""
+    """Return the GPU's name, empty where it is unknown."""
     state = gpu_state()
     return str(state["name"]) if state else ""
 
@@ -94,12 +94,12 @@ def parse_smi(line: str) -> dict[str, Any]:
     Raises:
         ValueError: it has fewer fields.
     """
-    name, *told = (part.strip() for part in line.rsplit(",", len(FIELDS) - 1))
-    if len(told) != len(FIELDS) - 1:
+    name, *values = (part.strip() for part in line.rsplit(",", len(FIELDS) - 1))
+    if len(values) != len(FIELDS) - 1:
         raise ValueError(f"not {len(FIELDS)} fields: {line!r}")
-    sm, memory, celsius, watts = map(_number, told[:4])
+    sm, memory, celsius, watts = map(_number, values[:4])
     try:
-        reasons: list[str] | None = throttle_reasons(int(told[4], 16))
+        reasons: list[str] | None = throttle_reasons(int(values[4], 16))
     except ValueError:
         reasons = None
     return {
@@ -127,7 +127,7 @@ def _selected() -> str:
 def open_nvml() -> tuple[Any, Any] | None:
     """NVML, which stays open, and its handle of the first visible GPU; None where there is no pynvml or no GPU.
 
-    What is asked between samples has to be quick: nvidia-smi takes a good part of a second.
+    A query between samples has to be quick: nvidia-smi takes a good part of a second.
     """
     try:
         nvml: Any = importlib.import_module("pynvml")
@@ -146,8 +146,8 @@ def selected_gpu(nvml: Any) -> Any:
     Raises:
         nvml.NVMLError: there is none.
     """
-    place = _selected()
-    return nvml.nvmlDeviceGetHandleByIndex(int(place)) if place.isdigit() else nvml.nvmlDeviceGetHandleByUUID(place)
+    gpu = _selected()
+    return nvml.nvmlDeviceGetHandleByIndex(int(gpu)) if gpu.isdigit() else nvml.nvmlDeviceGetHandleByUUID(gpu)
 
 
 def _from_smi() -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""Whether this thread's processor rounds denormal numbers to zero. Board side: Python 3.9, no torch.
+"""Flushing of denormal numbers to zero by this thread's processor. Board side: Python 3.9, no torch.
 
 Random weights can make denormals, which many processors handle far more slowly; data do not. So they are flushed
 where files are timed, and nowhere else: Python's own arithmetic would lose its smallest numbers with them.
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 FLUSHING = {"x86_64": (28, 0x8040), "aarch64": (0, 1 << 24)}
-"""By machine, where in C's `fenv_t` the bits stand that flush denormals: FTZ and DAZ of MXCSR, FZ of FPCR."""
+"""By machine, the offset in C's `fenv_t` and the bits that flush denormals: FTZ and DAZ of MXCSR, FZ of FPCR."""
 ROOM = 64
 """Bytes that hold a `fenv_t` on either."""
 
@@ -34,14 +34,14 @@ def float_state_kept() -> Iterator[None]:
 
 @contextlib.contextmanager
 def denormals_flushed() -> Iterator[None]:
-    """Denormals are zero meanwhile, in this thread; on processors other than x86-64 and AArch64 nothing changes."""
-    libm, place = _libm(), FLUSHING.get(platform.machine())
+    """Flush denormals to zero meanwhile, in this thread; no effect on processors other than x86-64 and AArch64."""
+    libm, flags = _libm(), FLUSHING.get(platform.machine())
     with float_state_kept():
-        if libm is not None and place is not None:
+        if libm is not None and flags is not None:
             state = ctypes.create_string_buffer(ROOM)
             libm.fegetenv(state)
-            bits = ctypes.c_uint32.from_buffer(state, place[0])
-            bits.value |= place[1]
+            bits = ctypes.c_uint32.from_buffer(state, flags[0])
+            bits.value |= flags[1]
             libm.fesetenv(state)
         yield
 

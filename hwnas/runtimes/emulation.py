@@ -1,4 +1,4 @@
-"""Whether this process's instructions are emulated: what it times then says nothing of a board. Board side: Python 3.9
+"""Detection of emulated instructions: timings of an emulated process say nothing about a board. Board side: Python 3.9
 syntax, no torch."""
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 SAYS = "HWNAS_EMULATED"
-"""The environment variable by which who starts an emulator says so, by its name or just 1."""
+"""Environment variable that whoever starts an emulator sets to its name or just to 1."""
 FAMILIES: Mapping[str, str] = {
     "aarch64": "arm", "arm64": "arm", "arm": "arm", "x86_64": "x86", "amd64": "x86", "i386": "x86", "i686": "x86",
     "riscv64": "riscv",
@@ -19,12 +19,12 @@ SIGNS: Mapping[str, str] = {"CPU implementer": "arm", "vendor_id": "x86", "hart"
 
 
 def emulator(*, machine: str | None = None, proc: str = "/proc") -> str:
-    """What emulates the processor that this process sees, in a few words; nothing where none does.
+    """Return a few words on what emulates the processor that this process sees; empty if nothing does.
 
-    Told by who started it, or seen by what the kernel says of itself.
+    Named by whoever started the process, or detected from the kernel's description of itself.
     """
-    if told := os.environ.get(SAYS, "").strip():
-        return "an emulator" if told == "1" else told
+    if name := os.environ.get(SAYS, "").strip():
+        return "an emulator" if name == "1" else name
     machine = machine or platform.machine()
     family = _family(machine)
     if not family:

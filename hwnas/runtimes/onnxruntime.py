@@ -39,7 +39,7 @@ class OnnxRuntime:
         """The runtime with the installed package's version, and on CUDA the GPU's name, written into its set-up.
 
         Raises:
-            ConfigError: a GPU is asked for, and there is none or the package is not built for it.
+            ConfigError: a GPU is requested, and there is none or the package is not built for it.
             MissingExtra: the package is not installed.
         """
         ort, device = _package(), setup.device
@@ -78,8 +78,8 @@ class OnnxRuntime:
             raise no_cuda(self.setup.runtime, "ONNX Runtime went back to the CPU")
         inputs, outputs = session.get_inputs(), session.get_outputs()
         if len(inputs) != 1 or len(outputs) != 1 or not {inputs[0].type, outputs[0].type} <= DTYPES.keys():
-            found = ", ".join(f"{tensor.name}: {tensor.type}" for tensor in [*inputs, *outputs])
-            raise unreadable(path, self.setup.runtime, f"its inputs and outputs are {found}")
+            types = ", ".join(f"{tensor.name}: {tensor.type}" for tensor in [*inputs, *outputs])
+            raise unreadable(path, self.setup.runtime, f"its inputs and outputs are {types}")
         shape = tuple(inputs[0].shape)
         if not all(isinstance(size, int) for size in shape[1:]):
             raise unreadable(path, self.setup.runtime, f"its input has the open shape {shape}")
@@ -126,7 +126,7 @@ class OnnxModel:
 
     @property
     def delegate(self) -> str:
-        """What computes within the session, such as `CPUExecutionProvider`."""
+        """Providers that compute within the session, such as `CPUExecutionProvider`."""
         return "+".join(self.session.get_providers())
 
     def run(self, images: Array) -> Array:
@@ -145,7 +145,7 @@ class OnnxModel:
 
 
 def _port(session: Any, tensor: Any, key: str) -> Port:
-    """What stands at one end; `hwnas.export` writes there what integers stand for."""
+    """Return the port at one end; `hwnas.export` writes the scale and the zero point of integers into the metadata."""
     scale, _, zero_point = session.get_modelmeta().custom_metadata_map.get(key, "0 0").partition(" ")
     return Port(DTYPES[tensor.type], float(scale), int(zero_point))
 

@@ -22,8 +22,9 @@ SWEEPER = base64.b64decode("CAg6OAoLCgF4EgF5IgNOZWcSBXN3ZWVwWhAKAXgSCwoJCAESBQoD
 
 
 def providers(*, graph: bool) -> list[Any]:
-    """What a session runs on: the GPU, in IEEE single precision for fp32, each convolution by the algorithm that was
-    fastest when cuDNN tried all of them. A session that is captured as a CUDA graph takes no help from the processor.
+    """Return the providers of a session: the GPU, in IEEE single precision for fp32, each convolution by the algorithm
+    that was fastest when cuDNN tried all of them. A session that is captured as a CUDA graph takes no help from the
+    processor.
     """
     options = {
         "cudnn_conv_algo_search": "EXHAUSTIVE",
@@ -67,7 +68,7 @@ class SweptModel:
 
 @functools.lru_cache(maxsize=1)
 def sweeper(ort: Any, *, provider: str = PROVIDER, size: int = SWEEP_BYTES) -> Call:
-    """What writes `size` bytes on the device and waits for it; one for all models of the process."""
+    """Return a function that writes `size` bytes on the device and waits for it; one for all models of the process."""
     import numpy as np
 
     device = "cuda" if provider == PROVIDER else "cpu"

@@ -1,4 +1,4 @@
-"""How a model file takes and gives numbers. Board side: Python 3.9 syntax, no torch."""
+"""Number formats of a model file's input and output. Board side: Python 3.9 syntax, no torch."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class Port:
     dtype: str
     """Name in numpy: float32, float16, int8 or uint8."""
     scale: float = 0.0
-    """0 where floats need none, or where the file does not tell it."""
+    """0 where floats need none, or where the file does not give it."""
     zero_point: int = 0
 
     @property
     def known(self) -> bool:
-        """Whether the numbers can be told in float32."""
+        """True if the numbers can be converted to float32."""
         return self.dtype.startswith("float") or self.scale > 0
 
     def encode(self, values: Array) -> Any:

@@ -17,7 +17,7 @@ from typing import Any
 SCHEMA = 8
 """The major version of the graph's schema that is read; PyTorch 2.13 writes it."""
 DAMAGE = (AttributeError, IndexError, KeyError, OSError, TypeError, ValueError, zipfile.BadZipFile)
-"""What reading a file that is no such archive raises."""
+"""Exceptions raised by reading a file that is not such an archive."""
 MODEL = "model"
 DTYPES: Mapping[int, str] = {
     1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 6: "float16", 7: "float32", 8: "float64", 12: "bool",
@@ -45,7 +45,7 @@ class Call:
     arguments: tuple[tuple[str, str, Any, bool], ...]
     results: tuple[str, ...]
     one: bool
-    """Whether it gives a tensor rather than several."""
+    """True if it returns one tensor rather than several."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def read_program(path: Path) -> Program:
     """The program in an archive.
 
     Raises:
-        one of DAMAGE: it is no archive of this schema with tensors as bytes, one input, one output and fixed shapes.
+        one of DAMAGE: not an archive of this schema with tensors as bytes, one input, one output and fixed shapes.
     """
     with zipfile.ZipFile(path) as archive:
         names = {name.partition("/")[2]: name for name in archive.namelist()}
@@ -83,22 +83,22 @@ def read_program(path: Path) -> Program:
             for name, meta in json.loads(content(f"data/{folder}/{MODEL}_{folder}_config.json"))["config"].items()
         }
     graph, signature = model["graph_module"]["graph"], model["graph_module"]["signature"]
-    given, tensors = [], {}
+    inputs, tensors = [], {}
     for spec in signature["input_specs"]:
-        kind, held = _only(spec)
+        kind, value = _only(spec)
         if kind == "user_input":
-            given.append(held["arg"]["as_tensor"]["name"])
+            inputs.append(value["arg"]["as_tensor"]["name"])
         elif kind in ("parameter", "buffer", "tensor_constant"):
-            tensors[held["arg"]["name"]] = stored[held[f"{kind}_name"]]
+            tensors[value["arg"]["name"]] = stored[value[f"{kind}_name"]]
         else:
             raise ValueError(f"an input is a {kind}")
-    taken = [_only(spec) for spec in signature["output_specs"]]
-    if len(given) != 1 or [kind for kind, _ in taken] != ["user_output"]:
-        raise ValueError(f"{len(given)} inputs, and outputs {', '.join(kind for kind, _ in taken)}")
-    meta = graph["tensor_values"][given[0]]
+    outputs = [_only(spec) for spec in signature["output_specs"]]
+    if len(inputs) != 1 or [kind for kind, _ in outputs] != ["user_output"]:
+        raise ValueError(f"{len(inputs)} inputs, and outputs {', '.join(kind for kind, _ in outputs)}")
+    meta = graph["tensor_values"][inputs[0]]
     return Program(
-        given[0], _whole(meta["sizes"]), DTYPES[meta["dtype"]], tensors, tuple(map(_call, graph["nodes"])),
-        taken[0][1]["arg"]["as_tensor"]["name"],
+        inputs[0], _whole(meta["sizes"]), DTYPES[meta["dtype"]], tensors, tuple(map(_call, graph["nodes"])),
+        outputs[0][1]["arg"]["as_tensor"]["name"],
     )  # fmt: skip
 
 
@@ -119,10 +119,10 @@ def _call(node: Mapping[str, Any]) -> Call:
 
 def _results(outputs: list[Mapping[str, Any]]) -> Iterator[str]:
     for output in outputs:
-        kind, held = _only(output)
+        kind, value = _only(output)
         if kind not in ("as_tensor", "as_tensors"):
             raise ValueError(f"an operator gives {kind}")
-        for tensor in [held] if kind == "as_tensor" else held:
+        for tensor in [value] if kind == "as_tensor" else value:
             yield tensor["name"]
 
 

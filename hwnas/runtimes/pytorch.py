@@ -51,7 +51,7 @@ class PyTorch:
         """The runtime with PyTorch's version, and on CUDA the GPU's name, written into its set-up.
 
         Raises:
-            ConfigError: a GPU is asked for and PyTorch sees none.
+            ConfigError: a GPU is requested and PyTorch sees none.
             MissingExtra: PyTorch is not installed.
         """
         torch = _package()
@@ -74,11 +74,11 @@ class PyTorch:
         check_batch(path, self.setup, program.shape[0])
         try:
             module = _module(torch, program, self.setup.accelerator)
-            given = _channel_last(torch, torch.from_numpy(Port(program.dtype).random(program.shape)))
+            images = _channel_last(torch, torch.from_numpy(Port(program.dtype).random(program.shape)))
             if self.setup.accelerator == "cuda":
-                return CudaModel.of(torch, module, given.cuda(), self.setup.batch)
+                return CudaModel.of(torch, module, images.cuda(), self.setup.batch)
             with _as_set_up(torch, self.setup.threads):
-                return CpuModel(torch, _frozen(torch, module, given), given, self.setup.threads, self.setup.batch)
+                return CpuModel(torch, _frozen(torch, module, images), images, self.setup.threads, self.setup.batch)
         except (*DAMAGE, RuntimeError) as error:
             raise unreadable(path, self.setup.runtime, error) from error
 
@@ -104,16 +104,16 @@ class CpuModel:
     def sample_ns(self, loops: int) -> float:
         """Nanoseconds that `loops` calls took, entering and leaving the set-up's state not counted."""
         with _as_set_up(self.torch, self.threads):
-            module, given = self.module, self.given
+            module, images = self.module, self.given
             begin = time.perf_counter_ns()
             for _ in itertools.repeat(None, loops):
-                module(given)
+                module(images)
             return time.perf_counter_ns() - begin
 
     def _infer(self, images: Array) -> Array:
         with _as_set_up(self.torch, self.threads):
-            given = self.torch.from_numpy(images).to(self.given.dtype, copy=True)
-            outputs = self.module(_channel_last(self.torch, given))
+            converted = self.torch.from_numpy(images).to(self.given.dtype, copy=True)
+            outputs = self.module(_channel_last(self.torch, converted))
             return _numpy(outputs)
 
 
@@ -167,8 +167,8 @@ class CudaModel:
 
 @contextlib.contextmanager
 def _as_set_up(torch: Any, threads: int) -> Iterator[None]:
-    """The process as the set-up wants it. PyTorch tells nobody whether it flushed denormals before; by default it does
-    not."""
+    """Put the process into the set-up's state. PyTorch does not expose whether it flushed denormals before; by default
+    it does not."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
@@ -192,16 +192,16 @@ def _channel_last(torch: Any, tensor: Any) -> Any:
 
 
 def _numpy(outputs: Any) -> Array:
-    found: Array = outputs.float().cpu().contiguous().numpy().copy()
-    return found
+    array: Array = outputs.float().cpu().contiguous().numpy().copy()
+    return array
 
 
-def _frozen(torch: Any, module: Any, given: Any) -> Any:
+def _frozen(torch: Any, module: Any, images: Any) -> Any:
     """The module as a frozen TorchScript graph. TorchScript is deprecated but has no successor for this: a compiler
     (torch.compile) takes seconds an operator and a C++ compiler on the board."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return torch.jit.freeze(torch.jit.trace(module, (given,), check_trace=False).eval())
+        return torch.jit.freeze(torch.jit.trace(module, (images,), check_trace=False).eval())
 
 
 def _module(torch: Any, program: Program, device: str) -> Any:
@@ -213,15 +213,15 @@ def _module(torch: Any, program: Program, device: str) -> Any:
         values[name] = graph.get_attr(f"tensor{number}")
     for call in program.calls:
         arguments = [
-            (name, _value(torch, kind, held, values, device), placed) for name, kind, held, placed in call.arguments
+            (name, _value(torch, kind, raw, values, device), placed) for name, kind, raw, placed in call.arguments
         ]
         result = graph.call_function(
             _operator(torch, call),
             tuple(value for _, value, placed in arguments if placed),
             {name: value for name, value, placed in arguments if not placed},
         )
-        for place, name in enumerate(call.results):
-            values[name] = result if call.one else graph.call_function(operator.getitem, (result, place))
+        for index, name in enumerate(call.results):
+            values[name] = result if call.one else graph.call_function(operator.getitem, (result, index))
     graph.output(values[program.taken])
     return torch.fx.GraphModule(root, graph).eval().to(device)
 
@@ -238,31 +238,31 @@ def _operator(torch: Any, call: Call) -> Any:
     name, _, overload = rest.partition(".")
     if namespace or not name.isidentifier() or not overload.isidentifier():
         raise ValueError(f"`{call.target}` is no ATen operator")
-    found = getattr(getattr(torch.ops.aten, name), overload)
-    schema = found._schema
-    if not torch._C._dispatch_has_kernel(found.name()) or (schema.arguments and str(schema.arguments[0].type) == "str"):
+    op = getattr(getattr(torch.ops.aten, name), overload)
+    schema = op._schema
+    if not torch._C._dispatch_has_kernel(op.name()) or (schema.arguments and str(schema.arguments[0].type) == "str"):
         raise ValueError(f"`{call.target}` is no operator on tensors")
-    return found
+    return op
 
 
-def _value(torch: Any, kind: str, held: Any, values: dict[str, Any], device: str) -> Any:
+def _value(torch: Any, kind: str, raw: Any, values: dict[str, Any], device: str) -> Any:
     """An argument as PyTorch takes it."""
     if kind == "as_none":
         return None
     if kind in LITERALS:
-        return held
+        return raw
     if kind == "as_tensor":
-        return values[held["name"]]
+        return values[raw["name"]]
     if kind in ("as_tensors", "as_optional_tensors"):
-        return [None if "as_none" in each else values[each.get("as_tensor", each)["name"]] for each in held]
+        return [None if "as_none" in each else values[each.get("as_tensor", each)["name"]] for each in raw]
     if kind == "as_sym_int":
-        return int(held["as_int"])
+        return int(raw["as_int"])
     if kind == "as_sym_ints":
-        return [int(each["as_int"]) for each in held]
+        return [int(each["as_int"]) for each in raw]
     if kind == "as_device":
         return torch.device(device)
     if kind in ENUMS:
-        return getattr(torch, ENUMS[kind][held])
+        return getattr(torch, ENUMS[kind][raw])
     raise ValueError(f"an argument is {kind}")
 
 

@@ -1,4 +1,4 @@
-"""What a runtime is, and what all runtimes share. Board side: Python 3.9 syntax, no torch."""
+"""Interface of a runtime, and the code that all runtimes share. Board side: Python 3.9 syntax, no torch."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Loaded(Protocol):
     def run(self, images: Array) -> Array:
         """Outputs for any number of inputs, channels second as PyTorch has them, whatever the file's layout.
 
-        Both are float32, whatever the file's own numbers are.
+        Both are float32, whatever numbers the file itself uses.
 
         Raises:
             ExportError: the file takes or gives integers and does not say what they stand for.
@@ -46,11 +46,11 @@ class Runtime(Protocol):
 
     @property
     def setup(self) -> Setup:
-        """What a timing taken here is valid for."""
+        """Set-up that a timing taken here is valid for."""
 
     @property
     def suffix(self) -> str:
-        """How its model files end, such as `.onnx`."""
+        """Suffix of its model files, such as `.onnx`."""
 
     def load(self, path: Path) -> Loaded:
         """Read a model file.

@@ -1,4 +1,4 @@
-"""What a timing is valid for. Board side: Python 3.9 syntax, no torch."""
+"""Set-up that a timing is valid for. Board side: Python 3.9 syntax, no torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hwnas.runtimes.emulation import emulator
 
 @dataclass(frozen=True)
 class Setup:
-    """Device + runtime + runtime version + threads + precision + batch + accelerator + cores: rows of unlike set-ups
+    """Device + runtime + runtime version + threads + precision + batch + accelerator + cores: rows of different set-ups
     never mix."""
 
     device: str
@@ -23,16 +23,16 @@ class Setup:
     precision: str = "fp32"
     batch: int = 1
     accelerator: str = "cpu"
-    """`cpu` or `cuda`; a table that does not tell is of a CPU."""
+    """`cpu` or `cuda`; a table without the field is of a CPU."""
     cores: str = ""
-    """The cores that are used, `big`, `little` or numbers such as `0,1`; empty, and then not told, if any may be."""
+    """The cores that are used, `big`, `little` or numbers such as `0,1`; empty, and then left out, if any may be."""
 
     def as_dict(self) -> dict[str, Any]:
         """A JSON-ready form, the inverse of `Setup(**raw)`."""
         return {name: value for name, value in asdict(self).items() if value or name != "cores"}
 
     def differences(self, other: Setup) -> list[str]:
-        """One line for each field in which two set-ups differ."""
+        """Return one line for each field in which two set-ups differ."""
         return [
             f"{field.name}: {getattr(self, field.name)} / {getattr(other, field.name)}"
             for field in fields(self)
@@ -45,9 +45,9 @@ def cpu_name() -> str:
     name = platform.processor() or platform.machine()
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
-            found = dict(line.split(":", 1) for line in lines if ":" in line)
-        found = {key.strip(): value.strip() for key, value in found.items()}
-        name = found.get("model name") or found.get("Model") or _board() or found.get("Hardware") or name
+            info = dict(line.split(":", 1) for line in lines if ":" in line)
+        info = {key.strip(): value.strip() for key, value in info.items()}
+        name = info.get("model name") or info.get("Model") or _board() or info.get("Hardware") or name
     except OSError:
         pass
     emulated = f"{platform.machine()} emulated on " if emulator() else ""
@@ -55,7 +55,7 @@ def cpu_name() -> str:
 
 
 def _board() -> str:
-    """What the board's firmware calls it, such as `NVIDIA Jetson Orin Nano Developer Kit`; nothing on a PC."""
+    """Return the board's name by its firmware, such as `NVIDIA Jetson Orin Nano Developer Kit`; empty on a PC."""
     try:
         with open("/proc/device-tree/model", encoding="utf-8", errors="replace") as file:
             return file.read().strip("\0 \n")

@@ -58,8 +58,8 @@ class TFLite:
         dtypes = [np.dtype(tensor["dtype"]).name for tensor in [*inputs, *outputs]]
         if len(inputs) != 1 or len(outputs) != 1 or not set(dtypes) <= set(DTYPES):
             names = [tensor["name"] for tensor in [*inputs, *outputs]]
-            found = ", ".join(f"{name}: {dtype}" for name, dtype in zip(names, dtypes))
-            raise unreadable(path, self.setup.runtime, f"its inputs and outputs are {found}")
+            types = ", ".join(f"{name}: {dtype}" for name, dtype in zip(names, dtypes))
+            raise unreadable(path, self.setup.runtime, f"its inputs and outputs are {types}")
         shape = tuple(int(size) for size in inputs[0]["shape"])
         check_batch(path, self.setup, shape[0])
         if self.setup.precision == "fp16":
@@ -163,7 +163,7 @@ def _environment(package: Any) -> Any:
 
 
 def _no_more_messages() -> None:
-    """As the process ends, tracebacks included; what native code prints after this is lost."""
+    """Redirect standard error to the null device as the process ends, after tracebacks; later native output is lost."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     os.close(nowhere)

@@ -1,4 +1,4 @@
-"""What `hwnas show` tells of a space, as facts."""
+"""Facts of a space that `hwnas show` prints."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class StageFacts:
     """Shapes without the batch axis, at the least and the largest resolution."""
     leaving: tuple[tuple[int, ...], ...]
     operators: int
-    """How many unlike operators can stand here."""
+    """Number of different operators that can stand here."""
     ways: int | None
     """In how many ways it can be decided, choices that are shared with other stages aside; None for a slot, and where
     they are too many to be written."""
@@ -68,7 +68,7 @@ class SpaceView:
     architectures_log10: float | None
     """None if they are not counted."""
     decisions: int
-    """How many choices there are."""
+    """Number of choices."""
     resolution: KnobFacts
     shared: tuple[KnobFacts, ...]
     """Choices that several knobs of the stages refer to; of a function, all that it asks."""
@@ -82,16 +82,16 @@ class SpaceView:
 
 
 def sides(shapes: Iterable[tuple[int, ...]]) -> str:
-    """What shapes (channels, ...) are like apart from their channels: `112`, `56 to 112`, `196 tokens`, `vector`."""
+    """Describe shapes (channels, ...) apart from their channels: `112`, `56 to 112`, `196 tokens`, `vector`."""
     kinds: dict[str, set[int]] = {}
     for shape in shapes:
         unit = {1: "vector", 2: " tokens"}.get(len(shape), "")
         kinds.setdefault(unit, set()).add(shape[-1])
-    told = []
-    for unit, found in kinds.items():
-        ends = sorted({min(found), max(found)})
-        told.append(unit if unit == "vector" else f"{' to '.join(map(str, ends))}{unit}")
-    return ", ".join(told)
+    parts = []
+    for unit, lengths in kinds.items():
+        ends = sorted({min(lengths), max(lengths)})
+        parts.append(unit if unit == "vector" else f"{' to '.join(map(str, ends))}{unit}")
+    return ", ".join(parts)
 
 
 def options(knob: KnobFacts) -> str:

@@ -17,7 +17,7 @@ from hwnas.words import counted
 
 WIDTH, MARGIN = 1240, 28
 NAME, LAYERS, SIZES, CHOICES, COSTS = 64, 236, 424, 556, 866
-"""Where the columns begin."""
+"""Left edges of the columns."""
 BAR, GAP = 150, 24
 """Width of a bar of costs, and what lies between two."""
 LINE = 19
@@ -67,7 +67,7 @@ def write_picture(view: SpaceView, path: Path) -> Path:
 def space_picture(view: SpaceView) -> Html:
     """The picture: the space's name, its ranges, and its stages from input to output."""
     head, below = _head(view)
-    colours = {op: f"var(--c{place % 6})" for place, op in enumerate(_kinds(view.stages))}
+    colours = {op: f"var(--c{index % 6})" for index, op in enumerate(_kinds(view.stages))}
     most = max((stage.macs.most for stage in view.stages), default=1), max(s.params.most for s in view.stages)
     rows = [_Row(stage, colours, most) for stage in view.stages]
     parts, y = [head, _heads(below, view)], below + TOP
@@ -88,18 +88,18 @@ def _kinds(stages: Sequence[StageFacts]) -> list[str]:
 
 def _head(view: SpaceView) -> tuple[Html, int]:
     """Title, source and ranges; how far down they go."""
-    told = list(headline(view))
-    told = (
-        [*told[:HEADLINES], f"and {counted(len(told) - HEADLINES, 'more choice')}"]
-        if len(told) > HEADLINES + 1
-        else told
+    entries = list(headline(view))
+    entries = (
+        [*entries[:HEADLINES], f"and {counted(len(entries) - HEADLINES, 'more choice')}"]
+        if len(entries) > HEADLINES + 1
+        else entries
     )
-    lines = [line for said in told for line in lines_of(said, WIDTH - 2 * MARGIN)]
+    lines = [line for entry in entries for line in lines_of(entry, WIDTH - 2 * MARGIN)]
     sources = lines_of(view.source, WIDTH - 2 * MARGIN, 13)
     parts = [text(MARGIN, 46, view.name, class_="title")]
-    parts += [text(MARGIN, 70 + 18 * place, line, class_="muted") for place, line in enumerate(sources)]
+    parts += [text(MARGIN, 70 + 18 * index, line, class_="muted") for index, line in enumerate(sources)]
     top = 80 + 18 * len(sources)
-    parts += [text(MARGIN, top + 20 * place, line) for place, line in enumerate(lines)]
+    parts += [text(MARGIN, top + 20 * index, line) for index, line in enumerate(lines)]
     return join(*parts), top + 20 * len(lines) + 8
 
 
@@ -142,8 +142,8 @@ class _Row:
             _bar(COSTS + BAR + GAP, self.stage.params, self.most[1], self.colour),
         )
         sizes = [
-            text(SIZES, 28 + LINE * place, line, class_="muted" if place else None)
-            for place, line in enumerate(self._size_lines())
+            text(SIZES, 28 + LINE * index, line, class_="muted" if index else None)
+            for index, line in enumerate(self._size_lines())
         ]
         choices = el("g", self._choices.drawn, transform=f"translate({CHOICES} 12)")
         return join(node, rule, self._named(), self._layers(), *sizes, choices, *costs)
@@ -151,8 +151,8 @@ class _Row:
     def _named(self) -> Html:
         first, *rest = self._name_lines()
         below = [
-            text(NAME, 28 + LINE * place, line, class_="muted", style=f"fill: {self.colour}")
-            for place, line in enumerate(rest, 1)
+            text(NAME, 28 + LINE * index, line, class_="muted", style=f"fill: {self.colour}")
+            for index, line in enumerate(rest, 1)
         ]
         return join(text(NAME, 28, first, class_="name"), *below)
 
@@ -160,33 +160,33 @@ class _Row:
         ops = list(dict.fromkeys(block.op for block in self.stage.blocks))
         ways = self.stage.operators if self.stage.ways is None else self.stage.ways
         what = "operator" if self.stage.ways is None else "way"
-        told = f"{units.architectures(ways)} {what}{'s'[: ways > 1]}" if ways > 1 else "no choice of its own"
+        count = f"{units.architectures(ways)} {what}{'s'[: ways > 1]}" if ways > 1 else "no choice of its own"
         room = LAYERS - NAME - 16
-        return [*lines_of(self.stage.name, room, 15), *lines_of(", ".join(ops), room, 13), told]
+        return [*lines_of(self.stage.name, room, 15), *lines_of(", ".join(ops), room, 13), count]
 
     def _size_lines(self) -> list[str]:
         before, after = sides(self.stage.entering), sides(self.stage.leaving)
         shared = self.stage.width.per not in ("layer", "stage") and len(self.stage.width.options) > 1
         width = f"width {options(self.stage.width)}" + (f" (${self.stage.width.per})" if shared else "")
-        told = [before, *([f"→ {after}"] if after != before else []), width]
-        return [line for words in told for line in lines_of(words, CHOICES - SIZES - 12, 13)]
+        parts = [before, *([f"→ {after}"] if after != before else []), width]
+        return [line for words in parts for line in lines_of(words, CHOICES - SIZES - 12, 13)]
 
     def _layers(self) -> Html:
         """A square for each layer; what only some networks have is an outline."""
         depths = sorted({int(depth) for depth in self.stage.depth.options})
         per_row = 10
         squares = []
-        for place in range(depths[-1]):
-            x, y = LAYERS + 16 * (place % per_row), 16 + 18 * (place // per_row)
-            sure = place < depths[0]
+        for index in range(depths[-1]):
+            x, y = LAYERS + 16 * (index % per_row), 16 + 18 * (index // per_row)
+            sure = index < depths[0]
             squares.append(el(
                 "rect", x=str(x), y=str(y), width="12", height="14", rx="2.5", fill=self.colour if sure else "none",
                 stroke=self.colour, stroke_dasharray=None if sure else "2.5 2",
             ))  # fmt: skip
-        told = options(self.stage.depth) if len(depths) > 1 else f"{depths[0]}"
+        label = options(self.stage.depth) if len(depths) > 1 else f"{depths[0]}"
         y = 16 + 18 * ((depths[-1] - 1) // per_row + 1) + 14
         stride = f", stride {self.stage.stride}" if self.stage.stride > 1 else ""
-        return join(*squares, text(LAYERS, y, told + stride, class_="muted"))
+        return join(*squares, text(LAYERS, y, label + stride, class_="muted"))
 
     @property
     def _choices(self) -> Pills:
@@ -198,12 +198,12 @@ def _knobs(stage: StageFacts) -> list[KnobFacts]:
 
 
 def _fixed(stage: StageFacts) -> str:
-    """What is decided already."""
+    """Return the knobs with a single option, with that option."""
     return ", ".join(f"{knob.name} {options(knob)}" for knob in _knobs(stage) if len(knob.options) == 1)
 
 
 def _choice_lines(stage: StageFacts) -> Iterator[tuple[str, Sequence[str]]]:
-    """What is open in a stage: names with their options."""
+    """Yield the open choices of a stage: names with their options."""
     several = len(stage.blocks) > 1
     if several:
         yield "operator", [block.label for block in stage.blocks]
@@ -220,13 +220,13 @@ def _knob_name(knob: KnobFacts) -> str:
     return knob.name if knob.per == "layer" else f"{knob.name} (once)"
 
 
-def _bar(x: int, found: Span, most: int, colour: str) -> Html:
+def _bar(x: int, extent: Span, most: int, colour: str) -> Html:
     """From the least to the most, on a scale that all stages share."""
     scale = BAR / max(most, 1)
-    left, right = found.least * scale, found.most * scale
+    left, right = extent.least * scale, extent.most * scale
     return join(
         el("rect", x=str(x), y="18", width=str(BAR), height="8", rx="4", class_="track"),
         el("rect", x=f"{x + min(left, BAR - 3):.1f}", y="18", width=f"{max(right - left, 3):.1f}", height="8", rx="4",
            fill=colour),
-        text(x, 46, span(found), class_="muted"),
+        text(x, 46, span(extent), class_="muted"),
     )  # fmt: skip

@@ -36,10 +36,10 @@ def choice_lines(view: SpaceView) -> Iterator[str]:
     """The knobs of each stage; stages with the same ones share a line."""
     alike: dict[str, list[str]] = {}
     for stage in view.stages:
-        if told := "; ".join(_stage_words(stage)):
-            alike.setdefault(told, []).append(stage.name)
-    for told, names in alike.items():
-        yield f"{', '.join(names)}:  {told}"
+        if words := "; ".join(_stage_words(stage)):
+            alike.setdefault(words, []).append(stage.name)
+    for words, names in alike.items():
+        yield f"{', '.join(names)}:  {words}"
 
 
 def _stage_words(stage: StageFacts) -> Iterator[str]:
@@ -68,8 +68,8 @@ def headline(view: SpaceView) -> Iterator[str]:
     decisions = counted(view.decisions, "choice")
     if view.architectures is None:
         power = view.architectures_log10
-        held = "more architectures than can be counted" if power is None else f"10^{power:.1f} architectures"
-        yield f"{held}, {decisions}"
+        size = "more architectures than can be counted" if power is None else f"10^{power:.1f} architectures"
+        yield f"{size}, {decisions}"
     else:
         about = f" ({units.architectures(view.architectures)})" if view.architectures >= 10**9 else ""
         yield f"{counted(view.architectures, 'architecture')}{about}, {decisions}"
@@ -96,8 +96,8 @@ def span(found: Span) -> str:
     return f"{units.count(found.least)} to {units.count(found.most)}"
 
 
-def _stacked(found: Span) -> str:
-    return span(found).replace(" to ", "\nto ")
+def _stacked(extent: Span) -> str:
+    return span(extent).replace(" to ", "\nto ")
 
 
 def _told(knob: KnobFacts) -> str:

@@ -1,4 +1,4 @@
-"""What `hwnas fidelity` found: facts for the terminal, the page and JSON."""
+"""Results of `hwnas fidelity`: facts for the terminal, the page and JSON."""
 
 from __future__ import annotations
 
@@ -40,23 +40,23 @@ class RankedNetwork:
 
 @dataclass(frozen=True)
 class Budget:
-    """What a training was given, and what it took."""
+    """Settings of a training, and the time that it took."""
 
     epochs: int
     images: int
     networks: int
-    """How many networks a step trains, or how many were trained one after the other."""
+    """Number of networks that a step trains, or that were trained one after the other."""
     seconds: float
 
 
 @dataclass(frozen=True)
 class Fidelity:
-    """How well a run's accuracies rank networks, against the same networks trained alone."""
+    """Quality of a run's accuracies as a ranking of networks, against the same networks trained alone."""
 
     run: str
     space: str
     metric: str
-    """What was compared with accuracies of networks trained alone."""
+    """Metric that was compared with accuracies of networks trained alone."""
     data: str
     seed: int
     images: int
@@ -75,7 +75,7 @@ class Fidelity:
 
     @cached_property
     def rivals(self) -> dict[str, dict[Kind, Correlation | None]]:
-        """The same of what costs nothing: a metric that ranks no better than these is not worth its price."""
+        """The same for metrics that cost nothing: a metric that ranks no better than these is not worth its price."""
         return {
             "parameters": correlations([float(n.params) for n in self.networks], self._alone),
             "MACs": correlations([float(n.macs) for n in self.networks], self._alone),
@@ -83,14 +83,14 @@ class Fidelity:
 
     @property
     def bias(self) -> float | None:
-        """How far the metric lies above (+) the accuracy alone, on average; None where it is no accuracy."""
+        """Mean excess (+) of the metric over the accuracy alone; None where the metric is not an accuracy."""
         if not units.is_fraction(self.metric) or not self.networks:
             return None
         return float(np.mean([n.score - n.alone for n in self.networks]))
 
     @property
     def regret(self) -> float | None:
-        """How much accuracy alone is lost by taking the network with the best metric; None without networks."""
+        """Loss in accuracy alone by taking the network with the best metric; None without networks."""
         if not self.networks:
             return None
         taken = max(self.networks, key=lambda n: n.score)
@@ -118,7 +118,7 @@ class Fidelity:
             "networks": len(self.networks),
             **as_json(self.correlations),
             "interval": SHARE,
-            "rivals": {name: as_json(found) for name, found in self.rivals.items()},
+            "rivals": {name: as_json(rival) for name, rival in self.rivals.items()},
             "bias": self.bias,
             "regret": self.regret,
             "failed": dict(self.failed),
@@ -127,15 +127,15 @@ class Fidelity:
 
 
 def verdict(found: Fidelity) -> list[str]:
-    """What the figures mean, in plain sentences."""
-    said: list[str] = []
+    """Explain the figures in plain sentences."""
+    lines: list[str] = []
     kendall = found.correlations["kendall"]
     if kendall is None:
         return ["Too few networks were trained, or all reached the same: there is no correlation to tell."]
     trust = "ranks can be relied on" if kendall.value >= GOOD else "ranks are a guide"
     trust = trust if kendall.value >= FAIR else "ranks mean little"
     pairs = 50 * (1 + kendall.value)
-    said.append(
+    lines.append(
         f"Kendall's correlation is {value(kendall.value)} ({value(kendall.low)} to {value(kendall.high)}): {trust}. "
         f"Of two networks the one with the higher {units.label(found.metric).lower()} is the better one in about "
         f"{pairs:.0f} of 100 cases."
@@ -143,17 +143,17 @@ def verdict(found: Fidelity) -> list[str]:
     beaten = {name: rival["kendall"].value for name, rival in found.rivals.items() if rival["kendall"] is not None}
     better = [f"{name} {value(known)}" for name, known in beaten.items() if known >= kendall.value]
     if better:
-        said.append(f"Costs alone rank these networks as well or better ({', '.join(better)}).")
+        lines.append(f"Costs alone rank these networks as well or better ({', '.join(better)}).")
     if found.bias is not None:
         side = "above" if found.bias > 0 else "below"
-        said.append(f"On average it lies {100 * abs(found.bias):.1f} points {side} the accuracy alone.")
+        lines.append(f"On average it lies {100 * abs(found.bias):.1f} points {side} the accuracy alone.")
     if found.failed:
-        said.append(f"{counted(len(found.failed), 'network')} could not be trained or scored; the JSON tells why.")
+        lines.append(f"{counted(len(found.failed), 'network')} could not be trained or scored; the JSON tells why.")
     if len(found.networks) < FEW:
-        said.append(
+        lines.append(
             f"{counted(len(found.networks), 'network')} are few: with {FEW} or more, the intervals are narrower."
         )
-    return said
+    return lines
 
 
 def value(correlation: float, decimals: int = 3) -> str:

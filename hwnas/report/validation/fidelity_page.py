@@ -39,16 +39,16 @@ def write_fidelity_page(found: Fidelity, path: Path, *, hwnas_version: str, crea
     return write_document(text, path, do="Correct that and run the same command again")
 
 
-def _ranks(found: Fidelity) -> Html:
+def _ranks(fidelity: Fidelity) -> Html:
     shown = []
     for kind, name in NAMES.items():
-        known = found.correlations[kind]
+        known = fidelity.correlations[kind]
         ends = "no interval" if known is None else f"{value(known.low)} to {value(known.high)}"
         shown.append((name, join(units.GAP if known is None else value(known.value), el("small", ends))))
-    if found.regret is not None:
+    if fidelity.regret is not None:
         best = el("small", "lost by taking the best by score")
-        shown.append(("Regret", join(f"{100 * found.regret:.1f} points", best)))
-    words = [el("p", sentence, class_="note") for sentence in verdict(found)]
+        shown.append(("Regret", join(f"{100 * fidelity.regret:.1f} points", best)))
+    words = [el("p", sentence, class_="note") for sentence in verdict(fidelity)]
     card = el(
         "article",
         el("h3", "Score against training alone"),
@@ -58,20 +58,20 @@ def _ranks(found: Fidelity) -> Html:
         class_="card",
     )
     entries = [("network", "--accent", "network"), ("interval", "--accent", "± 1 standard error of the images")]
-    if units.is_fraction(found.metric):
+    if units.is_fraction(fidelity.metric):
         entries.append(("dot", "--muted", "equal"))
     seen = el(
         "article",
         el("h3", "Each network"),
         el("p", el("b", "↑ Accuracy, trained alone"), " ", origin("measured"), class_="axis"),
-        plot(fidelity_figure(found)),
+        plot(fidelity_figure(fidelity)),
         legend(entries),
         class_="card",
     )
     headers: list[tuple[str, str | None]] = [("Ranked by", None), *((name, None) for name in NAMES.values())]
     rows = [
         [Cell(name, str(index)), *(_correlation_cell(kinds[kind]) for kind in NAMES)]
-        for index, (name, kinds) in enumerate(compared(found).items())
+        for index, (name, kinds) in enumerate(compared(fidelity).items())
     ]
     beside = el("article", table("Correlations", headers, rows), class_="card")
     stack = el("div", el("div", card, seen, class_="grid"), beside, class_="stack")
@@ -99,38 +99,38 @@ def fidelity_figure(found: Fidelity) -> Figure:
     return Figure(layers, x_axis, Axis(around(y), suffix=" %"), 400, words)
 
 
-def _bars(found: Fidelity, accuracies: list[float]) -> list[tuple[float, float]]:
-    """One standard error to either side, in percent."""
-    return [(100 * (top1 - found.noise(top1)), 100 * (top1 + found.noise(top1))) for top1 in accuracies]
+def _bars(fidelity: Fidelity, accuracies: list[float]) -> list[tuple[float, float]]:
+    """Return one standard error to either side, in percent."""
+    return [(100 * (top1 - fidelity.noise(top1)), 100 * (top1 + fidelity.noise(top1))) for top1 in accuracies]
 
 
-def _tip(found: Fidelity, network: RankedNetwork) -> Tip:
+def _tip(fidelity: Fidelity, network: RankedNetwork) -> Tip:
     rows = (
-        (units.label(found.metric), units.scored(found.metric, network.score), found.metric.partition("@")[2]),
+        (units.label(fidelity.metric), units.scored(fidelity.metric, network.score), fidelity.metric.partition("@")[2]),
         ("Alone", units.percent(network.alone), "measured"),
-        ("Standard error", f"{100 * found.noise(network.alone):.2f} points", "derived"),
+        ("Standard error", f"{100 * fidelity.noise(network.alone):.2f} points", "derived"),
         ("Parameters", units.count(network.params), "derived"),
         ("MACs", units.macs(network.macs), "derived"),
     )
     return Tip(network.key, rows, (network.summary,))
 
 
-def _networks(found: Fidelity) -> Html:
+def _networks(fidelity: Fidelity) -> Html:
     headers: list[tuple[str, str | None]] = [
-        ("Network", None), (units.label(found.metric), found.metric.partition("@")[2]), ("Trained alone", "measured"),
-        ("Parameters", "derived"), ("MACs", "derived"), ("Took", "measured"),
+        ("Network", None), (units.label(fidelity.metric), fidelity.metric.partition("@")[2]),
+        ("Trained alone", "measured"), ("Parameters", "derived"), ("MACs", "derived"), ("Took", "measured"),
     ]  # fmt: skip
-    made = table("Networks", headers, [_row(found, network) for network in found.networks])
-    failed = [el("p", f"{key}: {reason}", class_="note") for key, reason in found.failed.items()]
+    made = table("Networks", headers, [_row(fidelity, network) for network in fidelity.networks])
+    failed = [el("p", f"{key}: {reason}", class_="note") for key, reason in fidelity.failed.items()]
     say = "Drawn at random from the space by the run's seed. A header sorts its column."
     return section("Networks", "Networks", el("article", made, *failed, class_="card"), say=say)
 
 
-def _row(found: Fidelity, network: RankedNetwork) -> list[Cell]:
+def _row(fidelity: Fidelity, network: RankedNetwork) -> list[Cell]:
     name = join(el("code", network.key), el("small", f" {network.summary}"))
     return [
         Cell(name, network.key),
-        Cell(units.scored(found.metric, network.score), network.score),
+        Cell(units.scored(fidelity.metric, network.score), network.score),
         Cell(units.percent(network.alone), network.alone),
         Cell(units.count(network.params), network.params),
         Cell(units.macs(network.macs), network.macs),
@@ -138,13 +138,13 @@ def _row(found: Fidelity, network: RankedNetwork) -> list[Cell]:
     ]
 
 
-def _budgets(found: Fidelity) -> Html:
+def _budgets(fidelity: Fidelity) -> Html:
     rows = [
-        ("Shared weights", "none" if found.together is None else _budget(found.together, "networks a step")),
-        ("Alone", _budget(found.alone, "networks, one after the other")),
-        ("Validation images", f"{found.images:,}"),
-        ("Data", found.data),
-        ("Seed", str(found.seed)),
+        ("Shared weights", "none" if fidelity.together is None else _budget(fidelity.together, "networks a step")),
+        ("Alone", _budget(fidelity.alone, "networks, one after the other")),
+        ("Validation images", f"{fidelity.images:,}"),
+        ("Data", fidelity.data),
+        ("Seed", str(fidelity.seed)),
     ]
     return section("Budgets", "Budgets", el("article", pairs(rows), class_="card"))
 

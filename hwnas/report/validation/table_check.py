@@ -1,4 +1,4 @@
-"""What `hwnas check` found: facts for the terminal, the page and JSON."""
+"""Results of `hwnas check`: facts for the terminal, the page and JSON."""
 
 from __future__ import annotations
 
@@ -34,41 +34,41 @@ class CheckedNetwork:
     again_ms: float
     """The same file, timed in the second sitting."""
     uncorrected_ms: float
-    """What the clock said in the first sitting."""
+    """Time by the clock in the first sitting, not corrected."""
     baselines_ms: Mapping[str, float]
-    """What each baseline predicts."""
+    """Prediction of each baseline."""
 
     @property
     def error(self) -> float:
-        """How far the prediction lies above (+) or below (-) what was measured, as a fraction of it."""
+        """Error of the prediction, above (+) or below (-) the measured latency, as a fraction of it."""
         return self.predicted_ms / self.measured_ms - 1
 
     @property
     def noise(self) -> float:
-        """How far the second timing lies from the first, as a fraction of it."""
+        """Difference of the second timing from the first, as a fraction of it."""
         return self.again_ms / self.measured_ms - 1
 
 
 @dataclass(frozen=True)
 class Checked:
-    """How far a table can be trusted, on networks that it holds no timing of. Errors and shares are fractions."""
+    """Trust in a table: its errors on networks that it holds no timing of. Errors and shares are fractions."""
 
     table: Path
     setup: Mapping[str, Any]
     spaces: tuple[str, ...]
     seed: int
     origin: str
-    """What the model rests on."""
+    """Origin of the data that the model rests on."""
     model: Agreement
     uncorrected: Agreement
-    """The model against what the clock said, without the correction for drift."""
+    """The model against the times by the clock, without the correction for drift."""
     noise: Agreement
     """The second sitting against the first: no model can be expected to be nearer."""
     baselines: Mapping[str, Agreement | None]
     absent: Mapping[str, str]
     """Why a baseline is None."""
     drift: float | None
-    """How much slower (+) the machine was in the first sitting than when the table was measured, by the reference
+    """Slowdown (+) of the machine in the first sitting, compared with when the table was measured, by the reference
     operator, as a fraction; None where it was not timed."""
     drift_again: float | None
     networks: tuple[CheckedNetwork, ...]
@@ -87,16 +87,16 @@ class Checked:
             "drift_again": self.drift_again,
             "noise_mape": self.noise.mape,
             "noise": self.noise.as_dict(),
-            "baselines": {name: found and found.as_dict() for name, found in self.baselines.items()},
+            "baselines": {name: agreement and agreement.as_dict() for name, agreement in self.baselines.items()},
             "baselines_absent": dict(self.absent),
             "networks_detail": [asdict(network) for network in self.networks],
         }
 
 
 def verdict(checked: Checked) -> list[str]:
-    """What the figures mean, in plain sentences."""
+    """Explain the figures in plain sentences."""
     model, noise = checked.model, checked.noise
-    said = [
+    lines = [
         f"Nine networks in ten are predicted to ±{error(model.nine_in_ten)}, the worst of {model.networks} to "
         f"±{error(model.worst)}; on average the error is {error(model.mape)}."
     ]
@@ -104,28 +104,28 @@ def verdict(checked: Checked) -> list[str]:
         nearer = "most of the error is the machine's noise"
     else:
         nearer = "most of the error is the model's"
-    said.append(f"The same networks timed twice differ by {error(noise.mape)}: {nearer}.")
+    lines.append(f"The same networks timed twice differ by {error(noise.mape)}: {nearer}.")
     if model.coverage_90 is not None:
-        said.append(_interval_words(model.coverage_90, model.networks))
+        lines.append(_interval_words(model.coverage_90, model.networks))
     if checked.drift is not None and abs(checked.drift) >= 0.005:
         pace = "slower" if checked.drift > 0 else "faster"
-        said.append(
+        lines.append(
             f"The machine was {error(abs(checked.drift))} {pace} than when the table was measured; this is corrected "
             f"(without: error {error(checked.uncorrected.mape)})."
         )
     if checked.absent:
-        said.append("The table holds too few checks to correct its sum of rows; `hwnas bench` with checks adds some.")
+        lines.append("The table holds too few checks to correct its sum of rows; `hwnas bench` with checks adds some.")
     if model.networks < FEW:
-        said.append(f"{model.networks} networks are few: with {FEW} or more, shares and ranks mean more.")
-    return said
+        lines.append(f"{model.networks} networks are few: with {FEW} or more, shares and ranks mean more.")
+    return lines
 
 
 def _interval_words(coverage: float, networks: int) -> str:
-    held = f"The 90 % intervals hold {round(coverage * networks)} of {networks} measurements"
+    statement = f"The 90 % intervals hold {round(coverage * networks)} of {networks} measurements"
     by_chance = 1.96 * (0.9 * 0.1 / networks) ** 0.5
     if coverage < 0.9 - by_chance:
-        return f"{held}: they are too narrow."
-    return f"{held}: they are wider than they need be." if coverage > 0.9 + by_chance else f"{held}."
+        return f"{statement}: they are too narrow."
+    return f"{statement}: they are wider than they need be." if coverage > 0.9 + by_chance else f"{statement}."
 
 
 def error(fraction: float) -> str:
@@ -153,7 +153,7 @@ def _rank(value: float | None) -> str:
 
 def compared(checked: Checked) -> dict[str, Agreement]:
     """Model, baselines and noise floor by the name they are shown with; baselines that are absent are left out."""
-    rivals = {NAMES[name]: found for name, found in checked.baselines.items() if found is not None}
+    rivals = {NAMES[name]: agreement for name, agreement in checked.baselines.items() if agreement is not None}
     return {"model": checked.model, **rivals, "timed twice": checked.noise}
 
 
@@ -167,7 +167,7 @@ def check_table(checked: Checked) -> Table:
     table.add_column("predicted by", no_wrap=True)
     for name in METRICS:
         table.add_column(Text(name), justify="right", no_wrap=True)
-    for name, found in compared(checked).items():
+    for name, agreement in compared(checked).items():
         style = {"model": "bold", "timed twice": "dim"}.get(name)
-        table.add_row(Text(name), *(Text(show(found)) for show in METRICS.values()), style=style)
+        table.add_row(Text(name), *(Text(show(agreement)) for show in METRICS.values()), style=style)
     return table

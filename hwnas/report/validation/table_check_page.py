@@ -90,20 +90,20 @@ def _errors(checked: Checked) -> Html:
 def _baselines(checked: Checked) -> Html:
     headers: list[tuple[str, str | None]] = [("Predicted by", None), *((name, None) for name in METRICS)]
     rows = [
-        [Cell(name, str(index)), *(_metric(show(found)) for show in METRICS.values())]
-        for index, (name, found) in enumerate(compared(checked).items())
+        [Cell(name, str(index)), *(_metric(show(agreement)) for show in METRICS.values())]
+        for index, (name, agreement) in enumerate(compared(checked).items())
     ]
     cards = [
         el(
             "article",
             el("h3", NAMES[name][:1].upper() + NAMES[name][1:]),
-            el("p", f"mean error {error(found.mape)}", class_="under"),
+            el("p", f"mean error {error(agreement.mape)}", class_="under"),
             el("p", el("b", _measured(checked)), class_="axis"),
             plot(baseline_figure(checked, name)),
             class_="card",
         )
-        for name, found in checked.baselines.items()
-        if found is not None
+        for name, agreement in checked.baselines.items()
+        if agreement is not None
     ]
     why = [el("p", f"No {NAMES[name]}: {reason}.", class_="note") for name, reason in checked.absent.items()]
     say = "The line and the ridge are fitted to the same whole networks of the table that the model learns from."
