@@ -1,4 +1,4 @@
-"""The experiment: every key, its type and its default. It is imported by `pipeline/` and `cli/` alone."""
+"""The experiment: every key, its type and its default. Imported by `workspace/`, `problem/`, `commands/`, `cli/` alone."""
 
 from hwnas.config.experiment import (
     AccuracyConfig,

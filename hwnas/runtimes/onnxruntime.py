@@ -15,7 +15,7 @@ from hwnas.runtimes.runtime import check_batch, check_known, in_batches, unreada
 from hwnas.runtimes.setup import Setup
 
 if TYPE_CHECKING:
-    from hwnas.runtimes.runtime import Array
+    from hwnas.runtimes.port import Array
 
 DTYPES = {
     "tensor(float)": "float32",

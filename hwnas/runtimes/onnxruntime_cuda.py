@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Callable
 from hwnas.runtimes.cuda import SWEEP_BYTES, Call
 
 if TYPE_CHECKING:
-    from hwnas.runtimes.runtime import Array, Loaded
+    from hwnas.runtimes.port import Array
+    from hwnas.runtimes.runtime import Loaded
 
 PROVIDER = "CUDAExecutionProvider"
 SWEEPER = base64.b64decode("CAg6OAoLCgF4EgF5IgNOZWcSBXN3ZWVwWhAKAXgSCwoJCAESBQoDEgFuYhAKAXkSCwoJCAESBQoDEgFuQgQKABAN")

@@ -20,7 +20,7 @@ from hwnas.runtimes.runtime import check_batch, in_batches, unreadable
 from hwnas.runtimes.setup import Setup
 
 if TYPE_CHECKING:
-    from hwnas.runtimes.runtime import Array
+    from hwnas.runtimes.port import Array
 
 LITERALS = (
     "as_bool", "as_bools", "as_int", "as_ints", "as_float", "as_floats", "as_string", "as_strings",

@@ -11,10 +11,7 @@ from hwnas.runtimes.port import Port
 from hwnas.runtimes.setup import Setup
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float32]
+    from hwnas.runtimes.port import Array
 
 PRECISIONS: Mapping[tuple[str, str], tuple[str, ...]] = {  # what a runtime computes in on an accelerator; else fp32
     ("onnxruntime", "cpu"): ("fp32", "int8"),  # of fp16 it makes fp32 on a CPU, by casts around every operator

@@ -18,7 +18,7 @@ from hwnas.runtimes.runtime import check_batch, check_known, in_batches, unreada
 from hwnas.runtimes.setup import Setup
 
 if TYPE_CHECKING:
-    from hwnas.runtimes.runtime import Array
+    from hwnas.runtimes.port import Array
 
 PACKAGES = ("ai_edge_litert", "tflite_runtime")
 """Both hold the same `interpreter.Interpreter`; the first one that is installed is used."""

@@ -1,0 +1,77 @@
+"""Laws of style that can be counted; docs/layout.md and CONTRIBUTING.md say why."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent.parent / "hwnas"
+TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
+OPENING = re.compile(r"(What|Whether|Where|Nothing)\b")
+VAGUE = {"found": 30, "told": 16, "place": 12, "met": 15, "given": 14, "said": 7, "held": 2, "asked": 0}
+"""Names that say nothing of what they hold, and how often each is still bound: these numbers only fall."""
+
+
+def docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Lines and texts of the strings below modules, classes, functions, attributes and constants."""
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if not isinstance(body, list):
+            continue
+        for before, here in zip([node, *body], body, strict=False):
+            documented = before is node or isinstance(before, ast.Assign | ast.AnnAssign)
+            value = here.value if documented and isinstance(here, ast.Expr) else None
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                yield here.lineno, value.value
+
+
+def test_docstrings_open_as_the_standard_librarys_do() -> None:
+    opened = [
+        f"{path}:{line}" for path, tree in TREES.items() for line, text in docstrings(tree) if OPENING.match(text)
+    ]
+    assert not opened
+
+
+def test_the_reader_of_docstrings_sees_all_kinds() -> None:
+    tree = ast.parse(
+        '"""M"""\nA = 1\n"""C"""\nclass K:\n    """K"""\n    a: int\n    """F"""\n    def f(self):\n        """D"""\n'
+    )
+    assert {text for _, text in docstrings(tree)} == {"M", "C", "K", "F", "D"}
+
+
+def test_vague_names_only_become_fewer() -> None:
+    bound = [
+        node.id if isinstance(node, ast.Name) else node.arg
+        for tree in TREES.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.arg) or (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
+    ]
+    assert {name: bound.count(name) for name in VAGUE if bound.count(name) > VAGUE[name]} == {}
+
+
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imported(tree: ast.Module, modules: set[str]) -> set[str]:
+    """The modules of hwnas that a file imports, in functions and for type checkers too."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= (inner & modules) | ({node.module} if inner - modules else set())
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return names & modules
+
+
+def test_no_file_imports_itself_in_a_circle() -> None:
+    modules = {module_of(path): tree for path, tree in TREES.items()}
+    left = {name: imported(tree, set(modules)) - {name} for name, tree in modules.items()}
+    while free := {name for name, needs in left.items() if not needs}:
+        left = {name: needs - free for name, needs in left.items() if name not in free}
+    while idle := left.keys() - set().union(*left.values()):
+        left = {name: needs for name, needs in left.items() if name not in idle}
+    assert not left
