@@ -31,7 +31,7 @@ READS = (
 )  # fmt: skip
 """Commands that write nothing; of `bench` with --dry-run, of `show` but for --picture."""
 LEAKS = re.compile(
-    r"Traceback|weights_only|torch\.load|\[Errno|object at 0x|<class '|pydantic|\bdtype\b|NoneType"
+    r"Traceback|weights_only|torch\.load|\[Errno|object at 0x|<class '|pydantic|NoneType"
     r"|\b(Key|Type|Value|Attribute|Index|Overflow|Recursion|Parser|Scanner|JSONDecode|Unpickling)Error"
     r"|Re-running|int_parsing|<lambda>|BadZipFile|EOFError|struct\.error|PytorchStreamReader|ConstructorError"
 )

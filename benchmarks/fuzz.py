@@ -196,8 +196,13 @@ def main() -> None:
             return
         numbers = iter(range(asked.first, asked.first + asked.inputs))
         for done in outcomes(numbers, base, asked.seed, asked.workers, asked.keep):
+            known = set(tally.counts)
             tally.add(done)
+            for signature in tally.counts.keys() - known:
+                print(f"input {done['number']}: {signature}", file=sys.stderr, flush=True)
             if tally.inputs % 100 == 0:
+                if asked.keep:
+                    keep_examples(tally, asked.keep)
                 rate = tally.inputs / (time.monotonic() - begun)
                 print(
                     f"{tally.inputs} inputs, {rate:.1f} a second, {len(tally.counts)} distinct faults",

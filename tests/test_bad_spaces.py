@@ -385,3 +385,14 @@ def test_numbers_beyond_every_tensor_are_refused_before_anything_is_built(text: 
     with pytest.raises(SpaceError, match="`classes` is ") as caught:
         read_space(path)
     assert "1,000,000,000" in caught.value.allowed
+
+
+def test_words_without_end_are_refused_in_few_words(tmp_path: Path) -> None:
+    path = tmp_path / "long.yaml"
+    path.write_text(
+        f"name: long\ninput: {{channels: 1, resolution: 8}}\nclasses: 2\nstages:\n"
+        f"  - {{name: s1, op: conv, width: 8, activation: {'z' * 30_000}}}\n  - {{name: head, op: classifier}}\n"
+    )
+    with pytest.raises(SpaceError, match="`activation` holds ") as caught:
+        read_space(path)
+    assert len(str(caught.value)) < 1000

@@ -326,3 +326,14 @@ def test_a_file_that_holds_anything_is_a_finding_and_no_traceback(climbed: Path,
         assert all(one.problem and one.where and one.allowed and one.do for one in found)
     finally:
         path.write_text(whole)
+
+
+def test_the_json_of_doctor_keeps_its_keys(tmp_path: Path) -> None:
+    from hwnas.commands.doctor import DoctorReport
+    from hwnas.search.consistency import Issue
+
+    report = DoctorReport(
+        tmp_path, ("a table",), (Issue("note", "cut", "here", "whole lines", "search again"),)
+    ).as_dict()
+    assert list(report) == ["folder", "looked", "found", "sound"]
+    assert [list(one) for one in report["found"]] == [["severity", "met", "where", "allowed", "do"]]

@@ -11,7 +11,6 @@ import pytest
 
 from hwnas import pipeline
 from hwnas.cli import main
-from hwnas.commands import bench as timing
 from hwnas.config import EnergyConfig, SetupConfig, parse_setup
 from hwnas.errors import ConfigError, SensorError, TableError
 from hwnas.latency.building import quantities
@@ -19,6 +18,7 @@ from hwnas.measure.energy.meter import Energy
 from hwnas.measure.energy.sensor import no_sensor
 from hwnas.measure.table import read_table
 from hwnas.search.fronts import read_front
+from hwnas.workspace import setups as timing
 from tests.test_pipeline import EXPERIMENT, written
 
 

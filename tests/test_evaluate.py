@@ -58,7 +58,7 @@ def test_a_scorer_that_knows_its_error_has_it_stored(store: ScoreStore) -> None:
         def __call__(self, architecture: Architecture) -> float:
             return 0.8
 
-        def error(self, score: float) -> float:
+        def standard_error(self, score: float) -> float:
             return binomial_error(score, 400)
 
     scorers = {**Scorers(params=90, latency=10), TOP1: Share()}

@@ -75,7 +75,14 @@ def test_the_code_in_a_kit_is_the_package_s_own_byte_for_byte_and_python_3_9(kit
     for name, content in code.items():
         assert content == (PACKAGE.parent / name).read_bytes(), name
         ast.parse(content, feature_version=(3, 9))
-    needed = ("latency/measure", "latency/table", "latency/sitting", "latency/worker", "runtimes/tflite", "boards/kit")
+    needed = (
+        "measure/timing",
+        "measure/table",
+        "measure/session",
+        "measure/worker",
+        "runtimes/tflite",
+        "boards/runner",
+    )
     assert {f"hwnas/{name}.py" for name in needed} <= code.keys()
     assert not any("export" in name or "network" in name for name in code)
 
@@ -88,7 +95,7 @@ def test_the_code_of_a_kit_is_imported_by_the_oldest_python_that_is_at_hand(tmp_
     for name, content in board_code().items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(content)
-    without_numpy = (f"hwnas.boards.{name}" for name in ("kit", "contents", "needs", "teller"))
+    without_numpy = (f"hwnas.boards.{name}" for name in ("runner", "archive", "requirements", "reporter"))
     code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import {', '.join(without_numpy)}"
     subprocess.run([python, "-I", "-W", "error", "-S", "-c", code], check=True)
 
@@ -155,7 +162,7 @@ def test_a_kit_s_tables_are_merged(board: Path, tmp_path: Path) -> None:
     ("change", "what"),
     [
         (lambda name, content: content + b"0" if name.endswith(".onnx") else content, "SHA-256 of `files/"),
-        (lambda name, content: content + b"\n" if name.endswith("measure.py") else content, "measure.py"),
+        (lambda name, content: content + b"\n" if name.endswith("timing.py") else content, "timing.py"),
         (lambda name, content: content.replace(b'"rounds": 3', b'"rounds": 4'), "its manifest was changed"),
     ],
 )

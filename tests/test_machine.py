@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from hwnas import pipeline
-from hwnas.commands import bench as timing
 from hwnas.config import SetupConfig, parse_setup
 from hwnas.errors import ConfigError
 from hwnas.network import lower, operators_of
 from hwnas.space import read_space
 from hwnas.workspace import machine_limits as machine
+from hwnas.workspace import setups as timing
 from hwnas.workspace.machine_limits import check_batch, check_threads, unusual
 from tests.tiny import SPACES
 

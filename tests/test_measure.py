@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -165,7 +166,7 @@ class Watching:
     def begin(self) -> None:
         pass
 
-    def disturbed(self, elapsed_ns: float) -> bool:
+    def was_preempted(self, elapsed_ns: float) -> bool:
         self.asked += 1
         return self.verdicts.pop(0) if self.verdicts else False
 
@@ -294,3 +295,9 @@ def test_a_system_that_tells_nothing_disturbs_nothing(tmp_path: Path) -> None:
     watch._readers = watch._readers[-1:]
     watch.begin()
     assert watch.was_preempted(1.0) is False
+
+
+@pytest.mark.parametrize("value", [[{}], "long", {"a": 1}, float("nan"), -1])
+def test_a_protocol_of_other_kinds_is_refused(value: Any) -> None:
+    with pytest.raises(ConfigError, match="max_seconds"):
+        Timing(max_seconds=value)

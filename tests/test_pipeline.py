@@ -253,14 +253,14 @@ import os, signal, sys
 from contextlib import contextmanager
 from pathlib import Path
 from hwnas import pipeline
-from hwnas.workspace.progress import Silent
+from hwnas.workspace.progress import NullReporter
 
 class Bar:
     def update(self, done, total, text=""):
         if done == 5:
             os.kill(os.getpid(), signal.SIGKILL)
 
-class Fatal(Silent):
+class Fatal(NullReporter):
     @contextmanager
     def bar(self, title):
         yield Bar()

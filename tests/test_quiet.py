@@ -32,12 +32,13 @@ def test_an_error_ends_the_silence(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_buffered_text_keeps_its_side() -> None:
-    code = "from hwnas.io.quiet import muted\nprint('a')\nwith muted(): print('b')\nprint('c')"
+    code = "from hwnas.io.quiet import suppress_stdio\nprint('a')\nwith suppress_stdio(): print('b')\nprint('c')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "a\nc\n"
 
 
 def test_a_closed_stream_is_no_obstacle() -> None:
-    code = "import os\nfrom hwnas.io.quiet import muted\nos.close(2)\nwith muted(): os.write(1, b'b')\nprint('c')"
+    code = "import os\nfrom hwnas.io.quiet import suppress_stdio\nos.close(2)\n"
+    code += "with suppress_stdio(): os.write(1, b'b')\nprint('c')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "c\n"

@@ -241,10 +241,10 @@ def test_phases_that_do_not_fit_are_refused(message: str) -> None:
 # --- of users ---
 
 OWN = """
-from hwnas.supernet import Lesson
+from hwnas.supernet import SampledSubnet
 
 def largest(space, recipe):
-    return lambda step, rng: [Lesson(space.largest())]
+    return lambda step, rng: [SampledSubnet(space.largest())]
 
 def nothing(space, recipe):
     return lambda step, rng: []
@@ -253,13 +253,13 @@ def architectures(space, recipe):
     return lambda step, rng: [space.largest()]
 
 def itself(space, recipe):
-    return lambda step, rng: [Lesson(space.largest(), teacher=0)]
+    return lambda step, rng: [SampledSubnet(space.largest(), teacher=0)]
 
 def raises(space, recipe):
-    return lambda step, rng: [Lesson(space.nothing())]
+    return lambda step, rng: [SampledSubnet(space.nothing())]
 
 def no_function(space, recipe):
-    return [Lesson(space.largest())]
+    return [SampledSubnet(space.largest())]
 """
 
 

@@ -41,17 +41,17 @@ sys.exit(code)
 TIME = """
 import sys
 from pathlib import Path
-from hwnas.measure.device_lock import Queue
+from hwnas.measure.device_lock import LockWait
 from hwnas.runtimes import open_runtime
 from tests.test_turns import QUICK, time_files
 for _ in range(int(sys.argv[2])):
-    found = time_files([Path(sys.argv[1])], open_runtime("onnxruntime"), QUICK, queue=Queue(60, print))
+    found = time_files([Path(sys.argv[1])], open_runtime("onnxruntime"), QUICK, queue=LockWait(60, print))
     assert found.measured, found.failed
 """
 HOLD = """
 import sys, time
-from hwnas.measure.device_lock import Queue, alone_on_device
-with alone_on_device(Queue()):
+from hwnas.measure.device_lock import LockWait, exclusive_device
+with exclusive_device(LockWait()):
     print("held", flush=True)
     time.sleep(60)
 """

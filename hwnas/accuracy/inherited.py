@@ -53,7 +53,7 @@ class InheritedAccuracy:
         kept = BatchNormCache(self.folder, f"{self.weights} {self._calibrated}")
         return kept.extract_recalibrated(self.supernet, network, self.calibration)
 
-    def error(self, score: float) -> float:
+    def standard_error(self, score: float) -> float:
         """Return the standard error of an accuracy, from the number of images."""
         return binomial_error(score, len(self.split))
 

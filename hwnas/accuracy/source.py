@@ -28,7 +28,7 @@ class AccuracySource:
     """Source of accuracy, as far as it is known before it is imported."""
 
     make: str
-    """"module:function": Ingredients -> Accuracy."""
+    """"module:function": AccuracyContext -> Accuracy."""
     quantity: Quantity
     origin: Origin
     """Mark of its scores wherever they are shown."""

@@ -78,7 +78,7 @@ class TrainedAccuracy:
         shutil.rmtree(folder, ignore_errors=True)
         return top1
 
-    def error(self, score: float) -> float:
+    def standard_error(self, score: float) -> float:
         """Return the standard error of an accuracy, from the number of images; the variation by seed is not in it."""
         return binomial_error(score, len(self.split))
 

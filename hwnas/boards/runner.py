@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas.boards.archive import Kit, Member, open_kit
+from hwnas.boards.archive import Kit, Member, damaged, open_kit
 from hwnas.boards.reporter import BoardReporter, JsonReporter, Stopped, TerminalReporter, exclusive, stop_when_alone
 from hwnas.boards.requirements import check_requirements
 from hwnas.errors import ConfigError, HwnasError, RunError, TableError, nameless, reason
@@ -88,7 +88,10 @@ def _run(kit: Kit, options: argparse.Namespace, teller: BoardReporter) -> None:
     from hwnas.runtimes import open_runtime
 
     runtime = open_runtime(**_setup(kit, options))
-    timing, out = Timing(**kit.manifest.timing), _out(kit, options)
+    try:
+        timing, out = Timing(**kit.manifest.timing), _out(kit, options)
+    except TypeError as error:  # a key that no protocol has
+        raise damaged(kit.path, "its `timing` is no protocol of measuring") from error
     chosen(runtime.setup.cores, runtime.setup.threads, timing.pin, Tree())  # refused before anything is unpacked
     if options.list or options.dry_run:
         there = read_table_of(out, runtime.setup, origin_here()) if out.exists() else LatencyTable(out, runtime.setup)

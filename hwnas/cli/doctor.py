@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import typer
 
 from hwnas.cli.options import RUNS, Json, Reference, Runs
@@ -27,5 +25,5 @@ def doctor(experiment: Reference, runs: Runs = RUNS, as_json: Json = False) -> N
     errors = sum(one.severity == "error" for one in examined.issues)
     counts = f"{counted(errors, 'error')}, {counted(len(examined.issues) - errors, 'note')}"
     lines.append(counts if examined.issues else "all of it agrees")
-    print_found(dataclasses.asdict(examined) | {"sound": examined.sound}, as_json, lines)
+    print_found(examined.as_dict(), as_json, lines)
     raise typer.Exit(0 if examined.sound else 1)

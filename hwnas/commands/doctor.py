@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hwnas.errors import HwnasError, RunError
 from hwnas.io.jsonl import cut_bytes
@@ -36,6 +37,14 @@ class DoctorReport:
     def sound(self) -> bool:
         """True if there is no error; notes are settled by the next command."""
         return not any(ailment.severity == "error" for ailment in self.issues)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report ready for JSON."""
+        issues = [
+            {"severity": one.severity, "met": one.problem, "where": one.where, "allowed": one.allowed, "do": one.do}
+            for one in self.issues
+        ]
+        return {"folder": self.folder, "looked": self.examined, "found": issues, "sound": self.sound}
 
 
 def doctor(reference: str | Path, *, runs: Path = Path("runs")) -> DoctorReport:

@@ -1,4 +1,4 @@
-"""The experiment: every key, its type and its default. Imported by `workspace/`, `problem/`, `commands/`, `cli/` alone."""
+"""The experiment: every key, its type and its default. `workspace`, `problem`, `commands` and `cli` alone import it."""
 
 from hwnas.config.experiment import (
     AccuracyConfig,

@@ -86,7 +86,8 @@ class Timing:
         }  # fmt: skip
         for name, bound in least.items():
             value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value >= bound):
+            known = isinstance(value, (int, float)) and math.isfinite(value) and value >= bound
+            if value is not None and not known:
                 raise ConfigError(
                     f"`{name}: {value}`", where="timing", allowed=f"`{name}` is {bound} or more", do=f"Correct `{name}`"
                 )

@@ -19,6 +19,8 @@ from hwnas.errors import SpaceError
 Value = int | float | str | bool
 MOST_OPTIONS = 1000
 """Most options of a choice: each is built once before a run, in about 10 ms, and is a row of each latency table."""
+MOST_LETTERS = 200
+"""Of an option that is a word."""
 LARGEST = 1_000_000_000
 """The largest number allowed in a space: no tensor of PyTorch has longer axes in practice."""
 

@@ -13,7 +13,7 @@ from typing import Any
 from hwnas.errors import SpaceError, did_you_mean
 from hwnas.io.yaml import read_yaml
 from hwnas.registry import named, plugin_files
-from hwnas.space.architecture import LARGEST, MOST_OPTIONS, Value, ascends
+from hwnas.space.architecture import LARGEST, MOST_LETTERS, MOST_OPTIONS, Value, ascends
 from hwnas.space.canonical import Canonical
 from hwnas.space.space import Space
 from hwnas.space.stage import Block, Knob, Stage
@@ -296,11 +296,14 @@ def _options(raw: Any, where: str, name: str) -> tuple[Value, ...]:
         )
     for option in options:
         known = isinstance(option, int | float | str | bool)
-        if not known or (not isinstance(option, str) and not abs(option) <= LARGEST):  # a NaN is not, either
+        size = len(option) if isinstance(option, str) else 0
+        if (
+            not known or size > MOST_LETTERS or (not isinstance(option, str) and not abs(option) <= LARGEST)
+        ):  # nor a NaN
             raise _error(
                 f"`{name}` holds {reprlib.repr(option)}",
                 where,
-                f"An option is a number up to {LARGEST:,}, a word or true/false",
+                f"An option is a number up to {LARGEST:,}, a word of up to {MOST_LETTERS} letters, or true/false",
                 "Correct it",
             )
     if len(set(options)) < len(options):  # 1, 1.0 and true are equal, and so would be the networks

@@ -75,7 +75,7 @@ def _unfit(recipe: Recipe, met: str) -> ConfigError:
     return ConfigError(
         met,
         where=f"train: strategy {recipe.strategy}",
-        allowed="`function(space, recipe)` returns a function `(step, rng)`, and that a list of one or more `Lesson`s, "
-        "which learn from the labels or from an earlier one",
+        allowed="`function(space, recipe)` returns a function `(step, rng)`, and that a list of one or more "
+        "`SampledSubnet`s, which learn from the labels or from an earlier one",
         do="Correct the function",
     )

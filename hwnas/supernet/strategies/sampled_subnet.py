@@ -31,7 +31,7 @@ class SampledSubnet:
 
 
 Strategy = Callable[[Step, random.Random], Sequence[SampledSubnet]]
-"""Lessons of one optimizer step. All randomness is from the generator, so that a resumed training draws the same."""
+"""Sub-networks of one optimizer step. All chance is the generator's, so that a resumed training draws the same."""
 
 
 def inplace_distillation(architectures: Iterable[Architecture]) -> list[SampledSubnet]:

@@ -20,7 +20,7 @@ ALWAYS = 10
 
 @dataclass
 class SkippedSubnets:
-    """Lessons that failed; each network is written down once."""
+    """Sub-networks that failed; each network is written down once."""
 
     path: Path | None = None
     tell: Callable[[str], None] | None = None

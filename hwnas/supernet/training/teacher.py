@@ -57,7 +57,7 @@ def teacher_of_weights(path: Path, network: Network) -> nn.Module:
         raise ConfigError(
             f"the weights are not of the network that is named ({differences})",
             where=f"{WHERE} {path}",
-            allowed="They are the state of `build(network)`, or of what `Supernet.extract` or `train_alone` gives",
+            allowed="They are the state of `build(network)`, or of what `Supernet.extract` or `train_standalone` gives",
             do="Correct `train.teacher_space` or `train.teacher_architecture`",
         ) from error
     return AtItsResolution(module, network)
