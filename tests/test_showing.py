@@ -182,3 +182,18 @@ def test_pictures_are_svg_or_html(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="cannot be written"):
         write_picture(space, tmp_path / "file" / "space.svg")
     assert isinstance(SMALL[next(iter(SMALL))], Space)
+
+
+@pytest.mark.parametrize("name", [".", "cluster:0", " "])
+def test_a_picture_that_cannot_be_written_is_told_before_anything_is_printed(
+    name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hwnas.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["hwnas", "show", "digits", "--json", "--picture", name])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    out, err = capfd.readouterr()
+    assert (ended.value.code, out) == (2, "")
+    assert err.startswith("error: a picture cannot be written as")

@@ -76,14 +76,16 @@ def show(
             print_fronts(target, RUNS, pick, front)
         return
     opened, _ = pipeline.open_space(target, narrator=Terminal())
+    written = None
+    if picture is not None:
+        from hwnas.report.spaces.picture import write_picture
+
+        written = write_picture(pipeline.view(opened), picture)
     if as_json:
         print_found(pipeline.space_facts(opened), True, [])
     else:
         from hwnas.console import show_space
 
         show_space(pipeline.view(opened))
-    if picture is not None:
-        from hwnas.report.spaces.picture import write_picture
-
-        written = write_picture(pipeline.view(opened), picture)
-        print_found(None, False, [] if as_json else [f"wrote {written}"])
+    if written is not None and not as_json:
+        print_found(None, False, [f"wrote {written}"])

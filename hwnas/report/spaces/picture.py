@@ -50,7 +50,7 @@ def write_picture(view: SpaceView, path: Path) -> Path:
             f"a picture cannot be written as `{path.suffix or path.name}`",
             where=str(path),
             allowed="It is an .svg file, which browsers and editors show, or an .html page that holds it",
-            do=f"Write --picture {path.with_suffix('.svg')}; a browser or `rsvg-convert` makes a PNG of it",
+            do=f"Write --picture {path.stem or 'space'}.svg; a browser or `rsvg-convert` makes a PNG of it",
         )
     drawn = space_picture(view)
     page = join(Html("<!doctype html>"), el("meta", charset="utf-8"), el("title", view.name), drawn)
