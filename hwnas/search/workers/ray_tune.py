@@ -9,6 +9,7 @@ so that whatever dies, the same command goes on.
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import os
 import socket
@@ -83,6 +84,7 @@ def run_on_ray(
     environment = QUIET | {"TUNE_MAX_PENDING_TRIALS_PG": str(workers.count + 1)}  # else one actor starts at a time
     with (
         _environment(environment),
+        _silent_logger("ray.tune"),  # which prints a traceback for each worker that dies
         cluster(workers.address, math.ceil(workers.count * workers.cpus), QUIET) as watched,
         warnings.catch_warnings(),
         tempfile.TemporaryDirectory() as folder,
@@ -244,6 +246,18 @@ def _never(*_: Any) -> Any:
 
 def _resources(workers: Workers) -> dict[str, float]:
     return {"cpu": workers.cpus, **({"gpu": workers.gpus} if workers.gpus else {})}
+
+
+@contextlib.contextmanager
+def _silent_logger(name: str) -> Iterator[None]:
+    """Let a logger pass nothing for the block: what happened is told in hwnas's words."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 @contextlib.contextmanager
