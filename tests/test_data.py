@@ -741,3 +741,13 @@ def test_a_pipe_in_place_of_an_archive_is_told(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "cifar10_jpeg.npz")
     with pytest.raises(DataError, match="it is a FIFO"):
         load_data({"name": "cifar10", "path": str(tmp_path / "cifar10_jpeg.npz")}, seed=0)
+
+
+@pytest.mark.parametrize("odd", [np.int64(3), np.array(["a"]), np.zeros((2, 2), np.int64), np.array([0.5])], ids=str)
+def test_labels_of_another_form_are_refused(odd: Any, tmp_path: Path) -> None:
+    names = ("jpeg_train", "offset_train", "jpeg_test", "offset_test", "y_train")
+    bytes_, offsets = np.zeros(2, np.uint8), np.array([0, 2])
+    arrays = dict(zip(names, (bytes_, offsets, bytes_, offsets, np.zeros(1, np.int64)), strict=True))
+    np.savez(tmp_path / "cifar10_jpeg.npz", **arrays, y_test=odd, class_names=np.array(["one", "two"]))
+    with pytest.raises(DataError, match="y_test is no list of whole numbers"):
+        load_data({"name": "cifar10", "path": str(tmp_path / "cifar10_jpeg.npz")}, seed=0)

@@ -52,8 +52,10 @@ def read(base: Path, *, path: str | None = None, resolution: int = 32) -> Source
 def _pool(arrays: dict[str, Any], split: str, file: Path, resolution: int) -> Pool:
     jpeg, offset = arrays[f"jpeg_{split}"], arrays[f"offset_{split}"]
     steps_back = offset.ndim != 1 or len(offset) < 2 or (np.diff(offset) <= 0).any()
-    if steps_back or offset[0] != 0 or offset[-1] != len(jpeg) or jpeg.dtype != np.uint8:
+    if steps_back or jpeg.ndim != 1 or offset[0] != 0 or offset[-1] != len(jpeg) or jpeg.dtype != np.uint8:
         raise _damaged(f"offset_{split} does not cut jpeg_{split} into images", file)
+    if arrays[f"y_{split}"].ndim != 1 or arrays[f"y_{split}"].dtype.kind not in "iu":
+        raise _damaged(f"y_{split} is no list of whole numbers", file)
     labels = torch.from_numpy(arrays[f"y_{split}"].astype(np.int64))
     where = f"{file}: {split}"
     decode = partial(_decode, jpeg, offset, where, resolution)

@@ -114,6 +114,13 @@ def check_pool(pool: Pool, classes: int) -> Pool:
         DataError: otherwise.
     """
     labels = pool.labels
+    if labels.ndim != 1:
+        raise DataError(
+            f"labels have {labels.ndim} axes",
+            where=pool.where,
+            allowed="Labels are a list of whole numbers, one an image",
+            do="Check how the labels were written",
+        )
     if len(labels) != len(pool.images) or not len(labels):
         raise DataError(
             f"there are {len(labels)} labels for {len(pool.images)} images",
