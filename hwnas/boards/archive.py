@@ -193,7 +193,7 @@ def _unopened(path: Path, error: Exception) -> TableError:
         )  # fmt: skip
     if isinstance(error, OSError):
         return TableError(
-            f"the kit cannot be read ({error.strerror or error})", where=str(path),
+            f"the kit cannot be read ({reason(error)})", where=str(path),
             allowed="A file that `hwnas bench pack` wrote is needed", do="Check the path",
         )  # fmt: skip
     if isinstance(error, FieldError):

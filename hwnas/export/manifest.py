@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import DiskError, RunError
+from hwnas.errors import DiskError, RunError, reason
 from hwnas.io.atomic import write_atomic
 from hwnas.io.checksum import sealed, sha256_of, unsealed
 from hwnas.io.fields import FieldError, Fields, loads
@@ -71,7 +71,7 @@ def write_manifest(path: Path, content: Mapping[str, Any]) -> None:
         write_atomic(path, json.dumps(sealed(plain), indent=1, allow_nan=False) + "\n")
     except OSError as error:
         raise DiskError(
-            f"the manifest cannot be written ({error.strerror or error})", where=str(path),
+            f"the manifest cannot be written ({reason(error)})", where=str(path),
             allowed="The folder must be writable, on a disk with free space",
             do="Correct that and run the same command again",
         ) from error  # fmt: skip
@@ -92,7 +92,7 @@ def read_manifest(path: Path) -> Manifest:
     except FieldError as error:
         raise _unusable(f"the manifest is damaged: {error}", path) from error
     except OSError as error:
-        raise _unusable(f"the manifest cannot be read ({error.strerror or error})", path) from error
+        raise _unusable(f"the manifest cannot be read ({reason(error)})", path) from error
 
 
 def damage(manifest: Manifest) -> dict[str, str]:
@@ -110,7 +110,7 @@ def _wrong(path: Path, listed: ListedFile) -> str | None:
         if sha256_of(path) != listed.sha256:
             return "its content has another SHA-256 than the manifest lists"
     except OSError as error:
-        return f"it cannot be read ({error.strerror or error})"
+        return f"it cannot be read ({reason(error)})"
     return None
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from hwnas.errors import DiskError, HwnasError
+from hwnas.errors import DiskError, HwnasError, reason
 from hwnas.export import RUNTIME_OF
 from hwnas.export.manifest import MANIFEST
 from hwnas.io.atomic import sync_folder
@@ -129,7 +129,7 @@ def _as_disk_error(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise DiskError(
-            f"the bundle cannot be written ({error.strerror or error})", where=str(error.filename or folder),
+            f"the bundle cannot be written ({reason(error)})", where=str(error.filename or folder),
             allowed="The folder must be writable, on a disk with free space",
             do="Correct that and run the same command again",
         ) from error  # fmt: skip
