@@ -27,7 +27,7 @@ from hwnas.runtimes import open_runtime
 from tests.sshd import Server, start_server
 from tests.test_pipeline import written
 
-QUICK = Timing(warm_up_ms=0, sample_ms=0.05, rounds=3, processes=1)
+QUICK = Timing(warm_up_ms=0, min_sample_ms=0.05, rounds=3, processes=1)
 WITNESS = """
 import subprocess, sys, time
 log, pause = sys.argv[1], float(sys.argv[2])
@@ -135,7 +135,7 @@ def test_a_wait_says_for_whom_and_ends_in_an_error_that_says_what_to_do(
     assert f"process {holder.pid} of " in said[0]
     assert "measures there since 2" in said[0]
     assert f"process {holder.pid} of " in caught.value.met
-    assert "timing.wait_seconds" in caught.value.do
+    assert "timing.device_lock_timeout_s" in caught.value.do
     assert caught.value.allowed
 
 
