@@ -57,12 +57,12 @@ def test_the_largest_network_is_alone_in_the_first_epochs(strategy: str) -> None
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 5), seeds)
-def test_a_sandwich_holds_the_largest_first_and_the_others_learn_from_it(middles: int, seed: int) -> None:
+def test_a_sandwich_holds_the_largest_first_and_the_others_learn_from_it(count: int, seed: int) -> None:
     space = SMALL["per layer"]
-    found = lessons_of("sandwich", space, seed, recipe=replace(RECIPE, num_random_subnets=middles))
+    found = lessons_of("sandwich", space, seed, recipe=replace(RECIPE, num_random_subnets=count))
     assert found[0] == SampledSubnet(space.largest(), teacher=None)
     assert found[1] == SampledSubnet(space.smallest(), teacher=0)
-    assert [lesson.teacher for lesson in found[2:]] == [0] * middles
+    assert [lesson.teacher for lesson in found[2:]] == [0] * count
 
 
 # --- single path ---
