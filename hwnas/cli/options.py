@@ -24,7 +24,9 @@ Trials = Annotated[
 Front = Annotated[
     Literal["search", "halving"] | None,
     typer.Option(
-        "--front", help="Whose front: of the search, or of successive halving; that only where nothing was searched."
+        "--front",
+        metavar="OF",
+        help="search or halving; if left out, that of successive halving only where nothing was searched.",
     ),
 ]
 RUNS = Path("runs")
