@@ -1,13 +1,14 @@
 """Scores of accuracy without full training. A new one is one file and one row here."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from hwnas.accuracy.source import Accuracy, AccuracyContext, AccuracySource, Quantity, Settings
 from hwnas.accuracy.zero_cost_proxies import TRAINING_FREE
 from hwnas.accuracy.zero_cost_proxies.ensembles import ENSEMBLES
 from hwnas.errors import ConfigError, did_you_mean
+from hwnas.registry import Family, member
 
-PROXIES: Mapping[str, AccuracySource] = {  # name in YAML, and after the @ of a metric; what it makes is imported on use
+PROXIES = Family("accuracy_sources", {  # name in YAML, and after the @ of a metric; what it makes is imported on use
     "inherited": AccuracySource(
         "hwnas.accuracy.inherited:inherited", "top1", "measured", "validation images, inherited weights", supernet=True
     ),
@@ -22,7 +23,7 @@ PROXIES: Mapping[str, AccuracySource] = {  # name in YAML, and after the @ of a 
     "table": AccuracySource(
         "hwnas.accuracy.from_table:from_table", "top1", "published", "a table's accuracies", data=False
     ),
-}  # fmt: skip
+})  # fmt: skip
 TRAINLESS = AccuracySource(
     "hwnas.accuracy.training_free:trainless", "score", "scored", "untrained networks", data=False
 )
@@ -55,7 +56,8 @@ def source_of(name: str, *, where: str) -> AccuracySource:
             allowed=f"{did_you_mean(name, known)}; or a function of yours, `file.py:function`",
             do="Use one of them",
         )
-    return PROXIES[name]
+    source: AccuracySource = member(PROXIES, name, what="source of accuracy", where=where)
+    return source
 
 
 def check_training_free(names: Iterable[str], *, where: str) -> None:
