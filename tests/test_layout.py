@@ -19,6 +19,8 @@ FLOORS = (  # bottom to top
     ("words",),
     ("io",),
     ("cell", "pareto", "ranks", "registry"),
+    ("quantities",),
+    ("tasks",),
     ("ops", "selection", "space"),
     ("traced",),
     ("data", "export", "network", "notation", "runtimes"),
