@@ -28,8 +28,8 @@ from hwnas.space_checks import check_space
 from hwnas.supernet import Supernet
 from hwnas.traced.operator import Traced
 from hwnas.traced.root import module_in
-from tests.conftest import REPOSITORY
-from tests.traced_nets import NETS, UNCUT
+from tests.helpers.repository import REPOSITORY
+from tests.helpers.traced_nets import NETS, UNCUT
 
 each_net = pytest.mark.parametrize("name", NETS)
 modes = pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
