@@ -104,12 +104,7 @@ def test_no_file_imports_a_test_module() -> None:
 def test_the_reader_of_test_modules_sees_all_ways_to_import_one() -> None:
     prefix = "tests."
     program = f"from {prefix}test_c import X"
-    tree = ast.parse(
-        f"import {prefix}test_a\nfrom tests import test_b\ndef f():\n    from {prefix}conftest import X\nP = {program!r}\n"
-    )
-    assert {name.removeprefix(prefix) for name in imported_test_modules(tree)} == {
-        "test_a",
-        "test_b",
-        "test_c",
-        "conftest.X",
-    }
+    lines = [f"import {prefix}test_a", "from tests import test_b", f"def f(): from {prefix}conftest import X"]
+    lines.append(f"P = {program!r}")
+    named = {name.removeprefix(prefix) for name in imported_test_modules(ast.parse("\n".join(lines)))}
+    assert named == {"test_a", "test_b", "test_c", "conftest.X"}
