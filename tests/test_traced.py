@@ -265,7 +265,7 @@ def test_fixed_tables_are_those_of_the_architecture() -> None:
 
 
 def test_an_operator_makes_its_module_in_another_process(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text((REPOSITORY / "tests" / "traced_nets.py").read_text())
+    (tmp_path / "mine.py").write_text((REPOSITORY / "tests" / "helpers" / "traced_nets.py").read_text())
     space, _ = pipeline.open_space(tmp_path / "mine.py:plain")
     operator = lower(space, space.largest()).operators[1]
     code = (
@@ -385,7 +385,7 @@ def test_parameters_of_one_name_have_one_number_of_axes() -> None:
 # --- on the command line, and all the way ---
 
 
-NETS_FILE = REPOSITORY / "tests" / "traced_nets.py"
+NETS_FILE = REPOSITORY / "tests" / "helpers" / "traced_nets.py"
 
 
 def test_cost_tells_its_operators() -> None:
