@@ -35,8 +35,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     written(
         folder,
         setups={"cpu": {"runtime": "onnxruntime", "energy": "auto", "memory": True}},
-        tiers={"edge": {"setup": "cpu", "minimise": ["energy_mj"], "limits": {"energy_mj": 50, "peak_mb": 100}}},
-        timing={**EXPERIMENT["timing"], "checks": 6},
+        tiers={"edge": {"setup": "cpu", "minimize": ["energy_mj"], "limits": {"energy_mj": 50, "peak_mb": 100}}},
+        timing={**EXPERIMENT["timing"], "validation_networks": 6},
         search={"trials": 6, "sampler": "nsga2", "population": 4},
         train={"epochs": 1, "batch_size": 64},
         export={"formats": ["onnx"], "picks": ["best"]},

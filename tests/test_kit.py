@@ -235,7 +235,13 @@ def test_a_kit_of_nothing_is_refused(tmp_path: Path) -> None:
     for operator, shape in operators_of(open_space(tmp_path / "space.yaml")[0]):
         table.append_row(operator, shape, Measurement((1000.0,)))
     with pytest.raises(ConfigError, match="a kit would be empty"):
-        pack(tmp_path / "space.yaml", tmp_path / "kit.pyz", runtime="onnxruntime", lacking=table.path, checks=0)
+        pack(
+            tmp_path / "space.yaml",
+            tmp_path / "kit.pyz",
+            runtime="onnxruntime",
+            lacking=table.path,
+            validation_networks=0,
+        )
     assert not (tmp_path / "kit.pyz").exists()
 
 

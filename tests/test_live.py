@@ -298,11 +298,11 @@ def test_what_the_network_is_to_blame_for_fails_it_and_all_else_waits(
 @pytest.mark.parametrize(
     "tier",
     [
-        {"limits": {"latency_ms": 5, "confidence": 0.9}},
+        {"limits": {"latency_ms": 5, "latency_quantile": 0.9}},
         {"limits": {"energy_mj": 5}},
         {"limits": {"peak_mb": 5}},
         {"limits": {"file_kib": 5}},
-        {"minimise": ["energy_mj"]},
+        {"minimize": ["energy_mj"]},
     ],
 )
 def test_what_only_a_table_predicts_is_refused_in_a_live_tier(tmp_path: Path, tier: dict[str, Any]) -> None:

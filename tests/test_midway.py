@@ -134,7 +134,7 @@ def test_processes_that_are_killed_within_an_epoch_go_on_there(tmp_path: Path, d
 
 
 def test_a_network_alone_goes_on_within_an_epoch_as_well(tmp_path: Path, data: Dataset) -> None:
-    network, recipe = lower(SPACE, SPACE.largest()), replace(ONE, accumulate=2)
+    network, recipe = lower(SPACE, SPACE.largest()), replace(ONE, grad_accumulation_steps=2)
     whole, folder = train_standalone(network, data, recipe), tmp_path / "parts"
 
     def stop(epoch: int, loss: float) -> None:
@@ -191,7 +191,7 @@ def test_an_epoch_that_diverges_after_it_was_continued_begins_again_as_if_it_had
 ) -> None:
     from hwnas.supernet.training import epoch as module
 
-    recipe, real = replace(ONE, on_divergence="halve"), module.take_step
+    recipe, real = replace(ONE, on_divergence="halve_lr"), module.take_step
 
     def diverging(course: Any, pupils: Any, images: Any, labels: Any, seed: int, number: int) -> float | None:
         if number == 5 and course.optimizer.param_groups[0]["lr"] > 0.6 * recipe.learning_rate:

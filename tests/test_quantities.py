@@ -260,7 +260,7 @@ def test_energies_are_taken_by_a_process_and_a_bad_file_costs_the_others_nothing
 
 
 def test_a_process_that_takes_too_long_is_ended(files: list[Path]) -> None:
-    job = {"setup": open_runtime("onnxruntime").setup.as_dict(), "timing": {"rounds": 10**9, "sample_ms": 0.01},
+    job = {"setup": open_runtime("onnxruntime").setup.as_dict(), "timing": {"rounds": 10**9, "min_sample_ms": 0.01},
            "files": [str(files[0])], "reference": None}  # fmt: skip
     heard: list[object] = []
     assert run_worker(job, 1, heard.append, limit_s=3) == "the measuring process took longer than 3 s"

@@ -63,9 +63,9 @@ class Reader(html.parser.HTMLParser):
 
 def figures(facts: ReportFacts) -> Iterator[Figure]:
     for index, tier in enumerate(facts.tiers):
-        yield front_figure(tier, plots.tier_colour(index))
+        yield front_figure(tier, plots.tier_color(index))
         if tier.errors is not None:
-            yield plots.agreement_figure(tier, plots.tier_colour(index))
+            yield plots.agreement_figure(tier, plots.tier_color(index))
     yield plots.hypervolume_figure(facts)
     if facts.training is not None:
         yield plots.loss_figure(facts.training)

@@ -93,10 +93,10 @@ def test_a_claim_whose_process_elsewhere_falls_silent_is_taken_over_and_its_late
     log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hwnas.search.storage.heartbeat.host_id", lambda: "elsewhere")
-    silent = open_study(PLAN, log, shared=True, lease_s=1000)
+    silent = open_study(PLAN, log, shared=True, heartbeat_timeout_s=1000)
     late = asked(silent)
     monkeypatch.undo()
-    study = open_study(PLAN, log, shared=True, lease_s=0.05)
+    study = open_study(PLAN, log, shared=True, heartbeat_timeout_s=0.05)
     assert asked(study).architecture != late.architecture, "it may live"
     time.sleep(0.1)
     again = asked(study)
@@ -107,7 +107,7 @@ def test_a_claim_whose_process_elsewhere_falls_silent_is_taken_over_and_its_late
 
 
 def test_a_beat_is_life() -> None:
-    presence = Heartbeat(lambda name, card: None, lease_s=0.05)
+    presence = Heartbeat(lambda name, card: None, heartbeat_timeout_s=0.05)
     elsewhere = {"place": "elsewhere", "pid": 1, "born": "1", "beat": 0}
     for beat in range(4):
         assert presence.is_alive("other", {**elsewhere, "beat": beat})

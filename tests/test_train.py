@@ -205,7 +205,13 @@ def test_killed_while_a_checkpoint_is_written_equals_uninterrupted(
 @pytest.mark.parametrize("strategy", ["sandwich", "fair"])
 def test_a_gpu_trains_in_bf16_with_channels_last(strategy: str, tmp_path: Path, data: Dataset) -> None:
     recipe = replace(
-        RECIPE, precision="bf16", channels_last=True, strategy=strategy, ema_decay=0.9, accumulate=2, middles=1
+        RECIPE,
+        precision="bf16",
+        channels_last=True,
+        strategy=strategy,
+        ema_decay=0.9,
+        grad_accumulation_steps=2,
+        num_random_subnets=1,
     )
     history = train(Supernet(SPACE).to("cuda"), SPACE, data, recipe, tmp_path)
     assert history[-1].loss < history[0].loss
@@ -257,7 +263,7 @@ def test_what_is_not_finite_stops_training_with_the_last_good_checkpoint(
 
 def test_a_far_too_high_rate_stops_training_and_keeps_no_checkpoint(tmp_path: Path, data: Dataset) -> None:
     with pytest.raises(TrainingError, match="diverged in epoch 1, step"):
-        train(Supernet(SPACE), SPACE, data, replace(RECIPE, learning_rate=1e30, clip_norm=1e30), tmp_path)
+        train(Supernet(SPACE), SPACE, data, replace(RECIPE, learning_rate=1e30, max_grad_norm=1e30), tmp_path)
     assert checkpoint.checkpoints(tmp_path) == []
 
 
@@ -446,7 +452,7 @@ def test_decay_spares_biases_and_normalisation() -> None:
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
 def test_the_largest_network_learns_from_labels_and_the_others_from_it(temperature: float) -> None:
     supernet, images, labels = Supernet(SPACE).train(), torch.randn(8, 1, 8, 8), torch.arange(8)
-    recipe = replace(RECIPE, middles=0, label_smoothing=0.0, clip_norm=1e9, temperature=temperature)
+    recipe = replace(RECIPE, num_random_subnets=0, label_smoothing=0.0, max_grad_norm=1e9, temperature=temperature)
     largest, smallest = (lower(SPACE, a) for a in (SPACE.largest(), SPACE.smallest()))
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -464,7 +470,7 @@ def test_the_largest_network_learns_from_labels_and_the_others_from_it(temperatu
         assert_close(value.grad, expected[name])
 
 
-@pytest.mark.parametrize("change", [{"precision": "bf16"}, {"channels_last": True}, {"middles": 0}], ids=str)
+@pytest.mark.parametrize("change", [{"precision": "bf16"}, {"channels_last": True}, {"num_random_subnets": 0}], ids=str)
 def test_other_recipes_train(change: dict[str, Any], tmp_path: Path, data: Dataset) -> None:
     history = train(Supernet(SPACE), SPACE, data, replace(RECIPE, epochs=2, **change), tmp_path)
     assert history[-1].loss < history[0].loss

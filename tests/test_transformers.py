@@ -324,7 +324,9 @@ def test_a_transformer_learns_and_its_file_is_what_was_learnt(tmp_path: Path) ->
     head = {"name": "head", "op": "tokenclassifier", "pool": "mean"}
     given = {"channels": 1, "resolution": 8}
     space = space_of(embed, layers, head=head, input=given, classes=10, choices={"dim": [16, 24]})
-    recipe = Recipe(epochs=6, batch_size=16, optimizer="adamw", learning_rate=5e-3, middles=1, calibration_batches=1)
+    recipe = Recipe(
+        epochs=6, batch_size=16, optimizer="adamw", learning_rate=5e-3, num_random_subnets=1, calibration_batches=1
+    )
     supernet = Supernet(space)
     history = train(supernet, space, dataset, recipe, tmp_path)
     assert history[-1].loss < history[0].loss - 0.2

@@ -113,7 +113,7 @@ def test_a_wait_says_for_whom_and_ends_in_an_error_that_says_what_to_do(
     assert f"process {holder.pid} of " in said[0]
     assert "measures there since 2" in said[0]
     assert f"process {holder.pid} of " in caught.value.met
-    assert "timing.wait_seconds" in caught.value.do
+    assert "timing.device_lock_timeout_s" in caught.value.do
     assert caught.value.allowed
 
 

@@ -24,10 +24,10 @@ from hwnas.workspace.setups import (
     exporters_of,
     measure_missing,
     measurement_protocol,
+    networks_to_validate,
     requested_setup,
     runtime_of,
     table_of,
-    validation_networks,
 )
 from hwnas.workspace.spaces import open_space, split_reference
 from hwnas.workspace.workspace import Workspace, open_run
@@ -59,7 +59,7 @@ def bench(
     run = open_run(reference, runs=runs, narrator=narrator)
     if dry_run:
         operators = list(operators_of(run.space))
-        networks = validation_networks(run.space, run.experiment.timing.checks)
+        networks = networks_to_validate(run.space, run.experiment.timing.validation_networks)
         return [
             plan_bench(operators, networks, setup, run.experiment.timing, run.table_path(name))
             for name, setup in run.experiment.setups.items()
@@ -80,7 +80,7 @@ def bench_run(run: Workspace, narrator: Reporter) -> list[BenchResult]:
             narrator.info(notice)
     with run.stage_timer("latency"):
         operators = list(operators_of(run.space))
-        networks = validation_networks(run.space, config.timing.checks)
+        networks = networks_to_validate(run.space, config.timing.validation_networks)
         known = (run.space.name, _reference_in(run))
         tables = {}
         for name, setup in wanted.items():
@@ -92,7 +92,7 @@ def bench_run(run: Workspace, narrator: Reporter) -> list[BenchResult]:
         if hosted := {name: setup for name, setup in wanted.items() if setup.host}:
             orders = [
                 bench_request(
-                    setup, run.table_path(name), operators, networks, known, wait_s=config.timing.wait_seconds
+                    setup, run.table_path(name), operators, networks, known, wait_s=config.timing.device_lock_timeout_s
                 )
                 for name, setup in hosted.items()
             ]
@@ -114,13 +114,13 @@ def bench_space(
     energy: str | None = None,
     energy_command: str | None = None,
     memory: bool = False,
-    checks: int | None = None,
+    validation_networks: int | None = None,
     table: Path,
     dry_run: bool = False,
     timing: TimingConfig | None = None,
     narrator: Reporter | None = None,
 ) -> BenchResult:
-    """Measure what a table lacks of one space's operators, and of the `checks` networks that teach most.
+    """Measure what a table lacks of one space's operators, and of the networks that teach most.
 
     `energy` names a sensor, or is `auto`; `energy_command` prints watts; `timing` is the protocol.
     Model files are kept beside the table until all of it is measured.
@@ -138,7 +138,8 @@ def bench_space(
     requested_setup(config)
     opened, file = open_space(space, narrator=narrator)
     operators = list(operators_of(opened))
-    networks = validation_networks(opened, timing.checks if checks is None else checks)
+    count = timing.validation_networks if validation_networks is None else validation_networks
+    networks = networks_to_validate(opened, count)
     if dry_run:
         return plan_bench(operators, networks, config, timing, table)
     artifacts, narrator = table.with_name(f"{table.name}.files"), narrator or NullReporter()

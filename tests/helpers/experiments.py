@@ -36,7 +36,7 @@ EXPERIMENT: dict[str, Any] = {
     "setups": {"cpu": {"runtime": "onnxruntime"}},
     "tiers": {"cloud": {"setup": "cpu"}},
     "search": {"trials": 12, "sampler": "nsga2", "population": 4},
-    "timing": {"rounds": 3, "warm_up_ms": 0, "sample_ms": 0.1, "checks": 4},
+    "timing": {"rounds": 3, "warm_up_ms": 0, "min_sample_ms": 0.1, "validation_networks": 4},
 }
 
 

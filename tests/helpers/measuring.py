@@ -12,7 +12,7 @@ from hwnas.measure.timing import Timing
 from hwnas.network import Network
 from hwnas.ops.conv import Conv
 
-QUICK = Timing(warm_up_ms=0, sample_ms=0.05, rounds=3, processes=1)
+QUICK = Timing(warm_up_ms=0, min_sample_ms=0.05, rounds=3, processes=1)
 WITNESS = """
 import subprocess, sys, time
 log, pause = sys.argv[1], float(sys.argv[2])

@@ -30,7 +30,7 @@ from hwnas.supernet.training.task import ActiveSubnet, TrainTask, check_recipe
 from hwnas.supernet.weights import Supernet
 
 HALVINGS = 8
-"""Most times that `on_divergence: halve` halves the rate; a training that still diverges is stopped."""
+"""Most times that `on_divergence: halve_lr` halves the rate; a training that still diverges is stopped."""
 
 
 def train(
@@ -122,7 +122,7 @@ def _course(
     failures: SkippedSubnets,
 ) -> TrainTask:
     """Return the supernet's course: the strategy's lessons, each run on slices of the shared weights."""
-    everywhere = recipe.regularise == "all"
+    everywhere = recipe.regularize == "all"
 
     def pupil(lesson: SampledSubnet) -> ActiveSubnet:
         dropout = everywhere or lesson.teacher is None
@@ -161,7 +161,7 @@ def _epoch(
     on_trouble: Callable[[str], None] | None,
 ) -> Passed:
     """Train one epoch, repeated at half the rate if it diverges and the recipe says so."""
-    halves, after = course.recipe.on_divergence == "halve", None if midway is None else midway.position
+    halves, after = course.recipe.on_divergence == "halve_lr", None if midway is None else midway.position
     begun = (state.copied() if midway is None else midway.begun) if halves else None
 
     def keep(position: EpochState) -> None:
@@ -197,7 +197,7 @@ def _diverged(error: FloatingPointError, epoch: int, folder: Path, halvings: int
         allowed=f"Last good checkpoint: {last[-1] if last else 'none, it was the first epoch'}",
         do="Lower train.learning_rate or lengthen train.warm_up_epochs, in an experiment of a new name"
         if halvings
-        else "Set `train.on_divergence: halve` and run the command again, or lower train.learning_rate or lengthen "
+        else "Set `train.on_divergence: halve_lr` and run the command again, or lower train.learning_rate or lengthen "
         "train.warm_up_epochs in an experiment of a new name",
     )
 
