@@ -34,7 +34,7 @@ from hwnas.network import operators_of
 from hwnas.runtimes import Setup
 from hwnas.workspace.setups import exporters_of, measurement_protocol
 from hwnas.workspace.spaces import open_space
-from tests.sshd import start_server
+from tests.helpers.sshd import start_server
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results" / "kit_overhead.json"
 SPACE, ROWS, LIMIT_S = "ofa_mobilenet_v3_w1.0", 100, 20.0

@@ -1,4 +1,9 @@
-"""Late imports: a family's member from its table, an optional package from its extra, a user's file."""
+"""Late imports: a family's member from its table, an optional package from its extra, a user's file.
+
+A family is a table of hwnas's own members together with those that installed distributions declare as entry points
+of the group `hwnas.FAMILY` (`importlib.metadata`): `[project.entry-points."hwnas.operators"]` and
+`swish = "my_package.swish:Swish"`. The object that an entry point names has the form of the family's own rows.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +12,10 @@ import importlib
 import re
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,14 +24,101 @@ from hwnas.errors import ConfigError, HwnasError, MissingExtra, did_you_mean, ra
 from hwnas.io.regular import read_regular
 
 
-def member(table: Mapping[str, str], name: str, *, what: str, where: str) -> Any:
-    """The object that `table` (name -> "module:attribute") holds under `name`, imported now."""
+class Family(Mapping[str, Any]):
+    """Members of a family by name: hwnas's own in their order, then those of installed distributions by name.
+
+    A value is "module:attribute", imported when `member` asks for it, or the object itself. The metadata of installed
+    distributions is read when a name is not hwnas's own, or when all names are listed.
+
+    Args:
+        name: the family's name, in the plural; `hwnas.NAME` is its group of entry points.
+        own: hwnas's own members. A distribution cannot replace one of them.
+
+    Example:
+        >>> COLORS = Family("colors", {"red": "hwnas.colors:Red"})
+        >>> COLORS.group, list(COLORS), COLORS["red"]
+        ('hwnas.colors', ['red'], 'hwnas.colors:Red')
+    """
+
+    def __init__(self, name: str, own: Mapping[str, Any]) -> None:
+        self.group = f"hwnas.{name}"
+        self.own = own
+
+    @cached_property
+    def installed(self) -> Mapping[str, EntryPoint]:
+        """Entry points of the group by name; of one name declared twice, the first by the names of distributions."""
+        return {point.name: point for point in reversed(entry_points_of(self.group)) if point.name not in self.own}
+
+    def __getitem__(self, name: str) -> Any:
+        return self.own[name] if name in self.own else self.installed[name].value
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.own or name in self.installed
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self.own
+        yield from sorted(self.installed)
+
+    def __len__(self) -> int:
+        return len(self.own) + len(self.installed)
+
+    def __repr__(self) -> str:
+        return f"Family({self.group!r}, {', '.join(self.own)})"
+
+
+def entry_points_of(group: str) -> list[EntryPoint]:
+    """Return the entry points of a group, sorted by distribution and name."""
+    points = entry_points()
+    chosen = points.select(group=group) if hasattr(points, "select") else points.get(group, ())  # a dict in Python 3.9
+    return sorted(chosen, key=lambda point: (distribution_of(point), point.name))
+
+
+def distribution_of(point: EntryPoint) -> str:
+    """Return the name and version of the distribution that declares an entry point; empty if it is not known."""
+    source = getattr(point, "dist", None)
+    return "" if source is None else f"{source.metadata['Name']} {source.version}"
+
+
+def member(table: Mapping[str, Any], name: str, *, what: str, where: str) -> Any:
+    """Return the object that `table` holds under `name`; one that is written "module:attribute" is imported now.
+
+    Raises:
+        ConfigError: there is no such name, or the member of an installed distribution cannot be imported.
+    """
     if name not in table:
         raise ConfigError(
             f"unknown {what} `{name}`", where=where, allowed=did_you_mean(name, table), do=f"Use a known {what}"
         )
-    module, attribute = table[name].split(":")
-    return getattr(importlib.import_module(module), attribute)
+    value = table[name]
+    if not isinstance(value, str):
+        return value
+    if isinstance(table, Family) and name not in table.own:
+        return _installed_member(table, name, what=what, where=where)
+    return _attribute(value)
+
+
+def _installed_member(family: Family, name: str, *, what: str, where: str) -> Any:
+    point = family.installed[name]
+    try:
+        return _attribute(point.value)
+    except HwnasError:
+        raise
+    except Exception as error:  # a distribution's module is run, and may raise anything
+        raise ConfigError(
+            f"the {what} `{name}` cannot be imported ({raised(error)})",
+            where=f"{where}: entry point `{point.value}` of the group `{family.group}`, "
+            f"{distribution_of(point) or 'an installed distribution'}",
+            allowed=did_you_mean(name, [other for other in family if other != name]),
+            do=f"Repair or uninstall that distribution, or use another {what}",
+        ) from error
+
+
+def _attribute(value: str) -> Any:
+    module, _, attribute = value.partition(":")
+    result: Any = importlib.import_module(module.strip())
+    for part in attribute.strip().split("."):
+        result = getattr(result, part)
+    return result
 
 
 def optional(name: str, *, extra: str, why: str) -> ModuleType:

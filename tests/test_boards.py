@@ -25,9 +25,9 @@ from hwnas.pipeline import bench_hosts, run
 from hwnas.workspace import remote_bench as boards_module
 from hwnas.workspace.remote_bench import fill_on_hosts
 from hwnas.workspace.setups import bench_request, measurement_protocol, table_of
-from tests.kits import FAST, run_kit, small_kit, spoil
-from tests.spaces import SMALL
-from tests.sshd import Server, start_server
+from tests.helpers.kits import FAST, run_kit, small_kit, spoil
+from tests.helpers.spaces import SMALL
+from tests.helpers.sshd import Server, start_server
 
 QUICK = TimingConfig(warm_up_ms=0, min_sample_ms=0.01, rounds=3, processes=1, pin=False, validation_networks=1)
 SPACE = """name: small

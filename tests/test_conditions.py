@@ -18,8 +18,8 @@ from hwnas.measure.conditions.rounds import BoardWatch
 from hwnas.measure.conditions.throttle import ThrottleWatch, Throttling, pi_bits
 from hwnas.measure.conditions.tree import Tree
 from hwnas.measure.timing import THROTTLED, Timing, measure
-from tests.machines import FOLDER, put, unpack
-from tests.test_measure import Clock
+from tests.helpers.machines import FOLDER, put, unpack
+from tests.helpers.measuring import Clock
 
 MACHINES = sorted(path.stem for path in FOLDER.glob("*.txt"))
 PI_FLAGS = "sys/devices/platform/soc/soc:firmware/get_throttled"

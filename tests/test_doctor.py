@@ -20,8 +20,8 @@ from hwnas.search.fronts import read_front
 from hwnas.search.successive_halving import RungResult
 from hwnas.supernet.training.skipped import SkippedSubnets
 from hwnas.workspace.halving_results import HalvingResult, save_halving_result
-from tests.test_pipeline import Telling, written
-from tests.test_published_search import published
+from tests.helpers.experiments import published, written
+from tests.helpers.narration import Telling
 
 
 @pytest.fixture(scope="module")

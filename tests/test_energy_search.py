@@ -19,7 +19,7 @@ from hwnas.measure.energy.sensor import no_sensor
 from hwnas.measure.table import read_table
 from hwnas.search.fronts import read_front
 from hwnas.workspace import setups as timing
-from tests.test_pipeline import EXPERIMENT, written
+from tests.helpers.experiments import EXPERIMENT, written
 
 
 def made_up(files: Sequence[Path], runtime: Any, protocol: Any, **options: Any) -> Iterator[tuple[int, Energy]]:

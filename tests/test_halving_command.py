@@ -23,7 +23,8 @@ from hwnas.supernet import accuracy
 from hwnas.supernet.weights_file import load_module
 from hwnas.workspace.progress import NullReporter
 from hwnas.workspace.supernets import load_run
-from tests.test_pipeline import edited, printed, written
+from tests.helpers.experiments import edited, written
+from tests.helpers.narration import printed
 
 RUNGS = [
     {"score": "synflow", "networks": 20},

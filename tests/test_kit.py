@@ -31,8 +31,8 @@ from hwnas.pipeline import check, pack
 from hwnas.runtimes import suffix_of
 from hwnas.workspace.setups import exporters_of
 from hwnas.workspace.spaces import open_space
-from tests.kits import FAST, WISH, run_kit, small_kit, spoil
-from tests.spaces import SMALL
+from tests.helpers.kits import FAST, WISH, run_kit, small_kit, spoil
+from tests.helpers.spaces import SMALL
 
 SPACE = """name: small
 input: {channels: 3, resolution: 8}

@@ -17,20 +17,17 @@ from hwnas.latency.live import LiveTimes, RetryBudget, Timed
 from hwnas.measure.table import check_key, read_table
 from hwnas.measure.timing import Measurement
 from hwnas.network import Network, costs
-from hwnas.ops.conv import Conv
 from hwnas.problem import live
 from hwnas.problem.live import SetupHost
 from hwnas.runtimes import Setup
 from hwnas.search.fronts import read_front
 from hwnas.workspace.workspace import open_run
-from tests.sshd import Server, start_server
-from tests.test_pipeline import Telling, edited, written
+from tests.helpers.experiments import edited, written
+from tests.helpers.measuring import network
+from tests.helpers.narration import Telling
+from tests.helpers.sshd import Server, start_server
 
 SETUP = Setup("my board", "fake", "1")
-
-
-def network(width: int = 4) -> Network:
-    return Network((Conv(1, width, kernel=3),), ("stem",), (1, 8, 8))
 
 
 def away(name: str = "board") -> HostAway:

@@ -14,9 +14,9 @@ from hwnas.errors import HostAway
 from hwnas.measure.device_lock import FOLDER
 from hwnas.measure.table import read_table
 from hwnas.measure.worker_process import LAUNCHER
-from tests.nodes import two_nodes
-from tests.test_published_search import published
-from tests.test_turns import spans, witness
+from tests.helpers.experiments import published
+from tests.helpers.measuring import spans, witness
+from tests.helpers.nodes import two_nodes
 
 TRIALS = 4
 

@@ -16,7 +16,7 @@ from hwnas.space import read_space
 from hwnas.workspace import machine_limits as machine
 from hwnas.workspace import setups as timing
 from hwnas.workspace.machine_limits import check_batch, check_threads, unusual
-from tests.tiny import SPACES
+from tests.helpers.tiny import SPACES
 
 DIGITS = read_space(SPACES["digits"])
 NETWORKS = [lower(DIGITS, DIGITS.largest())]

@@ -18,26 +18,7 @@ from hwnas.errors import ConfigError
 from hwnas.measure.drift import drift_factors, reference_ns
 from hwnas.measure.noise import SystemPreemptionMonitor
 from hwnas.measure.timing import FEWEST_ROUNDS, NOISY_SHARE, REFERENCE, Measurement, Timing, measure
-
-
-@dataclass
-class Clock:
-    """Stands still but for `spend`; notes who spent."""
-
-    now_ns: int = 0
-    calls: list[str] = field(default_factory=list)
-
-    def __call__(self) -> int:
-        return self.now_ns
-
-    def worker(self, name: str, cost_ns: Callable[[int], int]) -> Callable[[], None]:
-        """A callable that takes `cost_ns(now)`."""
-
-        def work() -> None:
-            self.calls.append(name)
-            self.now_ns += cost_ns(self.now_ns)
-
-        return work
+from tests.helpers.measuring import Clock
 
 
 def test_a_steady_callable_is_timed_exactly() -> None:

@@ -23,16 +23,8 @@ from hwnas.supernet import Recipe, Step, Supernet, train
 from hwnas.supernet.distributed import train_distributed
 from hwnas.supernet.training import checkpoint
 from hwnas.supernet.training.standalone import train_standalone
-from tests.teams import SPACE, TWO, part_of, random_data
-from tests.test_train import assert_equal, weights
-
-ONE = replace(TWO, processes=1, strategy="sandwich", augment="crop_flip", checkpoint_every=2)
-RECIPES = {
-    "average, parts": replace(ONE, grad_accumulation_steps=2),
-    "adamw, fp32, teacher": replace(ONE, optimizer="adamw", learning_rate=0.01, teacher="one.py:one", ema_decay=0.0),
-    "sorted, halving": replace(ONE, sort_channels_at=(2,), on_divergence="halve_lr"),
-    "single path": replace(ONE, strategy="single_path", ema_decay=0.0),
-}
+from tests.helpers.teams import ONE, RECIPES, SPACE, part_of, random_data
+from tests.helpers.training import assert_equal, weights
 
 
 class Stopped(Exception):
@@ -81,8 +73,8 @@ KILLED = """
 import sys
 from pathlib import Path
 from hwnas.supernet import Supernet, train
-from tests.teams import SPACE, random_data
-from tests.test_midway import RECIPES
+from tests.helpers.teams import SPACE, random_data
+from tests.helpers.teams import RECIPES
 train(Supernet(SPACE), SPACE, random_data(), RECIPES["average, parts"], Path(sys.argv[1]),
       on_step=lambda step: print(step.epoch, step.step, flush=True))
 """

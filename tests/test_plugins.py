@@ -34,7 +34,7 @@ from hwnas.runtimes import Setup, open_runtime
 from hwnas.space import Space, parse_space, read_space
 from hwnas.space_checks import check_space
 from hwnas.supernet import Supernet
-from tests import fake_exporters
+from tests.helpers import fake_exporters
 
 GATED = """\
 from dataclasses import dataclass

@@ -18,8 +18,7 @@ from hwnas.predictors import MODELS, Predictor, choose, features_of
 from hwnas.predictors.gaussian_process import GaussianProcess
 from hwnas.predictors.warp import Warp
 from hwnas.space import AnySpace
-from tests.spaces import SMALL, space_of
-from tests.test_population import SPACES
+from tests.helpers.spaces import SMALL, SPACES, space_of
 
 Floats = NDArray[np.float64]
 SOME_CELLS = [tuple(random.Random(seed).choices(OPERATIONS, k=len(EDGES))) for seed in range(300)]

@@ -36,7 +36,7 @@ from hwnas.measure.worker_process import run_worker
 from hwnas.network import Network, costs, lower, operators_of
 from hwnas.runtimes import Setup, open_runtime
 from hwnas.space import Space, read_space
-from tests.machines import put
+from tests.helpers.machines import put
 
 SETUP = Setup("my board", "fake", "1")
 

@@ -24,7 +24,7 @@ from hwnas.report.chart_svg import drawn, told
 from hwnas.report.front_plot import front_figure
 from hwnas.report.markup import el, join, safe_json
 from hwnas.report.tables import cost_rows, costs_table, front_table
-from tests.synthetic_report import hostile, synthetic_facts, synthetic_tier
+from tests.helpers.synthetic_report import hostile, synthetic_facts, synthetic_tier
 
 FACTS = synthetic_facts(count=40)
 

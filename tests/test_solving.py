@@ -19,8 +19,8 @@ from hwnas.search.successive_halving import sample_initial
 from hwnas.space import Architecture
 from hwnas.tabular import TableMetric
 from hwnas.workspace.workspace import open_run
-from tests.test_pipeline import Telling, printed
-from tests.test_published_search import published
+from tests.helpers.experiments import published
+from tests.helpers.narration import Telling, printed
 
 
 @pytest.fixture(scope="module")

@@ -32,8 +32,8 @@ from hwnas.supernet.training.skipped import ALWAYS, SkippedSubnets, read_failure
 from hwnas.supernet.training.standalone import train_standalone
 from hwnas.supernet.training.step import take_step
 from hwnas.supernet.training.task import ActiveSubnet, TrainTask
-from tests.spaces import SMALL, space_of
-from tests.test_train import RECIPE, SPACE, assert_equal, small_data, weights
+from tests.helpers.spaces import SMALL, space_of
+from tests.helpers.training import RECIPE, SPACE, assert_equal, small_data, weights
 
 
 @pytest.fixture(scope="module")

@@ -19,9 +19,9 @@ from hwnas.space.function import Choose
 from hwnas.supernet import STRATEGIES, Recipe, SampledSubnet, Step
 from hwnas.supernet.strategies import open_strategy
 from hwnas.supernet.strategies.phases import kind_of, phases_of
-from tests.spaces import SMALL, enumerate_architectures, mb, space_of
-from tests.tiny import SPACES as SHIPPED
-from tests.tiny import tiny
+from tests.helpers.spaces import SMALL, enumerate_architectures, mb, space_of
+from tests.helpers.tiny import SPACES as SHIPPED
+from tests.helpers.tiny import tiny
 
 seeds = st.integers(0, 10**6)
 each_small_space = pytest.mark.parametrize("name", SMALL)

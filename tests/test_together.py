@@ -20,7 +20,7 @@ from hwnas.supernet import Epoch, Step, Supernet, train
 from hwnas.supernet.distributed import Callbacks, train_distributed
 from hwnas.supernet.process_group import SINGLE_PROCESS, ProcessGroup
 from hwnas.supernet.training import checkpoint
-from tests.teams import SPACE, TWO, added_up, part_of, random_data, unopened
+from tests.helpers.teams import SPACE, TWO, added_up, part_of, random_data, unopened
 
 SPY = """
 import os, random, signal

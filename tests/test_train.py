@@ -35,49 +35,12 @@ from hwnas.supernet.training.resume import APART
 from hwnas.supernet.training.schedules import learning_rate
 from hwnas.supernet.training.step import take_step
 from hwnas.supernet.training.task import ActiveSubnet, TrainTask
-
-RAW: dict[str, Any] = {
-    "name": "tiny",
-    "input": {"channels": 1, "resolution": 8},
-    "classes": 10,
-    "stages": [
-        {"name": "stem", "op": "conv", "stride": 2, "width": [8, 16]},
-        {"name": "s1", "op": "mbconv", "width": 16, "depth": [1, 2], "kernel": [3, 5], "expand": 1},
-        {"name": "head", "op": "classifier", "dropout": 0.2},
-    ],
-}
-SPACE = parse_space(RAW, where="tiny.yaml")
-RECIPE = Recipe(epochs=3, batch_size=32, learning_rate=0.1, augment="shift", calibration_batches=2)
+from tests.helpers.training import RAW, RECIPE, SPACE, assert_equal, small_data, weights
 
 
 @pytest.fixture(scope="module")
 def data() -> Dataset:
     return small_data()
-
-
-def small_data() -> Dataset:
-    return load_data({"name": "digits", "limit": 200}, seed=0).without_test()
-
-
-def weights(folder: Path) -> dict[str, Any]:
-    """All that the last checkpoint holds, but how long the epochs took."""
-    content = checkpoint.load(checkpoint.checkpoints(folder)[-1])
-    return {**content, "history": [{**epoch, "seconds": 0} for epoch in content["history"]]}
-
-
-def assert_equal(one: Any, other: Any) -> None:
-    if isinstance(one, dict):
-        assert one.keys() == other.keys()
-        for key in one:
-            assert_equal(one[key], other[key])
-    elif isinstance(one, list | tuple):
-        assert len(one) == len(other)
-        for a, b in zip(one, other, strict=True):
-            assert_equal(a, b)
-    elif isinstance(one, torch.Tensor):
-        assert torch.equal(one, other)
-    else:
-        assert one == other
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +74,9 @@ KILLED = """
 import sys
 from pathlib import Path
 from hwnas.supernet import Supernet, train
-from tests.test_train import RECIPE, SPACE, small_data
+from tests.helpers.training import RECIPE
+from tests.helpers.training import SPACE
+from tests.helpers.training import small_data
 train(Supernet(SPACE), SPACE, small_data(), RECIPE, Path(sys.argv[1]),
       on_step=lambda step: print(step.epoch, step.step, flush=True))
 """

@@ -26,9 +26,9 @@ from hwnas.errors import ConfigError, NoScore
 from hwnas.network import Network, costs, lower
 from hwnas.registry import member
 from hwnas.space import AnySpace, FunctionSpace
-from tests.spaces import SMALL
-from tests.tiny import tiny
-from tests.traced_nets import plain
+from tests.helpers.spaces import SMALL
+from tests.helpers.tiny import tiny
+from tests.helpers.traced_nets import plain
 
 SPACES: dict[str, AnySpace] = {
     "mobile": SMALL["widths and strides"],

@@ -30,9 +30,9 @@ from hwnas.runtimes import open_runtime
 from hwnas.space import Space, read_space
 from hwnas.space_checks import check_space
 from hwnas.supernet import Recipe, Supernet, extract_recalibrated, recalibrate, train
-from tests.conftest import REPOSITORY
-from tests.spaces import space_of, vit
-from tests.test_export_files import trained_looking
+from tests.helpers.modules import trained_looking
+from tests.helpers.repository import REPOSITORY
+from tests.helpers.spaces import space_of, vit
 
 # Searched by AutoFormer, as its project publishes them (microsoft/Cream, AutoFormer/experiments/subnet/*.yaml).
 PUBLISHED: dict[str, dict[str, Any]] = {

@@ -20,8 +20,8 @@ from hwnas.report.scores import ProxyScore, Scored, ScoredNetwork, score_table
 from hwnas.report.tables import costs_table, front_table
 from hwnas.report.validation.table_check import check_table
 from hwnas.words import counted
-from tests.synthetic_checks import synthetic as checked
-from tests.synthetic_report import synthetic_facts
+from tests.helpers.synthetic_checks import synthetic as checked
+from tests.helpers.synthetic_report import synthetic_facts
 
 FACTS = synthetic_facts(count=40)
 OPERATORS = [

@@ -1,14 +1,15 @@
 """Scores of accuracy without full training. A new one is one file and one row here."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from hwnas.accuracy.source import Accuracy, AccuracyContext, AccuracySource, Quantity, Settings
 from hwnas.accuracy.zero_cost_proxies import TRAINING_FREE
 from hwnas.accuracy.zero_cost_proxies.ensembles import ENSEMBLES
 from hwnas.errors import ConfigError, did_you_mean
+from hwnas.registry import Family, member
 from hwnas.stored_names import stored_source
 
-PROXIES: Mapping[str, AccuracySource] = {  # name in YAML; what it makes is imported on use
+PROXIES = Family("accuracy_sources", {  # name in YAML; what it makes is imported on use
     "inherited": AccuracySource(
         "hwnas.accuracy.inherited:inherited", "top1", "measured", "validation images, inherited weights", supernet=True
     ),
@@ -25,7 +26,7 @@ PROXIES: Mapping[str, AccuracySource] = {  # name in YAML; what it makes is impo
     "table": AccuracySource(
         "hwnas.accuracy.from_table:from_table", "top1", "published", "a table's accuracies", data=False
     ),
-}  # fmt: skip
+})  # fmt: skip
 TRAINLESS = AccuracySource(
     "hwnas.accuracy.training_free:trainless", "score", "scored", "untrained networks", data=False
 )
@@ -58,7 +59,8 @@ def source_of(name: str, *, where: str) -> AccuracySource:
             allowed=f"{did_you_mean(name, known)}; or a function of yours, `file.py:function`",
             do="Use one of them",
         )
-    return PROXIES[name]
+    source: AccuracySource = member(PROXIES, name, what="source of accuracy", where=where)
+    return source
 
 
 def accuracy_metric(name: str, quantity: Quantity) -> str:

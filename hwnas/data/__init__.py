@@ -11,14 +11,18 @@ from hwnas.data.dataset import Dataset, Split
 from hwnas.data.facts import Raw
 from hwnas.data.load import load_from
 from hwnas.data.source import Pool, Source, Stored
+from hwnas.registry import Family
 
-DATA_SETS: Mapping[str, str] = {  # name in YAML -> its reader, whose keyword arguments are its options; imported on use
-    "digits": "hwnas.data.digits:read",
-    "cifar10": "hwnas.data.cifar10:read",
-    "idx": "hwnas.data.idx:read",
-    "images": "hwnas.data.images:read",
-    "function": "hwnas.data.function:read",
-}
+DATA_SETS = Family(
+    "data_sets",
+    {  # name in YAML -> its reader, whose keyword arguments are its options
+        "digits": "hwnas.data.digits:read",
+        "cifar10": "hwnas.data.cifar10:read",
+        "idx": "hwnas.data.idx:read",
+        "images": "hwnas.data.images:read",
+        "function": "hwnas.data.function:read",
+    },
+)
 
 __all__ = [
     "AUGMENTATIONS",

@@ -11,18 +11,21 @@ from typing import Any
 
 from hwnas.errors import SpaceError
 from hwnas.ops import Operator, Shape
-from hwnas.registry import member
+from hwnas.registry import Family, member
 from hwnas.space import AnySpace, Architecture, Space
 
-NOTATIONS: Mapping[str, str] = {  # name in a space file -> where it lives; imported on use
-    "ofa": "hwnas.notation.ofa:OFA",
-    "ofa_resnet": "hwnas.notation.ofa_resnet:OFA_RESNET",
-    "attentive_nas": "hwnas.notation.attentive_nas:ATTENTIVE_NAS",
-    "fbnet": "hwnas.notation.fbnet:FBNET",
-    "autoformer": "hwnas.notation.autoformer:AUTOFORMER",
-    "nas_bench_macro": "hwnas.notation.nas_bench_macro:NAS_BENCH_MACRO",
-    "nas_bench_201": "hwnas.notation.nas_bench_201:NAS_BENCH_201",
-}
+NOTATIONS = Family(
+    "notations",
+    {  # name in a space file -> where it lives; imported on use
+        "ofa": "hwnas.notation.ofa:OFA",
+        "ofa_resnet": "hwnas.notation.ofa_resnet:OFA_RESNET",
+        "attentive_nas": "hwnas.notation.attentive_nas:ATTENTIVE_NAS",
+        "fbnet": "hwnas.notation.fbnet:FBNET",
+        "autoformer": "hwnas.notation.autoformer:AUTOFORMER",
+        "nas_bench_macro": "hwnas.notation.nas_bench_macro:NAS_BENCH_MACRO",
+        "nas_bench_201": "hwnas.notation.nas_bench_201:NAS_BENCH_201",
+    },
+)
 
 
 @dataclass(frozen=True)

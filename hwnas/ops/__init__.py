@@ -1,24 +1,26 @@
 """Operators: the links of a network. A new one is one file and one row here."""
 
-from collections.abc import Mapping
-
 from hwnas.ops.operator import Operator, Shape
+from hwnas.registry import Family
 
-OPERATORS: Mapping[str, str] = {  # name in YAML -> where it lives; imported on use
-    "conv": "hwnas.ops.conv:Conv",
-    "mbconv": "hwnas.ops.mbconv:MBConv",
-    "bottleneck": "hwnas.ops.bottleneck:Bottleneck",
-    "fbconv": "hwnas.ops.fbconv:FBConv",
-    "resmbconv": "hwnas.ops.resmbconv:ResMBConv",
-    "deepstem": "hwnas.ops.deepstem:DeepStem",
-    "expandhead": "hwnas.ops.expandhead:ExpandHead",
-    "classifier": "hwnas.ops.classifier:Classifier",
-    "patchembed": "hwnas.ops.patchembed:PatchEmbed",
-    "transformer": "hwnas.ops.transformer:Transformer",
-    "tokenclassifier": "hwnas.ops.tokenclassifier:TokenClassifier",
-    "cell": "hwnas.ops.cell:Cell",
-    "reduction": "hwnas.ops.reduction:Reduction",
-    "readout": "hwnas.ops.readout:Readout",
-}
+OPERATORS = Family(
+    "operators",
+    {  # name in YAML -> where it lives; imported on use
+        "conv": "hwnas.ops.conv:Conv",
+        "mbconv": "hwnas.ops.mbconv:MBConv",
+        "bottleneck": "hwnas.ops.bottleneck:Bottleneck",
+        "fbconv": "hwnas.ops.fbconv:FBConv",
+        "resmbconv": "hwnas.ops.resmbconv:ResMBConv",
+        "deepstem": "hwnas.ops.deepstem:DeepStem",
+        "expandhead": "hwnas.ops.expandhead:ExpandHead",
+        "classifier": "hwnas.ops.classifier:Classifier",
+        "patchembed": "hwnas.ops.patchembed:PatchEmbed",
+        "transformer": "hwnas.ops.transformer:Transformer",
+        "tokenclassifier": "hwnas.ops.tokenclassifier:TokenClassifier",
+        "cell": "hwnas.ops.cell:Cell",
+        "reduction": "hwnas.ops.reduction:Reduction",
+        "readout": "hwnas.ops.readout:Readout",
+    },
+)
 
 __all__ = ["OPERATORS", "Operator", "Shape"]

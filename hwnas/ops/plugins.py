@@ -10,7 +10,7 @@ from functools import cache
 from hwnas.errors import ConfigError, raised
 from hwnas.ops import OPERATORS
 from hwnas.ops.operator import Operator
-from hwnas.registry import SourceFile, load_source, place_of
+from hwnas.registry import Family, SourceFile, distribution_of, load_source, place_of
 
 ALLOWED = "An operator is a class `@dataclass(frozen=True)` of `hwnas.Operator` with knobs and a method `module(self)`"
 PLAIN = (bool, int, float, str, type(None))
@@ -24,13 +24,13 @@ def operators_with(plugins: tuple[SourceFile, ...]) -> Mapping[str, str]:
     Raises:
         ConfigError: a file raises, holds no operator, or one that is none; two operators have one name.
     """
-    table = dict(OPERATORS)
+    table = dict(OPERATORS.own)
     own: dict[str, type[Operator]] = {}
     for source in plugins:
         for operator in operators_of_file(source):
             kind = operator.__name__.lower()
-            if kind in table:
-                other = f"one in {line_of(own[kind])}" if kind in own else "a built-in one"
+            if kind in table or kind in OPERATORS:
+                other = f"one in {line_of(own[kind])}" if kind in own else _owner(kind)
                 raise ConfigError(
                     f"the operator `{kind}` has the name of {other}", where=line_of(operator),
                     allowed="An operator's name is its class's in lower case, and no two operators have the same",
@@ -38,7 +38,12 @@ def operators_with(plugins: tuple[SourceFile, ...]) -> Mapping[str, str]:
                 )  # fmt: skip
             own[kind] = operator
             table[kind] = f"{source.module_name}:{operator.__name__}"
-    return table
+    return Family("operators", table)
+
+
+def _owner(kind: str) -> str:
+    point = OPERATORS.installed.get(kind)
+    return "a built-in one" if point is None else f"one of {distribution_of(point) or 'an installed distribution'}"
 
 
 def operators_of_file(source: SourceFile) -> Sequence[type[Operator]]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from hwnas.registry import member
+from hwnas.registry import Family, member
 from hwnas.runtimes.runtime import Loaded, Runtime, checked_setup, offered
 from hwnas.runtimes.setup import Setup, cpu_name
 
-RUNTIMES: Mapping[str, str] = {  # name in YAML -> where it lives; imported on use
-    "onnxruntime": "hwnas.runtimes.onnxruntime:OnnxRuntime",
-    "pytorch": "hwnas.runtimes.pytorch:PyTorch",
-    "tflite": "hwnas.runtimes.tflite:TFLite",
-}
+RUNTIMES = Family(
+    "runtimes",
+    {  # name in YAML -> where it lives; imported on use
+        "onnxruntime": "hwnas.runtimes.onnxruntime:OnnxRuntime",
+        "pytorch": "hwnas.runtimes.pytorch:PyTorch",
+        "tflite": "hwnas.runtimes.tflite:TFLite",
+    },
+)
 
 
 def open_runtime(

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from hwnas.errors import ConfigError
-from hwnas.registry import member
+from hwnas.registry import Family, member
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
     from hwnas.search.surrogate import Acquisition
 
-SAMPLERS: Mapping[str, str] = {  # name in YAML -> factory(seed, population, guide)
-    "random": "hwnas.search.samplers:random",
-    "nsga2": "hwnas.search.samplers:nsga2",
-    "nsga3": "hwnas.search.samplers:nsga3",
-    "tpe": "hwnas.search.samplers:tpe",
-    "gp": "hwnas.search.samplers:gp",
-    "guided": "hwnas.search.samplers:guided",
-}
+SAMPLERS = Family(
+    "samplers",
+    {  # name in YAML -> factory(seed, population, guide)
+        "random": "hwnas.search.samplers:random",
+        "nsga2": "hwnas.search.samplers:nsga2",
+        "nsga3": "hwnas.search.samplers:nsga3",
+        "tpe": "hwnas.search.samplers:tpe",
+        "gp": "hwnas.search.samplers:gp",
+        "guided": "hwnas.search.samplers:guided",
+    },
+)
 
 
 def make_sampler(name: str, seed: int, population: int, guide: Acquisition | None = None) -> BaseSampler:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hwnas.errors import ConfigError, HwnasError, raised
-from hwnas.registry import member, named
+from hwnas.registry import Family, member, named
 from hwnas.space import AnySpace
 from hwnas.supernet.strategies.sampled_subnet import SampledSubnet, Step, Strategy, inplace_distillation
 from hwnas.supernet.training.recipe import Recipe
 
-STRATEGIES: Mapping[str, str] = {
-    "sandwich": "hwnas.supernet.strategies.sandwich:sandwich",
-    "single_path": "hwnas.supernet.strategies.single_path:single_path",
-    "fair": "hwnas.supernet.strategies.fair:fair",
-    "progressive": "hwnas.supernet.strategies.progressive:progressive",
-}
+STRATEGIES = Family(
+    "strategies",
+    {
+        "sandwich": "hwnas.supernet.strategies.sandwich:sandwich",
+        "single_path": "hwnas.supernet.strategies.single_path:single_path",
+        "fair": "hwnas.supernet.strategies.fair:fair",
+        "progressive": "hwnas.supernet.strategies.progressive:progressive",
+    },
+)
 
 __all__ = ["STRATEGIES", "SampledSubnet", "Step", "Strategy", "inplace_distillation", "open_strategy"]
 
