@@ -9,18 +9,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import ConfigError, HwnasError, SpaceError, raised
+from hwnas.errors import ConfigError, SpaceError
 from hwnas.io.resources import Folder, find_file
 from hwnas.io.yaml import read_yaml
-from hwnas.registry import SourceFile, load_source, named, place_of, read_source
+from hwnas.registry import SourceFile, load_source, named, read_source
 from hwnas.space import AnySpace, FunctionSpace, read_space
-from hwnas.space.function import Choose
+from hwnas.space.function import FORM, Choose
 from hwnas.space_checks import check_space
 from hwnas.workspace.progress import LateBar, NullReporter, Reporter
-
-FORM = (
-    "A space is a function that is handed `choose` and returns (input_shape, {slot: Operator}) or (input_shape, module)"
-)
 
 
 @dataclass(frozen=True)
@@ -32,17 +28,11 @@ class UserFunction:
     function: Callable[[Choose], Any]
 
     def __call__(self, choose: Choose) -> Any:
-        try:
-            return self.function(choose)
-        except HwnasError:
-            raise
-        except Exception as error:
-            raise SpaceError(
-                f"`{self.name}` raised {raised(error)}",
-                where=place_of(error, self.file.path),
-                allowed=FORM,
-                do="Correct the file",
-            ) from error
+        return self.function(choose)
+
+    @property
+    def __wrapped__(self) -> Callable[[Choose], Any]:
+        return self.function
 
     @property
     def input_shape(self) -> Any:
@@ -116,17 +106,6 @@ def split_reference(reference: str | Path) -> tuple[Path, str | None]:
 
 
 def _function_space(path: Path, function: str) -> FunctionSpace:
-    build = UserFunction(read_source(path), function, _loaded(path, function))
+    loaded = named(f"{path.absolute()}:{function}", base=path.parent, where="space")
+    build = UserFunction(read_source(path), function, loaded)
     return FunctionSpace(function, build, source=str(path))
-
-
-def _loaded(path: Path, function: str) -> Callable[[Choose], Any]:
-    build: Callable[[Choose], Any] = named(f"{path.absolute()}:{function}", base=path.parent, where="space")
-    if not callable(build):
-        raise SpaceError(
-            f"`{function}` is {type(build).__name__}, which cannot be called",
-            where=str(path),
-            allowed=FORM,
-            do="Name such a function after the colon",
-        )
-    return build
