@@ -42,11 +42,11 @@ def optional(name: str, *, extra: str, why: str) -> ModuleType:
         ) from error
 
 
-def named(reference: str, *, base: Path, where: str) -> Any:
-    """The function that a user names as `module:name` or `path.py:name`; a path is taken from here, then from `base`.
+def check_reference(reference: str, *, base: Path, where: str) -> tuple[str, str, Path | None]:
+    """Return module and name of `module:name`, or path, name and file of `path.py:name`; nothing is imported.
 
     Raises:
-        ConfigError: the reference has another form, or leads to no function.
+        ConfigError: it has another form, or there is no such file.
     """
     source, _, name = reference.rpartition(":")
     if not source or not name:
@@ -65,6 +65,16 @@ def named(reference: str, *, base: Path, where: str) -> Any:
             allowed=f"Looked for {' and '.join(looked)}",
             do="Correct the path",
         )
+    return source, name, file
+
+
+def named(reference: str, *, base: Path, where: str) -> Any:
+    """The function that a user names as `module:name` or `path.py:name`; a path is taken from here, then from `base`.
+
+    Raises:
+        ConfigError: the reference has another form, or leads to no function.
+    """
+    source, name, file = check_reference(reference, base=base, where=where)
     try:
         module = importlib.import_module(source) if file is None else load_source(read_source(file))
     except HwnasError:

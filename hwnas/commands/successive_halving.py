@@ -50,8 +50,7 @@ def ladder(
         ConfigError: the experiment has no ladder, or a rung names a score that is not there.
         RunError: a rung needs a supernet that was not trained.
     """
-    run, narrator = open_run(reference, runs=runs), narrator or NullReporter()
-    check_halving(run)
+    run, narrator = open_run(reference, runs=runs, before=check_halving), narrator or NullReporter()
     with run.locked(), run.stage_timer("ladder"):
         prices = load_cost_models(run)
         check_limits(run, prices)

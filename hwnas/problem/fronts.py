@@ -26,6 +26,7 @@ from hwnas.workspace.halving_results import (
     halving_front_path,
     halving_path,
     load_halving_result,
+    no_ladder,
     passed_by,
 )
 from hwnas.workspace.workspace import Workspace
@@ -137,6 +138,29 @@ def load_front(run: Workspace, name: str, by: FrontSource | None = None, *, prod
     return replace(front, conditions=known)
 
 
+def check_found(run: Workspace, by: FrontSource | None = None) -> None:
+    """Refuse a run of which a tier has no front yet; nothing of a front is read.
+
+    Raises:
+        RunError: it is one.
+    """
+    for name in run.experiment.tiers:
+        finder = by or finder_of(run, name)
+        if finder == "ladder" and not halving_path(run, name).exists():
+            raise no_ladder(run, name)
+        if finder == "search" and not run.front_path(name).exists():
+            raise _no_front(run, name)
+
+
+def _no_front(run: Workspace, name: str) -> RunError:
+    return RunError(
+        f"tier `{name}` has no front yet",
+        where=str(run.front_path(name)),
+        allowed="A front is what `hwnas search` or `hwnas ladder` leaves",
+        do=f"Run `hwnas search {run.experiment.name}` first",
+    )
+
+
 def solved_again(run: Workspace, found: LoadedFront, why: str) -> LoadedFront:
     """Return a front that is solved again because what it rests on is gone.
 
@@ -210,12 +234,7 @@ def _written(run: Workspace, name: str, by: FrontSource) -> LoadedFront:
             by, climb.top_rung.tier, climb.source, climb.front, run.folder / "ladder" / "bundle" / name, climb
         )
     if not run.front_path(name).exists():
-        raise RunError(
-            f"tier `{name}` has no front yet",
-            where=str(run.front_path(name)),
-            allowed="A front is what `hwnas search` or `hwnas ladder` leaves",
-            do=f"Run `hwnas search {run.experiment.name}` first",
-        )
+        raise _no_front(run, name)
     points = tuple(read_front(run.front_path(name)))
     return LoadedFront(by, run.tier(name), run.source, points, run.folder / "bundle" / name)
 

@@ -108,6 +108,16 @@ def halving_path(run: Workspace, tier: str) -> Path:
     return run.folder / "ladder" / f"{tier}.json"
 
 
+def no_ladder(run: Workspace, tier: str) -> RunError:
+    """Return the error of a tier without rungs."""
+    return RunError(
+        f"no ladder was climbed for tier `{tier}`",
+        where=str(halving_path(run, tier)),
+        allowed="A ladder's front is there once `hwnas ladder` has ended",
+        do=f"Run `hwnas ladder {run.experiment.name}` first",
+    )
+
+
 def halving_front_path(run: Workspace, tier: str) -> Path:
     """Return the file of the front of a tier's ladder."""
     return run.folder / "ladder" / f"{tier}-front.json"
@@ -170,12 +180,7 @@ def _read(run: Workspace, tier: str) -> tuple[HalvingResult, str]:
             "asked"
         )
     except FileNotFoundError as error:
-        raise RunError(
-            f"no ladder was climbed for tier `{tier}`",
-            where=str(path),
-            allowed="A ladder's front is there once `hwnas ladder` has ended",
-            do=f"Run `hwnas ladder {run.experiment.name}` first",
-        ) from error
+        raise no_ladder(run, tier) from error
     except (OSError, FieldError, HwnasError) as error:
         raise RunError(
             f"the ladder's rungs cannot be read ({reason(error)})",

@@ -66,6 +66,19 @@ def open_space(
     Raises:
         ConfigError, SpaceError: it is missing, malformed, or its networks cannot be built.
     """
+    space, path = unchecked_space(reference, base=base, plugins=plugins)
+    check_opened(space, path, narrator)
+    return space, path
+
+
+def unchecked_space(
+    reference: str | Path, *, base: Path | None = None, plugins: Sequence[SourceFile] = ()
+) -> tuple[AnySpace, Path]:
+    """Return the same, of which no operator was built yet: PyTorch is not imported for it.
+
+    Raises:
+        ConfigError, SpaceError: it is missing or malformed.
+    """
     name, function = split_reference(reference)
     path = find_file(name, "search_spaces", base)
     if path.suffix == ".py" and function is None:
@@ -73,7 +86,15 @@ def open_space(
             "the file's function is not named", where=str(path), allowed=FORM, do=f"Write `{name}:FUNCTION`"
         )
     space: AnySpace = _function_space(path, function) if function is not None else read_space(path)
-    space = replace(space, plugins=tuple(dict.fromkeys([*space.plugins, *plugins])))
+    return replace(space, plugins=tuple(dict.fromkeys([*space.plugins, *plugins]))), path
+
+
+def check_opened(space: AnySpace, path: Path, narrator: Reporter | None = None) -> None:
+    """Check that the networks of a space from a file can be built.
+
+    Raises:
+        ConfigError, SpaceError: they cannot.
+    """
     try:
         with LateBar(narrator or NullReporter(), f"building every option of {space.name}") as bar:
             check_space(space, bar.update)
@@ -81,7 +102,6 @@ def open_space(
         if any(str(file) in error.where for file in (path, *(plugin.path for plugin in space.plugins))):
             raise  # the file at fault is named
         raise type(error)(error.met, where=f"{path}: {error.where}", allowed=error.allowed, do=error.do) from error
-    return space, path
 
 
 def is_space(reference: str | Path) -> bool | None:
