@@ -95,8 +95,8 @@ def named(reference: str, *, base: Path, where: str) -> Any:
     function = getattr(module, name)
     if not callable(function):
         raise ConfigError(
-            f"`{reference}` is {type(function).__name__}, which cannot be called",
-            where=where,
+            f"`{name}` is {type(function).__name__}, which cannot be called",
+            where=f"{where}: {source}",
             allowed="A function stands after the colon",
             do="Name a function",
         )

@@ -73,8 +73,8 @@ def export(
     from hwnas.workspace.supernets import check_trained, supernet_of
 
     def check(run: Workspace) -> None:
-        check_found(run, front)
         check_trained(run)
+        check_found(run, front)
 
     run, narrator = open_run(reference, runs=runs, before=check), narrator or NullReporter()
     if fine_tune is not None:
