@@ -25,7 +25,7 @@ from hwnas.search.score_store import Score, ScoreStore
 from hwnas.search.successive_halving import sample_initial
 from hwnas.space import Architecture
 from hwnas.workspace.progress import Bar, NullReporter, Reporter
-from hwnas.workspace.supernets import recipe_of, supernet_of
+from hwnas.workspace.supernets import check_trained, recipe_of, supernet_of
 from hwnas.workspace.workspace import Workspace, open_run
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def fidelity(
     Epochs are those of the supernet if left out. Scores are kept one by one: the same command continues, and with more
     networks it adds to what is there. Test images are not looked at.
     """
-    run, narrator = open_run(reference, runs=runs), narrator or NullReporter()
+    run, narrator = open_run(reference, runs=runs, before=check_trained), narrator or NullReporter()
     from hwnas.accuracy.trained import standalone
 
     with run.locked(), run.stage_timer("fidelity"):

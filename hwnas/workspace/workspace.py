@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from hwnas.accuracy import AccuracySource, accuracy_metric, check_training_free, source_of
 from hwnas.config import Experiment, dump_experiment
-from hwnas.errors import ConfigError, RunError, did_you_mean, reason
+from hwnas.errors import ConfigError, RunError, reason
 from hwnas.io.atomic import abandoned_parts, write_atomic
 from hwnas.io.locks import RunLock
 from hwnas.io.regular import read_regular
@@ -29,9 +29,9 @@ from hwnas.tabular import TableMetric, Wanted, read_metric
 from hwnas.tabular.rows import Names
 from hwnas.workspace.elapsed import adding_elapsed, read_elapsed
 from hwnas.workspace.progress import Reporter
-from hwnas.workspace.references import experiment_of
+from hwnas.workspace.references import check_references, experiment_of
 from hwnas.workspace.resolutions import refuse_oblong
-from hwnas.workspace.spaces import open_space, split_reference
+from hwnas.workspace.spaces import check_opened, split_reference, unchecked_space
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset
@@ -199,15 +199,8 @@ class Workspace:
     @cached_property
     def dataset(self) -> Dataset:
         """The data with its test split; only the final report may touch that."""
-        from hwnas.data import AUGMENTATIONS, load_data
+        from hwnas.data import load_data
 
-        if (augment := self.experiment.train.augment) not in AUGMENTATIONS:
-            raise ConfigError(
-                f"`augment` is {augment!r}",
-                where=f"experiment `{self.experiment.name}`: train",
-                allowed=did_you_mean(augment, AUGMENTATIONS),
-                do="Use a known augmentation",
-            )
         if self.experiment.data is None:
             raise ConfigError(
                 "no data is named",
@@ -327,10 +320,20 @@ class _LoweringCache:
         return self.call(architecture)
 
 
-def open_run(reference: str | Path, *, runs: Path = Path("runs"), narrator: Reporter | None = None) -> Workspace:
+def open_run(
+    reference: str | Path,
+    *,
+    runs: Path = Path("runs"),
+    narrator: Reporter | None = None,
+    before: Callable[[Workspace], object] = lambda run: None,
+) -> Workspace:
     """Return the run of an experiment: a file, the name of a shipped one, or a run's folder.
 
-    `narrator` is shown a bar where checking the space takes seconds.
+    Args:
+        reference: of the experiment.
+        runs: folder of runs.
+        narrator: is shown a bar where checking the space takes seconds.
+        before: checks of the command's other input, made before PyTorch is imported to build the space's operators.
 
     Raises:
         ConfigError, SpaceError: the experiment or its space is invalid; nothing was written.
@@ -341,10 +344,8 @@ def open_run(reference: str | Path, *, runs: Path = Path("runs"), narrator: Repo
     # a run's own space counts, even where the current folder holds one of that name
     own = inside and (path.parent / split_reference(experiment.space)[0]).is_file()
     plugins = plugin_files(experiment.plugins, base=path.parent, where=str(path))
-    space, space_file = open_space(
-        path.parent / experiment.space if own else experiment.space, base=path.parent, plugins=plugins,
-        narrator=narrator,
-    )  # fmt: skip
+    named = path.parent / experiment.space if own else experiment.space
+    space, space_file = unchecked_space(named, base=path.parent, plugins=plugins)
     folder = reference_path if inside else runs / experiment.name
     called = str(reference) if inside or runs == Path("runs") else f"{reference} --runs {runs}"
     run = Workspace(experiment, space, space_file, folder, base, called)
@@ -355,4 +356,7 @@ def open_run(reference: str | Path, *, runs: Path = Path("runs"), narrator: Repo
         check_rule(
             rule, run.tier(tier).objectives, where=f"experiment `{experiment.name}`: export.picks, tier `{tier}`"
         )
+    check_references(experiment, base)
+    before(run)
+    check_opened(space, space_file, narrator)
     return run
