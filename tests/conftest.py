@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import atexit
+import inspect
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from pathlib import Path
 
@@ -22,9 +24,21 @@ os.environ["HWNAS_LOCKS"] = tempfile.mkdtemp(prefix="hwnas-locks-")
 atexit.register(shutil.rmtree, os.environ["HWNAS_LOCKS"], ignore_errors=True)
 # tests measure to see that it works: they need not wait for others on the machine, nor for other test processes
 
+if "PYTEST_XDIST_WORKER" not in os.environ:  # workers share their controller's
+    os.environ["HWNAS_TEST_CONVERSIONS"] = tempfile.mkdtemp(prefix="hwnas-conversions-")
+    atexit.register(shutil.rmtree, os.environ["HWNAS_TEST_CONVERSIONS"], ignore_errors=True)
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 # a shell's background jobs ignore Ctrl-C, and what they start inherits that: tests that send it would wait in vain
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Keep conversions to TFLite for the whole run; where no test uses PyTorch, none converts."""
+    if "torch" in sys.modules:
+        from tests.helpers import conversions
+
+        conversions.install()
 
 
 @pytest.fixture(scope="session")
@@ -40,3 +54,11 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no folder {folder}: put the shared data there, or name it in HWNAS_DATA")
     return folder
+
+
+@pytest.fixture
+def uncached(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Conversions to TFLite are done, not copied: for tests of converting itself."""
+    from hwnas.export import tflite
+
+    monkeypatch.setattr(tflite, "export_tflite", inspect.unwrap(tflite.export_tflite))
