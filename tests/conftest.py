@@ -33,6 +33,20 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # a shell's background jobs ignore Ctrl-C, and what they start inherits that: tests that send it would wait in vain
 
 
+SLOW_FIXTURES = {"cluster", "server"}
+"""Fixtures that start Ray, a database or sshd."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by markers
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow what needs a cluster, a database, sshd or a browser, and what converts to TFLite."""
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        converts = "uncached" in fixtures and "tflite" in item.name.lower()
+        if converts or fixtures & SLOW_FIXTURES or item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.slow)
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Keep conversions to TFLite for the whole run; where no test uses PyTorch, none converts."""
     if "torch" in sys.modules:

@@ -108,6 +108,7 @@ def execute(page: Path, place: Path) -> dict[str, Any]:
     return names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["boards", "data", "latency", "predictors", "proxies", "search", "spaces", "supernet", "tables", "training"]
 )
