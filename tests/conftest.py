@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import inspect
 import os
 import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -76,3 +78,13 @@ def uncached(monkeypatch: pytest.MonkeyPatch) -> None:
     from hwnas.export import tflite
 
     monkeypatch.setattr(tflite, "export_tflite", inspect.unwrap(tflite.export_tflite))
+
+
+@pytest.fixture
+def fill_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """A function from whose call on the disk is full: nothing written can be kept."""
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    return lambda: monkeypatch.setattr(os, "fsync", full)
