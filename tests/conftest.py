@@ -37,15 +37,19 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 SLOW_FIXTURES = {"cluster", "server"}
 """Fixtures that start Ray, a database or sshd."""
+SLOW_SPACES = {path.stem for path in (REPOSITORY / "search_spaces").glob("*.yaml")} - {"digits"}
+"""All shipped spaces but one: what holds for each is tried on that one, on small spaces and on each operator as well."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow what needs a cluster, a database, sshd or a browser, and what converts to TFLite."""
+    """Mark as slow what needs servers or a browser, what converts to TFLite, and all shipped spaces but one."""
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
+        params = getattr(item, "callspec", None)
+        spaces = {value for value in params.params.values() if isinstance(value, str)} if params else set()
         converts = "uncached" in fixtures and "tflite" in item.name.lower()
-        if converts or fixtures & SLOW_FIXTURES or item.get_closest_marker("browser"):
+        if converts or fixtures & SLOW_FIXTURES or spaces & SLOW_SPACES or item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.slow)
 
 
