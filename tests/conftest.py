@@ -38,7 +38,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 SLOW_FIXTURES = {"cluster", "server"}
 """Fixtures that start Ray, a database or sshd."""
 SLOW_SPACES = {path.stem for path in (REPOSITORY / "search_spaces").glob("*.yaml")} - {"digits"}
-"""All shipped spaces but one: what holds for each is tried on that one, on small spaces and on each operator as well."""
+"""All shipped spaces but one: what holds for each is tried on that one, on small spaces and on each operator too."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by markers

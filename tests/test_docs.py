@@ -173,7 +173,7 @@ def test_commands_exist_with_their_options(page: Path) -> None:
     from hwnas.cli.bench import TIMING
 
     known: Mapping[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
-    targets = set(re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
     for line in "\n".join(blocks(page, "bash")).splitlines():
         words = shlex.split(line, comments=True)
         if not words:
