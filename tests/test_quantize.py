@@ -31,6 +31,8 @@ from hwnas.workspace.workspace import open_run
 from tests.helpers.experiments import FEW, written
 from tests.helpers.modules import trained_looking
 
+pytestmark = pytest.mark.usefixtures("uncached")
+
 CASES = [(name, precision) for name in EXPORTERS for precision in offered(name) if precision != "fp32"]
 INTEGER = [name for name, precision in CASES if precision == "int8"]
 OPERATORS: dict[str, tuple[Operator, Shape]] = {

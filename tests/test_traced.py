@@ -105,7 +105,12 @@ def test_costs_are_those_of_the_module(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "runtime"), [*((name, "onnxruntime") for name in NETS), ("skips", "tflite"), ("skips", "pytorch")]
+    ("name", "runtime"),
+    [
+        *((name, "onnxruntime") for name in NETS),
+        pytest.param("skips", "tflite", marks=pytest.mark.slow),
+        ("skips", "pytorch"),
+    ],
 )
 def test_a_file_is_pytorch(name: str, runtime: str, tmp_path: Path) -> None:
     space, supernet = opened(name)
