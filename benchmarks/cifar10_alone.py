@@ -30,7 +30,7 @@ def picked(run: Workspace, tier: str, pick: str) -> Architecture:
     """A pick of a tier's front, or the largest network of the space."""
     if pick == "largest":
         return run.space.largest()
-    return next(point for point in read_front(run.front_path(tier)) if pick in point.picks).architecture
+    return next(point for point in read_front(run.paths.front(tier)) if pick in point.picks).architecture
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ from types import ModuleType
 from typing import Any
 
 from hwnas.errors import ConfigError, HwnasError, MissingExtra, did_you_mean, raised, reason
-from hwnas.io.regular import read_regular
+from hwnas.io.regular import read_regular, resolve_path
 
 
 class Family(Mapping[str, Any]):
@@ -148,7 +148,7 @@ def named(reference: str, *, base: Path, where: str) -> Any:
             allowed="The form is `module:function` or `path.py:function`",
             do="Correct it",
         )
-    file = _file(source, base) if source.endswith(".py") else None
+    file = resolve_path(source, base) if source.endswith(".py") else None
     if file is not None and not file.is_file():
         looked = dict.fromkeys(str(candidate.absolute()) for candidate in (Path(source).expanduser(), file))
         raise ConfigError(
@@ -175,11 +175,6 @@ def named(reference: str, *, base: Path, where: str) -> Any:
             f"`{source}` defines no `{name}`", where=where, allowed=did_you_mean(name, public), do="Correct the name"
         )
     return getattr(module, name)
-
-
-def _file(path: str | Path, base: Path) -> Path:
-    path = Path(path).expanduser()
-    return path if path.is_file() else base / path
 
 
 @dataclass(frozen=True)

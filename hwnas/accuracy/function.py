@@ -9,6 +9,7 @@ from typing import Any, final
 
 from hwnas.accuracy.source import AccuracyContext
 from hwnas.errors import ConfigError, HwnasError, RunError, raised
+from hwnas.io.regular import resolve_path
 from hwnas.network import Network
 from hwnas.registry import named, place_of, read_source
 from hwnas.space import Architecture
@@ -60,8 +61,6 @@ def from_function(ingredients: AccuracyContext) -> FunctionAccuracy:
     """
     reference, base = ingredients.settings.source, ingredients.base
     source, _, name = reference.rpartition(":")
-    path = Path(source).expanduser()
-    path = path if path.is_file() else base / path
     function = named(reference, base=base, where="accuracy.source")
     if not callable(function):
         raise ConfigError(
@@ -70,12 +69,13 @@ def from_function(ingredients: AccuracyContext) -> FunctionAccuracy:
             allowed=FORM,
             do="Name such a function after the colon",
         )
-    digest = read_source(path).digest if source.endswith(".py") else source
+    path = resolve_path(source, base) if source.endswith(".py") else None
+    digest = source if path is None else read_source(path).digest
     return FunctionAccuracy(
         function,
         ingredients.lower,
         reference,
-        path if source.endswith(".py") else None,
+        path,
         f"function {name} of {digest}",
         ingredients.settings.quantity == "top1",
     )

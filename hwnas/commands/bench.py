@@ -15,6 +15,8 @@ from hwnas.measure.table_file import refuse_unwritable
 from hwnas.network import Network, operators_of
 from hwnas.runtimes import suffix_of
 from hwnas.space import FunctionSpace
+from hwnas.workspace.elapsed import adding_elapsed
+from hwnas.workspace.folder import locked, space_copy
 from hwnas.workspace.machine_limits import check_batch, check_threads, unusual
 from hwnas.workspace.progress import NullReporter, Reporter
 from hwnas.workspace.remote_bench import fill_on_hosts
@@ -61,11 +63,11 @@ def bench(
         operators = list(operators_of(run.space))
         networks = validation_networks(run.space, run.experiment.timing.checks)
         return [
-            plan_bench(operators, networks, setup, run.experiment.timing, run.table_path(name))
+            plan_bench(operators, networks, setup, run.experiment.timing, run.paths.table(name))
             for name, setup in run.experiment.setups.items()
             if run.needs_table(name)
         ]
-    with run.locked():
+    with locked(run):
         return bench_run(run, narrator or NullReporter())
 
 
@@ -78,7 +80,7 @@ def bench_run(run: Workspace, narrator: Reporter) -> list[BenchResult]:
     for name, setup in config.setups.items():
         for notice in unusual(name, setup):
             narrator.info(notice)
-    with run.stage_timer("latency"):
+    with adding_elapsed(run.paths.elapsed, "latency"):
         operators = list(operators_of(run.space))
         networks = validation_networks(run.space, config.timing.checks)
         known = (run.space.name, _reference_in(run))
@@ -86,13 +88,13 @@ def bench_run(run: Workspace, narrator: Reporter) -> list[BenchResult]:
         for name, setup in wanted.items():
             if not setup.host:
                 tables[name] = measure_missing(
-                    setup, run.table_path(name), config.timing, artifacts, narrator, f"timing {name}", operators,
+                    setup, run.paths.table(name), config.timing, artifacts, narrator, f"timing {name}", operators,
                     networks, known, also=True,
                 )  # fmt: skip
         if hosted := {name: setup for name, setup in wanted.items() if setup.host}:
             orders = [
                 bench_request(
-                    setup, run.table_path(name), operators, networks, known, wait_s=config.timing.wait_seconds
+                    setup, run.paths.table(name), operators, networks, known, wait_s=config.timing.wait_seconds
                 )
                 for name, setup in hosted.items()
             ]
@@ -155,7 +157,7 @@ def _reference_in(run: Workspace) -> str:
     run's copy, which names them all."""
     config = run.experiment
     adds = config.plugins and not isinstance(run.space, FunctionSpace)
-    return str(run.kept_space.absolute()) if adds else reference_of(config.space, run.space_file)
+    return str(space_copy(run).absolute()) if adds else reference_of(config.space, run.space_file)
 
 
 def reference_of(given: str | Path, file: Path) -> str:

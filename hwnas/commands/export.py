@@ -29,6 +29,8 @@ from hwnas.search.fronts import FrontPoint
 from hwnas.selection import choose, file_stem
 from hwnas.words import counted
 from hwnas.workspace.bundles import open_bundle
+from hwnas.workspace.elapsed import adding_elapsed
+from hwnas.workspace.folder import locked, resolved_experiment
 from hwnas.workspace.progress import Bar, NullReporter, Reporter
 from hwnas.workspace.remote_bench import board_table
 from hwnas.workspace.setups import device_lock_wait, exporter_of, measurement_protocol, requested_setup, runtime_of
@@ -76,7 +78,7 @@ def export(
     if fine_tune is not None:
         config = run.experiment.export.model_copy(update={"fine_tune_epochs": fine_tune})
         run = replace(run, experiment=run.experiment.model_copy(update={"export": config}))
-    with run.locked():
+    with locked(run):
         trained = supernet_of(run, narrator)
         producer = weights_producer(run, trained)
         fronts = [load_front(run, name, front, producer=producer) for name in run.experiment.tiers]
@@ -96,7 +98,7 @@ def export_run(
 
     if trained is None:
         trained = untrained(run)
-    with run.stage_timer("export"):
+    with adding_elapsed(run.paths.elapsed, "export"):
         return [_export_tier(run, front, trained, narrator) for front in fronts]
 
 
@@ -151,7 +153,7 @@ def _manifest(
         "supernet": {"weights": trained.weights, "epochs": len(trained.history)},
         "test_images": run.dataset.test_images,
         "models": list(models),
-        "experiment": published(run.resolved).model_dump(mode="json"),
+        "experiment": published(resolved_experiment(run)).model_dump(mode="json"),
     }
 
 
@@ -320,7 +322,7 @@ def _set_up(run: Workspace, tier: str) -> dict[str, object]:
     """Return the tier's set-up: this machine's, a board's as far as its table holds it, or a file's column."""
     if run.is_published(tier):
         return published_setup(run, run.experiment.tiers[tier].setup)
-    config, path = _setup(run, tier), run.table_path(run.experiment.tiers[tier].setup)
+    config, path = _setup(run, tier), run.paths.table(run.experiment.tiers[tier].setup)
     if not config.host:
         return runtime_of(config).setup.as_dict()
     return (board_table(path, requested_setup(config)).setup if path.exists() else requested_setup(config)).as_dict()
@@ -328,7 +330,7 @@ def _set_up(run: Workspace, tier: str) -> dict[str, object]:
 
 def published_setup(run: Workspace, setup: str) -> dict[str, object]:
     """Return the known fields of a set-up whose latencies are published."""
-    wanted = run.published(setup).wanted
+    wanted = run.published.latencies(setup).wanted
     return {"device": run.experiment.setups[setup].device or setup, "runtime": "published", "file": wanted.path.name,
             "column": wanted.column}  # fmt: skip
 

@@ -30,6 +30,8 @@ from hwnas.search.fronts import FrontPoint, hypervolume_history
 from hwnas.space import Architecture
 from hwnas.words import counted
 from hwnas.workspace.bundles import Bundle, open_bundle
+from hwnas.workspace.elapsed import read_elapsed
+from hwnas.workspace.folder import locked, resolved_experiment
 from hwnas.workspace.halving_results import HalvingResult, halving_path
 from hwnas.workspace.progress import NullReporter, Reporter
 from hwnas.workspace.workspace import Workspace, open_run
@@ -47,7 +49,7 @@ def report(reference: str | Path, *, runs: Path = Path("runs"), narrator: Report
     from hwnas.workspace.supernets import supernet_of
 
     run = open_run(reference, runs=runs)
-    with run.locked():
+    with locked(run):
         trained = supernet_of(run, narrator or NullReporter())
         prices = load_cost_models(run)
         return report_run(run, trained, prices, load_searches(run, trained, prices))
@@ -81,9 +83,9 @@ def facts_of(
         ),
         tiers=tuple(_tiers(run, prices, searched)),
         training=None if trained is None else _training(run, trained),
-        config_yaml=dump_experiment(published(run.resolved)),
+        config_yaml=dump_experiment(published(resolved_experiment(run))),
         versions=versions(),
-        elapsed=run.elapsed,
+        elapsed=read_elapsed(run.paths.elapsed),
     )
 
 
@@ -154,7 +156,7 @@ def _tier(
     name = front.tier.name
     setup, (bundle, untrue) = run.experiment.tiers[name].setup, _exported(run, front)
     tested = bundle.test_accuracies
-    live, again = run.is_live(name), run.front_table_path(setup)
+    live, again = run.is_live(name), run.paths.front_table(setup)
     again = live_path(run, setup) if live else again
     table = read_table(again) if again.is_file() else None
     price, published = prices.get(setup) if not live else None, run.is_published(name)

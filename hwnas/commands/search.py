@@ -35,6 +35,8 @@ from hwnas.search.score_store import ScoreStore
 from hwnas.search.study import Study, open_study
 from hwnas.search.study_spec import StudySpec
 from hwnas.words import counted
+from hwnas.workspace.elapsed import adding_elapsed
+from hwnas.workspace.folder import locked
 from hwnas.workspace.progress import NullReporter, Reporter
 from hwnas.workspace.tensorboard_log import tensorboard
 from hwnas.workspace.workspace import Workspace, open_run
@@ -74,7 +76,7 @@ def search(
 
     run, narrator = open_run(reference, runs=runs), narrator or NullReporter()
     lock = RunLock(run.folder, shared=run.experiment.search.is_shared)
-    with run.locked(lock):
+    with locked(run, lock):
         prices = load_cost_models(run)
         check_limits(run, prices)
         searched = search_run(run, supernet_of(run, narrator), prices, narrator, trials=trials, alone=lock.alone)
@@ -120,7 +122,7 @@ def search_run(
     proxy = accuracy_of(run, trained)
     for notice in notices(run, prices):
         narrator.info(notice)
-    with run.stage_timer("search"):
+    with adding_elapsed(run.paths.elapsed, "search"):
         store = ScoreStore.open(run.folder / "scores.jsonl", shared=run.experiment.search.is_shared)
         for notice in store.notices:
             narrator.info(notice)
@@ -128,7 +130,7 @@ def search_run(
             narrator.info(f"{taken:,} accuracies are taken over from earlier runs")
         searched = [_search_tier(run, name, proxy, prices, store, narrator, trials) for name in run.experiment.tiers]
     alone()
-    with run.stage_timer("timing the fronts"):
+    with adding_elapsed(run.paths.elapsed, "timing the fronts"):
         timed = [_timed_again(run, tier, narrator) for tier in searched]
     for tier in timed:
         if tier.is_empty:
@@ -274,7 +276,7 @@ def _producer(run: Workspace, tier: str, prices: Mapping[str, CostModels]) -> st
     """Return the producer of a tier's latencies."""
     setup = run.experiment.tiers[tier].setup
     if run.is_published(tier):
-        return run.published(setup).producer
+        return run.published.latencies(setup).producer
     return "live" if run.is_live(tier) else prices[setup].digest
 
 
@@ -282,7 +284,7 @@ def _timed_again(run: Workspace, searched: TierSearch, narrator: Reporter) -> Ti
     """Return the tier with its front timed again and written to disk."""
     name = searched.tier.name
     front = remeasure_front(run, searched.front, run.tier(name, measured=True), narrator)
-    path = run.front_path(name)
+    path = run.paths.front(name)
     write_front(path, path.with_suffix(".csv"), front)
     if searched.conditions is not None:
         write_conditions(path, searched.conditions)

@@ -20,6 +20,8 @@ from hwnas.search.fronts import read_front
 from hwnas.search.score_store import ScoreStore
 from hwnas.search.successive_halving import Rung, sample_initial, successive_halving, tier_for_rung
 from hwnas.space import Architecture
+from hwnas.workspace.elapsed import adding_elapsed
+from hwnas.workspace.folder import locked
 from hwnas.workspace.halving_results import (
     WHERE,
     HalvingResult,
@@ -52,7 +54,7 @@ def ladder(
     """
     run, narrator = open_run(reference, runs=runs), narrator or NullReporter()
     check_halving(run)
-    with run.locked(), run.stage_timer("ladder"):
+    with locked(run), adding_elapsed(run.paths.elapsed, "ladder"):
         prices = load_cost_models(run)
         check_limits(run, prices)
         trained = supernet_of(run, narrator)
@@ -108,7 +110,7 @@ def _climb(
 def _population(run: Workspace, name: str, count: int, prices: Mapping[str, CostModels]) -> list[Architecture]:
     """Return networks within the limits on scores that cost nothing; those on the front of a search come first."""
     known = feasible_scores(run, name, prices)
-    front = read_front(run.front_path(name)) if run.front_path(name).exists() else []
+    front = read_front(run.paths.front(name)) if run.paths.front(name).exists() else []
     return sample_initial(
         run.space,
         count,

@@ -16,6 +16,7 @@ from hwnas.data.facts import Raw
 from hwnas.data.names import class_names as checked_names
 from hwnas.data.source import Pool, Source, SplitName, Stored
 from hwnas.errors import DataError, HwnasError, raised, reason
+from hwnas.io.regular import resolve_path
 from hwnas.registry import named, place_of
 
 _SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
@@ -63,8 +64,7 @@ def _called(load: Any, function: str, base: Path) -> Any:
     except HwnasError:
         raise
     except Exception as error:
-        file = Path(function.rpartition(":")[0]).expanduser()
-        at = place_of(error, file if file.is_file() else base / file)
+        at = place_of(error, resolve_path(function.rpartition(":")[0], base))
         raise DataError(
             f"`{function}` raised {raised(error)}",
             where=f"data: {at}",

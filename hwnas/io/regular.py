@@ -18,6 +18,12 @@ class IrregularFile(OSError):
     """A path that leads to a FIFO, a socket or a device; an OSError, so that whoever reads files reports it."""
 
 
+def resolve_path(name: str | Path, base: Path) -> Path:
+    """Return the path that a user names: from the current folder if something is there, else from `base`."""
+    path = Path(name).expanduser()
+    return path if path.exists() else base / path
+
+
 def check_regular(path: Path) -> None:
     """Refuse a path that is not a regular file before anything waits for it.
 

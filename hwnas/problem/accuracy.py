@@ -53,7 +53,7 @@ def accuracy_context(run: Workspace, trained: Trained | None) -> AccuracyContext
         run.experiment.data is not None,
         lambda: run.dataset.without_test(),
         lambda: recipe_of(run),
-        run.architecture_reader,
+        run.published.names,
         supernet,
         lambda: open_teacher(run),
     )

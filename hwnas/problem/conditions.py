@@ -170,12 +170,12 @@ def _latency(run: Workspace, tier: str) -> dict[str, Any]:
     setup = run.experiment.tiers[tier].setup
     config = run.experiment.setups[setup]
     if config.latencies is not None:
-        path = run.resolve_path(config.latencies.file)
+        path = run.paths.resolve(config.latencies.file)
         keys = config.latencies.model_dump(mode="json", exclude={"file"})
         return {"source": "published", **keys, **({"content": sha256_of(path)[:12]} if path.is_file() else {})}
     if run.is_live(tier):
         return {"source": "live"}
-    path = run.table_path(setup)
+    path = run.paths.table(setup)
     return {"source": "table", **(_header(path) if path.is_file() else {})}
 
 
@@ -195,7 +195,7 @@ def _train(run: Workspace) -> dict[str, Any]:
 def _content(run: Workspace, source: str, file: str) -> str | None:
     """Return the digest of a file of accuracies, or of a function's file, if it exists."""
     path = source.rpartition(":")[0] if ":" in source else file
-    if not path or not (there := run.resolve_path(path)).is_file():
+    if not path or not (there := run.paths.resolve(path)).is_file():
         return None
     return read_source(there).digest if there.suffix == ".py" else sha256_of(there)[:12]
 

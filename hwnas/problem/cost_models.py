@@ -75,9 +75,9 @@ def load_cost_model(run: Workspace, name: str) -> CostModels:
         TableError: as `load_cost_models`.
     """
     _refuse_no_table(run, name)
-    for path in (run.table_path(name), run.front_table_path(name)):
+    for path in (run.paths.table(name), run.paths.front_table(name)):
         refuse_another_setup(run, name, path)
-    return _priced(run, name, table_of(run.experiment.setups[name], run.table_path(name)))
+    return _priced(run, name, table_of(run.experiment.setups[name], run.paths.table(name)))
 
 
 def priced_before(run: Workspace, name: str) -> CostModels:
@@ -86,14 +86,14 @@ def priced_before(run: Workspace, name: str) -> CostModels:
     Raises:
         TableError: the table is missing, damaged, or of another set-up than the experiment's.
     """
-    path = run.table_path(name)
+    path = run.paths.table(name)
     _refuse_no_table(run, name)
     refuse_another_setup(run, name, path)
     return _priced(run, name, board_table(path, requested_setup(run.experiment.setups[name])))
 
 
 def _refuse_no_table(run: Workspace, name: str) -> None:
-    if not (path := run.table_path(name)).exists():
+    if not (path := run.paths.table(name)).exists():
         raise TableError(
             "there is no table yet", where=str(path), allowed="A latency is predicted from a set-up's table",
             do=f"Run `{run.command('bench')}`, or name another table",
@@ -150,7 +150,7 @@ def cost_metric_scorers(run: Workspace, tier: str, prices: Mapping[str, CostMode
     if run.is_live(tier):
         return counted
     if run.is_published(tier):
-        return {**counted, f"latency_ms@{config.setup}": run.published(config.setup)}
+        return {**counted, f"latency_ms@{config.setup}": run.published.latencies(config.setup)}
     setup, confidence, price = config.setup, config.limits.confidence, prices[config.setup]
     latency = f"latency_ms@{setup}"
     surely: dict[str, Scorer] = {}
@@ -199,7 +199,7 @@ def notices(run: Workspace, prices: Mapping[str, CostModels]) -> list[str]:
     lines = []
     for name, tier in run.experiment.tiers.items():
         if run.is_published(name):
-            lines.append(f"{name}: latencies are published, {run.published(tier.setup).told}")
+            lines.append(f"{name}: latencies are published, {run.published.latencies(tier.setup).told}")
         if tier.setup not in prices:
             continue
         model, confidence = prices[tier.setup].model, tier.limits.confidence

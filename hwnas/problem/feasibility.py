@@ -137,7 +137,7 @@ def feasible(
     for setup in dict.fromkeys(tier.setup for tier in run.experiment.tiers.values()):
         if not run.needs_table(setup):
             continue
-        if not run.table_path(setup).exists():
+        if not run.paths.table(setup).exists():
             reasons[setup] = f"there is no table yet: run `{run.command('bench')}`"
             continue
         try:

@@ -96,12 +96,12 @@ class LoadedFront:
 
 def front_file(run: Workspace, name: str, by: FrontSource) -> Path:
     """Return the file of a tier's front."""
-    return run.front_path(name) if by == "search" else halving_front_path(run, name)
+    return run.paths.front(name) if by == "search" else halving_front_path(run, name)
 
 
 def finder_of(run: Workspace, name: str) -> FrontSource:
     """Return the finder of a tier's front: the search, or the ladder where nothing was searched."""
-    return "ladder" if not run.front_path(name).exists() and halving_path(run, name).exists() else "search"
+    return "ladder" if not run.paths.front(name).exists() and halving_path(run, name).exists() else "search"
 
 
 def load_front(run: Workspace, name: str, by: FrontSource | None = None, *, producer: str | None = None) -> LoadedFront:
@@ -209,14 +209,14 @@ def _written(run: Workspace, name: str, by: FrontSource) -> LoadedFront:
         return LoadedFront(
             by, climb.top_rung.tier, climb.source, climb.front, run.folder / "ladder" / "bundle" / name, climb
         )
-    if not run.front_path(name).exists():
+    if not run.paths.front(name).exists():
         raise RunError(
             f"tier `{name}` has no front yet",
-            where=str(run.front_path(name)),
+            where=str(run.paths.front(name)),
             allowed="A front is what `hwnas search` or `hwnas ladder` leaves",
             do=f"Run `hwnas search {run.experiment.name}` first",
         )
-    points = tuple(read_front(run.front_path(name)))
+    points = tuple(read_front(run.paths.front(name)))
     return LoadedFront(by, run.tier(name), run.source, points, run.folder / "bundle" / name)
 
 

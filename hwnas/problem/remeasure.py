@@ -34,7 +34,7 @@ def remeasure_front(run: Workspace, front: Sequence[FrontPoint], tier: Tier, nar
     networks = [run.network(point.architecture) for point in front]
     table = measure_missing(
         config,
-        run.front_table_path(setup),
+        run.paths.front_table(setup),
         run.experiment.timing,
         run.folder / "artifacts",
         narrator,
@@ -42,7 +42,7 @@ def remeasure_front(run: Workspace, front: Sequence[FrontPoint], tier: Tier, nar
         [],
         networks,
     )
-    usual_ns = reference_ns(table_of(config, run.table_path(setup)).rows.values())
+    usual_ns = reference_ns(table_of(config, run.paths.table(setup)).rows.values())
     checks = [table.checks[check_key(network)] for network in networks]
     table = _measure_others(run, setup, table, networks, narrator, f"the {name} front")
     measured = {
@@ -76,7 +76,7 @@ def timed_before(run: Workspace, front: Sequence[FrontPoint], tier: Tier) -> lis
 
 def _measured(run: Workspace, setup: str, front: Sequence[FrontPoint], latency: str) -> dict[str, dict[str, float]]:
     """Return the numbers that the set-up's table of fronts holds of these networks, by key."""
-    path, own = run.front_table_path(setup), read_table(run.table_path(setup))
+    path, own = run.paths.front_table(setup), read_table(run.paths.table(setup))
     if not path.is_file() or (table := read_table(path)).setup != own.setup:
         return {}
     networks = {point.architecture.key: run.network(point.architecture) for point in front}

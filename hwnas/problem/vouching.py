@@ -43,8 +43,8 @@ def _latencies(run: Workspace, tier: str) -> str | None:
     """
     setup = run.experiment.tiers[tier].setup
     if run.is_published(tier):
-        return run.published(setup).producer
-    own, again = run.table_path(setup), run.front_table_path(setup)
+        return run.published.latencies(setup).producer
+    own, again = run.paths.table(setup), run.paths.front_table(setup)
     paths = (again, live_path(run, setup)) if run.is_live(tier) else (own, again)
     if any(another_setup(run, setup, path) is not None for path in paths):
         return None

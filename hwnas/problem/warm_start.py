@@ -46,7 +46,7 @@ def import_scores(run: Workspace, store: ScoreStore, producer: str) -> int:
     """Take over the accuracies that earlier runs have of the same producer and return how many were new here."""
     taken = 0
     for entry in run.experiment.search.start:
-        path = run.resolve_path(entry) / "scores.jsonl"
+        path = run.paths.resolve(entry) / "scores.jsonl"
         if not path.is_file():
             continue
         for score in ScoreStore.open(path).scores:
@@ -129,7 +129,7 @@ def _columns(run: Workspace, config: TrainingFreeConfig, narrator: Reporter) -> 
 
 
 def _named(run: Workspace, entry: str) -> Iterator[Architecture]:
-    path, where = run.resolve_path(entry), f"search.start: {entry}"
+    path, where = run.paths.resolve(entry), f"search.start: {entry}"
     if path.is_dir():
         fronts = sorted((path / "fronts").glob("*.json"))
         if not fronts:
