@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from hwnas.boards.pack import PackedKit, pack_kit
+from hwnas.boards.pack import KitContents, PackedKit, pack_kit
 from hwnas.latency.building.table_builder import jobs_of
 from hwnas.measure.table import LatencyTable
 from hwnas.measure.timing import Timing
@@ -27,9 +27,11 @@ def small_kit(path: Path, timing: Timing = FAST, space: str = "per layer", wish:
     opened = SMALL[space]
     jobs = jobs_of(LatencyTable(path, wish), operators_of(opened), [lower(opened, opened.smallest())])
     return pack_kit(
-        path, jobs, wish, exporters_of(wish), timing, table="board.jsonl", space=(opened.name, "small.yaml"),
+        path,
+        KitContents(wish, exporters_of(wish), timing, "board.jsonl", (opened.name, "small.yaml")),
+        jobs,
         artifacts=path.parent / "made",
-    )  # fmt: skip
+    )
 
 
 def run_kit(

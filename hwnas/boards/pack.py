@@ -44,6 +44,24 @@ class PackedKit:
     """Bytes that the model files take on a board."""
 
 
+@dataclass(frozen=True)
+class KitContents:
+    """What a kit says beside its jobs."""
+
+    setup: Setup
+    """The board's set-up; fields that only the board knows are empty."""
+    exports: Exports
+    timing: Timing
+    table: str
+    """Name of the file that the board writes."""
+    space: tuple[str, str] | None = None
+    """Name and reference of the space that it is for."""
+    energy: EnergyProtocol | None = None
+    """Protocol by which energy is measured there; None if it is not."""
+    memory: bool = False
+    """True if the memory of networks is measured there as well."""
+
+
 def refuse_runtime(runtime: str) -> None:
     """Refuse a runtime that no kit can be packed for.
 
@@ -77,33 +95,27 @@ def _unwritten(path: Path, why: str) -> RunError:
 
 def pack_kit(
     path: Path,
+    contents: KitContents,
     jobs: Sequence[MeasureJob],
-    setup: Setup,
-    exports: Exports,
-    timing: Timing,
     *,
-    table: str,
-    space: tuple[str, str] | None,
     artifacts: Path,
-    energy: EnergyProtocol | None = None,
-    memory: bool = False,
     progress: Progress | None = None,
 ) -> PackedKit:
     """Write a kit of these jobs, and of the reference that all tables are timed with. Without jobs it only looks at a
     board.
 
-    Model files are kept in `artifacts`, and used again. In `setup`, fields that only the board knows are empty. `table`
-    is the name of the file that the board writes. Energy, and the memory of networks, are measured there on request.
+    Model files are kept in `artifacts`, and used again.
 
     Raises:
         ExportError: a job's file cannot be made; all of them are listed.
         ConfigError: no kit can be packed for the runtime.
         RunError: the kit cannot be written.
     """
+    setup, energy = contents.setup, contents.energy
     refuse_runtime(setup.runtime)
     refuse_output(path)
     every, suffix = [REFERENCE, *jobs] if jobs else [], suffix_of(setup.runtime)
-    made = job_files(every, setup, suffix, exports, artifacts, progress or (lambda done, planned, what: None))
+    made = job_files(every, setup, suffix, contents.exports, artifacts, progress or (lambda done, planned, what: None))
     _refuse_failures(path, every, made)
     files = {f"files/{file.name}": file for file in made if isinstance(file, Path)}
     packed = [
@@ -116,13 +128,13 @@ def pack_kit(
     manifest = Manifest(
         __version__,
         setup.as_dict(),
-        asdict(timing),
-        table,
+        asdict(contents.timing),
+        contents.table,
         packed[1:],
         next(iter(packed), None),
-        space or (),
+        contents.space or (),
         None if energy is None else asdict(energy),
-        memory,
+        contents.memory,
         digests,
     )
     _write(path, manifest.encoded(), code, files)

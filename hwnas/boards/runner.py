@@ -6,8 +6,9 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -146,6 +147,9 @@ def _fill(
     kit: Kit, table: LatencyTable, runtime: Runtime, timing: Timing, teller: BoardReporter, queue: LockWait
 ) -> None:
     """Measure what the table lacks, and store it; a failed measurement does not cost the others their rows."""
+    from hwnas.measure.energy.job import measure_energy
+    from hwnas.measure.energy.meter import EnergyProtocol
+    from hwnas.measure.memory import measure_memory
     from hwnas.measure.session import measure_in_sessions
 
     missing = _missing(kit, table)
@@ -159,61 +163,44 @@ def _fill(
     _check_space(folder, list(wanted.values()))
     files = dict(zip(wanted, kit.extract(list(wanted.values()), folder)))
     first = files[kit.manifest.reference.file] if kit.manifest.reference else None
-    failures, jobs = [], missing["time"]
-    paths = [files[job.file] for job in jobs]
-    timed = measure_in_sessions(paths, runtime, timing, reference=first, progress=teller.progress, queue=queue)
-    for index, outcome in timed:
-        if isinstance(outcome, str):
-            failures.append(f"{jobs[index].name}: {outcome}")
-        else:
-            table.append(jobs[index].line, outcome, jobs[index].bytes)
-    failures += _fill_others(kit, table, runtime, timing, missing, files, teller, queue)
+    failures: list[str] = []
+
+    def store(quantity: str, outcomes: Iterator[tuple[int, Any]], append: Callable[..., None]) -> None:
+        for index, outcome in outcomes:
+            job = missing[quantity][index]
+            if isinstance(outcome, str):
+                failures.append(f"{job.name}: {outcome}")
+            else:
+                append(job.line, outcome, *([job.bytes] if quantity == "time" else []))
+
+    paths = {quantity: [files[job.file] for job in jobs] for quantity, jobs in missing.items()}
+    timed = measure_in_sessions(paths["time"], runtime, timing, reference=first, progress=teller.progress, queue=queue)
+    store("time", timed, table.append)
+    if paths["memory"]:
+        progress = partial(_share, teller, "measuring memory")
+        store("memory", measure_memory(paths["memory"], runtime, progress=progress, queue=queue), table.append_memory)
+    if paths["energy"]:
+        protocol = EnergyProtocol(**(kit.manifest.energy or {}))
+        progress = partial(_share, teller, "measuring energy")
+        metered = measure_energy(paths["energy"], runtime, protocol, pin=timing.pin, progress=progress, queue=queue)
+        store("energy", metered, table.append_energy)
     shutil.rmtree(folder, ignore_errors=True)
     if failures:
-        listed = "; ".join(failures[:SHOWN]) + (f"; and {len(failures) - SHOWN} more" if len(failures) > SHOWN else "")
-        raise TableError(
-            f"{len(failures)} could not be measured: {listed}", where=str(table.path),
-            allowed=f"Every file of the kit must be run by {runtime.setup.runtime} {runtime.setup.runtime_version}",
-            do="Try another version of the runtime; what was measured is stored, the same command continues",
-        )  # fmt: skip
+        raise _unmeasured(table, failures)
 
 
-def _fill_others(
-    kit: Kit,
-    table: LatencyTable,
-    runtime: Runtime,
-    timing: Timing,
-    missing: Mapping[str, list[Member]],
-    files: Mapping[str, Path],
-    teller: BoardReporter,
-    queue: LockWait,
-) -> list[str]:
-    """Measure energy and memory, where they are requested, and return what could not be measured."""
-    from hwnas.measure.energy.job import measure_energy
-    from hwnas.measure.energy.meter import EnergyProtocol
-    from hwnas.measure.memory import measure_memory
+def _unmeasured(table: LatencyTable, failures: Sequence[str]) -> TableError:
+    listed = "; ".join(failures[:SHOWN]) + (f"; and {len(failures) - SHOWN} more" if len(failures) > SHOWN else "")
+    return TableError(
+        f"{len(failures)} could not be measured: {listed}",
+        where=str(table.path),
+        allowed=f"Every file of the kit must be run by {table.setup.runtime} {table.setup.runtime_version}",
+        do="Try another version of the runtime; what was measured is stored, the same command continues",
+    )
 
-    failures = []
-    if jobs := missing["memory"]:
-        for index, memory in measure_memory(
-            [files[job.file] for job in jobs], runtime,
-            progress=lambda done, planned: teller.progress(done, planned, "measuring memory"), queue=queue,
-        ):  # fmt: skip
-            if isinstance(memory, str):
-                failures.append(f"{jobs[index].name}: {memory}")
-            else:
-                table.append_memory(jobs[index].line, memory)
-    if jobs := missing["energy"]:
-        protocol = EnergyProtocol(**(kit.manifest.energy or {}))
-        for index, energy in measure_energy(
-            [files[job.file] for job in jobs], runtime, protocol, pin=timing.pin,
-            progress=lambda done, planned: teller.progress(done, planned, "measuring energy"), queue=queue,
-        ):  # fmt: skip
-            if isinstance(energy, str):
-                failures.append(f"{jobs[index].name}: {energy}")
-            else:
-                table.append_energy(jobs[index].line, energy)
-    return failures
+
+def _share(teller: BoardReporter, what: str, done: int, planned: int) -> None:
+    teller.progress(done, planned, what)
 
 
 def _check_space(folder: Path, wanted: Sequence[Member]) -> None:

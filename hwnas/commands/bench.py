@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hwnas.config import SetupConfig, TimingConfig, parse_setup
 from hwnas.latency.building.table_builder import expected_seconds, plan_checks, plan_table
@@ -33,9 +33,6 @@ from hwnas.workspace.setups import (
 )
 from hwnas.workspace.spaces import open_space, split_reference
 from hwnas.workspace.workspace import Workspace, open_run
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -84,22 +81,18 @@ def bench_run(run: Workspace, narrator: Reporter) -> list[BenchResult]:
         operators = list(operators_of(run.space))
         networks = validation_networks(run.space, config.timing.checks)
         known = (run.space.name, _reference_in(run))
-        tables = {}
-        for name, setup in wanted.items():
-            if not setup.host:
-                tables[name] = measure_missing(
-                    setup, run.paths.table(name), config.timing, artifacts, narrator, f"timing {name}", operators,
-                    networks, known, also=True,
-                )  # fmt: skip
-        if hosted := {name: setup for name, setup in wanted.items() if setup.host}:
-            orders = [
-                bench_request(
-                    setup, run.paths.table(name), operators, networks, known, wait_s=config.timing.wait_seconds
-                )
-                for name, setup in hosted.items()
-            ]
-            title = f"timing {', '.join(hosted)}"
-            filled = fill_on_hosts(orders, measurement_protocol(config.timing, 0), artifacts, narrator, title)
+        wait_s, timing = config.timing.wait_seconds, measurement_protocol(config.timing, 0)
+        requests = {
+            name: bench_request(setup, run.paths.table(name), operators, networks, known, wait_s=wait_s)
+            for name, setup in wanted.items()
+        }
+        tables = {
+            name: measure_missing(request, timing, artifacts, narrator, f"timing {name}")
+            for name, request in requests.items()
+            if not request.config.host
+        }
+        if hosted := {name: request for name, request in requests.items() if request.config.host}:
+            filled = fill_on_hosts(list(hosted.values()), timing, artifacts, narrator, f"timing {', '.join(hosted)}")
             tables.update(zip(hosted, filled, strict=True))
         return [bench_result(tables[name], narrator) for name in wanted]
 
@@ -145,9 +138,8 @@ def bench_space(
         return plan_bench(operators, networks, config, timing, table)
     artifacts, narrator = table.with_name(f"{table.name}.files"), narrator or NullReporter()
     known = (opened.name, reference_of(space, file))
-    filled = measure_missing(
-        config, table, timing, artifacts, narrator, f"timing {table.stem}", operators, networks, known, also=True
-    )
+    request = bench_request(config, table, operators, networks, known, wait_s=timing.wait_seconds)
+    filled = measure_missing(request, measurement_protocol(timing, 0), artifacts, narrator, f"timing {table.stem}")
     shutil.rmtree(artifacts, ignore_errors=True)
     return bench_result(filled, narrator)
 

@@ -19,6 +19,7 @@ from hwnas.io.resources import find_file
 from hwnas.latency.agreement import Agreement, Floats
 from hwnas.latency.anchors import anchors_of, table_state
 from hwnas.latency.building import table_builder as build
+from hwnas.latency.building.table_builder import MeasureContext
 from hwnas.latency.model import Estimate, LatencyModel
 from hwnas.measure.device_lock import WAIT_S, LockWait
 from hwnas.measure.drift import reference_ns
@@ -94,30 +95,19 @@ def check(
     timing, anchors = measurement_protocol(TimingConfig(), seed), anchors_of(loaded, operators=operators)
     narrator.info(_forecast([*chains, *anchors.values()], runtime, timing))
     every = [*chains, *anchors.values()]
-    sittings = _sittings(every, runtime, timing, seed, artifacts, LockWait(wait_s, narrator.info), narrator)
+    with _folder(artifacts) as folder:
+        export = exporter_of(runtime.setup)
+        context = MeasureContext(runtime, (export, export), folder, queue=LockWait(wait_s, narrator.info))
+        sittings = [
+            _sitting(every, replace(timing, seed=seed + 100 * number), context, narrator, title)
+            for number, title in enumerate(("timing unseen networks", "timing them again"))
+        ]
     count = len(chains)
     states = [table_state(loaded, sitting[:count], list(anchors), sitting[count:]) for sitting in sittings]
     checked = _checked(loaded, model, seed, drawn, estimates, sittings[0][:count], states, guesses, absent)
     if plot is not None:
         _plot(checked, plot)
     return checked
-
-
-def _sittings(
-    networks: list[Network],
-    runtime: Runtime,
-    timing: Timing,
-    seed: int,
-    artifacts: Path | None,
-    queue: LockWait,
-    narrator: Reporter,
-) -> list[list[Measurement]]:
-    """Return the times of the networks in two sittings."""
-    with _folder(artifacts) as folder:
-        return [
-            _sitting(networks, runtime, replace(timing, seed=seed + 100 * number), folder, queue, narrator, words)
-            for number, words in enumerate(("timing unseen networks", "timing them again"))
-        ]
 
 
 def _plot(checked: Checked, path: Path) -> None:
@@ -231,24 +221,10 @@ def _folder(artifacts: Path | None) -> Iterator[Path]:
 
 
 def _sitting(
-    networks: Sequence[Network],
-    runtime: Runtime,
-    timing: Timing,
-    folder: Path,
-    queue: LockWait,
-    narrator: Reporter,
-    title: str,
+    networks: Sequence[Network], timing: Timing, context: MeasureContext, narrator: Reporter, title: str
 ) -> list[Measurement]:
     with narrator.bar(title) as bar:
-        return build.time_networks(
-            networks,
-            runtime,
-            exporter_of(runtime.setup),
-            timing,
-            artifacts=folder,
-            progress=bar.update,
-            queue=queue,
-        )
+        return build.time_networks(networks, timing, replace(context, progress=bar.update))
 
 
 def _checked(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hwnas.config import LiveConfig, TimingConfig
+from hwnas.config import LiveConfig
 from hwnas.errors import DiskError, ExportError, HostAway, NoScore, RunError, TableError
 from hwnas.io.atomic import part_of
 from hwnas.latency.live import LiveTimes, RetryBudget, Timed
@@ -18,7 +18,7 @@ from hwnas.problem.cost_models import refuse_another_setup
 from hwnas.search.evaluate import Scorer
 from hwnas.space import Architecture
 from hwnas.workspace.progress import NoProgress, NullReporter, Reporter
-from hwnas.workspace.setups import measure_missing
+from hwnas.workspace.setups import bench_request, measure_missing, measurement_protocol
 from hwnas.workspace.workspace import Workspace
 
 
@@ -44,11 +44,11 @@ class SetupHost:
         limit_s = min(self.live.timeout_s, timing.process_seconds or self.live.timeout_s)
         part = part_of(live_path(self.run, self.setup))
         part.unlink(missing_ok=True)
+        protocol = replace(measurement_protocol(timing, 0), process_seconds=limit_s)
         try:
-            table = measure_missing(
-                config, part, TimingConfig(**{**timing.model_dump(), "process_seconds": limit_s}),
-                self.run.folder / "artifacts", NoProgress(self.narrator), "", [], [network],
-            )  # fmt: skip
+            request = bench_request(config, part, [], [network], wait_s=timing.wait_seconds)
+            request = replace(request, energy=None, memory=False)
+            table = measure_missing(request, protocol, self.run.folder / "artifacts", NoProgress(self.narrator), "")
         except HostAway:
             raise
         except (RunError, TableError, DiskError) as error:
