@@ -17,9 +17,9 @@ from hwnas.boards.requirements import REQUIREMENTS
 from hwnas.errors import ConfigError, ExportError, HwnasError, RunError, reason
 from hwnas.io.atomic import why_unwritable, write_atomic
 from hwnas.io.checksum import sha256_of
-from hwnas.latency.building.model_files import Progress
 from hwnas.latency.building.table_builder import REFERENCE, Exports, MeasureJob, first_line, job_files
 from hwnas.measure.energy.meter import EnergyProtocol
+from hwnas.measure.events import Progress, no_progress
 from hwnas.measure.timing import Timing
 from hwnas.runtimes import Setup, suffix_of
 
@@ -99,7 +99,7 @@ def pack_kit(
     jobs: Sequence[MeasureJob],
     *,
     artifacts: Path,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> PackedKit:
     """Write a kit of these jobs, and of the reference that all tables are timed with. Without jobs it only looks at a
     board.
@@ -115,7 +115,7 @@ def pack_kit(
     refuse_runtime(setup.runtime)
     refuse_output(path)
     every, suffix = [REFERENCE, *jobs] if jobs else [], suffix_of(setup.runtime)
-    made = job_files(every, setup, suffix, contents.exports, artifacts, progress or (lambda done, planned, what: None))
+    made = job_files(every, setup, suffix, contents.exports, artifacts, progress)
     _refuse_failures(path, every, made)
     files = {f"files/{file.name}": file for file in made if isinstance(file, Path)}
     packed = [

@@ -8,7 +8,6 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -177,12 +176,13 @@ def _fill(
     timed = measure_in_sessions(paths["time"], runtime, timing, reference=first, progress=teller.progress, queue=queue)
     store("time", timed, table.append)
     if paths["memory"]:
-        progress = partial(_share, teller, "measuring memory")
-        store("memory", measure_memory(paths["memory"], runtime, progress=progress, queue=queue), table.append_memory)
+        peaks = measure_memory(paths["memory"], runtime, progress=teller.progress, queue=queue)
+        store("memory", peaks, table.append_memory)
     if paths["energy"]:
         protocol = EnergyProtocol(**(kit.manifest.energy or {}))
-        progress = partial(_share, teller, "measuring energy")
-        metered = measure_energy(paths["energy"], runtime, protocol, pin=timing.pin, progress=progress, queue=queue)
+        metered = measure_energy(
+            paths["energy"], runtime, protocol, pin=timing.pin, progress=teller.progress, queue=queue
+        )
         store("energy", metered, table.append_energy)
     shutil.rmtree(folder, ignore_errors=True)
     if failures:
@@ -197,10 +197,6 @@ def _unmeasured(table: LatencyTable, failures: Sequence[str]) -> TableError:
         allowed=f"Every file of the kit must be run by {table.setup.runtime} {table.setup.runtime_version}",
         do="Try another version of the runtime; what was measured is stored, the same command continues",
     )
-
-
-def _share(teller: BoardReporter, what: str, done: int, planned: int) -> None:
-    teller.progress(done, planned, what)
 
 
 def _check_space(folder: Path, wanted: Sequence[Member]) -> None:

@@ -14,9 +14,9 @@ from hwnas.boards.host import Host
 from hwnas.errors import HostAway, HwnasError, RunError
 from hwnas.io.checksum import sha256_of
 from hwnas.latency.merge import add_table
+from hwnas.measure.events import Progress
 
 Say = Callable[[str], None]
-Progress = Callable[[int, int, str], None]
 TABLE, KIT, PART = "table.jsonl", "kit.pyz", "kit.part"
 NOT_FOUND = (126, 127)
 """Exit codes of a shell that finds no such command."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from hwnas.errors import DiskError, ExportError, HwnasError, MissingExtra, raised
 from hwnas.export.disk import unwritten
 from hwnas.io.process_pool import Ended, Unloadable, map_in_processes
+from hwnas.measure.events import Progress, no_progress
 from hwnas.ops import Shape
 from hwnas.runtimes import Setup
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 Exporter = Callable[["nn.Module", Shape, Path], Path]
-Progress = Callable[[int, int, str], None]
 
 POOL_PAYS_S = 20.0
 """Work left, in seconds, from which other processes are started: each takes about 5 s to import its converter."""
@@ -62,7 +62,7 @@ def make_files(
     export: Exporter,
     folder: Path,
     *,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
     workers: int | None = None,
 ) -> list[Path | HwnasError]:
     """Return the targets' files in `folder`, in their order, with the error in place of one that cannot be made.
@@ -84,8 +84,7 @@ def make_files(
     made, failures = total - len(lacking), dict[Path, HwnasError]()
 
     def begin(target: ModelFile) -> None:
-        if progress:
-            progress(made, total, f"exporting {target.name}")
+        progress(made, total, f"exporting {target.name}")
 
     with closing(_made_all(lacking, _workers() if workers is None else workers, begin)) as answers:
         for (_, _, path), answer in answers:

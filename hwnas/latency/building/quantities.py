@@ -7,18 +7,17 @@ from functools import partial
 from pathlib import Path
 
 from hwnas.errors import HwnasError, TableError
-from hwnas.latency.building.model_files import Progress
 from hwnas.latency.building.table_builder import SHOWN, MeasureContext, MeasureJob, first_line, job_files, jobs_of
 from hwnas.measure.energy.job import measure_energy
 from hwnas.measure.energy.meter import Energy, EnergyProtocol
+from hwnas.measure.events import Progress
 from hwnas.measure.memory import Memory, measure_memory
 from hwnas.measure.table import LatencyTable
 from hwnas.measure.table_lines import subject_of
 from hwnas.network import Network
 from hwnas.ops import Operator, Shape
-from hwnas.words import counted
 
-Take = Callable[[Sequence[Path], Callable[[int, int], None]], Iterator[tuple[int, Energy | Memory | str]]]
+Take = Callable[[Sequence[Path], Progress], Iterator[tuple[int, Energy | Memory | str]]]
 
 
 def measure_missing_energy(
@@ -38,7 +37,7 @@ def measure_missing_energy(
     """
     jobs = [job for job in _all_jobs(table, operators, networks) if subject_of(job.line).key not in table.energy]
 
-    def take(files: Sequence[Path], further: Callable[[int, int], None]) -> Iterator[tuple[int, Energy | str]]:
+    def take(files: Sequence[Path], further: Progress) -> Iterator[tuple[int, Energy | str]]:
         return measure_energy(files, context.runtime, protocol, pin=pin, progress=further, queue=context.queue)
 
     _fill(table, jobs, context, take, "the energy of")
@@ -54,7 +53,7 @@ def measure_missing_memory(table: LatencyTable, networks: Sequence[Network], con
     jobs = [job for job in _all_jobs(table, [], networks) if job.whole]
     jobs = [job for job in jobs if subject_of(job.line).key not in table.memory]
 
-    def take(files: Sequence[Path], further: Callable[[int, int], None]) -> Iterator[tuple[int, Memory | str]]:
+    def take(files: Sequence[Path], further: Progress) -> Iterator[tuple[int, Memory | str]]:
         return measure_memory(files, context.runtime, progress=further, queue=context.queue)
 
     _fill(table, jobs, context, take, "the memory of")
@@ -96,7 +95,7 @@ def _fill(table: LatencyTable, jobs: list[MeasureJob], context: MeasureContext, 
             failures.append(f"{job.target.name}: {first_line(file)}")
         else:
             made.append((job, file))
-    further = partial(_further, context.progress, len(jobs), f"measuring {what} {counted(len(made), 'file')}")
+    further = partial(_further, context.progress, len(jobs))
     for index, outcome in take([file for _, file in made], further):
         job = made[index][0]
         if isinstance(outcome, Energy):
@@ -114,5 +113,5 @@ def _fill(table: LatencyTable, jobs: list[MeasureJob], context: MeasureContext, 
         )  # fmt: skip
 
 
-def _further(progress: Progress, jobs: int, what: str, done: int, planned: int) -> None:
+def _further(progress: Progress, jobs: int, done: int, planned: int, what: str) -> None:
     progress(jobs + done, 2 * jobs, what)

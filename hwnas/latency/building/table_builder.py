@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import ExportError, HwnasError, TableError, reason
-from hwnas.latency.building.model_files import Exporter, ModelFile, Progress, make_files
+from hwnas.latency.building.model_files import Exporter, ModelFile, make_files
 from hwnas.latency.validation_design import rough_cost_ms
 from hwnas.measure.device_lock import DEFAULT_WAIT, LockWait
+from hwnas.measure.events import Progress, no_progress
 from hwnas.measure.origin import origin_here
 from hwnas.measure.session import measure_in_sessions
 from hwnas.measure.table import (
@@ -58,10 +59,6 @@ Exports = tuple[Exporter, Exporter]
 """Exporter of an operator as it stands within a network, and exporter of whole networks as they ship."""
 
 
-def _ignore(done: int, planned: int, what: str) -> None:
-    pass
-
-
 @dataclass(frozen=True)
 class MeasureContext:
     """A machine's way of measuring: the runtime, its exporters, and the folder that keeps model files for reuse."""
@@ -69,7 +66,7 @@ class MeasureContext:
     runtime: Runtime
     exports: Exports
     artifacts: Path
-    progress: Progress = _ignore
+    progress: Progress = no_progress
     """Called with (work done, work planned, what comes next)."""
     queue: LockWait = DEFAULT_WAIT
     """Time to wait while somebody else measures on this machine."""
