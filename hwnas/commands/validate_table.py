@@ -20,7 +20,7 @@ from hwnas.latency.agreement import Agreement, Floats
 from hwnas.latency.anchors import anchors_of, table_state
 from hwnas.latency.building import table_builder as build
 from hwnas.latency.building.table_builder import MeasureContext
-from hwnas.latency.model import Estimate, LatencyModel
+from hwnas.latency.model import LatencyModel
 from hwnas.measure.device_lock import WAIT_S, LockWait
 from hwnas.measure.drift import reference_ns
 from hwnas.measure.table import LatencyTable, check_key, read_table
@@ -90,8 +90,7 @@ def check(
         narrator.info(f"the space holds only {counted(len(drawn), 'network')} that are not among the table's checks")
     chains, operators = [network for _, network in drawn], known_operators(*spaces)
     model = LatencyModel.of(loaded, bench=command, operators=operators)
-    estimates = [model.predict(network) for network in chains]
-    guesses, absent = baselines(loaded, spaces, chains)
+    rivals = baselines(loaded, spaces, chains)
     timing, anchors = measurement_protocol(TimingConfig(), seed), anchors_of(loaded, operators=operators)
     narrator.info(_forecast([*chains, *anchors.values()], runtime, timing))
     every = [*chains, *anchors.values()]
@@ -104,7 +103,7 @@ def check(
         ]
     count = len(chains)
     states = [table_state(loaded, sitting[:count], list(anchors), sitting[count:]) for sitting in sittings]
-    checked = _checked(loaded, model, seed, drawn, estimates, sittings[0][:count], states, guesses, absent)
+    checked = _checked(loaded, model, seed, drawn, sittings[0][:count], states, rivals)
     if plot is not None:
         _plot(checked, plot)
     return checked
@@ -232,12 +231,11 @@ def _checked(
     model: LatencyModel,
     seed: int,
     drawn: Sequence[tuple[Architecture, Network]],
-    estimates: Sequence[Estimate],
     sitting: Sequence[Measurement],
     states: Sequence[tuple[Floats, float | None]],
-    guesses: dict[str, Floats | None],
-    absent: dict[str, str],
+    rivals: tuple[dict[str, Floats | None], dict[str, str]],
 ) -> Checked:
+    estimates, (guesses, absent) = [model.predict(network) for _, network in drawn], rivals
     (measured, drift), (again, drift_again) = ((times.tolist(), drift) for times, drift in states)
     has_reference = reference_ns(table.rows.values()) is not None
     raw = [m.median_ms if has_reference else m.low_ms for m in sitting]  # what is corrected are medians
