@@ -21,7 +21,7 @@ MARK = "HWNAS_KILL_TRIAL"
 LOCKS = "HWNAS_LOCKS"
 LONGEST_S = 300
 WARM = ("torch", "onnx", "onnxruntime", "optuna", "sklearn.datasets", "plotly.graph_objects", "hwnas.console")
-VERBS = ("bench", "doctor", "export", "fidelity", "ladder", "report", "run", "score", "search", "train")
+VERBS = ("bench", "doctor", "export", "fidelity", "halving", "report", "run", "score", "search", "train")
 
 
 def warm() -> None:

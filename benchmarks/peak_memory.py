@@ -26,7 +26,7 @@ from hwnas.measure.table import LatencyTable, check_key
 from hwnas.network import Network, lower
 from hwnas.pipeline import open_space
 from hwnas.runtimes import Runtime, open_runtime
-from hwnas.workspace.setups import exporters_of, validation_networks
+from hwnas.workspace.setups import exporters_of, networks_to_validate
 
 ROOT = Path(__file__).resolve().parent.parent
 SPACES = ("digits", "cifar10_bottleneck", "ofa_mobilenet_v3_224")
@@ -44,7 +44,7 @@ def measured(networks: list[Network], runtime: Runtime, folder: Path) -> dict[An
 def study(name: str, runtime: Runtime, folder: Path) -> dict[str, Any]:
     """Errors on one space."""
     space, _ = open_space(name)
-    fitted, rng = validation_networks(space, FITTED), random.Random(1)
+    fitted, rng = networks_to_validate(space, FITTED), random.Random(1)
     seen = {check_key(network) for network in fitted}
     unseen: dict[Any, Network] = {}
     while len(unseen) < UNSEEN:

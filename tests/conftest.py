@@ -11,6 +11,10 @@ from pathlib import Path
 
 import pytest
 
+pytest.register_assert_rewrite("tests.helpers")  # before any of them is imported
+
+from tests.helpers.repository import REPOSITORY  # noqa: E402
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # tiny networks, and on a busy machine two threads of PyTorch are 30 times slower than one
 
@@ -21,8 +25,6 @@ atexit.register(shutil.rmtree, os.environ["HWNAS_LOCKS"], ignore_errors=True)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 # a shell's background jobs ignore Ctrl-C, and what they start inherits that: tests that send it would wait in vain
-
-REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="session")

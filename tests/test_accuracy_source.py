@@ -12,7 +12,8 @@ from hwnas.accuracy import PROXIES
 from hwnas.errors import ConfigError
 from hwnas.registry import member
 from hwnas.search.fronts import read_front
-from tests.test_pipeline import FEW, Telling, edited, written
+from tests.helpers.experiments import FEW, edited, written
+from tests.helpers.narration import Telling
 
 MINE = """
 def widest(architecture, network):

@@ -19,14 +19,8 @@ from hwnas.errors import DiskError, ExportError, HwnasError, MissingExtra
 from hwnas.latency.building import model_files as artifacts
 from hwnas.latency.building.model_files import ModelFile, make_files
 from hwnas.ops.conv import Conv
-from hwnas.runtimes import Setup
-from tests import fake_exporters
-
-SETUP = Setup("my board", "fake", "1")
-
-
-def targets(*widths: int) -> list[ModelFile]:
-    return [ModelFile(f"conv of {width}", Conv(width, 4).module, (width, 4, 4)) for width in widths]
+from tests.helpers import fake_exporters
+from tests.helpers.fake_exporters import SETUP, targets
 
 
 @pytest.fixture
@@ -211,8 +205,9 @@ import sys
 from functools import partial
 from pathlib import Path
 from hwnas.latency.building import model_files as artifacts
-from tests.fake_exporters import endless
-from tests.test_artifacts import SETUP, targets
+from tests.helpers.fake_exporters import endless
+from tests.helpers.fake_exporters import SETUP
+from tests.helpers.fake_exporters import targets
 artifacts.POOL_PAYS_S = -1.0
 log = Path(sys.argv[1])
 artifacts.make_files(targets(1, 2, 3, 4), SETUP, ".fake", partial(endless, log=log), log.parent / "a", workers=2)

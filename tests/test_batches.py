@@ -16,8 +16,8 @@ from hwnas.search.workers.dispatcher import TRIES, Dispatcher, Done, Task, score
 from hwnas.search.workers.pool import WorkerPool
 from hwnas.search.workers.score_cache import ScoreBuffer
 from hwnas.space import Architecture
-from tests.test_ray import PLAN, scored
-from tests.test_study import TOP1, keys
+from tests.helpers.ray_workers import scored
+from tests.helpers.studies import PLAN, TOP1, keys
 
 
 def test_tells_come_with_the_batch_and_no_more_are_asked_than_are_wanted() -> None:

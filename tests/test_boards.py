@@ -25,11 +25,11 @@ from hwnas.pipeline import bench_hosts, run
 from hwnas.workspace import remote_bench as boards_module
 from hwnas.workspace.remote_bench import fill_on_hosts
 from hwnas.workspace.setups import bench_request, measurement_protocol, table_of
-from tests.kits import FAST, run_kit, small_kit, spoil
-from tests.spaces import SMALL
-from tests.sshd import Server, start_server
+from tests.helpers.kits import FAST, run_kit, small_kit, spoil
+from tests.helpers.spaces import SMALL
+from tests.helpers.sshd import Server, start_server
 
-QUICK = TimingConfig(warm_up_ms=0, sample_ms=0.01, rounds=3, processes=1, pin=False, checks=1)
+QUICK = TimingConfig(warm_up_ms=0, min_sample_ms=0.01, rounds=3, processes=1, pin=False, validation_networks=1)
 SPACE = """name: small
 input: {channels: 3, resolution: 8}
 classes: 4
@@ -354,7 +354,7 @@ setups:
 tiers:
   edge: {setup: pi}
 search: {trials: 4, population: 2}
-timing: {warm_up_ms: 0, sample_ms: 0.01, rounds: 3, processes: 1, pin: no, checks: 1}
+timing: {warm_up_ms: 0, min_sample_ms: 0.01, rounds: 3, processes: 1, pin: no, validation_networks: 1}
 export: {formats: [onnx], picks: [best]}
 """
 

@@ -22,7 +22,7 @@ from hwnas.ops import Operator, Shape
 from hwnas.runtimes import Setup, open_runtime
 from hwnas.space import read_space
 
-FAST = Timing(warm_up_ms=0, sample_ms=0.01, rounds=3, group=4, processes=0)
+FAST = Timing(warm_up_ms=0, min_sample_ms=0.01, rounds=3, files_per_session=4, processes=0)
 SETUP = Setup("my board", "fake", "1")
 
 

@@ -27,7 +27,7 @@ from hwnas.export.staging import earlier_folder, fresh_folder, is_exported, stag
 from hwnas.workspace.bundles import bundle_ailments, open_bundle
 from hwnas.workspace.progress import NullReporter
 from hwnas.workspace.workspace import open_run
-from tests.exported import exported
+from tests.helpers.exported import exported
 
 Array = NDArray[np.float32]
 

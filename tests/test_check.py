@@ -24,7 +24,7 @@ from hwnas.measure.timing import Measurement, Timing
 from hwnas.network import Network, costs, lower, operators_of
 from hwnas.runtimes import Setup
 from hwnas.space import Space, read_space
-from tests.spaces import SMALL
+from tests.helpers.spaces import SMALL
 
 SETUP = Setup("my board", "onnxruntime", "1")
 OVERHEAD_MS = 0.002

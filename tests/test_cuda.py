@@ -276,7 +276,7 @@ def test_a_measurement_tells_the_gpus_state_before_and_after(no_gpu: Path, tmp_p
         runtime: Any = types.SimpleNamespace(
             setup=Setup("d", "r", "1", accelerator=accelerator), load=lambda path: Loaded()
         )
-        run_job(runtime, [tmp_path / "file"], None, Timing(warm_up_ms=0, sample_ms=1, rounds=3), outcomes)
+        run_job(runtime, [tmp_path / "file"], None, Timing(warm_up_ms=0, min_sample_ms=1, rounds=3), outcomes)
         _, timed = outcomes.results[-1]
         assert timed["rounds_ns"] == (1e6,) * 3
         assert timed["conditions"].get("gpu") == expected

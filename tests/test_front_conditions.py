@@ -47,7 +47,7 @@ EXPERIMENT: dict[str, Any] = {
     "setups": {"cpu": {"runtime": "onnxruntime"}, "pair": {"runtime": "onnxruntime", "batch": 2}},
     "tiers": {"edge": {"setup": "cpu", "limits": {"params": 400}}, "cloud": {"setup": "pair"}},
     "search": {"trials": 12, "sampler": "random"},
-    "timing": {"rounds": 3, "warm_up_ms": 0, "sample_ms": 0.1, "checks": 4, "processes": 0},
+    "timing": {"rounds": 3, "warm_up_ms": 0, "min_sample_ms": 0.1, "validation_networks": 4, "processes": 0},
     "export": {"formats": ["onnx"], "picks": ["best", "knee", "fastest"]},
 }
 
@@ -192,7 +192,7 @@ def test_a_front_of_other_accuracies_is_refused_by_all_that_reads_it(
 
 
 def test_what_does_not_decide_the_weights_is_told_in_one_way() -> None:
-    assert {*OF_NO_WEIGHT, "accumulate"} == set(APART)
+    assert {*OF_NO_WEIGHT, "grad_accumulation_steps"} == set(APART)
 
 
 # --- set-ups ---

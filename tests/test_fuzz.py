@@ -55,8 +55,8 @@ def test_most_changes_leave_a_file_that_can_be_parsed() -> None:
 def test_a_command_that_fails_without_words_or_hangs_is_a_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def kinds_of(behaviour: object) -> list[str]:
-        monkeypatch.setattr(_fuzz_judge.entry, "main", behaviour)
+    def kinds_of(behavior: object) -> list[str]:
+        monkeypatch.setattr(_fuzz_judge.entry, "main", behavior)
         return [fault.kind for fault in _fuzz_judge.faults(_fuzz_judge.tried(["show", "x"], tmp_path))]
 
     def traced() -> None:

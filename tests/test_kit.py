@@ -31,8 +31,8 @@ from hwnas.pipeline import check, pack
 from hwnas.runtimes import suffix_of
 from hwnas.workspace.setups import exporters_of
 from hwnas.workspace.spaces import open_space
-from tests.kits import FAST, WISH, run_kit, small_kit, spoil
-from tests.spaces import SMALL
+from tests.helpers.kits import FAST, WISH, run_kit, small_kit, spoil
+from tests.helpers.spaces import SMALL
 
 SPACE = """name: small
 input: {channels: 3, resolution: 8}
@@ -239,7 +239,13 @@ def test_a_kit_of_nothing_is_refused(tmp_path: Path) -> None:
     for operator, shape in operators_of(open_space(tmp_path / "space.yaml")[0]):
         table.append_row(operator, shape, Measurement((1000.0,)))
     with pytest.raises(ConfigError, match="a kit would be empty"):
-        pack(tmp_path / "space.yaml", tmp_path / "kit.pyz", runtime="onnxruntime", lacking=table.path, checks=0)
+        pack(
+            tmp_path / "space.yaml",
+            tmp_path / "kit.pyz",
+            runtime="onnxruntime",
+            lacking=table.path,
+            validation_networks=0,
+        )
     assert not (tmp_path / "kit.pyz").exists()
 
 

@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "hwnas"
 
 FLOORS = (  # bottom to top
     ("errors",),
-    ("words",),
+    ("stored_names", "words"),
     ("io",),
     ("cell", "pareto", "ranks", "registry"),
     ("quantities",),

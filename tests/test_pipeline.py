@@ -16,9 +16,8 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 
-from hwnas import cli, pipeline
+from hwnas import pipeline
 from hwnas.accuracy.inherited import InheritedAccuracy
 from hwnas.commands.search import TierSearch, explain_empty_front
 from hwnas.config import read_experiment
@@ -35,54 +34,8 @@ from hwnas.space import Architecture
 from hwnas.workspace.folder import locked, resolved_experiment
 from hwnas.workspace.progress import Bar, NullReporter
 from hwnas.workspace.workspace import open_run
-
-FEW = """\
-name: few
-input: {channels: 1, resolution: 8}
-classes: 10
-stages:
-  - {name: stem, op: conv, stride: 2, width: [4, 16], kernel: [1, 3]}
-  - {name: head, op: classifier}
-"""
-MANY = """\
-name: many
-input: {channels: 1, resolution: 8}
-classes: 10
-stages:
-  - {name: stem, op: conv, stride: 2, width: [4, 8, 16], kernel: [1, 3]}
-  - {name: s1, op: conv, depth: [1, 2], width: [8, 16], kernel: [1, 3]}
-  - {name: head, op: classifier}
-"""
-EXPERIMENT: dict[str, Any] = {
-    "name": "mini",
-    "space": "space.yaml",
-    "data": {"name": "digits", "limit": 256},
-    "train": {"epochs": 2, "batch_size": 64, "learning_rate": 0.1},
-    "accuracy": {"images": 100, "calibration_batches": 2},
-    "setups": {"cpu": {"runtime": "onnxruntime"}},
-    "tiers": {"cloud": {"setup": "cpu"}},
-    "search": {"trials": 12, "sampler": "nsga2", "population": 4},
-    "timing": {"rounds": 3, "warm_up_ms": 0, "sample_ms": 0.1, "checks": 4},
-}
-
-
-def written(folder: Path, content: str = MANY, **changes: Any) -> Path:
-    """An experiment and its space in a folder; the experiment's file."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "space.yaml").write_text(content)
-    path = folder / "mini.yaml"
-    path.write_text(yaml.safe_dump({**EXPERIMENT, **changes}))
-    return path
-
-
-class Telling(NullReporter):
-    """Keeps the lines that stay."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def info(self, text: str) -> None:
-        self.lines.append(text)
+from tests.helpers.experiments import EXPERIMENT, FEW, MANY, edited, written
+from tests.helpers.narration import Telling, printed
 
 
 def digest(folder: Path, *patterns: str) -> dict[str, str]:
@@ -178,15 +131,6 @@ def test_the_report_names_tiers_and_networks(whole: Path) -> None:
         assert all(point.architecture.key in page for point in read_front(whole / "fronts" / f"{tier}.json"))
 
 
-def printed(*arguments: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> str:
-    """What a command prints on standard output."""
-    monkeypatch.setattr(sys, "argv", ["hwnas", *arguments])
-    with pytest.raises(SystemExit) as end:
-        cli.main()
-    assert not end.value.code
-    return capfd.readouterr().out
-
-
 def test_a_second_run_does_nothing_twice(
     whole: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -236,13 +180,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(trained: Path, tmp_path: Path) -> Path:
     """A copy to work on."""
     return Path(shutil.copytree(trained, tmp_path / "run"))
-
-
-def edited(run: Path, **changes: Any) -> Path:
-    """The run with keys of its experiment changed."""
-    path = run / "experiment.yaml"
-    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **changes}))
-    return run
 
 
 def found(run: Path) -> list[tuple[str, dict[str, float]]]:

@@ -35,7 +35,7 @@ from hwnas.space import Space, parse_space, read_space
 from hwnas.space_checks import check_space
 from hwnas.supernet import Supernet
 from hwnas.workspace.folder import locked
-from tests import fake_exporters
+from tests.helpers import fake_exporters
 
 GATED = """\
 from dataclasses import dataclass
@@ -218,7 +218,7 @@ def test_a_runs_folder_holds_the_plugins_that_it_was_made_with(folder: Path, nam
 
 def test_a_runs_tables_name_a_space_that_opens_with_the_experiments_plugins(folder: Path) -> None:
     (folder / "space.yaml").write_text(yaml.safe_dump({**SPACE, "plugins": []}))
-    quick = {"rounds": 3, "processes": 0, "warm_up_ms": 0, "sample_ms": 0.1, "checks": 0}
+    quick = {"rounds": 3, "processes": 0, "warm_up_ms": 0, "min_sample_ms": 0.1, "validation_networks": 0}
     [table] = bench(experiment(folder, plugins=["my_ops.py"], timing=quick), runs=folder / "runs")
     [reference] = read_table(table.table).spaces.values()
     assert open_space(reference)[0].largest() == open_run(folder / "runs" / "x").space.largest()

@@ -21,7 +21,7 @@ train misspelt.yaml
 feasible nosuch
 search misspelt.yaml
 solve nosuch
-ladder nosuch
+halving nosuch
 fidelity nosuch
 export nosuch
 report nosuch

@@ -37,7 +37,7 @@ from hwnas.measure.worker_process import run_worker
 from hwnas.network import Network, costs, lower, operators_of
 from hwnas.runtimes import Setup, open_runtime
 from hwnas.space import Space, read_space
-from tests.machines import put
+from tests.helpers.machines import put
 
 SETUP = Setup("my board", "fake", "1")
 
@@ -261,7 +261,7 @@ def test_energies_are_taken_by_a_process_and_a_bad_file_costs_the_others_nothing
 
 
 def test_a_process_that_takes_too_long_is_ended(files: list[Path]) -> None:
-    job = {"setup": open_runtime("onnxruntime").setup.as_dict(), "timing": {"rounds": 10**9, "sample_ms": 0.01},
+    job = {"setup": open_runtime("onnxruntime").setup.as_dict(), "timing": {"rounds": 10**9, "min_sample_ms": 0.01},
            "files": [str(files[0])], "reference": None}  # fmt: skip
     assert run_worker(job, 1, Outcomes(dict, print), limit_s=3) == "the measuring process took longer than 3 s"
 

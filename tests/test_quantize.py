@@ -28,8 +28,8 @@ from hwnas.registry import member
 from hwnas.runtimes import offered, open_runtime
 from hwnas.space import read_space
 from hwnas.workspace.workspace import open_run
-from tests.test_export_files import trained_looking
-from tests.test_pipeline import FEW, written
+from tests.helpers.experiments import FEW, written
+from tests.helpers.modules import trained_looking
 
 CASES = [(name, precision) for name in EXPORTERS for precision in offered(name) if precision != "fp32"]
 INTEGER = [name for name, precision in CASES if precision == "int8"]

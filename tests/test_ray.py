@@ -16,25 +16,18 @@ from typing import Any
 import pytest
 
 from hwnas.errors import ConfigError, RunError
-from hwnas.search.evaluate import Evaluation, evaluate
+from hwnas.search.evaluate import Evaluation
 from hwnas.search.progress import Progress
 from hwnas.search.score_store import ScoreStore
 from hwnas.search.study import open_study
-from hwnas.search.study_spec import StudySpec
 from hwnas.search.workers.cluster import Watched
 from hwnas.search.workers.dispatcher import Scoring
 from hwnas.search.workers.ray_tune import Workers, run_on_ray
 from hwnas.search.workers.score_cache import ScoreBuffer
 from hwnas.space import Architecture
-from tests.nodes import two_nodes
-from tests.test_study import LATENCY, LIMITED, SPACE, TOP1, keys, latency, score, top1
-
-PLAN = StudySpec(SPACE, LIMITED, "nsga2", population=4, seed=3)
-
-
-def scored(architecture: Architecture, ledger: ScoreBuffer) -> Evaluation:
-    found = evaluate(architecture, {LATENCY: latency, TOP1: top1}, LIMITED, ledger, {TOP1: "toy"})
-    return Evaluation(found.architecture, found.scores, found.broken, 0.0, found.failed)
+from tests.helpers.nodes import two_nodes
+from tests.helpers.ray_workers import scored, slow
+from tests.helpers.studies import LIMITED, PLAN, TOP1, keys, score
 
 
 def make() -> Scoring:
@@ -57,14 +50,6 @@ def deadly(folder: str) -> Scoring:
         return scored(architecture, ledger)
 
     return score_or_die
-
-
-def slow() -> Scoring:
-    def score_slowly(architecture: Architecture, ledger: ScoreBuffer) -> Evaluation:
-        time.sleep(0.05)
-        return scored(architecture, ledger)
-
-    return score_slowly
 
 
 def test_a_cluster_that_is_not_there_is_an_error() -> None:
@@ -125,9 +110,11 @@ def test_a_killed_worker_loses_nothing(cluster: Any, tmp_path: Path) -> None:
 DRIVER = """
 import sys
 from pathlib import Path
-import tests.test_ray as toy
-study = toy.open_study(toy.PLAN, Path(sys.argv[1]))
-toy.run_on_ray(study, toy.slow, 400, toy.Workers(1, address=sys.argv[2]))
+from hwnas.search.study import open_study
+from hwnas.search.workers.ray_tune import Workers, run_on_ray
+from tests.helpers.ray_workers import slow
+from tests.helpers.studies import PLAN
+run_on_ray(open_study(PLAN, Path(sys.argv[1])), slow, 400, Workers(1, address=sys.argv[2]))
 """
 
 

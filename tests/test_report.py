@@ -24,7 +24,7 @@ from hwnas.report.chart_svg import drawn, told
 from hwnas.report.front_plot import front_figure
 from hwnas.report.markup import el, join, safe_json
 from hwnas.report.tables import cost_rows, costs_table, front_table
-from tests.synthetic_report import hostile, synthetic_facts, synthetic_tier
+from tests.helpers.synthetic_report import hostile, synthetic_facts, synthetic_tier
 
 FACTS = synthetic_facts(count=40)
 
@@ -63,9 +63,9 @@ class Reader(html.parser.HTMLParser):
 
 def figures(facts: ReportFacts) -> Iterator[Figure]:
     for index, tier in enumerate(facts.tiers):
-        yield front_figure(tier, plots.tier_colour(index))
+        yield front_figure(tier, plots.tier_color(index))
         if tier.errors is not None:
-            yield plots.agreement_figure(tier, plots.tier_colour(index))
+            yield plots.agreement_figure(tier, plots.tier_color(index))
     yield plots.hypervolume_figure(facts)
     if facts.training is not None:
         yield plots.loss_figure(facts.training)

@@ -15,25 +15,9 @@ import pytest
 
 from hwnas import pipeline
 from hwnas.errors import ConfigError, RunError
-from hwnas.search.fronts import read_front
 from hwnas.search.storage.backends import open_storage
-from tests.test_published_search import published
-
-SEARCH = "import sys; from hwnas.cli import main; sys.argv[0] = 'hwnas'; main()"
-
-
-def fronts(*folders: Path) -> list[set[str]]:
-    return [{point.architecture.key for point in read_front(folder / "fronts/edge.json")} for folder in folders]
-
-
-def searches(repository: Path, *commands: list[str]) -> None:
-    started = [
-        subprocess.Popen([sys.executable, "-c", SEARCH, "search", *command], cwd=repository, stderr=subprocess.PIPE)
-        for command in commands
-    ]
-    for process in started:
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors.decode()
+from tests.helpers.experiments import published
+from tests.helpers.processes import SEARCH, fronts, searches
 
 
 def test_two_machines_on_one_database_give_one_front(tmp_path: Path, repository: Path) -> None:

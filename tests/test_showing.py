@@ -21,10 +21,10 @@ from hwnas.report.spaces.picture import space_picture, write_picture
 from hwnas.report.spaces.table import choice_lines, headline
 from hwnas.report.svg import lines_of
 from hwnas.space import AnySpace, FunctionSpace, Space
-from tests.chromium import browser, chromium
-from tests.spaces import SMALL, enumerate_architectures
-from tests.tiny import SPACES, tiny
-from tests.traced_nets import NETS
+from tests.helpers.chromium import browser, chromium
+from tests.helpers.spaces import SMALL, enumerate_architectures
+from tests.helpers.tiny import SPACES, tiny
+from tests.helpers.traced_nets import NETS
 
 COUNTED = {name: space for name, space in SMALL.items() if space.count <= 3000}
 SVG = "{http://www.w3.org/2000/svg}"

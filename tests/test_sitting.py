@@ -24,7 +24,7 @@ from hwnas.measure.session import merged, split_sessions, time_files
 from hwnas.measure.timing import REFERENCE, Measurement, Timing
 from hwnas.runtimes import Runtime, open_runtime
 
-QUICK = Timing(warm_up_ms=0, sample_ms=0.05, rounds=6, processes=2)
+QUICK = Timing(warm_up_ms=0, min_sample_ms=0.05, rounds=6, processes=2)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_sittings_hold_everything_once_in_order_within_their_bounds(
     files = [tmp_path / str(n) for n in range(10)]
     for file in files:
         file.write_bytes(b"x" * 1000)
-    by_count = list(split_sessions(files, replace(QUICK, group=4)))
+    by_count = list(split_sessions(files, replace(QUICK, files_per_session=4)))
     assert by_count == [range(4), range(4, 8), range(8, 10)]
     monkeypatch.setattr(sitting, "_memory_bytes", lambda: 4 * 3 * 2500)
     assert list(split_sessions(files, QUICK)) == [range(n, n + 2) for n in range(0, 10, 2)]
@@ -165,7 +165,7 @@ class Worker:
 
 
 def test_a_worker_ends_when_nobody_listens_any_more(files: list[Path], repository: Path) -> None:
-    endless = {"warm_up_ms": 0, "sample_ms": 0.01, "rounds": 10**9}
+    endless = {"warm_up_ms": 0, "min_sample_ms": 0.01, "rounds": 10**9}
     worker = Worker.begin(files, endless, repository).process
     assert worker.stdout is not None
     assert "started" in worker.stdout.readline()

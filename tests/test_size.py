@@ -16,7 +16,7 @@ from hwnas.network import Network, build, lower
 from hwnas.registry import member
 from hwnas.runtimes.setup import Setup
 from hwnas.space import read_space
-from tests.spaces import SMALL
+from tests.helpers.spaces import SMALL
 
 SETUP = Setup("board", "runtime", "1.0")
 TIMED = Measurement((1.0, 1.0, 1.0))

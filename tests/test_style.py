@@ -75,3 +75,36 @@ def test_no_file_imports_itself_in_a_circle() -> None:
     while idle := left.keys() - set().union(*left.values()):
         left = {name: needs for name, needs in left.items() if name not in idle}
     assert not left
+
+
+TEST_MODULE = re.compile(r"\btests(?:\.\w+)*\.(?:test_\w+|conftest)\b")
+
+
+def imported_test_modules(tree: ast.Module) -> set[str]:
+    """The test modules that a file imports, in functions and in programs that it holds as strings too."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            names |= set(TEST_MODULE.findall(node.value))
+    return {name for name in names if TEST_MODULE.match(name)}
+
+
+def test_no_file_imports_a_test_module() -> None:
+    """What several need is in tests/helpers."""
+    root = PACKAGE.parent
+    files = [*sorted((root / "tests").rglob("*.py")), *sorted((root / "benchmarks").rglob("*.py"))]
+    named = {path.name: imported_test_modules(ast.parse(path.read_text(encoding="utf-8"))) for path in files}
+    assert {name: modules for name, modules in named.items() if modules} == {}
+
+
+def test_the_reader_of_test_modules_sees_all_ways_to_import_one() -> None:
+    prefix = "tests."
+    program = f"from {prefix}test_c import X"
+    lines = [f"import {prefix}test_a", "from tests import test_b", f"def f(): from {prefix}conftest import X"]
+    lines.append(f"P = {program!r}")
+    named = {name.removeprefix(prefix) for name in imported_test_modules(ast.parse("\n".join(lines)))}
+    assert named == {"test_a", "test_b", "test_c", "conftest.X"}

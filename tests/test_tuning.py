@@ -13,7 +13,7 @@ from torch.testing import assert_close
 
 from hwnas import cli, pipeline
 from hwnas.supernet.training import standalone as alone
-from tests.test_pipeline import FEW, written
+from tests.helpers.experiments import FEW, written
 
 
 @pytest.fixture(scope="module")

@@ -7,16 +7,19 @@ from hwnas.accuracy.zero_cost_proxies import TRAINING_FREE
 from hwnas.accuracy.zero_cost_proxies.ensembles import ENSEMBLES
 from hwnas.errors import ConfigError, did_you_mean
 from hwnas.registry import Family, member
+from hwnas.stored_names import stored_source
 
-PROXIES = Family("accuracy_sources", {  # name in YAML, and after the @ of a metric; what it makes is imported on use
+PROXIES = Family("accuracy_sources", {  # name in YAML; what it makes is imported on use
     "inherited": AccuracySource(
         "hwnas.accuracy.inherited:inherited", "top1", "measured", "validation images, inherited weights", supernet=True
     ),
-    "short": AccuracySource(
-        "hwnas.accuracy.trained:short", "top1", "measured", "validation images, inherited weights trained on",
+    "finetuned": AccuracySource(
+        "hwnas.accuracy.trained:finetuned", "top1", "measured", "validation images, inherited weights trained on",
         supernet=True,
     ),
-    "alone": AccuracySource("hwnas.accuracy.trained:alone", "top1", "measured", "validation images, trained alone"),
+    "standalone": AccuracySource(
+        "hwnas.accuracy.trained:standalone", "top1", "measured", "validation images, trained alone"
+    ),
     "predicted": AccuracySource(
         "hwnas.accuracy.from_file:predicted", "top1", "predicted", "learned from a run's accuracies", data=False
     ),
@@ -60,6 +63,11 @@ def source_of(name: str, *, where: str) -> AccuracySource:
     return source
 
 
+def accuracy_metric(name: str, quantity: Quantity) -> str:
+    """Return the metric of a source's scores, such as `top1@inherited`; of a function, with its name after the @."""
+    return f"{quantity}@{stored_source(name).rpartition(':')[2]}"
+
+
 def check_training_free(names: Iterable[str], *, where: str) -> None:
     """Refuse a name that is neither in `TRAINING_FREE` nor in `ENSEMBLES`.
 
@@ -84,6 +92,7 @@ __all__ = [
     "AccuracySource",
     "Quantity",
     "Settings",
+    "accuracy_metric",
     "check_training_free",
     "source_of",
 ]

@@ -16,6 +16,7 @@ from hwnas.data import Dataset, Split
 from hwnas.network import Network
 from hwnas.search.evaluate import binomial_error
 from hwnas.space import Architecture
+from hwnas.stored_names import stored_source
 from hwnas.supernet import Recipe, accuracy
 from hwnas.supernet.training.resume import identity_dict
 from hwnas.supernet.training.standalone import train_standalone
@@ -25,7 +26,7 @@ SHARED = (
     "epochs", "strategy", "middles", "phases", "phase_epochs", "regularise", "kernel_transform",
     "largest_epochs", "sort_channels_at",
 )  # fmt: skip
-"""Fields of a recipe that say nothing about a single network, or that are identified separately."""
+"""Stored names of fields of a recipe that say nothing about a single network, or that are identified separately."""
 SHORT_EPOCHS = 1
 GENTLE = 0.2
 """Share of the recipe's peak rate with which inherited weights are trained on: a whole one would undo them."""
@@ -96,7 +97,7 @@ class TrainedAccuracy:
 
 def training_folder(run: Path, source: str) -> Path:
     """Return the folder in a run's folder in which a source trains."""
-    return run / "training" / source
+    return run / "training" / stored_source(source)
 
 
 def weights_path(folder: Path, producer: str, architecture: Architecture) -> Path:
@@ -104,13 +105,13 @@ def weights_path(folder: Path, producer: str, architecture: Architecture) -> Pat
     return folder / hashlib.sha256(producer.encode()).hexdigest()[:8] / f"{architecture.key}.safetensors"
 
 
-def alone(ingredients: AccuracyContext) -> TrainedAccuracy:
+def standalone(ingredients: AccuracyContext) -> TrainedAccuracy:
     """Return the accuracy after training from scratch, for as many epochs as the supernet, or for `accuracy.epochs`."""
     settings, recipe = ingredients.settings, ingredients.recipe()
     return _trained(ingredients, replace(recipe, epochs=settings.epochs or recipe.epochs))
 
 
-def short(ingredients: AccuracyContext) -> TrainedAccuracy:
+def finetuned(ingredients: AccuracyContext) -> TrainedAccuracy:
     """Return the accuracy after training on from inherited weights, at a gentle rate, for `accuracy.epochs`."""
     settings, recipe = ingredients.settings, ingredients.recipe()
     supernet, weights = ingredients.supernet()

@@ -220,7 +220,7 @@ def _look(kit: Kit, options: argparse.Namespace, table: LatencyTable, timing: Ti
         lacking = {packed.file for packed in missing}
         for job in kit.manifest.jobs:
             teller.say(f"{'missing' if job.file in lacking else 'there':<8} {job.bytes:>12,} bytes  {job.name}")
-    samples_s = timing.rounds * (1 + 1 / 8) * timing.sample_ms / 1e3
+    samples_s = timing.rounds * (1 + 1 / 8) * timing.min_sample_ms / 1e3
     least_s = len(missing) * (samples_s + max(1, timing.processes) * timing.warm_up_ms / 1e3)
     size = sum(packed.bytes for packed in missing)
     what = f"{len(missing)} of {len(kit.manifest.jobs)} are missing in {table.path}: at least {least_s:.0f} s, "

@@ -51,7 +51,9 @@ bench_app = typer.Typer(
 
 
 Cores = Annotated[str | None, typer.Option(help="Cores to keep to: big, little, 0,1 or 4-7; any if left out.")]
-Checks = Annotated[int | None, typer.Option(min=0, help="Whole networks to time beside the operators; 20 if left out.")]
+ValidationNetworks = Annotated[
+    int | None, typer.Option(min=0, help="Whole networks to time beside the operators; 20 if left out.")
+]
 Energy = Annotated[str | None, typer.Option(help="Measure energy too, with: auto, rapl, hwmon, iio, nvml or command.")]
 EnergyCommand = Annotated[str | None, typer.Option(help="A command, on the board if there is one, that prints watts.")]
 Host = Annotated[
@@ -74,7 +76,7 @@ def bench(
     energy: Energy = None,
     energy_command: EnergyCommand = None,
     memory: Annotated[bool | None, typer.Option("--memory", help="Measure the memory of whole networks too.")] = None,
-    checks: Checks = None,
+    validation_networks: ValidationNetworks = None,
     table: Annotated[Path | None, typer.Option(help="Table file to write or to continue.")] = None,
     host: Host = None,
     python: Annotated[str | None, typer.Option(help="The Python on the boards; python3 if left out.")] = None,
@@ -89,7 +91,8 @@ def bench(
 
     options = {
         "threads": threads, "batch": batch, "precision": precision, "accelerator": accelerator, "cores": cores,
-        "energy": energy, "energy_command": energy_command, "memory": memory, "checks": checks, "table": table,
+        "energy": energy, "energy_command": energy_command, "memory": memory, "table": table,
+        "validation_networks": validation_networks,
         "host": host, "python": python, "ssh_config": ssh_config, "wait": wait,
     }  # fmt: skip
     requested = {name: value for name, value in options.items() if value is not None}
@@ -113,8 +116,8 @@ def _time_space(target: str, runtime: str, requested: Mapping[str, Any], *, dry_
     setup, named = dict(requested), {"accelerator": None, "precision": "fp32", "threads": 1, "cores": None, **requested}
     path = _table_path(target, runtime, named["accelerator"], named["precision"], named["threads"], named["cores"])
     setup.setdefault("table", path)
-    if (wait_seconds := setup.pop("wait", None)) is not None:
-        setup["timing"] = TimingConfig(wait_seconds=wait_seconds)
+    if (timeout_s := setup.pop("wait", None)) is not None:
+        setup["timing"] = TimingConfig(device_lock_timeout_s=timeout_s)
     if "host" in requested:
         setup |= {"hosts": setup.pop("host"), "own_names": "table" not in requested}
         if (command := setup.pop("energy_command", None)) is not None:
@@ -158,7 +161,7 @@ def pack_kit(
     accelerator: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     cores: Cores = None,
     device: Annotated[str | None, typer.Option(help="The board's name; found out there if left out.")] = None,
-    checks: Checks = None,
+    validation_networks: ValidationNetworks = None,
     energy: Energy = None,
     energy_command: EnergyCommand = None,
     memory: Annotated[bool, typer.Option("--memory", help="Measure the memory of whole networks too.")] = False,
@@ -169,7 +172,8 @@ def pack_kit(
     from hwnas import pipeline
 
     packed = pipeline.pack(
-        space, out, checks=checks, lacking=lacking, runtime=runtime, threads=threads, batch=batch,
+        space, out, validation_networks=validation_networks, lacking=lacking, runtime=runtime, threads=threads,
+        batch=batch,
         precision=precision, accelerator=accelerator, cores=cores, device=device, memory=memory,
         energy={"sensor": energy or "command", "command": energy_command or ""} if energy or energy_command else None,
         narrator=Terminal(),

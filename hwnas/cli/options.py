@@ -22,7 +22,9 @@ Trials = Annotated[
     int | None, typer.Option("--trials", min=1, help="Trials for each tier, instead of the experiment's number.")
 ]
 Front = Annotated[
-    Literal["search", "ladder"] | None,
-    typer.Option("--front", help="Whose front: the search's, or the ladder's; that only where nothing was searched."),
+    Literal["search", "halving"] | None,
+    typer.Option(
+        "--front", help="Whose front: of the search, or of successive halving; that only where nothing was searched."
+    ),
 ]
 RUNS = Path("runs")

@@ -24,8 +24,8 @@ def cost(
     ] = "largest",
     table: Annotated[Path | None, typer.Option(help="A latency table: adds the predicted latency.")] = None,
     missing: Annotated[
-        Literal["refuse", "estimate"], typer.Option(help="What becomes of an operator that the table has no row for.")
-    ] = "refuse",
+        Literal["error", "estimate"], typer.Option(help="What becomes of an operator that the table has no row for.")
+    ] = "error",
     as_json: Json = False,
 ) -> None:
     """Parameters, MACs, activation bytes and operators of one architecture."""

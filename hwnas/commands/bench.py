@@ -26,10 +26,10 @@ from hwnas.workspace.setups import (
     exporters_of,
     measure_missing,
     measurement_protocol,
+    networks_to_validate,
     requested_setup,
     runtime_of,
     table_of,
-    validation_networks,
 )
 from hwnas.workspace.spaces import open_space, split_reference
 from hwnas.workspace.workspace import Workspace, open_run
@@ -58,7 +58,7 @@ def bench(
     run = open_run(reference, runs=runs, narrator=narrator)
     if dry_run:
         operators = list(operators_of(run.space))
-        networks = validation_networks(run.space, run.experiment.timing.checks)
+        networks = networks_to_validate(run.space, run.experiment.timing.validation_networks)
         return [
             plan_bench(operators, networks, setup, run.experiment.timing, run.paths.table(name))
             for name, setup in run.experiment.setups.items()
@@ -79,9 +79,9 @@ def bench_run(run: Workspace, narrator: Reporter) -> list[BenchResult]:
             narrator.info(notice)
     with adding_elapsed(run.paths.elapsed, "latency"):
         operators = list(operators_of(run.space))
-        networks = validation_networks(run.space, config.timing.checks)
+        networks = networks_to_validate(run.space, config.timing.validation_networks)
         known = (run.space.name, _reference_in(run))
-        wait_s, timing = config.timing.wait_seconds, measurement_protocol(config.timing, 0)
+        wait_s, timing = config.timing.device_lock_timeout_s, measurement_protocol(config.timing, 0)
         requests = {
             name: bench_request(setup, run.paths.table(name), operators, networks, known, wait_s=wait_s)
             for name, setup in wanted.items()
@@ -109,13 +109,13 @@ def bench_space(
     energy: str | None = None,
     energy_command: str | None = None,
     memory: bool = False,
-    checks: int | None = None,
+    validation_networks: int | None = None,
     table: Path,
     dry_run: bool = False,
     timing: TimingConfig | None = None,
     narrator: Reporter | None = None,
 ) -> BenchResult:
-    """Measure what a table lacks of one space's operators, and of the `checks` networks that teach most.
+    """Measure what a table lacks of one space's operators, and of the networks that teach most.
 
     `energy` names a sensor, or is `auto`; `energy_command` prints watts; `timing` is the protocol.
     Model files are kept beside the table until all of it is measured.
@@ -133,12 +133,13 @@ def bench_space(
     requested_setup(config)
     opened, file = open_space(space, narrator=narrator)
     operators = list(operators_of(opened))
-    networks = validation_networks(opened, timing.checks if checks is None else checks)
+    count = timing.validation_networks if validation_networks is None else validation_networks
+    networks = networks_to_validate(opened, count)
     if dry_run:
         return plan_bench(operators, networks, config, timing, table)
     artifacts, narrator = table.with_name(f"{table.name}.files"), narrator or NullReporter()
     known = (opened.name, reference_of(space, file))
-    request = bench_request(config, table, operators, networks, known, wait_s=timing.wait_seconds)
+    request = bench_request(config, table, operators, networks, known, wait_s=timing.device_lock_timeout_s)
     filled = measure_missing(request, measurement_protocol(timing, 0), artifacts, narrator, f"timing {table.stem}")
     shutil.rmtree(artifacts, ignore_errors=True)
     return bench_result(filled, narrator)

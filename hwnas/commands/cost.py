@@ -24,7 +24,7 @@ def cost(
     architecture: str = "largest",
     *,
     table: Path | None = None,
-    missing: Missing = "refuse",
+    missing: Missing = "error",
     narrator: Reporter | None = None,
 ) -> dict[str, Any]:
     """Return parameters, MACs, activation bytes and operators of an architecture; with a table, its latency as well.

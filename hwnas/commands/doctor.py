@@ -66,7 +66,7 @@ def doctor(reference: str | Path, *, runs: Path = Path("runs")) -> DoctorReport:
         *_files(run, looked),
         *_setups(run),
         *_searches(run, looked),
-        *_ladders(run),
+        *_halving(run),
         *bundle_ailments(run, looked),
     )
     return DoctorReport(run.folder, tuple(looked), issues)
@@ -111,10 +111,10 @@ def _setups(run: Workspace) -> Iterator[Issue]:
                 yield Issue.of(error)
 
 
-def _ladders(run: Workspace) -> Iterator[Issue]:
+def _halving(run: Workspace) -> Iterator[Issue]:
     for name in run.experiment.tiers:
         if halving_path(run, name).exists():
-            yield from _changed(run, name, "ladder")[1]
+            yield from _changed(run, name, "halving")[1]
 
 
 def _changed(run: Workspace, name: str, by: FrontSource) -> tuple[Conditions | None, list[Issue]]:
@@ -128,7 +128,7 @@ def _changed(run: Workspace, name: str, by: FrontSource) -> tuple[Conditions | N
         return None, [Issue.of(error)]
     if known is None:
         return None, []
-    where, verb = str(path), "search" if by == "search" else "ladder"
+    where, verb = str(path), "search" if by == "search" else "halving"
     allowed = "A front is read under the conditions that it was found under"
     if changed := known.unlike(now, OF_RUN):
         do = f"Restore the experiment; or run `{run.command(verb)}`, under a new `name` after another training"

@@ -31,6 +31,7 @@ from hwnas.words import counted
 from hwnas.workspace.bundles import open_bundle
 from hwnas.workspace.elapsed import adding_elapsed
 from hwnas.workspace.folder import locked, resolved_experiment
+from hwnas.workspace.halving_results import FOLDER
 from hwnas.workspace.progress import Bar, NullReporter, Reporter
 from hwnas.workspace.remote_bench import board_table
 from hwnas.workspace.setups import device_lock_wait, exporter_of, measurement_protocol, requested_setup, runtime_of
@@ -70,7 +71,7 @@ def export(
     """Export the picks of every tier of a run and return the paths of the manifests that were written.
 
     `fine_tune` is the number of epochs in place of `export.fine_tune_epochs`; `front` says whether picks are of the
-    search's front or of the ladder's. If left out it is the search's, and the ladder's where nothing was searched.
+    search's front or of successive halving's, which is taken only where nothing was searched if it is left out.
     """
     from hwnas.workspace.supernets import supernet_of
 
@@ -143,7 +144,7 @@ def _manifest(
         "hwnas": __version__,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "tier": name,
-        "front": front.by,
+        "front": "search" if front.halving is None else FOLDER,
         "setup": _set_up(run, name),
         "machine": machine(),
         "versions": versions(),
@@ -249,7 +250,7 @@ def _settled(
     entry = None
     if (kept := front.weights(run, point.architecture)) is not None:
         module = start = load_module(kept, network)
-        weights = f"as they were scored on the ladder, {front.producer}"
+        weights = f"as they were scored on the last rung, {front.producer}"
     else:
         module, start, weights = scored.settled(network), trained.supernet.extract(network), weights_origin(trained)
     if run.experiment.export.fine_tune_epochs:

@@ -60,13 +60,13 @@ def fidelity(
     networks it adds to what is there. Test images are not looked at.
     """
     run, narrator = open_run(reference, runs=runs), narrator or NullReporter()
-    from hwnas.accuracy.trained import alone
+    from hwnas.accuracy.trained import standalone
 
     with locked(run), adding_elapsed(run.paths.elapsed, "fidelity"):
         trained = supernet_of(run, narrator)
         ingredients = accuracy_context(run, trained)
-        settings = replace(ingredients.settings, source="alone", epochs=epochs)
-        lone = alone(replace(ingredients, settings=settings))
+        settings = replace(ingredients.settings, source="standalone", epochs=epochs)
+        lone = standalone(replace(ingredients, settings=settings))
         sample = sample_initial(run.space, networks, run.experiment.seed, lambda architecture: True)
         if len(sample) < networks:
             narrator.info(f"only {len(sample)} unlike networks were found in the space, {networks} were asked for")

@@ -32,7 +32,7 @@ from hwnas.words import counted
 from hwnas.workspace.bundles import Bundle, open_bundle
 from hwnas.workspace.elapsed import read_elapsed
 from hwnas.workspace.folder import locked, resolved_experiment
-from hwnas.workspace.halving_results import HalvingResult, halving_path
+from hwnas.workspace.halving_results import FOLDER, HalvingResult, halving_path
 from hwnas.workspace.progress import NullReporter, Reporter
 from hwnas.workspace.workspace import Workspace, open_run
 
@@ -45,7 +45,7 @@ MANY, CHUNK = 1000, 20_000
 
 
 def report(reference: str | Path, *, runs: Path = Path("runs"), narrator: Reporter | None = None) -> Path:
-    """Write report.html of a run again, from what its searches and ladders left in its folder."""
+    """Write report.html of a run again, from what its searches and successive halving left in its folder."""
     from hwnas.workspace.supernets import supernet_of
 
     run = open_run(reference, runs=runs)
@@ -85,7 +85,10 @@ def facts_of(
         training=None if trained is None else _training(run, trained),
         config_yaml=dump_experiment(published(resolved_experiment(run))),
         versions=versions(),
-        elapsed=read_elapsed(run.paths.elapsed),
+        elapsed={
+            "halving" if stage == FOLDER else stage: seconds
+            for stage, seconds in read_elapsed(run.paths.elapsed).items()
+        },
     )
 
 
@@ -101,10 +104,10 @@ def describe(network: Network) -> tuple[str, ...]:
 
 
 def _tiers(run: Workspace, prices: dict[str, CostModels], searched: Sequence[TierSearch]) -> Iterator[facts.TierFacts]:
-    """Yield each tier as it was searched, followed by the ladder's front of it, if the ladder was climbed."""
+    """Yield each tier as it was searched, followed by the front of successive halving for it, if there is one."""
     by_name = {one.tier.name: one for one in searched}
     for name in run.experiment.tiers:
-        front, left_out = _ladder(run, name)
+        front, left_out = _halving(run, name)
         if name in by_name:
             yield _searched(run, by_name[name], prices, left_out)
         if front is not None and front.halving is not None:
@@ -113,18 +116,18 @@ def _tiers(run: Workspace, prices: dict[str, CostModels], searched: Sequence[Tie
             yield _tier(run, front, evaluations, prices, notes=notes)
 
 
-def _ladder(run: Workspace, name: str) -> tuple[LoadedFront | None, tuple[str, ...]]:
-    """Return the ladder's front; where it cannot be read any more, None and the reason."""
+def _halving(run: Workspace, name: str) -> tuple[LoadedFront | None, tuple[str, ...]]:
+    """Return the front of successive halving; where it cannot be read any more, None and the reason."""
     if not halving_path(run, name).exists():
         return None, ()
     try:
-        return load_front(run, name, "ladder"), ()
+        return load_front(run, name, "halving"), ()
     except HwnasError as error:
-        return None, (f"The ladder's front is left out: {error.met}. {error.do}.",)
+        return None, (f"The front of successive halving is left out: {error.met}. {error.do}.",)
 
 
-def _rungs(climb: HalvingResult) -> Iterator[str]:
-    for rung, after in zip_longest(climb.rungs, climb.rungs[1:]):
+def _rungs(result: HalvingResult) -> Iterator[str]:
+    for rung, after in zip_longest(result.rungs, result.rungs[1:]):
         went_on = "" if after is None else f", {len(rung.promoted)} went on"
         failed = f", {rung.failed} could not be scored" if rung.failed else ""
         yield f"{rung.metric}: {counted(len(rung.evaluations), 'network')}{failed}{went_on}."

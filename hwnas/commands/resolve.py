@@ -98,7 +98,7 @@ def solve(
         setup: a set-up of the experiment, or a latency table, shipped ones by name; may be left out where the
             experiment has one set-up.
         limits: `latency_ms=20`, `params=1e6`, `top1=0.9`, ...
-        front: whose accuracies: those of the search, or those of the ladder's last rung.
+        front: whose accuracies: those of the search, or those of the last rung of successive halving.
         runs: folder of runs.
 
     Raises:
@@ -146,7 +146,7 @@ def _solved(
     limits: Sequence[str],
     front: FrontSource,
 ) -> ResolvedFront:
-    rung, source = load_top_rung(run) if front == "ladder" else (None, run.source)
+    rung, source = load_top_rung(run) if front == "halving" else (None, run.source)
     for searched in run.experiment.tiers:
         refuse_other_accuracies(run, searched, front)
     opened, prices = _with_tier(run, name, setup, config, prices, limits)
@@ -161,7 +161,7 @@ def _with_tier(
     """Return the run with only the tier that is solved for, and the cost models of its networks."""
     raw: dict[str, Any] = {"setup": name, "limits": dict(map(_limit, limits))}
     if tier in run.experiment.tiers and tier != NAME:
-        raw["minimise"] = list(run.experiment.tiers[tier].minimise)
+        raw["minimize"] = list(run.experiment.tiers[tier].minimize)
     tier_config: TierConfig = parse_tier(raw, where="--limit")
     setups = {**run.experiment.setups, name: config}
     experiment = run.experiment.model_copy(update={"setups": setups, "tiers": {tier: tier_config}})

@@ -92,8 +92,8 @@ def load_searches(run: Workspace, trained: Trained | None, prices: Mapping[str, 
     """
     searched, producer = [], weights_producer(run, trained)
     for name in run.experiment.tiers:
-        if finder_of(run, name) == "ladder":
-            continue  # its ladder was climbed, and nothing searched
+        if finder_of(run, name) == "halving":
+            continue  # successive halving was run, and nothing searched
         front, evaluations = load_front(run, name, "search", producer=producer), tuple[Evaluation, ...]()
         if not front.solved_for and front.conditions is not None:
             evaluations = told_to(run, name, front.conditions.study)
@@ -231,8 +231,8 @@ def front_points(
 def early_stopping_of(run: Workspace) -> EarlyStopping:
     """Return the conditions that end a tier's search before its number of trials."""
     config = run.experiment.search
-    plateau = config.plateau
-    return EarlyStopping(config.hours) if plateau is None else EarlyStopping(config.hours, plateau.trials, plateau.gain)
+    rule = config.early_stopping
+    return EarlyStopping(config.max_hours, **({} if rule is None else rule.model_dump()))
 
 
 def _until_away(job: SearchJob, show: Callable[[Progress], None]) -> tuple[Finished, HostAway | None]:
@@ -269,7 +269,9 @@ def _open_study(
         rules=early_stopping_of(run),
     )
     shared, kept_as = config.is_shared, _study_name(run, name)
-    return open_study(plan, study_storage(run, name), name=kept_as, shared=shared, lease_s=config.lease_s)
+    return open_study(
+        plan, study_storage(run, name), name=kept_as, shared=shared, heartbeat_timeout_s=config.heartbeat_timeout_s
+    )
 
 
 def _producer(run: Workspace, tier: str, prices: Mapping[str, CostModels]) -> str:

@@ -28,7 +28,7 @@ def fronts(
         reference: of the run.
         runs: folder of runs.
         pick: a rule of `hwnas.selection`: only what it takes of each front, with what was measured.
-        front: that of the search or that of the ladder; the ladder's, if left out, only where nothing was searched.
+        front: of the search or of successive halving; the latter, if left out, only where nothing was searched.
     """
     run = open_run(reference, runs=runs)
     shown = []
@@ -90,7 +90,7 @@ def accuracy_facts(metric: str, source: AccuracySource) -> facts.ObjectiveFacts:
 
 
 def passed_facts(found: LoadedFront) -> tuple[facts.ObjectiveFacts, ...]:
-    """Return the facts of the scores of a ladder's rungs before the last one."""
+    """Return the facts of the scores of the rungs before the last one."""
     if found.halving is None:
         return ()
     return tuple(accuracy_facts(metric, source) for metric, source in found.halving.promoted_sources.items())

@@ -70,7 +70,7 @@ class SetupConfig(StrictModel):
     """A file for ssh instead of ~/.ssh/config."""
     table: str | None = None
     """A table file to use and to add to; by default one beside the run."""
-    missing: Literal["refuse", "estimate"] = "refuse"
+    missing: Literal["error", "estimate"] = "error"
     """Treatment of an operator that the table has no row for."""
     energy: EnergyConfig | None = None
     """Protocol by which energy is measured beside time; None if it is not measured."""
@@ -98,7 +98,7 @@ class LimitsConfig(StrictModel):
     """Hard limits of a tier; a network that breaks one is on no front."""
 
     latency_ms: float | None = Field(default=None, gt=0)
-    confidence: float | None = Field(default=None, ge=0.5, lt=1)
+    latency_quantile: float | None = Field(default=None, ge=0.5, lt=1)
     """The predicted latency limit is held with this probability; if left out, the expected latency holds it."""
     params: float | None = Field(default=None, gt=0)
     macs: float | None = Field(default=None, gt=0)
@@ -115,9 +115,9 @@ class LimitsConfig(StrictModel):
     """So surely `guided` predicts that a network holds `top1` before it tries it; 0.5 if left out."""
 
     @model_validator(mode="after")
-    def _confidence_of_a_limit(self) -> LimitsConfig:
-        if self.confidence is not None and self.latency_ms is None:
-            raise ValueError("`confidence` says how surely `latency_ms` is held: give both")
+    def _quantile_of_a_limit(self) -> LimitsConfig:
+        if self.latency_quantile is not None and self.latency_ms is None:
+            raise ValueError("`latency_quantile` says how surely `latency_ms` is held: give both")
         if self.top1_confidence is not None and self.top1 is None:
             raise ValueError("`top1_confidence` says how surely `top1` is held: give both")
         return self
@@ -138,7 +138,7 @@ class TierConfig(StrictModel):
 
     setup: str
     limits: LimitsConfig = LimitsConfig()
-    minimise: tuple[Literal["latency_ms", "energy_mj"], ...] = ("latency_ms",)
+    minimize: tuple[Literal["latency_ms", "energy_mj"], ...] = ("latency_ms",)
     """Costs that are traded against accuracy; latency always is."""
     measure: Literal["table", "live"] = "table"
     """Source of latencies: predictions from the set-up's table, or timing of candidates during the search."""
@@ -155,12 +155,12 @@ class TierConfig(StrictModel):
         """Keys in use whose values only a set-up's table can predict."""
         limits = self.limits
         predicted = {
-            "confidence": limits.confidence, "energy_mj": limits.energy_mj or "energy_mj" in self.minimise,
+            "latency_quantile": limits.latency_quantile, "energy_mj": limits.energy_mj or "energy_mj" in self.minimize,
             "peak_mb": limits.peak_mb, "file_kib": limits.file_kib,
         }  # fmt: skip
         return [name for name, value in predicted.items() if value]
 
-    @field_validator("minimise")
+    @field_validator("minimize")
     @classmethod
     def _latency_first(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(["latency_ms", *value]))

@@ -94,7 +94,7 @@ class Dataset:
         steps.append({"step": "normalise", **numbers})
         if (height, width) != tuple(taken.shape[2:]):
             steps.append(resizing(height, width))
-        pixels_ = {"range": self._span(), "colour": self.raw.colour}
+        pixels_ = {"range": self._span(), "colour": self.raw.color}
         return {"form": described(steps), **numbers, "divide_by": scale, "pixels": pixels_, "steps": steps}
 
     def _span(self) -> list[float]:

@@ -45,7 +45,7 @@ class EnergyModel:
         cls,
         table: LatencyTable,
         *,
-        missing: Missing = "refuse",
+        missing: Missing = "error",
         bench: str = "hwnas bench SPACE --energy auto",
         operators: Mapping[str, str] = OPERATORS,
     ) -> EnergyModel:

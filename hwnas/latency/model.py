@@ -98,7 +98,7 @@ class LatencyModel:
         cls,
         table: LatencyTable,
         *,
-        missing: Missing = "refuse",
+        missing: Missing = "error",
         bench: str = "hwnas bench SPACE",
         operators: Mapping[str, str] = OPERATORS,
         unit: str = "ms",

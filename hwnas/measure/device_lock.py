@@ -202,7 +202,7 @@ def _gave_up(path: Path, queue: LockWait) -> HostAway:
     return HostAway(
         f"the device is busy, and {queue.wait_s:g} s were waited: {_holder(path)}", where=f"{platform.node()}: {path}",
         allowed="One process at a time measures on a device, because two would slow each other",
-        do="Let it finish or end it, then run the same command again; or wait longer: `timing.wait_seconds`, --wait",
+        do="Let it finish or end it, then run the same command again; or raise `timing.device_lock_timeout_s` (--wait)",
     )  # fmt: skip
 
 

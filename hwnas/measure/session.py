@@ -106,12 +106,12 @@ def merged(parts: Sequence[Measurement]) -> Measurement:
 
 
 def split_sessions(files: Sequence[Path], timing: Timing) -> Iterator[range]:
-    """Yield ranges of consecutive indices in `files` that can be timed together: at most `timing.group`, and a quarter
-    of the memory."""
+    """Yield ranges of consecutive indices in `files` that can be timed together: at most
+    `timing.files_per_session`, and a quarter of the memory."""
     budget, begin, total_bytes = _memory_bytes() / 4, 0, 0.0
     for index, file in enumerate(files):
         size = 3.0 * file.stat().st_size  # a runtime keeps packed weights and buffers beside the file
-        if index > begin and (index - begin >= timing.group or total_bytes + size > budget):
+        if index > begin and (index - begin >= timing.files_per_session or total_bytes + size > budget):
             yield range(begin, index)
             begin, total_bytes = index, 0.0
         total_bytes += size

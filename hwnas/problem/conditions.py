@@ -22,6 +22,7 @@ from hwnas.problem.cost_models import header_of, table_digest
 from hwnas.registry import read_source
 from hwnas.search.fronts import write_text
 from hwnas.search.successive_halving import tier_for_rung
+from hwnas.stored_names import current, stored
 from hwnas.workspace.halving_results import metric_of
 from hwnas.workspace.workspace import Workspace
 
@@ -29,8 +30,10 @@ OF_TIER = ("objectives", "limits", "setup", "latency")
 """Parts that may change while accuracies stay as they are."""
 OF_RUN = ("space", "seed", "data", "train", "accuracy")
 """Parts that decide an accuracy."""
-APART = ("processes", "launcher", "on_divergence", "checkpoint_every", "accumulate")
+APART = ("processes", "launcher", "on_divergence", "checkpoint_every", "grad_accumulation_steps")
 """Keys of `train` that do not decide the weights; the number of parts that a batch is cut into is kept as `parts`."""
+STORED_AS = {"train": "train", "accuracy": "accuracy", "setup": "setups.*"}
+"""Parts that are sections of an experiment, with their paths in `hwnas.stored_names`."""
 OF_FILES = ("table", "device", "runtime_version", "content")
 """Keys under `latency` and `accuracy` that are known from a file only."""
 ELSEWHERE = {"latencies", "table", "python", "ssh_config"}
@@ -49,8 +52,12 @@ class Conditions:
     """Study that a search's front belongs to."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return a dictionary that is ready for JSON."""
-        return {"producer": self.producer, "study": self.study, **self.parts}
+        """Return a dictionary that is ready for JSON, in the names that are stored."""
+        parts = {
+            name: stored(part, STORED_AS[name]) if name in STORED_AS and part else part
+            for name, part in self.parts.items()
+        }
+        return {"producer": self.producer, "study": self.study, **parts}
 
     def tier(self, name: str) -> Tier:
         """Return the tier with objectives and limits as they were."""
@@ -76,7 +83,7 @@ def conditions_of(
     producer: str = "",
     study: str = "",
 ) -> Conditions:
-    """Return the conditions of the experiment as it is now; of a ladder's front with its last rung, or that metric."""
+    """Return the conditions of the experiment as it is now; of successive halving with its last rung or its metric."""
     wanted, accuracy = run.tier(tier), run.experiment.accuracy.model_dump(mode="json")
     if (metric := metric if rung is None else metric_of(rung.score)) is not None:
         wanted = tier_for_rung(wanted, metric)
@@ -146,6 +153,7 @@ def conditions_in(raw: Fields) -> Conditions:
     parts |= {name: list(raw.texts(name)) for name in ("objectives", "limits")}
     parts |= {name: dict(raw.object(name).raw) for name in ("setup", "latency", "accuracy")}
     parts |= {name: dict(raw.object(name).raw) if raw.optional(name) else None for name in ("data", "train")}
+    parts |= {name: current(parts[name], path) for name, path in STORED_AS.items()}
     conditions = Conditions(parts, raw.text("producer"), raw.text("study"))
     try:
         tier = conditions.tier("")
@@ -188,8 +196,8 @@ def _header(path: Path) -> dict[str, Any]:
 
 def _train(run: Workspace) -> dict[str, Any]:
     config = run.experiment.train
-    recipe = config.model_dump(mode="json", exclude=set(APART))
-    return {**recipe, "parts": config.accumulate if config.accumulate > 1 else config.processes}
+    recipe, parts = config.model_dump(mode="json", exclude=set(APART)), config.grad_accumulation_steps
+    return {**recipe, "parts": parts if parts > 1 else config.processes}
 
 
 def _content(run: Workspace, source: str, file: str) -> str | None:

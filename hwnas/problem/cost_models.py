@@ -151,7 +151,7 @@ def cost_metric_scorers(run: Workspace, tier: str, prices: Mapping[str, CostMode
         return counted
     if run.is_published(tier):
         return {**counted, f"latency_ms@{config.setup}": run.published.latencies(config.setup)}
-    setup, confidence, price = config.setup, config.limits.confidence, prices[config.setup]
+    setup, confidence, price = config.setup, config.limits.latency_quantile, prices[config.setup]
     latency = f"latency_ms@{setup}"
     surely: dict[str, Scorer] = {}
     if confidence is not None:
@@ -202,7 +202,7 @@ def notices(run: Workspace, prices: Mapping[str, CostModels]) -> list[str]:
             lines.append(f"{name}: latencies are published, {run.published.latencies(tier.setup).told}")
         if tier.setup not in prices:
             continue
-        model, confidence = prices[tier.setup].model, tier.limits.confidence
+        model, confidence = prices[tier.setup].model, tier.limits.latency_quantile
         if slowed := throttled(prices[tier.setup].table):
             lines.append(
                 f"{name}: the table of `{tier.setup}`: {counted(len(prices[tier.setup].table.rows), 'row')}{slowed}"

@@ -44,13 +44,13 @@ def tune(
     with the same weights as one that was not, and another export does not train again. A training that diverges leaves
     the network as it was; the reason is returned.
     """
-    from hwnas.accuracy.trained import short
+    from hwnas.accuracy.trained import finetuned
     from hwnas.supernet import accuracy
     from hwnas.supernet.training.standalone import train_standalone, weights_digest
 
     ingredients = accuracy_context(run, trained)
-    settings = replace(ingredients.settings, source="short", epochs=run.experiment.export.fine_tune_epochs)
-    recipe = short(replace(ingredients, settings=settings)).recipe
+    settings = replace(ingredients.settings, source="finetuned", epochs=run.experiment.export.fine_tune_epochs)
+    recipe = finetuned(replace(ingredients, settings=settings)).recipe
     dataset, seed = run.dataset.without_test(), run.experiment.seed
     entry: dict[str, Any] = {"epochs": recipe.epochs, "learning_rate": recipe.learning_rate}
     folder = run.folder / "fine_tuned" / f"{architecture.key}-{weights_digest(start)}-{recipe.epochs}"

@@ -1,4 +1,4 @@
-"""The front of a tier, by its finder: the search, or the ladder. All reading of fronts is done here.
+"""The front of a tier, by its finder: the search, or successive halving. All reading of fronts is done here.
 
 A front is valid as it was written only under the conditions that it was found under. Where the tier or its set-up has
 changed since, it is solved again from stored accuracies, which is reported; where the accuracies are of something else,
@@ -22,6 +22,7 @@ from hwnas.search.nearest import nearest
 from hwnas.search.successive_halving import tier_for_rung
 from hwnas.space import Architecture
 from hwnas.workspace.halving_results import (
+    FOLDER,
     HalvingResult,
     halving_front_path,
     halving_path,
@@ -33,7 +34,7 @@ from hwnas.workspace.workspace import Workspace
 if TYPE_CHECKING:
     from hwnas.problem.cost_models import CostModels
 
-FrontSource = Literal["search", "ladder"]
+FrontSource = Literal["search", "halving"]
 
 
 @dataclass(frozen=True)
@@ -42,14 +43,14 @@ class LoadedFront:
 
     by: FrontSource
     tier: Tier
-    """As its finder sees it: the score of a ladder's last rung stands in the place of accuracy."""
+    """As its finder sees it: the score of the last rung of successive halving stands in the place of accuracy."""
     source: AccuracySource
     """Source of that accuracy."""
     points: tuple[FrontPoint, ...]
     folder: Path
     """Folder that its files are exported to."""
     halving: HalvingResult | None = None
-    """The way up the ladder, of a ladder's front."""
+    """The rungs, of a front of successive halving."""
     conditions: Conditions | None = None
     """Conditions that its numbers hold under; None of one that was just solved for."""
     solved_for: tuple[str, ...] = ()
@@ -59,11 +60,11 @@ class LoadedFront:
 
     @property
     def producer(self) -> str | None:
-        """Producer of a ladder's last scores."""
+        """Producer of the last rung's scores."""
         return None if self.halving is None else self.halving.top_rung.producer
 
     def weights(self, run: Workspace, architecture: Architecture) -> Path | None:
-        """Return the file of the weights with which the ladder scored an architecture, if it trained and kept them."""
+        """Return the file of the weights with which the last rung scored an architecture, if they were kept."""
         if self.halving is None:
             return None
         from hwnas.accuracy.trained import training_folder, weights_path
@@ -75,7 +76,7 @@ class LoadedFront:
     @property
     def display_name(self) -> str:
         """The tier, as it is shown."""
-        return self.tier.name if self.halving is None else f"{self.tier.name}, ladder"
+        return self.tier.name if self.halving is None else f"{self.tier.name}, halving"
 
     @property
     def standing(self) -> tuple[FrontPoint, ...]:
@@ -100,8 +101,8 @@ def front_file(run: Workspace, name: str, by: FrontSource) -> Path:
 
 
 def finder_of(run: Workspace, name: str) -> FrontSource:
-    """Return the finder of a tier's front: the search, or the ladder where nothing was searched."""
-    return "ladder" if not run.paths.front(name).exists() and halving_path(run, name).exists() else "search"
+    """Return the finder of a tier's front: the search, or successive halving where nothing was searched."""
+    return "halving" if not run.paths.front(name).exists() and halving_path(run, name).exists() else "search"
 
 
 def load_front(run: Workspace, name: str, by: FrontSource | None = None, *, producer: str | None = None) -> LoadedFront:
@@ -110,7 +111,7 @@ def load_front(run: Workspace, name: str, by: FrontSource | None = None, *, prod
     Args:
         run: the run.
         name: of the tier.
-        by: whose front; if left out that of the search, and that of the ladder where none was searched.
+        by: whose front; if left out that of the search, and that of successive halving where none was searched.
         producer: what makes the run's accuracies now, if it is known; the front of another one is refused.
 
     Raises:
@@ -148,10 +149,10 @@ def solved_again(run: Workspace, found: LoadedFront, why: str) -> LoadedFront:
 
 
 def _current(run: Workspace, name: str, by: FrontSource, known: Conditions | None) -> Conditions:
-    """Return the conditions of the experiment as it is now; `known` ones of a ladder count where it names no rungs."""
+    """Return the conditions of the experiment as it is now; for halving, `known` ones count where it names no rungs."""
     if by == "search":
         return conditions_of(run, name)
-    rungs = run.experiment.search.ladder
+    rungs = run.experiment.search.successive_halving
     if rungs or known is None:
         return conditions_of(run, name, rungs[-1] if rungs else None)
     metric = known.tier(name).objectives[0].metric
@@ -195,7 +196,7 @@ def _known(path: Path) -> tuple[Conditions | None, str]:
 
 def _vouched(run: Workspace, front: LoadedFront, now: Conditions) -> Conditions | None:
     """Return the conditions of the study that a front of an earlier version belongs to."""
-    if front.by == "ladder":
+    if front.by == "halving":
         return None
     from hwnas.problem.vouching import vouched
 
@@ -204,16 +205,16 @@ def _vouched(run: Workspace, front: LoadedFront, now: Conditions) -> Conditions 
 
 def _written(run: Workspace, name: str, by: FrontSource) -> LoadedFront:
     """Return a front as its finder wrote it."""
-    if by == "ladder":
-        climb = load_halving_result(run, name)
+    if by == "halving":
+        result = load_halving_result(run, name)
         return LoadedFront(
-            by, climb.top_rung.tier, climb.source, climb.front, run.folder / "ladder" / "bundle" / name, climb
+            by, result.top_rung.tier, result.source, result.front, run.folder / FOLDER / "bundle" / name, result
         )
     if not run.paths.front(name).exists():
         raise RunError(
             f"tier `{name}` has no front yet",
             where=str(run.paths.front(name)),
-            allowed="A front is what `hwnas search` or `hwnas ladder` leaves",
+            allowed="A front is what `hwnas search` or `hwnas halving` leaves",
             do=f"Run `hwnas search {run.experiment.name}` first",
         )
     points = tuple(read_front(run.paths.front(name)))
@@ -246,7 +247,7 @@ def _solved_again(
 def _refused(
     run: Workspace, front: LoadedFront, path: Path, changed: Sequence[str], why: str, error: HwnasError | None = None
 ) -> RunError:
-    verb = "search" if front.halving is None else "ladder"
+    verb = "search" if front.halving is None else "halving"
     return RunError(
         f"the front of `{front.display_name}` was found under other conditions ({'; '.join(changed)})", where=str(path),
         allowed=f"A front is read under the conditions that it was found under, or solved again from what is stored; "

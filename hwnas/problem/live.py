@@ -46,7 +46,7 @@ class SetupHost:
         part.unlink(missing_ok=True)
         protocol = replace(measurement_protocol(timing, 0), process_seconds=limit_s)
         try:
-            request = bench_request(config, part, [], [network], wait_s=timing.wait_seconds)
+            request = bench_request(config, part, [], [network], wait_s=timing.device_lock_timeout_s)
             request = replace(request, energy=None, memory=False)
             table = measure_missing(request, protocol, self.run.folder / "artifacts", NoProgress(self.narrator), "")
         except HostAway:

@@ -61,7 +61,7 @@ def reject_live_tier(run: Workspace, name: str) -> None:
 def cost_functions(run: Workspace, name: str, prices: Mapping[str, CostModels]) -> dict[str, PerNetwork]:
     """Return known costs by metric, without training: parameters, MACs, latency of all at once, others one by one."""
     codebook, setup = run.codebook, run.experiment.tiers[name].setup
-    latency, confidence = f"latency_ms@{setup}", run.experiment.tiers[name].limits.confidence
+    latency, confidence = f"latency_ms@{setup}", run.experiment.tiers[name].limits.latency_quantile
     counted: dict[str, PerNetwork] = {
         **{metric: _one_by_one(codebook, scorer) for metric, scorer in cost_metric_scorers(run, name, prices).items()},
         "params": lambda codes: population_sums(codebook, codes)[:, 0],

@@ -41,7 +41,7 @@ def remeasure_front(run: Workspace, front: Sequence[FrontPoint], tier: Tier, nar
     config = run.experiment.setups[setup]
     networks = [run.network(point.architecture) for point in front]
     timing, artifacts = run.experiment.timing, run.folder / "artifacts"
-    request = bench_request(config, run.paths.front_table(setup), [], networks, wait_s=timing.wait_seconds)
+    request = bench_request(config, run.paths.front_table(setup), [], networks, wait_s=timing.device_lock_timeout_s)
     only_times = replace(request, energy=None, memory=False)
     protocol = measurement_protocol(timing, 0)
     table = measure_missing(only_times, protocol, artifacts, narrator, f"timing the {name} front")

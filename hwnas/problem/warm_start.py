@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
 from hwnas.accuracy import Accuracy
-from hwnas.config import TrainingFreeConfig
+from hwnas.config import ZeroCostInitConfig
 from hwnas.errors import ConfigError, SpaceError
 from hwnas.network import lower
 from hwnas.notation import read_architecture
@@ -28,14 +28,14 @@ DEFAULT_PROXIES = ("ensemble", "synflow", "params")
 
 
 def initial_architectures(run: Workspace) -> tuple[Architecture, ...]:
-    """Return the architectures that `search.start` names, each once.
+    """Return the architectures that `search.warm_start` names, each once.
 
     Raises:
         ConfigError: an entry names nothing.
         SpaceError: an architecture does not fit the space; the entry is named.
     """
     by_key: dict[str, Architecture] = {}
-    for entry in run.experiment.search.start:
+    for entry in run.experiment.search.warm_start:
         for architecture in _named(run, entry):
             lower(run.space, architecture)
             by_key[architecture.key] = architecture
@@ -45,7 +45,7 @@ def initial_architectures(run: Workspace) -> tuple[Architecture, ...]:
 def import_scores(run: Workspace, store: ScoreStore, producer: str) -> int:
     """Take over the accuracies that earlier runs have of the same producer and return how many were new here."""
     taken = 0
-    for entry in run.experiment.search.start:
+    for entry in run.experiment.search.warm_start:
         path = run.paths.resolve(entry) / "scores.jsonl"
         if not path.is_file():
             continue
@@ -87,7 +87,7 @@ def zero_cost_candidates(
     """
     from hwnas.accuracy.zero_cost_proxies.population import score_population
 
-    config = run.experiment.search.training_free
+    config = run.experiment.search.zero_cost_init
     if config is None:
         return []
     columns = _columns(run, config, narrator)
@@ -112,7 +112,7 @@ def zero_cost_candidates(
     return [candidates[index] for index in best(rows, objectives, config.keep)]
 
 
-def _columns(run: Workspace, config: TrainingFreeConfig, narrator: Reporter) -> list[ProxyColumn]:
+def _columns(run: Workspace, config: ZeroCostInitConfig, narrator: Reporter) -> list[ProxyColumn]:
     """Return the columns of the named scores; if none are named, the first of the usual ones that fits the space."""
     from hwnas.workspace.supernets import torch_device
 
@@ -129,7 +129,7 @@ def _columns(run: Workspace, config: TrainingFreeConfig, narrator: Reporter) -> 
 
 
 def _named(run: Workspace, entry: str) -> Iterator[Architecture]:
-    path, where = run.paths.resolve(entry), f"search.start: {entry}"
+    path, where = run.paths.resolve(entry), f"search.warm_start: {entry}"
     if path.is_dir():
         fronts = sorted((path / "fronts").glob("*.json"))
         if not fronts:

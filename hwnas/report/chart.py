@@ -73,7 +73,7 @@ class Marks:
     name: str
     x: Sequence[float]
     y: Sequence[float]
-    colour: str
+    color: str
     tips: Sequence[Tip] = ()
     radius: float | Sequence[float] = 4.0
     symbol: Symbol | Sequence[Symbol] = "dot"
@@ -91,7 +91,7 @@ class Line:
     name: str
     x: Sequence[float]
     y: Sequence[float]
-    colour: str
+    color: str
     tips: Sequence[Tip] = ()
     width: float = 2.0
     dash: Dash = "solid"
@@ -114,7 +114,7 @@ class Tint:
     """A shaded area, by its corners."""
 
     corners: Sequence[tuple[float, float]]
-    colour: str
+    color: str
     opacity: float = 0.08
 
 
@@ -124,7 +124,7 @@ class Rule:
 
     axis: Literal["x", "y"]
     at: float
-    colour: str
+    color: str
     dash: Dash = "dash"
 
 
@@ -137,7 +137,7 @@ class Callout:
     text: str
     right: float
     down: float
-    colour: str
+    color: str
 
 
 @dataclass(frozen=True)

@@ -109,11 +109,11 @@ def _points(figure: Figure, corners: Iterator[tuple[float, float]] | Sequence[tu
 
 def _tint(tint: Tint, figure: Figure) -> Html:
     points = _points(figure, tint.corners)
-    return _stretched(el("polygon", points=points, fill=_paint(tint.colour), opacity=f"{tint.opacity:g}"))
+    return _stretched(el("polygon", points=points, fill=_paint(tint.color), opacity=f"{tint.opacity:g}"))
 
 
 def _rule(rule: Rule, figure: Figure) -> Html:
-    stroke = {"stroke": _paint(rule.colour), "stroke_width": "1.5", "stroke_dasharray": DASHES[rule.dash]}
+    stroke = {"stroke": _paint(rule.color), "stroke_width": "1.5", "stroke_dasharray": DASHES[rule.dash]}
     if rule.axis == "x":
         offset = _percent(figure.x.share(rule.at))
         return el("line", x1=offset, x2=offset, y1="0", y2="100%", **stroke)
@@ -123,7 +123,7 @@ def _rule(rule: Rule, figure: Figure) -> Html:
 
 def _line(line: Line, figure: Figure) -> Html:
     drawing = el(
-        "polyline", points=_points(figure, line.corners), fill="none", stroke=_paint(line.colour),
+        "polyline", points=_points(figure, line.corners), fill="none", stroke=_paint(line.color),
         stroke_width=f"{line.width:g}", stroke_dasharray=DASHES[line.dash], stroke_linejoin="round",
         opacity=f"{line.opacity:g}", vector_effect="non-scaling-stroke",
     )  # fmt: skip
@@ -138,7 +138,7 @@ def _marks(marks: Marks, figure: Figure) -> Html:
         _mark(_at(figure, x, y), radius, symbol)
         for x, y, radius, symbol in zip(marks.x, marks.y, radii, symbols, strict=True)
     )
-    paint = _paint(marks.colour)
+    paint = _paint(marks.color)
     return el(
         "g", *_bars(marks, figure), *shapes,
         class_="layer", data_name=marks.name, fill=paint, stroke=paint, opacity=f"{marks.opacity:g}",
@@ -170,5 +170,5 @@ def _callout(callout: Callout, figure: Figure) -> Html:
     line = el("line", x1=f"{start * right:.1f}", y1=f"{start * down:.1f}", x2=f"{right:g}", y2=f"{down:g}")
     words = el("text", callout.text, x=f"{right:g}", y=f"{baseline:g}", text_anchor="middle")
     return el(
-        "svg", join(line, words), x=x, y=y, class_="callout", stroke=_paint(callout.colour), fill=_paint(callout.colour)
+        "svg", join(line, words), x=x, y=y, class_="callout", stroke=_paint(callout.color), fill=_paint(callout.color)
     )

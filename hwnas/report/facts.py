@@ -178,10 +178,10 @@ class TierFacts:
     files: tuple[FileFacts, ...] = ()
     notes: tuple[str, ...] = ()
     """Sentences to print under the front."""
-    found_by: Literal["search", "ladder"] = "search"
+    found_by: Literal["search", "halving"] = "search"
     """Whose front it is."""
     passed: tuple[ObjectiveFacts, ...] = ()
-    """Scores that stand beside the accuracy, such as those of a ladder's earlier rungs."""
+    """Scores that stand beside the accuracy, such as those of earlier rungs."""
 
     @property
     def title(self) -> str:

@@ -19,7 +19,7 @@ PHONE_WIDTH, PHONE_HEIGHT = 270, 320
 Ends = tuple[float, float]
 
 
-def front_figure(tier: TierFacts, colour: str) -> Figure:
+def front_figure(tier: TierFacts, color: str) -> Figure:
     """Accuracy over latency: everything evaluated, limits, the front as steps, picks labelled."""
     front, on_front = tier.ordered, {point.key for point in tier.front}
     scored = [p for p in tier.points if {tier.accuracy.metric, tier.latency.metric} <= p.scores.keys()]
@@ -30,9 +30,9 @@ def front_figure(tier: TierFacts, colour: str) -> Figure:
     layers = (
         drawing.marks("breaks a limit", broken, "--warn", symbol="cross", opacity=round(1.3 * faint, 3)),
         drawing.marks("evaluated", valid, "--muted", radius=2.8 if len(valid) < 600 else 2, opacity=faint),
-        drawing.steps(colour),
-        drawing.retimed(colour),
-        drawing.front(colour),
+        drawing.steps(color),
+        drawing.retimed(color),
+        drawing.front(color),
     )
     words = (
         f"Accuracy over latency of tier {tier.title}: {len(tier.points):,} evaluated networks, {len(front)} on the "
@@ -47,7 +47,7 @@ def front_figure(tier: TierFacts, colour: str) -> Figure:
         words,
         tints,
         rules,
-        tuple(drawing.callouts(colour)),
+        tuple(drawing.callouts(color)),
         tuple(_left_out(len(tier.points), len(scored), len(behind) - len(valid) - len(broken))),
     )
 
@@ -111,22 +111,22 @@ class _Drawing:
             return self.times * limit.bound
         return self._accuracy(limit.bound) if limit.metric == self.tier.accuracy.metric else None
 
-    def marks(self, name: str, points: Sequence[Point], colour: str, **looks: Any) -> Marks:
+    def marks(self, name: str, points: Sequence[Point], color: str, **looks: Any) -> Marks:
         """Networks that are not on the front."""
         x, y = self._places(points)
-        return Marks(name, x, y, colour, [point_tip(self.tier, p) for p in points], **looks)
+        return Marks(name, x, y, color, [point_tip(self.tier, p) for p in points], **looks)
 
-    def front(self, colour: str) -> Marks:
+    def front(self, color: str) -> Marks:
         """The networks of the front, picks on top."""
         points = sorted(self.tier.ordered, key=lambda point: bool(point.picks))
         x, y = self._places(points)
         return Marks(
-            "front", x, y, colour, [front_tip(self.tier, p) for p in points],
+            "front", x, y, color, [front_tip(self.tier, p) for p in points],
             radius=[6.5 if p.picks else 4.5 for p in points],
             symbol=["fallen" if p.kept is False else "dot" for p in points],
         )  # fmt: skip
 
-    def steps(self, colour: str) -> Line:
+    def steps(self, color: str) -> Line:
         """Return the line of the best value reached at each latency."""
         x, y = self._places(self.tier.ordered)
         most = [
@@ -136,16 +136,16 @@ class _Drawing:
         ]
         if x:
             x, y = [*x, max(min([self.x.ends[1], *most]), x[-1])], [*y, y[-1]]
-        return Line("front line", x, y, colour, steps=True, opacity=0.75)
+        return Line("front line", x, y, color, steps=True, opacity=0.75)
 
-    def retimed(self, colour: str) -> Marks:
+    def retimed(self, color: str) -> Marks:
         """The measured latencies, with lines to the predicted ones."""
         points = [p for p in self.tier.ordered if p.measured_ms is not None]
         predicted, y = self._places(points)
         measured = [self.times * float(p.measured_ms or 0) for p in points]
         tips = [front_tip(self.tier, p) for p in points]
         gaps = list(zip(measured, predicted, strict=True))
-        return Marks("measured", measured, y, colour, tips, symbol="diamond", opacity=0.9, across=gaps)
+        return Marks("measured", measured, y, color, tips, symbol="diamond", opacity=0.9, across=gaps)
 
     @property
     def limits(self) -> tuple[tuple[Rule, ...], tuple[Tint, ...]]:
@@ -163,7 +163,7 @@ class _Drawing:
             tints.append(Tint(_corners(*box), "--warn"))
         return tuple(rules), tuple(tints)
 
-    def callouts(self, colour: str) -> Iterator[Callout]:
+    def callouts(self, color: str) -> Iterator[Callout]:
         """Yield one callout at each pick, off the front: the fastest below, the knee at the upper left, others above.
 
         They are kept inside the chart and apart from each other at a phone's width.
@@ -175,12 +175,12 @@ class _Drawing:
             text = cut(" · ".join(point.picks), 40)
             half = 3.7 * len(text) + 4
             left, step = {"knee": (half + 10, -1), "fastest": (0, 1)}.get(text, (0, -1))
-            centre = min(max(across - left, half), PHONE_WIDTH - half)
+            center = min(max(across - left, half), PHONE_WIDTH - half)
             height = down + 24 * step
-            while any(abs(centre - c) < half + h and abs(height - other) < 19 for c, other, h in placed):
+            while any(abs(center - c) < half + h and abs(height - other) < 19 for c, other, h in placed):
                 height += 3 * step
-            placed.append((centre, height, half))
-            yield Callout(x, y, text, round(centre - across), round(height - down), colour)
+            placed.append((center, height, half))
+            yield Callout(x, y, text, round(center - across), round(height - down), color)
 
 
 def _corners(left: float, right: float, bottom: float, top: float) -> tuple[Ends, ...]:

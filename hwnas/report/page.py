@@ -140,7 +140,7 @@ def _search(facts: ReportFacts) -> Html:
     entries = [
         (
             ("solid", "dash", "dot")[i % 3],
-            plots.tier_colour(i),
+            plots.tier_color(i),
             f"{t.name}: {t.hypervolume[-1]:.4g} after {counted(len(t.hypervolume), 'trial')}",
         )
         for i, t in enumerate(facts.tiers)
@@ -231,7 +231,7 @@ def _setup_card(tier: TierFacts, index: int) -> Html:
     rows = [(_term(name), str(value)) for name, value in tier.setup.items()]
     rows += [("Limits", " · ".join(map(units.limit, tier.limits)))] if tier.limits else []
     return el(
-        "article", el("h3", tier.title, class_="name"), pairs(rows), class_=f"card tier t{index % plots.TIER_COLOURS}"
+        "article", el("h3", tier.title, class_="name"), pairs(rows), class_=f"card tier t{index % plots.TIER_COLORS}"
     )
 
 

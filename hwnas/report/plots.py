@@ -11,7 +11,7 @@ from hwnas.report import units
 from hwnas.report.chart import Axis, Dash, Figure, Line, Marks, Tip, around, cut
 from hwnas.report.facts import FrontPoint, Point, ReportFacts, TierFacts, TrainingFacts
 
-TIER_COLOURS = 5
+TIER_COLORS = 5
 """Number of `--tier-N` that the style sheet defines."""
 
 MOST_DRAWN = 6000
@@ -21,9 +21,9 @@ MOST_SAID = 300
 DASHES: tuple[Dash, ...] = ("solid", "dash", "dot")
 
 
-def tier_colour(index: int) -> str:
+def tier_color(index: int) -> str:
     """The CSS variable of a tier."""
-    return f"--tier-{index % TIER_COLOURS}"
+    return f"--tier-{index % TIER_COLORS}"
 
 
 def thinned(count: int, most: int = MOST_DRAWN) -> list[int]:
@@ -71,7 +71,7 @@ def _cost_rows(params: int | None, macs: int | None) -> Iterator[tuple[str, str,
         yield "MACs", units.macs(macs), "derived"
 
 
-def agreement_figure(tier: TierFacts, colour: str) -> Figure:
+def agreement_figure(tier: TierFacts, color: str) -> Figure:
     """Measured over predicted latency with intervals; points on the dotted line were predicted exactly."""
     points = [p for p in tier.ordered if p.measured_ms is not None]
     both = _both(tier)
@@ -82,7 +82,7 @@ def agreement_figure(tier: TierFacts, colour: str) -> Figure:
         "front",
         [times * p.predicted_ms for p in points],
         [times * float(p.measured_ms or 0) for p in points],
-        colour,
+        color,
         [front_tip(tier, p) for p in points],
         radius=4.5,
         symbol=["fallen" if p.kept is False else "dot" for p in points],
@@ -130,7 +130,7 @@ def hypervolume_figure(facts: ReportFacts) -> Figure:
             for i in chosen
         ]
         x, y = [i + 1 for i in chosen], [100 * values[i] / last for i in chosen]
-        lines.append(Line(cut(tier.title, 24), x, y, tier_colour(index), tips, dash=DASHES[index % 3], steps=True))
+        lines.append(Line(cut(tier.title, 24), x, y, tier_color(index), tips, dash=DASHES[index % 3], steps=True))
     trials = max((len(tier.hypervolume) for tier in facts.tiers), default=1)
     x_axis, y_axis = Axis((1, max(1.03 * trials, 2)), "Trials", whole=True), Axis((0, 105), suffix=" %")
     return Figure(tuple(lines), x_axis, y_axis, 300, "Hypervolume after each trial, as a share of the last value.")
@@ -162,7 +162,7 @@ def _epochs_figure(
     training: TrainingFacts, words: str, curves: list[tuple[str, str, str, Dash]], suffix: str
 ) -> Figure:
     layers: list[Marks | Line] = []
-    for name, attribute, colour, dash in curves:
+    for name, attribute, color, dash in curves:
         known = [(e, getattr(e, attribute)) for e in training.epochs if getattr(e, attribute) is not None]
         accuracy = attribute != "loss"
         x, y = [e.epoch for e, _ in known], [100 * value if accuracy else value for _, value in known]
@@ -177,9 +177,9 @@ def _epochs_figure(
             for e, value in known
         ]
         few = len(known) < 40
-        layers.append(Line(name, x, y, colour, () if few else tips, dash=dash))
+        layers.append(Line(name, x, y, color, () if few else tips, dash=dash))
         if few:
-            layers.append(Marks(f"{name}, each epoch", x, y, colour, tips, radius=2.5))
+            layers.append(Marks(f"{name}, each epoch", x, y, color, tips, radius=2.5))
     values = [y for layer in layers for y in layer.y]
     epochs = [e.epoch for e in training.epochs]
     axis = Axis(around(epochs, 0.03) if len(epochs) > 1 else (0, 2), "Epoch", whole=True)

@@ -18,11 +18,11 @@ def tier_card(tier: TierFacts, index: int) -> Html:
     limits = el("ul", *(el("li", units.limit(limit)) for limit in tier.limits), class_="chips", aria_label="Limits")
     body = [_key_figures(tier) if tier.front else _empty(tier), limits if tier.limits else None]
     if tier.points or tier.front:
-        figure = front_figure(tier, plots.tier_colour(index))
+        figure = front_figure(tier, plots.tier_color(index))
         body += [_axis_line(tier), plot(figure), _front_legend(tier, figure)]
     notes = [f"Latency: {tier.latency.meaning}.", *tier.notes] if tier.latency.meaning else tier.notes
     body += [el("p", note, class_="note") for note in notes]
-    return el("article", name, setup, *body, class_=f"card tier t{index % plots.TIER_COLOURS}")
+    return el("article", name, setup, *body, class_=f"card tier t{index % plots.TIER_COLORS}")
 
 
 def _key_figures(tier: TierFacts) -> Html:
@@ -144,10 +144,10 @@ def agreement_card(tier: TierFacts, index: int) -> Html | None:
         el("h3", tier.title, class_="name"),
         pairs(stats, class_="stats"),
         el("p", el("b", f"↑ Measured latency ({plots.agreement_unit(tier)})"), class_="axis"),
-        plot(plots.agreement_figure(tier, plots.tier_colour(index))),
+        plot(plots.agreement_figure(tier, plots.tier_color(index))),
         legend(entries),
         el("p", f"The worst prediction is that of {errors.worst_key}.", class_="note"),
-        class_=f"card tier t{index % plots.TIER_COLOURS}",
+        class_=f"card tier t{index % plots.TIER_COLORS}",
     )
 
 
@@ -182,7 +182,7 @@ def networks_card(tier: TierFacts, index: int) -> Html | None:
         else None
     )
     return el(
-        "article", el("h3", tier.title, class_="name"), made, note, class_=f"card tier t{index % plots.TIER_COLOURS}"
+        "article", el("h3", tier.title, class_="name"), made, note, class_=f"card tier t{index % plots.TIER_COLORS}"
     )
 
 
@@ -243,7 +243,7 @@ def files_card(tier: TierFacts, index: int) -> Html | None:
         ("SHA-256", None),
     ]
     made = table(f"Files of {tier.title}", headers, [_file_row(tier, file) for file in tier.files])
-    return el("article", el("h3", tier.title, class_="name"), made, class_=f"card tier t{index % plots.TIER_COLOURS}")
+    return el("article", el("h3", tier.title, class_="name"), made, class_=f"card tier t{index % plots.TIER_COLORS}")
 
 
 def _file_row(tier: TierFacts, file: FileFacts) -> list[Cell]:

@@ -55,7 +55,7 @@ def open_bundle(folder: Path) -> Bundle:
 def bundle_ailments(run: Workspace, looked: list[str]) -> Iterator[Issue]:
     """Yield issues of the bundles of a run: damaged manifests and files, files that no manifest lists, and remains of a
     killed export."""
-    command = {"bundle": run.command("export"), "ladder/bundle": f"{run.command('export')} --front ladder"}
+    command = {"bundle": run.command("export"), "ladder/bundle": f"{run.command('export')} --front halving"}
     for subfolder, again in command.items():
         top = run.folder / subfolder
         present = {path.name for path in top.iterdir() if path.is_dir()} if top.is_dir() else set[str]()

@@ -1,4 +1,4 @@
-"""Files of a run folder that are verified by themselves: checkpoints, statistics, weights, ladders, and leftovers."""
+"""Files of a run folder that are verified by themselves: checkpoints, statistics, weights, rungs, and leftovers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def kept_file_ailments(run: Workspace, looked: list[str]) -> Iterator[Issue]:
             yield from _each(
                 [halving_path(run, tier)],
                 lambda path, tier=tier: load_halving_result(run, tier),  # type: ignore[misc]
-                "climbed",
+                "rungs",
                 looked,
             )
     if run.paths.elapsed.exists():

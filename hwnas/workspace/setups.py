@@ -120,7 +120,7 @@ def table_of(config: SetupConfig, path: Path) -> LatencyTable:
     return board_table(path, requested_setup(config)) if config.host else read_table_of(path, runtime_of(config).setup)
 
 
-def validation_networks(space: AnySpace, count: int) -> list[Network]:
+def networks_to_validate(space: AnySpace, count: int) -> list[Network]:
     """Return networks to be timed whole, as evidence on joint costs of operators: the most informative ones of a pool.
 
     The pool is fixed. Every other one of it is uniform at each choice instead of over all architectures, most of which
@@ -178,9 +178,9 @@ def exporter_of(setup: Setup, *, whole: bool = True, calibration: Images | None 
 
 def measurement_protocol(timing: TimingConfig, seed: int) -> Timing:
     """Return the measuring protocol of an experiment."""
-    return Timing(**timing.model_dump(exclude={"checks", "wait_seconds"}), seed=seed)
+    return Timing(**timing.model_dump(exclude={"validation_networks", "device_lock_timeout_s"}), seed=seed)
 
 
 def device_lock_wait(timing: TimingConfig, narrator: Reporter) -> LockWait:
     """Return the time to wait for this machine, and the function that reports the waiting."""
-    return LockWait(timing.wait_seconds, narrator.info)
+    return LockWait(timing.device_lock_timeout_s, narrator.info)

@@ -9,7 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hwnas.accuracy import AccuracySource, check_training_free, source_of
+from hwnas.accuracy import AccuracySource, accuracy_metric, check_training_free, source_of
 from hwnas.config import Experiment
 from hwnas.errors import ConfigError
 from hwnas.network import Network, lower
@@ -80,7 +80,7 @@ class Workspace:
     @property
     def accuracy(self) -> str:
         """The metric of accuracy, such as `top1@inherited`; of a user's function, with its name after the @."""
-        return f"{self.source.quantity}@{self.experiment.accuracy.source.rpartition(':')[2]}"
+        return accuracy_metric(self.experiment.accuracy.source, self.source.quantity)
 
     def tier(self, name: str, *, measured: bool = False) -> Tier:
         """Return a tier's objectives and limits over metrics.
@@ -89,7 +89,7 @@ class Workspace:
         """
         config = self.experiment.tiers[name]
         latency, size = f"latency_ms@{config.setup}", f"file_kib@{config.setup}"
-        confidence = None if measured else config.limits.confidence
+        confidence = None if measured else config.limits.latency_quantile
         limited = latency if confidence is None else quantile_metric(latency, confidence)
         others = {name: f"{name}@{config.setup}" for name in BESIDE_LATENCY}
         metrics = {"latency_ms": limited, "file_kib": size, **others, **{plain: plain for plain in DERIVED}}
@@ -97,7 +97,7 @@ class Workspace:
         limits = [Limit(metrics[field], bound) for field, bound in bounds.items() if bound is not None]
         if config.limits.top1 is not None:
             limits.append(Limit(self.accuracy, config.limits.top1, "least"))
-        costs = (Objective(f"{quantity}@{config.setup}", "min") for quantity in config.minimise)
+        costs = (Objective(f"{quantity}@{config.setup}", "min") for quantity in config.minimize)
         return Tier(name, (Objective(self.accuracy, "max"), *costs), tuple(limits))
 
     def is_live(self, tier: str) -> bool:
@@ -118,7 +118,7 @@ class Workspace:
     def uses_quantity(self, setup: str, quantity: str) -> bool:
         """Return whether a tier of the set-up limits a quantity, such as `energy_mj`, or minimises it."""
         return any(
-            quantity in tier.minimise or getattr(tier.limits, quantity) is not None
+            quantity in tier.minimize or getattr(tier.limits, quantity) is not None
             for tier in self.experiment.tiers.values()
             if tier.setup == setup
         )
@@ -178,8 +178,8 @@ def open_run(reference: str | Path, *, runs: Path = Path("runs"), narrator: Repo
     called = str(reference) if inside or runs == Path("runs") else f"{reference} --runs {runs}"
     run = Workspace(experiment, space, space_file, folder, base, called)
     run.source  # noqa: B018 - a source that is not there is told before any work
-    if (drawn := experiment.search.training_free) is not None:
-        check_training_free(drawn.proxies, where=f"experiment `{experiment.name}`: search.training_free")
+    if (drawn := experiment.search.zero_cost_init) is not None:
+        check_training_free(drawn.proxies, where=f"experiment `{experiment.name}`: search.zero_cost_init")
     for tier, rule in product(experiment.tiers, experiment.export.picks):
         check_rule(
             rule, run.tier(tier).objectives, where=f"experiment `{experiment.name}`: export.picks, tier `{tier}`"

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
-from hwnas.accuracy.zero_cost_proxies.initialisation import INITIALISATIONS
+from hwnas.accuracy.zero_cost_proxies.initialization import INITIALIZATIONS
 from hwnas.errors import ConfigError, HwnasError, NoScore, raised
 from hwnas.network import Network, build
 
@@ -90,7 +90,7 @@ def made(definition: Definition, network: Network, seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = build(network)
-        INITIALISATIONS[definition.initialisation](module)
+        INITIALIZATIONS[definition.initialization](module)
     return module.to(getattr(torch, definition.dtype)).train(definition.mode == "train")
 
 

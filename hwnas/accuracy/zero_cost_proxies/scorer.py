@@ -67,7 +67,7 @@ class TrainingFree:
         definition = self.definition
         text = f"{self.name} version={definition.version}"
         if definition.draws:
-            text += f" seed={self.seed} init={definition.initialisation} mode={definition.mode} {definition.dtype}"
+            text += f" seed={self.seed} init={definition.initialization} mode={definition.mode} {definition.dtype}"
         text += f" repeats={definition.repeats}" if definition.repeats > 1 else ""
         text += f" resolution={definition.resolution}" if definition.resolution is not None else ""
         text += f" batch={definition.batch}" if definition.batch else ""

@@ -159,7 +159,7 @@ def expected_seconds(
             export_network, Path(folder),
         )  # fmt: skip
     making_s = len(rows) * operator_s + len(checks) * network_s
-    samples_ms = sum(max(timing.sample_ms, ms) for ms in [*(rough_cost_ms(*link) for link in rows), *sums])
+    samples_ms = sum(max(timing.min_sample_ms, ms) for ms in [*(rough_cost_ms(*link) for link in rows), *sums])
     starting_s = max(1, timing.processes) * (START_S + (len(rows) + 3 * len(checks)) * LOAD_S)
     warming_s = max(1, timing.processes) * (len(rows) + len(checks)) * timing.warm_up_ms / 1e3
     return making_s + starting_s + warming_s + timing.rounds * samples_ms * (1 + 1 / NOISY_SHARE) / 1e3

@@ -67,9 +67,9 @@ def write_picture(view: SpaceView, path: Path) -> Path:
 def space_picture(view: SpaceView) -> Html:
     """The picture: the space's name, its ranges, and its stages from input to output."""
     head, below = _head(view)
-    colours = {op: f"var(--c{index % 6})" for index, op in enumerate(_kinds(view.stages))}
+    colors = {op: f"var(--c{index % 6})" for index, op in enumerate(_kinds(view.stages))}
     most = max((stage.macs.most for stage in view.stages), default=1), max(s.params.most for s in view.stages)
-    rows = [_Row(stage, colours, most) for stage in view.stages]
+    rows = [_Row(stage, colors, most) for stage in view.stages]
     parts, y = [head, _heads(below, view)], below + TOP
     for row in rows:
         parts.append(el("g", row.drawn(), transform=f"translate(0 {y})"))
@@ -118,12 +118,12 @@ class _Row:
     """One stage."""
 
     stage: StageFacts
-    colours: Mapping[str, str]
+    colors: Mapping[str, str]
     most: tuple[int, int]
 
     @property
-    def colour(self) -> str:
-        return self.colours[self.stage.blocks[0].op]
+    def color(self) -> str:
+        return self.colors[self.stage.blocks[0].op]
 
     @property
     def height(self) -> int:
@@ -132,14 +132,14 @@ class _Row:
 
     def drawn(self) -> Html:
         middle = str(self.height // 2)
-        node = el("circle", cx="44", cy=middle, r="6", fill=self.colour)
+        node = el("circle", cx="44", cy=middle, r="6", fill=self.color)
         rule = el(
             "line", x1=str(NAME), x2=str(WIDTH - MARGIN), y1=str(self.height), y2=str(self.height), class_="rule",
             stroke_opacity="0.6",
         )  # fmt: skip
         costs = (
-            _bar(COSTS, self.stage.macs, self.most[0], self.colour),
-            _bar(COSTS + BAR + GAP, self.stage.params, self.most[1], self.colour),
+            _bar(COSTS, self.stage.macs, self.most[0], self.color),
+            _bar(COSTS + BAR + GAP, self.stage.params, self.most[1], self.color),
         )
         sizes = [
             text(SIZES, 28 + LINE * index, line, class_="muted" if index else None)
@@ -151,7 +151,7 @@ class _Row:
     def _named(self) -> Html:
         first, *rest = self._name_lines()
         below = [
-            text(NAME, 28 + LINE * index, line, class_="muted", style=f"fill: {self.colour}")
+            text(NAME, 28 + LINE * index, line, class_="muted", style=f"fill: {self.color}")
             for index, line in enumerate(rest, 1)
         ]
         return join(text(NAME, 28, first, class_="name"), *below)
@@ -180,8 +180,8 @@ class _Row:
             x, y = LAYERS + 16 * (index % per_row), 16 + 18 * (index // per_row)
             sure = index < depths[0]
             squares.append(el(
-                "rect", x=str(x), y=str(y), width="12", height="14", rx="2.5", fill=self.colour if sure else "none",
-                stroke=self.colour, stroke_dasharray=None if sure else "2.5 2",
+                "rect", x=str(x), y=str(y), width="12", height="14", rx="2.5", fill=self.color if sure else "none",
+                stroke=self.color, stroke_dasharray=None if sure else "2.5 2",
             ))  # fmt: skip
         label = options(self.stage.depth) if len(depths) > 1 else f"{depths[0]}"
         y = 16 + 18 * ((depths[-1] - 1) // per_row + 1) + 14
@@ -220,13 +220,13 @@ def _knob_name(knob: KnobFacts) -> str:
     return knob.name if knob.per == "layer" else f"{knob.name} (once)"
 
 
-def _bar(x: int, extent: Span, most: int, colour: str) -> Html:
+def _bar(x: int, extent: Span, most: int, color: str) -> Html:
     """From the least to the most, on a scale that all stages share."""
     scale = BAR / max(most, 1)
     left, right = extent.least * scale, extent.most * scale
     return join(
         el("rect", x=str(x), y="18", width=str(BAR), height="8", rx="4", class_="track"),
         el("rect", x=f"{x + min(left, BAR - 3):.1f}", y="18", width=f"{max(right - left, 3):.1f}", height="8", rx="4",
-           fill=colour),
+           fill=color),
         text(x, 46, span(extent), class_="muted"),
     )  # fmt: skip

@@ -57,7 +57,7 @@ def elastic_groups(space: AnySpace) -> tuple[Group, ...]:
     its classes, and that of a group of which the largest network itself takes a part.
     """
     shared = _Shared()
-    links = _neighbours(space)
+    links = _neighbors(space)
     ends = {slot for slot, after in links.items() if None in after}
     starts = set(links.get(None, ()))
     for slot, links_of_slot in operators_by_slot(space).items():
@@ -172,7 +172,7 @@ def _run(links: Iterable[tuple[Operator, Shape]]) -> Iterator[tuple[Operator, Sh
             yield operator, shapes[operator], len(holders) == len(shapes)
 
 
-def _neighbours(space: AnySpace) -> dict[str | None, dict[str | None, None]]:
+def _neighbors(space: AnySpace) -> dict[str | None, dict[str | None, None]]:
     """Return the slots that follow each slot; None stands before the first and after the last."""
     following: dict[str | None, dict[str | None, None]] = {}
     for network in _telling(space):

@@ -29,7 +29,7 @@ def open_strategy(space: AnySpace, recipe: Recipe, *, base: Path = Path()) -> St
     """Return the recipe's strategy on a space: one of `STRATEGIES`, or a user's `file.py:function`, paths from `base`.
 
     A user's function is called as the built-in ones are, `function(space, recipe)`, and returns a `Strategy`. In the
-    first `recipe.largest_epochs` epochs the largest network is trained alone, whatever the strategy.
+    first `recipe.warmup_largest_epochs` epochs the largest network is trained alone, whatever the strategy.
 
     Raises:
         ConfigError: an unknown strategy, one that does not fit the space, or a function that returns something else.
@@ -45,7 +45,7 @@ def open_strategy(space: AnySpace, recipe: Recipe, *, base: Path = Path()) -> St
     largest = [SampledSubnet(space.largest())]
 
     def lessons(step: Step, rng: random.Random) -> list[SampledSubnet]:
-        if step.epoch <= recipe.largest_epochs:
+        if step.epoch <= recipe.warmup_largest_epochs:
             return largest
         return _checked(_asked(recipe, strategy, step, rng), recipe) if own else list(strategy(step, rng))
 

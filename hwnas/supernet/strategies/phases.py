@@ -39,7 +39,7 @@ def phases_of(space: AnySpace, recipe: Recipe) -> tuple[Phase, ...]:
 
     `recipe.phases` lists, phase by phase, patterns of names (`*.kernel`); choices that no pattern matches are open
     from the start. Without it, the choices are grouped by `kind_of`. `recipe.phase_epochs` holds the first epoch of
-    each phase; without it they share the epochs after `largest_epochs` equally.
+    each phase; without it they share the epochs after `warmup_largest_epochs` equally.
 
     Raises:
         ConfigError: a pattern matches no choice, or the epochs do not fit the phases.
@@ -56,7 +56,7 @@ def phases_of(space: AnySpace, recipe: Recipe) -> tuple[Phase, ...]:
             f"`phase_epochs` is {list(epochs)} for {len(groups)} phases in {recipe.epochs} epochs",
             where="train: strategy progressive",
             allowed="Each phase has the epoch at which it begins, from 1 to the last, in rising order; "
-            "left out, the epochs after `largest_epochs` are shared equally",
+            "left out, the epochs after `warmup_largest_epochs` are shared equally",
             do="Correct `train.phase_epochs`, or train longer",
         )
     return tuple(map(Phase, epochs, groups))
@@ -121,8 +121,8 @@ def _listed(space: AnySpace, phases: Sequence[Sequence[str]]) -> list[tuple[str,
 
 
 def _shared(recipe: Recipe, count: int) -> tuple[int, ...]:
-    left = recipe.epochs - recipe.largest_epochs
-    return tuple(recipe.largest_epochs + 1 + index * left // count for index in range(count))
+    left = recipe.epochs - recipe.warmup_largest_epochs
+    return tuple(recipe.warmup_largest_epochs + 1 + index * left // count for index in range(count))
 
 
 def _within(epochs: Sequence[int], recipe: Recipe) -> bool:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from hwnas.data import Dataset
 from hwnas.errors import HwnasError, RunError
 from hwnas.space import AnySpace
+from hwnas.stored_names import TRAIN, stored
 from hwnas.supernet.training import checkpoint
 from hwnas.supernet.training.ema import EMA
 from hwnas.supernet.training.epoch_state import EpochState
@@ -53,11 +54,12 @@ def identity_of(space: AnySpace, dataset: Dataset, recipe: Recipe, seed: int) ->
 
 
 def identity_dict(recipe: Recipe) -> dict[str, Any]:
-    """Return the fields of a recipe that decide the weights: all but who computes, what is kept, and error handling.
+    """Return the fields of a recipe that decide the weights: all but who computes, what is kept, and error handling; by
+    their stored names.
 
     `accumulate` holds the number of parts that a batch is cut into, which may follow from the number of processes.
     """
-    fields = {**asdict(recipe), "accumulate": parts_of(recipe)}
+    fields = stored({**asdict(recipe), "grad_accumulation_steps": parts_of(recipe)}, "train")
     return {key: value for key, value in fields.items() if key not in APART}
 
 
@@ -213,12 +215,12 @@ def check_supernet(supernet: Supernet, identity: Identity | None, content: dict[
 
 def _check_identity(was: Identity, now: Identity, path: Path) -> None:
     with fitting(path):
-        begun = {**asdict(Recipe()), **was["recipe"]}  # what an earlier hwnas did not know is off by default
+        begun = {**identity_dict(Recipe()), **was["recipe"]}  # what an earlier hwnas did not know is off by default
         changed = [
             f"{name}: {before!r} then, {after!r} now"
             for name, before, after in [
                 *((key, was[key], now[key]) for key in ("space", "dataset", "seed")),
-                *((f"train.{key}", begun[key], value) for key, value in now["recipe"].items()),
+                *((f"train.{TRAIN.get(key, key)}", begun[key], value) for key, value in now["recipe"].items()),
             ]
             if before != after
         ]

@@ -64,8 +64,8 @@ class TrainTask:
 
 
 def parts_of(recipe: Recipe) -> int:
-    """`accumulate` parts; if that is left out, one for each process."""
-    return recipe.accumulate if recipe.accumulate > 1 else recipe.processes
+    """`grad_accumulation_steps` parts; if that is left out, one for each process."""
+    return recipe.grad_accumulation_steps if recipe.grad_accumulation_steps > 1 else recipe.processes
 
 
 def check_recipe(recipe: Recipe, split: Split, teacher: nn.Module | None) -> None:
@@ -88,7 +88,7 @@ def check_recipe(recipe: Recipe, split: Split, teacher: nn.Module | None) -> Non
             f"a batch of {recipe.batch_size} images is cut into {parts} parts for {recipe.processes} processes",
             where="train: accumulate",
             allowed="Each process has as many parts as the others, and a part has two images or more",
-            do="Make `accumulate` a multiple of `processes`, or leave it out",
+            do="Make `grad_accumulation_steps` a multiple of `processes`, or leave it out",
         )
     if (recipe.teacher is None) != (teacher is None):
         raise ConfigError(

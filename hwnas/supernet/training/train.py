@@ -39,7 +39,7 @@ from hwnas.supernet.training.task import ActiveSubnet, TrainTask, check_recipe
 from hwnas.supernet.weights import Supernet
 
 HALVINGS = 8
-"""Most times that `on_divergence: halve` halves the rate; a training that still diverges is stopped."""
+"""Most times that `on_divergence: halve_lr` halves the rate; a training that still diverges is stopped."""
 
 
 def train(
@@ -80,7 +80,7 @@ def train(
     failed = folder / "failed.jsonl" if team.is_main else None
     failures = SkippedSubnets(failed, on_trouble, set(read_failures(failed)) if failed else set())
     average = EMA(supernet, recipe.ema_decay) if recipe.ema_decay else None
-    decaying = None if recipe.regularise == "all" else supernet.names_of(lower(space, space.largest()))
+    decaying = None if recipe.regularize == "all" else supernet.names_of(lower(space, space.largest()))
     course = TrainTask(
         module=supernet,
         split=dataset.train,
@@ -137,7 +137,7 @@ def _pupils(
     """Return the strategy's lessons, each run on slices of the shared weights."""
 
     def pupil(lesson: SampledSubnet) -> ActiveSubnet:
-        dropout = recipe.regularise == "all" or lesson.teacher is None
+        dropout = recipe.regularize == "all" or lesson.teacher is None
 
         def run(images: Tensor) -> Tensor:
             logits: Tensor = supernet(images, lower(space, lesson.architecture), dropout=dropout)
@@ -158,7 +158,7 @@ def _epoch(
     on_step: Callable[[Step], None] | None,
 ) -> Passed:
     """Train one epoch, repeated at half the rate if it diverges and the recipe says so."""
-    halves, after = course.recipe.on_divergence == "halve", None if midway is None else midway.position
+    halves, after = course.recipe.on_divergence == "halve_lr", None if midway is None else midway.position
     begun = (state.copied() if midway is None else midway.begun) if halves else None
 
     def keep(position: EpochState) -> None:
@@ -194,7 +194,7 @@ def _diverged(error: FloatingPointError, epoch: int, folder: Path, halvings: int
         allowed=f"Last good checkpoint: {last[-1] if last else 'none, it was the first epoch'}",
         do="Lower train.learning_rate or lengthen train.warm_up_epochs, in an experiment of a new name"
         if halvings
-        else "Set `train.on_divergence: halve` and run the command again, or lower train.learning_rate or lengthen "
+        else "Set `train.on_divergence: halve_lr` and run the command again, or lower train.learning_rate or lengthen "
         "train.warm_up_epochs in an experiment of a new name",
     )
 

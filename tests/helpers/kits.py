@@ -16,9 +16,9 @@ from hwnas.measure.timing import Timing
 from hwnas.network import lower, operators_of
 from hwnas.runtimes import Setup
 from hwnas.workspace.setups import exporters_of
-from tests.spaces import SMALL
+from tests.helpers.spaces import SMALL
 
-FAST = Timing(warm_up_ms=0, sample_ms=0.01, rounds=3, processes=1, pin=False)
+FAST = Timing(warm_up_ms=0, min_sample_ms=0.01, rounds=3, processes=1, pin=False)
 WISH = Setup("", "onnxruntime", "")
 
 

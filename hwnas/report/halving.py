@@ -1,4 +1,4 @@
-"""Output of `hwnas ladder` on a terminal."""
+"""Output of `hwnas halving` on a terminal."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from hwnas.search.successive_halving import RungResult
 from hwnas.words import counted
 
 
-def ladder_table(tier: str, rungs: Sequence[RungResult]) -> Table:
+def halving_table(tier: str, rungs: Sequence[RungResult]) -> Table:
     """A row for each rung: how many were scored, failed, broke a limit, went on."""
-    table = Table(title=Text(f"Ladder of {tier}"), title_justify="left", box=SIMPLE_HEAD)
+    table = Table(title=Text(f"Successive halving of {tier}"), title_justify="left", box=SIMPLE_HEAD)
     table.add_column("rung", no_wrap=True)
     for name in ("networks", "failed", "over a limit", "went on", "took"):
         table.add_column(name, justify="right", no_wrap=True)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hwnas.space import Architecture, Choice, Space, Value, parse_space
+from hwnas.ops.classifier import Classifier
+from hwnas.ops.conv import Conv
+from hwnas.space import AnySpace, Architecture, Choice, FunctionSpace, Space, Value, parse_space
+from hwnas.space.function import Choose
 
 HEAD = {"name": "head", "op": "classifier"}
 INPUT = {"channels": 3, "resolution": 8}
@@ -63,7 +66,7 @@ SMALL: dict[str, Space] = {
         mb(depth="$n", expand=[1, 2]),
         mb("s2", kernel="$k", se=[False, True]),
         choices={"n": [1, 2], "k": [3, 5]},
-        canonical="tests.spaces:flat",
+        canonical="tests.helpers.spaces:flat",
     ),
     "two operators": space_of(
         {"name": "stem", "op": "conv", "width": [8, 16]},
@@ -95,3 +98,27 @@ def _enumerate(space: Space) -> Iterator[Architecture]:
             todo += [{**known, asked[0].name: option} for option in asked[0].options]
         else:
             yield architecture
+
+
+def two_paths(choose: Choose) -> Any:
+    """Deep networks choose a kernel twice, flat ones a width once."""
+    if choose("deep", [False, True]):
+        convs = {f"conv{i}": Conv(1 if i == 1 else 8, 8, choose(f"kernel{i}", [1, 3])) for i in (1, 2)}
+        return (1, 8, 8), {**convs, "head": Classifier(8, 10)}
+    width = choose("width", [8, 16])
+    return (1, 8, 8), {"conv1": Conv(1, width), "head": Classifier(width, 10)}
+
+
+SPACES: dict[str, AnySpace] = {
+    **SMALL,
+    "shapes that follow a knob": space_of(
+        {"name": "s1", "op": "conv", "width": 8, "kernel": [1, 2], "depth": [1, 3], "per": "stage"}, mb("s2", stride=2)
+    ),
+    "one choice for depth and knob": space_of(
+        mb(kernel=[3, 5], depth="$n", expand="$n"), mb("s2", se=[False, True]), choices={"n": [1, 2]}
+    ),
+    "deeper by a shared choice, then wider": space_of(
+        mb(depth="$n"), mb("s2", width="$w", depth="$n"), choices={"n": [1, 3], "w": [8, 16]}
+    ),
+    "function": FunctionSpace("two_paths", two_paths),
+}

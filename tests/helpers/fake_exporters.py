@@ -12,7 +12,10 @@ import torch
 from torch import nn
 
 from hwnas.errors import ExportError, MissingExtra
+from hwnas.latency.building.model_files import ModelFile
 from hwnas.ops import Shape
+from hwnas.ops.conv import Conv
+from hwnas.runtimes import Setup
 
 
 def weights(module: nn.Module, input_shape: Shape, path: Path, *, log: Path) -> Path:
@@ -49,3 +52,10 @@ def threads(module: nn.Module, input_shape: Shape, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(str(torch.get_num_threads()))
     return path
+
+
+SETUP = Setup("my board", "fake", "1")
+
+
+def targets(*widths: int) -> list[ModelFile]:
+    return [ModelFile(f"conv of {width}", Conv(width, 4).module, (width, 4, 4)) for width in widths]

@@ -70,3 +70,12 @@ def added_up(rank: int, folder: str) -> None:
     told = [None if one.grad is None else one.grad.tolist() for one in held]
     Path(folder, f"told-{rank}.json").write_text(json.dumps(told))
     distributed.destroy_process_group()
+
+
+ONE = replace(TWO, processes=1, strategy="sandwich", augment="crop_flip", checkpoint_every=2)
+RECIPES = {
+    "average, parts": replace(ONE, grad_accumulation_steps=2),
+    "adamw, fp32, teacher": replace(ONE, optimizer="adamw", learning_rate=0.01, teacher="one.py:one", ema_decay=0.0),
+    "sorted, halving": replace(ONE, sort_channels_at=(2,), on_divergence="halve_lr"),
+    "single path": replace(ONE, strategy="single_path", ema_decay=0.0),
+}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 
 from hwnas.errors import SpaceError
 from hwnas.space import Knob, Space, Stage, read_space
 from hwnas.space_checks import check_space
+from tests.helpers.repository import REPOSITORY
 
-FOLDER = Path(__file__).resolve().parent.parent / "search_spaces"
+FOLDER = REPOSITORY / "search_spaces"
 SAME = ("ofa_mobilenet_v3_224",)  # as `ofa_mobilenet_v3_w1.0`, but for the resolution
 SPACES = {path.stem: path for path in sorted(FOLDER.glob("*.yaml")) if path.stem not in SAME}
 RESOLUTIONS = (8, 16, 32, 64)

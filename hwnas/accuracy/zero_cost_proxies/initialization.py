@@ -37,7 +37,7 @@ def _normal(module: nn.Module) -> None:
             nn.init.zeros_(layer.bias)
 
 
-INITIALISATIONS: Mapping[str, Callable[[nn.Module], None]] = {  # convolutions and linear layers; all else as built
+INITIALIZATIONS: Mapping[str, Callable[[nn.Module], None]] = {  # convolutions and linear layers; all else as built
     "pytorch": _as_built,
     "kaiming": _kaiming,
     "xavier": _xavier,

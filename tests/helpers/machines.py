@@ -1,6 +1,6 @@
 """Machines as trees of small files (tests/machines/*.txt): unpacked for a test, or recorded from this one.
 
-`python tests/machines.py > tests/machines/NAME.txt` records the machine that it runs on.
+`python -m tests.helpers.machines > tests/machines/NAME.txt` records the machine that it runs on.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hwnas.measure.conditions.tree import Tree
 
-FOLDER = Path(__file__).resolve().parent / "machines"
+FOLDER = Path(__file__).resolve().parent.parent / "machines"
 RECORDED = (
     "proc/device-tree/model", "proc/sys/kernel/osrelease", "proc/loadavg", "proc/meminfo",
     "sys/class/dmi/id/product_name", "sys/class/hwmon/hwmon*/*", "sys/class/powercap/*/name",
@@ -38,7 +38,7 @@ def put(tree: Tree, path: str, text: str) -> None:
 def main() -> None:
     """Print this machine."""
     here = Tree()
-    print("# Recorded by `python tests/machines.py`.")
+    print("# Recorded by `python -m tests.helpers.machines`.")
     print(f"=== proc/stat\n{here.text('proc/stat').splitlines()[0]}")
     lines = [line for line in here.text("proc/cpuinfo").splitlines() if line.split("\t")[0] in KEPT or not line]
     print("=== proc/cpuinfo", *lines, sep="\n")

@@ -25,7 +25,7 @@ EXPERIMENT = {
     "setups": {"cpu": {"runtime": "onnxruntime", "batch": 4}},
     "tiers": {"edge": {"setup": "cpu"}},
     "search": {"trials": 2, "sampler": "random"},
-    "timing": {"rounds": 3, "warm_up_ms": 0, "sample_ms": 0.1, "checks": 2},
+    "timing": {"rounds": 3, "warm_up_ms": 0, "min_sample_ms": 0.1, "validation_networks": 2},
     "export": {"formats": ["onnx", "tflite", "pt2"], "picks": ["best", "fastest"]},
 }
 
