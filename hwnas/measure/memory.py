@@ -59,9 +59,11 @@ def measure_memory(
     for index, file in enumerate(files):
         outcomes = Outcomes(lambda values: Memory(**values), lambda done: None)
         job = {
-            "task": "memory", "setup": runtime.setup.as_dict(), "timing": asdict(Timing()),
+            "task": "memory",
+            "setup": runtime.setup.as_dict(),
+            "timing": asdict(Timing()),
             "files": [str(file.absolute())],
-        }  # fmt: skip
+        }
         with exclusive_device(queue) as lock:  # who times there would be slowed
             why = run_worker(job, runtime.setup.threads, outcomes, limit_s=limit_s, holding=[lock])
         yield index, outcomes.results[0][1] if outcomes.results else why or "the measuring process ended early"
@@ -118,7 +120,8 @@ def _reset(tree: Tree) -> bool:
 
 def _unknown(why: str) -> SensorError:
     return SensorError(
-        f"the peak of resident memory cannot be told ({why})", where="memory",
+        f"the peak of resident memory cannot be told ({why})",
+        where="memory",
         allowed="Linux tells VmHWM in /proc/self/status, for what computes on the processor",
         do="Leave out `memory` and the limit on `peak_mb`",
-    )  # fmt: skip
+    )

@@ -80,9 +80,13 @@ def _worker(complaints: Any, threads: int, holding: Sequence[int]) -> Iterator[s
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONDONTWRITEBYTECODE": "1"}
     worker = subprocess.Popen(
         [*shlex.split(os.environ.get(LAUNCHER, "")), sys.executable, "-c", code, home],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints, text=True, env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=complaints,
+        text=True,
+        env=environment,
         pass_fds=holding,
-    )  # fmt: skip
+    )
     try:
         yield worker
     finally:

@@ -37,8 +37,15 @@ def watts(words: list[str], patience_s: float = PATIENCE_S) -> float:
     """
     name = f"`{' '.join(words)}`"
     try:
-        done = subprocess.run(words, capture_output=True, text=True, errors="replace", timeout=patience_s, check=False,
-                              stdin=subprocess.DEVNULL)  # fmt: skip
+        done = subprocess.run(
+            words,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=patience_s,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
     except subprocess.TimeoutExpired as error:
         raise unreadable(name, f"it gave nothing in {patience_s:g} s") from error
     except OSError as error:

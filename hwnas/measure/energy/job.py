@@ -46,9 +46,12 @@ def measure_energy(
     while waiting:
         before = len(files) - len(waiting)
         job = {
-            "task": "energy", "setup": runtime.setup.as_dict(), "timing": asdict(Timing(pin=pin)),
-            "files": [str(files[index].absolute()) for index in waiting], "energy": asdict(protocol),
-        }  # fmt: skip
+            "task": "energy",
+            "setup": runtime.setup.as_dict(),
+            "timing": asdict(Timing(pin=pin)),
+            "files": [str(files[index].absolute()) for index in waiting],
+            "energy": asdict(protocol),
+        }
         outcomes = Outcomes(_energy, partial(_further, progress, before, len(files)))
         with exclusive_device(queue) as lock:
             why = run_worker(job, runtime.setup.threads, outcomes, holding=[lock])
