@@ -78,8 +78,9 @@ def make_files(
         MissingExtra: the exporter's package is not installed.
     """
     planned = [_planned(target, setup, suffix, export, folder) for target in targets]
-    tasks = {path: (target, export, path) for path, target in zip(planned, targets, strict=True)
-             if isinstance(path, Path)}  # fmt: skip
+    tasks = {
+        path: (target, export, path) for path, target in zip(planned, targets, strict=True) if isinstance(path, Path)
+    }
     total, lacking = len(tasks), [task for path, task in tasks.items() if not path.is_file()]
     made, failures = total - len(lacking), dict[Path, HwnasError]()
 
@@ -107,9 +108,18 @@ def _planned(target: ModelFile, setup: Setup, suffix: str, export: Exporter, fol
     sizes = [(name, tuple(tensor.shape)) for name, tensor in module.state_dict().items()]
     made_for = {name: value for name, value in setup.as_dict().items() if name not in FILE_SERVES_ANY}
     identity = repr(
-        (target.name, target.key, target.input_shape, made_for, *_spelled(export),
-         str(module), sizes, torch.__version__, PERIOD)
-    )  # fmt: skip
+        (
+            target.name,
+            target.key,
+            target.input_shape,
+            made_for,
+            *_spelled(export),
+            str(module),
+            sizes,
+            torch.__version__,
+            PERIOD,
+        )
+    )
     return folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}{suffix}"
 
 
@@ -159,9 +169,11 @@ def _as_error(target: ModelFile, error: Exception) -> HwnasError:
 
 def _unmade(target: ModelFile, problem: str) -> ExportError:
     return ExportError(
-        problem, where=target.name, allowed="Every module that is to be timed must become a model file",
+        problem,
+        where=target.name,
+        allowed="Every module that is to be timed must become a model file",
         do="Correct the operator, or leave it out",
-    )  # fmt: skip
+    )
 
 
 def _made_all(

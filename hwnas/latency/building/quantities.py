@@ -107,10 +107,11 @@ def _fill(table: LatencyTable, jobs: list[MeasureJob], context: MeasureContext, 
     if failures:
         listed = "; ".join(failures[:SHOWN]) + (f"; and {len(failures) - SHOWN} more" if len(failures) > SHOWN else "")
         raise TableError(
-            f"{what} {len(failures)} of {len(jobs)} files could not be measured: {listed}", where=str(table.path),
+            f"{what} {len(failures)} of {len(jobs)} files could not be measured: {listed}",
+            where=str(table.path),
             allowed="Each file has to be run, and the sensor has to carry its figure",
             do="Correct what is said; what was measured is stored, the same command continues",
-        )  # fmt: skip
+        )
 
 
 def _further(progress: Progress, jobs: int, done: int, planned: int, what: str) -> None:

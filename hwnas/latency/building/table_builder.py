@@ -126,9 +126,11 @@ def time_networks(networks: Sequence[Network], timing: Timing, context: MeasureC
     for job, outcome in _timed(jobs, timing, context):
         if isinstance(outcome, str):
             raise ExportError(
-                f"{job.target.name} could not be timed: {outcome}", where=context.runtime.setup.runtime,
-                allowed="Every network must be exported and run", do="Leave the operator or the runtime out",
-            )  # fmt: skip
+                f"{job.target.name} could not be timed: {outcome}",
+                where=context.runtime.setup.runtime,
+                allowed="Every network must be exported and run",
+                do="Leave the operator or the runtime out",
+            )
         measurements.append(outcome[0])
     return measurements
 
@@ -155,9 +157,11 @@ def expected_seconds(
         by_size = sorted(checks, key=lambda network: len(network.operators))
         middle = by_size[len(by_size) // 2 :][:1]
         network_s = _pace(
-            [ModelFile("network", partial(build, network), network.input_shape) for network in middle], suffix,
-            export_network, Path(folder),
-        )  # fmt: skip
+            [ModelFile("network", partial(build, network), network.input_shape) for network in middle],
+            suffix,
+            export_network,
+            Path(folder),
+        )
     making_s = len(rows) * operator_s + len(checks) * network_s
     samples_ms = sum(max(timing.min_sample_ms, ms) for ms in [*(rough_cost_ms(*link) for link in rows), *sums])
     starting_s = max(1, timing.processes) * (START_S + (len(rows) + 3 * len(checks)) * LOAD_S)
@@ -260,9 +264,12 @@ def _reference() -> nn.Module:
     from torch import nn
 
     return nn.Sequential(
-        nn.Conv2d(32, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 32, 5, padding=2, groups=32), nn.ReLU(),
+        nn.Conv2d(32, 32, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(32, 32, 5, padding=2, groups=32),
+        nn.ReLU(),
         nn.Conv2d(32, 64, 1),
-    )  # fmt: skip
+    )
 
 
 REFERENCE = MeasureJob(ModelFile("reference", _reference, (32, 28, 28), "whole"), True, {})
@@ -277,7 +284,8 @@ def first_line(error: Exception) -> str:
 def _unmeasured(path: Path, runtime: Runtime, failures: Sequence[str], planned: int) -> TableError:
     listed = "; ".join(failures[:SHOWN]) + (f"; and {len(failures) - SHOWN} more" if len(failures) > SHOWN else "")
     return TableError(
-        f"{len(failures)} of {planned} could not be timed: {listed}", where=str(path),
+        f"{len(failures)} of {planned} could not be timed: {listed}",
+        where=str(path),
         allowed=f"Every operator of the space must be exported and run by {runtime.setup.runtime}",
         do="Change these operators or leave the runtime out; what was measured is stored, the same command continues",
-    )  # fmt: skip
+    )

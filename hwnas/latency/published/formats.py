@@ -40,24 +40,33 @@ class Format:
 
 FORMATS: Mapping[str, Format] = {
     "ofa": Format(
-        partial(mobile.read, ofa=True), "Cai et al., Once-for-All, ICLR 2020, mit-han-lab/once-for-all",
-        setup={"runtime": "tflite"}, compose=partial(mobile.compose, ofa=True),
+        partial(mobile.read, ofa=True),
+        "Cai et al., Once-for-All, ICLR 2020, mit-han-lab/once-for-all",
+        setup={"runtime": "tflite"},
+        compose=partial(mobile.compose, ofa=True),
     ),
     "proxyless": Format(
-        partial(mobile.read, ofa=False), "Cai et al., ProxylessNAS, ICLR 2019, mit-han-lab/proxylessnas",
-        setup={"runtime": "tflite"}, compose=partial(mobile.compose, ofa=False),
+        partial(mobile.read, ofa=False),
+        "Cai et al., ProxylessNAS, ICLR 2019, mit-han-lab/proxylessnas",
+        setup={"runtime": "tflite"},
+        compose=partial(mobile.compose, ofa=False),
     ),
     "tinynas": Format(
-        tinynas.read, "alibaba/lightweight-neural-architecture-search", "Apache-2.0",
+        tinynas.read,
+        "alibaba/lightweight-neural-architecture-search",
+        "Apache-2.0",
         setup={"device": "NVIDIA V100", "runtime": "tensorrt", "accelerator": "cuda"},
     ),
     "fbnet": Format(
-        fbnet.read, "Wu et al., FBNet, CVPR 2019, facebookresearch/mobile-vision", "CC-BY-NC-4.0",
+        fbnet.read,
+        "Wu et al., FBNet, CVPR 2019, facebookresearch/mobile-vision",
+        "CC-BY-NC-4.0",
         setup={"device": "Samsung Galaxy S8 (SM-G950U-7.0-24)", "runtime": "caffe2", "precision": "int8"},
-        compose=fbnet.compose, usual=fbnet.usual,
+        compose=fbnet.compose,
+        usual=fbnet.usual,
     ),
     "tfnas": Format(tfnas.read, "Hu et al., TF-NAS, ECCV 2020, AberHu/TF-NAS", "MIT", rows=False),
-}  # fmt: skip
+}
 
 
 def named(name: str) -> Format:

@@ -57,9 +57,11 @@ def import_tables(
     kind = named(format)
     if not kind.rows:
         raise ConfigError(
-            f"tables of the format `{format}` are not imported", where="--format",
-            allowed="Their keys stand for no operators of hwnas; `hwnas bench lint` reads them", do="Lint it instead",
-        )  # fmt: skip
+            f"tables of the format `{format}` are not imported",
+            where="--format",
+            allowed="Their keys stand for no operators of hwnas; `hwnas bench lint` reads them",
+            do="Lint it instead",
+        )
     valid = Setup(**{"device": UNKNOWN, "runtime": UNKNOWN, "runtime_version": UNKNOWN, **kind.setup, **setup})
     files, notices = _known({path: read_entries(path, format) for path in paths}, drop_bad=drop_bad)
     rows: dict[RowKey, Row] = {}
@@ -76,9 +78,10 @@ def import_tables(
     if not rows:
         raise TableError(
             f"none of {layers.total():,} values is that of an operator of hwnas ({_counted(layers)})",
-            where=", ".join(map(str, paths)), allowed=f"A table of the format `{format}` at batch {valid.batch}",
+            where=", ".join(map(str, paths)),
+            allowed=f"A table of the format `{format}` at batch {valid.batch}",
             do="Check --format and --batch",
-        )  # fmt: skip
+        )
     if unused:
         notices.append(
             f"{unused.total():,} of {layers.total():,} values stand for no operator of hwnas at batch {valid.batch} "
@@ -121,10 +124,11 @@ def _known(files: Mapping[Path, list[Entry]], *, drop_bad: bool) -> tuple[dict[P
     notices = [f"{absent:,} values are marked as having no result"] if absent else []
     if bad and not drop_bad:
         raise TableError(
-            f"{len(bad)} values are no durations: {'; '.join(bad)}", where=", ".join(map(str, files)),
+            f"{len(bad)} values are no durations: {'; '.join(bad)}",
+            where=", ".join(map(str, files)),
             allowed="A latency is a finite number above 0",
             do="Find out why, or leave these values out with --drop-bad",
-        )  # fmt: skip
+        )
     if bad:
         notices.append(f"{len(bad)} values are no durations and are left out: {'; '.join(bad)}")
     return {path: [entry for entry in entries if is_duration(entry.ms)] for path, entries in present.items()}, notices
