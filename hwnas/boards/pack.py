@@ -70,9 +70,11 @@ def refuse_runtime(runtime: str) -> None:
     """
     if runtime not in REQUIREMENTS:
         raise ConfigError(
-            f"no kit can be packed for runtime `{runtime}`", where="set-up",
-            allowed=f"On a board run {', '.join(REQUIREMENTS)}", do="Use one of them",
-        )  # fmt: skip
+            f"no kit can be packed for runtime `{runtime}`",
+            where="set-up",
+            allowed=f"On a board run {', '.join(REQUIREMENTS)}",
+            do="Use one of them",
+        )
 
 
 def refuse_output(path: Path) -> None:
@@ -87,10 +89,11 @@ def refuse_output(path: Path) -> None:
 
 def _unwritten(path: Path, why: str) -> RunError:
     return RunError(
-        f"the kit cannot be written ({why})", where=str(path),
+        f"the kit cannot be written ({why})",
+        where=str(path),
         allowed="A kit is a file in a folder that can be written, on a disk with room",
         do="Name another file, or free the disk",
-    )  # fmt: skip
+    )
 
 
 def pack_kit(
@@ -120,8 +123,9 @@ def pack_kit(
     files = {f"files/{file.name}": file for file in made if isinstance(file, Path)}
     packed = [
         Member(job.target.name, f"files/{file.name}", file.stat().st_size, job.line)
-        for job, file in zip(every, made, strict=True) if isinstance(file, Path)
-    ]  # fmt: skip
+        for job, file in zip(every, made, strict=True)
+        if isinstance(file, Path)
+    ]
     code = board_code()
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in code.items()}
     digests |= {name: sha256_of(file) for name, file in files.items()}
@@ -183,16 +187,18 @@ def _files_of(module: str) -> Iterator[Path]:
 def _refuse_failures(path: Path, jobs: Sequence[MeasureJob], made: Sequence[Path | HwnasError]) -> None:
     failures = [
         f"{job.target.name}: {first_line(file)}"
-        for job, file in zip(jobs, made, strict=True) if isinstance(file, HwnasError)
-    ]  # fmt: skip
+        for job, file in zip(jobs, made, strict=True)
+        if isinstance(file, HwnasError)
+    ]
     if failures:
         listed = "; ".join(failures[:SHOWN])
         more = f"; and {len(failures) - SHOWN} more" if len(failures) > SHOWN else ""
         raise ExportError(
-            f"{len(failures)} of {len(jobs)} files cannot be made: {listed}{more}", where=str(path),
+            f"{len(failures)} of {len(jobs)} files cannot be made: {listed}{more}",
+            where=str(path),
             allowed="Every operator of the space must become a file of the kit",
             do="Change these operators, or pack for another runtime",
-        )  # fmt: skip
+        )
 
 
 def _write(path: Path, manifest: bytes, code: Mapping[str, bytes], files: Mapping[str, Path]) -> None:

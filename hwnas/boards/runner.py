@@ -54,24 +54,30 @@ def main(path: str, arguments: Sequence[str]) -> int:
 
 def _refused(error: OSError) -> RunError:
     return RunError(
-        f"the system refused ({reason(error)})", where=str(error.filename or nameless()),
-        allowed="The table's folder can be written, and has room", do="Correct that, or name a table with --out",
-    )  # fmt: skip
+        f"the system refused ({reason(error)})",
+        where=str(error.filename or nameless()),
+        allowed="The table's folder can be written, and has room",
+        do="Correct that, or name a table with --out",
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python3 kit.pyz", description="Times the operators in this file, and writes the table beside it.",
+        prog="python3 kit.pyz",
+        description="Times the operators in this file, and writes the table beside it.",
         epilog="What the table holds is not timed again.",
-    )  # fmt: skip
+    )
     parser.add_argument("--out", metavar="FILE", help="the table's file; beside the kit if left out")
     parser.add_argument("--threads", type=int, metavar="N", help="threads of the runtime, instead of the kit's number")
     parser.add_argument("--cores", metavar="LIST", help="the processors that are used: big, little, 4-7 or 0,2")
     parser.add_argument("--device", metavar="NAME", help="what the board is called; found out if left out")
     parser.add_argument(
-        "--wait", type=float, metavar="SECONDS", default=WAIT_S,
+        "--wait",
+        type=float,
+        metavar="SECONDS",
+        default=WAIT_S,
         help="how long to wait where somebody else measures on this board; half an hour if left out",
-    )  # fmt: skip
+    )
     parser.add_argument("--list", action="store_true", help="list what is in the kit and what the table lacks of it")
     parser.add_argument("--dry-run", action="store_true", help="only tell the set-up, what is missing and how long")
     parser.add_argument("--attended", action="store_true", help=argparse.SUPPRESS)  # for `hwnas bench --host`
@@ -136,10 +142,11 @@ def _missing(kit: Kit, table: LatencyTable) -> Mapping[str, list[Member]]:
         "time": [job for job, _ in jobs if not table.holds(job.line)],
         "energy": [job for job, about in jobs if kit.manifest.energy is not None and about.key not in table.energy],
         "memory": [
-            job for job, about in jobs
+            job
+            for job, about in jobs
             if kit.manifest.memory and about.kind == "check" and about.key not in table.memory
         ],
-    }  # fmt: skip
+    }
 
 
 def _fill(
@@ -207,10 +214,11 @@ def _check_space(folder: Path, wanted: Sequence[Member]) -> None:
     free = shutil.disk_usage(folder.parent).free
     if free < lacking:
         raise TableError(
-            f"the model files take {lacking / 1e6:.1f} MB, {free / 1e6:.1f} MB are free", where=str(folder.parent),
+            f"the model files take {lacking / 1e6:.1f} MB, {free / 1e6:.1f} MB are free",
+            where=str(folder.parent),
             allowed="Model files are taken out of the kit to be timed, and removed afterwards",
             do="Free the disk, or name a table on another one with --out",
-        )  # fmt: skip
+        )
 
 
 def _look(kit: Kit, options: argparse.Namespace, table: LatencyTable, timing: Timing, teller: BoardReporter) -> None:
