@@ -169,9 +169,14 @@ def _epoch(
         try:
             with torch.random.fork_rng():
                 return run_epoch(
-                    course, epoch, epoch_seed(seed, epoch), slower=0.5**state.halvings, after=after, keep=keep,
+                    course,
+                    epoch,
+                    epoch_seed(seed, epoch),
+                    slower=0.5**state.halvings,
+                    after=after,
+                    keep=keep,
                     on_step=on_step,
-                )  # fmt: skip
+                )
         except FloatingPointError as error:
             if course.team.is_main:
                 checkpoint.forget_within(folder)  # it leads here again
