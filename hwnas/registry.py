@@ -216,7 +216,7 @@ def plugin_files(names: object, *, base: Path, where: str) -> tuple[SourceFile, 
             files[read_source(base / Path(name).expanduser())] = None
         except OSError as error:
             raise ConfigError(
-                f"the plugin `{name}` cannot be read ({error.strerror})",
+                f"the plugin `{name}` cannot be read ({reason(error)})",
                 where=where,
                 allowed=f"Paths begin at {base.resolve()}",
                 do="Correct the path",

@@ -46,7 +46,7 @@ class PackedKit:
 
 @dataclass(frozen=True)
 class KitContents:
-    """What a kit says beside its jobs."""
+    """A kit without its jobs: set-up, protocol, table."""
 
     setup: Setup
     """The board's set-up; fields that only the board knows are empty."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas.errors import ConfigError, did_you_mean
+from hwnas.errors import ConfigError, did_you_mean, reason
 from hwnas.io.fields import FieldError, loads
 from hwnas.ops import OPERATORS, Operator
 from hwnas.ops.plugins import classes_of_file, fault_of
@@ -44,7 +44,7 @@ def _kinds(reference: str) -> list[type[Operator]]:
         source = read_source(Path(file).expanduser())
     except OSError as error:
         raise ConfigError(
-            f"the file cannot be read ({error.strerror})", where=file,
+            f"the file cannot be read ({reason(error)})", where=file,
             allowed="It is a Python file with operators", do="Correct the path",
         ) from error  # fmt: skip
     classes = {kind.__name__: kind for kind in classes_of_file(source)}

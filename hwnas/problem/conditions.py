@@ -12,7 +12,7 @@ from typing import Any
 
 from hwnas.accuracy import RANKED, TRAINLESS, source_of
 from hwnas.config import AccuracyConfig, RungConfig, SetupConfig, TrainConfig
-from hwnas.errors import RunError
+from hwnas.errors import RunError, reason
 from hwnas.io.checksum import sha256_of
 from hwnas.io.fields import FieldError, Fields, loads
 from hwnas.measure.table import check_line
@@ -132,7 +132,7 @@ def read_conditions(front: Path) -> tuple[Conditions | None, str]:
     except FileNotFoundError:
         return None, "what it was found under was not kept"
     except OSError as error:
-        raise _damaged(path, error.strerror or str(error)) from error
+        raise _damaged(path, reason(error)) from error
     try:
         raw = Fields(loads(text))
         digest, conditions = raw.text("front"), conditions_in(raw)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas.errors import DataError, did_you_mean
+from hwnas.errors import DataError, did_you_mean, reason
 from hwnas.io.regular import check_regular
 from hwnas.registry import member
 
@@ -128,7 +128,7 @@ def open_columns(path: Path) -> Columns:
 def damaged(path: Path, error: Exception) -> DataError:
     """Return the error for a file that cannot be read as the format of its ending."""
     return DataError(
-        f"the file cannot be read ({(isinstance(error, OSError) and error.strerror) or error})",
+        f"the file cannot be read ({reason(error)})",
         where=str(path),
         allowed="It must be whole, and of the format that its ending says",
         do="Download or write it again",

@@ -184,7 +184,7 @@ def journal(path: Path) -> tuple[JournalStorage, tuple[str, ...]]:
         return replayed(path, lock), notices
     except OSError as error:
         raise RunError(
-            f"the study cannot be kept here ({error.strerror})",
+            f"the study cannot be kept here ({reason(error)})",
             where=str(path),
             allowed="The folder must be writable",
             do="Correct its permissions, or name another folder",
