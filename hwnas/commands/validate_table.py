@@ -75,12 +75,8 @@ def check(
         ConfigError, SpaceError: no space is known, or it cannot be opened.
     """
     narrator, loaded = narrator or NullReporter(), read_table(find_file(table, "latency_tables"))
-    if plot is not None and (why := why_unwritable(plot)):
-        raise RunError(
-            f"the page cannot be written ({why})", where=str(plot),
-            allowed="The page is a file, in a folder that can be written and on a disk with room",
-            do="Name another file with --plot",
-        )  # fmt: skip
+    if plot is not None:
+        _refuse_unwritable(plot)
     from hwnas.commands.baselines import baselines  # PyTorch comes with it: the table is looked at first
 
     runtime, spaces = _runtime_of(loaded, device), [opened for _, opened in _spaces(loaded, space)]
@@ -107,6 +103,16 @@ def check(
     if plot is not None:
         _plot(checked, plot)
     return checked
+
+
+def _refuse_unwritable(plot: Path) -> None:
+    if why := why_unwritable(plot):
+        raise RunError(
+            f"the page cannot be written ({why})",
+            where=str(plot),
+            allowed="The page is a file, in a folder that can be written and on a disk with room",
+            do="Name another file with --plot",
+        )
 
 
 def _plot(checked: Checked, path: Path) -> None:
