@@ -20,7 +20,7 @@ from hwnas.latency.agreement import Agreement, Floats
 from hwnas.latency.anchors import anchors_of, table_state
 from hwnas.latency.building import table_builder as build
 from hwnas.latency.building.table_builder import MeasureContext
-from hwnas.latency.model import LatencyModel
+from hwnas.latency.model import Estimate, LatencyModel
 from hwnas.measure.device_lock import WAIT_S, LockWait
 from hwnas.measure.drift import reference_ns
 from hwnas.measure.table import LatencyTable, check_key, read_table
@@ -86,6 +86,7 @@ def check(
         narrator.info(f"the space holds only {counted(len(drawn), 'network')} that are not among the table's checks")
     chains, operators = [network for _, network in drawn], known_operators(*spaces)
     model = LatencyModel.of(loaded, bench=command, operators=operators)
+    predicted = [(architecture, network, model.predict(network)) for architecture, network in drawn]
     rivals = baselines(loaded, spaces, chains)
     timing, anchors = measurement_protocol(TimingConfig(), seed), anchors_of(loaded, operators=operators)
     narrator.info(_forecast([*chains, *anchors.values()], runtime, timing))
@@ -99,7 +100,7 @@ def check(
         ]
     count = len(chains)
     states = [table_state(loaded, sitting[:count], list(anchors), sitting[count:]) for sitting in sittings]
-    checked = _checked(loaded, model, seed, drawn, sittings[0][:count], states, rivals)
+    checked = _checked(loaded, model, seed, predicted, sittings[0][:count], states, rivals)
     if plot is not None:
         _plot(checked, plot)
     return checked
@@ -236,12 +237,12 @@ def _checked(
     table: LatencyTable,
     model: LatencyModel,
     seed: int,
-    drawn: Sequence[tuple[Architecture, Network]],
+    drawn: Sequence[tuple[Architecture, Network, Estimate]],
     sitting: Sequence[Measurement],
     states: Sequence[tuple[Floats, float | None]],
     rivals: tuple[dict[str, Floats | None], dict[str, str]],
 ) -> Checked:
-    estimates, (guesses, absent) = [model.predict(network) for _, network in drawn], rivals
+    estimates, (guesses, absent) = [estimate for _, _, estimate in drawn], rivals
     (measured, drift), (again, drift_again) = ((times.tolist(), drift) for times, drift in states)
     has_reference = reference_ns(table.rows.values()) is not None
     raw = [m.median_ms if has_reference else m.low_ms for m in sitting]  # what is corrected are medians
@@ -253,12 +254,12 @@ def _checked(
             predicted[i], low[i], high[i], measured[i], again[i], raw[i],
             {name: float(guess[i]) for name, guess in guesses.items() if guess is not None},
         )
-        for i, (architecture, network) in enumerate(drawn)
+        for i, (architecture, network, _) in enumerate(drawn)
     )  # fmt: skip
     return Checked(
         table=table.path,
         setup=table.setup.as_dict(),
-        spaces=tuple(dict.fromkeys(architecture.space for architecture, _ in drawn)),
+        spaces=tuple(dict.fromkeys(architecture.space for architecture, _, _ in drawn)),
         seed=seed,
         origin=model.origin,
         model=Agreement.of(predicted, measured, low=low, high=high),
