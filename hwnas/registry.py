@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import inspect
 import re
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
@@ -134,11 +136,11 @@ def optional(name: str, *, extra: str, why: str) -> ModuleType:
         ) from error
 
 
-def named(reference: str, *, base: Path, where: str) -> Any:
-    """The object that a user names as `module:name` or `path.py:name`; a path is taken from here, then from `base`.
+def check_reference(reference: str, *, base: Path, where: str) -> tuple[str, str, Path | None]:
+    """Return module and name of `module:name`, or path, name and file of `path.py:name`; nothing is imported.
 
     Raises:
-        ConfigError: the reference has another form, or leads nowhere.
+        ConfigError: it has another form, or there is no such file.
     """
     source, _, name = reference.rpartition(":")
     if not source or not name:
@@ -157,11 +159,21 @@ def named(reference: str, *, base: Path, where: str) -> Any:
             allowed=f"Looked for {' and '.join(looked)}",
             do="Correct the path",
         )
+    return source, name, file
+
+
+def named(reference: str, *, base: Path, where: str) -> Any:
+    """The function that a user names as `module:name` or `path.py:name`; a path is taken from here, then from `base`.
+
+    Raises:
+        ConfigError: the reference has another form, or leads to no function.
+    """
+    source, name, file = check_reference(reference, base=base, where=where)
     try:
         module = importlib.import_module(source) if file is None else load_source(read_source(file))
     except HwnasError:
         raise
-    except Exception as error:  # a user's module is run, and may raise anything
+    except (Exception, SystemExit) as error:  # a user's module is run, and may raise anything
         problem = raised(error)
         raise ConfigError(
             f"`{source}` cannot be imported ({problem})" if file is None else f"the file raised {problem}",
@@ -174,7 +186,59 @@ def named(reference: str, *, base: Path, where: str) -> Any:
         raise ConfigError(
             f"`{source}` defines no `{name}`", where=where, allowed=did_you_mean(name, public), do="Correct the name"
         )
-    return getattr(module, name)
+    function = getattr(module, name)
+    if not callable(function):
+        raise ConfigError(
+            f"`{name}` is {type(function).__name__}, which cannot be called",
+            where=f"{where}: {source}",
+            allowed="A function stands after the colon",
+            do="Name a function",
+        )
+    return function
+
+
+@contextmanager
+def calling(
+    function: Any,
+    kind: type[HwnasError],
+    *,
+    allowed: str,
+    where: str = "",
+    name: str = "",
+    options: Mapping[str, Any] | None = None,
+) -> Iterator[None]:
+    """Turn whatever a function that others wrote raises into an error with its name, its line and its options.
+
+    Args:
+        function: that the block calls.
+        kind: of the error.
+        allowed: the form of such a function.
+        where: the key that names it.
+        name: of the function as the user writes it; if left out its own.
+        options: that it is called with.
+    """
+    try:
+        yield
+    except HwnasError:
+        raise
+    except (Exception, SystemExit) as error:
+        name = name or getattr(function, "__name__", type(function).__name__)
+        values = ", ".join(f"{key}={value!r}" for key, value in (options or {}).items())
+        call = f"{name}({values[:_LONGEST]}{'...' if len(values) > _LONGEST else ''})" if values else name
+        file = _file_of(function)
+        places = where, "" if file is None else place_of(error, file)
+        raise kind(
+            f"`{call}` raised {raised(error)}",
+            where=": ".join(filter(None, places)) or name,
+            allowed=allowed,
+            do="Correct the function",
+        ) from error
+
+
+def _file_of(function: Any) -> Path | None:
+    function = inspect.unwrap(function)
+    code = getattr(function, "__code__", None) or getattr(type(function).__call__, "__code__", None)
+    return None if code is None else Path(code.co_filename)
 
 
 @dataclass(frozen=True)
@@ -264,7 +328,8 @@ def source_of(kind: type) -> SourceFile | None:
 def place_of(error: BaseException, path: Path) -> str:
     """Return the place of an error in a user's file: `FILE:LINE`, or the file alone if it was not running."""
     path = path.resolve()
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if Path(frame.filename).resolve() == path]
     if isinstance(error, SyntaxError) and error.filename == str(path):
         lines.append(error.lineno)
     return f"{path}:{lines[-1]}" if lines else str(path)
@@ -274,5 +339,6 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
+_LONGEST = 300
 _SOURCE = "__hwnas_source__"
 """The name in a module's namespace that holds the file which it was made of."""

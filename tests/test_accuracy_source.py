@@ -95,7 +95,7 @@ def test_a_function_that_raises_fails_that_network_with_its_line(whole: tuple[Pa
         (folder / "experiment.yaml").write_text(kept)
     assert searched.finished.failed == 2
     (reason,) = {e.failed for e in searched.evaluations if e.failed}
-    assert "mine.py:13: the function raised KeyError: 'wide'" in reason
+    assert "mine.py:13: `mine.py:fails` raised KeyError: 'wide'" in reason
 
 
 def test_a_percentage_is_no_accuracy(whole: tuple[Path, Telling]) -> None:

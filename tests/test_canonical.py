@@ -89,10 +89,10 @@ def refuses(picks: Any) -> Any:
 
 
 FAULTS: dict[str, tuple[Callable[[Any], Any], str]] = {
-    "raises": (refuses, "the function raised ZeroDivisionError: no"),
+    "raises": (refuses, "`refuses(n=1, k=3)` raised ZeroDivisionError: no"),
     "leaves a choice out": (lambda picks: {"n": 1}, "the function returns picks of n"),
     "picks what is no option": (lambda picks: {**picks, "k": 4}, "picks 4 for `k`, which is no option"),
-    "returns no picks": (lambda picks: 3, "the function raised TypeError"),
+    "returns no picks": (lambda picks: 3, "raised TypeError"),
     "turns round": (lambda picks: {**picks, "k": 8 - picks["k"]}, "maps what it returned to something else"),
 }
 

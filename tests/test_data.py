@@ -19,8 +19,9 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from torch.testing import assert_close
 
-from hwnas.data import AUGMENTATIONS, DATA_SETS, Dataset, Split, augment, batches, load_data
+from hwnas.data import AUGMENTATIONS, DATA_SETS, Dataset, Split, augment, load_data
 from hwnas.data import source as source_module
+from hwnas.data.batches import batches
 from hwnas.errors import ConfigError, DataError, HwnasError
 
 SPLITS = ("train", "validation", "test")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -55,9 +56,9 @@ def test_most_changes_leave_a_file_that_can_be_parsed() -> None:
 def test_a_command_that_fails_without_words_or_hangs_is_a_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def kinds_of(behavior: object) -> list[str]:
+    def kinds_of(behavior: object, *more: str) -> list[str]:
         monkeypatch.setattr(_fuzz_judge.entry, "main", behavior)
-        return [fault.kind for fault in _fuzz_judge.faults(_fuzz_judge.tried(["show", "x"], tmp_path))]
+        return [fault.kind for fault in _fuzz_judge.faults(_fuzz_judge.tried(["show", "x", *more], tmp_path))]
 
     def traced() -> None:
         raise KeyError("architecture")
@@ -72,7 +73,16 @@ def test_a_command_that_fails_without_words_or_hangs_is_a_fault(
     def damaging() -> None:
         (tmp_path / "kept").write_text("other")
 
+    def judging(printed: str) -> Callable[[], None]:
+        def judge() -> None:
+            print(printed)
+            raise SystemExit(2)
+
+        return judge
+
     monkeypatch.setattr(_fuzz_judge, "HANG_S", 0.05)
+    assert kinds_of(judging('{"empty": true}'), "--json") == []
+    assert kinds_of(judging('{"empty": true}\n{}'), "--json") == ["output"]
     assert kinds_of(traced) == ["traceback"]
     assert kinds_of(silent) == ["silent"]
     assert kinds_of(endless) == ["hang"]

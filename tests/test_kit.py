@@ -8,7 +8,9 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -176,6 +178,27 @@ def test_a_kit_that_was_changed_is_refused(board: Path, change, what: str) -> No
     assert done.returncode == 1
     assert what in done.stderr
     assert "Copy it again" in done.stderr
+
+
+def sealed_with(board: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """The kit with another manifest, sealed as if it had been packed so."""
+    with zipfile.ZipFile(board) as archive:
+        manifest = json.loads(archive.read("kit.json"))
+    change(manifest)
+    content = json.dumps(manifest).encode()
+    path = spoil(board, board.with_name("other.pyz"), lambda name, old: content if name == "kit.json" else old)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.comment = checksum(content)
+    return path
+
+
+@pytest.mark.parametrize("line", [{"network": True}, {"network": [["conv", {}, [0]]]}, {"op": 1}, {}])
+def test_a_job_that_is_about_nothing_is_named(
+    board: Path, line: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    kit = sealed_with(board, lambda manifest: manifest["jobs"][2].update(line=line))
+    assert main(str(kit), ["--list"]) == 1
+    assert "`jobs[2].line`: " in capsys.readouterr().err
 
 
 def test_a_kit_that_was_cut_short_does_not_run(board: Path) -> None:

@@ -139,7 +139,7 @@ def test_an_experiment_names_its_teacher_by_a_function_or_by_weights(tmp_path: P
     teacher = open_teacher(open_run(experiment(tmp_path, teacher="own.py:teacher"), runs=tmp_path))
     assert teacher is not None
     assert not teacher.training
-    with pytest.raises(ConfigError, match="it raised ZeroDivisionError"):
+    with pytest.raises(ConfigError, match=r"own\.py:9: `own\.py:broken` raised ZeroDivisionError"):
         open_teacher(open_run(experiment(tmp_path, teacher="own.py:broken"), runs=tmp_path))
     reference = experiment(tmp_path, teacher="t.safetensors", teacher_space="digits", teacher_architecture="smallest")
     run = open_run(reference, runs=tmp_path)

@@ -15,6 +15,7 @@ from hwnas.boards.archive import Kit, Member, damaged, open_kit
 from hwnas.boards.reporter import BoardReporter, JsonReporter, Stopped, TerminalReporter, exclusive, stop_when_alone
 from hwnas.boards.requirements import check_requirements
 from hwnas.errors import ConfigError, HwnasError, RunError, TableError, nameless, reason
+from hwnas.io.fields import FieldError
 from hwnas.measure.device_lock import WAIT_S, LockWait
 
 if TYPE_CHECKING:
@@ -135,9 +136,14 @@ def _out(kit: Kit, options: argparse.Namespace) -> Path:
 
 def _missing(kit: Kit, table: LatencyTable) -> Mapping[str, list[Member]]:
     """Return the members that the table lacks, by quantity."""
-    from hwnas.measure.table_lines import subject_of
+    from hwnas.measure.table_lines import Subject, subject_of
 
-    jobs = [(job, subject_of(job.line)) for job in kit.manifest.jobs]
+    jobs: list[tuple[Member, Subject]] = []
+    for number, job in enumerate(kit.manifest.jobs):
+        try:
+            jobs.append((job, subject_of(job.line)))
+        except FieldError as error:
+            raise damaged(kit.path, f"`jobs[{number}].line`: {error}") from error
     return {
         "time": [job for job, _ in jobs if not table.holds(job.line)],
         "energy": [job for job, about in jobs if kit.manifest.energy is not None and about.key not in table.energy],

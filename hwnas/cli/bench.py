@@ -52,7 +52,7 @@ bench_app = typer.Typer(
 
 Cores = Annotated[str | None, typer.Option(help="Cores to keep to: big, little, 0,1 or 4-7; any if left out.")]
 ValidationNetworks = Annotated[
-    int | None, typer.Option(min=0, help="Whole networks to time beside the operators; 20 if left out.")
+    int | None, typer.Option("--networks", min=0, help="Whole networks to time beside the operators; 20 if left out.")
 ]
 Energy = Annotated[str | None, typer.Option(help="Measure energy too, with: auto, rapl, hwmon, iio, nvml or command.")]
 EnergyCommand = Annotated[str | None, typer.Option(help="A command, on the board if there is one, that prints watts.")]

@@ -161,9 +161,10 @@ def solve(
     Without --setup, of an experiment with several set-ups, there is one for each tier.
     """
     from hwnas import pipeline
+    from hwnas.workspace.references import experiment_of
 
     by, limits = front or "search", limit or []
-    if setup is None and len(pipeline.open_run(experiment, runs=runs).experiment.setups) > 1:
+    if setup is None and len(experiment_of(experiment)[1].setups) > 1:
         tiers = pipeline.solve_tiers(experiment, limits=limits, front=by, runs=runs)
         document: Any = {name: solved.as_dict() for name, solved in tiers.items()}
     else:

@@ -10,7 +10,9 @@ from typing import Any
 
 from hwnas.config import SetupConfig, TimingConfig, parse_setup
 from hwnas.latency.building.table_builder import expected_seconds, plan_checks, plan_table
-from hwnas.measure.table import LatencyTable
+from hwnas.measure.conditions.cores import chosen
+from hwnas.measure.conditions.tree import Tree
+from hwnas.measure.table import LatencyTable, read_table
 from hwnas.measure.table_file import refuse_unwritable
 from hwnas.network import Network, operators_of
 from hwnas.runtimes import suffix_of
@@ -131,6 +133,9 @@ def bench_space(
     config, timing = parse_setup(wanted, where="set-up"), timing or TimingConfig()
     check_threads(config)
     requested_setup(config)
+    chosen(config.cores or "", config.threads, timing.pin, Tree())
+    if table.exists():
+        read_table(table)
     opened, file = open_space(space, narrator=narrator)
     operators = list(operators_of(opened))
     count = timing.validation_networks if validation_networks is None else validation_networks

@@ -53,14 +53,7 @@ def doctor(reference: str | Path, *, runs: Path = Path("runs")) -> DoctorReport:
     Raises:
         RunError: there is no such run folder yet.
     """
-    run = open_run(reference, runs=runs)
-    if not run.folder.is_dir():
-        raise RunError(
-            "there is nothing to examine",
-            where=str(run.folder),
-            allowed="A run's folder is made by the first command on its experiment",
-            do=f"Run `{run.command('run')}` first",
-        )
+    run = open_run(reference, runs=runs, before=_check_folder)
     looked: list[str] = []
     issues = (
         *_files(run, looked),
@@ -70,6 +63,16 @@ def doctor(reference: str | Path, *, runs: Path = Path("runs")) -> DoctorReport:
         *bundle_ailments(run, looked),
     )
     return DoctorReport(run.folder, tuple(looked), issues)
+
+
+def _check_folder(run: Workspace) -> None:
+    if not run.folder.is_dir():
+        raise RunError(
+            "there is nothing to examine",
+            where=str(run.folder),
+            allowed="A run's folder is made by the first command on its experiment",
+            do=f"Run `{run.command('run')}` first",
+        )
 
 
 def _files(run: Workspace, looked: list[str]) -> Iterator[Issue]:

@@ -22,7 +22,7 @@ from hwnas.network import Network, costs
 from hwnas.pareto import Objective
 from hwnas.problem.exported import refuse_empty
 from hwnas.problem.fine_tune import tune
-from hwnas.problem.fronts import FrontSource, LoadedFront, load_front
+from hwnas.problem.fronts import FrontSource, LoadedFront, check_found, load_front
 from hwnas.problem.studies import weights_producer
 from hwnas.runtimes import offered
 from hwnas.search.fronts import FrontPoint
@@ -73,9 +73,13 @@ def export(
     `fine_tune` is the number of epochs in place of `export.fine_tune_epochs`; `front` says whether picks are of the
     search's front or of successive halving's, which is taken only where nothing was searched if it is left out.
     """
-    from hwnas.workspace.supernets import supernet_of
+    from hwnas.workspace.supernets import check_trained, supernet_of
 
-    run, narrator = open_run(reference, runs=runs), narrator or NullReporter()
+    def check(run: Workspace) -> None:
+        check_trained(run)
+        check_found(run, front)
+
+    run, narrator = open_run(reference, runs=runs, before=check), narrator or NullReporter()
     if fine_tune is not None:
         config = run.experiment.export.model_copy(update={"fine_tune_epochs": fine_tune})
         run = replace(run, experiment=run.experiment.model_copy(update={"export": config}))

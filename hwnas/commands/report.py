@@ -46,9 +46,9 @@ MANY, CHUNK = 1000, 20_000
 
 def report(reference: str | Path, *, runs: Path = Path("runs"), narrator: Reporter | None = None) -> Path:
     """Write report.html of a run again, from what its searches and successive halving left in its folder."""
-    from hwnas.workspace.supernets import supernet_of
+    from hwnas.workspace.supernets import check_trained, supernet_of
 
-    run = open_run(reference, runs=runs)
+    run = open_run(reference, runs=runs, before=check_trained)
     with locked(run):
         trained = supernet_of(run, narrator or NullReporter())
         prices = load_cost_models(run)

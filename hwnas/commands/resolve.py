@@ -12,11 +12,11 @@ from hwnas.config import SetupConfig, TierConfig, parse_setup, parse_tier
 from hwnas.errors import ConfigError, did_you_mean
 from hwnas.io.resources import find_file, shipped_names
 from hwnas.latency.model import LatencyModel
-from hwnas.measure.table import read_table
+from hwnas.measure.table import LatencyTable, read_table
 from hwnas.network import known_operators
 from hwnas.pareto import Tier
 from hwnas.problem.cost_models import CostModels, priced_before
-from hwnas.problem.fronts import FrontSource, LoadedFront, refuse_other_accuracies
+from hwnas.problem.fronts import FrontSource, LoadedFront, check_found, refuse_other_accuracies
 from hwnas.problem.resolve import Answer, answer
 from hwnas.search.fronts import FrontPoint
 from hwnas.search.successive_halving import tier_for_rung
@@ -106,7 +106,12 @@ def solve(
         RunError: no accuracy is stored, or what is stored is of other data, space, training or seed.
         TableError: the table cannot be used.
     """
-    run = open_run(reference, runs=runs)
+
+    def check(run: Workspace) -> None:
+        _named_setup(run, setup)
+        _check_input(run, limits, front)
+
+    run = open_run(reference, runs=runs, before=check)
     name, config, prices = _setup(run, setup)
     solved = _solved(run, NAME, name, config, prices, limits, front)
     if (refusal := solved.refusal) is not None:
@@ -123,7 +128,7 @@ def solve_tiers(
         ConfigError: as `solve`; it is no error that some of the tiers, but not all, have nothing within the limits.
         RunError, TableError: as `solve`.
     """
-    run = open_run(reference, runs=runs)
+    run = open_run(reference, runs=runs, before=lambda run: _check_input(run, limits, front))
     solved = {}
     for name, tier in run.experiment.tiers.items():
         config = run.experiment.setups[tier.setup]
@@ -135,6 +140,13 @@ def solve_tiers(
         first = refusals[0]
         raise ConfigError(first.met, where=first.where, allowed=nearest, do=first.do)
     return solved
+
+
+def _check_input(run: Workspace, limits: Sequence[str], front: FrontSource) -> None:
+    """Refuse malformed limits, and the front of a successive halving that was not run."""
+    parse_tier({"setup": next(iter(run.experiment.setups)), "limits": dict(map(_limit, limits))}, where="--limit")
+    if front == "halving":
+        check_found(run, front)
 
 
 def _solved(
@@ -177,7 +189,8 @@ def _with_tier(
     return opened, prices
 
 
-def _setup(run: Workspace, reference: str | None) -> tuple[str, SetupConfig, dict[str, CostModels]]:
+def _named_setup(run: Workspace, reference: str | None) -> str | LatencyTable:
+    """Return the name of a set-up of the experiment, or a table."""
     known = run.experiment.setups
     if reference is None and len(known) == 1:
         reference = next(iter(known))
@@ -187,7 +200,7 @@ def _setup(run: Workspace, reference: str | None) -> tuple[str, SetupConfig, dic
             do="Name one with --setup",
         )  # fmt: skip
     if reference in known:
-        return reference, known[reference], {}
+        return reference
     shipped = shipped_names("latency_tables")
     if not ("/" in reference or "." in reference or reference in shipped or Path(reference).exists()):
         raise ConfigError(
@@ -195,9 +208,15 @@ def _setup(run: Workspace, reference: str | None) -> tuple[str, SetupConfig, dic
             allowed=f"{did_you_mean(reference, {*known, *shipped})}; or the file of a latency table",
             do="Name a set-up of the experiment, or a table",
         )  # fmt: skip
-    table = read_table(find_file(reference, "latency_tables"))
+    return read_table(find_file(reference, "latency_tables"))
+
+
+def _setup(run: Workspace, reference: str | None) -> tuple[str, SetupConfig, dict[str, CostModels]]:
+    table = _named_setup(run, reference)
+    if isinstance(table, str):
+        return table, run.experiment.setups[table], {}
     header = table.setup
-    name = re.sub(r"[^A-Za-z0-9_.-]", "_", Path(reference).stem).lstrip("_.-") or "table"
+    name = re.sub(r"[^A-Za-z0-9_.-]", "_", Path(str(reference)).stem).lstrip("_.-") or "table"
     config = parse_setup(
         {"runtime": header.runtime, "threads": header.threads, "batch": header.batch, "precision": header.precision,
          "accelerator": header.accelerator, "device": header.device, "table": str(table.path), "missing": "estimate"},

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from hwnas.data import check_data, load_data
 from hwnas.errors import ConfigError
 from hwnas.io.locks import RunLock
 from hwnas.io.yaml import parse_yaml
@@ -62,6 +63,8 @@ def score(
         _check_name(name)
     if architectures is not None:
         check_readable(architectures)
+    if data is not None and data != NOISE:
+        check_data(_spec(data), where="--data")
     narrator = narrator or NullReporter()
     with _opened(target, data, seed, runs) as opened:
         from hwnas.accuracy.zero_cost_proxies.population import score_population
@@ -120,10 +123,10 @@ def _opened(target: str | Path, data: str | None, seed: int | None, runs: Path) 
 
 def _data(text: str, seed: int) -> Dataset | None:
     """Return the data set of a name, or of a mapping in YAML; None for noise."""
-    from hwnas.data import load_data
+    return None if text == NOISE else load_data(_spec(text), seed=seed).without_test()
 
-    if text == NOISE:
-        return None
+
+def _spec(text: str) -> str | dict[str, Any]:
     try:
         parsed = parse_yaml(text, where="--data")
     except ConfigError as error:
@@ -133,4 +136,4 @@ def _data(text: str, seed: int) -> Dataset | None:
             allowed="A name, `file.py:function`, `noise`, or a mapping such as `{name: cifar10, path: images.npz}`",
             do="Correct it",
         ) from error
-    return load_data(parsed if isinstance(parsed, dict) else text, seed=seed).without_test()
+    return parsed if isinstance(parsed, dict) else text

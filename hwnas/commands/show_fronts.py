@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwnas.accuracy import AccuracySource
-from hwnas.problem.fronts import FrontSource, LoadedFront, load_front
+from hwnas.problem.fronts import FrontSource, LoadedFront, check_found, load_front
 from hwnas.report import facts
 from hwnas.report.facts import Origin
 from hwnas.search.fronts import FrontPoint
-from hwnas.selection import choose
+from hwnas.selection import check_rule, choose
 from hwnas.workspace.bundles import open_bundle
 from hwnas.workspace.workspace import Workspace, open_run
 
@@ -30,8 +30,13 @@ def fronts(
         pick: a rule of `hwnas.selection`: only what it takes of each front, with what was measured.
         front: of the search or of successive halving; the latter, if left out, only where nothing was searched.
     """
-    run = open_run(reference, runs=runs)
-    shown = []
+
+    def check(run: Workspace) -> None:
+        check_found(run, front)
+        for name in run.experiment.tiers if pick is not None else ():
+            check_rule(pick or "", run.tier(name).objectives, where="--pick")
+
+    run, shown = open_run(reference, runs=runs, before=check), []
     for name in run.experiment.tiers:
         loaded = load_front(run, name, front)
         if pick is not None:

@@ -53,8 +53,7 @@ def halving(
         ConfigError: the experiment names no rungs, or a rung names a score that is not there.
         RunError: a rung needs a supernet that was not trained.
     """
-    run, narrator = open_run(reference, runs=runs), narrator or NullReporter()
-    check_halving(run)
+    run, narrator = open_run(reference, runs=runs, before=check_halving), narrator or NullReporter()
     with locked(run), adding_elapsed(run.paths.elapsed, FOLDER):
         prices = load_cost_models(run)
         check_limits(run, prices)

@@ -35,7 +35,7 @@ from hwnas.space import AnySpace, Architecture, Suggest
 from hwnas.words import counted
 from hwnas.workspace.progress import NullReporter, Reporter
 from hwnas.workspace.setups import exporter_of, measurement_protocol
-from hwnas.workspace.spaces import open_space
+from hwnas.workspace.spaces import open_space, split_reference
 
 PATIENCE = 200
 """Number of draws in a row without a new network after which a space is taken to hold no more."""
@@ -77,6 +77,8 @@ def check(
     narrator, loaded = narrator or NullReporter(), read_table(find_file(table, "latency_tables"))
     if plot is not None:
         _refuse_unwritable(plot)
+    if space is not None:
+        find_file(split_reference(space)[0], "search_spaces")
     from hwnas.commands.baselines import baselines  # PyTorch comes with it: the table is looked at first
 
     runtime, spaces = _runtime_of(loaded, device), [opened for _, opened in _spaces(loaded, space)]

@@ -61,7 +61,7 @@ class TrainConfig(StrictModel):
     regularize: Literal["all", "largest"] = "all"
     grad_accumulation_steps: Positive = 1
     ema_decay: float = Field(default=0.0, ge=0, lt=1)
-    augment: str = "none"
+    augment: Literal["none", "shift", "crop_flip", "crop_flip_cutout"] = "none"
     precision: Literal["fp32", "bf16"] = "fp32"
     channels_last: bool = False
     kernel_transform: bool = False

@@ -27,6 +27,7 @@ from hwnas.workspace.halving_results import (
     halving_front_path,
     halving_path,
     load_halving_result,
+    no_halving,
     passed_by,
 )
 from hwnas.workspace.workspace import Workspace
@@ -138,6 +139,29 @@ def load_front(run: Workspace, name: str, by: FrontSource | None = None, *, prod
     return replace(front, conditions=known)
 
 
+def check_found(run: Workspace, by: FrontSource | None = None) -> None:
+    """Refuse a run of which a tier has no front yet; nothing of a front is read.
+
+    Raises:
+        RunError: it is one.
+    """
+    for name in run.experiment.tiers:
+        finder = by or finder_of(run, name)
+        if finder == "halving" and not halving_path(run, name).exists():
+            raise no_halving(run, name)
+        if finder == "search" and not run.paths.front(name).exists():
+            raise _no_front(run, name)
+
+
+def _no_front(run: Workspace, name: str) -> RunError:
+    return RunError(
+        f"tier `{name}` has no front yet",
+        where=str(run.paths.front(name)),
+        allowed="A front is what `hwnas search` or `hwnas halving` leaves",
+        do=f"Run `hwnas search {run.experiment.name}` first",
+    )
+
+
 def solved_again(run: Workspace, found: LoadedFront, why: str) -> LoadedFront:
     """Return a front that is solved again because what it rests on is gone.
 
@@ -211,12 +235,7 @@ def _written(run: Workspace, name: str, by: FrontSource) -> LoadedFront:
             by, result.top_rung.tier, result.source, result.front, run.folder / FOLDER / "bundle" / name, result
         )
     if not run.paths.front(name).exists():
-        raise RunError(
-            f"tier `{name}` has no front yet",
-            where=str(run.paths.front(name)),
-            allowed="A front is what `hwnas search` or `hwnas halving` leaves",
-            do=f"Run `hwnas search {run.experiment.name}` first",
-        )
+        raise _no_front(run, name)
     points = tuple(read_front(run.paths.front(name)))
     return LoadedFront(by, run.tier(name), run.source, points, run.folder / "bundle" / name)
 

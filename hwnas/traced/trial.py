@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from hwnas.errors import SpaceError
 from hwnas.ops import Operator, Shape
+from hwnas.ops.operator import new_module
 from hwnas.space import Architecture, FunctionSpace
 from hwnas.traced.root import does_not_run, new_root
 from hwnas.traced.together import together
@@ -30,7 +31,7 @@ def try_out(space: FunctionSpace, architecture: Architecture, shape: Shape, chai
         _refuse_chance(root, other, space)
         images = torch.randn(IMAGES, *shape)
         with together():
-            operators = nn.Sequential(*(operator.module() for operator in chain.values()))
+            operators = nn.Sequential(*(new_module(operator) for operator in chain.values()))
         state = root.state_dict()
         operators.load_state_dict({key: state[key.split(".", 1)[1]] for key in operators.state_dict()})
         try:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from hwnas.config import Experiment
-from hwnas.data import AUGMENTATIONS, Dataset, load_data
-from hwnas.errors import ConfigError, did_you_mean
+from hwnas.data import Dataset, load_data
+from hwnas.errors import ConfigError
 from hwnas.network import lower
 from hwnas.space import AnySpace
 from hwnas.workspace.paths import RunPaths
@@ -17,13 +17,6 @@ def load_dataset(experiment: Experiment, space: AnySpace, paths: RunPaths) -> Da
     Raises:
         ConfigError: no data is named, or it does not fit the space.
     """
-    if (augment := experiment.train.augment) not in AUGMENTATIONS:
-        raise ConfigError(
-            f"`augment` is {augment!r}",
-            where=f"experiment `{experiment.name}`: train",
-            allowed=did_you_mean(augment, AUGMENTATIONS),
-            do="Use a known augmentation",
-        )
     if experiment.data is None:
         raise ConfigError(
             "no data is named",

@@ -111,6 +111,16 @@ def halving_path(run: Workspace, tier: str) -> Path:
     return run.folder / FOLDER / f"{tier}.json"
 
 
+def no_halving(run: Workspace, tier: str) -> RunError:
+    """Return the error of a tier without rungs."""
+    return RunError(
+        f"successive halving was not run for tier `{tier}`",
+        where=str(halving_path(run, tier)),
+        allowed="Its front is there once `hwnas halving` has ended",
+        do=f"Run `hwnas halving {run.experiment.name}` first",
+    )
+
+
 def halving_front_path(run: Workspace, tier: str) -> Path:
     """Return the file of the front of a tier's successive halving."""
     return run.folder / FOLDER / f"{tier}-front.json"
@@ -173,12 +183,7 @@ def _read(run: Workspace, tier: str) -> tuple[HalvingResult, str]:
             "asked"
         )
     except FileNotFoundError as error:
-        raise RunError(
-            f"successive halving was not run for tier `{tier}`",
-            where=str(path),
-            allowed="Its front is there once `hwnas halving` has ended",
-            do=f"Run `hwnas halving {run.experiment.name}` first",
-        ) from error
+        raise no_halving(run, tier) from error
     except (OSError, FieldError, HwnasError) as error:
         raise RunError(
             f"the rungs cannot be read ({reason(error)})",

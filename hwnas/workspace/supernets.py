@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hwnas.errors import ConfigError
+from hwnas.errors import ConfigError, RunError
 from hwnas.workspace.progress import Reporter
 from hwnas.workspace.workspace import Workspace
 
@@ -49,6 +49,19 @@ def supernet_of(run: Workspace, narrator: Reporter) -> Trained | None:
     from hwnas.supernet.training.checkpoint import checkpoints
 
     return load_run(run, narrator) if run.source.supernet or checkpoints(run.paths.train) else None
+
+
+def check_trained(run: Workspace) -> None:
+    """Refuse a run that needs a supernet and has no checkpoint of one; PyTorch is not imported for it.
+
+    Raises:
+        RunError: it is one.
+    """
+    if run.source.supernet and not any(run.paths.train.glob("checkpoint-*.pt")):
+        raise RunError(
+            "there is no checkpoint", where=str(run.paths.train), allowed="Training writes one after each epoch",
+            do=f"Run `{run.command('train')}` first",
+        )  # fmt: skip
 
 
 def untrained(run: Workspace) -> Trained:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hwnas.errors import ConfigError, raised
+from hwnas.errors import ConfigError
 from hwnas.network import lower
-from hwnas.registry import named
+from hwnas.registry import calling, named
 from hwnas.workspace.architectures import pick_architecture
 from hwnas.workspace.spaces import open_space
 from hwnas.workspace.workspace import Workspace
@@ -39,18 +39,8 @@ def open_teacher(run: Workspace) -> nn.Module | None:
         architecture = pick_architecture(space, str(file) if file.exists() else config.teacher_architecture)
         made: object = teacher_of_weights(run.paths.resolve(config.teacher), lower(space, architecture))
     else:
-        made = _called(named(config.teacher, base=run.base, where="train: teacher"), config.teacher)
+        make = named(config.teacher, base=run.base, where="train: teacher")
+        form = "A function without arguments that returns a torch.nn.Module"
+        with calling(make, ConfigError, where="train: teacher", name=config.teacher, allowed=form):
+            made = make()
     return checked_teacher(made, run.dataset, config.teacher)
-
-
-def _called(function: object, name: str) -> object:
-    """Return the result of a user's function."""
-    try:
-        return function()  # type: ignore[operator]
-    except Exception as error:
-        raise ConfigError(
-            f"it raised {raised(error)}",
-            where=f"train: teacher {name}",
-            allowed="A function without arguments that returns a torch.nn.Module",
-            do="Correct the function",
-        ) from error

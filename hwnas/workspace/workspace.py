@@ -20,8 +20,8 @@ from hwnas.space import AnySpace, Architecture
 from hwnas.workspace.paths import RunPaths
 from hwnas.workspace.progress import Reporter
 from hwnas.workspace.published import PublishedTables
-from hwnas.workspace.references import experiment_of
-from hwnas.workspace.spaces import open_space, split_reference
+from hwnas.workspace.references import check_references, experiment_of
+from hwnas.workspace.spaces import check_opened, split_reference, unchecked_space
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset
@@ -158,10 +158,20 @@ def quantile_metric(latency: str, confidence: float) -> str:
     return f"{latency}:p{100 * confidence:g}"
 
 
-def open_run(reference: str | Path, *, runs: Path = Path("runs"), narrator: Reporter | None = None) -> Workspace:
+def open_run(
+    reference: str | Path,
+    *,
+    runs: Path = Path("runs"),
+    narrator: Reporter | None = None,
+    before: Callable[[Workspace], object] = lambda run: None,
+) -> Workspace:
     """Return the run of an experiment: a file, the name of a shipped one, or a run's folder.
 
-    `narrator` is shown a bar where checking the space takes seconds.
+    Args:
+        reference: of the experiment.
+        runs: folder of runs.
+        narrator: is shown a bar where checking the space takes seconds.
+        before: checks of the command's other input, made before PyTorch is imported to build the space's operators.
 
     Raises:
         ConfigError, SpaceError: the experiment or its space is invalid; nothing was written.
@@ -173,7 +183,7 @@ def open_run(reference: str | Path, *, runs: Path = Path("runs"), narrator: Repo
     own = inside and (path.parent / split_reference(experiment.space)[0]).is_file()
     plugins = plugin_files(experiment.plugins, base=path.parent, where=str(path))
     named = path.parent / experiment.space if own else experiment.space
-    space, space_file = open_space(named, base=path.parent, plugins=plugins, narrator=narrator)
+    space, space_file = unchecked_space(named, base=path.parent, plugins=plugins)
     folder = reference_path if inside else runs / experiment.name
     called = str(reference) if inside or runs == Path("runs") else f"{reference} --runs {runs}"
     run = Workspace(experiment, space, space_file, folder, base, called)
@@ -184,4 +194,7 @@ def open_run(reference: str | Path, *, runs: Path = Path("runs"), narrator: Repo
         check_rule(
             rule, run.tier(tier).objectives, where=f"experiment `{experiment.name}`: export.picks, tier `{tier}`"
         )
+    check_references(experiment, base)
+    before(run)
+    check_opened(space, space_file, narrator)
     return run

@@ -45,13 +45,7 @@ def write_picture(view: SpaceView, path: Path) -> Path:
         ConfigError: the file's name ends in something else.
         RunError: it cannot be written.
     """
-    if path.suffix not in (".svg", ".html"):
-        raise ConfigError(
-            f"a picture cannot be written as `{path.suffix or path.name}`",
-            where=str(path),
-            allowed="It is an .svg file, which browsers and editors show, or an .html page that holds it",
-            do=f"Write --picture {path.stem or 'space'}.svg; a browser or `rsvg-convert` makes a PNG of it",
-        )
+    check_picture(path)
     drawn = space_picture(view)
     page = join(Html("<!doctype html>"), el("meta", charset="utf-8"), el("title", view.name), drawn)
     try:
@@ -62,6 +56,21 @@ def write_picture(view: SpaceView, path: Path) -> Path:
             allowed="The folder must be writable, on a disk with free space", do="Write it elsewhere",
         ) from error  # fmt: skip
     return path
+
+
+def check_picture(path: Path) -> None:
+    """Refuse a file's name that is none of a picture.
+
+    Raises:
+        ConfigError: it ends in something else.
+    """
+    if path.suffix not in (".svg", ".html"):
+        raise ConfigError(
+            f"a picture cannot be written as `{path.suffix or path.name}`",
+            where=str(path),
+            allowed="It is an .svg file, which browsers and editors show, or an .html page that holds it",
+            do=f"Write --picture {path.stem or 'space'}.svg; a browser or `rsvg-convert` makes a PNG of it",
+        )
 
 
 def space_picture(view: SpaceView) -> Html:

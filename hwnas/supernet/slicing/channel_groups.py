@@ -13,6 +13,7 @@ from torch import nn
 
 from hwnas.network import Network, lower, operators_by_slot
 from hwnas.ops import Operator, Shape
+from hwnas.ops.operator import new_module
 from hwnas.space import AnySpace, Architecture
 from hwnas.supernet.slicing.axes import Axis, Label, Labels, fix, inert, runs, unite
 from hwnas.supernet.slicing.channel_rules import Following
@@ -97,7 +98,7 @@ class _Shared:
     def follow(self, slot: str, operator: Operator, shape: Shape, entering: Labels) -> tuple[Labels, Shape]:
         """Run an operator and return the labels and the shape of its output."""
         with torch.random.fork_rng(devices=[]), torch.device("meta"):
-            module = operator.module().to("meta").eval()
+            module = new_module(operator).to("meta").eval()
             images = torch.empty(2, *shape)
         with torch.no_grad(), Following() as following:
             following.label(images, entering)
@@ -129,7 +130,7 @@ class _Shared:
         """Keep the order of each group that a network does not take as a whole."""
         for slot, operator in zip(network.slots, network.operators, strict=True):
             with torch.device("meta"):
-                module = operator.module()
+                module = new_module(operator)
             for name, value in module.named_parameters():
                 for number, size in enumerate(value.shape[:LEADING]):
                     axis_key = key_of(operator.scope(slot), name), number

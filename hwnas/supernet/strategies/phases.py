@@ -15,6 +15,7 @@ import torch
 from hwnas.errors import ConfigError, did_you_mean
 from hwnas.network import Network, lower
 from hwnas.ops import Operator
+from hwnas.ops.operator import new_module
 from hwnas.space import AnySpace, Architecture, Choice, Space, Value
 from hwnas.supernet.training.recipe import Recipe
 
@@ -90,7 +91,7 @@ def kind_of(space: AnySpace, choice: Choice) -> Kind:
 def _widths(operator: Operator) -> dict[str, tuple[int, ...]]:
     """Return the leading axes of an operator's parameters, those that list channels."""
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        return {name: tuple(value.shape[:2]) for name, value in operator.module().named_parameters()}
+        return {name: tuple(value.shape[:2]) for name, value in new_module(operator).named_parameters()}
 
 
 def _deciding(space: AnySpace, choice: Choice) -> Architecture | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from hwnas.data import batches
+from hwnas.data.batches import batches
 from hwnas.supernet.strategies import Step
 from hwnas.supernet.training.epoch_state import EpochCursor, EpochState
 from hwnas.supernet.training.schedules import learning_rate
