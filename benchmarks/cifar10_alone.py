@@ -22,7 +22,7 @@ from hwnas.space import Architecture
 from hwnas.supernet import Recipe, accuracy, calibration_images, extract_recalibrated
 from hwnas.supernet.training.standalone import train_standalone
 from hwnas.workspace.progress import NullReporter
-from hwnas.workspace.supernets import load_run
+from hwnas.workspace.training.supernets import load_run
 from hwnas.workspace.workspace import Workspace, open_run
 
 

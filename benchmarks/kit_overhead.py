@@ -32,7 +32,7 @@ from hwnas.measure.table import LatencyTable
 from hwnas.measure.timing import NOISY_SHARE, REFERENCE, Measurement, Timing
 from hwnas.network import operators_of
 from hwnas.runtimes import Setup
-from hwnas.workspace.setups import exporters_of, measurement_protocol
+from hwnas.workspace.measuring.setups import exporters_of, measurement_protocol
 from hwnas.workspace.spaces import open_space
 from tests.helpers.sshd import start_server
 

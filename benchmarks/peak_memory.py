@@ -26,7 +26,7 @@ from hwnas.measure.table import LatencyTable, check_key
 from hwnas.network import Network, lower
 from hwnas.pipeline import open_space
 from hwnas.runtimes import Runtime, open_runtime
-from hwnas.workspace.setups import exporters_of, networks_to_validate
+from hwnas.workspace.measuring.setups import exporters_of, networks_to_validate
 
 ROOT = Path(__file__).resolve().parent.parent
 SPACES = ("digits", "cifar10_bottleneck", "ofa_mobilenet_v3_224")

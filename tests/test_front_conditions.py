@@ -18,13 +18,13 @@ from hwnas.commands.search import load_searches
 from hwnas.errors import EmptyFront, HwnasError, RunError
 from hwnas.pareto import Limit, Objective, Tier
 from hwnas.pareto import front as pareto_front
-from hwnas.problem.conditions import APART, conditions_path
-from hwnas.problem.fronts import load_front
+from hwnas.problem.fronts.conditions import APART, conditions_path
+from hwnas.problem.fronts.loading import load_front
 from hwnas.search.fronts import read_front, write_front
 from hwnas.search.nearest import nearest
 from hwnas.supernet.training.resume import APART as OF_NO_WEIGHT
 from hwnas.workspace.progress import NullReporter
-from hwnas.workspace.supernets import untrained
+from hwnas.workspace.training.supernets import untrained
 from hwnas.workspace.workspace import open_run
 
 SPACE = """\

@@ -31,7 +31,7 @@ from hwnas.network import lower, operators_of
 from hwnas.ops.mbconv import MBConv
 from hwnas.pipeline import check, pack
 from hwnas.runtimes import suffix_of
-from hwnas.workspace.setups import exporters_of
+from hwnas.workspace.measuring.setups import exporters_of
 from hwnas.workspace.spaces import open_space
 from tests.helpers.kits import FAST, WISH, run_kit, small_kit, spoil
 from tests.helpers.spaces import SMALL

@@ -19,10 +19,9 @@ from hwnas.runtimes import suffix_of
 from hwnas.space import FunctionSpace
 from hwnas.workspace.elapsed import adding_elapsed
 from hwnas.workspace.folder import locked, space_copy
-from hwnas.workspace.machine_limits import check_batch, check_threads, unusual
-from hwnas.workspace.progress import NullReporter, Reporter
-from hwnas.workspace.remote_bench import fill_on_hosts
-from hwnas.workspace.setups import (
+from hwnas.workspace.measuring.machine_limits import check_batch, check_threads, unusual
+from hwnas.workspace.measuring.remote_bench import fill_on_hosts
+from hwnas.workspace.measuring.setups import (
     Link,
     bench_request,
     exporters_of,
@@ -33,6 +32,7 @@ from hwnas.workspace.setups import (
     runtime_of,
     table_of,
 )
+from hwnas.workspace.progress import NullReporter, Reporter
 from hwnas.workspace.spaces import open_space, split_reference
 from hwnas.workspace.workspace import Workspace, open_run
 

@@ -16,9 +16,9 @@ from hwnas.latency.building.quantities import missing_jobs
 from hwnas.measure.table import LatencyTable, read_table
 from hwnas.measure.table_file import refuse_unwritable
 from hwnas.network import operators_of
+from hwnas.workspace.measuring.remote_bench import fill_on_hosts, host_table, kit_contents
+from hwnas.workspace.measuring.setups import bench_request, measurement_protocol, networks_to_validate, requested_setup
 from hwnas.workspace.progress import NullReporter, Reporter
-from hwnas.workspace.remote_bench import fill_on_hosts, host_table, kit_contents
-from hwnas.workspace.setups import bench_request, measurement_protocol, networks_to_validate, requested_setup
 from hwnas.workspace.spaces import open_space
 
 

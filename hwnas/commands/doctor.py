@@ -11,9 +11,9 @@ from typing import Any
 from hwnas.errors import HwnasError, RunError
 from hwnas.io.jsonl import cut_bytes
 from hwnas.measure.table import read_table
-from hwnas.problem.conditions import OF_RUN, OF_TIER, Conditions
 from hwnas.problem.cost_models import another_setup
-from hwnas.problem.fronts import FrontSource, conditions_known, front_file
+from hwnas.problem.fronts.conditions import OF_RUN, OF_TIER, Conditions
+from hwnas.problem.fronts.loading import FrontSource, conditions_known, front_file
 from hwnas.problem.live import live_path
 from hwnas.search.consistency import Issue, StoredStudy, check_front, check_store, check_study, stored_studies
 from hwnas.search.score_store import ScoreStore

@@ -22,7 +22,7 @@ from hwnas.network import Network, costs
 from hwnas.pareto import Objective
 from hwnas.problem.exported import refuse_empty
 from hwnas.problem.fine_tune import tune
-from hwnas.problem.fronts import FrontSource, LoadedFront, check_found, load_front
+from hwnas.problem.fronts.loading import FrontSource, LoadedFront, check_found, load_front
 from hwnas.problem.studies import weights_producer
 from hwnas.runtimes import offered
 from hwnas.search.fronts import FrontPoint
@@ -32,9 +32,15 @@ from hwnas.workspace.bundles import open_bundle
 from hwnas.workspace.elapsed import adding_elapsed
 from hwnas.workspace.folder import locked, resolved_experiment
 from hwnas.workspace.halving_results import FOLDER
+from hwnas.workspace.measuring.remote_bench import board_table
+from hwnas.workspace.measuring.setups import (
+    device_lock_wait,
+    exporter_of,
+    measurement_protocol,
+    requested_setup,
+    runtime_of,
+)
 from hwnas.workspace.progress import Bar, NullReporter, Reporter
-from hwnas.workspace.remote_bench import board_table
-from hwnas.workspace.setups import device_lock_wait, exporter_of, measurement_protocol, requested_setup, runtime_of
 from hwnas.workspace.workspace import Workspace, open_run
 
 if TYPE_CHECKING:
@@ -44,7 +50,7 @@ if TYPE_CHECKING:
 
     from hwnas.export.bundle import FileRecord, Images
     from hwnas.runtimes import Runtime
-    from hwnas.workspace.supernets import Trained
+    from hwnas.workspace.training.supernets import Trained
 
 PACKAGES = (
     "torch",
@@ -73,7 +79,7 @@ def export(
     `fine_tune` is the number of epochs in place of `export.fine_tune_epochs`; `front` says whether picks are of the
     search's front or of successive halving's, which is taken only where nothing was searched if it is left out.
     """
-    from hwnas.workspace.supernets import check_trained, supernet_of
+    from hwnas.workspace.training.supernets import check_trained, supernet_of
 
     def check(run: Workspace) -> None:
         check_trained(run)
@@ -99,7 +105,7 @@ def export_run(
     run: Workspace, trained: Trained | None, narrator: Reporter, fronts: Sequence[LoadedFront]
 ) -> list[Path]:
     """Write, run, compare and time the files of every tier's picks. Without a supernet they have random weights."""
-    from hwnas.workspace.supernets import untrained
+    from hwnas.workspace.training.supernets import untrained
 
     if trained is None:
         trained = untrained(run)

@@ -27,12 +27,12 @@ from hwnas.space import Architecture
 from hwnas.workspace.elapsed import adding_elapsed
 from hwnas.workspace.folder import locked
 from hwnas.workspace.progress import Bar, NullReporter, Reporter
-from hwnas.workspace.supernets import check_trained, recipe_of, supernet_of
+from hwnas.workspace.training.supernets import check_trained, recipe_of, supernet_of
 from hwnas.workspace.workspace import Workspace, open_run
 
 if TYPE_CHECKING:
     from hwnas.accuracy.trained import TrainedAccuracy
-    from hwnas.workspace.supernets import Trained
+    from hwnas.workspace.training.supernets import Trained
 
 ALONE = "top1@alone"
 

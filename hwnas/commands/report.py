@@ -20,7 +20,7 @@ from hwnas.network import Network, costs
 from hwnas.pareto import reference_point
 from hwnas.problem.cost_models import CostModels, load_cost_models
 from hwnas.problem.exported import exported_under
-from hwnas.problem.fronts import LoadedFront, load_front
+from hwnas.problem.fronts.loading import LoadedFront, load_front
 from hwnas.problem.live import live_path
 from hwnas.report import facts
 from hwnas.report.page import write_page
@@ -37,7 +37,7 @@ from hwnas.workspace.progress import NullReporter, Reporter
 from hwnas.workspace.workspace import Workspace, open_run
 
 if TYPE_CHECKING:
-    from hwnas.workspace.supernets import Trained
+    from hwnas.workspace.training.supernets import Trained
 
 
 MANY, CHUNK = 1000, 20_000
@@ -46,7 +46,7 @@ MANY, CHUNK = 1000, 20_000
 
 def report(reference: str | Path, *, runs: Path = Path("runs"), narrator: Reporter | None = None) -> Path:
     """Write report.html of a run again, from what its searches and successive halving left in its folder."""
-    from hwnas.workspace.supernets import check_trained, supernet_of
+    from hwnas.workspace.training.supernets import check_trained, supernet_of
 
     run = open_run(reference, runs=runs, before=check_trained)
     with locked(run):

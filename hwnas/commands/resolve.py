@@ -16,7 +16,7 @@ from hwnas.measure.table import LatencyTable, read_table
 from hwnas.network import known_operators
 from hwnas.pareto import Tier
 from hwnas.problem.cost_models import CostModels, priced_before
-from hwnas.problem.fronts import FrontSource, LoadedFront, check_found, refuse_other_accuracies
+from hwnas.problem.fronts.loading import FrontSource, LoadedFront, check_found, refuse_other_accuracies
 from hwnas.problem.resolve import Answer, answer
 from hwnas.search.fronts import FrontPoint
 from hwnas.search.successive_halving import tier_for_rung

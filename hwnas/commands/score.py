@@ -106,7 +106,7 @@ def _scored(
 def _opened(target: str | Path, data: str | None, seed: int | None, runs: Path) -> Iterator[ScoringTarget]:
     """Yield the target, its folder locked."""
     if is_space(target) is False:
-        from hwnas.workspace.supernets import torch_device
+        from hwnas.workspace.training.supernets import torch_device
 
         run = open_run(target, runs=runs)
         seed = run.experiment.seed if seed is None else seed

@@ -14,14 +14,14 @@ from hwnas.errors import EmptyFront, HostAway
 from hwnas.io.locks import RunLock
 from hwnas.pareto import Limit, Tier
 from hwnas.problem.accuracy import accuracy_of
-from hwnas.problem.conditions import Conditions, conditions_of, write_conditions
 from hwnas.problem.cost_models import CostModels, load_cost_models, notices
 from hwnas.problem.feasibility import check_limits
-from hwnas.problem.fronts import LoadedFront, finder_of, load_front, solved_again
+from hwnas.problem.fronts.conditions import Conditions, conditions_of, write_conditions
+from hwnas.problem.fronts.loading import LoadedFront, finder_of, load_front, solved_again
+from hwnas.problem.fronts.origins import origin_of_latency, origins_of
+from hwnas.problem.fronts.remeasure import remeasure_front
 from hwnas.problem.live import raise_if_paused
-from hwnas.problem.origins import origin_of_latency, origins_of
 from hwnas.problem.population_costs import make_surrogate_spec
-from hwnas.problem.remeasure import remeasure_front
 from hwnas.problem.studies import _study_name, study_storage, told_to, weights_producer
 from hwnas.problem.warm_start import import_scores, initial_architectures, restore_scores, zero_cost_candidates
 from hwnas.problem.workers import RUNNERS, SearchJob, scorers_of
@@ -38,11 +38,11 @@ from hwnas.words import counted
 from hwnas.workspace.elapsed import adding_elapsed
 from hwnas.workspace.folder import locked
 from hwnas.workspace.progress import NullReporter, Reporter
-from hwnas.workspace.tensorboard_log import tensorboard
+from hwnas.workspace.training.tensorboard_log import tensorboard
 from hwnas.workspace.workspace import Workspace, open_run
 
 if TYPE_CHECKING:
-    from hwnas.workspace.supernets import Trained
+    from hwnas.workspace.training.supernets import Trained
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def search(
     reference: str | Path, *, runs: Path = Path("runs"), trials: int | None = None, narrator: Reporter | None = None
 ) -> list[TierSearch]:
     """Search all tiers of an experiment whose tables and supernet are there; started again, it continues."""
-    from hwnas.workspace.supernets import supernet_of
+    from hwnas.workspace.training.supernets import supernet_of
 
     run, narrator = open_run(reference, runs=runs), narrator or NullReporter()
     lock = RunLock(run.folder, shared=run.experiment.search.is_shared)

@@ -11,10 +11,10 @@ from hwnas.accuracy import Accuracy, source_of
 from hwnas.commands.search import front_points
 from hwnas.config import RungConfig
 from hwnas.problem.accuracy import accuracy_context, make_accuracy
-from hwnas.problem.conditions import conditions_of, write_conditions
 from hwnas.problem.cost_models import CostModels, feasible_scores, load_cost_models
 from hwnas.problem.feasibility import check_limits
-from hwnas.problem.remeasure import remeasure_front
+from hwnas.problem.fronts.conditions import conditions_of, write_conditions
+from hwnas.problem.fronts.remeasure import remeasure_front
 from hwnas.problem.workers import cost_scorers
 from hwnas.search.fronts import read_front
 from hwnas.search.score_store import ScoreStore
@@ -33,11 +33,11 @@ from hwnas.workspace.halving_results import (
     save_halving_result,
 )
 from hwnas.workspace.progress import NullReporter, Reporter
-from hwnas.workspace.supernets import supernet_of
+from hwnas.workspace.training.supernets import supernet_of
 from hwnas.workspace.workspace import Workspace, open_run
 
 if TYPE_CHECKING:
-    from hwnas.workspace.supernets import Trained
+    from hwnas.workspace.training.supernets import Trained
 
 
 def halving(

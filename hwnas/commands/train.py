@@ -10,8 +10,8 @@ from hwnas.workspace.elapsed import adding_elapsed
 from hwnas.workspace.folder import locked
 from hwnas.workspace.progress import NullReporter, Reporter
 from hwnas.workspace.resolutions import resizing
-from hwnas.workspace.supernets import Trained, _prepared, _trained, recipe_of, torch_device
-from hwnas.workspace.teacher import open_teacher
+from hwnas.workspace.training.supernets import Trained, _prepared, _trained, recipe_of, torch_device
+from hwnas.workspace.training.teacher import open_teacher
 from hwnas.workspace.workspace import Workspace, open_run
 
 if TYPE_CHECKING:

@@ -33,8 +33,8 @@ from hwnas.report.validation.table_check_page import write_check_page
 from hwnas.runtimes import Runtime, open_runtime
 from hwnas.space import AnySpace, Architecture, Suggest
 from hwnas.words import counted
+from hwnas.workspace.measuring.setups import exporter_of, measurement_protocol
 from hwnas.workspace.progress import NullReporter, Reporter
-from hwnas.workspace.setups import exporter_of, measurement_protocol
 from hwnas.workspace.spaces import open_space, split_reference
 
 PATIENCE = 200

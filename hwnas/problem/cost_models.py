@@ -23,8 +23,8 @@ from hwnas.runtimes import Setup
 from hwnas.search.evaluate import Scorer
 from hwnas.space import Architecture
 from hwnas.words import counted
-from hwnas.workspace.remote_bench import board_table
-from hwnas.workspace.setups import requested_setup, table_of
+from hwnas.workspace.measuring.remote_bench import board_table
+from hwnas.workspace.measuring.setups import requested_setup, table_of
 from hwnas.workspace.workspace import Workspace, quantile_metric
 
 

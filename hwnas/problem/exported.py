@@ -8,8 +8,8 @@ from typing import Any
 
 from hwnas.errors import EmptyFront
 from hwnas.io.fields import Fields
-from hwnas.problem.conditions import OF_RUN, OF_TIER, conditions_in
-from hwnas.problem.fronts import LoadedFront
+from hwnas.problem.fronts.conditions import OF_RUN, OF_TIER, conditions_in
+from hwnas.problem.fronts.loading import LoadedFront
 from hwnas.problem.studies import told_to
 from hwnas.search.nearest import Nearest, nearest
 from hwnas.workspace.workspace import Workspace

@@ -16,7 +16,7 @@ from hwnas.workspace.workspace import Workspace
 if TYPE_CHECKING:
     from torch import nn
 
-    from hwnas.workspace.supernets import Trained
+    from hwnas.workspace.training.supernets import Trained
 
 
 @dataclass(frozen=True, eq=False)

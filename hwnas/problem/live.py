@@ -17,8 +17,8 @@ from hwnas.network import Network
 from hwnas.problem.cost_models import refuse_another_setup
 from hwnas.search.evaluate import Scorer
 from hwnas.space import Architecture
+from hwnas.workspace.measuring.setups import bench_request, measure_missing, measurement_protocol
 from hwnas.workspace.progress import NoProgress, NullReporter, Reporter
-from hwnas.workspace.setups import bench_request, measure_missing, measurement_protocol
 from hwnas.workspace.workspace import Workspace
 
 

@@ -9,8 +9,8 @@ from hwnas.accuracy import AccuracySource
 from hwnas.errors import ConfigError, NoScore, RunError, TableError, did_you_mean
 from hwnas.pareto import Limit, Objective, Tier
 from hwnas.problem.cost_models import CostModels, cost_metric_scorers
+from hwnas.problem.fronts.origins import origin_of_latency, origins_of
 from hwnas.problem.live import live_before
-from hwnas.problem.origins import origin_of_latency, origins_of
 from hwnas.search.evaluate import Evaluation, Scorer
 from hwnas.search.fronts import FrontPoint, tier_front
 from hwnas.search.nearest import Nearest, nearest

@@ -114,7 +114,7 @@ def zero_cost_candidates(
 
 def _columns(run: Workspace, config: ZeroCostInitConfig, narrator: Reporter) -> list[ProxyColumn]:
     """Return the columns of the named scores; if none are named, the first of the usual ones that fits the space."""
-    from hwnas.workspace.supernets import torch_device
+    from hwnas.workspace.training.supernets import torch_device
 
     dataset = run.dataset.without_test() if run.experiment.data is not None else None
     target = ScoringTarget(run.space, dataset, run.folder, run.experiment.seed, torch_device(run.experiment.device))

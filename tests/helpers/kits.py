@@ -15,7 +15,7 @@ from hwnas.measure.table import LatencyTable
 from hwnas.measure.timing import Timing
 from hwnas.network import lower, operators_of
 from hwnas.runtimes import Setup
-from hwnas.workspace.setups import exporters_of
+from hwnas.workspace.measuring.setups import exporters_of
 from tests.helpers.spaces import SMALL
 
 FAST = Timing(warm_up_ms=0, min_sample_ms=0.01, rounds=3, processes=1, pin=False)

@@ -9,10 +9,10 @@ from pathlib import Path
 from hwnas.errors import ConfigError, RunError, reason
 from hwnas.io.atomic import write_atomic
 from hwnas.report import units
+from hwnas.report.charts.svg import Pills, lines_of, svg, text
 from hwnas.report.markup import Html, el, join
 from hwnas.report.spaces.facts import KnobFacts, SpaceView, Span, StageFacts, options, sides
 from hwnas.report.spaces.table import headline, knob_words, span
-from hwnas.report.svg import Pills, lines_of, svg, text
 from hwnas.words import counted
 
 WIDTH, MARGIN = 1240, 28

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from hwnas.ranks import Correlation
 from hwnas.report import units
-from hwnas.report.chart import Axis, Figure, Line, Marks, Tip, around
+from hwnas.report.charts.chart import Axis, Figure, Line, Marks, Tip, around
+from hwnas.report.charts.plots import exactly
 from hwnas.report.document import framed, write_document
 from hwnas.report.markup import Html, el, join
 from hwnas.report.parts import Cell, legend, origin, pairs, plot, section, table
-from hwnas.report.plots import exactly
 from hwnas.report.validation.fidelity import NAMES, Budget, Fidelity, RankedNetwork, cell, compared, value, verdict
 from hwnas.words import counted
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hwnas.report import units
-from hwnas.report.chart import Axis, Figure, Marks, Rule, Tint, Tip, around
-from hwnas.report.plots import exactly
+from hwnas.report.charts.chart import Axis, Figure, Marks, Rule, Tint, Tip, around
+from hwnas.report.charts.plots import exactly
 from hwnas.report.validation.table_check import NAMES, Checked, CheckedNetwork, error
 
 BANDS = (0.10, 0.05)

@@ -9,9 +9,9 @@ import numpy as np
 
 from hwnas.pareto import Limit
 from hwnas.report import units
-from hwnas.report.chart import Axis, Callout, Figure, Line, Marks, Rule, Tint, cut
+from hwnas.report.charts.chart import Axis, Callout, Figure, Line, Marks, Rule, Tint, cut
+from hwnas.report.charts.plots import front_tip, point_tip, thinned
 from hwnas.report.facts import FrontPoint, Point, TierFacts
-from hwnas.report.plots import front_tip, point_tip, thinned
 
 PHONE_WIDTH, PHONE_HEIGHT = 270, 320
 """Pixels between the axes on a phone: where labels clear each other there, they do so everywhere."""

@@ -12,9 +12,8 @@ from hwnas.measure.table import LatencyTable, check_key, read_table
 from hwnas.network import Network
 from hwnas.pareto import Tier
 from hwnas.search.fronts import FrontPoint, label_picks, rerank_measured
-from hwnas.workspace.progress import Reporter
-from hwnas.workspace.remote_bench import BenchRequest
-from hwnas.workspace.setups import (
+from hwnas.workspace.measuring.remote_bench import BenchRequest
+from hwnas.workspace.measuring.setups import (
     bench_request,
     context_of,
     measure_missing,
@@ -22,6 +21,7 @@ from hwnas.workspace.setups import (
     measurement_protocol,
     table_of,
 )
+from hwnas.workspace.progress import Reporter
 from hwnas.workspace.workspace import Workspace
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from hwnas.accuracy import AccuracySource
 from hwnas.errors import HwnasError, RunError
 from hwnas.pareto import Tier
-from hwnas.problem.conditions import OF_RUN, OF_TIER, Conditions, conditions_of, read_conditions
+from hwnas.problem.fronts.conditions import OF_RUN, OF_TIER, Conditions, conditions_of, read_conditions
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.fronts import FrontPoint, read_front
 from hwnas.search.nearest import nearest
@@ -222,7 +222,7 @@ def _vouched(run: Workspace, front: LoadedFront, now: Conditions) -> Conditions 
     """Return the conditions of the study that a front of an earlier version belongs to."""
     if front.by == "halving":
         return None
-    from hwnas.problem.vouching import vouched
+    from hwnas.problem.fronts.vouching import vouched
 
     return vouched(run, front.tier, front.points, now)
 
@@ -245,7 +245,7 @@ def _solved_again(
 ) -> LoadedFront:
     """Return the front of stored accuracies under the present conditions, with what was measured under them."""
     from hwnas.problem.cost_models import priced_before
-    from hwnas.problem.remeasure import timed_before
+    from hwnas.problem.fronts.remeasure import timed_before
     from hwnas.problem.resolve import answer
 
     name, measured = front.tier.name, run.tier(front.tier.name, measured=True)

@@ -27,9 +27,9 @@ from hwnas.ops import Operator, Shape
 from hwnas.registry import member
 from hwnas.runtimes import Runtime, Setup, checked_setup, open_runtime
 from hwnas.space import AnySpace, Suggest
-from hwnas.workspace.machine_limits import check_batch, check_threads
+from hwnas.workspace.measuring.machine_limits import check_batch, check_threads
+from hwnas.workspace.measuring.remote_bench import BenchRequest, board_table, fill_on_hosts
 from hwnas.workspace.progress import Reporter
-from hwnas.workspace.remote_bench import BenchRequest, board_table, fill_on_hosts
 
 if TYPE_CHECKING:
     from hwnas.export.quantize import Images

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from hwnas.report.chart import Axis, Callout, Figure, Line, Marks, Rule, Symbol, Tint
+from hwnas.report.charts.chart import Axis, Callout, Figure, Line, Marks, Rule, Symbol, Tint
 from hwnas.report.markup import Html, el, join, safe_json
 
 SYMBOLS: dict[Symbol, str] = {

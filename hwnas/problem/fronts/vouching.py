@@ -8,8 +8,8 @@ from typing import Any
 
 from hwnas.errors import HwnasError
 from hwnas.pareto import Tier
-from hwnas.problem.conditions import Conditions
 from hwnas.problem.cost_models import another_setup, header_of, table_digest
+from hwnas.problem.fronts.conditions import Conditions
 from hwnas.problem.live import live_path
 from hwnas.search.consistency import StoredStudy, stored_studies
 from hwnas.search.fronts import FrontPoint, tier_front
