@@ -18,9 +18,10 @@ def from_table(ingredients: AccuracyContext) -> TableMetric:
     settings = ingredients.settings
     if lacking := [name for name in ("file", "column") if not getattr(settings, name)]:
         raise ConfigError(
-            f"`{lacking[0]}` is missing", where="accuracy",
+            f"`{lacking[0]}` is missing",
+            where="accuracy",
             allowed="`source: table` takes a `file`, its `column` of accuracies, and the `key` by which rows are named",
             do="Add it",
-        )  # fmt: skip
+        )
     path = resolve_path(settings.file, ingredients.base)
     return read_metric(Wanted(path, settings.column, settings.key, settings.scale, settings.rows), ingredients.names)

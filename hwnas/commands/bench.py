@@ -125,9 +125,14 @@ def bench_space(
     if not dry_run:
         refuse_unwritable(table)
     wanted: dict[str, Any] = {
-        "runtime": runtime, "threads": threads, "batch": batch, "precision": precision, "accelerator": accelerator,
-        "cores": cores, "memory": memory,
-    }  # fmt: skip
+        "runtime": runtime,
+        "threads": threads,
+        "batch": batch,
+        "precision": precision,
+        "accelerator": accelerator,
+        "cores": cores,
+        "memory": memory,
+    }
     if energy is not None or energy_command is not None:
         wanted["energy"] = {"sensor": energy or "auto", "command": energy_command or ""}
     config, timing = parse_setup(wanted, where="set-up"), timing or TimingConfig()

@@ -57,9 +57,11 @@ def pack(
     jobs = missing_jobs(table, order.operators, networks, energy=order.energy is not None, memory=order.memory)
     if not jobs:
         raise ConfigError(
-            f"the table lacks nothing of the space `{opened.name}`, and a kit would be empty", where=str(lacking),
-            allowed="A kit holds what a board is still to time", do="Use the table as it is, or pack another space",
-        )  # fmt: skip
+            f"the table lacks nothing of the space `{opened.name}`, and a kit would be empty",
+            where=str(lacking),
+            allowed="A kit holds what a board is still to time",
+            do="Use the table as it is, or pack another space",
+        )
     artifacts = out.with_name(f"{out.name}.files")
     with (narrator or NullReporter()).bar(f"packing {out.name}") as bar:
         contents = kit_contents(order, measurement_protocol(timing, 0), f"{out.name.removesuffix('.pyz')}.jsonl")

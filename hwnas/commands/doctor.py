@@ -95,10 +95,12 @@ def _named(run: Workspace) -> Iterator[Issue]:
                 run.published.latencies(name)
             elif run.needs_table(name) and not run.paths.table(name).is_file() and _begun(run, name):
                 yield Issue(
-                    "error", f"the latency table of set-up `{name}` is gone", str(run.paths.table(name)),
+                    "error",
+                    f"the latency table of set-up `{name}` is gone",
+                    str(run.paths.table(name)),
                     "A study rests on the table that its latencies were predicted from",
                     f"Restore it; one that `hwnas bench {run.cli_ref}` makes anew begins new studies",
-                )  # fmt: skip
+                )
         except HwnasError as error:
             yield Issue.of(error)
 
@@ -189,9 +191,12 @@ def _tier(run: Workspace, name: str, store: ScoreStore | None, looked: list[str]
         return
     if not studies and isinstance(storage, Path) and storage.stat().st_size:
         yield Issue(
-            "error", f"no study of tier `{name}` begins here", str(storage),
-            "Its first line makes the study", "Restore the file, or remove it and search again",
-        )  # fmt: skip
+            "error",
+            f"no study of tier `{name}` begins here",
+            str(storage),
+            "Its first line makes the study",
+            "Restore the file, or remove it and search again",
+        )
     elif not studies:
         looked.append(f"tier {name}: nothing was searched yet")
     sound: list[StoredStudy] = []
@@ -208,15 +213,20 @@ def _tier(run: Workspace, name: str, store: ScoreStore | None, looked: list[str]
         looked.append(f"{run.paths.front(name)}")
     elif any(study.evaluated for study in sound):
         yield Issue(
-            "note", f"tier `{name}` has trials and no front yet", str(run.paths.front(name)),
-            "A front is written when the search of its tier has ended", "Search again: it continues, and writes it",
-        )  # fmt: skip
+            "note",
+            f"tier `{name}` has trials and no front yet",
+            str(run.paths.front(name)),
+            "A front is written when the search of its tier has ended",
+            "Search again: it continues, and writes it",
+        )
 
 
 def _cut(path: Path) -> Iterator[Issue]:
     if cut := cut_bytes(path):
         yield Issue(
-            "note", f"its last line was cut off after {cut} bytes", str(path),
+            "note",
+            f"its last line was cut off after {cut} bytes",
+            str(path),
             "A line is written whole, unless a kill cuts it",
             "Search again: what it held is done again, and the rest of the line is dropped",
-        )  # fmt: skip
+        )

@@ -287,9 +287,13 @@ def _export_file(run: Workspace, tier: str, settled: _Settled, path: Path, queue
     loaded = runtime.load(path)
     ends = ends_of(path, runtime.setup.batch, settled.network.input_shape)
     parity = compare(
-        settled.logits, loaded, settled.images, settled.labels, path=path,
+        settled.logits,
+        loaded,
+        settled.images,
+        settled.labels,
+        path=path,
         criterion=Criterion(config.tolerance) if precision == "fp32" else Criterion(agreement=config.agreement),
-    )  # fmt: skip
+    )
     with exclusive_device(queue):
         timed = measure({path.name: loaded.invoke}, measurement_protocol(run.experiment.timing, run.experiment.seed))[
             path.name
@@ -342,8 +346,12 @@ def _set_up(run: Workspace, tier: str) -> dict[str, object]:
 def published_setup(run: Workspace, setup: str) -> dict[str, object]:
     """Return the known fields of a set-up whose latencies are published."""
     wanted = run.published.latencies(setup).wanted
-    return {"device": run.experiment.setups[setup].device or setup, "runtime": "published", "file": wanted.path.name,
-            "column": wanted.column}  # fmt: skip
+    return {
+        "device": run.experiment.setups[setup].device or setup,
+        "runtime": "published",
+        "file": wanted.path.name,
+        "column": wanted.column,
+    }
 
 
 def versions() -> dict[str, str]:

@@ -185,9 +185,7 @@ def _tier(
 def _points(run: Workspace, evaluations: Sequence[Evaluation]) -> Iterator[facts.Point]:
     for evaluation, (params, macs) in zip(evaluations, _counted(run, evaluations), strict=True):
         architecture = evaluation.architecture
-        yield facts.Point(
-            architecture.key, evaluation.scores, evaluation.broken, summary(architecture), params, macs
-        )  # fmt: skip
+        yield facts.Point(architecture.key, evaluation.scores, evaluation.broken, summary(architecture), params, macs)
 
 
 def _counted(run: Workspace, evaluations: Sequence[Evaluation]) -> Iterator[tuple[int, int]]:
@@ -306,8 +304,11 @@ def _live_setup(run: Workspace, setup: str, table: LatencyTable | None) -> dict[
         return {name: str(value) for name, value in published_setup(run, setup).items()}
     if table is not None:
         return _setup_facts(table.setup)
-    return {name: value for name, value in run.experiment.setups[setup].model_dump().items()
-            if name in SETUP_WORDS and value is not None}  # fmt: skip
+    return {
+        name: value
+        for name, value in run.experiment.setups[setup].model_dump().items()
+        if name in SETUP_WORDS and value is not None
+    }
 
 
 SETUP_WORDS = ("runtime", "threads", "precision", "batch", "accelerator")

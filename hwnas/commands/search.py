@@ -165,9 +165,10 @@ def refuse_empty_fronts(searched: Iterable[TierSearch]) -> None:
     if empty:
         raise EmptyFront(
             "; ".join(f"tier `{tier.tier.name}`: {explain_empty_front(tier)}" for tier in empty),
-            where="search", allowed="A front holds networks within all limits of its tier",
+            where="search",
+            allowed="A front holds networks within all limits of its tier",
             do="Loosen a limit, search with more trials, or widen the space; `hwnas feasible` tells what limits leave",
-        )  # fmt: skip
+        )
 
 
 def _search_tier(

@@ -148,9 +148,11 @@ def sample_unseen(
                 break
     if not drawn:
         raise SpaceError(
-            "every network is among the table's checks", where=", ".join(space.name for space in spaces),
-            allowed="A table is checked on networks that it holds no timing of", do="Name a larger space with --space",
-        )  # fmt: skip
+            "every network is among the table's checks",
+            where=", ".join(space.name for space in spaces),
+            allowed="A table is checked on networks that it holds no timing of",
+            do="Name a larger space with --space",
+        )
     return list(drawn.values())
 
 
@@ -164,20 +166,25 @@ def _runtime_of(table: LatencyTable, device: str | None) -> Runtime:
         )
     try:
         runtime = open_runtime(
-            setup.runtime, threads=setup.threads, precision=setup.precision, batch=setup.batch, device=device,
+            setup.runtime,
+            threads=setup.threads,
+            precision=setup.precision,
+            batch=setup.batch,
+            device=device,
             accelerator=setup.accelerator,
             cores=setup.cores,
-        )  # fmt: skip
+        )
     except ConfigError as error:
         raise TableError(
             f"its set-up is not to be had here ({error.met})", where=where, allowed=allowed, do=error.do
         ) from error
     if unlike := setup.differences(runtime.setup):
         raise TableError(
-            f"the table is of another set-up ({'; '.join(unlike)}; first the table's, then this one)", where=where,
+            f"the table is of another set-up ({'; '.join(unlike)}; first the table's, then this one)",
+            where=where,
             allowed=allowed,
             do="Check it there, measure a table here with `hwnas bench`, or give this machine its name with --device",
-        )  # fmt: skip
+        )
     return runtime
 
 
@@ -187,19 +194,22 @@ def _spaces(table: LatencyTable, space: str | Path | None) -> list[tuple[str, An
         return [(str(space), open_space(space)[0])]
     if not table.spaces:
         raise ConfigError(
-            "the table does not say which space it was measured for", where=str(table.path),
+            "the table does not say which space it was measured for",
+            where=str(table.path),
             allowed="Networks are drawn from the space that stands in the table, or from one that is named",
             do="Name the space with --space SPACE",
-        )  # fmt: skip
+        )
     opened = []
     for name, reference in table.spaces.items():
         try:
             opened.append((reference, open_space(reference, base=table.path.parent)[0]))
         except HwnasError as error:
             raise ConfigError(
-                f"the table's space `{name}` cannot be opened as `{reference}`: {error.met}", where=str(table.path),
-                allowed=error.allowed, do="Name the space with --space SPACE",
-            ) from error  # fmt: skip
+                f"the table's space `{name}` cannot be opened as `{reference}`: {error.met}",
+                where=str(table.path),
+                allowed=error.allowed,
+                do="Name the space with --space SPACE",
+            ) from error
     return opened
 
 
@@ -252,12 +262,20 @@ def _checked(
     low, high = [estimate.low_ms for estimate in estimates], [estimate.high_ms for estimate in estimates]
     networks = tuple(
         CheckedNetwork(
-            architecture.key, architecture.space, len(network.operators), costs(network).macs,
-            predicted[i], low[i], high[i], measured[i], again[i], raw[i],
+            architecture.key,
+            architecture.space,
+            len(network.operators),
+            costs(network).macs,
+            predicted[i],
+            low[i],
+            high[i],
+            measured[i],
+            again[i],
+            raw[i],
             {name: float(guess[i]) for name, guess in guesses.items() if guess is not None},
         )
         for i, (architecture, network, _) in enumerate(drawn)
-    )  # fmt: skip
+    )
     return Checked(
         table=table.path,
         setup=table.setup.as_dict(),

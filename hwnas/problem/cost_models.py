@@ -95,9 +95,11 @@ def priced_before(run: Workspace, name: str) -> CostModels:
 def _refuse_no_table(run: Workspace, name: str) -> None:
     if not (path := run.paths.table(name)).exists():
         raise TableError(
-            "there is no table yet", where=str(path), allowed="A latency is predicted from a set-up's table",
+            "there is no table yet",
+            where=str(path),
+            allowed="A latency is predicted from a set-up's table",
             do=f"Run `{run.command('bench')}`, or name another table",
-        )  # fmt: skip
+        )
 
 
 def refuse_another_setup(run: Workspace, name: str, path: Path) -> None:
@@ -120,10 +122,11 @@ def another_setup(run: Workspace, name: str, path: Path) -> TableError | None:
     if unlike := setup.differences(replace(wanted, **known)):
         return TableError(
             f"the table is of another set-up ({'; '.join(unlike)}; first the table's, then `{name}` of the experiment)",
-            where=str(path), allowed="A number is told of the set-up that it was taken on",
+            where=str(path),
+            allowed="A number is told of the set-up that it was taken on",
             do=f"Restore the set-up; or move the file away, then run `{run.command('bench')}` and "
             f"`{run.command('search')}`",
-        )  # fmt: skip
+        )
     return None
 
 

@@ -60,9 +60,11 @@ class SetupHost:
     def _why(self, error: RunError | TableError | DiskError) -> HostAway | ExportError:
         if TIMED_OUT in error.met:
             return HostAway(
-                f"it did not time a network within {self.live.timeout_s:g} s", where=self.name,
-                allowed="A timing ends within `live.timeout_s`", do="Look at the device, or allow more seconds",
-            )  # fmt: skip
+                f"it did not time a network within {self.live.timeout_s:g} s",
+                where=self.name,
+                allowed="A timing ends within `live.timeout_s`",
+                do="Look at the device, or allow more seconds",
+            )
         # What the network itself is to blame for is told by these words; a full disk will be as full for the next one.
         kind = ExportError if "could not be" in error.met else HostAway
         return kind(error.met, where=error.where, allowed=error.allowed, do=error.do)
@@ -89,9 +91,11 @@ def live_before(run: Workspace, tier: str) -> Scorer:
         key = check_key(run.network(architecture))
         if first is None or key not in table.checks:
             raise NoScore(
-                f"architecture {architecture.key} was not timed", where=str(path),
-                allowed="Networks of a live tier are timed while it is searched", do="Search the tier",
-            )  # fmt: skip
+                f"architecture {architecture.key} was not timed",
+                where=str(path),
+                allowed="Networks of a live tier are timed while it is searched",
+                do="Search the tier",
+            )
         return drift_corrected_ms([table.checks[key]], reference_ns([first]))[0]
 
     return latency_ms
@@ -115,7 +119,8 @@ def raise_if_paused(paused: Iterable[tuple[str, HostAway]]) -> None:
     if waiting:
         reasons = "; ".join(f"{name}: {error.where}: {error.met}" for name, error in waiting)
         raise HostAway(
-            f"{len(waiting)} tier{'s'[: len(waiting) > 1]} paused ({reasons})", where="search",
+            f"{len(waiting)} tier{'s'[: len(waiting) > 1]} paused ({reasons})",
+            where="search",
             allowed="What was tried and timed is kept, the other tiers are done",
             do="Bring the device back and run the same command again: it continues where it stopped",
-        )  # fmt: skip
+        )

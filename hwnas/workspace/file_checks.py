@@ -31,10 +31,12 @@ def kept_file_ailments(run: Workspace, looked: list[str]) -> Iterator[Issue]:
     for part in abandoned_parts(run.folder, unheld=True):
         with suppress(FileNotFoundError):  # another command may remove it now
             yield Issue(
-                "note", f"a process that is dead began to write it and left {part.stat().st_size:,} bytes", str(part),
+                "note",
+                f"a process that is dead began to write it and left {part.stat().st_size:,} bytes",
+                str(part),
                 "A file is written under such a name and renamed when it is whole",
                 "Run any command that writes on this run: it removes such files",
-            )  # fmt: skip
+            )
 
 
 def _torch_files(run: Workspace, looked: list[str]) -> Iterator[Issue]:

@@ -249,7 +249,8 @@ def _word(value: Any) -> str:
 
 def _damaged(path: Path, why: str) -> RunError:
     return RunError(
-        f"what a front was found under cannot be read ({why})", where=str(path),
+        f"what a front was found under cannot be read ({why})",
+        where=str(path),
         allowed="A JSON object that hwnas wrote beside the front",
         do="Delete it: the front is then solved again from stored accuracies",
-    )  # fmt: skip
+    )

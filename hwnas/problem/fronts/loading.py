@@ -268,9 +268,12 @@ def _refused(
 ) -> RunError:
     verb = "search" if front.halving is None else "halving"
     return RunError(
-        f"the front of `{front.display_name}` was found under other conditions ({'; '.join(changed)})", where=str(path),
+        f"the front of `{front.display_name}` was found under other conditions ({'; '.join(changed)})",
+        where=str(path),
         allowed=f"A front is read under the conditions that it was found under, or solved again from what is stored; "
         f"here {why}",
-        do=error.do if error is not None else f"Restore the experiment; or run `{run.command(verb)}`, under a new "
+        do=error.do
+        if error is not None
+        else f"Restore the experiment; or run `{run.command(verb)}`, under a new "
         "`name` where the training is another one",
-    )  # fmt: skip
+    )

@@ -73,8 +73,9 @@ def timed_before(run: Workspace, front: Sequence[FrontPoint], tier: Tier) -> lis
         return rerank_measured(front, tier, measured)
     known = [replace(point, measured=measured.get(point.architecture.key, {})) for point in front]
     fell = [bool(point.measured) and bool(tier.broken(point.final)) for point in known]
-    return label_picks([replace(point, kept=False if gone else None) for point, gone in zip(known, fell, strict=True)],
-                      tier)  # fmt: skip
+    return label_picks(
+        [replace(point, kept=False if gone else None) for point, gone in zip(known, fell, strict=True)], tier
+    )
 
 
 def _measured(run: Workspace, setup: str, front: Sequence[FrontPoint], latency: str) -> dict[str, dict[str, float]]:

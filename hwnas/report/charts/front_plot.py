@@ -121,10 +121,14 @@ class _Drawing:
         points = sorted(self.tier.ordered, key=lambda point: bool(point.picks))
         x, y = self._places(points)
         return Marks(
-            "front", x, y, color, [front_tip(self.tier, p) for p in points],
+            "front",
+            x,
+            y,
+            color,
+            [front_tip(self.tier, p) for p in points],
             radius=[6.5 if p.picks else 4.5 for p in points],
             symbol=["fallen" if p.kept is False else "dot" for p in points],
-        )  # fmt: skip
+        )
 
     def steps(self, color: str) -> Line:
         """Return the line of the best value reached at each latency."""

@@ -70,13 +70,17 @@ def board_table(path: Path, wanted: Setup) -> LatencyTable:
     if unlike := table.setup.differences(replace(wanted, **known)):
         raise TableError(
             f"the table is of another set-up ({'; '.join(unlike)}; first the table's, then the wanted one)",
-            where=str(path), allowed="Rows of unlike set-ups never mix", do="Name another table, or restore the set-up",
-        )  # fmt: skip
+            where=str(path),
+            allowed="Rows of unlike set-ups never mix",
+            do="Name another table, or restore the set-up",
+        )
     if table.origin != MEASURED:
         raise TableError(
-            f"the table was {table.origin}", where=str(path),
-            allowed="Only what was measured on the board counts as its timing", do="Name another table",
-        )  # fmt: skip
+            f"the table was {table.origin}",
+            where=str(path),
+            allowed="Only what was measured on the board counts as its timing",
+            do="Name another table",
+        )
     return table
 
 
@@ -178,8 +182,9 @@ def _run_on_board(
         kit.unlink(missing_ok=True)
     board.run(
         lambda done, planned, what: update(planned + done, 2 * planned, f"{board.host.name}: {what}"),
-        lambda line: narrator.info(f"{board.host.name}: {line}"), ["--wait", f"{order.wait_s:g}"],
-    )  # fmt: skip
+        lambda line: narrator.info(f"{board.host.name}: {line}"),
+        ["--wait", f"{order.wait_s:g}"],
+    )
     board.pull_table(order.path)
     return _finished(board, board_table(order.path, order.requested), order)
 
@@ -203,9 +208,10 @@ def _refuse_other(board: BoardSession, table: LatencyTable, fields: dict[str, ob
     if table.rows and (unlike := table.setup.differences(there)):
         raise TableError(
             f"the table is of another set-up ({'; '.join(unlike)}; first the table's, then the board's)",
-            where=f"{table.path} / {board.host.name}", allowed="Rows of unlike set-ups never mix",
+            where=f"{table.path} / {board.host.name}",
+            allowed="Rows of unlike set-ups never mix",
             do="Name another table, or restore the set-up",
-        )  # fmt: skip
+        )
 
 
 def _key(order: BenchRequest) -> str:

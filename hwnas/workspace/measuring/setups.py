@@ -136,9 +136,14 @@ def networks_to_validate(space: AnySpace, count: int) -> list[Network]:
 def runtime_of(setup: SetupConfig) -> Runtime:
     """Return the runtime of a set-up on this machine."""
     return open_runtime(
-        setup.runtime, threads=setup.threads, precision=setup.precision, batch=setup.batch, device=setup.device,
-        accelerator=setup.accelerator, cores=setup.cores or "",
-    )  # fmt: skip
+        setup.runtime,
+        threads=setup.threads,
+        precision=setup.precision,
+        batch=setup.batch,
+        device=setup.device,
+        accelerator=setup.accelerator,
+        cores=setup.cores or "",
+    )
 
 
 def requested_setup(setup: SetupConfig) -> Setup:

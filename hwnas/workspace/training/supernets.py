@@ -59,9 +59,11 @@ def check_trained(run: Workspace) -> None:
     """
     if run.source.supernet and not any(run.paths.train.glob("checkpoint-*.pt")):
         raise RunError(
-            "there is no checkpoint", where=str(run.paths.train), allowed="Training writes one after each epoch",
+            "there is no checkpoint",
+            where=str(run.paths.train),
+            allowed="Training writes one after each epoch",
             do=f"Run `{run.command('train')}` first",
-        )  # fmt: skip
+        )
 
 
 def untrained(run: Workspace) -> Trained:
