@@ -109,14 +109,7 @@ def parse_smi(line: str) -> dict[str, Any]:
         reasons: list[str] | None = throttle_reasons(int(values[4], 16))
     except ValueError:
         reasons = None
-    return {
-        "name": name,
-        "sm_mhz": sm,
-        "memory_mhz": memory,
-        "celsius": celsius,
-        "watts": watts,
-        "throttled": reasons,
-    }
+    return {"name": name, "sm_mhz": sm, "memory_mhz": memory, "celsius": celsius, "watts": watts, "throttled": reasons}
 
 
 def throttle_reasons(bits: int) -> list[str]:
@@ -163,12 +156,7 @@ def selected_gpu(nvml: Any) -> Any:
 
 
 def _from_smi() -> dict[str, Any] | None:
-    command = [
-        "nvidia-smi",
-        f"--id={_selected()}",
-        f"--query-gpu={','.join(FIELDS)}",
-        "--format=csv,noheader,nounits",
-    ]
+    command = ["nvidia-smi", f"--id={_selected()}", f"--query-gpu={','.join(FIELDS)}", "--format=csv,noheader,nounits"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
         return parse_smi(done.stdout.strip().splitlines()[0])
