@@ -23,7 +23,7 @@ from statistics import fmean
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from hwnas.boards.host import open_host
-from hwnas.boards.pack import pack_kit
+from hwnas.boards.pack import KitContents, pack_kit
 from hwnas.boards.session import BoardSession
 from hwnas.config import TimingConfig
 from hwnas.latency.building.table_builder import jobs_of
@@ -32,7 +32,7 @@ from hwnas.measure.table import LatencyTable
 from hwnas.measure.timing import NOISY_SHARE, REFERENCE, Measurement, Timing
 from hwnas.network import operators_of
 from hwnas.runtimes import Setup
-from hwnas.workspace.setups import exporters_of, measurement_protocol
+from hwnas.workspace.measuring.setups import exporters_of, measurement_protocol
 from hwnas.workspace.spaces import open_space
 from tests.helpers.sshd import start_server
 
@@ -76,8 +76,7 @@ def visited(folder: Path, ssh_config: Path, timing: Timing) -> dict[str, object]
     """One visit, its steps timed."""
     kit, path = folder / "kit.pyz", folder / "fetched.jsonl"
     jobs = jobs_of(LatencyTable(path, SETUP), list(operators_of(open_space(SPACE)[0]))[:ROWS], [])
-    packed = pack_kit(kit, jobs, SETUP, exporters_of(SETUP), timing, table="t.jsonl", space=None,
-                      artifacts=folder / "made")  # fmt: skip
+    packed = pack_kit(kit, KitContents(SETUP, exporters_of(SETUP), timing, "t.jsonl"), jobs, artifacts=folder / "made")
     board = BoardSession(open_host("board", ssh_config=ssh_config), "overhead")
     steps, last = dict[str, float](), time.monotonic()
 

@@ -23,7 +23,7 @@ from types import ModuleType
 from typing import Any
 
 from hwnas.errors import ConfigError, HwnasError, MissingExtra, did_you_mean, raised, reason
-from hwnas.io.regular import read_regular
+from hwnas.io.regular import read_regular, resolve_path
 
 
 class Family(Mapping[str, Any]):
@@ -150,7 +150,7 @@ def check_reference(reference: str, *, base: Path, where: str) -> tuple[str, str
             allowed="The form is `module:function` or `path.py:function`",
             do="Correct it",
         )
-    file = _file(source, base) if source.endswith(".py") else None
+    file = resolve_path(source, base) if source.endswith(".py") else None
     if file is not None and not file.is_file():
         looked = dict.fromkeys(str(candidate.absolute()) for candidate in (Path(source).expanduser(), file))
         raise ConfigError(
@@ -241,11 +241,6 @@ def _file_of(function: Any) -> Path | None:
     return None if code is None else Path(code.co_filename)
 
 
-def _file(path: str | Path, base: Path) -> Path:
-    path = Path(path).expanduser()
-    return path if path.is_file() else base / path
-
-
 @dataclass(frozen=True)
 class SourceFile:
     """A Python file of a user's, as it was when it was read. One file of one content is one module in a process."""
@@ -285,7 +280,7 @@ def plugin_files(names: object, *, base: Path, where: str) -> tuple[SourceFile, 
             files[read_source(base / Path(name).expanduser())] = None
         except OSError as error:
             raise ConfigError(
-                f"the plugin `{name}` cannot be read ({error.strerror})",
+                f"the plugin `{name}` cannot be read ({reason(error)})",
                 where=where,
                 allowed=f"Paths begin at {base.resolve()}",
                 do="Correct the path",

@@ -115,8 +115,12 @@ def _numbers(text: str, objectives: Sequence[Objective], rule: str) -> dict[str,
     for part in text.split(","):
         name, _, number = part.strip().partition("=")
         if name not in known:
-            raise ConfigError(f"`{name}` is no objective", where=f"picks: {rule}", allowed=did_you_mean(name, known),
-                              do="Name objectives of the tier")  # fmt: skip
+            raise ConfigError(
+                f"`{name}` is no objective",
+                where=f"picks: {rule}",
+                allowed=did_you_mean(name, known),
+                do="Name objectives of the tier",
+            )
         if not re.fullmatch(r"\d*\.?\d*(e[+-]?\d+)?", number):
             raise ConfigError(
                 f"`{number}` is no number from 0 on", where=f"picks: {rule}", allowed=ALLOWED, do="Correct it"

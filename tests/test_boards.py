@@ -22,9 +22,9 @@ from hwnas.errors import ConfigError, RunError, TableError
 from hwnas.measure.table import read_table
 from hwnas.network import operators_of
 from hwnas.pipeline import bench_hosts, run
-from hwnas.workspace import remote_bench as boards_module
-from hwnas.workspace.remote_bench import fill_on_hosts
-from hwnas.workspace.setups import bench_request, measurement_protocol, table_of
+from hwnas.workspace.measuring import remote_bench as boards_module
+from hwnas.workspace.measuring.remote_bench import fill_on_hosts
+from hwnas.workspace.measuring.setups import bench_request, measurement_protocol, table_of
 from tests.helpers.kits import FAST, run_kit, small_kit, spoil
 from tests.helpers.spaces import SMALL
 from tests.helpers.sshd import Server, start_server

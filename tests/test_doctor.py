@@ -19,6 +19,7 @@ from hwnas.search.evaluate import Evaluation
 from hwnas.search.fronts import read_front
 from hwnas.search.successive_halving import RungResult
 from hwnas.supernet.training.skipped import SkippedSubnets
+from hwnas.workspace.folder import locked
 from hwnas.workspace.halving_results import HalvingResult, save_halving_result
 from tests.helpers.experiments import published, written
 from tests.helpers.narration import Telling
@@ -260,9 +261,9 @@ def test_what_a_killed_process_left_is_a_note_until_a_command_has_the_run_alone(
     assert {one.where for one in notes.issues} == set(map(str, dead))
     assert all("1,234 bytes" in one.problem for one in notes.issues)
     opened = pipeline.open_run(run)
-    with opened.locked(RunLock(run, shared=True)):
+    with locked(opened, RunLock(run, shared=True)):
         assert all(path.exists() for path in dead), "others may be at work"
-    with opened.locked():
+    with locked(opened):
         assert not any(path.exists() for path in dead)
     assert all(path.exists() for path in others)
     assert pipeline.doctor(run).issues == ()
@@ -281,7 +282,7 @@ def halved(searched: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("halved") / "published"
     shutil.copytree(searched, folder)
     run = pipeline.open_run(folder)
-    points = tuple(read_front(run.front_path("edge")))
+    points = tuple(read_front(run.paths.front("edge")))
     evaluations = tuple(Evaluation(point.architecture, point.scores) for point in points)
     networks = tuple(point.architecture for point in points)
     rung = RungResult(run.accuracy, "p", run.tier("edge"), evaluations, networks, 1.0)

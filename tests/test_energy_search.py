@@ -18,7 +18,7 @@ from hwnas.measure.energy.meter import Energy
 from hwnas.measure.energy.sensor import no_sensor
 from hwnas.measure.table import read_table
 from hwnas.search.fronts import read_front
-from hwnas.workspace import setups as timing
+from hwnas.workspace.measuring import setups as timing
 from tests.helpers.experiments import EXPERIMENT, written
 
 

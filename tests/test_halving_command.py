@@ -16,13 +16,13 @@ from hwnas.commands.report import facts_of
 from hwnas.commands.search import load_searches
 from hwnas.errors import ConfigError, RunError, TrainingError
 from hwnas.problem.cost_models import load_cost_models
-from hwnas.problem.fronts import load_front
+from hwnas.problem.fronts.loading import load_front
 from hwnas.search.fronts import read_front
 from hwnas.search.score_store import ScoreStore
 from hwnas.supernet import accuracy
 from hwnas.supernet.weights_file import load_module
 from hwnas.workspace.progress import NullReporter
-from hwnas.workspace.supernets import load_run
+from hwnas.workspace.training.supernets import load_run
 from tests.helpers.experiments import edited, written
 from tests.helpers.narration import printed
 

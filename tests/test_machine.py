@@ -13,9 +13,9 @@ from hwnas.config import SetupConfig, parse_setup
 from hwnas.errors import ConfigError
 from hwnas.network import lower, operators_of
 from hwnas.space import read_space
-from hwnas.workspace import machine_limits as machine
-from hwnas.workspace import setups as timing
-from hwnas.workspace.machine_limits import check_batch, check_threads, unusual
+from hwnas.workspace.measuring import machine_limits as machine
+from hwnas.workspace.measuring import setups as timing
+from hwnas.workspace.measuring.machine_limits import check_batch, check_threads, unusual
 from tests.helpers.tiny import SPACES
 
 DIGITS = read_space(SPACES["digits"])

@@ -31,6 +31,7 @@ from hwnas.search.fronts import read_front
 from hwnas.search.progress import Finished
 from hwnas.selection import choose
 from hwnas.space import Architecture
+from hwnas.workspace.folder import locked, resolved_experiment
 from hwnas.workspace.progress import Bar, NullReporter
 from hwnas.workspace.workspace import open_run
 from tests.helpers.experiments import EXPERIMENT, FEW, MANY, edited, written
@@ -199,6 +200,7 @@ import os, signal, sys
 from contextlib import contextmanager
 from pathlib import Path
 from hwnas import pipeline
+from hwnas.workspace.folder import locked, resolved_experiment
 from hwnas.workspace.progress import NullReporter
 
 class Bar:
@@ -620,10 +622,10 @@ def test_passwords_of_a_storage_stay_at_home(run: Path) -> None:
     shown = pipeline.open_run(edited(run, search={"storage": "postgresql://me:secret@host/db"}))
     from hwnas.config import dump_experiment, published
 
-    assert "secret" in dump_experiment(shown.resolved)
-    assert "secret" not in dump_experiment(published(shown.resolved))
-    with shown.locked():
+    assert "secret" in dump_experiment(resolved_experiment(shown))
+    assert "secret" not in dump_experiment(published(resolved_experiment(shown)))
+    with locked(shown):
         assert (run / "experiment.yaml").stat().st_mode & 0o777 == 0o600, "it holds the password"
     named = pipeline.open_run(edited(run, search={"storage": "env:STUDIES"}))
-    with named.locked():
+    with locked(named):
         assert (run / "experiment.yaml").stat().st_mode & 0o777 == 0o666 & ~os.umask(os.umask(0o022))

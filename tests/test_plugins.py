@@ -34,6 +34,7 @@ from hwnas.runtimes import Setup, open_runtime
 from hwnas.space import Space, parse_space, read_space
 from hwnas.space_checks import check_space
 from hwnas.supernet import Supernet
+from hwnas.workspace.folder import locked
 from tests.helpers import fake_exporters
 
 GATED = """\
@@ -202,12 +203,12 @@ def test_a_runs_folder_holds_the_plugins_that_it_was_made_with(folder: Path, nam
         (folder / "space.yaml").write_text(yaml.safe_dump({**SPACE, "plugins": []}))
     named = {"plugins": ["my_ops.py"]} if named_by == "experiment" else {}
     run = open_run(experiment(folder, **named), runs=folder / "runs")
-    with run.locked():
+    with locked(run):
         pass
     for name in ("my_ops.py", "space.yaml", "experiment.yaml"):
         (folder / name).unlink()
     again = open_run(run.folder)
-    with again.locked():
+    with locked(again):
         pass
     last = open_run(run.folder)
     assert last.space.largest() == run.space.largest()

@@ -21,7 +21,7 @@ from hwnas.problem.cost_models import cost_metric_scorers, latency_origin, load_
 from hwnas.problem.feasibility import check_limits
 from hwnas.problem.population_costs import cost_functions, make_surrogate_spec
 from hwnas.search.surrogate.acquisition import Observations
-from hwnas.workspace.setups import runtime_of
+from hwnas.workspace.measuring.setups import runtime_of
 from hwnas.workspace.workspace import Workspace, open_run
 
 LATENCY = "latency_ms@board"

@@ -18,10 +18,11 @@ from rich.console import Console
 
 from hwnas.errors import RunError
 from hwnas.pareto import Limit
-from hwnas.report import EpochFacts, ReportFacts, TrainingFacts, plots, render, units, write_page
-from hwnas.report.chart import Axis, Figure, Line
-from hwnas.report.chart_svg import drawn, told
-from hwnas.report.front_plot import front_figure
+from hwnas.report import EpochFacts, ReportFacts, TrainingFacts, render, units, write_page
+from hwnas.report.charts import plots
+from hwnas.report.charts.chart import Axis, Figure, Line
+from hwnas.report.charts.chart_svg import drawn, told
+from hwnas.report.charts.front_plot import front_figure
 from hwnas.report.markup import el, join, safe_json
 from hwnas.report.tables import cost_rows, costs_table, front_table
 from tests.helpers.synthetic_report import hostile, synthetic_facts, synthetic_tier

@@ -16,10 +16,10 @@ from hwnas.cost_ranges import Extent, Range, extent_of
 from hwnas.errors import ConfigError, RunError
 from hwnas.network import costs, lower
 from hwnas.pipeline import space_facts, view
+from hwnas.report.charts.svg import lines_of
 from hwnas.report.spaces.facts import KnobFacts, options, sides
 from hwnas.report.spaces.picture import space_picture, write_picture
 from hwnas.report.spaces.table import choice_lines, headline
-from hwnas.report.svg import lines_of
 from hwnas.space import AnySpace, FunctionSpace, Space
 from tests.helpers.chromium import browser, chromium
 from tests.helpers.spaces import SMALL, enumerate_architectures

@@ -48,7 +48,7 @@ def test_every_file_gets_its_rounds_from_all_processes_and_a_bad_one_costs_the_o
     for measurement in found.measured.values():
         assert measurement.conditions["processes"] == [3, 3]
         assert len(measurement.rounds_ns) == len(measurement.conditions[REFERENCE]) == 6
-    assert told == [(done, 6) for done in range(1, 7)]
+    assert told == [(done, 6, "timing 3 files together") for done in range(1, 7)]
 
 
 class Crashing:
@@ -62,15 +62,15 @@ class Crashing:
     ) -> str:
         self.given.append(list(files))
         for place, file in enumerate(files):
-            heard.hear({"loading": place})
+            heard.started(place)
             if file == self.deadly:
                 return "the measuring process ended with code -11"
-        heard.hear({"loading": None})
+        heard.started(None)
         if self.deadly is None:
             return "the measuring process ended with code -9"
         for place in range(len(files)):
-            heard.hear({"timed": place, "rounds_ns": [1.0] * timing.rounds, "conditions": {}})
-        heard.hear({"done": True})
+            heard.sample(place, {"rounds_ns": [1.0] * timing.rounds, "conditions": {}})
+        heard.done()
         return ""
 
 
@@ -168,7 +168,7 @@ def test_a_worker_ends_when_nobody_listens_any_more(files: list[Path], repositor
     endless = {"warm_up_ms": 0, "min_sample_ms": 0.01, "rounds": 10**9}
     worker = Worker.begin(files, endless, repository).process
     assert worker.stdout is not None
-    assert "loading" in worker.stdout.readline()
+    assert "started" in worker.stdout.readline()
     worker.stdout.close()
     begin = time.monotonic()
     while worker.poll() is None and time.monotonic() - begin < 60:

@@ -12,7 +12,7 @@ from hwnas.config import read_experiment
 from hwnas.errors import ConfigError
 from hwnas.io.fields import Fields
 from hwnas.io.yaml import dump_yaml, parse_yaml
-from hwnas.problem.conditions import Conditions, conditions_in
+from hwnas.problem.fronts.conditions import Conditions, conditions_in
 from hwnas.stored_names import KEYS, VALUES, current, stored
 from hwnas.supernet import Recipe
 from hwnas.supernet.training.resume import APART, identity_dict

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+
+from hwnas import pipeline
 
 PACKAGE = Path(__file__).resolve().parent.parent / "hwnas"
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
@@ -108,3 +111,36 @@ def test_the_reader_of_test_modules_sees_all_ways_to_import_one() -> None:
     lines.append(f"P = {program!r}")
     named = {name.removeprefix(prefix) for name in imported_test_modules(ast.parse("\n".join(lines)))}
     assert named == {"test_a", "test_b", "test_c", "conftest.X"}
+
+
+def parameters(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """The number of a function's parameters, `self` and `cls` left out."""
+    named = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+    return sum(argument.arg not in ("self", "cls") for argument in named)
+
+
+def test_functions_take_few_parameters() -> None:
+    """Left out are the verbs of `hwnas.pipeline`, which are the public face, and commands, whose parameters are options
+    that typer reads from the signature."""
+    many = [
+        f"{module_of(path)}:{node.name}"
+        for path, tree in TREES.items()
+        if not module_of(path).startswith("hwnas.cli.")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and parameters(node) > 7
+    ]
+    verbs = set(pipeline._VERBS.values())
+    assert len([name for name in many if name not in verbs]) <= 5, many
+
+
+FAMILIES = ("commands", "ops", "accuracy/zero_cost_proxies")
+"""Folders with a file for each member, which may hold any number."""
+
+
+def test_a_folder_holds_at_most_fourteen_files() -> None:
+    held = Counter(str(path.parent.relative_to(PACKAGE)) for path in TREES if not path.name.startswith("__"))
+    assert {folder: count for folder, count in held.items() if count > 14 and folder not in FAMILIES} == {}
+
+
+def test_ruff_lays_out_the_code() -> None:
+    assert sum(path.read_text(encoding="utf-8").count("# fmt: skip") for path in TREES) <= 20

@@ -24,7 +24,7 @@ from hwnas.supernet.training.standalone import train_standalone
 from hwnas.supernet.training.step import take_step
 from hwnas.supernet.training.task import ActiveSubnet, TrainTask
 from hwnas.supernet.training.teacher import checked_teacher, teacher_of_weights
-from hwnas.workspace.teacher import open_teacher
+from hwnas.workspace.training.teacher import open_teacher
 from tests.helpers.teams import SPACE, TWO, random_data
 
 RECIPE = replace(TWO, strategy="sandwich", processes=1, ema_decay=0.0, epochs=1, label_smoothing=0.0)

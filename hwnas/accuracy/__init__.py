@@ -9,24 +9,34 @@ from hwnas.errors import ConfigError, did_you_mean
 from hwnas.registry import Family, member
 from hwnas.stored_names import stored_source
 
-PROXIES = Family("accuracy_sources", {  # name in YAML; what it makes is imported on use
-    "inherited": AccuracySource(
-        "hwnas.accuracy.inherited:inherited", "top1", "measured", "validation images, inherited weights", supernet=True
-    ),
-    "finetuned": AccuracySource(
-        "hwnas.accuracy.trained:finetuned", "top1", "measured", "validation images, inherited weights trained on",
-        supernet=True,
-    ),
-    "standalone": AccuracySource(
-        "hwnas.accuracy.trained:standalone", "top1", "measured", "validation images, trained alone"
-    ),
-    "predicted": AccuracySource(
-        "hwnas.accuracy.from_file:predicted", "top1", "predicted", "learned from a run's accuracies", data=False
-    ),
-    "table": AccuracySource(
-        "hwnas.accuracy.from_table:from_table", "top1", "published", "a table's accuracies", data=False
-    ),
-})  # fmt: skip
+PROXIES = Family(
+    "accuracy_sources",
+    {  # name in YAML; what it makes is imported on use
+        "inherited": AccuracySource(
+            "hwnas.accuracy.inherited:inherited",
+            "top1",
+            "measured",
+            "validation images, inherited weights",
+            supernet=True,
+        ),
+        "finetuned": AccuracySource(
+            "hwnas.accuracy.trained:finetuned",
+            "top1",
+            "measured",
+            "validation images, inherited weights trained on",
+            supernet=True,
+        ),
+        "standalone": AccuracySource(
+            "hwnas.accuracy.trained:standalone", "top1", "measured", "validation images, trained alone"
+        ),
+        "predicted": AccuracySource(
+            "hwnas.accuracy.from_file:predicted", "top1", "predicted", "learned from a run's accuracies", data=False
+        ),
+        "table": AccuracySource(
+            "hwnas.accuracy.from_table:from_table", "top1", "published", "a table's accuracies", data=False
+        ),
+    },
+)
 TRAINLESS = AccuracySource(
     "hwnas.accuracy.training_free:trainless", "score", "scored", "untrained networks", data=False
 )

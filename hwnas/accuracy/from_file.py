@@ -13,6 +13,7 @@ import numpy as np
 
 from hwnas.accuracy.source import AccuracyContext
 from hwnas.errors import ConfigError, HwnasError, RunError
+from hwnas.io.regular import resolve_path
 from hwnas.population import Codebook, codebook_of
 from hwnas.predictors import Features, Predictor, features_of
 from hwnas.search.score_store import Score, ScoreStore
@@ -58,11 +59,10 @@ def predicted(ingredients: AccuracyContext) -> PredictedAccuracy:
 
 
 def _file(ingredients: AccuracyContext) -> Path:
-    named = Path(ingredients.settings.file).expanduser()
-    path = named if named.is_file() else ingredients.base / named
+    path = resolve_path(ingredients.settings.file, ingredients.base)
     if not ingredients.settings.file or not path.is_file():
         raise ConfigError(
-            f"there is no file `{named}`" if ingredients.settings.file else "`file` is missing",
+            f"there is no file `{ingredients.settings.file}`" if ingredients.settings.file else "`file` is missing",
             where="accuracy",
             allowed="`source: predicted` learns from the store of a run: `file: runs/NAME/scores.jsonl`",
             do="Name one",

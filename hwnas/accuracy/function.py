@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, final
 
 from hwnas.accuracy.source import AccuracyContext
 from hwnas.errors import RunError
+from hwnas.io.regular import resolve_path
 from hwnas.network import Network
 from hwnas.registry import calling, named, read_source
 from hwnas.space import Architecture
@@ -49,10 +49,8 @@ def from_function(ingredients: AccuracyContext) -> FunctionAccuracy:
     """
     reference, base = ingredients.settings.source, ingredients.base
     source, _, name = reference.rpartition(":")
-    path = Path(source).expanduser()
-    path = path if path.is_file() else base / path
     function = named(reference, base=base, where="accuracy.source")
-    digest = read_source(path).digest if source.endswith(".py") else source
+    digest = read_source(resolve_path(source, base)).digest if source.endswith(".py") else source
     return FunctionAccuracy(
         function,
         ingredients.lower,

@@ -23,9 +23,16 @@ from hwnas.supernet.training.standalone import train_standalone
 from hwnas.supernet.weights_file import save_weights
 
 SHARED = (
-    "epochs", "strategy", "middles", "phases", "phase_epochs", "regularise", "kernel_transform",
-    "largest_epochs", "sort_channels_at",
-)  # fmt: skip
+    "epochs",
+    "strategy",
+    "middles",
+    "phases",
+    "phase_epochs",
+    "regularise",
+    "kernel_transform",
+    "largest_epochs",
+    "sort_channels_at",
+)
 """Stored names of fields of a recipe that say nothing about a single network, or that are identified separately."""
 SHORT_EPOCHS = 1
 GENTLE = 0.2
@@ -89,9 +96,13 @@ class TrainedAccuracy:
         usual, recipe = identity_dict(Recipe()), identity_dict(self.recipe)
         own = {key: value for key, value in sorted(recipe.items()) if key not in SHARED and value != usual[key]}
         facts = {
-            "from": self.begun_from, "epochs": self.recipe.epochs, "data": self.dataset.name, "seed": self.seed,
-            "images": len(self.split), **own,
-        }  # fmt: skip
+            "from": self.begun_from,
+            "epochs": self.recipe.epochs,
+            "data": self.dataset.name,
+            "seed": self.seed,
+            "images": len(self.split),
+            **own,
+        }
         return " ".join(["trained", *(f"{name}={value}" for name, value in facts.items())])
 
 

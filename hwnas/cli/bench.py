@@ -90,11 +90,21 @@ def bench(
     from hwnas import pipeline
 
     options = {
-        "threads": threads, "batch": batch, "precision": precision, "accelerator": accelerator, "cores": cores,
-        "energy": energy, "energy_command": energy_command, "memory": memory, "table": table,
+        "threads": threads,
+        "batch": batch,
+        "precision": precision,
+        "accelerator": accelerator,
+        "cores": cores,
+        "energy": energy,
+        "energy_command": energy_command,
+        "memory": memory,
+        "table": table,
         "validation_networks": validation_networks,
-        "host": host, "python": python, "ssh_config": ssh_config, "wait": wait,
-    }  # fmt: skip
+        "host": host,
+        "python": python,
+        "ssh_config": ssh_config,
+        "wait": wait,
+    }
     requested = {name: value for name, value in options.items() if value is not None}
     if runtime is not None:
         tables = _time_space(target, runtime, requested, dry_run=dry_run)
@@ -125,9 +135,11 @@ def _time_space(target: str, runtime: str, requested: Mapping[str, Any], *, dry_
         return pipeline.bench_hosts(target, runtime=runtime, **setup, dry_run=dry_run, narrator=Terminal())
     if not requested.keys().isdisjoint(("python", "ssh_config")):
         raise ConfigError(
-            "--python and --ssh-config stand without --host", where="hwnas bench",
-            allowed="They say how a board is reached", do="Add --host, or leave them out",
-        )  # fmt: skip
+            "--python and --ssh-config stand without --host",
+            where="hwnas bench",
+            allowed="They say how a board is reached",
+            do="Add --host, or leave them out",
+        )
     return [pipeline.bench_space(target, runtime=runtime, **setup, dry_run=dry_run, narrator=Terminal())]
 
 
@@ -144,10 +156,11 @@ def _refuse_set_up(target: str, requested: Mapping[str, Any]) -> None:
         )
     if is_space(target):
         raise ConfigError(
-            f"`{target}` is a space, and no runtime is named", where="hwnas bench",
+            f"`{target}` is a space, and no runtime is named",
+            where="hwnas bench",
             allowed="An experiment names its set-ups itself; a space is timed on the set-up that options name",
             do="Add --runtime onnxruntime, tflite or pytorch",
-        )  # fmt: skip
+        )
 
 
 @bench_app.command("pack")
@@ -172,12 +185,21 @@ def pack_kit(
     from hwnas import pipeline
 
     packed = pipeline.pack(
-        space, out, validation_networks=validation_networks, lacking=lacking, runtime=runtime, threads=threads,
+        space,
+        out,
+        validation_networks=validation_networks,
+        lacking=lacking,
+        runtime=runtime,
+        threads=threads,
         batch=batch,
-        precision=precision, accelerator=accelerator, cores=cores, device=device, memory=memory,
+        precision=precision,
+        accelerator=accelerator,
+        cores=cores,
+        device=device,
+        memory=memory,
         energy={"sensor": energy or "command", "command": energy_command or ""} if energy or energy_command else None,
         narrator=Terminal(),
-    )  # fmt: skip
+    )
     sizes = f"{packed.bytes / 1e6:.1f} MB, {packed.unpacked_bytes / 1e6:.1f} MB unpacked"
     line = f"{out}: {counted(packed.files, 'model file')}, {sizes}"
     print_found(vars(packed), as_json, [line, f"next: copy it to the board, and run there: python3 {out.name}"])
@@ -246,8 +268,14 @@ def import_published(
     """Make a table of published latencies: one value a row, spread unknown, with source and licence."""
     from hwnas import pipeline
 
-    options = {"device": device, "runtime": runtime, "runtime_version": runtime_version, "threads": threads,
-             "precision": precision, "batch": batch}  # fmt: skip
+    options = {
+        "device": device,
+        "runtime": runtime,
+        "runtime_version": runtime_version,
+        "threads": threads,
+        "precision": precision,
+        "batch": batch,
+    }
     setup = {name: value for name, value in options.items() if value is not None}
     imported = pipeline.import_table(
         files, out, format=format, source=source, licence=licence, drop_bad=drop_bad, narrator=Terminal(), **setup
@@ -279,6 +307,4 @@ def _table_path(
 
 
 def _counts(table: Any) -> dict[str, Any]:
-    return {
-        "table": table.path, "setup": table.setup.as_dict(), "rows": len(table.rows), "checks": len(table.checks)
-    }  # fmt: skip
+    return {"table": table.path, "setup": table.setup.as_dict(), "rows": len(table.rows), "checks": len(table.checks)}

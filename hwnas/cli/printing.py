@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
-    from hwnas.problem.fronts import FrontSource
+    from hwnas.problem.fronts.loading import FrontSource
 
 
 _DOCUMENT: ContextVar[TextIO | None] = ContextVar("document", default=None)

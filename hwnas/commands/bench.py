@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hwnas.config import SetupConfig, TimingConfig, parse_setup
 from hwnas.latency.building.table_builder import expected_seconds, plan_checks, plan_table
@@ -17,10 +17,11 @@ from hwnas.measure.table_file import refuse_unwritable
 from hwnas.network import Network, operators_of
 from hwnas.runtimes import suffix_of
 from hwnas.space import FunctionSpace
-from hwnas.workspace.machine_limits import check_batch, check_threads, unusual
-from hwnas.workspace.progress import NullReporter, Reporter
-from hwnas.workspace.remote_bench import fill_on_hosts
-from hwnas.workspace.setups import (
+from hwnas.workspace.elapsed import adding_elapsed
+from hwnas.workspace.folder import locked, space_copy
+from hwnas.workspace.measuring.machine_limits import check_batch, check_threads, unusual
+from hwnas.workspace.measuring.remote_bench import fill_on_hosts
+from hwnas.workspace.measuring.setups import (
     Link,
     bench_request,
     exporters_of,
@@ -31,11 +32,9 @@ from hwnas.workspace.setups import (
     runtime_of,
     table_of,
 )
+from hwnas.workspace.progress import NullReporter, Reporter
 from hwnas.workspace.spaces import open_space, split_reference
 from hwnas.workspace.workspace import Workspace, open_run
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -63,11 +62,11 @@ def bench(
         operators = list(operators_of(run.space))
         networks = networks_to_validate(run.space, run.experiment.timing.validation_networks)
         return [
-            plan_bench(operators, networks, setup, run.experiment.timing, run.table_path(name))
+            plan_bench(operators, networks, setup, run.experiment.timing, run.paths.table(name))
             for name, setup in run.experiment.setups.items()
             if run.needs_table(name)
         ]
-    with run.locked():
+    with locked(run):
         return bench_run(run, narrator or NullReporter())
 
 
@@ -80,26 +79,22 @@ def bench_run(run: Workspace, narrator: Reporter) -> list[BenchResult]:
     for name, setup in config.setups.items():
         for notice in unusual(name, setup):
             narrator.info(notice)
-    with run.stage_timer("latency"):
+    with adding_elapsed(run.paths.elapsed, "latency"):
         operators = list(operators_of(run.space))
         networks = networks_to_validate(run.space, config.timing.validation_networks)
         known = (run.space.name, _reference_in(run))
-        tables = {}
-        for name, setup in wanted.items():
-            if not setup.host:
-                tables[name] = measure_missing(
-                    setup, run.table_path(name), config.timing, artifacts, narrator, f"timing {name}", operators,
-                    networks, known, also=True,
-                )  # fmt: skip
-        if hosted := {name: setup for name, setup in wanted.items() if setup.host}:
-            orders = [
-                bench_request(
-                    setup, run.table_path(name), operators, networks, known, wait_s=config.timing.device_lock_timeout_s
-                )
-                for name, setup in hosted.items()
-            ]
-            title = f"timing {', '.join(hosted)}"
-            filled = fill_on_hosts(orders, measurement_protocol(config.timing, 0), artifacts, narrator, title)
+        wait_s, timing = config.timing.device_lock_timeout_s, measurement_protocol(config.timing, 0)
+        requests = {
+            name: bench_request(setup, run.paths.table(name), operators, networks, known, wait_s=wait_s)
+            for name, setup in wanted.items()
+        }
+        tables = {
+            name: measure_missing(request, timing, artifacts, narrator, f"timing {name}")
+            for name, request in requests.items()
+            if not request.config.host
+        }
+        if hosted := {name: request for name, request in requests.items() if request.config.host}:
+            filled = fill_on_hosts(list(hosted.values()), timing, artifacts, narrator, f"timing {', '.join(hosted)}")
             tables.update(zip(hosted, filled, strict=True))
         return [bench_result(tables[name], narrator) for name in wanted]
 
@@ -130,9 +125,14 @@ def bench_space(
     if not dry_run:
         refuse_unwritable(table)
     wanted: dict[str, Any] = {
-        "runtime": runtime, "threads": threads, "batch": batch, "precision": precision, "accelerator": accelerator,
-        "cores": cores, "memory": memory,
-    }  # fmt: skip
+        "runtime": runtime,
+        "threads": threads,
+        "batch": batch,
+        "precision": precision,
+        "accelerator": accelerator,
+        "cores": cores,
+        "memory": memory,
+    }
     if energy is not None or energy_command is not None:
         wanted["energy"] = {"sensor": energy or "auto", "command": energy_command or ""}
     config, timing = parse_setup(wanted, where="set-up"), timing or TimingConfig()
@@ -149,9 +149,8 @@ def bench_space(
         return plan_bench(operators, networks, config, timing, table)
     artifacts, narrator = table.with_name(f"{table.name}.files"), narrator or NullReporter()
     known = (opened.name, reference_of(space, file))
-    filled = measure_missing(
-        config, table, timing, artifacts, narrator, f"timing {table.stem}", operators, networks, known, also=True
-    )
+    request = bench_request(config, table, operators, networks, known, wait_s=timing.device_lock_timeout_s)
+    filled = measure_missing(request, measurement_protocol(timing, 0), artifacts, narrator, f"timing {table.stem}")
     shutil.rmtree(artifacts, ignore_errors=True)
     return bench_result(filled, narrator)
 
@@ -161,7 +160,7 @@ def _reference_in(run: Workspace) -> str:
     run's copy, which names them all."""
     config = run.experiment
     adds = config.plugins and not isinstance(run.space, FunctionSpace)
-    return str(run.kept_space.absolute()) if adds else reference_of(config.space, run.space_file)
+    return str(space_copy(run).absolute()) if adds else reference_of(config.space, run.space_file)
 
 
 def reference_of(given: str | Path, file: Path) -> str:

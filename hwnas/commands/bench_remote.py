@@ -16,9 +16,9 @@ from hwnas.latency.building.quantities import missing_jobs
 from hwnas.measure.table import LatencyTable, read_table
 from hwnas.measure.table_file import refuse_unwritable
 from hwnas.network import operators_of
+from hwnas.workspace.measuring.remote_bench import fill_on_hosts, host_table, kit_contents
+from hwnas.workspace.measuring.setups import bench_request, measurement_protocol, networks_to_validate, requested_setup
 from hwnas.workspace.progress import NullReporter, Reporter
-from hwnas.workspace.remote_bench import fill_on_hosts, host_table
-from hwnas.workspace.setups import bench_request, measurement_protocol, networks_to_validate, requested_setup
 from hwnas.workspace.spaces import open_space
 
 
@@ -50,24 +50,22 @@ def pack(
     requested_setup(config)
     known = None if lacking is None else read_table(find_file(lacking, "latency_tables"))
     opened, file = open_space(space, narrator=narrator)
-    order = bench_request(config, out, list(operators_of(opened)), [])
-    wanted, timing = order.requested, timing or TimingConfig()
-    table = known or LatencyTable(out, wanted)
+    order = bench_request(config, out, list(operators_of(opened)), [], (opened.name, reference_of(space, file)))
+    timing, table = timing or TimingConfig(), known or LatencyTable(out, order.requested)
     count = timing.validation_networks if validation_networks is None else validation_networks
     networks = networks_to_validate(opened, count)
     jobs = missing_jobs(table, order.operators, networks, energy=order.energy is not None, memory=order.memory)
     if not jobs:
         raise ConfigError(
-            f"the table lacks nothing of the space `{opened.name}`, and a kit would be empty", where=str(lacking),
-            allowed="A kit holds what a board is still to time", do="Use the table as it is, or pack another space",
-        )  # fmt: skip
+            f"the table lacks nothing of the space `{opened.name}`, and a kit would be empty",
+            where=str(lacking),
+            allowed="A kit holds what a board is still to time",
+            do="Use the table as it is, or pack another space",
+        )
     artifacts = out.with_name(f"{out.name}.files")
     with (narrator or NullReporter()).bar(f"packing {out.name}") as bar:
-        packed = pack_kit(
-            out, jobs, wanted, order.exports, measurement_protocol(timing, 0), energy=order.energy, memory=order.memory,
-            table=f"{out.name.removesuffix('.pyz')}.jsonl", space=(opened.name, reference_of(space, file)),
-            artifacts=artifacts, progress=bar.update,
-        )  # fmt: skip
+        contents = kit_contents(order, measurement_protocol(timing, 0), f"{out.name.removesuffix('.pyz')}.jsonl")
+        packed = pack_kit(out, contents, jobs, artifacts=artifacts, progress=bar.update)
     shutil.rmtree(artifacts, ignore_errors=True)
     return packed
 

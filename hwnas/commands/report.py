@@ -20,7 +20,7 @@ from hwnas.network import Network, costs
 from hwnas.pareto import reference_point
 from hwnas.problem.cost_models import CostModels, load_cost_models
 from hwnas.problem.exported import exported_under
-from hwnas.problem.fronts import LoadedFront, load_front
+from hwnas.problem.fronts.loading import LoadedFront, load_front
 from hwnas.problem.live import live_path
 from hwnas.report import facts
 from hwnas.report.page import write_page
@@ -30,12 +30,14 @@ from hwnas.search.fronts import FrontPoint, hypervolume_history
 from hwnas.space import Architecture
 from hwnas.words import counted
 from hwnas.workspace.bundles import Bundle, open_bundle
+from hwnas.workspace.elapsed import read_elapsed
+from hwnas.workspace.folder import locked, resolved_experiment
 from hwnas.workspace.halving_results import FOLDER, HalvingResult, halving_path
 from hwnas.workspace.progress import NullReporter, Reporter
 from hwnas.workspace.workspace import Workspace, open_run
 
 if TYPE_CHECKING:
-    from hwnas.workspace.supernets import Trained
+    from hwnas.workspace.training.supernets import Trained
 
 
 MANY, CHUNK = 1000, 20_000
@@ -44,10 +46,10 @@ MANY, CHUNK = 1000, 20_000
 
 def report(reference: str | Path, *, runs: Path = Path("runs"), narrator: Reporter | None = None) -> Path:
     """Write report.html of a run again, from what its searches and successive halving left in its folder."""
-    from hwnas.workspace.supernets import check_trained, supernet_of
+    from hwnas.workspace.training.supernets import check_trained, supernet_of
 
     run = open_run(reference, runs=runs, before=check_trained)
-    with run.locked():
+    with locked(run):
         trained = supernet_of(run, narrator or NullReporter())
         prices = load_cost_models(run)
         return report_run(run, trained, prices, load_searches(run, trained, prices))
@@ -81,9 +83,12 @@ def facts_of(
         ),
         tiers=tuple(_tiers(run, prices, searched)),
         training=None if trained is None else _training(run, trained),
-        config_yaml=dump_experiment(published(run.resolved)),
+        config_yaml=dump_experiment(published(resolved_experiment(run))),
         versions=versions(),
-        elapsed={"halving" if stage == FOLDER else stage: seconds for stage, seconds in run.elapsed.items()},
+        elapsed={
+            "halving" if stage == FOLDER else stage: seconds
+            for stage, seconds in read_elapsed(run.paths.elapsed).items()
+        },
     )
 
 
@@ -154,7 +159,7 @@ def _tier(
     name = front.tier.name
     setup, (bundle, untrue) = run.experiment.tiers[name].setup, _exported(run, front)
     tested = bundle.test_accuracies
-    live, again = run.is_live(name), run.front_table_path(setup)
+    live, again = run.is_live(name), run.paths.front_table(setup)
     again = live_path(run, setup) if live else again
     table = read_table(again) if again.is_file() else None
     price, published = prices.get(setup) if not live else None, run.is_published(name)
@@ -180,9 +185,7 @@ def _tier(
 def _points(run: Workspace, evaluations: Sequence[Evaluation]) -> Iterator[facts.Point]:
     for evaluation, (params, macs) in zip(evaluations, _counted(run, evaluations), strict=True):
         architecture = evaluation.architecture
-        yield facts.Point(
-            architecture.key, evaluation.scores, evaluation.broken, summary(architecture), params, macs
-        )  # fmt: skip
+        yield facts.Point(architecture.key, evaluation.scores, evaluation.broken, summary(architecture), params, macs)
 
 
 def _counted(run: Workspace, evaluations: Sequence[Evaluation]) -> Iterator[tuple[int, int]]:
@@ -301,8 +304,11 @@ def _live_setup(run: Workspace, setup: str, table: LatencyTable | None) -> dict[
         return {name: str(value) for name, value in published_setup(run, setup).items()}
     if table is not None:
         return _setup_facts(table.setup)
-    return {name: value for name, value in run.experiment.setups[setup].model_dump().items()
-            if name in SETUP_WORDS and value is not None}  # fmt: skip
+    return {
+        name: value
+        for name, value in run.experiment.setups[setup].model_dump().items()
+        if name in SETUP_WORDS and value is not None
+    }
 
 
 SETUP_WORDS = ("runtime", "threads", "precision", "batch", "accelerator")

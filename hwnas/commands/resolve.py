@@ -16,7 +16,7 @@ from hwnas.measure.table import LatencyTable, read_table
 from hwnas.network import known_operators
 from hwnas.pareto import Tier
 from hwnas.problem.cost_models import CostModels, priced_before
-from hwnas.problem.fronts import FrontSource, LoadedFront, check_found, refuse_other_accuracies
+from hwnas.problem.fronts.loading import FrontSource, LoadedFront, check_found, refuse_other_accuracies
 from hwnas.problem.resolve import Answer, answer
 from hwnas.search.fronts import FrontPoint
 from hwnas.search.successive_halving import tier_for_rung
@@ -69,16 +69,26 @@ class ResolvedFront:
     def as_dict(self) -> dict[str, Any]:
         """Return a dictionary that is ready for JSON."""
         return {
-            "limits": list(map(str, self.tier.limits)), "stored": self.n_stored, "left_out": self.n_skipped,
+            "limits": list(map(str, self.tier.limits)),
+            "stored": self.n_stored,
+            "left_out": self.n_skipped,
             "unpriced": self.n_without_cost,
             "front": [
-                {"key": p.architecture.key, "architecture": p.architecture.as_dict(), "scores": dict(p.scores),
-                 "origin": dict(p.origin), "picks": list(p.picks)}
+                {
+                    "key": p.architecture.key,
+                    "architecture": p.architecture.as_dict(),
+                    "scores": dict(p.scores),
+                    "origin": dict(p.origin),
+                    "picks": list(p.picks),
+                }
                 for p in self.front
             ],
-            **({} if (near := self.answer.nearest(self.tier)) is None
-               else {"nearest": {"key": near.key, "scores": dict(near.scores)}}),
-        }  # fmt: skip
+            **(
+                {}
+                if (near := self.answer.nearest(self.tier)) is None
+                else {"nearest": {"key": near.key, "scores": dict(near.scores)}}
+            ),
+        }
 
 
 def solve(
@@ -135,8 +145,9 @@ def solve_tiers(
         solved[name] = _solved(run, name, tier.setup, config, {}, limits, front)
     refusals = [one.refusal for one in solved.values()]
     if all(refusals) and refusals[0] is not None:
-        nearest = "; ".join(f"{name}: {refusal.allowed}" for name, refusal in zip(solved, refusals, strict=True)
-                            if refusal is not None)  # fmt: skip
+        nearest = "; ".join(
+            f"{name}: {refusal.allowed}" for name, refusal in zip(solved, refusals, strict=True) if refusal is not None
+        )
         first = refusals[0]
         raise ConfigError(first.met, where=first.where, allowed=nearest, do=first.do)
     return solved
@@ -181,9 +192,11 @@ def _with_tier(
     opened.source  # noqa: B018 - a limit on an accuracy that is none is told
     if config.latencies is not None and (lacking := tier_config.asks_of_a_table):
         raise ConfigError(
-            f"`{lacking[0]}` is limited", where=f"--setup {name}", allowed="A published set-up tells latencies alone",
+            f"`{lacking[0]}` is limited",
+            where=f"--setup {name}",
+            allowed="A published set-up tells latencies alone",
             do="Leave the limit out",
-        )  # fmt: skip
+        )
     if not prices and opened.needs_table(name):
         prices = {name: priced_before(opened, name)}
     return opened, prices
@@ -196,18 +209,21 @@ def _named_setup(run: Workspace, reference: str | None) -> str | LatencyTable:
         reference = next(iter(known))
     if reference is None:
         raise ConfigError(
-            "no set-up is named", where="--setup", allowed=f"The experiment has {', '.join(known)}; or a latency table",
+            "no set-up is named",
+            where="--setup",
+            allowed=f"The experiment has {', '.join(known)}; or a latency table",
             do="Name one with --setup",
-        )  # fmt: skip
+        )
     if reference in known:
         return reference
     shipped = shipped_names("latency_tables")
     if not ("/" in reference or "." in reference or reference in shipped or Path(reference).exists()):
         raise ConfigError(
-            f"there is no set-up `{reference}`", where="--setup",
+            f"there is no set-up `{reference}`",
+            where="--setup",
             allowed=f"{did_you_mean(reference, {*known, *shipped})}; or the file of a latency table",
             do="Name a set-up of the experiment, or a table",
-        )  # fmt: skip
+        )
     return read_table(find_file(reference, "latency_tables"))
 
 
@@ -218,10 +234,18 @@ def _setup(run: Workspace, reference: str | None) -> tuple[str, SetupConfig, dic
     header = table.setup
     name = re.sub(r"[^A-Za-z0-9_.-]", "_", Path(str(reference)).stem).lstrip("_.-") or "table"
     config = parse_setup(
-        {"runtime": header.runtime, "threads": header.threads, "batch": header.batch, "precision": header.precision,
-         "accelerator": header.accelerator, "device": header.device, "table": str(table.path), "missing": "estimate"},
+        {
+            "runtime": header.runtime,
+            "threads": header.threads,
+            "batch": header.batch,
+            "precision": header.precision,
+            "accelerator": header.accelerator,
+            "device": header.device,
+            "table": str(table.path),
+            "missing": "estimate",
+        },
         where=f"--setup {table.path}",
-    )  # fmt: skip
+    )
     model = LatencyModel.of(table, missing="estimate", operators=known_operators(run.space))
     return name, config, {name: CostModels(table, model)}
 
@@ -230,9 +254,11 @@ def _limit(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
         raise ConfigError(
-            f"`{text}` is no limit", where="--limit", allowed="The form is NAME=VALUE, such as latency_ms=20",
+            f"`{text}` is no limit",
+            where="--limit",
+            allowed="The form is NAME=VALUE, such as latency_ms=20",
             do="Write it so; --limit can be given more than once",
-        )  # fmt: skip
+        )
     return name.strip(), value.strip()
 
 
@@ -242,9 +268,10 @@ def _nothing_near(run: Workspace, tier: Tier, solved: Answer) -> ConfigError:
     if near is None:
         return ConfigError(
             f"the set-up tells no latency of the {solved.unpriced:,} networks with an accuracy",
-            where=f"run {run.folder}", allowed="A latency comes from a table's rows, or from a file's",
+            where=f"run {run.folder}",
+            allowed="A latency comes from a table's rows, or from a file's",
             do="Name another set-up",
-        )  # fmt: skip
+        )
     sentence = str(near)
     return ConfigError(
         f"none of {len(solved.evaluations):,} networks with an accuracy meets the limits "

@@ -18,6 +18,7 @@ from hwnas.search.score_store import ScoreStore
 from hwnas.search.successive_halving import sample_initial
 from hwnas.space import AnySpace, Architecture
 from hwnas.workspace.architectures import check_readable, read_architectures
+from hwnas.workspace.folder import locked
 from hwnas.workspace.progress import NullReporter, Reporter
 from hwnas.workspace.spaces import is_space, open_space
 from hwnas.workspace.workspace import open_run
@@ -105,11 +106,11 @@ def _scored(
 def _opened(target: str | Path, data: str | None, seed: int | None, runs: Path) -> Iterator[ScoringTarget]:
     """Yield the target, its folder locked."""
     if is_space(target) is False:
-        from hwnas.workspace.supernets import torch_device
+        from hwnas.workspace.training.supernets import torch_device
 
         run = open_run(target, runs=runs)
         seed = run.experiment.seed if seed is None else seed
-        with run.locked():
+        with locked(run):
             dataset = run.dataset.without_test() if data is None else _data(data, seed)
             yield ScoringTarget(run.space, dataset, run.folder, seed, torch_device(run.experiment.device))
         return

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwnas.accuracy import AccuracySource
-from hwnas.problem.fronts import FrontSource, LoadedFront, check_found, load_front
+from hwnas.problem.fronts.loading import FrontSource, LoadedFront, check_found, load_front
 from hwnas.report import facts
 from hwnas.report.facts import Origin
 from hwnas.search.fronts import FrontPoint

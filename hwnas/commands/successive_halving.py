@@ -11,15 +11,17 @@ from hwnas.accuracy import Accuracy, source_of
 from hwnas.commands.search import front_points
 from hwnas.config import RungConfig
 from hwnas.problem.accuracy import accuracy_context, make_accuracy
-from hwnas.problem.conditions import conditions_of, write_conditions
 from hwnas.problem.cost_models import CostModels, feasible_scores, load_cost_models
 from hwnas.problem.feasibility import check_limits
-from hwnas.problem.remeasure import remeasure_front
+from hwnas.problem.fronts.conditions import conditions_of, write_conditions
+from hwnas.problem.fronts.remeasure import remeasure_front
 from hwnas.problem.workers import cost_scorers
 from hwnas.search.fronts import read_front
 from hwnas.search.score_store import ScoreStore
 from hwnas.search.successive_halving import Rung, sample_initial, successive_halving, tier_for_rung
 from hwnas.space import Architecture
+from hwnas.workspace.elapsed import adding_elapsed
+from hwnas.workspace.folder import locked
 from hwnas.workspace.halving_results import (
     FOLDER,
     WHERE,
@@ -31,11 +33,11 @@ from hwnas.workspace.halving_results import (
     save_halving_result,
 )
 from hwnas.workspace.progress import NullReporter, Reporter
-from hwnas.workspace.supernets import supernet_of
+from hwnas.workspace.training.supernets import supernet_of
 from hwnas.workspace.workspace import Workspace, open_run
 
 if TYPE_CHECKING:
-    from hwnas.workspace.supernets import Trained
+    from hwnas.workspace.training.supernets import Trained
 
 
 def halving(
@@ -52,7 +54,7 @@ def halving(
         RunError: a rung needs a supernet that was not trained.
     """
     run, narrator = open_run(reference, runs=runs, before=check_halving), narrator or NullReporter()
-    with run.locked(), run.stage_timer(FOLDER):
+    with locked(run), adding_elapsed(run.paths.elapsed, FOLDER):
         prices = load_cost_models(run)
         check_limits(run, prices)
         trained = supernet_of(run, narrator)
@@ -108,7 +110,7 @@ def _result_of(
 def _population(run: Workspace, name: str, count: int, prices: Mapping[str, CostModels]) -> list[Architecture]:
     """Return networks within the limits on scores that cost nothing; those on the front of a search come first."""
     known = feasible_scores(run, name, prices)
-    front = read_front(run.front_path(name)) if run.front_path(name).exists() else []
+    front = read_front(run.paths.front(name)) if run.paths.front(name).exists() else []
     return sample_initial(
         run.space,
         count,

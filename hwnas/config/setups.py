@@ -155,9 +155,11 @@ class TierConfig(StrictModel):
         """Keys in use whose values only a set-up's table can predict."""
         limits = self.limits
         predicted = {
-            "latency_quantile": limits.latency_quantile, "energy_mj": limits.energy_mj or "energy_mj" in self.minimize,
-            "peak_mb": limits.peak_mb, "file_kib": limits.file_kib,
-        }  # fmt: skip
+            "latency_quantile": limits.latency_quantile,
+            "energy_mj": limits.energy_mj or "energy_mj" in self.minimize,
+            "peak_mb": limits.peak_mb,
+            "file_kib": limits.file_kib,
+        }
         return [name for name, value in predicted.items() if value]
 
     @field_validator("minimize")

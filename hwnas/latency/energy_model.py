@@ -56,10 +56,11 @@ class EnergyModel:
         """
         if not any(key in table.energy for key in table.rows):
             raise TableError(
-                "the table holds no energies", where=str(table.path),
+                "the table holds no energies",
+                where=str(table.path),
                 allowed="A set-up with `energy` measures them, where the machine has a sensor",
                 do=f"Run `{bench}`, in an experiment with `energy: auto` in the set-up, or leave out what asks for it",
-            )  # fmt: skip
+            )
         view = LatencyTable(
             table.path,
             table.setup,

@@ -131,10 +131,11 @@ def _faster_than_nothing(rows: Sequence[Row], overhead_ms: float, unit: str) -> 
         what = f"overhead: {nothing}, but the middle row {_amount(usual, unit)}"
         return [Outlier("faster-than-nothing", "overhead", 0, what)]
     return [
-        Outlier("faster-than-nothing", "row", index, f"{rows[index].about}: {_amount(rows[index].ms, unit)}, but "
-                f"{nothing}")
+        Outlier(
+            "faster-than-nothing", "row", index, f"{rows[index].about}: {_amount(rows[index].ms, unit)}, but {nothing}"
+        )
         for index in indices
-    ]  # fmt: skip
+    ]
 
 
 def _off_sum(
@@ -152,11 +153,16 @@ def _off_sum(
         return []
     usual = median(wholes[number].ms / ms for number, ms in sums.items())
     return [
-        Outlier("off-sum", "check", number, f"{wholes[number].about}: {_amount(wholes[number].ms, unit)}, "
-                f"{wholes[number].ms / ms:.3g} times the sum of its rows; the others take {usual:.3g} times theirs")
+        Outlier(
+            "off-sum",
+            "check",
+            number,
+            f"{wholes[number].about}: {_amount(wholes[number].ms, unit)}, "
+            f"{wholes[number].ms / ms:.3g} times the sum of its rows; the others take {usual:.3g} times theirs",
+        )
         for number, ms in sums.items()
         if not 1 / SUM < wholes[number].ms / ms / usual < SUM
-    ]  # fmt: skip
+    ]
 
 
 def _off_neighbors(rows: Sequence[Row], unit: str) -> list[Outlier]:

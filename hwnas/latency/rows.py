@@ -159,6 +159,7 @@ class Rows:
         kind, knobs, shape = key
         return TableError(
             f"{missing} of {requested} operators have no row, first {kind} {knobs} at {'x'.join(map(str, shape))}",
-            where=str(self.source), allowed="A network's latency is known when each of its operators was measured",
+            where=str(self.source),
+            allowed="A network's latency is known when each of its operators was measured",
             do=f"Run `{self._bench}`, which measures the missing rows only, or ask for `missing: estimate`",
-        )  # fmt: skip
+        )

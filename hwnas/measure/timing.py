@@ -81,10 +81,18 @@ class Timing:
 
     def __post_init__(self) -> None:
         least = {
-            "warm_up_ms": 0, "min_sample_ms": 0, "rounds": FEWEST_ROUNDS, "processes": 0, "files_per_session": 1,
-            "max_retries": 0, "max_seconds": 0, "process_seconds": 0, "pause_above_c": 0, "resume_below_c": 0,
+            "warm_up_ms": 0,
+            "min_sample_ms": 0,
+            "rounds": FEWEST_ROUNDS,
+            "processes": 0,
+            "files_per_session": 1,
+            "max_retries": 0,
+            "max_seconds": 0,
+            "process_seconds": 0,
+            "pause_above_c": 0,
+            "resume_below_c": 0,
             "pause_seconds": 0,
-        }  # fmt: skip
+        }
         for name, bound in least.items():
             value = getattr(self, name)
             known = isinstance(value, (int, float)) and math.isfinite(value) and value >= bound
@@ -95,9 +103,10 @@ class Timing:
         if (self.resume_below_c or 0) > (self.pause_above_c or 0):
             raise ConfigError(
                 f"`resume_below_c: {self.resume_below_c}` is above `pause_above_c: {self.pause_above_c}`",
-                where="timing", allowed="The processor cools down before measuring goes on",
+                where="timing",
+                allowed="The processor cools down before measuring goes on",
                 do="Lower `resume_below_c`",
-            )  # fmt: skip
+            )
 
     def watch(self, cpus: Sequence[int] = (), *, gpu: bool = False) -> BoardWatch:
         """Return a watch of this machine's heat, clocks and throttling between rounds.

@@ -142,11 +142,16 @@ def _likeliest(squares: list[Floats], z: Floats) -> Floats:
     bounds = [(-3.0, 6.0)] * groups + [(-4.0, 4.0), (-9.0, 1.0)]
     runs = [
         minimize(
-            _surprise, np.array([start] * groups + [0.0, -3.0]), (squares, z, usual, width), "L-BFGS-B",
-            jac=True, bounds=bounds, options={"maxiter": 40},
+            _surprise,
+            np.array([start] * groups + [0.0, -3.0]),
+            (squares, z, usual, width),
+            "L-BFGS-B",
+            jac=True,
+            bounds=bounds,
+            options={"maxiter": 40},
         )
         for start in STARTS
-    ]  # fmt: skip
+    ]
     best: Floats = min(runs, key=lambda run: float(run.fun)).x
     return best
 

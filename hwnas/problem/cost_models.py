@@ -23,8 +23,8 @@ from hwnas.runtimes import Setup
 from hwnas.search.evaluate import Scorer
 from hwnas.space import Architecture
 from hwnas.words import counted
-from hwnas.workspace.remote_bench import board_table
-from hwnas.workspace.setups import requested_setup, table_of
+from hwnas.workspace.measuring.remote_bench import board_table
+from hwnas.workspace.measuring.setups import requested_setup, table_of
 from hwnas.workspace.workspace import Workspace, quantile_metric
 
 
@@ -75,9 +75,9 @@ def load_cost_model(run: Workspace, name: str) -> CostModels:
         TableError: as `load_cost_models`.
     """
     _refuse_no_table(run, name)
-    for path in (run.table_path(name), run.front_table_path(name)):
+    for path in (run.paths.table(name), run.paths.front_table(name)):
         refuse_another_setup(run, name, path)
-    return _priced(run, name, table_of(run.experiment.setups[name], run.table_path(name)))
+    return _priced(run, name, table_of(run.experiment.setups[name], run.paths.table(name)))
 
 
 def priced_before(run: Workspace, name: str) -> CostModels:
@@ -86,18 +86,20 @@ def priced_before(run: Workspace, name: str) -> CostModels:
     Raises:
         TableError: the table is missing, damaged, or of another set-up than the experiment's.
     """
-    path = run.table_path(name)
+    path = run.paths.table(name)
     _refuse_no_table(run, name)
     refuse_another_setup(run, name, path)
     return _priced(run, name, board_table(path, requested_setup(run.experiment.setups[name])))
 
 
 def _refuse_no_table(run: Workspace, name: str) -> None:
-    if not (path := run.table_path(name)).exists():
+    if not (path := run.paths.table(name)).exists():
         raise TableError(
-            "there is no table yet", where=str(path), allowed="A latency is predicted from a set-up's table",
+            "there is no table yet",
+            where=str(path),
+            allowed="A latency is predicted from a set-up's table",
             do=f"Run `{run.command('bench')}`, or name another table",
-        )  # fmt: skip
+        )
 
 
 def refuse_another_setup(run: Workspace, name: str, path: Path) -> None:
@@ -120,10 +122,11 @@ def another_setup(run: Workspace, name: str, path: Path) -> TableError | None:
     if unlike := setup.differences(replace(wanted, **known)):
         return TableError(
             f"the table is of another set-up ({'; '.join(unlike)}; first the table's, then `{name}` of the experiment)",
-            where=str(path), allowed="A number is told of the set-up that it was taken on",
+            where=str(path),
+            allowed="A number is told of the set-up that it was taken on",
             do=f"Restore the set-up; or move the file away, then run `{run.command('bench')}` and "
             f"`{run.command('search')}`",
-        )  # fmt: skip
+        )
     return None
 
 
@@ -150,7 +153,7 @@ def cost_metric_scorers(run: Workspace, tier: str, prices: Mapping[str, CostMode
     if run.is_live(tier):
         return counted
     if run.is_published(tier):
-        return {**counted, f"latency_ms@{config.setup}": run.published(config.setup)}
+        return {**counted, f"latency_ms@{config.setup}": run.published.latencies(config.setup)}
     setup, confidence, price = config.setup, config.limits.latency_quantile, prices[config.setup]
     latency = f"latency_ms@{setup}"
     surely: dict[str, Scorer] = {}
@@ -199,7 +202,7 @@ def notices(run: Workspace, prices: Mapping[str, CostModels]) -> list[str]:
     lines = []
     for name, tier in run.experiment.tiers.items():
         if run.is_published(name):
-            lines.append(f"{name}: latencies are published, {run.published(tier.setup).told}")
+            lines.append(f"{name}: latencies are published, {run.published.latencies(tier.setup).told}")
         if tier.setup not in prices:
             continue
         model, confidence = prices[tier.setup].model, tier.limits.latency_quantile

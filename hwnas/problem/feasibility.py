@@ -109,16 +109,28 @@ class Feasible:
         return {
             "limits": [
                 {
-                    "limit": str(reach.limit), "metric": reach.limit.metric, "bound": reach.limit.bound,
-                    "least": reach.least, "most": reach.most, "exact": reach.exact, "share": reach.share,
-                    "standard_error": reach.error, "networks": reach.networks, "missing": reach.missing,
+                    "limit": str(reach.limit),
+                    "metric": reach.limit.metric,
+                    "bound": reach.limit.bound,
+                    "least": reach.least,
+                    "most": reach.most,
+                    "exact": reach.exact,
+                    "share": reach.share,
+                    "standard_error": reach.error,
+                    "networks": reach.networks,
+                    "missing": reach.missing,
                     "unjudged": reach.unjudged or None,
                 }
                 for reach in self.reaches
             ],
-            "share": self.share, "standard_error": self.error, "networks": self.networks, "inside": self.inside,
-            "whole_space": self.whole, "unjudged": self.unjudged, "empty": self.empty,
-        }  # fmt: skip
+            "share": self.share,
+            "standard_error": self.error,
+            "networks": self.networks,
+            "inside": self.inside,
+            "whole_space": self.whole,
+            "unjudged": self.unjudged,
+            "empty": self.empty,
+        }
 
 
 def feasible(
@@ -137,7 +149,7 @@ def feasible(
     for setup in dict.fromkeys(tier.setup for tier in run.experiment.tiers.values()):
         if not run.needs_table(setup):
             continue
-        if not run.table_path(setup).exists():
+        if not run.paths.table(setup).exists():
             reasons[setup] = f"there is no table yet: run `{run.command('bench')}`"
             continue
         try:
@@ -278,13 +290,16 @@ def _judged(
     known = config.setup in prices or run.is_live(name) or run.is_published(name)
     scorers = cost_metric_scorers(run, name, prices) if known else {}
     latency = tier.objectives[1].metric
-    seen = {limit.metric: _seen(run, limit.metric, latency, prices.get(config.setup), scorers, sample)
-            for limit in tier.limits}  # fmt: skip
+    seen = {
+        limit.metric: _seen(run, limit.metric, latency, prices.get(config.setup), scorers, sample)
+        for limit in tier.limits
+    }
     reaches = tuple(
-        LimitReport(limit, unjudged=_unjudged(run, name, limit, reasons)) if (sampled := seen[limit.metric]) is None
+        LimitReport(limit, unjudged=_unjudged(run, name, limit, reasons))
+        if (sampled := seen[limit.metric]) is None
         else _reach(run, limit, sampled, sample)
         for limit in tier.limits
-    )  # fmt: skip
+    )
     judged = [(limit, sampled) for limit in tier.limits if (sampled := seen[limit.metric]) is not None]
     return Feasible(name, tier.limits, reaches, *_share(judged, sample))
 

@@ -16,7 +16,7 @@ from hwnas.workspace.workspace import Workspace
 if TYPE_CHECKING:
     from torch import nn
 
-    from hwnas.workspace.supernets import Trained
+    from hwnas.workspace.training.supernets import Trained
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,9 +57,16 @@ def tune(
     scores = {"before": _measured(accuracy(before, network, dataset.validation), len(dataset.validation))}
     try:
         after = train_standalone(
-            network, dataset, recipe, seed=seed, start=start, folder=folder, device=ingredients.device(),
-            teacher=ingredients.teacher(), on_epoch=lambda epoch, loss: on_epoch(epoch, recipe.epochs),
-        )  # fmt: skip
+            network,
+            dataset,
+            recipe,
+            seed=seed,
+            start=start,
+            folder=folder,
+            device=ingredients.device(),
+            teacher=ingredients.teacher(),
+            on_epoch=lambda epoch, loss: on_epoch(epoch, recipe.epochs),
+        )
     except TrainingError as error:
         return FineTuneResult(
             before, {**entry, "validation_top1": scores, "shipped": "before", "failed": error.met}, False

@@ -46,7 +46,7 @@ def import_scores(run: Workspace, store: ScoreStore, producer: str) -> int:
     """Take over the accuracies that earlier runs have of the same producer and return how many were new here."""
     taken = 0
     for entry in run.experiment.search.warm_start:
-        path = run.resolve_path(entry) / "scores.jsonl"
+        path = run.paths.resolve(entry) / "scores.jsonl"
         if not path.is_file():
             continue
         for score in ScoreStore.open(path).scores:
@@ -63,15 +63,20 @@ def restore_scores(run: Workspace, study: Study, store: ScoreStore, accuracy: Ac
     if run.experiment.search.storage is not None:
         return 0  # others may have told them, whose stores are elsewhere
     lost = [
-        (evaluation, evaluation.scores[run.accuracy]) for evaluation in study.evaluations
+        (evaluation, evaluation.scores[run.accuracy])
+        for evaluation in study.evaluations
         if run.accuracy in evaluation.scores
         and store.get(evaluation.architecture, run.accuracy, accuracy.producer) is None
-    ]  # fmt: skip
+    ]
     for evaluation, value in lost:
         store.record(
-            evaluation.architecture, run.accuracy, value, producer=accuracy.producer, elapsed_s=evaluation.elapsed_s,
+            evaluation.architecture,
+            run.accuracy,
+            value,
+            producer=accuracy.producer,
+            elapsed_s=evaluation.elapsed_s,
             error=standard_error_of(accuracy, value),
-        )  # fmt: skip
+        )
     return len(lost)
 
 
@@ -114,7 +119,7 @@ def zero_cost_candidates(
 
 def _columns(run: Workspace, config: ZeroCostInitConfig, narrator: Reporter) -> list[ProxyColumn]:
     """Return the columns of the named scores; if none are named, the first of the usual ones that fits the space."""
-    from hwnas.workspace.supernets import torch_device
+    from hwnas.workspace.training.supernets import torch_device
 
     dataset = run.dataset.without_test() if run.experiment.data is not None else None
     target = ScoringTarget(run.space, dataset, run.folder, run.experiment.seed, torch_device(run.experiment.device))
@@ -129,14 +134,16 @@ def _columns(run: Workspace, config: ZeroCostInitConfig, narrator: Reporter) -> 
 
 
 def _named(run: Workspace, entry: str) -> Iterator[Architecture]:
-    path, where = run.resolve_path(entry), f"search.warm_start: {entry}"
+    path, where = run.paths.resolve(entry), f"search.warm_start: {entry}"
     if path.is_dir():
         fronts = sorted((path / "fronts").glob("*.json"))
         if not fronts:
             raise ConfigError(
-                "the folder holds no fronts", where=where, allowed="A run that was searched has fronts/<tier>.json",
+                "the folder holds no fronts",
+                where=where,
+                allowed="A run that was searched has fronts/<tier>.json",
                 do="Search that run first, or leave it out",
-            )  # fmt: skip
+            )
         yield from (point.architecture for front in fronts for point in read_front(front))
     elif path.is_file():
         raw = read_json(
@@ -148,7 +155,8 @@ def _named(run: Workspace, entry: str) -> Iterator[Architecture]:
             yield read_architecture(run.space, entry, where=where)
         except SpaceError as error:
             raise ConfigError(
-                f"there is no run and no file of that name, and as an architecture: {error.met}", where=where,
+                f"there is no run and no file of that name, and as an architecture: {error.met}",
+                where=where,
                 allowed="A run's folder, a JSON file of architectures, or a string in the space's notation",
                 do="Correct it",
-            ) from error  # fmt: skip
+            ) from error

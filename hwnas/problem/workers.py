@@ -18,7 +18,7 @@ from hwnas.search.study import Study
 from hwnas.search.workers.score_cache import ScoreBuffer
 from hwnas.space import Architecture
 from hwnas.workspace.progress import NullReporter, Reporter
-from hwnas.workspace.supernets import supernet_of
+from hwnas.workspace.training.supernets import supernet_of
 from hwnas.workspace.workspace import Workspace, open_run
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hwnas.errors import RunError, reason
 from hwnas.io.atomic import write_atomic
-from hwnas.report.chart_svg import definitions
+from hwnas.report.charts.chart_svg import definitions
 from hwnas.report.markup import Html, el
 
 _MARK = Html(

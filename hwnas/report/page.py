@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from hwnas.report import plots, units
+from hwnas.report import units
+from hwnas.report.charts import plots
 from hwnas.report.document import brand, document, footer, section_links, write_document
 from hwnas.report.facts import CostFacts, ReportFacts, TierFacts, TrainingFacts, require_finite
 from hwnas.report.markup import Child, Html, el, join

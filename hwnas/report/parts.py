@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from hwnas.report import chart_svg
-from hwnas.report.chart import Figure
+from hwnas.report.charts import chart_svg
+from hwnas.report.charts.chart import Figure
 from hwnas.report.markup import Child, Html, el, join
 
 _BARE: Mapping[str, str] = {  # a legend's shapes; {0} is the colour

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from hwnas.pareto import Limit
-from hwnas.report import plots, units
-from hwnas.report.chart import Figure
+from hwnas.report import units
+from hwnas.report.charts import plots
+from hwnas.report.charts.chart import Figure
+from hwnas.report.charts.front_plot import front_figure
 from hwnas.report.facts import FileFacts, FrontPoint, TierFacts
-from hwnas.report.front_plot import front_figure
 from hwnas.report.markup import Html, el, join
 from hwnas.report.parts import Cell, LegendEntry, legend, origin, pairs, plot, table
 

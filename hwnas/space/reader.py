@@ -18,9 +18,7 @@ from hwnas.space.canonical import Canonical
 from hwnas.space.space import Space
 from hwnas.space.stage import Block, Knob, Stage
 
-_SPACE_KEYS = (
-    "name", "source", "plugins", "notation", "canonical", "input", "classes", "choices", "blocks", "stages",
-)  # fmt: skip
+_SPACE_KEYS = ("name", "source", "plugins", "notation", "canonical", "input", "classes", "choices", "blocks", "stages")
 _INPUT_KEYS = ("channels", "resolution")
 _CHAIN_KEYS = ("name", "op", "depth", "width", "stride", "per")
 MOST_LAYERS = 10_000

@@ -82,10 +82,11 @@ def refuse_empty_results(results: Sequence[HalvingResult]) -> None:
     }
     tiers = "; ".join(f"tier `{tier}`" + (f": {one}" if one is not None else "") for tier, one in near.items())
     raise EmptyFront(
-        f"no network of the last rung stands on the front ({tiers})", where="successive halving",
+        f"no network of the last rung stands on the front ({tiers})",
+        where="successive halving",
         allowed="A front holds networks within all limits of its tier",
         do="Loosen a limit, or have more networks on the last rung",
-    )  # fmt: skip
+    )
 
 
 def check_halving(run: Workspace) -> None:
@@ -144,10 +145,20 @@ def load_halving_result(run: Workspace, tier: str) -> HalvingResult:
 
 def passed_by(result: HalvingResult, points: Sequence[FrontPoint]) -> tuple[FrontPoint, ...]:
     """Return networks with their scores on the rungs before the last one added, as far as they were on them."""
-    known = {rung.metric: {one.architecture: one.scores[rung.metric] for one in rung.evaluations
-                           if rung.metric in one.scores} for rung in result.rungs}  # fmt: skip
-    passed = [{metric: known[metric][point.architecture] for metric in result.promoted_sources
-             if point.architecture in known[metric]} for point in points]  # fmt: skip
+    known = {
+        rung.metric: {
+            one.architecture: one.scores[rung.metric] for one in rung.evaluations if rung.metric in one.scores
+        }
+        for rung in result.rungs
+    }
+    passed = [
+        {
+            metric: known[metric][point.architecture]
+            for metric in result.promoted_sources
+            if point.architecture in known[metric]
+        }
+        for point in points
+    ]
     return tuple(
         replace(
             point,

@@ -29,8 +29,11 @@ def check_references(experiment: Experiment, base: Path) -> None:
     """
     if experiment.data is not None:
         check_data(experiment.data, base=base)
-    named = {"accuracy.source": experiment.accuracy.source, "train: strategy": experiment.train.strategy,
-             "train: teacher": experiment.train.teacher}  # fmt: skip
+    named = {
+        "accuracy.source": experiment.accuracy.source,
+        "train: strategy": experiment.train.strategy,
+        "train: teacher": experiment.train.teacher,
+    }
     for where, reference in named.items():
         if reference is not None and ":" in reference:
             check_reference(reference, base=base, where=where)

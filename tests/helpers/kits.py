@@ -9,13 +9,13 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from hwnas.boards.pack import PackedKit, pack_kit
+from hwnas.boards.pack import KitContents, PackedKit, pack_kit
 from hwnas.latency.building.table_builder import jobs_of
 from hwnas.measure.table import LatencyTable
 from hwnas.measure.timing import Timing
 from hwnas.network import lower, operators_of
 from hwnas.runtimes import Setup
-from hwnas.workspace.setups import exporters_of
+from hwnas.workspace.measuring.setups import exporters_of
 from tests.helpers.spaces import SMALL
 
 FAST = Timing(warm_up_ms=0, min_sample_ms=0.01, rounds=3, processes=1, pin=False)
@@ -27,9 +27,11 @@ def small_kit(path: Path, timing: Timing = FAST, space: str = "per layer", wish:
     opened = SMALL[space]
     jobs = jobs_of(LatencyTable(path, wish), operators_of(opened), [lower(opened, opened.smallest())])
     return pack_kit(
-        path, jobs, wish, exporters_of(wish), timing, table="board.jsonl", space=(opened.name, "small.yaml"),
+        path,
+        KitContents(wish, exporters_of(wish), timing, "board.jsonl", (opened.name, "small.yaml")),
+        jobs,
         artifacts=path.parent / "made",
-    )  # fmt: skip
+    )
 
 
 def run_kit(

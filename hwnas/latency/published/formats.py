@@ -47,24 +47,33 @@ def _late(reference: str, **options: Any) -> Callable[..., Any]:
 
 FORMATS: Mapping[str, Format] = {
     "ofa": Format(
-        _late("mobile:read", ofa=True), "Cai et al., Once-for-All, ICLR 2020, mit-han-lab/once-for-all",
-        setup={"runtime": "tflite"}, compose=_late("mobile:compose", ofa=True),
+        _late("mobile:read", ofa=True),
+        "Cai et al., Once-for-All, ICLR 2020, mit-han-lab/once-for-all",
+        setup={"runtime": "tflite"},
+        compose=_late("mobile:compose", ofa=True),
     ),
     "proxyless": Format(
-        _late("mobile:read", ofa=False), "Cai et al., ProxylessNAS, ICLR 2019, mit-han-lab/proxylessnas",
-        setup={"runtime": "tflite"}, compose=_late("mobile:compose", ofa=False),
+        _late("mobile:read", ofa=False),
+        "Cai et al., ProxylessNAS, ICLR 2019, mit-han-lab/proxylessnas",
+        setup={"runtime": "tflite"},
+        compose=_late("mobile:compose", ofa=False),
     ),
     "tinynas": Format(
-        _late("tinynas:read"), "alibaba/lightweight-neural-architecture-search", "Apache-2.0",
+        _late("tinynas:read"),
+        "alibaba/lightweight-neural-architecture-search",
+        "Apache-2.0",
         setup={"device": "NVIDIA V100", "runtime": "tensorrt", "accelerator": "cuda"},
     ),
     "fbnet": Format(
-        _late("fbnet:read"), "Wu et al., FBNet, CVPR 2019, facebookresearch/mobile-vision", "CC-BY-NC-4.0",
+        _late("fbnet:read"),
+        "Wu et al., FBNet, CVPR 2019, facebookresearch/mobile-vision",
+        "CC-BY-NC-4.0",
         setup={"device": "Samsung Galaxy S8 (SM-G950U-7.0-24)", "runtime": "caffe2", "precision": "int8"},
-        compose=_late("fbnet:compose"), usual=_late("fbnet:usual"),
+        compose=_late("fbnet:compose"),
+        usual=_late("fbnet:usual"),
     ),
     "tfnas": Format(_late("tfnas:read"), "Hu et al., TF-NAS, ECCV 2020, AberHu/TF-NAS", "MIT", rows=False),
-}  # fmt: skip
+}
 
 
 def named(name: str) -> Format:

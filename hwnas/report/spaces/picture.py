@@ -9,10 +9,10 @@ from pathlib import Path
 from hwnas.errors import ConfigError, RunError, reason
 from hwnas.io.atomic import write_atomic
 from hwnas.report import units
+from hwnas.report.charts.svg import Pills, lines_of, svg, text
 from hwnas.report.markup import Html, el, join
 from hwnas.report.spaces.facts import KnobFacts, SpaceView, Span, StageFacts, options, sides
 from hwnas.report.spaces.table import headline, knob_words, span
-from hwnas.report.svg import Pills, lines_of, svg, text
 from hwnas.words import counted
 
 WIDTH, MARGIN = 1240, 28
@@ -52,9 +52,11 @@ def write_picture(view: SpaceView, path: Path) -> Path:
         write_atomic(path, drawn if path.suffix == ".svg" else page)
     except OSError as error:
         raise RunError(
-            f"the picture cannot be written ({reason(error)})", where=str(path),
-            allowed="The folder must be writable, on a disk with free space", do="Write it elsewhere",
-        ) from error  # fmt: skip
+            f"the picture cannot be written ({reason(error)})",
+            where=str(path),
+            allowed="The folder must be writable, on a disk with free space",
+            do="Write it elsewhere",
+        ) from error
     return path
 
 
@@ -114,8 +116,14 @@ def _head(view: SpaceView) -> tuple[Html, int]:
 
 def _heads(y: int, view: SpaceView) -> Html:
     counted = any(stage.ways is not None for stage in view.stages)
-    words = {NAME: "stage" if counted else "slot", LAYERS: "layers", SIZES: "size, width", CHOICES: "choices",
-             COSTS: "MACs", COSTS + BAR + GAP: "parameters"}  # fmt: skip
+    words = {
+        NAME: "stage" if counted else "slot",
+        LAYERS: "layers",
+        SIZES: "size, width",
+        CHOICES: "choices",
+        COSTS: "MACs",
+        COSTS + BAR + GAP: "parameters",
+    }
     drawn = [text(x, y + 20, word, class_="head") for x, word in words.items()]
     return join(
         *drawn, el("line", x1=str(MARGIN), x2=str(WIDTH - MARGIN), y1=str(y + 32), y2=str(y + 32), class_="rule")
@@ -143,9 +151,14 @@ class _Row:
         middle = str(self.height // 2)
         node = el("circle", cx="44", cy=middle, r="6", fill=self.color)
         rule = el(
-            "line", x1=str(NAME), x2=str(WIDTH - MARGIN), y1=str(self.height), y2=str(self.height), class_="rule",
+            "line",
+            x1=str(NAME),
+            x2=str(WIDTH - MARGIN),
+            y1=str(self.height),
+            y2=str(self.height),
+            class_="rule",
             stroke_opacity="0.6",
-        )  # fmt: skip
+        )
         costs = (
             _bar(COSTS, self.stage.macs, self.most[0], self.color),
             _bar(COSTS + BAR + GAP, self.stage.params, self.most[1], self.color),
@@ -188,10 +201,19 @@ class _Row:
         for index in range(depths[-1]):
             x, y = LAYERS + 16 * (index % per_row), 16 + 18 * (index // per_row)
             sure = index < depths[0]
-            squares.append(el(
-                "rect", x=str(x), y=str(y), width="12", height="14", rx="2.5", fill=self.color if sure else "none",
-                stroke=self.color, stroke_dasharray=None if sure else "2.5 2",
-            ))  # fmt: skip
+            squares.append(
+                el(
+                    "rect",
+                    x=str(x),
+                    y=str(y),
+                    width="12",
+                    height="14",
+                    rx="2.5",
+                    fill=self.color if sure else "none",
+                    stroke=self.color,
+                    stroke_dasharray=None if sure else "2.5 2",
+                )
+            )
         label = options(self.stage.depth) if len(depths) > 1 else f"{depths[0]}"
         y = 16 + 18 * ((depths[-1] - 1) // per_row + 1) + 14
         stride = f", stride {self.stage.stride}" if self.stage.stride > 1 else ""
@@ -235,7 +257,14 @@ def _bar(x: int, extent: Span, most: int, color: str) -> Html:
     left, right = extent.least * scale, extent.most * scale
     return join(
         el("rect", x=str(x), y="18", width=str(BAR), height="8", rx="4", class_="track"),
-        el("rect", x=f"{x + min(left, BAR - 3):.1f}", y="18", width=f"{max(right - left, 3):.1f}", height="8", rx="4",
-           fill=color),
+        el(
+            "rect",
+            x=f"{x + min(left, BAR - 3):.1f}",
+            y="18",
+            width=f"{max(right - left, 3):.1f}",
+            height="8",
+            rx="4",
+            fill=color,
+        ),
         text(x, 46, span(extent), class_="muted"),
-    )  # fmt: skip
+    )

@@ -52,9 +52,13 @@ def run_epoch(
     course.module.train()
     at = Step(epoch, recipe.epochs, walk.steps, steps, walk.loss)
     loaded = batches(
-        course.split, recipe.batch_size, generator=walk.generator, augment=recipe.augment, drop_last=True,
+        course.split,
+        recipe.batch_size,
+        generator=walk.generator,
+        augment=recipe.augment,
+        drop_last=True,
         after=None if after is None else (after.step, after.drawn),
-    )  # fmt: skip
+    )
     for number, (images, labels) in enumerate(loaded, walk.steps + 1):
         for group in course.optimizer.param_groups:
             group["lr"] = slower * learning_rate(recipe, (epoch - 1) + (number - 1) / steps)

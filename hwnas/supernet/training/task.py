@@ -95,5 +95,5 @@ def check_recipe(recipe: Recipe, split: Split, teacher: nn.Module | None) -> Non
             f"the recipe says `teacher={recipe.teacher}`, and {'none' if teacher is None else 'one'} is given",
             where="train: teacher",
             allowed="A recipe names the teacher that it is used with",
-            do="Pass `teacher`, such as `hwnas.workspace.teacher.open_teacher` gives, and name it in the recipe",
+            do="Pass what `hwnas.workspace.training.teacher.open_teacher` gives as `teacher` and name it in the recipe",
         )

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from hwnas.errors import RunError
+from hwnas.errors import RunError, reason
 from hwnas.registry import optional
 from hwnas.search.progress import Progress
 from hwnas.workspace.workspace import Workspace
@@ -33,7 +33,7 @@ def tensorboard(run: Workspace, tier: str) -> Iterator[Callable[[Progress], None
         writer = package.SummaryWriter(str(folder), flush_secs=5, filename_suffix=own)
     except OSError as error:
         raise RunError(
-            f"the log for TensorBoard cannot be written ({error.strerror})",
+            f"the log for TensorBoard cannot be written ({reason(error)})",
             where=str(folder),
             allowed="The folder must be writable and the disk not full",
             do="Correct that, or leave `search.tensorboard` out",

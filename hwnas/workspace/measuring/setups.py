@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from hwnas.config import SetupConfig, TimingConfig
 from hwnas.export import EXPORTERS
 from hwnas.latency.building.model_files import Exporter
 from hwnas.latency.building.quantities import measure_missing_energy, measure_missing_memory
-from hwnas.latency.building.table_builder import Exports, build_table
+from hwnas.latency.building.table_builder import Exports, MeasureContext, build_table
 from hwnas.latency.validation_design import choose_validation_networks
 from hwnas.measure.conditions.cores import chosen
 from hwnas.measure.conditions.tree import Tree
@@ -26,9 +27,9 @@ from hwnas.ops import Operator, Shape
 from hwnas.registry import member
 from hwnas.runtimes import Runtime, Setup, checked_setup, open_runtime
 from hwnas.space import AnySpace, Suggest
-from hwnas.workspace.machine_limits import check_batch, check_threads
+from hwnas.workspace.measuring.machine_limits import check_batch, check_threads
+from hwnas.workspace.measuring.remote_bench import BenchRequest, board_table, fill_on_hosts
 from hwnas.workspace.progress import Reporter
-from hwnas.workspace.remote_bench import BenchRequest, board_table, fill_on_hosts
 
 if TYPE_CHECKING:
     from hwnas.export.quantize import Images
@@ -42,76 +43,52 @@ POOL = 400
 
 
 def measure_missing(
-    config: SetupConfig,
-    path: Path,
-    timing: TimingConfig,
-    artifacts: Path,
-    narrator: Reporter,
-    title: str,
-    operators: Sequence[Link],
-    networks: Sequence[Network],
-    space: tuple[str, str] | None = None,
-    *,
-    also: bool = False,
+    request: BenchRequest, timing: Timing, artifacts: Path, narrator: Reporter, title: str
 ) -> LatencyTable:
-    """Measure what a table lacks, here or on the set-up's host, with a bar.
-
-    `space` is the name and the reference of the space that it is for; `also`: energy and memory too, if the set-up asks
-    for them.
-    """
+    """Measure what a table lacks, here or on the set-up's host, with a bar."""
+    config = request.config
     if config.host:
-        requested = config if also else config.model_copy(update={"energy": None, "memory": False})
-        order = bench_request(requested, path, operators, networks, space, wait_s=timing.device_lock_timeout_s)
-        return fill_on_hosts([order], measurement_protocol(timing, 0), artifacts, narrator, title)[0]
-    runtime = runtime_of(config)
+        return fill_on_hosts([request], timing, artifacts, narrator, title)[0]
+    context = context_of(request, artifacts, narrator)
+    setup = context.runtime.setup
     # What this machine lacks is told before files are made and timed.
     check_threads(config)
-    check_batch(config, operators, networks)
-    chosen(runtime.setup.cores, runtime.setup.threads, timing.pin, Tree())
-    if also and config.energy is not None:
-        find_sensor(config.energy.sensor, config.energy.command, cuda=config.accelerator == "cuda")
-    export, export_network = exporters_of(runtime.setup)
+    check_batch(config, request.operators, request.networks)
+    chosen(setup.cores, setup.threads, timing.pin, Tree())
+    if request.energy is not None:
+        find_sensor(request.energy.sensor, request.energy.command, cuda=config.accelerator == "cuda")
     with narrator.bar(title) as bar:
-        table = build_table(
-            operators, runtime, export, measurement_protocol(timing, 0), path,
-            artifacts=artifacts / runtime.setup.runtime, networks=networks, export_network=export_network,
-            progress=bar.update, queue=device_lock_wait(timing, narrator),
-        )  # fmt: skip
-    if space is not None and space[0] not in table.spaces:
-        table.append_space(*space)
-    if also:
-        measure_other_quantities(
-            table, runtime, timing, artifacts / runtime.setup.runtime, narrator, title, operators, networks, config
-        )
+        context = replace(context, progress=bar.update)
+        table = build_table(request.operators, request.networks, timing, request.path, context)
+    if request.space is not None and request.space[0] not in table.spaces:
+        table.append_space(*request.space)
+    measure_other_quantities(table, request, timing, context, narrator, title)
     return table
 
 
 def measure_other_quantities(
     table: LatencyTable,
-    runtime: Runtime,
-    timing: TimingConfig,
-    artifacts: Path,
+    request: BenchRequest,
+    timing: Timing,
+    context: MeasureContext,
     narrator: Reporter,
     title: str,
-    operators: Sequence[Link],
-    networks: Sequence[Network],
-    also: SetupConfig,
 ) -> None:
-    """Measure what a table lacks of energy and memory, if the set-up asks for them."""
-    exports = exporters_of(runtime.setup)
-    if also.energy is not None:
-        meter = EnergyProtocol(**also.energy.model_dump())
+    """Measure what a table lacks of energy and memory, if they are requested."""
+    if request.energy is not None:
         with narrator.bar(f"{title}: energy") as bar:
-            measure_missing_energy(
-                table, operators, networks, runtime, exports, meter, pin=timing.pin, artifacts=artifacts,
-                progress=bar.update, queue=device_lock_wait(timing, narrator),
-            )  # fmt: skip
-    if also.memory:
+            context = replace(context, progress=bar.update)
+            measure_missing_energy(table, request.operators, request.networks, request.energy, context, pin=timing.pin)
+    if request.memory:
         with narrator.bar(f"{title}: memory") as bar:
-            queue = device_lock_wait(timing, narrator)
-            measure_missing_memory(
-                table, networks, runtime, exports, artifacts=artifacts, progress=bar.update, queue=queue
-            )
+            measure_missing_memory(table, request.networks, replace(context, progress=bar.update))
+
+
+def context_of(request: BenchRequest, artifacts: Path, narrator: Reporter) -> MeasureContext:
+    """Return this machine's way of measuring what is requested."""
+    runtime = runtime_of(request.config)
+    folder, wait = artifacts / runtime.setup.runtime, LockWait(request.wait_s, narrator.info)
+    return MeasureContext(runtime, request.exports, folder, queue=wait)
 
 
 def bench_request(
@@ -123,7 +100,10 @@ def bench_request(
     *,
     wait_s: float = WAIT_S,
 ) -> BenchRequest:
-    """Return the work that a set-up's host is to time."""
+    """Return the work that a set-up's host, or this machine, is to time.
+
+    `space` is the name and the reference of the space that it is for.
+    """
     wanted = requested_setup(config)
     energy = None if config.energy is None else EnergyProtocol(**config.energy.model_dump())
     return BenchRequest(
@@ -156,9 +136,14 @@ def networks_to_validate(space: AnySpace, count: int) -> list[Network]:
 def runtime_of(setup: SetupConfig) -> Runtime:
     """Return the runtime of a set-up on this machine."""
     return open_runtime(
-        setup.runtime, threads=setup.threads, precision=setup.precision, batch=setup.batch, device=setup.device,
-        accelerator=setup.accelerator, cores=setup.cores or "",
-    )  # fmt: skip
+        setup.runtime,
+        threads=setup.threads,
+        precision=setup.precision,
+        batch=setup.batch,
+        device=setup.device,
+        accelerator=setup.accelerator,
+        cores=setup.cores or "",
+    )
 
 
 def requested_setup(setup: SetupConfig) -> Setup:

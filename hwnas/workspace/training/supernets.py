@@ -33,7 +33,7 @@ def load_run(run: Workspace, narrator: Reporter) -> Trained:
 
     supernet, recipe = _prepared(run), recipe_of(run)
     identity = identity_of(run.space, run.dataset, recipe, run.experiment.seed)
-    history, path = load_trained(supernet, run.train_folder, identity)
+    history, path = load_trained(supernet, run.paths.train, identity)
     if len(history) < recipe.epochs:
         after = f"{len(history)} of {recipe.epochs} epochs"
         narrator.info(f"{path}: training stopped after {after}; `{run.command('train')}` continues it")
@@ -48,7 +48,7 @@ def supernet_of(run: Workspace, narrator: Reporter) -> Trained | None:
     """
     from hwnas.supernet.training.checkpoint import checkpoints
 
-    return load_run(run, narrator) if run.source.supernet or checkpoints(run.train_folder) else None
+    return load_run(run, narrator) if run.source.supernet or checkpoints(run.paths.train) else None
 
 
 def check_trained(run: Workspace) -> None:
@@ -57,11 +57,13 @@ def check_trained(run: Workspace) -> None:
     Raises:
         RunError: it is one.
     """
-    if run.source.supernet and not any(run.train_folder.glob("checkpoint-*.pt")):
+    if run.source.supernet and not any(run.paths.train.glob("checkpoint-*.pt")):
         raise RunError(
-            "there is no checkpoint", where=str(run.train_folder), allowed="Training writes one after each epoch",
+            "there is no checkpoint",
+            where=str(run.paths.train),
+            allowed="Training writes one after each epoch",
             do=f"Run `{run.command('train')}` first",
-        )  # fmt: skip
+        )
 
 
 def untrained(run: Workspace) -> Trained:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from hwnas.report import units
-from hwnas.report.chart import Axis, Dash, Figure, Line, Marks, Tip, around, cut
+from hwnas.report.charts.chart import Axis, Dash, Figure, Line, Marks, Tip, around, cut
 from hwnas.report.facts import FrontPoint, Point, ReportFacts, TierFacts, TrainingFacts
 
 TIER_COLORS = 5

@@ -5,15 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from hwnas.config import EnergyConfig
 from hwnas.errors import SensorError, TableError
 from hwnas.measure.drift import drift_corrected_ms, reference_ns
+from hwnas.measure.energy.meter import EnergyProtocol
 from hwnas.measure.table import LatencyTable, check_key, read_table
 from hwnas.network import Network
 from hwnas.pareto import Tier
 from hwnas.search.fronts import FrontPoint, label_picks, rerank_measured
+from hwnas.workspace.measuring.remote_bench import BenchRequest
+from hwnas.workspace.measuring.setups import (
+    bench_request,
+    context_of,
+    measure_missing,
+    measure_other_quantities,
+    measurement_protocol,
+    table_of,
+)
 from hwnas.workspace.progress import Reporter
-from hwnas.workspace.setups import measure_missing, measure_other_quantities, runtime_of, table_of
 from hwnas.workspace.workspace import Workspace
 
 
@@ -32,19 +40,14 @@ def remeasure_front(run: Workspace, front: Sequence[FrontPoint], tier: Tier, nar
         return rerank_measured(front, tier, timed)
     config = run.experiment.setups[setup]
     networks = [run.network(point.architecture) for point in front]
-    table = measure_missing(
-        config,
-        run.front_table_path(setup),
-        run.experiment.timing,
-        run.folder / "artifacts",
-        narrator,
-        f"timing the {name} front",
-        [],
-        networks,
-    )
-    usual_ns = reference_ns(table_of(config, run.table_path(setup)).rows.values())
+    timing, artifacts = run.experiment.timing, run.folder / "artifacts"
+    request = bench_request(config, run.paths.front_table(setup), [], networks, wait_s=timing.device_lock_timeout_s)
+    only_times = replace(request, energy=None, memory=False)
+    protocol = measurement_protocol(timing, 0)
+    table = measure_missing(only_times, protocol, artifacts, narrator, f"timing the {name} front")
+    usual_ns = reference_ns(table_of(config, run.paths.table(setup)).rows.values())
     checks = [table.checks[check_key(network)] for network in networks]
-    table = _measure_others(run, setup, table, networks, narrator, f"the {name} front")
+    table = _measure_others(run, setup, request, narrator, f"the {name} front")
     measured = {
         point.architecture.key: {latency: ms, **_others(table, network, setup)}
         for point, network, ms in zip(front, networks, drift_corrected_ms(checks, usual_ns), strict=True)
@@ -70,13 +73,14 @@ def timed_before(run: Workspace, front: Sequence[FrontPoint], tier: Tier) -> lis
         return rerank_measured(front, tier, measured)
     known = [replace(point, measured=measured.get(point.architecture.key, {})) for point in front]
     fell = [bool(point.measured) and bool(tier.broken(point.final)) for point in known]
-    return label_picks([replace(point, kept=False if gone else None) for point, gone in zip(known, fell, strict=True)],
-                      tier)  # fmt: skip
+    return label_picks(
+        [replace(point, kept=False if gone else None) for point, gone in zip(known, fell, strict=True)], tier
+    )
 
 
 def _measured(run: Workspace, setup: str, front: Sequence[FrontPoint], latency: str) -> dict[str, dict[str, float]]:
     """Return the numbers that the set-up's table of fronts holds of these networks, by key."""
-    path, own = run.front_table_path(setup), read_table(run.table_path(setup))
+    path, own = run.paths.front_table(setup), read_table(run.paths.table(setup))
     if not path.is_file() or (table := read_table(path)).setup != own.setup:
         return {}
     networks = {point.architecture.key: run.network(point.architecture) for point in front}
@@ -86,22 +90,19 @@ def _measured(run: Workspace, setup: str, front: Sequence[FrontPoint], latency: 
     return {key: {latency: ms, **_others(table, timed[key], setup)} for key, ms in zip(timed, times, strict=True)}
 
 
-def _measure_others(
-    run: Workspace, setup: str, table: LatencyTable, networks: list[Network], narrator: Reporter, title: str
-) -> LatencyTable:
+def _measure_others(run: Workspace, setup: str, request: BenchRequest, narrator: Reporter, title: str) -> LatencyTable:
     """Measure energy and memory of a front's networks as far as a tier asks for them; report where no sensor can."""
-    config, timing = run.experiment.setups[setup], run.experiment.timing
-    energy = (config.energy or EnergyConfig()) if run.uses_quantity(setup, "energy_mj") else None
-    also = config.model_copy(update={"energy": energy, "memory": run.uses_quantity(setup, "peak_mb")})
-    if not (also.energy or also.memory):
+    table, timing = read_table(request.path), measurement_protocol(run.experiment.timing, 0)
+    energy = (request.energy or EnergyProtocol()) if run.uses_quantity(setup, "energy_mj") else None
+    request = replace(request, energy=energy, memory=run.uses_quantity(setup, "peak_mb"))
+    if request.energy is None and not request.memory:
         return table
     artifacts, doing = run.folder / "artifacts", f"measuring {title}"
     try:
-        if config.host:
-            return measure_missing(also, table.path, timing, artifacts, narrator, doing, [], networks, also=True)
-        measure_other_quantities(
-            table, runtime_of(config), timing, artifacts / config.runtime, narrator, doing, [], networks, also
-        )  # fmt: skip
+        if request.config.host:
+            return measure_missing(request, timing, artifacts, narrator, doing)
+        context = context_of(request, artifacts, narrator)
+        measure_other_quantities(table, request, timing, context, narrator, doing)
     except (SensorError, TableError) as error:
         narrator.info(f"{title} keeps predicted energies and memory where they could not be measured: {error.met}")
     return read_table(table.path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwnas.errors import ConfigError
@@ -36,18 +35,12 @@ def open_teacher(run: Workspace) -> nn.Module | None:
                 do="Add `teacher_space`, such as the space of this experiment",
             )
         space, _ = open_space(config.teacher_space, base=run.base)
-        architecture = config.teacher_architecture
-        network = lower(space, pick_architecture(space, _found(architecture, run.base)))
-        made: object = teacher_of_weights(Path(_found(config.teacher, run.base)), network)
+        file = run.paths.resolve(config.teacher_architecture)
+        architecture = pick_architecture(space, str(file) if file.exists() else config.teacher_architecture)
+        made: object = teacher_of_weights(run.paths.resolve(config.teacher), lower(space, architecture))
     else:
         make = named(config.teacher, base=run.base, where="train: teacher")
         form = "A function without arguments that returns a torch.nn.Module"
         with calling(make, ConfigError, where="train: teacher", name=config.teacher, allowed=form):
             made = make()
     return checked_teacher(made, run.dataset, config.teacher)
-
-
-def _found(name: str, base: Path) -> str:
-    """Return a file's path from the current folder, else from `base`; the name unchanged if it is neither."""
-    path = Path(name).expanduser()
-    return str(base / path) if not path.exists() and (base / path).exists() else str(path)

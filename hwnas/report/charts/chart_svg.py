@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from hwnas.report.chart import Axis, Callout, Figure, Line, Marks, Rule, Symbol, Tint
+from hwnas.report.charts.chart import Axis, Callout, Figure, Line, Marks, Rule, Symbol, Tint
 from hwnas.report.markup import Html, el, join, safe_json
 
 SYMBOLS: dict[Symbol, str] = {
@@ -36,16 +36,20 @@ def drawn(figure: Figure) -> Html:
         *(_tint(tint, figure) for tint in figure.tints),
         *(_rule(rule, figure) for rule in figure.rules),
         *(_line(layer, figure) if isinstance(layer, Line) else _marks(layer, figure) for layer in figure.layers),
-        class_="area", width="100%", height="100%",
-    )  # fmt: skip
+        class_="area",
+        width="100%",
+        height="100%",
+    )
     whole = el(
         "svg",
         el("g", *_grid(figure.x, figure.y), class_="rules"),
         area,
         el("g", *_labels(x_ticks, y_ticks, figure), class_="labels"),
         *(_callout(callout, figure) for callout in figure.callouts),
-        class_="chart", width="100%", height=str(figure.height - ABOVE - BELOW),
-    )  # fmt: skip
+        class_="chart",
+        width="100%",
+        height=str(figure.height - ABOVE - BELOW),
+    )
     room = f"padding:{ABOVE}px {RIGHT}px {BELOW}px {left}px"
     return el("div", whole, class_="canvas", role="img", aria_label=figure.label, style=room)
 
@@ -123,10 +127,16 @@ def _rule(rule: Rule, figure: Figure) -> Html:
 
 def _line(line: Line, figure: Figure) -> Html:
     drawing = el(
-        "polyline", points=_points(figure, line.corners), fill="none", stroke=_paint(line.color),
-        stroke_width=f"{line.width:g}", stroke_dasharray=DASHES[line.dash], stroke_linejoin="round",
-        opacity=f"{line.opacity:g}", vector_effect="non-scaling-stroke",
-    )  # fmt: skip
+        "polyline",
+        points=_points(figure, line.corners),
+        fill="none",
+        stroke=_paint(line.color),
+        stroke_width=f"{line.width:g}",
+        stroke_dasharray=DASHES[line.dash],
+        stroke_linejoin="round",
+        opacity=f"{line.opacity:g}",
+        vector_effect="non-scaling-stroke",
+    )
     return el("g", _stretched(drawing), class_="layer", data_name=line.name)
 
 
@@ -140,9 +150,15 @@ def _marks(marks: Marks, figure: Figure) -> Html:
     )
     paint = _paint(marks.color)
     return el(
-        "g", *_bars(marks, figure), *shapes,
-        class_="layer", data_name=marks.name, fill=paint, stroke=paint, opacity=f"{marks.opacity:g}",
-    )  # fmt: skip
+        "g",
+        *_bars(marks, figure),
+        *shapes,
+        class_="layer",
+        data_name=marks.name,
+        fill=paint,
+        stroke=paint,
+        opacity=f"{marks.opacity:g}",
+    )
 
 
 def _mark(position: tuple[str, str], radius: float, symbol: Symbol) -> Html:

@@ -9,9 +9,9 @@ import numpy as np
 
 from hwnas.pareto import Limit
 from hwnas.report import units
-from hwnas.report.chart import Axis, Callout, Figure, Line, Marks, Rule, Tint, cut
+from hwnas.report.charts.chart import Axis, Callout, Figure, Line, Marks, Rule, Tint, cut
+from hwnas.report.charts.plots import front_tip, point_tip, thinned
 from hwnas.report.facts import FrontPoint, Point, TierFacts
-from hwnas.report.plots import front_tip, point_tip, thinned
 
 PHONE_WIDTH, PHONE_HEIGHT = 270, 320
 """Pixels between the axes on a phone: where labels clear each other there, they do so everywhere."""
@@ -121,10 +121,14 @@ class _Drawing:
         points = sorted(self.tier.ordered, key=lambda point: bool(point.picks))
         x, y = self._places(points)
         return Marks(
-            "front", x, y, color, [front_tip(self.tier, p) for p in points],
+            "front",
+            x,
+            y,
+            color,
+            [front_tip(self.tier, p) for p in points],
             radius=[6.5 if p.picks else 4.5 for p in points],
             symbol=["fallen" if p.kept is False else "dot" for p in points],
-        )  # fmt: skip
+        )
 
     def steps(self, color: str) -> Line:
         """Return the line of the best value reached at each latency."""

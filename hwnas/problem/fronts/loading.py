@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from hwnas.accuracy import AccuracySource
 from hwnas.errors import HwnasError, RunError
 from hwnas.pareto import Tier
-from hwnas.problem.conditions import OF_RUN, OF_TIER, Conditions, conditions_of, read_conditions
+from hwnas.problem.fronts.conditions import OF_RUN, OF_TIER, Conditions, conditions_of, read_conditions
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.fronts import FrontPoint, read_front
 from hwnas.search.nearest import nearest
@@ -98,12 +98,12 @@ class LoadedFront:
 
 def front_file(run: Workspace, name: str, by: FrontSource) -> Path:
     """Return the file of a tier's front."""
-    return run.front_path(name) if by == "search" else halving_front_path(run, name)
+    return run.paths.front(name) if by == "search" else halving_front_path(run, name)
 
 
 def finder_of(run: Workspace, name: str) -> FrontSource:
     """Return the finder of a tier's front: the search, or successive halving where nothing was searched."""
-    return "halving" if not run.front_path(name).exists() and halving_path(run, name).exists() else "search"
+    return "halving" if not run.paths.front(name).exists() and halving_path(run, name).exists() else "search"
 
 
 def load_front(run: Workspace, name: str, by: FrontSource | None = None, *, producer: str | None = None) -> LoadedFront:
@@ -149,14 +149,14 @@ def check_found(run: Workspace, by: FrontSource | None = None) -> None:
         finder = by or finder_of(run, name)
         if finder == "halving" and not halving_path(run, name).exists():
             raise no_halving(run, name)
-        if finder == "search" and not run.front_path(name).exists():
+        if finder == "search" and not run.paths.front(name).exists():
             raise _no_front(run, name)
 
 
 def _no_front(run: Workspace, name: str) -> RunError:
     return RunError(
         f"tier `{name}` has no front yet",
-        where=str(run.front_path(name)),
+        where=str(run.paths.front(name)),
         allowed="A front is what `hwnas search` or `hwnas halving` leaves",
         do=f"Run `hwnas search {run.experiment.name}` first",
     )
@@ -222,7 +222,7 @@ def _vouched(run: Workspace, front: LoadedFront, now: Conditions) -> Conditions 
     """Return the conditions of the study that a front of an earlier version belongs to."""
     if front.by == "halving":
         return None
-    from hwnas.problem.vouching import vouched
+    from hwnas.problem.fronts.vouching import vouched
 
     return vouched(run, front.tier, front.points, now)
 
@@ -234,9 +234,9 @@ def _written(run: Workspace, name: str, by: FrontSource) -> LoadedFront:
         return LoadedFront(
             by, result.top_rung.tier, result.source, result.front, run.folder / FOLDER / "bundle" / name, result
         )
-    if not run.front_path(name).exists():
+    if not run.paths.front(name).exists():
         raise _no_front(run, name)
-    points = tuple(read_front(run.front_path(name)))
+    points = tuple(read_front(run.paths.front(name)))
     return LoadedFront(by, run.tier(name), run.source, points, run.folder / "bundle" / name)
 
 
@@ -245,7 +245,7 @@ def _solved_again(
 ) -> LoadedFront:
     """Return the front of stored accuracies under the present conditions, with what was measured under them."""
     from hwnas.problem.cost_models import priced_before
-    from hwnas.problem.remeasure import timed_before
+    from hwnas.problem.fronts.remeasure import timed_before
     from hwnas.problem.resolve import answer
 
     name, measured = front.tier.name, run.tier(front.tier.name, measured=True)
@@ -268,9 +268,12 @@ def _refused(
 ) -> RunError:
     verb = "search" if front.halving is None else "halving"
     return RunError(
-        f"the front of `{front.display_name}` was found under other conditions ({'; '.join(changed)})", where=str(path),
+        f"the front of `{front.display_name}` was found under other conditions ({'; '.join(changed)})",
+        where=str(path),
         allowed=f"A front is read under the conditions that it was found under, or solved again from what is stored; "
         f"here {why}",
-        do=error.do if error is not None else f"Restore the experiment; or run `{run.command(verb)}`, under a new "
+        do=error.do
+        if error is not None
+        else f"Restore the experiment; or run `{run.command(verb)}`, under a new "
         "`name` where the training is another one",
-    )  # fmt: skip
+    )

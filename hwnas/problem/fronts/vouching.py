@@ -8,8 +8,8 @@ from typing import Any
 
 from hwnas.errors import HwnasError
 from hwnas.pareto import Tier
-from hwnas.problem.conditions import Conditions
 from hwnas.problem.cost_models import another_setup, header_of, table_digest
+from hwnas.problem.fronts.conditions import Conditions
 from hwnas.problem.live import live_path
 from hwnas.search.consistency import StoredStudy, stored_studies
 from hwnas.search.fronts import FrontPoint, tier_front
@@ -43,8 +43,8 @@ def _latencies(run: Workspace, tier: str) -> str | None:
     """
     setup = run.experiment.tiers[tier].setup
     if run.is_published(tier):
-        return run.published(setup).producer
-    own, again = run.table_path(setup), run.front_table_path(setup)
+        return run.published.latencies(setup).producer
+    own, again = run.paths.table(setup), run.paths.front_table(setup)
     paths = (again, live_path(run, setup)) if run.is_live(tier) else (own, again)
     if any(another_setup(run, setup, path) is not None for path in paths):
         return None

@@ -17,10 +17,17 @@ PILL, LEAD, SPACE = 22, 6, 5
 def svg(width: int, height: int, style: str, words: str, *parts: Html) -> Html:
     """A drawing on a card, `words` being what it says to those who cannot see it."""
     return el(
-        "svg", el("style", Html(style)), el("rect", width="100%", height="100%", class_="card"), *parts,
-        xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {width} {height}", width=str(width), height=str(height),
-        role="img", aria_label=words,
-    )  # fmt: skip
+        "svg",
+        el("style", Html(style)),
+        el("rect", width="100%", height="100%", class_="card"),
+        *parts,
+        xmlns="http://www.w3.org/2000/svg",
+        viewBox=f"0 0 {width} {height}",
+        width=str(width),
+        height=str(height),
+        role="img",
+        aria_label=words,
+    )
 
 
 def text(x: float, y: float, said: str, **attributes: str | None) -> Html:

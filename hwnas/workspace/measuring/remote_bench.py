@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import Lock
 
 from hwnas.boards.host import open_host
-from hwnas.boards.pack import pack_kit
+from hwnas.boards.pack import KitContents, pack_kit
 from hwnas.boards.session import BoardSession, ConnectionLost
 from hwnas.config import SetupConfig
 from hwnas.errors import HwnasError, TableError
@@ -40,12 +40,11 @@ PAUSE_S = 3.0
 
 @dataclass(frozen=True)
 class BenchRequest:
-    """Work that a board is to time, and the table on this machine that the times go to."""
+    """Work that a board or this machine is to time, and the table on this machine that the times go to."""
 
     config: SetupConfig
-    """A set-up with a host."""
     requested: Setup
-    """The same as far as it is known here."""
+    """The set-up as far as it is known here."""
     path: Path
     exports: Exports
     operators: Sequence[tuple[Operator, Shape]]
@@ -71,13 +70,17 @@ def board_table(path: Path, wanted: Setup) -> LatencyTable:
     if unlike := table.setup.differences(replace(wanted, **known)):
         raise TableError(
             f"the table is of another set-up ({'; '.join(unlike)}; first the table's, then the wanted one)",
-            where=str(path), allowed="Rows of unlike set-ups never mix", do="Name another table, or restore the set-up",
-        )  # fmt: skip
+            where=str(path),
+            allowed="Rows of unlike set-ups never mix",
+            do="Name another table, or restore the set-up",
+        )
     if table.origin != MEASURED:
         raise TableError(
-            f"the table was {table.origin}", where=str(path),
-            allowed="Only what was measured on the board counts as its timing", do="Name another table",
-        )  # fmt: skip
+            f"the table was {table.origin}",
+            where=str(path),
+            allowed="Only what was measured on the board counts as its timing",
+            do="Name another table",
+        )
     return table
 
 
@@ -160,16 +163,13 @@ def _run_on_board(
     table = (
         board_table(order.path, order.requested) if order.path.exists() else LatencyTable(order.path, order.requested)
     )
-    jobs = missing_jobs(
-        table, order.operators, order.networks, energy=order.energy is not None, memory=order.memory
-    )  # fmt: skip
+    jobs = missing_jobs(table, order.operators, order.networks, energy=order.energy is not None, memory=order.memory)
     if not jobs:
         return _finished(board, table, order)
     kit = order.path.with_name(f"{order.path.name}.kit")
     packed = partial(
-        pack_kit, kit, setup=order.requested, exports=order.exports, timing=timing, table=order.path.name,
-        space=order.space, energy=order.energy, memory=order.memory, artifacts=artifacts / order.requested.runtime,
-    )  # fmt: skip
+        pack_kit, kit, kit_contents(order, timing, order.path.name), artifacts=artifacts / order.requested.runtime
+    )
     try:
         with packing:
             packed([])
@@ -182,10 +182,16 @@ def _run_on_board(
         kit.unlink(missing_ok=True)
     board.run(
         lambda done, planned, what: update(planned + done, 2 * planned, f"{board.host.name}: {what}"),
-        lambda line: narrator.info(f"{board.host.name}: {line}"), ["--wait", f"{order.wait_s:g}"],
-    )  # fmt: skip
+        lambda line: narrator.info(f"{board.host.name}: {line}"),
+        ["--wait", f"{order.wait_s:g}"],
+    )
     board.pull_table(order.path)
     return _finished(board, board_table(order.path, order.requested), order)
+
+
+def kit_contents(order: BenchRequest, timing: Timing, table: str) -> KitContents:
+    """Return what a kit says beside its jobs; `table` is the name of the file that the board writes."""
+    return KitContents(order.requested, order.exports, timing, table, order.space, order.energy, order.memory)
 
 
 def _finished(board: BoardSession, table: LatencyTable, order: BenchRequest) -> LatencyTable:
@@ -202,9 +208,10 @@ def _refuse_other(board: BoardSession, table: LatencyTable, fields: dict[str, ob
     if table.rows and (unlike := table.setup.differences(there)):
         raise TableError(
             f"the table is of another set-up ({'; '.join(unlike)}; first the table's, then the board's)",
-            where=f"{table.path} / {board.host.name}", allowed="Rows of unlike set-ups never mix",
+            where=f"{table.path} / {board.host.name}",
+            allowed="Rows of unlike set-ups never mix",
             do="Name another table, or restore the set-up",
-        )  # fmt: skip
+        )
 
 
 def _key(order: BenchRequest) -> str:

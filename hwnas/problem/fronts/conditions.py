@@ -12,7 +12,7 @@ from typing import Any
 
 from hwnas.accuracy import RANKED, TRAINLESS, source_of
 from hwnas.config import AccuracyConfig, RungConfig, SetupConfig, TrainConfig
-from hwnas.errors import RunError
+from hwnas.errors import RunError, reason
 from hwnas.io.checksum import sha256_of
 from hwnas.io.fields import FieldError, Fields, loads
 from hwnas.measure.table import check_line
@@ -132,7 +132,7 @@ def read_conditions(front: Path) -> tuple[Conditions | None, str]:
     except FileNotFoundError:
         return None, "what it was found under was not kept"
     except OSError as error:
-        raise _damaged(path, error.strerror or str(error)) from error
+        raise _damaged(path, reason(error)) from error
     try:
         raw = Fields(loads(text))
         digest, conditions = raw.text("front"), conditions_in(raw)
@@ -178,12 +178,12 @@ def _latency(run: Workspace, tier: str) -> dict[str, Any]:
     setup = run.experiment.tiers[tier].setup
     config = run.experiment.setups[setup]
     if config.latencies is not None:
-        path = run.resolve_path(config.latencies.file)
+        path = run.paths.resolve(config.latencies.file)
         keys = config.latencies.model_dump(mode="json", exclude={"file"})
         return {"source": "published", **keys, **({"content": sha256_of(path)[:12]} if path.is_file() else {})}
     if run.is_live(tier):
         return {"source": "live"}
-    path = run.table_path(setup)
+    path = run.paths.table(setup)
     return {"source": "table", **(_header(path) if path.is_file() else {})}
 
 
@@ -203,7 +203,7 @@ def _train(run: Workspace) -> dict[str, Any]:
 def _content(run: Workspace, source: str, file: str) -> str | None:
     """Return the digest of a file of accuracies, or of a function's file, if it exists."""
     path = source.rpartition(":")[0] if ":" in source else file
-    if not path or not (there := run.resolve_path(path)).is_file():
+    if not path or not (there := run.paths.resolve(path)).is_file():
         return None
     return read_source(there).digest if there.suffix == ".py" else sha256_of(there)[:12]
 
@@ -249,7 +249,8 @@ def _word(value: Any) -> str:
 
 def _damaged(path: Path, why: str) -> RunError:
     return RunError(
-        f"what a front was found under cannot be read ({why})", where=str(path),
+        f"what a front was found under cannot be read ({why})",
+        where=str(path),
         allowed="A JSON object that hwnas wrote beside the front",
         do="Delete it: the front is then solved again from stored accuracies",
-    )  # fmt: skip
+    )
