@@ -164,7 +164,7 @@ BAD: dict[str, list[Any]] = {
     "search.population": [1],
     "timing.rounds": [2],
     "timing.sample_ms": [0],
-    "export.picks": ["best", ["fastst"], ["weights:top1=much"], ["cluster:0"], ["lexicographic:params"]],
+    "export.picks": ["best", ["fastst"], ["weights:top1=much"], ["cluster:0"], ["lexicographic:width"]],
     "export.formats": [[], ["onyx"]],
     "export.tolerance": [0],
 }

@@ -13,6 +13,7 @@ from hwnas.errors import ConfigError, EmptyFront, HwnasError, RunError, reason
 from hwnas.io.fields import FieldError, Fields, loads
 from hwnas.io.regular import read_regular
 from hwnas.pareto import Tier
+from hwnas.quantities import Metric
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.fronts import FrontPoint, read_front, write_front, write_text
 from hwnas.search.nearest import nearest
@@ -60,7 +61,7 @@ class HalvingResult:
 
 def metric_of(score: str) -> str:
     """Return the metric of a rung's scores, such as `top1@short`."""
-    return f"{source_of(score, where=WHERE).quantity}@{score.rpartition(':')[2]}"
+    return str(Metric(source_of(score, where=WHERE).quantity, score.rpartition(":")[2]))
 
 
 def refuse_empty_climbs(climbs: Sequence[HalvingResult]) -> None:
