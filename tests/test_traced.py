@@ -269,6 +269,7 @@ def test_fixed_tables_are_those_of_the_architecture() -> None:
 # --- other processes, other seeds ---
 
 
+@pytest.mark.slow
 def test_an_operator_makes_its_module_in_another_process(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text((REPOSITORY / "tests" / "helpers" / "traced_nets.py").read_text())
     space, _ = pipeline.open_space(tmp_path / "mine.py:plain")
