@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from hwnas.accuracy.source import Accuracy, AccuracyContext, AccuracySource, Quantity, Settings
+from hwnas.accuracy.source import Accuracy, AccuracyContext, AccuracySource, Kind, Settings
 from hwnas.accuracy.zero_cost_proxies import TRAINING_FREE
 from hwnas.accuracy.zero_cost_proxies.ensembles import ENSEMBLES
 from hwnas.errors import ConfigError, did_you_mean
@@ -10,18 +10,19 @@ from hwnas.registry import Family, member
 
 PROXIES = Family("accuracy_sources", {  # name in YAML, and after the @ of a metric; what it makes is imported on use
     "inherited": AccuracySource(
-        "hwnas.accuracy.inherited:inherited", "top1", "measured", "validation images, inherited weights", supernet=True
-    ),
-    "short": AccuracySource(
-        "hwnas.accuracy.trained:short", "top1", "measured", "validation images, inherited weights trained on",
+        "hwnas.accuracy.inherited:inherited", "quality", "measured", "validation images, inherited weights",
         supernet=True,
     ),
-    "alone": AccuracySource("hwnas.accuracy.trained:alone", "top1", "measured", "validation images, trained alone"),
+    "short": AccuracySource(
+        "hwnas.accuracy.trained:short", "quality", "measured", "validation images, inherited weights trained on",
+        supernet=True,
+    ),
+    "alone": AccuracySource("hwnas.accuracy.trained:alone", "quality", "measured", "validation images, trained alone"),
     "predicted": AccuracySource(
-        "hwnas.accuracy.from_file:predicted", "top1", "predicted", "learned from a run's accuracies", data=False
+        "hwnas.accuracy.from_file:predicted", "quality", "predicted", "learned from a run's accuracies", data=False
     ),
     "table": AccuracySource(
-        "hwnas.accuracy.from_table:from_table", "top1", "published", "a table's accuracies", data=False
+        "hwnas.accuracy.from_table:from_table", "quality", "published", "a table's accuracies", data=False
     ),
 })  # fmt: skip
 TRAINLESS = AccuracySource(
@@ -82,7 +83,7 @@ __all__ = [
     "Accuracy",
     "AccuracyContext",
     "AccuracySource",
-    "Quantity",
+    "Kind",
     "Settings",
     "check_training_free",
     "source_of",

@@ -77,5 +77,5 @@ def from_function(ingredients: AccuracyContext) -> FunctionAccuracy:
         reference,
         path if source.endswith(".py") else None,
         f"function {name} of {digest}",
-        ingredients.settings.quantity == "top1",
+        ingredients.settings.quantity not in (None, "score") and ingredients.space.task.quality.unit == "fraction",
     )

@@ -164,7 +164,7 @@ def _tier(
     return facts.TierFacts(
         name=name,
         setup=setup_facts,
-        accuracy=accuracy_facts(accuracy, front.source),
+        accuracy=accuracy_facts(accuracy, front.source, front.tier.objectives[0].goal),
         latency=facts.ObjectiveFacts(latency, "min", latency_origin_of(run, name), meaning),
         limits=front.tier.limits,
         points=tuple(_points(run, [e for e in evaluations if e.failed is None])),
@@ -248,8 +248,8 @@ def _files(bundle: Bundle, latency: str, front: Collection[str]) -> tuple[facts.
             file.bytes,
             file.sha256,
             file.max_difference,
-            file.top1_agreement,
-            file.test_top1,
+            file.agreement,
+            file.test_quality,
             model.scores.get(latency) if bundle.is_own(file) else None,
             file.latency_ms,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from hwnas.accuracy import AccuracySource
 from hwnas.problem.fronts import FrontSource, LoadedFront, load_front
@@ -74,7 +74,7 @@ def _front_facts(run: Workspace, front: LoadedFront) -> facts.TierFacts:
     return facts.TierFacts(
         front.tier.name,
         run.experiment.setups[run.experiment.tiers[front.tier.name].setup].model_dump(exclude_none=True),
-        accuracy_facts(accuracy, front.source),
+        accuracy_facts(accuracy, front.source, front.tier.objectives[0].goal),
         facts.ObjectiveFacts(latency, "min", latency_origin_of(run, front.tier.name)),
         front.tier.limits,
         front=points,
@@ -84,16 +84,17 @@ def _front_facts(run: Workspace, front: LoadedFront) -> facts.TierFacts:
     )
 
 
-def accuracy_facts(metric: str, source: AccuracySource) -> facts.ObjectiveFacts:
+def accuracy_facts(metric: str, source: AccuracySource, goal: Literal["min", "max"]) -> facts.ObjectiveFacts:
     """Return the facts of a tier's accuracies."""
-    return facts.ObjectiveFacts(metric, "max", source.origin, source.description)
+    return facts.ObjectiveFacts(metric, goal, source.origin, source.description)
 
 
 def passed_facts(found: LoadedFront) -> tuple[facts.ObjectiveFacts, ...]:
     """Return the facts of the scores of a ladder's rungs before the last one."""
     if found.halving is None:
         return ()
-    return tuple(accuracy_facts(metric, source) for metric, source in found.halving.promoted_sources.items())
+    goals = {rung.metric: rung.tier.objectives[0].goal for rung in found.halving.rungs}
+    return tuple(accuracy_facts(name, source, goals[name]) for name, source in found.halving.promoted_sources.items())
 
 
 def latency_origin_of(run: Workspace, tier: str) -> Origin:

@@ -14,6 +14,7 @@ from hwnas.ops import Operator, Shape
 from hwnas.report.spaces.facts import BlockFacts, KnobFacts, SpaceView, Span, StageFacts
 from hwnas.space import AnySpace, FunctionSpace, Knob, Space
 from hwnas.traced.operator import Traced
+from hwnas.workspace.resolutions import input_sides, told
 
 IDENTITY = ("digest", "in_channels", "out_channels")
 """Knobs of operators that show no choice."""
@@ -28,7 +29,7 @@ def view(space: AnySpace) -> SpaceView:
         stages = tuple(map(_slot, extent.parts))
         shared = tuple(KnobFacts(choice.name, choice.options, "space") for choice in space.choices)
     else:
-        resolution = _knob("resolution", space.resolution, "space")
+        resolution = _input(space)
         shared = tuple(KnobFacts(name, options, "space") for name, options in space.shared.items())
         stages = tuple(_stages(space, extent))
     return SpaceView(
@@ -110,6 +111,13 @@ def _slot(part: Part) -> StageFacts:
         params=_span(part.params),
         macs=_span(part.macs),
     )
+
+
+def _input(space: Space) -> KnobFacts:
+    """Return the resolution of square images, or the sizes of another input after its channels."""
+    if "resolution" in space.input:
+        return _knob("resolution", space.input["resolution"], "space")
+    return KnobFacts("input", tuple(map(told, input_sides(space))), "space")
 
 
 def _sides(shapes: Iterable[Shape]) -> tuple[int | str, ...]:

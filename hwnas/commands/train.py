@@ -29,7 +29,7 @@ def train_run(run: Workspace, narrator: Reporter) -> Trained:
     from hwnas.supernet import train as train_supernet
     from hwnas.supernet.distributed import Callbacks, train_distributed
 
-    if (notice := resizing(run.space, run.dataset.resolution)) is not None:
+    if (notice := resizing(run.space, run.dataset.shape[1:])) is not None:
         narrator.info(notice)
     supernet, recipe = _prepared(run), recipe_of(run)
     with run.stage_timer("training"), narrator.bar("training the supernet") as bar:

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hwnas.data.batches import AUGMENTATIONS, augment, batches
+from hwnas.data.batches import batches
 from hwnas.data.dataset import Dataset, Split
 from hwnas.data.facts import Raw
 from hwnas.data.load import load_from
 from hwnas.data.source import Pool, Source, Stored
 from hwnas.registry import Family
+from hwnas.tasks import DEFAULT_TASK, Task
 
 DATA_SETS = Family(
     "data_sets",
@@ -25,7 +26,6 @@ DATA_SETS = Family(
 )
 
 __all__ = [
-    "AUGMENTATIONS",
     "DATA_SETS",
     "Dataset",
     "Pool",
@@ -33,21 +33,22 @@ __all__ = [
     "Source",
     "Split",
     "Stored",
-    "augment",
     "batches",
     "load_data",
 ]
 
 
-def load_data(name_or_spec: str | Mapping[str, Any], *, seed: int, base: Path | None = None) -> Dataset:
+def load_data(
+    name_or_spec: str | Mapping[str, Any], *, seed: int, base: Path | None = None, task: Task = DEFAULT_TASK
+) -> Dataset:
     """Load the data set of a name (`digits`), a function (`mine.py:load`), or a mapping of a name and options.
 
     The options `validation` and `test` (shares to split off where the data has no such split), `limit` (that many
     training images) and `resolution` go with every kind; `path`, `channels` and `function` with some. Paths are taken
-    from here, then from `base`.
+    from here, then from `base`. The `task` says what targets are, and which samples every split needs.
 
     Raises:
         ConfigError: an unknown name or option, or a value that is none.
         DataError: files that are missing, damaged or do not belong together.
     """
-    return load_from(DATA_SETS, name_or_spec, seed=seed, base=base or Path())
+    return load_from(DATA_SETS, name_or_spec, seed=seed, base=base or Path(), task=task)

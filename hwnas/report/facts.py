@@ -143,7 +143,7 @@ class FileFacts:
     sha256: str
     max_difference: float | None = None
     """Largest difference from PyTorch on any logit."""
-    top1_agreement: float | None = None
+    agreement: float | None = None
     test_accuracy: float | None = None
     predicted_ms: float | None = None
     measured_ms: float | None = None

@@ -254,7 +254,7 @@ def _file_row(tier: TierFacts, file: FileFacts) -> list[Cell]:
         Cell(file.format, file.format),
         Cell(units.size(file.bytes), file.bytes),
         Cell(difference, file.max_difference),
-        Cell(units.percent(file.top1_agreement), file.top1_agreement),
+        Cell(units.percent(file.agreement), file.agreement),
         Cell(units.percent(file.test_accuracy), file.test_accuracy),
         Cell(tier.scored(latency, file.predicted_ms), file.predicted_ms),
         Cell(tier.scored(latency, file.measured_ms), file.measured_ms),

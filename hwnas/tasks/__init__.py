@@ -1,1 +1,44 @@
-"""Tasks: what goes in, what comes out, how a network learns it and how it is judged."""
+"""Tasks: what goes in, what comes out, how a network learns it and how it is judged. A new one is one file, one row."""
+
+from __future__ import annotations
+
+from hwnas.registry import Family, member
+from hwnas.tasks.image_classification import ImageClassification
+from hwnas.tasks.task import Agreement, Batch, Estimate, Sums, Task, Tensors, TensorSpec, Terms, binomial_error
+
+TASKS = Family(
+    "tasks",
+    {  # name in YAML -> its class
+        "image_classification": "hwnas.tasks.image_classification:ImageClassification",
+    },
+)
+DEFAULT = "image_classification"
+"""Task of a space that names none."""
+DEFAULT_TASK: Task = ImageClassification()
+
+__all__ = [
+    "DEFAULT",
+    "DEFAULT_TASK",
+    "TASKS",
+    "Agreement",
+    "Batch",
+    "Estimate",
+    "ImageClassification",
+    "Sums",
+    "Task",
+    "TensorSpec",
+    "Tensors",
+    "Terms",
+    "binomial_error",
+    "open_task",
+]
+
+
+def open_task(name: str, *, where: str) -> Task:
+    """Return the task of a name, with its default options.
+
+    Raises:
+        ConfigError: there is no such task, or an installed distribution's cannot be imported.
+    """
+    kind: type[Task] = member(TASKS, name, what="task", where=where)
+    return kind()

@@ -18,6 +18,7 @@ from hwnas.search.fronts import FrontPoint, read_front, write_front, write_text
 from hwnas.search.nearest import nearest
 from hwnas.search.stored_architecture import kept_architecture
 from hwnas.search.successive_halving import RungResult, promoted, tier_for_rung
+from hwnas.tasks import Task
 from hwnas.workspace.workspace import Workspace
 
 WHERE = "search.ladder"
@@ -58,9 +59,9 @@ class HalvingResult:
         return {"tier": self.tier, "asked": _asked(self.top_rung.tier), "rungs": [_rung_dict(*one) for one in pairs]}
 
 
-def metric_of(score: str) -> str:
+def metric_of(score: str, task: Task) -> str:
     """Return the metric of a rung's scores, such as `top1@short`."""
-    return f"{source_of(score, where=WHERE).quantity}@{score.rpartition(':')[2]}"
+    return f"{source_of(score, where=WHERE).quantity(task)}@{score.rpartition(':')[2]}"
 
 
 def refuse_empty_climbs(climbs: Sequence[HalvingResult]) -> None:

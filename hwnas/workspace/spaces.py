@@ -16,6 +16,7 @@ from hwnas.registry import SourceFile, load_source, named, place_of, read_source
 from hwnas.space import AnySpace, FunctionSpace, read_space
 from hwnas.space.function import Choose
 from hwnas.space_checks import check_space
+from hwnas.tasks import DEFAULT, open_task
 from hwnas.workspace.progress import LateBar, NullReporter, Reporter
 
 FORM = (
@@ -117,7 +118,8 @@ def split_reference(reference: str | Path) -> tuple[Path, str | None]:
 
 def _function_space(path: Path, function: str) -> FunctionSpace:
     build = UserFunction(read_source(path), function, _loaded(path, function))
-    return FunctionSpace(function, build, source=str(path))
+    task = open_task(str(getattr(build.function, "task", DEFAULT)), where=f"{path}: `{function}.task`")
+    return FunctionSpace(function, build, source=str(path), task=task)
 
 
 def _loaded(path: Path, function: str) -> Callable[[Choose], Any]:

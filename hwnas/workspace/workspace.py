@@ -30,7 +30,6 @@ from hwnas.tabular.rows import Names
 from hwnas.workspace.elapsed import adding_elapsed, read_elapsed
 from hwnas.workspace.progress import Reporter
 from hwnas.workspace.references import experiment_of
-from hwnas.workspace.resolutions import refuse_oblong
 from hwnas.workspace.spaces import open_space, split_reference
 
 if TYPE_CHECKING:
@@ -65,7 +64,8 @@ class Workspace:
         """
         config, where = self.experiment.accuracy, f"experiment `{self.experiment.name}`"
         source = source_of(config.source, where=f"{where}: accuracy.source")
-        source = replace(source, quantity=config.quantity or source.quantity)
+        if config.quantity is not None:
+            source = replace(source, kind="score" if config.quantity == "score" else "quality")
         if source.data and self.experiment.data is None:
             raise ConfigError(
                 f"`{config.source}` looks at images, but no data is named",
@@ -74,7 +74,7 @@ class Workspace:
                 do="Add `data`, or use another `accuracy.source`",
             )
         limited = next((n for n, tier in self.experiment.tiers.items() if tier.limits.top1 is not None), None)
-        if limited is not None and source.quantity != "top1":
+        if limited is not None and source.quantity(self.space.task) != "top1":
             raise ConfigError(
                 f"`top1` is limited, but `{config.source}` gives a score and no accuracy",
                 where=f"{where}: tiers.{limited}.limits",
@@ -90,7 +90,7 @@ class Workspace:
     @property
     def accuracy(self) -> str:
         """The metric of accuracy, such as `top1@inherited`; of a user's function, with its name after the @."""
-        return f"{self.source.quantity}@{self.experiment.accuracy.source.rpartition(':')[2]}"
+        return f"{self.source.quantity(self.space.task)}@{self.experiment.accuracy.source.rpartition(':')[2]}"
 
     @property
     def train_folder(self) -> Path:
@@ -134,7 +134,7 @@ class Workspace:
         if config.limits.top1 is not None:
             limits.append(Limit(self.accuracy, config.limits.top1, "least"))
         costs = (Objective(f"{quantity}@{config.setup}", "min") for quantity in config.minimise)
-        return Tier(name, (Objective(self.accuracy, "max"), *costs), tuple(limits))
+        return Tier(name, (Objective(self.accuracy, self.source.goal(self.space.task)), *costs), tuple(limits))
 
     def is_live(self, tier: str) -> bool:
         """Return whether a tier's candidates are timed during the search."""
@@ -199,13 +199,14 @@ class Workspace:
     @cached_property
     def dataset(self) -> Dataset:
         """The data with its test split; only the final report may touch that."""
-        from hwnas.data import AUGMENTATIONS, load_data
+        from hwnas.data import load_data
 
-        if (augment := self.experiment.train.augment) not in AUGMENTATIONS:
+        known = self.space.task.augmentations
+        if (augment := self.experiment.train.augment) not in known:
             raise ConfigError(
                 f"`augment` is {augment!r}",
                 where=f"experiment `{self.experiment.name}`: train",
-                allowed=did_you_mean(augment, AUGMENTATIONS),
+                allowed=did_you_mean(augment, known),
                 do="Use a known augmentation",
             )
         if self.experiment.data is None:
@@ -215,18 +216,10 @@ class Workspace:
                 allowed="Training and exporting need images; a search does where its accuracies do",
                 do="Add `data`",
             )
-        dataset = load_data(self.experiment.data, seed=self.experiment.seed, base=self.base)
-        shape = self.network(self.space.smallest()).input_shape
-        classes = self.network(self.space.smallest()).operators[-1].out_channels
-        if (dataset.channels, dataset.classes) != (shape[0], classes):
-            raise ConfigError(
-                f"the data has {dataset.channels} channels and {dataset.classes} classes, the space expects "
-                f"{shape[0]} and {classes}",
-                where=f"experiment `{self.experiment.name}`",
-                allowed="Data and space agree on channels and classes",
-                do="Change `input.channels` and `classes` of the space, or choose other data",
-            )
-        refuse_oblong(self.space, dataset.resolution, where=f"experiment `{self.experiment.name}`")
+        dataset = load_data(self.experiment.data, seed=self.experiment.seed, base=self.base, task=self.space.task)
+        for end in (self.space.smallest(), self.space.largest()):
+            task = self.network(end).task
+            task.check_data(dataset.shape, dataset.width, where=f"experiment `{self.experiment.name}`")
         return dataset
 
     def stage_timer(self, stage: str) -> AbstractContextManager[None]:
