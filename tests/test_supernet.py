@@ -27,7 +27,6 @@ from hwnas.space import AnySpace, Choice, FunctionSpace, Value
 from hwnas.space.function import Choose
 from hwnas.supernet import Supernet, calibration_inputs, extract_recalibrated, quality, recalibrate
 from hwnas.supernet.slicing.kernel_transform import center_crop
-from hwnas.supernet.weights import resized
 from tests.spaces import SMALL, mb, space_of
 from tests.test_operators import EXAMPLES, input_of
 from tests.tiny import SPACES as SHIPPED
@@ -374,10 +373,10 @@ def test_images_come_at_the_resolution_of_the_network() -> None:
         smaller = functional.interpolate(
             images, size=network.input_shape[1:], mode="bilinear", antialias=True, align_corners=False
         )
-        assert resized(images, network).shape[1:] == network.input_shape
+        assert network.task.fitted(images, network.input_shape).shape[1:] == network.input_shape
         assert_close(supernet.eval()(images, network), supernet.extract(network).eval()(smaller))
         same = some_images(network)
-        assert resized(same, network) is same
+        assert network.task.fitted(same, network.input_shape) is same
 
 
 def test_calibration_images_are_the_same_every_time_and_unlike_each_other(digits: Dataset) -> None:

@@ -35,6 +35,7 @@ from hwnas.supernet.training.resume import APART
 from hwnas.supernet.training.schedules import learning_rate
 from hwnas.supernet.training.step import take_step
 from hwnas.supernet.training.task import ActiveSubnet, TrainTask
+from hwnas.tasks import Batch
 
 RAW: dict[str, Any] = {
     "name": "tiny",
@@ -111,7 +112,6 @@ KILLED = """
 import sys
 from pathlib import Path
 from hwnas.supernet import Supernet, train
-from hwnas.tasks import Batch
 from tests.test_train import RECIPE, SPACE, small_data
 train(Supernet(SPACE), SPACE, small_data(), RECIPE, Path(sys.argv[1]),
       on_step=lambda step: print(step.epoch, step.step, flush=True))

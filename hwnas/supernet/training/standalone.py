@@ -92,7 +92,7 @@ def _course(
         recipe=recipe,
         optimizer=make_optimizer(module, recipe),
         pupils=lambda step, rng: [ActiveSubnet(run)],
-        task=network.task.smoothed(recipe.label_smoothing),
+        task=network.task,
         teacher=None if teacher is None else teacher.to(next(module.parameters()).device).eval(),
         average=EMA(module, recipe.ema_decay) if recipe.ema_decay else None,
     )

@@ -56,7 +56,8 @@ def _learn(
     course: TrainTask, pupils: Sequence[ActiveSubnet], batch: Batch, *, share: float, device: str
 ) -> list[tuple[ActiveSubnet, Tensor]]:
     """Add the gradients of one part of a batch; return each network with its loss, those that failed left out."""
-    recipe, task = course.recipe, course.task
+    recipe = course.recipe
+    task = course.task.smoothed(recipe.label_smoothing)
     teaching = {pupil.teacher for pupil in pupils}
     predicted: dict[int, Tensors] = {}
     losses: list[tuple[ActiveSubnet, Tensor]] = []

@@ -47,13 +47,13 @@ class TrainTask:
     recipe: Recipe
     optimizer: torch.optim.Optimizer
     pupils: Callable[[Step, random.Random], Sequence[ActiveSubnet]]
-    task: Task = DEFAULT_TASK
-    """Task of the networks, its labels smoothed as the recipe says."""
     teacher: nn.Module | None = None
     """Teacher in eval mode, on the device of the trained module."""
     average: EMA[nn.Module] | None = None
     team: ProcessGroup = SINGLE_PROCESS
     failures: SkippedSubnets = field(default_factory=SkippedSubnets)
+    task: Task = DEFAULT_TASK
+    """Task of the networks; its loss smooths labels as the recipe says."""
 
     @property
     def steps(self) -> int:

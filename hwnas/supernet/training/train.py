@@ -143,7 +143,7 @@ def _course(
         recipe=recipe,
         optimizer=make_optimizer(supernet, recipe, decaying=decaying),
         pupils=pupils,
-        task=space.task.smoothed(recipe.label_smoothing),
+        task=space.task,
         teacher=None if teacher is None else teacher.to(next(supernet.parameters()).device).eval(),
         average=average,
         team=team,
