@@ -174,6 +174,8 @@ def _tier(
         notes=(*notes, *untrue, *(_throttled(price) if price else ())),
         found_by=front.by,
         passed=passed_facts(front),
+        quality=run.space.task.quality.name,
+        samples=run.space.task.terms.samples,
     )
 
 
@@ -315,7 +317,9 @@ def _setup_facts(setup: Setup) -> dict[str, str | int | float]:
 def _training(run: Workspace, trained: Trained) -> facts.TrainingFacts:
     epochs = tuple(facts.EpochFacts(e.epoch, e.loss, e.smallest, e.largest, e.seconds) for e in trained.history)
     sizes = {name: f"{len(getattr(run.dataset, name)):,} {name}" for name in ("train", "validation", "test")}
-    return facts.TrainingFacts(epochs, f"{run.dataset.name}: {', '.join(sizes.values())} images")
+    samples = run.space.task.terms.samples
+    data = f"{run.dataset.name}: {', '.join(sizes.values())} {samples}"
+    return facts.TrainingFacts(epochs, data, run.space.task.quality.name, samples)
 
 
 def _costs(run: Workspace, architecture: Architecture) -> facts.CostFacts:

@@ -80,6 +80,8 @@ def _front_facts(run: Workspace, front: LoadedFront) -> facts.TierFacts:
         front=points,
         found_by=front.by,
         passed=passed_facts(front),
+        quality=run.space.task.quality.name,
+        samples=run.space.task.terms.samples,
         notes=front.notes,
     )
 

@@ -14,7 +14,6 @@ from hwnas.ops import Operator, Shape
 from hwnas.report.spaces.facts import BlockFacts, KnobFacts, SpaceView, Span, StageFacts
 from hwnas.space import AnySpace, FunctionSpace, Knob, Space
 from hwnas.traced.operator import Traced
-from hwnas.workspace.resolutions import input_sides, told
 
 IDENTITY = ("digest", "in_channels", "out_channels")
 """Knobs of operators that show no choice."""
@@ -117,7 +116,8 @@ def _input(space: Space) -> KnobFacts:
     """Return the resolution of square images, or the sizes of another input after its channels."""
     if "resolution" in space.input:
         return _knob("resolution", space.input["resolution"], "space")
-    return KnobFacts("input", tuple(map(told, input_sides(space))), "space")
+    shapes = space.input_shapes({name: options[0] for name, options in space.shared.items()})
+    return KnobFacts("input", tuple("x".join(map(str, shape)) for shape in shapes), "space")
 
 
 def _sides(shapes: Iterable[Shape]) -> tuple[int | str, ...]:

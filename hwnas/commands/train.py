@@ -40,7 +40,8 @@ def train_run(run: Workspace, narrator: Reporter) -> Trained:
 
         def on_epoch(epoch: Epoch) -> None:
             nonlocal last
-            last = f"validation: smallest {epoch.smallest:.1%}, largest {epoch.largest:.1%} · "
+            smallest, largest = (run.space.task.quality_text(value) for value in (epoch.smallest, epoch.largest))
+            last = f"validation: smallest {smallest}, largest {largest} · "
             bar.update(epoch.epoch, recipe.epochs, f"{last}loss {epoch.loss:.3f}")
 
         def on_sort(epoch: int, sorting: Sorting) -> None:

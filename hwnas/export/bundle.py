@@ -124,7 +124,7 @@ def compare(
         )
     quality = quality_of(task, got, batch)
     if agreement.share < criterion.agreement:
-        now, before = (_told(task, value) for value in (quality, quality_of(task, expected, batch)))
+        now, before = (task.quality_text(value) for value in (quality, quality_of(task, expected, batch)))
         raise ExportError(
             f"it {terms.same} on {agreement.share:.1%} of the {terms.samples} "
             f"({task.quality.label} {now}, PyTorch's {before})",
@@ -133,10 +133,6 @@ def compare(
             do="Raise `export.calibration_images`, ship the tier in fp32, or lower `export.agreement` knowingly",
         )
     return Parity(agreement.max_difference, agreement.share, quality)
-
-
-def _told(task: Task, value: float) -> str:
-    return f"{value:.1%}" if task.quality.unit == "fraction" else f"{value:.4g} {task.quality.unit}".rstrip()
 
 
 def write_model(

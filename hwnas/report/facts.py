@@ -28,12 +28,12 @@ class ObjectiveFacts:
 
     @property
     def split(self) -> str:
-        """`validation` of accuracies that were measured here: the search compares networks on those images."""
-        return "validation" if self.origin == "measured" and units.is_fraction(self.metric) else ""
+        """`validation` of accuracies that were measured here: the search compares networks on those samples."""
+        return "validation" if self.origin == "measured" and units.quantity(self.metric) != "score" else ""
 
     @property
     def label(self) -> str:
-        """`Top-1, validation`: the metric with the images that it was measured on."""
+        """`Top-1, validation`: the metric with the split that it was measured on."""
         name = units.label(self.metric)
         return f"{name.removesuffix(' accuracy')}, {self.split}" if self.split else name
 
@@ -62,12 +62,12 @@ class SpaceFacts:
 
 @dataclass(frozen=True)
 class EpochFacts:
-    """One epoch of the supernet; accuracies are fractions on the validation images."""
+    """One epoch of the supernet, with the qualities of its smallest and largest network on validation samples."""
 
     epoch: int
     loss: float
-    smallest_top1: float | None
-    largest_top1: float | None
+    smallest: float | None
+    largest: float | None
     seconds: float
 
 
@@ -78,6 +78,10 @@ class TrainingFacts:
     epochs: tuple[EpochFacts, ...]
     data: str = ""
     """The data set and its split, such as `digits: 1,078 train, 359 validation, 360 test images`."""
+    quality: str = "top1"
+    """Quantity by which networks are judged."""
+    samples: str = "images"
+    """Word for the samples that they are judged on."""
 
 
 @dataclass(frozen=True)
@@ -182,6 +186,10 @@ class TierFacts:
     """Whose front it is."""
     passed: tuple[ObjectiveFacts, ...] = ()
     """Scores that stand beside the accuracy, such as those of a ladder's earlier rungs."""
+    quality: str = "top1"
+    """Quantity that files are judged by on test samples."""
+    samples: str = "images"
+    """Word for the samples that networks are judged on."""
 
     @property
     def title(self) -> str:
@@ -203,8 +211,8 @@ class TierFacts:
 
     @property
     def tested(self) -> str:
-        """Name of accuracies on the test images."""
-        return "Top-1, test"
+        """Name of qualities on the test samples."""
+        return f"{units.label(self.quality).removesuffix(' accuracy')}, test"
 
     @property
     def others(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from hwnas.pareto import Limit
+from hwnas.tasks import metric_named
 from hwnas.words import counted
 
 GAP = "\N{EN DASH}"
@@ -138,8 +139,15 @@ def quantity(metric: str) -> str:
 
 
 def is_fraction(metric: str) -> bool:
-    """Return whether the metric is a share of images, shown in percent."""
-    return quantity(metric) in ("top1", "top5", "accuracy")
+    """Return whether the metric is a share of samples, shown in percent."""
+    name = quantity(metric)
+    return name in ("top1", "top5", "accuracy") or _unit_of_task(name) == "fraction"
+
+
+def _unit_of_task(name: str) -> str | None:
+    """Return the unit of a task's metric; None if it is none."""
+    known = metric_named(name) if name not in (*NAMES, "score") and not name.startswith("latency") else None
+    return None if known is None else known.unit
 
 
 NAMES = {
@@ -159,6 +167,8 @@ def label(metric: str) -> str:
     name = quantity(metric)
     if name in NAMES:
         return NAMES[name]
+    if (known := metric_named(name)) is not None:
+        return known.label
     for unit in ("_ms", "_bytes", "_kib"):
         name = name.removesuffix(unit)
     return name.replace("_", " ").capitalize()
@@ -190,7 +200,9 @@ def scored(metric: str, value: float | None) -> str:
         return GAP if value is None else f"{digits(value)} MB"
     if name == "macs":
         return macs(value)
-    return count(value) if name == "params" or value is None else digits(value)
+    if name == "params" or value is None:
+        return count(value)
+    return f"{digits(value)} {_unit_of_task(name) or ''}".rstrip()
 
 
 def between(metric: str, low: float | None, high: float | None) -> str:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+from hwnas.errors import ConfigError
+from hwnas.quantities import Quantity
 from hwnas.registry import Family, member
 from hwnas.tasks.image_classification import ImageClassification
 from hwnas.tasks.task import Agreement, Batch, Estimate, Sums, Task, Tensors, TensorSpec, Terms, binomial_error
@@ -30,6 +34,7 @@ __all__ = [
     "Tensors",
     "Terms",
     "binomial_error",
+    "metric_named",
     "open_task",
 ]
 
@@ -42,3 +47,13 @@ def open_task(name: str, *, where: str) -> Task:
     """
     kind: type[Task] = member(TASKS, name, what="task", where=where)
     return kind()
+
+
+def metric_named(name: str) -> Quantity | None:
+    """Return the metric of that name of the first task that has it; None if no task does, or none that can be read."""
+    for task in TASKS:
+        with suppress(ConfigError):
+            for metric in open_task(task, where="metrics of tasks").metrics:
+                if metric.name == name:
+                    return metric
+    return None

@@ -144,6 +144,11 @@ class Task(ABC):
         """The metric that a search optimizes."""
         return self.metrics[0]
 
+    def quality_text(self, value: float) -> str:
+        """Return a quality with its unit, such as `71.3%`."""
+        unit = self.quality.unit
+        return f"{value:.1%}" if unit == "fraction" else f"{value:.4g} {unit}".rstrip()
+
     @abstractmethod
     def statistics(self, outputs: Tensors, batch: Batch) -> Sums:
         """Return what metrics and their errors are computed from."""

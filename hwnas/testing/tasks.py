@@ -81,7 +81,7 @@ class TaskContract:
             assert (gradient.flatten(1) != 0).any(1).all()
 
     def test_a_network_learns_from_a_teacher(self, bound: Task, outputs: torch.Tensor) -> None:
-        """Nothing is left to learn from a teacher that gives the same, and steps towards another one help."""
+        """A teacher that gives the same leaves no gradient, and steps towards another one help."""
         for temperature in (1.0, 3.0):
             same = outputs.clone().requires_grad_()
             (gradient,) = torch.autograd.grad(bound.distill(same, outputs, temperature), same)
@@ -135,7 +135,7 @@ class TaskContract:
         assert torch.equal(bound.augment(batch.inputs, torch.Generator(), "none"), batch.inputs)
 
     def test_inputs_of_a_networks_own_shape_are_left_as_they_are(self, bound: Task, batch: Batch) -> None:
-        """Nothing is resized where nothing is to be."""
+        """Only inputs of another shape are resized."""
         assert torch.equal(bound.fitted(batch.inputs, self.shape), batch.inputs)
 
     def test_data_of_the_networks_shapes_fit(self, bound: Task) -> None:
