@@ -19,7 +19,7 @@ from hwnas.commands.export import machine, versions
 from hwnas.network import costs
 from hwnas.search.fronts import read_front
 from hwnas.space import Architecture
-from hwnas.supernet import Recipe, accuracy, calibration_images, extract_recalibrated
+from hwnas.supernet import Recipe, calibration_inputs, extract_recalibrated, quality
 from hwnas.supernet.training.standalone import train_standalone
 from hwnas.workspace.progress import NullReporter
 from hwnas.workspace.training.supernets import load_run
@@ -44,7 +44,7 @@ def main() -> None:
     architecture = picked(run, args.tier, args.pick)
     network, recipe, dataset = run.network(architecture), Recipe(**run.experiment.train.model_dump()), run.dataset
     config = run.experiment.accuracy
-    images = calibration_images(
+    images = calibration_inputs(
         dataset, count=config.calibration_batches, batch_size=config.batch_size, seed=run.experiment.seed
     )
     inherited = extract_recalibrated(load_run(run, NullReporter()).supernet, network, images)
@@ -65,7 +65,7 @@ def main() -> None:
         "macs": costs(network).macs,
         "epochs": recipe.epochs,
         **{
-            f"{name}_top1_{split}": round(accuracy(module, network, getattr(dataset, split)), 4)
+            f"{name}_top1_{split}": round(quality(module, network, getattr(dataset, split)), 4)
             for name, module in {"inherited": inherited, "alone": alone}.items()
             for split in ("validation", "test")
         },

@@ -37,8 +37,8 @@ class Published:
     @property
     def name(self) -> str:
         """Of the networks: the space, its classes and its resolution."""
-        (resolution,) = self.space.resolution.options
-        return f"{self.space.name}_{self.space.classes}_{resolution}"
+        (resolution,) = self.space.input["resolution"].options
+        return f"{self.space.name}_{self.space.width}_{resolution}"
 
     @property
     def known(self) -> bool:
@@ -87,7 +87,8 @@ def read_published(path: Path, column: str, dataset: Dataset | None = None) -> P
     space, _ = open_space("nas_bench_201" if arch[0].startswith("|") else "nas_bench_macro")
     assert isinstance(space, Space)
     if dataset is not None:
-        space = replace(space, classes=dataset.classes, resolution=Knob((dataset.resolution,)))
+        sides = {**space.input, "resolution": Knob((dataset.resolution,))}
+        space = replace(space, width=dataset.classes, input=sides)
     return Published(space, arch, accuracy.astype(np.float64), column)
 
 

@@ -166,8 +166,8 @@ def run(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "sample": size,
         "no_accuracy": len(published.arch) - len(published.rows),
         "space": published.space.name,
-        "classes": published.space.classes,
-        "resolution": published.space.resolution.options[0],
+        "classes": published.space.width,
+        "resolution": published.space.input["resolution"].options[0],
         "data": dataset is not None,
         "results": results,
     }

@@ -94,8 +94,8 @@ def compare(
 ) -> dict[str, Any]:
     """Times of a step through some architectures in ms, and their ratios."""
     networks = [lower(space, pick_architecture(space, name)) for name in which]
-    batch = batch_for(supernet, networks, space.classes, clock)
-    inputs, labels = drawn(networks, space.classes, batch)
+    batch = batch_for(supernet, networks, space.width, clock)
+    inputs, labels = drawn(networks, space.width, batch)
     sliced = [lambda images, network=network: supernet(images, network) for network in networks]
     steps = {
         "supernet": step(supernet, sliced, inputs, labels),

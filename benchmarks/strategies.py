@@ -29,7 +29,7 @@ from hwnas.errors import HwnasError
 from hwnas.network import lower
 from hwnas.ranks import as_json, correlations
 from hwnas.space import AnySpace, Architecture
-from hwnas.supernet import STRATEGIES, Recipe, Step, Supernet, accuracy, calibration_images, extract_recalibrated, train
+from hwnas.supernet import STRATEGIES, Recipe, Step, Supernet, calibration_inputs, extract_recalibrated, quality, train
 from hwnas.supernet.strategies import open_strategy
 from hwnas.supernet.training.standalone import train_standalone
 from hwnas.workspace.spaces import open_space
@@ -49,7 +49,7 @@ def alone(space: AnySpace, sample: Sequence[Architecture], data: Dataset, epochs
     for number, architecture in enumerate(sample, 1):
         network = lower(space, architecture)
         module = train_standalone(network, data, replace(RECIPE, epochs=epochs), seed=seed)
-        found.append(accuracy(module, network, data.validation))
+        found.append(quality(module, network, data.validation))
         print(f"alone {number}/{len(sample)}: {found[-1]:.3f}", file=sys.stderr, flush=True)
     return found
 
@@ -62,9 +62,9 @@ def inherited(
     with tempfile.TemporaryDirectory() as folder:
         train(supernet, space, data, recipe, Path(folder), seed=seed)
     seconds = time.monotonic() - start
-    images = calibration_images(data, count=recipe.calibration_batches, batch_size=recipe.batch_size, seed=seed)
+    images = calibration_inputs(data, count=recipe.calibration_batches, batch_size=recipe.batch_size, seed=seed)
     networks = [lower(space, architecture) for architecture in sample]
-    return [accuracy(extract_recalibrated(supernet, one, images), one, data.validation) for one in networks], seconds
+    return [quality(extract_recalibrated(supernet, one, images), one, data.validation) for one in networks], seconds
 
 
 def judged(

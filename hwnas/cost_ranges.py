@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
-from hwnas.network import costs, decided_once, layer_placements, lower, open_options
+from hwnas.network import costs, decided_once, layer_placements, lower
 from hwnas.ops import Operator, Shape
 from hwnas.space import AnySpace, Architecture, FunctionSpace, Space, Stage, Value
+from hwnas.space.space import open_options
 
 LOOKED_AT = 300
 """Number of networks that an extent is estimated from where walking is expensive: of a function that has more of them,
@@ -68,8 +69,8 @@ def _of_stages(space: Space) -> Extent:
     total: list[Bounds] = []
     seen = [_Seen() for _ in space.stages]
     for shared in space.distinct:
-        sides = sorted({int(side) for side in open_options(space.resolution, shared)})
-        states: States = {(space.channels, side, side): NOTHING for side in {sides[0], sides[-1]}}
+        shapes = sorted(space.input_shapes(shared))
+        states: States = dict.fromkeys((shapes[0], shapes[-1]), NOTHING)
         for stage, collected in zip(space.stages, seen, strict=True):
             states = _through(space, stage, shared, states, collected)
         total += states.values()

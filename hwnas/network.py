@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,8 @@ from hwnas.ops.operator import new_module
 from hwnas.ops.plugins import operators_with
 from hwnas.registry import member
 from hwnas.space import AnySpace, Architecture, FunctionSpace, Knob, Layer, Space, Stage, Value
+from hwnas.space.space import open_options
+from hwnas.tasks import DEFAULT_TASK, Task
 from hwnas.traced.call import call
 from hwnas.traced.together import together
 
@@ -40,6 +42,13 @@ class Network:
     operators: tuple[Operator, ...]
     slots: tuple[str, ...]
     input_shape: Shape
+    kind: Task = field(default=DEFAULT_TASK, compare=False)
+    """Task without shapes."""
+
+    @cached_property
+    def task(self) -> Task:
+        """Task with the shapes of its inputs and outputs."""
+        return self.kind.at(self.input_shape, self.operators[-1].out_channels)
 
     @cached_property
     def costs(self) -> tuple[Costs, ...]:
@@ -79,14 +88,14 @@ def lower(space: AnySpace, architecture: Architecture) -> Network:
     if isinstance(space, FunctionSpace):
         return _called(space, architecture)
     blueprint = space.blueprint(architecture)
-    channels, operators = blueprint.channels, list[Operator]()
+    shape = space.task.shape(blueprint.input)
+    channels, operators = shape[0], list[Operator]()
     for layer in blueprint.layers:
         made = _MADE.get(layer)
         operator = made.get(channels) if made is not None else None
         operators.append(operator if operator is not None else _made(space, layer, channels))
         channels = operators[-1].out_channels
-    shape = (blueprint.channels, blueprint.resolution, blueprint.resolution)
-    return Network(tuple(operators), tuple(layer.slot for layer in blueprint.layers), shape)
+    return Network(tuple(operators), tuple(layer.slot for layer in blueprint.layers), shape, space.task)
 
 
 _MADE: WeakKeyDictionary[Layer, dict[int, Operator]] = WeakKeyDictionary()
@@ -104,7 +113,7 @@ def _made(space: Space, layer: Layer, channels: int) -> Operator:
 def _called(space: FunctionSpace, architecture: Architecture) -> Network:
     """Return the network that the function builds for an architecture; cached, because calling and tracing are slow."""
     shape, chain = call(space, architecture)
-    return Network(tuple(chain.values()), tuple(chain), shape)
+    return Network(tuple(chain.values()), tuple(chain), shape, space.task)
 
 
 def known_operators(*spaces: AnySpace) -> Mapping[str, str]:
@@ -222,8 +231,7 @@ def placements(space: Space) -> Iterator[Placed]:
     A stage is walked once for each decision that its layers share, because shapes follow such decisions together.
     """
     for shared in space.distinct:
-        sides = open_options(space.resolution, shared)
-        shapes: dict[Shape, None] = {(space.channels, int(side), int(side)): None for side in sides}
+        shapes: dict[Shape, None] = dict.fromkeys(space.input_shapes(shared))
         for stage in space.stages:
             leaving: dict[Shape, None] = {}
             depths = {int(depth) for depth in open_options(stage.depth, shared)}
@@ -244,14 +252,9 @@ def decided_once(space: Space, stage: Stage, shared: Mapping[str, Value]) -> Ite
     """Yield every decision for all layers of a stage, its width included, under picks of the shared choices."""
     knobs = {name: stage.knobs[name] for name in sorted(stage.per_stage)}
     if stage.width is not None or stage is space.stages[-1]:
-        knobs["out_channels"] = stage.width or Knob((space.classes,))
+        knobs["out_channels"] = stage.width or Knob((space.width,))
     for decided in product(*(open_options(knob, shared) for knob in knobs.values())):
         yield dict(zip(knobs, decided, strict=True))
-
-
-def open_options(knob: Knob, shared: Mapping[str, Value]) -> tuple[Value, ...]:
-    """A knob's options under picks of the shared choices."""
-    return (shared[knob.shared],) if knob.shared is not None else knob.options
 
 
 def layer_placements(

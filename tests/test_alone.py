@@ -15,7 +15,7 @@ from hwnas.data import Dataset, load_data
 from hwnas.errors import RunError, TrainingError
 from hwnas.network import lower
 from hwnas.space import AnySpace, read_space
-from hwnas.supernet import Recipe, Supernet, accuracy
+from hwnas.supernet import Recipe, Supernet, quality
 from hwnas.supernet.training.standalone import train_standalone
 
 RECIPE = Recipe(epochs=2, batch_size=64, learning_rate=0.1, augment="shift")
@@ -30,7 +30,7 @@ def test_a_network_alone_learns_the_same_each_time_and_leaves_no_trace(repositor
     other = train_standalone(network, data, RECIPE)
     assert_close(one.state_dict(), other.state_dict(), rtol=0, atol=0)
     assert losses[1] < losses[0]
-    assert accuracy(one, network, data.validation) > 0.5
+    assert quality(one, network, data.validation) > 0.5
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,6 @@ from hwnas.config import (
     published,
     read_experiment,
 )
-from hwnas.data import AUGMENTATIONS
 from hwnas.errors import ConfigError
 from hwnas.measure.device_lock import WAIT_S
 from hwnas.measure.timing import Timing
@@ -317,7 +316,6 @@ def test_words_are_those_of_the_tables() -> None:
         SAMPLERS
     )
     assert set(get_args(TrainConfig.model_fields["schedule"].annotation)) == set(SCHEDULES)
-    assert set(get_args(TrainConfig.model_fields["augment"].annotation)) == set(AUGMENTATIONS)
     assert set(get_args(TrainConfig.model_fields["launcher"].annotation)) == set(LAUNCHERS)
 
 

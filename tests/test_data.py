@@ -19,10 +19,11 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from torch.testing import assert_close
 
-from hwnas.data import AUGMENTATIONS, DATA_SETS, Dataset, Split, augment, load_data
+from hwnas.data import DATA_SETS, Dataset, Split, load_data
 from hwnas.data import source as source_module
 from hwnas.data.batches import batches
 from hwnas.errors import ConfigError, DataError, HwnasError
+from hwnas.tasks.image_augmentation import AUGMENTATIONS, augment
 
 SPLITS = ("train", "validation", "test")
 
@@ -50,9 +51,9 @@ class TestSplits:
         assert torch.equal(places.sort().values, torch.arange(1797))
 
     def test_classes_are_as_frequent_in_every_split(self, digits: Dataset) -> None:
-        whole = torch.cat([getattr(digits, name).labels for name in SPLITS]).bincount() / 1797
+        whole = torch.cat([getattr(digits, name).targets for name in SPLITS]).bincount() / 1797
         for name in SPLITS:
-            labels = getattr(digits, name).labels
+            labels = getattr(digits, name).targets
             assert labels.dtype == torch.int64
             assert_close(labels.bincount() / len(labels), whole, atol=0.006, rtol=0)
 
@@ -64,7 +65,7 @@ class TestSplits:
             assert not torch.equal(one.indices.sort().values, getattr(other, name).indices.sort().values)
 
     def test_order_is_random_so_that_the_first_images_are_a_sample(self, digits: Dataset) -> None:
-        assert all(len(set(getattr(digits, name).labels[:60].tolist())) == 10 for name in SPLITS)
+        assert all(len(set(getattr(digits, name).targets[:60].tolist())) == 10 for name in SPLITS)
 
     def test_options(self, digits: Dataset) -> None:
         small = load_data({"name": "digits", "limit": 100, "validation": 0.3, "resolution": 16}, seed=0)
@@ -104,14 +105,14 @@ class TestBatches:
         assert len(list(batches(digits.validation, 50, drop_last=True))) == 3
         found = torch.cat([torch.cat([images.flatten(1), labels[:, None]], 1) for images, labels in drawn])
         split = digits.validation
-        expected = torch.cat([everything(split).flatten(1), split.labels[:, None]], 1)
+        expected = torch.cat([everything(split).flatten(1), split.targets[:, None]], 1)
         assert not torch.equal(found, expected)
         assert sorted(found.tolist()) == sorted(expected.tolist())
 
     def test_without_a_generator_order_is_that_of_the_split(self, digits: Dataset) -> None:
         images, labels = zip(*batches(digits.test, 100), strict=True)
         assert torch.equal(torch.cat(images), everything(digits.test))
-        assert torch.equal(torch.cat(labels), digits.test.labels)
+        assert torch.equal(torch.cat(labels), digits.test.targets)
 
     def test_chance_is_the_generator(self, digits: Dataset) -> None:
         def draw(seed: int) -> Tensor:
@@ -264,8 +265,8 @@ class TestEveryKind:
         assert one.name == again.name
         for split in SPLITS:
             first, second = getattr(one, split), getattr(again, split)
-            assert torch.equal(first.labels, second.labels)
-            assert set(first.labels.tolist()) == set(range(one.classes))
+            assert torch.equal(first.targets, second.targets)
+            assert set(first.targets.tolist()) == set(range(one.classes))
             images = everything(first)
             assert images.shape == (len(first), one.channels, one.resolution, one.resolution)
             assert images.dtype == torch.float32
@@ -298,7 +299,7 @@ def test_idx_files_are_read_exactly(tmp_path: Path, form: dict[str, Any]) -> Non
     dataset = load_data({"name": "idx", "path": str(write_idx(tmp_path / "idx", **form))}, seed=0)
     images, labels = pattern(30, channels=1)
     order = dataset.test.indices
-    assert torch.equal(dataset.test.labels, torch.from_numpy(labels.astype(np.int64))[order])
+    assert torch.equal(dataset.test.targets, torch.from_numpy(labels.astype(np.int64))[order])
     raw = (everything(dataset.test) * dataset.train.std + dataset.train.mean) * 255
     assert_close(raw[:, 0], torch.from_numpy(images[..., 0]).float()[order], atol=1e-3, rtol=0)
     assert len(dataset.train) == 54
@@ -392,7 +393,7 @@ def test_the_real_cifar10_file(shared_data: Path) -> None:
     dataset = load_data({"name": "cifar10", "path": str(shared_data / "cifar10_jpeg.npz"), "limit": 200}, seed=0)
     assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (200, 5000, 10000)
     assert dataset.class_names[:3] == ("airplane", "automobile", "bird")
-    assert dataset.validation.labels.bincount().tolist() == [500] * 10
+    assert dataset.validation.targets.bincount().tolist() == [500] * 10
     images = dataset.test.batch(torch.arange(64))
     assert images.shape == (64, 3, 32, 32)
     assert 0.7 < images.std() < 1.3
@@ -637,14 +638,14 @@ def test_facts_and_raw_data_give_the_test_images(name: str, resolution: int | No
         spec = {**spec, "resolution": 10 if name == "digits" else resolution}
     dataset = load_data(spec, seed=3)
     size = dataset.resolution + 3
-    told, how = dataset.test_images, dataset.preprocessing_at(size, size)
+    told, how = dataset.test_images, dataset.preprocessing_at((1, size, size))
     assert json.loads(json.dumps([told, how])) == [told, how]
     raw, labels = RAW[name](tmp_path)
     chosen = numbers(told["indices"])
     assert (told["pool_images"], told["images"]) == (len(raw), len(chosen))
     assert told["pool"] == ("test" if name in ("idx", "cifar10") else "train")
     order = dataset.test.indices.argsort()
-    assert torch.equal(torch.from_numpy(labels[chosen].astype(np.int64)), dataset.test.labels[order])
+    assert torch.equal(torch.from_numpy(labels[chosen].astype(np.int64)), dataset.test.targets[order])
     expected = interpolate(everything(dataset.test)[order], (size, size), mode="bilinear", antialias=True)
     assert_close(prepared([raw[place] for place in chosen], how["steps"]).float(), expected, atol=2e-5, rtol=1e-5)
     assert how["pixels"]["colour"] == {"digits": "grey", "idx": "grey", "function": "as given"}.get(name, "RGB")

@@ -24,7 +24,7 @@ from pydantic_core import PydanticUndefined
 
 from hwnas.accuracy import PROXIES
 from hwnas.config import Experiment, parse_experiment
-from hwnas.data import AUGMENTATIONS, DATA_SETS
+from hwnas.data import DATA_SETS
 from hwnas.errors import SpaceError
 from hwnas.measure.table import read_table
 from hwnas.ops import OPERATORS
@@ -36,6 +36,7 @@ from hwnas.space_checks import check_space
 from hwnas.supernet.distributed import LAUNCHERS
 from hwnas.supernet.strategies import STRATEGIES
 from hwnas.supernet.training.schedules import SCHEDULES
+from hwnas.tasks.image_augmentation import AUGMENTATIONS
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DOCS = REPOSITORY / "docs"

@@ -9,9 +9,10 @@ import pytest
 
 from hwnas.errors import ConfigError, MissingExtra, TableError, TrainingError
 from hwnas.pareto import Limit, Objective, Tier
-from hwnas.search.evaluate import binomial_error, evaluate
+from hwnas.search.evaluate import evaluate
 from hwnas.search.score_store import ScoreStore
 from hwnas.space import Architecture
+from hwnas.tasks import binomial_error
 
 A = Architecture("s", (("depth", 2),))
 TOP1, LATENCY, PARAMS = "top1@inherited", "latency_ms@pi4", "params@derived"

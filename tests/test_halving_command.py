@@ -19,7 +19,7 @@ from hwnas.problem.cost_models import load_cost_models
 from hwnas.problem.fronts.loading import load_front
 from hwnas.search.fronts import read_front
 from hwnas.search.score_store import ScoreStore
-from hwnas.supernet import accuracy
+from hwnas.supernet import quality
 from hwnas.supernet.weights_file import load_module
 from hwnas.workspace.progress import NullReporter
 from hwnas.workspace.training.supernets import load_run
@@ -189,8 +189,8 @@ def test_what_is_exported_has_the_weights_that_were_scored(halved: Path, exporte
         assert weights is not None
         network = run.network(point.architecture)
         module = load_module(weights, network)
-        assert accuracy(module, network, run.dataset.validation.first(100)) == point.scores["top1@short"]
-        assert accuracy(module, network, run.dataset.test) == model["test_top1"]["value"]
+        assert quality(module, network, run.dataset.validation.first(100)) == point.scores["top1@short"]
+        assert quality(module, network, run.dataset.test) == model["test_top1"]["value"]
 
 
 def test_without_kept_weights_the_supernets_are_exported_and_that_is_said(

@@ -12,7 +12,7 @@ from hwnas.accuracy.inherited import InheritedAccuracy
 from hwnas.data import Dataset, load_data
 from hwnas.network import lower
 from hwnas.space import parse_space
-from hwnas.supernet import Supernet, accuracy, calibration_images, recalibrate
+from hwnas.supernet import Supernet, calibration_inputs, quality, recalibrate
 from tests.helpers.training import RAW
 
 SPACE = parse_space(RAW, where="tiny.yaml")
@@ -25,7 +25,7 @@ def data() -> Dataset:
 
 @pytest.fixture(scope="module")
 def proxy(data: Dataset) -> InheritedAccuracy:
-    calibration = calibration_images(data, count=2, batch_size=64, seed=0)
+    calibration = calibration_inputs(data, count=2, batch_size=64, seed=0)
     split = data.validation.first(100)
     return InheritedAccuracy(Supernet(SPACE), lambda a: lower(SPACE, a), tuple(calibration), split, "ab12")
 
@@ -34,7 +34,7 @@ def test_it_is_the_accuracy_of_the_extracted_and_recalibrated_network(proxy: Inh
     for architecture in (SPACE.smallest(), SPACE.largest()):
         network = lower(SPACE, architecture)
         module = recalibrate(proxy.supernet.extract(network), network, proxy.calibration)
-        assert proxy(architecture) == accuracy(module, network, proxy.split)
+        assert proxy(architecture) == quality(module, network, proxy.split)
 
 
 def test_equal_architectures_get_equal_scores_in_any_order(proxy: InheritedAccuracy) -> None:
@@ -56,7 +56,7 @@ def test_scoring_changes_neither_the_supernet_nor_the_global_generator(proxy: In
 
 
 def test_the_producer_tells_unlike_scores_apart(proxy: InheritedAccuracy, data: Dataset) -> None:
-    other = tuple(calibration_images(data, count=2, batch_size=64, seed=1))
+    other = tuple(calibration_inputs(data, count=2, batch_size=64, seed=1))
     unlike = [
         proxy,
         replace(proxy, weights="cd34"),

@@ -59,7 +59,7 @@ def test_derived_costs_are_those_of_the_built_network(space: Space) -> None:
         found = costs(network)
         assert found.params == sum(parameter.numel() for parameter in module.parameters())
         assert found.macs * 2 == flops.get_total_flops()
-        assert found.output_shape == tuple(logits.shape[1:]) == (space.classes,)
+        assert found.output_shape == tuple(logits.shape[1:]) == (space.width,)
 
 
 @small_spaces

@@ -17,7 +17,7 @@ from hwnas.supernet.strategies import open_strategy
 from hwnas.supernet.strategies.sampled_subnet import Step
 from hwnas.supernet.training.recipe import Recipe
 from hwnas.workspace.spaces import open_space
-from tests.spaces import SMALL
+from tests.helpers.spaces import SMALL
 
 CODE = """import torch
 from torch import nn

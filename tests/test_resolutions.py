@@ -51,7 +51,7 @@ def function(folder: Path, side: int) -> str:
 def test_resizing_is_said_where_no_network_takes_the_images_as_they_are(
     sides: tuple[int, ...], notice: str | None
 ) -> None:
-    assert resizing(replace(DIGITS, resolution=Knob(sides)), 8) == notice
+    assert resizing(replace(DIGITS, input={**DIGITS.input, "resolution": Knob(sides)}), (8, 8)) == notice
 
 
 def test_oblong_networks_are_shown_with_both_sides(tmp_path: Path) -> None:

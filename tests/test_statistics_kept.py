@@ -11,7 +11,7 @@ from torch.testing import assert_close
 from hwnas.data import load_data
 from hwnas.network import Network, lower
 from hwnas.space import parse_space
-from hwnas.supernet import Supernet, calibration_images, extract_recalibrated
+from hwnas.supernet import Supernet, calibration_inputs, extract_recalibrated
 from hwnas.supernet import batchnorm_cache as statistics_kept
 from hwnas.supernet.batchnorm_cache import BatchNormCache
 from tests.helpers.training import RAW
@@ -19,7 +19,7 @@ from tests.helpers.training import RAW
 SPACE = parse_space(RAW, where="tiny.yaml")
 SUPERNET = Supernet(SPACE, seed=1)
 DATA = load_data({"name": "digits", "limit": 200}, seed=0).without_test()
-IMAGES = calibration_images(DATA, count=2, batch_size=64, seed=0)
+IMAGES = calibration_inputs(DATA, count=2, batch_size=64, seed=0)
 NETWORKS = [lower(SPACE, architecture) for architecture in (SPACE.smallest(), SPACE.largest())]
 
 

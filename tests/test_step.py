@@ -32,6 +32,7 @@ from hwnas.supernet.training.skipped import ALWAYS, SkippedSubnets, read_failure
 from hwnas.supernet.training.standalone import train_standalone
 from hwnas.supernet.training.step import take_step
 from hwnas.supernet.training.task import ActiveSubnet, TrainTask
+from hwnas.tasks import Batch
 from tests.helpers.spaces import SMALL, space_of
 from tests.helpers.training import RECIPE, SPACE, assert_equal, small_data, weights
 
@@ -66,7 +67,7 @@ def test_parts_of_a_batch_give_the_gradients_of_the_whole(size: int, parts: int,
     for count in (1, parts):
         supernet = Supernet(space).train()
         course = course_of(space, supernet, Recipe(grad_accumulation_steps=count, max_grad_norm=1e9))
-        loss = take_step(course, pupils_of(space, supernet, lessons), images, labels, 0, 1)
+        loss = take_step(course, pupils_of(space, supernet, lessons), Batch(images, labels), 0, 1)
         found.append((loss, {name: value.grad for name, value in supernet.named_parameters()}))
     (loss, gradients), (other, others) = found
     assert other == pytest.approx(loss, rel=1e-5)
@@ -219,7 +220,7 @@ def test_halved_rates_are_remembered_and_resumed_bit_for_bit(data: Dataset, tmp_
     first = RECIPE.calibration_batches + steps + 3
 
     def faulty(read: int = first) -> Dataset:
-        return replace(data, train=replace(data.train, images=Hot(data.train.images, {read})))
+        return replace(data, train=replace(data.train, inputs=Hot(data.train.inputs, {read})))
 
     whole = Supernet(SPACE)
     history = train(whole, SPACE, faulty(), recipe, tmp_path / "whole")
@@ -238,7 +239,7 @@ def test_halved_rates_are_remembered_and_resumed_bit_for_bit(data: Dataset, tmp_
 
 
 def test_what_to_do_about_divergence_may_be_changed_on_the_way(data: Dataset, tmp_path: Path) -> None:
-    bad = replace(data, train=replace(data.train, images=Hot(data.train.images, {RECIPE.calibration_batches + 8})))
+    bad = replace(data, train=replace(data.train, inputs=Hot(data.train.inputs, {RECIPE.calibration_batches + 8})))
     with pytest.raises(TrainingError, match="diverged in epoch 2") as caught:
         train(Supernet(SPACE), SPACE, bad, RECIPE, tmp_path)
     assert "on_divergence: halve_lr" in caught.value.do
@@ -325,5 +326,5 @@ def test_memory_that_runs_out_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -
 
     course = course_of(SPACE, supernet, RECIPE)
     with pytest.raises(TrainingError, match="memory ran out in architecture") as caught:
-        take_step(course, [ActiveSubnet(full, SPACE.largest())], torch.randn(4, 1, 8, 8), torch.arange(4), 0, 1)
+        take_step(course, [ActiveSubnet(full, SPACE.largest())], Batch(torch.randn(4, 1, 8, 8), torch.arange(4)), 0, 1)
     assert "train.grad_accumulation_steps" in caught.value.do

@@ -23,9 +23,8 @@ from hwnas.network import Network, lower, make_operator
 from hwnas.runtimes import open_runtime
 from hwnas.space import AnySpace, Choice, FunctionSpace, Value
 from hwnas.space.function import Choose
-from hwnas.supernet import Supernet, accuracy, calibration_images, extract_recalibrated, recalibrate
+from hwnas.supernet import Supernet, calibration_inputs, extract_recalibrated, quality, recalibrate
 from hwnas.supernet.slicing.kernel_transform import center_crop
-from hwnas.supernet.weights import resized
 from tests.helpers.spaces import SMALL, mb, space_of
 from tests.helpers.supernets import (
     SPACES,
@@ -215,8 +214,8 @@ def test_nothing_draws_from_the_global_generators(digits: Dataset) -> None:
     supernet = Supernet(space)
     supernet.train()(some_images(network), network)
     supernet.eval()(some_images(network), network)
-    calibration = calibration_images(digits, count=2, batch_size=16, seed=0)
-    accuracy(extract_recalibrated(supernet, network, calibration), network, digits.validation.first(16))
+    calibration = calibration_inputs(digits, count=2, batch_size=16, seed=0)
+    quality(extract_recalibrated(supernet, network, calibration), network, digits.validation.first(16))
     assert torch.equal(before[0], torch.get_rng_state())
     assert before[1:] == (random.getstate(), np.random.get_state()[1].tolist())
 
@@ -326,25 +325,25 @@ def test_images_come_at_the_resolution_of_the_network() -> None:
         smaller = functional.interpolate(
             images, size=network.input_shape[1:], mode="bilinear", antialias=True, align_corners=False
         )
-        assert resized(images, network).shape[1:] == network.input_shape
+        assert network.task.fitted(images, network.input_shape).shape[1:] == network.input_shape
         assert_close(supernet.eval()(images, network), supernet.extract(network).eval()(smaller))
         same = some_images(network)
-        assert resized(same, network) is same
+        assert network.task.fitted(same, network.input_shape) is same
 
 
 def test_calibration_images_are_the_same_every_time_and_unlike_each_other(digits: Dataset) -> None:
-    one, same = (calibration_images(digits, count=3, batch_size=32, seed=1) for _ in range(2))
+    one, same = (calibration_inputs(digits, count=3, batch_size=32, seed=1) for _ in range(2))
     assert [batch.shape[0] for batch in one] == [32, 32, 32]
     assert all(torch.equal(a, b) for a, b in zip(one, same, strict=True))
     assert not torch.equal(one[0], one[1])
-    assert not torch.equal(one[0], calibration_images(digits, count=1, batch_size=32, seed=2)[0])
-    assert len(calibration_images(digits, count=99, batch_size=1000, seed=1)) == 1, "no more than there are"
+    assert not torch.equal(one[0], calibration_inputs(digits, count=1, batch_size=32, seed=2)[0])
+    assert len(calibration_inputs(digits, count=99, batch_size=1000, seed=1)) == 1, "no more than there are"
 
 
 def test_statistics_are_the_means_over_the_batches(digits: Dataset) -> None:
     space, supernet = opened("digits")
     network = lower(space, space.largest())
-    calibration = calibration_images(digits, count=3, batch_size=40, seed=0)
+    calibration = calibration_inputs(digits, count=3, batch_size=40, seed=0)
     module = extract_recalibrated(supernet, network, calibration)
     conv, norm = module.get_submodule("stem_1.conv"), module.get_submodule("stem_1.norm")
     seen = [conv(batch) for batch in calibration]
@@ -382,20 +381,20 @@ def test_accuracy_is_the_share_of_hits(digits: Dataset) -> None:
             self.seen = 0
 
         def forward(self, images: Tensor) -> Tensor:
-            labels = split.labels[self.seen : self.seen + len(images)].clone()
+            labels = split.targets[self.seen : self.seen + len(images)].clone()
             labels[max(0, 20 - self.seen) :] += 1
             self.seen += len(images)
             return functional.one_hot(labels % 10, 10).float()
 
     for batch_size in (7, 50, 1000):
-        assert accuracy(Oracle(), network, split, batch_size=batch_size) == 20 / 50
+        assert quality(Oracle(), network, split, batch_size=batch_size) == 20 / 50
 
 
 def test_the_file_of_a_settled_network_is_that_network(digits: Dataset, tmp_path: Path) -> None:
     space, supernet = opened("digits")
     runtime = open_runtime("onnxruntime", batch=8)
     for number, network in enumerate(some_networks(space, 3)):
-        module = extract_recalibrated(supernet, network, calibration_images(digits, count=2, batch_size=64, seed=0))
+        module = extract_recalibrated(supernet, network, calibration_inputs(digits, count=2, batch_size=64, seed=0))
         images = digits.validation.first(20).every()
         path = export_onnx(module, network.input_shape, tmp_path / f"{number}.onnx", batch=8)
         with torch.no_grad():

@@ -24,6 +24,7 @@ from hwnas.supernet.training.standalone import train_standalone
 from hwnas.supernet.training.step import take_step
 from hwnas.supernet.training.task import ActiveSubnet, TrainTask
 from hwnas.supernet.training.teacher import checked_teacher, teacher_of_weights
+from hwnas.tasks import Batch
 from hwnas.workspace.training.teacher import open_teacher
 from tests.helpers.teams import SPACE, TWO, random_data
 
@@ -61,7 +62,8 @@ def test_networks_that_learn_from_labels_learn_from_the_teacher_by_its_weight(
         torch.manual_seed(0)
         optimizer = torch.optim.SGD(supernet.parameters(), lr=0.0)
         course = TrainTask(supernet, None, recipe, optimizer, lambda step, rng: [], teacher)  # type: ignore[arg-type]
-        told = take_step(course, [ActiveSubnet(lambda x: supernet(x, network), SPACE.largest())], images, labels, 0, 1)
+        pupil = ActiveSubnet(lambda x: supernet(x, network), SPACE.largest())
+        told = take_step(course, [pupil], Batch(images, labels), 0, 1)
     assert told == pytest.approx(loss.item())
     for name, value in supernet.named_parameters():
         assert_close(value.grad, expected[name])

@@ -35,6 +35,7 @@ from hwnas.supernet.training.resume import APART
 from hwnas.supernet.training.schedules import learning_rate
 from hwnas.supernet.training.step import take_step
 from hwnas.supernet.training.task import ActiveSubnet, TrainTask
+from hwnas.tasks import Batch
 from tests.helpers.training import RAW, RECIPE, SPACE, assert_equal, small_data, weights
 
 
@@ -230,20 +231,20 @@ def poisoned(data: Dataset, from_epoch: int) -> Dataset:
     """The same data, whose training images turn into NaN when they are read in that epoch."""
 
     class Poisoned:
-        shape = data.train.images.shape
+        shape = data.train.inputs.shape
         reads = 0
 
         def __len__(self) -> int:
-            return len(data.train.images)
+            return len(data.train.inputs)
 
         def take(self, indices: torch.Tensor) -> torch.Tensor:
             self.reads += 1
-            images = data.train.images.take(indices).float()
+            images = data.train.inputs.take(indices).float()
             steps = 200 // RECIPE.batch_size
             calibration = RECIPE.calibration_batches
             return images * float("nan") if self.reads > calibration + (from_epoch - 1) * steps + 3 else images
 
-    return replace(data, train=replace(data.train, images=Poisoned()))
+    return replace(data, train=replace(data.train, inputs=Poisoned()))
 
 
 @pytest.mark.parametrize("epoch", [1, 3])
@@ -271,7 +272,7 @@ def test_a_far_too_high_rate_stops_training_and_keeps_no_checkpoint(tmp_path: Pa
 def one_step(supernet: Supernet, images: torch.Tensor) -> float | None:
     course = course_of(supernet.train(), RECIPE)
     pupils = course.pupils(Step(1, 1, 1, 1, 0.0), random.Random(0))
-    return take_step(course, pupils, images, torch.arange(len(images)) % 10, seed=0, number=1)
+    return take_step(course, pupils, Batch(images, torch.arange(len(images)) % 10), seed=0, number=1)
 
 
 def course_of(supernet: Supernet, recipe: Recipe, **more: Any) -> TrainTask:
@@ -465,7 +466,7 @@ def test_the_largest_network_learns_from_labels_and_the_others_from_it(temperatu
         expected = {name: value.grad for name, value in supernet.named_parameters()}
         torch.manual_seed(0)
         course = course_of(supernet, recipe, optimizer=torch.optim.SGD(supernet.parameters(), lr=0.0))
-        told = take_step(course, course.pupils(Step(1, 1, 1, 1, 0.0), random.Random(0)), images, labels, 0, 1)
+        told = take_step(course, course.pupils(Step(1, 1, 1, 1, 0.0), random.Random(0)), Batch(images, labels), 0, 1)
     assert told == pytest.approx(loss.item())
     for name, value in supernet.named_parameters():
         assert_close(value.grad, expected[name])

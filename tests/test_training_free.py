@@ -163,10 +163,10 @@ def test_a_subject_is_what_the_definition_says() -> None:
     network = network_of(SPACES["mobile"])
 
     def look(subject: Subject) -> float:
-        assert subject.images.shape == (3, 3, 12, 12)
-        assert subject.images.dtype is next(subject.module.parameters()).dtype is torch.float64
-        assert subject.labels.shape == (3,)
-        assert int(subject.labels.max()) < network.operators[-1].out_channels
+        assert subject.inputs.shape == (3, 3, 12, 12)
+        assert subject.inputs.dtype is next(subject.module.parameters()).dtype is torch.float64
+        assert subject.targets.shape == (3,)
+        assert int(subject.targets.max()) < network.operators[-1].out_channels
         assert not any(part.training for part in subject.module.modules())
         assert torch.get_num_threads() == 1
         again = subject.make().state_dict()

@@ -10,11 +10,11 @@ import pytest
 from hwnas.accuracy import source_of
 from hwnas.config import read_experiment
 from hwnas.data import DATA_SETS
-from hwnas.data.batches import AUGMENTATIONS
 from hwnas.io.resources import find_file
 from hwnas.network import lower
 from hwnas.space import read_space
 from hwnas.space_checks import check_space
+from hwnas.tasks.image_augmentation import AUGMENTATIONS
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

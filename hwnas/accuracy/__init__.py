@@ -2,38 +2,40 @@
 
 from collections.abc import Iterable
 
-from hwnas.accuracy.source import Accuracy, AccuracyContext, AccuracySource, Quantity, Settings
+from hwnas.accuracy.source import Accuracy, AccuracyContext, AccuracySource, Kind, Settings
 from hwnas.accuracy.zero_cost_proxies import TRAINING_FREE
 from hwnas.accuracy.zero_cost_proxies.ensembles import ENSEMBLES
 from hwnas.errors import ConfigError, did_you_mean
+from hwnas.quantities import Metric
 from hwnas.registry import Family, member
 from hwnas.stored_names import stored_source
+from hwnas.tasks import Task
 
 PROXIES = Family(
     "accuracy_sources",
     {  # name in YAML; what it makes is imported on use
         "inherited": AccuracySource(
             "hwnas.accuracy.inherited:inherited",
-            "top1",
+            "quality",
             "measured",
             "validation images, inherited weights",
             supernet=True,
         ),
         "finetuned": AccuracySource(
             "hwnas.accuracy.trained:finetuned",
-            "top1",
+            "quality",
             "measured",
             "validation images, inherited weights trained on",
             supernet=True,
         ),
         "standalone": AccuracySource(
-            "hwnas.accuracy.trained:standalone", "top1", "measured", "validation images, trained alone"
+            "hwnas.accuracy.trained:standalone", "quality", "measured", "validation images, trained alone"
         ),
         "predicted": AccuracySource(
-            "hwnas.accuracy.from_file:predicted", "top1", "predicted", "learned from a run's accuracies", data=False
+            "hwnas.accuracy.from_file:predicted", "quality", "predicted", "learned from a run's accuracies", data=False
         ),
         "table": AccuracySource(
-            "hwnas.accuracy.from_table:from_table", "top1", "published", "a table's accuracies", data=False
+            "hwnas.accuracy.from_table:from_table", "quality", "published", "a table's accuracies", data=False
         ),
     },
 )
@@ -73,9 +75,10 @@ def source_of(name: str, *, where: str) -> AccuracySource:
     return source
 
 
-def accuracy_metric(name: str, quantity: Quantity) -> str:
+def accuracy_metric(name: str, task: Task) -> str:
     """Return the metric of a source's scores, such as `top1@inherited`; of a function, with its name after the @."""
-    return f"{quantity}@{stored_source(name).rpartition(':')[2]}"
+    quantity = source_of(name, where="accuracy").quantity(task)
+    return str(Metric(quantity, stored_source(name).rpartition(":")[2]))
 
 
 def check_training_free(names: Iterable[str], *, where: str) -> None:
@@ -100,7 +103,7 @@ __all__ = [
     "Accuracy",
     "AccuracyContext",
     "AccuracySource",
-    "Quantity",
+    "Kind",
     "Settings",
     "accuracy_metric",
     "check_training_free",

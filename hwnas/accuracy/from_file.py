@@ -24,17 +24,19 @@ from hwnas.space import Architecture
 @final
 @dataclass(frozen=True)
 class PredictedAccuracy:
-    """Top-1 accuracy, 0 to 1, as a predictor expects it; nothing is trained and no image is looked at."""
+    """Quality as a predictor expects it; nothing is trained and no data is looked at."""
 
     predictor: Predictor
     features: Features
     codebook: Codebook
     producer: str
     """Description of the accuracies that were learned from: equal accuracies of equal networks predict the same."""
+    fraction: bool = True
+    """True if values are clipped to 0 to 1."""
 
     def __call__(self, architecture: Architecture) -> float:
         mean, _ = self.predictor.predict(self.features(self.codebook.encode([architecture])))
-        return float(np.clip(mean[0], 0.0, 1.0))
+        return float(np.clip(mean[0], 0.0, 1.0)) if self.fraction else float(mean[0])
 
 
 def predicted(ingredients: AccuracyContext) -> PredictedAccuracy:
@@ -45,7 +47,8 @@ def predicted(ingredients: AccuracyContext) -> PredictedAccuracy:
         PredictionError: nothing can be learned from them.
     """
     path, metric = _file(ingredients), ingredients.settings.column
-    scores = _of_one_origin(ScoreStore.open(path).scores, ingredients.space.name, metric, path)
+    quality = ingredients.space.task.quality
+    scores = _of_one_origin(ScoreStore.open(path).scores, ingredients.space.name, metric, quality.name, path)
     codebook = codebook_of(ingredients.space)
     features = features_of(codebook)
     table = features(codebook.encode([score.architecture for score in scores]))
@@ -56,7 +59,9 @@ def predicted(ingredients: AccuracyContext) -> PredictedAccuracy:
     learned = json.dumps([(score.architecture.key, score.value) for score in scores])
     digest = hashlib.sha256(learned.encode()).hexdigest()[:12]
     origin = f"{scores[0].metric} of {len(scores)} networks {digest} by {scores[0].producer}"
-    return PredictedAccuracy(predictor, features, codebook, f"predicted {predictor.name} from {origin}")
+    return PredictedAccuracy(
+        predictor, features, codebook, f"predicted {predictor.name} from {origin}", quality.unit == "fraction"
+    )
 
 
 def _file(ingredients: AccuracyContext) -> Path:
@@ -71,11 +76,11 @@ def _file(ingredients: AccuracyContext) -> Path:
     return path
 
 
-def _of_one_origin(scores: Iterable[Score], space: str, metric: str, path: Path) -> list[Score]:
+def _of_one_origin(scores: Iterable[Score], space: str, metric: str, quality: str, path: Path) -> list[Score]:
     """Return the accuracies of the space's networks, which must have one origin, or they would not compare."""
     by_origin: dict[tuple[str, str], list[Score]] = {}
     for score in scores:
-        wanted = score.metric == metric if metric else Metric.parse(score.metric).quantity == "top1"
+        wanted = score.metric == metric if metric else Metric.parse(score.metric).quantity == quality
         if wanted and score.architecture.space == space and score.value is not None:
             by_origin.setdefault((score.metric, score.producer), []).append(score)
     if len(by_origin) != 1:

@@ -56,5 +56,5 @@ def from_function(ingredients: AccuracyContext) -> FunctionAccuracy:
         ingredients.lower,
         reference,
         f"function {name} of {digest}",
-        ingredients.settings.quantity == "top1",
+        ingredients.settings.quantity not in (None, "score") and ingredients.space.task.quality.unit == "fraction",
     )

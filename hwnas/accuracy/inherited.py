@@ -1,10 +1,10 @@
-"""Accuracy that a network inherits from the supernet."""
+"""Quality that a network inherits from the supernet."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import final
@@ -14,23 +14,23 @@ from torch import Tensor, nn
 from hwnas.accuracy.source import AccuracyContext
 from hwnas.data import Split
 from hwnas.network import Network
-from hwnas.search.evaluate import binomial_error
 from hwnas.space import Architecture
-from hwnas.supernet import Supernet, accuracy, calibration_images, extract_recalibrated
+from hwnas.supernet import Supernet, calibration_inputs, estimate, extract_recalibrated
 from hwnas.supernet.batchnorm_cache import BatchNormCache
+from hwnas.tasks import DEFAULT_TASK, Task
 
 
 @final
 @dataclass(frozen=True)
 class InheritedAccuracy:
-    """Top-1 accuracy, 0 to 1, of a sub-network with the supernet's weights and recalibrated statistics.
+    """Quality, such as top-1 accuracy, of a sub-network with the supernet's weights and recalibrated statistics.
 
     Nothing is trained; the same architecture always gets the same score (Cai et al., Once-for-All, 2020).
 
     Args:
         lower: architecture -> network.
-        calibration: batches of training images from which the normalisation statistics are recomputed.
-        split: the images that are classified, never test images.
+        calibration: batches of training inputs from which the normalisation statistics are recomputed.
+        split: the samples that it is judged on, never test samples.
         weights: identifier of the supernet's weights, such as the checkpoint's hash.
     """
 
@@ -41,10 +41,15 @@ class InheritedAccuracy:
     weights: str
     folder: Path | None = None
     """Folder in which statistics are kept from one use to the next; they are not kept if left out."""
+    task: Task = DEFAULT_TASK
+    errors: dict[float, float | None] = field(default_factory=dict, repr=False, compare=False)
+    """Standard errors by score, of those that were computed here."""
 
     def __call__(self, architecture: Architecture) -> float:
         network = self.lower(architecture)
-        return accuracy(self.settled(network), network, self.split)
+        score = estimate(self.settled(network), network, self.split)
+        self.errors[score.value] = score.error
+        return score.value
 
     def settled(self, network: Network) -> nn.Module:
         """Return the stand-alone network that is scored, and exported."""
@@ -53,9 +58,10 @@ class InheritedAccuracy:
         kept = BatchNormCache(self.folder, f"{self.weights} {self._calibrated}")
         return kept.extract_recalibrated(self.supernet, network, self.calibration)
 
-    def standard_error(self, score: float) -> float:
-        """Return the standard error of an accuracy, from the number of images."""
-        return binomial_error(score, len(self.split))
+    def standard_error(self, score: float) -> float | None:
+        """Return the standard error of a score, from the samples alone."""
+        error = self.errors.get(score)
+        return self.task.standard_error(score, len(self.split)) if error is None else error
 
     @property
     def producer(self) -> str:
@@ -69,12 +75,14 @@ class InheritedAccuracy:
 
 
 def inherited(ingredients: AccuracyContext) -> InheritedAccuracy:
-    """Return the accuracy of a run's sub-networks, on its validation images."""
+    """Return the quality of a run's sub-networks, on its validation samples."""
     settings, dataset = ingredients.settings, ingredients.dataset()
     supernet, weights = ingredients.supernet()
-    calibration = calibration_images(
+    calibration = calibration_inputs(
         dataset, count=settings.calibration_batches, batch_size=settings.batch_size, seed=ingredients.seed
     )
     split = dataset.validation if settings.images is None else dataset.validation.first(settings.images)
     folder = ingredients.folder / "statistics"
-    return InheritedAccuracy(supernet, ingredients.lower, tuple(calibration), split, weights, folder)
+    return InheritedAccuracy(
+        supernet, ingredients.lower, tuple(calibration), split, weights, folder, ingredients.space.task
+    )

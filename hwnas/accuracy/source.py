@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from hwnas.network import Network
+from hwnas.quantities.quantity import Goal
 from hwnas.space import AnySpace, Architecture
 from hwnas.tabular.metric import Join, Scale
 from hwnas.tabular.rows import Names
+from hwnas.tasks import Task
 
 if TYPE_CHECKING:
     from torch import nn
@@ -18,8 +20,9 @@ if TYPE_CHECKING:
     from hwnas.data import Dataset
     from hwnas.supernet import Recipe, Supernet
 
-Quantity = Literal["top1", "score"]
-"""`top1` is an accuracy, 0 to 1; of a `score` only the order counts: higher is better."""
+Kind = Literal["quality", "score"]
+"""A `quality` is the first metric of the task, of images the top-1 accuracy, 0 to 1; of a `score` only the order
+counts: higher is better."""
 Origin = Literal["measured", "predicted", "published", "scored", "given"]
 
 
@@ -29,7 +32,7 @@ class AccuracySource:
 
     make: str
     """"module:function": AccuracyContext -> Accuracy."""
-    quantity: Quantity
+    kind: Kind
     origin: Origin
     """Mark of its scores wherever they are shown."""
     description: str
@@ -37,12 +40,20 @@ class AccuracySource:
     supernet: bool = False
     """True if it needs trained shared weights; a run without them trains nothing."""
     data: bool = True
-    """True if it needs images."""
+    """True if it needs data."""
+
+    def quantity(self, task: Task) -> str:
+        """Return the quantity that it gives of networks that learn a task, such as `top1`; it precedes the `@`."""
+        return task.quality.name if self.kind == "quality" else "score"
+
+    def goal(self, task: Task) -> Goal:
+        """Return whether networks with more of it are better, or those with less."""
+        return task.quality.goal if self.kind == "quality" else "max"
 
 
 class Accuracy(Protocol):
-    """Scores architectures, high is good. The same architecture always gets the same score; one that cannot be scored
-    raises with its reason."""
+    """Scores architectures, high is good unless the task says otherwise. The same architecture always gets the same
+    score; one that cannot be scored raises with its reason."""
 
     @property
     def producer(self) -> str:
@@ -56,7 +67,7 @@ class Settings:
     """The experiment's `accuracy` section; each source reads what concerns it."""
 
     source: str = "inherited"
-    quantity: Quantity | None = None
+    quantity: str | None = None
     images: int | None = None
     calibration_batches: int = 8
     batch_size: int = 128

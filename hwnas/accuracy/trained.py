@@ -1,11 +1,11 @@
-"""Accuracy of a network that is trained for a while: from scratch, or on from what it inherits from the supernet."""
+"""Quality of a network that is trained for a while: from scratch, or on from what it inherits from the supernet."""
 
 from __future__ import annotations
 
 import hashlib
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import final
 
@@ -14,13 +14,13 @@ from torch import nn
 from hwnas.accuracy.source import AccuracyContext
 from hwnas.data import Dataset, Split
 from hwnas.network import Network
-from hwnas.search.evaluate import binomial_error
 from hwnas.space import Architecture
 from hwnas.stored_names import stored_source
-from hwnas.supernet import Recipe, accuracy
+from hwnas.supernet import Recipe, estimate
 from hwnas.supernet.training.resume import identity_dict
 from hwnas.supernet.training.standalone import train_standalone
 from hwnas.supernet.weights_file import save_weights
+from hwnas.tasks import DEFAULT_TASK, Task
 
 SHARED = (
     "epochs",
@@ -42,7 +42,7 @@ GENTLE = 0.2
 @final
 @dataclass(frozen=True)
 class TrainedAccuracy:
-    """Top-1 accuracy, 0 to 1, on validation images, after a network was trained on the labels.
+    """Quality, such as top-1 accuracy, on validation samples, after a network was trained on the targets.
 
     Each epoch is kept in the folder until the network is scored: an interrupted training continues at the next call.
     `on_epoch` is called with the number of epochs done and that of all epochs.
@@ -64,6 +64,9 @@ class TrainedAccuracy:
     on_epoch: Callable[[int, int], None] | None = None
     keep: bool = False
     """True if the trained weights are kept, in the file that `weights_path` returns."""
+    task: Task = DEFAULT_TASK
+    errors: dict[float, float | None] = field(default_factory=dict, repr=False, compare=False)
+    """Standard errors by score, of those that were computed here."""
 
     def __call__(self, architecture: Architecture) -> float:
         network, report = self.lower(architecture), self.on_epoch
@@ -80,15 +83,17 @@ class TrainedAccuracy:
             teacher=self.teacher(),
             on_epoch=None if report is None else lambda epoch, loss: report(epoch, self.recipe.epochs),
         )
-        top1 = accuracy(module, network, self.split)
+        score = estimate(module, network, self.split)
+        self.errors[score.value] = score.error
         if self.keep:
             save_weights(module, weights)
         shutil.rmtree(folder, ignore_errors=True)
-        return top1
+        return score.value
 
-    def standard_error(self, score: float) -> float:
-        """Return the standard error of an accuracy, from the number of images; the variation by seed is not in it."""
-        return binomial_error(score, len(self.split))
+    def standard_error(self, score: float) -> float | None:
+        """Return the standard error of a score, from the samples alone; the variation by seed is not in it."""
+        error = self.errors.get(score)
+        return self.task.standard_error(score, len(self.split)) if error is None else error
 
     @property
     def producer(self) -> str:
@@ -144,4 +149,5 @@ def _trained(ingredients: AccuracyContext, recipe: Recipe) -> TrainedAccuracy:
         training_folder(ingredients.folder, settings.source),
         teacher=ingredients.teacher,
         keep=ingredients.keep_weights,
+        task=ingredients.space.task,
     )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from hwnas import __version__
 from hwnas.config import SetupConfig, published
 from hwnas.export import RUNTIME_OF
-from hwnas.export.manifest import MANIFEST, write_manifest
+from hwnas.export.manifest import MANIFEST, QUALITY, write_manifest
 from hwnas.export.staging import staged
 from hwnas.io.checksum import sha256_of
 from hwnas.measure.device_lock import LockWait, exclusive_device
@@ -27,6 +28,7 @@ from hwnas.problem.studies import weights_producer
 from hwnas.runtimes import offered
 from hwnas.search.fronts import FrontPoint
 from hwnas.selection import choose, file_stem
+from hwnas.tasks import Batch
 from hwnas.words import counted
 from hwnas.workspace.bundles import open_bundle
 from hwnas.workspace.elapsed import adding_elapsed
@@ -44,11 +46,9 @@ from hwnas.workspace.progress import Bar, NullReporter, Reporter
 from hwnas.workspace.workspace import Workspace, open_run
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from torch import nn
 
-    from hwnas.export.bundle import FileRecord, Images
+    from hwnas.export.bundle import Array, FileRecord
     from hwnas.runtimes import Runtime
     from hwnas.workspace.training.supernets import Trained
 
@@ -162,6 +162,7 @@ def _manifest(
         "conditions": None if front.conditions is None else front.conditions.as_dict(),
         "solved_for": list(front.solved_for),
         "supernet": {"weights": trained.weights, "epochs": len(trained.history)},
+        **({} if (quality := run.space.task.quality.name) == QUALITY else {"quality": quality}),
         "test_images": run.dataset.test_images,
         "models": list(models),
         "experiment": published(resolved_experiment(run)).model_dump(mode="json"),
@@ -196,17 +197,17 @@ def weights_origin(trained: Trained) -> str:
 
 @dataclass(frozen=True, eq=False)
 class _Settled:
-    """A network that is about to be written, and PyTorch's outputs for the test images."""
+    """A network that is about to be written, and PyTorch's outputs for the test samples."""
 
     module: nn.Module
     weights: str
     """Description of their origin."""
     network: Network
-    calibration: Images
-    """Training images, which int8 files take the ranges of their activations from."""
-    images: Images
-    labels: NDArray[np.int64]
-    logits: Images
+    calibration: Array
+    """Training inputs, which int8 files take the ranges of their activations from."""
+    test: Batch
+    """Test samples, as arrays."""
+    outputs: Array
     tuned: dict[str, Any] | None = None
     """Entry on its fine-tuning in the manifest; None if there was none."""
 
@@ -220,27 +221,30 @@ def _export_point(
     show: Callable[[int, int], None],
     queue: LockWait,
 ) -> dict[str, Any]:
+    from hwnas.export.bundle import quality_of
+
     settled, stem = _settled(run, front, point, trained, show), next(iter(names.values()))
     paths = [front.folder / f"{stem}.{suffix}" for suffix in run.experiment.export.formats]
     files = [_export_file(run, front.tier.name, settled, path, queue) for path in paths]
-    total, top1 = costs(settled.network), float((settled.logits.argmax(1) == settled.labels).mean())
+    total, task = costs(settled.network), settled.network.task
+    quality = quality_of(task, settled.outputs, settled.test)
     return {
         "picks": list(names),
         "key": point.architecture.key,
         "architecture": point.architecture.as_dict(),
         "input_shape": list(settled.network.input_shape),
-        "preprocessing": run.dataset.preprocessing_at(*settled.network.input_shape[1:]),
+        "preprocessing": run.dataset.preprocessing_at(settled.network.input_shape),
         "classes": list(run.dataset.class_names),
         "scores": {
             metric: {"value": value, "origin": point.origin.get(metric, "")} for metric, value in point.scores.items()
         },
         "measured": {metric: {"value": value, "origin": "measured"} for metric, value in point.measured.items()},
         "weights": settled.weights,
-        "test_top1": {"value": top1, "origin": "measured", "in": "PyTorch"},
+        f"test_{task.quality.name}": {"value": quality, "origin": "measured", "in": "PyTorch"},
         **({"fine_tuned": settled.tuned} if settled.tuned else {}),
         "params": total.params,
         "macs": total.macs,
-        "files": [asdict(record) for record in files],
+        "files": [record.as_dict(task.quality.name) for record in files],
     }
 
 
@@ -250,9 +254,8 @@ def _settled(
     import torch
 
     from hwnas.accuracy.inherited import inherited
-    from hwnas.export.bundle import logits_of
+    from hwnas.export.bundle import outputs_of
     from hwnas.problem.accuracy import accuracy_context
-    from hwnas.supernet.weights import resized
     from hwnas.supernet.weights_file import load_module
 
     network, test = run.network(point.architecture), run.dataset.test
@@ -267,14 +270,15 @@ def _settled(
         tuned = tune(run, trained, point.architecture, network, module, start, show)
         module, entry = tuned.module, tuned.manifest_entry
         weights += ", trained on" if tuned.better else ""
-    images = resized(test.every(), network).numpy()
+    fitted = partial(network.task.fitted, shape=network.input_shape)
+    inputs = fitted(test.every()).numpy()
     seen = torch.cat(scored.calibration)[: run.experiment.export.calibration_images]
-    ranges, labels = resized(seen, network).numpy(), test.labels.numpy()
-    return _Settled(module, weights, network, ranges, images, labels, logits_of(module, images), entry)
+    batch = Batch(inputs, test.targets.numpy())
+    return _Settled(module, weights, network, fitted(seen).numpy(), batch, outputs_of(module, inputs), entry)
 
 
 def _export_file(run: Workspace, tier: str, settled: _Settled, path: Path, queue: LockWait) -> FileRecord:
-    """Write one file, run it on the test images, compare and time it."""
+    """Write one file, run it on the test samples, compare and time it."""
     from hwnas.export.bundle import Criterion, FileRecord, compare, write_model
     from hwnas.export.tensors import ends_of
 
@@ -287,11 +291,11 @@ def _export_file(run: Workspace, tier: str, settled: _Settled, path: Path, queue
     loaded = runtime.load(path)
     ends = ends_of(path, runtime.setup.batch, settled.network.input_shape)
     parity = compare(
-        settled.logits,
+        settled.outputs,
         loaded,
-        settled.images,
-        settled.labels,
+        settled.test,
         path=path,
+        task=settled.network.task,
         criterion=Criterion(config.tolerance) if precision == "fp32" else Criterion(agreement=config.agreement),
     )
     with exclusive_device(queue):
@@ -309,8 +313,8 @@ def _export_file(run: Workspace, tier: str, settled: _Settled, path: Path, queue
         batch=runtime.setup.batch,
         precision=precision,
         max_difference=parity.max_difference,
-        top1_agreement=parity.top1_agreement,
-        test_top1=parity.top1,
+        agreement=parity.agreement,
+        test_quality=parity.quality,
         latency_ms=timed.low_ms,
         latency_median_ms=timed.median_ms,
         inputs=ends.inputs,

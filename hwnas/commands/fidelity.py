@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from hwnas.accuracy.trained import TrainedAccuracy
     from hwnas.workspace.training.supernets import Trained
 
-ALONE = "top1@alone"
-
 
 @dataclass(frozen=True)
 class FidelityReport:
@@ -96,19 +94,22 @@ def _compared(
     narrator: Reporter,
 ) -> Fidelity:
     """Score the sample both ways, cheap before dear."""
-    score = accuracy_of(run, trained)
-    tier = Tier("fidelity", (Objective(run.accuracy, "max"), Objective(ALONE, "max")))
-    producers = {run.accuracy: score.producer, ALONE: lone.producer}
+    score, quality = accuracy_of(run, trained), run.space.task.quality
+    standalone = f"{quality.name}@alone"
+    goals = Objective(run.accuracy, run.source.goal(run.space.task)), Objective(standalone, quality.goal)
+    tier, producers = Tier("fidelity", goals), {run.accuracy: score.producer, standalone: lone.producer}
     ranked: list[RankedNetwork] = []
     failed: dict[str, str] = {}
     with narrator.bar("training networks alone") as bar:
         for number, architecture in enumerate(sample):
             lone_with_bar = replace(lone, on_epoch=_teller(bar, number, len(sample), ranked))
-            evaluation = evaluate(architecture, {run.accuracy: score, ALONE: lone_with_bar}, tier, store, producers)
+            evaluation = evaluate(
+                architecture, {run.accuracy: score, standalone: lone_with_bar}, tier, store, producers
+            )
             if evaluation.failed is not None:
                 failed[architecture.key] = evaluation.failed
             else:
-                stored = store.get(architecture, ALONE, lone.producer)
+                stored = store.get(architecture, standalone, lone.producer)
                 assert stored is not None
                 ranked.append(_ranked(run, architecture, evaluation.scores[run.accuracy], stored))
             bar.update(number + 1, len(sample), _left(ranked, len(sample) - number - 1))

@@ -169,7 +169,7 @@ def _tier(
     return facts.TierFacts(
         name=name,
         setup=setup_facts,
-        accuracy=accuracy_facts(accuracy, front.source),
+        accuracy=accuracy_facts(accuracy, front.source, front.tier.objectives[0].goal),
         latency=facts.ObjectiveFacts(latency, "min", latency_origin_of(run, name), meaning),
         limits=front.tier.limits,
         points=tuple(_points(run, [e for e in evaluations if e.failed is None])),
@@ -180,6 +180,8 @@ def _tier(
         found_by=front.by,
         passed=passed_facts(front),
         objectives=tuple(objective.metric for objective in front.tier.objectives),
+        quality=run.space.task.quality.name,
+        samples=run.space.task.terms.samples,
     )
 
 
@@ -252,8 +254,8 @@ def _files(bundle: Bundle, latency: str, front: Collection[str]) -> tuple[facts.
             file.bytes,
             file.sha256,
             file.max_difference,
-            file.top1_agreement,
-            file.test_top1,
+            file.agreement,
+            file.test_quality,
             model.scores.get(latency) if bundle.is_own(file) else None,
             file.latency_ms,
         )
@@ -322,7 +324,9 @@ def _setup_facts(setup: Setup) -> dict[str, str | int | float]:
 def _training(run: Workspace, trained: Trained) -> facts.TrainingFacts:
     epochs = tuple(facts.EpochFacts(e.epoch, e.loss, e.smallest, e.largest, e.seconds) for e in trained.history)
     sizes = {name: f"{len(getattr(run.dataset, name)):,} {name}" for name in ("train", "validation", "test")}
-    return facts.TrainingFacts(epochs, f"{run.dataset.name}: {', '.join(sizes.values())} images")
+    samples = run.space.task.terms.samples
+    data = f"{run.dataset.name}: {', '.join(sizes.values())} {samples}"
+    return facts.TrainingFacts(epochs, data, run.space.task.quality.name, samples)
 
 
 def _costs(run: Workspace, architecture: Architecture) -> facts.CostFacts:

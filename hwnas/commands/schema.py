@@ -12,6 +12,7 @@ from hwnas.config import Experiment
 from hwnas.notation import NOTATIONS
 from hwnas.ops import OPERATORS
 from hwnas.registry import member
+from hwnas.tasks import DEFAULT, TASKS, ImageClassification, Task
 
 Kind = Literal["space", "experiment"]
 Schema = dict[str, Any]
@@ -55,7 +56,7 @@ def _space() -> Schema:
         "$schema": DIALECT,
         "title": "hwnas search space",
         "type": "object",
-        "required": ["name", "input", "classes", "stages"],
+        "required": ["name", "input", "stages"],
         "additionalProperties": False,
         "properties": {
             "name": NAME,
@@ -63,13 +64,8 @@ def _space() -> Schema:
             "plugins": {"type": "array", "items": {"type": "string", "pattern": r"\.py$"}},
             "notation": {"enum": sorted(NOTATIONS)},
             "canonical": {"type": "string", "pattern": "^.+:.+$"},
-            "input": {
-                "type": "object",
-                "required": ["channels", "resolution"],
-                "additionalProperties": False,
-                "properties": {"channels": whole, "resolution": _choice(whole)},
-            },
-            "classes": whole,
+            "task": {"type": "string", "description": f"what networks learn; {DEFAULT} if left out"},
+            **_ends(whole),
             "choices": {"type": "object", "propertyNames": NAME, "additionalProperties": _list_or_one(OPTION)},
             "blocks": {"type": "object", "propertyNames": NAME, "additionalProperties": {"$ref": "#/$defs/block"}},
             "stages": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/stage"}},
@@ -81,8 +77,30 @@ def _space() -> Schema:
                 "else": _ops_of_stages(own),
             },
             {"if": {"not": {"required": ["plugins"]}}, "then": {"$ref": "#/$defs/no_plugins"}},
+            {"if": {"not": {"required": ["task"]}}, "then": {"required": [ImageClassification.width_key]}},
         ],
         "$defs": _definitions(),
+    }
+
+
+def _ends(whole: Schema) -> Schema:
+    """Return the schemas of `input` and of the keys that give the width of the output, of hwnas's own tasks."""
+    kinds: list[type[Task]] = [member(TASKS, name, what="task", where="schema") for name in TASKS.own]
+    forms = [
+        {
+            "type": "object",
+            "required": list(kind.input_keys),
+            "additionalProperties": False,
+            "properties": {key: _choice(whole) if key in kind.elastic else whole for key in kind.input_keys},
+        }
+        for kind in kinds
+        if kind.input_keys
+    ]
+    axes = {"type": "array", "minItems": 1, "items": _list_or_one(whole)}
+    shape = {"type": "object", "required": ["shape"], "additionalProperties": False, "properties": {"shape": axes}}
+    return {
+        "input": {"anyOf": [*forms, shape]},
+        **dict.fromkeys((Task.width_key, *(k.width_key for k in kinds)), whole),
     }
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from hwnas.accuracy import AccuracySource
 from hwnas.problem.fronts.loading import FrontSource, LoadedFront, check_found, load_front
-from hwnas.report import facts, units
+from hwnas.report import facts
 from hwnas.report.facts import Origin
 from hwnas.search.fronts import FrontPoint
 from hwnas.selection import check_rule, choose
@@ -79,27 +79,30 @@ def _front_facts(run: Workspace, front: LoadedFront) -> facts.TierFacts:
     return facts.TierFacts(
         front.tier.name,
         run.experiment.setups[run.experiment.tiers[front.tier.name].setup].model_dump(exclude_none=True),
-        accuracy_facts(accuracy, front.source),
+        accuracy_facts(accuracy, front.source, front.tier.objectives[0].goal),
         facts.ObjectiveFacts(latency, "min", latency_origin_of(run, front.tier.name)),
         front.tier.limits,
         front=points,
         found_by=front.by,
         passed=passed_facts(front),
         objectives=tuple(objective.metric for objective in front.tier.objectives),
+        quality=run.space.task.quality.name,
+        samples=run.space.task.terms.samples,
         notes=front.notes,
     )
 
 
-def accuracy_facts(metric: str, source: AccuracySource) -> facts.ObjectiveFacts:
+def accuracy_facts(metric: str, source: AccuracySource, goal: Literal["min", "max"]) -> facts.ObjectiveFacts:
     """Return the facts of a tier's accuracies."""
-    return facts.ObjectiveFacts(metric, units.quantity(metric).goal, source.origin, source.description)
+    return facts.ObjectiveFacts(metric, goal, source.origin, source.description)
 
 
 def passed_facts(found: LoadedFront) -> tuple[facts.ObjectiveFacts, ...]:
     """Return the facts of the scores of the rungs before the last one."""
     if found.halving is None:
         return ()
-    return tuple(accuracy_facts(metric, source) for metric, source in found.halving.promoted_sources.items())
+    goals = {rung.metric: rung.tier.objectives[0].goal for rung in found.halving.rungs}
+    return tuple(accuracy_facts(name, source, goals[name]) for name, source in found.halving.promoted_sources.items())
 
 
 def latency_origin_of(run: Workspace, tier: str) -> Origin:

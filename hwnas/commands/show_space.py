@@ -28,7 +28,7 @@ def view(space: AnySpace) -> SpaceView:
         stages = tuple(map(_slot, extent.parts))
         shared = tuple(KnobFacts(choice.name, choice.options, "space") for choice in space.choices)
     else:
-        resolution = _knob("resolution", space.resolution, "space")
+        resolution = _input(space)
         shared = tuple(KnobFacts(name, options, "space") for name, options in space.shared.items())
         stages = tuple(_stages(space, extent))
     return SpaceView(
@@ -110,6 +110,14 @@ def _slot(part: Part) -> StageFacts:
         params=_span(part.params),
         macs=_span(part.macs),
     )
+
+
+def _input(space: Space) -> KnobFacts:
+    """Return the resolution of square images, or the sizes of another input after its channels."""
+    if "resolution" in space.input:
+        return _knob("resolution", space.input["resolution"], "space")
+    shapes = space.input_shapes({name: options[0] for name, options in space.shared.items()})
+    return KnobFacts("input", tuple("x".join(map(str, shape)) for shape in shapes), "space")
 
 
 def _sides(shapes: Iterable[Shape]) -> tuple[int | str, ...]:

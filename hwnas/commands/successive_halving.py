@@ -84,7 +84,10 @@ def _result_of(
     narrator: Reporter,
 ) -> HalvingResult:
     conditions = conditions_of(run, name, scores[-1][0], producer=scores[-1][1].producer)
-    rungs = [Rung(metric_of(rung.score), rung.networks, accuracy, accuracy.producer) for rung, accuracy in scores]
+    rungs = [
+        Rung(metric_of(rung.score, run.space.task), rung.networks, accuracy, accuracy.producer)
+        for rung, accuracy in scores
+    ]
     population = _population(run, name, rungs[0].networks, prices)
     before = [0, *(rung.networks for rung in rungs)]
     with narrator.bar(f"successive halving of {name}") as bar:

@@ -31,7 +31,7 @@ def train_run(run: Workspace, narrator: Reporter) -> Trained:
     from hwnas.supernet import train as train_supernet
     from hwnas.supernet.distributed import Callbacks, train_distributed
 
-    if (notice := resizing(run.space, run.dataset.resolution)) is not None:
+    if (notice := resizing(run.space, run.dataset.shape[1:])) is not None:
         narrator.info(notice)
     supernet, recipe = _prepared(run), recipe_of(run)
     with adding_elapsed(run.paths.elapsed, "training"), narrator.bar("training the supernet") as bar:
@@ -42,7 +42,8 @@ def train_run(run: Workspace, narrator: Reporter) -> Trained:
 
         def on_epoch(epoch: Epoch) -> None:
             nonlocal last
-            last = f"validation: smallest {epoch.smallest:.1%}, largest {epoch.largest:.1%} · "
+            smallest, largest = (run.space.task.quality_text(value) for value in (epoch.smallest, epoch.largest))
+            last = f"validation: smallest {smallest}, largest {largest} · "
             bar.update(epoch.epoch, recipe.epochs, f"{last}loss {epoch.loss:.3f}")
 
         def on_sort(epoch: int, sorting: Sorting) -> None:

@@ -64,7 +64,8 @@ class TrainConfig(StrictModel):
     regularize: Literal["all", "largest"] = "all"
     grad_accumulation_steps: Positive = 1
     ema_decay: float = Field(default=0.0, ge=0, lt=1)
-    augment: Literal["none", "shift", "crop_flip", "crop_flip_cutout"] = "none"
+    augment: str = "none"
+    """Random changes of inputs that keep their targets: an augmentation of the space's task."""
     precision: Literal["fp32", "bf16"] = "fp32"
     channels_last: bool = False
     kernel_transform: bool = False

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 from hwnas.data.spec import named_spec
 from hwnas.errors import ConfigError, did_you_mean
 from hwnas.registry import Family, check_reference
+from hwnas.tasks import DEFAULT_TASK, Task
 
 if TYPE_CHECKING:
-    from hwnas.data.batches import AUGMENTATIONS as AUGMENTATIONS
-    from hwnas.data.batches import augment as augment
     from hwnas.data.dataset import Dataset as Dataset
     from hwnas.data.dataset import Split as Split
     from hwnas.data.facts import Raw as Raw
@@ -35,14 +34,12 @@ DATA_SETS = Family(
     },
 )
 _FACE = {  # name -> the module it is imported from; the block above says the same to type checkers
-    "AUGMENTATIONS": "hwnas.data.batches",
     "Dataset": "hwnas.data.dataset",
     "Pool": "hwnas.data.source",
     "Raw": "hwnas.data.facts",
     "Source": "hwnas.data.source",
     "Split": "hwnas.data.dataset",
     "Stored": "hwnas.data.source",
-    "augment": "hwnas.data.batches",
 }
 
 
@@ -68,12 +65,14 @@ def check_data(spec: str | Mapping[str, Any], *, base: Path = Path(), where: str
         )
 
 
-def load_data(name_or_spec: str | Mapping[str, Any], *, seed: int, base: Path | None = None) -> Dataset:
+def load_data(
+    name_or_spec: str | Mapping[str, Any], *, seed: int, base: Path | None = None, task: Task = DEFAULT_TASK
+) -> Dataset:
     """Load the data set of a name (`digits`), a function (`mine.py:load`), or a mapping of a name and options.
 
     The options `validation` and `test` (shares to split off where the data has no such split), `limit` (that many
     training images) and `resolution` go with every kind; `path`, `channels` and `function` with some. Paths are taken
-    from here, then from `base`.
+    from here, then from `base`. The `task` says what targets are, and which samples every split needs.
 
     Raises:
         ConfigError: an unknown name or option, or a value that is none.
@@ -81,4 +80,4 @@ def load_data(name_or_spec: str | Mapping[str, Any], *, seed: int, base: Path | 
     """
     from hwnas.data.load import load_from
 
-    return load_from(DATA_SETS, name_or_spec, seed=seed, base=base or Path())
+    return load_from(DATA_SETS, name_or_spec, seed=seed, base=base or Path(), task=task)

@@ -9,20 +9,20 @@ import torch
 from torch import Tensor
 
 from hwnas.data.facts import Raw, described, resizing, spelled
-from hwnas.data.source import Images
+from hwnas.data.source import Inputs
 from hwnas.errors import DataError
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Some of the images of a pool, in random order. `mean` and `std` (C, 1, 1) are those of the training split."""
+    """Some of the samples of a pool, in random order. `mean` and `std` (C, 1, ...) are those of the training split."""
 
-    images: Images
+    inputs: Inputs
     indices: Tensor
-    """(N,) places in `images`."""
-    labels: Tensor
-    """(N,) int64."""
+    """(N,) places in `inputs`."""
+    targets: Tensor
+    """(N, ...): labels, int64, where samples belong to classes."""
     mean: Tensor
     std: Tensor
 
@@ -30,28 +30,28 @@ class Split:
         return len(self.indices)
 
     def batch(self, indices: Tensor) -> Tensor:
-        """Return (N, C, H, W) float32, normalised; `indices` count within the split."""
-        return pixels(self.images, self.indices[indices]).sub_(self.mean).div_(self.std)
+        """Return inputs (N, ...) in float32, normalised; `indices` count within the split."""
+        return numbers(self.inputs, self.indices[indices]).sub_(self.mean).div_(self.std)
 
     def first(self, count: int) -> Split:
-        """Return the first `count` images; the order is random, so they are a fair sample."""
-        return replace(self, indices=self.indices[:count], labels=self.labels[:count])
+        """Return the first `count` samples; the order is random, so they are a fair sample."""
+        return replace(self, indices=self.indices[:count], targets=self.targets[:count])
 
     def every(self) -> Tensor:
-        """Return all images as one batch."""
+        """Return all inputs as one batch."""
         return self.batch(torch.arange(len(self)))
 
 
-def pixels(images: Images, indices: Tensor) -> Tensor:
-    """Return (N, C, H, W) float32; bytes are scaled to 0..1."""
-    taken = images.take(indices)
+def numbers(inputs: Inputs, indices: Tensor) -> Tensor:
+    """Return (N, ...) float32; bytes are scaled to 0..1."""
+    taken = inputs.take(indices)
     return taken.float().div_(255) if taken.dtype == torch.uint8 else taken.float()  # `take` made a copy
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Images of square shape (channels, resolution, resolution) in `classes` classes.
+    """Inputs with targets in three splits; of images, square ones (channels, resolution, resolution) in classes.
 
     `name` tells unlike data apart: it holds every option that is not at its default.
     """
@@ -63,7 +63,7 @@ class Dataset:
     held_back: Split | None
     """The test split; None in the data set of a search."""
     raw: Raw = field(default_factory=Raw)
-    """Processing of the pixels before they stood in `images` of the splits."""
+    """Processing of the pixels before they stood in `inputs` of the splits."""
 
     @property
     def classes(self) -> int:
@@ -71,38 +71,48 @@ class Dataset:
         return len(self.class_names)
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one input."""
+        return self.train.inputs.shape
+
+    @property
+    def width(self) -> int:
+        """Width of a network's output for such targets: the number of classes, or of numbers of a target."""
+        return self.classes or self.train.targets[:1].numel()
+
+    @property
     def channels(self) -> int:
         """1 for grey images, 3 for coloured ones."""
-        return self.train.images.shape[0]
+        return self.train.inputs.shape[0]
 
     @property
     def resolution(self) -> int:
         """Height, and width, in pixels."""
-        return self.train.images.shape[1]
+        return self.train.inputs.shape[1]
 
     @property
     def preprocessing(self) -> dict[str, Any]:
         """Steps from a raw image to one of a batch, JSON-ready: in words, in numbers, and step by step."""
-        return self.preprocessing_at(self.resolution, self.resolution)
+        return self.preprocessing_at(self.shape)
 
-    def preprocessing_at(self, height: int, width: int) -> dict[str, Any]:
-        """Return `preprocessing` for a network that takes images of another size."""
-        numbers = {name: getattr(self.train, name).flatten().tolist() for name in ("mean", "std")}
-        taken = self.train.images.take(self.train.indices[:1])
+    def preprocessing_at(self, shape: tuple[int, ...]) -> dict[str, Any]:
+        """Return `preprocessing` for a network whose input has another shape: images of another size are resized."""
+        moments = {name: getattr(self.train, name).flatten().tolist() for name in ("mean", "std")}
+        taken = self.train.inputs.take(self.train.indices[:1])
         scale = 255 if taken.dtype == torch.uint8 else 1
         steps = [*self.raw.steps, *([{"step": "divide", "by": scale}] if scale != 1 else [])]
-        steps.append({"step": "normalise", **numbers})
-        if (height, width) != tuple(taken.shape[2:]):
-            steps.append(resizing(height, width))
+        steps.append({"step": "normalise", **moments})
+        if shape[1:] != tuple(taken.shape[2:]):
+            steps.append(resizing(*shape[1:]))
         pixels_ = {"range": self._span(), "colour": self.raw.color}
-        return {"form": described(steps), **numbers, "divide_by": scale, "pixels": pixels_, "steps": steps}
+        return {"form": described(steps), **moments, "divide_by": scale, "pixels": pixels_, "steps": steps}
 
     def _span(self) -> list[float]:
         if self.raw.span is not None:
             return list(self.raw.span)
         ends = []
         for some in torch.split(self.train.indices, 1024):
-            taken = self.train.images.take(some)
+            taken = self.train.inputs.take(some)
             if taken.dtype == torch.uint8:
                 return [0, 255]
             ends += [taken.min(), taken.max()]
@@ -111,11 +121,11 @@ class Dataset:
     @property
     def test_images(self) -> dict[str, Any]:
         """Indices and origin of the images of the test split, JSON-ready; see `test`."""
-        own = self.test.images is not self.train.images
+        own = self.test.inputs is not self.train.inputs
         return {
             "data": self.name,
             "pool": "test" if own else "train",
-            "pool_images": len(self.test.images),
+            "pool_images": len(self.test.inputs),
             "order": self.raw.order,
             "images": len(self.test),
             "indices": spelled(self.test.indices.tolist()),

@@ -17,6 +17,7 @@ from hwnas.data.names import class_names as checked_names
 from hwnas.data.source import Pool, Source, SplitName, Stored
 from hwnas.errors import DataError, reason
 from hwnas.registry import calling, named
+from hwnas.tasks import DEFAULT_TASK, ImageClassification, Task
 
 _SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 _ALLOWED = (
@@ -26,11 +27,13 @@ _ALLOWED = (
 _NUMBERS = "Images are bytes (uint8), or finite floating-point numbers"
 
 
-def read(base: Path, *, function: str, class_names: Sequence[str] | str | None = None) -> Source | Dataset:
+def read(
+    base: Path, *, function: str, class_names: Sequence[str] | str | None = None, task: Task = DEFAULT_TASK
+) -> Source | Dataset:
     """Call `module:function` or `path.py:function` without arguments and return its data.
 
-    Images are (N, C, H, W) or (N, H, W), uint8 or float; labels are whole numbers from 0 on. `class_names` take
-    precedence over those that the function returns.
+    Images are (N, C, H, W) or (N, H, W), uint8 or float; labels are whole numbers from 0 on. Another task takes inputs
+    of any shape, and targets as its loss does. `class_names` take precedence over those that the function returns.
     """
     load = named(function, base=base, where="data")
     with calling(load, DataError, where="data", name=function, allowed="It is called without arguments. " + _ALLOWED):
@@ -43,8 +46,10 @@ def read(base: Path, *, function: str, class_names: Sequence[str] | str | None =
         raise _error(f"the function returns {type(returned).__name__} without `train`", function)
     if unknown := sorted(str(key) for key in returned if key not in (*_SPLITS, "class_names")):
         raise _error(f"the function returns a split `{unknown[0]}`", function)
-    pools = {split: _pool(returned[split], f"{function}: {split}") for split in _SPLITS if split in returned}
-    classes = 1 + max(int(pool.labels.max()) if len(pool.labels) else 0 for pool in pools.values())
+    pools = {split: _pool(returned[split], f"{function}: {split}", task) for split in _SPLITS if split in returned}
+    if task.strata(pools["train"].targets) is None:
+        return Source((), pools, Raw(order="as the function returns them"))
+    classes = 1 + max(int(pool.targets.max()) if len(pool.targets) else 0 for pool in pools.values())
     names = _named(returned.get("class_names", range(classes)), function)
     if class_names is not None:
         names = checked_names(class_names, len(names), base)
@@ -58,10 +63,23 @@ def _named(names: Any, function: str) -> tuple[str, ...]:
         raise _error(f"`class_names` is {names!r}", function) from error
 
 
-def _pool(pair: Any, where: str) -> Pool:
+def _pool(pair: Any, where: str, task: Task) -> Pool:
     if not isinstance(pair, tuple | list) or len(pair) != 2:
         raise _error("a split is no pair of images and labels", where)
     images, labels = (_tensor(part, where) for part in pair)
+    if isinstance(task, ImageClassification):
+        return _images(images, labels, where)
+    if len(images) != len(labels) or not all(bool(part.isfinite().all()) for part in (images, labels)):
+        raise DataError(
+            f"inputs are {tuple(images.shape)}, targets {tuple(labels.shape)}, or some are not finite",
+            where=where,
+            allowed="Each input has a target, and all numbers are finite",
+            do="Repair or drop them",
+        )
+    return Pool(Stored(images), labels, where)
+
+
+def _images(images: Tensor, labels: Tensor, where: str) -> Pool:
     images = images.unsqueeze(1) if images.ndim == 3 else images
     if images.ndim != 4 or labels.ndim != 1 or labels.is_floating_point() or labels.dtype == torch.bool:
         raise DataError(

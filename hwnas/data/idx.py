@@ -46,7 +46,7 @@ def read(base: Path, *, path: str, class_names: Sequence[str] | str | None = Non
                 do=_DO,
             )
         pools[split] = Pool(Stored(_array(images, 3).unsqueeze(1)), _array(labels, 1).long(), str(folder / prefix))
-    classes = int(pools["train"].labels.max()) + 1 if len(pools["train"].labels) else 0
+    classes = int(pools["train"].targets.max()) + 1 if len(pools["train"].targets) else 0
     numbered = tuple(map(str, range(classes)))
     names = numbered if class_names is None else checked_names(class_names, classes, base)
     return Source(names, pools, Raw("grey", order="as the IDX files have them"))

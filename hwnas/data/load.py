@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,11 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hwnas.data.dataset import Dataset, Split, pixels
+from hwnas.data.dataset import Dataset, Split, numbers
 from hwnas.data.source import Pool, Source, SplitName, check_pool, squared, squaring_of
 from hwnas.data.spec import named_spec
 from hwnas.errors import ConfigError, DataError, did_you_mean
 from hwnas.registry import member
+from hwnas.tasks import DEFAULT_TASK, Task
 
 STATISTICS_IMAGES = 10_000
 """Training images that mean and standard deviation are computed of (the first ones, and their order is random)."""
@@ -33,11 +35,15 @@ class Options:
     resolution: int | None = None
 
 
-def load_from(table: Mapping[str, str], name_or_spec: str | Mapping[str, Any], *, seed: int, base: Path) -> Dataset:
+def load_from(
+    table: Mapping[str, str], name_or_spec: str | Mapping[str, Any], *, seed: int, base: Path, task: Task
+) -> Dataset:
     """Load a data set as `load_data` does, with the table of readers as an argument."""
     name, requested = named_spec(name_or_spec)
     reader: Callable[..., Source | Dataset] = member(table, name, what="data set", where="data")
-    own = [p for p in inspect.signature(reader).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    parameters = inspect.signature(reader).parameters
+    own = [p for p in parameters.values() if p.kind is p.KEYWORD_ONLY and p.name != "task"]
+    handed = {"task": task} if "task" in parameters else {}
     own_names = [p.name for p in own]
     common = [key for key in Options.__annotations__ if key not in own_names]
     for key in requested:
@@ -60,13 +66,13 @@ def load_from(table: Mapping[str, str], name_or_spec: str | Mapping[str, Any], *
     options = _checked(Options(**{key: requested[key] for key in common if key in requested}))
     if "resolution" in own_names:
         _checked(Options(resolution=requested.get("resolution")))
-    result = reader(base, **{key: requested[key] for key in own_names if key in requested})
+    result = reader(base, **handed, **{key: requested[key] for key in own_names if key in requested})
     if isinstance(result, Dataset):
         return result
     defaults = {**vars(Options()), **{p.name: p.default for p in own}}
     named = [f"{k}={v}" for k, v in sorted(requested.items()) if k not in UNNAMED and v != defaults[k]]
     label = str(requested["function"]) if "function" in requested else name
-    return split_source(result, options, seed=seed, name=" ".join([label, *named]))
+    return split_source(result, options, seed=seed, name=" ".join([label, *named]), task=task)
 
 
 def _checked(options: Options) -> Options:
@@ -85,8 +91,8 @@ def _bad_value(key: str, value: object, allowed: str) -> ConfigError:
     return ConfigError(f"`{key}` is {value!r}", where="data", allowed=f"`{key}` is {allowed}", do="Correct it")
 
 
-def split_source(source: Source, options: Options, *, seed: int, name: str) -> Dataset:
-    """Return the data set of a source; which image is in which split depends on the seed and the labels alone.
+def split_source(source: Source, options: Options, *, seed: int, name: str, task: Task = DEFAULT_TASK) -> Dataset:
+    """Return the data set of a source; which sample is in which split depends on the seed and the targets alone.
 
     Raises:
         DataError: labels out of range, too few images of a class, splits of unlike shapes.
@@ -98,27 +104,27 @@ def split_source(source: Source, options: Options, *, seed: int, name: str) -> D
     generator = torch.Generator().manual_seed(seed)
     shares: dict[SplitName, float] = {"test": options.test, "validation": options.validation}
     missing = {key: share for key, share in shares.items() if key not in pools}
-    parts = _stratified(pools["train"], source.class_names, missing, generator)
+    parts = _stratified(pools["train"], source.class_names, missing, generator, task)
     for key, pool in pools.items():
         if key != "train":
-            parts[key] = torch.randperm(len(pool.labels), generator=generator)
+            parts[key] = torch.randperm(len(pool.targets), generator=generator)
     parts["train"] = parts["train"][: options.limit]
     mean, std = _statistics(pools["train"], parts["train"][:STATISTICS_IMAGES])
 
     def split(key: SplitName) -> Split:
         pool = pools.get(key, pools["train"])
-        return Split(pool.images, parts[key], pool.labels[parts[key]], mean, std)
+        return Split(pool.inputs, parts[key], pool.targets[parts[key]], mean, std)
 
     raw = replace(source.raw, steps=(*source.raw.steps, *steps))
     return Dataset(name, source.class_names, split("train"), split("validation"), split("test"), raw)
 
 
 def _check_shapes(pools: Mapping[SplitName, Pool]) -> None:
-    shape = pools["train"].images.shape
+    shape = pools["train"].inputs.shape
     for pool in pools.values():
-        if pool.images.shape != shape:
+        if pool.inputs.shape != shape:
             raise DataError(
-                f"images are {'x'.join(map(str, pool.images.shape))}, those for training {'x'.join(map(str, shape))}",
+                f"images are {'x'.join(map(str, pool.inputs.shape))}, those for training {'x'.join(map(str, shape))}",
                 where=pool.where,
                 allowed="All splits have one shape",
                 do="Give a `resolution`, or correct the files",
@@ -126,20 +132,32 @@ def _check_shapes(pools: Mapping[SplitName, Pool]) -> None:
 
 
 def _stratified(
-    pool: Pool, class_names: tuple[str, ...], shares: Mapping[SplitName, float], generator: torch.Generator
+    pool: Pool,
+    class_names: tuple[str, ...],
+    shares: Mapping[SplitName, float],
+    generator: torch.Generator,
+    task: Task,
 ) -> dict[SplitName, Tensor]:
-    """Return indices by split: each class's share, at least one image, in random order; the rest is for training."""
+    """Return indices by split: each class's share, at least one sample, in random order; the rest is for training.
+
+    Where the task has no classes, shares are those of all samples.
+    """
+    strata = task.strata(pool.targets)
+    if strata is None:
+        groups = {"the data": torch.ones(len(pool.targets), dtype=torch.bool)}
+    else:
+        groups = {f"class `{name}`": strata == label for label, name in enumerate(class_names)}
     parts: dict[SplitName, list[Tensor]] = {"train": [], **{key: [] for key in shares}}
-    for label, class_name in enumerate(class_names):
-        members = torch.nonzero(pool.labels == label).flatten()
+    for group, inside in groups.items():
+        members = torch.nonzero(inside).flatten()
         members = members[torch.randperm(len(members), generator=generator)]
         sizes = {key: max(1, round(share * len(members))) for key, share in shares.items()}
         if len(members) <= sum(sizes.values()):
             raise DataError(
-                f"class `{class_name}` has {len(members)} images",
+                f"{group} has {len(members)} {task.terms.samples}",
                 where=pool.where,
-                allowed=f"Each class needs at least one image for each of {', '.join(parts)}",
-                do="Add images, or lower the shares `validation` and `test`",
+                allowed=f"Each class needs at least one {task.terms.sample} for each of {', '.join(parts)}",
+                do=f"Add {task.terms.samples}, or lower the shares `validation` and `test`",
             )
         for key, chosen in zip(
             parts, torch.split(members, [len(members) - sum(sizes.values()), *sizes.values()]), strict=True
@@ -150,14 +168,17 @@ def _stratified(
 
 
 def _statistics(pool: Pool, indices: Tensor) -> tuple[Tensor, Tensor]:
-    """Return (C, 1, 1) mean and standard deviation; a channel that never varies is only centred."""
-    total = squares = torch.zeros(pool.images.shape[0], dtype=torch.float64)
+    """Return (C, 1, ...) mean and standard deviation; a channel that never varies is only centred."""
+    shape = pool.inputs.shape
+    axes = (0, *range(2, 1 + len(shape)))
+    total = squares = torch.zeros(shape[0], dtype=torch.float64)
     for some in torch.split(indices, 1024):
-        taken = pixels(pool.images, some).double()
-        total = total + taken.sum(dim=(0, 2, 3))
-        squares = squares + taken.square().sum(dim=(0, 2, 3))
-    count = len(indices) * pool.images.shape[1] * pool.images.shape[2]
+        taken = numbers(pool.inputs, some).double()
+        total = total + taken.sum(dim=axes)
+        squares = squares + taken.square().sum(dim=axes)
+    count = len(indices) * math.prod(shape[1:])
     mean = total / count
     std = (squares / count - mean.square()).clamp_min(0).sqrt()
     std = torch.where(std > 1e-6, std, torch.ones_like(std))
-    return mean.float().reshape(-1, 1, 1), std.float().reshape(-1, 1, 1)
+    each = (-1, *(1 for _ in shape[1:]))
+    return mean.float().reshape(each), std.float().reshape(each)

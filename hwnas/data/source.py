@@ -1,4 +1,4 @@
-"""The result of a reader of data: images and labels, in one pool or in several."""
+"""The result of a reader of data: inputs and targets, in one pool or in several."""
 
 from __future__ import annotations
 
@@ -23,30 +23,29 @@ CACHE_BYTES = 2 * 1024**3
 SplitName = Literal["train", "validation", "test"]
 
 
-class Images(Protocol):
-    """Images by number."""
+class Inputs(Protocol):
+    """Inputs of a network by number."""
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """(channels, height, width), the same for all."""
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one, the same for all; of an image (channels, height, width)."""
 
     def __len__(self) -> int: ...
 
     def take(self, indices: Tensor) -> Tensor:
-        """Return (N, channels, height, width), uint8 or float; a copy."""
+        """Return (N, *shape), uint8 or float; a copy."""
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Stored:
-    """Images held in memory: (N, channels, height, width), uint8 or float."""
+    """Inputs held in memory: (N, *shape), uint8 or float."""
 
     data: Tensor
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        channels, height, width = self.data.shape[1:]
-        return channels, height, width
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.data.shape[1:])
 
     def __len__(self) -> int:
         return len(self.data)
@@ -90,10 +89,10 @@ class Decoded:
 @final
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """Images with a label each; `where` stands in errors."""
+    """Inputs with a target each, of images a label; `where` stands in errors."""
 
-    images: Images
-    labels: Tensor
+    inputs: Inputs
+    targets: Tensor
     where: str
 
 
@@ -109,12 +108,14 @@ class Source:
 
 
 def check_pool(pool: Pool, classes: int) -> Pool:
-    """Return the pool, if its labels belong to its images and lie in 0..classes - 1.
+    """Return the pool, if its targets belong to its inputs and, where there are classes, lie in 0..classes - 1.
 
     Raises:
         DataError: otherwise.
     """
-    labels = pool.labels
+    labels = pool.targets
+    if not classes and len(labels) == len(pool.inputs) > 0:
+        return pool
     if labels.ndim != 1:
         raise DataError(
             f"labels have {labels.ndim} axes",
@@ -122,9 +123,9 @@ def check_pool(pool: Pool, classes: int) -> Pool:
             allowed="Labels are a list of whole numbers, one an image",
             do="Check how the labels were written",
         )
-    if len(labels) != len(pool.images) or not len(labels):
+    if len(labels) != len(pool.inputs) or not len(labels):
         raise DataError(
-            f"there are {len(labels)} labels for {len(pool.images)} images",
+            f"there are {len(labels)} labels for {len(pool.inputs)} images",
             where=pool.where,
             allowed="Every image has one label, and there is at least one",
             do="Check that the files belong together",
@@ -146,7 +147,9 @@ def squared(pool: Pool, resolution: int | None) -> Pool:
     Raises:
         DataError: they are not.
     """
-    _, height, width = pool.images.shape
+    if len(pool.inputs.shape) != 3 and resolution is None:
+        return pool
+    _, height, width = _image_shape(pool)
     if resolution in (None, height) and height == width:
         return pool
     if resolution is None:
@@ -159,19 +162,31 @@ def squared(pool: Pool, resolution: int | None) -> Pool:
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     parts = []
-    for indices in torch.split(torch.arange(len(pool.images)), 1024):
-        taken = pool.images.take(indices)[:, :, top : top + side, left : left + side]
+    for indices in torch.split(torch.arange(len(pool.inputs)), 1024):
+        taken = pool.inputs.take(indices)[:, :, top : top + side, left : left + side]
         part = interpolate(taken.float(), (resolution, resolution), mode="bilinear", antialias=True)
         parts.append(part.round().clamp(0, 255).byte() if taken.dtype == torch.uint8 else part)
-    return Pool(Stored(torch.cat(parts)), pool.labels, pool.where)
+    return Pool(Stored(torch.cat(parts)), pool.targets, pool.where)
+
+
+def _image_shape(pool: Pool) -> tuple[int, int, int]:
+    if len(pool.inputs.shape) != 3:
+        raise DataError(
+            f"inputs are of shape {pool.inputs.shape}",
+            where=pool.where,
+            allowed="`resolution` is an option of images, (channels, height, width)",
+            do="Leave `resolution` out",
+        )
+    channels, height, width = pool.inputs.shape
+    return channels, height, width
 
 
 def squaring_of(pools: Collection[Pool], resolution: int | None) -> tuple[Step, ...]:
     """Return the steps that `squared` takes, if it changes any of the pools."""
-    shapes = {pool.images.shape[1:] for pool in pools}
+    shapes = {pool.inputs.shape[1:] for pool in pools}
     if resolution is None or shapes == {(resolution, resolution)}:
         return ()
-    first = next(iter(pools)).images
+    first = next(iter(pools)).inputs
     return squaring(resolution, whole=first.take(torch.tensor([0])).dtype == torch.uint8)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -13,20 +13,21 @@ from numpy.typing import NDArray
 from torch import nn
 
 from hwnas.errors import ExportError
+from hwnas.tasks import DEFAULT_TASK, Batch, Task
 
-Images = NDArray[np.float32]
+Array = NDArray[np.float32]
 
 
 class Loaded(Protocol):
     """A model file in its runtime; any of `hwnas.runtimes` fits."""
 
-    def run(self, images: Images) -> Images:
-        """Compute (N, classes) of (N, C, H, W)."""
+    def run(self, inputs: Array) -> Array:
+        """Compute outputs for any number of inputs."""
 
 
 @dataclass(frozen=True)
 class FileRecord:
-    """One exported file, and the results of running it on the test images."""
+    """One exported file, and the results of running it on the test samples."""
 
     name: str
     format: str
@@ -37,11 +38,11 @@ class FileRecord:
     precision: str
     """fp32, fp16 or int8; below fp32 a file is judged by its agreement."""
     max_difference: float
-    """Largest absolute difference of any logit from PyTorch's."""
-    top1_agreement: float
-    """Share of the test images on which file and PyTorch name the same class."""
-    test_top1: float
-    """Accuracy of the file itself on the test images."""
+    """Largest absolute difference of any output from PyTorch's."""
+    agreement: float
+    """Share of the test samples on which file and PyTorch give the same answer, of images the same class."""
+    test_quality: float
+    """Quality of the file itself on the test samples."""
     latency_ms: float
     """A low quantile over rounds of one call, which is that of a whole batch."""
     latency_median_ms: float
@@ -49,72 +50,89 @@ class FileRecord:
     """As `hwnas.export.tensors` reads them from the file."""
     outputs: tuple[dict[str, object], ...]
 
+    def as_dict(self, quality: str) -> dict[str, object]:
+        """Return the manifest's entry; two keys are named by the task's quality, such as `test_top1`."""
+        own = {"agreement": f"{quality}_agreement", "test_quality": f"test_{quality}"}
+        return {own.get(name, name): value for name, value in asdict(self).items()}
+
 
 @dataclass(frozen=True)
 class Parity:
     """Comparison of a file's outputs with PyTorch's."""
 
     max_difference: float
-    top1_agreement: float
-    top1: float
+    agreement: float
+    quality: float
 
 
-def logits_of(module: nn.Module, images: Images, *, batch_size: int = 256) -> Images:
-    """Return PyTorch's logits for the images, on the CPU in eval mode. Shapes: (N, C, H, W) to (N, classes)."""
+def outputs_of(module: nn.Module, inputs: Array, *, batch_size: int = 256) -> Array:
+    """Return PyTorch's outputs for the inputs, on the CPU in eval mode; of images (N, C, H, W) logits (N, classes)."""
     module = module.cpu().eval()
     with torch.no_grad():
-        parts = [module(torch.from_numpy(images[i : i + batch_size])) for i in range(0, len(images), batch_size)]
-    out: Images = torch.cat(parts).numpy()
+        parts = [module(torch.from_numpy(inputs[i : i + batch_size])) for i in range(0, len(inputs), batch_size)]
+    out: Array = torch.cat(parts).numpy()
     return out
+
+
+def quality_of(task: Task, outputs: Array, batch: Batch) -> float:
+    """Return the quality of outputs for a batch of arrays."""
+    tensors = Batch(*map(torch.from_numpy, batch))
+    return task.values(task.statistics(torch.from_numpy(outputs), tensors))[task.quality.name].value
 
 
 @dataclass(frozen=True)
 class Criterion:
     """Requirement on a file. One that computes as PyTorch does may differ by rounding, `tolerance`; one of a lower
-    precision differs visibly in its logits, and what counts is that it names the same classes."""
+    precision differs visibly in its outputs, and what counts is that it gives the same answers."""
 
     tolerance: float | None = None
-    """Largest allowed difference of a logit."""
+    """Largest allowed difference of an output."""
     agreement: float = 0.0
-    """Least allowed share of images on which file and PyTorch name the same class."""
+    """Least allowed share of samples on which file and PyTorch give the same answer, of images the same class."""
 
 
 def compare(
-    expected: Images, loaded: Loaded, images: Images, labels: NDArray[np.int64], *, path: Path, criterion: Criterion
+    expected: Array,
+    loaded: Loaded,
+    batch: Batch,
+    *,
+    path: Path,
+    criterion: Criterion,
+    task: Task = DEFAULT_TASK,
 ) -> Parity:
-    """Run a file on the images and compare it with PyTorch's logits.
+    """Run a file on a batch of arrays and compare it with PyTorch's outputs.
 
     Raises:
-        ExportError: the criterion is not met, logits are not finite, or the outputs have another shape.
+        ExportError: the criterion is not met, outputs are not finite, or they have another shape.
     """
-    got = loaded.run(images)
+    got, terms = loaded.run(batch.inputs), task.terms
     if got.shape != expected.shape:
         raise ExportError(
             f"it gives outputs of shape {got.shape}, PyTorch gives {expected.shape}",
             where=str(path),
-            allowed="A file gives one row of logits for each image",
+            allowed=f"A file gives one row of {terms.outputs} for each {terms.sample}",
             do="Look at the last operators of the network",
         )
-    difference = float(np.abs(got - expected).max())
+    agreement = task.agreement(expected, got)
     limit = np.finfo(np.float32).max if criterion.tolerance is None else criterion.tolerance
-    if not difference <= limit:
+    if not agreement.max_difference <= limit:
         raise ExportError(
-            f"its logits differ from PyTorch's by up to {difference:.3g}",
+            f"its {terms.outputs} differ from PyTorch's by up to {agreement.max_difference:.3g}",
             where=str(path),
             allowed=f"A shipped file agrees within {limit:g}",
             do="Look at the operators that the converter replaced, or raise `export.tolerance` knowingly",
         )
-    agreement = float((got.argmax(1) == expected.argmax(1)).mean())
-    top1 = float((got.argmax(1) == labels).mean())
-    if agreement < criterion.agreement:
-        before = float((expected.argmax(1) == labels).mean())
+    quality = quality_of(task, got, batch)
+    if agreement.share < criterion.agreement:
+        now, before = (task.quality_text(value) for value in (quality, quality_of(task, expected, batch)))
         raise ExportError(
-            f"it names PyTorch's class on {agreement:.1%} of the images (accuracy {top1:.1%}, PyTorch's {before:.1%})",
+            f"it {terms.same} on {agreement.share:.1%} of the {terms.samples} "
+            f"({task.quality.label} {now}, PyTorch's {before})",
             where=str(path),
             allowed=f"A shipped file of a lower precision agrees on at least {criterion.agreement:.1%}",
             do="Raise `export.calibration_images`, ship the tier in fp32, or lower `export.agreement` knowingly",
         )
-    return Parity(difference, agreement, top1)
+    return Parity(agreement.max_difference, agreement.share, quality)
 
 
 def write_model(

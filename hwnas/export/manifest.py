@@ -14,6 +14,8 @@ from hwnas.io.checksum import sealed, sha256_of, unsealed
 from hwnas.io.fields import FieldError, Fields, loads
 
 MANIFEST = "manifest.json"
+QUALITY = "top1"
+"""Quality that the keys of a manifest are named by if it names none."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,9 @@ class ListedFile:
     bytes: int
     sha256: str
     max_difference: float
-    top1_agreement: float
-    test_top1: float
+    agreement: float
+    """Share of the test samples on which it gives PyTorch's answer, of images its class."""
+    test_quality: float
     latency_ms: float
 
 
@@ -38,7 +41,7 @@ class ListedModel:
     key: str
     picks: tuple[str, ...]
     scores: Mapping[str, float]
-    test_top1: float
+    test_quality: float
     files: tuple[ListedFile, ...]
 
 
@@ -116,7 +119,8 @@ def _wrong(path: Path, listed: ListedFile) -> str | None:
 
 
 def _parsed(path: Path, content: Fields) -> Manifest:
-    models = tuple(map(_model, content.objects("models")))
+    quality = content.text("quality") if "quality" in content.names() else QUALITY
+    models = tuple(_model(model, quality) for model in content.objects("models"))
     manifest = Manifest(path, content.text("tier"), content.object("setup").text("runtime"), models, dict(content.raw))
     try:
         json.dumps([manifest.tier, manifest.runtime, *map(asdict, models)], ensure_ascii=False).encode()
@@ -128,18 +132,18 @@ def _parsed(path: Path, content: Fields) -> Manifest:
     return manifest
 
 
-def _model(model: Fields) -> ListedModel:
+def _model(model: Fields, quality: str) -> ListedModel:
     scores = model.object("scores")
     return ListedModel(
         key=model.text("key"),
         picks=model.texts("picks"),
         scores={metric: scores.object(metric).number("value") for metric in scores.names()},
-        test_top1=model.object("test_top1").number("value"),
-        files=tuple(map(_file, model.objects("files"))),
+        test_quality=model.object(f"test_{quality}").number("value"),
+        files=tuple(_file(file, quality) for file in model.objects("files")),
     )
 
 
-def _file(file: Fields) -> ListedFile:
+def _file(file: Fields, quality: str) -> ListedFile:
     name = file.text("name")
     if name in ("", ".", "..") or set(name) & set("/\\") or not name.isprintable():
         raise FieldError(f"`{file.at('name')}` is {name!r}, the name of a file beside the manifest is needed")
@@ -150,8 +154,8 @@ def _file(file: Fields) -> ListedFile:
         bytes=file.integer("bytes"),
         sha256=file.text("sha256"),
         max_difference=file.number("max_difference"),
-        top1_agreement=file.number("top1_agreement"),
-        test_top1=file.number("test_top1"),
+        agreement=file.number(f"{quality}_agreement"),
+        test_quality=file.number(f"test_{quality}"),
         latency_ms=file.number("latency_ms"),
     )
 

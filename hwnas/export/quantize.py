@@ -56,7 +56,11 @@ def prepared(
 
 
 def _settle(module: nn.Module, images: Tensor) -> None:
-    norms = [child for child in module.modules() if isinstance(child, nn.BatchNorm2d) and child.track_running_stats]
+    norms = [
+        child
+        for child in module.modules()
+        if isinstance(child, nn.modules.batchnorm._BatchNorm) and child.track_running_stats
+    ]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a plain average, here over one batch

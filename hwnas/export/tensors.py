@@ -26,26 +26,26 @@ class Ends:
     """Inputs and outputs of a file, JSON-ready."""
 
     inputs: tuple[dict[str, object], ...]
-    """`name`, `shape`, `dtype` and `layout`, the order of the axes: `NCHW` or `NHWC`."""
+    """`name`, `shape`, `dtype` and `layout`, the order of the axes: of images `NCHW` or `NHWC`."""
     outputs: tuple[dict[str, object], ...]
     """`name`, `shape`, `dtype`."""
 
 
-LAYOUTS: Mapping[str, str] = {".onnx": "NCHW", ".tflite": "NHWC", ".pt2": "NCHW"}
-"""The order of an image's axes in files of each kind, as the exporters write them."""
+CHANNEL_LAST = frozenset({".tflite"})
+"""Suffixes of files whose inputs have their channels last, as the exporters write them."""
+AXES: Mapping[int, str] = {1: "NC", 2: "NCL", 3: "NCHW"}
+"""Names of the axes of a batch of inputs by their number, the batch's apart; others are numbered."""
 
 
 def ends_of(path: Path, batch: int, input_shape: Shape) -> Ends:
-    """Return the ends of a file that was exported for images (C, H, W).
+    """Return the ends of a file that was exported for inputs of a shape, such as images (C, H, W).
 
     Raises:
         ExportError: it takes another shape than its exporter should have written.
     """
     input_, output = _READERS[path.suffix](path)
-    channels, height, width = input_shape
-    sizes = {"N": batch, "C": channels, "H": height, "W": width}
-    layout = LAYOUTS[path.suffix]
-    wanted = tuple(sizes[axis] for axis in layout)
+    shape, layout = (batch, *input_shape), layout_of(path.suffix, len(input_shape))
+    wanted = (batch, *input_shape[1:], input_shape[0]) if path.suffix in CHANNEL_LAST else shape
     if input_.shape != wanted:
         raise ExportError(
             f"it takes inputs of shape {input_.shape}",
@@ -54,6 +54,16 @@ def ends_of(path: Path, batch: int, input_shape: Shape) -> Ends:
             do="Look at the exporter of this format",
         )
     return Ends(({**_as_dict(input_), "layout": layout},), (_as_dict(output),))
+
+
+def layout_of(suffix: str, rank: int) -> str:
+    """Return the order of the axes of a file's input, that of the batch included.
+
+    >>> layout_of(".onnx", 3), layout_of(".tflite", 3), layout_of(".tflite", 2)
+    ('NCHW', 'NHWC', 'NLC')
+    """
+    axes = AXES.get(rank, "NC" + "".join(str(axis) for axis in range(2, rank + 1)))
+    return "N" + axes[2:] + "C" if suffix in CHANNEL_LAST else axes
 
 
 def _as_dict(tensor: Tensor) -> dict[str, object]:

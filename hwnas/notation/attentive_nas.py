@@ -27,7 +27,7 @@ def _lists(space: Space) -> Lists:
     stages, head = space.stages[:-1], space.stages[-1]
     blocks = stages[1:]
     entries = {
-        "resolution": [Entry.of("resolution", space.resolution)],
+        "resolution": [Entry.of("resolution", space.input["resolution"])],
         "width": [
             *(Entry.of(f"{stage.name}.width", stage.width) for stage in stages if stage.width is not None),
             *layer_entries(head, "hidden"),

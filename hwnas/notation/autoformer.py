@@ -67,7 +67,7 @@ def _plain(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 def _lists(space: Space) -> Lists:
     blocks = _blocks(space)
-    width = blocks.width or Knob((space.classes,))
+    width = blocks.width or Knob((space.width,))
     entries = {
         "mlp_ratio": layer_entries(blocks, "mlp_ratio"),
         "num_heads": layer_entries(blocks, "heads"),

@@ -39,7 +39,7 @@ def _lists(space: Space) -> Lists:
         "ks": [entry for stage in open_stages for entry in layer_entries(stage, "kernel")],
         "e": [entry for stage in open_stages for entry in layer_entries(stage, "expand")],
         "d": [Entry.of(stage.depth_choice, stage.depth) for stage in open_stages],
-        "r": [Entry.of("resolution", space.resolution)],
+        "r": [Entry.of("resolution", space.input["resolution"])],
     }
     return covering(space, Lists(entries, frozenset({"r"}), int(last[0]) if len(last) == 1 else 0))
 

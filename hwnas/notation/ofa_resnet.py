@@ -41,7 +41,7 @@ def _lists(space: Space) -> Lists:
             Entry.index("stem.width", outer),
             *(Entry.index(f"{stage.name}.width", _options(stage.width)) for stage in stages),
         ],
-        "r": [Entry.of("resolution", space.resolution)],
+        "r": [Entry.of("resolution", space.input["resolution"])],
     }
     return covering(space, Lists(entries, frozenset({"r"})))
 

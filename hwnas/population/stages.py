@@ -17,6 +17,7 @@ from hwnas.ops import Shape
 from hwnas.population.codebook import NOTHING, Codebook, Codes, Ints, Link
 from hwnas.population.shared import SharedCodes
 from hwnas.space import Choice, Space, Value
+from hwnas.space.canonical import combinations
 
 States = dict[Shape, int]
 
@@ -31,6 +32,22 @@ class _Slot:
     """(entries,) places in `links`, `NOTHING` where the layer is not there."""
     states: Ints | None
     """(entries,) the state of the shape that leaves, None where it always has the number of the one that enters."""
+
+
+@dataclass(frozen=True)
+class _Entering:
+    """States of the network's input."""
+
+    numbered: States
+    places: Ints
+    """The state of each combination of sizes, which are numbered by a sum of codes times `strides`."""
+    strides: Mapping[int, int]
+
+    def states(self, codes: Codes) -> Ints:
+        number = np.zeros(len(codes), np.intp)
+        for column, stride in self.strides.items():
+            number += stride * codes[:, column].astype(np.intp)
+        return self.places[number]
 
 
 @final
@@ -61,8 +78,8 @@ class StageCodebook(Codebook):
             by_slot.setdefault(placed.slot, []).append(placed)
         for placed in (placed for slot in by_slot.values() for placed in slot):
             self._links.setdefault(placed.link, len(self._links))
+        self._entering = self._inputs()
         self._slots = list(self._chain(by_slot))
-        self._first = self._columns.get(space.resolution.shared or "resolution")
         strides = np.zeros((len(self._slots), len(self.choices)))
         for row, slot in zip(strides, self._slots, strict=True):
             row[list(slot.strides)] = list(slot.strides.values())
@@ -118,18 +135,32 @@ class StageCodebook(Codebook):
             for column, op, opens in self._blocks:
                 codes[:, column] *= opens[codes[:, op]]
         entries = (self._strides @ codes.T.astype(self._strides.dtype)).astype(np.intp)
-        state = np.zeros(len(codes), np.intp) if self._first is None else codes[:, self._first].astype(np.intp)
+        state = self._entering.states(codes)
         for slot, entry in zip(self._slots, entries, strict=True):
             entry += state
             yield entry
             if slot.states is not None:
                 state = slot.states.take(entry)
 
+    def _inputs(self) -> _Entering:
+        """The shapes of the network's input, by the codes of the choices that decide its sizes."""
+        sizes = self._space.input
+        options = {knob.shared or name: knob.options for name, knob in sizes.items()}
+        shapes = [
+            self._space.task.shape({name: int(picks[knob.shared or name]) for name, knob in sizes.items()})
+            for picks in combinations(options)
+        ]
+        numbered, stride, strides = _numbered(shapes), len(shapes), dict[int, int]()
+        for name, known in options.items():
+            stride //= len(known)
+            if name in self._columns:
+                strides[self._columns[name]] = stride
+        return _Entering(numbered, np.array([numbered[shape] for shape in shapes], dtype=np.intp), strides)
+
     def _chain(self, by_slot: Mapping[str, Sequence[Placed]]) -> Iterator[_Slot]:
         """The tables, slot by slot along the network."""
-        space = self._space
-        entering = _numbered((space.channels, int(r), int(r)) for r in space.resolution.options)
-        for stage in space.stages:
+        entering = self._entering.numbered
+        for stage in self._space.stages:
             for index in range(1, max(map(int, stage.depth.options)) + 1):
                 placed = by_slot[f"{stage.name}_{index}"]
                 deep = np.array([int(depth) >= index for depth in stage.depth.options])

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 from hwnas.errors import TrainingError
 from hwnas.network import Network
 from hwnas.problem.accuracy import accuracy_context
-from hwnas.search.evaluate import binomial_error
 from hwnas.space import Architecture
 from hwnas.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from hwnas.data import Split
+    from hwnas.tasks import Estimate
     from hwnas.workspace.training.supernets import Trained
 
 
@@ -45,7 +46,7 @@ def tune(
     the network as it was; the reason is returned.
     """
     from hwnas.accuracy.trained import finetuned
-    from hwnas.supernet import accuracy
+    from hwnas.supernet import estimate
     from hwnas.supernet.training.standalone import train_standalone, weights_digest
 
     ingredients = accuracy_context(run, trained)
@@ -54,7 +55,8 @@ def tune(
     dataset, seed = run.dataset.without_test(), run.experiment.seed
     entry: dict[str, Any] = {"epochs": recipe.epochs, "learning_rate": recipe.learning_rate}
     folder = run.folder / "fine_tuned" / f"{architecture.key}-{weights_digest(start)}-{recipe.epochs}"
-    scores = {"before": _measured(accuracy(before, network, dataset.validation), len(dataset.validation))}
+    judged = f"validation_{network.task.quality.name}"
+    scores = {"before": _measured(estimate(before, network, dataset.validation), dataset.validation)}
     try:
         after = train_standalone(
             network,
@@ -68,14 +70,13 @@ def tune(
             on_epoch=lambda epoch, loss: on_epoch(epoch, recipe.epochs),
         )
     except TrainingError as error:
-        return FineTuneResult(
-            before, {**entry, "validation_top1": scores, "shipped": "before", "failed": error.met}, False
-        )
-    scores["after"] = _measured(accuracy(after, network, dataset.validation), len(dataset.validation))
-    better = scores["after"]["value"] >= scores["before"]["value"]
-    entry |= {"validation_top1": scores, "shipped": "after" if better else "before"}
+        return FineTuneResult(before, {**entry, judged: scores, "shipped": "before", "failed": error.met}, False)
+    scores["after"] = _measured(estimate(after, network, dataset.validation), dataset.validation)
+    sign = 1 if network.task.quality.goal == "max" else -1
+    better = sign * scores["after"]["value"] >= sign * scores["before"]["value"]
+    entry |= {judged: scores, "shipped": "after" if better else "before"}
     return FineTuneResult(after if better else before, entry, better)
 
 
-def _measured(share: float, count: int) -> dict[str, Any]:
-    return {"value": share, "error": binomial_error(share, count), "images": count, "origin": "measured"}
+def _measured(score: Estimate, split: Split) -> dict[str, Any]:
+    return {"value": score.value, "error": score.error, "images": len(split), "origin": "measured"}

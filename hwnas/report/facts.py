@@ -32,12 +32,12 @@ class ObjectiveFacts:
 
     @property
     def split(self) -> str:
-        """`validation` of accuracies that were measured here: the search compares networks on those images."""
-        return "validation" if self.origin == "measured" and units.is_fraction(self.metric) else ""
+        """`validation` of accuracies that were measured here: the search compares networks on those samples."""
+        return "validation" if self.origin == "measured" and units.quantity(self.metric).name != "score" else ""
 
     @property
     def label(self) -> str:
-        """`Top-1, validation`: the metric with the images that it was measured on."""
+        """`Top-1, validation`: the metric with the split that it was measured on."""
         name = units.label(self.metric)
         return f"{name.removesuffix(' accuracy')}, {self.split}" if self.split else name
 
@@ -66,12 +66,12 @@ class SpaceFacts:
 
 @dataclass(frozen=True)
 class EpochFacts:
-    """One epoch of the supernet; accuracies are fractions on the validation images."""
+    """One epoch of the supernet, with the qualities of its smallest and largest network on validation samples."""
 
     epoch: int
     loss: float
-    smallest_top1: float | None
-    largest_top1: float | None
+    smallest: float | None
+    largest: float | None
     seconds: float
 
 
@@ -82,6 +82,10 @@ class TrainingFacts:
     epochs: tuple[EpochFacts, ...]
     data: str = ""
     """The data set and its split, such as `digits: 1,078 train, 359 validation, 360 test images`."""
+    quality: str = "top1"
+    """Quantity by which networks are judged."""
+    samples: str = "images"
+    """Word for the samples that they are judged on."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +151,7 @@ class FileFacts:
     sha256: str
     max_difference: float | None = None
     """Largest difference from PyTorch on any logit."""
-    top1_agreement: float | None = None
+    agreement: float | None = None
     test_accuracy: float | None = None
     predicted_ms: float | None = None
     measured_ms: float | None = None
@@ -187,7 +191,11 @@ class TierFacts:
     objectives: tuple[str, ...] = ()
     """Metrics of all objectives."""
     passed: tuple[ObjectiveFacts, ...] = ()
-    """Scores that stand beside the accuracy, such as those of earlier rungs."""
+    """Scores that stand beside the accuracy, such as those of  earlier rungs."""
+    quality: str = "top1"
+    """Quantity that files are judged by on test samples."""
+    samples: str = "images"
+    """Word for the samples that networks are judged on."""
 
     @property
     def title(self) -> str:
@@ -209,8 +217,8 @@ class TierFacts:
 
     @property
     def tested(self) -> str:
-        """Name of accuracies on the test images."""
-        return "Top-1, test"
+        """Name of qualities on the test samples."""
+        return f"{units.label(self.quality).removesuffix(' accuracy')}, test"
 
     @property
     def others(self) -> tuple[str, ...]:

@@ -174,8 +174,8 @@ def _training(training: TrainingFacts) -> Html | None:
         f"{counted(len(training.epochs), 'epoch')} in {units.seconds(sum(epoch.seconds for epoch in training.epochs))}"
     )
     curves = [
-        ("solid", "--accent", f"largest {units.percent(last.largest_top1)}"),
-        ("dash", "--accent-2", f"smallest {units.percent(last.smallest_top1)}"),
+        ("solid", "--accent", f"largest {units.scored(training.quality, last.largest)}"),
+        ("dash", "--accent-2", f"smallest {units.scored(training.quality, last.smallest)}"),
     ]
     loss = el(
         "article",
@@ -186,13 +186,19 @@ def _training(training: TrainingFacts) -> Html | None:
     )
     accuracy = el(
         "article",
-        el("h3", "Accuracy"),
-        el("p", el("b", "↑ Top-1 accuracy"), " · validation images ", origin("measured"), class_="axis"),
+        el("h3", "Accuracy" if units.is_fraction(training.quality) else units.label(training.quality)),
+        el(
+            "p",
+            el("b", f"↑ {units.label(training.quality)}"),
+            f" · validation {training.samples} ",
+            origin("measured"),
+            class_="axis",
+        ),
         plot(plots.learning_figure(training)),
         legend(curves),
         class_="card",
     )
-    known = any(e.largest_top1 is not None or e.smallest_top1 is not None for e in training.epochs)
+    known = any(e.largest is not None or e.smallest is not None for e in training.epochs)
     return section(
         "Training",
         "Training of the supernet",

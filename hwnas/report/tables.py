@@ -79,8 +79,7 @@ def _tested(tier: TierFacts) -> bool:
 
 def _accuracy_head(accuracy: ObjectiveFacts) -> str:
     name = {"top1": "top-1", "top5": "top-5"}.get(units.quantity(accuracy.metric).name)
-    if name is None:
-        return units.label(accuracy.metric)
+    name = name or units.label(accuracy.metric)
     return f"{name} val" if accuracy.split else name
 
 
@@ -92,7 +91,7 @@ def _front_row(tier: TierFacts, point: FrontPoint, *, alike: bool) -> list[str]:
         point.key,
         *(units.scored(score.metric, point.scores.get(score.metric)) for score in tier.passed),
         f"≈ {accuracy}" if alike else accuracy,
-        *([units.percent(point.test_accuracy)] if _tested(tier) else []),
+        *([units.scored(tier.quality, point.test_accuracy)] if _tested(tier) else []),
         units.timed(point.predicted_ms, times),
         units.timed(point.measured_ms, times),
         *(units.scored(metric, {**point.scores, **point.measured}.get(metric)) for metric in tier.other_objectives),
@@ -112,8 +111,11 @@ def _caption(tier: TierFacts) -> Text:
     near = ""
     if tier.alike:
         error = max(point.accuracy_error or 0.0 for point in tier.front)
-        near = f"; ≈: perhaps no better than a faster one (standard error up to {100 * error:.2f} points)"
-    test = "; val: on validation images, by which networks were compared; test: on test images" if _tested(tier) else ""
+        share = units.is_fraction(tier.accuracy.metric)
+        most = f"{100 * error:.2f} points" if share else units.scored(tier.accuracy.metric, error)
+        near = f"; ≈: perhaps no better than a faster one (standard error up to {most})"
+    words = f"; val: on validation {tier.samples}, by which networks were compared; test: on test {tier.samples}"
+    test = words if _tested(tier) else ""
     return Text(f"{front}; {limits}{rests}{near}{test}")
 
 

@@ -50,13 +50,13 @@ def _figure(tier: TierFacts, point: FrontPoint, *, quick: bool) -> Html:
     """A pick's figures: its accuracy large, on test images if it was exported; of the fastest its latency."""
     latency = tier.scored(tier.latency.metric, point.scores[tier.latency.metric])
     searched = units.scored(tier.accuracy.metric, point.scores[tier.accuracy.metric])
-    tested = None if point.test_accuracy is None else units.percent(point.test_accuracy)
+    tested = None if point.test_accuracy is None else units.scored(tier.quality, point.test_accuracy)
     by_split = [(tested, "test"), (searched, tier.accuracy.split)]
     lines = [f"{value} {split}".rstrip() for value, split in by_split if value is not None]
     if quick:
         return join(_large(latency), *(el("small", line) for line in lines), origin(tier.latency.origin))
     large, split = (searched, tier.accuracy.split) if tested is None else (tested, "test")
-    under = [f"on {split} images"] if split else []
+    under = [f"on {split} {tier.samples}"] if split else []
     under += [f"{searched} {tier.accuracy.split}".rstrip()] if tested is not None else []
     tag = tier.accuracy.origin if tested is None else "measured"
     return join(
@@ -70,9 +70,11 @@ def _caution(tier: TierFacts) -> Html | None:
         return None
     compared = sum(tier.accuracy.metric in point.scores for point in tier.points)
     untested = all(point.test_accuracy is None for point in tier.front)
-    tests = "the picks are tested when they are exported" if untested else "the test images chose nothing"
+    tests = "the picks are tested when they are exported" if untested else f"the test {tier.samples} chose nothing"
     among = f"{compared:,} networks were" if compared > 1 else "Networks are"
-    caution = f"{among} compared on validation images, and the highest of many such scores is optimistic; {tests}."
+    caution = (
+        f"{among} compared on validation {tier.samples}, and the highest of many such scores is optimistic; {tests}."
+    )
     return el("p", caution, class_="note")
 
 
@@ -212,7 +214,7 @@ def _network_row(tier: TierFacts, point: FrontPoint, alike: str | None) -> list[
         Cell(_who(point), f"{'0' if point.picks else '1'} {point.key}"),
         Cell(join(units.scored(tier.accuracy.metric, accuracy), chance, near), accuracy),
         *(Cell(units.scored(s.metric, point.scores.get(s.metric)), point.scores.get(s.metric)) for s in tier.passed),
-        Cell(units.percent(point.test_accuracy), point.test_accuracy),
+        Cell(units.scored(tier.quality, point.test_accuracy), point.test_accuracy),
         Cell(join(tier.scored(latency, point.predicted_ms), interval, estimated), point.predicted_ms),
         Cell(join(tier.scored(latency, point.measured_ms), spread), point.measured_ms),
         Cell(
@@ -265,8 +267,8 @@ def _file_row(tier: TierFacts, file: FileFacts) -> list[Cell]:
         Cell(file.format, file.format),
         Cell(units.size(file.bytes), file.bytes),
         Cell(difference, file.max_difference),
-        Cell(units.percent(file.top1_agreement), file.top1_agreement),
-        Cell(units.percent(file.test_accuracy), file.test_accuracy),
+        Cell(units.percent(file.agreement), file.agreement),
+        Cell(units.scored(tier.quality, file.test_accuracy), file.test_accuracy),
         Cell(tier.scored(latency, file.predicted_ms), file.predicted_ms),
         Cell(tier.scored(latency, file.measured_ms), file.measured_ms),
         Cell(el("code", file.sha256[:12], title=file.sha256), file.sha256),

@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 
 from hwnas.pareto import Limit
-from hwnas.quantities import Metric, Quantity, shown_as
+from hwnas.quantities import Metric, Quantity
+from hwnas.tasks import shown_as
 from hwnas.words import counted
 
 GAP = "\N{EN DASH}"

@@ -20,18 +20,13 @@ Scorer = Callable[[Architecture], float]
 class HasStandardError(Protocol):
     """A scorer that knows how far chance moves its scores."""
 
-    def standard_error(self, score: float) -> float:
-        """Return the standard error of a score, in its unit."""
+    def standard_error(self, score: float) -> float | None:
+        """Return the standard error of a score, in its unit; None if it is not known."""
 
 
 def standard_error_of(scorer: object, score: float) -> float | None:
     """Return the standard error of a scorer's score; None if the scorer does not know it."""
     return scorer.standard_error(score) if isinstance(scorer, HasStandardError) else None
-
-
-def binomial_error(share: float, count: int) -> float:
-    """Return the standard error of a share of `count` observations."""
-    return math.sqrt(share * (1 - share) / count)
 
 
 @dataclass(frozen=True)

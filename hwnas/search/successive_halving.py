@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 
 from hwnas.errors import ConfigError
 from hwnas.pareto import Limit, Objective, Tier, best
-from hwnas.quantities import Metric, shown_as
+from hwnas.quantities import Metric
 from hwnas.search.evaluate import Evaluation, Scorer, evaluate
 from hwnas.search.score_store import ScoreStore
 from hwnas.space import AnySpace, Architecture
+from hwnas.tasks import shown_as
 
 TRIES = 200
 """Draws in a row without a new network within the limits that end the drawing of a population."""

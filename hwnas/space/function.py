@@ -13,6 +13,7 @@ from hwnas.errors import SpaceError
 from hwnas.registry import SourceFile, calling
 from hwnas.space.architecture import MOST_OPTIONS, Architecture, Choice, Suggest, Value
 from hwnas.space.meta_build import weightless
+from hwnas.tasks import DEFAULT_TASK, Task
 
 Choose = Callable[[str, Sequence[Value]], Any]
 FORM = (
@@ -39,6 +40,8 @@ class FunctionSpace:
     source: str = ""
     plugins: tuple[SourceFile, ...] = ()
     """User's files with operators that a latency table's rows name; `build` makes its operators itself."""
+    task: Task = DEFAULT_TASK
+    """Task of its networks, without shapes: each network has its own."""
 
     def walk(self, suggest: Suggest, *, weights: bool = False) -> Any:
         """Return the result of `build`, choices made by `suggest`; a module has weights only if `weights` is set."""

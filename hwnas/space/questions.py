@@ -64,12 +64,17 @@ class StageQuestions:
 class Questions:
     """The whole walk, in order."""
 
-    resolution: Question
+    input: tuple[Question, ...]
     stages: tuple[StageQuestions, ...]
 
     @classmethod
-    def of(cls, resolution: Knob, stages: Sequence[Stage], classes: int, choices: Mapping[str, Choice]) -> Questions:
-        """Return the walk of a space whose open choices, by name, are `choices`."""
+    def of(
+        cls, sizes: Mapping[str, Knob], stages: Sequence[Stage], width: int, choices: Mapping[str, Choice]
+    ) -> Questions:
+        """Return the walk of a space with these sizes of the input, and open choices by name.
+
+        The last stage is `width` wide.
+        """
 
         def question(name: str, knob: Knob, key: str = "") -> Question:
             choice = choices.get(name) if knob.shared is None else None
@@ -97,9 +102,9 @@ class Questions:
             if stage.width is not None:
                 once.append(question(f"{stage.name}.width", stage.width, "out_channels"))
             elif stage is stages[-1]:
-                once.append(Question("out_channels", None, None, classes))
+                once.append(Question("out_channels", None, None, width))
             names = tuple(one.knob for one in once)
             places = (place(stage, index, names) for index in range(1, max(map(int, stage.depth.options)) + 1))
             return StageQuestions(tuple(once), question(f"{stage.name}.depth", stage.depth), tuple(places))
 
-        return cls(question("resolution", resolution), tuple(map(stage_questions, stages)))
+        return cls(tuple(question(name, knob) for name, knob in sizes.items()), tuple(map(stage_questions, stages)))

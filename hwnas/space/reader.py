@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import reprlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,15 @@ from hwnas.space.architecture import LARGEST, MOST_LETTERS, MOST_OPTIONS, Value,
 from hwnas.space.canonical import Canonical
 from hwnas.space.space import Space
 from hwnas.space.stage import Block, Knob, Stage
+from hwnas.tasks import DEFAULT, Task, open_task
 
-_SPACE_KEYS = ("name", "source", "plugins", "notation", "canonical", "input", "classes", "choices", "blocks", "stages")
-_INPUT_KEYS = ("channels", "resolution")
+_SPACE_KEYS = ("name", "source", "plugins", "notation", "canonical", "task", "input", "choices", "blocks", "stages")
 _CHAIN_KEYS = ("name", "op", "depth", "width", "stride", "per")
 MOST_LAYERS = 10_000
 """Most layers of the largest network: more would be a typing error, and take minutes to refuse."""
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
+_AXIS = re.compile(r"axis_\d+")
+"""Choice of the size of an axis of the input."""
 
 
 def read_space(path: Path) -> Space:
@@ -38,18 +40,14 @@ def read_space(path: Path) -> Space:
 
 def parse_space(raw: Mapping[str, Any], *, where: str, base: Path | None = None) -> Space:
     """Return the space that a mapping describes; `where` stands in its errors, paths begin at `base` or here."""
-    known_keys(raw, _SPACE_KEYS, where)
-    for key in ("name", "input", "classes", "stages"):
-        if key not in raw:
-            raise _error(
-                "the key `" + key + "` is missing", where, "A space needs name, input, classes, stages", "Add it"
-            )
+    task = open_task(_name(raw.get("task", DEFAULT), f"{where}: task"), where=f"{where}: task")
+    known_keys(raw, (*_SPACE_KEYS, task.width_key), where)
+    needed = ("name", "input", task.width_key, "stages")
+    if missing := [key for key in needed if key not in raw]:
+        raise _error("the key `" + missing[0] + "` is missing", where, f"A space needs {', '.join(needed)}", "Add it")
     name = _name(raw["name"], where)
-    reader = _Reader(where, _shared(raw.get("choices", {}), where))
-    raw_input = raw["input"]
-    if not isinstance(raw_input, Mapping):
-        raise _error("`input` is no mapping", where, "Write `input: {channels: 3, resolution: 32}`", "Correct it")
-    known_keys(raw_input, _INPUT_KEYS, f"{where}: input")
+    reader = _Reader(where, _shared(raw.get("choices", {}), task.elastic, where))
+    sizes = reader.input(raw["input"], task)
     blocks = reader.blocks(raw.get("blocks", {}))
     if not isinstance(raw["stages"], Sequence) or isinstance(raw["stages"], str) or not raw["stages"]:
         raise _error("`stages` is no list of stages", where, "A space has at least one stage", "List the stages")
@@ -63,11 +61,10 @@ def parse_space(raw: Mapping[str, Any], *, where: str, base: Path | None = None)
         raise _error(
             f"the last stage `{names[-1]}` has a width",
             where,
-            "The last stage is as wide as there are classes",
+            f"The last stage is as wide as `{task.width_key}` says",
             "Remove its `width`",
         )
-    resolution = reader.knob(raw_input.get("resolution"), f"{where}: input", "resolution", least=1)
-    _refuse_idle_choices(stages, resolution, where)
+    _refuse_idle_choices(stages, sizes.values(), where)
     if unused := sorted(set(reader.shared) - reader.used):
         raise _error(
             f"the choice `{unused[0]}` is used nowhere",
@@ -77,14 +74,14 @@ def parse_space(raw: Mapping[str, Any], *, where: str, base: Path | None = None)
         )
     return Space(
         name=name,
-        channels=_whole(raw_input.get("channels"), f"{where}: input", "channels"),
-        classes=_whole(raw["classes"], where, "classes"),
-        resolution=resolution,
+        input=sizes,
+        width=_whole(raw[task.width_key], where, task.width_key),
         stages=stages,
         shared=reader.shared,
         source=str(raw.get("source", "")),
         notation=_name(raw["notation"], where) if "notation" in raw else "",
         plugins=plugin_files(raw.get("plugins", []), base=base or Path(), where=where),
+        task=task,
         canonical=_canonical(raw["canonical"], base, where) if "canonical" in raw else None,
     )
 
@@ -101,6 +98,27 @@ class _Reader:
 
     def __post_init__(self) -> None:
         self.used: set[str] = set()
+
+    def input(self, raw: Any, task: Task) -> dict[str, Knob]:
+        """Return the sizes of the input: by the task's own keys, or by `axis_1`, `axis_2`, ... from `shape`."""
+        where, keys = f"{self.where}: input", task.input_keys
+        if not isinstance(raw, Mapping):
+            usual = "{channels: 3, resolution: 32}" if keys else "{shape: [3, 32, 32]}"
+            raise _error("`input` is no mapping", self.where, f"Write `input: {usual}`", "Correct it")
+        if not keys or "shape" in raw:
+            known_keys(raw, ("shape",), where)
+            shape = raw.get("shape")
+            if not isinstance(shape, list) or not shape or isinstance(shape[0], list):
+                raise _error(
+                    f"`shape` is {reprlib.repr(shape)}",
+                    where,
+                    "It lists the sizes of all axes but the batch's; each but the first may be a list of options",
+                    "Write `shape: [6, 100]`, or `shape: [6, [50, 100]]`",
+                )
+            return {f"axis_{n}": self.knob(size, where, f"axis_{n}", least=1) for n, size in enumerate(shape, 1)}
+        known_keys(raw, keys, where)
+        elastic = {key: self.knob(raw.get(key), where, key, least=1) for key in keys if key in task.elastic}
+        return {key: elastic.get(key) or Knob((_whole(raw.get(key), where, key),)) for key in keys}
 
     def blocks(self, raw: Any) -> dict[str, Block]:
         where = f"{self.where}: blocks"
@@ -182,12 +200,12 @@ def known_keys(raw: Mapping[str, Any], known: Sequence[str], where: str) -> None
             raise _error(f"unknown key `{key}`", where, did_you_mean(str(key), known), "Correct or remove it")
 
 
-def _shared(raw: Any, where: str) -> dict[str, tuple[Value, ...]]:
+def _shared(raw: Any, reserved: Sequence[str], where: str) -> dict[str, tuple[Value, ...]]:
     if not isinstance(raw, Mapping):
         raise _error("`choices` is no mapping", where, "Write `choices: {name: [option, option]}`", "Correct it")
     for name in raw:
-        if _name(name, f"{where}: choices") == "resolution":
-            raise _error("a shared choice is named `resolution`", where, "That name is the input's own", "Rename it")
+        if _name(name, f"{where}: choices") in reserved or _AXIS.fullmatch(name):
+            raise _error(f"a shared choice is named `{name}`", where, "That name is the input's own", "Rename it")
     shared = {name: _options(options, f"{where}: choices", name) for name, options in raw.items()}
     for name, options in shared.items():
         if circle := [option for option in options if isinstance(option, str) and option.startswith("$")]:
@@ -235,10 +253,10 @@ def _refuse_twice_set(knobs: set[str], blocks: Sequence[Block], where: str) -> N
             )
 
 
-def _refuse_idle_choices(stages: Sequence[Stage], resolution: Knob, where: str) -> None:
+def _refuse_idle_choices(stages: Sequence[Stage], sizes: Iterable[Knob], where: str) -> None:
     """Refuse stages that are always empty, and choices that an empty stage would leave without effect."""
     present = [knob for stage in stages if not stage.may_be_empty for knob in stage.stage_knobs.values()]
-    always = {knob.shared for knob in (resolution, *present, *(stage.depth for stage in stages))}
+    always = {knob.shared for knob in (*sizes, *present, *(stage.depth for stage in stages))}
     for stage in stages:
         at = f"{where}: stage `{stage.name}`"
         if stage.depth.options == (0,):
@@ -246,7 +264,7 @@ def _refuse_idle_choices(stages: Sequence[Stage], resolution: Knob, where: str) 
         if not stage.may_be_empty:
             continue
         if stage is stages[-1]:
-            raise _error("the last stage may be empty", at, "It gives the classes", "Leave 0 out of its `depth`")
+            raise _error("the last stage may be empty", at, "It gives the outputs", "Leave 0 out of its `depth`")
         for name, knob in stage.stage_knobs.items():
             if len(knob.options) > 1 and (knob.shared is None or knob.shared not in always):
                 raise _error(

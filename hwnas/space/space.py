@@ -15,6 +15,7 @@ from hwnas.space.architecture import Architecture, Choice, Suggest, Value
 from hwnas.space.canonical import Canonical, Picks, combinations, distinct, settled
 from hwnas.space.questions import Question, Questions
 from hwnas.space.stage import Block, Blueprint, Knob, Layer, Stage
+from hwnas.tasks import DEFAULT_TASK, Task
 
 
 @final
@@ -27,9 +28,10 @@ class Space:
     """
 
     name: str
-    channels: int
-    classes: int
-    resolution: Knob
+    input: Mapping[str, Knob]
+    """Sizes of the input by the keys of the file's `input`, in their order; the task makes a shape of them."""
+    width: int
+    """Width of the last stage, and so of a network's output."""
     stages: tuple[Stage, ...]
     shared: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
     source: str = ""
@@ -37,6 +39,8 @@ class Space:
     """Notation of another project in which its architectures can be written, a name in `hwnas.notation.NOTATIONS`."""
     plugins: tuple[SourceFile, ...] = ()
     """User's files with operators that the stages name."""
+    task: Task = DEFAULT_TASK
+    """Task of its networks, without shapes: each network has its own."""
     canonical: Canonical | None = None
     """Function from picks of the shared choices to those of the architecture that stands for the same network."""
 
@@ -57,14 +61,14 @@ class Space:
                 return ask(question.choice)
             return decided.get(question.shared, question.value) if question.shared is not None else question.value
 
-        resolution = decide(self._questions.resolution)
+        sizes = {question.knob: int(decide(question)) for question in self._questions.input}
         layers: list[Layer] = []
         for stage in self._questions.stages:
             once = tuple([decide(question) for question in stage.once])
             for place in stage.layers[: int(decide(stage.depth))]:
                 label = decide(place.op)
                 layers.append(place.layer(label, once, tuple([decide(own) for own in place.questions[label]])))
-        return Blueprint(self.channels, int(resolution), self.classes, tuple(layers))
+        return Blueprint(sizes, tuple(layers))
 
     # --- hands for the walk ---
 
@@ -159,6 +163,11 @@ class Space:
 
     # --- what can be said without walking ---
 
+    def input_shapes(self, shared: Picks) -> list[tuple[int, ...]]:
+        """Return the shapes of its networks' inputs under picks of the shared choices, from small to large."""
+        options = {name: open_options(knob, shared) for name, knob in self.input.items()}
+        return [self.task.shape(sizes) for sizes in combinations(options)]  # type: ignore[arg-type]
+
     @cached_property
     def choices(self) -> tuple[Choice, ...]:
         """Every choice that can be active, in the order of the walk."""
@@ -190,7 +199,7 @@ class Space:
     @cached_property
     def count(self) -> int:
         """Number of architectures in the space, exactly."""
-        total = len(self.resolution.options) if self.resolution.shared is None else 1
+        total = math.prod(len(knob.options) for knob in self.input.values() if knob.shared is None)
         if self.joint is not None:
             total *= sum(self.joint.weights or ())
         else:
@@ -212,7 +221,7 @@ class Space:
 
     @cached_property
     def _questions(self) -> Questions:
-        return Questions.of(self.resolution, self.stages, self.classes, self._choice)
+        return Questions.of(self.input, self.stages, self.width, self._choice)
 
     @cached_property
     def _choice(self) -> dict[str, Choice]:
@@ -221,7 +230,8 @@ class Space:
     def _all_choices(self) -> Iterator[Choice]:
         for name, options in self.shared.items():
             yield Choice(name, options, self._shared_weights(name, options))
-        yield _choice("resolution", self.resolution)
+        for name, knob in self.input.items():
+            yield _choice(name, knob)
         for stage in self.stages:
             for name in sorted(stage.per_stage):
                 yield _choice(f"{stage.name}.{name}", stage.knobs[name])
@@ -231,6 +241,11 @@ class Space:
             yield _choice(f"{stage.name}.depth", stage.depth, tuple(layers ** int(depth) for depth in depths))
             for index in range(1, max(map(int, depths)) + 1):
                 yield from _layer_choices(stage, index)
+
+
+def open_options(knob: Knob, shared: Picks) -> tuple[Value, ...]:
+    """Return a knob's options under picks of the shared choices."""
+    return (shared[knob.shared],) if knob.shared is not None else knob.options
 
 
 def _choice(name: str, knob: Knob, weights: tuple[int, ...] | None = None) -> Choice:

@@ -83,9 +83,8 @@ class Layer:
 
 @dataclass(frozen=True)
 class Blueprint:
-    """All that one architecture decides: input channels, resolution, classes and layers."""
+    """All that one architecture decides: sizes of the input, and layers."""
 
-    channels: int
-    resolution: int
-    classes: int
+    input: Mapping[str, int]
+    """By the keys of the space's `input`."""
     layers: tuple[Layer, ...]

@@ -12,7 +12,7 @@ from hwnas.space.stage import Block, Knob, Stage
 
 def layers_of(space: Space, stage: Stage, block: Block) -> Iterator[dict[str, Value]]:
     """Yield all knobs, widths included, that a layer of a stage can have as this block; a stride is left out."""
-    leaving = stage.width or Knob((space.classes,))
+    leaving = stage.width or Knob((space.width,))
     entering = _entering(space, stage)
     if max(map(int, stage.depth.options)) > 1:
         entering.append(leaving)
@@ -22,9 +22,10 @@ def layers_of(space: Space, stage: Stage, block: Block) -> Iterator[dict[str, Va
 
 def _entering(space: Space, stage: Stage) -> list[Knob]:
     """Return the widths that can reach the first layer of a stage."""
-    widths = [Knob((space.channels,))]
+    anyhow = {name: options[0] for name, options in space.shared.items()}
+    widths = [Knob((space.input_shapes(anyhow)[0][0],))]
     for before in space.stages[: space.stages.index(stage)]:
-        width = before.width or Knob((space.classes,))
+        width = before.width or Knob((space.width,))
         widths = [*widths, width] if before.may_be_empty else [width]
     return widths
 

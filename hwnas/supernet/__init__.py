@@ -1,6 +1,6 @@
 """Shared weights of a space, their training, and networks taken out of them."""
 
-from hwnas.supernet.batchnorm import accuracy, calibration_images, extract_recalibrated, recalibrate
+from hwnas.supernet.batchnorm import calibration_inputs, estimate, evaluate, extract_recalibrated, quality, recalibrate
 from hwnas.supernet.slicing.channel_groups import Group, elastic_groups
 from hwnas.supernet.slicing.channel_sorting import Sorting, sort_channels
 from hwnas.supernet.strategies import STRATEGIES, SampledSubnet, Step, Strategy
@@ -19,12 +19,14 @@ __all__ = [
     "Step",
     "Strategy",
     "Supernet",
-    "accuracy",
-    "calibration_images",
+    "calibration_inputs",
     "elastic_groups",
+    "estimate",
+    "evaluate",
     "extract_recalibrated",
     "identity_of",
     "load_trained",
+    "quality",
     "recalibrate",
     "sort_channels",
     "train",

@@ -1,8 +1,11 @@
-"""Normalisation statistics and accuracy of a stand-alone network."""
+"""Normalisation statistics and quality of a stand-alone network."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import reduce
+from itertools import islice
+from operator import add
 
 import torch
 from torch import Tensor, nn
@@ -12,21 +15,22 @@ from hwnas.data import Dataset, Split
 from hwnas.data.batches import batches
 from hwnas.errors import TrainingError
 from hwnas.network import Network
-from hwnas.supernet.weights import Supernet, resized
+from hwnas.supernet.weights import Supernet
+from hwnas.tasks import Batch, Estimate, Sums
 
 
-def calibration_images(dataset: Dataset, *, count: int, batch_size: int, seed: int) -> list[Tensor]:
-    """`count` batches of training images, fixed by the seed and not augmented, on which statistics are recomputed."""
+def calibration_inputs(dataset: Dataset, *, count: int, batch_size: int, seed: int) -> list[Tensor]:
+    """`count` batches of training inputs, fixed by the seed and not augmented, on which statistics are recomputed."""
     generator = torch.Generator().manual_seed(seed)
     drawn = batches(dataset.train, min(batch_size, len(dataset.train)), generator=generator, drop_last=True)
-    return [images for images, _ in (next(drawn, (None, None)) for _ in range(count)) if images is not None]
+    return [batch.inputs for batch in islice(drawn, count)]
 
 
-def recalibrate(module: nn.Module, network: Network, images: Iterable[Tensor]) -> nn.Module:
+def recalibrate(module: nn.Module, network: Network, inputs: Iterable[Tensor]) -> nn.Module:
     """Recompute the normalisation statistics of a module from a few batches, in place; returned in eval mode.
 
     Statistics are plain averages over the batches. Only normalisation layers run in training mode, so dropout is off.
-    Where none keeps statistics, no image is read.
+    Where none keeps statistics, no input is read.
 
     Raises:
         TrainingError: they are not finite.
@@ -42,8 +46,8 @@ def recalibrate(module: nn.Module, network: Network, images: Iterable[Tensor]) -
         norm.train()
     device = next(module.parameters()).device
     with torch.no_grad():
-        for batch in images:
-            module(resized(batch.to(device), network))
+        for batch in inputs:
+            module(network.task.fitted(batch.to(device), network.input_shape))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     if (bad := bad_statistics(dict(module.named_buffers()))) is not None:
@@ -71,17 +75,29 @@ def bad_statistics(state: Mapping[str, Tensor]) -> str | None:
     return None
 
 
-def extract_recalibrated(supernet: Supernet, network: Network, images: Iterable[Tensor]) -> nn.Module:
+def extract_recalibrated(supernet: Supernet, network: Network, inputs: Iterable[Tensor]) -> nn.Module:
     """Return a stand-alone copy of a sub-network with its own statistics, in eval mode, to be scored or exported."""
-    return recalibrate(supernet.extract(network), network, images)
+    return recalibrate(supernet.extract(network), network, inputs)
 
 
-def accuracy(module: nn.Module, network: Network, split: Split, *, batch_size: int = 256) -> float:
-    """Return the share of a split's images that a module in eval mode classifies correctly, 0 to 1."""
-    device = next(module.parameters()).device
-    hits = 0
+def evaluate(module: nn.Module, network: Network, split: Split, *, batch_size: int = 256) -> Sums:
+    """Return the task's statistics of a module in eval mode on a split; `network.task.values` makes metrics of them."""
+    device, task = next(module.parameters()).device, network.task
     with torch.no_grad():
-        for images, labels in batches(split, batch_size):
-            logits = module(resized(images.to(device), network))
-            hits += int((logits.argmax(1) == labels.to(device)).sum())
-    return hits / len(split)
+        parts = [
+            task.statistics(module(task.fitted(inputs.to(device), network.input_shape)), Batch(inputs, targets))
+            for inputs, targets in batches(split, batch_size)
+        ]
+    return reduce(add, parts)
+
+
+def estimate(module: nn.Module, network: Network, split: Split) -> Estimate:
+    """Return the task's first metric with its standard error, of images the top-1 accuracy, 0 to 1."""
+    task = network.task
+    return task.values(evaluate(module, network, split))[task.quality.name]
+
+
+def quality(module: nn.Module, network: Network, split: Split, *, batch_size: int = 256) -> float:
+    """Return the value of the task's first metric."""
+    task = network.task
+    return task.values(evaluate(module, network, split, batch_size=batch_size))[task.quality.name].value

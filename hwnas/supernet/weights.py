@@ -8,7 +8,6 @@ from typing import Any, final
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
@@ -34,7 +33,7 @@ Steps = tuple[tuple[str, Size], ...]
 
 @final
 class Supernet(nn.Module):
-    """Shared weights of a space: `supernet(images, network)` runs any of its networks.
+    """Shared weights of a space: `supernet(inputs, network)` runs any of its networks.
 
     Parameters are named `slot/operator/parameter`, dots written as slashes, so optimizers, DDP, EMA and `state_dict`
     work as on any module. The architecture is an argument; there is no active sub-network. Normalisation statistics
@@ -64,14 +63,14 @@ class Supernet(nn.Module):
             for name, value in transform_matrices(key, sizes):
                 self.register_parameter(name, nn.Parameter(value))
 
-    def forward(self, images: Tensor, network: Network, *, dropout: bool = True) -> Tensor:
-        """Return the logits of one network; in training mode, without dropout if `dropout` is False.
+    def forward(self, inputs: Tensor, network: Network, *, dropout: bool = True) -> Tensor:
+        """Return the outputs of one network; in training mode, without dropout if `dropout` is False.
 
         Shape:
-            images: (N, C, H, W), resized bilinearly when the network's resolution is another one;
-            output: (N, classes).
+            inputs: (N, ...), which the task fits to the network's input: images are resized;
+            output: (N, ...), of a classification (N, classes).
         """
-        x = resized(images, network)
+        x: Tensor = network.task.fitted(inputs, network.input_shape)
         for slot, operator in zip(network.slots, network.operators, strict=True):
             x = self._template(slot, operator).run(self._parameters, x, training=self.training, dropout=dropout)
         return x
@@ -183,14 +182,6 @@ def _check_fits(key: str, size: Size, weights: Mapping[str, Tensor | None], oper
             allowed="It runs the networks of the space it was made for",
             do="Use a network of that space",
         )
-
-
-def resized(images: Tensor, network: Network) -> Tensor:
-    """Return the images at the network's input resolution."""
-    size = network.input_shape[1:]
-    if tuple(images.shape[-len(size) :]) == size:
-        return images
-    return functional.interpolate(images, size=size, mode="bilinear", antialias=True, align_corners=False)
 
 
 def key_of(scope: str, parameter: str) -> str:

@@ -1,5 +1,5 @@
-"""The contract of all operators, as checks that anybody can run on theirs: by pytest, from Python, or on the command
-line with `hwnas test-operator`."""
+"""The contracts of operators and tasks, as checks that anybody can run on theirs: by pytest, and of operators
+also from Python or on the command line with `hwnas test-operator`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,18 @@ from hwnas.testing.checks import CHECKS
 
 if TYPE_CHECKING:
     from hwnas.testing.contract import OperatorContract as OperatorContract
+    from hwnas.testing.tasks import TaskContract as TaskContract
 
-__all__ = ["CHECKS", "Case", "Certificate", "OperatorContract", "Verdict", "cases_of", "certify"]
+__all__ = ["CHECKS", "Case", "Certificate", "OperatorContract", "TaskContract", "Verdict", "cases_of", "certify"]
 
 
 def __getattr__(name: str) -> Any:
-    if name != "OperatorContract":
-        raise AttributeError(f"module `hwnas.testing` has no `{name}`")
-    from hwnas.testing.contract import OperatorContract  # it needs pytest, the others do not
+    if name == "OperatorContract":  # it and the next one need pytest, the others do not
+        from hwnas.testing.contract import OperatorContract
 
-    return OperatorContract
+        return OperatorContract
+    if name == "TaskContract":
+        from hwnas.testing.tasks import TaskContract
+
+        return TaskContract
+    raise AttributeError(f"module `hwnas.testing` has no `{name}`")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from hwnas.config import Experiment
 from hwnas.data import Dataset, load_data
-from hwnas.errors import ConfigError
+from hwnas.errors import ConfigError, did_you_mean
 from hwnas.network import lower
 from hwnas.space import AnySpace
 from hwnas.workspace.paths import RunPaths
-from hwnas.workspace.resolutions import refuse_oblong
 
 
 def load_dataset(experiment: Experiment, space: AnySpace, paths: RunPaths) -> Dataset:
@@ -17,24 +16,31 @@ def load_dataset(experiment: Experiment, space: AnySpace, paths: RunPaths) -> Da
     Raises:
         ConfigError: no data is named, or it does not fit the space.
     """
+    where = f"experiment `{experiment.name}`"
     if experiment.data is None:
         raise ConfigError(
             "no data is named",
-            where=f"experiment `{experiment.name}`",
-            allowed="Training and exporting need images; a search does where its accuracies do",
+            where=where,
+            allowed="Training and exporting need data; a search does where its accuracies do",
             do="Add `data`",
         )
-    dataset = load_data(experiment.data, seed=experiment.seed, base=paths.base)
-    smallest = lower(space, space.smallest())
-    shape = smallest.input_shape
-    classes = smallest.operators[-1].out_channels
-    if (dataset.channels, dataset.classes) != (shape[0], classes):
-        raise ConfigError(
-            f"the data has {dataset.channels} channels and {dataset.classes} classes, the space expects "
-            f"{shape[0]} and {classes}",
-            where=f"experiment `{experiment.name}`",
-            allowed="Data and space agree on channels and classes",
-            do="Change `input.channels` and `classes` of the space, or choose other data",
-        )
-    refuse_oblong(space, dataset.resolution, where=f"experiment `{experiment.name}`")
+    dataset = load_data(experiment.data, seed=experiment.seed, base=paths.base, task=space.task)
+    for end in (space.smallest(), space.largest()):
+        lower(space, end).task.check_data(dataset.shape, dataset.width, where=where)
     return dataset
+
+
+def check_augmentation(experiment: Experiment, space: AnySpace) -> None:
+    """Refuse an augmentation that the space's task does not know.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    known = space.task.augmentations
+    if (augment := experiment.train.augment) not in known:
+        raise ConfigError(
+            f"`augment` is {augment!r}",
+            where=f"experiment `{experiment.name}`: train",
+            allowed=did_you_mean(augment, known),
+            do="Use a known augmentation",
+        )

@@ -19,6 +19,7 @@ from hwnas.search.nearest import nearest
 from hwnas.search.stored_architecture import kept_architecture
 from hwnas.search.successive_halving import RungResult, promoted, tier_for_rung
 from hwnas.stored_names import SOURCES, stored_source
+from hwnas.tasks import Task
 from hwnas.workspace.workspace import Workspace
 
 WHERE = "search.successive_halving"
@@ -61,9 +62,9 @@ class HalvingResult:
         return {"tier": self.tier, "asked": _asked(self.top_rung.tier), "rungs": [_rung_dict(*one) for one in pairs]}
 
 
-def metric_of(score: str) -> str:
+def metric_of(score: str, task: Task) -> str:
     """Return the metric of a rung's scores, such as `top1@short`."""
-    return accuracy_metric(score, source_of(score, where=WHERE).quantity)
+    return accuracy_metric(score, task)
 
 
 def refuse_empty_results(results: Sequence[HalvingResult]) -> None:

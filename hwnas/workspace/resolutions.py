@@ -2,43 +2,28 @@
 
 from __future__ import annotations
 
-from hwnas.errors import ConfigError
 from hwnas.network import lower
 from hwnas.ops import Shape
 from hwnas.space import AnySpace, Space
+from hwnas.space.canonical import combinations
 
 
 def input_sides(space: AnySpace) -> tuple[tuple[int, ...], ...]:
     """Return the sides of images of a space's networks, from small to large; of a function, those at its ends."""
     if isinstance(space, Space):
-        return tuple((int(side), int(side)) for side in space.resolution.options)
+        options = {knob.shared or name: knob.options for name, knob in space.input.items()}
+        return tuple(dict.fromkeys(shape[1:] for picks in combinations(options) for shape in space.input_shapes(picks)))
     ends: list[Shape] = [lower(space, end).input_shape for end in (space.smallest(), space.largest())]
     return tuple(sorted({shape[1:] for shape in ends}))
 
 
-def refuse_oblong(space: AnySpace, resolution: int, *, where: str) -> None:
-    """Refuse networks of images that are not square: data sets are, and would be stretched.
-
-    Raises:
-        ConfigError: a network takes such images.
-    """
-    for sides in input_sides(space):
-        if len(set(sides)) > 1:
-            raise ConfigError(
-                f"the networks take images of {told(sides)}, the data has images of {told((resolution, resolution))}",
-                where=where,
-                allowed="Data sets are square, and a square image would be stretched",
-                do="Give the networks a square input",
-            )
-
-
-def resizing(space: AnySpace, resolution: int) -> str | None:
-    """Return a notice if no network takes the images as they are; None if one does."""
+def resizing(space: AnySpace, own: tuple[int, ...]) -> str | None:
+    """Return a notice if no network takes the images of a data set as they are, of these sides; None if one does."""
     sides = [side for side in input_sides(space) if len(side) == 2]
-    if not sides or (resolution, resolution) in sides:
+    if not sides or own in sides:
         return None
     to = told(sides[0]) if len(sides) == 1 else f"{told(sides[0])} up to {told(sides[-1])}, as each network takes them"
-    return f"images of {told((resolution, resolution))} are resized to {to}"
+    return f"{space.task.terms.samples} of {told(own)} are resized to {to}"
 
 
 def told(sides: tuple[int, ...]) -> str:

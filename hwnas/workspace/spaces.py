@@ -16,6 +16,7 @@ from hwnas.registry import SourceFile, load_source, named, read_source
 from hwnas.space import AnySpace, FunctionSpace, read_space
 from hwnas.space.function import FORM, Choose
 from hwnas.space_checks import check_space
+from hwnas.tasks import DEFAULT, open_task
 from hwnas.workspace.progress import LateBar, NullReporter, Reporter
 
 
@@ -128,4 +129,5 @@ def split_reference(reference: str | Path) -> tuple[Path, str | None]:
 def _function_space(path: Path, function: str) -> FunctionSpace:
     loaded = named(f"{path.absolute()}:{function}", base=path.parent, where="space")
     build = UserFunction(read_source(path), function, loaded)
-    return FunctionSpace(function, build, source=str(path))
+    task = open_task(str(getattr(loaded, "task", DEFAULT)), where=f"{path}: `{function}.task`")
+    return FunctionSpace(function, build, source=str(path), task=task)

@@ -14,10 +14,11 @@ from hwnas.config import Experiment
 from hwnas.errors import ConfigError
 from hwnas.network import Network, lower
 from hwnas.pareto import Limit, Objective, Tier
-from hwnas.quantities import LATENCY, QUANTITIES, Quantity, quantity_of, shown_as
+from hwnas.quantities import LATENCY, QUANTITIES, Quantity, quantity_of
 from hwnas.registry import plugin_files
 from hwnas.selection import check_rule
 from hwnas.space import AnySpace, Architecture
+from hwnas.workspace.datasets import check_augmentation
 from hwnas.workspace.paths import RunPaths
 from hwnas.workspace.progress import Reporter
 from hwnas.workspace.published import PublishedTables
@@ -51,7 +52,8 @@ class Workspace:
         """
         config, where = self.experiment.accuracy, f"experiment `{self.experiment.name}`"
         source = source_of(config.source, where=f"{where}: accuracy.source")
-        source = replace(source, quantity=config.quantity or source.quantity)
+        if config.quantity is not None:
+            source = replace(source, kind="score" if config.quantity == "score" else "quality")
         if source.data and self.experiment.data is None:
             raise ConfigError(
                 f"`{config.source}` looks at images, but no data is named",
@@ -61,10 +63,10 @@ class Workspace:
             )
         for name, tier in self.experiment.tiers.items():
             for limited in tier.quantities:
-                if limited.is_quality and limited.name != source.quantity:
+                given = "a score and no accuracy" if source.kind == "score" else f"`{self.space.task.quality.name}`"
+                if limited.is_quality and limited.name != source.quantity(self.space.task):
                     raise ConfigError(
-                        f"`{limited.name}` is limited, but `{config.source}` gives "
-                        f"{'a score and no accuracy' if source.quantity == 'score' else f'`{source.quantity}`'}",
+                        f"`{limited.name}` is limited, but `{config.source}` gives {given}",
                         where=f"{where}: tiers.{name}.limits",
                         allowed="A score has no unit, only its order counts",
                         do="Leave the limit out, or use a source of accuracy such as `inherited`",
@@ -78,7 +80,7 @@ class Workspace:
     @property
     def accuracy(self) -> str:
         """The metric of accuracy, such as `top1@inherited`; of a user's function, with its name after the @."""
-        return accuracy_metric(self.experiment.accuracy.source, self.source.quantity)
+        return accuracy_metric(self.experiment.accuracy.source, self.space.task)
 
     def tier(self, name: str, *, measured: bool = False) -> Tier:
         """Return a tier's objectives and limits over metrics.
@@ -94,7 +96,7 @@ class Workspace:
         return Tier(
             name,
             (
-                Objective(self.accuracy, shown_as(self.source.quantity).goal),
+                Objective(self.accuracy, self.source.goal(self.space.task)),
                 *(Objective(str(cost.metric(config.setup)), cost.goal) for cost in costs),
             ),
             tuple(limits),
@@ -195,6 +197,7 @@ def open_run(
             rule, run.tier(tier).objectives, where=f"experiment `{experiment.name}`: export.picks, tier `{tier}`"
         )
     check_references(experiment, base)
+    check_augmentation(experiment, space)
     before(run)
     check_opened(space, space_file, narrator)
     return run

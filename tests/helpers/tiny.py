@@ -21,9 +21,9 @@ def tiny(name: str) -> Space:
     """A shipped space with 10 classes, at the least of `RESOLUTIONS` that its networks can be built at; of transformers
     two layers on four patches."""
     space = read_space(SPACES[name])
-    space = replace(space, classes=10, stages=tuple(map(_shallow, space.stages)))
+    space = replace(space, width=10, stages=tuple(map(_shallow, space.stages)))
     for resolution in RESOLUTIONS:
-        small = replace(space, resolution=Knob((resolution,)))
+        small = replace(space, input={**space.input, "resolution": Knob((resolution,))})
         try:
             check_space(small)
         except SpaceError:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.network import Network
+from hwnas.tasks import Batch
 
 
 @final
@@ -21,10 +22,11 @@ class Subject:
     network: Network
     make: Callable[[], nn.Module]
     """Maker of the module, in the definition's mode, dtype and initialisation: the same numbers at every call."""
-    images: Tensor
-    """(batch, channels, height, width), normalised; from the normal distribution where no data is used."""
-    labels: Tensor
-    """(batch,) int64; drawn at random where the images are noise."""
+    inputs: Tensor
+    """(batch, ...), of images (batch, channels, height, width), normalised; from the normal distribution where no data
+    is used."""
+    targets: Tensor
+    """(batch, ...), labels (batch,) int64; drawn at random where the inputs are noise."""
     generator: torch.Generator
     """For whatever else the definition draws, on the CPU. PyTorch's global generator is seeded and put back as well."""
 
@@ -32,6 +34,10 @@ class Subject:
     def module(self) -> nn.Module:
         """Module of the network, built when it is first used."""
         return self.make()
+
+    def loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the task's loss of the module."""
+        return self.network.task.loss(self.module(inputs), Batch(inputs, targets))
 
 
 @final

@@ -14,7 +14,7 @@ from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
 
 def expressivity(subject: Subject) -> float:
     """Return the score, from one forward pass."""
-    return float(entropies(subject.module, subject.images).sum())
+    return float(entropies(subject.module, subject.inputs).sum())
 
 
 EXPRESSIVITY = Definition(expressivity, batch=16, initialization="kaiming")

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
 from hwnas.accuracy.zero_cost_proxies.weights import weighted_layers
@@ -29,7 +28,7 @@ def fisher(subject: Subject) -> float:
 
     for layer in weighted_layers(subject.module):
         layer.register_forward_hook(keep)
-    loss = functional.cross_entropy(subject.module(subject.images), subject.labels)
+    loss = subject.loss(subject.inputs, subject.targets)
     outputs = [leaving for _, leaving in kept]
     gradients: Sequence[Tensor | None] = torch.autograd.grad(loss, outputs, allow_unused=True)
     return sum(

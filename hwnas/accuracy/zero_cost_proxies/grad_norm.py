@@ -8,7 +8,6 @@ Input: 64 images with labels. Normalisation: batch statistics (training mode). I
 from __future__ import annotations
 
 import torch
-from torch.nn import functional
 
 from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
 from hwnas.accuracy.zero_cost_proxies.weights import over_gradients
@@ -16,7 +15,7 @@ from hwnas.accuracy.zero_cost_proxies.weights import over_gradients
 
 def grad_norm(subject: Subject) -> float:
     """Return the score, from one forward and one backward pass."""
-    torch.autograd.backward(functional.cross_entropy(subject.module(subject.images), subject.labels))
+    torch.autograd.backward(subject.loss(subject.inputs, subject.targets))
     return over_gradients(subject.module, lambda weight, gradient: torch.linalg.vector_norm(gradient))
 
 

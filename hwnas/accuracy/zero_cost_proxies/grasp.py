@@ -28,7 +28,7 @@ def grasp(subject: Subject) -> float:
             layer.inplace = False
             layer.register_forward_hook(_hard_sigmoid)
     weights = [layer.weight for layer in weighted_layers(module)]
-    loss = functional.cross_entropy(module(subject.images), subject.labels)
+    loss = subject.loss(subject.inputs, subject.targets)
     gradients: Sequence[Tensor | None] = torch.autograd.grad(loss, weights, create_graph=True, allow_unused=True)
     squares = torch.stack([gradient.square().sum() for gradient in gradients if gradient is not None])
     torch.autograd.backward(squares.sum() / 2)  # the derivative of half of g * g is H g

@@ -17,7 +17,7 @@ _K = 1e-5
 
 def jacob_cov(subject: Subject) -> float:
     """Return the score, from one forward and one backward pass."""
-    images = subject.images.clone().requires_grad_()
+    images = subject.inputs.clone().requires_grad_()
     (jacobian,) = torch.autograd.grad(subject.module(images).sum(), images)
     values = torch.linalg.eigvalsh(torch.corrcoef(jacobian.flatten(1).double()))
     shifted = values.clamp_min(0) + _K  # a correlation matrix has no negative ones; rounding has

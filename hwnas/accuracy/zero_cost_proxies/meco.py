@@ -30,7 +30,7 @@ def meco(subject: Subject) -> float:
             correlations = torch.stack([torch.corrcoef(image) for image in features]).nan_to_num(0.0, 0.0, 0.0)
             least.append(torch.linalg.eigvalsh(correlations)[:, 0].mean())
 
-    see_maps(subject.module, subject.images, see)
+    see_maps(subject.module, subject.inputs, see)
     return float(torch.stack(least).double().sum()) if least else float("nan")
 
 

@@ -20,8 +20,8 @@ from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
 
 def naswot(subject: Subject) -> float:
     """Return the score, from one forward pass."""
-    alike = torch.zeros(len(subject.images), len(subject.images), dtype=torch.float64)
-    for code in codes(subject.module, subject.images):
+    alike = torch.zeros(len(subject.inputs), len(subject.inputs), dtype=torch.float64)
+    for code in codes(subject.module, subject.inputs):
         on = code.positive.float()  # sums of products of 0 and 1: exact up to 2^24 units
         off = 1 - on
         alike += max(1, code.readers) * (on @ on.T + off @ off.T).cpu().double()

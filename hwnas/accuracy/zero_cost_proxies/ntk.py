@@ -26,10 +26,10 @@ def ntk(subject: Subject) -> float:
         if isinstance(part, nn.modules.batchnorm._BatchNorm):
             part.momentum = 1.0  # running statistics become the batch's
     with torch.no_grad():
-        module(subject.images)
+        module(subject.inputs)
     module.eval()
     weights = [layer.weight for layer in weighted_layers(module)]
-    gradients = torch.stack([_gradient(module(image).sum(), weights) for image in torch.split(subject.images, 1)])
+    gradients = torch.stack([_gradient(module(image).sum(), weights) for image in torch.split(subject.inputs, 1)])
     values = torch.linalg.eigvalsh((gradients @ gradients.T).double())
     return float(values[0] / values[-1]) if values[0] > 0 else math.nan
 

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
 from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
 from hwnas.accuracy.zero_cost_proxies.initialization import INITIALIZATIONS
@@ -23,8 +22,8 @@ def probe(
     network: Network,
     *,
     seed: int,
-    images: Tensor | None = None,
-    labels: Tensor | None = None,
+    inputs: Tensor | None = None,
+    targets: Tensor | None = None,
     device: str = "cpu",
 ) -> float:
     """Return the score of a network, a finite number.
@@ -35,54 +34,53 @@ def probe(
         name: of the definition, for errors.
         definition: what is measured; batch and resolution are the definition's own.
         network: the network that is measured.
-        seed: of weights, noise and random labels; it is the same for all networks.
-        images: (batch, C, H, W) real images, brought to the network's resolution; None draws noise.
-        labels: of the images; None draws them.
+        seed: of weights, noise and random targets; it is the same for all networks.
+        inputs: (batch, ...) of a data set, which the task fits to the network; None draws noise.
+        targets: of the inputs; None draws them.
         device: where the module runs. Its weights are drawn on the CPU, so they are the same everywhere.
 
     Raises:
         NoScore: the definition refuses the network, or gives no finite number.
-        ConfigError: the images have other channels than the network takes.
+        ConfigError: the inputs have other channels than the network takes.
     """
     where = f"proxy `{name}`"
     values = []
     with _one_thread():
         for repeat in range(definition.repeats):
             with torch.random.fork_rng(devices=[]):
-                subject = _subject(definition, network, _seed(seed, repeat), images, labels, device)
+                subject = _subject(definition, network, _seed(seed, repeat), inputs, targets, device)
                 _refuse(definition, subject, where)
                 values.append(_measured(definition, subject, where))
     return math.fsum(values) / len(values)
 
 
 def _subject(
-    definition: Definition, network: Network, seed: int, images: Tensor | None, labels: Tensor | None, device: str
+    definition: Definition, network: Network, seed: int, inputs: Tensor | None, targets: Tensor | None, device: str
 ) -> Subject:
     generator = torch.Generator().manual_seed(seed)
     channels, *own = network.input_shape
     side = definition.resolution
-    size = (own[0], own[1]) if side is None else (side, side)
-    if images is None:
-        images = torch.randn(definition.batch, channels, *size, generator=generator)
-    elif images.shape[1] != channels:
+    shape = (channels, *(own if side is None else [side] * len(own)))
+    if inputs is None:
+        inputs = torch.randn(definition.batch, *shape, generator=generator)
+    elif inputs.shape[1] != channels:
         raise ConfigError(
-            f"the images have {images.shape[1]} channels, the network takes {channels}",
+            f"the images have {inputs.shape[1]} channels, the network takes {channels}",
             where="training-free proxies",
             allowed="Data and space agree on channels",
             do="Choose other data, or score without data",
         )
-    elif images.shape[2:] != size:
-        images = interpolate(images, size, mode="bilinear", antialias=True)
-    if labels is None:
-        classes = network.operators[-1].out_channels
-        labels = torch.randint(classes, (definition.batch,), generator=generator)
+    else:
+        inputs = network.task.fitted(inputs, shape)
+    if targets is None:
+        targets = network.task.random_targets(definition.batch, generator)
     dtype = getattr(torch, definition.dtype)
     torch.manual_seed(seed)
 
     def make() -> nn.Module:
         return made(definition, network, seed).to(device)
 
-    return Subject(network, make, images.to(device, dtype), labels.to(device), generator)
+    return Subject(network, make, inputs.to(device, dtype), targets.to(device), generator)
 
 
 def made(definition: Definition, network: Network, seed: int) -> nn.Module:

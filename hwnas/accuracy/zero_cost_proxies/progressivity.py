@@ -15,7 +15,7 @@ from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
 
 def progressivity(subject: Subject) -> float:
     """Return the score, from one forward pass."""
-    growth = entropies(subject.module, subject.images).diff()
+    growth = entropies(subject.module, subject.inputs).diff()
     return float(growth.min()) if len(growth) else math.nan
 
 

@@ -38,9 +38,9 @@ class TrainingFree:
     definition: Definition
     lower: Callable[[Architecture], Network]
     seed: int
-    images: Tensor | None = None
-    """(batch, C, H, W) of a data set; None where noise serves."""
-    labels: Tensor | None = None
+    inputs: Tensor | None = None
+    """(batch, ...) of a data set; None where noise serves."""
+    targets: Tensor | None = None
     device: str = "cpu"
     networks: str = ""
     """Digest of the space's networks, for stores: an edited space has the old one's name and picks."""
@@ -52,8 +52,8 @@ class TrainingFree:
             self.definition,
             network,
             seed=self.seed,
-            images=self.images,
-            labels=self.labels,
+            inputs=self.inputs,
+            targets=self.targets,
             device=self.device,
         )
 
@@ -78,11 +78,11 @@ class TrainingFree:
 
     @property
     def _input(self) -> str:
-        if self.images is None:
+        if self.inputs is None:
             return "images=noise" + (" labels=random" if self.definition.labels else "")
-        seen = hashlib.sha256(self.images.numpy().tobytes())
-        if self.labels is not None:
-            seen.update(self.labels.numpy().tobytes())
+        seen = hashlib.sha256(self.inputs.numpy().tobytes())
+        if self.targets is not None:
+            seen.update(self.targets.numpy().tobytes())
         return f"images={seen.hexdigest()[:8]}"
 
 
@@ -121,12 +121,12 @@ def training_free_scorer(
         definition = replace(
             definition, batch=batch or definition.batch, resolution=resolution or definition.resolution
         )
-    images = labels = None
+    inputs = targets = None
     if dataset is not None and definition.data:
-        images, labels = _first(dataset, definition.batch, name)
-    labels = labels if definition.labels else None
+        inputs, targets = _first(dataset, definition.batch, name)
+    targets = targets if definition.labels else None
     networks = "" if space is None else fingerprint(map(lower, _known(space)))
-    return TrainingFree(name, definition, lower, seed, images, labels, device, networks)
+    return TrainingFree(name, definition, lower, seed, inputs, targets, device, networks)
 
 
 def fingerprint(networks: Iterable[Network]) -> str:
@@ -171,4 +171,4 @@ def _first(dataset: Dataset, count: int, name: str) -> tuple[Tensor, Tensor]:
             allowed="A batch has as many images as there are, or fewer",
             do="Give a smaller `batch`, or score without data",
         )
-    return dataset.train.batch(torch.arange(count)), dataset.train.labels[:count]
+    return dataset.train.batch(torch.arange(count)), dataset.train.targets[:count]

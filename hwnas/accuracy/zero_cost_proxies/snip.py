@@ -9,7 +9,6 @@ Input: 64 images with labels. Normalisation: batch statistics (training mode). I
 from __future__ import annotations
 
 import torch
-from torch.nn import functional
 
 from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
 from hwnas.accuracy.zero_cost_proxies.weights import over_gradients
@@ -17,7 +16,7 @@ from hwnas.accuracy.zero_cost_proxies.weights import over_gradients
 
 def snip(subject: Subject) -> float:
     """Return the score, from one forward and one backward pass."""
-    torch.autograd.backward(functional.cross_entropy(subject.module(subject.images), subject.labels))
+    torch.autograd.backward(subject.loss(subject.inputs, subject.targets))
     return over_gradients(subject.module, lambda weight, gradient: (weight * gradient).abs().sum())
 
 

@@ -18,7 +18,7 @@ from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
 
 def swap(subject: Subject) -> float:
     """Return the score, from one forward pass."""
-    activations = codes(subject.module, subject.images)
+    activations = codes(subject.module, subject.inputs)
     if not activations:
         return float("nan")
     units = torch.cat([code.positive for code in activations], 1).T.contiguous().cpu().numpy()

@@ -28,7 +28,7 @@ def synflow(subject: Subject) -> float:
     for layer in module.modules():
         if isinstance(layer, NORMALIZATIONS):
             layer.register_forward_hook(_passed_by)
-    module(torch.ones_like(subject.images)).sum().backward()
+    module(torch.ones_like(subject.inputs)).sum().backward()
     return over_gradients(module, lambda weight, gradient: (weight * gradient).abs().sum())
 
 

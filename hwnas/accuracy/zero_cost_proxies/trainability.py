@@ -25,7 +25,7 @@ _SMALL = 1e-6
 
 def trainability(subject: Subject) -> float:
     """Return the score, from one forward pass, and one backward pass through each block."""
-    gains = list(_gains(subject.module, subject.images, subject.generator))
+    gains = list(_gains(subject.module, subject.inputs, subject.generator))
     return math.fsum(2 - gain - 1 / (gain + _SMALL) for gain in gains) / len(gains) if gains else math.nan
 
 

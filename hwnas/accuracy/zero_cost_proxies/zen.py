@@ -23,7 +23,7 @@ MOVED = 0.01
 
 def zen(subject: Subject) -> float:
     """Return the score, from two forward passes."""
-    images, scales = subject.images, list[Tensor]()
+    images, scales = subject.inputs, list[Tensor]()
 
     def see(layer: nn.Module, entering: tuple[Tensor, ...]) -> None:
         scales.append(entering[0].var((0, 2, 3), correction=0).mean().sqrt().log())

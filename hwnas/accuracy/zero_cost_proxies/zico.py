@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 
 import torch
-from torch.nn import functional
 
 from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
 from hwnas.accuracy.zero_cost_proxies.weights import weighted_layers
@@ -26,8 +25,8 @@ def zico(subject: Subject) -> float:
     """Return the score, from a forward and a backward pass of each half of the images."""
     weights = [layer.weight for layer in weighted_layers(subject.module)]
     gradients = []
-    for images, labels in zip(subject.images.chunk(BATCHES), subject.labels.chunk(BATCHES), strict=True):
-        loss = functional.cross_entropy(subject.module(images), labels)
+    for inputs, targets in zip(subject.inputs.chunk(BATCHES), subject.targets.chunk(BATCHES), strict=True):
+        loss = subject.loss(inputs, targets)
         gradients.append(torch.autograd.grad(loss, weights, allow_unused=True))
     terms = []
     for of_batches in zip(*gradients, strict=True):

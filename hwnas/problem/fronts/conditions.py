@@ -85,7 +85,7 @@ def conditions_of(
 ) -> Conditions:
     """Return the conditions of the experiment as it is now; of successive halving with its last rung or its metric."""
     wanted, accuracy = run.tier(tier), run.experiment.accuracy.model_dump(mode="json")
-    if (metric := metric if rung is None else metric_of(rung.score)) is not None:
+    if (metric := metric if rung is None else metric_of(rung.score, run.space.task)) is not None:
         wanted = tier_for_rung(wanted, metric)
     if rung is not None:
         accuracy |= {"source": rung.score, "epochs": rung.epochs or accuracy["epochs"]}

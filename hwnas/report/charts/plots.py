@@ -43,7 +43,7 @@ def front_tip(tier: TierFacts, point: FrontPoint) -> Tip:
     """Return the tip of a network of the front: scores with origin, costs, and its operators."""
     rows = [*_score_rows(tier, point)]
     if point.test_accuracy is not None:
-        rows.insert(1, (tier.tested, units.percent(point.test_accuracy), "measured"))
+        rows.insert(1, (tier.tested, units.scored(tier.quality, point.test_accuracy), "measured"))
     if point.low_ms is not None and point.high_ms is not None:
         rows.append(("Interval", units.interval(point.low_ms, point.high_ms), tier.latency.origin))
     if point.estimated:
@@ -151,11 +151,13 @@ def loss_figure(training: TrainingFacts) -> Figure:
 def learning_figure(training: TrainingFacts) -> Figure:
     """Validation accuracy of the largest and the smallest network by epoch."""
     curves: list[tuple[str, str, str, Dash]] = [
-        ("Largest", "largest_top1", "--accent", "solid"),
-        ("Smallest", "smallest_top1", "--accent-2", "dash"),
+        ("Largest", "largest", "--accent", "solid"),
+        ("Smallest", "smallest", "--accent-2", "dash"),
     ]
-    words = "Validation accuracy of the largest and the smallest network by epoch."
-    return _epochs_figure(training, words, curves, " %")
+    fraction = units.is_fraction(training.quality)
+    name = "accuracy" if fraction else units.label(training.quality).lower()
+    words = f"Validation {name} of the largest and the smallest network by epoch."
+    return _epochs_figure(training, words, curves, " %" if fraction else "")
 
 
 def _epochs_figure(
@@ -164,13 +166,13 @@ def _epochs_figure(
     layers: list[Marks | Line] = []
     for name, attribute, color, dash in curves:
         known = [(e, getattr(e, attribute)) for e in training.epochs if getattr(e, attribute) is not None]
-        accuracy = attribute != "loss"
-        x, y = [e.epoch for e, _ in known], [100 * value if accuracy else value for _, value in known]
+        percent = suffix == " %"
+        x, y = [e.epoch for e, _ in known], [100 * value if percent else value for _, value in known]
         tips = [
             Tip(
                 f"Epoch {e.epoch}",
                 (
-                    (name, units.percent(value) if accuracy else units.digits(value), "measured"),
+                    (name, units.percent(value) if percent else units.digits(value), "measured"),
                     ("Took", units.seconds(e.seconds), "measured"),
                 ),
             )

@@ -79,7 +79,7 @@ def headline(view: SpaceView) -> Iterator[str]:
         yield f"{counted(view.architectures, 'architecture')}{about}, {decisions}"
     if view.uncut is not None:
         yield f"one operator for the whole network: {view.uncut}"
-    yield f"resolution  {options(view.resolution)}"
+    yield f"{view.resolution.name}  {options(view.resolution)}"
     yield f"parameters  {span(view.params)}{_origin(view)}"
     ends = sorted(side for side in view.resolution.options if isinstance(side, int | float))
     at = f", at resolutions {ends[0]:g} and {ends[-1]:g}" if len(ends) > 1 and view.looked_at is None else ""

@@ -11,7 +11,7 @@ import numpy as np
 
 from hwnas.ranks import SHARE, Correlation, Kind, as_json, correlations
 from hwnas.report import units
-from hwnas.search.evaluate import binomial_error
+from hwnas.tasks import binomial_error
 from hwnas.words import counted
 
 if TYPE_CHECKING:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from hwnas.data.batches import batches
 from hwnas.supernet.strategies import Step
@@ -13,6 +15,7 @@ from hwnas.supernet.training.epoch_state import EpochCursor, EpochState
 from hwnas.supernet.training.schedules import learning_rate
 from hwnas.supernet.training.step import take_step
 from hwnas.supernet.training.task import TrainTask
+from hwnas.tasks import Batch
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,6 @@ def run_epoch(
     if after is not None:
         walk.seek(after)
     device = next(course.module.parameters()).device
-    layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
     course.module.train()
     at = Step(epoch, recipe.epochs, walk.steps, steps, walk.loss)
     loaded = batches(
@@ -56,16 +58,17 @@ def run_epoch(
         recipe.batch_size,
         generator=walk.generator,
         augment=recipe.augment,
+        task=course.task,
         drop_last=True,
         after=None if after is None else (after.step, after.drawn),
     )
-    for number, (images, labels) in enumerate(loaded, walk.steps + 1):
+    for number, batch in enumerate(loaded, walk.steps + 1):
         for group in course.optimizer.param_groups:
             group["lr"] = slower * learning_rate(recipe, (epoch - 1) + (number - 1) / steps)
-        images = images.to(device, non_blocking=True).contiguous(memory_format=layout)
+        batch = _placed(batch, device, channels_last=recipe.channels_last)
         pupils = course.pupils(replace(at, step=number), walk.rng)
         try:
-            walk.note(take_step(course, pupils, images, labels.to(device, non_blocking=True), seed, number))
+            walk.note(take_step(course, pupils, batch, seed, number))
         except FloatingPointError as error:
             raise FloatingPointError(f"step {number}: {error}") from error
         if course.average is not None:
@@ -78,6 +81,16 @@ def run_epoch(
             on_step(at)
     _check_weights(course, steps)
     return Passed(at.loss, walk.seconds)
+
+
+def _placed(batch: Batch, device: torch.device, *, channels_last: bool) -> Batch:
+    """Return a batch on a device, its inputs contiguous; with `channels_last` those of four axes lie in that order."""
+
+    def placed(tensor: Tensor) -> Tensor:
+        layout = torch.channels_last if channels_last and tensor.ndim == 4 else torch.contiguous_format
+        return tensor.to(device, non_blocking=True).contiguous(memory_format=layout)
+
+    return Batch(tree_map(placed, batch.inputs), tree_map(lambda t: t.to(device, non_blocking=True), batch.targets))
 
 
 def _check_weights(course: TrainTask, step: int) -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from hwnas.data import Dataset
 from hwnas.errors import RunError, TrainingError
 from hwnas.network import Network, build
-from hwnas.supernet.batchnorm import calibration_images, recalibrate
+from hwnas.supernet.batchnorm import calibration_inputs, recalibrate
 from hwnas.supernet.training import checkpoint
 from hwnas.supernet.training.ema import EMA
 from hwnas.supernet.training.epoch import run_epoch
@@ -23,7 +23,7 @@ from hwnas.supernet.training.epoch_state import EpochState
 from hwnas.supernet.training.recipe import Recipe, epoch_seed, make_optimizer
 from hwnas.supernet.training.resume import Identity, State, fitting, identity_dict, resume, save_mid_epoch
 from hwnas.supernet.training.task import ActiveSubnet, TrainTask, check_recipe
-from hwnas.supernet.weights import resized
+from hwnas.tasks import Tensors
 
 
 def train_standalone(
@@ -74,7 +74,7 @@ def train_standalone(
                 checkpoint.save(folder, epoch, state.content())
             if on_epoch:
                 on_epoch(epoch, state.history[-1])
-    calibration = calibration_images(dataset, count=recipe.calibration_batches, batch_size=recipe.batch_size, seed=seed)
+    calibration = calibration_inputs(dataset, count=recipe.calibration_batches, batch_size=recipe.batch_size, seed=seed)
     return recalibrate(state.used, network, calibration)
 
 
@@ -83,9 +83,8 @@ def _course(
 ) -> TrainTask:
     """Return the course of one network, which is the only one in each step."""
 
-    def run(images: Tensor) -> Tensor:
-        logits: Tensor = module(resized(images, network))
-        return logits
+    def run(inputs: Tensors) -> Tensors:
+        return module(network.task.fitted(inputs, network.input_shape))
 
     return TrainTask(
         module=module,
@@ -93,6 +92,7 @@ def _course(
         recipe=recipe,
         optimizer=make_optimizer(module, recipe),
         pupils=lambda step, rng: [ActiveSubnet(run)],
+        task=network.task,
         teacher=None if teacher is None else teacher.to(next(module.parameters()).device).eval(),
         average=EMA(module, recipe.ema_decay) if recipe.ema_decay else None,
     )

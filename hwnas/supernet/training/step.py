@@ -6,16 +6,15 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.utils._pytree import tree_leaves, tree_map
 
 from hwnas.errors import TrainingError, raised, reason
 from hwnas.supernet.training.task import ActiveSubnet, TrainTask
+from hwnas.tasks import Batch, Tensors
 
 
-def take_step(
-    course: TrainTask, pupils: Sequence[ActiveSubnet], images: Tensor, labels: Tensor, seed: int, number: int
-) -> float | None:
-    """Run one optimizer step; return the mean loss of networks that learn from labels, None if all of those failed.
+def take_step(course: TrainTask, pupils: Sequence[ActiveSubnet], batch: Batch, seed: int, number: int) -> float | None:
+    """Run one optimizer step; return the mean loss of networks that learn from targets, None if all of those failed.
 
     A batch in parts gives the gradients of the whole batch, to rounding; normalisation sees a part at a time. Dropout
     is drawn for each part anew, from the epoch's seed and the step's number: it does not depend on the process.
@@ -25,14 +24,15 @@ def take_step(
         TrainingError: too many networks failed, or one that others learn from.
     """
     course.optimizer.zero_grad(set_to_none=True)
-    device, parts = images.device, course.parts
+    first, parts = tree_leaves(batch.inputs)[0], course.parts
+    device, size = first.device, len(first)
     totals, bad = torch.zeros(2, device=device), list[str]()
     for part in course.team.shard(parts):
         if parts > 1:
             torch.manual_seed((seed * 100_003 + number) * 1_009 + part)
-        cut = [torch.tensor_split(tensor, parts)[part] for tensor in (images, labels)]
-        share = len(cut[0]) / len(images)
-        losses = _learn(course, pupils, *cut, share=share)
+        cut: Batch = tree_map(lambda tensor, part=part: torch.tensor_split(tensor, parts)[part], batch)
+        share = len(tree_leaves(cut.inputs)[0]) / size
+        losses = _learn(course, pupils, cut, share=share, device=device.type)
         finite = torch.stack([loss for _, loss in losses]).isfinite().tolist() if losses else []
         bad += [pupil.name for (pupil, _), fine in zip(losses, finite, strict=True) if not fine]
         for pupil, loss in losses:
@@ -53,20 +53,24 @@ def take_step(
 
 
 def _learn(
-    course: TrainTask, pupils: Sequence[ActiveSubnet], images: Tensor, labels: Tensor, *, share: float
+    course: TrainTask, pupils: Sequence[ActiveSubnet], batch: Batch, *, share: float, device: str
 ) -> list[tuple[ActiveSubnet, Tensor]]:
     """Add the gradients of one part of a batch; return each network with its loss, those that failed left out."""
     recipe = course.recipe
+    task = course.task.smoothed(recipe.label_smoothing)
     teaching = {pupil.teacher for pupil in pupils}
-    predicted: dict[int, Tensor] = {}
+    predicted: dict[int, Tensors] = {}
     losses: list[tuple[ActiveSubnet, Tensor]] = []
-    autocast = torch.autocast(images.device.type, torch.bfloat16, enabled=recipe.precision == "bf16")
-    taught = None if course.teacher is None else _given(course.teacher, images, recipe.temperature, autocast)
+    autocast = torch.autocast(device, torch.bfloat16, enabled=recipe.precision == "bf16")
+    taught = None
+    if course.teacher is not None:
+        with torch.no_grad(), autocast:
+            taught = _floats(course.teacher(batch.inputs))
     for index, pupil in enumerate(pupils):
         course.failures.tried += 1
         try:
             with autocast:
-                logits = pupil.run(images).float()
+                outputs = _floats(pupil.run(batch.inputs))
         except torch.OutOfMemoryError as error:
             raise _out_of_memory(pupil, error) from error
         except Exception as error:  # of an operator, maybe a user's
@@ -75,31 +79,21 @@ def _learn(
             course.failures.record(pupil.architecture, error)
             continue
         if pupil.teacher is not None:
-            loss = soft_loss(logits, predicted[pupil.teacher], recipe.temperature)
+            loss = task.distill(outputs, predicted[pupil.teacher], recipe.temperature)
         else:
-            loss = cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+            loss = task.loss(outputs, batch)
             if taught is not None:
-                loss = torch.lerp(loss, soft_loss(logits, taught, recipe.temperature), recipe.distill_weight)
+                loss = torch.lerp(loss, task.distill(outputs, taught, recipe.temperature), recipe.distill_weight)
         if index in teaching:
-            predicted[index] = (logits.detach() / recipe.temperature).softmax(1)
+            predicted[index] = tree_map(torch.detach, outputs)
         (loss * share).backward()  # type: ignore[no-untyped-call]
         losses.append((pupil, loss.detach()))
     return losses
 
 
-def _given(teacher: nn.Module, images: Tensor, temperature: float, autocast: torch.autocast) -> Tensor:
-    """Return the probabilities that a teacher predicts for the images."""
-    with torch.no_grad(), autocast:
-        logits: Tensor = teacher(images).float()
-        return (logits / temperature).softmax(1)
-
-
-def soft_loss(logits: Tensor, taught: Tensor, temperature: float) -> Tensor:
-    """Return how far logits are from a teacher's probabilities at a temperature (Hinton et al. 2015).
-
-    The square of the temperature keeps gradients of the size that they have at 1.
-    """
-    return cross_entropy(logits / temperature, taught) * temperature**2
+def _floats(outputs: Tensors) -> Tensors:
+    """Return outputs in float32, in which losses are computed."""
+    return tree_map(lambda tensor: tensor.float(), outputs)
 
 
 def _out_of_memory(pupil: ActiveSubnet, error: Exception) -> TrainingError:

@@ -1,4 +1,4 @@
-"""A course of training: the module, its images, and the function that selects the networks of a step."""
+"""A course of training: the module, its data, and the function that selects the networks of a step."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from hwnas.data import Split
 from hwnas.errors import ConfigError
@@ -17,18 +17,19 @@ from hwnas.supernet.strategies import Step
 from hwnas.supernet.training.ema import EMA
 from hwnas.supernet.training.recipe import Recipe
 from hwnas.supernet.training.skipped import SkippedSubnets
+from hwnas.tasks import DEFAULT_TASK, Task, Tensors
 
 
 @dataclass(frozen=True)
 class ActiveSubnet:
     """One network in a step."""
 
-    run: Callable[[Tensor], Tensor]
-    """Images to logits; may raise anything if the network cannot be built."""
+    run: Callable[[Tensors], Tensors]
+    """Inputs to outputs; may raise anything if the network cannot be built."""
     architecture: Architecture | None = None
     """Architecture in a space; None for a network that is trained alone."""
     teacher: int | None = None
-    """Index, earlier in the step, of the network that it learns from; None: from the labels."""
+    """Index, earlier in the step, of the network that it learns from; None: from the targets."""
 
     @property
     def name(self) -> str:
@@ -39,7 +40,7 @@ class ActiveSubnet:
 
 @dataclass(frozen=True)
 class TrainTask:
-    """Module to train, its images, and the function that selects the networks of a step."""
+    """Module to train, its data, and the function that selects the networks of a step."""
 
     module: nn.Module
     split: Split
@@ -51,6 +52,8 @@ class TrainTask:
     average: EMA[nn.Module] | None = None
     team: ProcessGroup = SINGLE_PROCESS
     failures: SkippedSubnets = field(default_factory=SkippedSubnets)
+    task: Task = DEFAULT_TASK
+    """Task of the networks; its loss smooths labels as the recipe says."""
 
     @property
     def steps(self) -> int:
@@ -69,7 +72,7 @@ def parts_of(recipe: Recipe) -> int:
 
 
 def check_recipe(recipe: Recipe, split: Split, teacher: nn.Module | None) -> None:
-    """Refuse a recipe that does not fit the images, or the teacher.
+    """Refuse a recipe that does not fit the data, or the teacher.
 
     Raises:
         ConfigError: there is no whole batch, it cannot be cut as the recipe says, or only one of the recipe and the

@@ -8,30 +8,29 @@ from typing import final
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
-from torch import Tensor, nn
+from torch import nn
 
 from hwnas.data import Dataset
 from hwnas.errors import ConfigError, raised, reason
 from hwnas.io.regular import read_regular
 from hwnas.network import Network, build
-from hwnas.supernet.weights import resized
+from hwnas.tasks import Tensors
 
 WHERE = "train: teacher"
 
 
 @final
 class AtItsResolution(nn.Module):
-    """Module of a network that resizes images to the resolution of the network."""
+    """Module of a network that fits inputs to the network's own: images are resized."""
 
     def __init__(self, module: nn.Module, network: Network) -> None:
         super().__init__()
         self.module = module
         self.network = network
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, inputs: Tensors) -> Tensors:
         """(N, C, H, W) to (N, classes)."""
-        logits: Tensor = self.module(resized(images, self.network))
-        return logits
+        return self.module(self.network.task.fitted(inputs, self.network.input_shape))
 
 
 def teacher_of_weights(path: Path, network: Network) -> nn.Module:

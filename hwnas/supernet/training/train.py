@@ -15,7 +15,7 @@ from hwnas.data import Dataset
 from hwnas.errors import ConfigError, TrainingError
 from hwnas.network import lower
 from hwnas.space import AnySpace
-from hwnas.supernet.batchnorm import accuracy, calibration_images, extract_recalibrated
+from hwnas.supernet.batchnorm import calibration_inputs, extract_recalibrated, quality
 from hwnas.supernet.process_group import SINGLE_PROCESS, ProcessGroup
 from hwnas.supernet.slicing.channel_groups import elastic_groups
 from hwnas.supernet.slicing.channel_sorting import Sorting, sort_channels
@@ -37,6 +37,7 @@ from hwnas.supernet.training.resume import (
 from hwnas.supernet.training.skipped import SkippedSubnets, read_failures
 from hwnas.supernet.training.task import ActiveSubnet, TrainTask, check_recipe
 from hwnas.supernet.weights import Supernet
+from hwnas.tasks import Tensors
 
 HALVINGS = 8
 """Most times that `on_divergence: halve_lr` halves the rate; a training that still diverges is stopped."""
@@ -87,6 +88,7 @@ def train(
         recipe=recipe,
         optimizer=make_optimizer(supernet, recipe, decaying=decaying),
         pupils=_pupils(supernet, space, recipe, open_strategy(space, recipe, base=base)),
+        task=space.task,
         teacher=None if teacher is None else teacher.to(next(supernet.parameters()).device).eval(),
         average=average,
         team=team,
@@ -96,7 +98,7 @@ def train(
     check = partial(check_supernet, supernet, identity)
     state = State(supernet, course.optimizer, average, check, identity, Epoch.of)
     midway = resume(folder, state)
-    calibration = calibration_images(dataset, count=recipe.calibration_batches, batch_size=recipe.batch_size, seed=seed)
+    calibration = calibration_inputs(dataset, count=recipe.calibration_batches, batch_size=recipe.batch_size, seed=seed)
     for epoch in range(len(state.history) + 1, recipe.epochs + 1):
         if midway is None and epoch in recipe.sort_channels_at:
             sorting = sort_channels(supernet, elastic_groups(space), course.optimizer, twins=state.twins)
@@ -139,9 +141,8 @@ def _pupils(
     def pupil(lesson: SampledSubnet) -> ActiveSubnet:
         dropout = recipe.regularize == "all" or lesson.teacher is None
 
-        def run(images: Tensor) -> Tensor:
-            logits: Tensor = supernet(images, lower(space, lesson.architecture), dropout=dropout)
-            return logits
+        def run(inputs: Tensors) -> Tensors:
+            return supernet(inputs, lower(space, lesson.architecture), dropout=dropout)
 
         return ActiveSubnet(run, lesson.architecture, lesson.teacher)
 
@@ -212,9 +213,9 @@ def _scored(
     epoch: int,
     passed: Passed,
 ) -> Epoch:
-    """Return the results of an epoch; the two accuracies are of the weights that will be used."""
+    """Return the results of an epoch; the two qualities are of the weights that will be used."""
     smallest, largest = (
-        accuracy(extract_recalibrated(state.used, network, calibration), network, dataset.validation)
+        quality(extract_recalibrated(state.used, network, calibration), network, dataset.validation)
         for network in (lower(space, space.smallest()), lower(space, space.largest()))
     )
     rate = state.optimizer.param_groups[0]["lr"]

@@ -1,0 +1,83 @@
+"""Random changes of images that keep their class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hwnas.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random changes that keep an image's class. Lengths are shares of the resolution."""
+
+    shift: float = 0.0
+    """Moved by up to this much along both axes; what comes in repeats the border."""
+    flip: bool = False
+    """Mirrored left to right, half of the time."""
+    cutout: float = 0.0
+    """Side of a square that is set to the mean, at a random place and partly outside (DeVries and Taylor 2017)."""
+
+
+AUGMENTATIONS: Mapping[str, Augmentation] = {
+    "none": Augmentation(),
+    "shift": Augmentation(shift=1 / 8),
+    "crop_flip": Augmentation(shift=1 / 8, flip=True),
+    "crop_flip_cutout": Augmentation(shift=1 / 8, flip=True, cutout=1 / 4),
+}
+
+
+def augment(images: Tensor, generator: torch.Generator, kind: str) -> Tensor:
+    """Return normalised images (N, C, H, W), each changed at random as `AUGMENTATIONS[kind]` says."""
+    if kind not in AUGMENTATIONS:
+        raise ConfigError(
+            f"unknown augmentation `{kind}`",
+            where="train",
+            allowed=did_you_mean(kind, AUGMENTATIONS),
+            do="Use a known augmentation",
+        )
+    import torch
+
+    how = AUGMENTATIONS[kind]
+    if how == Augmentation():
+        return images
+    count, _, height, width = images.shape
+    rows = _moved(count, height, how.shift, generator)
+    columns = _moved(count, width, how.shift, generator)
+    if how.flip:
+        mirrored = torch.rand(count, 1, generator=generator) < 0.5
+        columns = torch.where(mirrored, columns.flip(1), columns)
+    places = (rows[:, :, None] * width + columns[:, None, :]).reshape(count, 1, height * width)
+    changed = images.flatten(2).gather(2, places.expand(-1, images.shape[1], -1)).reshape(images.shape)
+    if how.cutout:
+        hole = (
+            _span(count, height, how.cutout, generator)[:, :, None]
+            & _span(count, width, how.cutout, generator)[:, None]
+        )
+        changed.masked_fill_(hole[:, None], 0.0)
+    return changed
+
+
+def _moved(count: int, size: int, share: float, generator: torch.Generator) -> Tensor:
+    """Return (count, size) source positions: each row moved by a random whole number, held inside the border."""
+    import torch
+
+    most = round(share * size)
+    offsets = torch.randint(-most, most + 1, (count, 1), generator=generator)
+    return (torch.arange(size) + offsets).clamp_(0, size - 1)
+
+
+def _span(count: int, size: int, share: float, generator: torch.Generator) -> Tensor:
+    """Return (count, size) bool: a stretch around a random centre, cut at the border."""
+    import torch
+
+    side = round(share * size)
+    first = torch.randint(0, size, (count, 1), generator=generator) - side // 2
+    places = torch.arange(size)
+    return (places >= first) & (places < first + side)

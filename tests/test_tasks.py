@@ -1,0 +1,230 @@
+"""Tasks: the laws that all obey, and one from outside in spaces, training, judging and export."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from hwnas.accuracy.zero_cost_proxies.scorer import training_free_scorer
+from hwnas.data import Dataset, load_data
+from hwnas.errors import ConfigError, SpaceError
+from hwnas.export.bundle import Criterion, compare, outputs_of
+from hwnas.export.onnx import export_onnx
+from hwnas.export.tensors import ends_of
+from hwnas.network import lower, placements
+from hwnas.ops import OPERATORS
+from hwnas.ops.plugins import operators_with
+from hwnas.population import codebook_of
+from hwnas.runtimes import open_runtime
+from hwnas.space import Space, parse_space
+from hwnas.space_checks import check_space
+from hwnas.supernet import (
+    Recipe,
+    Supernet,
+    calibration_inputs,
+    estimate,
+    evaluate,
+    extract_recalibrated,
+    quality,
+    train,
+)
+from hwnas.tasks import TASKS, Batch, ImageClassification, Task, TensorSpec, open_task
+from hwnas.testing import TaskContract
+from tests.helpers.spaces import HEAD, mb, space_of
+from tests.vector_task import VectorRegression
+
+DENSE = {"name": "s1", "op": "dense", "width": [8, 16], "depth": [1, 2]}
+VECTORS = {
+    "name": "vectors", "task": "vector_regression", "input": {"shape": [5]}, "outputs": 2,
+    "stages": [DENSE, {"name": "head", "op": "regressor"}],
+}  # fmt: skip
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A distribution with a task and two operators in a folder of `sys.path`."""
+    info = tmp_path / "site" / "vectors-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: vectors\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[hwnas.tasks]\nvector_regression = tests.vector_task:VectorRegression\n"
+        "[hwnas.operators]\ndense = tests.vector_task:Dense\nregressor = tests.vector_task:Regressor\n"
+    )
+    monkeypatch.syspath_prepend(str(info.parent))
+    for family in (TASKS, OPERATORS):
+        monkeypatch.delitem(vars(family), "installed", raising=False)
+    operators_with.cache_clear()
+    yield
+    for family in (TASKS, OPERATORS):
+        vars(family).pop("installed", None)
+    operators_with.cache_clear()
+
+
+class TestImageClassification(TaskContract):
+    task = ImageClassification()
+    shape, width = (3, 8, 8), 7
+
+
+class TestVectorRegression(TaskContract):
+    task = VectorRegression()
+    shape, width = (5,), 2
+
+
+class TestSignalRegression(TaskContract):
+    task = VectorRegression()
+    shape, width = (6, 20), 1
+
+
+# --- image classification ---
+
+
+def test_top1_is_the_share_of_hits_with_its_binomial_error() -> None:
+    task = ImageClassification().at((1, 4, 4), 3)
+    logits = torch.tensor([[0.0, 1.0, 0.5], [3.0, 2.0, 0.0], [0.5, 0.6, 9.0], [9.0, 0.0, 0.0]])
+    top1 = task.values(task.statistics(logits, Batch(None, torch.tensor([1, 0, 0, 0]))))["top1"]
+    assert top1.value == 0.75
+    assert top1.error == pytest.approx((0.75 * 0.25 / 4) ** 0.5)
+
+
+def test_images_are_resized_to_a_networks_resolution() -> None:
+    images = torch.randn(2, 3, 8, 8)
+    assert ImageClassification().fitted(images, (3, 12, 12)).shape == (2, 3, 12, 12)
+
+
+# --- spaces ---
+
+
+def test_a_space_without_a_task_is_of_images() -> None:
+    space = space_of(mb())
+    assert space.task == ImageClassification()
+    network = lower(space, space.largest())
+    assert network.task.inputs == (TensorSpec("images", (3, 8, 8)),)
+    assert network.task.outputs == (TensorSpec("logits", (4,)),)
+
+
+def test_naming_the_usual_task_changes_no_architecture() -> None:
+    plain, named = space_of(mb(depth=[1, 2])), space_of(mb(depth=[1, 2]), task="image_classification")
+    assert plain == named
+    assert plain.largest().key == named.largest().key
+
+
+def test_images_may_have_two_unlike_sides_of_their_own() -> None:
+    space = space_of(mb(), input={"shape": [3, [8, 12], 16]})
+    assert [choice.name for choice in space.choices] == ["axis_2"]
+    assert lower(space, space.smallest()).input_shape == (3, 8, 16)
+    assert lower(space, space.largest()).input_shape == (3, 12, 16)
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"task": "image_clasification"}, r"unknown task `image_clasification`.*image_classification"),
+        ({"task": 3}, "`3` is no name"),
+        ({"input": {"shape": []}}, r"`shape` is \[\]"),
+        ({"input": {"shape": [[3, 4], 8]}}, r"`shape` is \[\[3, 4\], 8\]"),
+        ({"input": {"shape": [3, [12, 8]]}}, "`axis_2` does not list its options from small to large"),
+        ({"input": {"shape": [3, 8], "channels": 3}}, "unknown key `channels`"),
+        ({"choices": {"axis_2": [1, 2]}}, "a shared choice is named `axis_2`"),
+    ],
+)
+def test_a_wrong_task_or_input_is_refused(changes: dict[str, object], problem: str) -> None:
+    with pytest.raises((ConfigError, SpaceError), match=problem):
+        space_of(mb(), **changes)  # type: ignore[arg-type]
+
+
+def test_several_elastic_axes_are_followed_by_the_codebook() -> None:
+    space = space_of(mb(depth=[1, 2]), input={"shape": [3, [8, 12], [8, 16]]}, head=HEAD)
+    architectures = [space.random(random.Random(seed)) for seed in range(30)]
+    book = codebook_of(space)
+    chains = [[book.links[place] for place in row if place >= 0] for row in book.places(book.encode(architectures))]
+    assert chains == [list(lower(space, architecture).links) for architecture in architectures]
+    assert space.count == 2 * 2 * 2
+
+
+# --- a task from outside ---
+
+
+@pytest.fixture
+def space(installed: None) -> Space:
+    return parse_space(VECTORS, where="vectors.yaml")
+
+
+@pytest.fixture
+def data() -> Dataset:
+    return load_data("tests.vector_task:load", seed=0, task=VectorRegression())
+
+
+def test_a_task_from_outside_says_which_keys_a_space_has(installed: None) -> None:
+    assert open_task("vector_regression", where="test") == VectorRegression()
+    with pytest.raises(SpaceError, match="the key `outputs` is missing"):
+        parse_space({name: value for name, value in VECTORS.items() if name != "outputs"}, where="vectors.yaml")
+    with pytest.raises(SpaceError, match="unknown key `classes`"):
+        parse_space({**VECTORS, "classes": 2}, where="vectors.yaml")
+
+
+def test_its_data_are_split_and_normalised_without_classes(data: Dataset) -> None:
+    assert (data.shape, data.width, data.class_names) == ((5,), 2, ())
+    assert [len(split) for split in (data.train, data.validation, data.test)] == [280, 40, 80]
+    assert data.train.every().mean(0).abs().max() < 1e-5
+    assert not torch.isin(data.train.indices, data.test.indices).any()
+
+
+def test_data_that_do_not_fit_are_refused(space: Space) -> None:
+    task = lower(space, space.smallest()).task
+    with pytest.raises(ConfigError, match=r"inputs of shape \(6,\) and 2 targets") as error:
+        task.check_data((6,), 2, where="experiment `x`")
+    assert "`outputs`" in error.value.allowed
+
+
+def test_a_space_of_vectors_is_checked_and_placed(space: Space) -> None:
+    check_space(space)
+    assert {placed.shape for placed in placements(space)} == {(5,), (8,), (16,)}
+    assert space.count == 4
+
+
+def test_a_supernet_learns_it_and_files_agree(space: Space, data: Dataset, tmp_path: Path) -> None:
+    supernet, network = Supernet(space, seed=0), lower(space, space.largest())
+    before = quality(extract_recalibrated(supernet, network, [data.train.every()]), network, data.validation)
+    history = train(supernet, space, data, Recipe(epochs=1, batch_size=20), tmp_path / "train")
+    calibration = calibration_inputs(data, count=4, batch_size=20, seed=0)
+    module = extract_recalibrated(supernet, network, calibration)
+    mae = estimate(module, network, data.validation)
+    assert mae.value < 0.8 * before
+    assert mae.error is not None
+    assert 0 < mae.error < mae.value
+    assert history[0].loss > 0
+    sums = evaluate(module, network, data.validation, batch_size=7)
+    assert network.task.values(sums)["mae"].value == pytest.approx(mae.value)
+
+    path = export_onnx(module, network.input_shape, tmp_path / "best.onnx")
+    assert ends_of(path, 1, network.input_shape).inputs[0]["layout"] == "NC"
+    inputs: NDArray[np.float32] = data.test.every().numpy()
+    batch = Batch(inputs, data.test.targets.numpy())
+    parity = compare(
+        outputs_of(module, inputs), open_runtime("onnxruntime").load(path), batch,
+        path=path, criterion=Criterion(1e-4, agreement=1.0), task=network.task,
+    )  # fmt: skip
+    assert parity.agreement == 1
+    assert parity.quality == pytest.approx(quality(module, network, data.test), rel=1e-4)
+
+
+def test_proxies_take_the_tasks_loss(space: Space, data: Dataset) -> None:
+    scores = [
+        training_free_scorer("grad_norm", partial(lower, space), dataset, seed=0, batch=16)(space.largest())
+        for dataset in (data, None)
+    ]
+    assert all(score > 0 for score in scores)
+    assert scores[0] != scores[1]
+
+
+def test_every_task_in_the_table_has_a_contract_here() -> None:
+    tried = {type(value.task) for value in globals().values() if isinstance(value, type) and hasattr(value, "task")}
+    assert {type(open_task(name, where="test")) for name in TASKS.own} <= tried
+    assert issubclass(ImageClassification, Task)
