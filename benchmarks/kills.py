@@ -51,6 +51,8 @@ SOONER = 0.7
 """Where a start ended before it was killed, later ones are killed within this share of the time."""
 ROUNDS = 4
 """How often trials are added where kills are lacking."""
+SLOWER, PATIENCE_S = 10, 120
+"""A start hangs if it takes so many times the undisturbed run's time and so many seconds more."""
 STARTS = 6
 """After so many starts that were not killed and did not end with exit code 0, a trial is given up."""
 
@@ -94,13 +96,14 @@ def reference(stage: Stage, top: Path) -> float:
 def tried(stage: Stage, number: int, seed: int, kills: int, top: Path, keep: Path | None) -> Trial:
     """Kill a stage so many times, let it end, and look at what it left."""
     seconds, rng = reference(stage, top), random.Random(f"{seed}/{stage.name}/{number}")
+    limit = seconds * SLOWER + PATIENCE_S
     trial, mark = Trial(stage.name, number), f"{os.getpid()}-{stage.name.replace(' ', '_')}-{number}"
     with tempfile.TemporaryDirectory(prefix="hwnas-kills-") as scratch:
         folder = Path(scratch) / "run"
         shutil.copytree(top / stage.before, folder)
         errs: list[str] = []
         while len(trial.kills) < kills and trial.missed < MISSES:
-            missed, ends = trial.missed, list(_disturbed(stage, folder, mark, seconds, rng, trial))
+            missed, ends = trial.missed, list(_disturbed(stage, folder, mark, seconds, limit, rng, trial))
             errs += [end.err for end in ends]
             if trial.missed > missed:
                 if trial.kills:  # it has ended, after a kill
@@ -109,7 +112,8 @@ def tried(stage: Stage, number: int, seed: int, kills: int, top: Path, keep: Pat
                 shutil.rmtree(folder)
                 shutil.copytree(top / stage.before, folder)
         for _ in range(STARTS):
-            ends = [one.wait() for one in [_kill_process.start(argv, folder, mark) for argv in stage.commands]]
+            started = [_kill_process.start(argv, folder, mark) for argv in stage.commands]
+            ends = [one.wait(limit) for one in started]
             trial.codes += [end.code for end in ends]
             errs += [end.err for end in ends]
             if not any(end.code for end in ends):
@@ -127,7 +131,7 @@ def tried(stage: Stage, number: int, seed: int, kills: int, top: Path, keep: Pat
 
 
 def _disturbed(
-    stage: Stage, folder: Path, mark: str, seconds: float, rng: random.Random, trial: Trial
+    stage: Stage, folder: Path, mark: str, seconds: float, limit: float, rng: random.Random, trial: Trial
 ) -> Iterator[Ended]:
     """Start the stage, kill it or one of its processes, and wait for the end."""
     started = [_kill_process.start(argv, folder, mark) for argv in stage.commands]
@@ -141,7 +145,7 @@ def _disturbed(
         trial.kills.append(round(time.monotonic() - started[0].since, 3))
     trial.missed += len(trial.kills) == before
     for one in started:
-        ended = one.wait()
+        ended = one.wait(limit)
         if not (stage.kind is None and one is victim):
             trial.codes.append(ended.code)
             if ended.code and not re.search(r"^error: ", ended.err, re.MULTILINE):
