@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -223,14 +224,39 @@ def test_a_service_of_the_cluster_that_is_gone_ends_the_search() -> None:
         server.listen()
         watched = Watched({"the node": f"127.0.0.1:{server.getsockname()[1]}"})
         for _ in range(3):
-            watched._next = 0.0
             watched.look()
-    watched._next = 0.0
     watched.look()  # it may be busy
     assert watched.gone is None
-    watched._next = 0.0
     watched.look()
     assert "the node has died" in str(watched.gone)
+
+
+STUCK = """
+import threading, time
+from hwnas.search.workers.cluster import Watched
+watched, left = Watched({"the node": "127.0.0.1:1"}), threading.Event()
+threading.Thread(target=watched.guard, args=(left, 0.01, 0.1), daemon=True).start()
+time.sleep(60)
+"""
+
+
+def test_a_search_that_is_stuck_in_a_call_to_what_is_gone_ends_and_says_why(repository: Path) -> None:
+    ended = subprocess.run([sys.executable, "-c", STUCK], cwd=repository, capture_output=True, text=True, timeout=50)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("error: ")
+    assert "the node has died" in ended.stderr
+    assert "Run the same command again" in ended.stderr
+
+
+def test_a_search_that_is_left_in_time_is_not_ended() -> None:
+    watched, left = Watched({"the node": "127.0.0.1:1"}), threading.Event()
+    guard = threading.Thread(target=watched.guard, args=(left, 0.01, 60))
+    guard.start()
+    while watched.gone is None:
+        time.sleep(0.01)
+    left.set()
+    guard.join(30)
+    assert not guard.is_alive()
 
 
 def test_a_node_that_is_removed_loses_nothing(cluster: Any) -> None:

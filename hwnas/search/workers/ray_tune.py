@@ -171,7 +171,6 @@ def _watch(tune: Any, crew: WorkerPool, watched: Watched) -> Any:
         and ends a search that cannot go on."""
 
         def on_step_begin(self, iteration: int, trials: Any, **info: Any) -> None:
-            watched.look()
             if watched.gone is not None or crew.hopeless:
                 raise _Ended
 
