@@ -69,6 +69,8 @@ class Trial:
     """Starts that ended before they were killed."""
     codes: list[int] = field(default_factory=list)
     """Exit codes of the starts that were not killed as a whole."""
+    errors: list[str] = field(default_factory=list)
+    """What these said, where it was an error of hwnas."""
     wrong: list[str] = field(default_factory=list)
 
 
@@ -148,7 +150,10 @@ def _disturbed(
         ended = one.wait(limit)
         if not (stage.kind is None and one is victim):
             trial.codes.append(ended.code)
-            if ended.code and not re.search(r"^error: ", ended.err, re.MULTILINE):
+            error = re.search(r"^error: ([^\n]{1,160})", ended.err, re.MULTILINE)
+            if error:
+                trial.errors.append(error[1])
+            elif ended.code:
                 trial.wrong.append(f"exit code {ended.code} without an error of hwnas")
         yield ended
     if stage.name.startswith("search on Ray"):
@@ -224,7 +229,7 @@ def _task(given: tuple[str, int, int, int, Path, Path | None]) -> Trial:
     except Exception as error:  # a fault of the instrument, or of the stage without a kill
         trial = Trial(name, number, wrong=[f"the trial fails: {type(error).__name__}: {str(error)[:500]}"])
     print(
-        f"{name} {number}: {time.monotonic() - begun:.0f} s, kills {trial.kills}, codes {trial.codes}, "
+        f"{name} {number}: {time.monotonic() - begun:.0f} s, kills {trial.kills}, codes {trial.codes}, {trial.errors}, "
         f"{trial.wrong or 'all is well'}",
         file=sys.stderr,
         flush=True,
@@ -261,9 +266,15 @@ def summary(stage: Stage, trials: Sequence[Trial], top: Path) -> dict[str, Any]:
         "kills": sum(len(trial.kills) for trial in trials),
         "ended_before_the_kill": sum(trial.missed for trial in trials),
         "exit_codes": dict(sorted(Counter(str(code) for trial in trials for code in trial.codes).items())),
+        "errors": dict(Counter(_unnumbered(text) for trial in trials for text in trial.errors).most_common()),
         "wrong_trials": sum(bool(trial.wrong) for trial in trials),
         "wrong": dict(wrong.most_common()),
     }
+
+
+def _unnumbered(text: str) -> str:
+    """Return a message without what differs from run to run, so that like ones are counted together."""
+    return re.sub(r"\d+(\.\d+){3}:\d+", "host:port", text)
 
 
 def _asked() -> argparse.Namespace:
