@@ -74,6 +74,17 @@ def test_a_cluster_that_is_not_there_is_an_error() -> None:
         run_on_ray(open_study(PLAN), make, 3, Workers(1, address="127.0.0.1:1"))
 
 
+def test_a_cluster_that_cannot_be_begun_is_not_the_input_s_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray", reason='Ray is not here: pip install "hwnas[ray]"')
+
+    def too_late(**_: Any) -> None:
+        raise Exception("The current node timed out during startup")
+
+    monkeypatch.setattr(ray, "init", too_late)
+    with pytest.raises(RunError, match=r"no Ray cluster can be begun \(The current node timed out"):
+        run_on_ray(open_study(PLAN), make, 3, Workers(1))
+
+
 def unmade() -> Scoring:
     raise ImportError("No module named `mine`")
 

@@ -96,7 +96,8 @@ def cluster(address: str | None, cpus: int, environment: Mapping[str, str]) -> I
     """Provide a cluster for the block: the one this process uses already, the one at the address, or a new one.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is none at the address.
+        RunError: none could be begun here.
     """
     import ray
 
@@ -117,17 +118,28 @@ def cluster(address: str | None, cpus: int, environment: Mapping[str, str]) -> I
             ray.init(**options)
         joined = watched()
     except Exception as error:  # Ray's errors have no common base
-        raise ConfigError(
-            f"no Ray cluster can be used ({reason(error)})",
-            where=f"search.ray: address {address}",
-            allowed="`auto` and `host:port` need a running cluster; without an address one is begun here",
-            do="Start one with `ray start --head`, or leave the address out",
-        ) from error
+        raise _none(address, reason(error)) from error
     try:
         with _guarded(joined):
             yield joined
     finally:
         _leave(joined)
+
+
+def _none(address: str | None, why: str) -> HwnasError:
+    if address is None:
+        return RunError(
+            f"no Ray cluster can be begun ({why})",
+            where="search.runner: ray",
+            allowed="Ray starts its processes on this machine within a minute or so",
+            do="Run the same command again: what was told is kept; if it fails again, look at Ray's log in /tmp/ray",
+        )
+    return ConfigError(
+        f"no Ray cluster can be used ({why})",
+        where=f"search.ray: address {address}",
+        allowed="`auto` and `host:port` need a running cluster; without an address one is begun here",
+        do="Start one with `ray start --head`, or leave the address out",
+    )
 
 
 def _leave(joined: Watched) -> None:
