@@ -16,6 +16,8 @@ from hwnas.errors import ConfigError
 from hwnas.network import lower
 from hwnas.pareto import front
 from hwnas.population import codebook_of
+from hwnas.problem.cost_models import cost_metric_scorers
+from hwnas.problem.population_costs import cost_functions
 from hwnas.quantities import QUANTITIES
 from hwnas.report import units
 from hwnas.report.tables import front_table
@@ -23,7 +25,7 @@ from hwnas.search.fronts import read_front
 from hwnas.space import AnySpace, Architecture, read_space
 
 MODULE = """\
-from hwnas.quantities import Quantity
+from hwnas.quantities import OverOperators, Quantity
 
 DEPTH = Quantity("depth", "Depth", "min", "operators", of_network=lambda network: len(network.operators))
 REUSE = Quantity(
@@ -34,10 +36,16 @@ WORK = Quantity(
     "work", "Work", "min", "MACs",
     of_setup=lambda network, setup: setup.batch * sum(part.macs for part in network.costs),
 )
+LARGEST = Quantity("largest", "Largest operator", "min", "count", over_operators=OverOperators("params", "max"))
+CODES = Quantity(
+    "codes", "Codes", "max", "", of_network=lambda network: 7.0, many=lambda codebook, codes: 7.0 + 0 * codes[:, 0]
+)
 FAULTY = Quantity("faulty", "Faulty", "min", "", of_network=lambda network: {}["missing"])
 OTHER = Quantity("another", "Another", "min", "")
 """
-POINTS = "".join(f"{name.lower()} = sizes:{name}\n" for name in ("DEPTH", "REUSE", "WORK", "FAULTY", "OTHER"))
+POINTS = "".join(
+    f"{name.lower()} = sizes:{name}\n" for name in ("DEPTH", "REUSE", "WORK", "LARGEST", "CODES", "FAULTY", "OTHER")
+)
 SPACE = """\
 name: small
 input: {channels: 1, resolution: 8}
@@ -178,6 +186,16 @@ def test_a_pick_may_weigh_them(searched: Path) -> None:
     (chosen,) = tier.front
     everyone = read_front(searched / "fronts" / "edge.json")
     assert chosen.scores["depth"] == min(point.scores["depth"] for point in everyone)
+
+
+def test_costs_of_many_networks_are_those_of_each(installed: None, tmp_path: Path) -> None:
+    tier = {"setup": "board", "minimise": ["largest", "depth", "work"], "maximise": ["codes"]}
+    run = pipeline.open_run(experiment(tmp_path, tiers={"edge": tier}), runs=tmp_path / "runs")
+    scorers, functions = cost_metric_scorers(run, "edge", {}), cost_functions(run, "edge", {})
+    assert {"largest", "depth", "work@board", "codes"} <= scorers.keys() == functions.keys()
+    codes = run.codebook.every()
+    for metric, scorer in scorers.items():
+        assert list(functions[metric](codes)) == [scorer(one) for one in run.codebook.decode(codes)], metric
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from hwnas.commands.report import summary
 from hwnas.network import costs
 from hwnas.pareto import Objective, Tier
 from hwnas.problem.accuracy import accuracy_context, accuracy_of
+from hwnas.quantities import Metric
 from hwnas.report import units
 from hwnas.report.validation.fidelity import Budget, Fidelity, RankedNetwork
 from hwnas.report.validation.fidelity_page import write_fidelity_page
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from hwnas.accuracy.trained import TrainedAccuracy
     from hwnas.workspace.supernets import Trained
 
-ALONE = "top1@alone"
+ALONE = str(Metric("top1", "alone"))
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def _compared(
 ) -> Fidelity:
     """Score the sample both ways, cheap before dear."""
     score = accuracy_of(run, trained)
-    tier = Tier("fidelity", (Objective(run.accuracy, "max"), Objective(ALONE, "max")))
+    tier = Tier("fidelity", tuple(Objective(one, units.quantity(one).goal) for one in (run.accuracy, ALONE)))
     producers = {run.accuracy: score.producer, ALONE: lone.producer}
     ranked: list[RankedNetwork] = []
     failed: dict[str, str] = {}
