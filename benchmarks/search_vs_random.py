@@ -52,7 +52,7 @@ class Benchmark:
 
     def evaluate(self, architecture: Architecture) -> Evaluation:
         """Look the scores up, the cost first."""
-        cost, accuracy = self.tier.objectives[1].metric, self.tier.objectives[0].metric
+        cost, accuracy = self.tier.costs[0].metric, self.tier.quality.metric
         row = self.rows[architecture.key]
         return evaluate(architecture, {metric: lambda _, m=metric: row[m] for metric in (cost, accuracy)}, self.tier)
 

@@ -209,6 +209,7 @@ def show_costs(found: Mapping[str, Any]) -> None:
     """Print what `hwnas cost` found, as tables."""
     from rich.text import Text
 
+    from hwnas.quantities import QUANTITIES
     from hwnas.report.fitting import console, print_table
     from hwnas.report.tables import costs_table
     from hwnas.report.units import interval
@@ -227,11 +228,11 @@ def show_costs(found: Mapping[str, Any]) -> None:
         to.print(f"{'as written':>12}  {counted}, as the space's project counts")
     if "latency_ms" in found:
         to.print(f"{'':>12}  {interval(found['low_ms'], found['high_ms'])}, from {found['latency_origin']}")
-    for name, unit in (("energy", "mj"), ("peak", "mb")):
-        if f"{name}_{unit}" in found:
-            shown = {"mj": "mJ", "mb": "MB"}[unit]
-            to.print(f"{name.capitalize():>12}  {found[f'{name}_{unit}']:.4g} {shown}")
-            ends = f"{found[f'low_{unit}']:.4g} to {found[f'high_{unit}']:.4g} {shown}"
+    for quantity in QUANTITIES.own.values():
+        if quantity.measured is not None and quantity.name in found:
+            name, _, end = quantity.name.partition("_")
+            to.print(f"{name.capitalize():>12}  {found[quantity.name]:.4g} {quantity.unit}")
+            ends = f"{found[f'low_{end}']:.4g} to {found[f'high_{end}']:.4g} {quantity.unit}"
             to.print(f"{'':>12}  {ends}, from {found[f'{name}_origin']}")
 
 

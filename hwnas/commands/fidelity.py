@@ -16,6 +16,7 @@ from hwnas.commands.report import summary
 from hwnas.network import costs
 from hwnas.pareto import Objective, Tier
 from hwnas.problem.accuracy import accuracy_context, accuracy_of
+from hwnas.quantities import Metric
 from hwnas.report import units
 from hwnas.report.validation.fidelity import Budget, Fidelity, RankedNetwork
 from hwnas.report.validation.fidelity_page import write_fidelity_page
@@ -95,7 +96,7 @@ def _compared(
 ) -> Fidelity:
     """Score the sample both ways, cheap before dear."""
     score, quality = accuracy_of(run, trained), run.space.task.quality
-    standalone = f"{quality.name}@alone"
+    standalone = str(Metric(quality.name, "alone"))
     goals = Objective(run.accuracy, run.source.goal(run.space.task)), Objective(standalone, quality.goal)
     tier, producers = Tier("fidelity", goals), {run.accuracy: score.producer, standalone: lone.producer}
     ranked: list[RankedNetwork] = []

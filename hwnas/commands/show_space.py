@@ -8,10 +8,10 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from hwnas.cost_ranges import Extent, Part, Range, extent_of
+from hwnas.cost_ranges import Extent, Part, extent_of
 from hwnas.network import costs, lower
 from hwnas.ops import Operator, Shape
-from hwnas.report.spaces.facts import BlockFacts, KnobFacts, SpaceView, Span, StageFacts
+from hwnas.report.spaces.facts import BlockFacts, KnobFacts, SpaceView, StageFacts
 from hwnas.space import AnySpace, FunctionSpace, Knob, Space
 from hwnas.traced.operator import Traced
 
@@ -40,8 +40,8 @@ def view(space: AnySpace) -> SpaceView:
         resolution=resolution,
         shared=shared,
         stages=stages,
-        params=_span(extent.params),
-        macs=_span(extent.macs),
+        params=extent.params,
+        macs=extent.macs,
         looked_at=extent.networks,
         uncut=first.uncut if isinstance(first, Traced) else None,
     )
@@ -86,8 +86,8 @@ def _stages(space: Space, extent: Extent) -> Iterable[StageFacts]:
             leaving=part.leaving,
             operators=len(part.operators),
             ways=_written(space.ways(stage, stage.depth.options)),
-            params=_span(part.params),
-            macs=_span(part.macs),
+            params=part.params,
+            macs=part.macs,
         )
 
 
@@ -107,8 +107,8 @@ def _slot(part: Part) -> StageFacts:
         leaving=_channels_first(part.leaving, part.operators),
         operators=len(part.operators),
         ways=None,
-        params=_span(part.params),
-        macs=_span(part.macs),
+        params=part.params,
+        macs=part.macs,
     )
 
 
@@ -149,7 +149,3 @@ def _values(values: Iterable[Any]) -> tuple[Any, ...]:
 
 def _knob(name: str, knob: Knob, per: str) -> KnobFacts:
     return KnobFacts(name, knob.options, knob.shared or per)
-
-
-def _span(extent: Range) -> Span:
-    return Span(extent.least, extent.most)

@@ -28,8 +28,7 @@ class SidesConfig(StrictModel):
 
 
 class _Limits(StrictModel):
-    """Hard limits of a tier; a network that breaks one is on no front. A number is an upper bound of a quantity whose
-    goal is low, and a lower bound of one whose goal is high; `at_most` and `at_least` name the side."""
+    """Hard limits of a tier; a network that breaks one is on no front."""
 
     latency_quantile: float | None = Field(default=None, ge=0.5, lt=1)
     """The predicted latency limit is held with this probability; if left out, the expected latency holds it."""
@@ -47,6 +46,11 @@ class _Limits(StrictModel):
     def known_keys(cls) -> list[str]:
         """Return the keys that are understood, those of installed distributions included."""
         return list(dict.fromkeys([*cls.model_fields, *QUANTITIES.installed]))
+
+    @classmethod
+    def type_of(cls, key: str) -> Any:
+        """Return the type of a key's value, that of a quantity of an installed distribution too."""
+        return super().type_of(key) if key in cls.model_fields else SidesConfig
 
     @property
     def names(self) -> list[str]:
@@ -80,7 +84,12 @@ def _fields(names: Iterable[str]) -> dict[str, Any]:
         ends = {"ge": 0, "le": 1} if quantity.unit == "fraction" else ends
         number: Any = Annotated[float, Field(**ends), Tag("[number]")]
         bound: Any = Annotated[number | Annotated[SidesConfig, Tag("[sides]")], Discriminator(_arm)]
-        fields |= {name: (bound | None, None)} if "limit" in quantity.uses else {}
+        if "limit" in quantity.uses:
+            side = "at most" if quantity.goal == "min" else "at least"
+            fields[name] = (
+                bound | None,
+                Field(default=None, description=f"{quantity.label} ({quantity.unit}): {side}"),
+            )
     return fields
 
 

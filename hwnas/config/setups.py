@@ -20,6 +20,10 @@ Few = Annotated[int, Field(ge=1, le=1024)]
 """Threads and processes: no device that networks are timed or trained on has more processors."""
 
 
+Cost = Annotated[str, Field(examples=[name for name, one in QUANTITIES.own.items() if "objective" in one.uses])]
+"""Name of a quantity that may be an objective."""
+
+
 class EnergyConfig(StrictModel):
     """How the energy of a call is measured; the fields of `hwnas.measure.energy.meter.EnergyProtocol`."""
 
@@ -114,9 +118,9 @@ class TierConfig(StrictModel):
 
     setup: str
     limits: Limits = LimitsConfig()
-    minimize: tuple[str, ...] = (LATENCY.name,)
+    minimize: tuple[Cost, ...] = (LATENCY.name,)
     """Quantities whose goal is low that are traded against accuracy; latency always is."""
-    maximize: tuple[str, ...] = ()
+    maximize: tuple[Cost, ...] = ()
     """Quantities whose goal is high that are traded against accuracy."""
     measure: Literal["table", "live"] = "table"
     """Source of latencies: predictions from the set-up's table, or timing of candidates during the search."""
@@ -157,7 +161,7 @@ def _objectives(names: Iterable[str], goal: Goal) -> tuple[str, ...]:
     for name in names:
         quantity = quantity_of(name, where="tier") if name in QUANTITIES else None
         if quantity is None or (quantity.goal, "objective" in quantity.uses) != (goal, True):
-            every = (quantity_of(one, where="tier") for one in QUANTITIES)
-            known = [one.name for one in every if one.goal == goal and "objective" in one.uses]
-            raise ValueError(f"`{name}` is no cost whose goal is {goal}. {did_you_mean(name, known)}")
+            own = [one.name for one in QUANTITIES.own.values() if one.goal == goal and "objective" in one.uses]
+            known = did_you_mean(name, [*own, *QUANTITIES.installed])
+            raise ValueError(f"`{name}` is no cost whose goal is {goal}. {known}")
     return names

@@ -23,6 +23,11 @@ class StrictModel(BaseModel):
         """Return the keys that are understood."""
         return list(cls.model_fields)
 
+    @classmethod
+    def type_of(cls, key: str) -> Any:
+        """Return the type of a key's value."""
+        return cls.model_fields[key].annotation
+
     @field_validator("*", mode="before")
     @classmethod
     def _yes_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
@@ -153,7 +158,7 @@ def _model_at(model: type[StrictModel], trail: Sequence[str]) -> type[StrictMode
     kind: Any = model
     for key in trail:
         name, _, index = key.partition("[")
-        kind = get_args(kind)[1] if get_origin(kind) is dict else kind.model_fields[name].annotation
+        kind = get_args(kind)[1] if get_origin(kind) is dict else kind.type_of(name)
         kind = get_args(kind)[0] if index else kind
         kind = next((arm for arm in _arms(kind) if _is_section(arm)), kind)
     section: type[StrictModel] = kind

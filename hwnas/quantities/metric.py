@@ -29,7 +29,7 @@ class Metric:
         """Return the metric that a text names; any text is one."""
         quantity, _, source = text.partition("@")
         part = _QUANTILE.fullmatch(source)
-        return cls(quantity, source) if part is None else cls(quantity, part[1], float(part[2]) / 100)
+        return cls(quantity, source) if part is None else cls(quantity, part[1], round(float(part[2]) / 100, 12))
 
     def __str__(self) -> str:
         at = f"@{self.source}" if self.source else ""

@@ -5,15 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from hwnas.cost_ranges import Range
+
 Value = int | float | str | bool
-
-
-@dataclass(frozen=True)
-class Span:
-    """The least and the most of a quantity."""
-
-    least: int
-    most: int
 
 
 @dataclass(frozen=True)
@@ -53,8 +47,8 @@ class StageFacts:
     ways: int | None
     """In how many ways it can be decided, choices that are shared with other stages aside; None for a slot, and where
     they are too many to be written."""
-    params: Span
-    macs: Span
+    params: Range
+    macs: Range
 
 
 @dataclass(frozen=True)
@@ -73,8 +67,8 @@ class SpaceView:
     shared: tuple[KnobFacts, ...]
     """Choices that several knobs of the stages refer to; of a function, all that it asks."""
     stages: tuple[StageFacts, ...]
-    params: Span
-    macs: Span
+    params: Range
+    macs: Range
     looked_at: int | None
     """From how many networks the ranges are; None where they are exact."""
     uncut: str | None

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hwnas.cost_ranges import Range
 from hwnas.errors import ConfigError, RunError, reason
 from hwnas.io.atomic import write_atomic
 from hwnas.report import units
 from hwnas.report.charts.svg import Pills, lines_of, svg, text
 from hwnas.report.markup import Html, el, join
-from hwnas.report.spaces.facts import KnobFacts, SpaceView, Span, StageFacts, options, sides
+from hwnas.report.spaces.facts import KnobFacts, SpaceView, StageFacts, options, sides
 from hwnas.report.spaces.table import headline, knob_words, span
 from hwnas.words import counted
 
@@ -251,7 +252,7 @@ def _knob_name(knob: KnobFacts) -> str:
     return knob.name if knob.per == "layer" else f"{knob.name} (once)"
 
 
-def _bar(x: int, extent: Span, most: int, color: str) -> Html:
+def _bar(x: int, extent: Range, most: int, color: str) -> Html:
     """From the least to the most, on a scale that all stages share."""
     scale = BAR / max(most, 1)
     left, right = extent.least * scale, extent.most * scale

@@ -8,8 +8,9 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from hwnas.cost_ranges import Range
 from hwnas.report import units
-from hwnas.report.spaces.facts import KnobFacts, SpaceView, Span, StageFacts, options, sides
+from hwnas.report.spaces.facts import KnobFacts, SpaceView, StageFacts, options, sides
 from hwnas.words import counted
 
 
@@ -93,14 +94,14 @@ def _origin(view: SpaceView) -> str:
     return "" if view.looked_at is None else f", of {counted(view.looked_at, 'network')}"
 
 
-def span(found: Span) -> str:
+def span(found: Range) -> str:
     """`464`, `3.41 M to 7.66 M`."""
     if found.least == found.most:
         return units.count(found.least)
     return f"{units.count(found.least)} to {units.count(found.most)}"
 
 
-def _stacked(extent: Span) -> str:
+def _stacked(extent: Range) -> str:
     return span(extent).replace(" to ", "\nto ")
 
 
