@@ -66,6 +66,12 @@ class Family(Mapping[str, Any]):
         return f"Family({self.group!r}, {', '.join(self.own)})"
 
 
+def installed_members() -> list[EntryPoint]:
+    """Return the entry points of all families, sorted by family, distribution and name; none of them is imported."""
+    groups = sorted(group for group in entry_points().groups if group.startswith("hwnas."))
+    return [point for group in groups for point in entry_points_of(group)]
+
+
 def entry_points_of(group: str) -> list[EntryPoint]:
     """Return the entry points of a group, sorted by distribution and name."""
     points = entry_points()
@@ -74,42 +80,68 @@ def entry_points_of(group: str) -> list[EntryPoint]:
 
 
 def distribution_of(point: EntryPoint) -> str:
-    """Return the name and version of the distribution that declares an entry point; empty if it is not known."""
-    source = getattr(point, "dist", None)
-    return "" if source is None else f"{source.metadata['Name']} {source.version}"
+    """Return the name and version of the distribution that declares an entry point."""
+    source = getattr(point, "dist", None)  # Python 3.9 does not tell
+    try:
+        return f"{source.metadata['Name']} {source.metadata['Version']}" if source else "an installed distribution"
+    except Exception:  # its metadata is damaged, in whatever way
+        return "an installed distribution without metadata"
 
 
-def member(table: Mapping[str, Any], name: str, *, what: str, where: str) -> Any:
+def member(table: Mapping[str, Any], name: str, *, what: str, where: str, kind: type | None = None) -> Any:
     """Return the object that `table` holds under `name`; one that is written "module:attribute" is imported now.
 
+    Args:
+        table: a family, or any other table of such values.
+        name: the member's name.
+        what: the word for a member, in errors.
+        where: the place that named it, in errors.
+        kind: the class that a member of an installed distribution is an instance of; not checked if left out.
+
     Raises:
-        ConfigError: there is no such name, or the member of an installed distribution cannot be imported.
+        ConfigError: there is no such name, or the member of an installed distribution cannot be imported or is of
+            another kind.
     """
     if name not in table:
         raise ConfigError(
             f"unknown {what} `{name}`", where=where, allowed=did_you_mean(name, table), do=f"Use a known {what}"
         )
     value = table[name]
-    if not isinstance(value, str):
-        return value
-    if isinstance(table, Family) and name not in table.own:
-        return _installed_member(table, name, what=what, where=where)
-    return _attribute(value)
+    if not isinstance(table, Family) or name in table.own:
+        return _attribute(value) if isinstance(value, str) else value
+    point = table.installed[name]
+    where = f"{where}: entry point `{point.value}` of the group `{table.group}`, {distribution_of(point)}"
+    found = imported(point.value, what=f"{what} `{name}`", where=where)
+    if kind is not None and not isinstance(found, kind):
+        raise ConfigError(
+            f"the {what} `{name}` is a {type(found).__name__}",
+            where=where,
+            allowed=f"A {what} is a `{kind.__name__}`",
+            do=f"Repair or uninstall that distribution, or use another {what}",
+        )
+    return found
 
 
-def _installed_member(family: Family, name: str, *, what: str, where: str) -> Any:
-    point = family.installed[name]
+def imported(reference: Any, *, what: str, where: str) -> Any:
+    """Return the object that a row names as "module:attribute", imported now; any other object as it is.
+
+    Raises:
+        ConfigError: a module from outside cannot be imported, or has no such attribute.
+    """
+    if not isinstance(reference, str):
+        return reference
+    if reference.startswith("hwnas."):
+        return _attribute(reference)
     try:
-        return _attribute(point.value)
+        return _attribute(reference)
     except HwnasError:
         raise
-    except Exception as error:  # a distribution's module is run, and may raise anything
+    except (Exception, SystemExit) as error:  # a distribution's module is run, and may raise anything
         raise ConfigError(
-            f"the {what} `{name}` cannot be imported ({raised(error)})",
-            where=f"{where}: entry point `{point.value}` of the group `{family.group}`, "
-            f"{distribution_of(point) or 'an installed distribution'}",
-            allowed=did_you_mean(name, [other for other in family if other != name]),
-            do=f"Repair or uninstall that distribution, or use another {what}",
+            f"the {what} cannot be imported ({raised(error)})",
+            where=where,
+            allowed=f"`{reference}` is a module that can be imported, and what it defines",
+            do="Repair or uninstall that distribution, or use another member",
         ) from error
 
 

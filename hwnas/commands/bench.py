@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas.config import SetupConfig, TimingConfig, parse_setup
+from hwnas.export import format_of
 from hwnas.latency.building.table_builder import expected_seconds, plan_checks, plan_table
 from hwnas.measure.table import LatencyTable
 from hwnas.measure.table_file import refuse_unwritable
 from hwnas.network import Network, operators_of
-from hwnas.runtimes import suffix_of
 from hwnas.space import FunctionSpace
 from hwnas.workspace.machine_limits import check_batch, check_threads, unusual
 from hwnas.workspace.progress import NullReporter, Reporter
@@ -176,7 +176,7 @@ def plan_bench(
     table = table_of(config, path) if path.exists() else LatencyTable(path, setup)
     rows, checks = plan_table(operators, table), plan_checks(networks, table)
     seconds = expected_seconds(
-        rows, checks, suffix_of(setup.runtime), *exporters_of(setup), measurement_protocol(timing, 0)
+        rows, checks, format_of(setup.runtime).suffix, *exporters_of(setup), measurement_protocol(timing, 0)
     )
     return BenchResult(path, setup.as_dict(), len(table.rows), len(table.checks), len(rows), len(checks), seconds)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas import __version__
 from hwnas.config import SetupConfig, published
-from hwnas.export import RUNTIME_OF
+from hwnas.export import FORMATS, format_named, runtime_for
 from hwnas.export.manifest import MANIFEST, write_manifest
 from hwnas.export.staging import staged
 from hwnas.io.checksum import sha256_of
@@ -24,14 +24,15 @@ from hwnas.problem.exported import refuse_empty
 from hwnas.problem.fine_tune import tune
 from hwnas.problem.fronts import FrontSource, LoadedFront, load_front
 from hwnas.problem.studies import weights_producer
-from hwnas.runtimes import offered
+from hwnas.registry import installed_members
+from hwnas.runtimes import RUNTIMES, offered
 from hwnas.search.fronts import FrontPoint
 from hwnas.selection import choose, file_stem
 from hwnas.words import counted
 from hwnas.workspace.bundles import open_bundle
 from hwnas.workspace.progress import Bar, NullReporter, Reporter
 from hwnas.workspace.remote_bench import board_table
-from hwnas.workspace.setups import device_lock_wait, exporter_of, measurement_protocol, requested_setup, runtime_of
+from hwnas.workspace.setups import device_lock_wait, exporter_for, measurement_protocol, requested_setup, runtime_of
 from hwnas.workspace.workspace import Workspace, open_run
 
 if TYPE_CHECKING:
@@ -40,21 +41,10 @@ if TYPE_CHECKING:
     from torch import nn
 
     from hwnas.export.bundle import FileRecord, Images
-    from hwnas.runtimes import Runtime
     from hwnas.workspace.supernets import Trained
 
-PACKAGES = (
-    "torch",
-    "numpy",
-    "optuna",
-    "onnx",
-    "onnxruntime",
-    "ai-edge-litert",
-    "litert-torch",
-    "ai-edge-quantizer",
-    "moocore",
-    "scikit-learn",
-)
+PACKAGES = ("torch", "numpy", "optuna", "moocore", "scikit-learn")
+"""Packages that results depend on, beside those of formats and runtimes."""
 
 
 def export(
@@ -208,8 +198,10 @@ def _export_point(
     queue: LockWait,
 ) -> dict[str, Any]:
     settled, stem = _settled(run, front, point, trained, show), next(iter(names.values()))
-    paths = [front.folder / f"{stem}.{suffix}" for suffix in run.experiment.export.formats]
-    files = [_export_file(run, front.tier.name, settled, path, queue) for path in paths]
+    files = [
+        _export_file(run, front.tier.name, settled, front.folder / stem, file_format, queue)
+        for file_format in run.experiment.export.formats
+    ]
     total, top1 = costs(settled.network), float((settled.logits.argmax(1) == settled.labels).mean())
     return {
         "picks": list(names),
@@ -260,44 +252,52 @@ def _settled(
     return _Settled(module, weights, network, ranges, images, labels, logits_of(module, images), entry)
 
 
-def _export_file(run: Workspace, tier: str, settled: _Settled, path: Path, queue: LockWait) -> FileRecord:
-    """Write one file, run it on the test images, compare and time it."""
+def _export_file(
+    run: Workspace, tier: str, settled: _Settled, stem: Path, format_name: str, queue: LockWait
+) -> FileRecord:
+    """Write one file; run it on the test images, compare and time it, if there is a runtime for it."""
     from hwnas.export.bundle import Criterion, FileRecord, compare, write_model
     from hwnas.export.tensors import ends_of
 
-    format_, config = path.suffix.removeprefix("."), run.experiment.export
-    runtime = _runtime_for(run, tier, format_)
-    precision = runtime.setup.precision
+    format_, config = format_named(format_name), run.experiment.export
+    setup, path = _setup_for(run, tier, format_name), stem.with_name(stem.name + format_.suffix)
     write_model(
-        settled.module, settled.network.input_shape, path, exporter_of(runtime.setup, calibration=settled.calibration)
+        settled.module, settled.network.input_shape, path,
+        exporter_for(format_, setup.batch, setup.precision, calibration=settled.calibration),
+    )  # fmt: skip
+    ends = ends_of(path, format_, setup.batch, settled.network.input_shape)
+    record = FileRecord(
+        name=path.name,
+        format=format_name,
+        bytes=path.stat().st_size,
+        sha256=sha256_of(path),
+        batch=setup.batch,
+        precision=setup.precision,
+        inputs=ends.inputs,
+        outputs=ends.outputs,
     )
+    if not setup.runtime:
+        return record
+    runtime = runtime_of(setup)
     loaded = runtime.load(path)
-    ends = ends_of(path, runtime.setup.batch, settled.network.input_shape)
     parity = compare(
         settled.logits, loaded, settled.images, settled.labels, path=path,
-        criterion=Criterion(config.tolerance) if precision == "fp32" else Criterion(agreement=config.agreement),
+        criterion=Criterion(config.tolerance) if setup.precision == "fp32" else Criterion(agreement=config.agreement),
     )  # fmt: skip
     with exclusive_device(queue):
         timed = measure({path.name: loaded.invoke}, measurement_protocol(run.experiment.timing, run.experiment.seed))[
             path.name
         ]
     desk = ", at the desk and not on the board" if _setup(run, tier).host else ""
-    return FileRecord(
-        name=path.name,
-        format=format_,
+    return replace(
+        record,
         runtime=f"{runtime.setup.runtime} {runtime.setup.runtime_version}, "
         f"{counted(runtime.setup.threads, 'thread')}{desk}",
-        bytes=path.stat().st_size,
-        sha256=sha256_of(path),
-        batch=runtime.setup.batch,
-        precision=precision,
         max_difference=parity.max_difference,
         top1_agreement=parity.top1_agreement,
         test_top1=parity.top1,
         latency_ms=timed.low_ms,
         latency_median_ms=timed.median_ms,
-        inputs=ends.inputs,
-        outputs=ends.outputs,
     )
 
 
@@ -305,15 +305,19 @@ def _setup(run: Workspace, tier: str) -> SetupConfig:
     return run.experiment.setups[run.experiment.tiers[tier].setup]
 
 
-def _runtime_for(run: Workspace, tier: str, format_: str) -> Runtime:
-    """Return the tier's own set-up for its format; for the others the same threads and batch, on the processor, and the
-    same precision or, where that is not offered, fp32."""
-    setup, runtime = _setup(run, tier), RUNTIME_OF[format_]
-    precision = setup.precision if setup.precision in offered(runtime) else "fp32"
-    other = {"runtime": runtime, "accelerator": "cpu", "device": None, "precision": precision}
+def _setup_for(run: Workspace, tier: str, format_name: str) -> SetupConfig:
+    """Return the tier's own set-up for formats that its runtime runs; for the others the same threads and batch, on the
+    processor, and the same precision or, where that is not offered, fp32. Its runtime is empty where none runs them."""
+    setup, written = _setup(run, tier), format_named(format_name).precisions
+    runtime = runtime_for(format_name, setup.runtime)
     if setup.host:  # files are run at the desk first
         setup = setup.model_copy(update={"accelerator": "cpu", "device": None, "cores": None})
-    return runtime_of(setup if runtime == setup.runtime else setup.model_copy(update=other))
+    if runtime == setup.runtime:
+        return setup
+    precisions = written if runtime is None else [one for one in offered(runtime) if one in written]
+    precision = setup.precision if setup.precision in precisions else "fp32"
+    other = {"runtime": runtime or "", "accelerator": "cpu", "device": None, "precision": precision}
+    return setup.model_copy(update=other)
 
 
 def _set_up(run: Workspace, tier: str) -> dict[str, object]:
@@ -334,9 +338,12 @@ def published_setup(run: Workspace, setup: str) -> dict[str, object]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that results depend on."""
+    """Return the versions of Python, of the packages that results depend on, and of distributions that add members."""
     result = {"hwnas": __version__, "python": platform.python_version()}
-    for package in PACKAGES:
+    used = [*FORMATS.own.values(), *RUNTIMES.own.values()]
+    own = (package for spec in used for package in spec.packages)
+    adding = (point.dist.name for point in installed_members() if point.dist is not None)
+    for package in dict.fromkeys((*PACKAGES, *own, *adding)):
         try:
             result[package] = version(package)
         except PackageNotFoundError:

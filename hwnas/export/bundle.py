@@ -24,27 +24,28 @@ class Loaded(Protocol):
         """Compute (N, classes) of (N, C, H, W)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FileRecord:
     """One exported file, and the results of running it on the test images."""
 
     name: str
     format: str
-    runtime: str
+    runtime: str = ""
+    """Runtime that ran it; empty if none here runs its format, and then what is seen by running it is None."""
     bytes: int
     sha256: str
     batch: int
     precision: str
     """fp32, fp16 or int8; below fp32 a file is judged by its agreement."""
-    max_difference: float
+    max_difference: float | None = None
     """Largest absolute difference of any logit from PyTorch's."""
-    top1_agreement: float
+    top1_agreement: float | None = None
     """Share of the test images on which file and PyTorch name the same class."""
-    test_top1: float
+    test_top1: float | None = None
     """Accuracy of the file itself on the test images."""
-    latency_ms: float
+    latency_ms: float | None = None
     """A low quantile over rounds of one call, which is that of a whole batch."""
-    latency_median_ms: float
+    latency_median_ms: float | None = None
     inputs: tuple[dict[str, object], ...]
     """As `hwnas.export.tensors` reads them from the file."""
     outputs: tuple[dict[str, object], ...]

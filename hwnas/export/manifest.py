@@ -25,10 +25,11 @@ class ListedFile:
     runtime: str
     bytes: int
     sha256: str
-    max_difference: float
-    top1_agreement: float
-    test_top1: float
-    latency_ms: float
+    max_difference: float | None
+    """None, as all below, of a file that no runtime ran."""
+    top1_agreement: float | None
+    test_top1: float | None
+    latency_ms: float | None
 
 
 @dataclass(frozen=True)
@@ -148,11 +149,16 @@ def _file(file: Fields) -> ListedFile:
         runtime=file.text("runtime"),
         bytes=file.integer("bytes"),
         sha256=file.text("sha256"),
-        max_difference=file.number("max_difference"),
-        top1_agreement=file.number("top1_agreement"),
-        test_top1=file.number("test_top1"),
-        latency_ms=file.number("latency_ms"),
+        max_difference=_seen(file, "max_difference"),
+        top1_agreement=_seen(file, "top1_agreement"),
+        test_top1=_seen(file, "test_top1"),
+        latency_ms=_seen(file, "latency_ms"),
     )
+
+
+def _seen(file: Fields, name: str) -> float | None:
+    """Return a number that was seen when the file was run; None if no runtime ran it."""
+    return file.number(name) if file.text("runtime") or file.value(name) is not None else None
 
 
 def _unusable(problem: str, path: Path) -> RunError:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hwnas.errors import ExportError
+from hwnas.export.format import Format
 from hwnas.io.quiet import suppress_stdio
 from hwnas.ops import Shape
-from hwnas.registry import optional
+from hwnas.registry import imported, optional
 
 
 @dataclass(frozen=True)
@@ -31,34 +32,34 @@ class Ends:
     """`name`, `shape`, `dtype`."""
 
 
-LAYOUTS: Mapping[str, str] = {".onnx": "NCHW", ".tflite": "NHWC", ".pt2": "NCHW"}
-"""The order of an image's axes in files of each kind, as the exporters write them."""
-
-
-def ends_of(path: Path, batch: int, input_shape: Shape) -> Ends:
-    """Return the ends of a file that was exported for images (C, H, W).
+def ends_of(path: Path, format: Format, batch: int, input_shape: Shape) -> Ends:
+    """Return the ends of a file that was exported for images (C, H, W); none where the format does not read them.
 
     Raises:
         ExportError: it takes another shape than its exporter should have written.
     """
-    input_, output = _READERS[path.suffix](path)
+    if format.tensors is None:
+        return Ends((), ())
+    read: Callable[[Path], tuple[Tensor, Tensor]]
+    read = imported(format.tensors, what=f"reader of {format.title} files", where="export")
+    input_, output = read(path)
     channels, height, width = input_shape
     sizes = {"N": batch, "C": channels, "H": height, "W": width}
-    layout = LAYOUTS[path.suffix]
-    wanted = tuple(sizes[axis] for axis in layout)
+    wanted = tuple(sizes[axis] for axis in format.layout)
     if input_.shape != wanted:
         raise ExportError(
             f"it takes inputs of shape {input_.shape}", where=str(path),
-            allowed=f"Its inputs are {layout}, {wanted}", do="Look at the exporter of this format",
+            allowed=f"Its inputs are {format.layout}, {wanted}", do="Look at the exporter of this format",
         )  # fmt: skip
-    return Ends(({**_as_dict(input_), "layout": layout},), (_as_dict(output),))
+    return Ends(({**_as_dict(input_), "layout": format.layout},), (_as_dict(output),))
 
 
 def _as_dict(tensor: Tensor) -> dict[str, object]:
     return {**asdict(tensor), "shape": list(tensor.shape)}
 
 
-def _onnx(path: Path) -> tuple[Tensor, Tensor]:
+def onnx_tensors(path: Path) -> tuple[Tensor, Tensor]:
+    """Return the input and the output of an ONNX file."""
     import onnx
 
     graph = onnx.load(path).graph
@@ -70,7 +71,8 @@ def _onnx(path: Path) -> tuple[Tensor, Tensor]:
     return ends[0], ends[1]
 
 
-def _tflite(path: Path) -> tuple[Tensor, Tensor]:
+def tflite_tensors(path: Path) -> tuple[Tensor, Tensor]:
+    """Return the input and the output of a TFLite file."""
     import numpy as np
 
     interpreter = optional("ai_edge_litert.interpreter", extra="convert", why="reading a TFLite file")
@@ -83,7 +85,8 @@ def _tflite(path: Path) -> tuple[Tensor, Tensor]:
     return ends[0], ends[1]
 
 
-def _pt2(path: Path) -> tuple[Tensor, Tensor]:
+def pt2_tensors(path: Path) -> tuple[Tensor, Tensor]:
+    """Return the input and the output of a PT2 file."""
     import torch
 
     program = torch.export.load(path)  # it may run code, and was written here a moment ago
@@ -94,6 +97,3 @@ def _pt2(path: Path) -> tuple[Tensor, Tensor]:
         for name in names
     ]
     return ends[0], ends[1]
-
-
-_READERS: Mapping[str, Callable[[Path], tuple[Tensor, Tensor]]] = {".onnx": _onnx, ".tflite": _tflite, ".pt2": _pt2}

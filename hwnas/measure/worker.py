@@ -17,7 +17,7 @@ from hwnas.measure.conditions.tree import Tree
 from hwnas.measure.noise import NoPreemption
 from hwnas.measure.timing import Target, Timing, measure
 from hwnas.registry import member
-from hwnas.runtimes import RUNTIMES, Runtime, Setup
+from hwnas.runtimes import Runtime, Setup, open_setup
 from hwnas.runtimes.cuda import gpu_state
 from hwnas.runtimes.denormals import denormals_flushed
 
@@ -106,7 +106,7 @@ def main() -> None:
             answers.write(json.dumps(line) + "\n")
             answers.flush()
 
-        runtime: Runtime = member(RUNTIMES, setup.runtime, what="runtime", where="set-up").open(setup)
+        runtime: Runtime = open_setup(setup)
         act(runtime, job, tell, cpus)
         tell({"done": True})
 

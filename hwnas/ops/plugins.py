@@ -43,7 +43,7 @@ def operators_with(plugins: tuple[SourceFile, ...]) -> Mapping[str, str]:
 
 def _owner(kind: str) -> str:
     point = OPERATORS.installed.get(kind)
-    return "a built-in one" if point is None else f"one of {distribution_of(point) or 'an installed distribution'}"
+    return "a built-in one" if point is None else f"one of {distribution_of(point)}"
 
 
 def operators_of_file(source: SourceFile) -> Sequence[type[Operator]]:

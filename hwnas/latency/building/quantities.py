@@ -114,7 +114,7 @@ def _fill(
     tell = progress or (lambda done, planned, what: None)
     failures: list[str] = []
     made: list[tuple[MeasureJob, Path]] = []
-    for job, file in zip(jobs, job_files(jobs, runtime.setup, runtime.suffix, exports, artifacts, tell), strict=True):
+    for job, file in zip(jobs, job_files(jobs, runtime.setup, exports, artifacts, tell), strict=True):
         if isinstance(file, HwnasError):
             failures.append(f"{job.target.name}: {first_line(file)}")
         else:

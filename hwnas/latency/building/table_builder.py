@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import ExportError, HwnasError, TableError, reason
+from hwnas.export import format_of
 from hwnas.latency.building.model_files import Exporter, ModelFile, Progress, make_files
 from hwnas.latency.validation_design import rough_cost_ms
 from hwnas.measure.device_lock import DEFAULT_WAIT, LockWait
@@ -195,7 +196,7 @@ def _timed(
     tell = progress or (lambda done, planned, what: None)
     made: list[tuple[MeasureJob, Path]] = []
     every = [REFERENCE, *jobs]
-    for job, file in zip(every, job_files(every, runtime.setup, runtime.suffix, exports, artifacts, tell), strict=True):
+    for job, file in zip(every, job_files(every, runtime.setup, exports, artifacts, tell), strict=True):
         if isinstance(file, HwnasError):
             yield job, first_line(file)
         else:
@@ -214,7 +215,7 @@ def _timed(
 
 
 def job_files(
-    jobs: Sequence[MeasureJob], setup: Setup, suffix: str, exports: Exports, artifacts: Path, tell: Progress
+    jobs: Sequence[MeasureJob], setup: Setup, exports: Exports, artifacts: Path, tell: Progress
 ) -> list[Path | HwnasError]:
     """Return each job's model file; networks are made last, since they take longest."""
     made: dict[int, Path | HwnasError] = {}
@@ -225,7 +226,7 @@ def job_files(
             tell(before + done, 2 * len(jobs), what)
 
         targets = [jobs[index].target for index in indices]
-        files = make_files(targets, setup, suffix, export, artifacts, progress=further)
+        files = make_files(targets, setup, format_of(setup.runtime).suffix, export, artifacts, progress=further)
         made.update(zip(indices, files, strict=True))
     return [made[index] for index in range(len(jobs))]
 
