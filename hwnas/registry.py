@@ -18,10 +18,28 @@ from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Callable, Union
 
-from hwnas.errors import ConfigError, HwnasError, MissingExtra, did_you_mean, raised, reason
+from hwnas.errors import ConfigError, HwnasError, MissingExtra, RunError, did_you_mean, raised, reason
 from hwnas.io.regular import read_regular
+
+Fault = Callable[[str, Any], Union[str, None]]
+
+
+@dataclass(frozen=True)
+class InstanceOf:
+    """The fault of a member that is no instance of a class, which may be given as "module:Class"."""
+
+    kind: type | str
+
+    def __call__(self, name: str, value: Any) -> str | None:
+        kind: type = _attribute(self.kind) if isinstance(self.kind, str) else self.kind
+        return None if isinstance(value, kind) else f"is a {type(value).__name__}, and a {kind.__name__} is needed"
+
+
+def no_function(name: str, value: Any) -> str | None:
+    """Return the fault of a member that cannot be called; None if it can."""
+    return None if callable(value) else f"is a {type(value).__name__}, and a function is needed"
 
 
 class Family(Mapping[str, Any]):
@@ -33,6 +51,8 @@ class Family(Mapping[str, Any]):
     Args:
         name: the family's name, in the plural; `hwnas.NAME` is its group of entry points.
         own: hwnas's own members. A distribution cannot replace one of them.
+        fault: (name, object) -> what is wrong with a member of a distribution, None if nothing is; a function, or
+            "module:function", which is imported on use. Without it every object is taken.
 
     Example:
         >>> COLORS = Family("colors", {"red": "hwnas.colors:Red"})
@@ -40,9 +60,10 @@ class Family(Mapping[str, Any]):
         ('hwnas.colors', ['red'], 'hwnas.colors:Red')
     """
 
-    def __init__(self, name: str, own: Mapping[str, Any]) -> None:
+    def __init__(self, name: str, own: Mapping[str, Any], fault: str | Fault | None = None) -> None:
         self.group = f"hwnas.{name}"
         self.own = own
+        self.fault = fault
 
     @cached_property
     def installed(self) -> Mapping[str, EntryPoint]:
@@ -64,6 +85,23 @@ class Family(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         return f"Family({self.group!r}, {', '.join(self.own)})"
+
+
+def blamed(error: BaseException) -> HwnasError | None:
+    """Return the error to report where code of a distribution that adds members raised one; None if it was not."""
+    files = {Path(frame.filename): frame.lineno for frame in traceback.extract_tb(error.__traceback__)}
+    for point in installed_members():
+        module = sys.modules.get(point.module.partition(".")[0])
+        folders = [*getattr(module, "__path__", ()), *filter(None, [getattr(module, "__file__", None)])]
+        for file, line in files.items():
+            if any(file == Path(folder) or Path(folder) in file.parents for folder in folders):
+                return RunError(
+                    f"{distribution_of(point)} raised {raised(error)}",
+                    where=f"{file}:{line}",
+                    allowed="Code of a distribution that adds members raises errors of hwnas alone",
+                    do="Tell its authors, or leave its members out",
+                )
+    return None
 
 
 def installed_members() -> list[EntryPoint]:
@@ -88,7 +126,7 @@ def distribution_of(point: EntryPoint) -> str:
         return "an installed distribution without metadata"
 
 
-def member(table: Mapping[str, Any], name: str, *, what: str, where: str, kind: type | None = None) -> Any:
+def member(table: Mapping[str, Any], name: str, *, what: str, where: str) -> Any:
     """Return the object that `table` holds under `name`; one that is written "module:attribute" is imported now.
 
     Args:
@@ -96,11 +134,10 @@ def member(table: Mapping[str, Any], name: str, *, what: str, where: str, kind: 
         name: the member's name.
         what: the word for a member, in errors.
         where: the place that named it, in errors.
-        kind: the class that a member of an installed distribution is an instance of; not checked if left out.
 
     Raises:
         ConfigError: there is no such name, or the member of an installed distribution cannot be imported or is of
-            another kind.
+            another form.
     """
     if name not in table:
         raise ConfigError(
@@ -112,11 +149,12 @@ def member(table: Mapping[str, Any], name: str, *, what: str, where: str, kind: 
     point = table.installed[name]
     where = f"{where}: entry point `{point.value}` of the group `{table.group}`, {distribution_of(point)}"
     found = imported(point.value, what=f"{what} `{name}`", where=where)
-    if kind is not None and not isinstance(found, kind):
+    fault = table.fault and imported(table.fault, what="check", where=where)(name, found)
+    if fault:
         raise ConfigError(
-            f"the {what} `{name}` is a {type(found).__name__}",
+            f"the {what} `{name}` {fault}",
             where=where,
-            allowed=f"A {what} is a `{kind.__name__}`",
+            allowed="A member from outside has the form of hwnas's own (docs/plugins.md)",
             do=f"Repair or uninstall that distribution, or use another {what}",
         )
     return found

@@ -6,7 +6,7 @@ from hwnas.accuracy.source import Accuracy, AccuracyContext, AccuracySource, Qua
 from hwnas.accuracy.zero_cost_proxies import TRAINING_FREE
 from hwnas.accuracy.zero_cost_proxies.ensembles import ENSEMBLES
 from hwnas.errors import ConfigError, did_you_mean
-from hwnas.registry import Family, member
+from hwnas.registry import Family, InstanceOf, member
 
 PROXIES = Family("accuracy_sources", {  # name in YAML, and after the @ of a metric; what it makes is imported on use
     "inherited": AccuracySource(
@@ -23,7 +23,7 @@ PROXIES = Family("accuracy_sources", {  # name in YAML, and after the @ of a met
     "table": AccuracySource(
         "hwnas.accuracy.from_table:from_table", "top1", "published", "a table's accuracies", data=False
     ),
-})  # fmt: skip
+}, InstanceOf(AccuracySource))  # fmt: skip
 TRAINLESS = AccuracySource(
     "hwnas.accuracy.training_free:trainless", "score", "scored", "untrained networks", data=False
 )
@@ -66,11 +66,13 @@ def check_training_free(names: Iterable[str], *, where: str) -> None:
     Raises:
         ConfigError: there is no such proxy.
     """
-    known = [*TRAINING_FREE, *ENSEMBLES]
     for name in names:
-        if name not in known:
+        if name not in ENSEMBLES and name not in TRAINING_FREE:
             raise ConfigError(
-                f"unknown proxy `{name}`", where=where, allowed=did_you_mean(name, known), do="Use a known proxy"
+                f"unknown proxy `{name}`",
+                where=where,
+                allowed=did_you_mean(name, [*TRAINING_FREE, *ENSEMBLES]),
+                do="Use a known proxy",
             )
 
 

@@ -1,15 +1,25 @@
-"""`hwnas doctor`: whether what a run keeps agrees with itself."""
+"""`hwnas doctor`: a run that agrees with itself, and members from outside that can be used."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
-from hwnas.cli.options import RUNS, Json, Reference, Runs
+from hwnas.cli.options import RUNS, Json, Runs
 from hwnas.cli.printing import print_found
 from hwnas.words import counted
 
+Examined = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[EXPERIMENT]",
+        help="An experiment or a run's folder; if left out, what installed packages add to hwnas.",
+    ),
+]
 
-def doctor(experiment: Reference, runs: Runs = RUNS, as_json: Json = False) -> None:
+
+def doctor(experiment: Examined = None, runs: Runs = RUNS, as_json: Json = False) -> None:
     """Check that what a run keeps agrees, from its tables to its bundles; exit code 1 if not. Repairs nothing."""
     from hwnas import pipeline
 

@@ -15,6 +15,7 @@ from hwnas.cli import tools as score
 from hwnas.cli.streams import write_always
 from hwnas.console import show_error
 from hwnas.errors import ConfigError, DataError, EmptyFront, HwnasError, RunError, SpaceError, nameless, reason
+from hwnas.registry import blamed
 
 COMMANDS: Mapping[str, Callable[..., None]] = {  # in the order in which help lists them
     "init": experiments.init,
@@ -93,6 +94,12 @@ def main() -> None:
                 do="Correct that and run the same command again",
             )
         )
+        sys.exit(1)
+    except Exception as error:
+        known = blamed(error)
+        if known is None:
+            raise
+        show_error(known)
         sys.exit(1)
     except SystemExit as end:
         if end.code == INTERRUPTED:

@@ -11,7 +11,7 @@ from hwnas.data.dataset import Dataset, Split
 from hwnas.data.facts import Raw
 from hwnas.data.load import load_from
 from hwnas.data.source import Pool, Source, Stored
-from hwnas.registry import Family
+from hwnas.registry import Family, no_function
 
 DATA_SETS = Family(
     "data_sets",
@@ -22,6 +22,7 @@ DATA_SETS = Family(
         "images": "hwnas.data.images:read",
         "function": "hwnas.data.function:read",
     },
+    no_function,
 )
 
 __all__ = [

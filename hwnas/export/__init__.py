@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from hwnas.errors import ConfigError
 from hwnas.export.format import PRECISIONS, Format
-from hwnas.registry import Family, member
+from hwnas.registry import Family, InstanceOf, member
 from hwnas.runtimes import RUNTIMES, runtime_spec
 
 FORMATS = Family(
@@ -26,6 +26,7 @@ FORMATS = Family(
             "hwnas.export.tensors:pt2_tensors", packages=("torch",),
         ),
     },
+    InstanceOf(Format),
 )  # fmt: skip
 
 
@@ -35,7 +36,7 @@ def format_named(name: str) -> Format:
     Raises:
         ConfigError: unknown format.
     """
-    found: Format = member(FORMATS, name, what="file format", where="export", kind=Format)
+    found: Format = member(FORMATS, name, what="file format", where="export")
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hwnas.errors import ConfigError
-from hwnas.registry import Family, imported, member
+from hwnas.registry import Family, InstanceOf, imported, member
 from hwnas.runtimes.runtime import Loaded, Runtime
 from hwnas.runtimes.setup import Setup, cpu_name
 from hwnas.runtimes.spec import Requirement, RuntimeSpec
@@ -39,6 +39,7 @@ RUNTIMES = Family(
             packages=("ai-edge-litert",),
         ),
     },
+    InstanceOf(RuntimeSpec),
 )
 
 
@@ -48,7 +49,7 @@ def runtime_spec(name: str) -> RuntimeSpec:
     Raises:
         ConfigError: unknown runtime.
     """
-    spec: RuntimeSpec = member(RUNTIMES, name, what="runtime", where="set-up", kind=RuntimeSpec)
+    spec: RuntimeSpec = member(RUNTIMES, name, what="runtime", where="set-up")
     return spec
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from hwnas.errors import ConfigError
-from hwnas.registry import Family, member
+from hwnas.registry import Family, member, no_function
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
@@ -25,6 +25,7 @@ SAMPLERS = Family(
         "gp": "hwnas.search.samplers:gp",
         "random": "hwnas.search.samplers:random",
     },
+    no_function,
 )
 
 

@@ -30,6 +30,7 @@ from hwnas.measure.table import (
 from hwnas.measure.timing import NOISY_SHARE, Measurement, Timing
 from hwnas.network import Network, build
 from hwnas.ops import Operator, Shape
+from hwnas.ops.plugins import installed_code
 from hwnas.registry import source_of
 from hwnas.runtimes import Runtime, Setup
 from hwnas.words import counted
@@ -253,10 +254,11 @@ def _network_job(network: Network) -> MeasureJob:
 
 
 def _code(operators: Iterable[Operator]) -> str:
-    """Return the users' files that these operators come from, as they are now: a module that prints the same may
+    """Return what changes with the code of operators from outside, as it is now: a module that prints the same may
     compute something else after a change."""
-    sources = {source.digest for operator in operators if (source := source_of(type(operator)))}
-    return "".join(f" {digest}" for digest in sorted(sources))
+    kinds = {type(operator) for operator in operators}
+    codes = {source.digest if (source := source_of(kind)) else installed_code(kind) for kind in kinds}
+    return "".join(f" {code}" for code in sorted(codes - {""}))
 
 
 def _identity() -> nn.Module:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hwnas.registry import Family
+from hwnas.registry import Family, no_function
 
 SENSORS = Family(
     "energy_sensors",
@@ -13,4 +13,5 @@ SENSORS = Family(
         "nvml": "hwnas.measure.energy.nvml:find",
         "command": "hwnas.measure.energy.command:find",
     },
+    no_function,
 )

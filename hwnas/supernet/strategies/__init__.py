@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import ConfigError, HwnasError, raised
-from hwnas.registry import Family, member, named
+from hwnas.registry import Family, member, named, no_function
 from hwnas.space import AnySpace
 from hwnas.supernet.strategies.sampled_subnet import SampledSubnet, Step, Strategy, inplace_distillation
 from hwnas.supernet.training.recipe import Recipe
@@ -20,6 +20,7 @@ STRATEGIES = Family(
         "fair": "hwnas.supernet.strategies.fair:fair",
         "progressive": "hwnas.supernet.strategies.progressive:progressive",
     },
+    no_function,
 )
 
 __all__ = ["STRATEGIES", "SampledSubnet", "Step", "Strategy", "inplace_distillation", "open_strategy"]
@@ -34,8 +35,8 @@ def open_strategy(space: AnySpace, recipe: Recipe, *, base: Path = Path()) -> St
     Raises:
         ConfigError: an unknown strategy, one that does not fit the space, or a function that returns something else.
     """
-    own = ":" in recipe.strategy
-    if own:
+    own = recipe.strategy not in STRATEGIES.own
+    if ":" in recipe.strategy:
         make = named(recipe.strategy, base=base, where="train: strategy")
     else:
         make = member(STRATEGIES, recipe.strategy, what="strategy", where="train: strategy")
