@@ -148,8 +148,8 @@ def member(table: Mapping[str, Any], name: str, *, what: str, where: str) -> Any
         return _attribute(value) if isinstance(value, str) else value
     point = table.installed[name]
     where = f"{where}: entry point `{point.value}` of the group `{table.group}`, {distribution_of(point)}"
-    found = imported(point.value, what=f"{what} `{name}`", where=where)
-    fault = table.fault and imported(table.fault, what="check", where=where)(name, found)
+    value = imported(point.value, what=f"{what} `{name}`", where=where)
+    fault = table.fault and imported(table.fault, what="check", where=where)(name, value)
     if fault:
         raise ConfigError(
             f"the {what} `{name}` {fault}",
@@ -157,7 +157,7 @@ def member(table: Mapping[str, Any], name: str, *, what: str, where: str) -> Any
             allowed="A member from outside has the form of hwnas's own (docs/plugins.md)",
             do=f"Repair or uninstall that distribution, or use another {what}",
         )
-    return found
+    return value
 
 
 def imported(reference: Any, *, what: str, where: str) -> Any:

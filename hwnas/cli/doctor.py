@@ -12,10 +12,7 @@ from hwnas.words import counted
 
 Examined = Annotated[
     str | None,
-    typer.Argument(
-        metavar="[EXPERIMENT]",
-        help="An experiment or a run's folder; if left out, what installed packages add to hwnas.",
-    ),
+    typer.Argument(metavar="EXPERIMENT", help="An experiment or a run's folder; if left out, members from outside."),
 ]
 
 
@@ -34,6 +31,7 @@ def doctor(experiment: Examined = None, runs: Runs = RUNS, as_json: Json = False
         ]
     errors = sum(one.severity == "error" for one in examined.issues)
     counts = f"{counted(errors, 'error')}, {counted(len(examined.issues) - errors, 'note')}"
-    lines.append(counts if examined.issues else "all of it agrees")
+    nothing = "no installed distribution adds a member" if experiment is None else "there was nothing to look at"
+    lines.append(counts if examined.issues else "all of it agrees" if examined.examined else nothing)
     print_found(examined.as_dict(), as_json, lines)
     raise typer.Exit(0 if examined.sound else 1)

@@ -40,7 +40,7 @@ def examine_plugins(looked: list[str]) -> Iterator[Issue]:
             )
             continue
         family: Family = imported(FAMILIES[name], what="family", where=where)
-        if family.installed.get(point.name) != point:
+        if point.name in family.own or family.installed[point.name] != point:
             yield Issue(
                 "error",
                 f"{source} adds `{point.name}`, a name that is taken",

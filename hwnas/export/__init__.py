@@ -36,8 +36,8 @@ def format_named(name: str) -> Format:
     Raises:
         ConfigError: unknown format.
     """
-    found: Format = member(FORMATS, name, what="file format", where="export")
-    return found
+    file_format: Format = member(FORMATS, name, what="file format", where="export")
+    return file_format
 
 
 def formats_of(names: Iterable[str]) -> dict[str, Format]:
@@ -46,9 +46,9 @@ def formats_of(names: Iterable[str]) -> dict[str, Format]:
     Raises:
         ConfigError: unknown format, or two whose files would have the same name.
     """
-    found = {name: format_named(name) for name in names}
+    formats = {name: format_named(name) for name in names}
     by_suffix: dict[str, str] = {}
-    for name, file_format in found.items():
+    for name, file_format in formats.items():
         if (other := by_suffix.setdefault(file_format.suffix, name)) != name:
             raise ConfigError(
                 f"files of `{other}` and `{name}` both end in `{file_format.suffix}`",
@@ -56,7 +56,7 @@ def formats_of(names: Iterable[str]) -> dict[str, Format]:
                 allowed="In a bundle, each file has a name of its own",
                 do="Leave one of them out",
             )
-    return found
+    return formats
 
 
 def format_of(runtime: str) -> Format:

@@ -1,4 +1,4 @@
-"""What is known of a file format before its converter is imported."""
+"""Description of a file format, read before its converter is imported; and of the ends of a file."""
 
 from __future__ import annotations
 
@@ -13,9 +13,16 @@ from hwnas.registry import imported
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hwnas.export.tensors import Tensor
-
 PRECISIONS = ("fp32", "fp16", "int8")
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One end of a model file. `dtype` is numpy's name."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
 
 
 @dataclass(frozen=True)

@@ -7,19 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hwnas.errors import ExportError
-from hwnas.export.format import Format
+from hwnas.export.format import Format, Tensor
 from hwnas.io.quiet import suppress_stdio
 from hwnas.ops import Shape
 from hwnas.registry import imported, optional
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """One end of a model file. `dtype` is numpy's name."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What is known of a runtime before it is imported. Board side: Python 3.9 syntax, no torch, no numpy."""
+"""Description of a runtime, read before the runtime is imported. Board side: Python 3.9 syntax, no torch, no numpy."""
 
 from __future__ import annotations
 

@@ -43,10 +43,10 @@ def make_sampler(name: str, seed: int, population: int, guide: Acquisition | Non
             do="Use 20 to 50",
         )
     factory = member(SAMPLERS, name, what="sampler", where="search: sampler")
-    given = {"seed": seed, "population": population, "guide": guide}
+    arguments = {"seed": seed, "population": population, "guide": guide}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Optuna calls NSGA-III experimental at every turn
-        sampler: BaseSampler = factory(**{key: given[key] for key in _declared(name, factory)})
+        sampler: BaseSampler = factory(**{key: arguments[key] for key in _declared(name, factory)})
     return sampler
 
 
