@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Callable, Union
 
-from hwnas.errors import ConfigError, HwnasError, MissingExtra, RunError, did_you_mean, raised, reason
+from hwnas.errors import ConfigError, HwnasError, MissingExtra, did_you_mean, raised, reason
 from hwnas.io.regular import read_regular
 
 Fault = Callable[[str, Any], Union[str, None]]
@@ -85,23 +85,6 @@ class Family(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         return f"Family({self.group!r}, {', '.join(self.own)})"
-
-
-def blamed(error: BaseException) -> HwnasError | None:
-    """Return the error to report where code of a distribution that adds members raised one; None if it was not."""
-    files = {Path(frame.filename): frame.lineno for frame in traceback.extract_tb(error.__traceback__)}
-    for point in installed_members():
-        module = sys.modules.get(point.module.partition(".")[0])
-        folders = [*getattr(module, "__path__", ()), *filter(None, [getattr(module, "__file__", None)])]
-        for file, line in files.items():
-            if any(file == Path(folder) or Path(folder) in file.parents for folder in folders):
-                return RunError(
-                    f"{distribution_of(point)} raised {raised(error)}",
-                    where=f"{file}:{line}",
-                    allowed="Code of a distribution that adds members raises errors of hwnas alone",
-                    do="Tell its authors, or leave its members out",
-                )
-    return None
 
 
 def installed_members() -> list[EntryPoint]:

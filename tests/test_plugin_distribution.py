@@ -19,10 +19,11 @@ import pytest
 import yaml
 
 from hwnas import pipeline
+from hwnas.cli.entry import blamed
 from hwnas.commands.plugins import FAMILIES
 from hwnas.config import parse_experiment
 from hwnas.errors import ConfigError, HwnasError
-from hwnas.registry import blamed, imported, member
+from hwnas.registry import imported, member
 from tests.conftest import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "plugins.md").read_text(encoding="utf-8")
@@ -93,6 +94,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 
 RUN = """\
 from hwnas import pipeline
+from hwnas.cli.entry import blamed
 pipeline.run("outside.yaml")
 pipeline.export("outside.yaml")
 found = pipeline.doctor("outside.yaml")

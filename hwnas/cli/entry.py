@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import sys
+import traceback
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,8 +16,8 @@ from hwnas.cli import bench, check, doctor, experiments, operators, schemas, spa
 from hwnas.cli import tools as score
 from hwnas.cli.streams import write_always
 from hwnas.console import show_error
-from hwnas.errors import ConfigError, DataError, EmptyFront, HwnasError, RunError, SpaceError, nameless, reason
-from hwnas.registry import blamed
+from hwnas.errors import ConfigError, DataError, EmptyFront, HwnasError, RunError, SpaceError, nameless, raised, reason
+from hwnas.registry import distribution_of, installed_members
 
 COMMANDS: Mapping[str, Callable[..., None]] = {  # in the order in which help lists them
     "init": experiments.init,
@@ -71,6 +73,23 @@ def _main(version: Annotated[bool, typer.Option("--version", help="Print the ver
     if version:
         print(__version__)
         raise typer.Exit
+
+
+def blamed(error: BaseException) -> HwnasError | None:
+    """Return the error to report where code of a distribution that adds members raised one; None if it was not."""
+    files = {Path(frame.filename): frame.lineno for frame in traceback.extract_tb(error.__traceback__)}
+    for point in installed_members():
+        module = sys.modules.get(point.module.partition(".")[0])
+        folders = [*getattr(module, "__path__", ()), *filter(None, [getattr(module, "__file__", None)])]
+        for file, line in files.items():
+            if any(file == Path(folder) or Path(folder) in file.parents for folder in folders):
+                return RunError(
+                    f"{distribution_of(point)} raised {raised(error)}",
+                    where=f"{file}:{line}",
+                    allowed="Code of a distribution that adds members raises errors of hwnas alone",
+                    do="Tell its authors, or leave its members out",
+                )
+    return None
 
 
 def main() -> None:

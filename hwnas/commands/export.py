@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas import __version__
 from hwnas.config import SetupConfig, published
-from hwnas.export import FORMATS, format_named, runtime_for
+from hwnas.export import format_named, formats_of, runtime_for
 from hwnas.export.manifest import MANIFEST, write_manifest
 from hwnas.export.staging import staged
 from hwnas.io.checksum import sha256_of
@@ -24,12 +22,12 @@ from hwnas.problem.exported import refuse_empty
 from hwnas.problem.fine_tune import tune
 from hwnas.problem.fronts import FrontSource, LoadedFront, load_front
 from hwnas.problem.studies import weights_producer
-from hwnas.registry import installed_members
-from hwnas.runtimes import RUNTIMES, offered
+from hwnas.runtimes import offered
 from hwnas.search.fronts import FrontPoint
 from hwnas.selection import choose, file_stem
 from hwnas.words import counted
 from hwnas.workspace.bundles import open_bundle
+from hwnas.workspace.environment import machine, versions
 from hwnas.workspace.progress import Bar, NullReporter, Reporter
 from hwnas.workspace.remote_bench import board_table
 from hwnas.workspace.setups import device_lock_wait, exporter_for, measurement_protocol, requested_setup, runtime_of
@@ -41,10 +39,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from hwnas.export.bundle import FileRecord, Images
+    from hwnas.runtimes import Runtime
     from hwnas.workspace.supernets import Trained
-
-PACKAGES = ("torch", "numpy", "optuna", "moocore", "scikit-learn")
-"""Packages that results depend on, beside those of formats and runtimes."""
 
 
 def export(
@@ -84,6 +80,7 @@ def export_run(
     """Write, run, compare and time the files of every tier's picks. Without a supernet they have random weights."""
     from hwnas.workspace.supernets import untrained
 
+    formats_of(run.experiment.export.formats)
     if trained is None:
         trained = untrained(run)
     with run.stage_timer("export"):
@@ -256,17 +253,19 @@ def _export_file(
     run: Workspace, tier: str, settled: _Settled, stem: Path, format_name: str, queue: LockWait
 ) -> FileRecord:
     """Write one file; run it on the test images, compare and time it, if there is a runtime for it."""
-    from hwnas.export.bundle import Criterion, FileRecord, compare, write_model
+    from hwnas.export.bundle import FileRecord, write_model
     from hwnas.export.tensors import ends_of
 
-    format_, config = format_named(format_name), run.experiment.export
-    setup, path = _setup_for(run, tier, format_name), stem.with_name(stem.name + format_.suffix)
+    file_format, setup = format_named(format_name), _setup_for(run, tier, format_name)
+    path = stem.with_name(stem.name + file_format.suffix)
+    runtime = runtime_of(setup) if setup.runtime else None
     write_model(
         settled.module, settled.network.input_shape, path,
-        exporter_for(format_, setup.batch, setup.precision, calibration=settled.calibration),
+        exporter_for(file_format, setup.batch, setup.precision, calibration=settled.calibration),
     )  # fmt: skip
-    ends = ends_of(path, format_, setup.batch, settled.network.input_shape)
-    record = FileRecord(
+    seen = {} if runtime is None else _run_file(run, tier, settled, path, runtime, queue)
+    ends = ends_of(path, file_format, setup.batch, settled.network.input_shape)
+    return FileRecord(
         name=path.name,
         format=format_name,
         bytes=path.stat().st_size,
@@ -275,11 +274,17 @@ def _export_file(
         precision=setup.precision,
         inputs=ends.inputs,
         outputs=ends.outputs,
+        **seen,
     )
-    if not setup.runtime:
-        return record
-    runtime = runtime_of(setup)
-    loaded = runtime.load(path)
+
+
+def _run_file(
+    run: Workspace, tier: str, settled: _Settled, path: Path, runtime: Runtime, queue: LockWait
+) -> dict[str, Any]:
+    """Return the fields of a file's record that are seen by running it."""
+    from hwnas.export.bundle import Criterion, compare
+
+    config, setup, loaded = run.experiment.export, runtime.setup, runtime.load(path)
     parity = compare(
         settled.logits, loaded, settled.images, settled.labels, path=path,
         criterion=Criterion(config.tolerance) if setup.precision == "fp32" else Criterion(agreement=config.agreement),
@@ -289,16 +294,14 @@ def _export_file(
             path.name
         ]
     desk = ", at the desk and not on the board" if _setup(run, tier).host else ""
-    return replace(
-        record,
-        runtime=f"{runtime.setup.runtime} {runtime.setup.runtime_version}, "
-        f"{counted(runtime.setup.threads, 'thread')}{desk}",
-        max_difference=parity.max_difference,
-        top1_agreement=parity.top1_agreement,
-        test_top1=parity.top1,
-        latency_ms=timed.low_ms,
-        latency_median_ms=timed.median_ms,
-    )
+    return {
+        "runtime": f"{setup.runtime} {setup.runtime_version}, {counted(setup.threads, 'thread')}{desk}",
+        "max_difference": parity.max_difference,
+        "top1_agreement": parity.top1_agreement,
+        "test_top1": parity.top1,
+        "latency_ms": timed.low_ms,
+        "latency_median_ms": timed.median_ms,
+    }
 
 
 def _setup(run: Workspace, tier: str) -> SetupConfig:
@@ -307,7 +310,8 @@ def _setup(run: Workspace, tier: str) -> SetupConfig:
 
 def _setup_for(run: Workspace, tier: str, format_name: str) -> SetupConfig:
     """Return the tier's own set-up for formats that its runtime runs; for the others the same threads and batch, on the
-    processor, and the same precision or, where that is not offered, fp32. Its runtime is empty where none runs them."""
+    processor, and the same precision or, where that is not offered, the first that is. Its runtime is empty where none
+    runs them."""
     setup, written = _setup(run, tier), format_named(format_name).precisions
     runtime = runtime_for(format_name, setup.runtime)
     if setup.host:  # files are run at the desk first
@@ -315,7 +319,7 @@ def _setup_for(run: Workspace, tier: str, format_name: str) -> SetupConfig:
     if runtime == setup.runtime:
         return setup
     precisions = written if runtime is None else [one for one in offered(runtime) if one in written]
-    precision = setup.precision if setup.precision in precisions else "fp32"
+    precision = setup.precision if setup.precision in precisions else next(iter(precisions), "fp32")
     other = {"runtime": runtime or "", "accelerator": "cpu", "device": None, "precision": precision}
     return setup.model_copy(update=other)
 
@@ -335,28 +339,3 @@ def published_setup(run: Workspace, setup: str) -> dict[str, object]:
     wanted = run.published(setup).wanted
     return {"device": run.experiment.setups[setup].device or setup, "runtime": "published", "file": wanted.path.name,
             "column": wanted.column}  # fmt: skip
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python, of the packages that results depend on, and of distributions that add members."""
-    result = {"hwnas": __version__, "python": platform.python_version()}
-    used = [*FORMATS.own.values(), *RUNTIMES.own.values()]
-    own = (package for spec in used for package in spec.packages)
-    adding = (point.dist.name for point in installed_members() if point.dist is not None)
-    for package in dict.fromkeys((*PACKAGES, *own, *adding)):
-        try:
-            result[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return result
-
-
-def machine() -> Mapping[str, str]:
-    """Return a description of this machine."""
-    from hwnas.runtimes.setup import cpu_name
-
-    return {
-        "processor": cpu_name(),
-        "system": f"{platform.system()} {platform.release()}",
-        "machine": platform.machine(),
-    }

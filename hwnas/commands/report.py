@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwnas import __version__
-from hwnas.commands.export import machine, published_setup, versions
+from hwnas.commands.export import published_setup
 from hwnas.commands.search import TierSearch, explain_empty_front, load_searches
 from hwnas.commands.show_fronts import accuracy_facts, estimated, latency_origin_of, passed_facts
 from hwnas.config import dump_experiment, published
@@ -30,6 +30,7 @@ from hwnas.search.fronts import FrontPoint, hypervolume_history
 from hwnas.space import Architecture
 from hwnas.words import counted
 from hwnas.workspace.bundles import Bundle, open_bundle
+from hwnas.workspace.environment import machine, versions
 from hwnas.workspace.halving_results import HalvingResult, halving_path
 from hwnas.workspace.progress import NullReporter, Reporter
 from hwnas.workspace.workspace import Workspace, open_run
