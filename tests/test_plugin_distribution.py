@@ -22,8 +22,10 @@ from hwnas import pipeline
 from hwnas.cli.entry import blamed
 from hwnas.commands.plugins import FAMILIES
 from hwnas.config import parse_experiment
-from hwnas.errors import ConfigError, HwnasError
+from hwnas.errors import ConfigError, HwnasError, MissingExtra
+from hwnas.export import FORMATS, Format, format_of, formats_of, runtime_for
 from hwnas.registry import imported, member
+from hwnas.runtimes import RUNTIMES, RuntimeSpec
 from tests.conftest import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "plugins.md").read_text(encoding="utf-8")
@@ -234,3 +236,23 @@ def test_a_guide_is_made_for_samplers_that_declare_it(install: Install) -> None:
 
 def test_the_page_lists_every_family() -> None:
     assert set(re.findall(r"^\| `hwnas\.(\w+)`", PAGE, re.MULTILINE)) == FAMILIES.keys()
+
+
+def test_two_formats_of_one_suffix_do_not_go_into_one_bundle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(FORMATS.own, "other", Format("other", ".onnx", "nowhere:export"))
+    with pytest.raises(ConfigError, match=r"files of `onnx` and `other` both end in `\.onnx`"):
+        formats_of(["tflite", "onnx", "other"])
+
+
+def test_a_format_names_the_package_that_writes_it() -> None:
+    with pytest.raises(MissingExtra) as caught:
+        Format("x", ".x", "nowhere:export", module="no_such_module", packages=("no-such",)).check_package(where="here")
+    assert caught.value.do == "Run: pip install no-such, or leave the format out"
+
+
+def test_a_format_without_a_runtime_has_none_and_two_formats_share_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(RUNTIMES.own, "both", RuntimeSpec("nowhere:open", ("pt2", "own"), {"cuda": ("fp32",)}))
+    assert format_of("both") is FORMATS["pt2"]
+    assert [runtime_for(name, "both") for name in ("pt2", "own", "onnx")] == ["both", "both", "onnxruntime"]
+    assert runtime_for("own", "onnxruntime") is None, "files are run on a processor"
+    assert runtime_for("pt2", "onnxruntime") == "pytorch"
