@@ -19,11 +19,13 @@ import pytest
 import yaml
 
 from hwnas import pipeline
+from hwnas.boards.pack import refuse_sensor
 from hwnas.cli.entry import blamed
 from hwnas.commands.plugins import FAMILIES
 from hwnas.config import parse_experiment
 from hwnas.errors import ConfigError, HwnasError, MissingExtra
 from hwnas.export import FORMATS, Format, format_of, formats_of, runtime_for
+from hwnas.measure.energy.meter import EnergyProtocol
 from hwnas.registry import imported, member
 from hwnas.runtimes import RUNTIMES, RuntimeSpec
 from tests.conftest import REPOSITORY
@@ -96,6 +98,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 
 RUN = """\
 from hwnas import pipeline
+from hwnas.boards.pack import refuse_sensor
 from hwnas.cli.entry import blamed
 pipeline.run("outside.yaml")
 pipeline.export("outside.yaml")
@@ -183,8 +186,10 @@ def test_an_operator_has_the_name_of_its_class(install: Install) -> None:
         member(family, "other", what="operator", where="test")
 
 
-def test_no_kit_is_packed_for_a_runtime_from_outside(install: Install, tmp_path: Path) -> None:
-    install()
+def test_no_kit_is_packed_for_code_from_outside(install: Install, tmp_path: Path) -> None:
+    install(energy_sensors="wattmeter = wattmeter:find")
+    with pytest.raises(ConfigError, match="no kit can be packed for the sensor `wattmeter`"):
+        refuse_sensor(EnergyProtocol("wattmeter"))
     with pytest.raises(ConfigError, match="no kit can be packed") as caught:
         pipeline.pack("digits", tmp_path / "kit.pyz", runtime="plain_onnx")
     assert caught.value.met.endswith("runtime `plain_onnx`, which example0 1.0 adds")

@@ -18,6 +18,7 @@ from hwnas.io.atomic import why_unwritable, write_atomic
 from hwnas.io.checksum import sha256_of
 from hwnas.latency.building.model_files import Progress
 from hwnas.latency.building.table_builder import REFERENCE, Exports, MeasureJob, first_line, job_files
+from hwnas.measure.energy import SENSORS
 from hwnas.measure.energy.meter import EnergyProtocol
 from hwnas.measure.timing import Timing
 from hwnas.registry import distribution_of
@@ -58,6 +59,21 @@ def refuse_runtime(runtime: str) -> None:
         f"no kit can be packed for runtime `{runtime}`{why}", where="set-up",
         allowed=f"A kit holds code of hwnas alone: on a board run {', '.join(packable())}", do="Use one of them",
     )  # fmt: skip
+
+
+def refuse_sensor(energy: EnergyProtocol | None) -> None:
+    """Refuse a sensor of another distribution, whose code no kit holds.
+
+    Raises:
+        ConfigError: it is such a sensor.
+    """
+    if energy is not None and energy.sensor not in ("auto", *SENSORS.own):
+        raise ConfigError(
+            f"no kit can be packed for the sensor `{energy.sensor}`",
+            where="set-up: energy",
+            allowed=f"A kit holds code of hwnas alone: on a board read {', '.join(SENSORS.own)}",
+            do="Use one of them",
+        )
 
 
 def packable() -> list[str]:
@@ -109,6 +125,7 @@ def pack_kit(
         RunError: the kit cannot be written.
     """
     refuse_runtime(setup.runtime)
+    refuse_sensor(energy)
     refuse_output(path)
     every = [REFERENCE, *jobs] if jobs else []
     made = job_files(every, setup, exports, artifacts, progress or (lambda done, planned, what: None))
