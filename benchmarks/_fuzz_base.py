@@ -41,9 +41,9 @@ MINI: dict[str, Any] = {
     "tiers": {"cloud": {"setup": "cpu", "limits": {"params": 4000, "latency_ms": 50}}},
     "search": {
         "trials": 12, "sampler": "nsga2", "population": 4,
-        "ladder": [{"score": "params", "networks": 6}, {"score": "short", "networks": 2, "epochs": 1}],
+        "successive_halving": [{"score": "params", "networks": 6}, {"score": "finetuned", "networks": 2, "epochs": 1}],
     },
-    "timing": {"rounds": 3, "warm_up_ms": 0, "sample_ms": 0.1, "checks": 4},
+    "timing": {"rounds": 3, "warm_up_ms": 0, "min_sample_ms": 0.1, "validation_networks": 4},
 }  # fmt: skip
 PUBLISHED: dict[str, Any] = {
     "name": "published", "space": "space.yaml",
@@ -118,13 +118,13 @@ def make_published(folder: Path) -> None:
 
 
 def make_mini(folder: Path) -> None:
-    """A run that was trained, timed, searched, climbed, exported and reported."""
+    """A run that was trained, timed, searched, halved, exported and reported."""
     folder.mkdir(parents=True)
     (folder / "space.yaml").write_text(SPACE)
     (folder / "mini.yaml").write_text(yaml.safe_dump(MINI, sort_keys=False))
     first = next(every(folder / "space.yaml"))
     (folder / "architecture.json").write_text(json.dumps(first.as_dict()))
-    for verb in ("run", "ladder"):
+    for verb in ("run", "halving"):
         command(folder, verb, "mini.yaml")
     (folder / "runs/mini/report.html").unlink()  # 5 MB, and nothing reads it
     for statistics in sorted((folder / "runs/mini/statistics").rglob("*.pt"))[4:]:
@@ -190,8 +190,10 @@ def make_kit(folder: Path) -> None:
     """A kit of the tiny space for ONNX Runtime."""
     folder.mkdir(parents=True)
     (folder / "space.yaml").write_text(SPACE)
-    timing = TimingConfig(rounds=3, warm_up_ms=0, sample_ms=0.1, processes=1, pin=False)
-    pipeline.pack(folder / "space.yaml", folder / "kit.pyz", checks=1, timing=timing, runtime="onnxruntime")
+    timing = TimingConfig(rounds=3, warm_up_ms=0, min_sample_ms=0.1, processes=1, pin=False)
+    pipeline.pack(
+        folder / "space.yaml", folder / "kit.pyz", validation_networks=1, timing=timing, runtime="onnxruntime"
+    )
 
 
 def make_spaces(folder: Path) -> None:

@@ -167,9 +167,7 @@ def run(base: Path, folder: Path, rng: random.Random) -> Input:
     what, runs = spoil(folder, file, rng), f"runs/{name}"
     commands = [_one(rng, f"doctor {runs}"), _one(rng, *_readers(runs, rng))]
     if rng.random() < 0.25:
-        writers = (
-            ["report", "search --trials 14", "ladder", "export", "train"] if whole else ["report", "search --trials 14"]
-        )
+        writers = ["report", "search --trials 14", *(["halving", "export", "train"] if whole else [])]
         weights = [10, 6, 3, 1, 3][: len(writers)]
         words = rng.choices(writers, weights)[0].split()
         commands.append(_one(rng, " ".join([words[0], runs, *words[1:]])))
@@ -181,8 +179,8 @@ def _readers(runs: str, rng: random.Random) -> list[str]:
     shown = [f"show {runs}", f"show {runs} --pick {pick}", f"solve {runs}", f"solve {runs} --limit latency_ms=0.9"]
     if runs == RUN:
         shown += [
-            f"show {runs} --front ladder",
-            f"solve {runs} --front ladder",
+            f"show {runs} --front halving",
+            f"solve {runs} --front halving",
             f"bench {runs} --dry-run",
             f"feasible {runs} --networks 50",
         ]
@@ -258,7 +256,7 @@ def published(base: Path, folder: Path, rng: random.Random) -> Input:
     )
 
 
-VERBS = ("show", "cost", "solve", "doctor", "report", "feasible", "search", "export", "ladder", "train")
+VERBS = ("show", "cost", "solve", "doctor", "report", "feasible", "search", "export", "halving", "train")
 ODD_WORDS = (
     "", " ", mutations.DIGITS, "a" * 5000, "|" * 500,
     *"""0 -1 1e999 nan inf x é漢 {} [ : , || |x| . .. ../.. /dev/null /proc/self/mem runs space.yaml no_such.yaml

@@ -187,8 +187,8 @@ def _told_badly(outcome: Outcome, verb: str) -> Iterator[Fault]:
         yield from _wrong_words(error)
     elif code and not outcome.out.strip() and not outcome.err.strip():
         yield Fault("silent", f"exit code {code} of {verb} without a word", "")
-    if error is not None and outcome.out.strip() and "--json" in outcome.argv:
-        yield Fault("output", f"{verb} --json prints on standard output and fails", outcome.out[:300])
+    if code and outcome.out.strip() and "--json" in outcome.argv and not _is_document(outcome.out):
+        yield Fault("output", f"{verb} --json prints more than a document and fails", outcome.out[:300])
     if found := LEAKS.search(outcome.out):
         yield Fault("leak", f"{found[0]} in what {verb} prints", _around(outcome.out, found))
     if code == 0:
@@ -220,16 +220,22 @@ def _absurd(outcome: Outcome, verb: str) -> Iterator[Fault]:
                 _around(outcome.out, found),
             )
         return
-    try:
-        document = json.loads(outcome.out)
-    except (ValueError, RecursionError):
+    if not _is_document(outcome.out):
         yield Fault("output", f"{verb} --json prints no JSON", outcome.out[:300])
         return
-    for name, number in _numbers(document):
+    for name, number in _numbers(json.loads(outcome.out)):
         if not math.isfinite(number):
             yield Fault("absurd", f"{number} in what {verb} --json prints, at {name}", outcome.out[:300])
         elif number < 0 and re.search(r"(_ms|_ns|_us|_s|_mj|params|macs|bytes|_kib|_mb)\b", name):
             yield Fault("absurd", f"a negative {name} in what {verb} --json prints", f"{name} = {number}")
+
+
+def _is_document(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _numbers(tree: Any, name: str = "") -> Iterator[tuple[str, float]]:

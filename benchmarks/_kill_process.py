@@ -19,9 +19,10 @@ from hwnas import pipeline
 MARK = "HWNAS_KILL_TRIAL"
 """An environment variable by which the processes of a trial are known, whoever started them."""
 LOCKS = "HWNAS_LOCKS"
-LONGEST_S = 300
+UNDISTURBED_S = 600
+"""Seconds after which a command that nobody disturbs counts as hanging."""
 WARM = ("torch", "onnx", "onnxruntime", "optuna", "sklearn.datasets", "plotly.graph_objects", "hwnas.console")
-VERBS = ("bench", "doctor", "export", "fidelity", "ladder", "report", "run", "score", "search", "train")
+VERBS = ("bench", "doctor", "export", "fidelity", "halving", "report", "run", "score", "search", "train")
 
 
 def warm() -> None:
@@ -60,7 +61,7 @@ class Started:
                 self.ended = Ended(code, time.monotonic() - self.since, self.log.read_text(errors="replace"))
         return self.ended
 
-    def wait(self, seconds: float = LONGEST_S) -> Ended:
+    def wait(self, seconds: float = UNDISTURBED_S) -> Ended:
         """How it ended; it is killed after so long."""
         until = time.monotonic() + seconds
         while (ended := self.is_over()) is None:
@@ -79,11 +80,12 @@ class Started:
 def start(argv: Sequence[str], folder: Path, mark: str) -> Started:
     """Give a command to the entry of the command line, or a kit to Python, in a new process and that folder."""
     log = folder.parent / f"{folder.name}-{time.monotonic_ns()}.log"
+    log.touch()  # the command may be killed before it opens it
     since, pid = time.monotonic(), os.fork()
     if pid == 0:
         code = 70
         try:
-            os.setsid()
+            os.setpgid(0, 0)
             _as_if_new(folder, log, mark)
             code = _run(argv)
         except SystemExit as end:
@@ -95,6 +97,7 @@ def start(argv: Sequence[str], folder: Path, mark: str) -> Started:
                 sys.stdout.flush()
                 sys.stderr.flush()
             os._exit(code)
+    os.setpgid(pid, pid)  # by both, or the group may not be there yet when it is killed
     return Started(pid, since, log)
 
 

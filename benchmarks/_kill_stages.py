@@ -203,7 +203,7 @@ def whole_study(whole: Path, killed: Path) -> Iterator[str]:
         yield "the front is empty"
 
 
-def same_climb(whole: Path, killed: Path) -> Iterator[str]:
+def same_halving(whole: Path, killed: Path) -> Iterator[str]:
     """The same rungs, the same front, the same trained weights."""
     one, two = (json.loads((folder / "runs/mini/ladder/cloud.json").read_text()) for folder in (whole, killed))
     for number, (first, second) in enumerate(zip(one["rungs"], two["rungs"], strict=True), 1):
@@ -218,7 +218,7 @@ def same_climb(whole: Path, killed: Path) -> Iterator[str]:
     if kept[0] != kept[1]:
         yield "the trained weights are others"
     if front_of(whole / "runs/mini/ladder/cloud-front.json") != front_of(killed / "runs/mini/ladder/cloud-front.json"):
-        yield "the ladder's front is another one"
+        yield "the front of successive halving is another one"
 
 
 def same_bundle(whole: Path, killed: Path) -> Iterator[str]:
@@ -278,7 +278,7 @@ STAGES = (
     Stage("search", (("search", "mini.yaml"),), same_search, "trained"),
     Stage("search shared by two", (SEARCH, SEARCH), whole_study, "shared", "runs/scored"),
     Stage("re-timing of fronts", (("search", "mini.yaml"),), same_front, "untimed"),
-    Stage("ladder", (("ladder", "mini.yaml"),), same_climb, "searched"),
+    Stage("halving", (("halving", "mini.yaml"),), same_halving, "searched"),
     Stage("fidelity", (("fidelity", "mini.yaml", "--networks", "3", "--epochs", "1"),), same_fidelity, "trained"),
     Stage("export", (("export", "mini.yaml"),), same_bundle, "searched"),
     Stage("export again", (("export", "mini.yaml"),), same_bundle, "exported"),

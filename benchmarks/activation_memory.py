@@ -39,7 +39,7 @@ from hwnas.latency.building.model_files import ModelFile, make_files
 from hwnas.network import Network, build, costs, lower
 from hwnas.pipeline import open_space
 from hwnas.runtimes import open_runtime
-from hwnas.workspace.setups import exporter_of
+from hwnas.workspace.measuring.setups import exporter_of
 
 ROOT = Path(__file__).resolve().parent.parent
 SPACES = ("digits", "cifar10_bottleneck", "ofa_mobilenet_v3_224")

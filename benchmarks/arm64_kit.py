@@ -37,7 +37,7 @@ stages:
   - {name: s1, op: mbconv, width: 8, depth: [1, 2], kernel: [3, 5], expand: [1, 2]}
   - {name: head, op: classifier}
 """
-QUICK = TimingConfig(warm_up_ms=5, sample_ms=1, rounds=9, processes=3, checks=3)
+QUICK = TimingConfig(warm_up_ms=5, min_sample_ms=1, rounds=9, processes=3, validation_networks=3)
 
 
 def arm64_root(folder: Path) -> tuple[Path, Path]:

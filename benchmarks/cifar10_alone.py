@@ -22,7 +22,7 @@ from hwnas.space import Architecture
 from hwnas.supernet import Recipe, calibration_inputs, extract_recalibrated, quality
 from hwnas.supernet.training.standalone import train_standalone
 from hwnas.workspace.progress import NullReporter
-from hwnas.workspace.supernets import load_run
+from hwnas.workspace.training.supernets import load_run
 from hwnas.workspace.workspace import Workspace, open_run
 
 
@@ -30,7 +30,7 @@ def picked(run: Workspace, tier: str, pick: str) -> Architecture:
     """A pick of a tier's front, or the largest network of the space."""
     if pick == "largest":
         return run.space.largest()
-    return next(point for point in read_front(run.front_path(tier)) if pick in point.picks).architecture
+    return next(point for point in read_front(run.paths.front(tier)) if pick in point.picks).architecture
 
 
 def main() -> None:

@@ -51,6 +51,8 @@ SOONER = 0.7
 """Where a start ended before it was killed, later ones are killed within this share of the time."""
 ROUNDS = 4
 """How often trials are added where kills are lacking."""
+SLOWER, PATIENCE_S = 10, 120
+"""A start hangs if it takes so many times the undisturbed run's time and so many seconds more."""
 STARTS = 6
 """After so many starts that were not killed and did not end with exit code 0, a trial is given up."""
 
@@ -67,6 +69,8 @@ class Trial:
     """Starts that ended before they were killed."""
     codes: list[int] = field(default_factory=list)
     """Exit codes of the starts that were not killed as a whole."""
+    errors: list[str] = field(default_factory=list)
+    """What these said, where it was an error of hwnas."""
     wrong: list[str] = field(default_factory=list)
 
 
@@ -94,13 +98,14 @@ def reference(stage: Stage, top: Path) -> float:
 def tried(stage: Stage, number: int, seed: int, kills: int, top: Path, keep: Path | None) -> Trial:
     """Kill a stage so many times, let it end, and look at what it left."""
     seconds, rng = reference(stage, top), random.Random(f"{seed}/{stage.name}/{number}")
+    limit = seconds * SLOWER + PATIENCE_S
     trial, mark = Trial(stage.name, number), f"{os.getpid()}-{stage.name.replace(' ', '_')}-{number}"
     with tempfile.TemporaryDirectory(prefix="hwnas-kills-") as scratch:
         folder = Path(scratch) / "run"
         shutil.copytree(top / stage.before, folder)
         errs: list[str] = []
         while len(trial.kills) < kills and trial.missed < MISSES:
-            missed, ends = trial.missed, list(_disturbed(stage, folder, mark, seconds, rng, trial))
+            missed, ends = trial.missed, list(_disturbed(stage, folder, mark, seconds, limit, rng, trial))
             errs += [end.err for end in ends]
             if trial.missed > missed:
                 if trial.kills:  # it has ended, after a kill
@@ -109,7 +114,8 @@ def tried(stage: Stage, number: int, seed: int, kills: int, top: Path, keep: Pat
                 shutil.rmtree(folder)
                 shutil.copytree(top / stage.before, folder)
         for _ in range(STARTS):
-            ends = [one.wait() for one in [_kill_process.start(argv, folder, mark) for argv in stage.commands]]
+            started = [_kill_process.start(argv, folder, mark) for argv in stage.commands]
+            ends = [one.wait(limit) for one in started]
             trial.codes += [end.code for end in ends]
             errs += [end.err for end in ends]
             if not any(end.code for end in ends):
@@ -127,7 +133,7 @@ def tried(stage: Stage, number: int, seed: int, kills: int, top: Path, keep: Pat
 
 
 def _disturbed(
-    stage: Stage, folder: Path, mark: str, seconds: float, rng: random.Random, trial: Trial
+    stage: Stage, folder: Path, mark: str, seconds: float, limit: float, rng: random.Random, trial: Trial
 ) -> Iterator[Ended]:
     """Start the stage, kill it or one of its processes, and wait for the end."""
     started = [_kill_process.start(argv, folder, mark) for argv in stage.commands]
@@ -141,10 +147,13 @@ def _disturbed(
         trial.kills.append(round(time.monotonic() - started[0].since, 3))
     trial.missed += len(trial.kills) == before
     for one in started:
-        ended = one.wait()
+        ended = one.wait(limit)
         if not (stage.kind is None and one is victim):
             trial.codes.append(ended.code)
-            if ended.code and not re.search(r"^error: ", ended.err, re.MULTILINE):
+            error = re.search(r"^error: ([^\n]{1,160})", ended.err, re.MULTILINE)
+            if error:
+                trial.errors.append(error[1])
+            elif ended.code:
                 trial.wrong.append(f"exit code {ended.code} without an error of hwnas")
         yield ended
     if stage.name.startswith("search on Ray"):
@@ -220,7 +229,7 @@ def _task(given: tuple[str, int, int, int, Path, Path | None]) -> Trial:
     except Exception as error:  # a fault of the instrument, or of the stage without a kill
         trial = Trial(name, number, wrong=[f"the trial fails: {type(error).__name__}: {str(error)[:500]}"])
     print(
-        f"{name} {number}: {time.monotonic() - begun:.0f} s, kills {trial.kills}, codes {trial.codes}, "
+        f"{name} {number}: {time.monotonic() - begun:.0f} s, kills {trial.kills}, codes {trial.codes}, {trial.errors}, "
         f"{trial.wrong or 'all is well'}",
         file=sys.stderr,
         flush=True,
@@ -257,9 +266,15 @@ def summary(stage: Stage, trials: Sequence[Trial], top: Path) -> dict[str, Any]:
         "kills": sum(len(trial.kills) for trial in trials),
         "ended_before_the_kill": sum(trial.missed for trial in trials),
         "exit_codes": dict(sorted(Counter(str(code) for trial in trials for code in trial.codes).items())),
+        "errors": dict(Counter(_unnumbered(text) for trial in trials for text in trial.errors).most_common()),
         "wrong_trials": sum(bool(trial.wrong) for trial in trials),
         "wrong": dict(wrong.most_common()),
     }
+
+
+def _unnumbered(text: str) -> str:
+    """Return a message without what differs from run to run, so that like ones are counted together."""
+    return re.sub(r"\d+(\.\d+){3}:\d+", "host:port", text)
 
 
 def _asked() -> argparse.Namespace:

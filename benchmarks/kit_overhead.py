@@ -23,7 +23,7 @@ from statistics import fmean
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from hwnas.boards.host import open_host
-from hwnas.boards.pack import pack_kit
+from hwnas.boards.pack import KitContents, pack_kit
 from hwnas.boards.session import BoardSession
 from hwnas.config import TimingConfig
 from hwnas.latency.building.table_builder import jobs_of
@@ -32,9 +32,9 @@ from hwnas.measure.table import LatencyTable
 from hwnas.measure.timing import NOISY_SHARE, REFERENCE, Measurement, Timing
 from hwnas.network import operators_of
 from hwnas.runtimes import Setup
-from hwnas.workspace.setups import exporters_of, measurement_protocol
+from hwnas.workspace.measuring.setups import exporters_of, measurement_protocol
 from hwnas.workspace.spaces import open_space
-from tests.sshd import start_server
+from tests.helpers.sshd import start_server
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results" / "kit_overhead.json"
 SPACE, ROWS, LIMIT_S = "ofa_mobilenet_v3_w1.0", 100, 20.0
@@ -48,7 +48,7 @@ def timing_seconds(taken: list[Measurement], timing: Timing) -> float:
         for row in taken
     )  # fmt: skip
     reference_ns = taken[0].conditions[REFERENCE]
-    per_sample_ns = max(fmean(reference_ns), timing.sample_ms * 1e6)
+    per_sample_ns = max(fmean(reference_ns), timing.min_sample_ms * 1e6)
     often_ns = per_sample_ns * timing.rounds * -(-len(taken) // NOISY_SHARE)
     return (samples_ns + often_ns) / 1e9 + (len(taken) + 1) * max(1, timing.processes) * timing.warm_up_ms / 1e3
 
@@ -76,8 +76,7 @@ def visited(folder: Path, ssh_config: Path, timing: Timing) -> dict[str, object]
     """One visit, its steps timed."""
     kit, path = folder / "kit.pyz", folder / "fetched.jsonl"
     jobs = jobs_of(LatencyTable(path, SETUP), list(operators_of(open_space(SPACE)[0]))[:ROWS], [])
-    packed = pack_kit(kit, jobs, SETUP, exporters_of(SETUP), timing, table="t.jsonl", space=None,
-                      artifacts=folder / "made")  # fmt: skip
+    packed = pack_kit(kit, KitContents(SETUP, exporters_of(SETUP), timing, "t.jsonl"), jobs, artifacts=folder / "made")
     board = BoardSession(open_host("board", ssh_config=ssh_config), "overhead")
     steps, last = dict[str, float](), time.monotonic()
 

@@ -37,7 +37,7 @@ def nothing_first(table: Table, seed: int) -> tuple[Architecture, ...]:
 def untrained_first(table: Table, seed: int) -> tuple[Architecture, ...]:
     """The best of random networks by the default ensemble of training-free scores and by cost.
 
-    As `search.training_free` finds them.
+    As `search.zero_cost_init` finds them.
 
     Raises:
         ConfigError: a member of the ensemble is not among the scores.

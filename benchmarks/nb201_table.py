@@ -1,6 +1,6 @@
 """A published benchmark as a table: every architecture with its accuracy and its cost, and how a search is judged.
 
-The metric: minimise cost and error. Cost is scaled from its minimum to its 99.9th percentile, error from the best
+The metric: minimize cost and error. Cost is scaled from its minimum to its 99.9th percentile, error from the best
 accuracy to the 10th percentile of accuracies; the reference point is (1, 1). A front's hypervolume is told as a share
 of the true front's. Architectures without a number (an empty or NaN entry, no row) are left out of the metric; to
 evaluate one fails, and counts for nothing.

@@ -29,8 +29,8 @@ import optuna
 
 from hwnas.commands.export import machine, versions
 from hwnas.pareto import Limit, Objective, Tier
+from hwnas.report.charts.svg import svg, text
 from hwnas.report.markup import Html, el, join
-from hwnas.report.svg import svg, text
 from hwnas.search.evaluate import evaluate
 from hwnas.search.genome import Genome
 from hwnas.search.samplers import make_sampler

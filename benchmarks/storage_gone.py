@@ -32,7 +32,7 @@ from hwnas.space import read_space
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.databases import DATABASES, Database  # noqa: E402  # how a server is started is known there
+from tests.helpers.databases import DATABASES, Database  # noqa: E402  # how a server is started is known there
 
 SPACE = """\
 name: wide

@@ -13,6 +13,8 @@ from itertools import product
 from statistics import fmean
 from typing import cast
 
+from hwnas.errors import SpaceError, did_you_mean
+
 EDGES = ((1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2))
 """(node that is entered, node that is left), in the order in which a string writes them."""
 KNOBS = tuple(f"edge_{node}_{source}" for node, source in EDGES)
@@ -83,7 +85,19 @@ def representative(cell: Cell) -> Cell:
 
 
 def canonical(picks: Mapping[str, int | float | str | bool]) -> dict[str, int | float | str | bool]:
-    """Return the picks with those of the edges of the cell that stands for them; for a space file's `canonical`."""
+    """Return the picks with those of the edges of the cell that stands for them; for a space file's `canonical`.
+
+    Raises:
+        SpaceError: an edge is not among the picks, or has another operation than `OPERATIONS`.
+    """
+    for knob in KNOBS:
+        if picks.get(knob) not in OPERATIONS:
+            raise SpaceError(
+                f"`{knob}` is {picks[knob]!r}" if knob in picks else f"there is no choice `{knob}`",
+                where="choices, which `canonical: hwnas.cell:canonical` maps",
+                allowed=did_you_mean(picks.get(knob), OPERATIONS),
+                do=f"Give `{knob}` operations of a cell, or leave `canonical` out",
+            )
     return {**picks, **dict(zip(KNOBS, representative(tuple(str(picks[knob]) for knob in KNOBS)), strict=True))}
 
 

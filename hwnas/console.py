@@ -156,12 +156,12 @@ def show_check(checked: Checked) -> None:
         to.print(f"{name}: none, {reason}")
 
 
-def show_ladder(tier: str, rungs: Sequence[RungResult], front: Sequence[FrontPoint]) -> None:
-    """Print the rungs of a tier's ladder and the front at its end."""
+def show_halving(tier: str, rungs: Sequence[RungResult], front: Sequence[FrontPoint]) -> None:
+    """Print the rungs of successive halving for a tier and the front at its end."""
     from hwnas.report.fitting import console, print_table
-    from hwnas.report.ladder import ladder_table, last_table
+    from hwnas.report.halving import halving_table, last_table
 
-    print_table(console(), ladder_table(tier, rungs))
+    print_table(console(), halving_table(tier, rungs))
     print_table(console(), last_table(rungs[-1].tier, front))
 
 

@@ -172,9 +172,11 @@ def _of_function(space: FunctionSpace) -> Extent:
             slots.setdefault(slot, {})[link] = None
     parts = [_slot(name, links, all(name in net.slots for net in networks)) for name, links in slots.items()]
     return Extent(
-        _range([total.params for total in totals]), _range([total.macs for total in totals]), tuple(parts),
+        _range([total.params for total in totals]),
+        _range([total.macs for total in totals]),
+        tuple(parts),
         None if exact else len(networks),
-    )  # fmt: skip
+    )
 
 
 def _some(space: FunctionSpace) -> tuple[list[Architecture], bool]:

@@ -16,7 +16,7 @@ class HwnasError(Exception):
 
     def __init__(self, met: str, *, where: str, allowed: str, do: str) -> None:
         super().__init__(met)
-        self.met, self.where, self.allowed, self.do = met, where, allowed, do
+        self.met, self.where, self.allowed, self.do = met, where if where.strip() else repr(where), allowed, do
 
     def __str__(self) -> str:
         return f"{self.where}: {self.met}. {self.allowed}. {self.do}."

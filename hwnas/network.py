@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 from hwnas.errors import SpaceError
 from hwnas.ops import OPERATORS, Operator, Shape
 from hwnas.ops.make import operator_of
+from hwnas.ops.operator import new_module
 from hwnas.ops.plugins import operators_with
 from hwnas.registry import member
 from hwnas.space import AnySpace, Architecture, FunctionSpace, Knob, Layer, Space, Stage, Value
@@ -151,7 +152,7 @@ def build(network: Network) -> nn.Sequential:
 
     with together():
         return nn.Sequential(
-            OrderedDict((slot, op.module()) for slot, op in zip(network.slots, network.operators, strict=True))
+            OrderedDict((slot, new_module(op)) for slot, op in zip(network.slots, network.operators, strict=True))
         )
 
 

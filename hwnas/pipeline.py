@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from hwnas.commands.show_fronts import fronts as fronts
     from hwnas.commands.show_fronts import solved_facts as solved_facts
     from hwnas.commands.show_space import space_facts as space_facts
-    from hwnas.commands.successive_halving import ladder as ladder
+    from hwnas.commands.successive_halving import halving as halving
     from hwnas.commands.tables import import_table as import_table
     from hwnas.commands.tables import lint as lint
     from hwnas.commands.tables import merge as merge
@@ -54,7 +54,7 @@ _VERBS = {  # name -> "module:attribute"; the block above says the same to type 
     "feasible": "hwnas.problem.feasibility:feasible",
     "fronts": "hwnas.commands.show_fronts:fronts",
     "import_table": "hwnas.commands.tables:import_table",
-    "ladder": "hwnas.commands.successive_halving:ladder",
+    "halving": "hwnas.commands.successive_halving:halving",
     "lint": "hwnas.commands.tables:lint",
     "merge": "hwnas.commands.tables:merge",
     "open_run": "hwnas.workspace.workspace:open_run",

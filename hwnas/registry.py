@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import inspect
 import re
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
@@ -21,7 +23,7 @@ from types import ModuleType
 from typing import Any
 
 from hwnas.errors import ConfigError, HwnasError, MissingExtra, did_you_mean, raised, reason
-from hwnas.io.regular import read_regular
+from hwnas.io.regular import read_regular, resolve_path
 
 
 class Family(Mapping[str, Any]):
@@ -89,12 +91,9 @@ def member(table: Mapping[str, Any], name: str, *, what: str, where: str) -> Any
         raise ConfigError(
             f"unknown {what} `{name}`", where=where, allowed=did_you_mean(name, table), do=f"Use a known {what}"
         )
-    value = table[name]
-    if not isinstance(value, str):
-        return value
     if isinstance(table, Family) and name not in table.own:
         return _installed_member(table, name, what=what, where=where)
-    return _attribute(value)
+    return imported(table[name])
 
 
 def _installed_member(family: Family, name: str, *, what: str, where: str) -> Any:
@@ -121,6 +120,11 @@ def _attribute(value: str) -> Any:
     return result
 
 
+def imported(value: Any) -> Any:
+    """Return the object that a text "module:attribute" names, imported now; another value as it is."""
+    return _attribute(value) if isinstance(value, str) else value
+
+
 def optional(name: str, *, extra: str, why: str) -> ModuleType:
     """Import an optional package, or say which pip command installs it."""
     try:
@@ -134,11 +138,11 @@ def optional(name: str, *, extra: str, why: str) -> ModuleType:
         ) from error
 
 
-def named(reference: str, *, base: Path, where: str) -> Any:
-    """The object that a user names as `module:name` or `path.py:name`; a path is taken from here, then from `base`.
+def check_reference(reference: str, *, base: Path, where: str) -> tuple[str, str, Path | None]:
+    """Return module and name of `module:name`, or path, name and file of `path.py:name`; nothing is imported.
 
     Raises:
-        ConfigError: the reference has another form, or leads nowhere.
+        ConfigError: it has another form, or there is no such file.
     """
     source, _, name = reference.rpartition(":")
     if not source or not name:
@@ -148,7 +152,7 @@ def named(reference: str, *, base: Path, where: str) -> Any:
             allowed="The form is `module:function` or `path.py:function`",
             do="Correct it",
         )
-    file = _file(source, base) if source.endswith(".py") else None
+    file = resolve_path(source, base) if source.endswith(".py") else None
     if file is not None and not file.is_file():
         looked = dict.fromkeys(str(candidate.absolute()) for candidate in (Path(source).expanduser(), file))
         raise ConfigError(
@@ -157,11 +161,21 @@ def named(reference: str, *, base: Path, where: str) -> Any:
             allowed=f"Looked for {' and '.join(looked)}",
             do="Correct the path",
         )
+    return source, name, file
+
+
+def named(reference: str, *, base: Path, where: str) -> Any:
+    """The function that a user names as `module:name` or `path.py:name`; a path is taken from here, then from `base`.
+
+    Raises:
+        ConfigError: the reference has another form, or leads to no function.
+    """
+    source, name, file = check_reference(reference, base=base, where=where)
     try:
         module = importlib.import_module(source) if file is None else load_source(read_source(file))
     except HwnasError:
         raise
-    except Exception as error:  # a user's module is run, and may raise anything
+    except (Exception, SystemExit) as error:  # a user's module is run, and may raise anything
         problem = raised(error)
         raise ConfigError(
             f"`{source}` cannot be imported ({problem})" if file is None else f"the file raised {problem}",
@@ -174,12 +188,59 @@ def named(reference: str, *, base: Path, where: str) -> Any:
         raise ConfigError(
             f"`{source}` defines no `{name}`", where=where, allowed=did_you_mean(name, public), do="Correct the name"
         )
-    return getattr(module, name)
+    function = getattr(module, name)
+    if not callable(function):
+        raise ConfigError(
+            f"`{name}` is {type(function).__name__}, which cannot be called",
+            where=f"{where}: {source}",
+            allowed="A function stands after the colon",
+            do="Name a function",
+        )
+    return function
 
 
-def _file(path: str | Path, base: Path) -> Path:
-    path = Path(path).expanduser()
-    return path if path.is_file() else base / path
+@contextmanager
+def calling(
+    function: Any,
+    kind: type[HwnasError],
+    *,
+    allowed: str,
+    where: str = "",
+    name: str = "",
+    options: Mapping[str, Any] | None = None,
+) -> Iterator[None]:
+    """Turn whatever a function that others wrote raises into an error with its name, its line and its options.
+
+    Args:
+        function: that the block calls.
+        kind: of the error.
+        allowed: the form of such a function.
+        where: the key that names it.
+        name: of the function as the user writes it; if left out its own.
+        options: that it is called with.
+    """
+    try:
+        yield
+    except HwnasError:
+        raise
+    except (Exception, SystemExit) as error:
+        name = name or getattr(function, "__name__", type(function).__name__)
+        values = ", ".join(f"{key}={value!r}" for key, value in (options or {}).items())
+        call = f"{name}({values[:_LONGEST]}{'...' if len(values) > _LONGEST else ''})" if values else name
+        file = _file_of(function)
+        places = where, "" if file is None else place_of(error, file)
+        raise kind(
+            f"`{call}` raised {raised(error)}",
+            where=": ".join(filter(None, places)) or name,
+            allowed=allowed,
+            do="Correct the function",
+        ) from error
+
+
+def _file_of(function: Any) -> Path | None:
+    function = inspect.unwrap(function)
+    code = getattr(function, "__code__", None) or getattr(type(function).__call__, "__code__", None)
+    return None if code is None else Path(code.co_filename)
 
 
 @dataclass(frozen=True)
@@ -221,7 +282,7 @@ def plugin_files(names: object, *, base: Path, where: str) -> tuple[SourceFile, 
             files[read_source(base / Path(name).expanduser())] = None
         except OSError as error:
             raise ConfigError(
-                f"the plugin `{name}` cannot be read ({error.strerror})",
+                f"the plugin `{name}` cannot be read ({reason(error)})",
                 where=where,
                 allowed=f"Paths begin at {base.resolve()}",
                 do="Correct the path",
@@ -269,7 +330,8 @@ def source_of(kind: type) -> SourceFile | None:
 def place_of(error: BaseException, path: Path) -> str:
     """Return the place of an error in a user's file: `FILE:LINE`, or the file alone if it was not running."""
     path = path.resolve()
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if Path(frame.filename).resolve() == path]
     if isinstance(error, SyntaxError) and error.filename == str(path):
         lines.append(error.lineno)
     return f"{path}:{lines[-1]}" if lines else str(path)
@@ -279,5 +341,6 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
+_LONGEST = 300
 _SOURCE = "__hwnas_source__"
 """The name in a module's namespace that holds the file which it was made of."""

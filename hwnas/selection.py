@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hwnas.errors import ConfigError, did_you_mean
 from hwnas.pareto import Objective, Scores, costs_of, picks
+from hwnas.quantities import Metric
 
 STEM = r"best|fastest|knee|(weights|lexicographic|cluster)-.+"
 """Of the files of any rule's network."""
@@ -110,13 +111,17 @@ def _scaled(rows: Sequence[Scores], objectives: Sequence[Objective]) -> NDArray[
 
 def _numbers(text: str, objectives: Sequence[Objective], rule: str) -> dict[str, float]:
     """`top1=2,latency_ms=1` by metric; without a number 0."""
-    known = {objective.metric.partition("@")[0]: objective.metric for objective in objectives}
+    known = {Metric.parse(objective.metric).quantity: objective.metric for objective in objectives}
     numbers = {}
     for part in text.split(","):
         name, _, number = part.strip().partition("=")
         if name not in known:
-            raise ConfigError(f"`{name}` is no objective", where=f"picks: {rule}", allowed=did_you_mean(name, known),
-                              do="Name objectives of the tier")  # fmt: skip
+            raise ConfigError(
+                f"`{name}` is no objective",
+                where=f"picks: {rule}",
+                allowed=did_you_mean(name, known),
+                do="Name objectives of the tier",
+            )
         if not re.fullmatch(r"\d*\.?\d*(e[+-]?\d+)?", number):
             raise ConfigError(
                 f"`{number}` is no number from 0 on", where=f"picks: {rule}", allowed=ALLOWED, do="Correct it"

@@ -12,6 +12,7 @@ from typing import Any
 from hwnas.errors import SpaceError, did_you_mean
 from hwnas.network import Network, costs, known_operators, lower, make_operator
 from hwnas.ops import Operator
+from hwnas.ops.operator import new_module
 from hwnas.registry import member
 from hwnas.space import AnySpace, Block, Choice, FunctionSpace, Space, Value
 from hwnas.space.architecture import ascends
@@ -125,7 +126,7 @@ def _leaves_gaps(operator: Operator, stride: int) -> bool:
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        module = operator.module().eval()
+        module = new_module(operator).eval()
         images = torch.randn(1, operator.in_channels, 4 * stride, 4 * stride, requires_grad=True)
         try:
             [slopes] = torch.autograd.grad(module(images).square().sum(), images)

@@ -12,7 +12,8 @@ from hwnas.accuracy import PROXIES
 from hwnas.errors import ConfigError
 from hwnas.registry import member
 from hwnas.search.fronts import read_front
-from tests.test_pipeline import FEW, Telling, edited, written
+from tests.helpers.experiments import FEW, edited, written
+from tests.helpers.narration import Telling
 
 MINE = """
 def widest(architecture, network):
@@ -94,7 +95,7 @@ def test_a_function_that_raises_fails_that_network_with_its_line(whole: tuple[Pa
         (folder / "experiment.yaml").write_text(kept)
     assert searched.finished.failed == 2
     (reason,) = {e.failed for e in searched.evaluations if e.failed}
-    assert "mine.py:13: the function raised KeyError: 'wide'" in reason
+    assert "mine.py:13: `mine.py:fails` raised KeyError: 'wide'" in reason
 
 
 def test_a_percentage_is_no_accuracy(whole: tuple[Path, Telling]) -> None:

@@ -20,7 +20,7 @@ from hwnas.space import Architecture, read_space
 from hwnas.tabular.columns import Columns
 from hwnas.tabular.rows import Names
 from hwnas.workspace.architectures import architecture_of, check_named, pick_architecture, read_architectures, read_json
-from tests.tiny import SPACES
+from tests.helpers.tiny import SPACES
 
 DIGITS = read_space(SPACES["digits"])
 NOTATED = ("fbnet", "nas_bench_macro", "ofa_resnet50d", "autoformer_tiny", "attentive_nas")

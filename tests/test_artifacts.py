@@ -19,14 +19,8 @@ from hwnas.errors import DiskError, ExportError, HwnasError, MissingExtra
 from hwnas.latency.building import model_files as artifacts
 from hwnas.latency.building.model_files import ModelFile, make_files
 from hwnas.ops.conv import Conv
-from hwnas.runtimes import Setup
-from tests import fake_exporters
-
-SETUP = Setup("my board", "fake", "1")
-
-
-def targets(*widths: int) -> list[ModelFile]:
-    return [ModelFile(f"conv of {width}", Conv(width, 4).module, (width, 4, 4)) for width in widths]
+from tests.helpers import fake_exporters
+from tests.helpers.fake_exporters import SETUP, targets
 
 
 @pytest.fixture
@@ -74,6 +68,7 @@ def test_other_processes_make_the_same_files_in_the_same_order(tmp_path: Path, l
         assert one.stat().st_size == 4 * sum(t.numel() for t in target.make().state_dict().values()) + 4
 
 
+@pytest.mark.slow
 def test_a_file_that_cannot_be_made_costs_the_others_nothing(tmp_path: Path, log: Path, pool_at_once: None) -> None:
     answers = made(targets(1, 13, 2, 17, 3, 4), log, tmp_path / "a", workers=2)
     refused, killed = answers[1], answers[3]
@@ -156,6 +151,7 @@ def test_code_that_only_this_process_knows_is_run_here(
     assert len(processes(log)) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("position", [0, 2], ids=["made here", "made elsewhere"])
 def test_a_missing_package_ends_it(tmp_path: Path, log: Path, pool_at_once: None, position: int) -> None:
     wanted = targets(1, 2, 3)
@@ -164,6 +160,7 @@ def test_a_missing_package_ends_it(tmp_path: Path, log: Path, pool_at_once: None
         made(wanted, log, tmp_path / "a", workers=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("position", [0, 2], ids=["made here", "made elsewhere"])
 def test_a_full_disk_ends_it_and_no_operator_is_blamed(
     tmp_path: Path, log: Path, pool_at_once: None, position: int
@@ -211,14 +208,16 @@ import sys
 from functools import partial
 from pathlib import Path
 from hwnas.latency.building import model_files as artifacts
-from tests.fake_exporters import endless
-from tests.test_artifacts import SETUP, targets
+from tests.helpers.fake_exporters import endless
+from tests.helpers.fake_exporters import SETUP
+from tests.helpers.fake_exporters import targets
 artifacts.POOL_PAYS_S = -1.0
 log = Path(sys.argv[1])
 artifacts.make_files(targets(1, 2, 3, 4), SETUP, ".fake", partial(endless, log=log), log.parent / "a", workers=2)
 """  # no guard on __main__: other processes do not run the caller's script
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks processes up in /proc")
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
 def test_other_processes_end_with_this_one(tmp_path: Path, log: Path, repository: Path, ending: signal.Signals) -> None:

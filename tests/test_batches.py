@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,12 +13,13 @@ from hwnas.search.consistency import check_study, stored_studies
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.score_store import ScoreStore
 from hwnas.search.study import Study, open_study
+from hwnas.search.workers.coordinator import desk_class
 from hwnas.search.workers.dispatcher import TRIES, Dispatcher, Done, Task, score_all
 from hwnas.search.workers.pool import WorkerPool
 from hwnas.search.workers.score_cache import ScoreBuffer
 from hwnas.space import Architecture
-from tests.test_ray import PLAN, scored
-from tests.test_study import TOP1, keys
+from tests.helpers.ray_workers import scored
+from tests.helpers.studies import PLAN, TOP1, keys
 
 
 def test_tells_come_with_the_batch_and_no_more_are_asked_than_are_wanted() -> None:
@@ -198,6 +200,23 @@ def test_a_desk_that_dies_is_no_network_s_fault() -> None:
     crew.on_result("w", "w", score_all(scored, last))
     assert study.n_trials == 3
     assert all(evaluation.failed is None for evaluation in study.evaluations)
+
+
+def test_a_batch_that_arrives_after_a_later_one_replaces_nothing() -> None:
+    async def lay_out_of_order() -> list[int]:
+        desk = desk_class()()
+        for number in (2, 1):  # Ray keeps no order
+            await desk.put("w", number, ())
+        taken = [await asyncio.wait_for(desk.take("w", 1), 5)]
+        for number in (1, 4):
+            await desk.put("w", number, ())
+        taken.append(await asyncio.wait_for(desk.take("w", 2), 5))
+        await desk.put("w", 3, ())
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(desk.take("w", 4), 0.05)
+        return [number for number, _ in taken]
+
+    assert asyncio.run(lay_out_of_order()) == [2, 4]
 
 
 def test_desks_that_die_one_after_the_other_end_the_search_and_nothing_fails() -> None:

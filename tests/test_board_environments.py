@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hwnas.measure.table import read_table
-from tests.kits import WISH, run_kit, small_kit
+from tests.helpers.kits import WISH, run_kit, small_kit
 
 pytestmark = pytest.mark.slow
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hwnas-tests"

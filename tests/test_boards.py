@@ -22,14 +22,14 @@ from hwnas.errors import ConfigError, RunError, TableError
 from hwnas.measure.table import read_table
 from hwnas.network import operators_of
 from hwnas.pipeline import bench_hosts, run
-from hwnas.workspace import remote_bench as boards_module
-from hwnas.workspace.remote_bench import fill_on_hosts
-from hwnas.workspace.setups import bench_request, measurement_protocol, table_of
-from tests.kits import FAST, run_kit, small_kit, spoil
-from tests.spaces import SMALL
-from tests.sshd import Server, start_server
+from hwnas.workspace.measuring import remote_bench as boards_module
+from hwnas.workspace.measuring.remote_bench import fill_on_hosts
+from hwnas.workspace.measuring.setups import bench_request, measurement_protocol, table_of
+from tests.helpers.kits import FAST, run_kit, small_kit, spoil
+from tests.helpers.spaces import SMALL
+from tests.helpers.sshd import Server, start_server
 
-QUICK = TimingConfig(warm_up_ms=0, sample_ms=0.01, rounds=3, processes=1, pin=False, checks=1)
+QUICK = TimingConfig(warm_up_ms=0, min_sample_ms=0.01, rounds=3, processes=1, pin=False, validation_networks=1)
 SPACE = """name: small
 input: {channels: 3, resolution: 8}
 classes: 4
@@ -122,7 +122,7 @@ def test_a_dropped_connection_costs_no_row_twice(
     heard.on_update = drop_once
     config = parse_setup({"runtime": "onnxruntime", "host": "board", "ssh_config": server.ssh_config}, where="here")
     order = bench_request(config, tmp_path / "t.jsonl", list(operators_of(space)), [])
-    timing = measurement_protocol(QUICK.model_copy(update={"group": 3}), 0)
+    timing = measurement_protocol(QUICK.model_copy(update={"files_per_session": 3}), 0)
     (table,) = fill_on_hosts([order], timing, tmp_path / "made", heard, "timing")
     assert len(kept) > 2
     assert [text for text in heard.said if "trying again" in text]
@@ -354,7 +354,7 @@ setups:
 tiers:
   edge: {setup: pi}
 search: {trials: 4, population: 2}
-timing: {warm_up_ms: 0, sample_ms: 0.01, rounds: 3, processes: 1, pin: no, checks: 1}
+timing: {warm_up_ms: 0, min_sample_ms: 0.01, rounds: 3, processes: 1, pin: no, validation_networks: 1}
 export: {formats: [onnx], picks: [best]}
 """
 

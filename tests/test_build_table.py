@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,15 +14,15 @@ from torch import nn
 
 from hwnas.errors import ExportError, MissingExtra, TableError
 from hwnas.export.onnx import export_onnx
-from hwnas.latency.building.table_builder import build_table, plan_table
-from hwnas.measure.table import check_key, open_table, read_table, row_key
+from hwnas.latency.building.table_builder import MeasureContext, build_table, plan_table
+from hwnas.measure.table import LatencyTable, check_key, open_table, read_table, row_key
 from hwnas.measure.timing import Timing
 from hwnas.network import Network, lower, operators_of
 from hwnas.ops import Operator, Shape
 from hwnas.runtimes import Setup, open_runtime
 from hwnas.space import read_space
 
-FAST = Timing(warm_up_ms=0, sample_ms=0.01, rounds=3, group=4, processes=0)
+FAST = Timing(warm_up_ms=0, min_sample_ms=0.01, rounds=3, files_per_session=4, processes=0)
 SETUP = Setup("my board", "fake", "1")
 
 
@@ -73,12 +74,19 @@ def network(repository: Path) -> Network:
     return lower(space, space.smallest())
 
 
+def built(
+    operators: Sequence[tuple[Operator, Shape]], runtime: Any, export: Any, timing: Timing, path: Path, *,
+    artifacts: Path, networks: Sequence[Network] = (), **more: Any,
+) -> LatencyTable:  # fmt: skip
+    return build_table(operators, networks, timing, path, MeasureContext(runtime, (export, export), artifacts, **more))
+
+
 def test_every_operator_network_and_the_overhead_are_timed_once(
     tmp_path: Path, operators: list[tuple[Operator, Shape]], network: Network
 ) -> None:
     export, runtime, told = Exporter(), FakeRuntime(), list[tuple[int, int, str]]()
     arguments = (export, FAST, tmp_path / "t.jsonl")
-    table = build_table(
+    table = built(
         [*operators, *operators], runtime, *arguments, artifacts=tmp_path / "a", networks=[network, network],
         progress=lambda *what: told.append(what),
     )  # fmt: skip
@@ -90,7 +98,7 @@ def test_every_operator_network_and_the_overhead_are_timed_once(
     assert told[-1] == (24, 24, "done")
 
     before, invoked = (tmp_path / "t.jsonl").read_bytes(), runtime.invoked
-    build_table(operators, runtime, *arguments, artifacts=tmp_path / "a", networks=[network])
+    built(operators, runtime, *arguments, artifacts=tmp_path / "a", networks=[network])
     assert (tmp_path / "t.jsonl").read_bytes() == before
     assert (runtime.invoked, len(export.made)) == (invoked, 13)
 
@@ -105,11 +113,11 @@ def test_a_killed_build_continues(tmp_path: Path, operators: list[tuple[Operator
 
     arguments = (export, FAST, tmp_path / "t.jsonl")
     with pytest.raises(KeyboardInterrupt):
-        build_table(operators, FakeRuntime(on_load=die), *arguments, artifacts=tmp_path / "a")
+        built(operators, FakeRuntime(on_load=die), *arguments, artifacts=tmp_path / "a")
     kept = read_table(tmp_path / "t.jsonl")
     sittings_done = killed_at // (FAST.group + 1)  # each loads the reference as well
     assert len(kept.rows) + (kept.overhead is not None) == sittings_done * FAST.group
-    table = build_table(operators, FakeRuntime(), *arguments, artifacts=tmp_path / "a")
+    table = built(operators, FakeRuntime(), *arguments, artifacts=tmp_path / "a")
     assert table.rows.keys() == {row_key(*link) for link in operators}
     assert all(table.rows[key] == measured for key, measured in kept.rows.items())
     assert len(export.made) == len(set(export.made)) == 12, "files that were made are used again"
@@ -126,9 +134,9 @@ def test_an_operator_that_fails_is_listed_and_costs_the_others_nothing(
     with pytest.raises(
         TableError, match=f"1 of 11 could not be timed: conv .*{bad[0][0].out_channels}.*no such operation"
     ):
-        build_table(operators, FakeRuntime(), Exporter(refuses=stem), FAST, path, artifacts=tmp_path / "a")
+        built(operators, FakeRuntime(), Exporter(refuses=stem), FAST, path, artifacts=tmp_path / "a")
     assert good <= read_table(path).rows.keys()
-    build_table(operators, FakeRuntime(), Exporter(), FAST, path, artifacts=tmp_path / "a")
+    built(operators, FakeRuntime(), Exporter(), FAST, path, artifacts=tmp_path / "a")
     assert plan_table(operators, read_table(path)) == []
 
 
@@ -140,16 +148,14 @@ def test_a_missing_package_ends_the_build_at_once(tmp_path: Path, operators: lis
         raise MissingExtra("not there", where="here", allowed="It comes with an extra", do="Install it")
 
     with pytest.raises(MissingExtra):
-        build_table(
-            operators, FakeRuntime(on_load=missing), Exporter(), FAST, tmp_path / "t.jsonl", artifacts=tmp_path / "a"
-        )
+        built(operators, FakeRuntime(on_load=missing), Exporter(), FAST, tmp_path / "t.jsonl", artifacts=tmp_path / "a")
     assert len(loads) == 1
 
 
 def test_the_plan_is_what_lacks_a_row(tmp_path: Path, operators: list[tuple[Operator, Shape]]) -> None:
     table = open_table(tmp_path / "t.jsonl", SETUP)
     assert plan_table([*operators, *operators], table) == operators
-    build_table(operators[:4], FakeRuntime(), Exporter(), FAST, table.path, artifacts=tmp_path / "a")
+    built(operators[:4], FakeRuntime(), Exporter(), FAST, table.path, artifacts=tmp_path / "a")
     assert plan_table(operators, read_table(table.path)) == operators[4:]
 
 
@@ -166,16 +172,14 @@ def test_artifacts_do_not_depend_on_the_global_seed_nor_touch_it(
         sums.append([])
         torch.manual_seed(seed)
         state = torch.random.get_rng_state()
-        build_table(
-            operators[:3], FakeRuntime(), export, FAST, tmp_path / f"{seed}.jsonl", artifacts=tmp_path / str(seed)
-        )
+        built(operators[:3], FakeRuntime(), export, FAST, tmp_path / f"{seed}.jsonl", artifacts=tmp_path / str(seed))
         assert torch.equal(torch.random.get_rng_state(), state)
     assert sums[0] == sums[1]
 
 
 def test_a_table_of_real_files(tmp_path: Path, operators: list[tuple[Operator, Shape]], network: Network) -> None:
     runtime = open_runtime("onnxruntime")
-    table = build_table(
+    table = built(
         operators[:3], runtime, export_onnx, FAST, tmp_path / "t.jsonl", artifacts=tmp_path / "a", networks=[network]
     )
     again = read_table(tmp_path / "t.jsonl")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,7 +26,7 @@ from hwnas.search.study_spec import StudySpec
 from hwnas.search.surrogate import Acquisition, candidates_of
 from hwnas.space import Architecture, parse_space
 from hwnas.space.canonical import MOST
-from tests.spaces import SMALL, enumerate_architectures, mb, space_of
+from tests.helpers.spaces import SMALL, enumerate_architectures, mb, space_of
 
 SPACE = SMALL["canonical"]
 TIER = Tier("edge", (Objective("top1@toy", "max"),))
@@ -88,19 +89,19 @@ def refuses(picks: Any) -> Any:
 
 
 FAULTS: dict[str, tuple[Callable[[Any], Any], str]] = {
-    "raises": (refuses, "the function raised ZeroDivisionError: no"),
+    "raises": (refuses, "`refuses(n=1, k=3)` raised ZeroDivisionError: no"),
     "leaves a choice out": (lambda picks: {"n": 1}, "the function returns picks of n"),
     "picks what is no option": (lambda picks: {**picks, "k": 4}, "picks 4 for `k`, which is no option"),
-    "returns no picks": (lambda picks: 3, "the function raised TypeError"),
+    "returns no picks": (lambda picks: 3, "raised TypeError"),
     "turns round": (lambda picks: {**picks, "k": 8 - picks["k"]}, "maps what it returned to something else"),
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_function_at_fault_is_told(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.test_canonical.current", FAULTS[fault][0], raising=False)
+    monkeypatch.setattr(sys.modules[__name__], "current", FAULTS[fault][0], raising=False)
     stages = mb(depth="$n"), mb("s2", kernel="$k")
-    space = space_of(*stages, choices={"n": [1, 2], "k": [3, 5]}, canonical="tests.test_canonical:current")
+    space = space_of(*stages, choices={"n": [1, 2], "k": [3, 5]}, canonical=f"{__name__}:current")
     with pytest.raises(HwnasError) as caught:
         assert space.count
     assert FAULTS[fault][1] in caught.value.met
@@ -110,12 +111,14 @@ def test_a_function_at_fault_is_told(fault: str, monkeypatch: pytest.MonkeyPatch
 def test_too_many_combinations_are_refused() -> None:
     choices = {f"k{n}": [1, 3, 5, 7, 9] for n in range(8)}
     stages = [{"name": f"s{n}", "op": "conv", "width": 8, "kernel": f"$k{n}"} for n in range(8)]
-    space = space_of(*stages, choices=choices, canonical="tests.spaces:flat")
+    space = space_of(*stages, choices=choices, canonical="tests.helpers.spaces:flat")
     with pytest.raises(SpaceError, match=rf"390,625 combinations.*Up to {MOST:,}"):
         assert space.count
 
 
-@pytest.mark.parametrize("reference", ["tests.spaces:HEAD", "tests.spaces:nothing", "tests.spaces", 3])
+@pytest.mark.parametrize(
+    "reference", ["tests.helpers.spaces:HEAD", "tests.helpers.spaces:nothing", "tests.helpers.spaces", 3]
+)
 def test_a_reference_that_names_no_function_is_refused(reference: Any) -> None:
     with pytest.raises((SpaceError, ConfigError)) as caught:
         parse_space({"name": "s", "input": {"channels": 1, "resolution": 8}, "classes": 2, "canonical": reference,

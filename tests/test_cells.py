@@ -27,8 +27,8 @@ from hwnas.population import Codebook, codebook_of
 from hwnas.space import Architecture, Space, read_space
 from hwnas.space_checks import check_space
 from hwnas.supernet import Supernet
-from tests.conftest import REPOSITORY
-from tests.test_export_files import trained_looking
+from tests.helpers.modules import trained_looking
+from tests.helpers.repository import REPOSITORY
 
 FILE = REPOSITORY / "search_spaces" / "nas_bench_201.yaml"
 CELLS: list[Cell] = list(product(OPERATIONS, repeat=len(EDGES)))

@@ -24,7 +24,7 @@ from hwnas.measure.timing import Measurement, Timing
 from hwnas.network import Network, costs, lower, operators_of
 from hwnas.runtimes import Setup
 from hwnas.space import Space, read_space
-from tests.spaces import SMALL
+from tests.helpers.spaces import SMALL
 
 SETUP = Setup("my board", "onnxruntime", "1")
 OVERHEAD_MS = 0.002
@@ -47,10 +47,10 @@ class Machine:
     reference_ns: float | None = REFERENCE_NS
     timed: list[list[Network]] | None = None
 
-    def time_networks(self, networks: Sequence[Network], *given: Any, progress: Any, **more: Any) -> list[Measurement]:
+    def time_networks(self, networks: Sequence[Network], timing: Timing, context: Any) -> list[Measurement]:
         self.timed = [*(self.timed or []), list(networks)]
         slow = self.pace[len(self.timed) - 1]
-        progress(1, 1, "done")
+        context.progress(1, 1, "done")
         reference = self.reference_ns and slow * self.reference_ns
         return [steady(slow * self.truth(network), reference) for network in networks]
 
@@ -357,9 +357,9 @@ def test_the_protocol_has_an_order_of_its_own_in_each_sitting(
     protocols = list[Timing]()
     timer = machine.time_networks
 
-    def noted(networks: Any, runtime: Any, export: Any, timing: Timing, **more: Any) -> list[Measurement]:
+    def noted(networks: Any, timing: Timing, context: Any) -> list[Measurement]:
         protocols.append(timing)
-        return timer(networks, **more)
+        return timer(networks, timing, context)
 
     monkeypatch.setattr(build, "time_networks", noted)
     check(write_table(tmp_path / "t.jsonl", space, summed).path, networks=3)

@@ -12,8 +12,8 @@ import pytest
 from hwnas.errors import RunError
 from hwnas.report.validation.table_check import METRICS, Checked, check_table, compared, verdict
 from hwnas.report.validation.table_check_page import render_check, write_check_page
-from tests.chromium import Browser, browser, chromium
-from tests.synthetic_checks import synthetic
+from tests.helpers.chromium import Browser, browser, chromium
+from tests.helpers.synthetic_checks import synthetic
 
 WHEN = {"hwnas_version": "0.1", "created_at": "2026-11-23 17:31 UTC"}
 

@@ -18,8 +18,8 @@ from hwnas.measure.conditions.rounds import BoardWatch
 from hwnas.measure.conditions.throttle import ThrottleWatch, Throttling, pi_bits
 from hwnas.measure.conditions.tree import Tree
 from hwnas.measure.timing import THROTTLED, Timing, measure
-from tests.machines import FOLDER, put, unpack
-from tests.test_measure import Clock
+from tests.helpers.machines import FOLDER, put, unpack
+from tests.helpers.measuring import Clock
 
 MACHINES = sorted(path.stem for path in FOLDER.glob("*.txt"))
 PI_FLAGS = "sys/devices/platform/soc/soc:firmware/get_throttled"
@@ -265,7 +265,7 @@ def test_a_board_that_stays_throttled_costs_a_bounded_number_of_rounds_and_is_ma
     clock = Clock()
     watch = Spell(pi, set(range(100)))
     work = clock.worker("", lambda now: 9_000_000)
-    found = measure({0: work}, Timing(warm_up_ms=0, rounds=6, retakes=0.5), clock=clock, rounds=watch)[0]
+    found = measure({0: work}, Timing(warm_up_ms=0, rounds=6, max_retries=0.5), clock=clock, rounds=watch)[0]
     assert watch.number == 8, "six rounds, and half as many again"
     assert len(found.rounds_ns) == found.conditions[THROTTLED] == 6
     assert found.conditions["throttled"] == {"throttled": 6}

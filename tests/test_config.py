@@ -78,7 +78,7 @@ def sections(model: type[BaseModel] = Experiment, path: str = "") -> Iterator[tu
 
 
 @pytest.mark.parametrize("written", ["08", "1_000", "010", "-01", " 007"])
-@pytest.mark.parametrize("key", ["seed", "threads", "setups.laptop.threads", "train.learning_rate", "search.hours"])
+@pytest.mark.parametrize("key", ["seed", "threads", "setups.laptop.threads", "train.learning_rate", "search.max_hours"])
 def test_a_text_that_is_no_clear_number_is_no_number(key: str, written: str) -> None:
     """What YAML hands on as a text, such as 08, would otherwise be taken for 8 beside 010, which is 8 as well."""
     assert "decimal digits alone" in refused(experiment_with(key, written)).allowed
@@ -138,16 +138,16 @@ BAD: dict[str, list[Any]] = {
     "train.phases": ["*.kernel", ["*.kernel"]],
     "train.phase_epochs": [[0], 3],
     "train.temperature": [0],
-    "train.regularise": ["some"],
-    "train.accumulate": [0],
+    "train.regularize": ["some"],
+    "train.grad_accumulation_steps": [0],
     "train.ema_decay": [-0.1, 1],
     "train.on_divergence": ["ignore"],
-    "train.teacher_weight": [0, 1.1],
+    "train.distill_weight": [0, 1.1],
     "train.processes": [0],
     "train.launcher": ["slurm"],
     "train.label_smoothing": [-0.1, 1],
-    "train.clip_norm": [0],
-    "train.middles": [-1],
+    "train.max_grad_norm": [0],
+    "train.num_random_subnets": [-1],
     "train.optimizer": ["adam"],
     "train.precision": ["fp16"],
     "train.channels_last": ["perhaps", 3],
@@ -163,8 +163,8 @@ BAD: dict[str, list[Any]] = {
     "search.sampler": ["nsga"],
     "search.population": [1],
     "timing.rounds": [2],
-    "timing.sample_ms": [0],
-    "export.picks": ["best", ["fastst"], ["weights:top1=much"], ["cluster:0"], ["lexicographic:params"]],
+    "timing.min_sample_ms": [0],
+    "export.picks": ["best", ["fastst"], ["weights:top1=much"], ["cluster:0"], ["lexicographic:width"]],
     "export.formats": [[], ["onyx"]],
     "export.tolerance": [0],
 }
@@ -257,7 +257,7 @@ positive = st.floats(1e-300, 1e300)
 
 @settings(deadline=None)  # a machine may be busy
 @given(
-    st.builds(TrainConfig, epochs=st.integers(1, 10**9), learning_rate=positive, clip_norm=positive),
+    st.builds(TrainConfig, epochs=st.integers(1, 10**9), learning_rate=positive, max_grad_norm=positive),
     st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")), max_size=20),
     st.integers(0, 2**31 - 1),
     st.dictionaries(st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9_.-]{0,20}\Z"), positive, min_size=1, max_size=3),
@@ -302,11 +302,11 @@ def test_accuracy_is_the_settings_of_its_sources() -> None:
 
 
 def test_timing_is_the_protocol_the_checks_and_the_wait() -> None:
-    others = {"checks", "wait_seconds"}
+    others = {"validation_networks", "device_lock_timeout_s"}
     own = {name: value for name, value in defaults(TimingConfig).items() if name not in others}
     assert own == {field.name: field.default for field in dataclasses.fields(Timing) if field.name != "seed"}
     assert Timing(**TimingConfig().model_dump(exclude=others)) == Timing()
-    assert TimingConfig().wait_seconds == WAIT_S
+    assert TimingConfig().device_lock_timeout_s == WAIT_S
 
 
 def test_words_are_those_of_the_tables() -> None:

@@ -17,6 +17,7 @@ from torch import nn
 
 from hwnas.errors import ConfigError, TableError
 from hwnas.export.onnx import export_onnx
+from hwnas.measure.events import Outcomes
 from hwnas.measure.table import open_table, read_table
 from hwnas.measure.timing import Timing
 from hwnas.measure.worker import run_job
@@ -262,7 +263,7 @@ def test_a_gpu_names_its_set_up(no_gpu: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_measurement_tells_the_gpus_state_before_and_after(no_gpu: Path, tmp_path: Path) -> None:
     put_smi(no_gpu, SMI)
-    told: list[dict[str, Any]] = []
+    outcomes: Outcomes[Any] = Outcomes(dict, print)
 
     class Loaded:
         def invoke(self) -> None:
@@ -275,8 +276,8 @@ def test_a_measurement_tells_the_gpus_state_before_and_after(no_gpu: Path, tmp_p
         runtime: Any = types.SimpleNamespace(
             setup=Setup("d", "r", "1", accelerator=accelerator), load=lambda path: Loaded()
         )
-        run_job(runtime, [tmp_path / "file"], None, Timing(warm_up_ms=0, sample_ms=1, rounds=3), told.append)
-        timed = next(line for line in reversed(told) if "timed" in line)
+        run_job(runtime, [tmp_path / "file"], None, Timing(warm_up_ms=0, min_sample_ms=1, rounds=3), outcomes)
+        _, timed = outcomes.results[-1]
         assert timed["rounds_ns"] == (1e6,) * 3
         assert timed["conditions"].get("gpu") == expected
 

@@ -19,8 +19,9 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from torch.testing import assert_close
 
-from hwnas.data import DATA_SETS, Dataset, Split, batches, load_data
+from hwnas.data import DATA_SETS, Dataset, Split, load_data
 from hwnas.data import source as source_module
+from hwnas.data.batches import batches
 from hwnas.errors import ConfigError, DataError, HwnasError
 from hwnas.tasks.image_augmentation import AUGMENTATIONS, augment
 
@@ -322,11 +323,11 @@ def test_image_folders_may_bring_their_own_splits(tmp_path: Path) -> None:
 
 
 def test_images_are_resized_cropped_and_made_grey(tmp_path: Path) -> None:
-    for label, colour in (("dark", 10), ("light", 240)):
+    for label, color in (("dark", 10), ("light", 240)):
         (tmp_path / label).mkdir()
         for i in range(10):
             wide = np.zeros((20, 60, 3), np.uint8)
-            wide[:, 20:40] = colour + i
+            wide[:, 20:40] = color + i
             Image.fromarray(wide).save(tmp_path / label / f"{i}.png")
     dataset = load_data({"name": "images", "path": str(tmp_path), "resolution": 10, "channels": 1}, seed=0)
     raw = (everything(dataset.train) * dataset.train.std + dataset.train.mean) * 255

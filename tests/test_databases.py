@@ -17,10 +17,10 @@ from hwnas.errors import ConfigError, HwnasError, MissingExtra, RunError
 from hwnas.search.storage.backends import open_storage
 from hwnas.search.storage.retry import retry
 from hwnas.search.study import open_study
-from tests.databases import DATABASES, Database, free_port
-from tests.test_published_search import published
-from tests.test_runners import fronts, searches
-from tests.test_shared import PLAN, asked, keys, scored
+from tests.helpers.databases import DATABASES, Database, free_port
+from tests.helpers.experiments import published
+from tests.helpers.processes import fronts, searches
+from tests.helpers.studies import PLAN, asked, keys, scored
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*was deleted while still open:ResourceWarning")
 # SQLAlchemy's pool keeps connections to the end, and psycopg minds

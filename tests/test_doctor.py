@@ -19,9 +19,10 @@ from hwnas.search.evaluate import Evaluation
 from hwnas.search.fronts import read_front
 from hwnas.search.successive_halving import RungResult
 from hwnas.supernet.training.skipped import SkippedSubnets
+from hwnas.workspace.folder import locked
 from hwnas.workspace.halving_results import HalvingResult, save_halving_result
-from tests.test_pipeline import Telling, written
-from tests.test_published_search import published
+from tests.helpers.experiments import published, written
+from tests.helpers.narration import Telling
 
 
 @pytest.fixture(scope="module")
@@ -260,9 +261,9 @@ def test_what_a_killed_process_left_is_a_note_until_a_command_has_the_run_alone(
     assert {one.where for one in notes.issues} == set(map(str, dead))
     assert all("1,234 bytes" in one.problem for one in notes.issues)
     opened = pipeline.open_run(run)
-    with opened.locked(RunLock(run, shared=True)):
+    with locked(opened, RunLock(run, shared=True)):
         assert all(path.exists() for path in dead), "others may be at work"
-    with opened.locked():
+    with locked(opened):
         assert not any(path.exists() for path in dead)
     assert all(path.exists() for path in others)
     assert pipeline.doctor(run).issues == ()
@@ -274,14 +275,14 @@ JSON_FILES = ("scores.jsonl", "fronts/edge.json", "elapsed.json", "ladder/edge.j
 
 
 @pytest.fixture(scope="module")
-def climbed(searched: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def halved(searched: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with every kind of JSON file that a run folder keeps."""
     import shutil
 
-    folder = tmp_path_factory.mktemp("climbed") / "published"
+    folder = tmp_path_factory.mktemp("halved") / "published"
     shutil.copytree(searched, folder)
     run = pipeline.open_run(folder)
-    points = tuple(read_front(run.front_path("edge")))
+    points = tuple(read_front(run.paths.front("edge")))
     evaluations = tuple(Evaluation(point.architecture, point.scores) for point in points)
     networks = tuple(point.architecture for point in points)
     rung = RungResult(run.accuracy, "p", run.tier("edge"), evaluations, networks, 1.0)
@@ -305,8 +306,8 @@ def replaced(value: Any, data: st.DataObject) -> Any:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_a_file_that_holds_anything_is_a_finding_and_no_traceback(climbed: Path, data: st.DataObject) -> None:
-    path = climbed / data.draw(st.sampled_from(JSON_FILES))
+def test_a_file_that_holds_anything_is_a_finding_and_no_traceback(halved: Path, data: st.DataObject) -> None:
+    path = halved / data.draw(st.sampled_from(JSON_FILES))
     whole = path.read_text()
     lines = whole.splitlines(keepends=True) if path.suffix == ".jsonl" else [whole]
     number = data.draw(st.integers(0, len(lines) - 1))
@@ -322,7 +323,7 @@ def test_a_file_that_holds_anything_is_a_finding_and_no_traceback(climbed: Path,
         lines.insert(number, lines[number])
     try:
         path.write_text("".join(lines))
-        found = pipeline.doctor(climbed).issues
+        found = pipeline.doctor(halved).issues
         assert all(one.problem and one.where and one.allowed and one.do for one in found)
     finally:
         path.write_text(whole)

@@ -20,7 +20,7 @@ from hwnas.measure.energy import SENSORS, command, nvml
 from hwnas.measure.energy.meter import Energy, EnergyProtocol, Meter, energy_of
 from hwnas.measure.energy.rapl import Counter
 from hwnas.measure.energy.sensor import Sensor, find_sensor
-from tests.machines import put, unpack
+from tests.helpers.machines import put, unpack
 
 PACKAGE = "sys/class/powercap/intel-rapl:0/energy_uj"
 DRAM = "sys/class/powercap/intel-rapl:0:1/energy_uj"

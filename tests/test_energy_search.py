@@ -18,8 +18,8 @@ from hwnas.measure.energy.meter import Energy
 from hwnas.measure.energy.sensor import no_sensor
 from hwnas.measure.table import read_table
 from hwnas.search.fronts import read_front
-from hwnas.workspace import setups as timing
-from tests.test_pipeline import EXPERIMENT, written
+from hwnas.workspace.measuring import setups as timing
+from tests.helpers.experiments import EXPERIMENT, written
 
 
 def made_up(files: Sequence[Path], runtime: Any, protocol: Any, **options: Any) -> Iterator[tuple[int, Energy]]:
@@ -35,8 +35,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     written(
         folder,
         setups={"cpu": {"runtime": "onnxruntime", "energy": "auto", "memory": True}},
-        tiers={"edge": {"setup": "cpu", "minimise": ["energy_mj"], "limits": {"energy_mj": 50, "peak_mb": 100}}},
-        timing={**EXPERIMENT["timing"], "checks": 6},
+        tiers={"edge": {"setup": "cpu", "minimize": ["energy_mj"], "limits": {"energy_mj": 50, "peak_mb": 100}}},
+        timing={**EXPERIMENT["timing"], "validation_networks": 6},
         search={"trials": 6, "sampler": "nsga2", "population": 4},
         train={"epochs": 1, "batch_size": 64},
         export={"formats": ["onnx"], "picks": ["best"]},

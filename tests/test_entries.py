@@ -16,7 +16,7 @@ from hwnas.search.consistency import check_study, stored_studies
 from hwnas.search.study import open_study
 from hwnas.search.study_spec import StudySpec
 from hwnas.space import Architecture
-from tests.test_study import LIMITED, SPACE, score
+from tests.helpers.studies import LIMITED, SPACE, score
 
 PLAN = StudySpec(SPACE, LIMITED, "nsga2", population=2, seed=3)
 ODD: tuple[Any, ...] = (

@@ -128,3 +128,8 @@ def test_no_other_place_puts_an_exception_into_words() -> None:
             if path.name != "errors.py" and isinstance(node, ast.FormattedValue):
                 text = ast.unparse(node.value)
                 assert text not in ("type(error).__name__", "error.__class__.__name__"), f"{path}:{node.lineno}"
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t"])
+def test_a_place_without_a_letter_is_quoted(blank: str) -> None:
+    assert ConfigError("met", where=blank, allowed="allowed", do="do").where == repr(blank)

@@ -17,7 +17,7 @@ from hwnas.notation import read_architecture, write_architecture
 from hwnas.population import Codebook, codebook_of
 from hwnas.space import Architecture, Space
 from hwnas.supernet import Supernet
-from tests.tiny import SPACES, tiny
+from tests.helpers.tiny import SPACES, tiny
 
 SEEDS = st.integers(0, 2**32)
 some = settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -27,16 +27,19 @@ from hwnas.ops.deepstem import DeepStem
 from hwnas.ops.expandhead import ExpandHead
 from hwnas.ops.fbconv import FBConv
 from hwnas.ops.mbconv import MBConv
-from hwnas.ops.patchembed import Embedding, PatchEmbed
+from hwnas.ops.patchembed import PatchEmbed
 from hwnas.ops.readout import Readout
 from hwnas.ops.reduction import Reduction
 from hwnas.ops.resmbconv import ResMBConv
 from hwnas.ops.tokenclassifier import TokenClassifier
-from hwnas.ops.transformer import EncoderLayer, Transformer
+from hwnas.ops.transformer import Transformer
 from hwnas.registry import member
 from hwnas.runtimes import RUNTIMES, open_runtime
 from hwnas.space import Knob, Space
-from tests.tiny import SPACES, tiny
+from tests.helpers.modules import trained_looking
+from tests.helpers.tiny import SPACES, tiny
+
+pytestmark = pytest.mark.usefixtures("uncached")
 
 OPERATORS: dict[str, tuple[Operator, Shape]] = {
     "conv": (Conv(3, 8, kernel=3, stride=2), (3, 9, 9)),
@@ -76,20 +79,6 @@ def _seed() -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         yield
-
-
-def trained_looking(module: nn.Module) -> nn.Module:
-    """The module with normalisation statistics that folding must get right, and with positions that count."""
-    for child in module.modules():
-        if isinstance(child, Embedding | EncoderLayer):
-            for parameter in child.parameters():
-                parameter.data += torch.randn_like(parameter) / parameter.shape[-1] ** 0.5
-        if isinstance(child, nn.BatchNorm2d):
-            child.running_mean = torch.randn(child.num_features)
-            child.running_var = torch.rand(child.num_features) + 0.5
-            nn.init.normal_(child.weight, 1, 0.3)
-            nn.init.normal_(child.bias)
-    return module
 
 
 def export(runtime: str, module: nn.Module, input_shape: Shape, path: Path, batch: int = 1) -> Path:

@@ -12,8 +12,8 @@ from hwnas.errors import ConfigError
 from hwnas.network import costs, lower
 from hwnas.problem.feasibility import raise_if_infeasible
 from hwnas.space import read_space
-from tests.test_pipeline import MANY, Telling, printed, written
-from tests.test_published_search import every, published
+from tests.helpers.experiments import MANY, every, published, written
+from tests.helpers.narration import Telling, printed
 
 
 def test_ranges_and_shares_are_those_of_the_whole_space(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from hwnas import cli, pipeline
 from hwnas.accuracy import trained as trained_proxy
 from hwnas.errors import TrainingError
 from hwnas.search.score_store import ScoreStore
-from tests.test_pipeline import FEW, written
+from tests.helpers.experiments import FEW, written
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import pytest
 from hwnas.errors import RunError
 from hwnas.report.validation.fidelity import NAMES, Budget, Fidelity, RankedNetwork, fidelity_table, verdict
 from hwnas.report.validation.fidelity_page import render_fidelity, write_fidelity_page
-from tests.chromium import Browser, browser, chromium
+from tests.helpers.chromium import Browser, browser, chromium
 
 WHEN = {"hwnas_version": "0.1", "created_at": "2026-11-24 17:31 UTC"}
 

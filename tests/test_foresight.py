@@ -31,7 +31,7 @@ LATE: dict[str, tuple[dict[str, Any], str]] = {
     "phases of no choice": ({"train": {"strategy": "progressive", "phases": [["no*"]]}}, r"`no\*` matches no choice"),
     "a teacher in no file": ({"train": {"teacher": "no.py:f"}}, "there is no file `no.py`"),
     "a batch beyond the images": ({"train": {"batch_size": 10_000}}, "exceeds the 1259 training images"),
-    "a start from nothing": ({"search": {"start": ["runs/none"]}}, "no run and no file of that name"),
+    "a start from nothing": ({"search": {"warm_start": ["runs/none"]}}, "no run and no file of that name"),
     "guided without a table": (
         {"search": {"sampler": "guided"}, "tiers": {"edge": {"setup": "cpu", "measure": "live"}}},
         "knows latencies before they are timed",

@@ -18,13 +18,13 @@ from hwnas.commands.search import load_searches
 from hwnas.errors import EmptyFront, HwnasError, RunError
 from hwnas.pareto import Limit, Objective, Tier
 from hwnas.pareto import front as pareto_front
-from hwnas.problem.conditions import APART, conditions_path
-from hwnas.problem.fronts import load_front
+from hwnas.problem.fronts.conditions import APART, conditions_path
+from hwnas.problem.fronts.loading import load_front
 from hwnas.search.fronts import read_front, write_front
 from hwnas.search.nearest import nearest
 from hwnas.supernet.training.resume import APART as OF_NO_WEIGHT
 from hwnas.workspace.progress import NullReporter
-from hwnas.workspace.supernets import untrained
+from hwnas.workspace.training.supernets import untrained
 from hwnas.workspace.workspace import open_run
 
 SPACE = """\
@@ -47,7 +47,7 @@ EXPERIMENT: dict[str, Any] = {
     "setups": {"cpu": {"runtime": "onnxruntime"}, "pair": {"runtime": "onnxruntime", "batch": 2}},
     "tiers": {"edge": {"setup": "cpu", "limits": {"params": 400}}, "cloud": {"setup": "pair"}},
     "search": {"trials": 12, "sampler": "random"},
-    "timing": {"rounds": 3, "warm_up_ms": 0, "sample_ms": 0.1, "checks": 4, "processes": 0},
+    "timing": {"rounds": 3, "warm_up_ms": 0, "min_sample_ms": 0.1, "validation_networks": 4, "processes": 0},
     "export": {"formats": ["onnx"], "picks": ["best", "knee", "fastest"]},
 }
 
@@ -127,7 +127,7 @@ def test_what_is_exported_and_reported_holds_the_limits_and_says_that_it_was_sol
     assert all(point.params is not None and point.params <= 150 for point in edge.front)
     assert len(edge.points) == 12
     assert {file.name for file in edge.files} == {f["name"] for model in manifest["models"] for f in model["files"]}
-    assert opened.front_path("edge").read_bytes() == (run / "fronts/edge.json").read_bytes()
+    assert opened.paths.front("edge").read_bytes() == (run / "fronts/edge.json").read_bytes()
 
 
 def facts(run: Path) -> Any:
@@ -192,7 +192,7 @@ def test_a_front_of_other_accuracies_is_refused_by_all_that_reads_it(
 
 
 def test_what_does_not_decide_the_weights_is_told_in_one_way() -> None:
-    assert {*OF_NO_WEIGHT, "accumulate"} == set(APART)
+    assert {*OF_NO_WEIGHT, "grad_accumulation_steps"} == set(APART)
 
 
 # --- set-ups ---
@@ -394,10 +394,10 @@ def test_shipped_tables_are_named(run: Path) -> None:
     assert {point.origin[f"latency_ms@{name}"].partition(",")[0] for point in solved.front} == {"predicted"}
     edit(run, lambda raw: raw["setups"]["cpu"].update(table=name))
     opened = open_run(run)
-    assert opened.table_path("cpu").name == f"{name}.jsonl"
-    assert opened.table_path("cpu").is_file()
+    assert opened.paths.table("cpu").name == f"{name}.jsonl"
+    assert opened.paths.table("cpu").is_file()
     edit(run, lambda raw: raw["setups"]["cpu"].update(table="mine.jsonl"))
-    assert open_run(run).table_path("cpu") == Path("mine.jsonl"), "one that is still to be made"
+    assert open_run(run).paths.table("cpu") == Path("mine.jsonl"), "one that is still to be made"
 
 
 def test_show_says_so_on_the_terminal_and_leaves_json_alone(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _fuzz_base.make_quick(tmp_path_factory.mktemp("fuzz"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
 def test_bad_input_ends_in_an_error_and_damages_nothing(part: int, base: Path) -> None:
     seen = []
@@ -28,6 +30,7 @@ def test_bad_input_ends_in_an_error_and_damages_nothing(part: int, base: Path) -
     assert not seen, json.dumps(seen, indent=1)
 
 
+@pytest.mark.slow
 def test_a_seed_names_an_input(base: Path, tmp_path: Path) -> None:
     folders = tmp_path / "one", tmp_path / "two"
     for number in range(20):
@@ -55,9 +58,9 @@ def test_most_changes_leave_a_file_that_can_be_parsed() -> None:
 def test_a_command_that_fails_without_words_or_hangs_is_a_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def kinds_of(behaviour: object) -> list[str]:
-        monkeypatch.setattr(_fuzz_judge.entry, "main", behaviour)
-        return [fault.kind for fault in _fuzz_judge.faults(_fuzz_judge.tried(["show", "x"], tmp_path))]
+    def kinds_of(behavior: object, *more: str) -> list[str]:
+        monkeypatch.setattr(_fuzz_judge.entry, "main", behavior)
+        return [fault.kind for fault in _fuzz_judge.faults(_fuzz_judge.tried(["show", "x", *more], tmp_path))]
 
     def traced() -> None:
         raise KeyError("architecture")
@@ -72,7 +75,16 @@ def test_a_command_that_fails_without_words_or_hangs_is_a_fault(
     def damaging() -> None:
         (tmp_path / "kept").write_text("other")
 
+    def judging(printed: str) -> Callable[[], None]:
+        def judge() -> None:
+            print(printed)
+            raise SystemExit(2)
+
+        return judge
+
     monkeypatch.setattr(_fuzz_judge, "HANG_S", 0.05)
+    assert kinds_of(judging('{"empty": true}'), "--json") == []
+    assert kinds_of(judging('{"empty": true}\n{}'), "--json") == ["output"]
     assert kinds_of(traced) == ["traceback"]
     assert kinds_of(silent) == ["silent"]
     assert kinds_of(endless) == ["hang"]

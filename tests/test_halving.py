@@ -48,7 +48,7 @@ def population(count: int = 60) -> list[Architecture]:
     return sample_initial(SPACE, count, 0, lambda a: latency(a) <= 0.9)
 
 
-def climb(path: Path, steps: list[Rung], **changed: Callable[[Architecture], float]) -> list[RungResult]:
+def halved(path: Path, steps: list[Rung], **changed: Callable[[Architecture], float]) -> list[RungResult]:
     cheap: Mapping[str, Callable[[Architecture], float]] = {LATENCY: changed.get("latency", latency)}
     return successive_halving(population(), steps, TIER, cheap, ScoreStore.open(path / "scores.jsonl"))
 
@@ -61,13 +61,13 @@ def test_with_a_perfect_cheap_score_the_true_front_comes_out(tmp_path: Path) -> 
     everything = population()
     true = {everything[index] for index in front(rows(everything), TIER.objectives)}
     steps = rungs(("score@perfect", 60, lambda a: 100 * accuracy(a) - 3), (TOP1, len(true) + 2, accuracy))
-    last = climb(tmp_path, steps)[-1]
+    last = halved(tmp_path, steps)[-1]
     found = [evaluation.architecture for evaluation in last.evaluations]
     assert true == {found[index] for index in front(rows(found), TIER.objectives)}
 
 
 def test_no_network_left_behind_beats_a_promoted_one(tmp_path: Path) -> None:
-    first, second = climb(tmp_path, rungs(("score@noisy", 60, lambda a: noise(a, "x")), (TOP1, 12, accuracy)))
+    first, second = halved(tmp_path, rungs(("score@noisy", 60, lambda a: noise(a, "x")), (TOP1, 12, accuracy)))
     scores = {e.architecture: e.scores for e in first.evaluations}
     assert len(first.promoted) == len(second.evaluations) == 12
     for behind in set(scores) - set(first.promoted):
@@ -85,8 +85,8 @@ def test_each_rung_scores_so_many_networks_and_each_only_once(tmp_path: Path) ->
         called.append(architecture)
         return accuracy(architecture)
 
-    climbed = climb(tmp_path, rungs(("score@a", 60, accuracy), ("score@b", 20, accuracy), (TOP1, 5, dear)))
-    assert [len(rung.evaluations) for rung in climbed] == [60, 20, 5]
+    results = halved(tmp_path, rungs(("score@a", 60, accuracy), ("score@b", 20, accuracy), (TOP1, 5, dear)))
+    assert [len(rung.evaluations) for rung in results] == [60, 20, 5]
     assert len(set(called)) == len(called) == 5
 
 
@@ -103,11 +103,11 @@ def test_interrupted_at_any_score_and_continued_it_ends_the_same(tmp_path: Path)
 
     for name in ("whole", "cut"):
         (tmp_path / name).mkdir()
-    whole = climb(tmp_path / "whole", steps(10**6))
+    whole = halved(tmp_path / "whole", steps(10**6))
     for _ in range(6):
         with pytest.raises(KeyboardInterrupt):
-            climb(tmp_path / "cut", steps(11))
-    continued = climb(tmp_path / "cut", steps(11))
+            halved(tmp_path / "cut", steps(11))
+    continued = halved(tmp_path / "cut", steps(11))
     assert [(r.promoted, [e.scores for e in r.evaluations]) for r in continued] == [
         (r.promoted, [e.scores for e in r.evaluations]) for r in whole
     ]
@@ -121,7 +121,7 @@ def test_a_network_that_fails_is_recorded_with_its_reason_and_not_promoted(tmp_p
             raise TrainingError("it diverged", where="here", allowed="finite losses", do="lower the rate")
         return accuracy(architecture)
 
-    first, second = climb(tmp_path, rungs((TOP1, 60, failing), ("top1@short", 30, accuracy)))
+    first, second = halved(tmp_path, rungs((TOP1, 60, failing), ("top1@short", 30, accuracy)))
     assert first.failed == 1
     assert bad not in {e.architecture for e in second.evaluations}
     kept = ScoreStore.open(tmp_path / "scores.jsonl").get(bad, TOP1, f"producer of {TOP1}")
@@ -138,7 +138,7 @@ def test_a_network_over_a_limit_is_neither_scored_dearly_nor_promoted(tmp_path: 
         return accuracy(architecture)
 
     over = set(population()[:20])
-    first, second = climb(
+    first, second = halved(
         tmp_path, rungs((TOP1, 60, dear), ("top1@short", 60, dear)), latency=lambda a: 2.0 if a in over else latency(a)
     )
     assert not over & set(scored)
@@ -171,4 +171,4 @@ def test_a_space_that_is_used_up_ends_the_drawing() -> None:
 @pytest.mark.parametrize("counts", [(), (5, 6)])
 def test_rungs_that_widen_are_refused(counts: tuple[int, ...], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="none scores more networks"):
-        climb(tmp_path, rungs(*((f"score@{number}", count, accuracy) for number, count in enumerate(counts))))
+        halved(tmp_path, rungs(*((f"score@{number}", count, accuracy) for number, count in enumerate(counts))))

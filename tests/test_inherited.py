@@ -13,7 +13,7 @@ from hwnas.data import Dataset, load_data
 from hwnas.network import lower
 from hwnas.space import parse_space
 from hwnas.supernet import Supernet, calibration_inputs, quality, recalibrate
-from tests.test_train import RAW
+from tests.helpers.training import RAW
 
 SPACE = parse_space(RAW, where="tiny.yaml")
 

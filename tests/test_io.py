@@ -107,3 +107,9 @@ def test_a_file_of_its_owner_alone_is_so_from_its_first_byte(tmp_path: Path) -> 
 def test_a_command_line_is_shown_without_urls(words: list[str]) -> None:
     assert "CRET" not in command_line(words)
     assert command_line(["bench", "--host", "me@pi4"]) == "bench --host me@pi4"
+
+
+@pytest.mark.parametrize("text", ["1e999", "[-1e400]", '{"a": {"b": 2E999}}'])
+def test_a_number_that_no_float_holds_is_refused(text: str) -> None:
+    with pytest.raises(FieldError, match="too large a number"):
+        loads(text)

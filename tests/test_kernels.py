@@ -20,7 +20,7 @@ from hwnas.space.function import Choose
 from hwnas.supernet import Recipe, Supernet, identity_of, load_trained, train
 from hwnas.supernet.slicing.kernel_transform import kernel_sizes, steps_to, transform_matrices, transformed
 from hwnas.supernet.training import checkpoint
-from tests.spaces import SMALL, mb, space_of
+from tests.helpers.spaces import SMALL, mb, space_of
 
 SPACES: dict[str, Space] = {
     "depthwise": space_of(mb(kernel=[3, 5, 7], depth=[1, 2])),

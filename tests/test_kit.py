@@ -8,13 +8,15 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import hwnas
 from hwnas.boards.archive import checksum, open_kit
-from hwnas.boards.pack import board_code, pack_kit, refuse_runtime
+from hwnas.boards.pack import KitContents, board_code, pack_kit, refuse_runtime
 from hwnas.boards.requirements import REQUIREMENTS, check_requirements
 from hwnas.boards.runner import main
 from hwnas.errors import ConfigError, MissingExtra, RunError, TableError
@@ -29,10 +31,10 @@ from hwnas.network import lower, operators_of
 from hwnas.ops.mbconv import MBConv
 from hwnas.pipeline import check, pack
 from hwnas.runtimes import suffix_of
-from hwnas.workspace.setups import exporters_of
+from hwnas.workspace.measuring.setups import exporters_of
 from hwnas.workspace.spaces import open_space
-from tests.kits import FAST, WISH, run_kit, small_kit, spoil
-from tests.spaces import SMALL
+from tests.helpers.kits import FAST, WISH, run_kit, small_kit, spoil
+from tests.helpers.spaces import SMALL
 
 SPACE = """name: small
 input: {channels: 3, resolution: 8}
@@ -115,8 +117,12 @@ def test_energy_and_memory_are_measured_where_they_are_asked_for(
     jobs = jobs_of(LatencyTable(tmp_path / "t", WISH), operators_of(opened), [lower(opened, opened.smallest())])
     more = {"energy": EnergyProtocol(error=0.4), "memory": True}
     for name, asked, code in (("plain.pyz", {}, 0), ("more.pyz", more, 1)):
-        pack_kit(tmp_path / name, jobs, WISH, exporters_of(WISH), FAST, table="t.jsonl", space=None,
-                 artifacts=tmp_path / "made", **asked)  # fmt: skip
+        pack_kit(
+            tmp_path / name,
+            KitContents(WISH, exporters_of(WISH), FAST, "t.jsonl", **asked),
+            jobs,
+            artifacts=tmp_path / "made",
+        )
         assert main(str(tmp_path / name), []) == code
     table = read_table(tmp_path / "t.jsonl")
     assert [len(found) for found in (table.rows, table.checks, table.energy, table.memory)] == [2, 1, 3, 1]
@@ -172,6 +178,27 @@ def test_a_kit_that_was_changed_is_refused(board: Path, change, what: str) -> No
     assert done.returncode == 1
     assert what in done.stderr
     assert "Copy it again" in done.stderr
+
+
+def sealed_with(board: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """The kit with another manifest, sealed as if it had been packed so."""
+    with zipfile.ZipFile(board) as archive:
+        manifest = json.loads(archive.read("kit.json"))
+    change(manifest)
+    content = json.dumps(manifest).encode()
+    path = spoil(board, board.with_name("other.pyz"), lambda name, old: content if name == "kit.json" else old)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.comment = checksum(content)
+    return path
+
+
+@pytest.mark.parametrize("line", [{"network": True}, {"network": [["conv", {}, [0]]]}, {"op": 1}, {}])
+def test_a_job_that_is_about_nothing_is_named(
+    board: Path, line: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    kit = sealed_with(board, lambda manifest: manifest["jobs"][2].update(line=line))
+    assert main(str(kit), ["--list"]) == 1
+    assert "`jobs[2].line`: " in capsys.readouterr().err
 
 
 def test_a_kit_that_was_cut_short_does_not_run(board: Path) -> None:
@@ -235,7 +262,13 @@ def test_a_kit_of_nothing_is_refused(tmp_path: Path) -> None:
     for operator, shape in operators_of(open_space(tmp_path / "space.yaml")[0]):
         table.append_row(operator, shape, Measurement((1000.0,)))
     with pytest.raises(ConfigError, match="a kit would be empty"):
-        pack(tmp_path / "space.yaml", tmp_path / "kit.pyz", runtime="onnxruntime", lacking=table.path, checks=0)
+        pack(
+            tmp_path / "space.yaml",
+            tmp_path / "kit.pyz",
+            runtime="onnxruntime",
+            lacking=table.path,
+            validation_networks=0,
+        )
     assert not (tmp_path / "kit.pyz").exists()
 
 
@@ -254,10 +287,12 @@ def test_model_files_are_small_in_a_kit(tmp_path: Path) -> None:
     """Weights are repeated, and no two filters are alike."""
     wide = ((MBConv(64, 64, kernel=3, expand=6), (64, 8, 8)),)
     jobs = jobs_of(LatencyTable(tmp_path / "t", WISH), wide, [])
-    empty = pack_kit(tmp_path / "empty.pyz", [], WISH, exporters_of(WISH), FAST, table="t", space=None,
-                     artifacts=tmp_path / "made")  # fmt: skip
-    found = pack_kit(tmp_path / "kit.pyz", jobs, WISH, exporters_of(WISH), FAST, table="t", space=None,
-                     artifacts=tmp_path / "made")  # fmt: skip
+    empty = pack_kit(
+        tmp_path / "empty.pyz", KitContents(WISH, exporters_of(WISH), FAST, "t"), [], artifacts=tmp_path / "made"
+    )
+    found = pack_kit(
+        tmp_path / "kit.pyz", KitContents(WISH, exporters_of(WISH), FAST, "t"), jobs, artifacts=tmp_path / "made"
+    )
     assert found.unpacked_bytes > 200_000
     assert found.bytes - empty.bytes < 0.4 * found.unpacked_bytes
 
@@ -298,8 +333,9 @@ def test_a_file_that_does_not_run_costs_the_others_nothing(board: Path, tmp_path
         return exporters_of(WISH)[0](module, input_shape, path)
 
     jobs = jobs_of(LatencyTable(tmp_path / "t", WISH), operators_of(SMALL["per layer"]), [])
-    pack_kit(tmp_path / "bad.pyz", jobs, WISH, (export, export), FAST, table="bad.jsonl", space=None,
-             artifacts=tmp_path / "made")  # fmt: skip
+    pack_kit(
+        tmp_path / "bad.pyz", KitContents(WISH, (export, export), FAST, "bad.jsonl"), jobs, artifacts=tmp_path / "made"
+    )
     done = run_kit(tmp_path / "bad.pyz")
     bad = sum(tuple(job.target.input_shape) == (8, 8, 8) for job in jobs)
     assert done.returncode == 1

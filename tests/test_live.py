@@ -17,20 +17,17 @@ from hwnas.latency.live import LiveTimes, RetryBudget, Timed
 from hwnas.measure.table import check_key, read_table
 from hwnas.measure.timing import Measurement
 from hwnas.network import Network, costs
-from hwnas.ops.conv import Conv
 from hwnas.problem import live
 from hwnas.problem.live import SetupHost
 from hwnas.runtimes import Setup
 from hwnas.search.fronts import read_front
 from hwnas.workspace.workspace import open_run
-from tests.sshd import Server, start_server
-from tests.test_pipeline import Telling, edited, written
+from tests.helpers.experiments import edited, written
+from tests.helpers.measuring import network
+from tests.helpers.narration import Telling
+from tests.helpers.sshd import Server, start_server
 
 SETUP = Setup("my board", "fake", "1")
-
-
-def network(width: int = 4) -> Network:
-    return Network((Conv(1, width, kernel=3),), ("stem",), (1, 8, 8))
 
 
 def away(name: str = "board") -> HostAway:
@@ -301,11 +298,11 @@ def test_what_the_network_is_to_blame_for_fails_it_and_all_else_waits(
 @pytest.mark.parametrize(
     "tier",
     [
-        {"limits": {"latency_ms": 5, "confidence": 0.9}},
+        {"limits": {"latency_ms": 5, "latency_quantile": 0.9}},
         {"limits": {"energy_mj": 5}},
         {"limits": {"peak_mb": 5}},
         {"limits": {"file_kib": 5}},
-        {"minimise": ["energy_mj"]},
+        {"minimize": ["energy_mj"]},
     ],
 )
 def test_what_only_a_table_predicts_is_refused_in_a_live_tier(tmp_path: Path, tier: dict[str, Any]) -> None:

@@ -14,9 +14,9 @@ from hwnas.errors import HostAway
 from hwnas.measure.device_lock import FOLDER
 from hwnas.measure.table import read_table
 from hwnas.measure.worker_process import LAUNCHER
-from tests.nodes import two_nodes
-from tests.test_published_search import published
-from tests.test_turns import spans, witness
+from tests.helpers.experiments import published
+from tests.helpers.measuring import spans, witness
+from tests.helpers.nodes import two_nodes
 
 TRIALS = 4
 
@@ -29,11 +29,12 @@ def top(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield top
 
 
+@pytest.mark.slow
 def test_a_tier_pauses_where_its_device_is_away_and_then_no_two_actors_measure_at_once(top: Path) -> None:
     experiment = published(
         top, setups={"here": {"runtime": "onnxruntime"}},
         tiers={"edge": {"setup": "here", "measure": "live", "live": {"tries": 2, "pause_s": 0}}},
-        timing={"rounds": 3, "warm_up_ms": 0, "sample_ms": 0.1},
+        timing={"rounds": 3, "warm_up_ms": 0, "min_sample_ms": 0.1},
         search={"trials": TRIALS, "sampler": "random", "runner": "ray", "ray": {"workers": 2}},
     )  # fmt: skip
     with pytest.raises(HostAway, match="the device cannot be locked"):

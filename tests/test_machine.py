@@ -13,10 +13,10 @@ from hwnas.config import SetupConfig, parse_setup
 from hwnas.errors import ConfigError
 from hwnas.network import lower, operators_of
 from hwnas.space import read_space
-from hwnas.workspace import machine_limits as machine
-from hwnas.workspace import setups as timing
-from hwnas.workspace.machine_limits import check_batch, check_threads, unusual
-from tests.tiny import SPACES
+from hwnas.workspace.measuring import machine_limits as machine
+from hwnas.workspace.measuring import setups as timing
+from hwnas.workspace.measuring.machine_limits import check_batch, check_threads, unusual
+from tests.helpers.tiny import SPACES
 
 DIGITS = read_space(SPACES["digits"])
 NETWORKS = [lower(DIGITS, DIGITS.largest())]
@@ -68,7 +68,7 @@ def test_what_is_too_much_is_refused_before_anything_is_timed(
     monkeypatch.setattr(timing, "build_table", lambda *a, **k: pytest.fail("it was timed"))
     with pytest.raises(ConfigError, match=f"`{next(iter(asked))}` is"):
         pipeline.bench_space(
-            "digits", runtime="onnxruntime", **asked, table=tmp_path / "t.jsonl", checks=1, dry_run=dry_run
+            "digits", runtime="onnxruntime", **asked, table=tmp_path / "t.jsonl", validation_networks=1, dry_run=dry_run
         )
     assert not (tmp_path / "t.jsonl").exists()
 

@@ -18,26 +18,7 @@ from hwnas.errors import ConfigError
 from hwnas.measure.drift import drift_factors, reference_ns
 from hwnas.measure.noise import SystemPreemptionMonitor
 from hwnas.measure.timing import FEWEST_ROUNDS, NOISY_SHARE, REFERENCE, Measurement, Timing, measure
-
-
-@dataclass
-class Clock:
-    """Stands still but for `spend`; notes who spent."""
-
-    now_ns: int = 0
-    calls: list[str] = field(default_factory=list)
-
-    def __call__(self) -> int:
-        return self.now_ns
-
-    def worker(self, name: str, cost_ns: Callable[[int], int]) -> Callable[[], None]:
-        """A callable that takes `cost_ns(now)`."""
-
-        def work() -> None:
-            self.calls.append(name)
-            self.now_ns += cost_ns(self.now_ns)
-
-        return work
+from tests.helpers.measuring import Clock
 
 
 def test_a_steady_callable_is_timed_exactly() -> None:
@@ -52,7 +33,7 @@ def test_a_steady_callable_is_timed_exactly() -> None:
 @pytest.mark.parametrize("cost_ns", [1, 999, 1_000_000, 50_000_000])
 def test_no_sample_is_shorter_than_asked(cost_ns: int) -> None:
     clock = Clock()
-    timing = Timing(warm_up_ms=0, sample_ms=2, rounds=3)
+    timing = Timing(warm_up_ms=0, min_sample_ms=2, rounds=3)
     loops = measure({0: clock.worker("", lambda now: cost_ns)}, timing, clock=clock)[0].conditions["loops"]
     assert loops * cost_ns >= 2e6
     assert loops == 1 or (loops - 1) * cost_ns < 2e6
@@ -61,7 +42,7 @@ def test_no_sample_is_shorter_than_asked(cost_ns: int) -> None:
 def test_a_slow_spell_in_the_warm_up_does_not_shorten_the_samples() -> None:
     clock = Clock()
     stumbles = clock.worker("", lambda now: 90_000 if now > 15e6 and now < 25e6 else 10_000)
-    loops = measure({0: stumbles}, Timing(warm_up_ms=20, sample_ms=2, rounds=3), clock=clock)[0].conditions["loops"]
+    loops = measure({0: stumbles}, Timing(warm_up_ms=20, min_sample_ms=2, rounds=3), clock=clock)[0].conditions["loops"]
     assert loops * 10_000 >= 2e6
 
 
@@ -149,7 +130,9 @@ def test_what_is_no_duration_is_no_sample(samples: tuple[float, ...]) -> None:
         Measurement(samples)
 
 
-@pytest.mark.parametrize("name", ["warm_up_ms", "sample_ms", "rounds", "processes", "group", "retakes", "max_seconds"])
+@pytest.mark.parametrize(
+    "name", ["warm_up_ms", "min_sample_ms", "rounds", "processes", "files_per_session", "max_retries", "max_seconds"]
+)
 @pytest.mark.parametrize("value", [-1, math.nan])
 def test_a_protocol_that_measures_nothing_is_refused(name: str, value: float) -> None:
     with pytest.raises(ConfigError, match=name):
@@ -179,7 +162,7 @@ def test_a_disturbed_sample_is_dropped_and_taken_again() -> None:
         calls.append(now)
         return 50_000_000 if watch.asked in (1, 2) else 6_000_000  # the disturbed ones are slow
 
-    timing = Timing(warm_up_ms=0, rounds=4, retakes=1.0)
+    timing = Timing(warm_up_ms=0, rounds=4, max_retries=1.0)
     found = measure({0: clock.worker("", cost_ns)}, timing, clock=clock, watch=watch)[0]
     assert found.rounds_ns == (6e6,) * 4
     assert (found.conditions["retaken"], found.conditions["disturbed"]) == (2, 0)
@@ -187,7 +170,7 @@ def test_a_disturbed_sample_is_dropped_and_taken_again() -> None:
 
 def test_retakes_are_bounded_and_what_is_kept_disturbed_is_told() -> None:
     clock = Clock()
-    timing = Timing(warm_up_ms=0, rounds=4, retakes=0.5)
+    timing = Timing(warm_up_ms=0, rounds=4, max_retries=0.5)
     watch = Watching([True] * 100)
     found = measure({0: clock.worker("", lambda now: 6_000_000)}, timing, clock=clock, watch=watch)[0]
     assert len(found.rounds_ns) == 4
@@ -204,7 +187,7 @@ def test_what_takes_its_own_samples_is_asked_for_them() -> None:
             return 40_000.0 * loops
 
     device = Accelerator()
-    found = measure({0: device}, Timing(warm_up_ms=0, sample_ms=2, rounds=3), clock=Clock())[0]
+    found = measure({0: device}, Timing(warm_up_ms=0, min_sample_ms=2, rounds=3), clock=Clock())[0]
     assert set(found.rounds_ns) == {40_000.0}
     assert device.asked[-3:] == [50, 50, 50]
 

@@ -23,16 +23,8 @@ from hwnas.supernet import Recipe, Step, Supernet, train
 from hwnas.supernet.distributed import train_distributed
 from hwnas.supernet.training import checkpoint
 from hwnas.supernet.training.standalone import train_standalone
-from tests.teams import SPACE, TWO, part_of, random_data
-from tests.test_train import assert_equal, weights
-
-ONE = replace(TWO, processes=1, strategy="sandwich", augment="crop_flip", checkpoint_every=2)
-RECIPES = {
-    "average, parts": replace(ONE, accumulate=2),
-    "adamw, fp32, teacher": replace(ONE, optimizer="adamw", learning_rate=0.01, teacher="one.py:one", ema_decay=0.0),
-    "sorted, halving": replace(ONE, sort_channels_at=(2,), on_divergence="halve"),
-    "single path": replace(ONE, strategy="single_path", ema_decay=0.0),
-}
+from tests.helpers.teams import ONE, RECIPES, SPACE, part_of, random_data
+from tests.helpers.training import assert_equal, weights
 
 
 class Stopped(Exception):
@@ -81,13 +73,14 @@ KILLED = """
 import sys
 from pathlib import Path
 from hwnas.supernet import Supernet, train
-from tests.teams import SPACE, random_data
-from tests.test_midway import RECIPES
+from tests.helpers.teams import SPACE, random_data
+from tests.helpers.teams import RECIPES
 train(Supernet(SPACE), SPACE, random_data(), RECIPES["average, parts"], Path(sys.argv[1]),
       on_step=lambda step: print(step.epoch, step.step, flush=True))
 """
 
 
+@pytest.mark.slow
 def test_killed_within_an_epoch_and_continued_equals_uninterrupted(
     data: Dataset, tmp_path: Path, repository: Path
 ) -> None:
@@ -110,6 +103,7 @@ def test_killed_within_an_epoch_and_continued_equals_uninterrupted(
     assert_equal(weights(tmp_path / "parts"), weights(tmp_path / "whole"))
 
 
+@pytest.mark.slow
 def test_processes_that_are_killed_within_an_epoch_go_on_there(tmp_path: Path, data: Dataset) -> None:
     spy = (
         "import os, signal\n"
@@ -142,7 +136,7 @@ def test_processes_that_are_killed_within_an_epoch_go_on_there(tmp_path: Path, d
 
 
 def test_a_network_alone_goes_on_within_an_epoch_as_well(tmp_path: Path, data: Dataset) -> None:
-    network, recipe = lower(SPACE, SPACE.largest()), replace(ONE, accumulate=2)
+    network, recipe = lower(SPACE, SPACE.largest()), replace(ONE, grad_accumulation_steps=2)
     whole, folder = train_standalone(network, data, recipe), tmp_path / "parts"
 
     def stop(epoch: int, loss: float) -> None:
@@ -199,7 +193,7 @@ def test_an_epoch_that_diverges_after_it_was_continued_begins_again_as_if_it_had
 ) -> None:
     from hwnas.supernet.training import epoch as module
 
-    recipe, real = replace(ONE, on_divergence="halve"), module.take_step
+    recipe, real = replace(ONE, on_divergence="halve_lr"), module.take_step
 
     def diverging(course: Any, pupils: Any, images: Any, labels: Any, seed: int, number: int) -> float | None:
         if number == 5 and course.optimizer.param_groups[0]["lr"] > 0.6 * recipe.learning_rate:

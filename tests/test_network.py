@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from hwnas.network import Network, build, costs, lower, operators_by_slot, operators_of
 from hwnas.space import Space
 from hwnas.space_checks import check_space
-from tests.spaces import SMALL, enumerate_architectures, mb, space_of
+from tests.helpers.spaces import SMALL, enumerate_architectures, mb, space_of
 
 small_spaces = pytest.mark.parametrize("space", SMALL.values(), ids=SMALL)
 

@@ -34,7 +34,8 @@ from hwnas.runtimes import Setup, open_runtime
 from hwnas.space import Space, parse_space, read_space
 from hwnas.space_checks import check_space
 from hwnas.supernet import Supernet
-from tests import fake_exporters
+from hwnas.workspace.folder import locked
+from tests.helpers import fake_exporters
 
 GATED = """\
 from dataclasses import dataclass
@@ -202,12 +203,12 @@ def test_a_runs_folder_holds_the_plugins_that_it_was_made_with(folder: Path, nam
         (folder / "space.yaml").write_text(yaml.safe_dump({**SPACE, "plugins": []}))
     named = {"plugins": ["my_ops.py"]} if named_by == "experiment" else {}
     run = open_run(experiment(folder, **named), runs=folder / "runs")
-    with run.locked():
+    with locked(run):
         pass
     for name in ("my_ops.py", "space.yaml", "experiment.yaml"):
         (folder / name).unlink()
     again = open_run(run.folder)
-    with again.locked():
+    with locked(again):
         pass
     last = open_run(run.folder)
     assert last.space.largest() == run.space.largest()
@@ -217,7 +218,7 @@ def test_a_runs_folder_holds_the_plugins_that_it_was_made_with(folder: Path, nam
 
 def test_a_runs_tables_name_a_space_that_opens_with_the_experiments_plugins(folder: Path) -> None:
     (folder / "space.yaml").write_text(yaml.safe_dump({**SPACE, "plugins": []}))
-    quick = {"rounds": 3, "processes": 0, "warm_up_ms": 0, "sample_ms": 0.1, "checks": 0}
+    quick = {"rounds": 3, "processes": 0, "warm_up_ms": 0, "min_sample_ms": 0.1, "validation_networks": 0}
     [table] = bench(experiment(folder, plugins=["my_ops.py"], timing=quick), runs=folder / "runs")
     [reference] = read_table(table.table).spaces.values()
     assert open_space(reference)[0].largest() == open_run(folder / "runs" / "x").space.largest()

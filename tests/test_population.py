@@ -27,31 +27,8 @@ from hwnas.population import NOTHING, codebook_of, population_costs, population_
 from hwnas.runtimes import Setup
 from hwnas.space import AnySpace, Architecture, FunctionSpace, Space, parse_space, read_space
 from hwnas.space.function import Choose
-from tests.spaces import HEAD, SMALL, enumerate_architectures, mb, space_of
+from tests.helpers.spaces import HEAD, SMALL, SPACES, enumerate_architectures, space_of
 
-
-def two_paths(choose: Choose) -> Any:
-    """Deep networks choose a kernel twice, flat ones a width once."""
-    if choose("deep", [False, True]):
-        convs = {f"conv{i}": Conv(1 if i == 1 else 8, 8, choose(f"kernel{i}", [1, 3])) for i in (1, 2)}
-        return (1, 8, 8), {**convs, "head": Classifier(8, 10)}
-    width = choose("width", [8, 16])
-    return (1, 8, 8), {"conv1": Conv(1, width), "head": Classifier(width, 10)}
-
-
-SPACES: dict[str, AnySpace] = {
-    **SMALL,
-    "shapes that follow a knob": space_of(
-        {"name": "s1", "op": "conv", "width": 8, "kernel": [1, 2], "depth": [1, 3], "per": "stage"}, mb("s2", stride=2)
-    ),
-    "one choice for depth and knob": space_of(
-        mb(kernel=[3, 5], depth="$n", expand="$n"), mb("s2", se=[False, True]), choices={"n": [1, 2]}
-    ),
-    "deeper by a shared choice, then wider": space_of(
-        mb(depth="$n"), mb("s2", width="$w", depth="$n"), choices={"n": [1, 3], "w": [8, 16]}
-    ),
-    "function": FunctionSpace("two_paths", two_paths),
-}
 every_space = pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
 
 
@@ -281,6 +258,7 @@ def test_every_code_of_a_space_is_there_once(space: AnySpace) -> None:
     assert set(found) == set(all_of(space))
 
 
+@pytest.mark.slow
 def test_parameters_and_macs_of_all_cells_are_counted_from_few_that_are_run(repository: Path) -> None:
     """NAS-Bench-201 has some 16,000 cells at three widths; five operations at three widths are enough."""
     from hwnas.ops import costs as counting

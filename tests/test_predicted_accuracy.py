@@ -16,7 +16,7 @@ from hwnas.network import costs, lower
 from hwnas.search.score_store import ScoreStore
 from hwnas.space import Architecture, Space
 from hwnas.tabular.rows import Names
-from tests.spaces import SMALL, enumerate_architectures
+from tests.helpers.spaces import SMALL, enumerate_architectures
 
 SPACE = SMALL["widths and strides"]
 ALL = sorted(enumerate_architectures(SPACE), key=lambda architecture: architecture.key)

@@ -18,8 +18,7 @@ from hwnas.predictors import MODELS, Predictor, choose, features_of
 from hwnas.predictors.gaussian_process import GaussianProcess
 from hwnas.predictors.warp import Warp
 from hwnas.space import AnySpace
-from tests.spaces import SMALL, space_of
-from tests.test_population import SPACES
+from tests.helpers.spaces import SMALL, SPACES, space_of
 
 Floats = NDArray[np.float64]
 SOME_CELLS = [tuple(random.Random(seed).choices(OPERATIONS, k=len(EDGES))) for seed in range(300)]
@@ -94,7 +93,7 @@ def test_costs_among_the_features_are_those_of_the_networks() -> None:
     costs, table = population_costs(codebook, codes), features(codes)
     for name, exact in (("costs/params", costs.params), ("costs/macs", costs.macs)):
         place = features.names.index(name)
-        told = table[:, place] * features.scale[place] + features.centre[place]
+        told = table[:, place] * features.scale[place] + features.center[place]
         assert told == pytest.approx(exact, rel=1e-4)
 
 
@@ -160,7 +159,7 @@ def test_predictions_in_single_precision_are_those_in_double() -> None:
     X, z = wavy(200, 0, noise=0.01)
     process = GaussianProcess.fit(X, z, GROUPS)
     other = wavy(50, 1)[0]
-    across = covariance(process, (other - process.centre) * process.weights, process.points)
+    across = covariance(process, (other - process.center) * process.weights, process.points)
     K = covariance(process, process.points, process.points) + process.noise * np.eye(len(z))
     means, deviations = process.predict(other)
     assert means == pytest.approx(process.mean + across @ np.linalg.solve(K, z - process.mean), abs=5e-3)

@@ -21,7 +21,7 @@ from hwnas.problem.cost_models import cost_metric_scorers, latency_origin, load_
 from hwnas.problem.feasibility import check_limits
 from hwnas.problem.population_costs import cost_functions, make_surrogate_spec
 from hwnas.search.surrogate.acquisition import Observations
-from hwnas.workspace.setups import runtime_of
+from hwnas.workspace.measuring.setups import runtime_of
 from hwnas.workspace.workspace import Workspace, open_run
 
 LATENCY = "latency_ms@board"
@@ -63,7 +63,7 @@ def run_of(
 
 
 def test_a_confidence_limits_a_quantile_of_the_prediction(tmp_path: Path) -> None:
-    run = run_of(tmp_path, {"latency_ms": 30, "confidence": 0.9})
+    run = run_of(tmp_path, {"latency_ms": 30, "latency_quantile": 0.9})
     prices, architecture = load_cost_models(run), run.space.random(random.Random(1))
     (limit,) = run.tier("edge").limits
     scores = {metric: scorer(architecture) for metric, scorer in cost_metric_scorers(run, "edge", prices).items()}
@@ -75,14 +75,14 @@ def test_a_confidence_limits_a_quantile_of_the_prediction(tmp_path: Path) -> Non
 
 
 def test_what_was_measured_is_compared_with_the_limit_itself(tmp_path: Path) -> None:
-    run = run_of(tmp_path, {"latency_ms": 30, "confidence": 0.9}, checks=0)
+    run = run_of(tmp_path, {"latency_ms": 30, "latency_quantile": 0.9}, checks=0)
     (limit,) = run.tier("edge", measured=True).limits
     assert (limit.metric, limit.bound) == (LATENCY, 30)
     assert run.tier("edge", measured=True).objectives == run.tier("edge").objectives
 
 
 def test_a_limit_that_no_quantile_meets_tells_what_is_reachable(tmp_path: Path) -> None:
-    run = run_of(tmp_path, {"latency_ms": 0.1, "confidence": 0.975})
+    run = run_of(tmp_path, {"latency_ms": 0.1, "latency_quantile": 0.975})
     with pytest.raises(ConfigError, match=r"latency_ms@board:p97\.5 <= 0\.1") as caught:
         check_limits(run, load_cost_models(run))
     assert f"{LATENCY}:p97.5" in caught.value.allowed
@@ -90,13 +90,13 @@ def test_a_limit_that_no_quantile_meets_tells_what_is_reachable(tmp_path: Path) 
 
 @pytest.mark.parametrize(("checks", "told"), [(12, 0), (2, 1)])
 def test_a_confidence_that_rests_on_rows_alone_is_told(tmp_path: Path, checks: int, told: int) -> None:
-    run = run_of(tmp_path, {"latency_ms": 30, "confidence": 0.9}, checks=checks)
+    run = run_of(tmp_path, {"latency_ms": 30, "latency_quantile": 0.9}, checks=checks)
     assert len(notices(run, load_cost_models(run))) == told
 
 
 def test_a_confidence_without_a_latency_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="limits"):
-        run_of(tmp_path, {"confidence": 0.9})
+        run_of(tmp_path, {"latency_quantile": 0.9})
 
 
 def test_a_gap_is_an_error_or_is_marked(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_the_cost_of_a_network_tells_how_much_of_it_is_estimated(tmp_path: Path)
 
 
 def test_costs_of_a_population_are_the_scores_of_its_networks(tmp_path: Path) -> None:
-    run = run_of(tmp_path, {"latency_ms": 30, "confidence": 0.9})
+    run = run_of(tmp_path, {"latency_ms": 30, "latency_quantile": 0.9})
     prices, rng = load_cost_models(run), random.Random(2)
     architectures = [run.space.random(rng) for _ in range(5)]
     codes = run.codebook.encode(architectures)

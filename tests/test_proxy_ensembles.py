@@ -15,8 +15,8 @@ from hwnas.accuracy.zero_cost_proxies.ensembles import ENSEMBLES, Ensemble, Memb
 from hwnas.accuracy.zero_cost_proxies.rank_sums import against, rank_sums
 from hwnas.errors import ConfigError, NoScore
 from hwnas.network import lower
-from tests.spaces import SMALL
-from tests.tiny import tiny
+from tests.helpers.spaces import SMALL
+from tests.helpers.tiny import tiny
 
 TWO = Ensemble((Member("params"), Member("macs")))
 

@@ -3,55 +3,17 @@
 from __future__ import annotations
 
 import json
-import random
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from hwnas import pipeline
 from hwnas.config import read_experiment
 from hwnas.errors import ConfigError, DataError
 from hwnas.search.fronts import read_front
-from hwnas.space import Architecture, Space, read_space
-from tests.test_pipeline import MANY, Telling
-
-PUBLISHED: dict[str, Any] = {
-    "name": "published", "space": "space.yaml",
-    "accuracy": {"source": "table", "file": "table.csv", "key": "key", "column": "top1", "scale": "percent"},
-    "setups": {
-        "board": {
-            "runtime": "published", "latencies": {"file": "table.csv", "key": "key", "column": "us", "unit": "us"},
-        }
-    },
-    "tiers": {"edge": {"setup": "board", "limits": {"latency_ms": 0.9}}},
-    "search": {"trials": 400, "sampler": "random"},
-}  # fmt: skip
-
-
-def published(folder: Path, content: str = MANY, drop: int = 0, **changes: Any) -> Path:
-    """An experiment and its files: latency and accuracy grow with widths and kernels; `drop` networks have no row."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "space.yaml").write_text(content)
-    space = read_space(folder / "space.yaml")
-    lines = []
-    for number, architecture in enumerate(every(space)):
-        size = sum(float(value) for _, value in architecture.picks)
-        lines.append(f"{architecture.key},{40 + size + number % 3},{20 * size + 7 * (number % 5)}")
-    (folder / "table.csv").write_text("\n".join(["key,top1,us", *lines[drop:]]) + "\n")
-    path = folder / "published.yaml"
-    path.write_text(yaml.safe_dump({**PUBLISHED, **changes}))
-    return path
-
-
-def every(space: Space) -> list[Architecture]:
-    """All architectures of a small space."""
-    rng, found = random.Random(0), dict[str, Architecture]()
-    while len(found) < space.count:
-        drawn = space.random(rng)
-        found[drawn.key] = drawn
-    return [found[key] for key in sorted(found)]
+from tests.helpers.experiments import published
+from tests.helpers.narration import Telling
 
 
 @pytest.fixture(scope="module")

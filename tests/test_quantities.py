@@ -20,6 +20,7 @@ from hwnas.latency.merge import merge_tables
 from hwnas.measure.conditions.tree import Tree
 from hwnas.measure.energy.job import measure_energy
 from hwnas.measure.energy.meter import Energy, EnergyProtocol
+from hwnas.measure.events import Outcomes
 from hwnas.measure.memory import Memory, measure_memory, peak_of, resident_mb
 from hwnas.measure.table import (
     OVERHEAD_LINE,
@@ -36,7 +37,7 @@ from hwnas.measure.worker_process import run_worker
 from hwnas.network import Network, costs, lower, operators_of
 from hwnas.runtimes import Setup, open_runtime
 from hwnas.space import Space, read_space
-from tests.machines import put
+from tests.helpers.machines import put
 
 SETUP = Setup("my board", "fake", "1")
 
@@ -260,12 +261,11 @@ def test_energies_are_taken_by_a_process_and_a_bad_file_costs_the_others_nothing
 
 
 def test_a_process_that_takes_too_long_is_ended(files: list[Path]) -> None:
-    job = {"setup": open_runtime("onnxruntime").setup.as_dict(), "timing": {"rounds": 10**9, "sample_ms": 0.01},
+    job = {"setup": open_runtime("onnxruntime").setup.as_dict(), "timing": {"rounds": 10**9, "min_sample_ms": 0.01},
            "files": [str(files[0])], "reference": None}  # fmt: skip
-    heard: list[object] = []
-    assert run_worker(job, 1, heard.append, limit_s=3) == "the measuring process took longer than 3 s"
+    assert run_worker(job, 1, Outcomes(dict, print), limit_s=3) == "the measuring process took longer than 3 s"
 
 
 def test_a_job_that_nobody_knows_is_told(files: list[Path]) -> None:
     job = {"setup": open_runtime("onnxruntime").setup.as_dict(), "timing": {}, "task": "dance"}
-    assert "unknown task `dance`" in run_worker(job, 1, lambda line: None)
+    assert "unknown task `dance`" in run_worker(job, 1, Outcomes(dict, print))

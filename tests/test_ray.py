@@ -7,8 +7,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,25 +17,18 @@ from typing import Any
 import pytest
 
 from hwnas.errors import ConfigError, RunError
-from hwnas.search.evaluate import Evaluation, evaluate
+from hwnas.search.evaluate import Evaluation
 from hwnas.search.progress import Progress
 from hwnas.search.score_store import ScoreStore
 from hwnas.search.study import open_study
-from hwnas.search.study_spec import StudySpec
 from hwnas.search.workers.cluster import Watched
 from hwnas.search.workers.dispatcher import Scoring
 from hwnas.search.workers.ray_tune import Workers, run_on_ray
 from hwnas.search.workers.score_cache import ScoreBuffer
 from hwnas.space import Architecture
-from tests.nodes import two_nodes
-from tests.test_study import LATENCY, LIMITED, SPACE, TOP1, keys, latency, score, top1
-
-PLAN = StudySpec(SPACE, LIMITED, "nsga2", population=4, seed=3)
-
-
-def scored(architecture: Architecture, ledger: ScoreBuffer) -> Evaluation:
-    found = evaluate(architecture, {LATENCY: latency, TOP1: top1}, LIMITED, ledger, {TOP1: "toy"})
-    return Evaluation(found.architecture, found.scores, found.broken, 0.0, found.failed)
+from tests.helpers.nodes import two_nodes
+from tests.helpers.ray_workers import scored, slow
+from tests.helpers.studies import LIMITED, PLAN, TOP1, keys, score
 
 
 def make() -> Scoring:
@@ -59,18 +53,22 @@ def deadly(folder: str) -> Scoring:
     return score_or_die
 
 
-def slow() -> Scoring:
-    def score_slowly(architecture: Architecture, ledger: ScoreBuffer) -> Evaluation:
-        time.sleep(0.05)
-        return scored(architecture, ledger)
-
-    return score_slowly
-
-
+@pytest.mark.slow
 def test_a_cluster_that_is_not_there_is_an_error() -> None:
     pytest.importorskip("ray", reason='Ray is not here: pip install "hwnas[ray]"')
     with pytest.raises(ConfigError, match="no Ray cluster can be used"):
         run_on_ray(open_study(PLAN), make, 3, Workers(1, address="127.0.0.1:1"))
+
+
+def test_a_cluster_that_cannot_be_begun_is_not_the_input_s_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray", reason='Ray is not here: pip install "hwnas[ray]"')
+
+    def too_late(**_: Any) -> None:
+        raise Exception("The current node timed out during startup")
+
+    monkeypatch.setattr(ray, "init", too_late)
+    with pytest.raises(RunError, match=r"no Ray cluster can be begun \(The current node timed out"):
+        run_on_ray(open_study(PLAN), make, 3, Workers(1))
 
 
 def unmade() -> Scoring:
@@ -125,9 +123,11 @@ def test_a_killed_worker_loses_nothing(cluster: Any, tmp_path: Path) -> None:
 DRIVER = """
 import sys
 from pathlib import Path
-import tests.test_ray as toy
-study = toy.open_study(toy.PLAN, Path(sys.argv[1]))
-toy.run_on_ray(study, toy.slow, 400, toy.Workers(1, address=sys.argv[2]))
+from hwnas.search.study import open_study
+from hwnas.search.workers.ray_tune import Workers, run_on_ray
+from tests.helpers.ray_workers import slow
+from tests.helpers.studies import PLAN
+run_on_ray(open_study(PLAN, Path(sys.argv[1])), slow, 400, Workers(1, address=sys.argv[2]))
 """
 
 
@@ -165,8 +165,25 @@ def lethal(key: str) -> Scoring:
     return score_or_die
 
 
+def by_ray(desk: Any) -> None:
+    import ray
+
+    ray.kill(desk)  # type: ignore[no-untyped-call]
+
+
+def by_the_system(desk: Any) -> None:
+    """As a lack of memory does: unlike after `ray.kill`, Ray holds the actor's name while a handle of it is there."""
+    import ray
+
+    def process(_: Any) -> int:
+        return os.getpid()
+
+    os.kill(ray.get(desk.__ray_call__.remote(process)), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("kill_desk", [by_ray, by_the_system])
 def test_a_desk_that_dies_again_and_again_loses_nothing_and_no_network_fails_for_it(
-    cluster: Any, tmp_path: Path
+    cluster: Any, tmp_path: Path, kill_desk: Callable[[Any], None]
 ) -> None:
     import ray
 
@@ -177,7 +194,7 @@ def test_a_desk_that_dies_again_and_again_loses_nothing_and_no_network_fails_for
             deadline = time.monotonic() + 60
             while not (desks := [n for n in ray.util.list_named_actors() if n.startswith("hwnas-desk-")]):
                 assert time.monotonic() < deadline, "one is on its way"
-            ray.kill(ray.get_actor(desks[0]))
+            kill_desk(ray.get_actor(desks[0]))
             killed.append(progress.trials)
 
     run_on_ray(study, slow, 20, Workers(2), kill)
@@ -206,14 +223,39 @@ def test_a_service_of_the_cluster_that_is_gone_ends_the_search() -> None:
         server.listen()
         watched = Watched({"the node": f"127.0.0.1:{server.getsockname()[1]}"})
         for _ in range(3):
-            watched._next = 0.0
             watched.look()
-    watched._next = 0.0
     watched.look()  # it may be busy
     assert watched.gone is None
-    watched._next = 0.0
     watched.look()
     assert "the node has died" in str(watched.gone)
+
+
+STUCK = """
+import threading, time
+from hwnas.search.workers.cluster import Watched
+watched, left = Watched({"the node": "127.0.0.1:1"}), threading.Event()
+threading.Thread(target=watched.guard, args=(left, 0.01, 0.1), daemon=True).start()
+time.sleep(60)
+"""
+
+
+def test_a_search_that_is_stuck_in_a_call_to_what_is_gone_ends_and_says_why(repository: Path) -> None:
+    ended = subprocess.run([sys.executable, "-c", STUCK], cwd=repository, capture_output=True, text=True, timeout=50)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("error: ")
+    assert "the node has died" in ended.stderr
+    assert "Run the same command again" in ended.stderr
+
+
+def test_a_search_that_is_left_in_time_is_not_ended() -> None:
+    watched, left = Watched({"the node": "127.0.0.1:1"}), threading.Event()
+    guard = threading.Thread(target=watched.guard, args=(left, 0.01, 60))
+    guard.start()
+    while watched.gone is None:
+        time.sleep(0.01)
+    left.set()
+    guard.join(30)
+    assert not guard.is_alive()
 
 
 def test_a_node_that_is_removed_loses_nothing(cluster: Any) -> None:

@@ -8,7 +8,7 @@ import json
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,14 @@ from rich.console import Console
 
 from hwnas.errors import RunError
 from hwnas.pareto import Limit
-from hwnas.report import EpochFacts, ReportFacts, TrainingFacts, plots, render, units, write_page
-from hwnas.report.chart import Axis, Figure, Line
-from hwnas.report.chart_svg import drawn, told
-from hwnas.report.front_plot import front_figure
+from hwnas.report import EpochFacts, ReportFacts, TrainingFacts, render, units, write_page
+from hwnas.report.charts import plots
+from hwnas.report.charts.chart import Axis, Figure, Line
+from hwnas.report.charts.chart_svg import drawn, told
+from hwnas.report.charts.front_plot import front_figure
 from hwnas.report.markup import el, join, safe_json
 from hwnas.report.tables import cost_rows, costs_table, front_table
-from tests.synthetic_report import hostile, synthetic_facts, synthetic_tier
+from tests.helpers.synthetic_report import hostile, synthetic_facts, synthetic_tier
 
 FACTS = synthetic_facts(count=40)
 
@@ -63,9 +64,9 @@ class Reader(html.parser.HTMLParser):
 
 def figures(facts: ReportFacts) -> Iterator[Figure]:
     for index, tier in enumerate(facts.tiers):
-        yield front_figure(tier, plots.tier_colour(index))
+        yield front_figure(tier, plots.tier_color(index))
         if tier.errors is not None:
-            yield plots.agreement_figure(tier, plots.tier_colour(index))
+            yield plots.agreement_figure(tier, plots.tier_color(index))
     yield plots.hypervolume_figure(facts)
     if facts.training is not None:
         yield plots.loss_figure(facts.training)
@@ -173,14 +174,11 @@ class TestPage:
         assert write_page(FACTS, path).read_text("utf-8") == render(FACTS)
         assert list(path.parent.iterdir()) == [path]
 
-    def test_a_failed_write_keeps_the_old_page(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_failed_write_keeps_the_old_page(self, tmp_path: Path, fill_disk: Callable[[], None]) -> None:
         path = tmp_path / "report.html"
         path.write_text("old")
 
-        def full(descriptor: int) -> None:
-            raise OSError(28, "No space left on device")
-
-        monkeypatch.setattr("os.fsync", full)
+        fill_disk()
         with pytest.raises(RunError, match=r"the report cannot be written \(No space"):
             write_page(FACTS, path)
         assert [p.name for p in tmp_path.iterdir()] == ["report.html"]

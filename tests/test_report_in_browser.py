@@ -11,8 +11,8 @@ import pytest
 
 from hwnas.pareto import Limit
 from hwnas.report import ReportFacts, render, write_page
-from tests.chromium import Browser, browser, chromium
-from tests.synthetic_report import hostile, synthetic_facts, synthetic_tier
+from tests.helpers.chromium import Browser, browser, chromium
+from tests.helpers.synthetic_report import hostile, synthetic_facts, synthetic_tier
 
 pytestmark = [
     pytest.mark.browser,

@@ -13,7 +13,7 @@ from hwnas.errors import ConfigError
 from hwnas.report.spaces.table import headline
 from hwnas.space import Knob, read_space
 from hwnas.workspace.resolutions import input_sides, resizing
-from tests.tiny import SPACES
+from tests.helpers.tiny import SPACES
 
 DIGITS = read_space(SPACES["digits"])
 FUNCTION = """\

@@ -15,27 +15,12 @@ import pytest
 
 from hwnas import pipeline
 from hwnas.errors import ConfigError, RunError
-from hwnas.search.fronts import read_front
 from hwnas.search.storage.backends import open_storage
-from tests.test_published_search import published
-
-SEARCH = "import sys; from hwnas.cli import main; sys.argv[0] = 'hwnas'; main()"
-
-
-def fronts(*folders: Path) -> list[set[str]]:
-    return [{point.architecture.key for point in read_front(folder / "fronts/edge.json")} for folder in folders]
+from tests.helpers.experiments import published
+from tests.helpers.processes import SEARCH, fronts, searches
 
 
-def searches(repository: Path, *commands: list[str]) -> None:
-    started = [
-        subprocess.Popen([sys.executable, "-c", SEARCH, "search", *command], cwd=repository, stderr=subprocess.PIPE)
-        for command in commands
-    ]
-    for process in started:
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors.decode()
-
-
+@pytest.mark.slow
 def test_two_machines_on_one_database_give_one_front(tmp_path: Path, repository: Path) -> None:
     shared = {"trials": 6, "sampler": "random", "storage": f"sqlite:///{tmp_path}/study.db"}
     experiment = published(tmp_path / "shared", search=shared)
@@ -47,6 +32,7 @@ def test_two_machines_on_one_database_give_one_front(tmp_path: Path, repository:
     assert len(told) == len({t.user_attrs["key"] for t in told}) == 6
 
 
+@pytest.mark.slow
 def test_two_processes_in_one_run_folder_share_its_journal_and_its_store(tmp_path: Path, repository: Path) -> None:
     experiment = published(tmp_path, search={"trials": 20, "sampler": "random", "shared": True})
     command = [str(experiment), "--runs", str(tmp_path / "runs")]
@@ -81,6 +67,7 @@ def test_only_databases_are_served(url: str) -> None:
         pipeline.serve_storage(url)
 
 
+@pytest.mark.slow
 def test_a_ray_search_is_the_serial_one(tmp_path: Path) -> None:
     pytest.importorskip("ray", reason='Ray is not here: pip install "hwnas[ray]"')
     found = []
@@ -97,6 +84,7 @@ def test_a_ray_search_is_the_serial_one(tmp_path: Path) -> None:
     assert stores[0] == stores[1]
 
 
+@pytest.mark.slow
 def test_the_dashboard_serves_a_searched_run(tmp_path: Path, repository: Path) -> None:
     pytest.importorskip("optuna_dashboard", reason='optuna-dashboard is not here: pip install "hwnas[dashboard]"')
     tiers = {"edge": {"setup": "board", "limits": {"latency_ms": 0.6}}}

@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from hwnas import cli
 from hwnas.commands.schema import Kind, schema, schema_text
 from hwnas.io.yaml import read_yaml
-from tests.conftest import REPOSITORY
+from tests.helpers.repository import REPOSITORY
 
 FOLDERS = {"space": "search_spaces", "experiment": "experiments"}
 FILES = [(kind, path) for kind, folder in FOLDERS.items() for path in sorted((REPOSITORY / folder).glob("*.yaml"))]

@@ -8,22 +8,18 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 
 import pytest
 
-from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
+from hwnas.accuracy.zero_cost_proxies.definition import Subject
 from hwnas.accuracy.zero_cost_proxies.population import score_population
 from hwnas.accuracy.zero_cost_proxies.scorer import TrainingFree, training_free_scorer
 from hwnas.errors import ConfigError
-from hwnas.network import lower
 from hwnas.search.score_store import Score, ScoreStore
 from hwnas.space import Architecture
-from tests.spaces import SMALL, enumerate_architectures
-
-SPACE = SMALL["widths and strides"]
-LOWER = partial(lower, SPACE)
+from tests.helpers.proxies import LOWER, SPACE, of, slow
+from tests.helpers.spaces import enumerate_architectures
 
 
 def odd(subject: Subject) -> float:
@@ -43,15 +39,6 @@ def killed(subject: Subject) -> float:
 
 def mistaken(subject: Subject) -> float:
     raise ConfigError("no such set-up", where="here", allowed="others", do="Correct it")
-
-
-def slow(subject: Subject) -> float:
-    time.sleep(0.2)
-    return float(len(subject.network.operators))
-
-
-def of(measure: object, name: str = "tried") -> TrainingFree:
-    return TrainingFree(name, Definition(measure, batch=0), LOWER, seed=0)  # type: ignore[arg-type]
 
 
 def named(name: str, seed: int = 0) -> TrainingFree:
@@ -120,6 +107,7 @@ def test_a_failure_is_kept_with_its_reason_and_the_rest_goes_on(
     assert 0 < sum(score.failed is None for score in column) < len(column)
 
 
+@pytest.mark.slow
 def test_a_killed_process_costs_its_network_alone_and_is_tried_again(
     store: ScoreStore, population: list[Architecture]
 ) -> None:
@@ -130,6 +118,7 @@ def test_a_killed_process_costs_its_network_alone_and_is_tried_again(
     assert SPACE.smallest() not in store.architectures
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2])
 def test_an_error_that_all_would_meet_ends_it(
     store: ScoreStore, population: list[Architecture], processes: int
@@ -158,13 +147,16 @@ import sys
 from pathlib import Path
 from hwnas.accuracy.zero_cost_proxies.population import score_population
 from hwnas.search.score_store import ScoreStore
-from tests.test_score_population import SPACE, of, slow
-from tests.spaces import enumerate_architectures
+from tests.helpers.proxies import SPACE
+from tests.helpers.proxies import of
+from tests.helpers.proxies import slow
+from tests.helpers.spaces import enumerate_architectures
 architectures = list(enumerate_architectures(SPACE))[:12]
 score_population(architectures, [of(slow)], ScoreStore.open(Path(sys.argv[1])), processes=2)
 """
 
 
+@pytest.mark.slow
 def test_a_population_goes_on_after_its_process_was_killed(tmp_path: Path, repository: Path) -> None:
     path, script = tmp_path / "scores.jsonl", tmp_path / "script.py"
     script.write_text(SCRIPT)

@@ -20,8 +20,8 @@ from hwnas.notation import write_architecture
 from hwnas.pipeline import open_space, score
 from hwnas.report.scores import Scored, ranked, score_lines, score_table
 from hwnas.space import Architecture
-from tests.test_cli import Call, written
-from tests.test_cli import hwnas as hwnas
+from tests.helpers.command_line import Call, written
+from tests.helpers.command_line import hwnas as hwnas
 
 PROXIES = ("params", "l2_norm")
 

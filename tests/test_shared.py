@@ -19,16 +19,9 @@ from hwnas.search.evaluate import Evaluation
 from hwnas.search.storage.backends import open_storage
 from hwnas.search.storage.heartbeat import Heartbeat
 from hwnas.search.storage.shared import TRIES
-from hwnas.search.study import Study, Trial, open_study
+from hwnas.search.study import open_study
 from hwnas.search.study_spec import StudySpec
-from hwnas.space import Architecture
-from tests.test_study import LIMITED, SPACE, TIER, keys, score
-
-PLAN = StudySpec(SPACE, LIMITED, "nsga2", population=4, seed=3)
-
-
-def scored(architecture: Architecture) -> Evaluation:
-    return score(architecture, LIMITED)
+from tests.helpers.studies import PLAN, SPACE, TIER, asked, keys, scored
 
 
 @pytest.fixture(params=["journal", "sqlite"])
@@ -39,12 +32,6 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
     return tmp_path / "study.log"
-
-
-def asked(study: Study) -> Trial:
-    trial = study.ask()
-    assert trial is not None
-    return trial
 
 
 def stored(storage: Path | str) -> list[optuna.trial.FrozenTrial]:
@@ -106,10 +93,10 @@ def test_a_claim_whose_process_elsewhere_falls_silent_is_taken_over_and_its_late
     log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hwnas.search.storage.heartbeat.host_id", lambda: "elsewhere")
-    silent = open_study(PLAN, log, shared=True, lease_s=1000)
+    silent = open_study(PLAN, log, shared=True, heartbeat_timeout_s=1000)
     late = asked(silent)
     monkeypatch.undo()
-    study = open_study(PLAN, log, shared=True, lease_s=0.05)
+    study = open_study(PLAN, log, shared=True, heartbeat_timeout_s=0.05)
     assert asked(study).architecture != late.architecture, "it may live"
     time.sleep(0.1)
     again = asked(study)
@@ -120,7 +107,7 @@ def test_a_claim_whose_process_elsewhere_falls_silent_is_taken_over_and_its_late
 
 
 def test_a_beat_is_life() -> None:
-    presence = Heartbeat(lambda name, card: None, lease_s=0.05)
+    presence = Heartbeat(lambda name, card: None, heartbeat_timeout_s=0.05)
     elsewhere = {"place": "elsewhere", "pid": 1, "born": "1", "beat": 0}
     for beat in range(4):
         assert presence.is_alive("other", {**elsewhere, "beat": beat})
@@ -136,13 +123,14 @@ def workers(log: Path) -> set[str]:
 WORK = """
 import sys, time
 from pathlib import Path
-import tests.test_shared as toy
+from hwnas.search.study import open_study
+from tests.helpers.studies import PLAN, scored
 
 def slow(architecture):
     time.sleep(float(sys.argv[2]))
-    return toy.scored(architecture)
+    return scored(architecture)
 
-study = toy.open_study(toy.PLAN, Path(sys.argv[1]), shared=True)
+study = open_study(PLAN, Path(sys.argv[1]), shared=True)
 print("ready", flush=True)
 sys.stdin.readline()
 study.run(slow, 30)
@@ -150,6 +138,7 @@ study.close()
 """
 
 
+@pytest.mark.slow
 def test_processes_share_the_work_and_outlive_one_that_is_killed(log: Path, repository: Path) -> None:
     def start(seconds: float) -> subprocess.Popen[str]:
         command = [sys.executable, "-c", WORK, str(log), str(seconds)]

@@ -16,15 +16,15 @@ from hwnas.cost_ranges import Extent, Range, extent_of
 from hwnas.errors import ConfigError, RunError
 from hwnas.network import costs, lower
 from hwnas.pipeline import space_facts, view
+from hwnas.report.charts.svg import lines_of
 from hwnas.report.spaces.facts import KnobFacts, options, sides
 from hwnas.report.spaces.picture import space_picture, write_picture
 from hwnas.report.spaces.table import choice_lines, headline
-from hwnas.report.svg import lines_of
 from hwnas.space import AnySpace, FunctionSpace, Space
-from tests.chromium import browser, chromium
-from tests.spaces import SMALL, enumerate_architectures
-from tests.tiny import SPACES, tiny
-from tests.traced_nets import NETS
+from tests.helpers.chromium import browser, chromium
+from tests.helpers.spaces import SMALL, enumerate_architectures
+from tests.helpers.tiny import SPACES, tiny
+from tests.helpers.traced_nets import NETS
 
 COUNTED = {name: space for name, space in SMALL.items() if space.count <= 3000}
 SVG = "{http://www.w3.org/2000/svg}"
@@ -113,6 +113,7 @@ def test_the_table_fits_a_terminal(
     assert "…" not in told
 
 
+@pytest.mark.slow
 def test_stages_alike_share_a_line_of_choices() -> None:
     lines = list(choice_lines(view(tiny("nas_bench_201"))))
     assert "s1, s2, s3:  $edge_1_0; $edge_2_0; $edge_2_1; $edge_3_0; $edge_3_1; $edge_3_2" in lines

@@ -24,7 +24,7 @@ from hwnas.measure.session import merged, split_sessions, time_files
 from hwnas.measure.timing import REFERENCE, Measurement, Timing
 from hwnas.runtimes import Runtime, open_runtime
 
-QUICK = Timing(warm_up_ms=0, sample_ms=0.05, rounds=6, processes=2)
+QUICK = Timing(warm_up_ms=0, min_sample_ms=0.05, rounds=6, processes=2)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_every_file_gets_its_rounds_from_all_processes_and_a_bad_one_costs_the_o
     for measurement in found.measured.values():
         assert measurement.conditions["processes"] == [3, 3]
         assert len(measurement.rounds_ns) == len(measurement.conditions[REFERENCE]) == 6
-    assert told == [(done, 6) for done in range(1, 7)]
+    assert told == [(done, 6, "timing 3 files together") for done in range(1, 7)]
 
 
 class Crashing:
@@ -62,15 +62,15 @@ class Crashing:
     ) -> str:
         self.given.append(list(files))
         for place, file in enumerate(files):
-            heard.hear({"loading": place})
+            heard.started(place)
             if file == self.deadly:
                 return "the measuring process ended with code -11"
-        heard.hear({"loading": None})
+        heard.started(None)
         if self.deadly is None:
             return "the measuring process ended with code -9"
         for place in range(len(files)):
-            heard.hear({"timed": place, "rounds_ns": [1.0] * timing.rounds, "conditions": {}})
-        heard.hear({"done": True})
+            heard.sample(place, {"rounds_ns": [1.0] * timing.rounds, "conditions": {}})
+        heard.done()
         return ""
 
 
@@ -98,7 +98,7 @@ def test_sittings_hold_everything_once_in_order_within_their_bounds(
     files = [tmp_path / str(n) for n in range(10)]
     for file in files:
         file.write_bytes(b"x" * 1000)
-    by_count = list(split_sessions(files, replace(QUICK, group=4)))
+    by_count = list(split_sessions(files, replace(QUICK, files_per_session=4)))
     assert by_count == [range(4), range(4, 8), range(8, 10)]
     monkeypatch.setattr(sitting, "_memory_bytes", lambda: 4 * 3 * 2500)
     assert list(split_sessions(files, QUICK)) == [range(n, n + 2) for n in range(0, 10, 2)]
@@ -165,10 +165,10 @@ class Worker:
 
 
 def test_a_worker_ends_when_nobody_listens_any_more(files: list[Path], repository: Path) -> None:
-    endless = {"warm_up_ms": 0, "sample_ms": 0.01, "rounds": 10**9}
+    endless = {"warm_up_ms": 0, "min_sample_ms": 0.01, "rounds": 10**9}
     worker = Worker.begin(files, endless, repository).process
     assert worker.stdout is not None
-    assert "loading" in worker.stdout.readline()
+    assert "started" in worker.stdout.readline()
     worker.stdout.close()
     begin = time.monotonic()
     while worker.poll() is None and time.monotonic() - begin < 60:

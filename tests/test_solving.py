@@ -19,8 +19,8 @@ from hwnas.search.successive_halving import sample_initial
 from hwnas.space import Architecture
 from hwnas.tabular import TableMetric
 from hwnas.workspace.workspace import open_run
-from tests.test_pipeline import Telling, printed
-from tests.test_published_search import published
+from tests.helpers.experiments import published
+from tests.helpers.narration import Telling, printed
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def test_a_new_tier_joins_a_finished_run_and_scores_nothing_twice(
 
 
 def test_a_plateau_ends_a_search_at_the_same_trial_interrupted_or_not(tmp_path: Path) -> None:
-    rules = {"trials": 400, "sampler": "random", "plateau": {"trials": 20, "gain": 0.3}}
+    rules = {"trials": 400, "sampler": "random", "early_stopping": {"patience": 20, "min_delta": 0.3}}
     told = Telling()
     path = published(tmp_path / "one", search=rules)
     (whole,) = pipeline.search(path, runs=tmp_path / "one", narrator=told)
@@ -130,7 +130,7 @@ def test_a_plateau_ends_a_search_at_the_same_trial_interrupted_or_not(tmp_path: 
 
 
 def test_hours_end_a_search(tmp_path: Path) -> None:
-    path = published(tmp_path, search={"trials": 400, "sampler": "random", "hours": 1e-12})
+    path = published(tmp_path, search={"trials": 400, "sampler": "random", "max_hours": 1e-12})
     (searched,) = pipeline.search(path, runs=tmp_path)
     assert searched.finished.trials == 1
     assert "hours" in searched.finished.stopped
@@ -142,7 +142,7 @@ def test_a_search_begins_with_what_is_known_and_takes_over_accuracies(
     front = [p.architecture for p in read_front(whole / "fronts" / "edge.json")]
     (tmp_path / "mine.json").write_text(json.dumps([a.as_dict() for a in front[:1]]))
     count = 2 + len(front)
-    path = published(tmp_path, search={"trials": count, "sampler": "random", "start": [str(whole), "mine.json"]})
+    path = published(tmp_path, search={"trials": count, "sampler": "random", "warm_start": [str(whole), "mine.json"]})
     (searched,) = pipeline.search(path, runs=tmp_path, narrator=(told := Telling()))
     tried = [e.architecture for e in searched.evaluations]
     assert set(front) <= set(tried)
@@ -153,7 +153,7 @@ def test_a_search_begins_with_what_is_known_and_takes_over_accuracies(
 @pytest.mark.parametrize(("entry", "met"), [("nowhere", "there is no run and no file"), (".", "holds no fronts")])
 def test_a_start_that_names_nothing_is_told(tmp_path: Path, entry: str, met: str) -> None:
     entry = str(tmp_path) if entry == "." else entry
-    path = published(tmp_path, search={"trials": 3, "start": [entry]})
+    path = published(tmp_path, search={"trials": 3, "warm_start": [entry]})
     with pytest.raises(ConfigError, match=met):
         pipeline.search(path, runs=tmp_path)
 
@@ -168,7 +168,7 @@ def scored(monkeypatch: pytest.MonkeyPatch) -> list[Architecture]:
 @pytest.mark.parametrize("sampler", ["random", "guided"])
 def test_a_search_begins_with_the_best_untrained_networks_within_the_limits(tmp_path: Path, sampler: str) -> None:
     start = {"proxies": ["params", "macs"], "networks": 30, "keep": 4}
-    search = {"trials": 6, "sampler": sampler, "training_free": start}
+    search = {"trials": 6, "sampler": sampler, "zero_cost_init": start}
     path = published(tmp_path, search=search)
     (searched,) = pipeline.search(path, runs=tmp_path)
     run = open_run(path, runs=tmp_path)
@@ -184,7 +184,7 @@ def test_a_search_begins_with_the_best_untrained_networks_within_the_limits(tmp_
 def test_untrained_networks_are_scored_once_and_a_continued_search_is_the_uninterrupted_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    search = {"trials": 20, "sampler": "random", "training_free": {"networks": 6, "keep": 3}}
+    search = {"trials": 20, "sampler": "random", "zero_cost_init": {"networks": 6, "keep": 3}}
     asked = scored(monkeypatch)
     (whole,) = pipeline.search(published(tmp_path / "one", search=search), runs=tmp_path / "one")
     assert len(asked) == 6 * 3
@@ -198,7 +198,7 @@ def test_untrained_networks_are_scored_once_and_a_continued_search_is_the_uninte
 
 
 def test_a_start_by_an_unknown_proxy_is_refused_before_any_work(tmp_path: Path) -> None:
-    path = published(tmp_path, search={"training_free": {"proxies": ["mecco"]}})
+    path = published(tmp_path, search={"zero_cost_init": {"proxies": ["mecco"]}})
     with pytest.raises(ConfigError, match=r"unknown proxy `mecco`.*Did you mean `meco`"):
         open_run(path, runs=tmp_path)
 

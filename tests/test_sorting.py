@@ -27,8 +27,8 @@ from hwnas.supernet import Epoch, Recipe, Sorting, Supernet, sort_channels, trai
 from hwnas.supernet.slicing.channel_groups import Group, elastic_groups
 from hwnas.supernet.slicing.channel_sorting import importance
 from hwnas.supernet.training.recipe import make_optimizer
-from tests.spaces import SMALL, mb, space_of
-from tests.test_supernet import SPACES, opened, seeded, some_images, some_networks
+from tests.helpers.spaces import SMALL, mb, space_of
+from tests.helpers.supernets import SPACES, opened, seeded, some_images, some_networks
 
 ALIKE = {"autoformer_base", "autoformer_small", "ofa_mobilenet_v3_w1.2"}  # but for widths as others that are tried
 each_space = pytest.mark.parametrize("name", [name for name in SPACES if name not in ALIKE])
@@ -258,7 +258,7 @@ TINY = parse_space(
     },
     where="tiny.yaml",
 )
-RECIPE = Recipe(epochs=3, batch_size=32, calibration_batches=1, largest_epochs=1, sort_channels_at=(2, 3))
+RECIPE = Recipe(epochs=3, batch_size=32, calibration_batches=1, warmup_largest_epochs=1, sort_channels_at=(2, 3))
 
 
 @pytest.fixture(scope="module")
@@ -288,7 +288,7 @@ def test_a_sorted_training_is_resumed_as_if_uninterrupted(data: Dataset, tmp_pat
 
 def test_the_largest_network_is_trained_alone_at_first(data: Dataset, tmp_path: Path) -> None:
     """Without narrower networks a sorting changes nothing but the order."""
-    recipe = replace(RECIPE, largest_epochs=3)
+    recipe = replace(RECIPE, warmup_largest_epochs=3)
     network = lower(TINY, TINY.largest())
     found = []
     for sort in ((), (2, 3)):

@@ -20,7 +20,7 @@ from hwnas.errors import ConfigError, SpaceError
 from hwnas.network import lower
 from hwnas.space import Architecture, Choice, Space, parse_space, read_space
 from hwnas.space_checks import check_space
-from tests.spaces import HEAD, INPUT, SMALL, enumerate_architectures, mb, space_of
+from tests.helpers.spaces import HEAD, INPUT, SMALL, enumerate_architectures, mb, space_of
 
 small_spaces = pytest.mark.parametrize("space", SMALL.values(), ids=SMALL)
 

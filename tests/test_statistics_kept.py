@@ -14,7 +14,7 @@ from hwnas.space import parse_space
 from hwnas.supernet import Supernet, calibration_inputs, extract_recalibrated
 from hwnas.supernet import batchnorm_cache as statistics_kept
 from hwnas.supernet.batchnorm_cache import BatchNormCache
-from tests.test_train import RAW
+from tests.helpers.training import RAW
 
 SPACE = parse_space(RAW, where="tiny.yaml")
 SUPERNET = Supernet(SPACE, seed=1)

@@ -33,8 +33,8 @@ from hwnas.supernet.training.standalone import train_standalone
 from hwnas.supernet.training.step import take_step
 from hwnas.supernet.training.task import ActiveSubnet, TrainTask
 from hwnas.tasks import Batch
-from tests.spaces import SMALL, space_of
-from tests.test_train import RECIPE, SPACE, assert_equal, small_data, weights
+from tests.helpers.spaces import SMALL, space_of
+from tests.helpers.training import RECIPE, SPACE, assert_equal, small_data, weights
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def test_parts_of_a_batch_give_the_gradients_of_the_whole(size: int, parts: int,
     found = []
     for count in (1, parts):
         supernet = Supernet(space).train()
-        course = course_of(space, supernet, Recipe(accumulate=count, clip_norm=1e9))
+        course = course_of(space, supernet, Recipe(grad_accumulation_steps=count, max_grad_norm=1e9))
         loss = take_step(course, pupils_of(space, supernet, lessons), Batch(images, labels), 0, 1)
         found.append((loss, {name: value.grad for name, value in supernet.named_parameters()}))
     (loss, gradients), (other, others) = found
@@ -77,7 +77,7 @@ def test_parts_of_a_batch_give_the_gradients_of_the_whole(size: int, parts: int,
 
 def test_a_batch_that_cannot_be_cut_so_is_refused(data: Dataset, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="a batch of 32 images is cut into 17 parts"):
-        train(Supernet(SPACE), SPACE, data, replace(RECIPE, accumulate=17), tmp_path)
+        train(Supernet(SPACE), SPACE, data, replace(RECIPE, grad_accumulation_steps=17), tmp_path)
     network = lower(SPACE, SPACE.smallest())
     with pytest.raises(ConfigError, match="batch_size 201 exceeds the 200 training images"):
         train_standalone(network, data, replace(RECIPE, batch_size=201))
@@ -119,7 +119,7 @@ EMA_RECIPE = replace(RECIPE, ema_decay=0.9, learning_rate=0.05)
 def test_an_averaged_training_is_resumed_bit_for_bit_and_the_average_is_what_is_used(
     data: Dataset, tmp_path: Path
 ) -> None:
-    recipe = replace(EMA_RECIPE, largest_epochs=1, sort_channels_at=(2,))
+    recipe = replace(EMA_RECIPE, warmup_largest_epochs=1, sort_channels_at=(2,))
     whole, parts = Supernet(SPACE), Supernet(SPACE, seed=4)
     history = train(whole, SPACE, data, recipe, tmp_path / "whole")
 
@@ -175,16 +175,16 @@ def test_weights_outside_the_largest_network_need_not_decay(data: Dataset, tmp_p
                      "resolution": 8}, classes=10)  # fmt: skip
     outside = {name for name in Supernet(space).state_dict() if name.startswith("s1_1/conv/conv")}
     assert outside
-    for regularise, moved in (("largest", False), ("all", True)):
+    for regularize, moved in (("largest", False), ("all", True)):
         supernet = Supernet(space)
         before = copy.deepcopy(supernet.state_dict())
-        recipe = replace(RECIPE, epochs=1, middles=0, weight_decay=0.1, regularise=regularise)
+        recipe = replace(RECIPE, epochs=1, num_random_subnets=0, weight_decay=0.1, regularize=regularize)
         decaying = None if moved else supernet.names_of(lower(space, space.largest()))
         decayed = {id(p) for p in make_optimizer(supernet, recipe, decaying=decaying).param_groups[0]["params"]}
         names = {name for name, value in supernet.named_parameters() if id(value) in decayed}
         assert bool(names & outside) == moved
         assert before.keys() >= names
-    train(Supernet(space), space, data, replace(RECIPE, epochs=1, regularise="largest"), tmp_path)
+    train(Supernet(space), space, data, replace(RECIPE, epochs=1, regularize="largest"), tmp_path)
 
 
 # --- divergence ---
@@ -192,7 +192,7 @@ def test_weights_outside_the_largest_network_need_not_decay(data: Dataset, tmp_p
 
 def test_a_diverged_epoch_is_gone_through_again_at_half_the_rate(data: Dataset, tmp_path: Path) -> None:
     told: list[str] = []
-    recipe = replace(RECIPE, learning_rate=1e20, clip_norm=1e30, on_divergence="halve", warm_up_epochs=0)
+    recipe = replace(RECIPE, learning_rate=1e20, max_grad_norm=1e30, on_divergence="halve_lr", warm_up_epochs=0)
     with pytest.raises(TrainingError, match="after the rate was halved 8 times"):
         train(Supernet(SPACE), SPACE, data, recipe, tmp_path, on_trouble=told.append)
     assert len(told) == 8
@@ -216,7 +216,7 @@ class Hot:
 
 
 def test_halved_rates_are_remembered_and_resumed_bit_for_bit(data: Dataset, tmp_path: Path) -> None:
-    recipe, steps = replace(RECIPE, on_divergence="halve"), 200 // RECIPE.batch_size
+    recipe, steps = replace(RECIPE, on_divergence="halve_lr"), 200 // RECIPE.batch_size
     first = RECIPE.calibration_batches + steps + 3
 
     def faulty(read: int = first) -> Dataset:
@@ -242,8 +242,8 @@ def test_what_to_do_about_divergence_may_be_changed_on_the_way(data: Dataset, tm
     bad = replace(data, train=replace(data.train, inputs=Hot(data.train.inputs, {RECIPE.calibration_batches + 8})))
     with pytest.raises(TrainingError, match="diverged in epoch 2") as caught:
         train(Supernet(SPACE), SPACE, bad, RECIPE, tmp_path)
-    assert "on_divergence: halve" in caught.value.do
-    assert len(train(Supernet(SPACE), SPACE, data, replace(RECIPE, on_divergence="halve"), tmp_path)) == 3
+    assert "on_divergence: halve_lr" in caught.value.do
+    assert len(train(Supernet(SPACE), SPACE, data, replace(RECIPE, on_divergence="halve_lr"), tmp_path)) == 3
     with pytest.raises(RunError, match=r"train.ema_decay: 0.0 then, 0.5 now"):
         train(Supernet(SPACE), SPACE, data, replace(RECIPE, ema_decay=0.5), tmp_path)
 
@@ -327,4 +327,4 @@ def test_memory_that_runs_out_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -
     course = course_of(SPACE, supernet, RECIPE)
     with pytest.raises(TrainingError, match="memory ran out in architecture") as caught:
         take_step(course, [ActiveSubnet(full, SPACE.largest())], Batch(torch.randn(4, 1, 8, 8), torch.arange(4)), 0, 1)
-    assert "train.accumulate" in caught.value.do
+    assert "train.grad_accumulation_steps" in caught.value.do

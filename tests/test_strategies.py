@@ -19,9 +19,9 @@ from hwnas.space.function import Choose
 from hwnas.supernet import STRATEGIES, Recipe, SampledSubnet, Step
 from hwnas.supernet.strategies import open_strategy
 from hwnas.supernet.strategies.phases import kind_of, phases_of
-from tests.spaces import SMALL, enumerate_architectures, mb, space_of
-from tests.tiny import SPACES as SHIPPED
-from tests.tiny import tiny
+from tests.helpers.spaces import SMALL, enumerate_architectures, mb, space_of
+from tests.helpers.tiny import SPACES as SHIPPED
+from tests.helpers.tiny import tiny
 
 seeds = st.integers(0, 10**6)
 each_small_space = pytest.mark.parametrize("name", SMALL)
@@ -47,7 +47,7 @@ def test_the_lessons_of_a_step_follow_from_the_seed_and_can_be_made(strategy: st
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_the_largest_network_is_alone_in_the_first_epochs(strategy: str) -> None:
-    space, recipe = SMALL["per layer"], replace(RECIPE, largest_epochs=4)
+    space, recipe = SMALL["per layer"], replace(RECIPE, warmup_largest_epochs=4)
     assert lessons_of(strategy, space, 0, epoch=4, recipe=recipe) == [SampledSubnet(space.largest())]
     assert len({tuple(lessons_of(strategy, space, seed, epoch=5, recipe=recipe)) for seed in range(9)}) > 1
 
@@ -57,12 +57,12 @@ def test_the_largest_network_is_alone_in_the_first_epochs(strategy: str) -> None
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 5), seeds)
-def test_a_sandwich_holds_the_largest_first_and_the_others_learn_from_it(middles: int, seed: int) -> None:
+def test_a_sandwich_holds_the_largest_first_and_the_others_learn_from_it(count: int, seed: int) -> None:
     space = SMALL["per layer"]
-    found = lessons_of("sandwich", space, seed, recipe=replace(RECIPE, middles=middles))
+    found = lessons_of("sandwich", space, seed, recipe=replace(RECIPE, num_random_subnets=count))
     assert found[0] == SampledSubnet(space.largest(), teacher=None)
     assert found[1] == SampledSubnet(space.smallest(), teacher=0)
-    assert [lesson.teacher for lesson in found[2:]] == [0] * middles
+    assert [lesson.teacher for lesson in found[2:]] == [0] * count
 
 
 # --- single path ---
@@ -180,7 +180,7 @@ def test_every_architecture_of_a_widened_space_can_be_drawn(name: str) -> None:
     drawn = {
         lesson.architecture
         for seed in range(2)
-        for lesson in lessons_of("progressive", space, seed, recipe=replace(RECIPE, middles=600))
+        for lesson in lessons_of("progressive", space, seed, recipe=replace(RECIPE, num_random_subnets=600))
     }
     every = set(enumerate_architectures(space))
     assert drawn <= every
@@ -228,7 +228,7 @@ BAD_PHASES: dict[str, dict[str, Any]] = {
     r"`phase_epochs` is \[1, 5\] for 3 phases in 30 epochs": {"phase_epochs": (1, 5)},
     r"`phase_epochs` is \[1, 5, 31\] for 3 phases": {"phase_epochs": (1, 5, 31)},
     r"`phase_epochs` is \[9, 5, 20\] for 3 phases": {"phase_epochs": (9, 5, 20)},
-    r"`phase_epochs` is \[30, 30, 30\] for 3 phases": {"largest_epochs": 29},
+    r"`phase_epochs` is \[30, 30, 30\] for 3 phases": {"warmup_largest_epochs": 29},
 }
 
 
@@ -279,7 +279,7 @@ BAD_STRATEGIES = {
     "own.py:nothing": r"it said '\[\]' for a step",
     "own.py:architectures": "it said .*Architecture",
     "own.py:itself": "lesson 0 learns from lesson 0",
-    "own.py:raises": "it raised AttributeError: 'Space' object has no attribute 'nothing'",
+    "own.py:raises": r"own\.py:17: `own\.py:raises\(epoch=1, .*\)` raised AttributeError: 'Space' object has",
     "own.py:no_function": "it gave list, which cannot be called",
     "own.py:missing": "`own.py` defines no `missing`",
     "sandwhich": "unknown strategy `sandwhich`",

@@ -15,48 +15,29 @@ import pytest
 from optuna.trial import TrialState
 
 from hwnas.errors import ConfigError, HwnasError, RunError, SpaceError
-from hwnas.pareto import Limit, Objective, Tier, front
-from hwnas.search.evaluate import Evaluation, evaluate
+from hwnas.pareto import Tier, front
+from hwnas.search.evaluate import Evaluation
 from hwnas.search.fronts import hypervolume_history
 from hwnas.search.progress import Finished, Progress
 from hwnas.search.samplers import SAMPLERS
 from hwnas.search.score_store import ScoreStore
 from hwnas.search.storage.in_memory import InMemoryStorage
-from hwnas.search.study import Study, open_study
+from hwnas.search.study import open_study
 from hwnas.search.study_spec import StudySpec
 from hwnas.space import Architecture, FunctionSpace
+from tests.helpers.studies import (
+    LATENCY,
+    LIMITED,
+    SPACE,
+    TIER,
+    TOP1,
+    keys,
+    score,
+    stored_plan,
+    stored_score,
+)
 
-TOP1, LATENCY = "top1@toy", "latency_ms@toy"
-TIER = Tier("edge", (Objective(TOP1, "max"), Objective(LATENCY, "min")))
-LIMITED = Tier("edge", TIER.objectives, (Limit(LATENCY, 12.0),))
 FAST = [name for name in SAMPLERS if name not in ("gp", "guided")]
-
-
-def conditional(choose):  # type: ignore[no-untyped-def]
-    """Up to five layers, of which only the active ones have a kernel and a width."""
-    return [(choose(f"k{i}", (3, 5, 7)), choose(f"w{i}", (1, 2, 4))) for i in range(choose("depth", (1, 2, 3, 4, 5)))]
-
-
-SPACE = FunctionSpace("toy", conditional)
-
-
-def top1(architecture: Architecture) -> float:
-    picks = dict(architecture.picks)
-    return 50 + sum(float(v) * (2 if name[0] == "k" else 3) for name, v in picks.items()) ** 0.5 + picks["depth"]
-
-
-def latency(architecture: Architecture) -> float:
-    picks = dict(architecture.picks)
-    return 1 + sum(picks[f"k{i}"] * picks[f"w{i}"] * (1 + i / 4) for i in range(picks["depth"])) / 4
-
-
-def score(architecture: Architecture, tier: Tier = TIER) -> Evaluation:
-    found = evaluate(architecture, {LATENCY: latency, TOP1: top1}, tier)
-    return Evaluation(found.architecture, found.scores, found.broken, 0.0, found.failed)
-
-
-def keys(study: Study) -> list[str]:
-    return [evaluation.architecture.key for evaluation in study.evaluations]
 
 
 @pytest.fixture
@@ -86,6 +67,7 @@ def test_a_continued_study_is_the_one_never_interrupted(log: Path, sampler: str,
     assert open_study(plan, log).evaluations == whole.evaluations
 
 
+@pytest.mark.slow
 def test_gaussian_processes_continue_as_well(log: Path) -> None:
     small = FunctionSpace("small", lambda choose: [choose(f"k{i}", (3, 5, 7)) for i in range(3)])
 
@@ -119,28 +101,17 @@ def test_a_log_cut_anywhere_loses_at_most_one_trial(log: Path) -> None:
 RUN = """
 import sys, time
 from pathlib import Path
-import tests.test_study as toy
+from hwnas.search.study import open_study
+from tests.helpers.studies import stored_plan, stored_score
 from hwnas.search.score_store import ScoreStore
 folder = Path(sys.argv[1])
 store = ScoreStore.open(folder / "scores.jsonl")
-study = toy.open_study(toy.stored_plan(), folder / "study-edge.log")
-study.run(lambda a: toy.stored_score(a, store, 0.004), 60)
+study = open_study(stored_plan(), folder / "study-edge.log")
+study.run(lambda a: stored_score(a, store, 0.004), 60)
 """
 
 
-def stored_plan() -> StudySpec:
-    return StudySpec(SPACE, TIER, population=8, seed=5)
-
-
-def stored_score(architecture: Architecture, store: ScoreStore, seconds: float) -> Evaluation:
-    def slow(asked: Architecture) -> float:
-        time.sleep(seconds)
-        return top1(asked)
-
-    found = evaluate(architecture, {LATENCY: latency, TOP1: slow}, TIER, store, {TOP1: "toy"})
-    return Evaluation(found.architecture, found.scores, found.broken, 0.0, found.failed)
-
-
+@pytest.mark.slow
 def test_kill_9_loses_at_most_the_trial_in_hand(tmp_path: Path, repository: Path) -> None:
     log, scores = tmp_path / "study-edge.log", tmp_path / "scores.jsonl"
     told = 0
@@ -317,6 +288,7 @@ def test_seeds_lead_elsewhere() -> None:
     assert len(set(found)) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["nsga2", "tpe"])
 @pytest.mark.parametrize("tier", [TIER, LIMITED], ids=["free", "limited"])
 def test_the_search_beats_random_search(sampler: str, tier: Tier) -> None:

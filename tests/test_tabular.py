@@ -15,8 +15,8 @@ from hwnas.notation import read_architecture, write_architecture
 from hwnas.space import Space, parse_space, read_space
 from hwnas.tabular import FORMATS, TableMetric, Wanted, read_metric
 from hwnas.tabular.rows import Names
-from tests.conftest import REPOSITORY
-from tests.test_pipeline import MANY
+from tests.helpers.experiments import MANY
+from tests.helpers.repository import REPOSITORY
 
 DEAD = "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|"
 SAME = "|nor_conv_1x1~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|"

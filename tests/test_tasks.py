@@ -39,7 +39,7 @@ from hwnas.supernet import (
 )
 from hwnas.tasks import TASKS, Batch, ImageClassification, Task, TensorSpec, open_task
 from hwnas.testing import TaskContract
-from tests.spaces import HEAD, mb, space_of
+from tests.helpers.spaces import HEAD, mb, space_of
 from tests.vector_task import VectorRegression
 
 DENSE = {"name": "s1", "op": "dense", "width": [8, 16], "depth": [1, 2]}

@@ -20,7 +20,7 @@ from hwnas.supernet import Epoch, Step, Supernet, train
 from hwnas.supernet.distributed import Callbacks, train_distributed
 from hwnas.supernet.process_group import SINGLE_PROCESS, ProcessGroup
 from hwnas.supernet.training import checkpoint
-from tests.teams import SPACE, TWO, added_up, part_of, random_data, unopened
+from tests.helpers.teams import SPACE, TWO, added_up, part_of, random_data, unopened
 
 SPY = """
 import os, random, signal
@@ -69,7 +69,7 @@ def test_two_processes_train_what_one_does_in_two_parts(own: Path, data: Dataset
     steps: list[Step] = []
     epochs: list[Epoch] = []
     train_distributed(partial(part_of, own / "two", own), 2, heard=Callbacks(step=steps.append, epoch=epochs.append))
-    one = trained(own / "one", own, data, processes=1, accumulate=2)
+    one = trained(own / "one", own, data, processes=1, grad_accumulation_steps=2)
     assert [(step.epoch, step.step) for step in steps] == [(e, s) for e in (1, 2) for s in range(1, 7)]
     assert [epoch.loss for epoch in epochs] == pytest.approx([epoch.loss for epoch in one], rel=1e-4)
     for which in ("weights", "average"):
@@ -77,10 +77,10 @@ def test_two_processes_train_what_one_does_in_two_parts(own: Path, data: Dataset
     drawn = [(own / f"drawn-{rank}").read_text() for rank in (0, 1, 9)]
     assert drawn[0] == drawn[1] == drawn[2]
     assert kept(own / "two")["identity"] == kept(own / "one")["identity"], "either goes on with the other's checkpoints"
-    assert trained(own / "two", own, data, processes=1, accumulate=2) == [
+    assert trained(own / "two", own, data, processes=1, grad_accumulation_steps=2) == [
         Epoch(**epoch) for epoch in kept(own / "two")["history"]
     ]
-    with pytest.raises(RunError, match=r"train.accumulate: 2 then, 1 now"):
+    with pytest.raises(RunError, match=r"train.grad_accumulation_steps: 2 then, 1 now"):
         trained(own / "two", own, data, processes=1)
 
 
@@ -90,8 +90,8 @@ def test_a_killed_process_is_told_and_one_process_goes_on(own: Path, data: Datas
         train_distributed(partial(part_of, own / "two", own), 2)
     assert "Run the same command again" in caught.value.do
     assert [path.name for path in checkpoint.checkpoints(own / "two")] == ["checkpoint-0001.pt"]
-    trained(own / "two", own, data, processes=1, accumulate=2)
-    trained(own / "one", own, data, processes=1, accumulate=2)
+    trained(own / "two", own, data, processes=1, grad_accumulation_steps=2)
+    trained(own / "one", own, data, processes=1, grad_accumulation_steps=2)
     assert_close(kept(own / "two")["weights"], kept(own / "one")["weights"], rtol=1e-3, atol=1e-4)
 
 
@@ -142,7 +142,7 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> FakeTrain:
 
 def test_ray_trains_what_one_process_does(ray: FakeTrain, own: Path, data: Dataset) -> None:
     train_distributed(partial(part_of, own / "ray", own), 2, launcher="ray")
-    trained(own / "one", own, data, processes=1, accumulate=2)
+    trained(own / "one", own, data, processes=1, grad_accumulation_steps=2)
     assert_close(kept(own / "ray")["weights"], kept(own / "one")["weights"], rtol=0, atol=0)
     assert ray.asked["scaling_config"]["num_workers"] == 2
     assert ray.asked["torch_config"]["backend"] == ("nccl" if torch.cuda.is_available() else "gloo")
@@ -180,7 +180,7 @@ def test_alone_nothing_is_exchanged() -> None:
     )
 
 
-@pytest.mark.parametrize("changes", [{"processes": 2, "accumulate": 3}, {"processes": 17}], ids=str)
+@pytest.mark.parametrize("changes", [{"processes": 2, "grad_accumulation_steps": 3}, {"processes": 17}], ids=str)
 def test_parts_that_processes_cannot_share_are_refused(changes: dict[str, Any], own: Path, data: Dataset) -> None:
     with pytest.raises(ConfigError, match="is cut into"):
         trained(own / "x", own, data, **changes)

@@ -28,8 +28,8 @@ from hwnas.space_checks import check_space
 from hwnas.supernet import Supernet
 from hwnas.traced.operator import Traced
 from hwnas.traced.root import module_in
-from tests.conftest import REPOSITORY
-from tests.traced_nets import NETS, UNCUT
+from tests.helpers.repository import REPOSITORY
+from tests.helpers.traced_nets import NETS, UNCUT
 
 each_net = pytest.mark.parametrize("name", NETS)
 modes = pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
@@ -105,7 +105,12 @@ def test_costs_are_those_of_the_module(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "runtime"), [*((name, "onnxruntime") for name in NETS), ("skips", "tflite"), ("skips", "pytorch")]
+    ("name", "runtime"),
+    [
+        *((name, "onnxruntime") for name in NETS),
+        pytest.param("skips", "tflite", marks=pytest.mark.slow),
+        ("skips", "pytorch"),
+    ],
 )
 def test_a_file_is_pytorch(name: str, runtime: str, tmp_path: Path) -> None:
     space, supernet = opened(name)
@@ -264,8 +269,9 @@ def test_fixed_tables_are_those_of_the_architecture() -> None:
 # --- other processes, other seeds ---
 
 
+@pytest.mark.slow
 def test_an_operator_makes_its_module_in_another_process(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text((REPOSITORY / "tests" / "traced_nets.py").read_text())
+    (tmp_path / "mine.py").write_text((REPOSITORY / "tests" / "helpers" / "traced_nets.py").read_text())
     space, _ = pipeline.open_space(tmp_path / "mine.py:plain")
     operator = lower(space, space.largest()).operators[1]
     code = (
@@ -385,7 +391,7 @@ def test_parameters_of_one_name_have_one_number_of_axes() -> None:
 # --- on the command line, and all the way ---
 
 
-NETS_FILE = REPOSITORY / "tests" / "traced_nets.py"
+NETS_FILE = REPOSITORY / "tests" / "helpers" / "traced_nets.py"
 
 
 def test_cost_tells_its_operators() -> None:

@@ -36,49 +36,12 @@ from hwnas.supernet.training.schedules import learning_rate
 from hwnas.supernet.training.step import take_step
 from hwnas.supernet.training.task import ActiveSubnet, TrainTask
 from hwnas.tasks import Batch
-
-RAW: dict[str, Any] = {
-    "name": "tiny",
-    "input": {"channels": 1, "resolution": 8},
-    "classes": 10,
-    "stages": [
-        {"name": "stem", "op": "conv", "stride": 2, "width": [8, 16]},
-        {"name": "s1", "op": "mbconv", "width": 16, "depth": [1, 2], "kernel": [3, 5], "expand": 1},
-        {"name": "head", "op": "classifier", "dropout": 0.2},
-    ],
-}
-SPACE = parse_space(RAW, where="tiny.yaml")
-RECIPE = Recipe(epochs=3, batch_size=32, learning_rate=0.1, augment="shift", calibration_batches=2)
+from tests.helpers.training import RAW, RECIPE, SPACE, assert_equal, small_data, weights
 
 
 @pytest.fixture(scope="module")
 def data() -> Dataset:
     return small_data()
-
-
-def small_data() -> Dataset:
-    return load_data({"name": "digits", "limit": 200}, seed=0).without_test()
-
-
-def weights(folder: Path) -> dict[str, Any]:
-    """All that the last checkpoint holds, but how long the epochs took."""
-    content = checkpoint.load(checkpoint.checkpoints(folder)[-1])
-    return {**content, "history": [{**epoch, "seconds": 0} for epoch in content["history"]]}
-
-
-def assert_equal(one: Any, other: Any) -> None:
-    if isinstance(one, dict):
-        assert one.keys() == other.keys()
-        for key in one:
-            assert_equal(one[key], other[key])
-    elif isinstance(one, list | tuple):
-        assert len(one) == len(other)
-        for a, b in zip(one, other, strict=True):
-            assert_equal(a, b)
-    elif isinstance(one, torch.Tensor):
-        assert torch.equal(one, other)
-    else:
-        assert one == other
 
 
 @pytest.fixture(scope="module")
@@ -112,12 +75,15 @@ KILLED = """
 import sys
 from pathlib import Path
 from hwnas.supernet import Supernet, train
-from tests.test_train import RECIPE, SPACE, small_data
+from tests.helpers.training import RECIPE
+from tests.helpers.training import SPACE
+from tests.helpers.training import small_data
 train(Supernet(SPACE), SPACE, small_data(), RECIPE, Path(sys.argv[1]),
       on_step=lambda step: print(step.epoch, step.step, flush=True))
 """
 
 
+@pytest.mark.slow
 def test_killed_in_an_epoch_and_continued_equals_uninterrupted(
     tmp_path: Path, data: Dataset, uninterrupted: Path, repository: Path
 ) -> None:
@@ -241,7 +207,13 @@ def test_killed_while_a_checkpoint_is_written_equals_uninterrupted(
 @pytest.mark.parametrize("strategy", ["sandwich", "fair"])
 def test_a_gpu_trains_in_bf16_with_channels_last(strategy: str, tmp_path: Path, data: Dataset) -> None:
     recipe = replace(
-        RECIPE, precision="bf16", channels_last=True, strategy=strategy, ema_decay=0.9, accumulate=2, middles=1
+        RECIPE,
+        precision="bf16",
+        channels_last=True,
+        strategy=strategy,
+        ema_decay=0.9,
+        grad_accumulation_steps=2,
+        num_random_subnets=1,
     )
     history = train(Supernet(SPACE).to("cuda"), SPACE, data, recipe, tmp_path)
     assert history[-1].loss < history[0].loss
@@ -293,7 +265,7 @@ def test_what_is_not_finite_stops_training_with_the_last_good_checkpoint(
 
 def test_a_far_too_high_rate_stops_training_and_keeps_no_checkpoint(tmp_path: Path, data: Dataset) -> None:
     with pytest.raises(TrainingError, match="diverged in epoch 1, step"):
-        train(Supernet(SPACE), SPACE, data, replace(RECIPE, learning_rate=1e30, clip_norm=1e30), tmp_path)
+        train(Supernet(SPACE), SPACE, data, replace(RECIPE, learning_rate=1e30, max_grad_norm=1e30), tmp_path)
     assert checkpoint.checkpoints(tmp_path) == []
 
 
@@ -482,7 +454,7 @@ def test_decay_spares_biases_and_normalisation() -> None:
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
 def test_the_largest_network_learns_from_labels_and_the_others_from_it(temperature: float) -> None:
     supernet, images, labels = Supernet(SPACE).train(), torch.randn(8, 1, 8, 8), torch.arange(8)
-    recipe = replace(RECIPE, middles=0, label_smoothing=0.0, clip_norm=1e9, temperature=temperature)
+    recipe = replace(RECIPE, num_random_subnets=0, label_smoothing=0.0, max_grad_norm=1e9, temperature=temperature)
     largest, smallest = (lower(SPACE, a) for a in (SPACE.largest(), SPACE.smallest()))
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -500,7 +472,7 @@ def test_the_largest_network_learns_from_labels_and_the_others_from_it(temperatu
         assert_close(value.grad, expected[name])
 
 
-@pytest.mark.parametrize("change", [{"precision": "bf16"}, {"channels_last": True}, {"middles": 0}], ids=str)
+@pytest.mark.parametrize("change", [{"precision": "bf16"}, {"channels_last": True}, {"num_random_subnets": 0}], ids=str)
 def test_other_recipes_train(change: dict[str, Any], tmp_path: Path, data: Dataset) -> None:
     history = train(Supernet(SPACE), SPACE, data, replace(RECIPE, epochs=2, **change), tmp_path)
     assert history[-1].loss < history[0].loss

@@ -17,7 +17,7 @@ from torch import nn
 from hwnas.accuracy.zero_cost_proxies import TRAINING_FREE
 from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
 from hwnas.accuracy.zero_cost_proxies.ensembles import ENSEMBLES
-from hwnas.accuracy.zero_cost_proxies.initialisation import INITIALISATIONS
+from hwnas.accuracy.zero_cost_proxies.initialization import INITIALIZATIONS
 from hwnas.accuracy.zero_cost_proxies.probe import made, probe
 from hwnas.accuracy.zero_cost_proxies.scorer import TrainingFree, training_free_scorer
 from hwnas.accuracy.zero_cost_proxies.weights import weighted_layers
@@ -26,9 +26,9 @@ from hwnas.errors import ConfigError, NoScore
 from hwnas.network import Network, costs, lower
 from hwnas.registry import member
 from hwnas.space import AnySpace, FunctionSpace
-from tests.spaces import SMALL
-from tests.tiny import tiny
-from tests.traced_nets import plain
+from tests.helpers.spaces import SMALL
+from tests.helpers.tiny import tiny
+from tests.helpers.traced_nets import plain
 
 SPACES: dict[str, AnySpace] = {
     "mobile": SMALL["widths and strides"],
@@ -176,9 +176,9 @@ def test_a_subject_is_what_the_definition_says() -> None:
     assert measured(Definition(look, batch=3, mode="eval", dtype="float64", resolution=12), network) == 1.0
 
 
-@pytest.mark.parametrize("name", INITIALISATIONS)
+@pytest.mark.parametrize("name", INITIALIZATIONS)
 def test_an_initialisation_draws_the_weights_it_names(name: str) -> None:
-    definition = Definition(lambda subject: 0.0, batch=1, initialisation=name)
+    definition = Definition(lambda subject: 0.0, batch=1, initialization=name)
     module = made(definition, network_of(SPACES["cells"]), seed=0)
     layer = max(weighted_layers(module), key=lambda layer: layer.weight.numel())
     into, out = (math.prod(layer.weight.shape) // layer.weight.shape[axis] for axis in (0, 1))

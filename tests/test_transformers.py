@@ -30,9 +30,9 @@ from hwnas.runtimes import open_runtime
 from hwnas.space import Space, read_space
 from hwnas.space_checks import check_space
 from hwnas.supernet import Recipe, Supernet, extract_recalibrated, recalibrate, train
-from tests.conftest import REPOSITORY
-from tests.spaces import space_of, vit
-from tests.test_export_files import trained_looking
+from tests.helpers.modules import trained_looking
+from tests.helpers.repository import REPOSITORY
+from tests.helpers.spaces import space_of, vit
 
 # Searched by AutoFormer, as its project publishes them (microsoft/Cream, AutoFormer/experiments/subnet/*.yaml).
 PUBLISHED: dict[str, dict[str, Any]] = {
@@ -301,7 +301,7 @@ def test_a_grid_that_is_not_the_images_is_refused() -> None:
         operator_costs(Transformer(8, 8, 1, relative=2), (8, 7))
 
 
-@pytest.mark.parametrize("runtime", ["onnxruntime", "tflite"])
+@pytest.mark.parametrize("runtime", ["onnxruntime", pytest.param("tflite", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("whole", [True, False], ids=["shipped", "timed alone"])
 def test_an_int8_layer_is_near_to_pytorch(runtime: str, whole: bool, tmp_path: Path) -> None:
     module = trained_looking(Transformer(16, 16, 2, 2, head_width=8, relative=2).module()).eval()
@@ -324,7 +324,9 @@ def test_a_transformer_learns_and_its_file_is_what_was_learnt(tmp_path: Path) ->
     head = {"name": "head", "op": "tokenclassifier", "pool": "mean"}
     given = {"channels": 1, "resolution": 8}
     space = space_of(embed, layers, head=head, input=given, classes=10, choices={"dim": [16, 24]})
-    recipe = Recipe(epochs=6, batch_size=16, optimizer="adamw", learning_rate=5e-3, middles=1, calibration_batches=1)
+    recipe = Recipe(
+        epochs=6, batch_size=16, optimizer="adamw", learning_rate=5e-3, num_random_subnets=1, calibration_batches=1
+    )
     supernet = Supernet(space)
     history = train(supernet, space, dataset, recipe, tmp_path)
     assert history[-1].loss < history[0].loss - 0.2

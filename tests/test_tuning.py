@@ -13,7 +13,7 @@ from torch.testing import assert_close
 
 from hwnas import cli, pipeline
 from hwnas.supernet.training import standalone as alone
-from tests.test_pipeline import FEW, written
+from tests.helpers.experiments import FEW, written
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,7 @@ def test_the_command_takes_the_epochs(
 
 def test_a_recipe_with_a_teacher_is_fine_tuned_by_it(run: Path, tmp_path: Path) -> None:
     from hwnas.problem.fine_tune import tune
-    from hwnas.workspace.supernets import untrained
+    from hwnas.workspace.training.supernets import untrained
 
     (tmp_path / "one.py").write_text(
         "from torch import nn\ndef one():\n    return nn.Sequential(nn.Flatten(), nn.LazyLinear(10))\n"

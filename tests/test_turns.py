@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -21,29 +20,19 @@ from hwnas.errors import HostAway
 from hwnas.export.onnx import export_onnx
 from hwnas.measure.device_lock import DEVICE, FOLDER, NEXT, LockWait, exclusive_device
 from hwnas.measure.session import time_files
-from hwnas.measure.timing import Timing
 from hwnas.measure.worker_process import LAUNCHER
 from hwnas.runtimes import open_runtime
-from tests.sshd import Server, start_server
-from tests.test_pipeline import written
+from tests.helpers.experiments import written
+from tests.helpers.measuring import QUICK, spans, witness
+from tests.helpers.sshd import Server, start_server
 
-QUICK = Timing(warm_up_ms=0, sample_ms=0.05, rounds=3, processes=1)
-WITNESS = """
-import subprocess, sys, time
-log, pause = sys.argv[1], float(sys.argv[2])
-begin = time.monotonic()
-time.sleep(pause)
-code = subprocess.call(sys.argv[3:])
-open(log, "a").write(f"{begin} {time.monotonic()}\\n")
-sys.exit(code)
-"""
-"""Stands before a measuring process and notes when it began and ended; all of one machine share a monotonic clock."""
 TIME = """
 import sys
 from pathlib import Path
 from hwnas.measure.device_lock import LockWait
+from hwnas.measure.session import time_files
 from hwnas.runtimes import open_runtime
-from tests.test_turns import QUICK, time_files
+from tests.helpers.measuring import QUICK
 for _ in range(int(sys.argv[2])):
     found = time_files([Path(sys.argv[1])], open_runtime("onnxruntime"), QUICK, queue=LockWait(60, print))
     assert found.measured, found.failed
@@ -71,17 +60,6 @@ def model(tmp_path: Path) -> Path:
     return export_onnx(nn.Conv2d(4, 2, 3), (4, 8, 8), tmp_path / "model.onnx")
 
 
-def witness(log: Path, pause_s: float = 0.0) -> str:
-    script = log.with_suffix(".py")
-    script.write_text(WITNESS)
-    return shlex.join([sys.executable, str(script), str(log), str(pause_s)])
-
-
-def spans(log: Path) -> list[tuple[float, float]]:
-    """When each measuring process ran."""
-    return sorted((float(begin), float(end)) for begin, end in map(str.split, log.read_text().splitlines()))
-
-
 def begun(repository: Path, code: str, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments], cwd=repository, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -100,6 +78,7 @@ def holder(repository: Path) -> Iterator[subprocess.Popen[str]]:
     process.communicate()
 
 
+@pytest.mark.slow
 def test_processes_that_know_nothing_of_each_other_never_measure_at_once(
     tmp_path: Path, repository: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,7 +114,7 @@ def test_a_wait_says_for_whom_and_ends_in_an_error_that_says_what_to_do(
     assert f"process {holder.pid} of " in said[0]
     assert "measures there since 2" in said[0]
     assert f"process {holder.pid} of " in caught.value.met
-    assert "timing.wait_seconds" in caught.value.do
+    assert "timing.device_lock_timeout_s" in caught.value.do
     assert caught.value.allowed
 
 
@@ -146,6 +125,7 @@ def test_a_killed_process_holds_nothing(holder: subprocess.Popen[str]) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_the_device_is_held_until_the_measuring_process_of_a_killed_one_has_ended(
     tmp_path: Path, repository: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -227,8 +207,8 @@ import sys
 from pathlib import Path
 from hwnas.problem.live import SetupHost
 from hwnas.workspace.workspace import open_run
-from tests.test_live import network
-from tests.test_pipeline import Telling
+from tests.helpers.measuring import network
+from tests.helpers.narration import Telling
 telling = Telling()
 run = open_run(Path(sys.argv[1]), runs=Path(sys.argv[1]).parent / "runs")
 timed = SetupHost(run, "board", run.experiment.tiers["edge"].live, telling).time(network())

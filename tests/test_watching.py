@@ -11,7 +11,7 @@ import pytest
 
 from hwnas import pipeline
 from hwnas.errors import MissingExtra
-from tests.test_published_search import published
+from tests.helpers.experiments import published
 
 
 def scalars(folder: Path) -> Iterator[tuple[str, int, float]]:

@@ -15,13 +15,13 @@ from rich.table import Table
 
 from hwnas.cli import streams
 from hwnas.report import fitting
-from hwnas.report.ladder import ladder_table
+from hwnas.report.halving import halving_table
 from hwnas.report.scores import ProxyScore, Scored, ScoredNetwork, score_table
 from hwnas.report.tables import costs_table, front_table
 from hwnas.report.validation.table_check import check_table
 from hwnas.words import counted
-from tests.synthetic_checks import synthetic as checked
-from tests.synthetic_report import synthetic_facts
+from tests.helpers.synthetic_checks import synthetic as checked
+from tests.helpers.synthetic_report import synthetic_facts
 
 FACTS = synthetic_facts(count=40)
 OPERATORS = [
@@ -38,7 +38,7 @@ TABLES: Mapping[str, Callable[[], Table]] = {
     "costs": lambda: costs_table(OPERATORS),
     "scores": lambda: score_table(SCORED, 30),
     "check": lambda: check_table(checked()),
-    "ladder": lambda: ladder_table("edge", ()),
+    "halving": lambda: halving_table("edge", ()),
 }
 
 

@@ -6,25 +6,39 @@ from hwnas.accuracy.source import Accuracy, AccuracyContext, AccuracySource, Kin
 from hwnas.accuracy.zero_cost_proxies import TRAINING_FREE
 from hwnas.accuracy.zero_cost_proxies.ensembles import ENSEMBLES
 from hwnas.errors import ConfigError, did_you_mean
+from hwnas.quantities import Metric
 from hwnas.registry import Family, member
+from hwnas.stored_names import stored_source
+from hwnas.tasks import Task
 
-PROXIES = Family("accuracy_sources", {  # name in YAML, and after the @ of a metric; what it makes is imported on use
-    "inherited": AccuracySource(
-        "hwnas.accuracy.inherited:inherited", "quality", "measured", "validation images, inherited weights",
-        supernet=True,
-    ),
-    "short": AccuracySource(
-        "hwnas.accuracy.trained:short", "quality", "measured", "validation images, inherited weights trained on",
-        supernet=True,
-    ),
-    "alone": AccuracySource("hwnas.accuracy.trained:alone", "quality", "measured", "validation images, trained alone"),
-    "predicted": AccuracySource(
-        "hwnas.accuracy.from_file:predicted", "quality", "predicted", "learned from a run's accuracies", data=False
-    ),
-    "table": AccuracySource(
-        "hwnas.accuracy.from_table:from_table", "quality", "published", "a table's accuracies", data=False
-    ),
-})  # fmt: skip
+PROXIES = Family(
+    "accuracy_sources",
+    {  # name in YAML; what it makes is imported on use
+        "inherited": AccuracySource(
+            "hwnas.accuracy.inherited:inherited",
+            "quality",
+            "measured",
+            "validation images, inherited weights",
+            supernet=True,
+        ),
+        "finetuned": AccuracySource(
+            "hwnas.accuracy.trained:finetuned",
+            "quality",
+            "measured",
+            "validation images, inherited weights trained on",
+            supernet=True,
+        ),
+        "standalone": AccuracySource(
+            "hwnas.accuracy.trained:standalone", "quality", "measured", "validation images, trained alone"
+        ),
+        "predicted": AccuracySource(
+            "hwnas.accuracy.from_file:predicted", "quality", "predicted", "learned from a run's accuracies", data=False
+        ),
+        "table": AccuracySource(
+            "hwnas.accuracy.from_table:from_table", "quality", "published", "a table's accuracies", data=False
+        ),
+    },
+)
 TRAINLESS = AccuracySource(
     "hwnas.accuracy.training_free:trainless", "score", "scored", "untrained networks", data=False
 )
@@ -61,6 +75,12 @@ def source_of(name: str, *, where: str) -> AccuracySource:
     return source
 
 
+def accuracy_metric(name: str, task: Task) -> str:
+    """Return the metric of a source's scores, such as `top1@inherited`; of a function, with its name after the @."""
+    quantity = source_of(name, where="accuracy").quantity(task)
+    return str(Metric(quantity, stored_source(name).rpartition(":")[2]))
+
+
 def check_training_free(names: Iterable[str], *, where: str) -> None:
     """Refuse a name that is neither in `TRAINING_FREE` nor in `ENSEMBLES`.
 
@@ -85,6 +105,7 @@ __all__ = [
     "AccuracySource",
     "Kind",
     "Settings",
+    "accuracy_metric",
     "check_training_free",
     "source_of",
 ]

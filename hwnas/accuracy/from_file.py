@@ -13,8 +13,10 @@ import numpy as np
 
 from hwnas.accuracy.source import AccuracyContext
 from hwnas.errors import ConfigError, HwnasError, RunError
+from hwnas.io.regular import resolve_path
 from hwnas.population import Codebook, codebook_of
 from hwnas.predictors import Features, Predictor, features_of
+from hwnas.quantities import Metric
 from hwnas.search.score_store import Score, ScoreStore
 from hwnas.space import Architecture
 
@@ -63,11 +65,10 @@ def predicted(ingredients: AccuracyContext) -> PredictedAccuracy:
 
 
 def _file(ingredients: AccuracyContext) -> Path:
-    named = Path(ingredients.settings.file).expanduser()
-    path = named if named.is_file() else ingredients.base / named
+    path = resolve_path(ingredients.settings.file, ingredients.base)
     if not ingredients.settings.file or not path.is_file():
         raise ConfigError(
-            f"there is no file `{named}`" if ingredients.settings.file else "`file` is missing",
+            f"there is no file `{ingredients.settings.file}`" if ingredients.settings.file else "`file` is missing",
             where="accuracy",
             allowed="`source: predicted` learns from the store of a run: `file: runs/NAME/scores.jsonl`",
             do="Name one",
@@ -79,7 +80,7 @@ def _of_one_origin(scores: Iterable[Score], space: str, metric: str, quality: st
     """Return the accuracies of the space's networks, which must have one origin, or they would not compare."""
     by_origin: dict[tuple[str, str], list[Score]] = {}
     for score in scores:
-        wanted = score.metric == metric if metric else score.metric.startswith(f"{quality}@")
+        wanted = score.metric == metric if metric else Metric.parse(score.metric).quantity == quality
         if wanted and score.architecture.space == space and score.value is not None:
             by_origin.setdefault((score.metric, score.producer), []).append(score)
     if len(by_origin) != 1:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from hwnas.accuracy.source import AccuracyContext
 from hwnas.errors import ConfigError
+from hwnas.io.regular import resolve_path
 from hwnas.tabular import TableMetric, Wanted, read_metric
 
 
@@ -19,10 +18,10 @@ def from_table(ingredients: AccuracyContext) -> TableMetric:
     settings = ingredients.settings
     if lacking := [name for name in ("file", "column") if not getattr(settings, name)]:
         raise ConfigError(
-            f"`{lacking[0]}` is missing", where="accuracy",
+            f"`{lacking[0]}` is missing",
+            where="accuracy",
             allowed="`source: table` takes a `file`, its `column` of accuracies, and the `key` by which rows are named",
             do="Add it",
-        )  # fmt: skip
-    path = Path(settings.file).expanduser()
-    path = path if path.is_file() else ingredients.base / path
+        )
+    path = resolve_path(settings.file, ingredients.base)
     return read_metric(Wanted(path, settings.column, settings.key, settings.scale, settings.rows), ingredients.names)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, final
 
 from hwnas.accuracy.source import AccuracyContext
-from hwnas.errors import ConfigError, HwnasError, RunError, raised
+from hwnas.errors import RunError
+from hwnas.io.regular import resolve_path
 from hwnas.network import Network
-from hwnas.registry import named, place_of, read_source
+from hwnas.registry import calling, named, read_source
 from hwnas.space import Architecture
 
 FORM = "The function is handed an architecture and its network, and returns a number; high is good"
@@ -24,24 +24,13 @@ class FunctionAccuracy:
     function: Callable[[Architecture, Network], Any]
     lower: Callable[[Architecture], Network]
     reference: str
-    file: Path | None
-    """The user's file, to report the line that raised."""
     producer: str
     fraction: bool
     """True if the scores are accuracies, 0 to 1."""
 
     def __call__(self, architecture: Architecture) -> float:
-        try:
+        with calling(self.function, RunError, name=self.reference, allowed=FORM):  # it stands beside its architecture
             value = float(self.function(architecture, self.lower(architecture)))
-        except HwnasError:
-            raise
-        except Exception as error:  # a user's function may raise anything
-            raise RunError(
-                f"the function raised {raised(error)}",
-                where=self.reference if self.file is None else place_of(error, self.file),
-                allowed=FORM,
-                do="Correct the function",
-            ) from error
         if self.fraction and not 0 <= value <= 1:
             raise RunError(
                 f"the function returned {value:g} for an accuracy",
@@ -60,22 +49,12 @@ def from_function(ingredients: AccuracyContext) -> FunctionAccuracy:
     """
     reference, base = ingredients.settings.source, ingredients.base
     source, _, name = reference.rpartition(":")
-    path = Path(source).expanduser()
-    path = path if path.is_file() else base / path
     function = named(reference, base=base, where="accuracy.source")
-    if not callable(function):
-        raise ConfigError(
-            f"`{reference}` is {type(function).__name__}, which cannot be called",
-            where="accuracy.source",
-            allowed=FORM,
-            do="Name such a function after the colon",
-        )
-    digest = read_source(path).digest if source.endswith(".py") else source
+    digest = read_source(resolve_path(source, base)).digest if source.endswith(".py") else source
     return FunctionAccuracy(
         function,
         ingredients.lower,
         reference,
-        path if source.endswith(".py") else None,
         f"function {name} of {digest}",
         ingredients.settings.quantity not in (None, "score") and ingredients.space.task.quality.unit == "fraction",
     )

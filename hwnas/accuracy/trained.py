@@ -15,6 +15,7 @@ from hwnas.accuracy.source import AccuracyContext
 from hwnas.data import Dataset, Split
 from hwnas.network import Network
 from hwnas.space import Architecture
+from hwnas.stored_names import stored_source
 from hwnas.supernet import Recipe, estimate
 from hwnas.supernet.training.resume import identity_dict
 from hwnas.supernet.training.standalone import train_standalone
@@ -22,10 +23,17 @@ from hwnas.supernet.weights_file import save_weights
 from hwnas.tasks import DEFAULT_TASK, Task
 
 SHARED = (
-    "epochs", "strategy", "middles", "phases", "phase_epochs", "regularise", "kernel_transform",
-    "largest_epochs", "sort_channels_at",
-)  # fmt: skip
-"""Fields of a recipe that say nothing about a single network, or that are identified separately."""
+    "epochs",
+    "strategy",
+    "middles",
+    "phases",
+    "phase_epochs",
+    "regularise",
+    "kernel_transform",
+    "largest_epochs",
+    "sort_channels_at",
+)
+"""Stored names of fields of a recipe that say nothing about a single network, or that are identified separately."""
 SHORT_EPOCHS = 1
 GENTLE = 0.2
 """Share of the recipe's peak rate with which inherited weights are trained on: a whole one would undo them."""
@@ -93,15 +101,19 @@ class TrainedAccuracy:
         usual, recipe = identity_dict(Recipe()), identity_dict(self.recipe)
         own = {key: value for key, value in sorted(recipe.items()) if key not in SHARED and value != usual[key]}
         facts = {
-            "from": self.begun_from, "epochs": self.recipe.epochs, "data": self.dataset.name, "seed": self.seed,
-            "images": len(self.split), **own,
-        }  # fmt: skip
+            "from": self.begun_from,
+            "epochs": self.recipe.epochs,
+            "data": self.dataset.name,
+            "seed": self.seed,
+            "images": len(self.split),
+            **own,
+        }
         return " ".join(["trained", *(f"{name}={value}" for name, value in facts.items())])
 
 
 def training_folder(run: Path, source: str) -> Path:
     """Return the folder in a run's folder in which a source trains."""
-    return run / "training" / source
+    return run / "training" / stored_source(source)
 
 
 def weights_path(folder: Path, producer: str, architecture: Architecture) -> Path:
@@ -109,13 +121,13 @@ def weights_path(folder: Path, producer: str, architecture: Architecture) -> Pat
     return folder / hashlib.sha256(producer.encode()).hexdigest()[:8] / f"{architecture.key}.safetensors"
 
 
-def alone(ingredients: AccuracyContext) -> TrainedAccuracy:
+def standalone(ingredients: AccuracyContext) -> TrainedAccuracy:
     """Return the accuracy after training from scratch, for as many epochs as the supernet, or for `accuracy.epochs`."""
     settings, recipe = ingredients.settings, ingredients.recipe()
     return _trained(ingredients, replace(recipe, epochs=settings.epochs or recipe.epochs))
 
 
-def short(ingredients: AccuracyContext) -> TrainedAccuracy:
+def finetuned(ingredients: AccuracyContext) -> TrainedAccuracy:
     """Return the accuracy after training on from inherited weights, at a gentle rate, for `accuracy.epochs`."""
     settings, recipe = ingredients.settings, ingredients.recipe()
     supernet, weights = ingredients.supernet()

@@ -151,9 +151,10 @@ class Kit:
                 draft.unlink()
             raise TableError(
                 f"a model file of {packed.bytes:,} bytes cannot be written ({reason(error)})",
-                where=str(folder), allowed="Model files are taken out of the kit to be timed, and removed afterwards",
+                where=str(folder),
+                allowed="Model files are taken out of the kit to be timed, and removed afterwards",
                 do="Free the disk, or name a table on another one with --out; the same command continues",
-            ) from error  # fmt: skip
+            ) from error
         except Exception as error:  # a checksum of the archive's own, or what does not unpack
             draft.unlink()
             raise damaged(self.path, f"`{packed.file}` does not unpack") from error
@@ -188,14 +189,18 @@ def open_kit(path: Path) -> Kit:
 def _unopened(path: Path, error: Exception) -> TableError:
     if isinstance(error, NewerKit):
         return TableError(
-            str(error), where=str(path), allowed="A kit is read by the version that packed it, and by later ones",
+            str(error),
+            where=str(path),
+            allowed="A kit is read by the version that packed it, and by later ones",
             do="Install a newer version of hwnas: `pip install --upgrade hwnas`; the kit is as it should be",
-        )  # fmt: skip
+        )
     if isinstance(error, OSError):
         return TableError(
-            f"the kit cannot be read ({reason(error)})", where=str(path),
-            allowed="A file that `hwnas bench pack` wrote is needed", do="Check the path",
-        )  # fmt: skip
+            f"the kit cannot be read ({reason(error)})",
+            where=str(path),
+            allowed="A file that `hwnas bench pack` wrote is needed",
+            do="Check the path",
+        )
     if isinstance(error, FieldError):
         return damaged(path, f"`{MANIFEST}`: {error}")
     if isinstance(error, KeyError):
@@ -219,7 +224,8 @@ def _check_members(path: Path, archive: zipfile.ZipFile, manifest: Manifest) -> 
 def damaged(path: Path, met: str) -> TableError:
     """Return the error of a kit that is not as it was packed."""
     return TableError(
-        f"the kit is damaged ({met})", where=str(path),
+        f"the kit is damaged ({met})",
+        where=str(path),
         allowed="A kit is run as it was packed: every file in it has its SHA-256 there",
         do="Copy it again, or pack it again with `hwnas bench pack`",
-    )  # fmt: skip
+    )

@@ -75,10 +75,11 @@ def open_host(reference: str, *, ssh_config: Path | None = None) -> Host:
     if name.startswith("-") or "@-" in name or SHELL.search(name) or port or (not name and kind != "adb"):
         known = did_you_mean(kind, HOSTS)
         raise ConfigError(
-            f"`{reference}` names no host", where="host",
+            f"`{reference}` names no host",
+            where="host",
             allowed="`user@board` or a name in ~/.ssh/config, without a leading `-`, spaces and characters of a shell; "
             f"or `adb:SERIAL`. {known}",
             do="Correct it; a port or a key of its own stands in ~/.ssh/config",
-        )  # fmt: skip
+        )
     host: Host = member(HOSTS, kind, what="kind of host", where="host").named(name, ssh_config=ssh_config)
     return host

@@ -17,9 +17,9 @@ from hwnas.boards.requirements import REQUIREMENTS
 from hwnas.errors import ConfigError, ExportError, HwnasError, RunError, reason
 from hwnas.io.atomic import why_unwritable, write_atomic
 from hwnas.io.checksum import sha256_of
-from hwnas.latency.building.model_files import Progress
 from hwnas.latency.building.table_builder import REFERENCE, Exports, MeasureJob, first_line, job_files
 from hwnas.measure.energy.meter import EnergyProtocol
+from hwnas.measure.events import Progress, no_progress
 from hwnas.measure.timing import Timing
 from hwnas.runtimes import Setup, suffix_of
 
@@ -44,6 +44,24 @@ class PackedKit:
     """Bytes that the model files take on a board."""
 
 
+@dataclass(frozen=True)
+class KitContents:
+    """A kit without its jobs: set-up, protocol, table."""
+
+    setup: Setup
+    """The board's set-up; fields that only the board knows are empty."""
+    exports: Exports
+    timing: Timing
+    table: str
+    """Name of the file that the board writes."""
+    space: tuple[str, str] | None = None
+    """Name and reference of the space that it is for."""
+    energy: EnergyProtocol | None = None
+    """Protocol by which energy is measured there; None if it is not."""
+    memory: bool = False
+    """True if the memory of networks is measured there as well."""
+
+
 def refuse_runtime(runtime: str) -> None:
     """Refuse a runtime that no kit can be packed for.
 
@@ -52,9 +70,11 @@ def refuse_runtime(runtime: str) -> None:
     """
     if runtime not in REQUIREMENTS:
         raise ConfigError(
-            f"no kit can be packed for runtime `{runtime}`", where="set-up",
-            allowed=f"On a board run {', '.join(REQUIREMENTS)}", do="Use one of them",
-        )  # fmt: skip
+            f"no kit can be packed for runtime `{runtime}`",
+            where="set-up",
+            allowed=f"On a board run {', '.join(REQUIREMENTS)}",
+            do="Use one of them",
+        )
 
 
 def refuse_output(path: Path) -> None:
@@ -69,60 +89,56 @@ def refuse_output(path: Path) -> None:
 
 def _unwritten(path: Path, why: str) -> RunError:
     return RunError(
-        f"the kit cannot be written ({why})", where=str(path),
+        f"the kit cannot be written ({why})",
+        where=str(path),
         allowed="A kit is a file in a folder that can be written, on a disk with room",
         do="Name another file, or free the disk",
-    )  # fmt: skip
+    )
 
 
 def pack_kit(
     path: Path,
+    contents: KitContents,
     jobs: Sequence[MeasureJob],
-    setup: Setup,
-    exports: Exports,
-    timing: Timing,
     *,
-    table: str,
-    space: tuple[str, str] | None,
     artifacts: Path,
-    energy: EnergyProtocol | None = None,
-    memory: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> PackedKit:
     """Write a kit of these jobs, and of the reference that all tables are timed with. Without jobs it only looks at a
     board.
 
-    Model files are kept in `artifacts`, and used again. In `setup`, fields that only the board knows are empty. `table`
-    is the name of the file that the board writes. Energy, and the memory of networks, are measured there on request.
+    Model files are kept in `artifacts`, and used again.
 
     Raises:
         ExportError: a job's file cannot be made; all of them are listed.
         ConfigError: no kit can be packed for the runtime.
         RunError: the kit cannot be written.
     """
+    setup, energy = contents.setup, contents.energy
     refuse_runtime(setup.runtime)
     refuse_output(path)
     every, suffix = [REFERENCE, *jobs] if jobs else [], suffix_of(setup.runtime)
-    made = job_files(every, setup, suffix, exports, artifacts, progress or (lambda done, planned, what: None))
+    made = job_files(every, setup, suffix, contents.exports, artifacts, progress)
     _refuse_failures(path, every, made)
     files = {f"files/{file.name}": file for file in made if isinstance(file, Path)}
     packed = [
         Member(job.target.name, f"files/{file.name}", file.stat().st_size, job.line)
-        for job, file in zip(every, made, strict=True) if isinstance(file, Path)
-    ]  # fmt: skip
+        for job, file in zip(every, made, strict=True)
+        if isinstance(file, Path)
+    ]
     code = board_code()
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in code.items()}
     digests |= {name: sha256_of(file) for name, file in files.items()}
     manifest = Manifest(
         __version__,
         setup.as_dict(),
-        asdict(timing),
-        table,
+        asdict(contents.timing),
+        contents.table,
         packed[1:],
         next(iter(packed), None),
-        space or (),
+        contents.space or (),
         None if energy is None else asdict(energy),
-        memory,
+        contents.memory,
         digests,
     )
     _write(path, manifest.encoded(), code, files)
@@ -171,16 +187,18 @@ def _files_of(module: str) -> Iterator[Path]:
 def _refuse_failures(path: Path, jobs: Sequence[MeasureJob], made: Sequence[Path | HwnasError]) -> None:
     failures = [
         f"{job.target.name}: {first_line(file)}"
-        for job, file in zip(jobs, made, strict=True) if isinstance(file, HwnasError)
-    ]  # fmt: skip
+        for job, file in zip(jobs, made, strict=True)
+        if isinstance(file, HwnasError)
+    ]
     if failures:
         listed = "; ".join(failures[:SHOWN])
         more = f"; and {len(failures) - SHOWN} more" if len(failures) > SHOWN else ""
         raise ExportError(
-            f"{len(failures)} of {len(jobs)} files cannot be made: {listed}{more}", where=str(path),
+            f"{len(failures)} of {len(jobs)} files cannot be made: {listed}{more}",
+            where=str(path),
             allowed="Every operator of the space must become a file of the kit",
             do="Change these operators, or pack for another runtime",
-        )  # fmt: skip
+        )
 
 
 def _write(path: Path, manifest: bytes, code: Mapping[str, bytes], files: Mapping[str, Path]) -> None:

@@ -166,9 +166,10 @@ def exclusive(path: Path, patience_s: float) -> Iterator[None]:
             except OSError as error:
                 if time.monotonic() > until:
                     raise RunError(
-                        "another process writes this table", where=str(path),
+                        "another process writes this table",
+                        where=str(path),
                         allowed="One kit at a time measures on a board: two would slow each other",
                         do="Wait for it, or end it",
-                    ) from error  # fmt: skip
+                    ) from error
                 time.sleep(0.2)
         yield

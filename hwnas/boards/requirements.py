@@ -31,10 +31,11 @@ class Requirement:
 REQUIREMENTS: Mapping[str, Requirement] = {  # runtime -> what it needs; a kit can be packed for these
     "onnxruntime": Requirement(("onnxruntime",), ("onnxruntime",)),
     "tflite": Requirement(
-        ("ai_edge_litert.interpreter", "tflite_runtime.interpreter"), ("ai-edge-litert",),
+        ("ai_edge_litert.interpreter", "tflite_runtime.interpreter"),
+        ("ai-edge-litert",),
         ("tflite-runtime==2.14.0", "numpy<2"),
     ),
-}  # fmt: skip
+}
 
 
 def check_requirements(runtime: str) -> None:
@@ -76,7 +77,8 @@ def _pip(need: Requirement) -> tuple[str, ...]:
 
 def _missing(names: str, why: str, packages: Iterable[str]) -> MissingExtra:
     return MissingExtra(
-        f"{names} cannot be imported ({why})", where=f"Python {platform.python_version()}, {sys.executable}",
+        f"{names} cannot be imported ({why})",
+        where=f"Python {platform.python_version()}, {sys.executable}",
         allowed="A kit needs Python 3.9 or newer, numpy and its runtime's package, in this Python",
         do=f"Run: {shlex.join([sys.executable, '-m', 'pip', 'install', *packages])}",
-    )  # fmt: skip
+    )

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from hwnas.boards.archive import Kit, Member, damaged, open_kit
 from hwnas.boards.reporter import BoardReporter, JsonReporter, Stopped, TerminalReporter, exclusive, stop_when_alone
 from hwnas.boards.requirements import check_requirements
 from hwnas.errors import ConfigError, HwnasError, RunError, TableError, nameless, reason
+from hwnas.io.fields import FieldError
 from hwnas.measure.device_lock import WAIT_S, LockWait
 
 if TYPE_CHECKING:
@@ -54,24 +55,30 @@ def main(path: str, arguments: Sequence[str]) -> int:
 
 def _refused(error: OSError) -> RunError:
     return RunError(
-        f"the system refused ({reason(error)})", where=str(error.filename or nameless()),
-        allowed="The table's folder can be written, and has room", do="Correct that, or name a table with --out",
-    )  # fmt: skip
+        f"the system refused ({reason(error)})",
+        where=str(error.filename or nameless()),
+        allowed="The table's folder can be written, and has room",
+        do="Correct that, or name a table with --out",
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python3 kit.pyz", description="Times the operators in this file, and writes the table beside it.",
+        prog="python3 kit.pyz",
+        description="Times the operators in this file, and writes the table beside it.",
         epilog="What the table holds is not timed again.",
-    )  # fmt: skip
+    )
     parser.add_argument("--out", metavar="FILE", help="the table's file; beside the kit if left out")
     parser.add_argument("--threads", type=int, metavar="N", help="threads of the runtime, instead of the kit's number")
     parser.add_argument("--cores", metavar="LIST", help="the processors that are used: big, little, 4-7 or 0,2")
     parser.add_argument("--device", metavar="NAME", help="what the board is called; found out if left out")
     parser.add_argument(
-        "--wait", type=float, metavar="SECONDS", default=WAIT_S,
+        "--wait",
+        type=float,
+        metavar="SECONDS",
+        default=WAIT_S,
         help="how long to wait where somebody else measures on this board; half an hour if left out",
-    )  # fmt: skip
+    )
     parser.add_argument("--list", action="store_true", help="list what is in the kit and what the table lacks of it")
     parser.add_argument("--dry-run", action="store_true", help="only tell the set-up, what is missing and how long")
     parser.add_argument("--attended", action="store_true", help=argparse.SUPPRESS)  # for `hwnas bench --host`
@@ -129,23 +136,32 @@ def _out(kit: Kit, options: argparse.Namespace) -> Path:
 
 def _missing(kit: Kit, table: LatencyTable) -> Mapping[str, list[Member]]:
     """Return the members that the table lacks, by quantity."""
-    from hwnas.measure.table_lines import subject_of
+    from hwnas.measure.table_lines import Subject, subject_of
 
-    jobs = [(job, subject_of(job.line)) for job in kit.manifest.jobs]
+    jobs: list[tuple[Member, Subject]] = []
+    for number, job in enumerate(kit.manifest.jobs):
+        try:
+            jobs.append((job, subject_of(job.line)))
+        except FieldError as error:
+            raise damaged(kit.path, f"`jobs[{number}].line`: {error}") from error
     return {
         "time": [job for job, _ in jobs if not table.holds(job.line)],
         "energy": [job for job, about in jobs if kit.manifest.energy is not None and about.key not in table.energy],
         "memory": [
-            job for job, about in jobs
+            job
+            for job, about in jobs
             if kit.manifest.memory and about.kind == "check" and about.key not in table.memory
         ],
-    }  # fmt: skip
+    }
 
 
 def _fill(
     kit: Kit, table: LatencyTable, runtime: Runtime, timing: Timing, teller: BoardReporter, queue: LockWait
 ) -> None:
     """Measure what the table lacks, and store it; a failed measurement does not cost the others their rows."""
+    from hwnas.measure.energy.job import measure_energy
+    from hwnas.measure.energy.meter import EnergyProtocol
+    from hwnas.measure.memory import measure_memory
     from hwnas.measure.session import measure_in_sessions
 
     missing = _missing(kit, table)
@@ -159,61 +175,41 @@ def _fill(
     _check_space(folder, list(wanted.values()))
     files = dict(zip(wanted, kit.extract(list(wanted.values()), folder)))
     first = files[kit.manifest.reference.file] if kit.manifest.reference else None
-    failures, jobs = [], missing["time"]
-    paths = [files[job.file] for job in jobs]
-    timed = measure_in_sessions(paths, runtime, timing, reference=first, progress=teller.progress, queue=queue)
-    for index, outcome in timed:
-        if isinstance(outcome, str):
-            failures.append(f"{jobs[index].name}: {outcome}")
-        else:
-            table.append(jobs[index].line, outcome, jobs[index].bytes)
-    failures += _fill_others(kit, table, runtime, timing, missing, files, teller, queue)
+    failures: list[str] = []
+
+    def store(quantity: str, outcomes: Iterator[tuple[int, Any]], append: Callable[..., None]) -> None:
+        for index, outcome in outcomes:
+            job = missing[quantity][index]
+            if isinstance(outcome, str):
+                failures.append(f"{job.name}: {outcome}")
+            else:
+                append(job.line, outcome, *([job.bytes] if quantity == "time" else []))
+
+    paths = {quantity: [files[job.file] for job in jobs] for quantity, jobs in missing.items()}
+    timed = measure_in_sessions(paths["time"], runtime, timing, reference=first, progress=teller.progress, queue=queue)
+    store("time", timed, table.append)
+    if paths["memory"]:
+        peaks = measure_memory(paths["memory"], runtime, progress=teller.progress, queue=queue)
+        store("memory", peaks, table.append_memory)
+    if paths["energy"]:
+        protocol = EnergyProtocol(**(kit.manifest.energy or {}))
+        metered = measure_energy(
+            paths["energy"], runtime, protocol, pin=timing.pin, progress=teller.progress, queue=queue
+        )
+        store("energy", metered, table.append_energy)
     shutil.rmtree(folder, ignore_errors=True)
     if failures:
-        listed = "; ".join(failures[:SHOWN]) + (f"; and {len(failures) - SHOWN} more" if len(failures) > SHOWN else "")
-        raise TableError(
-            f"{len(failures)} could not be measured: {listed}", where=str(table.path),
-            allowed=f"Every file of the kit must be run by {runtime.setup.runtime} {runtime.setup.runtime_version}",
-            do="Try another version of the runtime; what was measured is stored, the same command continues",
-        )  # fmt: skip
+        raise _unmeasured(table, failures)
 
 
-def _fill_others(
-    kit: Kit,
-    table: LatencyTable,
-    runtime: Runtime,
-    timing: Timing,
-    missing: Mapping[str, list[Member]],
-    files: Mapping[str, Path],
-    teller: BoardReporter,
-    queue: LockWait,
-) -> list[str]:
-    """Measure energy and memory, where they are requested, and return what could not be measured."""
-    from hwnas.measure.energy.job import measure_energy
-    from hwnas.measure.energy.meter import EnergyProtocol
-    from hwnas.measure.memory import measure_memory
-
-    failures = []
-    if jobs := missing["memory"]:
-        for index, memory in measure_memory(
-            [files[job.file] for job in jobs], runtime,
-            progress=lambda done, planned: teller.progress(done, planned, "measuring memory"), queue=queue,
-        ):  # fmt: skip
-            if isinstance(memory, str):
-                failures.append(f"{jobs[index].name}: {memory}")
-            else:
-                table.append_memory(jobs[index].line, memory)
-    if jobs := missing["energy"]:
-        protocol = EnergyProtocol(**(kit.manifest.energy or {}))
-        for index, energy in measure_energy(
-            [files[job.file] for job in jobs], runtime, protocol, pin=timing.pin,
-            progress=lambda done, planned: teller.progress(done, planned, "measuring energy"), queue=queue,
-        ):  # fmt: skip
-            if isinstance(energy, str):
-                failures.append(f"{jobs[index].name}: {energy}")
-            else:
-                table.append_energy(jobs[index].line, energy)
-    return failures
+def _unmeasured(table: LatencyTable, failures: Sequence[str]) -> TableError:
+    listed = "; ".join(failures[:SHOWN]) + (f"; and {len(failures) - SHOWN} more" if len(failures) > SHOWN else "")
+    return TableError(
+        f"{len(failures)} could not be measured: {listed}",
+        where=str(table.path),
+        allowed=f"Every file of the kit must be run by {table.setup.runtime} {table.setup.runtime_version}",
+        do="Try another version of the runtime; what was measured is stored, the same command continues",
+    )
 
 
 def _check_space(folder: Path, wanted: Sequence[Member]) -> None:
@@ -224,10 +220,11 @@ def _check_space(folder: Path, wanted: Sequence[Member]) -> None:
     free = shutil.disk_usage(folder.parent).free
     if free < lacking:
         raise TableError(
-            f"the model files take {lacking / 1e6:.1f} MB, {free / 1e6:.1f} MB are free", where=str(folder.parent),
+            f"the model files take {lacking / 1e6:.1f} MB, {free / 1e6:.1f} MB are free",
+            where=str(folder.parent),
             allowed="Model files are taken out of the kit to be timed, and removed afterwards",
             do="Free the disk, or name a table on another one with --out",
-        )  # fmt: skip
+        )
 
 
 def _look(kit: Kit, options: argparse.Namespace, table: LatencyTable, timing: Timing, teller: BoardReporter) -> None:
@@ -237,7 +234,7 @@ def _look(kit: Kit, options: argparse.Namespace, table: LatencyTable, timing: Ti
         lacking = {packed.file for packed in missing}
         for job in kit.manifest.jobs:
             teller.say(f"{'missing' if job.file in lacking else 'there':<8} {job.bytes:>12,} bytes  {job.name}")
-    samples_s = timing.rounds * (1 + 1 / 8) * timing.sample_ms / 1e3
+    samples_s = timing.rounds * (1 + 1 / 8) * timing.min_sample_ms / 1e3
     least_s = len(missing) * (samples_s + max(1, timing.processes) * timing.warm_up_ms / 1e3)
     size = sum(packed.bytes for packed in missing)
     what = f"{len(missing)} of {len(kit.manifest.jobs)} are missing in {table.path}: at least {least_s:.0f} s, "

@@ -14,9 +14,9 @@ from hwnas.boards.host import Host
 from hwnas.errors import HostAway, HwnasError, RunError
 from hwnas.io.checksum import sha256_of
 from hwnas.latency.merge import add_table
+from hwnas.measure.events import Progress
 
 Say = Callable[[str], None]
-Progress = Callable[[int, int, str], None]
 TABLE, KIT, PART = "table.jsonl", "kit.pyz", "kit.part"
 NOT_FOUND = (126, 127)
 """Exit codes of a shell that finds no such command."""
@@ -155,9 +155,14 @@ class BoardSession:
     def _start(self, command: Sequence[str], complaints: Any) -> subprocess.Popen[str]:
         try:
             return subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints, text=True,
-                encoding="utf-8", errors="replace",
-            )  # fmt: skip
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=complaints,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+            )
         except FileNotFoundError as error:
             raise self._failed(f"there is no `{command[0]}` here", f"Install {command[0]}") from error
 
@@ -173,10 +178,11 @@ class BoardSession:
             cause = next((cause for cause in self.host.causes if cause.words in stderr), None)
             problem, do = (cause.met, cause.do) if cause else ("the connection broke", "The same command continues")
             lost = ConnectionLost(
-                f"{problem} ({last})", where=self.host.name,
+                f"{problem} ({last})",
+                where=self.host.name,
                 allowed="The board is reached by this system's own program, without questions",
                 do=do.replace("{host}", self.host.name),
-            )  # fmt: skip
+            )
             lost.lasting = cause is not None and cause.lasting
             return lost
         if code in NOT_FOUND:

@@ -11,11 +11,15 @@ from typing import ClassVar
 from hwnas.boards.host import FailureHint
 
 OPTIONS = (
-    "-o", "BatchMode=yes",  # a question that nobody sees would wait for ever
-    "-o", "ConnectTimeout=20",
-    "-o", "ServerAliveInterval=10",
-    "-o", "ServerAliveCountMax=3",
-)  # fmt: skip
+    "-o",
+    "BatchMode=yes",  # a question that nobody sees would wait for ever
+    "-o",
+    "ConnectTimeout=20",
+    "-o",
+    "ServerAliveInterval=10",
+    "-o",
+    "ServerAliveCountMax=3",
+)
 LOST = 255
 """Exit code of ssh itself."""
 HAND = "Connect once by hand, `ssh {host}`"
@@ -32,18 +36,23 @@ class Ssh:
     python_hint: ClassVar[str] = "Install Python 3.9 or newer there, or name it with --python"
     causes: ClassVar[Sequence[FailureHint]] = (
         FailureHint(
-            "REMOTE HOST IDENTIFICATION HAS CHANGED", "the host's key is not the one that is known",
+            "REMOTE HOST IDENTIFICATION HAS CHANGED",
+            "the host's key is not the one that is known",
             "If the board was set up anew, remove the old key with `ssh-keygen -R {host}`",
         ),
         FailureHint("Host key verification failed", "the host's key is not known", f"{HAND}, and compare the key"),
-        FailureHint("Permission denied", "the host refuses the key",
-                    "Make `ssh -o BatchMode=yes {host} true` work, for example by `ssh-copy-id {host}`"),
-        FailureHint("Could not resolve hostname", "no host of this name is found",
-                    "Correct the name, or use its address"),
+        FailureHint(
+            "Permission denied",
+            "the host refuses the key",
+            "Make `ssh -o BatchMode=yes {host} true` work, for example by `ssh-copy-id {host}`",
+        ),
+        FailureHint(
+            "Could not resolve hostname", "no host of this name is found", "Correct the name, or use its address"
+        ),
         FailureHint("Connection refused", "nobody listens there", "Switch ssh on there, or correct the port"),
         FailureHint("No route to host", "the host cannot be reached", "Look at its network", lasting=False),
         FailureHint("timed out", "the host does not answer", "Look at its network and power", lasting=False),
-    )  # fmt: skip
+    )
 
     @staticmethod
     def named(name: str, *, ssh_config: Path | None = None) -> Ssh:

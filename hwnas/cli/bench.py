@@ -51,7 +51,9 @@ bench_app = typer.Typer(
 
 
 Cores = Annotated[str | None, typer.Option(help="Cores to keep to: big, little, 0,1 or 4-7; any if left out.")]
-Checks = Annotated[int | None, typer.Option(min=0, help="Whole networks to time beside the operators; 20 if left out.")]
+ValidationNetworks = Annotated[
+    int | None, typer.Option("--networks", min=0, help="Whole networks to time beside the operators; 20 if left out.")
+]
 Energy = Annotated[str | None, typer.Option(help="Measure energy too, with: auto, rapl, hwmon, iio, nvml or command.")]
 EnergyCommand = Annotated[str | None, typer.Option(help="A command, on the board if there is one, that prints watts.")]
 Host = Annotated[
@@ -74,7 +76,7 @@ def bench(
     energy: Energy = None,
     energy_command: EnergyCommand = None,
     memory: Annotated[bool | None, typer.Option("--memory", help="Measure the memory of whole networks too.")] = None,
-    checks: Checks = None,
+    validation_networks: ValidationNetworks = None,
     table: Annotated[Path | None, typer.Option(help="Table file to write or to continue.")] = None,
     host: Host = None,
     python: Annotated[str | None, typer.Option(help="The Python on the boards; python3 if left out.")] = None,
@@ -88,10 +90,21 @@ def bench(
     from hwnas import pipeline
 
     options = {
-        "threads": threads, "batch": batch, "precision": precision, "accelerator": accelerator, "cores": cores,
-        "energy": energy, "energy_command": energy_command, "memory": memory, "checks": checks, "table": table,
-        "host": host, "python": python, "ssh_config": ssh_config, "wait": wait,
-    }  # fmt: skip
+        "threads": threads,
+        "batch": batch,
+        "precision": precision,
+        "accelerator": accelerator,
+        "cores": cores,
+        "energy": energy,
+        "energy_command": energy_command,
+        "memory": memory,
+        "table": table,
+        "validation_networks": validation_networks,
+        "host": host,
+        "python": python,
+        "ssh_config": ssh_config,
+        "wait": wait,
+    }
     requested = {name: value for name, value in options.items() if value is not None}
     if runtime is not None:
         tables = _time_space(target, runtime, requested, dry_run=dry_run)
@@ -113,8 +126,8 @@ def _time_space(target: str, runtime: str, requested: Mapping[str, Any], *, dry_
     setup, named = dict(requested), {"accelerator": None, "precision": "fp32", "threads": 1, "cores": None, **requested}
     path = _table_path(target, runtime, named["accelerator"], named["precision"], named["threads"], named["cores"])
     setup.setdefault("table", path)
-    if (wait_seconds := setup.pop("wait", None)) is not None:
-        setup["timing"] = TimingConfig(wait_seconds=wait_seconds)
+    if (timeout_s := setup.pop("wait", None)) is not None:
+        setup["timing"] = TimingConfig(device_lock_timeout_s=timeout_s)
     if "host" in requested:
         setup |= {"hosts": setup.pop("host"), "own_names": "table" not in requested}
         if (command := setup.pop("energy_command", None)) is not None:
@@ -122,9 +135,11 @@ def _time_space(target: str, runtime: str, requested: Mapping[str, Any], *, dry_
         return pipeline.bench_hosts(target, runtime=runtime, **setup, dry_run=dry_run, narrator=Terminal())
     if not requested.keys().isdisjoint(("python", "ssh_config")):
         raise ConfigError(
-            "--python and --ssh-config stand without --host", where="hwnas bench",
-            allowed="They say how a board is reached", do="Add --host, or leave them out",
-        )  # fmt: skip
+            "--python and --ssh-config stand without --host",
+            where="hwnas bench",
+            allowed="They say how a board is reached",
+            do="Add --host, or leave them out",
+        )
     return [pipeline.bench_space(target, runtime=runtime, **setup, dry_run=dry_run, narrator=Terminal())]
 
 
@@ -141,10 +156,11 @@ def _refuse_set_up(target: str, requested: Mapping[str, Any]) -> None:
         )
     if is_space(target):
         raise ConfigError(
-            f"`{target}` is a space, and no runtime is named", where="hwnas bench",
+            f"`{target}` is a space, and no runtime is named",
+            where="hwnas bench",
             allowed="An experiment names its set-ups itself; a space is timed on the set-up that options name",
             do="Add --runtime onnxruntime, tflite or pytorch",
-        )  # fmt: skip
+        )
 
 
 @bench_app.command("pack")
@@ -158,7 +174,7 @@ def pack_kit(
     accelerator: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     cores: Cores = None,
     device: Annotated[str | None, typer.Option(help="The board's name; found out there if left out.")] = None,
-    checks: Checks = None,
+    validation_networks: ValidationNetworks = None,
     energy: Energy = None,
     energy_command: EnergyCommand = None,
     memory: Annotated[bool, typer.Option("--memory", help="Measure the memory of whole networks too.")] = False,
@@ -169,11 +185,21 @@ def pack_kit(
     from hwnas import pipeline
 
     packed = pipeline.pack(
-        space, out, checks=checks, lacking=lacking, runtime=runtime, threads=threads, batch=batch,
-        precision=precision, accelerator=accelerator, cores=cores, device=device, memory=memory,
+        space,
+        out,
+        validation_networks=validation_networks,
+        lacking=lacking,
+        runtime=runtime,
+        threads=threads,
+        batch=batch,
+        precision=precision,
+        accelerator=accelerator,
+        cores=cores,
+        device=device,
+        memory=memory,
         energy={"sensor": energy or "command", "command": energy_command or ""} if energy or energy_command else None,
         narrator=Terminal(),
-    )  # fmt: skip
+    )
     sizes = f"{packed.bytes / 1e6:.1f} MB, {packed.unpacked_bytes / 1e6:.1f} MB unpacked"
     line = f"{out}: {counted(packed.files, 'model file')}, {sizes}"
     print_found(vars(packed), as_json, [line, f"next: copy it to the board, and run there: python3 {out.name}"])
@@ -242,8 +268,14 @@ def import_published(
     """Make a table of published latencies: one value a row, spread unknown, with source and licence."""
     from hwnas import pipeline
 
-    options = {"device": device, "runtime": runtime, "runtime_version": runtime_version, "threads": threads,
-             "precision": precision, "batch": batch}  # fmt: skip
+    options = {
+        "device": device,
+        "runtime": runtime,
+        "runtime_version": runtime_version,
+        "threads": threads,
+        "precision": precision,
+        "batch": batch,
+    }
     setup = {name: value for name, value in options.items() if value is not None}
     imported = pipeline.import_table(
         files, out, format=format, source=source, licence=licence, drop_bad=drop_bad, narrator=Terminal(), **setup
@@ -275,6 +307,4 @@ def _table_path(
 
 
 def _counts(table: Any) -> dict[str, Any]:
-    return {
-        "table": table.path, "setup": table.setup.as_dict(), "rows": len(table.rows), "checks": len(table.checks)
-    }  # fmt: skip
+    return {"table": table.path, "setup": table.setup.as_dict(), "rows": len(table.rows), "checks": len(table.checks)}

@@ -33,9 +33,16 @@ def check(
     from hwnas import pipeline
 
     checked = pipeline.check(
-        table, networks=networks, space=space, seed=seed, device=device, artifacts=artifacts, plot=plot,
-        wait_s=wait, narrator=Terminal(),
-    )  # fmt: skip
+        table,
+        networks=networks,
+        space=space,
+        seed=seed,
+        device=device,
+        artifacts=artifacts,
+        plot=plot,
+        wait_s=wait,
+        narrator=Terminal(),
+    )
     if as_json:
         print_found(checked.as_dict(), True, [])
         return

@@ -24,7 +24,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {  # in the order in which help li
     "check": check.check,
     "search": experiments.search,
     "solve": experiments.solve,
-    "ladder": experiments.ladder,
+    "halving": experiments.halving,
     "fidelity": experiments.fidelity,
     "export": experiments.export,
     "report": experiments.report,

@@ -95,25 +95,25 @@ def search(experiment: Reference, runs: Runs = RUNS, trials: Trials = None, as_j
     refuse_empty_fronts(tiers)
 
 
-def ladder(experiment: Reference, runs: Runs = RUNS, as_json: Json = False) -> None:
-    """Score many networks cheaply and the best of them dearly, rung by rung of the experiment's `search.ladder`.
+def halving(experiment: Reference, runs: Runs = RUNS, as_json: Json = False) -> None:
+    """Score many networks cheaply and the best of them dearly, by the rungs in `search.successive_halving`.
 
     The front among the networks of the last rung is timed and kept; `show`, `export`, `solve` and `report` read it. The
     same command continues where it was stopped.
     """
     from hwnas import pipeline
-    from hwnas.workspace.halving_results import refuse_empty_climbs
+    from hwnas.workspace.halving_results import refuse_empty_results
 
-    climbs = pipeline.ladder(experiment, runs=runs, narrator=Terminal())
+    results = pipeline.halving(experiment, runs=runs, narrator=Terminal())
     if as_json:
-        result = {climb.tier: {**climb.as_dict(), "front": [_point(p) for p in climb.front]} for climb in climbs}
-        print_found(result, True, [])
+        by_tier = {result.tier: {**result.as_dict(), "front": [_point(p) for p in result.front]} for result in results}
+        print_found(by_tier, True, [])
     else:
-        from hwnas.console import show_ladder
+        from hwnas.console import show_halving
 
-        for climb in climbs:
-            show_ladder(climb.tier, climb.rungs, climb.front)
-    refuse_empty_climbs(climbs)
+        for result in results:
+            show_halving(result.tier, result.rungs, result.front)
+    refuse_empty_results(results)
 
 
 def fidelity(
@@ -161,9 +161,10 @@ def solve(
     Without --setup, of an experiment with several set-ups, there is one for each tier.
     """
     from hwnas import pipeline
+    from hwnas.workspace.references import experiment_of
 
     by, limits = front or "search", limit or []
-    if setup is None and len(pipeline.open_run(experiment, runs=runs).experiment.setups) > 1:
+    if setup is None and len(experiment_of(experiment)[1].setups) > 1:
         tiers = pipeline.solve_tiers(experiment, limits=limits, front=by, runs=runs)
         document: Any = {name: solved.as_dict() for name, solved in tiers.items()}
     else:

@@ -3,17 +3,41 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
-    from hwnas.problem.fronts import FrontSource
+    from hwnas.problem.fronts.loading import FrontSource
+
+
+_DOCUMENT: ContextVar[TextIO | None] = ContextVar("document", default=None)
+"""Standard output, while it is kept for one document."""
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Keep standard output for the document: what functions of the user's print goes to standard error."""
+    token = _DOCUMENT.set(sys.stdout)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _DOCUMENT.reset(token)
+
+
+def print_document(text: str) -> None:
+    """Print the one document of a command."""
+    print(text, file=_DOCUMENT.get())
 
 
 def print_found(found: Any, as_json: bool, lines: list[str]) -> None:
     """Print the document if it is requested, else the lines."""
     if as_json:
-        print(json.dumps(found, indent=1, default=str, allow_nan=False))
+        print_document(json.dumps(found, indent=1, default=str, allow_nan=False))
     for line in [] if as_json else lines:
         print(line)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from hwnas.cli.options import Json
-from hwnas.cli.printing import print_found
+from hwnas.cli.printing import print_document, print_found
 
 
 def schema(
@@ -24,7 +24,7 @@ def schema(
 
     text = pipeline.schema_text(kind)
     if out is None:
-        print(text, end="")
+        print_document(text.rstrip("\n"))
     else:
         write_text(out, text)
         print_found({"written": out}, as_json, [f"wrote {out}"])

@@ -24,8 +24,8 @@ def cost(
     ] = "largest",
     table: Annotated[Path | None, typer.Option(help="A latency table: adds the predicted latency.")] = None,
     missing: Annotated[
-        Literal["refuse", "estimate"], typer.Option(help="What becomes of an operator that the table has no row for.")
-    ] = "refuse",
+        Literal["error", "estimate"], typer.Option(help="What becomes of an operator that the table has no row for.")
+    ] = "error",
     as_json: Json = False,
 ) -> None:
     """Parameters, MACs, activation bytes and operators of one architecture."""
@@ -59,12 +59,13 @@ def show(
     from hwnas.console import Terminal
 
     is_run = (Path(target) / "experiment.yaml").is_file()
-    if (idle := "--pick" if pick and not is_run else "--picture" if picture and is_run else None) is not None:
+    idle = {"--picture": picture} if is_run else {"--pick": pick, "--front": front}
+    if (option := next((name for name, value in idle.items() if value), None)) is not None:
         raise ConfigError(
-            f"{idle} says nothing of `{target}`",
+            f"{option} says nothing of `{target}`",
             where="hwnas show",
-            allowed="--picture draws a space, --pick chooses on the fronts of a run's folder",
-            do=f"Leave {idle} out, or name a {'run' if pick else 'space'}",
+            allowed="--picture draws a space; --front and --pick choose among the fronts of a run's folder",
+            do=f"Leave {option} out, or name a {'space' if is_run else 'run'}",
         )
     if is_run:
         if as_json:
@@ -75,12 +76,12 @@ def show(
         else:
             print_fronts(target, RUNS, pick, front)
         return
-    opened, _ = pipeline.open_space(target, narrator=Terminal())
-    written = None
     if picture is not None:
-        from hwnas.report.spaces.picture import write_picture
+        from hwnas.report.spaces.picture import check_picture, write_picture
 
-        written = write_picture(pipeline.view(opened), picture)
+        check_picture(picture)
+    opened, _ = pipeline.open_space(target, narrator=Terminal())
+    written = None if picture is None else write_picture(pipeline.view(opened), picture)
     if as_json:
         print_found(pipeline.space_facts(opened), True, [])
     else:

@@ -42,9 +42,19 @@ def score(
 
     names = tuple(name.strip() for words in proxies or ["ensemble"] for name in words.split(","))
     scored = pipeline.score(
-        target, names, sample=sample, architectures=architectures, data=data, seed=seed, batch=batch,
-        resolution=resolution, processes=processes, csv=csv, runs=runs, narrator=Terminal(),
-    )  # fmt: skip
+        target,
+        names,
+        sample=sample,
+        architectures=architectures,
+        data=data,
+        seed=seed,
+        batch=batch,
+        resolution=resolution,
+        processes=processes,
+        csv=csv,
+        runs=runs,
+        narrator=Terminal(),
+    )
     if as_json:
         print_found(scored.as_dict(), True, [])
     else:

@@ -6,34 +6,35 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hwnas.config import SetupConfig, TimingConfig, parse_setup
 from hwnas.latency.building.table_builder import expected_seconds, plan_checks, plan_table
-from hwnas.measure.table import LatencyTable
+from hwnas.measure.conditions.cores import chosen
+from hwnas.measure.conditions.tree import Tree
+from hwnas.measure.table import LatencyTable, read_table
 from hwnas.measure.table_file import refuse_unwritable
 from hwnas.network import Network, operators_of
 from hwnas.runtimes import suffix_of
 from hwnas.space import FunctionSpace
-from hwnas.workspace.machine_limits import check_batch, check_threads, unusual
-from hwnas.workspace.progress import NullReporter, Reporter
-from hwnas.workspace.remote_bench import fill_on_hosts
-from hwnas.workspace.setups import (
+from hwnas.workspace.elapsed import adding_elapsed
+from hwnas.workspace.folder import locked, space_copy
+from hwnas.workspace.measuring.machine_limits import check_batch, check_threads, unusual
+from hwnas.workspace.measuring.remote_bench import fill_on_hosts
+from hwnas.workspace.measuring.setups import (
     Link,
     bench_request,
     exporters_of,
     measure_missing,
     measurement_protocol,
+    networks_to_validate,
     requested_setup,
     runtime_of,
     table_of,
-    validation_networks,
 )
+from hwnas.workspace.progress import NullReporter, Reporter
 from hwnas.workspace.spaces import open_space, split_reference
 from hwnas.workspace.workspace import Workspace, open_run
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -59,13 +60,13 @@ def bench(
     run = open_run(reference, runs=runs, narrator=narrator)
     if dry_run:
         operators = list(operators_of(run.space))
-        networks = validation_networks(run.space, run.experiment.timing.checks)
+        networks = networks_to_validate(run.space, run.experiment.timing.validation_networks)
         return [
-            plan_bench(operators, networks, setup, run.experiment.timing, run.table_path(name))
+            plan_bench(operators, networks, setup, run.experiment.timing, run.paths.table(name))
             for name, setup in run.experiment.setups.items()
             if run.needs_table(name)
         ]
-    with run.locked():
+    with locked(run):
         return bench_run(run, narrator or NullReporter())
 
 
@@ -78,26 +79,22 @@ def bench_run(run: Workspace, narrator: Reporter) -> list[BenchResult]:
     for name, setup in config.setups.items():
         for notice in unusual(name, setup):
             narrator.info(notice)
-    with run.stage_timer("latency"):
+    with adding_elapsed(run.paths.elapsed, "latency"):
         operators = list(operators_of(run.space))
-        networks = validation_networks(run.space, config.timing.checks)
+        networks = networks_to_validate(run.space, config.timing.validation_networks)
         known = (run.space.name, _reference_in(run))
-        tables = {}
-        for name, setup in wanted.items():
-            if not setup.host:
-                tables[name] = measure_missing(
-                    setup, run.table_path(name), config.timing, artifacts, narrator, f"timing {name}", operators,
-                    networks, known, also=True,
-                )  # fmt: skip
-        if hosted := {name: setup for name, setup in wanted.items() if setup.host}:
-            orders = [
-                bench_request(
-                    setup, run.table_path(name), operators, networks, known, wait_s=config.timing.wait_seconds
-                )
-                for name, setup in hosted.items()
-            ]
-            title = f"timing {', '.join(hosted)}"
-            filled = fill_on_hosts(orders, measurement_protocol(config.timing, 0), artifacts, narrator, title)
+        wait_s, timing = config.timing.device_lock_timeout_s, measurement_protocol(config.timing, 0)
+        requests = {
+            name: bench_request(setup, run.paths.table(name), operators, networks, known, wait_s=wait_s)
+            for name, setup in wanted.items()
+        }
+        tables = {
+            name: measure_missing(request, timing, artifacts, narrator, f"timing {name}")
+            for name, request in requests.items()
+            if not request.config.host
+        }
+        if hosted := {name: request for name, request in requests.items() if request.config.host}:
+            filled = fill_on_hosts(list(hosted.values()), timing, artifacts, narrator, f"timing {', '.join(hosted)}")
             tables.update(zip(hosted, filled, strict=True))
         return [bench_result(tables[name], narrator) for name in wanted]
 
@@ -114,13 +111,13 @@ def bench_space(
     energy: str | None = None,
     energy_command: str | None = None,
     memory: bool = False,
-    checks: int | None = None,
+    validation_networks: int | None = None,
     table: Path,
     dry_run: bool = False,
     timing: TimingConfig | None = None,
     narrator: Reporter | None = None,
 ) -> BenchResult:
-    """Measure what a table lacks of one space's operators, and of the `checks` networks that teach most.
+    """Measure what a table lacks of one space's operators, and of the networks that teach most.
 
     `energy` names a sensor, or is `auto`; `energy_command` prints watts; `timing` is the protocol.
     Model files are kept beside the table until all of it is measured.
@@ -128,24 +125,32 @@ def bench_space(
     if not dry_run:
         refuse_unwritable(table)
     wanted: dict[str, Any] = {
-        "runtime": runtime, "threads": threads, "batch": batch, "precision": precision, "accelerator": accelerator,
-        "cores": cores, "memory": memory,
-    }  # fmt: skip
+        "runtime": runtime,
+        "threads": threads,
+        "batch": batch,
+        "precision": precision,
+        "accelerator": accelerator,
+        "cores": cores,
+        "memory": memory,
+    }
     if energy is not None or energy_command is not None:
         wanted["energy"] = {"sensor": energy or "auto", "command": energy_command or ""}
     config, timing = parse_setup(wanted, where="set-up"), timing or TimingConfig()
     check_threads(config)
     requested_setup(config)
+    chosen(config.cores or "", config.threads, timing.pin, Tree())
+    if table.exists():
+        read_table(table)
     opened, file = open_space(space, narrator=narrator)
     operators = list(operators_of(opened))
-    networks = validation_networks(opened, timing.checks if checks is None else checks)
+    count = timing.validation_networks if validation_networks is None else validation_networks
+    networks = networks_to_validate(opened, count)
     if dry_run:
         return plan_bench(operators, networks, config, timing, table)
     artifacts, narrator = table.with_name(f"{table.name}.files"), narrator or NullReporter()
     known = (opened.name, reference_of(space, file))
-    filled = measure_missing(
-        config, table, timing, artifacts, narrator, f"timing {table.stem}", operators, networks, known, also=True
-    )
+    request = bench_request(config, table, operators, networks, known, wait_s=timing.device_lock_timeout_s)
+    filled = measure_missing(request, measurement_protocol(timing, 0), artifacts, narrator, f"timing {table.stem}")
     shutil.rmtree(artifacts, ignore_errors=True)
     return bench_result(filled, narrator)
 
@@ -155,7 +160,7 @@ def _reference_in(run: Workspace) -> str:
     run's copy, which names them all."""
     config = run.experiment
     adds = config.plugins and not isinstance(run.space, FunctionSpace)
-    return str(run.kept_space.absolute()) if adds else reference_of(config.space, run.space_file)
+    return str(space_copy(run).absolute()) if adds else reference_of(config.space, run.space_file)
 
 
 def reference_of(given: str | Path, file: Path) -> str:

@@ -16,9 +16,9 @@ from hwnas.latency.building.quantities import missing_jobs
 from hwnas.measure.table import LatencyTable, read_table
 from hwnas.measure.table_file import refuse_unwritable
 from hwnas.network import operators_of
+from hwnas.workspace.measuring.remote_bench import fill_on_hosts, host_table, kit_contents
+from hwnas.workspace.measuring.setups import bench_request, measurement_protocol, networks_to_validate, requested_setup
 from hwnas.workspace.progress import NullReporter, Reporter
-from hwnas.workspace.remote_bench import fill_on_hosts, host_table
-from hwnas.workspace.setups import bench_request, measurement_protocol, requested_setup, validation_networks
 from hwnas.workspace.spaces import open_space
 
 
@@ -26,7 +26,7 @@ def pack(
     space: str | Path,
     out: Path,
     *,
-    checks: int | None = None,
+    validation_networks: int | None = None,
     lacking: str | Path | None = None,
     timing: TimingConfig | None = None,
     narrator: Reporter | None = None,
@@ -37,7 +37,7 @@ def pack(
     Args:
         space: as for `hwnas bench`.
         out: the kit's file.
-        checks: whole networks beside the operators; 20 if left out.
+        validation_networks: whole networks beside the operators; 20 if left out.
         lacking: a table of the board: only what it lacks is packed.
         timing: the protocol.
         narrator: hears what is done.
@@ -50,23 +50,22 @@ def pack(
     requested_setup(config)
     known = None if lacking is None else read_table(find_file(lacking, "latency_tables"))
     opened, file = open_space(space, narrator=narrator)
-    order = bench_request(config, out, list(operators_of(opened)), [])
-    wanted, timing = order.requested, timing or TimingConfig()
-    table = known or LatencyTable(out, wanted)
-    networks = validation_networks(opened, timing.checks if checks is None else checks)
+    order = bench_request(config, out, list(operators_of(opened)), [], (opened.name, reference_of(space, file)))
+    timing, table = timing or TimingConfig(), known or LatencyTable(out, order.requested)
+    count = timing.validation_networks if validation_networks is None else validation_networks
+    networks = networks_to_validate(opened, count)
     jobs = missing_jobs(table, order.operators, networks, energy=order.energy is not None, memory=order.memory)
     if not jobs:
         raise ConfigError(
-            f"the table lacks nothing of the space `{opened.name}`, and a kit would be empty", where=str(lacking),
-            allowed="A kit holds what a board is still to time", do="Use the table as it is, or pack another space",
-        )  # fmt: skip
+            f"the table lacks nothing of the space `{opened.name}`, and a kit would be empty",
+            where=str(lacking),
+            allowed="A kit holds what a board is still to time",
+            do="Use the table as it is, or pack another space",
+        )
     artifacts = out.with_name(f"{out.name}.files")
     with (narrator or NullReporter()).bar(f"packing {out.name}") as bar:
-        packed = pack_kit(
-            out, jobs, wanted, order.exports, measurement_protocol(timing, 0), energy=order.energy, memory=order.memory,
-            table=f"{out.name.removesuffix('.pyz')}.jsonl", space=(opened.name, reference_of(space, file)),
-            artifacts=artifacts, progress=bar.update,
-        )  # fmt: skip
+        contents = kit_contents(order, measurement_protocol(timing, 0), f"{out.name.removesuffix('.pyz')}.jsonl")
+        packed = pack_kit(out, contents, jobs, artifacts=artifacts, progress=bar.update)
     shutil.rmtree(artifacts, ignore_errors=True)
     return packed
 
@@ -77,7 +76,7 @@ def bench_hosts(
     table: Path,
     *,
     own_names: bool = False,
-    checks: int | None = None,
+    validation_networks: int | None = None,
     dry_run: bool = False,
     timing: TimingConfig | None = None,
     narrator: Reporter | None = None,
@@ -90,7 +89,7 @@ def bench_hosts(
         hosts: `pi@raspberrypi`, names in ~/.ssh/config, `adb:SERIAL`.
         table: the table of a single host; of several, each host's name is added to it.
         own_names: add the host's name even if there is only one.
-        checks: whole networks beside the operators; 20 if left out.
+        validation_networks: whole networks beside the operators; 20 if left out.
         dry_run: only report what is missing; no board is contacted.
         timing: the protocol.
         narrator: hears what is done.
@@ -106,14 +105,15 @@ def bench_hosts(
     opened, file = open_space(space, narrator=narrator)
     timing, narrator = timing or TimingConfig(), narrator or NullReporter()
     operators = list(operators_of(opened))
-    networks = validation_networks(opened, timing.checks if checks is None else checks)
+    count = timing.validation_networks if validation_networks is None else validation_networks
+    networks = networks_to_validate(opened, count)
     if dry_run:
         return [
             plan_bench(operators, networks, config, timing, path) for config, path in zip(configs, paths, strict=True)
         ]
     known = (opened.name, reference_of(space, file))
     orders = [
-        bench_request(config, path, operators, networks, known, wait_s=timing.wait_seconds)
+        bench_request(config, path, operators, networks, known, wait_s=timing.device_lock_timeout_s)
         for config, path in zip(configs, paths, strict=True)
     ]
     artifacts = table.with_name(f"{table.name}.files")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas.errors import ConfigError, did_you_mean
+from hwnas.errors import ConfigError, did_you_mean, reason
 from hwnas.io.fields import FieldError, loads
 from hwnas.ops import OPERATORS, Operator
 from hwnas.ops.plugins import classes_of_file, fault_of
@@ -44,9 +44,11 @@ def _kinds(reference: str) -> list[type[Operator]]:
         source = read_source(Path(file).expanduser())
     except OSError as error:
         raise ConfigError(
-            f"the file cannot be read ({error.strerror})", where=file,
-            allowed="It is a Python file with operators", do="Correct the path",
-        ) from error  # fmt: skip
+            f"the file cannot be read ({reason(error)})",
+            where=file,
+            allowed="It is a Python file with operators",
+            do="Correct the path",
+        ) from error
     classes = {kind.__name__: kind for kind in classes_of_file(source)}
     if name and name not in classes:
         raise ConfigError(
@@ -68,10 +70,11 @@ def _knobs(text: str) -> Any:
 
 def _no_knobs(text: str, what: str) -> ConfigError:
     return ConfigError(
-        f"`{text[:60]}` is {what}", where="--knobs",
+        f"`{text[:60]}` is {what}",
+        where="--knobs",
         allowed='An object such as {"kernel": 3}, or a list of such that differ in sizes alone, the largest first',
         do="Correct it",
-    )  # fmt: skip
+    )
 
 
 def _axes(text: str) -> tuple[int, ...]:

@@ -24,7 +24,7 @@ def cost(
     architecture: str = "largest",
     *,
     table: Path | None = None,
-    missing: Missing = "refuse",
+    missing: Missing = "error",
     narrator: Reporter | None = None,
 ) -> dict[str, Any]:
     """Return parameters, MACs, activation bytes and operators of an architecture; with a table, its latency as well.
@@ -40,8 +40,10 @@ def cost(
         missing: whether an operator without a row is an error, or is estimated from the table's rows.
         narrator: is shown a bar where checking the space takes seconds.
     """
+    from hwnas.measure.table import read_table
+
     check_named(architecture)
-    table = None if table is None else find_file(table, "latency_tables")
+    priced = None if table is None else read_table(find_file(table, "latency_tables"))
     opened, _ = open_space(space, narrator=narrator)
     chosen, form = _read_architecture(opened, architecture)
     network = lower(opened, chosen)
@@ -59,7 +61,7 @@ def cost(
     }
     if (counted := counted_as_written(opened, written if form is None else form, network.links)) is not None:
         result["as_written"] = dict(counted)
-    return result | (_latency(table, opened, network, missing) if table is not None else {})
+    return result | (_latency(priced, opened, network, missing) if priced is not None else {})
 
 
 def _operator(slot: str, operator: Operator, shape: Shape) -> dict[str, Any]:
@@ -78,11 +80,9 @@ def _operator(slot: str, operator: Operator, shape: Shape) -> dict[str, Any]:
     }
 
 
-def _latency(path: Path, space: AnySpace, network: Network, missing: Missing) -> dict[str, Any]:
+def _latency(table: LatencyTable, space: AnySpace, network: Network, missing: Missing) -> dict[str, Any]:
     from hwnas.latency.model import LatencyModel
-    from hwnas.measure.table import read_table
 
-    table = read_table(path)
     estimate = LatencyModel.of(table, missing=missing, operators=known_operators(space)).predict(network)
     return {
         "latency_ms": estimate.ms,

@@ -11,9 +11,9 @@ from typing import Any
 from hwnas.errors import HwnasError, RunError
 from hwnas.io.jsonl import cut_bytes
 from hwnas.measure.table import read_table
-from hwnas.problem.conditions import OF_RUN, OF_TIER, Conditions
 from hwnas.problem.cost_models import another_setup
-from hwnas.problem.fronts import FrontSource, conditions_known, front_file
+from hwnas.problem.fronts.conditions import OF_RUN, OF_TIER, Conditions
+from hwnas.problem.fronts.loading import FrontSource, conditions_known, front_file
 from hwnas.problem.live import live_path
 from hwnas.search.consistency import Issue, StoredStudy, check_front, check_store, check_study, stored_studies
 from hwnas.search.score_store import ScoreStore
@@ -53,7 +53,19 @@ def doctor(reference: str | Path, *, runs: Path = Path("runs")) -> DoctorReport:
     Raises:
         RunError: there is no such run folder yet.
     """
-    run = open_run(reference, runs=runs)
+    run = open_run(reference, runs=runs, before=_check_folder)
+    looked: list[str] = []
+    issues = (
+        *_files(run, looked),
+        *_setups(run),
+        *_searches(run, looked),
+        *_halving(run),
+        *bundle_ailments(run, looked),
+    )
+    return DoctorReport(run.folder, tuple(looked), issues)
+
+
+def _check_folder(run: Workspace) -> None:
     if not run.folder.is_dir():
         raise RunError(
             "there is nothing to examine",
@@ -61,15 +73,6 @@ def doctor(reference: str | Path, *, runs: Path = Path("runs")) -> DoctorReport:
             allowed="A run's folder is made by the first command on its experiment",
             do=f"Run `{run.command('run')}` first",
         )
-    looked: list[str] = []
-    issues = (
-        *_files(run, looked),
-        *_setups(run),
-        *_searches(run, looked),
-        *_ladders(run),
-        *bundle_ailments(run, looked),
-    )
-    return DoctorReport(run.folder, tuple(looked), issues)
 
 
 def _files(run: Workspace, looked: list[str]) -> Iterator[Issue]:
@@ -89,13 +92,15 @@ def _named(run: Workspace) -> Iterator[Issue]:
     for name, setup in run.experiment.setups.items():
         try:
             if setup.latencies is not None:
-                run.published(name)
-            elif run.needs_table(name) and not run.table_path(name).is_file() and _begun(run, name):
+                run.published.latencies(name)
+            elif run.needs_table(name) and not run.paths.table(name).is_file() and _begun(run, name):
                 yield Issue(
-                    "error", f"the latency table of set-up `{name}` is gone", str(run.table_path(name)),
+                    "error",
+                    f"the latency table of set-up `{name}` is gone",
+                    str(run.paths.table(name)),
                     "A study rests on the table that its latencies were predicted from",
                     f"Restore it; one that `hwnas bench {run.cli_ref}` makes anew begins new studies",
-                )  # fmt: skip
+                )
         except HwnasError as error:
             yield Issue.of(error)
 
@@ -105,16 +110,16 @@ def _setups(run: Workspace) -> Iterator[Issue]:
     for name, setup in run.experiment.setups.items():
         if setup.latencies is not None:
             continue
-        paths = [run.table_path(name)] if run.needs_table(name) else []
-        for path in (*paths, run.front_table_path(name), live_path(run, name)):
+        paths = [run.paths.table(name)] if run.needs_table(name) else []
+        for path in (*paths, run.paths.front_table(name), live_path(run, name)):
             if (error := another_setup(run, name, path)) is not None:
                 yield Issue.of(error)
 
 
-def _ladders(run: Workspace) -> Iterator[Issue]:
+def _halving(run: Workspace) -> Iterator[Issue]:
     for name in run.experiment.tiers:
         if halving_path(run, name).exists():
-            yield from _changed(run, name, "ladder")[1]
+            yield from _changed(run, name, "halving")[1]
 
 
 def _changed(run: Workspace, name: str, by: FrontSource) -> tuple[Conditions | None, list[Issue]]:
@@ -128,7 +133,7 @@ def _changed(run: Workspace, name: str, by: FrontSource) -> tuple[Conditions | N
         return None, [Issue.of(error)]
     if known is None:
         return None, []
-    where, verb = str(path), "search" if by == "search" else "ladder"
+    where, verb = str(path), "search" if by == "search" else "halving"
     allowed = "A front is read under the conditions that it was found under"
     if changed := known.unlike(now, OF_RUN):
         do = f"Restore the experiment; or run `{run.command(verb)}`, under a new `name` after another training"
@@ -143,12 +148,12 @@ def _changed(run: Workspace, name: str, by: FrontSource) -> tuple[Conditions | N
 def _begun(run: Workspace, setup: str) -> bool:
     """Return whether a tier that predicts from the set-up's table was searched."""
     tiers = [name for name, tier in run.experiment.tiers.items() if tier.setup == setup and not run.is_live(name)]
-    return any((run.folder / f"study-{name}.log").exists() or run.front_path(name).exists() for name in tiers)
+    return any((run.folder / f"study-{name}.log").exists() or run.paths.front(name).exists() for name in tiers)
 
 
 def _chosen(run: Workspace) -> list[Path]:
     """Return the tables that the experiment names, as far as they exist."""
-    paths = [run.table_path(name) for name, setup in run.experiment.setups.items() if setup.table is not None]
+    paths = [run.paths.table(name) for name, setup in run.experiment.setups.items() if setup.table is not None]
     return [path for path in paths if path.is_file()]
 
 
@@ -172,8 +177,8 @@ def _tier(run: Workspace, name: str, store: ScoreStore | None, looked: list[str]
     yield from changed
     front_tier = tier if known is None else known.tier(name)
     if isinstance(storage, Path) and not storage.exists():
-        if run.front_path(name).exists():
-            yield from check_front(run.front_path(name), (), front_tier)
+        if run.paths.front(name).exists():
+            yield from check_front(run.paths.front(name), (), front_tier)
         return
     cut = list[Issue]()
     try:
@@ -186,9 +191,12 @@ def _tier(run: Workspace, name: str, store: ScoreStore | None, looked: list[str]
         return
     if not studies and isinstance(storage, Path) and storage.stat().st_size:
         yield Issue(
-            "error", f"no study of tier `{name}` begins here", str(storage),
-            "Its first line makes the study", "Restore the file, or remove it and search again",
-        )  # fmt: skip
+            "error",
+            f"no study of tier `{name}` begins here",
+            str(storage),
+            "Its first line makes the study",
+            "Restore the file, or remove it and search again",
+        )
     elif not studies:
         looked.append(f"tier {name}: nothing was searched yet")
     sound: list[StoredStudy] = []
@@ -200,20 +208,25 @@ def _tier(run: Workspace, name: str, store: ScoreStore | None, looked: list[str]
             sound.append(study)
             if store is not None:
                 yield from check_store(store, study, run.accuracy, whole=config.storage is None)
-    if run.front_path(name).exists():
-        yield from check_front(run.front_path(name), sound, front_tier, cut=bool(cut))
-        looked.append(f"{run.front_path(name)}")
+    if run.paths.front(name).exists():
+        yield from check_front(run.paths.front(name), sound, front_tier, cut=bool(cut))
+        looked.append(f"{run.paths.front(name)}")
     elif any(study.evaluated for study in sound):
         yield Issue(
-            "note", f"tier `{name}` has trials and no front yet", str(run.front_path(name)),
-            "A front is written when the search of its tier has ended", "Search again: it continues, and writes it",
-        )  # fmt: skip
+            "note",
+            f"tier `{name}` has trials and no front yet",
+            str(run.paths.front(name)),
+            "A front is written when the search of its tier has ended",
+            "Search again: it continues, and writes it",
+        )
 
 
 def _cut(path: Path) -> Iterator[Issue]:
     if cut := cut_bytes(path):
         yield Issue(
-            "note", f"its last line was cut off after {cut} bytes", str(path),
+            "note",
+            f"its last line was cut off after {cut} bytes",
+            str(path),
             "A line is written whole, unless a kill cuts it",
             "Search again: what it held is done again, and the rest of the line is dropped",
-        )  # fmt: skip
+        )

@@ -23,7 +23,7 @@ from hwnas.network import Network, costs
 from hwnas.pareto import Objective
 from hwnas.problem.exported import refuse_empty
 from hwnas.problem.fine_tune import tune
-from hwnas.problem.fronts import FrontSource, LoadedFront, load_front
+from hwnas.problem.fronts.loading import FrontSource, LoadedFront, check_found, load_front
 from hwnas.problem.studies import weights_producer
 from hwnas.runtimes import offered
 from hwnas.search.fronts import FrontPoint
@@ -31,9 +31,18 @@ from hwnas.selection import choose, file_stem
 from hwnas.tasks import Batch
 from hwnas.words import counted
 from hwnas.workspace.bundles import open_bundle
+from hwnas.workspace.elapsed import adding_elapsed
+from hwnas.workspace.folder import locked, resolved_experiment
+from hwnas.workspace.halving_results import FOLDER
+from hwnas.workspace.measuring.remote_bench import board_table
+from hwnas.workspace.measuring.setups import (
+    device_lock_wait,
+    exporter_of,
+    measurement_protocol,
+    requested_setup,
+    runtime_of,
+)
 from hwnas.workspace.progress import Bar, NullReporter, Reporter
-from hwnas.workspace.remote_bench import board_table
-from hwnas.workspace.setups import device_lock_wait, exporter_of, measurement_protocol, requested_setup, runtime_of
 from hwnas.workspace.workspace import Workspace, open_run
 
 if TYPE_CHECKING:
@@ -41,7 +50,7 @@ if TYPE_CHECKING:
 
     from hwnas.export.bundle import Array, FileRecord
     from hwnas.runtimes import Runtime
-    from hwnas.workspace.supernets import Trained
+    from hwnas.workspace.training.supernets import Trained
 
 PACKAGES = (
     "torch",
@@ -68,15 +77,19 @@ def export(
     """Export the picks of every tier of a run and return the paths of the manifests that were written.
 
     `fine_tune` is the number of epochs in place of `export.fine_tune_epochs`; `front` says whether picks are of the
-    search's front or of the ladder's. If left out it is the search's, and the ladder's where nothing was searched.
+    search's front or of successive halving's, which is taken only where nothing was searched if it is left out.
     """
-    from hwnas.workspace.supernets import supernet_of
+    from hwnas.workspace.training.supernets import check_trained, supernet_of
 
-    run, narrator = open_run(reference, runs=runs), narrator or NullReporter()
+    def check(run: Workspace) -> None:
+        check_trained(run)
+        check_found(run, front)
+
+    run, narrator = open_run(reference, runs=runs, before=check), narrator or NullReporter()
     if fine_tune is not None:
         config = run.experiment.export.model_copy(update={"fine_tune_epochs": fine_tune})
         run = replace(run, experiment=run.experiment.model_copy(update={"export": config}))
-    with run.locked():
+    with locked(run):
         trained = supernet_of(run, narrator)
         producer = weights_producer(run, trained)
         fronts = [load_front(run, name, front, producer=producer) for name in run.experiment.tiers]
@@ -92,11 +105,11 @@ def export_run(
     run: Workspace, trained: Trained | None, narrator: Reporter, fronts: Sequence[LoadedFront]
 ) -> list[Path]:
     """Write, run, compare and time the files of every tier's picks. Without a supernet they have random weights."""
-    from hwnas.workspace.supernets import untrained
+    from hwnas.workspace.training.supernets import untrained
 
     if trained is None:
         trained = untrained(run)
-    with run.stage_timer("export"):
+    with adding_elapsed(run.paths.elapsed, "export"):
         return [_export_tier(run, front, trained, narrator) for front in fronts]
 
 
@@ -141,7 +154,7 @@ def _manifest(
         "hwnas": __version__,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "tier": name,
-        "front": front.by,
+        "front": "search" if front.halving is None else FOLDER,
         "setup": _set_up(run, name),
         "machine": machine(),
         "versions": versions(),
@@ -152,7 +165,7 @@ def _manifest(
         **({} if (quality := run.space.task.quality.name) == QUALITY else {"quality": quality}),
         "test_images": run.dataset.test_images,
         "models": list(models),
-        "experiment": published(run.resolved).model_dump(mode="json"),
+        "experiment": published(resolved_experiment(run)).model_dump(mode="json"),
     }
 
 
@@ -250,7 +263,7 @@ def _settled(
     entry = None
     if (kept := front.weights(run, point.architecture)) is not None:
         module = start = load_module(kept, network)
-        weights = f"as they were scored on the ladder, {front.producer}"
+        weights = f"as they were scored on the last rung, {front.producer}"
     else:
         module, start, weights = scored.settled(network), trained.supernet.extract(network), weights_origin(trained)
     if run.experiment.export.fine_tune_epochs:
@@ -278,9 +291,13 @@ def _export_file(run: Workspace, tier: str, settled: _Settled, path: Path, queue
     loaded = runtime.load(path)
     ends = ends_of(path, runtime.setup.batch, settled.network.input_shape)
     parity = compare(
-        settled.outputs, loaded, settled.test, path=path, task=settled.network.task,
+        settled.outputs,
+        loaded,
+        settled.test,
+        path=path,
+        task=settled.network.task,
         criterion=Criterion(config.tolerance) if precision == "fp32" else Criterion(agreement=config.agreement),
-    )  # fmt: skip
+    )
     with exclusive_device(queue):
         timed = measure({path.name: loaded.invoke}, measurement_protocol(run.experiment.timing, run.experiment.seed))[
             path.name
@@ -324,7 +341,7 @@ def _set_up(run: Workspace, tier: str) -> dict[str, object]:
     """Return the tier's set-up: this machine's, a board's as far as its table holds it, or a file's column."""
     if run.is_published(tier):
         return published_setup(run, run.experiment.tiers[tier].setup)
-    config, path = _setup(run, tier), run.table_path(run.experiment.tiers[tier].setup)
+    config, path = _setup(run, tier), run.paths.table(run.experiment.tiers[tier].setup)
     if not config.host:
         return runtime_of(config).setup.as_dict()
     return (board_table(path, requested_setup(config)).setup if path.exists() else requested_setup(config)).as_dict()
@@ -332,9 +349,13 @@ def _set_up(run: Workspace, tier: str) -> dict[str, object]:
 
 def published_setup(run: Workspace, setup: str) -> dict[str, object]:
     """Return the known fields of a set-up whose latencies are published."""
-    wanted = run.published(setup).wanted
-    return {"device": run.experiment.setups[setup].device or setup, "runtime": "published", "file": wanted.path.name,
-            "column": wanted.column}  # fmt: skip
+    wanted = run.published.latencies(setup).wanted
+    return {
+        "device": run.experiment.setups[setup].device or setup,
+        "runtime": "published",
+        "file": wanted.path.name,
+        "column": wanted.column,
+    }
 
 
 def versions() -> dict[str, str]:

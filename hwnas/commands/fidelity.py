@@ -24,13 +24,15 @@ from hwnas.search.fronts import write_text
 from hwnas.search.score_store import Score, ScoreStore
 from hwnas.search.successive_halving import sample_initial
 from hwnas.space import Architecture
+from hwnas.workspace.elapsed import adding_elapsed
+from hwnas.workspace.folder import locked
 from hwnas.workspace.progress import Bar, NullReporter, Reporter
-from hwnas.workspace.supernets import recipe_of, supernet_of
+from hwnas.workspace.training.supernets import check_trained, recipe_of, supernet_of
 from hwnas.workspace.workspace import Workspace, open_run
 
 if TYPE_CHECKING:
     from hwnas.accuracy.trained import TrainedAccuracy
-    from hwnas.workspace.supernets import Trained
+    from hwnas.workspace.training.supernets import Trained
 
 
 @dataclass(frozen=True)
@@ -55,14 +57,14 @@ def fidelity(
     Epochs are those of the supernet if left out. Scores are kept one by one: the same command continues, and with more
     networks it adds to what is there. Test images are not looked at.
     """
-    run, narrator = open_run(reference, runs=runs), narrator or NullReporter()
-    from hwnas.accuracy.trained import alone
+    run, narrator = open_run(reference, runs=runs, before=check_trained), narrator or NullReporter()
+    from hwnas.accuracy.trained import standalone
 
-    with run.locked(), run.stage_timer("fidelity"):
+    with locked(run), adding_elapsed(run.paths.elapsed, "fidelity"):
         trained = supernet_of(run, narrator)
         ingredients = accuracy_context(run, trained)
-        settings = replace(ingredients.settings, source="alone", epochs=epochs)
-        lone = alone(replace(ingredients, settings=settings))
+        settings = replace(ingredients.settings, source="standalone", epochs=epochs)
+        lone = standalone(replace(ingredients, settings=settings))
         sample = sample_initial(run.space, networks, run.experiment.seed, lambda architecture: True)
         if len(sample) < networks:
             narrator.info(f"only {len(sample)} unlike networks were found in the space, {networks} were asked for")

@@ -20,7 +20,7 @@ from hwnas.network import Network, costs
 from hwnas.pareto import reference_point
 from hwnas.problem.cost_models import CostModels, load_cost_models
 from hwnas.problem.exported import exported_under
-from hwnas.problem.fronts import LoadedFront, load_front
+from hwnas.problem.fronts.loading import LoadedFront, load_front
 from hwnas.problem.live import live_path
 from hwnas.report import facts
 from hwnas.report.page import write_page
@@ -30,12 +30,14 @@ from hwnas.search.fronts import FrontPoint, hypervolume_history
 from hwnas.space import Architecture
 from hwnas.words import counted
 from hwnas.workspace.bundles import Bundle, open_bundle
-from hwnas.workspace.halving_results import HalvingResult, halving_path
+from hwnas.workspace.elapsed import read_elapsed
+from hwnas.workspace.folder import locked, resolved_experiment
+from hwnas.workspace.halving_results import FOLDER, HalvingResult, halving_path
 from hwnas.workspace.progress import NullReporter, Reporter
 from hwnas.workspace.workspace import Workspace, open_run
 
 if TYPE_CHECKING:
-    from hwnas.workspace.supernets import Trained
+    from hwnas.workspace.training.supernets import Trained
 
 
 MANY, CHUNK = 1000, 20_000
@@ -43,11 +45,11 @@ MANY, CHUNK = 1000, 20_000
 
 
 def report(reference: str | Path, *, runs: Path = Path("runs"), narrator: Reporter | None = None) -> Path:
-    """Write report.html of a run again, from what its searches and ladders left in its folder."""
-    from hwnas.workspace.supernets import supernet_of
+    """Write report.html of a run again, from what its searches and successive halving left in its folder."""
+    from hwnas.workspace.training.supernets import check_trained, supernet_of
 
-    run = open_run(reference, runs=runs)
-    with run.locked():
+    run = open_run(reference, runs=runs, before=check_trained)
+    with locked(run):
         trained = supernet_of(run, narrator or NullReporter())
         prices = load_cost_models(run)
         return report_run(run, trained, prices, load_searches(run, trained, prices))
@@ -81,9 +83,12 @@ def facts_of(
         ),
         tiers=tuple(_tiers(run, prices, searched)),
         training=None if trained is None else _training(run, trained),
-        config_yaml=dump_experiment(published(run.resolved)),
+        config_yaml=dump_experiment(published(resolved_experiment(run))),
         versions=versions(),
-        elapsed=run.elapsed,
+        elapsed={
+            "halving" if stage == FOLDER else stage: seconds
+            for stage, seconds in read_elapsed(run.paths.elapsed).items()
+        },
     )
 
 
@@ -99,10 +104,10 @@ def describe(network: Network) -> tuple[str, ...]:
 
 
 def _tiers(run: Workspace, prices: dict[str, CostModels], searched: Sequence[TierSearch]) -> Iterator[facts.TierFacts]:
-    """Yield each tier as it was searched, followed by the ladder's front of it, if the ladder was climbed."""
+    """Yield each tier as it was searched, followed by the front of successive halving for it, if there is one."""
     by_name = {one.tier.name: one for one in searched}
     for name in run.experiment.tiers:
-        front, left_out = _ladder(run, name)
+        front, left_out = _halving(run, name)
         if name in by_name:
             yield _searched(run, by_name[name], prices, left_out)
         if front is not None and front.halving is not None:
@@ -111,18 +116,18 @@ def _tiers(run: Workspace, prices: dict[str, CostModels], searched: Sequence[Tie
             yield _tier(run, front, evaluations, prices, notes=notes)
 
 
-def _ladder(run: Workspace, name: str) -> tuple[LoadedFront | None, tuple[str, ...]]:
-    """Return the ladder's front; where it cannot be read any more, None and the reason."""
+def _halving(run: Workspace, name: str) -> tuple[LoadedFront | None, tuple[str, ...]]:
+    """Return the front of successive halving; where it cannot be read any more, None and the reason."""
     if not halving_path(run, name).exists():
         return None, ()
     try:
-        return load_front(run, name, "ladder"), ()
+        return load_front(run, name, "halving"), ()
     except HwnasError as error:
-        return None, (f"The ladder's front is left out: {error.met}. {error.do}.",)
+        return None, (f"The front of successive halving is left out: {error.met}. {error.do}.",)
 
 
-def _rungs(climb: HalvingResult) -> Iterator[str]:
-    for rung, after in zip_longest(climb.rungs, climb.rungs[1:]):
+def _rungs(result: HalvingResult) -> Iterator[str]:
+    for rung, after in zip_longest(result.rungs, result.rungs[1:]):
         went_on = "" if after is None else f", {len(rung.promoted)} went on"
         failed = f", {rung.failed} could not be scored" if rung.failed else ""
         yield f"{rung.metric}: {counted(len(rung.evaluations), 'network')}{failed}{went_on}."
@@ -150,11 +155,11 @@ def _tier(
     notes: tuple[str, ...],
     hypervolume: tuple[float, ...] = (),
 ) -> facts.TierFacts:
-    accuracy, latency = (objective.metric for objective in front.tier.objectives[:2])
+    accuracy, latency = front.tier.quality.metric, run.latency(front.tier.name)
     name = front.tier.name
     setup, (bundle, untrue) = run.experiment.tiers[name].setup, _exported(run, front)
     tested = bundle.test_accuracies
-    live, again = run.is_live(name), run.front_table_path(setup)
+    live, again = run.is_live(name), run.paths.front_table(setup)
     again = live_path(run, setup) if live else again
     table = read_table(again) if again.is_file() else None
     price, published = prices.get(setup) if not live else None, run.is_published(name)
@@ -174,6 +179,7 @@ def _tier(
         notes=(*notes, *untrue, *(_throttled(price) if price else ())),
         found_by=front.by,
         passed=passed_facts(front),
+        objectives=tuple(objective.metric for objective in front.tier.objectives),
         quality=run.space.task.quality.name,
         samples=run.space.task.terms.samples,
     )
@@ -182,9 +188,7 @@ def _tier(
 def _points(run: Workspace, evaluations: Sequence[Evaluation]) -> Iterator[facts.Point]:
     for evaluation, (params, macs) in zip(evaluations, _counted(run, evaluations), strict=True):
         architecture = evaluation.architecture
-        yield facts.Point(
-            architecture.key, evaluation.scores, evaluation.broken, summary(architecture), params, macs
-        )  # fmt: skip
+        yield facts.Point(architecture.key, evaluation.scores, evaluation.broken, summary(architecture), params, macs)
 
 
 def _counted(run: Workspace, evaluations: Sequence[Evaluation]) -> Iterator[tuple[int, int]]:
@@ -215,7 +219,7 @@ def _front_point(
     table: LatencyTable | None,
     tested: dict[str, float],
 ) -> facts.FrontPoint:
-    accuracy, latency = (objective.metric for objective in front.tier.objectives[:2])
+    accuracy, latency = front.tier.quality.metric, run.latency(front.tier.name)
     network = run.network(point.architecture)
     estimate, total = model.predict(network) if model else None, costs(network)
     again = table.checks.get(check_key(network)) if table is not None else None
@@ -303,8 +307,11 @@ def _live_setup(run: Workspace, setup: str, table: LatencyTable | None) -> dict[
         return {name: str(value) for name, value in published_setup(run, setup).items()}
     if table is not None:
         return _setup_facts(table.setup)
-    return {name: value for name, value in run.experiment.setups[setup].model_dump().items()
-            if name in SETUP_WORDS and value is not None}  # fmt: skip
+    return {
+        name: value
+        for name, value in run.experiment.setups[setup].model_dump().items()
+        if name in SETUP_WORDS and value is not None
+    }
 
 
 SETUP_WORDS = ("runtime", "threads", "precision", "batch", "accelerator")

@@ -11,13 +11,13 @@ from typing import Any
 from hwnas.config import SetupConfig, TierConfig, parse_setup, parse_tier
 from hwnas.errors import ConfigError, did_you_mean
 from hwnas.io.resources import find_file, shipped_names
-from hwnas.latency.model import LatencyModel
-from hwnas.measure.table import read_table
+from hwnas.measure.table import LatencyTable, read_table
 from hwnas.network import known_operators
 from hwnas.pareto import Tier
 from hwnas.problem.cost_models import CostModels, priced_before
-from hwnas.problem.fronts import FrontSource, LoadedFront, refuse_other_accuracies
+from hwnas.problem.fronts.loading import FrontSource, LoadedFront, check_found, refuse_other_accuracies
 from hwnas.problem.resolve import Answer, answer
+from hwnas.quantities import QUANTITIES
 from hwnas.search.fronts import FrontPoint
 from hwnas.search.successive_halving import tier_for_rung
 from hwnas.workspace.halving_results import load_top_rung
@@ -69,16 +69,26 @@ class ResolvedFront:
     def as_dict(self) -> dict[str, Any]:
         """Return a dictionary that is ready for JSON."""
         return {
-            "limits": list(map(str, self.tier.limits)), "stored": self.n_stored, "left_out": self.n_skipped,
+            "limits": list(map(str, self.tier.limits)),
+            "stored": self.n_stored,
+            "left_out": self.n_skipped,
             "unpriced": self.n_without_cost,
             "front": [
-                {"key": p.architecture.key, "architecture": p.architecture.as_dict(), "scores": dict(p.scores),
-                 "origin": dict(p.origin), "picks": list(p.picks)}
+                {
+                    "key": p.architecture.key,
+                    "architecture": p.architecture.as_dict(),
+                    "scores": dict(p.scores),
+                    "origin": dict(p.origin),
+                    "picks": list(p.picks),
+                }
                 for p in self.front
             ],
-            **({} if (near := self.answer.nearest(self.tier)) is None
-               else {"nearest": {"key": near.key, "scores": dict(near.scores)}}),
-        }  # fmt: skip
+            **(
+                {}
+                if (near := self.answer.nearest(self.tier)) is None
+                else {"nearest": {"key": near.key, "scores": dict(near.scores)}}
+            ),
+        }
 
 
 def solve(
@@ -98,7 +108,7 @@ def solve(
         setup: a set-up of the experiment, or a latency table, shipped ones by name; may be left out where the
             experiment has one set-up.
         limits: `latency_ms=20`, `params=1e6`, `top1=0.9`, ...
-        front: whose accuracies: those of the search, or those of the ladder's last rung.
+        front: whose accuracies: those of the search, or those of the last rung of successive halving.
         runs: folder of runs.
 
     Raises:
@@ -106,7 +116,12 @@ def solve(
         RunError: no accuracy is stored, or what is stored is of other data, space, training or seed.
         TableError: the table cannot be used.
     """
-    run = open_run(reference, runs=runs)
+
+    def check(run: Workspace) -> None:
+        _named_setup(run, setup)
+        _check_input(run, limits, front)
+
+    run = open_run(reference, runs=runs, before=check)
     name, config, prices = _setup(run, setup)
     solved = _solved(run, NAME, name, config, prices, limits, front)
     if (refusal := solved.refusal) is not None:
@@ -123,18 +138,26 @@ def solve_tiers(
         ConfigError: as `solve`; it is no error that some of the tiers, but not all, have nothing within the limits.
         RunError, TableError: as `solve`.
     """
-    run = open_run(reference, runs=runs)
+    run = open_run(reference, runs=runs, before=lambda run: _check_input(run, limits, front))
     solved = {}
     for name, tier in run.experiment.tiers.items():
         config = run.experiment.setups[tier.setup]
         solved[name] = _solved(run, name, tier.setup, config, {}, limits, front)
     refusals = [one.refusal for one in solved.values()]
     if all(refusals) and refusals[0] is not None:
-        nearest = "; ".join(f"{name}: {refusal.allowed}" for name, refusal in zip(solved, refusals, strict=True)
-                            if refusal is not None)  # fmt: skip
+        nearest = "; ".join(
+            f"{name}: {refusal.allowed}" for name, refusal in zip(solved, refusals, strict=True) if refusal is not None
+        )
         first = refusals[0]
         raise ConfigError(first.met, where=first.where, allowed=nearest, do=first.do)
     return solved
+
+
+def _check_input(run: Workspace, limits: Sequence[str], front: FrontSource) -> None:
+    """Refuse malformed limits, and the front of a successive halving that was not run."""
+    parse_tier({"setup": next(iter(run.experiment.setups)), "limits": dict(map(_limit, limits))}, where="--limit")
+    if front == "halving":
+        check_found(run, front)
 
 
 def _solved(
@@ -146,7 +169,7 @@ def _solved(
     limits: Sequence[str],
     front: FrontSource,
 ) -> ResolvedFront:
-    rung, source = load_top_rung(run) if front == "ladder" else (None, run.source)
+    rung, source = load_top_rung(run) if front == "halving" else (None, run.source)
     for searched in run.experiment.tiers:
         refuse_other_accuracies(run, searched, front)
     opened, prices = _with_tier(run, name, setup, config, prices, limits)
@@ -161,7 +184,8 @@ def _with_tier(
     """Return the run with only the tier that is solved for, and the cost models of its networks."""
     raw: dict[str, Any] = {"setup": name, "limits": dict(map(_limit, limits))}
     if tier in run.experiment.tiers and tier != NAME:
-        raw["minimise"] = list(run.experiment.tiers[tier].minimise)
+        own = run.experiment.tiers[tier]
+        raw |= {"minimize": list(own.minimize), "maximize": list(own.maximize)}
     tier_config: TierConfig = parse_tier(raw, where="--limit")
     setups = {**run.experiment.setups, name: config}
     experiment = run.experiment.model_copy(update={"setups": setups, "tiers": {tier: tier_config}})
@@ -169,52 +193,78 @@ def _with_tier(
     opened.source  # noqa: B018 - a limit on an accuracy that is none is told
     if config.latencies is not None and (lacking := tier_config.asks_of_a_table):
         raise ConfigError(
-            f"`{lacking[0]}` is limited", where=f"--setup {name}", allowed="A published set-up tells latencies alone",
+            f"`{lacking[0]}` is limited",
+            where=f"--setup {name}",
+            allowed="A published set-up tells latencies alone",
             do="Leave the limit out",
-        )  # fmt: skip
+        )
     if not prices and opened.needs_table(name):
         prices = {name: priced_before(opened, name)}
     return opened, prices
 
 
-def _setup(run: Workspace, reference: str | None) -> tuple[str, SetupConfig, dict[str, CostModels]]:
+def _named_setup(run: Workspace, reference: str | None) -> str | LatencyTable:
+    """Return the name of a set-up of the experiment, or a table."""
     known = run.experiment.setups
     if reference is None and len(known) == 1:
         reference = next(iter(known))
     if reference is None:
         raise ConfigError(
-            "no set-up is named", where="--setup", allowed=f"The experiment has {', '.join(known)}; or a latency table",
+            "no set-up is named",
+            where="--setup",
+            allowed=f"The experiment has {', '.join(known)}; or a latency table",
             do="Name one with --setup",
-        )  # fmt: skip
+        )
     if reference in known:
-        return reference, known[reference], {}
+        return reference
     shipped = shipped_names("latency_tables")
     if not ("/" in reference or "." in reference or reference in shipped or Path(reference).exists()):
         raise ConfigError(
-            f"there is no set-up `{reference}`", where="--setup",
+            f"there is no set-up `{reference}`",
+            where="--setup",
             allowed=f"{did_you_mean(reference, {*known, *shipped})}; or the file of a latency table",
             do="Name a set-up of the experiment, or a table",
-        )  # fmt: skip
-    table = read_table(find_file(reference, "latency_tables"))
+        )
+    return read_table(find_file(reference, "latency_tables"))
+
+
+def _setup(run: Workspace, reference: str | None) -> tuple[str, SetupConfig, dict[str, CostModels]]:
+    table = _named_setup(run, reference)
+    if isinstance(table, str):
+        return table, run.experiment.setups[table], {}
     header = table.setup
-    name = re.sub(r"[^A-Za-z0-9_.-]", "_", Path(reference).stem).lstrip("_.-") or "table"
+    name = re.sub(r"[^A-Za-z0-9_.-]", "_", Path(str(reference)).stem).lstrip("_.-") or "table"
     config = parse_setup(
-        {"runtime": header.runtime, "threads": header.threads, "batch": header.batch, "precision": header.precision,
-         "accelerator": header.accelerator, "device": header.device, "table": str(table.path), "missing": "estimate"},
+        {
+            "runtime": header.runtime,
+            "threads": header.threads,
+            "batch": header.batch,
+            "precision": header.precision,
+            "accelerator": header.accelerator,
+            "device": header.device,
+            "table": str(table.path),
+            "missing": "estimate",
+        },
         where=f"--setup {table.path}",
-    )  # fmt: skip
-    model = LatencyModel.of(table, missing="estimate", operators=known_operators(run.space))
-    return name, config, {name: CostModels(table, model)}
+    )
+    routine = [one for one in QUANTITIES.own.values() if one.routine]
+    models = CostModels.of(
+        table, routine, missing="estimate", bench="hwnas bench SPACE", operators=known_operators(run.space)
+    )
+    return name, config, {name: models}
 
 
-def _limit(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals:
+def _limit(text: str) -> tuple[str, Any]:
+    """Return a limit's name and bound, on the side of the quantity's goal unless `<=` or `>=` names one."""
+    parts = re.fullmatch(r"([^=<>]*)(<=|>=|=)(.*)", text)
+    if parts is None:
         raise ConfigError(
-            f"`{text}` is no limit", where="--limit", allowed="The form is NAME=VALUE, such as latency_ms=20",
+            f"`{text}` is no limit", where="--limit",
+            allowed="The form is NAME=VALUE, such as latency_ms=20, or NAME<=VALUE or NAME>=VALUE",
             do="Write it so; --limit can be given more than once",
         )  # fmt: skip
-    return name.strip(), value.strip()
+    name, sign, value = (part.strip() for part in parts.groups())
+    return name, {"=": value, "<=": {"at_most": value}, ">=": {"at_least": value}}[sign]
 
 
 def _nothing_near(run: Workspace, tier: Tier, solved: Answer) -> ConfigError:
@@ -223,9 +273,10 @@ def _nothing_near(run: Workspace, tier: Tier, solved: Answer) -> ConfigError:
     if near is None:
         return ConfigError(
             f"the set-up tells no latency of the {solved.unpriced:,} networks with an accuracy",
-            where=f"run {run.folder}", allowed="A latency comes from a table's rows, or from a file's",
+            where=f"run {run.folder}",
+            allowed="A latency comes from a table's rows, or from a file's",
             do="Name another set-up",
-        )  # fmt: skip
+        )
     sentence = str(near)
     return ConfigError(
         f"none of {len(solved.evaluations):,} networks with an accuracy meets the limits "

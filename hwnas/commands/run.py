@@ -12,11 +12,12 @@ from hwnas.commands.search import TierSearch, search_run
 from hwnas.commands.train import train_run
 from hwnas.problem.cost_models import load_cost_models
 from hwnas.problem.feasibility import check_limits
-from hwnas.problem.fronts import load_front
+from hwnas.problem.fronts.loading import load_front
 from hwnas.problem.live import raise_if_paused
 from hwnas.problem.preflight import preflight_check
+from hwnas.workspace.folder import locked
 from hwnas.workspace.progress import NullReporter, Reporter
-from hwnas.workspace.supernets import supernet_of
+from hwnas.workspace.training.supernets import supernet_of
 from hwnas.workspace.workspace import open_run
 
 
@@ -40,7 +41,7 @@ def run(
     """
     opened, narrator = open_run(reference, runs=runs, narrator=narrator), narrator or NullReporter()
     preflight_check(opened)
-    with opened.locked():
+    with locked(opened):
         bench_run(opened, narrator)
         prices = load_cost_models(opened)
         check_limits(opened, prices)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from hwnas.data import check_data, load_data
 from hwnas.errors import ConfigError
 from hwnas.io.locks import RunLock
 from hwnas.io.yaml import parse_yaml
@@ -17,6 +18,7 @@ from hwnas.search.score_store import ScoreStore
 from hwnas.search.successive_halving import sample_initial
 from hwnas.space import AnySpace, Architecture
 from hwnas.workspace.architectures import check_readable, read_architectures
+from hwnas.workspace.folder import locked
 from hwnas.workspace.progress import NullReporter, Reporter
 from hwnas.workspace.spaces import is_space, open_space
 from hwnas.workspace.workspace import open_run
@@ -61,6 +63,8 @@ def score(
         _check_name(name)
     if architectures is not None:
         check_readable(architectures)
+    if data is not None and data != NOISE:
+        check_data(_spec(data), where="--data")
     narrator = narrator or NullReporter()
     with _opened(target, data, seed, runs) as opened:
         from hwnas.accuracy.zero_cost_proxies.population import score_population
@@ -102,11 +106,11 @@ def _scored(
 def _opened(target: str | Path, data: str | None, seed: int | None, runs: Path) -> Iterator[ScoringTarget]:
     """Yield the target, its folder locked."""
     if is_space(target) is False:
-        from hwnas.workspace.supernets import torch_device
+        from hwnas.workspace.training.supernets import torch_device
 
         run = open_run(target, runs=runs)
         seed = run.experiment.seed if seed is None else seed
-        with run.locked():
+        with locked(run):
             dataset = run.dataset.without_test() if data is None else _data(data, seed)
             yield ScoringTarget(run.space, dataset, run.folder, seed, torch_device(run.experiment.device))
         return
@@ -119,10 +123,10 @@ def _opened(target: str | Path, data: str | None, seed: int | None, runs: Path) 
 
 def _data(text: str, seed: int) -> Dataset | None:
     """Return the data set of a name, or of a mapping in YAML; None for noise."""
-    from hwnas.data import load_data
+    return None if text == NOISE else load_data(_spec(text), seed=seed).without_test()
 
-    if text == NOISE:
-        return None
+
+def _spec(text: str) -> str | dict[str, Any]:
     try:
         parsed = parse_yaml(text, where="--data")
     except ConfigError as error:
@@ -132,4 +136,4 @@ def _data(text: str, seed: int) -> Dataset | None:
             allowed="A name, `file.py:function`, `noise`, or a mapping such as `{name: cifar10, path: images.npz}`",
             do="Correct it",
         ) from error
-    return load_data(parsed if isinstance(parsed, dict) else text, seed=seed).without_test()
+    return parsed if isinstance(parsed, dict) else text

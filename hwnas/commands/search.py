@@ -14,14 +14,14 @@ from hwnas.errors import EmptyFront, HostAway
 from hwnas.io.locks import RunLock
 from hwnas.pareto import Limit, Tier
 from hwnas.problem.accuracy import accuracy_of
-from hwnas.problem.conditions import Conditions, conditions_of, write_conditions
 from hwnas.problem.cost_models import CostModels, load_cost_models, notices
 from hwnas.problem.feasibility import check_limits
-from hwnas.problem.fronts import LoadedFront, finder_of, load_front, solved_again
+from hwnas.problem.fronts.conditions import Conditions, conditions_of, write_conditions
+from hwnas.problem.fronts.loading import LoadedFront, finder_of, load_front, solved_again
+from hwnas.problem.fronts.origins import origin_of_latency, origins_of
+from hwnas.problem.fronts.remeasure import remeasure_front
 from hwnas.problem.live import raise_if_paused
-from hwnas.problem.origins import origin_of_latency, origins_of
 from hwnas.problem.population_costs import make_surrogate_spec
-from hwnas.problem.remeasure import remeasure_front
 from hwnas.problem.studies import _study_name, study_storage, told_to, weights_producer
 from hwnas.problem.warm_start import import_scores, initial_architectures, restore_scores, zero_cost_candidates
 from hwnas.problem.workers import RUNNERS, SearchJob, scorers_of
@@ -35,12 +35,14 @@ from hwnas.search.score_store import ScoreStore
 from hwnas.search.study import Study, open_study
 from hwnas.search.study_spec import StudySpec
 from hwnas.words import counted
+from hwnas.workspace.elapsed import adding_elapsed
+from hwnas.workspace.folder import locked
 from hwnas.workspace.progress import NullReporter, Reporter
-from hwnas.workspace.tensorboard_log import tensorboard
+from hwnas.workspace.training.tensorboard_log import tensorboard
 from hwnas.workspace.workspace import Workspace, open_run
 
 if TYPE_CHECKING:
-    from hwnas.workspace.supernets import Trained
+    from hwnas.workspace.training.supernets import Trained
 
 
 @dataclass(frozen=True)
@@ -70,11 +72,11 @@ def search(
     reference: str | Path, *, runs: Path = Path("runs"), trials: int | None = None, narrator: Reporter | None = None
 ) -> list[TierSearch]:
     """Search all tiers of an experiment whose tables and supernet are there; started again, it continues."""
-    from hwnas.workspace.supernets import supernet_of
+    from hwnas.workspace.training.supernets import supernet_of
 
     run, narrator = open_run(reference, runs=runs), narrator or NullReporter()
     lock = RunLock(run.folder, shared=run.experiment.search.is_shared)
-    with run.locked(lock):
+    with locked(run, lock):
         prices = load_cost_models(run)
         check_limits(run, prices)
         searched = search_run(run, supernet_of(run, narrator), prices, narrator, trials=trials, alone=lock.alone)
@@ -90,8 +92,8 @@ def load_searches(run: Workspace, trained: Trained | None, prices: Mapping[str, 
     """
     searched, producer = [], weights_producer(run, trained)
     for name in run.experiment.tiers:
-        if finder_of(run, name) == "ladder":
-            continue  # its ladder was climbed, and nothing searched
+        if finder_of(run, name) == "halving":
+            continue  # successive halving was run, and nothing searched
         front, evaluations = load_front(run, name, "search", producer=producer), tuple[Evaluation, ...]()
         if not front.solved_for and front.conditions is not None:
             evaluations = told_to(run, name, front.conditions.study)
@@ -120,7 +122,7 @@ def search_run(
     proxy = accuracy_of(run, trained)
     for notice in notices(run, prices):
         narrator.info(notice)
-    with run.stage_timer("search"):
+    with adding_elapsed(run.paths.elapsed, "search"):
         store = ScoreStore.open(run.folder / "scores.jsonl", shared=run.experiment.search.is_shared)
         for notice in store.notices:
             narrator.info(notice)
@@ -128,7 +130,7 @@ def search_run(
             narrator.info(f"{taken:,} accuracies are taken over from earlier runs")
         searched = [_search_tier(run, name, proxy, prices, store, narrator, trials) for name in run.experiment.tiers]
     alone()
-    with run.stage_timer("timing the fronts"):
+    with adding_elapsed(run.paths.elapsed, "timing the fronts"):
         timed = [_timed_again(run, tier, narrator) for tier in searched]
     for tier in timed:
         if tier.is_empty:
@@ -163,9 +165,10 @@ def refuse_empty_fronts(searched: Iterable[TierSearch]) -> None:
     if empty:
         raise EmptyFront(
             "; ".join(f"tier `{tier.tier.name}`: {explain_empty_front(tier)}" for tier in empty),
-            where="search", allowed="A front holds networks within all limits of its tier",
+            where="search",
+            allowed="A front holds networks within all limits of its tier",
             do="Loosen a limit, search with more trials, or widen the space; `hwnas feasible` tells what limits leave",
-        )  # fmt: skip
+        )
 
 
 def _search_tier(
@@ -217,9 +220,8 @@ def front_points(
     accuracy: Accuracy,
 ) -> list[FrontPoint]:
     """Return the tier's front, each score with its origin, accuracies with their standard errors."""
-    metric, latency = (objective.metric for objective in tier.objectives[:2])
-    front = []
-    for point in tier_front(evaluations, tier, origins_of(tier, accuracy_origin)):
+    metric, latency, front = tier.quality.metric, run.latency(name), []
+    for point in tier_front(evaluations, tier, origins_of(run, tier, accuracy_origin)):
         error = standard_error_of(accuracy, point.scores[metric])
         origin = {**point.origin, latency: origin_of_latency(run, name, prices, point.architecture)}
         front.append(replace(point, origin=origin, errors={} if error is None else {metric: error}))
@@ -229,8 +231,8 @@ def front_points(
 def early_stopping_of(run: Workspace) -> EarlyStopping:
     """Return the conditions that end a tier's search before its number of trials."""
     config = run.experiment.search
-    plateau = config.plateau
-    return EarlyStopping(config.hours) if plateau is None else EarlyStopping(config.hours, plateau.trials, plateau.gain)
+    rule = config.early_stopping
+    return EarlyStopping(config.max_hours, **({} if rule is None else rule.model_dump()))
 
 
 def _until_away(job: SearchJob, show: Callable[[Progress], None]) -> tuple[Finished, HostAway | None]:
@@ -252,7 +254,7 @@ def _open_study(
         config.sampler,
         config.population,
         run.experiment.seed,
-        {run.accuracy: proxy.producer, tier.objectives[1].metric: produced},
+        {run.accuracy: proxy.producer, run.latency(name): produced},
         first=tuple(
             dict.fromkeys(
                 [
@@ -267,14 +269,16 @@ def _open_study(
         rules=early_stopping_of(run),
     )
     shared, kept_as = config.is_shared, _study_name(run, name)
-    return open_study(plan, study_storage(run, name), name=kept_as, shared=shared, lease_s=config.lease_s)
+    return open_study(
+        plan, study_storage(run, name), name=kept_as, shared=shared, heartbeat_timeout_s=config.heartbeat_timeout_s
+    )
 
 
 def _producer(run: Workspace, tier: str, prices: Mapping[str, CostModels]) -> str:
     """Return the producer of a tier's latencies."""
     setup = run.experiment.tiers[tier].setup
     if run.is_published(tier):
-        return run.published(setup).producer
+        return run.published.latencies(setup).producer
     return "live" if run.is_live(tier) else prices[setup].digest
 
 
@@ -282,7 +286,7 @@ def _timed_again(run: Workspace, searched: TierSearch, narrator: Reporter) -> Ti
     """Return the tier with its front timed again and written to disk."""
     name = searched.tier.name
     front = remeasure_front(run, searched.front, run.tier(name, measured=True), narrator)
-    path = run.front_path(name)
+    path = run.paths.front(name)
     write_front(path, path.with_suffix(".csv"), front)
     if searched.conditions is not None:
         write_conditions(path, searched.conditions)

@@ -14,7 +14,7 @@ from hwnas.registry import optional
 from hwnas.search.storage.backends import open_storage
 from hwnas.workspace.progress import NullReporter, Reporter
 from hwnas.workspace.references import experiment_of
-from hwnas.workspace.workspace import open_run
+from hwnas.workspace.workspace import Workspace, open_run
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -46,15 +46,8 @@ def dashboard(
             allowed=did_you_mean(name, experiment.tiers),
             do="Name one of them",
         )
-    run = open_run(reference, runs=runs)
-    storage = run.experiment.search.storage or run.folder / f"study-{name}.log"
-    if isinstance(storage, Path) and not storage.exists():
-        raise RunError(
-            f"tier `{name}` was not searched yet",
-            where=str(storage),
-            allowed="A search begins the study that is shown",
-            do=f"Run `{run.command('search')}` first, or beside it",
-        )
+    run = open_run(reference, runs=runs, before=lambda run: _check_begun(run, name))
+    storage = _storage(run, name)
     shown = optional("optuna_dashboard", extra="dashboard", why="hwnas dashboard")
     backend = viewed(open_storage(storage)[0])
     (narrator or NullReporter()).info(f"http://{host}:{port} shows tier {name}; Ctrl-C ends it")
@@ -105,3 +98,18 @@ def as_drawn(trial: FrozenTrial) -> FrozenTrial:
     drawn.user_attrs = {**broken, **failed, **attributes["scores"], **rest}
     drawn.system_attrs = {**trial.system_attrs, "constraints": list(trial.constraints.values())}  # as the page wants it
     return drawn
+
+
+def _storage(run: Workspace, tier: str) -> str | Path:
+    return run.experiment.search.storage or run.folder / f"study-{tier}.log"
+
+
+def _check_begun(run: Workspace, tier: str) -> None:
+    storage = _storage(run, tier)
+    if isinstance(storage, Path) and not storage.exists():
+        raise RunError(
+            f"tier `{tier}` was not searched yet",
+            where=str(storage),
+            allowed="A search begins the study that is shown",
+            do=f"Run `{run.command('search')}` first, or beside it",
+        )

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from hwnas.accuracy import AccuracySource
-from hwnas.problem.fronts import FrontSource, LoadedFront, load_front
+from hwnas.problem.fronts.loading import FrontSource, LoadedFront, check_found, load_front
 from hwnas.report import facts
 from hwnas.report.facts import Origin
 from hwnas.search.fronts import FrontPoint
-from hwnas.selection import choose
+from hwnas.selection import check_rule, choose
 from hwnas.workspace.bundles import open_bundle
 from hwnas.workspace.workspace import Workspace, open_run
 
@@ -28,10 +28,15 @@ def fronts(
         reference: of the run.
         runs: folder of runs.
         pick: a rule of `hwnas.selection`: only what it takes of each front, with what was measured.
-        front: that of the search or that of the ladder; the ladder's, if left out, only where nothing was searched.
+        front: of the search or of successive halving; the latter, if left out, only where nothing was searched.
     """
-    run = open_run(reference, runs=runs)
-    shown = []
+
+    def check(run: Workspace) -> None:
+        check_found(run, front)
+        for name in run.experiment.tiers if pick is not None else ():
+            check_rule(pick or "", run.tier(name).objectives, where="--pick")
+
+    run, shown = open_run(reference, runs=runs, before=check), []
     for name in run.experiment.tiers:
         loaded = load_front(run, name, front)
         if pick is not None:
@@ -53,7 +58,7 @@ def solved_facts(solved: ResolvedFront) -> facts.TierFacts:
 
 
 def _front_facts(run: Workspace, front: LoadedFront) -> facts.TierFacts:
-    accuracy, latency = (objective.metric for objective in front.tier.objectives[:2])
+    accuracy, latency = front.tier.quality.metric, run.latency(front.tier.name)
     tested = open_bundle(front.folder).test_accuracies
     points = tuple(
         facts.FrontPoint(
@@ -80,6 +85,7 @@ def _front_facts(run: Workspace, front: LoadedFront) -> facts.TierFacts:
         front=points,
         found_by=front.by,
         passed=passed_facts(front),
+        objectives=tuple(objective.metric for objective in front.tier.objectives),
         quality=run.space.task.quality.name,
         samples=run.space.task.terms.samples,
         notes=front.notes,
@@ -92,7 +98,7 @@ def accuracy_facts(metric: str, source: AccuracySource, goal: Literal["min", "ma
 
 
 def passed_facts(found: LoadedFront) -> tuple[facts.ObjectiveFacts, ...]:
-    """Return the facts of the scores of a ladder's rungs before the last one."""
+    """Return the facts of the scores of the rungs before the last one."""
     if found.halving is None:
         return ()
     goals = {rung.metric: rung.tier.objectives[0].goal for rung in found.halving.rungs}

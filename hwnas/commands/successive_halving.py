@@ -1,4 +1,4 @@
-"""The ladder: a population on a cheap score, the best of it on dearer ones, by successive halving."""
+"""Successive halving: a population on a cheap score, the best of it on dearer ones."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ from hwnas.accuracy import Accuracy, source_of
 from hwnas.commands.search import front_points
 from hwnas.config import RungConfig
 from hwnas.problem.accuracy import accuracy_context, make_accuracy
-from hwnas.problem.conditions import conditions_of, write_conditions
 from hwnas.problem.cost_models import CostModels, feasible_scores, load_cost_models
 from hwnas.problem.feasibility import check_limits
-from hwnas.problem.remeasure import remeasure_front
+from hwnas.problem.fronts.conditions import conditions_of, write_conditions
+from hwnas.problem.fronts.remeasure import remeasure_front
 from hwnas.problem.workers import cost_scorers
 from hwnas.search.fronts import read_front
 from hwnas.search.score_store import ScoreStore
 from hwnas.search.successive_halving import Rung, sample_initial, successive_halving, tier_for_rung
 from hwnas.space import Architecture
+from hwnas.workspace.elapsed import adding_elapsed
+from hwnas.workspace.folder import locked
 from hwnas.workspace.halving_results import (
+    FOLDER,
     WHERE,
     HalvingResult,
     check_halving,
@@ -30,38 +33,37 @@ from hwnas.workspace.halving_results import (
     save_halving_result,
 )
 from hwnas.workspace.progress import NullReporter, Reporter
-from hwnas.workspace.supernets import supernet_of
+from hwnas.workspace.training.supernets import supernet_of
 from hwnas.workspace.workspace import Workspace, open_run
 
 if TYPE_CHECKING:
-    from hwnas.workspace.supernets import Trained
+    from hwnas.workspace.training.supernets import Trained
 
 
-def ladder(
+def halving(
     reference: str | Path, *, runs: Path = Path("runs"), narrator: Reporter | None = None
 ) -> list[HalvingResult]:
-    """Climb the experiment's ladder for each tier and time its front. Scores are kept one by one: the same command
+    """Run successive halving for each tier and time its front. Scores are kept one by one: the same command
     continues.
 
     The population is the front that a search found, if there is one, the smallest and the largest network, and random
     ones, all within the limits on what costs nothing to know.
 
     Raises:
-        ConfigError: the experiment has no ladder, or a rung names a score that is not there.
+        ConfigError: the experiment names no rungs, or a rung names a score that is not there.
         RunError: a rung needs a supernet that was not trained.
     """
-    run, narrator = open_run(reference, runs=runs), narrator or NullReporter()
-    check_halving(run)
-    with run.locked(), run.stage_timer("ladder"):
+    run, narrator = open_run(reference, runs=runs, before=check_halving), narrator or NullReporter()
+    with locked(run), adding_elapsed(run.paths.elapsed, FOLDER):
         prices = load_cost_models(run)
         check_limits(run, prices)
         trained = supernet_of(run, narrator)
-        rungs = run.experiment.search.ladder
+        rungs = run.experiment.search.successive_halving
         scores = [_score(run, trained, rung, keep=rung is rungs[-1]) for rung in rungs]
         store = ScoreStore.open(run.folder / "scores.jsonl")
         for notice in store.notices:
             narrator.info(notice)
-        return [_climb(run, name, scores, prices, store, narrator) for name in run.experiment.tiers]
+        return [_result_of(run, name, scores, prices, store, narrator) for name in run.experiment.tiers]
 
 
 def _score(run: Workspace, trained: Trained | None, rung: RungConfig, *, keep: bool) -> tuple[RungConfig, Accuracy]:
@@ -73,7 +75,7 @@ def _score(run: Workspace, trained: Trained | None, rung: RungConfig, *, keep: b
     return rung, make_accuracy(source, replace(ingredients, settings=settings, keep_weights=keep))
 
 
-def _climb(
+def _result_of(
     run: Workspace,
     name: str,
     scores: Sequence[tuple[RungConfig, Accuracy]],
@@ -88,30 +90,30 @@ def _climb(
     ]
     population = _population(run, name, rungs[0].networks, prices)
     before = [0, *(rung.networks for rung in rungs)]
-    with narrator.bar(f"climbing the ladder of {name}") as bar:
+    with narrator.bar(f"successive halving of {name}") as bar:
 
         def show(number: int, done: int, of: int) -> None:
             bar.update(sum(before[: number + 1]) + done, sum(before), f"{rungs[number].metric}: {done} of {of}")
 
-        climbed = successive_halving(
+        results = successive_halving(
             population, rungs, run.tier(name), cost_scorers(run, name, prices, narrator), store, show
         )
         bar.update(sum(before), sum(before), "done")
-    (rung, accuracy), last = scores[-1], climbed[-1]
+    (rung, accuracy), last = scores[-1], results[-1]
     origin = source_of(rung.score, where=WHERE).origin
     front = front_points(run, name, last.tier, last.evaluations, prices, origin, accuracy)
     front = remeasure_front(run, front, tier_for_rung(run.tier(name, measured=True), last.metric), narrator)
-    climb = HalvingResult(name, tuple(rung.score for rung, _ in scores), tuple(climbed), tuple(front))
-    climb = replace(climb, front=passed_by(climb, front))
-    save_halving_result(run, climb)
+    result = HalvingResult(name, tuple(rung.score for rung, _ in scores), tuple(results), tuple(front))
+    result = replace(result, front=passed_by(result, front))
+    save_halving_result(run, result)
     write_conditions(halving_front_path(run, name), conditions)
-    return climb
+    return result
 
 
 def _population(run: Workspace, name: str, count: int, prices: Mapping[str, CostModels]) -> list[Architecture]:
     """Return networks within the limits on scores that cost nothing; those on the front of a search come first."""
     known = feasible_scores(run, name, prices)
-    front = read_front(run.front_path(name)) if run.front_path(name).exists() else []
+    front = read_front(run.paths.front(name)) if run.paths.front(name).exists() else []
     return sample_initial(
         run.space,
         count,

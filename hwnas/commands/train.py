@@ -6,10 +6,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hwnas.workspace.elapsed import adding_elapsed
+from hwnas.workspace.folder import locked
 from hwnas.workspace.progress import NullReporter, Reporter
 from hwnas.workspace.resolutions import resizing
-from hwnas.workspace.supernets import Trained, _prepared, _trained, recipe_of, torch_device
-from hwnas.workspace.teacher import open_teacher
+from hwnas.workspace.training.supernets import Trained, _prepared, _trained, recipe_of, torch_device
+from hwnas.workspace.training.teacher import open_teacher
 from hwnas.workspace.workspace import Workspace, open_run
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 def train(reference: str | Path, *, runs: Path = Path("runs"), narrator: Reporter | None = None) -> list[Epoch]:
     """Train the supernet of an experiment; started again, it continues after the last finished epoch."""
     run = open_run(reference, runs=runs, narrator=narrator)
-    with run.locked():
+    with locked(run):
         return list(train_run(run, narrator or NullReporter()).history)
 
 
@@ -32,7 +34,7 @@ def train_run(run: Workspace, narrator: Reporter) -> Trained:
     if (notice := resizing(run.space, run.dataset.shape[1:])) is not None:
         narrator.info(notice)
     supernet, recipe = _prepared(run), recipe_of(run)
-    with run.stage_timer("training"), narrator.bar("training the supernet") as bar:
+    with adding_elapsed(run.paths.elapsed, "training"), narrator.bar("training the supernet") as bar:
         last = ""
 
         def on_step(step: Step) -> None:
@@ -57,7 +59,7 @@ def train_run(run: Workspace, narrator: Reporter) -> Trained:
             run.space,
             run.dataset.without_test(),
             recipe,
-            run.train_folder,
+            run.paths.train,
             seed=run.experiment.seed,
             teacher=open_teacher(run),
             base=run.base,
@@ -83,7 +85,7 @@ def open_part(folder: Path, number: int) -> WorkerSpec:
         run.space,
         run.dataset.without_test(),
         recipe_of(run),
-        run.train_folder,
+        run.paths.train,
         run.experiment.seed,
         run.base,
         open_teacher(run),
@@ -94,7 +96,7 @@ def _finished(run: Workspace, recipe: Recipe) -> bool:
     """Return whether the checkpoints say that nothing is left to train."""
     from hwnas.supernet.training.checkpoint import checkpoints
 
-    files = checkpoints(run.train_folder)
+    files = checkpoints(run.paths.train)
     return bool(files) and files[-1].stem == f"checkpoint-{recipe.epochs:04d}"
 
 

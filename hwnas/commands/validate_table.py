@@ -19,6 +19,7 @@ from hwnas.io.resources import find_file
 from hwnas.latency.agreement import Agreement, Floats
 from hwnas.latency.anchors import anchors_of, table_state
 from hwnas.latency.building import table_builder as build
+from hwnas.latency.building.table_builder import MeasureContext
 from hwnas.latency.model import Estimate, LatencyModel
 from hwnas.measure.device_lock import WAIT_S, LockWait
 from hwnas.measure.drift import reference_ns
@@ -32,9 +33,9 @@ from hwnas.report.validation.table_check_page import write_check_page
 from hwnas.runtimes import Runtime, open_runtime
 from hwnas.space import AnySpace, Architecture, Suggest
 from hwnas.words import counted
+from hwnas.workspace.measuring.setups import exporter_of, measurement_protocol
 from hwnas.workspace.progress import NullReporter, Reporter
-from hwnas.workspace.setups import exporter_of, measurement_protocol
-from hwnas.workspace.spaces import open_space
+from hwnas.workspace.spaces import open_space, split_reference
 
 PATIENCE = 200
 """Number of draws in a row without a new network after which a space is taken to hold no more."""
@@ -74,12 +75,10 @@ def check(
         ConfigError, SpaceError: no space is known, or it cannot be opened.
     """
     narrator, loaded = narrator or NullReporter(), read_table(find_file(table, "latency_tables"))
-    if plot is not None and (why := why_unwritable(plot)):
-        raise RunError(
-            f"the page cannot be written ({why})", where=str(plot),
-            allowed="The page is a file, in a folder that can be written and on a disk with room",
-            do="Name another file with --plot",
-        )  # fmt: skip
+    if plot is not None:
+        _refuse_unwritable(plot)
+    if space is not None:
+        find_file(split_reference(space)[0], "search_spaces")
     from hwnas.commands.baselines import baselines  # PyTorch comes with it: the table is looked at first
 
     runtime, spaces = _runtime_of(loaded, device), [opened for _, opened in _spaces(loaded, space)]
@@ -89,35 +88,34 @@ def check(
         narrator.info(f"the space holds only {counted(len(drawn), 'network')} that are not among the table's checks")
     chains, operators = [network for _, network in drawn], known_operators(*spaces)
     model = LatencyModel.of(loaded, bench=command, operators=operators)
-    estimates = [model.predict(network) for network in chains]
-    guesses, absent = baselines(loaded, spaces, chains)
+    predicted = [(architecture, network, model.predict(network)) for architecture, network in drawn]
+    rivals = baselines(loaded, spaces, chains)
     timing, anchors = measurement_protocol(TimingConfig(), seed), anchors_of(loaded, operators=operators)
     narrator.info(_forecast([*chains, *anchors.values()], runtime, timing))
     every = [*chains, *anchors.values()]
-    sittings = _sittings(every, runtime, timing, seed, artifacts, LockWait(wait_s, narrator.info), narrator)
+    with _folder(artifacts) as folder:
+        export = exporter_of(runtime.setup)
+        context = MeasureContext(runtime, (export, export), folder, queue=LockWait(wait_s, narrator.info))
+        sittings = [
+            _sitting(every, replace(timing, seed=seed + 100 * number), context, narrator, title)
+            for number, title in enumerate(("timing unseen networks", "timing them again"))
+        ]
     count = len(chains)
     states = [table_state(loaded, sitting[:count], list(anchors), sitting[count:]) for sitting in sittings]
-    checked = _checked(loaded, model, seed, drawn, estimates, sittings[0][:count], states, guesses, absent)
+    checked = _checked(loaded, model, seed, predicted, sittings[0][:count], states, rivals)
     if plot is not None:
         _plot(checked, plot)
     return checked
 
 
-def _sittings(
-    networks: list[Network],
-    runtime: Runtime,
-    timing: Timing,
-    seed: int,
-    artifacts: Path | None,
-    queue: LockWait,
-    narrator: Reporter,
-) -> list[list[Measurement]]:
-    """Return the times of the networks in two sittings."""
-    with _folder(artifacts) as folder:
-        return [
-            _sitting(networks, runtime, replace(timing, seed=seed + 100 * number), folder, queue, narrator, words)
-            for number, words in enumerate(("timing unseen networks", "timing them again"))
-        ]
+def _refuse_unwritable(plot: Path) -> None:
+    if why := why_unwritable(plot):
+        raise RunError(
+            f"the page cannot be written ({why})",
+            where=str(plot),
+            allowed="The page is a file, in a folder that can be written and on a disk with room",
+            do="Name another file with --plot",
+        )
 
 
 def _plot(checked: Checked, path: Path) -> None:
@@ -150,9 +148,11 @@ def sample_unseen(
                 break
     if not drawn:
         raise SpaceError(
-            "every network is among the table's checks", where=", ".join(space.name for space in spaces),
-            allowed="A table is checked on networks that it holds no timing of", do="Name a larger space with --space",
-        )  # fmt: skip
+            "every network is among the table's checks",
+            where=", ".join(space.name for space in spaces),
+            allowed="A table is checked on networks that it holds no timing of",
+            do="Name a larger space with --space",
+        )
     return list(drawn.values())
 
 
@@ -166,20 +166,25 @@ def _runtime_of(table: LatencyTable, device: str | None) -> Runtime:
         )
     try:
         runtime = open_runtime(
-            setup.runtime, threads=setup.threads, precision=setup.precision, batch=setup.batch, device=device,
+            setup.runtime,
+            threads=setup.threads,
+            precision=setup.precision,
+            batch=setup.batch,
+            device=device,
             accelerator=setup.accelerator,
             cores=setup.cores,
-        )  # fmt: skip
+        )
     except ConfigError as error:
         raise TableError(
             f"its set-up is not to be had here ({error.met})", where=where, allowed=allowed, do=error.do
         ) from error
     if unlike := setup.differences(runtime.setup):
         raise TableError(
-            f"the table is of another set-up ({'; '.join(unlike)}; first the table's, then this one)", where=where,
+            f"the table is of another set-up ({'; '.join(unlike)}; first the table's, then this one)",
+            where=where,
             allowed=allowed,
             do="Check it there, measure a table here with `hwnas bench`, or give this machine its name with --device",
-        )  # fmt: skip
+        )
     return runtime
 
 
@@ -189,19 +194,22 @@ def _spaces(table: LatencyTable, space: str | Path | None) -> list[tuple[str, An
         return [(str(space), open_space(space)[0])]
     if not table.spaces:
         raise ConfigError(
-            "the table does not say which space it was measured for", where=str(table.path),
+            "the table does not say which space it was measured for",
+            where=str(table.path),
             allowed="Networks are drawn from the space that stands in the table, or from one that is named",
             do="Name the space with --space SPACE",
-        )  # fmt: skip
+        )
     opened = []
     for name, reference in table.spaces.items():
         try:
             opened.append((reference, open_space(reference, base=table.path.parent)[0]))
         except HwnasError as error:
             raise ConfigError(
-                f"the table's space `{name}` cannot be opened as `{reference}`: {error.met}", where=str(table.path),
-                allowed=error.allowed, do="Name the space with --space SPACE",
-            ) from error  # fmt: skip
+                f"the table's space `{name}` cannot be opened as `{reference}`: {error.met}",
+                where=str(table.path),
+                allowed=error.allowed,
+                do="Name the space with --space SPACE",
+            ) from error
     return opened
 
 
@@ -231,37 +239,22 @@ def _folder(artifacts: Path | None) -> Iterator[Path]:
 
 
 def _sitting(
-    networks: Sequence[Network],
-    runtime: Runtime,
-    timing: Timing,
-    folder: Path,
-    queue: LockWait,
-    narrator: Reporter,
-    title: str,
+    networks: Sequence[Network], timing: Timing, context: MeasureContext, narrator: Reporter, title: str
 ) -> list[Measurement]:
     with narrator.bar(title) as bar:
-        return build.time_networks(
-            networks,
-            runtime,
-            exporter_of(runtime.setup),
-            timing,
-            artifacts=folder,
-            progress=bar.update,
-            queue=queue,
-        )
+        return build.time_networks(networks, timing, replace(context, progress=bar.update))
 
 
 def _checked(
     table: LatencyTable,
     model: LatencyModel,
     seed: int,
-    drawn: Sequence[tuple[Architecture, Network]],
-    estimates: Sequence[Estimate],
+    drawn: Sequence[tuple[Architecture, Network, Estimate]],
     sitting: Sequence[Measurement],
     states: Sequence[tuple[Floats, float | None]],
-    guesses: dict[str, Floats | None],
-    absent: dict[str, str],
+    rivals: tuple[dict[str, Floats | None], dict[str, str]],
 ) -> Checked:
+    estimates, (guesses, absent) = [estimate for _, _, estimate in drawn], rivals
     (measured, drift), (again, drift_again) = ((times.tolist(), drift) for times, drift in states)
     has_reference = reference_ns(table.rows.values()) is not None
     raw = [m.median_ms if has_reference else m.low_ms for m in sitting]  # what is corrected are medians
@@ -269,16 +262,24 @@ def _checked(
     low, high = [estimate.low_ms for estimate in estimates], [estimate.high_ms for estimate in estimates]
     networks = tuple(
         CheckedNetwork(
-            architecture.key, architecture.space, len(network.operators), costs(network).macs,
-            predicted[i], low[i], high[i], measured[i], again[i], raw[i],
+            architecture.key,
+            architecture.space,
+            len(network.operators),
+            costs(network).macs,
+            predicted[i],
+            low[i],
+            high[i],
+            measured[i],
+            again[i],
+            raw[i],
             {name: float(guess[i]) for name, guess in guesses.items() if guess is not None},
         )
-        for i, (architecture, network) in enumerate(drawn)
-    )  # fmt: skip
+        for i, (architecture, network, _) in enumerate(drawn)
+    )
     return Checked(
         table=table.path,
         setup=table.setup.as_dict(),
-        spaces=tuple(dict.fromkeys(architecture.space for architecture, _ in drawn)),
+        spaces=tuple(dict.fromkeys(architecture.space for architecture, _, _ in drawn)),
         seed=seed,
         origin=model.origin,
         model=Agreement.of(predicted, measured, low=low, high=high),

@@ -2,15 +2,15 @@
 
 from hwnas.config.experiment import (
     AccuracyConfig,
+    EarlyStoppingConfig,
     Experiment,
     ExportConfig,
     Pick,
-    PlateauConfig,
     RungConfig,
     SearchConfig,
     TimingConfig,
     TrainConfig,
-    TrainingFreeConfig,
+    ZeroCostInitConfig,
     dump_experiment,
     parse_experiment,
     parse_setup,
@@ -18,10 +18,12 @@ from hwnas.config.experiment import (
     published,
     read_experiment,
 )
-from hwnas.config.setups import EnergyConfig, LatenciesConfig, LimitsConfig, LiveConfig, SetupConfig, TierConfig
+from hwnas.config.limits import LimitsConfig
+from hwnas.config.setups import EnergyConfig, LatenciesConfig, LiveConfig, SetupConfig, TierConfig
 
 __all__ = [
     "AccuracyConfig",
+    "EarlyStoppingConfig",
     "EnergyConfig",
     "Experiment",
     "ExportConfig",
@@ -29,14 +31,13 @@ __all__ = [
     "LimitsConfig",
     "LiveConfig",
     "Pick",
-    "PlateauConfig",
     "RungConfig",
     "SearchConfig",
     "SetupConfig",
     "TierConfig",
     "TimingConfig",
     "TrainConfig",
-    "TrainingFreeConfig",
+    "ZeroCostInitConfig",
     "dump_experiment",
     "parse_experiment",
     "parse_setup",

@@ -15,6 +15,8 @@ from hwnas.errors import ConfigError, did_you_mean
 from hwnas.io.storage_url import public_url
 from hwnas.io.strict_model import StrictModel, parsed
 from hwnas.io.yaml import dump_yaml, read_yaml
+from hwnas.quantities import QUANTITIES
+from hwnas.stored_names import current
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
 
@@ -25,7 +27,9 @@ def _rule(text: str) -> str:
     from hwnas.selection import check_rule
 
     rule = re.sub(r"\s", "", text)
-    named = [Objective(name, "min") for name in ("top1", "score", "latency_ms", "energy_mj")]
+    costs = [name for name, one in QUANTITIES.own.items() if "objective" in one.uses]
+    names = ["top1", "score", *costs, *(QUANTITIES.installed if ":" in rule else ())]
+    named = [Objective(name, "min") for name in names]
     try:
         check_rule(rule, named, where="export.picks")
     except ConfigError as error:
@@ -51,26 +55,27 @@ class TrainConfig(StrictModel):
     momentum: float = Field(default=0.9, ge=0, lt=1)
     weight_decay: float = Field(default=1e-4, ge=0)
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
-    clip_norm: float = Field(default=5.0, gt=0)
+    max_grad_norm: float = Field(default=5.0, gt=0)
     strategy: str = "sandwich"
-    middles: int = Field(default=2, ge=0)
+    num_random_subnets: int = Field(default=2, ge=0)
     phases: tuple[tuple[str, ...], ...] = ()
     phase_epochs: tuple[Positive, ...] = ()
     temperature: float = Field(default=1.0, gt=0)
-    regularise: Literal["all", "largest"] = "all"
-    accumulate: Positive = 1
+    regularize: Literal["all", "largest"] = "all"
+    grad_accumulation_steps: Positive = 1
     ema_decay: float = Field(default=0.0, ge=0, lt=1)
     augment: str = "none"
+    """Random changes of inputs that keep their targets: an augmentation of the space's task."""
     precision: Literal["fp32", "bf16"] = "fp32"
     channels_last: bool = False
     kernel_transform: bool = False
-    largest_epochs: int = Field(default=0, ge=0)
+    warmup_largest_epochs: int = Field(default=0, ge=0)
     sort_channels_at: tuple[Annotated[int, Field(ge=2)], ...] = ()
     teacher: str | None = None
     teacher_space: str | None = None
     teacher_architecture: str = "largest"
-    teacher_weight: float = Field(default=0.5, gt=0, le=1)
-    on_divergence: Literal["stop", "halve"] = "stop"
+    distill_weight: float = Field(default=0.5, gt=0, le=1)
+    on_divergence: Literal["stop", "halve_lr"] = "stop"
     processes: Few = 1
     launcher: Literal["local", "ray"] = "local"
     checkpoint_every: Positive | None = None
@@ -95,7 +100,7 @@ class AccuracyConfig(StrictModel):
     calibration_batches: Positive = 8
     batch_size: Positive = 128
     epochs: Positive | None = None
-    """Of the sources that train each network: `alone` as many as `train.epochs`, `short` one if left out."""
+    """Of the sources that train each network: `standalone` as many as `train.epochs`, `finetuned` one if left out."""
 
     file: str = ""
     """Of `table`: a CSV, NPZ or Parquet file with a row for each architecture. Of `predicted`: the store of a run."""
@@ -131,18 +136,19 @@ class RungConfig(StrictModel):
     """A name in `hwnas.accuracy.PROXIES` or `TRAINING_FREE`, or a function of the user's: `file.py:function`."""
     networks: Positive
     epochs: Positive | None = None
-    """Of `short` and `alone`; as `accuracy.epochs` has it if left out."""
+    """Of `finetuned` and `standalone`; as `accuracy.epochs` has it if left out."""
 
 
-class PlateauConfig(StrictModel):
+class EarlyStoppingConfig(StrictModel):
     """When the hypervolume has stopped growing."""
 
-    trials: Positive = 50
-    gain: float = Field(default=0.001, gt=0, lt=1)
-    """It grew by less than this share during so many trials."""
+    patience: Positive = 50
+    """Number of trials that are looked back."""
+    min_delta: float = Field(default=0.001, gt=0, lt=1)
+    """Least share by which the hypervolume grows in them; the search ends when it grew by less."""
 
 
-class TrainingFreeConfig(StrictModel):
+class ZeroCostInitConfig(StrictModel):
     """Random networks of which the best by training-free scores and known costs are tried first."""
 
     proxies: tuple[str, ...] = ()
@@ -153,7 +159,7 @@ class TrainingFreeConfig(StrictModel):
     """Number of them that are tried."""
 
     @model_validator(mode="after")
-    def _keeps_no_more_than_it_draws(self) -> TrainingFreeConfig:
+    def _keeps_no_more_than_it_draws(self) -> ZeroCostInitConfig:
         if self.keep > self.networks:
             raise ValueError(f"`keep` is {self.keep}, of {self.networks} networks: keep no more than are drawn")
         return self
@@ -170,24 +176,24 @@ class SearchConfig(StrictModel):
     each tier in the run folder."""
     shared: bool = False
     """True if several processes may work on a study at a time; with a storage's URL they always may."""
-    lease_s: float = Field(default=60.0, gt=0)
+    heartbeat_timeout_s: float = Field(default=60.0, gt=0)
     """Seconds of silence until a process on another machine counts as dead, and its architecture is scored again."""
     runner: Literal["serial", "ray"] = "serial"
     ray: RayConfig = RayConfig()
-    hours: float | None = Field(default=None, gt=0)
+    max_hours: float | None = Field(default=None, gt=0)
     """A tier's search ends after so many hours of scoring, those of earlier commands included."""
-    plateau: PlateauConfig | None = None
+    early_stopping: EarlyStoppingConfig | None = None
     """A tier's search ends when its hypervolume has stopped growing."""
-    start: tuple[str, ...] = ()
+    warm_start: tuple[str, ...] = ()
     """Architectures that are tried first: runs, files of architectures, strings of the space's notation."""
-    training_free: TrainingFreeConfig | None = None
-    """After `start`, the best of random networks by training-free scores and known costs are tried."""
+    zero_cost_init: ZeroCostInitConfig | None = None
+    """After `warm_start`, the best of random networks by training-free scores and known costs are tried."""
     tensorboard: bool = False
     """True if a log for TensorBoard is written beside the run."""
-    ladder: tuple[RungConfig, ...] = ()
-    """Rungs that `hwnas ladder` climbs: cheap scores of many networks, then dearer ones of the best of them."""
+    successive_halving: tuple[RungConfig, ...] = ()
+    """Rungs of `hwnas halving`: cheap scores of many networks, then dearer ones of the best of them."""
 
-    @field_validator("ladder")
+    @field_validator("successive_halving")
     @classmethod
     def _ever_fewer(cls, value: tuple[RungConfig, ...]) -> tuple[RungConfig, ...]:
         for below, above in pairwise(value):
@@ -207,20 +213,20 @@ class TimingConfig(StrictModel):
     """The measuring protocol; the fields of `hwnas.measure.timing.Timing`."""
 
     warm_up_ms: float = Field(default=20.0, ge=0)
-    sample_ms: float = Field(default=5.0, gt=0)
+    min_sample_ms: float = Field(default=5.0, gt=0)
     rounds: int = Field(default=60, ge=3)
     processes: int = Field(default=6, ge=0)
-    group: Positive = 256
-    retakes: float = Field(default=0.5, ge=0)
+    files_per_session: Positive = 256
+    max_retries: float = Field(default=0.5, ge=0)
     pin: bool = True
     max_seconds: float | None = Field(default=None, gt=0)
     process_seconds: float | None = Field(default=None, gt=0)
     pause_above_c: float | None = Field(default=None, gt=0)
     resume_below_c: float | None = Field(default=None, gt=0)
     pause_seconds: float = Field(default=300.0, ge=0)
-    checks: int = Field(default=20, ge=0)
+    validation_networks: int = Field(default=20, ge=0)
     """Random whole networks timed beside the operators, from which the latency model corrects itself."""
-    wait_seconds: float = Field(default=1800.0, ge=0)
+    device_lock_timeout_s: float = Field(default=1800.0, ge=0)
     """Seconds to wait for a device on which somebody else measures."""
 
 
@@ -314,7 +320,10 @@ def read_experiment(path: Path) -> Experiment:
     Raises:
         ConfigError: unknown key (with the nearest known one), missing key, value out of range, unreadable file.
     """
-    return parse_experiment(read_yaml(path), where=str(path))
+    raw = read_yaml(path)
+    if path.name == "experiment.yaml" and raw.get("base"):  # a run's own copy, which may be an earlier version's
+        raw = current(raw)
+    return parse_experiment(raw, where=str(path))
 
 
 def parse_experiment(raw: dict[str, Any], *, where: str) -> Experiment:

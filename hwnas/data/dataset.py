@@ -104,7 +104,7 @@ class Dataset:
         steps.append({"step": "normalise", **moments})
         if shape[1:] != tuple(taken.shape[2:]):
             steps.append(resizing(*shape[1:]))
-        pixels_ = {"range": self._span(), "colour": self.raw.colour}
+        pixels_ = {"range": self._span(), "colour": self.raw.color}
         form = described(steps, "pixel" if len(shape) == 3 else "value")
         return {"form": form, **moments, "divide_by": scale, "pixels": pixels_, "steps": steps}
 

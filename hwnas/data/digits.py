@@ -20,7 +20,9 @@ def read(base: Path) -> Source:
     images = torch.from_numpy(digits.images * SPREAD).round().byte().unsqueeze(1)
     labels = torch.from_numpy(digits.target).long()
     raw = Raw(
-        "grey", (0, 16), ({"step": "multiply", "by": SPREAD}, {"step": "round"}),
+        "grey",
+        (0, 16),
+        ({"step": "multiply", "by": SPREAD}, {"step": "round"}),
         "as `images` of sklearn.datasets.load_digits() has them",
-    )  # fmt: skip
+    )
     return Source(tuple(map(str, range(10))), {"train": Pool(Stored(images), labels, "digits")}, raw)

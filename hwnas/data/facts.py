@@ -15,7 +15,7 @@ Step = Mapping[str, Any]
 class Raw:
     """The images as a reader gets them, and its processing before they are split."""
 
-    colour: str = "as given"
+    color: str = "as given"
     """`grey` or `RGB`, where that is known."""
     span: tuple[float, float] | None = None
     """Smallest and largest value that a pixel can have; None: 0 to 255 for bytes, those seen for other numbers."""
@@ -24,10 +24,10 @@ class Raw:
     """Order in which the images of a pool are numbered, in words."""
 
 
-def decoding(colour: str, resolution: int) -> tuple[Step, ...]:
+def decoding(color: str, resolution: int) -> tuple[Step, ...]:
     """Return the steps by which `hwnas.data.images.decoded` decodes the bytes of an image."""
     return (
-        {"step": "decode", "colour": colour, "upright": True},
+        {"step": "decode", "colour": color, "upright": True},
         {"step": "fit", "size": [resolution, resolution], "method": "bilinear", "as": "Pillow, ImageOps.fit"},
     )
 

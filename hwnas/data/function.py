@@ -15,8 +15,8 @@ from hwnas.data.dataset import Dataset
 from hwnas.data.facts import Raw
 from hwnas.data.names import class_names as checked_names
 from hwnas.data.source import Pool, Source, SplitName, Stored
-from hwnas.errors import DataError, HwnasError, raised, reason
-from hwnas.registry import named, place_of
+from hwnas.errors import DataError, reason
+from hwnas.registry import calling, named
 from hwnas.tasks import DEFAULT_TASK, ImageClassification, Task
 
 _SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
@@ -35,7 +35,9 @@ def read(
     Images are (N, C, H, W) or (N, H, W), uint8 or float; labels are whole numbers from 0 on. Another task takes inputs
     of any shape, and targets as its loss does. `class_names` take precedence over those that the function returns.
     """
-    returned = _called(named(function, base=base, where="data"), function, base)
+    load = named(function, base=base, where="data")
+    with calling(load, DataError, where="data", name=function, allowed="It is called without arguments. " + _ALLOWED):
+        returned = load()
     if isinstance(returned, Dataset):
         if class_names is None:
             return returned
@@ -59,23 +61,6 @@ def _named(names: Any, function: str) -> tuple[str, ...]:
         return tuple(map(str, names))
     except TypeError as error:
         raise _error(f"`class_names` is {names!r}", function) from error
-
-
-def _called(load: Any, function: str, base: Path) -> Any:
-    """Return the result of the user's function; an error that it raises is reported with its line."""
-    try:
-        return load()
-    except HwnasError:
-        raise
-    except Exception as error:
-        file = Path(function.rpartition(":")[0]).expanduser()
-        at = place_of(error, file if file.is_file() else base / file)
-        raise DataError(
-            f"`{function}` raised {raised(error)}",
-            where=f"data: {at}",
-            allowed="A function is called without arguments and returns the images",
-            do="Correct the function",
-        ) from error
 
 
 def _pool(pair: Any, where: str, task: Task) -> Pool:

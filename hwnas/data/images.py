@@ -43,8 +43,8 @@ def read(base: Path, *, path: str, resolution: int, channels: int = 3) -> Source
         splits = {"train": root}
     class_names = tuple(_folders(splits["train"]))
     pools = {split: _pool(folder, class_names, resolution, channels) for split, folder in splits.items()}
-    colour = "grey" if channels == 1 else "RGB"
-    raw = Raw(colour, steps=decoding(colour, resolution), order="classes by name, and the files of each class by path")
+    color = "grey" if channels == 1 else "RGB"
+    raw = Raw(color, steps=decoding(color, resolution), order="classes by name, and the files of each class by path")
     return Source(class_names, pools, raw)
 
 

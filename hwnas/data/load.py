@@ -14,6 +14,7 @@ from torch import Tensor
 
 from hwnas.data.dataset import Dataset, Split, numbers
 from hwnas.data.source import Pool, Source, SplitName, check_pool, squared, squaring_of
+from hwnas.data.spec import named_spec
 from hwnas.errors import ConfigError, DataError, did_you_mean
 from hwnas.registry import member
 from hwnas.tasks import DEFAULT_TASK, Task
@@ -38,7 +39,7 @@ def load_from(
     table: Mapping[str, str], name_or_spec: str | Mapping[str, Any], *, seed: int, base: Path, task: Task
 ) -> Dataset:
     """Load a data set as `load_data` does, with the table of readers as an argument."""
-    name, requested = _named(name_or_spec)
+    name, requested = named_spec(name_or_spec)
     reader: Callable[..., Source | Dataset] = member(table, name, what="data set", where="data")
     parameters = inspect.signature(reader).parameters
     own = [p for p in parameters.values() if p.kind is p.KEYWORD_ONLY and p.name != "task"]
@@ -72,21 +73,6 @@ def load_from(
     named = [f"{k}={v}" for k, v in sorted(requested.items()) if k not in UNNAMED and v != defaults[k]]
     label = str(requested["function"]) if "function" in requested else name
     return split_source(result, options, seed=seed, name=" ".join([label, *named]), task=task)
-
-
-def _named(spec: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    if isinstance(spec, str):
-        return ("function", {"function": spec}) if ":" in spec else (spec, {})
-    requested = {key: value for key, value in spec.items() if key != "name"}
-    name = spec.get("name", "function" if "function" in spec else None)
-    if not isinstance(name, str):
-        raise ConfigError(
-            "the data set has no `name`",
-            where="data",
-            allowed="Write `data: NAME` or `data: {name: NAME, option: value}`",
-            do="Add the name",
-        )
-    return name, requested
 
 
 def _checked(options: Options) -> Options:

@@ -33,9 +33,11 @@ def class_names(given: object, classes: int, base: Path) -> tuple[str, ...]:
     if len(names) != classes:
         count = f"{len(names)} name{'s' * (len(names) != 1)}"
         raise ConfigError(
-            f"`class_names` has {count} for {classes} classes", where=where,
-            allowed=f"The labels go from 0 to {classes - 1}, and each has one name", do=_DO,
-        )  # fmt: skip
+            f"`class_names` has {count} for {classes} classes",
+            where=where,
+            allowed=f"The labels go from 0 to {classes - 1}, and each has one name",
+            do=_DO,
+        )
     if bad := [name for name in names if not name.strip() or names.count(name) > 1]:
         what = f"`class_names` has `{bad[0]}` twice" if bad[0].strip() else "`class_names` has an empty name"
         raise ConfigError(what, where=where, allowed="Each class has a name of its own", do=_DO)

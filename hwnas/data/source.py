@@ -15,6 +15,7 @@ from torch.nn.functional import interpolate
 
 from hwnas.data.facts import Raw, Step, squaring
 from hwnas.errors import DataError
+from hwnas.io.regular import resolve_path
 
 CACHE_BYTES = 2 * 1024**3
 """Decoded images are kept in memory up to this size of all of them; larger sets are decoded each time."""
@@ -195,10 +196,9 @@ def find(path: Path, base: Path, *, what: str, do: str) -> Path:
     Raises:
         DataError: it is in neither place.
     """
-    looked = list(dict.fromkeys([path.expanduser(), base / path.expanduser()]))
-    for candidate in looked:
-        if candidate.exists():
-            return candidate
+    if (file := resolve_path(path, base)).exists():
+        return file
+    looked = dict.fromkeys([path.expanduser(), file])
     raise DataError(
         f"there is no {what} `{path}`",
         where="data",

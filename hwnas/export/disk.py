@@ -10,10 +10,23 @@ from hwnas.errors import DiskError
 
 OF_THE_DISK = frozenset(
     getattr(errno, name)
-    for name in ("EACCES", "EDQUOT", "EEXIST", "EFBIG", "EIO", "EISDIR", "EMFILE", "ENAMETOOLONG", "ENFILE", "ENOSPC",
-                 "ENOTDIR", "EPERM", "EROFS")
+    for name in (
+        "EACCES",
+        "EDQUOT",
+        "EEXIST",
+        "EFBIG",
+        "EIO",
+        "EISDIR",
+        "EMFILE",
+        "ENAMETOOLONG",
+        "ENFILE",
+        "ENOSPC",
+        "ENOTDIR",
+        "EPERM",
+        "EROFS",
+    )
     if hasattr(errno, name)
-)  # fmt: skip
+)
 """Errors that files and folders give, whatever is written there."""
 WORDS = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG))
 """Their texts, as native code passes them on in its own exceptions."""
@@ -34,10 +47,11 @@ def unwritten(error: BaseException, path: Path) -> DiskError | None:
             elsewhere = _named_file(link)
             inside = elsewhere is None or elsewhere.parent == path.parent
             return DiskError(
-                f"the file cannot be written ({why})", where=str(path if inside else elsewhere),
+                f"the file cannot be written ({why})",
+                where=str(path if inside else elsewhere),
                 allowed="The folder must be writable, on a disk with free space",
                 do="Free the disk or make the folder writable, and run the same command again",
-            )  # fmt: skip
+            )
         link = link.__cause__ or link.__context__
     return None
 

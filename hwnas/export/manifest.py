@@ -74,10 +74,11 @@ def write_manifest(path: Path, content: Mapping[str, Any]) -> None:
         write_atomic(path, json.dumps(sealed(plain), indent=1, allow_nan=False) + "\n")
     except OSError as error:
         raise DiskError(
-            f"the manifest cannot be written ({reason(error)})", where=str(path),
+            f"the manifest cannot be written ({reason(error)})",
+            where=str(path),
             allowed="The folder must be writable, on a disk with free space",
             do="Correct that and run the same command again",
-        ) from error  # fmt: skip
+        ) from error
 
 
 def read_manifest(path: Path) -> Manifest:

@@ -45,9 +45,13 @@ def export_onnx(
         if precision == "int8":
             module, batches = prepared(module, calibration, input_shape, batch)
         torch.onnx.export(
-            module, (torch.zeros(batch, *input_shape),), str(draft), dynamo=False, input_names=["input"],
+            module,
+            (torch.zeros(batch, *input_shape),),
+            str(draft),
+            dynamo=False,
+            input_names=["input"],
             output_names=["output"],
-        )  # fmt: skip
+        )
         if precision == "int8":
             quantize_onnx(draft, batches, whole=whole)
         elif precision == "fp16":

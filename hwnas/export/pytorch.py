@@ -44,9 +44,11 @@ def export_pytorch(
     """
     if precision not in DTYPES:
         raise ConfigError(
-            f"precision `{precision}` cannot be written", where="export to PT2", allowed=f"Known: {', '.join(DTYPES)}",
+            f"precision `{precision}` cannot be written",
+            where="export to PT2",
+            allowed=f"Known: {', '.join(DTYPES)}",
             do="Use a known precision, or another runtime",
-        )  # fmt: skip
+        )
     with drafted(module, path, to="PT2") as draft:
         made = folded(module).requires_grad_(False)
         images = torch.zeros(batch, *input_shape)

@@ -28,9 +28,11 @@ def check_precision(precision: str, *, to: str) -> None:
     """
     if precision not in PRECISIONS:
         raise ConfigError(
-            f"precision `{precision}` cannot be written", where=f"export to {to}",
-            allowed=f"Known: {', '.join(PRECISIONS)}", do="Use a known precision",
-        )  # fmt: skip
+            f"precision `{precision}` cannot be written",
+            where=f"export to {to}",
+            allowed=f"Known: {', '.join(PRECISIONS)}",
+            do="Use a known precision",
+        )
 
 
 def prepared(

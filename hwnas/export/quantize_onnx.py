@@ -37,10 +37,15 @@ def quantize_onnx(path: Path, batches: Sequence[Images], *, whole: bool) -> None
     add_pre_process_metadata(model)  # or it asks for a preparation that changes nothing here
     with _unlogged():
         quantize_static(
-            model, str(path), Reader(model.graph.input[0].name), quant_format=QuantFormat.QDQ, per_channel=True,
-            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+            model,
+            str(path),
+            Reader(model.graph.input[0].name),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
             extra_options={"ForceQuantizeNoInputCheck": True},  # a pooling that comes first is quantised as well
-        )  # fmt: skip
+        )
     if not whole:
         model = onnx.load(path)
         _bare(model)

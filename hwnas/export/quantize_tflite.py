@@ -45,9 +45,11 @@ def halve_tflite(path: Path) -> None:
     quantizer = _package("quantizer").Quantizer(str(path))
     for name in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
         quantizer.update_quantization_recipe(
-            regex=".*", operation_name=types.TFLOperationName(name), op_config=config,
+            regex=".*",
+            operation_name=types.TFLOperationName(name),
+            op_config=config,
             algorithm_key=algorithms.AlgorithmName.FLOAT_CASTING,
-        )  # fmt: skip
+        )
     _write(quantizer, path, None)
 
 

@@ -129,7 +129,8 @@ def _as_disk_error(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise DiskError(
-            f"the bundle cannot be written ({reason(error)})", where=str(error.filename or folder),
+            f"the bundle cannot be written ({reason(error)})",
+            where=str(error.filename or folder),
             allowed="The folder must be writable, on a disk with free space",
             do="Correct that and run the same command again",
-        ) from error  # fmt: skip
+        ) from error

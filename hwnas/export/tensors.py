@@ -48,9 +48,11 @@ def ends_of(path: Path, batch: int, input_shape: Shape) -> Ends:
     wanted = (batch, *input_shape[1:], input_shape[0]) if path.suffix in CHANNEL_LAST else shape
     if input_.shape != wanted:
         raise ExportError(
-            f"it takes inputs of shape {input_.shape}", where=str(path),
-            allowed=f"Its inputs are {layout}, {wanted}", do="Look at the exporter of this format",
-        )  # fmt: skip
+            f"it takes inputs of shape {input_.shape}",
+            where=str(path),
+            allowed=f"Its inputs are {layout}, {wanted}",
+            do="Look at the exporter of this format",
+        )
     return Ends(({**_as_dict(input_), "layout": layout},), (_as_dict(output),))
 
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from hwnas.errors import reason
 from hwnas.io.regular import check_regular
 
 PART = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)\.part")
@@ -94,7 +95,7 @@ def why_unwritable(path: Path) -> str:
         disk = shutil.disk_usage(folder)
         return f"the disk of {folder} is full" if disk.total and not disk.free else ""
     except (OSError, ValueError) as error:
-        return getattr(error, "strerror", None) or str(error)
+        return reason(error)
 
 
 def _opener(mode: int) -> Callable[[str, int], int]:

@@ -27,7 +27,7 @@ def loads(text: str | bytes, *, constants: bool = False) -> Any:
     {'a': [1, 2.5]}
     """
     try:
-        return json.loads(text, parse_constant=None if constants else _refuse)
+        return json.loads(text) if constants else json.loads(text, parse_constant=_refuse, parse_float=_finite)
     except json.JSONDecodeError as error:
         raise FieldError(
             f"it is no JSON: {error.msg[:1].lower()}{error.msg[1:]} at character {error.pos + 1}"
@@ -44,6 +44,13 @@ def loads(text: str | bytes, *, constants: bool = False) -> Any:
 
 def _refuse(constant: str) -> NoReturn:
     raise FieldError(f"{constant} is no number")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise FieldError(f"{digits[:30]} is too large a number")
+    return number
 
 
 class Fields:

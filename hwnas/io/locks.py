@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import final
 
-from hwnas.errors import RunError
+from hwnas.errors import RunError, reason
 from hwnas.io.command import command_line
 from hwnas.io.regular import IrregularFile, open_own
 
@@ -33,14 +33,14 @@ class RunLock:
             descriptor = open_own(self.path)
         except IrregularFile as error:
             raise RunError(
-                f"the run folder cannot be locked ({error.strerror})",
+                f"the run folder cannot be locked ({reason(error)})",
                 where=str(self.path),
                 allowed="The lock is a file of this folder alone: a link would lock another one",
                 do="Remove it: the next command makes it anew",
             ) from error
         except OSError as error:
             raise RunError(
-                f"the run folder cannot be written ({error.strerror})",
+                f"the run folder cannot be written ({reason(error)})",
                 where=str(self.path.parent),
                 allowed="A run keeps its scores and files there",
                 do="Correct its permissions, or name another folder",

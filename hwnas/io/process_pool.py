@@ -96,9 +96,11 @@ class _Worker(Generic[Task]):
                 [sys.executable, "-P", "-c", SERVE, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(p or "." for p in sys.path)},
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C is answered by the parent, which ends it
-            )  # fmt: skip
+            )
         self._send(work)
 
     def take(self, task: Task, message: bytes) -> None:

@@ -10,12 +10,21 @@ from pathlib import Path
 from typing import BinaryIO
 
 _KINDS = (
-    (stat.S_ISFIFO, "a FIFO"), (stat.S_ISSOCK, "a socket"), (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"),
-)  # fmt: skip
+    (stat.S_ISFIFO, "a FIFO"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
 
 
 class IrregularFile(OSError):
     """A path that leads to a FIFO, a socket or a device; an OSError, so that whoever reads files reports it."""
+
+
+def resolve_path(name: str | Path, base: Path) -> Path:
+    """Return the path that a user names: from the current folder if something is there, else from `base`."""
+    path = Path(name).expanduser()
+    return path if path.exists() else base / path
 
 
 def check_regular(path: Path) -> None:

@@ -41,10 +41,10 @@ def fit_ridge(counts: Floats, timed_ms: Floats) -> Predict:
         return np.concatenate([np.ones((len(counts), 1)), counts], axis=1)
 
     features, target = columns(counts) * (scale / timed_ms)[:, None], np.ones(len(timed_ms))
-    penalised = np.diag([0.0, *np.ones(counts.shape[1])])
+    penalized = np.diag([0.0, *np.ones(counts.shape[1])])
 
     def solve(strength: float) -> tuple[float, Floats]:
-        gain = np.linalg.solve(features.T @ features + strength * penalised, features.T)
+        gain = np.linalg.solve(features.T @ features + strength * penalized, features.T)
         leverage = np.einsum("ij,ji->i", features, gain)
         left_out = (target - features @ (gain @ target)) / np.maximum(1 - leverage, 1e-9)
         return float(left_out @ left_out), np.asarray(gain @ target, dtype=np.float64)

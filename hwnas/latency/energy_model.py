@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -45,7 +45,7 @@ class EnergyModel:
         cls,
         table: LatencyTable,
         *,
-        missing: Missing = "refuse",
+        missing: Missing = "error",
         bench: str = "hwnas bench SPACE --energy auto",
         operators: Mapping[str, str] = OPERATORS,
     ) -> EnergyModel:
@@ -56,10 +56,11 @@ class EnergyModel:
         """
         if not any(key in table.energy for key in table.rows):
             raise TableError(
-                "the table holds no energies", where=str(table.path),
+                "the table holds no energies",
+                where=str(table.path),
                 allowed="A set-up with `energy` measures them, where the machine has a sensor",
                 do=f"Run `{bench}`, in an experiment with `energy: auto` in the set-up, or leave out what asks for it",
-            )  # fmt: skip
+            )
         view = LatencyTable(
             table.path,
             table.setup,
@@ -87,6 +88,17 @@ class EnergyModel:
     def predict_mj(self, network: Network) -> float:
         """Return the expected energy alone, which a search minimises."""
         return self._model.predict_ms(network)
+
+
+def energy_mj_of(
+    table: LatencyTable, *, missing: Missing, bench: str, operators: Mapping[str, str]
+) -> Callable[[Network], float]:
+    """Return a function from a network to the millijoules of a call.
+
+    Raises:
+        TableError: the table holds no energies.
+    """
+    return EnergyModel.of(table, missing=missing, bench=bench, operators=operators).predict_mj
 
 
 def _as_time(energy: Energy) -> Measurement:

@@ -136,5 +136,5 @@ class LiveTimes:
                 where=str(self.path),
                 allowed="The networks of a tier are timed on one set-up",
                 do="Restore it, or move that file away and search under a new name",
-            )  # fmt: skip
+            )
         self.table.append_check(network, timed.measurement, timed.file_bytes)

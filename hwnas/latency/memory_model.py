@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -13,6 +13,7 @@ import numpy as np
 from hwnas.errors import ConfigError, SpaceError, TableError
 from hwnas.latency.anchors import network_of
 from hwnas.latency.posterior import Floats
+from hwnas.latency.rows import Missing
 from hwnas.measure.table import LatencyTable
 from hwnas.network import Network, costs
 from hwnas.ops import OPERATORS
@@ -65,11 +66,12 @@ class PeakModel:
                 known += [(network_of(key, operators), table.memory[key].peak_mb)] if key in table.memory else []
         if len(known) < FEWEST:
             raise TableError(
-                f"the table tells the memory of {counted(len(known), 'whole network')}", where=str(table.path),
+                f"the table tells the memory of {counted(len(known), 'whole network')}",
+                where=str(table.path),
                 allowed=f"{FEWEST} are needed, of operators that hwnas knows by name",
                 do=f"Run `{bench}`, in an experiment with `memory: true` in the set-up, with {FEWEST} checks, or "
                 "leave out what asks for it",
-            )  # fmt: skip
+            )
         features, peaks = _features([network for network, _ in known]), np.array([mb for _, mb in known])
         coefficients: Floats = np.linalg.lstsq(features, peaks, rcond=None)[0]
         freedom = len(known) - features.shape[1]
@@ -85,14 +87,27 @@ class PeakModel:
         return PeakEstimate(max(mb, 0.0), max(mb - off, 0.0), mb + off, self.origin)
 
 
+def peak_mb_of(
+    table: LatencyTable, *, missing: Missing, bench: str, operators: Mapping[str, str]
+) -> Callable[[Network], float]:
+    """Return a function from a network to the MB of its peak; the model estimates no rows, so `missing` is not used.
+
+    Raises:
+        TableError: the table tells the memory of too few networks.
+    """
+    model = PeakModel.of(table, bench=bench, operators=operators)
+    return lambda network: model.predict(network).mb
+
+
 def student(q: float, freedom: int) -> float:
     """Return the quantile of Student's t, by its expansion about the normal one (Abramowitz and Stegun, 26.7.5)."""
     x, n = NormalDist().inv_cdf(q), freedom
     terms = (
-        (x**3 + x) / 4, (5 * x**5 + 16 * x**3 + 3 * x) / 96,
+        (x**3 + x) / 4,
+        (5 * x**5 + 16 * x**3 + 3 * x) / 96,
         (3 * x**7 + 19 * x**5 + 17 * x**3 - 15 * x) / 384,
         (79 * x**9 + 776 * x**7 + 1482 * x**5 - 1920 * x**3 - 945 * x) / 92160,
-    )  # fmt: skip
+    )
     return float(x + sum(term / n ** (power + 1) for power, term in enumerate(terms)))
 
 

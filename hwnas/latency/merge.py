@@ -98,7 +98,8 @@ def _refuse_unlike(one: LatencyTable, other: LatencyTable) -> None:
         unlike.append(f"origin: {one.origin} / {other.origin}")
     if unlike:
         raise TableError(
-            f"the tables are of unlike set-ups ({'; '.join(unlike)})", where=f"{one.path} / {other.path}",
+            f"the tables are of unlike set-ups ({'; '.join(unlike)})",
+            where=f"{one.path} / {other.path}",
             allowed="Tables of one device, runtime, version, threads, precision, batch and origin are merged",
             do="Keep them apart: a set-up of an experiment names its own table",
-        )  # fmt: skip
+        )

@@ -98,7 +98,7 @@ class LatencyModel:
         cls,
         table: LatencyTable,
         *,
-        missing: Missing = "refuse",
+        missing: Missing = "error",
         bench: str = "hwnas bench SPACE",
         operators: Mapping[str, str] = OPERATORS,
         unit: str = "ms",
@@ -187,10 +187,11 @@ class LatencyModel:
         """
         if len(ms) and not (least := float(ms.min())) > 0:
             raise TableError(
-                f"a network is predicted to take {least:.4g} {self.unit}", where=str(self._rows.source),
+                f"a network is predicted to take {least:.4g} {self.unit}",
+                where=str(self._rows.source),
                 allowed="Rows and whole networks of a table agree on what operators cost",
                 do=f"Run `hwnas bench lint {self._rows.source}`, and measure anew what it tells",
-            )  # fmt: skip
+            )
 
     def upper_ms(self, network: Network, confidence: float) -> float:
         """Return the latency that the next timing stays below with a probability of `confidence`."""
@@ -218,10 +219,11 @@ def refuse_outliers(table: LatencyTable, rows: Rows, bench: str, unit: str = "ms
     if off := outliers(known, wholes, overhead_ms, unit):
         listed = "; ".join(one.what for one in off[:SHOWN]) + (f"; and {len(off) - SHOWN} more" if off[SHOWN:] else "")
         raise TableError(
-            f"{counted(len(off), 'time')} cannot be: {listed}", where=str(table.path),
+            f"{counted(len(off), 'time')} cannot be: {listed}",
+            where=str(table.path),
             allowed="Nothing is predicted from a row or a whole network that the rest of its table contradicts",
             do=f"Run `hwnas bench lint {table.path}`, which tells the lines; delete them, and measure anew: `{bench}`",
-        )  # fmt: skip
+        )
 
 
 def throttled(table: LatencyTable) -> str:

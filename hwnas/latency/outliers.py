@@ -26,7 +26,7 @@ WHOLE = 3.0
 """Multiple of a whole network's time that one of its operators may take alone. Seen: 0.7."""
 NOTHING = 10.0
 """Multiple of an operator's time that a call that computes nothing may take. Seen: 0.6."""
-NEIGHBOURS = 30.0
+NEIGHBORS = 30.0
 """Factor by which a row may be off a neighbour, beyond that by which their sizes differ."""
 SUM = 10.0
 """Factor by which whole networks may be off the sums of their rows, each against the others. Seen: 1.5."""
@@ -94,7 +94,7 @@ def outliers(
     rows: Sequence[Row], wholes: Sequence[Whole] = (), overhead_ms: float | None = None, unit: str = "ms"
 ) -> list[Outlier]:
     """Return all times that the others contradict, each once, with the numbers."""
-    off = [*_off_neighbours(rows, unit), *_slower_than_whole(rows, wholes, unit)]
+    off = [*_off_neighbors(rows, unit), *_slower_than_whole(rows, wholes, unit)]
     if overhead_ms is not None:
         off += _faster_than_nothing(rows, overhead_ms, unit)
     known = {(one.of, one.place) for one in off}
@@ -131,10 +131,11 @@ def _faster_than_nothing(rows: Sequence[Row], overhead_ms: float, unit: str) -> 
         what = f"overhead: {nothing}, but the middle row {_amount(usual, unit)}"
         return [Outlier("faster-than-nothing", "overhead", 0, what)]
     return [
-        Outlier("faster-than-nothing", "row", index, f"{rows[index].about}: {_amount(rows[index].ms, unit)}, but "
-                f"{nothing}")
+        Outlier(
+            "faster-than-nothing", "row", index, f"{rows[index].about}: {_amount(rows[index].ms, unit)}, but {nothing}"
+        )
         for index in indices
-    ]  # fmt: skip
+    ]
 
 
 def _off_sum(
@@ -152,14 +153,19 @@ def _off_sum(
         return []
     usual = median(wholes[number].ms / ms for number, ms in sums.items())
     return [
-        Outlier("off-sum", "check", number, f"{wholes[number].about}: {_amount(wholes[number].ms, unit)}, "
-                f"{wholes[number].ms / ms:.3g} times the sum of its rows; the others take {usual:.3g} times theirs")
+        Outlier(
+            "off-sum",
+            "check",
+            number,
+            f"{wholes[number].about}: {_amount(wholes[number].ms, unit)}, "
+            f"{wholes[number].ms / ms:.3g} times the sum of its rows; the others take {usual:.3g} times theirs",
+        )
         for number, ms in sums.items()
         if not 1 / SUM < wholes[number].ms / ms / usual < SUM
-    ]  # fmt: skip
+    ]
 
 
-def _off_neighbours(rows: Sequence[Row], unit: str) -> list[Outlier]:
+def _off_neighbors(rows: Sequence[Row], unit: str) -> list[Outlier]:
     """Return rows that are far off the rows of their kind that are nearest in size."""
     kinds: dict[str, list[int]] = defaultdict(list)
     for index, row in enumerate(rows):
@@ -205,7 +211,7 @@ def _judged(positions: Floats, logs: Floats) -> list[tuple[int, list[int]]]:
             apart += np.abs(column[mine, None] - column[sample])
         apart[mine[:, None] == sample] = np.inf
         near = np.argpartition(apart, nearest - 1, axis=1)[:, :nearest]
-        allowed = np.log2(NEIGHBOURS) + np.take_along_axis(apart, near, axis=1)
+        allowed = np.log2(NEIGHBORS) + np.take_along_axis(apart, near, axis=1)
         more = logs[mine, None] - logs[sample[near]]
         votes = np.maximum((more > allowed).sum(axis=1), (-more > allowed).sum(axis=1))
         off += [(int(mine[at]), sample[near[at]].tolist()) for at in np.flatnonzero(2 * votes > nearest)]

@@ -185,15 +185,26 @@ def fit(overhead_ms: float, costs: Costs, timed_ms: Floats) -> Posterior:
     precision = np.linalg.inv(covariances)
     fits = ((precision @ residuals) * residuals).sum(axis=1)
     usual_logs = [0.5 * np.log(sizes) for sizes in (noise, deviation)]
-    priors = [-0.5 * ((logs - np.log(median)) / sd) ** 2
-              for logs, (median, sd) in zip(usual_logs, (USUAL_NOISE, USUAL_DEVIATION), strict=True)]  # fmt: skip
+    priors = [
+        -0.5 * ((logs - np.log(median)) / sd) ** 2
+        for logs, (median, sd) in zip(usual_logs, (USUAL_NOISE, USUAL_DEVIATION), strict=True)
+    ]
     evidence = sum(priors) - 0.5 * (fits + np.linalg.slogdet(covariances)[1])
     weights = np.exp(evidence - evidence.max())
     kept = weights > NEGLIGIBLE
     return Posterior(
-        overhead_ms, usual, features, groups, residuals, weights[kept] / weights[kept].sum(), prior_variance[kept],
-        noise[kept], deviation[kept], alike[kept], precision[kept],
-    )  # fmt: skip
+        overhead_ms,
+        usual,
+        features,
+        groups,
+        residuals,
+        weights[kept] / weights[kept].sum(),
+        prior_variance[kept],
+        noise[kept],
+        deviation[kept],
+        alike[kept],
+        precision[kept],
+    )
 
 
 def _units(ms: Floats, usual: float) -> Floats:

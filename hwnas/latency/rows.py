@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hwnas.latency.imputation.missing_rows import MissingRows
 
 Link = tuple[Operator, Shape]
-Missing = Literal["refuse", "estimate"]
+Missing = Literal["error", "estimate"]
 """Treatment of an operator without a row: an error, or a time that is inferred from the rows there are."""
 
 
@@ -123,7 +123,7 @@ class Rows:
         if not gaps:
             return
         wanted = [link for link in gaps.values() if link is not None]
-        if self._missing == "refuse" or len(wanted) < len(gaps):
+        if self._missing == "error" or len(wanted) < len(gaps):
             raise self._lacking(next(iter(gaps)), len(gaps), requested)
         alone_ms, relative_sd = self._regressor().predict(wanted)
         for key, ms, sd in zip(gaps, alone_ms.tolist(), relative_sd.tolist(), strict=True):
@@ -159,6 +159,7 @@ class Rows:
         kind, knobs, shape = key
         return TableError(
             f"{missing} of {requested} operators have no row, first {kind} {knobs} at {'x'.join(map(str, shape))}",
-            where=str(self.source), allowed="A network's latency is known when each of its operators was measured",
+            where=str(self.source),
+            allowed="A network's latency is known when each of its operators was measured",
             do=f"Run `{self._bench}`, which measures the missing rows only, or ask for `missing: estimate`",
-        )  # fmt: skip
+        )

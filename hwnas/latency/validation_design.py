@@ -59,7 +59,7 @@ def next_check(table: LatencyTable, candidates: Sequence[Network]) -> Network | 
     pool = [network for network in _distinct(candidates) if check_key(network) not in table.checks]
     if not pool:
         return None
-    rows = Rows(table, "refuse", "hwnas bench SPACE")
+    rows = Rows(table, "error", "hwnas bench SPACE")
     links, counts = _counted(pool)
     posterior, check_counts = infer(table, rows)
     terms = posterior.terms(rows.costs(rows.places(links), check_counts))

@@ -170,9 +170,13 @@ def _folder() -> Path:
 def _sign(descriptor: int) -> None:
     desk = os.environ.get("SSH_CONNECTION", "").split()[:1]
     holder = {
-        "pid": os.getpid(), "user": _user(), "node": platform.node(), "desk": "".join(desk),
-        "since": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()), "command": command_line()[:300],
-    }  # fmt: skip
+        "pid": os.getpid(),
+        "user": _user(),
+        "node": platform.node(),
+        "desk": "".join(desk),
+        "since": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
+        "command": command_line()[:300],
+    }
     with suppress(OSError):  # another user's file that this one may only read
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(holder).encode()[:SAID], 0)
@@ -200,23 +204,26 @@ def _holder(path: Path) -> str:
 
 def _gave_up(path: Path, queue: LockWait) -> HostAway:
     return HostAway(
-        f"the device is busy, and {queue.wait_s:g} s were waited: {_holder(path)}", where=f"{platform.node()}: {path}",
+        f"the device is busy, and {queue.wait_s:g} s were waited: {_holder(path)}",
+        where=f"{platform.node()}: {path}",
         allowed="One process at a time measures on a device, because two would slow each other",
-        do="Let it finish or end it, then run the same command again; or wait longer: `timing.wait_seconds`, --wait",
-    )  # fmt: skip
+        do="Let it finish or end it, then run the same command again; or raise `timing.device_lock_timeout_s` (--wait)",
+    )
 
 
 def _odd(path: Path, what: str) -> HostAway:
     return HostAway(
-        f"the device cannot be locked: its lock is {what}", where=f"{platform.node()}: {path}",
+        f"the device cannot be locked: its lock is {what}",
+        where=f"{platform.node()}: {path}",
         allowed="The lock is a regular file of one name, because whoever holds it writes into it",
         do=f"Remove it, or name another folder for all that measure there: {FOLDER}=FOLDER",
-    )  # fmt: skip
+    )
 
 
 def _unusable(folder: Path, error: OSError) -> HostAway:
     return HostAway(
-        f"the device cannot be locked ({reason(error)})", where=f"{platform.node()}: {folder}",
+        f"the device cannot be locked ({reason(error)})",
+        where=f"{platform.node()}: {folder}",
         allowed="Whoever measures on a machine holds a file there, in a folder that all its users may write to",
         do=f"Make that folder writable, or name another one for all that measure there: {FOLDER}=FOLDER",
-    )  # fmt: skip
+    )

@@ -13,11 +13,12 @@ from typing import Any
 from hwnas.errors import HwnasError, SensorError, reason
 from hwnas.measure.conditions.tree import Tree
 from hwnas.measure.device_lock import DEFAULT_WAIT, LockWait, exclusive_device
+from hwnas.measure.events import Events, Outcomes, Progress, no_progress
 from hwnas.measure.timing import Timing
 from hwnas.measure.worker_process import run_worker
 from hwnas.runtimes import Runtime
+from hwnas.words import counted
 
-Tell = Callable[[dict[str, Any]], None]
 STATUS, RESET = "proc/self/status", "proc/self/clear_refs"
 CALLS = 3
 """Number of times that a file is run: some runtimes allocate in the second call once more."""
@@ -42,7 +43,7 @@ def measure_memory(
     runtime: Runtime,
     *,
     limit_s: float = 600.0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = no_progress,
     queue: LockWait = DEFAULT_WAIT,
 ) -> Iterator[tuple[int, Memory | str]]:
     """Yield the index in `files`, and the memory that it takes or why that is not known; each file in a separate
@@ -56,31 +57,25 @@ def measure_memory(
         raise _unknown(f"on `{runtime.setup.accelerator}` most of it is not the process's own")
     resident_mb(Tree())
     for index, file in enumerate(files):
-        results: list[Memory | str] = []
-
-        def hear(line: Mapping[str, Any], results: list[Memory | str] = results) -> None:
-            if "memory" in line:
-                results.append(Memory(**line["memory"]))
-            elif "failed" in line:
-                results.append(str(line["why"]))
-
+        outcomes = Outcomes(lambda values: Memory(**values), lambda done: None)
         job = {
-            "task": "memory", "setup": runtime.setup.as_dict(), "timing": asdict(Timing()),
+            "task": "memory",
+            "setup": runtime.setup.as_dict(),
+            "timing": asdict(Timing()),
             "files": [str(file.absolute())],
-        }  # fmt: skip
+        }
         with exclusive_device(queue) as lock:  # who times there would be slowed
-            why = run_worker(job, runtime.setup.threads, hear, limit_s=limit_s, holding=[lock])
-        yield index, results[0] if results else why or "the measuring process ended early"
-        if progress is not None:
-            progress(index + 1, len(files))
+            why = run_worker(job, runtime.setup.threads, outcomes, limit_s=limit_s, holding=[lock])
+        yield index, outcomes.results[0][1] if outcomes.results else why or "the measuring process ended early"
+        progress(index + 1, len(files), f"measuring the memory of {counted(len(files), 'file')}")
 
 
-def take_memory(runtime: Runtime, job: Mapping[str, Any], tell: Tell, cpus: Sequence[int]) -> None:
+def take_memory(runtime: Runtime, job: Mapping[str, Any], events: Events, cpus: Sequence[int]) -> None:
     """Load the one file and run it, in this process, which has to be fresh."""
     try:
-        tell({"memory": asdict(peak_of(lambda: runtime.load(Path(job["files"][0])), Tree()))})
+        events.sample(0, asdict(peak_of(lambda: runtime.load(Path(job["files"][0])), Tree())))
     except Exception as error:  # told as the file's, whatever a runtime throws
-        tell({"failed": 0, "why": error.met if isinstance(error, HwnasError) else reason(error)})
+        events.failed(0, error.met if isinstance(error, HwnasError) else reason(error))
 
 
 def peak_of(load: Callable[[], Any], tree: Tree) -> Memory:
@@ -125,7 +120,8 @@ def _reset(tree: Tree) -> bool:
 
 def _unknown(why: str) -> SensorError:
     return SensorError(
-        f"the peak of resident memory cannot be told ({why})", where="memory",
+        f"the peak of resident memory cannot be told ({why})",
+        where="memory",
         allowed="Linux tells VmHWM in /proc/self/status, for what computes on the processor",
         do="Leave out `memory` and the limit on `peak_mb`",
-    )  # fmt: skip
+    )

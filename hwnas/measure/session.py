@@ -14,6 +14,7 @@ from hwnas.measure.conditions.cores import chosen, kept_to
 from hwnas.measure.conditions.rounds import PAIRED
 from hwnas.measure.conditions.tree import Tree
 from hwnas.measure.device_lock import DEFAULT_WAIT, LockWait, exclusive_device
+from hwnas.measure.events import Progress, no_progress
 from hwnas.measure.timing import FEWEST_ROUNDS, REFERENCE, THROTTLED, Measurement, Timing
 from hwnas.measure.worker import REFERENCE as REFERENCE_PLACE
 from hwnas.measure.worker import run_job
@@ -21,7 +22,6 @@ from hwnas.measure.worker_process import run_worker
 from hwnas.runtimes import Runtime
 from hwnas.words import counted
 
-Progress = Callable[[int, int], None]
 CRASHES = 3
 """Number of crashed processes after which a sitting gives up."""
 
@@ -40,28 +40,27 @@ def time_files(
     timing: Timing,
     *,
     reference: Path | None = None,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
     queue: LockWait = DEFAULT_WAIT,
 ) -> SessionResult:
     """Time all files together, `timing.rounds` rounds divided among `timing.processes` fresh processes.
 
     Every measurement tells the reference file's time in each round. A file at which a process crashes is left out of
-    the next ones. `progress` is called with (rounds done, rounds planned). Nobody else measures on this machine
-    meanwhile.
+    the next ones. Nobody else measures on this machine meanwhile.
 
     Raises:
         HostAway: somebody else did for longer than `queue` allows.
     """
     chosen(runtime.setup.cores, runtime.setup.threads, timing.pin, Tree())  # told here, not by each process
-    heard, done = _SessionCollector(files, reference), 0
+    events, done = _SessionCollector(files, reference), 0
+    what = f"timing {counted(len(files), 'file')} together"
     with exclusive_device(queue) as lock:
         for share in _shares(timing):
-            if progress is not None:
-                heard.on_round = partial(_further, progress, done, timing.rounds)
-            _one_process(heard, runtime, share, lock)
+            events.on_round = partial(_further, progress, done, timing.rounds, what)
+            _one_process(events, runtime, share, lock)
             done += share.rounds
-    measured = {index: merged(parts) for index, parts in heard.parts.items() if index not in heard.failed}
-    return SessionResult(measured, {index: why for index, why in heard.failed.items() if index != REFERENCE_PLACE})
+    measured = {index: merged(parts) for index, parts in events.parts.items() if index not in events.failures}
+    return SessionResult(measured, {index: why for index, why in events.failures.items() if index != REFERENCE_PLACE})
 
 
 def measure_in_sessions(
@@ -70,22 +69,14 @@ def measure_in_sessions(
     timing: Timing,
     *,
     reference: Path | None = None,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress = no_progress,
     queue: LockWait = DEFAULT_WAIT,
 ) -> Iterator[tuple[int, Measurement | str]]:
-    """Time any number of files, sitting by sitting: yield the index in `files`, and its samples or why there are none.
-
-    `progress` is called with (files done, files planned, what is done).
-    """
+    """Time any number of files, sitting by sitting: yield the index in `files`, and samples or why there are none."""
     for places in split_sessions(files, timing):
 
-        def further(now: int, planned: int, places: range = places) -> None:
-            if progress is not None:
-                progress(
-                    places.start + len(places) * now // planned,
-                    len(files),
-                    f"timing {counted(len(places), 'file')} together",
-                )
+        def further(done: int, planned: int, what: str, places: range = places) -> None:
+            progress(places.start + len(places) * done // planned, len(files), what)
 
         result = time_files(
             files[places.start : places.stop], runtime, timing, reference=reference, progress=further, queue=queue
@@ -115,12 +106,12 @@ def merged(parts: Sequence[Measurement]) -> Measurement:
 
 
 def split_sessions(files: Sequence[Path], timing: Timing) -> Iterator[range]:
-    """Yield ranges of consecutive indices in `files` that can be timed together: at most `timing.group`, and a quarter
-    of the memory."""
+    """Yield ranges of consecutive indices in `files` that can be timed together: at most
+    `timing.files_per_session`, and a quarter of the memory."""
     budget, begin, total_bytes = _memory_bytes() / 4, 0, 0.0
     for index, file in enumerate(files):
         size = 3.0 * file.stat().st_size  # a runtime keeps packed weights and buffers beside the file
-        if index > begin and (index - begin >= timing.group or total_bytes + size > budget):
+        if index > begin and (index - begin >= timing.files_per_session or total_bytes + size > budget):
             yield range(begin, index)
             begin, total_bytes = index, 0.0
         total_bytes += size
@@ -146,72 +137,79 @@ def _shares(timing: Timing) -> list[Timing]:
     ]
 
 
-def _further(progress: Progress, done: int, rounds: int, now: int, planned: int) -> None:
-    progress(done + now, rounds)
+def _further(progress: Progress, before: int, rounds: int, what: str, done: int) -> None:
+    progress(before + done, rounds, what)
 
 
 class _SessionCollector:
-    """Results that the processes of a sitting have reported."""
+    """Events of the processes of a sitting, as results by index in the list of files."""
 
     def __init__(self, files: Sequence[Path], reference: Path | None) -> None:
         self._files, self._reference = files, reference
         self.parts: dict[int, list[Measurement]] = {}
-        self.failed: dict[int, str] = {}
+        self.failures: dict[int, str] = {}
         self.loading: int | None = None
         self.finished = False
-        self.on_round: Callable[[int, int], object] = lambda now, planned: None
+        self.on_round: Callable[[int], object] = lambda done: None
         self._places: list[int] = []
 
     def begin(self) -> tuple[list[Path], Path | None]:
         """Begin a process, and return the files that it gets."""
-        self._places = [index for index in range(len(self._files)) if index not in self.failed]
+        self._places = [index for index in range(len(self._files)) if index not in self.failures]
         self.loading, self.finished = None, False
-        reference = None if REFERENCE_PLACE in self.failed else self._reference
+        reference = None if REFERENCE_PLACE in self.failures else self._reference
         return [self._files[index] for index in self._places], reference
 
-    def hear(self, line: Mapping[str, Any]) -> None:
-        """Take in one line of a worker."""
-        if "round" in line:
-            self.on_round(*line["round"])
-        elif "loading" in line:
-            self.loading = None if line["loading"] is None else self._place(line["loading"])
-        elif "failed" in line:
-            self.failed[self._place(line["failed"])] = line["why"]
-        elif "timed" in line:
-            measurement = Measurement(tuple(map(float, line["rounds_ns"])), line["conditions"])
-            self.parts.setdefault(self._place(line["timed"]), []).append(measurement)
-        else:
-            self.finished = True
+    def started(self, file: int | None) -> None:
+        self.loading = None if file is None else self._index(file)
+
+    def round(self, done: int, planned: int) -> None:
+        self.on_round(done)
+
+    def sample(self, file: int, values: Mapping[str, Any]) -> None:
+        measurement = Measurement(tuple(map(float, values["rounds_ns"])), values["conditions"])
+        self.parts.setdefault(self._index(file), []).append(measurement)
+
+    def failed(self, file: int, why: str) -> None:
+        self.failures[self._index(file)] = why
+
+    def done(self) -> None:
+        self.finished = True
 
     def crashed(self, why: str) -> None:
         """Note that the process ended early: the file that it was loading is to blame, or else all of them."""
         blamed = self._places if self.loading is None else [self.loading]
-        self.failed.update(dict.fromkeys(blamed, why))
+        self.failures.update(dict.fromkeys(blamed, why))
 
-    def _place(self, number: int) -> int:
+    def _index(self, number: int) -> int:
         return number if number == REFERENCE_PLACE else self._places[number]
 
 
-def _one_process(heard: _SessionCollector, runtime: Runtime, timing: Timing, lock: int) -> None:
+def _one_process(events: _SessionCollector, runtime: Runtime, timing: Timing, lock: int) -> None:
     """Run one share; again, without the file at hand, if the process crashes."""
     for _ in range(CRASHES):
-        files, reference = heard.begin()
+        files, reference = events.begin()
         if timing.processes == 0:
             setup = runtime.setup
             wanted = chosen(setup.cores, setup.threads, False, Tree())
             with kept_to(wanted, surely=bool(setup.cores)) as cpus:
-                run_job(runtime, files, reference, timing, heard.hear, cpus)
+                run_job(runtime, files, reference, timing, events, cpus)
             return
-        crash = _in_a_worker(heard, runtime, timing, files, reference, lock)
+        crash = _in_a_worker(events, runtime, timing, files, reference, lock)
         if not crash:
             return
-        heard.crashed(crash)
-    heard.loading = None
-    heard.crashed(crash)
+        events.crashed(crash)
+    events.loading = None
+    events.crashed(crash)
 
 
 def _in_a_worker(
-    heard: _SessionCollector, runtime: Runtime, timing: Timing, files: Sequence[Path], reference: Path | None, lock: int
+    events: _SessionCollector,
+    runtime: Runtime,
+    timing: Timing,
+    files: Sequence[Path],
+    reference: Path | None,
+    lock: int,
 ) -> str:
     """Run a worker on a job, and return why it ended early; empty if it did not."""
     job = {
@@ -220,5 +218,5 @@ def _in_a_worker(
         "files": [str(file.absolute()) for file in files],
         "reference": reference and str(reference.absolute()),
     }
-    why = run_worker(job, runtime.setup.threads, heard.hear, limit_s=timing.process_seconds, holding=[lock])
-    return "" if heard.finished and not why else why or "the measuring process ended early"
+    why = run_worker(job, runtime.setup.threads, events, limit_s=timing.process_seconds, holding=[lock])
+    return "" if events.finished and not why else why or "the measuring process ended early"

@@ -204,15 +204,18 @@ def read_table_of(path: Path, setup: Setup, origin: Origin = MEASURED) -> Latenc
     table = read_table(path)
     if table.origin != origin:
         raise TableError(
-            f"the table was {table.origin}, what is wanted was {origin}", where=str(path),
+            f"the table was {table.origin}, what is wanted was {origin}",
+            where=str(path),
             allowed="Rows of unlike origin never mix, and only what a processor took counts as a timing",
             do="Use another table, or write into a new file",
-        )  # fmt: skip
+        )
     if unlike := table.setup.differences(setup):
         raise TableError(
-            f"the table is of another set-up ({'; '.join(unlike)}; first the table's, then this one)", where=str(path),
-            allowed="Rows of unlike set-ups never mix", do="Measure into a new file, or restore the set-up",
-        )  # fmt: skip
+            f"the table is of another set-up ({'; '.join(unlike)}; first the table's, then this one)",
+            where=str(path),
+            allowed="Rows of unlike set-ups never mix",
+            do="Measure into a new file, or restore the set-up",
+        )
     return table
 
 

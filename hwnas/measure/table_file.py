@@ -23,9 +23,11 @@ def content_of(path: Path) -> bytes:
         return read_regular(path)
     except (OSError, ValueError) as error:  # a ValueError, where a name holds what none can
         raise TableError(
-            f"the table cannot be read ({reason(error)})", where=str(path),
-            allowed="A file of JSON lines that `hwnas bench` wrote is needed", do="Check the path",
-        ) from error  # fmt: skip
+            f"the table cannot be read ({reason(error)})",
+            where=str(path),
+            allowed="A file of JSON lines that `hwnas bench` wrote is needed",
+            do="Check the path",
+        ) from error
 
 
 def append(path: Path, content: bytes, *, keep: bool | None = None) -> None:
@@ -105,16 +107,18 @@ def refuse_existing(path: Path) -> None:
     if os.path.lexists(path):
         what = "a folder" if path.is_dir() else "a file"
         raise TableError(
-            f"{what} stands there already", where=str(path),
+            f"{what} stands there already",
+            where=str(path),
             allowed="A new table is written to a new file; what was measured is never overwritten",
             do="Name another file" if path.is_dir() else "Name another file, or remove this one",
-        )  # fmt: skip
+        )
     refuse_unwritable(path)
 
 
 def _unwritable(path: Path, why: OSError | str) -> TableError:
     return TableError(
-        f"the table cannot be written ({why if isinstance(why, str) else reason(why)})", where=str(path),
+        f"the table cannot be written ({why if isinstance(why, str) else reason(why)})",
+        where=str(path),
         allowed="A table that is added to must be writable, on a disk with free space",
         do="Free the disk, or name a table in a folder of your own",
-    )  # fmt: skip
+    )

@@ -315,35 +315,42 @@ def no_table(path: Path, error: FieldError) -> TableError:
     """Return the error of a file whose first line is no set-up that this version reads."""
     if isinstance(error, NewerFormat):
         return TableError(
-            str(error), where=f"{path}:1", allowed="A table is read by the version that wrote it, and by later ones",
+            str(error),
+            where=f"{path}:1",
+            allowed="A table is read by the version that wrote it, and by later ones",
             do="Install a newer version of hwnas: `pip install --upgrade hwnas`; the table is as it should be",
-        )  # fmt: skip
+        )
     if isinstance(error, Changed):
         return TableError(
-            f"the set-up is damaged: {error}", where=f"{path}:1",
+            f"the set-up is damaged: {error}",
+            where=f"{path}:1",
             allowed="Line 1 is the set-up, as it was written; without it no other line counts",
             do="Restore the file, or measure into a new one",
-        )  # fmt: skip
+        )
     return TableError(
-        f"the file is no latency table: its first line is no set-up ({error})", where=f"{path}:1",
+        f"the file is no latency table: its first line is no set-up ({error})",
+        where=f"{path}:1",
         allowed="A file of JSON lines that `hwnas bench` wrote, line 1 the set-up",
         do="Name another file, or restore this one; published tables are brought in by `hwnas bench import`",
-    )  # fmt: skip
+    )
 
 
 def empty_table(path: Path) -> TableError:
     """Return the error of a file without a line."""
     return TableError(
-        "the file is empty", where=str(path), allowed="A table's first line is its set-up",
+        "the file is empty",
+        where=str(path),
+        allowed="A table's first line is its set-up",
         do="Name another table, or have this one measured by `hwnas bench`",
-    )  # fmt: skip
+    )
 
 
 def damaged(path: Path, number: int, error: FieldError) -> TableError:
     """Return the error of a line after the first one."""
     return TableError(
-        f"this line is damaged: {error}", where=f"{path}:{number}",
+        f"this line is damaged: {error}",
+        where=f"{path}:{number}",
         allowed="Line 1 is the set-up; each other line one row, check or overhead with samples above 0, energy or "
         "memory, or a space, as it was written",
         do="Delete the line to have it measured again, or restore the file",
-    )  # fmt: skip
+    )

@@ -52,16 +52,16 @@ class Timing:
 
     warm_up_ms: float = 20.0
     """Time for which each callable runs before its first sample."""
-    sample_ms: float = 5.0
+    min_sample_ms: float = 5.0
     """Least duration of a sample: fast callables are repeated within it, and the sample is divided."""
     rounds: int = 60
     """Samples of each callable, over all processes."""
     processes: int = 6
     """Fresh processes among which the rounds are divided, each of which loads the files in another order: where weights
     and buffers come to lie in memory shifts a file's times by a percent or two. 0 measures in the calling process."""
-    group: int = 256
+    files_per_session: int = 256
     """Number of files that are interleaved at once, if they fit into a quarter of the memory."""
-    retakes: float = 0.5
+    max_retries: float = 0.5
     """Samples that were taken while others used the processor, and rounds during which the machine was throttled, are
     taken again, up to this share of all."""
     pin: bool = True
@@ -81,9 +81,18 @@ class Timing:
 
     def __post_init__(self) -> None:
         least = {
-            "warm_up_ms": 0, "sample_ms": 0, "rounds": FEWEST_ROUNDS, "processes": 0, "group": 1, "retakes": 0,
-            "max_seconds": 0, "process_seconds": 0, "pause_above_c": 0, "resume_below_c": 0, "pause_seconds": 0,
-        }  # fmt: skip
+            "warm_up_ms": 0,
+            "min_sample_ms": 0,
+            "rounds": FEWEST_ROUNDS,
+            "processes": 0,
+            "files_per_session": 1,
+            "max_retries": 0,
+            "max_seconds": 0,
+            "process_seconds": 0,
+            "pause_above_c": 0,
+            "resume_below_c": 0,
+            "pause_seconds": 0,
+        }
         for name, bound in least.items():
             value = getattr(self, name)
             known = isinstance(value, (int, float)) and math.isfinite(value) and value >= bound
@@ -94,9 +103,10 @@ class Timing:
         if (self.resume_below_c or 0) > (self.pause_above_c or 0):
             raise ConfigError(
                 f"`resume_below_c: {self.resume_below_c}` is above `pause_above_c: {self.pause_above_c}`",
-                where="timing", allowed="The processor cools down before measuring goes on",
+                where="timing",
+                allowed="The processor cools down before measuring goes on",
                 do="Lower `resume_below_c`",
-            )  # fmt: skip
+            )
 
     def watch(self, cpus: Sequence[int] = (), *, gpu: bool = False) -> BoardWatch:
         """Return a watch of this machine's heat, clocks and throttling between rounds.
@@ -164,11 +174,11 @@ def measure(
 ) -> dict[Key, Measurement]:
     """Warm up all targets, then sample them in interleaved rounds, in this process.
 
-    All of `targets` are one group; `timing.group` and `timing.processes` are for the caller, who knows what fits into
-    memory together. A sample that the watch calls disturbed is taken again while `timing.retakes` lasts, and so is a
-    round during which the machine was throttled. The reference gives a sample after every few others; every measurement
-    tells the median of these in each round. `on_round` is called with (rounds done, rounds planned); its own time is
-    not measured.
+    All of `targets` are one group; `timing.files_per_session` and `timing.processes` are for the caller, who knows
+    what fits into memory together. A sample that the watch calls disturbed is taken again while `timing.max_retries`
+    lasts, and so is a round during which the machine was throttled. The reference gives a sample after every few
+    others; every measurement tells the median of these in each round. `on_round` is called with (rounds done, rounds
+    planned); its own time is not measured.
     """
     real = clock is time.perf_counter_ns
     sampler = _Sampler(timing, clock, watch or (SystemPreemptionMonitor() if real else NoPreemption()))
@@ -177,7 +187,7 @@ def measure(
     often_called = None if reference is None else (reference, sampler.warmed_up_loops(reference))
     taken = _Rounds([], [])
     order, rng = list(targets), random.Random(timing.seed)
-    sampler.spare = int(timing.retakes * timing.rounds * len(targets))
+    sampler.spare = int(timing.max_retries * timing.rounds * len(targets))
     before, begin, paused_ns = about.state(), clock(), 0
     while len(taken.samples) < timing.rounds:
         rng.shuffle(order)
@@ -185,7 +195,7 @@ def measure(
         about.begin()
         paused_ns += clock() - waiting
         samples, often = sampler.one_round({key: (targets[key], loops[key]) for key in order}, often_called)
-        if not taken.keep(samples, often, about.mhz(), about.end(), spare=timing.retakes * timing.rounds):
+        if not taken.keep(samples, often, about.mhz(), about.end(), spare=timing.max_retries * timing.rounds):
             continue
         if on_round is not None:
             on_round(len(taken.samples), timing.rounds)
@@ -280,7 +290,7 @@ class _Sampler:
     def warmed_up_loops(self, target: Target) -> int:
         """Run a target for the warm-up time, and return how often it has to be repeated for one sample."""
         self._sample_ns(target, 1)  # the first call may allocate and tune, and says nothing about the others
-        loops, sample_ns, fastest_ns, begin = 1, self._timing.sample_ms * 1e6, math.inf, self._clock()
+        loops, sample_ns, fastest_ns, begin = 1, self._timing.min_sample_ms * 1e6, math.inf, self._clock()
         while True:
             elapsed_ns = self._sample_ns(target, loops)
             fastest_ns = min(fastest_ns, max(elapsed_ns, 1) / loops)  # a slow spell must not make the samples short

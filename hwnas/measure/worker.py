@@ -1,5 +1,5 @@
-"""A fresh process that times model files: a job as JSON on standard input, what it sees as JSON lines on standard
-output. Board side: Python 3.9 syntax, no torch. Run as `python -m hwnas.measure.worker`."""
+"""A fresh process that times model files: a job as JSON on standard input, events as JSON lines on standard output.
+Board side: Python 3.9 syntax, no torch. Run as `python -m hwnas.measure.worker`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import json
 import os
 import random
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hwnas.errors import HwnasError, MissingExtra, reason
 from hwnas.measure.conditions.cores import chosen, kept_to
 from hwnas.measure.conditions.tree import Tree
+from hwnas.measure.events import Events, EventWriter
 from hwnas.measure.noise import NoPreemption
 from hwnas.measure.timing import Target, Timing, measure
 from hwnas.registry import member
@@ -23,7 +24,6 @@ from hwnas.runtimes.denormals import denormals_flushed
 
 REFERENCE = -1
 """Stands for the reference file where other numbers stand for an index in the list of files."""
-Tell = Callable[[dict[str, Any]], None]
 
 
 def run_job(
@@ -31,7 +31,7 @@ def run_job(
     files: list[Path],
     reference: Path | None,
     timing: Timing,
-    tell: Tell,
+    events: Events,
     cpus: Sequence[int] = (),
 ) -> None:
     """Load the files, time them together, and report: what is being loaded, what failed, rounds, and the samples.
@@ -44,44 +44,38 @@ def run_job(
     loaded: dict[int, Target] = {}
     delegates: dict[int, str] = {}
     for index in order:
-        tell({"loading": index})
+        events.started(index)
         try:
             model: Any = runtime.load(named[index])
             model.invoke()
         except MissingExtra:
             raise
         except Exception as error:  # one file that a runtime refuses must not cost the others their samples
-            tell({"failed": index, "why": error.met if isinstance(error, HwnasError) else reason(error)})
+            events.failed(index, error.met if isinstance(error, HwnasError) else reason(error))
         else:
             loaded[index] = model if hasattr(model, "sample_ns") else model.invoke
             if delegate := getattr(model, "delegate", ""):
                 delegates[index] = delegate
-    tell({"loading": None})
+    events.started(None)
     often, gpu = loaded.pop(REFERENCE, None), runtime.setup.accelerator == "cuda"
     before = gpu_state() if gpu else None
     if loaded:
         # A GPU's own time is not what the process waits for, so what the system counts of the process says nothing.
         watch = NoPreemption() if gpu else None
         measured = measure(
-            loaded, timing, lambda *at: tell({"round": at}), reference=often, watch=watch,
-            rounds=timing.watch(cpus, gpu=gpu),
-        )  # fmt: skip
+            loaded, timing, events.round, reference=often, watch=watch, rounds=timing.watch(cpus, gpu=gpu)
+        )
         seen = {"gpu": [before, gpu_state()]} if gpu else {}
         for index, measurement in measured.items():
             by = {"delegate": delegates[index]} if index in delegates else {}
-            tell(
-                {
-                    "timed": index,
-                    "rounds_ns": measurement.rounds_ns,
-                    "conditions": {**measurement.conditions, **seen, **by},
-                }
-            )
+            conditions = {**measurement.conditions, **seen, **by}
+            events.sample(index, {"rounds_ns": measurement.rounds_ns, "conditions": conditions})
 
 
-def take_times(runtime: Runtime, job: Mapping[str, Any], tell: Tell, cpus: Sequence[int]) -> None:
+def take_times(runtime: Runtime, job: Mapping[str, Any], events: Events, cpus: Sequence[int]) -> None:
     """Time the job's files together."""
     reference = job["reference"] and Path(job["reference"])
-    run_job(runtime, [Path(file) for file in job["files"]], reference, Timing(**job["timing"]), tell, cpus)
+    run_job(runtime, [Path(file) for file in job["files"]], reference, Timing(**job["timing"]), events, cpus)
 
 
 TASKS: Mapping[str, str] = {  # what a job asks for -> what does it; imported on use
@@ -101,14 +95,10 @@ def main() -> None:
     wanted = chosen(setup.cores, setup.threads, job["timing"].get("pin", True), Tree())
     answering, keeping = os.fdopen(channel, "w", encoding="utf-8"), kept_to(wanted, surely=bool(setup.cores))
     with answering as answers, keeping as cpus, denormals_flushed():
-
-        def tell(line: dict[str, Any]) -> None:
-            answers.write(json.dumps(line) + "\n")
-            answers.flush()
-
+        events = EventWriter(answers)
         runtime: Runtime = member(RUNTIMES, setup.runtime, what="runtime", where="set-up").open(setup)
-        act(runtime, job, tell, cpus)
-        tell({"done": True})
+        act(runtime, job, events, cpus)
+        events.done()
 
 
 if __name__ == "__main__":

@@ -10,25 +10,26 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from hwnas.measure.events import Events, forward
 
 LAUNCHER = "HWNAS_LAUNCHER"
 """The environment variable that holds what stands before `python` in the command of a measuring process, such as an
 emulator with its options."""
 TIMED_OUT = "the measuring process took longer than"
 """Beginning of the reason where a process was ended because of its limit."""
-OnEvent = Callable[[Mapping[str, Any]], None]
 
 
 def run_worker(
-    job: Mapping[str, Any], threads: int, hear: OnEvent, *, limit_s: float | None = None, holding: Sequence[int] = ()
+    job: Mapping[str, Any], threads: int, events: Events, *, limit_s: float | None = None, holding: Sequence[int] = ()
 ) -> str:
     """Do a job of `hwnas.measure.worker` in a separate process, and return why it ended early; empty if it did not.
 
-    Each line that it reports is handed to `hear` at once. After `limit_s` seconds the process is killed. It keeps the
+    Its events are reported at once. After `limit_s` seconds the process is killed. It keeps the
     descriptors `holding` open: a lock stays held until it ends, even where this process is killed before it.
     """
     late = threading.Event()
@@ -42,7 +43,7 @@ def run_worker(
             for line in worker.stdout:
                 if not line.endswith("\n"):
                     break
-                hear(json.loads(line))
+                forward(line, events)
             code = worker.wait()
         if late.is_set():
             return f"{TIMED_OUT} {limit_s:g} s"
@@ -79,9 +80,13 @@ def _worker(complaints: Any, threads: int, holding: Sequence[int]) -> Iterator[s
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONDONTWRITEBYTECODE": "1"}
     worker = subprocess.Popen(
         [*shlex.split(os.environ.get(LAUNCHER, "")), sys.executable, "-c", code, home],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints, text=True, env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=complaints,
+        text=True,
+        env=environment,
         pass_fds=holding,
-    )  # fmt: skip
+    )
     try:
         yield worker
     finally:

@@ -32,9 +32,11 @@ def read(space: Space, raw: Any, where: str) -> Architecture:
     """The architecture of 22 names."""
     if not isinstance(raw, list):
         raise SpaceError(
-            f"`{type(raw).__name__}` is no architecture", where=where, allowed="The form is a list of 22 block names",
+            f"`{type(raw).__name__}` is no architecture",
+            where=where,
+            allowed="The form is a list of 22 block names",
             do='Write it as `["k3_e1", "k3_e6", "skip", ...]`',
-        )  # fmt: skip
+        )
     return WORDS.read(space, [word[0] if isinstance(word, list) and len(word) == 1 else word for word in raw], where)
 
 

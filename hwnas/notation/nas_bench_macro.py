@@ -20,9 +20,11 @@ def read(space: Space, raw: Any, where: str) -> Architecture:
     """The architecture of a string of digits, or of a list of them."""
     if not isinstance(raw, str | list):
         raise SpaceError(
-            f"`{type(raw).__name__}` is no architecture", where=where, allowed="The form is a string of eight digits",
+            f"`{type(raw).__name__}` is no architecture",
+            where=where,
+            allowed="The form is a string of eight digits",
             do='Write it as `"01201202"`, with its quotes in a JSON file',
-        )  # fmt: skip
+        )
     return WORDS.read(space, [str(digit) for digit in raw], where)
 
 

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from hwnas.errors import HwnasError, SpaceError, raised
+from hwnas.errors import HwnasError, SpaceError, raised, reason
 from hwnas.ops.operator import Operator, Shape
 from hwnas.registry import place_of, source_of
 
@@ -91,7 +91,7 @@ def _run(params: int, fused: nn.Module, input_shape: Shape) -> Costs:
 def _fused(operator: Operator) -> tuple[int, nn.Module]:
     """Parameters of an operator, and its module on `meta`; an operator occurs at one input shape after another."""
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        module = operator.module()
+        module = operator.module()  # an error of which is told by `_built`
         if not isinstance(module, nn.Module):
             raise TypeError(f"`module` returned {type(module).__name__}, no torch.nn.Module")
         module = module.to("meta").eval()
@@ -156,7 +156,7 @@ def operator_sums(operator: Operator, input_shape: Shape) -> tuple[int, int]:
 def _failed(operator: Operator, problem: str, error: Exception) -> SpaceError:
     source = source_of(type(operator))
     return SpaceError(
-        f"{problem} ({raised(error)})",
+        f"{problem} ({raised(error) if source else reason(error)})",
         where=operator.describe() + (f" in {place_of(error, source.path)}" if source else ""),
         allowed="An operator must run at every input shape that the space gives it",
         do="Correct the operator's knobs, or the resolution and strides before it",

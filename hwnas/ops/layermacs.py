@@ -7,14 +7,14 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from hwnas.ops.operator import Operator, Shape
+from hwnas.ops.operator import Operator, Shape, new_module
 
 
 @cache
 def layer_macs(operator: Operator, input_shape: Shape) -> tuple[int, ...]:
     """Multiply-adds of each convolution and linear layer, in the order in which the operator's module holds them."""
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        module = operator.module().to("meta").eval()
+        module = new_module(operator).to("meta").eval()
     layers = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
     macs: dict[nn.Module, int] = {}
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, get_type_hints
 
-from hwnas.errors import HwnasError, SpaceError, did_you_mean, raised
+from hwnas.errors import HwnasError, SpaceError, did_you_mean, raised, reason
 from hwnas.ops.operator import Operator
+from hwnas.registry import place_of, source_of
 
 _CHAIN_KEYS = ("depth", "per", "stride", "width")  # what a stage understands besides its operator's knobs
 
@@ -53,9 +54,10 @@ def operator_of(kind: type[Operator], knobs: Mapping[str, Any], *, where: str) -
     except HwnasError:
         raise
     except Exception as error:  # a user's `__post_init__` may raise anything
+        source = source_of(kind)
         raise SpaceError(
-            f"`{name}` refuses its knobs ({raised(error)})",
-            where=where,
+            f"`{name}` refuses its knobs ({raised(error) if source else reason(error)})",
+            where=f"{where} in {place_of(error, source.path)}" if source else where,
             allowed=f"Given: {json.dumps(knobs, default=repr)}",
             do="Correct the knobs, or the operator",
         ) from error

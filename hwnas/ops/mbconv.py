@@ -29,8 +29,13 @@ class MBConv(Operator):
 
     def module(self) -> nn.Module:
         body = inverted(
-            self.in_channels, self.out_channels, self.kernel, self.expand, stride=self.stride, se=self.se,
+            self.in_channels,
+            self.out_channels,
+            self.kernel,
+            self.expand,
+            stride=self.stride,
+            se=self.se,
             act=self.activation,
-        )  # fmt: skip
+        )
         same = self.stride == 1 and self.in_channels == self.out_channels
         return Residual(body) if same else nn.Sequential(OrderedDict(body=body))

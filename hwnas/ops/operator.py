@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hwnas.errors import SpaceError
-from hwnas.registry import SourceFile, load_source, source_of
+from hwnas.registry import SourceFile, calling, load_source, source_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -94,6 +94,17 @@ class Operator(ABC):
 def _of_file(source: SourceFile, name: str, knobs: dict[str, Any]) -> Operator:
     operator: Operator = getattr(load_source(source), name)(**knobs)
     return operator
+
+
+def new_module(operator: Operator) -> nn.Module:
+    """Return a new module of an operator.
+
+    Raises:
+        SpaceError: its `module` raises.
+    """
+    name, form = f"{operator.kind}.module", "It returns a new torch.nn.Module, whatever the knobs"
+    with calling(type(operator).module, SpaceError, name=name, options=operator.knobs, allowed=form):
+        return operator.module()
 
 
 def check_whole(operator: Operator, **least: int) -> None:

@@ -32,10 +32,11 @@ def operators_with(plugins: tuple[SourceFile, ...]) -> Mapping[str, str]:
             if kind in table or kind in OPERATORS:
                 other = f"one in {line_of(own[kind])}" if kind in own else _owner(kind)
                 raise ConfigError(
-                    f"the operator `{kind}` has the name of {other}", where=line_of(operator),
+                    f"the operator `{kind}` has the name of {other}",
+                    where=line_of(operator),
                     allowed="An operator's name is its class's in lower case, and no two operators have the same",
                     do="Rename the class",
-                )  # fmt: skip
+                )
             own[kind] = operator
             table[kind] = f"{source.module_name}:{operator.__name__}"
     return Family("operators", table)
@@ -84,9 +85,8 @@ def classes_of_file(source: SourceFile) -> Sequence[type[Operator]]:
     kinds = [
         kind
         for kind in dict.fromkeys(value for value in vars(module).values() if isinstance(value, type))
-        if issubclass(kind, Operator) and kind.__module__ == module.__name__
-        and not kind.__name__.startswith("_")
-    ]  # fmt: skip
+        if issubclass(kind, Operator) and kind.__module__ == module.__name__ and not kind.__name__.startswith("_")
+    ]
     if not kinds:
         raise ConfigError("the file defines no operator", where=str(source.path), allowed=ALLOWED, do="Add one")
     return kinds

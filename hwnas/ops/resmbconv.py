@@ -28,9 +28,14 @@ class ResMBConv(Operator):
 
     def module(self) -> nn.Module:
         body = inverted(
-            self.in_channels, self.out_channels, self.kernel, self.expand, stride=self.stride, se=self.se,
+            self.in_channels,
+            self.out_channels,
+            self.kernel,
+            self.expand,
+            stride=self.stride,
+            se=self.se,
             act=self.activation,
-        )  # fmt: skip
+        )
         shortcut: OrderedDict[str, nn.Module] = OrderedDict()
         if self.stride > 1:
             shortcut["pool"] = nn.AvgPool2d(self.stride, self.stride, ceil_mode=True)

@@ -67,8 +67,13 @@ def boosting(X: Floats, z: Floats, groups: Integers, seed: int) -> Ensemble:
 
     def make(number: int) -> Any:
         return HistGradientBoostingRegressor(
-            max_iter=150, learning_rate=0.07, max_leaf_nodes=6, min_samples_leaf=4, max_features=0.3,
-            early_stopping=False, random_state=number,
-        )  # fmt: skip
+            max_iter=150,
+            learning_rate=0.07,
+            max_leaf_nodes=6,
+            min_samples_leaf=4,
+            max_features=0.3,
+            early_stopping=False,
+            random_state=number,
+        )
 
     return Ensemble.fit(make, X, z, seed)

@@ -36,7 +36,7 @@ class Features:
     traits: tuple[str, ...]
     scores: tuple[Floats, ...]
     """For each score its sorted known values, among which it is ranked."""
-    centre: Floats
+    center: Floats
     scale: Floats
     _met: list[Floats] = field(default_factory=list)
     """One array: the sums of each link, of the links seen so far."""
@@ -58,7 +58,7 @@ class Features:
             PredictionError: there are other scores than the features were made with.
         """
         raw = self._raw(codes, scores)
-        raw -= self.centre
+        raw -= self.center
         raw /= self.scale
         return raw.astype(np.float32)
 
@@ -114,9 +114,9 @@ def features_of(codebook: Codebook, scores: ArrayLike | None = None, *, seed: in
     names = (*choices, *COSTS, *traits, *score_names)
     plain = Features(codebook, names, traits, known, np.zeros(len(names)), np.ones(len(names)))
     raw = plain._raw(reference, np.full((len(reference), len(known)), np.nan))
-    centre, scale = raw.mean(axis=0), np.maximum(raw.std(axis=0), RARE * np.ptp(raw, axis=0))
-    centre[len(names) - len(score_names) :], scale[scale == 0] = 0.0, 1.0
-    return replace(plain, centre=centre, scale=scale)
+    center, scale = raw.mean(axis=0), np.maximum(raw.std(axis=0), RARE * np.ptp(raw, axis=0))
+    center[len(names) - len(score_names) :], scale[scale == 0] = 0.0, 1.0
+    return replace(plain, center=center, scale=scale)
 
 
 def _group(name: str) -> str:

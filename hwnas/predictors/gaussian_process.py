@@ -29,7 +29,7 @@ class GaussianProcess:
     columns of a group must be comparable with each other.
     """
 
-    centre: Floats
+    center: Floats
     """(columns,) what is taken off first."""
     weights: Floats
     """(columns,) by which columns are multiplied; what is left is one distance."""
@@ -48,8 +48,8 @@ class GaussianProcess:
     @classmethod
     def fit(cls, X: Floats, z: Floats, groups: Integers) -> GaussianProcess:
         """Learn from targets `z` (rows,), about standard normal, at `X` (rows, columns); `groups` is (columns,)."""
-        centre, scale = X.mean(axis=0), _spread(X, groups)
-        X = X - centre
+        center, scale = X.mean(axis=0), _spread(X, groups)
+        X = X - center
         squares = [_squares(part := X[:, groups == group] / scale[groups == group], part) for group in _known(groups)]
         mean = float(z.mean())
         some = np.random.default_rng(0).permutation(len(z))[:ENOUGH]
@@ -59,7 +59,7 @@ class GaussianProcess:
         joint = _kernel(sum(s / length**2 for s, length in zip(squares, lengths, strict=True)), signal)
         root = np.linalg.inv(np.linalg.cholesky(joint + noise * np.eye(len(z))))
         alpha = root.T @ (root @ (z - mean))
-        return cls(centre, weights, X * weights, mean, signal, noise, z, alpha, root, len(logs))
+        return cls(center, weights, X * weights, mean, signal, noise, z, alpha, root, len(logs))
 
     def predict(self, X: Floats) -> tuple[Floats, Floats]:
         """(rows,) means and standard deviations of a target there, noise included.
@@ -81,7 +81,7 @@ class GaussianProcess:
 
     def place(self, X: Any) -> Any:
         """Rows in single precision as points between which one distance counts; see `covariance`."""
-        return ((X - self.centre) * self.weights).astype(np.float32)
+        return ((X - self.center) * self.weights).astype(np.float32)
 
     def covariance(self, a: Any, b: Any) -> Any:
         """(rows of a, rows of b) of placed rows, without noise."""
@@ -142,11 +142,16 @@ def _likeliest(squares: list[Floats], z: Floats) -> Floats:
     bounds = [(-3.0, 6.0)] * groups + [(-4.0, 4.0), (-9.0, 1.0)]
     runs = [
         minimize(
-            _surprise, np.array([start] * groups + [0.0, -3.0]), (squares, z, usual, width), "L-BFGS-B",
-            jac=True, bounds=bounds, options={"maxiter": 40},
+            _surprise,
+            np.array([start] * groups + [0.0, -3.0]),
+            (squares, z, usual, width),
+            "L-BFGS-B",
+            jac=True,
+            bounds=bounds,
+            options={"maxiter": 40},
         )
         for start in STARTS
-    ]  # fmt: skip
+    ]
     best: Floats = min(runs, key=lambda run: float(run.fun)).x
     return best
 

@@ -52,12 +52,12 @@ class Warp:
         """Means and standard deviations of targets whose values are Gaussian with these."""
         weights = WEIGHTS / WEIGHTS.sum()
         first, second = np.zeros(len(mean)), np.zeros(len(mean))
-        centre = self.back(mean)
+        center = self.back(mean)
         for node, weight in zip(NODES, weights, strict=True):
-            away = self.back(mean + node * deviation) - centre
+            away = self.back(mean + node * deviation) - center
             first += weight * away
             second += weight * away**2
-        return centre + first, np.sqrt(np.maximum(second - first**2, 0.0))
+        return center + first, np.sqrt(np.maximum(second - first**2, 0.0))
 
 
 def _ranks(counts: NDArray[np.intp]) -> Floats:

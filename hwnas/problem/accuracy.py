@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from hwnas.accuracy import Accuracy, AccuracyContext, AccuracySource, Settings
 from hwnas.errors import RunError
 from hwnas.registry import member
-from hwnas.workspace.supernets import Trained, recipe_of, torch_device
-from hwnas.workspace.teacher import open_teacher
+from hwnas.workspace.training.supernets import Trained, recipe_of, torch_device
+from hwnas.workspace.training.teacher import open_teacher
 from hwnas.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def accuracy_context(run: Workspace, trained: Trained | None) -> AccuracyContext
         run.experiment.data is not None,
         lambda: run.dataset.without_test(),
         lambda: recipe_of(run),
-        run.architecture_reader,
+        run.published.names,
         supernet,
         lambda: open_teacher(run),
     )

@@ -8,8 +8,8 @@ from typing import Any
 
 from hwnas.errors import EmptyFront
 from hwnas.io.fields import Fields
-from hwnas.problem.conditions import OF_RUN, OF_TIER, conditions_in
-from hwnas.problem.fronts import LoadedFront
+from hwnas.problem.fronts.conditions import OF_RUN, OF_TIER, conditions_in
+from hwnas.problem.fronts.loading import LoadedFront
 from hwnas.problem.studies import told_to
 from hwnas.search.nearest import Nearest, nearest
 from hwnas.workspace.workspace import Workspace
@@ -31,10 +31,11 @@ def refuse_empty(run: Workspace, empty: Sequence[LoadedFront], manifests: Sequen
     nearby = "".join(f"; {one}" for one in near if one is not None)
     wrote = f". Written: {', '.join(map(str, manifests))}" if manifests else ""
     raise EmptyFront(
-        f"the front of {names} is empty, so there is nothing to export{nearby}", where=f"run {run.folder}",
+        f"the front of {names} is empty, so there is nothing to export{nearby}",
+        where=f"run {run.folder}",
         allowed=f"Files are made of networks within all limits of their tier{wrote}",
         do=f"Loosen a limit and run `{run.command('search')}`",
-    )  # fmt: skip
+    )
 
 
 def exported_under(run: Workspace, found: LoadedFront, manifest: Mapping[str, Any]) -> list[str]:
@@ -47,17 +48,22 @@ def exported_under(run: Workspace, found: LoadedFront, manifest: Mapping[str, An
         then = conditions_in(Fields(manifest).object("conditions"))
         known = then.producer and found.conditions.producer
         other = [f"accuracies of `{then.producer}` then, `{found.conditions.producer}` now"]
-        return [*then.unlike(found.conditions, (*OF_RUN, *OF_TIER)),
-                *(other if known and then.producer != found.conditions.producer else [])]  # fmt: skip
+        return [
+            *then.unlike(found.conditions, (*OF_RUN, *OF_TIER)),
+            *(other if known and then.producer != found.conditions.producer else []),
+        ]
     limits, now = list(map(str, manifest.get("limits", []))), list(map(str, found.tier.limits))
     then_setup = dict(manifest.get("setup", {}))
     setup = run.experiment.setups[run.experiment.tiers[found.tier.name].setup]
     wanted = {} if setup.latencies else {field: getattr(setup, field) for field in OF_SETUP}
     return [
         *([f"limits: {', '.join(limits) or 'none'} then, {', '.join(now) or 'none'} now"] if limits != now else []),
-        *(f"setup.{field}: {then_setup[field]} then, {value} now" for field, value in wanted.items()
-          if field in then_setup and then_setup[field] != value),
-    ]  # fmt: skip
+        *(
+            f"setup.{field}: {then_setup[field]} then, {value} now"
+            for field, value in wanted.items()
+            if field in then_setup and then_setup[field] != value
+        ),
+    ]
 
 
 def _nearest(run: Workspace, front: LoadedFront) -> Nearest | None:

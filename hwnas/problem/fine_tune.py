@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from hwnas.data import Split
     from hwnas.tasks import Estimate
-    from hwnas.workspace.supernets import Trained
+    from hwnas.workspace.training.supernets import Trained
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,13 +45,13 @@ def tune(
     with the same weights as one that was not, and another export does not train again. A training that diverges leaves
     the network as it was; the reason is returned.
     """
-    from hwnas.accuracy.trained import short
+    from hwnas.accuracy.trained import finetuned
     from hwnas.supernet import estimate
     from hwnas.supernet.training.standalone import train_standalone, weights_digest
 
     ingredients = accuracy_context(run, trained)
-    settings = replace(ingredients.settings, source="short", epochs=run.experiment.export.fine_tune_epochs)
-    recipe = short(replace(ingredients, settings=settings)).recipe
+    settings = replace(ingredients.settings, source="finetuned", epochs=run.experiment.export.fine_tune_epochs)
+    recipe = finetuned(replace(ingredients, settings=settings)).recipe
     dataset, seed = run.dataset.without_test(), run.experiment.seed
     entry: dict[str, Any] = {"epochs": recipe.epochs, "learning_rate": recipe.learning_rate}
     folder = run.folder / "fine_tuned" / f"{architecture.key}-{weights_digest(start)}-{recipe.epochs}"
@@ -59,9 +59,16 @@ def tune(
     scores = {"before": _measured(estimate(before, network, dataset.validation), dataset.validation)}
     try:
         after = train_standalone(
-            network, dataset, recipe, seed=seed, start=start, folder=folder, device=ingredients.device(),
-            teacher=ingredients.teacher(), on_epoch=lambda epoch, loss: on_epoch(epoch, recipe.epochs),
-        )  # fmt: skip
+            network,
+            dataset,
+            recipe,
+            seed=seed,
+            start=start,
+            folder=folder,
+            device=ingredients.device(),
+            teacher=ingredients.teacher(),
+            on_epoch=lambda epoch, loss: on_epoch(epoch, recipe.epochs),
+        )
     except TrainingError as error:
         return FineTuneResult(before, {**entry, judged: scores, "shipped": "before", "failed": error.met}, False)
     scores["after"] = _measured(estimate(after, network, dataset.validation), dataset.validation)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hwnas.config import LiveConfig, TimingConfig
+from hwnas.config import LiveConfig
 from hwnas.errors import DiskError, ExportError, HostAway, NoScore, RunError, TableError
 from hwnas.io.atomic import part_of
 from hwnas.latency.live import LiveTimes, RetryBudget, Timed
@@ -17,8 +17,8 @@ from hwnas.network import Network
 from hwnas.problem.cost_models import refuse_another_setup
 from hwnas.search.evaluate import Scorer
 from hwnas.space import Architecture
+from hwnas.workspace.measuring.setups import bench_request, measure_missing, measurement_protocol
 from hwnas.workspace.progress import NoProgress, NullReporter, Reporter
-from hwnas.workspace.setups import measure_missing
 from hwnas.workspace.workspace import Workspace
 
 
@@ -44,11 +44,11 @@ class SetupHost:
         limit_s = min(self.live.timeout_s, timing.process_seconds or self.live.timeout_s)
         part = part_of(live_path(self.run, self.setup))
         part.unlink(missing_ok=True)
+        protocol = replace(measurement_protocol(timing, 0), process_seconds=limit_s)
         try:
-            table = measure_missing(
-                config, part, TimingConfig(**{**timing.model_dump(), "process_seconds": limit_s}),
-                self.run.folder / "artifacts", NoProgress(self.narrator), "", [], [network],
-            )  # fmt: skip
+            request = bench_request(config, part, [], [network], wait_s=timing.device_lock_timeout_s)
+            request = replace(request, energy=None, memory=False)
+            table = measure_missing(request, protocol, self.run.folder / "artifacts", NoProgress(self.narrator), "")
         except HostAway:
             raise
         except (RunError, TableError, DiskError) as error:
@@ -60,9 +60,11 @@ class SetupHost:
     def _why(self, error: RunError | TableError | DiskError) -> HostAway | ExportError:
         if TIMED_OUT in error.met:
             return HostAway(
-                f"it did not time a network within {self.live.timeout_s:g} s", where=self.name,
-                allowed="A timing ends within `live.timeout_s`", do="Look at the device, or allow more seconds",
-            )  # fmt: skip
+                f"it did not time a network within {self.live.timeout_s:g} s",
+                where=self.name,
+                allowed="A timing ends within `live.timeout_s`",
+                do="Look at the device, or allow more seconds",
+            )
         # What the network itself is to blame for is told by these words; a full disk will be as full for the next one.
         kind = ExportError if "could not be" in error.met else HostAway
         return kind(error.met, where=error.where, allowed=error.allowed, do=error.do)
@@ -89,9 +91,11 @@ def live_before(run: Workspace, tier: str) -> Scorer:
         key = check_key(run.network(architecture))
         if first is None or key not in table.checks:
             raise NoScore(
-                f"architecture {architecture.key} was not timed", where=str(path),
-                allowed="Networks of a live tier are timed while it is searched", do="Search the tier",
-            )  # fmt: skip
+                f"architecture {architecture.key} was not timed",
+                where=str(path),
+                allowed="Networks of a live tier are timed while it is searched",
+                do="Search the tier",
+            )
         return drift_corrected_ms([table.checks[key]], reference_ns([first]))[0]
 
     return latency_ms
@@ -115,7 +119,8 @@ def raise_if_paused(paused: Iterable[tuple[str, HostAway]]) -> None:
     if waiting:
         reasons = "; ".join(f"{name}: {error.where}: {error.met}" for name, error in waiting)
         raise HostAway(
-            f"{len(waiting)} tier{'s'[: len(waiting) > 1]} paused ({reasons})", where="search",
+            f"{len(waiting)} tier{'s'[: len(waiting) > 1]} paused ({reasons})",
+            where="search",
             allowed="What was tried and timed is kept, the other tiers are done",
             do="Bring the device back and run the same command again: it continues where it stopped",
-        )  # fmt: skip
+        )

@@ -10,7 +10,7 @@ from hwnas.problem.population_costs import reject_live_tier
 from hwnas.problem.warm_start import initial_architectures
 from hwnas.registry import optional
 from hwnas.search.storage.backends import open_storage
-from hwnas.workspace.supernets import recipe_of, torch_device
+from hwnas.workspace.training.supernets import recipe_of, torch_device
 from hwnas.workspace.workspace import Workspace
 
 CONVERTERS = {"tflite": "litert_torch"}
@@ -39,7 +39,7 @@ def _training(run: Workspace) -> None:
     torch_device(run.experiment.device)
     from hwnas.supernet.strategies import open_strategy
     from hwnas.supernet.training.task import check_recipe
-    from hwnas.workspace.teacher import open_teacher
+    from hwnas.workspace.training.teacher import open_teacher
 
     recipe = recipe_of(run)
     open_strategy(run.space, recipe, base=run.base)

@@ -9,8 +9,8 @@ from hwnas.accuracy import AccuracySource
 from hwnas.errors import ConfigError, NoScore, RunError, TableError, did_you_mean
 from hwnas.pareto import Limit, Objective, Tier
 from hwnas.problem.cost_models import CostModels, cost_metric_scorers
+from hwnas.problem.fronts.origins import origin_of_latency, origins_of
 from hwnas.problem.live import live_before
-from hwnas.problem.origins import origin_of_latency, origins_of
 from hwnas.search.evaluate import Evaluation, Scorer
 from hwnas.search.fronts import FrontPoint, tier_front
 from hwnas.search.nearest import Nearest, nearest
@@ -52,25 +52,28 @@ def answer(
         RunError: no accuracy is stored.
         TableError: what was timed live cannot be used.
     """
-    name, accuracy = tier.name, tier.objectives[0].metric
+    name, accuracy = tier.name, tier.quality.metric
+    latency = run.latency(name)
     scores, left_out = _stored(run, accuracy, producer)
     scorers = cost_metric_scorers(run, name, prices)
     if run.is_live(name):
-        scorers[tier.objectives[1].metric] = live_before(run, name)
+        scorers[latency] = live_before(run, name)
     if untold := [limit.metric for limit in tier.limits if limit.metric not in {*scorers, accuracy}]:
         raise ConfigError(
-            f"nothing tells `{untold[0]}`", where="--limit", allowed=did_you_mean(untold[0], [*scorers, accuracy]),
+            f"nothing tells `{untold[0]}`",
+            where="--limit",
+            allowed=did_you_mean(untold[0], [*scorers, accuracy]),
             do="Leave the limit out, or name a set-up of the experiment whose table holds it",
-        )  # fmt: skip
+        )
     evaluations = tuple(one for score in scores if (one := _evaluation(score, scorers, tier)) is not None)
-    errors, latency = {score.architecture.key: score.error for score in scores}, tier.objectives[1].metric
+    errors = {score.architecture.key: score.error for score in scores}
     points = [
         replace(
             point,
             origin={**point.origin, latency: origin_of_latency(run, name, prices, point.architecture)},
             errors={} if (error := errors[point.architecture.key]) is None else {accuracy: error},
         )
-        for point in tier_front(evaluations, tier, origins_of(tier, source.origin))
+        for point in tier_front(evaluations, tier, origins_of(run, tier, source.origin))
     ]
     return Answer(tuple(points), evaluations, scores[0].producer, len(scores), left_out)
 
@@ -81,18 +84,20 @@ def _stored(run: Workspace, accuracy: str, producer: str | None) -> tuple[list[S
     known = [score for score in store.scores if score.metric == accuracy and score.value is not None]
     if not known:
         raise RunError(
-            f"no `{accuracy}` is stored", where=str(store.path),
+            f"no `{accuracy}` is stored",
+            where=str(store.path),
             allowed="A run is solved again from what it scored",
             do=f"Run `{run.command('search')}` first",
-        )  # fmt: skip
+        )
     producer = producer or max(known, key=lambda score: score.at).producer
     chosen = [score for score in known if score.producer == producer]
     if not chosen:
         raise RunError(
-            f"no `{accuracy}` by `{producer}` is stored", where=str(store.path),
+            f"no `{accuracy}` by `{producer}` is stored",
+            where=str(store.path),
             allowed=f"The store holds {len(known):,} of other weights or settings, which do not mix with these",
             do=f"Run `{run.command('search')}`",
-        )  # fmt: skip
+        )
     return chosen, len(known) - len(chosen)
 
 

@@ -11,7 +11,7 @@ from hwnas.search.evaluate import Evaluation
 from hwnas.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from hwnas.workspace.supernets import Trained
+    from hwnas.workspace.training.supernets import Trained
 
 
 def weights_producer(run: Workspace, trained: Trained | None) -> str | None:

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
 from hwnas.accuracy import Accuracy
-from hwnas.config import TrainingFreeConfig
+from hwnas.config import ZeroCostInitConfig
 from hwnas.errors import ConfigError, SpaceError
 from hwnas.network import lower
 from hwnas.notation import read_architecture
 from hwnas.pareto import Objective, best
 from hwnas.problem.cost_models import CostModels, feasible_scores
 from hwnas.problem.zero_cost import ProxyColumn, ScoringTarget, make_proxy_column
+from hwnas.quantities import Metric
 from hwnas.search.evaluate import standard_error_of
 from hwnas.search.fronts import read_front
 from hwnas.search.score_store import ScoreStore
@@ -28,14 +29,14 @@ DEFAULT_PROXIES = ("ensemble", "synflow", "params")
 
 
 def initial_architectures(run: Workspace) -> tuple[Architecture, ...]:
-    """Return the architectures that `search.start` names, each once.
+    """Return the architectures that `search.warm_start` names, each once.
 
     Raises:
         ConfigError: an entry names nothing.
         SpaceError: an architecture does not fit the space; the entry is named.
     """
     by_key: dict[str, Architecture] = {}
-    for entry in run.experiment.search.start:
+    for entry in run.experiment.search.warm_start:
         for architecture in _named(run, entry):
             lower(run.space, architecture)
             by_key[architecture.key] = architecture
@@ -45,8 +46,8 @@ def initial_architectures(run: Workspace) -> tuple[Architecture, ...]:
 def import_scores(run: Workspace, store: ScoreStore, producer: str) -> int:
     """Take over the accuracies that earlier runs have of the same producer and return how many were new here."""
     taken = 0
-    for entry in run.experiment.search.start:
-        path = run.resolve_path(entry) / "scores.jsonl"
+    for entry in run.experiment.search.warm_start:
+        path = run.paths.resolve(entry) / "scores.jsonl"
         if not path.is_file():
             continue
         for score in ScoreStore.open(path).scores:
@@ -63,15 +64,20 @@ def restore_scores(run: Workspace, study: Study, store: ScoreStore, accuracy: Ac
     if run.experiment.search.storage is not None:
         return 0  # others may have told them, whose stores are elsewhere
     lost = [
-        (evaluation, evaluation.scores[run.accuracy]) for evaluation in study.evaluations
+        (evaluation, evaluation.scores[run.accuracy])
+        for evaluation in study.evaluations
         if run.accuracy in evaluation.scores
         and store.get(evaluation.architecture, run.accuracy, accuracy.producer) is None
-    ]  # fmt: skip
+    ]
     for evaluation, value in lost:
         store.record(
-            evaluation.architecture, run.accuracy, value, producer=accuracy.producer, elapsed_s=evaluation.elapsed_s,
+            evaluation.architecture,
+            run.accuracy,
+            value,
+            producer=accuracy.producer,
+            elapsed_s=evaluation.elapsed_s,
             error=standard_error_of(accuracy, value),
-        )  # fmt: skip
+        )
     return len(lost)
 
 
@@ -87,7 +93,7 @@ def zero_cost_candidates(
     """
     from hwnas.accuracy.zero_cost_proxies.population import score_population
 
-    config = run.experiment.search.training_free
+    config = run.experiment.search.zero_cost_init
     if config is None:
         return []
     columns = _columns(run, config, narrator)
@@ -101,20 +107,22 @@ def zero_cost_candidates(
     scored = [column.column([next(all_scores) for _ in column.scorers]) for column in columns]
     candidates, rows = list[Architecture](), list[dict[str, float]]()
     for architecture, scores in zip(drawn, zip(*scored, strict=True), strict=True):
-        values = {f"score@{c.name}": s.value for c, s in zip(columns, scores, strict=True) if s.value is not None}
+        values = {
+            str(Metric("score", c.name)): s.value for c, s in zip(columns, scores, strict=True) if s.value is not None
+        }
         if len(values) == len(columns):
             candidates.append(architecture)
             rows.append({**(known(architecture) or {}), **values})
     if failed := len(drawn) - len(rows):
         narrator.info(f"{tier}: {failed} of {len(drawn)} untrained networks could not be scored")
     costs = [o for o in run.tier(tier).objectives if rows and o.metric in rows[0] and o.metric != run.accuracy]
-    objectives = [*(Objective(f"score@{column.name}", "max") for column in columns), *costs]
+    objectives = [*(Objective(str(Metric("score", column.name)), "max") for column in columns), *costs]
     return [candidates[index] for index in best(rows, objectives, config.keep)]
 
 
-def _columns(run: Workspace, config: TrainingFreeConfig, narrator: Reporter) -> list[ProxyColumn]:
+def _columns(run: Workspace, config: ZeroCostInitConfig, narrator: Reporter) -> list[ProxyColumn]:
     """Return the columns of the named scores; if none are named, the first of the usual ones that fits the space."""
-    from hwnas.workspace.supernets import torch_device
+    from hwnas.workspace.training.supernets import torch_device
 
     dataset = run.dataset.without_test() if run.experiment.data is not None else None
     target = ScoringTarget(run.space, dataset, run.folder, run.experiment.seed, torch_device(run.experiment.device))
@@ -129,14 +137,16 @@ def _columns(run: Workspace, config: TrainingFreeConfig, narrator: Reporter) -> 
 
 
 def _named(run: Workspace, entry: str) -> Iterator[Architecture]:
-    path, where = run.resolve_path(entry), f"search.start: {entry}"
+    path, where = run.paths.resolve(entry), f"search.warm_start: {entry}"
     if path.is_dir():
         fronts = sorted((path / "fronts").glob("*.json"))
         if not fronts:
             raise ConfigError(
-                "the folder holds no fronts", where=where, allowed="A run that was searched has fronts/<tier>.json",
+                "the folder holds no fronts",
+                where=where,
+                allowed="A run that was searched has fronts/<tier>.json",
                 do="Search that run first, or leave it out",
-            )  # fmt: skip
+            )
         yield from (point.architecture for front in fronts for point in read_front(front))
     elif path.is_file():
         raw = read_json(
@@ -148,7 +158,8 @@ def _named(run: Workspace, entry: str) -> Iterator[Architecture]:
             yield read_architecture(run.space, entry, where=where)
         except SpaceError as error:
             raise ConfigError(
-                f"there is no run and no file of that name, and as an architecture: {error.met}", where=where,
+                f"there is no run and no file of that name, and as an architecture: {error.met}",
+                where=where,
                 allowed="A run's folder, a JSON file of architectures, or a string in the space's notation",
                 do="Correct it",
-            ) from error  # fmt: skip
+            ) from error

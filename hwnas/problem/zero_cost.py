@@ -96,11 +96,17 @@ def make_proxy_column(given: ScoringTarget, name: str, batch: int | None, resolu
     lowered, ends = partial(lower, given.space), (given.space.smallest(), given.space.largest())
     scorers = tuple(
         training_free_scorer(
-            member.name, lowered, given.dataset, seed=given.seed, batch=batch or member.batch,
-            resolution=resolution or member.resolution, device=given.device, space=given.space,
+            member.name,
+            lowered,
+            given.dataset,
+            seed=given.seed,
+            batch=batch or member.batch,
+            resolution=resolution or member.resolution,
+            device=given.device,
+            space=given.space,
         )
         for member in members
-    )  # fmt: skip
+    )
     for scorer in scorers:
         check_holds(scorer, ends)
     return ProxyColumn(name, ensemble, scorers)

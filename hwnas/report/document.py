@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hwnas.errors import RunError, reason
 from hwnas.io.atomic import write_atomic
-from hwnas.report.chart_svg import definitions
+from hwnas.report.charts.chart_svg import definitions
 from hwnas.report.markup import Html, el
 
 _MARK = Html(
@@ -30,17 +30,17 @@ def brand(what: str) -> Html:
 def document(title: str, *body: Html) -> str:
     """A whole page as text, with the style and the behaviour in it."""
     here = Path(__file__)
-    style, behaviour = (Html(here.with_name(name).read_text("utf-8")) for name in ("page.css", "page.js"))
+    style, behavior = (Html(here.with_name(name).read_text("utf-8")) for name in ("page.css", "page.js"))
     head = el(
         "head",
         Html('<meta charset="utf-8">'),
-        _content_policy(behaviour),
+        _content_policy(behavior),
         Html('<meta name="viewport" content="width=device-width, initial-scale=1">'),
         Html(f'<link rel="icon" href="{_ICON}">'),
         el("title", f"{title} · hwnas"),
         el("style", style),
     )
-    whole = el("html", head, el("body", *body, definitions(), el("script", behaviour)), lang="en")
+    whole = el("html", head, el("body", *body, definitions(), el("script", behavior)), lang="en")
     return f"<!doctype html>\n{whole}\n"
 
 
@@ -82,8 +82,8 @@ def write_document(text: str, path: Path, *, do: str) -> Path:
     return path
 
 
-def _content_policy(behaviour: str) -> Html:
+def _content_policy(behavior: str) -> Html:
     """Return the policy by which only this script runs and nothing is fetched, whatever the facts contain."""
-    allowed = base64.b64encode(hashlib.sha256(behaviour.encode()).digest()).decode()
+    allowed = base64.b64encode(hashlib.sha256(behavior.encode()).digest()).decode()
     policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{allowed}'"
     return Html(f'<meta http-equiv="Content-Security-Policy" content="{policy}">')

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from hwnas.report import plots, units
+from hwnas.report import units
+from hwnas.report.charts import plots
 from hwnas.report.document import brand, document, footer, section_links, write_document
 from hwnas.report.facts import CostFacts, ReportFacts, TierFacts, TrainingFacts, require_finite
 from hwnas.report.markup import Child, Html, el, join
@@ -140,7 +141,7 @@ def _search(facts: ReportFacts) -> Html:
     entries = [
         (
             ("solid", "dash", "dot")[i % 3],
-            plots.tier_colour(i),
+            plots.tier_color(i),
             f"{t.name}: {t.hypervolume[-1]:.4g} after {counted(len(t.hypervolume), 'trial')}",
         )
         for i, t in enumerate(facts.tiers)
@@ -237,7 +238,7 @@ def _setup_card(tier: TierFacts, index: int) -> Html:
     rows = [(_term(name), str(value)) for name, value in tier.setup.items()]
     rows += [("Limits", " · ".join(map(units.limit, tier.limits)))] if tier.limits else []
     return el(
-        "article", el("h3", tier.title, class_="name"), pairs(rows), class_=f"card tier t{index % plots.TIER_COLOURS}"
+        "article", el("h3", tier.title, class_="name"), pairs(rows), class_=f"card tier t{index % plots.TIER_COLORS}"
     )
 
 

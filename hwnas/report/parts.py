@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from hwnas.report import chart_svg
-from hwnas.report.chart import Figure
+from hwnas.report.charts import chart_svg
+from hwnas.report.charts.chart import Figure
 from hwnas.report.markup import Child, Html, el, join
 
 _BARE: Mapping[str, str] = {  # a legend's shapes; {0} is the colour
@@ -53,8 +53,8 @@ def plot(figure: Figure) -> Html:
 def legend(entries: Iterable[LegendEntry]) -> Html:
     """A legend from its entries; a click on an entry hides its layers."""
     items = []
-    for shape, colour, meaning, *layers in entries:
-        drawing = Html(_BARE[shape].replace("{0}", f"var({colour})"))
+    for shape, color, meaning, *layers in entries:
+        drawing = Html(_BARE[shape].replace("{0}", f"var({color})"))
         label = join(el("svg", drawing, viewBox="0 0 18 12", aria_hidden="true"), meaning)
         pressed = {"type": "button", "aria_pressed": "true", "data_layers": json.dumps(layers)}
         items.append(el("li", el("button", label, **pressed) if layers else label))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from hwnas.pareto import Limit
-from hwnas.report import plots, units
-from hwnas.report.chart import Figure
-from hwnas.report.facts import FileFacts, FrontPoint, TierFacts
-from hwnas.report.front_plot import front_figure
+from hwnas.report import units
+from hwnas.report.charts import plots
+from hwnas.report.charts.chart import Figure
+from hwnas.report.charts.front_plot import front_figure
+from hwnas.report.facts import FileFacts, FrontPoint, Origin, TierFacts
 from hwnas.report.markup import Html, el, join
 from hwnas.report.parts import Cell, LegendEntry, legend, origin, pairs, plot, table
 
@@ -18,11 +21,11 @@ def tier_card(tier: TierFacts, index: int) -> Html:
     limits = el("ul", *(el("li", units.limit(limit)) for limit in tier.limits), class_="chips", aria_label="Limits")
     body = [_key_figures(tier) if tier.front else _empty(tier), limits if tier.limits else None]
     if tier.points or tier.front:
-        figure = front_figure(tier, plots.tier_colour(index))
+        figure = front_figure(tier, plots.tier_color(index))
         body += [_axis_line(tier), plot(figure), _front_legend(tier, figure)]
     notes = [f"Latency: {tier.latency.meaning}.", *tier.notes] if tier.latency.meaning else tier.notes
     body += [el("p", note, class_="note") for note in notes]
-    return el("article", name, setup, *body, class_=f"card tier t{index % plots.TIER_COLOURS}")
+    return el("article", name, setup, *body, class_=f"card tier t{index % plots.TIER_COLORS}")
 
 
 def _key_figures(tier: TierFacts) -> Html:
@@ -31,7 +34,7 @@ def _key_figures(tier: TierFacts) -> Html:
     best = f"Best in {tier.accuracy.split}" if tier.accuracy.split else f"Best {units.label(accuracy).lower()}"
     chosen = {
         "Knee": tier.picked("knee"),
-        best: tier.picked("best") or max(tier.front, key=lambda p: p.scores[accuracy]),
+        best: tier.picked("best") or min(tier.front, key=lambda p: tier.accuracy.cost(p.scores[accuracy])),
         "Fastest": tier.picked("fastest") or min(tier.front, key=lambda p: p.scores[latency]),
     }
     rows = []
@@ -146,10 +149,10 @@ def agreement_card(tier: TierFacts, index: int) -> Html | None:
         el("h3", tier.title, class_="name"),
         pairs(stats, class_="stats"),
         el("p", el("b", f"↑ Measured latency ({plots.agreement_unit(tier)})"), class_="axis"),
-        plot(plots.agreement_figure(tier, plots.tier_colour(index))),
+        plot(plots.agreement_figure(tier, plots.tier_color(index))),
         legend(entries),
         el("p", f"The worst prediction is that of {errors.worst_key}.", class_="note"),
-        class_=f"card tier t{index % plots.TIER_COLOURS}",
+        class_=f"card tier t{index % plots.TIER_COLORS}",
     )
 
 
@@ -165,7 +168,7 @@ def networks_card(tier: TierFacts, index: int) -> Html | None:
         ("Latency", tier.latency.origin),
         ("Latency", "measured"),
         ("Error", None),
-        *((units.label(metric), origin) for metric in tier.others for origin in ("predicted", "measured")),
+        *((units.label(metric), origin) for metric, origin, _ in _other_columns(tier)),
         ("Parameters", "derived"),
         ("MACs", "derived"),
         ("Activations", "derived"),
@@ -184,8 +187,17 @@ def networks_card(tier: TierFacts, index: int) -> Html | None:
         else None
     )
     return el(
-        "article", el("h3", tier.title, class_="name"), made, note, class_=f"card tier t{index % plots.TIER_COLOURS}"
+        "article", el("h3", tier.title, class_="name"), made, note, class_=f"card tier t{index % plots.TIER_COLORS}"
     )
+
+
+def _other_columns(tier: TierFacts) -> Iterator[tuple[str, Origin, str]]:
+    """Yield the columns of further metrics: metric, origin, and the attribute of a point that holds the values."""
+    for metric in tier.others:
+        quantity = units.quantity(metric)
+        yield metric, "derived" if quantity.is_derived else "predicted", "scores"
+        if quantity.measured is not None:
+            yield metric, "measured", "measured"
 
 
 def _network_row(tier: TierFacts, point: FrontPoint, alike: str | None) -> list[Cell]:
@@ -210,9 +222,8 @@ def _network_row(tier: TierFacts, point: FrontPoint, alike: str | None) -> list[
             None if error is None else abs(error),
         ),
         *(
-            Cell(units.scored(metric, values.get(metric)), values.get(metric))
-            for metric in tier.others
-            for values in (point.scores, point.measured)
+            Cell(units.scored(metric, (value := getattr(point, values).get(metric))), value)
+            for metric, _, values in _other_columns(tier)
         ),
         Cell(units.count(point.params), point.params),
         Cell(units.macs(point.macs), point.macs),
@@ -245,7 +256,7 @@ def files_card(tier: TierFacts, index: int) -> Html | None:
         ("SHA-256", None),
     ]
     made = table(f"Files of {tier.title}", headers, [_file_row(tier, file) for file in tier.files])
-    return el("article", el("h3", tier.title, class_="name"), made, class_=f"card tier t{index % plots.TIER_COLOURS}")
+    return el("article", el("h3", tier.title, class_="name"), made, class_=f"card tier t{index % plots.TIER_COLORS}")
 
 
 def _file_row(tier: TierFacts, file: FileFacts) -> list[Cell]:

@@ -20,9 +20,16 @@ WARM_UPS = 3
 """Calls before a capture: libraries choose kernels and allocate in the first ones."""
 FIELDS = ("name", "clocks.sm", "clocks.mem", "temperature.gpu", "power.draw", "clocks_throttle_reasons.active")
 THROTTLE = {
-    0x1: "idle", 0x2: "application clocks", 0x4: "power cap", 0x8: "hardware slowdown", 0x10: "sync boost",
-    0x20: "software thermal", 0x40: "hardware thermal", 0x80: "power brake", 0x100: "display clocks",
-}  # fmt: skip
+    0x1: "idle",
+    0x2: "application clocks",
+    0x4: "power cap",
+    0x8: "hardware slowdown",
+    0x10: "sync boost",
+    0x20: "software thermal",
+    0x40: "hardware thermal",
+    0x80: "power brake",
+    0x100: "display clocks",
+}
 """Why the clocks are where they are, NVML's nvmlClocksEventReasons."""
 
 
@@ -102,9 +109,7 @@ def parse_smi(line: str) -> dict[str, Any]:
         reasons: list[str] | None = throttle_reasons(int(values[4], 16))
     except ValueError:
         reasons = None
-    return {
-        "name": name, "sm_mhz": sm, "memory_mhz": memory, "celsius": celsius, "watts": watts, "throttled": reasons,
-    }  # fmt: skip
+    return {"name": name, "sm_mhz": sm, "memory_mhz": memory, "celsius": celsius, "watts": watts, "throttled": reasons}
 
 
 def throttle_reasons(bits: int) -> list[str]:
@@ -151,9 +156,7 @@ def selected_gpu(nvml: Any) -> Any:
 
 
 def _from_smi() -> dict[str, Any] | None:
-    command = [
-        "nvidia-smi", f"--id={_selected()}", f"--query-gpu={','.join(FIELDS)}", "--format=csv,noheader,nounits",
-    ]  # fmt: skip
+    command = ["nvidia-smi", f"--id={_selected()}", f"--query-gpu={','.join(FIELDS)}", "--format=csv,noheader,nounits"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
         return parse_smi(done.stdout.strip().splitlines()[0])

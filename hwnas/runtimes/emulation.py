@@ -11,9 +11,15 @@ from pathlib import Path
 SAYS = "HWNAS_EMULATED"
 """Environment variable that whoever starts an emulator sets to its name or just to 1."""
 FAMILIES: Mapping[str, str] = {
-    "aarch64": "arm", "arm64": "arm", "arm": "arm", "x86_64": "x86", "amd64": "x86", "i386": "x86", "i686": "x86",
+    "aarch64": "arm",
+    "arm64": "arm",
+    "arm": "arm",
+    "x86_64": "x86",
+    "amd64": "x86",
+    "i386": "x86",
+    "i686": "x86",
     "riscv64": "riscv",
-}  # fmt: skip
+}
 SIGNS: Mapping[str, str] = {"CPU implementer": "arm", "vendor_id": "x86", "hart": "riscv"}
 """Keys of /proc/cpuinfo that processors of one family have; user-mode emulation shows the host's file."""
 
@@ -32,8 +38,11 @@ def emulator(*, machine: str | None = None, proc: str = "/proc") -> str:
     real = _family(_read(f"{proc}/sys/kernel/arch"))
     if real and real != family:
         return f"{machine} on a kernel of {real}"
-    seen = {SIGNS[key] for key in (line.split(":")[0].strip() for line in _read(f"{proc}/cpuinfo").splitlines())
-            if key in SIGNS}  # fmt: skip
+    seen = {
+        SIGNS[key]
+        for key in (line.split(":")[0].strip() for line in _read(f"{proc}/cpuinfo").splitlines())
+        if key in SIGNS
+    }
     if seen and family not in seen:
         return f"{machine} on a processor of {', '.join(sorted(seen))}"
     handler = f"{proc}/sys/fs/binfmt_misc/qemu-{machine}"

@@ -20,9 +20,17 @@ DAMAGE = (AttributeError, IndexError, KeyError, OSError, TypeError, ValueError, 
 """Exceptions raised by reading a file that is not such an archive."""
 MODEL = "model"
 DTYPES: Mapping[int, str] = {
-    1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 6: "float16", 7: "float32", 8: "float64", 12: "bool",
+    1: "uint8",
+    2: "int8",
+    3: "int16",
+    4: "int32",
+    5: "int64",
+    6: "float16",
+    7: "float32",
+    8: "float64",
+    12: "bool",
     13: "bfloat16",
-}  # fmt: skip
+}
 """Numbers in the file -> names in PyTorch and, but for the last, numpy."""
 
 
@@ -97,9 +105,13 @@ def read_program(path: Path) -> Program:
         raise ValueError(f"{len(inputs)} inputs, and outputs {', '.join(kind for kind, _ in outputs)}")
     meta = graph["tensor_values"][inputs[0]]
     return Program(
-        inputs[0], _whole(meta["sizes"]), DTYPES[meta["dtype"]], tensors, tuple(map(_call, graph["nodes"])),
+        inputs[0],
+        _whole(meta["sizes"]),
+        DTYPES[meta["dtype"]],
+        tensors,
+        tuple(map(_call, graph["nodes"])),
         outputs[0][1]["arg"]["as_tensor"]["name"],
-    )  # fmt: skip
+    )
 
 
 def _stored(meta: Mapping[str, Any], folder: str, content: Any) -> Stored:
@@ -107,9 +119,12 @@ def _stored(meta: Mapping[str, Any], folder: str, content: Any) -> Stored:
         raise ValueError(f"{meta['path_name']} is a pickle, which may run code")
     tensor = meta["tensor_meta"]
     return Stored(
-        content(folder + meta["path_name"]), DTYPES[tensor["dtype"]], _whole(tensor["sizes"]),
-        _whole(tensor["strides"]), *_whole([tensor["storage_offset"]]),
-    )  # fmt: skip
+        content(folder + meta["path_name"]),
+        DTYPES[tensor["dtype"]],
+        _whole(tensor["sizes"]),
+        _whole(tensor["strides"]),
+        *_whole([tensor["storage_offset"]]),
+    )
 
 
 def _call(node: Mapping[str, Any]) -> Call:

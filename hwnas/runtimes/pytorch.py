@@ -22,9 +22,7 @@ from hwnas.runtimes.setup import Setup
 if TYPE_CHECKING:
     from hwnas.runtimes.port import Array
 
-LITERALS = (
-    "as_bool", "as_bools", "as_int", "as_ints", "as_float", "as_floats", "as_string", "as_strings",
-)  # fmt: skip
+LITERALS = ("as_bool", "as_bools", "as_int", "as_ints", "as_float", "as_floats", "as_string", "as_strings")
 ENUMS: Mapping[str, Mapping[int, str]] = {
     "as_scalar_type": DTYPES,
     "as_memory_format": {1: "contiguous_format", 2: "channels_last", 3: "channels_last_3d", 4: "preserve_format"},

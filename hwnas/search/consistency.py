@@ -73,21 +73,25 @@ def stored_studies(storage: Path | str, prefix: str) -> list[StoredStudy]:
                 return []
             return [
                 StoredStudy(
-                    study.study_name, where, backend.get_all_trials(study._study_id, deepcopy=False),
+                    study.study_name,
+                    where,
+                    backend.get_all_trials(study._study_id, deepcopy=False),
                     {k.partition(":")[2]: v for k, v in study.user_attrs.items() if k.startswith("worker:")},
                     study.user_attrs.get("plan", {}),
                 )
-                for study in backend.get_all_studies() if study.study_name.startswith(prefix)
-            ]  # fmt: skip
+                for study in backend.get_all_studies()
+                if study.study_name.startswith(prefix)
+            ]
     except HwnasError:
         raise
     except Exception as error:  # a database's own errors have no common base
         words = driver_message(error, storage_url(storage)) if isinstance(storage, str) else reason(error)
         raise RunError(
-            f"the study cannot be read ({words})", where=where,
+            f"the study cannot be read ({words})",
+            where=where,
             allowed="A study is a log that Optuna wrote, or lies in a database that answers",
             do="Restore it, or remove it and search again; scores that are stored are not computed again",
-        ) from error  # fmt: skip
+        ) from error
 
 
 def check_study(study: StoredStudy, tier: Tier) -> Iterator[Issue]:
@@ -108,10 +112,12 @@ def check_study(study: StoredStudy, tier: Tier) -> Iterator[Issue]:
         key = evaluation.architecture.key
         if key in first and first[key] not in replaced:
             yield Issue(
-                "error", f"architecture {key} was told before, in trial {first[key]}", where,
+                "error",
+                f"architecture {key} was told before, in trial {first[key]}",
+                where,
                 "Each architecture of a study is told once: something else wrote here",
                 "Restore the file, or search under a new name; scores that are stored are not computed again",
-            )  # fmt: skip
+            )
         first[key] = first[key] if key in first and first[key] not in replaced else trial.number
         if evaluation.deaths:
             replaced.add(trial.number)
@@ -120,9 +126,12 @@ def check_study(study: StoredStudy, tier: Tier) -> Iterator[Issue]:
             score = evaluation.scores.get(objective.metric)
             if objective.metric not in unscored and score != value:
                 yield Issue(
-                    "error", f"its value of {objective.metric} is {value}, its score {score}", where,
-                    "The values of a trial are its scores", "Search under a new name: something else wrote here",
-                )  # fmt: skip
+                    "error",
+                    f"its value of {objective.metric} is {value}, its score {score}",
+                    where,
+                    "The values of a trial are its scores",
+                    "Search under a new name: something else wrote here",
+                )
 
 
 def _left(trial: FrozenTrial, study: StoredStudy, where: str) -> Iterator[Issue]:
@@ -132,9 +141,12 @@ def _left(trial: FrozenTrial, study: StoredStudy, where: str) -> Iterator[Issue]
         if alive is not True:
             state = "has died" if alive is False else "is on another machine"
             yield Issue(
-                "note", f"it was claimed and not told; its process {state}", where,
-                "A claim is told, or taken over once its process is dead", "Search again: it is asked anew",
-            )  # fmt: skip
+                "note",
+                f"it was claimed and not told; its process {state}",
+                where,
+                "A claim is told, or taken over once its process is dead",
+                "Search again: it is asked anew",
+            )
 
 
 def _lives(card: object) -> bool | None:
@@ -162,18 +174,21 @@ def check_store(store: ScoreStore, study: StoredStudy, metric: str, *, whole: bo
             lost.append(trial.number)
         elif value is not None and value not in known:
             yield Issue(
-                "error", f"{metric} of architecture {key} is {value} here, {', '.join(map(str, known))} in the store",
+                "error",
+                f"{metric} of architecture {key} is {value} here, {', '.join(map(str, known))} in the store",
                 f"{study.where}, study {study.name}, trial {trial.number}",
                 f"{store.path} holds what a trial was told with",
                 "Restore the file that is older, or search under a new name",
-            )  # fmt: skip
+            )
     if lost and whole:
         yield Issue(
-            "error", f"{metric} of {len(lost)} of {len(study.evaluated)} trials, the first of them {lost[0]}: "
-            "there is nothing in the store", f"{study.where}, study {study.name}",
+            "error",
+            f"{metric} of {len(lost)} of {len(study.evaluated)} trials, the first of them {lost[0]}: "
+            "there is nothing in the store",
+            f"{study.where}, study {study.name}",
             f"{store.path} holds what a trial was told with",
             "Search again: those of the study that it continues are put back; or restore the file",
-        )  # fmt: skip
+        )
 
 
 def check_front(path: Path, studies: Iterable[StoredStudy], tier: Tier, *, cut: bool = False) -> Iterator[Issue]:
@@ -193,6 +208,7 @@ def check_front(path: Path, studies: Iterable[StoredStudy], tier: Tier, *, cut: 
         yield Issue(
             "note" if known or cut else "error",
             "the study has gone on since it was written" if known else "it holds networks or scores that no study has",
-            str(path), "A front holds the best of what its study was told",
+            str(path),
+            "A front holds the best of what its study was told",
             "Search again: the front is written anew, and nothing is scored twice",
-        )  # fmt: skip
+        )

@@ -16,23 +16,23 @@ EVERY = 10
 class EarlyStopping:
     """Rules that end a search before its number of trials is reached; None turns one off."""
 
-    hours: float | None = None
+    max_hours: float | None = None
     """Of scoring, all trials of all commands added up."""
-    plateau_trials: int | None = None
-    plateau_gain: float = 0.001
-    """A plateau: the hypervolume of the front grew by less than this share during `plateau_trials` trials."""
+    patience: int | None = None
+    min_delta: float = 0.001
+    """A plateau: the hypervolume of the front grew by less than this share during `patience` trials."""
 
     def reached(self, evaluations: Collection[Evaluation], tier: Tier) -> str:
         """Return the reason why the search ends after these evaluations; empty if it goes on."""
-        if self.hours is not None and (spent := sum(e.elapsed_s for e in evaluations) / 3600) >= self.hours:
-            return f"scoring took {spent:.3g} hours of {self.hours:g}"
-        trials = self.plateau_trials
+        if self.max_hours is not None and (spent := sum(e.elapsed_s for e in evaluations) / 3600) >= self.max_hours:
+            return f"scoring took {spent:.3g} hours of {self.max_hours:g}"
+        trials = self.patience
         if trials is None or len(evaluations) <= trials or len(evaluations) % EVERY:
             return ""
         gain = growth(tuple(evaluations), tier, trials)
-        if gain is None or gain >= self.plateau_gain:
+        if gain is None or gain >= self.min_delta:
             return ""
-        return f"the hypervolume grew by {gain:.2%} in the last {trials} trials, less than {self.plateau_gain:.2%}"
+        return f"the hypervolume grew by {gain:.2%} in the last {trials} trials, less than {self.min_delta:.2%}"
 
 
 def growth(evaluations: Sequence[Evaluation], tier: Tier, trials: int) -> float | None:

@@ -36,8 +36,9 @@ def nearest(networks: Iterable[tuple[str, Scores]], tier: Tier) -> Nearest | Non
         _, scores = network
         over = [
             max(0.0, limit.excess(scores[limit.metric])) / (abs(limit.bound) or 1.0)
-            for limit in tier.limits if limit.metric in scores
-        ]  # fmt: skip
+            for limit in tier.limits
+            if limit.metric in scores
+        ]
         return len(tier.limits) - len(over), sum(over)
 
     best = min(networks, key=distance, default=None)

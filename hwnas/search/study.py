@@ -206,7 +206,7 @@ class Study:
 
     def progress(self, total: int, elapsed_s: float) -> Progress:
         """Return the progress of the study, of `total` trials after `elapsed_s` seconds."""
-        objective, front = self.plan.tier.objectives[0], self._archive.front
+        objective, front = self.plan.tier.quality, self._archive.front
         best = min((e.scores[objective.metric] for e in front), key=objective.cost, default=None)
         return Progress(
             len(self._told), total, len(front), self._archive.volume, best, elapsed_s, len(self._told) - self._before
@@ -330,14 +330,14 @@ def open_study(
     *,
     name: str | None = None,
     shared: bool = False,
-    lease_s: float = HEARTBEAT_GRACE_S,
+    heartbeat_timeout_s: float = HEARTBEAT_GRACE_S,
 ) -> Study:
     """Open the study of a plan, with all trials that were told to it before.
 
     `storage` is a journal file (a Path), an Optuna storage URL (a str), or None for a study that is not kept. `name`
     begins the study's name in the storage (default: the tier's). Several processes may work on a study that all of them
-    open as `shared`; one of them elsewhere that is silent for `lease_s` seconds is taken for dead. A study that is not
-    shared belongs to one process at a time; see `RunLock`.
+    open as `shared`; one of them elsewhere that is silent for `heartbeat_timeout_s` seconds is taken for dead. A study
+    that is not shared belongs to one process at a time; see `RunLock`.
 
     Raises:
         RunError: the storage is damaged or cannot be used.
@@ -345,7 +345,7 @@ def open_study(
     if storage is None:
         return Study(plan)
     study, notices = open_trials(plan, storage, name or plan.tier.name)
-    return Study(plan, SharedStorage(study, lease_s) if shared else ExclusiveStorage(study), notices)
+    return Study(plan, SharedStorage(study, heartbeat_timeout_s) if shared else ExclusiveStorage(study), notices)
 
 
 def _count(space: AnySpace) -> int | None:

@@ -12,10 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hwnas.errors import ConfigError
-from hwnas.pareto import Limit, Tier, best
+from hwnas.pareto import Limit, Objective, Tier, best
+from hwnas.quantities import Metric
 from hwnas.search.evaluate import Evaluation, Scorer, evaluate
 from hwnas.search.score_store import ScoreStore
 from hwnas.space import AnySpace, Architecture
+from hwnas.tasks import shown_as
 
 TRIES = 200
 """Draws in a row without a new network within the limits that end the drawing of a population."""
@@ -61,18 +63,18 @@ def successive_halving(
     store: ScoreStore,
     progress: Callable[[int, int, int], None] | None = None,
 ) -> list[RungResult]:
-    """Climb the rungs, from the whole population to the networks of the last one.
+    """Score on each rung, from the whole population to the networks of the last one.
 
     Costs and limits are the tier's own on every rung (`cheap` scores them); its first objective is the rung's score. A
     network that breaks a limit or cannot be scored is not promoted. Scores come from the store and go there, one by
-    one, so a climb that was interrupted continues as if it had not been. `progress` gets the rung, counting from 0,
+    one, so a run that was interrupted continues as if it had not been. `progress` gets the rung, counting from 0,
     how many of its networks are done, and of how many.
 
     Raises:
         ConfigError: there is no rung, or a later one has more networks than an earlier one.
     """
     _check(rungs, tier)
-    climbed: list[RungResult] = []
+    results: list[RungResult] = []
     standing = list(dict.fromkeys(population))[: rungs[0].networks]
     for number, rung in enumerate(rungs):
         started, seen = time.monotonic(), tier_for_rung(tier, rung.metric)
@@ -84,12 +86,12 @@ def successive_halving(
                 progress(number, len(evaluations), len(standing))
         last = number == len(rungs) - 1
         standing = promoted(evaluations, seen, len(evaluations) if last else rungs[number + 1].networks)
-        climbed.append(
+        results.append(
             RungResult(
                 rung.metric, rung.producer, seen, tuple(evaluations), tuple(standing), time.monotonic() - started
             )
         )
-    return climbed
+    return results
 
 
 def promoted(evaluations: Sequence[Evaluation], tier: Tier, count: int) -> list[Architecture]:
@@ -100,15 +102,16 @@ def promoted(evaluations: Sequence[Evaluation], tier: Tier, count: int) -> list[
 
 def tier_for_rung(tier: Tier, metric: str) -> Tier:
     """Return the tier with another score in place of its accuracy. A limit on accuracy stays where the score is one."""
-    accuracy = tier.objectives[0]
-    alike = metric.partition("@")[0] == accuracy.metric.partition("@")[0]
+    accuracy, quantity = tier.quality, Metric.parse(metric).quantity
+    alike = quantity == Metric.parse(accuracy.metric).quantity
     limits: list[Limit] = []
     for limit in tier.limits:
         if limit.metric != accuracy.metric:
             limits.append(limit)
         elif alike:
             limits.append(replace(limit, metric=metric))
-    return replace(tier, objectives=(replace(accuracy, metric=metric), *tier.objectives[1:]), limits=tuple(limits))
+    goal = accuracy.goal if alike else shown_as(quantity).goal
+    return replace(tier, objectives=(Objective(metric, goal), *tier.costs), limits=tuple(limits))
 
 
 def sample_initial(
@@ -140,7 +143,7 @@ def _check(rungs: Sequence[Rung], tier: Tier) -> None:
     if not counts or counts != sorted(counts, reverse=True):
         raise ConfigError(
             f"the rungs score {', '.join(map(str, counts)) or 'no'} networks",
-            where=f"ladder of tier `{tier.name}`",
+            where=f"successive halving of tier `{tier.name}`",
             allowed="There is at least one rung, and none scores more networks than the one before",
             do="Order the rungs from many networks to few",
         )

@@ -6,13 +6,15 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from itertools import product
 
-from hwnas.errors import HwnasError, SpaceError, raised
+from hwnas.errors import SpaceError
+from hwnas.registry import calling
 from hwnas.space.architecture import Value
 
 Picks = Mapping[str, Value]
 Canonical = Callable[[Picks], Picks]
 """Function from picks of the shared choices to those of the architecture that stands for the same network."""
 Shared = Mapping[str, tuple[Value, ...]]
+FORM = "It maps all shared picks to such picks, every one an option, and applied again it changes no more"
 MOST = 200_000
 """Most combinations of shared choices that are walked to find the unlike ones; a space with more is refused."""
 
@@ -29,12 +31,8 @@ def settled(canonical: Canonical, picks: Picks, shared: Shared, *, where: str) -
     Raises:
         SpaceError: `canonical` raises, leaves a choice out, adds one, or picks a value that is not an option.
     """
-    try:
+    with calling(canonical, SpaceError, where=f"{where}: canonical", options=picks, allowed=FORM):
         image = dict(canonical(picks))
-    except HwnasError:
-        raise
-    except Exception as error:  # a user's function may raise anything
-        raise _error(f"the function raised {raised(error)}", picks, where) from error
     if image.keys() != shared.keys():
         raise _error(f"the function returns picks of {', '.join(map(str, image))}", picks, where)
     for name, value in image.items():
@@ -71,6 +69,6 @@ def _error(met: str, picks: Picks, where: str) -> SpaceError:
     return SpaceError(
         met,
         where=f"{where}: canonical of {dict(picks)}",
-        allowed="It maps all shared picks to such picks, every one an option, and applied again it changes no more",
+        allowed=FORM,
         do="Correct the function",
     )

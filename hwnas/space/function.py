@@ -10,12 +10,15 @@ from functools import cached_property
 from typing import Any, final
 
 from hwnas.errors import SpaceError
-from hwnas.registry import SourceFile
+from hwnas.registry import SourceFile, calling
 from hwnas.space.architecture import MOST_OPTIONS, Architecture, Choice, Suggest, Value
 from hwnas.space.meta_build import weightless
 from hwnas.tasks import DEFAULT_TASK, Task
 
 Choose = Callable[[str, Sequence[Value]], Any]
+FORM = (
+    "A space is a function that is handed `choose` and returns (input_shape, {slot: Operator}) or (input_shape, module)"
+)
 COUNTABLE = 20_000
 """A function's decisions are counted by walking all of them; beyond this many architectures that is not tried."""
 COUNTABLE_MODULES = 1_000
@@ -42,7 +45,8 @@ class FunctionSpace:
 
     def walk(self, suggest: Suggest, *, weights: bool = False) -> Any:
         """Return the result of `build`, choices made by `suggest`; a module has weights only if `weights` is set."""
-        decided: dict[str, tuple[tuple[Value, ...], Value]] = {}
+        decided: dict[str, tuple[Value, ...]] = {}
+        picks: dict[str, Value] = {}
 
         def choose(name: str, options: Sequence[Value]) -> Value:
             options = tuple(options)
@@ -56,18 +60,19 @@ class FunctionSpace:
             if len(set(options)) < len(options):
                 raise self._error(f"the choice `{name}` repeats an option", "Options differ from each other")
             if name in decided:
-                if decided[name][0] != options:
+                if decided[name] != options:
                     raise self._error(
                         f"the choice `{name}` is asked with two lists of options",
                         "A name always comes with the same options",
                     )
-                return decided[name][1]
+                return picks[name]
             choice = Choice(name, options)
             value = suggest(choice) if len(options) > 1 else options[0]
-            decided[name] = options, choice.option(value, where=f"space `{self.name}`")
-            return decided[name][1]
+            decided[name], picks[name] = options, choice.option(value, where=f"space `{self.name}`")
+            return picks[name]
 
-        return self.build(choose) if weights else weightless(lambda: self.build(choose))
+        with calling(self.build, SpaceError, name=self.name, options=picks, allowed=FORM):
+            return self.build(choose) if weights else weightless(lambda: self.build(choose))
 
     def sample(self, suggest: Suggest) -> Architecture:
         """Return the architecture that `suggest` decides; it is called for active choices only."""

@@ -87,10 +87,7 @@ def parse_space(raw: Mapping[str, Any], *, where: str, base: Path | None = None)
 
 
 def _canonical(raw: Any, base: Path | None, where: str) -> Canonical:
-    member = named(str(raw), base=base or Path(), where=f"{where}: canonical")
-    if not callable(member):
-        raise _error(f"`{raw}` is no function", where, "`canonical` is handed picks and returns picks", "Correct it")
-    function: Canonical = member
+    function: Canonical = named(str(raw), base=base or Path(), where=f"{where}: canonical")
     return function
 
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from hwnas.data import Dataset, Split, batches
+from hwnas.data import Dataset, Split
+from hwnas.data.batches import batches
 from hwnas.errors import TrainingError
 from hwnas.network import Network
 from hwnas.supernet.weights import Supernet

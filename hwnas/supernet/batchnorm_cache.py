@@ -13,7 +13,7 @@ from typing import final
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from hwnas.errors import RunError
+from hwnas.errors import RunError, reason
 from hwnas.network import Network
 from hwnas.supernet.batchnorm import bad_statistics, recalibrate
 from hwnas.supernet.torch_file import DamagedFile, read_torch, write_torch
@@ -69,7 +69,7 @@ def check_kept(path: Path) -> None:
         _checked(path)
     except (OSError, DamagedFile) as error:
         raise RunError(
-            f"the statistics are damaged ({(isinstance(error, OSError) and error.strerror) or error})",
+            f"the statistics are damaged ({reason(error)})",
             where=str(path),
             allowed="Normalisation statistics are read as they were written; such a file is passed over",
             do="Do nothing: they are computed again when they are asked for",

@@ -14,6 +14,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from hwnas.errors import SpaceError
 from hwnas.network import Network, build, operators_by_slot
 from hwnas.ops import Operator
+from hwnas.ops.operator import new_module
 from hwnas.space import AnySpace
 from hwnas.supernet.slicing.kernel_transform import (
     Size,
@@ -116,7 +117,7 @@ class _Template:
         kernels: Mapping[str, tuple[Size, ...]],
     ) -> None:
         with torch.random.fork_rng(devices=[]):
-            self.module = operator.module()
+            self.module = new_module(operator)
         self._wires: list[tuple[dict[str, Any], str, str, str, Size, Steps]] = []
         named: dict[int, str] = {}  # a tied parameter goes by the first of its names
         for prefix, child in self.module.named_modules():
@@ -226,14 +227,16 @@ def _largest(scope: str, operators: Iterable[Operator]) -> Iterator[tuple[str, T
         value = torch.zeros(largest)
         for index in whole[-1:] or sizes_by_form:
             if index not in initial:
-                initial[index] = {key_of(scope, n): p.detach() for n, p in forms[index][0].module().named_parameters()}
+                initial[index] = {
+                    key_of(scope, n): p.detach() for n, p in new_module(forms[index][0]).named_parameters()
+                }
             center_crop(value, sizes_by_form[index]).copy_(initial[index][key])
         yield key, value
 
 
 def _sizes(scope: str, operator: Operator) -> dict[str, Size]:
     with torch.device("meta"):
-        return {key_of(scope, name): tuple(p.shape) for name, p in operator.module().named_parameters()}
+        return {key_of(scope, name): tuple(p.shape) for name, p in new_module(operator).named_parameters()}
 
 
 def _elastic_kernels(scope: str, operators: Iterable[Operator]) -> dict[str, tuple[Size, ...]]:
@@ -241,7 +244,7 @@ def _elastic_kernels(scope: str, operators: Iterable[Operator]) -> dict[str, tup
     sizes_by_key: dict[str, list[Size]] = {}
     for operator in operators:
         with torch.device("meta"):
-            module = operator.module()
+            module = new_module(operator)
         for prefix, child in module.named_modules():
             for name, value in child.named_parameters(recurse=False):
                 if is_kernel(child, name):

@@ -78,7 +78,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         if (bad := bad_statistics(state)) is not None:
             raise DamagedFile(f"they hold {bad}")
     except (OSError, DamagedFile) as error:
-        raise _unusable(path, (isinstance(error, OSError) and error.strerror) or str(error)) from error
+        raise _unusable(path, reason(error)) from error
     except (SafetensorError, ValueError, KeyError) as error:  # of a head that is none
         raise _unusable(path, "it is cut short, or no file of weights") from error
     return state

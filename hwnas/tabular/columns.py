@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas.errors import DataError, did_you_mean
+from hwnas.errors import DataError, did_you_mean, reason
 from hwnas.io.regular import check_regular
 from hwnas.registry import member
 
@@ -48,9 +48,11 @@ class Columns:
         """
         if name not in self.names:
             raise DataError(
-                f"there is no column `{name}`", where=str(self.path), allowed=did_you_mean(name, self.names),
+                f"there is no column `{name}`",
+                where=str(self.path),
+                allowed=did_you_mean(name, self.names),
                 do="Name one of these",
-            )  # fmt: skip
+            )
         return self.load(name)
 
     def texts(self, name: str) -> list[str]:
@@ -58,8 +60,10 @@ class Columns:
         column = self.column(name)
         if column.ndim != 1:
             raise self.error(f"the column `{name}` has the shape {column.shape}", "A name is one value a row")
-        return [value if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else str(value)
-                for value in column.tolist()]  # fmt: skip
+        return [
+            value if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else str(value)
+            for value in column.tolist()
+        ]
 
     def numbers(self, name: str) -> NDArray[np.float64]:
         """Return a column as finite numbers; of several values a row, such as those of seeds, the mean.
@@ -109,16 +113,20 @@ def open_columns(path: Path) -> Columns:
     ending = next((ending for ending in FORMATS if path.name.lower().endswith(ending)), None)
     if ending is None:
         raise DataError(
-            f"`{path.name}` has no ending that tells its format", where=str(path),
-            allowed=f"Known: {', '.join(FORMATS)}", do="Convert it, or rename it",
-        )  # fmt: skip
+            f"`{path.name}` has no ending that tells its format",
+            where=str(path),
+            allowed=f"Known: {', '.join(FORMATS)}",
+            do="Convert it, or rename it",
+        )
     try:
         check_regular(path)
     except FileNotFoundError:
         raise DataError(
-            "there is no such file", where=str(path.absolute()), allowed="A path from here, or from the experiment",
+            "there is no such file",
+            where=str(path.absolute()),
+            allowed="A path from here, or from the experiment",
             do="Correct the path, or put the file there",
-        ) from None  # fmt: skip
+        ) from None
     except OSError as error:
         raise damaged(path, error) from error
     names, load = member(FORMATS, ending, what="format", where=str(path))(path)
@@ -128,7 +136,7 @@ def open_columns(path: Path) -> Columns:
 def damaged(path: Path, error: Exception) -> DataError:
     """Return the error for a file that cannot be read as the format of its ending."""
     return DataError(
-        f"the file cannot be read ({(isinstance(error, OSError) and error.strerror) or error})",
+        f"the file cannot be read ({reason(error)})",
         where=str(path),
         allowed="It must be whole, and of the format that its ending says",
         do="Download or write it again",

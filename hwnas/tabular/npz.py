@@ -31,9 +31,11 @@ def _reading(path: Path, act: Any) -> Any:
     except ValueError as error:
         if "allow_pickle" in str(error):
             raise DataError(
-                "an array holds Python objects, which are never unpickled", where=str(path),
-                allowed="Arrays are of numbers or of text", do="Write it again with arrays of such a type",
-            ) from error  # fmt: skip
+                "an array holds Python objects, which are never unpickled",
+                where=str(path),
+                allowed="Arrays are of numbers or of text",
+                do="Write it again with arrays of such a type",
+            ) from error
         raise damaged(path, error) from error
     except (OSError, EOFError, BadZipFile, KeyError, zlib.error, NotImplementedError, AttributeError) as error:
         raise damaged(path, error) from error

@@ -82,9 +82,11 @@ def _unread(error: Exception, text: str, columns: Columns, row: int) -> DataErro
     met = error.met if isinstance(error, SpaceError) else str(error)
     allowed = error.allowed if isinstance(error, SpaceError) else "A name is text of the space's notation"
     return DataError(
-        f"row {row} names no architecture of the space: {met}", where=str(columns.path), allowed=allowed,
+        f"row {row} names no architecture of the space: {met}",
+        where=str(columns.path),
+        allowed=allowed,
         do=f"Correct `{text[:60]}`, or name another `key` or space",
-    )  # fmt: skip
+    )
 
 
 def _refuse_twice(columns: Columns, names: Sequence[str]) -> None:

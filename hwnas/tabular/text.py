@@ -39,9 +39,10 @@ def read_csv(path: Path) -> Loaded:
     for number, line in enumerate(lines[1:], 1):
         if len(line) != len(names):
             raise _error(
-                path, f"row {number} of {len(lines) - 1} has {len(line)} cells, the first line names {len(names)}",
+                path,
+                f"row {number} of {len(lines) - 1} has {len(line)} cells, the first line names {len(names)}",
                 "Every row has a cell for each column; a last row that is short was cut off",
-            )  # fmt: skip
+            )
     columns = dict(zip(names, zip(*lines[1:], strict=True), strict=True))
 
     def load(name: str) -> NDArray[Any]:

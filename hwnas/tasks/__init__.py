@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 
 from hwnas.errors import ConfigError
-from hwnas.quantities import Quantity
+from hwnas.quantities import QUANTITIES, Quantity
+from hwnas.quantities import shown_as as quantity_shown_as
 from hwnas.registry import Family, member
 from hwnas.tasks.image_classification import ImageClassification
 from hwnas.tasks.task import Agreement, Batch, Estimate, Sums, Task, Tensors, TensorSpec, Terms, binomial_error
@@ -36,6 +37,7 @@ __all__ = [
     "binomial_error",
     "metric_named",
     "open_task",
+    "shown_as",
 ]
 
 
@@ -57,3 +59,9 @@ def metric_named(name: str) -> Quantity | None:
                 if metric.name == name:
                     return metric
     return None
+
+
+def shown_as(name: str) -> Quantity:
+    """Return the quantity or the task's metric of a name, or what can be said of one that is not installed here."""
+    known = None if name in QUANTITIES else metric_named(name)
+    return quantity_shown_as(name) if known is None else known

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from hwnas.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ def augment(images: Tensor, generator: torch.Generator, kind: str) -> Tensor:
             allowed=did_you_mean(kind, AUGMENTATIONS),
             do="Use a known augmentation",
         )
+    import torch
+
     how = AUGMENTATIONS[kind]
     if how == Augmentation():
         return images
@@ -62,6 +66,8 @@ def augment(images: Tensor, generator: torch.Generator, kind: str) -> Tensor:
 
 def _moved(count: int, size: int, share: float, generator: torch.Generator) -> Tensor:
     """Return (count, size) source positions: each row moved by a random whole number, held inside the border."""
+    import torch
+
     most = round(share * size)
     offsets = torch.randint(-most, most + 1, (count, 1), generator=generator)
     return (torch.arange(size) + offsets).clamp_(0, size - 1)
@@ -69,6 +75,8 @@ def _moved(count: int, size: int, share: float, generator: torch.Generator) -> T
 
 def _span(count: int, size: int, share: float, generator: torch.Generator) -> Tensor:
     """Return (count, size) bool: a stretch around a random centre, cut at the border."""
+    import torch
+
     side = round(share * size)
     first = torch.randint(0, size, (count, 1), generator=generator) - side // 2
     places = torch.arange(size)

@@ -14,8 +14,10 @@ from hwnas.ops.make import operator_of
 from hwnas.ops.plugins import line_of
 
 Knobs = Mapping[str, Any]
-WIDTHS = (({"in_channels": 16, "out_channels": 24}, {"in_channels": 8, "out_channels": 16}),
-          ({"in_channels": 16, "out_channels": 16}, {"in_channels": 8, "out_channels": 8}))  # fmt: skip
+WIDTHS = (
+    ({"in_channels": 16, "out_channels": 24}, {"in_channels": 8, "out_channels": 16}),
+    ({"in_channels": 16, "out_channels": 16}, {"in_channels": 8, "out_channels": 8}),
+)
 """Channels of a larger and a smaller operator, which is tested as a slice of it: unequal ones, and equal ones, where
 some operators add a shortcut."""
 SIZES = (8, 8)
@@ -31,9 +33,11 @@ class Case:
     def __post_init__(self) -> None:
         if not self.operators or len({type(operator) for operator in self.operators}) > 1:
             raise ConfigError(
-                f"{len(self.operators)} operators of different kinds, or none, are no case", where="contract",
-                allowed="A case holds operators of one kind, the largest first", do="Give at least one",
-            )  # fmt: skip
+                f"{len(self.operators)} operators of different kinds, or none, are no case",
+                where="contract",
+                allowed="A case holds operators of one kind, the largest first",
+                do="Give at least one",
+            )
 
     @property
     def kind(self) -> type[Operator]:
@@ -87,7 +91,8 @@ def _refuse_gaps(kind: type[Operator], knobs: Knobs) -> None:
     if lacking := [name for name in needed if name not in knobs]:
         example = "{" + ", ".join(f'"{name}": VALUE' for name in lacking) + "}"
         raise ConfigError(
-            f"`{kind.__name__}` has no default for `{lacking[0]}`, and nothing says what to try", where=line_of(kind),
+            f"`{kind.__name__}` has no default for `{lacking[0]}`, and nothing says what to try",
+            where=line_of(kind),
             allowed="Knobs are tried with what is given, else with `examples` of the class, else with their defaults",
             do=f"Give --knobs '{example}', or write `examples: ClassVar = ({example},)` in the class",
-        )  # fmt: skip
+        )

@@ -99,7 +99,7 @@ class TaskContract:
         assert whole.count == SAMPLES
         assert all(len(rows) == SAMPLES for rows in whole.samples.values())
         for size in (1, 5):
-            cut = zip(outputs.split(size), batch.inputs.split(size), batch.targets.split(size), strict=True)
+            cut = zip(*(torch.split(all_, size) for all_ in (outputs, batch.inputs, batch.targets)), strict=True)
             parts = reduce(add, [bound.statistics(out, Batch(inputs, targets)) for out, inputs, targets in cut])
             assert parts.count == whole.count
             for name, value in bound.values(whole).items():

@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from hwnas.errors import SpaceError
 from hwnas.ops import Operator, Shape
+from hwnas.ops.operator import new_module
 from hwnas.space import Architecture, FunctionSpace
 from hwnas.traced.root import does_not_run, new_root
 from hwnas.traced.together import together
@@ -30,7 +31,7 @@ def try_out(space: FunctionSpace, architecture: Architecture, shape: Shape, chai
         _refuse_chance(root, other, space)
         images = torch.randn(IMAGES, *shape)
         with together():
-            operators = nn.Sequential(*(operator.module() for operator in chain.values()))
+            operators = nn.Sequential(*(new_module(operator) for operator in chain.values()))
         state = root.state_dict()
         operators.load_state_dict({key: state[key.split(".", 1)[1]] for key in operators.state_dict()})
         try:
@@ -41,10 +42,11 @@ def try_out(space: FunctionSpace, architecture: Architecture, shape: Shape, chai
             raise does_not_run(space, shape, error) from error
         if not torch.allclose(expected, chained, rtol=1e-3, atol=1e-4, equal_nan=True):
             raise _refused(
-                space, "the chain of its operators computes something else than the network",
+                space,
+                "the chain of its operators computes something else than the network",
                 "Children work on what they are handed, not on what others left behind",
                 "Hand a child what it needs through `forward`",
-            )  # fmt: skip
+            )
         _refuse_memory(root, images, space)
 
 
@@ -53,10 +55,11 @@ def _refuse_chance(root: nn.Module, other: nn.Module, space: FunctionSpace) -> N
     for name, buffer in root.named_buffers():
         if name not in again or not torch.equal(buffer, again[name]):
             raise _refused(
-                space, f"the buffer `{name}` differs from build to build",
+                space,
+                f"the buffer `{name}` differs from build to build",
                 "Buffers are not shared: each network has those that it was built with, and they must be repeatable",
                 "Draw it from a generator of its own, `torch.Generator().manual_seed(0)`, or make it a parameter",
-            )  # fmt: skip
+            )
 
 
 def _refuse_memory(root: nn.Module, images: Tensor, space: FunctionSpace) -> None:
@@ -72,10 +75,11 @@ def _refuse_memory(root: nn.Module, images: Tensor, space: FunctionSpace) -> Non
     for name, (after, before) in buffers.items():
         if not torch.equal(after, before):
             raise _refused(
-                space, f"the buffer `{name}` changes while the network runs",
+                space,
+                f"the buffer `{name}` changes while the network runs",
                 "Batch normalisation alone keeps statistics, which are recomputed for each network",
                 "Use batch normalisation, or layers that keep nothing, such as `nn.InstanceNorm2d` as it comes",
-            )  # fmt: skip
+            )
 
 
 def _refused(space: FunctionSpace, met: str, allowed: str, do: str) -> SpaceError:

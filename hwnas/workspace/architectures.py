@@ -47,8 +47,10 @@ def read_json(path: Path, *, where: str, allowed: str, do: str) -> Any:
         fault = str(error)
         raise SpaceError(
             f"the file {fault.removeprefix('it ')}" if fault.startswith("it ") else f"the file is no JSON: {fault}",
-            where=where, allowed=allowed, do=do,
-        ) from error  # fmt: skip
+            where=where,
+            allowed=allowed,
+            do=do,
+        ) from error
 
 
 def read_architectures(space: AnySpace, path: Path) -> list[Architecture]:
@@ -57,9 +59,11 @@ def read_architectures(space: AnySpace, path: Path) -> list[Architecture]:
     architectures = [architecture_of(space, raw, where=where) for raw, where in _entries(text, path)]
     if not architectures:
         raise SpaceError(
-            "the file holds no architecture", where=str(path), allowed=_MANY,
+            "the file holds no architecture",
+            where=str(path),
+            allowed=_MANY,
             do="Name another file, or leave it out and draw with --sample",
-        )  # fmt: skip
+        )
     return list(dict.fromkeys(architectures))
 
 
@@ -120,10 +124,11 @@ def _read_architecture(space: AnySpace, which: str) -> tuple[Architecture, Any]:
     if _is_notation(which):
         return read_architecture(space, which, where="--architecture"), which
     raw = read_json(
-        Path(which), where=which,
+        Path(which),
+        where=which,
         allowed='It holds {"space": name, "picks": {...}}, or JSON in the notation of the space',
         do="Print one: `hwnas cost SPACE --architecture random:0 --json`",
-    )  # fmt: skip
+    )
     raw = raw.get("architecture", raw) if isinstance(raw, dict) else raw
     own = isinstance(raw, dict) and "picks" in raw
     return architecture_of(space, raw, where=which), None if own else raw

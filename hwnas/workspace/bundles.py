@@ -55,7 +55,7 @@ def open_bundle(folder: Path) -> Bundle:
 def bundle_ailments(run: Workspace, looked: list[str]) -> Iterator[Issue]:
     """Yield issues of the bundles of a run: damaged manifests and files, files that no manifest lists, and remains of a
     killed export."""
-    command = {"bundle": run.command("export"), "ladder/bundle": f"{run.command('export')} --front ladder"}
+    command = {"bundle": run.command("export"), "ladder/bundle": f"{run.command('export')} --front halving"}
     for subfolder, again in command.items():
         top = run.folder / subfolder
         present = {path.name for path in top.iterdir() if path.is_dir()} if top.is_dir() else set[str]()
@@ -69,9 +69,12 @@ def bundle_ailments(run: Workspace, looked: list[str]) -> Iterator[Issue]:
             except OSError as error:
                 where = str(error.filename or top / tier)
                 yield Issue(
-                    "error", f"the bundle cannot be read ({reason(error)})", where,
-                    "Files and folders of a run can be read", "Correct that, and run this again",
-                )  # fmt: skip
+                    "error",
+                    f"the bundle cannot be read ({reason(error)})",
+                    where,
+                    "Files and folders of a run can be read",
+                    "Correct that, and run this again",
+                )
 
 
 def _left(folder: Path) -> list[Path]:
@@ -84,9 +87,10 @@ def _leftovers(folder: Path, again: str) -> Iterator[Issue]:
         yield Issue(
             "note",
             "an export was killed while this bundle was exchanged" if lone else "an export was begun and has not ended",
-            str(path), "A bundle is written beside the earlier one, and takes its place when it is whole",
+            str(path),
+            "A bundle is written beside the earlier one, and takes its place when it is whole",
             f"Run `{again}`: it {'puts it back first' if lone else 'removes this'}; unless one runs now",
-        )  # fmt: skip
+        )
 
 
 def _examined(folder: Path, again: str, looked: list[str]) -> Iterator[Issue]:
@@ -94,10 +98,12 @@ def _examined(folder: Path, again: str, looked: list[str]) -> Iterator[Issue]:
     if not (folder / MANIFEST).exists():
         if any(Path(name).suffix in SUFFIXES for name in on_disk):
             yield Issue(
-                "error", "model files have no manifest: an export did not end, or the manifest was removed",
-                str(folder / MANIFEST), "A bundle is whole with its manifest, which is written last",
+                "error",
+                "model files have no manifest: an export did not end, or the manifest was removed",
+                str(folder / MANIFEST),
+                "A bundle is whole with its manifest, which is written last",
                 AGAIN.format(again),
-            )  # fmt: skip
+            )
         return
     try:
         manifest = read_manifest(folder / MANIFEST)
@@ -108,20 +114,27 @@ def _examined(folder: Path, again: str, looked: list[str]) -> Iterator[Issue]:
     looked.append(f"{manifest.path}: {counted(count, 'model file')}")
     if manifest.tier != folder.name:
         yield Issue(
-            "error", f"the manifest is of tier {manifest.tier!r}", str(manifest.path),
-            "A bundle stands in the folder of its tier", AGAIN.format(again),
-        )  # fmt: skip
+            "error",
+            f"the manifest is of tier {manifest.tier!r}",
+            str(manifest.path),
+            "A bundle stands in the folder of its tier",
+            AGAIN.format(again),
+        )
     for name, why in damage(manifest).items():
         yield Issue(
-            "error", f"the model file is damaged: {why}", str(folder / name),
+            "error",
+            f"the model file is damaged: {why}",
+            str(folder / name),
             "A model file is, byte for byte, the one that was run and compared when it was exported",
             AGAIN.format(again),
-        )  # fmt: skip
+        )
     listed = {file.name for file in manifest.files}
     for name in on_disk:
         if Path(name).suffix in SUFFIXES and name not in listed:
             yield Issue(
-                "error" if is_exported(name) else "note", "the manifest does not list this model file",
-                str(folder / name), "A bundle's model files were run and compared; of this one nothing is known",
+                "error" if is_exported(name) else "note",
+                "the manifest does not list this model file",
+                str(folder / name),
+                "A bundle's model files were run and compared; of this one nothing is known",
                 "Move it elsewhere, or remove it",
-            )  # fmt: skip
+            )

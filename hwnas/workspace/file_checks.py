@@ -1,4 +1,4 @@
-"""Files of a run folder that are verified by themselves: checkpoints, statistics, weights, ladders, and leftovers."""
+"""Files of a run folder that are verified by themselves: checkpoints, statistics, weights, rungs, and leftovers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from hwnas.errors import HwnasError
 from hwnas.io.atomic import abandoned_parts
 from hwnas.search.consistency import Issue
+from hwnas.workspace.elapsed import read_elapsed
 from hwnas.workspace.halving_results import halving_path, load_halving_result
 from hwnas.workspace.workspace import Workspace
 
@@ -22,28 +23,30 @@ def kept_file_ailments(run: Workspace, looked: list[str]) -> Iterator[Issue]:
             yield from _each(
                 [halving_path(run, tier)],
                 lambda path, tier=tier: load_halving_result(run, tier),  # type: ignore[misc]
-                "climbed",
+                "rungs",
                 looked,
             )
-    if (run.folder / "elapsed.json").exists():
-        yield from _each([run.folder / "elapsed.json"], lambda path: run.elapsed, "seconds by stage", looked)
+    if run.paths.elapsed.exists():
+        yield from _each([run.paths.elapsed], read_elapsed, "seconds by stage", looked)
     for part in abandoned_parts(run.folder, unheld=True):
         with suppress(FileNotFoundError):  # another command may remove it now
             yield Issue(
-                "note", f"a process that is dead began to write it and left {part.stat().st_size:,} bytes", str(part),
+                "note",
+                f"a process that is dead began to write it and left {part.stat().st_size:,} bytes",
+                str(part),
                 "A file is written under such a name and renamed when it is whole",
                 "Run any command that writes on this run: it removes such files",
-            )  # fmt: skip
+            )
 
 
 def _torch_files(run: Workspace, looked: list[str]) -> Iterator[Issue]:
     folder = run.folder
-    trainings = (run.train_folder, folder / "training", folder / "fine_tuned")
+    trainings = (run.paths.train, folder / "training", folder / "fine_tuned")
     checkpoints = [
         path for one in trainings for name in ("checkpoint-*.pt", "within.pt") for path in sorted(one.rglob(name))
     ]
     weights, statistics = sorted((folder / "training").rglob("*.safetensors")), sorted(folder.glob("statistics/*/*.pt"))
-    failures = run.train_folder / "failed.jsonl"
+    failures = run.paths.train / "failed.jsonl"
     if not (checkpoints or weights or statistics or failures.exists()):
         return  # and PyTorch need not be imported
     from hwnas.supernet.batchnorm_cache import check_kept

@@ -1,4 +1,4 @@
-"""Result of the ladder for a tier: written by `hwnas ladder`, read wherever fronts are read."""
+"""Result of successive halving for a tier: written by `hwnas halving`, read wherever fronts are read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hwnas.accuracy import AccuracySource, source_of
+from hwnas.accuracy import AccuracySource, accuracy_metric, source_of
 from hwnas.errors import ConfigError, EmptyFront, HwnasError, RunError, reason
 from hwnas.io.fields import FieldError, Fields, loads
 from hwnas.io.regular import read_regular
@@ -18,15 +18,18 @@ from hwnas.search.fronts import FrontPoint, read_front, write_front, write_text
 from hwnas.search.nearest import nearest
 from hwnas.search.stored_architecture import kept_architecture
 from hwnas.search.successive_halving import RungResult, promoted, tier_for_rung
+from hwnas.stored_names import SOURCES, stored_source
 from hwnas.tasks import Task
 from hwnas.workspace.workspace import Workspace
 
-WHERE = "search.ladder"
+WHERE = "search.successive_halving"
+FOLDER = "ladder"
+"""Folder of its files in a run's folder, and the name of its fronts in stored files."""
 
 
 @dataclass(frozen=True)
 class HalvingResult:
-    """A tier's way up the ladder, and the front among the networks of the last rung."""
+    """Rungs of a tier's successive halving, and the front among the networks of the last rung."""
 
     tier: str
     scores: tuple[str, ...]
@@ -61,68 +64,79 @@ class HalvingResult:
 
 def metric_of(score: str, task: Task) -> str:
     """Return the metric of a rung's scores, such as `top1@short`."""
-    return f"{source_of(score, where=WHERE).quantity(task)}@{score.rpartition(':')[2]}"
+    return accuracy_metric(score, task)
 
 
-def refuse_empty_climbs(climbs: Sequence[HalvingResult]) -> None:
+def refuse_empty_results(results: Sequence[HalvingResult]) -> None:
     """Raise EmptyFront if no network of the last rung is left for a tier.
 
     Raises:
         EmptyFront: there is one; it names the network that came nearest to the limits.
     """
-    empty = [climb for climb in climbs if not any(point.kept is not False for point in climb.front)]
+    empty = [result for result in results if not any(point.kept is not False for point in result.front)]
     if not empty:
         return
-    rungs = {climb.tier: climb.top_rung for climb in empty}
+    rungs = {result.tier: result.top_rung for result in empty}
     near = {
         tier: nearest(((e.architecture.key, e.scores) for e in rung.evaluations if e.failed is None), rung.tier)
         for tier, rung in rungs.items()
     }
     tiers = "; ".join(f"tier `{tier}`" + (f": {one}" if one is not None else "") for tier, one in near.items())
     raise EmptyFront(
-        f"no network of the last rung stands on the front ({tiers})", where="ladder",
+        f"no network of the last rung stands on the front ({tiers})",
+        where="successive halving",
         allowed="A front holds networks within all limits of its tier",
         do="Loosen a limit, or have more networks on the last rung",
-    )  # fmt: skip
+    )
 
 
 def check_halving(run: Workspace) -> None:
-    """Refuse an experiment without a ladder, or with an invalid rung.
+    """Refuse an experiment without rungs, or with an invalid rung.
 
     Raises:
-        ConfigError: there is no ladder, or a rung is invalid, which is named.
+        ConfigError: there are no rungs, or a rung is invalid, which is named.
     """
     where = f"experiment `{run.experiment.name}`: {WHERE}"
-    if not run.experiment.search.ladder:
+    if not run.experiment.search.successive_halving:
         raise ConfigError(
-            "the experiment has no ladder",
+            "the experiment names no rungs",
             where=where,
-            allowed="Rungs from cheap to dear: [{score: inherited, networks: 100}, {score: short, networks: 10}]",
-            do="Add `search.ladder`",
+            allowed="Rungs from cheap to dear: [{score: inherited, networks: 100}, {score: finetuned, networks: 10}]",
+            do="Add `search.successive_halving`",
         )
-    for rung in run.experiment.search.ladder:
+    for rung in run.experiment.search.successive_halving:
         source_of(rung.score, where=where)
 
 
 def halving_path(run: Workspace, tier: str) -> Path:
-    """Return the file of the rungs of a tier's ladder."""
-    return run.folder / "ladder" / f"{tier}.json"
+    """Return the file of the rungs of a tier's successive halving."""
+    return run.folder / FOLDER / f"{tier}.json"
+
+
+def no_halving(run: Workspace, tier: str) -> RunError:
+    """Return the error of a tier without rungs."""
+    return RunError(
+        f"successive halving was not run for tier `{tier}`",
+        where=str(halving_path(run, tier)),
+        allowed="Its front is there once `hwnas halving` has ended",
+        do=f"Run `hwnas halving {run.experiment.name}` first",
+    )
 
 
 def halving_front_path(run: Workspace, tier: str) -> Path:
-    """Return the file of the front of a tier's ladder."""
-    return run.folder / "ladder" / f"{tier}-front.json"
+    """Return the file of the front of a tier's successive halving."""
+    return run.folder / FOLDER / f"{tier}-front.json"
 
 
-def save_halving_result(run: Workspace, climb: HalvingResult) -> None:
-    """Write a climb: its front first, so that a front exists wherever the rungs do."""
-    front = halving_front_path(run, climb.tier)
-    write_front(front, front.with_suffix(".csv"), climb.front)
-    write_text(halving_path(run, climb.tier), json.dumps(climb.as_dict(), indent=1, allow_nan=False) + "\n")
+def save_halving_result(run: Workspace, result: HalvingResult) -> None:
+    """Write a result: its front first, so that a front exists wherever the rungs do."""
+    front = halving_front_path(run, result.tier)
+    write_front(front, front.with_suffix(".csv"), result.front)
+    write_text(halving_path(run, result.tier), json.dumps(result.as_dict(), indent=1, allow_nan=False) + "\n")
 
 
 def load_halving_result(run: Workspace, tier: str) -> HalvingResult:
-    """Return what `hwnas ladder` left for a tier, whatever its limits were then.
+    """Return what `hwnas halving` left for a tier, whatever its limits were then.
 
     Raises:
         RunError: there is nothing, or it is damaged.
@@ -130,39 +144,49 @@ def load_halving_result(run: Workspace, tier: str) -> HalvingResult:
     return _read(run, tier)[0]
 
 
-def passed_by(climb: HalvingResult, points: Sequence[FrontPoint]) -> tuple[FrontPoint, ...]:
+def passed_by(result: HalvingResult, points: Sequence[FrontPoint]) -> tuple[FrontPoint, ...]:
     """Return networks with their scores on the rungs before the last one added, as far as they were on them."""
-    known = {rung.metric: {one.architecture: one.scores[rung.metric] for one in rung.evaluations
-                           if rung.metric in one.scores} for rung in climb.rungs}  # fmt: skip
-    passed = [{metric: known[metric][point.architecture] for metric in climb.promoted_sources
-             if point.architecture in known[metric]} for point in points]  # fmt: skip
+    known = {
+        rung.metric: {
+            one.architecture: one.scores[rung.metric] for one in rung.evaluations if rung.metric in one.scores
+        }
+        for rung in result.rungs
+    }
+    passed = [
+        {
+            metric: known[metric][point.architecture]
+            for metric in result.promoted_sources
+            if point.architecture in known[metric]
+        }
+        for point in points
+    ]
     return tuple(
         replace(
             point,
             scores={**scores, **point.scores},
-            origin={**{metric: climb.promoted_sources[metric].origin for metric in scores}, **point.origin},
+            origin={**{metric: result.promoted_sources[metric].origin for metric in scores}, **point.origin},
         )
         for point, scores in zip(points, passed, strict=True)
     )
 
 
 def load_top_rung(run: Workspace) -> tuple[RungResult, AccuracySource]:
-    """Return the last rung climbed for the first tier, whatever its limits were; all tiers have the same rungs.
+    """Return the last rung of the first tier, whatever its limits were; all tiers have the same rungs.
 
     Raises:
         RunError: none was, or what is left of it is damaged.
     """
-    climb, _ = _read(run, next(iter(run.experiment.tiers)))
-    return climb.top_rung, climb.source
+    result, _ = _read(run, next(iter(run.experiment.tiers)))
+    return result.top_rung, result.source
 
 
 def _read(run: Workspace, tier: str) -> tuple[HalvingResult, str]:
-    """Return a climb, and the objectives and limits that it was for."""
+    """Return a result, and the objectives and limits that it was for."""
     path = halving_path(run, tier)
     try:
         content = Fields(loads(read_regular(path)))
         rungs = tuple(_rung(one, run.tier(tier)) for one in content.objects("rungs"))
-        scores = tuple(one.text("score") for one in content.objects("rungs"))
+        scores = tuple(SOURCES.get(one.text("score"), one.text("score")) for one in content.objects("rungs"))
         if not rungs:
             raise FieldError("`rungs` is empty")
         for score in scores:
@@ -171,18 +195,13 @@ def _read(run: Workspace, tier: str) -> tuple[HalvingResult, str]:
             "asked"
         )
     except FileNotFoundError as error:
-        raise RunError(
-            f"no ladder was climbed for tier `{tier}`",
-            where=str(path),
-            allowed="A ladder's front is there once `hwnas ladder` has ended",
-            do=f"Run `hwnas ladder {run.experiment.name}` first",
-        ) from error
+        raise no_halving(run, tier) from error
     except (OSError, FieldError, HwnasError) as error:
         raise RunError(
-            f"the ladder's rungs cannot be read ({reason(error)})",
+            f"the rungs cannot be read ({reason(error)})",
             where=str(path),
-            allowed="The file is one that `hwnas ladder` wrote",
-            do="Run `hwnas ladder` again; scores that are stored are not computed again",
+            allowed="The file is one that `hwnas halving` wrote",
+            do="Run `hwnas halving` again; scores that are stored are not computed again",
         ) from error
 
 
@@ -210,7 +229,7 @@ def _rung(fields: Fields, tier: Tier) -> RungResult:
 def _rung_dict(score: str, rung: RungResult) -> dict[str, Any]:
     went_on = {architecture.key for architecture in rung.promoted}
     return {
-        "score": score,
+        "score": stored_source(score),
         "metric": rung.metric,
         "producer": rung.producer,
         "networks": len(rung.evaluations),

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from hwnas.config import Experiment, read_experiment
+from hwnas.data import check_data
 from hwnas.io.resources import find_file
+from hwnas.registry import check_reference
 
 
 def experiment_of(reference: str | Path) -> tuple[Path, Experiment]:
@@ -17,3 +19,21 @@ def experiment_of(reference: str | Path) -> tuple[Path, Experiment]:
     inside = Path(reference) / "experiment.yaml"
     path = inside if inside.is_file() else find_file(reference, "experiments")
     return path, read_experiment(path)
+
+
+def check_references(experiment: Experiment, base: Path) -> None:
+    """Refuse unknown data, and functions of files that are not there; nothing of them is read.
+
+    Raises:
+        ConfigError: an experiment names one.
+    """
+    if experiment.data is not None:
+        check_data(experiment.data, base=base)
+    named = {
+        "accuracy.source": experiment.accuracy.source,
+        "train: strategy": experiment.train.strategy,
+        "train: teacher": experiment.train.teacher,
+    }
+    for where, reference in named.items():
+        if reference is not None and ":" in reference:
+            check_reference(reference, base=base, where=where)

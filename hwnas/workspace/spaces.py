@@ -9,19 +9,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import ConfigError, HwnasError, SpaceError, raised
+from hwnas.errors import ConfigError, SpaceError
 from hwnas.io.resources import Folder, find_file
 from hwnas.io.yaml import read_yaml
-from hwnas.registry import SourceFile, load_source, named, place_of, read_source
+from hwnas.registry import SourceFile, load_source, named, read_source
 from hwnas.space import AnySpace, FunctionSpace, read_space
-from hwnas.space.function import Choose
+from hwnas.space.function import FORM, Choose
 from hwnas.space_checks import check_space
 from hwnas.tasks import DEFAULT, open_task
 from hwnas.workspace.progress import LateBar, NullReporter, Reporter
-
-FORM = (
-    "A space is a function that is handed `choose` and returns (input_shape, {slot: Operator}) or (input_shape, module)"
-)
 
 
 @dataclass(frozen=True)
@@ -33,17 +29,11 @@ class UserFunction:
     function: Callable[[Choose], Any]
 
     def __call__(self, choose: Choose) -> Any:
-        try:
-            return self.function(choose)
-        except HwnasError:
-            raise
-        except Exception as error:
-            raise SpaceError(
-                f"`{self.name}` raised {raised(error)}",
-                where=place_of(error, self.file.path),
-                allowed=FORM,
-                do="Correct the file",
-            ) from error
+        return self.function(choose)
+
+    @property
+    def __wrapped__(self) -> Callable[[Choose], Any]:
+        return self.function
 
     @property
     def input_shape(self) -> Any:
@@ -77,6 +67,19 @@ def open_space(
     Raises:
         ConfigError, SpaceError: it is missing, malformed, or its networks cannot be built.
     """
+    space, path = unchecked_space(reference, base=base, plugins=plugins)
+    check_opened(space, path, narrator)
+    return space, path
+
+
+def unchecked_space(
+    reference: str | Path, *, base: Path | None = None, plugins: Sequence[SourceFile] = ()
+) -> tuple[AnySpace, Path]:
+    """Return the same, of which no operator was built yet: PyTorch is not imported for it.
+
+    Raises:
+        ConfigError, SpaceError: it is missing or malformed.
+    """
     name, function = split_reference(reference)
     path = find_file(name, "search_spaces", base)
     if path.suffix == ".py" and function is None:
@@ -84,7 +87,15 @@ def open_space(
             "the file's function is not named", where=str(path), allowed=FORM, do=f"Write `{name}:FUNCTION`"
         )
     space: AnySpace = _function_space(path, function) if function is not None else read_space(path)
-    space = replace(space, plugins=tuple(dict.fromkeys([*space.plugins, *plugins])))
+    return replace(space, plugins=tuple(dict.fromkeys([*space.plugins, *plugins]))), path
+
+
+def check_opened(space: AnySpace, path: Path, narrator: Reporter | None = None) -> None:
+    """Check that the networks of a space from a file can be built.
+
+    Raises:
+        ConfigError, SpaceError: they cannot.
+    """
     try:
         with LateBar(narrator or NullReporter(), f"building every option of {space.name}") as bar:
             check_space(space, bar.update)
@@ -92,7 +103,6 @@ def open_space(
         if any(str(file) in error.where for file in (path, *(plugin.path for plugin in space.plugins))):
             raise  # the file at fault is named
         raise type(error)(error.met, where=f"{path}: {error.where}", allowed=error.allowed, do=error.do) from error
-    return space, path
 
 
 def is_space(reference: str | Path) -> bool | None:
@@ -117,18 +127,7 @@ def split_reference(reference: str | Path) -> tuple[Path, str | None]:
 
 
 def _function_space(path: Path, function: str) -> FunctionSpace:
-    build = UserFunction(read_source(path), function, _loaded(path, function))
-    task = open_task(str(getattr(build.function, "task", DEFAULT)), where=f"{path}: `{function}.task`")
+    loaded = named(f"{path.absolute()}:{function}", base=path.parent, where="space")
+    build = UserFunction(read_source(path), function, loaded)
+    task = open_task(str(getattr(loaded, "task", DEFAULT)), where=f"{path}: `{function}.task`")
     return FunctionSpace(function, build, source=str(path), task=task)
-
-
-def _loaded(path: Path, function: str) -> Callable[[Choose], Any]:
-    build: Callable[[Choose], Any] = named(f"{path.absolute()}:{function}", base=path.parent, where="space")
-    if not callable(build):
-        raise SpaceError(
-            f"`{function}` is {type(build).__name__}, which cannot be called",
-            where=str(path),
-            allowed=FORM,
-            do="Name such a function after the colon",
-        )
-    return build

@@ -26,7 +26,7 @@ from hwnas.registry import member
 from hwnas.runtimes.setup import Setup
 from hwnas.search.study_spec import StudySpec
 from hwnas.space import AnySpace, Architecture, FunctionSpace
-from tests import tiny, traced_nets
+from tests.helpers import tiny, traced_nets
 
 FILE = Path(__file__).with_name("identities.json")
 TRACED = ("plain", "sequential")

@@ -54,8 +54,8 @@ class Definition:
     labels: bool = False
     """True if it looks at labels."""
     mode: Literal["train", "eval"] = "train"
-    initialisation: str = "pytorch"
-    """A name in `INITIALISATIONS`; `pytorch` leaves weights as the module is built."""
+    initialization: str = "pytorch"
+    """A name in `INITIALIZATIONS`; `pytorch` leaves weights as the module is built."""
     dtype: Literal["float32", "float64"] = "float32"
     resolution: int | None = None
     """Height and width of the images; None is the network's own."""

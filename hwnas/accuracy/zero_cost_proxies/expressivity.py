@@ -17,4 +17,4 @@ def expressivity(subject: Subject) -> float:
     return float(entropies(subject.module, subject.inputs).sum())
 
 
-EXPRESSIVITY = Definition(expressivity, batch=16, initialisation="kaiming")
+EXPRESSIVITY = Definition(expressivity, batch=16, initialization="kaiming")

@@ -32,4 +32,4 @@ def linear_regions(subject: Subject) -> float:
     return float(sum(int((side[:, 1:] != side[:, :-1]).sum()) for side in sides))
 
 
-LINEAR_REGIONS = Definition(linear_regions, batch=8, data=True, mode="eval", initialisation="kaiming")
+LINEAR_REGIONS = Definition(linear_regions, batch=8, data=True, mode="eval", initialization="kaiming")

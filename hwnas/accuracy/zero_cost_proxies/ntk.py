@@ -40,4 +40,4 @@ def _gradient(output: Tensor, weights: list[Tensor]) -> Tensor:
     return torch.cat([gradient.flatten() for gradient in gradients])
 
 
-NTK = Definition(ntk, batch=16, data=True, initialisation="kaiming")
+NTK = Definition(ntk, batch=16, data=True, initialization="kaiming")

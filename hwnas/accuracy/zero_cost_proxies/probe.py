@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
-from hwnas.accuracy.zero_cost_proxies.initialisation import INITIALISATIONS
+from hwnas.accuracy.zero_cost_proxies.initialization import INITIALIZATIONS
 from hwnas.errors import ConfigError, HwnasError, NoScore, raised
 from hwnas.network import Network, build
 
@@ -88,7 +88,7 @@ def made(definition: Definition, network: Network, seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = build(network)
-        INITIALISATIONS[definition.initialisation](module)
+        INITIALIZATIONS[definition.initialization](module)
     return module.to(getattr(torch, definition.dtype)).train(definition.mode == "train")
 
 

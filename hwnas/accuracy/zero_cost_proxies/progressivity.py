@@ -19,4 +19,4 @@ def progressivity(subject: Subject) -> float:
     return float(growth.min()) if len(growth) else math.nan
 
 
-PROGRESSIVITY = Definition(progressivity, batch=16, initialisation="kaiming")
+PROGRESSIVITY = Definition(progressivity, batch=16, initialization="kaiming")

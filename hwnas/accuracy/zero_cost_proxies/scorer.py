@@ -18,6 +18,7 @@ from hwnas.accuracy.zero_cost_proxies.probe import made, probe
 from hwnas.data import Dataset
 from hwnas.errors import ConfigError
 from hwnas.network import Network
+from hwnas.quantities import Metric
 from hwnas.registry import member
 from hwnas.space import AnySpace, Architecture
 
@@ -59,7 +60,7 @@ class TrainingFree:
     @property
     def metric(self) -> str:
         """Name under which scores are stored."""
-        return f"score@{self.name}"
+        return str(Metric("score", self.name))
 
     @cached_property
     def producer(self) -> str:
@@ -67,7 +68,7 @@ class TrainingFree:
         definition = self.definition
         text = f"{self.name} version={definition.version}"
         if definition.draws:
-            text += f" seed={self.seed} init={definition.initialisation} mode={definition.mode} {definition.dtype}"
+            text += f" seed={self.seed} init={definition.initialization} mode={definition.mode} {definition.dtype}"
         text += f" repeats={definition.repeats}" if definition.repeats > 1 else ""
         text += f" resolution={definition.resolution}" if definition.resolution is not None else ""
         text += f" batch={definition.batch}" if definition.batch else ""

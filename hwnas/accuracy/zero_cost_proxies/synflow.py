@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
 from hwnas.accuracy.zero_cost_proxies.weights import over_gradients
 
-NORMALISATIONS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
+NORMALIZATIONS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 
 
 def synflow(subject: Subject) -> float:
@@ -26,7 +26,7 @@ def synflow(subject: Subject) -> float:
         for parameter in module.parameters():
             parameter.abs_()
     for layer in module.modules():
-        if isinstance(layer, NORMALISATIONS):
+        if isinstance(layer, NORMALIZATIONS):
             layer.register_forward_hook(_passed_by)
     module(torch.ones_like(subject.inputs)).sum().backward()
     return over_gradients(module, lambda weight, gradient: (weight * gradient).abs().sum())

@@ -55,4 +55,4 @@ def _folded(gradient: Tensor, like: Tensor) -> Tensor:
     return functional.pixel_unshuffle(filled, factor)
 
 
-TRAINABILITY = Definition(trainability, batch=16, initialisation="kaiming")
+TRAINABILITY = Definition(trainability, batch=16, initialization="kaiming")

@@ -50,4 +50,4 @@ def _last_map(module: nn.Module, images: Tensor) -> Tensor:
     return last[0]
 
 
-ZEN = Definition(zen, batch=16, initialisation="normal", refuses=no_scales)
+ZEN = Definition(zen, batch=16, initialization="normal", refuses=no_scales)

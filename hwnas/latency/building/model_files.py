@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from hwnas.errors import DiskError, ExportError, HwnasError, MissingExtra, raised
 from hwnas.export.disk import unwritten
 from hwnas.io.process_pool import Ended, Unloadable, map_in_processes
+from hwnas.measure.events import Progress, no_progress
 from hwnas.ops import Shape
 from hwnas.runtimes import Setup
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 Exporter = Callable[["nn.Module", Shape, Path], Path]
-Progress = Callable[[int, int, str], None]
 
 POOL_PAYS_S = 20.0
 """Work left, in seconds, from which other processes are started: each takes about 5 s to import its converter."""
@@ -62,7 +62,7 @@ def make_files(
     export: Exporter,
     folder: Path,
     *,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
     workers: int | None = None,
 ) -> list[Path | HwnasError]:
     """Return the targets' files in `folder`, in their order, with the error in place of one that cannot be made.
@@ -78,14 +78,14 @@ def make_files(
         MissingExtra: the exporter's package is not installed.
     """
     planned = [_planned(target, setup, suffix, export, folder) for target in targets]
-    tasks = {path: (target, export, path) for path, target in zip(planned, targets, strict=True)
-             if isinstance(path, Path)}  # fmt: skip
+    tasks = {
+        path: (target, export, path) for path, target in zip(planned, targets, strict=True) if isinstance(path, Path)
+    }
     total, lacking = len(tasks), [task for path, task in tasks.items() if not path.is_file()]
     made, failures = total - len(lacking), dict[Path, HwnasError]()
 
     def begin(target: ModelFile) -> None:
-        if progress:
-            progress(made, total, f"exporting {target.name}")
+        progress(made, total, f"exporting {target.name}")
 
     with closing(_made_all(lacking, _workers() if workers is None else workers, begin)) as answers:
         for (_, _, path), answer in answers:
@@ -108,9 +108,18 @@ def _planned(target: ModelFile, setup: Setup, suffix: str, export: Exporter, fol
     sizes = [(name, tuple(tensor.shape)) for name, tensor in module.state_dict().items()]
     made_for = {name: value for name, value in setup.as_dict().items() if name not in FILE_SERVES_ANY}
     identity = repr(
-        (target.name, target.key, target.input_shape, made_for, *_spelled(export),
-         str(module), sizes, torch.__version__, PERIOD)
-    )  # fmt: skip
+        (
+            target.name,
+            target.key,
+            target.input_shape,
+            made_for,
+            *_spelled(export),
+            str(module),
+            sizes,
+            torch.__version__,
+            PERIOD,
+        )
+    )
     return folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}{suffix}"
 
 
@@ -160,9 +169,11 @@ def _as_error(target: ModelFile, error: Exception) -> HwnasError:
 
 def _unmade(target: ModelFile, problem: str) -> ExportError:
     return ExportError(
-        problem, where=target.name, allowed="Every module that is to be timed must become a model file",
+        problem,
+        where=target.name,
+        allowed="Every module that is to be timed must become a model file",
         do="Correct the operator, or leave it out",
-    )  # fmt: skip
+    )
 
 
 def _made_all(

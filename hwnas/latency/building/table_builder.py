@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import ExportError, HwnasError, TableError, reason
-from hwnas.latency.building.model_files import Exporter, ModelFile, Progress, make_files
+from hwnas.latency.building.model_files import Exporter, ModelFile, make_files
 from hwnas.latency.validation_design import rough_cost_ms
 from hwnas.measure.device_lock import DEFAULT_WAIT, LockWait
+from hwnas.measure.events import Progress, no_progress
 from hwnas.measure.origin import origin_here
 from hwnas.measure.session import measure_in_sessions
 from hwnas.measure.table import (
@@ -58,6 +59,19 @@ Exports = tuple[Exporter, Exporter]
 """Exporter of an operator as it stands within a network, and exporter of whole networks as they ship."""
 
 
+@dataclass(frozen=True)
+class MeasureContext:
+    """A machine's way of measuring: the runtime, its exporters, and the folder that keeps model files for reuse."""
+
+    runtime: Runtime
+    exports: Exports
+    artifacts: Path
+    progress: Progress = no_progress
+    """Called with (work done, work planned, what comes next)."""
+    queue: LockWait = DEFAULT_WAIT
+    """Time to wait while somebody else measures on this machine."""
+
+
 def plan_table(operators: Iterable[tuple[Operator, Shape]], table: LatencyTable) -> list[tuple[Operator, Shape]]:
     """Return the operators that the table has no row for, each once, in their order."""
     missing = {row_key(operator, shape): (operator, shape) for operator, shape in operators}
@@ -72,53 +86,35 @@ def plan_checks(networks: Iterable[Network], table: LatencyTable) -> list[Networ
 
 def build_table(
     operators: Iterable[tuple[Operator, Shape]],
-    runtime: Runtime,
-    export: Exporter,
+    networks: Sequence[Network],
     timing: Timing,
     path: Path,
-    *,
-    artifacts: Path,
-    networks: Sequence[Network] = (),
-    export_network: Exporter | None = None,
-    progress: Progress | None = None,
-    queue: LockWait = DEFAULT_WAIT,
+    context: MeasureContext,
 ) -> LatencyTable:
     """Return the table at `path` with a row for every operator, a check for every network and the per-call overhead.
 
-    What it already holds is not measured again, so a run that was killed continues; model files are kept in `artifacts`
-    and used again. `export` writes an operator as it stands within a network; `export_network` writes whole networks as
-    they ship, and is `export` itself if left out. Rows and checks are timed together, and with them a reference
-    operator, by which sittings are compared. `progress` is called with (work done, work planned, what comes next).
+    What it already holds is not measured again, so a run that was killed continues. Rows and checks are timed together,
+    and with them a reference operator, by which sittings are compared.
 
     Raises:
-        HostAway: somebody else measures on this machine for longer than `queue` allows.
+        HostAway: somebody else measures on this machine for longer than `context.queue` allows.
         TableError: the table is damaged or of another set-up, or files could not be made or run; those are listed,
             all others are stored.
     """
-    table = open_table(path, runtime.setup, origin_here())
+    table = open_table(path, context.runtime.setup, origin_here())
     jobs = jobs_of(table, operators, networks)
     failures: list[str] = []
-    exports = (export, export_network or export)
-    for job, outcome in _timed(jobs, runtime, exports, timing, artifacts, progress, queue):
+    for job, outcome in _timed(jobs, timing, context):
         if isinstance(outcome, str):
             failures.append(f"{job.target.name}: {outcome}")
         else:
             table.append(job.line, *outcome)
     if failures:
-        raise _unmeasured(path, runtime, failures, len(jobs))
+        raise _unmeasured(path, context.runtime, failures, len(jobs))
     return table
 
 
-def time_networks(
-    networks: Sequence[Network],
-    runtime: Runtime,
-    export: Exporter,
-    timing: Timing,
-    *,
-    artifacts: Path,
-    progress: Progress | None = None,
-    queue: LockWait = DEFAULT_WAIT,
-) -> list[Measurement]:
+def time_networks(networks: Sequence[Network], timing: Timing, context: MeasureContext) -> list[Measurement]:
     """Time whole networks together, as `build_table` times its checks.
 
     Raises:
@@ -127,12 +123,14 @@ def time_networks(
     """
     measurements: list[Measurement] = []
     jobs = [_network_job(network) for network in networks]
-    for job, outcome in _timed(jobs, runtime, (export, export), timing, artifacts, progress, queue):
+    for job, outcome in _timed(jobs, timing, context):
         if isinstance(outcome, str):
             raise ExportError(
-                f"{job.target.name} could not be timed: {outcome}", where=runtime.setup.runtime,
-                allowed="Every network must be exported and run", do="Leave the operator or the runtime out",
-            )  # fmt: skip
+                f"{job.target.name} could not be timed: {outcome}",
+                where=context.runtime.setup.runtime,
+                allowed="Every network must be exported and run",
+                do="Leave the operator or the runtime out",
+            )
         measurements.append(outcome[0])
     return measurements
 
@@ -159,11 +157,13 @@ def expected_seconds(
         by_size = sorted(checks, key=lambda network: len(network.operators))
         middle = by_size[len(by_size) // 2 :][:1]
         network_s = _pace(
-            [ModelFile("network", partial(build, network), network.input_shape) for network in middle], suffix,
-            export_network, Path(folder),
-        )  # fmt: skip
+            [ModelFile("network", partial(build, network), network.input_shape) for network in middle],
+            suffix,
+            export_network,
+            Path(folder),
+        )
     making_s = len(rows) * operator_s + len(checks) * network_s
-    samples_ms = sum(max(timing.sample_ms, ms) for ms in [*(rough_cost_ms(*link) for link in rows), *sums])
+    samples_ms = sum(max(timing.min_sample_ms, ms) for ms in [*(rough_cost_ms(*link) for link in rows), *sums])
     starting_s = max(1, timing.processes) * (START_S + (len(rows) + 3 * len(checks)) * LOAD_S)
     warming_s = max(1, timing.processes) * (len(rows) + len(checks)) * timing.warm_up_ms / 1e3
     return making_s + starting_s + warming_s + timing.rounds * samples_ms * (1 + 1 / NOISY_SHARE) / 1e3
@@ -181,21 +181,15 @@ def _pace(targets: Sequence[ModelFile], suffix: str, export: Exporter, folder: P
 
 
 def _timed(
-    jobs: Sequence[MeasureJob],
-    runtime: Runtime,
-    exports: Exports,
-    timing: Timing,
-    artifacts: Path,
-    progress: Progress | None,
-    queue: LockWait,
+    jobs: Sequence[MeasureJob], timing: Timing, context: MeasureContext
 ) -> Iterator[tuple[MeasureJob, tuple[Measurement, int] | str]]:
     """Yield samples and file size of each job, or why there are none, sitting by sitting."""
     if not jobs:
         return
-    tell = progress or (lambda done, planned, what: None)
     made: list[tuple[MeasureJob, Path]] = []
-    every = [REFERENCE, *jobs]
-    for job, file in zip(every, job_files(every, runtime.setup, runtime.suffix, exports, artifacts, tell), strict=True):
+    every, runtime = [REFERENCE, *jobs], context.runtime
+    targets = job_files(every, runtime.setup, runtime.suffix, context.exports, context.artifacts, context.progress)
+    for job, file in zip(every, targets, strict=True):
         if isinstance(file, HwnasError):
             yield job, first_line(file)
         else:
@@ -203,18 +197,18 @@ def _timed(
     reference = made.pop(0)[1] if made and made[0][0] is REFERENCE else None
 
     def further(done: int, planned: int, what: str) -> None:
-        tell(len(jobs) + done, 2 * len(jobs), what)
+        context.progress(len(jobs) + done, 2 * len(jobs), what)
 
     files = [file for _, file in made]
-    timed = measure_in_sessions(files, runtime, timing, reference=reference, progress=further, queue=queue)
+    timed = measure_in_sessions(files, runtime, timing, reference=reference, progress=further, queue=context.queue)
     for index, outcome in timed:
         job, file = made[index]
         yield job, outcome if isinstance(outcome, str) else (outcome, file.stat().st_size)
-    tell(2 * len(jobs), 2 * len(jobs), "done")
+    context.progress(2 * len(jobs), 2 * len(jobs), "done")
 
 
 def job_files(
-    jobs: Sequence[MeasureJob], setup: Setup, suffix: str, exports: Exports, artifacts: Path, tell: Progress
+    jobs: Sequence[MeasureJob], setup: Setup, suffix: str, exports: Exports, artifacts: Path, progress: Progress
 ) -> list[Path | HwnasError]:
     """Return each job's model file; networks are made last, since they take longest."""
     made: dict[int, Path | HwnasError] = {}
@@ -222,7 +216,7 @@ def job_files(
         indices = [index for index, job in enumerate(jobs) if job.whole is whole]
 
         def further(done: int, planned: int, what: str, before: int = len(made)) -> None:
-            tell(before + done, 2 * len(jobs), what)
+            progress(before + done, 2 * len(jobs), what)
 
         targets = [jobs[index].target for index in indices]
         files = make_files(targets, setup, suffix, export, artifacts, progress=further)
@@ -270,9 +264,12 @@ def _reference() -> nn.Module:
     from torch import nn
 
     return nn.Sequential(
-        nn.Conv2d(32, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 32, 5, padding=2, groups=32), nn.ReLU(),
+        nn.Conv2d(32, 32, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(32, 32, 5, padding=2, groups=32),
+        nn.ReLU(),
         nn.Conv2d(32, 64, 1),
-    )  # fmt: skip
+    )
 
 
 REFERENCE = MeasureJob(ModelFile("reference", _reference, (32, 28, 28), "whole"), True, {})
@@ -287,7 +284,8 @@ def first_line(error: Exception) -> str:
 def _unmeasured(path: Path, runtime: Runtime, failures: Sequence[str], planned: int) -> TableError:
     listed = "; ".join(failures[:SHOWN]) + (f"; and {len(failures) - SHOWN} more" if len(failures) > SHOWN else "")
     return TableError(
-        f"{len(failures)} of {planned} could not be timed: {listed}", where=str(path),
+        f"{len(failures)} of {planned} could not be timed: {listed}",
+        where=str(path),
         allowed=f"Every operator of the space must be exported and run by {runtime.setup.runtime}",
         do="Change these operators or leave the runtime out; what was measured is stored, the same command continues",
-    )  # fmt: skip
+    )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 Floats: TypeAlias = NDArray[np.float64]
 
-NEIGHBOURS = 32
+NEIGHBORS = 32
 SAMPLE = 600
 """Points at which the likelihood is weighed: a dozen parameters need no more."""
 ROUNDS = 3
@@ -73,7 +73,7 @@ class Kriging:
         from scipy.spatial import cKDTree
 
         scaled = points / self.lengths
-        places = cKDTree(self.points).query(scaled, range(1, min(NEIGHBOURS, len(self.points)) + 1))[1]
+        places = cKDTree(self.points).query(scaled, range(1, min(NEIGHBORS, len(self.points)) + 1))[1]
         return self._conditioned(scaled, places)
 
     def left_out(self) -> tuple[Floats, Floats]:
@@ -98,7 +98,7 @@ def _others(points: Floats, sample: NDArray[np.intp]) -> NDArray[np.intp]:
     coincide."""
     from scipy.spatial import cKDTree
 
-    count = min(NEIGHBOURS, len(points) - 1)
+    count = min(NEIGHBORS, len(points) - 1)
     nearest = cKDTree(points).query(points[sample], range(1, count + 2))[1]
     itself = nearest == sample[:, None]
     itself[~itself.any(axis=1), -1] = True

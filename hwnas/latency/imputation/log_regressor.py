@@ -151,10 +151,15 @@ def _grow(table: Floats, residuals: Floats, seed: int) -> Any:
 
     rows = len(table)
     return HistGradientBoostingRegressor(
-        learning_rate=0.05, max_iter=int(np.clip(15 * rows**0.5, 100, 1200)), early_stopping=False,
-        max_leaf_nodes=int(np.clip(rows // 300, 15, 127)), min_samples_leaf=int(np.clip(rows // 2000, 4, 10)),
-        l2_regularization=0.1, max_features=0.5, random_state=seed,
-    ).fit(table, residuals)  # fmt: skip
+        learning_rate=0.05,
+        max_iter=int(np.clip(15 * rows**0.5, 100, 1200)),
+        early_stopping=False,
+        max_leaf_nodes=int(np.clip(rows // 300, 15, 127)),
+        min_samples_leaf=int(np.clip(rows // 2000, 4, 10)),
+        l2_regularization=0.1,
+        max_features=0.5,
+        random_state=seed,
+    ).fit(table, residuals)
 
 
 def _by_kind(ratios: Floats, kinds: Integers) -> Floats:

@@ -46,8 +46,9 @@ class MissingRows:
             raise TableError(
                 f"{counted(len(times), 'row')}, the least time {times.min(initial=np.inf)} ms",
                 where="the rows to estimate missing ones from",
-                allowed=f"At least {FEWEST_ROWS} rows with positive times", do="Measure more rows, or lint the table",
-            )  # fmt: skip
+                allowed=f"At least {FEWEST_ROWS} rows with positive times",
+                do="Measure more rows, or lint the table",
+            )
         kinds = {kind: index for index, kind in enumerate(sorted({operator.kind for operator, _ in links}))}
         seen = [knob for operator, _ in links for knob in operator.knobs.items()]
         knobs = tuple(sorted({name for name, value in seen if isinstance(value, int | float)}))
@@ -68,7 +69,7 @@ class MissingRows:
                     where=operator.describe(),
                     allowed=f"A missing row is estimated from rows of its own kind: {', '.join(self.kinds)}",
                     do="Measure some operators of that kind with `hwnas bench`",
-                )  # fmt: skip
+                )
         if not links:
             return np.zeros(0), np.zeros(0)
         return self.regressor.predict(_described(links, self.kinds, self.knobs, self.words))

@@ -34,32 +34,39 @@ RULES: Mapping[str, Rule] = {
         "error", "the table is refused as a whole", "delete the line to have it measured again, or restore the file"
     ),
     "format": Rule(
-        "error", "a table is read by the version that wrote it, and by later ones",
+        "error",
+        "a table is read by the version that wrote it, and by later ones",
         "install a newer version of hwnas: `pip install --upgrade hwnas`; the table is as it should be",
     ),
     "cut": Rule("warning", "a kill cut it short; it is left out", "bench again: the row is measured anew"),
     "no-duration": Rule(
-        "error", "no call takes 0 or less, or more than an hour, and every sum with it is wrong",
+        "error",
+        "no call takes 0 or less, or more than an hour, and every sum with it is wrong",
         "measure anew, or leave the value out",
     ),
     "slower-than-whole": Rule(
-        "error", "an operator alone takes no longer than the whole network that holds it; nothing is predicted from it",
+        "error",
+        "an operator alone takes no longer than the whole network that holds it; nothing is predicted from it",
         "delete the line that is wrong and bench again",
     ),
     "faster-than-nothing": Rule(
-        "error", "every call takes what a call takes that computes nothing; nothing is predicted from it",
+        "error",
+        "every call takes what a call takes that computes nothing; nothing is predicted from it",
         "delete the line and bench again",
     ),
     "off-neighbours": Rule(
-        "error", "it is off by far more than sizes differ; nothing is predicted from it",
+        "error",
+        "it is off by far more than sizes differ; nothing is predicted from it",
         "delete the line and bench again",
     ),
     "off-sum": Rule(
-        "error", "it is off by far more than the other whole networks are; nothing is predicted from it",
+        "error",
+        "it is off by far more than the other whole networks are; nothing is predicted from it",
         "delete the line and bench again",
     ),
     "emulated": Rule(
-        "warning", "an emulator's times are no board's: no search, check or experiment takes them",
+        "warning",
+        "an emulator's times are no board's: no search, check or experiment takes them",
         "measure on the board itself",
     ),
     "copied": Rule(
@@ -74,14 +81,16 @@ RULES: Mapping[str, Rule] = {
         "warning", "others used the processor meanwhile", "close other programs, delete the line and bench again"
     ),
     "throttled": Rule(
-        "warning", "the machine had slowed itself down, and its times are those of a slower one",
+        "warning",
+        "the machine had slowed itself down, and its times are those of a slower one",
         "cool it or lower its clock, set `timing.pause_above_c`, delete the line and bench again",
     ),
     "faster-though-larger": Rule(
-        "warning", "more work in less time: one of the two is off, or the runtime has a better kernel for the larger",
+        "warning",
+        "more work in less time: one of the two is off, or the runtime has a better kernel for the larger",
         "delete both lines and bench again; if it stays, the runtime is so",
     ),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)

@@ -148,10 +148,12 @@ def _outliers(times: Sequence[_Timed], observed: Sequence[Observed]) -> list[Fin
     places = {one.subject.key: index for index, one in enumerate(rows)}
     off = outliers(
         [Row(one.about, one.ms, str(one.facts["op"]), one.facts) for one in rows],
-        [Whole(f"the {one.about} in line {_line_of(one)}", one.ms, tuple(map(places.get, one.subject.key)))
-         for one in wholes],
+        [
+            Whole(f"the {one.about} in line {_line_of(one)}", one.ms, tuple(map(places.get, one.subject.key)))
+            for one in wholes
+        ],
         overheads[0].ms if overheads else None,
-    )  # fmt: skip
+    )
     standing = {"row": rows, "check": wholes, "overhead": overheads}
     return [finding(one.rule, standing[one.of][one.place].where, one.what) for one in off]
 

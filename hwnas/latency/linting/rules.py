@@ -12,9 +12,7 @@ from hwnas.latency.linting.findings import Finding, Observed, finding
 UNKNOWN_SPREAD = 0.05
 """Share by which a larger operator may be faster where the noise is not known."""
 LEAST_SPREAD = 0.01
-GROWING = (
-    "kernel", "expand", "in_channels", "out_channels", "features", "hidden", "height", "width", "resolution",
-)  # fmt: skip
+GROWING = ("kernel", "expand", "in_channels", "out_channels", "features", "hidden", "height", "width", "resolution")
 """Knobs and sizes that an operator should not become faster by."""
 DERIVED = frozenset({"out_height", "out_width"})
 FEW = 10

@@ -61,9 +61,11 @@ class Row:
 def unreadable(where: str, met: str) -> TableError:
     """Return the error about a published file that cannot be understood."""
     return TableError(
-        met, where=where, allowed="docs/tables.md describes the published formats that are read",
+        met,
+        where=where,
+        allowed="docs/tables.md describes the published formats that are read",
         do="Check the file and its format (--format)",
-    )  # fmt: skip
+    )
 
 
 def is_duration(ms: float) -> bool:

@@ -59,8 +59,13 @@ def _sizes(kind: str, shapes: Sequence[Sequence[int]], arguments: Mapping[str, i
         out, kernel, width, each = shapes[1]
         if kernel == width and first[3] % max(each, 1) == 0:
             sizes = {"batch": first[0], "height": first[1], "width": first[2], "in_channels": first[3]}
-            return {**sizes, "out_channels": out, "kernel": kernel, "groups": first[3] // max(each, 1),
-                    "stride": arguments.get("stride", arguments.get("stride_h", 1))}  # fmt: skip
+            return {
+                **sizes,
+                "out_channels": out,
+                "kernel": kernel,
+                "groups": first[3] // max(each, 1),
+                "stride": arguments.get("stride", arguments.get("stride_h", 1)),
+            }
     if kind in ("Int8FC", "FC") and len(shapes) > 1 and len(shapes[1]) == 2:
         return {"in_channels": shapes[1][1], "out_channels": shapes[1][0], "batch": first[0] if first else 1}
     if len(first) == 4:

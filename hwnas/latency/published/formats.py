@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import importlib
 import json
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hwnas.errors import ConfigError, did_you_mean, reason
-from hwnas.latency.published import fbnet, mobile, tfnas, tinynas
 from hwnas.latency.published.entry import Entry, Row, refusing_odd, unreadable
 from hwnas.measure.table_file import content_of
 
@@ -38,26 +37,43 @@ class Format:
     """True if entries are mapped to operators; other formats are for linting."""
 
 
+def _late(reference: str, **options: Any) -> Callable[..., Any]:
+    """Return a function whose module, and PyTorch with it, is imported when it is first called."""
+    module, name = reference.split(":")
+    return lambda *arguments: getattr(importlib.import_module(f"hwnas.latency.published.{module}"), name)(
+        *arguments, **options
+    )
+
+
 FORMATS: Mapping[str, Format] = {
     "ofa": Format(
-        partial(mobile.read, ofa=True), "Cai et al., Once-for-All, ICLR 2020, mit-han-lab/once-for-all",
-        setup={"runtime": "tflite"}, compose=partial(mobile.compose, ofa=True),
+        _late("mobile:read", ofa=True),
+        "Cai et al., Once-for-All, ICLR 2020, mit-han-lab/once-for-all",
+        setup={"runtime": "tflite"},
+        compose=_late("mobile:compose", ofa=True),
     ),
     "proxyless": Format(
-        partial(mobile.read, ofa=False), "Cai et al., ProxylessNAS, ICLR 2019, mit-han-lab/proxylessnas",
-        setup={"runtime": "tflite"}, compose=partial(mobile.compose, ofa=False),
+        _late("mobile:read", ofa=False),
+        "Cai et al., ProxylessNAS, ICLR 2019, mit-han-lab/proxylessnas",
+        setup={"runtime": "tflite"},
+        compose=_late("mobile:compose", ofa=False),
     ),
     "tinynas": Format(
-        tinynas.read, "alibaba/lightweight-neural-architecture-search", "Apache-2.0",
+        _late("tinynas:read"),
+        "alibaba/lightweight-neural-architecture-search",
+        "Apache-2.0",
         setup={"device": "NVIDIA V100", "runtime": "tensorrt", "accelerator": "cuda"},
     ),
     "fbnet": Format(
-        fbnet.read, "Wu et al., FBNet, CVPR 2019, facebookresearch/mobile-vision", "CC-BY-NC-4.0",
+        _late("fbnet:read"),
+        "Wu et al., FBNet, CVPR 2019, facebookresearch/mobile-vision",
+        "CC-BY-NC-4.0",
         setup={"device": "Samsung Galaxy S8 (SM-G950U-7.0-24)", "runtime": "caffe2", "precision": "int8"},
-        compose=fbnet.compose, usual=fbnet.usual,
+        compose=_late("fbnet:compose"),
+        usual=_late("fbnet:usual"),
     ),
-    "tfnas": Format(tfnas.read, "Hu et al., TF-NAS, ECCV 2020, AberHu/TF-NAS", "MIT", rows=False),
-}  # fmt: skip
+    "tfnas": Format(_late("tfnas:read"), "Hu et al., TF-NAS, ECCV 2020, AberHu/TF-NAS", "MIT", rows=False),
+}
 
 
 def named(name: str) -> Format:

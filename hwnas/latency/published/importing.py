@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hwnas.errors import ConfigError, TableError
 from hwnas.latency.published.entry import Entry, Row, is_duration, refusing_odd
-from hwnas.latency.published.formats import UNKNOWN, named, read_entries
+from hwnas.latency.published.formats import UNKNOWN, Format, named, read_entries
 from hwnas.measure.origin import Origin
 from hwnas.measure.table import LatencyTable, read_table, row_key
 from hwnas.measure.table_file import create, refuse_existing
@@ -57,41 +57,62 @@ def import_tables(
     kind = named(format)
     if not kind.rows:
         raise ConfigError(
-            f"tables of the format `{format}` are not imported", where="--format",
-            allowed="Their keys stand for no operators of hwnas; `hwnas bench lint` reads them", do="Lint it instead",
-        )  # fmt: skip
+            f"tables of the format `{format}` are not imported",
+            where="--format",
+            allowed="Their keys stand for no operators of hwnas; `hwnas bench lint` reads them",
+            do="Lint it instead",
+        )
     valid = Setup(**{"device": UNKNOWN, "runtime": UNKNOWN, "runtime_version": UNKNOWN, **kind.setup, **setup})
     files, notices = _known({path: read_entries(path, format) for path in paths}, drop_bad=drop_bad)
-    rows: dict[RowKey, Row] = {}
-    unlike, layers, unused = 0, Counter[str](), Counter[str]()
-    for entries in files.values():
-        usual = kind.usual(entries)
-        mine = [entry for entry in usual if entry.facts.get("batch", valid.batch) == valid.batch]
-        with refusing_odd(", ".join(map(str, paths))):
-            mapped = [row for row in (*_alone(mine), *kind.compose(mine)) if is_duration(row.ms)]
-        unlike += sum(rows.setdefault(row_key(*row.link), row).ms != row.ms for row in mapped)
-        used = {id(part) for row in mapped for part in row.parts}
-        layers.update(entry.layer for entry in usual)
-        unused.update(entry.layer for entry in usual if id(entry) not in used)
-    if not rows:
+    where = ", ".join(map(str, paths))
+    merged = _Merged()
+    with refusing_odd(where):
+        for entries in files.values():
+            merged.add(kind, entries, valid.batch)
+    if not merged.rows:
         raise TableError(
-            f"none of {layers.total():,} values is that of an operator of hwnas ({_counted(layers)})",
-            where=", ".join(map(str, paths)), allowed=f"A table of the format `{format}` at batch {valid.batch}",
+            f"none of {merged.layers.total():,} values is that of an operator of hwnas ({_counted(merged.layers)})",
+            where=where,
+            allowed=f"A table of the format `{format}` at batch {valid.batch}",
             do="Check --format and --batch",
-        )  # fmt: skip
-    if unused:
-        notices.append(
-            f"{unused.total():,} of {layers.total():,} values stand for no operator of hwnas at batch {valid.batch} "
-            f"and are not in the table: {_counted(unused)}"
         )
-    if unlike:
-        notices.append(
-            f"{counted(unlike, 'operator')} {'has' if unlike == 1 else 'have'} several values; the first ones are "
-            "used. Where files are of one resolution each, import each into a table of its own"
-        )
+    notices += merged.notices(valid.batch)
     origin = Origin("published", source or kind.source, licence or kind.licence, format)
-    create(out, header_line(valid, origin) + b"".join(map(_line, rows.values())))
+    create(out, header_line(valid, origin) + b"".join(map(_line, merged.rows.values())))
     return Imported(read_table(out), tuple(notices))
+
+
+@dataclass
+class _Merged:
+    """Rows of several files, the first one of each operator, and what did not become a row."""
+
+    rows: dict[RowKey, Row] = field(default_factory=dict)
+    unlike: int = 0
+    layers: Counter[str] = field(default_factory=Counter)
+    unused: Counter[str] = field(default_factory=Counter)
+
+    def add(self, kind: Format, entries: Sequence[Entry], batch: int) -> None:
+        """Take in the entries of a file."""
+        usual = kind.usual(entries)
+        mine = [entry for entry in usual if entry.facts.get("batch", batch) == batch]
+        mapped = [row for row in (*_alone(mine), *kind.compose(mine)) if is_duration(row.ms)]
+        self.unlike += sum(self.rows.setdefault(row_key(*row.link), row).ms != row.ms for row in mapped)
+        used = {id(part) for row in mapped for part in row.parts}
+        self.layers.update(entry.layer for entry in usual)
+        self.unused.update(entry.layer for entry in usual if id(entry) not in used)
+
+    def notices(self, batch: int) -> Iterator[str]:
+        """Yield what is to be known about values that were left out."""
+        if self.unused:
+            yield (
+                f"{self.unused.total():,} of {self.layers.total():,} values stand for no operator of hwnas at batch "
+                f"{batch} and are not in the table: {_counted(self.unused)}"
+            )
+        if self.unlike:
+            yield (
+                f"{counted(self.unlike, 'operator')} {'has' if self.unlike == 1 else 'have'} several values; the first "
+                "ones are used. Where files are of one resolution each, import each into a table of its own"
+            )
 
 
 def _alone(entries: Iterable[Entry]) -> Iterable[Row]:
@@ -121,10 +142,11 @@ def _known(files: Mapping[Path, list[Entry]], *, drop_bad: bool) -> tuple[dict[P
     notices = [f"{absent:,} values are marked as having no result"] if absent else []
     if bad and not drop_bad:
         raise TableError(
-            f"{len(bad)} values are no durations: {'; '.join(bad)}", where=", ".join(map(str, files)),
+            f"{len(bad)} values are no durations: {'; '.join(bad)}",
+            where=", ".join(map(str, files)),
             allowed="A latency is a finite number above 0",
             do="Find out why, or leave these values out with --drop-bad",
-        )  # fmt: skip
+        )
     if bad:
         notices.append(f"{len(bad)} values are no durations and are left out: {'; '.join(bad)}")
     return {path: [entry for entry in entries if is_duration(entry.ms)] for path, entries in present.items()}, notices

@@ -69,10 +69,11 @@ def cores_named(cores: str, tree: Tree) -> list[int]:
     if not wanted or not set(wanted) <= set(there):
         listed = ", ".join(f"`{name}` ({_short(cpus)})" for name, cpus in known.items())
         raise ConfigError(
-            f"`cores: {cores}`", where="set-up",
+            f"`cores: {cores}`",
+            where="set-up",
             allowed=f"The cores of this machine are {listed}; or a list of their numbers",
             do="Correct `cores`, or leave it out to use any of them",
-        )  # fmt: skip
+        )
     return wanted
 
 
@@ -90,9 +91,11 @@ def chosen(cores: str, threads: int, pin: bool, tree: Tree) -> list[int]:
         wanted = [cpu for cpu in wanted if cpu in here]
     if cores and len(wanted) < threads:
         raise ConfigError(
-            f"{counted(threads, 'thread')} on {counted(len(wanted), 'core')} (`cores: {cores}`)", where="set-up",
-            allowed="Each thread has a core of its own", do="Lower `threads`, or name more cores",
-        )  # fmt: skip
+            f"{counted(threads, 'thread')} on {counted(len(wanted), 'core')} (`cores: {cores}`)",
+            where="set-up",
+            allowed="Each thread has a core of its own",
+            do="Lower `threads`, or name more cores",
+        )
     return wanted[-threads:] if pin else (wanted if cores else [])
 
 
@@ -112,10 +115,11 @@ def kept_to(cpus: Sequence[int], *, surely: bool) -> Iterator[list[int]]:
     except OSError as error:
         if surely:
             raise ConfigError(
-                f"the process cannot be kept to the cores {_short(cpus)} ({reason(error)})", where="set-up",
+                f"the process cannot be kept to the cores {_short(cpus)} ({reason(error)})",
+                where="set-up",
                 allowed="`cores` needs a system that lets a process choose its processors",
                 do="Leave out `cores`, or allow these processors (cgroup, taskset)",
-            ) from error  # fmt: skip
+            ) from error
         cpus = []
     try:
         yield list(cpus)

@@ -55,10 +55,11 @@ class Gate:
         self._left_s = self.pause_seconds
         if self.pause_above_c is not None and celsius(self.tree) is None:
             raise ConfigError(
-                f"`pause_above_c: {self.pause_above_c:g}`, but no temperature can be read", where="timing",
+                f"`pause_above_c: {self.pause_above_c:g}`, but no temperature can be read",
+                where="timing",
                 allowed="A thermal zone or a hwmon sensor of the processor is needed",
                 do="Leave out `pause_above_c`, or look at `ls /sys/class/thermal`",
-            )  # fmt: skip
+            )
 
     def wait(self) -> str:
         """Wait as long as needed, and return why it is still too warm; empty if it is not."""

@@ -29,14 +29,16 @@ def machine_facts(tree: Tree) -> dict[str, Any]:
             cluster.name: {
                 name: value
                 for name, value in (
-                    ("cpus", list(cluster.cpus)), ("max_mhz", cluster.max_mhz), ("capacity", cluster.capacity),
+                    ("cpus", list(cluster.cpus)),
+                    ("max_mhz", cluster.max_mhz),
+                    ("capacity", cluster.capacity),
                     ("part", cluster.part),
                 )
                 if value
             }
             for cluster in clusters(tree)
         },
-    }  # fmt: skip
+    }
     return {name: value for name, value in facts.items() if value not in ("", None)}
 
 

@@ -37,12 +37,19 @@ def watts(words: list[str], patience_s: float = PATIENCE_S) -> float:
     """
     name = f"`{' '.join(words)}`"
     try:
-        done = subprocess.run(words, capture_output=True, text=True, errors="replace", timeout=patience_s, check=False,
-                              stdin=subprocess.DEVNULL)  # fmt: skip
+        done = subprocess.run(
+            words,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=patience_s,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
     except subprocess.TimeoutExpired as error:
         raise unreadable(name, f"it gave nothing in {patience_s:g} s") from error
     except OSError as error:
-        raise unreadable(name, error.strerror or str(error)) from error
+        raise unreadable(name, reason(error)) from error
     if done.returncode:
         lines = done.stderr.strip().splitlines()
         raise unreadable(name, f"it ended with code {done.returncode}" + (f": {lines[-1]}" if lines else ""))

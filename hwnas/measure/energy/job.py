@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,11 @@ from hwnas.measure.conditions.tree import Tree
 from hwnas.measure.device_lock import DEFAULT_WAIT, LockWait, exclusive_device
 from hwnas.measure.energy.meter import Energy, EnergyProtocol, Meter, energy_of
 from hwnas.measure.energy.sensor import find_sensor
+from hwnas.measure.events import Events, Outcomes, Progress, no_progress
 from hwnas.measure.timing import Timing
 from hwnas.measure.worker_process import run_worker
 from hwnas.runtimes import Runtime
-
-Progress = Callable[[int, int], None]
-Tell = Callable[[dict[str, Any]], None]
+from hwnas.words import counted
 
 
 def measure_energy(
@@ -28,11 +28,10 @@ def measure_energy(
     protocol: EnergyProtocol,
     *,
     pin: bool = True,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
     queue: LockWait = DEFAULT_WAIT,
 ) -> Iterator[tuple[int, Energy | str]]:
-    """Yield the index in `files`, and the energy of a call or why there is none. `progress` is called with (files done,
-    planned).
+    """Yield the index in `files`, and the energy of a call or why there is none.
 
     A file at which the process ends costs the others nothing.
 
@@ -45,32 +44,33 @@ def measure_energy(
     chosen(runtime.setup.cores, runtime.setup.threads, pin, Tree())
     waiting = list(range(len(files)))
     while waiting:
-        results: list[tuple[int, Energy | str]] = []
         before = len(files) - len(waiting)
         job = {
-            "task": "energy", "setup": runtime.setup.as_dict(), "timing": asdict(Timing(pin=pin)),
-            "files": [str(files[index].absolute()) for index in waiting], "energy": asdict(protocol),
-        }  # fmt: skip
-
-        def hear(
-            line: Mapping[str, Any], results: list[tuple[int, Energy | str]] = results, before: int = before
-        ) -> None:
-            if "took" in line:
-                results.append((line["took"], Energy(tuple(line["mj"]), line["conditions"])))
-            elif "failed" in line:
-                results.append((line["failed"], line["why"]))
-            if progress is not None:
-                progress(before + len(results), len(files))
-
+            "task": "energy",
+            "setup": runtime.setup.as_dict(),
+            "timing": asdict(Timing(pin=pin)),
+            "files": [str(files[index].absolute()) for index in waiting],
+            "energy": asdict(protocol),
+        }
+        outcomes = Outcomes(_energy, partial(_further, progress, before, len(files)))
         with exclusive_device(queue) as lock:
-            why = run_worker(job, runtime.setup.threads, hear, holding=[lock])
+            why = run_worker(job, runtime.setup.threads, outcomes, holding=[lock])
+        results = outcomes.results
         if len(results) < len(waiting):
             results.append((len(results), why or "the measuring process ended early"))
         yield from ((waiting[index], outcome) for index, outcome in results)
         waiting = waiting[len(results) :]
 
 
-def take_energy(runtime: Runtime, job: Mapping[str, Any], tell: Tell, cpus: Sequence[int]) -> None:
+def _energy(values: Mapping[str, Any]) -> Energy:
+    return Energy(tuple(values["mj"]), values["conditions"])
+
+
+def _further(progress: Progress, before: int, planned: int, done: int) -> None:
+    progress(before + done, planned, f"measuring the energy of {counted(planned, 'file')}")
+
+
+def take_energy(runtime: Runtime, job: Mapping[str, Any], events: Events, cpus: Sequence[int]) -> None:
     """Measure file after file, in this process."""
     protocol = EnergyProtocol(**job["energy"])
     meter = Meter(_sensor(protocol, runtime))
@@ -81,12 +81,13 @@ def take_energy(runtime: Runtime, job: Mapping[str, Any], tell: Tell, cpus: Sequ
             model = runtime.load(Path(file))
             energy = energy_of(model.invoke, meter, protocol)
         except SensorError as error:
-            tell({"failed": index, "why": error.met})
+            events.failed(index, error.met)
         except Exception as error:  # one file that a runtime refuses must not cost the others
-            tell({"failed": index, "why": error.met if isinstance(error, HwnasError) else reason(error)})
+            events.failed(index, error.met if isinstance(error, HwnasError) else reason(error))
         else:
             state = conditions_between(before, watch.state())
-            tell({"took": index, "mj": energy.mj, "conditions": {**state, **watch.facts(), **energy.conditions}})
+            conditions = {**state, **watch.facts(), **energy.conditions}
+            events.sample(index, {"mj": energy.mj, "conditions": conditions})
 
 
 def _sensor(protocol: EnergyProtocol, runtime: Runtime) -> Any:

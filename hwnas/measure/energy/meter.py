@@ -44,10 +44,11 @@ class EnergyProtocol:
     def __post_init__(self) -> None:
         if not (0 < self.error < 1 and self.repeats >= 2 and 0 < self.longest_s < math.inf):
             raise ConfigError(
-                f"`error: {self.error:g}`, {self.repeats} repeats, `longest_s: {self.longest_s:g}`", where="energy",
+                f"`error: {self.error:g}`, {self.repeats} repeats, `longest_s: {self.longest_s:g}`",
+                where="energy",
                 allowed="The error lies between 0 and 1, there are two repeats at least, and loops end",
                 do="Correct them",
-            )  # fmt: skip
+            )
 
 
 @dataclass(frozen=True)
@@ -214,9 +215,7 @@ def _seconds_needed(pair: tuple[Spell, Spell], meter: Meter, protocol: EnergyPro
             "the noise of idling is larger, or the sensor stands still",
         )
     if meter.sensor.tells == "watts" and meter.step / 2 / more_w > protocol.error / 3:
-        raise refused(
-            meter.sensor, f"too coarse: it tells {more_w:.3g} W above idling in steps of {meter.step:.3g} W"
-        )  # fmt: skip
+        raise refused(meter.sensor, f"too coarse: it tells {more_w:.3g} W above idling in steps of {meter.step:.3g} W")
     slow_j, coarse_j = _ends_j(loop, meter)
     seconds = (slow_j + coarse_j) / more_w / (protocol.error / 2)
     if seconds > protocol.longest_s:
@@ -225,7 +224,7 @@ def _seconds_needed(pair: tuple[Spell, Spell], meter: Meter, protocol: EnergyPro
             meter.sensor,
             f"{why}: renewed every {meter.interval_s * 1e3:.3g} ms in steps of {meter.step:.3g}, it would need "
             f"loops of {seconds:.0f} s for an error of {protocol.error:.0%}",
-        )  # fmt: skip
+        )
     return seconds
 
 
@@ -248,15 +247,22 @@ def _carried(pairs: list[tuple[Spell, Spell]], meter: Meter, protocol: EnergyPro
             meter.sensor,
             f"{what}: {active_w:.3g} W in loops, {idle_w:.3g} W idle with a spread of {noise_w:.2g} W, and an error of "
             f"{off_w:.2g} W is {off_w / more_w if more_w > 0 else math.inf:.0%} of the difference",
-        )  # fmt: skip
+        )
     calls = pairs[0][1].calls
     mj = [1e3 * (loop.joules - idle_w * loop.seconds) / loop.calls for _, loop in pairs]
     if min(mj) <= 0:
         raise refused(meter.sensor, "a loop took no more than idling, others did: the noise of idling is too large")
     conditions = {
-        "sensor": meter.sensor.name, "interval_s": meter.interval_s, "step": meter.step, "seconds": seconds,
-        "calls": calls, "idle_w": idle_w, "active_w": active_w, "idle_noise_w": noise_w, "error": off_w / more_w,
-    }  # fmt: skip
+        "sensor": meter.sensor.name,
+        "interval_s": meter.interval_s,
+        "step": meter.step,
+        "seconds": seconds,
+        "calls": calls,
+        "idle_w": idle_w,
+        "active_w": active_w,
+        "idle_noise_w": noise_w,
+        "error": off_w / more_w,
+    }
     rounded = {name: float(f"{v:.6g}") if isinstance(v, float) else v for name, v in conditions.items()}
     return Energy(tuple(float(f"{value:.7g}") for value in mj), rounded)
 
@@ -264,7 +270,8 @@ def _carried(pairs: list[tuple[Spell, Spell]], meter: Meter, protocol: EnergyPro
 def refused(sensor: Sensor, why: str) -> SensorError:
     """Return the error of a sensor that cannot carry a figure."""
     return SensorError(
-        f"the sensor {sensor.name} cannot tell the energy ({why})", where="energy",
+        f"the sensor {sensor.name} cannot tell the energy ({why})",
+        where="energy",
         allowed="Its slowness, its steps and the noise of idling together stay within `energy.error`",
         do="Close other programs, allow a larger `energy.error` or a longer `energy.longest_s`, or use another sensor",
-    )  # fmt: skip
+    )

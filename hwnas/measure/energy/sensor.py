@@ -54,20 +54,22 @@ def find_sensor(name: str, command: str = "", *, cuda: bool = False, tree: Tree 
 def no_sensor(why: str) -> SensorError:
     """Return the error where there is none."""
     return SensorError(
-        f"no energy sensor can be used ({why})", where="energy",
+        f"no energy sensor can be used ({why})",
+        where="energy",
         allowed="RAPL, an INA or another power monitor of hwmon or IIO, NVML, or a command that prints watts are used",
         do="Name a command with `energy: {command: ...}`, such as one that asks a power meter, or leave out `energy`",
-    )  # fmt: skip
+    )
 
 
 def unreadable(name: str, why: str) -> SensorError:
     """Return the error of a sensor that is there and gives no figure."""
     hint = "; as root: chmod o+r on its energy_uj files" if "ermission" in why else ""
     return SensorError(
-        f"the sensor {name} cannot be read ({why})", where="energy",
+        f"the sensor {name} cannot be read ({why})",
+        where="energy",
         allowed="Each reading is one number",
         do=f"Look at what it gives, allow this user to read it{hint}, or choose another `energy.sensor`",
-    )  # fmt: skip
+    )
 
 
 def number_in(tree: Tree, path: str, name: str) -> float:

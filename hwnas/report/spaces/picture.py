@@ -9,10 +9,10 @@ from pathlib import Path
 from hwnas.errors import ConfigError, RunError, reason
 from hwnas.io.atomic import write_atomic
 from hwnas.report import units
+from hwnas.report.charts.svg import Pills, lines_of, svg, text
 from hwnas.report.markup import Html, el, join
 from hwnas.report.spaces.facts import KnobFacts, SpaceView, Span, StageFacts, options, sides
 from hwnas.report.spaces.table import headline, knob_words, span
-from hwnas.report.svg import Pills, lines_of, svg, text
 from hwnas.words import counted
 
 WIDTH, MARGIN = 1240, 28
@@ -45,6 +45,27 @@ def write_picture(view: SpaceView, path: Path) -> Path:
         ConfigError: the file's name ends in something else.
         RunError: it cannot be written.
     """
+    check_picture(path)
+    drawn = space_picture(view)
+    page = join(Html("<!doctype html>"), el("meta", charset="utf-8"), el("title", view.name), drawn)
+    try:
+        write_atomic(path, drawn if path.suffix == ".svg" else page)
+    except OSError as error:
+        raise RunError(
+            f"the picture cannot be written ({reason(error)})",
+            where=str(path),
+            allowed="The folder must be writable, on a disk with free space",
+            do="Write it elsewhere",
+        ) from error
+    return path
+
+
+def check_picture(path: Path) -> None:
+    """Refuse a file's name that is none of a picture.
+
+    Raises:
+        ConfigError: it ends in something else.
+    """
     if path.suffix not in (".svg", ".html"):
         raise ConfigError(
             f"a picture cannot be written as `{path.suffix or path.name}`",
@@ -52,24 +73,14 @@ def write_picture(view: SpaceView, path: Path) -> Path:
             allowed="It is an .svg file, which browsers and editors show, or an .html page that holds it",
             do=f"Write --picture {path.stem or 'space'}.svg; a browser or `rsvg-convert` makes a PNG of it",
         )
-    drawn = space_picture(view)
-    page = join(Html("<!doctype html>"), el("meta", charset="utf-8"), el("title", view.name), drawn)
-    try:
-        write_atomic(path, drawn if path.suffix == ".svg" else page)
-    except OSError as error:
-        raise RunError(
-            f"the picture cannot be written ({reason(error)})", where=str(path),
-            allowed="The folder must be writable, on a disk with free space", do="Write it elsewhere",
-        ) from error  # fmt: skip
-    return path
 
 
 def space_picture(view: SpaceView) -> Html:
     """The picture: the space's name, its ranges, and its stages from input to output."""
     head, below = _head(view)
-    colours = {op: f"var(--c{index % 6})" for index, op in enumerate(_kinds(view.stages))}
+    colors = {op: f"var(--c{index % 6})" for index, op in enumerate(_kinds(view.stages))}
     most = max((stage.macs.most for stage in view.stages), default=1), max(s.params.most for s in view.stages)
-    rows = [_Row(stage, colours, most) for stage in view.stages]
+    rows = [_Row(stage, colors, most) for stage in view.stages]
     parts, y = [head, _heads(below, view)], below + TOP
     for row in rows:
         parts.append(el("g", row.drawn(), transform=f"translate(0 {y})"))
@@ -105,8 +116,14 @@ def _head(view: SpaceView) -> tuple[Html, int]:
 
 def _heads(y: int, view: SpaceView) -> Html:
     counted = any(stage.ways is not None for stage in view.stages)
-    words = {NAME: "stage" if counted else "slot", LAYERS: "layers", SIZES: "size, width", CHOICES: "choices",
-             COSTS: "MACs", COSTS + BAR + GAP: "parameters"}  # fmt: skip
+    words = {
+        NAME: "stage" if counted else "slot",
+        LAYERS: "layers",
+        SIZES: "size, width",
+        CHOICES: "choices",
+        COSTS: "MACs",
+        COSTS + BAR + GAP: "parameters",
+    }
     drawn = [text(x, y + 20, word, class_="head") for x, word in words.items()]
     return join(
         *drawn, el("line", x1=str(MARGIN), x2=str(WIDTH - MARGIN), y1=str(y + 32), y2=str(y + 32), class_="rule")
@@ -118,12 +135,12 @@ class _Row:
     """One stage."""
 
     stage: StageFacts
-    colours: Mapping[str, str]
+    colors: Mapping[str, str]
     most: tuple[int, int]
 
     @property
-    def colour(self) -> str:
-        return self.colours[self.stage.blocks[0].op]
+    def color(self) -> str:
+        return self.colors[self.stage.blocks[0].op]
 
     @property
     def height(self) -> int:
@@ -132,14 +149,19 @@ class _Row:
 
     def drawn(self) -> Html:
         middle = str(self.height // 2)
-        node = el("circle", cx="44", cy=middle, r="6", fill=self.colour)
+        node = el("circle", cx="44", cy=middle, r="6", fill=self.color)
         rule = el(
-            "line", x1=str(NAME), x2=str(WIDTH - MARGIN), y1=str(self.height), y2=str(self.height), class_="rule",
+            "line",
+            x1=str(NAME),
+            x2=str(WIDTH - MARGIN),
+            y1=str(self.height),
+            y2=str(self.height),
+            class_="rule",
             stroke_opacity="0.6",
-        )  # fmt: skip
+        )
         costs = (
-            _bar(COSTS, self.stage.macs, self.most[0], self.colour),
-            _bar(COSTS + BAR + GAP, self.stage.params, self.most[1], self.colour),
+            _bar(COSTS, self.stage.macs, self.most[0], self.color),
+            _bar(COSTS + BAR + GAP, self.stage.params, self.most[1], self.color),
         )
         sizes = [
             text(SIZES, 28 + LINE * index, line, class_="muted" if index else None)
@@ -151,7 +173,7 @@ class _Row:
     def _named(self) -> Html:
         first, *rest = self._name_lines()
         below = [
-            text(NAME, 28 + LINE * index, line, class_="muted", style=f"fill: {self.colour}")
+            text(NAME, 28 + LINE * index, line, class_="muted", style=f"fill: {self.color}")
             for index, line in enumerate(rest, 1)
         ]
         return join(text(NAME, 28, first, class_="name"), *below)
@@ -179,10 +201,19 @@ class _Row:
         for index in range(depths[-1]):
             x, y = LAYERS + 16 * (index % per_row), 16 + 18 * (index // per_row)
             sure = index < depths[0]
-            squares.append(el(
-                "rect", x=str(x), y=str(y), width="12", height="14", rx="2.5", fill=self.colour if sure else "none",
-                stroke=self.colour, stroke_dasharray=None if sure else "2.5 2",
-            ))  # fmt: skip
+            squares.append(
+                el(
+                    "rect",
+                    x=str(x),
+                    y=str(y),
+                    width="12",
+                    height="14",
+                    rx="2.5",
+                    fill=self.color if sure else "none",
+                    stroke=self.color,
+                    stroke_dasharray=None if sure else "2.5 2",
+                )
+            )
         label = options(self.stage.depth) if len(depths) > 1 else f"{depths[0]}"
         y = 16 + 18 * ((depths[-1] - 1) // per_row + 1) + 14
         stride = f", stride {self.stage.stride}" if self.stage.stride > 1 else ""
@@ -220,13 +251,20 @@ def _knob_name(knob: KnobFacts) -> str:
     return knob.name if knob.per == "layer" else f"{knob.name} (once)"
 
 
-def _bar(x: int, extent: Span, most: int, colour: str) -> Html:
+def _bar(x: int, extent: Span, most: int, color: str) -> Html:
     """From the least to the most, on a scale that all stages share."""
     scale = BAR / max(most, 1)
     left, right = extent.least * scale, extent.most * scale
     return join(
         el("rect", x=str(x), y="18", width=str(BAR), height="8", rx="4", class_="track"),
-        el("rect", x=f"{x + min(left, BAR - 3):.1f}", y="18", width=f"{max(right - left, 3):.1f}", height="8", rx="4",
-           fill=colour),
+        el(
+            "rect",
+            x=f"{x + min(left, BAR - 3):.1f}",
+            y="18",
+            width=f"{max(right - left, 3):.1f}",
+            height="8",
+            rx="4",
+            fill=color,
+        ),
         text(x, 46, span(extent), class_="muted"),
-    )  # fmt: skip
+    )

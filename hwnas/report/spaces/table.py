@@ -24,11 +24,15 @@ def space_table(view: SpaceView) -> Table:
     for stage in view.stages:
         ways = stage.ways if counted else stage.operators
         table.add_row(
-            Text(stage.name, "bold"), Text("\n".join(dict.fromkeys(block.op for block in stage.blocks))),
-            Text(sides(stage.entering).replace(" to ", "\nto ")), Text(_told(stage.width)), Text(_told(stage.depth)),
-            Text(units.GAP if ways is None else units.architectures(ways)), Text(_stacked(stage.params)),
+            Text(stage.name, "bold"),
+            Text("\n".join(dict.fromkeys(block.op for block in stage.blocks))),
+            Text(sides(stage.entering).replace(" to ", "\nto ")),
+            Text(_told(stage.width)),
+            Text(_told(stage.depth)),
+            Text(units.GAP if ways is None else units.architectures(ways)),
+            Text(_stacked(stage.params)),
             Text(_stacked(stage.macs)),
-        )  # fmt: skip
+        )
     return table
 
 

@@ -177,8 +177,12 @@ def fidelity_table(found: Fidelity) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, padding=0, title=Text(f"{counted(len(found.networks), 'network')} trained alone"),
-                  title_justify="left")  # fmt: skip
+    table = Table(
+        box=SIMPLE_HEAD,
+        padding=0,
+        title=Text(f"{counted(len(found.networks), 'network')} trained alone"),
+        title_justify="left",
+    )
     table.add_column("ranked by", no_wrap=True)
     for name in NAMES.values():
         table.add_column(Text(name), justify="right", no_wrap=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hwnas.quantities import Metric
 from hwnas.ranks import Correlation
 from hwnas.report import units
-from hwnas.report.chart import Axis, Figure, Line, Marks, Tip, around
+from hwnas.report.charts.chart import Axis, Figure, Line, Marks, Tip, around
+from hwnas.report.charts.plots import exactly
 from hwnas.report.document import framed, write_document
 from hwnas.report.markup import Html, el, join
 from hwnas.report.parts import Cell, legend, origin, pairs, plot, section, table
-from hwnas.report.plots import exactly
 from hwnas.report.validation.fidelity import NAMES, Budget, Fidelity, RankedNetwork, cell, compared, value, verdict
 from hwnas.words import counted
 
@@ -89,11 +90,17 @@ def fidelity_figure(found: Fidelity) -> Figure:
     scores, alone = [n.score for n in found.networks], [n.alone for n in found.networks]
     x, y = [100 * score if share else score for score in scores], [100 * top1 for top1 in alone]
     marks = Marks(
-        "networks", x, y, "--accent", [_tip(found, n) for n in found.networks], opacity=0.9,
-        across=_bars(found, scores) if share else (), along=_bars(found, alone),
-    )  # fmt: skip
+        "networks",
+        x,
+        y,
+        "--accent",
+        [_tip(found, n) for n in found.networks],
+        opacity=0.9,
+        across=_bars(found, scores) if share else (),
+        along=_bars(found, alone),
+    )
     suffix = " %" if share else ""
-    x_axis = Axis(around(x), f"{units.label(found.metric)}, {found.metric.partition('@')[2]}", suffix)
+    x_axis = Axis(around(x), units.with_source(found.metric), suffix)
     layers: tuple[Marks | Line, ...] = (exactly(around([*x, *y])), marks) if share and x else (marks,)
     words = f"Accuracy of {counted(len(found.networks), 'network')} trained alone over {found.metric}."
     return Figure(layers, x_axis, Axis(around(y), suffix=" %"), 400, words)
@@ -106,7 +113,11 @@ def _bars(fidelity: Fidelity, accuracies: list[float]) -> list[tuple[float, floa
 
 def _tip(fidelity: Fidelity, network: RankedNetwork) -> Tip:
     rows = (
-        (units.label(fidelity.metric), units.scored(fidelity.metric, network.score), fidelity.metric.partition("@")[2]),
+        (
+            units.label(fidelity.metric),
+            units.scored(fidelity.metric, network.score),
+            Metric.parse(fidelity.metric).source,
+        ),
         ("Alone", units.percent(network.alone), "measured"),
         ("Standard error", f"{100 * fidelity.noise(network.alone):.2f} points", "derived"),
         ("Parameters", units.count(network.params), "derived"),
@@ -117,9 +128,13 @@ def _tip(fidelity: Fidelity, network: RankedNetwork) -> Tip:
 
 def _networks(fidelity: Fidelity) -> Html:
     headers: list[tuple[str, str | None]] = [
-        ("Network", None), (units.label(fidelity.metric), fidelity.metric.partition("@")[2]),
-        ("Trained alone", "measured"), ("Parameters", "derived"), ("MACs", "derived"), ("Took", "measured"),
-    ]  # fmt: skip
+        ("Network", None),
+        (units.label(fidelity.metric), Metric.parse(fidelity.metric).source),
+        ("Trained alone", "measured"),
+        ("Parameters", "derived"),
+        ("MACs", "derived"),
+        ("Took", "measured"),
+    ]
     made = table("Networks", headers, [_row(fidelity, network) for network in fidelity.networks])
     failed = [el("p", f"{key}: {reason}", class_="note") for key, reason in fidelity.failed.items()]
     say = "Drawn at random from the space by the run's seed. A header sorts its column."

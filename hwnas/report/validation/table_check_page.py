@@ -60,10 +60,15 @@ def _trust(checked: Checked) -> Html:
         el("h3", "Predicted against measured"),
         el("p", el("b", _measured(checked)), " ", origin("measured"), class_="axis"),
         plot(model_figure(checked)),
-        legend([("network", "--accent", "network"), ("interval", "--accent", "90 % interval"),
-                ("dot", "--muted", "exact; shaded: ±5 and ±10 %")]),
+        legend(
+            [
+                ("network", "--accent", "network"),
+                ("interval", "--accent", "90 % interval"),
+                ("dot", "--muted", "exact; shaded: ±5 and ±10 %"),
+            ]
+        ),
         class_="card",
-    )  # fmt: skip
+    )
     say = (
         f"{model.networks} networks that the table holds no timing of were drawn at random, predicted and timed whole."
     )
@@ -119,9 +124,15 @@ def _metric(shown: str) -> Cell:
 
 def _networks(checked: Checked) -> Html:
     headers: list[tuple[str, str | None]] = [
-        ("Network", None), ("Operators", "derived"), ("MACs", "derived"), ("Latency", "predicted"),
-        ("Latency", "measured"), ("Again", "measured"), ("Error", None), ("Noise", None),
-    ]  # fmt: skip
+        ("Network", None),
+        ("Operators", "derived"),
+        ("MACs", "derived"),
+        ("Latency", "predicted"),
+        ("Latency", "measured"),
+        ("Again", "measured"),
+        ("Error", None),
+        ("Noise", None),
+    ]
     made = table("Networks", headers, [_row(network) for network in checked.networks])
     say = "Times are corrected for drift. A header sorts its column."
     return section("Networks", "Networks", el("article", made, class_="card"), say=say)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hwnas.report import units
-from hwnas.report.chart import Axis, Figure, Marks, Rule, Tint, Tip, around
-from hwnas.report.plots import exactly
+from hwnas.report.charts.chart import Axis, Figure, Marks, Rule, Tint, Tip, around
+from hwnas.report.charts.plots import exactly
 from hwnas.report.validation.table_check import NAMES, Checked, CheckedNetwork, error
 
 BANDS = (0.10, 0.05)
@@ -23,9 +23,15 @@ def model_figure(checked: Checked) -> Figure:
     networks, (unit, times) = checked.networks, unit_of(checked)
     predicted, measured = [times * n.predicted_ms for n in networks], [times * n.measured_ms for n in networks]
     marks = Marks(
-        "networks", predicted, measured, "--accent", list(map(_tip, networks)), radius=3.5, opacity=0.85,
+        "networks",
+        predicted,
+        measured,
+        "--accent",
+        list(map(_tip, networks)),
+        radius=3.5,
+        opacity=0.85,
         across=[(times * n.low_ms, times * n.high_ms) for n in networks],
-    )  # fmt: skip
+    )
     words = f"Measured over predicted latency of {len(networks)} unseen networks, with 90 % intervals."
     return _over_bands(marks, _ends([*predicted, *measured]), 400, words, unit)
 
@@ -35,9 +41,14 @@ def baseline_figure(checked: Checked, name: str) -> Figure:
     networks, (unit, times) = checked.networks, unit_of(checked)
     everything = [times * ms for n in networks for ms in (n.measured_ms, *n.baselines_ms.values())]
     marks = Marks(
-        "networks", [times * n.baselines_ms[name] for n in networks], [times * n.measured_ms for n in networks],
-        "--accent-2", list(map(_tip, networks)), radius=3, opacity=0.85,
-    )  # fmt: skip
+        "networks",
+        [times * n.baselines_ms[name] for n in networks],
+        [times * n.measured_ms for n in networks],
+        "--accent-2",
+        list(map(_tip, networks)),
+        radius=3,
+        opacity=0.85,
+    )
     words = f"Measured latency over the prediction by the {NAMES[name]}."
     return _over_bands(marks, _ends(everything), 280, words, unit)
 
@@ -55,9 +66,14 @@ def errors_figure(checked: Checked) -> Figure:
     )
     words = f"Errors of {len(networks)} unseen networks in order, and the change of a second timing."
     return Figure(
-        (noise, errors), Axis((left, right), "Networks by error", whole=True), Axis((-most, most), suffix=" %"), 340,
-        words, tints, (Rule("y", 0.0, "--muted", "dot"),),
-    )  # fmt: skip
+        (noise, errors),
+        Axis((left, right), "Networks by error", whole=True),
+        Axis((-most, most), suffix=" %"),
+        340,
+        words,
+        tints,
+        (Rule("y", 0.0, "--muted", "dot"),),
+    )
 
 
 def _over_bands(marks: Marks, ends: tuple[float, float], height: int, words: str, unit: str) -> Figure:

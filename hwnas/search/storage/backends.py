@@ -122,15 +122,17 @@ def _unusable(url: str, error: Exception) -> HwnasError:
     if isinstance(error, ImportError):
         extra, why = EXTRAS.get(kind, ""), driver_message(error.__cause__ or error, url)
         return MissingExtra(
-            f"the driver of the database cannot be imported ({why})", where=where,
+            f"the driver of the database cannot be imported ({why})",
+            where=where,
             allowed=KNOWN,
             do=f'Run: pip install "hwnas[{extra}]"' if extra else "Install the driver that the URL names",
-        )  # fmt: skip
+        )
     return RunError(
-        f"the database cannot be used ({driver_message(error, url)})", where=where,
+        f"the database cannot be used ({driver_message(error, url)})",
+        where=where,
         allowed="It must answer, know the user and hold the database that the URL names",
         do="Start it or correct the URL, then run the same command again",
-    )  # fmt: skip
+    )
 
 
 def grpc_storage(url: str, *, wait_s: float = 10.0) -> BaseStorage:
@@ -182,7 +184,7 @@ def journal(path: Path) -> tuple[JournalStorage, tuple[str, ...]]:
         return replayed(path, lock), notices
     except OSError as error:
         raise RunError(
-            f"the study cannot be kept here ({error.strerror})",
+            f"the study cannot be kept here ({reason(error)})",
             where=str(path),
             allowed="The folder must be writable",
             do="Correct its permissions, or name another folder",

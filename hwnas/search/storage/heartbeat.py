@@ -51,13 +51,13 @@ def is_alive_here(card: WorkerInfo, here: str | None = None) -> bool | None:
 class Heartbeat:
     """Heartbeat of this process, and a judge of those of others.
 
-    On one machine the kernel knows. Of one elsewhere only the beat is visible: one that did not grow for `lease_s`
-    seconds, by this process's clock, is taken for dead. So clocks of machines need not agree.
+    On one machine the kernel knows. Of one elsewhere only the beat is visible: one that did not grow for
+    `heartbeat_timeout_s` seconds, by this process's clock, is taken for dead. So clocks of machines need not agree.
     """
 
-    def __init__(self, publish: Callable[[str, WorkerInfo], None], lease_s: float) -> None:
+    def __init__(self, publish: Callable[[str, WorkerInfo], None], heartbeat_timeout_s: float) -> None:
         self.name = uuid.uuid4().hex[:12]
-        self._publish, self._lease_s = publish, lease_s
+        self._publish, self._heartbeat_timeout_s = publish, heartbeat_timeout_s
         self._card = worker_info(os.getpid())
         self._seen: dict[str, tuple[int, float]] = {}
         self._ended = threading.Event()
@@ -85,11 +85,11 @@ class Heartbeat:
         if beat != last:
             self._seen[name] = (beat, now)
             return True
-        return now - since < self._lease_s
+        return now - since < self._heartbeat_timeout_s
 
     def _beat(self) -> None:
         beat = 0
-        while not self._ended.wait(self._lease_s / 5):
+        while not self._ended.wait(self._heartbeat_timeout_s / 5):
             beat += 1
             with contextlib.suppress(Exception):  # a storage that is away hears the next beat
                 self._publish(self.name, {**self._card, "beat": beat})

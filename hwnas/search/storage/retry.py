@@ -47,9 +47,10 @@ def _stayed_away(error: Exception, patience_s: float) -> RunError:
     lines = str(last).strip().splitlines()
     return RunError(
         f"the storage did not answer for {patience_s:g} s ({lines[0] if lines else type(last).__name__})",
-        where="search: storage", allowed="What was told before is kept there",
+        where="search: storage",
+        allowed="What was told before is kept there",
         do="Bring it back and run the same command again: it continues",
-    )  # fmt: skip
+    )
 
 
 def is_transient(error: BaseException) -> bool:

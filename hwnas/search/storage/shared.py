@@ -34,10 +34,10 @@ class SharedStorage:
     sees it first, and its proposal is tried again.
     """
 
-    def __init__(self, study: optuna.Study, lease_s: float = HEARTBEAT_GRACE_S) -> None:
+    def __init__(self, study: optuna.Study, heartbeat_timeout_s: float = HEARTBEAT_GRACE_S) -> None:
         self.claimed: Mapping[str, FrozenTrial] = {}
         self._study, self._storage, self._id = study, study._storage, study._study_id
-        self._presence = Heartbeat(self._publish, lease_s)
+        self._presence = Heartbeat(self._publish, heartbeat_timeout_s)
         self._next = 0
         self._unfinished: list[int] = []
         self._found: list[FrozenTrial] = []

@@ -203,9 +203,16 @@ class Acquisition:
 
         ranks = moocore.pareto_rank(np.column_stack([costs, targets]))
         return propose_batch(
-            self.candidates, codes, -targets, rng, taken=taken, excess=self._excess,
-            count=2 * TOGETHER, order=np.lexsort((targets, ranks, ~valid)), merit=gains,
-        )  # fmt: skip
+            self.candidates,
+            codes,
+            -targets,
+            rng,
+            taken=taken,
+            excess=self._excess,
+            count=2 * TOGETHER,
+            order=np.lexsort((targets, ranks, ~valid)),
+            merit=gains,
+        )
 
     # --- what is known ---
 

@@ -52,8 +52,8 @@ class HammingKernelRidge:
 
     def of(self, codes: Codes) -> Floats:
         """Return (networks,) expected scores."""
-        standardised: Floats = (self._alike(self._open(codes)) @ self._weights).astype(float)
-        return self._mean + self._spread * standardised
+        standardized: Floats = (self._alike(self._open(codes)) @ self._weights).astype(float)
+        return self._mean + self._spread * standardized
 
     def _open(self, codes: Codes) -> Table:
         """Return (networks, options) 1 where an option is taken."""

@@ -6,8 +6,8 @@ import atexit
 import contextlib
 import os
 import socket
+import sys
 import threading
-import time
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, final
@@ -18,6 +18,8 @@ LOOK_S = 2.0
 """Seconds between two looks at the cluster."""
 MISSES = 2
 """Looks in a row in vain after which it counts as gone."""
+STUCK_S = 30.0
+"""Seconds for which the search may stay in a call of Ray's that waits for what is gone."""
 LEAVE_S = 10.0
 """Seconds that it may take to leave a cluster that is broken."""
 
@@ -26,19 +28,16 @@ LEAVE_S = 10.0
 class Watched:
     """The services of Ray that the driver cannot do without: the local node's, and the cluster's own.
 
-    Ray itself ends the process when they are gone, after a minute and without a word of what that means.
+    Ray itself ends the process when they are gone, after a minute and without a word of what that means. A thread looks
+    after them, for the search may be in a call of Ray's that waits for them and that no exception ends.
     """
 
     def __init__(self, places: Mapping[str, str]) -> None:
-        self._places = places
-        self._next, self._missed = time.monotonic() + LOOK_S, dict.fromkeys(places, 0)
+        self._places, self._missed = places, dict.fromkeys(places, 0)
         self.gone: HwnasError | None = None
 
     def look(self) -> None:
         """Note the error that ends the search, if a service is gone."""
-        if time.monotonic() < self._next:
-            return
-        self._next = time.monotonic() + LOOK_S
         for what, address in self._places.items():
             self._missed[what] = 0 if _answers(address) else self._missed[what] + 1
             if self._missed[what] >= MISSES:
@@ -48,6 +47,26 @@ class Watched:
                     allowed="The search needs the node that it was started on, and the head of its cluster",
                     do="Run the same command again: what was told is kept, what was in hand is asked anew",
                 )
+
+    def guard(self, left: threading.Event, look_s: float = LOOK_S, stuck_s: float = STUCK_S) -> None:
+        """Look until the cluster is left; where that does not come after a service is gone, end the process."""
+        while not left.wait(look_s):
+            self.look()
+            if self.gone is not None:
+                if not left.wait(stuck_s):
+                    print(f"error: {self.gone}", file=sys.stderr, flush=True)
+                    os._exit(1)
+                return
+
+
+@contextlib.contextmanager
+def _guarded(joined: Watched) -> Iterator[Watched]:
+    left = threading.Event()
+    threading.Thread(target=joined.guard, args=(left,), daemon=True).start()
+    try:
+        yield joined
+    finally:
+        left.set()
 
 
 def watched() -> Watched:
@@ -77,12 +96,14 @@ def cluster(address: str | None, cpus: int, environment: Mapping[str, str]) -> I
     """Provide a cluster for the block: the one this process uses already, the one at the address, or a new one.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is none at the address.
+        RunError: none could be begun here.
     """
     import ray
 
     if ray.is_initialized():
-        yield watched()
+        with _guarded(watched()) as joined:
+            yield joined
         return
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address is None:
@@ -97,16 +118,28 @@ def cluster(address: str | None, cpus: int, environment: Mapping[str, str]) -> I
             ray.init(**options)
         joined = watched()
     except Exception as error:  # Ray's errors have no common base
-        raise ConfigError(
-            f"no Ray cluster can be used ({reason(error)})",
-            where=f"search.ray: address {address}",
-            allowed="`auto` and `host:port` need a running cluster; without an address one is begun here",
-            do="Start one with `ray start --head`, or leave the address out",
-        ) from error
+        raise _none(address, reason(error)) from error
     try:
-        yield joined
+        with _guarded(joined):
+            yield joined
     finally:
         _leave(joined)
+
+
+def _none(address: str | None, why: str) -> HwnasError:
+    if address is None:
+        return RunError(
+            f"no Ray cluster can be begun ({why})",
+            where="search.runner: ray",
+            allowed="Ray starts its processes on this machine within a minute or so",
+            do="Run the same command again: what was told is kept; if it fails again, look at Ray's log in /tmp/ray",
+        )
+    return ConfigError(
+        f"no Ray cluster can be used ({why})",
+        where=f"search.ray: address {address}",
+        allowed="`auto` and `host:port` need a running cluster; without an address one is begun here",
+        do="Start one with `ray start --head`, or leave the address out",
+    )
 
 
 def _leave(joined: Watched) -> None:

@@ -15,24 +15,28 @@ NAMED_S = 60.0
 """Seconds for which the name of a desk that has died may stay taken."""
 
 
-def _desk() -> Any:
+def desk_class() -> Any:
+    """Return the desk's class, which Ray sends by value."""
+
     class Desk:
-        """Desk with one batch for each actor at most: a new one replaces one that was not taken."""
+        """Desk with one batch for each actor at most: a new one replaces one that was not taken.
+
+        Ray may run calls of an asynchronous actor in another order than the driver's; the numbers tell which is newer.
+        """
 
         def __init__(self) -> None:
             self.boxes: dict[str, asyncio.Queue[tuple[int, Sequence[Task]]]] = {}
 
         async def put(self, actor: str, number: int, tasks: Sequence[Task]) -> None:
             box = self.boxes.setdefault(actor, asyncio.Queue())
-            while not box.empty():
-                box.get_nowait()
-            box.put_nowait((number, tasks))
+            batch = (number, tasks)
+            box.put_nowait(batch if box.empty() else max(batch, box.get_nowait(), key=lambda laid: laid[0]))
 
         async def take(self, actor: str, last: int) -> tuple[int, Sequence[Task]]:
             box = self.boxes.setdefault(actor, asyncio.Queue())
             while True:
                 number, tasks = await box.get()
-                if number != last:
+                if number > last:
                     return number, tasks
 
     return Desk
@@ -53,8 +57,12 @@ class Desks:
 
     def renew(self, lost: str | None) -> bool:
         """Make another desk, unless one was made since; None: an actor found none of the name."""
+        import ray
+
         if lost not in (None, identity(self._desk)) or (lost is None and find(self.name) is not None):
             return False
+        with contextlib.suppress(Exception):  # as above
+            ray.kill(self._desk)  # else Ray holds the name while its handle is here
         self._desk = self._made()
         return True
 
@@ -67,7 +75,7 @@ class Desks:
         until = time.monotonic() + NAMED_S
         while True:
             try:
-                return ray.remote(_desk()).options(**options).remote()
+                return ray.remote(desk_class()).options(**options).remote()
             except ValueError:  # the name is still taken
                 if time.monotonic() > until:
                     raise

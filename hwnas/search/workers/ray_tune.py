@@ -73,7 +73,7 @@ def run_on_ray(
     Raises:
         MissingExtra: Ray is not installed.
         ConfigError: the cluster cannot be reached, or is too small for one worker.
-        RunError: no worker can be set up.
+        RunError: no cluster can be begun here, or no worker set up.
         HwnasError: what a score raised; all that was scored before is told.
     """
     tune = optional("ray.tune", extra="ray", why="search.runner: ray")
@@ -171,7 +171,6 @@ def _watch(tune: Any, crew: WorkerPool, watched: Watched) -> Any:
         and ends a search that cannot go on."""
 
         def on_step_begin(self, iteration: int, trials: Any, **info: Any) -> None:
-            watched.look()
             if watched.gone is not None or crew.hopeless:
                 raise _Ended
 

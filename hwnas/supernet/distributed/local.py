@@ -75,7 +75,7 @@ def _check_end(process: BaseProcess, size: int) -> None:
             where="train: processes",
             allowed="The checkpoints so far are whole; the other processes were ended",
             do="Run the same command again: it goes on after the last finished epoch. If memory ran out, raise "
-            "train.accumulate or use fewer processes",
+            "train.grad_accumulation_steps or use fewer processes",
         )
 
 

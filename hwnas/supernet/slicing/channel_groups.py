@@ -13,6 +13,7 @@ from torch import nn
 
 from hwnas.network import Network, lower, operators_by_slot
 from hwnas.ops import Operator, Shape
+from hwnas.ops.operator import new_module
 from hwnas.space import AnySpace, Architecture
 from hwnas.supernet.slicing.axes import Axis, Label, Labels, fix, inert, runs, unite
 from hwnas.supernet.slicing.channel_rules import Following
@@ -57,7 +58,7 @@ def elastic_groups(space: AnySpace) -> tuple[Group, ...]:
     its classes, and that of a group of which the largest network itself takes a part.
     """
     shared = _Shared()
-    links = _neighbours(space)
+    links = _neighbors(space)
     ends = {slot for slot, after in links.items() if None in after}
     starts = set(links.get(None, ()))
     for slot, links_of_slot in operators_by_slot(space).items():
@@ -97,7 +98,7 @@ class _Shared:
     def follow(self, slot: str, operator: Operator, shape: Shape, entering: Labels) -> tuple[Labels, Shape]:
         """Run an operator and return the labels and the shape of its output."""
         with torch.random.fork_rng(devices=[]), torch.device("meta"):
-            module = operator.module().to("meta").eval()
+            module = new_module(operator).to("meta").eval()
             images = torch.empty(2, *shape)
         with torch.no_grad(), Following() as following:
             following.label(images, entering)
@@ -129,7 +130,7 @@ class _Shared:
         """Keep the order of each group that a network does not take as a whole."""
         for slot, operator in zip(network.slots, network.operators, strict=True):
             with torch.device("meta"):
-                module = operator.module()
+                module = new_module(operator)
             for name, value in module.named_parameters():
                 for number, size in enumerate(value.shape[:LEADING]):
                     axis_key = key_of(operator.scope(slot), name), number
@@ -172,7 +173,7 @@ def _run(links: Iterable[tuple[Operator, Shape]]) -> Iterator[tuple[Operator, Sh
             yield operator, shapes[operator], len(holders) == len(shapes)
 
 
-def _neighbours(space: AnySpace) -> dict[str | None, dict[str | None, None]]:
+def _neighbors(space: AnySpace) -> dict[str | None, dict[str | None, None]]:
     """Return the slots that follow each slot; None stands before the first and after the last."""
     following: dict[str | None, dict[str | None, None]] = {}
     for network in _telling(space):

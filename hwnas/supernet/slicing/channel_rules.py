@@ -267,13 +267,23 @@ RULES: Mapping[str, Rule] = {  # an operation of ATen -> its rule; pointwise ope
     **_over(NORMS, _channel_norm),
     **_over(["hardswish", "hardswish_"], _pointwise),
     **_over(
-        ["avg_pool2d", "max_pool2d_with_indices", "_adaptive_avg_pool2d", "adaptive_max_pool2d", "upsample_nearest2d",
-         "upsample_bilinear2d"],
+        [
+            "avg_pool2d",
+            "max_pool2d_with_indices",
+            "_adaptive_avg_pool2d",
+            "adaptive_max_pool2d",
+            "upsample_nearest2d",
+            "upsample_bilinear2d",
+        ],
         _pooled,
     ),
     **_over(
-        ["_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_fused_attention_overrideable",
-         "_scaled_dot_product_efficient_attention", "_scaled_dot_product_flash_attention"],
+        [
+            "_scaled_dot_product_flash_attention_for_cpu",
+            "_scaled_dot_product_fused_attention_overrideable",
+            "_scaled_dot_product_efficient_attention",
+            "_scaled_dot_product_flash_attention",
+        ],
         _attention,
     ),
-}  # fmt: skip
+}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import ConfigError, HwnasError, raised
-from hwnas.registry import Family, member, named
+from hwnas.errors import ConfigError
+from hwnas.registry import Family, calling, member, named
 from hwnas.space import AnySpace
 from hwnas.supernet.strategies.sampled_subnet import SampledSubnet, Step, Strategy, inplace_distillation
 from hwnas.supernet.training.recipe import Recipe
@@ -22,6 +24,11 @@ STRATEGIES = Family(
     },
 )
 
+FORM = (
+    "`function(space, recipe)` returns a function `(step, rng)`, and that a list of one or more `SampledSubnet`s, "
+    "which learn from the labels or from an earlier one"
+)
+
 __all__ = ["STRATEGIES", "SampledSubnet", "Step", "Strategy", "inplace_distillation", "open_strategy"]
 
 
@@ -29,7 +36,7 @@ def open_strategy(space: AnySpace, recipe: Recipe, *, base: Path = Path()) -> St
     """Return the recipe's strategy on a space: one of `STRATEGIES`, or a user's `file.py:function`, paths from `base`.
 
     A user's function is called as the built-in ones are, `function(space, recipe)`, and returns a `Strategy`. In the
-    first `recipe.largest_epochs` epochs the largest network is trained alone, whatever the strategy.
+    first `recipe.warmup_largest_epochs` epochs the largest network is trained alone, whatever the strategy.
 
     Raises:
         ConfigError: an unknown strategy, one that does not fit the space, or a function that returns something else.
@@ -39,27 +46,25 @@ def open_strategy(space: AnySpace, recipe: Recipe, *, base: Path = Path()) -> St
         make = named(recipe.strategy, base=base, where="train: strategy")
     else:
         make = member(STRATEGIES, recipe.strategy, what="strategy", where="train: strategy")
-    strategy = _asked(recipe, make, space, recipe) if own else make(space, recipe)
+    with _calling(make, recipe, {"space": space.name}):
+        strategy = make(space, recipe)
     if not callable(strategy):
         raise _unfit(recipe, f"it gave {type(strategy).__name__}, which cannot be called")
     largest = [SampledSubnet(space.largest())]
 
     def lessons(step: Step, rng: random.Random) -> list[SampledSubnet]:
-        if step.epoch <= recipe.largest_epochs:
+        if step.epoch <= recipe.warmup_largest_epochs:
             return largest
-        return _checked(_asked(recipe, strategy, step, rng), recipe) if own else list(strategy(step, rng))
+        with _calling(strategy, recipe, vars(step)):
+            drawn = strategy(step, rng)
+        return _checked(drawn, recipe) if own else list(drawn)
 
     return lessons
 
 
-def _asked(recipe: Recipe, function: Any, *arguments: Any) -> Any:
-    """Return the result of a user's function."""
-    try:
-        return function(*arguments)
-    except HwnasError:
-        raise
-    except Exception as error:
-        raise _unfit(recipe, f"it raised {raised(error)}") from error
+def _calling(function: Any, recipe: Recipe, options: Mapping[str, Any]) -> AbstractContextManager[None]:
+    where = "train: strategy"
+    return calling(function, ConfigError, where=where, name=recipe.strategy, options=options, allowed=FORM)
 
 
 def _checked(result: Any, recipe: Recipe) -> list[SampledSubnet]:
@@ -77,7 +82,6 @@ def _unfit(recipe: Recipe, met: str) -> ConfigError:
     return ConfigError(
         met,
         where=f"train: strategy {recipe.strategy}",
-        allowed="`function(space, recipe)` returns a function `(step, rng)`, and that a list of one or more "
-        "`SampledSubnet`s, which learn from the labels or from an earlier one",
+        allowed=FORM,
         do="Correct the function",
     )

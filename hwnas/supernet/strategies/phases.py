@@ -15,6 +15,7 @@ import torch
 from hwnas.errors import ConfigError, did_you_mean
 from hwnas.network import Network, lower
 from hwnas.ops import Operator
+from hwnas.ops.operator import new_module
 from hwnas.space import AnySpace, Architecture, Choice, Space, Value
 from hwnas.supernet.training.recipe import Recipe
 
@@ -39,7 +40,7 @@ def phases_of(space: AnySpace, recipe: Recipe) -> tuple[Phase, ...]:
 
     `recipe.phases` lists, phase by phase, patterns of names (`*.kernel`); choices that no pattern matches are open
     from the start. Without it, the choices are grouped by `kind_of`. `recipe.phase_epochs` holds the first epoch of
-    each phase; without it they share the epochs after `largest_epochs` equally.
+    each phase; without it they share the epochs after `warmup_largest_epochs` equally.
 
     Raises:
         ConfigError: a pattern matches no choice, or the epochs do not fit the phases.
@@ -56,7 +57,7 @@ def phases_of(space: AnySpace, recipe: Recipe) -> tuple[Phase, ...]:
             f"`phase_epochs` is {list(epochs)} for {len(groups)} phases in {recipe.epochs} epochs",
             where="train: strategy progressive",
             allowed="Each phase has the epoch at which it begins, from 1 to the last, in rising order; "
-            "left out, the epochs after `largest_epochs` are shared equally",
+            "left out, the epochs after `warmup_largest_epochs` are shared equally",
             do="Correct `train.phase_epochs`, or train longer",
         )
     return tuple(map(Phase, epochs, groups))
@@ -90,7 +91,7 @@ def kind_of(space: AnySpace, choice: Choice) -> Kind:
 def _widths(operator: Operator) -> dict[str, tuple[int, ...]]:
     """Return the leading axes of an operator's parameters, those that list channels."""
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        return {name: tuple(value.shape[:2]) for name, value in operator.module().named_parameters()}
+        return {name: tuple(value.shape[:2]) for name, value in new_module(operator).named_parameters()}
 
 
 def _deciding(space: AnySpace, choice: Choice) -> Architecture | None:
@@ -121,8 +122,8 @@ def _listed(space: AnySpace, phases: Sequence[Sequence[str]]) -> list[tuple[str,
 
 
 def _shared(recipe: Recipe, count: int) -> tuple[int, ...]:
-    left = recipe.epochs - recipe.largest_epochs
-    return tuple(recipe.largest_epochs + 1 + index * left // count for index in range(count))
+    left = recipe.epochs - recipe.warmup_largest_epochs
+    return tuple(recipe.warmup_largest_epochs + 1 + index * left // count for index in range(count))
 
 
 def _within(epochs: Sequence[int], recipe: Recipe) -> bool:

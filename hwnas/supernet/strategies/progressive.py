@@ -20,7 +20,7 @@ def progressive(space: AnySpace, recipe: Recipe) -> Strategy:
     def lessons(step: Step, rng: random.Random) -> list[SampledSubnet]:
         closed = closed_at(phases, step.epoch)
         smallest = narrowed(space, closed, lambda choice: choice.options[0])
-        middles = [narrowed(space, closed, lambda choice: choice.draw(rng)) for _ in range(recipe.middles)]
+        middles = [narrowed(space, closed, lambda choice: choice.draw(rng)) for _ in range(recipe.num_random_subnets)]
         return inplace_distillation([space.largest(), smallest, *middles])
 
     return lessons

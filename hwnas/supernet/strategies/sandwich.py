@@ -10,10 +10,10 @@ from hwnas.supernet.training.recipe import Recipe
 
 
 def sandwich(space: AnySpace, recipe: Recipe) -> Strategy:
-    """Largest, smallest, then `recipe.middles` random architectures; all but the largest learn from it."""
+    """Largest, smallest, then `recipe.num_random_subnets` random architectures; all but the largest learn from it."""
     ends = space.largest(), space.smallest()
 
     def lessons(step: Step, rng: random.Random) -> list[SampledSubnet]:
-        return inplace_distillation([*ends, *(space.random(rng) for _ in range(recipe.middles))])
+        return inplace_distillation([*ends, *(space.random(rng) for _ in range(recipe.num_random_subnets))])
 
     return lessons

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from hwnas.data import batches
+from hwnas.data.batches import batches
 from hwnas.supernet.strategies import Step
 from hwnas.supernet.training.epoch_state import EpochCursor, EpochState
 from hwnas.supernet.training.schedules import learning_rate
@@ -54,9 +54,14 @@ def run_epoch(
     course.module.train()
     at = Step(epoch, recipe.epochs, walk.steps, steps, walk.loss)
     loaded = batches(
-        course.split, recipe.batch_size, generator=walk.generator, augment=recipe.augment, task=course.task,
-        drop_last=True, after=None if after is None else (after.step, after.drawn),
-    )  # fmt: skip
+        course.split,
+        recipe.batch_size,
+        generator=walk.generator,
+        augment=recipe.augment,
+        task=course.task,
+        drop_last=True,
+        after=None if after is None else (after.step, after.drawn),
+    )
     for number, batch in enumerate(loaded, walk.steps + 1):
         for group in course.optimizer.param_groups:
             group["lr"] = slower * learning_rate(recipe, (epoch - 1) + (number - 1) / steps)

@@ -94,7 +94,14 @@ class EpochCursor:
         """Return the current position in the epoch."""
         version, numbers, gauss = self.rng.getstate()
         return EpochState(
-            self.steps, self.total, self.told, self.failures.failed, self.failures.tried, self.seconds,
-            [version, list(numbers), gauss], self.generator.get_state(), torch.get_rng_state(),
+            self.steps,
+            self.total,
+            self.told,
+            self.failures.failed,
+            self.failures.tried,
+            self.seconds,
+            [version, list(numbers), gauss],
+            self.generator.get_state(),
+            torch.get_rng_state(),
             torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        )  # fmt: skip
+        )

@@ -28,11 +28,11 @@ class Recipe:
     momentum: float = 0.9
     weight_decay: float = 1e-4
     label_smoothing: float = 0.1
-    clip_norm: float = 5.0
+    max_grad_norm: float = 5.0
     """Bound on the norm of all gradients of a step."""
     strategy: str = "sandwich"
     """Networks that a step trains: one of `hwnas.supernet.strategies.STRATEGIES`, or a user's `file.py:function`."""
-    middles: int = 2
+    num_random_subnets: int = 2
     """Random networks a step, beside the largest and the smallest, of `sandwich` and `progressive`."""
     phases: tuple[tuple[str, ...], ...] = ()
     """Of `progressive`, by phase: patterns of the choices that open then; by what choices change if left out."""
@@ -40,10 +40,10 @@ class Recipe:
     """The epoch at which each phase begins; in equal shares if left out."""
     temperature: float = 1.0
     """Of soft labels: predictions are divided by it before they are learned from."""
-    regularise: Literal["all", "largest"] = "all"
+    regularize: Literal["all", "largest"] = "all"
     """`largest`: no dropout in networks that learn from another one of the step, no decay of weights outside the
     largest network, as BigNAS does. Labels are smoothed for those that learn from labels, in either case."""
-    accumulate: int = 1
+    grad_accumulation_steps: int = 1
     """Parts of a batch that are gone through one after the other; their gradients are those of the whole batch."""
     ema_decay: float = 0.0
     """Of the moving average of the weights; with one, the average is what is scored and exported. 0: no average."""
@@ -54,7 +54,7 @@ class Recipe:
     """Memory layout of the activations; with bf16 it is the faster one on CPUs with matrix units, and on GPUs."""
     kernel_transform: bool = False
     """Smaller kernels are learned maps of the centres of larger ones, as in once-for-all, not the centres alone."""
-    largest_epochs: int = 0
+    warmup_largest_epochs: int = 0
     """Epochs at the beginning in which the largest network is trained alone, before narrower ones are."""
     sort_channels_at: tuple[int, ...] = ()
     """Epochs, from 2 to the last, at whose beginning the most important channels are brought to the front."""
@@ -64,9 +64,9 @@ class Recipe:
     """The space that such weights are of a network of."""
     teacher_architecture: str = "largest"
     """The network of that space: largest, smallest, or a JSON file that holds one."""
-    teacher_weight: float = 0.5
+    distill_weight: float = 0.5
     """The teacher's share of the loss; the rest is that of the labels."""
-    on_divergence: Literal["stop", "halve"] = "stop"
+    on_divergence: Literal["stop", "halve_lr"] = "stop"
     """`halve`: an epoch that diverges is gone through again from its beginning, at half the rate from then on."""
     processes: int = 1
     """Processes that train together, each on its part of every batch."""

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hwnas.data import Dataset
 from hwnas.errors import HwnasError, RunError
 from hwnas.space import AnySpace
+from hwnas.stored_names import TRAIN, stored
 from hwnas.supernet.training import checkpoint
 from hwnas.supernet.training.ema import EMA
 from hwnas.supernet.training.epoch_state import EpochState
@@ -27,6 +28,8 @@ APART = ("processes", "launcher", "on_divergence", "checkpoint_every")
 """Fields of a recipe that do not decide the weights."""
 Identity = dict[str, Any]
 """Identity of a training: of two trainings with unlike ones neither continues the other."""
+Module = TypeVar("Module", bound=nn.Module)
+Record = TypeVar("Record")
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,11 @@ class Epoch:
     learning_rate: float
     seconds: float
 
+    @classmethod
+    def of(cls, content: dict[str, Any]) -> Epoch:
+        """Return the record in the content of a checkpoint."""
+        return cls(**content)
+
 
 def identity_of(space: AnySpace, dataset: Dataset, recipe: Recipe, seed: int) -> Identity:
     """Return the identity that is kept in every checkpoint."""
@@ -48,48 +56,53 @@ def identity_of(space: AnySpace, dataset: Dataset, recipe: Recipe, seed: int) ->
 
 
 def identity_dict(recipe: Recipe) -> dict[str, Any]:
-    """Return the fields of a recipe that decide the weights: all but who computes, what is kept, and error handling.
+    """Return the fields of a recipe that decide the weights: all but who computes, what is kept, and error handling; by
+    their stored names.
 
     `accumulate` holds the number of parts that a batch is cut into, which may follow from the number of processes.
     """
-    fields = {**asdict(recipe), "accumulate": parts_of(recipe)}
+    fields = stored({**asdict(recipe), "grad_accumulation_steps": parts_of(recipe)}, "train")
     return {key: value for key, value in fields.items() if key not in APART}
 
 
 @dataclass
-class State:
+class State(Generic[Module, Record]):
     """All that training changes and a checkpoint holds."""
 
-    supernet: Supernet
+    module: Module
     optimizer: torch.optim.Optimizer
-    average: EMA[Supernet] | None
+    average: EMA[Module] | None
+    check: Callable[[dict[str, Any], Path], None]
+    """Function that refuses the content of another training's checkpoint, read from a path."""
     identity: Identity
-    history: list[Epoch] = field(default_factory=list)
+    read: Callable[[Any], Record]
+    """Function that reads the record of an epoch from a checkpoint."""
+    history: list[Record] = field(default_factory=list)
     halvings: int = 0
     """Number of times that the rate was halved because training diverged."""
 
     @property
-    def used(self) -> Supernet:
-        """Supernet whose weights are scored: the average's, if there is one."""
-        return self.supernet if self.average is None else self.average.module
+    def used(self) -> Module:
+        """Module whose weights are scored: the average's, if there is one."""
+        return self.module if self.average is None else self.average.module
 
     @property
-    def twins(self) -> tuple[Supernet, ...]:
+    def twins(self) -> tuple[Module, ...]:
         """Supernets that must be sorted as the supernet is."""
         return () if self.average is None else (self.average.module,)
 
     def settle(self) -> None:
-        """Give the supernet the weights that are used."""
+        """Give the module the weights that are used."""
         if self.average is not None:
-            self.supernet.load_state_dict(self.average.module.state_dict())
+            self.module.load_state_dict(self.average.module.state_dict())
 
     def content(self) -> dict[str, Any]:
         """Return the content of a checkpoint; `average` and `halvings` only where there are any."""
         content = {
             "identity": self.identity,
-            "weights": self.supernet.state_dict(),
+            "weights": self.module.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "history": [asdict(record) for record in self.history],
+            "history": [asdict(record) if isinstance(record, Epoch) else record for record in self.history],
         }
         if self.average is not None:
             content["average"] = self.average.module.state_dict()
@@ -105,11 +118,11 @@ class State:
         Raises:
             KeyError, TypeError, ValueError, RuntimeError: it is that of another training.
         """
-        self.supernet.load_state_dict(content["weights"])
+        self.module.load_state_dict(content["weights"])
         self.optimizer.load_state_dict(content["optimizer"])
         if self.average is not None:
             self.average.module.load_state_dict(content["average"])
-        self.history[:] = [Epoch(**record) for record in content["history"]]
+        self.history[:] = [self.read(record) for record in content["history"]]
         self.halvings = content.get("halvings", 0)
 
 
@@ -130,10 +143,11 @@ def load_trained(supernet: Supernet, folder: Path, identity: Identity | None = N
             allowed="A supernet is trained before it is searched",
             do="Run `hwnas train EXPERIMENT` first",
         )
-    content = _read(paths[-1], supernet, identity)
+    content = checkpoint.load(paths[-1])
+    check_supernet(supernet, identity, content, paths[-1])
     with fitting(paths[-1]):
         supernet.load_state_dict(content.get("average", content["weights"]))
-        return [Epoch(**record) for record in content["history"]], paths[-1]
+        return [Epoch.of(record) for record in content["history"]], paths[-1]
 
 
 @dataclass(frozen=True)
@@ -144,25 +158,27 @@ class MidEpochCheckpoint:
     begun: dict[str, Any] | None
 
 
-def resume(folder: Path, state: State) -> MidEpochCheckpoint | None:
+def resume(folder: Path, state: State[Any, Any]) -> MidEpochCheckpoint | None:
     """Resume training from the checkpoints of a folder, if any; return the position if it is within an epoch.
 
     Raises:
-        RunError: the last one is damaged, does not fit the supernet, or is of another training.
+        RunError: the last one is damaged, does not fit the module, or is of another training.
     """
     if paths := checkpoint.checkpoints(folder):
-        content = _read(paths[-1], state.supernet, state.identity)
+        content = checkpoint.load(paths[-1])
+        state.check(content, paths[-1])
         with fitting(paths[-1]):
             state.restore(content)
     path = checkpoint.within(folder)
     if not path.exists():
         return None
-    content = _read(path, state.supernet, state.identity)
+    content = checkpoint.load(path)
+    state.check(content, path)
     if content["epoch"] != len(state.history) + 1:
         return None  # that epoch was ended since
     with fitting(path):
         state.restore(content)
-        return MidEpochCheckpoint(EpochState.of(content["position"]), content["begun"])
+        return MidEpochCheckpoint(EpochState.of(content["position"]), content.get("begun"))
 
 
 @contextmanager
@@ -180,29 +196,34 @@ def fitting(path: Path) -> Iterator[None]:
         raise checkpoint.unusable(path, "the checkpoint does not fit what is trained") from error
 
 
-def save_mid_epoch(folder: Path, state: State, position: EpochState, begun: dict[str, Any] | None) -> None:
-    """Write the position of training within an epoch."""
+def save_mid_epoch(
+    folder: Path, state: State[Any, Any], position: EpochState, begun: dict[str, Any] | None = None
+) -> None:
+    """Write the position of training within an epoch, and the state at its beginning if it may be repeated."""
     content = {**state.content(), "position": position.content(), "begun": begun}
     checkpoint.save_within(folder, len(state.history) + 1, content)
 
 
-def _read(path: Path, supernet: Supernet, identity: Identity | None) -> dict[str, Any]:
-    content = checkpoint.load(path)
+def check_supernet(supernet: Supernet, identity: Identity | None, content: dict[str, Any], path: Path) -> None:
+    """Refuse a checkpoint whose weights do not fit the supernet, or of another training than `identity` says.
+
+    Raises:
+        RunError: it names what differs.
+    """
     if identity is not None:
         _check_identity(content["identity"], identity, path)
     _check_fits(supernet, content["weights"], path)
-    return content
 
 
 def _check_identity(was: Identity, now: Identity, path: Path) -> None:
     with fitting(path):
-        begun = {**asdict(Recipe()), **was["recipe"]}  # what an earlier hwnas did not know is off by default
+        begun = {**identity_dict(Recipe()), **was["recipe"]}  # what an earlier hwnas did not know is off by default
         changed = [
             f"{name}: {before!r} then, {after!r} now"
             for name, before, after in [
                 *((key, was[key], now[key]) for key in ("space", "dataset", "seed")),
                 ("task", was.get("task"), now.get("task")),
-                *((f"train.{key}", begun[key], value) for key, value in now["recipe"].items()),
+                *((f"train.{TRAIN.get(key, key)}", begun[key], value) for key, value in now["recipe"].items()),
             ]
             if before != after
         ]

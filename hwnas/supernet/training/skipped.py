@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hwnas.errors import RunError, TrainingError, raised
+from hwnas.errors import RunError, TrainingError, raised, reason
 from hwnas.io.checksum import sealed, unsealed
 from hwnas.io.fields import FieldError, Fields
 from hwnas.io.jsonl import append_lines, read_lines
@@ -38,10 +38,10 @@ class SkippedSubnets:
         Raises:
             TrainingError: too many failed.
         """
-        reason = raised(error)
+        cause = raised(error)
         if architecture is None:
             raise TrainingError(
-                f"the network cannot be trained ({reason})",
+                f"the network cannot be trained ({cause})",
                 where="train",
                 allowed="A network that is trained alone runs forward and backward",
                 do="Look at its operators",
@@ -50,13 +50,13 @@ class SkippedSubnets:
         if self.failed > max(ALWAYS, MOST * self.tried):
             raise TrainingError(
                 f"{self.failed} of {self.tried} networks of this epoch could not be trained, the last one, "
-                f"{architecture.key}, because of {reason}",
+                f"{architecture.key}, because of {cause}",
                 where=str(self.path or "train"),
                 allowed=f"Up to a share of {MOST:g} is left out and written down there",
                 do="Look at the operators that they have in common, or narrow the space",
             ) from error
         if architecture.key not in self.known:
-            self._keep(architecture, reason)
+            self._keep(architecture, cause)
 
     def _keep(self, architecture: Architecture, reason: str) -> None:
         self.known.add(architecture.key)
@@ -72,7 +72,7 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(
-            f"the folder cannot be made ({error.strerror})",
+            f"the folder cannot be made ({reason(error)})",
             where=str(folder),
             allowed="Networks that cannot be trained are written down there",
             do="Make room or correct the permissions, then run the same command again",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from hwnas.supernet.training.ema import EMA
 from hwnas.supernet.training.epoch import run_epoch
 from hwnas.supernet.training.epoch_state import EpochState
 from hwnas.supernet.training.recipe import Recipe, epoch_seed, make_optimizer
-from hwnas.supernet.training.resume import Identity, fitting, identity_dict
+from hwnas.supernet.training.resume import Identity, State, fitting, identity_dict, resume, save_mid_epoch
 from hwnas.supernet.training.task import ActiveSubnet, TrainTask, check_recipe
 from hwnas.tasks import Tensors
 
@@ -55,27 +56,26 @@ def train_standalone(
         module = (build(network) if start is None else copy.deepcopy(start)).to(device)
         course = _course(module, network, dataset, recipe, teacher)
         identity = _identity(network, dataset, recipe, seed, start)
-        losses, after = ([], None) if folder is None else _resume(folder, course, identity)
-
-        def content() -> dict[str, Any]:
-            return {"identity": identity, **_kept(course), "history": losses}
+        check = partial(_check_identity, identity)
+        state = State(module, course.optimizer, course.average, check, identity, float)
+        midway = None if folder is None else resume(folder, state)
 
         def keep(position: EpochState) -> None:
             if folder is not None:
-                checkpoint.save_within(folder, len(losses) + 1, {**content(), "position": position.content()})
+                save_mid_epoch(folder, state, position)
 
-        for epoch in range(len(losses) + 1, recipe.epochs + 1):
+        for epoch in range(len(state.history) + 1, recipe.epochs + 1):
+            after, midway = None if midway is None else midway.position, None
             try:
-                losses.append(run_epoch(course, epoch, epoch_seed(seed, epoch), after=after, keep=keep).loss)
+                state.history.append(run_epoch(course, epoch, epoch_seed(seed, epoch), after=after, keep=keep).loss)
             except FloatingPointError as error:
                 raise _diverged(error, epoch) from error
-            after = None
             if folder is not None:
-                checkpoint.save(folder, epoch, content())
+                checkpoint.save(folder, epoch, state.content())
             if on_epoch:
-                on_epoch(epoch, losses[-1])
+                on_epoch(epoch, state.history[-1])
     calibration = calibration_inputs(dataset, count=recipe.calibration_batches, batch_size=recipe.batch_size, seed=seed)
-    return recalibrate(course.module if course.average is None else course.average.module, network, calibration)
+    return recalibrate(state.used, network, calibration)
 
 
 def _course(
@@ -122,28 +122,7 @@ def weights_digest(module: nn.Module) -> str:
     return digest.hexdigest()[:12]
 
 
-def _kept(course: TrainTask) -> dict[str, Any]:
-    kept = {"weights": course.module.state_dict(), "optimizer": course.optimizer.state_dict()}
-    return kept if course.average is None else {**kept, "average": course.average.module.state_dict()}
-
-
-def _resume(folder: Path, course: TrainTask, identity: Identity) -> tuple[list[float], EpochState | None]:
-    """Return the losses of the finished epochs, and the position in the next one, if training is within one."""
-    losses = list[float]()
-    if paths := checkpoint.checkpoints(folder):
-        losses = _restore(paths[-1], checkpoint.load(paths[-1]), course, identity)
-    path = checkpoint.within(folder)
-    if not path.exists():
-        return losses, None
-    content = checkpoint.load(path)
-    if content["epoch"] != len(losses) + 1:
-        return losses, None  # that epoch was ended since
-    losses = _restore(path, content, course, identity)
-    with fitting(path):
-        return losses, EpochState.of(content["position"])
-
-
-def _restore(path: Path, content: dict[str, Any], course: TrainTask, identity: Identity) -> list[float]:
+def _check_identity(identity: Identity, content: dict[str, Any], path: Path) -> None:
     was = content["identity"]
     with fitting(path):
         was["recipe"] = {**identity_dict(Recipe()), **was.get("recipe", {})}  # an earlier hwnas did not know all of it
@@ -154,9 +133,3 @@ def _restore(path: Path, content: dict[str, Any], course: TrainTask, identity: I
             allowed="A training is continued with the settings that it was begun with",
             do="Restore them, or delete the folder to begin anew",
         )
-    with fitting(path):
-        course.module.load_state_dict(content["weights"])
-        course.optimizer.load_state_dict(content["optimizer"])
-        if course.average is not None:
-            course.average.module.load_state_dict(content["average"])
-        return [float(loss) for loss in content["history"]]

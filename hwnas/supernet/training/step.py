@@ -42,7 +42,7 @@ def take_step(course: TrainTask, pupils: Sequence[ActiveSubnet], batch: Batch, s
     if bad:
         gradients[0].fill_(float("nan"))  # all processes see it
     course.team.all_reduce_([*gradients, totals])
-    if not nn.utils.clip_grad_norm_(course.module.parameters(), course.recipe.clip_norm).isfinite():
+    if not nn.utils.clip_grad_norm_(course.module.parameters(), course.recipe.max_grad_norm).isfinite():
         problem = course.team.broadcast_first(f"the loss of {bad[0]} is not finite" if bad else None)
         raise FloatingPointError(
             problem or f"the gradients of {' and '.join(pupil.name for pupil in pupils)} are not finite"
@@ -83,7 +83,7 @@ def _learn(
         else:
             loss = task.loss(outputs, batch)
             if taught is not None:
-                loss = torch.lerp(loss, task.distill(outputs, taught, recipe.temperature), recipe.teacher_weight)
+                loss = torch.lerp(loss, task.distill(outputs, taught, recipe.temperature), recipe.distill_weight)
         if index in teaching:
             predicted[index] = tree_map(torch.detach, outputs)
         (loss * share).backward()  # type: ignore[no-untyped-call]
@@ -101,7 +101,7 @@ def _out_of_memory(pupil: ActiveSubnet, error: Exception) -> TrainingError:
         f"memory ran out in {pupil.name} ({reason(error)})",
         where="train",
         allowed="A part of a batch must fit with all that its network keeps for the way back",
-        do="Raise train.accumulate, or lower train.batch_size",
+        do="Raise train.grad_accumulation_steps, or lower train.batch_size",
     )
 
 

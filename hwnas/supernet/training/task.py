@@ -67,8 +67,8 @@ class TrainTask:
 
 
 def parts_of(recipe: Recipe) -> int:
-    """`accumulate` parts; if that is left out, one for each process."""
-    return recipe.accumulate if recipe.accumulate > 1 else recipe.processes
+    """`grad_accumulation_steps` parts; if that is left out, one for each process."""
+    return recipe.grad_accumulation_steps if recipe.grad_accumulation_steps > 1 else recipe.processes
 
 
 def check_recipe(recipe: Recipe, split: Split, teacher: nn.Module | None) -> None:
@@ -91,12 +91,12 @@ def check_recipe(recipe: Recipe, split: Split, teacher: nn.Module | None) -> Non
             f"a batch of {recipe.batch_size} images is cut into {parts} parts for {recipe.processes} processes",
             where="train: accumulate",
             allowed="Each process has as many parts as the others, and a part has two images or more",
-            do="Make `accumulate` a multiple of `processes`, or leave it out",
+            do="Make `grad_accumulation_steps` a multiple of `processes`, or leave it out",
         )
     if (recipe.teacher is None) != (teacher is None):
         raise ConfigError(
             f"the recipe says `teacher={recipe.teacher}`, and {'none' if teacher is None else 'one'} is given",
             where="train: teacher",
             allowed="A recipe names the teacher that it is used with",
-            do="Pass `teacher`, such as `hwnas.workspace.teacher.open_teacher` gives, and name it in the recipe",
+            do="Pass what `hwnas.workspace.training.teacher.open_teacher` gives as `teacher` and name it in the recipe",
         )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -24,14 +25,22 @@ from hwnas.supernet.training.ema import EMA
 from hwnas.supernet.training.epoch import Passed, run_epoch
 from hwnas.supernet.training.epoch_state import EpochState
 from hwnas.supernet.training.recipe import Recipe, epoch_seed, make_optimizer
-from hwnas.supernet.training.resume import Epoch, MidEpochCheckpoint, State, identity_of, resume, save_mid_epoch
+from hwnas.supernet.training.resume import (
+    Epoch,
+    MidEpochCheckpoint,
+    State,
+    check_supernet,
+    identity_of,
+    resume,
+    save_mid_epoch,
+)
 from hwnas.supernet.training.skipped import SkippedSubnets, read_failures
 from hwnas.supernet.training.task import ActiveSubnet, TrainTask, check_recipe
 from hwnas.supernet.weights import Supernet
 from hwnas.tasks import Tensors
 
 HALVINGS = 8
-"""Most times that `on_divergence: halve` halves the rate; a training that still diverges is stopped."""
+"""Most times that `on_divergence: halve_lr` halves the rate; a training that still diverges is stopped."""
 
 
 def train(
@@ -72,9 +81,22 @@ def train(
     failed = folder / "failed.jsonl" if team.is_main else None
     failures = SkippedSubnets(failed, on_trouble, set(read_failures(failed)) if failed else set())
     average = EMA(supernet, recipe.ema_decay) if recipe.ema_decay else None
-    strategy = open_strategy(space, recipe, base=base)
-    course = _course(supernet, space, dataset, recipe, strategy, teacher, average, team, failures)
-    state = State(supernet, course.optimizer, average, identity_of(space, dataset, recipe, seed))
+    decaying = None if recipe.regularize == "all" else supernet.names_of(lower(space, space.largest()))
+    course = TrainTask(
+        module=supernet,
+        split=dataset.train,
+        recipe=recipe,
+        optimizer=make_optimizer(supernet, recipe, decaying=decaying),
+        pupils=_pupils(supernet, space, recipe, open_strategy(space, recipe, base=base)),
+        task=space.task,
+        teacher=None if teacher is None else teacher.to(next(supernet.parameters()).device).eval(),
+        average=average,
+        team=team,
+        failures=failures,
+    )
+    identity = identity_of(space, dataset, recipe, seed)
+    check = partial(check_supernet, supernet, identity)
+    state = State(supernet, course.optimizer, average, check, identity, Epoch.of)
     midway = resume(folder, state)
     calibration = calibration_inputs(dataset, count=recipe.calibration_batches, batch_size=recipe.batch_size, seed=seed)
     for epoch in range(len(state.history) + 1, recipe.epochs + 1):
@@ -82,7 +104,7 @@ def train(
             sorting = sort_channels(supernet, elastic_groups(space), course.optimizer, twins=state.twins)
             if on_sort:
                 on_sort(epoch, sorting)
-        passed, midway = _epoch(course, state, epoch, seed, folder, midway, on_step, on_trouble), None
+        passed, midway = _epoch(course, state, epoch, seed, folder, midway, on_step), None
         if team.is_main:
             state.history.append(_scored(state, space, dataset, calibration, epoch, passed))
             checkpoint.save(folder, epoch, state.content())
@@ -111,58 +133,33 @@ def _check(supernet: Supernet, recipe: Recipe) -> None:
         )
 
 
-def _course(
-    supernet: Supernet,
-    space: AnySpace,
-    dataset: Dataset,
-    recipe: Recipe,
-    strategy: Strategy,
-    teacher: nn.Module | None,
-    average: EMA[Supernet] | None,
-    team: ProcessGroup,
-    failures: SkippedSubnets,
-) -> TrainTask:
-    """Return the supernet's course: the strategy's lessons, each run on slices of the shared weights."""
-    everywhere = recipe.regularise == "all"
+def _pupils(
+    supernet: Supernet, space: AnySpace, recipe: Recipe, strategy: Strategy
+) -> Callable[[Step, random.Random], Sequence[ActiveSubnet]]:
+    """Return the strategy's lessons, each run on slices of the shared weights."""
 
     def pupil(lesson: SampledSubnet) -> ActiveSubnet:
-        dropout = everywhere or lesson.teacher is None
+        dropout = recipe.regularize == "all" or lesson.teacher is None
 
         def run(inputs: Tensors) -> Tensors:
             return supernet(inputs, lower(space, lesson.architecture), dropout=dropout)
 
         return ActiveSubnet(run, lesson.architecture, lesson.teacher)
 
-    def pupils(step: Step, rng: random.Random) -> list[ActiveSubnet]:
-        return [pupil(lesson) for lesson in strategy(step, rng)]
-
-    decaying = None if everywhere else supernet.names_of(lower(space, space.largest()))
-    return TrainTask(
-        module=supernet,
-        split=dataset.train,
-        recipe=recipe,
-        optimizer=make_optimizer(supernet, recipe, decaying=decaying),
-        pupils=pupils,
-        task=space.task,
-        teacher=None if teacher is None else teacher.to(next(supernet.parameters()).device).eval(),
-        average=average,
-        team=team,
-        failures=failures,
-    )
+    return lambda step, rng: [pupil(lesson) for lesson in strategy(step, rng)]
 
 
 def _epoch(
     course: TrainTask,
-    state: State,
+    state: State[Supernet, Epoch],
     epoch: int,
     seed: int,
     folder: Path,
     midway: MidEpochCheckpoint | None,
     on_step: Callable[[Step], None] | None,
-    on_trouble: Callable[[str], None] | None,
 ) -> Passed:
     """Train one epoch, repeated at half the rate if it diverges and the recipe says so."""
-    halves, after = course.recipe.on_divergence == "halve", None if midway is None else midway.position
+    halves, after = course.recipe.on_divergence == "halve_lr", None if midway is None else midway.position
     begun = (state.copied() if midway is None else midway.begun) if halves else None
 
     def keep(position: EpochState) -> None:
@@ -173,9 +170,14 @@ def _epoch(
         try:
             with torch.random.fork_rng():
                 return run_epoch(
-                    course, epoch, epoch_seed(seed, epoch), slower=0.5**state.halvings, after=after, keep=keep,
+                    course,
+                    epoch,
+                    epoch_seed(seed, epoch),
+                    slower=0.5**state.halvings,
+                    after=after,
+                    keep=keep,
                     on_step=on_step,
-                )  # fmt: skip
+                )
         except FloatingPointError as error:
             if course.team.is_main:
                 checkpoint.forget_within(folder)  # it leads here again
@@ -184,9 +186,9 @@ def _epoch(
             halvings, after = state.halvings + 1, None
             state.restore(copy.deepcopy(begun))
             state.halvings = halvings
-            if on_trouble:
+            if course.failures.tell:
                 again = f"it begins again at {0.5**state.halvings:g} times the learning rate"
-                on_trouble(f"training diverged in epoch {epoch}, {error}; {again}")
+                course.failures.tell(f"training diverged in epoch {epoch}, {error}; {again}")
 
 
 def _diverged(error: FloatingPointError, epoch: int, folder: Path, halvings: int) -> TrainingError:
@@ -198,13 +200,13 @@ def _diverged(error: FloatingPointError, epoch: int, folder: Path, halvings: int
         allowed=f"Last good checkpoint: {last[-1] if last else 'none, it was the first epoch'}",
         do="Lower train.learning_rate or lengthen train.warm_up_epochs, in an experiment of a new name"
         if halvings
-        else "Set `train.on_divergence: halve` and run the command again, or lower train.learning_rate or lengthen "
+        else "Set `train.on_divergence: halve_lr` and run the command again, or lower train.learning_rate or lengthen "
         "train.warm_up_epochs in an experiment of a new name",
     )
 
 
 def _scored(
-    state: State,
+    state: State[Supernet, Epoch],
     space: AnySpace,
     dataset: Dataset,
     calibration: list[Tensor],

@@ -1,0 +1,119 @@
+"""Timing the networks of a front again, each as a whole file, and ranking them by what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from hwnas.errors import SensorError, TableError
+from hwnas.measure.drift import drift_corrected_ms, reference_ns
+from hwnas.measure.energy.meter import EnergyProtocol
+from hwnas.measure.table import LatencyTable, check_key, read_table
+from hwnas.network import Network
+from hwnas.pareto import Tier
+from hwnas.search.fronts import FrontPoint, label_picks, rerank_measured
+from hwnas.workspace.measuring.remote_bench import BenchRequest
+from hwnas.workspace.measuring.setups import (
+    bench_request,
+    context_of,
+    measure_missing,
+    measure_other_quantities,
+    measurement_protocol,
+    table_of,
+)
+from hwnas.workspace.progress import Reporter
+from hwnas.workspace.workspace import Workspace
+
+
+def remeasure_front(run: Workspace, front: Sequence[FrontPoint], tier: Tier, narrator: Reporter) -> list[FrontPoint]:
+    """Return the front with the measurements of its tier's device, ranked again; `tier` is as it is once measured.
+
+    Times are those of the machine's state in which the set-up's table was made, as predictions are. Published latencies
+    stay as they are, and what a live tier timed is not timed again.
+    """
+    name, latency = tier.name, run.latency(tier.name)
+    setup = run.experiment.tiers[name].setup
+    if run.is_published(name):
+        return rerank_measured(front, tier, {})
+    if run.is_live(name):
+        timed = {point.architecture.key: {latency: point.scores[latency]} for point in front}
+        return rerank_measured(front, tier, timed)
+    config = run.experiment.setups[setup]
+    networks = [run.network(point.architecture) for point in front]
+    timing, artifacts = run.experiment.timing, run.folder / "artifacts"
+    request = bench_request(config, run.paths.front_table(setup), [], networks, wait_s=timing.device_lock_timeout_s)
+    only_times = replace(request, energy=None, memory=False)
+    protocol = measurement_protocol(timing, 0)
+    table = measure_missing(only_times, protocol, artifacts, narrator, f"timing the {name} front")
+    usual_ns = reference_ns(table_of(config, run.paths.table(setup)).rows.values())
+    checks = [table.checks[check_key(network)] for network in networks]
+    table = _measure_others(run, setup, request, narrator, f"the {name} front")
+    measured = {
+        point.architecture.key: {latency: ms, **_others(run, table, network, setup)}
+        for point, network, ms in zip(front, networks, drift_corrected_ms(checks, usual_ns), strict=True)
+    }
+    return rerank_measured(front, tier, measured)
+
+
+def timed_before(run: Workspace, front: Sequence[FrontPoint], tier: Tier) -> list[FrontPoint]:
+    """Return the front with earlier measurements of its tier's device on the same set-up; nothing is timed now.
+
+    Ranked again if all of it was timed. If only some was, a network leaves it by a limit that its own numbers break.
+    """
+    name, latency = tier.name, run.latency(tier.name)
+    setup = run.experiment.tiers[name].setup
+    if run.is_published(name):
+        return rerank_measured(front, tier, {})
+    if run.is_live(name):
+        return rerank_measured(
+            front, tier, {point.architecture.key: {latency: point.scores[latency]} for point in front}
+        )
+    measured = _measured(run, setup, front, latency)
+    if len(measured) == len(front):
+        return rerank_measured(front, tier, measured)
+    known = [replace(point, measured=measured.get(point.architecture.key, {})) for point in front]
+    fell = [bool(point.measured) and bool(tier.broken(point.final)) for point in known]
+    return label_picks(
+        [replace(point, kept=False if gone else None) for point, gone in zip(known, fell, strict=True)], tier
+    )
+
+
+def _measured(run: Workspace, setup: str, front: Sequence[FrontPoint], latency: str) -> dict[str, dict[str, float]]:
+    """Return the numbers that the set-up's table of fronts holds of these networks, by key."""
+    path, own = run.paths.front_table(setup), read_table(run.paths.table(setup))
+    if not path.is_file() or (table := read_table(path)).setup != own.setup:
+        return {}
+    networks = {point.architecture.key: run.network(point.architecture) for point in front}
+    timed = {key: network for key, network in networks.items() if check_key(network) in table.checks}
+    checks = [table.checks[check_key(network)] for network in timed.values()]
+    times = drift_corrected_ms(checks, reference_ns(own.rows.values()))
+    return {key: {latency: ms, **_others(run, table, timed[key], setup)} for key, ms in zip(timed, times, strict=True)}
+
+
+def _measure_others(run: Workspace, setup: str, request: BenchRequest, narrator: Reporter, title: str) -> LatencyTable:
+    """Measure energy and memory of a front's networks as far as a tier asks for them; report where no sensor can."""
+    table, timing = read_table(request.path), measurement_protocol(run.experiment.timing, 0)
+    jobs = {quantity.measured.job for quantity in run.quantities(setup) if quantity.measured is not None}
+    energy = (request.energy or EnergyProtocol()) if "energy" in jobs else None
+    request = replace(request, energy=energy, memory="memory" in jobs)
+    if request.energy is None and not request.memory:
+        return table
+    artifacts, doing = run.folder / "artifacts", f"measuring {title}"
+    try:
+        if request.config.host:
+            return measure_missing(request, timing, artifacts, narrator, doing)
+        context = context_of(request, artifacts, narrator)
+        measure_other_quantities(table, request, timing, context, narrator, doing)
+    except (SensorError, TableError) as error:
+        narrator.info(f"{title} keeps predicted energies and memory where they could not be measured: {error.met}")
+    return read_table(table.path)
+
+
+def _others(run: Workspace, table: LatencyTable, network: Network, setup: str) -> dict[str, float]:
+    """Return the measurements of a network other than its time."""
+    key = check_key(network)
+    values = {
+        str(one.metric(setup)): one.measured.value_in(table, key)
+        for one in run.quantities(setup) if one.measured is not None
+    }  # fmt: skip
+    return {metric: value for metric, value in values.items() if value is not None}

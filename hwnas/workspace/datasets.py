@@ -1,0 +1,46 @@
+"""The data of an experiment, once it is known to fit the space."""
+
+from __future__ import annotations
+
+from hwnas.config import Experiment
+from hwnas.data import Dataset, load_data
+from hwnas.errors import ConfigError, did_you_mean
+from hwnas.network import lower
+from hwnas.space import AnySpace
+from hwnas.workspace.paths import RunPaths
+
+
+def load_dataset(experiment: Experiment, space: AnySpace, paths: RunPaths) -> Dataset:
+    """Return the data with its test split; only the final report may touch that.
+
+    Raises:
+        ConfigError: no data is named, or it does not fit the space.
+    """
+    where = f"experiment `{experiment.name}`"
+    if experiment.data is None:
+        raise ConfigError(
+            "no data is named",
+            where=where,
+            allowed="Training and exporting need data; a search does where its accuracies do",
+            do="Add `data`",
+        )
+    dataset = load_data(experiment.data, seed=experiment.seed, base=paths.base, task=space.task)
+    for end in (space.smallest(), space.largest()):
+        lower(space, end).task.check_data(dataset.shape, dataset.width, where=where)
+    return dataset
+
+
+def check_augmentation(experiment: Experiment, space: AnySpace) -> None:
+    """Refuse an augmentation that the space's task does not know.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    known = space.task.augmentations
+    if (augment := experiment.train.augment) not in known:
+        raise ConfigError(
+            f"`augment` is {augment!r}",
+            where=f"experiment `{experiment.name}`: train",
+            allowed=did_you_mean(augment, known),
+            do="Use a known augmentation",
+        )

@@ -1,0 +1,91 @@
+"""A run's folder while a command works in it: locked, with a copy of the experiment and of the space."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hwnas.config import Experiment, dump_experiment
+from hwnas.errors import RunError, reason
+from hwnas.io.atomic import abandoned_parts, write_atomic
+from hwnas.io.locks import RunLock
+from hwnas.io.regular import read_regular
+from hwnas.io.storage_url import mode_of
+from hwnas.io.yaml import dump_yaml, read_yaml
+from hwnas.search.fronts import write_text
+from hwnas.space import FunctionSpace, Space
+from hwnas.workspace.workspace import Workspace
+
+
+@contextmanager
+def locked(run: Workspace, lock: RunLock | None = None) -> Iterator[None]:
+    """Lock a run's folder and write the resolved experiment and the space there.
+
+    The only process in the folder removes partial files that killed processes left.
+    """
+    with lock or RunLock(run.folder) as acquired:
+        try:
+            if not acquired.shared:
+                for part in abandoned_parts(run.folder, unheld=True):
+                    part.unlink(missing_ok=True)
+            _copy_space(run)
+        except OSError as error:
+            raise RunError(
+                f"the run folder cannot be made ready ({reason(error)})",
+                where=str(error.filename or run.folder),
+                allowed="The folder must be writable and the disk not full",
+                do="Correct that and run the same command again",
+            ) from error
+        mode = mode_of(run.experiment.search.storage)
+        write_text(run.folder / "experiment.yaml", dump_experiment(resolved_experiment(run)), mode=mode)
+        yield
+
+
+def space_copy(run: Workspace) -> Path:
+    """Return the folder's copy of the space."""
+    return run.folder / f"space{run.space_file.suffix}"
+
+
+def resolved_experiment(run: Workspace) -> Experiment:
+    """Return the experiment that is kept in the folder: it means the same when it is read from there."""
+    name = space_copy(run).name
+    space = name if not isinstance(run.space, FunctionSpace) else f"{name}:{run.space.name}"
+    setups = {
+        name: setup.model_copy(update={"table": str(run.paths.table(name).absolute())} if setup.table else {})
+        for name, setup in run.experiment.setups.items()
+    }
+    plugins = tuple(_plugin_copies(run))
+    update = {"space": space, "plugins": plugins, "setups": setups, "base": str(run.base.absolute())}
+    return run.experiment.model_copy(update=update)
+
+
+def _copy_space(run: Workspace) -> None:
+    """Copy the space's file and its plugins into the folder; a copied space names the copied plugins."""
+    copied = space_copy(run)
+    if copied.exists() and copied.samefile(run.space_file):
+        return
+    for plugin, name in zip(run.space.plugins, _plugin_copies(run), strict=True):
+        _copy(plugin.path, run.folder / name)
+    if isinstance(run.space, Space) and run.space.plugins:
+        raw = {**read_yaml(run.space_file), "plugins": _plugin_copies(run)}
+        write_text(copied, dump_yaml(raw))
+    else:
+        _copy(run.space_file, copied)
+
+
+def _plugin_copies(run: Workspace) -> list[str]:
+    """Return paths of the space's plugins in the folder, each in a separate folder as two may have the same name."""
+    folder = run.folder.resolve()
+    return [
+        str(plugin.path.relative_to(folder))
+        if plugin.path.is_relative_to(folder)
+        else f"plugins/{number}/{plugin.path.name}"
+        for number, plugin in enumerate(run.space.plugins, 1)
+    ]
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file as a whole; one that is a link is replaced and not written through."""
+    if not (target.exists() and target.samefile(source)):
+        write_atomic(target, read_regular(source))

@@ -1,0 +1,1 @@
+"""Set-ups and the measuring of what their tables lack, here and on boards."""

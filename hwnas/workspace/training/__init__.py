@@ -1,0 +1,1 @@
+"""Supernets and teachers of a workspace."""

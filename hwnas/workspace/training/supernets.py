@@ -1,0 +1,120 @@
+"""The supernet of a workspace, trained or loaded."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hwnas.errors import ConfigError, RunError
+from hwnas.workspace.progress import Reporter
+from hwnas.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from hwnas.supernet import Epoch, Recipe, Supernet
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A supernet, its history, which is empty where nothing was trained, and what identifies its weights."""
+
+    supernet: Supernet
+    history: tuple[Epoch, ...]
+    weights: str
+
+
+def load_run(run: Workspace, narrator: Reporter) -> Trained:
+    """Return the trained supernet of a run; a training that stopped early is reported.
+
+    Raises:
+        RunError: it was not trained yet, the checkpoint is damaged, or it is of other data, seed or recipe.
+    """
+    from hwnas.supernet import identity_of, load_trained
+
+    supernet, recipe = _prepared(run), recipe_of(run)
+    identity = identity_of(run.space, run.dataset, recipe, run.experiment.seed)
+    history, path = load_trained(supernet, run.paths.train, identity)
+    if len(history) < recipe.epochs:
+        after = f"{len(history)} of {recipe.epochs} epochs"
+        narrator.info(f"{path}: training stopped after {after}; `{run.command('train')}` continues it")
+    return _trained(supernet, history)
+
+
+def supernet_of(run: Workspace, narrator: Reporter) -> Trained | None:
+    """Return the trained supernet; None where the run's accuracies need none and none was trained.
+
+    Raises:
+        RunError: as `load_run`.
+    """
+    from hwnas.supernet.training.checkpoint import checkpoints
+
+    return load_run(run, narrator) if run.source.supernet or checkpoints(run.paths.train) else None
+
+
+def check_trained(run: Workspace) -> None:
+    """Refuse a run that needs a supernet and has no checkpoint of one; PyTorch is not imported for it.
+
+    Raises:
+        RunError: it is one.
+    """
+    if run.source.supernet and not any(run.paths.train.glob("checkpoint-*.pt")):
+        raise RunError(
+            "there is no checkpoint",
+            where=str(run.paths.train),
+            allowed="Training writes one after each epoch",
+            do=f"Run `{run.command('train')}` first",
+        )
+
+
+def untrained(run: Workspace) -> Trained:
+    """Return a supernet with its first random weights."""
+    return _trained(_prepared(run), [])
+
+
+def _prepared(run: Workspace) -> Supernet:
+    """Return the untrained supernet on its device; PyTorch's threads are set as in the experiment."""
+    import torch
+
+    from hwnas.supernet import Supernet
+
+    if run.experiment.threads is not None:
+        torch.set_num_threads(run.experiment.threads)
+    transform = run.experiment.train.kernel_transform
+    supernet = Supernet(run.space, seed=run.experiment.seed, kernel_transform=transform)
+    return supernet.to(torch_device(run.experiment.device))
+
+
+def recipe_of(run: Workspace) -> Recipe:
+    """Return the recipe by which the run's supernet is trained."""
+    from hwnas.supernet import Recipe
+
+    return Recipe(**run.experiment.train.model_dump())
+
+
+def _trained(supernet: Supernet, history: list[Epoch]) -> Trained:
+    digest = hashlib.sha256()
+    for name, value in sorted(supernet.state_dict().items()):
+        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    return Trained(supernet, tuple(history), digest.hexdigest()[:12])
+
+
+def torch_device(name: str) -> str:
+    """Return the name of a torch device; `auto` becomes cuda if available.
+
+    Raises:
+        ConfigError: the named device is not available.
+    """
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(name)
+    there = {"cpu": 1, "mps": int(torch.backends.mps.is_available()), "cuda": torch.cuda.device_count()}
+    if (device.index or 0) >= there[device.type]:
+        raise ConfigError(
+            f"`device: {name}` is asked for, but PyTorch finds {there[device.type]} {device.type} devices",
+            where="experiment",
+            allowed="auto, cpu, or a device that PyTorch finds",
+            do="Use `device: auto`",
+        )
+    return name

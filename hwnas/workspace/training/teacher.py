@@ -1,0 +1,46 @@
+"""The teacher that an experiment names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hwnas.errors import ConfigError
+from hwnas.network import lower
+from hwnas.registry import calling, named
+from hwnas.workspace.architectures import pick_architecture
+from hwnas.workspace.spaces import open_space
+from hwnas.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def open_teacher(run: Workspace) -> nn.Module | None:
+    """Return the module of `train.teacher`: what a user's function returns, or a network with weights from a file.
+
+    Raises:
+        ConfigError, SpaceError: it leads nowhere, or does not fit the run's images.
+    """
+    from hwnas.supernet.training.teacher import checked_teacher, teacher_of_weights
+
+    config = run.experiment.train
+    if config.teacher is None:
+        return None
+    if config.teacher.endswith(".safetensors"):
+        if config.teacher_space is None:
+            raise ConfigError(
+                "it is not said of which space the weights are",
+                where=f"train: teacher {config.teacher}",
+                allowed="Weights are of a network: `teacher_space` and `teacher_architecture` say of which",
+                do="Add `teacher_space`, such as the space of this experiment",
+            )
+        space, _ = open_space(config.teacher_space, base=run.base)
+        file = run.paths.resolve(config.teacher_architecture)
+        architecture = pick_architecture(space, str(file) if file.exists() else config.teacher_architecture)
+        made: object = teacher_of_weights(run.paths.resolve(config.teacher), lower(space, architecture))
+    else:
+        make = named(config.teacher, base=run.base, where="train: teacher")
+        form = "A function without arguments that returns a torch.nn.Module"
+        with calling(make, ConfigError, where="train: teacher", name=config.teacher, allowed=form):
+            made = make()
+    return checked_teacher(made, run.dataset, config.teacher)
