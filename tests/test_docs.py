@@ -113,7 +113,20 @@ def execute(page: Path, place: Path) -> dict[str, Any]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["boards", "data", "latency", "predictors", "proxies", "search", "spaces", "supernet", "tables", "training"]
+    "name",
+    [
+        "boards",
+        "data",
+        "latency",
+        "layout",
+        "predictors",
+        "proxies",
+        "search",
+        "spaces",
+        "supernet",
+        "tables",
+        "training",
+    ],
 )
 def test_python_examples_run(name: str, folder: Path) -> None:
     assert blocks(DOCS / f"{name}.md", "python")
@@ -127,7 +140,7 @@ def test_the_exported_files_are_used_as_the_page_says(folder: Path) -> None:
 
 def test_no_page_with_python_is_left_out() -> None:
     assert {page.stem for page in PAGES if blocks(page, "python")} == {
-        "boards", "data", "export", "latency", "operators", "plugins", "predictors", "proxies", "python", "search",
+        "boards", "data", "export", "latency", "layout", "operators", "plugins", "predictors", "proxies", "python", "search",
         "spaces", "supernet", "tables", "training",
     }  # fmt: skip
 

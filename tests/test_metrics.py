@@ -13,7 +13,7 @@ from hwnas.pareto import Objective, Tier, picks
 from hwnas.quantities import LATENCY, QUANTITIES, Metric, Quantity, quantity_of, shown_as
 from hwnas.registry import imported
 from hwnas.report import units
-from tests.tiny import tiny
+from tests.helpers.tiny import tiny
 
 OWN: list[Quantity] = list(QUANTITIES.own.values())
 names = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True)
