@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from hwnas.pareto import Tier
 from hwnas.problem.cost_models import CostModels, latency_origin
 from hwnas.space import Architecture
 from hwnas.workspace.workspace import BESIDE_LATENCY, DERIVED, Workspace
-
-if TYPE_CHECKING:
-    pass
 
 
 def origin_of_latency(run: Workspace, tier: str, prices: Mapping[str, CostModels], architecture: Architecture) -> str:
