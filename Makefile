@@ -7,12 +7,13 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INPUTS := pyproject.toml constraints.txt hwnas/__init__.py
 
-.PHONY: help venv install dev quickstart test lint format bench clean
+.PHONY: help venv install dev quickstart test test-fast lint format bench clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make quickstart  install into $(VENV) and run experiments/quickstart.yaml"
 	@echo "make test        install what the tests need and run them"
+	@echo "make test-fast   those that need no server, browser or conversion to TFLite: for use while writing"
 	@echo "make lint        ruff and mypy      make format  ruff's formatter"
 	@echo "make bench       every benchmark    make clean   remove $(VENV) and caches (runs/ stays)"
 
@@ -48,6 +49,9 @@ quickstart: install
 
 test: dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-fast: dev
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 lint: dev
 	$(BIN)/ruff check .

@@ -10,8 +10,10 @@ import moocore
 import numpy as np
 from numpy.typing import NDArray
 
+from hwnas.quantities import LATENCY, Metric
+
 Scores = Mapping[str, float]
-"""Values by metric; a metric is `quantity_unit@source`, such as `latency_ms@pi4` or `top1@inherited`."""
+"""Values by the text of a `Metric`, such as `latency_ms@pi4` or `top1@inherited`."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,26 @@ class Tier:
 
     name: str
     objectives: tuple[Objective, ...]
+    """The quality of networks, then their costs."""
     limits: tuple[Limit, ...] = ()
+
+    @property
+    def quality(self) -> Objective:
+        """The objective that a source of accuracy scores."""
+        return self.objectives[0]
+
+    @property
+    def costs(self) -> tuple[Objective, ...]:
+        """The other objectives."""
+        return self.objectives[1:]
+
+    def cost(self, quantity: str) -> Objective:
+        """Return the objective on a quantity other than the quality.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return {Metric.parse(cost.metric).quantity: cost for cost in self.costs}[quantity]
 
     def excesses(self, scores: Scores) -> dict[str, float]:
         """Excess of each limit whose metric is scored, by the limit's text."""
@@ -108,12 +129,14 @@ def knee(rows: Sequence[Scores], objectives: Sequence[Objective]) -> int:
 
 
 def picks(rows: Sequence[Scores], objectives: Sequence[Objective]) -> dict[str, int]:
-    """The front's `best` (first objective), `fastest` (second objective) and `knee`, as indices into the rows."""
-    costs = costs_of(rows, objectives)
-    first, second = costs[:, 0], costs[:, min(1, costs.shape[1] - 1)]
+    """The front's `best` by quality, `fastest` by latency, or by the first cost where that is no objective, and `knee`,
+    as indices into the rows."""
+    costs, quantities = costs_of(rows, objectives), [Metric.parse(one.metric).quantity for one in objectives]
+    fast = quantities.index(LATENCY.name) if LATENCY.name in quantities else min(1, len(objectives) - 1)
+    quality, cost = costs[:, 0], costs[:, fast]
     return {
-        "fastest": int(np.lexsort((first, second))[0]),
-        "best": int(np.lexsort((second, first))[0]),
+        "fastest": int(np.lexsort((quality, cost))[0]),
+        "best": int(np.lexsort((cost, quality))[0]),
         "knee": knee(rows, objectives),
     }
 

@@ -91,12 +91,9 @@ def member(table: Mapping[str, Any], name: str, *, what: str, where: str) -> Any
         raise ConfigError(
             f"unknown {what} `{name}`", where=where, allowed=did_you_mean(name, table), do=f"Use a known {what}"
         )
-    value = table[name]
-    if not isinstance(value, str):
-        return value
     if isinstance(table, Family) and name not in table.own:
         return _installed_member(table, name, what=what, where=where)
-    return _attribute(value)
+    return imported(table[name])
 
 
 def _installed_member(family: Family, name: str, *, what: str, where: str) -> Any:
@@ -121,6 +118,11 @@ def _attribute(value: str) -> Any:
     for part in attribute.strip().split("."):
         result = getattr(result, part)
     return result
+
+
+def imported(value: Any) -> Any:
+    """Return the object that a text "module:attribute" names, imported now; another value as it is."""
+    return _attribute(value) if isinstance(value, str) else value
 
 
 def optional(name: str, *, extra: str, why: str) -> ModuleType:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hwnas.errors import ConfigError, did_you_mean
 from hwnas.pareto import Objective, Scores, costs_of, picks
+from hwnas.quantities import Metric
 
 STEM = r"best|fastest|knee|(weights|lexicographic|cluster)-.+"
 """Of the files of any rule's network."""
@@ -110,7 +111,7 @@ def _scaled(rows: Sequence[Scores], objectives: Sequence[Objective]) -> NDArray[
 
 def _numbers(text: str, objectives: Sequence[Objective], rule: str) -> dict[str, float]:
     """`top1=2,latency_ms=1` by metric; without a number 0."""
-    known = {objective.metric.partition("@")[0]: objective.metric for objective in objectives}
+    known = {Metric.parse(objective.metric).quantity: objective.metric for objective in objectives}
     numbers = {}
     for part in text.split(","):
         name, _, number = part.strip().partition("=")

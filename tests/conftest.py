@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import atexit
+import errno
+import inspect
 import os
 import shutil
 import signal
+import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,9 +26,39 @@ os.environ["HWNAS_LOCKS"] = tempfile.mkdtemp(prefix="hwnas-locks-")
 atexit.register(shutil.rmtree, os.environ["HWNAS_LOCKS"], ignore_errors=True)
 # tests measure to see that it works: they need not wait for others on the machine, nor for other test processes
 
+if "PYTEST_XDIST_WORKER" not in os.environ:  # workers share their controller's
+    os.environ["HWNAS_TEST_CONVERSIONS"] = tempfile.mkdtemp(prefix="hwnas-conversions-")
+    atexit.register(shutil.rmtree, os.environ["HWNAS_TEST_CONVERSIONS"], ignore_errors=True)
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 # a shell's background jobs ignore Ctrl-C, and what they start inherits that: tests that send it would wait in vain
+
+
+SLOW_FIXTURES = {"cluster", "server"}
+"""Fixtures that start Ray, a database or sshd."""
+SLOW_SPACES = {path.stem for path in (REPOSITORY / "search_spaces").glob("*.yaml")} - {"digits"}
+"""All shipped spaces but one: what holds for each is tried on that one, on small spaces and on each operator too."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by markers
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow what needs servers or a browser, what converts to TFLite, and all shipped spaces but one."""
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        params = getattr(item, "callspec", None)
+        spaces = {value for value in params.params.values() if isinstance(value, str)} if params else set()
+        converts = "uncached" in fixtures and "tflite" in item.name.lower()
+        if converts or fixtures & SLOW_FIXTURES or spaces & SLOW_SPACES or item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.slow)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Keep conversions to TFLite for the whole run; where no test uses PyTorch, none converts."""
+    if "torch" in sys.modules:
+        from tests.helpers import conversions
+
+        conversions.install()
 
 
 @pytest.fixture(scope="session")
@@ -40,3 +74,21 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no folder {folder}: put the shared data there, or name it in HWNAS_DATA")
     return folder
+
+
+@pytest.fixture
+def uncached(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Conversions to TFLite are done, not copied: for tests of converting itself."""
+    from hwnas.export import tflite
+
+    monkeypatch.setattr(tflite, "export_tflite", inspect.unwrap(tflite.export_tflite))
+
+
+@pytest.fixture
+def fill_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """A function from whose call on the disk is full: nothing written can be kept."""
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    return lambda: monkeypatch.setattr(os, "fsync", full)

@@ -68,6 +68,7 @@ def test_other_processes_make_the_same_files_in_the_same_order(tmp_path: Path, l
         assert one.stat().st_size == 4 * sum(t.numel() for t in target.make().state_dict().values()) + 4
 
 
+@pytest.mark.slow
 def test_a_file_that_cannot_be_made_costs_the_others_nothing(tmp_path: Path, log: Path, pool_at_once: None) -> None:
     answers = made(targets(1, 13, 2, 17, 3, 4), log, tmp_path / "a", workers=2)
     refused, killed = answers[1], answers[3]
@@ -150,6 +151,7 @@ def test_code_that_only_this_process_knows_is_run_here(
     assert len(processes(log)) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("position", [0, 2], ids=["made here", "made elsewhere"])
 def test_a_missing_package_ends_it(tmp_path: Path, log: Path, pool_at_once: None, position: int) -> None:
     wanted = targets(1, 2, 3)
@@ -158,6 +160,7 @@ def test_a_missing_package_ends_it(tmp_path: Path, log: Path, pool_at_once: None
         made(wanted, log, tmp_path / "a", workers=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("position", [0, 2], ids=["made here", "made elsewhere"])
 def test_a_full_disk_ends_it_and_no_operator_is_blamed(
     tmp_path: Path, log: Path, pool_at_once: None, position: int
@@ -214,6 +217,7 @@ artifacts.make_files(targets(1, 2, 3, 4), SETUP, ".fake", partial(endless, log=l
 """  # no guard on __main__: other processes do not run the caller's script
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks processes up in /proc")
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
 def test_other_processes_end_with_this_one(tmp_path: Path, log: Path, repository: Path, ending: signal.Signals) -> None:

@@ -122,7 +122,7 @@ def test_a_dropped_connection_costs_no_row_twice(
     heard.on_update = drop_once
     config = parse_setup({"runtime": "onnxruntime", "host": "board", "ssh_config": server.ssh_config}, where="here")
     order = bench_request(config, tmp_path / "t.jsonl", list(operators_of(space)), [])
-    timing = measurement_protocol(QUICK.model_copy(update={"group": 3}), 0)
+    timing = measurement_protocol(QUICK.model_copy(update={"files_per_session": 3}), 0)
     (table,) = fill_on_hosts([order], timing, tmp_path / "made", heard, "timing")
     assert len(kept) > 2
     assert [text for text in heard.said if "trying again" in text]

@@ -111,6 +111,7 @@ def top1(path: Path, file: dict[str, Any], images: Array, labels: NDArray[np.int
     return right / len(labels)
 
 
+@pytest.mark.slow
 def test_each_claimed_test_accuracy_is_repeated_from_manifest_file_and_raw_data(bundle: Path) -> None:
     from sklearn.datasets import load_digits
 
@@ -138,6 +139,7 @@ def errors(run: Path) -> list[str]:
     return [f"{one.where}: {one.problem}" for one in pipeline.doctor(run).issues if one.severity == "error"]
 
 
+@pytest.mark.slow
 def test_a_sound_bundle_is_sound(run: Path, bundle: Path) -> None:
     examined = pipeline.doctor(run)
     assert examined.issues == ()
@@ -160,6 +162,7 @@ DAMAGE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", DAMAGE)
 def test_doctor_finds_damaged_files(kind: str, run: Path, bundle: Path) -> None:
     change, word = DAMAGE[kind]
@@ -169,12 +172,14 @@ def test_doctor_finds_damaged_files(kind: str, run: Path, bundle: Path) -> None:
     assert found.startswith(str(bundle / ("knee.onnx" if kind == "not listed" else "best.onnx")))
 
 
+@pytest.mark.slow
 def test_a_file_of_the_users_own_beside_a_bundle_is_at_most_a_note(run: Path, bundle: Path) -> None:
     (bundle / "mine.txt").touch()
     (bundle / "mine.onnx").touch()
     assert [(one.severity, Path(one.where).name) for one in pipeline.doctor(run).issues] == [("note", "mine.onnx")]
 
 
+@pytest.mark.slow
 def test_files_without_their_manifest_are_found(run: Path, bundle: Path) -> None:
     (bundle / "manifest.json").unlink()
     (found,) = errors(run)
@@ -202,6 +207,7 @@ def changed(content: dict[str, Any], at: tuple[Any, ...], value: Any) -> dict[st
     return twin
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [..., None, {}, "x", 2.5], ids=str)
 def test_any_change_of_a_manifest_is_seen_by_its_checksum(value: Any, bundle: Path, tmp_path: Path) -> None:
     content = json.loads((bundle / "manifest.json").read_text())
@@ -216,6 +222,7 @@ def test_any_change_of_a_manifest_is_seen_by_its_checksum(value: Any, bundle: Pa
             read_manifest(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [..., None, [], {}, "x", "../x"], ids=str)
 def test_without_a_checksum_a_field_of_another_kind_is_named(value: Any, bundle: Path) -> None:
     content = json.loads((bundle / "manifest.json").read_text())
@@ -230,6 +237,7 @@ def test_without_a_checksum_a_field_of_another_kind_is_named(value: Any, bundle:
             read_manifest(bundle / "manifest.json")
 
 
+@pytest.mark.slow
 def test_doctor_and_report_never_trace_back_over_a_manifest_that_is_valid_but_for_one_thing(
     run: Path, bundle: Path
 ) -> None:
@@ -247,6 +255,7 @@ def test_doctor_and_report_never_trace_back_over_a_manifest_that_is_valid_but_fo
         assert all(model.key.encode() for model in held.models)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["{", "", "[]", "null", "1", '{"a": NaN}', "[" * 100_000, "\udcff"], ids=repr)
 def test_what_is_no_manifest_is_found_and_told_on_the_page(text: str, run: Path, bundle: Path) -> None:
     (bundle / "manifest.json").write_bytes(text.encode("utf-8", "surrogateescape"))
@@ -255,6 +264,7 @@ def test_what_is_no_manifest_is_found_and_told_on_the_page(text: str, run: Path,
     assert "JSONDecodeError" not in found
 
 
+@pytest.mark.slow
 def test_the_page_names_damaged_files_and_does_not_show_them_as_good(run: Path, bundle: Path) -> None:
     flipped(bundle / "best.onnx")
     page = pipeline.report(run).read_text(encoding="utf-8")
@@ -290,6 +300,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [ExportError("no", where="x", allowed="y", do="z"), KeyboardInterrupt()], ids=repr)
 def test_a_refused_export_says_what_was_damaged_and_leaves_the_earlier_bundle(
     error: BaseException, run: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch
@@ -376,6 +387,7 @@ def test_a_killed_export_leaves_one_whole_bundle_and_the_next_one_puts_things_ri
     assert after > 5
 
 
+@pytest.mark.slow
 def test_what_a_killed_export_left_is_a_note(run: Path, bundle: Path) -> None:
     whole(fresh_folder(bundle), "half")
     (note,) = pipeline.doctor(run).issues
@@ -442,6 +454,7 @@ def test_names_of_exports_are_told_from_the_users() -> None:
     assert not any(map(is_exported, ("mine.onnx", "best.txt", "best", "best.onnx.bak", ".mine.onnx.12.tmp")))
 
 
+@pytest.mark.slow
 def test_the_test_accuracy_stands_beside_validation_where_a_front_is_shown(bundle: Path) -> None:
     manifest = json.loads((bundle / "manifest.json").read_text())
     exported = {model["key"]: model["test_top1"]["value"] for model in manifest["models"]}

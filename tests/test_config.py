@@ -165,7 +165,7 @@ BAD: dict[str, list[Any]] = {
     "search.population": [1],
     "timing.rounds": [2],
     "timing.min_sample_ms": [0],
-    "export.picks": ["best", ["fastst"], ["weights:top1=much"], ["cluster:0"], ["lexicographic:params"]],
+    "export.picks": ["best", ["fastst"], ["weights:top1=much"], ["cluster:0"], ["lexicographic:width"]],
     "export.formats": [[], ["onyx"]],
     "export.tolerance": [0],
 }

@@ -108,6 +108,7 @@ def execute(page: Path, place: Path) -> dict[str, Any]:
     return names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["boards", "data", "latency", "predictors", "proxies", "search", "spaces", "supernet", "tables", "training"]
 )
@@ -172,7 +173,7 @@ def test_commands_exist_with_their_options(page: Path) -> None:
     from hwnas.cli.bench import TIMING
 
     known: Mapping[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
-    targets = set(re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
     for line in "\n".join(blocks(page, "bash")).splitlines():
         words = shlex.split(line, comments=True)
         if not words:

@@ -39,6 +39,8 @@ from hwnas.space import Knob, Space
 from tests.helpers.modules import trained_looking
 from tests.helpers.tiny import SPACES, tiny
 
+pytestmark = pytest.mark.usefixtures("uncached")
+
 OPERATORS: dict[str, tuple[Operator, Shape]] = {
     "conv": (Conv(3, 8, kernel=3, stride=2), (3, 9, 9)),
     "mbconv": (MBConv(8, 8, kernel=5, expand=2), (8, 6, 6)),

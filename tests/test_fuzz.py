@@ -20,6 +20,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _fuzz_base.make_quick(tmp_path_factory.mktemp("fuzz"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
 def test_bad_input_ends_in_an_error_and_damages_nothing(part: int, base: Path) -> None:
     seen = []
@@ -29,6 +30,7 @@ def test_bad_input_ends_in_an_error_and_damages_nothing(part: int, base: Path) -
     assert not seen, json.dumps(seen, indent=1)
 
 
+@pytest.mark.slow
 def test_a_seed_names_an_input(base: Path, tmp_path: Path) -> None:
     folders = tmp_path / "one", tmp_path / "two"
     for number in range(20):

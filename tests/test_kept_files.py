@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import math
 import os
 import random
@@ -208,14 +207,11 @@ WRITERS: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("writer", WRITERS)
 def test_a_full_disk_is_told_with_the_path_and_changes_nothing(
-    writer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    writer: str, tmp_path: Path, fill_disk: Callable[[], None]
 ) -> None:
-    def full(descriptor: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
     WRITERS[writer](tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    monkeypatch.setattr("os.fsync", full)
+    fill_disk()
     with pytest.raises(RunError, match="No space left on device") as caught:
         WRITERS[writer](tmp_path)
     assert str(tmp_path) in caught.value.where

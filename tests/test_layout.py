@@ -18,8 +18,9 @@ FLOORS = (  # bottom to top
     ("errors",),
     ("stored_names", "words"),
     ("io",),
-    ("cell", "pareto", "ranks", "registry"),
+    ("cell", "ranks", "registry"),
     ("quantities",),
+    ("pareto",),
     ("tasks",),
     ("ops", "selection", "space"),
     ("traced",),
@@ -35,6 +36,8 @@ FLOORS = (  # bottom to top
     ("cli",),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+NAMED = {("quantities", "latency")}
+"""Rooms whose functions a lower room's rows name, for a higher one to import: `problem` does, where a tier asks."""
 
 BOARD = (
     *(f"io/{name}.py" for name in ("__init__", "atomic", "checksum", "command", "fields", "quiet", "regular")),
@@ -65,6 +68,8 @@ class Import:
     line: int
     at_module_level: bool
     typing_only: bool
+    named: bool = False
+    """True if it is the text of a table."""
 
 
 def files(*patterns: str) -> list[Path]:
@@ -105,12 +110,15 @@ def imports_of(path: Path) -> Iterator[Import]:
         for name in names:
             line = getattr(node, "lineno", 0)
             typed = id(node) in typing_only
-            yield Import(name, line, not typed and id(node) not in inside and not isinstance(node, ast.Constant), typed)
+            named = isinstance(node, ast.Constant)
+            yield Import(name, line, not (typed or named) and id(node) not in inside, typed, named)
 
 
 def rooms_imported(path: Path) -> Iterator[tuple[str, int]]:
     for found in imports_of(path):
         parts = found.module.split(".")
+        if found.named and (path.parent.name, *parts[1:2]) in NAMED:
+            continue
         if parts[0] == "hwnas" and parts[1:] != ["__version__"]:
             yield parts[1] if len(parts) > 1 else "", found.line
 

@@ -29,6 +29,7 @@ def top(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield top
 
 
+@pytest.mark.slow
 def test_a_tier_pauses_where_its_device_is_away_and_then_no_two_actors_measure_at_once(top: Path) -> None:
     experiment = published(
         top, setups={"here": {"runtime": "onnxruntime"}},

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -156,13 +156,10 @@ def test_no_file_is_overwritten(parts: list[Path]) -> None:
     assert [path.read_bytes() for path in parts] == before
 
 
-def test_a_failed_write_leaves_nothing(parts: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_leaves_nothing(parts: list[Path], tmp_path: Path, fill_disk: Callable[[], None]) -> None:
     before = sorted(tmp_path.iterdir())
 
-    def full(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
+    fill_disk()
     with pytest.raises(TableError, match="No space left"):
         merge_tables(parts, tmp_path / "all")
     assert sorted(tmp_path.iterdir()) == before

@@ -80,6 +80,7 @@ train(Supernet(SPACE), SPACE, random_data(), RECIPES["average, parts"], Path(sys
 """
 
 
+@pytest.mark.slow
 def test_killed_within_an_epoch_and_continued_equals_uninterrupted(
     data: Dataset, tmp_path: Path, repository: Path
 ) -> None:
@@ -102,6 +103,7 @@ def test_killed_within_an_epoch_and_continued_equals_uninterrupted(
     assert_equal(weights(tmp_path / "parts"), weights(tmp_path / "whole"))
 
 
+@pytest.mark.slow
 def test_processes_that_are_killed_within_an_epoch_go_on_there(tmp_path: Path, data: Dataset) -> None:
     spy = (
         "import os, signal\n"

@@ -16,6 +16,8 @@ from hwnas.registry import member
 from hwnas.testing import Case, OperatorContract
 from tests.helpers.operators import EXAMPLES, input_of
 
+pytestmark = pytest.mark.usefixtures("uncached")
+
 
 def test_every_operator_has_examples() -> None:
     assert EXAMPLES.keys() == OPERATORS.keys()

@@ -59,6 +59,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return outcome.folder
 
 
+@pytest.mark.slow
 def test_the_files_have_their_fixed_names(whole: Path) -> None:
     for name in ("experiment.yaml", "scores.jsonl", "report.html"):
         assert (whole / name).is_file(), name
@@ -68,12 +69,14 @@ def test_the_files_have_their_fixed_names(whole: Path) -> None:
     assert not [path.name for path in whole.rglob("*") if path.suffix in (".part", ".tmp")]
 
 
+@pytest.mark.slow
 def test_the_resolved_experiment_is_the_experiment(whole: Path) -> None:
     given, kept = read_experiment(whole.parent.parent / "mini.yaml"), read_experiment(whole / "experiment.yaml")
     assert (kept.space, kept.base) == ("space.yaml", str(whole.parent.parent))
     assert kept.model_copy(update={"base": None}) == given
 
 
+@pytest.mark.slow
 def test_fronts_are_lists_of_networks_with_their_scores(whole: Path) -> None:
     for tier, setup in (("edge", "phone"), ("cloud", "server")):
         front = json.loads((whole / "fronts" / f"{tier}.json").read_text())
@@ -90,6 +93,7 @@ def test_fronts_are_lists_of_networks_with_their_scores(whole: Path) -> None:
         assert accuracies == sorted(accuracies), "a front by rising latency rises in accuracy"
 
 
+@pytest.mark.slow
 def test_bundles_hold_checked_files_and_say_all_about_them(whole: Path) -> None:
     for tier in ("edge", "cloud"):
         folder = whole / "bundle" / tier
@@ -112,6 +116,7 @@ def test_bundles_hold_checked_files_and_say_all_about_them(whole: Path) -> None:
                 assert file["batch"] == {"edge": 1, "cloud": 4}[tier]
 
 
+@pytest.mark.slow
 def test_predicted_file_sizes_are_those_of_the_bundle(whole: Path) -> None:
     for tier, setup, suffix in (("edge", "phone", ".tflite"), ("cloud", "server", ".onnx")):
         for model in json.loads((whole / "bundle" / tier / "manifest.json").read_text())["models"]:
@@ -119,18 +124,21 @@ def test_predicted_file_sizes_are_those_of_the_bundle(whole: Path) -> None:
             assert model["scores"][f"file_kib@{setup}"]["value"] * 1024 == pytest.approx(real, rel=0.1)
 
 
+@pytest.mark.slow
 def test_tiers_share_accuracies(whole: Path) -> None:
     lines = [json.loads(line) for line in (whole / "scores.jsonl").read_text().splitlines()]
     assert len({line["key"] for line in lines}) == len(lines) == 4
     assert {line["metric"] for line in lines} == {"top1@inherited"}
 
 
+@pytest.mark.slow
 def test_the_report_names_tiers_and_networks(whole: Path) -> None:
     page = (whole / "report.html").read_text(encoding="utf-8")
     for tier in ("edge", "cloud"):
         assert all(point.architecture.key in page for point in read_front(whole / "fronts" / f"{tier}.json"))
 
 
+@pytest.mark.slow
 def test_a_second_run_does_nothing_twice(
     whole: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -151,6 +159,7 @@ def test_a_second_run_does_nothing_twice(
     assert Path(found["report"]) == whole / "report.html"
 
 
+@pytest.mark.slow
 def test_fronts_are_shown(whole: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     keys = {
         tier: [p.architecture.key for p in read_front(whole / "fronts" / f"{tier}.json")] for tier in ("edge", "cloud")
@@ -208,6 +217,7 @@ pipeline.search(sys.argv[1], narrator=Fatal())
 """
 
 
+@pytest.mark.slow
 def test_a_killed_search_continues_to_the_fronts_of_an_uninterrupted_one(
     run: Path, trained: Path, tmp_path: Path, repository: Path
 ) -> None:
@@ -261,6 +271,7 @@ def other_test():
 """
 
 
+@pytest.mark.slow
 def test_test_images_are_of_no_account_to_the_search(tmp_path: Path) -> None:
     scores, tests = [], []
     for name in ("data", "other_test"):
@@ -278,6 +289,7 @@ def test_test_images_are_of_no_account_to_the_search(tmp_path: Path) -> None:
     assert tests[0] != tests[1], "the final report does look at them"
 
 
+@pytest.mark.slow
 def test_a_run_means_the_same_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Data beside the experiment is found, and neither a file of the current folder nor a changed one is taken."""
     home, away = tmp_path / "home", tmp_path / "away"
@@ -329,6 +341,7 @@ def late(choose):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("function", "count"), [("net", 3), ("single", 1), ("module", 3)])
 def test_a_space_in_python_goes_all_the_way(function: str, count: int, tmp_path: Path) -> None:
     path = written(tmp_path, space=f"net.py:{function}", export={"formats": ["onnx"]})
@@ -601,6 +614,7 @@ def test_a_table_of_ones_own_is_used_and_added_to(
     assert read_experiment(tmp_path / "runs" / "mini" / "experiment.yaml").setups["cpu"].table == str(table)
 
 
+@pytest.mark.slow
 def test_passwords_of_a_storage_stay_at_home(run: Path) -> None:
     url = f"sqlite:///{run}/study.db"
     pipeline.search(edited(run, search={**EXPERIMENT["search"], "storage": url}), trials=2)

@@ -258,6 +258,7 @@ def test_every_code_of_a_space_is_there_once(space: AnySpace) -> None:
     assert set(found) == set(all_of(space))
 
 
+@pytest.mark.slow
 def test_parameters_and_macs_of_all_cells_are_counted_from_few_that_are_run(repository: Path) -> None:
     """NAS-Bench-201 has some 16,000 cells at three widths; five operations at three widths are enough."""
     from hwnas.ops import costs as counting

@@ -31,6 +31,8 @@ from hwnas.workspace.workspace import open_run
 from tests.helpers.experiments import FEW, written
 from tests.helpers.modules import trained_looking
 
+pytestmark = pytest.mark.usefixtures("uncached")
+
 CASES = [(name, precision) for name in EXPORTERS for precision in offered(name) if precision != "fp32"]
 INTEGER = [name for name, precision in CASES if precision == "int8"]
 OPERATORS: dict[str, tuple[Operator, Shape]] = {
@@ -211,6 +213,7 @@ def test_without_the_quantiser_the_command_is_named(tmp_path: Path, monkeypatch:
         export("tflite", nn.ReLU(), (1, 2, 2), tmp_path / "m", precision="int8")
 
 
+@pytest.mark.slow
 def test_a_tier_of_int8_ships_int8_files_calibrated_on_training_images(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,6 +52,7 @@ def deadly(folder: str) -> Scoring:
     return score_or_die
 
 
+@pytest.mark.slow
 def test_a_cluster_that_is_not_there_is_an_error() -> None:
     pytest.importorskip("ray", reason='Ray is not here: pip install "hwnas[ray]"')
     with pytest.raises(ConfigError, match="no Ray cluster can be used"):

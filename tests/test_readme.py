@@ -72,6 +72,7 @@ def test_every_command_is_of_a_known_kind() -> None:
         assert first in ("hwnas", "make", "pip", *EXTERNAL), f"`{command}`: teach this test how to check it"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", RUN)
 def test_a_quick_command_runs(command: str, tmp_path: Path) -> None:
     done = run(command, tmp_path)
@@ -80,6 +81,7 @@ def test_a_quick_command_runs(command: str, tmp_path: Path) -> None:
     assert done.stdout or ">" in command
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", LOOKED_UP)
 def test_a_long_command_exists_with_its_options(command: str, tmp_path: Path) -> None:
     words = words_of(command)

@@ -8,7 +8,7 @@ import json
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -174,14 +174,11 @@ class TestPage:
         assert write_page(FACTS, path).read_text("utf-8") == render(FACTS)
         assert list(path.parent.iterdir()) == [path]
 
-    def test_a_failed_write_keeps_the_old_page(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_failed_write_keeps_the_old_page(self, tmp_path: Path, fill_disk: Callable[[], None]) -> None:
         path = tmp_path / "report.html"
         path.write_text("old")
 
-        def full(descriptor: int) -> None:
-            raise OSError(28, "No space left on device")
-
-        monkeypatch.setattr("os.fsync", full)
+        fill_disk()
         with pytest.raises(RunError, match=r"the report cannot be written \(No space"):
             write_page(FACTS, path)
         assert [p.name for p in tmp_path.iterdir()] == ["report.html"]

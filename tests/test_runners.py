@@ -20,6 +20,7 @@ from tests.helpers.experiments import published
 from tests.helpers.processes import SEARCH, fronts, searches
 
 
+@pytest.mark.slow
 def test_two_machines_on_one_database_give_one_front(tmp_path: Path, repository: Path) -> None:
     shared = {"trials": 6, "sampler": "random", "storage": f"sqlite:///{tmp_path}/study.db"}
     experiment = published(tmp_path / "shared", search=shared)
@@ -31,6 +32,7 @@ def test_two_machines_on_one_database_give_one_front(tmp_path: Path, repository:
     assert len(told) == len({t.user_attrs["key"] for t in told}) == 6
 
 
+@pytest.mark.slow
 def test_two_processes_in_one_run_folder_share_its_journal_and_its_store(tmp_path: Path, repository: Path) -> None:
     experiment = published(tmp_path, search={"trials": 20, "sampler": "random", "shared": True})
     command = [str(experiment), "--runs", str(tmp_path / "runs")]
@@ -65,6 +67,7 @@ def test_only_databases_are_served(url: str) -> None:
         pipeline.serve_storage(url)
 
 
+@pytest.mark.slow
 def test_a_ray_search_is_the_serial_one(tmp_path: Path) -> None:
     pytest.importorskip("ray", reason='Ray is not here: pip install "hwnas[ray]"')
     found = []
@@ -81,6 +84,7 @@ def test_a_ray_search_is_the_serial_one(tmp_path: Path) -> None:
     assert stores[0] == stores[1]
 
 
+@pytest.mark.slow
 def test_the_dashboard_serves_a_searched_run(tmp_path: Path, repository: Path) -> None:
     pytest.importorskip("optuna_dashboard", reason='optuna-dashboard is not here: pip install "hwnas[dashboard]"')
     tiers = {"edge": {"setup": "board", "limits": {"latency_ms": 0.6}}}

@@ -107,6 +107,7 @@ def test_a_failure_is_kept_with_its_reason_and_the_rest_goes_on(
     assert 0 < sum(score.failed is None for score in column) < len(column)
 
 
+@pytest.mark.slow
 def test_a_killed_process_costs_its_network_alone_and_is_tried_again(
     store: ScoreStore, population: list[Architecture]
 ) -> None:
@@ -117,6 +118,7 @@ def test_a_killed_process_costs_its_network_alone_and_is_tried_again(
     assert SPACE.smallest() not in store.architectures
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2])
 def test_an_error_that_all_would_meet_ends_it(
     store: ScoreStore, population: list[Architecture], processes: int
@@ -154,6 +156,7 @@ score_population(architectures, [of(slow)], ScoreStore.open(Path(sys.argv[1])), 
 """
 
 
+@pytest.mark.slow
 def test_a_population_goes_on_after_its_process_was_killed(tmp_path: Path, repository: Path) -> None:
     path, script = tmp_path / "scores.jsonl", tmp_path / "script.py"
     script.write_text(SCRIPT)

@@ -138,6 +138,7 @@ study.close()
 """
 
 
+@pytest.mark.slow
 def test_processes_share_the_work_and_outlive_one_that_is_killed(log: Path, repository: Path) -> None:
     def start(seconds: float) -> subprocess.Popen[str]:
         command = [sys.executable, "-c", WORK, str(log), str(seconds)]

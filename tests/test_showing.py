@@ -113,6 +113,7 @@ def test_the_table_fits_a_terminal(
     assert "…" not in told
 
 
+@pytest.mark.slow
 def test_stages_alike_share_a_line_of_choices() -> None:
     lines = list(choice_lines(view(tiny("nas_bench_201"))))
     assert "s1, s2, s3:  $edge_1_0; $edge_2_0; $edge_2_1; $edge_3_0; $edge_3_1; $edge_3_2" in lines

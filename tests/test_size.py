@@ -63,7 +63,9 @@ def test_an_operator_without_a_size_is_named(tmp_path: Path) -> None:
     assert predict_file_bytes(table, network) == 7000 - 600
 
 
-@pytest.mark.parametrize("runtime", EXPORTERS)
+@pytest.mark.parametrize(
+    "runtime", [pytest.param(name, marks=[pytest.mark.slow] * (name == "tflite")) for name in EXPORTERS]
+)
 def test_predicted_sizes_are_those_of_real_files(runtime: str, tmp_path: Path, repository: Path) -> None:
     """Within 10 %, for the smallest network too, where what a file holds beside weights weighs most."""
     space = read_space(repository / "search_spaces" / "digits.yaml")

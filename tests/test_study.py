@@ -67,6 +67,7 @@ def test_a_continued_study_is_the_one_never_interrupted(log: Path, sampler: str,
     assert open_study(plan, log).evaluations == whole.evaluations
 
 
+@pytest.mark.slow
 def test_gaussian_processes_continue_as_well(log: Path) -> None:
     small = FunctionSpace("small", lambda choose: [choose(f"k{i}", (3, 5, 7)) for i in range(3)])
 
@@ -110,6 +111,7 @@ study.run(lambda a: stored_score(a, store, 0.004), 60)
 """
 
 
+@pytest.mark.slow
 def test_kill_9_loses_at_most_the_trial_in_hand(tmp_path: Path, repository: Path) -> None:
     log, scores = tmp_path / "study-edge.log", tmp_path / "scores.jsonl"
     told = 0
@@ -286,6 +288,7 @@ def test_seeds_lead_elsewhere() -> None:
     assert len(set(found)) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["nsga2", "tpe"])
 @pytest.mark.parametrize("tier", [TIER, LIMITED], ids=["free", "limited"])
 def test_the_search_beats_random_search(sampler: str, tier: Tier) -> None:

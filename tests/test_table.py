@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -166,13 +167,10 @@ def test_samples_that_are_no_durations_cannot_be_stored(path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_a_failed_write_leaves_a_whole_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_leaves_a_whole_file(path: Path, fill_disk: Callable[[], None]) -> None:
     table, before = open_table(path, SETUP), path.read_bytes()
 
-    def full(descriptor: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
+    fill_disk()
     with pytest.raises(TableError, match="No space left"):
         table.append_row(Op("new", {}), (1,), samples(5))
     assert path.read_bytes() == before

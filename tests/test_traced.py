@@ -105,7 +105,12 @@ def test_costs_are_those_of_the_module(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "runtime"), [*((name, "onnxruntime") for name in NETS), ("skips", "tflite"), ("skips", "pytorch")]
+    ("name", "runtime"),
+    [
+        *((name, "onnxruntime") for name in NETS),
+        pytest.param("skips", "tflite", marks=pytest.mark.slow),
+        ("skips", "pytorch"),
+    ],
 )
 def test_a_file_is_pytorch(name: str, runtime: str, tmp_path: Path) -> None:
     space, supernet = opened(name)
@@ -264,6 +269,7 @@ def test_fixed_tables_are_those_of_the_architecture() -> None:
 # --- other processes, other seeds ---
 
 
+@pytest.mark.slow
 def test_an_operator_makes_its_module_in_another_process(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text((REPOSITORY / "tests" / "helpers" / "traced_nets.py").read_text())
     space, _ = pipeline.open_space(tmp_path / "mine.py:plain")

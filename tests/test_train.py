@@ -82,6 +82,7 @@ train(Supernet(SPACE), SPACE, small_data(), RECIPE, Path(sys.argv[1]),
 """
 
 
+@pytest.mark.slow
 def test_killed_in_an_epoch_and_continued_equals_uninterrupted(
     tmp_path: Path, data: Dataset, uninterrupted: Path, repository: Path
 ) -> None:

@@ -301,7 +301,7 @@ def test_a_grid_that_is_not_the_images_is_refused() -> None:
         operator_costs(Transformer(8, 8, 1, relative=2), (8, 7))
 
 
-@pytest.mark.parametrize("runtime", ["onnxruntime", "tflite"])
+@pytest.mark.parametrize("runtime", ["onnxruntime", pytest.param("tflite", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("whole", [True, False], ids=["shipped", "timed alone"])
 def test_an_int8_layer_is_near_to_pytorch(runtime: str, whole: bool, tmp_path: Path) -> None:
     module = trained_looking(Transformer(16, 16, 2, 2, head_width=8, relative=2).module()).eval()

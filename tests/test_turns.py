@@ -78,6 +78,7 @@ def holder(repository: Path) -> Iterator[subprocess.Popen[str]]:
     process.communicate()
 
 
+@pytest.mark.slow
 def test_processes_that_know_nothing_of_each_other_never_measure_at_once(
     tmp_path: Path, repository: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,6 +125,7 @@ def test_a_killed_process_holds_nothing(holder: subprocess.Popen[str]) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_the_device_is_held_until_the_measuring_process_of_a_killed_one_has_ended(
     tmp_path: Path, repository: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,12 +33,14 @@ def tracked(repository: Path, *folders: str) -> set[str]:
     }
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_the_package_and_the_shipped_folders_alone(repository: Path, wheel: Path) -> None:
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert names == tracked(repository, "hwnas") | {f"hwnas/_shipped/{name}" for name in tracked(repository, *FOLDERS)}
     assert "hwnas/py.typed" in names
 
 
+@pytest.mark.slow
 def test_metadata_names_command_extras_and_licence(wheel: Path) -> None:
     archive = zipfile.ZipFile(wheel)
     info = next(name.split("/")[0] for name in archive.namelist() if ".dist-info/" in name)
@@ -49,6 +51,7 @@ def test_metadata_names_command_extras_and_licence(wheel: Path) -> None:
     assert f"{info}/licenses/LICENSE" in archive.namelist()
 
 
+@pytest.mark.slow
 def test_an_installed_wheel_finds_what_it_shipped(wheel: Path, tmp_path: Path) -> None:
     site, work = tmp_path / "site", tmp_path / "work"
     zipfile.ZipFile(wheel).extractall(site)

@@ -16,6 +16,7 @@ from hwnas.errors import ConfigError, HwnasError, RunError
 from hwnas.io.regular import resolve_path
 from hwnas.population import Codebook, codebook_of
 from hwnas.predictors import Features, Predictor, features_of
+from hwnas.quantities import Metric
 from hwnas.search.score_store import Score, ScoreStore
 from hwnas.space import Architecture
 
@@ -74,7 +75,7 @@ def _of_one_origin(scores: Iterable[Score], space: str, metric: str, path: Path)
     """Return the accuracies of the space's networks, which must have one origin, or they would not compare."""
     by_origin: dict[tuple[str, str], list[Score]] = {}
     for score in scores:
-        wanted = score.metric == metric if metric else score.metric.startswith("top1@")
+        wanted = score.metric == metric if metric else Metric.parse(score.metric).quantity == "top1"
         if wanted and score.architecture.space == space and score.value is not None:
             by_origin.setdefault((score.metric, score.producer), []).append(score)
     if len(by_origin) != 1:

@@ -155,7 +155,7 @@ def _tier(
     notes: tuple[str, ...],
     hypervolume: tuple[float, ...] = (),
 ) -> facts.TierFacts:
-    accuracy, latency = (objective.metric for objective in front.tier.objectives[:2])
+    accuracy, latency = front.tier.quality.metric, run.latency(front.tier.name)
     name = front.tier.name
     setup, (bundle, untrue) = run.experiment.tiers[name].setup, _exported(run, front)
     tested = bundle.test_accuracies
@@ -179,6 +179,7 @@ def _tier(
         notes=(*notes, *untrue, *(_throttled(price) if price else ())),
         found_by=front.by,
         passed=passed_facts(front),
+        objectives=tuple(objective.metric for objective in front.tier.objectives),
     )
 
 
@@ -216,7 +217,7 @@ def _front_point(
     table: LatencyTable | None,
     tested: dict[str, float],
 ) -> facts.FrontPoint:
-    accuracy, latency = (objective.metric for objective in front.tier.objectives[:2])
+    accuracy, latency = front.tier.quality.metric, run.latency(front.tier.name)
     network = run.network(point.architecture)
     estimate, total = model.predict(network) if model else None, costs(network)
     again = table.checks.get(check_key(network)) if table is not None else None

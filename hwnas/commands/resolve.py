@@ -11,13 +11,13 @@ from typing import Any
 from hwnas.config import SetupConfig, TierConfig, parse_setup, parse_tier
 from hwnas.errors import ConfigError, did_you_mean
 from hwnas.io.resources import find_file, shipped_names
-from hwnas.latency.model import LatencyModel
 from hwnas.measure.table import LatencyTable, read_table
 from hwnas.network import known_operators
 from hwnas.pareto import Tier
 from hwnas.problem.cost_models import CostModels, priced_before
 from hwnas.problem.fronts.loading import FrontSource, LoadedFront, check_found, refuse_other_accuracies
 from hwnas.problem.resolve import Answer, answer
+from hwnas.quantities import QUANTITIES
 from hwnas.search.fronts import FrontPoint
 from hwnas.search.successive_halving import tier_for_rung
 from hwnas.workspace.halving_results import load_top_rung
@@ -184,7 +184,8 @@ def _with_tier(
     """Return the run with only the tier that is solved for, and the cost models of its networks."""
     raw: dict[str, Any] = {"setup": name, "limits": dict(map(_limit, limits))}
     if tier in run.experiment.tiers and tier != NAME:
-        raw["minimize"] = list(run.experiment.tiers[tier].minimize)
+        own = run.experiment.tiers[tier]
+        raw |= {"minimize": list(own.minimize), "maximize": list(own.maximize)}
     tier_config: TierConfig = parse_tier(raw, where="--limit")
     setups = {**run.experiment.setups, name: config}
     experiment = run.experiment.model_copy(update={"setups": setups, "tiers": {tier: tier_config}})
@@ -246,20 +247,24 @@ def _setup(run: Workspace, reference: str | None) -> tuple[str, SetupConfig, dic
         },
         where=f"--setup {table.path}",
     )
-    model = LatencyModel.of(table, missing="estimate", operators=known_operators(run.space))
-    return name, config, {name: CostModels(table, model)}
+    routine = [one for one in QUANTITIES.own.values() if one.routine]
+    models = CostModels.of(
+        table, routine, missing="estimate", bench="hwnas bench SPACE", operators=known_operators(run.space)
+    )
+    return name, config, {name: models}
 
 
-def _limit(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals:
+def _limit(text: str) -> tuple[str, Any]:
+    """Return a limit's name and bound, on the side of the quantity's goal unless `<=` or `>=` names one."""
+    parts = re.fullmatch(r"([^=<>]*)(<=|>=|=)(.*)", text)
+    if parts is None:
         raise ConfigError(
-            f"`{text}` is no limit",
-            where="--limit",
-            allowed="The form is NAME=VALUE, such as latency_ms=20",
+            f"`{text}` is no limit", where="--limit",
+            allowed="The form is NAME=VALUE, such as latency_ms=20, or NAME<=VALUE or NAME>=VALUE",
             do="Write it so; --limit can be given more than once",
-        )
-    return name.strip(), value.strip()
+        )  # fmt: skip
+    name, sign, value = (part.strip() for part in parts.groups())
+    return name, {"=": value, "<=": {"at_most": value}, ">=": {"at_least": value}}[sign]
 
 
 def _nothing_near(run: Workspace, tier: Tier, solved: Answer) -> ConfigError:

@@ -220,9 +220,8 @@ def front_points(
     accuracy: Accuracy,
 ) -> list[FrontPoint]:
     """Return the tier's front, each score with its origin, accuracies with their standard errors."""
-    metric, latency = (objective.metric for objective in tier.objectives[:2])
-    front = []
-    for point in tier_front(evaluations, tier, origins_of(tier, accuracy_origin)):
+    metric, latency, front = tier.quality.metric, run.latency(name), []
+    for point in tier_front(evaluations, tier, origins_of(run, tier, accuracy_origin)):
         error = standard_error_of(accuracy, point.scores[metric])
         origin = {**point.origin, latency: origin_of_latency(run, name, prices, point.architecture)}
         front.append(replace(point, origin=origin, errors={} if error is None else {metric: error}))
@@ -255,7 +254,7 @@ def _open_study(
         config.sampler,
         config.population,
         run.experiment.seed,
-        {run.accuracy: proxy.producer, tier.objectives[1].metric: produced},
+        {run.accuracy: proxy.producer, run.latency(name): produced},
         first=tuple(
             dict.fromkeys(
                 [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hwnas.accuracy import AccuracySource
 from hwnas.problem.fronts.loading import FrontSource, LoadedFront, check_found, load_front
-from hwnas.report import facts
+from hwnas.report import facts, units
 from hwnas.report.facts import Origin
 from hwnas.search.fronts import FrontPoint
 from hwnas.selection import check_rule, choose
@@ -58,7 +58,7 @@ def solved_facts(solved: ResolvedFront) -> facts.TierFacts:
 
 
 def _front_facts(run: Workspace, front: LoadedFront) -> facts.TierFacts:
-    accuracy, latency = (objective.metric for objective in front.tier.objectives[:2])
+    accuracy, latency = front.tier.quality.metric, run.latency(front.tier.name)
     tested = open_bundle(front.folder).test_accuracies
     points = tuple(
         facts.FrontPoint(
@@ -85,13 +85,14 @@ def _front_facts(run: Workspace, front: LoadedFront) -> facts.TierFacts:
         front=points,
         found_by=front.by,
         passed=passed_facts(front),
+        objectives=tuple(objective.metric for objective in front.tier.objectives),
         notes=front.notes,
     )
 
 
 def accuracy_facts(metric: str, source: AccuracySource) -> facts.ObjectiveFacts:
     """Return the facts of a tier's accuracies."""
-    return facts.ObjectiveFacts(metric, "max", source.origin, source.description)
+    return facts.ObjectiveFacts(metric, units.quantity(metric).goal, source.origin, source.description)
 
 
 def passed_facts(found: LoadedFront) -> tuple[facts.ObjectiveFacts, ...]:

@@ -18,7 +18,8 @@ from hwnas.config.experiment import (
     published,
     read_experiment,
 )
-from hwnas.config.setups import EnergyConfig, LatenciesConfig, LimitsConfig, LiveConfig, SetupConfig, TierConfig
+from hwnas.config.limits import LimitsConfig
+from hwnas.config.setups import EnergyConfig, LatenciesConfig, LiveConfig, SetupConfig, TierConfig
 
 __all__ = [
     "AccuracyConfig",

@@ -15,6 +15,7 @@ from hwnas.errors import ConfigError, did_you_mean
 from hwnas.io.storage_url import public_url
 from hwnas.io.strict_model import StrictModel, parsed
 from hwnas.io.yaml import dump_yaml, read_yaml
+from hwnas.quantities import QUANTITIES
 from hwnas.stored_names import current
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
@@ -26,7 +27,9 @@ def _rule(text: str) -> str:
     from hwnas.selection import check_rule
 
     rule = re.sub(r"\s", "", text)
-    named = [Objective(name, "min") for name in ("top1", "score", "latency_ms", "energy_mj")]
+    costs = [name for name, one in QUANTITIES.own.items() if "objective" in one.uses]
+    names = ["top1", "score", *costs, *(QUANTITIES.installed if ":" in rule else ())]
+    named = [Objective(name, "min") for name in names]
     try:
         check_rule(rule, named, where="export.picks")
     except ConfigError as error:

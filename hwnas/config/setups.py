@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from hwnas.config.limits import Limits, LimitsConfig
+from hwnas.errors import did_you_mean
 from hwnas.io.strict_model import StrictModel
+from hwnas.quantities import LATENCY, QUANTITIES, Quantity, quantity_of
+from hwnas.quantities.quantity import Goal
 
 Positive = Annotated[int, Field(ge=1)]
 Few = Annotated[int, Field(ge=1, le=1024)]
@@ -94,35 +99,6 @@ class SetupConfig(StrictModel):
         return None if value is None else text
 
 
-class LimitsConfig(StrictModel):
-    """Hard limits of a tier; a network that breaks one is on no front."""
-
-    latency_ms: float | None = Field(default=None, gt=0)
-    latency_quantile: float | None = Field(default=None, ge=0.5, lt=1)
-    """The predicted latency limit is held with this probability; if left out, the expected latency holds it."""
-    params: float | None = Field(default=None, gt=0)
-    macs: float | None = Field(default=None, gt=0)
-    activation_kib: float | None = Field(default=None, gt=0)
-    """Peak memory of activations for one image in float32."""
-    file_kib: float | None = Field(default=None, gt=0)
-    energy_mj: float | None = Field(default=None, gt=0)
-    """Energy of one call, above idling."""
-    peak_mb: float | None = Field(default=None, gt=0)
-    """Peak of resident memory, above the runtime alone."""
-    top1: float | None = Field(default=None, ge=0, le=1)
-    """At least this accuracy, 0 to 1; the others are upper bounds."""
-    top1_confidence: float | None = Field(default=None, ge=0.5, lt=1)
-    """So surely `guided` predicts that a network holds `top1` before it tries it; 0.5 if left out."""
-
-    @model_validator(mode="after")
-    def _quantile_of_a_limit(self) -> LimitsConfig:
-        if self.latency_quantile is not None and self.latency_ms is None:
-            raise ValueError("`latency_quantile` says how surely `latency_ms` is held: give both")
-        if self.top1_confidence is not None and self.top1 is None:
-            raise ValueError("`top1_confidence` says how surely `top1` is held: give both")
-        return self
-
-
 class LiveConfig(StrictModel):
     """How candidates are timed during the search."""
 
@@ -137,9 +113,11 @@ class TierConfig(StrictModel):
     """A set-up with limits, for which a front is wanted."""
 
     setup: str
-    limits: LimitsConfig = LimitsConfig()
-    minimize: tuple[Literal["latency_ms", "energy_mj"], ...] = ("latency_ms",)
-    """Costs that are traded against accuracy; latency always is."""
+    limits: Limits = LimitsConfig()
+    minimize: tuple[str, ...] = (LATENCY.name,)
+    """Quantities whose goal is low that are traded against accuracy; latency always is."""
+    maximize: tuple[str, ...] = ()
+    """Quantities whose goal is high that are traded against accuracy."""
     measure: Literal["table", "live"] = "table"
     """Source of latencies: predictions from the set-up's table, or timing of candidates during the search."""
     live: LiveConfig = LiveConfig()
@@ -153,16 +131,33 @@ class TierConfig(StrictModel):
     @property
     def asks_of_a_table(self) -> list[str]:
         """Keys in use whose values only a set-up's table can predict."""
-        limits = self.limits
-        predicted = {
-            "latency_quantile": limits.latency_quantile,
-            "energy_mj": limits.energy_mj or "energy_mj" in self.minimize,
-            "peak_mb": limits.peak_mb,
-            "file_kib": limits.file_kib,
-        }
-        return [name for name, value in predicted.items() if value]
+        surely = ["latency_quantile"] if self.limits.latency_quantile is not None else []
+        return surely + [one.name for one in self.quantities if one.model is not None and one is not LATENCY]
+
+    @property
+    def quantities(self) -> list[Quantity]:
+        """The quantities that the tier minimises, maximises or limits."""
+        names = dict.fromkeys([*self.minimize, *self.maximize, *self.limits.names])
+        return [quantity_of(name, where="tier") for name in names]
 
     @field_validator("minimize")
     @classmethod
     def _latency_first(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(["latency_ms", *value]))
+        return _objectives([LATENCY.name, *value], "min")
+
+    @field_validator("maximize")
+    @classmethod
+    def _high_is_good(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return _objectives(value, "max")
+
+
+def _objectives(names: Iterable[str], goal: Goal) -> tuple[str, ...]:
+    """Return the names, each once, if they are of quantities that may be objectives of this goal."""
+    names = tuple(dict.fromkeys(names))
+    for name in names:
+        quantity = quantity_of(name, where="tier") if name in QUANTITIES else None
+        if quantity is None or (quantity.goal, "objective" in quantity.uses) != (goal, True):
+            every = (quantity_of(one, where="tier") for one in QUANTITIES)
+            known = [one.name for one in every if one.goal == goal and "objective" in one.uses]
+            raise ValueError(f"`{name}` is no cost whose goal is {goal}. {did_you_mean(name, known)}")
+    return names

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from types import NoneType, UnionType
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
@@ -17,6 +17,11 @@ class StrictModel(BaseModel):
     """Base of models that are strict about keys; numbers may be text, because YAML 1.1 reads `1e-3` as one."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
+
+    @classmethod
+    def known_keys(cls) -> list[str]:
+        """Return the keys that are understood."""
+        return list(cls.model_fields)
 
     @field_validator("*", mode="before")
     @classmethod
@@ -34,9 +39,21 @@ _UNCLEAR = re.compile(r"^\s*[-+]?0[0-9]|_")
 
 def _is_number(field: FieldInfo) -> bool:
     """Return whether a field holds a number and cannot hold a text."""
-    arms = {arm for arm in (get_args(field.annotation) or (field.annotation,)) if arm is not NoneType}
-    arms = {get_args(arm)[0] if get_origin(arm) is Annotated else arm for arm in arms}
-    return arms <= {int, float}
+    arms = {arm for arm in _arms(field.annotation) if not _is_section(arm)}
+    return bool(arms) and arms <= {int, float}
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _arms(kind: Any) -> set[Any]:
+    """Return the types of a union, without None and without what annotates them."""
+    if get_origin(kind) is Annotated:
+        return _arms(get_args(kind)[0])
+    if get_origin(kind) in (Union, UnionType):
+        return set().union(*map(_arms, get_args(kind))) - {NoneType}
+    return {kind}
 
 
 _Config = TypeVar("_Config", bound=StrictModel)
@@ -70,7 +87,7 @@ def _explained(model: type[StrictModel], raw: Any, error: ValidationError, where
     }  # a union tells of each member
     more = f" (and {len(others)} more)" if others else ""
     if first["type"] in ("extra_forbidden", "invalid_key"):
-        known = did_you_mean(name, _model_at(model, trail[:-1]).model_fields)
+        known = did_you_mean(name, _model_at(model, trail[:-1]).known_keys())
         return ConfigError(f"unknown key `{name}`{more}", where=at, allowed=known, do="Correct or remove it")
     if first["type"] == "missing":
         keys = ", ".join(_model_at(model, trail[:-1]).model_fields)
@@ -121,7 +138,9 @@ def _trail(raw: Any, location: Sequence[int | str]) -> list[str]:
         if isinstance(raw, list | tuple) and isinstance(step, int):
             trail[-1] += f"[{step}]"
             raw = raw[step]
-        elif isinstance(raw, dict) and step != "[key]":
+        elif str(step).startswith("["):
+            continue
+        elif isinstance(raw, dict):
             trail.append(str(step))
             raw = raw.get(step)
         else:
@@ -136,6 +155,6 @@ def _model_at(model: type[StrictModel], trail: Sequence[str]) -> type[StrictMode
         name, _, index = key.partition("[")
         kind = get_args(kind)[1] if get_origin(kind) is dict else kind.model_fields[name].annotation
         kind = get_args(kind)[0] if index else kind
-        kind = next((arm for arm in get_args(kind) if get_origin(kind) is UnionType and arm is not NoneType), kind)
+        kind = next((arm for arm in _arms(kind) if _is_section(arm)), kind)
     section: type[StrictModel] = kind
     return section

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -88,6 +88,17 @@ class EnergyModel:
     def predict_mj(self, network: Network) -> float:
         """Return the expected energy alone, which a search minimises."""
         return self._model.predict_ms(network)
+
+
+def energy_mj_of(
+    table: LatencyTable, *, missing: Missing, bench: str, operators: Mapping[str, str]
+) -> Callable[[Network], float]:
+    """Return a function from a network to the millijoules of a call.
+
+    Raises:
+        TableError: the table holds no energies.
+    """
+    return EnergyModel.of(table, missing=missing, bench=bench, operators=operators).predict_mj
 
 
 def _as_time(energy: Energy) -> Measurement:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import median
 
 from hwnas.errors import TableError
 from hwnas.measure.table import LatencyTable, check_key
 from hwnas.measure.table_lines import RowKey
 from hwnas.network import Network
+
+
+def size_kib_of(table: LatencyTable, **_: object) -> Callable[[Network], float] | None:
+    """Return a function from a network to the KiB of its file; None if the table holds no sizes."""
+    return (lambda network: predict_file_bytes(table, network) / 1024) if table.file_bytes else None
 
 
 def predict_file_bytes(table: LatencyTable, network: Network) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -13,6 +13,7 @@ import numpy as np
 from hwnas.errors import ConfigError, SpaceError, TableError
 from hwnas.latency.anchors import network_of
 from hwnas.latency.posterior import Floats
+from hwnas.latency.rows import Missing
 from hwnas.measure.table import LatencyTable
 from hwnas.network import Network, costs
 from hwnas.ops import OPERATORS
@@ -84,6 +85,18 @@ class PeakModel:
         mb = float(features @ self.coefficients)
         off = student(CONFIDENCE, self._freedom) * self._noise_mb * float(1 + features @ self._spread @ features) ** 0.5
         return PeakEstimate(max(mb, 0.0), max(mb - off, 0.0), mb + off, self.origin)
+
+
+def peak_mb_of(
+    table: LatencyTable, *, missing: Missing, bench: str, operators: Mapping[str, str]
+) -> Callable[[Network], float]:
+    """Return a function from a network to the MB of its peak; the model estimates no rows, so `missing` is not used.
+
+    Raises:
+        TableError: the table tells the memory of too few networks.
+    """
+    model = PeakModel.of(table, bench=bench, operators=operators)
+    return lambda network: model.predict(network).mb
 
 
 def student(q: float, freedom: int) -> float:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from hwnas.population.codebook import NOTHING, Codebook, Codes, Link
-from hwnas.population.costs import PopulationCosts, population_activation, population_costs, population_sums
+from hwnas.population.costs import (
+    SUMS,
+    PopulationCosts,
+    population_activation,
+    population_cost,
+    population_costs,
+    population_sums,
+)
 from hwnas.population.functions import FunctionCodebook
 from hwnas.population.stages import StageCodebook
 from hwnas.space import AnySpace, FunctionSpace
 
 __all__ = [
     "NOTHING",
+    "SUMS",
     "Codebook",
     "Codes",
     "FunctionCodebook",
@@ -18,6 +26,7 @@ __all__ = [
     "StageCodebook",
     "codebook_of",
     "population_activation",
+    "population_cost",
     "population_costs",
     "population_sums",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from hwnas.population.codebook import Codebook, Codes
 
 Counts: TypeAlias = NDArray[np.int64]
+SUMS = ("params", "macs")
+"""Columns of `population_sums`."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,19 @@ def population_sums(codebook: Codebook, codes: Codes) -> Counts:
 
 def population_activation(codebook: Codebook, codes: Codes) -> Counts:
     """(networks,) most bytes of activations alive at once."""
+    return population_cost(codebook, codes, "activation_bytes", "max")
+
+
+def population_cost(codebook: Codebook, codes: Codes, cost: str, by: Literal["sum", "max"]) -> Counts:
+    """(networks,) sums, or largest values, of a cost over operators: an attribute of `Costs`."""
     from hwnas.ops.costs import operator_costs
 
+    if by == "sum" and cost in SUMS:
+        return population_sums(codebook, codes)[:, SUMS.index(cost)]
     used = codebook.used(codes)
     links, values = codebook.links, np.zeros(len(codebook.links), dtype=np.int64)
     for index in used.tolist():
-        values[index] = operator_costs(*links[index]).activation_bytes
-    peaks: Counts = codebook.maximum(codes, values)
-    return peaks
+        values[index] = getattr(operator_costs(*links[index]), cost)
+    combine = codebook.total if by == "sum" else codebook.maximum
+    combined: Counts = combine(codes, values)
+    return combined

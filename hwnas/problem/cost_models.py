@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hwnas.errors import NoScore, TableError
+from hwnas.errors import HwnasError, NoScore, TableError, raised
 from hwnas.io.fields import FieldError
-from hwnas.latency.energy_model import EnergyModel
-from hwnas.latency.file_size import predict_file_bytes
-from hwnas.latency.memory_model import PeakModel
 from hwnas.latency.model import FEWEST_CHECKS, LatencyModel, throttled
+from hwnas.latency.rows import Missing
 from hwnas.measure.table import LatencyTable
 from hwnas.measure.table_file import content_of
 from hwnas.measure.table_lines import read_header, without_seals
-from hwnas.network import Network, costs, known_operators
+from hwnas.network import Network, known_operators
 from hwnas.pareto import Limit, Objective, Scores
+from hwnas.quantities import LATENCY, Quantity
+from hwnas.registry import imported
 from hwnas.runtimes import Setup
 from hwnas.search.evaluate import Scorer
 from hwnas.space import Architecture
 from hwnas.words import counted
 from hwnas.workspace.measuring.remote_bench import board_table
-from hwnas.workspace.measuring.setups import requested_setup, table_of
-from hwnas.workspace.workspace import Workspace, quantile_metric
+from hwnas.workspace.measuring.setups import declared_setup, requested_setup, table_of
+from hwnas.workspace.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -34,9 +33,30 @@ class CostModels:
 
     table: LatencyTable
     model: LatencyModel
-    energy: EnergyModel | None = None
-    """Model of energy; None if no tier asks for it."""
-    peak: PeakModel | None = None
+    others: Mapping[str, Callable[[Network], float]] = field(default_factory=dict)
+    """Predictions of other quantities by name, as far as they are asked for and the table holds them."""
+
+    @classmethod
+    def of(
+        cls,
+        table: LatencyTable,
+        quantities: Iterable[Quantity],
+        *,
+        missing: Missing,
+        bench: str,
+        operators: Mapping[str, str],
+    ) -> CostModels:
+        """Infer the models of quantities from a table.
+
+        Raises:
+            TableError: it lacks what one of them is predicted from.
+        """
+        models = {
+            one.name: imported(one.model)(table, missing=missing, bench=bench, operators=operators)
+            for one in quantities if one.model is not None
+        }  # fmt: skip
+        latency = models.pop(LATENCY.name)
+        return cls(table, latency, {name: model for name, model in models.items() if model is not None})
 
     @property
     def digest(self) -> str:
@@ -131,43 +151,63 @@ def another_setup(run: Workspace, name: str, path: Path) -> TableError | None:
 
 
 def _priced(run: Workspace, name: str, table: LatencyTable) -> CostModels:
-    missing = run.experiment.setups[name].missing
-    bench, known = run.command("bench"), known_operators(run.space)
-    model = LatencyModel.of(table, missing=missing, bench=bench, operators=known)
-    energy = peak = None
-    if run.uses_quantity(name, "energy_mj"):
-        energy = EnergyModel.of(table, missing=missing, bench=bench, operators=known)
-    if run.uses_quantity(name, "peak_mb"):
-        peak = PeakModel.of(table, bench=bench, operators=known)
-    return CostModels(table, model, energy, peak)
+    return CostModels.of(
+        table, run.quantities(name), missing=run.experiment.setups[name].missing, bench=run.command("bench"),
+        operators=known_operators(run.space),
+    )  # fmt: skip
 
 
 def cost_metric_scorers(run: Workspace, tier: str, prices: Mapping[str, CostModels]) -> dict[str, Scorer]:
     """Return scorers that need no training, by metric; of a live tier those that need no device."""
-    config = run.experiment.tiers[tier]
-    counted: dict[str, Scorer] = {
-        "params": lambda a: costs(run.network(a)).params,
-        "macs": lambda a: costs(run.network(a)).macs,
-        "activation_kib": lambda a: costs(run.network(a)).activation_bytes / 1024,
-    }
-    if run.is_live(tier):
-        return counted
-    if run.is_published(tier):
-        return {**counted, f"latency_ms@{config.setup}": run.published.latencies(config.setup)}
-    setup, confidence, price = config.setup, config.limits.latency_quantile, prices[config.setup]
-    latency = f"latency_ms@{setup}"
-    surely: dict[str, Scorer] = {}
-    if confidence is not None:
-        surely[quantile_metric(latency, confidence)] = lambda a: price.model.upper_ms(run.network(a), confidence)
-    sized = {f"file_kib@{setup}": lambda a: predict_file_bytes(price.table, run.network(a)) / 1024}
-    return {
-        **counted,
-        latency: lambda a: price.model.predict_ms(run.network(a)),
-        **surely,
-        **(sized if price.table.file_bytes else {}),
-        **({f"energy_mj@{setup}": partial(_energy_mj, run, price.energy)} if price.energy else {}),
-        **({f"peak_mb@{setup}": partial(_peak_mb, run, price.peak)} if price.peak else {}),
-    }
+    setup = run.experiment.tiers[tier].setup
+    price = None if run.is_live(tier) or run.is_published(tier) else prices[setup]
+    scorers: dict[str, Scorer] = {}
+    for quantity in run.quantities(setup):
+        metric = str(quantity.metric(setup))
+        if quantity.is_derived:
+            known = declared_setup(run.experiment.setups[setup]) if price is None else price.table.setup
+            scorers[metric] = _derived(run, quantity, known)
+        elif quantity is LATENCY:
+            scorers |= _latencies(run, tier, price)
+        elif price is not None and quantity.name in price.others:
+            scorers[metric] = _of_network(run, price.others[quantity.name])
+    return scorers
+
+
+def _latencies(run: Workspace, tier: str, price: CostModels | None) -> dict[str, Scorer]:
+    """Return the scorers of a tier's latency, and of the quantile that is limited."""
+    setup, confidence = run.experiment.tiers[tier].setup, run.experiment.tiers[tier].limits.latency_quantile
+    latency = str(LATENCY.metric(setup))
+    if price is None:
+        return {latency: run.published.latencies(setup)} if run.is_published(tier) else {}
+    model = price.model
+    expected = {latency: _of_network(run, model.predict_ms)}
+    if confidence is None:
+        return expected
+    surely = str(LATENCY.metric(setup, confidence))
+    return {**expected, surely: lambda a: model.upper_ms(run.network(a), confidence)}
+
+
+def _of_network(run: Workspace, predict: Callable[[Network], float]) -> Scorer:
+    return lambda architecture: predict(run.network(architecture))
+
+
+def _derived(run: Workspace, quantity: Quantity, setup: Setup) -> Scorer:
+    """Return the scorer of a quantity that is derived from networks. A distribution's may raise anything."""
+
+    def score(architecture: Architecture) -> float:
+        network = run.network(architecture)
+        try:
+            return float(quantity.derive(network, setup))
+        except HwnasError:
+            raise
+        except Exception as error:
+            raise NoScore(
+                f"`{quantity.name}` cannot be computed ({raised(error)})", where=f"architecture {architecture.key}",
+                allowed="A quantity is a number for every network of the space", do="Correct the quantity's function",
+            ) from error  # fmt: skip
+
+    return score
 
 
 def feasible_scores(
@@ -187,14 +227,6 @@ def feasible_scores(
         return None if wanted.broken(values) else values
 
     return scores
-
-
-def _energy_mj(run: Workspace, model: EnergyModel, architecture: Architecture) -> float:
-    return model.predict_mj(run.network(architecture))
-
-
-def _peak_mb(run: Workspace, model: PeakModel, architecture: Architecture) -> float:
-    return model.predict(run.network(architecture)).mb
 
 
 def notices(run: Workspace, prices: Mapping[str, CostModels]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from hwnas.cost_ranges import Range, extent_of
 from hwnas.errors import ConfigError, NoScore, SpaceError, TableError
 from hwnas.latency.population import predict_many_ms
-from hwnas.measure.table import LatencyTable
 from hwnas.pareto import Limit
-from hwnas.population import Codebook, Codes, population_activation, population_sums
+from hwnas.population import SUMS, Codebook, Codes
 from hwnas.problem.cost_models import CostModels, cost_metric_scorers, load_cost_model
+from hwnas.problem.population_costs import population_function
+from hwnas.quantities import LATENCY, OverOperators, Quantity, shown_as
 from hwnas.search.evaluate import Scorer
 from hwnas.space import AnySpace
 from hwnas.tabular import TableMetric
@@ -32,10 +33,6 @@ SLOW_SAMPLE = 2_000
 """Number of networks that are looked at where a metric is computed for one network at a time."""
 LOOKED_UP = 50_000
 """The same where the metric stands in a file."""
-SUMS = {"params": 0, "macs": 1}
-"""Columns of a sample's sums, by the metric that is a sum over a network's operators."""
-PEAK_METRIC = "activation_kib"
-"""Metric that is the largest value over a network's operators."""
 PATIENCE_S = 20.0
 """Seconds that operators are costed for at most; after that, networks with operators not yet costed are left out."""
 FIRST = 1_000
@@ -191,20 +188,24 @@ def check_limits(run: Workspace, prices: Mapping[str, CostModels]) -> None:
     """
     sample = Sample.drawn(run, QUICK, 0)
     for name, config in run.experiment.tiers.items():
-        if config.limits.file_kib is not None and config.setup in prices and not prices[config.setup].table.file_bytes:
-            raise _no_sizes(name, prices[config.setup].table)
+        if config.setup in prices and not run.is_live(name):
+            _check_known(name, config.quantities, prices[config.setup])
         if config.setup in prices:
             predict_many_ms(prices[config.setup].model, sample.codebook, sample.codes)  # a missing row is told now
         raise_if_infeasible(_judged(run, name, prices, {}, sample))
 
 
-def _no_sizes(tier: str, table: LatencyTable) -> ConfigError:
-    return ConfigError(
-        "the file size is limited, but the set-up's table holds no file sizes",
-        where=f"tier `{tier}`: {table.path}",
-        allowed="A row that this version of `hwnas bench` writes holds its file's size",
-        do="Measure into a new table, or leave out the limit on the file size",
-    )
+def _check_known(tier: str, quantities: Iterable[Quantity], price: CostModels) -> None:
+    """Refuse a quantity that a tier names and the set-up's table does not hold."""
+    for quantity in quantities:
+        if quantity.model is not None and quantity.name not in (LATENCY.name, *price.others):
+            raise ConfigError(
+                f"`{quantity.name}` is limited or optimized, but the set-up's table holds none",
+                where=f"tier `{tier}`: {price.table.path}",
+                allowed=f"{quantity.label} is predicted from a table's rows; a row that this version of `hwnas bench` "
+                "writes holds its file's size",
+                do=f"Measure into a new table, or leave out `{quantity.name}`",
+            )
 
 
 @dataclass(frozen=True)
@@ -216,7 +217,7 @@ class Sample:
     times: NDArray[np.intp]
     """Number of times each was drawn; 0 for the smallest and the largest network, unless they were drawn."""
     costs: Mapping[str, Floats]
-    """Parameters, MACs and activations of each network, by metric, as far as a tier limits them."""
+    """Costs of each network by metric, of limited quantities that are known of many at once."""
     whole: bool
     """True if these are all networks of the space."""
 
@@ -228,11 +229,12 @@ class Sample:
         ends = codebook.encode([run.space.smallest(), run.space.largest()])
         whole = _has_at_most(run.space, count)
         drawn = np.concatenate([ends, rng.permutation(codebook.every()) if whole else codebook.draw(count, rng)])
-        limited = {limit.metric for name in run.experiment.tiers for limit in run.tier(name).limits}
-        known = _costed(codebook, drawn, limited)
+        limited = [one for tier in run.experiment.tiers.values() for one, _, _ in tier.limits.bounds()]
+        known = _costed(codebook, drawn, [one.over_operators for one in limited if one.over_operators is not None])
         codes, where = np.unique(drawn[:known], axis=0, return_inverse=True)
         times = np.bincount(where.reshape(-1)[len(ends) :], minlength=len(codes))
-        costs = _costs(codebook, codes, limited)
+        many = {one.name: population_function(codebook, one) for one in limited if not one.by_setup}
+        costs = {name: np.asarray(of(codes), np.float64) for name, of in many.items() if of is not None}
         return cls(codebook, codes, times, costs, whole and known == len(drawn))
 
     def subsample(self, most: int) -> NDArray[np.intp]:
@@ -257,13 +259,13 @@ def _has_at_most(space: AnySpace, count: int) -> bool:
         return False
 
 
-def _costed(codebook: Codebook, codes: Codes, limited: Collection[str]) -> int:
+def _costed(codebook: Codebook, codes: Codes, limited: Sequence[OverOperators]) -> int:
     """Return the number of networks whose operators are all costed after `PATIENCE_S`, as far as limits need that."""
     from hwnas.ops.costs import operator_costs, operator_sums
 
-    if not {*SUMS, PEAK_METRIC}.intersection(limited):
+    if not limited:
         return len(codes)
-    cost = operator_costs if PEAK_METRIC in limited else operator_sums
+    cost = operator_sums if all(over.by == "sum" and over.cost in SUMS for over in limited) else operator_costs
     started, known, done, size = time.monotonic(), set[int](), 0, FIRST
     while done < len(codes) and (done == 0 or time.monotonic() - started < PATIENCE_S):
         used, links = codebook.used(codes[done : done + size]), codebook.links
@@ -275,25 +277,15 @@ def _costed(codebook: Codebook, codes: Codes, limited: Collection[str]) -> int:
     return min(done, len(codes))
 
 
-def _costs(codebook: Codebook, codes: Codes, limited: Collection[str]) -> dict[str, Floats]:
-    result: dict[str, Floats] = {}
-    if not SUMS.keys().isdisjoint(limited):
-        sums = population_sums(codebook, codes).astype(np.float64)
-        result = {metric: sums[:, column] for metric, column in SUMS.items()}
-    return {**result, PEAK_METRIC: population_activation(codebook, codes) / 1024} if PEAK_METRIC in limited else result
-
-
 def _judged(
     run: Workspace, name: str, prices: Mapping[str, CostModels], reasons: Mapping[str, str], sample: Sample
 ) -> Feasible:
     tier, config = run.tier(name), run.experiment.tiers[name]
     known = config.setup in prices or run.is_live(name) or run.is_published(name)
     scorers = cost_metric_scorers(run, name, prices) if known else {}
-    latency = tier.objectives[1].metric
-    seen = {
-        limit.metric: _seen(run, limit.metric, latency, prices.get(config.setup), scorers, sample)
-        for limit in tier.limits
-    }
+    latency = run.latency(name)
+    seen = {limit.metric: _seen(run, limit.metric, latency, prices.get(config.setup), scorers, sample)
+            for limit in tier.limits}  # fmt: skip
     reaches = tuple(
         LimitReport(limit, unjudged=_unjudged(run, name, limit, reasons))
         if (sampled := seen[limit.metric]) is None
@@ -355,10 +347,11 @@ def _reach(run: Workspace, limit: Limit, seen: SampledCosts, sample: Sample) -> 
 
 def _exact(run: Workspace, metric: str) -> Range | None:
     """Return the range over all networks if it is known exactly, else None."""
-    if metric not in ("params", "macs"):
+    over = shown_as(metric).over_operators
+    if over is None or over.by != "sum" or over.cost not in SUMS:
         return None
     extent = extent_of(run.space)
-    return getattr(extent, metric) if extent.networks is None else None
+    return None if extent.networks is not None else getattr(extent, over.cost)
 
 
 def _share(judged: Sequence[tuple[Limit, SampledCosts]], sample: Sample) -> tuple[float | None, float | None, int, int]:

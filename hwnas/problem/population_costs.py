@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,10 +11,11 @@ from numpy.typing import NDArray
 
 from hwnas.errors import ConfigError, NoScore
 from hwnas.latency.population import predict_many_ms, upper_many_ms
-from hwnas.population import Codebook, Codes, population_activation, population_sums
+from hwnas.population import Codebook, Codes, population_cost
 from hwnas.problem.cost_models import CostModels, cost_metric_scorers
+from hwnas.quantities import LATENCY, Quantity
 from hwnas.search.evaluate import Scorer
-from hwnas.workspace.workspace import Workspace, quantile_metric
+from hwnas.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from hwnas.search.surrogate import Acquisition
@@ -31,14 +33,19 @@ def make_surrogate_spec(run: Workspace, name: str, prices: Mapping[str, CostMode
     if run.experiment.search.sampler != "guided":
         return None
     reject_live_tier(run, name)
-    tier, accuracy = run.tier(name), run.accuracy
+    tier, quality = run.tier(name), run.tier(name).quality
     known = cost_functions(run, name, prices)
-    floors = [limit.bound for limit in tier.limits if limit.metric == accuracy]
+    good = "most" if quality.goal == "min" else "least"
+    bounds = [quality.cost(one.bound) for one in tier.limits if (one.metric, one.side) == (quality.metric, good)]
     return Acquisition(
         candidates_of(run.codebook),
-        [known[objective.metric] for objective in tier.objectives if objective.metric != accuracy],
-        limits=[(known[limit.metric], limit.bound) for limit in tier.limits if limit.metric != accuracy],
-        bound=-max(floors) if floors else None,
+        [_low_is_good(known[cost.metric], cost.goal == "max") for cost in tier.costs],
+        limits=[
+            (_low_is_good(known[one.metric], one.side == "least"), -one.bound if one.side == "least" else one.bound)
+            for one in tier.limits
+            if one.metric != quality.metric
+        ],
+        bound=min(bounds) if bounds else None,
         confidence=run.experiment.tiers[name].limits.top1_confidence or 0.5,
     )
 
@@ -59,27 +66,46 @@ def reject_live_tier(run: Workspace, name: str) -> None:
 
 
 def cost_functions(run: Workspace, name: str, prices: Mapping[str, CostModels]) -> dict[str, PerNetwork]:
-    """Return known costs by metric, without training: parameters, MACs, latency of all at once, others one by one."""
+    """Return known costs by metric, without training: of all networks at once where a quantity can be, others one by
+    one. A value is NaN where there is none."""
     codebook, setup = run.codebook, run.experiment.tiers[name].setup
-    latency, confidence = f"latency_ms@{setup}", run.experiment.tiers[name].limits.latency_quantile
-    counted: dict[str, PerNetwork] = {
-        **{metric: _one_by_one(codebook, scorer) for metric, scorer in cost_metric_scorers(run, name, prices).items()},
-        "params": lambda codes: population_sums(codebook, codes)[:, 0],
-        "macs": lambda codes: population_sums(codebook, codes)[:, 1],
-        "activation_kib": lambda codes: population_activation(codebook, codes) / 1024,
+    functions = {
+        metric: _one_by_one(codebook, scorer) for metric, scorer in cost_metric_scorers(run, name, prices).items()
     }
+    for quantity in run.quantities(setup):
+        if (many := population_function(codebook, quantity)) is not None:
+            functions[str(quantity.metric(setup))] = many
     if run.is_published(name):
-        return counted
-    model = prices[setup].model
-    surely: dict[str, PerNetwork] = {}
+        return functions
+    model, confidence = prices[setup].model, run.experiment.tiers[name].limits.latency_quantile
+    functions[str(LATENCY.metric(setup))] = lambda codes: predict_many_ms(model, codebook, codes)
     if confidence is not None:
-        metric = quantile_metric(latency, confidence)
-        surely[metric] = lambda codes: upper_many_ms(model, codebook, codes, confidence)
-    return {**counted, latency: lambda codes: predict_many_ms(model, codebook, codes), **surely}
+        surely = str(LATENCY.metric(setup, confidence))
+        functions[surely] = lambda codes: upper_many_ms(model, codebook, codes, confidence)
+    return functions
+
+
+def population_function(codebook: Codebook, quantity: Quantity) -> PerNetwork | None:
+    """Return a function of many networks at once for a quantity; None if it has none."""
+    if quantity.many is not None:
+        return partial(quantity.many, codebook)
+    if (over := quantity.over_operators) is None:
+        return None
+    return lambda codes: population_cost(codebook, codes, over.cost, over.by) / over.per
+
+
+def _low_is_good(values: PerNetwork, negated: bool) -> PerNetwork:
+    """Return values as costs; a network without one is never worth proposing."""
+
+    def costs(codes: Codes) -> NDArray[np.float64]:
+        known = np.asarray(values(codes), dtype=np.float64)
+        return np.where(np.isnan(known), np.inf, -known if negated else known)
+
+    return costs
 
 
 def _one_by_one(codebook: Codebook, scorer: Scorer) -> PerNetwork:
-    """Return a function that scores one by one, with a memory; one that a file lacks is never worth proposing."""
+    """Return a function that scores one by one, with a memory."""
     known: dict[bytes, float] = {}
 
     def scores(codes: Codes) -> NDArray[np.float64]:
@@ -89,7 +115,7 @@ def _one_by_one(codebook: Codebook, scorer: Scorer) -> PerNetwork:
             try:
                 known[keys[index]] = scorer(architecture)
             except NoScore:
-                known[keys[index]] = np.inf
+                known[keys[index]] = np.nan
         return np.array([known[key] for key in keys])
 
     return scores

@@ -52,11 +52,12 @@ def answer(
         RunError: no accuracy is stored.
         TableError: what was timed live cannot be used.
     """
-    name, accuracy = tier.name, tier.objectives[0].metric
+    name, accuracy = tier.name, tier.quality.metric
+    latency = run.latency(name)
     scores, left_out = _stored(run, accuracy, producer)
     scorers = cost_metric_scorers(run, name, prices)
     if run.is_live(name):
-        scorers[tier.objectives[1].metric] = live_before(run, name)
+        scorers[latency] = live_before(run, name)
     if untold := [limit.metric for limit in tier.limits if limit.metric not in {*scorers, accuracy}]:
         raise ConfigError(
             f"nothing tells `{untold[0]}`",
@@ -65,14 +66,14 @@ def answer(
             do="Leave the limit out, or name a set-up of the experiment whose table holds it",
         )
     evaluations = tuple(one for score in scores if (one := _evaluation(score, scorers, tier)) is not None)
-    errors, latency = {score.architecture.key: score.error for score in scores}, tier.objectives[1].metric
+    errors = {score.architecture.key: score.error for score in scores}
     points = [
         replace(
             point,
             origin={**point.origin, latency: origin_of_latency(run, name, prices, point.architecture)},
             errors={} if (error := errors[point.architecture.key]) is None else {accuracy: error},
         )
-        for point in tier_front(evaluations, tier, origins_of(tier, source.origin))
+        for point in tier_front(evaluations, tier, origins_of(run, tier, source.origin))
     ]
     return Answer(tuple(points), evaluations, scores[0].producer, len(scores), left_out)
 

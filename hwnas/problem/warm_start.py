@@ -13,6 +13,7 @@ from hwnas.notation import read_architecture
 from hwnas.pareto import Objective, best
 from hwnas.problem.cost_models import CostModels, feasible_scores
 from hwnas.problem.zero_cost import ProxyColumn, ScoringTarget, make_proxy_column
+from hwnas.quantities import Metric
 from hwnas.search.evaluate import standard_error_of
 from hwnas.search.fronts import read_front
 from hwnas.search.score_store import ScoreStore
@@ -106,14 +107,16 @@ def zero_cost_candidates(
     scored = [column.column([next(all_scores) for _ in column.scorers]) for column in columns]
     candidates, rows = list[Architecture](), list[dict[str, float]]()
     for architecture, scores in zip(drawn, zip(*scored, strict=True), strict=True):
-        values = {f"score@{c.name}": s.value for c, s in zip(columns, scores, strict=True) if s.value is not None}
+        values = {
+            str(Metric("score", c.name)): s.value for c, s in zip(columns, scores, strict=True) if s.value is not None
+        }
         if len(values) == len(columns):
             candidates.append(architecture)
             rows.append({**(known(architecture) or {}), **values})
     if failed := len(drawn) - len(rows):
         narrator.info(f"{tier}: {failed} of {len(drawn)} untrained networks could not be scored")
     costs = [o for o in run.tier(tier).objectives if rows and o.metric in rows[0] and o.metric != run.accuracy]
-    objectives = [*(Objective(f"score@{column.name}", "max") for column in columns), *costs]
+    objectives = [*(Objective(str(Metric("score", column.name)), "max") for column in columns), *costs]
     return [candidates[index] for index in best(rows, objectives, config.keep)]
 
 

@@ -41,7 +41,7 @@ def cost_scorers(run: Workspace, tier: str, prices: Mapping[str, CostModels], na
     if not run.is_live(tier):
         return known
     times = live_times(run, tier, narrator)
-    return {**known, run.tier(tier).objectives[1].metric: lambda a: times.latency_ms(run.network(a))}
+    return {**known, run.latency(tier): lambda a: times.latency_ms(run.network(a))}
 
 
 def scorers_of(

@@ -26,6 +26,10 @@ class ObjectiveFacts:
     meaning: str = ""
     """A few words beside the plot, such as `validation images, inherited weights`."""
 
+    def cost(self, value: float) -> float:
+        """The value, negated if high is good."""
+        return value if self.goal == "min" else -value
+
     @property
     def split(self) -> str:
         """`validation` of accuracies that were measured here: the search compares networks on those images."""
@@ -180,6 +184,8 @@ class TierFacts:
     """Sentences to print under the front."""
     found_by: Literal["search", "halving"] = "search"
     """Whose front it is."""
+    objectives: tuple[str, ...] = ()
+    """Metrics of all objectives."""
     passed: tuple[ObjectiveFacts, ...] = ()
     """Scores that stand beside the accuracy, such as those of earlier rungs."""
 
@@ -196,7 +202,7 @@ class TierFacts:
 
     def scored(self, metric: str, value: float | None) -> str:
         """A value with its unit: latencies of one front share theirs."""
-        if value is None or not units.quantity(metric).endswith("_ms"):
+        if value is None or units.quantity(metric).unit != "ms":
             return units.scored(metric, value)
         unit, times = self.time_unit
         return f"{units.timed(value, times)} {unit}"
@@ -208,10 +214,16 @@ class TierFacts:
 
     @property
     def others(self) -> tuple[str, ...]:
-        """Metrics of the set-up beside latency that the front was scored with, such as `energy_mj@pi4`."""
-        setup = self.latency.metric.partition("@")[2]
-        wanted = (f"energy_mj@{setup}", f"peak_mb@{setup}")
-        return tuple(metric for metric in wanted if any(metric in point.scores for point in self.front))
+        """Metrics without a column of their own: other objectives, and costs that a tier asked for."""
+        metrics = dict.fromkeys(metric for point in self.front for metric in point.scores)
+        special = {one for one in metrics if not (units.quantity(one).routine or units.quantity(one).is_quality)}
+        return tuple(metric for metric in metrics if metric in special or metric in self.other_objectives)
+
+    @property
+    def other_objectives(self) -> tuple[str, ...]:
+        """Metrics of the objectives without a column of their own."""
+        shown = {self.accuracy.metric, self.latency.metric, "params", "macs"}
+        return tuple(metric for metric in self.objectives if metric not in shown)
 
     @property
     def ordered(self) -> tuple[FrontPoint, ...]:
@@ -222,7 +234,8 @@ class TierFacts:
     def alike(self) -> dict[str, str]:
         """Networks whose accuracy may be no better than a faster one's, and the fastest of those, by key."""
         ordered = self.ordered
-        values = [point.scores[self.accuracy.metric] for point in ordered]
+        sign = 1 if self.accuracy.goal == "max" else -1
+        values = [sign * point.scores[self.accuracy.metric] for point in ordered]
         near = told_apart(values, [point.accuracy_error for point in ordered])
         return {point.key: ordered[index].key for point, index in zip(ordered, near, strict=True) if index is not None}
 

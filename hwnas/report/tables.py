@@ -58,7 +58,10 @@ def front_table(tier: TierFacts) -> Table:
     passed = [units.with_source(score.metric) for score in tier.passed]
     tested = ["test"] if _tested(tier) else []
     unit, _ = tier.time_unit
-    heads = (*passed, _accuracy_head(tier.accuracy), *tested, f"{latency} {unit}", f"meas. {unit}", "params", "MACs")
+    costs = [units.label(metric) for metric in tier.other_objectives]
+    heads = (
+        *passed, _accuracy_head(tier.accuracy), *tested, f"{latency} {unit}", f"meas. {unit}", *costs, "params", "MACs"
+    )  # fmt: skip
     for name in heads:
         table.add_column(Text(name), justify="right", no_wrap=True)
     table.add_column("pick", min_width=8)
@@ -75,7 +78,7 @@ def _tested(tier: TierFacts) -> bool:
 
 
 def _accuracy_head(accuracy: ObjectiveFacts) -> str:
-    name = {"top1": "top-1", "top5": "top-5"}.get(units.quantity(accuracy.metric))
+    name = {"top1": "top-1", "top5": "top-5"}.get(units.quantity(accuracy.metric).name)
     if name is None:
         return units.label(accuracy.metric)
     return f"{name} val" if accuracy.split else name
@@ -92,6 +95,7 @@ def _front_row(tier: TierFacts, point: FrontPoint, *, alike: bool) -> list[str]:
         *([units.percent(point.test_accuracy)] if _tested(tier) else []),
         units.timed(point.predicted_ms, times),
         units.timed(point.measured_ms, times),
+        *(units.scored(metric, {**point.scores, **point.measured}.get(metric)) for metric in tier.other_objectives),
         units.count(point.params),
         units.count(point.macs),
         ", ".join([*point.picks, *fell, *(["estimated"] if point.estimated else [])]),

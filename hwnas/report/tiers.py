@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from hwnas.pareto import Limit
 from hwnas.report import units
 from hwnas.report.charts import plots
 from hwnas.report.charts.chart import Figure
 from hwnas.report.charts.front_plot import front_figure
-from hwnas.report.facts import FileFacts, FrontPoint, TierFacts
+from hwnas.report.facts import FileFacts, FrontPoint, Origin, TierFacts
 from hwnas.report.markup import Html, el, join
 from hwnas.report.parts import Cell, LegendEntry, legend, origin, pairs, plot, table
 
@@ -32,7 +34,7 @@ def _key_figures(tier: TierFacts) -> Html:
     best = f"Best in {tier.accuracy.split}" if tier.accuracy.split else f"Best {units.label(accuracy).lower()}"
     chosen = {
         "Knee": tier.picked("knee"),
-        best: tier.picked("best") or max(tier.front, key=lambda p: p.scores[accuracy]),
+        best: tier.picked("best") or min(tier.front, key=lambda p: tier.accuracy.cost(p.scores[accuracy])),
         "Fastest": tier.picked("fastest") or min(tier.front, key=lambda p: p.scores[latency]),
     }
     rows = []
@@ -164,7 +166,7 @@ def networks_card(tier: TierFacts, index: int) -> Html | None:
         ("Latency", tier.latency.origin),
         ("Latency", "measured"),
         ("Error", None),
-        *((units.label(metric), origin) for metric in tier.others for origin in ("predicted", "measured")),
+        *((units.label(metric), origin) for metric, origin, _ in _other_columns(tier)),
         ("Parameters", "derived"),
         ("MACs", "derived"),
         ("Activations", "derived"),
@@ -185,6 +187,15 @@ def networks_card(tier: TierFacts, index: int) -> Html | None:
     return el(
         "article", el("h3", tier.title, class_="name"), made, note, class_=f"card tier t{index % plots.TIER_COLORS}"
     )
+
+
+def _other_columns(tier: TierFacts) -> Iterator[tuple[str, Origin, str]]:
+    """Yield the columns of further metrics: metric, origin, and the attribute of a point that holds the values."""
+    for metric in tier.others:
+        quantity = units.quantity(metric)
+        yield metric, "derived" if quantity.is_derived else "predicted", "scores"
+        if quantity.measured is not None:
+            yield metric, "measured", "measured"
 
 
 def _network_row(tier: TierFacts, point: FrontPoint, alike: str | None) -> list[Cell]:
@@ -209,9 +220,8 @@ def _network_row(tier: TierFacts, point: FrontPoint, alike: str | None) -> list[
             None if error is None else abs(error),
         ),
         *(
-            Cell(units.scored(metric, values.get(metric)), values.get(metric))
-            for metric in tier.others
-            for values in (point.scores, point.measured)
+            Cell(units.scored(metric, (value := getattr(point, values).get(metric))), value)
+            for metric, _, values in _other_columns(tier)
         ),
         Cell(units.count(point.params), point.params),
         Cell(units.macs(point.macs), point.macs),

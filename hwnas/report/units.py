@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from hwnas.pareto import Limit
+from hwnas.quantities import Metric, Quantity, shown_as
 from hwnas.words import counted
 
 GAP = "\N{EN DASH}"
@@ -132,36 +133,19 @@ def architectures(value: int) -> str:
     return f"{10 ** (math.log10(value) - power):.2f} \N{MULTIPLICATION SIGN} 10{raised}"
 
 
-def quantity(metric: str) -> str:
-    """`latency_ms` of `latency_ms@pi4`."""
-    return metric.partition("@")[0]
+def quantity(metric: str) -> Quantity:
+    """The quantity of a metric, such as `latency_ms` of `latency_ms@pi4`."""
+    return shown_as(Metric.parse(metric).quantity)
 
 
 def is_fraction(metric: str) -> bool:
-    """Return whether the metric is a share of images, shown in percent."""
-    return quantity(metric) in ("top1", "top5", "accuracy")
-
-
-NAMES = {
-    "top1": "Top-1 accuracy",
-    "top5": "Top-5 accuracy",
-    "params": "Parameters",
-    "macs": "MACs",
-    "activation_kib": "Activation memory",
-    "file_kib": "File size",
-    "energy_mj": "Energy",
-    "peak_mb": "Peak memory",
-}
+    """Return whether the metric is a share, shown in percent."""
+    return quantity(metric).unit == "fraction"
 
 
 def label(metric: str) -> str:
     """`Latency` of `latency_ms@pi4`, `Top-1 accuracy` of `top1@inherited`."""
-    name = quantity(metric)
-    if name in NAMES:
-        return NAMES[name]
-    for unit in ("_ms", "_bytes", "_kib"):
-        name = name.removesuffix(unit)
-    return name.replace("_", " ").capitalize()
+    return quantity(metric).label
 
 
 def with_source(metric: str) -> str:
@@ -170,32 +154,35 @@ def with_source(metric: str) -> str:
     >>> with_source("top1@inherited"), with_source("params")
     ('Top-1 accuracy, inherited', 'Parameters')
     """
-    return ", ".join(part for part in (label(metric), metric.partition("@")[2]) if part)
+    return ", ".join(part for part in (label(metric), Metric.parse(metric).source) if part)
+
+
+FORMATS: Mapping[str, Callable[[float | None], str]] = {
+    "fraction": percent,
+    "ms": milliseconds,
+    "B": size,
+    "KiB": lambda value: size(None if value is None else 1024 * value),
+    "MACs": macs,
+    "count": count,
+}
+"""Text of a value by its unit; values in another unit have three digits and the unit."""
 
 
 def scored(metric: str, value: float | None) -> str:
-    """A value in the unit that its metric names."""
-    name = quantity(metric)
-    if is_fraction(metric):
-        return percent(value)
-    if name.endswith("_ms"):
-        return milliseconds(value)
-    if name.endswith("_bytes"):
-        return size(value)
-    if name.endswith("_kib"):
-        return size(None if value is None else 1024 * value)
-    if name.endswith("_mj"):
-        return GAP if value is None else f"{digits(value)} mJ"
-    if name.endswith("_mb"):
-        return GAP if value is None else f"{digits(value)} MB"
-    if name == "macs":
-        return macs(value)
-    return count(value) if name == "params" or value is None else digits(value)
+    """A value in the unit of its quantity.
+
+    >>> scored("energy_mj@pi4", 4.5), scored("params", 1_200_000), scored("score@synflow", None)
+    ('4.50 mJ', '1.20 M', '–')
+    """
+    unit = quantity(metric).unit
+    if unit in FORMATS:
+        return FORMATS[unit](value)
+    return GAP if value is None else f"{digits(value)} {unit}".rstrip()
 
 
 def between(metric: str, low: float | None, high: float | None) -> str:
     """`13.7 KiB to 175 KiB`, `59.4 to 261 µs`."""
-    if low is None or high is None or not quantity(metric).endswith("_ms"):
+    if low is None or high is None or quantity(metric).unit != "ms":
         return f"{scored(metric, low)} to {scored(metric, high)}"
     return interval(low, high)
 
@@ -204,8 +191,8 @@ def limit(bound: Limit) -> str:
     """`Latency ≤ 0.25 ms`, `Latency (90 %) ≤ 0.25 ms`: without the zeros that measured values end in."""
     value, _, unit = scored(bound.metric, bound.bound).partition(" ")
     value = value.rstrip("0").rstrip(".") if "." in value and "e" not in value else value
-    share = bound.metric.partition(":p")[2]  # of a quantile of the predicted latency
-    surely = f" ({share} %)" if share else ""
+    quantile = Metric.parse(bound.metric).quantile
+    surely = "" if quantile is None else f" ({100 * quantile:g} %)"
     return f"{label(bound.metric)}{surely} {'≤' if bound.side == 'most' else '≥'} {value} {unit}".rstrip()
 
 

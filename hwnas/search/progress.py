@@ -15,7 +15,7 @@ class Progress:
     hypervolume: float
     """Against a point just worse than all that competed so far; it never falls."""
     best: float | None
-    """Of the first objective, on the front, and so within the limits."""
+    """Best quality on the front, and so within the limits."""
     elapsed_s: float
     fresh: int = 0
     """Number of the trials that were told since this process began."""

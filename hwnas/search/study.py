@@ -206,7 +206,7 @@ class Study:
 
     def progress(self, total: int, elapsed_s: float) -> Progress:
         """Return the progress of the study, of `total` trials after `elapsed_s` seconds."""
-        objective, front = self.plan.tier.objectives[0], self._archive.front
+        objective, front = self.plan.tier.quality, self._archive.front
         best = min((e.scores[objective.metric] for e in front), key=objective.cost, default=None)
         return Progress(
             len(self._told), total, len(front), self._archive.volume, best, elapsed_s, len(self._told) - self._before

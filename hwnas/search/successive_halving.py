@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hwnas.errors import ConfigError
-from hwnas.pareto import Limit, Tier, best
+from hwnas.pareto import Limit, Objective, Tier, best
+from hwnas.quantities import Metric, shown_as
 from hwnas.search.evaluate import Evaluation, Scorer, evaluate
 from hwnas.search.score_store import ScoreStore
 from hwnas.space import AnySpace, Architecture
@@ -100,15 +101,16 @@ def promoted(evaluations: Sequence[Evaluation], tier: Tier, count: int) -> list[
 
 def tier_for_rung(tier: Tier, metric: str) -> Tier:
     """Return the tier with another score in place of its accuracy. A limit on accuracy stays where the score is one."""
-    accuracy = tier.objectives[0]
-    alike = metric.partition("@")[0] == accuracy.metric.partition("@")[0]
+    accuracy, quantity = tier.quality, Metric.parse(metric).quantity
+    alike = quantity == Metric.parse(accuracy.metric).quantity
     limits: list[Limit] = []
     for limit in tier.limits:
         if limit.metric != accuracy.metric:
             limits.append(limit)
         elif alike:
             limits.append(replace(limit, metric=metric))
-    return replace(tier, objectives=(replace(accuracy, metric=metric), *tier.objectives[1:]), limits=tuple(limits))
+    goal = accuracy.goal if alike else shown_as(quantity).goal
+    return replace(tier, objectives=(Objective(metric, goal), *tier.costs), limits=tuple(limits))
 
 
 def sample_initial(

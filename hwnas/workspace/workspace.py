@@ -14,6 +14,7 @@ from hwnas.config import Experiment
 from hwnas.errors import ConfigError
 from hwnas.network import Network, lower
 from hwnas.pareto import Limit, Objective, Tier
+from hwnas.quantities import LATENCY, QUANTITIES, Quantity, quantity_of, shown_as
 from hwnas.registry import plugin_files
 from hwnas.selection import check_rule
 from hwnas.space import AnySpace, Architecture
@@ -26,11 +27,6 @@ from hwnas.workspace.spaces import check_opened, split_reference, unchecked_spac
 if TYPE_CHECKING:
     from hwnas.data import Dataset
     from hwnas.population import Codebook
-
-DERIVED = ("params", "macs", "activation_kib")
-"""Metrics that an architecture alone decides."""
-BESIDE_LATENCY = ("energy_mj", "peak_mb")
-"""Quantities of a set-up that are predicted beside latency where a tier asks for them."""
 
 
 @dataclass(frozen=True)
@@ -63,14 +59,16 @@ class Workspace:
                 allowed="A source that needs no images is a table, a training-free score or a function of yours",
                 do="Add `data`, or use another `accuracy.source`",
             )
-        limited = next((n for n, tier in self.experiment.tiers.items() if tier.limits.top1 is not None), None)
-        if limited is not None and source.quantity != "top1":
-            raise ConfigError(
-                f"`top1` is limited, but `{config.source}` gives a score and no accuracy",
-                where=f"{where}: tiers.{limited}.limits",
-                allowed="A score has no unit, only its order counts",
-                do="Leave the limit out, or use a source of accuracy such as `inherited`",
-            )
+        for name, tier in self.experiment.tiers.items():
+            for limited in tier.quantities:
+                if limited.is_quality and limited.name != source.quantity:
+                    raise ConfigError(
+                        f"`{limited.name}` is limited, but `{config.source}` gives "
+                        f"{'a score and no accuracy' if source.quantity == 'score' else f'`{source.quantity}`'}",
+                        where=f"{where}: tiers.{name}.limits",
+                        allowed="A score has no unit, only its order counts",
+                        do="Leave the limit out, or use a source of accuracy such as `inherited`",
+                    )
         return source
 
     def command(self, verb: str) -> str:
@@ -87,18 +85,33 @@ class Workspace:
 
         A limit with a confidence is on that quantile of the predicted latency; once `measured`, the latency itself is.
         """
-        config = self.experiment.tiers[name]
-        latency, size = f"latency_ms@{config.setup}", f"file_kib@{config.setup}"
-        confidence = None if measured else config.limits.latency_quantile
-        limited = latency if confidence is None else quantile_metric(latency, confidence)
-        others = {name: f"{name}@{config.setup}" for name in BESIDE_LATENCY}
-        metrics = {"latency_ms": limited, "file_kib": size, **others, **{plain: plain for plain in DERIVED}}
-        bounds = {field: getattr(config.limits, field) for field in metrics}
-        limits = [Limit(metrics[field], bound) for field, bound in bounds.items() if bound is not None]
-        if config.limits.top1 is not None:
-            limits.append(Limit(self.accuracy, config.limits.top1, "least"))
-        costs = (Objective(f"{quantity}@{config.setup}", "min") for quantity in config.minimize)
-        return Tier(name, (Objective(self.accuracy, "max"), *costs), tuple(limits))
+        config, limits = self.experiment.tiers[name], list[Limit]()
+        for quantity, bound, side in config.limits.bounds():
+            surely = quantity is LATENCY and side == "most" and not measured
+            metric = quantity.metric(config.setup, config.limits.latency_quantile if surely else None)
+            limits.append(Limit(self.accuracy if quantity.is_quality else str(metric), bound, side))
+        costs = [quantity_of(cost, where=f"tier `{name}`") for cost in (*config.minimize, *config.maximize)]
+        return Tier(
+            name,
+            (
+                Objective(self.accuracy, shown_as(self.source.quantity).goal),
+                *(Objective(str(cost.metric(config.setup)), cost.goal) for cost in costs),
+            ),
+            tuple(limits),
+        )
+
+    def quantities(self, setup: str) -> list[Quantity]:
+        """Return the quantities, accuracies apart, that networks are scored with for a set-up's tiers, those that need
+        no set-up first: the routine ones, and what a tier limits or optimizes."""
+        tiers = [tier for tier in self.experiment.tiers.values() if tier.setup == setup]
+        requested = {quantity.name: quantity for tier in tiers for quantity in tier.quantities}
+        known = {name: quantity_of(name, where="quantities") for name in QUANTITIES.own} | requested
+        scored = [one for name, one in known.items() if one.routine or (name in requested and not one.is_quality)]
+        return sorted(scored, key=lambda quantity: quantity.by_setup)
+
+    def latency(self, tier: str) -> str:
+        """Return the metric of a tier's latencies, such as `latency_ms@pi4`."""
+        return str(LATENCY.metric(self.experiment.tiers[tier].setup))
 
     def is_live(self, tier: str) -> bool:
         """Return whether a tier's candidates are timed during the search."""
@@ -114,14 +127,6 @@ class Workspace:
             return False
         tiers = [tier for tier in self.experiment.tiers.values() if tier.setup == setup]
         return not tiers or any(tier.measure == "table" for tier in tiers)
-
-    def uses_quantity(self, setup: str, quantity: str) -> bool:
-        """Return whether a tier of the set-up limits a quantity, such as `energy_mj`, or minimises it."""
-        return any(
-            quantity in tier.minimize or getattr(tier.limits, quantity) is not None
-            for tier in self.experiment.tiers.values()
-            if tier.setup == setup
-        )
 
     @cached_property
     def paths(self) -> RunPaths:
@@ -151,11 +156,6 @@ class Workspace:
         from hwnas.population import codebook_of
 
         return codebook_of(self.space)
-
-
-def quantile_metric(latency: str, confidence: float) -> str:
-    """Return the metric of a quantile of the predicted latency, such as `latency_ms@board:p90`."""
-    return f"{latency}:p{100 * confidence:g}"
 
 
 def open_run(

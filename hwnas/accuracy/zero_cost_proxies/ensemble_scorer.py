@@ -13,6 +13,7 @@ from hwnas.accuracy.zero_cost_proxies.scorer import TrainingFree, fingerprint, t
 from hwnas.data import Dataset
 from hwnas.errors import ConfigError, NoScore, did_you_mean
 from hwnas.network import Network
+from hwnas.quantities import Metric
 from hwnas.space import Architecture
 
 LEAST = 10
@@ -54,7 +55,7 @@ class EnsembleScorer:
     @property
     def metric(self) -> str:
         """Name under which scores are stored."""
-        return f"score@{self.name}"
+        return str(Metric("score", self.name))
 
     @cached_property
     def producer(self) -> str:

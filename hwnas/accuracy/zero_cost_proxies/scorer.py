@@ -18,6 +18,7 @@ from hwnas.accuracy.zero_cost_proxies.probe import made, probe
 from hwnas.data import Dataset
 from hwnas.errors import ConfigError
 from hwnas.network import Network
+from hwnas.quantities import Metric
 from hwnas.registry import member
 from hwnas.space import AnySpace, Architecture
 
@@ -59,7 +60,7 @@ class TrainingFree:
     @property
     def metric(self) -> str:
         """Name under which scores are stored."""
-        return f"score@{self.name}"
+        return str(Metric("score", self.name))
 
     @cached_property
     def producer(self) -> str:

@@ -179,7 +179,7 @@ def _current(run: Workspace, name: str, by: FrontSource, known: Conditions | Non
     rungs = run.experiment.search.successive_halving
     if rungs or known is None:
         return conditions_of(run, name, rungs[-1] if rungs else None)
-    metric = known.tier(name).objectives[0].metric
+    metric = known.tier(name).quality.metric
     own = conditions_of(run, name, metric=metric)
     kept = {part: known.parts[part] for part in ("accuracy", "data", "train")}
     return replace(own, parts={**own.parts, **kept})

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from hwnas.pareto import Tier
 from hwnas.problem.cost_models import CostModels, latency_origin
+from hwnas.quantities import Metric
 from hwnas.space import Architecture
-from hwnas.workspace.workspace import BESIDE_LATENCY, DERIVED, Workspace
+from hwnas.workspace.workspace import Workspace
 
 
 def origin_of_latency(run: Workspace, tier: str, prices: Mapping[str, CostModels], architecture: Architecture) -> str:
@@ -19,14 +20,12 @@ def origin_of_latency(run: Workspace, tier: str, prices: Mapping[str, CostModels
     return latency_origin(prices[run.experiment.tiers[tier].setup].model, run.network(architecture))
 
 
-def origins_of(tier: Tier, accuracy: str) -> dict[str, str]:
+def origins_of(run: Workspace, tier: Tier, accuracy: str) -> dict[str, str]:
     """Return the origins of a tier's scores, by metric; that of accuracies is `accuracy`."""
-    latency = tier.objectives[1].metric
-    size = latency.replace("latency_ms", "file_kib")
-    setup = latency.partition("@")[2]
-    metrics = {objective.metric for objective in tier.objectives} | {limit.metric for limit in tier.limits}
-    requested = metrics & {f"{name}@{setup}" for name in BESIDE_LATENCY}
-    others = dict.fromkeys((size, *sorted(requested)), "predicted")
-    limited = {limit.metric: "predicted" for limit in tier.limits if limit.metric.startswith(latency)}
-    derived = dict.fromkeys(DERIVED, "derived")
-    return {tier.objectives[0].metric: accuracy, latency: "predicted", **limited, **others, **derived}
+    setup = run.experiment.tiers[tier.name].setup
+    costs = {str(one.metric(setup)): "derived" if one.is_derived else "predicted" for one in run.quantities(setup)}
+    surely = [limit.metric for limit in tier.limits if Metric.parse(limit.metric).quantile is not None]
+    predicted = dict.fromkeys(
+        [run.latency(tier.name), *surely, *(m for m in costs if costs[m] == "predicted")], "predicted"
+    )
+    return {tier.quality.metric: accuracy, **predicted, **costs}

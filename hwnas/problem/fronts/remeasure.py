@@ -31,7 +31,7 @@ def remeasure_front(run: Workspace, front: Sequence[FrontPoint], tier: Tier, nar
     Times are those of the machine's state in which the set-up's table was made, as predictions are. Published latencies
     stay as they are, and what a live tier timed is not timed again.
     """
-    name, latency = tier.name, tier.objectives[1].metric
+    name, latency = tier.name, run.latency(tier.name)
     setup = run.experiment.tiers[name].setup
     if run.is_published(name):
         return rerank_measured(front, tier, {})
@@ -49,7 +49,7 @@ def remeasure_front(run: Workspace, front: Sequence[FrontPoint], tier: Tier, nar
     checks = [table.checks[check_key(network)] for network in networks]
     table = _measure_others(run, setup, request, narrator, f"the {name} front")
     measured = {
-        point.architecture.key: {latency: ms, **_others(table, network, setup)}
+        point.architecture.key: {latency: ms, **_others(run, table, network, setup)}
         for point, network, ms in zip(front, networks, drift_corrected_ms(checks, usual_ns), strict=True)
     }
     return rerank_measured(front, tier, measured)
@@ -60,7 +60,7 @@ def timed_before(run: Workspace, front: Sequence[FrontPoint], tier: Tier) -> lis
 
     Ranked again if all of it was timed. If only some was, a network leaves it by a limit that its own numbers break.
     """
-    name, latency = tier.name, tier.objectives[1].metric
+    name, latency = tier.name, run.latency(tier.name)
     setup = run.experiment.tiers[name].setup
     if run.is_published(name):
         return rerank_measured(front, tier, {})
@@ -87,14 +87,15 @@ def _measured(run: Workspace, setup: str, front: Sequence[FrontPoint], latency: 
     timed = {key: network for key, network in networks.items() if check_key(network) in table.checks}
     checks = [table.checks[check_key(network)] for network in timed.values()]
     times = drift_corrected_ms(checks, reference_ns(own.rows.values()))
-    return {key: {latency: ms, **_others(table, timed[key], setup)} for key, ms in zip(timed, times, strict=True)}
+    return {key: {latency: ms, **_others(run, table, timed[key], setup)} for key, ms in zip(timed, times, strict=True)}
 
 
 def _measure_others(run: Workspace, setup: str, request: BenchRequest, narrator: Reporter, title: str) -> LatencyTable:
     """Measure energy and memory of a front's networks as far as a tier asks for them; report where no sensor can."""
     table, timing = read_table(request.path), measurement_protocol(run.experiment.timing, 0)
-    energy = (request.energy or EnergyProtocol()) if run.uses_quantity(setup, "energy_mj") else None
-    request = replace(request, energy=energy, memory=run.uses_quantity(setup, "peak_mb"))
+    jobs = {quantity.measured.job for quantity in run.quantities(setup) if quantity.measured is not None}
+    energy = (request.energy or EnergyProtocol()) if "energy" in jobs else None
+    request = replace(request, energy=energy, memory="memory" in jobs)
     if request.energy is None and not request.memory:
         return table
     artifacts, doing = run.folder / "artifacts", f"measuring {title}"
@@ -108,8 +109,11 @@ def _measure_others(run: Workspace, setup: str, request: BenchRequest, narrator:
     return read_table(table.path)
 
 
-def _others(table: LatencyTable, network: Network, setup: str) -> dict[str, float]:
+def _others(run: Workspace, table: LatencyTable, network: Network, setup: str) -> dict[str, float]:
     """Return the measurements of a network other than its time."""
     key = check_key(network)
-    values = {f"energy_mj@{setup}": table.energy[key].median_mj} if key in table.energy else {}
-    return values | ({f"peak_mb@{setup}": table.memory[key].peak_mb} if key in table.memory else {})
+    values = {
+        str(one.metric(setup)): one.measured.value_in(table, key)
+        for one in run.quantities(setup) if one.measured is not None
+    }  # fmt: skip
+    return {metric: value for metric, value in values.items() if value is not None}

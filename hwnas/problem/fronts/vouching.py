@@ -11,6 +11,7 @@ from hwnas.pareto import Tier
 from hwnas.problem.cost_models import another_setup, header_of, table_digest
 from hwnas.problem.fronts.conditions import Conditions
 from hwnas.problem.live import live_path
+from hwnas.quantities import LATENCY
 from hwnas.search.consistency import StoredStudy, stored_studies
 from hwnas.search.fronts import FrontPoint, tier_front
 from hwnas.search.study_spec import StudySpec
@@ -61,7 +62,8 @@ def _planned(run: Workspace, tier: Tier, study: StoredStudy, now: Conditions) ->
     same = {part: plan[part] == wanted[part] for part in ("space", "objectives", "limits")}
     objectives = [" ".join(reversed(one.split(" "))) for one in plan["objectives"].split(", ")]
     limits = [limit for limit in plan["limits"].split(", ") if limit]
-    accuracy, latency = (one.partition(" ")[2] for one in objectives[:2])
+    planned = Conditions({"objectives": objectives, "limits": []}).tier(tier.name)
+    accuracy, latency = planned.quality.metric, planned.cost(LATENCY.name).metric
     first, second = sorted((accuracy, latency))
     before, _, after = plan["producers"].removeprefix(f"{first}: ").partition(f", {second}: ")
     made = {first: before, second: after}

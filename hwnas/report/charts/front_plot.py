@@ -70,7 +70,7 @@ class _Drawing:
         latency = tier.latency.metric
         self.tier = tier
         self.unit, self.times = "", 1.0
-        if units.quantity(latency).endswith("_ms"):
+        if units.quantity(latency).unit == "ms":
             unit, self.times = units.time_unit([*(p.scores[latency] for p in points), *self._measured])
             self.unit = f" ({unit})"
         x_ends, y_ends = self._ends(points)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hwnas.quantities import Metric
 from hwnas.ranks import Correlation
 from hwnas.report import units
 from hwnas.report.charts.chart import Axis, Figure, Line, Marks, Tip, around
@@ -99,7 +100,7 @@ def fidelity_figure(found: Fidelity) -> Figure:
         along=_bars(found, alone),
     )
     suffix = " %" if share else ""
-    x_axis = Axis(around(x), f"{units.label(found.metric)}, {found.metric.partition('@')[2]}", suffix)
+    x_axis = Axis(around(x), units.with_source(found.metric), suffix)
     layers: tuple[Marks | Line, ...] = (exactly(around([*x, *y])), marks) if share and x else (marks,)
     words = f"Accuracy of {counted(len(found.networks), 'network')} trained alone over {found.metric}."
     return Figure(layers, x_axis, Axis(around(y), suffix=" %"), 400, words)
@@ -112,7 +113,11 @@ def _bars(fidelity: Fidelity, accuracies: list[float]) -> list[tuple[float, floa
 
 def _tip(fidelity: Fidelity, network: RankedNetwork) -> Tip:
     rows = (
-        (units.label(fidelity.metric), units.scored(fidelity.metric, network.score), fidelity.metric.partition("@")[2]),
+        (
+            units.label(fidelity.metric),
+            units.scored(fidelity.metric, network.score),
+            Metric.parse(fidelity.metric).source,
+        ),
         ("Alone", units.percent(network.alone), "measured"),
         ("Standard error", f"{100 * fidelity.noise(network.alone):.2f} points", "derived"),
         ("Parameters", units.count(network.params), "derived"),
@@ -124,7 +129,7 @@ def _tip(fidelity: Fidelity, network: RankedNetwork) -> Tip:
 def _networks(fidelity: Fidelity) -> Html:
     headers: list[tuple[str, str | None]] = [
         ("Network", None),
-        (units.label(fidelity.metric), fidelity.metric.partition("@")[2]),
+        (units.label(fidelity.metric), Metric.parse(fidelity.metric).source),
         ("Trained alone", "measured"),
         ("Parameters", "derived"),
         ("MACs", "derived"),

@@ -152,17 +152,20 @@ def requested_setup(setup: SetupConfig) -> Setup:
     Raises:
         ConfigError: the runtime does not offer the precision or the accelerator.
     """
-    return checked_setup(
-        Setup(
-            setup.device or "",
-            setup.runtime,
-            "",
-            setup.threads,
-            setup.precision,
-            setup.batch,
-            setup.accelerator,
-            setup.cores or "",
-        )
+    return checked_setup(declared_setup(setup))
+
+
+def declared_setup(setup: SetupConfig) -> Setup:
+    """Return a set-up as the experiment describes it, whether a runtime offers it or not."""
+    return Setup(
+        setup.device or "",
+        setup.runtime,
+        "",
+        setup.threads,
+        setup.precision,
+        setup.batch,
+        setup.accelerator,
+        setup.cores or "",
     )
 
 
