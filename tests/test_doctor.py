@@ -285,7 +285,7 @@ def halved(searched: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     points = tuple(read_front(run.paths.front("edge")))
     evaluations = tuple(Evaluation(point.architecture, point.scores) for point in points)
     networks = tuple(point.architecture for point in points)
-    rung = RungResult(run.accuracy, "p", run.tier("edge"), evaluations, networks, 1.0)
+    rung = RungResult(run.accuracy, "p", run.objectives.tier("edge"), evaluations, networks, 1.0)
     save_halving_result(run, HalvingResult("edge", ("table",), (rung,), points))
     SkippedSubnets(folder / "train" / "failed.jsonl")._keep(networks[0], "RuntimeError: no")
     return folder

@@ -335,7 +335,7 @@ def _runtime_for(run: Workspace, tier: str, format_: str) -> Runtime:
 
 def _set_up(run: Workspace, tier: str) -> dict[str, object]:
     """Return the tier's set-up: this machine's, a board's as far as its table holds it, or a file's column."""
-    if run.is_published(tier):
+    if run.objectives.is_published(tier):
         return published_setup(run, run.experiment.tiers[tier].setup)
     config, path = _setup(run, tier), run.paths.table(run.experiment.tiers[tier].setup)
     if not config.host:

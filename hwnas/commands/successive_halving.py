@@ -93,13 +93,13 @@ def _result_of(
             bar.update(sum(before[: number + 1]) + done, sum(before), f"{rungs[number].metric}: {done} of {of}")
 
         results = successive_halving(
-            population, rungs, run.tier(name), cost_scorers(run, name, prices, narrator), store, show
+            population, rungs, run.objectives.tier(name), cost_scorers(run, name, prices, narrator), store, show
         )
         bar.update(sum(before), sum(before), "done")
     (rung, accuracy), last = scores[-1], results[-1]
     origin = source_of(rung.score, where=WHERE).origin
     front = front_points(run, name, last.tier, last.evaluations, prices, origin, accuracy)
-    front = remeasure_front(run, front, tier_for_rung(run.tier(name, measured=True), last.metric), narrator)
+    front = remeasure_front(run, front, tier_for_rung(run.objectives.tier(name, measured=True), last.metric), narrator)
     result = HalvingResult(name, tuple(rung.score for rung, _ in scores), tuple(results), tuple(front))
     result = replace(result, front=passed_by(result, front))
     save_halving_result(run, result)
