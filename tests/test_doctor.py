@@ -20,7 +20,7 @@ from hwnas.search.fronts import read_front
 from hwnas.search.successive_halving import RungResult
 from hwnas.supernet.training.skipped import SkippedSubnets
 from hwnas.workspace.folder import locked
-from hwnas.workspace.halving_results import HalvingResult, save_halving_result
+from hwnas.workspace.results.halving_results import HalvingResult, save_halving_result
 from tests.helpers.experiments import published, written
 from tests.helpers.narration import Telling
 

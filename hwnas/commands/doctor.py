@@ -18,9 +18,9 @@ from hwnas.problem.live import live_path
 from hwnas.search.consistency import Issue, StoredStudy, check_front, check_store, check_study, stored_studies
 from hwnas.search.score_store import ScoreStore
 from hwnas.words import counted
-from hwnas.workspace.bundles import bundle_ailments
-from hwnas.workspace.file_checks import kept_file_ailments
-from hwnas.workspace.halving_results import halving_path
+from hwnas.workspace.results.bundles import bundle_ailments
+from hwnas.workspace.results.file_checks import kept_file_ailments
+from hwnas.workspace.results.halving_results import halving_path
 from hwnas.workspace.workspace import Workspace, open_run
 
 

@@ -28,10 +28,8 @@ from hwnas.runtimes import offered
 from hwnas.search.fronts import FrontPoint
 from hwnas.selection import choose, file_stem
 from hwnas.words import counted
-from hwnas.workspace.bundles import open_bundle
 from hwnas.workspace.elapsed import adding_elapsed
 from hwnas.workspace.folder import locked, resolved_experiment
-from hwnas.workspace.halving_results import FOLDER
 from hwnas.workspace.measuring.remote_bench import board_table
 from hwnas.workspace.measuring.setups import (
     device_lock_wait,
@@ -41,6 +39,8 @@ from hwnas.workspace.measuring.setups import (
     runtime_of,
 )
 from hwnas.workspace.progress import Bar, NullReporter, Reporter
+from hwnas.workspace.results.bundles import open_bundle
+from hwnas.workspace.results.halving_results import FOLDER
 from hwnas.workspace.workspace import Workspace, open_run
 
 if TYPE_CHECKING:

@@ -29,11 +29,11 @@ from hwnas.search.evaluate import Evaluation
 from hwnas.search.fronts import FrontPoint, hypervolume_history
 from hwnas.space import Architecture
 from hwnas.words import counted
-from hwnas.workspace.bundles import Bundle, open_bundle
 from hwnas.workspace.elapsed import read_elapsed
 from hwnas.workspace.folder import locked, resolved_experiment
-from hwnas.workspace.halving_results import FOLDER, HalvingResult, halving_path
 from hwnas.workspace.progress import NullReporter, Reporter
+from hwnas.workspace.results.bundles import Bundle, open_bundle
+from hwnas.workspace.results.halving_results import FOLDER, HalvingResult, halving_path
 from hwnas.workspace.workspace import Workspace, open_run
 
 if TYPE_CHECKING:

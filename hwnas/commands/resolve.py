@@ -20,7 +20,7 @@ from hwnas.problem.resolve import Answer, answer
 from hwnas.quantities import QUANTITIES
 from hwnas.search.fronts import FrontPoint
 from hwnas.search.successive_halving import tier_for_rung
-from hwnas.workspace.halving_results import load_top_rung
+from hwnas.workspace.results.halving_results import load_top_rung
 from hwnas.workspace.workspace import Workspace, open_run
 
 NAME = "solved"

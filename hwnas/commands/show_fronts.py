@@ -12,7 +12,7 @@ from hwnas.report import facts, units
 from hwnas.report.facts import Origin
 from hwnas.search.fronts import FrontPoint
 from hwnas.selection import check_rule, choose
-from hwnas.workspace.bundles import open_bundle
+from hwnas.workspace.results.bundles import open_bundle
 from hwnas.workspace.workspace import Workspace, open_run
 
 if TYPE_CHECKING:

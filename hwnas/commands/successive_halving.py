@@ -22,7 +22,8 @@ from hwnas.search.successive_halving import Rung, sample_initial, successive_hal
 from hwnas.space import Architecture
 from hwnas.workspace.elapsed import adding_elapsed
 from hwnas.workspace.folder import locked
-from hwnas.workspace.halving_results import (
+from hwnas.workspace.progress import NullReporter, Reporter
+from hwnas.workspace.results.halving_results import (
     FOLDER,
     WHERE,
     HalvingResult,
@@ -32,7 +33,6 @@ from hwnas.workspace.halving_results import (
     passed_by,
     save_halving_result,
 )
-from hwnas.workspace.progress import NullReporter, Reporter
 from hwnas.workspace.training.supernets import supernet_of
 from hwnas.workspace.workspace import Workspace, open_run
 

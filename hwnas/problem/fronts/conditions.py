@@ -23,7 +23,7 @@ from hwnas.registry import read_source
 from hwnas.search.fronts import write_text
 from hwnas.search.successive_halving import tier_for_rung
 from hwnas.stored_names import current, stored
-from hwnas.workspace.halving_results import metric_of
+from hwnas.workspace.results.halving_results import metric_of
 from hwnas.workspace.workspace import Workspace
 
 OF_TIER = ("objectives", "limits", "setup", "latency")

@@ -21,7 +21,7 @@ from hwnas.search.fronts import FrontPoint, read_front
 from hwnas.search.nearest import nearest
 from hwnas.search.successive_halving import tier_for_rung
 from hwnas.space import Architecture
-from hwnas.workspace.halving_results import (
+from hwnas.workspace.results.halving_results import (
     FOLDER,
     HalvingResult,
     halving_front_path,
