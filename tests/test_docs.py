@@ -140,8 +140,8 @@ def test_the_exported_files_are_used_as_the_page_says(folder: Path) -> None:
 
 def test_no_page_with_python_is_left_out() -> None:
     assert {page.stem for page in PAGES if blocks(page, "python")} == {
-        "boards", "data", "export", "latency", "layout", "operators", "plugins", "predictors", "proxies", "python", "search",
-        "spaces", "supernet", "tables", "training",
+        "boards", "data", "export", "latency", "layout", "operators", "plugins", "predictors", "proxies", "python",
+        "search", "spaces", "supernet", "tables", "training",
     }  # fmt: skip
 
 
