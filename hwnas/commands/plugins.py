@@ -10,6 +10,8 @@ from hwnas.search.consistency import Issue
 
 FAMILIES: Mapping[str, str] = {  # name of a group of entry points after `hwnas.` -> its table
     "operators": "hwnas.ops:OPERATORS",
+    "tasks": "hwnas.tasks:TASKS",
+    "quantities": "hwnas.quantities:QUANTITIES",
     "notations": "hwnas.notation:NOTATIONS",
     "data_sets": "hwnas.data:DATA_SETS",
     "strategies": "hwnas.supernet.strategies:STRATEGIES",

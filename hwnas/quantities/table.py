@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hwnas.errors import ConfigError
 from hwnas.quantities.quantity import Measured, OverOperators, Quantity
-from hwnas.registry import Family, member
+from hwnas.registry import Family, InstanceOf, member
 
 LATENCY = Quantity(
     "latency_ms", "Latency", "min", "ms", positive=True, routine=True, model="hwnas.latency.model:LatencyModel.of"
@@ -36,7 +36,7 @@ ROWS = (  # limits are listed in this order, which is part of the identity of st
     Quantity("accuracy", "Accuracy", "max", "fraction", uses=()),
     Quantity("score", "Score", "max", "", uses=()),
 )  # fmt: skip
-QUANTITIES = Family("quantities", {quantity.name: quantity for quantity in ROWS})
+QUANTITIES = Family("quantities", {quantity.name: quantity for quantity in ROWS}, InstanceOf(Quantity))
 SUFFIXES = {"_ms": "ms", "_bytes": "B", "_kib": "KiB", "_mj": "mJ", "_mb": "MB"}
 """Units by the ends of names of quantities that are not installed here."""
 

@@ -16,6 +16,7 @@ TASKS = Family(
     {  # name in YAML -> its class
         "image_classification": "hwnas.tasks.image_classification:ImageClassification",
     },
+    "hwnas.tasks.task:no_task",
 )
 DEFAULT = "image_classification"
 """Task of a space that names none."""

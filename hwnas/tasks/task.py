@@ -218,6 +218,11 @@ class Task(ABC):
             )
 
 
+def no_task(name: str, value: Any) -> str | None:
+    """Return the fault of a member that is no class of tasks; None if it is one."""
+    return None if isinstance(value, type) and issubclass(value, Task) else f"is {value!r}, and a `Task` is needed"
+
+
 def binomial_error(share: float, count: int) -> float:
     """Return the standard error of a share of `count` observations."""
     return math.sqrt(share * (1 - share) / count)
