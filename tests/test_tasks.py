@@ -253,3 +253,28 @@ def test_every_task_in_the_table_has_a_contract_here() -> None:
     tried = {type(value.task) for value in globals().values() if isinstance(value, type) and hasattr(value, "task")}
     assert {type(open_task(name, where="test")) for name in TASKS.own} <= tried
     assert issubclass(ImageClassification, Task)
+
+
+# --- files of several inputs and outputs ---
+
+
+class _TwoEnds(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = torch.nn.Embedding(9, 3)
+
+    def forward(self, ids: torch.Tensor, scale: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        rows = self.words(ids).mean(1) * scale
+        return rows, rows.argmax(1)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the exporter
+def test_a_file_may_have_several_inputs_and_outputs_of_any_type(tmp_path: Path) -> None:
+    module, path = _TwoEnds().eval(), tmp_path / "two.onnx"
+    example = torch.zeros(2, 4, dtype=torch.int64), torch.ones(2, 1)
+    torch.onnx.export(module, example, str(path), dynamo=False, input_names=["ids", "scale"])
+    ids, scale = torch.arange(20).reshape(5, 4) % 9, torch.randn(5, 1)
+    rows, best = open_runtime("onnxruntime", batch=2).load(path).run((ids.numpy(), scale.numpy()))
+    expected, answers = module(ids, scale)
+    np.testing.assert_allclose(rows, expected.detach().numpy(), atol=1e-6)
+    assert (best.dtype, best.tolist()) == (np.int64, answers.tolist())

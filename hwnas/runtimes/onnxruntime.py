@@ -15,13 +15,16 @@ from hwnas.runtimes.runtime import check_batch, check_known, in_batches, unreada
 from hwnas.runtimes.setup import Setup
 
 if TYPE_CHECKING:
-    from hwnas.runtimes.port import Array
+    from hwnas.runtimes.port import Array, Arrays
 
 DTYPES = {
     "tensor(float)": "float32",
     "tensor(float16)": "float16",
     "tensor(int8)": "int8",
     "tensor(uint8)": "uint8",
+    "tensor(int32)": "int32",
+    "tensor(int64)": "int64",
+    "tensor(bool)": "bool",
 }
 """ONNX Runtime's names of what files may take and give -> numpy's."""
 
@@ -76,25 +79,33 @@ class OnnxRuntime:
         if self.setup.accelerator == "cuda" and session.get_providers()[0] != PROVIDER:
             raise no_cuda(self.setup.runtime, "ONNX Runtime went back to the CPU")
         inputs, outputs = session.get_inputs(), session.get_outputs()
-        if len(inputs) != 1 or len(outputs) != 1 or not {inputs[0].type, outputs[0].type} <= DTYPES.keys():
+        if not {tensor.type for tensor in [*inputs, *outputs]} <= DTYPES.keys():
             types = ", ".join(f"{tensor.name}: {tensor.type}" for tensor in [*inputs, *outputs])
             raise unreadable(path, self.setup.runtime, f"its inputs and outputs are {types}")
-        shape = tuple(inputs[0].shape)
-        if not all(isinstance(size, int) for size in shape[1:]):
-            raise unreadable(path, self.setup.runtime, f"its input has the open shape {shape}")
-        batch = shape[0] if isinstance(shape[0], int) else self.setup.batch
-        check_batch(path, self.setup, batch)
-        ports = _port(session, inputs[0], "input_quantization"), _port(session, outputs[0], "output_quantization")
-        images = ports[0].random((batch, *shape[1:]))
-        given = ort.OrtValue.ortvalue_from_numpy(images, self.setup.accelerator, 0)
-        out_shape = tuple(outputs[0].shape)
-        if not all(isinstance(size, int) for size in out_shape):
-            out_shape = session.run(None, {inputs[0].name: images})[0].shape
-        taken = ort.OrtValue.ortvalue_from_shape_and_type(out_shape, ports[1].dtype, self.setup.accelerator, 0)
-        binding = session.io_binding()
-        binding.bind_ortvalue_input(inputs[0].name, given)
-        binding.bind_ortvalue_output(outputs[0].name, taken)
-        return OnnxModel(path, session, binding, given, taken, batch, *ports)
+        batch = self.setup.batch
+        for tensor in inputs:
+            shape = tuple(tensor.shape)
+            if not all(isinstance(size, int) for size in shape[1:]):
+                raise unreadable(path, self.setup.runtime, f"its input has the open shape {shape}")
+            check_batch(path, self.setup, shape[0] if isinstance(shape[0], int) else batch)
+        takes = [_port(session, tensor, "input_quantization") for tensor in inputs]
+        gives = [_port(session, tensor, "output_quantization") for tensor in outputs]
+        random = [port.random((batch, *tensor.shape[1:])) for port, tensor in zip(takes, inputs)]
+        shapes = [tuple(tensor.shape) for tensor in outputs]
+        if not all(isinstance(size, int) for shape in shapes for size in shape):
+            run = session.run(None, {tensor.name: values for tensor, values in zip(inputs, random)})
+            shapes = [values.shape for values in run]
+        device, binding = self.setup.accelerator, session.io_binding()
+        entering = [ort.OrtValue.ortvalue_from_numpy(values, device, 0) for values in random]
+        leaving = [
+            ort.OrtValue.ortvalue_from_shape_and_type(shape, port.dtype, device, 0)
+            for shape, port in zip(shapes, gives)
+        ]
+        for tensor, value in zip(inputs, entering):
+            binding.bind_ortvalue_input(tensor.name, value)
+        for tensor, value in zip(outputs, leaving):
+            binding.bind_ortvalue_output(tensor.name, value)
+        return OnnxModel(path, session, binding, batch, tuple(zip(entering, takes)), tuple(zip(leaving, gives)))
 
     def _options(self, ort: Any) -> Any:
         options = ort.SessionOptions()
@@ -117,30 +128,44 @@ class OnnxModel:
     path: Path
     session: Any
     binding: Any
-    given: Any
-    taken: Any
     batch: int
-    input: Port
-    output: Port
+    inputs: tuple[tuple[Any, Port], ...]
+    """The buffer of each input, and its numbers."""
+    outputs: tuple[tuple[Any, Port], ...]
+
+    @property
+    def input(self) -> Port:
+        """Numbers of the first input."""
+        return self.inputs[0][1]
+
+    @property
+    def output(self) -> Port:
+        """Numbers of the first output."""
+        return self.outputs[0][1]
 
     @property
     def delegate(self) -> str:
         """Providers that compute within the session, such as `CPUExecutionProvider`."""
         return "+".join(self.session.get_providers())
 
-    def run(self, images: Array) -> Array:
-        """Outputs for any number of inputs."""
-        check_known(self.path, self.input, self.output)
-        return in_batches(images, self.batch, self._infer)
+    def run(self, inputs: Arrays) -> Any:
+        """Outputs for any number of samples."""
+        for _, taken in self.inputs:
+            for _, returned in self.outputs:
+                check_known(self.path, taken, returned)
+        return in_batches(inputs, self.batch, self._infer)
 
     def invoke(self) -> None:
         """One inference on the buffers as they are."""
         self.session.run_with_iobinding(self.binding)
 
-    def _infer(self, images: Array) -> Array:
-        self.given.update_inplace(self.input.encode(images))
+    def _infer(self, *inputs: Array) -> Any:
+        for (buffer, port), values in zip(self.inputs, inputs):
+            buffer.update_inplace(port.encode(values))
         self.invoke()
-        return self.output.decode(self.taken.numpy().copy())  # newer releases hand out a view of the buffer
+        # newer releases hand out a view of the buffer
+        outputs = tuple(port.decode(buffer.numpy().copy()) for buffer, port in self.outputs)
+        return outputs[0] if len(outputs) == 1 else outputs
 
 
 def _port(session: Any, tensor: Any, key: str) -> Port:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Callable
 from hwnas.runtimes.cuda import SWEEP_BYTES, Call
 
 if TYPE_CHECKING:
-    from hwnas.runtimes.port import Array
+    from hwnas.runtimes.port import Arrays
     from hwnas.runtimes.runtime import Loaded
 
 PROVIDER = "CUDAExecutionProvider"
@@ -48,9 +48,9 @@ class SweptModel:
     captured: bool
     clock: Callable[[], int] = time.perf_counter_ns
 
-    def run(self, images: Array) -> Array:
-        """Outputs for any number of inputs."""
-        return self.model.run(images)
+    def run(self, inputs: Arrays) -> Any:
+        """Outputs for any number of samples."""
+        return self.model.run(inputs)
 
     def invoke(self) -> None:
         """One inference on the buffers as they are, to its end."""

@@ -92,7 +92,8 @@ class CpuModel:
 
     def run(self, images: Array) -> Array:
         """Outputs for any number of inputs."""
-        return in_batches(images, self.batch, self._infer)
+        outputs: Array = in_batches(images, self.batch, self._infer)
+        return outputs
 
     def invoke(self) -> None:
         """One inference on the input as it is."""
@@ -142,7 +143,8 @@ class CudaModel:
 
     def run(self, images: Array) -> Array:
         """Outputs for any number of inputs."""
-        return in_batches(images, self.batch, self._infer)
+        outputs: Array = in_batches(images, self.batch, self._infer)
+        return outputs
 
     def invoke(self) -> None:
         """One inference on the input as it is, to its end."""

@@ -10,16 +10,18 @@ from hwnas.runtimes.port import Port
 from hwnas.runtimes.setup import Setup
 
 if TYPE_CHECKING:
-    from hwnas.runtimes.port import Array
+    from hwnas.runtimes.port import Array, Arrays
 
 
 class Loaded(Protocol):
     """A model file in its runtime, ready to run."""
 
-    def run(self, images: Array) -> Array:
-        """Outputs for any number of inputs, channels second as PyTorch has them, whatever the file's layout.
+    def run(self, inputs: Arrays) -> Any:
+        """Outputs for any number of samples, channels second as PyTorch has them, whatever the file's layout.
 
-        Both are float32, whatever numbers the file itself uses.
+        A file of one input takes an array, one of several a sequence of them; it gives an array, or of several outputs
+        a tuple. Whole numbers such as token ids are of their own type; all others are float32, whatever numbers the
+        file itself uses.
 
         Raises:
             ExportError: the file takes or gives integers and does not say what they stand for.
@@ -72,18 +74,33 @@ def check_known(path: Path, given: Port, taken: Port) -> None:
         )
 
 
-def in_batches(images: Array, batch: int, infer: Callable[[Array], Array]) -> Array:
-    """`infer`, which takes exactly `batch` images, applied to any number of them; the last batch is filled up."""
+def in_batches(inputs: Arrays, batch: int, infer: Callable[..., Any]) -> Any:
+    """`infer`, which takes exactly `batch` samples, applied to any number of them; the last batch is filled up.
+
+    It is called with an array for each input, and returns an array, or a tuple of them where there are several outputs.
+    """
     import numpy as np
 
-    if not len(images):
-        raise ValueError("no images")
-    outputs = []
-    for start in range(0, len(images), batch):
-        part = images[start : start + batch]
-        filled = np.concatenate([part, np.repeat(part[-1:], batch - len(part), axis=0)]) if len(part) < batch else part
-        outputs.append(infer(np.ascontiguousarray(filled, dtype=np.float32))[: len(part)])
+    arrays = tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)
+    count, outputs = len(arrays[0]), []
+    if not count:
+        raise ValueError("no inputs")
+    for start in range(0, count, batch):
+        kept = min(batch, count - start)
+        got = infer(*(_filled(array[start : start + batch], batch) for array in arrays))
+        outputs.append(tuple(each[:kept] for each in got) if isinstance(got, tuple) else got[:kept])
+    if isinstance(outputs[0], tuple):
+        return tuple(np.concatenate(parts) for parts in zip(*outputs))
     return np.concatenate(outputs)
+
+
+def _filled(part: Array, batch: int) -> Array:
+    """A contiguous batch, its last sample repeated where it is too short; floats in float32."""
+    import numpy as np
+
+    if len(part) < batch:
+        part = np.concatenate([part, np.repeat(part[-1:], batch - len(part), axis=0)])
+    return np.ascontiguousarray(part, dtype=np.float32 if part.dtype.kind == "f" else part.dtype)
 
 
 def random_images(shape: tuple[int, ...]) -> Array:

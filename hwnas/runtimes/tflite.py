@@ -89,7 +89,8 @@ class TFLiteModel:
     def run(self, images: Array) -> Array:
         """Outputs for any number of inputs."""
         check_known(self.path, self.input, self.output)
-        return in_batches(images, self.batch, self._infer)
+        outputs: Array = in_batches(images, self.batch, self._infer)
+        return outputs
 
     def invoke(self) -> None:
         """One inference on the tensors as they are."""
@@ -139,7 +140,8 @@ class Fp16Model:
 
     def run(self, images: Array) -> Array:
         """Outputs for any number of inputs."""
-        return in_batches(images, self.batch, self._infer)
+        outputs: Array = in_batches(images, self.batch, self._infer)
+        return outputs
 
     def invoke(self) -> None:
         """One inference on the input as it is."""

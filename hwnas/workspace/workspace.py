@@ -62,10 +62,10 @@ class Workspace:
             )
         for name, tier in self.experiment.tiers.items():
             for limited in tier.quantities:
-                kind = "a score and no accuracy" if source.kind == "score" else f"`{self.space.task.quality.name}`"
+                provided = "a score and no accuracy" if source.kind == "score" else f"`{self.space.task.quality.name}`"
                 if limited.is_quality and limited.name != source.quantity(self.space.task):
                     raise ConfigError(
-                        f"`{limited.name}` is limited, but `{config.source}` gives {kind}",
+                        f"`{limited.name}` is limited, but `{config.source}` gives {provided}",
                         where=f"{where}: tiers.{name}.limits",
                         allowed="A score has no unit, only its order counts",
                         do="Leave the limit out, or use a source of accuracy such as `inherited`",
