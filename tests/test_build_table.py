@@ -121,8 +121,8 @@ def test_a_killed_build_continues(tmp_path: Path, operators: list[tuple[Operator
     with pytest.raises(KeyboardInterrupt):
         built(operators, FakeRuntime(on_load=die), *arguments, artifacts=tmp_path / "a")
     kept = read_table(tmp_path / "t.jsonl")
-    sittings_done = killed_at // (FAST.group + 1)  # each loads the reference as well
-    assert len(kept.rows) + (kept.overhead is not None) == sittings_done * FAST.group
+    sittings_done = killed_at // (FAST.files_per_session + 1)  # each loads the reference as well
+    assert len(kept.rows) + (kept.overhead is not None) == sittings_done * FAST.files_per_session
     table = built(operators, FakeRuntime(), *arguments, artifacts=tmp_path / "a")
     assert table.rows.keys() == {row_key(*link) for link in operators}
     assert all(table.rows[key] == measured for key, measured in kept.rows.items())

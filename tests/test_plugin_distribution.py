@@ -28,7 +28,7 @@ from hwnas.export import FORMATS, Format, format_of, formats_of, runtime_for
 from hwnas.measure.energy.meter import EnergyProtocol
 from hwnas.registry import imported, member
 from hwnas.runtimes import RUNTIMES, RuntimeSpec
-from tests.conftest import REPOSITORY
+from tests.helpers.repository import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "plugins.md").read_text(encoding="utf-8")
 SPACE = """\

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.cost_ranges import Range, extent_of
-from hwnas.errors import ConfigError, NoScore, SpaceError, TableError
+from hwnas.errors import ConfigError, NoScore, TableError
 from hwnas.latency.population import predict_many_ms
 from hwnas.pareto import Limit
-from hwnas.population import SUMS, Codebook, Codes
+from hwnas.population import SUMS
 from hwnas.problem.cost_models import CostModels, cost_metric_scorers, load_cost_model
-from hwnas.problem.population_costs import population_function
-from hwnas.quantities import LATENCY, OverOperators, Quantity, shown_as
+from hwnas.problem.samples import Floats, Sample
+from hwnas.quantities import LATENCY, Quantity, shown_as
 from hwnas.search.evaluate import Scorer
-from hwnas.space import AnySpace
 from hwnas.tabular import TableMetric
 from hwnas.words import counted
 from hwnas.workspace.workspace import Workspace, open_run
@@ -33,11 +31,6 @@ SLOW_SAMPLE = 2_000
 """Number of networks that are looked at where a metric is computed for one network at a time."""
 LOOKED_UP = 50_000
 """The same where the metric stands in a file."""
-PATIENCE_S = 20.0
-"""Seconds that operators are costed for at most; after that, networks with operators not yet costed are left out."""
-FIRST = 1_000
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -209,40 +202,6 @@ def _check_known(tier: str, quantities: Iterable[Quantity], price: CostModels) -
 
 
 @dataclass(frozen=True)
-class Sample:
-    """Distinct networks of a space, and the number of times each was drawn; once each if they are the whole space."""
-
-    codebook: Codebook
-    codes: Codes
-    times: NDArray[np.intp]
-    """Number of times each was drawn; 0 for the smallest and the largest network, unless they were drawn."""
-    costs: Mapping[str, Floats]
-    """Costs of each network by metric, of limited quantities that are known of many at once."""
-    whole: bool
-    """True if these are all networks of the space."""
-
-    @classmethod
-    def drawn(cls, run: Workspace, count: int, seed: int) -> Sample:
-        """Return all networks, if there are no more than `count`; else that many drawn uniformly, and both ends. As
-        many of them as could be costed in `PATIENCE_S`."""
-        codebook, rng = run.codebook, np.random.default_rng(seed)
-        ends = codebook.encode([run.space.smallest(), run.space.largest()])
-        whole = _has_at_most(run.space, count)
-        drawn = np.concatenate([ends, rng.permutation(codebook.every()) if whole else codebook.draw(count, rng)])
-        limited = [one for tier in run.experiment.tiers.values() for one, _, _ in tier.limits.bounds()]
-        known = _costed(codebook, drawn, [one.over_operators for one in limited if one.over_operators is not None])
-        codes, where = np.unique(drawn[:known], axis=0, return_inverse=True)
-        times = np.bincount(where.reshape(-1)[len(ends) :], minlength=len(codes))
-        many = {one.name: population_function(codebook, one) for one in limited if not one.by_setup}
-        costs = {name: np.asarray(of(codes), np.float64) for name, of in many.items() if of is not None}
-        return cls(codebook, codes, times, costs, whole and known == len(drawn))
-
-    def subsample(self, most: int) -> NDArray[np.intp]:
-        """Return indices of at most `most` networks: both ends and drawn ones, in an arbitrary order."""
-        return np.random.default_rng(0).permutation(len(self.codes))[:most]
-
-
-@dataclass(frozen=True)
 class SampledCosts:
     """A metric of a sample."""
 
@@ -250,31 +209,6 @@ class SampledCosts:
     """(networks,) values, NaN where not known."""
     looked_at: NDArray[np.bool_]
     """(networks,) True for networks whose value was looked up."""
-
-
-def _has_at_most(space: AnySpace, count: int) -> bool:
-    try:
-        return space.count <= count
-    except SpaceError:  # a function with too many to be counted
-        return False
-
-
-def _costed(codebook: Codebook, codes: Codes, limited: Sequence[OverOperators]) -> int:
-    """Return the number of networks whose operators are all costed after `PATIENCE_S`, as far as limits need that."""
-    from hwnas.ops.costs import operator_costs, operator_sums
-
-    if not limited:
-        return len(codes)
-    cost = operator_sums if all(over.by == "sum" and over.cost in SUMS for over in limited) else operator_costs
-    started, known, done, size = time.monotonic(), set[int](), 0, FIRST
-    while done < len(codes) and (done == 0 or time.monotonic() - started < PATIENCE_S):
-        used, links = codebook.used(codes[done : done + size]), codebook.links
-        for index in used.tolist():
-            if index not in known:
-                cost(*links[index])
-                known.add(index)
-        done, size = done + size, 2 * size
-    return min(done, len(codes))
 
 
 def _judged(
