@@ -33,12 +33,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hwnas.commands.export import machine, versions
 from hwnas.errors import HwnasError, SpaceError
 from hwnas.latency.building.model_files import ModelFile, make_files
 from hwnas.network import Network, build, costs, lower
 from hwnas.pipeline import open_space
 from hwnas.runtimes import open_runtime
+from hwnas.workspace.environment import machine, versions
 from hwnas.workspace.measuring.setups import exporter_of
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import torch
 
-from hwnas.commands.export import machine, versions
 from hwnas.network import costs
 from hwnas.search.fronts import read_front
 from hwnas.space import Architecture
 from hwnas.supernet import Recipe, calibration_inputs, extract_recalibrated, quality
 from hwnas.supernet.training.standalone import train_standalone
+from hwnas.workspace.environment import machine, versions
 from hwnas.workspace.progress import NullReporter
 from hwnas.workspace.training.supernets import load_run
 from hwnas.workspace.workspace import Workspace, open_run

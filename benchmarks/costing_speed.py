@@ -24,10 +24,10 @@ from typing import Any
 
 import numpy as np
 
-from hwnas.commands.export import machine, versions
 from hwnas.network import costs, lower
 from hwnas.population import codebook_of, population_costs
 from hwnas.space import read_space
+from hwnas.workspace.environment import machine, versions
 
 ROOT = Path(__file__).resolve().parent.parent
 SPACES = ("ofa_mobilenet_v3_w1.0", "ofa_resnet50d", "attentive_nas", "nas_bench_201", "autoformer_tiny", "digits")

@@ -37,7 +37,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import _fuzz_base, _fuzz_work  # noqa: E402
-from hwnas.commands.export import machine, versions  # noqa: E402
+from hwnas.workspace.environment import machine, versions  # noqa: E402
 
 LOST_S = 150
 """A worker that is silent for so long is killed; its own alarm ends each command sooner, where Python is reached."""

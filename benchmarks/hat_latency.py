@@ -141,7 +141,7 @@ def main() -> None:
         raise SystemExit(f"{asked.table}: no such file; name a table with --table")
     result = measure(asked.table, asked.train, asked.splits, asked.seed)
     if asked.json or asked.output:
-        from hwnas.commands.export import machine, versions
+        from hwnas.workspace.environment import machine, versions
 
         about = {"seed": asked.seed, "machine": dict(machine()), "versions": versions()}
         result |= about | {"date": time.strftime("%Y-%m-%d")}

@@ -41,7 +41,7 @@ os.environ["PYTHONPATH"] = str(ROOT)  # Ray's workers import the same hwnas
 from benchmarks import _kill_process  # noqa: E402
 from benchmarks._kill_process import Ended, Started  # noqa: E402
 from benchmarks._kill_stages import STAGES, Stage, prepare  # noqa: E402
-from hwnas.commands.export import machine, versions  # noqa: E402
+from hwnas.workspace.environment import machine, versions  # noqa: E402
 
 KILLED_TWICE = 2
 """So many kills in one trial, one after the other, before the command may end."""

@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 
 from hwnas.accuracy.zero_cost_proxies.ensembles import ENSEMBLES, Ensemble
 from hwnas.accuracy.zero_cost_proxies.rank_sums import rank_sums
-from hwnas.commands.export import machine, versions
+from hwnas.workspace.environment import machine, versions
 
 HERE = Path(__file__).parent
 DATA = Path(os.environ.get("HWNAS_DATA", HERE.parents[1] / "shared/data"))

@@ -37,7 +37,6 @@ from typing import Any
 from hwnas.accuracy.zero_cost_proxies.population import score_population
 from hwnas.accuracy.zero_cost_proxies.scorer import training_free_scorer
 from hwnas.cell import live
-from hwnas.commands.export import machine, versions
 from hwnas.console import Terminal
 from hwnas.data import load_data
 from hwnas.network import lower
@@ -46,6 +45,7 @@ from hwnas.pipeline import open_space
 from hwnas.ranks import correlation
 from hwnas.search.score_store import ScoreStore
 from hwnas.space import Architecture
+from hwnas.workspace.environment import machine, versions
 
 DATA = Path(os.environ.get("HWNAS_DATA", Path(__file__).parents[2] / "shared/data"))
 OPERATIONS = ("skip_connect", "none", "nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3")

@@ -40,11 +40,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import kendalltau, spearmanr
 
-from hwnas.commands.export import machine, versions
 from hwnas.notation import read_architecture
 from hwnas.population import codebook_of
 from hwnas.predictors import MODELS, Predictor, choose, features_of
 from hwnas.space import read_space
+from hwnas.workspace.environment import machine, versions
 
 ROOT = Path(__file__).resolve().parent.parent
 SCORES = ROOT / "benchmarks/data/nb201_training_free.npz"

@@ -55,9 +55,9 @@ from nb201_scoring import Scorers, Task, announce, scored
 from hwnas.accuracy.zero_cost_proxies import TRAINING_FREE
 from hwnas.accuracy.zero_cost_proxies.ensembles import ENSEMBLES
 from hwnas.accuracy.zero_cost_proxies.rank_sums import rank_sums
-from hwnas.commands.export import machine, versions
 from hwnas.errors import ConfigError, HwnasError, did_you_mean
 from hwnas.ranks import correlation
+from hwnas.workspace.environment import machine, versions
 
 TOP = 0.2
 

@@ -46,8 +46,8 @@ from nb201_guided import guided, guided_scores, guided_start
 from nb201_rivals import RIVALS, Sampler
 from nb201_table import Table, read_table
 
-from hwnas.commands.export import machine, versions
 from hwnas.errors import HwnasError, MissingExtra
+from hwnas.workspace.environment import machine, versions
 
 DATA = Path(os.environ.get("HWNAS_DATA", Path(__file__).parents[2] / "shared/data"))
 SCORES = Path(__file__).parent / "data/nb201_training_free.npz"

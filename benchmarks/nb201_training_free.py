@@ -42,8 +42,8 @@ from nb201_proxies import judged
 from hwnas.accuracy.zero_cost_proxies.ensembles import ENSEMBLES, Member
 from hwnas.accuracy.zero_cost_proxies.rank_sums import rank_sums
 from hwnas.accuracy.zero_cost_proxies.scorer import TrainingFree, training_free_scorer
-from hwnas.commands.export import machine, versions
 from hwnas.space import Architecture
+from hwnas.workspace.environment import machine, versions
 
 HERE = Path(__file__).parent
 DATA = Path(os.environ.get("HWNAS_DATA", HERE.parents[1] / "shared/data"))

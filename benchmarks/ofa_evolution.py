@@ -43,7 +43,6 @@ from numpy.typing import NDArray
 from ofa_predictors import PREDICTORS, Predictor, predictor
 from predictions_per_second import emulated_table
 
-from hwnas.commands.export import machine, versions
 from hwnas.io.resources import find_file
 from hwnas.latency.model import LatencyModel
 from hwnas.latency.population import predict_many_ms
@@ -54,6 +53,7 @@ from hwnas.predictors import Predictor as Fitted
 from hwnas.search.surrogate import Candidates, best_within, candidates_of
 from hwnas.search.surrogate.evolution import REFUSED, evolve
 from hwnas.space import read_space
+from hwnas.workspace.environment import machine, versions
 
 Cost = Callable[[Codes], NDArray[np.float64]]
 ROOT = Path(__file__).resolve().parent.parent

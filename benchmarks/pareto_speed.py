@@ -25,8 +25,8 @@ import moocore
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas.commands.export import machine, versions
 from hwnas.pareto import Objective, best, front, hypervolume
+from hwnas.workspace.environment import machine, versions
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from hwnas.commands.export import machine, versions
 from hwnas.latency.building.quantities import measure_missing_memory
 from hwnas.latency.building.table_builder import MeasureContext, jobs_of
 from hwnas.latency.memory_model import PeakModel
@@ -26,6 +25,7 @@ from hwnas.measure.table import LatencyTable, check_key
 from hwnas.network import Network, lower
 from hwnas.pipeline import open_space
 from hwnas.runtimes import Runtime, open_runtime
+from hwnas.workspace.environment import machine, versions
 from hwnas.workspace.measuring.setups import exporters_of, networks_to_validate
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -25,7 +25,6 @@ from typing import Any
 
 import numpy as np
 
-from hwnas.commands.export import machine, versions
 from hwnas.latency.model import LatencyModel
 from hwnas.latency.population import predict_many, predict_many_ms
 from hwnas.measure.table import LatencyTable, row_key
@@ -35,6 +34,7 @@ from hwnas.ops.costs import operator_costs
 from hwnas.population import Codebook, codebook_of
 from hwnas.runtimes import Setup
 from hwnas.space import Space, read_space
+from hwnas.workspace.environment import machine, versions
 
 ROOT = Path(__file__).resolve().parent.parent
 SPACE = "ofa_mobilenet_v3_w1.0"

@@ -24,7 +24,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hwnas.commands.export import machine, versions
 from hwnas.pareto import Objective, Tier
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.progress import Progress
@@ -33,6 +32,7 @@ from hwnas.search.study_spec import StudySpec
 from hwnas.search.workers.ray_tune import Scoring, Workers, run_on_ray
 from hwnas.search.workers.score_cache import ScoreBuffer
 from hwnas.space import Architecture, FunctionSpace
+from hwnas.workspace.environment import machine, versions
 
 ROOT = Path(__file__).resolve().parent.parent
 SPACE = FunctionSpace("throughput", lambda choose: [choose(f"c{index}", (0, 1, 2, 3)) for index in range(20)])

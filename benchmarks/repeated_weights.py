@@ -22,7 +22,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from hwnas.commands.export import machine, versions
 from hwnas.export.onnx import export_onnx
 from hwnas.latency.building.model_files import repeat_weights
 from hwnas.measure.timing import Timing, measure
@@ -30,6 +29,7 @@ from hwnas.network import operators_of
 from hwnas.ops import Operator
 from hwnas.runtimes import open_runtime
 from hwnas.space import read_space
+from hwnas.workspace.environment import machine, versions
 
 ROOT = Path(__file__).resolve().parent.parent
 SPACE, OPERATORS = "ofa_mobilenet_v3_224", 24

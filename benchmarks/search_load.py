@@ -28,9 +28,9 @@ import optuna
 import yaml
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 
-from hwnas.commands.export import machine, versions
 from hwnas.search.genome import Genome
 from hwnas.space import Choice, Space, Value, read_space
+from hwnas.workspace.environment import machine, versions
 
 ROOT = Path(__file__).resolve().parent.parent
 SPACE = {

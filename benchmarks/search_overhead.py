@@ -27,7 +27,6 @@ from typing import Any
 
 import optuna
 
-from hwnas.commands.export import machine, versions
 from hwnas.pareto import Limit, Objective, Tier
 from hwnas.report.charts.svg import svg, text
 from hwnas.report.markup import Html, el, join
@@ -39,6 +38,7 @@ from hwnas.search.storage.backends import journal
 from hwnas.search.study import open_study
 from hwnas.search.study_spec import StudySpec
 from hwnas.space import Architecture, FunctionSpace
+from hwnas.workspace.environment import machine, versions
 
 ROOT = Path(__file__).resolve().parent.parent
 CHOICES = 20

@@ -24,12 +24,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from hwnas.commands.export import machine, versions
 from hwnas.network import Network, lower
 from hwnas.space import Space, read_space
 from hwnas.supernet import Recipe, Supernet
 from hwnas.supernet.training.recipe import make_optimizer
 from hwnas.workspace.architectures import pick_architecture
+from hwnas.workspace.environment import machine, versions
 
 ROOT = Path(__file__).resolve().parent.parent
 SAME = ("ofa_mobilenet_v3_224",)  # as `ofa_mobilenet_v3_w1.0`, but for the resolution

@@ -24,10 +24,10 @@ from typing import Any
 import yaml
 
 from hwnas import pipeline
-from hwnas.commands.export import machine, versions
 from hwnas.search.fronts import read_front
 from hwnas.search.storage.backends import open_storage
 from hwnas.space import read_space
+from hwnas.workspace.environment import machine, versions
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))

@@ -23,7 +23,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from hwnas.commands.export import machine, versions
 from hwnas.data import Dataset, load_data
 from hwnas.errors import HwnasError
 from hwnas.network import lower
@@ -32,6 +31,7 @@ from hwnas.space import AnySpace, Architecture
 from hwnas.supernet import STRATEGIES, Recipe, Step, Supernet, calibration_inputs, extract_recalibrated, quality, train
 from hwnas.supernet.strategies import open_strategy
 from hwnas.supernet.training.standalone import train_standalone
+from hwnas.workspace.environment import machine, versions
 from hwnas.workspace.spaces import open_space
 
 RECIPE = Recipe(batch_size=64, learning_rate=0.1, augment="shift", weight_decay=5e-4, warm_up_epochs=0.5)

@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 
 from hwnas import pipeline
-from hwnas.commands.export import machine, versions
 from hwnas.console import Terminal
 from hwnas.measure.drift import drift_factors, reference_ns
 from hwnas.measure.table import LatencyTable, read_table
+from hwnas.workspace.environment import machine, versions
 
 ROOT = Path(__file__).resolve().parent.parent
 SPACE = "ofa_mobilenet_v3_224"

@@ -135,7 +135,7 @@ def main() -> None:
         raise SystemExit("--shares: between 0 and 0.9, for a tenth of the rows is what they are judged by")
     result = measure(asked.table, asked.shares, asked.seed)
     if asked.json or asked.output:
-        from hwnas.commands.export import machine, versions
+        from hwnas.workspace.environment import machine, versions
 
         about = {"seed": asked.seed, "machine": dict(machine()), "versions": versions()}
         result |= about | {"date": time.strftime("%Y-%m-%d")}

@@ -13,17 +13,24 @@ import torch
 from torch import nn
 
 from hwnas.errors import ExportError, MissingExtra, TableError
+from hwnas.export import FORMATS, Format
 from hwnas.export.onnx import export_onnx
 from hwnas.latency.building.table_builder import MeasureContext, build_table, plan_table
 from hwnas.measure.table import LatencyTable, check_key, open_table, read_table, row_key
 from hwnas.measure.timing import Timing
 from hwnas.network import Network, lower, operators_of
 from hwnas.ops import Operator, Shape
-from hwnas.runtimes import Setup, open_runtime
+from hwnas.runtimes import RUNTIMES, RuntimeSpec, Setup, open_runtime
 from hwnas.space import read_space
 
 FAST = Timing(warm_up_ms=0, min_sample_ms=0.01, rounds=3, files_per_session=4, processes=0)
 SETUP = Setup("my board", "fake", "1")
+
+
+@pytest.fixture(autouse=True)
+def _fake_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(FORMATS.own, "fake", Format("fake", ".fake", "tests.fake_exporters:weights"))
+    monkeypatch.setitem(RUNTIMES.own, "fake", RuntimeSpec("tests.none:none", ("fake",)))
 
 
 @dataclass
@@ -31,7 +38,6 @@ class FakeRuntime:
     """Loads anything; `on_load` may object."""
 
     setup: Setup = SETUP
-    suffix: str = ".fake"
     on_load: Callable[[Path], None] = lambda path: None
     invoked: int = 0
 

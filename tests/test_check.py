@@ -35,7 +35,6 @@ Truth = Callable[[Network], float]
 @dataclass(frozen=True)
 class FakeRuntime:
     setup: Setup = SETUP
-    suffix: str = ".fake"
 
 
 @dataclass

@@ -17,7 +17,10 @@ from pydantic import BaseModel
 from hwnas.accuracy import Settings
 from hwnas.config import (
     AccuracyConfig,
+    EnergyConfig,
     Experiment,
+    ExportConfig,
+    SearchConfig,
     SetupConfig,
     TimingConfig,
     TrainConfig,
@@ -28,7 +31,9 @@ from hwnas.config import (
     read_experiment,
 )
 from hwnas.errors import ConfigError
+from hwnas.export import FORMATS
 from hwnas.measure.device_lock import WAIT_S
+from hwnas.measure.energy import SENSORS
 from hwnas.measure.timing import Timing
 from hwnas.runtimes import RUNTIMES
 from hwnas.search.samplers import SAMPLERS
@@ -310,11 +315,13 @@ def test_timing_is_the_protocol_the_checks_and_the_wait() -> None:
 
 
 def test_words_are_those_of_the_tables() -> None:
-    words = {name: set(get_args(field.annotation)) for name, field in SetupConfig.model_fields.items()}
-    assert words["runtime"] == {*RUNTIMES, "published"}
-    assert set(get_args(Experiment.model_fields["search"].annotation.model_fields["sampler"].annotation)) == set(
-        SAMPLERS
-    )
+    for model, key, words in (
+        (SetupConfig, "runtime", {*RUNTIMES.own, "published"}),
+        (SearchConfig, "sampler", {*SAMPLERS.own}),
+        (EnergyConfig, "sensor", {*SENSORS.own, "auto"}),
+    ):
+        assert set(model.model_json_schema()["properties"][key]["enum"]) == words
+    assert ExportConfig.model_json_schema()["properties"]["formats"]["items"]["enum"] == [*FORMATS.own]
     assert set(get_args(TrainConfig.model_fields["schedule"].annotation)) == set(SCHEDULES)
     assert set(get_args(TrainConfig.model_fields["launcher"].annotation)) == set(LAUNCHERS)
 

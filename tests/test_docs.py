@@ -26,10 +26,12 @@ from hwnas.accuracy import PROXIES
 from hwnas.config import Experiment, parse_experiment
 from hwnas.data import DATA_SETS
 from hwnas.errors import SpaceError
+from hwnas.export import FORMATS
 from hwnas.measure.table import read_table
 from hwnas.ops import OPERATORS
 from hwnas.ops.layers import ACTIVATIONS
 from hwnas.registry import member
+from hwnas.runtimes import RUNTIMES
 from hwnas.search.samplers import SAMPLERS
 from hwnas.space import parse_space
 from hwnas.space_checks import check_space
@@ -41,7 +43,7 @@ from hwnas.tasks.image_augmentation import AUGMENTATIONS
 REPOSITORY = Path(__file__).resolve().parent.parent
 DOCS = REPOSITORY / "docs"
 PAGES = sorted([*DOCS.glob("*.md"), REPOSITORY / "CHANGELOG.md", REPOSITORY / "CONTRIBUTING.md"])
-LANGUAGES = ("bash", "json", "jsonl", "python", "text", "yaml")
+LANGUAGES = ("bash", "json", "jsonl", "python", "text", "toml", "yaml")
 MINIMAL = {
     "name": "x",
     "space": "digits",
@@ -138,8 +140,8 @@ def test_the_exported_files_are_used_as_the_page_says(folder: Path) -> None:
 
 def test_no_page_with_python_is_left_out() -> None:
     assert {page.stem for page in PAGES if blocks(page, "python")} == {
-        "boards", "data", "export", "latency", "layout", "operators", "predictors", "proxies", "python", "search",
-        "spaces", "supernet", "tables", "training",
+        "boards", "data", "export", "latency", "layout", "operators", "plugins", "predictors", "proxies", "python",
+        "search", "spaces", "supernet", "tables", "training",
     }  # fmt: skip
 
 
@@ -243,6 +245,8 @@ def test_words_that_a_key_allows_are_the_families_members() -> None:
     told = {cells[0].strip("`"): set(re.findall(r"`(\w+)`", cells[1])) for cells in rows(page) if len(cells) == 4}
     assert told["train.augment"] == AUGMENTATIONS.keys()
     assert told["search.sampler"] == SAMPLERS.keys()
+    assert told["setups.NAME.runtime"] == {*RUNTIMES, "published"}
+    assert told["export.formats"] == FORMATS.keys()
     assert told["train.strategy"] == STRATEGIES.keys()
     assert told["train.schedule"] == SCHEDULES.keys()
     assert told["train.launcher"] == LAUNCHERS.keys()

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.errors import DiskError, ExportError
-from hwnas.export import EXPORTERS
+from hwnas.export import FORMATS, format_of
 from hwnas.export.disk import unwritten
 from hwnas.network import build, lower
 from hwnas.ops import Operator, Shape
@@ -33,7 +33,6 @@ from hwnas.ops.reduction import Reduction
 from hwnas.ops.resmbconv import ResMBConv
 from hwnas.ops.tokenclassifier import TokenClassifier
 from hwnas.ops.transformer import Transformer
-from hwnas.registry import member
 from hwnas.runtimes import RUNTIMES, open_runtime
 from hwnas.space import Knob, Space
 from tests.helpers.modules import trained_looking
@@ -82,7 +81,7 @@ def _seed() -> Iterator[None]:
 
 
 def export(runtime: str, module: nn.Module, input_shape: Shape, path: Path, batch: int = 1) -> Path:
-    made = member(EXPORTERS, runtime, what="exporter", where="test")(module, input_shape, path, batch=batch)
+    made = format_of(runtime).exporter(module, input_shape, path, batch=batch)
     assert made == path
     return path
 
@@ -97,8 +96,8 @@ def assert_same(runtime: str, module: nn.Module, input_shape: Shape, path: Path,
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
-def test_every_runtime_has_an_exporter() -> None:
-    assert EXPORTERS.keys() == RUNTIMES.keys()
+def test_every_runtime_runs_a_format_that_there_is() -> None:
+    assert {name for spec in RUNTIMES.own.values() for name in spec.formats} == FORMATS.own.keys()
 
 
 @pytest.mark.parametrize("name", OPERATORS)
@@ -116,7 +115,7 @@ def short(name: str) -> Space:
 
 @pytest.mark.parametrize(
     ("runtime", "name"),
-    [(runtime, name) for runtime in EXPORTERS for name in (FAMILIES if runtime == "tflite" else SPACES)],
+    [(runtime, name) for runtime in RUNTIMES for name in (FAMILIES if runtime == "tflite" else SPACES)],
 )
 def test_a_networks_file_equals_pytorch(runtime: str, name: str, tmp_path: Path) -> None:
     space = short(name)
@@ -129,7 +128,7 @@ def test_the_spaces_that_are_converted_for_tflite_hold_every_operator_of_the_oth
     assert set().union(*kinds.values()) == set().union(*(kinds[name] for name in FAMILIES))
 
 
-@pytest.mark.parametrize("runtime", EXPORTERS)
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_exporting_is_silent_and_leaves_the_module_as_it_was(
     runtime: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -144,7 +143,7 @@ def test_exporting_is_silent_and_leaves_the_module_as_it_was(
     assert all(parameter.requires_grad for parameter in module.parameters())
 
 
-@pytest.mark.parametrize("runtime", EXPORTERS)
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_a_failed_conversion_names_the_modules_and_leaves_the_old_file(
     runtime: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -182,7 +181,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 def test_a_file_that_the_disk_does_not_take_is_no_fault_of_the_network(
     runtime: str, precision: str, tmp_path: Path
 ) -> None:
-    exporter = member(EXPORTERS, runtime, what="exporter", where="test")
+    exporter = format_of(runtime).exporter
     (tmp_path / f".model.{os.getpid()}.part").symlink_to("/dev/full")  # where a draft is written
     with pytest.raises(DiskError, match=r"cannot be written \(No space left on device\)") as caught:
         exporter(Conv(3, 8, 3).module(), (3, 8, 8), tmp_path / "model", precision=precision)

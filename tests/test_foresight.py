@@ -60,9 +60,9 @@ def test_what_ends_a_run_late_is_refused_before_any_work(
 
 def test_a_package_that_writes_files_is_missed_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        foresight, "find_spec", lambda name: None if name == "litert_torch" else importlib.util.find_spec(name)
+        "hwnas.export.format.find_spec", lambda name: None if name == "litert_torch" else importlib.util.find_spec(name)
     )
-    with pytest.raises(MissingExtra, match=r'pip install "hwnas\[convert\]", or leave `tflite` out'):
+    with pytest.raises(MissingExtra, match=r'pip install "hwnas\[convert\]", or leave the format out'):
         pipeline.run(written(tmp_path), runs=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
 

@@ -16,10 +16,11 @@ import pytest
 
 import hwnas
 from hwnas.boards.archive import checksum, open_kit
-from hwnas.boards.pack import KitContents, board_code, pack_kit, refuse_runtime
-from hwnas.boards.requirements import REQUIREMENTS, check_requirements
+from hwnas.boards.pack import KitContents, board_code, pack_kit, packable, refuse_runtime
+from hwnas.boards.requirements import check_requirements
 from hwnas.boards.runner import main
 from hwnas.errors import ConfigError, MissingExtra, RunError, TableError
+from hwnas.export import format_of
 from hwnas.latency.building.table_builder import jobs_of
 from hwnas.latency.linting.lint import lint_tables
 from hwnas.latency.merge import merge_tables
@@ -30,7 +31,6 @@ from hwnas.measure.timing import Measurement
 from hwnas.network import lower, operators_of
 from hwnas.ops.mbconv import MBConv
 from hwnas.pipeline import check, pack
-from hwnas.runtimes import suffix_of
 from hwnas.workspace.measuring.setups import exporters_of
 from hwnas.workspace.spaces import open_space
 from tests.helpers.kits import FAST, WISH, run_kit, small_kit, spoil
@@ -346,7 +346,7 @@ def test_a_file_that_does_not_run_costs_the_others_nothing(board: Path, tmp_path
 def test_no_kit_is_packed_for_what_needs_torch() -> None:
     with pytest.raises(ConfigError, match="no kit can be packed for runtime `pytorch`"):
         refuse_runtime("pytorch")
-    assert {suffix_of(name) for name in REQUIREMENTS} == {".onnx", ".tflite"}
+    assert {format_of(name).suffix for name in packable()} == {".onnx", ".tflite"}
 
 
 def test_rows_made_under_an_emulator_are_no_timings(board: Path) -> None:

@@ -24,8 +24,8 @@ FLOORS = (  # bottom to top
     ("tasks",),
     ("ops", "selection", "space"),
     ("traced",),
-    ("data", "export", "network", "notation", "runtimes"),
-    ("cost_ranges", "measure", "population", "space_checks", "tabular"),
+    ("data", "network", "notation", "runtimes"),
+    ("cost_ranges", "export", "measure", "population", "space_checks", "tabular"),
     ("predictors",),
     ("latency", "search", "supernet"),
     ("accuracy", "boards", "config", "report", "testing"),
@@ -57,7 +57,7 @@ TORCH_FREE = (
     "config/*.py",
 )
 TORCH_FREE_ROOMS = ("space", "notation", "population", "predictors", "search", "report")
-TABLE_ENTRY = re.compile(r"(hwnas(?:\.\w+)+):\w+")
+TABLE_ENTRY = re.compile(r"(hwnas(?:\.\w+)+):\w+(?:\.\w+)*")
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def test_every_quantity_is_known_in_one_way_and_every_name_leads_somewhere(quant
     ways = (quantity.over_operators, quantity.of_network, quantity.of_setup, quantity.model)
     assert sum(way is not None for way in ways) == (0 if quantity.is_quality else 1)
     assert quantity_of(quantity.name, where="test") is quantity
-    assert quantity.model is None or callable(imported(quantity.model))
+    assert quantity.model is None or callable(imported(quantity.model, what="model", where="test"))
     assert quantity.measured is None or quantity.measured.job in TASKS
     assert units.scored(quantity.name, 0.5)
 

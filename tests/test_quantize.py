@@ -17,15 +17,14 @@ from torch import nn
 
 from hwnas import pipeline
 from hwnas.errors import ConfigError, ExportError, MissingExtra
-from hwnas.export import EXPORTERS, quantize_onnx
+from hwnas.export import format_of, quantize_onnx
 from hwnas.network import build, lower
 from hwnas.ops import Operator, Shape
 from hwnas.ops.bottleneck import Bottleneck
 from hwnas.ops.classifier import Classifier
 from hwnas.ops.conv import Conv
 from hwnas.ops.mbconv import MBConv
-from hwnas.registry import member
-from hwnas.runtimes import offered, open_runtime
+from hwnas.runtimes import RUNTIMES, offered, open_runtime
 from hwnas.space import read_space
 from hwnas.workspace.workspace import open_run
 from tests.helpers.experiments import FEW, written
@@ -33,7 +32,7 @@ from tests.helpers.modules import trained_looking
 
 pytestmark = pytest.mark.usefixtures("uncached")
 
-CASES = [(name, precision) for name in EXPORTERS for precision in offered(name) if precision != "fp32"]
+CASES = [(name, precision) for name in RUNTIMES for precision in offered(name) if precision != "fp32"]
 INTEGER = [name for name, precision in CASES if precision == "int8"]
 OPERATORS: dict[str, tuple[Operator, Shape]] = {
     "conv, hard swish": (Conv(3, 8, kernel=3, stride=2, activation="hswish"), (3, 9, 9)),
@@ -46,7 +45,7 @@ DIGITS = Path(__file__).resolve().parent.parent / "search_spaces" / "digits.yaml
 
 
 def export(runtime: str, module: nn.Module, shape: Shape, path: Path, **given: object) -> Path:
-    made: Path = member(EXPORTERS, runtime, what="exporter", where="test")(module, shape, path, **given)
+    made: Path = format_of(runtime).exporter(module, shape, path, **given)
     return made
 
 
@@ -189,7 +188,7 @@ def test_a_module_without_operators_is_written_as_well(runtime: str, tmp_path: P
         open_runtime(runtime, precision="int8").load(path).invoke()
 
 
-@pytest.mark.parametrize("runtime", EXPORTERS)
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_an_unknown_precision_is_not_written(runtime: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="precision `int3` cannot be written") as caught:
         export(runtime, nn.ReLU(), (1, 2, 2), tmp_path / "m", precision="int3")

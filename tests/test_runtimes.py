@@ -11,8 +11,7 @@ import pytest
 from torch import nn
 
 from hwnas.errors import ConfigError, ExportError, MissingExtra
-from hwnas.export import EXPORTERS
-from hwnas.registry import member
+from hwnas.export import format_of
 from hwnas.runtimes import RUNTIMES, open_runtime
 
 Files = Callable[[str, int], Path]
@@ -24,8 +23,8 @@ def relu_files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     folder = tmp_path_factory.mktemp("files")
 
     def file_of(runtime: str, batch: int) -> Path:
-        path = folder / f"{runtime}-{batch}{member(RUNTIMES, runtime, what='runtime', where='test').suffix}"
-        export = member(EXPORTERS, runtime, what="exporter", where="test")
+        path = folder / f"{runtime}-{batch}{format_of(runtime).suffix}"
+        export = format_of(runtime).exporter
         return path if path.is_file() else export(nn.ReLU(), (2, 3, 4), path, batch=batch)
 
     return file_of

@@ -8,12 +8,12 @@ import pytest
 from torch import nn
 
 from hwnas.errors import TableError
-from hwnas.export import EXPORTERS
+from hwnas.export import format_of
 from hwnas.latency.file_size import predict_file_bytes, saved_by_joining
 from hwnas.measure.table import LatencyTable, open_table, read_table
 from hwnas.measure.timing import Measurement
 from hwnas.network import Network, build, lower
-from hwnas.registry import member
+from hwnas.runtimes import RUNTIMES
 from hwnas.runtimes.setup import Setup
 from hwnas.space import read_space
 from tests.helpers.spaces import SMALL
@@ -64,12 +64,12 @@ def test_an_operator_without_a_size_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "runtime", [pytest.param(name, marks=[pytest.mark.slow] * (name == "tflite")) for name in EXPORTERS]
+    "runtime", [pytest.param(name, marks=[pytest.mark.slow] * (name == "tflite")) for name in RUNTIMES]
 )
 def test_predicted_sizes_are_those_of_real_files(runtime: str, tmp_path: Path, repository: Path) -> None:
     """Within 10 %, for the smallest network too, where what a file holds beside weights weighs most."""
     space = read_space(repository / "search_spaces" / "digits.yaml")
-    export = member(EXPORTERS, runtime, what="exporter", where="test")
+    export = format_of(runtime).exporter
     tried = lower(space, space.smallest())
     taught = lower(space, space.sample(lambda c: c.options[-1 if c.name == "head.1.features" else 0]))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,14 +15,15 @@ from numpy.typing import NDArray
 
 from hwnas.accuracy.zero_cost_proxies.scorer import training_free_scorer
 from hwnas.data import Dataset, load_data
-from hwnas.errors import ConfigError, SpaceError
-from hwnas.export.bundle import Criterion, compare, outputs_of
+from hwnas.errors import ConfigError, RunError, SpaceError
+from hwnas.export.bundle import Criterion, FileRecord, compare, outputs_of
 from hwnas.export.onnx import export_onnx
 from hwnas.export.tensors import ends_of
 from hwnas.network import lower, placements
 from hwnas.ops import OPERATORS
 from hwnas.ops.plugins import operators_with
 from hwnas.population import codebook_of
+from hwnas.report import units
 from hwnas.runtimes import open_runtime
 from hwnas.space import Space, parse_space
 from hwnas.space_checks import check_space
@@ -213,6 +215,29 @@ def test_a_supernet_learns_it_and_files_agree(space: Space, data: Dataset, tmp_p
     )  # fmt: skip
     assert parity.agreement == 1
     assert parity.quality == pytest.approx(quality(module, network, data.test), rel=1e-4)
+
+
+def test_a_training_is_not_continued_with_another_task(space: Space, data: Dataset, tmp_path: Path) -> None:
+    recipe = Recipe(epochs=1, batch_size=20)
+    train(Supernet(space), space, data, recipe, tmp_path)
+    with pytest.raises(RunError, match=r"task: .*VectorRegression.* then, None now"):
+        train(Supernet(space), replace(space, task=ImageClassification()), data, replace(recipe, epochs=2), tmp_path)
+
+
+def test_a_quality_with_a_unit_is_told_with_it() -> None:
+    assert VectorRegression().quality_text(0.4172) == "0.4172 K"
+    assert ImageClassification().quality_text(0.4172) == "41.7%"
+
+
+def test_metrics_of_tasks_are_shown_by_label_and_unit(installed: None) -> None:
+    assert (units.label("mae@inherited"), units.scored("mae@inherited", 0.5)) == ("Mean absolute error", "0.500 K")
+    assert (units.label("top1@inherited"), units.scored("top1@inherited", 0.5)) == ("Top-1 accuracy", "50.00 %")
+
+
+def test_a_file_and_a_manifest_name_the_tasks_quality() -> None:
+    record = FileRecord("a.onnx", "onnx", "x", 1, "0", 1, "fp32", 0.0, 1.0, 0.7, 1.0, 1.0, (), ())
+    assert {"top1_agreement": 1.0, "test_top1": 0.7}.items() <= record.as_dict("top1").items()
+    assert {"mae_agreement": 1.0, "test_mae": 0.7}.items() <= record.as_dict("mae").items()
 
 
 def test_proxies_take_the_tasks_loss(space: Space, data: Dataset) -> None:

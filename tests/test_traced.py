@@ -19,9 +19,8 @@ from torch.testing import assert_close
 
 from hwnas import cli, pipeline
 from hwnas.errors import SpaceError
-from hwnas.export import EXPORTERS
+from hwnas.export import format_of
 from hwnas.network import Network, build, costs, lower, operators_of
-from hwnas.registry import member
 from hwnas.runtimes import open_runtime
 from hwnas.space import FunctionSpace
 from hwnas.space_checks import check_space
@@ -116,7 +115,7 @@ def test_a_file_is_pytorch(name: str, runtime: str, tmp_path: Path) -> None:
     space, supernet = opened(name)
     network = some_networks(space)[1]
     module = supernet.extract(network).eval()
-    export = member(EXPORTERS, runtime, what="exporter", where="test")
+    export = format_of(runtime).exporter
     path = export(module, network.input_shape, tmp_path / "net", batch=4)
     with torch.no_grad():
         expected = module(IMAGES).numpy()

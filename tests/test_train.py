@@ -27,6 +27,7 @@ from hwnas.data import Dataset, load_data
 from hwnas.errors import ConfigError, RunError, TrainingError
 from hwnas.network import lower
 from hwnas.space import parse_space
+from hwnas.stored_names import stored
 from hwnas.supernet import Recipe, Step, Supernet, identity_of, load_trained, train
 from hwnas.supernet.strategies import open_strategy
 from hwnas.supernet.training import checkpoint
@@ -132,7 +133,7 @@ def test_a_checkpoint_holds_what_it_always_held(uninterrupted: Path) -> None:
     content = checkpoint.load(checkpoint.checkpoints(uninterrupted)[-1])
     assert set(content) == {"format", "epoch", "identity", "weights", "optimizer", "history"}
     assert content["identity"].keys() == {"space", "dataset", "seed", "recipe"}
-    told = {key: value for key, value in vars(RECIPE).items() if key not in APART}
+    told = {key: value for key, value in stored(vars(RECIPE), "train").items() if key not in APART}
     assert content["identity"]["recipe"] == told
     assert set(content["history"][0]) == {"epoch", "loss", "smallest", "largest", "learning_rate", "seconds"}
 

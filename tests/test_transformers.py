@@ -16,7 +16,7 @@ from torch.testing import assert_close
 
 from hwnas.data import load_data
 from hwnas.errors import SpaceError
-from hwnas.export import EXPORTERS
+from hwnas.export import format_of
 from hwnas.export.onnx import export_onnx
 from hwnas.network import costs, lower
 from hwnas.notation import read_architecture, write_architecture
@@ -25,7 +25,6 @@ from hwnas.ops.costs import operator_costs
 from hwnas.ops.patchembed import PatchEmbed
 from hwnas.ops.tokenclassifier import TokenClassifier
 from hwnas.ops.transformer import Transformer
-from hwnas.registry import member
 from hwnas.runtimes import open_runtime
 from hwnas.space import Space, read_space
 from hwnas.space_checks import check_space
@@ -306,7 +305,7 @@ def test_a_grid_that_is_not_the_images_is_refused() -> None:
 def test_an_int8_layer_is_near_to_pytorch(runtime: str, whole: bool, tmp_path: Path) -> None:
     module = trained_looking(Transformer(16, 16, 2, 2, head_width=8, relative=2).module()).eval()
     tokens = torch.randn(16, 16, 10)
-    export = member(EXPORTERS, runtime, what="exporter", where="test")
+    export = format_of(runtime).exporter
     path = export(module, (16, 10), tmp_path / "m", precision="int8", calibration=tokens.numpy(), whole=whole)
     loaded = open_runtime(runtime, precision="int8").load(path)
     assert whole == (loaded.input.dtype == "float32")

@@ -7,7 +7,7 @@ from hwnas.accuracy.zero_cost_proxies import TRAINING_FREE
 from hwnas.accuracy.zero_cost_proxies.ensembles import ENSEMBLES
 from hwnas.errors import ConfigError, did_you_mean
 from hwnas.quantities import Metric
-from hwnas.registry import Family, member
+from hwnas.registry import Family, InstanceOf, member
 from hwnas.stored_names import stored_source
 from hwnas.tasks import Task
 
@@ -38,6 +38,7 @@ PROXIES = Family(
             "hwnas.accuracy.from_table:from_table", "quality", "published", "a table's accuracies", data=False
         ),
     },
+    InstanceOf(AccuracySource),
 )
 TRAINLESS = AccuracySource(
     "hwnas.accuracy.training_free:trainless", "score", "scored", "untrained networks", data=False
@@ -87,11 +88,13 @@ def check_training_free(names: Iterable[str], *, where: str) -> None:
     Raises:
         ConfigError: there is no such proxy.
     """
-    known = [*TRAINING_FREE, *ENSEMBLES]
     for name in names:
-        if name not in known:
+        if name not in ENSEMBLES and name not in TRAINING_FREE:
             raise ConfigError(
-                f"unknown proxy `{name}`", where=where, allowed=did_you_mean(name, known), do="Use a known proxy"
+                f"unknown proxy `{name}`",
+                where=where,
+                allowed=did_you_mean(name, [*TRAINING_FREE, *ENSEMBLES]),
+                do="Use a known proxy",
             )
 
 

@@ -13,15 +13,16 @@ from typing import BinaryIO
 
 from hwnas import __version__
 from hwnas.boards.archive import MANIFEST, Manifest, Member, checksum
-from hwnas.boards.requirements import REQUIREMENTS
 from hwnas.errors import ConfigError, ExportError, HwnasError, RunError, reason
 from hwnas.io.atomic import why_unwritable, write_atomic
 from hwnas.io.checksum import sha256_of
 from hwnas.latency.building.table_builder import REFERENCE, Exports, MeasureJob, first_line, job_files
+from hwnas.measure.energy import SENSORS
 from hwnas.measure.energy.meter import EnergyProtocol
 from hwnas.measure.events import Progress, no_progress
 from hwnas.measure.timing import Timing
-from hwnas.runtimes import Setup, suffix_of
+from hwnas.registry import distribution_of
+from hwnas.runtimes import RUNTIMES, Setup, runtime_spec
 
 PACKAGE = Path(__file__).resolve().parents[1]
 ENTRIES = ("boards/start.py", "measure/worker.py")
@@ -66,15 +67,36 @@ def refuse_runtime(runtime: str) -> None:
     """Refuse a runtime that no kit can be packed for.
 
     Raises:
-        ConfigError: the runtime needs more than a board has.
+        ConfigError: the runtime needs more than a board has, or its code is another distribution's.
     """
-    if runtime not in REQUIREMENTS:
+    spec = runtime_spec(runtime)
+    if spec.requirement is not None and runtime in RUNTIMES.own:
+        return
+    why = "" if runtime in RUNTIMES.own else f", which {distribution_of(RUNTIMES.installed[runtime])} adds"
+    raise ConfigError(
+        f"no kit can be packed for runtime `{runtime}`{why}", where="set-up",
+        allowed=f"A kit holds code of hwnas alone: on a board run {', '.join(packable())}", do="Use one of them",
+    )  # fmt: skip
+
+
+def refuse_sensor(energy: EnergyProtocol | None) -> None:
+    """Refuse a sensor of another distribution, whose code no kit holds.
+
+    Raises:
+        ConfigError: it is such a sensor.
+    """
+    if energy is not None and energy.sensor not in ("auto", *SENSORS.own):
         raise ConfigError(
-            f"no kit can be packed for runtime `{runtime}`",
-            where="set-up",
-            allowed=f"On a board run {', '.join(REQUIREMENTS)}",
+            f"no kit can be packed for the sensor `{energy.sensor}`",
+            where="set-up: energy",
+            allowed=f"A kit holds code of hwnas alone: on a board read {', '.join(SENSORS.own)}",
             do="Use one of them",
         )
+
+
+def packable() -> list[str]:
+    """Return the runtimes that a kit can be packed for."""
+    return [name for name, spec in RUNTIMES.own.items() if spec.requirement is not None]
 
 
 def refuse_output(path: Path) -> None:
@@ -116,9 +138,10 @@ def pack_kit(
     """
     setup, energy = contents.setup, contents.energy
     refuse_runtime(setup.runtime)
+    refuse_sensor(energy)
     refuse_output(path)
-    every, suffix = [REFERENCE, *jobs] if jobs else [], suffix_of(setup.runtime)
-    made = job_files(every, setup, suffix, contents.exports, artifacts, progress)
+    every = [REFERENCE, *jobs] if jobs else []
+    made = job_files(every, setup, contents.exports, artifacts, progress)
     _refuse_failures(path, every, made)
     files = {f"files/{file.name}": file for file in made if isinstance(file, Path)}
     packed = [

@@ -7,35 +7,13 @@ import importlib
 import platform
 import shlex
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 from hwnas.errors import MissingExtra, raised
+from hwnas.runtimes import Requirement, runtime_spec
 
 LITERT_FROM = (3, 10)
 """Oldest Python that ai-edge-litert is published for."""
-
-
-@dataclass(frozen=True)
-class Requirement:
-    """A runtime's packages."""
-
-    modules: tuple[str, ...]
-    """Modules of which any one is enough."""
-    pip: tuple[str, ...]
-    """Packages to install where none of the modules is there."""
-    old: tuple[str, ...] = ()
-    """Packages to install instead on an old Python, or on 32-bit ARM."""
-
-
-REQUIREMENTS: Mapping[str, Requirement] = {  # runtime -> what it needs; a kit can be packed for these
-    "onnxruntime": Requirement(("onnxruntime",), ("onnxruntime",)),
-    "tflite": Requirement(
-        ("ai_edge_litert.interpreter", "tflite_runtime.interpreter"),
-        ("ai-edge-litert",),
-        ("tflite-runtime==2.14.0", "numpy<2"),
-    ),
-}
 
 
 def check_requirements(runtime: str) -> None:
@@ -44,7 +22,7 @@ def check_requirements(runtime: str) -> None:
     Raises:
         MissingExtra: something is not there, or does not load; it names the pip command.
     """
-    need, failure = REQUIREMENTS[runtime], _loaded(["numpy"])
+    need, failure = runtime_spec(runtime).requirement or Requirement((), ()), _loaded(["numpy"])
     if failure:
         packages = _pip(need)
         more = () if any(package.startswith("numpy") for package in packages) else ("numpy",)

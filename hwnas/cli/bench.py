@@ -67,7 +67,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Only tell what is missi
 @bench_app.command(TIMING, hidden=True)
 def bench(
     target: Annotated[str, typer.Argument(metavar="EXPERIMENT|SPACE", help="An experiment; with --runtime a space.")],
-    runtime: Annotated[str | None, typer.Option(help="onnxruntime, tflite or pytorch: time a space with it.")] = None,
+    runtime: Annotated[str | None, typer.Option(help="Runtime to time a space with, such as tflite.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of the set-up; 1 if left out.")] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Batch of the set-up; 1 if left out.")] = None,
     precision: Annotated[str | None, typer.Option(help="Precision of the set-up; fp32 if left out.")] = None,
@@ -145,6 +145,7 @@ def _time_space(target: str, runtime: str, requested: Mapping[str, Any], *, dry_
 
 def _refuse_set_up(target: str, requested: Mapping[str, Any]) -> None:
     """Refuse a space, and options of a set-up, where no runtime is named."""
+    from hwnas.runtimes import RUNTIMES
     from hwnas.workspace.spaces import is_space
 
     if unused := [f"--{name.replace('_', '-')}" for name in requested]:
@@ -159,7 +160,7 @@ def _refuse_set_up(target: str, requested: Mapping[str, Any]) -> None:
             f"`{target}` is a space, and no runtime is named",
             where="hwnas bench",
             allowed="An experiment names its set-ups itself; a space is timed on the set-up that options name",
-            do="Add --runtime onnxruntime, tflite or pytorch",
+            do=f"Add --runtime, one of {', '.join(RUNTIMES)}",
         )
 
 
@@ -167,7 +168,7 @@ def _refuse_set_up(target: str, requested: Mapping[str, Any]) -> None:
 def pack_kit(
     space: SpaceReference,
     out: Annotated[Path, typer.Option("-o", "--out", help="The kit's file, such as kit.pyz.")],
-    runtime: Annotated[str, typer.Option(help="onnxruntime or tflite.")],
+    runtime: Annotated[str, typer.Option(help="Runtime on the board, such as onnxruntime or tflite.")],
     threads: Annotated[int, typer.Option(min=1, help="Threads of the set-up.")] = 1,
     batch: Annotated[int, typer.Option(min=1, help="Batch of the set-up.")] = 1,
     precision: Annotated[str, typer.Option(help="Precision of the set-up.")] = "fp32",

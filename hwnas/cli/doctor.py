@@ -1,15 +1,22 @@
-"""`hwnas doctor`: whether what a run keeps agrees with itself."""
+"""`hwnas doctor`: a run that agrees with itself, and members from outside that can be used."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
-from hwnas.cli.options import RUNS, Json, Reference, Runs
+from hwnas.cli.options import RUNS, Json, Runs
 from hwnas.cli.printing import print_found
 from hwnas.words import counted
 
+Examined = Annotated[
+    str | None,
+    typer.Argument(metavar="EXPERIMENT", help="An experiment or a run's folder; if left out, members from outside."),
+]
 
-def doctor(experiment: Reference, runs: Runs = RUNS, as_json: Json = False) -> None:
+
+def doctor(experiment: Examined = None, runs: Runs = RUNS, as_json: Json = False) -> None:
     """Check that what a run keeps agrees, from its tables to its bundles; exit code 1 if not. Repairs nothing."""
     from hwnas import pipeline
 
@@ -24,6 +31,7 @@ def doctor(experiment: Reference, runs: Runs = RUNS, as_json: Json = False) -> N
         ]
     errors = sum(one.severity == "error" for one in examined.issues)
     counts = f"{counted(errors, 'error')}, {counted(len(examined.issues) - errors, 'note')}"
-    lines.append(counts if examined.issues else "all of it agrees")
+    nothing = "no installed distribution adds a member" if experiment is None else "there was nothing to look at"
+    lines.append(counts if examined.issues else "all of it agrees" if examined.examined else nothing)
     print_found(examined.as_dict(), as_json, lines)
     raise typer.Exit(0 if examined.sound else 1)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import sys
+import traceback
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,7 +16,8 @@ from hwnas.cli import bench, check, doctor, experiments, operators, schemas, spa
 from hwnas.cli import tools as score
 from hwnas.cli.streams import write_always
 from hwnas.console import show_error
-from hwnas.errors import ConfigError, DataError, EmptyFront, HwnasError, RunError, SpaceError, nameless, reason
+from hwnas.errors import ConfigError, DataError, EmptyFront, HwnasError, RunError, SpaceError, nameless, raised, reason
+from hwnas.registry import distribution_of, installed_members
 
 COMMANDS: Mapping[str, Callable[..., None]] = {  # in the order in which help lists them
     "init": experiments.init,
@@ -72,6 +75,23 @@ def _main(version: Annotated[bool, typer.Option("--version", help="Print the ver
         raise typer.Exit
 
 
+def blamed(error: BaseException) -> HwnasError | None:
+    """Return the error to report where code of a distribution that adds members raised one; None if it was not."""
+    files = {Path(frame.filename): frame.lineno for frame in traceback.extract_tb(error.__traceback__)}
+    for point in installed_members():
+        module = sys.modules.get(point.module.partition(".")[0])
+        folders = [*getattr(module, "__path__", ()), *filter(None, [getattr(module, "__file__", None)])]
+        for file, line in files.items():
+            if any(file == Path(folder) or Path(folder) in file.parents for folder in folders):
+                return RunError(
+                    f"{distribution_of(point)} raised {raised(error)}",
+                    where=f"{file}:{line}",
+                    allowed="Code of a distribution that adds members raises errors of hwnas alone",
+                    do="Tell its authors, or leave its members out",
+                )
+    return None
+
+
 def main() -> None:
     """The entry point: exit code 0 for done, 1 for a failure, 2 for input that cannot be used, 3 for a front without a
     network, 130 for Ctrl-C."""
@@ -93,6 +113,12 @@ def main() -> None:
                 do="Correct that and run the same command again",
             )
         )
+        sys.exit(1)
+    except Exception as error:
+        known = blamed(error)
+        if known is None:
+            raise
+        show_error(known)
         sys.exit(1)
     except SystemExit as end:
         if end.code == INTERRUPTED:

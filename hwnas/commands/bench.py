@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.config import SetupConfig, TimingConfig, parse_setup
+from hwnas.export import format_of
 from hwnas.latency.building.table_builder import expected_seconds, plan_checks, plan_table
 from hwnas.measure.conditions.cores import chosen
 from hwnas.measure.conditions.tree import Tree
 from hwnas.measure.table import LatencyTable, read_table
 from hwnas.measure.table_file import refuse_unwritable
 from hwnas.network import Network, operators_of
-from hwnas.runtimes import suffix_of
 from hwnas.space import FunctionSpace
 from hwnas.workspace.elapsed import adding_elapsed
 from hwnas.workspace.folder import locked, space_copy
@@ -181,7 +181,7 @@ def plan_bench(
     table = table_of(config, path) if path.exists() else LatencyTable(path, setup)
     rows, checks = plan_table(operators, table), plan_checks(networks, table)
     seconds = expected_seconds(
-        rows, checks, suffix_of(setup.runtime), *exporters_of(setup), measurement_protocol(timing, 0)
+        rows, checks, format_of(setup.runtime).suffix, *exporters_of(setup), measurement_protocol(timing, 0)
     )
     return BenchResult(path, setup.as_dict(), len(table.rows), len(table.checks), len(rows), len(checks), seconds)
 

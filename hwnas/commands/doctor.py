@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hwnas.commands.plugins import examine_plugins
 from hwnas.errors import HwnasError, RunError
 from hwnas.io.jsonl import cut_bytes
 from hwnas.measure.table import read_table
@@ -28,7 +29,8 @@ from hwnas.workspace.workspace import Workspace, open_run
 class DoctorReport:
     """Items that were examined, and the issues among them."""
 
-    folder: Path
+    folder: Path | None
+    """None where members from outside were examined."""
     examined: tuple[str, ...]
     """Descriptions of the items that were present and examined."""
     issues: tuple[Issue, ...]
@@ -47,14 +49,19 @@ class DoctorReport:
         return {"folder": self.folder, "looked": self.examined, "found": issues, "sound": self.sound}
 
 
-def doctor(reference: str | Path, *, runs: Path = Path("runs")) -> DoctorReport:
+def doctor(reference: str | Path | None = None, *, runs: Path = Path("runs")) -> DoctorReport:
     """Examine a run: study against score store against fronts, tables, checkpoints, bundles. It repairs nothing.
+
+    Without a reference it examines the members that installed distributions add to families.
 
     Raises:
         RunError: there is no such run folder yet.
     """
-    run = open_run(reference, runs=runs, before=_check_folder)
     looked: list[str] = []
+    if reference is None:
+        issues = tuple(examine_plugins(looked))
+        return DoctorReport(None, tuple(looked), issues)
+    run = open_run(reference, runs=runs, before=_check_folder)
     issues = (
         *_files(run, looked),
         *_setups(run),

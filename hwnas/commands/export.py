@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas import __version__
 from hwnas.config import SetupConfig, published
-from hwnas.export import RUNTIME_OF
+from hwnas.export import format_named, formats_of, runtime_for
 from hwnas.export.manifest import MANIFEST, QUALITY, write_manifest
 from hwnas.export.staging import staged
 from hwnas.io.checksum import sha256_of
@@ -32,12 +30,13 @@ from hwnas.tasks import Batch
 from hwnas.words import counted
 from hwnas.workspace.bundles import open_bundle
 from hwnas.workspace.elapsed import adding_elapsed
+from hwnas.workspace.environment import machine, versions
 from hwnas.workspace.folder import locked, resolved_experiment
 from hwnas.workspace.halving_results import FOLDER
 from hwnas.workspace.measuring.remote_bench import board_table
 from hwnas.workspace.measuring.setups import (
     device_lock_wait,
-    exporter_of,
+    exporter_for,
     measurement_protocol,
     requested_setup,
     runtime_of,
@@ -51,19 +50,6 @@ if TYPE_CHECKING:
     from hwnas.export.bundle import Array, FileRecord
     from hwnas.runtimes import Runtime
     from hwnas.workspace.training.supernets import Trained
-
-PACKAGES = (
-    "torch",
-    "numpy",
-    "optuna",
-    "onnx",
-    "onnxruntime",
-    "ai-edge-litert",
-    "litert-torch",
-    "ai-edge-quantizer",
-    "moocore",
-    "scikit-learn",
-)
 
 
 def export(
@@ -107,6 +93,7 @@ def export_run(
     """Write, run, compare and time the files of every tier's picks. Without a supernet they have random weights."""
     from hwnas.workspace.training.supernets import untrained
 
+    formats_of(run.experiment.export.formats)
     if trained is None:
         trained = untrained(run)
     with adding_elapsed(run.paths.elapsed, "export"):
@@ -224,8 +211,10 @@ def _export_point(
     from hwnas.export.bundle import quality_of
 
     settled, stem = _settled(run, front, point, trained, show), next(iter(names.values()))
-    paths = [front.folder / f"{stem}.{suffix}" for suffix in run.experiment.export.formats]
-    files = [_export_file(run, front.tier.name, settled, path, queue) for path in paths]
+    files = [
+        _export_file(run, front.tier.name, settled, front.folder / stem, file_format, queue)
+        for file_format in run.experiment.export.formats
+    ]
     total, task = costs(settled.network), settled.network.task
     quality = quality_of(task, settled.outputs, settled.test)
     return {
@@ -277,64 +266,83 @@ def _settled(
     return _Settled(module, weights, network, fitted(seen).numpy(), batch, outputs_of(module, inputs), entry)
 
 
-def _export_file(run: Workspace, tier: str, settled: _Settled, path: Path, queue: LockWait) -> FileRecord:
-    """Write one file, run it on the test samples, compare and time it."""
-    from hwnas.export.bundle import Criterion, FileRecord, compare, write_model
+def _export_file(
+    run: Workspace, tier: str, settled: _Settled, stem: Path, format_name: str, queue: LockWait
+) -> FileRecord:
+    """Write one file; run it on the test samples, compare and time it, if there is a runtime for it."""
+    from hwnas.export.bundle import FileRecord, write_model
     from hwnas.export.tensors import ends_of
 
-    format_, config = path.suffix.removeprefix("."), run.experiment.export
-    runtime = _runtime_for(run, tier, format_)
-    precision = runtime.setup.precision
+    file_format, setup = format_named(format_name), _setup_for(run, tier, format_name)
+    path = stem.with_name(stem.name + file_format.suffix)
+    runtime = runtime_of(setup) if setup.runtime else None
     write_model(
-        settled.module, settled.network.input_shape, path, exporter_of(runtime.setup, calibration=settled.calibration)
+        settled.module, settled.network.input_shape, path,
+        exporter_for(file_format, setup.batch, setup.precision, calibration=settled.calibration),
+    )  # fmt: skip
+    seen = {} if runtime is None else _run_file(run, tier, settled, path, runtime, queue)
+    ends = ends_of(path, file_format, setup.batch, settled.network.input_shape)
+    return FileRecord(
+        name=path.name,
+        format=format_name,
+        bytes=path.stat().st_size,
+        sha256=sha256_of(path),
+        batch=setup.batch,
+        precision=setup.precision,
+        inputs=ends.inputs,
+        outputs=ends.outputs,
+        **seen,
     )
-    loaded = runtime.load(path)
-    ends = ends_of(path, runtime.setup.batch, settled.network.input_shape)
+
+
+def _run_file(
+    run: Workspace, tier: str, settled: _Settled, path: Path, runtime: Runtime, queue: LockWait
+) -> dict[str, Any]:
+    """Return the fields of a file's record that are seen by running it."""
+    from hwnas.export.bundle import Criterion, compare
+
+    config, setup, loaded = run.experiment.export, runtime.setup, runtime.load(path)
     parity = compare(
         settled.outputs,
         loaded,
         settled.test,
         path=path,
         task=settled.network.task,
-        criterion=Criterion(config.tolerance) if precision == "fp32" else Criterion(agreement=config.agreement),
+        criterion=Criterion(config.tolerance) if setup.precision == "fp32" else Criterion(agreement=config.agreement),
     )
     with exclusive_device(queue):
         timed = measure({path.name: loaded.invoke}, measurement_protocol(run.experiment.timing, run.experiment.seed))[
             path.name
         ]
     desk = ", at the desk and not on the board" if _setup(run, tier).host else ""
-    return FileRecord(
-        name=path.name,
-        format=format_,
-        runtime=f"{runtime.setup.runtime} {runtime.setup.runtime_version}, "
-        f"{counted(runtime.setup.threads, 'thread')}{desk}",
-        bytes=path.stat().st_size,
-        sha256=sha256_of(path),
-        batch=runtime.setup.batch,
-        precision=precision,
-        max_difference=parity.max_difference,
-        agreement=parity.agreement,
-        test_quality=parity.quality,
-        latency_ms=timed.low_ms,
-        latency_median_ms=timed.median_ms,
-        inputs=ends.inputs,
-        outputs=ends.outputs,
-    )
+    return {
+        "runtime": f"{setup.runtime} {setup.runtime_version}, {counted(setup.threads, 'thread')}{desk}",
+        "max_difference": parity.max_difference,
+        "agreement": parity.agreement,
+        "test_quality": parity.quality,
+        "latency_ms": timed.low_ms,
+        "latency_median_ms": timed.median_ms,
+    }
 
 
 def _setup(run: Workspace, tier: str) -> SetupConfig:
     return run.experiment.setups[run.experiment.tiers[tier].setup]
 
 
-def _runtime_for(run: Workspace, tier: str, format_: str) -> Runtime:
-    """Return the tier's own set-up for its format; for the others the same threads and batch, on the processor, and the
-    same precision or, where that is not offered, fp32."""
-    setup, runtime = _setup(run, tier), RUNTIME_OF[format_]
-    precision = setup.precision if setup.precision in offered(runtime) else "fp32"
-    other = {"runtime": runtime, "accelerator": "cpu", "device": None, "precision": precision}
+def _setup_for(run: Workspace, tier: str, format_name: str) -> SetupConfig:
+    """Return the tier's own set-up for formats that its runtime runs; for the others the same threads and batch, on the
+    processor, and the same precision or, where that is not offered, the first that is. Its runtime is empty where none
+    runs them."""
+    setup, written = _setup(run, tier), format_named(format_name).precisions
+    runtime = runtime_for(format_name, setup.runtime)
     if setup.host:  # files are run at the desk first
         setup = setup.model_copy(update={"accelerator": "cpu", "device": None, "cores": None})
-    return runtime_of(setup if runtime == setup.runtime else setup.model_copy(update=other))
+    if runtime == setup.runtime:
+        return setup
+    precisions = written if runtime is None else [one for one in offered(runtime) if one in written]
+    precision = setup.precision if setup.precision in precisions else next(iter(precisions), "fp32")
+    other = {"runtime": runtime or "", "accelerator": "cpu", "device": None, "precision": precision}
+    return setup.model_copy(update=other)
 
 
 def _set_up(run: Workspace, tier: str) -> dict[str, object]:
@@ -355,26 +363,4 @@ def published_setup(run: Workspace, setup: str) -> dict[str, object]:
         "runtime": "published",
         "file": wanted.path.name,
         "column": wanted.column,
-    }
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that results depend on."""
-    result = {"hwnas": __version__, "python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            result[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return result
-
-
-def machine() -> Mapping[str, str]:
-    """Return a description of this machine."""
-    from hwnas.runtimes.setup import cpu_name
-
-    return {
-        "processor": cpu_name(),
-        "system": f"{platform.system()} {platform.release()}",
-        "machine": platform.machine(),
     }

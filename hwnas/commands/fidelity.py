@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwnas import __version__
-from hwnas.commands.export import machine, versions
 from hwnas.commands.report import summary
 from hwnas.network import costs
 from hwnas.pareto import Objective, Tier
@@ -26,6 +25,7 @@ from hwnas.search.score_store import Score, ScoreStore
 from hwnas.search.successive_halving import sample_initial
 from hwnas.space import Architecture
 from hwnas.workspace.elapsed import adding_elapsed
+from hwnas.workspace.environment import machine, versions
 from hwnas.workspace.folder import locked
 from hwnas.workspace.progress import Bar, NullReporter, Reporter
 from hwnas.workspace.training.supernets import check_trained, recipe_of, supernet_of

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwnas import __version__
-from hwnas.commands.export import machine, published_setup, versions
+from hwnas.commands.export import published_setup
 from hwnas.commands.search import TierSearch, explain_empty_front, load_searches
 from hwnas.commands.show_fronts import accuracy_facts, estimated, latency_origin_of, passed_facts
 from hwnas.config import dump_experiment, published
@@ -31,6 +31,7 @@ from hwnas.space import Architecture
 from hwnas.words import counted
 from hwnas.workspace.bundles import Bundle, open_bundle
 from hwnas.workspace.elapsed import read_elapsed
+from hwnas.workspace.environment import machine, versions
 from hwnas.workspace.folder import locked, resolved_experiment
 from hwnas.workspace.halving_results import FOLDER, HalvingResult, halving_path
 from hwnas.workspace.progress import NullReporter, Reporter

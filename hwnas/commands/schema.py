@@ -1,4 +1,7 @@
-"""JSON Schemas of space and experiment files, so that editors complete keys and mark what is not understood."""
+"""JSON Schemas of space and experiment files, so that editors complete keys and mark what is not understood.
+
+They list hwnas's own members of families, so that they are the same wherever they are written.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +65,7 @@ def _space() -> Schema:
             "name": NAME,
             "source": {"type": "string", "description": "where the space is from"},
             "plugins": {"type": "array", "items": {"type": "string", "pattern": r"\.py$"}},
-            "notation": {"enum": sorted(NOTATIONS)},
+            "notation": {"enum": sorted(NOTATIONS.own)},
             "canonical": {"type": "string", "pattern": "^.+:.+$"},
             "task": {"type": "string", "description": f"what networks learn; {DEFAULT} if left out"},
             **_ends(whole),
@@ -110,7 +113,7 @@ def _ops_of_stages(op: Schema) -> Schema:
 
 def _definitions() -> Schema:
     whole = _whole(1)
-    knobs = {kind: _knobs(kind) for kind in OPERATORS}
+    knobs = {kind: _knobs(kind) for kind in OPERATORS.own}
     known = {name: value for by_name in knobs.values() for name, value in by_name.items()}
     chain = {
         "name": NAME,
@@ -126,7 +129,7 @@ def _definitions() -> Schema:
         },
     }
     return {
-        "operator": {"enum": list(OPERATORS)},
+        "operator": {"enum": list(OPERATORS.own)},
         "stage": {"type": "object", "required": ["name", "op"], "properties": {**chain, **_open(known)}},
         "block": {"type": "object", "required": ["op"], "properties": {"op": {"type": "string"}}},
         "no_plugins": {

@@ -14,6 +14,7 @@ from pathlib import Path
 from hwnas import __version__
 from hwnas.config import TimingConfig
 from hwnas.errors import ConfigError, HwnasError, RunError, SpaceError, TableError
+from hwnas.export import format_of
 from hwnas.io.atomic import why_unwritable
 from hwnas.io.resources import find_file
 from hwnas.latency.agreement import Agreement, Floats
@@ -225,7 +226,7 @@ def _bench_command(table: LatencyTable, space: str | Path) -> str:
 def _forecast(networks: Sequence[Network], runtime: Runtime, timing: Timing) -> str:
     both = replace(timing, rounds=2 * timing.rounds, processes=2 * max(1, timing.processes))
     export = exporter_of(runtime.setup)
-    expected_s = build.expected_seconds([], networks, runtime.suffix, export, export, both)
+    expected_s = build.expected_seconds([], networks, format_of(runtime.setup.runtime).suffix, export, export, both)
     return f"{counted(len(networks), 'network')}, model files and two timings of each: about {seconds(expected_s)}"
 
 

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from hwnas.config.runners import RayConfig
 from hwnas.config.setups import Few, Positive, SetupConfig, TierConfig
+from hwnas.config.words import FormatName, SamplerName
 from hwnas.errors import ConfigError, did_you_mean
 from hwnas.io.storage_url import public_url
 from hwnas.io.strict_model import StrictModel, parsed
@@ -169,7 +170,7 @@ class SearchConfig(StrictModel):
     """How each tier is searched."""
 
     trials: Positive = 200
-    sampler: Literal["guided", "nsga2", "nsga3", "tpe", "gp", "random"] = "tpe"
+    sampler: SamplerName = "tpe"
     population: int = Field(default=20, ge=2)
     storage: str | None = None
     """An Optuna storage URL, grpc://host:port, or env:NAME for a variable that holds one; by default a journal file for
@@ -234,7 +235,7 @@ class ExportConfig(StrictModel):
     """Networks and formats that are written as files."""
 
     picks: tuple[Pick, ...] = ("best", "knee", "fastest")
-    formats: tuple[Literal["onnx", "tflite", "pt2"], ...] = Field(default=("onnx", "tflite"), min_length=1)
+    formats: tuple[FormatName, ...] = Field(default=("onnx", "tflite"), min_length=1)
     tolerance: float = Field(default=1e-4, gt=0)
     """Largest allowed difference of an fp32 file's logits from PyTorch's."""
     agreement: float = Field(default=0.95, ge=0, le=1)

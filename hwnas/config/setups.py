@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from hwnas.config.limits import Limits, LimitsConfig
+from hwnas.config.words import RuntimeName, SensorName
 from hwnas.errors import did_you_mean
 from hwnas.io.strict_model import StrictModel
 from hwnas.quantities import LATENCY, QUANTITIES, Quantity, quantity_of
@@ -27,7 +28,7 @@ Cost = Annotated[str, Field(examples=[name for name, one in QUANTITIES.own.items
 class EnergyConfig(StrictModel):
     """How the energy of a call is measured; the fields of `hwnas.measure.energy.meter.EnergyProtocol`."""
 
-    sensor: Literal["auto", "rapl", "hwmon", "iio", "nvml", "command"] = "auto"
+    sensor: SensorName = "auto"
     command: str = ""
     """Command that prints watts; it is run without a shell."""
     error: float = Field(default=0.05, gt=0, lt=1)
@@ -57,7 +58,7 @@ class LatenciesConfig(StrictModel):
 class SetupConfig(StrictModel):
     """A device, a runtime on it and how it is used. A table is valid for one set-up."""
 
-    runtime: Literal["onnxruntime", "pytorch", "tflite", "published"]
+    runtime: RuntimeName
     """Runtime of the files; `published`: nothing is run, `latencies` has the latencies of networks."""
     latencies: LatenciesConfig | None = None
     threads: Few = 1

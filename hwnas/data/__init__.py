@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas.data.spec import named_spec
 from hwnas.errors import ConfigError, did_you_mean
-from hwnas.registry import Family, check_reference
+from hwnas.registry import Family, check_reference, no_function
 from hwnas.tasks import DEFAULT_TASK, Task
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ DATA_SETS = Family(
         "images": "hwnas.data.images:read",
         "function": "hwnas.data.function:read",
     },
+    no_function,
 )
 _FACE = {  # name -> the module it is imported from; the block above says the same to type checkers
     "Dataset": "hwnas.data.dataset",

@@ -105,7 +105,8 @@ class Dataset:
         if shape[1:] != tuple(taken.shape[2:]):
             steps.append(resizing(*shape[1:]))
         pixels_ = {"range": self._span(), "colour": self.raw.color}
-        return {"form": described(steps), **moments, "divide_by": scale, "pixels": pixels_, "steps": steps}
+        form = described(steps, "pixel" if len(shape) == 3 else "value")
+        return {"form": form, **moments, "divide_by": scale, "pixels": pixels_, "steps": steps}
 
     def _span(self) -> list[float]:
         if self.raw.span is not None:

@@ -44,25 +44,25 @@ def resizing(height: int, width: int) -> Step:
     return {"step": "resize", "size": [height, width], "method": "bilinear", "antialias": True, "as": how}
 
 
-def described(steps: Iterable[Step]) -> str:
-    """Return the steps as one sentence.
+def described(steps: Iterable[Step], value: str = "pixel") -> str:
+    """Return the steps as one sentence; `value` is the word for one number of an input.
 
     >>> described([{"step": "decode", "colour": "RGB"}, {"step": "divide", "by": 255}, {"step": "normalise"}])
     'decode as RGB; then, channel by channel, (pixel / 255 - mean) / std'
     """
-    parts, number = list[str](), "pixel"
+    parts, number = list[str](), value
     for step in steps:
         name = step["step"]
         if name in ("multiply", "divide"):
             number = f"{number} {'*' if name == 'multiply' else '/'} {step['by']:g}"
-        elif name == "round" and number != "pixel":
+        elif name == "round" and number != value:
             number = f"round({number})"
         elif name == "normalise":
             number = f"({number} - mean) / std"
         else:
-            parts += [f"channel by channel, {number}"] if number != "pixel" else []
-            parts, number = [*parts, _words(step)], "pixel"
-    parts += [f"channel by channel, {number}"] if number != "pixel" else []
+            parts += [f"channel by channel, {number}"] if number != value else []
+            parts, number = [*parts, _words(step)], value
+    parts += [f"channel by channel, {number}"] if number != value else []
     return "; then, ".join(parts)
 
 

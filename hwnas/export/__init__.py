@@ -1,18 +1,113 @@
-"""Exporters: a module becomes the file that a runtime runs. A new one is one file and one row here."""
+"""File formats: a module becomes a model file. A new one is one file and one row here."""
 
-from collections.abc import Mapping
+from __future__ import annotations
 
-EXPORTERS: Mapping[
-    str, str
-] = {  # name of the runtime -> see hwnas.export.onnx.export_onnx for the arguments; imported on use
-    "onnxruntime": "hwnas.export.onnx:export_onnx",
-    "pytorch": "hwnas.export.pytorch:export_pytorch",
-    "tflite": "hwnas.export.tflite:export_tflite",
-}
-RUNTIME_OF: Mapping[str, str] = {  # format in YAML, which is how its files end -> name of the runtime that runs them
-    "onnx": "onnxruntime",
-    "tflite": "tflite",
-    "pt2": "pytorch",
-}
+from collections.abc import Iterable
 
-__all__ = ["EXPORTERS", "RUNTIME_OF"]
+from hwnas.errors import ConfigError
+from hwnas.export.format import PRECISIONS, Format
+from hwnas.registry import Family, InstanceOf, member
+from hwnas.runtimes import RUNTIMES, runtime_spec
+
+FORMATS = Family(
+    "formats",
+    {  # name in YAML -> what is known of it; its functions are imported on use
+        "onnx": Format(
+            "ONNX", ".onnx", "hwnas.export.onnx:export_onnx", PRECISIONS, "hwnas.export.tensors:onnx_tensors",
+            packages=("onnx",),
+        ),
+        "tflite": Format(
+            "TFLite", ".tflite", "hwnas.export.tflite:export_tflite", PRECISIONS,
+            "hwnas.export.tensors:tflite_tensors", channels_last=True, module="litert_torch", extra="convert",
+            packages=("litert-torch", "ai-edge-quantizer"),
+        ),
+        "pt2": Format(
+            "PT2", ".pt2", "hwnas.export.pytorch:export_pytorch", ("fp32", "fp16"),
+            "hwnas.export.tensors:pt2_tensors", packages=("torch",),
+        ),
+    },
+    InstanceOf(Format),
+)  # fmt: skip
+
+
+def format_named(name: str) -> Format:
+    """Return a format by its name.
+
+    Raises:
+        ConfigError: unknown format.
+    """
+    file_format: Format = member(FORMATS, name, what="file format", where="export")
+    return file_format
+
+
+def formats_of(names: Iterable[str]) -> dict[str, Format]:
+    """Return formats by their names.
+
+    Raises:
+        ConfigError: unknown format, or two whose files would have the same name.
+    """
+    formats = {name: format_named(name) for name in names}
+    by_suffix: dict[str, str] = {}
+    for name, file_format in formats.items():
+        if (other := by_suffix.setdefault(file_format.suffix, name)) != name:
+            raise ConfigError(
+                f"files of `{other}` and `{name}` both end in `{file_format.suffix}`",
+                where="export.formats",
+                allowed="In a bundle, each file has a name of its own",
+                do="Leave one of them out",
+            )
+    return formats
+
+
+def format_of(runtime: str) -> Format:
+    """Return the format that a runtime is timed by.
+
+    Raises:
+        ConfigError: unknown runtime, or a runtime of a format that there is not.
+    """
+    return format_named(runtime_spec(runtime).formats[0])
+
+
+def check_precision(precision: str, file_format: Format) -> None:
+    """Refuse a precision that files of a format cannot be written in.
+
+    Raises:
+        ConfigError: it is such a precision.
+    """
+    if precision not in file_format.precisions:
+        raise ConfigError(
+            f"precision `{precision}` cannot be written",
+            where=f"export to {file_format.title}",
+            allowed=f"Known: {', '.join(file_format.precisions)}",
+            do="Use a known precision, or another runtime",
+        )
+
+
+def runtime_for(format: str, preferred: str) -> str | None:
+    """Return the name of a runtime that runs files of a format: the preferred one if it does, else the first on a
+    processor; None if there is none. A distribution whose runtime cannot be imported is passed over.
+
+    >>> runtime_for("tflite", "onnxruntime")
+    'tflite'
+    """
+    names: Iterable[str] = dict.fromkeys((preferred, *RUNTIMES))
+    for name in names:
+        try:
+            spec = runtime_spec(name)
+        except ConfigError:
+            continue
+        if format in spec.formats and (name == preferred or "cpu" in spec.precisions):
+            return name
+    return None
+
+
+__all__ = [
+    "FORMATS",
+    "PRECISIONS",
+    "Format",
+    "check_precision",
+    "format_named",
+    "format_of",
+    "formats_of",
+    "runtime_for",
+]

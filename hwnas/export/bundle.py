@@ -25,27 +25,28 @@ class Loaded(Protocol):
         """Compute outputs for any number of inputs."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FileRecord:
     """One exported file, and the results of running it on the test samples."""
 
     name: str
     format: str
-    runtime: str
+    runtime: str = ""
+    """Runtime that ran it; empty if none here runs its format, and then what is seen by running it is None."""
     bytes: int
     sha256: str
     batch: int
     precision: str
     """fp32, fp16 or int8; below fp32 a file is judged by its agreement."""
-    max_difference: float
+    max_difference: float | None = None
     """Largest absolute difference of any output from PyTorch's."""
-    agreement: float
+    agreement: float | None = None
     """Share of the test samples on which file and PyTorch give the same answer, of images the same class."""
-    test_quality: float
+    test_quality: float | None = None
     """Quality of the file itself on the test samples."""
-    latency_ms: float
+    latency_ms: float | None = None
     """A low quantile over rounds of one call, which is that of a whole batch."""
-    latency_median_ms: float
+    latency_median_ms: float | None = None
     inputs: tuple[dict[str, object], ...]
     """As `hwnas.export.tensors` reads them from the file."""
     outputs: tuple[dict[str, object], ...]

@@ -27,11 +27,12 @@ class ListedFile:
     runtime: str
     bytes: int
     sha256: str
-    max_difference: float
-    agreement: float
+    max_difference: float | None
+    """None, as all below, of a file that no runtime ran."""
+    agreement: float | None
     """Share of the test samples on which it gives PyTorch's answer, of images its class."""
-    test_quality: float
-    latency_ms: float
+    test_quality: float | None
+    latency_ms: float | None
 
 
 @dataclass(frozen=True)
@@ -153,11 +154,16 @@ def _file(file: Fields, quality: str) -> ListedFile:
         runtime=file.text("runtime"),
         bytes=file.integer("bytes"),
         sha256=file.text("sha256"),
-        max_difference=file.number("max_difference"),
-        agreement=file.number(f"{quality}_agreement"),
-        test_quality=file.number(f"test_{quality}"),
-        latency_ms=file.number("latency_ms"),
+        max_difference=_seen(file, "max_difference"),
+        agreement=_seen(file, f"{quality}_agreement"),
+        test_quality=_seen(file, f"test_{quality}"),
+        latency_ms=_seen(file, "latency_ms"),
     )
+
+
+def _seen(file: Fields, name: str) -> float | None:
+    """Return a number that was seen when the file was run; None if no runtime ran it."""
+    return file.number(name) if file.text("runtime") or file.value(name) is not None else None
 
 
 def _unusable(problem: str, path: Path) -> RunError:

@@ -7,8 +7,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from hwnas.export import FORMATS, check_precision
 from hwnas.export.draft import drafted
-from hwnas.export.quantize import Images, check_precision, prepared
+from hwnas.export.quantize import Images, prepared
 from hwnas.export.quantize_onnx import halve_onnx, quantize_onnx
 from hwnas.ops import Shape
 
@@ -39,7 +40,7 @@ def export_onnx(
         ConfigError: an unknown precision.
         ExportError: the module cannot be converted, or the file cannot be written.
     """
-    check_precision(precision, to="ONNX")
+    check_precision(precision, FORMATS["onnx"])
     with drafted(module, path, to="ONNX") as draft:
         batches: list[Images] = []
         if precision == "int8":

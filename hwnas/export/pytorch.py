@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from hwnas.errors import ConfigError
+from hwnas.export import FORMATS, check_precision
 from hwnas.export.draft import drafted
 from hwnas.export.fold import folded
 from hwnas.export.quantize import Images
@@ -42,13 +42,7 @@ def export_pytorch(
         ConfigError: another precision.
         ExportError: the module cannot be converted, or the file cannot be written.
     """
-    if precision not in DTYPES:
-        raise ConfigError(
-            f"precision `{precision}` cannot be written",
-            where="export to PT2",
-            allowed=f"Known: {', '.join(DTYPES)}",
-            do="Use a known precision, or another runtime",
-        )
+    check_precision(precision, FORMATS["pt2"])
     with drafted(module, path, to="PT2") as draft:
         made = folded(module).requires_grad_(False)
         images = torch.zeros(batch, *input_shape)

@@ -11,28 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hwnas.errors import ConfigError
 from hwnas.ops import Shape
 
 Images = NDArray[np.float32]
-PRECISIONS = ("fp32", "fp16", "int8")
 RANDOM_IMAGES = 4
 """Random images that stand in for calibration images: operators that are timed alone have none."""
-
-
-def check_precision(precision: str, *, to: str) -> None:
-    """Refuse a precision that no exporter writes.
-
-    Raises:
-        ConfigError: the precision is unknown.
-    """
-    if precision not in PRECISIONS:
-        raise ConfigError(
-            f"precision `{precision}` cannot be written",
-            where=f"export to {to}",
-            allowed=f"Known: {', '.join(PRECISIONS)}",
-            do="Use a known precision",
-        )
 
 
 def prepared(

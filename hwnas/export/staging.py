@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from hwnas.errors import DiskError, HwnasError, reason
-from hwnas.export import RUNTIME_OF
-from hwnas.export.manifest import MANIFEST
+from hwnas.errors import DiskError, HwnasError, RunError, reason
+from hwnas.export import FORMATS
+from hwnas.export.manifest import MANIFEST, read_manifest
 from hwnas.io.atomic import sync_folder
 from hwnas.selection import STEM
 
-SUFFIXES = frozenset(f".{format_}" for format_ in RUNTIME_OF)
-"""Suffixes of model files."""
+SUFFIXES = frozenset(file_format.suffix for file_format in FORMATS.own.values())
+"""Suffixes of model files in hwnas's own formats; those of others are known by the manifest that lists them."""
 DRAFT = re.compile(r"\.(?P<name>.+)\.\d+\.(part|tmp)")
 """The name of a file that was being written; earlier versions ended it with `tmp`."""
 ASIDE = re.compile(r"\.(?P<name>.+)\.(fresh|earlier)")
@@ -109,9 +109,17 @@ def _exchange(folder: Path, fresh: Path) -> None:
 
 def _carry_over(earlier: Path, folder: Path) -> None:
     """Move what is the user's own from the earlier bundle into the new one."""
+    listed = _listed(earlier)
     for path in sorted(earlier.iterdir()):
-        if not is_exported(path.name) and not os.path.lexists(folder / path.name):
+        if not is_exported(path.name) and path.name not in listed and not os.path.lexists(folder / path.name):
             os.rename(path, folder / path.name)
+
+
+def _listed(folder: Path) -> set[str]:
+    """Return the names of files that the manifest in a folder lists; none if it cannot be read."""
+    with suppress(RunError):
+        return {file.name for file in read_manifest(folder / MANIFEST).files}
+    return set()
 
 
 def _sync(path: Path) -> None:

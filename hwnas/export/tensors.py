@@ -7,18 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hwnas.errors import ExportError
+from hwnas.export.format import Format, Tensor
 from hwnas.io.quiet import suppress_stdio
 from hwnas.ops import Shape
-from hwnas.registry import optional
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """One end of a model file. `dtype` is numpy's name."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
+from hwnas.registry import imported, optional
 
 
 @dataclass(frozen=True)
@@ -31,21 +23,24 @@ class Ends:
     """`name`, `shape`, `dtype`."""
 
 
-CHANNEL_LAST = frozenset({".tflite"})
-"""Suffixes of files whose inputs have their channels last, as the exporters write them."""
 AXES: Mapping[int, str] = {1: "NC", 2: "NCL", 3: "NCHW"}
 """Names of the axes of a batch of inputs by their number, the batch's apart; others are numbered."""
 
 
-def ends_of(path: Path, batch: int, input_shape: Shape) -> Ends:
-    """Return the ends of a file that was exported for inputs of a shape, such as images (C, H, W).
+def ends_of(path: Path, format: Format, batch: int, input_shape: Shape) -> Ends:
+    """Return the ends of a file that was exported for inputs of a shape, such as images (C, H, W); none where the
+    format does not read them.
 
     Raises:
         ExportError: it takes another shape than its exporter should have written.
     """
-    input_, output = _READERS[path.suffix](path)
-    shape, layout = (batch, *input_shape), layout_of(path.suffix, len(input_shape))
-    wanted = (batch, *input_shape[1:], input_shape[0]) if path.suffix in CHANNEL_LAST else shape
+    if format.tensors is None:
+        return Ends((), ())
+    read: Callable[[Path], tuple[Tensor, Tensor]]
+    read = imported(format.tensors, what=f"reader of {format.title} files", where="export")
+    input_, output = read(path)
+    shape, layout = (batch, *input_shape), layout_of(format, len(input_shape))
+    wanted = (batch, *input_shape[1:], input_shape[0]) if format.channels_last else shape
     if input_.shape != wanted:
         raise ExportError(
             f"it takes inputs of shape {input_.shape}",
@@ -56,21 +51,18 @@ def ends_of(path: Path, batch: int, input_shape: Shape) -> Ends:
     return Ends(({**_as_dict(input_), "layout": layout},), (_as_dict(output),))
 
 
-def layout_of(suffix: str, rank: int) -> str:
-    """Return the order of the axes of a file's input, that of the batch included.
-
-    >>> layout_of(".onnx", 3), layout_of(".tflite", 3), layout_of(".tflite", 2)
-    ('NCHW', 'NHWC', 'NLC')
-    """
+def layout_of(format: Format, rank: int) -> str:
+    """Return the order of the axes of a file's input, that of the batch included: of images `NCHW` or `NHWC`."""
     axes = AXES.get(rank, "NC" + "".join(str(axis) for axis in range(2, rank + 1)))
-    return "N" + axes[2:] + "C" if suffix in CHANNEL_LAST else axes
+    return "N" + axes[2:] + "C" if format.channels_last else axes
 
 
 def _as_dict(tensor: Tensor) -> dict[str, object]:
     return {**asdict(tensor), "shape": list(tensor.shape)}
 
 
-def _onnx(path: Path) -> tuple[Tensor, Tensor]:
+def onnx_tensors(path: Path) -> tuple[Tensor, Tensor]:
+    """Return the input and the output of an ONNX file."""
     import onnx
 
     graph = onnx.load(path).graph
@@ -82,7 +74,8 @@ def _onnx(path: Path) -> tuple[Tensor, Tensor]:
     return ends[0], ends[1]
 
 
-def _tflite(path: Path) -> tuple[Tensor, Tensor]:
+def tflite_tensors(path: Path) -> tuple[Tensor, Tensor]:
+    """Return the input and the output of a TFLite file."""
     import numpy as np
 
     interpreter = optional("ai_edge_litert.interpreter", extra="convert", why="reading a TFLite file")
@@ -95,7 +88,8 @@ def _tflite(path: Path) -> tuple[Tensor, Tensor]:
     return ends[0], ends[1]
 
 
-def _pt2(path: Path) -> tuple[Tensor, Tensor]:
+def pt2_tensors(path: Path) -> tuple[Tensor, Tensor]:
+    """Return the input and the output of a PT2 file."""
     import torch
 
     program = torch.export.load(path)  # it may run code, and was written here a moment ago
@@ -106,6 +100,3 @@ def _pt2(path: Path) -> tuple[Tensor, Tensor]:
         for name in names
     ]
     return ends[0], ends[1]
-
-
-_READERS: Mapping[str, Callable[[Path], tuple[Tensor, Tensor]]] = {".onnx": _onnx, ".tflite": _tflite, ".pt2": _pt2}

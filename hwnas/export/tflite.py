@@ -10,9 +10,10 @@ from types import ModuleType
 import torch
 from torch import nn
 
+from hwnas.export import FORMATS, check_precision
 from hwnas.export.draft import drafted
 from hwnas.export.fold import folded
-from hwnas.export.quantize import Images, check_precision, prepared
+from hwnas.export.quantize import Images, prepared
 from hwnas.export.quantize_tflite import halve_tflite, quantize_tflite
 from hwnas.io.quiet import gc_paused
 from hwnas.ops import Shape
@@ -46,7 +47,7 @@ def export_tflite(
         ExportError: the module cannot be converted, or the file cannot be written.
         MissingExtra: litert-torch or ai-edge-quantizer is not installed.
     """
-    check_precision(precision, to="TFLite")
+    check_precision(precision, FORMATS["tflite"])
     with drafted(module, path, to="TFLite") as draft, _silent_litert() as litert:
         batches: list[Images] = []
         if precision == "int8":

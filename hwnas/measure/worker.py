@@ -18,7 +18,7 @@ from hwnas.measure.events import Events, EventWriter
 from hwnas.measure.noise import NoPreemption
 from hwnas.measure.timing import Target, Timing, measure
 from hwnas.registry import member
-from hwnas.runtimes import RUNTIMES, Runtime, Setup
+from hwnas.runtimes import Runtime, Setup, open_setup
 from hwnas.runtimes.cuda import gpu_state
 from hwnas.runtimes.denormals import denormals_flushed
 
@@ -96,7 +96,7 @@ def main() -> None:
     answering, keeping = os.fdopen(channel, "w", encoding="utf-8"), kept_to(wanted, surely=bool(setup.cores))
     with answering as answers, keeping as cpus, denormals_flushed():
         events = EventWriter(answers)
-        runtime: Runtime = member(RUNTIMES, setup.runtime, what="runtime", where="set-up").open(setup)
+        runtime: Runtime = open_setup(setup)
         act(runtime, job, events, cpus)
         events.done()
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from hwnas.errors import SpaceError
 from hwnas.ops import Operator, Shape
-from hwnas.registry import Family, member
+from hwnas.registry import Family, InstanceOf, member
 from hwnas.space import AnySpace, Architecture, Space
 
 NOTATIONS = Family(
@@ -25,6 +25,7 @@ NOTATIONS = Family(
         "nas_bench_macro": "hwnas.notation.nas_bench_macro:NAS_BENCH_MACRO",
         "nas_bench_201": "hwnas.notation.nas_bench_201:NAS_BENCH_201",
     },
+    InstanceOf("hwnas.notation:Notation"),
 )
 
 

@@ -21,6 +21,7 @@ OPERATORS = Family(
         "reduction": "hwnas.ops.reduction:Reduction",
         "readout": "hwnas.ops.readout:Readout",
     },
+    "hwnas.ops.plugins:fault_of_member",
 )
 
 __all__ = ["OPERATORS", "Operator", "Shape"]

@@ -6,11 +6,12 @@ import dataclasses
 import inspect
 from collections.abc import Mapping, Sequence
 from functools import cache
+from pathlib import Path
 
 from hwnas.errors import ConfigError, raised
 from hwnas.ops import OPERATORS
 from hwnas.ops.operator import Operator
-from hwnas.registry import Family, SourceFile, distribution_of, load_source, place_of
+from hwnas.registry import Family, SourceFile, distribution_of, load_source, place_of, read_source
 
 ALLOWED = "An operator is a class `@dataclass(frozen=True)` of `hwnas.Operator` with knobs and a method `module(self)`"
 PLAIN = (bool, int, float, str, type(None))
@@ -39,12 +40,31 @@ def operators_with(plugins: tuple[SourceFile, ...]) -> Mapping[str, str]:
                 )
             own[kind] = operator
             table[kind] = f"{source.module_name}:{operator.__name__}"
-    return Family("operators", table)
+    return Family("operators", table, OPERATORS.fault)
+
+
+def fault_of_member(name: str, kind: object) -> str | None:
+    """Return the reason why an installed distribution's member is no operator of that name; None if it is one."""
+    if not isinstance(kind, type) or not issubclass(kind, Operator):
+        return "is no class of `hwnas.Operator`"
+    if kind.__name__.lower() != name:
+        return f"is the class `{kind.__name__}`, whose rows and weights are of `{kind.__name__.lower()}`"
+    return fault_of(kind)
+
+
+@cache
+def installed_code(kind: type[Operator]) -> str:
+    """Return the distribution that adds an operator, its version and the digest of the operator's module, which change
+    with its code; empty for all others."""
+    point = None if kind.__module__.startswith("hwnas.") else OPERATORS.installed.get(kind.__name__.lower())
+    if point is None or kind.__module__ != point.module:
+        return ""
+    return f"{distribution_of(point)} {read_source(Path(str(inspect.getsourcefile(kind)))).digest}"
 
 
 def _owner(kind: str) -> str:
     point = OPERATORS.installed.get(kind)
-    return "a built-in one" if point is None else f"one of {distribution_of(point) or 'an installed distribution'}"
+    return "a built-in one" if point is None else f"one of {distribution_of(point)}"
 
 
 def operators_of_file(source: SourceFile) -> Sequence[type[Operator]]:

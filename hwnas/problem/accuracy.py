@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hwnas.accuracy import Accuracy, AccuracyContext, AccuracySource, Settings
 from hwnas.errors import RunError
-from hwnas.registry import member
+from hwnas.registry import imported
 from hwnas.workspace.training.supernets import Trained, recipe_of, torch_device
 from hwnas.workspace.training.teacher import open_teacher
 from hwnas.workspace.workspace import Workspace
@@ -23,9 +23,8 @@ def accuracy_of(run: Workspace, trained: Trained | None) -> Accuracy:
 
 def make_accuracy(source: AccuracySource, ingredients: AccuracyContext) -> Accuracy:
     """Return the accuracy that a source makes from the ingredients."""
-    make: Callable[[AccuracyContext], Accuracy] = member(
-        {"it": source.make}, "it", what="source of accuracy", where="accuracy"
-    )
+    make: Callable[[AccuracyContext], Accuracy]
+    make = imported(source.make, what="source of accuracy", where="accuracy")
     return make(ingredients)
 
 

@@ -51,10 +51,11 @@ class CostModels:
         Raises:
             TableError: it lacks what one of them is predicted from.
         """
-        models = {
-            one.name: imported(one.model)(table, missing=missing, bench=bench, operators=operators)
-            for one in quantities if one.model is not None
-        }  # fmt: skip
+        models = {}
+        for one in quantities:
+            if one.model is not None:
+                infer = imported(one.model, what=f"model of `{one.name}`", where="quantities")
+                models[one.name] = infer(table, missing=missing, bench=bench, operators=operators)
         latency = models.pop(LATENCY.name)
         return cls(table, latency, {name: model for name, model in models.items() if model is not None})
 

@@ -1,4 +1,4 @@
-"""Costs of a tier's networks for the sampler `guided`, as functions of whole populations."""
+"""Costs of a tier's networks for samplers that are guided by them, as functions of whole populations."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from hwnas.population import Codebook, Codes, population_cost
 from hwnas.problem.cost_models import CostModels, cost_metric_scorers
 from hwnas.quantities import LATENCY, Quantity
 from hwnas.search.evaluate import Scorer
+from hwnas.search.samplers import needs_guide
 from hwnas.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def make_surrogate_spec(run: Workspace, name: str, prices: Mapping[str, CostMode
     """
     from hwnas.search.surrogate import Acquisition, candidates_of
 
-    if run.experiment.search.sampler != "guided":
+    if not needs_guide(run.experiment.search.sampler):
         return None
     reject_live_tier(run, name)
     tier, quality = run.tier(name), run.tier(name).quality
@@ -56,9 +57,9 @@ def reject_live_tier(run: Workspace, name: str) -> None:
     Raises:
         ConfigError: it is such a tier.
     """
-    if run.experiment.search.sampler == "guided" and run.is_live(name):
+    if run.is_live(name) and needs_guide(sampler := run.experiment.search.sampler):
         raise ConfigError(
-            "the sampler `guided` knows latencies before they are timed",
+            f"the sampler `{sampler}` knows latencies before they are timed",
             where=f"tier `{name}`: measure: live",
             allowed="It predicts them from the set-up's table: `measure: table`",
             do="Use a table, or another sampler, such as `search: {sampler: tpe}`",

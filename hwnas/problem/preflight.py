@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
-from hwnas.errors import MissingExtra
+from hwnas.export import formats_of
 from hwnas.problem.accuracy import accuracy_of
 from hwnas.problem.population_costs import reject_live_tier
 from hwnas.problem.warm_start import initial_architectures
@@ -12,9 +10,6 @@ from hwnas.registry import optional
 from hwnas.search.storage.backends import open_storage
 from hwnas.workspace.training.supernets import recipe_of, torch_device
 from hwnas.workspace.workspace import Workspace
-
-CONVERTERS = {"tflite": "litert_torch"}
-"""Additional packages that files of a format are written with."""
 
 
 def preflight_check(run: Workspace) -> None:
@@ -61,12 +56,6 @@ def _search(run: Workspace) -> None:
 
 
 def _export(run: Workspace) -> None:
-    """Check the packages that write files; they are not imported, which takes seconds."""
-    for format in run.experiment.export.formats:
-        if (package := CONVERTERS.get(format)) is not None and find_spec(package) is None:
-            raise MissingExtra(
-                f"the package `{package}` is not installed, which writes `{format}` files",
-                where="export.formats",
-                allowed='It comes with the extra "convert"',
-                do=f'Run: pip install "hwnas[convert]", or leave `{format}` out of `export.formats`',
-            )
+    """Check the file formats, and the packages that write them; those are not imported, which takes seconds."""
+    for file_format in formats_of(run.experiment.export.formats).values():
+        file_format.check_package(where="export.formats")

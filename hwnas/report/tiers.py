@@ -249,7 +249,7 @@ def files_card(tier: TierFacts, index: int) -> Html | None:
         ("Format", None),
         ("Size", "measured"),
         ("Largest difference", "measured"),
-        ("Same top class", "measured"),
+        ("Same top class" if tier.quality == "top1" else "Same answer", "measured"),
         (tier.tested, "measured"),
         ("Latency", tier.latency.origin),
         ("Latency", "measured"),

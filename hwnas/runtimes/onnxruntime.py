@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import MissingExtra, reason
 from hwnas.runtimes.cuda import gpu_name, no_cuda
@@ -32,7 +32,6 @@ class OnnxRuntime:
     call only. On CUDA a session is captured as a graph where that succeeds."""
 
     setup: Setup
-    suffix: ClassVar[str] = ".onnx"
 
     @staticmethod
     def open(setup: Setup) -> OnnxRuntime:

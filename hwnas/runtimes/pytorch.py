@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, ClassVar
+from typing import TYPE_CHECKING, Any, Callable
 
 from hwnas.errors import MissingExtra, reason
 from hwnas.runtimes.cuda import SWEEP_BYTES, captured, events_ns, no_cuda
@@ -42,7 +42,6 @@ class PyTorch:
     """
 
     setup: Setup
-    suffix: ClassVar[str] = ".pt2"
 
     @staticmethod
     def open(setup: Setup) -> PyTorch:

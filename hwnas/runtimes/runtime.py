@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Protocol
 
-from hwnas.errors import ConfigError, ExportError, reason
+from hwnas.errors import ExportError, reason
 from hwnas.runtimes.port import Port
 from hwnas.runtimes.setup import Setup
 
 if TYPE_CHECKING:
     from hwnas.runtimes.port import Array
-
-PRECISIONS: Mapping[tuple[str, str], tuple[str, ...]] = {  # what a runtime computes in on an accelerator; else fp32
-    ("onnxruntime", "cpu"): ("fp32", "int8"),  # of fp16 it makes fp32 on a CPU, by casts around every operator
-    ("onnxruntime", "cuda"): ("fp32", "fp16"),
-    ("pytorch", "cpu"): ("fp32",),
-    ("pytorch", "cuda"): ("fp32", "fp16"),
-    ("tflite", "cpu"): ("fp32", "fp16", "int8"),
-}
 
 
 class Loaded(Protocol):
@@ -39,15 +30,11 @@ class Loaded(Protocol):
 
 
 class Runtime(Protocol):
-    """Runs the model files that end in `suffix`, on one set-up."""
+    """Runs model files on one set-up."""
 
     @property
     def setup(self) -> Setup:
         """Set-up that a timing taken here is valid for."""
-
-    @property
-    def suffix(self) -> str:
-        """Suffix of its model files, such as `.onnx`."""
 
     def load(self, path: Path) -> Loaded:
         """Read a model file.
@@ -55,44 +42,6 @@ class Runtime(Protocol):
         Raises:
             ExportError: the file is missing, damaged, or no model of the set-up's batch with one input and one output.
         """
-
-
-def offered(runtime: str, accelerator: str = "cpu") -> tuple[str, ...]:
-    """The precisions that a runtime computes in on an accelerator."""
-    return PRECISIONS.get((runtime, accelerator), ("fp32",))
-
-
-def checked_setup(setup: Setup) -> Setup:
-    """The set-up itself, if the runtimes offer it.
-
-    Raises:
-        ConfigError: an accelerator or a precision that is not offered, or less than one thread or image.
-    """
-    accelerators = [accelerator for runtime, accelerator in PRECISIONS if runtime == setup.runtime] or ["cpu"]
-    if setup.accelerator not in accelerators:
-        raise ConfigError(
-            f"accelerator `{setup.accelerator}` is not offered by `{setup.runtime}`",
-            where="set-up",
-            allowed=f"It offers {', '.join(accelerators)}",
-            do="Correct `accelerator`, or use another runtime",
-        )
-    precisions = offered(setup.runtime, setup.accelerator)
-    if setup.precision not in precisions:
-        raise ConfigError(
-            f"precision `{setup.precision}` is not offered by `{setup.runtime}` on `{setup.accelerator}`",
-            where="set-up",
-            allowed=f"It offers {', '.join(precisions)}",
-            do="Set `precision` to one of them, or use another runtime",
-        )
-    for name, value in (("threads", setup.threads), ("batch", setup.batch)):
-        if value < 1:
-            raise ConfigError(
-                f"`{name}: {value}`",
-                where="set-up",
-                allowed=f"`{name}` is a whole number from 1 on",
-                do=f"Correct `{name}`",
-            )
-    return setup
 
 
 def unreadable(path: Path, runtime: str, cause: object) -> ExportError:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import metadata, util
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import reason
 from hwnas.io.quiet import suppress_stdio
@@ -33,7 +33,6 @@ class TFLite:
     channel-last."""
 
     setup: Setup
-    suffix: ClassVar[str] = ".tflite"
 
     @staticmethod
     def open(setup: Setup) -> TFLite:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from hwnas.errors import ConfigError
-from hwnas.registry import Family, member
+from hwnas.registry import Family, member, no_function
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
@@ -15,22 +17,23 @@ if TYPE_CHECKING:
 
 SAMPLERS = Family(
     "samplers",
-    {  # name in YAML -> factory(seed, population, guide)
-        "random": "hwnas.search.samplers:random",
+    {  # name in YAML -> its factory, which takes of `seed`, `population` and `guide` those that it declares
+        "guided": "hwnas.search.samplers:guided",
         "nsga2": "hwnas.search.samplers:nsga2",
         "nsga3": "hwnas.search.samplers:nsga3",
         "tpe": "hwnas.search.samplers:tpe",
         "gp": "hwnas.search.samplers:gp",
-        "guided": "hwnas.search.samplers:guided",
+        "random": "hwnas.search.samplers:random",
     },
+    no_function,
 )
 
 
 def make_sampler(name: str, seed: int, population: int, guide: Acquisition | None = None) -> BaseSampler:
-    """Make a sampler without any history; `population` matters to nsga2 and nsga3 alone, `guide` to guided.
+    """Make a sampler without any history, of those of the arguments that its factory declares.
 
     Raises:
-        ConfigError: unknown name, or a population under two.
+        ConfigError: unknown name, a population under two, or a factory that needs something else.
     """
     if population < 2:
         raise ConfigError(
@@ -40,48 +43,72 @@ def make_sampler(name: str, seed: int, population: int, guide: Acquisition | Non
             do="Use 20 to 50",
         )
     factory = member(SAMPLERS, name, what="sampler", where="search: sampler")
+    arguments = {"seed": seed, "population": population, "guide": guide}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Optuna calls NSGA-III experimental at every turn
-        sampler: BaseSampler = factory(seed, population, guide)
+        sampler: BaseSampler = factory(**{key: arguments[key] for key in _declared(name, factory)})
     return sampler
 
 
-def random(seed: int, population: int, guide: Acquisition | None = None) -> BaseSampler:
+def needs_guide(name: str) -> bool:
+    """Return whether a sampler is made of what is known of networks beforehand: its factory declares `guide`.
+
+    Raises:
+        ConfigError: unknown name, or a factory that needs what no sampler is given.
+    """
+    return "guide" in _declared(name, member(SAMPLERS, name, what="sampler", where="search: sampler"))
+
+
+def _declared(name: str, factory: Callable[..., BaseSampler]) -> list[str]:
+    """Return the arguments that a factory takes, by their names."""
+    known = ("seed", "population", "guide")
+    parameters = inspect.signature(factory).parameters.values()
+    if unknown := [one.name for one in parameters if one.name not in known and one.default is one.empty]:
+        raise ConfigError(
+            f"the sampler `{name}` needs `{unknown[0]}`",
+            where="search: sampler",
+            allowed=f"A factory of samplers takes any of {', '.join(known)}",
+            do="Correct the factory, or use another sampler",
+        )
+    return [one.name for one in parameters if one.name in known]
+
+
+def random(seed: int) -> BaseSampler:
     """Make a sampler that is uniform over the architectures of the space."""
     from optuna.samplers import RandomSampler
 
     return RandomSampler(seed=seed)
 
 
-def nsga2(seed: int, population: int, guide: Acquisition | None = None) -> BaseSampler:
+def nsga2(seed: int, population: int) -> BaseSampler:
     """Make a genetic algorithm that keeps what is not dominated and what is far from its neighbours."""
     from optuna.samplers import NSGAIISampler
 
     return NSGAIISampler(seed=seed, population_size=population)
 
 
-def nsga3(seed: int, population: int, guide: Acquisition | None = None) -> BaseSampler:
+def nsga3(seed: int, population: int) -> BaseSampler:
     """Make a sampler like nsga2, kept apart by reference directions; for three objectives and more."""
     from optuna.samplers import NSGAIIISampler
 
     return NSGAIIISampler(seed=seed, population_size=population, dividing_parameter=min(population - 1, 24))
 
 
-def tpe(seed: int, population: int, guide: Acquisition | None = None) -> BaseSampler:
+def tpe(seed: int) -> BaseSampler:
     """Make a sampler of densities of good and other architectures, all choices together."""
     from optuna.samplers import TPESampler
 
     return TPESampler(seed=seed, multivariate=True)
 
 
-def gp(seed: int, population: int, guide: Acquisition | None = None) -> BaseSampler:
+def gp(seed: int) -> BaseSampler:
     """Make a Gaussian process sampler; it imports torch and takes about 1 s a proposal, for scores of minutes."""
     from optuna.samplers import GPSampler
 
     return GPSampler(seed=seed, warn_independent_sampling=False)
 
 
-def guided(seed: int, population: int, guide: Acquisition | None = None) -> BaseSampler:
+def guided(seed: int, guide: Acquisition | None) -> BaseSampler:
     """Make a sampler of known costs and a learned accuracy: it proposes what promises the most hypervolume.
 
     Raises:

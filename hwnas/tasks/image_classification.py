@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.errors import ConfigError
-from hwnas.quantities import Quantity
+from hwnas.quantities import QUANTITIES, Quantity
 from hwnas.tasks.task import Agreement, Batch, Estimate, Shape, Sums, Task, TensorSpec, Terms, binomial_error
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class ImageClassification(Task):
     input_keys: ClassVar[tuple[str, ...]] = ("channels", "resolution")
     elastic: ClassVar[tuple[str, ...]] = ("resolution",)
     width_key: ClassVar[str] = "classes"
-    metrics: ClassVar[tuple[Quantity, ...]] = (Quantity("top1", "Top-1 accuracy", "max", "fraction"),)
+    metrics: ClassVar[tuple[Quantity, ...]] = (QUANTITIES.own["top1"],)
     terms: ClassVar[Terms] = Terms("image", "images", "logits", "names PyTorch's class")
 
     label_smoothing: float = 0.0

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from hwnas.errors import MissingExtra
-from hwnas.export import EXPORTERS
+from hwnas.export import FORMATS, format_of
 from hwnas.measure.table import row_key, row_line
 from hwnas.measure.table_lines import TRAINING_ONLY
 from hwnas.network import lower
@@ -27,8 +27,7 @@ from hwnas.ops import Operator, Shape
 from hwnas.ops.costs import operator_costs
 from hwnas.ops.make import operator_of
 from hwnas.ops.plugins import fault_of
-from hwnas.registry import member
-from hwnas.runtimes import open_runtime
+from hwnas.runtimes import RUNTIMES, open_runtime
 from hwnas.space import FunctionSpace
 from hwnas.supernet import Supernet
 from hwnas.testing.case import Case
@@ -176,8 +175,8 @@ def file(case: Case, *, runtime: str) -> None:
     with tempfile.TemporaryDirectory(prefix="hwnas-test-") as folder:
         try:
             opened = open_runtime(runtime)
-            export = member(EXPORTERS, runtime, what="exporter", where="contract")
-            loaded = opened.load(export(module, shape, Path(folder) / f"model{opened.suffix}"))
+            format = format_of(runtime)
+            loaded = opened.load(format.exporter(module, shape, Path(folder) / f"model{format.suffix}"))
         except MissingExtra as error:
             raise NotRun(f"{error.met}; {error.do}") from error
         result = torch.from_numpy(loaded.run(images.numpy()))
@@ -231,8 +230,11 @@ CHECKS: Mapping[str, Check] = {  # what is claimed -> what looks
     "derived costs are those of the built module": derived_costs,
     "a slice of the largest weights is the extracted operator": slices,
     "every weight takes part in the output": gradients,
-    "its ONNX file gives what PyTorch gives": partial(file, runtime="onnxruntime"),
-    "its TFLite file gives what PyTorch gives": partial(file, runtime="tflite"),
+    **{
+        f"its {FORMATS.own[spec.formats[0]].title} file gives what PyTorch gives": partial(file, runtime=name)
+        for name, spec in RUNTIMES.own.items()
+        if spec.requirement is not None  # PyTorch itself is what the others are compared with
+    },
     "its row in a latency table makes it again": row,
     "other processes can make it": pickles,
 }

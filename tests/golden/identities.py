@@ -17,12 +17,12 @@ from unittest import mock
 
 import torch
 
-from hwnas.export import EXPORTERS
+from hwnas.export import format_of
 from hwnas.latency.building.model_files import ModelFile, _planned
 from hwnas.measure.table import check_key, check_line
 from hwnas.network import costs, lower
 from hwnas.pareto import Limit, Objective, Tier
-from hwnas.registry import member
+from hwnas.runtimes import RUNTIMES
 from hwnas.runtimes.setup import Setup
 from hwnas.search.study_spec import StudySpec
 from hwnas.space import AnySpace, Architecture, FunctionSpace
@@ -85,8 +85,8 @@ def _files(space: AnySpace) -> dict[str, str]:
     target = ModelFile("stem", operator.module, shape, "key")
     names = {}
     with mock.patch.object(torch, "__version__", "0"):
-        for runtime in EXPORTERS:
-            export = member(EXPORTERS, runtime, what="exporter", where="golden")
+        for runtime in RUNTIMES:
+            export = format_of(runtime).exporter
             planned = _planned(target, Setup("cpu", runtime, "0"), ".bin", export, Path())
             assert isinstance(planned, Path)
             names[runtime] = planned.name

@@ -1,6 +1,6 @@
 """Training-free proxies: a number for an untrained network. A new one is one file and one row here."""
 
-from hwnas.registry import Family
+from hwnas.registry import Family, InstanceOf
 
 TRAINING_FREE = Family(
     "zero_cost_proxies",
@@ -25,6 +25,7 @@ TRAINING_FREE = Family(
         "linear_regions": "hwnas.accuracy.zero_cost_proxies.linear_regions:LINEAR_REGIONS",
         "ntk": "hwnas.accuracy.zero_cost_proxies.ntk:NTK",
     },
+    InstanceOf("hwnas.accuracy.zero_cost_proxies.definition:Definition"),
 )
 
 __all__ = ["TRAINING_FREE"]

@@ -89,7 +89,7 @@ def _fill(table: LatencyTable, jobs: list[MeasureJob], context: MeasureContext, 
     failures: list[str] = []
     made: list[tuple[MeasureJob, Path]] = []
     runtime = context.runtime
-    files = job_files(jobs, runtime.setup, runtime.suffix, context.exports, context.artifacts, context.progress)
+    files = job_files(jobs, runtime.setup, context.exports, context.artifacts, context.progress)
     for job, file in zip(jobs, files, strict=True):
         if isinstance(file, HwnasError):
             failures.append(f"{job.target.name}: {first_line(file)}")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import ExportError, HwnasError, TableError, reason
+from hwnas.export import format_of
 from hwnas.latency.building.model_files import Exporter, ModelFile, make_files
 from hwnas.latency.validation_design import rough_cost_ms
 from hwnas.measure.device_lock import DEFAULT_WAIT, LockWait
@@ -30,6 +31,7 @@ from hwnas.measure.table import (
 from hwnas.measure.timing import NOISY_SHARE, Measurement, Timing
 from hwnas.network import Network, build
 from hwnas.ops import Operator, Shape
+from hwnas.ops.plugins import installed_code
 from hwnas.registry import source_of
 from hwnas.runtimes import Runtime, Setup
 from hwnas.words import counted
@@ -188,7 +190,7 @@ def _timed(
         return
     made: list[tuple[MeasureJob, Path]] = []
     every, runtime = [REFERENCE, *jobs], context.runtime
-    targets = job_files(every, runtime.setup, runtime.suffix, context.exports, context.artifacts, context.progress)
+    targets = job_files(every, runtime.setup, context.exports, context.artifacts, context.progress)
     for job, file in zip(every, targets, strict=True):
         if isinstance(file, HwnasError):
             yield job, first_line(file)
@@ -208,7 +210,7 @@ def _timed(
 
 
 def job_files(
-    jobs: Sequence[MeasureJob], setup: Setup, suffix: str, exports: Exports, artifacts: Path, progress: Progress
+    jobs: Sequence[MeasureJob], setup: Setup, exports: Exports, artifacts: Path, progress: Progress
 ) -> list[Path | HwnasError]:
     """Return each job's model file; networks are made last, since they take longest."""
     made: dict[int, Path | HwnasError] = {}
@@ -219,7 +221,7 @@ def job_files(
             progress(before + done, 2 * len(jobs), what)
 
         targets = [jobs[index].target for index in indices]
-        files = make_files(targets, setup, suffix, export, artifacts, progress=further)
+        files = make_files(targets, setup, format_of(setup.runtime).suffix, export, artifacts, progress=further)
         made.update(zip(indices, files, strict=True))
     return [made[index] for index in range(len(jobs))]
 
@@ -246,10 +248,11 @@ def _network_job(network: Network) -> MeasureJob:
 
 
 def _code(operators: Iterable[Operator]) -> str:
-    """Return the users' files that these operators come from, as they are now: a module that prints the same may
+    """Return what changes with the code of operators from outside, as it is now: a module that prints the same may
     compute something else after a change."""
-    sources = {source.digest for operator in operators if (source := source_of(type(operator)))}
-    return "".join(f" {digest}" for digest in sorted(sources))
+    kinds = {type(operator) for operator in operators}
+    codes = {source.digest if (source := source_of(kind)) else installed_code(kind) for kind in kinds}
+    return "".join(f" {code}" for code in sorted(codes - {""}))
 
 
 def _identity() -> nn.Module:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from hwnas.registry import Family, no_function
 
-SENSORS: Mapping[str, str] = {  # name in YAML -> what finds it; the first that is there is used, and how sure it is
-    "rapl": "hwnas.measure.energy.rapl:find",
-    "hwmon": "hwnas.measure.energy.hwmon:find",
-    "iio": "hwnas.measure.energy.iio:find",
-    "nvml": "hwnas.measure.energy.nvml:find",
-    "command": "hwnas.measure.energy.command:find",
-}
+SENSORS = Family(
+    "energy_sensors",
+    {  # name in YAML -> function that finds it
+        "rapl": "hwnas.measure.energy.rapl:find",
+        "hwmon": "hwnas.measure.energy.hwmon:find",
+        "iio": "hwnas.measure.energy.iio:find",
+        "nvml": "hwnas.measure.energy.nvml:find",
+        "command": "hwnas.measure.energy.command:find",
+    },
+    no_function,
+)

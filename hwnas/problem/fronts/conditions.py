@@ -16,12 +16,14 @@ from hwnas.errors import RunError, reason
 from hwnas.io.checksum import sha256_of
 from hwnas.io.fields import FieldError, Fields, loads
 from hwnas.measure.table import check_line
-from hwnas.network import lower
+from hwnas.network import known_operators, lower
+from hwnas.ops.plugins import installed_code
 from hwnas.pareto import Limit, Objective, Tier
 from hwnas.problem.cost_models import header_of, table_digest
-from hwnas.registry import read_source
+from hwnas.registry import member, read_source
 from hwnas.search.fronts import write_text
 from hwnas.search.successive_halving import tier_for_rung
+from hwnas.space import Space
 from hwnas.stored_names import current, stored
 from hwnas.workspace.halving_results import metric_of
 from hwnas.workspace.workspace import Workspace
@@ -165,11 +167,20 @@ def conditions_in(raw: Fields) -> Conditions:
 
 
 def space_identity(run: Workspace) -> str:
-    """Return the space's name and eight digits of its choices, of the networks at both its ends and of its plugins."""
+    """Return the space's name and eight digits of its choices, of the networks at both its ends and of operators from
+    outside."""
     space = run.space
-    ends = [check_line(lower(space, end)) for end in (space.smallest(), space.largest())]
+    networks = [lower(space, end) for end in (space.smallest(), space.largest())]
+    ends = [check_line(network) for network in networks]
     choices = [(choice.name, choice.options) for choice in space.choices]
-    content = json.dumps([choices, ends, [plugin.digest for plugin in space.plugins]], sort_keys=True, default=str)
+    kinds = {type(operator) for network in networks for operator in network.operators}
+    if isinstance(space, Space):
+        known, ops = known_operators(space), {block.op for stage in space.stages for block in stage.blocks}
+        kinds |= {member(known, op, what="operator", where=f"space `{space.name}`") for op in ops}
+    installed = sorted({installed_code(kind) for kind in kinds} - {""})
+    content = json.dumps(
+        [choices, ends, [*(plugin.digest for plugin in space.plugins), *installed]], sort_keys=True, default=str
+    )
     return f"{space.name} {hashlib.sha256(content.encode()).hexdigest()[:8]}"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import ConfigError
-from hwnas.registry import Family, calling, member, named
+from hwnas.registry import Family, calling, member, named, no_function
 from hwnas.space import AnySpace
 from hwnas.supernet.strategies.sampled_subnet import SampledSubnet, Step, Strategy, inplace_distillation
 from hwnas.supernet.training.recipe import Recipe
@@ -22,6 +22,7 @@ STRATEGIES = Family(
         "fair": "hwnas.supernet.strategies.fair:fair",
         "progressive": "hwnas.supernet.strategies.progressive:progressive",
     },
+    no_function,
 )
 
 FORM = (
@@ -41,8 +42,8 @@ def open_strategy(space: AnySpace, recipe: Recipe, *, base: Path = Path()) -> St
     Raises:
         ConfigError: an unknown strategy, one that does not fit the space, or a function that returns something else.
     """
-    own = ":" in recipe.strategy
-    if own:
+    own = recipe.strategy not in STRATEGIES.own
+    if ":" in recipe.strategy:
         make = named(recipe.strategy, base=base, where="train: strategy")
     else:
         make = member(STRATEGIES, recipe.strategy, what="strategy", where="train: strategy")

@@ -22,6 +22,7 @@ from hwnas.supernet.training.epoch_state import EpochState
 from hwnas.supernet.training.recipe import Recipe
 from hwnas.supernet.training.task import parts_of
 from hwnas.supernet.weights import Supernet
+from hwnas.tasks import DEFAULT_TASK
 
 APART = ("processes", "launcher", "on_divergence", "checkpoint_every")
 """Fields of a recipe that do not decide the weights."""
@@ -50,7 +51,8 @@ class Epoch:
 
 def identity_of(space: AnySpace, dataset: Dataset, recipe: Recipe, seed: int) -> Identity:
     """Return the identity that is kept in every checkpoint."""
-    return {"space": space.name, "dataset": dataset.name, "seed": seed, "recipe": identity_dict(recipe)}
+    identity = {"space": space.name, "dataset": dataset.name, "seed": seed, "recipe": identity_dict(recipe)}
+    return identity if space.task == DEFAULT_TASK else {**identity, "task": repr(space.task)}
 
 
 def identity_dict(recipe: Recipe) -> dict[str, Any]:
@@ -220,6 +222,7 @@ def _check_identity(was: Identity, now: Identity, path: Path) -> None:
             f"{name}: {before!r} then, {after!r} now"
             for name, before, after in [
                 *((key, was[key], now[key]) for key in ("space", "dataset", "seed")),
+                ("task", was.get("task"), now.get("task")),
                 *((f"train.{TRAIN.get(key, key)}", begun[key], value) for key, value in now["recipe"].items()),
             ]
             if before != after

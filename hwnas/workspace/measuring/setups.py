@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwnas.config import SetupConfig, TimingConfig
-from hwnas.export import EXPORTERS
+from hwnas.export import Format, check_precision, format_of
 from hwnas.latency.building.model_files import Exporter
 from hwnas.latency.building.quantities import measure_missing_energy, measure_missing_memory
 from hwnas.latency.building.table_builder import Exports, MeasureContext, build_table
@@ -24,7 +24,6 @@ from hwnas.measure.table import LatencyTable, read_table_of
 from hwnas.measure.timing import Timing
 from hwnas.network import Network, lower
 from hwnas.ops import Operator, Shape
-from hwnas.registry import member
 from hwnas.runtimes import Runtime, Setup, checked_setup, open_runtime
 from hwnas.space import AnySpace, Suggest
 from hwnas.workspace.measuring.machine_limits import check_batch, check_threads
@@ -180,8 +179,19 @@ def exporter_of(setup: Setup, *, whole: bool = True, calibration: Images | None 
     A whole network takes and gives float32. An operator that is timed alone begins and ends in the set-up's precision,
     as it does inside a network. Without `calibration`, inputs (N, C, H, W), an int8 file is good for timing only.
     """
-    export = member(EXPORTERS, setup.runtime, what="runtime", where="export")
-    return partial(export, batch=setup.batch, precision=setup.precision, whole=whole, calibration=calibration)
+    return exporter_for(format_of(setup.runtime), setup.batch, setup.precision, whole=whole, calibration=calibration)
+
+
+def exporter_for(
+    file_format: Format, batch: int, precision: str, *, whole: bool = True, calibration: Images | None = None
+) -> Exporter:
+    """Return a function that writes a module as a file of a format; the options are those of `exporter_of`.
+
+    Raises:
+        ConfigError: files of the format cannot be written in the precision.
+    """
+    check_precision(precision, file_format)
+    return partial(file_format.exporter, batch=batch, precision=precision, whole=whole, calibration=calibration)
 
 
 def measurement_protocol(timing: TimingConfig, seed: int) -> Timing:
