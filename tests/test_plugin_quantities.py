@@ -156,6 +156,17 @@ def test_feasible_judges_limits_on_them(searched: Path) -> None:
     assert not tier.unjudged
 
 
+def test_feasible_needs_no_table_for_them(installed: None, tmp_path: Path) -> None:
+    setups = {"board": {"runtime": "onnxruntime"}}
+    path = experiment(
+        tmp_path, setups=setups, tiers={"edge": {"setup": "board", "limits": {"depth": 3, "latency_ms": 1}}}
+    )
+    (tier,) = pipeline.feasible(path, runs=tmp_path / "runs")
+    reached = {reach.limit.metric: reach for reach in tier.reaches}
+    assert (reached["depth"].least, reached["depth"].unjudged) == (3, "")
+    assert "there is no table yet" in reached["latency_ms@board"].unjudged
+
+
 def test_a_run_is_solved_again_with_limits_on_them(searched: Path) -> None:
     solved = pipeline.solve(searched, limits=["depth=3", "reuse>=3"])
     assert list(map(str, solved.tier.limits)) == ["depth <= 3", "reuse >= 3"]

@@ -281,8 +281,7 @@ def _judged(
     run: Workspace, name: str, prices: Mapping[str, CostModels], reasons: Mapping[str, str], sample: Sample
 ) -> Feasible:
     tier, config = run.tier(name), run.experiment.tiers[name]
-    known = config.setup in prices or run.is_live(name) or run.is_published(name)
-    scorers = cost_metric_scorers(run, name, prices) if known else {}
+    scorers = cost_metric_scorers(run, name, prices)
     latency = run.latency(name)
     seen = {limit.metric: _seen(run, limit.metric, latency, prices.get(config.setup), scorers, sample)
             for limit in tier.limits}  # fmt: skip
