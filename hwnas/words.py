@@ -1,6 +1,8 @@
-"""Numbers with the things that they count. Board side: Python 3.9 syntax."""
+"""Numbers with the things that they count, and lists of things. Board side: Python 3.9 syntax."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 def counted(number: int, thing: str, things: str = "") -> str:
@@ -10,3 +12,12 @@ def counted(number: int, thing: str, things: str = "") -> str:
     ('1 error', '0 errors', '1,200 entries')
     """
     return f"{number:,} {thing if number == 1 else things or thing + 's'}"
+
+
+def listed(things: Sequence[str], most: int = 5) -> str:
+    """Return the first `most` things, and the number of the others.
+
+    >>> listed(["a", "b", "c"], most=2)
+    'a; b; and 1 more'
+    """
+    return "; ".join(things[:most]) + (f"; and {len(things) - most} more" if len(things) > most else "")

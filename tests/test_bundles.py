@@ -24,8 +24,8 @@ from hwnas.commands import export as exporting
 from hwnas.errors import DiskError, ExportError, RunError
 from hwnas.export.manifest import damage, read_manifest, write_manifest
 from hwnas.export.staging import earlier_folder, fresh_folder, is_exported, staged
-from hwnas.workspace.bundles import bundle_ailments, open_bundle
 from hwnas.workspace.progress import NullReporter
+from hwnas.workspace.results.bundles import bundle_ailments, open_bundle
 from hwnas.workspace.workspace import open_run
 from tests.helpers.exported import exported
 

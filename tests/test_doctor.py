@@ -20,7 +20,7 @@ from hwnas.search.fronts import read_front
 from hwnas.search.successive_halving import RungResult
 from hwnas.supernet.training.skipped import SkippedSubnets
 from hwnas.workspace.folder import locked
-from hwnas.workspace.halving_results import HalvingResult, save_halving_result
+from hwnas.workspace.results.halving_results import HalvingResult, save_halving_result
 from tests.helpers.experiments import published, written
 from tests.helpers.narration import Telling
 
@@ -285,7 +285,7 @@ def halved(searched: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     points = tuple(read_front(run.paths.front("edge")))
     evaluations = tuple(Evaluation(point.architecture, point.scores) for point in points)
     networks = tuple(point.architecture for point in points)
-    rung = RungResult(run.accuracy, "p", run.tier("edge"), evaluations, networks, 1.0)
+    rung = RungResult(run.accuracy, "p", run.objectives.tier("edge"), evaluations, networks, 1.0)
     save_halving_result(run, HalvingResult("edge", ("table",), (rung,), points))
     SkippedSubnets(folder / "train" / "failed.jsonl")._keep(networks[0], "RuntimeError: no")
     return folder

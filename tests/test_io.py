@@ -15,6 +15,7 @@ from hwnas.io.atomic import abandoned_parts, write_atomic
 from hwnas.io.checksum import SEAL, sealed, unsealed
 from hwnas.io.command import command_line
 from hwnas.io.fields import FieldError, Fields, loads
+from hwnas.io.regular import resolve_path
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -113,3 +114,17 @@ def test_a_command_line_is_shown_without_urls(words: list[str]) -> None:
 def test_a_number_that_no_float_holds_is_refused(text: str) -> None:
     with pytest.raises(FieldError, match="too large a number"):
         loads(text)
+
+
+def test_a_path_begins_here_else_at_its_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, base = tmp_path / "here", tmp_path / "base"
+    for folder in (here, base):
+        folder.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("HOME", str(here))
+    assert resolve_path("data.csv", base) == base / "data.csv", "it is still to be made, or missing"
+    (base / "data.csv").touch()
+    assert resolve_path("data.csv", base) == base / "data.csv"
+    (here / "data.csv").touch()
+    assert resolve_path("data.csv", base) == Path("data.csv")
+    assert resolve_path("~/data.csv", base) == here / "data.csv"

@@ -115,7 +115,7 @@ def searched(installed: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_front_is_that_of_all_networks_within_the_limits(searched: Path) -> None:
     run = pipeline.open_run(searched)
-    tier, rows = run.tier("edge"), {}
+    tier, rows = run.objectives.tier("edge"), {}
     for architecture in every(run.space):
         network = lower(run.space, architecture)
         macs, params = (sum(getattr(part, cost) for part in network.costs) for cost in ("macs", "params"))

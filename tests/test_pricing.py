@@ -65,7 +65,7 @@ def run_of(
 def test_a_confidence_limits_a_quantile_of_the_prediction(tmp_path: Path) -> None:
     run = run_of(tmp_path, {"latency_ms": 30, "latency_quantile": 0.9})
     prices, architecture = load_cost_models(run), run.space.random(random.Random(1))
-    (limit,) = run.tier("edge").limits
+    (limit,) = run.objectives.tier("edge").limits
     scores = {metric: scorer(architecture) for metric, scorer in cost_metric_scorers(run, "edge", prices).items()}
     model, network = prices["board"].model, lower(run.space, architecture)
     assert (limit.metric, limit.bound) == (f"{LATENCY}:p90", 30)
@@ -76,9 +76,9 @@ def test_a_confidence_limits_a_quantile_of_the_prediction(tmp_path: Path) -> Non
 
 def test_what_was_measured_is_compared_with_the_limit_itself(tmp_path: Path) -> None:
     run = run_of(tmp_path, {"latency_ms": 30, "latency_quantile": 0.9}, checks=0)
-    (limit,) = run.tier("edge", measured=True).limits
+    (limit,) = run.objectives.tier("edge", measured=True).limits
     assert (limit.metric, limit.bound) == (LATENCY, 30)
-    assert run.tier("edge", measured=True).objectives == run.tier("edge").objectives
+    assert run.objectives.tier("edge", measured=True).objectives == run.objectives.tier("edge").objectives
 
 
 def test_a_limit_that_no_quantile_meets_tells_what_is_reachable(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_guided_proposes_within_the_limits_of_a_tier(tmp_path: Path) -> None:
     assert proposed is not None
     (architecture,) = run.codebook.decode(proposed[None])
     scorers = cost_metric_scorers(run, "edge", prices)
-    assert not run.tier("edge").broken({m: scorers[m](architecture) for m in (LATENCY, "macs")})
+    assert not run.objectives.tier("edge").broken({m: scorers[m](architecture) for m in (LATENCY, "macs")})
 
 
 def test_guided_refuses_latencies_that_are_timed_during_the_search(tmp_path: Path) -> None:

@@ -172,7 +172,7 @@ def test_a_search_begins_with_the_best_untrained_networks_within_the_limits(tmp_
     path = published(tmp_path, search=search)
     (searched,) = pipeline.search(path, runs=tmp_path)
     run = open_run(path, runs=tmp_path)
-    tier, costs = run.tier("edge"), cost_metric_scorers(run, "edge", {})
+    tier, costs = run.objectives.tier("edge"), cost_metric_scorers(run, "edge", {})
     drawn = sample_initial(run.space, 30, 0, lambda a: costs["latency_ms@board"](a) <= 0.9)
     rows = [{metric: scorer(a) for metric, scorer in costs.items()} for a in drawn]
     wanted = (Objective("params", "max"), Objective("macs", "max"), tier.cost("latency_ms"))

@@ -23,6 +23,7 @@ from hwnas.measure.events import Progress, no_progress
 from hwnas.measure.timing import Timing
 from hwnas.registry import distribution_of
 from hwnas.runtimes import RUNTIMES, Setup, runtime_spec
+from hwnas.words import listed
 
 PACKAGE = Path(__file__).resolve().parents[1]
 ENTRIES = ("boards/start.py", "measure/worker.py")
@@ -30,7 +31,6 @@ ENTRIES = ("boards/start.py", "measure/worker.py")
 SHEBANG = b"#!/usr/bin/env python3\n"
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """Time stamp of every member: equal contents make equal kits."""
-SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -214,10 +214,8 @@ def _refuse_failures(path: Path, jobs: Sequence[MeasureJob], made: Sequence[Path
         if isinstance(file, HwnasError)
     ]
     if failures:
-        listed = "; ".join(failures[:SHOWN])
-        more = f"; and {len(failures) - SHOWN} more" if len(failures) > SHOWN else ""
         raise ExportError(
-            f"{len(failures)} of {len(jobs)} files cannot be made: {listed}{more}",
+            f"{len(failures)} of {len(jobs)} files cannot be made: {listed(failures)}",
             where=str(path),
             allowed="Every operator of the space must become a file of the kit",
             do="Change these operators, or pack for another runtime",

@@ -17,14 +17,13 @@ from hwnas.boards.requirements import check_requirements
 from hwnas.errors import ConfigError, HwnasError, RunError, TableError, nameless, reason
 from hwnas.io.fields import FieldError
 from hwnas.measure.device_lock import WAIT_S, LockWait
+from hwnas.words import listed
 
 if TYPE_CHECKING:
     from hwnas.measure.table import LatencyTable
     from hwnas.measure.timing import Timing
     from hwnas.runtimes import Runtime
 
-SHOWN = 5
-"""Number of failures that an error spells out."""
 STOPPED = 130
 
 
@@ -203,9 +202,8 @@ def _fill(
 
 
 def _unmeasured(table: LatencyTable, failures: Sequence[str]) -> TableError:
-    listed = "; ".join(failures[:SHOWN]) + (f"; and {len(failures) - SHOWN} more" if len(failures) > SHOWN else "")
     return TableError(
-        f"{len(failures)} could not be measured: {listed}",
+        f"{len(failures)} could not be measured: {listed(failures)}",
         where=str(table.path),
         allowed=f"Every file of the kit must be run by {table.setup.runtime} {table.setup.runtime_version}",
         do="Try another version of the runtime; what was measured is stored, the same command continues",

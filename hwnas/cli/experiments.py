@@ -102,7 +102,7 @@ def halving(experiment: Reference, runs: Runs = RUNS, as_json: Json = False) -> 
     same command continues where it was stopped.
     """
     from hwnas import pipeline
-    from hwnas.workspace.halving_results import refuse_empty_results
+    from hwnas.workspace.results.halving_results import refuse_empty_results
 
     results = pipeline.halving(experiment, runs=runs, narrator=Terminal())
     if as_json:

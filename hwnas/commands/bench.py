@@ -64,7 +64,7 @@ def bench(
         return [
             plan_bench(operators, networks, setup, run.experiment.timing, run.paths.table(name))
             for name, setup in run.experiment.setups.items()
-            if run.needs_table(name)
+            if run.objectives.needs_table(name)
         ]
     with locked(run):
         return bench_run(run, narrator or NullReporter())
@@ -73,7 +73,7 @@ def bench(
 def bench_run(run: Workspace, narrator: Reporter) -> list[BenchResult]:
     """Measure, for an opened run."""
     config, artifacts = run.experiment, run.folder / "artifacts"
-    wanted = {name: setup for name, setup in config.setups.items() if run.needs_table(name)}
+    wanted = {name: setup for name, setup in config.setups.items() if run.objectives.needs_table(name)}
     if not wanted:
         return []
     for name, setup in config.setups.items():

@@ -10,7 +10,7 @@ from hwnas.network import Network, costs, known_operators, lower
 from hwnas.notation import counted_as_written, write_architecture
 from hwnas.ops import Operator, Shape
 from hwnas.space import AnySpace
-from hwnas.workspace.architectures import _read_architecture, check_named
+from hwnas.workspace.architectures import check_named, named_architecture
 from hwnas.workspace.progress import Reporter
 from hwnas.workspace.spaces import open_space
 
@@ -45,7 +45,7 @@ def cost(
     check_named(architecture)
     priced = None if table is None else read_table(find_file(table, "latency_tables"))
     opened, _ = open_space(space, narrator=narrator)
-    chosen, form = _read_architecture(opened, architecture)
+    chosen, form = named_architecture(opened, architecture)
     network = lower(opened, chosen)
     total = costs(network)
     result: dict[str, Any] = {

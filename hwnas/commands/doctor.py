@@ -19,9 +19,9 @@ from hwnas.problem.live import live_path
 from hwnas.search.consistency import Issue, StoredStudy, check_front, check_store, check_study, stored_studies
 from hwnas.search.score_store import ScoreStore
 from hwnas.words import counted
-from hwnas.workspace.bundles import bundle_ailments
-from hwnas.workspace.file_checks import kept_file_ailments
-from hwnas.workspace.halving_results import halving_path
+from hwnas.workspace.results.bundles import bundle_ailments
+from hwnas.workspace.results.file_checks import kept_file_ailments
+from hwnas.workspace.results.halving_results import halving_path
 from hwnas.workspace.workspace import Workspace, open_run
 
 
@@ -100,7 +100,7 @@ def _named(run: Workspace) -> Iterator[Issue]:
         try:
             if setup.latencies is not None:
                 run.published.latencies(name)
-            elif run.needs_table(name) and not run.paths.table(name).is_file() and _begun(run, name):
+            elif run.objectives.needs_table(name) and not run.paths.table(name).is_file() and _begun(run, name):
                 yield Issue(
                     "error",
                     f"the latency table of set-up `{name}` is gone",
@@ -117,7 +117,7 @@ def _setups(run: Workspace) -> Iterator[Issue]:
     for name, setup in run.experiment.setups.items():
         if setup.latencies is not None:
             continue
-        paths = [run.paths.table(name)] if run.needs_table(name) else []
+        paths = [run.paths.table(name)] if run.objectives.needs_table(name) else []
         for path in (*paths, run.paths.front_table(name), live_path(run, name)):
             if (error := another_setup(run, name, path)) is not None:
                 yield Issue.of(error)
@@ -154,7 +154,9 @@ def _changed(run: Workspace, name: str, by: FrontSource) -> tuple[Conditions | N
 
 def _begun(run: Workspace, setup: str) -> bool:
     """Return whether a tier that predicts from the set-up's table was searched."""
-    tiers = [name for name, tier in run.experiment.tiers.items() if tier.setup == setup and not run.is_live(name)]
+    tiers = [
+        name for name, tier in run.experiment.tiers.items() if tier.setup == setup and not run.objectives.is_live(name)
+    ]
     return any((run.folder / f"study-{name}.log").exists() or run.paths.front(name).exists() for name in tiers)
 
 
@@ -178,7 +180,7 @@ def _searches(run: Workspace, looked: list[str]) -> Iterator[Issue]:
 
 
 def _tier(run: Workspace, name: str, store: ScoreStore | None, looked: list[str]) -> Iterator[Issue]:
-    config, tier = run.experiment.search, run.tier(name)
+    config, tier = run.experiment.search, run.objectives.tier(name)
     storage: Path | str = config.storage or run.folder / f"study-{name}.log"
     known, changed = _changed(run, name, "search")
     yield from changed

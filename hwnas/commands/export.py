@@ -28,11 +28,9 @@ from hwnas.search.fronts import FrontPoint
 from hwnas.selection import choose, file_stem
 from hwnas.tasks import Batch
 from hwnas.words import counted
-from hwnas.workspace.bundles import open_bundle
 from hwnas.workspace.elapsed import adding_elapsed
 from hwnas.workspace.environment import machine, versions
 from hwnas.workspace.folder import locked, resolved_experiment
-from hwnas.workspace.halving_results import FOLDER
 from hwnas.workspace.measuring.remote_bench import board_table
 from hwnas.workspace.measuring.setups import (
     device_lock_wait,
@@ -42,6 +40,8 @@ from hwnas.workspace.measuring.setups import (
     runtime_of,
 )
 from hwnas.workspace.progress import Bar, NullReporter, Reporter
+from hwnas.workspace.results.bundles import open_bundle
+from hwnas.workspace.results.halving_results import FOLDER
 from hwnas.workspace.workspace import Workspace, open_run
 
 if TYPE_CHECKING:
@@ -347,7 +347,7 @@ def _setup_for(run: Workspace, tier: str, format_name: str) -> SetupConfig:
 
 def _set_up(run: Workspace, tier: str) -> dict[str, object]:
     """Return the tier's set-up: this machine's, a board's as far as its table holds it, or a file's column."""
-    if run.is_published(tier):
+    if run.objectives.is_published(tier):
         return published_setup(run, run.experiment.tiers[tier].setup)
     config, path = _setup(run, tier), run.paths.table(run.experiment.tiers[tier].setup)
     if not config.host:

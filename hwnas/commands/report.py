@@ -29,12 +29,12 @@ from hwnas.search.evaluate import Evaluation
 from hwnas.search.fronts import FrontPoint, hypervolume_history
 from hwnas.space import Architecture
 from hwnas.words import counted
-from hwnas.workspace.bundles import Bundle, open_bundle
 from hwnas.workspace.elapsed import read_elapsed
 from hwnas.workspace.environment import machine, versions
 from hwnas.workspace.folder import locked, resolved_experiment
-from hwnas.workspace.halving_results import FOLDER, HalvingResult, halving_path
 from hwnas.workspace.progress import NullReporter, Reporter
+from hwnas.workspace.results.bundles import Bundle, open_bundle
+from hwnas.workspace.results.halving_results import FOLDER, HalvingResult, halving_path
 from hwnas.workspace.workspace import Workspace, open_run
 
 if TYPE_CHECKING:
@@ -156,14 +156,14 @@ def _tier(
     notes: tuple[str, ...],
     hypervolume: tuple[float, ...] = (),
 ) -> facts.TierFacts:
-    accuracy, latency = front.tier.quality.metric, run.latency(front.tier.name)
+    accuracy, latency = front.tier.quality.metric, run.objectives.latency(front.tier.name)
     name = front.tier.name
     setup, (bundle, untrue) = run.experiment.tiers[name].setup, _exported(run, front)
     tested = bundle.test_accuracies
-    live, again = run.is_live(name), run.paths.front_table(setup)
+    live, again = run.objectives.is_live(name), run.paths.front_table(setup)
     again = live_path(run, setup) if live else again
     table = read_table(again) if again.is_file() else None
-    price, published = prices.get(setup) if not live else None, run.is_published(name)
+    price, published = prices.get(setup) if not live else None, run.objectives.is_published(name)
     setup_facts = _setup_facts(price.model.setup) if price else _live_setup(run, setup, table)
     meaning = "" if published else f"one call, batch {setup_facts['batch']}"
     model = price.model if price else None
@@ -220,7 +220,7 @@ def _front_point(
     table: LatencyTable | None,
     tested: dict[str, float],
 ) -> facts.FrontPoint:
-    accuracy, latency = front.tier.quality.metric, run.latency(front.tier.name)
+    accuracy, latency = front.tier.quality.metric, run.objectives.latency(front.tier.name)
     network = run.network(point.architecture)
     estimate, total = model.predict(network) if model else None, costs(network)
     again = table.checks.get(check_key(network)) if table is not None else None

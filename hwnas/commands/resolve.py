@@ -20,7 +20,7 @@ from hwnas.problem.resolve import Answer, answer
 from hwnas.quantities import QUANTITIES
 from hwnas.search.fronts import FrontPoint
 from hwnas.search.successive_halving import tier_for_rung
-from hwnas.workspace.halving_results import load_top_rung
+from hwnas.workspace.results.halving_results import load_top_rung
 from hwnas.workspace.workspace import Workspace, open_run
 
 NAME = "solved"
@@ -173,7 +173,7 @@ def _solved(
     for searched in run.experiment.tiers:
         refuse_other_accuracies(run, searched, front)
     opened, prices = _with_tier(run, name, setup, config, prices, limits)
-    tier = opened.tier(name) if rung is None else tier_for_rung(opened.tier(name), rung.metric)
+    tier = opened.objectives.tier(name) if rung is None else tier_for_rung(opened.objectives.tier(name), rung.metric)
     solved = answer(opened, tier, source, prices, None if rung is None else rung.producer)
     return ResolvedFront(opened, LoadedFront(front, tier, source, solved.points, run.folder), solved)
 
@@ -198,7 +198,7 @@ def _with_tier(
             allowed="A published set-up tells latencies alone",
             do="Leave the limit out",
         )
-    if not prices and opened.needs_table(name):
+    if not prices and opened.objectives.needs_table(name):
         prices = {name: priced_before(opened, name)}
     return opened, prices
 

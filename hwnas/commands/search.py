@@ -180,7 +180,7 @@ def _search_tier(
     narrator: Reporter,
     trials: int | None,
 ) -> TierSearch:
-    tier, config = run.tier(name), run.experiment.search
+    tier, config = run.objectives.tier(name), run.experiment.search
     study = _open_study(run, name, proxy, prices, store, narrator)
     kept_as = f"{_study_name(run, name)}-{study.plan.digest}"
     conditions = conditions_of(run, name, producer=proxy.producer, study=kept_as)
@@ -220,7 +220,7 @@ def front_points(
     accuracy: Accuracy,
 ) -> list[FrontPoint]:
     """Return the tier's front, each score with its origin, accuracies with their standard errors."""
-    metric, latency, front = tier.quality.metric, run.latency(name), []
+    metric, latency, front = tier.quality.metric, run.objectives.latency(name), []
     for point in tier_front(evaluations, tier, origins_of(run, tier, accuracy_origin)):
         error = standard_error_of(accuracy, point.scores[metric])
         origin = {**point.origin, latency: origin_of_latency(run, name, prices, point.architecture)}
@@ -246,7 +246,7 @@ def _until_away(job: SearchJob, show: Callable[[Progress], None]) -> tuple[Finis
 def _open_study(
     run: Workspace, name: str, proxy: Accuracy, prices: Mapping[str, CostModels], store: ScoreStore, narrator: Reporter
 ) -> Study:
-    tier, config = run.tier(name), run.experiment.search
+    tier, config = run.objectives.tier(name), run.experiment.search
     produced = _producer(run, name, prices)
     plan = StudySpec(
         run.space,
@@ -254,7 +254,7 @@ def _open_study(
         config.sampler,
         config.population,
         run.experiment.seed,
-        {run.accuracy: proxy.producer, run.latency(name): produced},
+        {run.accuracy: proxy.producer, run.objectives.latency(name): produced},
         first=tuple(
             dict.fromkeys(
                 [
@@ -277,17 +277,17 @@ def _open_study(
 def _producer(run: Workspace, tier: str, prices: Mapping[str, CostModels]) -> str:
     """Return the producer of a tier's latencies."""
     setup = run.experiment.tiers[tier].setup
-    if run.is_published(tier):
+    if run.objectives.is_published(tier):
         return run.published.latencies(setup).producer
-    return "live" if run.is_live(tier) else prices[setup].digest
+    return "live" if run.objectives.is_live(tier) else prices[setup].digest
 
 
 def _timed_again(run: Workspace, searched: TierSearch, narrator: Reporter) -> TierSearch:
     """Return the tier with its front timed again and written to disk."""
     name = searched.tier.name
-    front = remeasure_front(run, searched.front, run.tier(name, measured=True), narrator)
+    front = remeasure_front(run, searched.front, run.objectives.tier(name, measured=True), narrator)
     path = run.paths.front(name)
     write_front(path, path.with_suffix(".csv"), front)
     if searched.conditions is not None:
         write_conditions(path, searched.conditions)
-    return replace(searched, front=tuple(front), measured_limits=run.tier(name, measured=True).limits)
+    return replace(searched, front=tuple(front), measured_limits=run.objectives.tier(name, measured=True).limits)

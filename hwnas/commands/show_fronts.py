@@ -12,7 +12,7 @@ from hwnas.report import facts
 from hwnas.report.facts import Origin
 from hwnas.search.fronts import FrontPoint
 from hwnas.selection import check_rule, choose
-from hwnas.workspace.bundles import open_bundle
+from hwnas.workspace.results.bundles import open_bundle
 from hwnas.workspace.workspace import Workspace, open_run
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def fronts(
     def check(run: Workspace) -> None:
         check_found(run, front)
         for name in run.experiment.tiers if pick is not None else ():
-            check_rule(pick or "", run.tier(name).objectives, where="--pick")
+            check_rule(pick or "", run.objectives.tier(name).objectives, where="--pick")
 
     run, shown = open_run(reference, runs=runs, before=check), []
     for name in run.experiment.tiers:
@@ -58,7 +58,7 @@ def solved_facts(solved: ResolvedFront) -> facts.TierFacts:
 
 
 def _front_facts(run: Workspace, front: LoadedFront) -> facts.TierFacts:
-    accuracy, latency = front.tier.quality.metric, run.latency(front.tier.name)
+    accuracy, latency = front.tier.quality.metric, run.objectives.latency(front.tier.name)
     tested = open_bundle(front.folder).test_accuracies
     points = tuple(
         facts.FrontPoint(
@@ -107,9 +107,9 @@ def passed_facts(found: LoadedFront) -> tuple[facts.ObjectiveFacts, ...]:
 
 def latency_origin_of(run: Workspace, tier: str) -> Origin:
     """Return the origin that a tier's latencies are marked with."""
-    if run.is_published(tier):
+    if run.objectives.is_published(tier):
         return "published"
-    return "measured" if run.is_live(tier) else "predicted"
+    return "measured" if run.objectives.is_live(tier) else "predicted"
 
 
 def estimated(point: FrontPoint, latency: str) -> str:

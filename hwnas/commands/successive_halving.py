@@ -22,7 +22,8 @@ from hwnas.search.successive_halving import Rung, sample_initial, successive_hal
 from hwnas.space import Architecture
 from hwnas.workspace.elapsed import adding_elapsed
 from hwnas.workspace.folder import locked
-from hwnas.workspace.halving_results import (
+from hwnas.workspace.progress import NullReporter, Reporter
+from hwnas.workspace.results.halving_results import (
     FOLDER,
     WHERE,
     HalvingResult,
@@ -32,7 +33,6 @@ from hwnas.workspace.halving_results import (
     passed_by,
     save_halving_result,
 )
-from hwnas.workspace.progress import NullReporter, Reporter
 from hwnas.workspace.training.supernets import supernet_of
 from hwnas.workspace.workspace import Workspace, open_run
 
@@ -96,13 +96,13 @@ def _result_of(
             bar.update(sum(before[: number + 1]) + done, sum(before), f"{rungs[number].metric}: {done} of {of}")
 
         results = successive_halving(
-            population, rungs, run.tier(name), cost_scorers(run, name, prices, narrator), store, show
+            population, rungs, run.objectives.tier(name), cost_scorers(run, name, prices, narrator), store, show
         )
         bar.update(sum(before), sum(before), "done")
     (rung, accuracy), last = scores[-1], results[-1]
     origin = source_of(rung.score, where=WHERE).origin
     front = front_points(run, name, last.tier, last.evaluations, prices, origin, accuracy)
-    front = remeasure_front(run, front, tier_for_rung(run.tier(name, measured=True), last.metric), narrator)
+    front = remeasure_front(run, front, tier_for_rung(run.objectives.tier(name, measured=True), last.metric), narrator)
     result = HalvingResult(name, tuple(rung.score for rung, _ in scores), tuple(results), tuple(front))
     result = replace(result, front=passed_by(result, front))
     save_halving_result(run, result)

@@ -18,7 +18,7 @@ from hwnas.measure.timing import THROTTLED
 from hwnas.network import Network
 from hwnas.ops import OPERATORS
 from hwnas.runtimes.setup import Setup
-from hwnas.words import counted
+from hwnas.words import counted, listed
 
 FEWEST_CHECKS = 3
 """With fewer whole networks there is nothing to tell noise from bias by."""
@@ -217,9 +217,8 @@ def refuse_outliers(table: LatencyTable, rows: Rows, bench: str, unit: str = "ms
     ]
     overhead_ms = rows.overhead_ms if table.overhead is not None else None
     if off := outliers(known, wholes, overhead_ms, unit):
-        listed = "; ".join(one.what for one in off[:SHOWN]) + (f"; and {len(off) - SHOWN} more" if off[SHOWN:] else "")
         raise TableError(
-            f"{counted(len(off), 'time')} cannot be: {listed}",
+            f"{counted(len(off), 'time')} cannot be: {listed([one.what for one in off], SHOWN)}",
             where=str(table.path),
             allowed="Nothing is predicted from a row or a whole network that the rest of its table contradicts",
             do=f"Run `hwnas bench lint {table.path}`, which tells the lines; delete them, and measure anew: `{bench}`",

@@ -86,7 +86,7 @@ def load_cost_models(run: Workspace) -> dict[str, CostModels]:
         TableError: a table is missing, damaged or of another set-up.
     """
     names = dict.fromkeys(tier.setup for tier in run.experiment.tiers.values())
-    return {name: load_cost_model(run, name) for name in names if run.needs_table(name)}
+    return {name: load_cost_model(run, name) for name in names if run.objectives.needs_table(name)}
 
 
 def load_cost_model(run: Workspace, name: str) -> CostModels:
@@ -153,7 +153,7 @@ def another_setup(run: Workspace, name: str, path: Path) -> TableError | None:
 
 def _priced(run: Workspace, name: str, table: LatencyTable) -> CostModels:
     return CostModels.of(
-        table, run.quantities(name), missing=run.experiment.setups[name].missing, bench=run.command("bench"),
+        table, run.objectives.quantities(name), missing=run.experiment.setups[name].missing, bench=run.command("bench"),
         operators=known_operators(run.space),
     )  # fmt: skip
 
@@ -162,9 +162,9 @@ def cost_metric_scorers(run: Workspace, tier: str, prices: Mapping[str, CostMode
     """Return scorers that need no training, by metric; of a live tier those that need no device, and without a model of
     the set-up those that need no table."""
     setup = run.experiment.tiers[tier].setup
-    price = None if run.is_live(tier) or run.is_published(tier) else prices.get(setup)
+    price = None if run.objectives.is_live(tier) or run.objectives.is_published(tier) else prices.get(setup)
     scorers: dict[str, Scorer] = {}
-    for quantity in run.quantities(setup):
+    for quantity in run.objectives.quantities(setup):
         metric = str(quantity.metric(setup))
         if quantity.is_derived:
             known = declared_setup(run.experiment.setups[setup]) if price is None else price.table.setup
@@ -181,7 +181,7 @@ def _latencies(run: Workspace, tier: str, price: CostModels | None) -> dict[str,
     setup, confidence = run.experiment.tiers[tier].setup, run.experiment.tiers[tier].limits.latency_quantile
     latency = str(LATENCY.metric(setup))
     if price is None:
-        return {latency: run.published.latencies(setup)} if run.is_published(tier) else {}
+        return {latency: run.published.latencies(setup)} if run.objectives.is_published(tier) else {}
     model = price.model
     expected = {latency: _of_network(run, model.predict_ms)}
     if confidence is None:
@@ -217,7 +217,7 @@ def feasible_scores(
 ) -> Callable[[Architecture], Scores | None]:
     """Return a function from an architecture to what the tier limits or minimises, as far as that is known without
     training; None where that breaks a limit, or where a file of published numbers lacks it."""
-    known, wanted = cost_metric_scorers(run, tier, prices), run.tier(tier)
+    known, wanted = cost_metric_scorers(run, tier, prices), run.objectives.tier(tier)
     parts: list[Limit | Objective] = [*wanted.limits, *wanted.objectives]
     metrics = dict.fromkeys(part.metric for part in parts if part.metric in known)
 
@@ -235,7 +235,7 @@ def notices(run: Workspace, prices: Mapping[str, CostModels]) -> list[str]:
     """Return notices for the user on the latencies that the tiers are searched with."""
     lines = []
     for name, tier in run.experiment.tiers.items():
-        if run.is_published(name):
+        if run.objectives.is_published(name):
             lines.append(f"{name}: latencies are published, {run.published.latencies(tier.setup).told}")
         if tier.setup not in prices:
             continue

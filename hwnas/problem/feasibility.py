@@ -144,7 +144,7 @@ def feasible(
     run, prices, reasons = open_run(reference, runs=runs), dict[str, CostModels](), dict[str, str]()
     sample = Sample.drawn(run, networks, seed)
     for setup in dict.fromkeys(tier.setup for tier in run.experiment.tiers.values()):
-        if not run.needs_table(setup):
+        if not run.objectives.needs_table(setup):
             continue
         if not run.paths.table(setup).exists():
             reasons[setup] = f"there is no table yet: run `{run.command('bench')}`"
@@ -188,7 +188,7 @@ def check_limits(run: Workspace, prices: Mapping[str, CostModels]) -> None:
     """
     sample = Sample.drawn(run, QUICK, 0)
     for name, config in run.experiment.tiers.items():
-        if config.setup in prices and not run.is_live(name):
+        if config.setup in prices and not run.objectives.is_live(name):
             _check_known(name, config.quantities, prices[config.setup])
         if config.setup in prices:
             predict_many_ms(prices[config.setup].model, sample.codebook, sample.codes)  # a missing row is told now
@@ -280,9 +280,9 @@ def _costed(codebook: Codebook, codes: Codes, limited: Sequence[OverOperators]) 
 def _judged(
     run: Workspace, name: str, prices: Mapping[str, CostModels], reasons: Mapping[str, str], sample: Sample
 ) -> Feasible:
-    tier, config = run.tier(name), run.experiment.tiers[name]
+    tier, config = run.objectives.tier(name), run.experiment.tiers[name]
     scorers = cost_metric_scorers(run, name, prices)
-    latency = run.latency(name)
+    latency = run.objectives.latency(name)
     seen = {limit.metric: _seen(run, limit.metric, latency, prices.get(config.setup), scorers, sample)
             for limit in tier.limits}  # fmt: skip
     reaches = tuple(
@@ -326,7 +326,7 @@ def _unjudged(run: Workspace, tier: str, limit: Limit, reasons: Mapping[str, str
     setup = run.experiment.tiers[tier].setup
     if limit.metric == run.accuracy:
         return "accuracies come with the search"
-    if run.is_live(tier):
+    if run.objectives.is_live(tier):
         return "candidates are timed during the search"
     return reasons.get(setup, f"the table of `{setup}` does not tell it")
 

@@ -34,7 +34,7 @@ def make_surrogate_spec(run: Workspace, name: str, prices: Mapping[str, CostMode
     if not needs_guide(run.experiment.search.sampler):
         return None
     reject_live_tier(run, name)
-    tier, quality = run.tier(name), run.tier(name).quality
+    tier, quality = run.objectives.tier(name), run.objectives.tier(name).quality
     known = cost_functions(run, name, prices)
     good = "most" if quality.goal == "min" else "least"
     bounds = [quality.cost(one.bound) for one in tier.limits if (one.metric, one.side) == (quality.metric, good)]
@@ -57,7 +57,7 @@ def reject_live_tier(run: Workspace, name: str) -> None:
     Raises:
         ConfigError: it is such a tier.
     """
-    if run.is_live(name) and needs_guide(sampler := run.experiment.search.sampler):
+    if run.objectives.is_live(name) and needs_guide(sampler := run.experiment.search.sampler):
         raise ConfigError(
             f"the sampler `{sampler}` knows latencies before they are timed",
             where=f"tier `{name}`: measure: live",
@@ -73,10 +73,10 @@ def cost_functions(run: Workspace, name: str, prices: Mapping[str, CostModels]) 
     functions = {
         metric: _one_by_one(codebook, scorer) for metric, scorer in cost_metric_scorers(run, name, prices).items()
     }
-    for quantity in run.quantities(setup):
+    for quantity in run.objectives.quantities(setup):
         if (many := population_function(codebook, quantity)) is not None:
             functions[str(quantity.metric(setup))] = many
-    if run.is_published(name):
+    if run.objectives.is_published(name):
         return functions
     model, confidence = prices[setup].model, run.experiment.tiers[name].limits.latency_quantile
     functions[str(LATENCY.metric(setup))] = lambda codes: predict_many_ms(model, codebook, codes)

@@ -53,10 +53,10 @@ def answer(
         TableError: what was timed live cannot be used.
     """
     name, accuracy = tier.name, tier.quality.metric
-    latency = run.latency(name)
+    latency = run.objectives.latency(name)
     scores, left_out = _stored(run, accuracy, producer)
     scorers = cost_metric_scorers(run, name, prices)
-    if run.is_live(name):
+    if run.objectives.is_live(name):
         scorers[latency] = live_before(run, name)
     if untold := [limit.metric for limit in tier.limits if limit.metric not in {*scorers, accuracy}]:
         raise ConfigError(

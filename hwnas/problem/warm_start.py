@@ -115,7 +115,9 @@ def zero_cost_candidates(
             rows.append({**(known(architecture) or {}), **values})
     if failed := len(drawn) - len(rows):
         narrator.info(f"{tier}: {failed} of {len(drawn)} untrained networks could not be scored")
-    costs = [o for o in run.tier(tier).objectives if rows and o.metric in rows[0] and o.metric != run.accuracy]
+    costs = [
+        o for o in run.objectives.tier(tier).objectives if rows and o.metric in rows[0] and o.metric != run.accuracy
+    ]
     objectives = [*(Objective(str(Metric("score", column.name)), "max") for column in columns), *costs]
     return [candidates[index] for index in best(rows, objectives, config.keep)]
 

@@ -38,10 +38,10 @@ class SearchJob:
 def cost_scorers(run: Workspace, tier: str, prices: Mapping[str, CostModels], narrator: Reporter) -> dict[str, Scorer]:
     """Return a tier's scorers except that of accuracy; those that time networks live come last."""
     known = cost_metric_scorers(run, tier, prices)
-    if not run.is_live(tier):
+    if not run.objectives.is_live(tier):
         return known
     times = live_times(run, tier, narrator)
-    return {**known, run.latency(tier): lambda a: times.latency_ms(run.network(a))}
+    return {**known, run.objectives.latency(tier): lambda a: times.latency_ms(run.network(a))}
 
 
 def scorers_of(
@@ -75,7 +75,7 @@ def _scoring(folder: str, tier: str) -> Callable[[Architecture, ScoreBuffer], Ev
     run = open_run(Path(folder))
     proxy = accuracy_of(run, supernet_of(run, NullReporter()))
     scorers = scorers_of(run, tier, proxy, load_cost_models(run), NullReporter())
-    wanted, producers = run.tier(tier), {run.accuracy: proxy.producer}
+    wanted, producers = run.objectives.tier(tier), {run.accuracy: proxy.producer}
     return lambda architecture, ledger: evaluate(architecture, scorers, wanted, ledger, producers)
 
 

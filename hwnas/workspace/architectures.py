@@ -6,7 +6,7 @@ import random
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hwnas.errors import SpaceError, nearest, reason
 from hwnas.io.fields import FieldError, loads
@@ -14,9 +14,6 @@ from hwnas.io.regular import read_regular
 from hwnas.network import lower
 from hwnas.notation import read_architecture
 from hwnas.space import AnySpace, Architecture
-
-if TYPE_CHECKING:
-    pass
 
 _MANY = "A JSON list of architectures, such as a front, or one architecture a line"
 
@@ -27,11 +24,16 @@ def architecture_of(space: AnySpace, raw: Any, *, where: str) -> Architecture:
     Raises:
         SpaceError: it does not fit the space.
     """
+    return architecture_and_notation(space, raw, where=where)[0]
+
+
+def architecture_and_notation(space: AnySpace, raw: Any, *, where: str) -> tuple[Architecture, Any]:
+    """Return the architecture in JSON, and its form in the project's notation; None for the latter if it has picks."""
     raw = raw.get("architecture", raw) if isinstance(raw, dict) else raw
     own = isinstance(raw, dict) and "picks" in raw
     architecture = Architecture.from_dict(raw, where=where) if own else read_architecture(space, raw, where=where)
     lower(space, architecture)
-    return architecture
+    return architecture, None if own else raw
 
 
 def read_json(path: Path, *, where: str, allowed: str, do: str) -> Any:
@@ -112,10 +114,10 @@ def pick_architecture(space: AnySpace, which: str) -> Architecture:
         SpaceError: it is not a name, or the file does not hold an architecture of the space.
     """
     check_named(which)
-    return _read_architecture(space, which)[0]
+    return named_architecture(space, which)[0]
 
 
-def _read_architecture(space: AnySpace, which: str) -> tuple[Architecture, Any]:
+def named_architecture(space: AnySpace, which: str) -> tuple[Architecture, Any]:
     """Return the architecture, and its form in the project's notation; None for the latter if given otherwise."""
     if which in ("largest", "smallest"):
         return space.largest() if which == "largest" else space.smallest(), None
@@ -129,9 +131,7 @@ def _read_architecture(space: AnySpace, which: str) -> tuple[Architecture, Any]:
         allowed='It holds {"space": name, "picks": {...}}, or JSON in the notation of the space',
         do="Print one: `hwnas cost SPACE --architecture random:0 --json`",
     )
-    raw = raw.get("architecture", raw) if isinstance(raw, dict) else raw
-    own = isinstance(raw, dict) and "picks" in raw
-    return architecture_of(space, raw, where=which), None if own else raw
+    return architecture_and_notation(space, raw, where=which)
 
 
 def check_named(which: str) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from hwnas.config import Experiment
-from hwnas.data import Dataset, load_data
+from hwnas.data import load_data
 from hwnas.errors import ConfigError, did_you_mean
 from hwnas.network import lower
 from hwnas.space import AnySpace
 from hwnas.workspace.paths import RunPaths
+
+if TYPE_CHECKING:
+    from hwnas.data import Dataset
 
 
 def load_dataset(experiment: Experiment, space: AnySpace, paths: RunPaths) -> Dataset:

@@ -13,12 +13,11 @@ from hwnas.accuracy import AccuracySource, accuracy_metric, check_training_free,
 from hwnas.config import Experiment
 from hwnas.errors import ConfigError
 from hwnas.network import Network, lower
-from hwnas.pareto import Limit, Objective, Tier
-from hwnas.quantities import LATENCY, QUANTITIES, Quantity, quantity_of
 from hwnas.registry import plugin_files
 from hwnas.selection import check_rule
 from hwnas.space import AnySpace, Architecture
 from hwnas.workspace.datasets import check_augmentation
+from hwnas.workspace.objectives import Objectives
 from hwnas.workspace.paths import RunPaths
 from hwnas.workspace.progress import Reporter
 from hwnas.workspace.published import PublishedTables
@@ -82,53 +81,10 @@ class Workspace:
         """The metric of accuracy, such as `top1@inherited`; of a user's function, with its name after the @."""
         return accuracy_metric(self.experiment.accuracy.source, self.space.task)
 
-    def tier(self, name: str, *, measured: bool = False) -> Tier:
-        """Return a tier's objectives and limits over metrics.
-
-        A limit with a confidence is on that quantile of the predicted latency; once `measured`, the latency itself is.
-        """
-        config, limits = self.experiment.tiers[name], list[Limit]()
-        for quantity, bound, side in config.limits.bounds():
-            surely = quantity is LATENCY and side == "most" and not measured
-            metric = quantity.metric(config.setup, config.limits.latency_quantile if surely else None)
-            limits.append(Limit(self.accuracy if quantity.is_quality else str(metric), bound, side))
-        costs = [quantity_of(cost, where=f"tier `{name}`") for cost in (*config.minimize, *config.maximize)]
-        return Tier(
-            name,
-            (
-                Objective(self.accuracy, self.source.goal(self.space.task)),
-                *(Objective(str(cost.metric(config.setup)), cost.goal) for cost in costs),
-            ),
-            tuple(limits),
-        )
-
-    def quantities(self, setup: str) -> list[Quantity]:
-        """Return the quantities, accuracies apart, that networks are scored with for a set-up's tiers, those that need
-        no set-up first: the routine ones, and what a tier limits or optimizes."""
-        tiers = [tier for tier in self.experiment.tiers.values() if tier.setup == setup]
-        requested = {quantity.name: quantity for tier in tiers for quantity in tier.quantities}
-        known = {name: quantity_of(name, where="quantities") for name in QUANTITIES.own} | requested
-        scored = [one for name, one in known.items() if one.routine or (name in requested and not one.is_quality)]
-        return sorted(scored, key=lambda quantity: quantity.by_setup)
-
-    def latency(self, tier: str) -> str:
-        """Return the metric of a tier's latencies, such as `latency_ms@pi4`."""
-        return str(LATENCY.metric(self.experiment.tiers[tier].setup))
-
-    def is_live(self, tier: str) -> bool:
-        """Return whether a tier's candidates are timed during the search."""
-        return self.experiment.tiers[tier].measure == "live"
-
-    def is_published(self, tier: str) -> bool:
-        """Return whether a tier's latencies are those of a file."""
-        return self.experiment.setups[self.experiment.tiers[tier].setup].latencies is not None
-
-    def needs_table(self, setup: str) -> bool:
-        """Return whether the set-up's table is needed: a tier predicts from it, or no tier uses it at all."""
-        if self.experiment.setups[setup].latencies is not None:
-            return False
-        tiers = [tier for tier in self.experiment.tiers.values() if tier.setup == setup]
-        return not tiers or any(tier.measure == "table" for tier in tiers)
+    @cached_property
+    def objectives(self) -> Objectives:
+        """Objectives and limits of the tiers."""
+        return Objectives(self.experiment, self.accuracy, self.source.goal(self.space.task))
 
     @cached_property
     def paths(self) -> RunPaths:
@@ -194,7 +150,9 @@ def open_run(
         check_training_free(drawn.proxies, where=f"experiment `{experiment.name}`: search.zero_cost_init")
     for tier, rule in product(experiment.tiers, experiment.export.picks):
         check_rule(
-            rule, run.tier(tier).objectives, where=f"experiment `{experiment.name}`: export.picks, tier `{tier}`"
+            rule,
+            run.objectives.tier(tier).objectives,
+            where=f"experiment `{experiment.name}`: export.picks, tier `{tier}`",
         )
     check_references(experiment, base)
     check_augmentation(experiment, space)

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from hwnas.errors import HwnasError, TableError
-from hwnas.latency.building.table_builder import SHOWN, MeasureContext, MeasureJob, first_line, job_files, jobs_of
+from hwnas.latency.building.table_builder import MeasureContext, MeasureJob, first_line, job_files, jobs_of
 from hwnas.measure.energy.job import measure_energy
 from hwnas.measure.energy.meter import Energy, EnergyProtocol
 from hwnas.measure.events import Progress
@@ -16,6 +16,7 @@ from hwnas.measure.table import LatencyTable
 from hwnas.measure.table_lines import subject_of
 from hwnas.network import Network
 from hwnas.ops import Operator, Shape
+from hwnas.words import listed
 
 Take = Callable[[Sequence[Path], Progress], Iterator[tuple[int, Energy | Memory | str]]]
 
@@ -105,9 +106,8 @@ def _fill(table: LatencyTable, jobs: list[MeasureJob], context: MeasureContext, 
         else:
             failures.append(f"{job.target.name}: {outcome}")
     if failures:
-        listed = "; ".join(failures[:SHOWN]) + (f"; and {len(failures) - SHOWN} more" if len(failures) > SHOWN else "")
         raise TableError(
-            f"{what} {len(failures)} of {len(jobs)} files could not be measured: {listed}",
+            f"{what} {len(failures)} of {len(jobs)} files could not be measured: {listed(failures)}",
             where=str(table.path),
             allowed="Each file has to be run, and the sensor has to carry its figure",
             do="Correct what is said; what was measured is stored, the same command continues",

@@ -34,7 +34,7 @@ from hwnas.ops import Operator, Shape
 from hwnas.ops.plugins import installed_code
 from hwnas.registry import source_of
 from hwnas.runtimes import Runtime, Setup
-from hwnas.words import counted
+from hwnas.words import counted, listed
 
 if TYPE_CHECKING:
     from torch import nn
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 OVERHEAD_SHAPE: Shape = (8, 1, 1)
 START_S, LOAD_S = 1.0, 0.02
 """Seconds, roughly, that a measuring process takes to start, and to load an operator's file."""
-SHOWN = 5
-"""Number of failures that an error spells out."""
 
 
 @dataclass(frozen=True)
@@ -285,9 +283,8 @@ def first_line(error: Exception) -> str:
 
 
 def _unmeasured(path: Path, runtime: Runtime, failures: Sequence[str], planned: int) -> TableError:
-    listed = "; ".join(failures[:SHOWN]) + (f"; and {len(failures) - SHOWN} more" if len(failures) > SHOWN else "")
     return TableError(
-        f"{len(failures)} of {planned} could not be timed: {listed}",
+        f"{len(failures)} of {planned} could not be timed: {listed(failures)}",
         where=str(path),
         allowed=f"Every operator of the space must be exported and run by {runtime.setup.runtime}",
         do="Change these operators or leave the runtime out; what was measured is stored, the same command continues",

@@ -25,7 +25,7 @@ from hwnas.search.fronts import write_text
 from hwnas.search.successive_halving import tier_for_rung
 from hwnas.space import Space
 from hwnas.stored_names import current, stored
-from hwnas.workspace.halving_results import metric_of
+from hwnas.workspace.results.halving_results import metric_of
 from hwnas.workspace.workspace import Workspace
 
 OF_TIER = ("objectives", "limits", "setup", "latency")
@@ -86,7 +86,7 @@ def conditions_of(
     study: str = "",
 ) -> Conditions:
     """Return the conditions of the experiment as it is now; of successive halving with its last rung or its metric."""
-    wanted, accuracy = run.tier(tier), run.experiment.accuracy.model_dump(mode="json")
+    wanted, accuracy = run.objectives.tier(tier), run.experiment.accuracy.model_dump(mode="json")
     if (metric := metric if rung is None else metric_of(rung.score, run.space.task)) is not None:
         wanted = tier_for_rung(wanted, metric)
     if rung is not None:
@@ -192,7 +192,7 @@ def _latency(run: Workspace, tier: str) -> dict[str, Any]:
         path = run.paths.resolve(config.latencies.file)
         keys = config.latencies.model_dump(mode="json", exclude={"file"})
         return {"source": "published", **keys, **({"content": sha256_of(path)[:12]} if path.is_file() else {})}
-    if run.is_live(tier):
+    if run.objectives.is_live(tier):
         return {"source": "live"}
     path = run.paths.table(setup)
     return {"source": "table", **(_header(path) if path.is_file() else {})}

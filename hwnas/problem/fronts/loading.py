@@ -21,7 +21,7 @@ from hwnas.search.fronts import FrontPoint, read_front
 from hwnas.search.nearest import nearest
 from hwnas.search.successive_halving import tier_for_rung
 from hwnas.space import Architecture
-from hwnas.workspace.halving_results import (
+from hwnas.workspace.results.halving_results import (
     FOLDER,
     HalvingResult,
     halving_front_path,
@@ -237,7 +237,7 @@ def _written(run: Workspace, name: str, by: FrontSource) -> LoadedFront:
     if not run.paths.front(name).exists():
         raise _no_front(run, name)
     points = tuple(read_front(run.paths.front(name)))
-    return LoadedFront(by, run.tier(name), run.source, points, run.folder / "bundle" / name)
+    return LoadedFront(by, run.objectives.tier(name), run.source, points, run.folder / "bundle" / name)
 
 
 def _solved_again(
@@ -248,9 +248,9 @@ def _solved_again(
     from hwnas.problem.fronts.remeasure import timed_before
     from hwnas.problem.resolve import answer
 
-    name, measured = front.tier.name, run.tier(front.tier.name, measured=True)
+    name, measured = front.tier.name, run.objectives.tier(front.tier.name, measured=True)
     setup = run.experiment.tiers[name].setup
-    live = run.is_live(name) or run.is_published(name)
+    live = run.objectives.is_live(name) or run.objectives.is_published(name)
     prices: Mapping[str, CostModels] = {} if live else {setup: priced_before(run, setup)}
     if front.halving is not None:
         producer, measured = front.halving.top_rung.producer, tier_for_rung(measured, front.halving.top_rung.metric)

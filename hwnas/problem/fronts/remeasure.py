@@ -31,11 +31,11 @@ def remeasure_front(run: Workspace, front: Sequence[FrontPoint], tier: Tier, nar
     Times are those of the machine's state in which the set-up's table was made, as predictions are. Published latencies
     stay as they are, and what a live tier timed is not timed again.
     """
-    name, latency = tier.name, run.latency(tier.name)
+    name, latency = tier.name, run.objectives.latency(tier.name)
     setup = run.experiment.tiers[name].setup
-    if run.is_published(name):
+    if run.objectives.is_published(name):
         return rerank_measured(front, tier, {})
-    if run.is_live(name):
+    if run.objectives.is_live(name):
         timed = {point.architecture.key: {latency: point.scores[latency]} for point in front}
         return rerank_measured(front, tier, timed)
     config = run.experiment.setups[setup]
@@ -60,11 +60,11 @@ def timed_before(run: Workspace, front: Sequence[FrontPoint], tier: Tier) -> lis
 
     Ranked again if all of it was timed. If only some was, a network leaves it by a limit that its own numbers break.
     """
-    name, latency = tier.name, run.latency(tier.name)
+    name, latency = tier.name, run.objectives.latency(tier.name)
     setup = run.experiment.tiers[name].setup
-    if run.is_published(name):
+    if run.objectives.is_published(name):
         return rerank_measured(front, tier, {})
-    if run.is_live(name):
+    if run.objectives.is_live(name):
         return rerank_measured(
             front, tier, {point.architecture.key: {latency: point.scores[latency]} for point in front}
         )
@@ -93,7 +93,7 @@ def _measured(run: Workspace, setup: str, front: Sequence[FrontPoint], latency: 
 def _measure_others(run: Workspace, setup: str, request: BenchRequest, narrator: Reporter, title: str) -> LatencyTable:
     """Measure energy and memory of a front's networks as far as a tier asks for them; report where no sensor can."""
     table, timing = read_table(request.path), measurement_protocol(run.experiment.timing, 0)
-    jobs = {quantity.measured.job for quantity in run.quantities(setup) if quantity.measured is not None}
+    jobs = {quantity.measured.job for quantity in run.objectives.quantities(setup) if quantity.measured is not None}
     energy = (request.energy or EnergyProtocol()) if "energy" in jobs else None
     request = replace(request, energy=energy, memory="memory" in jobs)
     if request.energy is None and not request.memory:
@@ -114,6 +114,6 @@ def _others(run: Workspace, table: LatencyTable, network: Network, setup: str) -
     key = check_key(network)
     values = {
         str(one.metric(setup)): one.measured.value_in(table, key)
-        for one in run.quantities(setup) if one.measured is not None
+        for one in run.objectives.quantities(setup) if one.measured is not None
     }  # fmt: skip
     return {metric: value for metric, value in values.items() if value is not None}

@@ -43,13 +43,13 @@ def _latencies(run: Workspace, tier: str) -> str | None:
         HwnasError: a file of published latencies cannot be read.
     """
     setup = run.experiment.tiers[tier].setup
-    if run.is_published(tier):
+    if run.objectives.is_published(tier):
         return run.published.latencies(setup).producer
     own, again = run.paths.table(setup), run.paths.front_table(setup)
-    paths = (again, live_path(run, setup)) if run.is_live(tier) else (own, again)
+    paths = (again, live_path(run, setup)) if run.objectives.is_live(tier) else (own, again)
     if any(another_setup(run, setup, path) is not None for path in paths):
         return None
-    if run.is_live(tier):
+    if run.objectives.is_live(tier):
         return "live"
     if own.is_file() and again.is_file() and header_of(again) != header_of(own):
         return None

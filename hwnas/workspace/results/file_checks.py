@@ -11,7 +11,7 @@ from hwnas.errors import HwnasError
 from hwnas.io.atomic import abandoned_parts
 from hwnas.search.consistency import Issue
 from hwnas.workspace.elapsed import read_elapsed
-from hwnas.workspace.halving_results import halving_path, load_halving_result
+from hwnas.workspace.results.halving_results import halving_path, load_halving_result
 from hwnas.workspace.workspace import Workspace
 
 

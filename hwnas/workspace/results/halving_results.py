@@ -185,7 +185,7 @@ def _read(run: Workspace, tier: str) -> tuple[HalvingResult, str]:
     path = halving_path(run, tier)
     try:
         content = Fields(loads(read_regular(path)))
-        rungs = tuple(_rung(one, run.tier(tier)) for one in content.objects("rungs"))
+        rungs = tuple(_rung(one, run.objectives.tier(tier)) for one in content.objects("rungs"))
         scores = tuple(SOURCES.get(one.text("score"), one.text("score")) for one in content.objects("rungs"))
         if not rungs:
             raise FieldError("`rungs` is empty")
