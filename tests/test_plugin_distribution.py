@@ -48,12 +48,12 @@ EXPERIMENT: dict[str, Any] = {
     "train": {"epochs": 1, "batch_size": 60, "strategy": "ends"},
     "accuracy": {"calibration_batches": 1},
     "setups": {"here": {"runtime": "plain_onnx"}},
-    "tiers": {"edge": {"setup": "here"}},
+    "tiers": {"edge": {"setup": "here", "minimize": ["depth"], "limits": {"work": 1e6, "depth": 3}}},
     "search": {
         "trials": 6, "sampler": "mutating", "population": 4,
-        "training_free": {"proxies": ["weight_size"], "networks": 4, "keep": 1},
+        "zero_cost_init": {"proxies": ["weight_size"], "networks": 4, "keep": 1},
     },
-    "timing": {"rounds": 20, "warm_up_ms": 1, "sample_ms": 0.1, "checks": 3, "processes": 1},
+    "timing": {"rounds": 20, "warm_up_ms": 1, "min_sample_ms": 0.1, "validation_networks": 3, "processes": 1},
     "export": {"picks": ["best"], "formats": ["gzipped_onnx", "onnx", "numbers"]},
 }  # fmt: skip
 Install = Callable[..., Path]
@@ -142,6 +142,8 @@ def test_an_experiment_of_members_from_outside_runs_to_its_end(tmp_path: Path) -
         assert file["runtime"].startswith("plain_onnx ")
         assert file["max_difference"] < 1e-4
     assert "best.numbers" in (run / "report.html").read_text()
+    assert model["scores"]["depth"] == {"value": 3.0, "origin": "derived"}
+    assert model["scores"]["work@here"]["value"] == model["macs"]
     assert '"op": "siluconv"' in (run / "latency" / "here.jsonl").read_text()
     assert "score@weight_size" in (run / "scores.jsonl").read_text()
 
@@ -166,7 +168,7 @@ def test_a_broken_member_is_named_and_others_work(install: Install, group: str) 
         assert "example1 1.0" in caught.value.where
     examined = pipeline.doctor()
     assert [issue.where.count("example1 1.0") for issue in examined.issues] == [1, 1]
-    assert len(examined.examined) == 7
+    assert len(examined.examined) == 9
     assert not examined.sound
 
 

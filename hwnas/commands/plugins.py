@@ -11,6 +11,7 @@ from hwnas.search.consistency import Issue
 FAMILIES: Mapping[str, str] = {  # name of a group of entry points after `hwnas.` -> its table
     "operators": "hwnas.ops:OPERATORS",
     "notations": "hwnas.notation:NOTATIONS",
+    "quantities": "hwnas.quantities:QUANTITIES",
     "data_sets": "hwnas.data:DATA_SETS",
     "strategies": "hwnas.supernet.strategies:STRATEGIES",
     "accuracy_sources": "hwnas.accuracy:PROXIES",
