@@ -118,7 +118,6 @@ def execute(page: Path, place: Path) -> dict[str, Any]:
         "boards",
         "data",
         "latency",
-        "layout",
         "predictors",
         "proxies",
         "search",
@@ -140,7 +139,7 @@ def test_the_exported_files_are_used_as_the_page_says(folder: Path) -> None:
 
 def test_no_page_with_python_is_left_out() -> None:
     assert {page.stem for page in PAGES if blocks(page, "python")} == {
-        "boards", "data", "export", "latency", "layout", "operators", "plugins", "predictors", "proxies", "python",
+        "boards", "data", "export", "latency", "operators", "plugins", "predictors", "proxies", "python",
         "search", "spaces", "supernet", "tables", "training",
     }  # fmt: skip
 

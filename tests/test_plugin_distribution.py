@@ -49,7 +49,7 @@ EXPERIMENT: dict[str, Any] = {
     "train": {"epochs": 1, "batch_size": 60, "strategy": "ends"},
     "accuracy": {"calibration_batches": 1},
     "setups": {"here": {"runtime": "plain_onnx"}},
-    "tiers": {"edge": {"setup": "here", "minimize": ["latency_ms", "depth"], "limits": {"depth": 3}}},
+    "tiers": {"edge": {"setup": "here", "minimize": ["depth"], "limits": {"work": 1e6, "depth": 3}}},
     "search": {
         "trials": 6, "sampler": "mutating", "population": 4,
         "zero_cost_init": {"proxies": ["weight_size"], "networks": 4, "keep": 1},
@@ -142,10 +142,11 @@ def test_an_experiment_of_members_from_outside_runs_to_its_end(tmp_path: Path) -
     for file in files.values():
         assert file["runtime"].startswith("plain_onnx ")
         assert file["max_difference"] < 1e-4
-    assert model["scores"]["depth"] == {"value": 3.0, "origin": "derived"}
     assert 0 <= model["test_classes_off"]["value"] <= 3
     assert manifest["quality"] == "classes_off"
     assert "best.numbers" in (run / "report.html").read_text()
+    assert model["scores"]["depth"] == {"value": 3.0, "origin": "derived"}
+    assert model["scores"]["work@here"]["value"] == model["macs"]
     assert '"op": "siluconv"' in (run / "latency" / "here.jsonl").read_text()
     assert "score@weight_size" in (run / "scores.jsonl").read_text()
 
@@ -170,7 +171,7 @@ def test_a_broken_member_is_named_and_others_work(install: Install, group: str) 
         assert "example1 1.0" in caught.value.where
     examined = pipeline.doctor()
     assert [issue.where.count("example1 1.0") for issue in examined.issues] == [1, 1]
-    assert len(examined.examined) == 9
+    assert len(examined.examined) == 10
     assert not examined.sound
 
 

@@ -44,7 +44,7 @@ FAULTY = Quantity("faulty", "Faulty", "min", "", of_network=lambda network: {}["
 OTHER = Quantity("another", "Another", "min", "")
 """
 POINTS = "".join(
-    f"{name.lower()} = sizes:{name}\n" for name in ("DEPTH", "REUSE", "WORK", "LARGEST", "CODES", "FAULTY", "OTHER")
+    f"{name.lower()} = odd_sizes:{name}\n" for name in ("DEPTH", "REUSE", "WORK", "LARGEST", "CODES", "FAULTY", "OTHER")
 )
 SPACE = """\
 name: small
@@ -75,7 +75,7 @@ EXPERIMENT: dict[str, Any] = {
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A distribution `sizes 0.1` in a folder of `sys.path`."""
     folder = tmp_path_factory.mktemp("sizes")
-    (folder / "sizes.py").write_text(MODULE)
+    (folder / "odd_sizes.py").write_text(MODULE)
     info = folder / "sizes-0.1.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: sizes\nVersion: 0.1\n")
@@ -85,7 +85,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         vars(QUANTITIES).pop("installed", None)
         yield
     vars(QUANTITIES).pop("installed", None)
-    sys.modules.pop("sizes", None)
+    sys.modules.pop("odd_sizes", None)
 
 
 def every(space: AnySpace) -> list[Architecture]:
@@ -140,7 +140,7 @@ def lines_of(folder: Path) -> list[str]:
 
 
 def test_objectives_and_limits_have_the_directions_of_their_quantities(searched: Path) -> None:
-    tier = pipeline.open_run(searched).tier("edge")
+    tier = pipeline.open_run(searched).objectives.tier("edge")
     assert [(one.goal, one.metric) for one in tier.objectives] == [
         ("max", "top1@table"), ("min", "latency_ms@board"), ("min", "depth"), ("max", "reuse"),
     ]  # fmt: skip
@@ -154,6 +154,17 @@ def test_feasible_judges_limits_on_them(searched: Path) -> None:
     assert (reached["depth"].least, reached["depth"].most) == (3, 5)
     assert reached["depth"].share == pytest.approx(1 - 1 / 3, abs=0.34)
     assert not tier.unjudged
+
+
+def test_feasible_needs_no_table_for_them(installed: None, tmp_path: Path) -> None:
+    setups = {"board": {"runtime": "onnxruntime"}}
+    path = experiment(
+        tmp_path, setups=setups, tiers={"edge": {"setup": "board", "limits": {"depth": 3, "latency_ms": 1}}}
+    )
+    (tier,) = pipeline.feasible(path, runs=tmp_path / "runs")
+    reached = {reach.limit.metric: reach for reach in tier.reaches}
+    assert (reached["depth"].least, reached["depth"].unjudged) == (3, "")
+    assert "there is no table yet" in reached["latency_ms@board"].unjudged
 
 
 def test_a_run_is_solved_again_with_limits_on_them(searched: Path) -> None:
@@ -204,7 +215,7 @@ def test_costs_of_many_networks_are_those_of_each(installed: None, tmp_path: Pat
         ({"limits": {"dept": 4}}, "unknown key `dept`", "Did you mean `depth`?"),
         ({"minimize": ["reuse"]}, "`minimize` is ['reuse']", "`reuse` is no cost whose goal is min"),
         ({"maximize": ["reus"]}, "`maximize` is ['reus']", "Did you mean `reuse`?"),
-        ({"limits": {"other": 4}}, "`limits` is {'other': 4}", "the entry point `other` is the quantity `another`"),
+        ({"limits": {"other": 4}}, "`limits` is {'other': 4}", "is named `another`, and both names are one"),
         ({"limits": {"depth": "4 layers"}}, "`depth` is '4 layers'", "a number alone"),
         ({"limits": {"depth": {"at_mots": 4}}}, "unknown key `at_mots`", "Did you mean `at_most`?"),
     ],

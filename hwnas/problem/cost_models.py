@@ -159,9 +159,10 @@ def _priced(run: Workspace, name: str, table: LatencyTable) -> CostModels:
 
 
 def cost_metric_scorers(run: Workspace, tier: str, prices: Mapping[str, CostModels]) -> dict[str, Scorer]:
-    """Return scorers that need no training, by metric; of a live tier those that need no device."""
+    """Return scorers that need no training, by metric; of a live tier those that need no device, and without a model of
+    the set-up those that need no table."""
     setup = run.experiment.tiers[tier].setup
-    price = None if run.objectives.is_live(tier) or run.objectives.is_published(tier) else prices[setup]
+    price = None if run.objectives.is_live(tier) or run.objectives.is_published(tier) else prices.get(setup)
     scorers: dict[str, Scorer] = {}
     for quantity in run.objectives.quantities(setup):
         metric = str(quantity.metric(setup))

@@ -215,8 +215,7 @@ def _judged(
     run: Workspace, name: str, prices: Mapping[str, CostModels], reasons: Mapping[str, str], sample: Sample
 ) -> Feasible:
     tier, config = run.objectives.tier(name), run.experiment.tiers[name]
-    known = config.setup in prices or run.objectives.is_live(name) or run.objectives.is_published(name)
-    scorers = cost_metric_scorers(run, name, prices) if known else {}
+    scorers = cost_metric_scorers(run, name, prices)
     latency = run.objectives.latency(name)
     seen = {limit.metric: _seen(run, limit.metric, latency, prices.get(config.setup), scorers, sample)
             for limit in tier.limits}  # fmt: skip

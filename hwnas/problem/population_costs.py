@@ -88,7 +88,7 @@ def cost_functions(run: Workspace, name: str, prices: Mapping[str, CostModels]) 
 
 def population_function(codebook: Codebook, quantity: Quantity) -> PerNetwork | None:
     """Return a function of many networks at once for a quantity; None if it has none."""
-    if quantity.many is not None:
+    if quantity.many is not None and not quantity.by_setup:
         return partial(quantity.many, codebook)
     if (over := quantity.over_operators) is None:
         return None

@@ -82,8 +82,8 @@ class Quantity:
     """Function, or "module:function", of a `LatencyTable` and the keywords missing, bench and operators; it returns a
     function of a `Network`, or None where the table holds nothing that it could be predicted from."""
     many: Callable[[Any, Any], Any] | None = None
-    """From a `Codebook` and (networks, choices) codes to (networks,) values; without it, networks are scored one by
-    one."""
+    """From a `Codebook` and (networks, choices) codes to (networks,) values, beside `of_network`; without it, networks
+    are scored one by one."""
     measured: Measured | None = None
     """Measurement on a front's networks once they are found; None if there is none beside time."""
 

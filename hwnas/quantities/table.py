@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from hwnas.errors import ConfigError
+from typing import Any
+
 from hwnas.quantities.quantity import Measured, OverOperators, Quantity
-from hwnas.registry import Family, InstanceOf, member
+from hwnas.registry import Family, member
 
 LATENCY = Quantity(
     "latency_ms", "Latency", "min", "ms", positive=True, routine=True, model="hwnas.latency.model:LatencyModel.of"
@@ -36,7 +37,15 @@ ROWS = (  # limits are listed in this order, which is part of the identity of st
     Quantity("accuracy", "Accuracy", "max", "fraction", uses=()),
     Quantity("score", "Score", "max", "", uses=()),
 )  # fmt: skip
-QUANTITIES = Family("quantities", {quantity.name: quantity for quantity in ROWS}, InstanceOf(Quantity))
+
+
+def _fault(name: str, value: Any) -> str | None:
+    if not isinstance(value, Quantity):
+        return f"is a {type(value).__name__}, and a `hwnas.quantities.Quantity` is needed"
+    return None if value.name == name else f"is named `{value.name}`, and both names are one"
+
+
+QUANTITIES = Family("quantities", {quantity.name: quantity for quantity in ROWS}, _fault)
 SUFFIXES = {"_ms": "ms", "_bytes": "B", "_kib": "KiB", "_mj": "mJ", "_mb": "MB"}
 """Units by the ends of names of quantities that are not installed here."""
 
@@ -45,17 +54,10 @@ def quantity_of(name: str, *, where: str) -> Quantity:
     """Return the quantity of a name.
 
     Raises:
-        ConfigError: there is none, or what a distribution declares under the name is none.
+        ConfigError: there is none, or what a distribution declares under the name is of another form.
     """
-    quantity = member(QUANTITIES, name, what="quantity", where=where)
-    if isinstance(quantity, Quantity) and quantity.name == name:
-        return quantity
-    shown = f"the quantity `{quantity.name}`" if isinstance(quantity, Quantity) else f"a {type(quantity).__name__}"
-    raise ConfigError(
-        f"the entry point `{name}` is {shown}", where=f"{where}: group `{QUANTITIES.group}`",
-        allowed=f"It names a `hwnas.quantities.Quantity` whose name is `{name}`",
-        do="Correct the distribution that declares it",
-    )  # fmt: skip
+    quantity: Quantity = member(QUANTITIES, name, what="quantity", where=where)
+    return quantity
 
 
 def shown_as(name: str) -> Quantity:
