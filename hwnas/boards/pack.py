@@ -74,9 +74,11 @@ def refuse_runtime(runtime: str) -> None:
         return
     why = "" if runtime in RUNTIMES.own else f", which {distribution_of(RUNTIMES.installed[runtime])} adds"
     raise ConfigError(
-        f"no kit can be packed for runtime `{runtime}`{why}", where="set-up",
-        allowed=f"A kit holds code of hwnas alone: on a board run {', '.join(packable())}", do="Use one of them",
-    )  # fmt: skip
+        f"no kit can be packed for runtime `{runtime}`{why}",
+        where="set-up",
+        allowed=f"A kit holds code of hwnas alone: on a board run {', '.join(packable())}",
+        do="Use one of them",
+    )
 
 
 def refuse_sensor(energy: EnergyProtocol | None) -> None:

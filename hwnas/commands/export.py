@@ -277,9 +277,11 @@ def _export_file(
     path = stem.with_name(stem.name + file_format.suffix)
     runtime = runtime_of(setup) if setup.runtime else None
     write_model(
-        settled.module, settled.network.input_shape, path,
+        settled.module,
+        settled.network.input_shape,
+        path,
         exporter_for(file_format, setup.batch, setup.precision, calibration=settled.calibration),
-    )  # fmt: skip
+    )
     seen = {} if runtime is None else _run_file(run, tier, settled, path, runtime, queue)
     ends = ends_of(path, file_format, setup.batch, settled.network.input_shape)
     return FileRecord(

@@ -13,7 +13,6 @@ FAMILIES: Mapping[str, str] = {  # name of a group of entry points after `hwnas.
     "tasks": "hwnas.tasks:TASKS",
     "quantities": "hwnas.quantities:QUANTITIES",
     "notations": "hwnas.notation:NOTATIONS",
-    "quantities": "hwnas.quantities:QUANTITIES",
     "data_sets": "hwnas.data:DATA_SETS",
     "strategies": "hwnas.supernet.strategies:STRATEGIES",
     "accuracy_sources": "hwnas.accuracy:PROXIES",

@@ -259,10 +259,11 @@ def _limit(text: str) -> tuple[str, Any]:
     parts = re.fullmatch(r"([^=<>]*)(<=|>=|=)(.*)", text)
     if parts is None:
         raise ConfigError(
-            f"`{text}` is no limit", where="--limit",
+            f"`{text}` is no limit",
+            where="--limit",
             allowed="The form is NAME=VALUE, such as latency_ms=20, or NAME<=VALUE or NAME>=VALUE",
             do="Write it so; --limit can be given more than once",
-        )  # fmt: skip
+        )
     name, sign, value = (part.strip() for part in parts.groups())
     return name, {"=": value, "<=": {"at_most": value}, ">=": {"at_least": value}}[sign]
 

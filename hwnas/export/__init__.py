@@ -13,21 +13,35 @@ FORMATS = Family(
     "formats",
     {  # name in YAML -> what is known of it; its functions are imported on use
         "onnx": Format(
-            "ONNX", ".onnx", "hwnas.export.onnx:export_onnx", PRECISIONS, "hwnas.export.tensors:onnx_tensors",
+            "ONNX",
+            ".onnx",
+            "hwnas.export.onnx:export_onnx",
+            PRECISIONS,
+            "hwnas.export.tensors:onnx_tensors",
             packages=("onnx",),
         ),
         "tflite": Format(
-            "TFLite", ".tflite", "hwnas.export.tflite:export_tflite", PRECISIONS,
-            "hwnas.export.tensors:tflite_tensors", channels_last=True, module="litert_torch", extra="convert",
+            "TFLite",
+            ".tflite",
+            "hwnas.export.tflite:export_tflite",
+            PRECISIONS,
+            "hwnas.export.tensors:tflite_tensors",
+            channels_last=True,
+            module="litert_torch",
+            extra="convert",
             packages=("litert-torch", "ai-edge-quantizer"),
         ),
         "pt2": Format(
-            "PT2", ".pt2", "hwnas.export.pytorch:export_pytorch", ("fp32", "fp16"),
-            "hwnas.export.tensors:pt2_tensors", packages=("torch",),
+            "PT2",
+            ".pt2",
+            "hwnas.export.pytorch:export_pytorch",
+            ("fp32", "fp16"),
+            "hwnas.export.tensors:pt2_tensors",
+            packages=("torch",),
         ),
     },
     InstanceOf(Format),
-)  # fmt: skip
+)
 
 
 def format_named(name: str) -> Format:

@@ -153,9 +153,12 @@ def another_setup(run: Workspace, name: str, path: Path) -> TableError | None:
 
 def _priced(run: Workspace, name: str, table: LatencyTable) -> CostModels:
     return CostModels.of(
-        table, run.objectives.quantities(name), missing=run.experiment.setups[name].missing, bench=run.command("bench"),
+        table,
+        run.objectives.quantities(name),
+        missing=run.experiment.setups[name].missing,
+        bench=run.command("bench"),
         operators=known_operators(run.space),
-    )  # fmt: skip
+    )
 
 
 def cost_metric_scorers(run: Workspace, tier: str, prices: Mapping[str, CostModels]) -> dict[str, Scorer]:
@@ -205,9 +208,11 @@ def _derived(run: Workspace, quantity: Quantity, setup: Setup) -> Scorer:
             raise
         except Exception as error:
             raise NoScore(
-                f"`{quantity.name}` cannot be computed ({raised(error)})", where=f"architecture {architecture.key}",
-                allowed="A quantity is a number for every network of the space", do="Correct the quantity's function",
-            ) from error  # fmt: skip
+                f"`{quantity.name}` cannot be computed ({raised(error)})",
+                where=f"architecture {architecture.key}",
+                allowed="A quantity is a number for every network of the space",
+                do="Correct the quantity's function",
+            ) from error
 
     return score
 

@@ -217,8 +217,10 @@ def _judged(
     tier, config = run.objectives.tier(name), run.experiment.tiers[name]
     scorers = cost_metric_scorers(run, name, prices)
     latency = run.objectives.latency(name)
-    seen = {limit.metric: _seen(run, limit.metric, latency, prices.get(config.setup), scorers, sample)
-            for limit in tier.limits}  # fmt: skip
+    seen = {
+        limit.metric: _seen(run, limit.metric, latency, prices.get(config.setup), scorers, sample)
+        for limit in tier.limits
+    }
     reaches = tuple(
         LimitReport(limit, unjudged=_unjudged(run, name, limit, reasons))
         if (sampled := seen[limit.metric]) is None

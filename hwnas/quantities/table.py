@@ -17,11 +17,21 @@ ROWS = (  # limits are listed in this order, which is part of the identity of st
         "file_kib", "File size", "min", "KiB", positive=True, routine=True, model="hwnas.latency.file_size:size_kib_of"
     ),
     Quantity(
-        "energy_mj", "Energy", "min", "mJ", positive=True, model="hwnas.latency.energy_model:energy_mj_of",
+        "energy_mj",
+        "Energy",
+        "min",
+        "mJ",
+        positive=True,
+        model="hwnas.latency.energy_model:energy_mj_of",
         measured=Measured("energy", "energy", "median_mj"),
     ),
     Quantity(
-        "peak_mb", "Peak memory", "min", "MB", positive=True, model="hwnas.latency.memory_model:peak_mb_of",
+        "peak_mb",
+        "Peak memory",
+        "min",
+        "MB",
+        positive=True,
+        model="hwnas.latency.memory_model:peak_mb_of",
         measured=Measured("memory", "memory", "peak_mb"),
     ),
     Quantity(
@@ -29,14 +39,19 @@ ROWS = (  # limits are listed in this order, which is part of the identity of st
     ),
     Quantity("macs", "MACs", "min", "MACs", positive=True, routine=True, over_operators=OverOperators("macs")),
     Quantity(
-        "activation_kib", "Activation memory", "min", "KiB", positive=True, routine=True,
+        "activation_kib",
+        "Activation memory",
+        "min",
+        "KiB",
+        positive=True,
+        routine=True,
         over_operators=OverOperators("activation_bytes", "max", 1024),
     ),
     Quantity("top1", "Top-1 accuracy", "max", "fraction", uses=("limit",)),
     Quantity("top5", "Top-5 accuracy", "max", "fraction", uses=()),
     Quantity("accuracy", "Accuracy", "max", "fraction", uses=()),
     Quantity("score", "Score", "max", "", uses=()),
-)  # fmt: skip
+)
 
 
 def _fault(name: str, value: Any) -> str | None:

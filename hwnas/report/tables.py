@@ -60,8 +60,15 @@ def front_table(tier: TierFacts) -> Table:
     unit, _ = tier.time_unit
     costs = [units.label(metric) for metric in tier.other_objectives]
     heads = (
-        *passed, _accuracy_head(tier.accuracy), *tested, f"{latency} {unit}", f"meas. {unit}", *costs, "params", "MACs"
-    )  # fmt: skip
+        *passed,
+        _accuracy_head(tier.accuracy),
+        *tested,
+        f"{latency} {unit}",
+        f"meas. {unit}",
+        *costs,
+        "params",
+        "MACs",
+    )
     for name in heads:
         table.add_column(Text(name), justify="right", no_wrap=True)
     table.add_column("pick", min_width=8)

@@ -114,6 +114,7 @@ def _others(run: Workspace, table: LatencyTable, network: Network, setup: str) -
     key = check_key(network)
     values = {
         str(one.metric(setup)): one.measured.value_in(table, key)
-        for one in run.objectives.quantities(setup) if one.measured is not None
-    }  # fmt: skip
+        for one in run.objectives.quantities(setup)
+        if one.measured is not None
+    }
     return {metric: value for metric, value in values.items() if value is not None}
