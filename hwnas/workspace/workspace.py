@@ -79,7 +79,7 @@ class Workspace:
     @property
     def accuracy(self) -> str:
         """The metric of accuracy, such as `top1@inherited`; of a user's function, with its name after the @."""
-        return accuracy_metric(self.experiment.accuracy.source, self.space.task)
+        return accuracy_metric(self.experiment.accuracy.source, self.source.quantity(self.space.task))
 
     @cached_property
     def objectives(self) -> Objectives:

@@ -64,7 +64,7 @@ class HalvingResult:
 
 def metric_of(score: str, task: Task) -> str:
     """Return the metric of a rung's scores, such as `top1@short`."""
-    return accuracy_metric(score, task)
+    return accuracy_metric(score, source_of(score, where=WHERE).quantity(task))
 
 
 def refuse_empty_results(results: Sequence[HalvingResult]) -> None:
