@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from hwnas.ops.costs import Costs
 
 
-SAMPLED = 5000
+SAMPLED_ARCHITECTURES = 5000
 """Random architectures that a function which cannot be counted is known by."""
 UNFRUITFUL = 300
 """As many in a row without a new operator end the search for them where a function returns modules."""
@@ -198,7 +198,7 @@ def operators_by_slot(space: AnySpace) -> dict[str, dict[tuple[Operator, Shape],
         for placed in placements(space):
             by_slot.setdefault(placed.slot, {})[placed.link] = None
         return by_slot
-    patience = UNFRUITFUL if space.returns_module else SAMPLED
+    patience = UNFRUITFUL if space.returns_module else SAMPLED_ARCHITECTURES
     for architecture in _looked_through(space):
         network, fruitful = lower(space, architecture), False
         for slot, link in zip(network.slots, network.links, strict=True):
@@ -217,7 +217,7 @@ def _looked_through(space: FunctionSpace) -> Iterator[Architecture]:
         return
     rng = random.Random(0)
     yield from (space.largest(), space.smallest())
-    yield from (space.random(rng) for _ in range(SAMPLED))
+    yield from (space.random(rng) for _ in range(SAMPLED_ARCHITECTURES))
 
 
 def operators_of(space: AnySpace) -> dict[tuple[Operator, Shape], None]:

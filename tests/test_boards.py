@@ -110,7 +110,7 @@ def test_two_boards_fill_their_tables_at_once(server: Server, tmp_path: Path) ->
 def test_a_dropped_connection_costs_no_row_twice(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(boards_module, "PAUSE_S", 0.0)
+    monkeypatch.setattr(boards_module, "RECONNECT_PAUSE_S", 0.0)
     heard, kept, space = Heard(), list[str](), SMALL["per layer"]
 
     def drop_once(text: str) -> None:

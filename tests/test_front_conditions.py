@@ -18,11 +18,11 @@ from hwnas.commands.search import load_searches
 from hwnas.errors import EmptyFront, HwnasError, RunError
 from hwnas.pareto import Limit, Objective, Tier
 from hwnas.pareto import front as pareto_front
-from hwnas.problem.fronts.conditions import APART, conditions_path
+from hwnas.problem.fronts.conditions import NEUTRAL_TRAIN_KEYS, conditions_path
 from hwnas.problem.fronts.loading import load_front
 from hwnas.search.fronts import read_front, write_front
 from hwnas.search.nearest import nearest
-from hwnas.supernet.training.resume import APART as OF_NO_WEIGHT
+from hwnas.supernet.training.resume import NEUTRAL_FIELDS as OF_NO_WEIGHT
 from hwnas.workspace.progress import NullReporter
 from hwnas.workspace.training.supernets import untrained
 from hwnas.workspace.workspace import open_run
@@ -192,7 +192,7 @@ def test_a_front_of_other_accuracies_is_refused_by_all_that_reads_it(
 
 
 def test_what_does_not_decide_the_weights_is_told_in_one_way() -> None:
-    assert {*OF_NO_WEIGHT, "grad_accumulation_steps"} == set(APART)
+    assert {*OF_NO_WEIGHT, "grad_accumulation_steps"} == set(NEUTRAL_TRAIN_KEYS)
 
 
 # --- set-ups ---

@@ -38,8 +38,8 @@ def test_many_networks_are_counted_as_they_are_one_by_one(
     run = pipeline.open_run(whole[0])
     (searched,) = load_searches(run, None, {})
     one_by_one = reporting.facts_of(run, None, {}, [searched]).tiers[0].points
-    monkeypatch.setattr(reporting, "MANY", 1)
-    monkeypatch.setattr(reporting, "CHUNK", 7)
+    monkeypatch.setattr(reporting, "MANY_ARCHITECTURES", 1)
+    monkeypatch.setattr(reporting, "REPORT_CHUNK", 7)
     assert reporting.facts_of(run, None, {}, [searched]).tiers[0].points == one_by_one
 
 

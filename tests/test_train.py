@@ -32,7 +32,7 @@ from hwnas.supernet import Recipe, Step, Supernet, identity_of, load_trained, tr
 from hwnas.supernet.strategies import open_strategy
 from hwnas.supernet.training import checkpoint
 from hwnas.supernet.training.recipe import make_optimizer
-from hwnas.supernet.training.resume import APART
+from hwnas.supernet.training.resume import NEUTRAL_FIELDS
 from hwnas.supernet.training.schedules import learning_rate
 from hwnas.supernet.training.step import take_step
 from hwnas.supernet.training.task import ActiveSubnet, TrainTask
@@ -133,7 +133,7 @@ def test_a_checkpoint_holds_what_it_always_held(uninterrupted: Path) -> None:
     content = checkpoint.load(checkpoint.checkpoints(uninterrupted)[-1])
     assert set(content) == {"format", "epoch", "identity", "weights", "optimizer", "history"}
     assert content["identity"].keys() == {"space", "dataset", "seed", "recipe"}
-    told = {key: value for key, value in stored(vars(RECIPE), "train").items() if key not in APART}
+    told = {key: value for key, value in stored(vars(RECIPE), "train").items() if key not in NEUTRAL_FIELDS}
     assert content["identity"]["recipe"] == told
     assert set(content["history"][0]) == {"epoch", "loss", "smallest", "largest", "learning_rate", "seconds"}
 

@@ -31,9 +31,11 @@ def certify(reference: str, *, knobs: Sequence[str] = (), sizes: str | None = No
     kinds = _kinds(reference)
     from hwnas.testing import cases_of
     from hwnas.testing import certify as certified
-    from hwnas.testing.case import SIZES
+    from hwnas.testing.case import DEFAULT_SIZES
 
-    return [certified(kind, [] if fault_of(kind) else cases_of(kind, knob_sets, axes or SIZES)) for kind in kinds]
+    return [
+        certified(kind, [] if fault_of(kind) else cases_of(kind, knob_sets, axes or DEFAULT_SIZES)) for kind in kinds
+    ]
 
 
 def _kinds(reference: str) -> list[type[Operator]]:

@@ -98,7 +98,7 @@ def _latency(table: LatencyTable, space: AnySpace, network: Network, missing: Mi
 def _others(table: LatencyTable, space: AnySpace, network: Network, missing: Missing) -> dict[str, Any]:
     """Return energy and memory, where the table holds enough measurements of them."""
     from hwnas.latency.energy_model import EnergyModel
-    from hwnas.latency.memory_model import FEWEST, PeakModel
+    from hwnas.latency.memory_model import MIN_NETWORKS, PeakModel
 
     result: dict[str, Any] = {}
     if any(key in table.energy for key in table.rows):
@@ -106,7 +106,7 @@ def _others(table: LatencyTable, space: AnySpace, network: Network, missing: Mis
         result |= {f"energy_{name}" if name == "origin" else name: value for name, value in vars(energy).items()}
         result["energy_mj"] = result.pop("mj")
         result.pop("estimated_rows")
-    if len(table.memory) >= FEWEST:
+    if len(table.memory) >= MIN_NETWORKS:
         peak = PeakModel.of(table, operators=known_operators(space)).predict(network)
         result |= {"peak_mb": peak.mb, "low_mb": peak.low_mb, "high_mb": peak.high_mb, "peak_origin": peak.origin}
     return result

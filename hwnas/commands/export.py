@@ -41,7 +41,7 @@ from hwnas.workspace.measuring.setups import (
 )
 from hwnas.workspace.progress import Bar, NullReporter, Reporter
 from hwnas.workspace.results.bundles import open_bundle
-from hwnas.workspace.results.halving_results import FOLDER
+from hwnas.workspace.results.halving_results import HALVING_FOLDER
 from hwnas.workspace.workspace import Workspace, open_run
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def _manifest(
         "hwnas": __version__,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "tier": name,
-        "front": "search" if front.halving is None else FOLDER,
+        "front": "search" if front.halving is None else HALVING_FOLDER,
         "setup": _set_up(run, name),
         "machine": machine(),
         "versions": versions(),

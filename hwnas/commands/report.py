@@ -34,14 +34,14 @@ from hwnas.workspace.environment import machine, versions
 from hwnas.workspace.folder import locked, resolved_experiment
 from hwnas.workspace.progress import NullReporter, Reporter
 from hwnas.workspace.results.bundles import Bundle, open_bundle
-from hwnas.workspace.results.halving_results import FOLDER, HalvingResult, halving_path
+from hwnas.workspace.results.halving_results import HALVING_FOLDER, HalvingResult, halving_path
 from hwnas.workspace.workspace import Workspace, open_run
 
 if TYPE_CHECKING:
     from hwnas.workspace.training.supernets import Trained
 
 
-MANY, CHUNK = 1000, 20_000
+MANY_ARCHITECTURES, REPORT_CHUNK = 1000, 20_000
 """Number of networks from which on they are counted together, and number that is counted at a time."""
 
 
@@ -87,7 +87,7 @@ def facts_of(
         config_yaml=dump_experiment(published(resolved_experiment(run))),
         versions=versions(),
         elapsed={
-            "halving" if stage == FOLDER else stage: seconds
+            "halving" if stage == HALVING_FOLDER else stage: seconds
             for stage, seconds in read_elapsed(run.paths.elapsed).items()
         },
     )
@@ -195,11 +195,11 @@ def _points(run: Workspace, evaluations: Sequence[Evaluation]) -> Iterator[facts
 def _counted(run: Workspace, evaluations: Sequence[Evaluation]) -> Iterator[tuple[int, int]]:
     """Yield parameters and MACs of each network; for many networks, by looking up the costs of their operators."""
     architectures = [evaluation.architecture for evaluation in evaluations]
-    if len(architectures) >= MANY:
+    if len(architectures) >= MANY_ARCHITECTURES:
         from hwnas.population import population_sums
 
-        for start in range(0, len(architectures), CHUNK):
-            codes = run.codebook.encode(architectures[start : start + CHUNK])
+        for start in range(0, len(architectures), REPORT_CHUNK):
+            codes = run.codebook.encode(architectures[start : start + REPORT_CHUNK])
             yield from map(tuple, population_sums(run.codebook, codes).tolist())
         return
     for architecture in architectures:
@@ -219,12 +219,12 @@ def _front_point(
     model: LatencyModel | None,
     table: LatencyTable | None,
     tested: dict[str, float],
-) -> facts.FrontPoint:
+) -> facts.FrontPointFacts:
     accuracy, latency = front.tier.quality.metric, run.objectives.latency(front.tier.name)
     network = run.network(point.architecture)
     estimate, total = model.predict(network) if model else None, costs(network)
     again = table.checks.get(check_key(network)) if table is not None else None
-    return facts.FrontPoint(
+    return facts.FrontPointFacts(
         point.architecture.key,
         point.scores,
         point.scores[latency],

@@ -23,7 +23,7 @@ from hwnas.search.successive_halving import tier_for_rung
 from hwnas.workspace.results.halving_results import load_top_rung
 from hwnas.workspace.workspace import Workspace, open_run
 
-NAME = "solved"
+RESOLVED = "solved"
 """Name of a tier that is solved for and is not one of the experiment's."""
 
 
@@ -123,7 +123,7 @@ def solve(
 
     run = open_run(reference, runs=runs, before=check)
     name, config, prices = _setup(run, setup)
-    solved = _solved(run, NAME, name, config, prices, limits, front)
+    solved = _solved(run, RESOLVED, name, config, prices, limits, front)
     if (refusal := solved.refusal) is not None:
         raise refusal
     return solved
@@ -183,7 +183,7 @@ def _with_tier(
 ) -> tuple[Workspace, Mapping[str, CostModels]]:
     """Return the run with only the tier that is solved for, and the cost models of its networks."""
     raw: dict[str, Any] = {"setup": name, "limits": dict(map(_limit, limits))}
-    if tier in run.experiment.tiers and tier != NAME:
+    if tier in run.experiment.tiers and tier != RESOLVED:
         own = run.experiment.tiers[tier]
         raw |= {"minimize": list(own.minimize), "maximize": list(own.maximize)}
     tier_config: TierConfig = parse_tier(raw, where="--limit")

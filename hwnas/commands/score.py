@@ -11,7 +11,7 @@ from hwnas.data import check_data, load_data
 from hwnas.errors import ConfigError
 from hwnas.io.locks import RunLock
 from hwnas.io.yaml import parse_yaml
-from hwnas.problem.zero_cost import NOISE, ScoringTarget, _check_name, make_proxy_column
+from hwnas.problem.zero_cost import NOISE_DATA, ScoringTarget, _check_name, make_proxy_column
 from hwnas.report.scores import ProxyScore, Scored, ScoredNetwork, ranked
 from hwnas.search.fronts import write_text
 from hwnas.search.score_store import ScoreStore
@@ -63,7 +63,7 @@ def score(
         _check_name(name)
     if architectures is not None:
         check_readable(architectures)
-    if data is not None and data != NOISE:
+    if data is not None and data != NOISE_DATA:
         check_data(_spec(data), where="--data")
     narrator = narrator or NullReporter()
     with _opened(target, data, seed, runs) as opened:
@@ -123,7 +123,7 @@ def _opened(target: str | Path, data: str | None, seed: int | None, runs: Path) 
 
 def _data(text: str, seed: int) -> Dataset | None:
     """Return the data set of a name, or of a mapping in YAML; None for noise."""
-    return None if text == NOISE else load_data(_spec(text), seed=seed).without_test()
+    return None if text == NOISE_DATA else load_data(_spec(text), seed=seed).without_test()
 
 
 def _spec(text: str) -> str | dict[str, Any]:

@@ -61,7 +61,7 @@ def _front_facts(run: Workspace, front: LoadedFront) -> facts.TierFacts:
     accuracy, latency = front.tier.quality.metric, run.objectives.latency(front.tier.name)
     tested = open_bundle(front.folder).test_accuracies
     points = tuple(
-        facts.FrontPoint(
+        facts.FrontPointFacts(
             p.architecture.key,
             p.scores,
             p.scores[latency],

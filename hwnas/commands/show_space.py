@@ -15,7 +15,7 @@ from hwnas.report.spaces.facts import BlockFacts, KnobFacts, SpaceView, StageFac
 from hwnas.space import AnySpace, FunctionSpace, Knob, Space
 from hwnas.traced.operator import Traced
 
-IDENTITY = ("digest", "in_channels", "out_channels")
+HIDDEN_KNOBS = ("digest", "in_channels", "out_channels")
 """Knobs of operators that show no choice."""
 
 
@@ -139,7 +139,7 @@ def _kind(operator: Operator) -> str:
 def _differing(operators: list[Operator]) -> Iterable[KnobFacts]:
     for name in operators[0].knobs:
         values = _values(operator.knobs[name] for operator in operators)
-        if name not in IDENTITY and len(values) > 1:
+        if name not in HIDDEN_KNOBS and len(values) > 1:
             yield KnobFacts(name, values, "layer")
 
 

@@ -24,7 +24,7 @@ from hwnas.workspace.elapsed import adding_elapsed
 from hwnas.workspace.folder import locked
 from hwnas.workspace.progress import NullReporter, Reporter
 from hwnas.workspace.results.halving_results import (
-    FOLDER,
+    HALVING_FOLDER,
     WHERE,
     HalvingResult,
     check_halving,
@@ -54,7 +54,7 @@ def halving(
         RunError: a rung needs a supernet that was not trained.
     """
     run, narrator = open_run(reference, runs=runs, before=check_halving), narrator or NullReporter()
-    with locked(run), adding_elapsed(run.paths.elapsed, FOLDER):
+    with locked(run), adding_elapsed(run.paths.elapsed, HALVING_FOLDER):
         prices = load_cost_models(run)
         check_limits(run, prices)
         trained = supernet_of(run, narrator)

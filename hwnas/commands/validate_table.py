@@ -17,11 +17,11 @@ from hwnas.errors import ConfigError, HwnasError, RunError, SpaceError, TableErr
 from hwnas.export import format_of
 from hwnas.io.atomic import why_unwritable
 from hwnas.io.resources import find_file
-from hwnas.latency.agreement import Agreement, Floats
+from hwnas.latency.agreement import Floats, PredictionQuality
 from hwnas.latency.anchors import anchors_of, table_state
 from hwnas.latency.building import table_builder as build
 from hwnas.latency.building.table_builder import MeasureContext
-from hwnas.latency.model import Estimate, LatencyModel
+from hwnas.latency.model import LatencyEstimate, LatencyModel
 from hwnas.measure.device_lock import WAIT_S, LockWait
 from hwnas.measure.drift import reference_ns
 from hwnas.measure.table import LatencyTable, check_key, read_table
@@ -38,7 +38,7 @@ from hwnas.workspace.measuring.setups import exporter_of, measurement_protocol
 from hwnas.workspace.progress import NullReporter, Reporter
 from hwnas.workspace.spaces import open_space, split_reference
 
-PATIENCE = 200
+MAX_REPEATED_DRAWS = 200
 """Number of draws in a row without a new network after which a space is taken to hold no more."""
 
 
@@ -141,7 +141,7 @@ def sample_unseen(
         if len(drawn) == count or in_vain == len(turns):
             break
         in_vain += 1
-        for architecture in (space.sample(hand) for _ in range(PATIENCE)):
+        for architecture in (space.sample(hand) for _ in range(MAX_REPEATED_DRAWS)):
             network = lower(space, architecture)
             key = check_key(network)
             if key not in seen and key not in drawn:
@@ -250,7 +250,7 @@ def _checked(
     table: LatencyTable,
     model: LatencyModel,
     seed: int,
-    drawn: Sequence[tuple[Architecture, Network, Estimate]],
+    drawn: Sequence[tuple[Architecture, Network, LatencyEstimate]],
     sitting: Sequence[Measurement],
     states: Sequence[tuple[Floats, float | None]],
     rivals: tuple[dict[str, Floats | None], dict[str, str]],
@@ -283,11 +283,12 @@ def _checked(
         spaces=tuple(dict.fromkeys(architecture.space for architecture, _, _ in drawn)),
         seed=seed,
         origin=model.origin,
-        model=Agreement.of(predicted, measured, low=low, high=high),
-        uncorrected=Agreement.of(predicted, raw, low=low, high=high),
-        noise=Agreement.of(again, measured),
+        model=PredictionQuality.of(predicted, measured, low=low, high=high),
+        uncorrected=PredictionQuality.of(predicted, raw, low=low, high=high),
+        noise=PredictionQuality.of(again, measured),
         baselines={
-            name: None if guess is None else Agreement.of(guess.tolist(), measured) for name, guess in guesses.items()
+            name: None if guess is None else PredictionQuality.of(guess.tolist(), measured)
+            for name, guess in guesses.items()
         },
         absent=absent,
         drift=drift,

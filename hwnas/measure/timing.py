@@ -41,7 +41,7 @@ THROTTLED = "throttled_rounds"
 """The condition that holds how many rounds were kept although the machine was throttled meanwhile."""
 COOLER_C = 5.0
 """Degrees Celsius by which a processor has to be cooler than where it paused before measuring goes on, by default."""
-REFERENCE = "reference_ns"
+REFERENCE_CONDITION = "reference_ns"
 """The condition that holds, for each round, the reference's time in it: what the machine's state was."""
 
 
@@ -249,7 +249,7 @@ class _Rounds:
             result["throttled"] = dict(sorted(self.throttled.items()))
         if self.mhz:
             result["round_mhz"] = self.mhz
-        return result | ({REFERENCE: self.reference_ns} if self.reference_ns else {})
+        return result | ({REFERENCE_CONDITION: self.reference_ns} if self.reference_ns else {})
 
 
 class _Sampler:
@@ -270,7 +270,7 @@ class _Sampler:
         often: list[float] = []
         for number, (key, (target, loops)) in enumerate(targets.items()):
             if reference is not None and number % NOISY_SHARE == 0:
-                often.append(self.clean_sample_ns(REFERENCE, *reference))
+                often.append(self.clean_sample_ns(REFERENCE_CONDITION, *reference))
             samples[key] = self.clean_sample_ns(key, target, loops)
         return samples, often
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, ...]
 """A tensor's shape without the batch axis: (channels, height, width), or (width, tokens)."""
-WIDTHS = ("in_channels", "out_channels")
+WIDTH_KNOBS = ("in_channels", "out_channels")
 """Knobs that say how wide an operator is, not what it does."""
 
 
@@ -71,7 +71,7 @@ class Operator(ABC):
 
         A kind with structure inside, such as a cell, adds more. Equal networks must have equal sums.
         """
-        knobs = {n: v for n, v in self.knobs.items() if n not in WIDTHS and isinstance(v, (bool, int, float, str))}
+        knobs = {n: v for n, v in self.knobs.items() if n not in WIDTH_KNOBS and isinstance(v, (bool, int, float, str))}
         names = [self.kind, *(f"{self.kind} {name}={value}" for name, value in knobs.items())]
         return dict.fromkeys((f"operators/{name}" for name in names), 1.0)
 

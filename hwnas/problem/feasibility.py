@@ -24,7 +24,7 @@ from hwnas.tabular import TableMetric
 from hwnas.words import counted
 from hwnas.workspace.workspace import Workspace, open_run
 
-DRAWN = 1_000_000
+DRAWN_NETWORKS = 1_000_000
 QUICK = 20_000
 """Number of networks that are drawn before a search."""
 SLOW_SAMPLE = 2_000
@@ -124,7 +124,7 @@ class Feasible:
 
 
 def feasible(
-    reference: str | Path, *, runs: Path = Path("runs"), networks: int = DRAWN, seed: int = 0
+    reference: str | Path, *, runs: Path = Path("runs"), networks: int = DRAWN_NETWORKS, seed: int = 0
 ) -> list[Feasible]:
     """Return what each tier's limits leave of the space. Needs no supernet; what lacks a table is named, not judged.
 

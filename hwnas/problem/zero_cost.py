@@ -15,12 +15,12 @@ from hwnas.search.score_store import Score
 from hwnas.space import AnySpace
 
 if TYPE_CHECKING:
-    from hwnas.accuracy.zero_cost_proxies.ensembles import Ensemble
+    from hwnas.accuracy.zero_cost_proxies.ensembles import RankEnsemble
     from hwnas.accuracy.zero_cost_proxies.scorer import TrainingFree
     from hwnas.data import Dataset
 
 
-NOISE = "noise"
+NOISE_DATA = "noise"
 """Name in place of a data set: images and labels are drawn at random."""
 
 
@@ -40,7 +40,7 @@ class ProxyColumn:
     """A requested column: a proxy, or an ensemble with its members."""
 
     name: str
-    ensemble: Ensemble | None
+    ensemble: RankEnsemble | None
     scorers: tuple[TrainingFree, ...]
 
     @property
@@ -87,12 +87,12 @@ def make_proxy_column(given: ScoringTarget, name: str, batch: int | None, resolu
     Raises:
         ConfigError: there is no such proxy, or it does not fit the space.
     """
-    from hwnas.accuracy.zero_cost_proxies.ensembles import ENSEMBLES, Member
+    from hwnas.accuracy.zero_cost_proxies.ensembles import ENSEMBLES, EnsembleMember
     from hwnas.accuracy.zero_cost_proxies.scorer import check_holds, training_free_scorer
 
     _check_name(name)
     ensemble = ENSEMBLES.get(name)
-    members = (Member(name),) if ensemble is None else ensemble.members
+    members = (EnsembleMember(name),) if ensemble is None else ensemble.members
     lowered, ends = partial(lower, given.space), (given.space.smallest(), given.space.largest())
     scorers = tuple(
         training_free_scorer(

@@ -106,7 +106,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class FrontPoint:
+class FrontPointFacts:
     """One architecture of a front. `kept` says whether it stayed on the front after re-timing, None if not re-timed."""
 
     key: str
@@ -180,7 +180,7 @@ class TierFacts:
     latency: ObjectiveFacts
     limits: tuple[Limit, ...] = ()
     points: tuple[Point, ...] = ()
-    front: tuple[FrontPoint, ...] = ()
+    front: tuple[FrontPointFacts, ...] = ()
     hypervolume: tuple[float, ...] = ()
     """After each trial."""
     files: tuple[FileFacts, ...] = ()
@@ -234,7 +234,7 @@ class TierFacts:
         return tuple(metric for metric in self.objectives if metric not in shown)
 
     @property
-    def ordered(self) -> tuple[FrontPoint, ...]:
+    def ordered(self) -> tuple[FrontPointFacts, ...]:
         """The front by rising latency."""
         return tuple(sorted(self.front, key=lambda p: (p.scores[self.latency.metric], p.scores[self.accuracy.metric])))
 
@@ -247,7 +247,7 @@ class TierFacts:
         near = told_apart(values, [point.accuracy_error for point in ordered])
         return {point.key: ordered[index].key for point, index in zip(ordered, near, strict=True) if index is not None}
 
-    def picked(self, pick: str) -> FrontPoint | None:
+    def picked(self, pick: str) -> FrontPointFacts | None:
         """The front's network of that pick."""
         return next((point for point in self.front if pick in point.picks), None)
 

@@ -28,8 +28,8 @@ from hwnas.search.storage.exclusive import (
     evaluation_of,
     open_trials,
 )
-from hwnas.search.storage.in_memory import NAME, InMemoryStorage
-from hwnas.search.storage.shared import HEARTBEAT_GRACE_S, TRIES, SharedStorage, proposal_of
+from hwnas.search.storage.in_memory import IN_MEMORY, InMemoryStorage
+from hwnas.search.storage.shared import HEARTBEAT_GRACE_S, MAX_DEATHS, SharedStorage, proposal_of
 from hwnas.search.storage.trials import check_trial, told_trial
 from hwnas.search.study_spec import StudySpec
 from hwnas.space import AnySpace, Architecture
@@ -121,7 +121,7 @@ class Study:
                 continue
             trial = Trial(self._number, architecture, proposal)
             self._open.add(architecture.key)
-            if self._kept is None or (deaths := self._kept.failures_of(architecture.key)) < TRIES:
+            if self._kept is None or (deaths := self._kept.failures_of(architecture.key)) < MAX_DEATHS:
                 return trial
             self.tell(
                 trial,
@@ -285,7 +285,7 @@ class Study:
 
     def _optuna_view(self, sampler: BaseSampler) -> optuna.Study:
         """Return the working copy as samplers see it: a new study each time, which has no stale list of the trials."""
-        return optuna.Study(NAME, self._memory, sampler)
+        return optuna.Study(IN_MEMORY, self._memory, sampler)
 
     def _index(self, evaluation: Evaluation) -> None:
         self._told[evaluation.architecture.key] = evaluation

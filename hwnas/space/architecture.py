@@ -95,7 +95,7 @@ class Architecture:
             SpaceError: it has another form.
         """
         if not isinstance(raw, Mapping):
-            raise _no_architecture(f"{_KINDS.get(type(raw), 'an object')} describes no architecture", where)
+            raise _no_architecture(f"{_JSON_TYPES.get(type(raw), 'an object')} describes no architecture", where)
         space, picks = raw.get("space"), raw.get("picks")
         if not isinstance(picks, Mapping) or not isinstance(space, str):
             raise _no_architecture(f"keys {sorted(map(str, raw))} do not describe an architecture", where)
@@ -105,7 +105,14 @@ class Architecture:
         return cls(space, tuple(sorted(picks.items())))
 
 
-_KINDS = {list: "a list", str: "a text", int: "a number", float: "a number", bool: "true or false", NoneType: "null"}
+_JSON_TYPES = {
+    list: "a list",
+    str: "a text",
+    int: "a number",
+    float: "a number",
+    bool: "true or false",
+    NoneType: "null",
+}
 
 
 def _is_value(value: object) -> bool:

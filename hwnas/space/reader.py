@@ -20,7 +20,7 @@ from hwnas.space.stage import Block, Knob, Stage
 from hwnas.tasks import DEFAULT, Task, open_task
 
 _SPACE_KEYS = ("name", "source", "plugins", "notation", "canonical", "task", "input", "choices", "blocks", "stages")
-_CHAIN_KEYS = ("name", "op", "depth", "width", "stride", "per")
+_STAGE_KEYS = ("name", "op", "depth", "width", "stride", "per")
 MOST_LAYERS = 10_000
 """Most layers of the largest network: more would be a typing error, and take minutes to refuse."""
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -151,7 +151,7 @@ class _Reader:
                 "Add it",
             )
         where = f"{self.where}: stage `{_name(raw['name'], f'{self.where}: stage {index}')}`"
-        knobs = {k: self.knob(v, where, k) for k, v in raw.items() if k not in _CHAIN_KEYS}
+        knobs = {k: self.knob(v, where, k) for k, v in raw.items() if k not in _STAGE_KEYS}
         ops = self._ops(raw["op"], blocks, where)
         _refuse_derived(knobs, where)
         _refuse_twice_set({*knobs, *({"stride"} & set(raw))}, ops, where)

@@ -17,7 +17,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from hwnas.errors import raised
 from hwnas.ops import Shape
 
-BATCH = 13
+TRACE_BATCH = 13
 """Images that a module is traced with: a number that no other axis is likely to have."""
 
 
@@ -122,14 +122,14 @@ def run(root: nn.Module, graph: fx.Graph, shape: Shape, told: Mapping[str, str],
     root.train(training)
     recorder = _Recorder(root, graph, told)
     with torch.no_grad():
-        recorder.run(torch.empty(BATCH, *shape, device="meta"))
+        recorder.run(torch.empty(TRACE_BATCH, *shape, device="meta"))
     return Pass(graph, recorder.values)
 
 
 def run_whole(root: nn.Module, shape: Shape, *, training: bool) -> Any:
     """Return the output of a module on `meta`."""
     with torch.no_grad():
-        return root.train(training)(torch.empty(BATCH, *shape, device="meta"))
+        return root.train(training)(torch.empty(TRACE_BATCH, *shape, device="meta"))
 
 
 def cuts(root: nn.Module, found: Pass) -> list[int]:
@@ -161,7 +161,7 @@ def _narrow(traced_pass: Pass) -> Iterator[int]:
         alive = crossing(traced_pass, position)
         if len(alive) == 1:
             value = traced_pass.values[alive[0]]
-            if isinstance(value, Tensor) and value.ndim > 1 and len(value) == BATCH and value.is_floating_point():
+            if isinstance(value, Tensor) and value.ndim > 1 and len(value) == TRACE_BATCH and value.is_floating_point():
                 yield position
 
 

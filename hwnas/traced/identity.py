@@ -17,7 +17,7 @@ from torch import Tensor, fx, nn
 
 from hwnas.traced.graph import attribute, state_of
 
-OWN = frozenset(vars(nn.Module())) | {"training"}
+MODULE_ATTRIBUTES = frozenset(vars(nn.Module())) | {"training"}
 """Attributes that every module has; their values are described in other ways."""
 DEEP = 8
 """Depth to which objects within objects are described."""
@@ -76,7 +76,7 @@ class _Spelled(str):
 def _module(module: nn.Module, tensors: dict[int, int], name: str = "") -> Iterator[str]:
     """Class, settings, shapes and children of a module, one per line; `tensors` numbers the tensors seen, for ties."""
     yield f"{name}: {class_of(type(module))}"
-    settings = {key: value for key, value in vars(module).items() if key not in OWN}
+    settings = {key: value for key, value in vars(module).items() if key not in MODULE_ATTRIBUTES}
     hooks = [hook for by_id in (module._forward_hooks, module._forward_pre_hooks) for hook in by_id.values()]
     yield f"{name} {simple(settings)} {simple(hooks)}"
     for key, parameter in module._parameters.items():

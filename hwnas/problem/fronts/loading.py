@@ -22,7 +22,7 @@ from hwnas.search.nearest import nearest
 from hwnas.search.successive_halving import tier_for_rung
 from hwnas.space import Architecture
 from hwnas.workspace.results.halving_results import (
-    FOLDER,
+    HALVING_FOLDER,
     HalvingResult,
     halving_front_path,
     halving_path,
@@ -232,7 +232,7 @@ def _written(run: Workspace, name: str, by: FrontSource) -> LoadedFront:
     if by == "halving":
         result = load_halving_result(run, name)
         return LoadedFront(
-            by, result.top_rung.tier, result.source, result.front, run.folder / FOLDER / "bundle" / name, result
+            by, result.top_rung.tier, result.source, result.front, run.folder / HALVING_FOLDER / "bundle" / name, result
         )
     if not run.paths.front(name).exists():
         raise _no_front(run, name)

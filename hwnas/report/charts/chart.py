@@ -22,7 +22,7 @@ class Tip:
 
 
 @dataclass(frozen=True)
-class Axis:
+class ChartAxis:
     """One direction: its ends, its title, and what follows each number."""
 
     ends: tuple[float, float]
@@ -119,7 +119,7 @@ class Tint:
 
 
 @dataclass(frozen=True)
-class Rule:
+class ReferenceLine:
     """A line across the whole chart at one value of an axis."""
 
     axis: Literal["x", "y"]
@@ -145,13 +145,13 @@ class Figure:
     """One chart, and what it shows in words."""
 
     layers: tuple[Marks | Line, ...]
-    x: Axis
-    y: Axis
+    x: ChartAxis
+    y: ChartAxis
     height: int
     """In pixels, with the axes; the width is that of the page."""
     label: str
     tints: tuple[Tint, ...] = ()
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[ReferenceLine, ...] = ()
     callouts: tuple[Callout, ...] = ()
     notes: tuple[str, ...] = ()
 

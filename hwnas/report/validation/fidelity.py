@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hwnas.ranks import SHARE, Correlation, Kind, as_json, correlations
+from hwnas.ranks import INTERVAL_SHARE, Correlation, Kind, as_json, correlations
 from hwnas.report import units
 from hwnas.tasks import binomial_error
 from hwnas.words import counted
@@ -17,8 +17,8 @@ from hwnas.words import counted
 if TYPE_CHECKING:
     from rich.table import Table
 
-NAMES: Mapping[Kind, str] = {"kendall": "Kendall", "spearman": "Spearman", "pearson": "Pearson"}
-FEW = 20
+CORRELATION_NAMES: Mapping[Kind, str] = {"kendall": "Kendall", "spearman": "Spearman", "pearson": "Pearson"}
+FEW_TRAINED = 20
 """With fewer networks, the verdict says that they are few."""
 GOOD, FAIR = 0.7, 0.5
 """Kendall's correlation from which ranks can be relied on, and from which they are a guide."""
@@ -117,7 +117,7 @@ class Fidelity:
             "alone": asdict(self.alone),
             "networks": len(self.networks),
             **as_json(self.correlations),
-            "interval": SHARE,
+            "interval": INTERVAL_SHARE,
             "rivals": {name: as_json(rival) for name, rival in self.rivals.items()},
             "bias": self.bias,
             "regret": self.regret,
@@ -149,9 +149,10 @@ def verdict(found: Fidelity) -> list[str]:
         lines.append(f"On average it lies {100 * abs(found.bias):.1f} points {side} the accuracy alone.")
     if found.failed:
         lines.append(f"{counted(len(found.failed), 'network')} could not be trained or scored; the JSON tells why.")
-    if len(found.networks) < FEW:
+    if len(found.networks) < FEW_TRAINED:
         lines.append(
-            f"{counted(len(found.networks), 'network')} are few: with {FEW} or more, the intervals are narrower."
+            f"{counted(len(found.networks), 'network')} are few: "
+            f"with {FEW_TRAINED} or more, the intervals are narrower."
         )
     return lines
 
@@ -184,9 +185,9 @@ def fidelity_table(found: Fidelity) -> Table:
         title_justify="left",
     )
     table.add_column("ranked by", no_wrap=True)
-    for name in NAMES.values():
+    for name in CORRELATION_NAMES.values():
         table.add_column(Text(name), justify="right", no_wrap=True)
     for name, kinds in compared(found).items():
         style = "bold" if name == found.metric else None
-        table.add_row(Text(name), *(Text(cell(kinds[kind])) for kind in NAMES), style=style)
+        table.add_row(Text(name), *(Text(cell(kinds[kind])) for kind in CORRELATION_NAMES), style=style)
     return table

@@ -7,12 +7,21 @@ from pathlib import Path
 from hwnas.quantities import Metric
 from hwnas.ranks import Correlation
 from hwnas.report import units
-from hwnas.report.charts.chart import Axis, Figure, Line, Marks, Tip, around
+from hwnas.report.charts.chart import ChartAxis, Figure, Line, Marks, Tip, around
 from hwnas.report.charts.plots import exactly
 from hwnas.report.document import framed, write_document
 from hwnas.report.markup import Html, el, join
-from hwnas.report.parts import Cell, legend, origin, pairs, plot, section, table
-from hwnas.report.validation.fidelity import NAMES, Budget, Fidelity, RankedNetwork, cell, compared, value, verdict
+from hwnas.report.parts import TableCell, legend, origin, pairs, plot, section, table
+from hwnas.report.validation.fidelity import (
+    CORRELATION_NAMES,
+    Budget,
+    Fidelity,
+    RankedNetwork,
+    cell,
+    compared,
+    value,
+    verdict,
+)
 from hwnas.words import counted
 
 
@@ -42,7 +51,7 @@ def write_fidelity_page(found: Fidelity, path: Path, *, hwnas_version: str, crea
 
 def _ranks(fidelity: Fidelity) -> Html:
     shown = []
-    for kind, name in NAMES.items():
+    for kind, name in CORRELATION_NAMES.items():
         known = fidelity.correlations[kind]
         ends = "no interval" if known is None else f"{value(known.low)} to {value(known.high)}"
         shown.append((name, join(units.GAP if known is None else value(known.value), el("small", ends))))
@@ -69,9 +78,12 @@ def _ranks(fidelity: Fidelity) -> Html:
         legend(entries),
         class_="card",
     )
-    headers: list[tuple[str, str | None]] = [("Ranked by", None), *((name, None) for name in NAMES.values())]
+    headers: list[tuple[str, str | None]] = [
+        ("Ranked by", None),
+        *((name, None) for name in CORRELATION_NAMES.values()),
+    ]
     rows = [
-        [Cell(name, str(index)), *(_correlation_cell(kinds[kind]) for kind in NAMES)]
+        [TableCell(name, str(index)), *(_correlation_cell(kinds[kind]) for kind in CORRELATION_NAMES)]
         for index, (name, kinds) in enumerate(compared(fidelity).items())
     ]
     beside = el("article", table("Correlations", headers, rows), class_="card")
@@ -80,8 +92,8 @@ def _ranks(fidelity: Fidelity) -> Html:
     return section("Ranks", "How far to trust the ranks", stack, say=say)
 
 
-def _correlation_cell(known: Correlation | None) -> Cell:
-    return Cell(cell(known), None if known is None else known.value)
+def _correlation_cell(known: Correlation | None) -> TableCell:
+    return TableCell(cell(known), None if known is None else known.value)
 
 
 def fidelity_figure(found: Fidelity) -> Figure:
@@ -100,10 +112,10 @@ def fidelity_figure(found: Fidelity) -> Figure:
         along=_bars(found, alone),
     )
     suffix = " %" if share else ""
-    x_axis = Axis(around(x), units.with_source(found.metric), suffix)
+    x_axis = ChartAxis(around(x), units.with_source(found.metric), suffix)
     layers: tuple[Marks | Line, ...] = (exactly(around([*x, *y])), marks) if share and x else (marks,)
     words = f"Accuracy of {counted(len(found.networks), 'network')} trained alone over {found.metric}."
-    return Figure(layers, x_axis, Axis(around(y), suffix=" %"), 400, words)
+    return Figure(layers, x_axis, ChartAxis(around(y), suffix=" %"), 400, words)
 
 
 def _bars(fidelity: Fidelity, accuracies: list[float]) -> list[tuple[float, float]]:
@@ -141,15 +153,15 @@ def _networks(fidelity: Fidelity) -> Html:
     return section("Networks", "Networks", el("article", made, *failed, class_="card"), say=say)
 
 
-def _row(fidelity: Fidelity, network: RankedNetwork) -> list[Cell]:
+def _row(fidelity: Fidelity, network: RankedNetwork) -> list[TableCell]:
     name = join(el("code", network.key), el("small", f" {network.summary}"))
     return [
-        Cell(name, network.key),
-        Cell(units.scored(fidelity.metric, network.score), network.score),
-        Cell(units.percent(network.alone), network.alone),
-        Cell(units.count(network.params), network.params),
-        Cell(units.macs(network.macs), network.macs),
-        Cell(units.seconds(network.seconds), network.seconds),
+        TableCell(name, network.key),
+        TableCell(units.scored(fidelity.metric, network.score), network.score),
+        TableCell(units.percent(network.alone), network.alone),
+        TableCell(units.count(network.params), network.params),
+        TableCell(units.macs(network.macs), network.macs),
+        TableCell(units.seconds(network.seconds), network.seconds),
     ]
 
 

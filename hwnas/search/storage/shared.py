@@ -19,7 +19,7 @@ from hwnas.search.storage.retry import retry
 
 HEARTBEAT_GRACE_S = 60.0
 """Seconds of silence after which a process elsewhere is taken for dead."""
-TRIES = 5
+MAX_DEATHS = 5
 """Processes that may die while they score one architecture; then it counts as failed."""
 DIED, BEATEN, RETURNED = "its process died", "another process was faster", "given back"
 _WORKER = "worker:"

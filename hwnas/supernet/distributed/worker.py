@@ -21,7 +21,7 @@ from hwnas.supernet.training.resume import Epoch
 from hwnas.supernet.training.train import train
 from hwnas.supernet.weights import Supernet
 
-PATIENCE = timedelta(days=1)
+PROCESS_TIMEOUT = timedelta(days=1)
 """Time that processes wait for each other. The launcher notices at once that one has died."""
 
 
@@ -88,5 +88,5 @@ def init_process_group(part: WorkerSpec, team: ProcessGroup, meeting: str) -> No
         init_method=meeting,
         rank=team.rank,
         world_size=team.size,
-        timeout=PATIENCE,
+        timeout=PROCESS_TIMEOUT,
     )

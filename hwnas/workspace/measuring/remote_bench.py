@@ -32,9 +32,9 @@ from hwnas.ops import Operator, Shape
 from hwnas.runtimes import Setup
 from hwnas.workspace.progress import Bar, Reporter
 
-TRIES = 5
+MAX_RECONNECTS = 5
 """Number of times in a row that the connection to a board may break without a new row."""
-PAUSE_S = 3.0
+RECONNECT_PAUSE_S = 3.0
 """Pause between two tries."""
 
 
@@ -136,10 +136,10 @@ def _fill(
             return _run_on_board(board, order, timing, artifacts, update, narrator, packing)
         except ConnectionLost as error:
             failed = 1 if _lines(order.path) > before else failed + 1
-            if error.lasting or failed == TRIES:
+            if error.lasting or failed == MAX_RECONNECTS:
                 raise
             narrator.info(f"{error}; trying again")
-            time.sleep(PAUSE_S)
+            time.sleep(RECONNECT_PAUSE_S)
         except HwnasError:
             with suppress(HwnasError):
                 board.pull_table(order.path)

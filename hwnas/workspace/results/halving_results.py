@@ -23,7 +23,7 @@ from hwnas.tasks import Task
 from hwnas.workspace.workspace import Workspace
 
 WHERE = "search.successive_halving"
-FOLDER = "ladder"
+HALVING_FOLDER = "ladder"
 """Folder of its files in a run's folder, and the name of its fronts in stored files."""
 
 
@@ -110,7 +110,7 @@ def check_halving(run: Workspace) -> None:
 
 def halving_path(run: Workspace, tier: str) -> Path:
     """Return the file of the rungs of a tier's successive halving."""
-    return run.folder / FOLDER / f"{tier}.json"
+    return run.folder / HALVING_FOLDER / f"{tier}.json"
 
 
 def no_halving(run: Workspace, tier: str) -> RunError:
@@ -125,7 +125,7 @@ def no_halving(run: Workspace, tier: str) -> RunError:
 
 def halving_front_path(run: Workspace, tier: str) -> Path:
     """Return the file of the front of a tier's successive halving."""
-    return run.folder / FOLDER / f"{tier}-front.json"
+    return run.folder / HALVING_FOLDER / f"{tier}-front.json"
 
 
 def save_halving_result(run: Workspace, result: HalvingResult) -> None:
