@@ -53,7 +53,7 @@ class _LogBar:
 
 
 class Terminal:
-    """Narrator on standard error, so that standard output has only the command's result."""
+    """Reporter on standard error, so that standard output has only the command's result."""
 
     def info(self, text: str) -> None:
         """Print one line that stays."""

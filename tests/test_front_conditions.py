@@ -413,6 +413,6 @@ def test_show_says_so_on_the_terminal_and_leaves_json_alone(
 
 def test_searching_again_writes_what_it_was_found_under(run: Path) -> None:
     edit(run, limited(150))
-    pipeline.search(run, narrator=NullReporter())
+    pipeline.search(run, reporter=NullReporter())
     assert all(tier.notes == () for tier in pipeline.fronts(run))
     assert pipeline.doctor(run).sound

@@ -19,7 +19,7 @@ from tests.helpers.narration import Telling
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Telling]:
     top, told = tmp_path_factory.mktemp("published"), Telling()
-    return pipeline.run(published(top), runs=top / "runs", narrator=told).folder, told
+    return pipeline.run(published(top), runs=top / "runs", reporter=told).folder, told
 
 
 def test_nothing_is_trained_timed_or_exported(whole: tuple[Path, Telling]) -> None:
@@ -84,7 +84,7 @@ def test_a_changed_table_begins_a_new_study(tmp_path: Path) -> None:
     pipeline.search(path, runs=tmp_path / "runs")
     table = tmp_path / "table.csv"
     table.write_text(table.read_text().rstrip("\n") + "1\n")
-    pipeline.search(path, runs=tmp_path / "runs", narrator=told)
+    pipeline.search(path, runs=tmp_path / "runs", reporter=told)
     assert any("a new study begins, for producers changed" in line for line in told.lines)
 
 

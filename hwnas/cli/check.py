@@ -41,7 +41,7 @@ def check(
         artifacts=artifacts,
         plot=plot,
         wait_s=wait,
-        narrator=Terminal(),
+        reporter=Terminal(),
     )
     if as_json:
         print_found(checked.as_dict(), True, [])

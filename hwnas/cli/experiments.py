@@ -34,7 +34,7 @@ def run(experiment: Reference, runs: Runs = RUNS, trials: Trials = None, as_json
     from hwnas import pipeline
     from hwnas.commands.search import refuse_empty_fronts
 
-    outcome = pipeline.run(experiment, runs=runs, trials=trials, narrator=Terminal())
+    outcome = pipeline.run(experiment, runs=runs, trials=trials, reporter=Terminal())
     if not as_json:
         print_fronts(experiment, runs)
     lines = [f"{path.parent}: model files and manifest" for path in outcome.manifests] + [f"report: {outcome.report}"]
@@ -74,7 +74,7 @@ def train(experiment: Reference, runs: Runs = RUNS, as_json: Json = False) -> No
     """Train the experiment's supernet, or continue where training stopped."""
     from hwnas import pipeline
 
-    history = pipeline.train(experiment, runs=runs, narrator=Terminal())
+    history = pipeline.train(experiment, runs=runs, reporter=Terminal())
     last = history[-1]
     scores = f"validation accuracy smallest {last.smallest:.1%}, largest {last.largest:.1%}"
     print_found([vars(epoch) for epoch in history], as_json, [f"epoch {last.epoch}: loss {last.loss:.3f}, {scores}"])
@@ -88,7 +88,7 @@ def search(experiment: Reference, runs: Runs = RUNS, trials: Trials = None, as_j
     from hwnas import pipeline
     from hwnas.commands.search import refuse_empty_fronts
 
-    tiers = pipeline.search(experiment, runs=runs, trials=trials, narrator=Terminal())
+    tiers = pipeline.search(experiment, runs=runs, trials=trials, reporter=Terminal())
     if not as_json:
         print_fronts(experiment, runs)
     print_found({tier.tier.name: _searched(tier) for tier in tiers}, as_json, [])
@@ -104,7 +104,7 @@ def halving(experiment: Reference, runs: Runs = RUNS, as_json: Json = False) -> 
     from hwnas import pipeline
     from hwnas.workspace.results.halving_results import refuse_empty_results
 
-    results = pipeline.halving(experiment, runs=runs, narrator=Terminal())
+    results = pipeline.halving(experiment, runs=runs, reporter=Terminal())
     if as_json:
         by_tier = {result.tier: {**result.as_dict(), "front": [_point(p) for p in result.front]} for result in results}
         print_found(by_tier, True, [])
@@ -132,7 +132,7 @@ def fidelity(
     """
     from hwnas import pipeline
 
-    judged = pipeline.fidelity(experiment, runs=runs, networks=networks, epochs=epochs, narrator=Terminal())
+    judged = pipeline.fidelity(experiment, runs=runs, networks=networks, epochs=epochs, reporter=Terminal())
     if as_json:
         print_found(json.loads(judged.json.read_text(encoding="utf-8")), True, [])
         return
@@ -191,7 +191,7 @@ def export(
     from hwnas import pipeline
     from hwnas.export.manifest import read_manifest
 
-    manifests = pipeline.export(experiment, runs=runs, fine_tune=fine_tune, front=front, narrator=Terminal())
+    manifests = pipeline.export(experiment, runs=runs, fine_tune=fine_tune, front=front, reporter=Terminal())
     print_found(
         {path.parent.name: dict(read_manifest(path).content) for path in manifests},
         as_json,
@@ -203,7 +203,7 @@ def report(experiment: Reference, runs: Runs = RUNS, as_json: Json = False) -> N
     """Write the report of a searched run again."""
     from hwnas import pipeline
 
-    path = pipeline.report(experiment, runs=runs, narrator=Terminal())
+    path = pipeline.report(experiment, runs=runs, reporter=Terminal())
     print_found({"report": path}, as_json, [f"wrote {path}"])
 
 

@@ -31,7 +31,7 @@ def cost(
     """Parameters, MACs, activation bytes and operators of one architecture."""
     from hwnas import pipeline
 
-    costs = pipeline.cost(space, architecture, table=table, missing=missing, narrator=Terminal())
+    costs = pipeline.cost(space, architecture, table=table, missing=missing, reporter=Terminal())
     if as_json:
         print_found(costs, True, [])
     else:
@@ -80,7 +80,7 @@ def show(
         from hwnas.report.spaces.picture import check_picture, write_picture
 
         check_picture(picture)
-    opened, _ = pipeline.open_space(target, narrator=Terminal())
+    opened, _ = pipeline.open_space(target, reporter=Terminal())
     written = None if picture is None else write_picture(pipeline.view(opened), picture)
     if as_json:
         print_found(pipeline.space_facts(opened), True, [])

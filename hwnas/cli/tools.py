@@ -53,7 +53,7 @@ def score(
         processes=processes,
         csv=csv,
         runs=runs,
-        narrator=Terminal(),
+        reporter=Terminal(),
     )
     if as_json:
         print_found(scored.as_dict(), True, [])

@@ -25,7 +25,7 @@ def cost(
     *,
     table: Path | None = None,
     missing: Missing = "error",
-    narrator: Reporter | None = None,
+    reporter: Reporter | None = None,
 ) -> dict[str, Any]:
     """Return parameters, MACs, activation bytes and operators of an architecture; with a table, its latency as well.
 
@@ -38,13 +38,13 @@ def cost(
             a front, or in the notation of the space's project, or a string of that notation that starts with a bar.
         table: a latency table that holds the operators' rows, or the name of a shipped one.
         missing: whether an operator without a row is an error, or is estimated from the table's rows.
-        narrator: is shown a bar where checking the space takes seconds.
+        reporter: is shown a bar where checking the space takes seconds.
     """
     from hwnas.measure.table import read_table
 
     check_named(architecture)
     priced = None if table is None else read_table(find_file(table, "latency_tables"))
-    opened, _ = open_space(space, narrator=narrator)
+    opened, _ = open_space(space, reporter=reporter)
     chosen, form = named_architecture(opened, architecture)
     network = lower(opened, chosen)
     total = costs(network)

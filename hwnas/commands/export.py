@@ -58,7 +58,7 @@ def export(
     runs: Path = Path("runs"),
     fine_tune: int | None = None,
     front: FrontSource | None = None,
-    narrator: Reporter | None = None,
+    reporter: Reporter | None = None,
 ) -> list[Path]:
     """Export the picks of every tier of a run and return the paths of the manifests that were written.
 
@@ -71,24 +71,24 @@ def export(
         check_trained(run)
         check_found(run, front)
 
-    run, narrator = open_run(reference, runs=runs, before=check), narrator or NullReporter()
+    run, reporter = open_run(reference, runs=runs, before=check), reporter or NullReporter()
     if fine_tune is not None:
         config = run.experiment.export.model_copy(update={"fine_tune_epochs": fine_tune})
         run = replace(run, experiment=run.experiment.model_copy(update={"export": config}))
     with locked(run):
-        trained = supernet_of(run, narrator)
+        trained = supernet_of(run, reporter)
         producer = weights_producer(run, trained)
         fronts = [load_front(run, name, front, producer=producer) for name in run.experiment.tiers]
         standing = [loaded for loaded in fronts if loaded.standing]
         for note in (f"{loaded.display_name}: {note}" for loaded in fronts for note in loaded.notes):
-            narrator.info(note)
-        manifests = export_run(run, trained, narrator, standing)
+            reporter.info(note)
+        manifests = export_run(run, trained, reporter, standing)
         refuse_empty(run, [loaded for loaded in fronts if not loaded.standing], manifests)
         return manifests
 
 
 def export_run(
-    run: Workspace, trained: Trained | None, narrator: Reporter, fronts: Sequence[LoadedFront]
+    run: Workspace, trained: Trained | None, reporter: Reporter, fronts: Sequence[LoadedFront]
 ) -> list[Path]:
     """Write, run, compare and time the files of every tier's picks. Without a supernet they have random weights."""
     from hwnas.workspace.training.supernets import untrained
@@ -97,21 +97,21 @@ def export_run(
     if trained is None:
         trained = untrained(run)
     with adding_elapsed(run.paths.elapsed, "export"):
-        return [_export_tier(run, front, trained, narrator) for front in fronts]
+        return [_export_tier(run, front, trained, reporter) for front in fronts]
 
 
-def _export_tier(run: Workspace, front: LoadedFront, trained: Trained, narrator: Reporter) -> Path:
+def _export_tier(run: Workspace, front: LoadedFront, trained: Trained, reporter: Reporter) -> Path:
     name, folder = front.tier.name, front.folder
     chosen = picked_points(run.experiment.export.picks, front.points, front.tier.objectives)
     for file, why in open_bundle(folder).wrong.items():
-        narrator.info(
+        reporter.info(
             f"{front.display_name}: {file} of the earlier export was damaged: {why}; the bundle is written anew"
         )
     with staged(folder) as fresh:
-        models = _export_models(run, replace(front, folder=fresh), chosen, trained, narrator)
+        models = _export_models(run, replace(front, folder=fresh), chosen, trained, reporter)
         random = [model["key"] for model in models if model["weights"] == RANDOM]
         if random:
-            narrator.info(f"{name}: {', '.join(random)} have {RANDOM}: they are to be trained before they are of use")
+            reporter.info(f"{name}: {', '.join(random)} have {RANDOM}: they are to be trained before they are of use")
         write_manifest(fresh / MANIFEST, _manifest(run, front, trained, models))
     return folder / MANIFEST
 
@@ -121,10 +121,10 @@ def _export_models(
     front: LoadedFront,
     chosen: Sequence[tuple[FrontPoint, Mapping[str, str]]],
     trained: Trained,
-    narrator: Reporter,
+    reporter: Reporter,
 ) -> list[dict[str, Any]]:
-    models, queue = [], device_lock_wait(run.experiment.timing, narrator)
-    with narrator.bar(f"exporting {front.display_name}") as bar:
+    models, queue = [], device_lock_wait(run.experiment.timing, reporter)
+    with reporter.bar(f"exporting {front.display_name}") as bar:
         for number, (point, names) in enumerate(chosen):
             bar.update(number, len(chosen), ", ".join(names))
             show = _teller(bar, number, len(chosen), ", ".join(names))

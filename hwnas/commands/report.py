@@ -45,13 +45,13 @@ MANY_ARCHITECTURES, REPORT_CHUNK = 1000, 20_000
 """Number of networks from which on they are counted together, and number that is counted at a time."""
 
 
-def report(reference: str | Path, *, runs: Path = Path("runs"), narrator: Reporter | None = None) -> Path:
+def report(reference: str | Path, *, runs: Path = Path("runs"), reporter: Reporter | None = None) -> Path:
     """Write report.html of a run again, from what its searches and successive halving left in its folder."""
     from hwnas.workspace.training.supernets import check_trained, supernet_of
 
     run = open_run(reference, runs=runs, before=check_trained)
     with locked(run):
-        trained = supernet_of(run, narrator or NullReporter())
+        trained = supernet_of(run, reporter or NullReporter())
         prices = load_cost_models(run)
         return report_run(run, trained, prices, load_searches(run, trained, prices))
 

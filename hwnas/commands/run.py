@@ -32,26 +32,26 @@ class Outcome:
 
 
 def run(
-    reference: str | Path, *, runs: Path = Path("runs"), trials: int | None = None, narrator: Reporter | None = None
+    reference: str | Path, *, runs: Path = Path("runs"), trials: int | None = None, reporter: Reporter | None = None
 ) -> Outcome:
     """Do all that an experiment asks for; what is done already is not done again.
 
     Latency comes before training, so that a limit that no network meets is found in time. As far as
     possible, later stages are checked before that: see `preflight_check`.
     """
-    opened, narrator = open_run(reference, runs=runs, narrator=narrator), narrator or NullReporter()
+    opened, reporter = open_run(reference, runs=runs, reporter=reporter), reporter or NullReporter()
     preflight_check(opened)
     with locked(opened):
-        bench_run(opened, narrator)
+        bench_run(opened, reporter)
         prices = load_cost_models(opened)
         check_limits(opened, prices)
-        trained = train_run(opened, narrator) if opened.source.supernet else supernet_of(opened, narrator)
-        searched = search_run(opened, trained, prices, narrator, trials=trials)
+        trained = train_run(opened, reporter) if opened.source.supernet else supernet_of(opened, reporter)
+        searched = search_run(opened, trained, prices, reporter, trials=trials)
         if opened.experiment.data is None:
-            narrator.info("no files are written: without `data` there are no images to compare them on")
+            reporter.info("no files are written: without `data` there are no images to compare them on")
         standing = [] if opened.experiment.data is None else [tier.tier.name for tier in searched if not tier.is_empty]
         fronts = [load_front(opened, tier, "search") for tier in standing]
-        manifests = export_run(opened, trained, narrator, fronts) if fronts else []
+        manifests = export_run(opened, trained, reporter, fronts) if fronts else []
         page = report_run(opened, trained, prices, searched)
     raise_if_paused((tier.tier.name, tier.paused) for tier in searched if tier.paused)
     return Outcome(opened.folder, tuple(searched), tuple(manifests), page)

@@ -40,7 +40,7 @@ def score(
     processes: int = 1,
     csv: Path | None = None,
     runs: Path = Path("runs"),
-    narrator: Reporter | None = None,
+    reporter: Reporter | None = None,
 ) -> Scored:
     """Score networks without training; ranks are by the first proxy. What was scored before is not scored again.
 
@@ -65,7 +65,7 @@ def score(
         check_readable(architectures)
     if data is not None and data != NOISE_DATA:
         check_data(_spec(data), where="--data")
-    narrator = narrator or NullReporter()
+    reporter = reporter or NullReporter()
     with _opened(target, data, seed, runs) as opened:
         from hwnas.accuracy.zero_cost_proxies.population import score_population
 
@@ -76,8 +76,8 @@ def score(
             wanted = read_architectures(opened.space, architectures)
         store = ScoreStore.open(opened.folder / "scores.jsonl")
         for notice in store.notices:
-            narrator.info(notice)
-        with narrator.bar(f"scoring {opened.space.name}") as bar:
+            reporter.info(notice)
+        with reporter.bar(f"scoring {opened.space.name}") as bar:
             scorers = [scorer for one in requested for scorer in one.scorers]
             scores = iter(score_population(wanted, scorers, store, processes=processes, progress=bar.update))
     columns = {one.name: one.column([next(scores) for _ in one.scorers]) for one in requested}

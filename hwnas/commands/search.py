@@ -69,17 +69,17 @@ class TierSearch:
 
 
 def search(
-    reference: str | Path, *, runs: Path = Path("runs"), trials: int | None = None, narrator: Reporter | None = None
+    reference: str | Path, *, runs: Path = Path("runs"), trials: int | None = None, reporter: Reporter | None = None
 ) -> list[TierSearch]:
     """Search all tiers of an experiment whose tables and supernet are there; started again, it continues."""
     from hwnas.workspace.training.supernets import supernet_of
 
-    run, narrator = open_run(reference, runs=runs), narrator or NullReporter()
+    run, reporter = open_run(reference, runs=runs), reporter or NullReporter()
     lock = RunLock(run.folder, shared=run.experiment.search.is_shared)
     with locked(run, lock):
         prices = load_cost_models(run)
         check_limits(run, prices)
-        searched = search_run(run, supernet_of(run, narrator), prices, narrator, trials=trials, alone=lock.alone)
+        searched = search_run(run, supernet_of(run, reporter), prices, reporter, trials=trials, alone=lock.alone)
     raise_if_paused((tier.tier.name, tier.paused) for tier in searched if tier.paused)
     return searched
 
@@ -110,7 +110,7 @@ def search_run(
     run: Workspace,
     trained: Trained | None,
     prices: Mapping[str, CostModels],
-    narrator: Reporter,
+    reporter: Reporter,
     *,
     trials: int | None = None,
     alone: Callable[[], None] = lambda: None,
@@ -121,20 +121,20 @@ def search_run(
     """
     proxy = accuracy_of(run, trained)
     for notice in notices(run, prices):
-        narrator.info(notice)
+        reporter.info(notice)
     with adding_elapsed(run.paths.elapsed, "search"):
         store = ScoreStore.open(run.folder / "scores.jsonl", shared=run.experiment.search.is_shared)
         for notice in store.notices:
-            narrator.info(notice)
+            reporter.info(notice)
         if taken := import_scores(run, store, proxy.producer):
-            narrator.info(f"{taken:,} accuracies are taken over from earlier runs")
-        searched = [_search_tier(run, name, proxy, prices, store, narrator, trials) for name in run.experiment.tiers]
+            reporter.info(f"{taken:,} accuracies are taken over from earlier runs")
+        searched = [_search_tier(run, name, proxy, prices, store, reporter, trials) for name in run.experiment.tiers]
     alone()
     with adding_elapsed(run.paths.elapsed, "timing the fronts"):
-        timed = [_timed_again(run, tier, narrator) for tier in searched]
+        timed = [_timed_again(run, tier, reporter) for tier in searched]
     for tier in timed:
         if tier.is_empty:
-            narrator.info(f"{tier.tier.name}: {explain_empty_front(tier)}")
+            reporter.info(f"{tier.tier.name}: {explain_empty_front(tier)}")
     return timed
 
 
@@ -177,20 +177,20 @@ def _search_tier(
     proxy: Accuracy,
     prices: Mapping[str, CostModels],
     store: ScoreStore,
-    narrator: Reporter,
+    reporter: Reporter,
     trials: int | None,
 ) -> TierSearch:
     tier, config = run.objectives.tier(name), run.experiment.search
-    study = _open_study(run, name, proxy, prices, store, narrator)
+    study = _open_study(run, name, proxy, prices, store, reporter)
     kept_as = f"{_study_name(run, name)}-{study.plan.digest}"
     conditions = conditions_of(run, name, producer=proxy.producer, study=kept_as)
-    scorers = scorers_of(run, name, proxy, prices, narrator)
+    scorers = scorers_of(run, name, proxy, prices, reporter)
     job = SearchJob(run, name, study, scorers, {run.accuracy: proxy.producer}, store, trials or config.trials)
     for notice in study.notices:
-        narrator.info(notice)
+        reporter.info(notice)
     if lost := restore_scores(run, study, store, proxy):
-        narrator.info(f"{name}: {lost:,} accuracies that the store had lost are put back from the study")
-    with narrator.bar(f"searching {name}") as bar, tensorboard(run, name) as log:
+        reporter.info(f"{name}: {lost:,} accuracies that the store had lost are put back from the study")
+    with reporter.bar(f"searching {name}") as bar, tensorboard(run, name) as log:
 
         def show(progress: Progress) -> None:
             best = "" if progress.best is None else f", best {units.scored(run.accuracy, progress.best)}"
@@ -202,9 +202,9 @@ def _search_tier(
         with closing(study):
             finished, paused = _until_away(job, show)
     if paused is None and finished.trials < job.trials:
-        narrator.info(f"{name} ends after {counted(finished.trials, 'trial')}: {finished.stopped}")
+        reporter.info(f"{name} ends after {counted(finished.trials, 'trial')}: {finished.stopped}")
     if paused is not None:
-        narrator.info(f"{name} pauses after {counted(finished.trials, 'trial')}: {paused.where}: {paused.met}")
+        reporter.info(f"{name} pauses after {counted(finished.trials, 'trial')}: {paused.where}: {paused.met}")
     evaluations = study.evaluations
     front = front_points(run, name, tier, evaluations, prices, run.source.origin, proxy)
     return TierSearch(tier, finished, evaluations, tuple(front), paused, conditions)
@@ -244,7 +244,7 @@ def _until_away(job: SearchJob, show: Callable[[Progress], None]) -> tuple[Finis
 
 
 def _open_study(
-    run: Workspace, name: str, proxy: Accuracy, prices: Mapping[str, CostModels], store: ScoreStore, narrator: Reporter
+    run: Workspace, name: str, proxy: Accuracy, prices: Mapping[str, CostModels], store: ScoreStore, reporter: Reporter
 ) -> Study:
     tier, config = run.objectives.tier(name), run.experiment.search
     produced = _producer(run, name, prices)
@@ -261,7 +261,7 @@ def _open_study(
                     run.space.smallest(),
                     run.space.largest(),
                     *initial_architectures(run),
-                    *zero_cost_candidates(run, name, prices, store, narrator),
+                    *zero_cost_candidates(run, name, prices, store, reporter),
                 ]
             )
         ),
@@ -282,10 +282,10 @@ def _producer(run: Workspace, tier: str, prices: Mapping[str, CostModels]) -> st
     return "live" if run.objectives.is_live(tier) else prices[setup].digest
 
 
-def _timed_again(run: Workspace, searched: TierSearch, narrator: Reporter) -> TierSearch:
+def _timed_again(run: Workspace, searched: TierSearch, reporter: Reporter) -> TierSearch:
     """Return the tier with its front timed again and written to disk."""
     name = searched.tier.name
-    front = remeasure_front(run, searched.front, run.objectives.tier(name, measured=True), narrator)
+    front = remeasure_front(run, searched.front, run.objectives.tier(name, measured=True), reporter)
     path = run.paths.front(name)
     write_front(path, path.with_suffix(".csv"), front)
     if searched.conditions is not None:

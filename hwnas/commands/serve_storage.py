@@ -12,7 +12,7 @@ from hwnas.search.storage.backends import database
 from hwnas.workspace.progress import NullReporter, Reporter
 
 
-def serve_storage(url: str, *, host: str = "localhost", port: int = 13000, narrator: Reporter | None = None) -> None:
+def serve_storage(url: str, *, host: str = "localhost", port: int = 13000, reporter: Reporter | None = None) -> None:
     """Serve a database to many searches, until it is interrupted; they name it `grpc://host:port`.
 
     Raises:
@@ -33,7 +33,7 @@ def serve_storage(url: str, *, host: str = "localhost", port: int = 13000, narra
     optional("grpc", extra="grpc", why="hwnas serve-storage")
     try:
         storage = database(url)
-        (narrator or NullReporter()).info(f"serving {public_url(url)} as grpc://{host}:{port}; Ctrl-C ends it")
+        (reporter or NullReporter()).info(f"serving {public_url(url)} as grpc://{host}:{port}; Ctrl-C ends it")
         with warnings.catch_warnings(), suppress(KeyboardInterrupt):
             warnings.simplefilter("ignore")  # Optuna calls it experimental
             optuna.storages.run_grpc_proxy_server(storage, host=host, port=port)

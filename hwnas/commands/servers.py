@@ -28,7 +28,7 @@ def dashboard(
     tier: str | None = None,
     host: str = "localhost",
     port: int = 8080,
-    narrator: Reporter | None = None,
+    reporter: Reporter | None = None,
 ) -> None:
     """Serve optuna-dashboard on a tier's studies (the first tier's, if none is named) until it is interrupted.
 
@@ -50,7 +50,7 @@ def dashboard(
     storage = _storage(run, name)
     shown = optional("optuna_dashboard", extra="dashboard", why="hwnas dashboard")
     backend = viewed(open_storage(storage)[0])
-    (narrator or NullReporter()).info(f"http://{host}:{port} shows tier {name}; Ctrl-C ends it")
+    (reporter or NullReporter()).info(f"http://{host}:{port} shows tier {name}; Ctrl-C ends it")
     try:
         with warnings.catch_warnings(), suppress(KeyboardInterrupt):
             warnings.simplefilter("ignore")

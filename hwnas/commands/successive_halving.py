@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 def halving(
-    reference: str | Path, *, runs: Path = Path("runs"), narrator: Reporter | None = None
+    reference: str | Path, *, runs: Path = Path("runs"), reporter: Reporter | None = None
 ) -> list[HalvingResult]:
     """Run successive halving for each tier and time its front. Scores are kept one by one: the same command
     continues.
@@ -53,17 +53,17 @@ def halving(
         ConfigError: the experiment names no rungs, or a rung names a score that is not there.
         RunError: a rung needs a supernet that was not trained.
     """
-    run, narrator = open_run(reference, runs=runs, before=check_halving), narrator or NullReporter()
+    run, reporter = open_run(reference, runs=runs, before=check_halving), reporter or NullReporter()
     with locked(run), adding_elapsed(run.paths.elapsed, HALVING_FOLDER):
         prices = load_cost_models(run)
         check_limits(run, prices)
-        trained = supernet_of(run, narrator)
+        trained = supernet_of(run, reporter)
         rungs = run.experiment.search.successive_halving
         scores = [_score(run, trained, rung, keep=rung is rungs[-1]) for rung in rungs]
         store = ScoreStore.open(run.folder / "scores.jsonl")
         for notice in store.notices:
-            narrator.info(notice)
-        return [_result_of(run, name, scores, prices, store, narrator) for name in run.experiment.tiers]
+            reporter.info(notice)
+        return [_result_of(run, name, scores, prices, store, reporter) for name in run.experiment.tiers]
 
 
 def _score(run: Workspace, trained: Trained | None, rung: RungConfig, *, keep: bool) -> tuple[RungConfig, Accuracy]:
@@ -81,7 +81,7 @@ def _result_of(
     scores: Sequence[tuple[RungConfig, Accuracy]],
     prices: Mapping[str, CostModels],
     store: ScoreStore,
-    narrator: Reporter,
+    reporter: Reporter,
 ) -> HalvingResult:
     conditions = conditions_of(run, name, scores[-1][0], producer=scores[-1][1].producer)
     rungs = [
@@ -90,19 +90,19 @@ def _result_of(
     ]
     population = _population(run, name, rungs[0].networks, prices)
     before = [0, *(rung.networks for rung in rungs)]
-    with narrator.bar(f"successive halving of {name}") as bar:
+    with reporter.bar(f"successive halving of {name}") as bar:
 
         def show(number: int, done: int, of: int) -> None:
             bar.update(sum(before[: number + 1]) + done, sum(before), f"{rungs[number].metric}: {done} of {of}")
 
         results = successive_halving(
-            population, rungs, run.objectives.tier(name), cost_scorers(run, name, prices, narrator), store, show
+            population, rungs, run.objectives.tier(name), cost_scorers(run, name, prices, reporter), store, show
         )
         bar.update(sum(before), sum(before), "done")
     (rung, accuracy), last = scores[-1], results[-1]
     origin = source_of(rung.score, where=WHERE).origin
     front = front_points(run, name, last.tier, last.evaluations, prices, origin, accuracy)
-    front = remeasure_front(run, front, tier_for_rung(run.objectives.tier(name, measured=True), last.metric), narrator)
+    front = remeasure_front(run, front, tier_for_rung(run.objectives.tier(name, measured=True), last.metric), reporter)
     result = HalvingResult(name, tuple(rung.score for rung, _ in scores), tuple(results), tuple(front))
     result = replace(result, front=passed_by(result, front))
     save_halving_result(run, result)

@@ -28,14 +28,14 @@ def lint(tables: Sequence[str | Path], *, format: str | None = None) -> list[Fin
     return lint_tables(files, format)
 
 
-def merge(tables: Sequence[str | Path], out: Path, *, narrator: Reporter | None = None) -> Merged:
+def merge(tables: Sequence[str | Path], out: Path, *, reporter: Reporter | None = None) -> Merged:
     """Write the union of tables of one set-up to a new file; of anything observed twice the first one stays."""
     files = [find_file(table, "latency_tables") for table in tables]
     from hwnas.latency.merge import merge_tables
 
     merged = merge_tables(files, out)
     for notice in merged.notices:
-        (narrator or NullReporter()).info(notice)
+        (reporter or NullReporter()).info(notice)
     return merged
 
 
@@ -47,7 +47,7 @@ def import_table(
     source: str | None = None,
     licence: str | None = None,
     drop_bad: bool = False,
-    narrator: Reporter | None = None,
+    reporter: Reporter | None = None,
     **setup: Any,
 ) -> Imported:
     """Write a published table as one of hwnas; `setup` are fields of the set-up that the file lacks."""
@@ -56,5 +56,5 @@ def import_table(
 
     imported = import_tables(paths, out, format=format, source=source, licence=licence, drop_bad=drop_bad, **setup)
     for notice in imported.notices:
-        (narrator or NullReporter()).info(notice)
+        (reporter or NullReporter()).info(notice)
     return imported

@@ -52,7 +52,7 @@ def check(
     artifacts: Path | None = None,
     plot: Path | None = None,
     wait_s: float = WAIT_S,
-    narrator: Reporter | None = None,
+    reporter: Reporter | None = None,
 ) -> Checked:
     """Predict fresh networks of the table's spaces, time them whole in two sittings, and compare.
 
@@ -75,7 +75,7 @@ def check(
         RunError: `plot` cannot be written.
         ConfigError, SpaceError: no space is known, or it cannot be opened.
     """
-    narrator, loaded = narrator or NullReporter(), read_table(find_file(table, "latency_tables"))
+    reporter, loaded = reporter or NullReporter(), read_table(find_file(table, "latency_tables"))
     if plot is not None:
         _refuse_unwritable(plot)
     if space is not None:
@@ -86,19 +86,19 @@ def check(
     command = _bench_command(loaded, space or next(iter(loaded.spaces.values()), "SPACE"))
     drawn = sample_unseen(spaces, networks, seed, set(loaded.checks))
     if len(drawn) < networks:
-        narrator.info(f"the space holds only {counted(len(drawn), 'network')} that are not among the table's checks")
+        reporter.info(f"the space holds only {counted(len(drawn), 'network')} that are not among the table's checks")
     chains, operators = [network for _, network in drawn], known_operators(*spaces)
     model = LatencyModel.of(loaded, bench=command, operators=operators)
     predicted = [(architecture, network, model.predict(network)) for architecture, network in drawn]
     rivals = baselines(loaded, spaces, chains)
     timing, anchors = measurement_protocol(TimingConfig(), seed), anchors_of(loaded, operators=operators)
-    narrator.info(_forecast([*chains, *anchors.values()], runtime, timing))
+    reporter.info(_forecast([*chains, *anchors.values()], runtime, timing))
     every = [*chains, *anchors.values()]
     with _folder(artifacts) as folder:
         export = exporter_of(runtime.setup)
-        context = MeasureContext(runtime, (export, export), folder, queue=LockWait(wait_s, narrator.info))
+        context = MeasureContext(runtime, (export, export), folder, queue=LockWait(wait_s, reporter.info))
         sittings = [
-            _sitting(every, replace(timing, seed=seed + 100 * number), context, narrator, title)
+            _sitting(every, replace(timing, seed=seed + 100 * number), context, reporter, title)
             for number, title in enumerate(("timing unseen networks", "timing them again"))
         ]
     count = len(chains)
@@ -240,9 +240,9 @@ def _folder(artifacts: Path | None) -> Iterator[Path]:
 
 
 def _sitting(
-    networks: Sequence[Network], timing: Timing, context: MeasureContext, narrator: Reporter, title: str
+    networks: Sequence[Network], timing: Timing, context: MeasureContext, reporter: Reporter, title: str
 ) -> list[Measurement]:
-    with narrator.bar(title) as bar:
+    with reporter.bar(title) as bar:
         return build.time_networks(networks, timing, replace(context, progress=bar.update))
 
 

@@ -54,7 +54,7 @@ def open_space(
     *,
     base: Path | None = None,
     plugins: Sequence[SourceFile] = (),
-    narrator: Reporter | None = None,
+    reporter: Reporter | None = None,
 ) -> tuple[AnySpace, Path]:
     """Return the checked space that a reference names, and its file: YAML, a shipped name, or `file.py:function`.
 
@@ -62,13 +62,13 @@ def open_space(
         reference: of the space.
         base: where its path begins, beside the current folder.
         plugins: files with operators, beside those that the space itself names.
-        narrator: is shown a bar where checking the space takes seconds.
+        reporter: is shown a bar where checking the space takes seconds.
 
     Raises:
         ConfigError, SpaceError: it is missing, malformed, or its networks cannot be built.
     """
     space, path = unchecked_space(reference, base=base, plugins=plugins)
-    check_opened(space, path, narrator)
+    check_opened(space, path, reporter)
     return space, path
 
 
@@ -90,14 +90,14 @@ def unchecked_space(
     return replace(space, plugins=tuple(dict.fromkeys([*space.plugins, *plugins]))), path
 
 
-def check_opened(space: AnySpace, path: Path, narrator: Reporter | None = None) -> None:
+def check_opened(space: AnySpace, path: Path, reporter: Reporter | None = None) -> None:
     """Check that the networks of a space from a file can be built.
 
     Raises:
         ConfigError, SpaceError: they cannot.
     """
     try:
-        with LateBar(narrator or NullReporter(), f"building every option of {space.name}") as bar:
+        with LateBar(reporter or NullReporter(), f"building every option of {space.name}") as bar:
             check_space(space, bar.update)
     except (ConfigError, SpaceError) as error:
         if any(str(file) in error.where for file in (path, *(plugin.path for plugin in space.plugins))):

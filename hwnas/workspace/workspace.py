@@ -120,7 +120,7 @@ def open_run(
     reference: str | Path,
     *,
     runs: Path = Path("runs"),
-    narrator: Reporter | None = None,
+    reporter: Reporter | None = None,
     before: Callable[[Workspace], object] = lambda run: None,
 ) -> Workspace:
     """Return the run of an experiment: a file, the name of a shipped one, or a run's folder.
@@ -128,7 +128,7 @@ def open_run(
     Args:
         reference: of the experiment.
         runs: folder of runs.
-        narrator: is shown a bar where checking the space takes seconds.
+        reporter: is shown a bar where checking the space takes seconds.
         before: checks of the command's other input, made before PyTorch is imported to build the space's operators.
 
     Raises:
@@ -157,5 +157,5 @@ def open_run(
     check_references(experiment, base)
     check_augmentation(experiment, space)
     before(run)
-    check_opened(space, space_file, narrator)
+    check_opened(space, space_file, reporter)
     return run
