@@ -56,7 +56,28 @@ class BenchResult:
 def bench(
     reference: str | Path, *, runs: Path = Path("runs"), dry_run: bool = False, reporter: Reporter | None = None
 ) -> list[BenchResult]:
-    """Measure what the tables of an experiment's set-ups lack; existing rows are kept."""
+    """Measure what the tables of an experiment's set-ups lack; existing rows are kept.
+
+    Args:
+        reference: an experiment's file, the name of a shipped one, or a run's folder.
+        runs: folder of run folders.
+        dry_run: only count what is missing.
+        reporter: receives messages and progress; silent if left out.
+
+    Returns:
+        For each set-up, its table with the numbers of rows and checks, those that a dry run found missing, and the
+        seconds that measuring them takes.
+
+    Raises:
+        ConfigError, SpaceError: the experiment or its space is invalid.
+        TableError: a table is damaged or of another set-up.
+        HostAway: somebody else measures on the device, or a board cannot be reached.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> [result.missing for result in pipeline.bench("mini.yaml", dry_run=True)]
+        [0]
+    """
     run = open_run(reference, runs=runs, reporter=reporter)
     if dry_run:
         operators = list(operators_of(run.space))
@@ -119,8 +140,39 @@ def bench_space(
 ) -> BenchResult:
     """Measure what a table lacks of one space's operators, and of the networks that teach most.
 
-    `energy` names a sensor, or is `auto`; `energy_command` prints watts; `timing` is the protocol.
     Model files are kept beside the table until all of it is measured.
+
+    Args:
+        space: a space file, a shipped name, or `file.py:function`.
+        runtime: a name in `hwnas.runtimes.RUNTIMES`.
+        threads: number of threads of the runtime.
+        batch: samples in a call; times are of the whole call.
+        precision: numbers that files compute with, such as `fp32` or `int8`.
+        accelerator: `cpu`, or another one that the runtime has.
+        cores: cluster or list of the cores that calls are bound to.
+        energy: name of a sensor, or `auto`; without it no energy is measured.
+        energy_command: command that prints watts, in place of a sensor.
+        memory: measure peak memory as well.
+        validation_networks: number of whole networks beside the operators; the protocol's if left out.
+        table: the table's file, made if it does not exist.
+        dry_run: only count what is missing.
+        timing: the measurement protocol.
+        reporter: receives messages and progress; silent if left out.
+
+    Returns:
+        The table with the numbers of rows and checks, and those that a dry run found missing.
+
+    Raises:
+        ConfigError, SpaceError: the space or the set-up is invalid.
+        TableError: the table is damaged or of another set-up.
+        HostAway: somebody else measures on this machine.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from hwnas import pipeline
+        >>> plan = pipeline.bench_space("space.yaml", runtime="onnxruntime", table=Path("new.jsonl"), dry_run=True)
+        >>> plan.rows, plan.missing
+        (0, 6)
     """
     if not dry_run:
         refuse_unwritable(table)

@@ -35,14 +35,28 @@ def pack(
     """Write a kit that times all operators of a space, and the `checks` networks that teach most.
 
     Args:
-        space: as for `hwnas bench`.
+        space: a space file, a shipped name, or `file.py:function`.
         out: the kit's file.
-        validation_networks: whole networks beside the operators; 20 if left out.
+        validation_networks: number of whole networks beside the operators; 20 if left out.
         lacking: a table of the board: only what it lacks is packed.
-        timing: the protocol.
-        reporter: hears what is done.
+        timing: the measurement protocol.
+        reporter: receives messages and progress; silent if left out.
         setup: `runtime`, and as wanted `threads`, `batch`, `precision`, `accelerator`, `cores`, `device`,
             `energy`, `memory`.
+
+    Returns:
+        The kit's path, the number of its model files, and their bytes, packed and unpacked.
+
+    Raises:
+        ConfigError, SpaceError: the space or the set-up is invalid, or the table lacks nothing.
+        ExportError: a model file cannot be made.
+        RunError: the kit cannot be written.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from hwnas import pipeline
+        >>> pipeline.pack("space.yaml", Path("kit.pyz"), runtime="onnxruntime", validation_networks=0).files
+        8
     """
     refuse_output(out)
     config = parse_setup(setup, where="set-up")
@@ -85,15 +99,30 @@ def bench_hosts(
     """Measure what the tables of boards lack of one space, all boards at once.
 
     Args:
-        space: as for `hwnas bench`.
+        space: a space file, a shipped name, or `file.py:function`.
         hosts: `pi@raspberrypi`, names in ~/.ssh/config, `adb:SERIAL`.
         table: the table of a single host; of several, each host's name is added to it.
         own_names: add the host's name even if there is only one.
-        validation_networks: whole networks beside the operators; 20 if left out.
-        dry_run: only report what is missing; no board is contacted.
-        timing: the protocol.
-        reporter: hears what is done.
+        validation_networks: number of whole networks beside the operators; 20 if left out.
+        dry_run: only count what is missing; no board is contacted.
+        timing: the measurement protocol.
+        reporter: receives messages and progress; silent if left out.
         setup: as for `pack`, and `python` and `ssh_config`.
+
+    Returns:
+        For each host, its table with the numbers of rows and checks, and those that a dry run found missing.
+
+    Raises:
+        ConfigError, SpaceError: the space or the set-up is invalid.
+        TableError: a table is damaged or of another set-up.
+        HostAway: a board cannot be reached.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from hwnas import pipeline
+        >>> board = dict(runtime="onnxruntime", dry_run=True)
+        >>> [plan.missing for plan in pipeline.bench_hosts("space.yaml", ["pi@raspberrypi"], Path("pi.jsonl"), **board)]
+        [6]
     """
     paths = [host_table(table, host) if own_names or len(hosts) > 1 else table for host in hosts]
     if not dry_run:

@@ -24,8 +24,16 @@ def certify(reference: str, *, knobs: Sequence[str] = (), sizes: str | None = No
         knobs: what they are tried with, each as JSON: an object of knobs, or a list of such, the largest first.
         sizes: the input's axes after the channels, such as `14x14`; 8x8 if left out.
 
+    Returns:
+        For each operator, the cases that were tried and a verdict for each check.
+
     Raises:
         ConfigError: there is no such operator, its file raises, or what to try is not understood.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> [(one.operator, one.passed) for one in pipeline.certify("conv", knobs=['{"kernel": 1}'])]
+        [('conv', True)]
     """
     knob_sets, axes = [_knobs(text) for text in knobs], None if sizes is None else _axes(sizes)
     kinds = _kinds(reference)

@@ -37,8 +37,21 @@ def cost(
         architecture: `largest`, `smallest`, `random:SEED`, a JSON file with `{"space", "picks"}`, such as an entry of
             a front, or in the notation of the space's project, or a string of that notation that starts with a bar.
         table: a latency table that holds the operators' rows, or the name of a shipped one.
-        missing: whether an operator without a row is an error, or is estimated from the table's rows.
-        reporter: is shown a bar where checking the space takes seconds.
+        missing: `error` to refuse an operator without a row, `estimate` to infer its time from the table's rows.
+        reporter: receives messages and progress; silent if left out.
+
+    Returns:
+        A dictionary that is ready for JSON; times in milliseconds, sizes in bytes, of a batch of one.
+
+    Raises:
+        ConfigError, SpaceError: the space or the architecture is invalid.
+        TableError: the table lacks a row, or cannot be used.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> cost = pipeline.cost("space.yaml", "smallest")
+        >>> cost["params"], cost["macs"]
+        (62, 104)
     """
     from hwnas.measure.table import read_table
 

@@ -52,10 +52,22 @@ class DoctorReport:
 def doctor(reference: str | Path | None = None, *, runs: Path = Path("runs")) -> DoctorReport:
     """Examine a run: study against score store against fronts, tables, checkpoints, bundles. It repairs nothing.
 
-    Without a reference it examines the members that installed distributions add to families.
+    Args:
+        reference: an experiment's file, the name of a shipped one, or a run's folder. If left out, the members that
+            installed distributions add to families are examined.
+        runs: folder of run folders.
+
+    Returns:
+        Items that were examined, and the issues among them.
 
     Raises:
+        ConfigError, SpaceError: the experiment or its space is invalid.
         RunError: there is no such run folder yet.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> pipeline.doctor("mini.yaml").sound
+        True
     """
     looked: list[str] = []
     if reference is None:

@@ -60,10 +60,28 @@ def export(
     front: FrontSource | None = None,
     reporter: Reporter | None = None,
 ) -> list[Path]:
-    """Export the picks of every tier of a run and return the paths of the manifests that were written.
+    """Export the picks of every tier of a run.
 
-    `fine_tune` is the number of epochs in place of `export.fine_tune_epochs`; `front` says whether picks are of the
-    search's front or of successive halving's, which is taken only where nothing was searched if it is left out.
+    Args:
+        reference: an experiment's file, the name of a shipped one, or a run's folder.
+        runs: folder of run folders.
+        fine_tune: number of epochs in place of `export.fine_tune_epochs`.
+        front: `search` or `halving`; if left out, that of successive halving only where nothing was searched.
+        reporter: receives messages and progress; silent if left out.
+
+    Returns:
+        Paths of the manifests that were written.
+
+    Raises:
+        ConfigError, SpaceError: the experiment or its space is invalid.
+        RunError: nothing was trained or searched yet.
+        ExportError: a file could not be made, or disagrees with PyTorch.
+        EmptyFront: no network of a tier is within its limits.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> [path.name for path in pipeline.export("mini.yaml")]
+        ['manifest.json']
     """
     from hwnas.workspace.training.supernets import check_trained, supernet_of
 

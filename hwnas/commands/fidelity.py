@@ -55,8 +55,27 @@ def fidelity(
 ) -> FidelityReport:
     """Train a random sample of networks alone and compare their accuracies with those that the search uses for them.
 
-    Epochs are those of the supernet if left out. Scores are kept one by one: the same command continues, and with more
-    networks it adds to what is there. Test images are not looked at.
+    Scores are kept one by one: the same command continues, and with more networks it adds to what is there. Test images
+    are not looked at.
+
+    Args:
+        reference: an experiment's file, the name of a shipped one, or a run's folder.
+        runs: folder of run folders.
+        networks: number of networks in the sample.
+        epochs: of each training; those of the supernet if left out.
+        reporter: receives messages and progress; silent if left out.
+
+    Returns:
+        Rank correlations with intervals, and the paths of the JSON and the page.
+
+    Raises:
+        ConfigError, SpaceError: the experiment or its space is invalid.
+        RunError: the supernet was not trained yet.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> pipeline.fidelity("mini.yaml", networks=2, epochs=1).page.name
+        'fidelity.html'
     """
     run, reporter = open_run(reference, runs=runs, before=check_trained), reporter or NullReporter()
     from hwnas.accuracy.trained import standalone

@@ -46,7 +46,25 @@ MANY_ARCHITECTURES, REPORT_CHUNK = 1000, 20_000
 
 
 def report(reference: str | Path, *, runs: Path = Path("runs"), reporter: Reporter | None = None) -> Path:
-    """Write report.html of a run again, from what its searches and successive halving left in its folder."""
+    """Write report.html of a run again, from what its searches and successive halving left in its folder.
+
+    Args:
+        reference: an experiment's file, the name of a shipped one, or a run's folder.
+        runs: folder of run folders.
+        reporter: receives messages and progress; silent if left out.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        ConfigError, SpaceError: the experiment or its space is invalid.
+        RunError: nothing was trained or searched yet.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> pipeline.report("mini.yaml").as_posix()
+        'runs/mini/report.html'
+    """
     from hwnas.workspace.training.supernets import check_trained, supernet_of
 
     run = open_run(reference, runs=runs, before=check_trained)

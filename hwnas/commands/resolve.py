@@ -104,17 +104,26 @@ def solve(
     Nothing is trained, timed or written.
 
     Args:
-        reference: of the run.
+        reference: an experiment's file, the name of a shipped one, or a run's folder.
         setup: a set-up of the experiment, or a latency table, shipped ones by name; may be left out where the
             experiment has one set-up.
         limits: `latency_ms=20`, `params=1e6`, `top1=0.9`, ...
-        front: whose accuracies: those of the search, or those of the last rung of successive halving.
-        runs: folder of runs.
+        front: whose accuracies: `search`, or `halving` for those of the last rung of successive halving.
+        runs: folder of run folders.
+
+    Returns:
+        The front, and the numbers of networks that were stored, skipped and without a latency.
 
     Raises:
         ConfigError: no such set-up, a malformed limit, or limits that no stored network meets: the nearest is named.
         RunError: no accuracy is stored, or what is stored is of other data, space, training or seed.
         TableError: the table cannot be used.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> solved = pipeline.solve("mini.yaml", limits=["params=1e6"])
+        >>> len(solved.front) > 0
+        True
     """
 
     def check(run: Workspace) -> None:
@@ -134,9 +143,23 @@ def solve_tiers(
 ) -> dict[str, ResolvedFront]:
     """Solve for the set-up of each tier; the given limits stand in the place of the tiers' own.
 
+    Args:
+        reference: an experiment's file, the name of a shipped one, or a run's folder.
+        limits: as for `solve`.
+        front: as for `solve`.
+        runs: folder of run folders.
+
+    Returns:
+        The front of each tier, by its name.
+
     Raises:
         ConfigError: as `solve`; it is no error that some of the tiers, but not all, have nothing within the limits.
         RunError, TableError: as `solve`.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> list(pipeline.solve_tiers("mini.yaml", limits=["params=1e6"]))
+        ['cloud']
     """
     run = open_run(reference, runs=runs, before=lambda run: _check_input(run, limits, front))
     solved = {}

@@ -38,6 +38,26 @@ def run(
 
     Latency comes before training, so that a limit that no network meets is found in time. As far as
     possible, later stages are checked before that: see `preflight_check`.
+
+    Args:
+        reference: an experiment's file, the name of a shipped one, or a run's folder.
+        runs: folder of run folders.
+        trials: number of trials of each search, in place of the experiment's.
+        reporter: receives messages and progress; silent if left out.
+
+    Returns:
+        The run's folder, the tiers after their searches, and the paths of manifests and of the report.
+
+    Raises:
+        ConfigError, SpaceError: the experiment or its space is invalid.
+        RunError: the folder holds a run of other conditions, or another process works in it.
+        HostAway: a device cannot be reached; the same call continues later.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> outcome = pipeline.run("mini.yaml")
+        >>> outcome.report.name
+        'report.html'
     """
     opened, reporter = open_run(reference, runs=runs, reporter=reporter), reporter or NullReporter()
     preflight_check(opened)

@@ -39,7 +39,20 @@ def schema(kind: Kind) -> Schema:
 
 
 def schema_text(kind: Kind) -> str:
-    """Return the schema as the text of the file that is shipped."""
+    """Return the JSON Schema of a kind of file, as the text of the file that is shipped.
+
+    Args:
+        kind: `space` or `experiment`.
+
+    Returns:
+        JSON, with a newline at the end.
+
+    Example:
+        >>> import json
+        >>> from hwnas import pipeline
+        >>> json.loads(pipeline.schema_text("experiment"))["title"]
+        'hwnas experiment'
+    """
     return json.dumps(schema(kind), indent=1) + "\n"
 
 

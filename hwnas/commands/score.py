@@ -52,12 +52,24 @@ def score(
         data: a data set's name, `file.py:function`, a YAML mapping as in an experiment, or `noise`. If left out, the
             experiment's data; of a space, noise.
         seed: of weights, noise and the sample; the experiment's, or 0, if left out.
-        batch, resolution: of the images, instead of the proxies' own.
-        processes: how many score at once; the scores are the same.
+        batch: number of images, instead of the proxies' own.
+        resolution: pixels of a side of the images, instead of the proxies' own.
+        processes: number that score at once; the scores are the same.
         csv: a file for all rows.
+        runs: folder of run folders.
+        reporter: receives messages and progress; silent if left out.
+
+    Returns:
+        The networks by falling score of the first proxy; those without one at the end.
 
     Raises:
         ConfigError: an unknown proxy, one that does not hold for the space, or data that do not fit.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> scored = pipeline.score("space.yaml", ["synflow"], sample=3)
+        >>> [network.rank for network in scored.networks]
+        [1, 2, 3]
     """
     for name in proxies:
         _check_name(name)

@@ -71,7 +71,28 @@ class TierSearch:
 def search(
     reference: str | Path, *, runs: Path = Path("runs"), trials: int | None = None, reporter: Reporter | None = None
 ) -> list[TierSearch]:
-    """Search all tiers of an experiment whose tables and supernet are there; started again, it continues."""
+    """Search all tiers of an experiment whose tables and supernet are there; started again, it continues.
+
+    Args:
+        reference: an experiment's file, the name of a shipped one, or a run's folder.
+        runs: folder of run folders.
+        trials: number of trials of each search, in place of the experiment's.
+        reporter: receives messages and progress; silent if left out.
+
+    Returns:
+        The tiers after their searches: evaluations, and the front with scores in the metrics' units.
+
+    Raises:
+        ConfigError, SpaceError: the experiment or its space is invalid.
+        RunError: the supernet was not trained yet, or another process works in the folder.
+        TableError: a table lacks rows.
+        HostAway: a device cannot be reached; the same call continues later.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> [tier.finished.trials for tier in pipeline.search("mini.yaml")]
+        [4]
+    """
     from hwnas.workspace.training.supernets import supernet_of
 
     run, reporter = open_run(reference, runs=runs), reporter or NullReporter()

@@ -25,10 +25,22 @@ def fronts(
     """Return the fronts of a run as its folder holds them.
 
     Args:
-        reference: of the run.
-        runs: folder of runs.
+        reference: an experiment's file, the name of a shipped one, or a run's folder.
+        runs: folder of run folders.
         pick: a rule of `hwnas.selection`: only what it takes of each front, with what was measured.
-        front: of the search or of successive halving; the latter, if left out, only where nothing was searched.
+        front: `search` or `halving`; if left out, that of successive halving only where nothing was searched.
+
+    Returns:
+        For each tier, its points with scores, in the metrics' units.
+
+    Raises:
+        ConfigError, SpaceError: the experiment or its space is invalid.
+        RunError: there is no such front yet.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> [(tier.name, len(tier.front)) for tier in pipeline.fronts("mini.yaml", pick="best")]
+        [('cloud', 1)]
     """
 
     def check(run: Workspace) -> None:
@@ -48,7 +60,19 @@ def fronts(
 
 
 def solved_facts(solved: ResolvedFront) -> facts.TierFacts:
-    """Return the facts of a front that was solved for, as of a run's fronts; an empty one names the nearest network."""
+    """Return the facts of a front that was solved for, as `fronts` does; an empty one names the nearest network.
+
+    Args:
+        solved: as `solve` and `solve_tiers` return it.
+
+    Returns:
+        The front's points with scores, in the metrics' units.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> pipeline.solved_facts(pipeline.solve("mini.yaml")).name
+        'mini, solved for cpu'
+    """
     experiment, refusal = solved.run.experiment, solved.refusal
     title = f"{experiment.name}, solved for {experiment.tiers[solved.loaded_front.tier.name].setup}"
     shown = replace(_front_facts(solved.run, solved.loaded_front), name=title)

@@ -43,15 +43,27 @@ if TYPE_CHECKING:
 def halving(
     reference: str | Path, *, runs: Path = Path("runs"), reporter: Reporter | None = None
 ) -> list[HalvingResult]:
-    """Run successive halving for each tier and time its front. Scores are kept one by one: the same command
-    continues.
+    """Run successive halving for each tier and time its front.
 
     The population is the front that a search found, if there is one, the smallest and the largest network, and random
-    ones, all within the limits on what costs nothing to know.
+    ones, all within the limits on what costs nothing to know. Scores are kept one by one: the same command continues.
+
+    Args:
+        reference: an experiment's file, the name of a shipped one, or a run's folder.
+        runs: folder of run folders.
+        reporter: receives messages and progress; silent if left out.
+
+    Returns:
+        For each tier, its rungs with the networks that were promoted, and the front.
 
     Raises:
         ConfigError: the experiment names no rungs, or a rung names a score that is not there.
         RunError: a rung needs a supernet that was not trained.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> [len(result.rungs) for result in pipeline.halving("mini.yaml")]
+        [2]
     """
     run, reporter = open_run(reference, runs=runs, before=check_halving), reporter or NullReporter()
     with locked(run), adding_elapsed(run.paths.elapsed, HALVING_FOLDER):

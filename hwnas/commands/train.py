@@ -20,7 +20,26 @@ if TYPE_CHECKING:
 
 
 def train(reference: str | Path, *, runs: Path = Path("runs"), reporter: Reporter | None = None) -> list[Epoch]:
-    """Train the supernet of an experiment; started again, it continues after the last finished epoch."""
+    """Train the supernet of an experiment; started again, it continues after the last finished epoch.
+
+    Args:
+        reference: an experiment's file, the name of a shipped one, or a run's folder.
+        runs: folder of run folders.
+        reporter: receives messages and progress; silent if left out.
+
+    Returns:
+        All epochs: loss, seconds, and validation accuracies of the smallest and the largest network, from 0 to 1.
+
+    Raises:
+        ConfigError, SpaceError: the experiment or its space is invalid.
+        TrainingError: the loss is not finite.
+        RunError: a checkpoint is of other conditions or cannot be read.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> [epoch.epoch for epoch in pipeline.train("mini.yaml")]
+        [1, 2]
+    """
     run = open_run(reference, runs=runs, reporter=reporter)
     with locked(run):
         return list(train_run(run, reporter or NullReporter()).history)

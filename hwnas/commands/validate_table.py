@@ -61,19 +61,29 @@ def check(
 
     Args:
         table: a table measured on this machine, or the name of a shipped one.
-        networks: how many to draw; fewer if the spaces hold fewer.
+        networks: number to draw; fewer if the spaces hold fewer.
         space: the space to draw from, instead of those that stand in the table.
-        seed: draws the networks and shuffles the sittings.
+        seed: of the draw, and of the order of measurements.
         device: this machine's name, where the table's set-up gave it a name.
         artifacts: a folder for the model files; those that are there are used.
         plot: an HTML file to write.
-        wait_s: time to wait for this machine while somebody else measures on it.
+        wait_s: seconds to wait for this machine while somebody else measures on it.
+        reporter: receives messages and progress; silent if left out.
+
+    Returns:
+        Errors of the table's model and of baselines, as fractions, and the times of each network in milliseconds.
 
     Raises:
         TableError: this is not the table's set-up, a network's operator has no row, or a file could not be timed.
         HostAway: somebody else measures on this machine, for longer than `wait_s`.
         RunError: `plot` cannot be written.
         ConfigError, SpaceError: no space is known, or it cannot be opened.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> checked = pipeline.check("runs/mini/latency/cpu.jsonl", networks=2)
+        >>> checked.model.networks
+        2
     """
     reporter, loaded = reporter or NullReporter(), read_table(find_file(table, "latency_tables"))
     if plot is not None:

@@ -27,6 +27,21 @@ class Operator(ABC):
 
     A subclass adds its knobs as fields and implements `module`; it is final. Shapes, MACs, parameters,
     activation bytes, shared weights, artifacts and the row in a latency table follow from that module.
+
+    Args:
+        in_channels: size of the input's first axis after the batch.
+        out_channels: size of the output's first axis after the batch.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> from torch import nn
+        >>> @dataclass(frozen=True)
+        ... class Pointwise(Operator):
+        ...     bias: bool = True
+        ...     def module(self):
+        ...         return nn.Conv2d(self.in_channels, self.out_channels, 1, bias=self.bias)
+        >>> Pointwise(8, 16).describe()
+        'pointwise {"in_channels": 8, "out_channels": 16, "bias": true}'
     """
 
     keeps_shape: ClassVar[bool] = False

@@ -129,10 +129,22 @@ def feasible(
     """Return what each tier's limits leave of the space. Needs no supernet; what lacks a table is named, not judged.
 
     Args:
-        reference: of the experiment.
-        runs: folder of runs.
+        reference: an experiment's file, the name of a shipped one, or a run's folder.
+        runs: folder of run folders.
         networks: number to draw, uniformly over architectures; a space that has no more is looked at whole.
-        seed: of the drawing.
+        seed: of the draw.
+
+    Returns:
+        For each tier, the range that networks reach of each limited metric, in its unit, and the share of the space
+        within the limits, from 0 to 1.
+
+    Raises:
+        ConfigError, SpaceError: the experiment or its space is invalid.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> [(tier.tier, tier.networks, tier.empty) for tier in pipeline.feasible("mini.yaml")]
+        [('cloud', 4, False)]
     """
     run, prices, reasons = open_run(reference, runs=runs), dict[str, CostModels](), dict[str, str]()
     sample = Sample.drawn(run, networks, seed)

@@ -36,8 +36,16 @@ def ascends(options: Sequence[Value]) -> bool:
 class Choice:
     """One open decision: a name and its options.
 
-    `weights` holds, for each option, to how many architectures it leads (up to a common factor; None: all alike);
-    drawing by weight at every choice is uniform over architectures.
+    Args:
+        name: the choice's name, unique in its space.
+        options: values that it can take, numbers from small to large.
+        weights: for each option, the number of architectures that it leads to, up to a common factor; None if all are
+            alike. Drawing by weight at every choice is uniform over architectures.
+
+    Example:
+        >>> choice = Choice("stem.width", (8, 16))
+        >>> choice.option(16, where="example")
+        16
     """
 
     name: str
@@ -73,7 +81,19 @@ Suggest = Callable[[Choice], Value]
 
 @dataclass(frozen=True)
 class Architecture:
-    """One value for every active choice of a space; picks are sorted by name."""
+    """One value for every active choice of a space.
+
+    Args:
+        space: name of the space.
+        picks: (choice, value) pairs, sorted by name.
+
+    Example:
+        >>> architecture = Architecture("few", (("stem.1.kernel", 3), ("stem.width", 16)))
+        >>> architecture.key
+        '58371969dc1b'
+        >>> Architecture.from_dict(architecture.as_dict()) == architecture
+        True
+    """
 
     space: str
     picks: tuple[tuple[str, Value], ...]

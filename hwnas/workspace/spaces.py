@@ -56,16 +56,25 @@ def open_space(
     plugins: Sequence[SourceFile] = (),
     reporter: Reporter | None = None,
 ) -> tuple[AnySpace, Path]:
-    """Return the checked space that a reference names, and its file: YAML, a shipped name, or `file.py:function`.
+    """Return the checked space that a reference names, and its file.
 
     Args:
-        reference: of the space.
-        base: where its path begins, beside the current folder.
+        reference: a YAML file, a shipped name, or `file.py:function`.
+        base: folder that the path may begin at, beside the current one.
         plugins: files with operators, beside those that the space itself names.
-        reporter: is shown a bar where checking the space takes seconds.
+        reporter: receives messages and progress; silent if left out.
+
+    Returns:
+        The space and the path of its file.
 
     Raises:
         ConfigError, SpaceError: it is missing, malformed, or its networks cannot be built.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> space, file = pipeline.open_space("space.yaml")
+        >>> space.count
+        4
     """
     space, path = unchecked_space(reference, base=base, plugins=plugins)
     check_opened(space, path, reporter)

@@ -123,16 +123,25 @@ def open_run(
     reporter: Reporter | None = None,
     before: Callable[[Workspace], object] = lambda run: None,
 ) -> Workspace:
-    """Return the run of an experiment: a file, the name of a shipped one, or a run's folder.
+    """Return the run of an experiment; nothing is written.
 
     Args:
-        reference: of the experiment.
-        runs: folder of runs.
-        reporter: is shown a bar where checking the space takes seconds.
+        reference: an experiment's file, the name of a shipped one, or a run's folder.
+        runs: folder of run folders.
+        reporter: receives messages and progress; silent if left out.
         before: checks of the command's other input, made before PyTorch is imported to build the space's operators.
 
+    Returns:
+        The experiment with its space, its folder and what the folder holds.
+
     Raises:
-        ConfigError, SpaceError: the experiment or its space is invalid; nothing was written.
+        ConfigError, SpaceError: the experiment or its space is invalid.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> run = pipeline.open_run("mini.yaml")
+        >>> run.folder.as_posix(), run.space.name
+        ('runs/mini', 'few')
     """
     reference_path, (path, experiment) = Path(reference), experiment_of(reference)
     inside = path == reference_path / "experiment.yaml"
