@@ -100,21 +100,21 @@ def _over(part: Floats, whole: Floats) -> Floats:
     return np.divide(part, whole, out=np.full_like(part, np.nan), where=whole > 1e-12)
 
 
-def as_json(found: Mapping[Kind, Correlation | None]) -> dict[str, Any]:
+def as_json(values: Mapping[Kind, Correlation | None]) -> dict[str, Any]:
     """A JSON-ready form: value and interval by kind."""
     return {
         kind: None if one is None else {"value": one.value, "low": one.low, "high": one.high}
-        for kind, one in found.items()
+        for kind, one in values.items()
     }
 
 
-def told_apart(values: Sequence[float], errors: Sequence[float | None], *, sigmas: float = 2.0) -> list[int | None]:
+def first_equals(values: Sequence[float], errors: Sequence[float | None], *, sigmas: float = 2.0) -> list[int | None]:
     """Return by value the index of the first before it that may be equal; None if there is none or an error is unknown.
 
     Two values may be equal if they are less than `sigmas` standard errors of their difference apart. Errors are taken
     as independent; of accuracies on the same images that is a bound.
 
-    >>> told_apart([0.80, 0.81, 0.90], [0.01, 0.01, 0.01])
+    >>> first_equals([0.80, 0.81, 0.90], [0.01, 0.01, 0.01])
     [None, 0, None]
     """
     nearest: list[int | None] = []

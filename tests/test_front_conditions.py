@@ -134,8 +134,8 @@ def facts(run: Path) -> Any:
     from hwnas.problem.cost_models import load_cost_models
 
     opened = open_run(run)
-    prices, trained = load_cost_models(opened), untrained(opened)
-    return facts_of(opened, trained, prices, load_searches(opened, trained, prices)).tiers
+    cost_models, trained = load_cost_models(opened), untrained(opened)
+    return facts_of(opened, trained, cost_models, load_searches(opened, trained, cost_models)).tiers
 
 
 def test_a_front_that_is_read_as_it_was_found_says_nothing_and_keeps_what_was_measured(run: Path) -> None:

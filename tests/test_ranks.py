@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hwnas.ranks import CORRELATIONS, Kind, as_json, correlation, correlations, told_apart
+from hwnas.ranks import CORRELATIONS, Kind, as_json, correlation, correlations, first_equals
 
 
 def test_kendall_counts_pairs_in_and_out_of_order() -> None:
@@ -65,6 +65,6 @@ def test_every_draw_has_the_correlation_of_its_rows(kind: Kind) -> None:
 
 def test_what_is_less_than_two_standard_errors_apart_may_be_equal() -> None:
     error = 0.01  # of a difference: 0.0141
-    assert told_apart([0.80, 0.8282, 0.8284], [error] * 3) == [None, 0, 1]
-    assert told_apart([0.80, 0.90, 0.81], [error] * 3) == [None, None, 0]
-    assert told_apart([0.80, 0.80], [error, None]) == [None, None]
+    assert first_equals([0.80, 0.8282, 0.8284], [error] * 3) == [None, 0, 1]
+    assert first_equals([0.80, 0.90, 0.81], [error] * 3) == [None, None, 0]
+    assert first_equals([0.80, 0.80], [error, None]) == [None, None]

@@ -18,7 +18,7 @@ from torch import nn
 from hwnas.errors import ConfigError
 from hwnas.export.onnx import export_onnx
 from hwnas.measure import session as sitting
-from hwnas.measure.conditions.cores import chosen, kept_to
+from hwnas.measure.conditions.cores import chosen, pinned_to
 from hwnas.measure.conditions.tree import Tree
 from hwnas.measure.session import merged, split_sessions, time_files
 from hwnas.measure.timing import REFERENCE_CONDITION, Measurement, Timing
@@ -182,6 +182,6 @@ def test_a_worker_ends_when_nobody_listens_any_more(files: list[Path], repositor
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system does not pin processes")
 def test_a_process_keeps_to_as_many_processors_as_it_has_threads() -> None:
     before = os.sched_getaffinity(0)
-    with kept_to(chosen("", 1, True, Tree()), surely=False) as cpus:
+    with pinned_to(chosen("", 1, True, Tree()), surely=False) as cpus:
         assert os.sched_getaffinity(0) == set(cpus) == {max(before)}
     assert os.sched_getaffinity(0) == before

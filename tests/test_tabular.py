@@ -48,7 +48,7 @@ def test_rows_that_are_one_network_are_joined_and_that_is_said(cells: Space, fil
     same = read_architecture(cells, SAME, where="test")
     metric = read(file, cells)
     assert metric(same) == pytest.approx(0.91)
-    assert metric.told == "cells.csv: `acc` of 3 rows, 2 networks: the mean of rows that are one network"
+    assert metric.description == "cells.csv: `acc` of 3 rows, 2 networks: the mean of rows that are one network"
     assert read(file, cells, rows="first")(same) == pytest.approx(0.90)
 
 

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from hwnas.cli.options import RUNS, Json, Runs, SpaceReference
-from hwnas.cli.printing import print_found
+from hwnas.cli.printing import print_result
 from hwnas.console import Terminal
 from hwnas.errors import ConfigError
 from hwnas.words import counted
@@ -115,7 +115,7 @@ def bench(
         f"{result.table}: {_holds(result.rows, result.checks)}" + (_lacking(result) if dry_run else "")
         for result in tables
     ]
-    print_found([vars(result) for result in tables], as_json, lines)
+    print_result([vars(result) for result in tables], as_json, lines)
 
 
 def _time_space(target: str, runtime: str, requested: Mapping[str, Any], *, dry_run: bool) -> Sequence[BenchResult]:
@@ -203,7 +203,7 @@ def pack_kit(
     )
     sizes = f"{packed.bytes / 1e6:.1f} MB, {packed.unpacked_bytes / 1e6:.1f} MB unpacked"
     line = f"{out}: {counted(packed.files, 'model file')}, {sizes}"
-    print_found(vars(packed), as_json, [line, f"next: copy it to the board, and run there: python3 {out.name}"])
+    print_result(vars(packed), as_json, [line, f"next: copy it to the board, and run there: python3 {out.name}"])
 
 
 @bench_app.command("lint")
@@ -222,7 +222,7 @@ def lint_table(
     errors = sum(finding.severity == "error" for finding in findings)
     if as_json:
         counted = {"errors": errors, "warnings": len(findings) - errors}
-        print_found({"tables": tables, **counted, "findings": [vars(finding) for finding in findings]}, True, [])
+        print_result({"tables": tables, **counted, "findings": [vars(finding) for finding in findings]}, True, [])
     else:
         from hwnas.console import show_findings
 
@@ -247,7 +247,7 @@ def merge_table(
             f"lines that stand in several tables: {merged.alike}; observed again, where the first one stays: "
             f"{merged.again}"
         )
-    print_found(result, as_json, lines)
+    print_result(result, as_json, lines)
 
 
 @bench_app.command("import")
@@ -284,7 +284,7 @@ def import_published(
     origin = imported.table.origin
     result = _counts(imported.table) | {"origin": vars(origin), "notices": imported.notices}
     line = f"{out}: {counted(result['rows'], 'row')}, published by {origin.source}, licence: {origin.licence}"
-    print_found(result, as_json, [line])
+    print_result(result, as_json, [line])
 
 
 def _lacking(result: Any) -> str:

@@ -20,7 +20,7 @@ from hwnas.search.consistency import Issue, StoredStudy, check_front, check_stor
 from hwnas.search.score_store import ScoreStore
 from hwnas.words import counted
 from hwnas.workspace.results.bundles import bundle_ailments
-from hwnas.workspace.results.file_checks import kept_file_ailments
+from hwnas.workspace.results.file_checks import file_issues
 from hwnas.workspace.results.halving_results import halving_path
 from hwnas.workspace.workspace import Workspace, open_run
 
@@ -103,7 +103,7 @@ def _files(run: Workspace, looked: list[str]) -> Iterator[Issue]:
             looked.append(f"{path}: {counted(len(table.rows), 'row')}, {counted(len(table.checks), 'whole network')}")
         except HwnasError as error:
             yield Issue.of(error)
-    yield from kept_file_ailments(run, looked)
+    yield from file_issues(run, looked)
 
 
 def _named(run: Workspace) -> Iterator[Issue]:

@@ -21,7 +21,7 @@ from hwnas.network import Network, costs
 from hwnas.pareto import Objective
 from hwnas.problem.exported import refuse_empty
 from hwnas.problem.fine_tune import tune
-from hwnas.problem.fronts.loading import FrontSource, LoadedFront, check_found, load_front
+from hwnas.problem.fronts.loading import FrontSource, LoadedFront, check_front_exists, load_front
 from hwnas.problem.studies import weights_producer
 from hwnas.runtimes import offered
 from hwnas.search.fronts import FrontPoint
@@ -87,7 +87,7 @@ def export(
 
     def check(run: Workspace) -> None:
         check_trained(run)
-        check_found(run, front)
+        check_front_exists(run, front)
 
     run, reporter = open_run(reference, runs=runs, before=check), reporter or NullReporter()
     if fine_tune is not None:

@@ -70,19 +70,19 @@ def report(reference: str | Path, *, runs: Path = Path("runs"), reporter: Report
     run = open_run(reference, runs=runs, before=check_trained)
     with locked(run):
         trained = supernet_of(run, reporter or NullReporter())
-        prices = load_cost_models(run)
-        return report_run(run, trained, prices, load_searches(run, trained, prices))
+        cost_models = load_cost_models(run)
+        return report_run(run, trained, cost_models, load_searches(run, trained, cost_models))
 
 
 def report_run(
-    run: Workspace, trained: Trained | None, prices: dict[str, CostModels], searched: list[TierSearch]
+    run: Workspace, trained: Trained | None, cost_models: dict[str, CostModels], searched: list[TierSearch]
 ) -> Path:
     """Write report.html of a run that was searched, and exported or not."""
-    return write_page(facts_of(run, trained, prices, searched), run.folder / "report.html")
+    return write_page(facts_of(run, trained, cost_models, searched), run.folder / "report.html")
 
 
 def facts_of(
-    run: Workspace, trained: Trained | None, prices: dict[str, CostModels], searched: Sequence[TierSearch]
+    run: Workspace, trained: Trained | None, cost_models: dict[str, CostModels], searched: Sequence[TierSearch]
 ) -> facts.ReportFacts:
     """Return all facts of the report."""
     config = run.experiment
@@ -100,7 +100,7 @@ def facts_of(
             _costs(run, run.space.smallest()),
             _costs(run, run.space.largest()),
         ),
-        tiers=tuple(_tiers(run, prices, searched)),
+        tiers=tuple(_tiers(run, cost_models, searched)),
         training=None if trained is None else _training(run, trained),
         config_yaml=dump_experiment(published(resolved_experiment(run))),
         versions=versions(),
@@ -122,17 +122,19 @@ def describe(network: Network) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _tiers(run: Workspace, prices: dict[str, CostModels], searched: Sequence[TierSearch]) -> Iterator[facts.TierFacts]:
+def _tiers(
+    run: Workspace, cost_models: dict[str, CostModels], searched: Sequence[TierSearch]
+) -> Iterator[facts.TierFacts]:
     """Yield each tier as it was searched, followed by the front of successive halving for it, if there is one."""
     by_name = {one.tier.name: one for one in searched}
     for name in run.experiment.tiers:
         front, left_out = _halving(run, name)
         if name in by_name:
-            yield _searched(run, by_name[name], prices, left_out)
+            yield _searched(run, by_name[name], cost_models, left_out)
         if front is not None and front.halving is not None:
             evaluations = front.evaluations if front.solved_for else front.halving.top_rung.evaluations
             notes = front.notes if front.solved_for else tuple(_rungs(front.halving))
-            yield _tier(run, front, evaluations, prices, notes=notes)
+            yield _tier(run, front, evaluations, cost_models, notes=notes)
 
 
 def _halving(run: Workspace, name: str) -> tuple[LoadedFront | None, tuple[str, ...]]:
@@ -153,7 +155,7 @@ def _rungs(result: HalvingResult) -> Iterator[str]:
 
 
 def _searched(
-    run: Workspace, searched: TierSearch, prices: dict[str, CostModels], left_out: tuple[str, ...]
+    run: Workspace, searched: TierSearch, cost_models: dict[str, CostModels], left_out: tuple[str, ...]
 ) -> facts.TierFacts:
     tier = searched.tier
     competing = [e.scores for e in searched.evaluations if e.competes(tier)]
@@ -162,14 +164,14 @@ def _searched(
     front = searched.found or load_front(run, tier.name, "search")
     notes = (*(front.notes or _notes(searched)), *left_out)
     volume = () if front.solved_for else volume  # of trials, which these networks are not
-    return _tier(run, front, searched.evaluations, prices, notes=notes, hypervolume=volume)
+    return _tier(run, front, searched.evaluations, cost_models, notes=notes, hypervolume=volume)
 
 
 def _tier(
     run: Workspace,
     front: LoadedFront,
     evaluations: Sequence[Evaluation],
-    prices: dict[str, CostModels],
+    cost_models: dict[str, CostModels],
     *,
     notes: tuple[str, ...],
     hypervolume: tuple[float, ...] = (),
@@ -181,7 +183,7 @@ def _tier(
     live, again = run.objectives.is_live(name), run.paths.front_table(setup)
     again = live_path(run, setup) if live else again
     table = read_table(again) if again.is_file() else None
-    price, published = prices.get(setup) if not live else None, run.objectives.is_published(name)
+    price, published = cost_models.get(setup) if not live else None, run.objectives.is_published(name)
     setup_facts = _setup_facts(price.model.setup) if price else _live_setup(run, setup, table)
     meaning = "" if published else f"one call, batch {setup_facts['batch']}"
     model = price.model if price else None
@@ -196,7 +198,7 @@ def _tier(
         hypervolume=hypervolume,
         files=_files(bundle, latency, {point.architecture.key for point in front.points}),
         notes=(*notes, *untrue, *(_throttled(price) if price else ())),
-        found_by=front.by,
+        front_source=front.by,
         passed=passed_facts(front),
         objectives=tuple(objective.metric for objective in front.tier.objectives),
         quality=run.space.task.quality.name,

@@ -14,8 +14,8 @@ from hwnas.io.resources import find_file, shipped_names
 from hwnas.measure.table import LatencyTable, read_table
 from hwnas.network import known_operators
 from hwnas.pareto import Tier
-from hwnas.problem.cost_models import CostModels, priced_before
-from hwnas.problem.fronts.loading import FrontSource, LoadedFront, check_found, refuse_other_accuracies
+from hwnas.problem.cost_models import CostModels, cost_model_of_table
+from hwnas.problem.fronts.loading import FrontSource, LoadedFront, check_front_exists, refuse_other_accuracies
 from hwnas.problem.resolve import Answer, answer
 from hwnas.quantities import QUANTITIES
 from hwnas.search.fronts import FrontPoint
@@ -131,8 +131,8 @@ def solve(
         _check_input(run, limits, front)
 
     run = open_run(reference, runs=runs, before=check)
-    name, config, prices = _setup(run, setup)
-    solved = _solved(run, RESOLVED, name, config, prices, limits, front)
+    name, config, cost_models = _setup(run, setup)
+    solved = _solved(run, RESOLVED, name, config, cost_models, limits, front)
     if (refusal := solved.refusal) is not None:
         raise refusal
     return solved
@@ -180,7 +180,7 @@ def _check_input(run: Workspace, limits: Sequence[str], front: FrontSource) -> N
     """Refuse malformed limits, and the front of a successive halving that was not run."""
     parse_tier({"setup": next(iter(run.experiment.setups)), "limits": dict(map(_limit, limits))}, where="--limit")
     if front == "halving":
-        check_found(run, front)
+        check_front_exists(run, front)
 
 
 def _solved(
@@ -188,21 +188,26 @@ def _solved(
     name: str,
     setup: str,
     config: SetupConfig,
-    prices: Mapping[str, CostModels],
+    cost_models: Mapping[str, CostModels],
     limits: Sequence[str],
     front: FrontSource,
 ) -> ResolvedFront:
     rung, source = load_top_rung(run) if front == "halving" else (None, run.source)
     for searched in run.experiment.tiers:
         refuse_other_accuracies(run, searched, front)
-    opened, prices = _with_tier(run, name, setup, config, prices, limits)
+    opened, cost_models = _with_tier(run, name, setup, config, cost_models, limits)
     tier = opened.objectives.tier(name) if rung is None else tier_for_rung(opened.objectives.tier(name), rung.metric)
-    solved = answer(opened, tier, source, prices, None if rung is None else rung.producer)
+    solved = answer(opened, tier, source, cost_models, None if rung is None else rung.producer)
     return ResolvedFront(opened, LoadedFront(front, tier, source, solved.points, run.folder), solved)
 
 
 def _with_tier(
-    run: Workspace, tier: str, name: str, config: SetupConfig, prices: Mapping[str, CostModels], limits: Sequence[str]
+    run: Workspace,
+    tier: str,
+    name: str,
+    config: SetupConfig,
+    cost_models: Mapping[str, CostModels],
+    limits: Sequence[str],
 ) -> tuple[Workspace, Mapping[str, CostModels]]:
     """Return the run with only the tier that is solved for, and the cost models of its networks."""
     raw: dict[str, Any] = {"setup": name, "limits": dict(map(_limit, limits))}
@@ -221,9 +226,9 @@ def _with_tier(
             allowed="A published set-up tells latencies alone",
             do="Leave the limit out",
         )
-    if not prices and opened.objectives.needs_table(name):
-        prices = {name: priced_before(opened, name)}
-    return opened, prices
+    if not cost_models and opened.objectives.needs_table(name):
+        cost_models = {name: cost_model_of_table(opened, name)}
+    return opened, cost_models
 
 
 def _named_setup(run: Workspace, reference: str | None) -> str | LatencyTable:

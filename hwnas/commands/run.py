@@ -63,15 +63,15 @@ def run(
     preflight_check(opened)
     with locked(opened):
         bench_run(opened, reporter)
-        prices = load_cost_models(opened)
-        check_limits(opened, prices)
+        cost_models = load_cost_models(opened)
+        check_limits(opened, cost_models)
         trained = train_run(opened, reporter) if opened.source.supernet else supernet_of(opened, reporter)
-        searched = search_run(opened, trained, prices, reporter, trials=trials)
+        searched = search_run(opened, trained, cost_models, reporter, trials=trials)
         if opened.experiment.data is None:
             reporter.info("no files are written: without `data` there are no images to compare them on")
         standing = [] if opened.experiment.data is None else [tier.tier.name for tier in searched if not tier.is_empty]
         fronts = [load_front(opened, tier, "search") for tier in standing]
         manifests = export_run(opened, trained, reporter, fronts) if fronts else []
-        page = report_run(opened, trained, prices, searched)
+        page = report_run(opened, trained, cost_models, searched)
     raise_if_paused((tier.tier.name, tier.paused) for tier in searched if tier.paused)
     return Outcome(opened.folder, tuple(searched), tuple(manifests), page)

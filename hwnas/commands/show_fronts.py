@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from hwnas.accuracy import AccuracySource
-from hwnas.problem.fronts.loading import FrontSource, LoadedFront, check_found, load_front
+from hwnas.problem.fronts.loading import FrontSource, LoadedFront, check_front_exists, load_front
 from hwnas.report import facts
 from hwnas.report.facts import Origin
 from hwnas.search.fronts import FrontPoint
@@ -44,7 +44,7 @@ def fronts(
     """
 
     def check(run: Workspace) -> None:
-        check_found(run, front)
+        check_front_exists(run, front)
         for name in run.experiment.tiers if pick is not None else ():
             check_rule(pick or "", run.objectives.tier(name).objectives, where="--pick")
 
@@ -107,7 +107,7 @@ def _front_facts(run: Workspace, front: LoadedFront) -> facts.TierFacts:
         facts.ObjectiveFacts(latency, "min", latency_origin_of(run, front.tier.name)),
         front.tier.limits,
         front=points,
-        found_by=front.by,
+        front_source=front.by,
         passed=passed_facts(front),
         objectives=tuple(objective.metric for objective in front.tier.objectives),
         quality=run.space.task.quality.name,

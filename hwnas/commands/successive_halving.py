@@ -67,15 +67,15 @@ def halving(
     """
     run, reporter = open_run(reference, runs=runs, before=check_halving), reporter or NullReporter()
     with locked(run), adding_elapsed(run.paths.elapsed, HALVING_FOLDER):
-        prices = load_cost_models(run)
-        check_limits(run, prices)
+        cost_models = load_cost_models(run)
+        check_limits(run, cost_models)
         trained = supernet_of(run, reporter)
         rungs = run.experiment.search.successive_halving
         scores = [_score(run, trained, rung, keep=rung is rungs[-1]) for rung in rungs]
         store = ScoreStore.open(run.folder / "scores.jsonl")
         for notice in store.notices:
             reporter.info(notice)
-        return [_result_of(run, name, scores, prices, store, reporter) for name in run.experiment.tiers]
+        return [_result_of(run, name, scores, cost_models, store, reporter) for name in run.experiment.tiers]
 
 
 def _score(run: Workspace, trained: Trained | None, rung: RungConfig, *, keep: bool) -> tuple[RungConfig, Accuracy]:
@@ -91,7 +91,7 @@ def _result_of(
     run: Workspace,
     name: str,
     scores: Sequence[tuple[RungConfig, Accuracy]],
-    prices: Mapping[str, CostModels],
+    cost_models: Mapping[str, CostModels],
     store: ScoreStore,
     reporter: Reporter,
 ) -> HalvingResult:
@@ -100,7 +100,7 @@ def _result_of(
         Rung(metric_of(rung.score, run.space.task), rung.networks, accuracy, accuracy.producer)
         for rung, accuracy in scores
     ]
-    population = _population(run, name, rungs[0].networks, prices)
+    population = _population(run, name, rungs[0].networks, cost_models)
     before = [0, *(rung.networks for rung in rungs)]
     with reporter.bar(f"successive halving of {name}") as bar:
 
@@ -108,12 +108,12 @@ def _result_of(
             bar.update(sum(before[: number + 1]) + done, sum(before), f"{rungs[number].metric}: {done} of {of}")
 
         results = successive_halving(
-            population, rungs, run.objectives.tier(name), cost_scorers(run, name, prices, reporter), store, show
+            population, rungs, run.objectives.tier(name), cost_scorers(run, name, cost_models, reporter), store, show
         )
         bar.update(sum(before), sum(before), "done")
     (rung, accuracy), last = scores[-1], results[-1]
     origin = source_of(rung.score, where=WHERE).origin
-    front = front_points(run, name, last.tier, last.evaluations, prices, origin, accuracy)
+    front = front_points(run, name, last.tier, last.evaluations, cost_models, origin, accuracy)
     front = remeasure_front(run, front, tier_for_rung(run.objectives.tier(name, measured=True), last.metric), reporter)
     result = HalvingResult(name, tuple(rung.score for rung, _ in scores), tuple(results), tuple(front))
     result = replace(result, front=passed_by(result, front))
@@ -122,9 +122,9 @@ def _result_of(
     return result
 
 
-def _population(run: Workspace, name: str, count: int, prices: Mapping[str, CostModels]) -> list[Architecture]:
+def _population(run: Workspace, name: str, count: int, cost_models: Mapping[str, CostModels]) -> list[Architecture]:
     """Return networks within the limits on scores that cost nothing; those on the front of a search come first."""
-    known = feasible_scores(run, name, prices)
+    known = feasible_scores(run, name, cost_models)
     front = read_front(run.paths.front(name)) if run.paths.front(name).exists() else []
     return sample_initial(
         run.space,

@@ -69,9 +69,12 @@ def train_run(run: Workspace, reporter: Reporter) -> Trained:
             reporter.info(_sorted(epoch, sorting))
 
         if recipe.processes > 1 and not _finished(run, recipe):
-            heard = Callbacks(on_step, on_epoch, on_sort, reporter.info)
+            callbacks = Callbacks(on_step, on_epoch, on_sort, reporter.info)
             train_distributed(
-                partial(open_part, run.folder.absolute()), recipe.processes, launcher=recipe.launcher, heard=heard
+                partial(open_part, run.folder.absolute()),
+                recipe.processes,
+                launcher=recipe.launcher,
+                callbacks=callbacks,
             )
         history = train_supernet(
             supernet,

@@ -36,7 +36,7 @@ def _computes(link: Link) -> bool:
         return False
 
 
-def likeness(kind: str, shape: Shape) -> tuple[str, Shape]:
+def similarity_key(kind: str, shape: Shape) -> tuple[str, Shape]:
     """Return a key that is equal for operators that are alike: of one kind at one resolution, they use the same kernels
     and caches."""
     return kind, shape[1:]
@@ -134,7 +134,7 @@ class Rows:
             self._alike.append(self._group(key))
 
     def _group(self, key: RowKey) -> int:
-        return self._groups.setdefault(likeness(key[0], key[2]), len(self._groups))
+        return self._groups.setdefault(similarity_key(key[0], key[2]), len(self._groups))
 
     def _regressor(self) -> MissingRows:
         from hwnas.latency.imputation.missing_rows import (

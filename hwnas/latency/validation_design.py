@@ -14,7 +14,7 @@ import numpy as np
 
 from hwnas.latency.model import infer
 from hwnas.latency.posterior import Floats, Inferred, RowCosts, fit
-from hwnas.latency.rows import Link, Rows, likeness
+from hwnas.latency.rows import Link, Rows, similarity_key
 from hwnas.measure.table import LatencyTable, check_key
 from hwnas.network import Network
 from hwnas.ops import Operator, Shape
@@ -42,7 +42,7 @@ def choose_validation_networks(
         return []
     links, counts = _counted(pool)
     ms = np.array([rough_cost_ms(*link) if costs_ms is None else costs_ms[link] for link in links])
-    sums, kinds = counts @ ms, [likeness(operator.kind, shape) for operator, shape in links]
+    sums, kinds = counts @ ms, [similarity_key(operator.kind, shape) for operator, shape in links]
     alike = np.array([{kind: index for index, kind in enumerate(dict.fromkeys(kinds))}[kind] for kind in kinds])
     known = RowCosts(ms, np.zeros(len(ms)), alike, np.zeros((0, len(ms))))
     prior = fit(OVERHEAD_SHARE * float(sums.min()), known, np.zeros(0)).terms(known)

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hwnas.measure.conditions.cores import chosen, kept_to
+from hwnas.measure.conditions.cores import chosen, pinned_to
 from hwnas.measure.conditions.rounds import PAIRED
 from hwnas.measure.conditions.tree import Tree
 from hwnas.measure.device_lock import DEFAULT_WAIT, LockWait, exclusive_device
@@ -192,7 +192,7 @@ def _one_process(events: _SessionCollector, runtime: Runtime, timing: Timing, lo
         if timing.processes == 0:
             setup = runtime.setup
             wanted = chosen(setup.cores, setup.threads, False, Tree())
-            with kept_to(wanted, surely=bool(setup.cores)) as cpus:
+            with pinned_to(wanted, surely=bool(setup.cores)) as cpus:
                 run_job(runtime, files, reference, timing, events, cpus)
             return
         crash = _in_a_worker(events, runtime, timing, files, reference, lock)

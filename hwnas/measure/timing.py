@@ -202,7 +202,11 @@ def measure(
         late = timing.max_seconds is not None and clock() - begin - paused_ns > timing.max_seconds * 1e9
         if late and len(taken.samples) >= FEWEST_ROUNDS:
             break
-    conditions = {**conditions_between(before, about.state()), **about.facts(), **taken.conditions(told=about.told)}
+    conditions = {
+        **conditions_between(before, about.state()),
+        **about.facts(),
+        **taken.conditions(told=about.is_reported),
+    }
     return {
         key: Measurement(
             tuple(round(samples[key], 1) for samples in taken.samples),

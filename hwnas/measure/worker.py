@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import HwnasError, MissingExtra, reason
-from hwnas.measure.conditions.cores import chosen, kept_to
+from hwnas.measure.conditions.cores import chosen, pinned_to
 from hwnas.measure.conditions.tree import Tree
 from hwnas.measure.events import Events, EventWriter
 from hwnas.measure.noise import NoPreemption
@@ -93,7 +93,7 @@ def main() -> None:
     setup = Setup(**job["setup"])
     act = member(JOBS, job.get("task", "times"), what="task", where="job")
     wanted = chosen(setup.cores, setup.threads, job["timing"].get("pin", True), Tree())
-    answering, keeping = os.fdopen(channel, "w", encoding="utf-8"), kept_to(wanted, surely=bool(setup.cores))
+    answering, keeping = os.fdopen(channel, "w", encoding="utf-8"), pinned_to(wanted, surely=bool(setup.cores))
     with answering as answers, keeping as cpus, denormals_flushed():
         events = EventWriter(answers)
         runtime: Runtime = open_setup(setup)

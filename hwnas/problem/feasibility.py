@@ -146,7 +146,7 @@ def feasible(
         >>> [(tier.tier, tier.networks, tier.empty) for tier in pipeline.feasible("mini.yaml")]
         [('cloud', 4, False)]
     """
-    run, prices, reasons = open_run(reference, runs=runs), dict[str, CostModels](), dict[str, str]()
+    run, cost_models, reasons = open_run(reference, runs=runs), dict[str, CostModels](), dict[str, str]()
     sample = Sample.drawn(run, networks, seed)
     for setup in dict.fromkeys(tier.setup for tier in run.experiment.tiers.values()):
         if not run.objectives.needs_table(setup):
@@ -157,10 +157,10 @@ def feasible(
         try:
             price = load_cost_model(run, setup)
             predict_many_ms(price.model, sample.codebook, sample.codes)
-            prices[setup] = price
+            cost_models[setup] = price
         except TableError as error:
             reasons[setup] = f"{error.met}; {error.do[:1].lower()}{error.do[1:]}"
-    return [_judged(run, name, prices, reasons, sample) for name in run.experiment.tiers]
+    return [_judged(run, name, cost_models, reasons, sample) for name in run.experiment.tiers]
 
 
 def raise_if_infeasible(tier: Feasible) -> None:
@@ -183,7 +183,7 @@ def raise_if_infeasible(tier: Feasible) -> None:
     )
 
 
-def check_limits(run: Workspace, prices: Mapping[str, CostModels]) -> None:
+def check_limits(run: Workspace, cost_models: Mapping[str, CostModels]) -> None:
     """Refuse a limit that no network meets, before anything is trained.
 
     Raises:
@@ -193,11 +193,11 @@ def check_limits(run: Workspace, prices: Mapping[str, CostModels]) -> None:
     """
     sample = Sample.drawn(run, QUICK, 0)
     for name, config in run.experiment.tiers.items():
-        if config.setup in prices and not run.objectives.is_live(name):
-            _check_known(name, config.quantities, prices[config.setup])
-        if config.setup in prices:
-            predict_many_ms(prices[config.setup].model, sample.codebook, sample.codes)  # a missing row is told now
-        raise_if_infeasible(_judged(run, name, prices, {}, sample))
+        if config.setup in cost_models and not run.objectives.is_live(name):
+            _check_known(name, config.quantities, cost_models[config.setup])
+        if config.setup in cost_models:
+            predict_many_ms(cost_models[config.setup].model, sample.codebook, sample.codes)  # a missing row is told now
+        raise_if_infeasible(_judged(run, name, cost_models, {}, sample))
 
 
 def _check_known(tier: str, quantities: Iterable[Quantity], price: CostModels) -> None:
@@ -224,13 +224,13 @@ class SampledCosts:
 
 
 def _judged(
-    run: Workspace, name: str, prices: Mapping[str, CostModels], reasons: Mapping[str, str], sample: Sample
+    run: Workspace, name: str, cost_models: Mapping[str, CostModels], reasons: Mapping[str, str], sample: Sample
 ) -> Feasible:
     tier, config = run.objectives.tier(name), run.experiment.tiers[name]
-    scorers = cost_metric_scorers(run, name, prices)
+    scorers = cost_metric_scorers(run, name, cost_models)
     latency = run.objectives.latency(name)
     seen = {
-        limit.metric: _seen(run, limit.metric, latency, prices.get(config.setup), scorers, sample)
+        limit.metric: _seen(run, limit.metric, latency, cost_models.get(config.setup), scorers, sample)
         for limit in tier.limits
     }
     reaches = tuple(

@@ -82,7 +82,7 @@ def restore_scores(run: Workspace, study: Study, store: ScoreStore, accuracy: Ac
 
 
 def zero_cost_candidates(
-    run: Workspace, tier: str, prices: Mapping[str, CostModels], store: ScoreStore, reporter: Reporter
+    run: Workspace, tier: str, cost_models: Mapping[str, CostModels], store: ScoreStore, reporter: Reporter
 ) -> list[Architecture]:
     """Return the best of random networks within the tier's known limits, by training-free scores and known costs.
 
@@ -97,7 +97,7 @@ def zero_cost_candidates(
     if config is None:
         return []
     columns = _columns(run, config, reporter)
-    known = feasible_scores(run, tier, prices)
+    known = feasible_scores(run, tier, cost_models)
     drawn = sample_initial(
         run.space, config.networks, run.experiment.seed, lambda architecture: known(architecture) is not None
     )

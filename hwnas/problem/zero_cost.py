@@ -52,11 +52,11 @@ class ProxyColumn:
         members = "; ".join(self.ensemble.parts(producers))
         return f"{self.name}: {'log ranks' if self.ensemble.log else 'ranks'} among these networks of {members}"
 
-    def column(self, found: Sequence[Sequence[Score]]) -> list[ProxyScore]:
+    def column(self, by_scorer: Sequence[Sequence[Score]]) -> list[ProxyScore]:
         """Return the column from each scorer's scores; an ensemble fails if a member does, and takes as long as all."""
         from hwnas.accuracy.zero_cost_proxies.rank_sums import rank_sums
 
-        values = [[score.value for score in scores] for scores in found]
+        values = [[score.value for score in scores] for scores in by_scorer]
         joined = values[0] if self.ensemble is None else rank_sums(self.ensemble, values)
         return [
             ProxyScore(
@@ -64,7 +64,7 @@ class ProxyColumn:
                 next((score.failed for score in scores if score.failed is not None), None),
                 1000 * sum(score.elapsed_s for score in scores),
             )
-            for value, scores in zip(joined, zip(*found, strict=True), strict=True)
+            for value, scores in zip(joined, zip(*by_scorer, strict=True), strict=True)
         ]
 
 

@@ -46,7 +46,7 @@ def origin(name: str) -> Html:
 def plot(figure: Figure) -> Html:
     """A plot with its tip, which `page.js` shows, and its notes."""
     tip = el("div", class_="tip", role="status", hidden="")
-    box = el("div", chart_svg.told(figure), chart_svg.drawn(figure), tip, class_="plot")
+    box = el("div", chart_svg.tooltip_texts(figure), chart_svg.drawn(figure), tip, class_="plot")
     return join(box, *(el("p", note, class_="note") for note in figure.notes))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import MissingExtra, reason
 from hwnas.runtimes.cuda import gpu_name, no_cuda
-from hwnas.runtimes.denormals import float_state_kept
+from hwnas.runtimes.denormals import float_state_restored
 from hwnas.runtimes.onnxruntime_cuda import PROVIDER, SweptModel, providers, sweeper
 from hwnas.runtimes.port import Port
 from hwnas.runtimes.runtime import check_batch, check_known, in_batches, unreadable
@@ -72,7 +72,7 @@ class OnnxRuntime:
 
     def _loaded(self, ort: Any, path: Path, on: list[Any]) -> OnnxModel:
         try:
-            with float_state_kept():
+            with float_state_restored():
                 session = ort.InferenceSession(str(path), self._options(ort), providers=on)
         except Exception as error:  # its exceptions share no narrower base
             raise unreadable(path, self.setup.runtime, error) from error

@@ -59,7 +59,7 @@ class BatchNormCache:
         return self.folder / hashlib.sha256(self.made_by.encode()).hexdigest()[:8] / f"{digest[:16]}.pt"
 
 
-def check_kept(path: Path) -> None:
+def check_statistics(path: Path) -> None:
     """Verify a file of statistics.
 
     Raises:

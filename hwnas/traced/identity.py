@@ -36,7 +36,7 @@ def digest_of_module(module: nn.Module) -> str:
     return _hashed(_module(module, {}))
 
 
-def digest(root: nn.Module, graphs: Mapping[bool, fx.Graph], told: Mapping[str, str]) -> str:
+def digest(root: nn.Module, graphs: Mapping[bool, fx.Graph], structures: Mapping[str, str]) -> str:
     """Return twelve hexadecimal digits of what graphs over the children of `root` compute, by `training`.
 
     Names of children do not count: the first and the fifth block of a network are the same operator, if only their
@@ -45,7 +45,7 @@ def digest(root: nn.Module, graphs: Mapping[bool, fx.Graph], told: Mapping[str, 
     Args:
         told: the children's own digests, by name.
     """
-    return _hashed(line for training in (False, True) for line in _graph(root, graphs[training], told))
+    return _hashed(line for training in (False, True) for line in _graph(root, graphs[training], structures))
 
 
 def _hashed(lines: Iterable[str]) -> str:

@@ -100,7 +100,7 @@ def chosen(cores: str, threads: int, pin: bool, tree: Tree) -> list[int]:
 
 
 @contextmanager
-def kept_to(cpus: Sequence[int], *, surely: bool) -> Iterator[list[int]]:
+def pinned_to(cpus: Sequence[int], *, surely: bool) -> Iterator[list[int]]:
     """Keep this process to these processors; yield those that it is kept to, none where the system refuses.
 
     Raises:

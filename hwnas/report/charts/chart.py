@@ -165,7 +165,7 @@ class Figure:
         return any(0 <= (self.x if rule.axis == "x" else self.y).share(rule.at) <= 100 for rule in self.rules)
 
     @property
-    def told(self) -> Iterator[tuple[float, float, Tip]]:
+    def tooltips(self) -> Iterator[tuple[float, float, Tip]]:
         """Each point that has a tip, in percent from the left and from the top. Those drawn last come last."""
         for layer in self.layers:
             for x, y, tip in zip(layer.x, layer.y, layer.tips, strict=False):

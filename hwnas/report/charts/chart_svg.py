@@ -54,7 +54,7 @@ def drawn(figure: Figure) -> Html:
     return el("div", whole, class_="canvas", role="img", aria_label=figure.label, style=room)
 
 
-def told(figure: Figure) -> Html:
+def tooltip_texts(figure: Figure) -> Html:
     """Return the texts that `page.js` shows for a point under the pointer; texts that recur are stored once."""
     words: dict[str, int] = {}
 
@@ -62,7 +62,7 @@ def told(figure: Figure) -> Html:
         return words.setdefault(text, len(words))
 
     points = []
-    for x, y, tip in figure.told:
+    for x, y, tip in figure.tooltips:
         rows = [[of(part) for part in row] for row in tip.rows]
         points.append([round(x, 2), round(y, 2), of(tip.head), rows, [*map(of, tip.lines)]])
     return el("script", safe_json({"words": list(words), "points": points}), type="application/json")

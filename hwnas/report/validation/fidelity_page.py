@@ -25,27 +25,27 @@ from hwnas.report.validation.fidelity import (
 from hwnas.words import counted
 
 
-def render_fidelity(found: Fidelity, *, hwnas_version: str, created_at: str) -> str:
+def render_fidelity(fidelity: Fidelity, *, hwnas_version: str, created_at: str) -> str:
     """The page as text."""
-    sections = {"Ranks": _ranks(found), "Networks": _networks(found), "Budgets": _budgets(found)}
+    sections = {"Ranks": _ranks(fidelity), "Networks": _networks(fidelity), "Budgets": _budgets(fidelity)}
     return framed(
         "fidelity",
-        f"Fidelity of {found.run}",
-        f"How far to trust {found.metric} of {found.run}",
-        f"{counted(len(found.networks), 'network')} of {found.space}, trained alone on {found.data}",
+        f"Fidelity of {fidelity.run}",
+        f"How far to trust {fidelity.metric} of {fidelity.run}",
+        f"{counted(len(fidelity.networks), 'network')} of {fidelity.space}, trained alone on {fidelity.data}",
         sections,
         hwnas_version=hwnas_version,
         created_at=created_at,
     )
 
 
-def write_fidelity_page(found: Fidelity, path: Path, *, hwnas_version: str, created_at: str) -> Path:
+def write_fidelity_page(fidelity: Fidelity, path: Path, *, hwnas_version: str, created_at: str) -> Path:
     """Write the page as a whole or not at all; the path that was written.
 
     Raises:
         RunError: the file cannot be written.
     """
-    text = render_fidelity(found, hwnas_version=hwnas_version, created_at=created_at)
+    text = render_fidelity(fidelity, hwnas_version=hwnas_version, created_at=created_at)
     return write_document(text, path, do="Correct that and run the same command again")
 
 
@@ -96,25 +96,25 @@ def _correlation_cell(known: Correlation | None) -> TableCell:
     return TableCell(cell(known), None if known is None else known.value)
 
 
-def fidelity_figure(found: Fidelity) -> Figure:
+def fidelity_figure(fidelity: Fidelity) -> Figure:
     """Accuracy alone over the score, with standard errors."""
-    share = units.is_fraction(found.metric)
-    scores, alone = [n.score for n in found.networks], [n.alone for n in found.networks]
+    share = units.is_fraction(fidelity.metric)
+    scores, alone = [n.score for n in fidelity.networks], [n.alone for n in fidelity.networks]
     x, y = [100 * score if share else score for score in scores], [100 * top1 for top1 in alone]
     marks = Marks(
         "networks",
         x,
         y,
         "--accent",
-        [_tip(found, n) for n in found.networks],
+        [_tip(fidelity, n) for n in fidelity.networks],
         opacity=0.9,
-        across=_bars(found, scores) if share else (),
-        along=_bars(found, alone),
+        across=_bars(fidelity, scores) if share else (),
+        along=_bars(fidelity, alone),
     )
     suffix = " %" if share else ""
-    x_axis = ChartAxis(around(x), units.with_source(found.metric), suffix)
+    x_axis = ChartAxis(around(x), units.with_source(fidelity.metric), suffix)
     layers: tuple[Marks | Line, ...] = (exactly(around([*x, *y])), marks) if share and x else (marks,)
-    words = f"Accuracy of {counted(len(found.networks), 'network')} trained alone over {found.metric}."
+    words = f"Accuracy of {counted(len(fidelity.networks), 'network')} trained alone over {fidelity.metric}."
     return Figure(layers, x_axis, ChartAxis(around(y), suffix=" %"), 400, words)
 
 

@@ -80,10 +80,10 @@ class SharedStorage:
         self._fail_trial(number, BEATEN)
         return False
 
-    def append(self, told: FrozenTrial) -> bool:
+    def append(self, trial: FrozenTrial) -> bool:
         """Finish the claim. What was finished by another process meanwhile stays as that one left it."""
-        key = told.user_attrs["key"]
-        number, entry = self._claims[key], entry_of(told)
+        key = trial.user_attrs["key"]
+        number, entry = self._claims[key], entry_of(trial)
 
         def finish() -> None:
             trial_id = self._trial_id(number)
@@ -95,7 +95,7 @@ class SharedStorage:
                     self._storage.set_trial_system_attr(trial_id, name, value)
             self._storage.set_trial_state_values(trial_id, entry.state, entry.values)
 
-        with writing(self._study, told):
+        with writing(self._study, trial):
             try:
                 retry(finish)
             except UpdateFinishedTrialError:

@@ -118,16 +118,16 @@ class Acquisition:
         """Settings that make it another study, beside what it is worked out from; empty at the defaults."""
         return "" if self.bound is None or self.confidence == 0.5 else f" held with {self.confidence:g}"
 
-    def propose(self, told: Observations, opened: Codes, seed: Sequence[int]) -> Codes | None:
+    def propose(self, observed: Observations, opened: Codes, seed: Sequence[int]) -> Codes | None:
         """Return the next network (choices,), none of those told or open; None if no other one holds the limits."""
         rng = np.random.default_rng(list(seed))
-        scored = told.targets[np.isfinite(told.targets)]
-        turn = len(told.codes) + len(opened)
+        scored = observed.targets[np.isfinite(observed.targets)]
+        turn = len(observed.codes) + len(opened)
         if turn < self.design or len(np.unique(scored)) < DISTINCT:
-            return self._designed(np.concatenate([told.codes, opened]), rng)
+            return self._designed(np.concatenate([observed.codes, opened]), rng)
         if len(scored) >= MANY_SCORED and self.candidates.everything is None:
-            return self._next_of_many(told, opened, seed[0])
-        return self._promising(told, opened, rng)
+            return self._next_of_many(observed, opened, seed[0])
+        return self._promising(observed, opened, rng)
 
     def _designed(self, before: Codes, rng: np.random.Generator) -> Codes | None:
         """Return a network of the initial design, before anything is learned."""
@@ -211,7 +211,7 @@ class Acquisition:
             excess=self._excess,
             count=2 * TOGETHER,
             order=np.lexsort((targets, ranks, ~valid)),
-            merit=gains,
+            acquisition=gains,
         )
 
     # --- what is known ---

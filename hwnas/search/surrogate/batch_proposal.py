@@ -79,7 +79,7 @@ def propose_batch(
     excess: Callable[[Codes], Floats],
     count: int = PROPOSAL_BATCH,
     order: Integers | None = None,
-    merit: AcquisitionFunction | None = None,
+    acquisition: AcquisitionFunction | None = None,
 ) -> Codes:
     """Return `count` new networks within the limits, or fewer if there are no more, the most promising first.
 
@@ -90,17 +90,17 @@ def propose_batch(
         taken: networks that must not be chosen.
         excess: by how much networks exceed limits; 0 and less are within.
         order: (rows,) indices of the evaluated networks, the best first; by score if left out.
-        merit: the worth by which they are chosen; their expected scores if left out.
+        acquisition: the worth by which they are chosen; their expected scores if left out.
     """
     order = np.argsort(-scores, kind="stable") if order is None else order
     latest, others = np.arange(max(len(codes) - LATEST, 0), len(codes)), order[:: max(len(order) // OTHERS, 1)]
     learned = np.unique(np.concatenate([order[:BEST], latest, others]))
     turn = len(codes) // PROPOSAL_BATCH % len(ORDERS)
-    likeness = HammingKernelRidge(candidates.sizes, codes[learned], scores[learned], ORDERS[turn])
+    similarity_key = HammingKernelRidge(candidates.sizes, codes[learned], scores[learned], ORDERS[turn])
 
     def promise(of: Codes) -> Floats:
-        expected = likeness.of(of)
-        return expected if merit is None else merit(of, expected, likeness.error)
+        expected = similarity_key.of(of)
+        return expected if acquisition is None else acquisition(of, expected, similarity_key.error)
 
     alive = codes[order[:BATCH_PARENTS]]
     promised, visited = promise(alive), {bytes(row): -np.inf for row in alive}

@@ -12,7 +12,7 @@ from hwnas.supernet.process_group import ProcessGroup
 WHY = "train.launcher: ray"
 
 
-def launch(opener: WorkerFactory, processes: int, heard: Callbacks) -> None:
+def launch(opener: WorkerFactory, processes: int, callbacks: Callbacks) -> None:
     """Start the processes as Ray's workers and wait for them. Progress is Ray's own; epochs are in the checkpoints.
 
     Raises:

@@ -16,7 +16,7 @@ from hwnas.pareto import Tier
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.fronts import FrontPoint, read_front, write_front, write_text
 from hwnas.search.nearest import nearest
-from hwnas.search.stored_architecture import kept_architecture
+from hwnas.search.stored_architecture import architecture_field
 from hwnas.search.successive_halving import RungResult, promoted, tier_for_rung
 from hwnas.stored_names import SOURCES, stored_source
 from hwnas.tasks import Task
@@ -215,7 +215,7 @@ def _rung(fields: Fields, tier: Tier) -> RungResult:
     seen = tier_for_rung(tier, metric)
     evaluations = tuple(
         Evaluation(
-            kept_architecture(one),
+            architecture_field(one),
             one.number_map("scores"),
             one.texts("broken"),
             failed=one.text("failed") if one.optional("failed") else None,
