@@ -144,3 +144,93 @@ def test_a_folder_holds_at_most_fourteen_files() -> None:
 
 def test_ruff_lays_out_the_code() -> None:
     assert sum(path.read_text(encoding="utf-8").count("# fmt: skip") for path in TREES) <= 20
+
+
+def constants(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Constants of a module with their values, as they are written."""
+    for node in tree.body:
+        if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
+            continue
+        for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+            names = target.elts if isinstance(target, ast.Tuple) else [target]
+            apart = isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple)
+            values = node.value.elts if apart and isinstance(node.value, ast.Tuple) else [node.value] * len(names)
+            for name, value in zip(names, values, strict=True):
+                if isinstance(name, ast.Name) and name.id.isupper():
+                    yield name.id, ast.unparse(value)
+
+
+TEXTS = {"ALLOWED", "FORM", "WHERE", "_ALLOWED", "_DO"}
+"""Names of parts of errors, which each file words for its own; `_FACE` is each package's table of late imports."""
+
+
+def repeated_constants() -> dict[str, set[str]]:
+    values: dict[str, set[str]] = {}
+    for tree in TREES.values():
+        for name, value in constants(tree):
+            values.setdefault(name, set()).add(value)
+    return {name: many for name, many in values.items() if len(many) > 1 and name not in {*TEXTS, "_FACE"}}
+
+
+def repeated_classes() -> dict[str, int]:
+    classes = Counter(node.name for tree in TREES.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    return {name: count for name, count in classes.items() if count > 1}
+
+
+def test_a_constants_name_has_one_value() -> None:
+    assert repeated_constants() == {}
+
+
+def test_a_classs_name_has_one_meaning() -> None:
+    assert repeated_classes() == {}
+
+
+def test_the_reader_of_constants_sees_all_forms() -> None:
+    tree = ast.parse("A = 1\nB: int = 2\nC, D = 3, 4\nE, F = f()\nG = (5, 6)\nh = 7\ndef i():\n    J = 8\n")
+    assert dict(constants(tree)) == {
+        "A": "1", "B": "2", "C": "3", "D": "4", "E": "f()", "F": "f()", "G": "(5, 6)",
+    }  # fmt: skip
+
+
+HOME_GROWN = re.compile(
+    "belief|brood|climb(ed|s)?|course|crew|foresight|found|hear(d|s)?|kept|ladder|lessons?|likeness|merit|midway|"
+    "narrat(e|or)|price[ds]|pupils?|said|sittings?|teller|told|trainless"
+)
+"""Words for which the field has others, such as lesson for a sub-network that is sampled."""
+SERIALIZED = {"kept", "told"}
+"""Fields whose names are keys in stored files."""
+
+
+def public_names(tree: ast.Module) -> Iterator[str]:
+    """Names of public functions and classes, of methods and fields, and of the functions' parameters."""
+
+    def inside(body: list[ast.stmt], *, fields: bool) -> Iterator[str]:
+        for node in body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                if node.name == "__init__" or not node.name.startswith("_"):
+                    arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+                    yield from (node.name, *(argument.arg for argument in arguments))
+            elif isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                yield node.name
+                yield from inside(node.body, fields=True)
+            elif fields and isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                yield node.target.id
+
+    return (name for name in inside(tree.body, fields=False) if not name.startswith("_") and name not in SERIALIZED)
+
+
+def home_grown(tree: ast.Module) -> list[str]:
+    parts = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+    return [name for name in public_names(tree) if any(map(HOME_GROWN.fullmatch, map(str.lower, parts.findall(name))))]
+
+
+def test_public_names_are_the_fields() -> None:
+    assert {module_of(path): names for path, tree in TREES.items() if (names := home_grown(tree))} == {}
+
+
+def test_the_reader_of_public_names_sees_all_kinds() -> None:
+    tree = ast.parse(
+        "def told_trial(): ...\ndef f(found, *, best_crew): ...\ndef _kept(): ...\nfoundation = 1\n"
+        "class Pupil:\n    lesson: int\n    kept: bool\n    def climb_on(self): ...\nclass _Told: ...\n"
+    )
+    assert home_grown(tree) == ["told_trial", "found", "best_crew", "Pupil", "lesson", "climb_on"]

@@ -161,7 +161,7 @@ def _searched(
     competing = [e.scores for e in searched.evaluations if e.competes(tier)]
     reference = reference_point(competing, tier.objectives) if competing else None
     volume = () if reference is None else tuple(hypervolume_history(searched.evaluations, tier, reference))
-    front = searched.found or load_front(run, tier.name, "search")
+    front = searched.loaded or load_front(run, tier.name, "search")
     notes = (*(front.notes or _notes(searched)), *left_out)
     volume = () if front.solved_for else volume  # of trials, which these networks are not
     return _tier(run, front, searched.evaluations, cost_models, notes=notes, hypervolume=volume)

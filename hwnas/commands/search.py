@@ -57,7 +57,7 @@ class TierSearch:
     """Reason why the search waits for its device, if it does."""
     conditions: Conditions | None = None
     """Conditions of the search."""
-    found: LoadedFront | None = None
+    loaded: LoadedFront | None = None
     """The front as it is read from the run's folder, if it was."""
     measured_limits: tuple[Limit, ...] = ()
     """The tier's limits once the front was timed again: a quantile's is then on the latency itself."""

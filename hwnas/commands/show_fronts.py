@@ -121,12 +121,12 @@ def accuracy_facts(metric: str, source: AccuracySource, goal: Literal["min", "ma
     return facts.ObjectiveFacts(metric, goal, source.origin, source.description)
 
 
-def passed_facts(found: LoadedFront) -> tuple[facts.ObjectiveFacts, ...]:
+def passed_facts(front: LoadedFront) -> tuple[facts.ObjectiveFacts, ...]:
     """Return the facts of the scores of the rungs before the last one."""
-    if found.halving is None:
+    if front.halving is None:
         return ()
-    goals = {rung.metric: rung.tier.objectives[0].goal for rung in found.halving.rungs}
-    return tuple(accuracy_facts(name, source, goals[name]) for name, source in found.halving.promoted_sources.items())
+    goals = {rung.metric: rung.tier.objectives[0].goal for rung in front.halving.rungs}
+    return tuple(accuracy_facts(name, source, goals[name]) for name, source in front.halving.promoted_sources.items())
 
 
 def latency_origin_of(run: Workspace, tier: str) -> Origin:
