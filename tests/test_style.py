@@ -11,6 +11,7 @@ from pathlib import Path
 from hwnas import pipeline
 
 PACKAGE = Path(__file__).resolve().parent.parent / "hwnas"
+LAYOUT = PACKAGE.parent / "docs" / "layout.md"
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
 OPENING = re.compile(r"(What|Whether|Where|Nothing)\b")
 VAGUE = {"found": 30, "told": 16, "place": 12, "met": 15, "given": 14, "said": 7, "held": 2, "asked": 0}
@@ -30,11 +31,12 @@ def docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
                 yield here.lineno, value.value
 
 
+def odd_openings() -> list[str]:
+    return [f"{path}:{line}" for path, tree in TREES.items() for line, text in docstrings(tree) if OPENING.match(text)]
+
+
 def test_docstrings_open_as_the_standard_librarys_do() -> None:
-    opened = [
-        f"{path}:{line}" for path, tree in TREES.items() for line, text in docstrings(tree) if OPENING.match(text)
-    ]
-    assert not opened
+    assert odd_openings() == []
 
 
 def test_the_reader_of_docstrings_sees_all_kinds() -> None:
@@ -70,14 +72,37 @@ def imported(tree: ast.Module, modules: set[str]) -> set[str]:
     return names & modules
 
 
-def test_no_file_imports_itself_in_a_circle() -> None:
+def circular() -> set[str]:
+    """Files that import themselves, through others."""
     modules = {module_of(path): tree for path, tree in TREES.items()}
     left = {name: imported(tree, set(modules)) - {name} for name, tree in modules.items()}
     while free := {name for name, needs in left.items() if not needs}:
         left = {name: needs - free for name, needs in left.items() if name not in free}
     while idle := left.keys() - set().union(*left.values()):
         left = {name: needs for name, needs in left.items() if name not in idle}
-    assert not left
+    return set(left)
+
+
+def test_no_file_imports_itself_in_a_circle() -> None:
+    assert circular() == set()
+
+
+def upward() -> list[tuple[str, str]]:
+    """Files with those that they import of rooms which are not below theirs; test_layout.py sees strings as well."""
+    floors = dict[str, int]()
+    for floor, rooms in re.findall(r"^\| (\d+) \| (`.*) \|$", LAYOUT.read_text(encoding="utf-8"), re.MULTILINE):
+        floors |= dict.fromkeys(re.findall(r"`(\w+)`", rooms), int(floor))
+    modules = {module_of(path): tree for path, tree in TREES.items() if path.parent != PACKAGE or path.stem in floors}
+
+    def room(name: str) -> str:
+        return name.split(".")[1]
+
+    return [
+        (name, other)
+        for name, tree in modules.items()
+        for other in imported(tree, set(modules))
+        if room(name) != room(other) and floors[room(name)] <= floors[room(other)]
+    ]
 
 
 TEST_MODULE = re.compile(r"\btests(?:\.\w+)*\.(?:test_\w+|conftest)\b")
@@ -119,9 +144,12 @@ def parameters(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return sum(argument.arg not in ("self", "cls") for argument in named)
 
 
-def test_functions_take_few_parameters() -> None:
-    """Left out are the verbs of `hwnas.pipeline`, which are the public face, and commands, whose parameters are options
-    that typer reads from the signature."""
+def many_parameters() -> list[str]:
+    """Functions with more than seven parameters.
+
+    Left out are the verbs of `hwnas.pipeline`, which are the public face, and commands, whose parameters are options
+    that typer reads from the signature.
+    """
     many = [
         f"{module_of(path)}:{node.name}"
         for path, tree in TREES.items()
@@ -130,20 +158,32 @@ def test_functions_take_few_parameters() -> None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and parameters(node) > 7
     ]
     verbs = set(pipeline._VERBS.values())
-    assert len([name for name in many if name not in verbs]) <= 5, many
+    return [name for name in many if name not in verbs]
+
+
+def test_functions_take_few_parameters() -> None:
+    assert len(many_parameters()) <= 5, many_parameters()
 
 
 FAMILIES = ("commands", "ops", "accuracy/zero_cost_proxies")
 """Folders with a file for each member, which may hold any number."""
 
 
+def files_by_folder() -> dict[str, int]:
+    files = Counter(str(path.parent.relative_to(PACKAGE)) for path in TREES if not path.name.startswith("__"))
+    return {folder: count for folder, count in files.items() if folder not in FAMILIES}
+
+
 def test_a_folder_holds_at_most_fourteen_files() -> None:
-    held = Counter(str(path.parent.relative_to(PACKAGE)) for path in TREES if not path.name.startswith("__"))
-    assert {folder: count for folder, count in held.items() if count > 14 and folder not in FAMILIES} == {}
+    assert {folder: count for folder, count in files_by_folder().items() if count > 14} == {}
+
+
+def skips() -> int:
+    return sum(path.read_text(encoding="utf-8").count("# fmt: skip") for path in TREES)
 
 
 def test_ruff_lays_out_the_code() -> None:
-    assert sum(path.read_text(encoding="utf-8").count("# fmt: skip") for path in TREES) <= 20
+    assert skips() <= 20
 
 
 def constants(tree: ast.Module) -> Iterator[tuple[str, str]]:
@@ -224,8 +264,12 @@ def home_grown(tree: ast.Module) -> list[str]:
     return [name for name in public_names(tree) if any(map(HOME_GROWN.fullmatch, map(str.lower, parts.findall(name))))]
 
 
+def home_grown_names() -> dict[str, list[str]]:
+    return {module_of(path): names for path, tree in TREES.items() if (names := home_grown(tree))}
+
+
 def test_public_names_are_the_fields() -> None:
-    assert {module_of(path): names for path, tree in TREES.items() if (names := home_grown(tree))} == {}
+    assert home_grown_names() == {}
 
 
 def test_the_reader_of_public_names_sees_all_kinds() -> None:
@@ -234,3 +278,19 @@ def test_the_reader_of_public_names_sees_all_kinds() -> None:
         "class Pupil:\n    lesson: int\n    kept: bool\n    def climb_on(self): ...\nclass _Told: ...\n"
     )
     assert home_grown(tree) == ["told_trial", "found", "best_crew", "Pupil", "lesson", "climb_on"]
+
+
+def test_the_page_tells_the_figures() -> None:
+    counted = {
+        "imports upward": len(upward()),
+        "files in a circle of imports": len(circular()),
+        "most files in a folder, families aside": max(files_by_folder().values()),
+        "docstrings that open with What, Whether, Where or Nothing": len(odd_openings()),
+        "public names with a home-grown word": sum(map(len, home_grown_names().values())),
+        "`# fmt: skip`": skips(),
+        "functions with more than 7 parameters": len(many_parameters()),
+        "class names with two meanings": len(repeated_classes()),
+        "constant names with two values": len(repeated_constants()),
+    }
+    table = LAYOUT.read_text(encoding="utf-8").partition("| Counted | Figure |")[2].partition("\n\n")[0]
+    assert {name: int(figure) for name, figure in re.findall(r"^\| (.*?) \| (\d+) \|", table, re.MULTILINE)} == counted
