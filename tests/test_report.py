@@ -21,7 +21,7 @@ from hwnas.pareto import Limit
 from hwnas.report import EpochFacts, ReportFacts, TrainingFacts, render, units, write_page
 from hwnas.report.charts import plots
 from hwnas.report.charts.chart import ChartAxis, Figure, Line
-from hwnas.report.charts.chart_svg import drawn, told
+from hwnas.report.charts.chart_svg import drawn, tooltip_texts
 from hwnas.report.charts.front_plot import front_figure
 from hwnas.report.markup import el, join, safe_json
 from hwnas.report.tables import cost_rows, costs_table, front_table
@@ -215,7 +215,7 @@ class TestPlots:
         lines = {layer.name for layer in figure.layers if isinstance(layer, Line)}
         for layer in figure.layers:
             assert len(layer.tips) == len(layer.x) or (layer.name in lines and not layer.tips)
-        content = json.loads(Reader(str(told(figure))).scripts[0])
+        content = json.loads(Reader(str(tooltip_texts(figure))).scripts[0])
         assert len(content["points"]) == sum(len(layer.tips) for layer in figure.layers)
         heads = [content["words"][point[2]] for point in content["points"]]
         assert heads == [tip.head for layer in figure.layers for tip in layer.tips]
