@@ -40,7 +40,7 @@ PROXIES = Family(
     InstanceOf(AccuracySource),
 )
 TRAINLESS = AccuracySource(
-    "hwnas.accuracy.training_free:trainless", "score", "scored", "untrained networks", data=False
+    "hwnas.accuracy.training_free:zero_cost_accuracy", "score", "scored", "untrained networks", data=False
 )
 """Source of every name in `TRAINING_FREE`."""
 RANKED = AccuracySource("hwnas.accuracy.zero_cost:ranked", "score", "scored", "ranks of untrained networks", data=False)
