@@ -327,10 +327,10 @@ STEPS: tuple[tuple[str, str, str, str], ...] = (  # result, side that makes it, 
     ("samplers", "before", "samplers", ""), ("samplers", "after", "samplers", ""),
     ("proxies", "before", "proxies", ""), ("proxies", "after", "proxies", ""),
     ("networks", "before", "networks", ""), ("networks", "after", "networks", ""),
-    ("resumed", "before", "resumed", "supernet-before"), ("resumed", "after", "resumed", "supernet-after"),
+    ("resumed", "after", "resumed", "supernet-after"),
 )  # fmt: skip
-AGAINST = {"resumed-across": "resumed-before", "export-across": "export-before"}
-"""The result that another one must equal; of others, the same one of before."""
+AGAINST = {"resumed": "supernet", "resumed-across": "supernet", "export-across": "export"}
+"""The result of before that another one must equal: a resumed training, the uninterrupted one."""
 
 
 def differences(before: Any, after: Any, path: str = "") -> dict[str, list[Any]]:
@@ -370,14 +370,21 @@ def run_step(step: tuple[str, str, str, str], work: Path, trees: Mapping[str, Pa
 
 
 def compare(work: Path) -> dict[str, Any]:
-    """By result, how many values were compared, and those that differ."""
+    """By result, how many values were compared, and those that differ; experiments in the names of today."""
+    from hwnas.stored_names import current
+
     compared = {}
     for result in dict.fromkeys(step[0] for step in STEPS if step[0] != "table"):
-        against = work / f"{AGAINST.get(result, f'{result}-before')}.json"
+        against = work / f"{AGAINST.get(result, result)}-before.json"
         before, after = (json.loads(path.read_text()) for path in (against, work / f"{result}-after.json"))
+        expected = before["result"]
+        for manifest in expected.get("manifests", {}).values():
+            manifest["experiment"] = current(manifest["experiment"])
+        if AGAINST.get(result) == "supernet":
+            expected = {name: expected[name.partition(",")[0]] for name in after["result"]}
         compared[result] = {
-            "values": leaves(before["result"]),
-            "differences": differences(before["result"], after["result"]),
+            "values": leaves(expected),
+            "differences": differences(expected, after["result"]),
             "seconds": [before["seconds"], after["seconds"]],
         }
     return compared
