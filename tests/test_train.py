@@ -20,6 +20,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.testing import assert_close
 
@@ -304,6 +305,23 @@ def test_a_step_that_is_not_finite_changes_no_weight(what: str) -> None:
     with pytest.raises(FloatingPointError, match=f"the {what} of architecture .* (is|are) not finite"):
         one_step(supernet, images)
     assert_equal(supernet.state_dict(), before)
+
+
+@pytest.mark.parametrize("steps", [((0,), (0, 1), (1,)), ((0, 1), (1,), (0,))])
+def test_a_weight_may_have_its_first_gradient_later_than_others(steps: tuple[tuple[int, ...], ...]) -> None:
+    """As kernels' matrices do after epochs of the largest network alone, and layers that a single path leaves out."""
+    ended = []
+    for fused in (True, False):
+        module = nn.ParameterList(torch.ones(2, 2, dtype=torch.float64) for _ in range(2))
+        optimizer = make_optimizer(module, Recipe(learning_rate=0.1))
+        for group in optimizer.param_groups:
+            group["fused"] = fused
+        for trained in steps:
+            optimizer.zero_grad()
+            torch.stack([module[index].square().sum() for index in trained]).sum().backward()
+            optimizer.step()
+        ended.append([value.detach() for value in module])
+    assert_close(*ended)
 
 
 def test_a_batch_that_does_not_fit_is_refused(tmp_path: Path, data: Dataset) -> None:
