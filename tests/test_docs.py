@@ -39,8 +39,9 @@ from hwnas.supernet.distributed import LAUNCHERS
 from hwnas.supernet.strategies import STRATEGIES
 from hwnas.supernet.training.schedules import SCHEDULES
 from hwnas.tasks.image_augmentation import AUGMENTATIONS
+from tests.helpers.pages import fences, file_name
+from tests.helpers.repository import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 DOCS = REPOSITORY / "docs"
 ROOMS = ("tutorials", "how-to", "explanation", "reference")
 PAGES = sorted(page for room in ROOMS for page in (DOCS / room).glob("*.md"))
@@ -67,10 +68,6 @@ def blocks(page: Path, language: str) -> list[str]:
     return [body for tag, body in fences(page) if tag == language]
 
 
-def fences(page: Path) -> list[tuple[str, str]]:
-    return re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-
-
 def prose(page: Path) -> str:
     return re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
 
@@ -88,11 +85,6 @@ def first_words(page: Path) -> list[str]:
     return [word for cells in rows(page) for word in re.findall(r"`([^`]+)`", cells[0])]
 
 
-def of_name(block: str) -> str | None:
-    named = re.match(r"# file: (\S+)\n", block)
-    return named[1] if named else None
-
-
 # --- examples ---
 
 
@@ -102,7 +94,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("docs")
     for page in PAGES:
         for _, block in fences(page):
-            if name := of_name(block):
+            if name := file_name(block):
                 assert not (place / name).exists(), f"two blocks are the file {name}"
                 (place / name).write_text(block, encoding="utf-8")
     execute(DOCS / "reference/python.md", place)
@@ -114,7 +106,7 @@ def execute(page: Path, place: Path) -> dict[str, Any]:
     names: dict[str, Any] = {}
     with contextlib.chdir(place), contextlib.redirect_stdout(io.StringIO()):
         for number, block in enumerate(blocks(page, "python"), 1):
-            if of_name(block) is None:
+            if file_name(block) is None:
                 exec(compile(block, f"{page.name}, block {number}", "exec"), names)  # noqa: S102 - our own pages
     return names
 
@@ -171,7 +163,7 @@ def test_the_architecture_on_the_page_is_one_of_the_space(folder: Path) -> None:
     assert cost(folder / "small.yaml", str(folder / "architecture.json"))["architecture"] == json.loads(block)
 
 
-@each_page
+@pytest.mark.parametrize("page", [page for page in PAGES if page.parent.name != "tutorials"], ids=page_name)
 def test_commands_exist_with_their_options(page: Path) -> None:
     from typer.main import get_command
 

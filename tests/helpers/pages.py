@@ -14,7 +14,7 @@ from tests.helpers.repository import REPOSITORY
 
 def fences(page: Path) -> list[tuple[str, str]]:
     """Return language and text of each block of a page, in order."""
-    return re.findall(r"^```(\w*)[^\n]*\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
 def file_name(block: str) -> str | None:
