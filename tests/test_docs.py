@@ -317,6 +317,13 @@ def test_every_room_and_every_verb_stands_on_a_page() -> None:
     assert verbs <= told
 
 
+def test_the_files_on_the_walks_are_there() -> None:
+    walks = [block for block in blocks(DOCS / "explanation/layout.md", "text") if block.startswith("hwnas/cli/")]
+    files = [line.split()[0] for block in walks for line in block.splitlines()]
+    assert len(walks) == 2
+    assert not [file for file in files if not (REPOSITORY / file).is_file()]
+
+
 # --- links ---
 
 
