@@ -1,4 +1,4 @@
-"""Laws of style that can be counted; docs/layout.md and CONTRIBUTING.md say why."""
+"""Laws of style that can be counted; docs/explanation/layout.md and CONTRIBUTING.md say why."""
 
 from __future__ import annotations
 

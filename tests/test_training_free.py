@@ -354,7 +354,7 @@ def _subject_of(module: nn.Module, images: torch.Tensor, labels: torch.Tensor | 
 
 
 def test_the_documentation_lists_each_proxy_as_it_is_defined(repository: Path) -> None:
-    lines = (repository / "docs" / "proxies.md").read_text(encoding="utf-8").splitlines()
+    lines = (repository / "docs" / "how-to" / "proxies.md").read_text(encoding="utf-8").splitlines()
     rows = [[cell.strip() for cell in line.split("|")[1:]] for line in lines if re.match(r"\| `\w+` \|", line)]
     assert [row[0].strip("`") for row in rows] == [*TRAINING_FREE, *ENSEMBLES]
     for name, (_, _, looked_at, mode, *_) in zip(TRAINING_FREE, rows, strict=False):

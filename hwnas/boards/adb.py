@@ -19,7 +19,7 @@ class Adb:
     folder: ClassVar[str] = "/data/local/tmp/hwnas"
     python_hint: ClassVar[str] = (
         "Android has no Python of its own: install Termux, in it python and numpy and a runtime, and reach it by ssh "
-        "(docs/boards.md), or name a Python that adb's user may run with --python"
+        "(docs/how-to/boards.md), or name a Python that adb's user may run with --python"
     )
     causes: ClassVar[Sequence[FailureHint]] = (
         FailureHint("unauthorized", "the phone has not allowed this machine", "Unlock it and answer its question"),

@@ -98,7 +98,7 @@ def _refuse(definition: Definition, subject: ProxyInput, where: str) -> None:
         raise NoScore(
             f"the definition does not hold for this network: {reason}",
             where=where,
-            allowed="A proxy scores the networks that its definition speaks of, see docs/proxies.md",
+            allowed="A proxy scores the networks that its definition speaks of, see docs/how-to/proxies.md",
             do="Use another proxy for this space",
         )
 

@@ -158,7 +158,7 @@ def check_holds(scorer: TrainingFree, ends: Sequence[Architecture]) -> None:
         raise ConfigError(
             f"its definition does not hold for the networks of this space: {reasons[0]}",
             where=f"proxy `{scorer.name}`",
-            allowed="docs/proxies.md tells what each proxy speaks of; params, grad_norm and snip take any network",
+            allowed="docs/how-to/proxies.md lists the networks of each proxy; params and snip take any network",
             do="Use another proxy",
         )
 

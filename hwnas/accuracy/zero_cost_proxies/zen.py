@@ -5,7 +5,7 @@ batch normalisation, the root of the mean of its channels' variances: what norma
 al., Zen-NAS: A Zero-Shot NAS for High-Performance Image Recognition, ICCV 2021, with a = 0.01). The last map is the
 last one of more than one place that a layer gives. The source's code reads running variances instead, which its two
 passes bring a fifth of the way from 1 to the batch's: each normalisation then counts less, and networks rank worse
-(docs/results/README.md).
+(docs/results/accuracy.md).
 Input: 16 images of noise, and as many again that are added. Normalisation: batch statistics (training mode).
 Initialisation: standard normal.
 """

@@ -63,7 +63,7 @@ def unreadable(where: str, met: str) -> TableError:
     return TableError(
         met,
         where=where,
-        allowed="docs/tables.md describes the published formats that are read",
+        allowed="docs/reference/tables.md describes the published formats that are read",
         do="Check the file and its format (--format)",
     )
 
