@@ -41,7 +41,7 @@ def fronts(
         loaded = load_front(run, name, front)
         if pick is not None:
             points = [point for point in loaded.points if point.kept is not False]
-            taken = choose([point.final for point in points], loaded.tier.objectives, pick)
+            taken = choose([point.expected for point in points], loaded.tier.objectives, pick)
             loaded = replace(loaded, points=tuple(points[index] for index in taken))
         shown.append(_front_facts(run, loaded))
     return shown
@@ -73,6 +73,7 @@ def _front_facts(run: Workspace, front: LoadedFront) -> facts.TierFacts:
             macs=int(p.scores["macs"]),
             estimated=estimated(p, latency),
             accuracy_error=p.errors.get(accuracy),
+            **estimate_facts(p, accuracy),
         )
         for p in front.points
     )
@@ -90,6 +91,12 @@ def _front_facts(run: Workspace, front: LoadedFront) -> facts.TierFacts:
         samples=run.space.task.terms.samples,
         notes=front.notes,
     )
+
+
+def estimate_facts(point: FrontPoint, accuracy: str) -> dict[str, float]:
+    """Return the fields of a point's facts that its shrunken estimate fills; none where its accuracy is exact."""
+    estimate = point.estimates.get(accuracy)
+    return {} if estimate is None else {"estimate": estimate.value, "estimate_error": estimate.error}
 
 
 def accuracy_facts(metric: str, source: AccuracySource, goal: Literal["min", "max"]) -> facts.ObjectiveFacts:

@@ -131,6 +131,10 @@ class FrontPoint:
     """Values measured afterwards, by metric."""
     accuracy_error: float | None = None
     """The standard error of the accuracy, in its unit."""
+    estimate: float | None = None
+    """The accuracy, shrunken towards what similar networks reach; None where it is exact."""
+    estimate_error: float | None = None
+    """The standard deviation of what the true accuracy may be."""
 
     @property
     def error_percent(self) -> float | None:
@@ -214,6 +218,19 @@ class TierFacts:
             return units.scored(metric, value)
         unit, times = self.time_unit
         return f"{units.timed(value, times)} {unit}"
+
+    @property
+    def is_estimated(self) -> bool:
+        """Return whether networks were compared by shrunken estimates of their accuracies."""
+        return any(point.estimate is not None for point in self.front)
+
+    def estimate(self, point: FrontPoint) -> str:
+        """A network's shrunken estimate with its interval, two standard deviations to either side: `96.9 % ±0.8`."""
+        if point.estimate is None or point.estimate_error is None:
+            return units.GAP
+        value, width = units.scored(self.accuracy.metric, point.estimate), 2 * point.estimate_error
+        share = units.is_fraction(self.accuracy.metric)
+        return f"{value} ±{100 * width:.2f}" if share else f"{value} ±{units.digits(width)}"
 
     @property
     def tested(self) -> str:

@@ -56,12 +56,14 @@ def front_table(tier: TierFacts) -> Table:
     table.add_column("network", no_wrap=True)
     latency = {"predicted": "pred.", "measured": "meas."}.get(tier.latency.origin, tier.latency.origin)
     passed = [units.with_source(score.metric) for score in tier.passed]
+    estimate = ["est."] if tier.is_estimated else []
     tested = ["test"] if _tested(tier) else []
     unit, _ = tier.time_unit
     costs = [units.label(metric) for metric in tier.other_objectives]
     heads = (
         *passed,
         _accuracy_head(tier.accuracy),
+        *estimate,
         *tested,
         f"{latency} {unit}",
         f"meas. {unit}",
@@ -98,6 +100,7 @@ def _front_row(tier: TierFacts, point: FrontPoint, *, alike: bool) -> list[str]:
         point.key,
         *(units.scored(score.metric, point.scores.get(score.metric)) for score in tier.passed),
         f"≈ {accuracy}" if alike else accuracy,
+        *([units.scored(tier.accuracy.metric, point.estimate)] if tier.is_estimated else []),
         *([units.scored(tier.quality, point.test_accuracy)] if _tested(tier) else []),
         units.timed(point.predicted_ms, times),
         units.timed(point.measured_ms, times),
@@ -123,7 +126,8 @@ def _caption(tier: TierFacts) -> Text:
         near = f"; ≈: perhaps no better than a faster one (standard error up to {most})"
     words = f"; val: on validation {tier.samples}, by which networks were compared; test: on test {tier.samples}"
     test = words if _tested(tier) else ""
-    return Text(f"{front}; {limits}{rests}{near}{test}")
+    shrunken = "; est.: shrunken estimate, by which they were compared" if tier.is_estimated else ""
+    return Text(f"{front}; {limits}{rests}{near}{shrunken}{test}")
 
 
 def costs_table(operators: Sequence[OperatorRow]) -> Table:
