@@ -172,10 +172,10 @@ def test_errors_are_those_of_the_store_and_else_of_the_source(tmp_path: Path) ->
     assert errors == {e.architecture.key: 0.02 for e in EVALUATIONS} | {stored.architecture.key: 0.5}
 
 
-def test_exact_accuracies_need_no_codebook() -> None:
-    run = cast(Any, SimpleNamespace())  # to ask it for one would raise
+def test_exact_accuracies_need_no_features() -> None:
+    run = cast(Any, SimpleNamespace())  # to ask it for its space would raise
     assert estimated_front(run, TIER, EVALUATIONS, {}, {}) == tier_front(EVALUATIONS, TIER, {})
-    run = cast(Any, SimpleNamespace(codebook=CODEBOOK))
+    run = cast(Any, SimpleNamespace(space=SPACE))
     front = estimated_front(run, TIER, EVALUATIONS, ERRORS, {})
     assert all(p.estimates == {TOP1: ESTIMATES[p.architecture.key]} for p in front)
     assert all(p.errors == {TOP1: ERRORS[p.architecture.key]} for p in front)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from hwnas import __version__
 from hwnas.commands.export import published_setup
 from hwnas.commands.search import TierSearch, explain_empty_front, load_searches
-from hwnas.commands.show_fronts import accuracy_facts, estimate_facts, estimated, latency_origin_of, passed_facts
+from hwnas.commands.show_fronts import accuracy_facts, estimated, latency_origin_of, passed_facts
 from hwnas.config import dump_experiment, published
 from hwnas.errors import HwnasError, SpaceError, reason
 from hwnas.latency.model import LatencyModel, throttled
@@ -242,7 +242,7 @@ def _front_point(
         estimated(point, latency),
         point.measured,
         point.errors.get(accuracy),
-        **estimate_facts(point, accuracy),
+        point.estimates.get(accuracy),
     )
 
 

@@ -73,7 +73,7 @@ def _front_facts(run: Workspace, front: LoadedFront) -> facts.TierFacts:
             macs=int(p.scores["macs"]),
             estimated=estimated(p, latency),
             accuracy_error=p.errors.get(accuracy),
-            **estimate_facts(p, accuracy),
+            estimate=p.estimates.get(accuracy),
         )
         for p in front.points
     )
@@ -91,12 +91,6 @@ def _front_facts(run: Workspace, front: LoadedFront) -> facts.TierFacts:
         samples=run.space.task.terms.samples,
         notes=front.notes,
     )
-
-
-def estimate_facts(point: FrontPoint, accuracy: str) -> dict[str, float]:
-    """Return the fields of a point's facts that its shrunken estimate fills; none where its accuracy is exact."""
-    estimate = point.estimates.get(accuracy)
-    return {} if estimate is None else {"estimate": estimate.value, "estimate_error": estimate.error}
 
 
 def accuracy_facts(metric: str, source: AccuracySource, goal: Literal["min", "max"]) -> facts.ObjectiveFacts:

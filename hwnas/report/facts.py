@@ -11,6 +11,7 @@ from hwnas.errors import RunError
 from hwnas.pareto import Limit, Scores
 from hwnas.ranks import told_apart
 from hwnas.report import units
+from hwnas.search.fronts import Estimate
 
 Origin = Literal["measured", "predicted", "published", "emulated", "derived", "scored", "given"]
 """Source of a number; `derived` is counted from the network itself, such as parameters and MACs."""
@@ -131,10 +132,13 @@ class FrontPoint:
     """Values measured afterwards, by metric."""
     accuracy_error: float | None = None
     """The standard error of the accuracy, in its unit."""
-    estimate: float | None = None
+    estimate: Estimate | None = None
     """The accuracy, shrunken towards what similar networks reach; None where it is exact."""
-    estimate_error: float | None = None
-    """The standard deviation of what the true accuracy may be."""
+
+    @property
+    def estimated_accuracy(self) -> float | None:
+        """The estimate's value."""
+        return None if self.estimate is None else self.estimate.value
 
     @property
     def error_percent(self) -> float | None:
@@ -226,9 +230,9 @@ class TierFacts:
 
     def estimate(self, point: FrontPoint) -> str:
         """A network's shrunken estimate with its interval, two standard deviations to either side: `96.9 % ±0.8`."""
-        if point.estimate is None or point.estimate_error is None:
+        if point.estimate is None:
             return units.GAP
-        value, width = units.scored(self.accuracy.metric, point.estimate), 2 * point.estimate_error
+        value, width = units.scored(self.accuracy.metric, point.estimate.value), 2 * point.estimate.error
         share = units.is_fraction(self.accuracy.metric)
         return f"{value} ±{100 * width:.2f}" if share else f"{value} ±{units.digits(width)}"
 

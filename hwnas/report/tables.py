@@ -100,7 +100,7 @@ def _front_row(tier: TierFacts, point: FrontPoint, *, alike: bool) -> list[str]:
         point.key,
         *(units.scored(score.metric, point.scores.get(score.metric)) for score in tier.passed),
         f"≈ {accuracy}" if alike else accuracy,
-        *([units.scored(tier.accuracy.metric, point.estimate)] if tier.is_estimated else []),
+        *([units.scored(tier.accuracy.metric, point.estimated_accuracy)] if tier.is_estimated else []),
         *([units.scored(tier.quality, point.test_accuracy)] if _tested(tier) else []),
         units.timed(point.predicted_ms, times),
         units.timed(point.measured_ms, times),

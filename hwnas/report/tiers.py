@@ -222,7 +222,7 @@ def _network_row(tier: TierFacts, point: FrontPoint, alike: str | None) -> list[
     return [
         Cell(_who(point), f"{'0' if point.picks else '1'} {point.key}"),
         Cell(join(units.scored(tier.accuracy.metric, accuracy), chance, near), accuracy),
-        *([Cell(tier.estimate(point), point.estimate)] if tier.is_estimated else []),
+        *([Cell(tier.estimate(point), point.estimated_accuracy)] if tier.is_estimated else []),
         *(Cell(units.scored(s.metric, point.scores.get(s.metric)), point.scores.get(s.metric)) for s in tier.passed),
         Cell(units.scored(tier.quality, point.test_accuracy), point.test_accuracy),
         Cell(join(tier.scored(latency, point.predicted_ms), interval, estimated), point.predicted_ms),

@@ -8,7 +8,7 @@ from dataclasses import replace
 from hwnas.accuracy import Accuracy
 from hwnas.pareto import Tier
 from hwnas.search.evaluate import Evaluation, standard_error_of
-from hwnas.search.fronts import FrontPoint, tier_front
+from hwnas.search.fronts import Estimate, FrontPoint, tier_front
 from hwnas.search.score_store import ScoreStore
 from hwnas.workspace.workspace import Workspace
 
@@ -45,10 +45,12 @@ def estimated_front(
         errors: standard errors of their accuracies, by key; exact accuracies have none, or 0.
         origin: of the scores, by metric.
     """
+    from hwnas.population import codebook_of
     from hwnas.search.shrinkage import shrunken
 
-    metric = tier.quality.metric
-    estimates = shrunken(evaluations, tier.quality, errors, run.codebook) if any(errors.values()) else {}
+    metric, estimates = tier.quality.metric, dict[str, Estimate]()
+    if any(errors.values()):  # a new codebook: features follow what one has met, and a resumed search meets less
+        estimates = shrunken(evaluations, tier.quality, errors, codebook_of(run.space))
     return [
         replace(point, errors={metric: errors[key]} if (key := point.architecture.key) in errors else {})
         for point in tier_front(evaluations, tier, origin, estimates)

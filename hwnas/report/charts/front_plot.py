@@ -87,7 +87,7 @@ class _Drawing:
     def _places(self, points: Sequence[Point | FrontPoint]) -> tuple[list[float], list[float]]:
         """A front's networks stand at their estimates, where there are any: so the front is a front."""
         accuracy, latency = self.tier.accuracy.metric, self.tier.latency.metric
-        estimates = [p.estimate if isinstance(p, FrontPoint) else None for p in points]
+        estimates = [p.estimated_accuracy if isinstance(p, FrontPoint) else None for p in points]
         values = [p.scores[accuracy] if e is None else e for p, e in zip(points, estimates, strict=True)]
         return [self.times * p.scores[latency] for p in points], list(map(self._accuracy, values))
 
