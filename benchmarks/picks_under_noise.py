@@ -10,7 +10,7 @@ share of that of all evaluated networks; each with its mean gain over `scores` a
 - NAS-Bench-201: 150 networks, at random or of the best 3,000. A validation accuracy is a binomial draw of so many
   images from that of one training; the test accuracy is the mean over trainings.
 - Digits: a search of 150 trials on each of 20 splits, with the weights of a supernet that is trained for it. It takes
-  half an hour; what a split gave is kept in the folder `--digits`, and --splits 0 leaves it out.
+  half an hour; what a split gave is kept in the folder `--digits`, and `--splits` alone leaves it out.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def nas_bench_201(asked: argparse.Namespace) -> Iterator[tuple[str, dict[str, An
 def digits(asked: argparse.Namespace) -> dict[str, Any]:
     """The summary over splits."""
     codebook, samples = codebook_of(read_space(find_file("digits", "search_spaces"))), []
-    for split in range(asked.splits):
+    for split in asked.splits:
         kept = searched(split, asked.digits)
         architectures = [
             Architecture(raw["space"], tuple(sorted(raw["picks"].items()))) for raw in kept["architectures"]
@@ -133,7 +133,7 @@ def digits(asked: argparse.Namespace) -> dict[str, Any]:
         tests = {one.key: test for one, test in zip(architectures, kept["test"], strict=True)}
         samples.append(judged(evaluations, tests, kept["validation_images"], codebook))
         print(f"split {split}: {samples[-1]}", file=sys.stderr, flush=True)
-    return {"epochs": EPOCHS, **summary(samples)}
+    return {"epochs": EPOCHS, "splits": asked.splits, **summary(samples)}
 
 
 def run(asked: argparse.Namespace, write: Callable[[dict[str, Any]], None]) -> None:
@@ -162,7 +162,7 @@ def main() -> None:
     parser.add_argument("--latency", type=Path, required=True)
     parser.add_argument("--samples", type=int, default=40, help="of networks, in each setting of NAS-Bench-201")
     parser.add_argument("--images", type=int, nargs="+", default=[359, 2000])
-    parser.add_argument("--splits", type=int, default=20, help="of digits")
+    parser.add_argument("--splits", type=int, nargs="*", default=list(range(20)), help="seeds of splits of digits")
     parser.add_argument("--digits", type=Path, default=Path("runs/picks_under_noise"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=ROOT / "docs/results/picks_under_noise.json")

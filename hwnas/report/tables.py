@@ -43,7 +43,7 @@ def cost_rows(
 
 def front_table(tier: TierFacts) -> Table:
     """The front by rising latency, picks marked, predicted beside measured, test accuracy beside validation where it is
-    known; it fits 80 columns."""
+    known, and in the place of MACs estimates where accuracies are noisy; it fits 80 columns."""
     table = Table(
         title=Text(f"Front of {tier.title}"),
         caption=_caption(tier),
@@ -69,7 +69,7 @@ def front_table(tier: TierFacts) -> Table:
         f"meas. {unit}",
         *costs,
         "params",
-        "MACs",
+        *([] if tier.is_estimated else ["MACs"]),
     )
     for name in heads:
         table.add_column(Text(name), justify="right", no_wrap=True)
@@ -106,7 +106,7 @@ def _front_row(tier: TierFacts, point: FrontPoint, *, alike: bool) -> list[str]:
         units.timed(point.measured_ms, times),
         *(units.scored(metric, {**point.scores, **point.measured}.get(metric)) for metric in tier.other_objectives),
         units.count(point.params),
-        units.count(point.macs),
+        *([] if tier.is_estimated else [units.count(point.macs)]),
         ", ".join([*point.picks, *fell, *(["estimated"] if point.estimated else [])]),
     ]
 
@@ -124,9 +124,11 @@ def _caption(tier: TierFacts) -> Text:
         share = units.is_fraction(tier.accuracy.metric)
         most = f"{100 * error:.2f} points" if share else units.scored(tier.accuracy.metric, error)
         near = f"; ≈: perhaps no better than a faster one (standard error up to {most})"
-    words = f"; val: on validation {tier.samples}, by which networks were compared; test: on test {tier.samples}"
+    compared = ", by which networks were compared"
+    val = f"; val: on validation {tier.samples}{'' if tier.is_estimated else compared}"
+    words = f"{val}; test: on test {tier.samples}"
     test = words if _tested(tier) else ""
-    shrunken = "; est.: shrunken estimate, by which they were compared" if tier.is_estimated else ""
+    shrunken = f"; est.: shrunken estimate{compared}" if tier.is_estimated else ""
     return Text(f"{front}; {limits}{rests}{near}{shrunken}{test}")
 
 
