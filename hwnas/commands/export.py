@@ -179,7 +179,7 @@ def picked_points(
 ) -> list[tuple[FrontPoint, dict[str, str]]]:
     """Return the points that rules pick from a front, in its order, each with the names its files may have, by rule."""
     standing = [point for point in front if point.kept is not False]
-    rows, stems = [point.final for point in standing], dict[int, dict[str, str]]()
+    rows, stems = [point.expected for point in standing], dict[int, dict[str, str]]()
     for rule in rules:
         for number, index in enumerate(choose(rows, objectives, rule), 1):
             stems.setdefault(index, {})[rule] = file_stem(rule, number)
@@ -245,6 +245,7 @@ def _export_point(
         "scores": {
             metric: {"value": value, "origin": point.origin.get(metric, "")} for metric, value in point.scores.items()
         },
+        **point.estimates_entry,
         "measured": {metric: {"value": value, "origin": "measured"} for metric, value in point.measured.items()},
         "weights": settled.weights,
         f"test_{task.quality.name}": {"value": quality, "origin": "measured", "in": "PyTorch"},

@@ -262,6 +262,7 @@ def _front_point(
         estimated(point, latency),
         point.measured,
         point.errors.get(accuracy),
+        point.estimates.get(accuracy),
     )
 
 

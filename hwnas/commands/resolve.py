@@ -80,6 +80,7 @@ class ResolvedFront:
                     "scores": dict(p.scores),
                     "origin": dict(p.origin),
                     "picks": list(p.picks),
+                    **p.estimates_entry,
                 }
                 for p in self.front
             ],

@@ -17,6 +17,7 @@ from hwnas.problem.accuracy import accuracy_of
 from hwnas.problem.cost_models import CostModels, load_cost_models, notices
 from hwnas.problem.feasibility import check_limits
 from hwnas.problem.fronts.conditions import Conditions, conditions_of, write_conditions
+from hwnas.problem.fronts.estimates import errors_of, estimated_front
 from hwnas.problem.fronts.loading import LoadedFront, finder_of, load_front, solved_again
 from hwnas.problem.fronts.origins import origin_of_latency, origins_of
 from hwnas.problem.fronts.remeasure import remeasure_front
@@ -27,8 +28,8 @@ from hwnas.problem.warm_start import import_scores, initial_architectures, resto
 from hwnas.problem.workers import RUNNERS, SearchJob, scorers_of
 from hwnas.report import units
 from hwnas.search.early_stopping import EarlyStopping
-from hwnas.search.evaluate import Evaluation, standard_error_of
-from hwnas.search.fronts import FrontPoint, tier_front, write_front
+from hwnas.search.evaluate import Evaluation
+from hwnas.search.fronts import FrontPoint, write_front
 from hwnas.search.nearest import nearest
 from hwnas.search.progress import Finished, Progress
 from hwnas.search.score_store import ScoreStore
@@ -229,7 +230,8 @@ def _search_tier(
     if paused is not None:
         reporter.info(f"{name} pauses after {counted(finished.trials, 'trial')}: {paused.where}: {paused.met}")
     evaluations = study.evaluations
-    front = front_points(run, name, tier, evaluations, cost_models, run.source.origin, proxy)
+    errors = errors_of(evaluations, tier.quality.metric, proxy, store)
+    front = front_points(run, name, tier, evaluations, cost_models, run.source.origin, errors)
     return TierSearch(tier, finished, evaluations, tuple(front), paused, conditions)
 
 
@@ -240,15 +242,14 @@ def front_points(
     evaluations: Sequence[Evaluation],
     cost_models: Mapping[str, CostModels],
     accuracy_origin: str,
-    accuracy: Accuracy,
+    errors: Mapping[str, float],
 ) -> list[FrontPoint]:
-    """Return the tier's front, each score with its origin, accuracies with their standard errors."""
-    metric, latency, front = tier.quality.metric, run.objectives.latency(name), []
-    for point in tier_front(evaluations, tier, origins_of(run, tier, accuracy_origin)):
-        error = standard_error_of(accuracy, point.scores[metric])
-        origin = {**point.origin, latency: origin_of_latency(run, name, cost_models, point.architecture)}
-        front.append(replace(point, origin=origin, errors={} if error is None else {metric: error}))
-    return front
+    """Return the tier's front, each score with its origin, accuracies with their standard errors and estimates."""
+    latency = run.objectives.latency(name)
+    return [
+        replace(point, origin={**point.origin, latency: origin_of_latency(run, name, cost_models, point.architecture)})
+        for point in estimated_front(run, tier, evaluations, errors, origins_of(run, tier, accuracy_origin))
+    ]
 
 
 def early_stopping_of(run: Workspace) -> EarlyStopping:

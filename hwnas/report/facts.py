@@ -11,6 +11,7 @@ from hwnas.errors import RunError
 from hwnas.pareto import Limit, Scores
 from hwnas.ranks import first_equals
 from hwnas.report import units
+from hwnas.search.fronts import Estimate
 
 Origin = Literal["measured", "predicted", "published", "emulated", "derived", "scored", "given"]
 """Source of a number; `derived` is counted from the network itself, such as parameters and MACs."""
@@ -131,6 +132,13 @@ class FrontPointFacts:
     """Values measured afterwards, by metric."""
     accuracy_error: float | None = None
     """The standard error of the accuracy, in its unit."""
+    estimate: Estimate | None = None
+    """The accuracy, shrunken towards what similar networks reach; None where it is exact."""
+
+    @property
+    def estimated_accuracy(self) -> float | None:
+        """The estimate's value."""
+        return None if self.estimate is None else self.estimate.value
 
     @property
     def error_percent(self) -> float | None:
@@ -214,6 +222,19 @@ class TierFacts:
             return units.scored(metric, value)
         unit, times = self.time_unit
         return f"{units.timed(value, times)} {unit}"
+
+    @property
+    def is_estimated(self) -> bool:
+        """Return whether networks were compared by shrunken estimates of their accuracies."""
+        return any(point.estimate is not None for point in self.front)
+
+    def estimate(self, point: FrontPointFacts) -> str:
+        """A network's shrunken estimate with its interval, two standard deviations to either side: `96.9 % ±0.8`."""
+        if point.estimate is None:
+            return units.GAP
+        value, width = units.scored(self.accuracy.metric, point.estimate.value), 2 * point.estimate.error
+        share = units.is_fraction(self.accuracy.metric)
+        return f"{value} ±{100 * width:.2f}" if share else f"{value} ±{units.digits(width)}"
 
     @property
     def tested(self) -> str:

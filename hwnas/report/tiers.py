@@ -53,11 +53,14 @@ def _figure(tier: TierFacts, point: FrontPointFacts, *, quick: bool) -> Html:
     tested = None if point.test_accuracy is None else units.scored(tier.quality, point.test_accuracy)
     by_split = [(tested, "test"), (searched, tier.accuracy.split)]
     lines = [f"{value} {split}".rstrip() for value, split in by_split if value is not None]
+    shrunken = [] if point.estimate is None else [f"shrunken estimate {tier.estimate(point)}"]
+    lines += shrunken
     if quick:
         return join(_large(latency), *(el("small", line) for line in lines), origin(tier.latency.origin))
     large, split = (searched, tier.accuracy.split) if tested is None else (tested, "test")
     under = [f"on {split} {tier.samples}"] if split else []
     under += [f"{searched} {tier.accuracy.split}".rstrip()] if tested is not None else []
+    under += shrunken
     tag = tier.accuracy.origin if tested is None else "measured"
     return join(
         _large(large), *(el("small", line) for line in [*under, f"{latency} {tier.latency.origin}"]), origin(tag)
@@ -75,6 +78,11 @@ def _caution(tier: TierFacts) -> Html | None:
     caution = (
         f"{among} compared on validation {tier.samples}, and the highest of many such scores is optimistic; {tests}."
     )
+    if tier.is_estimated:
+        caution += (
+            " So the front is decided by shrunken estimates: each score is drawn towards what similar networks reach, "
+            "the more the fewer samples it rests on. The chart has the front's networks at these."
+        )
     return el("p", caution, class_="note")
 
 
@@ -163,6 +171,7 @@ def networks_card(tier: TierFacts, index: int) -> Html | None:
     headers: list[tuple[str, str | None]] = [
         ("Network", None),
         (tier.accuracy.label, tier.accuracy.origin),
+        *([("Shrunken estimate", "predicted")] if tier.is_estimated else []),
         *((units.with_source(score.metric), score.origin) for score in tier.passed),
         (tier.tested, "measured"),
         ("Latency", tier.latency.origin),
@@ -213,6 +222,7 @@ def _network_row(tier: TierFacts, point: FrontPointFacts, alike: str | None) -> 
     return [
         TableCell(_who(point), f"{'0' if point.picks else '1'} {point.key}"),
         TableCell(join(units.scored(tier.accuracy.metric, accuracy), chance, near), accuracy),
+        *([TableCell(tier.estimate(point), point.estimated_accuracy)] if tier.is_estimated else []),
         *(
             TableCell(units.scored(s.metric, point.scores.get(s.metric)), point.scores.get(s.metric))
             for s in tier.passed
