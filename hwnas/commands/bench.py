@@ -17,6 +17,7 @@ from hwnas.measure.table import LatencyTable, read_table
 from hwnas.measure.table_file import refuse_unwritable
 from hwnas.network import Network, operators_of
 from hwnas.space import FunctionSpace
+from hwnas.words import brief
 from hwnas.workspace.elapsed import adding_elapsed
 from hwnas.workspace.folder import locked, space_copy
 from hwnas.workspace.measuring.machine_limits import check_batch, check_threads, unusual
@@ -37,6 +38,7 @@ from hwnas.workspace.spaces import open_space, split_reference
 from hwnas.workspace.workspace import Workspace, open_run
 
 
+@brief
 @dataclass(frozen=True)
 class BenchResult:
     """A table after `bench`: its path, its contents, and what was measured now."""

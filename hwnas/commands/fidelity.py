@@ -24,6 +24,7 @@ from hwnas.search.fronts import write_text
 from hwnas.search.score_store import Score, ScoreStore
 from hwnas.search.successive_halving import sample_initial
 from hwnas.space import Architecture
+from hwnas.words import brief
 from hwnas.workspace.elapsed import adding_elapsed
 from hwnas.workspace.environment import machine, versions
 from hwnas.workspace.folder import locked
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from hwnas.workspace.training.supernets import Trained
 
 
+@brief
 @dataclass(frozen=True)
 class FidelityReport:
     """Result of a fidelity study, and the files that hold it."""

@@ -18,6 +18,7 @@ from hwnas.latency.model import LatencyModel, throttled
 from hwnas.measure.table import LatencyTable, check_key, read_table
 from hwnas.network import Network, costs
 from hwnas.pareto import reference_point
+from hwnas.predictors.importances import Importances, importances
 from hwnas.problem.cost_models import CostModels, load_cost_models
 from hwnas.problem.exported import exported_under
 from hwnas.problem.fronts.loading import LoadedFront, load_front
@@ -183,7 +184,20 @@ def _tier(
         objectives=tuple(objective.metric for objective in front.tier.objectives),
         quality=run.space.task.quality.name,
         samples=run.space.task.terms.samples,
+        importances=dict(_importances(run, evaluations, (accuracy, latency))),
     )
+
+
+def _importances(
+    run: Workspace, evaluations: Sequence[Evaluation], metrics: Sequence[str]
+) -> Iterator[tuple[str, Importances]]:
+    """Yield the importances of the space's choices for each metric for which they can be computed."""
+    for metric in metrics:
+        scored = [evaluation for evaluation in evaluations if metric in evaluation.scores]
+        values = [evaluation.scores[metric] for evaluation in scored]
+        made = importances(run.space.choices, [e.architecture for e in scored], values, seed=run.experiment.seed)
+        if made is not None:
+            yield metric, made
 
 
 def _points(run: Workspace, evaluations: Sequence[Evaluation]) -> Iterator[facts.Point]:
