@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hwnas.pareto import front as front
     from hwnas.pareto import hypervolume as hypervolume
     from hwnas.pareto import picks as picks
+    from hwnas.results import open_run as open_run
     from hwnas.space import Architecture as Architecture
     from hwnas.space import Choice as Choice
     from hwnas.space import FunctionSpace as FunctionSpace
@@ -51,6 +52,7 @@ _FACE = {  # name -> the module it is imported from; the block above says the sa
     "front": "hwnas.pareto",
     "hypervolume": "hwnas.pareto",
     "lower": "hwnas.network",
+    "open_run": "hwnas.results",
     "operators_of": "hwnas.network",
     "parse_space": "hwnas.space",
     "picks": "hwnas.pareto",

@@ -57,6 +57,15 @@ def report(reference: str | Path, *, runs: Path = Path("runs"), narrator: Report
         return report_run(run, trained, prices, load_searches(run, trained, prices))
 
 
+def read_facts(run: Workspace) -> facts.ReportFacts:
+    """Return the facts of a run's report; nothing is written."""
+    from hwnas.workspace.training.supernets import check_trained, supernet_of
+
+    check_trained(run)
+    trained, prices = supernet_of(run, NullReporter()), load_cost_models(run)
+    return facts_of(run, trained, prices, load_searches(run, trained, prices))
+
+
 def report_run(
     run: Workspace, trained: Trained | None, prices: dict[str, CostModels], searched: list[TierSearch]
 ) -> Path:

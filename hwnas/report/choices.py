@@ -6,9 +6,9 @@ from hwnas.predictors.importances import Importance
 from hwnas.report import units
 from hwnas.report.charts import plots
 from hwnas.report.charts.chart import Axis, Figure, Marks, Symbol, Tip, cut
-from hwnas.report.facts import TierFacts
+from hwnas.report.facts import ReportFacts, TierFacts
 from hwnas.report.markup import Html, el
-from hwnas.report.parts import Cell, Header, LegendEntry, legend, origin, plot, table
+from hwnas.report.parts import Cell, Header, LegendEntry, legend, origin, plot, section, table
 from hwnas.words import counted
 
 MOST, LINE = 12, 26
@@ -16,10 +16,17 @@ MOST, LINE = 12, 26
 SAY = "How much worse a prediction becomes when one choice is shuffled: the part of all differences that it explains."
 
 
-def choices_card(tier: TierFacts, index: int) -> Html | None:
-    """The importances of a tier's choices, as a chart and a table; None where they cannot be computed."""
-    if not tier.importances:
+def choices_section(facts: ReportFacts) -> Html | None:
+    """Charts of the tiers' choices over their tables; None where no importances can be computed."""
+    tiers = [(tier, index) for index, tier in enumerate(facts.tiers) if tier.importances]
+    if not tiers:
         return None
+    charts = el("div", *(_chart_card(*one) for one in tiers), class_="grid")
+    tables = el("div", *(_table_card(*one) for one in tiers), class_="stack beneath")
+    return section("Choices", "Which choice buys what", charts, tables, say=SAY)
+
+
+def _chart_card(tier: TierFacts, index: int) -> Html:
     color = plots.tier_color(index)
     return el(
         "article",
@@ -28,9 +35,13 @@ def choices_card(tier: TierFacts, index: int) -> Html | None:
         plot(importances_figure(tier, color)),
         legend(_entries(tier, color)),
         *(el("p", note, class_="note") for note in _notes(tier)),
-        _table(tier),
         class_=f"card tier t{index % plots.TIER_COLORS}",
     )
+
+
+def _table_card(tier: TierFacts, index: int) -> Html:
+    summary = el("summary", f"All choices of {tier.title}")
+    return el("details", summary, _table(tier), class_=f"card tier t{index % plots.TIER_COLORS}")
 
 
 def importances_figure(tier: TierFacts, color: str) -> Figure:
@@ -53,7 +64,7 @@ def importances_figure(tier: TierFacts, color: str) -> Figure:
     free = 0.04 * (max(ends) - min(ends))
     return Figure(
         layers,
-        Axis((min(ends) - free, max(ends) + free), "Part of all differences", suffix=" %"),
+        Axis((min(ends) - free, max(ends) + free), "Part of all differences (%)"),
         Axis((-0.6, len(names) - 0.4), names=tuple(cut(name, 18) for name in reversed(names))),
         LINE * len(names) + 74,
         f"Importance of {counted(len(names), 'choice')} of tier {tier.title} for accuracy and latency.",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hwnas.report import units
 from hwnas.report.charts import plots
-from hwnas.report.choices import SAY, choices_card
+from hwnas.report.choices import choices_section
 from hwnas.report.document import brand, document, footer, section_links, write_document
 from hwnas.report.facts import CostFacts, ReportFacts, TierFacts, TrainingFacts, require_finite
 from hwnas.report.markup import Child, Html, el, join
@@ -55,7 +55,7 @@ def _sections(facts: ReportFacts) -> dict[str, Html]:
     """Return the sections by their anchor, in order; empty ones are left out."""
     cards = {
         make: [card for index, tier in enumerate(facts.tiers) if (card := make(tier, index)) is not None]
-        for make in (agreement_card, choices_card, networks_card, files_card)
+        for make in (agreement_card, networks_card, files_card)
     }
     sections: dict[str, Html | None] = {
         "Fronts": section(
@@ -78,7 +78,7 @@ def _sections(facts: ReportFacts) -> dict[str, Html]:
             "stack",
             "Picks come first. A header sorts its column; a network opens to show its layers.",
         ),
-        "Choices": _section_of("Choices", "Which choice buys what", cards[choices_card], "grid", SAY),
+        "Choices": choices_section(facts),
         "Files": _section_of(
             "Files",
             "Exported files",
