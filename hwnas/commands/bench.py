@@ -33,7 +33,7 @@ from hwnas.workspace.measuring.setups import (
     runtime_of,
     table_of,
 )
-from hwnas.workspace.progress import NullReporter, Reporter
+from hwnas.workspace.progress import Reporter, default_reporter
 from hwnas.workspace.spaces import open_space, split_reference
 from hwnas.workspace.workspace import Workspace, open_run
 
@@ -69,7 +69,7 @@ def bench(
             if run.objectives.needs_table(name)
         ]
     with locked(run):
-        return bench_run(run, narrator or NullReporter())
+        return bench_run(run, default_reporter(narrator))
 
 
 def bench_run(run: Workspace, narrator: Reporter) -> list[BenchResult]:
@@ -149,7 +149,7 @@ def bench_space(
     networks = networks_to_validate(opened, count)
     if dry_run:
         return plan_bench(operators, networks, config, timing, table)
-    artifacts, narrator = table.with_name(f"{table.name}.files"), narrator or NullReporter()
+    artifacts, narrator = table.with_name(f"{table.name}.files"), default_reporter(narrator)
     known = (opened.name, reference_of(space, file))
     request = bench_request(config, table, operators, networks, known, wait_s=timing.device_lock_timeout_s)
     filled = measure_missing(request, measurement_protocol(timing, 0), artifacts, narrator, f"timing {table.stem}")

@@ -39,7 +39,7 @@ from hwnas.workspace.measuring.setups import (
     requested_setup,
     runtime_of,
 )
-from hwnas.workspace.progress import Bar, NullReporter, Reporter
+from hwnas.workspace.progress import Bar, Reporter, default_reporter
 from hwnas.workspace.results.bundles import open_bundle
 from hwnas.workspace.results.halving_results import FOLDER
 from hwnas.workspace.workspace import Workspace, open_run
@@ -71,7 +71,7 @@ def export(
         check_trained(run)
         check_found(run, front)
 
-    run, narrator = open_run(reference, runs=runs, before=check), narrator or NullReporter()
+    run, narrator = open_run(reference, runs=runs, before=check), default_reporter(narrator)
     if fine_tune is not None:
         config = run.experiment.export.model_copy(update={"fine_tune_epochs": fine_tune})
         run = replace(run, experiment=run.experiment.model_copy(update={"export": config}))

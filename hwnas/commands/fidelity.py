@@ -28,7 +28,7 @@ from hwnas.words import brief
 from hwnas.workspace.elapsed import adding_elapsed
 from hwnas.workspace.environment import machine, versions
 from hwnas.workspace.folder import locked
-from hwnas.workspace.progress import Bar, NullReporter, Reporter
+from hwnas.workspace.progress import Bar, Reporter, default_reporter
 from hwnas.workspace.training.supernets import check_trained, recipe_of, supernet_of
 from hwnas.workspace.workspace import Workspace, open_run
 
@@ -60,7 +60,7 @@ def fidelity(
     Epochs are those of the supernet if left out. Scores are kept one by one: the same command continues, and with more
     networks it adds to what is there. Test images are not looked at.
     """
-    run, narrator = open_run(reference, runs=runs, before=check_trained), narrator or NullReporter()
+    run, narrator = open_run(reference, runs=runs, before=check_trained), default_reporter(narrator)
     from hwnas.accuracy.trained import standalone
 
     with locked(run), adding_elapsed(run.paths.elapsed, "fidelity"):

@@ -33,7 +33,7 @@ from hwnas.words import counted
 from hwnas.workspace.elapsed import read_elapsed
 from hwnas.workspace.environment import machine, versions
 from hwnas.workspace.folder import locked, resolved_experiment
-from hwnas.workspace.progress import NullReporter, Reporter
+from hwnas.workspace.progress import NullReporter, Reporter, default_reporter
 from hwnas.workspace.results.bundles import Bundle, open_bundle
 from hwnas.workspace.results.halving_results import FOLDER, HalvingResult, halving_path
 from hwnas.workspace.workspace import Workspace, open_run
@@ -52,7 +52,7 @@ def report(reference: str | Path, *, runs: Path = Path("runs"), narrator: Report
 
     run = open_run(reference, runs=runs, before=check_trained)
     with locked(run):
-        trained = supernet_of(run, narrator or NullReporter())
+        trained = supernet_of(run, default_reporter(narrator))
         prices = load_cost_models(run)
         return report_run(run, trained, prices, load_searches(run, trained, prices))
 

@@ -19,7 +19,7 @@ from hwnas.problem.preflight import preflight_check
 from hwnas.rows import frame, html_table
 from hwnas.words import brief
 from hwnas.workspace.folder import locked
-from hwnas.workspace.progress import NullReporter, Reporter
+from hwnas.workspace.progress import Reporter, default_reporter
 from hwnas.workspace.training.supernets import supernet_of
 from hwnas.workspace.workspace import open_run
 
@@ -53,7 +53,7 @@ def run(
     Latency comes before training, so that a limit that no network meets is found in time. As far as
     possible, later stages are checked before that: see `preflight_check`.
     """
-    opened, narrator = open_run(reference, runs=runs, narrator=narrator), narrator or NullReporter()
+    opened, narrator = open_run(reference, runs=runs, narrator=narrator), default_reporter(narrator)
     preflight_check(opened)
     with locked(opened):
         bench_run(opened, narrator)

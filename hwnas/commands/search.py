@@ -38,7 +38,7 @@ from hwnas.search.study_spec import StudySpec
 from hwnas.words import brief, counted
 from hwnas.workspace.elapsed import adding_elapsed
 from hwnas.workspace.folder import locked
-from hwnas.workspace.progress import NullReporter, Reporter
+from hwnas.workspace.progress import Reporter, default_reporter
 from hwnas.workspace.training.tensorboard_log import tensorboard
 from hwnas.workspace.workspace import Workspace, open_run
 
@@ -87,7 +87,7 @@ def search(
     """Search all tiers of an experiment whose tables and supernet are there; started again, it continues."""
     from hwnas.workspace.training.supernets import supernet_of
 
-    run, narrator = open_run(reference, runs=runs), narrator or NullReporter()
+    run, narrator = open_run(reference, runs=runs), default_reporter(narrator)
     lock = RunLock(run.folder, shared=run.experiment.search.is_shared)
     with locked(run, lock):
         prices = load_cost_models(run)

@@ -22,7 +22,7 @@ from hwnas.search.successive_halving import Rung, sample_initial, successive_hal
 from hwnas.space import Architecture
 from hwnas.workspace.elapsed import adding_elapsed
 from hwnas.workspace.folder import locked
-from hwnas.workspace.progress import NullReporter, Reporter
+from hwnas.workspace.progress import Reporter, default_reporter
 from hwnas.workspace.results.halving_results import (
     FOLDER,
     WHERE,
@@ -53,7 +53,7 @@ def halving(
         ConfigError: the experiment names no rungs, or a rung names a score that is not there.
         RunError: a rung needs a supernet that was not trained.
     """
-    run, narrator = open_run(reference, runs=runs, before=check_halving), narrator or NullReporter()
+    run, narrator = open_run(reference, runs=runs, before=check_halving), default_reporter(narrator)
     with locked(run), adding_elapsed(run.paths.elapsed, FOLDER):
         prices = load_cost_models(run)
         check_limits(run, prices)

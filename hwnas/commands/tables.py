@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas.io.resources import find_file
-from hwnas.workspace.progress import NullReporter, Reporter
+from hwnas.workspace.progress import Reporter, default_reporter
 
 if TYPE_CHECKING:  # operators are imported with these, and PyTorch with them: files are looked for first
     from hwnas.latency.linting.findings import Finding
@@ -35,7 +35,7 @@ def merge(tables: Sequence[str | Path], out: Path, *, narrator: Reporter | None 
 
     merged = merge_tables(files, out)
     for notice in merged.notices:
-        (narrator or NullReporter()).info(notice)
+        default_reporter(narrator).info(notice)
     return merged
 
 
@@ -56,5 +56,5 @@ def import_table(
 
     imported = import_tables(paths, out, format=format, source=source, licence=licence, drop_bad=drop_bad, **setup)
     for notice in imported.notices:
-        (narrator or NullReporter()).info(notice)
+        default_reporter(narrator).info(notice)
     return imported

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hwnas.workspace.elapsed import adding_elapsed
 from hwnas.workspace.folder import locked
-from hwnas.workspace.progress import NullReporter, Reporter
+from hwnas.workspace.progress import Reporter, default_reporter
 from hwnas.workspace.resolutions import resizing
 from hwnas.workspace.training.supernets import Trained, _prepared, _trained, recipe_of, torch_device
 from hwnas.workspace.training.teacher import open_teacher
@@ -23,7 +23,7 @@ def train(reference: str | Path, *, runs: Path = Path("runs"), narrator: Reporte
     """Train the supernet of an experiment; started again, it continues after the last finished epoch."""
     run = open_run(reference, runs=runs, narrator=narrator)
     with locked(run):
-        return list(train_run(run, narrator or NullReporter()).history)
+        return list(train_run(run, default_reporter(narrator)).history)
 
 
 def train_run(run: Workspace, narrator: Reporter) -> Trained:

@@ -35,7 +35,7 @@ from hwnas.runtimes import Runtime, open_runtime
 from hwnas.space import AnySpace, Architecture, Suggest
 from hwnas.words import counted
 from hwnas.workspace.measuring.setups import exporter_of, measurement_protocol
-from hwnas.workspace.progress import NullReporter, Reporter
+from hwnas.workspace.progress import Reporter, default_reporter
 from hwnas.workspace.spaces import open_space, split_reference
 
 PATIENCE = 200
@@ -75,7 +75,7 @@ def check(
         RunError: `plot` cannot be written.
         ConfigError, SpaceError: no space is known, or it cannot be opened.
     """
-    narrator, loaded = narrator or NullReporter(), read_table(find_file(table, "latency_tables"))
+    narrator, loaded = default_reporter(narrator), read_table(find_file(table, "latency_tables"))
     if plot is not None:
         _refuse_unwritable(plot)
     if space is not None:

@@ -109,12 +109,12 @@
     const copy = chart.cloneNode(true);
     copy.querySelector(".ring")?.remove();
     const { width, height } = chart.getBoundingClientRect();
-    const place = { x: room.paddingLeft, y: room.paddingTop, width, height };
-    for (const [name, value] of Object.entries(place)) copy.setAttribute(name, parseFloat(value));
+    const place = { x: parseFloat(room.paddingLeft) + 8, y: parseFloat(room.paddingTop) + 8, width, height };
+    for (const [name, value] of Object.entries(place)) copy.setAttribute(name, value);
     const rules = [...document.styleSheets[0].cssRules].map((rule) => rule.cssText).filter((text) => text.startsWith(".chart "));
     const tier = getComputedStyle(canvas).getPropertyValue("--tier");
     const whole = document.createElementNS(SVG, "svg");
-    const [w, h] = [Math.round(canvas.offsetWidth), Math.round(canvas.offsetHeight)];
+    const [w, h] = [canvas.offsetWidth + 16, canvas.offsetHeight + 16];
     for (const [name, value] of [["width", w], ["height", h], ["viewBox", `0 0 ${w} ${h}`]]) whole.setAttribute(name, value);
     const style = document.createElementNS(SVG, "style");
     style.textContent = `text { font-family: system-ui, sans-serif; } ${rules.join(" ")}`;

@@ -20,8 +20,8 @@ from hwnas.report.markup import Html, el, join
 
 WIDTH = 760
 """Pixels of a chart's file across."""
-HEAD, LINE = 30, 20
-"""Pixels for a title, and for a line of the legend."""
+HEAD, LINE, MARGIN = 30, 20, 10
+"""Pixels for a title, for a line of the legend, and left of the labels."""
 STYLE = Path(__file__).parent.parent / "page.css"
 OWN_STYLE = (
     "text { font-family: system-ui, sans-serif; }",
@@ -50,7 +50,7 @@ class Chart:
 
     def svg(self, width: int = WIDTH) -> str:
         """Return the chart as a whole SVG file, in the light colours of the report."""
-        figure, left, inner = self.figure, left_of(self.figure), self.figure.height - ABOVE - BELOW
+        figure, left, inner = self.figure, left_of(self.figure) + MARGIN, self.figure.height - ABOVE - BELOW
         height = HEAD + figure.height + (LINE if self.entries else 0)
         size = {"x": str(left), "y": str(HEAD + ABOVE), "width": str(width - left - RIGHT), "height": str(inner)}
         legend, x = [], float(left)
