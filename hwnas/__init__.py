@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from hwnas.pareto import front as front
     from hwnas.pareto import hypervolume as hypervolume
     from hwnas.pareto import picks as picks
-    from hwnas.results import open_run as open_run
     from hwnas.space import Architecture as Architecture
     from hwnas.space import Choice as Choice
     from hwnas.space import FunctionSpace as FunctionSpace
@@ -52,20 +51,22 @@ _FACE = {  # name -> the module it is imported from; the block above says the sa
     "front": "hwnas.pareto",
     "hypervolume": "hwnas.pareto",
     "lower": "hwnas.network",
-    "open_run": "hwnas.results",
     "operators_of": "hwnas.network",
     "parse_space": "hwnas.space",
     "picks": "hwnas.pareto",
     "read_space": "hwnas.space",
 }
 
+_UPPER = {"open_run": "hwnas.results"}
+"""The same of modules that import the version from here, which type checkers must not see in a circle."""
+
 
 def __getattr__(name: str) -> Any:
-    if name not in _FACE:
+    if name not in _FACE and name not in _UPPER:
         raise AttributeError(f"module `hwnas` has no `{name}`")
-    value = globals()[name] = getattr(importlib.import_module(_FACE[name]), name)
+    value = globals()[name] = getattr(importlib.import_module(_FACE.get(name) or _UPPER[name]), name)
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_FACE})
+    return sorted({*globals(), *_FACE, *_UPPER})

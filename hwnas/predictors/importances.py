@@ -96,12 +96,12 @@ def importances(
 def _genomes(choices: Sequence[Choice], architectures: Sequence[Architecture], rng: np.random.Generator) -> Integers:
     """(networks, choices) the place of each option, drawn where a choice is not active."""
     X = np.column_stack([rng.integers(len(choice.options), size=len(architectures)) for choice in choices])
-    place = [{option: index for index, option in enumerate(choice.options)} for choice in choices]
+    index_of = [{option: index for index, option in enumerate(choice.options)} for choice in choices]
     column = {choice.name: index for index, choice in enumerate(choices)}
     for row, architecture in enumerate(architectures):
         for name, value in architecture.picks:
             if name in column:
-                X[row, column[name]] = place[column[name]][value]
+                X[row, column[name]] = index_of[column[name]][value]
     return X.astype(np.intp)
 
 
@@ -114,12 +114,12 @@ def _fold(
     kept = np.setdiff1d(np.arange(len(y)), fold)
     forest = ExtraTreesRegressor(TREES, max_features=0.6, min_samples_leaf=2, random_state=int(rng.integers(2**31)))
     forest.fit(X[kept], y[kept])
-    held, count = X[fold], len(fold)
-    tables = [held]
+    rows, count = X[fold], len(fold)
+    tables = [rows]
     for column, size in enumerate(sizes):
-        shuffled = [rng.permutation(held[:, column]) for _ in range(SHUFFLES)]
+        shuffled = [rng.permutation(rows[:, column]) for _ in range(SHUFFLES)]
         for values in (*shuffled, np.full(count, 0), np.full(count, size - 1)):
-            changed = held.copy()
+            changed = rows.copy()
             changed[:, column] = values
             tables.append(changed)
     predicted = forest.predict(np.concatenate(tables)).reshape(-1, count)

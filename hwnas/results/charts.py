@@ -176,9 +176,9 @@ def _trials(facts: ReportFacts) -> Iterator[dict[str, object]]:
             yield {"stage": "search", "tier": tier.title, "step": number, "hypervolume": volume, "origin": "derived"}
 
 
-def _nothing(met: str, what: str) -> RunError:
+def _nothing(problem: str, what: str) -> RunError:
     return RunError(
-        met,
+        problem,
         where=what,
         allowed="A chart has points: of a front that was timed again, a supernet that was trained, 30 networks or more "
         "that were tried",

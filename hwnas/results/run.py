@@ -38,7 +38,7 @@ class StudyResults(Framed):
 
 
 class RunResults:
-    """What a run left in its folder. Nothing is written but by `report`; what charts need is loaded for the first."""
+    """The results that a run left in its folder; only `report` writes. What charts need is loaded for the first one."""
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace, self.folder = workspace, workspace.folder
