@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import re
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -102,6 +105,27 @@ def test_an_entry_of_the_legend_hides_its_marks_and_shows_them_again(tab: Browse
     assert (tab.value(shown), tab.value(f"{button}.ariaPressed")) == ("none", "false")
     tab.value(f"{button}.click()")
     assert tab.value(shown) == "inline"
+
+
+RECORDED = """(window.saved = [], HTMLAnchorElement.prototype.click = function () {
+    window.saved.push([this.download, this.href]);
+})"""
+
+
+def test_a_chart_is_saved_as_svg_and_as_png(tab: Browser, tmp_path: Path) -> None:
+    tab.open(write_page(synthetic_facts(count=40), tmp_path / "report.html"))
+    tab.value(f"{RECORDED} && 1")
+    tab.value("document.querySelectorAll('.plot + .save')[0].querySelectorAll('button').forEach((b) => b.click())")
+    tab.wait_for("window.saved.length === 2")
+    (name, svg), (picture, png) = tab.value("window.saved")
+    assert (name.endswith(".svg"), picture.endswith(".png")) == (True, True)
+    root = ElementTree.fromstring(unquote(svg.partition(",")[2]))
+    points = [node for node in root.iter() if "point" in (node.get("class") or "").split()]
+    assert len(points) == tab.value("document.querySelector('.plot').querySelectorAll('.point').length")
+    assert "var(" not in unquote(svg)
+    assert base64.b64decode(png.partition(",")[2]).startswith(b"\x89PNG")
+    assert len(png) > 20_000, "an empty picture"
+    assert_sound(tab, 1280)
 
 
 def unusual() -> Iterator[ReportFacts]:
