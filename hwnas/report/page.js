@@ -180,7 +180,7 @@
   const stackAll = () => document.querySelectorAll(".scroll").forEach(stack);
   stackAll();
   addEventListener("resize", stackAll);
-  document.addEventListener("toggle", stackAll, true);
+  document.addEventListener("toggle", (event) => { if (event.target.matches(".card")) stackAll(); }, true);
   document.querySelectorAll("table.sortable").forEach((table) => {
     [...table.tHead.rows[0].cells].forEach((header, column) => {
       header.querySelector("button")?.addEventListener("click", () => sort(table, column, header));

@@ -228,7 +228,7 @@ def _setup(facts: ReportFacts) -> Html:
         config = el(
             "details",
             el("summary", "The experiment, resolved"),
-            el("pre", el("code", facts.config_yaml)),
+            el("pre", el("code", facts.config_yaml), tabindex="0", role="region", aria_label="Experiment"),
             class_="card yaml",
         )
     return section(
