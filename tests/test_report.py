@@ -84,7 +84,7 @@ class TestPage:
 
     def test_sections_are_reached_by_their_links(self) -> None:
         page = Reader(render(FACTS))
-        anchors = {attrs["href"] for tag, attrs in page.elements if tag == "a"}
+        anchors = {attrs["href"] for tag, attrs in page.elements if tag == "a" and "download" not in attrs}
         assert anchors == {f"#{attrs['id']}" for tag, attrs in page.elements if tag == "h2"}
 
     def test_every_plot_says_what_it_shows(self) -> None:

@@ -39,7 +39,7 @@ from hwnas.workspace.measuring.setups import (
     requested_setup,
     runtime_of,
 )
-from hwnas.workspace.progress import Bar, NullReporter, Reporter
+from hwnas.workspace.progress import Bar, Reporter, default_reporter
 from hwnas.workspace.results.bundles import open_bundle
 from hwnas.workspace.results.halving_results import HALVING_FOLDER
 from hwnas.workspace.workspace import Workspace, open_run
@@ -89,7 +89,7 @@ def export(
         check_trained(run)
         check_front_exists(run, front)
 
-    run, reporter = open_run(reference, runs=runs, before=check), reporter or NullReporter()
+    run, reporter = open_run(reference, runs=runs, before=check), default_reporter(reporter)
     if fine_tune is not None:
         config = run.experiment.export.model_copy(update={"fine_tune_epochs": fine_tune})
         run = replace(run, experiment=run.experiment.model_copy(update={"export": config}))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hwnas.accuracy import Accuracy
 from hwnas.errors import EmptyFront, HostAway
@@ -27,25 +27,29 @@ from hwnas.problem.studies import _study_name, study_evaluations, study_storage,
 from hwnas.problem.warm_start import import_scores, initial_architectures, restore_scores, zero_cost_candidates
 from hwnas.problem.workers import RUNNERS, SearchJob, scorers_of
 from hwnas.report import units
+from hwnas.rows import frame
 from hwnas.search.early_stopping import EarlyStopping
 from hwnas.search.evaluate import Evaluation
-from hwnas.search.fronts import FrontPoint, write_front
+from hwnas.search.fronts import FrontPoint, front_rows, write_front
 from hwnas.search.nearest import nearest
 from hwnas.search.progress import Finished, Progress
 from hwnas.search.score_store import ScoreStore
 from hwnas.search.study import Study, open_study
 from hwnas.search.study_spec import StudySpec
-from hwnas.words import counted
+from hwnas.words import brief, counted
 from hwnas.workspace.elapsed import adding_elapsed
 from hwnas.workspace.folder import locked
-from hwnas.workspace.progress import NullReporter, Reporter
+from hwnas.workspace.progress import Reporter, default_reporter
 from hwnas.workspace.training.tensorboard_log import tensorboard
 from hwnas.workspace.workspace import Workspace, open_run
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from hwnas.workspace.training.supernets import Trained
 
 
+@brief
 @dataclass(frozen=True)
 class TierSearch:
     """A tier after its search."""
@@ -62,6 +66,15 @@ class TierSearch:
     """The front as it is read from the run's folder, if it was."""
     measured_limits: tuple[Limit, ...] = ()
     """The tier's limits once the front was timed again: a quantile's is then on the latency itself."""
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The front, a row for each network."""
+        return [{"tier": self.tier.name, **row} for row in front_rows(self.front)]
+
+    def frame(self) -> DataFrame:
+        """Return the front as a pandas frame."""
+        return frame(self.rows)
 
     @property
     def is_empty(self) -> bool:
@@ -96,7 +109,7 @@ def search(
     """
     from hwnas.workspace.training.supernets import supernet_of
 
-    run, reporter = open_run(reference, runs=runs), reporter or NullReporter()
+    run, reporter = open_run(reference, runs=runs), default_reporter(reporter)
     lock = RunLock(run.folder, shared=run.experiment.search.is_shared)
     with locked(run, lock):
         cost_models = load_cost_models(run)

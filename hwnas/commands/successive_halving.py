@@ -23,7 +23,7 @@ from hwnas.search.successive_halving import Rung, sample_initial, successive_hal
 from hwnas.space import Architecture
 from hwnas.workspace.elapsed import adding_elapsed
 from hwnas.workspace.folder import locked
-from hwnas.workspace.progress import NullReporter, Reporter
+from hwnas.workspace.progress import Reporter, default_reporter
 from hwnas.workspace.results.halving_results import (
     HALVING_FOLDER,
     WHERE,
@@ -66,7 +66,7 @@ def halving(
         >>> [len(result.rungs) for result in pipeline.halving("mini.yaml")]
         [2]
     """
-    run, reporter = open_run(reference, runs=runs, before=check_halving), reporter or NullReporter()
+    run, reporter = open_run(reference, runs=runs, before=check_halving), default_reporter(reporter)
     with locked(run), adding_elapsed(run.paths.elapsed, HALVING_FOLDER):
         cost_models = load_cost_models(run)
         check_limits(run, cost_models)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hwnas.workspace.elapsed import adding_elapsed
 from hwnas.workspace.folder import locked
-from hwnas.workspace.progress import NullReporter, Reporter
+from hwnas.workspace.progress import Reporter, default_reporter
 from hwnas.workspace.resolutions import resizing
 from hwnas.workspace.training.supernets import Trained, _prepared, _trained, recipe_of, torch_device
 from hwnas.workspace.training.teacher import open_teacher
@@ -42,7 +42,7 @@ def train(reference: str | Path, *, runs: Path = Path("runs"), reporter: Reporte
     """
     run = open_run(reference, runs=runs, reporter=reporter)
     with locked(run):
-        return list(train_run(run, reporter or NullReporter()).history)
+        return list(train_run(run, default_reporter(reporter)).history)
 
 
 def train_run(run: Workspace, reporter: Reporter) -> Trained:

@@ -9,9 +9,11 @@ from typing import Any, Literal
 
 from hwnas.errors import RunError
 from hwnas.pareto import Limit, Scores
+from hwnas.predictors.importances import Importances
 from hwnas.ranks import first_equals
 from hwnas.report import units
 from hwnas.search.fronts import Estimate
+from hwnas.words import brief
 
 Origin = Literal["measured", "predicted", "published", "emulated", "derived", "scored", "given"]
 """Source of a number; `derived` is counted from the network itself, such as parameters and MACs."""
@@ -89,6 +91,7 @@ class TrainingFacts:
     """Word for the samples that they are judged on."""
 
 
+@brief
 @dataclass(frozen=True)
 class Point:
     """One evaluated architecture."""
@@ -106,6 +109,7 @@ class Point:
         return self.scores.get(metric, {"params": self.params, "macs": self.macs}.get(metric))
 
 
+@brief
 @dataclass(frozen=True)
 class FrontPointFacts:
     """One architecture of a front. `kept` says whether it stayed on the front after re-timing, None if not re-timed."""
@@ -178,6 +182,7 @@ class LatencyErrors:
     intervals: int
 
 
+@brief
 @dataclass(frozen=True)
 class TierFacts:
     """One tier: its set-up, everything evaluated for it, its front and the files made of it."""
@@ -204,6 +209,8 @@ class TierFacts:
     """Quantity that files are judged by on test samples."""
     samples: str = "images"
     """Word for the samples that networks are judged on."""
+    importances: Mapping[str, Importances] = field(default_factory=dict)
+    """Importances of the space's choices for accuracy and latency, by metric; those that can be computed."""
 
     @property
     def title(self) -> str:
@@ -285,6 +292,7 @@ class TierFacts:
         return LatencyErrors(len(errors), mean, errors[worst], worst, sum(within), len(within))
 
 
+@brief
 @dataclass(frozen=True)
 class ReportFacts:
     """Everything on the page."""

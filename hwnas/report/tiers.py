@@ -11,7 +11,7 @@ from hwnas.report.charts.chart import Figure
 from hwnas.report.charts.front_plot import front_figure
 from hwnas.report.facts import FileFacts, FrontPointFacts, Origin, TierFacts
 from hwnas.report.markup import Html, el, join
-from hwnas.report.parts import LegendEntry, TableCell, legend, origin, pairs, plot, table
+from hwnas.report.parts import Header, LegendEntry, TableCell, legend, origin, pairs, plot, table
 
 
 def tier_card(tier: TierFacts, index: int) -> Html:
@@ -168,19 +168,19 @@ def networks_card(tier: TierFacts, index: int) -> Html | None:
     """The front as a table, picks first; None if the front is empty."""
     if not tier.front:
         return None
-    headers: list[tuple[str, str | None]] = [
+    headers: list[Header] = [
         ("Network", None),
-        (tier.accuracy.label, tier.accuracy.origin),
-        *([("Shrunken estimate", "predicted")] if tier.is_estimated else []),
-        *((units.with_source(score.metric), score.origin) for score in tier.passed),
-        (tier.tested, "measured"),
-        ("Latency", tier.latency.origin),
-        ("Latency", "measured"),
-        ("Error", None),
-        *((units.label(metric), origin) for metric, origin, _ in _other_columns(tier)),
+        (tier.accuracy.label, tier.accuracy.origin, units.quantity(tier.accuracy.metric).unit),
+        *([("Shrunken estimate", "predicted", units.quantity(tier.accuracy.metric).unit)] if tier.is_estimated else []),
+        *((units.with_source(s.metric), s.origin, units.quantity(s.metric).unit) for s in tier.passed),
+        (tier.tested, "measured", units.quantity(tier.quality).unit),
+        ("Latency", tier.latency.origin, units.quantity(tier.latency.metric).unit),
+        ("Latency", "measured", units.quantity(tier.latency.metric).unit),
+        ("Error", None, "%, absolute"),
+        *((units.label(metric), origin, units.quantity(metric).unit) for metric, origin, _ in _other_columns(tier)),
         ("Parameters", "derived"),
         ("MACs", "derived"),
-        ("Activations", "derived"),
+        ("Activations", "derived", "B"),
     ]
     ordered = sorted(tier.ordered, key=lambda point: not point.picks)
     alike = tier.alike
@@ -257,15 +257,15 @@ def files_card(tier: TierFacts, index: int) -> Html | None:
     """The exported files with what was seen when they were run; None if there are none."""
     if not tier.files:
         return None
-    headers: list[tuple[str, str | None]] = [
+    headers: list[Header] = [
         ("File", None),
         ("Format", None),
-        ("Size", "measured"),
+        ("Size", "measured", "B"),
         ("Largest difference", "measured"),
-        ("Same top class" if tier.quality == "top1" else "Same answer", "measured"),
-        (tier.tested, "measured"),
-        ("Latency", tier.latency.origin),
-        ("Latency", "measured"),
+        ("Same top class" if tier.quality == "top1" else "Same answer", "measured", "fraction"),
+        (tier.tested, "measured", units.quantity(tier.quality).unit),
+        ("Latency", tier.latency.origin, units.quantity(tier.latency.metric).unit),
+        ("Latency", "measured", units.quantity(tier.latency.metric).unit),
         ("SHA-256", None),
     ]
     made = table(f"Files of {tier.title}", headers, [_file_row(tier, file) for file in tier.files])

@@ -21,6 +21,7 @@ from hwnas.search.score_store import Score, ScoreStore
 from hwnas.search.storage.backends import probe, quiet, replayed, shown
 from hwnas.search.storage.exclusive import evaluation_of
 from hwnas.search.storage.heartbeat import is_alive_here
+from hwnas.words import brief
 
 Severity = Literal["error", "note"]
 
@@ -41,6 +42,7 @@ class Issue:
         return cls("error", error.met, error.where, error.allowed, error.do)
 
 
+@brief
 @dataclass(frozen=True)
 class StoredStudy:
     """A study as its storage has it."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -17,11 +15,14 @@ from hwnas.io.atomic import write_atomic
 from hwnas.io.fields import FieldError, Fields, loads
 from hwnas.io.regular import read_regular
 from hwnas.pareto import Scores, Tier, costs_of, front, hypervolume, picks, reference_point
+from hwnas.rows import csv_text
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.stored_architecture import architecture_field
 from hwnas.space import Architecture
+from hwnas.words import brief
 
 
+@brief
 @dataclass(frozen=True)
 class Estimate:
     """A true score as it is estimated from a noisy one; see `hwnas.search.shrinkage`."""
@@ -182,13 +183,7 @@ def hypervolume_history(evaluations: Iterable[Evaluation], tier: Tier, reference
 def write_front(path_json: Path, path_csv: Path, points: Sequence[FrontPoint]) -> None:
     """Write the front as a JSON list and as a flat CSV; each file is whole at every moment."""
     write_text(path_json, json.dumps([_as_dict(point) for point in points], indent=1, allow_nan=False) + "\n")
-    rows = [_flat(point) for point in points]
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path_csv, text.getvalue())
+    write_text(path_csv, csv_text(front_rows(points)))
 
 
 def read_front(path: Path) -> list[FrontPoint]:
@@ -263,6 +258,11 @@ def _as_dict(point: FrontPoint) -> dict[str, Any]:
     }
 
 
+def front_rows(points: Iterable[FrontPoint]) -> list[dict[str, Any]]:
+    """Return a row for each network: scores by metric with origins, errors and measured values, then its choices."""
+    return [_flat(point) for point in points]
+
+
 def _flat(point: FrontPoint) -> dict[str, Any]:
     row: dict[str, Any] = {"key": point.architecture.key, "picks": " ".join(point.picks), **point.scores}
     row |= {f"{metric} origin": word for metric, word in point.origin.items()}
@@ -271,4 +271,4 @@ def _flat(point: FrontPoint) -> dict[str, Any]:
         row |= {f"{metric} estimate": estimate.value, f"{metric} estimate error": estimate.error}
     if point.kept is not None:
         row |= {f"{metric} measured": value for metric, value in point.measured.items()} | {"kept": point.kept}
-    return row | {f"choice {name}": value for name, value in point.architecture.picks}
+    return row | point.architecture.columns
