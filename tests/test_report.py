@@ -20,11 +20,12 @@ from hwnas.errors import RunError
 from hwnas.pareto import Limit
 from hwnas.report import EpochFacts, ReportFacts, TrainingFacts, render, units, write_page
 from hwnas.report.charts import plots
-from hwnas.report.charts.chart import Axis, Figure, Line
-from hwnas.report.charts.chart_svg import drawn, told
+from hwnas.report.charts.chart import ChartAxis, Figure, Line
+from hwnas.report.charts.chart_svg import drawn, tooltip_texts
 from hwnas.report.charts.front_plot import front_figure
 from hwnas.report.markup import el, join, safe_json
 from hwnas.report.tables import cost_rows, costs_table, front_table
+from hwnas.search.fronts import Estimate
 from tests.helpers.synthetic_report import hostile, synthetic_facts, synthetic_tier
 
 FACTS = synthetic_facts(count=40)
@@ -215,7 +216,7 @@ class TestPlots:
         lines = {layer.name for layer in figure.layers if isinstance(layer, Line)}
         for layer in figure.layers:
             assert len(layer.tips) == len(layer.x) or (layer.name in lines and not layer.tips)
-        content = json.loads(Reader(str(told(figure))).scripts[0])
+        content = json.loads(Reader(str(tooltip_texts(figure))).scripts[0])
         assert len(content["points"]) == sum(len(layer.tips) for layer in figure.layers)
         heads = [content["words"][point[2]] for point in content["points"]]
         assert heads == [tip.head for layer in figure.layers for tip in layer.tips]
@@ -224,7 +225,7 @@ class TestPlots:
     @pytest.mark.parametrize("span", [1e-4, 0.03, 0.7, 1.0, 2.4, 99.0, 12345.0])
     @pytest.mark.parametrize("low", [0.0, 0.3, -7.0, 1000.0])
     def test_ticks_are_few_distinct_and_within_the_axis(self, low: float, span: float, whole: bool) -> None:
-        ticks = Axis((low, low + span), whole=whole).ticks
+        ticks = ChartAxis((low, low + span), whole=whole).ticks
         assert len(ticks) <= 8
         assert whole or len(ticks) >= 2
         assert len({label for _, label in ticks}) == len(ticks)
@@ -354,6 +355,26 @@ class TestTables:
         ):
             assert word in text
         assert all(point.key in text for point in tier.front)
+
+    def test_shrunken_estimates_stand_beside_what_was_measured(self) -> None:
+        tier = FACTS.tiers[0]
+        accuracy = tier.accuracy.metric
+        shrunk = replace(
+            tier,
+            front=tuple(replace(p, estimate=Estimate(p.scores[accuracy] - 0.0123, 0.004)) for p in tier.front),
+        )
+        point = shrunk.ordered[0]
+        text = printed(front_table(shrunk), width=80)
+        assert "est." in text
+        assert "…" not in text
+        assert units.scored(accuracy, point.scores[accuracy] - 0.0123) in text
+        assert units.scored(accuracy, point.scores[accuracy]) in text
+        page = render(replace(FACTS, tiers=(shrunk, *FACTS.tiers[1:])))
+        assert f"shrunken estimate {shrunk.estimate(point)}" in page
+        assert shrunk.estimate(point).endswith("±0.80"), "two standard deviations"
+        assert "hrunken estimate" not in render(FACTS)
+        marks = next(layer for layer in front_figure(shrunk, "--tier-0").layers if layer.name == "front")
+        assert sorted(marks.y) == pytest.approx(sorted(100 * (p.scores[accuracy] - 0.0123) for p in shrunk.front))
 
     def test_accuracies_that_may_be_no_better_than_a_faster_ones_are_marked(self) -> None:
         tier = FACTS.tiers[0]

@@ -54,9 +54,9 @@ class Adb:
         """Return the words of `adb pull`."""
         return [*self._adb, "pull", remote, str(file.absolute())]
 
-    def is_cut(self, code: int, said: str) -> bool:
+    def is_cut(self, code: int, message: str) -> bool:
         """Return whether adb itself failed: it says so in lines that begin with its name or with `error:`."""
-        return any(line.startswith(("adb:", "error:")) for line in said.splitlines())
+        return any(line.startswith(("adb:", "error:")) for line in message.splitlines())
 
     @property
     def _adb(self) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hwnas.cli.options import RUNS, Front, Json, Reference, Runs, Trials
-from hwnas.cli.printing import print_found, print_fronts
+from hwnas.cli.printing import print_fronts, print_result
 from hwnas.console import Terminal
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def init(
     from hwnas.io.resources import copy_starter
 
     written = copy_starter(folder)
-    print_found({"written": written}, as_json, [f"wrote {path}" for path in written])
+    print_result({"written": written}, as_json, [f"wrote {path}" for path in written])
 
 
 def run(experiment: Reference, runs: Runs = RUNS, trials: Trials = None, as_json: Json = False) -> None:
@@ -34,7 +34,7 @@ def run(experiment: Reference, runs: Runs = RUNS, trials: Trials = None, as_json
     from hwnas import pipeline
     from hwnas.commands.search import refuse_empty_fronts
 
-    outcome = pipeline.run(experiment, runs=runs, trials=trials, narrator=Terminal())
+    outcome = pipeline.run(experiment, runs=runs, trials=trials, reporter=Terminal())
     if not as_json:
         print_fronts(experiment, runs)
     lines = [f"{path.parent}: model files and manifest" for path in outcome.manifests] + [f"report: {outcome.report}"]
@@ -44,7 +44,7 @@ def run(experiment: Reference, runs: Runs = RUNS, trials: Trials = None, as_json
         "manifests": outcome.manifests,
         "tiers": {tier.tier.name: _searched(tier) for tier in outcome.tiers},
     }
-    print_found(result, as_json, lines)
+    print_result(result, as_json, lines)
     refuse_empty_fronts(outcome.tiers)
 
 
@@ -61,7 +61,7 @@ def feasible(
 
     tiers = pipeline.feasible(experiment, runs=runs, networks=networks, seed=seed)
     if as_json:
-        print_found({tier.tier: tier.as_dict() for tier in tiers}, True, [])
+        print_result({tier.tier: tier.as_dict() for tier in tiers}, True, [])
     else:
         from hwnas.console import show_feasible
 
@@ -74,10 +74,10 @@ def train(experiment: Reference, runs: Runs = RUNS, as_json: Json = False) -> No
     """Train the experiment's supernet, or continue where training stopped."""
     from hwnas import pipeline
 
-    history = pipeline.train(experiment, runs=runs, narrator=Terminal())
+    history = pipeline.train(experiment, runs=runs, reporter=Terminal())
     last = history[-1]
     scores = f"validation accuracy smallest {last.smallest:.1%}, largest {last.largest:.1%}"
-    print_found([vars(epoch) for epoch in history], as_json, [f"epoch {last.epoch}: loss {last.loss:.3f}, {scores}"])
+    print_result([vars(epoch) for epoch in history], as_json, [f"epoch {last.epoch}: loss {last.loss:.3f}, {scores}"])
 
 
 def search(experiment: Reference, runs: Runs = RUNS, trials: Trials = None, as_json: Json = False) -> None:
@@ -88,10 +88,10 @@ def search(experiment: Reference, runs: Runs = RUNS, trials: Trials = None, as_j
     from hwnas import pipeline
     from hwnas.commands.search import refuse_empty_fronts
 
-    tiers = pipeline.search(experiment, runs=runs, trials=trials, narrator=Terminal())
+    tiers = pipeline.search(experiment, runs=runs, trials=trials, reporter=Terminal())
     if not as_json:
         print_fronts(experiment, runs)
-    print_found({tier.tier.name: _searched(tier) for tier in tiers}, as_json, [])
+    print_result({tier.tier.name: _searched(tier) for tier in tiers}, as_json, [])
     refuse_empty_fronts(tiers)
 
 
@@ -104,10 +104,10 @@ def halving(experiment: Reference, runs: Runs = RUNS, as_json: Json = False) -> 
     from hwnas import pipeline
     from hwnas.workspace.results.halving_results import refuse_empty_results
 
-    results = pipeline.halving(experiment, runs=runs, narrator=Terminal())
+    results = pipeline.halving(experiment, runs=runs, reporter=Terminal())
     if as_json:
         by_tier = {result.tier: {**result.as_dict(), "front": [_point(p) for p in result.front]} for result in results}
-        print_found(by_tier, True, [])
+        print_result(by_tier, True, [])
     else:
         from hwnas.console import show_halving
 
@@ -132,14 +132,14 @@ def fidelity(
     """
     from hwnas import pipeline
 
-    judged = pipeline.fidelity(experiment, runs=runs, networks=networks, epochs=epochs, narrator=Terminal())
+    judged = pipeline.fidelity(experiment, runs=runs, networks=networks, epochs=epochs, reporter=Terminal())
     if as_json:
-        print_found(json.loads(judged.json.read_text(encoding="utf-8")), True, [])
+        print_result(json.loads(judged.json.read_text(encoding="utf-8")), True, [])
         return
     from hwnas.console import show_fidelity
 
     show_fidelity(judged.fidelity)
-    print_found(None, False, [f"wrote {judged.json}", f"wrote {judged.page}"])
+    print_result(None, False, [f"wrote {judged.json}", f"wrote {judged.page}"])
 
 
 def solve(
@@ -171,7 +171,7 @@ def solve(
         solved = pipeline.solve(experiment, setup=setup, limits=limits, front=by, runs=runs)
         tiers, document = {solved.tier.name: solved}, solved.as_dict()
     if as_json:
-        print_found(document, True, [])
+        print_result(document, True, [])
         return
     from hwnas.console import show_fronts
 
@@ -191,8 +191,8 @@ def export(
     from hwnas import pipeline
     from hwnas.export.manifest import read_manifest
 
-    manifests = pipeline.export(experiment, runs=runs, fine_tune=fine_tune, front=front, narrator=Terminal())
-    print_found(
+    manifests = pipeline.export(experiment, runs=runs, fine_tune=fine_tune, front=front, reporter=Terminal())
+    print_result(
         {path.parent.name: dict(read_manifest(path).content) for path in manifests},
         as_json,
         [f"wrote {path}" for path in manifests],
@@ -203,8 +203,8 @@ def report(experiment: Reference, runs: Runs = RUNS, as_json: Json = False) -> N
     """Write the report of a searched run again."""
     from hwnas import pipeline
 
-    path = pipeline.report(experiment, runs=runs, narrator=Terminal())
-    print_found({"report": path}, as_json, [f"wrote {path}"])
+    path = pipeline.report(experiment, runs=runs, reporter=Terminal())
+    print_result({"report": path}, as_json, [f"wrote {path}"])
 
 
 def _searched(tier: Any) -> dict[str, Any]:
@@ -223,4 +223,5 @@ def _point(point: FrontPoint) -> dict[str, Any]:
         "measured": dict(point.measured),
         "kept": point.kept,
         "picks": list(point.picks),
+        **point.estimates_entry,
     }

@@ -21,7 +21,7 @@ def serve_storage(
     """
     from hwnas import pipeline
 
-    pipeline.serve_storage(url, host=host, port=port, narrator=Terminal())
+    pipeline.serve_storage(url, host=host, port=port, reporter=Terminal())
 
 
 def dashboard(
@@ -34,4 +34,4 @@ def dashboard(
     """Open Optuna's dashboard on a run, while it is searched or afterwards, until Ctrl-C."""
     from hwnas import pipeline
 
-    pipeline.dashboard(experiment, runs=runs, tier=tier, host=host, port=port, narrator=Terminal())
+    pipeline.dashboard(experiment, runs=runs, tier=tier, host=host, port=port, reporter=Terminal())

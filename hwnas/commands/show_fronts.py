@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from hwnas.accuracy import AccuracySource
-from hwnas.problem.fronts.loading import FrontSource, LoadedFront, check_found, load_front
+from hwnas.problem.fronts.loading import FrontSource, LoadedFront, check_front_exists, load_front
 from hwnas.report import facts
 from hwnas.report.facts import Origin
 from hwnas.search.fronts import FrontPoint
@@ -25,14 +25,26 @@ def fronts(
     """Return the fronts of a run as its folder holds them.
 
     Args:
-        reference: of the run.
-        runs: folder of runs.
+        reference: an experiment's file, the name of a shipped one, or a run's folder.
+        runs: folder of run folders.
         pick: a rule of `hwnas.selection`: only what it takes of each front, with what was measured.
-        front: of the search or of successive halving; the latter, if left out, only where nothing was searched.
+        front: `search` or `halving`; if left out, that of successive halving only where nothing was searched.
+
+    Returns:
+        For each tier, its points with scores, in the metrics' units.
+
+    Raises:
+        ConfigError, SpaceError: the experiment or its space is invalid.
+        RunError: there is no such front yet.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> [(tier.name, len(tier.front)) for tier in pipeline.fronts("mini.yaml", pick="best")]
+        [('cloud', 1)]
     """
 
     def check(run: Workspace) -> None:
-        check_found(run, front)
+        check_front_exists(run, front)
         for name in run.experiment.tiers if pick is not None else ():
             check_rule(pick or "", run.objectives.tier(name).objectives, where="--pick")
 
@@ -41,14 +53,26 @@ def fronts(
         loaded = load_front(run, name, front)
         if pick is not None:
             points = [point for point in loaded.points if point.kept is not False]
-            taken = choose([point.final for point in points], loaded.tier.objectives, pick)
+            taken = choose([point.expected for point in points], loaded.tier.objectives, pick)
             loaded = replace(loaded, points=tuple(points[index] for index in taken))
         shown.append(_front_facts(run, loaded))
     return shown
 
 
 def solved_facts(solved: ResolvedFront) -> facts.TierFacts:
-    """Return the facts of a front that was solved for, as of a run's fronts; an empty one names the nearest network."""
+    """Return the facts of a front that was solved for, as `fronts` does; an empty one names the nearest network.
+
+    Args:
+        solved: as `solve` and `solve_tiers` return it.
+
+    Returns:
+        The front's points with scores, in the metrics' units.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> pipeline.solved_facts(pipeline.solve("mini.yaml")).name
+        'mini, solved for cpu'
+    """
     experiment, refusal = solved.run.experiment, solved.refusal
     title = f"{experiment.name}, solved for {experiment.tiers[solved.loaded_front.tier.name].setup}"
     shown = replace(_front_facts(solved.run, solved.loaded_front), name=title)
@@ -61,7 +85,7 @@ def _front_facts(run: Workspace, front: LoadedFront) -> facts.TierFacts:
     accuracy, latency = front.tier.quality.metric, run.objectives.latency(front.tier.name)
     tested = open_bundle(front.folder).test_accuracies
     points = tuple(
-        facts.FrontPoint(
+        facts.FrontPointFacts(
             p.architecture.key,
             p.scores,
             p.scores[latency],
@@ -73,6 +97,7 @@ def _front_facts(run: Workspace, front: LoadedFront) -> facts.TierFacts:
             macs=int(p.scores["macs"]),
             estimated=estimated(p, latency),
             accuracy_error=p.errors.get(accuracy),
+            estimate=p.estimates.get(accuracy),
         )
         for p in front.points
     )
@@ -83,7 +108,7 @@ def _front_facts(run: Workspace, front: LoadedFront) -> facts.TierFacts:
         facts.ObjectiveFacts(latency, "min", latency_origin_of(run, front.tier.name)),
         front.tier.limits,
         front=points,
-        found_by=front.by,
+        front_source=front.by,
         passed=passed_facts(front),
         objectives=tuple(objective.metric for objective in front.tier.objectives),
         quality=run.space.task.quality.name,
@@ -97,12 +122,12 @@ def accuracy_facts(metric: str, source: AccuracySource, goal: Literal["min", "ma
     return facts.ObjectiveFacts(metric, goal, source.origin, source.description)
 
 
-def passed_facts(found: LoadedFront) -> tuple[facts.ObjectiveFacts, ...]:
+def passed_facts(front: LoadedFront) -> tuple[facts.ObjectiveFacts, ...]:
     """Return the facts of the scores of the rungs before the last one."""
-    if found.halving is None:
+    if front.halving is None:
         return ()
-    goals = {rung.metric: rung.tier.objectives[0].goal for rung in found.halving.rungs}
-    return tuple(accuracy_facts(name, source, goals[name]) for name, source in found.halving.promoted_sources.items())
+    goals = {rung.metric: rung.tier.objectives[0].goal for rung in front.halving.rungs}
+    return tuple(accuracy_facts(name, source, goals[name]) for name, source in front.halving.promoted_sources.items())
 
 
 def latency_origin_of(run: Workspace, tier: str) -> Origin:

@@ -9,7 +9,7 @@ import numpy as np
 
 from hwnas.predictors.model import Floats, Integers
 
-CHUNK = 4096
+PREDICTION_CHUNK = 4096
 """Rows predicted at a time."""
 ROOT5 = 5**0.5
 USUAL = {"length": (np.log(1.5), 1.0), "signal": (0.0, 1.0), "noise": (-4.0, 1.4)}
@@ -71,8 +71,8 @@ class GaussianProcess:
 
         means, deviations = np.empty(len(X)), np.empty(len(X))
         points, root, alpha = (a.astype(np.float32) for a in (self.points, self.root, self.alpha))
-        for start in range(0, len(X), CHUNK):
-            part = slice(start, start + CHUNK)
+        for start in range(0, len(X), PREDICTION_CHUNK):
+            part = slice(start, start + PREDICTION_CHUNK)
             across = self.covariance(self.place(X[part]), points)
             means[part] = across @ alpha
             explained = np.square(strmm(1.0, root, across.T, lower=1)).sum(axis=0)
@@ -86,6 +86,18 @@ class GaussianProcess:
     def covariance(self, a: Any, b: Any) -> Any:
         """(rows of a, rows of b) of placed rows, without noise."""
         return _kernel(_squares(a, b), self.signal)
+
+    def denoised(self, noise: Floats) -> tuple[Floats, Floats]:
+        """At the points themselves, (points,) means and deviations of what lies behind targets with noise of these
+        variances, which is known.
+
+        The part of the fitted noise that they do not explain is taken as real: a difference that no column tells.
+        """
+        own = max(self.noise - float(noise.mean()), 0.0)
+        prior = self.covariance(self.points, self.points) + own * np.eye(len(noise))
+        gain = np.linalg.solve(prior + np.diag(noise), prior)
+        left = np.diag(prior) - np.einsum("ij,ij->j", prior, gain)
+        return self.mean + (self.targets - self.mean) @ gain, np.sqrt(np.maximum(left, 0.0))
 
     @property
     def held_out(self) -> tuple[Floats, Floats]:

@@ -19,7 +19,7 @@ def weights_producer(run: Workspace, trained: Trained | None) -> str | None:
     return accuracy_of(run, trained).producer if trained is not None and run.source.supernet else None
 
 
-def told_to(run: Workspace, name: str, study: str) -> tuple[Evaluation, ...]:
+def study_evaluations(run: Workspace, name: str, study: str) -> tuple[Evaluation, ...]:
     """Return the evaluations of a study, in order; none if it is gone."""
     storage = study_storage(run, name)
     if isinstance(storage, Path) and not storage.exists():

@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 from hwnas.errors import RunError
 from hwnas.pareto import Limit, Scores
-from hwnas.ranks import told_apart
+from hwnas.ranks import first_equals
 from hwnas.report import units
+from hwnas.search.fronts import Estimate
 
 Origin = Literal["measured", "predicted", "published", "emulated", "derived", "scored", "given"]
 """Source of a number; `derived` is counted from the network itself, such as parameters and MACs."""
@@ -106,7 +107,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class FrontPoint:
+class FrontPointFacts:
     """One architecture of a front. `kept` says whether it stayed on the front after re-timing, None if not re-timed."""
 
     key: str
@@ -131,6 +132,13 @@ class FrontPoint:
     """Values measured afterwards, by metric."""
     accuracy_error: float | None = None
     """The standard error of the accuracy, in its unit."""
+    estimate: Estimate | None = None
+    """The accuracy, shrunken towards what similar networks reach; None where it is exact."""
+
+    @property
+    def estimated_accuracy(self) -> float | None:
+        """The estimate's value."""
+        return None if self.estimate is None else self.estimate.value
 
     @property
     def error_percent(self) -> float | None:
@@ -180,13 +188,13 @@ class TierFacts:
     latency: ObjectiveFacts
     limits: tuple[Limit, ...] = ()
     points: tuple[Point, ...] = ()
-    front: tuple[FrontPoint, ...] = ()
+    front: tuple[FrontPointFacts, ...] = ()
     hypervolume: tuple[float, ...] = ()
     """After each trial."""
     files: tuple[FileFacts, ...] = ()
     notes: tuple[str, ...] = ()
     """Sentences to print under the front."""
-    found_by: Literal["search", "halving"] = "search"
+    front_source: Literal["search", "halving"] = "search"
     """Whose front it is."""
     objectives: tuple[str, ...] = ()
     """Metrics of all objectives."""
@@ -200,7 +208,7 @@ class TierFacts:
     @property
     def title(self) -> str:
         """As it is called where a tier may have two fronts."""
-        return self.name if self.found_by == "search" else f"{self.name}, {self.found_by}"
+        return self.name if self.front_source == "search" else f"{self.name}, {self.front_source}"
 
     @property
     def time_unit(self) -> tuple[str, float]:
@@ -214,6 +222,19 @@ class TierFacts:
             return units.scored(metric, value)
         unit, times = self.time_unit
         return f"{units.timed(value, times)} {unit}"
+
+    @property
+    def is_estimated(self) -> bool:
+        """Return whether networks were compared by shrunken estimates of their accuracies."""
+        return any(point.estimate is not None for point in self.front)
+
+    def estimate(self, point: FrontPointFacts) -> str:
+        """A network's shrunken estimate with its interval, two standard deviations to either side: `96.9 % ±0.8`."""
+        if point.estimate is None:
+            return units.GAP
+        value, width = units.scored(self.accuracy.metric, point.estimate.value), 2 * point.estimate.error
+        share = units.is_fraction(self.accuracy.metric)
+        return f"{value} ±{100 * width:.2f}" if share else f"{value} ±{units.digits(width)}"
 
     @property
     def tested(self) -> str:
@@ -234,7 +255,7 @@ class TierFacts:
         return tuple(metric for metric in self.objectives if metric not in shown)
 
     @property
-    def ordered(self) -> tuple[FrontPoint, ...]:
+    def ordered(self) -> tuple[FrontPointFacts, ...]:
         """The front by rising latency."""
         return tuple(sorted(self.front, key=lambda p: (p.scores[self.latency.metric], p.scores[self.accuracy.metric])))
 
@@ -244,10 +265,10 @@ class TierFacts:
         ordered = self.ordered
         sign = 1 if self.accuracy.goal == "max" else -1
         values = [sign * point.scores[self.accuracy.metric] for point in ordered]
-        near = told_apart(values, [point.accuracy_error for point in ordered])
+        near = first_equals(values, [point.accuracy_error for point in ordered])
         return {point.key: ordered[index].key for point, index in zip(ordered, near, strict=True) if index is not None}
 
-    def picked(self, pick: str) -> FrontPoint | None:
+    def picked(self, pick: str) -> FrontPointFacts | None:
         """The front's network of that pick."""
         return next((point for point in self.front if pick in point.picks), None)
 

@@ -19,7 +19,7 @@ from hwnas.network import Network, build
 from hwnas.supernet.batchnorm import bad_statistics
 from hwnas.supernet.torch_file import DamagedFile
 
-SEAL = "sha256"
+DIGEST_KEY = "sha256"
 
 
 def save_weights(module: nn.Module, path: Path) -> None:
@@ -37,7 +37,7 @@ def save_weights(module: nn.Module, path: Path) -> None:
             do="Lower the learning rate that they were trained with",
         )
     try:
-        write_atomic(path, save(state, {SEAL: _digest(state)}))
+        write_atomic(path, save(state, {DIGEST_KEY: _digest(state)}))
     except OSError as error:
         raise RunError(
             f"the weights cannot be kept ({reason(error)})",
@@ -72,7 +72,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     try:
         content = read_regular(path)
         state = load(content)
-        known = _metadata(content).get(SEAL)
+        known = _metadata(content).get(DIGEST_KEY)
         if known is not None and known != _digest(state):
             raise DamagedFile("their SHA-256 is not that of the file's content")
         if (bad := bad_statistics(state)) is not None:

@@ -22,7 +22,7 @@ from hwnas.quantities import Metric
 from hwnas.registry import member
 from hwnas.space import AnySpace, Architecture
 
-KNOWN = 20
+FINGERPRINT_NETWORKS = 20
 """Number of random networks that, beside its ends, distinguish a space from an edited one."""
 
 
@@ -141,7 +141,7 @@ def _known(space: AnySpace) -> Iterator[Architecture]:
     """Yield the ends of a space and some networks between them, always the same."""
     rng = random.Random(0)
     yield from (space.smallest(), space.largest())
-    yield from (space.random(rng) for _ in range(KNOWN))
+    yield from (space.random(rng) for _ in range(FINGERPRINT_NETWORKS))
 
 
 def check_holds(scorer: TrainingFree, ends: Sequence[Architecture]) -> None:

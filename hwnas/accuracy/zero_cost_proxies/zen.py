@@ -15,13 +15,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
+from hwnas.accuracy.zero_cost_proxies.definition import Definition, ProxyInput
 from hwnas.accuracy.zero_cost_proxies.maps import no_scales, see_maps
 
 MOVED = 0.01
 
 
-def zen(subject: Subject) -> float:
+def zen(subject: ProxyInput) -> float:
     """Return the score, from two forward passes."""
     images, scales = subject.inputs, list[Tensor]()
 

@@ -15,13 +15,13 @@ import math
 
 import torch
 
-from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
+from hwnas.accuracy.zero_cost_proxies.definition import Definition, ProxyInput
 from hwnas.accuracy.zero_cost_proxies.weights import weighted_layers
 
 BATCHES = 2
 
 
-def zico(subject: Subject) -> float:
+def zico(subject: ProxyInput) -> float:
     """Return the score, from a forward and a backward pass of each half of the images."""
     weights = [layer.weight for layer in weighted_layers(subject.module)]
     gradients = []

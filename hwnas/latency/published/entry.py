@@ -17,7 +17,7 @@ Link = tuple[Operator, Shape]
 
 
 @dataclass(frozen=True)
-class Entry:
+class PublishedEntry:
     """One value of a published file."""
 
     line: int
@@ -43,7 +43,7 @@ class Row:
     """A row to be written: the latency of an operator as one value or a sum of several."""
 
     link: Link
-    parts: tuple[Entry, ...]
+    parts: tuple[PublishedEntry, ...]
 
     @property
     def ms(self) -> float:
