@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hwnas.commands.search import search as search
     from hwnas.commands.serve_storage import serve_storage as serve_storage
     from hwnas.commands.servers import dashboard as dashboard
+    from hwnas.commands.shipped import shipped as shipped
     from hwnas.commands.show_fronts import fronts as fronts
     from hwnas.commands.show_fronts import solved_facts as solved_facts
     from hwnas.commands.show_space import space_facts as space_facts
@@ -66,6 +67,7 @@ _VERBS = {  # name -> "module:attribute"; the block above says the same to type 
     "score": "hwnas.commands.score:score",
     "search": "hwnas.commands.search:search",
     "serve_storage": "hwnas.commands.serve_storage:serve_storage",
+    "shipped": "hwnas.commands.shipped:shipped",
     "solve": "hwnas.commands.resolve:solve",
     "solve_tiers": "hwnas.commands.resolve:solve_tiers",
     "solved_facts": "hwnas.commands.show_fronts:solved_facts",

@@ -15,12 +15,15 @@ from hwnas import __version__
 from hwnas.cli import bench, check, doctor, experiments, operators, schemas, spaces, storages
 from hwnas.cli import tools as score
 from hwnas.cli.streams import write_always
+from hwnas.cli.verbosity import with_verbosity
 from hwnas.console import show_error
 from hwnas.errors import ConfigError, DataError, EmptyFront, HwnasError, RunError, SpaceError, nameless, raised, reason
 from hwnas.registry import distribution_of, installed_members
 
 COMMANDS: Mapping[str, Callable[..., None]] = {  # in the order in which help lists them
+    "demo": experiments.demo,
     "init": experiments.init,
+    "list": spaces.shipped,
     "run": experiments.run,
     "feasible": experiments.feasible,
     "train": experiments.train,
@@ -49,7 +52,6 @@ EMPTY = 3
 app = typer.Typer(
     name="hwnas",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich" if COLUMNS >= NARROW else None,
     context_settings={
@@ -57,10 +59,10 @@ app = typer.Typer(
         "terminal_width": COLUMNS if COLUMNS < NARROW else None,
     },
     help="Finds neural networks that are Pareto-best on the hardware they will run on.",
-    epilog="Start with: hwnas init my_project && cd my_project && hwnas run quickstart.yaml",
+    epilog="Start with: hwnas demo; then hwnas init my_project && cd my_project && hwnas run quickstart.yaml",
 )
 for _name, _command in COMMANDS.items():
-    app.command(_name)(_command)
+    app.command(_name)(with_verbosity(_command))
 app.add_typer(
     bench.bench_app,
     name="bench",

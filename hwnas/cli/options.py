@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from hwnas.cli.printing import alone
+from hwnas.errors import ConfigError
 
 Reference = Annotated[
     str,
@@ -31,6 +32,14 @@ Json = Annotated[
     bool,
     typer.Option("--json", callback=_alone, help="Print one JSON document on standard output and nothing else."),
 ]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="A key of the experiment and its value, in place of the file's: search.trials=50. Repeatable.",
+    ),
+]
 Trials = Annotated[
     int | None, typer.Option("--trials", min=1, help="Trials for each tier, instead of the experiment's number.")
 ]
@@ -43,3 +52,23 @@ Front = Annotated[
     ),
 ]
 RUNS = Path("runs")
+
+
+def edited(experiment: str, settings: list[str] | None) -> str:
+    """Return the reference of an experiment with the settings of `--set`."""
+    if not settings:
+        return experiment
+    from hwnas.workspace.references import Edited
+
+    return Edited(experiment, settings)
+
+
+def refuse_settings(settings: list[str] | None, what: str, *, where: str) -> None:
+    """Refuse `--set` where a command was given no experiment."""
+    if settings:
+        raise ConfigError(
+            f"--set says nothing of {what}",
+            where=where,
+            allowed="It sets keys of an experiment, and none is named",
+            do="Name an experiment, or leave --set out",
+        )

@@ -42,7 +42,7 @@ from hwnas.workspace.measuring.setups import (
 from hwnas.workspace.progress import Bar, NullReporter, Reporter
 from hwnas.workspace.results.bundles import open_bundle
 from hwnas.workspace.results.halving_results import FOLDER
-from hwnas.workspace.workspace import Workspace, open_run
+from hwnas.workspace.workspace import Workspace, check_picks, open_run
 
 if TYPE_CHECKING:
     from torch import nn
@@ -57,12 +57,14 @@ def export(
     *,
     runs: Path = Path("runs"),
     fine_tune: int | None = None,
+    picks: Sequence[str] | None = None,
     front: FrontSource | None = None,
     narrator: Reporter | None = None,
 ) -> list[Path]:
     """Export the picks of every tier of a run and return the paths of the manifests that were written.
 
-    `fine_tune` is the number of epochs in place of `export.fine_tune_epochs`; `front` says whether picks are of the
+    `fine_tune` is the number of epochs in place of `export.fine_tune_epochs`, `picks` are rules in
+    place of `export.picks`; `front` says whether picks are of the
     search's front or of successive halving's, which is taken only where nothing was searched if it is left out.
     """
     from hwnas.workspace.training.supernets import check_trained, supernet_of
@@ -70,11 +72,14 @@ def export(
     def check(run: Workspace) -> None:
         check_trained(run)
         check_found(run, front)
+        check_picks(run, picks or (), where="--pick")
 
     run, narrator = open_run(reference, runs=runs, before=check), narrator or NullReporter()
-    if fine_tune is not None:
-        config = run.experiment.export.model_copy(update={"fine_tune_epochs": fine_tune})
-        run = replace(run, experiment=run.experiment.model_copy(update={"export": config}))
+    requested = {"fine_tune_epochs": fine_tune, "picks": tuple(dict.fromkeys(picks)) if picks else None}
+    config = run.experiment.export.model_copy(
+        update={key: value for key, value in requested.items() if value is not None}
+    )
+    run = replace(run, experiment=run.experiment.model_copy(update={"export": config}))
     with locked(run):
         trained = supernet_of(run, narrator)
         producer = weights_producer(run, trained)

@@ -17,7 +17,7 @@ from hwnas.problem.live import raise_if_paused
 from hwnas.problem.preflight import preflight_check
 from hwnas.workspace.folder import locked
 from hwnas.workspace.progress import NullReporter, Reporter
-from hwnas.workspace.training.supernets import supernet_of
+from hwnas.workspace.training.supernets import check_weights, supernet_of
 from hwnas.workspace.workspace import open_run
 
 
@@ -39,7 +39,10 @@ def run(
     Latency comes before training, so that a limit that no network meets is found in time. As far as
     possible, later stages are checked before that: see `preflight_check`.
     """
-    opened, narrator = open_run(reference, runs=runs, narrator=narrator), narrator or NullReporter()
+    opened, narrator = (
+        open_run(reference, runs=runs, narrator=narrator, before=check_weights),
+        narrator or NullReporter(),
+    )
     preflight_check(opened)
     with locked(opened):
         bench_run(opened, narrator)

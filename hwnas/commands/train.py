@@ -10,7 +10,15 @@ from hwnas.workspace.elapsed import adding_elapsed
 from hwnas.workspace.folder import locked
 from hwnas.workspace.progress import NullReporter, Reporter
 from hwnas.workspace.resolutions import resizing
-from hwnas.workspace.training.supernets import Trained, _prepared, _trained, recipe_of, torch_device
+from hwnas.workspace.training.supernets import (
+    Trained,
+    _prepared,
+    _trained,
+    adopt_weights,
+    check_weights,
+    recipe_of,
+    torch_device,
+)
 from hwnas.workspace.training.teacher import open_teacher
 from hwnas.workspace.workspace import Workspace, open_run
 
@@ -19,11 +27,25 @@ if TYPE_CHECKING:
     from hwnas.supernet.distributed import WorkerSpec
 
 
-def train(reference: str | Path, *, runs: Path = Path("runs"), narrator: Reporter | None = None) -> list[Epoch]:
-    """Train the supernet of an experiment; started again, it continues after the last finished epoch."""
-    run = open_run(reference, runs=runs, narrator=narrator)
+def train(
+    reference: str | Path,
+    *,
+    runs: Path = Path("runs"),
+    save: Path | None = None,
+    narrator: Reporter | None = None,
+) -> list[Epoch]:
+    """Train the supernet of an experiment; started again, it continues after the last finished epoch.
+
+    `save` is a file that the trained weights are written to, for `train.weights` of other experiments.
+    """
+    run = open_run(reference, runs=runs, narrator=narrator, before=check_weights)
     with locked(run):
-        return list(train_run(run, narrator or NullReporter()).history)
+        history = list(train_run(run, narrator or NullReporter()).history)
+        if save is not None:
+            from hwnas.supernet.trained_weights import save_trained
+
+            save_trained(run.paths.train, save)
+        return history
 
 
 def train_run(run: Workspace, narrator: Reporter) -> Trained:
@@ -33,6 +55,7 @@ def train_run(run: Workspace, narrator: Reporter) -> Trained:
 
     if (notice := resizing(run.space, run.dataset.shape[1:])) is not None:
         narrator.info(notice)
+    adopt_weights(run)
     supernet, recipe = _prepared(run), recipe_of(run)
     with adding_elapsed(run.paths.elapsed, "training"), narrator.bar("training the supernet") as bar:
         last = ""
