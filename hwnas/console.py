@@ -14,6 +14,7 @@ from hwnas.words import counted
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from hwnas.commands.plan import Stage
     from hwnas.commands.shipped import Shipped
     from hwnas.latency.linting.findings import Finding
     from hwnas.problem.feasibility import Feasible
@@ -260,6 +261,19 @@ def show_costs(found: Mapping[str, Any]) -> None:
             to.print(f"{name.capitalize():>12}  {found[quantity.name]:.4g} {quantity.unit}")
             ends = f"{found[f'low_{end}']:.4g} to {found[f'high_{end}']:.4g} {quantity.unit}"
             to.print(f"{'':>12}  {ends}, from {found[f'{name}_origin']}")
+
+
+def show_plan(stages: Sequence[Stage]) -> None:
+    """Print what `hwnas run --dry-run` found: a line on each stage, with its files below."""
+    width = max(len(stage.name) for stage in stages)
+    for stage in stages:
+        minutes = "unknown" if stage.seconds is None else f"{stage.seconds / 60:.1f} min"
+        print(f"{stage.name:<{width}}  {minutes:>9}  {stage.work}")
+        for file in stage.files:
+            print(f"{'':<{width + 13}}{file}")
+    known = sum(stage.seconds or 0 for stage in stages)
+    unknown = sum(stage.seconds is None for stage in stages)
+    print(f"{'in all':<{width}}  {known / 60:>5.1f} min" + (f", and {unknown} that cannot be told" if unknown else ""))
 
 
 def show_shipped(kinds: Mapping[str, Sequence[Shipped]]) -> None:

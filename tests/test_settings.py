@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from pathlib import Path
 
 import pytest
 
-from hwnas.config import read_experiment
+from hwnas.config import parse_experiment, read_experiment
 from hwnas.config.settings import with_settings
 from hwnas.errors import ConfigError
 from hwnas.io.resources import shipped_names
@@ -118,3 +119,46 @@ def test_export_takes_the_rules_that_show_takes(hwnas: Call, tmp_path: Path) -> 
         refused = hwnas(command, "runs/mini", "--pick", "weights:watts=1")
         assert (refused.code, refused.parts) == (2, ["error", "where", "allowed", "next"])
         assert "--pick" in refused.err
+
+
+# --- the default sampler ---
+
+
+@pytest.mark.parametrize(
+    ("search", "tier", "sampler"),
+    [
+        ({}, {}, "guided"),
+        ({}, {"measure": "live"}, "tpe"),
+        ({"sampler": "nsga2"}, {}, "nsga2"),
+        ({"sampler": "auto"}, {"measure": "live"}, "tpe"),
+        ({}, {"limits": {"top1": 0.5, "top1_confidence": 0.8}}, "guided"),
+    ],
+)
+def test_the_sampler_is_guided_where_costs_are_known(
+    search: dict[str, object], tier: dict[str, object], sampler: str
+) -> None:
+    raw = {
+        "name": "a", "space": "digits", "setups": {"cpu": {"runtime": "onnxruntime"}},
+        "tiers": {"edge": {"setup": "cpu", **tier}}, "search": search,
+    }  # fmt: skip
+    assert parse_experiment(raw, where="x").sampler_of("edge") == sampler
+
+
+def test_confidence_is_refused_where_the_default_learns_nothing() -> None:
+    tier = {"setup": "cpu", "measure": "live", "limits": {"top1": 0.5, "top1_confidence": 0.8}}
+    raw = {
+        "name": "a", "space": "digits", "setups": {"cpu": {"runtime": "onnxruntime"}}, "tiers": {"edge": tier},
+    }  # fmt: skip
+    with pytest.raises(ConfigError, match="asked of `tpe`"):
+        parse_experiment(raw, where="x")
+
+
+def test_the_plan_of_a_study_holds_the_name_of_the_sampler(hwnas: Call, tmp_path: Path) -> None:
+    """So that naming the default begins no other study."""
+    published(tmp_path, search={"trials": 12})
+    assert hwnas("search", "published.yaml", "-q").code == 0
+    assert hwnas("search", "published.yaml", "-q", "--set", "search.sampler=guided").code == 0
+    log = (tmp_path / "runs/published/study-edge.log").read_text()
+    assert "auto" not in log
+    assert set(re.findall(r'"sampler":"(\w+)', log)) == {"guided"}
+    assert log.count('"sampler":') == 1

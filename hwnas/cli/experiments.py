@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import webbrowser
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,7 @@ from hwnas.cli.printing import print_found, print_fronts
 from hwnas.console import Terminal
 
 if TYPE_CHECKING:
+    from hwnas.commands.plan import Stage
     from hwnas.commands.run import Outcome
     from hwnas.search.fronts import FrontPoint
 
@@ -31,7 +33,14 @@ def init(
 
 
 def run(
-    experiment: Reference, runs: Runs = RUNS, settings: Settings = None, trials: Trials = None, as_json: Json = False
+    experiment: Reference,
+    runs: Runs = RUNS,
+    settings: Settings = None,
+    trials: Trials = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only tell the stages, about how long they take, and their files.")
+    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Do all of it: latency tables, training, search, files, report. The same command resumes.
 
@@ -40,7 +49,19 @@ def run(
     from hwnas import pipeline
 
     reference = edited(experiment, settings)
+    if dry_run:
+        _print_plan(pipeline.plan(reference, runs=runs, trials=trials, narrator=Terminal()), as_json)
+        return
     _print_outcome(pipeline.run(reference, runs=runs, trials=trials, narrator=Terminal()), reference, runs, as_json)
+
+
+def _print_plan(stages: Sequence[Stage], as_json: bool) -> None:
+    if as_json:
+        print_found([vars(stage) for stage in stages], True, [])
+    else:
+        from hwnas.console import show_plan
+
+        show_plan(stages)
 
 
 def demo(
