@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
-from hwnas.cli.options import RUNS, Json, Runs, Settings, SpaceReference, edited, refuse_settings
+from hwnas.cli.options import RUNS, Group, Json, Runs, Settings, SpaceReference, edited, refuse_settings
 from hwnas.cli.printing import print_found
 from hwnas.cli.verbosity import with_verbosity
 from hwnas.console import Terminal
@@ -23,7 +22,7 @@ TIMING = "EXPERIMENT|SPACE"
 """The command of `hwnas bench` that has no name of its own."""
 
 
-class _Bench(TyperGroup):
+class _Bench(Group):
     """`hwnas bench WORD ...`: WORD is one of the commands, else what is to be timed."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -45,7 +44,7 @@ class _Bench(TyperGroup):
 bench_app = typer.Typer(
     cls=_Bench,
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
     subcommand_metavar="pack|lint|merge|import ...",
     help="Kits for boards; tables that are there already, as files.",
 )

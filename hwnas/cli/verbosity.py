@@ -24,7 +24,14 @@ OPTIONS = {  # parameter -> annotation and default, added to those of a command 
     ),
     "verbose": (
         Annotated[
-            int, typer.Option("-v", "--verbose", count=True, help="Print the log of servers and boards; -vv all of it.")
+            int,
+            typer.Option(
+                "-v",
+                "--verbose",
+                count=True,
+                show_default=False,
+                help="Print the log of servers and boards; -vv all of it.",
+            ),
         ],
         0,
     ),
