@@ -29,7 +29,7 @@ from hwnas.config import TimingConfig
 from hwnas.latency.building.table_builder import jobs_of
 from hwnas.latency.merge import merge_tables
 from hwnas.measure.table import LatencyTable
-from hwnas.measure.timing import NOISY_SHARE, REFERENCE, Measurement, Timing
+from hwnas.measure.timing import NOISY_SHARE, REFERENCE_CONDITION, Measurement, Timing
 from hwnas.network import operators_of
 from hwnas.runtimes import Setup
 from hwnas.workspace.measuring.setups import exporters_of, measurement_protocol
@@ -47,7 +47,7 @@ def timing_seconds(taken: list[Measurement], timing: Timing) -> float:
         (sum(row.rounds_ns) + row.conditions["retaken"] * fmean(row.rounds_ns)) * row.conditions["loops"]
         for row in taken
     )  # fmt: skip
-    reference_ns = taken[0].conditions[REFERENCE]
+    reference_ns = taken[0].conditions[REFERENCE_CONDITION]
     per_sample_ns = max(fmean(reference_ns), timing.min_sample_ms * 1e6)
     often_ns = per_sample_ns * timing.rounds * -(-len(taken) // NOISY_SHARE)
     return (samples_ns + often_ns) / 1e9 + (len(taken) + 1) * max(1, timing.processes) * timing.warm_up_ms / 1e3

@@ -35,7 +35,7 @@ from nb201_proxies import judged
 from nb201_scoring import Scorers, scored
 from numpy.typing import NDArray
 
-from hwnas.accuracy.zero_cost_proxies.ensembles import ENSEMBLES, Ensemble
+from hwnas.accuracy.zero_cost_proxies.ensembles import ENSEMBLES, RankEnsemble
 from hwnas.accuracy.zero_cost_proxies.rank_sums import rank_sums
 from hwnas.workspace.environment import machine, versions
 
@@ -55,10 +55,10 @@ def held_out(published: Published, reported: Rows) -> Rows:
                      for place in places])  # fmt: skip
 
 
-def weighted(weights: Sequence[int]) -> Ensemble:
+def weighted(weights: Sequence[int]) -> RankEnsemble:
     """The default ensemble with other weights."""
     members = ENSEMBLES["ensemble"].members
-    return Ensemble(tuple(replace(one, weight=weight) for one, weight in zip(members, weights, strict=True)))
+    return RankEnsemble(tuple(replace(one, weight=weight) for one, weight in zip(members, weights, strict=True)))
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from PIL import Image
 from hwnas.data import Dataset
 from hwnas.data.images import decoded
 from hwnas.data.load import Options, split_source
-from hwnas.data.source import Decoded, Images, Pool, Source, Stored
+from hwnas.data.source import Decoded, Inputs, Pool, Source, Stored
 from hwnas.errors import DataError
 
 IMAGES = 2048
@@ -50,7 +50,7 @@ def read_images(path: Path, seed: int) -> Dataset:
     raise _unreadable("there are no images", path)
 
 
-def _jpeg(arrays: Mapping[str, NDArray[Any]], path: Path) -> Images:
+def _jpeg(arrays: Mapping[str, NDArray[Any]], path: Path) -> Inputs:
     content, offset = arrays["jpeg_train"], arrays.get("offset_train")
     if content.dtype.kind == "S":  # an entry an image
         images = [bytes(entry) for entry in content]
@@ -64,7 +64,7 @@ def _jpeg(arrays: Mapping[str, NDArray[Any]], path: Path) -> Images:
     return _decoded(len(offset) - 1, cut, path)
 
 
-def _decoded(count: int, cut: Callable[[int], bytes], path: Path) -> Images:
+def _decoded(count: int, cut: Callable[[int], bytes], path: Path) -> Inputs:
     """Of the first one's size."""
     try:
         with Image.open(io.BytesIO(cut(0))) as first:
@@ -78,7 +78,7 @@ def _decode(cut: Callable[[int], bytes], side: int, where: str, index: int) -> t
     return decoded(io.BytesIO(cut(index)), side, channels=3, where=f"{where} image {index}")
 
 
-def _stored(arrays: Mapping[str, NDArray[Any]], path: Path) -> Images:
+def _stored(arrays: Mapping[str, NDArray[Any]], path: Path) -> Inputs:
     images = arrays["x_train"]
     if images.ndim != 4 or 3 not in (images.shape[1], images.shape[3]):
         raise _unreadable(f"`x_train` has the shape {images.shape}", path)
@@ -87,7 +87,7 @@ def _stored(arrays: Mapping[str, NDArray[Any]], path: Path) -> Images:
     return Stored(torch.from_numpy(np.ascontiguousarray(kept)))
 
 
-READERS: Mapping[str, Callable[[Mapping[str, NDArray[Any]], Path], Images]] = {"jpeg_train": _jpeg, "x_train": _stored}
+READERS: Mapping[str, Callable[[Mapping[str, NDArray[Any]], Path], Inputs]] = {"jpeg_train": _jpeg, "x_train": _stored}
 
 
 def _unreadable(met: str, path: Path) -> DataError:

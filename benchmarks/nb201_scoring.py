@@ -12,7 +12,7 @@ from typing import Any
 
 from nb201_networks import Cache, Published, distinct
 
-from hwnas.accuracy.zero_cost_proxies.ensembles import ENSEMBLES, Member
+from hwnas.accuracy.zero_cost_proxies.ensembles import ENSEMBLES, EnsembleMember
 from hwnas.accuracy.zero_cost_proxies.scorer import TrainingFree, training_free_scorer
 from hwnas.data import Dataset
 from hwnas.space import Architecture
@@ -50,10 +50,10 @@ class Scorers:
     def tasks(self, name: str, rows: Sequence[int]) -> list[Task]:
         """One of a proxy, or one for each member of an ensemble."""
         networks = list(distinct(self.published, rows))
-        members = ENSEMBLES[name].members if name in ENSEMBLES else (Member(name),)
+        members = ENSEMBLES[name].members if name in ENSEMBLES else (EnsembleMember(name),)
         return [self._task(member, networks) for member in members]
 
-    def _task(self, member: Member, networks: Sequence[tuple[Architecture, list[int]]]) -> Task:
+    def _task(self, member: EnsembleMember, networks: Sequence[tuple[Architecture, list[int]]]) -> Task:
         scorer = training_free_scorer(
             member.name,
             self.published.lower,

@@ -39,7 +39,7 @@ import numpy as np
 from nb201_networks import Cache, Published, distinct, read_published
 from nb201_proxies import judged
 
-from hwnas.accuracy.zero_cost_proxies.ensembles import ENSEMBLES, Member
+from hwnas.accuracy.zero_cost_proxies.ensembles import ENSEMBLES, EnsembleMember
 from hwnas.accuracy.zero_cost_proxies.rank_sums import rank_sums
 from hwnas.accuracy.zero_cost_proxies.scorer import TrainingFree, training_free_scorer
 from hwnas.space import Architecture
@@ -48,19 +48,19 @@ from hwnas.workspace.environment import machine, versions
 HERE = Path(__file__).parent
 DATA = Path(os.environ.get("HWNAS_DATA", HERE.parents[1] / "shared/data"))
 SPACE, SEED = "nas_bench_201", 0
-MEMBERS: Mapping[str, Member] = {  # column -> proxy, at resolutions that make 5,425 networks cheap
-    "params": Member("params"),
-    "macs": Member("macs"),
-    "meco": Member("meco", resolution=32),
-    "swap": Member("swap", resolution=8),
-    "expressivity": Member("expressivity", batch=32, resolution=8),
-    "synflow": Member("synflow", resolution=8),
-    "naswot": Member("naswot", resolution=8),
-    "l2_norm": Member("l2_norm"),
+MEMBERS: Mapping[str, EnsembleMember] = {  # column -> proxy, at resolutions that make 5,425 networks cheap
+    "params": EnsembleMember("params"),
+    "macs": EnsembleMember("macs"),
+    "meco": EnsembleMember("meco", resolution=32),
+    "swap": EnsembleMember("swap", resolution=8),
+    "expressivity": EnsembleMember("expressivity", batch=32, resolution=8),
+    "synflow": EnsembleMember("synflow", resolution=8),
+    "naswot": EnsembleMember("naswot", resolution=8),
+    "l2_norm": EnsembleMember("l2_norm"),
 }
 
 
-def scorer_of(member: Member, published: Published) -> TrainingFree:
+def scorer_of(member: EnsembleMember, published: Published) -> TrainingFree:
     """The data-free scorer of a column."""
     return training_free_scorer(
         member.name, published.lower, None, seed=SEED, batch=member.batch, resolution=member.resolution

@@ -41,7 +41,7 @@ def build(name: str, path: Path) -> dict[str, Any]:
     runtime, precision, threads = re.fullmatch(r"(\w+)-(\w+)-(\d+)t", name).groups()  # type: ignore[union-attr]
     begin, whole = time.monotonic(), not path.exists()
     pipeline.bench_space(
-        SPACE, runtime=runtime, precision=precision, threads=int(threads), table=path, narrator=Terminal()
+        SPACE, runtime=runtime, precision=precision, threads=int(threads), table=path, reporter=Terminal()
     )
     facts_path = path.with_suffix(".built.json")
     if whole:
@@ -64,7 +64,7 @@ def checked(path: Path, networks: int, artifacts: Path) -> dict[str, Any]:
     """The check of a table, unless its outcome is there."""
     outcome = path.with_suffix(".check.json")
     if not outcome.exists():
-        found = pipeline.check(path, networks=networks, artifacts=artifacts, narrator=Terminal())
+        found = pipeline.check(path, networks=networks, artifacts=artifacts, reporter=Terminal())
         outcome.write_text(json.dumps(found.as_dict(), indent=1))
     raw = json.loads(outcome.read_text())
     return {key: value for key, value in raw.items() if key not in ("networks_detail", "setup", "table")}

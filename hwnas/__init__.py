@@ -58,6 +58,9 @@ _FACE = {  # name -> the module it is imported from; the block above says the sa
 }
 
 
+__all__ = [*_FACE]
+
+
 def __getattr__(name: str) -> Any:
     if name not in _FACE:
         raise AttributeError(f"module `hwnas` has no `{name}`")

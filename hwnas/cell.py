@@ -117,13 +117,13 @@ def traits(cell: Cell) -> Mapping[str, float]:
     result["shape/a skip"] = float(() in paths)
     result["shape/pools alone"] = float(sum(bool(path) and set(path) == {"avg_pool_3x3"} for path in paths))
     result["shape/without pools"] = float(sum("avg_pool_3x3" not in path for path in paths))
-    for what, operations in _COUNTED.items():
+    for what, operations in _COUNTED_OPERATIONS.items():
         counts = [sum(operation in operations for operation in path) for path in paths] or [-1]
         result |= {f"shape/{name} {what}": float(of(counts)) for name, of in _SUMMED.items()}
     return result
 
 
-_COUNTED = {"convolutions": OPERATIONS[3:], "3x3": OPERATIONS[4:], "pools": OPERATIONS[2:3]}
+_COUNTED_OPERATIONS = {"convolutions": OPERATIONS[3:], "3x3": OPERATIONS[4:], "pools": OPERATIONS[2:3]}
 _SUMMED: Mapping[str, Callable[[Sequence[int]], float]] = {"most": max, "least": min, "mean": fmean, "all": sum}
 
 

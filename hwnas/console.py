@@ -76,7 +76,7 @@ class _SilentBar:
 
 
 class Terminal:
-    """Narrator on standard error, so that standard output has only the command's result."""
+    """Reporter on standard error, so that standard output has only the command's result."""
 
     def info(self, text: str) -> None:
         """Print one line that stays."""
@@ -192,25 +192,25 @@ def show_halving(tier: str, rungs: Sequence[RungResult], front: Sequence[FrontPo
     print_table(console(), last_table(rungs[-1].tier, front))
 
 
-def show_fidelity(found: Fidelity) -> None:
+def show_fidelity(fidelity: Fidelity) -> None:
     """Print what `hwnas fidelity` found."""
     from hwnas.report.fitting import console, print_table
     from hwnas.report.validation.fidelity import fidelity_table, verdict
 
     to = console()
-    print_table(to, fidelity_table(found))
-    for sentence in verdict(found):
+    print_table(to, fidelity_table(fidelity))
+    for sentence in verdict(fidelity):
         to.print(sentence)
 
 
-def show_certificates(found: Sequence[Certificate]) -> None:
+def show_certificates(certificates: Sequence[Certificate]) -> None:
     """Print what `hwnas test-operator` found."""
     from rich.console import Console
     from rich.text import Text
 
     console = Console(markup=False, highlight=False)
     styles = {"passed": "green", "failed": "bold red", "skipped": "yellow"}
-    for certificate in found:
+    for certificate in certificates:
         console.print(Text(certificate.operator, "bold"))
         for tried in certificate.tried:
             console.print(f"  tried    {tried}", style="dim", soft_wrap=True)
@@ -232,7 +232,7 @@ def show_scores(scored: Scored) -> None:
         to.print(line, soft_wrap=True)
 
 
-def show_costs(found: Mapping[str, Any]) -> None:
+def show_costs(costs: Mapping[str, Any]) -> None:
     """Print what `hwnas cost` found, as tables."""
     from rich.text import Text
 
@@ -242,25 +242,25 @@ def show_costs(found: Mapping[str, Any]) -> None:
     from hwnas.report.units import interval
 
     to = console()
-    shape = "x".join(map(str, found["input"]))
-    to.print(Text.assemble((found["space"], "bold"), f" architecture {found['key']}, input {shape}"))
+    shape = "x".join(map(str, costs["input"]))
+    to.print(Text.assemble((costs["space"], "bold"), f" architecture {costs['key']}, input {shape}"))
     rows = [
-        (op["slot"], _words(op), op["params"], op["macs"], op["activation_bytes"], None) for op in found["operators"]
+        (op["slot"], _words(op), op["params"], op["macs"], op["activation_bytes"], None) for op in costs["operators"]
     ]
     print_table(to, costs_table(rows))
-    for name, value in _cost_words(found):
+    for name, value in _cost_words(costs):
         to.print(f"{name:>12}  {value}")
-    if "as_written" in found:
-        counted = ", ".join(f"{value:,} {name}" for name, value in found["as_written"].items())
+    if "as_written" in costs:
+        counted = ", ".join(f"{value:,} {name}" for name, value in costs["as_written"].items())
         to.print(f"{'as written':>12}  {counted}, as the space's project counts")
-    if "latency_ms" in found:
-        to.print(f"{'':>12}  {interval(found['low_ms'], found['high_ms'])}, from {found['latency_origin']}")
+    if "latency_ms" in costs:
+        to.print(f"{'':>12}  {interval(costs['low_ms'], costs['high_ms'])}, from {costs['latency_origin']}")
     for quantity in QUANTITIES.own.values():
-        if quantity.measured is not None and quantity.name in found:
+        if quantity.measured is not None and quantity.name in costs:
             name, _, end = quantity.name.partition("_")
-            to.print(f"{name.capitalize():>12}  {found[quantity.name]:.4g} {quantity.unit}")
-            ends = f"{found[f'low_{end}']:.4g} to {found[f'high_{end}']:.4g} {quantity.unit}"
-            to.print(f"{'':>12}  {ends}, from {found[f'{name}_origin']}")
+            to.print(f"{name.capitalize():>12}  {costs[quantity.name]:.4g} {quantity.unit}")
+            ends = f"{costs[f'low_{end}']:.4g} to {costs[f'high_{end}']:.4g} {quantity.unit}"
+            to.print(f"{'':>12}  {ends}, from {costs[f'{name}_origin']}")
 
 
 def show_plan(stages: Sequence[Stage]) -> None:

@@ -53,7 +53,7 @@ class Extent:
 Bounds = tuple[int, int, int, int]
 """Least and most parameters, least and most MACs."""
 States = dict[Shape, Bounds]
-NOTHING: Bounds = (0, 0, 0, 0)
+NO_COSTS: Bounds = (0, 0, 0, 0)
 
 
 def extent_of(space: AnySpace) -> Extent:
@@ -70,7 +70,7 @@ def _of_stages(space: Space) -> Extent:
     seen = [_Seen() for _ in space.stages]
     for shared in space.distinct:
         shapes = sorted(space.input_shapes(shared))
-        states: States = dict.fromkeys((shapes[0], shapes[-1]), NOTHING)
+        states: States = dict.fromkeys((shapes[0], shapes[-1]), NO_COSTS)
         for stage, collected in zip(space.stages, seen, strict=True):
             states = _through(space, stage, shared, states, collected)
         total += states.values()
@@ -123,10 +123,10 @@ def _through(space: Space, stage: Stage, shared: Mapping[str, Value], before: St
 
     depths = {int(depth) for depth in open_options(stage.depth, shared)}
     after: States = dict(before) if 0 in depths else {}
-    collected.bounds += [NOTHING] if 0 in depths else []
+    collected.bounds += [NO_COSTS] if 0 in depths else []
     collected.entering |= dict.fromkeys(before)
     for fixed in decided_once(space, stage, shared):
-        so_far, alone = before, dict.fromkeys(before, NOTHING)
+        so_far, alone = before, dict.fromkeys(before, NO_COSTS)
         for index in range(1, max(depths) + 1):
             grown: States = {}
             grown_alone: States = {}

@@ -12,7 +12,18 @@ from typing import Any
 
 
 class HwnasError(Exception):
-    """Base of all errors that hwnas raises on purpose; the command line prints it without a traceback."""
+    """Base of all errors that hwnas raises on purpose; the command line prints it without a traceback.
+
+    Args:
+        met: the problem, as a fact about the user's input, without a full stop.
+        where: file, key or command that the problem is in.
+        allowed: values or conditions that are valid there.
+        do: next step for the user.
+
+    Example:
+        >>> print(HwnasError("`epochs` is -1", where="train", allowed="It is 1 or more", do="Correct it"))
+        train: `epochs` is -1. It is 1 or more. Correct it.
+    """
 
     def __init__(self, met: str, *, where: str, allowed: str, do: str) -> None:
         super().__init__(met)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from hwnas.ops.costs import Costs
 
 
-SAMPLED = 5000
+SAMPLED_ARCHITECTURES = 5000
 """Random architectures that a function which cannot be counted is known by."""
 UNFRUITFUL = 300
 """As many in a row without a new operator end the search for them where a function returns modules."""
@@ -37,7 +37,20 @@ UNFRUITFUL = 300
 
 @dataclass(frozen=True)
 class Network:
-    """A chain of operators at one input shape. `slots` names each operator's place, and so its shared weights."""
+    """A chain of operators at one input shape.
+
+    Args:
+        operators: the chain, from input to output.
+        slots: each operator's place in the supernet, which names its shared weights.
+        input_shape: without the batch: (channels, height, width) for images.
+
+    Example:
+        >>> from hwnas.ops.classifier import Classifier
+        >>> from hwnas.ops.conv import Conv
+        >>> network = Network((Conv(1, 8, stride=2), Classifier(8, 10)), ("stem", "head"), (1, 8, 8))
+        >>> network.shapes
+        ((1, 8, 8), (8, 4, 4))
+    """
 
     operators: tuple[Operator, ...]
     slots: tuple[str, ...]
@@ -75,8 +88,22 @@ class Network:
 def lower(space: AnySpace, architecture: Architecture) -> Network:
     """The network of an architecture; the same architecture always gives the same network.
 
+    Args:
+        space: the architecture's space.
+        architecture: a value for every active choice.
+
+    Returns:
+        The chain of operators.
+
     Raises:
         SpaceError: the architecture does not fit the space, or an operator refuses its knobs.
+
+    Example:
+        >>> from hwnas import read_space
+        >>> from hwnas.io.resources import find_file
+        >>> space = read_space(find_file("digits", "search_spaces"))
+        >>> lower(space, space.smallest()).input_shape
+        (1, 8, 8)
     """
     if architecture.space != space.name:
         raise SpaceError(
@@ -147,7 +174,26 @@ def _output_shape(operator: Operator, shape: Shape) -> Shape:
 
 
 def build(network: Network) -> nn.Sequential:
-    """A new stand-alone module, one child for each slot."""
+    """A new stand-alone module, one child for each slot.
+
+    Args:
+        network: as `lower` returns it.
+
+    Returns:
+        The module, with weights as PyTorch initialises them. It takes (batch, *input_shape).
+
+    Raises:
+        SpaceError: the `module` of an operator raises.
+
+    Example:
+        >>> import torch
+        >>> from hwnas import read_space
+        >>> from hwnas.io.resources import find_file
+        >>> space = read_space(find_file("digits", "search_spaces"))
+        >>> network = lower(space, space.smallest())
+        >>> build(network)(torch.zeros(2, *network.input_shape)).shape
+        torch.Size([2, 10])
+    """
     from torch import nn
 
     with together():
@@ -157,7 +203,24 @@ def build(network: Network) -> nn.Sequential:
 
 
 def costs(network: Network) -> Costs:
-    """Parameters and MACs are sums over the operators, activation bytes their maximum."""
+    """Parameters and MACs are sums over the operators, activation bytes their maximum.
+
+    Args:
+        network: as `lower` returns it.
+
+    Returns:
+        Parameters, multiply-accumulates and bytes of float32 activations for one sample.
+
+    Raises:
+        SpaceError: an operator cannot be built or does not run.
+
+    Example:
+        >>> from hwnas import read_space
+        >>> from hwnas.io.resources import find_file
+        >>> space = read_space(find_file("digits", "search_spaces"))
+        >>> costs(lower(space, space.smallest())).params
+        1070
+    """
     from hwnas.ops.costs import Costs
 
     parts = network.costs
@@ -198,7 +261,7 @@ def operators_by_slot(space: AnySpace) -> dict[str, dict[tuple[Operator, Shape],
         for placed in placements(space):
             by_slot.setdefault(placed.slot, {})[placed.link] = None
         return by_slot
-    patience = UNFRUITFUL if space.returns_module else SAMPLED
+    patience = UNFRUITFUL if space.returns_module else SAMPLED_ARCHITECTURES
     for architecture in _looked_through(space):
         network, fruitful = lower(space, architecture), False
         for slot, link in zip(network.slots, network.links, strict=True):
@@ -217,11 +280,28 @@ def _looked_through(space: FunctionSpace) -> Iterator[Architecture]:
         return
     rng = random.Random(0)
     yield from (space.largest(), space.smallest())
-    yield from (space.random(rng) for _ in range(SAMPLED))
+    yield from (space.random(rng) for _ in range(SAMPLED_ARCHITECTURES))
 
 
 def operators_of(space: AnySpace) -> dict[tuple[Operator, Shape], None]:
-    """Every (operator, input shape) that the space can produce: the rows that a latency table needs."""
+    """Every (operator, input shape) that the space can produce: the rows that a latency table needs.
+
+    Args:
+        space: a space of stages or of a function.
+
+    Returns:
+        The pairs as the keys of a dictionary, in a fixed order; shapes are without the batch.
+
+    Raises:
+        SpaceError: an operator refuses its knobs.
+
+    Example:
+        >>> from hwnas import read_space
+        >>> from hwnas.io.resources import find_file
+        >>> space = read_space(find_file("digits", "search_spaces"))
+        >>> len(operators_of(space))
+        50
+    """
     return {link: None for links in operators_by_slot(space).values() for link in links}
 
 

@@ -18,7 +18,16 @@ Scores = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Objective:
-    """A metric to be low or high. Values keep their natural direction; `cost` turns them into minimisation."""
+    """A metric to be low or high. Values keep their natural direction; `cost` turns them into minimisation.
+
+    Args:
+        metric: text of a `Metric`: a quantity and its origin, such as `latency_ms@pi4` or `top1@inherited`.
+        goal: `min` or `max`.
+
+    Example:
+        >>> Objective("top1@inherited", "max").cost(0.75)
+        -0.75
+    """
 
     metric: str
     goal: Literal["min", "max"]
@@ -30,7 +39,18 @@ class Objective:
 
 @dataclass(frozen=True)
 class Limit:
-    """A metric that must not exceed (`most`) or fall below (`least`) a bound."""
+    """A metric that must not exceed (`most`) or fall below (`least`) a bound.
+
+    Args:
+        metric: text of a `Metric`, such as `latency_ms@pi4`.
+        bound: in the metric's unit.
+        side: `most` or `least`.
+
+    Example:
+        >>> limit = Limit("latency_ms@pi4", 20)
+        >>> str(limit), limit.excess(25)
+        ('latency_ms@pi4 <= 20', 5)
+    """
 
     metric: str
     bound: float
@@ -46,7 +66,19 @@ class Limit:
 
 @dataclass(frozen=True)
 class Tier:
-    """A set-up with limits, for which a front is wanted."""
+    """A set-up with limits, for which a front is wanted.
+
+    Args:
+        name: the tier's name in the experiment.
+        objectives: the quality of networks, then their costs.
+        limits: all must hold on the front.
+
+    Example:
+        >>> objectives = (Objective("top1@inherited", "max"), Objective("latency_ms@pi4", "min"))
+        >>> tier = Tier("edge", objectives, (Limit("latency_ms@pi4", 20),))
+        >>> tier.broken({"latency_ms@pi4": 25})
+        ('latency_ms@pi4 <= 20',)
+    """
 
     name: str
     objectives: tuple[Objective, ...]
@@ -97,8 +129,20 @@ def costs_of(rows: Sequence[Scores], objectives: Sequence[Objective]) -> NDArray
 def front(rows: Sequence[Scores], objectives: Sequence[Objective]) -> list[int]:
     """Indices of the rows that no other row beats, in input order; equal rows all stay.
 
-    >>> front([{"ms": 9, "acc": .7}, {"ms": 9, "acc": .6}], [Objective("acc", "max")])
-    [0]
+    Args:
+        rows: scores by metric, each in its own unit.
+        objectives: metrics that count, with their directions.
+
+    Returns:
+        Indices into the rows.
+
+    Raises:
+        KeyError: a row lacks an objective.
+        ValueError: a value is not finite.
+
+    Example:
+        >>> front([{"ms": 9, "acc": 0.7}, {"ms": 9, "acc": 0.6}], [Objective("acc", "max")])
+        [0]
     """
     if not rows:
         return []
@@ -107,9 +151,26 @@ def front(rows: Sequence[Scores], objectives: Sequence[Objective]) -> list[int]:
 
 
 def hypervolume(rows: Sequence[Scores], objectives: Sequence[Objective], reference: Scores) -> float:
-    """Volume between the front of the rows and the reference point, in the product of the objectives' units.
+    """Volume between the front of the rows and the reference point.
 
     Rows that are worse than the reference in any objective add nothing.
+
+    Args:
+        rows: scores by metric, each in its own unit.
+        objectives: metrics that count, with their directions.
+        reference: a value for each objective.
+
+    Returns:
+        The volume, in the product of the objectives' units.
+
+    Raises:
+        KeyError: a row or the reference lacks an objective.
+        ValueError: a value is not finite.
+
+    Example:
+        >>> objectives = [Objective("acc", "max"), Objective("ms", "min")]
+        >>> hypervolume([{"ms": 6, "acc": 0.5}], objectives, {"ms": 10, "acc": 0.0})
+        2.0
     """
     if not rows:
         return 0.0
@@ -129,8 +190,25 @@ def knee(rows: Sequence[Scores], objectives: Sequence[Objective]) -> int:
 
 
 def picks(rows: Sequence[Scores], objectives: Sequence[Objective]) -> dict[str, int]:
-    """The front's `best` by quality, `fastest` by latency, or by the first cost where that is no objective, and `knee`,
-    as indices into the rows."""
+    """The networks of a front that most users want.
+
+    Args:
+        rows: scores by metric of the front's networks.
+        objectives: the quality first, then the costs.
+
+    Returns:
+        Indices into the rows: `best` by quality, `fastest` by latency, or by the first cost where latency is no
+        objective, and `knee`.
+
+    Raises:
+        KeyError: a row lacks an objective.
+        ValueError: a value is not finite.
+
+    Example:
+        >>> rows = [{"ms": 1, "acc": 0.5}, {"ms": 2, "acc": 0.8}, {"ms": 9, "acc": 0.9}]
+        >>> picks(rows, [Objective("acc", "max"), Objective("ms", "min")])
+        {'fastest': 0, 'best': 2, 'knee': 1}
+    """
     costs, quantities = costs_of(rows, objectives), [Metric.parse(one.metric).quantity for one in objectives]
     fast = quantities.index(LATENCY.name) if LATENCY.name in quantities else min(1, len(objectives) - 1)
     quality, cost = costs[:, 0], costs[:, fast]

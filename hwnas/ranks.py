@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Kind = Literal["kendall", "spearman", "pearson"]
-KINDS: tuple[Kind, ...] = ("kendall", "spearman", "pearson")
+CORRELATIONS: tuple[Kind, ...] = ("kendall", "spearman", "pearson")
 RESAMPLES = 2000
-SHARE = 0.95
+INTERVAL_SHARE = 0.95
 """Of an interval."""
 
 
@@ -49,14 +49,14 @@ def correlation(kind: Kind, one: Sequence[float] | Floats, other: Sequence[float
 def correlations(
     one: Sequence[float], other: Sequence[float], *, seed: int = 0, resamples: int = RESAMPLES
 ) -> dict[Kind, Correlation | None]:
-    """Return all kinds, each with the interval that holds `SHARE` of its values over rows drawn with replacement.
+    """Return all kinds, each with the interval of `INTERVAL_SHARE` of its values over rows drawn with replacement.
 
     All kinds see the same draws. A draw in which a column is constant has no correlation and is left out.
     """
     left, right = np.asarray(one, dtype=np.float64), np.asarray(other, dtype=np.float64)
-    whole = {kind: correlation(kind, left, right) for kind in KINDS}
+    whole = {kind: correlation(kind, left, right) for kind in CORRELATIONS}
     if whole["kendall"] is None:
-        return dict.fromkeys(KINDS)
+        return dict.fromkeys(CORRELATIONS)
     count = len(left)
     times = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), resamples).astype(np.float64)
     drawn = {
@@ -67,7 +67,7 @@ def correlations(
     result: dict[Kind, Correlation | None] = {}
     for kind, value in whole.items():
         known = drawn[kind][np.isfinite(drawn[kind])]
-        low, high = np.quantile(known, [(1 - SHARE) / 2, (1 + SHARE) / 2])
+        low, high = np.quantile(known, [(1 - INTERVAL_SHARE) / 2, (1 + INTERVAL_SHARE) / 2])
         result[kind] = None if value is None else Correlation(value, float(low), float(high))
     return result
 
@@ -100,21 +100,21 @@ def _over(part: Floats, whole: Floats) -> Floats:
     return np.divide(part, whole, out=np.full_like(part, np.nan), where=whole > 1e-12)
 
 
-def as_json(found: Mapping[Kind, Correlation | None]) -> dict[str, Any]:
+def as_json(values: Mapping[Kind, Correlation | None]) -> dict[str, Any]:
     """A JSON-ready form: value and interval by kind."""
     return {
         kind: None if one is None else {"value": one.value, "low": one.low, "high": one.high}
-        for kind, one in found.items()
+        for kind, one in values.items()
     }
 
 
-def told_apart(values: Sequence[float], errors: Sequence[float | None], *, sigmas: float = 2.0) -> list[int | None]:
+def first_equals(values: Sequence[float], errors: Sequence[float | None], *, sigmas: float = 2.0) -> list[int | None]:
     """Return by value the index of the first before it that may be equal; None if there is none or an error is unknown.
 
     Two values may be equal if they are less than `sigmas` standard errors of their difference apart. Errors are taken
     as independent; of accuracies on the same images that is a bound.
 
-    >>> told_apart([0.80, 0.81, 0.90], [0.01, 0.01, 0.01])
+    >>> first_equals([0.80, 0.81, 0.90], [0.01, 0.01, 0.01])
     [None, 0, None]
     """
     nearest: list[int | None] = []

@@ -139,7 +139,7 @@ def member(table: Mapping[str, Any], name: str, *, what: str, where: str) -> Any
         raise ConfigError(
             f"the {what} `{name}` {fault}",
             where=where,
-            allowed="A member from outside has the form of hwnas's own (docs/plugins.md)",
+            allowed="A member from outside has the form of hwnas's own (docs/how-to/plugins.md)",
             do=f"Repair or uninstall that distribution, or use another {what}",
         )
     return value

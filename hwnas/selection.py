@@ -14,7 +14,7 @@ from hwnas.quantities import Metric
 
 STEM = r"best|fastest|knee|(weights|lexicographic|cluster)-.+"
 """Of the files of any rule's network."""
-RULES = ("best", "fastest", "knee", "weights", "lexicographic", "cluster")
+SELECTION_RULES = ("best", "fastest", "knee", "weights", "lexicographic", "cluster")
 ALLOWED = (
     "best, fastest, knee, weights:top1=2,latency_ms=1, lexicographic:top1=0.01,latency_ms (an objective may give up so "
     "much for the next one), cluster:5"
@@ -38,7 +38,7 @@ def choose(rows: Sequence[Scores], objectives: Sequence[Objective], rule: str) -
         return [lexicographic(rows, objectives, _numbers(rest, objectives, rule))]
     if name == "cluster" and rest.isdigit() and int(rest):
         return representatives(rows, objectives, int(rest))
-    raise ConfigError(f"`{rule}` is no rule", where="picks", allowed=ALLOWED, do=did_you_mean(name, RULES))
+    raise ConfigError(f"`{rule}` is no rule", where="picks", allowed=ALLOWED, do=did_you_mean(name, SELECTION_RULES))
 
 
 def check_rule(rule: str, objectives: Sequence[Objective], *, where: str) -> None:

@@ -22,13 +22,24 @@ Progress = Callable[[float, float], None]
 
 
 def check_space(space: AnySpace, progress: Progress = lambda done, total: None) -> None:
-    """Refuse a space that cannot be built, before any work: every option is built once, the smallest and the largest
-    architecture are run on the meta device, modules that a function returns with weights as well.
+    """Refuse a space that cannot be built, before any work.
+
+    Every option is built once; the smallest and the largest architecture are run on the meta device, modules that a
+    function returns with weights as well.
+
+    Args:
+        space: a space of stages or of a function.
+        progress: called with the number of steps done and of all.
 
     Raises:
         SpaceError: an operator refuses its knobs, cannot be built or does not run; a stride finds too small an input
             or is longer than its kernel; an even kernel changes the resolution; options are not in order from small to
             large; or two blocks of a stage can become the same operator.
+
+    Example:
+        >>> from hwnas import read_space
+        >>> from hwnas.io.resources import find_file
+        >>> check_space(read_space(find_file("digits", "search_spaces")))
     """
     from hwnas.ops.costs import check_built
 

@@ -17,6 +17,7 @@ import pytest
 
 pytest.register_assert_rewrite("tests.helpers")  # before any of them is imported
 
+from tests.helpers.command_line import hwnas as hwnas  # noqa: E402 - a fixture
 from tests.helpers.repository import REPOSITORY  # noqa: E402
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")

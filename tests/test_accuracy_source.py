@@ -47,7 +47,7 @@ def experiment(folder: Path, function: str = "widest", **accuracy: str) -> Path:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Telling]:
     """A finished run on a user's function, and what was told."""
     top, told = tmp_path_factory.mktemp("function"), Telling()
-    return pipeline.run(experiment(top), runs=top / "runs", narrator=told).folder, told
+    return pipeline.run(experiment(top), runs=top / "runs", reporter=told).folder, told
 
 
 def test_a_search_on_a_users_function_trains_no_supernet(whole: tuple[Path, Telling]) -> None:

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hwnas.latency.agreement import Agreement
+from hwnas.latency.agreement import PredictionQuality
 
 
 def test_errors_are_relative_to_what_was_measured() -> None:
-    found = Agreement.of([1.1, 1.8, 4.0, 5.0], [1.0, 2.0, 4.0, 10.0])
+    found = PredictionQuality.of([1.1, 1.8, 4.0, 5.0], [1.0, 2.0, 4.0, 10.0])
     assert found.networks == 4
     assert found.mape == pytest.approx((0.1 + 0.1 + 0 + 0.5) / 4)
     assert found.bias == pytest.approx((0.1 - 0.1 + 0 - 0.5) / 4)
@@ -26,25 +26,25 @@ def test_errors_are_relative_to_what_was_measured() -> None:
 @pytest.mark.parametrize(("factor", "within_5", "within_10"), [(1.05, 1, 1), (0.95, 1, 1), (1.1, 0, 1), (1.11, 0, 0)])
 def test_an_error_on_the_bound_is_within_it(factor: float, within_5: float, within_10: float) -> None:
     measured = np.random.default_rng(0).uniform(0.01, 30, 200)
-    found = Agreement.of(factor * measured, measured)
+    found = PredictionQuality.of(factor * measured, measured)
     assert (found.within_5, found.within_10) == (within_5, within_10)
     assert found.mape == pytest.approx(abs(factor - 1))
 
 
 def test_a_perfect_prediction() -> None:
     measured = [0.3, 0.1, 0.2]
-    found = Agreement.of(measured, measured, low=measured, high=measured)
-    assert found == Agreement(3, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+    found = PredictionQuality.of(measured, measured, low=measured, high=measured)
+    assert found == PredictionQuality(3, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0)
 
 
 def test_intervals_hold_with_their_ends() -> None:
-    found = Agreement.of([2, 2, 2, 2], [1, 3, 0.9, 3.1], low=[1] * 4, high=[3] * 4)
+    found = PredictionQuality.of([2, 2, 2, 2], [1, 3, 0.9, 3.1], low=[1] * 4, high=[3] * 4)
     assert found.coverage_90 == 0.5
 
 
 def test_ranks_with_ties() -> None:
     predicted, measured = [1, 2, 2, 4, 3], [1, 3, 2, 4, 4]
-    found = Agreement.of(predicted, measured)
+    found = PredictionQuality.of(predicted, measured)
     # of ten pairs eight agree, one is tied in each column; tau-b divides by sqrt(9 * 9)
     assert found.kendall == pytest.approx(8 / 9)
     ranks = np.corrcoef([1, 2.5, 2.5, 5, 4], [1, 3, 2, 4.5, 4.5])[0, 1]
@@ -55,14 +55,14 @@ def test_ranks_are_scipys() -> None:
     rng = np.random.default_rng(1)
     for _ in range(20):
         predicted, measured = rng.integers(1, 9, size=(2, 12)).astype(float)
-        found = Agreement.of(predicted, measured)
+        found = PredictionQuality.of(predicted, measured)
         assert found.spearman == pytest.approx(stats.spearmanr(predicted, measured).statistic)
         assert found.kendall == pytest.approx(stats.kendalltau(predicted, measured).statistic)
 
 
 @pytest.mark.parametrize(("predicted", "measured"), [([1, 1, 1], [1, 2, 3]), ([1, 2, 3], [2, 2, 2]), ([1], [1])])
 def test_equal_values_have_no_ranks(predicted: list[float], measured: list[float]) -> None:
-    found = Agreement.of(predicted, measured)
+    found = PredictionQuality.of(predicted, measured)
     assert (found.spearman, found.kendall) == (None, None)
     assert math.isfinite(found.mape)
 
@@ -79,9 +79,9 @@ def test_equal_values_have_no_ranks(predicted: list[float], measured: list[float
 )
 def test_what_cannot_be_compared_is_refused(predicted: list[float], measured: list[float], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        Agreement.of(predicted, measured)
+        PredictionQuality.of(predicted, measured)
 
 
 def test_an_interval_that_is_not_finite_is_refused() -> None:
     with pytest.raises(ValueError, match="`high` holds"):
-        Agreement.of([1.0], [1.0], low=[0.5], high=[float("nan")])
+        PredictionQuality.of([1.0], [1.0], low=[0.5], high=[float("nan")])

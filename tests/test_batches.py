@@ -14,7 +14,7 @@ from hwnas.search.evaluate import Evaluation
 from hwnas.search.score_store import ScoreStore
 from hwnas.search.study import Study, open_study
 from hwnas.search.workers.coordinator import desk_class
-from hwnas.search.workers.dispatcher import TRIES, Dispatcher, Done, Task, score_all
+from hwnas.search.workers.dispatcher import MAX_WORKER_DEATHS, Dispatcher, Done, ScoringTask, score_all
 from hwnas.search.workers.pool import WorkerPool
 from hwnas.search.workers.score_cache import ScoreBuffer
 from hwnas.space import Architecture
@@ -59,7 +59,7 @@ def test_what_killed_its_workers_alone_fails_and_the_search_goes_on() -> None:
     source = Dispatcher(study, 2, 2)
     batch = source.dispatch("a") or []
     source.requeue("a")
-    for _ in range(TRIES):
+    for _ in range(MAX_WORKER_DEATHS):
         assert source.dispatch("a") == batch[:1]
         assert study.n_trials == 0
         source.requeue("a")
@@ -114,12 +114,12 @@ class Desk:
     """What was put on it, by actor."""
 
     def __init__(self) -> None:
-        self.found: list[tuple[str, Sequence[Task]]] = []
+        self.found: list[tuple[str, Sequence[ScoringTask]]] = []
         self.renewed = 0
 
         self.numbers = set[int]()
 
-    def put(self, actor: str, number: int, tasks: Sequence[Task]) -> None:
+    def put(self, actor: str, number: int, tasks: Sequence[ScoringTask]) -> None:
         self.found.append((actor, tasks))
         self.numbers.add(number)
 
@@ -249,14 +249,14 @@ def test_what_killed_its_workers_is_tried_once_more_by_each_command(shared: bool
     log, whole = tmp_path / "study.log", open_study(PLAN)
     whole.run(lambda a: scored(a, ScoreBuffer(())), 5)
     deadly = keys(whole)[1]
-    for command, tried in enumerate((TRIES, 1, 1)):
+    for command, tried in enumerate((MAX_WORKER_DEATHS, 1, 1)):
         study = open_study(PLAN, log, shared=shared)
         assert study.n_trials == (5 if command else 0), "who only reads sees all that was tried"
         assert dies(study, deadly, 5).count(deadly) == tried
         assert study.n_trials == 5
         study.close()
         (failed,) = [e for e in open_study(PLAN, log, shared=shared).evaluations if e.failed]
-        assert (failed.architecture.key, failed.deaths) == (deadly, TRIES + command)
+        assert (failed.architecture.key, failed.deaths) == (deadly, MAX_WORKER_DEATHS + command)
     study = open_study(PLAN, log, shared=shared)
     dies(study, "", 5)
     assert open_study(PLAN, log, shared=shared).evaluations == study.evaluations
@@ -268,7 +268,7 @@ def test_what_killed_its_workers_is_tried_once_more_by_each_command(shared: bool
 def test_failures_of_an_earlier_version_are_known_by_their_words(tmp_path: Path) -> None:
     log = tmp_path / "study.log"
     study = open_study(PLAN, log)
-    assert dies(study, _first(), 2).count(_first()) == TRIES
+    assert dies(study, _first(), 2).count(_first()) == MAX_WORKER_DEATHS
     log.write_text(log.read_text().replace(',"deaths":3', ""))
     again = open_study(PLAN, log)
     assert dies(again, "", 2) == [_first()]

@@ -94,7 +94,7 @@ def test_two_boards_fill_their_tables_at_once(server: Server, tmp_path: Path) ->
     heard = Heard()
     found = bench_hosts(
         tmp_path / "small.yaml", ["board", "board2"], tmp_path / "t.jsonl", runtime="onnxruntime", timing=QUICK,
-        ssh_config=server.ssh_config, narrator=heard,
+        ssh_config=server.ssh_config, reporter=heard,
     )  # fmt: skip
     assert [one.table.name for one in found] == ["t-board.jsonl", "t-board2.jsonl"]
     assert [(one.rows, one.checks) for one in found] == [(3, 1)] * 2
@@ -110,7 +110,7 @@ def test_two_boards_fill_their_tables_at_once(server: Server, tmp_path: Path) ->
 def test_a_dropped_connection_costs_no_row_twice(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(boards_module, "PAUSE_S", 0.0)
+    monkeypatch.setattr(boards_module, "RECONNECT_PAUSE_S", 0.0)
     heard, kept, space = Heard(), list[str](), SMALL["per layer"]
 
     def drop_once(text: str) -> None:
@@ -369,7 +369,7 @@ def test_an_experiment_searches_with_a_board_s_table_and_times_its_front_there(
     )
     (tmp_path / "e.yaml").write_text(EXPERIMENT.replace("SSH_CONFIG", str(server.ssh_config)))
     heard = Heard()
-    outcome = run("e.yaml", narrator=heard)
+    outcome = run("e.yaml", reporter=heard)
     assert any(text.startswith("board: ") for text in heard.shown)
     latency = outcome.folder / "latency"
     assert {read_table(latency / name).setup.device for name in ("pi.jsonl", "pi-front.jsonl")} == {"Pi"}

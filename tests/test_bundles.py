@@ -306,7 +306,7 @@ def test_a_refused_export_says_what_was_damaged_and_leaves_the_earlier_bundle(
     error: BaseException, run: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flipped(bundle / "best.onnx")
-    before, narrator = contents(bundle), Telling()
+    before, reporter = contents(bundle), Telling()
 
     def refuse(run: object, found: Any, *rest: object) -> None:
         (found.folder / "best.onnx").write_bytes(b"half")
@@ -314,10 +314,10 @@ def test_a_refused_export_says_what_was_damaged_and_leaves_the_earlier_bundle(
 
     monkeypatch.setattr(exporting, "_export_models", refuse)
     with pytest.raises(type(error)):
-        pipeline.export(run, narrator=narrator)
+        pipeline.export(run, reporter=reporter)
     assert contents(bundle) == before
     assert [path.name for path in bundle.parent.iterdir()] == ["edge"]
-    assert any("best.onnx of the earlier export was damaged" in line for line in narrator.lines)
+    assert any("best.onnx of the earlier export was damaged" in line for line in reporter.lines)
 
 
 def whole(folder: Path, what: str) -> None:

@@ -51,7 +51,7 @@ def mean_variance(table: LatencyTable, networks: list[Network]) -> float:
 
 def test_chosen_checks_leave_less_doubt_than_random_ones(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
     """On networks that are no candidates, with noise and deviations of known size, with every number of checks."""
-    for name, size in {"NOISE": 0.01, "DEVIATION": 0.1, "ALIKE": 0.1, "SLOPE": 0.03}.items():
+    for name, size in {"NOISE_LEVELS": 0.01, "DEVIATION": 0.1, "CORRELATION_LEVELS": 0.1, "SLOPE": 0.03}.items():
         monkeypatch.setattr(posterior, name, (size,))
     candidates, fresh = drawn(space, 200), drawn(space, 60, seed=1)
     for count in (5, 10, 20):
@@ -93,7 +93,7 @@ def test_an_operator_that_costs_all_is_in_the_checks(space: Space) -> None:
 def test_the_next_check_is_one_that_was_not_timed_and_leaves_the_least_doubt(
     space: Space, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, size in {"NOISE": 0.01, "DEVIATION": 0.1, "ALIKE": 0.1, "SLOPE": 0.03}.items():
+    for name, size in {"NOISE_LEVELS": 0.01, "DEVIATION": 0.1, "CORRELATION_LEVELS": 0.1, "SLOPE": 0.03}.items():
         monkeypatch.setattr(posterior, name, (size,))
     candidates = drawn(space, 12)
     timed, open_ones = candidates[:4], candidates[4:]

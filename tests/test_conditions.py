@@ -11,7 +11,7 @@ import pytest
 
 from hwnas.errors import ConfigError
 from hwnas.measure.conditions import throttle
-from hwnas.measure.conditions.cores import chosen, clusters, cores_named, kept_to
+from hwnas.measure.conditions.cores import chosen, clusters, cores_named, pinned_to
 from hwnas.measure.conditions.heat import Gate, celsius, temperatures
 from hwnas.measure.conditions.machine import machine_facts, machine_state
 from hwnas.measure.conditions.rounds import BoardWatch
@@ -76,9 +76,9 @@ def test_a_process_gets_the_last_cores_of_those_it_asked_for(machines: dict[str,
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system does not pin processes")
 def test_a_process_that_cannot_be_kept_to_its_cores_says_so_if_it_matters() -> None:
-    with pytest.raises(ConfigError, match="cannot be kept to the cores 4000"), kept_to([4000], surely=True):
+    with pytest.raises(ConfigError, match="cannot be kept to the cores 4000"), pinned_to([4000], surely=True):
         pass
-    with kept_to([4000], surely=False) as cpus:
+    with pinned_to([4000], surely=False) as cpus:
         assert cpus == []
 
 
@@ -118,7 +118,7 @@ def test_a_machine_that_tells_nothing_is_no_error(tmp_path: Path) -> None:
     tree = Tree(tmp_path / "nothing")
     assert machine_facts(tree).keys() == {"kernel", "clusters"}
     assert temperatures(tree) == {}
-    assert not ThrottleWatch(tree).told
+    assert not ThrottleWatch(tree).is_reported
     assert machine_state(tree)["celsius"] is None
 
 
@@ -133,7 +133,7 @@ def test_a_phone_whose_fast_cores_are_cooled_by_slowing_them_is_throttled(machin
 @pytest.mark.parametrize("name", ["pi4", "jetson", "x86_rapl"])
 def test_a_fan_or_an_idle_cooling_device_throttles_nothing(machines: dict[str, Tree], name: str) -> None:
     watch = ThrottleWatch(machines[name])
-    assert watch.told
+    assert watch.is_reported
     assert watch.look().until(watch.look()) == []
 
 
@@ -169,7 +169,7 @@ def test_vcgencmd_is_asked_where_the_kernel_has_no_file(pi: Tree) -> None:
     (pi.root / PI_FLAGS).unlink()
     watch = ThrottleWatch(pi, vcgencmd=lambda: "throttled=0x4\n")
     assert watch.look().now == {"throttled"}
-    assert not ThrottleWatch(pi, vcgencmd=lambda: "VCHI initialization failed").told
+    assert not ThrottleWatch(pi, vcgencmd=lambda: "VCHI initialization failed").is_reported
 
 
 def test_only_vcgencmds_own_form_is_read() -> None:
@@ -189,10 +189,10 @@ def test_a_gpu_is_throttled_by_heat_and_by_its_hardware_not_by_a_power_cap(
     fake = SimpleNamespace(NVMLError=NVMLError, nvmlDeviceGetCurrentClocksThrottleReasons=lambda handle: bits)
     monkeypatch.setattr(throttle, "open_nvml", lambda: (fake, 0))
     watch = ThrottleWatch(Tree(tmp_path), gpu=True)
-    assert watch.told
+    assert watch.is_reported
     assert watch.look().now == expected
     monkeypatch.setattr(throttle, "open_nvml", lambda: None)
-    assert not ThrottleWatch(Tree(tmp_path), gpu=True).told
+    assert not ThrottleWatch(Tree(tmp_path), gpu=True).is_reported
 
 
 # --- the gate ---

@@ -562,7 +562,7 @@ def test_wide_images_fit_once_a_resolution_is_given(tmp_path: Path) -> None:
 
 
 def prepared(raw: list[Any], steps: list[dict[str, Any]]) -> Tensor:
-    """The steps as docs/export.md describes them, with Pillow and PyTorch alone, of bytes of files or of (C, H, W)."""
+    """The steps of docs/reference/manifest.md, with Pillow and PyTorch alone, of bytes of files or of (C, H, W)."""
     return torch.stack([_prepared(one, steps) for one in raw])
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hwnas.runtimes.denormals import FLUSHING, denormals_flushed, float_state_kept
+from hwnas.runtimes.denormals import FLUSHING, denormals_flushed, float_state_restored
 
 SMALLEST = np.array([np.finfo(np.float64).tiny])
 on_known_machines = pytest.mark.skipif(platform.machine() not in FLUSHING, reason="nothing is flushed on this machine")
@@ -24,7 +24,7 @@ def half() -> float:
 def test_they_are_zero_meanwhile_and_numbers_again_afterwards() -> None:
     with denormals_flushed():
         assert half() == 0
-        with float_state_kept():
+        with float_state_restored():
             assert half() == 0
         assert half() == 0
     assert half() > 0

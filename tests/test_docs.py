@@ -39,10 +39,14 @@ from hwnas.supernet.distributed import LAUNCHERS
 from hwnas.supernet.strategies import STRATEGIES
 from hwnas.supernet.training.schedules import SCHEDULES
 from hwnas.tasks.image_augmentation import AUGMENTATIONS
+from tests.helpers.pages import fences, file_name
+from tests.helpers.repository import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 DOCS = REPOSITORY / "docs"
-PAGES = sorted([*DOCS.glob("*.md"), REPOSITORY / "CHANGELOG.md", REPOSITORY / "CONTRIBUTING.md"])
+ROOMS = ("tutorials", "how-to", "explanation", "reference")
+PAGES = sorted(page for room in ROOMS for page in (DOCS / room).glob("*.md"))
+PAGES += [REPOSITORY / "CHANGELOG.md", REPOSITORY / "CONTRIBUTING.md"]
+LINKING = sorted({*PAGES, *DOCS.rglob("*.md"), *REPOSITORY.glob("*.md")})
 LANGUAGES = ("bash", "json", "jsonl", "python", "text", "toml", "yaml")
 MINIMAL = {
     "name": "x",
@@ -52,15 +56,16 @@ MINIMAL = {
     "tiers": {"t": {"setup": "a"}},
 }
 
-each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+
+def page_name(page: Path) -> str:
+    return page.relative_to(DOCS if DOCS in page.parents else REPOSITORY).with_suffix("").as_posix()
+
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=page_name)
 
 
 def blocks(page: Path, language: str) -> list[str]:
     return [body for tag, body in fences(page) if tag == language]
-
-
-def fences(page: Path) -> list[tuple[str, str]]:
-    return re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
 def prose(page: Path) -> str:
@@ -80,24 +85,19 @@ def first_words(page: Path) -> list[str]:
     return [word for cells in rows(page) for word in re.findall(r"`([^`]+)`", cells[0])]
 
 
-def of_name(block: str) -> str | None:
-    named = re.match(r"# file: (\S+)\n", block)
-    return named[1] if named else None
-
-
 # --- examples ---
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files of all pages, and what the run of docs/python.md leaves beside them."""
+    """The files of all pages, and what the run of docs/reference/python.md leaves beside them."""
     place = tmp_path_factory.mktemp("docs")
     for page in PAGES:
         for _, block in fences(page):
-            if name := of_name(block):
+            if name := file_name(block):
                 assert not (place / name).exists(), f"two blocks are the file {name}"
                 (place / name).write_text(block, encoding="utf-8")
-    execute(DOCS / "python.md", place)
+    execute(DOCS / "reference/python.md", place)
     return place
 
 
@@ -106,42 +106,25 @@ def execute(page: Path, place: Path) -> dict[str, Any]:
     names: dict[str, Any] = {}
     with contextlib.chdir(place), contextlib.redirect_stdout(io.StringIO()):
         for number, block in enumerate(blocks(page, "python"), 1):
-            if of_name(block) is None:
+            if file_name(block) is None:
                 exec(compile(block, f"{page.name}, block {number}", "exec"), names)  # noqa: S102 - our own pages
     return names
 
 
+# by tests of their own
+RUN_ELSEWHERE = {"how-to/export", "how-to/operators", "how-to/plugins", "reference/python"}
+PROGRAMS = [page for page in PAGES if blocks(page, "python") and page_name(page) not in RUN_ELSEWHERE]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name",
-    [
-        "boards",
-        "data",
-        "latency",
-        "predictors",
-        "proxies",
-        "search",
-        "spaces",
-        "supernet",
-        "tables",
-        "training",
-    ],
-)
-def test_python_examples_run(name: str, folder: Path) -> None:
-    assert blocks(DOCS / f"{name}.md", "python")
-    execute(DOCS / f"{name}.md", folder)
+@pytest.mark.parametrize("page", [page for page in PROGRAMS if page.parent.name != "tutorials"], ids=page_name)
+def test_python_examples_run(page: Path, folder: Path) -> None:
+    execute(page, folder)
 
 
 def test_the_exported_files_are_used_as_the_page_says(folder: Path) -> None:
-    found = execute(DOCS / "export.md", folder)
+    found = execute(DOCS / "how-to/export.md", folder)
     np.testing.assert_allclose(found["logits"], found["tflite_logits"], atol=1e-4)
-
-
-def test_no_page_with_python_is_left_out() -> None:
-    assert {page.stem for page in PAGES if blocks(page, "python")} == {
-        "boards", "data", "export", "latency", "operators", "plugins", "predictors", "proxies", "python",
-        "search", "spaces", "supernet", "tables", "training",
-    }  # fmt: skip
 
 
 @each_page
@@ -175,12 +158,12 @@ def test_json_is_understood(page: Path, tmp_path: Path) -> None:
 def test_the_architecture_on_the_page_is_one_of_the_space(folder: Path) -> None:
     from hwnas.pipeline import cost
 
-    [block] = blocks(DOCS / "spaces.md", "json")
+    [block] = blocks(DOCS / "reference/spaces.md", "json")
     (folder / "architecture.json").write_text(block)
     assert cost(folder / "small.yaml", str(folder / "architecture.json"))["architecture"] == json.loads(block)
 
 
-@each_page
+@pytest.mark.parametrize("page", [page for page in PAGES if page.parent.name != "tutorials"], ids=page_name)
 def test_commands_exist_with_their_options(page: Path) -> None:
     from typer.main import get_command
 
@@ -230,7 +213,7 @@ def is_section(kind: Any) -> bool:
 
 def test_every_key_of_an_experiment_stands_on_the_page_with_its_default() -> None:
     keys = dict(keys_of(Experiment))
-    told = {cells[0].strip("`"): cells for cells in rows(DOCS / "experiments.md") if len(cells) == 4}
+    told = {cells[0].strip("`"): cells for cells in rows(DOCS / "reference/experiments.md") if len(cells) == 4}
     assert told.keys() == keys.keys()
     for key, default in keys.items():
         _, kind, shown, meaning = told[key]
@@ -240,7 +223,7 @@ def test_every_key_of_an_experiment_stands_on_the_page_with_its_default() -> Non
 
 
 def test_words_that_a_key_allows_are_the_families_members() -> None:
-    page = DOCS / "experiments.md"
+    page = DOCS / "reference/experiments.md"
     told = {cells[0].strip("`"): set(re.findall(r"`(\w+)`", cells[1])) for cells in rows(page) if len(cells) == 4}
     assert told["train.augment"] == AUGMENTATIONS.keys()
     assert told["search.sampler"] == {*SAMPLERS, "auto"}
@@ -249,14 +232,14 @@ def test_words_that_a_key_allows_are_the_families_members() -> None:
     assert told["train.strategy"] == STRATEGIES.keys()
     assert told["train.schedule"] == SCHEDULES.keys()
     assert told["train.launcher"] == LAUNCHERS.keys()
-    page = DOCS / "search.md"
+    page = DOCS / "how-to/search.md"
     assert SAMPLERS.keys() | PROXIES.keys() <= set(first_words(page))
     [default] = [cells[0].strip("`") for cells in rows(page) if "The default" in cells[-1]]
     assert default == Experiment.model_fields["search"].default.sampler
 
 
 def test_everything_in_a_run_folder_stands_on_the_page(folder: Path) -> None:
-    [layout] = [block for block in blocks(DOCS / "experiments.md", "text") if "report.html" in block]
+    [layout] = [block for block in blocks(DOCS / "reference/experiments.md", "text") if "report.html" in block]
     left = [path.relative_to(folder / "runs" / "tiny") for path in (folder / "runs" / "tiny").rglob("*")]
     for path in left:
         if (folder / "runs" / "tiny" / path).is_file() and path.parts[0] not in ("artifacts", "bundle", "statistics"):
@@ -268,7 +251,7 @@ def test_everything_in_a_run_folder_stands_on_the_page(folder: Path) -> None:
 
 def test_a_front_is_what_the_page_says(folder: Path) -> None:
     points = json.loads((folder / "runs/tiny/fronts/edge.json").read_text())
-    assert {key for point in points for key in point} <= set(first_words(DOCS / "search.md"))
+    assert {key for point in points for key in point} <= set(first_words(DOCS / "reference/fronts.md"))
 
 
 def fields_of(value: Any, prefix: str = "") -> Iterator[str]:
@@ -287,7 +270,7 @@ def fields_of(value: Any, prefix: str = "") -> Iterator[str]:
 
 def test_a_manifest_is_what_the_page_says(folder: Path) -> None:
     manifest = json.loads((folder / "runs/tiny/bundle/edge/manifest.json").read_text())
-    assert sorted(fields_of(manifest)) == sorted(first_words(DOCS / "export.md"))
+    assert sorted(fields_of(manifest)) == sorted(first_words(DOCS / "reference/manifest.md"))
 
 
 @pytest.mark.parametrize("place", ["space", "input", "stage"])
@@ -302,12 +285,12 @@ def test_every_key_of_a_space_stands_on_the_page(place: str) -> None:
         check_space(parse_space(whole, where="x"))
     known = met.value.allowed.partition("Known: ")[2].split(", ")
     assert len(known) >= 2
-    assert not [key for key in known if f"`{key}`" not in prose(DOCS / "spaces.md")]
+    assert not [key for key in known if f"`{key}`" not in prose(DOCS / "reference/spaces.md")]
 
 
 def test_every_operator_stands_on_the_page_with_its_knobs() -> None:
     found: dict[str, dict[str, str]] = {}
-    for cells in rows(DOCS / "spaces.md"):
+    for cells in rows(DOCS / "reference/spaces.md"):
         if len(cells) == 4:
             operator, knob, default = (cell.strip("`") for cell in cells[:3])
             found.setdefault(operator or list(found)[-1], {})[knob] = default
@@ -316,22 +299,29 @@ def test_every_operator_stands_on_the_page_with_its_knobs() -> None:
         defaults = {f.name: "required" if f.default is dataclasses.MISSING else str(f.default).lower() for f in fields}
         assert found[kind] == defaults
     assert found.keys() == OPERATORS.keys()
-    assert all(f"`{name}`" in prose(DOCS / "spaces.md") for name in ACTIVATIONS)
+    assert all(f"`{name}`" in prose(DOCS / "reference/spaces.md") for name in ACTIVATIONS)
 
 
 def test_every_kind_of_data_stands_on_the_page() -> None:
-    assert DATA_SETS.keys() | AUGMENTATIONS.keys() <= set(first_words(DOCS / "data.md"))
+    assert DATA_SETS.keys() | AUGMENTATIONS.keys() <= set(first_words(DOCS / "how-to/data.md"))
 
 
 def test_every_room_and_every_verb_stands_on_a_page() -> None:
     package = REPOSITORY / "hwnas"
     rooms = {path.name for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
-    layout = (DOCS / "layout.md").read_text(encoding="utf-8")
+    layout = (DOCS / "explanation/layout.md").read_text(encoding="utf-8")
     assert not [room for room in rooms - {"__init__.py"} if f"  {room} " not in layout and f"  {room}/ " not in layout]
     verbs = set(re.findall(r"import (\w+) as \1$", (package / "pipeline.py").read_text(), re.MULTILINE))
-    told = {word.partition("(")[0] for word in first_words(DOCS / "python.md")}
+    told = {word.partition("(")[0] for word in first_words(DOCS / "reference/python.md")}
     assert verbs
     assert verbs <= told
+
+
+def test_the_files_on_the_walks_are_there() -> None:
+    walks = [block for block in blocks(DOCS / "explanation/layout.md", "text") if block.startswith("hwnas/cli/")]
+    files = [line.split()[0] for block in walks for line in block.splitlines()]
+    assert len(walks) == 2
+    assert not [file for file in files if not (REPOSITORY / file).is_file()]
 
 
 # --- links ---
@@ -342,10 +332,32 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
 
 
-@each_page
+@pytest.mark.parametrize("page", LINKING, ids=page_name)
 def test_links_lead_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\((?!https?:|mailto:)([^)\s]+)\)", prose(page)):
         target, _, anchor = link.partition("#")
         path = (page.parent / target).resolve() if target else page
         assert path.exists(), f"{link} leads nowhere"
         assert not anchor or anchor in anchors(path), f"{link} has no such heading"
+
+
+def test_pages_that_code_and_errors_name_exist() -> None:
+    folders = ("hwnas", "tests", "benchmarks", "experiments", "search_spaces", "schemas")
+    files = [path for folder in folders for path in (REPOSITORY / folder).rglob("*") if path.suffix in (".py", ".yaml")]
+    named = {(path, page) for path in files for page in re.findall(r"docs/[\w/-]+\.md", path.read_text("utf-8"))}
+    assert named
+    assert not [(path, page) for path, page in named if not (REPOSITORY / page).is_file()]
+
+
+# --- what was measured ---
+
+
+def test_every_result_stands_on_a_page() -> None:
+    text = "".join(page.read_text("utf-8") for page in (DOCS / "results").glob("*.md"))
+    assert not [path.name for path in (DOCS / "results").glob("*.json") if f"({path.name})" not in text]
+
+
+def test_every_page_of_results_stands_in_the_summary() -> None:
+    summary = (DOCS / "results/README.md").read_text("utf-8")
+    pages = {page.name for page in (DOCS / "results").glob("*.md")} - {"README.md"}
+    assert not [page for page in pages if f"({page}" not in summary]

@@ -150,7 +150,7 @@ def test_searching_again_puts_back_what_the_store_has_lost(run: Path) -> None:
     whole = scores(run)
     edit(run / "scores.jsonl", lambda lines: lines[3:])
     telling = Telling()
-    pipeline.search(run, runs=run.parent, narrator=telling)
+    pipeline.search(run, runs=run.parent, reporter=telling)
     assert "edge: 3 accuracies that the store had lost are put back from the study" in telling.lines
     assert pipeline.doctor(run).sound
     assert scores(run) == whole

@@ -144,7 +144,7 @@ def test_a_hard_limit_of_known_cost_is_never_passed_by_what_is_scored(tmp_path: 
             tmp_path / sampler, MANY, tiers={"edge": {"setup": "board", "limits": {"latency_ms": 0.7, "params": 900}}},
             search={"trials": 40, "sampler": sampler, "population": 4},
         )  # fmt: skip
-        (searched,) = pipeline.search(path, runs=tmp_path / sampler / "runs", narrator=Telling())
+        (searched,) = pipeline.search(path, runs=tmp_path / sampler / "runs", reporter=Telling())
         over = [e for e in searched.evaluations if e.broken]
         assert over
         assert all("top1@table" not in evaluation.scores for evaluation in over)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from hwnas.errors import RunError
-from hwnas.report.validation.fidelity import NAMES, Budget, Fidelity, RankedNetwork, fidelity_table, verdict
+from hwnas.report.validation.fidelity import CORRELATION_NAMES, Budget, Fidelity, RankedNetwork, fidelity_table, verdict
 from hwnas.report.validation.fidelity_page import render_fidelity, write_fidelity_page
 from tests.helpers.chromium import Browser, browser, chromium
 
@@ -62,7 +62,7 @@ def test_without_two_networks_there_is_no_correlation_and_no_number_in_its_place
     for count in (0, 1):
         found = synthetic(count)
         assert "no correlation" in told(found)
-        assert [found.as_dict()[kind] for kind in NAMES] == [None] * 3
+        assert [found.as_dict()[kind] for kind in CORRELATION_NAMES] == [None] * 3
         assert render_fidelity(found, **WHEN)
 
 
@@ -91,7 +91,7 @@ def test_the_table_fits_eighty_columns() -> None:
     Console(file=shown, width=80).print(fidelity_table(synthetic()))
     text = shown.getvalue()
     assert "…" not in text
-    for word in (*NAMES.values(), "top1@inherited", "parameters", "MACs"):
+    for word in (*CORRELATION_NAMES.values(), "top1@inherited", "parameters", "MACs"):
         assert word in text
 
 

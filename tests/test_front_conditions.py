@@ -18,11 +18,11 @@ from hwnas.commands.search import load_searches
 from hwnas.errors import EmptyFront, HwnasError, RunError
 from hwnas.pareto import Limit, Objective, Tier
 from hwnas.pareto import front as pareto_front
-from hwnas.problem.fronts.conditions import APART, conditions_path
+from hwnas.problem.fronts.conditions import NEUTRAL_TRAIN_KEYS, conditions_path
 from hwnas.problem.fronts.loading import load_front
 from hwnas.search.fronts import read_front, write_front
 from hwnas.search.nearest import nearest
-from hwnas.supernet.training.resume import APART as OF_NO_WEIGHT
+from hwnas.supernet.training.resume import NEUTRAL_FIELDS as OF_NO_WEIGHT
 from hwnas.workspace.progress import NullReporter
 from hwnas.workspace.training.supernets import untrained
 from hwnas.workspace.workspace import open_run
@@ -134,8 +134,8 @@ def facts(run: Path) -> Any:
     from hwnas.problem.cost_models import load_cost_models
 
     opened = open_run(run)
-    prices, trained = load_cost_models(opened), untrained(opened)
-    return facts_of(opened, trained, prices, load_searches(opened, trained, prices)).tiers
+    cost_models, trained = load_cost_models(opened), untrained(opened)
+    return facts_of(opened, trained, cost_models, load_searches(opened, trained, cost_models)).tiers
 
 
 def test_a_front_that_is_read_as_it_was_found_says_nothing_and_keeps_what_was_measured(run: Path) -> None:
@@ -192,7 +192,7 @@ def test_a_front_of_other_accuracies_is_refused_by_all_that_reads_it(
 
 
 def test_what_does_not_decide_the_weights_is_told_in_one_way() -> None:
-    assert {*OF_NO_WEIGHT, "grad_accumulation_steps"} == set(APART)
+    assert {*OF_NO_WEIGHT, "grad_accumulation_steps"} == set(NEUTRAL_TRAIN_KEYS)
 
 
 # --- set-ups ---
@@ -413,6 +413,6 @@ def test_show_says_so_on_the_terminal_and_leaves_json_alone(
 
 def test_searching_again_writes_what_it_was_found_under(run: Path) -> None:
     edit(run, limited(150))
-    pipeline.search(run, narrator=NullReporter())
+    pipeline.search(run, reporter=NullReporter())
     assert all(tier.notes == () for tier in pipeline.fronts(run))
     assert pipeline.doctor(run).sound

@@ -319,7 +319,7 @@ def proposed(count: int, stops: tuple[int, ...] = ()) -> Any:
 
 @pytest.fixture
 def many_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hwnas.search.surrogate.acquisition.MANY", 25)
+    monkeypatch.setattr("hwnas.search.surrogate.acquisition.MANY_SCORED", 25)
 
 
 @pytest.mark.usefixtures("many_are_few")

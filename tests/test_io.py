@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwnas.io.atomic import abandoned_parts, write_atomic
-from hwnas.io.checksum import SEAL, sealed, unsealed
+from hwnas.io.checksum import CHECKSUM_KEY, sealed, unsealed
 from hwnas.io.command import command_line
 from hwnas.io.fields import FieldError, Fields, loads
 from hwnas.io.regular import resolve_path
@@ -60,7 +60,7 @@ def test_a_number_is_finite_and_no_other_kind(value: object) -> None:
 def test_a_sealed_line_opens_after_it_was_written(line: dict[str, object]) -> None:
     import json
 
-    line.pop(SEAL, None)
+    line.pop(CHECKSUM_KEY, None)
     assert unsealed(loads(json.dumps(sealed(line)))) == line
 
 

@@ -29,7 +29,7 @@ from hwnas.search.score_store import ScoreStore
 from hwnas.space import Architecture, parse_space
 from hwnas.supernet import Supernet
 from hwnas.supernet.batchnorm import recalibrate
-from hwnas.supernet.batchnorm_cache import BatchNormCache, check_kept
+from hwnas.supernet.batchnorm_cache import BatchNormCache, check_statistics
 from hwnas.supernet.torch_file import DamagedFile, read_torch, write_torch
 from hwnas.supernet.training import checkpoint
 from hwnas.supernet.training.skipped import SkippedSubnets, read_failures
@@ -128,7 +128,7 @@ def test_statistics_of_a_network_are_the_computed_ones_whatever_bit_flips(tmp_pa
     for damaged in flipped(content, 60):
         path.write_bytes(damaged)
         assert same(dict(kept.extract_recalibrated(SUPERNET, NETWORK, IMAGES).state_dict()), dict(computed))
-    check_kept(path)
+    check_statistics(path)
 
 
 def test_statistics_of_an_earlier_version_are_read_and_damaged_ones_are_told(tmp_path: Path) -> None:
@@ -137,13 +137,13 @@ def test_statistics_of_an_earlier_version_are_read_and_damaged_ones_are_told(tmp
     path = kept.path(NETWORK)
     statistics = read_torch(path)
     torch.save(statistics, path)
-    check_kept(path)
+    check_statistics(path)
     content = bytearray(path.read_bytes())
     variances = next(value for name, value in statistics.items() if name.endswith("running_var"))
     content[content.index(variances.numpy().tobytes())] ^= 1
     path.write_bytes(content)
     with pytest.raises(RunError, match="the statistics are damaged"):
-        check_kept(path)
+        check_statistics(path)
 
 
 def test_weights_of_an_earlier_version_are_read(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_a_variance_that_none_can_be_is_refused_wherever_it_comes_from(value: fl
         checkpoint.load(checkpoint.save(tmp_path, 1, content))
     write_torch(tmp_path / "statistics.pt", {"0.running_var": norm.running_var})
     with pytest.raises(RunError, match="running_var"):
-        check_kept(tmp_path / "statistics.pt")
+        check_statistics(tmp_path / "statistics.pt")
 
 
 def test_activations_that_are_not_finite_make_no_statistics() -> None:
@@ -226,7 +226,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "front": read_front,
     "elapsed": read_elapsed,
     "checkpoint": checkpoint.load,
-    "statistics": check_kept,
+    "statistics": check_statistics,
     "weights": read_weights,
     "teacher": lambda path: teacher_of_weights(path, NETWORK),
     "YAML": read_yaml,

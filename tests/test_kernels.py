@@ -188,6 +188,6 @@ def test_a_training_that_was_begun_before_there_was_a_key_is_continued(data: Dat
     train(Supernet(SPACE), SPACE, data, recipe, tmp_path)
     content = checkpoint.load(checkpoint.checkpoints(tmp_path)[0])
     del content["identity"]["recipe"]["kernel_transform"]
-    checkpoint.save(tmp_path, 1, {key: content[key] for key in list(checkpoint.KINDS)[2:]})
+    checkpoint.save(tmp_path, 1, {key: content[key] for key in list(checkpoint.CHECKPOINT_KEYS)[2:]})
     identity = identity_of(SPACE, data, recipe, 0)
     assert len(load_trained(Supernet(SPACE), tmp_path, identity)[0]) == 1

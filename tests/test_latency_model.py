@@ -14,7 +14,7 @@ from hwnas.errors import TableError
 from hwnas.latency import posterior
 from hwnas.latency.model import FEWEST_CHECKS, LatencyModel
 from hwnas.measure.table import LatencyTable, row_key
-from hwnas.measure.timing import REFERENCE, Measurement
+from hwnas.measure.timing import REFERENCE_CONDITION, Measurement
 from hwnas.network import Network, lower, operators_of
 from hwnas.ops import Operator, Shape
 from hwnas.runtimes import Setup
@@ -172,21 +172,21 @@ def test_every_check_narrows_the_interval(space: Space, costs: Costs) -> None:
     assert all(wide > narrow for wide, narrow in itertools.pairwise(widths))
 
 
-def prices(costs: np.ndarray, checks: Sequence[np.ndarray], doubts: np.ndarray | None = None) -> posterior.Costs:
+def prices(costs: np.ndarray, checks: Sequence[np.ndarray], doubts: np.ndarray | None = None) -> posterior.RowCosts:
     """What `fit` and `terms` are told, of checks that are given as places of their operators; two by two are alike."""
     counts = np.stack([np.bincount(check, minlength=len(costs)) for check in checks]).astype(float)
     doubts = np.zeros(len(costs)) if doubts is None else doubts
-    return posterior.Costs(costs, doubts, np.arange(len(costs)) // 2, counts)
+    return posterior.RowCosts(costs, doubts, np.arange(len(costs)) // 2, counts)
 
 
 @pytest.fixture
 def known_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     """One member in the mixture: noise, deviations and slope of known sizes."""
-    for name, size in {"NOISE": 0.02, "DEVIATION": 0.1, "ALIKE": 0.2, "SLOPE": 0.05}.items():
+    for name, size in {"NOISE_LEVELS": 0.02, "DEVIATION": 0.1, "CORRELATION_LEVELS": 0.2, "SLOPE": 0.05}.items():
         monkeypatch.setattr(posterior, name, (size,))
 
 
-def predicted(overhead_ms: float, known: posterior.Costs, timed: np.ndarray, new: np.ndarray) -> tuple[float, float]:
+def predicted(overhead_ms: float, known: posterior.RowCosts, timed: np.ndarray, new: np.ndarray) -> tuple[float, float]:
     """Mean and standard deviation of a network that is given as places of its operators."""
     terms = posterior.fit(overhead_ms, known, timed).terms(known)
     counts = np.bincount(new, minlength=len(known.ms))[None].astype(float)
@@ -255,7 +255,7 @@ def test_a_slow_sitting_changes_no_prediction(space: Space, costs: Costs) -> Non
     def slowed(found: Measurement, by: float) -> Measurement:
         pace = np.exp(np.linspace(-0.05, 0.05, 9))
         samples = found.median_ms * 1e6 * by * pace
-        return Measurement(tuple(samples.tolist()), {REFERENCE: (1000.0 * by * pace).tolist()})
+        return Measurement(tuple(samples.tolist()), {REFERENCE_CONDITION: (1000.0 * by * pace).tolist()})
 
     table.overhead = table.overhead and slowed(table.overhead, 1)
     table.rows = {key: slowed(row, 1) for key, row in table.rows.items()}

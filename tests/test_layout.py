@@ -1,4 +1,4 @@
-"""The floors and walls of the house (docs/layout.md): who may import whom."""
+"""The floors and walls of the house (docs/explanation/layout.md): who may import whom."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def rooms() -> set[str]:
 
 def test_every_room_has_a_floor() -> None:
     unknown = rooms() - FLOOR.keys()
-    assert not unknown, f"give {sorted(unknown)} a floor in FLOORS and in docs/layout.md"
+    assert not unknown, f"give {sorted(unknown)} a floor in FLOORS and in docs/explanation/layout.md"
 
 
 @pytest.mark.parametrize("room", sorted(rooms()))
@@ -139,7 +139,7 @@ def test_imports_run_down(room: str) -> None:
             at = f"{path.relative_to(PACKAGE.parent)}:{line}"
             assert imported, f"{at}: import the room, not the public face"
             if imported != room:
-                assert FLOOR[imported] < FLOOR[room], f"{at}: {room} may not import {imported}, see docs/layout.md"
+                assert FLOOR[imported] < FLOOR[room], f"{at}: {room} imports {imported}, see docs/explanation/layout.md"
 
 
 def test_the_floors_are_seen_to_be_broken(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from hwnas.errors import ConfigError, TableError
-from hwnas.latency.linting.findings import RULES, Finding
+from hwnas.latency.linting.findings import LINT_RULES, Finding
 from hwnas.latency.linting.lint import lint_tables
 from hwnas.latency.merge import merge_tables
 from hwnas.latency.model import LatencyModel
@@ -214,7 +214,11 @@ def test_every_finding_says_where_what_why_and_what_to_do(clean: Path) -> None:
     for one in findings:
         assert one.where.startswith(f"{clean}:")
         assert one.what
-        assert (one.severity, one.why, one.do) == (RULES[one.rule].severity, RULES[one.rule].why, RULES[one.rule].do)
+        assert (one.severity, one.why, one.do) == (
+            LINT_RULES[one.rule].severity,
+            LINT_RULES[one.rule].why,
+            LINT_RULES[one.rule].do,
+        )
 
 
 # --- published files ---

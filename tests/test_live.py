@@ -162,7 +162,7 @@ class Hosts:
     board: Board
     after: int = 10**9
 
-    def __call__(self, run: Any, setup: str, config: Any, narrator: Any) -> Hosts:
+    def __call__(self, run: Any, setup: str, config: Any, reporter: Any) -> Hosts:
         return self
 
     name = "board"
@@ -180,7 +180,7 @@ def searched(folder: Path, hosts: Hosts, monkeypatch: pytest.MonkeyPatch, act: C
     )  # fmt: skip
     monkeypatch.setattr(live, "SetupHost", hosts)
     telling = Telling()
-    act(experiment, runs=folder / "runs", narrator=telling)
+    act(experiment, runs=folder / "runs", reporter=telling)
     return telling
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from hwnas import pipeline
 from hwnas.errors import HostAway
-from hwnas.measure.device_lock import FOLDER
+from hwnas.measure.device_lock import LOCKS_VARIABLE
 from hwnas.measure.table import read_table
 from hwnas.measure.worker_process import LAUNCHER
 from tests.helpers.experiments import published
@@ -25,7 +25,7 @@ TRIALS = 4
 def top(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder, and a cluster of two nodes whose measuring processes note there when they ran."""
     top = tmp_path_factory.mktemp("live")
-    with two_nodes({LAUNCHER: witness(top / "spans"), FOLDER: str(top / "locks")}):
+    with two_nodes({LAUNCHER: witness(top / "spans"), LOCKS_VARIABLE: str(top / "locks")}):
         yield top
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hwnas.errors import ConfigError
 from hwnas.measure.drift import drift_factors, reference_ns
 from hwnas.measure.noise import SystemPreemptionMonitor
-from hwnas.measure.timing import FEWEST_ROUNDS, NOISY_SHARE, REFERENCE, Measurement, Timing, measure
+from hwnas.measure.timing import FEWEST_ROUNDS, NOISY_SHARE, REFERENCE_CONDITION, Measurement, Timing, measure
 from tests.helpers.measuring import Clock
 
 
@@ -211,7 +211,7 @@ def test_the_reference_takes_drift_out_of_a_sitting_and_between_sittings() -> No
             clock=clock,
         )  # fmt: skip
         taken[name] = list(found.values())
-        assert all(len(m.conditions[REFERENCE]) == 60 for m in found.values())
+        assert all(len(m.conditions[REFERENCE_CONDITION]) == 60 for m in found.values())
     usual = reference_ns(taken["steady"])
     assert usual == pytest.approx(5e5, rel=1e-3)
     for measurements in taken.values():
@@ -225,7 +225,7 @@ def test_what_follows_the_reference_by_half_is_corrected_by_half() -> None:
 
     def timed(reference: NDArray[np.float64], power: float) -> Measurement:
         samples = 1e6 * reference**power * np.exp(rng.normal(0, 0.01, 60))
-        return Measurement(tuple(samples), {REFERENCE: (1e5 * reference).tolist()})
+        return Measurement(tuple(samples), {REFERENCE_CONDITION: (1e5 * reference).tolist()})
 
     for power in (0.0, 0.5, 1.0):
         one, other = timed(early, power), timed(late, power)
@@ -235,7 +235,7 @@ def test_what_follows_the_reference_by_half_is_corrected_by_half() -> None:
 
 
 def test_without_a_reference_nothing_is_corrected() -> None:
-    plain = [Measurement((1e6, 2e6, 3e6)), Measurement((5e6,), {REFERENCE: []})]
+    plain = [Measurement((1e6, 2e6, 3e6)), Measurement((5e6,), {REFERENCE_CONDITION: []})]
     assert reference_ns(plain) is None
     assert drift_factors(plain) == [1.0, 1.0]
 

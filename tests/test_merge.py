@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from hwnas.errors import TableError
-from hwnas.io.checksum import SEAL
+from hwnas.io.checksum import CHECKSUM_KEY
 from hwnas.latency.merge import merge_tables
 from hwnas.measure.origin import Origin
 from hwnas.measure.table import LatencyTable, open_table, read_table
@@ -103,9 +103,9 @@ def test_a_table_merged_with_itself_is_itself(parts: list[Path], tmp_path: Path)
 def test_nothing_that_was_not_there_appears(parts: list[Path], tmp_path: Path) -> None:
     merge_tables(parts, tmp_path / "all")
     lines = [json.loads(line) for path in parts for line in path.read_text().splitlines()[1:]]
-    known = [{k: v for k, v in line.items() if k not in ("file_bytes", SEAL)} for line in lines]
+    known = [{k: v for k, v in line.items() if k not in ("file_bytes", CHECKSUM_KEY)} for line in lines]
     for line in map(json.loads, (tmp_path / "all").read_text().splitlines()[1:]):
-        assert {k: v for k, v in line.items() if k not in ("file_bytes", SEAL)} in known
+        assert {k: v for k, v in line.items() if k not in ("file_bytes", CHECKSUM_KEY)} in known
 
 
 @pytest.mark.parametrize(

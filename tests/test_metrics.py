@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwnas.latency.building import quantities as building
-from hwnas.measure.worker import TASKS
+from hwnas.measure.worker import JOBS
 from hwnas.network import costs, lower
 from hwnas.pareto import Objective, Tier, picks
 from hwnas.quantities import LATENCY, QUANTITIES, Metric, Quantity, quantity_of, shown_as
@@ -49,7 +49,7 @@ def test_every_quantity_is_known_in_one_way_and_every_name_leads_somewhere(quant
     assert sum(way is not None for way in ways) == (0 if quantity.is_quality else 1)
     assert quantity_of(quantity.name, where="test") is quantity
     assert quantity.model is None or callable(imported(quantity.model, what="model", where="test"))
-    assert quantity.measured is None or quantity.measured.job in TASKS
+    assert quantity.measured is None or quantity.measured.job in JOBS
     assert units.scored(quantity.name, 0.5)
 
 

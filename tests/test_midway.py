@@ -195,10 +195,10 @@ def test_an_epoch_that_diverges_after_it_was_continued_begins_again_as_if_it_had
 
     recipe, real = replace(ONE, on_divergence="halve_lr"), module.take_step
 
-    def diverging(course: Any, pupils: Any, images: Any, labels: Any, seed: int, number: int) -> float | None:
+    def diverging(course: Any, subnets: Any, batch: Any, seed: int, number: int) -> float | None:
         if number == 5 and course.optimizer.param_groups[0]["lr"] > 0.6 * recipe.learning_rate:
             raise FloatingPointError("the loss is not finite")
-        return real(course, pupils, images, labels, seed, number)
+        return real(course, subnets, batch, seed, number)
 
     monkeypatch.setattr(module, "take_step", diverging)
     trained(tmp_path / "whole", data, recipe)

@@ -96,7 +96,7 @@ def test_many_options_are_cut() -> None:
     assert (len(caught.value.met) < 500, caught.value.where) == (True, "print")
 
 
-@pytest.mark.parametrize("reference", ["own.py:VALUE", "tests.spaces:HEAD"])
+@pytest.mark.parametrize("reference", ["own.py:VALUE", "tests.helpers.spaces:HEAD"])
 def test_what_cannot_be_called_is_no_function(reference: str, tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text("VALUE = 3\n")
     with pytest.raises(HwnasError, match="which cannot be called"):

@@ -213,7 +213,7 @@ class Fatal(NullReporter):
     def bar(self, title):
         yield Bar()
 
-pipeline.search(sys.argv[1], narrator=Fatal())
+pipeline.search(sys.argv[1], reporter=Fatal())
 """
 
 
@@ -356,7 +356,7 @@ def test_a_space_in_python_goes_all_the_way(function: str, count: int, tmp_path:
 def test_a_function_that_raises_names_its_line(tmp_path: Path) -> None:
     path = written(tmp_path, space="net.py:late")
     (tmp_path / "net.py").write_text(FUNCTION)
-    with pytest.raises(SpaceError, match="`late` raised KeyError: 'x'") as caught:
+    with pytest.raises(SpaceError, match=r"`late\(width=8\)` raised KeyError: 'x'") as caught:
         pipeline.run(path, runs=tmp_path / "runs")
     assert caught.value.where == f"{tmp_path / 'net.py'}:{len(FUNCTION.splitlines())}"
 
@@ -380,7 +380,7 @@ def test_a_limit_on_file_sizes_needs_sizes_in_the_table(run: Path) -> None:
     (tier,) = pipeline.search(run, trials=3)
     assert "file_kib@cpu" not in tier.front[0].scores
     limited = edited(run, tiers={"cloud": {"setup": "cpu", "limits": {"file_kib": 100}}})
-    with pytest.raises(ConfigError, match="the set-up's table holds no file sizes"):
+    with pytest.raises(ConfigError, match="`file_kib` is limited or optimized, but the set-up's table holds none"):
         pipeline.search(limited)
 
 
@@ -403,6 +403,7 @@ def test_a_damaged_table_is_named_by_its_line(run: Path) -> None:
 
 
 def test_a_second_process_on_one_run_is_refused(run: Path) -> None:
+    pipeline.search(run, trials=2)
     with RunLock(run):
         for verb in (pipeline.run, pipeline.train, pipeline.bench, pipeline.search, pipeline.export, pipeline.report):
             with pytest.raises(RunError, match="another process works on this run"):
@@ -483,18 +484,18 @@ def test_what_is_not_there_yet_names_the_step_before(tmp_path: Path, run: Path) 
 
 def test_a_training_that_stopped_early_is_told(run: Path) -> None:
     (run / "train" / "checkpoint-0002.pt").unlink()
-    narrator = Telling()
-    pipeline.search(run, trials=3, narrator=narrator)
-    assert any("training stopped after 1 of 2 epochs" in line for line in narrator.lines)
+    reporter = Telling()
+    pipeline.search(run, trials=3, reporter=reporter)
+    assert any("training stopped after 1 of 2 epochs" in line for line in reporter.lines)
 
 
 def test_an_empty_front_is_told_with_the_limits_that_broke(run: Path) -> None:
-    narrator = Telling()
+    reporter = Telling()
     limited = edited(run, tiers={"cloud": {"setup": "cpu", "limits": {"top1": 1.0}}}, export={"formats": ["onnx"]})
-    outcome = pipeline.run(limited, trials=4, narrator=narrator)
+    outcome = pipeline.run(limited, trials=4, reporter=reporter)
     assert outcome.tiers[0].front == ()
     told = "none of 4 networks stands on the front, 0 could not be scored; limits were broken: top1@inherited >= 1 by 4"
-    (line,) = [line for line in narrator.lines if line.startswith(f"cloud: {told}")]
+    (line,) = [line for line in reporter.lines if line.startswith(f"cloud: {told}")]
     best = max(outcome.tiers[0].evaluations, key=lambda one: one.scores["top1@inherited"])
     assert f"the nearest, {best.architecture.key}, has top1@inherited" in line
     assert "none of 4 networks stands on the front" in outcome.report.read_text(encoding="utf-8")
@@ -522,9 +523,9 @@ def test_bars_tell_all_of_the_work(run: Path) -> None:
 
             yield Seen()
 
-    pipeline.search(run, trials=3, narrator=Watching())
+    pipeline.search(run, trials=3, reporter=Watching())
     shutil.rmtree(run / "train")
-    pipeline.train(run, narrator=Watching())
+    pipeline.train(run, reporter=Watching())
     assert seen.keys() == {"searching cloud", "timing the cloud front", "training the supernet"}
     for title, steps in seen.items():
         assert steps[-1][0] == steps[-1][1], title

@@ -1,6 +1,6 @@
 """Members from outside: a distribution with one file each runs an experiment to its end, and no line of hwnas changes.
 
-The distribution is the one of docs/plugins.md.
+The distribution is the one of docs/how-to/plugins.md.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from hwnas.registry import imported, member
 from hwnas.runtimes import RUNTIMES, RuntimeSpec
 from tests.helpers.repository import REPOSITORY
 
-PAGE = (REPOSITORY / "docs" / "plugins.md").read_text(encoding="utf-8")
+PAGE = (REPOSITORY / "docs" / "how-to" / "plugins.md").read_text(encoding="utf-8")
 SPACE = """\
 name: striped
 task: ordinal

@@ -23,7 +23,7 @@ from hwnas.network import costs, lower, operators_of
 from hwnas.ops.classifier import Classifier
 from hwnas.ops.conv import Conv
 from hwnas.ops.costs import operator_costs
-from hwnas.population import NOTHING, codebook_of, population_costs, population_sums
+from hwnas.population import EMPTY_SLOT, codebook_of, population_costs, population_sums
 from hwnas.runtimes import Setup
 from hwnas.space import AnySpace, Architecture, FunctionSpace, Space, parse_space, read_space
 from hwnas.space.function import Choose
@@ -49,7 +49,7 @@ def assert_found_as_lowered(space: AnySpace, architectures: Sequence[Architectur
     codebook = codebook_of(space)
     codes, networks = codebook.encode(architectures), [lower(space, architecture) for architecture in architectures]
     for places, network in zip(codebook.places(codes), networks, strict=True):
-        assert [codebook.links[place] for place in places if place != NOTHING] == list(network.links)
+        assert [codebook.links[place] for place in places if place != EMPTY_SLOT] == list(network.links)
     parts = [operator_costs(*link) for link in codebook.links]
     sums = codebook.total(codes, [(part.params, part.macs) for part in parts])
     peaks = codebook.maximum(codes, [part.activation_bytes for part in parts])

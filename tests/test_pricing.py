@@ -64,10 +64,10 @@ def run_of(
 
 def test_a_confidence_limits_a_quantile_of_the_prediction(tmp_path: Path) -> None:
     run = run_of(tmp_path, {"latency_ms": 30, "latency_quantile": 0.9})
-    prices, architecture = load_cost_models(run), run.space.random(random.Random(1))
+    cost_models, architecture = load_cost_models(run), run.space.random(random.Random(1))
     (limit,) = run.objectives.tier("edge").limits
-    scores = {metric: scorer(architecture) for metric, scorer in cost_metric_scorers(run, "edge", prices).items()}
-    model, network = prices["board"].model, lower(run.space, architecture)
+    scores = {metric: scorer(architecture) for metric, scorer in cost_metric_scorers(run, "edge", cost_models).items()}
+    model, network = cost_models["board"].model, lower(run.space, architecture)
     assert (limit.metric, limit.bound) == (f"{LATENCY}:p90", 30)
     assert scores[limit.metric] == model.upper_ms(network, 0.9)
     assert scores[LATENCY] == model.predict_ms(network)
@@ -141,11 +141,11 @@ def test_the_cost_of_a_network_tells_how_much_of_it_is_estimated(tmp_path: Path)
 
 def test_costs_of_a_population_are_the_scores_of_its_networks(tmp_path: Path) -> None:
     run = run_of(tmp_path, {"latency_ms": 30, "latency_quantile": 0.9})
-    prices, rng = load_cost_models(run), random.Random(2)
+    cost_models, rng = load_cost_models(run), random.Random(2)
     architectures = [run.space.random(rng) for _ in range(5)]
     codes = run.codebook.encode(architectures)
-    for metric, scorer in cost_metric_scorers(run, "edge", prices).items():
-        found = cost_functions(run, "edge", prices)[metric](codes)
+    for metric, scorer in cost_metric_scorers(run, "edge", cost_models).items():
+        found = cost_functions(run, "edge", cost_models)[metric](codes)
         assert found == pytest.approx([scorer(architecture) for architecture in architectures]), metric
 
 
@@ -174,14 +174,14 @@ def test_a_confidence_that_nothing_can_hold_is_refused(
 
 def test_guided_proposes_within_the_limits_of_a_tier(tmp_path: Path) -> None:
     run = run_of(tmp_path, {"latency_ms": 30, "macs": 400_000}, search={"sampler": "guided"})
-    prices = load_cost_models(run)
-    guide = make_surrogate_spec(run, "edge", prices)
+    cost_models = load_cost_models(run)
+    guide = make_surrogate_spec(run, "edge", cost_models)
     assert guide is not None
     nothing = Observations(np.empty((0, len(run.space.choices)), np.intp), np.empty(0), np.empty(0, np.bool_))
     proposed = guide.propose(nothing, nothing.codes, (0, 0))
     assert proposed is not None
     (architecture,) = run.codebook.decode(proposed[None])
-    scorers = cost_metric_scorers(run, "edge", prices)
+    scorers = cost_metric_scorers(run, "edge", cost_models)
     assert not run.objectives.tier("edge").broken({m: scorers[m](architecture) for m in (LATENCY, "macs")})
 
 

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 from hwnas.accuracy.zero_cost_proxies import TRAINING_FREE
-from hwnas.accuracy.zero_cost_proxies.ensemble_scorer import LEAST, ensemble_scorer
-from hwnas.accuracy.zero_cost_proxies.ensembles import ENSEMBLES, Ensemble, Member
+from hwnas.accuracy.zero_cost_proxies.ensemble_scorer import MIN_RANKED, ensemble_scorer
+from hwnas.accuracy.zero_cost_proxies.ensembles import ENSEMBLES, EnsembleMember, RankEnsemble
 from hwnas.accuracy.zero_cost_proxies.rank_sums import against, rank_sums
 from hwnas.errors import ConfigError, NoScore
 from hwnas.network import lower
 from tests.helpers.spaces import SMALL
 from tests.helpers.tiny import tiny
 
-TWO = Ensemble((Member("params"), Member("macs")))
+TWO = RankEnsemble((EnsembleMember("params"), EnsembleMember("macs")))
 
 
 def columns(networks: int, seed: int = 0) -> list[list[float | None]]:
@@ -37,15 +37,15 @@ def test_the_logarithms_of_ranks_are_added() -> None:
 
 def test_a_weight_is_as_good_as_naming_a_member_more_than_once() -> None:
     first, second = columns(20)
-    weighed = Ensemble((Member("params", weight=2), Member("macs")))
-    named = Ensemble((Member("params"), Member("params"), Member("macs")))
+    weighed = RankEnsemble((EnsembleMember("params", weight=2), EnsembleMember("macs")))
+    named = RankEnsemble((EnsembleMember("params"), EnsembleMember("params"), EnsembleMember("macs")))
     assert rank_sums(weighed, [first, second]) == pytest.approx(rank_sums(named, [first, first, second]))
     reference, own = [[1.0, 5.0, 3.0], [2.0, 2.0, 4.0]], [4.0, 1.0]
     assert against(weighed, reference, own) == pytest.approx(against(named, [reference[0], *reference], [own[0], *own]))
 
 
 def test_equal_networks_are_tied_by_the_mean_of_their_ranks() -> None:
-    first, second, third = rank_sums(Ensemble(TWO.members, log=False), [[1, 1, 2], [4, 4, 4]])
+    first, second, third = rank_sums(RankEnsemble(TWO.members, log=False), [[1, 1, 2], [4, 4, 4]])
     assert first == second == pytest.approx((1.5 + 2) / 3)
     assert third == pytest.approx((3 + 2) / 3)
 
@@ -85,7 +85,7 @@ def test_one_more_network_is_ranked_as_if_it_stood_in_the_reference() -> None:
 
 def test_a_networks_score_does_not_depend_on_what_else_was_scored() -> None:
     space = tiny("digits")
-    reference = [space.random(random.Random(seed)) for seed in range(LEAST + 2)]
+    reference = [space.random(random.Random(seed)) for seed in range(MIN_RANKED + 2)]
     tried = [space.smallest(), space.largest()]
     one, other = (ensemble_scorer("ensemble", partial(lower, space), None, reference, seed=0) for _ in range(2))
     scores = [one(architecture) for architecture in tried]

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from hwnas.accuracy.zero_cost_proxies import TRAINING_FREE
 from hwnas.accuracy.zero_cost_proxies.activations import codes
-from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
+from hwnas.accuracy.zero_cost_proxies.definition import Definition, ProxyInput
 from hwnas.accuracy.zero_cost_proxies.maps import no_maps, no_scales
 from hwnas.network import Network
 from hwnas.ops.classifier import Classifier
@@ -24,7 +24,7 @@ NETWORK = Network((Classifier(3, 4),), ("head",), (3, 4, 4))
 def score(name: str, module: nn.Module, images: Tensor, labels: Tensor | None = None) -> float:
     definition: Definition = member(TRAINING_FREE, name, what="proxy", where="here")
     labels = torch.zeros(len(images), dtype=torch.int64) if labels is None else labels
-    subject = Subject(NETWORK, lambda: module.train(definition.mode == "train"), images, labels, draw(1))
+    subject = ProxyInput(NETWORK, lambda: module.train(definition.mode == "train"), images, labels, draw(1))
     return float(definition.measure(subject))
 
 

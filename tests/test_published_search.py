@@ -19,7 +19,7 @@ from tests.helpers.narration import Telling
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Telling]:
     top, told = tmp_path_factory.mktemp("published"), Telling()
-    return pipeline.run(published(top), runs=top / "runs", narrator=told).folder, told
+    return pipeline.run(published(top), runs=top / "runs", reporter=told).folder, told
 
 
 def test_nothing_is_trained_timed_or_exported(whole: tuple[Path, Telling]) -> None:
@@ -38,8 +38,8 @@ def test_many_networks_are_counted_as_they_are_one_by_one(
     run = pipeline.open_run(whole[0])
     (searched,) = load_searches(run, None, {})
     one_by_one = reporting.facts_of(run, None, {}, [searched]).tiers[0].points
-    monkeypatch.setattr(reporting, "MANY", 1)
-    monkeypatch.setattr(reporting, "CHUNK", 7)
+    monkeypatch.setattr(reporting, "MANY_ARCHITECTURES", 1)
+    monkeypatch.setattr(reporting, "REPORT_CHUNK", 7)
     assert reporting.facts_of(run, None, {}, [searched]).tiers[0].points == one_by_one
 
 
@@ -84,7 +84,7 @@ def test_a_changed_table_begins_a_new_study(tmp_path: Path) -> None:
     pipeline.search(path, runs=tmp_path / "runs")
     table = tmp_path / "table.csv"
     table.write_text(table.read_text().rstrip("\n") + "1\n")
-    pipeline.search(path, runs=tmp_path / "runs", narrator=told)
+    pipeline.search(path, runs=tmp_path / "runs", reporter=told)
     assert any("a new study begins, for producers changed" in line for line in told.lines)
 
 

@@ -15,7 +15,7 @@ from hwnas.errors import SensorError, TableError
 from hwnas.export.onnx import export_onnx
 from hwnas.latency.energy_model import EnergyModel
 from hwnas.latency.linting.lint import lint_tables
-from hwnas.latency.memory_model import FEWEST, PeakModel, student
+from hwnas.latency.memory_model import MIN_NETWORKS, PeakModel, student
 from hwnas.latency.merge import merge_tables
 from hwnas.measure.conditions.tree import Tree
 from hwnas.measure.energy.job import measure_energy
@@ -173,9 +173,9 @@ def test_a_networks_peak_is_fitted_to_networks_that_were_measured(table: Latency
 
 
 def test_too_few_networks_tell_no_peak(table: LatencyTable) -> None:
-    for key in list(table.checks)[: FEWEST - 1]:
+    for key in list(table.checks)[: MIN_NETWORKS - 1]:
         table.memory[key] = Memory(1.0)
-    with pytest.raises(TableError, match=f"memory of {FEWEST - 1} whole networks"):
+    with pytest.raises(TableError, match=f"memory of {MIN_NETWORKS - 1} whole networks"):
         PeakModel.of(table)
 
 

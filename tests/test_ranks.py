@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hwnas.ranks import KINDS, Kind, as_json, correlation, correlations, told_apart
+from hwnas.ranks import CORRELATIONS, Kind, as_json, correlation, correlations, first_equals
 
 
 def test_kendall_counts_pairs_in_and_out_of_order() -> None:
@@ -22,9 +22,9 @@ def test_a_monotone_map_keeps_ranks_and_bends_the_line() -> None:
 
 
 def test_a_constant_column_or_a_single_row_has_no_correlation() -> None:
-    assert [correlation(kind, [1, 2, 3], [5, 5, 5]) for kind in KINDS] == [None] * 3
-    assert [correlation(kind, [1], [2]) for kind in KINDS] == [None] * 3
-    assert as_json(correlations([1], [2])) == dict.fromkeys(KINDS)
+    assert [correlation(kind, [1, 2, 3], [5, 5, 5]) for kind in CORRELATIONS] == [None] * 3
+    assert [correlation(kind, [1], [2]) for kind in CORRELATIONS] == [None] * 3
+    assert as_json(correlations([1], [2])) == dict.fromkeys(CORRELATIONS)
 
 
 def test_unlike_lengths_are_refused() -> None:
@@ -51,7 +51,7 @@ def test_the_same_seed_gives_the_same_interval() -> None:
     assert correlations(x, y, seed=1, resamples=50) != correlations(x, y, seed=2, resamples=50)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CORRELATIONS)
 def test_every_draw_has_the_correlation_of_its_rows(kind: Kind) -> None:
     rng = np.random.default_rng(1)
     left, right = rng.integers(0, 6, 15).astype(float), rng.integers(0, 6, 15).astype(float)  # few values: ties
@@ -65,6 +65,6 @@ def test_every_draw_has_the_correlation_of_its_rows(kind: Kind) -> None:
 
 def test_what_is_less_than_two_standard_errors_apart_may_be_equal() -> None:
     error = 0.01  # of a difference: 0.0141
-    assert told_apart([0.80, 0.8282, 0.8284], [error] * 3) == [None, 0, 1]
-    assert told_apart([0.80, 0.90, 0.81], [error] * 3) == [None, None, 0]
-    assert told_apart([0.80, 0.80], [error, None]) == [None, None]
+    assert first_equals([0.80, 0.8282, 0.8284], [error] * 3) == [None, 0, 1]
+    assert first_equals([0.80, 0.90, 0.81], [error] * 3) == [None, None, 0]
+    assert first_equals([0.80, 0.80], [error, None]) == [None, None]

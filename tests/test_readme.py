@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import ast
 import importlib
-import os
 import pkgutil
 import re
 import shlex
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+from tests.helpers.pages import run_in_shell
+from tests.helpers.repository import REPOSITORY
+
 README = REPOSITORY / "README.md"
 CHEAP = ("--help", "-h", "--version", "cost", "init", "show")  # run for real, where they need no finished run
 EXTERNAL = ("apt-get", "cat", "cd", "cp", "git", "ls", "mkdir", "open", "python3", "scp", "source", "ssh", "xdg-open")
@@ -38,18 +38,6 @@ def words_of(command: str) -> list[str]:
     words = shlex.split(command)
     stop = next((i for i, word in enumerate(words) if word in ("|", ">", ">>", "<", "2>")), len(words))
     return words[:stop]
-
-
-def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """In a shell in which `hwnas` is this checkout."""
-    shim = folder / ".bin" / "hwnas"
-    shim.parent.mkdir(exist_ok=True)
-    shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m hwnas.cli "$@"\n')
-    shim.chmod(0o755)
-    path = f"{shim.parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "200"}
-    line = ["bash", "-euc", command]
-    return subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=120)
 
 
 def is_cheap(words: list[str]) -> bool:
@@ -75,7 +63,7 @@ def test_every_command_is_of_a_known_kind() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("command", RUN)
 def test_a_quick_command_runs(command: str, tmp_path: Path) -> None:
-    done = run(command, tmp_path)
+    done = run_in_shell(command, tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout or ">" in command
@@ -85,7 +73,7 @@ def test_a_quick_command_runs(command: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", LOOKED_UP)
 def test_a_long_command_exists_with_its_options(command: str, tmp_path: Path) -> None:
     words = words_of(command)
-    done = run(f"hwnas {words[1]} --help", tmp_path)
+    done = run_in_shell(f"hwnas {words[1]} --help", tmp_path)
     assert done.returncode == 0, done.stderr
     plain = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
     for option in (word.split("=")[0] for word in words[2:] if word.startswith("-")):

@@ -20,8 +20,8 @@ from hwnas.errors import RunError
 from hwnas.pareto import Limit
 from hwnas.report import EpochFacts, ReportFacts, TrainingFacts, render, units, write_page
 from hwnas.report.charts import plots
-from hwnas.report.charts.chart import Axis, Figure, Line
-from hwnas.report.charts.chart_svg import drawn, told
+from hwnas.report.charts.chart import ChartAxis, Figure, Line
+from hwnas.report.charts.chart_svg import drawn, tooltip_texts
 from hwnas.report.charts.front_plot import front_figure
 from hwnas.report.markup import el, join, safe_json
 from hwnas.report.tables import cost_rows, costs_table, front_table
@@ -215,7 +215,7 @@ class TestPlots:
         lines = {layer.name for layer in figure.layers if isinstance(layer, Line)}
         for layer in figure.layers:
             assert len(layer.tips) == len(layer.x) or (layer.name in lines and not layer.tips)
-        content = json.loads(Reader(str(told(figure))).scripts[0])
+        content = json.loads(Reader(str(tooltip_texts(figure))).scripts[0])
         assert len(content["points"]) == sum(len(layer.tips) for layer in figure.layers)
         heads = [content["words"][point[2]] for point in content["points"]]
         assert heads == [tip.head for layer in figure.layers for tip in layer.tips]
@@ -224,7 +224,7 @@ class TestPlots:
     @pytest.mark.parametrize("span", [1e-4, 0.03, 0.7, 1.0, 2.4, 99.0, 12345.0])
     @pytest.mark.parametrize("low", [0.0, 0.3, -7.0, 1000.0])
     def test_ticks_are_few_distinct_and_within_the_axis(self, low: float, span: float, whole: bool) -> None:
-        ticks = Axis((low, low + span), whole=whole).ticks
+        ticks = ChartAxis((low, low + span), whole=whole).ticks
         assert len(ticks) <= 8
         assert whole or len(ticks) >= 2
         assert len({label for _, label in ticks}) == len(ticks)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hwnas.accuracy.zero_cost_proxies.definition import Subject
+from hwnas.accuracy.zero_cost_proxies.definition import ProxyInput
 from hwnas.accuracy.zero_cost_proxies.population import score_population
 from hwnas.accuracy.zero_cost_proxies.scorer import TrainingFree, training_free_scorer
 from hwnas.errors import ConfigError
@@ -22,7 +22,7 @@ from tests.helpers.proxies import LOWER, SPACE, of, slow
 from tests.helpers.spaces import enumerate_architectures
 
 
-def odd(subject: Subject) -> float:
+def odd(subject: ProxyInput) -> float:
     """The number of operators, and no score where it is even."""
     count = len(subject.network.operators)
     if count % 2 == 0:
@@ -30,14 +30,14 @@ def odd(subject: Subject) -> float:
     return float(count)
 
 
-def killed(subject: Subject) -> float:
+def killed(subject: ProxyInput) -> float:
     """As when memory is short, over one network."""
     if subject.network == LOWER(SPACE.smallest()):
         os.kill(os.getpid(), signal.SIGKILL)
     return 1.0
 
 
-def mistaken(subject: Subject) -> float:
+def mistaken(subject: ProxyInput) -> float:
     raise ConfigError("no such set-up", where="here", allowed="others", do="Correct it")
 
 

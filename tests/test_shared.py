@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.storage.backends import open_storage
 from hwnas.search.storage.heartbeat import Heartbeat
-from hwnas.search.storage.shared import TRIES
+from hwnas.search.storage.shared import MAX_DEATHS
 from hwnas.search.study import open_study
 from hwnas.search.study_spec import StudySpec
 from tests.helpers.studies import PLAN, SPACE, TIER, asked, keys, scored
@@ -170,16 +170,16 @@ def test_processes_share_the_work_and_outlive_one_that_is_killed(log: Path, repo
 def test_an_architecture_that_kills_its_processes_ends_as_failed(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = StudySpec(SPACE, TIER, "random", seed=1)
     killers = set()
-    for number in range(TRIES + 1):  # one process number, unlike births: those before are dead
+    for number in range(MAX_DEATHS + 1):  # one process number, unlike births: those before are dead
         monkeypatch.setattr("hwnas.search.storage.heartbeat.process_start_time", lambda pid, number=number: str(number))
         study = open_study(plan, log, shared=True)
-        if number < TRIES:
+        if number < MAX_DEATHS:
             killers.add(asked(study).architecture)
     (killer,) = killers
     assert asked(study).architecture != killer
     (failed,) = [evaluation for evaluation in study.evaluations if evaluation.failed]
     assert failed.architecture == killer
-    assert failed.failed == f"{TRIES} processes died while they scored it"
+    assert failed.failed == f"{MAX_DEATHS} processes died while they scored it"
 
 
 def test_a_line_that_a_killed_process_cut_off_is_dropped_by_those_that_go_on(log: Path) -> None:

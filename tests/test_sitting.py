@@ -18,10 +18,10 @@ from torch import nn
 from hwnas.errors import ConfigError
 from hwnas.export.onnx import export_onnx
 from hwnas.measure import session as sitting
-from hwnas.measure.conditions.cores import chosen, kept_to
+from hwnas.measure.conditions.cores import chosen, pinned_to
 from hwnas.measure.conditions.tree import Tree
 from hwnas.measure.session import merged, split_sessions, time_files
-from hwnas.measure.timing import REFERENCE, Measurement, Timing
+from hwnas.measure.timing import REFERENCE_CONDITION, Measurement, Timing
 from hwnas.runtimes import Runtime, open_runtime
 
 QUICK = Timing(warm_up_ms=0, min_sample_ms=0.05, rounds=6, processes=2)
@@ -47,7 +47,7 @@ def test_every_file_gets_its_rounds_from_all_processes_and_a_bad_one_costs_the_o
     assert "cannot load" in found.failed[2]
     for measurement in found.measured.values():
         assert measurement.conditions["processes"] == [3, 3]
-        assert len(measurement.rounds_ns) == len(measurement.conditions[REFERENCE]) == 6
+        assert len(measurement.rounds_ns) == len(measurement.conditions[REFERENCE_CONDITION]) == 6
     assert told == [(done, 6, "timing 3 files together") for done in range(1, 7)]
 
 
@@ -134,13 +134,16 @@ def test_what_processes_tell_of_throttling_is_added_up() -> None:
 
 def test_measurements_of_several_processes_are_joined() -> None:
     one = Measurement(
-        (1.0, 2.0), {"load": [0.1, 0.2], "steal_ticks": 1, "retaken": 1, REFERENCE: [5.0, 6.0], "at": "a"}
+        (1.0, 2.0), {"load": [0.1, 0.2], "steal_ticks": 1, "retaken": 1, REFERENCE_CONDITION: [5.0, 6.0], "at": "a"}
     )
-    two = Measurement((3.0,), {"load": [0.3, 0.4], "steal_ticks": 2, "retaken": 0, REFERENCE: [7.0], "at": "b"})
+    two = Measurement(
+        (3.0,), {"load": [0.3, 0.4], "steal_ticks": 2, "retaken": 0, REFERENCE_CONDITION: [7.0], "at": "b"}
+    )
     both = merged([one, two])
     assert both.rounds_ns == (1.0, 2.0, 3.0)
     assert both.conditions == {
-        "load": [0.1, 0.4], "steal_ticks": 3, "retaken": 1, REFERENCE: [5.0, 6.0, 7.0], "at": "b", "processes": [2, 1],
+        "load": [0.1, 0.4], "steal_ticks": 3, "retaken": 1, "at": "b", "processes": [2, 1],
+        REFERENCE_CONDITION: [5.0, 6.0, 7.0],
     }  # fmt: skip
 
 
@@ -179,6 +182,6 @@ def test_a_worker_ends_when_nobody_listens_any_more(files: list[Path], repositor
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system does not pin processes")
 def test_a_process_keeps_to_as_many_processors_as_it_has_threads() -> None:
     before = os.sched_getaffinity(0)
-    with kept_to(chosen("", 1, True, Tree()), surely=False) as cpus:
+    with pinned_to(chosen("", 1, True, Tree()), surely=False) as cpus:
         assert os.sched_getaffinity(0) == set(cpus) == {max(before)}
     assert os.sched_getaffinity(0) == before

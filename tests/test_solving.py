@@ -117,7 +117,7 @@ def test_a_plateau_ends_a_search_at_the_same_trial_interrupted_or_not(tmp_path: 
     rules = {"trials": 400, "sampler": "random", "early_stopping": {"patience": 20, "min_delta": 0.3}}
     told = Telling()
     path = published(tmp_path / "one", search=rules)
-    (whole,) = pipeline.search(path, runs=tmp_path / "one", narrator=told)
+    (whole,) = pipeline.search(path, runs=tmp_path / "one", reporter=told)
     assert whole.finished.trials < 72
     assert "hypervolume grew by" in whole.finished.stopped
     assert any(line.startswith("edge ends after") for line in told.lines)
@@ -143,7 +143,7 @@ def test_a_search_begins_with_what_is_known_and_takes_over_accuracies(
     (tmp_path / "mine.json").write_text(json.dumps([a.as_dict() for a in front[:1]]))
     count = 2 + len(front)
     path = published(tmp_path, search={"trials": count, "sampler": "random", "warm_start": [str(whole), "mine.json"]})
-    (searched,) = pipeline.search(path, runs=tmp_path, narrator=(told := Telling()))
+    (searched,) = pipeline.search(path, runs=tmp_path, reporter=(told := Telling()))
     tried = [e.architecture for e in searched.evaluations]
     assert set(front) <= set(tried)
     assert any("accuracies are taken over" in line for line in told.lines)

@@ -66,7 +66,7 @@ def test_a_folder_that_cannot_be_written_costs_time_alone(tmp_path: Path, calls:
 
 
 def test_those_that_were_asked_for_last_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(statistics_kept, "MOST", 2)
+    monkeypatch.setattr(statistics_kept, "MAX_CACHED", 2)
     rng, kept = random.Random(0), BatchNormCache(tmp_path, "a")
     networks = list({lower(SPACE, SPACE.random(rng)) for _ in range(20)})[:4]
     for network in networks:

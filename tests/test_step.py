@@ -43,7 +43,7 @@ def data() -> Dataset:
 
 
 def course_of(space: AnySpace, supernet: Supernet, recipe: Recipe, **more: Any) -> TrainTask:
-    given = {"split": None, "optimizer": make_optimizer(supernet, recipe), "pupils": None}
+    given = {"split": None, "optimizer": make_optimizer(supernet, recipe), "subnets": None}
     return TrainTask(module=supernet, recipe=recipe, **{**given, **more})
 
 

@@ -15,7 +15,7 @@ from hwnas.io.yaml import dump_yaml, parse_yaml
 from hwnas.problem.fronts.conditions import Conditions, conditions_in
 from hwnas.stored_names import KEYS, VALUES, current, stored
 from hwnas.supernet import Recipe
-from hwnas.supernet.training.resume import APART, identity_dict
+from hwnas.supernet.training.resume import NEUTRAL_FIELDS, identity_dict
 
 KEPT = Path(__file__).parent / "golden" / "run_before" / "kept" / "experiment.yaml"
 BEFORE: dict[str, Any] = parse_yaml(KEPT.read_text().replace("@HERE@", "/here"), where=str(KEPT))
@@ -61,7 +61,7 @@ def test_a_runs_own_copy_is_read_and_a_users_file_with_old_keys_is_refused(tmp_p
 
 
 def test_the_identity_of_a_training_has_the_stored_names() -> None:
-    assert identity_dict(Recipe()).keys() == BEFORE["train"].keys() - set(APART)
+    assert identity_dict(Recipe()).keys() == BEFORE["train"].keys() - set(NEUTRAL_FIELDS)
 
 
 def test_metrics_have_the_stored_names_and_functions_their_own() -> None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from hwnas.console import show_findings
 from hwnas.errors import DiskError, HwnasError, RunError, TableError
-from hwnas.io.checksum import SEAL
+from hwnas.io.checksum import CHECKSUM_KEY
 from hwnas.io.resources import shipped_folder
 from hwnas.latency.building.model_files import ModelFile, make_files
 from hwnas.latency.linting.findings import finding
@@ -29,7 +29,7 @@ from hwnas.latency.published import import_tables
 from hwnas.measure.energy.meter import Energy
 from hwnas.measure.memory import Memory
 from hwnas.measure.table import LatencyTable, open_table, read_table
-from hwnas.measure.table_lines import FORMAT, RowKey, encoded, read_line, subject_of, without_seals
+from hwnas.measure.table_lines import TABLE_FORMAT, RowKey, encoded, read_line, subject_of, without_seals
 from hwnas.measure.timing import Measurement
 from hwnas.network import Network, lower
 from hwnas.ops.conv import Conv
@@ -97,10 +97,10 @@ def test_no_single_bit_that_flips_gives_another_number_in_silence(tmp_path: Path
 
 def test_every_line_has_a_checksum_and_those_of_earlier_versions_are_read_without(tmp_path: Path) -> None:
     path = small(tmp_path / "t.jsonl")
-    assert all(SEAL in json.loads(line) for line in path.read_bytes().splitlines())
+    assert all(CHECKSUM_KEY in json.loads(line) for line in path.read_bytes().splitlines())
     whole = everything(read_table(path))
     earlier = without_seals(path.read_bytes())
-    assert not any(SEAL in json.loads(line) for line in earlier.splitlines())
+    assert not any(CHECKSUM_KEY in json.loads(line) for line in earlier.splitlines())
     path.write_bytes(earlier)
     assert everything(read_table(path)) == whole
     assert without_seals(earlier) == earlier
@@ -138,7 +138,9 @@ def test_an_empty_file_is_told_to_be_empty(tmp_path: Path) -> None:
 def test_a_table_of_a_newer_format_tells_which_one_and_asks_for_a_newer_version(tmp_path: Path) -> None:
     path = small(tmp_path / "t.jsonl")
     path.write_bytes(path.read_bytes().replace(b'"hwnas_table": 2', b'"hwnas_table": 3'))
-    with pytest.raises(TableError, match=f"format 3, this version of hwnas reads up to format {FORMAT}") as caught:
+    with pytest.raises(
+        TableError, match=f"format 3, this version of hwnas reads up to format {TABLE_FORMAT}"
+    ) as caught:
         read_table(path)
     assert "pip install --upgrade hwnas" in caught.value.do
     assert [(one.rule, one.severity) for one in lint_tables([path])] == [("format", "error")]

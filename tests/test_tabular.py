@@ -13,7 +13,7 @@ import pytest
 from hwnas.errors import DataError, MissingExtra, NoScore
 from hwnas.notation import read_architecture, write_architecture
 from hwnas.space import Space, parse_space, read_space
-from hwnas.tabular import FORMATS, TableMetric, Wanted, read_metric
+from hwnas.tabular import READERS, TableMetric, Wanted, read_metric
 from hwnas.tabular.rows import Names
 from tests.helpers.experiments import MANY
 from tests.helpers.repository import REPOSITORY
@@ -48,7 +48,7 @@ def test_rows_that_are_one_network_are_joined_and_that_is_said(cells: Space, fil
     same = read_architecture(cells, SAME, where="test")
     metric = read(file, cells)
     assert metric(same) == pytest.approx(0.91)
-    assert metric.told == "cells.csv: `acc` of 3 rows, 2 networks: the mean of rows that are one network"
+    assert metric.description == "cells.csv: `acc` of 3 rows, 2 networks: the mean of rows that are one network"
     assert read(file, cells, rows="first")(same) == pytest.approx(0.90)
 
 
@@ -77,7 +77,7 @@ def test_every_format_gives_the_same_numbers(cells: Space, tmp_path: Path) -> No
     np.savez(tmp_path / "t.npz", **{name: np.array(values) for name, values in table.items()})
     arrow = pytest.importorskip("pyarrow", reason="pyarrow reads Parquet")
     pytest.importorskip("pyarrow.parquet").write_table(arrow.table(table), tmp_path / "t.parquet")
-    found = [dict(read(tmp_path / f"t{ending}", cells).values) for ending in FORMATS]
+    found = [dict(read(tmp_path / f"t{ending}", cells).values) for ending in READERS]
     assert all(values == found[0] for values in found)
     assert len(found[0]) == 2
 
@@ -150,7 +150,7 @@ def test_objects_are_never_unpickled(cells: Space, tmp_path: Path) -> None:
         read(tmp_path / "t.npz", cells)
 
 
-@pytest.mark.parametrize("ending", FORMATS)
+@pytest.mark.parametrize("ending", READERS)
 def test_a_truncated_file_is_told(cells: Space, tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"t{ending}"
     whole = {".csv": CSV.encode(), ".csv.gz": gzip.compress(CSV.encode())}.get(ending, b"PK\x03\x04PAR1 and no more")

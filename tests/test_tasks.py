@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from hwnas.accuracy.zero_cost_proxies.scorer import training_free_scorer
 from hwnas.data import Dataset, load_data
 from hwnas.errors import ConfigError, RunError, SpaceError
+from hwnas.export import format_named
 from hwnas.export.bundle import Criterion, FileRecord, compare, outputs_of
 from hwnas.export.onnx import export_onnx
 from hwnas.export.tensors import ends_of
@@ -206,7 +207,7 @@ def test_a_supernet_learns_it_and_files_agree(space: Space, data: Dataset, tmp_p
     assert network.task.values(sums)["mae"].value == pytest.approx(mae.value)
 
     path = export_onnx(module, network.input_shape, tmp_path / "best.onnx")
-    assert ends_of(path, 1, network.input_shape).inputs[0]["layout"] == "NC"
+    assert ends_of(path, format_named("onnx"), 1, network.input_shape).inputs[0]["layout"] == "NC"
     inputs: NDArray[np.float32] = data.test.every().numpy()
     batch = Batch(inputs, data.test.targets.numpy())
     parity = compare(
@@ -235,7 +236,10 @@ def test_metrics_of_tasks_are_shown_by_label_and_unit(installed: None) -> None:
 
 
 def test_a_file_and_a_manifest_name_the_tasks_quality() -> None:
-    record = FileRecord("a.onnx", "onnx", "x", 1, "0", 1, "fp32", 0.0, 1.0, 0.7, 1.0, 1.0, (), ())
+    record = FileRecord(
+        name="a.onnx", format="onnx", bytes=1, sha256="0", batch=1, precision="fp32", agreement=1.0, test_quality=0.7,
+        inputs=(), outputs=(),
+    )  # fmt: skip
     assert {"top1_agreement": 1.0, "test_top1": 0.7}.items() <= record.as_dict("top1").items()
     assert {"mae_agreement": 1.0, "test_mae": 0.7}.items() <= record.as_dict("mae").items()
 

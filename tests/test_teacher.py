@@ -62,8 +62,8 @@ def test_networks_that_learn_from_labels_learn_from_the_teacher_by_its_weight(
         torch.manual_seed(0)
         optimizer = torch.optim.SGD(supernet.parameters(), lr=0.0)
         course = TrainTask(supernet, None, recipe, optimizer, lambda step, rng: [], teacher)  # type: ignore[arg-type]
-        pupil = ActiveSubnet(lambda x: supernet(x, network), SPACE.largest())
-        told = take_step(course, [pupil], Batch(images, labels), 0, 1)
+        subnet = ActiveSubnet(lambda x: supernet(x, network), SPACE.largest())
+        told = take_step(course, [subnet], Batch(images, labels), 0, 1)
     assert told == pytest.approx(loss.item())
     for name, value in supernet.named_parameters():
         assert_close(value.grad, expected[name])

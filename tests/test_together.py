@@ -68,7 +68,9 @@ def test_two_processes_train_what_one_does_in_two_parts(own: Path, data: Dataset
     """Losses and weights are equal to rounding, dropout and the average included; all draw the same architectures."""
     steps: list[Step] = []
     epochs: list[Epoch] = []
-    train_distributed(partial(part_of, own / "two", own), 2, heard=Callbacks(step=steps.append, epoch=epochs.append))
+    train_distributed(
+        partial(part_of, own / "two", own), 2, callbacks=Callbacks(step=steps.append, epoch=epochs.append)
+    )
     one = trained(own / "one", own, data, processes=1, grad_accumulation_steps=2)
     assert [(step.epoch, step.step) for step in steps] == [(e, s) for e in (1, 2) for s in range(1, 7)]
     assert [epoch.loss for epoch in epochs] == pytest.approx([epoch.loss for epoch in one], rel=1e-4)

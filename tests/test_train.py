@@ -20,6 +20,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.testing import assert_close
 
@@ -32,7 +33,7 @@ from hwnas.supernet import Recipe, Step, Supernet, identity_of, load_trained, tr
 from hwnas.supernet.strategies import open_strategy
 from hwnas.supernet.training import checkpoint
 from hwnas.supernet.training.recipe import make_optimizer
-from hwnas.supernet.training.resume import APART
+from hwnas.supernet.training.resume import NEUTRAL_FIELDS
 from hwnas.supernet.training.schedules import learning_rate
 from hwnas.supernet.training.step import take_step
 from hwnas.supernet.training.task import ActiveSubnet, TrainTask
@@ -133,7 +134,7 @@ def test_a_checkpoint_holds_what_it_always_held(uninterrupted: Path) -> None:
     content = checkpoint.load(checkpoint.checkpoints(uninterrupted)[-1])
     assert set(content) == {"format", "epoch", "identity", "weights", "optimizer", "history"}
     assert content["identity"].keys() == {"space", "dataset", "seed", "recipe"}
-    told = {key: value for key, value in stored(vars(RECIPE), "train").items() if key not in APART}
+    told = {key: value for key, value in stored(vars(RECIPE), "train").items() if key not in NEUTRAL_FIELDS}
     assert content["identity"]["recipe"] == told
     assert set(content["history"][0]) == {"epoch", "loss", "smallest", "largest", "learning_rate", "seconds"}
 
@@ -272,15 +273,15 @@ def test_a_far_too_high_rate_stops_training_and_keeps_no_checkpoint(tmp_path: Pa
 
 def one_step(supernet: Supernet, images: torch.Tensor) -> float | None:
     course = course_of(supernet.train(), RECIPE)
-    pupils = course.pupils(Step(1, 1, 1, 1, 0.0), random.Random(0))
-    return take_step(course, pupils, Batch(images, torch.arange(len(images)) % 10), seed=0, number=1)
+    subnets = course.subnets(Step(1, 1, 1, 1, 0.0), random.Random(0))
+    return take_step(course, subnets, Batch(images, torch.arange(len(images)) % 10), seed=0, number=1)
 
 
 def course_of(supernet: Supernet, recipe: Recipe, **more: Any) -> TrainTask:
     """A course whose steps are made by hand; it has no images."""
     strategy = open_strategy(SPACE, recipe)
 
-    def pupils(step: Step, rng: random.Random) -> list[ActiveSubnet]:
+    def subnets(step: Step, rng: random.Random) -> list[ActiveSubnet]:
         return [
             ActiveSubnet(
                 partial(supernet, network=lower(SPACE, lesson.architecture)), lesson.architecture, lesson.teacher
@@ -288,7 +289,7 @@ def course_of(supernet: Supernet, recipe: Recipe, **more: Any) -> TrainTask:
             for lesson in strategy(step, rng)
         ]
 
-    given = {"split": None, "recipe": recipe, "optimizer": make_optimizer(supernet, recipe), "pupils": pupils}
+    given = {"split": None, "recipe": recipe, "optimizer": make_optimizer(supernet, recipe), "subnets": subnets}
     return TrainTask(module=supernet, **{**given, **more})
 
 
@@ -304,6 +305,23 @@ def test_a_step_that_is_not_finite_changes_no_weight(what: str) -> None:
     with pytest.raises(FloatingPointError, match=f"the {what} of architecture .* (is|are) not finite"):
         one_step(supernet, images)
     assert_equal(supernet.state_dict(), before)
+
+
+@pytest.mark.parametrize("steps", [((0,), (0, 1), (1,)), ((0, 1), (1,), (0,))])
+def test_a_weight_may_have_its_first_gradient_later_than_others(steps: tuple[tuple[int, ...], ...]) -> None:
+    """As kernels' matrices do after epochs of the largest network alone, and layers that a single path leaves out."""
+    ended = []
+    for fused in (True, False):
+        module = nn.ParameterList(torch.ones(2, 2, dtype=torch.float64) for _ in range(2))
+        optimizer = make_optimizer(module, Recipe(learning_rate=0.1))
+        for group in optimizer.param_groups:
+            group["fused"] = fused
+        for trained in steps:
+            optimizer.zero_grad()
+            torch.stack([module[index].square().sum() for index in trained]).sum().backward()
+            optimizer.step()
+        ended.append([value.detach() for value in module])
+    assert_close(*ended)
 
 
 def test_a_batch_that_does_not_fit_is_refused(tmp_path: Path, data: Dataset) -> None:
@@ -467,7 +485,7 @@ def test_the_largest_network_learns_from_labels_and_the_others_from_it(temperatu
         expected = {name: value.grad for name, value in supernet.named_parameters()}
         torch.manual_seed(0)
         course = course_of(supernet, recipe, optimizer=torch.optim.SGD(supernet.parameters(), lr=0.0))
-        told = take_step(course, course.pupils(Step(1, 1, 1, 1, 0.0), random.Random(0)), Batch(images, labels), 0, 1)
+        told = take_step(course, course.subnets(Step(1, 1, 1, 1, 0.0), random.Random(0)), Batch(images, labels), 0, 1)
     assert told == pytest.approx(loss.item())
     for name, value in supernet.named_parameters():
         assert_close(value.grad, expected[name])

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from hwnas.accuracy.zero_cost_proxies import TRAINING_FREE
-from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
+from hwnas.accuracy.zero_cost_proxies.definition import Definition, ProxyInput
 from hwnas.accuracy.zero_cost_proxies.ensembles import ENSEMBLES
 from hwnas.accuracy.zero_cost_proxies.initialization import INITIALIZATIONS
 from hwnas.accuracy.zero_cost_proxies.probe import made, probe
@@ -130,7 +130,7 @@ def test_what_is_no_number_is_no_score(value: float) -> None:
     "error", [torch.linalg.LinAlgError("did not\nconverge"), FloatingPointError(), RuntimeError("out of memory")]
 )
 def test_errors_of_arithmetic_are_no_score_and_named(error: Exception) -> None:
-    def fails(subject: Subject) -> float:
+    def fails(subject: ProxyInput) -> float:
         raise error
 
     with pytest.raises(NoScore, match=type(error).__name__):
@@ -151,7 +151,7 @@ def test_a_network_that_a_definition_does_not_speak_of_is_refused_with_the_reaso
 def test_the_score_is_the_mean_over_the_repeats() -> None:
     drawn: list[float] = []
 
-    def draw(subject: Subject) -> float:
+    def draw(subject: ProxyInput) -> float:
         drawn.append(float(torch.rand(1, generator=subject.generator)))
         return drawn[-1]
 
@@ -162,7 +162,7 @@ def test_the_score_is_the_mean_over_the_repeats() -> None:
 def test_a_subject_is_what_the_definition_says() -> None:
     network = network_of(SPACES["mobile"])
 
-    def look(subject: Subject) -> float:
+    def look(subject: ProxyInput) -> float:
         assert subject.inputs.shape == (3, 3, 12, 12)
         assert subject.inputs.dtype is next(subject.module.parameters()).dtype is torch.float64
         assert subject.targets.shape == (3,)
@@ -348,13 +348,13 @@ def _definition(name: str) -> Definition:
     return definition
 
 
-def _subject_of(module: nn.Module, images: torch.Tensor, labels: torch.Tensor | None = None) -> Subject:
+def _subject_of(module: nn.Module, images: torch.Tensor, labels: torch.Tensor | None = None) -> ProxyInput:
     labels = torch.zeros(len(images), dtype=torch.int64) if labels is None else labels
-    return Subject(network_of(SPACES["mobile"]), lambda: module, images, labels, torch.Generator().manual_seed(0))
+    return ProxyInput(network_of(SPACES["mobile"]), lambda: module, images, labels, torch.Generator().manual_seed(0))
 
 
 def test_the_documentation_lists_each_proxy_as_it_is_defined(repository: Path) -> None:
-    lines = (repository / "docs" / "proxies.md").read_text(encoding="utf-8").splitlines()
+    lines = (repository / "docs" / "how-to" / "proxies.md").read_text(encoding="utf-8").splitlines()
     rows = [[cell.strip() for cell in line.split("|")[1:]] for line in lines if re.match(r"\| `\w+` \|", line)]
     assert [row[0].strip("`") for row in rows] == [*TRAINING_FREE, *ENSEMBLES]
     for name, (_, _, looked_at, mode, *_) in zip(TRAINING_FREE, rows, strict=False):

@@ -18,7 +18,7 @@ from torch import nn
 
 from hwnas.errors import HostAway
 from hwnas.export.onnx import export_onnx
-from hwnas.measure.device_lock import DEVICE, FOLDER, NEXT, LockWait, exclusive_device
+from hwnas.measure.device_lock import DEVICE, LOCKS_VARIABLE, NEXT, LockWait, exclusive_device
 from hwnas.measure.session import time_files
 from hwnas.measure.worker_process import LAUNCHER
 from hwnas.runtimes import open_runtime
@@ -51,7 +51,7 @@ def locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A device of this test's own."""
     folder = tmp_path / "locks"
     folder.mkdir()
-    monkeypatch.setenv(FOLDER, str(folder))
+    monkeypatch.setenv(LOCKS_VARIABLE, str(folder))
     return folder
 
 
@@ -132,7 +132,7 @@ def test_the_device_is_held_until_the_measuring_process_of_a_killed_one_has_ende
     log = tmp_path / "spans"
     monkeypatch.setenv(LAUNCHER, witness(log, pause_s=1.0))
     process = begun(repository, TIME, str(model), "1")
-    device = Path(os.environ[FOLDER]) / DEVICE
+    device = Path(os.environ[LOCKS_VARIABLE]) / DEVICE
     until = time.monotonic() + 60
     while not (device.exists() and children(process.pid)):
         assert time.monotonic() < until, process.communicate()
@@ -187,10 +187,10 @@ def test_only_a_file_of_its_own_is_taken_for_the_lock(locks: Path, name: str, ki
 
 
 def test_a_folder_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv(FOLDER, str(tmp_path / "none"))
+    monkeypatch.setenv(LOCKS_VARIABLE, str(tmp_path / "none"))
     with pytest.raises(HostAway, match="the device cannot be locked") as caught, exclusive_device(LockWait()):
         pass
-    assert FOLDER in caught.value.do
+    assert LOCKS_VARIABLE in caught.value.do
 
 
 @pytest.mark.parametrize("content", ["", "no JSON", "[1]", '{"pid": 1}'])

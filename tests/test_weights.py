@@ -16,7 +16,7 @@ from hwnas import pipeline
 from hwnas.config import read_experiment
 from hwnas.errors import ConfigError, RunError
 from hwnas.io.resources import find_file
-from hwnas.supernet.weights_file import SEAL, metadata, read_weights
+from hwnas.supernet.weights_file import DIGEST_KEY, metadata, read_weights
 from hwnas.workspace.references import Edited
 from hwnas.workspace.training.supernets import load_run
 from hwnas.workspace.workspace import open_run
@@ -122,7 +122,7 @@ def test_the_shipped_weights_are_small_and_name_their_recipe() -> None:
     head = metadata(content)
     recipe = read_experiment(experiment).train.model_dump(mode="json")
     assert len(content) < 400_000
-    assert len(head[SEAL]) == 64
+    assert len(head[DIGEST_KEY]) == 64
     identity = json.loads(head["identity"])
     assert (identity["space"], identity["seed"]) == ("digits_demo", 0)
     assert {key: identity["recipe"][key] for key in ("epochs", "batch_size", "augment")} == {

@@ -9,7 +9,6 @@ from hwnas.errors import ConfigError, did_you_mean
 from hwnas.quantities import Metric
 from hwnas.registry import Family, InstanceOf, member
 from hwnas.stored_names import stored_source
-from hwnas.tasks import Task
 
 PROXIES = Family(
     "accuracy_sources",
@@ -41,7 +40,7 @@ PROXIES = Family(
     InstanceOf(AccuracySource),
 )
 TRAINLESS = AccuracySource(
-    "hwnas.accuracy.training_free:trainless", "score", "scored", "untrained networks", data=False
+    "hwnas.accuracy.training_free:zero_cost_accuracy", "score", "scored", "untrained networks", data=False
 )
 """Source of every name in `TRAINING_FREE`."""
 RANKED = AccuracySource("hwnas.accuracy.zero_cost:ranked", "score", "scored", "ranks of untrained networks", data=False)
@@ -76,9 +75,8 @@ def source_of(name: str, *, where: str) -> AccuracySource:
     return source
 
 
-def accuracy_metric(name: str, task: Task) -> str:
+def accuracy_metric(name: str, quantity: str) -> str:
     """Return the metric of a source's scores, such as `top1@inherited`; of a function, with its name after the @."""
-    quantity = source_of(name, where="accuracy").quantity(task)
     return str(Metric(quantity, stored_source(name).rpartition(":")[2]))
 
 

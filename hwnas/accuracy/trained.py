@@ -22,7 +22,7 @@ from hwnas.supernet.training.standalone import train_standalone
 from hwnas.supernet.weights_file import save_weights
 from hwnas.tasks import DEFAULT_TASK, Task
 
-SHARED = (
+SHARED_KEYS = (
     "epochs",
     "strategy",
     "middles",
@@ -99,7 +99,7 @@ class TrainedAccuracy:
     def producer(self) -> str:
         """Identifier of how a stored score was made: equal producers give equal scores."""
         usual, recipe = identity_dict(Recipe()), identity_dict(self.recipe)
-        own = {key: value for key, value in sorted(recipe.items()) if key not in SHARED and value != usual[key]}
+        own = {key: value for key, value in sorted(recipe.items()) if key not in SHARED_KEYS and value != usual[key]}
         facts = {
             "from": self.begun_from,
             "epochs": self.recipe.epochs,

@@ -6,7 +6,7 @@ from hwnas.accuracy.source import AccuracyContext
 from hwnas.accuracy.zero_cost_proxies.scorer import TrainingFree, training_free_scorer
 
 
-def trainless(ingredients: AccuracyContext) -> TrainingFree:
+def zero_cost_accuracy(ingredients: AccuracyContext) -> TrainingFree:
     """Return the score that the experiment names; it looks at training images where there are some, else at noise."""
     return training_free_scorer(
         ingredients.settings.source,

@@ -7,7 +7,7 @@ import random
 from hwnas.accuracy.source import AccuracyContext
 from hwnas.accuracy.zero_cost_proxies.ensemble_scorer import EnsembleScorer, ensemble_scorer
 
-REFERENCE = 100
+REFERENCE_NETWORKS = 100
 """Number of random networks of the space that each network is ranked among."""
 
 
@@ -18,7 +18,7 @@ def ranked(ingredients: AccuracyContext) -> EnsembleScorer:
         ingredients.settings.source,
         ingredients.lower,
         ingredients.dataset() if ingredients.images else None,
-        [ingredients.space.random(rng) for _ in range(REFERENCE)],
+        [ingredients.space.random(rng) for _ in range(REFERENCE_NETWORKS)],
         seed=ingredients.seed,
         device=ingredients.device(),
     )

@@ -19,7 +19,7 @@ class Adb:
     folder: ClassVar[str] = "/data/local/tmp/hwnas"
     python_hint: ClassVar[str] = (
         "Android has no Python of its own: install Termux, in it python and numpy and a runtime, and reach it by ssh "
-        "(docs/boards.md), or name a Python that adb's user may run with --python"
+        "(docs/how-to/boards.md), or name a Python that adb's user may run with --python"
     )
     causes: ClassVar[Sequence[FailureHint]] = (
         FailureHint("unauthorized", "the phone has not allowed this machine", "Unlock it and answer its question"),
@@ -54,9 +54,9 @@ class Adb:
         """Return the words of `adb pull`."""
         return [*self._adb, "pull", remote, str(file.absolute())]
 
-    def is_cut(self, code: int, said: str) -> bool:
+    def is_cut(self, code: int, message: str) -> bool:
         """Return whether adb itself failed: it says so in lines that begin with its name or with `error:`."""
-        return any(line.startswith(("adb:", "error:")) for line in said.splitlines())
+        return any(line.startswith(("adb:", "error:")) for line in message.splitlines())
 
     @property
     def _adb(self) -> list[str]:

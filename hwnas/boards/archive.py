@@ -18,9 +18,9 @@ from hwnas.errors import TableError, reason
 from hwnas.io.checksum import sha256_of
 from hwnas.io.fields import FieldError, Fields, loads
 
-FORMAT = 1
-MANIFEST = "kit.json"
-SEAL = b"hwnas kit, sha256 of its manifest: "
+KIT_FORMAT = 1
+KIT_MANIFEST = "kit.json"
+KIT_SEAL = b"hwnas kit, sha256 of its manifest: "
 """Archive's comment, before the digest: it vouches for the manifest as the manifest does for the other files."""
 
 
@@ -42,7 +42,7 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Manifest:
+class KitManifest:
     """All that a kit knows, but for the files themselves."""
 
     hwnas: str
@@ -66,10 +66,10 @@ class Manifest:
 
     def encoded(self) -> bytes:
         """Return the content of its file in the archive."""
-        return json.dumps({"hwnas_kit": FORMAT, **asdict(self)}, indent=1).encode()
+        return json.dumps({"hwnas_kit": KIT_FORMAT, **asdict(self)}, indent=1).encode()
 
     @staticmethod
-    def decoded(content: bytes) -> Manifest:
+    def decoded(content: bytes) -> KitManifest:
         """Return the manifest that `encoded` made the content from.
 
         Raises:
@@ -78,7 +78,7 @@ class Manifest:
         """
         raw = Fields(loads(content))
         _refuse_newer(raw)
-        return Manifest(
+        return KitManifest(
             raw.text("hwnas"),
             _setup(raw.object("setup")),
             raw.object("timing").raw,
@@ -110,15 +110,15 @@ def _refuse_newer(manifest: Fields) -> None:
         FieldError: it names no format, or one that never existed.
     """
     number = manifest.integer("hwnas_kit")
-    if number > FORMAT:
-        raise NewerKit(f"the kit is of format {number}, this version of hwnas reads up to format {FORMAT}")
+    if number > KIT_FORMAT:
+        raise NewerKit(f"the kit is of format {number}, this version of hwnas reads up to format {KIT_FORMAT}")
     if number < 1:
         raise FieldError(f"there is no format {number}")
 
 
 def checksum(manifest: bytes) -> bytes:
     """Return the archive's comment for a manifest."""
-    return SEAL + hashlib.sha256(manifest).hexdigest().encode()
+    return KIT_SEAL + hashlib.sha256(manifest).hexdigest().encode()
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class Kit:
     """A kit's file whose code and manifest are as they were packed; model files are checked when they are taken out."""
 
     path: Path
-    manifest: Manifest
+    manifest: KitManifest
 
     def extract(self, wanted: Sequence[Member], folder: Path) -> list[Path]:
         """Return the model files in the folder, each extracted if it is not there as it was packed.
@@ -173,11 +173,11 @@ def open_kit(path: Path) -> Kit:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            content = archive.read(MANIFEST)
+            content = archive.read(KIT_MANIFEST)
             _refuse_newer(Fields(loads(content)))  # which may be sealed otherwise
             if archive.comment != checksum(content):
                 raise damaged(path, "its manifest was changed after it was packed")
-            manifest = Manifest.decoded(content)
+            manifest = KitManifest.decoded(content)
             _check_members(path, archive, manifest)
     except TableError:
         raise
@@ -202,15 +202,15 @@ def _unopened(path: Path, error: Exception) -> TableError:
             do="Check the path",
         )
     if isinstance(error, FieldError):
-        return damaged(path, f"`{MANIFEST}`: {error}")
+        return damaged(path, f"`{KIT_MANIFEST}`: {error}")
     if isinstance(error, KeyError):
-        return damaged(path, f"it holds no `{MANIFEST}`")
+        return damaged(path, f"it holds no `{KIT_MANIFEST}`")
     return damaged(path, "it is no archive that unpacks, or was cut short")
 
 
-def _check_members(path: Path, archive: zipfile.ZipFile, manifest: Manifest) -> None:
+def _check_members(path: Path, archive: zipfile.ZipFile, manifest: KitManifest) -> None:
     files = {packed.file for packed in manifest.jobs} | ({manifest.reference.file} if manifest.reference else set())
-    names = [name for name in archive.namelist() if name != MANIFEST]
+    names = [name for name in archive.namelist() if name != KIT_MANIFEST]
     if sorted(names) != sorted(manifest.sha256):
         odd = sorted(set(names) ^ set(manifest.sha256)) or ["a name that occurs twice"]
         raise damaged(path, f"its members are not those that were packed: {', '.join(odd[:3])}")

@@ -58,7 +58,7 @@ class Host(Protocol):
     def fetch(self, remote: str, file: Path) -> list[str]:
         """Return the command that copies a file from the board."""
 
-    def is_cut(self, code: int, said: str) -> bool:
+    def is_cut(self, code: int, message: str) -> bool:
         """Return whether an exit code and standard error are from the connection, not from what ran on the board."""
 
 

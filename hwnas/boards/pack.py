@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from hwnas import __version__
-from hwnas.boards.archive import MANIFEST, Manifest, Member, checksum
+from hwnas.boards.archive import KIT_MANIFEST, KitManifest, Member, checksum
 from hwnas.errors import ConfigError, ExportError, HwnasError, RunError, reason
 from hwnas.io.atomic import why_unwritable, write_atomic
 from hwnas.io.checksum import sha256_of
-from hwnas.latency.building.table_builder import REFERENCE, Exports, MeasureJob, first_line, job_files
+from hwnas.latency.building.table_builder import REFERENCE_JOB, Exports, MeasureJob, first_line, job_files
 from hwnas.measure.energy import SENSORS
 from hwnas.measure.energy.meter import EnergyProtocol
 from hwnas.measure.events import Progress, no_progress
@@ -142,7 +142,7 @@ def pack_kit(
     refuse_runtime(setup.runtime)
     refuse_sensor(energy)
     refuse_output(path)
-    every = [REFERENCE, *jobs] if jobs else []
+    every = [REFERENCE_JOB, *jobs] if jobs else []
     made = job_files(every, setup, contents.exports, artifacts, progress)
     _refuse_failures(path, every, made)
     files = {f"files/{file.name}": file for file in made if isinstance(file, Path)}
@@ -154,7 +154,7 @@ def pack_kit(
     code = board_code()
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in code.items()}
     digests |= {name: sha256_of(file) for name, file in files.items()}
-    manifest = Manifest(
+    manifest = KitManifest(
         __version__,
         setup.as_dict(),
         asdict(contents.timing),
@@ -241,7 +241,7 @@ def _write(path: Path, manifest: bytes, code: Mapping[str, bytes], files: Mappin
 
 def _members(manifest: bytes, code: Mapping[str, bytes], files: Mapping[str, Path]) -> Iterable[tuple[str, bytes]]:
     yield from code.items()
-    yield MANIFEST, manifest
+    yield KIT_MANIFEST, manifest
     for name, file in files.items():
         yield name, file.read_bytes()
 

@@ -20,7 +20,7 @@ from hwnas.words import counted
 
 EVERY_S = 0.5
 """Seconds between reports of progress."""
-PATIENCE_S = 20.0
+KIT_WAIT_S = 20.0
 """Seconds that an attended kit waits for one that is about to end."""
 
 
@@ -95,7 +95,7 @@ class TerminalReporter:
 class JsonReporter:
     """JSON lines on standard output, for `hwnas bench --host`."""
 
-    patience_s = PATIENCE_S
+    patience_s = KIT_WAIT_S
 
     def __init__(self) -> None:
         self._last_s = 0.0

@@ -17,7 +17,7 @@ from hwnas.latency.merge import add_table
 from hwnas.measure.events import Progress
 
 Say = Callable[[str], None]
-TABLE, KIT, PART = "table.jsonl", "kit.pyz", "kit.part"
+TABLE, KIT, PARTIAL_KIT = "table.jsonl", "kit.pyz", "kit.part"
 NOT_FOUND = (126, 127)
 """Exit codes of a shell that finds no such command."""
 LOOK = """
@@ -93,7 +93,7 @@ class BoardSession:
             raise self._failed(
                 f"the kit has {size / 1e6:.1f} MB, {state['free'] / 1e6:.1f} MB are free", "Free the board's disk"
             )
-        self._done(self.host.send(kit, f"{self.folder}/{PART}"))
+        self._done(self.host.send(kit, f"{self.folder}/{PARTIAL_KIT}"))
         if not self._look(digest)["kit"]:
             raise self._failed("the kit that arrived is not the one that was sent", "Run the same command again")
 

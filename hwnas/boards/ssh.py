@@ -71,9 +71,9 @@ class Ssh:
         """Return `scp` back from the board."""
         return ["scp", "-q", *self._options, "--", f"{self._bracketed}:{remote}", str(file.absolute())]
 
-    def is_cut(self, code: int, said: str) -> bool:
+    def is_cut(self, code: int, message: str) -> bool:
         """Return whether ssh itself failed."""
-        return code == LOST or any(cause.words in said for cause in self.causes)
+        return code == LOST or any(cause.words in message for cause in self.causes)
 
     @property
     def _options(self) -> tuple[str, ...]:

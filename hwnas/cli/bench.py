@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hwnas.cli.options import RUNS, Group, Json, Runs, Settings, SpaceReference, edited, refuse_settings
-from hwnas.cli.printing import print_found
+from hwnas.cli.printing import print_result
 from hwnas.cli.verbosity import with_verbosity
 from hwnas.console import Terminal
 from hwnas.errors import ConfigError
@@ -113,12 +113,12 @@ def bench(
         tables = _time_space(target, runtime, requested, dry_run=dry_run)
     else:
         _refuse_set_up(target, requested)
-        tables = pipeline.bench(edited(target, settings), runs=runs, dry_run=dry_run, narrator=Terminal())
+        tables = pipeline.bench(edited(target, settings), runs=runs, dry_run=dry_run, reporter=Terminal())
     lines = [
         f"{result.table}: {_holds(result.rows, result.checks)}" + (_lacking(result) if dry_run else "")
         for result in tables
     ]
-    print_found([vars(result) for result in tables], as_json, lines)
+    print_result([vars(result) for result in tables], as_json, lines)
 
 
 def _time_space(target: str, runtime: str, requested: Mapping[str, Any], *, dry_run: bool) -> Sequence[BenchResult]:
@@ -135,7 +135,7 @@ def _time_space(target: str, runtime: str, requested: Mapping[str, Any], *, dry_
         setup |= {"hosts": setup.pop("host"), "own_names": "table" not in requested}
         if (command := setup.pop("energy_command", None)) is not None:
             setup["energy"] = {"sensor": requested.get("energy", "command"), "command": command}
-        return pipeline.bench_hosts(target, runtime=runtime, **setup, dry_run=dry_run, narrator=Terminal())
+        return pipeline.bench_hosts(target, runtime=runtime, **setup, dry_run=dry_run, reporter=Terminal())
     if not requested.keys().isdisjoint(("python", "ssh_config")):
         raise ConfigError(
             "--python and --ssh-config stand without --host",
@@ -143,7 +143,7 @@ def _time_space(target: str, runtime: str, requested: Mapping[str, Any], *, dry_
             allowed="They say how a board is reached",
             do="Add --host, or leave them out",
         )
-    return [pipeline.bench_space(target, runtime=runtime, **setup, dry_run=dry_run, narrator=Terminal())]
+    return [pipeline.bench_space(target, runtime=runtime, **setup, dry_run=dry_run, reporter=Terminal())]
 
 
 def _refuse_set_up(target: str, requested: Mapping[str, Any]) -> None:
@@ -203,11 +203,11 @@ def pack_kit(
         device=device,
         memory=memory,
         energy={"sensor": energy or "command", "command": energy_command or ""} if energy or energy_command else None,
-        narrator=Terminal(),
+        reporter=Terminal(),
     )
     sizes = f"{packed.bytes / 1e6:.1f} MB, {packed.unpacked_bytes / 1e6:.1f} MB unpacked"
     line = f"{out}: {counted(packed.files, 'model file')}, {sizes}"
-    print_found(vars(packed), as_json, [line, f"next: copy it to the board, and run there: python3 {out.name}"])
+    print_result(vars(packed), as_json, [line, f"next: copy it to the board, and run there: python3 {out.name}"])
 
 
 @bench_app.command("lint")
@@ -227,7 +227,7 @@ def lint_table(
     errors = sum(finding.severity == "error" for finding in findings)
     if as_json:
         counted = {"errors": errors, "warnings": len(findings) - errors}
-        print_found({"tables": tables, **counted, "findings": [vars(finding) for finding in findings]}, True, [])
+        print_result({"tables": tables, **counted, "findings": [vars(finding) for finding in findings]}, True, [])
     else:
         from hwnas.console import show_findings
 
@@ -245,7 +245,7 @@ def merge_table(
     """Write the union of tables to a new one; of anything observed twice the first observation stays."""
     from hwnas import pipeline
 
-    merged = pipeline.merge(tables, out, narrator=Terminal())
+    merged = pipeline.merge(tables, out, reporter=Terminal())
     result = _counts(merged.table) | {"alike": merged.alike, "again": merged.again}
     lines = [f"{out}: {_holds(result['rows'], result['checks'])}"]
     if merged.alike or merged.again:
@@ -253,7 +253,7 @@ def merge_table(
             f"lines that stand in several tables: {merged.alike}; observed again, where the first one stays: "
             f"{merged.again}"
         )
-    print_found(result, as_json, lines)
+    print_result(result, as_json, lines)
 
 
 @bench_app.command("import")
@@ -286,12 +286,12 @@ def import_published(
     }
     setup = {name: value for name, value in options.items() if value is not None}
     imported = pipeline.import_table(
-        files, out, format=format, source=source, licence=licence, drop_bad=drop_bad, narrator=Terminal(), **setup
+        files, out, format=format, source=source, licence=licence, drop_bad=drop_bad, reporter=Terminal(), **setup
     )
     origin = imported.table.origin
     result = _counts(imported.table) | {"origin": vars(origin), "notices": imported.notices}
     line = f"{out}: {counted(result['rows'], 'row')}, published by {origin.source}, licence: {origin.licence}"
-    print_found(result, as_json, [line])
+    print_result(result, as_json, [line])
 
 
 def _lacking(result: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hwnas.cli.options import Json
-from hwnas.cli.printing import print_found
+from hwnas.cli.printing import print_result
 from hwnas.console import Terminal
 
 
@@ -41,12 +41,12 @@ def check(
         artifacts=artifacts,
         plot=plot,
         wait_s=wait,
-        narrator=Terminal(),
+        reporter=Terminal(),
     )
     if as_json:
-        print_found(checked.as_dict(), True, [])
+        print_result(checked.as_dict(), True, [])
         return
     from hwnas.console import show_check
 
     show_check(checked)
-    print_found(None, False, [f"wrote {plot}"] if plot else [])
+    print_result(None, False, [f"wrote {plot}"] if plot else [])

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from hwnas.cli.options import RUNS, Json, Runs, Settings, edited, refuse_settings
-from hwnas.cli.printing import print_found
+from hwnas.cli.printing import print_result
 from hwnas.words import counted
 
 Examined = Annotated[
@@ -35,5 +35,5 @@ def doctor(experiment: Examined = None, runs: Runs = RUNS, settings: Settings = 
     counts = f"{counted(errors, 'error')}, {counted(len(examined.issues) - errors, 'note')}"
     nothing = "no installed distribution adds a member" if experiment is None else "there was nothing to look at"
     lines.append(counts if examined.issues else "all of it agrees" if examined.examined else nothing)
-    print_found(examined.as_dict(), as_json, lines)
+    print_result(examined.as_dict(), as_json, lines)
     raise typer.Exit(0 if examined.sound else 1)

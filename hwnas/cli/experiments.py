@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hwnas.cli.options import RUNS, Front, Json, Reference, Runs, Settings, Trials, edited
-from hwnas.cli.printing import print_found, print_fronts
+from hwnas.cli.printing import print_fronts, print_result
 from hwnas.console import Terminal
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def init(
     from hwnas.io.resources import copy_starter
 
     written = copy_starter(folder)
-    print_found({"written": written}, as_json, [f"wrote {path}" for path in written])
+    print_result({"written": written}, as_json, [f"wrote {path}" for path in written])
 
 
 def run(
@@ -50,14 +50,14 @@ def run(
 
     reference = edited(experiment, settings)
     if dry_run:
-        _print_plan(pipeline.plan(reference, runs=runs, trials=trials, narrator=Terminal()), as_json)
+        _print_plan(pipeline.plan(reference, runs=runs, trials=trials, reporter=Terminal()), as_json)
         return
-    _print_outcome(pipeline.run(reference, runs=runs, trials=trials, narrator=Terminal()), reference, runs, as_json)
+    _print_outcome(pipeline.run(reference, runs=runs, trials=trials, reporter=Terminal()), reference, runs, as_json)
 
 
 def _print_plan(stages: Sequence[Stage], as_json: bool) -> None:
     if as_json:
-        print_found([vars(stage) for stage in stages], True, [])
+        print_result([vars(stage) for stage in stages], True, [])
     else:
         from hwnas.console import show_plan
 
@@ -74,7 +74,7 @@ def demo(
     from hwnas import pipeline
 
     reference = edited("demo", settings)
-    outcome = pipeline.run(reference, runs=runs, narrator=Terminal())
+    outcome = pipeline.run(reference, runs=runs, reporter=Terminal())
     if not (no_open or as_json):
         _open_page(outcome.report)
     _print_outcome(outcome, reference, runs, as_json)
@@ -98,7 +98,7 @@ def _print_outcome(outcome: Outcome, reference: str, runs: Path, as_json: bool) 
         "manifests": outcome.manifests,
         "tiers": {tier.tier.name: _searched(tier) for tier in outcome.tiers},
     }
-    print_found(result, as_json, lines)
+    print_result(result, as_json, lines)
     refuse_empty_fronts(outcome.tiers)
 
 
@@ -116,7 +116,7 @@ def feasible(
 
     tiers = pipeline.feasible(edited(experiment, settings), runs=runs, networks=networks, seed=seed)
     if as_json:
-        print_found({tier.tier: tier.as_dict() for tier in tiers}, True, [])
+        print_result({tier.tier: tier.as_dict() for tier in tiers}, True, [])
     else:
         from hwnas.console import show_feasible
 
@@ -137,11 +137,11 @@ def train(
     """Train the experiment's supernet, or continue where training stopped."""
     from hwnas import pipeline
 
-    history = pipeline.train(edited(experiment, settings), runs=runs, save=save, narrator=Terminal())
+    history = pipeline.train(edited(experiment, settings), runs=runs, save=save, reporter=Terminal())
     last = history[-1]
     scores = f"validation accuracy smallest {last.smallest:.1%}, largest {last.largest:.1%}"
     lines = [f"epoch {last.epoch}: loss {last.loss:.3f}, {scores}", *([f"wrote {save}"] if save else [])]
-    print_found([vars(epoch) for epoch in history], as_json, lines)
+    print_result([vars(epoch) for epoch in history], as_json, lines)
 
 
 def search(
@@ -154,10 +154,10 @@ def search(
     from hwnas import pipeline
     from hwnas.commands.search import refuse_empty_fronts
 
-    tiers = pipeline.search(edited(experiment, settings), runs=runs, trials=trials, narrator=Terminal())
+    tiers = pipeline.search(edited(experiment, settings), runs=runs, trials=trials, reporter=Terminal())
     if not as_json:
         print_fronts(edited(experiment, settings), runs)
-    print_found({tier.tier.name: _searched(tier) for tier in tiers}, as_json, [])
+    print_result({tier.tier.name: _searched(tier) for tier in tiers}, as_json, [])
     refuse_empty_fronts(tiers)
 
 
@@ -170,10 +170,10 @@ def halving(experiment: Reference, runs: Runs = RUNS, settings: Settings = None,
     from hwnas import pipeline
     from hwnas.workspace.results.halving_results import refuse_empty_results
 
-    results = pipeline.halving(edited(experiment, settings), runs=runs, narrator=Terminal())
+    results = pipeline.halving(edited(experiment, settings), runs=runs, reporter=Terminal())
     if as_json:
         by_tier = {result.tier: {**result.as_dict(), "front": [_point(p) for p in result.front]} for result in results}
-        print_found(by_tier, True, [])
+        print_result(by_tier, True, [])
     else:
         from hwnas.console import show_halving
 
@@ -200,15 +200,15 @@ def fidelity(
     from hwnas import pipeline
 
     judged = pipeline.fidelity(
-        edited(experiment, settings), runs=runs, networks=networks, epochs=epochs, narrator=Terminal()
+        edited(experiment, settings), runs=runs, networks=networks, epochs=epochs, reporter=Terminal()
     )
     if as_json:
-        print_found(json.loads(judged.json.read_text(encoding="utf-8")), True, [])
+        print_result(json.loads(judged.json.read_text(encoding="utf-8")), True, [])
         return
     from hwnas.console import show_fidelity
 
     show_fidelity(judged.fidelity)
-    print_found(None, False, [f"wrote {judged.json}", f"wrote {judged.page}"])
+    print_result(None, False, [f"wrote {judged.json}", f"wrote {judged.page}"])
 
 
 def solve(
@@ -241,7 +241,7 @@ def solve(
         solved = pipeline.solve(edited(experiment, settings), setup=setup, limits=limits, front=by, runs=runs)
         tiers, document = {solved.tier.name: solved}, solved.as_dict()
     if as_json:
-        print_found(document, True, [])
+        print_result(document, True, [])
         return
     from hwnas.console import show_fronts
 
@@ -270,9 +270,9 @@ def export(
     from hwnas.export.manifest import read_manifest
 
     manifests = pipeline.export(
-        edited(experiment, settings), runs=runs, fine_tune=fine_tune, picks=pick, front=front, narrator=Terminal()
+        edited(experiment, settings), runs=runs, fine_tune=fine_tune, picks=pick, front=front, reporter=Terminal()
     )
-    print_found(
+    print_result(
         {path.parent.name: dict(read_manifest(path).content) for path in manifests},
         as_json,
         [f"wrote {path}" for path in manifests],
@@ -283,8 +283,8 @@ def report(experiment: Reference, runs: Runs = RUNS, settings: Settings = None, 
     """Write the report of a searched run again."""
     from hwnas import pipeline
 
-    path = pipeline.report(edited(experiment, settings), runs=runs, narrator=Terminal())
-    print_found({"report": path}, as_json, [f"wrote {path}"])
+    path = pipeline.report(edited(experiment, settings), runs=runs, reporter=Terminal())
+    print_result({"report": path}, as_json, [f"wrote {path}"])
 
 
 def _searched(tier: Any) -> dict[str, Any]:

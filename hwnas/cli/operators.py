@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hwnas.cli.options import Json
-from hwnas.cli.printing import print_found
+from hwnas.cli.printing import print_result
 
 
 def certify(
@@ -29,7 +29,7 @@ def certify(
 
     certificates = pipeline.certify(reference, knobs=knobs or [], sizes=sizes)
     if as_json:
-        print_found([dataclasses.asdict(one) | {"passed": one.passed} for one in certificates], True, [])
+        print_result([dataclasses.asdict(one) | {"passed": one.passed} for one in certificates], True, [])
     else:
         from hwnas.console import show_certificates
 

@@ -34,10 +34,10 @@ def print_document(text: str) -> None:
     print(text, file=_DOCUMENT.get())
 
 
-def print_found(found: Any, as_json: bool, lines: list[str]) -> None:
+def print_result(document: Any, as_json: bool, lines: list[str]) -> None:
     """Print the document if it is requested, else the lines."""
     if as_json:
-        print_document(json.dumps(found, indent=1, default=str, allow_nan=False))
+        print_document(json.dumps(document, indent=1, default=str, allow_nan=False))
     for line in [] if as_json else lines:
         print(line)
 

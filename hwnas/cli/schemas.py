@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from hwnas.cli.options import Json
-from hwnas.cli.printing import print_document, print_found
+from hwnas.cli.printing import print_document, print_result
 
 
 def schema(
@@ -27,4 +27,4 @@ def schema(
         print_document(text.rstrip("\n"))
     else:
         write_text(out, text)
-        print_found({"written": out}, as_json, [f"wrote {out}"])
+        print_result({"written": out}, as_json, [f"wrote {out}"])

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from hwnas.cli.options import RUNS, Front, Json, SpaceReference
-from hwnas.cli.printing import print_found, print_fronts
+from hwnas.cli.printing import print_fronts, print_result
 from hwnas.console import Terminal
 from hwnas.errors import ConfigError
 
@@ -31,9 +31,9 @@ def cost(
     """Parameters, MACs, activation bytes and operators of one architecture."""
     from hwnas import pipeline
 
-    costs = pipeline.cost(space, architecture, table=table, missing=missing, narrator=Terminal())
+    costs = pipeline.cost(space, architecture, table=table, missing=missing, reporter=Terminal())
     if as_json:
-        print_found(costs, True, [])
+        print_result(costs, True, [])
     else:
         from hwnas.console import show_costs
 
@@ -46,7 +46,7 @@ def shipped(as_json: Json = False) -> None:
 
     kinds = pipeline.shipped()
     if as_json:
-        print_found({kind: [vars(one) for one in files] for kind, files in kinds.items()}, True, [])
+        print_result({kind: [vars(one) for one in files] for kind, files in kinds.items()}, True, [])
     else:
         from hwnas.console import show_shipped
 
@@ -85,7 +85,7 @@ def show(
             tiers = pipeline.fronts(target, pick=pick, front=front)
             for note in (f"{tier.title}: {note}" for tier in tiers for note in tier.notes):
                 Terminal().info(note)
-            print_found({tier.name: [dataclasses.asdict(p) for p in tier.front] for tier in tiers}, True, [])
+            print_result({tier.name: [dataclasses.asdict(p) for p in tier.front] for tier in tiers}, True, [])
         else:
             print_fronts(target, RUNS, pick, front)
         return
@@ -93,13 +93,13 @@ def show(
         from hwnas.report.spaces.picture import check_picture, write_picture
 
         check_picture(picture)
-    opened, _ = pipeline.open_space(target, narrator=Terminal())
+    opened, _ = pipeline.open_space(target, reporter=Terminal())
     written = None if picture is None else write_picture(pipeline.view(opened), picture)
     if as_json:
-        print_found(pipeline.space_facts(opened), True, [])
+        print_result(pipeline.space_facts(opened), True, [])
     else:
         from hwnas.console import show_space
 
         show_space(pipeline.view(opened))
     if written is not None and not as_json:
-        print_found(None, False, [f"wrote {written}"])
+        print_result(None, False, [f"wrote {written}"])

@@ -21,7 +21,7 @@ def serve_storage(
     """
     from hwnas import pipeline
 
-    pipeline.serve_storage(url, host=host, port=port, narrator=Terminal())
+    pipeline.serve_storage(url, host=host, port=port, reporter=Terminal())
 
 
 def dashboard(
@@ -35,4 +35,4 @@ def dashboard(
     """Open Optuna's dashboard on a run, while it is searched or afterwards, until Ctrl-C."""
     from hwnas import pipeline
 
-    pipeline.dashboard(edited(experiment, settings), runs=runs, tier=tier, host=host, port=port, narrator=Terminal())
+    pipeline.dashboard(edited(experiment, settings), runs=runs, tier=tier, host=host, port=port, reporter=Terminal())

@@ -8,7 +8,7 @@ import sys
 import unicodedata
 
 HANDLER = "hwnas"
-PLAIN = {
+ASCII = {
     "≈": "~",
     "µ": "u",
     "…": "...",
@@ -50,6 +50,6 @@ def _plain(text: str, index: int) -> str:
     if sign in SUPERSCRIPTS:
         power = "" if index and text[index - 1] in SUPERSCRIPTS else "^"
         return f"{power}{SUPERSCRIPTS.index(sign)}"
-    if sign in PLAIN:
-        return PLAIN[sign]
+    if sign in ASCII:
+        return ASCII[sign]
     return unicodedata.normalize("NFKD", sign).encode("ascii", "ignore").decode() or "?"

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hwnas.cli.options import RUNS, Json, Runs, Settings, edited, refuse_settings
-from hwnas.cli.printing import print_found
+from hwnas.cli.printing import print_result
 from hwnas.console import Terminal
 
 
@@ -57,12 +57,12 @@ def score(
         processes=processes,
         csv=csv,
         runs=runs,
-        narrator=Terminal(),
+        reporter=Terminal(),
     )
     if as_json:
-        print_found(scored.as_dict(), True, [])
+        print_result(scored.as_dict(), True, [])
     else:
         from hwnas.console import show_scores
 
         show_scores(scored)
-    print_found(None, False, [f"wrote {csv}"] if csv is not None and not as_json else [])
+    print_result(None, False, [f"wrote {csv}"] if csv is not None and not as_json else [])

@@ -54,14 +54,35 @@ class BenchResult:
 
 
 def bench(
-    reference: str | Path, *, runs: Path = Path("runs"), dry_run: bool = False, narrator: Reporter | None = None
+    reference: str | Path, *, runs: Path = Path("runs"), dry_run: bool = False, reporter: Reporter | None = None
 ) -> list[BenchResult]:
-    """Measure what the tables of an experiment's set-ups lack; existing rows are kept."""
-    run = open_run(reference, runs=runs, narrator=narrator)
+    """Measure what the tables of an experiment's set-ups lack; existing rows are kept.
+
+    Args:
+        reference: an experiment's file, the name of a shipped one, or a run's folder.
+        runs: folder of run folders.
+        dry_run: only count what is missing.
+        reporter: receives messages and progress; silent if left out.
+
+    Returns:
+        For each set-up, its table with the numbers of rows and checks, those that a dry run found missing, and the
+        seconds that measuring them takes.
+
+    Raises:
+        ConfigError, SpaceError: the experiment or its space is invalid.
+        TableError: a table is damaged or of another set-up.
+        HostAway: somebody else measures on the device, or a board cannot be reached.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> [result.missing for result in pipeline.bench("mini.yaml", dry_run=True)]
+        [0]
+    """
+    run = open_run(reference, runs=runs, reporter=reporter)
     if dry_run:
         return list(plan_tables(run).values())
     with locked(run):
-        return bench_run(run, narrator or NullReporter())
+        return bench_run(run, reporter or NullReporter())
 
 
 def plan_tables(run: Workspace) -> dict[str, BenchResult]:
@@ -82,7 +103,7 @@ def front_seconds(run: Workspace, name: str) -> float:
     return expected_seconds([], networks, format_of(setup.runtime).suffix, *exporters_of(setup), timing)
 
 
-def bench_run(run: Workspace, narrator: Reporter) -> list[BenchResult]:
+def bench_run(run: Workspace, reporter: Reporter) -> list[BenchResult]:
     """Measure, for an opened run."""
     config, artifacts = run.experiment, run.folder / "artifacts"
     wanted = {name: setup for name, setup in config.setups.items() if run.objectives.needs_table(name)}
@@ -90,7 +111,7 @@ def bench_run(run: Workspace, narrator: Reporter) -> list[BenchResult]:
         return []
     for name, setup in config.setups.items():
         for notice in unusual(name, setup):
-            narrator.info(notice)
+            reporter.info(notice)
     with adding_elapsed(run.paths.elapsed, "latency"):
         operators = list(operators_of(run.space))
         networks = networks_to_validate(run.space, config.timing.validation_networks)
@@ -101,14 +122,14 @@ def bench_run(run: Workspace, narrator: Reporter) -> list[BenchResult]:
             for name, setup in wanted.items()
         }
         tables = {
-            name: measure_missing(request, timing, artifacts, narrator, f"timing {name}")
+            name: measure_missing(request, timing, artifacts, reporter, f"timing {name}")
             for name, request in requests.items()
             if not request.config.host
         }
         if hosted := {name: request for name, request in requests.items() if request.config.host}:
-            filled = fill_on_hosts(list(hosted.values()), timing, artifacts, narrator, f"timing {', '.join(hosted)}")
+            filled = fill_on_hosts(list(hosted.values()), timing, artifacts, reporter, f"timing {', '.join(hosted)}")
             tables.update(zip(hosted, filled, strict=True))
-        return [bench_result(tables[name], narrator) for name in wanted]
+        return [bench_result(tables[name], reporter) for name in wanted]
 
 
 def bench_space(
@@ -127,12 +148,43 @@ def bench_space(
     table: Path,
     dry_run: bool = False,
     timing: TimingConfig | None = None,
-    narrator: Reporter | None = None,
+    reporter: Reporter | None = None,
 ) -> BenchResult:
     """Measure what a table lacks of one space's operators, and of the networks that teach most.
 
-    `energy` names a sensor, or is `auto`; `energy_command` prints watts; `timing` is the protocol.
     Model files are kept beside the table until all of it is measured.
+
+    Args:
+        space: a space file, a shipped name, or `file.py:function`.
+        runtime: a name in `hwnas.runtimes.RUNTIMES`.
+        threads: number of threads of the runtime.
+        batch: samples in a call; times are of the whole call.
+        precision: numbers that files compute with, such as `fp32` or `int8`.
+        accelerator: `cpu`, or another one that the runtime has.
+        cores: cluster or list of the cores that calls are bound to.
+        energy: name of a sensor, or `auto`; without it no energy is measured.
+        energy_command: command that prints watts, in place of a sensor.
+        memory: measure peak memory as well.
+        validation_networks: number of whole networks beside the operators; the protocol's if left out.
+        table: the table's file, made if it does not exist.
+        dry_run: only count what is missing.
+        timing: the measurement protocol.
+        reporter: receives messages and progress; silent if left out.
+
+    Returns:
+        The table with the numbers of rows and checks, and those that a dry run found missing.
+
+    Raises:
+        ConfigError, SpaceError: the space or the set-up is invalid.
+        TableError: the table is damaged or of another set-up.
+        HostAway: somebody else measures on this machine.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from hwnas import pipeline
+        >>> plan = pipeline.bench_space("space.yaml", runtime="onnxruntime", table=Path("new.jsonl"), dry_run=True)
+        >>> plan.rows, plan.missing
+        (0, 6)
     """
     if not dry_run:
         refuse_unwritable(table)
@@ -153,18 +205,18 @@ def bench_space(
     chosen(config.cores or "", config.threads, timing.pin, Tree())
     if table.exists():
         read_table(table)
-    opened, file = open_space(space, narrator=narrator)
+    opened, file = open_space(space, reporter=reporter)
     operators = list(operators_of(opened))
     count = timing.validation_networks if validation_networks is None else validation_networks
     networks = networks_to_validate(opened, count)
     if dry_run:
         return plan_bench(operators, networks, config, timing, table)
-    artifacts, narrator = table.with_name(f"{table.name}.files"), narrator or NullReporter()
+    artifacts, reporter = table.with_name(f"{table.name}.files"), reporter or NullReporter()
     known = (opened.name, reference_of(space, file))
     request = bench_request(config, table, operators, networks, known, wait_s=timing.device_lock_timeout_s)
-    filled = measure_missing(request, measurement_protocol(timing, 0), artifacts, narrator, f"timing {table.stem}")
+    filled = measure_missing(request, measurement_protocol(timing, 0), artifacts, reporter, f"timing {table.stem}")
     shutil.rmtree(artifacts, ignore_errors=True)
-    return bench_result(filled, narrator)
+    return bench_result(filled, reporter)
 
 
 def _reference_in(run: Workspace) -> str:
@@ -198,8 +250,8 @@ def plan_bench(
     return BenchResult(path, setup.as_dict(), len(table.rows), len(table.checks), len(rows), len(checks), seconds)
 
 
-def bench_result(table: LatencyTable, narrator: Reporter) -> BenchResult:
+def bench_result(table: LatencyTable, reporter: Reporter) -> BenchResult:
     """Return the result for a table that was filled."""
     for notice in table.notices:
-        narrator.info(notice)
+        reporter.info(notice)
     return BenchResult(table.path, table.setup.as_dict(), len(table.rows), len(table.checks))

@@ -24,16 +24,26 @@ def certify(reference: str, *, knobs: Sequence[str] = (), sizes: str | None = No
         knobs: what they are tried with, each as JSON: an object of knobs, or a list of such, the largest first.
         sizes: the input's axes after the channels, such as `14x14`; 8x8 if left out.
 
+    Returns:
+        For each operator, the cases that were tried and a verdict for each check.
+
     Raises:
         ConfigError: there is no such operator, its file raises, or what to try is not understood.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> [(one.operator, one.passed) for one in pipeline.certify("conv", knobs=['{"kernel": 1}'])]
+        [('conv', True)]
     """
     knob_sets, axes = [_knobs(text) for text in knobs], None if sizes is None else _axes(sizes)
     kinds = _kinds(reference)
     from hwnas.testing import cases_of
     from hwnas.testing import certify as certified
-    from hwnas.testing.case import SIZES
+    from hwnas.testing.case import DEFAULT_SIZES
 
-    return [certified(kind, [] if fault_of(kind) else cases_of(kind, knob_sets, axes or SIZES)) for kind in kinds]
+    return [
+        certified(kind, [] if fault_of(kind) else cases_of(kind, knob_sets, axes or DEFAULT_SIZES)) for kind in kinds
+    ]
 
 
 def _kinds(reference: str) -> list[type[Operator]]:

@@ -25,7 +25,7 @@ def cost(
     *,
     table: Path | None = None,
     missing: Missing = "error",
-    narrator: Reporter | None = None,
+    reporter: Reporter | None = None,
 ) -> dict[str, Any]:
     """Return parameters, MACs, activation bytes and operators of an architecture; with a table, its latency as well.
 
@@ -37,14 +37,27 @@ def cost(
         architecture: `largest`, `smallest`, `random:SEED`, a JSON file with `{"space", "picks"}`, such as an entry of
             a front, or in the notation of the space's project, or a string of that notation that starts with a bar.
         table: a latency table that holds the operators' rows, or the name of a shipped one.
-        missing: whether an operator without a row is an error, or is estimated from the table's rows.
-        narrator: is shown a bar where checking the space takes seconds.
+        missing: `error` to refuse an operator without a row, `estimate` to infer its time from the table's rows.
+        reporter: receives messages and progress; silent if left out.
+
+    Returns:
+        A dictionary that is ready for JSON; times in milliseconds, sizes in bytes, of a batch of one.
+
+    Raises:
+        ConfigError, SpaceError: the space or the architecture is invalid.
+        TableError: the table lacks a row, or cannot be used.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> cost = pipeline.cost("space.yaml", "smallest")
+        >>> cost["params"], cost["macs"]
+        (62, 104)
     """
     from hwnas.measure.table import read_table
 
     check_named(architecture)
     priced = None if table is None else read_table(find_file(table, "latency_tables"))
-    opened, _ = open_space(space, narrator=narrator)
+    opened, _ = open_space(space, reporter=reporter)
     chosen, form = named_architecture(opened, architecture)
     network = lower(opened, chosen)
     total = costs(network)
@@ -98,7 +111,7 @@ def _latency(table: LatencyTable, space: AnySpace, network: Network, missing: Mi
 def _others(table: LatencyTable, space: AnySpace, network: Network, missing: Missing) -> dict[str, Any]:
     """Return energy and memory, where the table holds enough measurements of them."""
     from hwnas.latency.energy_model import EnergyModel
-    from hwnas.latency.memory_model import FEWEST, PeakModel
+    from hwnas.latency.memory_model import MIN_NETWORKS, PeakModel
 
     result: dict[str, Any] = {}
     if any(key in table.energy for key in table.rows):
@@ -106,7 +119,7 @@ def _others(table: LatencyTable, space: AnySpace, network: Network, missing: Mis
         result |= {f"energy_{name}" if name == "origin" else name: value for name, value in vars(energy).items()}
         result["energy_mj"] = result.pop("mj")
         result.pop("estimated_rows")
-    if len(table.memory) >= FEWEST:
+    if len(table.memory) >= MIN_NETWORKS:
         peak = PeakModel.of(table, operators=known_operators(space)).predict(network)
         result |= {"peak_mb": peak.mb, "low_mb": peak.low_mb, "high_mb": peak.high_mb, "peak_origin": peak.origin}
     return result

@@ -20,7 +20,7 @@ from hwnas.search.consistency import Issue, StoredStudy, check_front, check_stor
 from hwnas.search.score_store import ScoreStore
 from hwnas.words import counted
 from hwnas.workspace.results.bundles import bundle_ailments
-from hwnas.workspace.results.file_checks import kept_file_ailments
+from hwnas.workspace.results.file_checks import file_issues
 from hwnas.workspace.results.halving_results import halving_path
 from hwnas.workspace.workspace import Workspace, open_run
 
@@ -52,10 +52,22 @@ class DoctorReport:
 def doctor(reference: str | Path | None = None, *, runs: Path = Path("runs")) -> DoctorReport:
     """Examine a run: study against score store against fronts, tables, checkpoints, bundles. It repairs nothing.
 
-    Without a reference it examines the members that installed distributions add to families.
+    Args:
+        reference: an experiment's file, the name of a shipped one, or a run's folder. If left out, the members that
+            installed distributions add to families are examined.
+        runs: folder of run folders.
+
+    Returns:
+        Items that were examined, and the issues among them.
 
     Raises:
+        ConfigError, SpaceError: the experiment or its space is invalid.
         RunError: there is no such run folder yet.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> pipeline.doctor("mini.yaml").sound
+        True
     """
     looked: list[str] = []
     if reference is None:
@@ -91,7 +103,7 @@ def _files(run: Workspace, looked: list[str]) -> Iterator[Issue]:
             looked.append(f"{path}: {counted(len(table.rows), 'row')}, {counted(len(table.checks), 'whole network')}")
         except HwnasError as error:
             yield Issue.of(error)
-    yield from kept_file_ailments(run, looked)
+    yield from file_issues(run, looked)
 
 
 def _named(run: Workspace) -> Iterator[Issue]:

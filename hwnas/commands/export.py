@@ -21,7 +21,7 @@ from hwnas.network import Network, costs
 from hwnas.pareto import Objective
 from hwnas.problem.exported import refuse_empty
 from hwnas.problem.fine_tune import tune
-from hwnas.problem.fronts.loading import FrontSource, LoadedFront, check_found, load_front
+from hwnas.problem.fronts.loading import FrontSource, LoadedFront, check_front_exists, load_front
 from hwnas.problem.studies import weights_producer
 from hwnas.runtimes import offered
 from hwnas.search.fronts import FrontPoint
@@ -41,7 +41,7 @@ from hwnas.workspace.measuring.setups import (
 )
 from hwnas.workspace.progress import Bar, NullReporter, Reporter
 from hwnas.workspace.results.bundles import open_bundle
-from hwnas.workspace.results.halving_results import FOLDER
+from hwnas.workspace.results.halving_results import HALVING_FOLDER
 from hwnas.workspace.workspace import Workspace, check_picks, open_run
 
 if TYPE_CHECKING:
@@ -59,41 +59,59 @@ def export(
     fine_tune: int | None = None,
     picks: Sequence[str] | None = None,
     front: FrontSource | None = None,
-    narrator: Reporter | None = None,
+    reporter: Reporter | None = None,
 ) -> list[Path]:
-    """Export the picks of every tier of a run and return the paths of the manifests that were written.
+    """Export the picks of every tier of a run.
 
-    `fine_tune` is the number of epochs in place of `export.fine_tune_epochs`, `picks` are rules in
-    place of `export.picks`; `front` says whether picks are of the
-    search's front or of successive halving's, which is taken only where nothing was searched if it is left out.
+    Args:
+        reference: an experiment's file, the name of a shipped one, or a run's folder.
+        runs: folder of run folders.
+        fine_tune: number of epochs in place of `export.fine_tune_epochs`.
+        picks: rules in place of `export.picks`.
+        front: `search` or `halving`; if left out, that of successive halving only where nothing was searched.
+        reporter: receives messages and progress; silent if left out.
+
+    Returns:
+        Paths of the manifests that were written.
+
+    Raises:
+        ConfigError, SpaceError: the experiment or its space is invalid.
+        RunError: nothing was trained or searched yet.
+        ExportError: a file could not be made, or disagrees with PyTorch.
+        EmptyFront: no network of a tier is within its limits.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> [path.name for path in pipeline.export("mini.yaml")]
+        ['manifest.json']
     """
     from hwnas.workspace.training.supernets import check_trained, supernet_of
 
     def check(run: Workspace) -> None:
         check_trained(run)
-        check_found(run, front)
+        check_front_exists(run, front)
         check_picks(run, picks or (), where="--pick")
 
-    run, narrator = open_run(reference, runs=runs, before=check), narrator or NullReporter()
+    run, reporter = open_run(reference, runs=runs, before=check), reporter or NullReporter()
     requested = {"fine_tune_epochs": fine_tune, "picks": tuple(dict.fromkeys(picks)) if picks else None}
     config = run.experiment.export.model_copy(
         update={key: value for key, value in requested.items() if value is not None}
     )
     run = replace(run, experiment=run.experiment.model_copy(update={"export": config}))
     with locked(run):
-        trained = supernet_of(run, narrator)
+        trained = supernet_of(run, reporter)
         producer = weights_producer(run, trained)
         fronts = [load_front(run, name, front, producer=producer) for name in run.experiment.tiers]
         standing = [loaded for loaded in fronts if loaded.standing]
         for note in (f"{loaded.display_name}: {note}" for loaded in fronts for note in loaded.notes):
-            narrator.info(note)
-        manifests = export_run(run, trained, narrator, standing)
+            reporter.info(note)
+        manifests = export_run(run, trained, reporter, standing)
         refuse_empty(run, [loaded for loaded in fronts if not loaded.standing], manifests)
         return manifests
 
 
 def export_run(
-    run: Workspace, trained: Trained | None, narrator: Reporter, fronts: Sequence[LoadedFront]
+    run: Workspace, trained: Trained | None, reporter: Reporter, fronts: Sequence[LoadedFront]
 ) -> list[Path]:
     """Write, run, compare and time the files of every tier's picks. Without a supernet they have random weights."""
     from hwnas.workspace.training.supernets import untrained
@@ -102,21 +120,21 @@ def export_run(
     if trained is None:
         trained = untrained(run)
     with adding_elapsed(run.paths.elapsed, "export"):
-        return [_export_tier(run, front, trained, narrator) for front in fronts]
+        return [_export_tier(run, front, trained, reporter) for front in fronts]
 
 
-def _export_tier(run: Workspace, front: LoadedFront, trained: Trained, narrator: Reporter) -> Path:
+def _export_tier(run: Workspace, front: LoadedFront, trained: Trained, reporter: Reporter) -> Path:
     name, folder = front.tier.name, front.folder
     chosen = picked_points(run.experiment.export.picks, front.points, front.tier.objectives)
     for file, why in open_bundle(folder).wrong.items():
-        narrator.info(
+        reporter.info(
             f"{front.display_name}: {file} of the earlier export was damaged: {why}; the bundle is written anew"
         )
     with staged(folder) as fresh:
-        models = _export_models(run, replace(front, folder=fresh), chosen, trained, narrator)
+        models = _export_models(run, replace(front, folder=fresh), chosen, trained, reporter)
         random = [model["key"] for model in models if model["weights"] == RANDOM]
         if random:
-            narrator.info(f"{name}: {', '.join(random)} have {RANDOM}: they are to be trained before they are of use")
+            reporter.info(f"{name}: {', '.join(random)} have {RANDOM}: they are to be trained before they are of use")
         write_manifest(fresh / MANIFEST, _manifest(run, front, trained, models))
     return folder / MANIFEST
 
@@ -126,10 +144,10 @@ def _export_models(
     front: LoadedFront,
     chosen: Sequence[tuple[FrontPoint, Mapping[str, str]]],
     trained: Trained,
-    narrator: Reporter,
+    reporter: Reporter,
 ) -> list[dict[str, Any]]:
-    models, queue = [], device_lock_wait(run.experiment.timing, narrator)
-    with narrator.bar(f"exporting {front.display_name}") as bar:
+    models, queue = [], device_lock_wait(run.experiment.timing, reporter)
+    with reporter.bar(f"exporting {front.display_name}") as bar:
         for number, (point, names) in enumerate(chosen):
             bar.update(number, len(chosen), ", ".join(names))
             show = _teller(bar, number, len(chosen), ", ".join(names))
@@ -146,7 +164,7 @@ def _manifest(
         "hwnas": __version__,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "tier": name,
-        "front": "search" if front.halving is None else FOLDER,
+        "front": "search" if front.halving is None else HALVING_FOLDER,
         "setup": _set_up(run, name),
         "machine": machine(),
         "versions": versions(),

@@ -51,28 +51,47 @@ def fidelity(
     runs: Path = Path("runs"),
     networks: int = 24,
     epochs: int | None = None,
-    narrator: Reporter | None = None,
+    reporter: Reporter | None = None,
 ) -> FidelityReport:
     """Train a random sample of networks alone and compare their accuracies with those that the search uses for them.
 
-    Epochs are those of the supernet if left out. Scores are kept one by one: the same command continues, and with more
-    networks it adds to what is there. Test images are not looked at.
+    Scores are kept one by one: the same command continues, and with more networks it adds to what is there. Test images
+    are not looked at.
+
+    Args:
+        reference: an experiment's file, the name of a shipped one, or a run's folder.
+        runs: folder of run folders.
+        networks: number of networks in the sample.
+        epochs: of each training; those of the supernet if left out.
+        reporter: receives messages and progress; silent if left out.
+
+    Returns:
+        Rank correlations with intervals, and the paths of the JSON and the page.
+
+    Raises:
+        ConfigError, SpaceError: the experiment or its space is invalid.
+        RunError: the supernet was not trained yet.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> pipeline.fidelity("mini.yaml", networks=2, epochs=1).page.name
+        'fidelity.html'
     """
-    run, narrator = open_run(reference, runs=runs, before=check_trained), narrator or NullReporter()
+    run, reporter = open_run(reference, runs=runs, before=check_trained), reporter or NullReporter()
     from hwnas.accuracy.trained import standalone
 
     with locked(run), adding_elapsed(run.paths.elapsed, "fidelity"):
-        trained = supernet_of(run, narrator)
+        trained = supernet_of(run, reporter)
         ingredients = accuracy_context(run, trained)
         settings = replace(ingredients.settings, source="standalone", epochs=epochs)
         lone = standalone(replace(ingredients, settings=settings))
         sample = sample_initial(run.space, networks, run.experiment.seed, lambda architecture: True)
         if len(sample) < networks:
-            narrator.info(f"only {len(sample)} unlike networks were found in the space, {networks} were asked for")
+            reporter.info(f"only {len(sample)} unlike networks were found in the space, {networks} were asked for")
         store = ScoreStore.open(run.folder / "scores.jsonl")
         for notice in store.notices:
-            narrator.info(notice)
-        result = _compared(run, trained, lone, sample, store, narrator)
+            reporter.info(notice)
+        result = _compared(run, trained, lone, sample, store, reporter)
         paths = run.folder / "fidelity.json", run.folder / "fidelity.html"
         content = {
             **result.as_dict(),
@@ -92,7 +111,7 @@ def _compared(
     lone: TrainedAccuracy,
     sample: Sequence[Architecture],
     store: ScoreStore,
-    narrator: Reporter,
+    reporter: Reporter,
 ) -> Fidelity:
     """Score the sample both ways, cheap before dear."""
     score, quality = accuracy_of(run, trained), run.space.task.quality
@@ -101,7 +120,7 @@ def _compared(
     tier, producers = Tier("fidelity", goals), {run.accuracy: score.producer, standalone: lone.producer}
     ranked: list[RankedNetwork] = []
     failed: dict[str, str] = {}
-    with narrator.bar("training networks alone") as bar:
+    with reporter.bar("training networks alone") as bar:
         for number, architecture in enumerate(sample):
             lone_with_bar = replace(lone, on_epoch=_teller(bar, number, len(sample), ranked))
             evaluation = evaluate(

@@ -14,7 +14,7 @@ from hwnas.errors import HwnasError
 from hwnas.export import format_named
 from hwnas.problem.accuracy import accuracy_of
 from hwnas.problem.preflight import preflight_check
-from hwnas.problem.studies import told_count
+from hwnas.problem.studies import trials_done
 from hwnas.selection import file_stem
 from hwnas.words import counted
 from hwnas.workspace.progress import Reporter
@@ -43,14 +43,14 @@ class Stage:
 
 
 def plan(
-    reference: str | Path, *, runs: Path = Path("runs"), trials: int | None = None, narrator: Reporter | None = None
+    reference: str | Path, *, runs: Path = Path("runs"), trials: int | None = None, reporter: Reporter | None = None
 ) -> list[Stage]:
     """Return the stages of a run that are to come, with estimates from a few steps and scores that are thrown away.
 
     Raises:
         HwnasError: as the run would, before its first stage.
     """
-    run = open_run(reference, runs=runs, narrator=narrator, before=check_weights)
+    run = open_run(reference, runs=runs, reporter=reporter, before=check_weights)
     preflight_check(run, storage=False)
     with tempfile.TemporaryDirectory(prefix="hwnas-") as scratch:
         aside = replace(run, folder=Path(scratch))
@@ -118,7 +118,7 @@ def _epoch_seconds(run: Workspace) -> float:
 def _searches(run: Workspace, aside: Workspace, trials: int | None) -> Iterator[Stage]:
     wanted, score_s = trials or run.experiment.search.trials, _score_seconds(aside)
     for tier in run.experiment.tiers:
-        left = max(0, wanted - told_count(run, tier))
+        left = max(0, wanted - trials_done(run, tier))
         known = score_s is not None and not run.objectives.is_live(tier)
         seconds = 0.0 if not left else left * score_s if known and score_s is not None else None
         front = run.paths.front(tier)

@@ -34,37 +34,55 @@ from hwnas.workspace.environment import machine, versions
 from hwnas.workspace.folder import locked, resolved_experiment
 from hwnas.workspace.progress import NullReporter, Reporter
 from hwnas.workspace.results.bundles import Bundle, open_bundle
-from hwnas.workspace.results.halving_results import FOLDER, HalvingResult, halving_path
+from hwnas.workspace.results.halving_results import HALVING_FOLDER, HalvingResult, halving_path
 from hwnas.workspace.workspace import Workspace, open_run
 
 if TYPE_CHECKING:
     from hwnas.workspace.training.supernets import Trained
 
 
-MANY, CHUNK = 1000, 20_000
+MANY_ARCHITECTURES, REPORT_CHUNK = 1000, 20_000
 """Number of networks from which on they are counted together, and number that is counted at a time."""
 
 
-def report(reference: str | Path, *, runs: Path = Path("runs"), narrator: Reporter | None = None) -> Path:
-    """Write report.html of a run again, from what its searches and successive halving left in its folder."""
+def report(reference: str | Path, *, runs: Path = Path("runs"), reporter: Reporter | None = None) -> Path:
+    """Write report.html of a run again, from what its searches and successive halving left in its folder.
+
+    Args:
+        reference: an experiment's file, the name of a shipped one, or a run's folder.
+        runs: folder of run folders.
+        reporter: receives messages and progress; silent if left out.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        ConfigError, SpaceError: the experiment or its space is invalid.
+        RunError: nothing was trained or searched yet.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> pipeline.report("mini.yaml").as_posix()
+        'runs/mini/report.html'
+    """
     from hwnas.workspace.training.supernets import check_trained, supernet_of
 
     run = open_run(reference, runs=runs, before=check_trained)
     with locked(run):
-        trained = supernet_of(run, narrator or NullReporter())
-        prices = load_cost_models(run)
-        return report_run(run, trained, prices, load_searches(run, trained, prices))
+        trained = supernet_of(run, reporter or NullReporter())
+        cost_models = load_cost_models(run)
+        return report_run(run, trained, cost_models, load_searches(run, trained, cost_models))
 
 
 def report_run(
-    run: Workspace, trained: Trained | None, prices: dict[str, CostModels], searched: list[TierSearch]
+    run: Workspace, trained: Trained | None, cost_models: dict[str, CostModels], searched: list[TierSearch]
 ) -> Path:
     """Write report.html of a run that was searched, and exported or not."""
-    return write_page(facts_of(run, trained, prices, searched), run.folder / "report.html")
+    return write_page(facts_of(run, trained, cost_models, searched), run.folder / "report.html")
 
 
 def facts_of(
-    run: Workspace, trained: Trained | None, prices: dict[str, CostModels], searched: Sequence[TierSearch]
+    run: Workspace, trained: Trained | None, cost_models: dict[str, CostModels], searched: Sequence[TierSearch]
 ) -> facts.ReportFacts:
     """Return all facts of the report."""
     config = run.experiment
@@ -82,12 +100,12 @@ def facts_of(
             _costs(run, run.space.smallest()),
             _costs(run, run.space.largest()),
         ),
-        tiers=tuple(_tiers(run, prices, searched)),
+        tiers=tuple(_tiers(run, cost_models, searched)),
         training=None if trained is None else _training(run, trained),
         config_yaml=dump_experiment(published(resolved_experiment(run))),
         versions=versions(),
         elapsed={
-            "halving" if stage == FOLDER else stage: seconds
+            "halving" if stage == HALVING_FOLDER else stage: seconds
             for stage, seconds in read_elapsed(run.paths.elapsed).items()
         },
     )
@@ -104,17 +122,19 @@ def describe(network: Network) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _tiers(run: Workspace, prices: dict[str, CostModels], searched: Sequence[TierSearch]) -> Iterator[facts.TierFacts]:
+def _tiers(
+    run: Workspace, cost_models: dict[str, CostModels], searched: Sequence[TierSearch]
+) -> Iterator[facts.TierFacts]:
     """Yield each tier as it was searched, followed by the front of successive halving for it, if there is one."""
     by_name = {one.tier.name: one for one in searched}
     for name in run.experiment.tiers:
         front, left_out = _halving(run, name)
         if name in by_name:
-            yield _searched(run, by_name[name], prices, left_out)
+            yield _searched(run, by_name[name], cost_models, left_out)
         if front is not None and front.halving is not None:
             evaluations = front.evaluations if front.solved_for else front.halving.top_rung.evaluations
             notes = front.notes if front.solved_for else tuple(_rungs(front.halving))
-            yield _tier(run, front, evaluations, prices, notes=notes)
+            yield _tier(run, front, evaluations, cost_models, notes=notes)
 
 
 def _halving(run: Workspace, name: str) -> tuple[LoadedFront | None, tuple[str, ...]]:
@@ -135,23 +155,23 @@ def _rungs(result: HalvingResult) -> Iterator[str]:
 
 
 def _searched(
-    run: Workspace, searched: TierSearch, prices: dict[str, CostModels], left_out: tuple[str, ...]
+    run: Workspace, searched: TierSearch, cost_models: dict[str, CostModels], left_out: tuple[str, ...]
 ) -> facts.TierFacts:
     tier = searched.tier
     competing = [e.scores for e in searched.evaluations if e.competes(tier)]
     reference = reference_point(competing, tier.objectives) if competing else None
     volume = () if reference is None else tuple(hypervolume_history(searched.evaluations, tier, reference))
-    front = searched.found or load_front(run, tier.name, "search")
+    front = searched.loaded or load_front(run, tier.name, "search")
     notes = (*(front.notes or _notes(searched)), *left_out)
     volume = () if front.solved_for else volume  # of trials, which these networks are not
-    return _tier(run, front, searched.evaluations, prices, notes=notes, hypervolume=volume)
+    return _tier(run, front, searched.evaluations, cost_models, notes=notes, hypervolume=volume)
 
 
 def _tier(
     run: Workspace,
     front: LoadedFront,
     evaluations: Sequence[Evaluation],
-    prices: dict[str, CostModels],
+    cost_models: dict[str, CostModels],
     *,
     notes: tuple[str, ...],
     hypervolume: tuple[float, ...] = (),
@@ -163,7 +183,7 @@ def _tier(
     live, again = run.objectives.is_live(name), run.paths.front_table(setup)
     again = live_path(run, setup) if live else again
     table = read_table(again) if again.is_file() else None
-    price, published = prices.get(setup) if not live else None, run.objectives.is_published(name)
+    price, published = cost_models.get(setup) if not live else None, run.objectives.is_published(name)
     setup_facts = _setup_facts(price.model.setup) if price else _live_setup(run, setup, table)
     meaning = "" if published else f"one call, batch {setup_facts['batch']}"
     model = price.model if price else None
@@ -178,7 +198,7 @@ def _tier(
         hypervolume=hypervolume,
         files=_files(bundle, latency, {point.architecture.key for point in front.points}),
         notes=(*notes, *untrue, *(_throttled(price) if price else ())),
-        found_by=front.by,
+        front_source=front.by,
         passed=passed_facts(front),
         objectives=tuple(objective.metric for objective in front.tier.objectives),
         quality=run.space.task.quality.name,
@@ -195,11 +215,11 @@ def _points(run: Workspace, evaluations: Sequence[Evaluation]) -> Iterator[facts
 def _counted(run: Workspace, evaluations: Sequence[Evaluation]) -> Iterator[tuple[int, int]]:
     """Yield parameters and MACs of each network; for many networks, by looking up the costs of their operators."""
     architectures = [evaluation.architecture for evaluation in evaluations]
-    if len(architectures) >= MANY:
+    if len(architectures) >= MANY_ARCHITECTURES:
         from hwnas.population import population_sums
 
-        for start in range(0, len(architectures), CHUNK):
-            codes = run.codebook.encode(architectures[start : start + CHUNK])
+        for start in range(0, len(architectures), REPORT_CHUNK):
+            codes = run.codebook.encode(architectures[start : start + REPORT_CHUNK])
             yield from map(tuple, population_sums(run.codebook, codes).tolist())
         return
     for architecture in architectures:
@@ -219,12 +239,12 @@ def _front_point(
     model: LatencyModel | None,
     table: LatencyTable | None,
     tested: dict[str, float],
-) -> facts.FrontPoint:
+) -> facts.FrontPointFacts:
     accuracy, latency = front.tier.quality.metric, run.objectives.latency(front.tier.name)
     network = run.network(point.architecture)
     estimate, total = model.predict(network) if model else None, costs(network)
     again = table.checks.get(check_key(network)) if table is not None else None
-    return facts.FrontPoint(
+    return facts.FrontPointFacts(
         point.architecture.key,
         point.scores,
         point.scores[latency],

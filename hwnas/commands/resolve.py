@@ -14,8 +14,8 @@ from hwnas.io.resources import find_file, shipped_names
 from hwnas.measure.table import LatencyTable, read_table
 from hwnas.network import known_operators
 from hwnas.pareto import Tier
-from hwnas.problem.cost_models import CostModels, priced_before
-from hwnas.problem.fronts.loading import FrontSource, LoadedFront, check_found, refuse_other_accuracies
+from hwnas.problem.cost_models import CostModels, cost_model_of_table
+from hwnas.problem.fronts.loading import FrontSource, LoadedFront, check_front_exists, refuse_other_accuracies
 from hwnas.problem.resolve import Answer, answer
 from hwnas.quantities import QUANTITIES
 from hwnas.search.fronts import FrontPoint
@@ -23,7 +23,7 @@ from hwnas.search.successive_halving import tier_for_rung
 from hwnas.workspace.results.halving_results import load_top_rung
 from hwnas.workspace.workspace import Workspace, open_run
 
-NAME = "solved"
+RESOLVED = "solved"
 """Name of a tier that is solved for and is not one of the experiment's."""
 
 
@@ -104,17 +104,26 @@ def solve(
     Nothing is trained, timed or written.
 
     Args:
-        reference: of the run.
+        reference: an experiment's file, the name of a shipped one, or a run's folder.
         setup: a set-up of the experiment, or a latency table, shipped ones by name; may be left out where the
             experiment has one set-up.
         limits: `latency_ms=20`, `params=1e6`, `top1=0.9`, ...
-        front: whose accuracies: those of the search, or those of the last rung of successive halving.
-        runs: folder of runs.
+        front: whose accuracies: `search`, or `halving` for those of the last rung of successive halving.
+        runs: folder of run folders.
+
+    Returns:
+        The front, and the numbers of networks that were stored, skipped and without a latency.
 
     Raises:
         ConfigError: no such set-up, a malformed limit, or limits that no stored network meets: the nearest is named.
         RunError: no accuracy is stored, or what is stored is of other data, space, training or seed.
         TableError: the table cannot be used.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> solved = pipeline.solve("mini.yaml", limits=["params=1e6"])
+        >>> len(solved.front) > 0
+        True
     """
 
     def check(run: Workspace) -> None:
@@ -122,8 +131,8 @@ def solve(
         _check_input(run, limits, front)
 
     run = open_run(reference, runs=runs, before=check)
-    name, config, prices = _setup(run, setup)
-    solved = _solved(run, NAME, name, config, prices, limits, front)
+    name, config, cost_models = _setup(run, setup)
+    solved = _solved(run, RESOLVED, name, config, cost_models, limits, front)
     if (refusal := solved.refusal) is not None:
         raise refusal
     return solved
@@ -134,9 +143,23 @@ def solve_tiers(
 ) -> dict[str, ResolvedFront]:
     """Solve for the set-up of each tier; the given limits stand in the place of the tiers' own.
 
+    Args:
+        reference: an experiment's file, the name of a shipped one, or a run's folder.
+        limits: as for `solve`.
+        front: as for `solve`.
+        runs: folder of run folders.
+
+    Returns:
+        The front of each tier, by its name.
+
     Raises:
         ConfigError: as `solve`; it is no error that some of the tiers, but not all, have nothing within the limits.
         RunError, TableError: as `solve`.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> list(pipeline.solve_tiers("mini.yaml", limits=["params=1e6"]))
+        ['cloud']
     """
     run = open_run(reference, runs=runs, before=lambda run: _check_input(run, limits, front))
     solved = {}
@@ -157,7 +180,7 @@ def _check_input(run: Workspace, limits: Sequence[str], front: FrontSource) -> N
     """Refuse malformed limits, and the front of a successive halving that was not run."""
     parse_tier({"setup": next(iter(run.experiment.setups)), "limits": dict(map(_limit, limits))}, where="--limit")
     if front == "halving":
-        check_found(run, front)
+        check_front_exists(run, front)
 
 
 def _solved(
@@ -165,25 +188,30 @@ def _solved(
     name: str,
     setup: str,
     config: SetupConfig,
-    prices: Mapping[str, CostModels],
+    cost_models: Mapping[str, CostModels],
     limits: Sequence[str],
     front: FrontSource,
 ) -> ResolvedFront:
     rung, source = load_top_rung(run) if front == "halving" else (None, run.source)
     for searched in run.experiment.tiers:
         refuse_other_accuracies(run, searched, front)
-    opened, prices = _with_tier(run, name, setup, config, prices, limits)
+    opened, cost_models = _with_tier(run, name, setup, config, cost_models, limits)
     tier = opened.objectives.tier(name) if rung is None else tier_for_rung(opened.objectives.tier(name), rung.metric)
-    solved = answer(opened, tier, source, prices, None if rung is None else rung.producer)
+    solved = answer(opened, tier, source, cost_models, None if rung is None else rung.producer)
     return ResolvedFront(opened, LoadedFront(front, tier, source, solved.points, run.folder), solved)
 
 
 def _with_tier(
-    run: Workspace, tier: str, name: str, config: SetupConfig, prices: Mapping[str, CostModels], limits: Sequence[str]
+    run: Workspace,
+    tier: str,
+    name: str,
+    config: SetupConfig,
+    cost_models: Mapping[str, CostModels],
+    limits: Sequence[str],
 ) -> tuple[Workspace, Mapping[str, CostModels]]:
     """Return the run with only the tier that is solved for, and the cost models of its networks."""
     raw: dict[str, Any] = {"setup": name, "limits": dict(map(_limit, limits))}
-    if tier in run.experiment.tiers and tier != NAME:
+    if tier in run.experiment.tiers and tier != RESOLVED:
         own = run.experiment.tiers[tier]
         raw |= {"minimize": list(own.minimize), "maximize": list(own.maximize)}
     tier_config: TierConfig = parse_tier(raw, where="--limit")
@@ -198,9 +226,9 @@ def _with_tier(
             allowed="A published set-up tells latencies alone",
             do="Leave the limit out",
         )
-    if not prices and opened.objectives.needs_table(name):
-        prices = {name: priced_before(opened, name)}
-    return opened, prices
+    if not cost_models and opened.objectives.needs_table(name):
+        cost_models = {name: cost_model_of_table(opened, name)}
+    return opened, cost_models
 
 
 def _named_setup(run: Workspace, reference: str | None) -> str | LatencyTable:

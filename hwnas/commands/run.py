@@ -32,29 +32,49 @@ class Outcome:
 
 
 def run(
-    reference: str | Path, *, runs: Path = Path("runs"), trials: int | None = None, narrator: Reporter | None = None
+    reference: str | Path, *, runs: Path = Path("runs"), trials: int | None = None, reporter: Reporter | None = None
 ) -> Outcome:
     """Do all that an experiment asks for; what is done already is not done again.
 
     Latency comes before training, so that a limit that no network meets is found in time. As far as
     possible, later stages are checked before that: see `preflight_check`.
+
+    Args:
+        reference: an experiment's file, the name of a shipped one, or a run's folder.
+        runs: folder of run folders.
+        trials: number of trials of each search, in place of the experiment's.
+        reporter: receives messages and progress; silent if left out.
+
+    Returns:
+        The run's folder, the tiers after their searches, and the paths of manifests and of the report.
+
+    Raises:
+        ConfigError, SpaceError: the experiment or its space is invalid.
+        RunError: the folder holds a run of other conditions, or another process works in it.
+        HostAway: a device cannot be reached; the same call continues later.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> outcome = pipeline.run("mini.yaml")
+        >>> outcome.report.name
+        'report.html'
     """
-    opened, narrator = (
-        open_run(reference, runs=runs, narrator=narrator, before=check_weights),
-        narrator or NullReporter(),
+    opened, reporter = (
+        open_run(reference, runs=runs, reporter=reporter, before=check_weights),
+        reporter or NullReporter(),
     )
     preflight_check(opened)
     with locked(opened):
-        bench_run(opened, narrator)
-        prices = load_cost_models(opened)
-        check_limits(opened, prices)
-        trained = train_run(opened, narrator) if opened.source.supernet else supernet_of(opened, narrator)
-        searched = search_run(opened, trained, prices, narrator, trials=trials)
+        bench_run(opened, reporter)
+        cost_models = load_cost_models(opened)
+        check_limits(opened, cost_models)
+        trained = train_run(opened, reporter) if opened.source.supernet else supernet_of(opened, reporter)
+        searched = search_run(opened, trained, cost_models, reporter, trials=trials)
         if opened.experiment.data is None:
-            narrator.info("no files are written: without `data` there are no images to compare them on")
+            reporter.info("no files are written: without `data` there are no images to compare them on")
         standing = [] if opened.experiment.data is None else [tier.tier.name for tier in searched if not tier.is_empty]
         fronts = [load_front(opened, tier, "search") for tier in standing]
-        manifests = export_run(opened, trained, narrator, fronts) if fronts else []
-        page = report_run(opened, trained, prices, searched)
+        manifests = export_run(opened, trained, reporter, fronts) if fronts else []
+        page = report_run(opened, trained, cost_models, searched)
     raise_if_paused((tier.tier.name, tier.paused) for tier in searched if tier.paused)
     return Outcome(opened.folder, tuple(searched), tuple(manifests), page)

@@ -20,8 +20,8 @@ from hwnas.tasks import DEFAULT, TASKS, ImageClassification, Task
 Kind = Literal["space", "experiment"]
 Schema = dict[str, Any]
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-NAME = {"type": "string", "pattern": "^[a-z][a-z0-9_]*$"}
-SHARED = {"type": "string", "pattern": r"^\$[a-z][a-z0-9_]*$", "description": "a shared choice, by its name"}
+NAME_SCHEMA = {"type": "string", "pattern": "^[a-z][a-z0-9_]*$"}
+SHARED_SCHEMA = {"type": "string", "pattern": r"^\$[a-z][a-z0-9_]*$", "description": "a shared choice, by its name"}
 OPTION: Schema = {"type": ["number", "string", "boolean"]}
 TYPES: Mapping[type, Schema] = {
     bool: {"type": "boolean"},
@@ -29,7 +29,7 @@ TYPES: Mapping[type, Schema] = {
     float: {"type": "number"},
     str: {"type": "string"},
 }
-DERIVED = ("in_channels", "out_channels", "stride")
+CHAIN_FIELDS = ("in_channels", "out_channels", "stride")
 """Fields of operators that are set by the chain and not by a knob."""
 
 
@@ -39,7 +39,20 @@ def schema(kind: Kind) -> Schema:
 
 
 def schema_text(kind: Kind) -> str:
-    """Return the schema as the text of the file that is shipped."""
+    """Return the JSON Schema of a kind of file, as the text of the file that is shipped.
+
+    Args:
+        kind: `space` or `experiment`.
+
+    Returns:
+        JSON, with a newline at the end.
+
+    Example:
+        >>> import json
+        >>> from hwnas import pipeline
+        >>> json.loads(pipeline.schema_text("experiment"))["title"]
+        'hwnas experiment'
+    """
     return json.dumps(schema(kind), indent=1) + "\n"
 
 
@@ -54,7 +67,7 @@ def _space() -> Schema:
     Stages are checked by operator; where a space names plugins or blocks, an operator may be one of those.
     """
     whole = _whole(1)
-    strict, own = {"$ref": "#/$defs/operator"}, {"anyOf": [{"$ref": "#/$defs/operator"}, NAME]}
+    strict, own = {"$ref": "#/$defs/operator"}, {"anyOf": [{"$ref": "#/$defs/operator"}, NAME_SCHEMA]}
     return {
         "$schema": DIALECT,
         "title": "hwnas search space",
@@ -62,15 +75,19 @@ def _space() -> Schema:
         "required": ["name", "input", "stages"],
         "additionalProperties": False,
         "properties": {
-            "name": NAME,
+            "name": NAME_SCHEMA,
             "source": {"type": "string", "description": "where the space is from"},
             "plugins": {"type": "array", "items": {"type": "string", "pattern": r"\.py$"}},
             "notation": {"enum": sorted(NOTATIONS.own)},
             "canonical": {"type": "string", "pattern": "^.+:.+$"},
             "task": {"type": "string", "description": f"what networks learn; {DEFAULT} if left out"},
             **_ends(whole),
-            "choices": {"type": "object", "propertyNames": NAME, "additionalProperties": _list_or_one(OPTION)},
-            "blocks": {"type": "object", "propertyNames": NAME, "additionalProperties": {"$ref": "#/$defs/block"}},
+            "choices": {"type": "object", "propertyNames": NAME_SCHEMA, "additionalProperties": _list_or_one(OPTION)},
+            "blocks": {
+                "type": "object",
+                "propertyNames": NAME_SCHEMA,
+                "additionalProperties": {"$ref": "#/$defs/block"},
+            },
             "stages": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/stage"}},
         },
         "allOf": [
@@ -116,7 +133,7 @@ def _definitions() -> Schema:
     knobs = {kind: _knobs(kind) for kind in OPERATORS.own}
     known = {name: value for by_name in knobs.values() for name, value in by_name.items()}
     chain = {
-        "name": NAME,
+        "name": NAME_SCHEMA,
         "op": {"description": "an operator or a block; a list is a choice for each layer"},
         "depth": _choice(_whole(0)),
         "width": _choice(whole),
@@ -162,7 +179,7 @@ def _open(knobs: Schema) -> Schema:
 def _knobs(kind: str) -> Schema:
     operator = member(OPERATORS, kind, what="operator", where="schema")
     hints = typing.get_type_hints(operator)
-    names = [field.name for field in dataclasses.fields(operator) if field.name not in DERIVED]
+    names = [field.name for field in dataclasses.fields(operator) if field.name not in CHAIN_FIELDS]
     return {name: _choice(_typed(hints[name])) for name in names}
 
 
@@ -174,7 +191,7 @@ def _typed(hint: Any) -> Schema:
 
 def _choice(one: Schema) -> Schema:
     """Return the schema of one option, a list of them, or a shared choice."""
-    return {"anyOf": [one, {"type": "array", "items": one, "minItems": 1, "uniqueItems": True}, SHARED]}
+    return {"anyOf": [one, {"type": "array", "items": one, "minItems": 1, "uniqueItems": True}, SHARED_SCHEMA]}
 
 
 def _list_or_one(one: Schema) -> Schema:

@@ -11,7 +11,7 @@ from hwnas.data import check_data, load_data
 from hwnas.errors import ConfigError
 from hwnas.io.locks import RunLock
 from hwnas.io.yaml import parse_yaml
-from hwnas.problem.zero_cost import NOISE, ScoringTarget, _check_name, make_proxy_column
+from hwnas.problem.zero_cost import NOISE_DATA, ScoringTarget, _check_name, make_proxy_column
 from hwnas.report.scores import ProxyScore, Scored, ScoredNetwork, ranked
 from hwnas.search.fronts import write_text
 from hwnas.search.score_store import ScoreStore
@@ -40,7 +40,7 @@ def score(
     processes: int = 1,
     csv: Path | None = None,
     runs: Path = Path("runs"),
-    narrator: Reporter | None = None,
+    reporter: Reporter | None = None,
 ) -> Scored:
     """Score networks without training; ranks are by the first proxy. What was scored before is not scored again.
 
@@ -52,20 +52,32 @@ def score(
         data: a data set's name, `file.py:function`, a YAML mapping as in an experiment, or `noise`. If left out, the
             experiment's data; of a space, noise.
         seed: of weights, noise and the sample; the experiment's, or 0, if left out.
-        batch, resolution: of the images, instead of the proxies' own.
-        processes: how many score at once; the scores are the same.
+        batch: number of images, instead of the proxies' own.
+        resolution: pixels of a side of the images, instead of the proxies' own.
+        processes: number that score at once; the scores are the same.
         csv: a file for all rows.
+        runs: folder of run folders.
+        reporter: receives messages and progress; silent if left out.
+
+    Returns:
+        The networks by falling score of the first proxy; those without one at the end.
 
     Raises:
         ConfigError: an unknown proxy, one that does not hold for the space, or data that do not fit.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> scored = pipeline.score("space.yaml", ["synflow"], sample=3)
+        >>> [network.rank for network in scored.networks]
+        [1, 2, 3]
     """
     for name in proxies:
         _check_name(name)
     if architectures is not None:
         check_readable(architectures)
-    if data is not None and data != NOISE:
+    if data is not None and data != NOISE_DATA:
         check_data(_spec(data), where="--data")
-    narrator = narrator or NullReporter()
+    reporter = reporter or NullReporter()
     with _opened(target, data, seed, runs) as opened:
         from hwnas.accuracy.zero_cost_proxies.population import score_population
 
@@ -76,8 +88,8 @@ def score(
             wanted = read_architectures(opened.space, architectures)
         store = ScoreStore.open(opened.folder / "scores.jsonl")
         for notice in store.notices:
-            narrator.info(notice)
-        with narrator.bar(f"scoring {opened.space.name}") as bar:
+            reporter.info(notice)
+        with reporter.bar(f"scoring {opened.space.name}") as bar:
             scorers = [scorer for one in requested for scorer in one.scorers]
             scores = iter(score_population(wanted, scorers, store, processes=processes, progress=bar.update))
     columns = {one.name: one.column([next(scores) for _ in one.scorers]) for one in requested}
@@ -123,7 +135,7 @@ def _opened(target: str | Path, data: str | None, seed: int | None, runs: Path) 
 
 def _data(text: str, seed: int) -> Dataset | None:
     """Return the data set of a name, or of a mapping in YAML; None for noise."""
-    return None if text == NOISE else load_data(_spec(text), seed=seed).without_test()
+    return None if text == NOISE_DATA else load_data(_spec(text), seed=seed).without_test()
 
 
 def _spec(text: str) -> str | dict[str, Any]:

@@ -22,7 +22,7 @@ from hwnas.problem.fronts.origins import origin_of_latency, origins_of
 from hwnas.problem.fronts.remeasure import remeasure_front
 from hwnas.problem.live import raise_if_paused
 from hwnas.problem.population_costs import make_surrogate_spec
-from hwnas.problem.studies import _study_name, study_storage, told_to, weights_producer
+from hwnas.problem.studies import _study_name, study_evaluations, study_storage, weights_producer
 from hwnas.problem.warm_start import import_scores, initial_architectures, restore_scores, zero_cost_candidates
 from hwnas.problem.workers import RUNNERS, SearchJob, scorers_of
 from hwnas.report import units
@@ -57,7 +57,7 @@ class TierSearch:
     """Reason why the search waits for its device, if it does."""
     conditions: Conditions | None = None
     """Conditions of the search."""
-    found: LoadedFront | None = None
+    loaded: LoadedFront | None = None
     """The front as it is read from the run's folder, if it was."""
     measured_limits: tuple[Limit, ...] = ()
     """The tier's limits once the front was timed again: a quantile's is then on the latency itself."""
@@ -69,22 +69,43 @@ class TierSearch:
 
 
 def search(
-    reference: str | Path, *, runs: Path = Path("runs"), trials: int | None = None, narrator: Reporter | None = None
+    reference: str | Path, *, runs: Path = Path("runs"), trials: int | None = None, reporter: Reporter | None = None
 ) -> list[TierSearch]:
-    """Search all tiers of an experiment whose tables and supernet are there; started again, it continues."""
+    """Search all tiers of an experiment whose tables and supernet are there; started again, it continues.
+
+    Args:
+        reference: an experiment's file, the name of a shipped one, or a run's folder.
+        runs: folder of run folders.
+        trials: number of trials of each search, in place of the experiment's.
+        reporter: receives messages and progress; silent if left out.
+
+    Returns:
+        The tiers after their searches: evaluations, and the front with scores in the metrics' units.
+
+    Raises:
+        ConfigError, SpaceError: the experiment or its space is invalid.
+        RunError: the supernet was not trained yet, or another process works in the folder.
+        TableError: a table lacks rows.
+        HostAway: a device cannot be reached; the same call continues later.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> [tier.finished.trials for tier in pipeline.search("mini.yaml")]
+        [4]
+    """
     from hwnas.workspace.training.supernets import supernet_of
 
-    run, narrator = open_run(reference, runs=runs), narrator or NullReporter()
+    run, reporter = open_run(reference, runs=runs), reporter or NullReporter()
     lock = RunLock(run.folder, shared=run.experiment.search.is_shared)
     with locked(run, lock):
-        prices = load_cost_models(run)
-        check_limits(run, prices)
-        searched = search_run(run, supernet_of(run, narrator), prices, narrator, trials=trials, alone=lock.alone)
+        cost_models = load_cost_models(run)
+        check_limits(run, cost_models)
+        searched = search_run(run, supernet_of(run, reporter), cost_models, reporter, trials=trials, alone=lock.alone)
     raise_if_paused((tier.tier.name, tier.paused) for tier in searched if tier.paused)
     return searched
 
 
-def load_searches(run: Workspace, trained: Trained | None, prices: Mapping[str, CostModels]) -> list[TierSearch]:
+def load_searches(run: Workspace, trained: Trained | None, cost_models: Mapping[str, CostModels]) -> list[TierSearch]:
     """Return the tiers of a run that were searched, as its folder holds them; nothing is written.
 
     Raises:
@@ -96,7 +117,7 @@ def load_searches(run: Workspace, trained: Trained | None, prices: Mapping[str, 
             continue  # successive halving was run, and nothing searched
         front, evaluations = load_front(run, name, "search", producer=producer), tuple[Evaluation, ...]()
         if not front.solved_for and front.conditions is not None:
-            evaluations = told_to(run, name, front.conditions.study)
+            evaluations = study_evaluations(run, name, front.conditions.study)
             if not evaluations:
                 front = solved_again(run, front, f"its study `{front.conditions.study}` is gone")
         evaluations = evaluations or front.evaluations
@@ -109,8 +130,8 @@ def load_searches(run: Workspace, trained: Trained | None, prices: Mapping[str, 
 def search_run(
     run: Workspace,
     trained: Trained | None,
-    prices: Mapping[str, CostModels],
-    narrator: Reporter,
+    cost_models: Mapping[str, CostModels],
+    reporter: Reporter,
     *,
     trials: int | None = None,
     alone: Callable[[], None] = lambda: None,
@@ -120,21 +141,23 @@ def search_run(
     `alone` returns when no other process searches the folder any more: fronts are timed by one at a time.
     """
     proxy = accuracy_of(run, trained)
-    for notice in notices(run, prices):
-        narrator.info(notice)
+    for notice in notices(run, cost_models):
+        reporter.info(notice)
     with adding_elapsed(run.paths.elapsed, "search"):
         store = ScoreStore.open(run.folder / "scores.jsonl", shared=run.experiment.search.is_shared)
         for notice in store.notices:
-            narrator.info(notice)
+            reporter.info(notice)
         if taken := import_scores(run, store, proxy.producer):
-            narrator.info(f"{taken:,} accuracies are taken over from earlier runs")
-        searched = [_search_tier(run, name, proxy, prices, store, narrator, trials) for name in run.experiment.tiers]
+            reporter.info(f"{taken:,} accuracies are taken over from earlier runs")
+        searched = [
+            _search_tier(run, name, proxy, cost_models, store, reporter, trials) for name in run.experiment.tiers
+        ]
     alone()
     with adding_elapsed(run.paths.elapsed, "timing the fronts"):
-        timed = [_timed_again(run, tier, narrator) for tier in searched]
+        timed = [_timed_again(run, tier, reporter) for tier in searched]
     for tier in timed:
         if tier.is_empty:
-            narrator.info(f"{tier.tier.name}: {explain_empty_front(tier)}")
+            reporter.info(f"{tier.tier.name}: {explain_empty_front(tier)}")
     return timed
 
 
@@ -175,22 +198,22 @@ def _search_tier(
     run: Workspace,
     name: str,
     proxy: Accuracy,
-    prices: Mapping[str, CostModels],
+    cost_models: Mapping[str, CostModels],
     store: ScoreStore,
-    narrator: Reporter,
+    reporter: Reporter,
     trials: int | None,
 ) -> TierSearch:
     tier, config = run.objectives.tier(name), run.experiment.search
-    study = _open_study(run, name, proxy, prices, store, narrator)
+    study = _open_study(run, name, proxy, cost_models, store, reporter)
     kept_as = f"{_study_name(run, name)}-{study.plan.digest}"
     conditions = conditions_of(run, name, producer=proxy.producer, study=kept_as)
-    scorers = scorers_of(run, name, proxy, prices, narrator)
+    scorers = scorers_of(run, name, proxy, cost_models, reporter)
     job = SearchJob(run, name, study, scorers, {run.accuracy: proxy.producer}, store, trials or config.trials)
     for notice in study.notices:
-        narrator.info(notice)
+        reporter.info(notice)
     if lost := restore_scores(run, study, store, proxy):
-        narrator.info(f"{name}: {lost:,} accuracies that the store had lost are put back from the study")
-    with narrator.bar(f"searching {name}") as bar, tensorboard(run, name) as log:
+        reporter.info(f"{name}: {lost:,} accuracies that the store had lost are put back from the study")
+    with reporter.bar(f"searching {name}") as bar, tensorboard(run, name) as log:
 
         def show(progress: Progress) -> None:
             best = "" if progress.best is None else f", best {units.scored(run.accuracy, progress.best)}"
@@ -202,11 +225,11 @@ def _search_tier(
         with closing(study):
             finished, paused = _until_away(job, show)
     if paused is None and finished.trials < job.trials:
-        narrator.info(f"{name} ends after {counted(finished.trials, 'trial')}: {finished.stopped}")
+        reporter.info(f"{name} ends after {counted(finished.trials, 'trial')}: {finished.stopped}")
     if paused is not None:
-        narrator.info(f"{name} pauses after {counted(finished.trials, 'trial')}: {paused.where}: {paused.met}")
+        reporter.info(f"{name} pauses after {counted(finished.trials, 'trial')}: {paused.where}: {paused.met}")
     evaluations = study.evaluations
-    front = front_points(run, name, tier, evaluations, prices, run.source.origin, proxy)
+    front = front_points(run, name, tier, evaluations, cost_models, run.source.origin, proxy)
     return TierSearch(tier, finished, evaluations, tuple(front), paused, conditions)
 
 
@@ -215,7 +238,7 @@ def front_points(
     name: str,
     tier: Tier,
     evaluations: Sequence[Evaluation],
-    prices: Mapping[str, CostModels],
+    cost_models: Mapping[str, CostModels],
     accuracy_origin: str,
     accuracy: Accuracy,
 ) -> list[FrontPoint]:
@@ -223,7 +246,7 @@ def front_points(
     metric, latency, front = tier.quality.metric, run.objectives.latency(name), []
     for point in tier_front(evaluations, tier, origins_of(run, tier, accuracy_origin)):
         error = standard_error_of(accuracy, point.scores[metric])
-        origin = {**point.origin, latency: origin_of_latency(run, name, prices, point.architecture)}
+        origin = {**point.origin, latency: origin_of_latency(run, name, cost_models, point.architecture)}
         front.append(replace(point, origin=origin, errors={} if error is None else {metric: error}))
     return front
 
@@ -244,10 +267,15 @@ def _until_away(job: SearchJob, show: Callable[[Progress], None]) -> tuple[Finis
 
 
 def _open_study(
-    run: Workspace, name: str, proxy: Accuracy, prices: Mapping[str, CostModels], store: ScoreStore, narrator: Reporter
+    run: Workspace,
+    name: str,
+    proxy: Accuracy,
+    cost_models: Mapping[str, CostModels],
+    store: ScoreStore,
+    reporter: Reporter,
 ) -> Study:
     tier, config = run.objectives.tier(name), run.experiment.search
-    produced = _producer(run, name, prices)
+    produced = _producer(run, name, cost_models)
     plan = StudySpec(
         run.space,
         tier,
@@ -261,11 +289,11 @@ def _open_study(
                     run.space.smallest(),
                     run.space.largest(),
                     *initial_architectures(run),
-                    *zero_cost_candidates(run, name, prices, store, narrator),
+                    *zero_cost_candidates(run, name, cost_models, store, reporter),
                 ]
             )
         ),
-        guide=make_surrogate_spec(run, name, prices),
+        guide=make_surrogate_spec(run, name, cost_models),
         rules=early_stopping_of(run),
     )
     shared, kept_as = config.is_shared, _study_name(run, name)
@@ -274,18 +302,18 @@ def _open_study(
     )
 
 
-def _producer(run: Workspace, tier: str, prices: Mapping[str, CostModels]) -> str:
+def _producer(run: Workspace, tier: str, cost_models: Mapping[str, CostModels]) -> str:
     """Return the producer of a tier's latencies."""
     setup = run.experiment.tiers[tier].setup
     if run.objectives.is_published(tier):
         return run.published.latencies(setup).producer
-    return "live" if run.objectives.is_live(tier) else prices[setup].digest
+    return "live" if run.objectives.is_live(tier) else cost_models[setup].digest
 
 
-def _timed_again(run: Workspace, searched: TierSearch, narrator: Reporter) -> TierSearch:
+def _timed_again(run: Workspace, searched: TierSearch, reporter: Reporter) -> TierSearch:
     """Return the tier with its front timed again and written to disk."""
     name = searched.tier.name
-    front = remeasure_front(run, searched.front, run.objectives.tier(name, measured=True), narrator)
+    front = remeasure_front(run, searched.front, run.objectives.tier(name, measured=True), reporter)
     path = run.paths.front(name)
     write_front(path, path.with_suffix(".csv"), front)
     if searched.conditions is not None:

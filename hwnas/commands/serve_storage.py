@@ -12,13 +12,23 @@ from hwnas.search.storage.backends import database
 from hwnas.workspace.progress import NullReporter, Reporter
 
 
-def serve_storage(url: str, *, host: str = "localhost", port: int = 13000, narrator: Reporter | None = None) -> None:
+def serve_storage(url: str, *, host: str = "localhost", port: int = 13000, reporter: Reporter | None = None) -> None:
     """Serve a database to many searches, until it is interrupted; they name it `grpc://host:port`.
+
+    Args:
+        url: Optuna's URL of the database, such as `sqlite:///studies.db`.
+        host: address that it is served at.
+        port: of that address.
+        reporter: receives messages and progress; silent if left out.
 
     Raises:
         ConfigError: the URL is that of no database.
         RunError: the port is taken, or the database does not answer.
         MissingExtra: grpcio is not installed.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> pipeline.serve_storage("sqlite:///studies.db", port=13001)  # returns after Ctrl-C
     """
     import optuna
 
@@ -33,7 +43,7 @@ def serve_storage(url: str, *, host: str = "localhost", port: int = 13000, narra
     optional("grpc", extra="grpc", why="hwnas serve-storage")
     try:
         storage = database(url)
-        (narrator or NullReporter()).info(f"serving {public_url(url)} as grpc://{host}:{port}; Ctrl-C ends it")
+        (reporter or NullReporter()).info(f"serving {public_url(url)} as grpc://{host}:{port}; Ctrl-C ends it")
         with warnings.catch_warnings(), suppress(KeyboardInterrupt):
             warnings.simplefilter("ignore")  # Optuna calls it experimental
             optuna.storages.run_grpc_proxy_server(storage, host=host, port=port)

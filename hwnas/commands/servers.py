@@ -28,14 +28,26 @@ def dashboard(
     tier: str | None = None,
     host: str = "localhost",
     port: int = 8080,
-    narrator: Reporter | None = None,
+    reporter: Reporter | None = None,
 ) -> None:
-    """Serve optuna-dashboard on a tier's studies (the first tier's, if none is named) until it is interrupted.
+    """Serve optuna-dashboard on a tier's studies until it is interrupted.
+
+    Args:
+        reference: an experiment's file, the name of a shipped one, or a run's folder.
+        runs: folder of run folders.
+        tier: the first one if left out.
+        host: address that the page is served at.
+        port: of that address.
+        reporter: receives messages and progress; silent if left out.
 
     Raises:
         ConfigError: there is no such tier.
         RunError: the tier was not searched yet, or the port is taken.
         MissingExtra: optuna-dashboard is not installed.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> pipeline.dashboard("mini.yaml", tier="cloud", port=8081)  # returns after Ctrl-C
     """
     _, experiment = experiment_of(reference)
     name = tier or next(iter(experiment.tiers))
@@ -50,7 +62,7 @@ def dashboard(
     storage = _storage(run, name)
     shown = optional("optuna_dashboard", extra="dashboard", why="hwnas dashboard")
     backend = viewed(open_storage(storage)[0])
-    (narrator or NullReporter()).info(f"http://{host}:{port} shows tier {name}; Ctrl-C ends it")
+    (reporter or NullReporter()).info(f"http://{host}:{port} shows tier {name}; Ctrl-C ends it")
     try:
         with warnings.catch_warnings(), suppress(KeyboardInterrupt):
             warnings.simplefilter("ignore")

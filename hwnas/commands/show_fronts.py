@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from hwnas.accuracy import AccuracySource
-from hwnas.problem.fronts.loading import FrontSource, LoadedFront, check_found, load_front
+from hwnas.problem.fronts.loading import FrontSource, LoadedFront, check_front_exists, load_front
 from hwnas.report import facts
 from hwnas.report.facts import Origin
 from hwnas.search.fronts import FrontPoint
@@ -25,14 +25,26 @@ def fronts(
     """Return the fronts of a run as its folder holds them.
 
     Args:
-        reference: of the run.
-        runs: folder of runs.
+        reference: an experiment's file, the name of a shipped one, or a run's folder.
+        runs: folder of run folders.
         pick: a rule of `hwnas.selection`: only what it takes of each front, with what was measured.
-        front: of the search or of successive halving; the latter, if left out, only where nothing was searched.
+        front: `search` or `halving`; if left out, that of successive halving only where nothing was searched.
+
+    Returns:
+        For each tier, its points with scores, in the metrics' units.
+
+    Raises:
+        ConfigError, SpaceError: the experiment or its space is invalid.
+        RunError: there is no such front yet.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> [(tier.name, len(tier.front)) for tier in pipeline.fronts("mini.yaml", pick="best")]
+        [('cloud', 1)]
     """
 
     def check(run: Workspace) -> None:
-        check_found(run, front)
+        check_front_exists(run, front)
         check_picks(run, [] if pick is None else [pick], where="--pick")
 
     run, shown = open_run(reference, runs=runs, before=check), []
@@ -47,7 +59,19 @@ def fronts(
 
 
 def solved_facts(solved: ResolvedFront) -> facts.TierFacts:
-    """Return the facts of a front that was solved for, as of a run's fronts; an empty one names the nearest network."""
+    """Return the facts of a front that was solved for, as `fronts` does; an empty one names the nearest network.
+
+    Args:
+        solved: as `solve` and `solve_tiers` return it.
+
+    Returns:
+        The front's points with scores, in the metrics' units.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> pipeline.solved_facts(pipeline.solve("mini.yaml")).name
+        'mini, solved for cpu'
+    """
     experiment, refusal = solved.run.experiment, solved.refusal
     title = f"{experiment.name}, solved for {experiment.tiers[solved.loaded_front.tier.name].setup}"
     shown = replace(_front_facts(solved.run, solved.loaded_front), name=title)
@@ -60,7 +84,7 @@ def _front_facts(run: Workspace, front: LoadedFront) -> facts.TierFacts:
     accuracy, latency = front.tier.quality.metric, run.objectives.latency(front.tier.name)
     tested = open_bundle(front.folder).test_accuracies
     points = tuple(
-        facts.FrontPoint(
+        facts.FrontPointFacts(
             p.architecture.key,
             p.scores,
             p.scores[latency],
@@ -82,7 +106,7 @@ def _front_facts(run: Workspace, front: LoadedFront) -> facts.TierFacts:
         facts.ObjectiveFacts(latency, "min", latency_origin_of(run, front.tier.name)),
         front.tier.limits,
         front=points,
-        found_by=front.by,
+        front_source=front.by,
         passed=passed_facts(front),
         objectives=tuple(objective.metric for objective in front.tier.objectives),
         quality=run.space.task.quality.name,
@@ -96,12 +120,12 @@ def accuracy_facts(metric: str, source: AccuracySource, goal: Literal["min", "ma
     return facts.ObjectiveFacts(metric, goal, source.origin, source.description)
 
 
-def passed_facts(found: LoadedFront) -> tuple[facts.ObjectiveFacts, ...]:
+def passed_facts(front: LoadedFront) -> tuple[facts.ObjectiveFacts, ...]:
     """Return the facts of the scores of the rungs before the last one."""
-    if found.halving is None:
+    if front.halving is None:
         return ()
-    goals = {rung.metric: rung.tier.objectives[0].goal for rung in found.halving.rungs}
-    return tuple(accuracy_facts(name, source, goals[name]) for name, source in found.halving.promoted_sources.items())
+    goals = {rung.metric: rung.tier.objectives[0].goal for rung in front.halving.rungs}
+    return tuple(accuracy_facts(name, source, goals[name]) for name, source in front.halving.promoted_sources.items())
 
 
 def latency_origin_of(run: Workspace, tier: str) -> Origin:

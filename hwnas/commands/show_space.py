@@ -15,12 +15,28 @@ from hwnas.report.spaces.facts import BlockFacts, KnobFacts, SpaceView, StageFac
 from hwnas.space import AnySpace, FunctionSpace, Knob, Space
 from hwnas.traced.operator import Traced
 
-IDENTITY = ("digest", "in_channels", "out_channels")
+HIDDEN_KNOBS = ("digest", "in_channels", "out_channels")
 """Knobs of operators that show no choice."""
 
 
 def view(space: AnySpace) -> SpaceView:
-    """Return a space as it is read: its stages in order with their choices, counts, sizes and costs."""
+    """Return a space as it is read: its stages in order with their choices, counts, sizes and costs.
+
+    Args:
+        space: as `open_space` returns it.
+
+    Returns:
+        The stages, and the numbers of architectures, parameters and MACs.
+
+    Raises:
+        SpaceError: an operator refuses its knobs.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> space, _ = pipeline.open_space("space.yaml")
+        >>> pipeline.view(space).architectures
+        4
+    """
     extent, count = extent_of(space), _count(space)
     first = lower(space, space.largest()).operators[0]
     if isinstance(space, FunctionSpace):
@@ -48,7 +64,24 @@ def view(space: AnySpace) -> SpaceView:
 
 
 def space_facts(space: AnySpace) -> dict[str, Any]:
-    """Return the same as JSON, all choices by name, with costs of the smallest and the largest network by options."""
+    """Return the view of a space ready for JSON, with all choices and the ends of its costs.
+
+    Args:
+        space: as `open_space` returns it.
+
+    Returns:
+        The fields of `view`, the choices by name, and parameters, MACs and bytes of the smallest and the largest
+        network by options.
+
+    Raises:
+        SpaceError: an operator refuses its knobs.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> space, _ = pipeline.open_space("space.yaml")
+        >>> pipeline.space_facts(space)["choices"][0]
+        {'name': 'stem.width', 'options': [4, 16]}
+    """
     ends = {"smallest": space.smallest(), "largest": space.largest()}
     return {
         **dataclasses.asdict(view(space)),
@@ -139,7 +172,7 @@ def _kind(operator: Operator) -> str:
 def _differing(operators: list[Operator]) -> Iterable[KnobFacts]:
     for name in operators[0].knobs:
         values = _values(operator.knobs[name] for operator in operators)
-        if name not in IDENTITY and len(values) > 1:
+        if name not in HIDDEN_KNOBS and len(values) > 1:
             yield KnobFacts(name, values, "layer")
 
 

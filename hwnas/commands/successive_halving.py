@@ -24,7 +24,7 @@ from hwnas.workspace.elapsed import adding_elapsed
 from hwnas.workspace.folder import locked
 from hwnas.workspace.progress import NullReporter, Reporter
 from hwnas.workspace.results.halving_results import (
-    FOLDER,
+    HALVING_FOLDER,
     WHERE,
     HalvingResult,
     check_halving,
@@ -41,29 +41,41 @@ if TYPE_CHECKING:
 
 
 def halving(
-    reference: str | Path, *, runs: Path = Path("runs"), narrator: Reporter | None = None
+    reference: str | Path, *, runs: Path = Path("runs"), reporter: Reporter | None = None
 ) -> list[HalvingResult]:
-    """Run successive halving for each tier and time its front. Scores are kept one by one: the same command
-    continues.
+    """Run successive halving for each tier and time its front.
 
     The population is the front that a search found, if there is one, the smallest and the largest network, and random
-    ones, all within the limits on what costs nothing to know.
+    ones, all within the limits on what costs nothing to know. Scores are kept one by one: the same command continues.
+
+    Args:
+        reference: an experiment's file, the name of a shipped one, or a run's folder.
+        runs: folder of run folders.
+        reporter: receives messages and progress; silent if left out.
+
+    Returns:
+        For each tier, its rungs with the networks that were promoted, and the front.
 
     Raises:
         ConfigError: the experiment names no rungs, or a rung names a score that is not there.
         RunError: a rung needs a supernet that was not trained.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> [len(result.rungs) for result in pipeline.halving("mini.yaml")]
+        [2]
     """
-    run, narrator = open_run(reference, runs=runs, before=check_halving), narrator or NullReporter()
-    with locked(run), adding_elapsed(run.paths.elapsed, FOLDER):
-        prices = load_cost_models(run)
-        check_limits(run, prices)
-        trained = supernet_of(run, narrator)
+    run, reporter = open_run(reference, runs=runs, before=check_halving), reporter or NullReporter()
+    with locked(run), adding_elapsed(run.paths.elapsed, HALVING_FOLDER):
+        cost_models = load_cost_models(run)
+        check_limits(run, cost_models)
+        trained = supernet_of(run, reporter)
         rungs = run.experiment.search.successive_halving
         scores = [_score(run, trained, rung, keep=rung is rungs[-1]) for rung in rungs]
         store = ScoreStore.open(run.folder / "scores.jsonl")
         for notice in store.notices:
-            narrator.info(notice)
-        return [_result_of(run, name, scores, prices, store, narrator) for name in run.experiment.tiers]
+            reporter.info(notice)
+        return [_result_of(run, name, scores, cost_models, store, reporter) for name in run.experiment.tiers]
 
 
 def _score(run: Workspace, trained: Trained | None, rung: RungConfig, *, keep: bool) -> tuple[RungConfig, Accuracy]:
@@ -79,30 +91,30 @@ def _result_of(
     run: Workspace,
     name: str,
     scores: Sequence[tuple[RungConfig, Accuracy]],
-    prices: Mapping[str, CostModels],
+    cost_models: Mapping[str, CostModels],
     store: ScoreStore,
-    narrator: Reporter,
+    reporter: Reporter,
 ) -> HalvingResult:
     conditions = conditions_of(run, name, scores[-1][0], producer=scores[-1][1].producer)
     rungs = [
         Rung(metric_of(rung.score, run.space.task), rung.networks, accuracy, accuracy.producer)
         for rung, accuracy in scores
     ]
-    population = _population(run, name, rungs[0].networks, prices)
+    population = _population(run, name, rungs[0].networks, cost_models)
     before = [0, *(rung.networks for rung in rungs)]
-    with narrator.bar(f"successive halving of {name}") as bar:
+    with reporter.bar(f"successive halving of {name}") as bar:
 
         def show(number: int, done: int, of: int) -> None:
             bar.update(sum(before[: number + 1]) + done, sum(before), f"{rungs[number].metric}: {done} of {of}")
 
         results = successive_halving(
-            population, rungs, run.objectives.tier(name), cost_scorers(run, name, prices, narrator), store, show
+            population, rungs, run.objectives.tier(name), cost_scorers(run, name, cost_models, reporter), store, show
         )
         bar.update(sum(before), sum(before), "done")
     (rung, accuracy), last = scores[-1], results[-1]
     origin = source_of(rung.score, where=WHERE).origin
-    front = front_points(run, name, last.tier, last.evaluations, prices, origin, accuracy)
-    front = remeasure_front(run, front, tier_for_rung(run.objectives.tier(name, measured=True), last.metric), narrator)
+    front = front_points(run, name, last.tier, last.evaluations, cost_models, origin, accuracy)
+    front = remeasure_front(run, front, tier_for_rung(run.objectives.tier(name, measured=True), last.metric), reporter)
     result = HalvingResult(name, tuple(rung.score for rung, _ in scores), tuple(results), tuple(front))
     result = replace(result, front=passed_by(result, front))
     save_halving_result(run, result)
@@ -110,9 +122,9 @@ def _result_of(
     return result
 
 
-def _population(run: Workspace, name: str, count: int, prices: Mapping[str, CostModels]) -> list[Architecture]:
+def _population(run: Workspace, name: str, count: int, cost_models: Mapping[str, CostModels]) -> list[Architecture]:
     """Return networks within the limits on scores that cost nothing; those on the front of a search come first."""
-    known = feasible_scores(run, name, prices)
+    known = feasible_scores(run, name, cost_models)
     front = read_front(run.paths.front(name)) if run.paths.front(name).exists() else []
     return sample_initial(
         run.space,

@@ -32,15 +32,32 @@ def train(
     *,
     runs: Path = Path("runs"),
     save: Path | None = None,
-    narrator: Reporter | None = None,
+    reporter: Reporter | None = None,
 ) -> list[Epoch]:
     """Train the supernet of an experiment; started again, it continues after the last finished epoch.
 
-    `save` is a file that the trained weights are written to, for `train.weights` of other experiments.
+    Args:
+        reference: an experiment's file, the name of a shipped one, or a run's folder.
+        runs: folder of run folders.
+        save: file that the trained weights are written to, for `train.weights` of other experiments.
+        reporter: receives messages and progress; silent if left out.
+
+    Returns:
+        All epochs: loss, seconds, and validation accuracies of the smallest and the largest network, from 0 to 1.
+
+    Raises:
+        ConfigError, SpaceError: the experiment or its space is invalid.
+        TrainingError: the loss is not finite.
+        RunError: a checkpoint is of other conditions or cannot be read.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> [epoch.epoch for epoch in pipeline.train("mini.yaml")]
+        [1, 2]
     """
-    run = open_run(reference, runs=runs, narrator=narrator, before=check_weights)
+    run = open_run(reference, runs=runs, reporter=reporter, before=check_weights)
     with locked(run):
-        history = list(train_run(run, narrator or NullReporter()).history)
+        history = list(train_run(run, reporter or NullReporter()).history)
         if save is not None:
             from hwnas.supernet.trained_weights import save_trained
 
@@ -48,16 +65,16 @@ def train(
         return history
 
 
-def train_run(run: Workspace, narrator: Reporter) -> Trained:
+def train_run(run: Workspace, reporter: Reporter) -> Trained:
     """Train, or continue, or just load what is finished."""
     from hwnas.supernet import train as train_supernet
     from hwnas.supernet.distributed import Callbacks, train_distributed
 
     if (notice := resizing(run.space, run.dataset.shape[1:])) is not None:
-        narrator.info(notice)
+        reporter.info(notice)
     adopt_weights(run)
     supernet, recipe = _prepared(run), recipe_of(run)
-    with adding_elapsed(run.paths.elapsed, "training"), narrator.bar("training the supernet") as bar:
+    with adding_elapsed(run.paths.elapsed, "training"), reporter.bar("training the supernet") as bar:
         last = ""
 
         def on_step(step: Step) -> None:
@@ -70,12 +87,15 @@ def train_run(run: Workspace, narrator: Reporter) -> Trained:
             bar.update(epoch.epoch, recipe.epochs, f"{last}loss {epoch.loss:.3f}")
 
         def on_sort(epoch: int, sorting: Sorting) -> None:
-            narrator.info(_sorted(epoch, sorting))
+            reporter.info(_sorted(epoch, sorting))
 
         if recipe.processes > 1 and not _finished(run, recipe):
-            heard = Callbacks(on_step, on_epoch, on_sort, narrator.info)
+            callbacks = Callbacks(on_step, on_epoch, on_sort, reporter.info)
             train_distributed(
-                partial(open_part, run.folder.absolute()), recipe.processes, launcher=recipe.launcher, heard=heard
+                partial(open_part, run.folder.absolute()),
+                recipe.processes,
+                launcher=recipe.launcher,
+                callbacks=callbacks,
             )
         history = train_supernet(
             supernet,
@@ -89,7 +109,7 @@ def train_run(run: Workspace, narrator: Reporter) -> Trained:
             on_step=on_step,
             on_epoch=on_epoch,
             on_sort=on_sort,
-            on_trouble=narrator.info,
+            on_trouble=reporter.info,
         )
     return _trained(supernet, history)
 

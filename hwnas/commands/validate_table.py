@@ -17,11 +17,11 @@ from hwnas.errors import ConfigError, HwnasError, RunError, SpaceError, TableErr
 from hwnas.export import format_of
 from hwnas.io.atomic import why_unwritable
 from hwnas.io.resources import find_file
-from hwnas.latency.agreement import Agreement, Floats
+from hwnas.latency.agreement import Floats, PredictionQuality
 from hwnas.latency.anchors import anchors_of, table_state
 from hwnas.latency.building import table_builder as build
 from hwnas.latency.building.table_builder import MeasureContext
-from hwnas.latency.model import Estimate, LatencyModel
+from hwnas.latency.model import LatencyEstimate, LatencyModel
 from hwnas.measure.device_lock import WAIT_S, LockWait
 from hwnas.measure.drift import reference_ns
 from hwnas.measure.table import LatencyTable, check_key, read_table
@@ -38,7 +38,7 @@ from hwnas.workspace.measuring.setups import exporter_of, measurement_protocol
 from hwnas.workspace.progress import NullReporter, Reporter
 from hwnas.workspace.spaces import open_space, split_reference
 
-PATIENCE = 200
+MAX_REPEATED_DRAWS = 200
 """Number of draws in a row without a new network after which a space is taken to hold no more."""
 
 
@@ -52,7 +52,7 @@ def check(
     artifacts: Path | None = None,
     plot: Path | None = None,
     wait_s: float = WAIT_S,
-    narrator: Reporter | None = None,
+    reporter: Reporter | None = None,
 ) -> Checked:
     """Predict fresh networks of the table's spaces, time them whole in two sittings, and compare.
 
@@ -61,21 +61,31 @@ def check(
 
     Args:
         table: a table measured on this machine, or the name of a shipped one.
-        networks: how many to draw; fewer if the spaces hold fewer.
+        networks: number to draw; fewer if the spaces hold fewer.
         space: the space to draw from, instead of those that stand in the table.
-        seed: draws the networks and shuffles the sittings.
+        seed: of the draw, and of the order of measurements.
         device: this machine's name, where the table's set-up gave it a name.
         artifacts: a folder for the model files; those that are there are used.
         plot: an HTML file to write.
-        wait_s: time to wait for this machine while somebody else measures on it.
+        wait_s: seconds to wait for this machine while somebody else measures on it.
+        reporter: receives messages and progress; silent if left out.
+
+    Returns:
+        Errors of the table's model and of baselines, as fractions, and the times of each network in milliseconds.
 
     Raises:
         TableError: this is not the table's set-up, a network's operator has no row, or a file could not be timed.
         HostAway: somebody else measures on this machine, for longer than `wait_s`.
         RunError: `plot` cannot be written.
         ConfigError, SpaceError: no space is known, or it cannot be opened.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> checked = pipeline.check("runs/mini/latency/cpu.jsonl", networks=2)
+        >>> checked.model.networks
+        2
     """
-    narrator, loaded = narrator or NullReporter(), read_table(find_file(table, "latency_tables"))
+    reporter, loaded = reporter or NullReporter(), read_table(find_file(table, "latency_tables"))
     if plot is not None:
         _refuse_unwritable(plot)
     if space is not None:
@@ -86,19 +96,19 @@ def check(
     command = _bench_command(loaded, space or next(iter(loaded.spaces.values()), "SPACE"))
     drawn = sample_unseen(spaces, networks, seed, set(loaded.checks))
     if len(drawn) < networks:
-        narrator.info(f"the space holds only {counted(len(drawn), 'network')} that are not among the table's checks")
+        reporter.info(f"the space holds only {counted(len(drawn), 'network')} that are not among the table's checks")
     chains, operators = [network for _, network in drawn], known_operators(*spaces)
     model = LatencyModel.of(loaded, bench=command, operators=operators)
     predicted = [(architecture, network, model.predict(network)) for architecture, network in drawn]
     rivals = baselines(loaded, spaces, chains)
     timing, anchors = measurement_protocol(TimingConfig(), seed), anchors_of(loaded, operators=operators)
-    narrator.info(_forecast([*chains, *anchors.values()], runtime, timing))
+    reporter.info(_forecast([*chains, *anchors.values()], runtime, timing))
     every = [*chains, *anchors.values()]
     with _folder(artifacts) as folder:
         export = exporter_of(runtime.setup)
-        context = MeasureContext(runtime, (export, export), folder, queue=LockWait(wait_s, narrator.info))
+        context = MeasureContext(runtime, (export, export), folder, queue=LockWait(wait_s, reporter.info))
         sittings = [
-            _sitting(every, replace(timing, seed=seed + 100 * number), context, narrator, title)
+            _sitting(every, replace(timing, seed=seed + 100 * number), context, reporter, title)
             for number, title in enumerate(("timing unseen networks", "timing them again"))
         ]
     count = len(chains)
@@ -141,7 +151,7 @@ def sample_unseen(
         if len(drawn) == count or in_vain == len(turns):
             break
         in_vain += 1
-        for architecture in (space.sample(hand) for _ in range(PATIENCE)):
+        for architecture in (space.sample(hand) for _ in range(MAX_REPEATED_DRAWS)):
             network = lower(space, architecture)
             key = check_key(network)
             if key not in seen and key not in drawn:
@@ -240,9 +250,9 @@ def _folder(artifacts: Path | None) -> Iterator[Path]:
 
 
 def _sitting(
-    networks: Sequence[Network], timing: Timing, context: MeasureContext, narrator: Reporter, title: str
+    networks: Sequence[Network], timing: Timing, context: MeasureContext, reporter: Reporter, title: str
 ) -> list[Measurement]:
-    with narrator.bar(title) as bar:
+    with reporter.bar(title) as bar:
         return build.time_networks(networks, timing, replace(context, progress=bar.update))
 
 
@@ -250,7 +260,7 @@ def _checked(
     table: LatencyTable,
     model: LatencyModel,
     seed: int,
-    drawn: Sequence[tuple[Architecture, Network, Estimate]],
+    drawn: Sequence[tuple[Architecture, Network, LatencyEstimate]],
     sitting: Sequence[Measurement],
     states: Sequence[tuple[Floats, float | None]],
     rivals: tuple[dict[str, Floats | None], dict[str, str]],
@@ -283,11 +293,12 @@ def _checked(
         spaces=tuple(dict.fromkeys(architecture.space for architecture, _, _ in drawn)),
         seed=seed,
         origin=model.origin,
-        model=Agreement.of(predicted, measured, low=low, high=high),
-        uncorrected=Agreement.of(predicted, raw, low=low, high=high),
-        noise=Agreement.of(again, measured),
+        model=PredictionQuality.of(predicted, measured, low=low, high=high),
+        uncorrected=PredictionQuality.of(predicted, raw, low=low, high=high),
+        noise=PredictionQuality.of(again, measured),
         baselines={
-            name: None if guess is None else Agreement.of(guess.tolist(), measured) for name, guess in guesses.items()
+            name: None if guess is None else PredictionQuality.of(guess.tolist(), measured)
+            for name, guess in guesses.items()
         },
         absent=absent,
         drift=drift,

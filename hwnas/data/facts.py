@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 Step = Mapping[str, Any]
-"""One thing that is done to an image; `step` names it, docs/export.md describes the rest."""
+"""One thing that is done to an image; `step` names it, docs/reference/manifest.md describes the rest."""
 
 
 @final

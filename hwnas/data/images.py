@@ -16,8 +16,8 @@ from hwnas.data.source import Decoded, Pool, Source, SplitName, find
 from hwnas.errors import ConfigError, DataError, reason
 from hwnas.io.regular import open_regular
 
-SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-_SPLITS: dict[str, SplitName] = {
+IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+_SPLIT_FOLDERS: dict[str, SplitName] = {
     "train": "train",
     "val": "validation",
     "valid": "validation",
@@ -38,7 +38,7 @@ def read(base: Path, *, path: str, resolution: int, channels: int = 3) -> Source
         raise DataError("this is no folder", where=str(root), allowed=_LAYOUT, do="Name the folder")
     folders = _folders(root)
     if "train" in folders:
-        splits = {_SPLITS[name]: folder for name, folder in folders.items() if name in _SPLITS}
+        splits = {_SPLIT_FOLDERS[name]: folder for name, folder in folders.items() if name in _SPLIT_FOLDERS}
     else:
         splits = {"train": root}
     class_names = tuple(_folders(splits["train"]))
@@ -60,12 +60,12 @@ def _pool(folder: Path, class_names: tuple[str, ...], resolution: int, channels:
     files: list[Path] = []
     labels: list[int] = []
     for label, class_name in enumerate(class_names):
-        paths = sorted(path for path in folders[class_name].rglob("*") if path.suffix.lower() in SUFFIXES)
+        paths = sorted(path for path in folders[class_name].rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
         if not paths:
             raise DataError(
                 f"the class `{class_name}` has no images",
                 where=str(folders[class_name]),
-                allowed=f"Images end in {', '.join(sorted(SUFFIXES))}",
+                allowed=f"Images end in {', '.join(sorted(IMAGE_SUFFIXES))}",
                 do="Add images or remove the folder",
             )
         files += paths

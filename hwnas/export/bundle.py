@@ -18,7 +18,7 @@ from hwnas.tasks import DEFAULT_TASK, Batch, Task
 Array = NDArray[np.float32]
 
 
-class Loaded(Protocol):
+class LoadedFile(Protocol):
     """A model file in its runtime; any of `hwnas.runtimes` fits."""
 
     def run(self, inputs: Array) -> Array:
@@ -94,7 +94,7 @@ class Criterion:
 
 def compare(
     expected: Array,
-    loaded: Loaded,
+    loaded: LoadedFile,
     batch: Batch,
     *,
     path: Path,

@@ -28,7 +28,7 @@ OF_THE_DISK = frozenset(
     if hasattr(errno, name)
 )
 """Errors that files and folders give, whatever is written there."""
-WORDS = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG))
+ERROR_TEXTS = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG))
 """Their texts, as native code passes them on in its own exceptions."""
 DEPTH = 20
 """Links of a chain of exceptions that are followed to its origin."""
@@ -60,7 +60,7 @@ def _of_the_disk(error: BaseException, path: Path) -> str | None:
     if isinstance(error, OSError):
         ours = (file := _named_file(error)) is not None and file.parent == path.parent
         return error.strerror or str(error) if error.errno in OF_THE_DISK or ours else None
-    return next((words for words in WORDS if words in str(error)), None)
+    return next((words for words in ERROR_TEXTS if words in str(error)), None)
 
 
 def _named_file(error: BaseException) -> Path | None:

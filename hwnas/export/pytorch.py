@@ -14,7 +14,7 @@ from hwnas.export.fold import folded
 from hwnas.export.quantize import Images
 from hwnas.ops import Shape
 
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
+TORCH_DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
 
 
 def export_pytorch(
@@ -47,8 +47,10 @@ def export_pytorch(
         made = folded(module).requires_grad_(False)
         images = torch.zeros(batch, *input_shape)
         if precision != "fp32":
-            made = made.to(DTYPES[precision])
-            made, images = (_Cast(made, DTYPES[precision]), images) if whole else (made, images.to(DTYPES[precision]))
+            made = made.to(TORCH_DTYPES[precision])
+            made, images = (
+                (_Cast(made, TORCH_DTYPES[precision]), images) if whole else (made, images.to(TORCH_DTYPES[precision]))
+            )
         program = torch.export.export(made.eval(), (images,))
         for node in program.graph.nodes:
             for name in ("stack_trace", "nn_module_stack", "torch_fn"):

@@ -16,7 +16,7 @@ from hwnas.export.manifest import MANIFEST, read_manifest
 from hwnas.io.atomic import sync_folder
 from hwnas.selection import STEM
 
-SUFFIXES = frozenset(file_format.suffix for file_format in FORMATS.own.values())
+MODEL_SUFFIXES = frozenset(file_format.suffix for file_format in FORMATS.own.values())
 """Suffixes of model files in hwnas's own formats; those of others are known by the manifest that lists them."""
 DRAFT = re.compile(r"\.(?P<name>.+)\.\d+\.(part|tmp)")
 """The name of a file that was being written; earlier versions ended it with `tmp`."""
@@ -28,7 +28,7 @@ def is_exported(name: str) -> bool:
     """Return whether `hwnas export` gives a file of this name to a bundle, or its draft; all others are the user's."""
     draft = DRAFT.fullmatch(name)
     path = Path(draft["name"] if draft else name)
-    return path.name == MANIFEST or (path.suffix in SUFFIXES and re.fullmatch(STEM, path.stem) is not None)
+    return path.name == MANIFEST or (path.suffix in MODEL_SUFFIXES and re.fullmatch(STEM, path.stem) is not None)
 
 
 def fresh_folder(folder: Path) -> Path:

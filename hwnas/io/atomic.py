@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 from hwnas.errors import reason
 from hwnas.io.regular import check_regular
 
-PART = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)\.part")
+PARTIAL_FILE = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)\.part")
 """The name of a file that is being written: hidden, with the process that writes it."""
 OLD_PARTS = (
     re.compile(r"(checkpoint-\d+|within|.+-live)\.part"),
@@ -130,7 +130,7 @@ def abandoned_parts(folder: Path, *, unheld: bool = False) -> Iterator[Path]:
     """
     for inside, _, names in os.walk(folder):
         for name in names:
-            part = next(filter(None, (pattern.fullmatch(name) for pattern in (PART, *OLD_PARTS))), None)
+            part = next(filter(None, (pattern.fullmatch(name) for pattern in (PARTIAL_FILE, *OLD_PARTS))), None)
             if part is None or not os.path.isfile(os.path.join(inside, name)):
                 continue
             pid = part.groupdict().get("pid")

@@ -14,8 +14,8 @@ from typing import Any
 
 from hwnas.io.fields import FieldError
 
-SEAL = "crc32"
-CHUNK = 1 << 20
+CHECKSUM_KEY = "crc32"
+READ_BYTES = 1 << 20
 
 
 class Changed(FieldError):
@@ -28,7 +28,7 @@ def sealed(line: Mapping[str, Any]) -> dict[str, Any]:
     >>> unsealed(sealed({"a": 1}))
     {'a': 1}
     """
-    return {**line, SEAL: _crc(line)}
+    return {**line, CHECKSUM_KEY: _crc(line)}
 
 
 def unsealed(line: Mapping[str, Any]) -> dict[str, Any]:
@@ -37,8 +37,8 @@ def unsealed(line: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         Changed: the line is not as it was written.
     """
-    content = {name: value for name, value in line.items() if name != SEAL}
-    if SEAL in line and line[SEAL] != _crc(content):
+    content = {name: value for name, value in line.items() if name != CHECKSUM_KEY}
+    if CHECKSUM_KEY in line and line[CHECKSUM_KEY] != _crc(content):
         raise Changed("its checksum does not fit: it was changed after it was written")
     return content
 
@@ -55,6 +55,6 @@ def sha256_of(path: Path) -> str:
     """
     digest = hashlib.sha256()
     with open(path, "rb") as file:
-        while chunk := file.read(CHUNK):
+        while chunk := file.read(READ_BYTES):
             digest.update(chunk)
     return digest.hexdigest()

@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
-_KINDS = (
+_FILE_TYPES = (
     (stat.S_ISFIFO, "a FIFO"),
     (stat.S_ISSOCK, "a socket"),
     (stat.S_ISCHR, "a device"),
@@ -99,6 +99,6 @@ def open_own(path: Path, flags: int = 0) -> int:
 def _check(mode: int, path: Path) -> None:
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    for is_kind, kind in _KINDS:
+    for is_kind, kind in _FILE_TYPES:
         if is_kind(mode):
             raise IrregularFile(errno.EINVAL, f"it is {kind}, a regular file is needed", str(path))

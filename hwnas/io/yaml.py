@@ -18,10 +18,16 @@ DEEPEST = 50
 """Levels of nesting; no key of hwnas stands deeper than ten, and Python reads a thousand at most."""
 MOST_VALUES = 100_000
 """Of a file, with its anchors written out: they take seconds to read, and no space or experiment has so many."""
-MOST_BYTES = 10_000_000
+MAX_YAML_BYTES = 10_000_000
 MOST_DIGITS = 30
 _TAG = "tag:yaml.org,2002:"
-_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "null": "null", "timestamp": "a date"}
+_YAML_TYPES = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "null": "null",
+    "timestamp": "a date",
+}
 _OTHER_KINDS = ("binary", "omap", "pairs", "set")
 _ELSEWHERE_A_NUMBER = re.compile(r"[-+]?0(?:[0-9]+|[oO][0-7]+)")
 """Pattern of scalars that YAML 1.1 reads as text and YAML 1.2 as a number, such as 08 and 0o17."""
@@ -73,7 +79,7 @@ class _Strict(yaml.SafeLoader):
         except Exception as error:  # PyYAML's constructors raise several types on what is none of their kind
             kind = node.tag.removeprefix(_TAG)
             raise _Refused(
-                f"`{_short(node)}` is not {_KINDS.get(kind, kind)}",
+                f"`{_short(node)}` is not {_YAML_TYPES.get(kind, kind)}",
                 "A number, a date, true or false is written plainly; a text of that look stands in quotes",
                 node.start_mark,
             ) from error
@@ -91,7 +97,7 @@ class _Strict(yaml.SafeLoader):
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
                 raise _Refused(
-                    f"key `{_short(key_node)}` is {_KINDS.get(key_node.tag.removeprefix(_TAG), 'no text')}",
+                    f"key `{_short(key_node)}` is {_YAML_TYPES.get(key_node.tag.removeprefix(_TAG), 'no text')}",
                     "A key is a text; one that YAML reads as something else, such as no or 1, stands in quotes",
                     key_node.start_mark,
                 )
@@ -197,7 +203,7 @@ _Dumper.add_implicit_resolver("tag:hwnas,number", _ELSEWHERE_A_NUMBER, list("-+0
 
 def _text(path: Path) -> str:
     try:
-        content = read_regular(path, most=MOST_BYTES)
+        content = read_regular(path, most=MAX_YAML_BYTES)
         return content.decode()
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
@@ -207,7 +213,7 @@ def _text(path: Path) -> str:
     raise ConfigError(
         f"the file cannot be read ({why})",
         where=str(path),
-        allowed=f"A readable UTF-8 YAML file of {MOST_BYTES // 1_000_000} MB at most is needed",
+        allowed=f"A readable UTF-8 YAML file of {MAX_YAML_BYTES // 1_000_000} MB at most is needed",
         do="Check the path, or run `hwnas init DIR` for a folder with working examples",
     )
 

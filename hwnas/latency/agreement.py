@@ -17,7 +17,7 @@ ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
-class Agreement:
+class PredictionQuality:
     """Errors are relative to what was measured; errors and shares are fractions, so 0.05 is 5 %.
 
     Ranks are None where all predictions or all measurements are equal, coverage where there are no intervals.
@@ -50,7 +50,7 @@ class Agreement:
         *,
         low: Sequence[float] | None = None,
         high: Sequence[float] | None = None,
-    ) -> Agreement:
+    ) -> PredictionQuality:
         """Compare predictions, one for each network, with measurements in the same unit.
 
         Raises:

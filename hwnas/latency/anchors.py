@@ -41,7 +41,7 @@ def _times_ms(measurements: Sequence[Measurement], usual_ns: float | None) -> np
 
 
 def table_state(
-    table: LatencyTable, sitting: Sequence[Measurement], anchors: Sequence[CheckKey], again: Sequence[Measurement]
+    table: LatencyTable, session: Sequence[Measurement], anchors: Sequence[CheckKey], again: Sequence[Measurement]
 ) -> tuple[np.ndarray, float | None]:
     """Return a sitting's times in ms as they would be in the table's state, and the machine's slowdown since that
     state.
@@ -50,13 +50,13 @@ def table_state(
     of anchors in both (timed `again` in the sitting): networks slow down as networks do, which a reference operator
     shows only roughly. Without anchors the reference has to do; without either, nothing is corrected.
     """
-    usual_ns, now_ns = reference_ns(table.rows.values()), reference_ns([*sitting, *again])
+    usual_ns, now_ns = reference_ns(table.rows.values()), reference_ns([*session, *again])
     if not anchors:
         drift = None if now_ns is None or usual_ns is None else now_ns / usual_ns - 1
-        return _times_ms(sitting, usual_ns), drift
+        return _times_ms(session, usual_ns), drift
     then_ms = _times_ms([table.checks[key] for key in anchors], usual_ns)
     slower = float(np.exp(np.mean(np.log(_times_ms(again, now_ns) / then_ms))))
-    return _times_ms(sitting, now_ns) / slower, slower - 1
+    return _times_ms(session, now_ns) / slower, slower - 1
 
 
 def network_of(key: CheckKey, operators: Mapping[str, str] = OPERATORS) -> Network:

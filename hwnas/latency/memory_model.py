@@ -19,7 +19,7 @@ from hwnas.network import Network, costs
 from hwnas.ops import OPERATORS
 from hwnas.words import counted
 
-FEWEST = 6
+MIN_NETWORKS = 6
 """With fewer networks, three unknowns leave nothing to tell the error by."""
 CONFIDENCE = 0.95
 
@@ -58,18 +58,18 @@ class PeakModel:
         """Fit to the networks whose peak the table holds.
 
         Raises:
-            TableError: there are fewer than `FEWEST` of hwnas's own operators.
+            TableError: there are fewer than `MIN_NETWORKS` of hwnas's own operators.
         """
         known: list[tuple[Network, float]] = []
         for key in table.checks:
             with suppress(ConfigError, SpaceError):
                 known += [(network_of(key, operators), table.memory[key].peak_mb)] if key in table.memory else []
-        if len(known) < FEWEST:
+        if len(known) < MIN_NETWORKS:
             raise TableError(
                 f"the table tells the memory of {counted(len(known), 'whole network')}",
                 where=str(table.path),
-                allowed=f"{FEWEST} are needed, of operators that hwnas knows by name",
-                do=f"Run `{bench}`, in an experiment with `memory: true` in the set-up, with {FEWEST} checks, or "
+                allowed=f"{MIN_NETWORKS} are needed, of operators that hwnas knows by name",
+                do=f"Run `{bench}`, in an experiment with `memory: true` in the set-up, with {MIN_NETWORKS} checks, or "
                 "leave out what asks for it",
             )
         features, peaks = _features([network for network, _ in known]), np.array([mb for _, mb in known])

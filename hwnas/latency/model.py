@@ -22,14 +22,14 @@ from hwnas.words import counted, listed
 
 FEWEST_CHECKS = 3
 """With fewer whole networks there is nothing to tell noise from bias by."""
-SHOWN = 3
+SHOWN_ROWS = 3
 """Number of outliers that an error spells out."""
 INTERVAL = 0.05, 0.95
 """The quantiles between which nine of ten timings lie."""
 
 
 @dataclass(frozen=True)
-class Estimate:
+class LatencyEstimate:
     """A latency with an interval, and what it rests on."""
 
     ms: float
@@ -40,7 +40,7 @@ class Estimate:
     """Number of the network's operators that have no row: their times are inferred from those of others."""
 
 
-class Terms(Protocol):
+class LatencyTerms(Protocol):
     """Contributions of some operators to a network's latency, for networks given as counts of these operators.
 
     The expected latency is linear in the counts: `constant_ms + counts @ ms`.
@@ -143,7 +143,7 @@ class LatencyModel:
         constant_ms = self.posterior.constant_ms if self.posterior else self._rows.overhead_ms
         return constant_ms, np.array([self._effective_ms[link] for link in links])
 
-    def terms(self, links: Sequence[Link]) -> Terms:
+    def terms(self, links: Sequence[Link]) -> LatencyTerms:
         """Return the same with all that an interval needs; `links` are distinct.
 
         Raises:
@@ -158,7 +158,7 @@ class LatencyModel:
         """Return the number of these operators that have no row and are estimated."""
         return self._rows.estimated(self._rows.places(links))
 
-    def predict(self, network: Network) -> Estimate:
+    def predict(self, network: Network) -> LatencyEstimate:
         """Return the latency of a network.
 
         Raises:
@@ -170,7 +170,7 @@ class LatencyModel:
         ms = float(terms.constant_ms + counts[0] @ terms.ms)
         self.refuse_senseless(np.array([ms]))
         gaps = self.estimated_rows(list(network.links))
-        return Estimate(ms, low, high, self._resting_on(gaps, len(network.operators)), gaps)
+        return LatencyEstimate(ms, low, high, self._resting_on(gaps, len(network.operators)), gaps)
 
     def predict_ms(self, network: Network) -> float:
         """Return the expected latency alone, which a search minimises."""
@@ -218,7 +218,7 @@ def refuse_outliers(table: LatencyTable, rows: Rows, bench: str, unit: str = "ms
     overhead_ms = rows.overhead_ms if table.overhead is not None else None
     if off := outliers(known, wholes, overhead_ms, unit):
         raise TableError(
-            f"{counted(len(off), 'time')} cannot be: {listed([one.what for one in off], SHOWN)}",
+            f"{counted(len(off), 'time')} cannot be: {listed([one.what for one in off], SHOWN_ROWS)}",
             where=str(table.path),
             allowed="Nothing is predicted from a row or a whole network that the rest of its table contradicts",
             do=f"Run `hwnas bench lint {table.path}`, which tells the lines; delete them, and measure anew: `{bench}`",

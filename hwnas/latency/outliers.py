@@ -22,11 +22,11 @@ from hwnas.measure.table_lines import RowKey
 Floats = NDArray[np.float64]
 Rule = Literal["slower-than-whole", "faster-than-nothing", "off-neighbours", "off-sum"]
 
-WHOLE = 3.0
+MAX_NETWORK_RATIO = 3.0
 """Multiple of a whole network's time that one of its operators may take alone. Seen: 0.7."""
-NOTHING = 10.0
+MAX_IDLE_RATIO = 10.0
 """Multiple of an operator's time that a call that computes nothing may take. Seen: 0.6."""
-NEIGHBORS = 30.0
+MAX_NEIGHBOR_RATIO = 30.0
 """Factor by which a row may be off a neighbour, beyond that by which their sizes differ."""
 SUM = 10.0
 """Factor by which whole networks may be off the sums of their rows, each against the others. Seen: 1.5."""
@@ -34,7 +34,7 @@ NEAREST, FEWEST = 5, 3
 """Number of neighbours that judge a row, and the least number needed to judge. More than half of them decide."""
 SAMPLE = 600
 """Number of rows that serve as neighbours, of a kind with more."""
-CHUNK = 256
+PAIR_CHUNK = 256
 SQUARED = frozenset({"kernel"})
 """Sizes that work grows with the square of."""
 UNLIKE = 1.0
@@ -42,7 +42,7 @@ UNLIKE = 1.0
 
 
 @dataclass(frozen=True)
-class Row:
+class TimedOperator:
     """An operator's time, and what it is."""
 
     about: str
@@ -84,14 +84,14 @@ def name_of(kind: str, knobs: Mapping[str, Any], shape: Sequence[int]) -> str:
     return f"{kind} {' '.join(f'{name}={value}' for name, value in knobs.items())} at {'x'.join(map(str, shape))}"
 
 
-def row_of(key: RowKey, ms: float) -> Row:
+def row_of(key: RowKey, ms: float) -> TimedOperator:
     """Return a table's row by its key."""
     kind, knobs, shape = key[0], json.loads(key[1]), key[2]
-    return Row(name_of(kind, knobs, shape), ms, kind, facts_of(kind, knobs, shape))
+    return TimedOperator(name_of(kind, knobs, shape), ms, kind, facts_of(kind, knobs, shape))
 
 
 def outliers(
-    rows: Sequence[Row], wholes: Sequence[Whole] = (), overhead_ms: float | None = None, unit: str = "ms"
+    rows: Sequence[TimedOperator], wholes: Sequence[Whole] = (), overhead_ms: float | None = None, unit: str = "ms"
 ) -> list[Outlier]:
     """Return all times that the others contradict, each once, with the numbers."""
     off = [*_off_neighbors(rows, unit), *_slower_than_whole(rows, wholes, unit)]
@@ -103,13 +103,13 @@ def outliers(
     return list({(one.of, one.place): one for one in reversed(off)}.values())[::-1]
 
 
-def _slower_than_whole(rows: Sequence[Row], wholes: Sequence[Whole], unit: str) -> list[Outlier]:
+def _slower_than_whole(rows: Sequence[TimedOperator], wholes: Sequence[Whole], unit: str) -> list[Outlier]:
     """Return rows far slower than a network that holds them; the network itself, where that is so of most of its
     rows."""
     off: dict[tuple[str, int], Outlier] = {}
     for number, whole in enumerate(wholes):
         indices = [index for index in dict.fromkeys(whole.places) if index is not None]
-        slower = [index for index in indices if rows[index].ms > WHOLE * whole.ms]
+        slower = [index for index in indices if rows[index].ms > MAX_NETWORK_RATIO * whole.ms]
         if len(slower) > 1 and 2 * len(slower) > len(indices):
             row = max((rows[index] for index in slower), key=lambda row: row.ms)
             what = f"{whole.about}: {_amount(whole.ms, unit)}, but {row.about}, which it holds, takes alone "
@@ -122,9 +122,9 @@ def _slower_than_whole(rows: Sequence[Row], wholes: Sequence[Whole], unit: str) 
     return list(off.values())
 
 
-def _faster_than_nothing(rows: Sequence[Row], overhead_ms: float, unit: str) -> list[Outlier]:
+def _faster_than_nothing(rows: Sequence[TimedOperator], overhead_ms: float, unit: str) -> list[Outlier]:
     """Return rows far faster than a call that computes nothing; that call's time, where most rows are."""
-    indices = [index for index, row in enumerate(rows) if row.ms * NOTHING < overhead_ms]
+    indices = [index for index, row in enumerate(rows) if row.ms * MAX_IDLE_RATIO < overhead_ms]
     nothing = f"a call that computes nothing takes {_amount(overhead_ms, unit)}"
     if len(indices) > 1 and 2 * len(indices) > len(rows):
         usual = median(row.ms for row in rows)
@@ -139,7 +139,7 @@ def _faster_than_nothing(rows: Sequence[Row], overhead_ms: float, unit: str) -> 
 
 
 def _off_sum(
-    rows: Sequence[Row], wholes: Sequence[Whole], overhead_ms: float, known: set[tuple[Any, int]], unit: str
+    rows: Sequence[TimedOperator], wholes: Sequence[Whole], overhead_ms: float, known: set[tuple[Any, int]], unit: str
 ) -> list[Outlier]:
     """Return whole networks that are far off the sums of their rows, as that is for the others."""
     bad = {index for of, index in known if of == "row"}
@@ -165,7 +165,7 @@ def _off_sum(
     ]
 
 
-def _off_neighbors(rows: Sequence[Row], unit: str) -> list[Outlier]:
+def _off_neighbors(rows: Sequence[TimedOperator], unit: str) -> list[Outlier]:
     """Return rows that are far off the rows of their kind that are nearest in size."""
     kinds: dict[str, list[int]] = defaultdict(list)
     for index, row in enumerate(rows):
@@ -204,14 +204,14 @@ def _judged(positions: Floats, logs: Floats) -> list[tuple[int, list[int]]]:
     count = len(logs)
     sample = np.linspace(0, count - 1, min(count, SAMPLE)).round().astype(int)
     off, nearest = [], min(NEAREST, len(sample) - 1)
-    for start in range(0, count, CHUNK):
-        mine = np.arange(start, min(start + CHUNK, count))
+    for start in range(0, count, PAIR_CHUNK):
+        mine = np.arange(start, min(start + PAIR_CHUNK, count))
         apart = np.zeros((len(mine), len(sample)))
         for column in positions.T:
             apart += np.abs(column[mine, None] - column[sample])
         apart[mine[:, None] == sample] = np.inf
         near = np.argpartition(apart, nearest - 1, axis=1)[:, :nearest]
-        allowed = np.log2(NEIGHBORS) + np.take_along_axis(apart, near, axis=1)
+        allowed = np.log2(MAX_NEIGHBOR_RATIO) + np.take_along_axis(apart, near, axis=1)
         more = logs[mine, None] - logs[sample[near]]
         votes = np.maximum((more > allowed).sum(axis=1), (-more > allowed).sum(axis=1))
         off += [(int(mine[at]), sample[near[at]].tolist()) for at in np.flatnonzero(2 * votes > nearest)]

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from hwnas.errors import TableError
 from hwnas.latency.model import INTERVAL, LatencyModel
 from hwnas.latency.posterior import Floats, Places
-from hwnas.population import NOTHING, Codebook, Codes, Link
+from hwnas.population import EMPTY_SLOT, Codebook, Codes, Link
 
-CHUNK = 2048
+COUNTING_CHUNK = 2048
 """Networks of which the operators are counted at a time."""
 
 
@@ -77,11 +77,11 @@ def _quantiles_ms(model: LatencyModel, codebook: Codebook, places: Places, *quan
     distinct operators."""
     latencies_ms = np.empty((len(quantiles), len(places)))
     order = np.argsort(places[:, 0], kind="stable")
-    for start in range(0, len(places), CHUNK):
-        group = order[start : start + CHUNK]
+    for start in range(0, len(places), COUNTING_CHUNK):
+        group = order[start : start + COUNTING_CHUNK]
         part = places[group]
         occurring = _held(part)
-        rows, slots = np.nonzero(part != NOTHING)
+        rows, slots = np.nonzero(part != EMPTY_SLOT)
         cells = rows * len(occurring) + np.searchsorted(occurring, part[rows, slots])
         counts = (
             np.bincount(cells, minlength=len(part) * len(occurring)).reshape(len(part), len(occurring)).astype(float)
@@ -93,7 +93,7 @@ def _quantiles_ms(model: LatencyModel, codebook: Codebook, places: Places, *quan
 
 def _held(places: Places) -> Places:
     """Return the places that occur, ascending."""
-    return np.unique(places[places != NOTHING])
+    return np.unique(places[places != EMPTY_SLOT])
 
 
 def _links(codebook: Codebook, places: Places) -> list[Link]:

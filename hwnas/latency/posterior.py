@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 Floats: TypeAlias = NDArray[np.float64]
 Places: TypeAlias = NDArray[np.intp]
 
-NOISE = (0.003, 0.006, 0.012, 0.025, 0.05, 0.1)
+NOISE_LEVELS = (0.003, 0.006, 0.012, 0.025, 0.05, 0.1)
 """Standard deviations of a timed network around the model, relative to the network; weighed by the evidence."""
 DEVIATION = (0.01, 0.03, 0.1, 0.3)
 """Standard deviations of an operator's cost in a network around its cost alone, relative to it; weighed likewise."""
 USUAL_NOISE, USUAL_DEVIATION = (0.018, 1.0), (0.02, 1.2)
 """Usual values of both on real tables: median and standard deviation of the logarithm. A few checks that happen to
 agree should not make the model surer than tables are."""
-ALIKE = (0.0, 0.03, 0.1, 0.3)
+CORRELATION_LEVELS = (0.0, 0.03, 0.1, 0.3)
 """The same of the deviation that operators which are alike have in common."""
 SLOPE = (0.0, 0.03, 0.1)
 """Prior standard deviations of how much more an operator deviates that costs e times as much: a large operator fits
@@ -36,7 +36,7 @@ NEGLIGIBLE = 0.01
 
 
 @dataclass(frozen=True, eq=False)
-class Costs:
+class RowCosts:
     """Costs of operators by their rows, before any whole network was timed."""
 
     ms: Floats
@@ -87,9 +87,10 @@ class Posterior:
 
     A deviation is an operator's own and that of all operators which are alike. All unknowns are Gaussian a priori: the
     overhead about the identity model's, the scale about 1, the others about 0. The sizes of noise, deviations and slope
-    are not known; every combination of `NOISE`, `DEVIATION`, `ALIKE` and `SLOPE` is one closed-form posterior, and
-    predictions are their mixture, weighed by marginal likelihood (Rasmussen and Williams, Gaussian Processes for
-    Machine Learning, 2006, chapters 2 and 5). The mixture is taken as one Gaussian with its mean and its variance.
+    are not known; every combination of `NOISE_LEVELS`, `DEVIATION`, `CORRELATION_LEVELS` and `SLOPE` is one closed-form
+    posterior, and predictions are their mixture, weighed by marginal likelihood (Rasmussen and Williams, Gaussian
+    Processes for Machine Learning, 2006, chapters 2 and 5). The mixture is taken as one Gaussian with its mean and its
+    variance.
     """
 
     overhead_ms: float
@@ -118,15 +119,15 @@ class Posterior:
     def constant_ms(self) -> float:
         """The overhead's posterior mean."""
         nothing = np.zeros(0)
-        costs = Costs(nothing, nothing, np.zeros(0, dtype=np.intp), np.zeros((len(self.residuals), 0)))
+        costs = RowCosts(nothing, nothing, np.zeros(0, dtype=np.intp), np.zeros((len(self.residuals), 0)))
         return self.linear(costs)[0]
 
-    def linear(self, costs: Costs) -> tuple[float, Floats]:
+    def linear(self, costs: RowCosts) -> tuple[float, Floats]:
         """Return the constant and the (operators,) effective times in ms, means over the posterior."""
         mean: Floats = self.weights @ self._means(costs, self._across(costs))
         return float(mean[0]), mean[1:]
 
-    def terms(self, costs: Costs) -> Inferred:
+    def terms(self, costs: RowCosts) -> Inferred:
         """Return the same with their covariance: O(members * checks * operators²)."""
         across, weights = self._across(costs), self.weights
         means = self._means(costs, across)
@@ -142,7 +143,7 @@ class Posterior:
         covariance += (weights[:, None] * (means - mean)).T @ (means - mean)
         return Inferred(float(mean[0]), mean[1:], covariance, float(weights @ self.noise), expected)
 
-    def _across(self, costs: Costs) -> Floats:
+    def _across(self, costs: RowCosts) -> Floats:
         """Return (members, checks, 1 + operators) prior covariance of each check with the constant and each
         operator."""
         across: Floats = (self.features * self.prior_variance[:, None]) @ _units(costs.ms, self.usual).T
@@ -153,7 +154,7 @@ class Posterior:
         across[:, :, 1:] += self.alike[:, None, None] * beside + own[:, None] * costs.counts
         return across
 
-    def _means(self, costs: Costs, across: Floats) -> Floats:
+    def _means(self, costs: RowCosts, across: Floats) -> Floats:
         """Return (members, 1 + operators) posterior means."""
         expected = _units(costs.ms, self.usual)[:, :2] @ (self.overhead_ms, 1.0)
         means: Floats = expected + ((self.precision @ self.residuals)[:, None] @ across)[:, 0]
@@ -167,7 +168,7 @@ class Posterior:
         return errors
 
 
-def fit(overhead_ms: float, costs: Costs, timed_ms: Floats) -> Posterior:
+def fit(overhead_ms: float, costs: RowCosts, timed_ms: Floats) -> Posterior:
     """Return the posterior after whole networks, the rows of `costs.counts`, took `timed_ms`; with none, the prior."""
     shares = costs.counts * costs.ms
     usual = float(costs.ms @ _logs(costs.ms) / max(costs.ms.sum(), 1e-9))
@@ -175,7 +176,7 @@ def fit(overhead_ms: float, costs: Costs, timed_ms: Floats) -> Posterior:
     groups = shares @ (costs.alike[:, None] == np.arange(costs.alike.max(initial=-1) + 1))
     expected = features[:, :2] @ (overhead_ms, 1.0)
     residuals = timed_ms - expected
-    squares = np.array(list(product(NOISE, DEVIATION, ALIKE, SLOPE))) ** 2
+    squares = np.array(list(product(NOISE_LEVELS, DEVIATION, CORRELATION_LEVELS, SLOPE))) ** 2
     noise, deviation, alike, slope = squares.T
     shared = np.array([OVERHEAD_SD * max(overhead_ms, 1e-6), SCALE_SD]) ** 2
     prior_variance = np.column_stack([np.broadcast_to(shared, (len(squares), 2)), slope])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from hwnas.errors import ConfigError, SpaceError, TableError
-from hwnas.latency.posterior import Costs, Floats, Places
+from hwnas.latency.posterior import Floats, Places, RowCosts
 from hwnas.measure.drift import drift_corrected_ms, drift_factors, reference_ns
 from hwnas.measure.table import LatencyTable, row_key
 from hwnas.measure.table_lines import RowKey
@@ -36,7 +36,7 @@ def _computes(link: Link) -> bool:
         return False
 
 
-def likeness(kind: str, shape: Shape) -> tuple[str, Shape]:
+def similarity_key(kind: str, shape: Shape) -> tuple[str, Shape]:
     """Return a key that is equal for operators that are alike: of one kind at one resolution, they use the same kernels
     and caches."""
     return kind, shape[1:]
@@ -92,7 +92,7 @@ class Rows:
         self._fill({key: self._link(key) for key in gaps} if self._missing == "estimate" else gaps, len(keys))
         return np.array([self._place[key] for key in keys], dtype=np.intp)
 
-    def costs(self, places: Places, held: Floats) -> Costs:
+    def costs(self, places: Places, held: Floats) -> RowCosts:
         """Return the costs of these operators for the posterior.
 
         Args:
@@ -103,7 +103,7 @@ class Rows:
         counts = np.zeros((len(held), len(at)))
         counts[:, places < held.shape[1]] = held[:, places[places < held.shape[1]]]
         ms, doubts = np.array([self._ms[index] for index in at]), np.array([self._doubts[index] for index in at])
-        return Costs(ms, doubts, np.array([self._alike[index] for index in at], dtype=np.intp), counts)
+        return RowCosts(ms, doubts, np.array([self._alike[index] for index in at], dtype=np.intp), counts)
 
     def quantile_ms(self, places: Places, q: float) -> Floats:
         """Return the quantile over each row's own samples; of an estimated one, that of its error."""
@@ -134,7 +134,7 @@ class Rows:
             self._alike.append(self._group(key))
 
     def _group(self, key: RowKey) -> int:
-        return self._groups.setdefault(likeness(key[0], key[2]), len(self._groups))
+        return self._groups.setdefault(similarity_key(key[0], key[2]), len(self._groups))
 
     def _regressor(self) -> MissingRows:
         from hwnas.latency.imputation.missing_rows import (

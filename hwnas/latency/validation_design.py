@@ -13,15 +13,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from hwnas.latency.model import infer
-from hwnas.latency.posterior import Costs, Floats, Inferred, fit
-from hwnas.latency.rows import Link, Rows, likeness
+from hwnas.latency.posterior import Floats, Inferred, RowCosts, fit
+from hwnas.latency.rows import Link, Rows, similarity_key
 from hwnas.measure.table import LatencyTable, check_key
 from hwnas.network import Network
 from hwnas.ops import Operator, Shape
 
 PER_MS = 1e7
 """Multiply-adds, or bytes, that a usual processor core gets through in a millisecond."""
-IDENTITY = 0.01
+OVERHEAD_SHARE = 0.01
 """A rough guess of the overhead's share in the smallest network."""
 
 
@@ -42,10 +42,10 @@ def choose_validation_networks(
         return []
     links, counts = _counted(pool)
     ms = np.array([rough_cost_ms(*link) if costs_ms is None else costs_ms[link] for link in links])
-    sums, kinds = counts @ ms, [likeness(operator.kind, shape) for operator, shape in links]
+    sums, kinds = counts @ ms, [similarity_key(operator.kind, shape) for operator, shape in links]
     alike = np.array([{kind: index for index, kind in enumerate(dict.fromkeys(kinds))}[kind] for kind in kinds])
-    known = Costs(ms, np.zeros(len(ms)), alike, np.zeros((0, len(ms))))
-    prior = fit(IDENTITY * float(sums.min()), known, np.zeros(0)).terms(known)
+    known = RowCosts(ms, np.zeros(len(ms)), alike, np.zeros((0, len(ms))))
+    prior = fit(OVERHEAD_SHARE * float(sums.min()), known, np.zeros(0)).terms(known)
     ends = list(dict.fromkeys((int(sums.argmin()), int(sums.argmax()))))
     return [pool[index] for index in _most_told(prior, counts, min(count, len(pool)), ends)]
 

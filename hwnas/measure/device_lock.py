@@ -24,7 +24,7 @@ from pathlib import Path
 from hwnas.errors import HostAway, reason
 from hwnas.io.command import command_line
 
-FOLDER = "HWNAS_LOCKS"
+LOCKS_VARIABLE = "HWNAS_LOCKS"
 """The environment variable that names another folder for the locks, such as one that containers of a machine share."""
 PLACES = ("/run/lock", "/tmp")
 """The first one that everybody may write to holds the locks, because who asks must not matter; else the system's own
@@ -158,7 +158,7 @@ def _lock_file(path: Path, descriptor: int) -> int:
 
 
 def _folder() -> Path:
-    if named := os.environ.get(FOLDER):
+    if named := os.environ.get(LOCKS_VARIABLE):
         return Path(named)
     for candidate in PLACES:
         with suppress(OSError):
@@ -216,7 +216,7 @@ def _odd(path: Path, what: str) -> HostAway:
         f"the device cannot be locked: its lock is {what}",
         where=f"{platform.node()}: {path}",
         allowed="The lock is a regular file of one name, because whoever holds it writes into it",
-        do=f"Remove it, or name another folder for all that measure there: {FOLDER}=FOLDER",
+        do=f"Remove it, or name another folder for all that measure there: {LOCKS_VARIABLE}=FOLDER",
     )
 
 
@@ -225,5 +225,5 @@ def _unusable(folder: Path, error: OSError) -> HostAway:
         f"the device cannot be locked ({reason(error)})",
         where=f"{platform.node()}: {folder}",
         allowed="Whoever measures on a machine holds a file there, in a folder that all its users may write to",
-        do=f"Make that folder writable, or name another one for all that measure there: {FOLDER}=FOLDER",
+        do=f"Make that folder writable, or name another one for all that measure there: {LOCKS_VARIABLE}=FOLDER",
     )

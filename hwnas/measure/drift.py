@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas.measure.timing import REFERENCE, Measurement
+from hwnas.measure.timing import REFERENCE_CONDITION, Measurement
 
 Floats = NDArray[np.float64]
 
@@ -18,17 +18,17 @@ SENSITIVITY, SENSITIVITY_SD = 0.8, 0.3
 deviation. Code on wide vectors slows down otherwise than code that waits for memory."""
 ALIKE_ROUNDS = 5.0
 """Number of rounds that tell as much as one: those of a process share the places in memory."""
-LEAST_NOISE, LEAST = 1e-3, 1e-9
-STEPS = 10
+LEAST_NOISE, TINY = 1e-3, 1e-9
+EXPONENT_STEPS = 10
 
 
 def reference_ns(measurements: Iterable[Measurement]) -> float | None:
     """Return the reference operator's usual time, a median over measurements of medians over rounds; None without
     any."""
     known = [
-        float(np.median(measurement.conditions[REFERENCE]))
+        float(np.median(measurement.conditions[REFERENCE_CONDITION]))
         for measurement in measurements
-        if measurement.conditions.get(REFERENCE)
+        if measurement.conditions.get(REFERENCE_CONDITION)
     ]
     return float(np.median(known)) if known else None
 
@@ -46,7 +46,9 @@ def drift_factors(measurements: Sequence[Measurement], usual_ns: float | None = 
     if usual_ns is None:
         return factors
     comparable = [index for index, measurement in enumerate(measurements) if _rounds_are_told(measurement)]
-    beside = [np.log(np.asarray(measurements[index].conditions[REFERENCE]) / usual_ns) for index in comparable]
+    beside = [
+        np.log(np.asarray(measurements[index].conditions[REFERENCE_CONDITION]) / usual_ns) for index in comparable
+    ]
     samples = [np.log(measurements[index].rounds_ns) for index in comparable]
     powers = drift_exponents(samples, beside)
     for number, index in enumerate(comparable):
@@ -64,7 +66,7 @@ def drift_corrected_ms(measurements: Sequence[Measurement], usual_ns: float | No
 
 
 def _rounds_are_told(measurement: Measurement) -> bool:
-    reference = measurement.conditions.get(REFERENCE)
+    reference = measurement.conditions.get(REFERENCE_CONDITION)
     return isinstance(reference, Sequence) and len(reference) == len(measurement.rounds_ns)
 
 
@@ -81,7 +83,7 @@ def drift_exponents(samples: Sequence[Floats], beside: Sequence[Floats]) -> Floa
     weights = 1 / variances
     mean = float(weights @ slopes / weights.sum())
     excess = float(weights @ (slopes - mean) ** 2) - (len(slopes) - 1)
-    spread = max(0.0, excess / max(float(weights.sum() - weights @ weights / weights.sum()), LEAST))
+    spread = max(0.0, excess / max(float(weights.sum() - weights @ weights / weights.sum()), TINY))
     weights = 1 / (variances + spread)
     prior = SENSITIVITY_SD**-2
     mean = float((weights @ slopes + prior * SENSITIVITY) / (weights.sum() + prior))
@@ -92,12 +94,12 @@ def drift_exponents(samples: Sequence[Floats], beside: Sequence[Floats]) -> Floa
 def _slope(samples: Floats, beside: Floats) -> tuple[float, float]:
     """Return the slope and its variance; samples that lie far off the line count less (Cauchy's weights)."""
     slope, square = SENSITIVITY, 0.0
-    for _ in range(STEPS):
+    for _ in range(EXPONENT_STEPS):
         off = samples - slope * beside
         off -= np.median(off)
         noise = max(1.4826 * float(np.median(np.abs(off))), LEAST_NOISE)
         weights = 1 / ((1 + (off / (2 * noise)) ** 2) * noise**2)
         x, y = (values - weights @ values / weights.sum() for values in (beside, samples))
-        square = max(float(weights @ (x * x)), LEAST)
+        square = max(float(weights @ (x * x)), TINY)
         slope = float(weights @ (x * y)) / square
     return slope, ALIKE_ROUNDS / square

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hwnas.runtimes.emulation import emulator
 
-KINDS: Mapping[str, str] = {  # of an origin -> how it is told
+ORIGIN_KINDS: Mapping[str, str] = {  # of an origin -> how it is told
     "measured": "measured by hwnas",
     "emulated": "made under emulation ({})",
     "published": "published by {}",
@@ -19,7 +19,7 @@ class Origin:
     """Origin of a table: measured here, under an emulator, or somebody's publication."""
 
     kind: str = "measured"
-    """One of `KINDS`."""
+    """One of `ORIGIN_KINDS`."""
     source: str = ""
     """Publisher and place of publication; or what emulated the processor."""
     licence: str = ""
@@ -27,11 +27,11 @@ class Origin:
     """The publication's format: a name of `hwnas bench import --format`."""
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS or not all(isinstance(v, str) for v in vars(self).values()):
-            raise ValueError(f"an origin's kind is one of {', '.join(KINDS)}, its other fields are text")
+        if self.kind not in ORIGIN_KINDS or not all(isinstance(v, str) for v in vars(self).values()):
+            raise ValueError(f"an origin's kind is one of {', '.join(ORIGIN_KINDS)}, its other fields are text")
 
     def __str__(self) -> str:
-        return KINDS[self.kind].format(self.source or "nobody named")
+        return ORIGIN_KINDS[self.kind].format(self.source or "nobody named")
 
 
 MEASURED = Origin()

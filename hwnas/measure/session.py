@@ -10,13 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hwnas.measure.conditions.cores import chosen, kept_to
+from hwnas.measure.conditions.cores import chosen, pinned_to
 from hwnas.measure.conditions.rounds import PAIRED
 from hwnas.measure.conditions.tree import Tree
 from hwnas.measure.device_lock import DEFAULT_WAIT, LockWait, exclusive_device
 from hwnas.measure.events import Progress, no_progress
-from hwnas.measure.timing import FEWEST_ROUNDS, REFERENCE, THROTTLED, Measurement, Timing
-from hwnas.measure.worker import REFERENCE as REFERENCE_PLACE
+from hwnas.measure.timing import FEWEST_ROUNDS, REFERENCE_CONDITION, THROTTLED, Measurement, Timing
+from hwnas.measure.worker import REFERENCE_INDEX as REFERENCE_PLACE
 from hwnas.measure.worker import run_job
 from hwnas.measure.worker_process import run_worker
 from hwnas.runtimes import Runtime
@@ -95,7 +95,7 @@ def merged(parts: Sequence[Measurement]) -> Measurement:
     for name in ("steal_ticks", "retaken", "disturbed", THROTTLED, "throttled_retaken"):
         if name in conditions:
             conditions[name] = sum(part.conditions.get(name, 0) for part in parts)
-    for name in (REFERENCE, "round_mhz"):
+    for name in (REFERENCE_CONDITION, "round_mhz"):
         if all(name in part.conditions for part in parts):
             conditions[name] = [value for part in parts for value in part.conditions[name]]
     reasons: Counter[str] = sum((Counter(part.conditions.get("throttled", {})) for part in parts), Counter())
@@ -192,7 +192,7 @@ def _one_process(events: _SessionCollector, runtime: Runtime, timing: Timing, lo
         if timing.processes == 0:
             setup = runtime.setup
             wanted = chosen(setup.cores, setup.threads, False, Tree())
-            with kept_to(wanted, surely=bool(setup.cores)) as cpus:
+            with pinned_to(wanted, surely=bool(setup.cores)) as cpus:
                 run_job(runtime, files, reference, timing, events, cpus)
             return
         crash = _in_a_worker(events, runtime, timing, files, reference, lock)

@@ -15,8 +15,8 @@ from hwnas.measure.origin import MEASURED, Origin
 from hwnas.measure.table_file import append, content_of
 from hwnas.measure.table_lines import (
     CheckKey,
-    Line,
     RowKey,
+    TableLine,
     damaged,
     empty_table,
     encoded,
@@ -158,7 +158,7 @@ class LatencyTable:
         """Store its peak of memory."""
         self.append_lines([{**subject, "memory": {"peak_mb": memory.peak_mb}, "conditions": dict(memory.conditions)}])
 
-    def _take(self, line: Line) -> bool:
+    def _take(self, line: TableLine) -> bool:
         """Add one line's content; return False if it stands here already."""
         key: Any = line.subject.key
         value = line.value

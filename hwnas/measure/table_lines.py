@@ -17,11 +17,11 @@ from hwnas.io.fields import FieldError, Fields, loads
 from hwnas.measure.energy.meter import Energy
 from hwnas.measure.memory import Memory
 from hwnas.measure.origin import MEASURED, Origin
-from hwnas.measure.timing import REFERENCE, THROTTLED, Measurement
+from hwnas.measure.timing import REFERENCE_CONDITION, THROTTLED, Measurement
 from hwnas.runtimes.setup import Setup
 
-FORMAT = 2
-FORMATS = (1, FORMAT)
+TABLE_FORMAT = 2
+READABLE_FORMATS = (1, TABLE_FORMAT)
 """Formats that are read; format 1 has no origin and no spaces."""
 SHORTEST_NS, LONGEST_NS = 1e-3, 3.6e12
 """The times that a call can take: from a thousandth of a nanosecond, less than a clock cycle, to an hour."""
@@ -29,7 +29,7 @@ MOST_MJ, MOST_MB, MOST_BYTES = 1e12, 1e9, 2**60
 """No call takes more energy, no network more memory and no file more room."""
 TRAINING_ONLY = frozenset({"dropout"})
 """Knobs that change how an operator is trained and not the file that is timed: rows do not differ by them."""
-SEAL = re.compile(rb', "crc32": "[0-9a-f]{8}"\}$', re.MULTILINE)
+LINE_CHECKSUM = re.compile(rb', "crc32": "[0-9a-f]{8}"\}$', re.MULTILINE)
 """A line's checksum as it is written, and the end of the line."""
 RowKey = tuple[str, str, tuple[int, ...]]
 """An operator's kind, its knobs as canonical JSON, its input shape."""
@@ -64,7 +64,7 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Line:
+class TableLine:
     """A line after the first one."""
 
     subject: Subject
@@ -90,7 +90,7 @@ def encoded(line: Mapping[str, Any]) -> bytes:
 
 def without_seals(content: bytes) -> bytes:
     """Return a table's file as it would be without checksums: equal for equal lines, whichever version wrote them."""
-    return SEAL.sub(b"}", content)
+    return LINE_CHECKSUM.sub(b"}", content)
 
 
 def parsed(text: bytes) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def parsed(text: bytes) -> dict[str, Any]:
         raise FieldError("it is nested too deeply") from None
 
 
-def read_line(text: bytes) -> Line:
+def read_line(text: bytes) -> TableLine:
     """Read a line after the first one.
 
     Raises:
@@ -115,7 +115,7 @@ def read_line(text: bytes) -> Line:
     return line_of(parsed(text))
 
 
-def line_of(raw: Mapping[str, Any]) -> Line:
+def line_of(raw: Mapping[str, Any]) -> TableLine:
     """Read the same from a line's object.
 
     Raises:
@@ -124,20 +124,20 @@ def line_of(raw: Mapping[str, Any]) -> Line:
     """
     line, subject = Fields(raw), subject_of(raw)
     if subject.kind == "space":
-        return Line(subject, _plain(line.object("space"), "reference"))
+        return TableLine(subject, _plain(line.object("space"), "reference"))
     conditions = _conditions(line)
     if subject.quantity == "energy":
         energies = line.object("energy")
         _within(_numbers(energies, "mj"), energies.at("mj"), 0, MOST_MJ)
-        return Line(subject, _made(Energy, energies.numbers("mj"), conditions))
+        return TableLine(subject, _made(Energy, energies.numbers("mj"), conditions))
     if subject.quantity == "memory":
         memory = line.object("memory")
         _within([memory.number("peak_mb")], memory.at("peak_mb"), 0, MOST_MB)
-        return Line(subject, _made(Memory, memory.number("peak_mb"), conditions))
+        return TableLine(subject, _made(Memory, memory.number("peak_mb"), conditions))
     size = line.integer("file_bytes") if "file_bytes" in line else None
     if size is not None:
         _within([size], "file_bytes", 0, MOST_BYTES)
-    return Line(subject, _made(Measurement, _samples(line), conditions), size)
+    return TableLine(subject, _made(Measurement, _samples(line), conditions), size)
 
 
 def subject_of(raw: Mapping[str, Any]) -> Subject:
@@ -203,10 +203,14 @@ def _conditions(line: Fields) -> dict[str, Any]:
     """Return what the machine was doing; values that hwnas computes with are checked, the rest is kept as it is."""
     conditions = line.object("conditions")
     _refuse_odd(conditions.raw, "conditions")
-    if conditions.optional(REFERENCE):
-        value = conditions.value(REFERENCE)
-        times = _numbers(conditions, REFERENCE) if isinstance(value, list) else [conditions.number(REFERENCE)]
-        _within(times, conditions.at(REFERENCE), SHORTEST_NS, LONGEST_NS)
+    if conditions.optional(REFERENCE_CONDITION):
+        value = conditions.value(REFERENCE_CONDITION)
+        times = (
+            _numbers(conditions, REFERENCE_CONDITION)
+            if isinstance(value, list)
+            else [conditions.number(REFERENCE_CONDITION)]
+        )
+        _within(times, conditions.at(REFERENCE_CONDITION), SHORTEST_NS, LONGEST_NS)
     for name in (THROTTLED, "disturbed"):
         if name in conditions:
             _within([conditions.integer(name)], conditions.at(name), 0, LONGEST_NS)
@@ -267,7 +271,7 @@ def _made(kind: Any, *values: Any) -> Any:
 def header_line(setup: Setup, origin: Origin = MEASURED) -> bytes:
     """Return the first line of a table's file; what was measured by hwnas needs no origin."""
     about = {"origin": vars(origin)} if origin != MEASURED else {}
-    return encoded({"hwnas_table": FORMAT, "setup": setup.as_dict(), **about})
+    return encoded({"hwnas_table": TABLE_FORMAT, "setup": setup.as_dict(), **about})
 
 
 def read_header(text: bytes) -> tuple[Setup, Origin]:
@@ -281,9 +285,9 @@ def read_header(text: bytes) -> tuple[Setup, Origin]:
     if "hwnas_table" not in raw:
         raise FieldError("it has no `hwnas_table`")
     number = raw.integer("hwnas_table")
-    if number > FORMAT:
-        raise NewerFormat(f"the table is of format {number}, this version of hwnas reads up to format {FORMAT}")
-    if number not in FORMATS:
+    if number > TABLE_FORMAT:
+        raise NewerFormat(f"the table is of format {number}, this version of hwnas reads up to format {TABLE_FORMAT}")
+    if number not in READABLE_FORMATS:
         raise FieldError(f"there is no format {number}")
     content = Fields(parsed(text))
     return _setup(content.object("setup")), _origin(content)

@@ -41,7 +41,7 @@ THROTTLED = "throttled_rounds"
 """The condition that holds how many rounds were kept although the machine was throttled meanwhile."""
 COOLER_C = 5.0
 """Degrees Celsius by which a processor has to be cooler than where it paused before measuring goes on, by default."""
-REFERENCE = "reference_ns"
+REFERENCE_CONDITION = "reference_ns"
 """The condition that holds, for each round, the reference's time in it: what the machine's state was."""
 
 
@@ -202,7 +202,11 @@ def measure(
         late = timing.max_seconds is not None and clock() - begin - paused_ns > timing.max_seconds * 1e9
         if late and len(taken.samples) >= FEWEST_ROUNDS:
             break
-    conditions = {**conditions_between(before, about.state()), **about.facts(), **taken.conditions(told=about.told)}
+    conditions = {
+        **conditions_between(before, about.state()),
+        **about.facts(),
+        **taken.conditions(told=about.is_reported),
+    }
     return {
         key: Measurement(
             tuple(round(samples[key], 1) for samples in taken.samples),
@@ -249,7 +253,7 @@ class _Rounds:
             result["throttled"] = dict(sorted(self.throttled.items()))
         if self.mhz:
             result["round_mhz"] = self.mhz
-        return result | ({REFERENCE: self.reference_ns} if self.reference_ns else {})
+        return result | ({REFERENCE_CONDITION: self.reference_ns} if self.reference_ns else {})
 
 
 class _Sampler:
@@ -270,7 +274,7 @@ class _Sampler:
         often: list[float] = []
         for number, (key, (target, loops)) in enumerate(targets.items()):
             if reference is not None and number % NOISY_SHARE == 0:
-                often.append(self.clean_sample_ns(REFERENCE, *reference))
+                often.append(self.clean_sample_ns(REFERENCE_CONDITION, *reference))
             samples[key] = self.clean_sample_ns(key, target, loops)
         return samples, often
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import HwnasError, MissingExtra, reason
-from hwnas.measure.conditions.cores import chosen, kept_to
+from hwnas.measure.conditions.cores import chosen, pinned_to
 from hwnas.measure.conditions.tree import Tree
 from hwnas.measure.events import Events, EventWriter
 from hwnas.measure.noise import NoPreemption
@@ -22,7 +22,7 @@ from hwnas.runtimes import Runtime, Setup, open_setup
 from hwnas.runtimes.cuda import gpu_state
 from hwnas.runtimes.denormals import denormals_flushed
 
-REFERENCE = -1
+REFERENCE_INDEX = -1
 """Stands for the reference file where other numbers stand for an index in the list of files."""
 
 
@@ -38,7 +38,7 @@ def run_job(
 
     The order of loading is shuffled by the protocol's seed. `cpus` are the processors that this process keeps to.
     """
-    named = dict(enumerate(files)) if reference is None else {REFERENCE: reference, **dict(enumerate(files))}
+    named = dict(enumerate(files)) if reference is None else {REFERENCE_INDEX: reference, **dict(enumerate(files))}
     order = list(named)
     random.Random(timing.seed).shuffle(order)
     loaded: dict[int, Target] = {}
@@ -57,7 +57,7 @@ def run_job(
             if delegate := getattr(model, "delegate", ""):
                 delegates[index] = delegate
     events.started(None)
-    often, gpu = loaded.pop(REFERENCE, None), runtime.setup.accelerator == "cuda"
+    often, gpu = loaded.pop(REFERENCE_INDEX, None), runtime.setup.accelerator == "cuda"
     before = gpu_state() if gpu else None
     if loaded:
         # A GPU's own time is not what the process waits for, so what the system counts of the process says nothing.
@@ -78,7 +78,7 @@ def take_times(runtime: Runtime, job: Mapping[str, Any], events: Events, cpus: S
     run_job(runtime, [Path(file) for file in job["files"]], reference, Timing(**job["timing"]), events, cpus)
 
 
-TASKS: Mapping[str, str] = {  # what a job asks for -> what does it; imported on use
+JOBS: Mapping[str, str] = {  # what a job asks for -> what does it; imported on use
     "times": "hwnas.measure.worker:take_times",
     "energy": "hwnas.measure.energy.job:take_energy",
     "memory": "hwnas.measure.memory:take_memory",
@@ -91,9 +91,9 @@ def main() -> None:
     os.dup2(2, 1)  # what a runtime prints is no answer
     job = json.loads(sys.stdin.read())
     setup = Setup(**job["setup"])
-    act = member(TASKS, job.get("task", "times"), what="task", where="job")
+    act = member(JOBS, job.get("task", "times"), what="task", where="job")
     wanted = chosen(setup.cores, setup.threads, job["timing"].get("pin", True), Tree())
-    answering, keeping = os.fdopen(channel, "w", encoding="utf-8"), kept_to(wanted, surely=bool(setup.cores))
+    answering, keeping = os.fdopen(channel, "w", encoding="utf-8"), pinned_to(wanted, surely=bool(setup.cores))
     with answering as answers, keeping as cpus, denormals_flushed():
         events = EventWriter(answers)
         runtime: Runtime = open_setup(setup)

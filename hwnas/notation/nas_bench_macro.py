@@ -13,7 +13,7 @@ from hwnas.notation import Notation
 from hwnas.notation.blocks import Words
 from hwnas.space import Architecture, Space
 
-WORDS = Words({"0": {"op": "identity"}, "1": {"op": "mb3_k3"}, "2": {"op": "mb6_k5"}}, "0")
+BLOCKS = Words({"0": {"op": "identity"}, "1": {"op": "mb3_k3"}, "2": {"op": "mb6_k5"}}, "0")
 
 
 def read(space: Space, raw: Any, where: str) -> Architecture:
@@ -25,12 +25,12 @@ def read(space: Space, raw: Any, where: str) -> Architecture:
             allowed="The form is a string of eight digits",
             do='Write it as `"01201202"`, with its quotes in a JSON file',
         )
-    return WORDS.read(space, [str(digit) for digit in raw], where)
+    return BLOCKS.read(space, [str(digit) for digit in raw], where)
 
 
 def write(space: Space, architecture: Architecture) -> str:
     """The string; the identities of a stage come last, as in the benchmark's own canonical strings."""
-    return "".join(WORDS.write(space, architecture))
+    return "".join(BLOCKS.write(space, architecture))
 
 
 NAS_BENCH_MACRO = Notation(read, write)

@@ -13,7 +13,7 @@ from hwnas.errors import HwnasError, SpaceError, did_you_mean, raised, reason
 from hwnas.ops.operator import Operator
 from hwnas.registry import place_of, source_of
 
-_CHAIN_KEYS = ("depth", "per", "stride", "width")  # what a stage understands besides its operator's knobs
+_KEYS_BESIDE_KNOBS = ("depth", "per", "stride", "width")  # what a stage understands besides its operator's knobs
 
 
 def operator_of(kind: type[Operator], knobs: Mapping[str, Any], *, where: str) -> Operator:
@@ -29,7 +29,7 @@ def operator_of(kind: type[Operator], knobs: Mapping[str, Any], *, where: str) -
             raise SpaceError(
                 f"`{name}` has no knob `{knob}`",
                 where=where,
-                allowed=did_you_mean(knob, {*known, *_CHAIN_KEYS} - {"in_channels", "out_channels"}),
+                allowed=did_you_mean(knob, {*known, *_KEYS_BESIDE_KNOBS} - {"in_channels", "out_channels"}),
                 do="Correct or remove it",
             )
     if missing := sorted(needed - set(knobs)):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, ...]
 """A tensor's shape without the batch axis: (channels, height, width), or (width, tokens)."""
-WIDTHS = ("in_channels", "out_channels")
+WIDTH_KNOBS = ("in_channels", "out_channels")
 """Knobs that say how wide an operator is, not what it does."""
 
 
@@ -27,6 +27,21 @@ class Operator(ABC):
 
     A subclass adds its knobs as fields and implements `module`; it is final. Shapes, MACs, parameters,
     activation bytes, shared weights, artifacts and the row in a latency table follow from that module.
+
+    Args:
+        in_channels: size of the input's first axis after the batch.
+        out_channels: size of the output's first axis after the batch.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> from torch import nn
+        >>> @dataclass(frozen=True)
+        ... class Pointwise(Operator):
+        ...     bias: bool = True
+        ...     def module(self):
+        ...         return nn.Conv2d(self.in_channels, self.out_channels, 1, bias=self.bias)
+        >>> Pointwise(8, 16).describe()
+        'pointwise {"in_channels": 8, "out_channels": 16, "bias": true}'
     """
 
     keeps_shape: ClassVar[bool] = False
@@ -71,7 +86,7 @@ class Operator(ABC):
 
         A kind with structure inside, such as a cell, adds more. Equal networks must have equal sums.
         """
-        knobs = {n: v for n, v in self.knobs.items() if n not in WIDTHS and isinstance(v, (bool, int, float, str))}
+        knobs = {n: v for n, v in self.knobs.items() if n not in WIDTH_KNOBS and isinstance(v, (bool, int, float, str))}
         names = [self.kind, *(f"{self.kind} {name}={value}" for name, value in knobs.items())]
         return dict.fromkeys((f"operators/{name}" for name in names), 1.0)
 

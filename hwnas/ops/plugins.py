@@ -14,7 +14,7 @@ from hwnas.ops.operator import Operator
 from hwnas.registry import Family, SourceFile, distribution_of, load_source, place_of, read_source
 
 ALLOWED = "An operator is a class `@dataclass(frozen=True)` of `hwnas.Operator` with knobs and a method `module(self)`"
-PLAIN = (bool, int, float, str, type(None))
+PLAIN_TYPES = (bool, int, float, str, type(None))
 """Types that a knob's default can have: those that YAML writes and a row of a latency table keeps."""
 
 
@@ -132,7 +132,7 @@ def fault_of(kind: type[Operator]) -> str | None:
     for field in dataclasses.fields(kind):
         if not field.init or field.default_factory is not dataclasses.MISSING:
             return f"has a knob `{field.name}` that is not given by value: a list or a dictionary can be no knob"
-        if field.default is not dataclasses.MISSING and not isinstance(field.default, PLAIN):
+        if field.default is not dataclasses.MISSING and not isinstance(field.default, PLAIN_TYPES):
             return f"has a knob `{field.name}` with a default that is {type(field.default).__name__}, no number or word"
     return None
 

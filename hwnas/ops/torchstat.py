@@ -34,7 +34,7 @@ def _whole_image(args: Any, out: Tensor) -> int:
     return out.numel() * (int(height) + 1) * (int(width) + 1)
 
 
-_COUNTED: Mapping[Any, Callable[[Any, Tensor], int]] = {
+_FLOPS: Mapping[Any, Callable[[Any, Tensor], int]] = {
     _aten._native_batch_norm_legit_no_training: lambda args, out: 2 * out.numel(),
     _aten.native_batch_norm: lambda args, out: 2 * out.numel(),
     _aten.relu: _elements,
@@ -53,7 +53,7 @@ class _Elementwise(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        if (count := _COUNTED.get(func.overloadpacket)) is not None:
+        if (count := _FLOPS.get(func.overloadpacket)) is not None:
             self.flops += count(args, out[0] if isinstance(out, tuple) else out)
         return out
 

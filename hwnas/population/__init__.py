@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hwnas.population.codebook import NOTHING, Codebook, Codes, Link
+from hwnas.population.codebook import EMPTY_SLOT, Codebook, Codes, Link
 from hwnas.population.costs import (
     SUMS,
     PopulationCosts,
@@ -16,7 +16,7 @@ from hwnas.population.stages import StageCodebook
 from hwnas.space import AnySpace, FunctionSpace
 
 __all__ = [
-    "NOTHING",
+    "EMPTY_SLOT",
     "SUMS",
     "Codebook",
     "Codes",

@@ -20,9 +20,9 @@ Codes: TypeAlias = NDArray[np.integer[Any]]
 Ints: TypeAlias = NDArray[np.intp]
 Link: TypeAlias = tuple[Operator, Shape]
 
-CHUNK = 8192
+LOOKUP_CHUNK = 8192
 """Networks looked up at a time: what lies between two steps stays in the processor's caches."""
-NOTHING = -1
+EMPTY_SLOT = -1
 """The place of a slot that a network leaves empty."""
 
 
@@ -122,26 +122,26 @@ class Codebook(ABC):
         return np.where(self.active(codes), codes, 0).astype(self._dtype)
 
     def places(self, codes: Codes) -> Ints:
-        """(networks, slots) places in `links`, `NOTHING` where a network leaves a slot empty."""
+        """(networks, slots) places in `links`, `EMPTY_SLOT` where a network leaves a slot empty."""
         codes = self._checked(codes)
         self.meet(codes)
         tables = self._tables()
         result = np.empty((len(codes), len(tables)), dtype=np.intp)
-        for start in range(0, len(codes), CHUNK):
-            for slot, entries in enumerate(self._entries(codes[start : start + CHUNK])):
-                result[start : start + CHUNK, slot] = tables[slot][entries]
+        for start in range(0, len(codes), LOOKUP_CHUNK):
+            for slot, entries in enumerate(self._entries(codes[start : start + LOOKUP_CHUNK])):
+                result[start : start + LOOKUP_CHUNK, slot] = tables[slot][entries]
         return result
 
     def used(self, codes: Codes) -> Ints:
         """The places in `links`, rising, of what these networks hold."""
         codes = self._checked(codes)
         self.meet(codes)
-        seen = np.zeros(len(self.links) + 1, dtype=np.bool_)  # NOTHING is the last of it
+        seen = np.zeros(len(self.links) + 1, dtype=np.bool_)  # EMPTY_SLOT is the last of it
         tables = self._tables()
-        for start in range(0, len(codes), CHUNK):
-            for table, entries in zip(tables, self._entries(codes[start : start + CHUNK]), strict=True):
+        for start in range(0, len(codes), LOOKUP_CHUNK):
+            for table, entries in zip(tables, self._entries(codes[start : start + LOOKUP_CHUNK]), strict=True):
                 seen[table.take(entries)] = True
-        return np.flatnonzero(seen[:NOTHING])
+        return np.flatnonzero(seen[:EMPTY_SLOT])
 
     def total(self, codes: Codes, per_link: ArrayLike) -> NDArray[Any]:
         """Sums over each network's operators of a quantity that is known of each link.
@@ -171,13 +171,13 @@ class Codebook(ABC):
                 allowed="`per_link` holds one value for each of `links`",
                 do="Call `meet` on these networks first: it may add links",
             )
-        padded = np.concatenate([values, nothing])  # NOTHING is the last of it
+        padded = np.concatenate([values, nothing])  # EMPTY_SLOT is the last of it
         tables = self._tables()
         filled = [padded[table] if len(table) <= len(codes) else None for table in tables]
         out = np.empty((len(codes), *values.shape[1:]), dtype=values.dtype)
-        for start in range(0, len(codes), CHUNK):
-            part = out[start : start + CHUNK]
-            slots = zip(tables, filled, self._entries(codes[start : start + CHUNK]), strict=True)
+        for start in range(0, len(codes), LOOKUP_CHUNK):
+            part = out[start : start + LOOKUP_CHUNK]
+            slots = zip(tables, filled, self._entries(codes[start : start + LOOKUP_CHUNK]), strict=True)
             for slot, (table, expanded, entries) in enumerate(slots):
                 picked = padded[table.take(entries)] if expanded is None else expanded.take(entries, axis=0)
                 if slot:

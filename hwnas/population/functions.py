@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.network import lower, operators_of
-from hwnas.population.codebook import NOTHING, Codebook, Codes, Ints, Link
+from hwnas.population.codebook import EMPTY_SLOT, Codebook, Codes, Ints, Link
 from hwnas.space import Architecture, Choice, FunctionSpace, Value
 
 
@@ -52,14 +52,14 @@ class FunctionCodebook(Codebook):
         return self.encode(list(self._function.enumerate()))
 
     def _tables(self) -> list[Ints]:
-        return [np.arange(NOTHING, len(self._links))] * self._longest
+        return [np.arange(EMPTY_SLOT, len(self._links))] * self._longest
 
     def _entries(self, codes: Codes) -> Iterator[Ints]:
-        places = np.full((len(codes), self._longest), NOTHING)
+        places = np.full((len(codes), self._longest), EMPTY_SLOT)
         for row, out in zip(codes.astype(self._dtype), places, strict=True):
             known = self._met[row.tobytes()]
             out[: len(known)] = known
-        yield from (places - NOTHING).T
+        yield from (places - EMPTY_SLOT).T
 
     def _walk(self, row: Codes) -> Architecture:
         """The architecture of a row; of a function that builds modules each walk takes a while."""

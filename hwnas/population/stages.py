@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hwnas.network import Placed, placements
 from hwnas.ops import Shape
-from hwnas.population.codebook import NOTHING, Codebook, Codes, Ints, Link
+from hwnas.population.codebook import EMPTY_SLOT, Codebook, Codes, Ints, Link
 from hwnas.population.shared import SharedCodes
 from hwnas.space import Choice, Space, Value
 from hwnas.space.canonical import combinations
@@ -29,7 +29,7 @@ class _Slot:
     strides: Mapping[int, int]
     """By column; no other code matters here."""
     places: Ints
-    """(entries,) places in `links`, `NOTHING` where the layer is not there."""
+    """(entries,) places in `links`, `EMPTY_SLOT` where the layer is not there."""
     states: Ints | None
     """(entries,) the state of the shape that leaves, None where it always has the number of the one that enters."""
 
@@ -176,7 +176,7 @@ class StageCodebook(Codebook):
         strides, size = self._place_values(picks, depth, len(entering))
         entries = np.arange(size)
         state = entries % len(entering)
-        places, states = np.full(size, NOTHING), np.full(size, NOTHING)
+        places, states = np.full(size, EMPTY_SLOT), np.full(size, EMPTY_SLOT)
         if depth is not None:
             passed = np.array([leaving[shape] for shape in entering])
             absent = ~deep[entries // strides[depth] % len(deep)]
@@ -186,7 +186,7 @@ class StageCodebook(Codebook):
             # the same operator stands there at every depth that reaches it
             repeats = np.flatnonzero(deep) * strides[depth] if depth is not None and depth not in codes else 0
             places[at + repeats], states[at + repeats] = self._links[one.link], leaving[one.leaving]
-        stays = ((states == state) | (states == NOTHING)).all()
+        stays = ((states == state) | (states == EMPTY_SLOT)).all()
         return _Slot(strides, places, None if stays else np.maximum(states, 0))
 
     def _codes(self, picks: Mapping[str, Value]) -> dict[int, int]:

@@ -15,7 +15,7 @@ Floats: TypeAlias = NDArray[np.float64]
 Table: TypeAlias = NDArray[np.float32]
 
 COSTS = ("costs/log params", "costs/log macs", "costs/params", "costs/macs")
-REFERENCE = 512
+SCALING_NETWORKS = 512
 """Networks of the space by whose spread columns are made comparable."""
 RARE = 0.1
 """A column that varies less than this share of its range is seldom other than usual: it is not blown up further."""
@@ -103,7 +103,7 @@ def features_of(codebook: Codebook, scores: ArrayLike | None = None, *, seed: in
             among them.
         seed: of the random networks by which columns are scaled.
     """
-    reference = codebook.draw(REFERENCE, np.random.default_rng(seed))
+    reference = codebook.draw(SCALING_NETWORKS, np.random.default_rng(seed))
     codebook.meet(reference)
     seen = dict.fromkeys(name for operator, _ in codebook.links for name in operator.traits)
     traits = tuple(sorted(seen, key=_group))

@@ -9,7 +9,7 @@ import numpy as np
 
 from hwnas.predictors.model import Floats, Integers
 
-CHUNK = 4096
+PREDICTION_CHUNK = 4096
 """Rows predicted at a time."""
 ROOT5 = 5**0.5
 USUAL = {"length": (np.log(1.5), 1.0), "signal": (0.0, 1.0), "noise": (-4.0, 1.4)}
@@ -71,8 +71,8 @@ class GaussianProcess:
 
         means, deviations = np.empty(len(X)), np.empty(len(X))
         points, root, alpha = (a.astype(np.float32) for a in (self.points, self.root, self.alpha))
-        for start in range(0, len(X), CHUNK):
-            part = slice(start, start + CHUNK)
+        for start in range(0, len(X), PREDICTION_CHUNK):
+            part = slice(start, start + PREDICTION_CHUNK)
             across = self.covariance(self.place(X[part]), points)
             means[part] = across @ alpha
             explained = np.square(strmm(1.0, root, across.T, lower=1)).sum(axis=0)

@@ -14,10 +14,10 @@ from hwnas.predictors.model import MODELS, Fit, Floats, Integers, Model
 from hwnas.predictors.warp import Warp
 from hwnas.registry import member
 
-FEWEST = 5
+MIN_SCORES = 5
 """Targets from which something can be learned."""
 COVERED, Z90 = 0.9, 1.6449
-OWN = 30
+PRIOR_ERRORS = 30
 """As many errors weigh against a model's own deviations as these weigh."""
 
 
@@ -104,7 +104,7 @@ def _factor(z: Floats, means: Floats, deviations: Floats) -> float:
     """With which nine of ten held-out errors lie in 90 % intervals; drawn to 1, more so by fewer errors."""
     ratios = np.sort(np.abs(z - means) / deviations)
     covering = ratios[min(int(np.ceil(COVERED * (len(ratios) + 1))), len(ratios)) - 1] / Z90
-    return float(np.sqrt((len(ratios) * covering**2 + OWN) / (len(ratios) + OWN)))
+    return float(np.sqrt((len(ratios) * covering**2 + PRIOR_ERRORS) / (len(ratios) + PRIOR_ERRORS)))
 
 
 def _checked(X: ArrayLike, y: ArrayLike, groups: ArrayLike | None) -> tuple[Floats, Floats, Integers]:
@@ -119,8 +119,12 @@ def _checked(X: ArrayLike, y: ArrayLike, groups: ArrayLike | None) -> tuple[Floa
         bad = int((~np.isfinite(targets)).sum()), int((~np.isfinite(table).all(axis=1)).sum())
         fault, allowed = f"{bad[0]} targets and the features of {bad[1]} rows are no numbers", "All are finite"
         do = "Leave rows without a target out; `features_of` fills gaps in scores"
-    elif len(targets) < FEWEST:
-        fault, allowed, do = f"{len(targets)} targets are given", f"It takes {FEWEST} to learn from", "Evaluate more"
+    elif len(targets) < MIN_SCORES:
+        fault, allowed, do = (
+            f"{len(targets)} targets are given",
+            f"It takes {MIN_SCORES} to learn from",
+            "Evaluate more",
+        )
     elif targets.min() == targets.max():
         fault, allowed = (
             f"all {len(targets)} targets are {targets[0]:g}",

@@ -101,7 +101,7 @@ def load_cost_model(run: Workspace, name: str) -> CostModels:
     return _priced(run, name, table_of(run.experiment.setups[name], run.paths.table(name)))
 
 
-def priced_before(run: Workspace, name: str) -> CostModels:
+def cost_model_of_table(run: Workspace, name: str) -> CostModels:
     """Return table and model of a set-up from its table alone: it need not be this machine's, and nothing is written.
 
     Raises:
@@ -161,11 +161,11 @@ def _priced(run: Workspace, name: str, table: LatencyTable) -> CostModels:
     )
 
 
-def cost_metric_scorers(run: Workspace, tier: str, prices: Mapping[str, CostModels]) -> dict[str, Scorer]:
+def cost_metric_scorers(run: Workspace, tier: str, cost_models: Mapping[str, CostModels]) -> dict[str, Scorer]:
     """Return scorers that need no training, by metric; of a live tier those that need no device, and without a model of
     the set-up those that need no table."""
     setup = run.experiment.tiers[tier].setup
-    price = None if run.objectives.is_live(tier) or run.objectives.is_published(tier) else prices.get(setup)
+    price = None if run.objectives.is_live(tier) or run.objectives.is_published(tier) else cost_models.get(setup)
     scorers: dict[str, Scorer] = {}
     for quantity in run.objectives.quantities(setup):
         metric = str(quantity.metric(setup))
@@ -218,11 +218,11 @@ def _derived(run: Workspace, quantity: Quantity, setup: Setup) -> Scorer:
 
 
 def feasible_scores(
-    run: Workspace, tier: str, prices: Mapping[str, CostModels]
+    run: Workspace, tier: str, cost_models: Mapping[str, CostModels]
 ) -> Callable[[Architecture], Scores | None]:
     """Return a function from an architecture to what the tier limits or minimises, as far as that is known without
     training; None where that breaks a limit, or where a file of published numbers lacks it."""
-    known, wanted = cost_metric_scorers(run, tier, prices), run.objectives.tier(tier)
+    known, wanted = cost_metric_scorers(run, tier, cost_models), run.objectives.tier(tier)
     parts: list[Limit | Objective] = [*wanted.limits, *wanted.objectives]
     metrics = dict.fromkeys(part.metric for part in parts if part.metric in known)
 
@@ -236,19 +236,18 @@ def feasible_scores(
     return scores
 
 
-def notices(run: Workspace, prices: Mapping[str, CostModels]) -> list[str]:
+def notices(run: Workspace, cost_models: Mapping[str, CostModels]) -> list[str]:
     """Return notices for the user on the latencies that the tiers are searched with."""
     lines = []
     for name, tier in run.experiment.tiers.items():
         if run.objectives.is_published(name):
-            lines.append(f"{name}: latencies are published, {run.published.latencies(tier.setup).told}")
-        if tier.setup not in prices:
+            lines.append(f"{name}: latencies are published, {run.published.latencies(tier.setup).description}")
+        if tier.setup not in cost_models:
             continue
-        model, confidence = prices[tier.setup].model, tier.limits.latency_quantile
-        if slowed := throttled(prices[tier.setup].table):
-            lines.append(
-                f"{name}: the table of `{tier.setup}`: {counted(len(prices[tier.setup].table.rows), 'row')}{slowed}"
-            )
+        model, confidence = cost_models[tier.setup].model, tier.limits.latency_quantile
+        table = cost_models[tier.setup].table
+        if slowed := throttled(table):
+            lines.append(f"{name}: the table of `{tier.setup}`: {counted(len(table.rows), 'row')}{slowed}")
         if confidence is not None and model.posterior is None:
             lines.append(
                 f"{name}: the table of `{tier.setup}` holds under {FEWEST_CHECKS} whole networks, so the limit's "

@@ -10,7 +10,7 @@ from hwnas.errors import EmptyFront
 from hwnas.io.fields import Fields
 from hwnas.problem.fronts.conditions import OF_RUN, OF_TIER, conditions_in
 from hwnas.problem.fronts.loading import LoadedFront
-from hwnas.problem.studies import told_to
+from hwnas.problem.studies import study_evaluations
 from hwnas.search.nearest import Nearest, nearest
 from hwnas.workspace.workspace import Workspace
 
@@ -38,23 +38,23 @@ def refuse_empty(run: Workspace, empty: Sequence[LoadedFront], manifests: Sequen
     )
 
 
-def exported_under(run: Workspace, found: LoadedFront, manifest: Mapping[str, Any]) -> list[str]:
+def exported_under(run: Workspace, front: LoadedFront, manifest: Mapping[str, Any]) -> list[str]:
     """Return the differences of a manifest's conditions from those of a front as it is read now, a line each.
 
     Raises:
         ValueError: its conditions are malformed.
     """
-    if "conditions" in manifest and found.conditions is not None:
+    if "conditions" in manifest and front.conditions is not None:
         then = conditions_in(Fields(manifest).object("conditions"))
-        known = then.producer and found.conditions.producer
-        other = [f"accuracies of `{then.producer}` then, `{found.conditions.producer}` now"]
+        known = then.producer and front.conditions.producer
+        other = [f"accuracies of `{then.producer}` then, `{front.conditions.producer}` now"]
         return [
-            *then.unlike(found.conditions, (*OF_RUN, *OF_TIER)),
-            *(other if known and then.producer != found.conditions.producer else []),
+            *then.unlike(front.conditions, (*OF_RUN, *OF_TIER)),
+            *(other if known and then.producer != front.conditions.producer else []),
         ]
-    limits, now = list(map(str, manifest.get("limits", []))), list(map(str, found.tier.limits))
+    limits, now = list(map(str, manifest.get("limits", []))), list(map(str, front.tier.limits))
     then_setup = dict(manifest.get("setup", {}))
-    setup = run.experiment.setups[run.experiment.tiers[found.tier.name].setup]
+    setup = run.experiment.setups[run.experiment.tiers[front.tier.name].setup]
     wanted = {} if setup.latencies else {field: getattr(setup, field) for field in OF_SETUP}
     return [
         *([f"limits: {', '.join(limits) or 'none'} then, {', '.join(now) or 'none'} now"] if limits != now else []),
@@ -72,7 +72,7 @@ def _nearest(run: Workspace, front: LoadedFront) -> Nearest | None:
         return nearest(((p.architecture.key, p.final) for p in front.points), front.tier)
     evaluations = front.evaluations
     if not evaluations and front.conditions is not None and front.halving is None:
-        evaluations = told_to(run, front.tier.name, front.conditions.study)
+        evaluations = study_evaluations(run, front.tier.name, front.conditions.study)
     elif not evaluations and front.halving is not None:
         evaluations = front.halving.top_rung.evaluations
     return nearest(((e.architecture.key, e.scores) for e in evaluations if e.failed is None), front.tier)

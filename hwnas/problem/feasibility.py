@@ -24,7 +24,7 @@ from hwnas.tabular import TableMetric
 from hwnas.words import counted
 from hwnas.workspace.workspace import Workspace, open_run
 
-DRAWN = 1_000_000
+DRAWN_NETWORKS = 1_000_000
 QUICK = 20_000
 """Number of networks that are drawn before a search."""
 SLOW_SAMPLE = 2_000
@@ -124,17 +124,29 @@ class Feasible:
 
 
 def feasible(
-    reference: str | Path, *, runs: Path = Path("runs"), networks: int = DRAWN, seed: int = 0
+    reference: str | Path, *, runs: Path = Path("runs"), networks: int = DRAWN_NETWORKS, seed: int = 0
 ) -> list[Feasible]:
     """Return what each tier's limits leave of the space. Needs no supernet; what lacks a table is named, not judged.
 
     Args:
-        reference: of the experiment.
-        runs: folder of runs.
+        reference: an experiment's file, the name of a shipped one, or a run's folder.
+        runs: folder of run folders.
         networks: number to draw, uniformly over architectures; a space that has no more is looked at whole.
-        seed: of the drawing.
+        seed: of the draw.
+
+    Returns:
+        For each tier, the range that networks reach of each limited metric, in its unit, and the share of the space
+        within the limits, from 0 to 1.
+
+    Raises:
+        ConfigError, SpaceError: the experiment or its space is invalid.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> [(tier.tier, tier.networks, tier.empty) for tier in pipeline.feasible("mini.yaml")]
+        [('cloud', 4, False)]
     """
-    run, prices, reasons = open_run(reference, runs=runs), dict[str, CostModels](), dict[str, str]()
+    run, cost_models, reasons = open_run(reference, runs=runs), dict[str, CostModels](), dict[str, str]()
     sample = Sample.drawn(run, networks, seed)
     for setup in dict.fromkeys(tier.setup for tier in run.experiment.tiers.values()):
         if not run.objectives.needs_table(setup):
@@ -145,10 +157,10 @@ def feasible(
         try:
             price = load_cost_model(run, setup)
             predict_many_ms(price.model, sample.codebook, sample.codes)
-            prices[setup] = price
+            cost_models[setup] = price
         except TableError as error:
             reasons[setup] = f"{error.met}; {error.do[:1].lower()}{error.do[1:]}"
-    return [_judged(run, name, prices, reasons, sample) for name in run.experiment.tiers]
+    return [_judged(run, name, cost_models, reasons, sample) for name in run.experiment.tiers]
 
 
 def raise_if_infeasible(tier: Feasible) -> None:
@@ -171,7 +183,7 @@ def raise_if_infeasible(tier: Feasible) -> None:
     )
 
 
-def check_limits(run: Workspace, prices: Mapping[str, CostModels]) -> None:
+def check_limits(run: Workspace, cost_models: Mapping[str, CostModels]) -> None:
     """Refuse a limit that no network meets, before anything is trained.
 
     Raises:
@@ -181,11 +193,11 @@ def check_limits(run: Workspace, prices: Mapping[str, CostModels]) -> None:
     """
     sample = Sample.drawn(run, QUICK, 0)
     for name, config in run.experiment.tiers.items():
-        if config.setup in prices and not run.objectives.is_live(name):
-            _check_known(name, config.quantities, prices[config.setup])
-        if config.setup in prices:
-            predict_many_ms(prices[config.setup].model, sample.codebook, sample.codes)  # a missing row is told now
-        raise_if_infeasible(_judged(run, name, prices, {}, sample))
+        if config.setup in cost_models and not run.objectives.is_live(name):
+            _check_known(name, config.quantities, cost_models[config.setup])
+        if config.setup in cost_models:
+            predict_many_ms(cost_models[config.setup].model, sample.codebook, sample.codes)  # a missing row is told now
+        raise_if_infeasible(_judged(run, name, cost_models, {}, sample))
 
 
 def _check_known(tier: str, quantities: Iterable[Quantity], price: CostModels) -> None:
@@ -212,13 +224,13 @@ class SampledCosts:
 
 
 def _judged(
-    run: Workspace, name: str, prices: Mapping[str, CostModels], reasons: Mapping[str, str], sample: Sample
+    run: Workspace, name: str, cost_models: Mapping[str, CostModels], reasons: Mapping[str, str], sample: Sample
 ) -> Feasible:
     tier, config = run.objectives.tier(name), run.experiment.tiers[name]
-    scorers = cost_metric_scorers(run, name, prices)
+    scorers = cost_metric_scorers(run, name, cost_models)
     latency = run.objectives.latency(name)
     seen = {
-        limit.metric: _seen(run, limit.metric, latency, prices.get(config.setup), scorers, sample)
+        limit.metric: _seen(run, limit.metric, latency, cost_models.get(config.setup), scorers, sample)
         for limit in tier.limits
     }
     reaches = tuple(

@@ -29,7 +29,7 @@ class SetupHost:
     run: Workspace
     setup: str
     live: LiveConfig
-    narrator: Reporter = field(default_factory=NullReporter)
+    reporter: Reporter = field(default_factory=NullReporter)
     """Reporter that is informed if others measure there; it shows no bar for each network."""
 
     @property
@@ -48,7 +48,7 @@ class SetupHost:
         try:
             request = bench_request(config, part, [], [network], wait_s=timing.device_lock_timeout_s)
             request = replace(request, energy=None, memory=False)
-            table = measure_missing(request, protocol, self.run.folder / "artifacts", NoProgress(self.narrator), "")
+            table = measure_missing(request, protocol, self.run.folder / "artifacts", NoProgress(self.reporter), "")
         except HostAway:
             raise
         except (RunError, TableError, DiskError) as error:
@@ -101,12 +101,12 @@ def live_before(run: Workspace, tier: str) -> Scorer:
     return latency_ms
 
 
-def live_times(run: Workspace, tier: str, narrator: Reporter) -> LiveTimes:
+def live_times(run: Workspace, tier: str, reporter: Reporter) -> LiveTimes:
     """Return the latencies of a live tier, as its host measures them."""
     config = run.experiment.tiers[tier]
     patience = RetryBudget(config.live.tries, config.live.pause_s)
-    host = SetupHost(run, config.setup, config.live, narrator)
-    return LiveTimes(host, live_path(run, config.setup), patience, say=narrator.info)
+    host = SetupHost(run, config.setup, config.live, reporter)
+    return LiveTimes(host, live_path(run, config.setup), patience, say=reporter.info)
 
 
 def raise_if_paused(paused: Iterable[tuple[str, HostAway]]) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hwnas.search.surrogate.candidates import PerNetwork
 
 
-def make_surrogate_spec(run: Workspace, name: str, prices: Mapping[str, CostModels]) -> Acquisition | None:
+def make_surrogate_spec(run: Workspace, name: str, cost_models: Mapping[str, CostModels]) -> Acquisition | None:
     """Return the known costs of a tier's networks before they are trained; None if its sampler needs none of them.
 
     Raises:
@@ -35,7 +35,7 @@ def make_surrogate_spec(run: Workspace, name: str, prices: Mapping[str, CostMode
         return None
     reject_live_tier(run, name)
     tier, quality = run.objectives.tier(name), run.objectives.tier(name).quality
-    known = cost_functions(run, name, prices)
+    known = cost_functions(run, name, cost_models)
     good = "most" if quality.goal == "min" else "least"
     bounds = [quality.cost(one.bound) for one in tier.limits if (one.metric, one.side) == (quality.metric, good)]
     return Acquisition(
@@ -66,19 +66,19 @@ def reject_live_tier(run: Workspace, name: str) -> None:
         )
 
 
-def cost_functions(run: Workspace, name: str, prices: Mapping[str, CostModels]) -> dict[str, PerNetwork]:
+def cost_functions(run: Workspace, name: str, cost_models: Mapping[str, CostModels]) -> dict[str, PerNetwork]:
     """Return known costs by metric, without training: of all networks at once where a quantity can be, others one by
     one. A value is NaN where there is none."""
     codebook, setup = run.codebook, run.experiment.tiers[name].setup
     functions = {
-        metric: _one_by_one(codebook, scorer) for metric, scorer in cost_metric_scorers(run, name, prices).items()
+        metric: _one_by_one(codebook, scorer) for metric, scorer in cost_metric_scorers(run, name, cost_models).items()
     }
     for quantity in run.objectives.quantities(setup):
         if (many := population_function(codebook, quantity)) is not None:
             functions[str(quantity.metric(setup))] = many
     if run.objectives.is_published(name):
         return functions
-    model, confidence = prices[setup].model, run.experiment.tiers[name].limits.latency_quantile
+    model, confidence = cost_models[setup].model, run.experiment.tiers[name].limits.latency_quantile
     functions[str(LATENCY.metric(setup))] = lambda codes: predict_many_ms(model, codebook, codes)
     if confidence is not None:
         surely = str(LATENCY.metric(setup, confidence))

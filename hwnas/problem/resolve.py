@@ -43,7 +43,11 @@ class Answer:
 
 
 def answer(
-    run: Workspace, tier: Tier, source: AccuracySource, prices: Mapping[str, CostModels], producer: str | None = None
+    run: Workspace,
+    tier: Tier,
+    source: AccuracySource,
+    cost_models: Mapping[str, CostModels],
+    producer: str | None = None,
 ) -> Answer:
     """Return the front of a tier from the run's stored accuracies: those of the producer, else of the last one.
 
@@ -55,7 +59,7 @@ def answer(
     name, accuracy = tier.name, tier.quality.metric
     latency = run.objectives.latency(name)
     scores, left_out = _stored(run, accuracy, producer)
-    scorers = cost_metric_scorers(run, name, prices)
+    scorers = cost_metric_scorers(run, name, cost_models)
     if run.objectives.is_live(name):
         scorers[latency] = live_before(run, name)
     if untold := [limit.metric for limit in tier.limits if limit.metric not in {*scorers, accuracy}]:
@@ -70,7 +74,7 @@ def answer(
     points = [
         replace(
             point,
-            origin={**point.origin, latency: origin_of_latency(run, name, prices, point.architecture)},
+            origin={**point.origin, latency: origin_of_latency(run, name, cost_models, point.architecture)},
             errors={} if (error := errors[point.architecture.key]) is None else {accuracy: error},
         )
         for point in tier_front(evaluations, tier, origins_of(run, tier, source.origin))

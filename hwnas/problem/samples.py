@@ -16,9 +16,9 @@ from hwnas.quantities import OverOperators
 from hwnas.space import AnySpace
 from hwnas.workspace.workspace import Workspace
 
-PATIENCE_S = 20.0
+COSTING_TIMEOUT_S = 20.0
 """Seconds that operators are costed for at most; after that, networks with operators not yet costed are left out."""
-FIRST = 1_000
+FIRST_SAMPLE = 1_000
 """Number of networks whose operators are costed first; then twice as many at a time."""
 
 Floats = NDArray[np.float64]
@@ -40,7 +40,7 @@ class Sample:
     @classmethod
     def drawn(cls, run: Workspace, count: int, seed: int) -> Sample:
         """Return all networks, if there are no more than `count`; else that many drawn uniformly, and both ends. As
-        many of them as could be costed in `PATIENCE_S`."""
+        many of them as could be costed in `COSTING_TIMEOUT_S`."""
         codebook, rng = run.codebook, np.random.default_rng(seed)
         ends = codebook.encode([run.space.smallest(), run.space.largest()])
         whole = _has_at_most(run.space, count)
@@ -66,14 +66,14 @@ def _has_at_most(space: AnySpace, count: int) -> bool:
 
 
 def _costed(codebook: Codebook, codes: Codes, limited: Sequence[OverOperators]) -> int:
-    """Return the number of networks whose operators are all costed after `PATIENCE_S`, as far as limits need that."""
+    """Return the number of networks whose operators are costed in `COSTING_TIMEOUT_S`, as far as limits need that."""
     from hwnas.ops.costs import operator_costs, operator_sums
 
     if not limited:
         return len(codes)
     cost = operator_sums if all(over.by == "sum" and over.cost in SUMS for over in limited) else operator_costs
-    started, known, done, size = time.monotonic(), set[int](), 0, FIRST
-    while done < len(codes) and (done == 0 or time.monotonic() - started < PATIENCE_S):
+    started, known, done, size = time.monotonic(), set[int](), 0, FIRST_SAMPLE
+    while done < len(codes) and (done == 0 or time.monotonic() - started < COSTING_TIMEOUT_S):
         used, links = codebook.used(codes[done : done + size]), codebook.links
         for index in used.tolist():
             if index not in known:

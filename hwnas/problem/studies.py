@@ -19,7 +19,7 @@ def weights_producer(run: Workspace, trained: Trained | None) -> str | None:
     return accuracy_of(run, trained).producer if trained is not None and run.source.supernet else None
 
 
-def told_to(run: Workspace, name: str, study: str) -> tuple[Evaluation, ...]:
+def study_evaluations(run: Workspace, name: str, study: str) -> tuple[Evaluation, ...]:
     """Return the evaluations of a study, in order; none if it is gone."""
     storage = study_storage(run, name)
     if isinstance(storage, Path) and not storage.exists():
@@ -28,9 +28,9 @@ def told_to(run: Workspace, name: str, study: str) -> tuple[Evaluation, ...]:
     return tuple({evaluation.architecture.key: evaluation for evaluation in evaluations}.values())
 
 
-def told_count(run: Workspace, tier: str) -> int:
+def trials_done(run: Workspace, tier: str) -> int:
     """Return how many trials of a tier the journal in the run's folder holds; a database is not read."""
-    return 0 if run.experiment.search.storage is not None else len(told_to(run, tier, _study_name(run, tier)))
+    return 0 if run.experiment.search.storage is not None else len(study_evaluations(run, tier, _study_name(run, tier)))
 
 
 def study_storage(run: Workspace, tier: str) -> Path | str:

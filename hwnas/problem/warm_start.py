@@ -82,7 +82,7 @@ def restore_scores(run: Workspace, study: Study, store: ScoreStore, accuracy: Ac
 
 
 def zero_cost_candidates(
-    run: Workspace, tier: str, prices: Mapping[str, CostModels], store: ScoreStore, narrator: Reporter
+    run: Workspace, tier: str, cost_models: Mapping[str, CostModels], store: ScoreStore, reporter: Reporter
 ) -> list[Architecture]:
     """Return the best of random networks within the tier's known limits, by training-free scores and known costs.
 
@@ -96,13 +96,13 @@ def zero_cost_candidates(
     config = run.experiment.search.zero_cost_init
     if config is None:
         return []
-    columns = _columns(run, config, narrator)
-    known = feasible_scores(run, tier, prices)
+    columns = _columns(run, config, reporter)
+    known = feasible_scores(run, tier, cost_models)
     drawn = sample_initial(
         run.space, config.networks, run.experiment.seed, lambda architecture: known(architecture) is not None
     )
     scorers = [scorer for column in columns for scorer in column.scorers]
-    with narrator.bar(f"scoring untrained networks of {tier}") as bar:
+    with reporter.bar(f"scoring untrained networks of {tier}") as bar:
         all_scores = iter(score_population(drawn, scorers, store, progress=bar.update))
     scored = [column.column([next(all_scores) for _ in column.scorers]) for column in columns]
     candidates, rows = list[Architecture](), list[dict[str, float]]()
@@ -114,7 +114,7 @@ def zero_cost_candidates(
             candidates.append(architecture)
             rows.append({**(known(architecture) or {}), **values})
     if failed := len(drawn) - len(rows):
-        narrator.info(f"{tier}: {failed} of {len(drawn)} untrained networks could not be scored")
+        reporter.info(f"{tier}: {failed} of {len(drawn)} untrained networks could not be scored")
     costs = [
         o for o in run.objectives.tier(tier).objectives if rows and o.metric in rows[0] and o.metric != run.accuracy
     ]
@@ -122,7 +122,7 @@ def zero_cost_candidates(
     return [candidates[index] for index in best(rows, objectives, config.keep)]
 
 
-def _columns(run: Workspace, config: ZeroCostInitConfig, narrator: Reporter) -> list[ProxyColumn]:
+def _columns(run: Workspace, config: ZeroCostInitConfig, reporter: Reporter) -> list[ProxyColumn]:
     """Return the columns of the named scores; if none are named, the first of the usual ones that fits the space."""
     from hwnas.workspace.training.supernets import torch_device
 
@@ -134,7 +134,7 @@ def _columns(run: Workspace, config: ZeroCostInitConfig, narrator: Reporter) -> 
         try:
             return [make_proxy_column(target, name, None, None)]
         except ConfigError as error:
-            narrator.info(f"untrained networks are scored by `{other}`, not by `{name}`: {error.met}")
+            reporter.info(f"untrained networks are scored by `{other}`, not by `{name}`: {error.met}")
     return [make_proxy_column(target, DEFAULT_PROXIES[-1], None, None)]
 
 

@@ -35,20 +35,22 @@ class SearchJob:
     trials: int
 
 
-def cost_scorers(run: Workspace, tier: str, prices: Mapping[str, CostModels], narrator: Reporter) -> dict[str, Scorer]:
+def cost_scorers(
+    run: Workspace, tier: str, cost_models: Mapping[str, CostModels], reporter: Reporter
+) -> dict[str, Scorer]:
     """Return a tier's scorers except that of accuracy; those that time networks live come last."""
-    known = cost_metric_scorers(run, tier, prices)
+    known = cost_metric_scorers(run, tier, cost_models)
     if not run.objectives.is_live(tier):
         return known
-    times = live_times(run, tier, narrator)
+    times = live_times(run, tier, reporter)
     return {**known, run.objectives.latency(tier): lambda a: times.latency_ms(run.network(a))}
 
 
 def scorers_of(
-    run: Workspace, tier: str, proxy: Accuracy, prices: Mapping[str, CostModels], narrator: Reporter
+    run: Workspace, tier: str, proxy: Accuracy, cost_models: Mapping[str, CostModels], reporter: Reporter
 ) -> dict[str, Scorer]:
     """Return all scorers of a tier's networks, from cheap to expensive."""
-    return {**cost_scorers(run, tier, prices, narrator), run.accuracy: proxy}
+    return {**cost_scorers(run, tier, cost_models, reporter), run.accuracy: proxy}
 
 
 def search_in_process(job: SearchJob, show: Callable[[Progress], None]) -> Finished:

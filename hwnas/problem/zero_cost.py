@@ -15,12 +15,12 @@ from hwnas.search.score_store import Score
 from hwnas.space import AnySpace
 
 if TYPE_CHECKING:
-    from hwnas.accuracy.zero_cost_proxies.ensembles import Ensemble
+    from hwnas.accuracy.zero_cost_proxies.ensembles import RankEnsemble
     from hwnas.accuracy.zero_cost_proxies.scorer import TrainingFree
     from hwnas.data import Dataset
 
 
-NOISE = "noise"
+NOISE_DATA = "noise"
 """Name in place of a data set: images and labels are drawn at random."""
 
 
@@ -40,7 +40,7 @@ class ProxyColumn:
     """A requested column: a proxy, or an ensemble with its members."""
 
     name: str
-    ensemble: Ensemble | None
+    ensemble: RankEnsemble | None
     scorers: tuple[TrainingFree, ...]
 
     @property
@@ -52,11 +52,11 @@ class ProxyColumn:
         members = "; ".join(self.ensemble.parts(producers))
         return f"{self.name}: {'log ranks' if self.ensemble.log else 'ranks'} among these networks of {members}"
 
-    def column(self, found: Sequence[Sequence[Score]]) -> list[ProxyScore]:
+    def column(self, by_scorer: Sequence[Sequence[Score]]) -> list[ProxyScore]:
         """Return the column from each scorer's scores; an ensemble fails if a member does, and takes as long as all."""
         from hwnas.accuracy.zero_cost_proxies.rank_sums import rank_sums
 
-        values = [[score.value for score in scores] for scores in found]
+        values = [[score.value for score in scores] for scores in by_scorer]
         joined = values[0] if self.ensemble is None else rank_sums(self.ensemble, values)
         return [
             ProxyScore(
@@ -64,7 +64,7 @@ class ProxyColumn:
                 next((score.failed for score in scores if score.failed is not None), None),
                 1000 * sum(score.elapsed_s for score in scores),
             )
-            for value, scores in zip(joined, zip(*found, strict=True), strict=True)
+            for value, scores in zip(joined, zip(*by_scorer, strict=True), strict=True)
         ]
 
 
@@ -87,12 +87,12 @@ def make_proxy_column(given: ScoringTarget, name: str, batch: int | None, resolu
     Raises:
         ConfigError: there is no such proxy, or it does not fit the space.
     """
-    from hwnas.accuracy.zero_cost_proxies.ensembles import ENSEMBLES, Member
+    from hwnas.accuracy.zero_cost_proxies.ensembles import ENSEMBLES, EnsembleMember
     from hwnas.accuracy.zero_cost_proxies.scorer import check_holds, training_free_scorer
 
     _check_name(name)
     ensemble = ENSEMBLES.get(name)
-    members = (Member(name),) if ensemble is None else ensemble.members
+    members = (EnsembleMember(name),) if ensemble is None else ensemble.members
     lowered, ends = partial(lower, given.space), (given.space.smallest(), given.space.largest())
     scorers = tuple(
         training_free_scorer(

@@ -34,7 +34,7 @@ class Measured:
     """A measurement of a network on its device, beside time."""
 
     job: str
-    """Name of the worker's task, in `hwnas.measure.worker.TASKS`."""
+    """Name of the worker's task, in `hwnas.measure.worker.JOBS`."""
     rows: str
     """Attribute of a `LatencyTable` that holds the measurements by key."""
     value: str

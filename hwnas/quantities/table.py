@@ -61,7 +61,7 @@ def _fault(name: str, value: Any) -> str | None:
 
 
 QUANTITIES = Family("quantities", {quantity.name: quantity for quantity in ROWS}, _fault)
-SUFFIXES = {"_ms": "ms", "_bytes": "B", "_kib": "KiB", "_mj": "mJ", "_mb": "MB"}
+UNIT_SUFFIXES = {"_ms": "ms", "_bytes": "B", "_kib": "KiB", "_mj": "mJ", "_mb": "MB"}
 """Units by the ends of names of quantities that are not installed here."""
 
 
@@ -83,6 +83,6 @@ def shown_as(name: str) -> Quantity:
     """
     if name in QUANTITIES:
         return quantity_of(name, where="metric")
-    end = next((end for end in SUFFIXES if name.endswith(end)), "")
+    end = next((end for end in UNIT_SUFFIXES if name.endswith(end)), "")
     label = name.removesuffix(end).replace("_", " ").capitalize()
-    return Quantity(name, label, "min", SUFFIXES.get(end, ""), uses=())
+    return Quantity(name, label, "min", UNIT_SUFFIXES.get(end, ""), uses=())

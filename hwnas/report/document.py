@@ -12,7 +12,7 @@ from hwnas.io.atomic import write_atomic
 from hwnas.report.charts.chart_svg import definitions
 from hwnas.report.markup import Html, el
 
-_MARK = Html(
+_LOGO = Html(
     '<svg viewBox="0 0 22 22" aria-hidden="true"><path d="M2 19V14H7V9H13V4H20" fill="none" stroke="currentColor" '
     'stroke-width="2.2"/><circle cx="7" cy="9" r="2.6" fill="currentColor"/></svg>'
 )
@@ -24,7 +24,7 @@ _ICON = (
 
 def brand(what: str) -> Html:
     """The line above a page's title."""
-    return el("p", _MARK, f"hwnas · {what}", class_="brand")
+    return el("p", _LOGO, f"hwnas · {what}", class_="brand")
 
 
 def document(title: str, *body: Html) -> str:

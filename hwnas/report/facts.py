@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from hwnas.errors import RunError
 from hwnas.pareto import Limit, Scores
-from hwnas.ranks import told_apart
+from hwnas.ranks import first_equals
 from hwnas.report import units
 
 Origin = Literal["measured", "predicted", "published", "emulated", "derived", "scored", "given"]
@@ -106,7 +106,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class FrontPoint:
+class FrontPointFacts:
     """One architecture of a front. `kept` says whether it stayed on the front after re-timing, None if not re-timed."""
 
     key: str
@@ -180,13 +180,13 @@ class TierFacts:
     latency: ObjectiveFacts
     limits: tuple[Limit, ...] = ()
     points: tuple[Point, ...] = ()
-    front: tuple[FrontPoint, ...] = ()
+    front: tuple[FrontPointFacts, ...] = ()
     hypervolume: tuple[float, ...] = ()
     """After each trial."""
     files: tuple[FileFacts, ...] = ()
     notes: tuple[str, ...] = ()
     """Sentences to print under the front."""
-    found_by: Literal["search", "halving"] = "search"
+    front_source: Literal["search", "halving"] = "search"
     """Whose front it is."""
     objectives: tuple[str, ...] = ()
     """Metrics of all objectives."""
@@ -200,7 +200,7 @@ class TierFacts:
     @property
     def title(self) -> str:
         """As it is called where a tier may have two fronts."""
-        return self.name if self.found_by == "search" else f"{self.name}, {self.found_by}"
+        return self.name if self.front_source == "search" else f"{self.name}, {self.front_source}"
 
     @property
     def time_unit(self) -> tuple[str, float]:
@@ -234,7 +234,7 @@ class TierFacts:
         return tuple(metric for metric in self.objectives if metric not in shown)
 
     @property
-    def ordered(self) -> tuple[FrontPoint, ...]:
+    def ordered(self) -> tuple[FrontPointFacts, ...]:
         """The front by rising latency."""
         return tuple(sorted(self.front, key=lambda p: (p.scores[self.latency.metric], p.scores[self.accuracy.metric])))
 
@@ -244,10 +244,10 @@ class TierFacts:
         ordered = self.ordered
         sign = 1 if self.accuracy.goal == "max" else -1
         values = [sign * point.scores[self.accuracy.metric] for point in ordered]
-        near = told_apart(values, [point.accuracy_error for point in ordered])
+        near = first_equals(values, [point.accuracy_error for point in ordered])
         return {point.key: ordered[index].key for point, index in zip(ordered, near, strict=True) if index is not None}
 
-    def picked(self, pick: str) -> FrontPoint | None:
+    def picked(self, pick: str) -> FrontPointFacts | None:
         """The front's network of that pick."""
         return next((point for point in self.front if pick in point.picks), None)
 

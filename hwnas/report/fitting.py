@@ -15,7 +15,7 @@ from rich.text import Text
 
 from hwnas.report.units import GAP
 
-ENDLESS = 100_000
+UNLIMITED_COLUMNS = 100_000
 """Columns of an output that is not a terminal: nothing is wrapped or cut there."""
 
 
@@ -26,7 +26,7 @@ def console() -> Console:
     """
     columns, lines = shutil.get_terminal_size()
     known = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit()
-    return Console(markup=False, highlight=False, width=columns if known else ENDLESS, height=lines)
+    return Console(markup=False, highlight=False, width=columns if known else UNLIMITED_COLUMNS, height=lines)
 
 
 def print_table(to: Console, table: Table) -> None:
@@ -55,7 +55,7 @@ def _least(to: Console, table: Table) -> int:
         pieces = lines if column.no_wrap else [word for line in lines for word in line.split()]
         whole.append(max([column.min_width or 0, *map(cell_len, lines)]))
         words.append(max([column.min_width or 0, *map(cell_len, pieces)]))
-    natural = to.measure(table, options=to.options.update(width=ENDLESS)).maximum
+    natural = to.measure(table, options=to.options.update(width=UNLIMITED_COLUMNS)).maximum
     return natural - sum(whole) + sum(words)
 
 

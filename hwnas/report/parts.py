@@ -31,7 +31,7 @@ LegendEntry = tuple[str, str, str, *tuple[str, ...]]
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """One cell of a table; `sort` is what its column is ordered by, None for a gap."""
 
     shown: str
@@ -46,7 +46,7 @@ def origin(name: str) -> Html:
 def plot(figure: Figure) -> Html:
     """A plot with its tip, which `page.js` shows, and its notes."""
     tip = el("div", class_="tip", role="status", hidden="")
-    box = el("div", chart_svg.told(figure), chart_svg.drawn(figure), tip, class_="plot")
+    box = el("div", chart_svg.tooltip_texts(figure), chart_svg.drawn(figure), tip, class_="plot")
     return join(box, *(el("p", note, class_="note") for note in figure.notes))
 
 
@@ -66,7 +66,7 @@ def pairs(rows: Iterable[tuple[str, Child]], class_: str = "pairs") -> Html:
     return el("dl", *(el("div", el("dt", term), el("dd", value)) for term, value in rows), class_=class_)
 
 
-def table(caption: str, headers: Sequence[tuple[str, str | None]], rows: Sequence[Sequence[Cell]]) -> Html:
+def table(caption: str, headers: Sequence[tuple[str, str | None]], rows: Sequence[Sequence[TableCell]]) -> Html:
     """A table, a block for each row where it is too wide; a click on a header of (name, origin or None) sorts it.
 
     The first column names the row and is left aligned; a column of gaps alone is left out.
@@ -81,7 +81,7 @@ def table(caption: str, headers: Sequence[tuple[str, str | None]], rows: Sequenc
     return el("div", made, class_="scroll", role="region", aria_label=caption, tabindex="0")
 
 
-def _cell(cell: Cell, header: tuple[str, str | None], *, first: bool) -> Html:
+def _cell(cell: TableCell, header: tuple[str, str | None], *, first: bool) -> Html:
     sort = "" if cell.sort is None else str(cell.sort)
     if first:
         return el("th", cell.shown, scope="row", data_sort=sort)

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hwnas.report import units
-from hwnas.report.facts import FrontPoint, ObjectiveFacts, TierFacts
+from hwnas.report.facts import FrontPointFacts, ObjectiveFacts, TierFacts
 from hwnas.words import counted
 
 OperatorRow = tuple[str, str, int, int, int, float | None]
@@ -90,7 +90,7 @@ def _accuracy_head(accuracy: ObjectiveFacts) -> str:
     return f"{name} val" if accuracy.split else name
 
 
-def _front_row(tier: TierFacts, point: FrontPoint, *, alike: bool) -> list[str]:
+def _front_row(tier: TierFacts, point: FrontPointFacts, *, alike: bool) -> list[str]:
     accuracy = units.scored(tier.accuracy.metric, point.scores[tier.accuracy.metric])
     fell = ["fell off"] if point.kept is False else []
     _, times = tier.time_unit

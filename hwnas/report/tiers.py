@@ -9,9 +9,9 @@ from hwnas.report import units
 from hwnas.report.charts import plots
 from hwnas.report.charts.chart import Figure
 from hwnas.report.charts.front_plot import front_figure
-from hwnas.report.facts import FileFacts, FrontPoint, Origin, TierFacts
+from hwnas.report.facts import FileFacts, FrontPointFacts, Origin, TierFacts
 from hwnas.report.markup import Html, el, join
-from hwnas.report.parts import Cell, LegendEntry, legend, origin, pairs, plot, table
+from hwnas.report.parts import LegendEntry, TableCell, legend, origin, pairs, plot, table
 
 
 def tier_card(tier: TierFacts, index: int) -> Html:
@@ -46,7 +46,7 @@ def _key_figures(tier: TierFacts) -> Html:
     return join(pairs(rows, class_="figures"), _caution(tier))
 
 
-def _figure(tier: TierFacts, point: FrontPoint, *, quick: bool) -> Html:
+def _figure(tier: TierFacts, point: FrontPointFacts, *, quick: bool) -> Html:
     """A pick's figures: its accuracy large, on test images if it was exported; of the fastest its latency."""
     latency = tier.scored(tier.latency.metric, point.scores[tier.latency.metric])
     searched = units.scored(tier.accuracy.metric, point.scores[tier.accuracy.metric])
@@ -200,7 +200,7 @@ def _other_columns(tier: TierFacts) -> Iterator[tuple[str, Origin, str]]:
             yield metric, "measured", "measured"
 
 
-def _network_row(tier: TierFacts, point: FrontPoint, alike: str | None) -> list[Cell]:
+def _network_row(tier: TierFacts, point: FrontPointFacts, alike: str | None) -> list[TableCell]:
     accuracy, error = point.scores[tier.accuracy.metric], point.error_percent
     latency = tier.latency.metric
     interval = None
@@ -211,27 +211,30 @@ def _network_row(tier: TierFacts, point: FrontPoint, alike: str | None) -> list[
     near = None if alike is None else el("small", f" ≈ {alike}")
     spread = None if point.measured_spread is None else el("small", f" ±{50 * point.measured_spread:.0f} %")
     return [
-        Cell(_who(point), f"{'0' if point.picks else '1'} {point.key}"),
-        Cell(join(units.scored(tier.accuracy.metric, accuracy), chance, near), accuracy),
-        *(Cell(units.scored(s.metric, point.scores.get(s.metric)), point.scores.get(s.metric)) for s in tier.passed),
-        Cell(units.scored(tier.quality, point.test_accuracy), point.test_accuracy),
-        Cell(join(tier.scored(latency, point.predicted_ms), interval, estimated), point.predicted_ms),
-        Cell(join(tier.scored(latency, point.measured_ms), spread), point.measured_ms),
-        Cell(
+        TableCell(_who(point), f"{'0' if point.picks else '1'} {point.key}"),
+        TableCell(join(units.scored(tier.accuracy.metric, accuracy), chance, near), accuracy),
+        *(
+            TableCell(units.scored(s.metric, point.scores.get(s.metric)), point.scores.get(s.metric))
+            for s in tier.passed
+        ),
+        TableCell(units.scored(tier.quality, point.test_accuracy), point.test_accuracy),
+        TableCell(join(tier.scored(latency, point.predicted_ms), interval, estimated), point.predicted_ms),
+        TableCell(join(tier.scored(latency, point.measured_ms), spread), point.measured_ms),
+        TableCell(
             units.GAP if error is None else f"{error:+.1f} %".replace("-", "\N{MINUS SIGN}"),
             None if error is None else abs(error),
         ),
         *(
-            Cell(units.scored(metric, (value := getattr(point, values).get(metric))), value)
+            TableCell(units.scored(metric, (value := getattr(point, values).get(metric))), value)
             for metric, _, values in _other_columns(tier)
         ),
-        Cell(units.count(point.params), point.params),
-        Cell(units.macs(point.macs), point.macs),
-        Cell(units.size(point.activation_bytes), point.activation_bytes),
+        TableCell(units.count(point.params), point.params),
+        TableCell(units.macs(point.macs), point.macs),
+        TableCell(units.size(point.activation_bytes), point.activation_bytes),
     ]
 
 
-def _who(point: FrontPoint) -> Html:
+def _who(point: FrontPointFacts) -> Html:
     key = el("code", point.key)
     fell = el("small", " fell off", class_="bad") if point.kept is False else None
     marks = [el("span", pick, class_="pick") for pick in point.picks]
@@ -259,17 +262,17 @@ def files_card(tier: TierFacts, index: int) -> Html | None:
     return el("article", el("h3", tier.title, class_="name"), made, class_=f"card tier t{index % plots.TIER_COLORS}")
 
 
-def _file_row(tier: TierFacts, file: FileFacts) -> list[Cell]:
+def _file_row(tier: TierFacts, file: FileFacts) -> list[TableCell]:
     latency = tier.latency.metric
     difference = units.GAP if file.max_difference is None else f"{file.max_difference:.1e}"
     return [
-        Cell(join(el("span", file.pick, class_="pick"), el("code", file.name)), file.name),
-        Cell(file.format, file.format),
-        Cell(units.size(file.bytes), file.bytes),
-        Cell(difference, file.max_difference),
-        Cell(units.percent(file.agreement), file.agreement),
-        Cell(units.scored(tier.quality, file.test_accuracy), file.test_accuracy),
-        Cell(tier.scored(latency, file.predicted_ms), file.predicted_ms),
-        Cell(tier.scored(latency, file.measured_ms), file.measured_ms),
-        Cell(el("code", file.sha256[:12], title=file.sha256), file.sha256),
+        TableCell(join(el("span", file.pick, class_="pick"), el("code", file.name)), file.name),
+        TableCell(file.format, file.format),
+        TableCell(units.size(file.bytes), file.bytes),
+        TableCell(difference, file.max_difference),
+        TableCell(units.percent(file.agreement), file.agreement),
+        TableCell(units.scored(tier.quality, file.test_accuracy), file.test_accuracy),
+        TableCell(tier.scored(latency, file.predicted_ms), file.predicted_ms),
+        TableCell(tier.scored(latency, file.measured_ms), file.measured_ms),
+        TableCell(el("code", file.sha256[:12], title=file.sha256), file.sha256),
     ]

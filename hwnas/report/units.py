@@ -158,7 +158,7 @@ def with_source(metric: str) -> str:
     return ", ".join(part for part in (label(metric), Metric.parse(metric).source) if part)
 
 
-FORMATS: Mapping[str, Callable[[float | None], str]] = {
+FORMATTERS: Mapping[str, Callable[[float | None], str]] = {
     "fraction": percent,
     "ms": milliseconds,
     "B": size,
@@ -176,8 +176,8 @@ def scored(metric: str, value: float | None) -> str:
     ('4.50 mJ', '1.20 M', '–')
     """
     unit = quantity(metric).unit
-    if unit in FORMATS:
-        return FORMATS[unit](value)
+    if unit in FORMATTERS:
+        return FORMATTERS[unit](value)
     return GAP if value is None else f"{digits(value)} {unit}".rstrip()
 
 

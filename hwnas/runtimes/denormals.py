@@ -19,7 +19,7 @@ ROOM = 64
 
 
 @contextlib.contextmanager
-def float_state_kept() -> Iterator[None]:
+def float_state_restored() -> Iterator[None]:
     """Give back the thread's floating-point state: ONNX Runtime's first session changes that of its caller for good."""
     libm, state = _libm(), ctypes.create_string_buffer(ROOM)
     if libm is None:
@@ -36,7 +36,7 @@ def float_state_kept() -> Iterator[None]:
 def denormals_flushed() -> Iterator[None]:
     """Flush denormals to zero meanwhile, in this thread; no effect on processors other than x86-64 and AArch64."""
     libm, flags = _libm(), FLUSHING.get(platform.machine())
-    with float_state_kept():
+    with float_state_restored():
         if libm is not None and flags is not None:
             state = ctypes.create_string_buffer(ROOM)
             libm.fegetenv(state)

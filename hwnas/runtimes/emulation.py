@@ -10,7 +10,7 @@ from pathlib import Path
 
 SAYS = "HWNAS_EMULATED"
 """Environment variable that whoever starts an emulator sets to its name or just to 1."""
-FAMILIES: Mapping[str, str] = {
+ARCHITECTURE_FAMILIES: Mapping[str, str] = {
     "aarch64": "arm",
     "arm64": "arm",
     "arm": "arm",
@@ -51,7 +51,7 @@ def emulator(*, machine: str | None = None, proc: str = "/proc") -> str:
 
 def _family(machine: str) -> str:
     name = machine.strip().lower()
-    return FAMILIES.get(name) or ("arm" if name.startswith("arm") else "")
+    return ARCHITECTURE_FAMILIES.get(name) or ("arm" if name.startswith("arm") else "")
 
 
 def _read(path: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import MissingExtra, reason
 from hwnas.runtimes.cuda import gpu_name, no_cuda
-from hwnas.runtimes.denormals import float_state_kept
+from hwnas.runtimes.denormals import float_state_restored
 from hwnas.runtimes.onnxruntime_cuda import PROVIDER, SweptModel, providers, sweeper
 from hwnas.runtimes.port import Port
 from hwnas.runtimes.runtime import check_batch, check_known, in_batches, unreadable
@@ -17,7 +17,7 @@ from hwnas.runtimes.setup import Setup
 if TYPE_CHECKING:
     from hwnas.runtimes.port import Array, Arrays
 
-DTYPES = {
+ONNX_DTYPES = {
     "tensor(float)": "float32",
     "tensor(float16)": "float16",
     "tensor(int8)": "int8",
@@ -72,14 +72,14 @@ class OnnxRuntime:
 
     def _loaded(self, ort: Any, path: Path, on: list[Any]) -> OnnxModel:
         try:
-            with float_state_kept():
+            with float_state_restored():
                 session = ort.InferenceSession(str(path), self._options(ort), providers=on)
         except Exception as error:  # its exceptions share no narrower base
             raise unreadable(path, self.setup.runtime, error) from error
         if self.setup.accelerator == "cuda" and session.get_providers()[0] != PROVIDER:
             raise no_cuda(self.setup.runtime, "ONNX Runtime went back to the CPU")
         inputs, outputs = session.get_inputs(), session.get_outputs()
-        if not {tensor.type for tensor in [*inputs, *outputs]} <= DTYPES.keys():
+        if not {tensor.type for tensor in [*inputs, *outputs]} <= ONNX_DTYPES.keys():
             types = ", ".join(f"{tensor.name}: {tensor.type}" for tensor in [*inputs, *outputs])
             raise unreadable(path, self.setup.runtime, f"its inputs and outputs are {types}")
         batch = self.setup.batch
@@ -171,7 +171,7 @@ class OnnxModel:
 def _port(session: Any, tensor: Any, key: str) -> Port:
     """Return the port at one end; `hwnas.export` writes the scale and the zero point of integers into the metadata."""
     scale, _, zero_point = session.get_modelmeta().custom_metadata_map.get(key, "0 0").partition(" ")
-    return Port(DTYPES[tensor.type], float(scale), int(zero_point))
+    return Port(ONNX_DTYPES[tensor.type], float(scale), int(zero_point))
 
 
 def _package() -> Any:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
     Arrays = Union[Array, Sequence[Array]]
 
-WHOLE = ("int32", "int64", "bool")
+INTEGER_DTYPES = ("int32", "int64", "bool")
 """Numbers that stand for themselves, such as token ids, lengths and masks."""
 
 
@@ -23,7 +23,7 @@ class Port:
     """The numbers at one end of a file: floats, whole numbers, or integers q for (q - zero_point) * scale."""
 
     dtype: str
-    """Name in numpy: float32, float16, int8, uint8, or one of `WHOLE`."""
+    """Name in numpy: float32, float16, int8, uint8, or one of `INTEGER_DTYPES`."""
     scale: float = 0.0
     """0 where floats need none, or where the file does not give it."""
     zero_point: int = 0
@@ -31,13 +31,13 @@ class Port:
     @property
     def known(self) -> bool:
         """True if it is known what the numbers stand for."""
-        return self.dtype.startswith("float") or self.dtype in WHOLE or self.scale > 0
+        return self.dtype.startswith("float") or self.dtype in INTEGER_DTYPES or self.scale > 0
 
     def encode(self, values: Array) -> Any:
         """Numbers as the file takes them; what lies outside an integer's range is clipped."""
         import numpy as np
 
-        if self.dtype.startswith("float") or self.dtype in WHOLE:
+        if self.dtype.startswith("float") or self.dtype in INTEGER_DTYPES:
             return values.astype(self.dtype, copy=False)
         ends = np.iinfo(self.dtype)
         return np.clip(np.rint(values / self.scale) + self.zero_point, ends.min, ends.max).astype(self.dtype)
@@ -46,7 +46,7 @@ class Port:
         """The file's numbers as float32; whole numbers as they are."""
         import numpy as np
 
-        if self.dtype in WHOLE:
+        if self.dtype in INTEGER_DTYPES:
             whole: Array = values
             return whole
         if self.dtype.startswith("float"):
@@ -63,7 +63,7 @@ class Port:
         import numpy as np
 
         generator = np.random.default_rng(0)
-        if self.dtype in WHOLE:
+        if self.dtype in INTEGER_DTYPES:
             return generator.integers(0, 2, shape).astype(self.dtype)
         if self.dtype.startswith("float"):
             return generator.standard_normal(shape, dtype=np.float32).astype(self.dtype, copy=False)

@@ -19,7 +19,7 @@ SCHEMA = 8
 DAMAGE = (AttributeError, IndexError, KeyError, OSError, TypeError, ValueError, zipfile.BadZipFile)
 """Exceptions raised by reading a file that is not such an archive."""
 MODEL = "model"
-DTYPES: Mapping[int, str] = {
+PT2_DTYPES: Mapping[int, str] = {
     1: "uint8",
     2: "int8",
     3: "int16",
@@ -35,7 +35,7 @@ DTYPES: Mapping[int, str] = {
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredTensor:
     """A tensor: its bytes and how they are laid out, in elements."""
 
     data: bytes
@@ -63,7 +63,7 @@ class Program:
     given: str
     shape: tuple[int, ...]
     dtype: str
-    tensors: Mapping[str, Stored]
+    tensors: Mapping[str, StoredTensor]
     calls: tuple[Call, ...]
     taken: str
 
@@ -107,20 +107,20 @@ def read_program(path: Path) -> Program:
     return Program(
         inputs[0],
         _whole(meta["sizes"]),
-        DTYPES[meta["dtype"]],
+        PT2_DTYPES[meta["dtype"]],
         tensors,
         tuple(map(_call, graph["nodes"])),
         outputs[0][1]["arg"]["as_tensor"]["name"],
     )
 
 
-def _stored(meta: Mapping[str, Any], folder: str, content: Any) -> Stored:
+def _stored(meta: Mapping[str, Any], folder: str, content: Any) -> StoredTensor:
     if meta["use_pickle"] is not False:
         raise ValueError(f"{meta['path_name']} is a pickle, which may run code")
     tensor = meta["tensor_meta"]
-    return Stored(
+    return StoredTensor(
         content(folder + meta["path_name"]),
-        DTYPES[tensor["dtype"]],
+        PT2_DTYPES[tensor["dtype"]],
         _whole(tensor["sizes"]),
         _whole(tensor["strides"]),
         *_whole([tensor["storage_offset"]]),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Callable
 from hwnas.errors import MissingExtra, reason
 from hwnas.runtimes.cuda import SWEEP_BYTES, captured, events_ns, no_cuda
 from hwnas.runtimes.port import Port
-from hwnas.runtimes.pt2 import DAMAGE, DTYPES, Call, Program, Stored, read_program
+from hwnas.runtimes.pt2 import DAMAGE, PT2_DTYPES, Call, Program, StoredTensor, read_program
 from hwnas.runtimes.runtime import check_batch, in_batches, unreadable
 from hwnas.runtimes.setup import Setup
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 LITERALS = ("as_bool", "as_bools", "as_int", "as_ints", "as_float", "as_floats", "as_string", "as_strings")
 ENUMS: Mapping[str, Mapping[int, str]] = {
-    "as_scalar_type": DTYPES,
+    "as_scalar_type": PT2_DTYPES,
     "as_memory_format": {1: "contiguous_format", 2: "channels_last", 3: "channels_last_3d", 4: "preserve_format"},
     "as_layout": {7: "strided"},
 }
@@ -225,7 +225,7 @@ def _module(torch: Any, program: Program, device: str) -> Any:
     return torch.fx.GraphModule(root, graph).eval().to(device)
 
 
-def _tensor(torch: Any, stored: Stored) -> Any:
+def _tensor(torch: Any, stored: StoredTensor) -> Any:
     dtype = getattr(torch, stored.dtype)
     flat = torch.frombuffer(bytearray(stored.data), dtype=dtype) if stored.data else torch.empty(0, dtype=dtype)
     return flat.as_strided(stored.sizes, stored.strides, stored.offset).clone()

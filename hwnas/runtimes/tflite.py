@@ -20,9 +20,9 @@ from hwnas.runtimes.setup import Setup
 if TYPE_CHECKING:
     from hwnas.runtimes.port import Array
 
-PACKAGES = ("ai_edge_litert", "tflite_runtime")
+TFLITE_PACKAGES = ("ai_edge_litert", "tflite_runtime")
 """Both hold the same `interpreter.Interpreter`; the first one that is installed is used."""
-DTYPES = ("float32", "int8", "uint8")
+TFLITE_DTYPES = ("float32", "int8", "uint8")
 FORCE_FP16 = 4
 """XNNPACK's flag for computing in fp16 whatever a file's floats are; it fails where the processor has no fp16."""
 
@@ -55,7 +55,7 @@ class TFLite:
             raise unreadable(path, self.setup.runtime, error) from error
         inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
         dtypes = [np.dtype(tensor["dtype"]).name for tensor in [*inputs, *outputs]]
-        if len(inputs) != 1 or len(outputs) != 1 or not set(dtypes) <= set(DTYPES):
+        if len(inputs) != 1 or len(outputs) != 1 or not set(dtypes) <= set(TFLITE_DTYPES):
             names = [tensor["name"] for tensor in [*inputs, *outputs]]
             types = ", ".join(f"{name}: {dtype}" for name, dtype in zip(names, dtypes))
             raise unreadable(path, self.setup.runtime, f"its inputs and outputs are {types}")
@@ -122,7 +122,7 @@ class Fp16Model:
     def of(path: Path, setup: Setup, shape: tuple[int, ...], out_shape: tuple[int, ...]) -> Fp16Model:
         """The file ready to be called on random inputs of the shape."""
         package, options, cpu = (
-            optional(f"{PACKAGES[0]}.{name}", extra="tflite", why="runtime `tflite` in fp16")
+            optional(f"{TFLITE_PACKAGES[0]}.{name}", extra="tflite", why="runtime `tflite` in fp16")
             for name in ("compiled_model", "options", "cpu_options")
         )
         wanted = options.Options(
@@ -171,7 +171,7 @@ def _no_more_messages() -> None:
 
 
 def _package() -> str:
-    return next((name for name in PACKAGES if util.find_spec(name) is not None), PACKAGES[0])
+    return next((name for name in TFLITE_PACKAGES if util.find_spec(name) is not None), TFLITE_PACKAGES[0])
 
 
 def _interpreter(package: str) -> Any:

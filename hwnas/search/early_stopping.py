@@ -49,5 +49,5 @@ def growth(evaluations: Sequence[Evaluation], tier: Tier, trials: int) -> float 
     return hypervolume(now, tier.objectives, reference) / old - 1 if old > 0 else None
 
 
-ENDLESS = EarlyStopping()
+NO_EARLY_STOPPING = EarlyStopping()
 """The number of trials alone ends a search."""

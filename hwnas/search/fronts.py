@@ -18,7 +18,7 @@ from hwnas.io.fields import FieldError, Fields, loads
 from hwnas.io.regular import read_regular
 from hwnas.pareto import Scores, Tier, costs_of, front, hypervolume, picks, reference_point
 from hwnas.search.evaluate import Evaluation
-from hwnas.search.stored_architecture import kept_architecture
+from hwnas.search.stored_architecture import architecture_field
 from hwnas.space import Architecture
 
 
@@ -176,7 +176,7 @@ def read_front(path: Path) -> list[FrontPoint]:
 
 def _point(fields: Fields) -> FrontPoint:
     return FrontPoint(
-        kept_architecture(fields),
+        architecture_field(fields),
         fields.number_map("scores"),
         fields.text_map("origin"),
         fields.texts("picks"),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 REPEATS = 500
 """Known architectures in a row that end the search: nothing new is in reach."""
-SAMPLED = 10
+SAMPLED_TRIES = 10
 """Number of them that come from the sampler; from then on the last one is changed, more with every try."""
 
 
@@ -97,7 +97,9 @@ class Proposer(BaseSampler):
         for attempt in range(1, REPEATS + 1):
             if not self._known(self._genome.decode(genes).key):
                 return genes
-            genes = self._sampled(study, trial, search_space) if attempt < SAMPLED else self._changed(genes, attempt)
+            genes = (
+                self._sampled(study, trial, search_space) if attempt < SAMPLED_TRIES else self._changed(genes, attempt)
+            )
         raise SpaceExhausted(f"{REPEATS} proposals in a row were known")
 
     def sample_independent(

@@ -14,7 +14,7 @@ from hwnas.errors import RunError
 from hwnas.io.checksum import sealed, unsealed
 from hwnas.io.fields import FieldError, Fields
 from hwnas.io.jsonl import Lines, append_lines, read_lines
-from hwnas.search.stored_architecture import kept_architecture
+from hwnas.search.stored_architecture import architecture_field
 from hwnas.space import Architecture
 
 
@@ -183,7 +183,7 @@ def _record(score: Score) -> dict[str, Any]:
 def _score(record: Mapping[str, Any], where: str) -> Score:
     try:
         line = Fields(unsealed(record))
-        architecture, failed = kept_architecture(line), line.text("failed") if line.optional("failed") else None
+        architecture, failed = architecture_field(line), line.text("failed") if line.optional("failed") else None
         if line.optional("value") is (failed is not None) or "key" not in line:
             raise FieldError("it holds neither one `value` nor one `failed`, or no `key`")
         return Score(

@@ -6,7 +6,7 @@ from hwnas.io.fields import FieldError, Fields
 from hwnas.space import Architecture
 
 
-def kept_architecture(fields: Fields) -> Architecture:
+def architecture_field(fields: Fields) -> Architecture:
     """Return the architecture in the field of that name; a `key` beside it must be the architecture's.
 
     Raises:

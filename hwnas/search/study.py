@@ -28,9 +28,9 @@ from hwnas.search.storage.exclusive import (
     evaluation_of,
     open_trials,
 )
-from hwnas.search.storage.in_memory import NAME, InMemoryStorage
-from hwnas.search.storage.shared import HEARTBEAT_GRACE_S, TRIES, SharedStorage, proposal_of
-from hwnas.search.storage.trials import check_trial, told_trial
+from hwnas.search.storage.in_memory import IN_MEMORY, InMemoryStorage
+from hwnas.search.storage.shared import HEARTBEAT_GRACE_S, MAX_DEATHS, SharedStorage, proposal_of
+from hwnas.search.storage.trials import check_trial, finished_trial
 from hwnas.search.study_spec import StudySpec
 from hwnas.space import AnySpace, Architecture
 from hwnas.words import counted
@@ -60,12 +60,12 @@ class Study:
     takes over what these told before it asks, and claims what it asks for.
     """
 
-    def __init__(self, plan: StudySpec, kept: TrialStorage | None = None, notices: tuple[str, ...] = ()) -> None:
+    def __init__(self, plan: StudySpec, storage: TrialStorage | None = None, notices: tuple[str, ...] = ()) -> None:
         self.plan = plan
         self.notices = notices
         self.ended = ""
         """Reason why no more is tried; empty while there is none."""
-        self._kept = kept
+        self._kept = storage
         self._genome = Genome(plan.space)
         self._count = _count(plan.space)
         self._archive = Archive(plan.tier)
@@ -121,7 +121,7 @@ class Study:
                 continue
             trial = Trial(self._number, architecture, proposal)
             self._open.add(architecture.key)
-            if self._kept is None or (deaths := self._kept.failures_of(architecture.key)) < TRIES:
+            if self._kept is None or (deaths := self._kept.failures_of(architecture.key)) < MAX_DEATHS:
                 return trial
             self.tell(
                 trial,
@@ -141,7 +141,7 @@ class Study:
             RunError: the evaluation is another architecture's or incomplete, or cannot be kept.
         """
         self._check(trial, evaluation)
-        told = told_trial(trial.proposal, evaluation, self.plan.tier, self._worst)
+        told = finished_trial(trial.proposal, evaluation, self.plan.tier, self._worst)
         self._memory.push(told)
         self._open.discard(evaluation.architecture.key)
         if self._kept is None or self._kept.append(told):
@@ -150,14 +150,14 @@ class Study:
             told.state = TrialState.FAIL
             self.sync()
 
-    def tell_all(self, told: Iterable[tuple[Trial, Evaluation]]) -> None:
+    def tell_all(self, results: Iterable[tuple[Trial, Evaluation]]) -> None:
         """Take in several evaluations, in this order; they are on the disk when this returns.
 
         Raises:
             RunError: as of `tell`; those before are taken in.
         """
         with self._kept.transaction() if self._kept is not None else nullcontext():
-            for trial, evaluation in told:
+            for trial, evaluation in results:
                 self.tell(trial, evaluation)
 
     def run(
@@ -285,7 +285,7 @@ class Study:
 
     def _optuna_view(self, sampler: BaseSampler) -> optuna.Study:
         """Return the working copy as samplers see it: a new study each time, which has no stale list of the trials."""
-        return optuna.Study(NAME, self._memory, sampler)
+        return optuna.Study(IN_MEMORY, self._memory, sampler)
 
     def _index(self, evaluation: Evaluation) -> None:
         self._told[evaluation.architecture.key] = evaluation

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hwnas.pareto import Tier
-from hwnas.search.early_stopping import ENDLESS, EarlyStopping
+from hwnas.search.early_stopping import NO_EARLY_STOPPING, EarlyStopping
 from hwnas.space import AnySpace, Architecture
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class StudySpec:
     """Knowledge of all networks beforehand, for samplers that use it; worked out from the rest of the plan,
     except for its confidence."""
 
-    rules: EarlyStopping = field(default=ENDLESS, compare=False)
+    rules: EarlyStopping = field(default=NO_EARLY_STOPPING, compare=False)
     """Rules that end the study before the number of trials is reached; not part of the plan either."""
 
     @property

@@ -19,7 +19,7 @@ from hwnas.search.score_store import ScoreStore
 from hwnas.space import AnySpace, Architecture
 from hwnas.tasks import shown_as
 
-TRIES = 200
+MAX_FRUITLESS_DRAWS = 200
 """Draws in a row without a new network within the limits that end the drawing of a population."""
 
 
@@ -128,7 +128,7 @@ def sample_initial(
         if len(fitting) < count and fits(architecture):
             fitting[architecture] = None
     seen, stale = set(fitting), 0
-    while len(fitting) < count and stale < TRIES:
+    while len(fitting) < count and stale < MAX_FRUITLESS_DRAWS:
         architecture = space.random(rng)
         stale += 1
         if architecture not in seen:

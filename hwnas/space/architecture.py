@@ -36,8 +36,16 @@ def ascends(options: Sequence[Value]) -> bool:
 class Choice:
     """One open decision: a name and its options.
 
-    `weights` holds, for each option, to how many architectures it leads (up to a common factor; None: all alike);
-    drawing by weight at every choice is uniform over architectures.
+    Args:
+        name: the choice's name, unique in its space.
+        options: values that it can take, numbers from small to large.
+        weights: for each option, the number of architectures that it leads to, up to a common factor; None if all are
+            alike. Drawing by weight at every choice is uniform over architectures.
+
+    Example:
+        >>> choice = Choice("stem.width", (8, 16))
+        >>> choice.option(16, where="example")
+        16
     """
 
     name: str
@@ -73,7 +81,19 @@ Suggest = Callable[[Choice], Value]
 
 @dataclass(frozen=True)
 class Architecture:
-    """One value for every active choice of a space; picks are sorted by name."""
+    """One value for every active choice of a space.
+
+    Args:
+        space: name of the space.
+        picks: (choice, value) pairs, sorted by name.
+
+    Example:
+        >>> architecture = Architecture("few", (("stem.1.kernel", 3), ("stem.width", 16)))
+        >>> architecture.key
+        '58371969dc1b'
+        >>> Architecture.from_dict(architecture.as_dict()) == architecture
+        True
+    """
 
     space: str
     picks: tuple[tuple[str, Value], ...]
@@ -95,7 +115,7 @@ class Architecture:
             SpaceError: it has another form.
         """
         if not isinstance(raw, Mapping):
-            raise _no_architecture(f"{_KINDS.get(type(raw), 'an object')} describes no architecture", where)
+            raise _no_architecture(f"{_JSON_TYPES.get(type(raw), 'an object')} describes no architecture", where)
         space, picks = raw.get("space"), raw.get("picks")
         if not isinstance(picks, Mapping) or not isinstance(space, str):
             raise _no_architecture(f"keys {sorted(map(str, raw))} do not describe an architecture", where)
@@ -105,7 +125,14 @@ class Architecture:
         return cls(space, tuple(sorted(picks.items())))
 
 
-_KINDS = {list: "a list", str: "a text", int: "a number", float: "a number", bool: "true or false", NoneType: "null"}
+_JSON_TYPES = {
+    list: "a list",
+    str: "a text",
+    int: "a number",
+    float: "a number",
+    bool: "true or false",
+    NoneType: "null",
+}
 
 
 def _is_value(value: object) -> bool:

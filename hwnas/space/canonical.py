@@ -15,7 +15,7 @@ Canonical = Callable[[Picks], Picks]
 """Function from picks of the shared choices to those of the architecture that stands for the same network."""
 Shared = Mapping[str, tuple[Value, ...]]
 FORM = "It maps all shared picks to such picks, every one an option, and applied again it changes no more"
-MOST = 200_000
+MAX_COMBINATIONS = 200_000
 """Most combinations of shared choices that are walked to find the unlike ones; a space with more is refused."""
 
 
@@ -48,11 +48,11 @@ def distinct(canonical: Canonical, shared: Shared, *, where: str) -> tuple[Picks
     Raises:
         SpaceError: there are too many combinations, or an image of the function has another image.
     """
-    if (count := math.prod(map(len, shared.values()))) > MOST:
+    if (count := math.prod(map(len, shared.values()))) > MAX_COMBINATIONS:
         raise SpaceError(
             f"the shared choices have {count:,} combinations",
             where=f"{where}: canonical",
-            allowed=f"Up to {MOST:,} are walked to count the unlike ones",
+            allowed=f"Up to {MAX_COMBINATIONS:,} are walked to count the unlike ones",
             do="Share fewer choices, or give them fewer options",
         )
     images: dict[tuple[Value, ...], Picks] = {}

@@ -28,11 +28,30 @@ COUNTABLE_MODULES = 1_000
 @final
 @dataclass(frozen=True)
 class FunctionSpace:
-    """`build(choose)` decides by calling `choose(name, options)` and returns `(input_shape, {slot: operator})`.
+    """A space whose architectures are made by a function.
 
+    `build(choose)` decides by calling `choose(name, options)` and returns `(input_shape, {slot: operator})`.
     Which choices are made may depend on what was chosen before; a name always comes with the same options.
     In place of the operators it may return a `torch.nn.Module`. Up to `COUNTABLE` architectures (of modules
     `COUNTABLE_MODULES`) are counted exactly and drawn uniformly; beyond, each decision is drawn uniformly.
+
+    Args:
+        name: the space's name.
+        build: the function; the input shape is (channels, height, width) for images, without the batch.
+        source: publication that the space is from.
+
+    Example:
+        >>> from hwnas import OPERATORS, lower
+        >>> from hwnas.ops.classifier import Classifier
+        >>> from hwnas.ops.conv import Conv
+        >>> def build(choose):
+        ...     width = choose("width", [8, 16])
+        ...     return (1, 8, 8), {"stem": Conv(1, width), "head": Classifier(width, 10)}
+        >>> space = FunctionSpace("two", build)
+        >>> space.count
+        2
+        >>> lower(space, space.largest()).slots
+        ('stem', 'head')
     """
 
     name: str

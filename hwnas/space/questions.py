@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from hwnas.space.architecture import Choice, Value
 from hwnas.space.stage import Knob, Layer, Stage
 
-KEPT = 4096
+CACHED_LAYERS = 4096
 """Layers of one place that are kept for the next architecture that has them."""
 
 
@@ -45,7 +45,7 @@ class Place:
             knobs |= {question.knob: value for question, value in zip(self.questions[label], own, strict=True)}
             if self.stride is not None:
                 knobs["stride"] = self.stride
-            if len(self.made) >= KEPT:
+            if len(self.made) >= CACHED_LAYERS:
                 self.made.clear()
             made = self.made[label, once, own] = Layer(self.slot, self.kinds[label], knobs)
         return made

@@ -20,7 +20,7 @@ from hwnas.space.stage import Block, Knob, Stage
 from hwnas.tasks import DEFAULT, Task, open_task
 
 _SPACE_KEYS = ("name", "source", "plugins", "notation", "canonical", "task", "input", "choices", "blocks", "stages")
-_CHAIN_KEYS = ("name", "op", "depth", "width", "stride", "per")
+_STAGE_KEYS = ("name", "op", "depth", "width", "stride", "per")
 MOST_LAYERS = 10_000
 """Most layers of the largest network: more would be a typing error, and take minutes to refuse."""
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -31,15 +31,46 @@ _AXIS = re.compile(r"axis_\d+")
 def read_space(path: Path) -> Space:
     """Return the space in a YAML file.
 
+    Args:
+        path: the file.
+
+    Returns:
+        The space; `check_space` checks that its networks can be built.
+
     Raises:
         SpaceError: with the file, the stage and the knob in question.
         ConfigError: the file is missing or is not YAML.
+
+    Example:
+        >>> from hwnas.io.resources import find_file
+        >>> space = read_space(find_file("digits", "search_spaces"))
+        >>> space.name, len(space.stages)
+        ('digits', 4)
     """
     return parse_space(read_yaml(path), where=str(path), base=path.parent)
 
 
 def parse_space(raw: Mapping[str, Any], *, where: str, base: Path | None = None) -> Space:
-    """Return the space that a mapping describes; `where` stands in its errors, paths begin at `base` or here."""
+    """Return the space that a mapping describes.
+
+    Args:
+        raw: content of a space's YAML file.
+        where: source of the mapping, for errors.
+        base: folder that paths in the mapping begin at; the current one if left out.
+
+    Returns:
+        The space; `check_space` checks that its networks can be built.
+
+    Raises:
+        SpaceError: a key or a value is missing, unknown or not allowed.
+        ConfigError: a file that the mapping names cannot be read.
+
+    Example:
+        >>> stages = [{"name": "stem", "op": "conv", "width": [4, 16]}, {"name": "head", "op": "classifier"}]
+        >>> raw = {"name": "few", "input": {"channels": 1, "resolution": 8}, "classes": 10, "stages": stages}
+        >>> parse_space(raw, where="example").count
+        2
+    """
     task = open_task(_name(raw.get("task", DEFAULT), f"{where}: task"), where=f"{where}: task")
     known_keys(raw, (*_SPACE_KEYS, task.width_key), where)
     needed = ("name", "input", task.width_key, "stages")
@@ -151,7 +182,7 @@ class _Reader:
                 "Add it",
             )
         where = f"{self.where}: stage `{_name(raw['name'], f'{self.where}: stage {index}')}`"
-        knobs = {k: self.knob(v, where, k) for k, v in raw.items() if k not in _CHAIN_KEYS}
+        knobs = {k: self.knob(v, where, k) for k, v in raw.items() if k not in _STAGE_KEYS}
         ops = self._ops(raw["op"], blocks, where)
         _refuse_derived(knobs, where)
         _refuse_twice_set({*knobs, *({"stride"} & set(raw))}, ops, where)

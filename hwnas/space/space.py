@@ -23,8 +23,20 @@ from hwnas.tasks import DEFAULT_TASK, Task
 class Space:
     """A search space of stages, as read from YAML by `read_space`.
 
-    >>> space.sample(lambda choice: choice.options[-1])     # the largest architecture
-    >>> space.count                                          # exact, an int of any size
+    Args:
+        name: the space's name.
+        stages: stages in the order in which data flow through them.
+        shared: options of choices that several stages use, by name.
+        source: publication that the space is from.
+
+    Example:
+        >>> from hwnas import read_space
+        >>> from hwnas.io.resources import find_file
+        >>> space = read_space(find_file("digits", "search_spaces"))
+        >>> space.count
+        26880
+        >>> space.sample(lambda choice: choice.options[-1]) == space.largest()
+        True
     """
 
     name: str

@@ -19,7 +19,7 @@ from hwnas.supernet.batchnorm import bad_statistics, recalibrate
 from hwnas.supernet.torch_file import DamagedFile, read_torch, write_torch
 from hwnas.supernet.weights import Supernet
 
-MOST = 500
+MAX_CACHED = 500
 """Most networks whose statistics are kept, those used last: statistics of a large network take some 100 KB."""
 
 
@@ -59,7 +59,7 @@ class BatchNormCache:
         return self.folder / hashlib.sha256(self.made_by.encode()).hexdigest()[:8] / f"{digest[:16]}.pt"
 
 
-def check_kept(path: Path) -> None:
+def check_statistics(path: Path) -> None:
     """Verify a file of statistics.
 
     Raises:
@@ -110,5 +110,5 @@ def _write(path: Path, statistics: dict[str, Tensor]) -> None:
     with contextlib.suppress(OSError, RuntimeError):
         write_torch(path, statistics)
         kept = sorted(path.parent.glob("*.pt"), key=lambda one: one.stat().st_mtime)
-        for old in kept[:-MOST]:
+        for old in kept[:-MAX_CACHED]:
             old.unlink()

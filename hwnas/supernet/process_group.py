@@ -51,12 +51,12 @@ class ProcessGroup:
                     one.grad = torch.zeros_like(one)
         return [one.grad for one in ordered if one.grad is not None]
 
-    def broadcast_first(self, said: str | None) -> str | None:
+    def broadcast_first(self, value: str | None) -> str | None:
         """Return the value of the first process that has one; all processes must call this at the same point."""
         if self.size == 1:
-            return said
+            return value
         heard: list[str | None] = [None] * self.size
-        distributed.all_gather_object(heard, said)
+        distributed.all_gather_object(heard, value)
         return next((one for one in heard if one is not None), None)
 
     def barrier(self) -> None:

@@ -11,11 +11,11 @@ from typing import Any, BinaryIO
 import torch
 
 from hwnas.io.atomic import write_atomic
-from hwnas.io.checksum import CHUNK
+from hwnas.io.checksum import READ_BYTES
 from hwnas.io.regular import open_regular
 
-_MARK = b"sha256:"
-_SEAL_BYTES = len(_MARK) + 64
+_DIGEST_PREFIX = b"sha256:"
+_SEAL_BYTES = len(_DIGEST_PREFIX) + 64
 
 
 class DamagedFile(ValueError):
@@ -36,7 +36,7 @@ def write_torch(path: Path, content: object) -> None:
             raise error.__context__ if isinstance(error.__context__, OSError) else error from None
         file.seek(-2, 2)  # the last field of an archive is the length of its comment
         file.write(_SEAL_BYTES.to_bytes(2, "little"))
-        file.write(_MARK + _digest(file, file.tell()))
+        file.write(_DIGEST_PREFIX + _digest(file, file.tell()))
 
     write_atomic(path, write)
 
@@ -71,9 +71,9 @@ def _verified(file: BinaryIO) -> bool:
     size = file.seek(0, 2)
     file.seek(max(0, size - _SEAL_BYTES))
     seal = file.read()
-    if not seal.startswith(_MARK):
+    if not seal.startswith(_DIGEST_PREFIX):
         return False
-    if seal != _MARK + _digest(file, size - _SEAL_BYTES):
+    if seal != _DIGEST_PREFIX + _digest(file, size - _SEAL_BYTES):
         raise DamagedFile("its SHA-256 is not that of its content")
     return True
 
@@ -82,8 +82,8 @@ def _digest(file: BinaryIO, size: int) -> bytes:
     """Return the SHA-256 of the first `size` bytes, in hexadecimal digits; the file is then positioned after them."""
     digest = hashlib.sha256()
     file.seek(0)
-    for start in range(0, size, CHUNK):
-        digest.update(file.read(min(CHUNK, size - start)))
+    for start in range(0, size, READ_BYTES):
+        digest.update(file.read(min(READ_BYTES, size - start)))
     file.seek(size)
     return digest.hexdigest().encode()
 

@@ -19,7 +19,7 @@ from hwnas.network import Network, build
 from hwnas.supernet.batchnorm import bad_statistics
 from hwnas.supernet.torch_file import DamagedFile
 
-SEAL = "sha256"
+DIGEST_KEY = "sha256"
 
 
 def save_weights(module: nn.Module, path: Path) -> None:
@@ -46,7 +46,7 @@ def write_weights(state: Mapping[str, Tensor], path: Path, about: Mapping[str, s
             do="Lower the learning rate that they were trained with",
         )
     try:
-        write_atomic(path, save(state, {SEAL: _digest(state), **(about or {})}))
+        write_atomic(path, save(state, {DIGEST_KEY: _digest(state), **(about or {})}))
     except OSError as error:
         raise RunError(
             f"the weights cannot be kept ({reason(error)})",
@@ -81,7 +81,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     try:
         content = read_regular(path)
         state = load(content)
-        known = metadata(content).get(SEAL)
+        known = metadata(content).get(DIGEST_KEY)
         if known is not None and known != _digest(state):
             raise DamagedFile("their SHA-256 is not that of the file's content")
         if (bad := bad_statistics(state)) is not None:

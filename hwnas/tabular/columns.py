@@ -1,4 +1,4 @@
-"""A file as columns by name. A new format is one file and one row in `FORMATS`."""
+"""A file as columns by name. A new format is one file and one row in `READERS`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hwnas.errors import DataError, did_you_mean, reason
 from hwnas.io.regular import check_regular
 from hwnas.registry import member
 
-FORMATS: Mapping[str, str] = {  # a file's ending -> its reader, imported on use
+READERS: Mapping[str, str] = {  # a file's ending -> its reader, imported on use
     ".csv": "hwnas.tabular.text:read_csv",
     ".csv.gz": "hwnas.tabular.text:read_csv",
     ".npz": "hwnas.tabular.npz:read_npz",
@@ -110,12 +110,12 @@ def open_columns(path: Path) -> Columns:
         DataError: it is missing, damaged, or of no known format.
         MissingExtra: its format needs a package that is not installed.
     """
-    ending = next((ending for ending in FORMATS if path.name.lower().endswith(ending)), None)
+    ending = next((ending for ending in READERS if path.name.lower().endswith(ending)), None)
     if ending is None:
         raise DataError(
             f"`{path.name}` has no ending that tells its format",
             where=str(path),
-            allowed=f"Known: {', '.join(FORMATS)}",
+            allowed=f"Known: {', '.join(READERS)}",
             do="Convert it, or rename it",
         )
     try:
@@ -129,7 +129,7 @@ def open_columns(path: Path) -> Columns:
         ) from None
     except OSError as error:
         raise damaged(path, error) from error
-    names, load = member(FORMATS, ending, what="format", where=str(path))(path)
+    names, load = member(READERS, ending, what="format", where=str(path))(path)
     return Columns(path, names, load)
 
 

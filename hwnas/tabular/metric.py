@@ -59,7 +59,7 @@ class TableMetric:
         return self.values[architecture.key]
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         """Text on how the rows became numbers of networks."""
         text = f"{self.wanted.path.name}: `{self.wanted.column}` of {counted(self.rows, 'row')}"
         if len(self.values) == self.rows:

@@ -12,7 +12,7 @@ from hwnas.notation import read_architecture
 from hwnas.space import AnySpace, Choice, Value
 from hwnas.tabular.columns import Columns
 
-KEY = re.compile(r"[0-9a-f]{12}")
+ROW_KEY = re.compile(r"[0-9a-f]{12}")
 
 
 @final
@@ -33,7 +33,7 @@ class Names:
             return self._by_picks(columns)
         texts = columns.texts(key)
         _refuse_twice(columns, texts)
-        if all(KEY.fullmatch(text) for text in texts):
+        if all(ROW_KEY.fullmatch(text) for text in texts):
             return texts
         return [self._read(text, columns, row) for row, text in enumerate(texts, 1)]
 

@@ -14,13 +14,13 @@ from hwnas.ops.make import operator_of
 from hwnas.ops.plugins import line_of
 
 Knobs = Mapping[str, Any]
-WIDTHS = (
+TRIED_WIDTHS = (
     ({"in_channels": 16, "out_channels": 24}, {"in_channels": 8, "out_channels": 16}),
     ({"in_channels": 16, "out_channels": 16}, {"in_channels": 8, "out_channels": 8}),
 )
 """Channels of a larger and a smaller operator, which is tested as a slice of it: unequal ones, and equal ones, where
 some operators add a shortcut."""
-SIZES = (8, 8)
+DEFAULT_SIZES = (8, 8)
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Case:
     """Operators that differ in sizes alone, the largest first, and the input's axes after the channels."""
 
     operators: tuple[Operator, ...]
-    sizes: tuple[int, ...] = SIZES
+    sizes: tuple[int, ...] = DEFAULT_SIZES
 
     def __post_init__(self) -> None:
         if not self.operators or len({type(operator) for operator in self.operators}) > 1:
@@ -51,14 +51,14 @@ class Case:
 
 
 def cases_of(
-    kind: type[Operator], given: Sequence[Knobs | Sequence[Knobs]] = (), sizes: tuple[int, ...] = SIZES
+    kind: type[Operator], given: Sequence[Knobs | Sequence[Knobs]] = (), sizes: tuple[int, ...] = DEFAULT_SIZES
 ) -> list[Case]:
     """Return the cases that a class is tested with.
 
     Args:
         kind: the class.
         given: knobs of a case, or of each of its operators, the largest first. Where a case's single knobs hold no
-            channels, `WIDTHS` are used. If left out: `examples` of the class, of the same form; or else its defaults.
+            channels, `TRIED_WIDTHS` are used. If left out: `examples` of the class, of the same form, or its defaults.
         sizes: the input's axes after the channels.
 
     Raises:
@@ -83,7 +83,7 @@ def _lines(knobs: Knobs | Sequence[Knobs]) -> Iterator[Sequence[Knobs]]:
     elif {"in_channels", "out_channels"} <= set(knobs):
         yield [knobs]
     else:
-        yield from ([{**widths, **knobs} for widths in line] for line in WIDTHS)
+        yield from ([{**widths, **knobs} for widths in line] for line in TRIED_WIDTHS)
 
 
 def _refuse_gaps(kind: type[Operator], knobs: Knobs) -> None:

@@ -33,7 +33,7 @@ from hwnas.supernet import Supernet
 from hwnas.testing.case import Case
 
 Check = Callable[[Case], None]
-BATCH = 3
+CHECK_BATCH = 3
 CLOSE = 1e-4
 """Largest difference of files and slices, relative to the largest output."""
 
@@ -107,7 +107,7 @@ def output(case: Case) -> None:
             module.eval()
             result = module(images)
             again, alone = module(images), module(images[:1])
-        derived = (BATCH, *operator_costs(operator, shape).output_shape)
+        derived = (CHECK_BATCH, *operator_costs(operator, shape).output_shape)
         _hold(tuple(result.shape) == derived, operator, f"it gives {tuple(result.shape)}, derived was {derived}")
         _hold(result.shape[1] == operator.out_channels, operator, f"it gives {result.shape[1]} channels")
         kept = not operator.keeps_shape or result.shape[1:] == shape
@@ -281,7 +281,7 @@ def _as_wide_as_its_output(operator: Operator) -> Mapping[str, Tensor]:
 
 
 def _images(shape: Shape) -> Tensor:
-    return torch.randn(BATCH, *shape, generator=torch.Generator().manual_seed(3))
+    return torch.randn(CHECK_BATCH, *shape, generator=torch.Generator().manual_seed(3))
 
 
 def _close(one: Tensor, other: Tensor) -> bool:

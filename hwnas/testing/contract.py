@@ -8,7 +8,7 @@ from typing import ClassVar
 import pytest
 
 from hwnas.ops import Operator
-from hwnas.testing.case import SIZES, Case, cases_of
+from hwnas.testing.case import DEFAULT_SIZES, Case, cases_of
 from hwnas.testing.certify import verdict_of
 from hwnas.testing.checks import CHECKS
 
@@ -23,7 +23,7 @@ class OperatorContract:
     operator: ClassVar[type[Operator]]
     knobs: ClassVar[Sequence[object]] = ()
     """Knobs that it is tested with, as `given` of `cases_of`; `examples` of the class or its defaults if left out."""
-    sizes: ClassVar[tuple[int, ...]] = SIZES
+    sizes: ClassVar[tuple[int, ...]] = DEFAULT_SIZES
     """The input's axes after the channels."""
 
     @pytest.fixture

@@ -16,11 +16,11 @@ from hwnas.space import Architecture, FunctionSpace
 from hwnas.traced import graph
 from hwnas.traced.graph import Pass, Untraceable
 from hwnas.traced.identity import digest, digest_of_module, structures
-from hwnas.traced.operator import MODES, Origin, Traced
+from hwnas.traced.operator import MODES, SegmentOrigin, Traced
 from hwnas.traced.root import does_not_run, materialise, module_in, on_meta
 from hwnas.traced.segment import part_of
 
-WHOLE = "network"
+UNCUT = "network"
 """The slot of a network that is not cut."""
 LONGEST = 40
 """Most characters of the name of a slot, and of the text on its children."""
@@ -57,7 +57,7 @@ def chain_of(space: FunctionSpace, architecture: Architecture, shape: Shape, bui
     for evaluated, trained in zip(spans[False], spans[True], strict=True):
         piece = _Piece(root, passes[False], evaluated)
         parts = {False: part_of(graphs[False], *evaluated), True: part_of(graphs[True], *trained)}
-        origin = Origin(space, architecture, shape, (evaluated, trained))
+        origin = SegmentOrigin(space, architecture, shape, (evaluated, trained))
         channels = _channels(piece.entering), _channels(piece.leaving)
         operator = Traced(*channels, piece.classes, digest(root, parts, digests), origin)
         chain[_free(piece.slot, chain)] = operator
@@ -128,16 +128,16 @@ def _whole(
         raise does_not_run(space, shape, error) from error
     _check_outputs(outputs, space)
     channels = _channels(shape), _channels(tuple(outputs[False].shape[1:]))
-    origin = Origin(space, architecture, shape, None)
-    return {WHOLE: Traced(*channels, _short(type(root).__name__), module_digest, origin, uncut=why)}
+    origin = SegmentOrigin(space, architecture, shape, None)
+    return {UNCUT: Traced(*channels, _short(type(root).__name__), module_digest, origin, uncut=why)}
 
 
 def _check_outputs(outputs: Mapping[bool, Any], space: FunctionSpace) -> None:
     for training, output in outputs.items():
-        if not isinstance(output, Tensor) or output.ndim < 2 or len(output) != graph.BATCH:
+        if not isinstance(output, Tensor) or output.ndim < 2 or len(output) != graph.TRACE_BATCH:
             what = f"a tensor of shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
             raise SpaceError(
-                f"the network returns {what} for {graph.BATCH} images" + (" in training" if training else ""),
+                f"the network returns {what} for {graph.TRACE_BATCH} images" + (" in training" if training else ""),
                 where=f"space `{space.name}`",
                 allowed="It returns one tensor, (batch, classes), in training and in evaluation",
                 do="Return the logits alone; further outputs have no place in a chain of operators",

@@ -17,7 +17,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from hwnas.errors import raised
 from hwnas.ops import Shape
 
-BATCH = 13
+TRACE_BATCH = 13
 """Images that a module is traced with: a number that no other axis is likely to have."""
 
 
@@ -113,34 +113,34 @@ _SHAPES: dict[tuple[Any, ...], tuple[torch.Size, torch.dtype]] = {}
 """Output shape and type of children: by structure, mode, and shapes and types of their inputs."""
 
 
-def run(root: nn.Module, graph: fx.Graph, shape: Shape, told: Mapping[str, str], *, training: bool) -> Pass:
-    """Run the graph of a module on `meta`, `told` being the children's structures by name.
+def run(root: nn.Module, graph: fx.Graph, shape: Shape, structures: Mapping[str, str], *, training: bool) -> Pass:
+    """Run the graph of a module on `meta`, `structures` being the children's structures by name.
 
     Raises:
         whatever the module raises.
     """
     root.train(training)
-    recorder = _Recorder(root, graph, told)
+    recorder = _Recorder(root, graph, structures)
     with torch.no_grad():
-        recorder.run(torch.empty(BATCH, *shape, device="meta"))
+        recorder.run(torch.empty(TRACE_BATCH, *shape, device="meta"))
     return Pass(graph, recorder.values)
 
 
 def run_whole(root: nn.Module, shape: Shape, *, training: bool) -> Any:
     """Return the output of a module on `meta`."""
     with torch.no_grad():
-        return root.train(training)(torch.empty(BATCH, *shape, device="meta"))
+        return root.train(training)(torch.empty(TRACE_BATCH, *shape, device="meta"))
 
 
-def cuts(root: nn.Module, found: Pass) -> list[int]:
+def cuts(root: nn.Module, traced: Pass) -> list[int]:
     """Return the positions of the cuts in the body, in order: a segment ends before each.
 
     A cut lies between two children, as late as possible, where one tensor is all that is still needed of what was
     computed, and where no parameter or buffer is used on both sides.
     """
-    open_at = set(_narrow(found)) - set(_held_together(root, found.body))
-    starts = [position for position, node in enumerate(found.body) if node.op == "call_module"]
-    starts = [position for position in starts if position == starts[0] or not _follows(root, found.body[position])]
+    open_at = set(_narrow(traced)) - set(_held_together(root, traced.body))
+    starts = [position for position, node in enumerate(traced.body) if node.op == "call_module"]
+    starts = [position for position in starts if position == starts[0] or not _follows(root, traced.body[position])]
     places_found = []
     for before, after in pairwise(starts):
         places = [position for position in range(before + 1, after + 1) if position in open_at]
@@ -148,11 +148,11 @@ def cuts(root: nn.Module, found: Pass) -> list[int]:
     return places_found
 
 
-def crossing(found: Pass, place: int) -> list[fx.Node]:
+def crossing(traced: Pass, place: int) -> list[fx.Node]:
     """Return the nodes before a position in the body that are used at or after it."""
-    nodes = list(found.graph.nodes)
+    nodes = list(traced.graph.nodes)
     position = {node: number for number, node in enumerate(nodes)}
-    first = position[found.body[place]] if place < len(found.body) else len(nodes) - 1
+    first = position[traced.body[place]] if place < len(traced.body) else len(nodes) - 1
     return [node for node in nodes[:first] if any(position[user] >= first for user in node.users)]
 
 
@@ -161,7 +161,7 @@ def _narrow(traced_pass: Pass) -> Iterator[int]:
         alive = crossing(traced_pass, position)
         if len(alive) == 1:
             value = traced_pass.values[alive[0]]
-            if isinstance(value, Tensor) and value.ndim > 1 and len(value) == BATCH and value.is_floating_point():
+            if isinstance(value, Tensor) and value.ndim > 1 and len(value) == TRACE_BATCH and value.is_floating_point():
                 yield position
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, fx, nn
 
 from hwnas.traced.graph import attribute, state_of
 
-OWN = frozenset(vars(nn.Module())) | {"training"}
+MODULE_ATTRIBUTES = frozenset(vars(nn.Module())) | {"training"}
 """Attributes that every module has; their values are described in other ways."""
 DEEP = 8
 """Depth to which objects within objects are described."""
@@ -36,7 +36,7 @@ def digest_of_module(module: nn.Module) -> str:
     return _hashed(_module(module, {}))
 
 
-def digest(root: nn.Module, graphs: Mapping[bool, fx.Graph], told: Mapping[str, str]) -> str:
+def digest(root: nn.Module, graphs: Mapping[bool, fx.Graph], structures: Mapping[str, str]) -> str:
     """Return twelve hexadecimal digits of what graphs over the children of `root` compute, by `training`.
 
     Names of children do not count: the first and the fifth block of a network are the same operator, if only their
@@ -45,7 +45,7 @@ def digest(root: nn.Module, graphs: Mapping[bool, fx.Graph], told: Mapping[str, 
     Args:
         told: the children's own digests, by name.
     """
-    return _hashed(line for training in (False, True) for line in _graph(root, graphs[training], told))
+    return _hashed(line for training in (False, True) for line in _graph(root, graphs[training], structures))
 
 
 def _hashed(lines: Iterable[str]) -> str:
@@ -76,7 +76,7 @@ class _Spelled(str):
 def _module(module: nn.Module, tensors: dict[int, int], name: str = "") -> Iterator[str]:
     """Class, settings, shapes and children of a module, one per line; `tensors` numbers the tensors seen, for ties."""
     yield f"{name}: {class_of(type(module))}"
-    settings = {key: value for key, value in vars(module).items() if key not in OWN}
+    settings = {key: value for key, value in vars(module).items() if key not in MODULE_ATTRIBUTES}
     hooks = [hook for by_id in (module._forward_hooks, module._forward_pre_hooks) for hook in by_id.values()]
     yield f"{name} {simple(settings)} {simple(hooks)}"
     for key, parameter in module._parameters.items():

@@ -20,7 +20,7 @@ MODES = (False, True)
 
 
 @dataclass(frozen=True)
-class Origin:
+class SegmentOrigin:
     """Origin of a segment: enough to make its module again, in another process as well."""
 
     space: FunctionSpace
@@ -43,7 +43,7 @@ class Traced(Operator):
     """Classes of the children, for a reader."""
     digest: str
     """Structure: classes, settings, shapes, the graph. See `hwnas.traced.identity`."""
-    origin: Origin = field(compare=False, repr=False)
+    origin: SegmentOrigin = field(compare=False, repr=False)
     uncut: str | None = field(default=None, compare=False, repr=False)
     """Reason why it is a whole network, if it is one that could not be cut."""
 

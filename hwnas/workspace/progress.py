@@ -47,11 +47,11 @@ class NullReporter:
 class NoProgress:
     """A reporter that passes lines on to another one and shows no bars."""
 
-    narrator: Reporter
+    reporter: Reporter
 
     def info(self, text: str) -> None:
         """Pass the line on."""
-        self.narrator.info(text)
+        self.reporter.info(text)
 
     def bar(self, title: str) -> AbstractContextManager[Bar]:
         """Return a bar that shows nothing."""
@@ -62,7 +62,7 @@ class NoProgress:
 class LateBar:
     """A bar that is shown only for work that takes longer than `after_s` seconds from its first step."""
 
-    narrator: Reporter
+    reporter: Reporter
     title: str
     after_s: float = 3.0
     _bar: Bar | None = field(default=None, init=False)
@@ -79,6 +79,6 @@ class LateBar:
         """Show how far it is, if it has taken that long."""
         self._start = time.monotonic() if self._start is None else self._start
         if self._bar is None and time.monotonic() - self._start > self.after_s:
-            self._bar = self._shown.enter_context(self.narrator.bar(self.title))
+            self._bar = self._shown.enter_context(self.reporter.bar(self.title))
         if self._bar is not None:
             self._bar.update(done, total, text)

@@ -22,10 +22,14 @@ def resizing(space: AnySpace, own: tuple[int, ...]) -> str | None:
     sides = [side for side in input_sides(space) if len(side) == 2]
     if not sides or own in sides:
         return None
-    to = told(sides[0]) if len(sides) == 1 else f"{told(sides[0])} up to {told(sides[-1])}, as each network takes them"
-    return f"{space.task.terms.samples} of {told(own)} are resized to {to}"
+    to = (
+        sides_text(sides[0])
+        if len(sides) == 1
+        else f"{sides_text(sides[0])} up to {sides_text(sides[-1])}, as each network takes them"
+    )
+    return f"{space.task.terms.samples} of {sides_text(own)} are resized to {to}"
 
 
-def told(sides: tuple[int, ...]) -> str:
+def sides_text(sides: tuple[int, ...]) -> str:
     """Return sides in the usual notation, such as 32x48."""
     return "x".join(map(str, sides))

@@ -54,21 +54,30 @@ def open_space(
     *,
     base: Path | None = None,
     plugins: Sequence[SourceFile] = (),
-    narrator: Reporter | None = None,
+    reporter: Reporter | None = None,
 ) -> tuple[AnySpace, Path]:
-    """Return the checked space that a reference names, and its file: YAML, a shipped name, or `file.py:function`.
+    """Return the checked space that a reference names, and its file.
 
     Args:
-        reference: of the space.
-        base: where its path begins, beside the current folder.
+        reference: a YAML file, a shipped name, or `file.py:function`.
+        base: folder that the path may begin at, beside the current one.
         plugins: files with operators, beside those that the space itself names.
-        narrator: is shown a bar where checking the space takes seconds.
+        reporter: receives messages and progress; silent if left out.
+
+    Returns:
+        The space and the path of its file.
 
     Raises:
         ConfigError, SpaceError: it is missing, malformed, or its networks cannot be built.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> space, file = pipeline.open_space("space.yaml")
+        >>> space.count
+        4
     """
     space, path = unchecked_space(reference, base=base, plugins=plugins)
-    check_opened(space, path, narrator)
+    check_opened(space, path, reporter)
     return space, path
 
 
@@ -90,14 +99,14 @@ def unchecked_space(
     return replace(space, plugins=tuple(dict.fromkeys([*space.plugins, *plugins]))), path
 
 
-def check_opened(space: AnySpace, path: Path, narrator: Reporter | None = None) -> None:
+def check_opened(space: AnySpace, path: Path, reporter: Reporter | None = None) -> None:
     """Check that the networks of a space from a file can be built.
 
     Raises:
         ConfigError, SpaceError: they cannot.
     """
     try:
-        with LateBar(narrator or NullReporter(), f"building every option of {space.name}") as bar:
+        with LateBar(reporter or NullReporter(), f"building every option of {space.name}") as bar:
             check_space(space, bar.update)
     except (ConfigError, SpaceError) as error:
         if any(str(file) in error.where for file in (path, *(plugin.path for plugin in space.plugins))):

@@ -79,7 +79,7 @@ class Workspace:
     @property
     def accuracy(self) -> str:
         """The metric of accuracy, such as `top1@inherited`; of a user's function, with its name after the @."""
-        return accuracy_metric(self.experiment.accuracy.source, self.space.task)
+        return accuracy_metric(self.experiment.accuracy.source, self.source.quantity(self.space.task))
 
     @cached_property
     def objectives(self) -> Objectives:
@@ -130,19 +130,28 @@ def open_run(
     reference: str | Path,
     *,
     runs: Path = Path("runs"),
-    narrator: Reporter | None = None,
+    reporter: Reporter | None = None,
     before: Callable[[Workspace], object] = lambda run: None,
 ) -> Workspace:
-    """Return the run of an experiment: a file, the name of a shipped one, or a run's folder.
+    """Return the run of an experiment; nothing is written.
 
     Args:
-        reference: of the experiment.
-        runs: folder of runs.
-        narrator: is shown a bar where checking the space takes seconds.
+        reference: an experiment's file, the name of a shipped one, or a run's folder.
+        runs: folder of run folders.
+        reporter: receives messages and progress; silent if left out.
         before: checks of the command's other input, made before PyTorch is imported to build the space's operators.
 
+    Returns:
+        The experiment with its space, its folder and what the folder holds.
+
     Raises:
-        ConfigError, SpaceError: the experiment or its space is invalid; nothing was written.
+        ConfigError, SpaceError: the experiment or its space is invalid.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> run = pipeline.open_run("mini.yaml")
+        >>> run.folder.as_posix(), run.space.name
+        ('runs/mini', 'few')
     """
     reference_path, (path, experiment) = Path(reference), experiment_of(reference)
     inside = path == reference_path / "experiment.yaml"
@@ -163,5 +172,5 @@ def open_run(
     check_references(experiment, base)
     check_augmentation(experiment, space)
     before(run)
-    check_opened(space, space_file, narrator)
+    check_opened(space, space_file, reporter)
     return run

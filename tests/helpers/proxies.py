@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from functools import partial
 
-from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
+from hwnas.accuracy.zero_cost_proxies.definition import Definition, ProxyInput
 from hwnas.accuracy.zero_cost_proxies.scorer import TrainingFree
 from hwnas.network import lower
 from tests.helpers.spaces import SMALL
@@ -14,7 +14,7 @@ SPACE = SMALL["widths and strides"]
 LOWER = partial(lower, SPACE)
 
 
-def slow(subject: Subject) -> float:
+def slow(subject: ProxyInput) -> float:
     time.sleep(0.2)
     return float(len(subject.network.operators))
 

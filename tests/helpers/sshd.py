@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from hwnas.measure.device_lock import FOLDER
+from hwnas.measure.device_lock import LOCKS_VARIABLE
 
 SSHD = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
 
@@ -65,7 +65,7 @@ def start_server(folder: Path, python: str = sys.executable, environment: Mappin
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
     shutil.copy(folder / "user_key.pub", folder / "authorized_keys")
     # What logs in begins in the test's folder: every command goes through this one.
-    told = {FOLDER: os.environ[FOLDER], "HOME": str(home), **(environment or {})}
+    told = {LOCKS_VARIABLE: os.environ[LOCKS_VARIABLE], "HOME": str(home), **(environment or {})}
     exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in told.items())
     (folder / "enter").write_text(
         f'#!/bin/sh\ncd {home}\n{exports}export PATH={home}/bin:$PATH\nexec /bin/sh -c "$SSH_ORIGINAL_COMMAND"\n'

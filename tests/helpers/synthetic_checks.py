@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hwnas.latency.agreement import Agreement
+from hwnas.latency.agreement import PredictionQuality
 from hwnas.report.validation.table_check import Checked, CheckedNetwork
 
 SETUP = {"device": "Xeon, 2 cores", "runtime": "onnxruntime", "runtime_version": "1.32.0", "threads": 1,
@@ -31,13 +31,13 @@ def synthetic(count: int = 60, *, model: float = 0.012, noise: float = 0.008, ch
         )
         for i in range(count)
     )  # fmt: skip
-    baselines = {name: Agreement.of(guess, measured) for name, guess in guesses.items()}
+    baselines = {name: PredictionQuality.of(guess, measured) for name, guess in guesses.items()}
     why = "it is fitted to at least 3 whole networks, and the table holds 0"
     gaps = {} if checks else dict.fromkeys(("macs", "ridge"), why)
     return Checked(
         table=Path("tables/my_board.jsonl"), setup=SETUP, spaces=("ofa",), seed=0,
         origin="20 checks and 90 rows" if checks else "sum of rows, of 90",
-        model=Agreement.of(predicted, measured, low=predicted - half, high=predicted + half),
-        uncorrected=Agreement.of(predicted, 1.02 * measured), noise=Agreement.of(again, measured),
+        model=PredictionQuality.of(predicted, measured, low=predicted - half, high=predicted + half),
+        uncorrected=PredictionQuality.of(predicted, 1.02 * measured), noise=PredictionQuality.of(again, measured),
         baselines={**baselines, **dict.fromkeys(gaps)}, absent=gaps, drift=0.02, drift_again=-0.01, networks=networks,
     )  # fmt: skip

@@ -14,7 +14,7 @@ from hwnas.report import (
     CostFacts,
     EpochFacts,
     FileFacts,
-    FrontPoint,
+    FrontPointFacts,
     ObjectiveFacts,
     Point,
     ReportFacts,
@@ -45,7 +45,7 @@ def _points(rng: random.Random, tier: Tier, count: int, per_kmac_ms: float) -> t
     return tuple(points)
 
 
-def _front(rng: random.Random, tier: Tier, points: tuple[Point, ...], *, measured: bool) -> tuple[FrontPoint, ...]:
+def _front(rng: random.Random, tier: Tier, points: tuple[Point, ...], *, measured: bool) -> tuple[FrontPointFacts, ...]:
     valid = [p for p in points if not p.broken]
     chosen = [valid[i] for i in front([p.scores for p in valid], tier.objectives)]
     if not chosen:
@@ -56,7 +56,7 @@ def _front(rng: random.Random, tier: Tier, points: tuple[Point, ...], *, measure
     for index, point in enumerate(chosen):
         ms = point.scores[latency]
         words = tuple(pick for pick, place in named.items() if place == index)
-        made = FrontPoint(
+        made = FrontPointFacts(
             point.key, point.scores, ms, round(0.95 * ms, 5), round(1.05 * ms, 5), picks=words,
             description=(
                 "stem    conv 3x3, 1 to 8", "s1_1    mbconv 3x3, 8 to 16, expand 4",
@@ -74,7 +74,7 @@ def _front(rng: random.Random, tier: Tier, points: tuple[Point, ...], *, measure
     return tuple(found)
 
 
-def _files(rng: random.Random, found: tuple[FrontPoint, ...]) -> tuple[FileFacts, ...]:
+def _files(rng: random.Random, found: tuple[FrontPointFacts, ...]) -> tuple[FileFacts, ...]:
     files = []
     for point in (p for p in found if p.picks):
         for kind, suffix in (("ONNX", "onnx"), ("TFLite", "tflite")):

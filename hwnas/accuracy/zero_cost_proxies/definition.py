@@ -16,7 +16,7 @@ from hwnas.tasks import Batch
 
 @final
 @dataclass(frozen=True, eq=False)
-class Subject:
+class ProxyInput:
     """Untrained network under the conditions of a definition. Changes to its module are seen by nobody else."""
 
     network: Network
@@ -45,7 +45,7 @@ class Subject:
 class Definition:
     """A training-free proxy. More is better, as far as accuracy goes."""
 
-    measure: Callable[[Subject], float]
+    measure: Callable[[ProxyInput], float]
     """NaN, infinity and errors of arithmetic become a `NoScore`."""
     batch: int
     """Images at once; 0 if the definition looks at none."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import final
 
-from hwnas.accuracy.zero_cost_proxies.ensembles import ENSEMBLES, Ensemble
+from hwnas.accuracy.zero_cost_proxies.ensembles import ENSEMBLES, RankEnsemble
 from hwnas.accuracy.zero_cost_proxies.rank_sums import against
 from hwnas.accuracy.zero_cost_proxies.scorer import TrainingFree, fingerprint, training_free_scorer
 from hwnas.data import Dataset
@@ -16,7 +16,7 @@ from hwnas.network import Network
 from hwnas.quantities import Metric
 from hwnas.space import Architecture
 
-LEAST = 10
+MIN_RANKED = 10
 """Least number of networks of a reference with a score by every member; ranks among fewer tell too little."""
 
 
@@ -26,7 +26,7 @@ class EnsembleScorer:
     """Architecture -> score. It does not depend on the other networks of a search, so it can be stored and compared."""
 
     name: str
-    ensemble: Ensemble
+    ensemble: RankEnsemble
     members: tuple[TrainingFree, ...]
     reference: tuple[Architecture, ...]
 
@@ -37,11 +37,11 @@ class EnsembleScorer:
     def _columns(self) -> list[list[float]]:
         """Members' scores of the reference, measured at the first use; networks without one are left out."""
         rows = [row for architecture in self.reference if (row := self._row(architecture)) is not None]
-        if len(rows) < LEAST:
+        if len(rows) < MIN_RANKED:
             raise NoScore(
                 f"{len(rows)} of {len(self.reference)} networks of the reference have a score by every member",
                 where=f"proxy `{self.name}`",
-                allowed=f"Ranks are taken among {LEAST} networks or more",
+                allowed=f"Ranks are taken among {MIN_RANKED} networks or more",
                 do="Use another proxy for this space, or a larger reference",
             )
         return [list(column) for column in zip(*rows, strict=True)]
@@ -95,11 +95,11 @@ def ensemble_scorer(
             allowed=did_you_mean(name, ENSEMBLES),
             do="Use a known ensemble",
         )
-    if len(set(reference)) < LEAST:
+    if len(set(reference)) < MIN_RANKED:
         raise ConfigError(
             f"the reference holds {len(set(reference))} unlike networks",
             where=f"proxy `{name}`",
-            allowed=f"Ranks are taken among {LEAST} networks or more",
+            allowed=f"Ranks are taken among {MIN_RANKED} networks or more",
             do="Draw more of them",
         )
     ensemble = ENSEMBLES[name]

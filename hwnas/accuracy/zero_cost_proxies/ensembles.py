@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Member:
+class EnsembleMember:
     """A training-free proxy by its name, with another batch or resolution than its definition's where given."""
 
     name: str
@@ -20,10 +20,10 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Ensemble:
+class RankEnsemble:
     """Proxies whose ranks are added; of n networks the worst has rank 1/n, the best 1."""
 
-    members: tuple[Member, ...]
+    members: tuple[EnsembleMember, ...]
     log: bool = True
     """True if logarithms of ranks are added, which punishes a low rank by any member; else the ranks themselves."""
 
@@ -33,14 +33,14 @@ class Ensemble:
         return [producer if member.weight == 1 else f"{member.weight:g} x {producer}" for member, producer in pairs]
 
 
-ENSEMBLES: Mapping[str, Ensemble] = {  # name after the @ of `score@NAME`; chosen on other networks than reported on
-    "ensemble": Ensemble(
+ENSEMBLES: Mapping[str, RankEnsemble] = {  # name after the @ of `score@NAME`; chosen on other networks than reported on
+    "ensemble": RankEnsemble(
         (
-            Member("meco", resolution=32, weight=2),
-            Member("swap", resolution=8, noise=True, weight=2),
-            Member("expressivity", batch=32, resolution=8),
+            EnsembleMember("meco", resolution=32, weight=2),
+            EnsembleMember("swap", resolution=8, noise=True, weight=2),
+            EnsembleMember("expressivity", batch=32, resolution=8),
         )
     ),
-    "az_nas": Ensemble(tuple(map(Member, ("expressivity", "progressivity", "trainability", "macs")))),
-    "te_nas": Ensemble(tuple(map(Member, ("linear_regions", "ntk"))), log=False),
+    "az_nas": RankEnsemble(tuple(map(EnsembleMember, ("expressivity", "progressivity", "trainability", "macs")))),
+    "te_nas": RankEnsemble(tuple(map(EnsembleMember, ("linear_regions", "ntk"))), log=False),
 }

@@ -9,10 +9,10 @@ Input: 16 images of noise. Normalisation: batch statistics (training mode). Init
 from __future__ import annotations
 
 from hwnas.accuracy.zero_cost_proxies.blocks import entropies
-from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
+from hwnas.accuracy.zero_cost_proxies.definition import Definition, ProxyInput
 
 
-def expressivity(subject: Subject) -> float:
+def expressivity(subject: ProxyInput) -> float:
     """Return the score, from one forward pass."""
     return float(entropies(subject.module, subject.inputs).sum())
 

@@ -14,11 +14,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
+from hwnas.accuracy.zero_cost_proxies.definition import Definition, ProxyInput
 from hwnas.accuracy.zero_cost_proxies.weights import weighted_layers
 
 
-def fisher(subject: Subject) -> float:
+def fisher(subject: ProxyInput) -> float:
     """Return the score, from one forward and one backward pass, for which the output of each layer is kept."""
     kept: list[tuple[nn.Module, Tensor]] = []
 

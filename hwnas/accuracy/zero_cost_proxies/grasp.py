@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
+from hwnas.accuracy.zero_cost_proxies.definition import Definition, ProxyInput
 from hwnas.accuracy.zero_cost_proxies.weights import over_gradients, weighted_layers
 
 
-def grasp(subject: Subject) -> float:
+def grasp(subject: ProxyInput) -> float:
     """Return the score, from one forward pass, a backward pass, and a backward pass through that."""
     module = subject.module
     for layer in module.modules():

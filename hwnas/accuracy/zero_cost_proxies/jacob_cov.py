@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import torch
 
-from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
+from hwnas.accuracy.zero_cost_proxies.definition import Definition, ProxyInput
 
 _K = 1e-5
 
 
-def jacob_cov(subject: Subject) -> float:
+def jacob_cov(subject: ProxyInput) -> float:
     """Return the score, from one forward and one backward pass."""
     images = subject.inputs.clone().requires_grad_()
     (jacobian,) = torch.autograd.grad(subject.module(images).sum(), images)

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import torch
 
-from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
+from hwnas.accuracy.zero_cost_proxies.definition import Definition, ProxyInput
 from hwnas.accuracy.zero_cost_proxies.weights import weighted_layers
 
 
-def l2_norm(subject: Subject) -> float:
+def l2_norm(subject: ProxyInput) -> float:
     """Return the score; the network is not run."""
     with torch.no_grad():
         norms = [torch.linalg.vector_norm(layer.weight) for layer in weighted_layers(subject.module)]

@@ -15,12 +15,12 @@ import math
 import torch
 
 from hwnas.accuracy.zero_cost_proxies.activations import codes
-from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
+from hwnas.accuracy.zero_cost_proxies.definition import Definition, ProxyInput
 
 POINTS = 8
 
 
-def linear_regions(subject: Subject) -> float:
+def linear_regions(subject: ProxyInput) -> float:
     """Return the score, from one forward pass of the points on the lines."""
     lines = len(subject.inputs) // 2
     starts, ends = subject.inputs[:lines, None], subject.inputs[lines : 2 * lines, None]

@@ -7,11 +7,11 @@ Input: none. Normalisation and initialisation: of no importance.
 
 from __future__ import annotations
 
-from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
+from hwnas.accuracy.zero_cost_proxies.definition import Definition, ProxyInput
 from hwnas.network import costs
 
 
-def macs(subject: Subject) -> float:
+def macs(subject: ProxyInput) -> float:
     """Return the sum over the network's operators."""
     return float(costs(subject.network).macs)
 

@@ -15,11 +15,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
+from hwnas.accuracy.zero_cost_proxies.definition import Definition, ProxyInput
 from hwnas.accuracy.zero_cost_proxies.maps import no_maps, see_maps
 
 
-def meco(subject: Subject) -> float:
+def meco(subject: ProxyInput) -> float:
     """Return the score, from one forward pass; the mean over several images."""
     least: list[Tensor] = []
 

@@ -15,10 +15,10 @@ import math
 import torch
 
 from hwnas.accuracy.zero_cost_proxies.activations import codes
-from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
+from hwnas.accuracy.zero_cost_proxies.definition import Definition, ProxyInput
 
 
-def naswot(subject: Subject) -> float:
+def naswot(subject: ProxyInput) -> float:
     """Return the score, from one forward pass."""
     alike = torch.zeros(len(subject.inputs), len(subject.inputs), dtype=torch.float64)
     for code in codes(subject.module, subject.inputs):

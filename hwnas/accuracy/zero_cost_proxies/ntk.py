@@ -15,11 +15,11 @@ import math
 import torch
 from torch import Tensor, nn
 
-from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
+from hwnas.accuracy.zero_cost_proxies.definition import Definition, ProxyInput
 from hwnas.accuracy.zero_cost_proxies.weights import weighted_layers
 
 
-def ntk(subject: Subject) -> float:
+def ntk(subject: ProxyInput) -> float:
     """Return the score, from one forward pass of all images, then a forward and a backward pass of each image."""
     module = subject.module
     for part in module.modules():

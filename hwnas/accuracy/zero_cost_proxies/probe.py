@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
+from hwnas.accuracy.zero_cost_proxies.definition import Definition, ProxyInput
 from hwnas.accuracy.zero_cost_proxies.initialization import INITIALIZATIONS
 from hwnas.errors import ConfigError, HwnasError, NoScore, raised
 from hwnas.network import Network, build
@@ -56,7 +56,7 @@ def probe(
 
 def _subject(
     definition: Definition, network: Network, seed: int, inputs: Tensor | None, targets: Tensor | None, device: str
-) -> Subject:
+) -> ProxyInput:
     generator = torch.Generator().manual_seed(seed)
     channels, *own = network.input_shape
     side = definition.resolution
@@ -80,7 +80,7 @@ def _subject(
     def make() -> nn.Module:
         return made(definition, network, seed).to(device)
 
-    return Subject(network, make, inputs.to(device, dtype), targets.to(device), generator)
+    return ProxyInput(network, make, inputs.to(device, dtype), targets.to(device), generator)
 
 
 def made(definition: Definition, network: Network, seed: int) -> nn.Module:
@@ -92,18 +92,18 @@ def made(definition: Definition, network: Network, seed: int) -> nn.Module:
     return module.to(getattr(torch, definition.dtype)).train(definition.mode == "train")
 
 
-def _refuse(definition: Definition, subject: Subject, where: str) -> None:
+def _refuse(definition: Definition, subject: ProxyInput, where: str) -> None:
     reason = definition.refuses(subject.module) if definition.refuses is not None else None
     if reason is not None:
         raise NoScore(
             f"the definition does not hold for this network: {reason}",
             where=where,
-            allowed="A proxy scores the networks that its definition speaks of, see docs/proxies.md",
+            allowed="A proxy scores the networks that its definition speaks of, see docs/how-to/proxies.md",
             do="Use another proxy for this space",
         )
 
 
-def _measured(definition: Definition, subject: Subject, where: str) -> float:
+def _measured(definition: Definition, subject: ProxyInput, where: str) -> float:
     try:
         value = float(definition.measure(subject))
     except HwnasError:

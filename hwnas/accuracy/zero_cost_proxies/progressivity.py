@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 
 from hwnas.accuracy.zero_cost_proxies.blocks import entropies
-from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
+from hwnas.accuracy.zero_cost_proxies.definition import Definition, ProxyInput
 
 
-def progressivity(subject: Subject) -> float:
+def progressivity(subject: ProxyInput) -> float:
     """Return the score, from one forward pass."""
     growth = entropies(subject.module, subject.inputs).diff()
     return float(growth.min()) if len(growth) else math.nan

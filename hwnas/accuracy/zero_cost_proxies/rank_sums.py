@@ -8,13 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas.accuracy.zero_cost_proxies.ensembles import Ensemble, Member
+from hwnas.accuracy.zero_cost_proxies.ensembles import EnsembleMember, RankEnsemble
 from hwnas.errors import ConfigError
 
 Floats = NDArray[np.float64]
 
 
-def rank_sums(ensemble: Ensemble, columns: Sequence[Sequence[float | None]]) -> list[float | None]:
+def rank_sums(ensemble: RankEnsemble, columns: Sequence[Sequence[float | None]]) -> list[float | None]:
     """Return a score for each network of a population, from the members' scores, a column each.
 
     Equal scores share the mean of their ranks. A network that any member has no score for has none here, and is left
@@ -34,7 +34,7 @@ def rank_sums(ensemble: Ensemble, columns: Sequence[Sequence[float | None]]) -> 
     return [None if math.isnan(value) else value for value in sums.tolist()]
 
 
-def against(ensemble: Ensemble, reference: Sequence[Sequence[float]], scores: Sequence[float]) -> float:
+def against(ensemble: RankEnsemble, reference: Sequence[Sequence[float]], scores: Sequence[float]) -> float:
     """Return the score of one more network: its ranks among the networks of a reference and itself.
 
     Args:
@@ -49,12 +49,12 @@ def against(ensemble: Ensemble, reference: Sequence[Sequence[float]], scores: Se
     return total
 
 
-def _weighed(ensemble: Ensemble, member: Member, ranks: Floats) -> Floats:
+def _weighed(ensemble: RankEnsemble, member: EnsembleMember, ranks: Floats) -> Floats:
     """Return the summand of a member's ranks, which are shares of the number of networks."""
     return member.weight * (np.log(ranks) if ensemble.log else ranks)
 
 
-def _table(ensemble: Ensemble, columns: Sequence[Sequence[float | None]]) -> Floats:
+def _table(ensemble: RankEnsemble, columns: Sequence[Sequence[float | None]]) -> Floats:
     if len(columns) != len(ensemble.members) or len({len(column) for column in columns}) != 1:
         raise ConfigError(
             f"{len(columns)} columns of {sorted({len(column) for column in columns})} scores",

@@ -22,7 +22,7 @@ from hwnas.quantities import Metric
 from hwnas.registry import member
 from hwnas.space import AnySpace, Architecture
 
-KNOWN = 20
+FINGERPRINT_NETWORKS = 20
 """Number of random networks that, beside its ends, distinguish a space from an edited one."""
 
 
@@ -141,7 +141,7 @@ def _known(space: AnySpace) -> Iterator[Architecture]:
     """Yield the ends of a space and some networks between them, always the same."""
     rng = random.Random(0)
     yield from (space.smallest(), space.largest())
-    yield from (space.random(rng) for _ in range(KNOWN))
+    yield from (space.random(rng) for _ in range(FINGERPRINT_NETWORKS))
 
 
 def check_holds(scorer: TrainingFree, ends: Sequence[Architecture]) -> None:
@@ -158,7 +158,7 @@ def check_holds(scorer: TrainingFree, ends: Sequence[Architecture]) -> None:
         raise ConfigError(
             f"its definition does not hold for the networks of this space: {reasons[0]}",
             where=f"proxy `{scorer.name}`",
-            allowed="docs/proxies.md tells what each proxy speaks of; params, grad_norm and snip take any network",
+            allowed="docs/how-to/proxies.md lists the networks of each proxy; params and snip take any network",
             do="Use another proxy",
         )
 

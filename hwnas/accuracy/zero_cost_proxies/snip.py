@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import torch
 
-from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
+from hwnas.accuracy.zero_cost_proxies.definition import Definition, ProxyInput
 from hwnas.accuracy.zero_cost_proxies.weights import over_gradients
 
 
-def snip(subject: Subject) -> float:
+def snip(subject: ProxyInput) -> float:
     """Return the score, from one forward and one backward pass."""
     torch.autograd.backward(subject.loss(subject.inputs, subject.targets))
     return over_gradients(subject.module, lambda weight, gradient: (weight * gradient).abs().sum())

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from hwnas.accuracy.zero_cost_proxies.activations import codes
-from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
+from hwnas.accuracy.zero_cost_proxies.definition import Definition, ProxyInput
 
 
-def swap(subject: Subject) -> float:
+def swap(subject: ProxyInput) -> float:
     """Return the score, from one forward pass."""
     activations = codes(subject.module, subject.inputs)
     if not activations:

@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hwnas.accuracy.zero_cost_proxies.blocks import block_features, rows
-from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
+from hwnas.accuracy.zero_cost_proxies.definition import Definition, ProxyInput
 
 _SMALL = 1e-6
 
 
-def trainability(subject: Subject) -> float:
+def trainability(subject: ProxyInput) -> float:
     """Return the score, from one forward pass, and one backward pass through each block."""
     gains = list(_gains(subject.module, subject.inputs, subject.generator))
     return math.fsum(2 - gain - 1 / (gain + _SMALL) for gain in gains) / len(gains) if gains else math.nan

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 WeightedLayer = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
-KINDS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+WEIGHT_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def weighted_layers(module: nn.Module) -> list[WeightedLayer]:
     """Return the convolutions and linear layers, each once, in the module's order."""
-    return [layer for layer in module.modules() if isinstance(layer, KINDS)]
+    return [layer for layer in module.modules() if isinstance(layer, WEIGHT_LAYERS)]
 
 
 def over_gradients(module: nn.Module, term: Callable[[Tensor, Tensor], Tensor]) -> float:

@@ -5,7 +5,7 @@ batch normalisation, the root of the mean of its channels' variances: what norma
 al., Zen-NAS: A Zero-Shot NAS for High-Performance Image Recognition, ICCV 2021, with a = 0.01). The last map is the
 last one of more than one place that a layer gives. The source's code reads running variances instead, which its two
 passes bring a fifth of the way from 1 to the batch's: each normalisation then counts less, and networks rank worse
-(docs/results/README.md).
+(docs/results/accuracy.md).
 Input: 16 images of noise, and as many again that are added. Normalisation: batch statistics (training mode).
 Initialisation: standard normal.
 """
@@ -15,13 +15,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
+from hwnas.accuracy.zero_cost_proxies.definition import Definition, ProxyInput
 from hwnas.accuracy.zero_cost_proxies.maps import no_scales, see_maps
 
 MOVED = 0.01
 
 
-def zen(subject: Subject) -> float:
+def zen(subject: ProxyInput) -> float:
     """Return the score, from two forward passes."""
     images, scales = subject.inputs, list[Tensor]()
 

@@ -4,7 +4,7 @@ Definition: over two batches, for each weight the mean of its gradient's magnitu
 the score is the sum over convolutions and linear layers of the logarithm of the layer's sum of these. Weights whose
 gradient does not deviate are left out (Li et al., ZiCo: Zero-shot NAS via Inverse Coefficient of Variation on
 Gradients, ICLR 2023). The source's code does not clear gradients between batches, so that its second gradient is the
-sum of both; that is no part of the definition, and ranks are the same within .02 (docs/results/README.md).
+sum of both; that is no part of the definition, and ranks are the same within .02 (docs/results/accuracy.md).
 Input: 32 images with labels, as two batches of 16 (two of 128 in the source). Normalisation: statistics of each batch
 (training mode). Initialisation: PyTorch's.
 """
@@ -15,13 +15,13 @@ import math
 
 import torch
 
-from hwnas.accuracy.zero_cost_proxies.definition import Definition, Subject
+from hwnas.accuracy.zero_cost_proxies.definition import Definition, ProxyInput
 from hwnas.accuracy.zero_cost_proxies.weights import weighted_layers
 
 BATCHES = 2
 
 
-def zico(subject: Subject) -> float:
+def zico(subject: ProxyInput) -> float:
     """Return the score, from a forward and a backward pass of each half of the images."""
     weights = [layer.weight for layer in weighted_layers(subject.module)]
     gradients = []

@@ -187,14 +187,14 @@ def _timed(
     if not jobs:
         return
     made: list[tuple[MeasureJob, Path]] = []
-    every, runtime = [REFERENCE, *jobs], context.runtime
+    every, runtime = [REFERENCE_JOB, *jobs], context.runtime
     targets = job_files(every, runtime.setup, context.exports, context.artifacts, context.progress)
     for job, file in zip(every, targets, strict=True):
         if isinstance(file, HwnasError):
             yield job, first_line(file)
         else:
             made.append((job, file))
-    reference = made.pop(0)[1] if made and made[0][0] is REFERENCE else None
+    reference = made.pop(0)[1] if made and made[0][0] is REFERENCE_JOB else None
 
     def further(done: int, planned: int, what: str) -> None:
         context.progress(len(jobs) + done, 2 * len(jobs), what)
@@ -273,7 +273,7 @@ def _reference() -> nn.Module:
     )
 
 
-REFERENCE = MeasureJob(ModelFile("reference", _reference, (32, 28, 28), "whole"), True, {})
+REFERENCE_JOB = MeasureJob(ModelFile("reference", _reference, (32, 28, 28), "whole"), True, {})
 """Reference operator that every table is timed with; it has no row."""
 
 

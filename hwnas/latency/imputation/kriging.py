@@ -15,7 +15,7 @@ SAMPLE = 600
 """Points at which the likelihood is weighed: a dozen parameters need no more."""
 ROUNDS = 3
 """Neighbours depend on length scales and these on neighbours; this many turns."""
-CHUNK = 4096
+KRIGING_CHUNK = 4096
 ROOT3 = 3**0.5
 
 
@@ -82,8 +82,8 @@ class Kriging:
 
     def _conditioned(self, scaled: Floats, places: NDArray[np.intp]) -> tuple[Floats, Floats]:
         means, variances = np.empty(len(scaled)), np.empty(len(scaled))
-        for start in range(0, len(scaled), CHUNK):
-            part = slice(start, start + CHUNK)
+        for start in range(0, len(scaled), KRIGING_CHUNK):
+            part = slice(start, start + KRIGING_CHUNK)
             near = self.points[places[part]]
             within = self.signal * _matern(_distances(near)) + self.noise * np.eye(near.shape[1])
             across = self.signal * _matern(np.linalg.norm(near - scaled[part, None], axis=2))

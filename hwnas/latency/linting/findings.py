@@ -29,7 +29,7 @@ class Rule:
     do: str
 
 
-RULES: Mapping[str, Rule] = {
+LINT_RULES: Mapping[str, Rule] = {
     "damage": Rule(
         "error", "the table is refused as a whole", "delete the line to have it measured again, or restore the file"
     ),
@@ -110,5 +110,5 @@ class Observed:
 
 def finding(rule: str, where: str, what: str) -> Finding:
     """Return a finding of a rule."""
-    kind = RULES[rule]
+    kind = LINT_RULES[rule]
     return Finding(kind.severity, rule, where, what, kind.why, kind.do)

@@ -10,7 +10,7 @@ from typing import Any
 from hwnas.io.fields import FieldError
 from hwnas.latency.linting.findings import Finding, Observed, finding
 from hwnas.latency.linting.rules import copies, faster_though_larger
-from hwnas.latency.outliers import Row, Whole, facts_of, name_of, outliers
+from hwnas.latency.outliers import TimedOperator, Whole, facts_of, name_of, outliers
 from hwnas.latency.published.entry import is_duration
 from hwnas.latency.published.formats import bytes_of, detect, entries_in, named
 from hwnas.measure.drift import drift_factors, reference_ns
@@ -147,7 +147,7 @@ def _outliers(times: Sequence[_Timed], observed: Sequence[Observed]) -> list[Fin
     overheads = [one for one in first.values() if one.subject.kind == "overhead"]
     places = {one.subject.key: index for index, one in enumerate(rows)}
     off = outliers(
-        [Row(one.about, one.ms, str(one.facts["op"]), one.facts) for one in rows],
+        [TimedOperator(one.about, one.ms, str(one.facts["op"]), one.facts) for one in rows],
         [
             Whole(f"the {one.about} in line {_line_of(one)}", one.ms, tuple(map(places.get, one.subject.key)))
             for one in wholes
@@ -176,7 +176,9 @@ def _published(path: Path, name: str, text: str) -> tuple[list[Finding], list[Ob
             continue
         observed.append(Observed(where, entry.key, (name, entry.key), entry.ms, facts=entry.facts))
         layers.append(entry.layer)
-    off = outliers([Row(one.about, one.ms, layer, one.facts) for one, layer in zip(observed, layers, strict=True)])
+    off = outliers(
+        [TimedOperator(one.about, one.ms, layer, one.facts) for one, layer in zip(observed, layers, strict=True)]
+    )
     findings += [finding(one.rule, observed[one.place].where, one.what) for one in off]
     return findings, observed
 

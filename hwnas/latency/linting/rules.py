@@ -14,8 +14,8 @@ UNKNOWN_SPREAD = 0.05
 LEAST_SPREAD = 0.01
 GROWING = ("kernel", "expand", "in_channels", "out_channels", "features", "hidden", "height", "width", "resolution")
 """Knobs and sizes that an operator should not become faster by."""
-DERIVED = frozenset({"out_height", "out_width"})
-FEW = 10
+DERIVED_SIZES = frozenset({"out_height", "out_width"})
+MIN_COPIES = 10
 """Number of equal values from which on single published numbers that agree in two files count as copied."""
 
 
@@ -51,7 +51,7 @@ def _noise(one: Observed, other: Observed) -> float:
 def _comparable(facts: Mapping[str, Any]) -> dict[str, Any]:
     """Return the facts to compare: a square input has one size, and blocks with equal widths at both ends, which have a
     shortcut, stay apart."""
-    known = {name: value for name, value in facts.items() if name not in DERIVED}
+    known = {name: value for name, value in facts.items() if name not in DERIVED_SIZES}
     if "height" in known and known["height"] == known.get("width"):
         known["resolution"] = known.pop("height")
         del known["width"]
@@ -92,7 +92,7 @@ def _single_values(table: Sequence[Observed], other: Sequence[Observed]) -> Iter
     known = {one.subject: one for one in table if len(one.samples) < 2}
     pairs = [(known[one.subject], one) for one in other if len(one.samples) < 2 and one.subject in known]
     same = [one for original, one in pairs if original.ms == one.ms]
-    if len(same) >= FEW and 2 * len(same) > len(pairs):
+    if len(same) >= MIN_COPIES and 2 * len(same) > len(pairs):
         if same[0].setup is not None and same[0].setup == table[0].setup:
             yield _same(table[0].where, other, same)
             return

@@ -17,7 +17,7 @@ Link = tuple[Operator, Shape]
 
 
 @dataclass(frozen=True)
-class Entry:
+class PublishedEntry:
     """One value of a published file."""
 
     line: int
@@ -43,7 +43,7 @@ class Row:
     """A row to be written: the latency of an operator as one value or a sum of several."""
 
     link: Link
-    parts: tuple[Entry, ...]
+    parts: tuple[PublishedEntry, ...]
 
     @property
     def ms(self) -> float:
@@ -63,7 +63,7 @@ def unreadable(where: str, met: str) -> TableError:
     return TableError(
         met,
         where=where,
-        allowed="docs/tables.md describes the published formats that are read",
+        allowed="docs/reference/tables.md describes the published formats that are read",
         do="Check the file and its format (--format)",
     )
 

@@ -16,7 +16,7 @@ from itertools import product
 from typing import Any
 
 from hwnas.errors import reason
-from hwnas.latency.published.entry import Entry, Fact, Link, Row, unreadable
+from hwnas.latency.published.entry import Fact, Link, PublishedEntry, Row, unreadable
 from hwnas.ops.classifier import Classifier
 from hwnas.ops.conv import Conv
 from hwnas.ops.mbconv import MBConv
@@ -27,7 +27,7 @@ CONVOLUTIONS = {"Int8Conv": "none", "Conv": "none", "Int8ConvRelu": "relu", "Con
 Sizes = Mapping[str, Any]
 
 
-def read(path: str, text: str) -> list[Entry]:
+def read(path: str, text: str) -> list[PublishedEntry]:
     """Return the entries of a file.
 
     Raises:
@@ -36,7 +36,7 @@ def read(path: str, text: str) -> list[Entry]:
     return [_entry(path, number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
 
 
-def _entry(path: str, number: int, line: str) -> Entry:
+def _entry(path: str, number: int, line: str) -> PublishedEntry:
     try:
         record = json.loads(line)
         kind, shapes = str(record["op_type"]), [[int(size) for size in shape] for shape in record["input_shapes"]]
@@ -49,7 +49,7 @@ def _entry(path: str, number: int, line: str) -> Entry:
         raise unreadable(f"{path}:{number}", f"this is no record ({reason(error)})") from error
     facts: dict[str, Fact] = {"type": kind, **_sizes(kind, shapes, arguments)}
     key = json.dumps([kind, shapes, arguments, record.get("input_dtypes")])
-    return Entry(number, key, us / 1e3, kind, facts, tuple(_links(facts)), more)
+    return PublishedEntry(number, key, us / 1e3, kind, facts, tuple(_links(facts)), more)
 
 
 def _sizes(kind: str, shapes: Sequence[Sequence[int]], arguments: Mapping[str, int]) -> dict[str, Fact]:
@@ -82,15 +82,15 @@ def _links(facts: Mapping[str, Fact]) -> Iterator[Link]:
         yield Conv(*made, activation=CONVOLUTIONS[sizes["type"]]), _shape(sizes)
 
 
-def usual(entries: Sequence[Entry]) -> list[Entry]:
+def usual(entries: Sequence[PublishedEntry]) -> list[PublishedEntry]:
     """Merge equal records into one, with their mean."""
-    alike: dict[str, list[Entry]] = defaultdict(list)
+    alike: dict[str, list[PublishedEntry]] = defaultdict(list)
     for entry in entries:
         alike[entry.key].append(entry)
     return [replace(same[0], ms=sum(entry.ms for entry in same) / len(same)) for same in alike.values()]
 
 
-def compose(entries: Sequence[Entry]) -> Iterator[Row]:
+def compose(entries: Sequence[PublishedEntry]) -> Iterator[Row]:
     """Yield blocks and classifiers that can be put together from convolutions, additions, pooling and linear layers."""
     layers = _Layers(entries)
     for entry in layers.relu:
@@ -107,13 +107,13 @@ def compose(entries: Sequence[Entry]) -> Iterator[Row]:
 class _Layers:
     """The entries by what they do in a block."""
 
-    def __init__(self, entries: Sequence[Entry]) -> None:
+    def __init__(self, entries: Sequence[PublishedEntry]) -> None:
         self.keys = {entry.key for entry in entries}
         self.relu = [e for e in entries if CONVOLUTIONS.get(e.layer) == "relu"]
         self.depthwise = [e for e in self.relu if e.facts.get("groups") == e.facts.get("in_channels", 0) != 1]
         points = [e for e in entries if e.links and e.facts["kernel"] == e.facts["stride"] == 1]
-        self.expanding: dict[Any, list[Entry]] = defaultdict(list)
-        self.projecting: dict[Any, list[Entry]] = defaultdict(list)
+        self.expanding: dict[Any, list[PublishedEntry]] = defaultdict(list)
+        self.projecting: dict[Any, list[PublishedEntry]] = defaultdict(list)
         for point in points:
             sizes = point.facts
             plain = CONVOLUTIONS[point.layer] == "none"
@@ -128,7 +128,7 @@ class _Layers:
         self.linear = [e for e in entries if e.layer in ("Int8FC", "FC") and "in_channels" in e.facts]
 
 
-def _blocks(layers: _Layers, depth: Entry) -> Iterator[Row]:
+def _blocks(layers: _Layers, depth: PublishedEntry) -> Iterator[Row]:
     """Yield inverted residual blocks around a depthwise convolution, of whole and half expansions."""
     sizes: Sizes = depth.facts
     hidden, stride = sizes["in_channels"], sizes["stride"]
@@ -151,7 +151,7 @@ def _blocks(layers: _Layers, depth: Entry) -> Iterator[Row]:
         yield Row((block, shape), parts)
 
 
-def _heads(layers: _Layers, pool: Entry, last: Entry) -> Iterator[Row]:
+def _heads(layers: _Layers, pool: PublishedEntry, last: PublishedEntry) -> Iterator[Row]:
     sizes: Sizes = pool.facts
     classes, width = int(last.facts["out_channels"]), sizes["in_channels"]
     yield Row((Classifier(width, classes), _shape(sizes)), (pool, last))

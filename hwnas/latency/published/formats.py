@@ -13,25 +13,25 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import ConfigError, did_you_mean, reason
-from hwnas.latency.published.entry import Entry, Row, refusing_odd, unreadable
+from hwnas.latency.published.entry import PublishedEntry, Row, refusing_odd, unreadable
 from hwnas.measure.table_file import content_of
 
 UNKNOWN = "not told"
 
 
 @dataclass(frozen=True)
-class Format:
+class PublishedFormat:
     """Rules for reading files of one format."""
 
-    read: Callable[[str, str], list[Entry]]
+    read: Callable[[str, str], list[PublishedEntry]]
     """(path, text) -> entries."""
     source: str
     licence: str = UNKNOWN
     setup: Mapping[str, Any] = field(default_factory=dict)
     """Known fields of the set-up of the files that were published in it."""
-    compose: Callable[[Sequence[Entry]], Iterator[Row]] = lambda entries: iter(())
+    compose: Callable[[Sequence[PublishedEntry]], Iterator[Row]] = lambda entries: iter(())
     """Function that gives rows of several entries each."""
-    usual: Callable[[Sequence[Entry]], list[Entry]] = list
+    usual: Callable[[Sequence[PublishedEntry]], list[PublishedEntry]] = list
     """Function that merges entries about the same thing."""
     rows: bool = True
     """True if entries are mapped to operators; other formats are for linting."""
@@ -45,26 +45,26 @@ def _late(reference: str, **options: Any) -> Callable[..., Any]:
     )
 
 
-FORMATS: Mapping[str, Format] = {
-    "ofa": Format(
+PUBLISHED_FORMATS: Mapping[str, PublishedFormat] = {
+    "ofa": PublishedFormat(
         _late("mobile:read", ofa=True),
         "Cai et al., Once-for-All, ICLR 2020, mit-han-lab/once-for-all",
         setup={"runtime": "tflite"},
         compose=_late("mobile:compose", ofa=True),
     ),
-    "proxyless": Format(
+    "proxyless": PublishedFormat(
         _late("mobile:read", ofa=False),
         "Cai et al., ProxylessNAS, ICLR 2019, mit-han-lab/proxylessnas",
         setup={"runtime": "tflite"},
         compose=_late("mobile:compose", ofa=False),
     ),
-    "tinynas": Format(
+    "tinynas": PublishedFormat(
         _late("tinynas:read"),
         "alibaba/lightweight-neural-architecture-search",
         "Apache-2.0",
         setup={"device": "NVIDIA V100", "runtime": "tensorrt", "accelerator": "cuda"},
     ),
-    "fbnet": Format(
+    "fbnet": PublishedFormat(
         _late("fbnet:read"),
         "Wu et al., FBNet, CVPR 2019, facebookresearch/mobile-vision",
         "CC-BY-NC-4.0",
@@ -72,21 +72,24 @@ FORMATS: Mapping[str, Format] = {
         compose=_late("fbnet:compose"),
         usual=_late("fbnet:usual"),
     ),
-    "tfnas": Format(_late("tfnas:read"), "Hu et al., TF-NAS, ECCV 2020, AberHu/TF-NAS", "MIT", rows=False),
+    "tfnas": PublishedFormat(_late("tfnas:read"), "Hu et al., TF-NAS, ECCV 2020, AberHu/TF-NAS", "MIT", rows=False),
 }
 
 
-def named(name: str) -> Format:
+def named(name: str) -> PublishedFormat:
     """Return a format by its name.
 
     Raises:
         ConfigError: there is none of this name.
     """
-    if name not in FORMATS:
+    if name not in PUBLISHED_FORMATS:
         raise ConfigError(
-            f"there is no format `{name}`", where="--format", allowed=did_you_mean(name, FORMATS), do="Use one of these"
+            f"there is no format `{name}`",
+            where="--format",
+            allowed=did_you_mean(name, PUBLISHED_FORMATS),
+            do="Use one of these",
         )
-    return FORMATS[name]
+    return PUBLISHED_FORMATS[name]
 
 
 def bytes_of(path: Path) -> bytes:
@@ -127,7 +130,7 @@ def detect(path: Path, text: str) -> str | None:
     raise unreadable(str(path), "the file is of no format that is known here")
 
 
-def read_entries(path: Path, name: str) -> list[Entry]:
+def read_entries(path: Path, name: str) -> list[PublishedEntry]:
     """Read the entries of a file of a published format; bytes that are no text become question marks.
 
     Raises:
@@ -137,7 +140,7 @@ def read_entries(path: Path, name: str) -> list[Entry]:
     return entries_in(path, name, bytes_of(path).decode(errors="replace"))
 
 
-def entries_in(path: Path, name: str, text: str) -> list[Entry]:
+def entries_in(path: Path, name: str, text: str) -> list[PublishedEntry]:
     """Read the entries in a file's text.
 
     Raises:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import ConfigError, TableError
-from hwnas.latency.published.entry import Entry, Row, is_duration, refusing_odd
-from hwnas.latency.published.formats import UNKNOWN, Format, named, read_entries
+from hwnas.latency.published.entry import PublishedEntry, Row, is_duration, refusing_odd
+from hwnas.latency.published.formats import UNKNOWN, PublishedFormat, named, read_entries
 from hwnas.measure.origin import Origin
 from hwnas.measure.table import LatencyTable, read_table, row_key
 from hwnas.measure.table_file import create, refuse_existing
@@ -18,7 +18,7 @@ from hwnas.measure.table_lines import RowKey, encoded, header_line
 from hwnas.runtimes.setup import Setup
 from hwnas.words import counted
 
-SHOWN = 5
+SHOWN_ENTRIES = 5
 """Number of examples that a message spells out."""
 
 
@@ -44,7 +44,7 @@ def import_tables(
     """Write the rows of published files of one set-up to a new table.
 
     Args:
-        format: a key of `FORMATS` that can be imported.
+        format: a key of `PUBLISHED_FORMATS` that can be imported.
         source, licence: whose the numbers are and what may be done with them; the format's own if left out.
         drop_bad: leave values that are no durations out, with a notice, instead of refusing the file.
         setup: fields of `Setup`; what is left out is the format's usual, else unknown.
@@ -91,7 +91,7 @@ class _Merged:
     layers: Counter[str] = field(default_factory=Counter)
     unused: Counter[str] = field(default_factory=Counter)
 
-    def add(self, kind: Format, entries: Sequence[Entry], batch: int) -> None:
+    def add(self, kind: PublishedFormat, entries: Sequence[PublishedEntry], batch: int) -> None:
         """Take in the entries of a file."""
         usual = kind.usual(entries)
         mine = [entry for entry in usual if entry.facts.get("batch", batch) == batch]
@@ -115,7 +115,7 @@ class _Merged:
             )
 
 
-def _alone(entries: Iterable[Entry]) -> Iterable[Row]:
+def _alone(entries: Iterable[PublishedEntry]) -> Iterable[Row]:
     return (Row(link, (entry,)) for entry in entries for link in entry.links)
 
 
@@ -125,7 +125,9 @@ def _line(row: Row) -> bytes:
     return encoded({**about, "rounds_ns": [row.ms * 1e6], "conditions": row.conditions})
 
 
-def _known(files: Mapping[Path, list[Entry]], *, drop_bad: bool) -> tuple[dict[Path, list[Entry]], list[str]]:
+def _known(
+    files: Mapping[Path, list[PublishedEntry]], *, drop_bad: bool
+) -> tuple[dict[Path, list[PublishedEntry]], list[str]]:
     """Return the entries that are durations, and notices about the others.
 
     Raises:
@@ -154,5 +156,5 @@ def _known(files: Mapping[Path, list[Entry]], *, drop_bad: bool) -> tuple[dict[P
 
 def _counted(layers: Counter[str]) -> str:
     ranked = layers.most_common()
-    more = f", and {len(ranked) - SHOWN} kinds more" if len(ranked) > SHOWN else ""
-    return ", ".join(f"{count:,} {layer}" for layer, count in ranked[:SHOWN]) + more
+    more = f", and {len(ranked) - SHOWN_ENTRIES} kinds more" if len(ranked) > SHOWN_ENTRIES else ""
+    return ", ".join(f"{count:,} {layer}" for layer, count in ranked[:SHOWN_ENTRIES]) + more

@@ -16,19 +16,19 @@ from functools import partial
 import yaml
 
 from hwnas.errors import reason
-from hwnas.latency.published.entry import Entry, Fact, Link, Row, unreadable
+from hwnas.latency.published.entry import Fact, Link, PublishedEntry, Row, unreadable
 from hwnas.ops import Shape
 from hwnas.ops.classifier import Classifier
 from hwnas.ops.conv import Conv
 from hwnas.ops.mbconv import MBConv
 from hwnas.ops.operator import make_divisible
 
-KEY = re.compile(r"(?P<layer>\w+)(?P<fields>(?:-[a-z]+:[\w.]+)+)")
+MOBILE_KEY = re.compile(r"(?P<layer>\w+)(?P<fields>(?:-[a-z]+:[\w.]+)+)")
 _FIELDS = {"expanded_conv": {"input", "output", "expand", "kernel", "stride", "idskip"}}
 _ENDS = {"input", "output"}
 
 
-def read(path: str, text: str, *, ofa: bool) -> list[Entry]:
+def read(path: str, text: str, *, ofa: bool) -> list[PublishedEntry]:
     """Return the entries of a file, lines included.
 
     Raises:
@@ -44,7 +44,7 @@ def read(path: str, text: str, *, ofa: bool) -> list[Entry]:
     return [_entry(path, key, value, ofa=ofa) for key, value in root.value]
 
 
-def _entry(path: str, key: yaml.Node, value: yaml.Node, *, ofa: bool) -> Entry:
+def _entry(path: str, key: yaml.Node, value: yaml.Node, *, ofa: bool) -> PublishedEntry:
     line = key.start_mark.line + 1
     numbers = {"mean": value} if isinstance(value, yaml.ScalarNode) else {}
     if isinstance(value, yaml.MappingNode):
@@ -59,13 +59,13 @@ def _entry(path: str, key: yaml.Node, value: yaml.Node, *, ofa: bool) -> Entry:
         raise unreadable(f"{path}:{line}", f"`{key.value}` has no mean ({reason(error)})") from error
     facts = facts_of(str(key.value))
     layer = str(facts.get("layer", key.value))
-    entry = Entry(line, str(key.value), ms, layer, facts, more=values)
+    entry = PublishedEntry(line, str(key.value), ms, layer, facts, more=values)
     return replace(entry, links=tuple(_links(facts, ofa=ofa)))
 
 
 def facts_of(key: str) -> dict[str, Fact]:
     """Return the facts in a key; none if it is not of this form."""
-    matched = KEY.fullmatch(key)
+    matched = MOBILE_KEY.fullmatch(key)
     if matched is None:
         return {}
     facts: dict[str, Fact] = {"layer": matched["layer"]}
@@ -122,10 +122,10 @@ def heads(sizes: Mapping[str, int], act: str) -> Iterator[Link]:
         yield Classifier(sizes["in_channels"], sizes["out_channels"], activation=name), _shape(sizes)
 
 
-def compose(entries: Sequence[Entry], *, ofa: bool) -> Iterator[Row]:
+def compose(entries: Sequence[PublishedEntry], *, ofa: bool) -> Iterator[Row]:
     """Yield the classifiers that can be put together: 1x1 convolution, pooling, hidden layer, linear layer."""
     act = _activation(ofa=ofa)
-    by_layer: dict[str, list[Entry]] = {}
+    by_layer: dict[str, list[PublishedEntry]] = {}
     for entry in entries:
         sizes = entry.facts
         if _asked(sizes) == _ENDS and "in_channels" in sizes and "out_channels" in sizes:
@@ -148,7 +148,14 @@ def compose(entries: Sequence[Entry], *, ofa: bool) -> Iterator[Row]:
             yield from (_head(first, (first, pool, last), act, classes=last) for first in before)
 
 
-def _head(first: Entry, parts: tuple[Entry, ...], act: str, *, classes: Entry, hidden: Entry | None = None) -> Row:
+def _head(
+    first: PublishedEntry,
+    parts: tuple[PublishedEntry, ...],
+    act: str,
+    *,
+    classes: PublishedEntry,
+    hidden: PublishedEntry | None = None,
+) -> Row:
     """Return a classifier that begins with `first`, a 1x1 convolution or the pooling."""
     features = _sizes(first)["out_channels"] if first.layer == "Conv_1" else 0
     wide = _sizes(hidden)["out_channels"] if hidden is not None else 0
@@ -158,17 +165,17 @@ def _head(first: Entry, parts: tuple[Entry, ...], act: str, *, classes: Entry, h
     )
 
 
-def _into(entries: Sequence[Entry], before: Entry) -> Iterator[Entry]:
+def _into(entries: Sequence[PublishedEntry], before: PublishedEntry) -> Iterator[PublishedEntry]:
     """Yield the entries whose input is the output of the entry before."""
     return (entry for entry in entries if _follows(before, entry))
 
 
-def _follows(before: Entry, after: Entry) -> bool:
+def _follows(before: PublishedEntry, after: PublishedEntry) -> bool:
     out = [before.facts.get(name) for name in ("out_height", "out_width", "out_channels")]
     return out == [after.facts.get(name) for name in ("height", "width", "in_channels")]
 
 
-def _pools(entry: Entry) -> bool:
+def _pools(entry: PublishedEntry) -> bool:
     sizes = entry.facts
     return sizes.get("out_height") == sizes.get("out_width") == 1 and sizes["in_channels"] == sizes["out_channels"]
 
@@ -184,11 +191,11 @@ def _asked(facts: Mapping[str, Fact]) -> set[str]:
     return (facts.keys() - derived) | ends | ({"output"} if "out_channels" in facts else set())
 
 
-def _sizes(entry: Entry) -> dict[str, int]:
+def _sizes(entry: PublishedEntry) -> dict[str, int]:
     return {name: value for name, value in entry.facts.items() if isinstance(value, int)}
 
 
-def _out(entry: Entry) -> dict[str, int]:
+def _out(entry: PublishedEntry) -> dict[str, int]:
     return {"out_channels": _sizes(entry)["out_channels"]}
 
 

@@ -10,13 +10,13 @@ import re
 from typing import Any
 
 from hwnas.errors import reason
-from hwnas.latency.published.entry import Entry, Fact, unreadable
+from hwnas.latency.published.entry import Fact, PublishedEntry, unreadable
 
-KEY = re.compile(r"(?P<layer>[A-Za-z]+)_(\d+)_(\d+)_(\d+)_(\d+)_k(\d+)_s(\d+)_(?P<activation>\w+)")
-NAMES = ("resolution", "in_channels", "se", "out_channels", "kernel", "stride")
+TFNAS_KEY = re.compile(r"(?P<layer>[A-Za-z]+)_(\d+)_(\d+)_(\d+)_(\d+)_k(\d+)_s(\d+)_(?P<activation>\w+)")
+TFNAS_FIELDS = ("resolution", "in_channels", "se", "out_channels", "kernel", "stride")
 
 
-def read(path: str, text: str) -> list[Entry]:
+def read(path: str, text: str) -> list[PublishedEntry]:
     """Return the entries of a file, both of a key that occurs twice.
 
     Raises:
@@ -37,10 +37,10 @@ def read(path: str, text: str) -> list[Entry]:
     return entries
 
 
-def _entry(line: int, key: str, name: str, ms: Any) -> Entry:
+def _entry(line: int, key: str, name: str, ms: Any) -> PublishedEntry:
     facts: dict[str, Fact] = {}
-    matched = KEY.fullmatch(key)
+    matched = TFNAS_KEY.fullmatch(key)
     if matched is not None and name.isdigit():
-        sizes = dict(zip(NAMES, map(int, matched.groups()[1:7]), strict=True))
+        sizes = dict(zip(TFNAS_FIELDS, map(int, matched.groups()[1:7]), strict=True))
         facts = {"layer": matched["layer"], "activation": matched["activation"], **sizes, "expand": int(name)}
-    return Entry(line, f"{key}[{name}]" if name else key, float(ms), key.split("_")[0], facts)
+    return PublishedEntry(line, f"{key}[{name}]" if name else key, float(ms), key.split("_")[0], facts)

@@ -13,9 +13,9 @@ from hwnas.measure.conditions.tree import Tree, numbers_of
 from hwnas.words import counted
 
 CPUS = "sys/devices/system/cpu"
-ALIKE = 1.1
+MAX_CLUSTER_RATIO = 1.1
 """Cores whose speeds differ by less are one cluster: x86 lets some of equal cores clock a little higher."""
-NAMES = {1: ("all",), 2: ("little", "big"), 3: ("little", "middle", "big")}
+CLUSTER_NAMES = {1: ("all",), 2: ("little", "big"), 3: ("little", "middle", "big")}
 """Names of the clusters, from the slowest to the fastest."""
 
 
@@ -45,7 +45,7 @@ def clusters(tree: Tree) -> list[Cluster]:
             groups[-1][1].append(cpu)
         else:
             groups.append((speed, [cpu]))
-    names = NAMES.get(len(groups)) or ("little", *(f"middle{n}" for n in range(1, len(groups) - 1)), "big")
+    names = CLUSTER_NAMES.get(len(groups)) or ("little", *(f"middle{n}" for n in range(1, len(groups) - 1)), "big")
     return [
         Cluster(name, tuple(sorted(cpus)), speed[1] or None, speed[0] or None, parts.get(cpus[0], ""))
         for name, (speed, cpus) in zip(names, groups)
@@ -100,7 +100,7 @@ def chosen(cores: str, threads: int, pin: bool, tree: Tree) -> list[int]:
 
 
 @contextmanager
-def kept_to(cpus: Sequence[int], *, surely: bool) -> Iterator[list[int]]:
+def pinned_to(cpus: Sequence[int], *, surely: bool) -> Iterator[list[int]]:
     """Keep this process to these processors; yield those that it is kept to, none where the system refuses.
 
     Raises:
@@ -150,7 +150,7 @@ def _speed(tree: Tree, cpu: int) -> tuple[float, float]:
 
 
 def _alike(slower: tuple[float, float], faster: tuple[float, float]) -> bool:
-    return all(max(one, other) <= ALIKE * min(one, other) for one, other in zip(slower, faster))
+    return all(max(one, other) <= MAX_CLUSTER_RATIO * min(one, other) for one, other in zip(slower, faster))
 
 
 def _parts(tree: Tree) -> dict[int, str]:

@@ -13,7 +13,7 @@ from hwnas.measure.conditions.tree import Tree
 
 PROCESSOR = re.compile(r"cpu|soc|pkg|core|big|little|mid|tctl|tdie|cluster|acpitz", re.IGNORECASE)
 """Names that kernels give to sensors of the processor's temperature."""
-LEAST, MOST = -40.0, 150.0
+COLDEST_C, HOTTEST_C = -40.0, 150.0
 """Range in °C outside of which a sensor's value means that it has none."""
 
 
@@ -80,5 +80,5 @@ class Gate:
 
 
 def _note(readings: dict[str, float], name: str, thousandths: float | None) -> None:
-    if thousandths is not None and LEAST < thousandths / 1e3 < MOST:
+    if thousandths is not None and COLDEST_C < thousandths / 1e3 < HOTTEST_C:
         readings[name] = max(readings.get(name, -math.inf), thousandths / 1e3)

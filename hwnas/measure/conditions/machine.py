@@ -13,7 +13,7 @@ from hwnas.measure.conditions.heat import celsius
 from hwnas.measure.conditions.tree import Tree
 
 State = dict[str, Union[float, str, None]]
-MODELS = ("proc/device-tree/model", "sys/firmware/devicetree/base/model", "sys/class/dmi/id/product_name")
+MODEL_FILES = ("proc/device-tree/model", "sys/firmware/devicetree/base/model", "sys/class/dmi/id/product_name")
 
 
 def machine_facts(tree: Tree) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def machine_facts(tree: Tree) -> dict[str, Any]:
 
 def device_model(tree: Tree) -> str:
     """Return the board's own name, from the device tree, DMI or Android's properties; empty where none has it."""
-    for path in MODELS:
+    for path in MODEL_FILES:
         if model := tree.text(path):
             return model
     android = {key: value for key, _, value in (line.partition("=") for line in _properties(tree))}

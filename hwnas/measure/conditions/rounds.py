@@ -37,7 +37,7 @@ class RoundWatch(Protocol):
     """Looks at the machine around each round, and around all of them."""
 
     @property
-    def told(self) -> bool:
+    def is_reported(self) -> bool:
         """True if the machine reports throttling or heat at all."""
 
     def state(self) -> State:
@@ -59,7 +59,7 @@ class RoundWatch(Protocol):
 class Unwatched:
     """A watch that looks at nothing: for clocks that a test turns."""
 
-    told = False
+    is_reported = False
 
     def state(self) -> State:
         """Return an empty state."""
@@ -106,9 +106,9 @@ class BoardWatch:
         return cls(Gate(pause_above_c, resume_below_c, pause_seconds), ThrottleWatch(gpu=gpu), cpus)
 
     @property
-    def told(self) -> bool:
+    def is_reported(self) -> bool:
         """True if there is a limit to its temperature, or the machine reports throttling."""
-        return self.gate.pause_above_c is not None or self.throttle.told
+        return self.gate.pause_above_c is not None or self.throttle.is_reported
 
     def state(self) -> State:
         """Return load, clock, governor, temperature, memory."""

@@ -58,7 +58,7 @@ class ThrottleWatch:
         self._nvml = open_nvml() if self.gpu else None
 
     @property
-    def told(self) -> bool:
+    def is_reported(self) -> bool:
         """True if the machine reports anything about throttling."""
         return bool(self._flags or self._cooling or self._counts or self._nvml)
 

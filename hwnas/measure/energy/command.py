@@ -11,7 +11,7 @@ from hwnas.errors import reason
 from hwnas.measure.conditions.tree import Tree
 from hwnas.measure.energy.sensor import Sensor, unreadable
 
-PATIENCE_S = 5.0
+COMMAND_TIMEOUT_S = 5.0
 """Seconds after which a command is taken to hang."""
 
 
@@ -29,7 +29,7 @@ def find(tree: Tree, command: str) -> Sensor | str:
     return Sensor(f"command {words[0]}", "watts", partial(watts, words))
 
 
-def watts(words: list[str], patience_s: float = PATIENCE_S) -> float:
+def watts(words: list[str], patience_s: float = COMMAND_TIMEOUT_S) -> float:
     """Return the number that the command prints.
 
     Raises:

@@ -10,7 +10,7 @@ from hwnas.measure.conditions.tree import Tree
 from hwnas.measure.energy.sensor import Sensor, number_in, summed
 
 CHIPS = "sys/class/hwmon/hwmon*"
-WHOLE = re.compile(r"VDD_IN|VIN|POM_5V_IN|VDD_5V_IN|SYS|TOTAL|MAIN|IN$", re.IGNORECASE)
+BOARD_SENSORS = re.compile(r"VDD_IN|VIN|POM_5V_IN|VDD_5V_IN|SYS|TOTAL|MAIN|IN$", re.IGNORECASE)
 """Labels of the rail through which all power comes, of those that boards give their rails."""
 
 
@@ -20,7 +20,7 @@ def find(tree: Tree, command: str) -> Sensor | str:
         rails = _rails(tree, chip)
         if not rails:
             continue
-        chosen = {label: read for label, read in rails.items() if WHOLE.search(label)} or rails
+        chosen = {label: read for label, read in rails.items() if BOARD_SENSORS.search(label)} or rails
         for read in chosen.values():
             read()  # what cannot be read is told now
         told_ms = tree.number(f"{chip}/update_interval")

@@ -6,7 +6,7 @@ import re
 from functools import partial
 
 from hwnas.measure.conditions.tree import Tree
-from hwnas.measure.energy.hwmon import WHOLE
+from hwnas.measure.energy.hwmon import BOARD_SENSORS
 from hwnas.measure.energy.sensor import Sensor, number_in, summed
 
 DEVICES = "sys/bus/iio/devices/iio:device*", "sys/bus/i2c/drivers/ina3221x/*/iio:device*"
@@ -19,7 +19,7 @@ def find(tree: Tree, command: str) -> Sensor | str:
         rails = {_label(tree, device, path): path for path in paths}
         if not rails:
             continue
-        chosen = {label: path for label, path in rails.items() if WHOLE.search(label)} or rails
+        chosen = {label: path for label, path in rails.items() if BOARD_SENSORS.search(label)} or rails
         reads = [partial(_watts, tree, path) for path in chosen.values()]
         for read in reads:
             read()  # what cannot be read is told now

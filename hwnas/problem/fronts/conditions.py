@@ -32,7 +32,7 @@ OF_TIER = ("objectives", "limits", "setup", "latency")
 """Parts that may change while accuracies stay as they are."""
 OF_RUN = ("space", "seed", "data", "train", "accuracy")
 """Parts that decide an accuracy."""
-APART = ("processes", "launcher", "on_divergence", "checkpoint_every", "grad_accumulation_steps")
+NEUTRAL_TRAIN_KEYS = ("processes", "launcher", "on_divergence", "checkpoint_every", "grad_accumulation_steps")
 """Keys of `train` that do not decide the weights; the number of parts that a batch is cut into is kept as `parts`."""
 STORED_AS = {"train": "train", "accuracy": "accuracy", "setup": "setups.*"}
 """Parts that are sections of an experiment, with their paths in `hwnas.stored_names`."""
@@ -207,7 +207,7 @@ def _header(path: Path) -> dict[str, Any]:
 
 def _train(run: Workspace) -> dict[str, Any]:
     config = run.experiment.train
-    recipe, parts = config.model_dump(mode="json", exclude=set(APART)), config.grad_accumulation_steps
+    recipe, parts = config.model_dump(mode="json", exclude=set(NEUTRAL_TRAIN_KEYS)), config.grad_accumulation_steps
     return {**recipe, "parts": parts if parts > 1 else config.processes}
 
 

@@ -22,7 +22,7 @@ from hwnas.search.nearest import nearest
 from hwnas.search.successive_halving import tier_for_rung
 from hwnas.space import Architecture
 from hwnas.workspace.results.halving_results import (
-    FOLDER,
+    HALVING_FOLDER,
     HalvingResult,
     halving_front_path,
     halving_path,
@@ -139,7 +139,7 @@ def load_front(run: Workspace, name: str, by: FrontSource | None = None, *, prod
     return replace(front, conditions=known)
 
 
-def check_found(run: Workspace, by: FrontSource | None = None) -> None:
+def check_front_exists(run: Workspace, by: FrontSource | None = None) -> None:
     """Refuse a run of which a tier has no front yet; nothing of a front is read.
 
     Raises:
@@ -162,14 +162,14 @@ def _no_front(run: Workspace, name: str) -> RunError:
     )
 
 
-def solved_again(run: Workspace, found: LoadedFront, why: str) -> LoadedFront:
+def solved_again(run: Workspace, front: LoadedFront, why: str) -> LoadedFront:
     """Return a front that is solved again because what it rests on is gone.
 
     Raises:
         HwnasError: nothing is stored that it could be solved from.
     """
-    assert found.conditions is not None
-    return _solved_again(run, found, found.conditions, (why,), found.conditions.producer)
+    assert front.conditions is not None
+    return _solved_again(run, front, front.conditions, (why,), front.conditions.producer)
 
 
 def _current(run: Workspace, name: str, by: FrontSource, known: Conditions | None) -> Conditions:
@@ -232,7 +232,7 @@ def _written(run: Workspace, name: str, by: FrontSource) -> LoadedFront:
     if by == "halving":
         result = load_halving_result(run, name)
         return LoadedFront(
-            by, result.top_rung.tier, result.source, result.front, run.folder / FOLDER / "bundle" / name, result
+            by, result.top_rung.tier, result.source, result.front, run.folder / HALVING_FOLDER / "bundle" / name, result
         )
     if not run.paths.front(name).exists():
         raise _no_front(run, name)
@@ -244,17 +244,17 @@ def _solved_again(
     run: Workspace, front: LoadedFront, now: Conditions, changed: Sequence[str], producer: str | None
 ) -> LoadedFront:
     """Return the front of stored accuracies under the present conditions, with what was measured under them."""
-    from hwnas.problem.cost_models import priced_before
+    from hwnas.problem.cost_models import cost_model_of_table
     from hwnas.problem.fronts.remeasure import timed_before
     from hwnas.problem.resolve import answer
 
     name, measured = front.tier.name, run.objectives.tier(front.tier.name, measured=True)
     setup = run.experiment.tiers[name].setup
     live = run.objectives.is_live(name) or run.objectives.is_published(name)
-    prices: Mapping[str, CostModels] = {} if live else {setup: priced_before(run, setup)}
+    cost_models: Mapping[str, CostModels] = {} if live else {setup: cost_model_of_table(run, setup)}
     if front.halving is not None:
         producer, measured = front.halving.top_rung.producer, tier_for_rung(measured, front.halving.top_rung.metric)
-    solved = answer(run, front.tier, front.source, prices, producer)
+    solved = answer(run, front.tier, front.source, cost_models, producer)
     points = tuple(timed_before(run, solved.points, measured))
     points = points if front.halving is None else passed_by(front.halving, points)
     conditions = replace(now, producer=solved.producer)

@@ -11,13 +11,15 @@ from hwnas.space import Architecture
 from hwnas.workspace.workspace import Workspace
 
 
-def origin_of_latency(run: Workspace, tier: str, prices: Mapping[str, CostModels], architecture: Architecture) -> str:
+def origin_of_latency(
+    run: Workspace, tier: str, cost_models: Mapping[str, CostModels], architecture: Architecture
+) -> str:
     """Return the origin of a network's latency, in a front's words."""
     if run.objectives.is_published(tier):
         return "published"
     if run.objectives.is_live(tier):
         return "measured"
-    return latency_origin(prices[run.experiment.tiers[tier].setup].model, run.network(architecture))
+    return latency_origin(cost_models[run.experiment.tiers[tier].setup].model, run.network(architecture))
 
 
 def origins_of(run: Workspace, tier: Tier, accuracy: str) -> dict[str, str]:

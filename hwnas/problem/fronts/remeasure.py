@@ -25,7 +25,7 @@ from hwnas.workspace.progress import Reporter
 from hwnas.workspace.workspace import Workspace
 
 
-def remeasure_front(run: Workspace, front: Sequence[FrontPoint], tier: Tier, narrator: Reporter) -> list[FrontPoint]:
+def remeasure_front(run: Workspace, front: Sequence[FrontPoint], tier: Tier, reporter: Reporter) -> list[FrontPoint]:
     """Return the front with the measurements of its tier's device, ranked again; `tier` is as it is once measured.
 
     Times are those of the machine's state in which the set-up's table was made, as predictions are. Published latencies
@@ -44,10 +44,10 @@ def remeasure_front(run: Workspace, front: Sequence[FrontPoint], tier: Tier, nar
     request = bench_request(config, run.paths.front_table(setup), [], networks, wait_s=timing.device_lock_timeout_s)
     only_times = replace(request, energy=None, memory=False)
     protocol = measurement_protocol(timing, 0)
-    table = measure_missing(only_times, protocol, artifacts, narrator, f"timing the {name} front")
+    table = measure_missing(only_times, protocol, artifacts, reporter, f"timing the {name} front")
     usual_ns = reference_ns(table_of(config, run.paths.table(setup)).rows.values())
     checks = [table.checks[check_key(network)] for network in networks]
-    table = _measure_others(run, setup, request, narrator, f"the {name} front")
+    table = _measure_others(run, setup, request, reporter, f"the {name} front")
     measured = {
         point.architecture.key: {latency: ms, **_others(run, table, network, setup)}
         for point, network, ms in zip(front, networks, drift_corrected_ms(checks, usual_ns), strict=True)
@@ -90,7 +90,7 @@ def _measured(run: Workspace, setup: str, front: Sequence[FrontPoint], latency: 
     return {key: {latency: ms, **_others(run, table, timed[key], setup)} for key, ms in zip(timed, times, strict=True)}
 
 
-def _measure_others(run: Workspace, setup: str, request: BenchRequest, narrator: Reporter, title: str) -> LatencyTable:
+def _measure_others(run: Workspace, setup: str, request: BenchRequest, reporter: Reporter, title: str) -> LatencyTable:
     """Measure energy and memory of a front's networks as far as a tier asks for them; report where no sensor can."""
     table, timing = read_table(request.path), measurement_protocol(run.experiment.timing, 0)
     jobs = {quantity.measured.job for quantity in run.objectives.quantities(setup) if quantity.measured is not None}
@@ -101,11 +101,11 @@ def _measure_others(run: Workspace, setup: str, request: BenchRequest, narrator:
     artifacts, doing = run.folder / "artifacts", f"measuring {title}"
     try:
         if request.config.host:
-            return measure_missing(request, timing, artifacts, narrator, doing)
-        context = context_of(request, artifacts, narrator)
-        measure_other_quantities(table, request, timing, context, narrator, doing)
+            return measure_missing(request, timing, artifacts, reporter, doing)
+        context = context_of(request, artifacts, reporter)
+        measure_other_quantities(table, request, timing, context, reporter, doing)
     except (SensorError, TableError) as error:
-        narrator.info(f"{title} keeps predicted energies and memory where they could not be measured: {error.met}")
+        reporter.info(f"{title} keeps predicted energies and memory where they could not be measured: {error.met}")
     return read_table(table.path)
 
 

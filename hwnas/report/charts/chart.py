@@ -22,7 +22,7 @@ class Tip:
 
 
 @dataclass(frozen=True)
-class Axis:
+class ChartAxis:
     """One direction: its ends, its title, and what follows each number."""
 
     ends: tuple[float, float]
@@ -119,7 +119,7 @@ class Tint:
 
 
 @dataclass(frozen=True)
-class Rule:
+class ReferenceLine:
     """A line across the whole chart at one value of an axis."""
 
     axis: Literal["x", "y"]
@@ -145,13 +145,13 @@ class Figure:
     """One chart, and what it shows in words."""
 
     layers: tuple[Marks | Line, ...]
-    x: Axis
-    y: Axis
+    x: ChartAxis
+    y: ChartAxis
     height: int
     """In pixels, with the axes; the width is that of the page."""
     label: str
     tints: tuple[Tint, ...] = ()
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[ReferenceLine, ...] = ()
     callouts: tuple[Callout, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -165,7 +165,7 @@ class Figure:
         return any(0 <= (self.x if rule.axis == "x" else self.y).share(rule.at) <= 100 for rule in self.rules)
 
     @property
-    def told(self) -> Iterator[tuple[float, float, Tip]]:
+    def tooltips(self) -> Iterator[tuple[float, float, Tip]]:
         """Each point that has a tip, in percent from the left and from the top. Those drawn last come last."""
         for layer in self.layers:
             for x, y, tip in zip(layer.x, layer.y, layer.tips, strict=False):

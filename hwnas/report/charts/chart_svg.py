@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from hwnas.report.charts.chart import Axis, Callout, Figure, Line, Marks, Rule, Symbol, Tint
+from hwnas.report.charts.chart import Callout, ChartAxis, Figure, Line, Marks, ReferenceLine, Symbol, Tint
 from hwnas.report.markup import Html, el, join, safe_json
 
 SYMBOLS: dict[Symbol, str] = {
@@ -15,7 +15,7 @@ SYMBOLS: dict[Symbol, str] = {
     "fallen": "M-6 0a6 6 0 1 0 12 0a6 6 0 1 0-12 0M-4-4l8 8m0-8l-8 8",
 }
 """Path of each shape; a dot is a circle."""
-DASHES = {"solid": None, "dash": "7 4", "dot": "2 4"}
+DASH_ARRAYS = {"solid": None, "dash": "7 4", "dot": "2 4"}
 ABOVE, RIGHT, BELOW = 10, 16, 44
 LETTER = 7.0
 """Pixels that a character of a label takes at most."""
@@ -54,7 +54,7 @@ def drawn(figure: Figure) -> Html:
     return el("div", whole, class_="canvas", role="img", aria_label=figure.label, style=room)
 
 
-def told(figure: Figure) -> Html:
+def tooltip_texts(figure: Figure) -> Html:
     """Return the texts that `page.js` shows for a point under the pointer; texts that recur are stored once."""
     words: dict[str, int] = {}
 
@@ -62,7 +62,7 @@ def told(figure: Figure) -> Html:
         return words.setdefault(text, len(words))
 
     points = []
-    for x, y, tip in figure.told:
+    for x, y, tip in figure.tooltips:
         rows = [[of(part) for part in row] for row in tip.rows]
         points.append([round(x, 2), round(y, 2), of(tip.head), rows, [*map(of, tip.lines)]])
     return el("script", safe_json({"words": list(words), "points": points}), type="application/json")
@@ -80,7 +80,7 @@ def _paint(name: str) -> str:
     return f"var({name})"
 
 
-def _grid(x_axis: Axis, y_axis: Axis) -> Iterator[Html]:
+def _grid(x_axis: ChartAxis, y_axis: ChartAxis) -> Iterator[Html]:
     for value, _ in x_axis.ticks:
         offset = _percent(x_axis.share(value))
         yield el("line", x1=offset, x2=offset, y1="0", y2="100%")
@@ -116,8 +116,8 @@ def _tint(tint: Tint, figure: Figure) -> Html:
     return _stretched(el("polygon", points=points, fill=_paint(tint.color), opacity=f"{tint.opacity:g}"))
 
 
-def _rule(rule: Rule, figure: Figure) -> Html:
-    stroke = {"stroke": _paint(rule.color), "stroke_width": "1.5", "stroke_dasharray": DASHES[rule.dash]}
+def _rule(rule: ReferenceLine, figure: Figure) -> Html:
+    stroke = {"stroke": _paint(rule.color), "stroke_width": "1.5", "stroke_dasharray": DASH_ARRAYS[rule.dash]}
     if rule.axis == "x":
         offset = _percent(figure.x.share(rule.at))
         return el("line", x1=offset, x2=offset, y1="0", y2="100%", **stroke)
@@ -132,7 +132,7 @@ def _line(line: Line, figure: Figure) -> Html:
         fill="none",
         stroke=_paint(line.color),
         stroke_width=f"{line.width:g}",
-        stroke_dasharray=DASHES[line.dash],
+        stroke_dasharray=DASH_ARRAYS[line.dash],
         stroke_linejoin="round",
         opacity=f"{line.opacity:g}",
         vector_effect="non-scaling-stroke",

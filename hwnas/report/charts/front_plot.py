@@ -9,9 +9,9 @@ import numpy as np
 
 from hwnas.pareto import Limit
 from hwnas.report import units
-from hwnas.report.charts.chart import Axis, Callout, Figure, Line, Marks, Rule, Tint, cut
+from hwnas.report.charts.chart import Callout, ChartAxis, Figure, Line, Marks, ReferenceLine, Tint, cut
 from hwnas.report.charts.plots import front_tip, point_tip, thinned
-from hwnas.report.facts import FrontPoint, Point, TierFacts
+from hwnas.report.facts import FrontPointFacts, Point, TierFacts
 
 PHONE_WIDTH, PHONE_HEIGHT = 270, 320
 """Pixels between the axes on a phone: where labels clear each other there, they do so everywhere."""
@@ -66,7 +66,7 @@ def _thinned(points: Sequence[Point]) -> list[Point]:
 class _Drawing:
     """The axes of a tier's chart, and its layers on them."""
 
-    def __init__(self, tier: TierFacts, points: Sequence[Point | FrontPoint]) -> None:
+    def __init__(self, tier: TierFacts, points: Sequence[Point | FrontPointFacts]) -> None:
         latency = tier.latency.metric
         self.tier = tier
         self.unit, self.times = "", 1.0
@@ -74,8 +74,8 @@ class _Drawing:
             unit, self.times = units.time_unit([*(p.scores[latency] for p in points), *self._measured])
             self.unit = f" ({unit})"
         x_ends, y_ends = self._ends(points)
-        self.x = Axis(x_ends, f"{units.label(latency)}{self.unit}, {tier.latency.origin}")
-        self.y = Axis(y_ends, suffix=" %" if units.is_fraction(tier.accuracy.metric) else "")
+        self.x = ChartAxis(x_ends, f"{units.label(latency)}{self.unit}, {tier.latency.origin}")
+        self.y = ChartAxis(y_ends, suffix=" %" if units.is_fraction(tier.accuracy.metric) else "")
 
     @property
     def _measured(self) -> list[float]:
@@ -84,11 +84,11 @@ class _Drawing:
     def _accuracy(self, value: float) -> float:
         return 100 * value if units.is_fraction(self.tier.accuracy.metric) else value
 
-    def _places(self, points: Sequence[Point | FrontPoint]) -> tuple[list[float], list[float]]:
+    def _places(self, points: Sequence[Point | FrontPointFacts]) -> tuple[list[float], list[float]]:
         accuracy, latency = self.tier.accuracy.metric, self.tier.latency.metric
         return [self.times * p.scores[latency] for p in points], [self._accuracy(p.scores[accuracy]) for p in points]
 
-    def _ends(self, points: Sequence[Point | FrontPoint]) -> tuple[Ends, Ends]:
+    def _ends(self, points: Sequence[Point | FrontPointFacts]) -> tuple[Ends, Ends]:
         """Room for labels above and left of the points; limits close to the points are kept in sight."""
         x, y = self._places(points)
         x += [self.times * ms for ms in self._measured]
@@ -152,7 +152,7 @@ class _Drawing:
         return Marks("measured", measured, y, color, tips, symbol="diamond", opacity=0.9, across=gaps)
 
     @property
-    def limits(self) -> tuple[tuple[Rule, ...], tuple[Tint, ...]]:
+    def limits(self) -> tuple[tuple[ReferenceLine, ...], tuple[Tint, ...]]:
         """A line at each limit on an axis, and a tint over what lies beyond it."""
         rules, tints = [], []
         (left, right), (bottom, top) = self.x.ends, self.y.ends
@@ -161,7 +161,7 @@ class _Drawing:
                 continue
             along_x = limit.metric == self.tier.latency.metric
             low, high = (left, right) if along_x else (bottom, top)
-            rules.append(Rule("x" if along_x else "y", bound, "--warn"))
+            rules.append(ReferenceLine("x" if along_x else "y", bound, "--warn"))
             near, far = (min(bound, high), high) if limit.side == "most" else (low, max(bound, low))
             box = (near, far, bottom, top) if along_x else (left, right, near, far)
             tints.append(Tint(_corners(*box), "--warn"))

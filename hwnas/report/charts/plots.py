@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from hwnas.report import units
-from hwnas.report.charts.chart import Axis, Dash, Figure, Line, Marks, Tip, around, cut
-from hwnas.report.facts import FrontPoint, Point, ReportFacts, TierFacts, TrainingFacts
+from hwnas.report.charts.chart import ChartAxis, Dash, Figure, Line, Marks, Tip, around, cut
+from hwnas.report.facts import FrontPointFacts, Point, ReportFacts, TierFacts, TrainingFacts
 
 TIER_COLORS = 5
 """Number of `--tier-N` that the style sheet defines."""
@@ -39,7 +39,7 @@ def point_tip(tier: TierFacts, point: Point) -> Tip:
     return Tip(point.key, tuple(rows), lines)
 
 
-def front_tip(tier: TierFacts, point: FrontPoint) -> Tip:
+def front_tip(tier: TierFacts, point: FrontPointFacts) -> Tip:
     """Return the tip of a network of the front: scores with origin, costs, and its operators."""
     rows = [*_score_rows(tier, point)]
     if point.test_accuracy is not None:
@@ -57,7 +57,7 @@ def front_tip(tier: TierFacts, point: FrontPoint) -> Tip:
     return Tip(head, tuple(rows), point.description)
 
 
-def _score_rows(tier: TierFacts, point: Point | FrontPoint) -> Iterator[tuple[str, str, str]]:
+def _score_rows(tier: TierFacts, point: Point | FrontPointFacts) -> Iterator[tuple[str, str, str]]:
     for objective in (tier.accuracy, tier.latency):
         if objective.metric in point.scores:
             value = units.scored(objective.metric, point.scores[objective.metric])
@@ -92,8 +92,8 @@ def agreement_figure(tier: TierFacts, color: str) -> Figure:
         ],
     )
     words = f"Measured over predicted latency of {len(points)} front networks of tier {tier.title}."
-    axis = Axis(ends, f"Predicted latency ({unit})")
-    return Figure((exactly(ends), marks), axis, Axis(ends), 340, words)
+    axis = ChartAxis(ends, f"Predicted latency ({unit})")
+    return Figure((exactly(ends), marks), axis, ChartAxis(ends), 340, words)
 
 
 def _both(tier: TierFacts) -> list[float]:
@@ -132,7 +132,7 @@ def hypervolume_figure(facts: ReportFacts) -> Figure:
         x, y = [i + 1 for i in chosen], [100 * values[i] / last for i in chosen]
         lines.append(Line(cut(tier.title, 24), x, y, tier_color(index), tips, dash=DASHES[index % 3], steps=True))
     trials = max((len(tier.hypervolume) for tier in facts.tiers), default=1)
-    x_axis, y_axis = Axis((1, max(1.03 * trials, 2)), "Trials", whole=True), Axis((0, 105), suffix=" %")
+    x_axis, y_axis = ChartAxis((1, max(1.03 * trials, 2)), "Trials", whole=True), ChartAxis((0, 105), suffix=" %")
     return Figure(tuple(lines), x_axis, y_axis, 300, "Hypervolume after each trial, as a share of the last value.")
 
 
@@ -184,5 +184,5 @@ def _epochs_figure(
             layers.append(Marks(f"{name}, each epoch", x, y, color, tips, radius=2.5))
     values = [y for layer in layers for y in layer.y]
     epochs = [e.epoch for e in training.epochs]
-    axis = Axis(around(epochs, 0.03) if len(epochs) > 1 else (0, 2), "Epoch", whole=True)
-    return Figure(tuple(layers), axis, Axis(around(values), suffix=suffix), 280, words)
+    axis = ChartAxis(around(epochs, 0.03) if len(epochs) > 1 else (0, 2), "Epoch", whole=True)
+    return Figure(tuple(layers), axis, ChartAxis(around(values), suffix=suffix), 280, words)

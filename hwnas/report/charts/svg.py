@@ -30,21 +30,21 @@ def svg(width: int, height: int, style: str, words: str, *parts: Html) -> Html:
     )
 
 
-def text(x: float, y: float, said: str, **attributes: str | None) -> Html:
+def text(x: float, y: float, content: str, **attributes: str | None) -> Html:
     """Return one line of text, its baseline at `y`."""
-    return el("text", said, x=f"{x:g}", y=f"{y:g}", **attributes)
+    return el("text", content, x=f"{x:g}", y=f"{y:g}", **attributes)
 
 
-def width_of(said: str, size: float = 14) -> float:
+def width_of(content: str, size: float = 14) -> float:
     """About how wide a line is."""
-    return EM * size * len(said)
+    return EM * size * len(content)
 
 
-def lines_of(said: str, room: float, size: float = 14) -> list[str]:
+def lines_of(content: str, room: float, size: float = 14) -> list[str]:
     """The text in lines that fit into a width; a word that is wider is cut."""
     most = max(int(room / (EM * size)), 4)
     lines: list[str] = []
-    for word in said.split():
+    for word in content.split():
         pieces = [word[at : at + most] for at in range(0, len(word), most)]
         for piece in pieces:
             if lines and len(lines[-1]) + 1 + len(piece) <= most and piece is pieces[0]:

@@ -17,11 +17,11 @@ from hwnas.report.spaces.table import headline, knob_words, span
 from hwnas.words import counted
 
 WIDTH, MARGIN = 1240, 28
-NAME, LAYERS, SIZES, CHOICES, COSTS = 64, 236, 424, 556, 866
+NAME_X, LAYERS_X, SIZES_X, CHOICES_X, COSTS_X = 64, 236, 424, 556, 866
 """Left edges of the columns."""
-BAR, GAP = 150, 24
+BAR, BAR_GAP = 150, 24
 """Width of a bar of costs, and what lies between two."""
-LINE = 19
+LINE_HEIGHT = 19
 HEADLINES = 16
 """Lines above the stages; a function may have any number of choices."""
 TOP = 40
@@ -118,12 +118,12 @@ def _head(view: SpaceView) -> tuple[Html, int]:
 def _heads(y: int, view: SpaceView) -> Html:
     counted = any(stage.ways is not None for stage in view.stages)
     words = {
-        NAME: "stage" if counted else "slot",
-        LAYERS: "layers",
-        SIZES: "size, width",
-        CHOICES: "choices",
-        COSTS: "MACs",
-        COSTS + BAR + GAP: "parameters",
+        NAME_X: "stage" if counted else "slot",
+        LAYERS_X: "layers",
+        SIZES_X: "size, width",
+        CHOICES_X: "choices",
+        COSTS_X: "MACs",
+        COSTS_X + BAR + BAR_GAP: "parameters",
     }
     drawn = [text(x, y + 20, word, class_="head") for x, word in words.items()]
     return join(
@@ -145,15 +145,15 @@ class _Row:
 
     @property
     def height(self) -> int:
-        name = len(self._name_lines()) * LINE + 22
-        return max(72, self._choices.height + 26, name, 26 + LINE * len(self._size_lines()))
+        name = len(self._name_lines()) * LINE_HEIGHT + 22
+        return max(72, self._choices.height + 26, name, 26 + LINE_HEIGHT * len(self._size_lines()))
 
     def drawn(self) -> Html:
         middle = str(self.height // 2)
         node = el("circle", cx="44", cy=middle, r="6", fill=self.color)
         rule = el(
             "line",
-            x1=str(NAME),
+            x1=str(NAME_X),
             x2=str(WIDTH - MARGIN),
             y1=str(self.height),
             y2=str(self.height),
@@ -161,30 +161,30 @@ class _Row:
             stroke_opacity="0.6",
         )
         costs = (
-            _bar(COSTS, self.stage.macs, self.most[0], self.color),
-            _bar(COSTS + BAR + GAP, self.stage.params, self.most[1], self.color),
+            _bar(COSTS_X, self.stage.macs, self.most[0], self.color),
+            _bar(COSTS_X + BAR + BAR_GAP, self.stage.params, self.most[1], self.color),
         )
         sizes = [
-            text(SIZES, 28 + LINE * index, line, class_="muted" if index else None)
+            text(SIZES_X, 28 + LINE_HEIGHT * index, line, class_="muted" if index else None)
             for index, line in enumerate(self._size_lines())
         ]
-        choices = el("g", self._choices.drawn, transform=f"translate({CHOICES} 12)")
+        choices = el("g", self._choices.drawn, transform=f"translate({CHOICES_X} 12)")
         return join(node, rule, self._named(), self._layers(), *sizes, choices, *costs)
 
     def _named(self) -> Html:
         first, *rest = self._name_lines()
         below = [
-            text(NAME, 28 + LINE * index, line, class_="muted", style=f"fill: {self.color}")
+            text(NAME_X, 28 + LINE_HEIGHT * index, line, class_="muted", style=f"fill: {self.color}")
             for index, line in enumerate(rest, 1)
         ]
-        return join(text(NAME, 28, first, class_="name"), *below)
+        return join(text(NAME_X, 28, first, class_="name"), *below)
 
     def _name_lines(self) -> list[str]:
         ops = list(dict.fromkeys(block.op for block in self.stage.blocks))
         ways = self.stage.operators if self.stage.ways is None else self.stage.ways
         what = "operator" if self.stage.ways is None else "way"
         count = f"{units.architectures(ways)} {what}{'s'[: ways > 1]}" if ways > 1 else "no choice of its own"
-        room = LAYERS - NAME - 16
+        room = LAYERS_X - NAME_X - 16
         return [*lines_of(self.stage.name, room, 15), *lines_of(", ".join(ops), room, 13), count]
 
     def _size_lines(self) -> list[str]:
@@ -192,7 +192,7 @@ class _Row:
         shared = self.stage.width.per not in ("layer", "stage") and len(self.stage.width.options) > 1
         width = f"width {options(self.stage.width)}" + (f" (${self.stage.width.per})" if shared else "")
         parts = [before, *([f"→ {after}"] if after != before else []), width]
-        return [line for words in parts for line in lines_of(words, CHOICES - SIZES - 12, 13)]
+        return [line for words in parts for line in lines_of(words, CHOICES_X - SIZES_X - 12, 13)]
 
     def _layers(self) -> Html:
         """A square for each layer; what only some networks have is an outline."""
@@ -200,7 +200,7 @@ class _Row:
         per_row = 10
         squares = []
         for index in range(depths[-1]):
-            x, y = LAYERS + 16 * (index % per_row), 16 + 18 * (index // per_row)
+            x, y = LAYERS_X + 16 * (index % per_row), 16 + 18 * (index // per_row)
             sure = index < depths[0]
             squares.append(
                 el(
@@ -218,11 +218,11 @@ class _Row:
         label = options(self.stage.depth) if len(depths) > 1 else f"{depths[0]}"
         y = 16 + 18 * ((depths[-1] - 1) // per_row + 1) + 14
         stride = f", stride {self.stage.stride}" if self.stage.stride > 1 else ""
-        return join(*squares, text(LAYERS, y, label + stride, class_="muted"))
+        return join(*squares, text(LAYERS_X, y, label + stride, class_="muted"))
 
     @property
     def _choices(self) -> Pills:
-        return Pills(list(_choice_lines(self.stage)), _fixed(self.stage), COSTS - CHOICES - 20)
+        return Pills(list(_choice_lines(self.stage)), _fixed(self.stage), COSTS_X - CHOICES_X - 20)
 
 
 def _knobs(stage: StageFacts) -> list[KnobFacts]:

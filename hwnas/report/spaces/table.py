@@ -94,11 +94,11 @@ def _origin(view: SpaceView) -> str:
     return "" if view.looked_at is None else f", of {counted(view.looked_at, 'network')}"
 
 
-def span(found: Range) -> str:
+def span(bounds: Range) -> str:
     """`464`, `3.41 M to 7.66 M`."""
-    if found.least == found.most:
-        return units.count(found.least)
-    return f"{units.count(found.least)} to {units.count(found.most)}"
+    if bounds.least == bounds.most:
+        return units.count(bounds.least)
+    return f"{units.count(bounds.least)} to {units.count(bounds.most)}"
 
 
 def _stacked(extent: Range) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hwnas.ranks import SHARE, Correlation, Kind, as_json, correlations
+from hwnas.ranks import INTERVAL_SHARE, Correlation, Kind, as_json, correlations
 from hwnas.report import units
 from hwnas.tasks import binomial_error
 from hwnas.words import counted
@@ -17,8 +17,8 @@ from hwnas.words import counted
 if TYPE_CHECKING:
     from rich.table import Table
 
-NAMES: Mapping[Kind, str] = {"kendall": "Kendall", "spearman": "Spearman", "pearson": "Pearson"}
-FEW = 20
+CORRELATION_NAMES: Mapping[Kind, str] = {"kendall": "Kendall", "spearman": "Spearman", "pearson": "Pearson"}
+FEW_TRAINED = 20
 """With fewer networks, the verdict says that they are few."""
 GOOD, FAIR = 0.7, 0.5
 """Kendall's correlation from which ranks can be relied on, and from which they are a guide."""
@@ -117,7 +117,7 @@ class Fidelity:
             "alone": asdict(self.alone),
             "networks": len(self.networks),
             **as_json(self.correlations),
-            "interval": SHARE,
+            "interval": INTERVAL_SHARE,
             "rivals": {name: as_json(rival) for name, rival in self.rivals.items()},
             "bias": self.bias,
             "regret": self.regret,
@@ -126,10 +126,10 @@ class Fidelity:
         }
 
 
-def verdict(found: Fidelity) -> list[str]:
+def verdict(fidelity: Fidelity) -> list[str]:
     """Explain the figures in plain sentences."""
     lines: list[str] = []
-    kendall = found.correlations["kendall"]
+    kendall = fidelity.correlations["kendall"]
     if kendall is None:
         return ["Too few networks were trained, or all reached the same: there is no correlation to tell."]
     trust = "ranks can be relied on" if kendall.value >= GOOD else "ranks are a guide"
@@ -137,21 +137,22 @@ def verdict(found: Fidelity) -> list[str]:
     pairs = 50 * (1 + kendall.value)
     lines.append(
         f"Kendall's correlation is {value(kendall.value)} ({value(kendall.low)} to {value(kendall.high)}): {trust}. "
-        f"Of two networks the one with the higher {units.label(found.metric).lower()} is the better one in about "
+        f"Of two networks the one with the higher {units.label(fidelity.metric).lower()} is the better one in about "
         f"{pairs:.0f} of 100 cases."
     )
-    beaten = {name: rival["kendall"].value for name, rival in found.rivals.items() if rival["kendall"] is not None}
+    beaten = {name: rival["kendall"].value for name, rival in fidelity.rivals.items() if rival["kendall"] is not None}
     better = [f"{name} {value(known)}" for name, known in beaten.items() if known >= kendall.value]
     if better:
         lines.append(f"Costs alone rank these networks as well or better ({', '.join(better)}).")
-    if found.bias is not None:
-        side = "above" if found.bias > 0 else "below"
-        lines.append(f"On average it lies {100 * abs(found.bias):.1f} points {side} the accuracy alone.")
-    if found.failed:
-        lines.append(f"{counted(len(found.failed), 'network')} could not be trained or scored; the JSON tells why.")
-    if len(found.networks) < FEW:
+    if fidelity.bias is not None:
+        side = "above" if fidelity.bias > 0 else "below"
+        lines.append(f"On average it lies {100 * abs(fidelity.bias):.1f} points {side} the accuracy alone.")
+    if fidelity.failed:
+        lines.append(f"{counted(len(fidelity.failed), 'network')} could not be trained or scored; the JSON tells why.")
+    if len(fidelity.networks) < FEW_TRAINED:
         lines.append(
-            f"{counted(len(found.networks), 'network')} are few: with {FEW} or more, the intervals are narrower."
+            f"{counted(len(fidelity.networks), 'network')} are few: "
+            f"with {FEW_TRAINED} or more, the intervals are narrower."
         )
     return lines
 
@@ -161,17 +162,21 @@ def value(correlation: float, decimals: int = 3) -> str:
     return f"{correlation:.{decimals}f}".replace("-", "\N{MINUS SIGN}")
 
 
-def cell(found: Correlation | None) -> str:
+def cell(correlation: Correlation | None) -> str:
     """A correlation with its interval."""
-    return units.GAP if found is None else f"{value(found.value)} ({value(found.low, 2)} to {value(found.high, 2)})"
+    return (
+        units.GAP
+        if correlation is None
+        else f"{value(correlation.value)} ({value(correlation.low, 2)} to {value(correlation.high, 2)})"
+    )
 
 
-def compared(found: Fidelity) -> dict[str, dict[Kind, Correlation | None]]:
+def compared(fidelity: Fidelity) -> dict[str, dict[Kind, Correlation | None]]:
     """The metric and its rivals, by the name that they are shown with."""
-    return {found.metric: found.correlations, **found.rivals}
+    return {fidelity.metric: fidelity.correlations, **fidelity.rivals}
 
 
-def fidelity_table(found: Fidelity) -> Table:
+def fidelity_table(fidelity: Fidelity) -> Table:
     """Correlations with the accuracy alone, for a terminal of 80 columns."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
@@ -180,13 +185,13 @@ def fidelity_table(found: Fidelity) -> Table:
     table = Table(
         box=SIMPLE_HEAD,
         padding=0,
-        title=Text(f"{counted(len(found.networks), 'network')} trained alone"),
+        title=Text(f"{counted(len(fidelity.networks), 'network')} trained alone"),
         title_justify="left",
     )
     table.add_column("ranked by", no_wrap=True)
-    for name in NAMES.values():
+    for name in CORRELATION_NAMES.values():
         table.add_column(Text(name), justify="right", no_wrap=True)
-    for name, kinds in compared(found).items():
-        style = "bold" if name == found.metric else None
-        table.add_row(Text(name), *(Text(cell(kinds[kind])) for kind in NAMES), style=style)
+    for name, kinds in compared(fidelity).items():
+        style = "bold" if name == fidelity.metric else None
+        table.add_row(Text(name), *(Text(cell(kinds[kind])) for kind in CORRELATION_NAMES), style=style)
     return table

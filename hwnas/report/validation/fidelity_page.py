@@ -7,42 +7,51 @@ from pathlib import Path
 from hwnas.quantities import Metric
 from hwnas.ranks import Correlation
 from hwnas.report import units
-from hwnas.report.charts.chart import Axis, Figure, Line, Marks, Tip, around
+from hwnas.report.charts.chart import ChartAxis, Figure, Line, Marks, Tip, around
 from hwnas.report.charts.plots import exactly
 from hwnas.report.document import framed, write_document
 from hwnas.report.markup import Html, el, join
-from hwnas.report.parts import Cell, legend, origin, pairs, plot, section, table
-from hwnas.report.validation.fidelity import NAMES, Budget, Fidelity, RankedNetwork, cell, compared, value, verdict
+from hwnas.report.parts import TableCell, legend, origin, pairs, plot, section, table
+from hwnas.report.validation.fidelity import (
+    CORRELATION_NAMES,
+    Budget,
+    Fidelity,
+    RankedNetwork,
+    cell,
+    compared,
+    value,
+    verdict,
+)
 from hwnas.words import counted
 
 
-def render_fidelity(found: Fidelity, *, hwnas_version: str, created_at: str) -> str:
+def render_fidelity(fidelity: Fidelity, *, hwnas_version: str, created_at: str) -> str:
     """The page as text."""
-    sections = {"Ranks": _ranks(found), "Networks": _networks(found), "Budgets": _budgets(found)}
+    sections = {"Ranks": _ranks(fidelity), "Networks": _networks(fidelity), "Budgets": _budgets(fidelity)}
     return framed(
         "fidelity",
-        f"Fidelity of {found.run}",
-        f"How far to trust {found.metric} of {found.run}",
-        f"{counted(len(found.networks), 'network')} of {found.space}, trained alone on {found.data}",
+        f"Fidelity of {fidelity.run}",
+        f"How far to trust {fidelity.metric} of {fidelity.run}",
+        f"{counted(len(fidelity.networks), 'network')} of {fidelity.space}, trained alone on {fidelity.data}",
         sections,
         hwnas_version=hwnas_version,
         created_at=created_at,
     )
 
 
-def write_fidelity_page(found: Fidelity, path: Path, *, hwnas_version: str, created_at: str) -> Path:
+def write_fidelity_page(fidelity: Fidelity, path: Path, *, hwnas_version: str, created_at: str) -> Path:
     """Write the page as a whole or not at all; the path that was written.
 
     Raises:
         RunError: the file cannot be written.
     """
-    text = render_fidelity(found, hwnas_version=hwnas_version, created_at=created_at)
+    text = render_fidelity(fidelity, hwnas_version=hwnas_version, created_at=created_at)
     return write_document(text, path, do="Correct that and run the same command again")
 
 
 def _ranks(fidelity: Fidelity) -> Html:
     shown = []
-    for kind, name in NAMES.items():
+    for kind, name in CORRELATION_NAMES.items():
         known = fidelity.correlations[kind]
         ends = "no interval" if known is None else f"{value(known.low)} to {value(known.high)}"
         shown.append((name, join(units.GAP if known is None else value(known.value), el("small", ends))))
@@ -69,9 +78,12 @@ def _ranks(fidelity: Fidelity) -> Html:
         legend(entries),
         class_="card",
     )
-    headers: list[tuple[str, str | None]] = [("Ranked by", None), *((name, None) for name in NAMES.values())]
+    headers: list[tuple[str, str | None]] = [
+        ("Ranked by", None),
+        *((name, None) for name in CORRELATION_NAMES.values()),
+    ]
     rows = [
-        [Cell(name, str(index)), *(_correlation_cell(kinds[kind]) for kind in NAMES)]
+        [TableCell(name, str(index)), *(_correlation_cell(kinds[kind]) for kind in CORRELATION_NAMES)]
         for index, (name, kinds) in enumerate(compared(fidelity).items())
     ]
     beside = el("article", table("Correlations", headers, rows), class_="card")
@@ -80,30 +92,30 @@ def _ranks(fidelity: Fidelity) -> Html:
     return section("Ranks", "How far to trust the ranks", stack, say=say)
 
 
-def _correlation_cell(known: Correlation | None) -> Cell:
-    return Cell(cell(known), None if known is None else known.value)
+def _correlation_cell(known: Correlation | None) -> TableCell:
+    return TableCell(cell(known), None if known is None else known.value)
 
 
-def fidelity_figure(found: Fidelity) -> Figure:
+def fidelity_figure(fidelity: Fidelity) -> Figure:
     """Accuracy alone over the score, with standard errors."""
-    share = units.is_fraction(found.metric)
-    scores, alone = [n.score for n in found.networks], [n.alone for n in found.networks]
+    share = units.is_fraction(fidelity.metric)
+    scores, alone = [n.score for n in fidelity.networks], [n.alone for n in fidelity.networks]
     x, y = [100 * score if share else score for score in scores], [100 * top1 for top1 in alone]
     marks = Marks(
         "networks",
         x,
         y,
         "--accent",
-        [_tip(found, n) for n in found.networks],
+        [_tip(fidelity, n) for n in fidelity.networks],
         opacity=0.9,
-        across=_bars(found, scores) if share else (),
-        along=_bars(found, alone),
+        across=_bars(fidelity, scores) if share else (),
+        along=_bars(fidelity, alone),
     )
     suffix = " %" if share else ""
-    x_axis = Axis(around(x), units.with_source(found.metric), suffix)
+    x_axis = ChartAxis(around(x), units.with_source(fidelity.metric), suffix)
     layers: tuple[Marks | Line, ...] = (exactly(around([*x, *y])), marks) if share and x else (marks,)
-    words = f"Accuracy of {counted(len(found.networks), 'network')} trained alone over {found.metric}."
-    return Figure(layers, x_axis, Axis(around(y), suffix=" %"), 400, words)
+    words = f"Accuracy of {counted(len(fidelity.networks), 'network')} trained alone over {fidelity.metric}."
+    return Figure(layers, x_axis, ChartAxis(around(y), suffix=" %"), 400, words)
 
 
 def _bars(fidelity: Fidelity, accuracies: list[float]) -> list[tuple[float, float]]:
@@ -141,15 +153,15 @@ def _networks(fidelity: Fidelity) -> Html:
     return section("Networks", "Networks", el("article", made, *failed, class_="card"), say=say)
 
 
-def _row(fidelity: Fidelity, network: RankedNetwork) -> list[Cell]:
+def _row(fidelity: Fidelity, network: RankedNetwork) -> list[TableCell]:
     name = join(el("code", network.key), el("small", f" {network.summary}"))
     return [
-        Cell(name, network.key),
-        Cell(units.scored(fidelity.metric, network.score), network.score),
-        Cell(units.percent(network.alone), network.alone),
-        Cell(units.count(network.params), network.params),
-        Cell(units.macs(network.macs), network.macs),
-        Cell(units.seconds(network.seconds), network.seconds),
+        TableCell(name, network.key),
+        TableCell(units.scored(fidelity.metric, network.score), network.score),
+        TableCell(units.percent(network.alone), network.alone),
+        TableCell(units.count(network.params), network.params),
+        TableCell(units.macs(network.macs), network.macs),
+        TableCell(units.seconds(network.seconds), network.seconds),
     ]
 
 

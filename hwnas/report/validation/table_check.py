@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas.latency.agreement import Agreement
+from hwnas.latency.agreement import PredictionQuality
 from hwnas.report import units
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-NAMES = {"sum": "sum of rows", "macs": "line on MACs", "ridge": "ridge on counts"}
+BASELINE_NAMES = {"sum": "sum of rows", "macs": "line on MACs", "ridge": "ridge on counts"}
 """Baselines as they are shown."""
 FEW = 20
 """With fewer networks, the verdict says that they are few."""
@@ -59,12 +59,12 @@ class Checked:
     seed: int
     origin: str
     """Origin of the data that the model rests on."""
-    model: Agreement
-    uncorrected: Agreement
+    model: PredictionQuality
+    uncorrected: PredictionQuality
     """The model against the times by the clock, without the correction for drift."""
-    noise: Agreement
+    noise: PredictionQuality
     """The second sitting against the first: no model can be expected to be nearer."""
-    baselines: Mapping[str, Agreement | None]
+    baselines: Mapping[str, PredictionQuality | None]
     absent: Mapping[str, str]
     """Why a baseline is None."""
     drift: float | None
@@ -134,7 +134,7 @@ def error(fraction: float) -> str:
     return f"{percent:.{1 if abs(percent) >= 1 else 2}f} %".replace("-", "\N{MINUS SIGN}")
 
 
-METRICS: Mapping[str, Callable[[Agreement], str]] = {
+METRICS: Mapping[str, Callable[[PredictionQuality], str]] = {
     "MAPE": lambda found: error(found.mape),
     "9 in 10": lambda found: error(found.nine_in_ten),
     "worst": lambda found: error(found.worst),
@@ -151,9 +151,9 @@ def _rank(value: float | None) -> str:
     return units.GAP if value is None else f"{value:.3f}".replace("-", "\N{MINUS SIGN}")
 
 
-def compared(checked: Checked) -> dict[str, Agreement]:
+def compared(checked: Checked) -> dict[str, PredictionQuality]:
     """Model, baselines and noise floor by the name they are shown with; baselines that are absent are left out."""
-    rivals = {NAMES[name]: agreement for name, agreement in checked.baselines.items() if agreement is not None}
+    rivals = {BASELINE_NAMES[name]: agreement for name, agreement in checked.baselines.items() if agreement is not None}
     return {"model": checked.model, **rivals, "timed twice": checked.noise}
 
 

@@ -7,8 +7,16 @@ from pathlib import Path
 from hwnas.report import units
 from hwnas.report.document import framed, write_document
 from hwnas.report.markup import Html, el, join
-from hwnas.report.parts import Cell, legend, origin, pairs, plot, section, table
-from hwnas.report.validation.table_check import METRICS, NAMES, Checked, CheckedNetwork, compared, error, verdict
+from hwnas.report.parts import TableCell, legend, origin, pairs, plot, section, table
+from hwnas.report.validation.table_check import (
+    BASELINE_NAMES,
+    METRICS,
+    Checked,
+    CheckedNetwork,
+    compared,
+    error,
+    verdict,
+)
 from hwnas.report.validation.table_check_plots import baseline_figure, errors_figure, model_figure, unit_of
 
 
@@ -95,13 +103,13 @@ def _errors(checked: Checked) -> Html:
 def _baselines(checked: Checked) -> Html:
     headers: list[tuple[str, str | None]] = [("Predicted by", None), *((name, None) for name in METRICS)]
     rows = [
-        [Cell(name, str(index)), *(_metric(show(agreement)) for show in METRICS.values())]
+        [TableCell(name, str(index)), *(_metric(show(agreement)) for show in METRICS.values())]
         for index, (name, agreement) in enumerate(compared(checked).items())
     ]
     cards = [
         el(
             "article",
-            el("h3", NAMES[name][:1].upper() + NAMES[name][1:]),
+            el("h3", BASELINE_NAMES[name][:1].upper() + BASELINE_NAMES[name][1:]),
             el("p", f"mean error {error(agreement.mape)}", class_="under"),
             el("p", el("b", _measured(checked)), class_="axis"),
             plot(baseline_figure(checked, name)),
@@ -110,16 +118,16 @@ def _baselines(checked: Checked) -> Html:
         for name, agreement in checked.baselines.items()
         if agreement is not None
     ]
-    why = [el("p", f"No {NAMES[name]}: {reason}.", class_="note") for name, reason in checked.absent.items()]
+    why = [el("p", f"No {BASELINE_NAMES[name]}: {reason}.", class_="note") for name, reason in checked.absent.items()]
     say = "The line and the ridge are fitted to the same whole networks of the table that the model learns from."
     beside = el("article", table("Model and baselines", headers, rows), class_="card")
     stack = el("div", beside, *why, el("div", *cards, class_="grid small"), class_="stack")
     return section("Baselines", "Beside simpler models", stack, say=say)
 
 
-def _metric(shown: str) -> Cell:
+def _metric(shown: str) -> TableCell:
     number = shown.removesuffix(" %").replace("\N{MINUS SIGN}", "-")
-    return Cell(shown, None if shown == units.GAP else float(number))
+    return TableCell(shown, None if shown == units.GAP else float(number))
 
 
 def _networks(checked: Checked) -> Html:
@@ -138,17 +146,17 @@ def _networks(checked: Checked) -> Html:
     return section("Networks", "Networks", el("article", made, class_="card"), say=say)
 
 
-def _row(network: CheckedNetwork) -> list[Cell]:
+def _row(network: CheckedNetwork) -> list[TableCell]:
     interval = el("small", f" {units.digits(network.low_ms)} to {units.digits(network.high_ms)}")
     return [
-        Cell(el("code", network.key), network.key),
-        Cell(str(network.operators), network.operators),
-        Cell(units.macs(network.macs), network.macs),
-        Cell(join(units.milliseconds(network.predicted_ms), interval), network.predicted_ms),
-        Cell(units.milliseconds(network.measured_ms), network.measured_ms),
-        Cell(units.milliseconds(network.again_ms), network.again_ms),
-        Cell(error(network.error), network.error),
-        Cell(error(network.noise), network.noise),
+        TableCell(el("code", network.key), network.key),
+        TableCell(str(network.operators), network.operators),
+        TableCell(units.macs(network.macs), network.macs),
+        TableCell(join(units.milliseconds(network.predicted_ms), interval), network.predicted_ms),
+        TableCell(units.milliseconds(network.measured_ms), network.measured_ms),
+        TableCell(units.milliseconds(network.again_ms), network.again_ms),
+        TableCell(error(network.error), network.error),
+        TableCell(error(network.noise), network.noise),
     ]
 
 

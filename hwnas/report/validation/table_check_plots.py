@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hwnas.report import units
-from hwnas.report.charts.chart import Axis, Figure, Marks, Rule, Tint, Tip, around
+from hwnas.report.charts.chart import ChartAxis, Figure, Marks, ReferenceLine, Tint, Tip, around
 from hwnas.report.charts.plots import exactly
-from hwnas.report.validation.table_check import NAMES, Checked, CheckedNetwork, error
+from hwnas.report.validation.table_check import BASELINE_NAMES, Checked, CheckedNetwork, error
 
 BANDS = (0.10, 0.05)
 """Errors that are shaded, as fractions, the wide one first."""
@@ -49,7 +49,7 @@ def baseline_figure(checked: Checked, name: str) -> Figure:
         radius=3,
         opacity=0.85,
     )
-    words = f"Measured latency over the prediction by the {NAMES[name]}."
+    words = f"Measured latency over the prediction by the {BASELINE_NAMES[name]}."
     return _over_bands(marks, _ends(everything), 280, words, unit)
 
 
@@ -67,19 +67,21 @@ def errors_figure(checked: Checked) -> Figure:
     words = f"Errors of {len(networks)} unseen networks in order, and the change of a second timing."
     return Figure(
         (noise, errors),
-        Axis((left, right), "Networks by error", whole=True),
-        Axis((-most, most), suffix=" %"),
+        ChartAxis((left, right), "Networks by error", whole=True),
+        ChartAxis((-most, most), suffix=" %"),
         340,
         words,
         tints,
-        (Rule("y", 0.0, "--muted", "dot"),),
+        (ReferenceLine("y", 0.0, "--muted", "dot"),),
     )
 
 
 def _over_bands(marks: Marks, ends: tuple[float, float], height: int, words: str, unit: str) -> Figure:
     far = 2 * ends[1]
     tints = tuple(Tint([(0, 0), (far * (1 - b), far), (far * (1 + b), far)], "--accent", 0.09) for b in BANDS)
-    return Figure((exactly(ends), marks), Axis(ends, f"Predicted latency ({unit})"), Axis(ends), height, words, tints)
+    return Figure(
+        (exactly(ends), marks), ChartAxis(ends, f"Predicted latency ({unit})"), ChartAxis(ends), height, words, tints
+    )
 
 
 def _ends(values: Sequence[float]) -> tuple[float, float]:
@@ -94,7 +96,7 @@ def _tip(network: CheckedNetwork) -> Tip:
         ("Measured", units.milliseconds(network.measured_ms), "measured"),
         ("Again", units.milliseconds(network.again_ms), "measured"),
         ("Error", error(network.error), ""),
-        *((NAMES[name], units.milliseconds(ms), "predicted") for name, ms in network.baselines_ms.items()),
+        *((BASELINE_NAMES[name], units.milliseconds(ms), "predicted") for name, ms in network.baselines_ms.items()),
         ("MACs", units.macs(network.macs), "derived"),
     )
     return Tip(network.key, rows)

@@ -103,12 +103,14 @@ def probe(url: str) -> BaseStorage | None:
     return database(url) if begun else None
 
 
-KNOWN = "Optuna keeps studies in sqlite:///file.db, postgresql+psycopg://user@host/name, mysql+pymysql://user@host/name"
+STORAGE_URLS = (
+    "Optuna keeps studies in sqlite:///file.db, postgresql+psycopg://user@host/name, mysql+pymysql://user@host/name"
+)
 
 
 def _no_database(why: str) -> ConfigError:
     return ConfigError(
-        f"the storage is no URL of a database ({why})", where="search: storage", allowed=KNOWN, do="Correct it"
+        f"the storage is no URL of a database ({why})", where="search: storage", allowed=STORAGE_URLS, do="Correct it"
     )
 
 
@@ -124,7 +126,7 @@ def _unusable(url: str, error: Exception) -> HwnasError:
         return MissingExtra(
             f"the driver of the database cannot be imported ({why})",
             where=where,
-            allowed=KNOWN,
+            allowed=STORAGE_URLS,
             do=f'Run: pip install "hwnas[{extra}]"' if extra else "Install the driver that the URL names",
         )
     return RunError(

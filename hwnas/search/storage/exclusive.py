@@ -91,7 +91,7 @@ class TrialStorage(Protocol):
     def claim(self, proposal: FrozenTrial, most: int | None) -> bool:
         """Return whether this process may score the proposal; False if another one, or `most` others, were faster."""
 
-    def append(self, told: FrozenTrial) -> bool:
+    def append(self, trial: FrozenTrial) -> bool:
         """Keep a told trial; False if it was taken away from this process, which was taken for dead.
 
         Raises:
@@ -133,18 +133,18 @@ class ExclusiveStorage:
         """Return True: no other process competes."""
         return True
 
-    def append(self, told: FrozenTrial) -> bool:
+    def append(self, trial: FrozenTrial) -> bool:
         """Write the trial as one entry."""
-        entry, before = entry_of(told), False
+        entry, before = entry_of(trial), False
 
         def append() -> None:
             nonlocal before
-            if before and any(same(trial, told) for trial in self._study.get_trials(False)):
+            if before and any(same(stored, trial) for stored in self._study.get_trials(False)):
                 return  # it was written, and only the answer was lost
             before = True
             self._study.add_trial(entry)
 
-        with writing(self._study, told):
+        with writing(self._study, trial):
             retry(append)
         return True
 
@@ -159,9 +159,9 @@ class ExclusiveStorage:
         """Do nothing: a study of one process keeps no claims to give back."""
 
 
-def same(trial: FrozenTrial, told: FrozenTrial) -> bool:
+def same(trial: FrozenTrial, finished: FrozenTrial) -> bool:
     """Return whether a stored trial is the told one, and not an earlier one of the same architecture."""
-    ours, theirs = told.user_attrs, trial.user_attrs
+    ours, theirs = finished.user_attrs, trial.user_attrs
     return theirs.get("key") == ours["key"] and theirs.get("deaths") == ours.get("deaths")
 
 

@@ -14,7 +14,7 @@ from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
-NAME = "memory"
+IN_MEMORY = "memory"
 
 
 @final
@@ -91,7 +91,7 @@ class InMemoryStorage(BaseStorage):
 
     def get_study_name_from_id(self, study_id: int) -> str:
         """Return the name of the one study."""
-        return NAME
+        return IN_MEMORY
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
         """Return an empty dictionary: the working copy keeps none."""
@@ -99,7 +99,7 @@ class InMemoryStorage(BaseStorage):
 
     def get_all_studies(self) -> list[FrozenStudy]:
         """Return the one study."""
-        return [FrozenStudy(NAME, None, {}, self._attributes, 0, directions=self._directions)]
+        return [FrozenStudy(IN_MEMORY, None, {}, self._attributes, 0, directions=self._directions)]
 
     # --- what nobody asks of a working copy ---
 

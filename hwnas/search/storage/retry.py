@@ -10,15 +10,15 @@ import optuna
 
 from hwnas.errors import RunError
 
-PATIENCE_S = 180.0
+RETRY_TIMEOUT_S = 180.0
 """Seconds for which a storage may be away."""
-PAUSE_S = 0.5
+FIRST_BACKOFF_S = 0.5
 
 Found = TypeVar("Found")
 
 
 def retry(
-    work: Callable[[], Found], *, patience_s: float = PATIENCE_S, sleep: Callable[[float], None] = time.sleep
+    work: Callable[[], Found], *, patience_s: float = RETRY_TIMEOUT_S, sleep: Callable[[float], None] = time.sleep
 ) -> Found:
     """Return the result of `work`, which is repeated, less and less often, while the storage does not answer.
 
@@ -27,7 +27,7 @@ def retry(
     Raises:
         RunError: the storage stayed away.
     """
-    end, pause = time.monotonic() + patience_s, PAUSE_S
+    end, pause = time.monotonic() + patience_s, FIRST_BACKOFF_S
     while True:
         try:
             return work()

@@ -19,7 +19,7 @@ from hwnas.search.storage.retry import retry
 
 HEARTBEAT_GRACE_S = 60.0
 """Seconds of silence after which a process elsewhere is taken for dead."""
-TRIES = 5
+MAX_DEATHS = 5
 """Processes that may die while they score one architecture; then it counts as failed."""
 DIED, BEATEN, RETURNED = "its process died", "another process was faster", "given back"
 _WORKER = "worker:"
@@ -80,10 +80,10 @@ class SharedStorage:
         self._fail_trial(number, BEATEN)
         return False
 
-    def append(self, told: FrozenTrial) -> bool:
+    def append(self, trial: FrozenTrial) -> bool:
         """Finish the claim. What was finished by another process meanwhile stays as that one left it."""
-        key = told.user_attrs["key"]
-        number, entry = self._claims[key], entry_of(told)
+        key = trial.user_attrs["key"]
+        number, entry = self._claims[key], entry_of(trial)
 
         def finish() -> None:
             trial_id = self._trial_id(number)
@@ -95,7 +95,7 @@ class SharedStorage:
                     self._storage.set_trial_system_attr(trial_id, name, value)
             self._storage.set_trial_state_values(trial_id, entry.state, entry.values)
 
-        with writing(self._study, told):
+        with writing(self._study, trial):
             try:
                 retry(finish)
             except UpdateFinishedTrialError:

@@ -16,7 +16,9 @@ from hwnas.search.storage.backends import damaged
 from hwnas.search.storage.exclusive import attributes
 
 
-def told_trial(proposal: FrozenTrial, evaluation: Evaluation, tier: Tier, worst: Mapping[str, float]) -> FrozenTrial:
+def finished_trial(
+    proposal: FrozenTrial, evaluation: Evaluation, tier: Tier, worst: Mapping[str, float]
+) -> FrozenTrial:
     """Return a proposal with its evaluation; `worst` holds, by metric, the substitute for a score that is missing."""
     scores = evaluation.scores
     unscored = [o.metric for o in tier.objectives if o.metric not in scores]

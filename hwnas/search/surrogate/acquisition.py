@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hwnas.population import Codes
 from hwnas.predictors import Predictor
 from hwnas.search.surrogate.batch_proposal import propose_batch
-from hwnas.search.surrogate.candidates import Candidates, Floats, Integers, PerNetwork, Pool
+from hwnas.search.surrogate.candidates import CandidatePool, Candidates, Floats, Integers, PerNetwork
 from hwnas.search.surrogate.ehvi import BoxDecomposition, expected_improvements, improvements, normal, probability_below
 from hwnas.search.surrogate.evolution import REFUSED, evolve
 from hwnas.search.surrogate.initial_design import stratified
@@ -28,12 +28,12 @@ GROWTH = 1.2
 """Factor of growth in the number of evaluations after which the model's parameters are fitted anew."""
 FITTED = 300
 """Evaluations from which the parameters are fitted at most; all are taken in."""
-DRAWN = 2000
+CANDIDATES = 2000
 """Random networks that stand for a space too large to be looked at whole."""
 UNWANTED = 0.1
 """Share of the networks whose predicted target is of no interest: the reference point stands there."""
 
-MANY, TOGETHER = 600, 20
+MANY_SCORED, TOGETHER = 600, 20
 """Scores from which, in a space too large to be looked at whole, proposals are worked out together; and how many."""
 
 
@@ -53,7 +53,7 @@ class Observations:
 class _Priced:
     """Networks with their known costs, and a mask of those within the limits."""
 
-    pool: Pool
+    pool: CandidatePool
     costs: Floats
     """(networks, known objectives)."""
     allowed: NDArray[np.bool_]
@@ -118,16 +118,16 @@ class Acquisition:
         """Settings that make it another study, beside what it is worked out from; empty at the defaults."""
         return "" if self.bound is None or self.confidence == 0.5 else f" held with {self.confidence:g}"
 
-    def propose(self, told: Observations, opened: Codes, seed: Sequence[int]) -> Codes | None:
+    def propose(self, observed: Observations, opened: Codes, seed: Sequence[int]) -> Codes | None:
         """Return the next network (choices,), none of those told or open; None if no other one holds the limits."""
         rng = np.random.default_rng(list(seed))
-        scored = told.targets[np.isfinite(told.targets)]
-        turn = len(told.codes) + len(opened)
+        scored = observed.targets[np.isfinite(observed.targets)]
+        turn = len(observed.codes) + len(opened)
         if turn < self.design or len(np.unique(scored)) < DISTINCT:
-            return self._designed(np.concatenate([told.codes, opened]), rng)
-        if len(scored) >= MANY and self.candidates.everything is None:
-            return self._next_of_many(told, opened, seed[0])
-        return self._promising(told, opened, rng)
+            return self._designed(np.concatenate([observed.codes, opened]), rng)
+        if len(scored) >= MANY_SCORED and self.candidates.everything is None:
+            return self._next_of_many(observed, opened, seed[0])
+        return self._promising(observed, opened, rng)
 
     def _designed(self, before: Codes, rng: np.random.Generator) -> Codes | None:
         """Return a network of the initial design, before anything is learned."""
@@ -211,7 +211,7 @@ class Acquisition:
             excess=self._excess,
             count=2 * TOGETHER,
             order=np.lexsort((targets, ranks, ~valid)),
-            merit=gains,
+            acquisition=gains,
         )
 
     # --- what is known ---
@@ -220,9 +220,9 @@ class Acquisition:
     def _standing(self) -> _Priced:
         """All networks, or random ones that stand for them."""
         everything = self.candidates.everything
-        return self._price(everything or self.candidates.sample(DRAWN))
+        return self._price(everything or self.candidates.sample(CANDIDATES))
 
-    def _price(self, pool: Pool) -> _Priced:
+    def _price(self, pool: CandidatePool) -> _Priced:
         return _Priced(pool, self._costs(pool.codes), self._allowed(pool.codes))
 
     def _costs(self, codes: Codes) -> Floats:

@@ -14,18 +14,18 @@ from hwnas.search.surrogate.evolution import offspring
 AcquisitionFunction = Callable[[Codes, Floats, float], Floats]
 """Function that gives the worth of networks, of their codes, expected scores and the usual error of these."""
 
-BATCH = 100
+PROPOSAL_BATCH = 100
 """Networks chosen at a time."""
 BEST, LATEST, OTHERS = 400, 200, 400
 """Evaluations that are learned from. The others are of every rank: without them, what is far off is forgotten."""
 ORDERS = (1.0, 3.0)
 """By turns: the higher, the more what several choices do together counts beside what each does alone."""
-NOISE = 1e-3
+RIDGE_NOISE = 1e-3
 """Share of a score's variance that choices in common do not explain."""
-GENERATIONS, CHILDREN, DRAWN, KEPT = 8, 400, 3, 100
+BATCH_GENERATIONS, BATCH_CHILDREN, CHILDREN_PER_KEPT, KEPT_CHILDREN = 8, 400, 3, 100
 """Evolution on the learned score: generations, children of each, drawn for each child, parents of the next one."""
-PARENTS = 50
-FIRST = 0.2
+BATCH_PARENTS = 50
+RANDOM_SHARE = 0.2
 """Share of the calls for random networks, before anything is learned: with fewer, the first valley is all there is."""
 TURNS = 50
 """Draws, at most, until enough networks are within the limits."""
@@ -43,7 +43,7 @@ class HammingKernelRidge:
         self._mean, self._spread = float(scores.mean()), float(scores.std()) or 1.0
         self._points = self._open(codes)
         joint = self._alike(self._points).astype(np.float64)
-        joint[np.diag_indices(len(joint))] += NOISE * joint[0, 0]
+        joint[np.diag_indices(len(joint))] += RIDGE_NOISE * joint[0, 0]
         precision = np.linalg.inv(joint)
         weights = precision @ ((scores - self._mean) / self._spread)
         self._weights = weights.astype(np.float32)
@@ -77,9 +77,9 @@ def propose_batch(
     *,
     taken: set[bytes],
     excess: Callable[[Codes], Floats],
-    count: int = BATCH,
+    count: int = PROPOSAL_BATCH,
     order: Integers | None = None,
-    merit: AcquisitionFunction | None = None,
+    acquisition: AcquisitionFunction | None = None,
 ) -> Codes:
     """Return `count` new networks within the limits, or fewer if there are no more, the most promising first.
 
@@ -90,27 +90,27 @@ def propose_batch(
         taken: networks that must not be chosen.
         excess: by how much networks exceed limits; 0 and less are within.
         order: (rows,) indices of the evaluated networks, the best first; by score if left out.
-        merit: the worth by which they are chosen; their expected scores if left out.
+        acquisition: the worth by which they are chosen; their expected scores if left out.
     """
     order = np.argsort(-scores, kind="stable") if order is None else order
     latest, others = np.arange(max(len(codes) - LATEST, 0), len(codes)), order[:: max(len(order) // OTHERS, 1)]
     learned = np.unique(np.concatenate([order[:BEST], latest, others]))
-    turn = len(codes) // BATCH % len(ORDERS)
-    likeness = HammingKernelRidge(candidates.sizes, codes[learned], scores[learned], ORDERS[turn])
+    turn = len(codes) // PROPOSAL_BATCH % len(ORDERS)
+    similarity_key = HammingKernelRidge(candidates.sizes, codes[learned], scores[learned], ORDERS[turn])
 
     def promise(of: Codes) -> Floats:
-        expected = likeness.of(of)
-        return expected if merit is None else merit(of, expected, likeness.error)
+        expected = similarity_key.of(of)
+        return expected if acquisition is None else acquisition(of, expected, similarity_key.error)
 
-    alive = codes[order[:PARENTS]]
+    alive = codes[order[:BATCH_PARENTS]]
     promised, visited = promise(alive), {bytes(row): -np.inf for row in alive}
-    for _ in range(GENERATIONS):
-        drawn = candidates.settle(offspring(alive, DRAWN * CHILDREN, candidates, rng))
-        drawn = _new(drawn[excess(drawn) <= 0], visited)[:CHILDREN]
+    for _ in range(BATCH_GENERATIONS):
+        drawn = candidates.settle(offspring(alive, CHILDREN_PER_KEPT * BATCH_CHILDREN, candidates, rng))
+        drawn = _new(drawn[excess(drawn) <= 0], visited)[:BATCH_CHILDREN]
         worth = promise(drawn)
         visited.update(zip(map(bytes, drawn), worth.tolist(), strict=True))
         alive, promised = np.concatenate([alive, drawn]), np.concatenate([promised, worth])
-        best = np.argsort(-promised, kind="stable")[:KEPT]
+        best = np.argsort(-promised, kind="stable")[:KEPT_CHILDREN]
         alive, promised = alive[best], promised[best]
     free = sorted((-worth, key) for key, worth in visited.items() if key not in taken and worth > -np.inf)[: 6 * count]
     rows = np.array([np.frombuffer(key, dtype=codes.dtype) for _, key in free], dtype=codes.dtype)
@@ -133,10 +133,10 @@ def best_within(
         calls: how many networks are scored.
         rng: equal generators, equal results.
     """
-    codes = _drawn(candidates, excess, max(int(FIRST * calls), 1), rng)
+    codes = _drawn(candidates, excess, max(int(RANDOM_SHARE * calls), 1), rng)
     scores, taken = score(codes), set(map(bytes, codes))
     while 0 < len(codes) < calls:
-        count = min(BATCH, calls - len(codes))
+        count = min(PROPOSAL_BATCH, calls - len(codes))
         chosen = propose_batch(candidates, codes, scores, rng, taken=taken, excess=excess, count=count)
         if not len(chosen):
             break
@@ -155,7 +155,7 @@ def _drawn(candidates: Candidates, excess: Callable[[Codes], Floats], count: int
         codes = np.unique(np.concatenate([codes, drawn[over <= 0]]), axis=0)
         if len(codes) >= count:
             break
-        nearest = drawn[np.argsort(over, kind="stable")[:PARENTS]]
+        nearest = drawn[np.argsort(over, kind="stable")[:BATCH_PARENTS]]
         bred = offspring(nearest, 4 * count, candidates, rng)
         drawn = np.concatenate([nearest, candidates.settle(np.concatenate([candidates.draw(4 * count, rng), bred]))])
     return rng.permutation(codes)[:count]

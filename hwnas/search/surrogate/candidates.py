@@ -45,16 +45,16 @@ class Candidates:
         return np.array([len(options) for options in self.options], dtype=np.intp)
 
     @cached_property
-    def everything(self) -> Pool | None:
+    def everything(self) -> CandidatePool | None:
         """All networks, each once, or None if there are too many."""
         if prod(self.sizes.tolist()) > ENUMERATED:
             return None
         genomes = np.array(list(product(*(range(size) for size in self.sizes))), dtype=np.intp)
-        return Pool.of(self, np.unique(self.settle(genomes), axis=0))
+        return CandidatePool.of(self, np.unique(self.settle(genomes), axis=0))
 
-    def sample(self, count: int) -> Pool:
+    def sample(self, count: int) -> CandidatePool:
         """Draw random networks, the same each time."""
-        return Pool.of(self, np.unique(self.settle(self.draw(count, np.random.default_rng(0))), axis=0))
+        return CandidatePool.of(self, np.unique(self.settle(self.draw(count, np.random.default_rng(0))), axis=0))
 
     def encode(self, genes: Sequence[Mapping[str, Value]]) -> Codes:
         """Return settled codes of parameters by name."""
@@ -69,7 +69,7 @@ class Candidates:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Pool:
+class CandidatePool:
     """A table of networks; networks with equal features share a row of `features`."""
 
     codes: Codes
@@ -86,7 +86,7 @@ class Pool:
         return mask
 
     @classmethod
-    def of(cls, candidates: Candidates, codes: Codes) -> Pool:
+    def of(cls, candidates: Candidates, codes: Codes) -> CandidatePool:
         features, row = np.unique(candidates.features(codes), axis=0, return_inverse=True)
         return cls(codes, features, row.reshape(-1), {code.tobytes(): n for n, code in enumerate(codes)})
 

@@ -12,7 +12,7 @@ from hwnas.predictors.warp import Warp
 
 Floats: TypeAlias = NDArray[np.float64]
 
-STEPS = 64
+INTEGRATION_STEPS = 64
 """Steps of the integral over what the predicted objective may turn out to be."""
 LATTICE, GENERATOR = 512, 149
 """Points, and the generator of the rank-1 lattice, over which two and more known costs are integrated."""
@@ -75,7 +75,7 @@ def improvements(mean: Floats, deviation: Floats, warp: Warp, levels: Floats) ->
     top = float(np.max(mean + 4 * deviation))
     lowest = min(-float(warp.back(np.array([top]))[0]), float(levels.min()))
     known, inverse = np.unique(levels, return_inverse=True)
-    latent = np.linspace(float(warp.forward(np.array([-known[-1]]))[0]), max(top, 0.0), STEPS)
+    latent = np.linspace(float(warp.forward(np.array([-known[-1]]))[0]), max(top, 0.0), INTEGRATION_STEPS)
     edges = np.unique(np.concatenate([known, np.clip(-warp.back(latent), lowest, known[-1]), [lowest]]))
     if len(edges) == 1:
         return np.zeros((len(mean), len(levels)))

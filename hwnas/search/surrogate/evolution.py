@@ -11,7 +11,7 @@ from hwnas.population import Codes
 from hwnas.search.surrogate.candidates import Candidates, Floats, Integers
 
 GENERATIONS, CHILDREN, PARENTS = 80, 50, 20
-DRAWN = 10
+CHILDREN_PER_SCORED = 10
 """Children drawn for each that is scored: the others break a limit, or their choices scored worse so far."""
 MUTATED = 0.7
 """Choices that are redrawn in a child, on average, beside one that always is."""
@@ -43,7 +43,7 @@ def evolve(
     for _ in range(generations):
         best = np.argsort(-scores, kind="stable")[:parents]
         codes, scores = codes[best], scores[best]
-        drawn = candidates.settle(offspring(codes, DRAWN * children, candidates, rng))
+        drawn = candidates.settle(offspring(codes, CHILDREN_PER_SCORED * children, candidates, rng))
         drawn = drawn[[at for row, at in {bytes(row): at for at, row in enumerate(drawn)}.items() if row not in seen]]
         over = np.zeros(len(drawn)) if excess is None else excess(drawn)
         born = drawn[np.lexsort((-effects.of(drawn), over))[:children]]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas.search.surrogate.candidates import Floats, Pool, Table
+from hwnas.search.surrogate.candidates import CandidatePool, Floats, Table
 
 TRIED = 32
 """Networks drawn from a stratum, of which the one least like those before is taken."""
 
 
 def stratified(
-    costs: Floats, pool: Pool, free: NDArray[np.bool_], before: Table, strata: int, rng: np.random.Generator
+    costs: Floats, pool: CandidatePool, free: NDArray[np.bool_], before: Table, strata: int, rng: np.random.Generator
 ) -> int:
     """Return the next network of a design: of its turn's stratum of known cost, the least like those before.
 

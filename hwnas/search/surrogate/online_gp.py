@@ -85,24 +85,24 @@ class OnlineGP:
 class CachedPosterior:
     """A belief seen from a fixed table of networks: each point that was taken in costs one row, not all of them."""
 
-    def __init__(self, belief: OnlineGP, features: Table) -> None:
-        self._belief = belief
-        self._placed = belief.place(features)
+    def __init__(self, gp: OnlineGP, features: Table) -> None:
+        self._gp = gp
+        self._placed = gp.place(features)
         self._weights = np.empty((ROOM, len(features)), np.float32)
         self._count = 0
 
     def predict(self) -> tuple[Floats, Floats]:
         """Return (networks,) means and deviations, as `OnlineGP.predict`."""
-        belief = self._belief
-        if belief.count > len(self._weights):
-            more = np.empty((belief.count + ROOM - len(self._weights), self._weights.shape[1]), np.float32)
+        gp = self._gp
+        if gp.count > len(self._weights):
+            more = np.empty((gp.count + ROOM - len(self._weights), self._weights.shape[1]), np.float32)
             self._weights = np.concatenate([self._weights, more])
-        for n in range(min(self._count, belief.count), belief.count):
-            across = belief.process.covariance(belief.points[n : n + 1], self._placed)[0]
-            before = belief.lower[n, :n].astype(np.float32) @ self._weights[:n]
-            self._weights[n] = (across - before) / np.float32(belief.lower[n, n])
-        self._count = belief.count
-        return belief.moments(self._weights[: belief.count])
+        for n in range(min(self._count, gp.count), gp.count):
+            across = gp.process.covariance(gp.points[n : n + 1], self._placed)[0]
+            before = gp.lower[n, :n].astype(np.float32) @ self._weights[:n]
+            self._weights[n] = (across - before) / np.float32(gp.lower[n, n])
+        self._count = gp.count
+        return gp.moments(self._weights[: gp.count])
 
     def rollback(self, count: int) -> None:
         """Go back to the first `count` points."""

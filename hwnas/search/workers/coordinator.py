@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any, final
 
-from hwnas.search.workers.dispatcher import Task
+from hwnas.search.workers.dispatcher import ScoringTask
 
 NAMED_S = 60.0
 """Seconds for which the name of a desk that has died may stay taken."""
@@ -18,28 +18,28 @@ NAMED_S = 60.0
 def desk_class() -> Any:
     """Return the desk's class, which Ray sends by value."""
 
-    class Desk:
+    class DeskActor:
         """Desk with one batch for each actor at most: a new one replaces one that was not taken.
 
         Ray may run calls of an asynchronous actor in another order than the driver's; the numbers tell which is newer.
         """
 
         def __init__(self) -> None:
-            self.boxes: dict[str, asyncio.Queue[tuple[int, Sequence[Task]]]] = {}
+            self.boxes: dict[str, asyncio.Queue[tuple[int, Sequence[ScoringTask]]]] = {}
 
-        async def put(self, actor: str, number: int, tasks: Sequence[Task]) -> None:
+        async def put(self, actor: str, number: int, tasks: Sequence[ScoringTask]) -> None:
             box = self.boxes.setdefault(actor, asyncio.Queue())
             batch = (number, tasks)
             box.put_nowait(batch if box.empty() else max(batch, box.get_nowait(), key=lambda laid: laid[0]))
 
-        async def take(self, actor: str, last: int) -> tuple[int, Sequence[Task]]:
+        async def take(self, actor: str, last: int) -> tuple[int, Sequence[ScoringTask]]:
             box = self.boxes.setdefault(actor, asyncio.Queue())
             while True:
                 number, tasks = await box.get()
                 if number > last:
                     return number, tasks
 
-    return Desk
+    return DeskActor
 
 
 @final
@@ -50,7 +50,7 @@ class Desks:
         self.name = f"hwnas-desk-{uuid.uuid4().hex}"
         self._desk = self._made()
 
-    def put(self, actor: str, number: int, tasks: Sequence[Task]) -> None:
+    def put(self, actor: str, number: int, tasks: Sequence[ScoringTask]) -> None:
         """Lay a batch there; if the desk has died meanwhile, an actor will say so."""
         with contextlib.suppress(Exception):  # Ray's errors have no common base
             self._desk.put.remote(actor, number, tuple(tasks))
@@ -97,7 +97,7 @@ def identity(desk: Any) -> str:
     return str(desk._actor_id.hex())
 
 
-def take(name: str, actor: str, last: int) -> tuple[tuple[int, Sequence[Task]] | None, str | None]:
+def take(name: str, actor: str, last: int) -> tuple[tuple[int, Sequence[ScoringTask]] | None, str | None]:
     """Wait for an actor's next batch and its number, not the last one again; None if the desk died, and which."""
     import ray
     from ray.exceptions import RayError

@@ -16,12 +16,12 @@ from hwnas.space import Architecture
 
 Scoring = Callable[[Architecture, ScoreBuffer], Evaluation]
 """Function by which a worker scores an architecture; the buffer holds what the store knows of it."""
-TRIES = 3
+MAX_WORKER_DEATHS = 3
 """Workers that may die of one architecture, scored alone; then it counts as failed."""
 
 
 @dataclass(frozen=True)
-class Task:
+class ScoringTask:
     """An architecture, and what the store knows of it."""
 
     architecture: Architecture
@@ -57,14 +57,14 @@ class Dispatcher:
         """Return whether a batch is in the worker's hands."""
         return worker in self._open
 
-    def dispatch(self, worker: str) -> list[Task] | None:
+    def dispatch(self, worker: str) -> list[ScoringTask] | None:
         """Return the worker's next batch; an empty one when there will be none; None while one may come up."""
         if self.raised is not None or self.study.n_trials >= self.trials:
             return []
         batch = [self._alone.pop()] if self._alone else self._asked()
         if batch:
             self._open[worker] = batch
-            return [Task(trial.architecture, self._known(trial.architecture)) for trial in batch]
+            return [ScoringTask(trial.architecture, self._known(trial.architecture)) for trial in batch]
         return None if self._open or self.study.waits else []
 
     def complete(self, worker: str, done: Done) -> None:
@@ -86,7 +86,7 @@ class Dispatcher:
             return
         key = batch[0].architecture.key
         self._deaths[key] = deaths = self._deaths.get(key, self.study.deaths(key)) + 1
-        if deaths < TRIES:
+        if deaths < MAX_WORKER_DEATHS:
             self._alone.extend(self._open.pop(worker))
         else:
             failed = f"{deaths} workers died while they scored it"
@@ -105,7 +105,7 @@ class Dispatcher:
         return tuple(score for score in scores if score is not None)
 
 
-def score_all(scoring: Scoring, tasks: Sequence[Task]) -> Done:
+def score_all(scoring: Scoring, tasks: Sequence[ScoringTask]) -> Done:
     """Score a batch, as far as no error stops it."""
     scored: list[tuple[Evaluation, tuple[Score, ...]]] = []
     for task in tasks:

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from hwnas.errors import HwnasError, RunError
-from hwnas.search.workers.dispatcher import Dispatcher, Done, Task
+from hwnas.search.workers.dispatcher import Dispatcher, Done, ScoringTask
 
-TRIES = 3
+MAX_ACTOR_DEATHS = 3
 """Actors, and desks, that may die in a row with nothing done; and times that Tune starts a worker's actor before
 another worker takes its place."""
 
@@ -19,7 +19,7 @@ another worker takes its place."""
 class Desk(Protocol):
     """A place where batches are laid for actors."""
 
-    def put(self, actor: str, number: int, tasks: Sequence[Task]) -> None:
+    def put(self, actor: str, number: int, tasks: Sequence[ScoringTask]) -> None:
         """Lay a batch there, in place of one that lies there for this actor; an actor that had its number skips it."""
 
     def renew(self, lost: str | None) -> bool:
@@ -37,7 +37,7 @@ class WorkerPool:
     _hired: set[str] = field(default_factory=set)
     _waiting: dict[str, str] = field(default_factory=dict)
     """Workers without a batch, and the name that their actor goes by at the desk."""
-    _laid: dict[str, tuple[str, int, Sequence[Task]]] = field(default_factory=dict)
+    _laid: dict[str, tuple[str, int, Sequence[ScoringTask]]] = field(default_factory=dict)
     """By worker, the batch laid on the desk last: its actor, its number, its tasks. It may have been taken by now."""
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _idle_deaths: int = 0
@@ -57,7 +57,7 @@ class WorkerPool:
     @property
     def hopeless(self) -> bool:
         """True if workers cannot even be informed that it has ended."""
-        return self._desks > TRIES
+        return self._desks > MAX_ACTOR_DEATHS
 
     def wants_worker(self, worker: str) -> bool:
         """Return whether one more is wanted; workers that wait for a batch get one, if there is one by now."""
@@ -85,7 +85,7 @@ class WorkerPool:
             self._desks += 1
             for laid in self._laid.values():
                 self.desk.put(*laid)
-        if self._desks > TRIES:
+        if self._desks > MAX_ACTOR_DEATHS:
             self.source.raised = self.source.raised or RunError(
                 f"the actor that hands out batches died {self._desks} times in a row",
                 where="search.runner: ray",
@@ -105,7 +105,7 @@ class WorkerPool:
                 self.source.requeue(worker)
         else:
             self._idle_deaths += 1
-        if self._idle_deaths >= TRIES and self.source.raised is None:
+        if self._idle_deaths >= MAX_ACTOR_DEATHS and self.source.raised is None:
             self.source.raised = RunError(
                 f"{self._idle_deaths} workers in a row died before they were handed anything",
                 where="search.runner: ray",
@@ -132,7 +132,7 @@ class WorkerPool:
 
     def _serve(self) -> None:
         for worker, actor in list(self._waiting.items()):
-            tasks: list[Task] | None = []
+            tasks: list[ScoringTask] | None = []
             with self._kept():
                 tasks = self.source.dispatch(worker)
             if tasks is not None:

@@ -29,7 +29,7 @@ from hwnas.search.study import Study
 from hwnas.search.workers.cluster import Watched, cluster
 from hwnas.search.workers.coordinator import Desks, take
 from hwnas.search.workers.dispatcher import Dispatcher, Done, Scoring, score_all
-from hwnas.search.workers.pool import TRIES, WorkerPool
+from hwnas.search.workers.pool import MAX_ACTOR_DEATHS, WorkerPool
 
 QUIET = {  # Tune writes nothing and installs no handler of signals; actors stay in the driver's folder
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -100,7 +100,7 @@ def run_on_ray(
                 name="search",
                 storage_path=folder,
                 verbose=0,
-                failure_config=tune.FailureConfig(max_failures=TRIES - 1),
+                failure_config=tune.FailureConfig(max_failures=MAX_ACTOR_DEATHS - 1),
                 callbacks=[_watch(tune, crew, watched)],
             ),
         )

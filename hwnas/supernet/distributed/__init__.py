@@ -16,15 +16,15 @@ __all__ = ["LAUNCHERS", "Callbacks", "WorkerFactory", "WorkerSpec", "train_distr
 
 
 def train_distributed(
-    opener: WorkerFactory, processes: int, *, launcher: str = "local", heard: Callbacks | None = None
+    opener: WorkerFactory, processes: int, *, launcher: str = "local", callbacks: Callbacks | None = None
 ) -> None:
     """Train in `processes` processes at once until all epochs are in the folder of checkpoints.
 
     `opener` is called in each process with the number that the process has on its machine, and returns what it trains;
-    it must survive pickling. Reports of the first process go to `heard`.
+    it must survive pickling. Reports of the first process go to `callbacks`.
 
     Raises:
         TrainingError: training diverged, as in one process; or a process was ended. The checkpoints so far are whole.
     """
     launch = member(LAUNCHERS, launcher, what="launcher", where="train: launcher")
-    launch(opener, processes, heard or Callbacks())
+    launch(opener, processes, callbacks or Callbacks())

@@ -22,7 +22,7 @@ GRACE_S = 30.0
 """Seconds that a process may take to end, once it sends nothing more or is asked to."""
 
 
-def launch(opener: WorkerFactory, processes: int, heard: Callbacks) -> None:
+def launch(opener: WorkerFactory, processes: int, callbacks: Callbacks) -> None:
     """Start the processes, pass on the reports of the first one, and end all of them if one fails.
 
     Raises:
@@ -41,12 +41,12 @@ def launch(opener: WorkerFactory, processes: int, heard: Callbacks) -> None:
                 process.start()
                 theirs.close()
                 team[ours] = process
-            _listen(team, heard)
+            _listen(team, callbacks)
         finally:
             _end(team.values())
 
 
-def _listen(team: dict[Connection, BaseProcess], heard: Callbacks) -> None:
+def _listen(team: dict[Connection, BaseProcess], callbacks: Callbacks) -> None:
     """Pass on reports until all processes are done; the first process is the first one of the team."""
     [first, *_], open_ends = team, dict(team)
     while open_ends:
@@ -62,7 +62,7 @@ def _listen(team: dict[Connection, BaseProcess], heard: Callbacks) -> None:
             if what == "done":
                 del open_ends[connection]
             elif connection is first:
-                heard.hear(what, *values)
+                callbacks.report(what, *values)
 
 
 def _check_end(process: BaseProcess, size: int) -> None:

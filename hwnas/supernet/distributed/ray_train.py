@@ -6,13 +6,13 @@ from typing import Any
 
 from hwnas.errors import HwnasError, TrainingError, reason
 from hwnas.registry import optional
-from hwnas.supernet.distributed.worker import PATIENCE, Callbacks, WorkerFactory, run_worker
+from hwnas.supernet.distributed.worker import PROCESS_TIMEOUT, Callbacks, WorkerFactory, run_worker
 from hwnas.supernet.process_group import ProcessGroup
 
 WHY = "train.launcher: ray"
 
 
-def launch(opener: WorkerFactory, processes: int, heard: Callbacks) -> None:
+def launch(opener: WorkerFactory, processes: int, callbacks: Callbacks) -> None:
     """Start the processes as Ray's workers and wait for them. Progress is Ray's own; epochs are in the checkpoints.
 
     Raises:
@@ -28,7 +28,9 @@ def launch(opener: WorkerFactory, processes: int, heard: Callbacks) -> None:
         _work,
         train_loop_config={"opener": opener},
         scaling_config=train.ScalingConfig(num_workers=processes, use_gpu=gpu),
-        torch_config=by_torch.TorchConfig(backend="nccl" if gpu else "gloo", timeout_s=int(PATIENCE.total_seconds())),
+        torch_config=by_torch.TorchConfig(
+            backend="nccl" if gpu else "gloo", timeout_s=int(PROCESS_TIMEOUT.total_seconds())
+        ),
     )
     try:
         trainer.fit()

@@ -21,7 +21,7 @@ from hwnas.supernet.training.resume import Epoch
 from hwnas.supernet.training.train import train
 from hwnas.supernet.weights import Supernet
 
-PATIENCE = timedelta(days=1)
+PROCESS_TIMEOUT = timedelta(days=1)
 """Time that processes wait for each other. The launcher notices at once that one has died."""
 
 
@@ -52,14 +52,14 @@ class Callbacks:
     sort: Callable[[int, Sorting], None] | None = None
     trouble: Callable[[str], None] | None = None
 
-    def hear(self, what: str, *told: Any) -> None:
+    def report(self, what: str, *values: Any) -> None:
         """Pass a report of a process on to the function for reports of its kind."""
         listener = {"step": self.step, "epoch": self.epoch, "sort": self.sort, "trouble": self.trouble}[what]
         if listener is not None:
-            listener(*told)
+            listener(*values)
 
 
-def run_worker(part: WorkerSpec, team: ProcessGroup, tell: Callable[..., None]) -> None:
+def run_worker(part: WorkerSpec, team: ProcessGroup, report: Callable[..., None]) -> None:
     """Train with the others. The first process reports everything; the others report steps only, as a heartbeat."""
     train(
         part.supernet,
@@ -71,10 +71,10 @@ def run_worker(part: WorkerSpec, team: ProcessGroup, tell: Callable[..., None]) 
         base=part.base,
         teacher=part.teacher,
         team=team,
-        on_step=lambda step: tell("step", step),
-        on_epoch=lambda epoch: tell("epoch", epoch),
-        on_sort=lambda epoch, sorting: tell("sort", epoch, sorting) if team.is_main else None,
-        on_trouble=(lambda text: tell("trouble", text)) if team.is_main else None,
+        on_step=lambda step: report("step", step),
+        on_epoch=lambda epoch: report("epoch", epoch),
+        on_sort=lambda epoch, sorting: report("sort", epoch, sorting) if team.is_main else None,
+        on_trouble=(lambda text: report("trouble", text)) if team.is_main else None,
     )
 
 
@@ -88,5 +88,5 @@ def init_process_group(part: WorkerSpec, team: ProcessGroup, meeting: str) -> No
         init_method=meeting,
         rank=team.rank,
         world_size=team.size,
-        timeout=PATIENCE,
+        timeout=PROCESS_TIMEOUT,
     )

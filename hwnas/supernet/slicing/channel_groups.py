@@ -19,14 +19,14 @@ from hwnas.supernet.slicing.axes import Axis, Label, Labels, fix, inert, runs, u
 from hwnas.supernet.slicing.channel_rules import Following
 from hwnas.supernet.weights import key_of
 
-DRAWN = 200
+TRACED_ARCHITECTURES = 200
 """Random architectures that show which slot follows which, beside those that differ from the largest in one choice."""
 LEADING = 2
 """Axes of a parameter of which a smaller network takes the leading members; it takes the centre of all others."""
 
 
 @dataclass(frozen=True)
-class Place:
+class ParameterAxis:
     """An axis of a shared parameter as `(before, size, after)`: the things that move are the middle one."""
 
     parameter: str
@@ -40,7 +40,7 @@ class Group:
     """Channels, heads or hidden units: `size` of them, in all the places that list them."""
 
     size: int
-    places: tuple[Place, ...]
+    places: tuple[ParameterAxis, ...]
     fixed: str | None
     """Reason why their order must stay; None where it is free."""
 
@@ -139,14 +139,14 @@ class _Shared:
                         part.fix("the largest network takes a part of it")
 
     def groups(self) -> Iterator[Group]:
-        placed_by_axis: dict[Axis, list[tuple[int, Place]]] = {}
+        placed_by_axis: dict[Axis, list[tuple[int, ParameterAxis]]] = {}
         elastic: set[Axis] = set()
         for (key, number), axis in self.parameters.items():
             whole = self.largest[key, number]
             parts = runs(axis, whole)
             for index, (part, size) in enumerate(parts):
                 before = prod(length for _, length in parts[:index])
-                place = Place(key, number, before, whole // (before * size))
+                place = ParameterAxis(key, number, before, whole // (before * size))
                 placed_by_axis.setdefault(part, []).append((size, place))
                 if self.smallest[key, number] < whole and number >= LEADING:
                     part.fix("it is cut on both sides")
@@ -189,7 +189,7 @@ def _telling(space: AnySpace) -> Iterator[Network]:
     for one in space.choices:
         for value in one.options:
             seen[space.sample(lambda c, one=one, value=value: value if c == one else c.options[-1])] = None  # type: ignore[misc]
-    for _ in range(DRAWN):
+    for _ in range(TRACED_ARCHITECTURES):
         seen[space.random(rng)] = None
     for architecture in seen:
         yield lower(space, architecture)

@@ -36,7 +36,7 @@ class Following(TorchDispatchMode):  # type: ignore[no-untyped-call]
         tensors = [leaf for leaf in tree_leaves(out) if isinstance(leaf, Tensor)]
         if not tensors:
             return out
-        rule = RULES.get(name) or (_pointwise if torch.Tag.pointwise in func.tags else None)
+        rule = CHANNEL_RULES.get(name) or (_pointwise if torch.Tag.pointwise in func.tags else None)
         labels = rule(self, list(args), tensors[0]) if rule is not None else None
         if labels is None or tuple(map(size_of, labels)) != tuple(tensors[0].shape):
             labels = inert(tensors[0].shape)
@@ -246,7 +246,7 @@ def _over(names: Sequence[str], rule: Rule) -> dict[str, Rule]:
     return dict.fromkeys(names, rule)
 
 
-RULES: Mapping[str, Rule] = {  # an operation of ATen -> its rule; pointwise operations are known by their tag
+CHANNEL_RULES: Mapping[str, Rule] = {  # an operation of ATen -> its rule; pointwise operations are known by their tag
     "convolution": _convolution,
     "native_group_norm": _group_norm,
     "native_layer_norm": _layer_norm,

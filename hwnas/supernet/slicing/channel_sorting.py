@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hwnas.supernet.slicing.channel_groups import Group, Place
+from hwnas.supernet.slicing.channel_groups import Group, ParameterAxis
 from hwnas.supernet.weights import Supernet
 
 
@@ -68,10 +68,10 @@ def _alike(value: Tensor, optimizer: torch.optim.Optimizer | None) -> Iterable[T
             yield kept
 
 
-def _moved(value: Tensor, place: Place, size: int, order: Tensor) -> Tensor:
+def _moved(value: Tensor, place: ParameterAxis, size: int, order: Tensor) -> Tensor:
     return _apart(value, place, size).index_select(place.axis + 1, order).flatten(place.axis, place.axis + 2)
 
 
-def _apart(value: Tensor, place: Place, size: int) -> Tensor:
+def _apart(value: Tensor, place: ParameterAxis, size: int) -> Tensor:
     """Return the tensor with the members of a group on a separate axis."""
     return torch.unflatten(value, place.axis, (place.before, size, place.after))

@@ -39,13 +39,13 @@ def is_kernel(module: nn.Module, parameter: str) -> bool:
     return isinstance(module, nn.modules.conv._ConvNd) and parameter == "weight"
 
 
-def kernel_sizes(key: str, found: Iterable[Size]) -> tuple[Size, ...]:
+def kernel_sizes(key: str, shapes: Iterable[Size]) -> tuple[Size, ...]:
     """Return the spatial sizes of a shared kernel, largest first.
 
     Raises:
         SpaceError: of two of them neither lies within the other.
     """
-    sizes = sorted({size[2:] for size in found}, key=math.prod, reverse=True)
+    sizes = sorted({size[2:] for size in shapes}, key=math.prod, reverse=True)
     for larger, smaller in pairwise(sizes):
         if any(part > whole for whole, part in zip(larger, smaller, strict=True)):
             raise SpaceError(

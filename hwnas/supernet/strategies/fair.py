@@ -9,7 +9,7 @@ from hwnas.space import AnySpace, Architecture, Choice, Value
 from hwnas.supernet.strategies.sampled_subnet import SampledSubnet, Step, Strategy
 from hwnas.supernet.training.recipe import Recipe
 
-MOST = 64
+MAX_NETWORKS_PER_STEP = 64
 """Networks in a step; a space that needs more of them is refused."""
 
 
@@ -21,7 +21,7 @@ def fair(space: AnySpace, recipe: Recipe) -> Strategy:
     have unlike numbers of options, or are active in some networks only, it takes a common multiple.
 
     Raises:
-        ConfigError: that multiple is above `MOST`.
+        ConfigError: that multiple is above `MAX_NETWORKS_PER_STEP`.
     """
     fair_step(space, random.Random(0))  # the number of networks does not hang on chance
 
@@ -44,7 +44,7 @@ def fair_step(space: AnySpace, rng: random.Random) -> list[Architecture]:
 
     drawn = [space.sample(deal)]
     while any(decks.values()):
-        if len(drawn) == MOST:
+        if len(drawn) == MAX_NETWORKS_PER_STEP:
             raise _too_many(space, sizes)
         drawn.append(space.sample(deal))
     return drawn
@@ -53,7 +53,8 @@ def fair_step(space: AnySpace, rng: random.Random) -> list[Architecture]:
 def _too_many(space: AnySpace, sizes: dict[str, int]) -> ConfigError:
     name, most = max(sizes.items(), key=lambda item: item[1])
     return ConfigError(
-        f"no {MOST} networks or fewer hold every option of every choice of space `{space.name}` equally often",
+        f"no {MAX_NETWORKS_PER_STEP} networks or fewer hold every option of every choice of space `{space.name}` "
+        "equally often",
         where="train: strategy fair",
         allowed=f"The numbers of options have a small common multiple; `{name}` has {most} options",
         do="Use `single_path`, which is fair on average, or `sandwich`",

@@ -20,10 +20,10 @@ from hwnas.space import AnySpace, Architecture, Choice, Space, Value
 from hwnas.supernet.training.recipe import Recipe
 
 Kind = Literal["kernel", "depth", "width"]
-KINDS: tuple[Kind, ...] = ("kernel", "depth", "width")
+PHASES: tuple[Kind, ...] = ("kernel", "depth", "width")
 """In the order in which they open, once-for-all's. `kernel` is all that is neither depth nor width: resolutions and
 operators as well."""
-DRAWN = 200
+SEARCHED_ARCHITECTURES = 200
 """Random architectures that are searched for a function's choice that the largest one does not decide."""
 
 
@@ -49,7 +49,7 @@ def phases_of(space: AnySpace, recipe: Recipe) -> tuple[Phase, ...]:
         groups = _listed(space, recipe.phases)
     else:
         kinds = {choice.name: kind_of(space, choice) for choice in space.choices}
-        by_kind = (tuple(name for name, kind in kinds.items() if kind == wanted) for wanted in KINDS)
+        by_kind = (tuple(name for name, kind in kinds.items() if kind == wanted) for wanted in PHASES)
         groups = [names for names in by_kind if names]
     epochs = recipe.phase_epochs or _shared(recipe, len(groups))
     if len(epochs) != len(groups) or any(a >= b for a, b in pairwise(epochs)) or not _within(epochs, recipe):
@@ -98,7 +98,7 @@ def _deciding(space: AnySpace, choice: Choice) -> Architecture | None:
     """Return an architecture that decides the choice, as large as possible; None if there was none."""
     needs = space.conditions.get(choice.name, {}) if isinstance(space, Space) else {}
     largest = space.sample(lambda c: needs[c.name][-1] if c.name in needs else c.options[-1])
-    drawn = (space.random(random.Random(seed)) for seed in range(DRAWN))
+    drawn = (space.random(random.Random(seed)) for seed in range(SEARCHED_ARCHITECTURES))
     return next(
         (architecture for architecture in chain([largest], drawn) if choice.name in dict(architecture.picks)), None
     )

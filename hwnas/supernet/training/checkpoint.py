@@ -12,16 +12,16 @@ from hwnas.io.atomic import abandoned_parts
 from hwnas.supernet.batchnorm import bad_statistics
 from hwnas.supernet.torch_file import DamagedFile, read_torch, write_torch
 
-FORMAT = 1
-KEPT = 2
-KINDS = {"format": int, "epoch": int, "identity": dict, "weights": dict, "optimizer": dict, "history": list}
+CHECKPOINT_FORMAT = 1
+KEPT_CHECKPOINTS = 2
+CHECKPOINT_KEYS = {"format": int, "epoch": int, "identity": dict, "weights": dict, "optimizer": dict, "history": list}
 """Keys that a checkpoint must hold, and the types of their values."""
 
 
 def save(folder: Path, epoch: int, content: dict[str, Any]) -> Path:
     """Write `checkpoint-<epoch>.pt`; keep the last two, none within the epoch, and no leftovers of a killed process."""
     path = _write(folder / f"checkpoint-{epoch:04d}.pt", epoch, content)
-    for old in (*checkpoints(folder)[:-KEPT], *abandoned_parts(folder, unheld=True)):
+    for old in (*checkpoints(folder)[:-KEPT_CHECKPOINTS], *abandoned_parts(folder, unheld=True)):
         old.unlink(missing_ok=True)
     forget_within(folder)
     return path
@@ -44,7 +44,7 @@ def forget_within(folder: Path) -> None:
 
 def _write(path: Path, epoch: int, content: dict[str, Any]) -> Path:
     try:
-        write_torch(path, {"format": FORMAT, "epoch": epoch, **content})
+        write_torch(path, {"format": CHECKPOINT_FORMAT, "epoch": epoch, **content})
     except (OSError, RuntimeError) as error:
         raise RunError(
             f"the checkpoint of epoch {epoch} cannot be written ({reason(error)})",
@@ -88,11 +88,11 @@ def unusable(path: Path, met: str) -> RunError:
 def _checked(content: object) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise DamagedFile("it holds no fields by name")
-    if lacking := [key for key in KINDS if key not in content]:
+    if lacking := [key for key in CHECKPOINT_KEYS if key not in content]:
         raise DamagedFile(f"it lacks {', '.join(lacking)}")
-    if content["format"] != FORMAT:
-        raise DamagedFile(f"format {content['format']}, this version of hwnas reads {FORMAT}")
-    for key, kind in KINDS.items():
+    if content["format"] != CHECKPOINT_FORMAT:
+        raise DamagedFile(f"format {content['format']}, this version of hwnas reads {CHECKPOINT_FORMAT}")
+    for key, kind in CHECKPOINT_KEYS.items():
         if not isinstance(content[key], kind):
             raise DamagedFile(f"its `{key}` is of another kind than one of hwnas")
     for key in ("weights", "average"):

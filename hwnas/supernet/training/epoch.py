@@ -1,4 +1,4 @@
-"""One epoch of a course: batches through the steps, rates from the schedule."""
+"""One epoch of training: batches through the steps, rates from the schedule."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Passed:
 
 
 def run_epoch(
-    course: TrainTask,
+    training_task: TrainTask,
     epoch: int,
     seed: int,
     *,
@@ -40,46 +40,46 @@ def run_epoch(
     """Train one epoch, all randomness from `seed`, at `slower` times the recipe's rates.
 
     Args:
-        after: position of an earlier process, whose weights the course has; the epoch goes on there.
+        after: position of an earlier process, whose weights the module has; the epoch goes on there.
         keep: called with the position in training every `checkpoint_every` steps.
 
     Raises:
         FloatingPointError: something is not finite; names the step and what it was.
     """
-    recipe, steps = course.recipe, course.steps
-    walk = EpochCursor.begin(seed, course.failures)
+    recipe, steps = training_task.recipe, training_task.steps
+    walk = EpochCursor.begin(seed, training_task.failures)
     if after is not None:
         walk.seek(after)
-    device = next(course.module.parameters()).device
-    course.module.train()
+    device = next(training_task.module.parameters()).device
+    training_task.module.train()
     at = Step(epoch, recipe.epochs, walk.steps, steps, walk.loss)
     loaded = batches(
-        course.split,
+        training_task.split,
         recipe.batch_size,
         generator=walk.generator,
         augment=recipe.augment,
-        task=course.task,
+        task=training_task.task,
         drop_last=True,
         after=None if after is None else (after.step, after.drawn),
     )
     for number, batch in enumerate(loaded, walk.steps + 1):
-        for group in course.optimizer.param_groups:
+        for group in training_task.optimizer.param_groups:
             group["lr"] = slower * learning_rate(recipe, (epoch - 1) + (number - 1) / steps)
         batch = _placed(batch, device, channels_last=recipe.channels_last)
-        pupils = course.pupils(replace(at, step=number), walk.rng)
+        subnets = training_task.subnets(replace(at, step=number), walk.rng)
         try:
-            walk.note(take_step(course, pupils, batch, seed, number))
+            walk.note(take_step(training_task, subnets, batch, seed, number))
         except FloatingPointError as error:
             raise FloatingPointError(f"step {number}: {error}") from error
-        if course.average is not None:
-            course.average.update(course.module, (epoch - 1) * steps + number)
+        if training_task.average is not None:
+            training_task.average.update(training_task.module, (epoch - 1) * steps + number)
         at = replace(at, step=number, loss=walk.loss)
         if keep is not None and recipe.checkpoint_every and number % recipe.checkpoint_every == 0 and number < steps:
-            _check_weights(course, number)
+            _check_weights(training_task, number)
             keep(walk.position())
         if on_step:
             on_step(at)
-    _check_weights(course, steps)
+    _check_weights(training_task, steps)
     return Passed(at.loss, walk.seconds)
 
 
@@ -93,7 +93,7 @@ def _placed(batch: Batch, device: torch.device, *, channels_last: bool) -> Batch
     return Batch(tree_map(placed, batch.inputs), tree_map(lambda t: t.to(device, non_blocking=True), batch.targets))
 
 
-def _check_weights(course: TrainTask, step: int) -> None:
-    broken = (name for name, value in course.module.named_parameters() if not value.isfinite().all())
+def _check_weights(training_task: TrainTask, step: int) -> None:
+    broken = (name for name, value in training_task.module.named_parameters() if not value.isfinite().all())
     if first := next(broken, None):
         raise FloatingPointError(f"step {step}: it left weights `{first}` that are not finite")

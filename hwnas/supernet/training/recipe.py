@@ -95,9 +95,22 @@ def make_optimizer(
     ]
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
-    return torch.optim.SGD(
+    sgd = torch.optim.SGD(
         groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0, fused=True
     )
+    if recipe.momentum:
+        sgd.register_step_pre_hook(_begin_momenta)
+    return sgd
+
+
+def _begin_momenta(sgd: torch.optim.Optimizer, *_: object) -> None:
+    """Begin at zero the momentum of weights whose first gradient is later than others': fused SGD wants all or none."""
+    for group in sgd.param_groups:
+        states = [(value, sgd.state[value]) for value in group["params"] if value.grad is not None]
+        late = [value for value, state in states if state.get("momentum_buffer") is None]
+        if len(late) < len(states):
+            for value in late:
+                sgd.state[value]["momentum_buffer"] = torch.zeros_like(value)
 
 
 def epoch_seed(seed: int, epoch: int) -> int:

@@ -24,7 +24,7 @@ from hwnas.supernet.training.task import parts_of
 from hwnas.supernet.weights import Supernet
 from hwnas.tasks import DEFAULT_TASK
 
-APART = ("processes", "launcher", "on_divergence", "checkpoint_every")
+NEUTRAL_FIELDS = ("processes", "launcher", "on_divergence", "checkpoint_every")
 """Fields of a recipe that do not decide the weights."""
 Identity = dict[str, Any]
 """Identity of a training: of two trainings with unlike ones neither continues the other."""
@@ -62,7 +62,7 @@ def identity_dict(recipe: Recipe) -> dict[str, Any]:
     `accumulate` holds the number of parts that a batch is cut into, which may follow from the number of processes.
     """
     fields = stored({**asdict(recipe), "grad_accumulation_steps": parts_of(recipe)}, "train")
-    return {key: value for key, value in fields.items() if key not in APART}
+    return {key: value for key, value in fields.items() if key not in NEUTRAL_FIELDS}
 
 
 @dataclass

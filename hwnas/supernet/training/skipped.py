@@ -12,7 +12,7 @@ from hwnas.io.fields import FieldError, Fields
 from hwnas.io.jsonl import append_lines, read_lines
 from hwnas.space import Architecture
 
-MOST = 0.1
+MAX_SKIPPED_SHARE = 0.1
 """Share of the lessons of an epoch that may fail; training stops beyond it."""
 ALWAYS = 10
 """Number of lessons that may fail in any epoch, however short."""
@@ -47,12 +47,12 @@ class SkippedSubnets:
                 do="Look at its operators",
             ) from error
         self.failed += 1
-        if self.failed > max(ALWAYS, MOST * self.tried):
+        if self.failed > max(ALWAYS, MAX_SKIPPED_SHARE * self.tried):
             raise TrainingError(
                 f"{self.failed} of {self.tried} networks of this epoch could not be trained, the last one, "
                 f"{architecture.key}, because of {cause}",
                 where=str(self.path or "train"),
-                allowed=f"Up to a share of {MOST:g} is left out and written down there",
+                allowed=f"Up to a share of {MAX_SKIPPED_SHARE:g} is left out and written down there",
                 do="Look at the operators that they have in common, or narrow the space",
             ) from error
         if architecture.key not in self.known:

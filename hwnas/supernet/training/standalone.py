@@ -54,10 +54,10 @@ def train_standalone(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = (build(network) if start is None else copy.deepcopy(start)).to(device)
-        course = _course(module, network, dataset, recipe, teacher)
+        training_task = _course(module, network, dataset, recipe, teacher)
         identity = _identity(network, dataset, recipe, seed, start)
         check = partial(_check_identity, identity)
-        state = State(module, course.optimizer, course.average, check, identity, float)
+        state = State(module, training_task.optimizer, training_task.average, check, identity, float)
         midway = None if folder is None else resume(folder, state)
 
         def keep(position: EpochState) -> None:
@@ -67,7 +67,9 @@ def train_standalone(
         for epoch in range(len(state.history) + 1, recipe.epochs + 1):
             after, midway = None if midway is None else midway.position, None
             try:
-                state.history.append(run_epoch(course, epoch, epoch_seed(seed, epoch), after=after, keep=keep).loss)
+                state.history.append(
+                    run_epoch(training_task, epoch, epoch_seed(seed, epoch), after=after, keep=keep).loss
+                )
             except FloatingPointError as error:
                 raise _diverged(error, epoch) from error
             if folder is not None:
@@ -81,7 +83,7 @@ def train_standalone(
 def _course(
     module: nn.Module, network: Network, dataset: Dataset, recipe: Recipe, teacher: nn.Module | None
 ) -> TrainTask:
-    """Return the course of one network, which is the only one in each step."""
+    """Return the training_task of one network, which is the only one in each step."""
 
     def run(inputs: Tensors) -> Tensors:
         return module(network.task.fitted(inputs, network.input_shape))
@@ -91,7 +93,7 @@ def _course(
         split=dataset.train,
         recipe=recipe,
         optimizer=make_optimizer(module, recipe),
-        pupils=lambda step, rng: [ActiveSubnet(run)],
+        subnets=lambda step, rng: [ActiveSubnet(run)],
         task=network.task,
         teacher=None if teacher is None else teacher.to(next(module.parameters()).device).eval(),
         average=EMA(module, recipe.ema_decay) if recipe.ema_decay else None,

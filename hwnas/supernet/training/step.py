@@ -13,7 +13,7 @@ from hwnas.supernet.training.task import ActiveSubnet, TrainTask
 from hwnas.tasks import Batch, Tensors
 
 
-def take_step(course: TrainTask, pupils: Sequence[ActiveSubnet], batch: Batch, seed: int, number: int) -> float | None:
+def take_step(task: TrainTask, subnets: Sequence[ActiveSubnet], batch: Batch, seed: int, number: int) -> float | None:
     """Run one optimizer step; return the mean loss of networks that learn from targets, None if all of those failed.
 
     A batch in parts gives the gradients of the whole batch, to rounding; normalisation sees a part at a time. Dropout
@@ -23,63 +23,63 @@ def take_step(course: TrainTask, pupils: Sequence[ActiveSubnet], batch: Batch, s
         FloatingPointError: a loss or a gradient is not finite; names the network, and no weight was changed.
         TrainingError: too many networks failed, or one that others learn from.
     """
-    course.optimizer.zero_grad(set_to_none=True)
-    first, parts = tree_leaves(batch.inputs)[0], course.parts
+    task.optimizer.zero_grad(set_to_none=True)
+    first, parts = tree_leaves(batch.inputs)[0], task.parts
     device, size = first.device, len(first)
     totals, bad = torch.zeros(2, device=device), list[str]()
-    for part in course.team.shard(parts):
+    for part in task.team.shard(parts):
         if parts > 1:
             torch.manual_seed((seed * 100_003 + number) * 1_009 + part)
         cut: Batch = tree_map(lambda tensor, part=part: torch.tensor_split(tensor, parts)[part], batch)
         share = len(tree_leaves(cut.inputs)[0]) / size
-        losses = _learn(course, pupils, cut, share=share, device=device.type)
+        losses = _learn(task, subnets, cut, share=share, device=device.type)
         finite = torch.stack([loss for _, loss in losses]).isfinite().tolist() if losses else []
-        bad += [pupil.name for (pupil, _), fine in zip(losses, finite, strict=True) if not fine]
-        for pupil, loss in losses:
-            if pupil.teacher is None:
+        bad += [subnet.name for (subnet, _), fine in zip(losses, finite, strict=True) if not fine]
+        for subnet, loss in losses:
+            if subnet.teacher is None:
                 totals += torch.stack([loss * share, loss.new_tensor(share)])
-    gradients = course.team.gradients(course.module.parameters())
+    gradients = task.team.gradients(task.module.parameters())
     if bad:
         gradients[0].fill_(float("nan"))  # all processes see it
-    course.team.all_reduce_([*gradients, totals])
-    if not nn.utils.clip_grad_norm_(course.module.parameters(), course.recipe.max_grad_norm).isfinite():
-        problem = course.team.broadcast_first(f"the loss of {bad[0]} is not finite" if bad else None)
+    task.team.all_reduce_([*gradients, totals])
+    if not nn.utils.clip_grad_norm_(task.module.parameters(), task.recipe.max_grad_norm).isfinite():
+        problem = task.team.broadcast_first(f"the loss of {bad[0]} is not finite" if bad else None)
         raise FloatingPointError(
-            problem or f"the gradients of {' and '.join(pupil.name for pupil in pupils)} are not finite"
+            problem or f"the gradients of {' and '.join(subnet.name for subnet in subnets)} are not finite"
         )
-    course.optimizer.step()
+    task.optimizer.step()
     total, count = totals.tolist()
     return total / count if count else None
 
 
 def _learn(
-    course: TrainTask, pupils: Sequence[ActiveSubnet], batch: Batch, *, share: float, device: str
+    training_task: TrainTask, subnets: Sequence[ActiveSubnet], batch: Batch, *, share: float, device: str
 ) -> list[tuple[ActiveSubnet, Tensor]]:
     """Add the gradients of one part of a batch; return each network with its loss, those that failed left out."""
-    recipe = course.recipe
-    task = course.task.smoothed(recipe.label_smoothing)
-    teaching = {pupil.teacher for pupil in pupils}
+    recipe = training_task.recipe
+    task = training_task.task.smoothed(recipe.label_smoothing)
+    teaching = {subnet.teacher for subnet in subnets}
     predicted: dict[int, Tensors] = {}
     losses: list[tuple[ActiveSubnet, Tensor]] = []
     autocast = torch.autocast(device, torch.bfloat16, enabled=recipe.precision == "bf16")
     taught = None
-    if course.teacher is not None:
+    if training_task.teacher is not None:
         with torch.no_grad(), autocast:
-            taught = _floats(course.teacher(batch.inputs))
-    for index, pupil in enumerate(pupils):
-        course.failures.tried += 1
+            taught = _floats(training_task.teacher(batch.inputs))
+    for index, subnet in enumerate(subnets):
+        training_task.failures.tried += 1
         try:
             with autocast:
-                outputs = _floats(pupil.run(batch.inputs))
+                outputs = _floats(subnet.run(batch.inputs))
         except torch.OutOfMemoryError as error:
-            raise _out_of_memory(pupil, error) from error
+            raise _out_of_memory(subnet, error) from error
         except Exception as error:  # of an operator, maybe a user's
             if index in teaching:
-                raise _no_teacher(pupil, error) from error
-            course.failures.record(pupil.architecture, error)
+                raise _no_teacher(subnet, error) from error
+            training_task.failures.record(subnet.architecture, error)
             continue
-        if pupil.teacher is not None:
-            loss = task.distill(outputs, predicted[pupil.teacher], recipe.temperature)
+        if subnet.teacher is not None:
+            loss = task.distill(outputs, predicted[subnet.teacher], recipe.temperature)
         else:
             loss = task.loss(outputs, batch)
             if taught is not None:
@@ -87,7 +87,7 @@ def _learn(
         if index in teaching:
             predicted[index] = tree_map(torch.detach, outputs)
         (loss * share).backward()  # type: ignore[no-untyped-call]
-        losses.append((pupil, loss.detach()))
+        losses.append((subnet, loss.detach()))
     return losses
 
 
@@ -96,18 +96,18 @@ def _floats(outputs: Tensors) -> Tensors:
     return tree_map(lambda tensor: tensor.float(), outputs)
 
 
-def _out_of_memory(pupil: ActiveSubnet, error: Exception) -> TrainingError:
+def _out_of_memory(subnet: ActiveSubnet, error: Exception) -> TrainingError:
     return TrainingError(
-        f"memory ran out in {pupil.name} ({reason(error)})",
+        f"memory ran out in {subnet.name} ({reason(error)})",
         where="train",
         allowed="A part of a batch must fit with all that its network keeps for the way back",
         do="Raise train.grad_accumulation_steps, or lower train.batch_size",
     )
 
 
-def _no_teacher(pupil: ActiveSubnet, error: Exception) -> TrainingError:
+def _no_teacher(subnet: ActiveSubnet, error: Exception) -> TrainingError:
     return TrainingError(
-        f"{pupil.name}, from which the others of its step learn, cannot be trained ({raised(error)})",
+        f"{subnet.name}, from which the others of its step learn, cannot be trained ({raised(error)})",
         where="train",
         allowed="A network that fails is left out unless others learn from it",
         do="Look at its operators, or use a strategy that learns from labels, such as `fair`",

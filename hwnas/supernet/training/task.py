@@ -1,4 +1,4 @@
-"""A course of training: the module, its data, and the function that selects the networks of a step."""
+"""A training: the module, its data, and the function that selects the networks of a step."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class TrainTask:
     split: Split
     recipe: Recipe
     optimizer: torch.optim.Optimizer
-    pupils: Callable[[Step, random.Random], Sequence[ActiveSubnet]]
+    subnets: Callable[[Step, random.Random], Sequence[ActiveSubnet]]
     teacher: nn.Module | None = None
     """Teacher in eval mode, on the device of the trained module."""
     average: EMA[nn.Module] | None = None

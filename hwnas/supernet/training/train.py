@@ -82,12 +82,12 @@ def train(
     failures = SkippedSubnets(failed, on_trouble, set(read_failures(failed)) if failed else set())
     average = EMA(supernet, recipe.ema_decay) if recipe.ema_decay else None
     decaying = None if recipe.regularize == "all" else supernet.names_of(lower(space, space.largest()))
-    course = TrainTask(
+    training_task = TrainTask(
         module=supernet,
         split=dataset.train,
         recipe=recipe,
         optimizer=make_optimizer(supernet, recipe, decaying=decaying),
-        pupils=_pupils(supernet, space, recipe, open_strategy(space, recipe, base=base)),
+        subnets=_pupils(supernet, space, recipe, open_strategy(space, recipe, base=base)),
         task=space.task,
         teacher=None if teacher is None else teacher.to(next(supernet.parameters()).device).eval(),
         average=average,
@@ -96,15 +96,15 @@ def train(
     )
     identity = identity_of(space, dataset, recipe, seed)
     check = partial(check_supernet, supernet, identity)
-    state = State(supernet, course.optimizer, average, check, identity, Epoch.of)
+    state = State(supernet, training_task.optimizer, average, check, identity, Epoch.of)
     midway = resume(folder, state)
     calibration = calibration_inputs(dataset, count=recipe.calibration_batches, batch_size=recipe.batch_size, seed=seed)
     for epoch in range(len(state.history) + 1, recipe.epochs + 1):
         if midway is None and epoch in recipe.sort_channels_at:
-            sorting = sort_channels(supernet, elastic_groups(space), course.optimizer, twins=state.twins)
+            sorting = sort_channels(supernet, elastic_groups(space), training_task.optimizer, twins=state.twins)
             if on_sort:
                 on_sort(epoch, sorting)
-        passed, midway = _epoch(course, state, epoch, seed, folder, midway, on_step), None
+        passed, midway = _epoch(training_task, state, epoch, seed, folder, midway, on_step), None
         if team.is_main:
             state.history.append(_scored(state, space, dataset, calibration, epoch, passed))
             checkpoint.save(folder, epoch, state.content())
@@ -138,7 +138,7 @@ def _pupils(
 ) -> Callable[[Step, random.Random], Sequence[ActiveSubnet]]:
     """Return the strategy's lessons, each run on slices of the shared weights."""
 
-    def pupil(lesson: SampledSubnet) -> ActiveSubnet:
+    def subnet(lesson: SampledSubnet) -> ActiveSubnet:
         dropout = recipe.regularize == "all" or lesson.teacher is None
 
         def run(inputs: Tensors) -> Tensors:
@@ -146,11 +146,11 @@ def _pupils(
 
         return ActiveSubnet(run, lesson.architecture, lesson.teacher)
 
-    return lambda step, rng: [pupil(lesson) for lesson in strategy(step, rng)]
+    return lambda step, rng: [subnet(lesson) for lesson in strategy(step, rng)]
 
 
 def _epoch(
-    course: TrainTask,
+    training_task: TrainTask,
     state: State[Supernet, Epoch],
     epoch: int,
     seed: int,
@@ -159,18 +159,18 @@ def _epoch(
     on_step: Callable[[Step], None] | None,
 ) -> Passed:
     """Train one epoch, repeated at half the rate if it diverges and the recipe says so."""
-    halves, after = course.recipe.on_divergence == "halve_lr", None if midway is None else midway.position
+    halves, after = training_task.recipe.on_divergence == "halve_lr", None if midway is None else midway.position
     begun = (state.copied() if midway is None else midway.begun) if halves else None
 
     def keep(position: EpochState) -> None:
-        if course.team.is_main:
+        if training_task.team.is_main:
             save_mid_epoch(folder, state, position, begun)
 
     while True:
         try:
             with torch.random.fork_rng():
                 return run_epoch(
-                    course,
+                    training_task,
                     epoch,
                     epoch_seed(seed, epoch),
                     slower=0.5**state.halvings,
@@ -179,16 +179,16 @@ def _epoch(
                     on_step=on_step,
                 )
         except FloatingPointError as error:
-            if course.team.is_main:
+            if training_task.team.is_main:
                 checkpoint.forget_within(folder)  # it leads here again
             if begun is None or state.halvings == HALVINGS:
                 raise _diverged(error, epoch, folder, state.halvings) from error
             halvings, after = state.halvings + 1, None
             state.restore(copy.deepcopy(begun))
             state.halvings = halvings
-            if course.failures.tell:
+            if training_task.failures.tell:
                 again = f"it begins again at {0.5**state.halvings:g} times the learning rate"
-                course.failures.tell(f"training diverged in epoch {epoch}, {error}; {again}")
+                training_task.failures.tell(f"training diverged in epoch {epoch}, {error}; {again}")
 
 
 def _diverged(error: FloatingPointError, epoch: int, folder: Path, halvings: int) -> TrainingError:

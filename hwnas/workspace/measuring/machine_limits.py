@@ -12,7 +12,7 @@ from hwnas.latency.building.model_files import free_bytes
 from hwnas.network import Network, costs
 from hwnas.ops import Operator, Shape
 
-SHARE = 0.8
+MEMORY_SHARE = 0.8
 """Largest share of the free memory that is used: the process that times needs some, and so do others."""
 UNUSUAL_THREADS, UNUSUAL_BATCH = 128, 4096
 """Numbers of threads and of images above which a set-up is probably a typing error on most devices."""
@@ -48,8 +48,8 @@ def check_batch(config: SetupConfig, operators: Iterable[tuple[Operator, Shape]]
     inputs = [4 * math.prod(shape) for _, shape in operators]
     whole = [4 * math.prod(network.input_shape) + costs(network).activation_bytes for network in networks]
     each, left = max([*inputs, *whole], default=0), min(free_bytes(), default=None)
-    if left is not None and each * config.batch > SHARE * left:
-        most = int(SHARE * left / each)
+    if left is not None and each * config.batch > MEMORY_SHARE * left:
+        most = int(MEMORY_SHARE * left / each)
         raise ConfigError(
             f"`batch` is {config.batch:,}, for which the largest network needs {_gigabytes(each * config.batch)}",
             where="set-up",

@@ -32,9 +32,9 @@ from hwnas.ops import Operator, Shape
 from hwnas.runtimes import Setup
 from hwnas.workspace.progress import Bar, Reporter
 
-TRIES = 5
+MAX_RECONNECTS = 5
 """Number of times in a row that the connection to a board may break without a new row."""
-PAUSE_S = 3.0
+RECONNECT_PAUSE_S = 3.0
 """Pause between two tries."""
 
 
@@ -85,7 +85,7 @@ def board_table(path: Path, wanted: Setup) -> LatencyTable:
 
 
 def fill_on_hosts(
-    orders: Sequence[BenchRequest], timing: Timing, artifacts: Path, narrator: Reporter, title: str
+    orders: Sequence[BenchRequest], timing: Timing, artifacts: Path, reporter: Reporter, title: str
 ) -> list[LatencyTable]:
     """Have boards time what their tables lack, all at once; what was timed is in the tables here, however it ends.
 
@@ -95,19 +95,19 @@ def fill_on_hosts(
     by_host: dict[str, list[int]] = {}
     for number, order in enumerate(orders):  # two at once on one board would slow each other
         by_host.setdefault(str(order.config.host), []).append(number)
-    with narrator.bar(title) as bar, ThreadPoolExecutor(max(1, len(by_host))) as pool:
+    with reporter.bar(title) as bar, ThreadPoolExecutor(max(1, len(by_host))) as pool:
         parts, packing = _ProgressShare(bar, len(orders)), Lock()  # PyTorch's seed is one for all threads
 
         def fill_all(numbers: Sequence[int]) -> list[tuple[int, LatencyTable]]:
             return [
-                (number, _fill(orders[number], timing, artifacts, partial(parts.update, number), narrator, packing))
+                (number, _fill(orders[number], timing, artifacts, partial(parts.update, number), reporter, packing))
                 for number in numbers
             ]
 
         jobs = [pool.submit(fill_all, numbers) for numbers in by_host.values()]
         failures = [error for job in jobs if (error := job.exception()) is not None]
         for error in failures[1:]:
-            narrator.info(f"also: {error}")
+            reporter.info(f"also: {error}")
         filled = dict(pair for job in jobs for pair in job.result())
     return [filled[number] for number in range(len(orders))]
 
@@ -125,7 +125,7 @@ class _ProgressShare:
 
 
 def _fill(
-    order: BenchRequest, timing: Timing, artifacts: Path, update: partial[None], narrator: Reporter, packing: Lock
+    order: BenchRequest, timing: Timing, artifacts: Path, update: partial[None], reporter: Reporter, packing: Lock
 ) -> LatencyTable:
     host = open_host(str(order.config.host), ssh_config=order.config.ssh_config)
     board = BoardSession(host, _key(order), order.config.python)
@@ -133,13 +133,13 @@ def _fill(
     while True:
         before = _lines(order.path)
         try:
-            return _run_on_board(board, order, timing, artifacts, update, narrator, packing)
+            return _run_on_board(board, order, timing, artifacts, update, reporter, packing)
         except ConnectionLost as error:
             failed = 1 if _lines(order.path) > before else failed + 1
-            if error.lasting or failed == TRIES:
+            if error.lasting or failed == MAX_RECONNECTS:
                 raise
-            narrator.info(f"{error}; trying again")
-            time.sleep(PAUSE_S)
+            reporter.info(f"{error}; trying again")
+            time.sleep(RECONNECT_PAUSE_S)
         except HwnasError:
             with suppress(HwnasError):
                 board.pull_table(order.path)
@@ -152,7 +152,7 @@ def _run_on_board(
     timing: Timing,
     artifacts: Path,
     update: partial[None],
-    narrator: Reporter,
+    reporter: Reporter,
     packing: Lock,
 ) -> LatencyTable:
     """Run one visit to a board; what it kept from an earlier one is fetched first."""
@@ -174,7 +174,7 @@ def _run_on_board(
         with packing:
             packed([])
         board.push_kit(kit)
-        _refuse_other(board, table, board.run(update, narrator.info, ["--dry-run"])["setup"])
+        _refuse_other(board, table, board.run(update, reporter.info, ["--dry-run"])["setup"])
         with packing:
             packed(jobs, progress=lambda done, planned, what: update(done, 2 * planned, what))
         board.push_kit(kit)
@@ -182,7 +182,7 @@ def _run_on_board(
         kit.unlink(missing_ok=True)
     board.run(
         lambda done, planned, what: update(planned + done, 2 * planned, f"{board.host.name}: {what}"),
-        lambda line: narrator.info(f"{board.host.name}: {line}"),
+        lambda line: reporter.info(f"{board.host.name}: {line}"),
         ["--wait", f"{order.wait_s:g}"],
     )
     board.pull_table(order.path)

@@ -42,13 +42,13 @@ POOL = 400
 
 
 def measure_missing(
-    request: BenchRequest, timing: Timing, artifacts: Path, narrator: Reporter, title: str
+    request: BenchRequest, timing: Timing, artifacts: Path, reporter: Reporter, title: str
 ) -> LatencyTable:
     """Measure what a table lacks, here or on the set-up's host, with a bar."""
     config = request.config
     if config.host:
-        return fill_on_hosts([request], timing, artifacts, narrator, title)[0]
-    context = context_of(request, artifacts, narrator)
+        return fill_on_hosts([request], timing, artifacts, reporter, title)[0]
+    context = context_of(request, artifacts, reporter)
     setup = context.runtime.setup
     # What this machine lacks is told before files are made and timed.
     check_threads(config)
@@ -56,12 +56,12 @@ def measure_missing(
     chosen(setup.cores, setup.threads, timing.pin, Tree())
     if request.energy is not None:
         find_sensor(request.energy.sensor, request.energy.command, cuda=config.accelerator == "cuda")
-    with narrator.bar(title) as bar:
+    with reporter.bar(title) as bar:
         context = replace(context, progress=bar.update)
         table = build_table(request.operators, request.networks, timing, request.path, context)
     if request.space is not None and request.space[0] not in table.spaces:
         table.append_space(*request.space)
-    measure_other_quantities(table, request, timing, context, narrator, title)
+    measure_other_quantities(table, request, timing, context, reporter, title)
     return table
 
 
@@ -70,23 +70,23 @@ def measure_other_quantities(
     request: BenchRequest,
     timing: Timing,
     context: MeasureContext,
-    narrator: Reporter,
+    reporter: Reporter,
     title: str,
 ) -> None:
     """Measure what a table lacks of energy and memory, if they are requested."""
     if request.energy is not None:
-        with narrator.bar(f"{title}: energy") as bar:
+        with reporter.bar(f"{title}: energy") as bar:
             context = replace(context, progress=bar.update)
             measure_missing_energy(table, request.operators, request.networks, request.energy, context, pin=timing.pin)
     if request.memory:
-        with narrator.bar(f"{title}: memory") as bar:
+        with reporter.bar(f"{title}: memory") as bar:
             measure_missing_memory(table, request.networks, replace(context, progress=bar.update))
 
 
-def context_of(request: BenchRequest, artifacts: Path, narrator: Reporter) -> MeasureContext:
+def context_of(request: BenchRequest, artifacts: Path, reporter: Reporter) -> MeasureContext:
     """Return this machine's way of measuring what is requested."""
     runtime = runtime_of(request.config)
-    folder, wait = artifacts / runtime.setup.runtime, LockWait(request.wait_s, narrator.info)
+    folder, wait = artifacts / runtime.setup.runtime, LockWait(request.wait_s, reporter.info)
     return MeasureContext(runtime, request.exports, folder, queue=wait)
 
 
@@ -199,6 +199,6 @@ def measurement_protocol(timing: TimingConfig, seed: int) -> Timing:
     return Timing(**timing.model_dump(exclude={"validation_networks", "device_lock_timeout_s"}), seed=seed)
 
 
-def device_lock_wait(timing: TimingConfig, narrator: Reporter) -> LockWait:
+def device_lock_wait(timing: TimingConfig, reporter: Reporter) -> LockWait:
     """Return the time to wait for this machine, and the function that reports the waiting."""
-    return LockWait(timing.device_lock_timeout_s, narrator.info)
+    return LockWait(timing.device_lock_timeout_s, reporter.info)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hwnas.errors import RunError, reason
 from hwnas.export.manifest import MANIFEST, ListedFile, ListedModel, Manifest, damage, read_manifest
-from hwnas.export.staging import ASIDE, SUFFIXES, earlier_folder, fresh_folder, is_exported
+from hwnas.export.staging import ASIDE, MODEL_SUFFIXES, earlier_folder, fresh_folder, is_exported
 from hwnas.search.consistency import Issue
 from hwnas.words import counted
 from hwnas.workspace.workspace import Workspace
@@ -96,7 +96,7 @@ def _leftovers(folder: Path, again: str) -> Iterator[Issue]:
 def _examined(folder: Path, again: str, looked: list[str]) -> Iterator[Issue]:
     on_disk = sorted(path.name for path in folder.iterdir())
     if not (folder / MANIFEST).exists():
-        if any(Path(name).suffix in SUFFIXES for name in on_disk):
+        if any(Path(name).suffix in MODEL_SUFFIXES for name in on_disk):
             yield Issue(
                 "error",
                 "model files have no manifest: an export did not end, or the manifest was removed",
@@ -130,7 +130,7 @@ def _examined(folder: Path, again: str, looked: list[str]) -> Iterator[Issue]:
         )
     listed = {file.name for file in manifest.files}
     for name in on_disk:
-        if Path(name).suffix in SUFFIXES and name not in listed:
+        if Path(name).suffix in MODEL_SUFFIXES and name not in listed:
             yield Issue(
                 "error" if is_exported(name) else "note",
                 "the manifest does not list this model file",

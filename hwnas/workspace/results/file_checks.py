@@ -15,7 +15,7 @@ from hwnas.workspace.results.halving_results import halving_path, load_halving_r
 from hwnas.workspace.workspace import Workspace
 
 
-def kept_file_ailments(run: Workspace, looked: list[str]) -> Iterator[Issue]:
+def file_issues(run: Workspace, looked: list[str]) -> Iterator[Issue]:
     """Yield issues of damaged ones; descriptions of what was examined are added to `looked`. Nothing is written."""
     yield from _torch_files(run, looked)
     for tier in run.experiment.tiers:
@@ -49,7 +49,7 @@ def _torch_files(run: Workspace, looked: list[str]) -> Iterator[Issue]:
     failures = run.paths.train / "failed.jsonl"
     if not (checkpoints or weights or statistics or failures.exists()):
         return  # and PyTorch need not be imported
-    from hwnas.supernet.batchnorm_cache import check_kept
+    from hwnas.supernet.batchnorm_cache import check_statistics
     from hwnas.supernet.training.checkpoint import load
     from hwnas.supernet.training.skipped import read_failures
     from hwnas.supernet.weights_file import read_weights
@@ -60,7 +60,7 @@ def _torch_files(run: Workspace, looked: list[str]) -> Iterator[Issue]:
         except HwnasError as error:
             yield Issue.of(error)
     yield from _each(weights, read_weights, "files of trained weights", looked)
-    for ailment in _each(statistics, check_kept, "files of normalisation statistics", looked):
+    for ailment in _each(statistics, check_statistics, "files of normalisation statistics", looked):
         yield replace(ailment, severity="note")  # a cache: what is damaged is computed again
     if failures.exists():
         yield from _each([failures], read_failures, "networks that cannot be trained", looked)

@@ -16,14 +16,14 @@ from hwnas.pareto import Tier
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.fronts import FrontPoint, read_front, write_front, write_text
 from hwnas.search.nearest import nearest
-from hwnas.search.stored_architecture import kept_architecture
+from hwnas.search.stored_architecture import architecture_field
 from hwnas.search.successive_halving import RungResult, promoted, tier_for_rung
 from hwnas.stored_names import SOURCES, stored_source
 from hwnas.tasks import Task
 from hwnas.workspace.workspace import Workspace
 
 WHERE = "search.successive_halving"
-FOLDER = "ladder"
+HALVING_FOLDER = "ladder"
 """Folder of its files in a run's folder, and the name of its fronts in stored files."""
 
 
@@ -64,7 +64,7 @@ class HalvingResult:
 
 def metric_of(score: str, task: Task) -> str:
     """Return the metric of a rung's scores, such as `top1@short`."""
-    return accuracy_metric(score, task)
+    return accuracy_metric(score, source_of(score, where=WHERE).quantity(task))
 
 
 def refuse_empty_results(results: Sequence[HalvingResult]) -> None:
@@ -110,7 +110,7 @@ def check_halving(run: Workspace) -> None:
 
 def halving_path(run: Workspace, tier: str) -> Path:
     """Return the file of the rungs of a tier's successive halving."""
-    return run.folder / FOLDER / f"{tier}.json"
+    return run.folder / HALVING_FOLDER / f"{tier}.json"
 
 
 def no_halving(run: Workspace, tier: str) -> RunError:
@@ -125,7 +125,7 @@ def no_halving(run: Workspace, tier: str) -> RunError:
 
 def halving_front_path(run: Workspace, tier: str) -> Path:
     """Return the file of the front of a tier's successive halving."""
-    return run.folder / FOLDER / f"{tier}-front.json"
+    return run.folder / HALVING_FOLDER / f"{tier}-front.json"
 
 
 def save_halving_result(run: Workspace, result: HalvingResult) -> None:
@@ -215,7 +215,7 @@ def _rung(fields: Fields, tier: Tier) -> RungResult:
     seen = tier_for_rung(tier, metric)
     evaluations = tuple(
         Evaluation(
-            kept_architecture(one),
+            architecture_field(one),
             one.number_map("scores"),
             one.texts("broken"),
             failed=one.text("failed") if one.optional("failed") else None,

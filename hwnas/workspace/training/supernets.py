@@ -23,7 +23,7 @@ class Trained:
     weights: str
 
 
-def load_run(run: Workspace, narrator: Reporter) -> Trained:
+def load_run(run: Workspace, reporter: Reporter) -> Trained:
     """Return the trained supernet of a run; a training that stopped early is reported.
 
     Raises:
@@ -36,11 +36,11 @@ def load_run(run: Workspace, narrator: Reporter) -> Trained:
     history, path = load_trained(supernet, run.paths.train, identity)
     if len(history) < recipe.epochs:
         after = f"{len(history)} of {recipe.epochs} epochs"
-        narrator.info(f"{path}: training stopped after {after}; `{run.command('train')}` continues it")
+        reporter.info(f"{path}: training stopped after {after}; `{run.command('train')}` continues it")
     return _trained(supernet, history)
 
 
-def supernet_of(run: Workspace, narrator: Reporter) -> Trained | None:
+def supernet_of(run: Workspace, reporter: Reporter) -> Trained | None:
     """Return the trained supernet; None where the run's accuracies need none and none was trained.
 
     Raises:
@@ -48,7 +48,7 @@ def supernet_of(run: Workspace, narrator: Reporter) -> Trained | None:
     """
     from hwnas.supernet.training.checkpoint import checkpoints
 
-    return load_run(run, narrator) if run.source.supernet or checkpoints(run.paths.train) else None
+    return load_run(run, reporter) if run.source.supernet or checkpoints(run.paths.train) else None
 
 
 def check_trained(run: Workspace) -> None:

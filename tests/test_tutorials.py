@@ -1,0 +1,64 @@
+"""Each tutorial runs from its first block to its last, as a reader types it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.pages import fences, file_name, run_in_shell
+from tests.helpers.repository import REPOSITORY
+
+TUTORIALS = REPOSITORY / "docs" / "tutorials"
+BOARD = {  # this machine in the place of the board: a host's home is the folder `board`
+    "python3": f'exec "{sys.executable}" "$@"',
+    "ssh": 'shift; mkdir -p board; cd board; exec "$@"',
+    "scp": 'mkdir -p board; cp "$(echo "$1" | sed s,^.*:,board/,)" "$(echo "$2" | sed s,^.*:,board/,)"',
+}
+
+
+def follow(page: Path, folder: Path) -> str:
+    """Do what a page says, block after block; what its programs print."""
+    names: dict[str, object] = {}
+    printed = io.StringIO()
+    for number, (language, block) in enumerate(fences(page), 1):
+        if name := file_name(block):
+            (folder / name).write_text(block, encoding="utf-8")
+        elif language == "bash":
+            done = run_in_shell(block, folder, BOARD, timeout_s=400)
+            assert done.returncode == 0, f"{page.name}, block {number}: {done.stderr}"
+            assert "Traceback" not in done.stderr
+            printed.write(done.stdout)
+        elif language == "python":
+            with contextlib.chdir(folder), contextlib.redirect_stdout(printed):
+                exec(compile(block, f"{page.name}, block {number}", "exec"), names)  # noqa: S102 - our own pages
+        else:
+            assert language == "text", f"{page.name}, block {number}: only installation is left out"
+    return printed.getvalue()
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    folder = tmp_path_factory.mktemp("tutorial")
+    return folder, follow(TUTORIALS / "first_search.md", folder)
+
+
+@pytest.mark.slow
+def test_the_first_search_ends_with_a_file_that_reads_digits(searched: tuple[Path, str]) -> None:
+    folder, printed = searched
+    assert (folder / "runs" / "first_search" / "report.html").is_file()
+    right = int(printed.split(" of 50 digits are right")[0].rsplit(" ", 1)[1])
+    assert right >= 40
+
+
+@pytest.mark.slow
+def test_a_network_is_shipped_from_that_search(searched: tuple[Path, str]) -> None:
+    assert "in the manifest" in follow(TUTORIALS / "ship.md", searched[0])
+
+
+@pytest.mark.slow
+def test_a_table_is_built_on_a_board(tmp_path: Path) -> None:
+    assert "whole networks" in follow(TUTORIALS / "board_table.md", tmp_path)
