@@ -57,16 +57,19 @@ _FACE = {  # name -> the module it is imported from; the block above says the sa
     "read_space": "hwnas.space",
 }
 
+_UPPER = {"open_run": "hwnas.results"}
+"""The same of modules that import the version from here, which type checkers must not see in a circle."""
+
 
 __all__ = [*_FACE]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _FACE:
+    if name not in _FACE and name not in _UPPER:
         raise AttributeError(f"module `hwnas` has no `{name}`")
-    value = globals()[name] = getattr(importlib.import_module(_FACE[name]), name)
+    value = globals()[name] = getattr(importlib.import_module(_FACE.get(name) or _UPPER[name]), name)
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_FACE})
+    return sorted({*globals(), *_FACE, *_UPPER})

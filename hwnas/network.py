@@ -17,11 +17,13 @@ from hwnas.ops.make import operator_of
 from hwnas.ops.operator import new_module
 from hwnas.ops.plugins import operators_with
 from hwnas.registry import member
+from hwnas.rows import html_table
 from hwnas.space import AnySpace, Architecture, FunctionSpace, Knob, Layer, Space, Stage, Value
 from hwnas.space.space import open_options
 from hwnas.tasks import DEFAULT_TASK, Task
 from hwnas.traced.call import call
 from hwnas.traced.together import together
+from hwnas.words import brief, counted
 
 if TYPE_CHECKING:
     from torch import nn
@@ -35,6 +37,7 @@ UNFRUITFUL = 300
 """As many in a row without a new operator end the search for them where a function returns modules."""
 
 
+@brief
 @dataclass(frozen=True)
 class Network:
     """A chain of operators at one input shape.
@@ -57,6 +60,20 @@ class Network:
     input_shape: Shape
     kind: Task = field(default=DEFAULT_TASK, compare=False)
     """Task without shapes."""
+
+    def _repr_html_(self) -> str:
+        shape = "x".join(map(str, self.input_shape))
+        rows = [
+            {
+                "slot": slot,
+                "operator": operator.describe(),
+                "parameters": part.params,
+                "MACs": part.macs,
+                "output": "x".join(map(str, part.output_shape)),
+            }
+            for slot, operator, part in zip(self.slots, self.operators, self.costs, strict=True)
+        ]
+        return html_table(f"Network of {counted(len(rows), 'operator')}, input {shape}", rows, most=len(rows))
 
     @cached_property
     def task(self) -> Task:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.quantities import LATENCY, Metric
+from hwnas.words import brief
 
 Scores = Mapping[str, float]
 """Values by the text of a `Metric`, such as `latency_ms@pi4` or `top1@inherited`."""
@@ -64,6 +65,7 @@ class Limit:
         return f"{self.metric} {'<=' if self.side == 'most' else '>='} {self.bound:g}"
 
 
+@brief
 @dataclass(frozen=True)
 class Tier:
     """A set-up with limits, for which a front is wanted.

@@ -19,7 +19,7 @@ FLOORS = (  # bottom to top
     ("stored_names", "words"),
     ("io",),
     ("cell", "ranks", "registry"),
-    ("quantities",),
+    ("quantities", "rows"),
     ("pareto",),
     ("tasks",),
     ("ops", "selection", "space"),
@@ -32,7 +32,7 @@ FLOORS = (  # bottom to top
     ("workspace",),
     ("problem",),
     ("commands",),
-    ("console", "pipeline"),
+    ("console", "pipeline", "results"),
     ("cli",),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -25,6 +25,7 @@ from hwnas.report.charts.chart_svg import drawn, tooltip_texts
 from hwnas.report.charts.front_plot import front_figure
 from hwnas.report.markup import el, join, safe_json
 from hwnas.report.tables import cost_rows, costs_table, front_table
+from hwnas.search.fronts import Estimate
 from tests.helpers.synthetic_report import hostile, synthetic_facts, synthetic_tier
 
 FACTS = synthetic_facts(count=40)
@@ -83,7 +84,7 @@ class TestPage:
 
     def test_sections_are_reached_by_their_links(self) -> None:
         page = Reader(render(FACTS))
-        anchors = {attrs["href"] for tag, attrs in page.elements if tag == "a"}
+        anchors = {attrs["href"] for tag, attrs in page.elements if tag == "a" and "download" not in attrs}
         assert anchors == {f"#{attrs['id']}" for tag, attrs in page.elements if tag == "h2"}
 
     def test_every_plot_says_what_it_shows(self) -> None:
@@ -354,6 +355,26 @@ class TestTables:
         ):
             assert word in text
         assert all(point.key in text for point in tier.front)
+
+    def test_shrunken_estimates_stand_beside_what_was_measured(self) -> None:
+        tier = FACTS.tiers[0]
+        accuracy = tier.accuracy.metric
+        shrunk = replace(
+            tier,
+            front=tuple(replace(p, estimate=Estimate(p.scores[accuracy] - 0.0123, 0.004)) for p in tier.front),
+        )
+        point = shrunk.ordered[0]
+        text = printed(front_table(shrunk), width=80)
+        assert "est." in text
+        assert "…" not in text
+        assert units.scored(accuracy, point.scores[accuracy] - 0.0123) in text
+        assert units.scored(accuracy, point.scores[accuracy]) in text
+        page = render(replace(FACTS, tiers=(shrunk, *FACTS.tiers[1:])))
+        assert f"shrunken estimate {shrunk.estimate(point)}" in page
+        assert shrunk.estimate(point).endswith("±0.80"), "two standard deviations"
+        assert "hrunken estimate" not in render(FACTS)
+        marks = next(layer for layer in front_figure(shrunk, "--tier-0").layers if layer.name == "front")
+        assert sorted(marks.y) == pytest.approx(sorted(100 * (p.scores[accuracy] - 0.0123) for p in shrunk.front))
 
     def test_accuracies_that_may_be_no_better_than_a_faster_ones_are_marked(self) -> None:
         tier = FACTS.tiers[0]

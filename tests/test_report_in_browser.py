@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import os
 import re
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
 from hwnas.pareto import Limit
+from hwnas.predictors.importances import Importance, Importances
 from hwnas.report import ReportFacts, render, write_page
 from tests.helpers.chromium import Browser, browser, chromium
 from tests.helpers.synthetic_report import hostile, synthetic_facts, synthetic_tier
@@ -102,6 +107,66 @@ def test_an_entry_of_the_legend_hides_its_marks_and_shows_them_again(tab: Browse
     assert (tab.value(shown), tab.value(f"{button}.ariaPressed")) == ("none", "false")
     tab.value(f"{button}.click()")
     assert tab.value(shown) == "inline"
+
+
+RECORDED = """(window.saved = [], HTMLAnchorElement.prototype.click = function () {
+    window.saved.push([this.download, this.href]);
+})"""
+
+
+def test_a_chart_is_saved_as_svg_and_as_png(tab: Browser, tmp_path: Path) -> None:
+    tab.open(write_page(synthetic_facts(count=40), tmp_path / "report.html"))
+    tab.value(f"{RECORDED} && 1")
+    tab.value("document.querySelectorAll('.plot + .save')[0].querySelectorAll('button').forEach((b) => b.click())")
+    tab.wait_for("window.saved.length === 2")
+    (name, svg), (picture, png) = tab.value("window.saved")
+    assert (name.endswith(".svg"), picture.endswith(".png")) == (True, True)
+    root = ElementTree.fromstring(unquote(svg.partition(",")[2]))
+    points = [node for node in root.iter() if "point" in (node.get("class") or "").split()]
+    assert len(points) == tab.value("document.querySelector('.plot').querySelectorAll('.point').length")
+    assert "var(" not in unquote(svg)
+    assert base64.b64decode(png.partition(",")[2]).startswith(b"\x89PNG")
+    assert len(png) > 20_000, "an empty picture"
+    assert_sound(tab, 1280)
+
+
+AXE = os.environ.get("HWNAS_AXE", "")
+SERIOUS = """axe.run(document, {resultTypes: ['violations']}).then((found) => {
+    const serious = found.violations.filter((one) => ['serious', 'critical'].includes(one.impact));
+    window.found = serious.map((one) => one.help);
+}), 1"""
+
+
+@pytest.mark.skipif(not AXE, reason="HWNAS_AXE names no axe.min.js: npm install axe-core")
+@pytest.mark.parametrize(("width", "touch", "dark"), [(1400, False, False), (390, True, True)])
+def test_axe_finds_nothing_serious(tab: Browser, tmp_path: Path, width: int, touch: bool, dark: bool) -> None:
+    tab.open(write_page(with_importances(), tmp_path / "report.html"), width=width, touch=touch, dark=dark)
+    tab.value("document.querySelectorAll('details').forEach((one) => { one.open = true; }) || 1")
+    tab.value(Path(AXE).read_text("utf-8") + ";1")
+    tab.value(SERIOUS)
+    tab.wait_for("window.found", 60)
+    assert tab.value("window.found") == []
+
+
+@pytest.mark.parametrize(("width", "touch"), [(1400, False), (390, True)])
+def test_choices_fit_and_their_table_opens(tab: Browser, tmp_path: Path, width: int, touch: bool) -> None:
+    tab.open(write_page(with_importances(), tmp_path / "report.html"), width=width, touch=touch)
+    tab.value("document.querySelectorAll('.beneath details').forEach((one) => { one.open = true; }) || 1")
+    tab.wait_for("[...document.querySelectorAll('.scroll')].every((s) => s.scrollWidth <= s.clientWidth + 1)")
+    assert tab.value(CUT) == []
+    assert tab.value(OVERLAPPING) == []
+    assert_sound(tab, width)
+
+
+def with_importances() -> ReportFacts:
+    """A report whose first tier has many choices, with long names."""
+    facts = synthetic_facts(count=40)
+    choices = [
+        Importance(f"stage_{n}.{n}.expand", ("2", "6"), 1 / (n + 1), 0.02, -0.01 / (n + 1), 1e-3) for n in range(30)
+    ]
+    tier = facts.tiers[0]
+    made = dict.fromkeys((tier.accuracy.metric, tier.latency.metric), Importances(0.8, 150, tuple(choices)))
+    return replace(facts, tiers=(replace(tier, importances=made), *facts.tiers[1:]))
 
 
 def unusual() -> Iterator[ReportFacts]:

@@ -23,7 +23,7 @@ from hwnas.measure.events import Progress, no_progress
 from hwnas.measure.timing import Timing
 from hwnas.registry import distribution_of
 from hwnas.runtimes import RUNTIMES, Setup, runtime_spec
-from hwnas.words import listed
+from hwnas.words import brief, listed
 
 PACKAGE = Path(__file__).resolve().parents[1]
 ENTRIES = ("boards/start.py", "measure/worker.py")
@@ -33,6 +33,7 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 """Time stamp of every member: equal contents make equal kits."""
 
 
+@brief
 @dataclass(frozen=True)
 class PackedKit:
     """A kit after packing."""

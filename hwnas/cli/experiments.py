@@ -303,4 +303,5 @@ def _point(point: FrontPoint) -> dict[str, Any]:
         "measured": dict(point.measured),
         "kept": point.kept,
         "picks": list(point.picks),
+        **point.estimates_entry,
     }

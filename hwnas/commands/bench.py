@@ -17,6 +17,7 @@ from hwnas.measure.table import LatencyTable, read_table
 from hwnas.measure.table_file import refuse_unwritable
 from hwnas.network import Network, operators_of
 from hwnas.space import FunctionSpace
+from hwnas.words import brief
 from hwnas.workspace.elapsed import adding_elapsed
 from hwnas.workspace.folder import locked, space_copy
 from hwnas.workspace.measuring.machine_limits import check_batch, check_threads, unusual
@@ -32,11 +33,12 @@ from hwnas.workspace.measuring.setups import (
     runtime_of,
     table_of,
 )
-from hwnas.workspace.progress import NullReporter, Reporter
+from hwnas.workspace.progress import Reporter, default_reporter
 from hwnas.workspace.spaces import open_space, split_reference
 from hwnas.workspace.workspace import Workspace, open_run
 
 
+@brief
 @dataclass(frozen=True)
 class BenchResult:
     """A table after `bench`: its path, its contents, and what was measured now."""
@@ -82,7 +84,7 @@ def bench(
     if dry_run:
         return list(plan_tables(run).values())
     with locked(run):
-        return bench_run(run, reporter or NullReporter())
+        return bench_run(run, default_reporter(reporter))
 
 
 def plan_tables(run: Workspace) -> dict[str, BenchResult]:
@@ -211,7 +213,7 @@ def bench_space(
     networks = networks_to_validate(opened, count)
     if dry_run:
         return plan_bench(operators, networks, config, timing, table)
-    artifacts, reporter = table.with_name(f"{table.name}.files"), reporter or NullReporter()
+    artifacts, reporter = table.with_name(f"{table.name}.files"), default_reporter(reporter)
     known = (opened.name, reference_of(space, file))
     request = bench_request(config, table, operators, networks, known, wait_s=timing.device_lock_timeout_s)
     filled = measure_missing(request, measurement_protocol(timing, 0), artifacts, reporter, f"timing {table.stem}")

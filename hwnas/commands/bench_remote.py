@@ -18,7 +18,7 @@ from hwnas.measure.table_file import refuse_unwritable
 from hwnas.network import operators_of
 from hwnas.workspace.measuring.remote_bench import fill_on_hosts, host_table, kit_contents
 from hwnas.workspace.measuring.setups import bench_request, measurement_protocol, networks_to_validate, requested_setup
-from hwnas.workspace.progress import NullReporter, Reporter
+from hwnas.workspace.progress import Reporter, default_reporter
 from hwnas.workspace.spaces import open_space
 
 
@@ -77,7 +77,7 @@ def pack(
             do="Use the table as it is, or pack another space",
         )
     artifacts = out.with_name(f"{out.name}.files")
-    with (reporter or NullReporter()).bar(f"packing {out.name}") as bar:
+    with default_reporter(reporter).bar(f"packing {out.name}") as bar:
         contents = kit_contents(order, measurement_protocol(timing, 0), f"{out.name.removesuffix('.pyz')}.jsonl")
         packed = pack_kit(out, contents, jobs, artifacts=artifacts, progress=bar.update)
     shutil.rmtree(artifacts, ignore_errors=True)
@@ -132,7 +132,7 @@ def bench_hosts(
     for config in configs:
         requested_setup(config)
     opened, file = open_space(space, reporter=reporter)
-    timing, reporter = timing or TimingConfig(), reporter or NullReporter()
+    timing, reporter = timing or TimingConfig(), default_reporter(reporter)
     operators = list(operators_of(opened))
     count = timing.validation_networks if validation_networks is None else validation_networks
     networks = networks_to_validate(opened, count)

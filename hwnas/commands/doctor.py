@@ -18,13 +18,14 @@ from hwnas.problem.fronts.loading import FrontSource, conditions_known, front_fi
 from hwnas.problem.live import live_path
 from hwnas.search.consistency import Issue, StoredStudy, check_front, check_store, check_study, stored_studies
 from hwnas.search.score_store import ScoreStore
-from hwnas.words import counted
+from hwnas.words import brief, counted
 from hwnas.workspace.results.bundles import bundle_ailments
 from hwnas.workspace.results.file_checks import file_issues
 from hwnas.workspace.results.halving_results import halving_path
 from hwnas.workspace.workspace import Workspace, open_run
 
 
+@brief
 @dataclass(frozen=True)
 class DoctorReport:
     """Items that were examined, and the issues among them."""

@@ -39,7 +39,7 @@ from hwnas.workspace.measuring.setups import (
     requested_setup,
     runtime_of,
 )
-from hwnas.workspace.progress import Bar, NullReporter, Reporter
+from hwnas.workspace.progress import Bar, Reporter, default_reporter
 from hwnas.workspace.results.bundles import open_bundle
 from hwnas.workspace.results.halving_results import HALVING_FOLDER
 from hwnas.workspace.workspace import Workspace, check_picks, open_run
@@ -92,7 +92,7 @@ def export(
         check_front_exists(run, front)
         check_picks(run, picks or (), where="--pick")
 
-    run, reporter = open_run(reference, runs=runs, before=check), reporter or NullReporter()
+    run, reporter = open_run(reference, runs=runs, before=check), default_reporter(reporter)
     requested = {"fine_tune_epochs": fine_tune, "picks": tuple(dict.fromkeys(picks)) if picks else None}
     config = run.experiment.export.model_copy(
         update={key: value for key, value in requested.items() if value is not None}
@@ -184,7 +184,7 @@ def picked_points(
 ) -> list[tuple[FrontPoint, dict[str, str]]]:
     """Return the points that rules pick from a front, in its order, each with the names its files may have, by rule."""
     standing = [point for point in front if point.kept is not False]
-    rows, stems = [point.final for point in standing], dict[int, dict[str, str]]()
+    rows, stems = [point.expected for point in standing], dict[int, dict[str, str]]()
     for rule in rules:
         for number, index in enumerate(choose(rows, objectives, rule), 1):
             stems.setdefault(index, {})[rule] = file_stem(rule, number)
@@ -250,6 +250,7 @@ def _export_point(
         "scores": {
             metric: {"value": value, "origin": point.origin.get(metric, "")} for metric, value in point.scores.items()
         },
+        **point.estimates_entry,
         "measured": {metric: {"value": value, "origin": "measured"} for metric, value in point.measured.items()},
         "weights": settled.weights,
         f"test_{task.quality.name}": {"value": quality, "origin": "measured", "in": "PyTorch"},

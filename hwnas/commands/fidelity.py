@@ -24,10 +24,11 @@ from hwnas.search.fronts import write_text
 from hwnas.search.score_store import Score, ScoreStore
 from hwnas.search.successive_halving import sample_initial
 from hwnas.space import Architecture
+from hwnas.words import brief
 from hwnas.workspace.elapsed import adding_elapsed
 from hwnas.workspace.environment import machine, versions
 from hwnas.workspace.folder import locked
-from hwnas.workspace.progress import Bar, NullReporter, Reporter
+from hwnas.workspace.progress import Bar, Reporter, default_reporter
 from hwnas.workspace.training.supernets import check_trained, recipe_of, supernet_of
 from hwnas.workspace.workspace import Workspace, open_run
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from hwnas.workspace.training.supernets import Trained
 
 
+@brief
 @dataclass(frozen=True)
 class FidelityReport:
     """Result of a fidelity study, and the files that hold it."""
@@ -77,7 +79,7 @@ def fidelity(
         >>> pipeline.fidelity("mini.yaml", networks=2, epochs=1).page.name
         'fidelity.html'
     """
-    run, reporter = open_run(reference, runs=runs, before=check_trained), reporter or NullReporter()
+    run, reporter = open_run(reference, runs=runs, before=check_trained), default_reporter(reporter)
     from hwnas.accuracy.trained import standalone
 
     with locked(run), adding_elapsed(run.paths.elapsed, "fidelity"):

@@ -18,6 +18,7 @@ from hwnas.latency.model import LatencyModel, throttled
 from hwnas.measure.table import LatencyTable, check_key, read_table
 from hwnas.network import Network, costs
 from hwnas.pareto import reference_point
+from hwnas.predictors.importances import Importances, importances
 from hwnas.problem.cost_models import CostModels, load_cost_models
 from hwnas.problem.exported import exported_under
 from hwnas.problem.fronts.loading import LoadedFront, load_front
@@ -32,7 +33,7 @@ from hwnas.words import counted
 from hwnas.workspace.elapsed import read_elapsed
 from hwnas.workspace.environment import machine, versions
 from hwnas.workspace.folder import locked, resolved_experiment
-from hwnas.workspace.progress import NullReporter, Reporter
+from hwnas.workspace.progress import NullReporter, Reporter, default_reporter
 from hwnas.workspace.results.bundles import Bundle, open_bundle
 from hwnas.workspace.results.halving_results import HALVING_FOLDER, HalvingResult, halving_path
 from hwnas.workspace.workspace import Workspace, open_run
@@ -69,9 +70,18 @@ def report(reference: str | Path, *, runs: Path = Path("runs"), reporter: Report
 
     run = open_run(reference, runs=runs, before=check_trained)
     with locked(run):
-        trained = supernet_of(run, reporter or NullReporter())
+        trained = supernet_of(run, default_reporter(reporter))
         cost_models = load_cost_models(run)
         return report_run(run, trained, cost_models, load_searches(run, trained, cost_models))
+
+
+def read_facts(run: Workspace) -> facts.ReportFacts:
+    """Return the facts of a run's report; nothing is written."""
+    from hwnas.workspace.training.supernets import check_trained, supernet_of
+
+    check_trained(run)
+    trained, prices = supernet_of(run, NullReporter()), load_cost_models(run)
+    return facts_of(run, trained, prices, load_searches(run, trained, prices))
 
 
 def report_run(
@@ -203,7 +213,20 @@ def _tier(
         objectives=tuple(objective.metric for objective in front.tier.objectives),
         quality=run.space.task.quality.name,
         samples=run.space.task.terms.samples,
+        importances=dict(_importances(run, evaluations, (accuracy, latency))),
     )
+
+
+def _importances(
+    run: Workspace, evaluations: Sequence[Evaluation], metrics: Sequence[str]
+) -> Iterator[tuple[str, Importances]]:
+    """Yield the importances of the space's choices for each metric for which they can be computed."""
+    for metric in metrics:
+        scored = [evaluation for evaluation in evaluations if metric in evaluation.scores]
+        values = [evaluation.scores[metric] for evaluation in scored]
+        made = importances(run.space.choices, [e.architecture for e in scored], values, seed=run.experiment.seed)
+        if made is not None:
+            yield metric, made
 
 
 def _points(run: Workspace, evaluations: Sequence[Evaluation]) -> Iterator[facts.Point]:
@@ -262,6 +285,7 @@ def _front_point(
         estimated(point, latency),
         point.measured,
         point.errors.get(accuracy),
+        point.estimates.get(accuracy),
     )
 
 

@@ -20,6 +20,7 @@ from hwnas.problem.resolve import Answer, answer
 from hwnas.quantities import QUANTITIES
 from hwnas.search.fronts import FrontPoint
 from hwnas.search.successive_halving import tier_for_rung
+from hwnas.words import brief
 from hwnas.workspace.results.halving_results import load_top_rung
 from hwnas.workspace.workspace import Workspace, open_run
 
@@ -27,6 +28,7 @@ RESOLVED = "solved"
 """Name of a tier that is solved for and is not one of the experiment's."""
 
 
+@brief
 @dataclass(frozen=True)
 class ResolvedFront:
     """The front of stored accuracies under other limits, or on another set-up."""
@@ -80,6 +82,7 @@ class ResolvedFront:
                     "scores": dict(p.scores),
                     "origin": dict(p.origin),
                     "picks": list(p.picks),
+                    **p.estimates_entry,
                 }
                 for p in self.front
             ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hwnas.commands.bench import bench_run
 from hwnas.commands.export import export_run
@@ -15,12 +16,18 @@ from hwnas.problem.feasibility import check_limits
 from hwnas.problem.fronts.loading import load_front
 from hwnas.problem.live import raise_if_paused
 from hwnas.problem.preflight import preflight_check
+from hwnas.rows import frame, html_table
+from hwnas.words import brief
 from hwnas.workspace.folder import locked
-from hwnas.workspace.progress import NullReporter, Reporter
+from hwnas.workspace.progress import Reporter, default_reporter
 from hwnas.workspace.training.supernets import check_weights, supernet_of
 from hwnas.workspace.workspace import open_run
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
+
+@brief
 @dataclass(frozen=True)
 class Outcome:
     """Results of a run: its folder, its tiers, its manifests and its report."""
@@ -29,6 +36,13 @@ class Outcome:
     tiers: tuple[TierSearch, ...]
     manifests: tuple[Path, ...]
     report: Path
+
+    def frame(self) -> DataFrame:
+        """Return the fronts of all tiers as a pandas frame."""
+        return frame([row for tier in self.tiers for row in tier.rows])
+
+    def _repr_html_(self) -> str:
+        return html_table(f"{self.folder}: the fronts", [row for tier in self.tiers for row in tier.rows])
 
 
 def run(
@@ -59,10 +73,8 @@ def run(
         >>> outcome.report.name
         'report.html'
     """
-    opened, reporter = (
-        open_run(reference, runs=runs, reporter=reporter, before=check_weights),
-        reporter or NullReporter(),
-    )
+    opened = open_run(reference, runs=runs, reporter=reporter, before=check_weights)
+    reporter = default_reporter(reporter)
     preflight_check(opened)
     with locked(opened):
         bench_run(opened, reporter)

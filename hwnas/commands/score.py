@@ -19,7 +19,7 @@ from hwnas.search.successive_halving import sample_initial
 from hwnas.space import AnySpace, Architecture
 from hwnas.workspace.architectures import check_readable, read_architectures
 from hwnas.workspace.folder import locked
-from hwnas.workspace.progress import NullReporter, Reporter
+from hwnas.workspace.progress import Reporter, default_reporter
 from hwnas.workspace.spaces import is_space, open_space
 from hwnas.workspace.workspace import open_run
 
@@ -77,7 +77,7 @@ def score(
         check_readable(architectures)
     if data is not None and data != NOISE_DATA:
         check_data(_spec(data), where="--data")
-    reporter = reporter or NullReporter()
+    reporter = default_reporter(reporter)
     with _opened(target, data, seed, runs) as opened:
         from hwnas.accuracy.zero_cost_proxies.population import score_population
 

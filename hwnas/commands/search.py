@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hwnas.accuracy import Accuracy
 from hwnas.errors import EmptyFront, HostAway
@@ -17,6 +17,7 @@ from hwnas.problem.accuracy import accuracy_of
 from hwnas.problem.cost_models import CostModels, load_cost_models, notices
 from hwnas.problem.feasibility import check_limits
 from hwnas.problem.fronts.conditions import Conditions, conditions_of, write_conditions
+from hwnas.problem.fronts.estimates import errors_of, estimated_front
 from hwnas.problem.fronts.loading import LoadedFront, finder_of, load_front, solved_again
 from hwnas.problem.fronts.origins import origin_of_latency, origins_of
 from hwnas.problem.fronts.remeasure import remeasure_front
@@ -26,25 +27,29 @@ from hwnas.problem.studies import _study_name, study_evaluations, study_storage,
 from hwnas.problem.warm_start import import_scores, initial_architectures, restore_scores, zero_cost_candidates
 from hwnas.problem.workers import RUNNERS, SearchJob, scorers_of
 from hwnas.report import units
+from hwnas.rows import frame
 from hwnas.search.early_stopping import EarlyStopping
-from hwnas.search.evaluate import Evaluation, standard_error_of
-from hwnas.search.fronts import FrontPoint, tier_front, write_front
+from hwnas.search.evaluate import Evaluation
+from hwnas.search.fronts import FrontPoint, front_rows, write_front
 from hwnas.search.nearest import nearest
 from hwnas.search.progress import Finished, Progress
 from hwnas.search.score_store import ScoreStore
 from hwnas.search.study import Study, open_study
 from hwnas.search.study_spec import StudySpec
-from hwnas.words import counted
+from hwnas.words import brief, counted
 from hwnas.workspace.elapsed import adding_elapsed
 from hwnas.workspace.folder import locked
-from hwnas.workspace.progress import NullReporter, Reporter
+from hwnas.workspace.progress import Reporter, default_reporter
 from hwnas.workspace.training.tensorboard_log import tensorboard
 from hwnas.workspace.workspace import Workspace, open_run
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from hwnas.workspace.training.supernets import Trained
 
 
+@brief
 @dataclass(frozen=True)
 class TierSearch:
     """A tier after its search."""
@@ -61,6 +66,15 @@ class TierSearch:
     """The front as it is read from the run's folder, if it was."""
     measured_limits: tuple[Limit, ...] = ()
     """The tier's limits once the front was timed again: a quantile's is then on the latency itself."""
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The front, a row for each network."""
+        return [{"tier": self.tier.name, **row} for row in front_rows(self.front)]
+
+    def frame(self) -> DataFrame:
+        """Return the front as a pandas frame."""
+        return frame(self.rows)
 
     @property
     def is_empty(self) -> bool:
@@ -95,7 +109,7 @@ def search(
     """
     from hwnas.workspace.training.supernets import supernet_of
 
-    run, reporter = open_run(reference, runs=runs), reporter or NullReporter()
+    run, reporter = open_run(reference, runs=runs), default_reporter(reporter)
     lock = RunLock(run.folder, shared=run.experiment.search.is_shared)
     with locked(run, lock):
         cost_models = load_cost_models(run)
@@ -229,7 +243,8 @@ def _search_tier(
     if paused is not None:
         reporter.info(f"{name} pauses after {counted(finished.trials, 'trial')}: {paused.where}: {paused.met}")
     evaluations = study.evaluations
-    front = front_points(run, name, tier, evaluations, cost_models, run.source.origin, proxy)
+    errors = errors_of(evaluations, tier.quality.metric, proxy, store)
+    front = front_points(run, name, tier, evaluations, cost_models, run.source.origin, errors)
     return TierSearch(tier, finished, evaluations, tuple(front), paused, conditions)
 
 
@@ -240,15 +255,14 @@ def front_points(
     evaluations: Sequence[Evaluation],
     cost_models: Mapping[str, CostModels],
     accuracy_origin: str,
-    accuracy: Accuracy,
+    errors: Mapping[str, float],
 ) -> list[FrontPoint]:
-    """Return the tier's front, each score with its origin, accuracies with their standard errors."""
-    metric, latency, front = tier.quality.metric, run.objectives.latency(name), []
-    for point in tier_front(evaluations, tier, origins_of(run, tier, accuracy_origin)):
-        error = standard_error_of(accuracy, point.scores[metric])
-        origin = {**point.origin, latency: origin_of_latency(run, name, cost_models, point.architecture)}
-        front.append(replace(point, origin=origin, errors={} if error is None else {metric: error}))
-    return front
+    """Return the tier's front, each score with its origin, accuracies with their standard errors and estimates."""
+    latency = run.objectives.latency(name)
+    return [
+        replace(point, origin={**point.origin, latency: origin_of_latency(run, name, cost_models, point.architecture)})
+        for point in estimated_front(run, tier, evaluations, errors, origins_of(run, tier, accuracy_origin))
+    ]
 
 
 def early_stopping_of(run: Workspace) -> EarlyStopping:

@@ -9,7 +9,7 @@ from hwnas.errors import ConfigError, HwnasError, RunError
 from hwnas.io.storage_url import driver_message, public_url, storage_url
 from hwnas.registry import optional
 from hwnas.search.storage.backends import database
-from hwnas.workspace.progress import NullReporter, Reporter
+from hwnas.workspace.progress import Reporter, default_reporter
 
 
 def serve_storage(url: str, *, host: str = "localhost", port: int = 13000, reporter: Reporter | None = None) -> None:
@@ -43,7 +43,7 @@ def serve_storage(url: str, *, host: str = "localhost", port: int = 13000, repor
     optional("grpc", extra="grpc", why="hwnas serve-storage")
     try:
         storage = database(url)
-        (reporter or NullReporter()).info(f"serving {public_url(url)} as grpc://{host}:{port}; Ctrl-C ends it")
+        default_reporter(reporter).info(f"serving {public_url(url)} as grpc://{host}:{port}; Ctrl-C ends it")
         with warnings.catch_warnings(), suppress(KeyboardInterrupt):
             warnings.simplefilter("ignore")  # Optuna calls it experimental
             optuna.storages.run_grpc_proxy_server(storage, host=host, port=port)

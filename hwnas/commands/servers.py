@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from hwnas.errors import ConfigError, RunError, did_you_mean, reason
 from hwnas.registry import optional
 from hwnas.search.storage.backends import open_storage
-from hwnas.workspace.progress import NullReporter, Reporter
+from hwnas.workspace.progress import Reporter, default_reporter
 from hwnas.workspace.references import experiment_of
 from hwnas.workspace.workspace import Workspace, open_run
 
@@ -62,7 +62,7 @@ def dashboard(
     storage = _storage(run, name)
     shown = optional("optuna_dashboard", extra="dashboard", why="hwnas dashboard")
     backend = viewed(open_storage(storage)[0])
-    (reporter or NullReporter()).info(f"http://{host}:{port} shows tier {name}; Ctrl-C ends it")
+    default_reporter(reporter).info(f"http://{host}:{port} shows tier {name}; Ctrl-C ends it")
     try:
         with warnings.catch_warnings(), suppress(KeyboardInterrupt):
             warnings.simplefilter("ignore")

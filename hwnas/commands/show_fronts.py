@@ -52,7 +52,7 @@ def fronts(
         loaded = load_front(run, name, front)
         if pick is not None:
             points = [point for point in loaded.points if point.kept is not False]
-            taken = choose([point.final for point in points], loaded.tier.objectives, pick)
+            taken = choose([point.expected for point in points], loaded.tier.objectives, pick)
             loaded = replace(loaded, points=tuple(points[index] for index in taken))
         shown.append(_front_facts(run, loaded))
     return shown
@@ -96,6 +96,7 @@ def _front_facts(run: Workspace, front: LoadedFront) -> facts.TierFacts:
             macs=int(p.scores["macs"]),
             estimated=estimated(p, latency),
             accuracy_error=p.errors.get(accuracy),
+            estimate=p.estimates.get(accuracy),
         )
         for p in front.points
     )

@@ -14,6 +14,7 @@ from hwnas.problem.accuracy import accuracy_context, make_accuracy
 from hwnas.problem.cost_models import CostModels, feasible_scores, load_cost_models
 from hwnas.problem.feasibility import check_limits
 from hwnas.problem.fronts.conditions import conditions_of, write_conditions
+from hwnas.problem.fronts.estimates import errors_of
 from hwnas.problem.fronts.remeasure import remeasure_front
 from hwnas.problem.workers import cost_scorers
 from hwnas.search.fronts import read_front
@@ -22,7 +23,7 @@ from hwnas.search.successive_halving import Rung, sample_initial, successive_hal
 from hwnas.space import Architecture
 from hwnas.workspace.elapsed import adding_elapsed
 from hwnas.workspace.folder import locked
-from hwnas.workspace.progress import NullReporter, Reporter
+from hwnas.workspace.progress import Reporter, default_reporter
 from hwnas.workspace.results.halving_results import (
     HALVING_FOLDER,
     WHERE,
@@ -65,7 +66,7 @@ def halving(
         >>> [len(result.rungs) for result in pipeline.halving("mini.yaml")]
         [2]
     """
-    run, reporter = open_run(reference, runs=runs, before=check_halving), reporter or NullReporter()
+    run, reporter = open_run(reference, runs=runs, before=check_halving), default_reporter(reporter)
     with locked(run), adding_elapsed(run.paths.elapsed, HALVING_FOLDER):
         cost_models = load_cost_models(run)
         check_limits(run, cost_models)
@@ -113,7 +114,8 @@ def _result_of(
         bar.update(sum(before), sum(before), "done")
     (rung, accuracy), last = scores[-1], results[-1]
     origin = source_of(rung.score, where=WHERE).origin
-    front = front_points(run, name, last.tier, last.evaluations, cost_models, origin, accuracy)
+    errors = errors_of(last.evaluations, last.metric, accuracy, store)
+    front = front_points(run, name, last.tier, last.evaluations, cost_models, origin, errors)
     front = remeasure_front(run, front, tier_for_rung(run.objectives.tier(name, measured=True), last.metric), reporter)
     result = HalvingResult(name, tuple(rung.score for rung, _ in scores), tuple(results), tuple(front))
     result = replace(result, front=passed_by(result, front))

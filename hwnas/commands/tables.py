@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas.io.resources import find_file
-from hwnas.workspace.progress import NullReporter, Reporter
+from hwnas.workspace.progress import Reporter, default_reporter
 
 if TYPE_CHECKING:  # operators are imported with these, and PyTorch with them: files are looked for first
     from hwnas.latency.linting.findings import Finding
@@ -66,7 +66,7 @@ def merge(tables: Sequence[str | Path], out: Path, *, reporter: Reporter | None 
 
     merged = merge_tables(files, out)
     for notice in merged.notices:
-        (reporter or NullReporter()).info(notice)
+        default_reporter(reporter).info(notice)
     return merged
 
 
@@ -113,5 +113,5 @@ def import_table(
 
     imported = import_tables(paths, out, format=format, source=source, licence=licence, drop_bad=drop_bad, **setup)
     for notice in imported.notices:
-        (reporter or NullReporter()).info(notice)
+        default_reporter(reporter).info(notice)
     return imported

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hwnas.workspace.elapsed import adding_elapsed
 from hwnas.workspace.folder import locked
-from hwnas.workspace.progress import NullReporter, Reporter
+from hwnas.workspace.progress import Reporter, default_reporter
 from hwnas.workspace.resolutions import resizing
 from hwnas.workspace.training.supernets import (
     Trained,
@@ -57,7 +57,7 @@ def train(
     """
     run = open_run(reference, runs=runs, reporter=reporter, before=check_weights)
     with locked(run):
-        history = list(train_run(run, reporter or NullReporter()).history)
+        history = list(train_run(run, default_reporter(reporter)).history)
         if save is not None:
             from hwnas.supernet.trained_weights import save_trained
 

@@ -35,7 +35,7 @@ from hwnas.runtimes import Runtime, open_runtime
 from hwnas.space import AnySpace, Architecture, Suggest
 from hwnas.words import counted
 from hwnas.workspace.measuring.setups import exporter_of, measurement_protocol
-from hwnas.workspace.progress import NullReporter, Reporter
+from hwnas.workspace.progress import Reporter, default_reporter
 from hwnas.workspace.spaces import open_space, split_reference
 
 MAX_REPEATED_DRAWS = 200
@@ -85,7 +85,7 @@ def check(
         >>> checked.model.networks
         2
     """
-    reporter, loaded = reporter or NullReporter(), read_table(find_file(table, "latency_tables"))
+    reporter, loaded = default_reporter(reporter), read_table(find_file(table, "latency_tables"))
     if plot is not None:
         _refuse_unwritable(plot)
     if space is not None:

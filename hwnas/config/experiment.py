@@ -20,6 +20,7 @@ from hwnas.io.strict_model import StrictModel, parsed
 from hwnas.io.yaml import dump_yaml, read_yaml
 from hwnas.quantities import QUANTITIES
 from hwnas.stored_names import current
+from hwnas.words import brief
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
 
@@ -257,6 +258,7 @@ class ExportConfig(StrictModel):
         return tuple(dict.fromkeys(value))
 
 
+@brief
 class Experiment(StrictModel):
     """One search: a space, data, training, set-ups, tiers."""
 

@@ -11,8 +11,10 @@ from torch import Tensor
 from hwnas.data.facts import Raw, described, resizing, spelled
 from hwnas.data.source import Inputs
 from hwnas.errors import DataError
+from hwnas.words import brief
 
 
+@brief
 @final
 @dataclass(frozen=True, eq=False)
 class Split:
@@ -48,6 +50,7 @@ def numbers(inputs: Inputs, indices: Tensor) -> Tensor:
     return taken.float().div_(255) if taken.dtype == torch.uint8 else taken.float()  # `take` made a copy
 
 
+@brief
 @final
 @dataclass(frozen=True, eq=False)
 class Dataset:

@@ -12,8 +12,10 @@ from hwnas.io.fields import FieldError
 from hwnas.measure.table import LatencyTable, open_table, read_table
 from hwnas.measure.table_file import content_of, create, refuse_existing
 from hwnas.measure.table_lines import Subject, encoded, header_line, line_of, parsed, subject_of
+from hwnas.words import brief
 
 
+@brief
 @dataclass(frozen=True)
 class Merged:
     """Result of a merge."""

@@ -18,7 +18,7 @@ from hwnas.measure.timing import THROTTLED
 from hwnas.network import Network
 from hwnas.ops import OPERATORS
 from hwnas.runtimes.setup import Setup
-from hwnas.words import counted, listed
+from hwnas.words import brief, counted, listed
 
 FEWEST_CHECKS = 3
 """With fewer whole networks there is nothing to tell noise from bias by."""
@@ -28,6 +28,7 @@ INTERVAL = 0.05, 0.95
 """The quantiles between which nine of ten timings lie."""
 
 
+@brief
 @dataclass(frozen=True)
 class LatencyEstimate:
     """A latency with an interval, and what it rests on."""
@@ -74,6 +75,7 @@ class Summed:
         return quantiles
 
 
+@brief
 @final
 @dataclass(frozen=True, eq=False)
 class LatencyModel:

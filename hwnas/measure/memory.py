@@ -17,7 +17,7 @@ from hwnas.measure.events import Events, Outcomes, Progress, no_progress
 from hwnas.measure.timing import Timing
 from hwnas.measure.worker_process import run_worker
 from hwnas.runtimes import Runtime
-from hwnas.words import counted
+from hwnas.words import brief, counted
 
 STATUS, RESET = "proc/self/status", "proc/self/clear_refs"
 CALLS = 3
@@ -25,6 +25,7 @@ CALLS = 3
 NOT_TOLD = "the runtime's Python package does not tell it"
 
 
+@brief
 @dataclass(frozen=True)
 class Memory:
     """Memory that a file takes at its peak beside the runtime that was there before, in MB of 1,000,000 bytes."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hwnas.errors import TableError
 from hwnas.io.fields import FieldError
@@ -29,7 +30,12 @@ from hwnas.measure.table_lines import (
     subject_of,
 )
 from hwnas.measure.timing import Measurement
+from hwnas.rows import frame, html_table
 from hwnas.runtimes.setup import Setup
+from hwnas.words import counted
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 OVERHEAD_LINE: Mapping[str, Any] = {"overhead": True}
 """Subject of the overhead's line, as it stands in the table."""
@@ -103,6 +109,19 @@ class LatencyTable:
     origin: Origin = MEASURED
     notices: tuple[str, ...] = ()
     """Notices about the file for the user, such as a line that was cut and dropped."""
+
+    def __repr__(self) -> str:
+        return (
+            f"LatencyTable({self.path.name[:60]!r}, {str(self.origin)[:60]}, {counted(len(self.rows), 'row')}, "
+            f"{counted(len(self.checks), 'check')})"
+        )
+
+    def frame(self) -> DataFrame:
+        """Return a row for each operator and each whole network that was timed, as a pandas frame."""
+        return frame(table_rows(self))
+
+    def _repr_html_(self) -> str:
+        return html_table(f"Latency table {self.path.name}, {self.origin}", table_rows(self))
 
     def append_row(
         self, operator: Knobbed, input_shape: Iterable[int], measurement: Measurement, file_bytes: int | None = None
@@ -180,6 +199,29 @@ class LatencyTable:
         if line.file_bytes is not None:
             sizes.setdefault(key, line.file_bytes)
         return taken.setdefault(key, value) is value
+
+
+def table_rows(table: LatencyTable) -> list[dict[str, Any]]:
+    """Return a row for each operator, each whole network and the overhead: times with their origin, size, energy,
+    memory, and the knobs of an operator."""
+    observed: list[tuple[str, Any, Measurement, Any]] = [
+        *(("operator", key, taken, table.file_bytes.get(key)) for key, taken in table.rows.items()),
+        *(("network", key, taken, table.check_bytes.get(key)) for key, taken in table.checks.items()),
+    ]
+    if table.overhead is not None:
+        observed.append(("overhead", None, table.overhead, table.overhead_bytes or None))
+    rows = []
+    for kind, key, taken, size in observed:
+        op, knobs, shape = key if kind == "operator" else ("", "{}", ())
+        energy, memory = table.energy.get(key), table.memory.get(key)
+        row: dict[str, Any] = {"kind": kind, "operator": op, "input": "x".join(map(str, shape))}
+        row.update(latency_ms=taken.low_ms, median_ms=taken.median_ms, p90_ms=taken.p90_ms, spread=taken.spread)
+        row.update(rounds=len(taken.rounds_ns), origin=table.origin.kind, file_bytes=size)
+        row["energy_mj"] = None if energy is None else energy.median_mj
+        row["memory_peak_mb"] = None if memory is None else memory.peak_mb
+        row["operators"] = len(key) if kind == "network" else None
+        rows.append({**row, **{f"knob {name}": value for name, value in json.loads(knobs).items()}})
+    return rows
 
 
 def open_table(path: Path, setup: Setup, origin: Origin = MEASURED) -> LatencyTable:

@@ -18,6 +18,7 @@ from hwnas.errors import ConfigError
 from hwnas.io.quiet import gc_paused
 from hwnas.measure.conditions.rounds import BoardWatch, RoundWatch, Unwatched, conditions_between
 from hwnas.measure.noise import NoPreemption, PreemptionMonitor, SystemPreemptionMonitor
+from hwnas.words import brief
 
 Key = TypeVar("Key", bound=Hashable)
 Clock = Callable[[], int]
@@ -118,6 +119,7 @@ class Timing:
         return BoardWatch.here(self.pause_above_c, resume_c, self.pause_seconds, cpus, gpu)
 
 
+@brief
 @dataclass(frozen=True)
 class Measurement:
     """Nanoseconds per call, one number for each round, and what the machine was doing meanwhile."""

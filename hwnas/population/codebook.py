@@ -14,6 +14,7 @@ from hwnas.errors import SpaceError
 from hwnas.network import lower
 from hwnas.ops import Operator, Shape
 from hwnas.space import AnySpace, Architecture
+from hwnas.words import brief
 
 Codes: TypeAlias = NDArray[np.integer[Any]]
 """(networks, choices) which option of each choice a network takes."""
@@ -26,6 +27,7 @@ EMPTY_SLOT = -1
 """The place of a slot that a network leaves empty."""
 
 
+@brief
 class Codebook(ABC):
     """Encodes architectures of a space, and sums what is known of each link over whole populations.
 

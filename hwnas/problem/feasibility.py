@@ -21,7 +21,7 @@ from hwnas.problem.samples import Floats, Sample
 from hwnas.quantities import LATENCY, Quantity, shown_as
 from hwnas.search.evaluate import Scorer
 from hwnas.tabular import TableMetric
-from hwnas.words import counted
+from hwnas.words import brief, counted
 from hwnas.workspace.workspace import Workspace, open_run
 
 DRAWN_NETWORKS = 1_000_000
@@ -64,6 +64,7 @@ class LimitReport:
         return any(end is not None and self.limit.excess(end) <= 0 for end in ends)
 
 
+@brief
 @dataclass(frozen=True)
 class Feasible:
     """Findings on a tier's limits before its search."""

@@ -9,10 +9,11 @@ from hwnas.accuracy import AccuracySource
 from hwnas.errors import ConfigError, NoScore, RunError, TableError, did_you_mean
 from hwnas.pareto import Limit, Objective, Tier
 from hwnas.problem.cost_models import CostModels, cost_metric_scorers
+from hwnas.problem.fronts.estimates import estimated_front
 from hwnas.problem.fronts.origins import origin_of_latency, origins_of
 from hwnas.problem.live import live_before
 from hwnas.search.evaluate import Evaluation, Scorer
-from hwnas.search.fronts import FrontPoint, tier_front
+from hwnas.search.fronts import FrontPoint
 from hwnas.search.nearest import Nearest, nearest
 from hwnas.search.score_store import Score, ScoreStore
 from hwnas.workspace.workspace import Workspace
@@ -70,14 +71,10 @@ def answer(
             do="Leave the limit out, or name a set-up of the experiment whose table holds it",
         )
     evaluations = tuple(one for score in scores if (one := _evaluation(score, scorers, tier)) is not None)
-    errors = {score.architecture.key: score.error for score in scores}
+    errors = {score.architecture.key: score.error for score in scores if score.error is not None}
     points = [
-        replace(
-            point,
-            origin={**point.origin, latency: origin_of_latency(run, name, cost_models, point.architecture)},
-            errors={} if (error := errors[point.architecture.key]) is None else {accuracy: error},
-        )
-        for point in tier_front(evaluations, tier, origins_of(run, tier, source.origin))
+        replace(point, origin={**point.origin, latency: origin_of_latency(run, name, cost_models, point.architecture)})
+        for point in estimated_front(run, tier, evaluations, errors, origins_of(run, tier, source.origin))
     ]
     return Answer(tuple(points), evaluations, scores[0].producer, len(scores), left_out)
 

@@ -9,8 +9,11 @@ from typing import Any, Literal
 
 from hwnas.errors import RunError
 from hwnas.pareto import Limit, Scores
+from hwnas.predictors.importances import Importances
 from hwnas.ranks import first_equals
 from hwnas.report import units
+from hwnas.search.fronts import Estimate
+from hwnas.words import brief
 
 Origin = Literal["measured", "predicted", "published", "emulated", "derived", "scored", "given"]
 """Source of a number; `derived` is counted from the network itself, such as parameters and MACs."""
@@ -88,6 +91,7 @@ class TrainingFacts:
     """Word for the samples that they are judged on."""
 
 
+@brief
 @dataclass(frozen=True)
 class Point:
     """One evaluated architecture."""
@@ -105,6 +109,7 @@ class Point:
         return self.scores.get(metric, {"params": self.params, "macs": self.macs}.get(metric))
 
 
+@brief
 @dataclass(frozen=True)
 class FrontPointFacts:
     """One architecture of a front. `kept` says whether it stayed on the front after re-timing, None if not re-timed."""
@@ -131,6 +136,13 @@ class FrontPointFacts:
     """Values measured afterwards, by metric."""
     accuracy_error: float | None = None
     """The standard error of the accuracy, in its unit."""
+    estimate: Estimate | None = None
+    """The accuracy, shrunken towards what similar networks reach; None where it is exact."""
+
+    @property
+    def estimated_accuracy(self) -> float | None:
+        """The estimate's value."""
+        return None if self.estimate is None else self.estimate.value
 
     @property
     def error_percent(self) -> float | None:
@@ -170,6 +182,7 @@ class LatencyErrors:
     intervals: int
 
 
+@brief
 @dataclass(frozen=True)
 class TierFacts:
     """One tier: its set-up, everything evaluated for it, its front and the files made of it."""
@@ -196,6 +209,8 @@ class TierFacts:
     """Quantity that files are judged by on test samples."""
     samples: str = "images"
     """Word for the samples that networks are judged on."""
+    importances: Mapping[str, Importances] = field(default_factory=dict)
+    """Importances of the space's choices for accuracy and latency, by metric; those that can be computed."""
 
     @property
     def title(self) -> str:
@@ -214,6 +229,19 @@ class TierFacts:
             return units.scored(metric, value)
         unit, times = self.time_unit
         return f"{units.timed(value, times)} {unit}"
+
+    @property
+    def is_estimated(self) -> bool:
+        """Return whether networks were compared by shrunken estimates of their accuracies."""
+        return any(point.estimate is not None for point in self.front)
+
+    def estimate(self, point: FrontPointFacts) -> str:
+        """A network's shrunken estimate with its interval, two standard deviations to either side: `96.9 % ±0.8`."""
+        if point.estimate is None:
+            return units.GAP
+        value, width = units.scored(self.accuracy.metric, point.estimate.value), 2 * point.estimate.error
+        share = units.is_fraction(self.accuracy.metric)
+        return f"{value} ±{100 * width:.2f}" if share else f"{value} ±{units.digits(width)}"
 
     @property
     def tested(self) -> str:
@@ -264,6 +292,7 @@ class TierFacts:
         return LatencyErrors(len(errors), mean, errors[worst], worst, sum(within), len(within))
 
 
+@brief
 @dataclass(frozen=True)
 class ReportFacts:
     """Everything on the page."""

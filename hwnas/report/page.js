@@ -1,5 +1,6 @@
 "use strict";
-// Shows what a point is on hover and tap, hides what a legend names, sorts tables and stacks those that are too wide.
+// Shows what a point is on hover and tap, hides what a legend names, sorts tables, stacks those that are too wide, and
+// saves charts as files.
 (() => {
   const touch = matchMedia("(pointer: coarse)");
 
@@ -94,6 +95,64 @@
     }
   };
 
+  const save = (name, url) => {
+    const link = node("a");
+    link.download = name;
+    link.href = url;
+    link.click();
+  };
+
+  // The chart as a file by itself: the page's colours and its rules for charts go with it.
+  const standing = (canvas) => {
+    const [chart, look] = [canvas.querySelector(".chart"), getComputedStyle(document.documentElement)];
+    const room = getComputedStyle(canvas);
+    const copy = chart.cloneNode(true);
+    copy.querySelector(".ring")?.remove();
+    const { width, height } = chart.getBoundingClientRect();
+    const place = { x: parseFloat(room.paddingLeft) + 8, y: parseFloat(room.paddingTop) + 8, width, height };
+    for (const [name, value] of Object.entries(place)) copy.setAttribute(name, value);
+    const rules = [...document.styleSheets[0].cssRules].map((rule) => rule.cssText).filter((text) => text.startsWith(".chart "));
+    const tier = getComputedStyle(canvas).getPropertyValue("--tier");
+    const whole = document.createElementNS(SVG, "svg");
+    const [w, h] = [canvas.offsetWidth + 16, canvas.offsetHeight + 16];
+    for (const [name, value] of [["width", w], ["height", h], ["viewBox", `0 0 ${w} ${h}`]]) whole.setAttribute(name, value);
+    const style = document.createElementNS(SVG, "style");
+    style.textContent = `text { font-family: system-ui, sans-serif; } ${rules.join(" ")}`;
+    const card = document.createElementNS(SVG, "rect");
+    for (const [name, value] of [["width", "100%"], ["height", "100%"], ["fill", "var(--card)"]]) card.setAttribute(name, value);
+    whole.append(style, document.querySelector(".defs defs").cloneNode(true), card, copy);
+    const color = (_, name) => (name === "--tier" ? tier : look.getPropertyValue(name)).trim();
+    return { w, h, text: new XMLSerializer().serializeToString(whole).replace(/var\((--[\w-]+)\)/g, color) };
+  };
+
+  const asData = ({ text }) => `data:image/svg+xml;charset=utf-8,${encodeURIComponent(text)}`;
+
+  const savePng = (drawing, name) => {
+    const picture = new Image();
+    picture.onload = () => {
+      const canvas = node("canvas");
+      [canvas.width, canvas.height] = [2 * drawing.w, 2 * drawing.h];
+      canvas.getContext("2d").drawImage(picture, 0, 0, canvas.width, canvas.height);
+      save(name, canvas.toDataURL("image/png"));
+    };
+    picture.src = asData(drawing);
+  };
+
+  const offer = (box) => {
+    const canvas = box.querySelector(".canvas");
+    const words = canvas.getAttribute("aria-label").replace(/[.:].*/s, "");
+    const stem = words.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "").slice(0, 80);
+    const line = node("p", undefined, "save");
+    for (const [kind, write] of [["SVG", (d) => save(`${stem}.svg`, asData(d))], ["PNG", (d) => savePng(d, `${stem}.png`)]]) {
+      const button = node("button", kind);
+      button.type = "button";
+      button.setAttribute("aria-label", `${words} as ${kind}`);
+      button.addEventListener("click", () => write(standing(canvas)));
+      line.append(button);
+    }
+    box.after(line);
+  };
+
   // A table that is wider than its card becomes a block for each row.
   const stack = (scroll) => {
     scroll.classList.remove("stacked");
@@ -116,10 +175,12 @@
 
   const plots = [...document.querySelectorAll(".plot")];
   plots.forEach(follow);
+  plots.forEach(offer);
   document.querySelectorAll(".legend").forEach(toggles);
   const stackAll = () => document.querySelectorAll(".scroll").forEach(stack);
   stackAll();
   addEventListener("resize", stackAll);
+  document.addEventListener("toggle", (event) => { if (event.target.matches(".card")) stackAll(); }, true);
   document.querySelectorAll("table.sortable").forEach((table) => {
     [...table.tHead.rows[0].cells].forEach((header, column) => {
       header.querySelector("button")?.addEventListener("click", () => sort(table, column, header));

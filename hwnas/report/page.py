@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hwnas.report import units
 from hwnas.report.charts import plots
+from hwnas.report.choices import choices_section
 from hwnas.report.document import brand, document, footer, section_links, write_document
 from hwnas.report.facts import CostFacts, ReportFacts, TierFacts, TrainingFacts, require_finite
 from hwnas.report.markup import Child, Html, el, join
@@ -77,6 +78,7 @@ def _sections(facts: ReportFacts) -> dict[str, Html]:
             "stack",
             "Picks come first. A header sorts its column; a network opens to show its layers.",
         ),
+        "Choices": choices_section(facts),
         "Files": _section_of(
             "Files",
             "Exported files",
@@ -226,7 +228,7 @@ def _setup(facts: ReportFacts) -> Html:
         config = el(
             "details",
             el("summary", "The experiment, resolved"),
-            el("pre", el("code", facts.config_yaml)),
+            el("pre", el("code", facts.config_yaml), tabindex="0", role="region", aria_label="Experiment"),
             class_="card yaml",
         )
     return section(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hwnas.report.charts import chart_svg
 from hwnas.report.charts.chart import Figure
 from hwnas.report.markup import Child, Html, el, join
+from hwnas.rows import csv_text
 
 _BARE: Mapping[str, str] = {  # a legend's shapes; {0} is the colour
     "front": '<path d="M0 11H6V6H12V1H18" fill="none" stroke="{0}" stroke-width="2"/>'
@@ -28,6 +31,10 @@ _BARE: Mapping[str, str] = {  # a legend's shapes; {0} is the colour
 
 LegendEntry = tuple[str, str, str, *tuple[str, ...]]
 """Shape, CSS variable, meaning, and the layers of the chart that it names."""
+
+
+Header = tuple[str, str | None] | tuple[str, str | None, str]
+"""Name of a column, the origin of its values, and their unit in a file."""
 
 
 @dataclass(frozen=True)
@@ -66,26 +73,42 @@ def pairs(rows: Iterable[tuple[str, Child]], class_: str = "pairs") -> Html:
     return el("dl", *(el("div", el("dt", term), el("dd", value)) for term, value in rows), class_=class_)
 
 
-def table(caption: str, headers: Sequence[tuple[str, str | None]], rows: Sequence[Sequence[TableCell]]) -> Html:
-    """A table, a block for each row where it is too wide; a click on a header of (name, origin or None) sorts it.
+def table(caption: str, headers: Sequence[Header], rows: Sequence[Sequence[TableCell]]) -> Html:
+    """A table, a block for each row where it is too wide; a click on a header sorts it, and a link saves it as CSV.
 
     The first column names the row and is left aligned; a column of gaps alone is left out.
     """
     known = [i for i in range(len(headers)) if any(row[i].sort is not None for row in rows)]
     heads = [
         el("th", el("button", name, type="button"), None if source is None else origin(source), scope="col")
-        for name, source in (headers[i] for i in known)
+        for name, source, *_ in (headers[i] for i in known)
     ]
     body = [el("tr", *(_cell(row[i], headers[i], first=i == 0) for i in known)) for row in rows]
     made = el("table", el("thead", el("tr", *heads)), el("tbody", *body), class_="sortable", aria_label=caption)
-    return el("div", made, class_="scroll", role="region", aria_label=caption, tabindex="0")
+    region = el("div", made, class_="scroll", role="region", aria_label=caption, tabindex="0")
+    return join(region, _csv_link(caption, [headers[i] for i in known], [[row[i] for i in known] for row in rows]))
 
 
-def _cell(cell: TableCell, header: tuple[str, str | None], *, first: bool) -> Html:
+def _csv_link(caption: str, headers: Sequence[Header], rows: Sequence[Sequence[TableCell]]) -> Html:
+    """A link to the table as CSV: numbers as they were, units and origins in the header."""
+    names = [_column(header) for header in headers]
+    text = csv_text([dict(zip(names, (cell.sort for cell in row), strict=True)) for row in rows])
+    data = f"data:text/csv;charset=utf-8;base64,{base64.b64encode(text.encode()).decode()}"
+    name = f"{re.sub('[^a-z0-9]+', '-', caption.lower()).strip('-')[:80]}.csv"
+    return el("p", el("a", "CSV", href=data, download=name, aria_label=f"{caption} as CSV"), class_="save")
+
+
+def _column(header: Header) -> str:
+    """`Latency (ms), predicted`."""
+    name, source, *unit = header
+    return f"{name}{f' ({unit[0]})' if unit and unit[0] else ''}{f', {source}' if source else ''}"
+
+
+def _cell(cell: TableCell, header: Header, *, first: bool) -> Html:
     sort = "" if cell.sort is None else str(cell.sort)
     if first:
         return el("th", cell.shown, scope="row", data_sort=sort)
-    name, source = header
+    name, source, *_ = header
     return el("td", cell.shown, data_sort=sort, data_label=name if source is None else f"{name}, {source}")
 
 

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hwnas.report.units import GAP, digits
-from hwnas.words import counted
+from hwnas.words import brief, counted
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class ProxyScore:
     """Time that it took, including building the network."""
 
 
+@brief
 @dataclass(frozen=True)
 class ScoredNetwork:
     """A network with its scores by proxy. `rank` is by the first proxy: 1 is the best, equal scores share one."""
@@ -39,6 +40,7 @@ class ScoredNetwork:
     scores: Mapping[str, ProxyScore]
 
 
+@brief
 @dataclass(frozen=True)
 class Scored:
     """A population by falling score of the first proxy; networks without one are at the end."""

@@ -43,7 +43,7 @@ def cost_rows(
 
 def front_table(tier: TierFacts) -> Table:
     """The front by rising latency, picks marked, predicted beside measured, test accuracy beside validation where it is
-    known; it fits 80 columns."""
+    known, and in the place of MACs estimates where accuracies are noisy; it fits 80 columns."""
     table = Table(
         title=Text(f"Front of {tier.title}"),
         caption=_caption(tier),
@@ -56,18 +56,20 @@ def front_table(tier: TierFacts) -> Table:
     table.add_column("network", no_wrap=True)
     latency = {"predicted": "pred.", "measured": "meas."}.get(tier.latency.origin, tier.latency.origin)
     passed = [units.with_source(score.metric) for score in tier.passed]
+    estimate = ["est."] if tier.is_estimated else []
     tested = ["test"] if _tested(tier) else []
     unit, _ = tier.time_unit
     costs = [units.label(metric) for metric in tier.other_objectives]
     heads = (
         *passed,
         _accuracy_head(tier.accuracy),
+        *estimate,
         *tested,
         f"{latency} {unit}",
         f"meas. {unit}",
         *costs,
         "params",
-        "MACs",
+        *([] if tier.is_estimated else ["MACs"]),
     )
     for name in heads:
         table.add_column(Text(name), justify="right", no_wrap=True)
@@ -98,12 +100,13 @@ def _front_row(tier: TierFacts, point: FrontPointFacts, *, alike: bool) -> list[
         point.key,
         *(units.scored(score.metric, point.scores.get(score.metric)) for score in tier.passed),
         f"≈ {accuracy}" if alike else accuracy,
+        *([units.scored(tier.accuracy.metric, point.estimated_accuracy)] if tier.is_estimated else []),
         *([units.scored(tier.quality, point.test_accuracy)] if _tested(tier) else []),
         units.timed(point.predicted_ms, times),
         units.timed(point.measured_ms, times),
         *(units.scored(metric, {**point.scores, **point.measured}.get(metric)) for metric in tier.other_objectives),
         units.count(point.params),
-        units.count(point.macs),
+        *([] if tier.is_estimated else [units.count(point.macs)]),
         ", ".join([*point.picks, *fell, *(["estimated"] if point.estimated else [])]),
     ]
 
@@ -121,9 +124,12 @@ def _caption(tier: TierFacts) -> Text:
         share = units.is_fraction(tier.accuracy.metric)
         most = f"{100 * error:.2f} points" if share else units.scored(tier.accuracy.metric, error)
         near = f"; ≈: perhaps no better than a faster one (standard error up to {most})"
-    words = f"; val: on validation {tier.samples}, by which networks were compared; test: on test {tier.samples}"
+    compared = ", by which networks were compared"
+    val = f"; val: on validation {tier.samples}{'' if tier.is_estimated else compared}"
+    words = f"{val}; test: on test {tier.samples}"
     test = words if _tested(tier) else ""
-    return Text(f"{front}; {limits}{rests}{near}{test}")
+    shrunken = f"; est.: shrunken estimate{compared}" if tier.is_estimated else ""
+    return Text(f"{front}; {limits}{rests}{near}{shrunken}{test}")
 
 
 def costs_table(operators: Sequence[OperatorRow]) -> Table:

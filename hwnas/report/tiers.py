@@ -11,7 +11,7 @@ from hwnas.report.charts.chart import Figure
 from hwnas.report.charts.front_plot import front_figure
 from hwnas.report.facts import FileFacts, FrontPointFacts, Origin, TierFacts
 from hwnas.report.markup import Html, el, join
-from hwnas.report.parts import LegendEntry, TableCell, legend, origin, pairs, plot, table
+from hwnas.report.parts import Header, LegendEntry, TableCell, legend, origin, pairs, plot, table
 
 
 def tier_card(tier: TierFacts, index: int) -> Html:
@@ -53,11 +53,14 @@ def _figure(tier: TierFacts, point: FrontPointFacts, *, quick: bool) -> Html:
     tested = None if point.test_accuracy is None else units.scored(tier.quality, point.test_accuracy)
     by_split = [(tested, "test"), (searched, tier.accuracy.split)]
     lines = [f"{value} {split}".rstrip() for value, split in by_split if value is not None]
+    shrunken = [] if point.estimate is None else [f"shrunken estimate {tier.estimate(point)}"]
+    lines += shrunken
     if quick:
         return join(_large(latency), *(el("small", line) for line in lines), origin(tier.latency.origin))
     large, split = (searched, tier.accuracy.split) if tested is None else (tested, "test")
     under = [f"on {split} {tier.samples}"] if split else []
     under += [f"{searched} {tier.accuracy.split}".rstrip()] if tested is not None else []
+    under += shrunken
     tag = tier.accuracy.origin if tested is None else "measured"
     return join(
         _large(large), *(el("small", line) for line in [*under, f"{latency} {tier.latency.origin}"]), origin(tag)
@@ -75,6 +78,11 @@ def _caution(tier: TierFacts) -> Html | None:
     caution = (
         f"{among} compared on validation {tier.samples}, and the highest of many such scores is optimistic; {tests}."
     )
+    if tier.is_estimated:
+        caution += (
+            " So the front is decided by shrunken estimates: each score is drawn towards what similar networks reach, "
+            "the more the fewer samples it rests on. The chart has the front's networks at these."
+        )
     return el("p", caution, class_="note")
 
 
@@ -160,18 +168,19 @@ def networks_card(tier: TierFacts, index: int) -> Html | None:
     """The front as a table, picks first; None if the front is empty."""
     if not tier.front:
         return None
-    headers: list[tuple[str, str | None]] = [
+    headers: list[Header] = [
         ("Network", None),
-        (tier.accuracy.label, tier.accuracy.origin),
-        *((units.with_source(score.metric), score.origin) for score in tier.passed),
-        (tier.tested, "measured"),
-        ("Latency", tier.latency.origin),
-        ("Latency", "measured"),
-        ("Error", None),
-        *((units.label(metric), origin) for metric, origin, _ in _other_columns(tier)),
+        (tier.accuracy.label, tier.accuracy.origin, units.quantity(tier.accuracy.metric).unit),
+        *([("Shrunken estimate", "predicted", units.quantity(tier.accuracy.metric).unit)] if tier.is_estimated else []),
+        *((units.with_source(s.metric), s.origin, units.quantity(s.metric).unit) for s in tier.passed),
+        (tier.tested, "measured", units.quantity(tier.quality).unit),
+        ("Latency", tier.latency.origin, units.quantity(tier.latency.metric).unit),
+        ("Latency", "measured", units.quantity(tier.latency.metric).unit),
+        ("Error", None, "%, absolute"),
+        *((units.label(metric), origin, units.quantity(metric).unit) for metric, origin, _ in _other_columns(tier)),
         ("Parameters", "derived"),
         ("MACs", "derived"),
-        ("Activations", "derived"),
+        ("Activations", "derived", "B"),
     ]
     ordered = sorted(tier.ordered, key=lambda point: not point.picks)
     alike = tier.alike
@@ -213,6 +222,7 @@ def _network_row(tier: TierFacts, point: FrontPointFacts, alike: str | None) -> 
     return [
         TableCell(_who(point), f"{'0' if point.picks else '1'} {point.key}"),
         TableCell(join(units.scored(tier.accuracy.metric, accuracy), chance, near), accuracy),
+        *([TableCell(tier.estimate(point), point.estimated_accuracy)] if tier.is_estimated else []),
         *(
             TableCell(units.scored(s.metric, point.scores.get(s.metric)), point.scores.get(s.metric))
             for s in tier.passed
@@ -247,15 +257,15 @@ def files_card(tier: TierFacts, index: int) -> Html | None:
     """The exported files with what was seen when they were run; None if there are none."""
     if not tier.files:
         return None
-    headers: list[tuple[str, str | None]] = [
+    headers: list[Header] = [
         ("File", None),
         ("Format", None),
-        ("Size", "measured"),
+        ("Size", "measured", "B"),
         ("Largest difference", "measured"),
-        ("Same top class" if tier.quality == "top1" else "Same answer", "measured"),
-        (tier.tested, "measured"),
-        ("Latency", tier.latency.origin),
-        ("Latency", "measured"),
+        ("Same top class" if tier.quality == "top1" else "Same answer", "measured", "fraction"),
+        (tier.tested, "measured", units.quantity(tier.quality).unit),
+        ("Latency", tier.latency.origin, units.quantity(tier.latency.metric).unit),
+        ("Latency", "measured", units.quantity(tier.latency.metric).unit),
         ("SHA-256", None),
     ]
     made = table(f"Files of {tier.title}", headers, [_file_row(tier, file) for file in tier.files])

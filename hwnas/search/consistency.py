@@ -21,6 +21,7 @@ from hwnas.search.score_store import Score, ScoreStore
 from hwnas.search.storage.backends import probe, quiet, replayed, shown
 from hwnas.search.storage.exclusive import evaluation_of
 from hwnas.search.storage.heartbeat import is_alive_here
+from hwnas.words import brief
 
 Severity = Literal["error", "note"]
 
@@ -41,6 +42,7 @@ class Issue:
         return cls("error", error.met, error.where, error.allowed, error.do)
 
 
+@brief
 @dataclass(frozen=True)
 class StoredStudy:
     """A study as its storage has it."""
@@ -193,7 +195,7 @@ def check_store(store: ScoreStore, study: StoredStudy, metric: str, *, whole: bo
 
 def check_front(path: Path, studies: Iterable[StoredStudy], tier: Tier, *, cut: bool = False) -> Iterator[Issue]:
     """Yield an issue if a front's file is damaged, or is the front of none of the studies as they are now; `cut` if one
-    has lost its last line."""
+    has lost its last line. One that was decided by estimates may lack what a study was told since."""
     try:
         points = read_front(path)
     except HwnasError as error:
@@ -202,9 +204,12 @@ def check_front(path: Path, studies: Iterable[StoredStudy], tier: Tier, *, cut: 
     shown = {point.architecture.key: dict(point.scores) for point in points}
     evaluations = [[evaluation for _, evaluation in study.evaluated] for study in studies]
     of = [{point.architecture.key: dict(point.scores) for point in tier_front(each, tier)} for each in evaluations]
+    by_estimates = any(point.estimates for point in points)
     if shown not in of:
         scored = [{e.architecture.key: dict(e.scores) for e in each} for each in evaluations]
         known = any(all(each.get(key) == scores for key, scores in shown.items()) for each in scored)
+        if known and by_estimates:
+            return
         yield Issue(
             "note" if known or cut else "error",
             "the study has gone on since it was written" if known else "it holds networks or scores that no study has",

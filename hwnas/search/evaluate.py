@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from hwnas.errors import ConfigError, HostAway, HwnasError, MissingExtra, TableError, did_you_mean, raised
 from hwnas.pareto import Scores, Tier
 from hwnas.search.score_store import ScoreBook
 from hwnas.space import Architecture
+from hwnas.words import brief
 
 Scorer = Callable[[Architecture], float]
 
@@ -29,6 +30,7 @@ def standard_error_of(scorer: object, score: float) -> float | None:
     return scorer.standard_error(score) if isinstance(scorer, HasStandardError) else None
 
 
+@brief
 @dataclass(frozen=True)
 class Evaluation:
     """An architecture with its scores. After a broken limit or a failure the dearer scores are missing."""
@@ -47,6 +49,22 @@ class Evaluation:
         """Return whether it may stand on the tier's front: all objectives scored, no limit broken, nothing failed."""
         scored = all(objective.metric in self.scores for objective in tier.objectives)
         return self.failed is None and scored and not tier.broken(self.scores)
+
+
+def evaluation_rows(evaluations: Iterable[Evaluation], origin: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return a row for each evaluation in order: scores by metric, each with its origin, then choices.
+
+    Args:
+        evaluations: of a study.
+        origin: word for each metric, such as `predicted`.
+    """
+    return [
+        {"trial": number, "key": e.architecture.key}
+        | {name: v for m, score in e.scores.items() for name, v in ((m, score), (f"{m} origin", origin.get(m)))}
+        | {"broken": "; ".join(e.broken), "failed": e.failed, "elapsed_s": e.elapsed_s}
+        | e.architecture.columns
+        for number, e in enumerate(evaluations, 1)
+    ]
 
 
 def evaluate(

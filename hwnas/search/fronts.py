@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -17,9 +15,21 @@ from hwnas.io.atomic import write_atomic
 from hwnas.io.fields import FieldError, Fields, loads
 from hwnas.io.regular import read_regular
 from hwnas.pareto import Scores, Tier, costs_of, front, hypervolume, picks, reference_point
+from hwnas.rows import csv_text
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.stored_architecture import architecture_field
 from hwnas.space import Architecture
+from hwnas.words import brief
+
+
+@brief
+@dataclass(frozen=True)
+class Estimate:
+    """A true score as it is estimated from a noisy one; see `hwnas.search.shrinkage`."""
+
+    value: float
+    error: float
+    """Standard deviation of what the true score may be."""
 
 
 @dataclass(frozen=True)
@@ -38,22 +48,50 @@ class FrontPoint:
     """True if it still stands on the front with its measured scores; None if none were measured."""
     errors: Scores = field(default_factory=dict)
     """Standard errors of scores, by metric, where they are known."""
+    estimates: Mapping[str, Estimate] = field(default_factory=dict)
+    """Shrunken estimates of noisy scores, by metric."""
 
     @property
     def final(self) -> dict[str, float]:
         """The scores, measured ones in place of predicted ones."""
         return {**self.scores, **self.measured}
 
+    @property
+    def expected(self) -> dict[str, float]:
+        """The scores that networks are compared by: the final ones, estimates in place of noisy ones."""
+        return {**self.final, **{metric: estimate.value for metric, estimate in self.estimates.items()}}
+
+    @property
+    def estimates_entry(self) -> dict[str, Any]:
+        """The estimates, ready for JSON under the key `estimates`; empty where there are none."""
+        each = {metric: asdict(estimate) for metric, estimate in self.estimates.items()}
+        return {"estimates": each} if each else {}
+
 
 def tier_front(
-    evaluations: Iterable[Evaluation], tier: Tier, origin: Mapping[str, str] | None = None
+    evaluations: Iterable[Evaluation],
+    tier: Tier,
+    origin: Mapping[str, str] | None = None,
+    estimates: Mapping[str, Estimate] | None = None,
 ) -> list[FrontPoint]:
-    """Return the tier's front among the evaluations that compete for it, by its last objective, picks marked."""
-    rows = list({e.architecture.key: e for e in evaluations if e.competes(tier)}.values())
-    chosen = [rows[index] for index in front([row.scores for row in rows], tier.objectives)]
-    last = tier.objectives[-1]
-    chosen.sort(key=lambda row: (last.cost(row.scores[last.metric]), row.architecture.key))
-    return label_picks([FrontPoint(row.architecture, dict(row.scores), dict(origin or {})) for row in chosen], tier)
+    """Return the tier's front among the evaluations that compete for it, by its last objective, picks marked.
+
+    `estimates` of their quality, by key, stand in the place of noisy scores.
+    """
+    known, metric, last = estimates or {}, tier.quality.metric, tier.objectives[-1]
+    rows = {e.architecture.key: e for e in evaluations if e.competes(tier)}
+    points = [
+        FrontPoint(
+            row.architecture,
+            dict(row.scores),
+            dict(origin or {}),
+            estimates={metric: known[key]} if key in known else {},
+        )
+        for key, row in rows.items()
+    ]
+    chosen = [points[index] for index in front([point.expected for point in points], tier.objectives)]
+    chosen.sort(key=lambda point: (last.cost(point.expected[last.metric]), point.architecture.key))
+    return label_picks(chosen, tier)
 
 
 def label_picks(points: Sequence[FrontPoint], tier: Tier) -> list[FrontPoint]:
@@ -61,7 +99,7 @@ def label_picks(points: Sequence[FrontPoint], tier: Tier) -> list[FrontPoint]:
     standing = [index for index, point in enumerate(points) if point.kept is not False]
     names: dict[int, tuple[str, ...]] = {}
     if standing:
-        for name, position in picks([points[index].final for index in standing], tier.objectives).items():
+        for name, position in picks([points[index].expected for index in standing], tier.objectives).items():
             names[standing[position]] = (*names.get(standing[position], ()), name)
     return [replace(point, picks=names.get(index, ())) for index, point in enumerate(points)]
 
@@ -73,7 +111,7 @@ def rerank_measured(points: Sequence[FrontPoint], tier: Tier, measured: Mapping[
     """
     known = [replace(point, measured=dict(measured.get(point.architecture.key, {}))) for point in points]
     fit = [index for index, point in enumerate(known) if not tier.broken(point.final)]
-    kept = {fit[position] for position in front([known[index].final for index in fit], tier.objectives)}
+    kept = {fit[position] for position in front([known[index].expected for index in fit], tier.objectives)}
     return label_picks([replace(point, kept=index in kept) for index, point in enumerate(known)], tier)
 
 
@@ -145,13 +183,7 @@ def hypervolume_history(evaluations: Iterable[Evaluation], tier: Tier, reference
 def write_front(path_json: Path, path_csv: Path, points: Sequence[FrontPoint]) -> None:
     """Write the front as a JSON list and as a flat CSV; each file is whole at every moment."""
     write_text(path_json, json.dumps([_as_dict(point) for point in points], indent=1, allow_nan=False) + "\n")
-    rows = [_flat(point) for point in points]
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path_csv, text.getvalue())
+    write_text(path_csv, csv_text(front_rows(points)))
 
 
 def read_front(path: Path) -> list[FrontPoint]:
@@ -183,7 +215,13 @@ def _point(fields: Fields) -> FrontPoint:
         fields.number_map("measured") if fields.optional("measured") else {},
         fields.flag("kept") if fields.optional("kept") else None,
         fields.number_map("errors") if fields.optional("errors") else {},
+        _estimates(fields.object("estimates")) if fields.optional("estimates") else {},
     )
+
+
+def _estimates(fields: Fields) -> dict[str, Estimate]:
+    each = {metric: fields.object(metric) for metric in fields.names()}
+    return {metric: Estimate(one.number("value"), one.number("error")) for metric, one in each.items()}
 
 
 def write_text(path: Path, text: str, *, mode: int | None = None) -> None:
@@ -207,6 +245,7 @@ def write_text(path: Path, text: str, *, mode: int | None = None) -> None:
 
 def _as_dict(point: FrontPoint) -> dict[str, Any]:
     after: dict[str, Any] = {"errors": dict(point.errors)} if point.errors else {}
+    after |= point.estimates_entry
     if point.kept is not None:
         after |= {"measured": dict(point.measured), "kept": point.kept}
     return {
@@ -219,10 +258,17 @@ def _as_dict(point: FrontPoint) -> dict[str, Any]:
     }
 
 
+def front_rows(points: Iterable[FrontPoint]) -> list[dict[str, Any]]:
+    """Return a row for each network: scores by metric with origins, errors and measured values, then its choices."""
+    return [_flat(point) for point in points]
+
+
 def _flat(point: FrontPoint) -> dict[str, Any]:
     row: dict[str, Any] = {"key": point.architecture.key, "picks": " ".join(point.picks), **point.scores}
     row |= {f"{metric} origin": word for metric, word in point.origin.items()}
     row |= {f"{metric} error": value for metric, value in point.errors.items()}
+    for metric, estimate in point.estimates.items():
+        row |= {f"{metric} estimate": estimate.value, f"{metric} estimate error": estimate.error}
     if point.kept is not None:
         row |= {f"{metric} measured": value for metric, value in point.measured.items()} | {"kept": point.kept}
-    return row | {f"choice {name}": value for name, value in point.architecture.picks}
+    return row | point.architecture.columns

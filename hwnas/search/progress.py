@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hwnas.words import brief
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -31,6 +33,7 @@ class Progress:
         return None if self.per_second is None else max(0, self.total - self.trials) / self.per_second
 
 
+@brief
 @dataclass(frozen=True)
 class Finished:
     """Result of a search that ended."""

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import optuna
 from optuna.samplers import BaseGASampler, BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from hwnas.errors import RunError, SpaceError
-from hwnas.search.evaluate import Evaluation
+from hwnas.rows import frame
+from hwnas.search.evaluate import Evaluation, evaluation_rows
 from hwnas.search.fronts import Archive
 from hwnas.search.genome import Genome, Proposer, SpaceExhausted, trial_seed
 from hwnas.search.progress import Finished, Progress
@@ -33,12 +34,16 @@ from hwnas.search.storage.shared import HEARTBEAT_GRACE_S, MAX_DEATHS, SharedSto
 from hwnas.search.storage.trials import check_trial, finished_trial
 from hwnas.search.study_spec import StudySpec
 from hwnas.space import AnySpace, Architecture
-from hwnas.words import counted
+from hwnas.words import brief, counted
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 POLL_S = 0.2
 """Seconds between two looks for what other processes have told."""
 
 
+@brief
 @dataclass(frozen=True)
 class Trial:
     """An architecture to evaluate, to be told with its evaluation."""
@@ -83,6 +88,13 @@ class Study:
         self._generation = 0
         self.sync()
         self._before = len(self._told)
+
+    def __repr__(self) -> str:
+        return f"Study(tier={self.plan.tier.name!r:.99}, {counted(self.n_trials, 'trial')}, front of {len(self.front)})"
+
+    def frame(self, origin: Mapping[str, str] | None = None) -> DataFrame:
+        """Return a row for each evaluation as a pandas frame, with the origins of metrics that are given."""
+        return frame(evaluation_rows(self.evaluations, origin or {}))
 
     @property
     def evaluations(self) -> tuple[Evaluation, ...]:

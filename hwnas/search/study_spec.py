@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 from hwnas.pareto import Tier
 from hwnas.search.early_stopping import NO_EARLY_STOPPING, EarlyStopping
 from hwnas.space import AnySpace, Architecture
+from hwnas.words import brief
 
 if TYPE_CHECKING:
     from hwnas.search.surrogate import Acquisition
 
 
+@brief
 @dataclass(frozen=True)
 class StudySpec:
     """Plan of a study. Equal plans try equal architectures in equal order; the number of trials is not part of it."""

@@ -18,6 +18,7 @@ from hwnas.search.evaluate import Evaluation, Scorer, evaluate
 from hwnas.search.score_store import ScoreStore
 from hwnas.space import AnySpace, Architecture
 from hwnas.tasks import shown_as
+from hwnas.words import brief
 
 MAX_FRUITLESS_DRAWS = 200
 """Draws in a row without a new network within the limits that end the drawing of a population."""
@@ -35,6 +36,7 @@ class Rung:
     """Origin of a stored score, see `Score.producer`."""
 
 
+@brief
 @dataclass(frozen=True)
 class RungResult:
     """A rung after its networks were scored."""

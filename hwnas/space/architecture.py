@@ -15,6 +15,7 @@ from types import NoneType
 from typing import Any
 
 from hwnas.errors import SpaceError
+from hwnas.words import brief, counted
 
 Value = int | float | str | bool
 MOST_OPTIONS = 1000
@@ -32,6 +33,7 @@ def ascends(options: Sequence[Value]) -> bool:
     return all(before < after for before, after in pairwise(options))  # type: ignore[operator]
 
 
+@brief
 @dataclass(frozen=True)
 class Choice:
     """One open decision: a name and its options.
@@ -98,10 +100,18 @@ class Architecture:
     space: str
     picks: tuple[tuple[str, Value], ...]
 
+    def __repr__(self) -> str:
+        return f"Architecture({self.key}, space={reprlib.repr(self.space)}, {counted(len(self.picks), 'pick')})"
+
     @cached_property
     def key(self) -> str:
         """Twelve hexadecimal digits, the same in every process and on every machine."""
         return hashlib.sha256(json.dumps([self.space, self.picks]).encode()).hexdigest()[:12]
+
+    @property
+    def columns(self) -> dict[str, Value]:
+        """Its picks as columns of a row."""
+        return {f"choice {name}": value for name, value in self.picks}
 
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON-ready form that `Architecture.from_dict` reads back."""

@@ -13,7 +13,9 @@ from hwnas.errors import SpaceError
 from hwnas.registry import SourceFile, calling
 from hwnas.space.architecture import MOST_OPTIONS, Architecture, Choice, Suggest, Value
 from hwnas.space.meta_build import weightless
+from hwnas.space.shown import choices_table
 from hwnas.tasks import DEFAULT_TASK, Task
+from hwnas.words import brief
 
 Choose = Callable[[str, Sequence[Value]], Any]
 FORM = (
@@ -25,6 +27,7 @@ COUNTABLE_MODULES = 1_000
 """The same for a function that returns modules: building and tracing one takes ten milliseconds and more."""
 
 
+@brief
 @final
 @dataclass(frozen=True)
 class FunctionSpace:
@@ -61,6 +64,9 @@ class FunctionSpace:
     """User's files with operators that a latency table's rows name; `build` makes its operators itself."""
     task: Task = DEFAULT_TASK
     """Task of its networks, without shapes: each network has its own."""
+
+    def _repr_html_(self) -> str:
+        return choices_table(self)
 
     def walk(self, suggest: Suggest, *, weights: bool = False) -> Any:
         """Return the result of `build`, choices made by `suggest`; a module has weights only if `weights` is set."""

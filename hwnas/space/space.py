@@ -14,10 +14,13 @@ from hwnas.registry import SourceFile
 from hwnas.space.architecture import Architecture, Choice, Suggest, Value
 from hwnas.space.canonical import Canonical, Picks, combinations, distinct, settled
 from hwnas.space.questions import Question, Questions
+from hwnas.space.shown import choices_table
 from hwnas.space.stage import Block, Blueprint, Knob, Layer, Stage
 from hwnas.tasks import DEFAULT_TASK, Task
+from hwnas.words import brief
 
 
+@brief
 @final
 @dataclass(frozen=True)
 class Space:
@@ -55,6 +58,9 @@ class Space:
     """Task of its networks, without shapes: each network has its own."""
     canonical: Canonical | None = None
     """Function from picks of the shared choices to those of the architecture that stands for the same network."""
+
+    def _repr_html_(self) -> str:
+        return choices_table(self)
 
     # --- the one walk ---
 

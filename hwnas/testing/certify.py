@@ -12,6 +12,7 @@ from hwnas.ops.plugins import fault_of
 from hwnas.registry import place_of, source_of
 from hwnas.testing.case import Case
 from hwnas.testing.checks import CHECKS, Broken, Check, NotRun
+from hwnas.words import brief
 
 Outcome = Literal["passed", "failed", "skipped"]
 
@@ -25,6 +26,7 @@ class Verdict:
     why: str = ""
 
 
+@brief
 @dataclass(frozen=True)
 class Certificate:
     """The verdicts on an operator, one per check."""

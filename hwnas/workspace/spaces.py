@@ -17,7 +17,7 @@ from hwnas.space import AnySpace, FunctionSpace, read_space
 from hwnas.space.function import FORM, Choose
 from hwnas.space_checks import check_space
 from hwnas.tasks import DEFAULT, open_task
-from hwnas.workspace.progress import LateBar, NullReporter, Reporter
+from hwnas.workspace.progress import LateBar, Reporter, default_reporter
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def check_opened(space: AnySpace, path: Path, reporter: Reporter | None = None) 
         ConfigError, SpaceError: they cannot.
     """
     try:
-        with LateBar(reporter or NullReporter(), f"building every option of {space.name}") as bar:
+        with LateBar(default_reporter(reporter), f"building every option of {space.name}") as bar:
             check_space(space, bar.update)
     except (ConfigError, SpaceError) as error:
         if any(str(file) in error.where for file in (path, *(plugin.path for plugin in space.plugins))):

@@ -16,6 +16,7 @@ from hwnas.network import Network, lower
 from hwnas.registry import plugin_files
 from hwnas.selection import check_rule
 from hwnas.space import AnySpace, Architecture
+from hwnas.words import brief
 from hwnas.workspace.datasets import check_augmentation
 from hwnas.workspace.objectives import Objectives
 from hwnas.workspace.paths import RunPaths
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from hwnas.population import Codebook
 
 
+@brief
 @dataclass(frozen=True)
 class Workspace:
     """An experiment with its space, and the folder that holds its results."""

@@ -16,12 +16,13 @@ from hwnas.measure.table import LatencyTable, read_table, row_key
 from hwnas.measure.table_file import create, refuse_existing
 from hwnas.measure.table_lines import RowKey, encoded, header_line
 from hwnas.runtimes.setup import Setup
-from hwnas.words import counted
+from hwnas.words import brief, counted
 
 SHOWN_ENTRIES = 5
 """Number of examples that a message spells out."""
 
 
+@brief
 @dataclass(frozen=True)
 class Imported:
     """Result of an import."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from hwnas.errors import ConfigError, SensorError
 from hwnas.measure.energy.sensor import Sensor
+from hwnas.words import brief
 
 PROBE_S = 3.0
 """Seconds for which a sensor is watched to learn how often its figure is renewed."""
@@ -51,6 +52,7 @@ class EnergyProtocol:
             )
 
 
+@brief
 @dataclass(frozen=True)
 class Energy:
     """Millijoules of one call above idling, one number for each loop, and how they were measured."""

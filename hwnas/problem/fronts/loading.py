@@ -16,11 +16,13 @@ from hwnas.accuracy import AccuracySource
 from hwnas.errors import HwnasError, RunError
 from hwnas.pareto import Tier
 from hwnas.problem.fronts.conditions import OF_RUN, OF_TIER, Conditions, conditions_of, read_conditions
+from hwnas.rows import frame, html_table
 from hwnas.search.evaluate import Evaluation
-from hwnas.search.fronts import FrontPoint, read_front
+from hwnas.search.fronts import FrontPoint, front_rows, read_front
 from hwnas.search.nearest import nearest
 from hwnas.search.successive_halving import tier_for_rung
 from hwnas.space import Architecture
+from hwnas.words import brief
 from hwnas.workspace.results.halving_results import (
     HALVING_FOLDER,
     HalvingResult,
@@ -33,11 +35,14 @@ from hwnas.workspace.results.halving_results import (
 from hwnas.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from hwnas.problem.cost_models import CostModels
 
 FrontSource = Literal["search", "halving"]
 
 
+@brief
 @dataclass(frozen=True)
 class LoadedFront:
     """A front, and what its numbers mean."""
@@ -58,6 +63,13 @@ class LoadedFront:
     """Changes for which it was solved again, a line each; empty if it is the front that was written."""
     evaluations: tuple[Evaluation, ...] = ()
     """The networks that a front that was solved again was chosen from."""
+
+    def frame(self) -> DataFrame:
+        """Return a row for each network, as in the CSV file of the front."""
+        return frame(front_rows(self.points))
+
+    def _repr_html_(self) -> str:
+        return html_table(f"Front of {self.display_name}", front_rows(self.points))
 
     @property
     def producer(self) -> str | None:

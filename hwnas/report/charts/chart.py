@@ -30,6 +30,8 @@ class ChartAxis:
     suffix: str = ""
     whole: bool = False
     """Only whole numbers stand on it, as on an axis of epochs."""
+    names: tuple[str, ...] = ()
+    """Names in place of numbers, that of place 0 first."""
 
     def share(self, value: float) -> float:
         """Return the position of a value between the low end and the high one, in percent."""
@@ -38,7 +40,9 @@ class ChartAxis:
 
     @property
     def ticks(self) -> list[tuple[float, str]]:
-        """Values with their labels: round numbers, at most seven."""
+        """Values with their labels: round numbers, at most seven, or the names."""
+        if self.names:
+            return list(enumerate(self.names))
         low, high = self.ends
         step = _round_step((high - low) / 6, whole=self.whole)
         decimals = max(0, -math.floor(math.log10(step) + 1e-9))

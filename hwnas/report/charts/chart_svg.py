@@ -27,10 +27,20 @@ def definitions() -> Html:
     return el("svg", el("defs", *shapes), class_="defs", width="0", height="0", aria_hidden="true")
 
 
+def left_of(figure: Figure) -> int:
+    """Pixels that the labels of the y axis take."""
+    return round(max((len(label) for _, label in figure.y.ticks), default=1) * LETTER + 12)
+
+
 def drawn(figure: Figure) -> Html:
     """The chart, with room for its labels around it."""
-    x_ticks, y_ticks = figure.x.ticks, figure.y.ticks
-    left = round(max((len(label) for _, label in y_ticks), default=1) * LETTER + 12)
+    whole = chart(figure, width="100%", height=str(figure.height - ABOVE - BELOW))
+    room = f"padding:{ABOVE}px {RIGHT}px {BELOW}px {left_of(figure)}px"
+    return el("div", whole, class_="canvas", role="img", aria_label=figure.label, style=room)
+
+
+def chart(figure: Figure, **size: str) -> Html:
+    """The chart from axis to axis; its labels stand outside."""
     area = el(
         "svg",
         *(_tint(tint, figure) for tint in figure.tints),
@@ -40,18 +50,15 @@ def drawn(figure: Figure) -> Html:
         width="100%",
         height="100%",
     )
-    whole = el(
+    return el(
         "svg",
         el("g", *_grid(figure.x, figure.y), class_="rules"),
         area,
-        el("g", *_labels(x_ticks, y_ticks, figure), class_="labels"),
+        el("g", *_labels(figure), class_="labels"),
         *(_callout(callout, figure) for callout in figure.callouts),
         class_="chart",
-        width="100%",
-        height=str(figure.height - ABOVE - BELOW),
+        **size,
     )
-    room = f"padding:{ABOVE}px {RIGHT}px {BELOW}px {left}px"
-    return el("div", whole, class_="canvas", role="img", aria_label=figure.label, style=room)
 
 
 def tooltip_texts(figure: Figure) -> Html:
@@ -91,12 +98,10 @@ def _grid(x_axis: ChartAxis, y_axis: ChartAxis) -> Iterator[Html]:
     yield el("line", x1="0", x2="100%", y1="100%", y2="100%", class_="axis-line")
 
 
-def _labels(
-    x_ticks: Sequence[tuple[float, str]], y_ticks: Sequence[tuple[float, str]], figure: Figure
-) -> Iterator[Html]:
-    for value, label in x_ticks:
+def _labels(figure: Figure) -> Iterator[Html]:
+    for value, label in figure.x.ticks:
         yield el("text", label, x=_percent(figure.x.share(value)), y="100%", dy="18", text_anchor="middle")
-    for value, label in y_ticks:
+    for value, label in figure.y.ticks:
         yield el("text", label, x="-8", y=_percent(100 - figure.y.share(value)), dy="4", text_anchor="end")
     if figure.x.title:
         yield el("text", figure.x.title, x="50%", y="100%", dy="38", text_anchor="middle")

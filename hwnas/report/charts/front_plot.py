@@ -85,8 +85,11 @@ class _Drawing:
         return 100 * value if units.is_fraction(self.tier.accuracy.metric) else value
 
     def _places(self, points: Sequence[Point | FrontPointFacts]) -> tuple[list[float], list[float]]:
+        """A front's networks stand at their estimates, where there are any: so the front is a front."""
         accuracy, latency = self.tier.accuracy.metric, self.tier.latency.metric
-        return [self.times * p.scores[latency] for p in points], [self._accuracy(p.scores[accuracy]) for p in points]
+        estimates = [p.estimated_accuracy if isinstance(p, FrontPointFacts) else None for p in points]
+        values = [p.scores[accuracy] if e is None else e for p, e in zip(points, estimates, strict=True)]
+        return [self.times * p.scores[latency] for p in points], list(map(self._accuracy, values))
 
     def _ends(self, points: Sequence[Point | FrontPointFacts]) -> tuple[Ends, Ends]:
         """Room for labels above and left of the points; limits close to the points are kept in sight."""

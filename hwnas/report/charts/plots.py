@@ -42,6 +42,8 @@ def point_tip(tier: TierFacts, point: Point) -> Tip:
 def front_tip(tier: TierFacts, point: FrontPointFacts) -> Tip:
     """Return the tip of a network of the front: scores with origin, costs, and its operators."""
     rows = [*_score_rows(tier, point)]
+    if point.estimate is not None:
+        rows.insert(1, ("Shrunken estimate", tier.estimate(point), "predicted"))
     if point.test_accuracy is not None:
         rows.insert(1, (tier.tested, units.scored(tier.quality, point.test_accuracy), "measured"))
     if point.low_ms is not None and point.high_ms is not None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hwnas.cost_ranges import Range
+from hwnas.words import brief
 
 Value = int | float | str | bool
 
@@ -29,6 +30,7 @@ class BlockFacts:
     knobs: tuple[KnobFacts, ...]
 
 
+@brief
 @dataclass(frozen=True)
 class StageFacts:
     """A stage; of a function, a slot."""
@@ -51,6 +53,7 @@ class StageFacts:
     macs: Range
 
 
+@brief
 @dataclass(frozen=True)
 class SpaceView:
     """A space as it is read by a person."""

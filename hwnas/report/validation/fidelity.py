@@ -12,7 +12,7 @@ import numpy as np
 from hwnas.ranks import INTERVAL_SHARE, Correlation, Kind, as_json, correlations
 from hwnas.report import units
 from hwnas.tasks import binomial_error
-from hwnas.words import counted
+from hwnas.words import brief, counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -24,6 +24,7 @@ GOOD, FAIR = 0.7, 0.5
 """Kendall's correlation from which ranks can be relied on, and from which they are a guide."""
 
 
+@brief
 @dataclass(frozen=True)
 class RankedNetwork:
     """One network, scored as the search scores it and trained alone. Accuracies are 0 to 1."""
@@ -49,6 +50,7 @@ class Budget:
     seconds: float
 
 
+@brief
 @dataclass(frozen=True)
 class Fidelity:
     """Quality of a run's accuracies as a ranking of networks, against the same networks trained alone."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas.latency.agreement import PredictionQuality
 from hwnas.report import units
+from hwnas.words import brief
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,6 +20,7 @@ FEW = 20
 """With fewer networks, the verdict says that they are few."""
 
 
+@brief
 @dataclass(frozen=True)
 class CheckedNetwork:
     """One network that the table had not seen; times in ms, of one call, corrected for drift unless said otherwise."""
@@ -49,6 +51,7 @@ class CheckedNetwork:
         return self.again_ms / self.measured_ms - 1
 
 
+@brief
 @dataclass(frozen=True)
 class Checked:
     """Trust in a table: its errors on networks that it holds no timing of. Errors and shares are fractions."""

@@ -20,6 +20,7 @@ from hwnas.search.stored_architecture import architecture_field
 from hwnas.search.successive_halving import RungResult, promoted, tier_for_rung
 from hwnas.stored_names import SOURCES, stored_source
 from hwnas.tasks import Task
+from hwnas.words import brief
 from hwnas.workspace.workspace import Workspace
 
 WHERE = "search.successive_halving"
@@ -27,6 +28,7 @@ HALVING_FOLDER = "ladder"
 """Folder of its files in a run's folder, and the name of its fronts in stored files."""
 
 
+@brief
 @dataclass(frozen=True)
 class HalvingResult:
     """Rungs of a tier's successive halving, and the front among the networks of the last rung."""

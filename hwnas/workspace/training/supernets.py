@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hwnas.errors import ConfigError, RunError
+from hwnas.words import brief
 from hwnas.workspace.progress import Reporter
 from hwnas.workspace.workspace import Workspace
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from hwnas.supernet import Epoch, Recipe, Supernet
 
 
+@brief
 @dataclass(frozen=True)
 class Trained:
     """A supernet, its history, which is empty where nothing was trained, and what identifies its weights."""

@@ -1,0 +1,79 @@
+"""Accuracies of few samples, shrunken towards what similar networks reach: the largest of many noisy ones is too large.
+
+Empirical Bayes (Efron and Morris 1973, after James and Stein 1961), with a Gaussian process over the networks' features
+as the prior (Rasmussen and Williams 2006, 2.2).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from hwnas.pareto import Objective
+from hwnas.population import Codebook
+from hwnas.predictors import features_of
+from hwnas.predictors.gaussian_process import GaussianProcess
+from hwnas.predictors.model import Floats, Integers
+from hwnas.predictors.warp import Warp
+from hwnas.search.evaluate import Evaluation
+from hwnas.search.fronts import Estimate
+
+FEWEST = 10
+"""Networks from which a prior can be learned."""
+MOST = 2000
+"""Networks that are learned from at a time, at most: it takes time that goes with their cube."""
+PASSES = 2
+"""Times that noise is taken at the estimates, the first of which are the scores themselves."""
+
+
+def shrunken(
+    evaluations: Iterable[Evaluation], quality: Objective, errors: Mapping[str, float], codebook: Codebook
+) -> dict[str, Estimate]:
+    """Return estimates of the true quality of evaluated networks, by key.
+
+    Each lies between the network's own score and what the others let expect of it, nearer to the score the smaller its
+    standard error is. There are none where scores are exact, or where fewer than ten networks have an error: scores are
+    then the best estimates.
+
+    Args:
+        evaluations: in any order; those without a score or an error are left out.
+        quality: what is estimated.
+        errors: standard errors of the scores, by key.
+        codebook: of the networks' space.
+    """
+    scored = {e.architecture.key: e for e in evaluations if quality.metric in e.scores and e.architecture.key in errors}
+    keys = sorted(scored)  # hashes: neighbours in this order are as unlike as any
+    scores = np.array([-quality.cost(scored[key].scores[quality.metric]) for key in keys])
+    spread = np.array([errors[key] for key in keys])
+    if len(keys) < FEWEST or not spread.any():
+        return {}
+    features = features_of(codebook)
+    table = features(codebook.encode([scored[key].architecture for key in keys])).astype(float)
+    estimates: dict[str, Estimate] = {}
+    for part in np.array_split(np.arange(len(keys)), math.ceil(len(keys) / MOST)):
+        values, deviations = _denoised(table[part], scores[part], spread[part], features.groups)
+        for index, value, deviation in zip(part, values, deviations, strict=True):
+            estimates[keys[index]] = Estimate(-quality.cost(float(value)), float(deviation))
+    return estimates
+
+
+def _denoised(X: Floats, y: Floats, errors: Floats, groups: Integers) -> tuple[Floats, Floats]:
+    """(rows,) means and deviations of the true values, in the unit of `y`, of which the highest is the best.
+
+    Noise is that of the estimate, not of the score: by its own formula a network that was lucky looks the surer for it.
+    An error of 0 among others is of a network that was right on all samples, and is no proof of a perfect one.
+    """
+    if y.min() == y.max() or not errors.any():
+        return y, errors
+    errors = np.maximum(errors, errors[errors > 0].min())
+    warp = Warp.fit(y)
+    process = GaussianProcess.fit(X, warp.forward(y), groups)
+    order, means, deviations = np.argsort(y, kind="stable"), y, errors
+    for _ in range(PASSES):
+        errors_there = np.interp(means, y[order], errors[order])
+        noise = (warp.forward(means + errors_there) - warp.forward(means - errors_there)) ** 2 / 4
+        latent, spread = process.denoised(noise)
+        means, deviations = np.clip(warp.back(latent), y.min(), y.max()), warp.moments(latent, spread)[1]
+    return means, deviations
