@@ -25,7 +25,7 @@ from hwnas.report.charts.chart_svg import drawn, tooltip_texts
 from hwnas.report.charts.front_plot import front_figure
 from hwnas.report.markup import el, join, safe_json
 from hwnas.report.tables import cost_rows, costs_table, front_table
-from hwnas.search.fronts import Estimate
+from hwnas.search.fronts import ShrunkenEstimate
 from tests.helpers.synthetic_report import hostile, synthetic_facts, synthetic_tier
 
 FACTS = synthetic_facts(count=40)
@@ -361,7 +361,7 @@ class TestTables:
         accuracy = tier.accuracy.metric
         shrunk = replace(
             tier,
-            front=tuple(replace(p, estimate=Estimate(p.scores[accuracy] - 0.0123, 0.004)) for p in tier.front),
+            front=tuple(replace(p, estimate=ShrunkenEstimate(p.scores[accuracy] - 0.0123, 0.004)) for p in tier.front),
         )
         point = shrunk.ordered[0]
         text = printed(front_table(shrunk), width=80)

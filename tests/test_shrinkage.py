@@ -20,7 +20,7 @@ from hwnas.predictors.warp import Warp
 from hwnas.problem.fronts.estimates import errors_of, estimated_front
 from hwnas.search import shrinkage
 from hwnas.search.evaluate import Evaluation
-from hwnas.search.fronts import Estimate, read_front, rerank_measured, tier_front, write_front
+from hwnas.search.fronts import ShrunkenEstimate, read_front, rerank_measured, tier_front, write_front
 from hwnas.search.score_store import ScoreStore
 from hwnas.search.shrinkage import FEWEST, shrunken
 from hwnas.space import Architecture, read_space
@@ -139,7 +139,11 @@ def test_a_front_and_its_picks_go_by_estimates_and_keep_what_was_measured(tmp_pa
     rows = [
         Evaluation(one, {TOP1: top1, LATENCY: ms}) for one, top1, ms in ((a, 0.90, 1.0), (b, 0.99, 2.0), (c, 0.95, 3.0))
     ]
-    estimates = {a.key: Estimate(0.90, 0.01), b.key: Estimate(0.92, 0.01), c.key: Estimate(0.94, 0.01)}
+    estimates = {
+        a.key: ShrunkenEstimate(0.90, 0.01),
+        b.key: ShrunkenEstimate(0.92, 0.01),
+        c.key: ShrunkenEstimate(0.94, 0.01),
+    }
     plain, points = tier_front(rows, TIER), tier_front(rows, TIER, estimates=estimates)
     assert [p.architecture for p in plain] == [a, b]
     assert [p.architecture for p in points] == [a, b, c]

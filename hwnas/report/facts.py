@@ -12,7 +12,7 @@ from hwnas.pareto import Limit, Scores
 from hwnas.predictors.importances import Importances
 from hwnas.ranks import first_equals
 from hwnas.report import units
-from hwnas.search.fronts import Estimate
+from hwnas.search.fronts import ShrunkenEstimate
 from hwnas.words import brief
 
 Origin = Literal["measured", "predicted", "published", "emulated", "derived", "scored", "given"]
@@ -136,7 +136,7 @@ class FrontPointFacts:
     """Values measured afterwards, by metric."""
     accuracy_error: float | None = None
     """The standard error of the accuracy, in its unit."""
-    estimate: Estimate | None = None
+    estimate: ShrunkenEstimate | None = None
     """The accuracy, shrunken towards what similar networks reach; None where it is exact."""
 
     @property

@@ -24,7 +24,7 @@ from hwnas.words import brief
 
 @brief
 @dataclass(frozen=True)
-class Estimate:
+class ShrunkenEstimate:
     """A true score as it is estimated from a noisy one; see `hwnas.search.shrinkage`."""
 
     value: float
@@ -48,7 +48,7 @@ class FrontPoint:
     """True if it still stands on the front with its measured scores; None if none were measured."""
     errors: Scores = field(default_factory=dict)
     """Standard errors of scores, by metric, where they are known."""
-    estimates: Mapping[str, Estimate] = field(default_factory=dict)
+    estimates: Mapping[str, ShrunkenEstimate] = field(default_factory=dict)
     """Shrunken estimates of noisy scores, by metric."""
 
     @property
@@ -72,7 +72,7 @@ def tier_front(
     evaluations: Iterable[Evaluation],
     tier: Tier,
     origin: Mapping[str, str] | None = None,
-    estimates: Mapping[str, Estimate] | None = None,
+    estimates: Mapping[str, ShrunkenEstimate] | None = None,
 ) -> list[FrontPoint]:
     """Return the tier's front among the evaluations that compete for it, by its last objective, picks marked.
 
@@ -219,9 +219,9 @@ def _point(fields: Fields) -> FrontPoint:
     )
 
 
-def _estimates(fields: Fields) -> dict[str, Estimate]:
+def _estimates(fields: Fields) -> dict[str, ShrunkenEstimate]:
     each = {metric: fields.object(metric) for metric in fields.names()}
-    return {metric: Estimate(one.number("value"), one.number("error")) for metric, one in each.items()}
+    return {metric: ShrunkenEstimate(one.number("value"), one.number("error")) for metric, one in each.items()}
 
 
 def write_text(path: Path, text: str, *, mode: int | None = None) -> None:

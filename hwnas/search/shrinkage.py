@@ -18,7 +18,7 @@ from hwnas.predictors.gaussian_process import GaussianProcess
 from hwnas.predictors.model import Floats, Integers
 from hwnas.predictors.warp import Warp
 from hwnas.search.evaluate import Evaluation
-from hwnas.search.fronts import Estimate
+from hwnas.search.fronts import ShrunkenEstimate
 
 FEWEST = 10
 """Networks from which a prior can be learned."""
@@ -30,7 +30,7 @@ PASSES = 2
 
 def shrunken(
     evaluations: Iterable[Evaluation], quality: Objective, errors: Mapping[str, float], codebook: Codebook
-) -> dict[str, Estimate]:
+) -> dict[str, ShrunkenEstimate]:
     """Return estimates of the true quality of evaluated networks, by key.
 
     Each lies between the network's own score and what the others let expect of it, nearer to the score the smaller its
@@ -51,11 +51,11 @@ def shrunken(
         return {}
     features = features_of(codebook)
     table = features(codebook.encode([scored[key].architecture for key in keys])).astype(float)
-    estimates: dict[str, Estimate] = {}
+    estimates: dict[str, ShrunkenEstimate] = {}
     for part in np.array_split(np.arange(len(keys)), math.ceil(len(keys) / MOST)):
         values, deviations = _denoised(table[part], scores[part], spread[part], features.groups)
         for index, value, deviation in zip(part, values, deviations, strict=True):
-            estimates[keys[index]] = Estimate(_rounded(-quality.cost(value)), _rounded(deviation))
+            estimates[keys[index]] = ShrunkenEstimate(_rounded(-quality.cost(value)), _rounded(deviation))
     return estimates
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from hwnas.accuracy import Accuracy
 from hwnas.pareto import Tier
 from hwnas.search.evaluate import Evaluation, standard_error_of
-from hwnas.search.fronts import Estimate, FrontPoint, tier_front
+from hwnas.search.fronts import FrontPoint, ShrunkenEstimate, tier_front
 from hwnas.search.score_store import ScoreStore
 from hwnas.workspace.workspace import Workspace
 
@@ -48,7 +48,7 @@ def estimated_front(
     from hwnas.population import codebook_of
     from hwnas.search.shrinkage import shrunken
 
-    metric, estimates = tier.quality.metric, dict[str, Estimate]()
+    metric, estimates = tier.quality.metric, dict[str, ShrunkenEstimate]()
     if any(errors.values()):  # a new codebook: features follow what one has met, and a resumed search meets less
         estimates = shrunken(evaluations, tier.quality, errors, codebook_of(run.space))
     return [
