@@ -100,8 +100,8 @@ def _genomes(choices: Sequence[Choice], architectures: Sequence[Architecture], r
     column = {choice.name: index for index, choice in enumerate(choices)}
     for row, architecture in enumerate(architectures):
         for name, value in architecture.picks:
-            if name in column:
-                X[row, column[name]] = index_of[column[name]][value]
+            if name in column and (index := index_of[column[name]].get(value)) is not None:
+                X[row, column[name]] = index
     return X.astype(np.intp)
 
 
