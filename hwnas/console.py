@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import HwnasError
@@ -13,6 +14,8 @@ from hwnas.words import counted
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from hwnas.commands.plan import Stage
+    from hwnas.commands.shipped import Shipped
     from hwnas.latency.linting.findings import Finding
     from hwnas.problem.feasibility import Feasible
     from hwnas.report.facts import TierFacts
@@ -27,6 +30,19 @@ if TYPE_CHECKING:
 
 SCORES = 30
 """Number of networks of a scored population that are listed."""
+
+
+_QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Print neither notes nor progress while the block runs; results and errors stay."""
+    token = _QUIET.set(True)
+    try:
+        yield
+    finally:
+        _QUIET.reset(token)
 
 
 class _Bar:
@@ -52,16 +68,27 @@ class _LogBar:
             print(f"{self._title}: {10 * tenth} % {text}".rstrip(), file=sys.stderr, flush=True)
 
 
+class _SilentBar:
+    """A bar that is not shown."""
+
+    def update(self, done: float, total: float, text: str = "") -> None:
+        pass
+
+
 class Terminal:
     """Reporter on standard error, so that standard output has only the command's result."""
 
     def info(self, text: str) -> None:
         """Print one line that stays."""
-        print(text, file=sys.stderr, flush=True)
+        if not _QUIET.get():
+            print(text, file=sys.stderr, flush=True)
 
     @contextmanager
     def bar(self, title: str) -> Iterator[Bar]:
         """Show a bar with the time left, while the block runs."""
+        if _QUIET.get():
+            yield _SilentBar()
+            return
         if not sys.stderr.isatty():
             yield _LogBar(title)
             return
@@ -234,6 +261,36 @@ def show_costs(costs: Mapping[str, Any]) -> None:
             to.print(f"{name.capitalize():>12}  {costs[quantity.name]:.4g} {quantity.unit}")
             ends = f"{costs[f'low_{end}']:.4g} to {costs[f'high_{end}']:.4g} {quantity.unit}"
             to.print(f"{'':>12}  {ends}, from {costs[f'{name}_origin']}")
+
+
+def show_plan(stages: Sequence[Stage]) -> None:
+    """Print what `hwnas run --dry-run` found: a line on each stage, with its files below."""
+    width = max(len(stage.name) for stage in stages)
+    for stage in stages:
+        minutes = "unknown" if stage.seconds is None else f"{stage.seconds / 60:.1f} min"
+        print(f"{stage.name:<{width}}  {minutes:>9}  {stage.work}")
+        for file in stage.files:
+            print(f"{'':<{width + 13}}{file}")
+    known = sum(stage.seconds or 0 for stage in stages)
+    unknown = sum(stage.seconds is None for stage in stages)
+    print(f"{'in all':<{width}}  {known / 60:>5.1f} min" + (f", and {unknown} that cannot be told" if unknown else ""))
+
+
+def show_shipped(kinds: Mapping[str, Sequence[Shipped]]) -> None:
+    """Print what `hwnas list` found: under each kind, a line on each file."""
+    from rich.console import Console
+    from rich.table import Table
+
+    width = max(len(one.name) for files in kinds.values() for one in files)
+    to = Console(markup=False, highlight=False)
+    for kind, files in kinds.items():
+        to.print(kind, style="bold")
+        lines = Table.grid(padding=(0, 2))
+        lines.add_column(min_width=width, no_wrap=True)
+        lines.add_column()
+        for one in files:
+            lines.add_row(f"  {one.name}", one.about)
+        to.print(lines)
 
 
 def show_space(view: SpaceView) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hwnas.commands.doctor import doctor as doctor
     from hwnas.commands.export import export as export
     from hwnas.commands.fidelity import fidelity as fidelity
+    from hwnas.commands.plan import plan as plan
     from hwnas.commands.report import report as report
     from hwnas.commands.resolve import solve as solve
     from hwnas.commands.resolve import solve_tiers as solve_tiers
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from hwnas.commands.search import search as search
     from hwnas.commands.serve_storage import serve_storage as serve_storage
     from hwnas.commands.servers import dashboard as dashboard
+    from hwnas.commands.shipped import shipped as shipped
     from hwnas.commands.show_fronts import fronts as fronts
     from hwnas.commands.show_fronts import solved_facts as solved_facts
     from hwnas.commands.show_space import space_facts as space_facts
@@ -60,12 +62,14 @@ _VERBS = {  # name -> "module:attribute"; the block above says the same to type 
     "open_run": "hwnas.workspace.workspace:open_run",
     "open_space": "hwnas.workspace.spaces:open_space",
     "pack": "hwnas.commands.bench_remote:pack",
+    "plan": "hwnas.commands.plan:plan",
     "report": "hwnas.commands.report:report",
     "run": "hwnas.commands.run:run",
     "schema_text": "hwnas.commands.schema:schema_text",
     "score": "hwnas.commands.score:score",
     "search": "hwnas.commands.search:search",
     "serve_storage": "hwnas.commands.serve_storage:serve_storage",
+    "shipped": "hwnas.commands.shipped:shipped",
     "solve": "hwnas.commands.resolve:solve",
     "solve_tiers": "hwnas.commands.resolve:solve_tiers",
     "solved_facts": "hwnas.commands.show_fronts:solved_facts",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
 from hwnas import pipeline
+from hwnas.config import read_experiment
+from hwnas.search.samplers import SAMPLERS
 from tests.golden import identities
 
 BEFORE = Path(__file__).parent / "golden" / "run_before"
@@ -60,6 +63,21 @@ def test_a_run_of_an_earlier_version_is_continued(before: Path) -> None:
     assert searched.finished.trials == 8
     assert (before / "scores.jsonl").read_bytes().startswith(scores)
     assert len(list(before.glob("study-*.log"))) == 1
+
+
+def test_a_run_goes_on_with_the_sampler_it_was_begun_with_where_the_experiment_names_none(before: Path) -> None:
+    experiment = before.parent.parent / "experiment.yaml"
+    named = experiment.read_text()
+    unnamed = re.sub(r"sampler: \w+,? ?", "", named)
+    assert unnamed != named
+    experiment.write_text(unnamed)
+    for _ in range(2):
+        (searched,) = pipeline.search(experiment, runs=before.parent, trials=8)
+        assert searched.finished.trials == 8
+    (study,) = before.glob("study-*.log")
+    plans = set(re.findall(r'"sampler":"(\w+)', study.read_text()))
+    assert plans == {read_experiment(before / "experiment.yaml").search.sampler}
+    assert plans < {*SAMPLERS}
 
 
 def test_a_run_of_an_earlier_version_is_exported_and_reported(before: Path) -> None:

@@ -25,14 +25,40 @@ def test_importing_hwnas_imports_nothing_heavy() -> None:
     assert not modules_after("import hwnas") & {*HEAVY, "hwnas.errors"}
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"]])
-def test_help_does_not_import_torch(arguments: list[str]) -> None:
-    code = (
-        f"import runpy\nsys.argv = ['hwnas', *{arguments}]\n"
+def command(*arguments: str) -> str:
+    """The program that runs a command line."""
+    return (
+        f"import runpy\nsys.argv = ['hwnas', *{list(arguments)}]\n"
         "try:\n    runpy.run_module('hwnas.cli', run_name='__main__')\n"
         "except SystemExit as end:\n    assert not end.code, end.code"
     )
-    assert not modules_after(code) & {"torch", "optuna", "sklearn", "onnxruntime"}
+
+
+def test_help_imports_the_command_line_alone() -> None:
+    """Modules are counted, not seconds: a busy machine changes nothing. benchmarks/start_time.py has the seconds."""
+    more = modules_after(command("--help")) - modules_after("import typer")
+    assert not more & {*HEAVY, "rich", "importlib.metadata"}
+    own = {name for name in more if name.startswith("hwnas")}
+    assert {name.split(".")[1] for name in own if "." in name} == {"cli", "console", "errors", "words"}
+    assert len(more - own) < 60
+
+
+def test_import_of_hwnas_adds_one_module() -> None:
+    more = modules_after("import hwnas") - modules_after("import importlib, typing, __future__")
+    assert more == {"hwnas"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "without"),
+    [
+        (["run", "--help"], {"torch", "optuna", "sklearn", "onnxruntime", "scipy", "numpy", "rich"}),
+        (["bench", "--help"], {"torch", "optuna", "sklearn", "onnxruntime", "scipy", "numpy", "rich"}),
+        (["list"], {"torch", "optuna", "sklearn", "onnxruntime", "scipy", "numpy"}),
+        (["cost", "digits"], {"optuna", "sklearn", "onnxruntime", "scipy"}),
+    ],
+)
+def test_commands_import_what_they_need(arguments: list[str], without: set[str]) -> None:
+    assert not modules_after(command(*arguments)) & without
 
 
 def test_the_public_face_is_complete() -> None:

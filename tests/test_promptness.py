@@ -85,6 +85,11 @@ run no-data-file.yaml
 run no-strategy-file.yaml
 run no-teacher-file.yaml
 run no-space.yaml
+run no-weights-file.yaml
+train no-weights-file.yaml
+run bare.yaml --set search.trails=5
+train bare.yaml --set search.trials=x
+export bare.yaml --pick nosuch
 """.strip().splitlines()
 
 BARE = """name: bare
@@ -103,6 +108,7 @@ CHANGES = {
     "no-data-file": ("data: digits", "data: nosuch.py:f"),
     "no-strategy-file": ("data: digits", "data: digits\ntrain: {strategy: 'nosuch.py:f'}"),
     "no-teacher-file": ("data: digits", "data: digits\ntrain: {teacher: 'nosuch.py:f'}"),
+    "no-weights-file": ("data: digits", "data: digits\ntrain: {weights: nosuch.safetensors}"),
     "no-space": ("space: digits", "space: nosuch.yaml"),
 }
 SCRIPT = """

@@ -21,7 +21,7 @@ from hwnas.errors import ConfigError, MissingExtra, RunError
 from hwnas.measure.table import LatencyTable
 from hwnas.measure.timing import Measurement
 from hwnas.report.charts import chart_file
-from hwnas.report.charts.chart import Axis, Figure, Marks
+from hwnas.report.charts.chart import ChartAxis, Figure, Marks
 from hwnas.report.charts.chart_file import Chart
 from hwnas.results import RunResults
 from hwnas.rows import csv_text, frame, html_table
@@ -35,7 +35,9 @@ ROWS: list[Mapping[str, Any]] = [
     {"key": "a", "latency_ms": 1.5, "kept": True},
     {"key": "<b>", "latency_ms": None, "choice depth": 2},
 ]
-FIGURE = Figure((Marks("front", [1, 2], [3, 4], "--tier-1"),), Axis((0, 3), "x"), Axis((0, 5)), 300, "Two points.")
+FIGURE = Figure(
+    (Marks("front", [1, 2], [3, 4], "--tier-1"),), ChartAxis((0, 3), "x"), ChartAxis((0, 5)), 300, "Two points."
+)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from pathlib import Path
 from hwnas import pipeline
 
 PACKAGE = Path(__file__).resolve().parent.parent / "hwnas"
-LAYOUT = PACKAGE.parent / "docs" / "layout.md"
+LAYOUT = PACKAGE.parent / "docs" / "explanation" / "layout.md"
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
 OPENING = re.compile(r"(What|Whether|Where|Nothing)\b")
 VAGUE = {"found": 30, "told": 16, "place": 12, "met": 15, "given": 14, "said": 7, "held": 2, "asked": 0}

@@ -28,7 +28,7 @@ def follow(page: Path, folder: Path) -> str:
         if name := file_name(block):
             (folder / name).write_text(block, encoding="utf-8")
         elif language == "bash":
-            done = run_in_shell(block, folder, BOARD, timeout_s=400)
+            done = run_in_shell(block, folder, BOARD, timeout_s=900)
             assert done.returncode == 0, f"{page.name}, block {number}: {done.stderr}"
             assert "Traceback" not in done.stderr
             printed.write(done.stdout)

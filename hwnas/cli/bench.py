@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
-from hwnas.cli.options import RUNS, Json, Runs, SpaceReference
+from hwnas.cli.options import RUNS, Group, Json, Runs, Settings, SpaceReference, edited, refuse_settings
 from hwnas.cli.printing import print_result
+from hwnas.cli.verbosity import with_verbosity
 from hwnas.console import Terminal
 from hwnas.errors import ConfigError
 from hwnas.words import counted
@@ -22,7 +22,7 @@ TIMING = "EXPERIMENT|SPACE"
 """The command of `hwnas bench` that has no name of its own."""
 
 
-class _Bench(TyperGroup):
+class _Bench(Group):
     """`hwnas bench WORD ...`: WORD is one of the commands, else what is to be timed."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -44,7 +44,7 @@ class _Bench(TyperGroup):
 bench_app = typer.Typer(
     cls=_Bench,
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
     subcommand_metavar="pack|lint|merge|import ...",
     help="Kits for boards; tables that are there already, as files.",
 )
@@ -65,6 +65,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Only tell what is missi
 
 
 @bench_app.command(TIMING, hidden=True)
+@with_verbosity
 def bench(
     target: Annotated[str, typer.Argument(metavar="EXPERIMENT|SPACE", help="An experiment; with --runtime a space.")],
     runtime: Annotated[str | None, typer.Option(help="Runtime to time a space with, such as tflite.")] = None,
@@ -84,6 +85,7 @@ def bench(
     wait: Wait = None,
     dry_run: DryRun = False,
     runs: Runs = RUNS,
+    settings: Settings = None,
     as_json: Json = False,
 ) -> None:
     """Time every operator that can occur; rows that are there are not measured again."""
@@ -107,10 +109,11 @@ def bench(
     }
     requested = {name: value for name, value in options.items() if value is not None}
     if runtime is not None:
+        refuse_settings(settings, f"`{target}`", where="hwnas bench")
         tables = _time_space(target, runtime, requested, dry_run=dry_run)
     else:
         _refuse_set_up(target, requested)
-        tables = pipeline.bench(target, runs=runs, dry_run=dry_run, reporter=Terminal())
+        tables = pipeline.bench(edited(target, settings), runs=runs, dry_run=dry_run, reporter=Terminal())
     lines = [
         f"{result.table}: {_holds(result.rows, result.checks)}" + (_lacking(result) if dry_run else "")
         for result in tables
@@ -165,6 +168,7 @@ def _refuse_set_up(target: str, requested: Mapping[str, Any]) -> None:
 
 
 @bench_app.command("pack")
+@with_verbosity
 def pack_kit(
     space: SpaceReference,
     out: Annotated[Path, typer.Option("-o", "--out", help="The kit's file, such as kit.pyz.")],
@@ -207,6 +211,7 @@ def pack_kit(
 
 
 @bench_app.command("lint")
+@with_verbosity
 def lint_table(
     tables: Annotated[list[str], typer.Argument(metavar="TABLE...", help="Tables, hwnas's own or published ones.")],
     format: Annotated[
@@ -231,6 +236,7 @@ def lint_table(
 
 
 @bench_app.command("merge")
+@with_verbosity
 def merge_table(
     tables: Annotated[list[str], typer.Argument(metavar="TABLE...", help="Tables of one set-up.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The new table.")],
@@ -251,6 +257,7 @@ def merge_table(
 
 
 @bench_app.command("import")
+@with_verbosity
 def import_published(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Published files of one set-up; .gz too.")],
     format: Annotated[str, typer.Option("--format", help="ofa, proxyless, tinynas or fbnet.")],

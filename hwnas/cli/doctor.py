@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hwnas.cli.options import RUNS, Json, Runs
+from hwnas.cli.options import RUNS, Json, Runs, Settings, edited, refuse_settings
 from hwnas.cli.printing import print_result
 from hwnas.words import counted
 
@@ -16,11 +16,13 @@ Examined = Annotated[
 ]
 
 
-def doctor(experiment: Examined = None, runs: Runs = RUNS, as_json: Json = False) -> None:
+def doctor(experiment: Examined = None, runs: Runs = RUNS, settings: Settings = None, as_json: Json = False) -> None:
     """Check that what a run keeps agrees, from its tables to its bundles; exit code 1 if not. Repairs nothing."""
     from hwnas import pipeline
 
-    examined = pipeline.doctor(experiment, runs=runs)
+    if experiment is None:
+        refuse_settings(settings, "what is installed", where="hwnas doctor")
+    examined = pipeline.doctor(None if experiment is None else edited(experiment, settings), runs=runs)
     lines = [f"looked at {what}" for what in examined.examined]
     for one in examined.issues:
         lines += [

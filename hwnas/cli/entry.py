@@ -14,13 +14,16 @@ import typer
 from hwnas import __version__
 from hwnas.cli import bench, check, doctor, experiments, operators, schemas, spaces, storages
 from hwnas.cli import tools as score
+from hwnas.cli.options import Group
 from hwnas.cli.streams import write_always
+from hwnas.cli.verbosity import with_verbosity
 from hwnas.console import show_error
 from hwnas.errors import ConfigError, DataError, EmptyFront, HwnasError, RunError, SpaceError, nameless, raised, reason
-from hwnas.registry import distribution_of, installed_members
 
 COMMANDS: Mapping[str, Callable[..., None]] = {  # in the order in which help lists them
+    "demo": experiments.demo,
     "init": experiments.init,
+    "list": spaces.shipped,
     "run": experiments.run,
     "feasible": experiments.feasible,
     "train": experiments.train,
@@ -41,26 +44,24 @@ COMMANDS: Mapping[str, Callable[..., None]] = {  # in the order in which help li
     "test-operator": operators.certify,
 }
 INTERRUPTED = 130
-COLUMNS = shutil.get_terminal_size().columns
-NARROW = 60
-"""In fewer columns, help stands without boxes, in which words would be cut."""
 EMPTY = 3
+
+COLUMNS = shutil.get_terminal_size().columns
+WIDEST = 100
+
 
 app = typer.Typer(
     name="hwnas",
+    cls=Group,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich" if COLUMNS >= NARROW else None,
-    context_settings={
-        "help_option_names": ["-h", "--help"],
-        "terminal_width": COLUMNS if COLUMNS < NARROW else None,
-    },
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "terminal_width": min(COLUMNS, WIDEST)},
     help="Finds neural networks that are Pareto-best on the hardware they will run on.",
-    epilog="Start with: hwnas init my_project && cd my_project && hwnas run quickstart.yaml",
+    epilog="Start with: hwnas demo; then hwnas init my_project && cd my_project && hwnas run quickstart.yaml",
 )
 for _name, _command in COMMANDS.items():
-    app.command(_name)(_command)
+    app.command(_name)(with_verbosity(_command))
 app.add_typer(
     bench.bench_app,
     name="bench",
@@ -77,6 +78,8 @@ def _main(version: Annotated[bool, typer.Option("--version", help="Print the ver
 
 def blamed(error: BaseException) -> HwnasError | None:
     """Return the error to report where code of a distribution that adds members raised one; None if it was not."""
+    from hwnas.registry import distribution_of, installed_members
+
     files = {Path(frame.filename): frame.lineno for frame in traceback.extract_tb(error.__traceback__)}
     for point in installed_members():
         module = sys.modules.get(point.module.partition(".")[0])

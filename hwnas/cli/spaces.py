@@ -1,4 +1,4 @@
-"""Commands on a space: what it holds, and what one of its architectures costs."""
+"""Commands on spaces: those that are shipped, what one holds, and what one of its architectures costs."""
 
 from __future__ import annotations
 
@@ -38,6 +38,19 @@ def cost(
         from hwnas.console import show_costs
 
         show_costs(costs)
+
+
+def shipped(as_json: Json = False) -> None:
+    """List the spaces, latency tables and experiments that come with hwnas; commands take them by their names."""
+    from hwnas import pipeline
+
+    kinds = pipeline.shipped()
+    if as_json:
+        print_result({kind: [vars(one) for one in files] for kind, files in kinds.items()}, True, [])
+    else:
+        from hwnas.console import show_shipped
+
+        show_shipped(kinds)
 
 
 def show(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hwnas.cli.options import RUNS, Reference, Runs
+from hwnas.cli.options import RUNS, Reference, Runs, Settings, edited
 from hwnas.console import Terminal
 
 
@@ -27,6 +27,7 @@ def serve_storage(
 def dashboard(
     experiment: Reference,
     runs: Runs = RUNS,
+    settings: Settings = None,
     tier: Annotated[str | None, typer.Option(help="Which tier's studies; the first one's if left out.")] = None,
     host: Annotated[str, typer.Option(help="The address to listen at.")] = "localhost",
     port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen at.")] = 8080,
@@ -34,4 +35,4 @@ def dashboard(
     """Open Optuna's dashboard on a run, while it is searched or afterwards, until Ctrl-C."""
     from hwnas import pipeline
 
-    pipeline.dashboard(experiment, runs=runs, tier=tier, host=host, port=port, reporter=Terminal())
+    pipeline.dashboard(edited(experiment, settings), runs=runs, tier=tier, host=host, port=port, reporter=Terminal())

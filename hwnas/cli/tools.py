@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hwnas.cli.options import RUNS, Json, Runs
+from hwnas.cli.options import RUNS, Json, Runs, Settings, edited, refuse_settings
 from hwnas.cli.printing import print_result
 from hwnas.console import Terminal
 
@@ -35,14 +35,18 @@ def score(
     processes: Annotated[int, typer.Option(min=1, help="How many score at once.")] = 1,
     csv: Annotated[Path | None, typer.Option("--csv", "--out", help="Write all rows into this file.")] = None,
     runs: Runs = RUNS,
+    settings: Settings = None,
     as_json: Json = False,
 ) -> None:
     """Rank networks of a space without training: a number for each, its cost and its origin."""
     from hwnas import pipeline
+    from hwnas.workspace.spaces import is_space
 
     names = tuple(name.strip() for words in proxies or ["ensemble"] for name in words.split(","))
+    if settings and is_space(target):
+        refuse_settings(settings, f"`{target}`", where="hwnas score")
     scored = pipeline.score(
-        target,
+        edited(target, settings),
         names,
         sample=sample,
         architectures=architectures,

@@ -82,15 +82,27 @@ def bench(
     """
     run = open_run(reference, runs=runs, reporter=reporter)
     if dry_run:
-        operators = list(operators_of(run.space))
-        networks = networks_to_validate(run.space, run.experiment.timing.validation_networks)
-        return [
-            plan_bench(operators, networks, setup, run.experiment.timing, run.paths.table(name))
-            for name, setup in run.experiment.setups.items()
-            if run.objectives.needs_table(name)
-        ]
+        return list(plan_tables(run).values())
     with locked(run):
         return bench_run(run, default_reporter(reporter))
+
+
+def plan_tables(run: Workspace) -> dict[str, BenchResult]:
+    """Return what would be measured for each set-up of a run that needs a table."""
+    operators = list(operators_of(run.space))
+    networks = networks_to_validate(run.space, run.experiment.timing.validation_networks)
+    return {
+        name: plan_bench(operators, networks, setup, run.experiment.timing, run.paths.table(name))
+        for name, setup in run.experiment.setups.items()
+        if run.objectives.needs_table(name)
+    }
+
+
+def front_seconds(run: Workspace, name: str) -> float:
+    """Return the seconds in which the networks of a front are timed on a set-up, if they are ten."""
+    config, networks = run.experiment.setups[name], networks_to_validate(run.space, 10)
+    setup, timing = requested_setup(config), measurement_protocol(run.experiment.timing, 0)
+    return expected_seconds([], networks, format_of(setup.runtime).suffix, *exporters_of(setup), timing)
 
 
 def bench_run(run: Workspace, reporter: Reporter) -> list[BenchResult]:

@@ -42,7 +42,7 @@ from hwnas.workspace.measuring.setups import (
 from hwnas.workspace.progress import Bar, Reporter, default_reporter
 from hwnas.workspace.results.bundles import open_bundle
 from hwnas.workspace.results.halving_results import HALVING_FOLDER
-from hwnas.workspace.workspace import Workspace, open_run
+from hwnas.workspace.workspace import Workspace, check_picks, open_run
 
 if TYPE_CHECKING:
     from torch import nn
@@ -57,6 +57,7 @@ def export(
     *,
     runs: Path = Path("runs"),
     fine_tune: int | None = None,
+    picks: Sequence[str] | None = None,
     front: FrontSource | None = None,
     reporter: Reporter | None = None,
 ) -> list[Path]:
@@ -66,6 +67,7 @@ def export(
         reference: an experiment's file, the name of a shipped one, or a run's folder.
         runs: folder of run folders.
         fine_tune: number of epochs in place of `export.fine_tune_epochs`.
+        picks: rules in place of `export.picks`.
         front: `search` or `halving`; if left out, that of successive halving only where nothing was searched.
         reporter: receives messages and progress; silent if left out.
 
@@ -88,11 +90,14 @@ def export(
     def check(run: Workspace) -> None:
         check_trained(run)
         check_front_exists(run, front)
+        check_picks(run, picks or (), where="--pick")
 
     run, reporter = open_run(reference, runs=runs, before=check), default_reporter(reporter)
-    if fine_tune is not None:
-        config = run.experiment.export.model_copy(update={"fine_tune_epochs": fine_tune})
-        run = replace(run, experiment=run.experiment.model_copy(update={"export": config}))
+    requested = {"fine_tune_epochs": fine_tune, "picks": tuple(dict.fromkeys(picks)) if picks else None}
+    config = run.experiment.export.model_copy(
+        update={key: value for key, value in requested.items() if value is not None}
+    )
+    run = replace(run, experiment=run.experiment.model_copy(update={"export": config}))
     with locked(run):
         trained = supernet_of(run, reporter)
         producer = weights_producer(run, trained)

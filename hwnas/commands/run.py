@@ -20,7 +20,7 @@ from hwnas.rows import frame, html_table
 from hwnas.words import brief
 from hwnas.workspace.folder import locked
 from hwnas.workspace.progress import Reporter, default_reporter
-from hwnas.workspace.training.supernets import supernet_of
+from hwnas.workspace.training.supernets import check_weights, supernet_of
 from hwnas.workspace.workspace import open_run
 
 if TYPE_CHECKING:
@@ -73,7 +73,8 @@ def run(
         >>> outcome.report.name
         'report.html'
     """
-    opened, reporter = open_run(reference, runs=runs, reporter=reporter), default_reporter(reporter)
+    opened = open_run(reference, runs=runs, reporter=reporter, before=check_weights)
+    reporter = default_reporter(reporter)
     preflight_check(opened)
     with locked(opened):
         bench_run(opened, reporter)

@@ -293,7 +293,7 @@ def _open_study(
     plan = StudySpec(
         run.space,
         tier,
-        config.sampler,
+        run.experiment.sampler_of(name),
         config.population,
         run.experiment.seed,
         {run.accuracy: proxy.producer, run.objectives.latency(name): produced},

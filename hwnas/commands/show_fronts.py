@@ -11,9 +11,9 @@ from hwnas.problem.fronts.loading import FrontSource, LoadedFront, check_front_e
 from hwnas.report import facts
 from hwnas.report.facts import Origin
 from hwnas.search.fronts import FrontPoint
-from hwnas.selection import check_rule, choose
+from hwnas.selection import choose
 from hwnas.workspace.results.bundles import open_bundle
-from hwnas.workspace.workspace import Workspace, open_run
+from hwnas.workspace.workspace import Workspace, check_picks, open_run
 
 if TYPE_CHECKING:
     from hwnas.commands.resolve import ResolvedFront
@@ -45,8 +45,7 @@ def fronts(
 
     def check(run: Workspace) -> None:
         check_front_exists(run, front)
-        for name in run.experiment.tiers if pick is not None else ():
-            check_rule(pick or "", run.objectives.tier(name).objectives, where="--pick")
+        check_picks(run, [] if pick is None else [pick], where="--pick")
 
     run, shown = open_run(reference, runs=runs, before=check), []
     for name in run.experiment.tiers:

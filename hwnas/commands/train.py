@@ -10,7 +10,15 @@ from hwnas.workspace.elapsed import adding_elapsed
 from hwnas.workspace.folder import locked
 from hwnas.workspace.progress import Reporter, default_reporter
 from hwnas.workspace.resolutions import resizing
-from hwnas.workspace.training.supernets import Trained, _prepared, _trained, recipe_of, torch_device
+from hwnas.workspace.training.supernets import (
+    Trained,
+    _prepared,
+    _trained,
+    adopt_weights,
+    check_weights,
+    recipe_of,
+    torch_device,
+)
 from hwnas.workspace.training.teacher import open_teacher
 from hwnas.workspace.workspace import Workspace, open_run
 
@@ -19,12 +27,19 @@ if TYPE_CHECKING:
     from hwnas.supernet.distributed import WorkerSpec
 
 
-def train(reference: str | Path, *, runs: Path = Path("runs"), reporter: Reporter | None = None) -> list[Epoch]:
+def train(
+    reference: str | Path,
+    *,
+    runs: Path = Path("runs"),
+    save: Path | None = None,
+    reporter: Reporter | None = None,
+) -> list[Epoch]:
     """Train the supernet of an experiment; started again, it continues after the last finished epoch.
 
     Args:
         reference: an experiment's file, the name of a shipped one, or a run's folder.
         runs: folder of run folders.
+        save: file that the trained weights are written to, for `train.weights` of other experiments.
         reporter: receives messages and progress; silent if left out.
 
     Returns:
@@ -40,9 +55,14 @@ def train(reference: str | Path, *, runs: Path = Path("runs"), reporter: Reporte
         >>> [epoch.epoch for epoch in pipeline.train("mini.yaml")]
         [1, 2]
     """
-    run = open_run(reference, runs=runs, reporter=reporter)
+    run = open_run(reference, runs=runs, reporter=reporter, before=check_weights)
     with locked(run):
-        return list(train_run(run, default_reporter(reporter)).history)
+        history = list(train_run(run, default_reporter(reporter)).history)
+        if save is not None:
+            from hwnas.supernet.trained_weights import save_trained
+
+            save_trained(run.paths.train, save)
+        return history
 
 
 def train_run(run: Workspace, reporter: Reporter) -> Trained:
@@ -52,6 +72,7 @@ def train_run(run: Workspace, reporter: Reporter) -> Trained:
 
     if (notice := resizing(run.space, run.dataset.shape[1:])) is not None:
         reporter.info(notice)
+    adopt_weights(run)
     supernet, recipe = _prepared(run), recipe_of(run)
     with adding_elapsed(run.paths.elapsed, "training"), reporter.bar("training the supernet") as bar:
         last = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from hwnas.config.runners import RayConfig
+from hwnas.config.settings import named_in, with_settings
 from hwnas.config.setups import Few, Positive, SetupConfig, TierConfig
 from hwnas.config.words import FormatName, SamplerName
 from hwnas.errors import ConfigError, did_you_mean
@@ -44,8 +46,10 @@ Pick = Annotated[str, AfterValidator(_rule)]
 
 
 class TrainConfig(StrictModel):
-    """Training of the supernet; the fields of `hwnas.supernet.Recipe`."""
+    """Training of the supernet; the fields of `hwnas.supernet.Recipe`, and `weights`."""
 
+    weights: str | None = None
+    """File of weights that were trained by the same recipe (`hwnas train --save`): nothing is trained then."""
     epochs: Positive = 30
     batch_size: Positive = 128
     optimizer: Literal["sgd", "adamw"] = "sgd"
@@ -171,7 +175,9 @@ class SearchConfig(StrictModel):
     """How each tier is searched."""
 
     trials: Positive = 200
-    sampler: SamplerName = "tpe"
+    sampler: SamplerName = "auto"
+    """`auto`: `guided` for tiers whose latencies are known beforehand, from a table or published; `tpe` for those that
+    are timed live."""
     population: int = Field(default=20, ge=2)
     storage: str | None = None
     """An Optuna storage URL, grpc://host:port, or env:NAME for a variable that holds one; by default a journal file for
@@ -280,6 +286,11 @@ class Experiment(StrictModel):
     timing: TimingConfig = TimingConfig()
     export: ExportConfig = ExportConfig()
 
+    def sampler_of(self, tier: str) -> str:
+        """Return the name of the sampler that a tier is searched with."""
+        automatic = "tpe" if self.tiers[tier].measure == "live" else "guided"
+        return automatic if self.search.sampler == "auto" else self.search.sampler
+
     @field_validator("device")
     @classmethod
     def _known_device(cls, value: str) -> str:
@@ -299,9 +310,9 @@ class Experiment(StrictModel):
     @model_validator(mode="after")
     def _confidence_of_a_sampler_that_learns(self) -> Experiment:
         for name, tier in self.tiers.items():
-            if tier.limits.top1_confidence is not None and self.search.sampler != "guided":
+            if tier.limits.top1_confidence is not None and self.sampler_of(name) != "guided":
                 raise ValueError(
-                    f"tiers.{name}: `top1_confidence` is asked of `{self.search.sampler}`. Only the sampler `guided` "
+                    f"tiers.{name}: `top1_confidence` is asked of `{self.sampler_of(name)}`. Only the sampler `guided` "
                     "predicts accuracies: use it, or leave that out"
                 )
         return self
@@ -317,8 +328,8 @@ class Experiment(StrictModel):
         return self
 
 
-def read_experiment(path: Path) -> Experiment:
-    """Return the experiment in a YAML file.
+def read_experiment(path: Path, settings: Sequence[str] = ()) -> Experiment:
+    """Return the experiment in a YAML file, with settings `KEY=VALUE` in place of its own.
 
     Raises:
         ConfigError: unknown key (with the nearest known one), missing key, value out of range, unreadable file.
@@ -326,7 +337,7 @@ def read_experiment(path: Path) -> Experiment:
     raw = read_yaml(path)
     if path.name == "experiment.yaml" and raw.get("base"):  # a run's own copy, which may be an earlier version's
         raw = current(raw)
-    return parse_experiment(raw, where=str(path))
+    return parse_experiment(with_settings(raw, settings), where=f"{path}{named_in(settings)}")
 
 
 def parse_experiment(raw: dict[str, Any], *, where: str) -> Experiment:

@@ -37,5 +37,5 @@ class Word:
 
 RuntimeName = Annotated[str, Word(RUNTIMES, "published")]
 FormatName = Annotated[str, Word(FORMATS)]
-SamplerName = Annotated[str, Word(SAMPLERS)]
+SamplerName = Annotated[str, Word(SAMPLERS, "auto")]
 SensorName = Annotated[str, Word(SENSORS, "auto")]

@@ -31,7 +31,7 @@ def make_surrogate_spec(run: Workspace, name: str, cost_models: Mapping[str, Cos
     """
     from hwnas.search.surrogate import Acquisition, candidates_of
 
-    if not needs_guide(run.experiment.search.sampler):
+    if not needs_guide(run.experiment.sampler_of(name)):
         return None
     reject_live_tier(run, name)
     tier, quality = run.objectives.tier(name), run.objectives.tier(name).quality
@@ -57,7 +57,7 @@ def reject_live_tier(run: Workspace, name: str) -> None:
     Raises:
         ConfigError: it is such a tier.
     """
-    if run.objectives.is_live(name) and needs_guide(sampler := run.experiment.search.sampler):
+    if run.objectives.is_live(name) and needs_guide(sampler := run.experiment.sampler_of(name)):
         raise ConfigError(
             f"the sampler `{sampler}` knows latencies before they are timed",
             where=f"tier `{name}`: measure: live",

@@ -12,8 +12,10 @@ from hwnas.workspace.training.supernets import recipe_of, torch_device
 from hwnas.workspace.workspace import Workspace
 
 
-def preflight_check(run: Workspace) -> None:
+def preflight_check(run: Workspace, *, storage: bool = True) -> None:
     """Refuse what a later stage of the run would refuse, as far as that is known without a table and a supernet.
+
+    `storage` is false where nothing may be written: a database is not opened then, which makes its tables.
 
     Raises:
         HwnasError: as that stage would.
@@ -24,7 +26,7 @@ def preflight_check(run: Workspace) -> None:
         _training(run)
     else:
         accuracy_of(run, None)
-    _search(run)
+    _search(run, storage=storage)
     if run.experiment.data is not None:
         _export(run)
 
@@ -41,13 +43,13 @@ def _training(run: Workspace) -> None:
     check_recipe(recipe, run.dataset.train, open_teacher(run))
 
 
-def _search(run: Workspace) -> None:
+def _search(run: Workspace, *, storage: bool) -> None:
     """Check the first architectures, the needs of the sampler, the storage of the study, and its runner."""
     config = run.experiment.search
     initial_architectures(run)
     for tier in run.experiment.tiers:
         reject_live_tier(run, tier)
-    if config.storage is not None:
+    if storage and config.storage is not None:
         open_storage(config.storage)
     if config.runner == "ray":
         optional("ray.tune", extra="ray", why="search.runner: ray")

@@ -28,6 +28,11 @@ def study_evaluations(run: Workspace, name: str, study: str) -> tuple[Evaluation
     return tuple({evaluation.architecture.key: evaluation for evaluation in evaluations}.values())
 
 
+def trials_done(run: Workspace, tier: str) -> int:
+    """Return how many trials of a tier the journal in the run's folder holds; a database is not read."""
+    return 0 if run.experiment.search.storage is not None else len(study_evaluations(run, tier, _study_name(run, tier)))
+
+
 def study_storage(run: Workspace, tier: str) -> Path | str:
     """Return the storage of a tier's studies: a journal file, or a URL."""
     return run.experiment.search.storage or run.folder / f"study-{tier}.log"

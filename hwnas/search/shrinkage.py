@@ -55,8 +55,13 @@ def shrunken(
     for part in np.array_split(np.arange(len(keys)), math.ceil(len(keys) / MOST)):
         values, deviations = _denoised(table[part], scores[part], spread[part], features.groups)
         for index, value, deviation in zip(part, values, deviations, strict=True):
-            estimates[keys[index]] = Estimate(-quality.cost(float(value)), float(deviation))
+            estimates[keys[index]] = Estimate(_rounded(-quality.cost(value)), _rounded(deviation))
     return estimates
+
+
+def _rounded(value: float) -> float:
+    """Six digits: the last ones of a solved system depend on the threads that it was solved with."""
+    return float(f"{value:.6g}")
 
 
 def _denoised(X: Floats, y: Floats, errors: Floats, groups: Integers) -> tuple[Floats, Floats]:

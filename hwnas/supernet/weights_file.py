@@ -1,4 +1,4 @@
-"""Weights of single trained networks, kept for export."""
+"""Weights as files with a checksum: those of single trained networks, kept for export, and of supernets."""
 
 from __future__ import annotations
 
@@ -28,7 +28,16 @@ def save_weights(module: nn.Module, path: Path) -> None:
     Raises:
         RunError: it cannot be written, or its statistics are impossible.
     """
-    state = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
+    write_weights(module.state_dict(), path)
+
+
+def write_weights(state: Mapping[str, Tensor], path: Path, about: Mapping[str, str] | None = None) -> None:
+    """Write a state, with texts about it in the file's head; the file is whole at every moment.
+
+    Raises:
+        RunError: it cannot be written, or its statistics are impossible.
+    """
+    state = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     if (bad := bad_statistics(state)) is not None:
         raise RunError(
             f"the weights hold {bad}",
@@ -37,7 +46,7 @@ def save_weights(module: nn.Module, path: Path) -> None:
             do="Lower the learning rate that they were trained with",
         )
     try:
-        write_atomic(path, save(state, {DIGEST_KEY: _digest(state)}))
+        write_atomic(path, save(state, {DIGEST_KEY: _digest(state), **(about or {})}))
     except OSError as error:
         raise RunError(
             f"the weights cannot be kept ({reason(error)})",
@@ -72,7 +81,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     try:
         content = read_regular(path)
         state = load(content)
-        known = _metadata(content).get(DIGEST_KEY)
+        known = metadata(content).get(DIGEST_KEY)
         if known is not None and known != _digest(state):
             raise DamagedFile("their SHA-256 is not that of the file's content")
         if (bad := bad_statistics(state)) is not None:
@@ -84,7 +93,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def _metadata(content: bytes) -> Mapping[str, str]:
+def metadata(content: bytes) -> Mapping[str, str]:
     """Return the metadata of a file that safetensors could read: it begins with the length of its header."""
     head = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     return dict(head.get("__metadata__") or {})

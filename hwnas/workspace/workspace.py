@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
 from itertools import product
@@ -22,7 +22,7 @@ from hwnas.workspace.objectives import Objectives
 from hwnas.workspace.paths import RunPaths
 from hwnas.workspace.progress import Reporter
 from hwnas.workspace.published import PublishedTables
-from hwnas.workspace.references import check_references, experiment_of
+from hwnas.workspace.references import as_begun, check_references, experiment_of, on_command_line
 from hwnas.workspace.spaces import check_opened, split_reference, unchecked_space
 
 if TYPE_CHECKING:
@@ -118,6 +118,16 @@ class Workspace:
         return codebook_of(self.space)
 
 
+def check_picks(run: Workspace, rules: Sequence[str], *, where: str) -> None:
+    """Refuse a rule that cannot pick from the front of every tier.
+
+    Raises:
+        ConfigError: it names what is no objective of a tier, or is no rule.
+    """
+    for tier, rule in product(run.experiment.tiers, rules):
+        check_rule(rule, run.objectives.tier(tier).objectives, where=f"{where}, tier `{tier}`")
+
+
 def open_run(
     reference: str | Path,
     *,
@@ -154,17 +164,13 @@ def open_run(
     named = path.parent / experiment.space if own else experiment.space
     space, space_file = unchecked_space(named, base=path.parent, plugins=plugins)
     folder = reference_path if inside else runs / experiment.name
-    called = str(reference) if inside or runs == Path("runs") else f"{reference} --runs {runs}"
+    experiment = as_begun(experiment, folder / "experiment.yaml")
+    called = on_command_line(reference) + ("" if inside or runs == Path("runs") else f" --runs {runs}")
     run = Workspace(experiment, space, space_file, folder, base, called)
     run.source  # noqa: B018 - a source that is not there is told before any work
     if (drawn := experiment.search.zero_cost_init) is not None:
         check_training_free(drawn.proxies, where=f"experiment `{experiment.name}`: search.zero_cost_init")
-    for tier, rule in product(experiment.tiers, experiment.export.picks):
-        check_rule(
-            rule,
-            run.objectives.tier(tier).objectives,
-            where=f"experiment `{experiment.name}`: export.picks, tier `{tier}`",
-        )
+    check_picks(run, experiment.export.picks, where=f"experiment `{experiment.name}`: export.picks")
     check_references(experiment, base)
     check_augmentation(experiment, space)
     before(run)

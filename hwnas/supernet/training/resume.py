@@ -215,10 +215,15 @@ def check_supernet(supernet: Supernet, identity: Identity | None, content: dict[
     _check_fits(supernet, content["weights"], path)
 
 
-def _check_identity(was: Identity, now: Identity, path: Path) -> None:
+def differences(was: Identity, now: Identity, path: Path) -> list[str]:
+    """Return in what two trainings differ; the first one is read from a path.
+
+    Raises:
+        RunError: it is no identity.
+    """
     with fitting(path):
         begun = {**identity_dict(Recipe()), **was["recipe"]}  # what an earlier hwnas did not know is off by default
-        changed = [
+        return [
             f"{name}: {before!r} then, {after!r} now"
             for name, before, after in [
                 *((key, was[key], now[key]) for key in ("space", "dataset", "seed")),
@@ -227,7 +232,10 @@ def _check_identity(was: Identity, now: Identity, path: Path) -> None:
             ]
             if before != after
         ]
-    if changed:
+
+
+def _check_identity(was: Identity, now: Identity, path: Path) -> None:
+    if changed := differences(was, now, path):
         raise RunError(
             f"training was begun differently ({'; '.join(changed)})",
             where=str(path),

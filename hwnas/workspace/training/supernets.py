@@ -68,6 +68,46 @@ def check_trained(run: Workspace) -> None:
         )
 
 
+def check_weights(run: Workspace) -> None:
+    """Refuse a run whose file of weights is not there, unless its folder has checkpoints; PyTorch is not imported.
+
+    Raises:
+        ConfigError: it is one.
+    """
+    weights = run.experiment.train.weights
+    if (
+        weights is None
+        or any(run.paths.train.glob("checkpoint-*.pt"))
+        or (path := run.paths.resolve(weights)).is_file()
+    ):
+        return
+    raise ConfigError(
+        f"there is no file `{weights}`",
+        where=f"experiment `{run.experiment.name}`: train.weights",
+        allowed=f"Weights that `hwnas train --save` wrote. Looked for {path}",
+        do="Correct the path, or leave `train.weights` out to train",
+    )
+
+
+def adopt_weights(run: Workspace) -> None:
+    """Begin the run's training where the weights of `train.weights` end, unless it has begun.
+
+    Raises:
+        ConfigError: they are of another space, seed, recipe or data, or there are none.
+        RunError: they are damaged.
+    """
+    from hwnas.supernet import identity_of
+    from hwnas.supernet.trained_weights import adopt
+    from hwnas.supernet.training.checkpoint import checkpoints
+
+    check_weights(run)
+    if run.experiment.train.weights is None or checkpoints(run.paths.train):
+        return
+    recipe, path = recipe_of(run), run.paths.resolve(run.experiment.train.weights)
+    identity = identity_of(run.space, run.dataset, recipe, run.experiment.seed)
+    adopt(_prepared(run), recipe, identity, path, run.paths.train)
+
+
 def untrained(run: Workspace) -> Trained:
     """Return a supernet with its first random weights."""
     return _trained(_prepared(run), [])
@@ -90,7 +130,7 @@ def recipe_of(run: Workspace) -> Recipe:
     """Return the recipe by which the run's supernet is trained."""
     from hwnas.supernet import Recipe
 
-    return Recipe(**run.experiment.train.model_dump())
+    return Recipe(**run.experiment.train.model_dump(exclude={"weights"}))
 
 
 def _trained(supernet: Supernet, history: list[Epoch]) -> Trained:

@@ -1,0 +1,157 @@
+"""The plan of a run: its stages, what each will take and leave. Nothing is written."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hwnas.commands.bench import front_seconds, plan_tables
+from hwnas.errors import HwnasError
+from hwnas.export import format_named
+from hwnas.problem.accuracy import accuracy_of
+from hwnas.problem.preflight import preflight_check
+from hwnas.problem.studies import trials_done
+from hwnas.selection import file_stem
+from hwnas.words import counted
+from hwnas.workspace.progress import Reporter
+from hwnas.workspace.training.supernets import check_weights, recipe_of, untrained
+from hwnas.workspace.workspace import Workspace, open_run
+
+STEPS = 4
+"""Steps of training that are tried for an estimate, after one that warms up."""
+PROPOSAL_S = 0.1
+"""Seconds in which a sampler proposes a network and a trial is kept."""
+FILE_S = 3.0
+"""Seconds in which a file is written, run and compared."""
+TRAINLESS_SOURCES = ("inherited", "published", "scored", "predicted")
+"""Sources of accuracy, by name or origin, of which a score is tried: the others train each network, or are a user's."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of a run that is to come."""
+
+    name: str
+    work: str
+    seconds: float | None
+    """Estimate on this machine as it is now; None where it cannot be told without doing it."""
+    files: tuple[Path, ...]
+
+
+def plan(
+    reference: str | Path, *, runs: Path = Path("runs"), trials: int | None = None, reporter: Reporter | None = None
+) -> list[Stage]:
+    """Return the stages of a run that are to come, with estimates from a few steps and scores that are thrown away.
+
+    Raises:
+        HwnasError: as the run would, before its first stage.
+    """
+    run = open_run(reference, runs=runs, reporter=reporter, before=check_weights)
+    preflight_check(run, storage=False)
+    with tempfile.TemporaryDirectory(prefix="hwnas-") as scratch:
+        aside = replace(run, folder=Path(scratch))
+        stages = [*_tables(run), *_training(run, aside), *_searches(run, aside, trials), *_fronts(run)]
+    exported = [] if run.experiment.data is None else [_export(run, tier) for tier in run.experiment.tiers]
+    return [*stages, *exported, Stage("report", "one page", 1.0, (run.folder / "report.html",))]
+
+
+def _tables(run: Workspace) -> Iterator[Stage]:
+    for name, table in plan_tables(run).items():
+        missing = f"{counted(table.missing, 'row')}, {counted(table.missing_checks, 'network')} to time"
+        yield Stage(f"table {name}", missing, table.seconds, (table.table,))
+
+
+def _training(run: Workspace, aside: Workspace) -> Iterator[Stage]:
+    if not run.source.supernet:
+        return
+    recipe, done = recipe_of(run), sorted(run.paths.train.glob("checkpoint-*.pt"))
+    left = recipe.epochs - (int(done[-1].stem.rpartition("-")[2]) if done else 0)
+    last = (run.paths.train / f"checkpoint-{recipe.epochs:04d}.pt",)
+    if run.experiment.train.weights is not None and not done:
+        yield Stage("training", "none: weights are given", 0.0, last)
+    elif left <= 0:
+        yield Stage("training", "none: it is done", 0.0, last)
+    else:
+        yield Stage("training", counted(left, "epoch"), left * _epoch_seconds(aside), last)
+
+
+class _Enough(Exception):
+    """The end of a training that is tried."""
+
+
+def _epoch_seconds(run: Workspace) -> float:
+    """Return the seconds of an epoch, from its first steps, in a folder that is thrown away."""
+    from hwnas.supernet import Step, train
+    from hwnas.workspace.training.teacher import open_teacher
+
+    times, steps = list[float](), 1
+
+    def on_step(step: Step) -> None:
+        nonlocal steps
+        times.append(time.perf_counter())
+        steps = step.steps
+        if len(times) > min(STEPS, steps - 1):
+            raise _Enough
+
+    recipe = replace(recipe_of(run), processes=1)
+    start = time.perf_counter()
+    with suppress(_Enough):
+        train(
+            untrained(run).supernet,
+            run.space,
+            run.dataset.without_test(),
+            recipe,
+            run.paths.train,
+            seed=run.experiment.seed,
+            teacher=open_teacher(run),
+            base=run.base,
+            on_step=on_step,
+        )
+    first, *others = times
+    return steps * ((others[-1] - first) / len(others) if others else first - start)
+
+
+def _searches(run: Workspace, aside: Workspace, trials: int | None) -> Iterator[Stage]:
+    wanted, score_s = trials or run.experiment.search.trials, _score_seconds(aside)
+    for tier in run.experiment.tiers:
+        left = max(0, wanted - trials_done(run, tier))
+        known = score_s is not None and not run.objectives.is_live(tier)
+        seconds = 0.0 if not left else left * score_s if known and score_s is not None else None
+        front = run.paths.front(tier)
+        files = (run.folder / f"study-{tier}.log", front, front.with_suffix(".csv"))
+        work = f"{counted(left, 'trial')}, sampler {run.experiment.sampler_of(tier)}"
+        yield Stage(f"search {tier}", work, seconds, files if run.experiment.search.storage is None else files[1:])
+
+
+def _score_seconds(run: Workspace) -> float | None:
+    """Return the seconds of a score; None if it trains a network, or is a user's function."""
+    if run.experiment.accuracy.source not in TRAINLESS_SOURCES and run.source.origin not in TRAINLESS_SOURCES:
+        return None
+    accuracy, seconds = accuracy_of(run, untrained(run) if run.source.supernet else None), 0.0
+    for architecture in (run.space.smallest(), run.space.largest()):  # the first one warms up
+        start = time.perf_counter()
+        with suppress(HwnasError):  # the search will say so
+            accuracy(architecture)
+        seconds = time.perf_counter() - start
+    return seconds + PROPOSAL_S
+
+
+def _fronts(run: Workspace) -> Iterator[Stage]:
+    for name in dict.fromkeys(tier.setup for tier in run.experiment.tiers.values()):
+        if run.objectives.needs_table(name):
+            yield Stage(
+                f"timing {name}", "the fronts' networks", front_seconds(run, name), (run.paths.front_table(name),)
+            )
+
+
+def _export(run: Workspace, tier: str) -> Stage:
+    config, folder = run.experiment.export, run.folder / "bundle" / tier
+    names = [
+        folder / f"{file_stem(rule, 1)}{format_named(one).suffix}" for rule in config.picks for one in config.formats
+    ]
+    work = f"{counted(len(names), 'file')} at most, compared and timed"
+    return Stage(f"export {tier}", work, FILE_S * len(names), (folder / "manifest.json", *names))
